@@ -1,0 +1,113 @@
+/**
+ * A deployment as people and programs read it: the document that the engine's `weft.status(id)` makes, that HTTP sends and
+ * that `--json` prints. Rows are parsed where they enter; this is the shape they must have.
+ */
+import * as z from 'zod';
+
+/** open → staged → running → succeeded | degraded | failed | cancelled */
+export const deploymentStateSchema = z.enum(['open', 'staged', 'running', 'succeeded', 'degraded', 'failed', 'cancelled']);
+export const stepStateSchema = z.enum(['pending', 'succeeded', 'skipped', 'failed']);
+export const phaseStateSchema = z.enum(['pending', 'running', 'succeeded', 'failed']);
+
+/** An error kept whole: GET STACKED DIAGNOSTICS (PostgreSQL manual, 41.6.8.1), and where it was. */
+export const deploymentErrorSchema = z.looseObject({
+  sqlstate: z.string(),
+  message: z.string(),
+  detail: z.string().nullish(),
+  hint: z.string().nullish(),
+  phase: z.string().nullish(),
+  path: z.string().nullish(),
+  line: z.int().nullish(),
+  statement: z.string().nullish(),
+});
+
+export const stepStatusSchema = z.looseObject({
+  path: z.string(),
+  kind: z.string(),
+  state: stepStateSchema,
+  milliseconds: z.number().nullable(),
+  rows: z.number().nullable(),
+  statements: z.int().nullable(),
+  error: deploymentErrorSchema.nullable(),
+});
+
+export const phaseStatusSchema = z.looseObject({
+  name: z.string(),
+  transaction: z.string(),
+  state: phaseStateSchema,
+  steps: z.array(stepStatusSchema),
+});
+
+/** What is going on right now, seen in pg_stat_activity from another session; also inside an open transaction. */
+export const liveSchema = z.looseObject({
+  pid: z.int(),
+  since: z.string().nullable(),
+  phase: z.string().nullable(),
+  /** The step at work, counted from 1 over all phases, of `steps`. */
+  step: z.int().nullable(),
+  steps: z.int().nullable(),
+  path: z.string().nullable(),
+  /** What the backend waits for, such as "Lock: relation", and which pids hold it. */
+  waiting_for: z.string().nullable(),
+  blocked_by: z.array(z.int()),
+});
+
+export const deploymentSchema = z.looseObject({
+  id: z.string(),
+  state: deploymentStateSchema,
+  target: z.string().nullable(),
+  bundle: z.string(),
+  caller: z.string(),
+  request_id: z.string(),
+  created_at: z.string(),
+  staged_at: z.string().nullable(),
+  started_at: z.string().nullable(),
+  finished_at: z.string().nullable(),
+  phases: z.array(phaseStatusSchema),
+  error: deploymentErrorSchema.nullable(),
+  fingerprint: z.looseObject({ before: z.string().nullable(), after: z.string().nullable() }),
+  wal: z.looseObject({ before: z.string().nullable(), after: z.string().nullable() }),
+  /** Deployments that are staged before this one and not over. */
+  ahead: z.array(z.string()),
+  /** Set while a live backend runs this deployment. */
+  live: liveSchema.nullable(),
+});
+
+export const eventSchema = z.looseObject({
+  deployment: z.string(),
+  /** Counted from 1 in each deployment, without gaps, in the order of commits: the `id:` of a server-sent event. */
+  number: z.int(),
+  at: z.string(),
+  kind: z.string(),
+  phase: z.string().nullable(),
+  path: z.string().nullable(),
+  data: z.record(z.string(), z.unknown()),
+});
+
+export const historyEntrySchema = z.looseObject({
+  bundle: z.string(),
+  path: z.string(),
+  digest: z.string(),
+  deployment: z.string(),
+  applied_at: z.string(),
+});
+
+export type DeploymentState = z.infer<typeof deploymentStateSchema>;
+export type DeploymentError = z.infer<typeof deploymentErrorSchema>;
+export type StepStatus = z.infer<typeof stepStatusSchema>;
+export type PhaseStatus = z.infer<typeof phaseStatusSchema>;
+export type Live = z.infer<typeof liveSchema>;
+export type Deployment = z.infer<typeof deploymentSchema>;
+export type DeploymentEvent = z.infer<typeof eventSchema>;
+export type HistoryEntry = z.infer<typeof historyEntrySchema>;
+
+/** Whether a state is an end. */
+export function isOver(state: DeploymentState): boolean {
+  return state === 'succeeded' || state === 'degraded' || state === 'failed' || state === 'cancelled';
+}
+
+/** The exit code of a command that ended with this deployment: 0 done · 1 failed or cancelled · 3 not over, can be resumed. */
+export function exitCodeOf(state: DeploymentState, strict: boolean): 0 | 1 | 3 {
+  if (state === 'succeeded' || (state === 'degraded' && !strict)) return 0;
+  return isOver(state) ? 1 : 3;
+}

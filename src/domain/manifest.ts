@@ -1,0 +1,102 @@
+/**
+ * The manifest: a bundle resolved, as JSON. Every step in order, under which rules, every artifact by path, size and digest.
+ * It says nothing of where it goes. Whoever makes one (a folder, files inline) and whoever reads one (the engine) agree here.
+ */
+import * as z from 'zod';
+import { LIMITS } from './limits.ts';
+
+/** SHA-256 in lower-case hexadecimal. */
+export const digestSchema = z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 digest in lower-case hexadecimal');
+
+/** A path inside a bundle: relative, `/` between parts, no `.` or `..`, no control characters, no backslash. */
+export const pathSchema = z
+  .string()
+  .min(1)
+  .refine(isPlainPath, 'a relative path with "/" between its parts, without ".", "..", empty parts, backslashes or control characters')
+  .refine((path) => new TextEncoder().encode(path).length <= LIMITS.path_bytes, `a path of at most ${LIMITS.path_bytes} bytes (path_bytes)`);
+
+/** Names of bundles, phases, parameters, targets, callers. */
+export const nameSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a name: letters, digits, ".", "_" and "-", 63 at most, beginning with a letter or digit');
+
+export const artifactSchema = z.strictObject({
+  path: pathSchema,
+  digest: digestSchema,
+  size: z.int().min(0).max(LIMITS.artifact_bytes),
+  /** SHA-256 of each chunk of `chunk_bytes`, in order; the last may be shorter. Absent when there is one chunk: then it is the artifact's own. */
+  chunks: z.array(digestSchema).min(2).optional(),
+});
+
+/** Which of a phase's steps share a transaction. `none` comes with issue 3. */
+export const transactionSchema = z.enum(['single', 'per-step', 'auto']);
+
+export const stepSchema = z.strictObject({
+  kind: z.literal('run'),
+  path: pathSchema,
+});
+
+export const phaseSchema = z.strictObject({
+  name: nameSchema,
+  transaction: transactionSchema,
+  /** How long a statement may wait for a lock, in milliseconds. */
+  lock_timeout_ms: z.int().min(1).max(3_600_000).optional(),
+  steps: z.array(stepSchema).min(1),
+});
+
+export const manifestSchema = z
+  .strictObject({
+    format: z.literal(1),
+    bundle: nameSchema,
+    /** In the order in which the steps first name them; the order of the tar. */
+    artifacts: z.array(artifactSchema).max(LIMITS.artifacts_count),
+    phases: z.array(phaseSchema).min(1).max(LIMITS.phases_count),
+  })
+  .superRefine((manifest, context) => {
+    const paths = new Set<string>();
+    for (const [index, artifact] of manifest.artifacts.entries()) {
+      if (paths.has(artifact.path)) {
+        context.addIssue({ code: 'custom', path: ['artifacts', index, 'path'], message: `"${artifact.path}" stands here twice` });
+      }
+      paths.add(artifact.path);
+      const chunksCount = Math.max(1, Math.ceil(artifact.size / LIMITS.chunk_bytes));
+      if ((artifact.chunks?.length ?? 1) !== chunksCount) {
+        context.addIssue({ code: 'custom', path: ['artifacts', index, 'chunks'], message: `${artifact.size} bytes make ${chunksCount} chunks` });
+      }
+    }
+    const names = new Set<string>();
+    const used = new Set<string>();
+    for (const [index, phase] of manifest.phases.entries()) {
+      if (names.has(phase.name)) {
+        context.addIssue({ code: 'custom', path: ['phases', index, 'name'], message: `two phases are called "${phase.name}"` });
+      }
+      names.add(phase.name);
+      for (const [position, step] of phase.steps.entries()) {
+        const where = ['phases', index, 'steps', position, 'path'];
+        if (!paths.has(step.path)) context.addIssue({ code: 'custom', path: where, message: `no artifact has the path "${step.path}"` });
+        if (used.has(step.path)) context.addIssue({ code: 'custom', path: where, message: `"${step.path}" is run twice` });
+        used.add(step.path);
+      }
+    }
+    for (const [index, artifact] of manifest.artifacts.entries()) {
+      if (!used.has(artifact.path)) {
+        context.addIssue({ code: 'custom', path: ['artifacts', index, 'path'], message: `no step names "${artifact.path}"` });
+      }
+    }
+  });
+
+export type Artifact = z.infer<typeof artifactSchema>;
+export type Step = z.infer<typeof stepSchema>;
+export type Phase = z.infer<typeof phaseSchema>;
+export type Manifest = z.infer<typeof manifestSchema>;
+
+/** The digests of an artifact's chunks, in order: one, its own, when it is not larger than a chunk. */
+export function chunkDigests(artifact: Artifact): readonly string[] {
+  return artifact.chunks ?? [artifact.digest];
+}
+
+function isPlainPath(path: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
+  if (/[\\\u0000-\u001f\u007f]/.test(path)) return false;
+  return path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
+}

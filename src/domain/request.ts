@@ -1,0 +1,59 @@
+/**
+ * The request: the JSON document that is signed. It binds type, id, audience, target, mode, expiry and, by digest, every
+ * artifact; its exact bytes are kept in the database. What may accompany it (files inline) is part of the same document.
+ */
+import * as z from 'zod';
+import { manifestSchema, nameSchema, pathSchema } from './manifest.ts';
+
+/** The webhook-id of Standard Webhooks: signed together with the timestamp by ".", so it holds none. */
+export const requestIdSchema = z.string().regex(/^[A-Za-z0-9_:-]{1,128}$/, 'an id: letters, digits, "_", ":" and "-", 128 at most');
+
+export const deploymentIdSchema = z.uuid();
+
+/** A file inside a JSON document: text, or any bytes in base64. */
+export const inlineFileSchema = z.union([z.strictObject({ path: pathSchema, content: z.string() }), z.strictObject({ path: pathSchema, base64: z.base64() })]);
+
+const common = {
+  id: requestIdSchema,
+  /** The origin of the Worker it is meant for; null when it goes straight to a database. */
+  audience: z.string().max(512).nullable(),
+  /** The name of the target; null when it goes straight to a database. */
+  target: nameSchema.nullable(),
+  expires_at: z.iso.datetime({ offset: true }),
+};
+
+export const deployRequestSchema = z.strictObject({
+  type: z.literal('deploy'),
+  ...common,
+  mode: z.literal('apply').default('apply'),
+  /** May be left out when `files` are there: then the receiver resolves it. */
+  manifest: manifestSchema.optional(),
+  /** Only in a JSON document, never in a tar. */
+  files: z.array(inlineFileSchema).optional(),
+});
+
+export const resumeRequestSchema = z.strictObject({ type: z.literal('resume'), ...common, deployment: deploymentIdSchema });
+export const cancelRequestSchema = z.strictObject({ type: z.literal('cancel'), ...common, deployment: deploymentIdSchema });
+
+export const requestSchema = z.discriminatedUnion('type', [deployRequestSchema, resumeRequestSchema, cancelRequestSchema]);
+
+export type InlineFile = z.infer<typeof inlineFileSchema>;
+export type DeployRequest = z.infer<typeof deployRequestSchema>;
+export type ResumeRequest = z.infer<typeof resumeRequestSchema>;
+export type CancelRequest = z.infer<typeof cancelRequestSchema>;
+export type WeftRequest = z.infer<typeof requestSchema>;
+export type RequestType = WeftRequest['type'];
+
+/** What a grant can allow. `read` is not a request: it is asked for with a reading token. */
+export const actionSchema = z.enum(['deploy', 'resume', 'cancel', 'read']);
+export type Action = z.infer<typeof actionSchema>;
+
+/** What a reading token says. Bound to one deployment when it names one, else good for the whole target. */
+export const readClaimsSchema = z.strictObject({
+  caller: nameSchema,
+  target: nameSchema,
+  /** Seconds since 1970. */
+  expires: z.int().positive(),
+  deployment: deploymentIdSchema.optional(),
+});
+export type ReadClaims = z.infer<typeof readClaimsSchema>;
