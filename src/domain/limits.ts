@@ -11,6 +11,22 @@ export const LIMITS = {
   request_bytes: 8 * 1024 * 1024,
   /** What is drained of a refused body, so that the refusal reaches its sender. */
   drain_bytes: 8 * 1024 * 1024,
+  /** How long a refused sender is heard out. */
+  drain_seconds: 30,
+  /** The longest `Prefer: wait` that is honoured. */
+  prefer_wait_seconds_max: 300,
+  /** How long the Worker stays with a deployment that it has started; the database goes on without it. */
+  drive_seconds_max: 15 * 60,
+  /** How long one answer of server-sent events lasts; the client resumes with Last-Event-ID. */
+  follow_seconds_max: 15 * 60,
+  /** How often followed rows are read. */
+  follow_poll_milliseconds: 500,
+  /** How often a comment keeps a silent stream of events alive. */
+  follow_keep_alive_seconds: 15,
+  /** The life of the reading token in `Location`. */
+  location_token_seconds: 60 * 60,
+  /** Deployments in one listing. */
+  deployments_listed_count_max: 100,
   /** One artifact. */
   artifact_bytes: 1024 * 1024 * 1024,
   /** Artifacts of one bundle. */
@@ -23,8 +39,19 @@ export const LIMITS = {
   bundle_file_bytes: 1024 * 1024,
   /** How far a signature's timestamp may be from now, either way (Standard Webhooks). */
   signature_tolerance_seconds: 300,
+  /** How far in the future a signed request may expire. */
+  request_life_seconds_max: 24 * 60 * 60,
+  /** Signatures listed with one request: a sender in rotation lists two. */
+  signatures_count: 8,
+  /** Bytes of a caller's secret (Standard Webhooks). */
+  webhook_secret_bytes_min: 24,
+  webhook_secret_bytes_max: 64,
+  /** How deep objects and arrays of a JSON document may stand in each other. */
+  json_depth: 32,
   /** The longest a reading token may live. */
   read_token_seconds_max: 24 * 60 * 60,
+  /** A reading token, as text. */
+  read_token_characters: 2048,
   /** Secrets of all callers together: each is tried on a signature that names no caller. */
   caller_secrets_count: 64,
   /** Bytes under way to the database without an acknowledgement. */

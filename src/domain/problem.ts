@@ -23,6 +23,7 @@ export const PROBLEMS = {
   read_token_invalid: { status: 401, exit: 2, title: 'The bearer token is not valid here.' },
   wrong_audience: { status: 403, exit: 2, title: 'The request was signed for another Weft.' },
   wrong_target: { status: 403, exit: 2, title: 'The request was signed for another target.' },
+  wrong_deployment: { status: 403, exit: 2, title: 'The request was signed for another deployment.' },
   wrong_type: { status: 403, exit: 2, title: 'The request was signed for another action.' },
   no_grant: { status: 403, exit: 2, title: 'This caller may not do this on this target.' },
   unknown_target: { status: 404, exit: 2, title: 'There is no such target.' },
@@ -50,6 +51,8 @@ export const PROBLEMS = {
   deployment_not_found: { status: 404, exit: 2, title: 'There is no such deployment on this target.' },
   deployment_over: { status: 409, exit: 2, title: 'The deployment is over.' },
   deployment_not_staged: { status: 409, exit: 3, title: 'The deployment still lacks some of its artifacts.' },
+  /** Only the command line meets it. */
+  usage: { status: 400, exit: 2, title: 'The command line is not right.' },
   // What is set up
   invalid_configuration: { status: 500, exit: 2, title: 'The configuration is not valid.' },
   connection_string_invalid: { status: 500, exit: 2, title: 'The connection string of the target cannot be used.' },
