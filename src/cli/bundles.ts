@@ -1,0 +1,68 @@
+/** A bundle as `check` and `plan` show it: the steps of each phase, in the order in which they would run. Pure. */
+import type { Bundle } from '../bundle/source.ts';
+import type { Artifact, Manifest, Phase, Step } from '../domain/manifest.ts';
+import type { Style } from './io.ts';
+import { columns, duration, oneLine, size } from './text.ts';
+
+/** A step with its artifact, and its place among all steps, counted from 1. */
+export interface NumberedStep {
+  readonly number: number;
+  readonly step: Step;
+  readonly artifact: Artifact;
+}
+
+/** The steps of each phase, numbered over all of them. */
+export function numberSteps(manifest: Manifest): { readonly phase: Phase; readonly steps: readonly NumberedStep[] }[] {
+  const artifacts = new Map(manifest.artifacts.map((artifact) => [artifact.path, artifact]));
+  let number = 0;
+  return manifest.phases.map((phase) => ({
+    phase,
+    steps: phase.steps.map((step) => {
+      number += 1;
+      return { number, step, artifact: artifacts.get(step.path) as Artifact };
+    }),
+  }));
+}
+
+/** The rule of a phase in words. */
+export function ruleOf(phase: Phase): string {
+  const rules = {
+    single: 'one transaction, all or nothing',
+    'per-step': 'one transaction a step',
+    auto: 'one transaction a step, unless the server refuses a step in one',
+  } as const;
+  const budget = phase.lock_timeout_ms === undefined ? '' : `; waits ${duration(phase.lock_timeout_ms)} for a lock`;
+  return `${rules[phase.transaction]}${budget}`;
+}
+
+/** @param verdict a word about a step, put before its path; none when it is left out */
+export function bundleLines(manifest: Manifest, style: Style, verdict?: (step: NumberedStep) => string): string[] {
+  const lines = [`${style.bold(oneLine(manifest.bundle))}`];
+  for (const { phase, steps } of numberSteps(manifest)) {
+    lines.push('', `${style.bold(oneLine(phase.name))}  ${style.dim(ruleOf(phase))}`);
+    const rows = steps.map((step) => [
+      String(step.number).padStart(4),
+      step.step.kind,
+      ...(verdict === undefined ? [] : [verdict(step)]),
+      oneLine(step.step.path),
+      size(step.artifact.size),
+    ]);
+    lines.push(...columns(rows));
+  }
+  return lines;
+}
+
+/** For `--json`. */
+export function describeBundle(bundle: Bundle): Record<string, unknown> {
+  const { manifest, warnings } = bundle;
+  return {
+    bundle: manifest.bundle,
+    phases: numberSteps(manifest).map(({ phase, steps }) => ({
+      name: phase.name,
+      transaction: phase.transaction,
+      lock_timeout_ms: phase.lock_timeout_ms ?? null,
+      steps: steps.map(({ number, step, artifact }) => ({ number, kind: step.kind, path: step.path, size: artifact.size, digest: artifact.digest })),
+    })),
+    warnings,
+  };
+}

@@ -1,0 +1,200 @@
+/**
+ * The table of commands: names, options, what each says of itself, and where its code is. Parsing and help read it; a
+ * command's code is loaded only when it is called, so that `weft --help` needs no driver.
+ */
+import type { Printer } from './io.ts';
+
+export interface Option {
+  readonly type: 'string' | 'boolean';
+  /** What stands for the value in help, such as URL. */
+  readonly value?: string;
+  readonly help: string;
+  /** Refused by name: this version does not have it. */
+  readonly absent?: true;
+}
+
+export type Options = Readonly<Record<string, Option>>;
+
+/** What a command gets: parsed, not yet understood. */
+export interface Call {
+  readonly printer: Printer;
+  readonly positionals: readonly string[];
+  readonly values: Readonly<Record<string, string | boolean | undefined>>;
+}
+
+/** @returns the exit code; what goes wrong is thrown as a Problem */
+export type Run = (call: Call) => Promise<number>;
+
+export interface Command {
+  readonly name: string;
+  /** Positionals as help shows them: `<folder>` must be there, `[id]` may. */
+  readonly positionals: readonly string[];
+  readonly summary: string;
+  /** More about it, in paragraphs. */
+  readonly about: readonly string[];
+  readonly options: Options;
+  /** Whether the command needs, or can use, an address: help then says where addresses come from. */
+  readonly address: 'needed' | 'used' | 'none';
+  /** Null: this version does not have the command. */
+  readonly load: (() => Promise<Run>) | null;
+}
+
+export const COMMON_OPTIONS: Options = {
+  json: { type: 'boolean', help: 'one JSON document on stdout; words and progress go to stderr' },
+  help: { type: 'boolean', help: 'say what the command does' },
+};
+
+const ADDRESS: Options = {
+  database: { type: 'string', value: 'URL', help: 'straight to a database: postgres://… (better: DATABASE_URL)' },
+  transport: { type: 'string', value: 'KIND', help: 'how to reach it: tcp (the default) or websocket' },
+  to: { type: 'string', value: 'URL', help: 'through a Worker, with a signed request (or: WEFT_URL)' },
+  target: { type: 'string', value: 'NAME', help: "the Worker's name of the database (or: WEFT_TARGET)" },
+};
+const CALLER: Options = { caller: { type: 'string', value: 'NAME', help: 'who reads, as the Worker calls it (or: WEFT_CALLER)' } };
+const DEADLINE: Options = { deadline: { type: 'string', value: 'SECONDS', help: 'how long to follow before leaving it to itself (3600)' } };
+const STRICT: Options = { strict: { type: 'boolean', help: 'exit with 1 when it ends degraded' } };
+
+export const COMMANDS: readonly Command[] = [
+  {
+    name: 'init',
+    positionals: ['[folder]'],
+    summary: 'write a bundle file into a folder',
+    about: ['Writes weft.yaml: one phase for each folder of SQL files that is there, or a first file to begin with. Never overwrites anything.'],
+    options: { name: { type: 'string', value: 'NAME', help: "the bundle's name (the folder's)" } },
+    address: 'none',
+    load: async () => (await import('./commands/init.ts')).init,
+  },
+  {
+    name: 'check',
+    positionals: ['<folder>'],
+    summary: 'validate a bundle, without a database',
+    about: ['Reads every file, and prints the phases, the files in the order in which they would run, and warnings.'],
+    options: {},
+    address: 'none',
+    load: async () => (await import('./commands/check.ts')).check,
+  },
+  {
+    name: 'plan',
+    positionals: ['<folder>'],
+    summary: 'show exactly what a deployment would run',
+    about: [
+      'Step by step, in order. With an address it asks the history of the database: new, already applied, or changed since it was applied. Without one the history is unknown. Nothing is written.',
+    ],
+    options: { ...ADDRESS, ...CALLER },
+    address: 'used',
+    load: async () => (await import('./commands/plan.ts')).plan,
+  },
+  {
+    name: 'deploy',
+    positionals: ['<folder>'],
+    summary: 'deploy a bundle',
+    about: [
+      'Sends the folder, says "run", and shows what happens. The run needs no client: a lost connection is no end, the command attaches again by itself until the deadline. Ctrl-C leaves; the deployment goes on in the database.',
+      'The same --id is the same deployment: the second gets the result of the first. Use the run id and attempt of your CI.',
+    ],
+    options: {
+      ...ADDRESS,
+      id: { type: 'string', value: 'KEY', help: 'the key of this deployment (random)' },
+      ...STRICT,
+      ...DEADLINE,
+      set: { type: 'string', value: 'NAME=VALUE', help: 'a parameter', absent: true },
+      rehearse: { type: 'boolean', help: 'the same with its effects thrown away', absent: true },
+    },
+    address: 'needed',
+    load: async () => (await import('./commands/deploy.ts')).deploy,
+  },
+  {
+    name: 'status',
+    positionals: ['[id]'],
+    summary: 'show one deployment, or the latest ones',
+    about: ['Reads committed rows, and what the backend at work shows of itself. Exits with 0 whatever the state is.'],
+    options: { ...ADDRESS, ...CALLER },
+    address: 'needed',
+    load: async () => (await import('./commands/read.ts')).status,
+  },
+  {
+    name: 'history',
+    positionals: ['[bundle]'],
+    summary: 'show what has been applied to the database',
+    about: [],
+    options: { ...ADDRESS, ...CALLER },
+    address: 'needed',
+    load: async () => (await import('./commands/read.ts')).history,
+  },
+  {
+    name: 'resume',
+    positionals: ['[id]'],
+    summary: 'continue a deployment, or attach to one that is running',
+    about: ['Without an id: whatever is unfinished in the database. If a backend is running it already, this shows how it gets on. Safe to repeat.'],
+    options: { ...ADDRESS, ...STRICT, ...DEADLINE },
+    address: 'needed',
+    load: async () => (await import('./commands/resume.ts')).resume,
+  },
+  {
+    name: 'cancel',
+    positionals: ['<id>'],
+    summary: 'stop a deployment that is not over',
+    about: ['What is committed stays. What is in flight is rolled back.'],
+    options: { ...ADDRESS, ...DEADLINE },
+    address: 'needed',
+    load: async () => (await import('./commands/resume.ts')).cancel,
+  },
+  {
+    name: 'install',
+    positionals: [],
+    summary: 'install or upgrade the engine in a database',
+    about: ['`weft deploy` does this by itself. Everything is in schema weft; dropping it touches nothing of yours.'],
+    options: { database: ADDRESS['database'] as Option, transport: ADDRESS['transport'] as Option, print: { type: 'boolean', help: 'write the SQL, run nothing' } },
+    address: 'used',
+    load: async () => (await import('./commands/install.ts')).install,
+  },
+  {
+    name: 'config check',
+    positionals: ['<file>'],
+    summary: "check a Worker's configuration",
+    about: ['The file is a wrangler.toml or wrangler.jsonc with [vars.WEFT], or a JSON file with the configuration itself.'],
+    options: {},
+    address: 'none',
+    load: async () => (await import('./commands/config_check.ts')).configCheck,
+  },
+  {
+    name: 'sign',
+    positionals: ['[file]'],
+    summary: 'sign a request by hand, for curl',
+    about: [
+      'The file is a request as JSON (weft sign --help --json shows none; docs/sign.md does), or a folder, which becomes a request with its files inline. Members that are missing (id, audience, target, expires_at) are filled in. Prints the headers and the body that was signed.',
+      'With --read: a bearer token for reading. With --generate-secret: a new secret.',
+    ],
+    options: {
+      to: { type: 'string', value: 'URL', help: 'the Worker it is meant for (or: WEFT_URL)' },
+      target: ADDRESS['target'] as Option,
+      ...CALLER,
+      id: { type: 'string', value: 'KEY', help: "the request's id (random)" },
+      expires: { type: 'string', value: 'SECONDS', help: 'how long it is good for (900; with --read 3600)' },
+      body: { type: 'string', value: 'FILE', help: 'write the signed bytes there, so that curl can send exactly them' },
+      read: { type: 'boolean', help: 'print a reading token instead' },
+      deployment: { type: 'string', value: 'ID', help: 'with --read: good for this deployment only' },
+      'generate-secret': { type: 'boolean', help: 'print a new random secret instead' },
+    },
+    address: 'used',
+    load: async () => (await import('./commands/sign.ts')).sign,
+  },
+  {
+    name: 'dev',
+    positionals: [],
+    summary: 'run the local stack: PostgreSQL, relay, Worker',
+    about: ['Stays up until Ctrl-C. With --json: one line with url, database and secret when it is ready. Needs a checkout.'],
+    options: {},
+    address: 'none',
+    load: async () => (await import('./commands/dev.ts')).dev,
+  },
+  later('approve', ['<id>'], 'approve a deployment that waits for it'),
+  later('undo', ['[id]'], 'take a deployment back'),
+  later('baseline', ['<folder>'], 'record a folder as applied, without running it'),
+  later('drift', [], 'show what changed in the database outside of deployments'),
+  later('receipt', ['<id>'], 'show the account of how a deployment ended'),
+];
+
+function later(name: string, positionals: readonly string[], summary: string): Command {
+  return { name, positionals, summary, about: [], options: {}, address: 'none', load: null };
+}

@@ -1,0 +1,17 @@
+/** `weft check`: reads a bundle and says what is in it. Needs no database; the reading itself is bundle/'s. */
+import { readFolder } from '../../bundle/folder.ts';
+import type { Call } from '../commands.ts';
+import { describeBundle, bundleLines } from '../bundles.ts';
+import { count, harmless, size } from '../text.ts';
+
+export async function check({ printer, positionals }: Call): Promise<number> {
+  const bundle = await readFolder(positionals[0] as string);
+  const { manifest, warnings } = bundle;
+  for (const line of bundleLines(manifest, printer.style)) printer.say(line);
+  for (const warning of warnings) printer.note(`${printer.noteStyle.yellow('warning:')} ${harmless(warning)}`);
+  const bytes = manifest.artifacts.reduce((sum, artifact) => sum + artifact.size, 0);
+  printer.say('');
+  printer.say(`${printer.style.green('Valid:')} ${count(manifest.phases.length, 'phase')}, ${count(manifest.artifacts.length, 'file')}, ${size(bytes)}.`);
+  printer.document({ valid: true, ...describeBundle(bundle) });
+  return 0;
+}

@@ -1,0 +1,81 @@
+/**
+ * What `--help` says: of the whole, and of each command, from the table of commands. Says where addresses and secrets come
+ * from, and that others on the machine can read a command line.
+ */
+import { COMMANDS, COMMON_OPTIONS, type Command, type Options } from './commands.ts';
+import { columns, wrap } from './text.ts';
+
+const WIDTH = 100;
+
+const ADDRESSES = [
+  'DATABASE_URL                 straight to a database',
+  'WEFT_URL, WEFT_TARGET        through a Worker: its address, and its name for the database',
+  'WEFT_SECRET                  the secret that signs requests to it (whsec_…); environment only',
+  'WEFT_CALLER                  the name the Worker knows the secret by; only needed for reading',
+];
+
+const ARGV =
+  'Other users of this machine can see a command line (ps), and shells and CI logs remember it. Put a connection string that holds a password into DATABASE_URL rather than behind --database.';
+
+const EXIT_CODES = [
+  '0  done (degraded too, unless --strict)',
+  '1  the deployment failed; the summary says what the database looks like now',
+  '2  the request, the bundle or the set-up is wrong; nothing was run',
+  '3  interrupted (also by Ctrl-C); "weft resume" continues',
+];
+
+/** @returns the help of everything */
+export function generalHelp(version: string): string {
+  const there = COMMANDS.filter((command) => command.load !== null);
+  const absent = COMMANDS.filter((command) => command.load === null).map((command) => command.name);
+  return [
+    `weft ${version}: deploys changes to PostgreSQL from inside PostgreSQL`,
+    '',
+    'Usage: weft <command> [options]',
+    '',
+    ...columns(
+      there.map((command) => [[command.name, ...command.positionals].join(' '), command.summary]),
+      '  ',
+    ),
+    '',
+    `Not in this version: ${absent.join(', ')}.`,
+    '',
+    'Every command:',
+    ...optionLines(COMMON_OPTIONS),
+    '',
+    ...addressLines(),
+    '',
+    'Exit codes:',
+    ...EXIT_CODES.map((line) => `  ${line}`),
+    '',
+    '"weft <command> --help" says more.',
+  ].join('\n');
+}
+
+/** @returns the help of one command */
+export function commandHelp(command: Command): string {
+  const lines = [`Usage: weft ${[command.name, ...command.positionals].join(' ')} [options]`, '', `${capital(command.summary)}.`];
+  for (const paragraph of command.about) lines.push('', wrap(paragraph, WIDTH));
+  if (command.load === null) lines.push('', 'This version does not have it yet.');
+  const own = Object.fromEntries(Object.entries(command.options).filter(([, option]) => !option.absent));
+  lines.push('', 'Options:', ...optionLines({ ...own, ...COMMON_OPTIONS }));
+  const absent = Object.entries(command.options).filter(([, option]) => option.absent);
+  if (absent.length > 0) lines.push('', `Not in this version: ${absent.map(([name]) => `--${name}`).join(', ')}.`);
+  if (command.address !== 'none') lines.push('', ...addressLines());
+  return lines.join('\n');
+}
+
+function addressLines(): string[] {
+  return ['Addresses and secrets come from the environment:', ...ADDRESSES.map((line) => `  ${line}`), wrap(ARGV, WIDTH, '  ')];
+}
+
+function optionLines(options: Options): string[] {
+  return columns(
+    Object.entries(options).map(([name, option]) => [option.value === undefined ? `--${name}` : `--${name} ${option.value}`, option.help]),
+    '  ',
+  );
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

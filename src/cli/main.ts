@@ -1,0 +1,95 @@
+/**
+ * The command line: argv in, exit code out. Parses, loads the command, and turns whatever is thrown into words or, with
+ * `--json`, into the one document. `main` gives it this process; tests and `npm start` call `runCommandLine` themselves.
+ * What commands do is in commands/.
+ */
+import { readFileSync } from 'node:fs';
+import { commandHelp, generalHelp } from './help.ts';
+import { type Io, Printer } from './io.ts';
+import { asksForJson, parse } from './parse.ts';
+import { asProblem, renderProblem, secretsOf } from './problems.ts';
+
+export type { Io, Sink } from './io.ts';
+
+/**
+ * @param argv what stands after `weft`
+ * @param io where to read the environment and to write
+ * @returns the exit code: 0 done · 1 the deployment failed · 2 something that was asked or set up is wrong · 3 interrupted, can be resumed
+ */
+export async function runCommandLine(argv: readonly string[], io: Io): Promise<number> {
+  const printer = new Printer(io, asksForJson(argv));
+  let values: Readonly<Record<string, string | boolean | undefined>> = {};
+  try {
+    const parsed = parse(argv);
+    values = parsed.values;
+    if (parsed.version) return answer(printer, { version: version() }, version());
+    if (parsed.command === null && !parsed.help) {
+      printer.note(generalHelp(version()));
+      if (!printer.json) return 2;
+    }
+    if (parsed.command === null || parsed.help) {
+      const help = parsed.command === null ? generalHelp(version()) : commandHelp(parsed.command);
+      return answer(printer, { help }, help);
+    }
+    if (parsed.command.load === null) throw new Error(`${parsed.command.name} has no code`);
+    const run = await parsed.command.load();
+    return await run({ printer, positionals: parsed.positionals, values });
+  } catch (error) {
+    const problem = asProblem(error, secretsOf(io.env, values));
+    printer.note(renderProblem(problem, printer.noteStyle));
+    if (!printer.hasDocument) printer.document({ problem });
+    return problem.exit;
+  }
+}
+
+/** Runs the command line of this process, and sets its exit code. */
+export async function main(): Promise<void> {
+  // A reader that has left (`weft history | head -1`) is no failure of ours.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
+  const leave = new AbortController();
+  let askedMs = 0;
+  const onSignal = (): void => {
+    const nowMs = Date.now();
+    if (!leave.signal.aborted) {
+      askedMs = nowMs;
+      leave.abort();
+    } else if (nowMs - askedMs > SAME_KEYSTROKE_MS) {
+      process.exit(3);
+    }
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+
+  const code = await runCommandLine(process.argv.slice(2), {
+    env: process.env,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    isTTY: process.stderr.isTTY === true,
+    get columns() {
+      return process.stderr.columns ?? 80;
+    },
+    signal: leave.signal,
+  });
+  process.exitCode = code;
+  // A connection that does not close, say, must not hold the shell; what was written goes out first.
+  setTimeout(() => process.exit(code), EXIT_GRACE_MS).unref();
+}
+
+/** npm and the launcher pass a terminal's Ctrl-C on to a process that had it already: signals this close are one. */
+const SAME_KEYSTROKE_MS = 400;
+const EXIT_GRACE_MS = 2000;
+
+function answer(printer: Printer, document: unknown, words: string): number {
+  printer.say(words);
+  printer.document(document);
+  return 0;
+}
+
+/** The version in package.json: two folders up, in the checkout as in the package. */
+function version(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+  return version;
+}

@@ -1,0 +1,178 @@
+/**
+ * How a deployment looks while it goes on: one or two lines that are redrawn on a terminal, or a line an event elsewhere.
+ * The rendering is pure; the printer below only writes. Where the news comes from is for direct.ts and remote.ts, the end
+ * for summary.ts.
+ */
+import type { Deployment } from '../domain/deployment.ts';
+import { type Io, type Style, styleFor } from './io.ts';
+import { clock, count, cut, cutFront, duration, oneLine, size } from './text.ts';
+
+/** What is known at a moment. */
+export interface View {
+  readonly activity: 'connecting' | 'sending' | 'following' | 'attaching';
+  /** Of the artifacts that the database lacked; how many there are is known before how much of it is needed. */
+  readonly sentBytes: number;
+  readonly deployment: Deployment | null;
+  /** Why it attaches again, or null. */
+  readonly note: string | null;
+}
+
+export const FIRST_VIEW: View = { activity: 'connecting', sentBytes: 0, deployment: null, note: null };
+
+/** How far it is: steps that are over, or that a transaction in flight has behind it. */
+export interface Position {
+  readonly done: number;
+  readonly total: number;
+  readonly phase: string | null;
+  readonly path: string | null;
+}
+
+export function positionOf(deployment: Deployment): Position {
+  const steps = deployment.phases.flatMap((phase) => phase.steps);
+  const over = steps.filter((step) => step.state !== 'pending').length;
+  const live = deployment.live;
+  const first = deployment.phases.find((phase) => phase.state === 'running') ?? null;
+  return {
+    done: Math.min(steps.length, Math.max(over, (live?.step ?? 1) - 1)),
+    total: steps.length,
+    phase: live?.phase ?? first?.name ?? null,
+    path: live?.path ?? null,
+  };
+}
+
+/**
+ * One or two lines for a terminal, none longer than it is wide.
+ * @param elapsedMs since the command began
+ */
+export function renderLive(view: View, elapsedMs: number, columns: number, style: Style): string[] {
+  const width = Math.max(20, columns - 1);
+  const time = clock(elapsedMs);
+  const { deployment } = view;
+  if (deployment === null || view.activity === 'connecting' || view.activity === 'sending') {
+    const words = view.activity === 'sending' ? `sending, ${size(view.sentBytes)} so far` : view.activity === 'attaching' ? 'attaching again' : 'connecting';
+    const lines = [`${words}  ${style.dim(time)}`];
+    if (view.note !== null) lines.push(style.yellow(cut(`  ${oneLine(view.note)}`, width)));
+    return lines;
+  }
+  const position = positionOf(deployment);
+  const barWidth = Math.min(24, Math.max(8, Math.floor(width / 5)));
+  const filled = position.total === 0 ? 0 : Math.floor((position.done / position.total) * barWidth);
+  const bar = `${'█'.repeat(filled)}${'░'.repeat(barWidth - filled)}`;
+  const numbers = `${Math.min(position.total, position.done + (position.path === null ? 0 : 1))}/${position.total}`;
+  const rest = width - barWidth - numbers.length - time.length - 4;
+  const where = [position.phase, position.path].filter((part) => part !== null).map(oneLine);
+  const place = where.length === 0 ? deployment.state : where.join(': ');
+  const lines = [`${style.green(bar)} ${numbers} ${cutFront(place, Math.max(0, rest))}  ${style.dim(time)}`];
+  const why = view.note ?? waitOf(deployment);
+  if (why !== null) lines.push(style.yellow(cut(`  ${oneLine(why)}`, width)));
+  return lines;
+}
+
+/** What it waits for, in a sentence, or null when it is at work. */
+export function waitOf(deployment: Deployment): string | null {
+  const { live, ahead } = deployment;
+  if (live !== null && live.blocked_by.length > 0) {
+    return `waits for ${live.waiting_for ?? 'a lock'}, held by backend ${live.blocked_by.join(', ')}`;
+  }
+  // Disk and internal locks come and go many times a second: that is work, not waiting.
+  if (live?.waiting_for && !/^(IO|LWLock|Client|IPC)\b/.test(live.waiting_for)) return `waits for ${live.waiting_for}`;
+  if (ahead.length > 0) return `in line behind ${count(ahead.length, 'deployment')}, first ${ahead[0]}`;
+  if (live === null && deployment.state === 'staged') return 'everything is in the database; about to start';
+  if (live === null && deployment.state === 'running') return 'no backend is at work on it right now';
+  return null;
+}
+
+/**
+ * What happened between two looks, a line an event.
+ * @param before the look before, or null
+ */
+export function linesBetween(before: Deployment | null, after: Deployment): string[] {
+  const lines: string[] = [];
+  const total = after.phases.reduce((sum, phase) => sum + phase.steps.length, 0);
+  if (before === null) lines.push(`deployment ${after.id}: ${oneLine(after.bundle)}, ${count(after.phases.length, 'phase')}, ${count(total, 'step')}`);
+  if (before?.state !== after.state && (after.state === 'staged' || after.state === 'running')) {
+    lines.push(after.state === 'staged' ? 'staged: everything is in the database' : `running${after.live === null ? '' : ` as backend ${after.live.pid}`}`);
+  }
+  let number = 0;
+  for (const [phaseIndex, phase] of after.phases.entries()) {
+    for (const [stepIndex, step] of phase.steps.entries()) {
+      number += 1;
+      const was = before?.phases[phaseIndex]?.steps[stepIndex]?.state ?? 'pending';
+      if (step.state === 'pending' || step.state === was) continue;
+      const facts = [
+        step.state === 'succeeded' ? 'done' : step.state,
+        ...(step.milliseconds === null || step.state === 'skipped' ? [] : [duration(step.milliseconds)]),
+        ...(step.rows === null || step.rows === 0 ? [] : [count(step.rows, 'row')]),
+      ];
+      lines.push(`${number}/${total} ${oneLine(phase.name)}: ${oneLine(step.path)}: ${facts.join(', ')}`);
+    }
+  }
+  const live = after.live;
+  const isNewPlace = live !== null && live.path !== null && (live.path !== before?.live?.path || live.step !== before?.live?.step);
+  const isOver = after.phases.some((phase) => phase.name === live?.phase && phase.steps.some((step) => step.path === live.path && step.state !== 'pending'));
+  if (isNewPlace && !isOver) lines.push(`${live.step ?? '?'}/${live.steps ?? total} ${oneLine(live.phase ?? '')}: ${oneLine(live.path ?? '')}: at work`);
+  const wait = waitOf(after);
+  if (wait !== null && wait !== (before === null ? null : waitOf(before)) && (live !== null || after.ahead.length > 0)) lines.push(oneLine(wait));
+  return lines;
+}
+
+/** Shows views as they come. Writes to stderr only. */
+export class ProgressPrinter {
+  readonly #io: Io;
+  readonly #style: Style;
+  readonly #startedMs: number;
+  readonly #redraws: boolean;
+  #view: View = FIRST_VIEW;
+  #drawn = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(io: Io, nowMs: number) {
+    this.#io = io;
+    this.#style = styleFor(io, io.isTTY);
+    this.#startedMs = nowMs;
+    this.#redraws = io.isTTY && io.env['TERM'] !== 'dumb';
+    if (this.#redraws) {
+      this.#timer = setInterval(() => this.#redraw(), 200);
+      this.#timer.unref();
+    }
+  }
+
+  /** @param change what is new; the rest stays as it was */
+  update(change: Partial<View>): void {
+    const before = this.#view;
+    this.#view = { ...before, ...change };
+    if (this.#redraws) {
+      this.#redraw();
+      return;
+    }
+    if (change.note && change.note !== before.note) this.#line(oneLine(change.note));
+    if (change.deployment) for (const line of linesBetween(before.deployment, change.deployment)) this.#line(line);
+  }
+
+  get view(): View {
+    return this.#view;
+  }
+
+  /** Takes the redrawn lines away and stops. */
+  end(): void {
+    clearInterval(this.#timer);
+    this.#erase();
+  }
+
+  #line(text: string): void {
+    this.#io.stderr.write(`${clock(Date.now() - this.#startedMs).padStart(5)}  ${text}\n`);
+  }
+
+  #redraw(): void {
+    const lines = renderLive(this.#view, Date.now() - this.#startedMs, this.#io.columns, this.#style);
+    this.#erase();
+    this.#io.stderr.write(`${lines.join('\n')}\n`);
+    this.#drawn = lines.length;
+  }
+
+  #erase(): void {
+    // Up so many lines, to the first column, and clear from there to the end of the screen (ECMA-48: CPL, ED).
+    if (this.#drawn > 0) this.#io.stderr.write(`\u001b[${this.#drawn}F\u001b[0J`);
+    this.#drawn = 0;
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * The last word on a deployment, for a reader at 2 AM: how it ended, what failed and where, what the database looks like
+ * now (law 1: effect and record commit together, so this can be said exactly), what to do next. Pure.
+ */
+import { type Deployment, type DeploymentError, isOver, type PhaseStatus } from '../domain/deployment.ts';
+import type { Style } from './io.ts';
+import { columns, count, cut, duration, harmless, oneLine } from './text.ts';
+
+const STATEMENT_LINES = 4;
+const STATEMENT_WIDTH = 110;
+
+/** @returns the summary, without a line feed at its end */
+export function renderSummary(deployment: Deployment, style: Style): string {
+  const lines = [headline(deployment, style)];
+  if (deployment.error !== null) lines.push('', ...errorLines(deployment.error, style));
+  const tolerated = deployment.phases.flatMap((phase) => phase.steps.flatMap((step) => (step.state === 'failed' && step.error ? [step] : [])));
+  if (deployment.state === 'degraded') {
+    for (const step of tolerated) lines.push('', ...errorLines({ ...step.error, path: step.error?.path ?? step.path } as DeploymentError, style));
+  }
+  const asks = deployment.state !== 'succeeded';
+  lines.push('', ...(asks ? ['The database now:'] : []), ...phaseLines(deployment));
+  const next = nextLines(deployment);
+  if (next.length > 0) lines.push('', ...next);
+  lines.push('', ...factLines(deployment, style));
+  return lines.join('\n');
+}
+
+function headline(deployment: Deployment, style: Style): string {
+  const bundle = oneLine(deployment.bundle);
+  const time = timeOf(deployment);
+  const after = time === null ? '' : ` after ${time}`;
+  switch (deployment.state) {
+    case 'succeeded':
+      return `${style.green(style.bold('Done.'))} ${bundle} is deployed${time === null ? '' : `, in ${time}`}.`;
+    case 'degraded':
+      return `${style.yellow(style.bold('Degraded.'))} ${bundle} is deployed${time === null ? '' : `, in ${time}`}, except for what may fail.`;
+    case 'failed':
+      return `${style.red(style.bold('Failed.'))} ${bundle} stopped${after}.`;
+    case 'cancelled':
+      return `${style.yellow(style.bold('Cancelled.'))} ${bundle} stopped${after}.`;
+    case 'running':
+      return `${style.bold('Running.')} ${bundle} ${deployment.live === null ? 'is not over, and no backend is at work on it' : `runs as backend ${deployment.live.pid}`}.`;
+    case 'staged':
+      return `${style.bold('Staged.')} ${bundle} is in the database and has not begun.`;
+    case 'open':
+      return `${style.bold('Open.')} ${bundle} is announced; not all of its files have arrived.`;
+  }
+}
+
+function errorLines(error: DeploymentError, style: Style): string[] {
+  const lines: string[] = [];
+  if (error.path) lines.push(`  ${style.bold(oneLine(error.path) + (error.line ? `:${error.line}` : ''))}${error.phase ? `  in phase ${oneLine(error.phase)}` : ''}`);
+  else if (error.phase) lines.push(`  in phase ${style.bold(oneLine(error.phase))}`);
+  if (error.statement) {
+    const statement = harmless(error.statement.trim()).split('\n');
+    for (const line of statement.slice(0, STATEMENT_LINES)) lines.push(style.dim(`  | ${cut(line.trimEnd(), STATEMENT_WIDTH)}`));
+    if (statement.length > STATEMENT_LINES) lines.push(style.dim(`  | … ${count(statement.length - STATEMENT_LINES, 'more line')}`));
+  }
+  lines.push(`  ${style.red(`${error.sqlstate}: ${indented(error.message)}`)}`);
+  if (error.detail) lines.push(`  Detail: ${indented(error.detail)}`);
+  if (error.hint) lines.push(`  Hint: ${indented(error.hint)}`);
+  return lines;
+}
+
+function indented(text: string): string {
+  return harmless(text.trim()).split('\n').join('\n  ');
+}
+
+function phaseLines(deployment: Deployment): string[] {
+  return columns(
+    deployment.phases.map((phase) => [oneLine(phase.name), phase.transaction, standing(phase, deployment)]),
+    '  ',
+  );
+}
+
+/** What of a phase is in the database. */
+function standing(phase: PhaseStatus, deployment: Deployment): string {
+  const total = phase.steps.length;
+  const succeeded = phase.steps.filter((step) => step.state === 'succeeded').length;
+  const skipped = phase.steps.filter((step) => step.state === 'skipped').length;
+  const failed = phase.steps.filter((step) => step.state === 'failed').length;
+  const before = skipped === 0 ? '' : `, ${skipped} applied before`;
+  const milliseconds = phase.steps.reduce((sum, step) => sum + (step.milliseconds ?? 0), 0);
+  if (phase.state === 'succeeded') {
+    return `committed: ${count(succeeded, 'step')}${before}${failed === 0 ? '' : `, ${failed} failed and rolled back`}, ${duration(milliseconds)}`;
+  }
+  if (phase.transaction === 'single') {
+    if (phase.state === 'failed') return `rolled back as a whole: nothing of its ${count(total, 'step')} is left`;
+    if (isOver(deployment.state)) return `nothing of it: its ${count(total, 'step')} did not commit`;
+    return phase.state === 'running' ? `in flight, all or nothing: nothing of its ${count(total, 'step')} is committed yet` : 'not begun';
+  }
+  if (phase.state === 'pending' && succeeded + skipped === 0) return 'not begun';
+  const kept = `committed: ${succeeded} of ${count(total, 'step')}${before}`;
+  return phase.state === 'failed' ? `${kept}; the step that failed is rolled back` : `${kept}; the others have not run`;
+}
+
+function nextLines(deployment: Deployment): string[] {
+  const { id, state, error } = deployment;
+  switch (state) {
+    case 'succeeded':
+      return [];
+    case 'degraded':
+      return ['Next: correct what failed and deploy again; what is committed is not run twice.'];
+    case 'failed': {
+      const what = error?.path ? `correct ${oneLine(error.path)}` : 'remove the cause';
+      return [`Next: ${what} and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.`];
+    }
+    case 'cancelled':
+      return ['Next: deploy again when you like; what is committed is not run twice. Nothing needs to be cleaned up.'];
+    case 'open':
+      return ['Next: repeat the same "weft deploy" with the same --id; what has arrived is not sent twice.'];
+    case 'staged':
+    case 'running':
+      return [`Next: "weft resume ${id}" attaches to it and continues it if need be; "weft cancel ${id}" stops it.`];
+  }
+}
+
+function factLines(deployment: Deployment, style: Style): string[] {
+  const { before, after } = deployment.fingerprint;
+  const rows = [['deployment', deployment.id]];
+  if (before !== null && after !== null) rows.push(['fingerprint', before === after ? `${before} (unchanged)` : `${before} → ${after}`]);
+  else if (before !== null) rows.push(['fingerprint', `${before} before`]);
+  return columns(rows, '  ').map(style.dim);
+}
+
+function timeOf(deployment: Deployment): string | null {
+  if (deployment.started_at === null || deployment.finished_at === null) return null;
+  const milliseconds = Date.parse(deployment.finished_at) - Date.parse(deployment.started_at);
+  return Number.isFinite(milliseconds) ? duration(Math.max(0, milliseconds)) : null;
+}
