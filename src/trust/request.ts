@@ -1,0 +1,102 @@
+/**
+ * The door for signed requests: raw bytes, signature, JSON, form, and then whether it was meant for this Worker, this target
+ * and this action, by someone who may. Whatever passes here is proved, and no database has been touched (law 8).
+ */
+import type { Config } from '../config/config.ts';
+import { describeIssues, joinIssues, SHOWN_ISSUES_COUNT } from '../config/issues.ts';
+import type { CallerKeys } from '../config/secrets.ts';
+import { parseStrictJson } from '../config/strict_json.ts';
+import { LIMITS } from '../domain/limits.ts';
+import { Problem } from '../domain/problem.ts';
+import { type RequestType, requestSchema, type WeftRequest } from '../domain/request.ts';
+import { requireGrant } from './grants.ts';
+import { type SignedHeaders, verifySignature } from './signature.ts';
+
+export interface ArrivedRequest {
+  /** The signed document, exactly as it came. */
+  readonly body: Uint8Array;
+  readonly signed: SignedHeaders;
+  readonly callers: readonly CallerKeys[];
+  readonly config: Config;
+  /** What the address asks for. */
+  readonly type: RequestType;
+  /** The target in the address. */
+  readonly target: string;
+  /** Since 1970. */
+  readonly nowSeconds: number;
+}
+
+/**
+ * @returns who signed, and what
+ * @throws Problem before the signature is proved: too_large, signature_mismatch, stale. After it, in this order: malformed_json,
+ *   invalid_request or invalid_manifest, invalid_request (id), wrong_audience, wrong_type, wrong_target, expired or invalid_request
+ *   (expiry too far away), unknown_target, no_grant
+ */
+export async function acceptRequest(arrived: ArrivedRequest): Promise<{ caller: string; request: WeftRequest }> {
+  const { body, signed, callers, config, type, target, nowSeconds } = arrived;
+  if (body.length > LIMITS.request_bytes) {
+    throw new Problem('too_large', `The signed request has ${body.length} bytes, more than ${LIMITS.request_bytes} (request_bytes).`, {
+      limit: 'request_bytes',
+    });
+  }
+  const { caller } = await verifySignature(body, signed, callers, nowSeconds);
+  const request = checkRequest(parseStrictJson(body));
+
+  if (request.id !== signed.id) {
+    throw new Problem('invalid_request', `The request has the id "${request.id}", but the header webhook-id says "${signed.id}". They must be equal.`);
+  }
+  if (request.audience !== config.origin) {
+    throw new Problem('wrong_audience', `The request was signed for ${request.audience ?? 'no Worker (audience null)'}; this Worker is ${config.origin}.`);
+  }
+  if (request.type !== type) {
+    throw new Problem('wrong_type', `The request was signed to ${request.type}, and sent to an address that is there to ${type}.`);
+  }
+  if (request.target !== target) {
+    throw new Problem(
+      'wrong_target',
+      `The request was signed for ${request.target === null ? 'no target' : `the target "${request.target}"`}, and sent to "${target}".`,
+    );
+  }
+  checkExpiry(request.expires_at, nowSeconds);
+  requireGrant(config, caller, type, target);
+  return { caller, request };
+}
+
+/**
+ * @param value a parsed document
+ * @throws Problem invalid_manifest when all that is wrong lies under `manifest`, invalid_request otherwise; both name key paths
+ */
+export function checkRequest(value: unknown): WeftRequest {
+  const parsed = requestSchema.safeParse(value);
+  if (!parsed.success) {
+    const issues = describeIssues(parsed.error.issues);
+    const isManifest = parsed.error.issues.every((issue) => issue.path[0] === 'manifest');
+    throw new Problem(isManifest ? 'invalid_manifest' : 'invalid_request', joinIssues(issues), { issues: issues.slice(0, SHOWN_ISSUES_COUNT) });
+  }
+  const request = parsed.data;
+  if (request.type === 'deploy' && request.manifest === undefined && request.files === undefined) {
+    throw new Problem('invalid_request', 'A deploy request needs a manifest, or files from which one can be made.');
+  }
+  return request;
+}
+
+function checkExpiry(expiresAt: string, nowSeconds: number): void {
+  const seconds = Date.parse(expiresAt) / 1000 - nowSeconds;
+  // Negated, so that a time that is no number is refused too.
+  if (!(seconds > 0)) {
+    throw new Problem(
+      'expired',
+      `The request expired at ${expiresAt}; it is ${new Date(nowSeconds * 1000).toISOString()} here. Sign it again: the same id is still the same request.`,
+      {
+        expires_at: expiresAt,
+      },
+    );
+  }
+  if (seconds > LIMITS.request_life_seconds_max) {
+    throw new Problem(
+      'invalid_request',
+      `expires_at: ${expiresAt} is more than ${LIMITS.request_life_seconds_max} s from now (request_life_seconds_max); it is ${new Date(nowSeconds * 1000).toISOString()} here.`,
+      { limit: 'request_life_seconds_max' },
+    );
+  }
+}
