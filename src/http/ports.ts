@@ -1,0 +1,58 @@
+/**
+ * All that the routes need from outside, in one object: configuration, keys, clock, the way to a database, the drive, and
+ * the readings. The Worker makes it once per isolate from its bindings; tests make one by hand. Nothing here is per request.
+ */
+
+import type { Chunk } from '../bundle/chunks.ts';
+import type { Config, Target } from '../config/config.ts';
+import type { CallerKeys } from '../config/secrets.ts';
+import type { Connect, Session } from '../database/session.ts';
+import type { Opened, Order } from '../deployment/deploy.ts';
+import type { Deployment, DeploymentEvent, HistoryEntry } from '../domain/deployment.ts';
+import type { LogEntry } from './log.ts';
+
+export interface DeployOptions {
+  readonly connect: Connect;
+  readonly order: Order;
+  readonly chunks?: (wanted: ReadonlySet<string>) => AsyncIterable<Chunk>;
+  readonly onStatus?: (deployment: Deployment) => void;
+  readonly deadlineMs: number;
+}
+
+export interface ResumeOptions {
+  readonly connect: Connect;
+  readonly id: string | null;
+  readonly target: string | null;
+  readonly onStatus?: (deployment: Deployment) => void;
+  readonly deadlineMs: number;
+}
+
+export interface CancelOptions {
+  readonly connect: Connect;
+  readonly id: string;
+  readonly caller: string;
+  readonly target: string | null;
+}
+
+export interface Ports {
+  readonly config: Config;
+  /** Every caller with the values of its secrets. */
+  readonly callers: readonly CallerKeys[];
+  /** The version of this Weft, as package.json has it. */
+  readonly version: string;
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Resolves after so many milliseconds, or as soon as the signal fires. */
+  sleep(milliseconds: number, signal?: AbortSignal): Promise<void>;
+  /** The way to a target's database. Nothing is opened until the result is called. */
+  connect(target: Target): Connect;
+  deploy(options: DeployOptions): { opened: Promise<Opened>; done: Promise<Deployment> };
+  resume(options: ResumeOptions): Promise<Deployment>;
+  cancel(options: CancelOptions): Promise<Deployment>;
+  readStatus(session: Session, id: string): Promise<Deployment>;
+  readDeployments(session: Session, limit: number): Promise<Deployment[]>;
+  readEvents(session: Session, id: string, after: number): Promise<DeploymentEvent[]>;
+  readHistory(session: Session, bundle?: string): Promise<HistoryEntry[]>;
+  /** Writes one structured line. Whoever implements it takes out secrets. */
+  log(entry: LogEntry): void;
+}

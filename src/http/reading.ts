@@ -1,0 +1,58 @@
+/**
+ * Reading: a bearer token first (RFC 6750), from the header or from `?token=`, as `Location` has it; then, and only then,
+ * a session, which is closed when the reading is done.
+ */
+import type { Session } from '../database/session.ts';
+import { Problem } from '../domain/problem.ts';
+import { deploymentIdSchema } from '../domain/request.ts';
+import { acceptReadToken, readBearerToken } from '../trust/read_token.ts';
+import type { HttpContext } from './context.ts';
+import type { Ports } from './ports.ts';
+import { findTarget } from './targets.ts';
+
+export interface Reader {
+  readonly target: string;
+  /** The deployment that the address names, if it does. */
+  readonly deployment: string | undefined;
+}
+
+/**
+ * Proves that the caller may read what the address names.
+ * @throws Problem read_token_required, read_token_invalid, no_grant, unknown_target, deployment_not_found (the address holds no id); no session has been opened by then
+ */
+export async function acceptReader(c: HttpContext, ports: Ports): Promise<Reader> {
+  const target = c.req.param('target') ?? '';
+  const id = c.req.param('id')?.toLowerCase();
+  c.var.notes.target = target;
+  const { caller } = await acceptReadToken(readToken(c), {
+    callers: ports.callers,
+    config: ports.config,
+    target,
+    ...(id === undefined ? {} : { deployment: id }),
+    nowSeconds: Math.floor(ports.now() / 1000),
+  });
+  c.var.notes.caller = caller;
+  findTarget(ports, target);
+  if (id !== undefined) {
+    if (!deploymentIdSchema.safeParse(id).success)
+      throw new Problem('deployment_not_found', `"${id}" is not the id of a deployment: ids are UUIDs.`, { deployment: id });
+    c.var.notes.deployment = id;
+  }
+  return { target, deployment: id };
+}
+
+/** Opens a session on the reader's target, for as long as `read` takes. */
+export async function withSession<T>(ports: Ports, target: string, read: (session: Session) => Promise<T>): Promise<T> {
+  const session = await ports.connect(findTarget(ports, target))();
+  try {
+    return await read(session);
+  } finally {
+    await session.close();
+  }
+}
+
+/** The header goes before the address. */
+function readToken(c: HttpContext): string {
+  const token = c.req.query('token');
+  return c.req.header('authorization') === undefined && token !== undefined ? token : readBearerToken(c.req.raw.headers);
+}

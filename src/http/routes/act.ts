@@ -1,0 +1,71 @@
+/** `POST …/deployments/{id}/resume` and `/cancel`: signed documents about a deployment that exists. */
+import { Hono } from 'hono';
+import type { Deployment } from '../../domain/deployment.ts';
+import { LIMITS } from '../../domain/limits.ts';
+import { Problem } from '../../domain/problem.ts';
+import { readSignedHeaders } from '../../trust/signature.ts';
+import { acceptSigned } from '../accept.ts';
+import { answerDeployment, setLocation, stayWith, toOutcome, waitFor } from '../answers.ts';
+import type { HttpContext, HttpEnv } from '../context.ts';
+import type { Ports } from '../ports.ts';
+import { readWait } from '../prefer.ts';
+import { findTarget } from '../targets.ts';
+
+export function actRoutes(ports: Ports): Hono<HttpEnv> {
+  return new Hono<HttpEnv>().post('/deployments/:id/resume', (c) => postResume(c, ports)).post('/deployments/:id/cancel', (c) => postCancel(c, ports));
+}
+
+async function postResume(c: HttpContext, ports: Ports): Promise<Response> {
+  const { caller, target, id } = await acceptAct(c, ports, 'resume');
+  const wait = readWait(c.req.header('prefer'));
+  let latest: Deployment | undefined;
+  const seen = Promise.withResolvers<null>();
+  const outcome = toOutcome(
+    ports.resume({
+      connect: ports.connect(findTarget(ports, target)),
+      id,
+      target,
+      onStatus: (deployment) => {
+        latest = deployment;
+        seen.resolve(null);
+      },
+      deadlineMs: LIMITS.drive_seconds_max * 1000,
+    }),
+  );
+  stayWith(c, ports, outcome);
+  // The first status says that the deployment exists and was taken up.
+  const end = (await Promise.race([outcome, seen.promise])) ?? (await waitFor(ports, outcome, wait));
+  await setLocation(c, ports, caller, target, id);
+  if (wait !== null) c.header('preference-applied', `wait=${wait}`);
+  if (end !== null && 'error' in end) throw end.error;
+  const deployment = end?.deployment ?? latest;
+  if (deployment === undefined) throw new Error('a drive without an end showed a status before, so it is known');
+  return answerDeployment(c, deployment);
+}
+
+async function postCancel(c: HttpContext, ports: Ports): Promise<Response> {
+  const { caller, target, id } = await acceptAct(c, ports, 'cancel');
+  const deployment = await ports.cancel({ connect: ports.connect(findTarget(ports, target)), id, caller, target });
+  await setLocation(c, ports, caller, target, id);
+  return answerDeployment(c, deployment);
+}
+
+/** @throws Problem wrong_deployment when the address names another deployment than the signed document; and those of acceptRequest */
+async function acceptAct(c: HttpContext, ports: Ports, type: 'resume' | 'cancel'): Promise<{ caller: string; target: string; id: string }> {
+  const target = c.req.param('target') ?? '';
+  const id = c.req.param('id') ?? '';
+  c.var.notes.target = target;
+  const signed = readSignedHeaders(c.req.raw.headers);
+  const mediaType = (c.req.header('content-type') ?? '').split(';')[0]?.trim().toLowerCase();
+  if (mediaType !== 'application/json') {
+    throw new Problem('unsupported_media_type', `A ${type} is a signed document of Content-Type application/json.`, { content_type: mediaType ?? '' });
+  }
+  const body = await c.var.body.readAll('request_bytes', `A ${type} needs a few hundred.`);
+  const { caller, request } = await acceptSigned(c, ports, { body, signed, type, target });
+  if (request.deployment.toLowerCase() !== id.toLowerCase()) {
+    throw new Problem('wrong_deployment', `The address names deployment "${id}", the signed document ${request.deployment}. No database was asked.`, {
+      deployment: request.deployment,
+    });
+  }
+  return { caller, target, id: request.deployment.toLowerCase() };
+}

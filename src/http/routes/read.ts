@@ -1,0 +1,37 @@
+/** What can be read of a target: one deployment, the newest ones, the history. One session each, closed at once. */
+import { Hono } from 'hono';
+import { LIMITS } from '../../domain/limits.ts';
+import { Problem } from '../../domain/problem.ts';
+import type { HttpEnv } from '../context.ts';
+import type { Ports } from '../ports.ts';
+import { acceptReader, withSession } from '../reading.ts';
+
+/** Deployments in a listing that says no `limit`. */
+const LISTED_COUNT = 20;
+
+export function readRoutes(ports: Ports): Hono<HttpEnv> {
+  return new Hono<HttpEnv>()
+    .get('/deployments', async (c) => {
+      const { target } = await acceptReader(c, ports);
+      const limit = readLimit(c.req.query('limit'));
+      return c.json({ deployments: await withSession(ports, target, (session) => ports.readDeployments(session, limit)) });
+    })
+    .get('/deployments/:id', async (c) => {
+      const { target, deployment = '' } = await acceptReader(c, ports);
+      return c.json(await withSession(ports, target, (session) => ports.readStatus(session, deployment)));
+    })
+    .get('/history', async (c) => {
+      const { target } = await acceptReader(c, ports);
+      const bundle = c.req.query('bundle');
+      return c.json({ history: await withSession(ports, target, (session) => ports.readHistory(session, bundle)) });
+    });
+}
+
+function readLimit(text: string | undefined): number {
+  if (text === undefined) return LISTED_COUNT;
+  const limit = /^\d{1,6}$/.test(text) ? Number(text) : 0;
+  if (limit >= 1 && limit <= LIMITS.deployments_listed_count_max) return limit;
+  throw new Problem('invalid_request', `"limit" is a number from 1 to ${LIMITS.deployments_listed_count_max} (deployments_listed_count_max), not "${text}".`, {
+    path: 'limit',
+  });
+}

@@ -1,0 +1,42 @@
+/**
+ * Where log lines go: the console, one JSON line each, which Workers Logs take apart again. Errors from below are written
+ * by drivers and runtimes, so every line is searched for what must not be in it.
+ */
+import { parseConnectionString } from '../config/connection_string.ts';
+import type { Secrets } from '../config/secrets.ts';
+import type { LogEntry } from '../http/log.ts';
+
+/** A password that is shorter may be an ordinary word, and would be cut out of ordinary sentences. */
+const PASSWORD_LENGTH_MIN = 8;
+
+/** Reading tokens, and signing secrets of whichever caller. */
+const TOKENS = /\b(?:weft_read|whsec)_?[A-Za-z0-9+/=._~-]+/g;
+
+/**
+ * @param secrets what must never appear; null when there are none because the configuration is not valid
+ * @param write takes a line
+ */
+export function createLog(secrets: Secrets | null, write: (line: string) => void = console.log): (entry: LogEntry) => void {
+  const hidden = secrets === null ? [] : listHidden(secrets);
+  return (entry) => {
+    const line = JSON.stringify(entry, (_key, value: unknown) => (typeof value === 'string' ? hide(value, hidden) : value));
+    write(line);
+  };
+}
+
+function hide(text: string, hidden: readonly string[]): string {
+  let clean = text;
+  for (const value of hidden) clean = clean.replaceAll(value, '[hidden]');
+  return clean.replace(TOKENS, '[hidden]');
+}
+
+/** Connection strings, their hosts and passwords as written and decoded, and signing secrets; the longest first. */
+function listHidden(secrets: Secrets): readonly string[] {
+  const values = new Set<string>(secrets.callers.flatMap((caller) => caller.secrets));
+  for (const text of secrets.databases.values()) {
+    const { host, password } = parseConnectionString(text);
+    values.add(text).add(host);
+    if (password !== null && password.length >= PASSWORD_LENGTH_MIN) values.add(password).add(encodeURIComponent(password));
+  }
+  return [...values].sort((a, b) => b.length - a.length);
+}
