@@ -1,0 +1,32 @@
+/**
+ * The settings a session starts with. As startup parameters they cost no round trip, are armed before the first statement
+ * (a statement_timeout inside a CALL comes too late for that CALL), outrank what ALTER ROLE and ALTER DATABASE say, and are
+ * what RESET ALL brings back.
+ */
+
+const settings: Readonly<Record<string, string>> = {
+  statement_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+  idle_session_timeout: '0',
+  lock_timeout: '0',
+  // Above 0 it ends a run whose client has gone.
+  client_connection_check_interval: '0',
+  // Under repeatable read a runner would not see a cancel request.
+  default_transaction_isolation: 'read committed',
+  // A notice to a client that has gone ends the backend.
+  client_min_messages: 'error',
+  // Text forms that do not depend on who asks.
+  DateStyle: 'ISO',
+  IntervalStyle: 'postgres',
+  TimeZone: 'UTC',
+  extra_float_digits: '1',
+  standard_conforming_strings: 'on',
+};
+// Not here: transaction_timeout (servers before 17 refuse the connection), search_path, default_transaction_read_only.
+
+/** The startup parameter `options` (PostgreSQL manual, 55.7: a backslash escapes a space). */
+export function startupOptions(): string {
+  return Object.entries(settings)
+    .map(([name, value]) => `-c ${name}=${value.replace(/[\\ ]/g, '\\$&')}`)
+    .join(' ');
+}
