@@ -10,7 +10,7 @@ import { Problem } from '../domain/problem.ts';
 /**
  * @param input the document, as bytes or as text
  * @returns the value
- * @throws Problem malformed_json, with line and column counted from 1, or the byte counted from 0 where it stops being UTF-8
+ * @throws Problem malformed_json, with line and column counted from 1, or the byte, counted from 0, of the first sequence that is not UTF-8
  */
 export function parseStrictJson(input: Uint8Array | string): unknown {
   const text = typeof input === 'string' ? input : decodeUtf8(input);
@@ -28,20 +28,22 @@ function decodeUtf8(bytes: Uint8Array): string {
   }
 }
 
-/** The length of the longest beginning that could still become UTF-8. */
+/** Where the first sequence begins that is not UTF-8, found by halving. */
 function firstBadByte(bytes: Uint8Array): number {
+  const readable = (length: number) => new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.subarray(0, length), { stream: true });
   let good = 0;
   let bad = bytes.length;
   while (good + 1 < bad) {
     const middle = (good + bad) >> 1;
     try {
-      new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(0, middle), { stream: true });
+      readable(middle);
       good = middle;
     } catch {
       bad = middle;
     }
   }
-  return good;
+  // The last sequence of the good part may be an unfinished one; the text holds the finished ones.
+  return new TextEncoder().encode(readable(good)).length;
 }
 
 const SCALAR = /^(?:true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)$/;
