@@ -31,12 +31,18 @@ export const LIMITS = {
   artifact_bytes: 1024 * 1024 * 1024,
   /** Artifacts of one bundle. */
   artifacts_count: 20_000,
+  /** Files and folders that are looked at to find a bundle's files. */
+  folder_entries_count: 100_000,
   /** Phases of one bundle. */
   phases_count: 100,
   /** A path inside a bundle, in UTF-8. */
   path_bytes: 1024,
   /** A bundle file. */
   bundle_file_bytes: 1024 * 1024,
+  /** Zeros after the end of a tar: writers fill up a record, of 10 KiB as a rule. */
+  tar_padding_bytes: 1024 * 1024,
+  /** A pax header in a tar: times and owners, which are passed over. */
+  tar_pax_bytes: 64 * 1024,
   /** How far a signature's timestamp may be from now, either way (Standard Webhooks). */
   signature_tolerance_seconds: 300,
   /** How far in the future a signed request may expire. */

@@ -1,0 +1,269 @@
+/**
+ * The bundle file, `weft.yaml`: its language, and a reader that says of every mistake in which line it is. Which files the
+ * steps mean is for `resolve.ts`. What the language will have and this version has not is refused by its name.
+ */
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml';
+import * as z from 'zod';
+import { LIMITS } from '../domain/limits.ts';
+import { nameSchema, transactionSchema } from '../domain/manifest.ts';
+import { Problem } from '../domain/problem.ts';
+import { findNearest } from './order.ts';
+import { TextCheck } from './text.ts';
+
+export { renderBundleFile } from './starter.ts';
+
+/** The name of the bundle file, at the root of its folder. */
+export const BUNDLE_FILE = 'weft.yaml';
+
+/** Milliseconds in each unit of a duration, written as PostgreSQL writes them (manual, 19.1.1). */
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000, h: 3_600_000 };
+const LOCK_TIMEOUT_MS_MAX = 3_600_000;
+
+const durationSchema = z.string().transform((text, context) => {
+  const [, count, unit] = /^(\d{1,9}) ?(ms|s|min|h)$/.exec(text) ?? [];
+  const milliseconds = Number(count) * (UNITS_MS[unit ?? ''] ?? Number.NaN);
+  if (milliseconds >= 1 && milliseconds <= LOCK_TIMEOUT_MS_MAX) return milliseconds;
+  context.addIssue({ code: 'custom', message: 'a duration from 1ms to 1h, such as 500ms, 2s or 1min' });
+  return z.NEVER;
+});
+
+const stepSchema = z.strictObject({
+  /** A path, or a glob: each file once, in the order of the bytes of their paths. */
+  run: z.string().min(1),
+});
+
+const phaseSchema = z.strictObject({
+  name: nameSchema,
+  transaction: transactionSchema.default('auto'),
+  lock_timeout: durationSchema.optional(),
+  steps: z.array(stepSchema).min(1),
+});
+
+/** weft.yaml, as this version has it. */
+export const bundleFileSchema = z.strictObject({
+  name: nameSchema,
+  phases: z.array(phaseSchema).min(1).max(LIMITS.phases_count),
+});
+
+/** Words that the language has in later versions: refused by name, wherever they stand. */
+const LATER_WORDS: ReadonlySet<string> = new Set([
+  ...['parameters', 'when', 'load', 'into', 'key', 'mode', 'checks', 'batch', 'size', 'on_error', 'repeat', 'undo', 'role', 'settings', 'done_when'],
+]);
+
+export interface BundleFileStep {
+  readonly run: string;
+  /** Its line in weft.yaml, counted from 1. */
+  readonly line: number;
+}
+
+export interface BundleFilePhase {
+  readonly name: string;
+  readonly transaction: z.infer<typeof transactionSchema>;
+  readonly lock_timeout_ms: number | null;
+  readonly steps: readonly BundleFileStep[];
+}
+
+export interface BundleFile {
+  readonly name: string;
+  readonly phases: readonly BundleFilePhase[];
+}
+
+/**
+ * Reads a bundle file.
+ * @param bytes of weft.yaml
+ * @throws Problem too_large (bundle_file_bytes) · not_utf8 · invalid_bundle with file, line and column, for what is not YAML 1.2 or
+ * not the language · unsupported_feature, with file, line and column, for what later versions have
+ */
+export function parseBundleFile(bytes: Uint8Array): BundleFile {
+  if (bytes.length > LIMITS.bundle_file_bytes) throw bundleFileTooLarge();
+  const check = new TextCheck(BUNDLE_FILE);
+  check.push(bytes);
+  check.end();
+  const document = readDocument(new TextDecoder().decode(bytes));
+  refuseLaterWords(document);
+  const parsed = bundleFileSchema.safeParse(document.value);
+  if (!parsed.success) throw explain(document, parsed.error.issues);
+  const { name, phases } = parsed.data;
+  const lines = new Map<string, number>();
+  for (const [index, phase] of phases.entries()) {
+    const place = document.locate(['phases', index, 'name']);
+    const earlier = lines.get(phase.name);
+    if (earlier !== undefined) throw invalid(place, `a phase called "${phase.name}" stands in line ${earlier} already`);
+    lines.set(phase.name, place.line);
+  }
+  return {
+    name,
+    phases: phases.map((phase, index) => ({
+      name: phase.name,
+      transaction: phase.transaction,
+      lock_timeout_ms: phase.lock_timeout ?? null,
+      steps: phase.steps.map((step, position) => ({ run: step.run, line: document.locate(['phases', index, 'steps', position, 'run']).line })),
+    })),
+  };
+}
+
+export function bundleFileTooLarge(): Problem {
+  const detail = `${BUNDLE_FILE} is larger than ${LIMITS.bundle_file_bytes} bytes (bundle_file_bytes).`;
+  return new Problem('too_large', detail, { file: BUNDLE_FILE, limit: 'bundle_file_bytes' });
+}
+
+/** An invalid_bundle that says where in weft.yaml: what `resolve.ts` finds wrong with a step, say. */
+export function invalidAt(line: number, what: string): Problem {
+  return new Problem('invalid_bundle', `${BUNDLE_FILE}, line ${line}: ${sentence(what)}`, { file: BUNDLE_FILE, line });
+}
+
+/** Where something stands, both counted from 1. */
+interface Place {
+  readonly line: number;
+  readonly column: number;
+}
+
+type Path = readonly PropertyKey[];
+
+interface YamlText {
+  readonly value: unknown;
+  /** The place of a value, or of the nearest thing around it that is there. */
+  locate(path: Path): Place;
+  /** The place of a key. */
+  locateKey(path: Path, key: string): Place;
+}
+
+function readDocument(text: string): YamlText {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, version: '1.2', strict: true, uniqueKeys: true, prettyErrors: false });
+  const placeOf = (offset: number): Place => {
+    const { line, col } = lines.linePos(offset);
+    return { line: Math.max(line, 1), column: Math.max(col, 1) };
+  };
+  const [wrong] = [...document.errors, ...document.warnings];
+  if (wrong !== undefined) throw invalid(placeOf(wrong.pos[0]), `this is not valid YAML: ${wrong.message.replace(/\.?\s*$/, '')}`, wrong);
+  const root = document.contents;
+  const findNode = (path: Path): Node | null => {
+    let node: Node | null = root;
+    for (const key of path) {
+      const below: unknown = isMap(node) || isSeq(node) ? node.get(key, true) : undefined;
+      const next: unknown = isAlias(below) ? below.resolve(document) : below;
+      if (!isScalar(next) && !isMap(next) && !isSeq(next)) break;
+      node = next;
+    }
+    return node;
+  };
+  let value: unknown;
+  try {
+    value = document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    throw invalid(placeOf(0), 'its aliases (*name) make it far larger than it looks; write the values out', error);
+  }
+  return {
+    value,
+    locate: (path) => placeOf(findNode(path)?.range?.[0] ?? 0),
+    locateKey: (path, key) => {
+      const map = findNode(path);
+      const pair = isMap(map) ? map.items.find((item: Pair) => isScalar(item.key) && String(item.key.value) === key) : undefined;
+      return placeOf((isScalar(pair?.key) ? pair.key.range?.[0] : map?.range?.[0]) ?? 0);
+    },
+  };
+}
+
+function refuseLaterWords(document: YamlText): void {
+  const refuse = (place: Place, word: string): never => {
+    const detail = `${at(place)}: this version does not have "${word}" yet. Remove it, or deploy with a version that has it.`;
+    throw new Problem('unsupported_feature', detail, { file: BUNDLE_FILE, ...place, feature: word });
+  };
+  const lookAt = (value: unknown, path: Path): void => {
+    for (const key of Object.keys(isRecord(value) ? value : {})) {
+      if (LATER_WORDS.has(key)) refuse(document.locateKey(path, key), key);
+    }
+  };
+  lookAt(document.value, []);
+  for (const [index, phase] of listIn(document.value, 'phases').entries()) {
+    lookAt(phase, ['phases', index]);
+    if (isRecord(phase) && phase.transaction === 'none') refuse(document.locate(['phases', index, 'transaction']), 'transaction: none');
+    for (const [position, step] of listIn(phase, 'steps').entries()) lookAt(step, ['phases', index, 'steps', position]);
+  }
+}
+
+/** One problem out of all that zod found: the first in the file leads, with its line; the others follow it. */
+function explain(document: YamlText, issues: readonly z.core.$ZodIssue[]): Problem {
+  const found = issues.flatMap((issue) => explainIssue(document, issue));
+  found.sort((a, b) => a.place.line - b.place.line || a.place.column - b.place.column);
+  const [first, ...others] = found;
+  if (first === undefined) return invalid({ line: 1, column: 1 }, 'it does not have the form of a bundle file');
+  const more = others.slice(0, 4).map(({ place, what }) => ` Line ${place.line}: ${sentence(what)}`);
+  const problem = invalid(first.place, first.what);
+  return new Problem('invalid_bundle', problem.message + more.join(''), problem.facts);
+}
+
+function explainIssue(document: YamlText, issue: z.core.$ZodIssue): { place: Place; what: string }[] {
+  const place = document.locate(issue.path);
+  const name = nameOf(issue.path);
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => ({ place: document.locateKey(issue.path, key), what: explainKey(issue.path, key) }));
+    case 'invalid_type': {
+      const value = valueAt(document.value, issue.path);
+      if (value === undefined && issue.path.length > 0) return [{ place, what: `${name} is missing` }];
+      if (issue.path.length === 0) return [{ place, what: `it must hold "name" and "phases", and is ${kindOf(value)}` }];
+      const hint = issue.expected === 'object' ? ', such as { run: schema/*.sql }' : issue.expected === 'string' ? '; if it is one, put it in quotes' : '';
+      return [{ place, what: `${name} must be ${KINDS[issue.expected] ?? issue.expected}, and is ${kindOf(value)}${hint}` }];
+    }
+    case 'invalid_value': {
+      const value = String(valueAt(document.value, issue.path));
+      const nearest = findNearest(value, issue.values.map(String));
+      return [{ place, what: `${name} must be one of ${issue.values.join(', ')}, and is "${value}"${nearest === null ? '' : `; did you mean "${nearest}"?`}` }];
+    }
+    case 'too_small':
+      return [{ place, what: `${name} must not be empty` }];
+    case 'too_big':
+      return [{ place, what: `${name} has more than ${issue.maximum} entries` }];
+    default:
+      return [{ place, what: `${name} must be ${issue.message}` }];
+  }
+}
+
+function explainKey(path: Path, key: string): string {
+  const known = path.length === 0 ? bundleFileSchema.shape : path.length === 2 ? phaseSchema.shape : stepSchema.shape;
+  const where = path.length === 0 ? 'a bundle file' : path.length === 2 ? 'a phase' : 'a step';
+  const words = Object.keys(known);
+  const nearest = findNearest(key, words);
+  return `${where} has no "${key}"; ${nearest === null ? `it has ${words.join(', ')}` : `did you mean "${nearest}"?`}`;
+}
+
+const KINDS: Readonly<Record<string, string>> = { string: 'text', array: 'a list', object: 'a map' };
+
+function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return 'empty';
+  return Array.isArray(value) ? 'a list' : typeof value === 'object' ? 'a map' : typeof value === 'string' ? 'text' : `a ${typeof value}`;
+}
+
+/** The last word of a path, with the number of the list's entry (from 1) when it is one. */
+function nameOf(path: Path): string {
+  const last = path.at(-1);
+  if (typeof last === 'number') return `entry ${last + 1} of "${String(path.at(-2) ?? '')}"`;
+  return last === undefined ? 'the file' : `"${String(last)}"`;
+}
+
+function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>((below, key) => (typeof below === 'object' && below !== null ? Reflect.get(below, key) : undefined), value);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function listIn(value: unknown, key: string): readonly unknown[] {
+  const list = isRecord(value) ? value[key] : undefined;
+  return Array.isArray(list) ? list : [];
+}
+
+function sentence(what: string): string {
+  return what.endsWith('?') ? what : `${what}.`;
+}
+
+function at(place: Place): string {
+  return `${BUNDLE_FILE}, line ${place.line}, column ${place.column}`;
+}
+
+function invalid(place: Place, what: string, cause?: unknown): Problem {
+  return new Problem('invalid_bundle', `${at(place)}: ${sentence(what)}`, { file: BUNDLE_FILE, ...place }, cause);
+}

@@ -1,0 +1,175 @@
+/**
+ * From files and a bundle file to a manifest: which files each step means, in which order, and what about them is wrong or
+ * suspicious. Where the files are (a folder, a JSON document) is for `folder.ts` and `inline.ts`; the two give the same manifest.
+ */
+import picomatch from 'picomatch/posix.js';
+import { LIMITS } from '../domain/limits.ts';
+import { type Artifact, type Manifest, nameSchema, type Phase, pathSchema } from '../domain/manifest.ts';
+import { Problem } from '../domain/problem.ts';
+import { BUNDLE_FILE, type BundleFile, type BundleFileStep, invalidAt, parseBundleFile } from './bundle_file.ts';
+import { compareBytes, findNearest, findNumericInversion } from './order.ts';
+
+/** The files of a bundle, wherever they are. */
+export interface FileList {
+  /** Paths of all files but the bundle file and those that `isIgnored`, each satisfying `pathSchema`, each once. */
+  readonly paths: readonly string[];
+  /** The bytes of weft.yaml; null when there is none. */
+  readonly bundleFile: Uint8Array | null;
+  /** What a bundle without a bundle file is called: the folder's name, say. */
+  readonly fallbackName: string;
+  /** Reads a file and describes it. */
+  describe(path: string): Promise<Artifact>;
+}
+
+/** Whether a path is no part of any bundle: hidden files and folders, and what npm put there. */
+export function isIgnored(path: string): boolean {
+  return path.split('/').some((part) => part.startsWith('.') || part === 'node_modules');
+}
+
+/**
+ * Refuses a path that no bundle can hold.
+ * @throws Problem too_large (path_bytes); invalid_bundle when it is absolute, leaves its folder, or holds what is not plain
+ */
+export function assertPlainPath(path: string): void {
+  if (new TextEncoder().encode(path).length > LIMITS.path_bytes) {
+    throw new Problem('too_large', `The path "${path.slice(0, 80)}…" is longer than ${LIMITS.path_bytes} bytes (path_bytes).`, { limit: 'path_bytes' });
+  }
+  const parsed = pathSchema.safeParse(path);
+  if (parsed.success && path.isWellFormed()) return;
+  const why = path.isWellFormed() ? parsed.error?.issues[0]?.message : 'well-formed Unicode';
+  throw new Problem('invalid_bundle', `A bundle cannot hold a file called ${JSON.stringify(path)}: its path must be ${why}.`, { path });
+}
+
+/**
+ * Resolves a bundle.
+ * @returns its manifest, and warnings: what is allowed and probably not meant
+ * @throws Problem invalid_bundle, unsupported_feature, too_large (artifacts_count), and what `describe` throws
+ */
+export async function resolveBundle(files: FileList): Promise<{ manifest: Manifest; warnings: readonly string[] }> {
+  const paths = files.paths.toSorted(compareBytes);
+  const plan = files.bundleFile === null ? planFolder(paths, files.fallbackName) : planBundleFile(paths, parseBundleFile(files.bundleFile));
+  const artifacts: Artifact[] = [];
+  for (const phase of plan.phases) {
+    for (const step of phase.steps) artifacts.push(await files.describe(step.path));
+  }
+  const warnings = [...plan.warnings, ...warnOfTwins(artifacts), ...warnOfEmpty(artifacts), ...warnOfUnmatched(paths, artifacts)];
+  return { manifest: { format: 1, bundle: plan.name, artifacts, phases: plan.phases }, warnings };
+}
+
+interface Plan {
+  readonly name: string;
+  readonly phases: Phase[];
+  readonly warnings: readonly string[];
+}
+
+/** A folder without a bundle file: one phase, every *.sql in order. */
+function planFolder(paths: readonly string[], fallbackName: string): Plan {
+  const chosen = paths.filter((path) => path.endsWith('.sql'));
+  if (chosen.length === 0) {
+    throw new Problem('invalid_bundle', `The bundle is empty: there is no file that ends in .sql, and no ${BUNDLE_FILE}. "weft init" writes one.`);
+  }
+  refuseTooMany(chosen.length);
+  const steps = chosen.map((path) => ({ kind: 'run' as const, path }));
+  return { name: makeName(fallbackName), phases: [{ name: 'main', transaction: 'auto', steps }], warnings: warnOfNumbers(chosen) };
+}
+
+function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
+  const places = new Map<string, string>();
+  const warnings: string[] = [];
+  const phases = file.phases.map((phase): Phase => {
+    const steps = phase.steps.flatMap((step) => {
+      const matched = matchStep(paths, step);
+      for (const path of matched) {
+        const place = `line ${step.line} (phase "${phase.name}", run: ${step.run})`;
+        const earlier = places.get(path);
+        if (earlier !== undefined)
+          throw invalidAt(step.line, `"${path}" would run twice: by ${earlier} and by ${place}. Each file runs once; make one of them narrower`);
+        places.set(path, place);
+      }
+      refuseTooMany(places.size);
+      warnings.push(...warnOfNumbers(matched), ...warnOfOtherKinds(matched));
+      return matched.map((path) => ({ kind: 'run' as const, path }));
+    });
+    return { name: phase.name, transaction: phase.transaction, ...(phase.lock_timeout_ms !== null && { lock_timeout_ms: phase.lock_timeout_ms }), steps };
+  });
+  return { name: file.name, phases, warnings };
+}
+
+/** The files of one step, in byte order: the file of just that path, else those that match it as a glob. */
+function matchStep(paths: readonly string[], step: BundleFileStep): readonly string[] {
+  const { run, line } = step;
+  const quoted = JSON.stringify(run);
+  if (run.includes('\\')) throw invalidAt(line, `${quoted} holds a backslash; paths have "/" between their parts`);
+  if (run.startsWith('/') || /^[A-Za-z]:\//.test(run)) throw invalidAt(line, `${quoted} is an absolute path; paths begin at the bundle's folder`);
+  if (run.split('/').includes('..')) throw invalidAt(line, `${quoted} leaves the bundle's folder`);
+  if (run.split('/').some((part) => part === '.' || part === '')) throw invalidAt(line, `${quoted} is not a plain path; write it without "./" and "//"`);
+  if (paths.includes(run)) return [run];
+  if (run === BUNDLE_FILE) throw invalidAt(line, `${BUNDLE_FILE} is the bundle file itself, and no step`);
+  if (isIgnored(run)) throw invalidAt(line, `${quoted} is hidden or in node_modules; such files are no part of a bundle`);
+  if (!picomatch.scan(run).isGlob) {
+    const nearest = findNearest(run, paths);
+    throw invalidAt(line, `there is no file ${quoted}${nearest === null ? '' : `; did you mean "${nearest}"?`}`);
+  }
+  const matches = picomatch(run, { windows: false, nonegate: true });
+  const matched = paths.filter((path) => matches(path));
+  if (matched.length === 0) throw invalidAt(line, `${quoted} matches no file`);
+  return matched;
+}
+
+/** A folder's name made a valid one: marks are taken from letters, and what else does not fit becomes "-". */
+function makeName(folder: string): string {
+  const name = folder
+    .normalize('NFD')
+    .replace(/\p{M}/gu, '')
+    .replace(/[^A-Za-z0-9._-]+/g, '-')
+    .replace(/^[._-]+/, '')
+    .slice(0, 63)
+    .replace(/-+$/, '');
+  if (nameSchema.safeParse(name).success) return name;
+  const detail = `No bundle name can be made of ${JSON.stringify(folder)}. Write a ${BUNDLE_FILE} with a name ("weft init" does).`;
+  throw new Problem('invalid_bundle', detail);
+}
+
+function refuseTooMany(count: number): void {
+  if (count <= LIMITS.artifacts_count) return;
+  const detail = `The bundle has more than ${LIMITS.artifacts_count} files to run (artifacts_count). Split it into several bundles.`;
+  throw new Problem('too_large', detail, { limit: 'artifacts_count' });
+}
+
+function warnOfNumbers(paths: readonly string[]): string[] {
+  const inversion = findNumericInversion(paths);
+  if (inversion === null) return [];
+  const [first, second] = inversion;
+  return [
+    `"${first}" runs before "${second}": files run in the order of the bytes of their paths. If that is not meant, write the numbers with leading zeros.`,
+  ];
+}
+
+function warnOfOtherKinds(paths: readonly string[]): string[] {
+  return paths.filter((path) => !path.endsWith('.sql')).map((path) => `"${path}" is run as SQL, although its name does not end in .sql.`);
+}
+
+/** Two paths that some file systems, or some readers, take for one. */
+function warnOfTwins(artifacts: readonly Artifact[]): string[] {
+  const warnings: string[] = [];
+  const seen = new Map<string, string>();
+  for (const { path } of artifacts) {
+    const key = path.normalize('NFC').toLowerCase();
+    const twin = seen.get(key);
+    if (twin === undefined) seen.set(key, path);
+    else if (twin.normalize('NFC') === path.normalize('NFC'))
+      warnings.push(`"${twin}" stands there twice, in two Unicode normalisations: they look the same, and both run.`);
+    else warnings.push(`"${twin}" and "${path}" differ only in upper and lower case: some file systems keep only one of them.`);
+  }
+  return warnings;
+}
+
+function warnOfEmpty(artifacts: readonly Artifact[]): string[] {
+  return artifacts.filter(({ size }) => size === 0).map(({ path }) => `"${path}" is empty.`);
+}
+
+/** Files that nothing runs. Notes for people (*.md) are meant to be there. */
+function warnOfUnmatched(paths: readonly string[], artifacts: readonly Artifact[]): string[] {
+  const matched = new Set(artifacts.map(({ path }) => path));
+  return paths.filter((path) => !matched.has(path) && !path.endsWith('.md')).map((path) => `No step runs "${path}".`);
+}
