@@ -1,0 +1,248 @@
+/**
+ * A bundle on the wire: a tar whose first entry is the signed request, the others artifacts, named by their SHA-256, in
+ * manifest order, regular files, once each. Written with modern-tar; read here, block by block, because what comes behind
+ * the request must not even be looked at before the request is verified, and must be refused exactly where it stands.
+ */
+import { createTarPacker, type TarPackController } from 'modern-tar';
+import { LIMITS } from '../domain/limits.ts';
+import { type Artifact, chunkDigests, type Manifest } from '../domain/manifest.ts';
+import { Problem } from '../domain/problem.ts';
+import { type ByteReader, readGzip, readPlain } from './byte_reader.ts';
+import type { Chunk } from './chunks.ts';
+import { type ArtifactSource, proveChunks, readChunks } from './source.ts';
+import { checkPaxAttributes, forbidden, isZeros, malformed, parseTarHeader, TAR_BLOCK_BYTES, type TarHeader } from './tar_header.ts';
+import { TextCheck } from './text.ts';
+
+/** The name of the first entry. */
+export const REQUEST_ENTRY = 'request.json';
+
+export interface TarUpload {
+  /** The bytes of request.json. */
+  readonly request: Uint8Array;
+  /**
+   * Reads the artifacts behind the request, once; to be called after the request was verified. Holds about one chunk, reads
+   * no faster than it is read, never cancels the body, and leaves it unlocked however it ends.
+   * @param manifest of the verified request
+   * @param wanted digests of the chunks that are missing
+   * @returns each wanted chunk once, as soon as it is proved; entries may be fewer than the manifest's artifacts
+   * @throws Problem forbidden_entry · artifact_unnamed · artifact_doubled · artifact_out_of_order · digest_mismatch (also of sizes) ·
+   * not_utf8 · malformed_tar · malformed_gzip · interrupted; artifact_missing at the end, when wanted chunks did not come
+   */
+  chunks(manifest: Manifest, wanted: ReadonlySet<string>): AsyncIterable<Chunk>;
+}
+
+/**
+ * Writes an upload.
+ * @param request the exact bytes that were signed
+ * @param artifacts those to send, in manifest order; of two with the same digest the first is sent
+ * @returns the tar, made while it is read (at most 8 MiB ahead); it fails with digest_mismatch when a file changed meanwhile
+ * @throws Problem too_large (request_bytes)
+ */
+export function writeTar(request: Uint8Array, artifacts: readonly Artifact[], source: ArtifactSource): ReadableStream<Uint8Array> {
+  if (request.length > LIMITS.request_bytes) throw requestTooLarge(request.length);
+  const { readable, controller } = createTarPacker();
+  packEntries(controller, request, artifacts, source).catch((error: unknown) => controller.error(error));
+  return readable;
+}
+
+/**
+ * Reads an upload as far as its request, and not a byte of what comes after it.
+ * @param body as it came; never cancelled, and unlocked again when this returns or throws
+ * @throws Problem invalid_request when request.json is not first · too_large (request_bytes) · forbidden_entry · malformed_tar ·
+ * malformed_gzip · interrupted
+ */
+export async function readTar(body: ReadableStream<Uint8Array>, encoding: 'identity' | 'gzip'): Promise<TarUpload> {
+  const tar = new TarReader(encoding === 'gzip' ? readGzip(body) : readPlain(body));
+  try {
+    const request = await readRequest(tar);
+    return { request, chunks: (manifest, wanted) => readArtifacts(tar, manifest, wanted) };
+  } finally {
+    tar.release();
+  }
+}
+
+async function readRequest(tar: TarReader): Promise<Uint8Array> {
+  const entry = await tar.nextEntry();
+  if (entry?.name !== REQUEST_ENTRY) {
+    const what = entry === null ? 'The tar is empty' : `The first entry of the tar is ${JSON.stringify(entry.name)}`;
+    throw new Problem('invalid_request', `${what}; it must begin with the signed request, as an entry called ${REQUEST_ENTRY} (without "./").`);
+  }
+  if (entry.size > LIMITS.request_bytes) throw requestTooLarge(entry.size);
+  const request = new Uint8Array(entry.size);
+  let used = 0;
+  for await (const part of tar.body()) {
+    request.set(part, used);
+    used += part.length;
+  }
+  return request;
+}
+
+async function* readArtifacts(tar: TarReader, manifest: Manifest, wanted: ReadonlySet<string>): AsyncGenerator<Chunk> {
+  const missing = new Set(wanted);
+  const place = placeArtifacts(manifest);
+  try {
+    for (let entry = await tar.nextEntry(); entry !== null; entry = await tar.nextEntry()) {
+      const artifact = place(entry);
+      const text = new TextCheck(artifact.path);
+      const where = `The entry ${entry.name} (the file "${artifact.path}") does not hold the bytes that its manifest announces; make both again.`;
+      for await (const chunk of proveChunks(artifact, tar.body(), where)) {
+        text.push(chunk.bytes);
+        if (missing.delete(chunk.digest)) yield chunk;
+      }
+      text.end();
+    }
+  } finally {
+    tar.release();
+  }
+  if (missing.size > 0) throw artifactsMissing(manifest, missing);
+}
+
+/** Which artifact an entry is: named by the manifest, not there before, behind those that the manifest has before it. */
+function placeArtifacts(manifest: Manifest): (entry: TarHeader) => Artifact {
+  const places = new Map<string, number>();
+  for (const [index, { digest }] of manifest.artifacts.entries()) {
+    if (!places.has(digest)) places.set(digest, index);
+  }
+  const arrived = new Set<string>();
+  let last = -1;
+  return ({ name, size }) => {
+    if (!/^[0-9a-f]{64}$/.test(name)) throw forbidden(name, `The entry ${JSON.stringify(name)} is not named by a SHA-256 in lower-case hexadecimal.`);
+    const index = places.get(name);
+    const artifact = manifest.artifacts[index ?? -1];
+    if (index === undefined || artifact === undefined) {
+      throw new Problem('artifact_unnamed', `The tar holds ${name}, which no artifact of the manifest has as its digest.`, { digest: name });
+    }
+    const facts = { digest: name, path: artifact.path };
+    if (arrived.has(name)) throw new Problem('artifact_doubled', `The tar holds ${name} ("${artifact.path}") twice. Each digest is sent once.`, facts);
+    if (index < last) {
+      const before = manifest.artifacts[last]?.path;
+      const detail = `In the tar "${artifact.path}" (${name}) comes behind "${before}"; entries must have the order of the manifest's artifacts.`;
+      throw new Problem('artifact_out_of_order', detail, facts);
+    }
+    if (size !== artifact.size) {
+      const detail = `The entry ${name} ("${artifact.path}") has ${size} bytes, and the manifest announces ${artifact.size}.`;
+      throw new Problem('digest_mismatch', detail, { ...facts, size, announced: artifact.size });
+    }
+    arrived.add(name);
+    last = index;
+    return artifact;
+  };
+}
+
+function artifactsMissing(manifest: Manifest, missing: ReadonlySet<string>): Problem {
+  const paths = manifest.artifacts.filter((artifact) => chunkDigests(artifact).some((digest) => missing.has(digest))).map(({ path }) => path);
+  const named = paths.slice(0, 5).map((path) => `"${path}"`);
+  const more = paths.length > named.length ? ` and ${paths.length - named.length} more` : '';
+  const detail = `The tar ended, and these artifacts are neither in it nor in the database: ${named.join(', ')}${more}. What did arrive is kept; send the others.`;
+  return new Problem('artifact_missing', detail, { paths: paths.slice(0, 100), count: paths.length });
+}
+
+function requestTooLarge(bytes: number): Problem {
+  const detail = `${REQUEST_ENTRY} has ${bytes} bytes; the limit is ${LIMITS.request_bytes} (request_bytes). Split the bundle into several.`;
+  return new Problem('too_large', detail, { limit: 'request_bytes', bytes });
+}
+
+/** Entries out of bytes, one after the other, pulled. */
+class TarReader {
+  readonly #input: ByteReader;
+  /** What was read and not used yet: a piece of the input's own memory. */
+  #rest: Uint8Array = new Uint8Array(0);
+  /** Of the body of the current entry. */
+  #unread = 0;
+  #padding = 0;
+  #ended = false;
+
+  constructor(input: ByteReader) {
+    this.#input = input;
+  }
+
+  release(): void {
+    this.#input.release();
+  }
+
+  /** The next file's header, after what is left of the one before; null once the tar has ended as it should. */
+  async nextEntry(): Promise<TarHeader | null> {
+    if (this.#ended) return null;
+    for (;;) {
+      await this.#skipBody();
+      const header = parseTarHeader(await this.#take(TAR_BLOCK_BYTES, 'without the two blocks of zeros that end a tar'));
+      if (header === null) {
+        await this.#readEnd();
+        return null;
+      }
+      this.#unread = header.size;
+      this.#padding = -header.size & (TAR_BLOCK_BYTES - 1);
+      if (header.kind === 'file') return header;
+      if (header.size > LIMITS.tar_pax_bytes) throw malformed(`a pax header is larger than ${LIMITS.tar_pax_bytes} bytes (tar_pax_bytes)`);
+      this.#unread = 0;
+      checkPaxAttributes(await this.#take(header.size, 'inside a pax header'));
+    }
+  }
+
+  /** The body of the current entry; each part is good until the next is asked for. */
+  async *body(): AsyncGenerator<Uint8Array> {
+    while (this.#unread > 0) {
+      const part = await this.#some(this.#unread, 'inside an entry');
+      this.#unread -= part.length;
+      yield part;
+    }
+  }
+
+  async #skipBody(): Promise<void> {
+    for (let left = this.#unread + this.#padding; left > 0; ) left -= (await this.#some(left, 'inside an entry')).length;
+    this.#unread = 0;
+    this.#padding = 0;
+  }
+
+  /** A second block of zeros, and then nothing but zeros: a record is filled up with them. */
+  async #readEnd(): Promise<void> {
+    this.#ended = true;
+    if (!isZeros(await this.#take(TAR_BLOCK_BYTES, 'after one of the two blocks of zeros that end a tar'))) throw malformed('one block of zeros stands alone');
+    let padding = 0;
+    for (let part: Uint8Array | null = this.#rest; part !== null; part = await this.#input.read()) {
+      padding += part.length;
+      if (!isZeros(part)) throw malformed('something follows its end');
+      if (padding > LIMITS.tar_padding_bytes) throw malformed(`more than ${LIMITS.tar_padding_bytes} zeros (tar_padding_bytes) follow its end`);
+    }
+  }
+
+  /** One byte or more, `most` at most. */
+  async #some(most: number, where: string): Promise<Uint8Array> {
+    if (this.#rest.length === 0) {
+      const part = await this.#input.read();
+      if (part === null) throw malformed(`it ends ${where}`);
+      this.#rest = part;
+    }
+    const some = this.#rest.subarray(0, most);
+    this.#rest = this.#rest.subarray(some.length);
+    return some;
+  }
+
+  /** Exactly so many bytes, copied. */
+  async #take(count: number, where: string): Promise<Uint8Array> {
+    const taken = new Uint8Array(count);
+    let used = 0;
+    while (used < count) {
+      const part = await this.#some(count - used, where);
+      taken.set(part, used);
+      used += part.length;
+    }
+    return taken;
+  }
+}
+
+async function packEntries(controller: TarPackController, request: Uint8Array, artifacts: readonly Artifact[], source: ArtifactSource): Promise<void> {
+  const begin = (name: string, size: number) => controller.add({ name, size, type: 'file', mode: 0o644, mtime: new Date(0) }).getWriter();
+  const first = begin(REQUEST_ENTRY, request.length);
+  await first.write(request);
+  await first.close();
+  const sent = new Set<string>();
+  for (const artifact of artifacts) {
+    if (sent.has(artifact.digest)) continue;
+    sent.add(artifact.digest);
+    const entry = begin(artifact.digest, artifact.size);
+    for await (const { bytes } of readChunks(source, artifact)) await entry.write(bytes);
+    await entry.close();
+  }
+  controller.finalize();
+}
