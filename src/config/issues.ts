@@ -39,7 +39,7 @@ function describe(issue: Issue, above: readonly PropertyKey[]): string[] {
     case 'unrecognized_keys':
       return issue.keys.map((key) => `${keyPath([...path, key])}: no such key is known`);
     case 'invalid_key':
-      return [`${keyPath(path)}: must be ${issue.issues.map((inner) => plain(inner.message)).join(', ')}`];
+      return [`${keyPath(path)}: ${issue.issues.map((inner) => plain(inner.message)).join(', ')}`];
     case 'invalid_union': {
       const [closest] = [...issue.errors].sort((left, right) => left.length - right.length);
       return closest === undefined ? [`${keyPath(path)}: ${plain(issue.message)}`] : closest.flatMap((inner) => describe(inner, path));
@@ -51,8 +51,10 @@ function describe(issue: Issue, above: readonly PropertyKey[]): string[] {
   }
 }
 
+/** Schemas say what they want, as "a name" or "an id"; zod says what it expected. */
 function plain(message: string): string {
-  return message.replace(/^Invalid (?:input|option|discriminator value)[:.] /, '').replace(/^Expected/, 'expected');
+  const text = message.replace(/^Invalid (?:input|option|discriminator value)[:.] /, '').replace(/^Expected/, 'expected');
+  return /^an? /.test(text) ? `must be ${text}` : text;
 }
 
 function shorten(text: string): string {

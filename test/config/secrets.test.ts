@@ -26,8 +26,8 @@ describe('read_secrets', () => {
   it('gives each target its connection string and each caller its secrets, in order', () => {
     expect(readSecrets(config, env())).toEqual({
       databases: new Map([
-        ['shop', env()['SHOP_URL']],
-        ['old', env()['OLD_URL']],
+        ['shop', env().SHOP_URL],
+        ['old', env().OLD_URL],
       ]),
       callers: [
         { name: 'ci', secrets: [secretOf(1), secretOf(2)] },
@@ -89,7 +89,7 @@ describe('read_secrets', () => {
 
   it('tells all mistakes at once', async () => {
     const problem = await problemOf(() => readSecrets(config, {}));
-    expect(problem.facts['issues']).toHaveLength(5);
+    expect(problem.facts.issues).toHaveLength(5);
   });
 
   it('takes TCP without TLS to this machine, and anything over a WebSocket, which has TLS of its own', () => {
@@ -100,7 +100,7 @@ describe('read_secrets', () => {
 
   it('takes no secret from the prototype of the environment', async () => {
     const problem = await problemOf(() => readSecrets(config, Object.create(env())));
-    expect(problem.facts['issues']).toHaveLength(5);
+    expect(problem.facts.issues).toHaveLength(5);
   });
 
   it.each([

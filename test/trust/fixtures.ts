@@ -11,7 +11,8 @@ export const NOW = Date.UTC(2026, 10, 22, 12) / 1000;
 
 export const later = (seconds: number) => new Date((NOW + seconds) * 1000).toISOString();
 
-export const config: Config = parseConfig({
+/** The configuration as a Worker is given it. */
+export const binding = {
   origin: 'https://weft.example.com',
   targets: { shop: { database: 'SHOP_URL', transport: 'websocket' }, 'preview-1': { database: 'PREVIEW_URL', transport: 'websocket' } },
   callers: { ci: { secrets: ['CI_NEXT', 'CI_LAST'] }, people: { secrets: ['PEOPLE'] } },
@@ -19,7 +20,9 @@ export const config: Config = parseConfig({
     { caller: 'ci', targets: ['shop'], actions: ['deploy', 'resume', 'cancel', 'read'] },
     { caller: 'people', targets: ['preview-*'], actions: ['deploy', 'read'] },
   ],
-});
+};
+
+export const config: Config = parseConfig(binding);
 
 export const CI_NEXT = secretOf(1);
 export const CI_LAST = secretOf(2, 24);

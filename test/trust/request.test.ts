@@ -160,7 +160,7 @@ describe('check_request', () => {
     const artifacts = Array.from({ length: 20 }, (_, index) => ({ path: `${index}.sql`, digest: 'x', size: 1 }));
     const problem = await problemOf(() => checkRequest({ ...deployRequest(), manifest: { ...deployRequest().manifest, artifacts } }));
     expect(problem.slug).toBe('invalid_manifest');
-    expect(problem.message).toContain('and 12 more.');
+    expect(problem.message).toContain('and 33 more.');
     expect(problem.facts.issues).toHaveLength(8);
   });
 });

@@ -4,9 +4,9 @@ import { build } from 'esbuild';
 import { Miniflare } from 'miniflare';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { acceptReadToken, makeReadToken } from '../../src/trust/read_token.ts';
-import { makeSignedRequest } from '../../src/trust/sign.ts';
-import { readSignedHeaders, verifySignature } from '../../src/trust/signature.ts';
-import { CI_LAST, CI_NEXT, callers, config, deployRequest, NOW, PEOPLE, STRANGER } from './fixtures.ts';
+import { makeSignedRequest, signedHeadersOf } from '../../src/trust/sign.ts';
+import { readSignedHeaders, signRequest, verifySignature } from '../../src/trust/signature.ts';
+import { binding, CI_LAST, CI_NEXT, callers, config, deployRequest, NOW, PEOPLE, STRANGER } from './fixtures.ts';
 
 const WORKER = `
   import { parseConfig } from '../../src/config/config.ts';
@@ -48,24 +48,26 @@ beforeAll(async () => {
     format: 'esm',
     target: 'es2024',
   });
+  const contents = built.outputFiles[0]?.text ?? '';
   worker = new Miniflare({
-    modules: true,
-    script: built.outputFiles[0]?.text ?? '',
-    compatibilityDate: '2026-11-01',
-    bindings: {
-      NOW,
-      WEFT: {
-        origin: config.origin,
-        targets: Object.fromEntries([...config.targets].map(([name, { database, transport }]) => [name, { database, transport }])),
-        callers: Object.fromEntries([...config.callers].map(([name, { secrets }]) => [name, { secrets: [...secrets] }])),
-        grants: JSON.parse(JSON.stringify(config.grants)),
+    workers: [
+      {
+        config: {
+          name: 'trust',
+          compatibilityDate: '2026-08-01',
+          manifest: { mainModule: 'worker.mjs', modulesRoot: '/', modules: { 'worker.mjs': { type: 'esm', contents } } },
+          env: {
+            NOW: { type: 'json', value: NOW },
+            WEFT: { type: 'json', value: binding },
+            SHOP_URL: { type: 'text', value: 'postgres://u:p@shop.example.com/shop' },
+            PREVIEW_URL: { type: 'text', value: 'postgres://u:p@preview.example.com/shop' },
+            CI_NEXT: { type: 'text', value: CI_NEXT },
+            CI_LAST: { type: 'text', value: CI_LAST },
+            PEOPLE: { type: 'text', value: PEOPLE },
+          },
+        },
       },
-      SHOP_URL: 'postgres://u:p@shop.example.com/shop',
-      PREVIEW_URL: 'postgres://u:p@preview.example.com/shop',
-      CI_NEXT,
-      CI_LAST,
-      PEOPLE,
-    },
+    ],
   });
   await worker.ready;
 });
@@ -98,8 +100,6 @@ describe('in workerd', () => {
   });
 
   it('refuses bytes that are not UTF-8 with the same byte', async () => {
-    const { signRequest } = await import('../../src/trust/signature.ts');
-    const { signedHeadersOf } = await import('../../src/trust/sign.ts');
     const body = Uint8Array.from([0x7b, 0x22, 0xe2, 0x82, 0x22]);
     const response = await send({ body, headers: signedHeadersOf(await signRequest(body, CI_NEXT, 'run-1:1', NOW)) });
     expect(await response.json()).toMatchObject({ type: 'urn:weft:problem:malformed_json', byte: 2 });
