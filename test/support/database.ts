@@ -1,0 +1,64 @@
+/**
+ * A new, empty database for a test, on the server of this run (global_setup.ts). It belongs to a role that is no superuser, as in
+ * real life.
+ */
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { inject } from 'vitest';
+import type { TestServer } from './global_setup.ts';
+import { sql } from './sql.ts';
+
+export type { TestServer } from './global_setup.ts';
+
+export interface TestDatabase {
+  readonly name: string;
+  /** Of the owner. */
+  readonly url: string;
+  /** Of the superuser, in this database; null on a server that was given by WEFT_TEST_DATABASE_URL. */
+  readonly superuserUrl: string | null;
+  /** A plain session of node-postgres; whoever opens it ends it. */
+  client(): Promise<pg.Client>;
+  /** Drops it, whoever is still connected. */
+  drop(): Promise<void>;
+}
+
+let server: Promise<TestServer> | undefined;
+
+/** The server of this run; the first call starts it. */
+export function testServer(): Promise<TestServer> {
+  server ??= (async () => {
+    const response = await fetch(inject('testServerAddress'));
+    if (!response.ok) throw new Error(await response.text());
+    return (await response.json()) as TestServer;
+  })();
+  return server;
+}
+
+/** Makes a database; takes some 40 ms. */
+export async function freshDatabase(): Promise<TestDatabase> {
+  const { url, superuserUrl } = await testServer();
+  const name = `weft_test_${randomBytes(6).toString('hex')}`;
+  await sql(url, `create database ${name}`);
+  const own = withDatabase(url, name);
+  return {
+    name,
+    url: own,
+    superuserUrl: superuserUrl === null ? null : withDatabase(superuserUrl, name),
+    client: async () => {
+      const client = new pg.Client({ connectionString: own });
+      client.on('error', () => undefined);
+      await client.connect();
+      return client;
+    },
+    drop: async () => {
+      await sql(url, `drop database if exists ${name} with (force)`);
+    },
+  };
+}
+
+/** The same address, another database. */
+export function withDatabase(url: string, name: string): string {
+  const changed = new URL(url);
+  changed.pathname = `/${name}`;
+  return changed.href;
+}
