@@ -52,17 +52,26 @@ export function bundleLines(manifest: Manifest, style: Style, verdict?: (step: N
   return lines;
 }
 
-/** For `--json`. */
-export function describeBundle(bundle: Bundle): Record<string, unknown> {
-  const { manifest, warnings } = bundle;
-  return {
-    bundle: manifest.bundle,
-    phases: numberSteps(manifest).map(({ phase, steps }) => ({
-      name: phase.name,
-      transaction: phase.transaction,
-      lock_timeout_ms: phase.lock_timeout_ms ?? null,
-      steps: steps.map(({ number, step, artifact }) => ({ number, kind: step.kind, path: step.path, size: artifact.size, digest: artifact.digest })),
-    })),
-    warnings,
-  };
+/** A bundle for programs. */
+export interface BundleDescription {
+  readonly bundle: string;
+  readonly phases: readonly {
+    readonly name: string;
+    readonly transaction: string;
+    readonly lock_timeout_ms: number | null;
+    readonly steps: readonly { readonly number: number; readonly kind: string; readonly path: string; readonly size: number; readonly digest: string }[];
+  }[];
+  readonly warnings: readonly string[];
+  /** As it would be signed. */
+  readonly manifest: Manifest;
+}
+
+export function describeBundle({ manifest, warnings }: Bundle): BundleDescription {
+  const phases = numberSteps(manifest).map(({ phase, steps }) => ({
+    name: phase.name,
+    transaction: phase.transaction,
+    lock_timeout_ms: phase.lock_timeout_ms ?? null,
+    steps: steps.map(({ number, step, artifact }) => ({ number, kind: step.kind, path: step.path, size: artifact.size, digest: artifact.digest })),
+  }));
+  return { bundle: manifest.bundle, phases, warnings, manifest };
 }

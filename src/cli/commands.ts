@@ -59,7 +59,7 @@ export const COMMANDS: readonly Command[] = [
     name: 'init',
     positionals: ['[folder]'],
     summary: 'write a bundle file into a folder',
-    about: ['Writes weft.yaml: one phase for each folder of SQL files that is there, or a first file to begin with. Never overwrites anything.'],
+    about: ['Writes weft.yaml, and a first SQL file where there is none. Never overwrites anything.'],
     options: { name: { type: 'string', value: 'NAME', help: "the bundle's name (the folder's)" } },
     address: 'none',
     load: async () => (await import('./commands/init.ts')).init,
@@ -144,7 +144,11 @@ export const COMMANDS: readonly Command[] = [
     positionals: [],
     summary: 'install or upgrade the engine in a database',
     about: ['`weft deploy` does this by itself. Everything is in schema weft; dropping it touches nothing of yours.'],
-    options: { database: ADDRESS['database'] as Option, transport: ADDRESS['transport'] as Option, print: { type: 'boolean', help: 'write the SQL, run nothing' } },
+    options: {
+      database: ADDRESS['database'] as Option,
+      transport: ADDRESS['transport'] as Option,
+      print: { type: 'boolean', help: 'write the SQL, run nothing' },
+    },
     address: 'used',
     load: async () => (await import('./commands/install.ts')).install,
   },
@@ -162,7 +166,7 @@ export const COMMANDS: readonly Command[] = [
     positionals: ['[file]'],
     summary: 'sign a request by hand, for curl',
     about: [
-      'The file is a request as JSON (weft sign --help --json shows none; docs/sign.md does), or a folder, which becomes a request with its files inline. Members that are missing (id, audience, target, expires_at) are filled in. Prints the headers and the body that was signed.',
+      'The file is a request as JSON, such as {"type": "cancel", "deployment": "…"}, or a folder, which becomes a request with its files inline. Members that are missing (id, audience, target, expires_at) are filled in. Prints the headers and the body that was signed.',
       'With --read: a bearer token for reading. With --generate-secret: a new secret.',
     ],
     options: {

@@ -3,11 +3,13 @@
  * `--json`, into the one document. `main` gives it this process; tests and `npm start` call `runCommandLine` themselves.
  * What commands do is in commands/.
  */
-import { readFileSync } from 'node:fs';
+import packageFile from '../../package.json' with { type: 'json' };
 import { commandHelp, generalHelp } from './help.ts';
 import { type Io, Printer } from './io.ts';
 import { asksForJson, parse } from './parse.ts';
 import { asProblem, renderProblem, secretsOf } from './problems.ts';
+
+const { version } = packageFile;
 
 export type { Io, Sink } from './io.ts';
 
@@ -22,13 +24,13 @@ export async function runCommandLine(argv: readonly string[], io: Io): Promise<n
   try {
     const parsed = parse(argv);
     values = parsed.values;
-    if (parsed.version) return answer(printer, { version: version() }, version());
+    if (parsed.version) return answer(printer, { version }, version);
     if (parsed.command === null && !parsed.help) {
-      printer.note(generalHelp(version()));
+      printer.note(generalHelp(version));
       if (!printer.json) return 2;
     }
     if (parsed.command === null || parsed.help) {
-      const help = parsed.command === null ? generalHelp(version()) : commandHelp(parsed.command);
+      const help = parsed.command === null ? generalHelp(version) : commandHelp(parsed.command);
       return answer(printer, { help }, help);
     }
     if (parsed.command.load === null) throw new Error(`${parsed.command.name} has no code`);
@@ -86,10 +88,4 @@ function answer(printer: Printer, document: unknown, words: string): number {
   printer.say(words);
   printer.document(document);
   return 0;
-}
-
-/** The version in package.json: two folders up, in the checkout as in the package. */
-function version(): string {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
-  return version;
 }

@@ -10,14 +10,16 @@ import { clock, count, cut, cutFront, duration, oneLine, size } from './text.ts'
 /** What is known at a moment. */
 export interface View {
   readonly activity: 'connecting' | 'sending' | 'following' | 'attaching';
-  /** Of the artifacts that the database lacked; how many there are is known before how much of it is needed. */
+  /** Of artifacts that the database lacked. */
   readonly sentBytes: number;
   readonly deployment: Deployment | null;
+  /** The deployment's id, as soon as the other side has said it. */
+  readonly id: string | null;
   /** Why it attaches again, or null. */
   readonly note: string | null;
 }
 
-export const FIRST_VIEW: View = { activity: 'connecting', sentBytes: 0, deployment: null, note: null };
+export const FIRST_VIEW: View = { activity: 'connecting', sentBytes: 0, deployment: null, id: null, note: null };
 
 /** How far it is: steps that are over, or that a transaction in flight has behind it. */
 export interface Position {

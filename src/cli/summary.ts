@@ -49,7 +49,8 @@ function headline(deployment: Deployment, style: Style): string {
 
 function errorLines(error: DeploymentError, style: Style): string[] {
   const lines: string[] = [];
-  if (error.path) lines.push(`  ${style.bold(oneLine(error.path) + (error.line ? `:${error.line}` : ''))}${error.phase ? `  in phase ${oneLine(error.phase)}` : ''}`);
+  if (error.path)
+    lines.push(`  ${style.bold(oneLine(error.path) + (error.line ? `:${error.line}` : ''))}${error.phase ? `  in phase ${oneLine(error.phase)}` : ''}`);
   else if (error.phase) lines.push(`  in phase ${style.bold(oneLine(error.phase))}`);
   if (error.statement) {
     const statement = harmless(error.statement.trim()).split('\n');

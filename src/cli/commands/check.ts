@@ -1,7 +1,7 @@
 /** `weft check`: reads a bundle and says what is in it. Needs no database; the reading itself is bundle/'s. */
 import { readFolder } from '../../bundle/folder.ts';
+import { bundleLines, describeBundle } from '../bundles.ts';
 import type { Call } from '../commands.ts';
-import { describeBundle, bundleLines } from '../bundles.ts';
 import { count, harmless, size } from '../text.ts';
 
 export async function check({ printer, positionals }: Call): Promise<number> {

@@ -1,0 +1,79 @@
+/**
+ * `weft config check`: reads a configuration as the Worker would, and says what is in it or what is wrong. What is right is
+ * config/'s to say; this only finds it in its file. Secrets are neither needed nor looked at.
+ */
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { type Config, parseConfig } from '../../config/config.ts';
+import { Problem } from '../../domain/problem.ts';
+import type { Call } from '../commands.ts';
+import { columns, harmless } from '../text.ts';
+
+export async function configCheck({ printer, positionals }: Call): Promise<number> {
+  const file = positionals[0] as string;
+  const config = parseConfig(await readBinding(file));
+  const { style } = printer;
+  printer.say(`${style.green('Valid:')} ${harmless(file)}, for ${config.origin}`);
+  const section = (title: string, rows: readonly (readonly string[])[]): void => printer.say(['', style.bold(title), ...columns(rows, '  ')].join('\n'));
+  section(
+    'targets',
+    [...config.targets.values()].map((target) => [target.name, target.transport, `secret ${target.database}`]),
+  );
+  section(
+    'callers',
+    [...config.callers.values()].map((caller) => [caller.name, `secrets ${caller.secrets.join(', ')}`]),
+  );
+  section(
+    'grants',
+    config.grants.map((grant) => [grant.caller, `may ${grant.actions.join(', ')}`, `on ${grant.targets.join(', ')}`]),
+  );
+  printer.document({ valid: true, ...plain(config) });
+  return 0;
+}
+
+function plain(config: Config): Record<string, unknown> {
+  return { origin: config.origin, targets: [...config.targets.values()], callers: [...config.callers.values()], grants: config.grants };
+}
+
+/** The value of WEFT in the file, or the file itself when it is nothing but that. */
+async function readBinding(file: string): Promise<unknown> {
+  const shown = harmless(file);
+  if (!existsSync(file)) throw new Problem('invalid_configuration', `There is no file ${shown}.`, { path: file });
+  const content = file.endsWith('.json') ? await readJson(file) : await readWithWrangler(resolve(file), shown);
+  if (typeof content !== 'object' || content === null || !('vars' in content)) {
+    if (file.endsWith('.json')) return content;
+    throw new Problem('invalid_configuration', `${shown} has no section [vars.WEFT].`, { path: file });
+  }
+  const { vars } = content;
+  if (typeof vars !== 'object' || vars === null || !('WEFT' in vars))
+    throw new Problem('invalid_configuration', `${shown} has vars, but no WEFT in it.`, { path: file });
+  return vars.WEFT;
+}
+
+async function readJson(file: string): Promise<unknown> {
+  const text = await readFile(file, 'utf8');
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Problem('invalid_configuration', `${harmless(file)} is not valid JSON: ${harmless((error as Error).message)}`, { path: file }, error);
+  }
+}
+
+/** TOML and JSON with comments are read by wrangler itself, which a checkout has and the published package has not. */
+async function readWithWrangler(file: string, shown: string): Promise<unknown> {
+  const name = 'wrangler'; // not a literal: a bundler shall not look for it
+  const wrangler = (await import(name).catch(() => null)) as { experimental_readRawConfig(args: { config: string }): { rawConfig: unknown } } | null;
+  if (wrangler === null) {
+    throw new Problem(
+      'unsupported_feature',
+      `Reading ${shown} needs wrangler, which is not installed here. Give the value of WEFT as a .json file, or run this where "npm install wrangler" was run.`,
+    );
+  }
+  try {
+    return wrangler.experimental_readRawConfig({ config: file }).rawConfig;
+  } catch (error) {
+    const words = harmless(error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error));
+    throw new Problem('invalid_configuration', `${shown} cannot be read: ${words}`, { path: shown }, error);
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * `weft plan`: exactly what a deployment would run, step by step. With an address it asks the history what is there already;
+ * the plan that is shown is the plan that runs (law 6). Reads only.
+ */
+import { readFolder } from '../../bundle/folder.ts';
+import { Problem } from '../../domain/problem.ts';
+import { findAddress } from '../address.ts';
+import { bundleLines, describeBundle, type NumberedStep, numberSteps } from '../bundles.ts';
+import type { Call } from '../commands.ts';
+import { count, harmless } from '../text.ts';
+import { readHistoryOf } from './read.ts';
+
+type Verdict = 'new' | 'applied' | 'changed' | 'unknown';
+
+const WORDS: Readonly<Record<Verdict, string>> = { new: 'run', applied: 'skip: applied', changed: 'skip: applied, changed since', unknown: 'run' };
+
+export async function plan(call: Call): Promise<number> {
+  const { printer, positionals } = call;
+  const { style } = printer;
+  const bundle = await readFolder(positionals[0] as string);
+  const address = findAddress(call);
+  const applied = address === null ? null : await readApplied();
+  const verdictOf = ({ artifact }: NumberedStep): Verdict => {
+    if (applied === null) return 'unknown';
+    const digest = applied.get(artifact.path);
+    if (digest === undefined) return 'new';
+    return digest === artifact.digest ? 'applied' : 'changed';
+  };
+
+  for (const line of bundleLines(bundle.manifest, style, (step) => WORDS[verdictOf(step)])) printer.say(line);
+  const steps = numberSteps(bundle.manifest).flatMap((phase) => phase.steps);
+  const toRun = steps.filter((step) => ['new', 'unknown'].includes(verdictOf(step)));
+  const changed = steps.filter((step) => verdictOf(step) === 'changed');
+  printer.say('');
+  if (applied === null) printer.say(`${count(steps.length, 'step')}; history unknown: no address was given, so what is applied already is not known.`);
+  else printer.say(`${toRun.length} of ${count(steps.length, 'step')} would run.`);
+  const warnings = [
+    ...bundle.warnings,
+    ...changed.map(({ step }) => `"${step.path}" changed after it was applied. Files run once, by name: the change would not run. Put it into a new file.`),
+  ];
+  for (const warning of warnings) printer.note(`${printer.noteStyle.yellow('warning:')} ${harmless(warning)}`);
+
+  const description = describeBundle(bundle);
+  const verdicts = new Map(steps.map((step) => [step.number, verdictOf(step)]));
+  printer.document({
+    ...description,
+    history: applied === null ? 'unknown' : 'known',
+    phases: description.phases.map((phase) => ({ ...phase, steps: phase.steps.map((step) => ({ ...step, verdict: verdicts.get(step.number) })) })),
+    warnings,
+  });
+  return 0;
+
+  /** Digests by path, of the latest application. A database without the engine has no history, and that is known. */
+  async function readApplied(): Promise<Map<string, string>> {
+    if (address === null) throw new Error('there is no history without an address');
+    try {
+      const entries = await readHistoryOf(address, bundle.manifest.bundle, printer.io.signal);
+      const inOrder = entries.toSorted((a, b) => Date.parse(a.applied_at) - Date.parse(b.applied_at));
+      return new Map(inOrder.map(({ path, digest }) => [path, digest]));
+    } catch (error) {
+      if (error instanceof Problem && error.slug === 'engine_missing') return new Map();
+      throw error;
+    }
+  }
+}

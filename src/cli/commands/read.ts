@@ -1,0 +1,87 @@
+/** `weft status` and `weft history`: reads, either way in, and changes nothing. */
+import type { Deployment, HistoryEntry } from '../../domain/deployment.ts';
+import { type Address, requireAddress } from '../address.ts';
+import type { Call } from '../commands.ts';
+import type { Style } from '../io.ts';
+import { positionOf, waitOf } from '../progress.ts';
+import { renderSummary } from '../summary.ts';
+import { columns, oneLine } from '../text.ts';
+import { readDeploymentId } from './resume.ts';
+
+const LISTED_COUNT = 20;
+
+export async function status(call: Call): Promise<number> {
+  const { printer, positionals } = call;
+  const address = requireAddress(call);
+  const id = readDeploymentId(positionals[0]);
+  if (id === null) {
+    const deployments = await readDeployments(address, printer.io.signal);
+    printer.say(deployments.length === 0 ? 'No deployment yet.' : deploymentLines(deployments).join('\n'));
+    printer.document({ deployments });
+    return 0;
+  }
+  const deployment = await readOne(address, id, printer.io.signal);
+  printer.say([renderSummary(deployment, printer.style), ...liveLines(deployment, printer.style)].join('\n'));
+  printer.document(deployment);
+  return 0;
+}
+
+export async function history(call: Call): Promise<number> {
+  const { printer, positionals } = call;
+  const entries = await readHistoryOf(requireAddress(call), positionals[0] ?? null, printer.io.signal);
+  printer.say(entries.length === 0 ? 'Nothing has been applied yet.' : historyLines(entries).join('\n'));
+  printer.document({ history: entries });
+  return 0;
+}
+
+/** What has been applied, of one bundle or of all. */
+export async function readHistoryOf(address: Address, bundle: string | null, signal: AbortSignal): Promise<HistoryEntry[]> {
+  if (address.kind === 'worker') return (await import('../remote.ts')).readHistoryThroughWorker(address, bundle, signal);
+  const [{ withSession }, { readHistory }] = await Promise.all([import('../direct.ts'), import('../../database/engine.ts')]);
+  return withSession(address, (session) => readHistory(session, bundle ?? undefined));
+}
+
+async function readDeployments(address: Address, signal: AbortSignal): Promise<Deployment[]> {
+  if (address.kind === 'worker') return (await import('../remote.ts')).readDeploymentsThroughWorker(address, signal);
+  const [{ withSession }, engine] = await Promise.all([import('../direct.ts'), import('../../database/engine.ts')]);
+  return withSession(address, (session) => engine.readDeployments(session, LISTED_COUNT));
+}
+
+async function readOne(address: Address, id: string, signal: AbortSignal): Promise<Deployment> {
+  if (address.kind === 'worker') return (await import('../remote.ts')).readStatusThroughWorker(address, id, signal);
+  const [{ withSession }, engine] = await Promise.all([import('../direct.ts'), import('../../database/engine.ts')]);
+  return withSession(address, (session) => engine.readStatus(session, id));
+}
+
+function deploymentLines(deployments: readonly Deployment[]): string[] {
+  return columns(
+    deployments.map((deployment) => {
+      const { done, total } = positionOf(deployment);
+      return [moment(deployment.created_at), deployment.id, deployment.state, `${done}/${total}`, oneLine(deployment.bundle), waitOf(deployment) ?? ''];
+    }),
+  );
+}
+
+function historyLines(entries: readonly HistoryEntry[]): string[] {
+  return columns(
+    entries.map(({ applied_at, bundle, path, digest, deployment }) => [moment(applied_at), oneLine(bundle), oneLine(path), digest.slice(0, 12), deployment]),
+  );
+}
+
+function liveLines(deployment: Deployment, style: Style): string[] {
+  const { live } = deployment;
+  const wait = waitOf(deployment);
+  const place = live === null ? [] : [live.phase, live.path].filter((part) => part !== null).map(oneLine);
+  return [
+    ...(live === null
+      ? []
+      : ['', `Backend ${live.pid} is at step ${live.step ?? '?'} of ${live.steps ?? '?'}${place.length === 0 ? '' : `: ${place.join(': ')}`}.`]),
+    ...(wait === null ? [] : [style.yellow(`Now: ${wait}.`)]),
+  ];
+}
+
+/** A time of the database, to the second, in UTC. */
+function moment(text: string): string {
+  const time = new Date(text);
+  return Number.isNaN(time.getTime()) ? text : `${time.toISOString().slice(0, 19).replace('T', ' ')}Z`;
+}

@@ -1,0 +1,87 @@
+/**
+ * A command that stays with a deployment: shows it while it goes on, leaves on Ctrl-C with the words that it goes on without
+ * us, and ends with the summary and the exit code. What is done meanwhile is direct.ts's or remote.ts's.
+ */
+import { type Deployment, exitCodeOf, isOver } from '../domain/deployment.ts';
+import { Problem } from '../domain/problem.ts';
+import { readSeconds } from './address.ts';
+import type { Call } from './commands.ts';
+import { ProgressPrinter, type View } from './progress.ts';
+import { renderSummary } from './summary.ts';
+
+const DEADLINE_SECONDS = 3600;
+const DEADLINE_SECONDS_MAX = 7 * 24 * 3600;
+/** How long what is under way may take to come to rest after Ctrl-C. */
+const LEAVE_MS = 1000;
+
+/** What the work gets: until when, the wish to leave, and where to say how it gets on. */
+export interface Watch {
+  readonly deadlineAtMs: number;
+  readonly signal: AbortSignal;
+  readonly onView: (change: Partial<View>) => void;
+}
+
+/**
+ * @param key the id by which the same command can be repeated, or null
+ * @param work what is done; stops soon after the signal
+ * @returns the exit code
+ * @throws Problem what the work throws, naming the deployment if there is one; interrupted after Ctrl-C
+ */
+export async function conduct(call: Call, key: string | null, work: (watch: Watch) => Promise<Deployment>): Promise<number> {
+  const { printer } = call;
+  const { io } = printer;
+  const deadlineAtMs = Date.now() + 1000 * readSeconds(call, 'deadline', DEADLINE_SECONDS, DEADLINE_SECONDS_MAX);
+  const progress = new ProgressPrinter(io, Date.now());
+  let deployment: Deployment;
+  try {
+    const working = work({ deadlineAtMs, signal: io.signal, onView: (change) => progress.update(change) });
+    working.catch(() => undefined); // when we leave first, nobody else hears of it
+    deployment = await Promise.race([working, left(io.signal, progress, key)]);
+  } catch (error) {
+    if (io.signal.aborted) throw leaving(progress.view, key);
+    throw naming(error, progress.view.id, key);
+  } finally {
+    progress.end();
+  }
+  if (io.signal.aborted && !isOver(deployment.state)) throw leaving({ ...progress.view, deployment, id: deployment.id }, key);
+  printer.say(renderSummary(deployment, printer.style));
+  // Beside a document the words are for whoever watches.
+  if (printer.json) printer.note(renderSummary(deployment, printer.noteStyle));
+  printer.document(deployment);
+  return exitCodeOf(deployment.state, call.values['strict'] === true);
+}
+
+/** Rejects a moment after Ctrl-C, so that work which does not come to rest holds nobody. */
+async function left(signal: AbortSignal, progress: ProgressPrinter, key: string | null): Promise<never> {
+  await new Promise<void>((resolve) => {
+    const onAbort = (): void => {
+      setTimeout(resolve, LEAVE_MS).unref();
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+  });
+  throw leaving(progress.view, key);
+}
+
+/** The last words after Ctrl-C. */
+export function leaving(view: View, key: string | null): Problem {
+  const { id, deployment } = view;
+  if (id === null) {
+    return new Problem('interrupted', 'Left before the deployment was known to the database, as far as could be seen here. The same command can be repeated.');
+  }
+  const facts = { deployment: id, ...(key === null ? {} : { id: key }) };
+  if (deployment === null || deployment.state === 'open') {
+    const again = key === null ? '' : ` To go on where this stopped, repeat the command with --id ${key}.`;
+    return new Problem('interrupted', `Left while files were on their way; deployment ${id} begins when all of them have arrived.${again}`, facts);
+  }
+  const where = deployment.live === null ? 'is in the database' : `goes on in the database, as backend ${deployment.live.pid}`;
+  const words = `Left. Deployment ${id} ${where}. To attach again, and continue it if need be: weft resume ${id}. To look: weft status ${id}. To stop it: weft cancel ${id}.`;
+  return new Problem('interrupted', words, facts);
+}
+
+/** The same problem, with the deployment it is about. */
+function naming(error: unknown, id: string | null, key: string | null): unknown {
+  if (!(error instanceof Problem) || id === null) return error;
+  const hint = error.exit === 3 ? ` Deployment ${id} is in the database: "weft resume ${id}" continues it.` : '';
+  return new Problem(error.slug, `${error.message}${hint}`, { deployment: id, ...(key === null ? {} : { id: key }), ...error.facts }, error);
+}

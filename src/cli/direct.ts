@@ -1,0 +1,108 @@
+/**
+ * Straight to a database: makes the request that a Worker would have received, and hands it to deployment/'s drive, again
+ * and again until the deadline when a connection is lost. The request names no audience and no target; the caller is "direct".
+ */
+import { type Bundle, wantedChunks } from '../bundle/source.ts';
+import { connectTo } from '../database/connect.ts';
+import type { Connect, Session } from '../database/session.ts';
+import { cancel } from '../deployment/cancel.ts';
+import { deploy } from '../deployment/deploy.ts';
+import { resume } from '../deployment/resume.ts';
+import type { Deployment } from '../domain/deployment.ts';
+import type { DeployRequest } from '../domain/request.ts';
+import type { DatabaseAddress } from './address.ts';
+import { persist } from './persist.ts';
+import type { View } from './progress.ts';
+
+const CALLER = 'direct';
+const REQUEST_LIFE_SECONDS = 900;
+
+export interface DirectErrand {
+  readonly address: DatabaseAddress;
+  /** Milliseconds since 1970. */
+  readonly deadlineAtMs: number;
+  readonly signal: AbortSignal;
+  readonly onView: (change: Partial<View>) => void;
+}
+
+/** Sessions of a command, which say so in `application_name`. */
+export function connectToDatabase({ connectionString, transport }: DatabaseAddress): Connect {
+  return connectTo({ connectionString, transport, applicationName: 'weft' });
+}
+
+/** One session for one reading. */
+export async function withSession<T>(address: DatabaseAddress, use: (session: Session) => Promise<T>): Promise<T> {
+  const session = await connectToDatabase(address)();
+  try {
+    return await use(session);
+  } finally {
+    await session.close();
+  }
+}
+
+/**
+ * Deploys a bundle.
+ * @param id the same id is the same deployment
+ * @returns the deployment as it ended, or as it is when the deadline comes
+ * @throws Problem what the database refuses; what does not pass by itself
+ */
+export async function deployStraight(errand: DirectErrand, bundle: Bundle, id: string): Promise<Deployment> {
+  const connect = connectToDatabase(errand.address);
+  let sentBytes = 0;
+  async function* chunks(wanted: ReadonlySet<string>): ReturnType<typeof wantedChunks> {
+    for await (const chunk of wantedChunks(bundle, wanted)) {
+      sentBytes += chunk.bytes.length;
+      errand.onView({ activity: 'sending', sentBytes });
+      yield chunk;
+    }
+  }
+  return attend(errand, async (leftMs, onStatus, onContact) => {
+    const request: DeployRequest = {
+      type: 'deploy',
+      id,
+      audience: null,
+      target: null,
+      expires_at: new Date(Date.now() + REQUEST_LIFE_SECONDS * 1000).toISOString(),
+      mode: 'apply',
+      manifest: bundle.manifest,
+    };
+    const order = { request: new TextEncoder().encode(JSON.stringify(request)), manifest: bundle.manifest, caller: CALLER, target: null, signature: null };
+    const drive = deploy({ connect, order, chunks, onStatus, deadlineMs: leftMs, signal: errand.signal });
+    drive.done.catch(() => undefined); // its error comes out below, once
+    onContact((await drive.opened).id);
+    return drive.done;
+  });
+}
+
+/** @param id null: whatever is unfinished */
+export async function resumeStraight(errand: DirectErrand, id: string | null): Promise<Deployment> {
+  const connect = connectToDatabase(errand.address);
+  return attend(errand, (leftMs, onStatus) => resume({ connect, id, target: null, onStatus, deadlineMs: leftMs, signal: errand.signal }));
+}
+
+/** @returns the deployment, cancelled, or as it was when it ended before */
+export async function cancelStraight(errand: DirectErrand, id: string): Promise<Deployment> {
+  const connect = connectToDatabase(errand.address);
+  return attend(errand, () => cancel({ connect, id, caller: CALLER, target: null }));
+}
+
+async function attend(
+  errand: DirectErrand,
+  attempt: (leftMs: number, onStatus: (deployment: Deployment) => void, onContact: (id: string) => void) => Promise<Deployment>,
+): Promise<Deployment> {
+  let hasContact = false;
+  const onContact = (id: string): void => {
+    hasContact = true;
+    errand.onView({ id, activity: 'following', note: null });
+  };
+  const onStatus = (deployment: Deployment): void => {
+    onContact(deployment.id);
+    errand.onView({ deployment });
+  };
+  return persist(() => attempt(Math.max(1, errand.deadlineAtMs - Date.now()), onStatus, onContact), {
+    deadlineAtMs: errand.deadlineAtMs,
+    signal: errand.signal,
+    hasContact: () => hasContact,
+    onPause: (note) => errand.onView({ activity: 'attaching', note }),
+  });
+}

@@ -1,0 +1,277 @@
+/**
+ * Through a Worker: signs, sends what is missing, follows, and knocks again when nobody is at work. Every knock carries the
+ * same signed id with a new timestamp and expiry, so however often a connection is lost it is one deployment. HTTP itself
+ * is worker_client.ts's, the signatures are trust/'s.
+ */
+import * as z from 'zod';
+import type { Bundle } from '../bundle/source.ts';
+import { writeTar } from '../bundle/tar.ts';
+import { type Deployment, deploymentSchema, deploymentStateSchema, type HistoryEntry, historyEntrySchema, isOver } from '../domain/deployment.ts';
+import type { Artifact } from '../domain/manifest.ts';
+import { Problem } from '../domain/problem.ts';
+import type { WeftRequest } from '../domain/request.ts';
+import { makeReadToken } from '../trust/read_token.ts';
+import { makeSignedRequest } from '../trust/sign.ts';
+import { readName, type WorkerAddress } from './address.ts';
+import { countingSource } from './counting.ts';
+import { pause, persist } from './persist.ts';
+import type { View } from './progress.ts';
+import { type Answer, ask, type Outgoing } from './worker_client.ts';
+
+/** Artifacts of so many bytes together travel with the request; more are asked for first. */
+const SENT_AT_ONCE_BYTES = 6 * 1024 * 1024;
+/** Cloudflare's smaller plans end a body at 100 MB. */
+const BODY_BYTES_MAX = 90_000_000;
+/** A tar has blocks of 512 bytes: a header, and the rest of the last block of content. */
+const ENTRY_OVERHEAD_BYTES = 1024;
+
+const ANSWER_MS = 60_000;
+/** An upload of 90 MB over a slow line. */
+const UPLOAD_MS = 30 * 60_000;
+const REQUEST_LIFE_SECONDS = 900;
+const READ_TOKEN_SECONDS = 600;
+const POLL_MS_MIN = 300;
+const POLL_MS_MAX = 2000;
+/** How long nobody may be seen at work before it is asked for again; in line, others are at work. */
+const IDLE_MS = 5000;
+const IDLE_IN_LINE_MS = 30_000;
+const LISTED_COUNT = 20;
+
+export interface Errand {
+  readonly address: WorkerAddress;
+  /** Milliseconds since 1970. */
+  readonly deadlineAtMs: number;
+  readonly signal: AbortSignal;
+  readonly onView: (change: Partial<View>) => void;
+}
+
+/** What a POST is answered with: the document, or as much of it as is known before the run has begun. */
+const receptionSchema = z.looseObject({
+  id: z.uuid(),
+  state: deploymentStateSchema,
+  missing: z.array(z.looseObject({ digest: z.string() })).default([]),
+});
+type Reception = z.infer<typeof receptionSchema>;
+
+/**
+ * Deploys a bundle.
+ * @param id signed; the same id is the same deployment
+ * @returns the deployment as it ended, or as it is when the deadline comes
+ * @throws Problem what the Worker refuses; what does not pass by itself
+ */
+export async function deployThroughWorker(errand: Errand, bundle: Bundle, id: string): Promise<Deployment> {
+  const { manifest } = bundle;
+  const attendance = new Attendance(errand, deploymentsPath(errand.address), (expires_at) => {
+    return { type: 'deploy', id, audience: errand.address.origin, target: errand.address.target, mode: 'apply', expires_at, manifest };
+  });
+  let sentBytes = 0;
+  const source = countingSource(bundle.source, (bytes) => {
+    sentBytes += bytes;
+    errand.onView({ activity: 'sending', sentBytes });
+  });
+  const send = (artifacts: readonly Artifact[]): Promise<Reception> =>
+    attendance.knock(async (request) => {
+      const tar = writeTar(request, artifacts, source).pipeThrough(new CompressionStream('gzip') as ReadableWritablePair<Uint8Array, Uint8Array>);
+      const body = isSmall(artifacts) ? new Uint8Array(await new Response(tar).arrayBuffer()) : tar;
+      return { headers: { 'content-type': 'application/x-tar', 'content-encoding': 'gzip' }, body, timeoutMs: UPLOAD_MS };
+    });
+
+  await persist(async () => {
+    let reception = await (isSmall(manifest.artifacts) ? send(manifest.artifacts) : attendance.knock());
+    while (reception.missing.length > 0) {
+      const digests = new Set(reception.missing.map(({ digest }) => digest));
+      const batch = nextBatch(manifest.artifacts, digests);
+      reception = await sendBatch(batch, digests.size > batch.length);
+      if (reception.missing.length >= digests.size) {
+        throw new Problem('artifact_missing', 'The Worker still asks for files that were sent to it. The deployment has not begun.', {
+          deployment: reception.id,
+        });
+      }
+    }
+  }, attendance.persistence);
+  return attendance.follow();
+
+  /** More to come: then the Worker rightly says that something is missing, and what it is shows at the next knock. */
+  async function sendBatch(batch: readonly Artifact[], hasMore: boolean): Promise<Reception> {
+    try {
+      return await send(batch);
+    } catch (error) {
+      if (hasMore && error instanceof Problem && error.slug === 'artifact_missing') return attendance.knock();
+      throw error;
+    }
+  }
+}
+
+/** Continues a deployment, or attaches to it. */
+export async function resumeThroughWorker(errand: Errand, deployment: string): Promise<Deployment> {
+  return actThroughWorker(errand, 'resume', deployment);
+}
+
+/** Cancels a deployment, and stays until it is over. */
+export async function cancelThroughWorker(errand: Errand, deployment: string): Promise<Deployment> {
+  return actThroughWorker(errand, 'cancel', deployment);
+}
+
+async function actThroughWorker(errand: Errand, type: 'resume' | 'cancel', deployment: string): Promise<Deployment> {
+  const { origin, target } = errand.address;
+  const id = crypto.randomUUID();
+  const path = `${deploymentsPath(errand.address)}/${deployment}/${type}`;
+  const attendance = new Attendance(errand, path, (expires_at) => ({ type, id, audience: origin, target, expires_at, deployment }));
+  await persist(() => attendance.knock(), attendance.persistence);
+  return attendance.follow();
+}
+
+export async function readStatusThroughWorker(address: WorkerAddress, id: string, signal: AbortSignal): Promise<Deployment> {
+  return read(address, `${deploymentsPath(address)}/${encodeURIComponent(id)}`, deploymentSchema, signal);
+}
+
+export async function readDeploymentsThroughWorker(address: WorkerAddress, signal: AbortSignal): Promise<Deployment[]> {
+  const schema = z.looseObject({ deployments: z.array(deploymentSchema) });
+  return (await read(address, `${deploymentsPath(address)}?limit=${LISTED_COUNT}`, schema, signal)).deployments;
+}
+
+export async function readHistoryThroughWorker(address: WorkerAddress, bundle: string | null, signal: AbortSignal): Promise<HistoryEntry[]> {
+  const query = bundle === null ? '' : `?bundle=${encodeURIComponent(bundle)}`;
+  const schema = z.looseObject({ history: z.array(historyEntrySchema) });
+  return (await read(address, `${targetPath(address)}/history${query}`, schema, signal)).history;
+}
+
+async function read<T>(address: WorkerAddress, path: string, schema: z.ZodType<T>, signal: AbortSignal): Promise<T> {
+  const caller = readName(address.caller, 'caller', 'WEFT_CALLER');
+  const expires = Math.floor(Date.now() / 1000) + READ_TOKEN_SECONDS;
+  const token = await makeReadToken({ caller, target: address.target, expires }, address.secret);
+  const outgoing: Outgoing = { method: 'GET', path, headers: { authorization: `Bearer ${token}` }, signal, timeoutMs: ANSWER_MS };
+  return (await ask(address.origin, outgoing, schema)).document;
+}
+
+/** One deployment attended to: knocking with one signed request, and reading with the token that its Location carries. */
+class Attendance {
+  readonly #errand: Errand;
+  readonly #path: string;
+  readonly #makeRequest: (expiresAt: string) => WeftRequest;
+  #location: { readonly path: string; readonly token: string } | null = null;
+  #latest: Deployment | null = null;
+  #hasContact = false;
+
+  constructor(errand: Errand, path: string, makeRequest: (expiresAt: string) => WeftRequest) {
+    this.#errand = errand;
+    this.#path = path;
+    this.#makeRequest = makeRequest;
+  }
+
+  get persistence(): Parameters<typeof persist>[1] {
+    const { deadlineAtMs, signal, onView } = this.#errand;
+    return { deadlineAtMs, signal, hasContact: () => this.#hasContact, onPause: (note) => onView({ activity: 'attaching', note }) };
+  }
+
+  /**
+   * Sends the request, signed anew.
+   * @param wrap makes a body around the request; without it the request goes alone
+   * @param waitSeconds how long the Worker may wait for the end before it answers
+   */
+  async knock(wrap?: (request: Uint8Array) => Promise<Pick<Outgoing, 'body' | 'headers' | 'timeoutMs'>>, waitSeconds = 0): Promise<Reception> {
+    const { address, signal, onView } = this.#errand;
+    const expiresAt = new Date(Date.now() + REQUEST_LIFE_SECONDS * 1000).toISOString();
+    const { body, headers } = await makeSignedRequest(this.#makeRequest(expiresAt), address.secret, Math.floor(Date.now() / 1000));
+    const wrapped = wrap === undefined ? { headers: { 'content-type': 'application/json' }, body, timeoutMs: ANSWER_MS } : await wrap(body);
+    const prefer: Record<string, string> = waitSeconds > 0 ? { prefer: `wait=${waitSeconds}` } : {};
+    const answer = await ask(
+      address.origin,
+      { method: 'POST', path: this.#path, signal, ...wrapped, headers: { ...headers, ...wrapped.headers, ...prefer } },
+      receptionSchema,
+    );
+    this.#hasContact = true;
+    const { document } = answer;
+    this.#location = readTokenOf(answer);
+    onView({ id: document.id, note: null });
+    const whole = deploymentSchema.safeParse(document);
+    if (whole.success) this.#see(whole.data);
+    return document;
+  }
+
+  /** Watches until the end or the deadline; knocks again when nobody is at work. */
+  async follow(): Promise<Deployment> {
+    const { deadlineAtMs, signal } = this.#errand;
+    let pollMs = POLL_MS_MIN;
+    let idleSinceMs = Date.now();
+    for (;;) {
+      const before = this.#latest;
+      if (before !== null && isOver(before.state)) return before;
+      const deployment = await persist(() => this.#look(), this.persistence);
+      if (isOver(deployment.state)) return deployment;
+      const nowMs = Date.now();
+      if (nowMs >= deadlineAtMs) return deployment;
+      if (deployment.live !== null) idleSinceMs = nowMs;
+      if (nowMs - idleSinceMs >= (deployment.ahead.length > 0 ? IDLE_IN_LINE_MS : IDLE_MS)) {
+        await persist(() => this.knock(), this.persistence);
+        idleSinceMs = Date.now();
+      }
+      pollMs = isSame(before, deployment) ? Math.min(POLL_MS_MAX, pollMs * 1.5) : POLL_MS_MIN;
+      await pause(Math.min(pollMs, Math.max(1, deadlineAtMs - Date.now())), signal);
+    }
+  }
+
+  async #look(): Promise<Deployment> {
+    const { address, signal } = this.#errand;
+    if (this.#location === null) {
+      // A caller without the right to read still gets the answer to its own request.
+      await this.knock(undefined, Math.ceil(POLL_MS_MAX / 1000));
+      if (this.#latest === null) throw new Problem('interrupted', 'The Worker has taken the request and does not say how the deployment gets on.');
+      return this.#latest;
+    }
+    const { path, token } = this.#location;
+    const outgoing: Outgoing = { method: 'GET', path, headers: { authorization: `Bearer ${token}` }, signal, timeoutMs: ANSWER_MS };
+    try {
+      const { document } = await ask(address.origin, outgoing, deploymentSchema);
+      this.#see(document);
+      return document;
+    } catch (error) {
+      // The token of a Location lives an hour; another knock brings another.
+      if (!(error instanceof Problem) || error.slug !== 'read_token_invalid') throw error;
+      await this.knock();
+      throw new Problem('interrupted', 'The reading token had expired.', {}, error);
+    }
+  }
+
+  #see(deployment: Deployment): void {
+    this.#latest = deployment;
+    this.#errand.onView({ activity: 'following', deployment, id: deployment.id, note: null });
+  }
+}
+
+/** The token travels in a header from here on, where no log of addresses has it. */
+function readTokenOf({ location }: Answer<unknown>): { path: string; token: string } | null {
+  const token = location?.searchParams.get('token');
+  return location && token ? { path: location.pathname, token } : null;
+}
+
+function isSmall(artifacts: readonly Artifact[]): boolean {
+  return artifacts.reduce((sum, { size }) => sum + size, 0) <= SENT_AT_ONCE_BYTES;
+}
+
+/** The first of the missing artifacts, in the order of the manifest, as many as fit; at least one. */
+export function nextBatch(artifacts: readonly Artifact[], missing: ReadonlySet<string>): Artifact[] {
+  const batch: Artifact[] = [];
+  const taken = new Set<string>();
+  let bytes = 0;
+  for (const artifact of artifacts) {
+    if (!missing.has(artifact.digest) || taken.has(artifact.digest)) continue;
+    bytes += artifact.size + ENTRY_OVERHEAD_BYTES;
+    if (batch.length > 0 && bytes > BODY_BYTES_MAX) break;
+    taken.add(artifact.digest);
+    batch.push(artifact);
+  }
+  return batch;
+}
+
+function isSame(before: Deployment | null, after: Deployment): boolean {
+  return before !== null && JSON.stringify([before.state, before.live, before.phases]) === JSON.stringify([after.state, after.live, after.phases]);
+}
+
+function targetPath(address: WorkerAddress): string {
+  return `/v1/targets/${encodeURIComponent(address.target)}`;
+}
+
+function deploymentsPath(address: WorkerAddress): string {
+  return `${targetPath(address)}/deployments`;
+}
