@@ -6,28 +6,31 @@
 import { LIMITS, type LimitName } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
 
-/** workerd's own reader: one read that waits until so many bytes are there. */
-interface LargeReader extends ReadableStreamBYOBReader {
-  readAtLeast?(minBytes: number, view: Uint8Array): Promise<{ done: boolean; value?: Uint8Array }>;
+/** What one read asks for. By default workerd hands out 4 KiB at a time, at ten times the CPU. */
+const READ_BYTES = 1024 * 1024;
+
+interface Part {
+  readonly done: boolean;
+  readonly value?: Uint8Array | undefined;
 }
 
-/** How much one read asks for. A default reader gets 4 KiB at a time in workerd, at ten times the CPU. */
-const READ_BYTES = 1024 * 1024;
+/** workerd's own way to fill a whole buffer; the standard's `min` fails in Node where fewer bytes are left. */
+interface WorkerdReader {
+  readAtLeast(minBytes: number, view: Uint8Array): Promise<Part>;
+}
 
 export class IncomingBody {
   /** What Content-Length announces, or null. */
   readonly announcedBytes: number | null;
-  readonly #body: ReadableStream<Uint8Array> | null;
-  #reader: { pull(): Promise<{ done: boolean; value?: Uint8Array | undefined }> } | undefined;
+  readonly #read: () => Promise<Part>;
   #last: Promise<unknown> = Promise.resolve();
-  #arrivedBytes = 0;
   #ended: boolean;
 
   constructor(request: Request) {
     const announced = request.headers.get('content-length');
     this.announcedBytes = announced !== null && /^\d{1,15}$/.test(announced) ? Number(announced) : null;
-    this.#body = request.body as ReadableStream<Uint8Array> | null;
-    this.#ended = this.#body === null;
+    this.#ended = request.body === null;
+    this.#read = request.body === null ? async () => ({ done: true }) : openReader(request.body);
   }
 
   /** Whether all of it has been read. */
@@ -51,7 +54,6 @@ export class IncomingBody {
       if (size > limitBytes) throw tooLarge(`larger than ${limitBytes} bytes`, limit, advice);
       parts.push(part);
     }
-    if (parts.length === 1 && parts[0] !== undefined) return parts[0];
     const whole = new Uint8Array(size);
     let offset = 0;
     for (const part of parts) {
@@ -93,55 +95,45 @@ export class IncomingBody {
     }
   }
 
-  /** One part, or null at the end. workerd allows one read at a time, so they queue here. */
+  /** One part, or null at the end. A route that was given up may still be reading when its body is drained: so reads queue here. */
   #pull(): Promise<Uint8Array | null> {
-    const next = this.#last.then(
-      () => this.#read(),
-      () => this.#read(),
-    );
+    const next = this.#last.then(() => this.#readPart());
     this.#last = next.catch(() => undefined);
     return next;
   }
 
-  async #read(): Promise<Uint8Array | null> {
-    while (!this.#ended && this.#body !== null) {
-      this.#reader ??= openReader(this.#body);
-      let result: { done: boolean; value?: Uint8Array | undefined };
+  async #readPart(): Promise<Uint8Array | null> {
+    while (!this.#ended) {
+      let part: Part;
       try {
-        result = await this.#reader.pull();
+        part = await this.#read();
       } catch (error) {
         this.#ended = true;
-        throw new Problem(
-          'interrupted',
-          `The sender's connection ended after ${this.#arrivedBytes} bytes of the body. Send the same request again.`,
-          {},
-          error,
-        );
+        throw new Problem('interrupted', 'The body broke off before its end: the sender was cut off. Send the same request again.', {}, error);
       }
-      if (result.done) this.#ended = true;
-      if (result.value !== undefined && result.value.length > 0) {
-        this.#arrivedBytes += result.value.length;
-        return result.value;
-      }
+      this.#ended = part.done;
+      if (part.value !== undefined && part.value.length > 0) return part.value;
     }
     return null;
   }
 }
 
-function openReader(body: ReadableStream<Uint8Array>): { pull(): Promise<{ done: boolean; value?: Uint8Array | undefined }> } {
-  let reader: LargeReader;
-  try {
-    reader = body.getReader({ mode: 'byob' });
-  } catch {
-    const plain = body.getReader(); // not a byte stream: a test's own, say
-    return { pull: () => plain.read() };
-  }
-  return {
-    pull() {
-      const view = new Uint8Array(READ_BYTES);
-      return reader.readAtLeast === undefined ? reader.read(view, { min: READ_BYTES }) : reader.readAtLeast(READ_BYTES, view);
-    },
+/** Opened at the first read, so that a body that nobody reads stays as it is. */
+function openReader(body: ReadableStream<Uint8Array>): () => Promise<Part> {
+  let read: (() => Promise<Part>) | undefined;
+  return () => {
+    read ??= chooseReader(body);
+    return read();
   };
+}
+
+function chooseReader(body: ReadableStream<Uint8Array>): () => Promise<Part> {
+  if ('ReadableStreamBYOBReader' in globalThis && 'readAtLeast' in ReadableStreamBYOBReader.prototype) {
+    const reader = body.getReader({ mode: 'byob' }) as unknown as WorkerdReader;
+    return () => reader.readAtLeast(READ_BYTES, new Uint8Array(READ_BYTES));
+  }
+  const reader = body.getReader();
+  return () => reader.read();
 }
 
 function tooLarge(what: string, limit: LimitName, advice: string): Problem {

@@ -1,0 +1,81 @@
+import { describe, expect, test } from 'vitest';
+import { Problem } from '../../src/domain/problem.ts';
+import type { CancelOptions, ResumeOptions } from '../../src/http/ports.ts';
+import { DEPLOYMENTS, ID, makeDeployment, makeHouse, makeRequest, post } from './support.ts';
+
+describe('resume', () => {
+  const document = makeRequest({ type: 'resume', deployment: ID });
+
+  test('asks for that deployment on that target, and is answered with its end', async () => {
+    let given: ResumeOptions | undefined;
+    const house = makeHouse({
+      resume: async (options) => {
+        given = options;
+        return makeDeployment();
+      },
+    });
+    const answer = await house.fetch(`${DEPLOYMENTS}/${ID}/resume`, await post(document));
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get('location')).toContain(`${DEPLOYMENTS}/${ID}?token=`);
+    expect(await answer.json()).toEqual(makeDeployment());
+    expect(given).toMatchObject({ id: ID, target: 'staging' });
+  });
+
+  test('that takes longer is answered with 202 at its first status; the drive goes on', async () => {
+    const end = Promise.withResolvers<ReturnType<typeof makeDeployment>>();
+    const house = makeHouse({
+      resume: ({ onStatus }) => {
+        setImmediate(() => onStatus?.(makeDeployment({ state: 'running' })));
+        return end.promise;
+      },
+    });
+    const answer = await house.fetch(`${DEPLOYMENTS}/${ID}/resume`, await post(document));
+    expect(answer.status).toBe(202);
+    expect(await answer.json()).toMatchObject({ state: 'running' });
+    end.resolve(makeDeployment());
+    await house.settle();
+    expect(house.lines).toContainEqual(expect.objectContaining({ message: 'drive', state: 'succeeded' }));
+  });
+
+  test('with Prefer: wait is answered with the end', async () => {
+    const house = makeHouse({
+      resume: async ({ onStatus }) => {
+        onStatus?.(makeDeployment({ state: 'running' }));
+        return makeDeployment({ state: 'failed' });
+      },
+    });
+    const answer = await house.fetch(`${DEPLOYMENTS}/${ID}/resume`, await post(document, { headers: { prefer: 'wait=30' } }));
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get('preference-applied')).toBe('wait=30');
+    expect(await answer.json()).toMatchObject({ state: 'failed' });
+  });
+
+  test('of what is not there is 404', async () => {
+    const house = makeHouse({ resume: () => Promise.reject(new Problem('deployment_not_found', 'Nothing has this id.')) });
+    const answer = await house.fetch(`${DEPLOYMENTS}/${ID}/resume`, await post(document));
+    expect(answer.status).toBe(404);
+  });
+});
+
+describe('cancel', () => {
+  const document = makeRequest({ type: 'cancel', deployment: ID });
+
+  test('names the caller, and is answered with what is left of the deployment', async () => {
+    let given: CancelOptions | undefined;
+    const house = makeHouse({
+      cancel: async (options) => {
+        given = options;
+        return makeDeployment({ state: 'cancelled' });
+      },
+    });
+    const answer = await house.fetch(`${DEPLOYMENTS}/${ID}/cancel`, await post(document));
+    expect(answer.status).toBe(200);
+    expect(await answer.json()).toMatchObject({ state: 'cancelled' });
+    expect(given).toMatchObject({ id: ID, caller: 'ci', target: 'staging' });
+  });
+
+  test('of what still runs is 202: the runner will see it', async () => {
+    const house = makeHouse({ cancel: async () => makeDeployment({ state: 'running' }) });
+    expect((await house.fetch(`${DEPLOYMENTS}/${ID}/cancel`, await post(document))).status).toBe(202);
+  });
+});

@@ -1,0 +1,72 @@
+import { describe, expect, test } from 'vitest';
+import { Problem } from '../../src/domain/problem.ts';
+import { DEPLOYMENTS, ID, makeDeployment, makeHouse, makeToken } from './support.ts';
+
+const withToken = async () => ({ headers: { authorization: `Bearer ${await makeToken()}` } });
+
+describe('reading', () => {
+  test('one deployment gives its document', async () => {
+    const house = makeHouse();
+    const answer = await house.fetch(`${DEPLOYMENTS}/${ID.toUpperCase()}`, await withToken());
+    expect(await answer.json()).toEqual(makeDeployment());
+    expect(house.sessions).toEqual({ opened: 1, closed: 1 });
+  });
+
+  test('the deployments asks for as many as the limit says', async () => {
+    const limits: number[] = [];
+    const house = makeHouse({
+      readDeployments: async (_session, limit) => {
+        limits.push(limit);
+        return [makeDeployment()];
+      },
+    });
+    expect(await (await house.fetch(DEPLOYMENTS, await withToken())).json()).toEqual({ deployments: [makeDeployment()] });
+    await house.fetch(`${DEPLOYMENTS}?limit=3`, await withToken());
+    expect(limits).toEqual([20, 3]);
+  });
+
+  test('the history may be of one bundle', async () => {
+    const entry = { bundle: 'shop', path: '1.sql', digest: 'a'.repeat(64), deployment: ID, applied_at: '2026-03-01T12:00:00Z' };
+    const bundles: (string | undefined)[] = [];
+    const house = makeHouse({
+      readHistory: async (_session, bundle) => {
+        bundles.push(bundle);
+        return [entry];
+      },
+    });
+    expect(await (await house.fetch('/v1/targets/staging/history', await withToken())).json()).toEqual({ history: [entry] });
+    await house.fetch('/v1/targets/staging/history?bundle=shop', await withToken());
+    expect(bundles).toEqual([undefined, 'shop']);
+    expect(house.sessions).toEqual({ opened: 2, closed: 2 });
+  });
+
+  test('takes the token from the header before the one in the address', async () => {
+    const answer = await makeHouse().fetch(`${DEPLOYMENTS}/${ID}?token=${await makeToken()}`, { headers: { authorization: 'Bearer nonsense' } });
+    expect(answer.status).toBe(401);
+  });
+
+  test('what is not there is 404, and the session is closed', async () => {
+    const house = makeHouse({
+      readStatus: async () => {
+        throw new Problem('deployment_not_found', 'Nothing has this id.');
+      },
+    });
+    for (const path of [`${DEPLOYMENTS}/${ID}`, `${DEPLOYMENTS}/${ID}/events`]) {
+      const answer = await house.fetch(path, await withToken());
+      expect(answer.status).toBe(404);
+      expect(answer.headers.get('content-type')).toBe('application/problem+json');
+    }
+    expect(house.sessions).toEqual({ opened: 2, closed: 2 });
+  });
+
+  test('HEAD is answered without a body, and leaves nothing open', async () => {
+    const house = makeHouse({ readStatus: async () => makeDeployment({ state: 'running' }) });
+    for (const path of [`${DEPLOYMENTS}/${ID}`, `${DEPLOYMENTS}/${ID}/events`]) {
+      const answer = await house.fetch(path, { method: 'HEAD', ...(await withToken()) });
+      expect(answer.status).toBe(200);
+      expect(await answer.text()).toBe('');
+    }
+    await house.settle();
+    expect(house.sessions).toEqual({ opened: 2, closed: 2 });
+  });
+});

@@ -1,0 +1,180 @@
+/**
+ * A Weft with an app and no database: real trust, real bundles, and a drive that writes down what it was given. Connecting
+ * is counted, so that a test can say that nothing was touched.
+ */
+import { createHash } from 'node:crypto';
+import type { Hono } from 'hono';
+import { parseConfig } from '../../src/config/config.ts';
+import type { Session } from '../../src/database/session.ts';
+import type { Deployment, DeploymentEvent } from '../../src/domain/deployment.ts';
+import type { Manifest } from '../../src/domain/manifest.ts';
+import { createApp } from '../../src/http/app.ts';
+import type { HttpEnv } from '../../src/http/context.ts';
+import type { LogEntry } from '../../src/http/log.ts';
+import type { DeployOptions, Ports } from '../../src/http/ports.ts';
+import { makeReadToken } from '../../src/trust/read_token.ts';
+import { signRequest } from '../../src/trust/signature.ts';
+
+export const NOW = Date.parse('2026-03-01T12:00:00Z');
+export const ORIGIN = 'https://weft.test';
+export const ID = '0190a0de-0000-7000-8000-000000000001';
+export const SECRETS = {
+  ci: `whsec_${Buffer.alloc(32, 1).toString('base64')}`,
+  watcher: `whsec_${Buffer.alloc(32, 2).toString('base64')}`,
+  stranger: `whsec_${Buffer.alloc(32, 9).toString('base64')}`,
+};
+export const DEPLOYMENTS = '/v1/targets/staging/deployments';
+
+export const config = parseConfig({
+  origin: ORIGIN,
+  targets: { staging: { database: 'STAGING_URL', transport: 'websocket' }, production: { database: 'PRODUCTION_URL', transport: 'websocket' } },
+  callers: { ci: { secrets: ['CI_SECRET'] }, watcher: { secrets: ['WATCHER_SECRET'] } },
+  grants: [
+    { caller: 'ci', targets: ['staging'], actions: ['deploy', 'resume', 'cancel', 'read'] },
+    { caller: 'watcher', targets: ['*'], actions: ['deploy'] },
+  ],
+});
+
+/** A deployment's document as the engine makes it. */
+export function makeDeployment(changes: Partial<Deployment> = {}): Deployment {
+  return {
+    id: ID,
+    state: 'succeeded',
+    target: 'staging',
+    bundle: 'shop',
+    caller: 'ci',
+    request_id: 'run-1',
+    created_at: '2026-03-01T12:00:00Z',
+    staged_at: '2026-03-01T12:00:00Z',
+    started_at: '2026-03-01T12:00:00Z',
+    finished_at: null,
+    phases: [],
+    error: null,
+    fingerprint: { before: null, after: null },
+    wal: { before: null, after: null },
+    ahead: [],
+    live: null,
+    ...changes,
+  };
+}
+
+export function makeEvent(number: number, kind = 'step_succeeded'): DeploymentEvent {
+  return { deployment: ID, number, at: '2026-03-01T12:00:00Z', kind, phase: 'main', path: `${number}.sql`, data: {} };
+}
+
+export interface House {
+  readonly app: Hono<HttpEnv>;
+  readonly ports: Ports;
+  readonly lines: LogEntry[];
+  /** What the drive was given, with the digests of the chunks it pulled. */
+  readonly drives: { options: DeployOptions; pulled: string[] }[];
+  readonly sessions: { opened: number; closed: number };
+  /** What was handed to waitUntil; all of it is awaited by `settle`. */
+  settle(): Promise<void>;
+  fetch(path: string, init?: RequestInit): Promise<Response>;
+}
+
+/** @param changes ports that a test brings itself */
+export function makeHouse(changes: Partial<Ports> = {}): House {
+  const lines: LogEntry[] = [];
+  const drives: House['drives'] = [];
+  const sessions = { opened: 0, closed: 0 };
+  const waiting: Promise<unknown>[] = [];
+  let now = NOW;
+  const session = { announcedPid: 1, close: async () => void sessions.closed++ } as Partial<Session> as Session;
+  const ports: Ports = {
+    config,
+    callers: [
+      { name: 'ci', secrets: [SECRETS.ci] },
+      { name: 'watcher', secrets: [SECRETS.watcher] },
+    ],
+    version: '1.2.3',
+    now: () => now,
+    async sleep(milliseconds, signal) {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (signal?.aborted !== true) now += milliseconds;
+    },
+    connect: () => async () => {
+      sessions.opened++;
+      return session;
+    },
+    deploy(options) {
+      const drive = { options, pulled: [] as string[] };
+      drives.push(drive);
+      const opened = (async () => {
+        await options.connect();
+        const wanted = new Set(options.order.manifest.artifacts.flatMap((artifact) => artifact.chunks ?? [artifact.digest]));
+        if (options.chunks === undefined) return { id: ID, state: 'open' as const, repeated: false, missing: options.order.manifest.artifacts };
+        for await (const chunk of options.chunks(wanted)) drive.pulled.push(chunk.digest);
+        return { id: ID, state: 'staged' as const, repeated: false, missing: [] };
+      })();
+      return { opened, done: opened.then(({ state }) => makeDeployment(state === 'open' ? { state } : {})) };
+    },
+    resume: async () => makeDeployment(),
+    cancel: async () => makeDeployment({ state: 'cancelled' }),
+    readStatus: async () => makeDeployment(),
+    readDeployments: async () => [makeDeployment()],
+    readEvents: async () => [],
+    readHistory: async () => [],
+    log: (entry) => void lines.push(entry),
+    ...changes,
+  };
+  const app = createApp(ports);
+  const context = { waitUntil: (promise: Promise<unknown>) => void waiting.push(promise), passThroughOnException() {}, props: {} };
+  return {
+    app,
+    ports,
+    lines,
+    drives,
+    sessions,
+    async settle() {
+      await Promise.all(waiting);
+    },
+    fetch: async (path, init) => app.fetch(new Request(ORIGIN + path, init), {}, context),
+  };
+}
+
+/** A deploy request for staging that is right in everything, with changes. */
+export function makeRequest(changes: Record<string, unknown> = {}): Record<string, unknown> {
+  return {
+    type: 'deploy',
+    id: 'run-1',
+    audience: ORIGIN,
+    target: 'staging',
+    expires_at: new Date(NOW + 600_000).toISOString(),
+    ...changes,
+  };
+}
+
+/** Headers that sign these bytes. */
+export async function sign(body: Uint8Array, o: { secret?: string; id?: string; at?: number } = {}): Promise<Record<string, string>> {
+  const signed = await signRequest(body, o.secret ?? SECRETS.ci, o.id ?? 'run-1', (o.at ?? NOW) / 1000);
+  return { 'webhook-id': signed.id, 'webhook-timestamp': signed.timestamp, 'webhook-signature': signed.signature };
+}
+
+/** A signed JSON document, as the init of a POST. */
+export async function post(document: unknown, o: { secret?: string; id?: string; at?: number; headers?: Record<string, string> } = {}): Promise<RequestInit> {
+  const body = new TextEncoder().encode(typeof document === 'string' ? document : JSON.stringify(document));
+  return { method: 'POST', body, headers: { 'content-type': 'application/json', ...(await sign(body, o)), ...o.headers } };
+}
+
+export function manifestOf(files: Record<string, string>, changes: Partial<Manifest> = {}): Manifest {
+  const artifacts = Object.entries(files).map(([path, content]) => ({ path, digest: digestOf(content), size: Buffer.byteLength(content) }));
+  return {
+    format: 1,
+    bundle: 'shop',
+    artifacts,
+    phases: [{ name: 'main', transaction: 'per-step', steps: artifacts.map(({ path }) => ({ kind: 'run' as const, path })) }],
+    ...changes,
+  };
+}
+
+export function digestOf(content: string | Uint8Array): string {
+  return createHash('sha256').update(content).digest('hex');
+}
+
+/** A reading token of ci's for staging. */
+export function makeToken(o: { caller?: 'ci' | 'watcher'; target?: string; deployment?: string; expires?: number } = {}): Promise<string> {
+  const { caller = 'ci', target = 'staging', expires = NOW / 1000 + 60 } = o;
+  return makeReadToken({ caller, target, expires, ...(o.deployment === undefined ? {} : { deployment: o.deployment }) }, SECRETS[caller]);
+}
