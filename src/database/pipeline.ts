@@ -125,8 +125,10 @@ export class Pipeline {
         this.#settle(head);
         return true;
       case 'copyInResponse':
-        // Nobody sends rows here; the refusal comes back as an error of the statement.
+        // Nobody sends rows here; the refusal comes back as an error of the statement. A sync that is already on its way is lost
+        // on a server that waits for rows (manual, 55.2.6), and what follows it ends the session.
         this.#outbox.put(encodeCopyFail('Weft sends no rows to COPY FROM STDIN'));
+        if (head?.kind === 'statement' && this.#sent[1]?.kind === 'sync') this.#outbox.put(SYNC);
         this.#outbox.flush();
         return true;
       default:
