@@ -14,13 +14,13 @@ const TOKENS = /\b(?:weft_read|whsec)_?[A-Za-z0-9+/=._~-]+/g;
 
 /**
  * @param secrets what must never appear; null when there are none because the configuration is not valid
- * @param write takes a line
+ * @param output the console, or what a test has in its place
  */
-export function createLog(secrets: Secrets | null, write: (line: string) => void = console.log): (entry: LogEntry) => void {
+export function createLog(secrets: Secrets | null, output: Pick<Console, LogEntry['level']> = console): (entry: LogEntry) => void {
   const hidden = secrets === null ? [] : listHidden(secrets);
   return (entry) => {
     const line = JSON.stringify(entry, (_key, value: unknown) => (typeof value === 'string' ? hide(value, hidden) : value));
-    write(line);
+    output[entry.level](line);
   };
 }
 

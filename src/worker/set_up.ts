@@ -24,8 +24,8 @@ export function setUp(env: Record<string, unknown>): Hono<HttpEnv> {
     const config = parseConfig(env.WEFT);
     return createConfiguredApp(config, readSecrets(config, env), surroundings);
   } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    return createUnconfiguredApp(error, { ...surroundings, log: createLog(null) });
+    const reason = error instanceof Problem ? error : new Problem('invalid_configuration', 'Reading the configuration failed unexpectedly.', {}, error);
+    return createUnconfiguredApp(reason, { ...surroundings, log: createLog(null) });
   }
 }
 

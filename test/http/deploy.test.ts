@@ -9,11 +9,7 @@ import { DEPLOYMENTS, digestOf, ID, makeDeployment, makeHouse, makeRequest, mani
 const FILES = { '1.sql': 'select 1;', '2.sql': 'select 2;' };
 const inline = Object.entries(FILES).map(([path, content]) => ({ path, content }));
 
-async function tarOf(
-  document: unknown,
-  artifacts: readonly Artifact[],
-  contents: Record<string, string> = FILES,
-): Promise<{ tar: Buffer; request: Uint8Array }> {
+async function tarOf(document: unknown, artifacts: readonly Artifact[]): Promise<{ tar: Buffer; request: Uint8Array }> {
   const request = new TextEncoder().encode(JSON.stringify(document));
   const source = {
     async *open({ path }: Artifact) {
