@@ -185,7 +185,9 @@ function refuseLaterWords(document: YamlText): void {
 
 /** One problem out of all that zod found: the first in the file leads, with its line; the others follow it. */
 function explain(document: YamlText, issues: readonly z.core.$ZodIssue[]): Problem {
-  const found = issues.flatMap((issue) => explainIssue(document, issue));
+  // Whoever misspells a key also lacks it: the misspelling is what helps.
+  const unknown = issues.filter((issue) => issue.code === 'unrecognized_keys');
+  const found = (unknown.length > 0 ? unknown : issues).flatMap((issue) => explainIssue(document, issue));
   found.sort((a, b) => a.place.line - b.place.line || a.place.column - b.place.column);
   const [first, ...others] = found;
   if (first === undefined) return invalid({ line: 1, column: 1 }, 'it does not have the form of a bundle file');

@@ -101,36 +101,31 @@ function decodeName(name: Buffer, folder: string): string {
 
 async function readBundleFile(file: string): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
-  let size = 0;
-  for await (const part of readParts(file, whenReading(BUNDLE_FILE))) {
-    size += part.length;
-    if (size > LIMITS.bundle_file_bytes) throw bundleFileTooLarge();
-    parts.push(part.slice());
-  }
+  const limit = { bytes: LIMITS.bundle_file_bytes, exceeded: bundleFileTooLarge };
+  for await (const part of readParts(file, limit, whenReading(BUNDLE_FILE))) parts.push(part.slice());
   return Buffer.concat(parts);
 }
 
-async function* readFile(root: string, path: string, explain: Explain): AsyncGenerator<Uint8Array> {
-  let size = 0;
-  for await (const part of readParts(join(root, path), explain)) {
-    size += part.length;
-    if (size > LIMITS.artifact_bytes) throw artifactTooLarge(path);
-    yield part;
-  }
+function readFile(root: string, path: string, explain: Explain): AsyncGenerator<Uint8Array> {
+  return readParts(join(root, path), { bytes: LIMITS.artifact_bytes, exceeded: () => artifactTooLarge(path) }, explain);
 }
 
 /** Each part is in the same memory as the one before it. */
-async function* readParts(file: string, explain: Explain): AsyncGenerator<Uint8Array> {
+async function* readParts(file: string, limit: { readonly bytes: number; exceeded(): Problem }, explain: Explain): AsyncGenerator<Uint8Array> {
   const handle = await openPlain(file, explain);
   try {
+    if ((await handle.stat()).size > limit.bytes) throw limit.exceeded();
     const buffer = new Uint8Array(READ_BYTES);
-    for (;;) {
+    // A file may grow while it is read.
+    for (let size = 0; size <= limit.bytes; ) {
       const { bytesRead } = await handle.read(buffer).catch((error: unknown) => {
         throw explain(error);
       });
       if (bytesRead === 0) return;
+      size += bytesRead;
       yield buffer.subarray(0, bytesRead);
     }
+    throw limit.exceeded();
   } finally {
     await handle.close();
   }

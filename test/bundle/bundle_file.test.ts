@@ -1,0 +1,165 @@
+import { describe, expect, it } from 'vitest';
+import { parseBundleFile, renderBundleFile } from '../../src/bundle/bundle_file.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import type { Problem } from '../../src/domain/problem.ts';
+import { problemOf } from './support.ts';
+
+const parse = (text: string) => parseBundleFile(new TextEncoder().encode(text));
+
+async function refusal(text: string): Promise<Problem> {
+  return await problemOf(() => parse(text), 'invalid_bundle');
+}
+
+describe('parseBundleFile', () => {
+  it('reads name, phases, transaction, lock_timeout and steps, and remembers the line of each step', () => {
+    expect(
+      parse(`name: shop
+phases:
+  - name: schema
+    transaction: single
+    lock_timeout: 2s
+    steps:
+      - run: schema/*.sql
+      - { run: views/a.sql }
+  - name: later
+    steps: [{ run: x.sql }]
+`),
+    ).toEqual({
+      name: 'shop',
+      phases: [
+        {
+          name: 'schema',
+          transaction: 'single',
+          lock_timeout_ms: 2000,
+          steps: [
+            { run: 'schema/*.sql', line: 7 },
+            { run: 'views/a.sql', line: 8 },
+          ],
+        },
+        { name: 'later', transaction: 'auto', lock_timeout_ms: null, steps: [{ run: 'x.sql', line: 10 }] },
+      ],
+    });
+  });
+
+  it('takes a byte order mark, Windows line ends, comments, and anchors', () => {
+    expect(parse('\ufeffname: a # why\r\nphases:\r\n- name: one\r\n  steps: &s\r\n  - run: x.sql\r\n').phases[0]?.steps).toEqual([{ run: 'x.sql', line: 5 }]);
+    const { phases } = parse(
+      'name: a\nphases:\n- name: one\n  lock_timeout: &t 5s\n  steps: [{run: x}]\n- name: two\n  lock_timeout: *t\n  steps: [{run: y}]\n',
+    );
+    expect(phases.map((phase) => phase.lock_timeout_ms)).toEqual([5000, 5000]);
+  });
+
+  it.each([
+    ['500ms', 500],
+    ['2s', 2000],
+    ['2 s', 2000],
+    ['1min', 60_000],
+    ['1h', 3_600_000],
+  ])('reads lock_timeout: %s as %d milliseconds', (text, milliseconds) => {
+    expect(parse(`name: a\nphases: [{name: m, lock_timeout: ${text}, steps: [{run: x}]}]`).phases[0]?.lock_timeout_ms).toBe(milliseconds);
+  });
+
+  it.each(['0s', '2h', '-1s', '1.5s', 'forever', '1d', '2000000000000ms'])('refuses lock_timeout: %s with an example of what it could be', async (text) => {
+    const problem = await refusal(`name: a\nphases: [{name: m, lock_timeout: ${text}, steps: [{run: x}]}]`);
+    expect(problem.message).toContain('"lock_timeout" must be a duration from 1ms to 1h, such as 500ms, 2s or 1min');
+  });
+
+  it.each<[string, string, { line: number; column: number }, string]>([
+    ['what is not YAML', 'name: a\nphases: [', { line: 2, column: 10 }, 'this is not valid YAML'],
+    ['a tab as indentation', 'name: a\nphases:\n\t- name: x', { line: 3, column: 1 }, 'this is not valid YAML'],
+    ['a key that stands twice', 'name: a\nname: b\nphases: []', { line: 2, column: 1 }, 'this is not valid YAML: Map keys must be unique'],
+    ['a second document', 'name: a\nphases: []\n---\nname: b', { line: 3, column: 1 }, 'this is not valid YAML'],
+    ['an unknown tag', 'name: !secret a\nphases: []', { line: 1, column: 7 }, 'this is not valid YAML'],
+    ['an empty file', '', { line: 1, column: 1 }, 'it must hold "name" and "phases", and is empty'],
+    ['a list', '- run: x', { line: 1, column: 1 }, 'it must hold "name" and "phases", and is a list'],
+    ['no name', 'phases: [{name: m, steps: [{run: x}]}]', { line: 1, column: 1 }, '"name" is missing'],
+    ['no phases', 'name: a', { line: 1, column: 1 }, '"phases" is missing'],
+    ['empty phases', 'name: a\nphases: []', { line: 2, column: 9 }, '"phases" must not be empty'],
+    ['phases that are none', 'name: a\nphases: main', { line: 2, column: 9 }, '"phases" must be a list, and is text'],
+    ['empty steps', 'name: a\nphases:\n- name: m\n  steps: []', { line: 4, column: 10 }, '"steps" must not be empty'],
+    [
+      'steps without a word',
+      'name: a\nphases:\n- name: m\n  steps: [a.sql]',
+      { line: 4, column: 11 },
+      'entry 1 of "steps" must be a map, and is text, such as { run',
+    ],
+    [
+      'a number as name',
+      'name: 12\nphases: [{name: m, steps: [{run: x}]}]',
+      { line: 1, column: 7 },
+      '"name" must be text, and is a number; if it is one, put it in quotes',
+    ],
+    ['an improper name', 'name: my shop\nphases: [{name: m, steps: [{run: x}]}]', { line: 1, column: 7 }, '"name" must be a name: letters, digits'],
+    ['an unknown key', 'name: a\nfases: []', { line: 2, column: 1 }, 'a bundle file has no "fases"; did you mean "phases"?'],
+    ['an unknown key of a phase', 'name: a\nphases:\n- name: m\n  setps: [{run: x}]', { line: 4, column: 3 }, 'a phase has no "setps"; did you mean "steps"?'],
+    ['an unknown key of a step', 'name: a\nphases:\n- name: m\n  steps: [{run: x, zebra: 1}]', { line: 4, column: 20 }, 'a step has no "zebra"; it has run'],
+    [
+      'an unknown transaction',
+      'name: a\nphases: [{name: m, transaction: singel, steps: [{run: x}]}]',
+      { line: 2, column: 33 },
+      'is "singel"; did you mean "single"?',
+    ],
+    [
+      'two phases of one name',
+      'name: a\nphases:\n- {name: m, steps: [{run: x}]}\n- {name: m, steps: [{run: y}]}',
+      { line: 4, column: 10 },
+      '"m" stands in line 3 already',
+    ],
+  ])('refuses %s, and says where', async (_, text, place, words) => {
+    const problem = await refusal(text);
+    expect(problem.message).toContain(words);
+    expect(problem.message).toMatch(/^weft\.yaml, line \d+, column \d+: /);
+    expect(problem.facts.file).toBe('weft.yaml');
+    expect({ line: problem.facts.line, column: problem.facts.column }).toEqual(place);
+  });
+
+  it('refuses aliases that make a small file large', async () => {
+    const bomb = ['a: &a [x,x,x,x,x,x,x,x,x,x]', ...['b', 'c', 'd', 'e'].map((key, index) => `${key}: &${key} [${Array(10).fill(`*${'abcd'[index]}`)}]`)];
+    expect((await refusal(bomb.join('\n'))).message).toContain('aliases');
+  });
+
+  it('refuses a file above its limit, and names the limit', async () => {
+    const problem = await problemOf(() => parseBundleFile(new Uint8Array(LIMITS.bundle_file_bytes + 1).fill(0x20)), 'too_large');
+    expect(problem.facts.limit).toBe('bundle_file_bytes');
+  });
+
+  it('refuses what is not UTF-8, and names the byte', async () => {
+    const problem = await problemOf(() => parseBundleFile(Uint8Array.from([0x6e, 0xe9, 0x0a])), 'not_utf8');
+    expect(problem.facts).toEqual({ path: 'weft.yaml', byte: 1 });
+  });
+
+  const phase = (line: string) => `name: a\nphases:\n- name: m\n  ${line}\n  steps: [{run: x}]`;
+  const step = (line: string) => `name: a\nphases:\n- name: m\n  steps:\n  - run: x\n    ${line}`;
+  it.each<[string, string, number]>([
+    ['parameters', 'name: a\nparameters: {e: {type: text}}\nphases: [{name: m, steps: [{run: x}]}]', 2],
+    ['settings', 'name: a\nsettings: {}\nphases: [{name: m, steps: [{run: x}]}]', 2],
+    ['transaction: none', phase('transaction: none'), 4],
+    ['checks', phase('checks: [c.sql]'), 4],
+    ['on_error', phase('on_error: continue'), 4],
+    ['role', phase('role: owner'), 4],
+    ['when', step('when: "true"'), 6],
+    ['load', 'name: a\nphases:\n- name: m\n  steps:\n  - load: x.csv\n    into: t', 5],
+    ['into', step('into: t'), 6],
+    ['key', step('key: [id]'), 6],
+    ['mode', step('mode: sync'), 6],
+    ['batch', 'name: a\nphases:\n- name: m\n  steps:\n  - batch: x.sql', 5],
+    ['size', step('size: 10'), 6],
+    ['repeat', step('repeat: on-change'), 6],
+    ['undo', step('undo: y.sql'), 6],
+    ['done_when', step('done_when: "true"'), 6],
+  ])('refuses "%s" by its name: this version does not have it yet', async (feature, text, line) => {
+    const problem = await problemOf(() => parse(text), 'unsupported_feature');
+    expect(problem.facts).toMatchObject({ feature, line, file: 'weft.yaml' });
+    expect(problem.message).toContain(`line ${line}, column`);
+    expect(problem.message).toContain(`this version does not have "${feature}" yet`);
+  });
+});
+
+describe('renderBundleFile', () => {
+  it('writes a bundle file that this version reads, under any name', () => {
+    for (const name of ['shop', 'no', '1.0', 'a-b_c.d']) {
+      const file = parse(renderBundleFile(name));
+      expect(file).toMatchObject({ name, phases: [{ name: 'schema', transaction: 'single', lock_timeout_ms: 2000, steps: [{ run: '**/*.sql' }] }] });
+    }
+  });
+});

@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest';
+import { compareBytes, findNearest, findNumericInversion } from '../../src/bundle/order.ts';
+
+describe('compareBytes', () => {
+  it('orders by the bytes of UTF-8, not by UTF-16 units and not by language', () => {
+    expect(['ä.sql', 'b.sql', 'a.sql', 'Z.sql', 'a/x.sql', 'a-x.sql'].toSorted(compareBytes)).toEqual([
+      'Z.sql',
+      'a-x.sql',
+      'a.sql',
+      'a/x.sql',
+      'b.sql',
+      'ä.sql',
+    ]);
+    expect(['\u{1F9F5}', '\uFFFD'].toSorted(compareBytes)).toEqual(['\uFFFD', '\u{1F9F5}']);
+    expect(['\u{1F9F5}', '\uFFFD'].toSorted()).toEqual(['\u{1F9F5}', '\uFFFD']);
+  });
+});
+
+describe('findNumericInversion', () => {
+  it.each([
+    [
+      ['V10__b.sql', 'V2__a.sql'],
+      ['V10__b.sql', 'V2__a.sql'],
+    ],
+    [
+      ['V10__b.sql', 'V1__a.sql'],
+      ['V10__b.sql', 'V1__a.sql'],
+    ],
+    [
+      ['a/10/x.sql', 'a/9/x.sql'],
+      ['a/10/x.sql', 'a/9/x.sql'],
+    ],
+    [['001.sql', '002.sql', '010.sql'], null],
+    [['20240101_a.sql', '20240102_b.sql'], null],
+    [['a-1.sql', 'a1.sql'], null],
+    [['01.sql', '1.sql'], null],
+    [[], null],
+  ])('%j: %j', (paths, inversion) => {
+    expect(paths).toEqual(paths.toSorted(compareBytes));
+    expect(findNumericInversion(paths)).toEqual(inversion);
+  });
+});
+
+describe('findNearest', () => {
+  it.each([
+    ['fases', 'phases'],
+    ['Phases', 'phases'],
+    ['setps', 'steps'],
+    ['trasnaction', 'transaction'],
+    ['zebra', null],
+  ])('%s: %s', (word, nearest) => {
+    expect(findNearest(word, ['name', 'phases', 'steps', 'transaction'])).toBe(nearest);
+  });
+});
