@@ -99,7 +99,7 @@ export function readOrigin(text: string): string {
 
 /** @throws Problem usage when WEFT_SECRET is missing; its form is for trust/ to check */
 export function readSecret(env: Readonly<Record<string, string | undefined>>): string {
-  const secret = env['WEFT_SECRET'];
+  const secret = env.WEFT_SECRET;
   if (!secret)
     throw new Problem('usage', 'WEFT_SECRET is not set: the secret that signs requests to the Worker (whsec_…). It comes from the environment only.');
   return secret;

@@ -35,15 +35,14 @@ export function ruleOf(phase: Phase): string {
   return `${rules[phase.transaction]}${budget}`;
 }
 
-/** @param verdict a word about a step, put before its path; none when it is left out */
+/** @param verdict what would happen to a step; without it, its kind is shown */
 export function bundleLines(manifest: Manifest, style: Style, verdict?: (step: NumberedStep) => string): string[] {
   const lines = [`${style.bold(oneLine(manifest.bundle))}`];
   for (const { phase, steps } of numberSteps(manifest)) {
     lines.push('', `${style.bold(oneLine(phase.name))}  ${style.dim(ruleOf(phase))}`);
     const rows = steps.map((step) => [
       String(step.number).padStart(4),
-      step.step.kind,
-      ...(verdict === undefined ? [] : [verdict(step)]),
+      verdict === undefined ? step.step.kind : verdict(step),
       oneLine(step.step.path),
       size(step.artifact.size),
     ]);

@@ -145,8 +145,8 @@ export const COMMANDS: readonly Command[] = [
     summary: 'install or upgrade the engine in a database',
     about: ['`weft deploy` does this by itself. Everything is in schema weft; dropping it touches nothing of yours.'],
     options: {
-      database: ADDRESS['database'] as Option,
-      transport: ADDRESS['transport'] as Option,
+      database: ADDRESS.database as Option,
+      transport: ADDRESS.transport as Option,
       print: { type: 'boolean', help: 'write the SQL, run nothing' },
     },
     address: 'used',
@@ -171,7 +171,7 @@ export const COMMANDS: readonly Command[] = [
     ],
     options: {
       to: { type: 'string', value: 'URL', help: 'the Worker it is meant for (or: WEFT_URL)' },
-      target: ADDRESS['target'] as Option,
+      target: ADDRESS.target as Option,
       ...CALLER,
       id: { type: 'string', value: 'KEY', help: "the request's id (random)" },
       expires: { type: 'string', value: 'SECONDS', help: 'how long it is good for (900; with --read 3600)' },

@@ -48,7 +48,7 @@ export async function conduct(call: Call, key: string | null, work: (watch: Watc
   // Beside a document the words are for whoever watches.
   if (printer.json) printer.note(renderSummary(deployment, printer.noteStyle));
   printer.document(deployment);
-  return exitCodeOf(deployment.state, call.values['strict'] === true);
+  return exitCodeOf(deployment.state, call.values.strict === true);
 }
 
 /** Rejects a moment after Ctrl-C, so that work which does not come to rest holds nobody. */

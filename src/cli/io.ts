@@ -41,7 +41,7 @@ export const UNCOLOURED: Style = { bold: same, dim: same, red: same, green: same
 
 /** Colours only for a terminal that can show them, and not where NO_COLOR (no-color.org) is set. */
 export function styleFor(io: Io, isTerminal: boolean): Style {
-  return isTerminal && !io.env['NO_COLOR'] && io.env['TERM'] !== 'dumb' ? COLOURED : UNCOLOURED;
+  return isTerminal && !io.env.NO_COLOR && io.env.TERM !== 'dumb' ? COLOURED : UNCOLOURED;
 }
 
 /** Where a command writes: words for people, or the one JSON document. */

@@ -4,6 +4,7 @@
  * What commands do is in commands/.
  */
 import packageFile from '../../package.json' with { type: 'json' };
+import { Problem } from '../domain/problem.ts';
 import { commandHelp, generalHelp } from './help.ts';
 import { type Io, Printer } from './io.ts';
 import { asksForJson, parse } from './parse.ts';
@@ -27,7 +28,8 @@ export async function runCommandLine(argv: readonly string[], io: Io): Promise<n
     if (parsed.version) return answer(printer, { version }, version);
     if (parsed.command === null && !parsed.help) {
       printer.note(generalHelp(version));
-      if (!printer.json) return 2;
+      printer.document({ problem: new Problem('usage', 'No command was named. "weft --help" lists them.') });
+      return 2;
     }
     if (parsed.command === null || parsed.help) {
       const help = parsed.command === null ? generalHelp(version) : commandHelp(parsed.command);

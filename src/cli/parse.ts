@@ -59,11 +59,11 @@ export function parse(argv: readonly string[]): Parsed {
     }
   }
 
-  const help = values['help'] === true;
-  const json = values['json'] === true;
+  const help = values.help === true;
+  const json = values.json === true;
   if (command === null) {
     if (positionals.length > 0) throw unknownCommand(positionals[0] as string);
-    return { command, positionals, values, json, help, version: values['version'] === true };
+    return { command, positionals, values, json, help, version: values.version === true };
   }
   if (!help) {
     if (command.load === null) throw notYet(`the command "weft ${command.name}"`);

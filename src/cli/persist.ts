@@ -53,7 +53,7 @@ function isPassing(problem: Problem): boolean {
 
 /** Doubling, and a random half of it, so that many callers do not come back at the same moment. */
 function pauseOf(failures: number, problem: Problem): number {
-  const asked = Number(problem.facts['retry_after_seconds'] ?? 0) * 1000;
+  const asked = Number(problem.facts.retry_after_seconds ?? 0) * 1000;
   const pauseMs = Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** (failures - 1));
   return Math.min(PAUSE_MS_MAX, Math.max(asked, pauseMs * (0.5 + Math.random() / 2)));
 }

@@ -132,7 +132,7 @@ export class ProgressPrinter {
     this.#io = io;
     this.#style = styleFor(io, io.isTTY);
     this.#startedMs = nowMs;
-    this.#redraws = io.isTTY && io.env['TERM'] !== 'dumb';
+    this.#redraws = io.isTTY && io.env.TERM !== 'dumb';
     if (this.#redraws) {
       this.#timer = setInterval(() => this.#redraw(), 200);
       this.#timer.unref();

@@ -86,9 +86,9 @@ function standing(phase: PhaseStatus, deployment: Deployment): string {
     return `committed: ${count(succeeded, 'step')}${before}${failed === 0 ? '' : `, ${failed} failed and rolled back`}, ${duration(milliseconds)}`;
   }
   if (phase.transaction === 'single') {
-    if (phase.state === 'failed') return `rolled back as a whole: nothing of its ${count(total, 'step')} is left`;
-    if (isOver(deployment.state)) return `nothing of it: its ${count(total, 'step')} did not commit`;
-    return phase.state === 'running' ? `in flight, all or nothing: nothing of its ${count(total, 'step')} is committed yet` : 'not begun';
+    if (phase.state === 'failed') return `rolled back as a whole: nothing of it is left (${count(total, 'step')})`;
+    if (isOver(deployment.state)) return `nothing of it (${count(total, 'step')})`;
+    return phase.state === 'running' ? `in flight, all or nothing: nothing is committed yet (${count(total, 'step')})` : 'not begun';
   }
   if (phase.state === 'pending' && succeeded + skipped === 0) return 'not begun';
   const kept = `committed: ${succeeded} of ${count(total, 'step')}${before}`;

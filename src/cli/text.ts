@@ -39,10 +39,10 @@ export function size(bytes: number): string {
   return `${value.toFixed(1)} ${units[unit]}`;
 }
 
-/** @param milliseconds "12 ms", "3.4 s", "2 min 05 s", "1 h 02 min" */
+/** @param milliseconds "12 ms", "3.4 s", "2 s", "2 min 05 s", "1 h 02 min" */
 export function duration(milliseconds: number): string {
   if (milliseconds < 999.5) return `${Math.round(milliseconds)} ms`;
-  if (milliseconds < 59_950) return `${(milliseconds / 1000).toFixed(1)} s`;
+  if (milliseconds < 59_950) return `${Number((milliseconds / 1000).toFixed(1))} s`;
   const seconds = Math.round(milliseconds / 1000);
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, '0')} s`;
   return `${Math.floor(seconds / 3600)} h ${String(Math.floor((seconds % 3600) / 60)).padStart(2, '0')} min`;
@@ -117,5 +117,5 @@ export function nearest(name: string, known: readonly string[]): string | null {
       bestDistance = steps;
     }
   }
-  return best !== null && bestDistance <= Math.max(1, Math.floor(best.length / 3)) ? best : null;
+  return best !== null && bestDistance <= Math.max(1, Math.ceil(best.length / 3)) ? best : null;
 }

@@ -10,7 +10,7 @@ import { harmless } from '../text.ts';
 export async function deploy(call: Call): Promise<number> {
   const { printer, positionals, values } = call;
   const address = requireAddress(call);
-  const id = typeof values['id'] === 'string' ? values['id'] : crypto.randomUUID();
+  const id = typeof values.id === 'string' ? values.id : crypto.randomUUID();
   if (!requestIdSchema.safeParse(id).success) throw new Problem('usage', '--id is a key of letters, digits, "_", ":" and "-", 128 at most.');
   const bundle = await readFolder(positionals[0] as string);
   for (const warning of bundle.warnings) printer.note(`${printer.noteStyle.yellow('warning:')} ${harmless(warning)}`);

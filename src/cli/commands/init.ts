@@ -23,7 +23,7 @@ create table greetings (
 export async function init({ printer, positionals, values }: Call): Promise<number> {
   const shown = positionals[0] ?? '.';
   const folder = resolve(shown);
-  const name = typeof values['name'] === 'string' ? values['name'] : nameFrom(folder);
+  const name = typeof values.name === 'string' ? values.name : nameFrom(folder);
   if (!nameSchema.safeParse(name).success) {
     throw new Problem('usage', `"${harmless(name)}" is no name for a bundle: letters, digits, ".", "_" and "-", 63 at most, beginning with a letter or digit.`);
   }

@@ -12,7 +12,12 @@ import { readHistoryOf } from './read.ts';
 
 type Verdict = 'new' | 'applied' | 'changed' | 'unknown';
 
-const WORDS: Readonly<Record<Verdict, string>> = { new: 'run', applied: 'skip: applied', changed: 'skip: applied, changed since', unknown: 'run' };
+const WORDS: Readonly<Record<Verdict, string>> = {
+  new: 'run',
+  applied: 'skip: applied',
+  changed: 'skip: applied, changed since',
+  unknown: 'run unless applied',
+};
 
 export async function plan(call: Call): Promise<number> {
   const { printer, positionals } = call;

@@ -23,7 +23,7 @@ const READ_TOKEN_SECONDS = 3600;
 
 export async function sign(call: Call): Promise<number> {
   const { values, positionals } = call;
-  const isReading = values['read'] === true;
+  const isReading = values.read === true;
   const isGenerating = values['generate-secret'] === true;
   if ([isReading, isGenerating, positionals.length > 0].filter(Boolean).length !== 1) {
     throw new Problem('usage', 'Say what to sign: a file or folder, or --read, or --generate-secret; one of them.');
@@ -42,10 +42,10 @@ function signNothing({ printer }: Call): number {
 async function signReading(call: Call): Promise<number> {
   const { printer, values } = call;
   const { env } = printer.io;
-  const target = readName(text(values['target']) ?? env['WEFT_TARGET'] ?? null, 'target', 'WEFT_TARGET');
-  const caller = readName(text(values['caller']) ?? env['WEFT_CALLER'] ?? null, 'caller', 'WEFT_CALLER');
+  const target = readName(text(values.target) ?? env.WEFT_TARGET ?? null, 'target', 'WEFT_TARGET');
+  const caller = readName(text(values.caller) ?? env.WEFT_CALLER ?? null, 'caller', 'WEFT_CALLER');
   const expires = Math.floor(Date.now() / 1000) + readSeconds(call, 'expires', READ_TOKEN_SECONDS, LIMITS.read_token_seconds_max);
-  const deployment = readDeploymentId(text(values['deployment']) ?? undefined);
+  const deployment = readDeploymentId(text(values.deployment) ?? undefined);
   const token = await makeReadToken({ caller, target, expires, ...(deployment === null ? {} : { deployment }) }, readSecret(env));
   printer.say(token);
   printer.document({ token, caller, target, expires_at: new Date(expires * 1000).toISOString(), deployment });
@@ -65,7 +65,7 @@ async function signRequestFile(call: Call, file: string): Promise<number> {
   }
   const url = `${request.audience}/v1/targets/${encodeURIComponent(request.target ?? '')}/deployments${request.type === 'deploy' ? '' : `/${request.deployment}/${request.type}`}`;
   const all = { 'content-type': 'application/json', ...headers };
-  const path = text(values['body']);
+  const path = text(values.body);
   if (path !== null) await writeFile(path, body);
   for (const [name, value] of Object.entries(all)) printer.say(`${name}: ${value}`);
   if (path === null) printer.say(`\n${new TextDecoder().decode(body)}`);
@@ -83,14 +83,14 @@ async function completeRequest(call: Call, file: string): Promise<unknown> {
   const { env } = printer.io;
   const isFolder = (await stat(file).catch(() => null))?.isDirectory() ?? false;
   const said = isFolder ? await requestOfFolder(file) : await readRequest(file);
-  const to = text(values['to']) ?? env['WEFT_URL'] ?? null;
-  const origin = to === null ? said['audience'] : readOrigin(to);
+  const to = text(values.to) ?? env.WEFT_URL ?? null;
+  const origin = to === null ? said.audience : readOrigin(to);
   if (typeof origin !== 'string') throw new Problem('usage', 'For which Worker? Say --to URL (or WEFT_URL), or put "audience" into the request.');
-  const target = said['target'] ?? readName(text(values['target']) ?? env['WEFT_TARGET'] ?? null, 'target', 'WEFT_TARGET');
+  const target = said.target ?? readName(text(values.target) ?? env.WEFT_TARGET ?? null, 'target', 'WEFT_TARGET');
   const seconds = readSeconds(call, 'expires', REQUEST_LIFE_SECONDS, LIMITS.request_life_seconds_max);
   return {
     type: 'deploy',
-    id: text(values['id']) ?? crypto.randomUUID(),
+    id: text(values.id) ?? crypto.randomUUID(),
     audience: origin,
     target,
     expires_at: new Date(Date.now() + seconds * 1000).toISOString(),

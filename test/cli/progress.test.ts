@@ -1,0 +1,179 @@
+import { describe, expect, it } from 'vitest';
+import { COLOURED, UNCOLOURED } from '../../src/cli/io.ts';
+import { FIRST_VIEW, linesBetween, ProgressPrinter, positionOf, renderLive, type View } from '../../src/cli/progress.ts';
+import type { Deployment } from '../../src/domain/deployment.ts';
+import { makeDeployment, makeLive, makePhase } from './deployments.ts';
+
+function draw(changes: Partial<View>, columns = 80): string {
+  return `\n${renderLive({ ...FIRST_VIEW, ...changes }, 72_000, columns, UNCOLOURED).join('\n')}\n`;
+}
+
+function following(deployment: Deployment, columns?: number): string {
+  return draw({ activity: 'following', deployment }, columns);
+}
+
+const PHASES = [makePhase('schema', 'per-step', 'running', { done: 46, pending: 6 }), makePhase('totals', 'single', 'pending', { pending: 2 })];
+
+describe('a deployment on a terminal', () => {
+  it('begins with connecting and sending', () => {
+    expect(draw({})).toMatchInlineSnapshot(`
+      "
+      connecting  1:12
+      "
+    `);
+    expect(draw({ activity: 'sending', sentBytes: 12_000_000 })).toMatchInlineSnapshot(`
+      "
+      sending, 11.4 MiB so far  1:12
+      "
+    `);
+  });
+
+  it('shows a bar, the step at work, and the time', () => {
+    const live = makeLive({ phase: 'schema', step: 47, steps: 54, path: 'schema/047.sql' });
+    expect(following(makeDeployment({ phases: PHASES, live }))).toMatchInlineSnapshot(`
+      "
+      ████████████░░░ 47/54 schema: schema/047.sql  1:12
+      "
+    `);
+  });
+
+  it('shows where an all-or-nothing phase is while nothing of it is committed', () => {
+    const phases = [makePhase('schema', 'single', 'running', { pending: 52 })];
+    const live = makeLive({ phase: 'schema', step: 47, steps: 52, path: 'schema/047.sql' });
+    expect(following(makeDeployment({ phases, live }))).toMatchInlineSnapshot(`
+      "
+      █████████████░░ 47/52 schema: schema/047.sql  1:12
+      "
+    `);
+  });
+
+  it('says what it waits for, and who holds it', () => {
+    const live = makeLive({ phase: 'schema', step: 47, steps: 54, path: 'schema/047.sql', waiting_for: 'Lock: relation', blocked_by: [812, 813] });
+    expect(following(makeDeployment({ phases: PHASES, live }))).toMatchInlineSnapshot(`
+      "
+      ████████████░░░ 47/54 schema: schema/047.sql  1:12
+        waits for Lock: relation, held by backend 812, 813
+      "
+    `);
+  });
+
+  it('does not call work waiting', () => {
+    const live = makeLive({ phase: 'schema', step: 47, steps: 54, path: 'schema/047.sql', waiting_for: 'IO: DataFileRead' });
+    expect(renderLive({ ...FIRST_VIEW, activity: 'following', deployment: makeDeployment({ phases: PHASES, live }) }, 0, 80, UNCOLOURED)).toHaveLength(1);
+  });
+
+  it('says who is ahead', () => {
+    expect(following(makeDeployment({ state: 'staged', phases: PHASES, ahead: ['0190a0de-0000-7000-8000-00000000000f', 'b'] }))).toMatchInlineSnapshot(`
+      "
+      ████████████░░░ 46/54 schema  1:12
+        in line behind 2 deployments, first 0190a0de-0000-7000-8000-00000000000f
+      "
+    `);
+  });
+
+  it('says that it attaches again, and why', () => {
+    expect(
+      draw({ activity: 'attaching', deployment: makeDeployment({ phases: PHASES }), note: 'The connection was lost. Trying again in 2 s.' }),
+    ).toMatchInlineSnapshot(`
+      "
+      ████████████░░░ 46/54 schema  1:12
+        The connection was lost. Trying again in 2 s.
+      "
+    `);
+  });
+
+  it('cuts every line to the width, the path at its front', () => {
+    const path = `schema/${'very/'.repeat(30)}deep.sql`;
+    const live = makeLive({ phase: 'schema', step: 47, steps: 54, path, waiting_for: `Lock: ${'x'.repeat(200)}`, blocked_by: [1] });
+    for (const columns of [30, 60, 120]) {
+      const lines = renderLive({ ...FIRST_VIEW, activity: 'following', deployment: makeDeployment({ phases: PHASES, live }) }, 72_000, columns, UNCOLOURED);
+      for (const line of lines) expect([...line].length).toBeLessThan(columns);
+    }
+    expect(following(makeDeployment({ phases: PHASES, live }), 60)).toContain('deep.sql');
+  });
+
+  it('obeys no control character of a path', () => {
+    const live = makeLive({ phase: 'schema', step: 1, steps: 54, path: 'a\u001b[2J.sql' });
+    expect(following(makeDeployment({ phases: PHASES, live }))).not.toContain('\u001b');
+  });
+
+  it('uses colour only when asked to', () => {
+    const view: View = { ...FIRST_VIEW, activity: 'following', deployment: makeDeployment({ phases: PHASES }) };
+    expect(renderLive(view, 0, 80, COLOURED).join('')).toContain('\u001b[32m');
+    expect(renderLive(view, 0, 80, UNCOLOURED).join('')).not.toContain('\u001b');
+  });
+
+  it('counts steps that a transaction in flight has behind it', () => {
+    const phases = [makePhase('schema', 'single', 'running', { pending: 5 })];
+    expect(positionOf(makeDeployment({ phases, live: makeLive({ step: 3, steps: 5 }) }))).toMatchObject({ done: 2, total: 5 });
+    expect(positionOf(makeDeployment({ phases }))).toMatchObject({ done: 0, total: 5 });
+  });
+});
+
+describe('a deployment elsewhere', () => {
+  const staged = makeDeployment({ state: 'staged', phases: [makePhase('schema', 'per-step', 'pending', { pending: 3 })] });
+  const running = makeDeployment({
+    phases: [makePhase('schema', 'per-step', 'running', { done: 1, pending: 2 })],
+    live: makeLive({ phase: 'schema', step: 2, steps: 3, path: 'schema/002.sql' }),
+  });
+  const waiting = makeDeployment({
+    phases: [makePhase('schema', 'per-step', 'running', { done: 2, pending: 1 })],
+    live: makeLive({ phase: 'schema', step: 3, steps: 3, path: 'schema/003.sql', waiting_for: 'Lock: relation', blocked_by: [812] }),
+  });
+
+  it('is a line an event', () => {
+    expect(linesBetween(null, staged)).toMatchInlineSnapshot(`
+      [
+        "deployment 0190a0de-0000-7000-8000-000000000001: shop, 1 phase, 3 steps",
+        "staged: everything is in the database",
+      ]
+    `);
+    expect(linesBetween(staged, running)).toMatchInlineSnapshot(`
+      [
+        "running as backend 4711",
+        "1/3 schema: schema/001.sql: done, 12 ms",
+        "2/3 schema: schema/002.sql: at work",
+      ]
+    `);
+    expect(linesBetween(running, waiting)).toMatchInlineSnapshot(`
+      [
+        "2/3 schema: schema/002.sql: done, 12 ms",
+        "3/3 schema: schema/003.sql: at work",
+        "waits for Lock: relation, held by backend 812",
+      ]
+    `);
+  });
+
+  it('says nothing when nothing happened', () => {
+    expect(linesBetween(running, running)).toEqual([]);
+    expect(linesBetween(waiting, waiting)).toEqual([]);
+  });
+});
+
+describe('the printer', () => {
+  function print(isTTY: boolean, env: Record<string, string> = {}): string {
+    let written = '';
+    const sink = { write: (text: string) => (written += text) };
+    const printer = new ProgressPrinter({ env, stdout: sink, stderr: sink, isTTY, columns: 80, signal: new AbortController().signal }, Date.now());
+    printer.update({ activity: 'following', deployment: makeDeployment({ phases: PHASES }) });
+    printer.update({ activity: 'attaching', note: 'The connection was lost.' });
+    printer.end();
+    return written;
+  }
+
+  it('redraws on a terminal, and leaves nothing behind', () => {
+    expect(print(true)).toMatch(/\u001b\[2F\u001b\[0J$/);
+  });
+
+  it('writes whole lines without escapes elsewhere, and on a dumb terminal', () => {
+    for (const written of [print(false), print(true, { TERM: 'dumb' })]) {
+      expect(written).not.toContain('\u001b');
+      expect(written.trim().split('\n').at(-1)).toMatch(/The connection was lost\.$/);
+    }
+  });
+
+  it('uses no colour where NO_COLOR is set', () => {
+    expect(print(true)).toContain('\u001b[33m');
+    expect(print(true, { NO_COLOR: '1' })).not.toMatch(/\u001b\[\d+m/);
+  });
+});

@@ -1,0 +1,47 @@
+/** Runs the command line in this process and keeps what it writes. */
+import { type Io, runCommandLine } from '../../src/cli/main.ts';
+
+export interface Run {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** The one document on stdout; throws when there is anything else. */
+  // biome-ignore lint/suspicious/noExplicitAny: documents of every command
+  readonly json: () => any;
+}
+
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  readonly signal?: AbortSignal;
+  /** Told of everything that goes to stderr, as it comes. */
+  readonly onStderr?: (text: string) => void;
+}
+
+export async function run(argv: readonly string[], options: RunOptions = {}): Promise<Run> {
+  let stdout = '';
+  let stderr = '';
+  const isTTY = options.isTTY ?? false;
+  const io: Io = {
+    env: options.env ?? {},
+    stdout: {
+      isTTY,
+      write: (text) => {
+        stdout += text;
+      },
+    },
+    stderr: {
+      isTTY,
+      write: (text) => {
+        stderr += text;
+        options.onStderr?.(text);
+      },
+    },
+    isTTY,
+    columns: options.columns ?? 80,
+    signal: options.signal ?? new AbortController().signal,
+  };
+  const code = await runCommandLine(argv, io);
+  return { code, stdout, stderr, json: () => JSON.parse(stdout) };
+}

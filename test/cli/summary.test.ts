@@ -1,0 +1,174 @@
+import { describe, expect, it } from 'vitest';
+import { COLOURED, UNCOLOURED } from '../../src/cli/io.ts';
+import { renderSummary } from '../../src/cli/summary.ts';
+import type { Deployment, DeploymentError } from '../../src/domain/deployment.ts';
+import { makeDeployment, makePhase, makeStep } from './deployments.ts';
+
+const ERROR: DeploymentError = {
+  sqlstate: '23502',
+  message: 'column "total" of relation "orders" contains null values',
+  detail: null,
+  hint: null,
+  phase: 'schema',
+  path: 'schema/047_orders.sql',
+  line: 12,
+  statement: 'alter table shop.orders\n  add column total numeric not null',
+};
+
+function show(changes: Partial<Deployment>): string {
+  return `\n${renderSummary(makeDeployment({ finished_at: '2026-03-01T02:00:13.400Z', fingerprint: { before: 'aaaa', after: 'bbbb' }, ...changes }), UNCOLOURED)}\n`;
+}
+
+describe('the summary', () => {
+  it('of a success: phases, counts, times, fingerprint', () => {
+    const skipped = { ...makePhase('schema', 'single', 'succeeded', { done: 3 }) };
+    skipped.steps[0] = makeStep('schema/001.sql', 'skipped');
+    expect(show({ state: 'succeeded', phases: [skipped, makePhase('data', 'per-step', 'succeeded', { done: 2 })] })).toMatchInlineSnapshot(`
+      "
+      Done. shop is deployed, in 12.4 s.
+
+        schema  single    committed: 2 steps, 1 applied before, 24 ms
+        data    per-step  committed: 2 steps, 24 ms
+
+        deployment   0190a0de-0000-7000-8000-000000000001
+        fingerprint  aaaa → bbbb
+      "
+    `);
+  });
+
+  it('of a failed all-or-nothing phase: what, where, what is left of it, what to do', () => {
+    const schema = makePhase('schema', 'single', 'failed', { pending: 52 });
+    const phases = [makePhase('before', 'per-step', 'succeeded', { done: 2 }), schema, makePhase('data', 'per-step', 'pending', { pending: 3 })];
+    expect(show({ state: 'failed', phases, error: ERROR })).toMatchInlineSnapshot(`
+      "
+      Failed. shop stopped after 12.4 s.
+
+        schema/047_orders.sql:12  in phase schema
+        | alter table shop.orders
+        |   add column total numeric not null
+        23502: column "total" of relation "orders" contains null values
+
+      The database now:
+        before  per-step  committed: 2 steps, 24 ms
+        schema  single    rolled back as a whole: nothing of it is left (52 steps)
+        data    per-step  not begun
+
+      Next: correct schema/047_orders.sql and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.
+
+        deployment   0190a0de-0000-7000-8000-000000000001
+        fingerprint  aaaa → bbbb
+      "
+    `);
+  });
+
+  it('of a failed phase that commits each step', () => {
+    const schema = makePhase('schema', 'per-step', 'failed', { done: 46, pending: 5 });
+    schema.steps.splice(46, 0, makeStep('schema/047_orders.sql', 'failed', ERROR));
+    const error = {
+      ...ERROR,
+      detail: 'Failing row contains\n(1, null).',
+      hint: 'Give it a default.',
+      statement: Array.from({ length: 9 }, (_, n) => `line ${n}`).join('\n'),
+    };
+    expect(show({ state: 'failed', phases: [schema], error })).toMatchInlineSnapshot(`
+      "
+      Failed. shop stopped after 12.4 s.
+
+        schema/047_orders.sql:12  in phase schema
+        | line 0
+        | line 1
+        | line 2
+        | line 3
+        | … 5 more lines
+        23502: column "total" of relation "orders" contains null values
+        Detail: Failing row contains
+        (1, null).
+        Hint: Give it a default.
+
+      The database now:
+        schema  per-step  committed: 46 of 52 steps; the step that failed is rolled back
+
+      Next: correct schema/047_orders.sql and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.
+
+        deployment   0190a0de-0000-7000-8000-000000000001
+        fingerprint  aaaa → bbbb
+      "
+    `);
+  });
+
+  it('of an error that no file is to blame for', () => {
+    const error = { sqlstate: '57P01', message: 'died without a word at schema', phase: 'schema', path: null, line: null, statement: null };
+    expect(show({ state: 'failed', phases: [makePhase('schema', 'single', 'failed', { pending: 1 })], error })).toMatchInlineSnapshot(`
+      "
+      Failed. shop stopped after 12.4 s.
+
+        in phase schema
+        57P01: died without a word at schema
+
+      The database now:
+        schema  single  rolled back as a whole: nothing of it is left (1 step)
+
+      Next: remove the cause and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.
+
+        deployment   0190a0de-0000-7000-8000-000000000001
+        fingerprint  aaaa → bbbb
+      "
+    `);
+  });
+
+  it('of a cancelled deployment', () => {
+    const phases = [
+      makePhase('schema', 'single', 'succeeded', { done: 3 }),
+      makePhase('data', 'per-step', 'running', { done: 1, pending: 2 }),
+      makePhase('totals', 'single', 'pending', { pending: 1 }),
+    ];
+    expect(show({ state: 'cancelled', phases, fingerprint: { before: 'aaaa', after: null } })).toMatchInlineSnapshot(`
+      "
+      Cancelled. shop stopped after 12.4 s.
+
+      The database now:
+        schema  single    committed: 3 steps, 36 ms
+        data    per-step  committed: 1 of 3 steps; the others have not run
+        totals  single    nothing of it (1 step)
+
+      Next: deploy again when you like; what is committed is not run twice. Nothing needs to be cleaned up.
+
+        deployment   0190a0de-0000-7000-8000-000000000001
+        fingerprint  aaaa before
+      "
+    `);
+  });
+
+  it('of one that is not over: how to attach again', () => {
+    expect(
+      show({
+        state: 'running',
+        finished_at: null,
+        phases: [makePhase('schema', 'single', 'running', { pending: 3 })],
+        fingerprint: { before: null, after: null },
+      }),
+    ).toMatchInlineSnapshot(`
+      "
+      Running. shop is not over, and no backend is at work on it.
+
+      The database now:
+        schema  single  in flight, all or nothing: nothing is committed yet (3 steps)
+
+      Next: "weft resume 0190a0de-0000-7000-8000-000000000001" attaches to it and continues it if need be; "weft cancel 0190a0de-0000-7000-8000-000000000001" stops it.
+
+        deployment  0190a0de-0000-7000-8000-000000000001
+      "
+    `);
+  });
+
+  it('obeys no control character of a message, a path or a statement', () => {
+    const error = { ...ERROR, message: 'a\u001b[2Jb', path: 'c\u001b[2J', statement: 'select \u001b[2J' };
+    expect(show({ state: 'failed', phases: [makePhase('schema', 'single', 'failed', { pending: 1 })], error })).not.toContain('\u001b');
+  });
+
+  it('is the same words in colour', () => {
+    const deployment = makeDeployment({ state: 'failed', phases: [makePhase('schema', 'single', 'failed', { pending: 1 })], error: ERROR });
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: colours are what is taken out
+    expect(renderSummary(deployment, COLOURED).replace(/\u001b\[\d+m/g, '')).toBe(renderSummary(deployment, UNCOLOURED));
+  });
+});
