@@ -39,6 +39,7 @@ describe('parse_connection_string', () => {
     ['another scheme', 'mysql://hunter2:hunter2@h/d', 'does not begin with'],
     ['words of libpq', 'host=hunter2 user=u', 'white space'],
     ['a line break at the end', 'postgres://u:hunter2@h/d\n', 'white space'],
+    ['neither host nor user', 'postgres:///hunter2', 'names no host'],
     ['no user', 'postgres://hunter2/d', 'names no user'],
     ['no host', 'postgres://u:hunter2@/d', 'is not a URI'],
     ['no database', 'postgres://u:hunter2@h', 'names no database'],

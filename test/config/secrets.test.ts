@@ -53,6 +53,7 @@ describe('read_secrets', () => {
     ],
     ['a secret of 65 bytes', { PEOPLE: secretOf(3, 65) }, 'invalid_configuration', 'the secret PEOPLE'],
     ['a secret without its beginning', { PEOPLE: secretOf(3).slice(6) }, 'invalid_configuration', 'the secret PEOPLE'],
+    ['a secret with another beginning', { PEOPLE: secretOf(3).replace('whsec_', 'whsk1_') }, 'invalid_configuration', 'the secret PEOPLE'],
     ['a secret with a line break', { PEOPLE: `${secretOf(3)}\n` }, 'invalid_configuration', 'the secret PEOPLE'],
     ['one value for two callers', { PEOPLE: secretOf(2) }, 'invalid_configuration', 'the secrets CI_LAST and PEOPLE have the same value'],
     [

@@ -99,6 +99,12 @@ describe('read tokens', () => {
     expect((await problemOf(async () => read(await forge(payloadOf(value), CI_NEXT)))).slug).toBe('read_token_invalid');
   });
 
+  it('refuses one that is longer than read_token_characters, though signed', async () => {
+    const padded = (spaces: number) => forge(payloadOf(JSON.stringify(claims()) + ' '.repeat(spaces)), CI_NEXT);
+    expect(await read(await padded(100))).toEqual({ caller: 'ci' });
+    expect((await problemOf(async () => read(await padded(LIMITS.read_token_characters)))).slug).toBe('read_token_invalid');
+  });
+
   it('refuses any one character changed, missing or added, and says the same each time', async () => {
     const token = await makeReadToken(claims({ deployment: DEPLOYMENT }), CI_NEXT);
     const answers = new Set<string>();
