@@ -5,7 +5,7 @@
  * postmaster.pid and goes on with it. One of a test goes when its test goes, however that happens: a watchdog holds the other end of
  * a pipe, and what even the watchdog could not clear is cleared by the next start.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import {
   chownSync,
@@ -21,7 +21,6 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import pg from 'pg';
 import { Problem } from '../domain/problem.ts';
@@ -29,6 +28,7 @@ import { asUser, CHECKOUT, cacheFolder, canEnter, makeFolder, type OsUser, serve
 import { freePort } from './ports.ts';
 import { findBinaries, type PostgresVersion } from './postgres_binaries.ts';
 import { childrenOf, commandLineOf, isAlive, waitUntilGone } from './processes.ts';
+import { setWatchdog, type Watchdog } from './watchdog.ts';
 
 /** How long a start may take, crash recovery included. */
 const START_MS_MAX = 60_000;
@@ -104,7 +104,7 @@ class LocalServer implements Postgres {
   readonly #home: string;
   readonly #data: string;
   readonly #binaries: string;
-  #watchdog: ChildProcess | null = null;
+  #watchdog: Watchdog | null = null;
 
   constructor(options: PostgresOptions, user: OsUser | null, home: string) {
     this.#options = options;
@@ -243,7 +243,7 @@ class LocalServer implements Postgres {
     child.unref();
     this.pid = child.pid ?? 0;
     this.#takeOwnership();
-    if (!this.#options.persistent) this.#setWatchdog();
+    if (!this.#options.persistent) this.#watchdog = setWatchdog(this.pid, 'QUIT', this.#home);
   }
 
   /** Waits for the word "ready" in postmaster.pid; false when the server ended instead. */
@@ -273,23 +273,8 @@ class LocalServer implements Postgres {
     return true;
   }
 
-  /** A shell that waits for a word on a pipe from us. Instead of the word comes the end: we are gone, and so shall the server be. */
-  #setWatchdog(): void {
-    if (process.platform === 'win32') return;
-    const script = `trap '' INT TERM HUP
-read -r word && exit 0
-kill -QUIT "$1"
-for turn in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$1" 2>/dev/null || break; sleep 1; done
-rm -rf -- "$2"`;
-    this.#watchdog = spawn('/bin/sh', ['-c', script, 'sh', String(this.pid), this.#home], { cwd: '/', detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
-    this.#watchdog.once('error', () => undefined);
-    this.#watchdog.stdin?.once('error', () => undefined);
-    this.#watchdog.unref();
-    (this.#watchdog.stdin as Socket | null)?.unref();
-  }
-
   #dismissWatchdog(): void {
-    this.#watchdog?.stdin?.end('done\n');
+    this.#watchdog?.dismiss();
     this.#watchdog = null;
   }
 

@@ -1,0 +1,79 @@
+/**
+ * The Worker in workerd, on 127.0.0.1, by Miniflare: the one helper that the local stack and all end-to-end tests use. Miniflare comes
+ * with wrangler; what its interface looks like this month stays in this file.
+ */
+import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from 'miniflare';
+import { freePort } from './ports.ts';
+import { childrenOf, commandLineOf } from './processes.ts';
+import { setWatchdog } from './watchdog.ts';
+import { bundleWorker, COMPATIBILITY_DATE } from './worker_bundle.ts';
+
+export interface WorkerOptions {
+  /** The binding WEFT. Its `origin` is filled in when it is missing, as the port is not known before. */
+  readonly config: object;
+  /** Bindings by their names. */
+  readonly secrets: Readonly<Record<string, string>>;
+  /** Just this one, or the start fails; without it any that is free. */
+  readonly port?: number;
+  /** Where workerd's own inspector listens; without it there is none. */
+  readonly inspectorPort?: number;
+  /** Another module than Weft's Worker. */
+  readonly entry?: string;
+  /** Receives each line that the Worker writes to its console. */
+  readonly onLog?: (line: string, level: string) => void;
+}
+
+export interface LocalWorker {
+  /** http://127.0.0.1:port */
+  readonly origin: string;
+  /** Sends a request as a client would, over HTTP. @param path with its leading "/" */
+  fetch(path: string, init?: RequestInit): Promise<Response>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Bundles the Worker and starts it.
+ * @throws whatever esbuild or workerd say when it does not build or start
+ */
+export async function startWorker(options: WorkerOptions): Promise<LocalWorker> {
+  const [script, port] = await Promise.all([bundleWorker(options.entry), options.port ?? freePort()]);
+  const origin = `http://127.0.0.1:${port}`;
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      host: '127.0.0.1',
+      port,
+      log: new Log(LogLevel.ERROR),
+      handleStructuredLogs: ({ message, level }) => options.onLog?.(message, level),
+      // Otherwise it asks the internet for a description of where we are.
+      cf: false,
+      telemetry: { enabled: false },
+      ...(options.inspectorPort === undefined ? {} : { inspectorPort: options.inspectorPort }),
+      workers: [
+        {
+          name: 'weft',
+          compatibilityDate: COMPATIBILITY_DATE,
+          modules: [{ type: 'ESModule', path: 'main.mjs', contents: script }],
+          bindings: { WEFT: { origin, ...options.config }, ...options.secrets },
+        },
+      ],
+    }),
+  );
+  try {
+    await miniflare.ready;
+  } catch (error) {
+    await miniflare.dispose().catch(() => undefined);
+    throw error;
+  }
+  // workerd does not notice that its parent is gone.
+  const dogs = childrenOf(process.pid)
+    .filter((pid) => commandLineOf(pid).includes(`=127.0.0.1:${port} `))
+    .map((pid) => setWatchdog(pid, 'KILL'));
+  return {
+    origin,
+    fetch: (path, init) => fetch(`${origin}${path}`, init),
+    stop: async () => {
+      await miniflare.dispose();
+      for (const dog of dogs) dog.dismiss();
+    },
+  };
+}
