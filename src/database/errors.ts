@@ -49,11 +49,16 @@ export function causeOf(thrown: unknown, secrets: readonly string[]): Cause {
     return { sqlstate: code, code: null, text: `the server said: ${withoutSecrets(message, secrets)} (${code})` };
   }
   if (code !== null) return { sqlstate: null, code, text: transportWords[code] ?? `the connection failed with ${code}` };
-  // Several addresses of one name were tried (AggregateError): the first tells enough.
-  if (Array.isArray(fields.errors) && fields.errors.length > 0) return causeOf(fields.errors[0], secrets);
+  // Several addresses of one name were tried (AggregateError), or an event or error wraps what happened.
+  const inner = Array.isArray(fields.errors) ? fields.errors[0] : (fields.error ?? fields.cause);
+  if (inner !== undefined && inner !== null) {
+    const cause = causeOf(inner, secrets);
+    if (cause.sqlstate !== null || cause.code !== null) return cause;
+  }
   if (/SASL|password must be a/i.test(message))
     return { sqlstate: null, code: 'SASL', text: `the password could not be proved (${withoutSecrets(message, secrets)})` };
   if (/does not support SSL/.test(message)) return { sqlstate: null, code: 'TLS_NOT_OFFERED', text: 'the server offers no TLS' };
+  if (fields.type === 'error') return { sqlstate: null, code: null, text: 'the WebSocket did not open, or broke, and gave no reason' };
   return { sqlstate: null, code: null, text: 'the connection was closed without a word' };
 }
 
@@ -116,7 +121,7 @@ function connectDetail({ slug, cause }: ConnectFailure, tries: string): string {
     case 'connection_string_invalid':
       return `Its sslmode asks for TLS with a certificate that can be verified, but ${cause.text}. Correct the server, or write sslmode=disable if the way there is private.`;
     default:
-      return `The database could not be reached (tried ${tries}): ${cause.text}. Look whether the server runs and the host and port of the connection string are right, then try again.`;
+      return `The database could not be reached (tried ${tries}): ${cause.text}. Look whether the server runs and the host and port of the connection string (and of the proxy, where there is one) are right, then try again.`;
   }
 }
 

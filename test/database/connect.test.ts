@@ -16,11 +16,15 @@ const host = '127.0.0.1';
 
 let server: Postgres;
 let relay: Relay;
+/** Asks for passwords in clear. */
+let clear: Postgres;
+let clearRelay: Relay;
 let witness: Session;
 
 beforeAll(async () => {
-  server = await startPostgres();
+  [server, clear] = await Promise.all([startPostgres(), startPostgres({ authMethod: 'password' })]);
   relay = await startRelay({ to: { host, port: server.port } });
+  clearRelay = await startRelay({ to: { host, port: clear.port } });
   witness = await connectTo({ connectionString: server.url, transport: 'tcp' })();
   await witness.query(`create role narrow login password 'kept-to-oneself' connection limit 1`);
 });
@@ -28,7 +32,9 @@ beforeAll(async () => {
 afterAll(async () => {
   await witness?.close();
   await relay?.stop();
+  await clearRelay?.stop();
   await server?.stop();
+  await clear?.stop();
 });
 
 afterEach(() => relay.forget());
@@ -69,21 +75,15 @@ async function refusingServer(sqlstate: string, message: string): Promise<Server
 const portOf = (listening: Server): number => (listening.address() as { port: number }).port;
 
 describe.each(ways)('connecting over %s', (way) => {
-  test.each(['scram-sha-256', 'password'] as const)('proves a password by %s', async (authMethod) => {
-    const other = await startPostgres({ authMethod });
-    const way_in = await startRelay({ to: { host, port: other.port } });
-    try {
-      const session = await connectTo(through(way_in, way, other.url))();
-      expect(await session.query('select current_user')).toEqual([{ current_user: 'postgres' }]);
-      await session.close();
-      const wrong = other.url.replace(/:[^:@]*@/, ':not-the-password@');
-      await problemOf(connectTo(through(way_in, way, wrong))(), 'database_authentication', ['not-the-password']);
-      const none = other.url.replace(/:[^:@]*@/, '@');
-      await problemOf(connectTo(through(way_in, way, none))(), 'database_authentication');
-    } finally {
-      await way_in.stop();
-      await other.stop();
-    }
+  test.each(['scram-sha-256', 'password'] as const)('proves a password by %s, and asks for one', async (method) => {
+    const [asked, door] = method === 'password' ? [clear, clearRelay] : [server, relay];
+    const session = await connectTo(through(door, way, asked.url))();
+    expect(await session.query('select current_user')).toEqual([{ current_user: 'postgres' }]);
+    await session.close();
+    const wrong = asked.url.replace(/:[^:@]*@/, ':not-the-password@');
+    await problemOf(connectTo(through(door, way, wrong))(), 'database_authentication', ['not-the-password']);
+    const none = asked.url.replace(/:[^:@]*@/, '@');
+    await problemOf(connectTo(through(door, way, none))(), 'database_authentication');
   });
 
   test('prepares a password as the server does (RFC 4013)', async () => {
@@ -138,7 +138,7 @@ describe.each(ways)('connecting over %s', (way) => {
       ['transaction_pooler', '08P01', 'unsupported startup parameter in options: statement_timeout'],
       ['server_too_old', '42704', 'unrecognized configuration parameter "client_connection_check_interval"'],
     ])('on what says %s', async (slug, sqlstate, message) => {
-      const refusing = await refusingServer(sqlstate, `${message} at db.secret-host.example`);
+      const refusing = await refusingServer(sqlstate, `${message} at ${host}`);
       const way_in = await startRelay({ to: { host, port: portOf(refusing) } });
       const problem = await problemOf(connectTo(through(way_in, way, at(portOf(refusing))))(), slug);
       expect(problem.message).toContain(message);
@@ -198,6 +198,7 @@ describe.each(ways)('connecting over %s', (way) => {
         'database_unreachable',
       );
       expect(problem.facts.attempts).toBeGreaterThan(1);
+      expect(problem.message).toContain(way === 'tcp' ? 'refused (ECONNREFUSED)' : 'the WebSocket did not open');
       expect(problem.message).not.toContain(String(port));
     });
 

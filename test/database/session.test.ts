@@ -1,3 +1,4 @@
+import { createServer, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { connectTo } from '../../src/database/connect.ts';
 import { type Message, type Session, SqlError } from '../../src/database/session.ts';
@@ -399,4 +400,26 @@ describe.each(ways)('a session over %s', (way) => {
     expect(await named.query('show application_name')).toEqual([{ application_name: 'weft watcher' }]);
     await named.close();
   });
+});
+
+test('a session over tcp is lost at once when the server hangs up while much is still to be sent', async () => {
+  // Lets everybody in, reads no more, and hangs up on the order of the test.
+  let accepted: Socket | undefined;
+  const deaf = createServer((socket) => {
+    accepted = socket;
+    socket.on('error', () => {});
+    socket.once('data', () => {
+      socket.pause();
+      socket.write(Buffer.from('R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I', 'latin1'));
+    });
+  });
+  await new Promise<void>((resolve) => deaf.listen(0, '127.0.0.1', resolve));
+  const { port } = deaf.address() as { port: number };
+  const session = await connectTo({ connectionString: `postgres://somebody:in-the-clear@127.0.0.1:${port}/somewhere`, transport: 'tcp' })();
+  const lost = problemOf(session.pipeline([statement('select $1::bytea', new Uint8Array(64 * mebibyte))]), 'session_lost', ['in-the-clear']);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  accepted?.end();
+  await lost;
+  accepted?.destroy();
+  deaf.close();
 });
