@@ -1,0 +1,28 @@
+-- The engine of Weft lives in this schema and nowhere else: dropping it touches nothing of the user's.
+--
+-- The floors, in the order in which they are laid. Each calls only the ones below it.
+--
+--   00 schema      the schema itself                           \  state: laid once, changed only by sql/upgrades/
+--   10 types       the state machines                           |
+--   20 tables      what is remembered, and what must be true   /
+--   30 constants   version, limits                             \
+--   40 events      the journal of a deployment                  |
+--   50 scanner     where a statement ends                       |  code: laid anew by every installation and upgrade
+--   60 catalog     snapshot, fingerprint                        |
+--   70 lease       which CALL runs now, and the fence           |
+--   75 status      what a deployment looks like                 |
+--   80 steps       one block: statements, record, or an error   |
+--   85 line        whose turn it is; beginning and ending       |
+--   90 run         the one procedure                            |
+--   95 api         the names that the doorman calls             |
+--   99 views       what people read                            /
+--
+-- Names: a leading underscore is internal. p_ is a parameter, v_ a variable. Every name is qualified, and every function
+-- runs with search_path 'pg_catalog, pg_temp': a temporary table called pg_stat_activity must blind nobody.
+
+create schema weft;
+
+comment on schema weft is
+  'The engine of Weft: deploys changes to this database from inside it. Only what Weft needs; drop it and nothing of yours is touched.';
+
+revoke all on schema weft from public;

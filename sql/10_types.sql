@@ -1,0 +1,49 @@
+-- The state machines, as enums with their arrows.
+
+create type weft.deployment_state as enum (
+  'open',       -- opened; some artifacts may be missing             -> staged, cancelled
+  'staged',     -- everything has arrived; has its place in line     -> running, cancelled
+  'running',    -- begun; backed by a live lease, or resumable       -> succeeded, degraded, failed, cancelled
+  'succeeded',  -- everything ran
+  'degraded',   -- everything ran that could; tolerated failures are named
+  'failed',     -- an error ended it; law 1 says what the database looks like
+  'cancelled'   -- somebody asked for the end, or the database is a copy
+);
+comment on type weft.deployment_state is 'States of a deployment, in the order in which they can follow.';
+
+create type weft.phase_state as enum (
+  'pending',    -- -> running, or succeeded when nothing is left to do
+  'running',    -- -> succeeded, failed
+  'succeeded',
+  'failed'
+);
+comment on type weft.phase_state is 'States of a phase.';
+
+create type weft.step_state as enum (
+  'pending',    -- not run yet, or rolled back                       -> succeeded, skipped, failed
+  'succeeded',  -- its effect and this word were committed together
+  'skipped',    -- this very artifact is in the history already
+  'failed'      -- nothing of it is in the database
+);
+comment on type weft.step_state is 'States of a step.';
+
+create type weft._scanner as (
+  mode        text,     -- code | string | escape | name | line | block | dollar: what the text is inside of
+  tag         text,     -- of the dollar quote
+  depth       integer,  -- of nested comments
+  parens      integer,
+  begins      integer,  -- of BEGIN ATOMIC … END
+  words       text,     -- the first words of the statement, as psql counts them: 'cf', 'corp', …
+  has_code    boolean,  -- something other than white space and comments was seen
+  statement   text,     -- what has been read of the statement at hand
+  line        integer   -- the line at which that text begins
+);
+comment on type weft._scanner is 'Where the scanner stands between two pieces of text.';
+
+create type weft._outcome as (
+  verdict     text,     -- done | failed | again | whole | interrupted
+  path        text,
+  error       jsonb
+);
+comment on type weft._outcome is
+  'How a block of steps ended. again: a lock was not to be had; whole: the split was wrong, run the file in one piece; interrupted: somebody cancelled the statement, not the deployment.';

@@ -1,0 +1,187 @@
+-- What is remembered, and what must be true of it. Constraints are sentences; their names come back with every violation.
+--
+-- Lock order: _lease, then _deployments, then the rest. _cancellations is a table that the runner only reads.
+
+create table weft._installations (
+  version         integer      primary key,
+  installed_at    timestamptz  not null default pg_catalog.clock_timestamp(),
+  installed_by    text         not null default session_user,
+  server_version  text         not null default pg_catalog.current_setting('server_version')
+);
+comment on table weft._installations is 'Every version of the engine that this database has had; the highest is the one at work.';
+
+create table weft._lease (
+  is_the_one     boolean      primary key default true,
+  fence          bigint       not null default 0,
+  deployment_id  uuid,
+  pid            integer,
+  backend_start  timestamptz,
+  query_start    timestamptz,
+  taken_at       timestamptz,
+
+  constraint there_is_one_lease check (is_the_one),
+  constraint holder_is_named_in_full check (
+    (pid is null) = (backend_start is null) and (pid is null) = (query_start is null)
+  )
+);
+comment on table weft._lease is
+  'Which CALL runs now: it lives while pg_stat_activity shows that backend active with that query_start. Not a flag: a holder that is gone holds nothing.';
+comment on column weft._lease.fence is 'Raised by whoever takes the lease; every transaction of a runner begins and ends by comparing it with its own.';
+comment on column weft._lease.query_start is 'statement_timestamp() of the CALL, which COMMIT does not change and pg_stat_activity shows as query_start.';
+
+insert into weft._lease default values;
+
+create table weft._deployments (
+  id                  uuid          primary key default pg_catalog.gen_random_uuid(),
+  place               bigint        unique,
+  state               weft.deployment_state not null default 'open',
+  caller              text          not null,
+  target              text          not null default '',
+  request_id          text          not null,
+  request_digest      bytea         not null,
+  request             bytea         not null,
+  signature           jsonb,
+  bundle              text          not null,
+  manifest            jsonb         not null,
+  origin              jsonb         not null,
+  created_at          timestamptz   not null default pg_catalog.clock_timestamp(),
+  staged_at           timestamptz,
+  started_at          timestamptz,
+  finished_at         timestamptz,
+  deaths              integer       not null default 0,
+  error               jsonb,
+  fingerprint_before  text,
+  fingerprint_after   text,
+  wal_before          pg_lsn,
+  wal_after           pg_lsn,
+  engine_version      integer,
+  server_version      text,
+
+  constraint the_same_request_is_one_deployment unique (caller, target, request_id),
+  constraint what_is_staged_has_its_place check (state in ('open', 'cancelled') or place is not null),
+  constraint what_is_over_has_its_time check ((state in ('succeeded', 'degraded', 'failed', 'cancelled')) = (finished_at is not null)),
+  constraint what_failed_has_its_reason check (state <> 'failed' or error is not null)
+);
+comment on table weft._deployments is 'One bundle going to this database, once. The exact bytes that were signed are kept.';
+comment on column weft._deployments.place is 'Place in line, given when the last artifact has arrived.';
+comment on column weft._deployments.request is 'The signed document, byte for byte.';
+comment on column weft._deployments.request_digest is 'SHA-256 of the document without its expiry: a repeat may be signed anew.';
+comment on column weft._deployments.origin is 'Which database this row was written in: a copy of it must not go on with what was left unfinished here.';
+comment on column weft._deployments.deaths is 'Attempts that ended without a word since something last got done.';
+
+create index deployments_in_line on weft._deployments (place) where state in ('staged', 'running');
+create sequence weft._places owned by weft._deployments.place;
+
+create table weft._artifacts (
+  deployment_id  uuid     not null references weft._deployments on delete cascade,
+  path           text     not null,
+  digest         bytea    not null,
+  size           bigint   not null,
+  chunks         bytea[]  not null,
+
+  primary key (deployment_id, path),
+  constraint digests_are_sha256 check (pg_catalog.length(digest) = 32),
+  constraint every_artifact_has_a_chunk check (pg_catalog.cardinality(chunks) > 0)
+);
+comment on table weft._artifacts is 'The files of a deployment, each by its digest and the digests of its chunks.';
+
+create table weft._chunks (
+  digest     bytea        primary key,
+  content    bytea        not null,
+  staged_at  timestamptz  not null default pg_catalog.clock_timestamp(),
+
+  constraint digests_are_sha256 check (pg_catalog.length(digest) = 32)
+);
+alter table weft._chunks alter column content set storage external;
+comment on table weft._chunks is 'The bytes of artifacts, a mebibyte at most in each row, under the digest that the engine itself computed.';
+
+create table weft._phases (
+  deployment_id    uuid              not null references weft._deployments on delete cascade,
+  ordinal          integer           not null,
+  name             text              not null,
+  transaction      text              not null,
+  lock_timeout_ms  integer           not null,
+  state            weft.phase_state  not null default 'pending',
+  attempts         integer           not null default 0,
+  started_at       timestamptz,
+  finished_at      timestamptz,
+
+  primary key (deployment_id, ordinal),
+  constraint phases_of_a_deployment_have_names_of_their_own unique (deployment_id, name),
+  constraint transaction_is_known check (transaction in ('single', 'per-step', 'auto'))
+);
+comment on table weft._phases is 'A group of steps under one transaction rule.';
+
+create table weft._steps (
+  deployment_id      uuid             not null,
+  ordinal            integer          not null,
+  phase              integer          not null,
+  kind               text             not null,
+  path               text             not null,
+  state              weft.step_state  not null default 'pending',
+  in_one_piece       boolean          not null default false,
+  statements         integer,
+  rows               bigint,
+  milliseconds       numeric,
+  finished_at        timestamptz,
+  statement_lines    integer[],
+  statement_digests  bytea[],
+  error              jsonb,
+
+  primary key (deployment_id, ordinal),
+  foreign key (deployment_id, phase) references weft._phases on delete cascade,
+  foreign key (deployment_id, path) references weft._artifacts on delete cascade,
+  constraint kind_is_known check (kind = 'run'),
+  constraint what_failed_has_its_reason check ((state = 'failed') = (error is not null))
+);
+comment on table weft._steps is 'One artifact being run. Its effect and the word "succeeded" here are one commit.';
+comment on column weft._steps.in_one_piece is 'The split of this file did not parse, the whole file does: it is executed whole.';
+comment on column weft._steps.statement_digests is 'SHA-256 of each statement, in order.';
+
+create table weft._history (
+  bundle         text         not null,
+  path           text         not null,
+  digest         bytea        not null,
+  deployment_id  uuid         not null references weft._deployments,
+  applied_at     timestamptz  not null,
+
+  constraint an_artifact_is_applied_once primary key (bundle, path)
+);
+comment on table weft._history is 'What has been applied to this database: identity is bundle and path.';
+
+create table weft._events (
+  deployment_id  uuid         not null references weft._deployments on delete cascade,
+  number         integer      not null,
+  at             timestamptz  not null default pg_catalog.clock_timestamp(),
+  kind           text         not null,
+  phase          text,
+  path           text,
+  data           jsonb        not null default '{}',
+
+  primary key (deployment_id, number)
+);
+comment on table weft._events is
+  'The journal. Only whoever holds a deployment''s turn writes here, so numbers have no gaps and follow the order of commits.';
+
+create table weft._attempts (
+  deployment_id  uuid         not null references weft._deployments on delete cascade,
+  number         integer      not null,
+  fence          bigint       not null,
+  phase          integer      not null,
+  pid            integer      not null,
+  started_at     timestamptz  not null default pg_catalog.clock_timestamp(),
+  ended_at       timestamptz,
+  outcome        text,
+
+  primary key (deployment_id, number),
+  constraint what_ended_has_an_outcome check ((ended_at is null) = (outcome is null))
+);
+comment on table weft._attempts is
+  'Committed before each phase: an attempt that never ended died without a word (an error at COMMIT, a server killed).';
+
+create table weft._cancellations (
+  deployment_id  uuid         primary key references weft._deployments on delete cascade,
+  caller         text         not null,
+  requested_at   timestamptz  not null default pg_catalog.clock_timestamp()
+);
+comment on table weft._cancellations is 'Who asked for the end of a deployment, and when. The runner only reads here, so asking never waits for it.';

@@ -1,0 +1,34 @@
+-- The engine's version and its limits: every limit by name, its unit last.
+
+create or replace function weft.version()
+  returns integer
+  immutable parallel safe
+  language sql
+as $$ select 1 $$;
+
+comment on function weft.version() is 'Tells the version of the engine installed here.';
+
+
+create or replace function weft._limit(p_name text)
+  returns integer
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  return case p_name
+    when 'attempts_without_progress_count' then 5          -- deaths without a word before a deployment fails
+    when 'lock_attempts_count'             then 10         -- tries of a block whose locks were not to be had
+    when 'lock_wait_between_ms'            then 250        -- before the second try; doubled for each further one
+    when 'lock_wait_between_ms_max'        then 15000
+    when 'lock_timeout_ms_default'         then 5000       -- how long a statement waits for a lock
+    when 'lock_table_percent_max'          then 60         -- of the shared lock table that one transaction may fill
+    when 'steps_between_lock_counts'       then 32
+    when 'whole_file_bytes'                then 1048576    -- what may be executed in one piece when its split does not parse
+    when 'statement_bytes'                 then 67108864   -- one statement
+    when 'statement_shown_characters'      then 2000       -- of a statement in an error
+  end;
+end
+$$;
+
+comment on function weft._limit(text) is 'Tells a limit by its name.';

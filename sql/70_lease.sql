@@ -1,0 +1,158 @@
+-- Which CALL runs now. A live runner is the only lock: the lease names a CALL by pid, backend start and query start, and it
+-- lives exactly while pg_stat_activity shows that backend active with that query. What cannot be seen is unknown, never dead.
+
+-- Looks at a holder. Call it with the lease row locked, after RESET ROLE: pg_stat_activity is frozen per transaction, so the
+-- frozen picture is thrown away here, behind the lock.
+create or replace function weft._look_at_holder(p_lease weft._lease)
+  returns text
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_activity  record;
+begin
+  if p_lease.pid is null then
+    return 'nobody';
+  end if;
+  perform pg_stat_clear_snapshot();
+  select a.backend_start, a.query_start, a.state into v_activity from pg_stat_activity as a where a.pid = p_lease.pid;
+  return case
+    when not found then 'gone'
+    when v_activity.backend_start is null then 'unknown'
+    when v_activity.backend_start <> p_lease.backend_start then 'gone'
+    when v_activity.query_start = p_lease.query_start and v_activity.state = 'active' then 'alive'
+    else 'gone'
+  end;
+end
+$$;
+
+comment on function weft._look_at_holder(weft._lease) is
+  'Tells what became of the CALL that holds the lease: nobody, alive, gone, or unknown when its backend belongs to a role we may not look at.';
+
+
+-- Takes the lease, or says who has it. Raises the fence: whoever held it before can commit nothing any more.
+create or replace function weft._take_lease(p_deployment uuid, out fence bigint, out holder text)
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_lease  weft._lease;
+begin
+  select l.* into strict v_lease from weft._lease as l for update;
+  holder := weft._look_at_holder(v_lease);
+  if holder in ('alive', 'unknown') then
+    return;
+  end if;
+  update weft._lease as l
+  set fence = l.fence + 1,
+      deployment_id = p_deployment,
+      pid = pg_backend_pid(),
+      backend_start = a.backend_start,
+      query_start = statement_timestamp(),
+      taken_at = clock_timestamp()
+  from pg_stat_activity as a
+  where a.pid = pg_backend_pid()
+  returning l.fence into strict fence;
+  holder := 'us';
+end
+$$;
+
+comment on function weft._take_lease(uuid) is 'Takes the lease for this CALL and returns its fence; the fence is null when somebody else holds it.';
+
+
+create or replace function weft._point_lease(p_deployment uuid, p_fence bigint)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  update weft._lease as l set deployment_id = p_deployment where l.fence = p_fence and l.deployment_id is distinct from p_deployment;
+end
+$$;
+
+comment on function weft._point_lease(uuid, bigint) is 'Says which deployment the holder of the lease is at.';
+
+
+-- Every transaction of a runner begins with this, and ends with it under p_until_commit: the share lock makes a rival who is
+-- just taking the lease wait for our commit, or makes us see that he has it.
+create or replace function weft._check_fence(p_fence bigint, p_until_commit boolean default false)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  if p_until_commit then
+    perform from weft._lease as l where l.fence = p_fence for share;
+  else
+    perform from weft._lease as l where l.fence = p_fence;
+  end if;
+  if not found then
+    raise exception 'Another runner has taken the lease: this one may change nothing any more.'
+      using errcode = 'WF012', hint = 'Nothing of this transaction is in the database. The other runner goes on from where the last commit left off.';
+  end if;
+end
+$$;
+
+comment on function weft._check_fence(bigint, boolean) is 'Ends a runner whose lease was taken over.';
+
+
+create or replace function weft._release_lease(p_fence bigint)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  update weft._lease as l
+  set deployment_id = null, pid = null, backend_start = null, query_start = null, taken_at = null
+  where l.fence = p_fence;
+end
+$$;
+
+comment on function weft._release_lease(bigint) is 'Gives the lease back at the end of a CALL. A CALL that dies gives it back by dying.';
+
+
+-- Which database this is. A copy of its rows elsewhere has another answer.
+create or replace function weft._origin(p_target text)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_system  text;
+begin
+  begin
+    select c.system_identifier::text into v_system from pg_control_system() as c;
+  exception when insufficient_privilege then
+    v_system := null;
+  end;
+  return jsonb_build_object(
+    'target', p_target,
+    'system', v_system,
+    'database', (select d.oid::bigint from pg_database as d where d.datname = current_database()),
+    'timeline', current_setting('neon.timeline_id', true));
+end
+$$;
+
+comment on function weft._origin(text) is 'Names this database: the target as the driver calls it, system identifier, database, Neon''s timeline where there is one.';
+
+
+create or replace function weft._is_here(p_origin jsonb, p_target text)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  -- what one side does not know speaks neither for nor against
+  select coalesce(bool_and(h.value = o.value), true)
+  from jsonb_each(p_origin) as o (key, value)
+  join jsonb_each(weft._origin(p_target)) as h (key, value) using (key)
+  where o.value <> 'null' and h.value <> 'null'
+$$;
+
+comment on function weft._is_here(jsonb, text) is 'Tells whether a row was written in this very database, not in the one it was copied from.';

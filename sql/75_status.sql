@@ -1,0 +1,85 @@
+-- What a deployment looks like from outside, while it runs and afterwards: one document, the same for people, programs and HTTP.
+
+create or replace function weft._describe_live(p_deployment uuid)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_lease  weft._lease;
+  v_live   jsonb;
+begin
+  select l.* into v_lease from weft._lease as l where l.deployment_id = p_deployment;
+  if not found or weft._look_at_holder(v_lease) <> 'alive' then
+    return null;
+  end if;
+  select jsonb_build_object(
+           'pid', a.pid, 'since', v_lease.taken_at,
+           'phase', s.phase, 'step', s.step, 'steps', s.steps,
+           'path', (select t.path from weft._steps as t where t.deployment_id = p_deployment and t.ordinal = s.step),
+           'waiting_for', case when a.wait_event_type = 'Lock' then concat(a.wait_event_type, ': ', a.wait_event) end,
+           'blocked_by', case when a.wait_event_type = 'Lock' then to_jsonb(pg_blocking_pids(a.pid)) else '[]' end)
+  into v_live
+  from pg_stat_activity as a
+  left join lateral (
+    select (m[1])::integer as step, (m[2])::integer as steps, m[3] as phase
+    from regexp_match(a.application_name, '^weft (\d+)/(\d+) (.*)$') as m
+    where m is not null
+  ) as s on true
+  where a.pid = v_lease.pid;
+  return v_live;
+end
+$$;
+
+comment on function weft._describe_live(uuid) is 'Shows what the runner of a deployment is at, as pg_stat_activity sees it from outside.';
+
+
+create or replace function weft.status(p_deployment uuid)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object(
+    'id', d.id,
+    'state', d.state,
+    'target', nullif(d.target, ''),
+    'bundle', d.bundle,
+    'caller', d.caller,
+    'request_id', d.request_id,
+    'created_at', d.created_at,
+    'staged_at', d.staged_at,
+    'started_at', d.started_at,
+    'finished_at', d.finished_at,
+    'phases', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'name', p.name, 'transaction', p.transaction, 'state', p.state, 'attempts', p.attempts,
+        'started_at', p.started_at, 'finished_at', p.finished_at,
+        'steps', coalesce(g.steps, '[]')) order by p.ordinal), '[]')
+      from weft._phases as p
+      left join (
+        select s.phase, jsonb_agg(jsonb_build_object(
+                 'path', s.path, 'kind', s.kind, 'state', s.state, 'digest', encode(a.digest, 'hex'), 'size', a.size,
+                 'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', s.statements, 'error', s.error) order by s.ordinal) as steps
+        from weft._steps as s
+        join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+        where s.deployment_id = p_deployment
+        group by s.phase
+      ) as g on g.phase = p.ordinal
+      where p.deployment_id = p_deployment),
+    'error', d.error,
+    'fingerprint', jsonb_build_object('before', d.fingerprint_before, 'after', d.fingerprint_after),
+    'wal', jsonb_build_object('before', d.wal_before, 'after', d.wal_after),
+    'ahead', (
+      select coalesce(jsonb_agg(o.id order by o.place), '[]') from weft._deployments as o
+      where d.finished_at is null and o.state in ('staged', 'running') and o.place < d.place),
+    'live', case when d.finished_at is null then weft._describe_live(d.id) end,
+    'cancelling', exists (select from weft._cancellations as c where c.deployment_id = d.id) and d.finished_at is null,
+    'engine_version', d.engine_version,
+    'server_version', d.server_version)
+  from weft._deployments as d
+  where d.id = p_deployment
+$$;
+
+comment on function weft.status(uuid) is 'Shows a deployment as one document: state, phases, steps, errors, fingerprints, and what is going on right now.';

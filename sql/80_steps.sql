@@ -1,0 +1,432 @@
+-- One block: the statements of one step or of several, and the record of them. Either all of it commits, or nothing.
+--
+-- While a file runs, the session is the file's: its search_path, its role, its settings. Between two statements the engine
+-- touches no table; it takes the search_path back before it evaluates anything, and keeps the wire silent. At the end of the
+-- file everything is reset, so that nothing leaks into the next.
+
+-- Back to what the session began with. No SET clause here: it would undo the work.
+create or replace function weft._reset_session()
+  returns text
+  volatile
+  language plpgsql
+as $$
+declare
+  v_path  pg_catalog.text;
+begin
+  reset session authorization;
+  reset role;
+  reset all;
+  v_path := pg_catalog.current_setting('search_path');
+  if session_user operator(pg_catalog.=) 'weft' then  -- "$user" would be our own schema
+    v_path := pg_catalog.regexp_replace(v_path, '"\$user"\s*(,\s*|$)', '');
+  end if;
+  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
+  perform pg_catalog.set_config('statement_timeout', '0', false), pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false);
+  if pg_catalog.current_setting('transaction_timeout', true) is not null then  -- from 17 on
+    perform pg_catalog.set_config('transaction_timeout', '0', false);
+  end if;
+  perform pg_catalog.set_config('client_connection_check_interval', '0', false);
+  discard temp;
+  discard sequences;
+  deallocate all;
+  unlisten *;
+  perform pg_catalog.pg_advisory_unlock_all();
+  return v_path;
+end
+$$;
+
+comment on function weft._reset_session() is
+  'Takes role, settings, temporary tables, prepared statements, listeners and advisory locks back to the session''s beginning; returns the search_path that a file starts with.';
+
+
+-- Shown by pg_stat_activity at once, also from inside an open transaction: 'weft 47/52 schema'.
+create or replace function weft._show_progress(p_step integer, p_steps integer, p_phase text)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  perform set_config('application_name', format('weft %s/%s %s', p_step, p_steps, p_phase), false);
+end
+$$;
+
+comment on function weft._show_progress(integer, integer, text) is 'Shows other sessions where an uncommitted phase is, through application_name.';
+
+
+-- A chunk as text. A character may be cut in two by the end of the chunk: its first bytes are handed on.
+create or replace function weft._read_chunk(p_digest bytea, p_carry bytea, p_is_first boolean, p_is_last boolean, out text text, out carry bytea)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_content  bytea;
+  v_length   integer;
+  v_cut      integer := 0;
+  v_byte     integer;
+begin
+  select p_carry || c.content into strict v_content from weft._chunks as c where c.digest = p_digest;
+  if p_is_first and substr(v_content, 1, 3) = '\xefbbbf' then
+    v_content := substr(v_content, 4);
+  end if;
+  v_length := length(v_content);
+  if not p_is_last then
+    -- look back for the first byte of the last character, at most three bytes
+    for v_back in 1 .. least(3, v_length) loop
+      v_byte := get_byte(v_content, v_length - v_back);
+      continue when v_byte between 128 and 191;
+      v_cut := case when v_byte >= 240 and v_back < 4 or v_byte >= 224 and v_back < 3 or v_byte >= 192 and v_back < 2 then v_back else 0 end;
+      exit;
+    end loop;
+  end if;
+  carry := substr(v_content, v_length - v_cut + 1);
+  text := convert_from(substr(v_content, 1, v_length - v_cut), 'UTF8');
+end
+$$;
+
+comment on function weft._read_chunk(bytea, bytea, boolean, boolean) is 'Reads a chunk of an artifact as text in the encoding of this database.';
+
+
+-- What a failed block leaves to be told: all of GET STACKED DIAGNOSTICS, and where it was.
+create or replace function weft._describe_error(p_error jsonb, p_phase text, p_path text, p_line integer, p_statement text)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_state    text := p_error ->> 'sqlstate';
+  v_message  text := p_error ->> 'message';
+  v_hint     text;
+begin
+  v_hint := case
+    when v_state = '25001' and v_message ilike 'set transaction%' then
+      'The transaction is Weft''s and has begun already. Set default_transaction_isolation for the role instead, or leave the statement out.'
+    when v_state = '25001' then
+      'PostgreSQL runs this statement in no transaction, and this version of Weft runs every step in one.'
+    when v_state = '2D000' then
+      'This DO block or procedure commits, which PostgreSQL does not allow inside the CALL that runs it. Take COMMIT and ROLLBACK out of it.'
+    when v_state = '0A000' and v_message ilike '%transaction command%' then
+      'Weft begins and ends the transactions. Take BEGIN, COMMIT and ROLLBACK out of the file; "transaction: single" in weft.yaml makes a phase all or nothing.'
+    when v_state = '0A000' and v_message ilike '%copy%' or v_state = '42601' and p_statement ~* '^\s*copy\M' then
+      'COPY FROM STDIN cannot run inside the server. Write the rows as INSERT.'
+    when v_state = '55P04' then
+      'A new value of an enum can be used only after a commit. Put its use into a later phase, or a later file of a per-step phase.'
+    when v_state = '55P03' then
+      'Another session holds the lock. Raise the phase''s lock_timeout, or deploy when it is quiet.'
+  end;
+  return p_error || jsonb_strip_nulls(jsonb_build_object(
+    'phase', p_phase,
+    'path', p_path,
+    'line', p_line,
+    'statement', left(ltrim(p_statement, E' \t\r\n'), weft._limit('statement_shown_characters')),
+    'hint', coalesce(nullif(p_error ->> 'hint', ''), v_hint)));
+end
+$$;
+
+comment on function weft._describe_error(jsonb, text, text, integer, text) is 'Makes the account of an error: the server''s words, path, line, statement, and what to do.';
+
+
+-- Runs the pending steps p_first to p_last of a deployment in one block.
+--
+-- There is one EXCEPTION block, whatever the number of steps: each is a subtransaction, and more than 64 that commit together
+-- slow other sessions down. The variables outside of it keep the place of an error.
+create or replace function weft._run_steps(p_deployment uuid, p_phase weft._phases, p_first integer, p_last integer, p_fence bigint)
+  returns weft._outcome
+  volatile
+  language plpgsql
+as $$
+declare
+  v_steps        pg_catalog.int4;
+  v_step         pg_catalog.record;
+  v_path         pg_catalog.text;
+  v_statement    pg_catalog.text;
+  v_line         pg_catalog.int4;
+  v_one_piece    pg_catalog.bool;
+  v_chunks       pg_catalog.bytea[];
+  v_size         pg_catalog.int8;
+  v_count        pg_catalog.int4;
+  v_rows         pg_catalog.int8;
+  v_affected     pg_catalog.int8;
+  v_lines        pg_catalog.int4[];
+  v_digests      pg_catalog.bytea[];
+  v_piece_lines  pg_catalog.int4[];
+  v_pieces       pg_catalog.text[];
+  v_chunk        pg_catalog.int4;
+  v_text         pg_catalog.text;
+  v_rest         pg_catalog.text;
+  v_carry        pg_catalog.bytea;
+  v_scanner      weft._scanner;
+  v_split        pg_catalog.record;
+  v_started      pg_catalog.timestamptz;
+  v_their_path   pg_catalog.text;
+  v_their_role   pg_catalog.text;
+  v_index        pg_catalog.int4;
+  v_error        pg_catalog.jsonb;
+  v_done         pg_catalog.int4 := 0;
+  e_state        pg_catalog.text;
+  e_message      pg_catalog.text;
+  e_detail       pg_catalog.text;
+  e_hint         pg_catalog.text;
+  e_context      pg_catalog.text;
+  e_schema       pg_catalog.text;
+  e_table        pg_catalog.text;
+  e_column       pg_catalog.text;
+  e_constraint   pg_catalog.text;
+  e_type         pg_catalog.text;
+begin
+  v_steps := (select count(*) from weft._steps as s where s.deployment_id = p_deployment);
+  begin
+    perform weft._check_fence(p_fence);
+    v_their_path := weft._reset_session();
+    for v_step in
+      select s.ordinal, s.path, s.in_one_piece, a.digest, a.size, a.chunks
+      from weft._steps as s
+      join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+      where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
+      order by s.ordinal
+    loop
+      if exists (select from weft._cancellations as c where c.deployment_id = p_deployment) then
+        raise query_canceled;
+      end if;
+      v_path := v_step.path;
+      v_one_piece := v_step.in_one_piece;
+      v_chunks := v_step.chunks;
+      v_size := v_step.size;
+      v_started := clock_timestamp();
+      v_count := 0;
+      v_rows := 0;
+      v_lines := '{}';
+      v_digests := '{}';
+      v_scanner := weft._new_scanner();
+      v_rest := '';
+      v_carry := '';
+      perform weft._show_progress(v_step.ordinal, v_steps, p_phase.name);
+      perform set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
+
+      for v_chunk in 1 .. cardinality(v_chunks) loop
+        v_statement := null;
+        v_line := null;
+        if v_chunk > 1 then  -- the file may have changed its role, which may not read our tables
+          v_their_role := current_setting('role');
+          reset role;
+        end if;
+        select r.text, r.carry into v_text, v_carry
+        from weft._read_chunk(v_chunks[v_chunk], v_carry, v_chunk = 1, v_chunk = cardinality(v_chunks)) as r;
+        if v_chunk > 1 then
+          perform set_config('role', v_their_role, false);
+        end if;
+
+        v_text := v_rest || v_text;
+        v_rest := '';
+        if v_one_piece then
+          v_rest := v_text;
+          continue when v_chunk < cardinality(v_chunks);
+          v_pieces := array[v_text];
+          v_piece_lines := array[1];
+        else
+          if v_chunk < cardinality(v_chunks) then  -- cut behind a line's end: no token holds one
+            v_index := length(v_text) - coalesce(nullif(strpos(reverse(v_text), E'\n'), 0), length(v_text) + 1) + 1;
+            v_rest := substr(v_text, v_index + 1);
+            v_text := left(v_text, v_index);
+          end if;
+          v_split := weft._split(v_scanner, v_text, v_chunk = cardinality(v_chunks));
+          v_scanner := v_split.p_scanner;
+          v_pieces := v_split.statements;
+          v_piece_lines := v_split.lines;
+        end if;
+        v_lines := v_lines || v_piece_lines;
+        v_digests := v_digests || weft._digest_statements(v_pieces);
+
+        v_index := 0;
+        foreach v_statement in array v_pieces loop
+          v_index := v_index + 1;
+          v_line := v_piece_lines[v_index];
+          perform pg_catalog.set_config('search_path', v_their_path, false);
+          execute v_statement;
+          get diagnostics v_affected = row_count;
+          v_their_path := pg_catalog.current_setting('search_path');
+          perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
+          v_rows := v_rows + v_affected;
+          if current_setting('transaction_read_only') = 'on' then
+            raise exception 'The statement made the transaction read-only, so that nothing could be recorded.'
+              using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
+          end if;
+        end loop;
+        v_count := v_count + v_index;
+      end loop;
+
+      v_statement := null;
+      v_line := null;
+      v_their_path := weft._reset_session();
+      perform weft._record_step(p_deployment, v_step.ordinal, p_phase.name, v_count, v_rows, v_started, v_lines, v_digests);
+      v_done := v_done + 1;
+      if v_done % weft._limit('steps_between_lock_counts') = 0 then
+        perform weft._check_lock_table();
+      end if;
+    end loop;
+
+    -- deferred constraints are looked at here, where an error can still be caught; under the path that a file begins with
+    v_path := null;
+    perform pg_catalog.set_config('search_path', v_their_path, false);
+    set constraints all immediate;
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+    perform weft._check_dependents();
+    perform weft._check_fence(p_fence, p_until_commit => true);
+    return row('done', null, null)::weft._outcome;
+
+  exception when others or query_canceled or assert_failure then
+    get stacked diagnostics
+      e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_hint = pg_exception_hint,
+      e_context = pg_exception_context, e_schema = schema_name, e_table = table_name, e_column = column_name,
+      e_constraint = constraint_name, e_type = pg_datatype_name;
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
+  end;
+
+  -- everything of the block is undone; what follows is the account of it
+  v_error := jsonb_strip_nulls(jsonb_build_object(
+    'sqlstate', e_state, 'message', e_message, 'detail', nullif(e_detail, ''), 'hint', nullif(e_hint, ''),
+    'context', nullif(left(split_part(e_context, 'PL/pgSQL function weft._run_steps', 1), weft._limit('statement_shown_characters')), ''),
+    'schema', nullif(e_schema, ''), 'table', nullif(e_table, ''), 'column', nullif(e_column, ''),
+    'constraint', nullif(e_constraint, ''), 'datatype', nullif(e_type, '')));
+  if e_state = 'WF012' then
+    raise exception using errcode = e_state, message = e_message, hint = e_hint;
+  elsif e_state = '57014' then
+    return row('interrupted', v_path, v_error)::weft._outcome;
+  elsif e_state in ('55P03', '40P01') then
+    return row('again', v_path, weft._describe_error(v_error, p_phase.name, v_path, weft._first_line(v_statement, v_line), v_statement))::weft._outcome;
+  elsif e_state = '42601' and not v_one_piece and weft._is_split_wrong(v_statement, v_chunks, v_size) then
+    return row('whole', v_path, null)::weft._outcome;
+  end if;
+  return row('failed', v_path, weft._describe_error(v_error, p_phase.name, v_path, weft._first_line(v_statement, v_line), v_statement))::weft._outcome;
+end
+$$;
+
+comment on function weft._run_steps(uuid, weft._phases, integer, integer, bigint) is
+  'Runs pending steps and records them, in one block: done, or nothing of it happened and the outcome says why.';
+
+
+create or replace function weft._digest_statements(p_statements text[])
+  returns bytea[]
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(array_agg(sha256(convert_to(s.statement, 'UTF8')) order by s.ordinal), '{}')
+  from unnest(p_statements) with ordinality as s (statement, ordinal)
+$$;
+
+comment on function weft._digest_statements(text[]) is 'Digests statements: SHA-256 over the UTF-8 of each.';
+
+
+create or replace function weft._record_step(
+    p_deployment uuid, p_ordinal integer, p_phase text, p_statements integer, p_rows bigint, p_started timestamptz, p_lines integer[], p_digests bytea[])
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_now   timestamptz := clock_timestamp();
+  v_path  text;
+begin
+  update weft._steps as s
+  set state = 'succeeded', statements = p_statements, rows = p_rows, finished_at = v_now, error = null,
+      milliseconds = round((extract(epoch from v_now - p_started) * 1000)::numeric, 3),
+      statement_lines = p_lines, statement_digests = p_digests
+  where s.deployment_id = p_deployment and s.ordinal = p_ordinal
+  returning s.path into strict v_path;
+
+  insert into weft._history (bundle, path, digest, deployment_id, applied_at)
+  select d.bundle, a.path, a.digest, d.id, v_now
+  from weft._deployments as d
+  join weft._artifacts as a on a.deployment_id = d.id and a.path = v_path
+  where d.id = p_deployment;
+
+  perform weft._tell(p_deployment, 'step_succeeded', p_phase, v_path, jsonb_build_object('step', p_ordinal, 'statements', p_statements, 'rows', p_rows));
+end
+$$;
+
+comment on function weft._record_step(uuid, integer, text, integer, bigint, timestamptz, integer[], bytea[]) is
+  'Records a step in the transaction of its effect: state, history, event.';
+
+
+-- The fallback of the split: the server's grammar decides, and only where the file is small enough to be run in one piece.
+create or replace function weft._is_split_wrong(p_statement text, p_chunks bytea[], p_size bigint)
+  returns boolean
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  return p_statement is not null
+    and p_size <= weft._limit('whole_file_bytes')
+    and cardinality(p_chunks) = 1
+    and not weft._parses(p_statement)
+    and weft._parses((select r.text from weft._read_chunk(p_chunks[1], '', true, true) as r));
+end
+$$;
+
+comment on function weft._is_split_wrong(text, bytea[], bigint) is
+  'Tells whether a statement is no SQL while the whole file is: then the scanner was wrong, not the author.';
+
+
+create or replace function weft._check_lock_table()
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_size  bigint := current_setting('max_locks_per_transaction')::bigint * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint);
+  v_held  bigint;
+begin
+  select count(*) into v_held from pg_locks as l where l.pid = pg_backend_pid() and not l.fastpath;
+  if v_held * 100 > v_size * weft._limit('lock_table_percent_max') then
+    raise exception 'This one transaction holds % of the % places in the server''s lock table; other sessions would soon get none.', v_held, v_size
+      using errcode = 'WF015', hint = 'Use "transaction: per-step" for this phase, cut it into several, or raise max_locks_per_transaction.';
+  end if;
+end
+$$;
+
+comment on function weft._check_lock_table() is 'Stops a phase before it fills the shared lock table.';
+
+
+-- Weft leaves when asked: nothing of the user's may depend on it.
+create or replace function weft._check_dependents()
+  returns void
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_dependent  text;
+begin
+  with ours as materialized (
+    select 'pg_class'::regclass as classid, c.oid from pg_class as c where c.relnamespace = 'weft'::regnamespace
+    union all
+    select 'pg_proc'::regclass, f.oid from pg_proc as f where f.pronamespace = 'weft'::regnamespace
+    union all
+    select 'pg_type'::regclass, t.oid from pg_type as t where t.typnamespace = 'weft'::regnamespace
+  )
+  select pg_describe_object(d.classid, d.objid, d.objsubid) into v_dependent
+  from ours as o
+  join pg_depend as d on d.refclassid = o.classid and d.refobjid = o.oid and d.deptype = 'n'
+  where not exists (select from ours as x where x.classid = d.classid and x.oid = d.objid)
+    and case d.classid
+          when 'pg_rewrite'::regclass then not exists (select from pg_rewrite as w join ours as x on x.oid = w.ev_class where w.oid = d.objid)
+          when 'pg_constraint'::regclass then not exists (select from pg_constraint as k join ours as x on x.oid in (k.conrelid, k.contypid) where k.oid = d.objid)
+          when 'pg_attrdef'::regclass then not exists (select from pg_attrdef as k join ours as x on x.oid = k.adrelid where k.oid = d.objid)
+          when 'pg_trigger'::regclass then not exists (select from pg_trigger as k join ours as x on x.oid = k.tgrelid where k.oid = d.objid)
+          else true
+        end
+  limit 1;
+  if found then
+    raise exception 'After this, % would depend on Weft''s own schema, which could then not be dropped any more.', v_dependent
+      using errcode = 'WF016', hint = 'Take the reference to weft.… out of it. Nothing of this transaction is in the database.';
+  end if;
+end
+$$;
+
+comment on function weft._check_dependents() is 'Refuses what would tie an object of the user''s to the schema weft, as far as PostgreSQL records dependencies.';

@@ -1,0 +1,352 @@
+-- Whose turn it is, how a deployment begins, goes on and ends. Every function here is one arrow: lock, read, write, tell.
+
+-- open -> staged, when nothing is missing any more. The place in line is given here.
+create or replace function weft._settle_staged(p_deployment uuid)
+  returns weft.deployment_state
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_state  weft.deployment_state;
+begin
+  select d.state into v_state from weft._deployments as d where d.id = p_deployment for no key update;
+  if v_state = 'open' and not exists (select from weft._missing_chunks(p_deployment)) then
+    update weft._deployments as d
+    set state = 'staged', place = nextval('weft._places'), staged_at = clock_timestamp()
+    where d.id = p_deployment
+    returning d.state into v_state;
+    perform weft._tell(p_deployment, 'staged');
+  end if;
+  return v_state;
+end
+$$;
+
+comment on function weft._settle_staged(uuid) is 'Gives a deployment its place in line as soon as all of its artifacts are here.';
+
+
+create or replace function weft._missing_chunks(p_deployment uuid)
+  returns table (digest bytea)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select distinct u.digest
+  from weft._artifacts as a
+  cross join unnest(a.chunks) as u (digest)
+  where a.deployment_id = p_deployment
+    and not exists (select from weft._chunks as c where c.digest = u.digest)
+$$;
+
+comment on function weft._missing_chunks(uuid) is 'Lists the chunks of a deployment that are not in the database.';
+
+
+-- The deployment that is to be worked on before p_deployment may be over: whatever stands before it in line, then itself.
+-- Without p_deployment: everything that is staged or begun.
+create or replace function weft._next_in_line(p_deployment uuid, p_target text, p_fence bigint)
+  returns uuid
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_next  record;
+begin
+  perform weft._check_fence(p_fence);
+  loop
+    select d.id, d.origin into v_next
+    from weft._deployments as d
+    where d.state in ('staged', 'running')
+      and (p_deployment is null or d.place <= (select m.place from weft._deployments as m where m.id = p_deployment))
+    order by d.place
+    limit 1;
+    if not found then
+      return null;
+    end if;
+    if weft._is_here(v_next.origin, p_target) then
+      perform weft._point_lease(v_next.id, p_fence);
+      return v_next.id;
+    end if;
+    perform weft._end(v_next.id, 'cancelled', jsonb_build_object(
+      'sqlstate', 'WF017',
+      'message', 'This database is a copy of the one for which the deployment was opened; what was unfinished there is not continued here.',
+      'detail', format('Opened in %s; this is %s.', v_next.origin, weft._origin(p_target))));
+  end loop;
+end
+$$;
+
+comment on function weft._next_in_line(uuid, text, bigint) is 'Chooses the deployment whose turn it is, and cancels what only a copied database brought along.';
+
+
+-- staged -> running: what the catalog and the WAL were before, and which artifacts are in the history already.
+create or replace function weft._begin(p_deployment uuid, p_fence bigint)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_deployment  weft._deployments;
+  v_changed     text[];
+begin
+  perform weft._check_fence(p_fence);
+  select d.* into strict v_deployment from weft._deployments as d where d.id = p_deployment for no key update;
+  if v_deployment.state <> 'staged' then
+    return;
+  end if;
+  update weft._deployments as d
+  set state = 'running', started_at = clock_timestamp(), wal_before = pg_current_wal_insert_lsn(), fingerprint_before = weft.fingerprint(),
+      engine_version = weft.version(), server_version = current_setting('server_version')
+  where d.id = p_deployment;
+  perform weft._tell(p_deployment, 'started', p_data => jsonb_build_object('fence', p_fence));
+
+  select array_agg(a.path order by s.ordinal) into v_changed
+  from weft._steps as s
+  join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+  join weft._history as h on h.bundle = v_deployment.bundle and h.path = a.path
+  where s.deployment_id = p_deployment and h.digest <> a.digest;
+  if v_changed is not null then
+    perform weft._end(p_deployment, 'failed', jsonb_build_object(
+      'sqlstate', 'WF013',
+      'message', format('%s was applied before with other bytes.', array_to_string(v_changed[1:5], ', ') || case when cardinality(v_changed) > 5 then format(' and %s more', cardinality(v_changed) - 5) else '' end),
+      'detail', 'An artifact is applied once, by bundle and path. Nothing of this deployment was run.',
+      'hint', 'Put the change into a new file, and give the old one its applied content back. The view weft.history tells which deployment applied it.',
+      'path', v_changed[1]));
+    return;
+  end if;
+
+  update weft._steps as s
+  set state = 'skipped', finished_at = clock_timestamp()
+  from weft._artifacts as a
+  join weft._history as h on h.path = a.path and h.digest = a.digest
+  where s.deployment_id = p_deployment and a.deployment_id = s.deployment_id and a.path = s.path and h.bundle = v_deployment.bundle;
+end
+$$;
+
+comment on function weft._begin(uuid, bigint) is 'Begins a deployment: fingerprint and WAL position before, artifacts that are applied already, and the refusal of those that changed since.';
+
+
+-- The next phase, with its attempt recorded; null when the deployment is over. Deaths without a word are counted here: an
+-- attempt that has no end while we hold the lease has died.
+create or replace function weft._begin_attempt(p_deployment uuid, p_fence bigint)
+  returns weft._phases
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_phase     weft._phases;
+  v_deaths    integer;
+  v_canceled  weft._cancellations;
+begin
+  perform weft._check_fence(p_fence);
+  perform from weft._deployments as d where d.id = p_deployment and d.state = 'running' for no key update;
+  if not found then
+    return null;
+  end if;
+
+  select c.* into v_canceled from weft._cancellations as c where c.deployment_id = p_deployment;
+  if found then
+    perform weft._end(p_deployment, 'cancelled', weft._describe_cancellation(v_canceled));
+    return null;
+  end if;
+
+  select p.* into v_phase from weft._phases as p where p.deployment_id = p_deployment and p.state <> 'succeeded' order by p.ordinal limit 1;
+  if not found then
+    perform weft._end(p_deployment, 'succeeded', null);
+    return null;
+  end if;
+
+  update weft._attempts as a set ended_at = clock_timestamp(), outcome = 'died' where a.deployment_id = p_deployment and a.ended_at is null;
+  if found then
+    update weft._deployments as d set deaths = d.deaths + 1 where d.id = p_deployment returning d.deaths into v_deaths;
+    perform weft._tell(p_deployment, 'resumed', v_phase.name, p_data => jsonb_build_object('deaths', v_deaths, 'fence', p_fence));
+    if v_deaths >= weft._limit('attempts_without_progress_count') then
+      perform weft._end(p_deployment, 'failed', jsonb_strip_nulls(jsonb_build_object(
+        'sqlstate', 'WF018',
+        'message', format('Died without a word %s times at %s.', v_deaths, coalesce(weft._whereabouts(p_deployment, v_phase), v_phase.name)),
+        'detail', 'The backend was gone before it could say why: an error at COMMIT, a crash, or a server short of memory. Nothing got done in between (attempts_without_progress_count).',
+        'hint', 'Look into the server''s log at the times in weft.events; then deploy again.',
+        'phase', v_phase.name,
+        'path', weft._whereabouts(p_deployment, v_phase))));
+      return null;
+    end if;
+  end if;
+
+  insert into weft._attempts (deployment_id, number, fence, phase, pid)
+  select p_deployment, coalesce(max(a.number), 0) + 1, p_fence, v_phase.ordinal, pg_backend_pid()
+  from weft._attempts as a where a.deployment_id = p_deployment;
+  update weft._phases as p
+  set state = 'running', attempts = p.attempts + 1, started_at = coalesce(p.started_at, clock_timestamp())
+  where p.deployment_id = p_deployment and p.ordinal = v_phase.ordinal
+  returning p.* into v_phase;
+  if v_phase.attempts = 1 then
+    perform weft._tell(p_deployment, 'phase_started', v_phase.name);
+  end if;
+  return v_phase;
+end
+$$;
+
+comment on function weft._begin_attempt(uuid, bigint) is 'Commits to the next phase: chooses it, counts the attempt, and ends a deployment that keeps dying, was cancelled, or has nothing left to do.';
+
+
+create or replace function weft._whereabouts(p_deployment uuid, p_phase weft._phases)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  -- in an all-or-nothing phase nobody knows at which step
+  select s.path
+  from weft._steps as s
+  where p_phase.transaction <> 'single' and s.deployment_id = p_deployment and s.phase = p_phase.ordinal and s.state = 'pending'
+  order by s.ordinal
+  limit 1
+$$;
+
+comment on function weft._whereabouts(uuid, weft._phases) is 'Names the step that a phase was at, where that can be known.';
+
+
+-- The pending steps of a phase that go into one block: all of them, or the next one.
+create or replace function weft._next_block(p_phase weft._phases, out first_step integer, out last_step integer)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select min(s.ordinal), case p_phase.transaction when 'single' then max(s.ordinal) else min(s.ordinal) end
+  from weft._steps as s
+  where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending'
+$$;
+
+comment on function weft._next_block(weft._phases) is 'Tells which pending steps share the next transaction.';
+
+
+-- In the transaction of the block: what it has brought the deployment.
+create or replace function weft._record_block(p_phase weft._phases, p_outcome weft._outcome, p_last integer, p_fence bigint)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_is_last  boolean;
+begin
+  perform weft._check_fence(p_fence);
+  case p_outcome.verdict
+    when 'done' then
+      update weft._deployments as d set deaths = 0 where d.id = p_phase.deployment_id and d.deaths > 0;
+      v_is_last := not exists (
+        select from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending');
+      if v_is_last then
+        update weft._phases as p set state = 'succeeded', finished_at = clock_timestamp() where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal;
+        perform weft._end_attempt(p_phase.deployment_id, 'done');
+        perform weft._tell(p_phase.deployment_id, 'phase_succeeded', p_phase.name);
+      end if;
+    when 'whole' then
+      update weft._steps as s set in_one_piece = true where s.deployment_id = p_phase.deployment_id and s.path = p_outcome.path;
+      perform weft._tell(p_phase.deployment_id, 'split_given_up', p_phase.name, p_outcome.path);
+    when 'again' then
+      perform weft._tell(p_phase.deployment_id, 'lock_not_available', p_phase.name, p_outcome.path, p_outcome.error);
+    when 'interrupted' then
+      perform weft._end_attempt(p_phase.deployment_id, 'interrupted');
+      perform weft._tell(p_phase.deployment_id, 'interrupted', p_phase.name, p_outcome.path, p_outcome.error);
+    when 'failed' then
+      update weft._steps as s
+      set state = 'failed', error = p_outcome.error, finished_at = clock_timestamp()
+      where s.deployment_id = p_phase.deployment_id and s.path = p_outcome.path;
+      update weft._phases as p set state = 'failed', finished_at = clock_timestamp() where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal;
+      perform weft._end_attempt(p_phase.deployment_id, 'failed');
+      perform weft._tell(p_phase.deployment_id, case when p_outcome.path is null then 'phase_failed' else 'step_failed' end, p_phase.name, p_outcome.path, p_outcome.error);
+      perform weft._end(p_phase.deployment_id, 'failed', p_outcome.error);
+  end case;
+end
+$$;
+
+comment on function weft._record_block(weft._phases, weft._outcome, integer, bigint) is 'Records what a block of steps came to.';
+
+
+create or replace function weft._end_attempt(p_deployment uuid, p_outcome text)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  update weft._attempts as a set ended_at = clock_timestamp(), outcome = p_outcome where a.deployment_id = p_deployment and a.ended_at is null
+$$;
+
+comment on function weft._end_attempt(uuid, text) is 'Says how the attempt at hand ended.';
+
+
+-- -> succeeded | degraded | failed | cancelled
+create or replace function weft._end(p_deployment uuid, p_state weft.deployment_state, p_error jsonb)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  update weft._deployments as d
+  set state = p_state, finished_at = clock_timestamp(), error = p_error,
+      fingerprint_after = case when d.started_at is not null then weft.fingerprint() end,
+      wal_after = case when d.started_at is not null then pg_current_wal_insert_lsn() end
+  where d.id = p_deployment;
+  perform weft._end_attempt(p_deployment, p_state::text);
+  perform weft._tell(p_deployment, p_state::text, p_error ->> 'phase', p_error ->> 'path', coalesce(p_error, '{}'));
+end
+$$;
+
+comment on function weft._end(uuid, weft.deployment_state, jsonb) is 'Ends a deployment, with the fingerprint and the WAL position that it leaves.';
+
+
+create or replace function weft._describe_cancellation(p_cancellation weft._cancellations)
+  returns jsonb
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object(
+    'sqlstate', '57014',
+    'message', format('Cancelled by %s.', p_cancellation.caller),
+    'detail', 'Phases that had ended stay; the phase at work was rolled back as far as its transaction rule says.',
+    'requested_at', p_cancellation.requested_at)
+$$;
+
+comment on function weft._describe_cancellation(weft._cancellations) is 'Says who asked for the end.';
+
+
+-- A cancel request and its signal travel apart: the signal may be here before the row can be seen.
+create or replace function weft._is_cancelled(p_deployment uuid)
+  returns boolean
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  for v_try in 1 .. 10 loop
+    perform from weft._cancellations as c where c.deployment_id = p_deployment;
+    if found then
+      return true;
+    end if;
+    perform pg_sleep(0.05);
+  end loop;
+  return false;
+end
+$$;
+
+comment on function weft._is_cancelled(uuid) is 'Tells whether somebody asked for the end of a deployment; waits half a second for the request behind a signal.';
+
+
+create or replace function weft._rest(p_seconds double precision)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  perform pg_sleep(p_seconds);
+exception when query_canceled then
+  null;  -- woken: whoever called looks for a request to cancel
+end
+$$;
+
+comment on function weft._rest(double precision) is 'Sleeps, a second at most, so that waiting holds nothing for long.';

@@ -1,0 +1,177 @@
+-- The run. One CALL, alone, in autocommit. It commits as it goes, sends nothing to the wire, and needs nobody at the other end.
+--
+-- A procedure that commits can have no SET clause and no EXCEPTION block around its commits: so it settles the session first,
+-- and every block of work is a function (floor 80) that catches what happens inside.
+
+create or replace procedure weft.run(
+    p_deployment uuid default null, p_target text default null, p_backend integer default null, inout result jsonb default null)
+  language plpgsql
+as $$
+declare
+  v_fence    pg_catalog.int8;
+  v_holder   pg_catalog.text;
+  v_current  pg_catalog.uuid;
+  v_phase    weft._phases;
+  v_first    pg_catalog.int4;
+  v_last     pg_catalog.int4;
+  v_tries    pg_catalog.int4;
+  v_pause    pg_catalog.float8;
+  v_outcome  weft._outcome;
+begin
+  perform weft._reset_session();
+  perform weft._check_call(p_deployment, p_backend);
+  if p_deployment is not null and weft._is_over(p_deployment) then
+    result := weft.status(p_deployment);
+    return;
+  end if;
+
+  select t.fence, t.holder into v_fence, v_holder from weft._take_lease(p_deployment) as t;
+  commit;
+  if v_fence is null then
+    result := weft._attach(p_deployment, v_holder);
+    return;
+  end if;
+
+  loop
+    v_current := weft._next_in_line(p_deployment, p_target, v_fence);
+    commit;
+    exit when v_current is null;
+    perform weft._begin(v_current, v_fence);
+    commit;
+
+    <<phases>>
+    loop
+      v_phase := weft._begin_attempt(v_current, v_fence);
+      commit;
+      exit phases when v_phase.ordinal is null;
+      v_tries := 0;
+
+      loop
+        select b.first_step, b.last_step into v_first, v_last from weft._next_block(v_phase) as b;
+        v_outcome := weft._run_steps(v_current, v_phase, v_first, v_last, v_fence);
+        if v_outcome.verdict = 'interrupted' and weft._is_cancelled(v_current) then
+          continue phases;  -- where the next attempt finds the request
+        end if;
+        v_tries := case v_outcome.verdict when 'again' then v_tries + 1 else 0 end;
+        if v_tries >= weft._limit('lock_attempts_count') then
+          v_outcome.verdict := 'failed';
+        end if;
+        perform weft._record_block(v_phase, v_outcome, v_last, v_fence);
+        commit;
+
+        case v_outcome.verdict
+          when 'done' then
+            exit when v_last is null or not exists (
+              select from weft._steps as s where s.deployment_id = v_current and s.phase = v_phase.ordinal and s.state = 'pending');
+          when 'again' then
+            -- roll back, wait holding nothing, and run the block again
+            v_pause := least(weft._limit('lock_wait_between_ms') * 2 ^ (v_tries - 1), weft._limit('lock_wait_between_ms_max')) * (0.5 + random()) / 1000;
+            while v_pause > 0 loop
+              perform weft._rest(least(v_pause, 1));
+              commit;
+              v_pause := v_pause - 1;
+              exit when exists (select from weft._cancellations as c where c.deployment_id = v_current);
+            end loop;
+            commit;
+          when 'whole' then
+            null;
+          when 'interrupted' then
+            perform weft._release_lease(v_fence);
+            result := weft.status(p_deployment) || jsonb_build_object('interrupted', v_outcome.error);
+            reset all;
+            return;
+          when 'failed' then
+            continue phases;  -- which finds the deployment over
+        end case;
+      end loop;
+    end loop;
+  end loop;
+
+  perform weft._release_lease(v_fence);
+  result := case when p_deployment is not null then weft.status(p_deployment) end;
+  reset all;
+end
+$$;
+
+comment on procedure weft.run(uuid, text, integer, jsonb) is
+  'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. Whoever calls while another CALL is at work learns who that is, and need not wait.';
+
+
+-- What must be true of a CALL before it does anything.
+create or replace function weft._check_call(p_deployment uuid, p_backend integer)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_state  weft.deployment_state;
+begin
+  if p_backend <> pg_backend_pid() then
+    raise exception 'This connection does not keep its backend: the session was at backend % and is at % now.', p_backend, pg_backend_pid()
+      using errcode = 'WF010', hint = 'A pooler in transaction mode is in between. Use the database''s direct address.';
+  end if;
+  perform weft._check_session();
+  if p_deployment is null then
+    return;
+  end if;
+  v_state := weft._settle_staged(p_deployment);
+  if v_state is null then
+    raise exception 'There is no deployment % in this database.', p_deployment using errcode = 'WF002', hint = 'select * from weft.deployments';
+  elsif v_state = 'open' then
+    raise exception 'The deployment lacks % of its chunks.', (select count(*) from weft._missing_chunks(p_deployment))
+      using errcode = 'WF007', hint = 'Deploy the same bundle again: what has arrived is kept, and only the rest is sent.';
+  end if;
+end
+$$;
+
+comment on function weft._check_call(uuid, integer) is 'Refuses a CALL through a transaction pooler, for an unknown deployment, or before the artifacts are there.';
+
+
+create or replace function weft._check_session()
+  returns void
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_owner  name := (select pg_get_userbyid(n.nspowner) from pg_namespace as n where n.nspname = 'weft');
+begin
+  if current_setting('track_activities') <> 'on' then
+    raise exception 'track_activities is off: nobody could tell a live runner from a dead one.'
+      using errcode = 'WF008', hint = format('As a superuser: alter database %I set track_activities = on', current_database());
+  end if;
+  if session_user <> v_owner and not pg_has_role(session_user, 'pg_read_all_stats', 'usage') then
+    raise exception 'The role "%" cannot see whether a session of "%", who owns Weft''s schema, is alive.', session_user, v_owner
+      using errcode = 'WF009', hint = format('Deploy as %I, or: grant pg_read_all_stats to %I', v_owner, session_user);
+  end if;
+end
+$$;
+
+comment on function weft._check_session() is 'Refuses a session that could not see the holder of the lease.';
+
+
+create or replace function weft._is_over(p_deployment uuid)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select d.finished_at is not null from weft._deployments as d where d.id = p_deployment
+$$;
+
+comment on function weft._is_over(uuid) is 'Tells whether a deployment has come to its end.';
+
+
+create or replace function weft._attach(p_deployment uuid, p_holder text)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(weft.status(p_deployment), '{}') || jsonb_build_object('attached', jsonb_build_object(
+    'holder', p_holder, 'pid', l.pid, 'since', l.taken_at, 'deployment', l.deployment_id))
+  from weft._lease as l
+$$;
+
+comment on function weft._attach(uuid, text) is 'Tells a caller who comes second which CALL is at work.';

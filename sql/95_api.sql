@@ -1,0 +1,220 @@
+-- The names that the doorman calls. Everything he does to a database is one of these, and weft.run.
+
+create or replace function weft.open(
+    p_request bytea, p_manifest jsonb default null, p_caller text default 'direct', p_target text default null, p_signature jsonb default null,
+    p_engine integer default null)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_document  jsonb;
+  v_manifest  jsonb;
+  v_digest    bytea;
+  v_id        uuid;
+  v_existing  record;
+  v_state     weft.deployment_state;
+begin
+  perform weft._check_session();
+  if p_engine < weft.version() then
+    raise exception 'The engine in this database has version %, and this Weft brings version %.', weft.version(), p_engine
+      using errcode = 'WF001', hint = 'Deploy with a newer Weft: an engine is never taken back to an older version.';
+  end if;
+  begin
+    v_document := convert_from(p_request, 'UTF8')::jsonb;
+  exception when data_exception then
+    raise exception 'The request is not JSON in UTF-8: %', sqlerrm using errcode = 'WF006';
+  end;
+  v_manifest := coalesce(p_manifest, v_document -> 'manifest');
+  if v_document ->> 'type' is distinct from 'deploy' or v_document ->> 'id' is null or jsonb_typeof(v_manifest -> 'phases') is distinct from 'array' then
+    raise exception 'The request is not one to deploy: it needs type "deploy", an id and a manifest.' using errcode = 'WF006';
+  end if;
+  v_digest := sha256(convert_to((v_document - 'expires_at')::text, 'UTF8'));
+
+  insert into weft._deployments (caller, target, request_id, request_digest, request, signature, bundle, manifest, origin)
+  values (p_caller, coalesce(p_target, ''), v_document ->> 'id', v_digest, p_request, p_signature, v_manifest ->> 'bundle', v_manifest, weft._origin(p_target))
+  on conflict (caller, target, request_id) do nothing
+  returning id into v_id;
+  if v_id is null then
+    select d.id, d.state, d.request_digest into strict v_existing
+    from weft._deployments as d
+    where d.caller = p_caller and d.target = coalesce(p_target, '') and d.request_id = v_document ->> 'id';
+    if v_existing.request_digest <> v_digest then
+      return jsonb_build_object('outcome', 'conflict', 'deployment', v_existing.id, 'state', v_existing.state);
+    end if;
+    return weft._describe_opened(v_existing.id, 'repeated');
+  end if;
+
+  insert into weft._artifacts (deployment_id, path, digest, size, chunks)
+  select v_id, a.path, decode(a.digest, 'hex'), a.size,
+         coalesce((select array_agg(decode(c.value, 'hex') order by c.ordinality) from jsonb_array_elements_text(a.chunks) with ordinality as c), array[decode(a.digest, 'hex')])
+  from jsonb_to_recordset(v_manifest -> 'artifacts') as a (path text, digest text, size bigint, chunks jsonb);
+
+  insert into weft._phases (deployment_id, ordinal, name, transaction, lock_timeout_ms)
+  select v_id, p.ordinality, p.value ->> 'name', p.value ->> 'transaction',
+         coalesce((p.value ->> 'lock_timeout_ms')::integer, weft._limit('lock_timeout_ms_default'))
+  from jsonb_array_elements(v_manifest -> 'phases') with ordinality as p;
+
+  insert into weft._steps (deployment_id, ordinal, phase, kind, path)
+  select v_id, row_number() over (order by p.ordinality, s.ordinality), p.ordinality, s.value ->> 'kind', s.value ->> 'path'
+  from jsonb_array_elements(v_manifest -> 'phases') with ordinality as p
+  cross join jsonb_array_elements(p.value -> 'steps') with ordinality as s;
+
+  perform weft._tell(v_id, 'opened', p_data => jsonb_build_object('caller', p_caller, 'request_id', v_document ->> 'id', 'bundle', v_manifest ->> 'bundle'));
+  v_state := weft._settle_staged(v_id);
+  return weft._describe_opened(v_id, 'created');
+end
+$$;
+
+comment on function weft.open(bytea, jsonb, text, text, jsonb, integer) is
+  'Opens a deployment for a request, or finds the one that the same request opened before: outcome created, repeated or conflict, and the digests of the chunks that are missing.';
+
+
+create or replace function weft._describe_opened(p_deployment uuid, p_outcome text)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object(
+    'outcome', p_outcome, 'deployment', d.id, 'state', d.state, 'backend', pg_backend_pid(),
+    'missing', case when d.state = 'open'
+                 then (select coalesce(jsonb_agg(encode(m.digest, 'hex')), '[]') from weft._missing_chunks(d.id) as m)
+                 else '[]' end)
+  from weft._deployments as d
+  where d.id = p_deployment
+$$;
+
+comment on function weft._describe_opened(uuid, text) is 'Answers weft.open().';
+
+
+create or replace function weft.stage(p_deployment uuid, p_digests text[], p_sizes integer[], p_content bytea, p_is_last boolean default true)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_wrong  record;
+begin
+  if (select coalesce(sum(s.size), 0) from unnest(p_sizes) as s (size)) <> length(p_content) or cardinality(p_digests) <> cardinality(p_sizes) then
+    raise exception 'The sizes of the chunks do not add up to the % bytes that came.', length(p_content) using errcode = 'WF004';
+  end if;
+
+  with cut as (
+    select c.announced, c.ordinal, substr(p_content, (sum(c.size) over (order by c.ordinal) - c.size)::integer + 1, c.size) as content
+    from unnest(p_digests, p_sizes) with ordinality as c (announced, size, ordinal)
+  ),
+  proved as materialized (
+    select decode(c.announced, 'hex') as announced, sha256(c.content) as digest, c.content, c.ordinal from cut as c
+  ),
+  named as materialized (
+    select u.digest, a.path from weft._artifacts as a cross join unnest(a.chunks) as u (digest) where a.deployment_id = p_deployment
+  ),
+  wrong as materialized (
+    select p.announced, p.digest, (select n.path from named as n where n.digest = p.announced limit 1) as path
+    from proved as p
+    where p.digest <> p.announced or not exists (select from named as n where n.digest = p.digest)
+    order by p.ordinal
+    limit 1
+  ),
+  kept as (
+    insert into weft._chunks (digest, content)
+    select distinct on (p.digest) p.digest, p.content from proved as p where not exists (select from wrong) order by p.digest
+    on conflict (digest) do nothing
+  )
+  select w.* into v_wrong from wrong as w;
+
+  if v_wrong.digest <> v_wrong.announced then
+    raise exception 'The bytes that came for % have another digest.', coalesce(v_wrong.path, encode(v_wrong.announced, 'hex'))
+      using errcode = 'WF005', detail = format('Announced %s, came %s.', encode(v_wrong.announced, 'hex'), encode(v_wrong.digest, 'hex')),
+            hint = 'Nothing of this message was kept. Send it again.';
+  elsif v_wrong.digest is not null then
+    raise exception 'The deployment names no chunk %.', encode(v_wrong.digest, 'hex')
+      using errcode = 'WF011', hint = 'Nothing of this message was kept.';
+  end if;
+
+  return jsonb_build_object('state', case when p_is_last then weft._settle_staged(p_deployment) end);
+end
+$$;
+
+comment on function weft.stage(uuid, text[], integer[], bytea, boolean) is
+  'Takes chunks of a deployment''s artifacts, one behind the other in one value; keeps those whose digest is what was announced and what the manifest names, or none of them.';
+
+
+create or replace function weft.cancel(p_deployment uuid, p_caller text default session_user)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_lease   weft._lease;
+  v_state   weft.deployment_state;
+  v_holder  text;
+begin
+  select l.* into strict v_lease from weft._lease as l for update;
+  select d.state into v_state from weft._deployments as d where d.id = p_deployment for no key update;
+  if v_state is null then
+    raise exception 'There is no deployment % in this database.', p_deployment using errcode = 'WF002', hint = 'select * from weft.deployments';
+  elsif v_state in ('succeeded', 'degraded', 'failed', 'cancelled') then
+    return weft.status(p_deployment);
+  end if;
+  insert into weft._cancellations (deployment_id, caller) values (p_deployment, p_caller) on conflict (deployment_id) do nothing;
+
+  v_holder := weft._look_at_holder(v_lease);
+  if v_lease.deployment_id = p_deployment and v_holder in ('alive', 'unknown') then
+    perform pg_cancel_backend(v_lease.pid);  -- ends the statement at work; the runner then finds the row
+  else
+    perform weft._end(p_deployment, 'cancelled', weft._describe_cancellation(c)) from weft._cancellations as c where c.deployment_id = p_deployment;
+  end if;
+  return weft.status(p_deployment);
+end
+$$;
+
+comment on function weft.cancel(uuid, text) is 'Asks for the end of a deployment: at once where nobody runs it, else as soon as the runner sees it.';
+
+
+create or replace function weft.list_deployments(p_limit integer default 20)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_agg(weft.status(d.id) order by d.created_at desc), '[]')
+  from (select o.id, o.created_at from weft._deployments as o order by o.created_at desc limit p_limit) as d
+$$;
+
+comment on function weft.list_deployments(integer) is 'Lists the newest deployments, each as weft.status() shows it.';
+
+
+create or replace function weft.list_events(p_deployment uuid, p_after integer default 0)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_agg(jsonb_build_object(
+           'deployment', e.deployment_id, 'number', e.number, 'at', e.at, 'kind', e.kind, 'phase', e.phase, 'path', e.path, 'data', e.data) order by e.number), '[]')
+  from weft._events as e
+  where e.deployment_id = p_deployment and e.number > p_after
+$$;
+
+comment on function weft.list_events(uuid, integer) is 'Lists the events of a deployment behind a number.';
+
+
+create or replace function weft.list_history(p_bundle text default null)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_agg(jsonb_build_object(
+           'bundle', h.bundle, 'path', h.path, 'digest', encode(h.digest, 'hex'), 'deployment', h.deployment_id, 'applied_at', h.applied_at)
+           order by h.applied_at, h.path), '[]')
+  from weft._history as h
+  where p_bundle is null or h.bundle = p_bundle
+$$;
+
+comment on function weft.list_history(text) is 'Lists what has been applied to this database, of one bundle or of all.';

@@ -1,0 +1,31 @@
+-- What people read.
+
+create or replace view weft.deployments as
+select d.id, d.state, d.bundle, nullif(d.target, '') as target, d.caller, d.request_id, d.place,
+       d.created_at, d.staged_at, d.started_at, d.finished_at,
+       (select pg_catalog.count(*) from weft._steps as s where s.deployment_id = d.id) as steps,
+       (select pg_catalog.count(*) from weft._steps as s where s.deployment_id = d.id and s.state in ('succeeded', 'skipped')) as steps_done,
+       d.error ->> 'message' as error, d.fingerprint_before, d.fingerprint_after, d.wal_before, d.wal_after
+from weft._deployments as d;
+
+comment on view weft.deployments is 'Deployments to this database. To go on with one that is staged or running: call weft.run(id).';
+
+create or replace view weft.steps as
+select s.deployment_id, s.ordinal, p.name as phase, p.transaction, s.kind, s.path, s.state, s.statements, s.rows, s.milliseconds, s.finished_at,
+       s.error ->> 'sqlstate' as sqlstate, s.error ->> 'message' as error, (s.error ->> 'line')::integer as line, s.error ->> 'statement' as statement
+from weft._steps as s
+join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase;
+
+comment on view weft.steps is 'Steps of deployments, each with what became of it.';
+
+create or replace view weft.history as
+select h.bundle, h.path, pg_catalog.encode(h.digest, 'hex') as digest, h.deployment_id, h.applied_at
+from weft._history as h;
+
+comment on view weft.history is 'What has been applied to this database, by bundle and path.';
+
+create or replace view weft.events as
+select e.deployment_id, e.number, e.at, e.kind, e.phase, e.path, e.data
+from weft._events as e;
+
+comment on view weft.events is 'The journal of deployments.';

@@ -1,0 +1,51 @@
+/**
+ * What the engine and the server say, as problems of the doorman: one switch over SQLSTATEs. Class WF is the engine's own.
+ */
+import { Problem } from '../domain/problem.ts';
+import { SqlError } from './session.ts';
+
+/**
+ * @param error what was thrown or replied
+ * @returns the Problem it means; a Problem stays itself, and what is no SqlError stays what it is
+ */
+export function problemOf(error: unknown): unknown {
+  if (!(error instanceof SqlError)) return error;
+  const said = error.hint ? `${endSentence(error.message)} ${error.hint}` : error.message;
+  const facts = { sqlstate: error.sqlstate };
+  switch (error.sqlstate) {
+    case 'WF001':
+      return new Problem('engine_newer', said, facts, error);
+    case 'WF002':
+      return new Problem('deployment_not_found', said, facts, error);
+    case 'WF004':
+    case 'WF011':
+      return new Problem('chunk_out_of_place', said, facts, error);
+    case 'WF005':
+      return new Problem('digest_mismatch', said, facts, error);
+    case 'WF006':
+      return new Problem('invalid_request', said, facts, error);
+    case 'WF007':
+      return new Problem('deployment_not_staged', said, facts, error);
+    case 'WF008':
+      return new Problem('activity_hidden', said, facts, error);
+    case 'WF009':
+    case '42501':
+      return new Problem('role_without_rights', said, facts, error);
+    case 'WF010':
+      return new Problem('transaction_pooler', said, facts, error);
+    case '25006':
+      return new Problem('read_only_server', said, facts, error);
+    case '3F000':
+    case '42883':
+    case '42P01':
+      return new Problem('engine_missing', `Schema weft is not what this Weft expects: ${said}. Run \`weft install\`.`, facts, error);
+    case '57014':
+      return new Problem('interrupted', `The CALL was cancelled on the server. What was committed stays; the deployment can be resumed.`, facts, error);
+    default:
+      return new Problem('statement_failed', said, facts, error);
+  }
+}
+
+function endSentence(text: string): string {
+  return /[.!?:]$/.test(text) ? text : `${text}.`;
+}

@@ -1,0 +1,140 @@
+/**
+ * Brings the engine into a database, or up to date: one script, one transaction, one wait, safe when twenty do it at once. What
+ * the engine is stands in `sql/`; how its text gets here is `engine_sql.ts`.
+ */
+import { Problem } from '../domain/problem.ts';
+import { ENGINE_FILES, ENGINE_UPGRADES, type EngineFile } from './engine_sql.ts';
+import { type Session, SqlError } from './session.ts';
+
+/** A version of the engine: what `weft.version()` answers once it is laid. */
+export interface Engine {
+  readonly version: number;
+  readonly files: readonly EngineFile[];
+  readonly upgrades: readonly EngineFile[];
+}
+
+/** The engine that this Weft brings. */
+export const ENGINE: Engine = { version: readVersion(ENGINE_FILES), files: ENGINE_FILES, upgrades: ENGINE_UPGRADES };
+
+/** Files below this floor are state: laid once, and changed only by upgrades. From it on they are code: laid anew each time. */
+const first_floor_of_code = 30;
+
+const installed_meanwhile = 'WF001';
+const runner_at_work = 'WF019';
+
+/**
+ * The script that lays the engine in a database that has none, or brings it from an older version to this one. Everything in
+ * it is one transaction: sent as one simple query it needs no BEGIN.
+ * @param installed the version that is there; null for none
+ */
+export function renderInstallation(installed: number | null, engine: Engine = ENGINE): string {
+  const isCode = (file: EngineFile) => numberOf(file) >= first_floor_of_code;
+  const laid =
+    installed === null
+      ? engine.files
+      : [...engine.upgrades.filter((file) => numberOf(file) > installed && numberOf(file) <= engine.version), ...engine.files.filter(isCode)];
+  return [
+    `set local search_path = pg_catalog, pg_temp;\nset local client_min_messages = error;\nset local check_function_bodies = on;\n`,
+    // Ten at once would collide over the schema's name. A lock of the transaction, so that nothing is left behind.
+    `select pg_advisory_xact_lock(hashtextextended('weft: installation of the engine', 0));\n`,
+    installed === null ? guardOfInstallation : renderGuardOfUpgrade(installed),
+    ...laid.map((file) => `\n-- ${file.name}\n\n${file.sql}`),
+    `\ninsert into weft._installations (version) values (${engine.version});\n`,
+    installed === null ? '' : `select weft._release_lease((select l.fence from weft._lease as l));\n`,
+  ].join('');
+}
+
+/** The same for psql: with BEGIN and COMMIT, and a first line that says what it is. */
+export function renderInstallScript(): string {
+  return `-- Weft's engine, version ${ENGINE.version}. Everything it needs is in schema "weft"; to be rid of it: drop schema weft cascade.
+-- psql --set ON_ERROR_STOP=1 --file this-file
+
+begin;
+${renderInstallation(null)}
+commit;
+`;
+}
+
+/**
+ * Installs the engine, or upgrades it. Whoever comes second finds it done.
+ * @param installed the version that is there; null for none
+ * @returns whether this call did it
+ * @throws Problem role_without_rights, read_only_server, engine_newer, interrupted (a runner is at work and cannot be upgraded under);
+ * SqlError for anything else the server says
+ */
+export async function installEngine(session: Session, installed: number | null, engine: Engine = ENGINE): Promise<boolean> {
+  if (installed !== null && installed > engine.version) throw engineNewer(installed, engine.version);
+  if (installed === engine.version) return false;
+  const [reply] = await session.pipeline([{ kind: 'simple', text: renderInstallation(installed, engine) }]);
+  if (reply?.kind !== 'error') return true;
+  const { error } = reply;
+  if (error.sqlstate === installed_meanwhile) return false;
+  if (error.sqlstate === runner_at_work) {
+    throw new Problem('interrupted', `The engine was not upgraded: ${error.message} The database is as it was. Try again when that deployment is over.`);
+  }
+  if (error.sqlstate === '42P06') {
+    throw new Problem(
+      'role_without_rights',
+      'The database has a schema named "weft" that is not Weft\'s engine. Nothing was changed. Rename that schema, or deploy to another database.',
+      { sqlstate: error.sqlstate },
+    );
+  }
+  if (error.sqlstate === '42501') {
+    throw new Problem(
+      'role_without_rights',
+      `The engine could not be installed: ${error.message}. Nothing was changed. Grant the role CREATE on the database, or have its owner run \`weft install\`.`,
+      { sqlstate: error.sqlstate },
+    );
+  }
+  throw error;
+}
+
+export function engineNewer(installed: number, ours: number): Problem {
+  return new Problem(
+    'engine_newer',
+    `The engine in the database has version ${installed}, and this Weft brings version ${ours}. Nothing was changed. Update Weft: an engine is never taken back.`,
+    { installed, ours },
+  );
+}
+
+const guardOfInstallation = `
+do $guard$
+begin
+  if to_regprocedure('weft.version()') is not null then
+    raise exception 'The engine is installed already.' using errcode = '${installed_meanwhile}', hint = 'weft install';
+  end if;
+end
+$guard$;
+`;
+
+/** An upgrade is a runner like any other: it takes the lease, so that none is at work, and raises the fence. */
+function renderGuardOfUpgrade(installed: number): string {
+  return `
+set local lock_timeout = '5s';
+do $guard$
+declare
+  v_fence bigint;
+begin
+  if weft.version() <> ${installed} then
+    raise exception 'The engine was upgraded meanwhile.' using errcode = '${installed_meanwhile}';
+  end if;
+  select t.fence into v_fence from weft._take_lease(null) as t;
+  if v_fence is null then
+    raise exception 'A deployment is running in this database.' using errcode = '${runner_at_work}';
+  end if;
+end
+$guard$;
+`;
+}
+
+function numberOf(file: EngineFile): number {
+  return Number.parseInt(file.name, 10);
+}
+
+function readVersion(files: readonly EngineFile[]): number {
+  for (const file of files) {
+    const found = /function weft\.version\(\)[\s\S]*?\$\$ select (\d+) \$\$/.exec(file.sql);
+    if (found?.[1] !== undefined) return Number(found[1]);
+  }
+  throw new SqlError({ sqlstate: 'WF001', message: 'sql/ defines no weft.version()' });
+}

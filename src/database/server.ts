@@ -1,0 +1,90 @@
+/**
+ * What is at the other end of a session: version, standby or not, read-only or not, and whether the session is what Weft needs.
+ * It is asked in the same breath as the first call of the engine, so it costs no wait of its own.
+ */
+import { Problem } from '../domain/problem.ts';
+import type { Message, Reply, Row } from './session.ts';
+import { SqlError } from './session.ts';
+
+export interface ServerFacts {
+  /** As server_version_num has it: 180004. */
+  readonly versionNumber: number;
+  readonly version: string;
+  readonly backend: number;
+  /** The engine's version; null when it is not installed. */
+  readonly engine: number | null;
+  /** What a newer server than the tested ones earns: a sentence, or null. */
+  readonly warning: string | null;
+}
+
+const oldest_version_number = 140000;
+const newest_tested_version_number = 189999;
+
+const question = `select current_setting('server_version_num') as version_number, current_setting('server_version') as version,
+  pg_backend_pid() as backend, pg_is_in_recovery() as is_standby, current_setting('transaction_read_only') as is_read_only,
+  current_setting('statement_timeout') as statement_timeout, current_setting('track_activities') as track_activities`;
+
+/** The messages that ask; their replies go to `judgeServer`. */
+export const SERVER_QUESTIONS: readonly Message[] = [
+  { kind: 'statement', text: question, values: [] },
+  { kind: 'sync' },
+  { kind: 'statement', text: 'select weft.version() as engine', values: [] },
+  { kind: 'sync' },
+];
+
+/** How many replies belong to the questions. */
+export const SERVER_REPLIES_COUNT = 2;
+
+/**
+ * @param replies the first replies of the pipeline, those to `SERVER_QUESTIONS`
+ * @throws Problem server_too_old, standby_server, read_only_server, transaction_pooler, activity_hidden; SqlError
+ */
+export function judgeServer(replies: readonly (Reply | undefined)[]): ServerFacts {
+  const row = onlyRow(replies[0]);
+  const versionNumber = Number(row.version_number);
+  if (versionNumber < oldest_version_number) {
+    throw new Problem('server_too_old', `The server is PostgreSQL ${row.version}; Weft needs 14 or newer. Nothing was changed.`);
+  }
+  if (row.is_standby === 't') {
+    throw new Problem('standby_server', 'The address leads to a standby in recovery. Nothing was changed. Use the address of the primary.');
+  }
+  if (row.is_read_only === 'on') {
+    throw new Problem(
+      'read_only_server',
+      'Transactions are read-only here (default_transaction_read_only). Nothing was changed. Use the read-write endpoint, or a role without that setting.',
+    );
+  }
+  if (row.statement_timeout !== '0') {
+    throw new Problem(
+      'transaction_pooler',
+      'The session does not have the settings it was opened with: a pooler in between has dropped them. Nothing was changed. Use the direct address of the database.',
+    );
+  }
+  if (row.track_activities !== 'on') {
+    throw new Problem(
+      'activity_hidden',
+      'track_activities is off on the server: nobody could tell a live runner from a dead one. Nothing was changed. As a superuser: alter database … set track_activities = on.',
+    );
+  }
+  return {
+    versionNumber,
+    version: row.version ?? '',
+    backend: Number(row.backend),
+    engine: readEngine(replies[1]),
+    warning: versionNumber > newest_tested_version_number ? `PostgreSQL ${row.version} is newer than this Weft was tested with (14 to 18). It goes on.` : null,
+  };
+}
+
+/** The one row of a reply. @throws SqlError what the server said instead */
+export function onlyRow(reply: Reply | undefined): Row {
+  if (reply?.kind === 'error') throw reply.error;
+  const row = reply?.kind === 'rows' ? reply.rows[0] : undefined;
+  if (row === undefined) throw new SqlError({ sqlstate: 'P0002', message: 'the server answered without a row' });
+  return row;
+}
+
+function readEngine(reply: Reply | undefined): number | null {
+  // no schema, or a schema of that name without our function
+  if (reply?.kind === 'error' && ['3F000', '42883'].includes(reply.error.sqlstate)) return null;
+  return Number(onlyRow(reply).engine);
+}
