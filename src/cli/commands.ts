@@ -78,7 +78,7 @@ export const COMMANDS: readonly Command[] = [
     positionals: ['<folder>'],
     summary: 'show exactly what a deployment would run',
     about: [
-      'Step by step, in order. With an address it asks the history of the database: new, already applied, or changed since it was applied. Without one the history is unknown. Nothing is written.',
+      'Step by step, in order. With an address it asks the history of the database: new, already applied, or changed since it was applied. Without one the history is unknown. Nothing is written. Exits with 2 when the database would refuse the bundle.',
     ],
     options: { ...ADDRESS, ...CALLER },
     address: 'used',

@@ -162,7 +162,7 @@ describe('the printer', () => {
   }
 
   it('redraws on a terminal, and leaves nothing behind', () => {
-    expect(print(true)).toMatch(/\u001b\[2F\u001b\[0J$/);
+    expect(print(true).endsWith('\u001b[2F\u001b[0J')).toBe(true);
   });
 
   it('writes whole lines without escapes elsewhere, and on a dumb terminal', () => {
@@ -174,6 +174,7 @@ describe('the printer', () => {
 
   it('uses no colour where NO_COLOR is set', () => {
     expect(print(true)).toContain('\u001b[33m');
-    expect(print(true, { NO_COLOR: '1' })).not.toMatch(/\u001b\[\d+m/);
+    expect(print(true, { NO_COLOR: '1' })).not.toContain('\u001b[33m');
+    expect(print(true, { NO_COLOR: '1' })).not.toContain('\u001b[32m');
   });
 });

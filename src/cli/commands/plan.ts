@@ -15,7 +15,7 @@ type Verdict = 'new' | 'applied' | 'changed' | 'unknown';
 const WORDS: Readonly<Record<Verdict, string>> = {
   new: 'run',
   applied: 'skip: applied',
-  changed: 'skip: applied, changed since',
+  changed: 'refuse: applied with other bytes',
   unknown: 'run unless applied',
 };
 
@@ -35,15 +35,15 @@ export async function plan(call: Call): Promise<number> {
   for (const line of bundleLines(bundle.manifest, style, (step) => WORDS[verdictOf(step)])) printer.say(line);
   const steps = numberSteps(bundle.manifest).flatMap((phase) => phase.steps);
   const toRun = steps.filter((step) => ['new', 'unknown'].includes(verdictOf(step)));
-  const changed = steps.filter((step) => verdictOf(step) === 'changed');
+  const refused = steps.filter((step) => verdictOf(step) === 'changed').map(({ step }) => step.path);
   printer.say('');
   if (applied === null) printer.say(`${count(steps.length, 'step')}; history unknown: no address was given, so what is applied already is not known.`);
-  else printer.say(`${toRun.length} of ${count(steps.length, 'step')} would run.`);
-  const warnings = [
-    ...bundle.warnings,
-    ...changed.map(({ step }) => `"${step.path}" changed after it was applied. Files run once, by name: the change would not run. Put it into a new file.`),
-  ];
-  for (const warning of warnings) printer.note(`${printer.noteStyle.yellow('warning:')} ${harmless(warning)}`);
+  else if (refused.length === 0) printer.say(`${toRun.length} of ${count(steps.length, 'step')} would run.`);
+  else
+    printer.say(
+      style.red(`Nothing would run: ${count(refused.length, 'file')} changed after being applied. Files run once, by name: put the change into a new file.`),
+    );
+  for (const warning of bundle.warnings) printer.note(`${printer.noteStyle.yellow('warning:')} ${harmless(warning)}`);
 
   const description = describeBundle(bundle);
   const verdicts = new Map(steps.map((step) => [step.number, verdictOf(step)]));
@@ -51,9 +51,9 @@ export async function plan(call: Call): Promise<number> {
     ...description,
     history: applied === null ? 'unknown' : 'known',
     phases: description.phases.map((phase) => ({ ...phase, steps: phase.steps.map((step) => ({ ...step, verdict: verdicts.get(step.number) })) })),
-    warnings,
+    refused,
   });
-  return 0;
+  return refused.length === 0 ? 0 : 2;
 
   /** Digests by path, of the latest application. A database without the engine has no history, and that is known. */
   async function readApplied(): Promise<Map<string, string>> {

@@ -1,0 +1,140 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { manifestSchema } from '../../src/domain/manifest.ts';
+import { run } from './run.ts';
+
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'weft-cli-'));
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function put(path: string, content: string): void {
+  const file = join(folder, path);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, content);
+}
+
+const BUNDLE_FILE = `name: shop
+phases:
+  - name: schema
+    transaction: single
+    lock_timeout: 2s
+    steps: [{ run: schema/*.sql }]
+  - name: data
+    transaction: per-step
+    steps: [{ run: data/*.sql }]
+`;
+
+function putShop(): void {
+  put('weft.yaml', BUNDLE_FILE);
+  put('schema/001.sql', 'select 1;');
+  put('schema/002.sql', 'select 22;');
+  put('data/001.sql', 'select 333;');
+}
+
+describe('weft check', () => {
+  it('shows phases and files in the order in which they would run', async () => {
+    putShop();
+    const { code, stdout, stderr } = await run(['check', folder]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatchInlineSnapshot(`
+      "shop
+
+      schema  one transaction, all or nothing; waits 2 s for a lock
+         1  run  schema/001.sql  9 B
+         2  run  schema/002.sql  10 B
+
+      data  one transaction a step
+         3  run  data/001.sql  11 B
+
+      Valid: 2 phases, 3 files, 30 B.
+      "
+    `);
+  });
+
+  it('writes warnings to stderr', async () => {
+    put('V10.sql', 'select 1;');
+    put('V2.sql', 'select 2;');
+    const { code, stdout, stderr } = await run(['check', folder]);
+    expect(code).toBe(0);
+    expect(stderr).toContain('warning:');
+    expect(stdout).not.toContain('warning:');
+    expect((await run(['check', folder, '--json'])).json().warnings).toHaveLength(1);
+  });
+
+  it('refuses a bundle that is not valid, with its path', async () => {
+    put('bad.sql', 'a\u0000b');
+    const result = await run(['check', folder, '--json']);
+    expect(result.code).toBe(2);
+    expect(result.json().problem).toMatchObject({ type: 'urn:weft:problem:not_utf8', path: 'bad.sql' });
+  });
+});
+
+describe('weft plan without an address', () => {
+  it('shows every step and says that the history is unknown', async () => {
+    putShop();
+    const { code, stdout } = await run(['plan', folder]);
+    expect(code).toBe(0);
+    expect(stdout).toMatchInlineSnapshot(`
+      "shop
+
+      schema  one transaction, all or nothing; waits 2 s for a lock
+         1  run unless applied  schema/001.sql  9 B
+         2  run unless applied  schema/002.sql  10 B
+
+      data  one transaction a step
+         3  run unless applied  data/001.sql  11 B
+
+      3 steps; history unknown: no address was given, so what is applied already is not known.
+      "
+    `);
+  });
+
+  it('has the manifest that would be signed, with --json', async () => {
+    putShop();
+    const document = (await run(['plan', folder, '--json'])).json();
+    expect(document.history).toBe('unknown');
+    expect(document.phases.map((phase: { name: string }) => phase.name)).toEqual(['schema', 'data']);
+    expect(document.phases[0].steps[1]).toMatchObject({ number: 2, path: 'schema/002.sql', kind: 'run', verdict: 'unknown' });
+    expect(manifestSchema.parse(document.manifest).artifacts).toHaveLength(3);
+  });
+});
+
+describe('weft init', () => {
+  it('writes a bundle that is valid', async () => {
+    const fresh = join(folder, 'my shop');
+    const { code, stdout } = await run(['init', fresh]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('wrote weft.yaml\nwrote schema/001_first.sql\n');
+    const { bundle, phases } = (await run(['check', fresh, '--json'])).json();
+    expect(bundle).toBe('my-shop');
+    expect(phases[0].steps).toHaveLength(1);
+  });
+
+  it('takes the SQL files that are there', async () => {
+    put('b/2.sql', 'select 2;');
+    put('a/1.sql', 'select 1;');
+    expect((await run(['init', folder, '--name', 'shop', '--json'])).json()).toEqual({ bundle: 'shop', written: ['weft.yaml'] });
+    const { phases } = (await run(['check', folder, '--json'])).json();
+    expect(phases[0].steps.map((step: { path: string }) => step.path)).toEqual(['a/1.sql', 'b/2.sql']);
+  });
+
+  it('overwrites nothing', async () => {
+    put('weft.yaml', 'mine');
+    const { code, stderr } = await run(['init', folder, '--name', 'shop']);
+    expect(code).toBe(2);
+    expect(stderr).toContain('Nothing was overwritten');
+    expect(readFileSync(join(folder, 'weft.yaml'), 'utf8')).toBe('mine');
+  });
+
+  it('refuses a name that no bundle can have', async () => {
+    expect((await run(['init', folder, '--name', 'a b'])).code).toBe(2);
+  });
+});

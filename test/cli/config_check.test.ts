@@ -1,0 +1,84 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { run } from './run.ts';
+
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'weft-cli-'));
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function put(name: string, content: string): string {
+  const file = join(folder, name);
+  writeFileSync(file, content);
+  return file;
+}
+
+const CONFIG = {
+  origin: 'https://weft.example.com',
+  targets: { shop: { database: 'SHOP_DATABASE_URL', transport: 'websocket' } },
+  callers: { ci: { secrets: ['CI_SECRET'] } },
+  grants: [{ caller: 'ci', targets: ['shop'], actions: ['deploy', 'read'] }],
+};
+const TOML = `name = "weft"
+main = "worker.js"
+[vars.WEFT]
+origin = "https://weft.example.com"
+grants = [{ caller = "ci", targets = ["shop"], actions = ["deploy", "read"] }]
+[vars.WEFT.targets.shop]
+database = "SHOP_DATABASE_URL"
+transport = "websocket"
+[vars.WEFT.callers.ci]
+secrets = ["CI_SECRET"]
+`;
+
+describe('weft config check', () => {
+  it('reads a JSON file with the configuration itself, or with vars', async () => {
+    for (const content of [CONFIG, { vars: { WEFT: CONFIG } }, { vars: { WEFT: JSON.stringify(CONFIG) } }]) {
+      const result = await run(['config', 'check', put('weft.json', JSON.stringify(content)), '--json']);
+      expect(result.code).toBe(0);
+      expect(result.json()).toMatchObject({ valid: true, origin: CONFIG.origin, targets: [{ name: 'shop' }], callers: [{ name: 'ci' }] });
+    }
+  });
+
+  it('reads a wrangler.toml, and a wrangler.jsonc', async () => {
+    const { code, stdout } = await run(['config', 'check', put('wrangler.toml', TOML)]);
+    expect(code).toBe(0);
+    expect(stdout.replace(folder, '')).toMatchInlineSnapshot(`
+      "Valid: /wrangler.toml, for https://weft.example.com
+
+      targets
+        shop  websocket  secret SHOP_DATABASE_URL
+
+      callers
+        ci  secrets CI_SECRET
+
+      grants
+        ci  may deploy, read  on shop
+      "
+    `);
+    expect((await run(['config', 'check', put('wrangler.jsonc', `// a comment\n${JSON.stringify({ vars: { WEFT: CONFIG } })}`)])).code).toBe(0);
+  });
+
+  it('names the key that is wrong', async () => {
+    const file = put('weft.json', JSON.stringify({ ...CONFIG, grants: [{ caller: 'nobody', targets: ['shop'], actions: ['deploy'] }] }));
+    const result = await run(['config', 'check', file, '--json']);
+    expect(result.code).toBe(2);
+    expect(result.json().problem.detail).toContain('grants[0].caller');
+  });
+
+  it('refuses what it cannot read', async () => {
+    const files = [join(folder, 'no.json'), put('a.json', '{'), put('b.toml', 'a = ['), put('c.toml', 'name = "weft"'), put('d.json', '{"vars": {}}')];
+    for (const file of files) {
+      const result = await run(['config', 'check', file, '--json']);
+      expect(result.code).toBe(2);
+      expect(result.json().problem.type).toBe('urn:weft:problem:invalid_configuration');
+    }
+  });
+});
