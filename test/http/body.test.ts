@@ -75,6 +75,7 @@ describe('streaming', () => {
   test('reads only what is asked for', async () => {
     const { seen, stream } = makeBody(5);
     const reader = new IncomingBody(request(stream)).stream().getReader();
+    await new Promise((resolve) => setImmediate(resolve));
     expect(seen.mebibytes).toBe(0);
     await reader.read();
     expect(seen.mebibytes).toBe(1);

@@ -36,6 +36,7 @@ describe('a JSON document with files', () => {
     const order = house.drives[0]?.options.order;
     expect(new TextDecoder().decode(order?.request)).toBe(document);
     expect(order).toMatchObject({ caller: 'ci', target: 'staging', signature: { id: 'run-1' } });
+    expect(house.lines.at(-1)).toMatchObject({ message: 'request', caller: 'ci', target: 'staging', deployment: ID });
   });
 
   test('may have a manifest too, when both agree', async () => {
@@ -77,17 +78,14 @@ describe('a JSON document with files', () => {
 });
 
 describe('the request alone', () => {
-  test('is answered with what is missing', async () => {
+  test('is answered at once with what is missing, whatever it would wait for', async () => {
     const house = makeHouse();
     const manifest = manifestOf(FILES);
     const answer = await house.fetch(DEPLOYMENTS, await post(makeRequest({ manifest }), { headers: { prefer: 'wait=60' } }));
     expect(answer.status).toBe(202);
-    expect(await answer.json()).toMatchObject({
-      id: ID,
-      state: 'open',
-      bundle: 'shop',
-      missing: manifest.artifacts.map(({ digest, path, size }) => ({ digest, path, size })),
-    });
+    expect(answer.headers.get('preference-applied')).toBeNull();
+    const missing = manifest.artifacts.map(({ digest, path, size }) => ({ digest, path, size }));
+    expect(await answer.json()).toEqual({ id: ID, state: 'open', target: 'staging', bundle: 'shop', repeated: false, missing });
     expect(house.drives[0]?.options.chunks).toBeUndefined();
   });
 });
@@ -186,7 +184,7 @@ describe('Prefer: wait', () => {
     expect(answer.status).toBe(202);
     expect(await answer.json()).toMatchObject({ id: ID, state: 'running', phases: [], repeated: false });
     end.resolve(makeDeployment());
-    await house.settle();
+    expect(await house.settle()).toBe(1);
     expect(house.lines).toContainEqual(expect.objectContaining({ message: 'drive', deployment: ID, state: 'succeeded' }));
   });
 

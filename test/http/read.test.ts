@@ -5,10 +5,17 @@ import { DEPLOYMENTS, ID, makeDeployment, makeHouse, makeToken } from './support
 const withToken = async () => ({ headers: { authorization: `Bearer ${await makeToken()}` } });
 
 describe('reading', () => {
-  test('one deployment gives its document', async () => {
-    const house = makeHouse();
+  test('one deployment gives its document; the case of the id does not matter', async () => {
+    const ids: string[] = [];
+    const house = makeHouse({
+      readStatus: async (_session, id) => {
+        ids.push(id);
+        return makeDeployment();
+      },
+    });
     const answer = await house.fetch(`${DEPLOYMENTS}/${ID.toUpperCase()}`, await withToken());
     expect(await answer.json()).toEqual(makeDeployment());
+    expect(ids).toEqual([ID]);
     expect(house.sessions).toEqual({ opened: 1, closed: 1 });
   });
 

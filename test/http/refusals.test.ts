@@ -68,6 +68,12 @@ const cases: [name: string, slug: ProblemSlug, path: string, init: () => Promise
   ['a deploy sent to cancel', 'wrong_type', `${DEPLOYMENTS}/${ID}/cancel`, () => post(good)],
   ['a cancel sent to resume', 'wrong_type', `${DEPLOYMENTS}/${ID}/resume`, () => post(makeRequest({ type: 'cancel', deployment: ID }))],
   ['a cancel without a signature', 'unsigned', `${DEPLOYMENTS}/${ID}/cancel`, async () => ({ method: 'POST', body: '{}' })],
+  [
+    'a cancel that is no JSON by its type',
+    'unsupported_media_type',
+    `${DEPLOYMENTS}/${ID}/cancel`,
+    () => post(makeRequest({ type: 'cancel', deployment: ID }), { headers: { 'content-type': 'text/plain' } }),
+  ],
   ['reading without a token', 'read_token_required', `${DEPLOYMENTS}/${ID}`, async () => ({})],
   ['listing without a token', 'read_token_required', DEPLOYMENTS, async () => ({})],
   ['following without a token', 'read_token_required', `${DEPLOYMENTS}/${ID}/events`, async () => ({})],

@@ -17,7 +17,7 @@ import { signRequest } from '../../src/trust/signature.ts';
 
 export const NOW = Date.parse('2026-03-01T12:00:00Z');
 export const ORIGIN = 'https://weft.test';
-export const ID = '0190a0de-0000-7000-8000-000000000001';
+export const ID = '0190a0de-0000-7000-8000-00000000000a';
 export const SECRETS = {
   ci: `whsec_${Buffer.alloc(32, 1).toString('base64')}`,
   watcher: `whsec_${Buffer.alloc(32, 2).toString('base64')}`,
@@ -69,8 +69,8 @@ export interface House {
   /** What the drive was given, with the digests of the chunks it pulled. */
   readonly drives: { options: DeployOptions; pulled: string[] }[];
   readonly sessions: { opened: number; closed: number };
-  /** What was handed to waitUntil; all of it is awaited by `settle`. */
-  settle(): Promise<void>;
+  /** Awaits what was handed to waitUntil; says how many that were. */
+  settle(): Promise<number>;
   fetch(path: string, init?: RequestInit): Promise<Response>;
 }
 
@@ -128,7 +128,7 @@ export function makeHouse(changes: Partial<Ports> = {}): House {
     drives,
     sessions,
     async settle() {
-      await Promise.all(waiting);
+      return (await Promise.all(waiting)).length;
     },
     fetch: async (path, init) => app.fetch(new Request(ORIGIN + path, init), {}, context),
   };
