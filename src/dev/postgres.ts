@@ -57,6 +57,8 @@ export interface Postgres {
   readonly pid: number;
   /** `started` by us; `found` running after its parent was killed, now ours; `shared` with another process that lives and owns it. */
   readonly origin: 'started' | 'found' | 'shared';
+  /** Its folder, which only its user (and root) can read: data, password, log. */
+  readonly home: string;
   /** The server's own log file. */
   readonly log: string;
   /** Stops it, and removes the data if it is not persistent. A shared server is left alone. */
@@ -98,10 +100,10 @@ class LocalServer implements Postgres {
   port = 0;
   pid = 0;
   origin: 'started' | 'found' | 'shared' = 'started';
+  readonly home: string;
   readonly log: string;
   readonly #options: PostgresOptions;
   readonly #user: OsUser | null;
-  readonly #home: string;
   readonly #data: string;
   readonly #binaries: string;
   #watchdog: Watchdog | null = null;
@@ -109,7 +111,7 @@ class LocalServer implements Postgres {
   constructor(options: PostgresOptions, user: OsUser | null, home: string) {
     this.#options = options;
     this.#user = user;
-    this.#home = home;
+    this.home = home;
     this.#data = join(home, 'data');
     this.log = join(home, 'log');
     this.#binaries = findBinaries(options.version ?? '18', user);
@@ -136,7 +138,7 @@ class LocalServer implements Postgres {
       process.kill(this.pid, this.#options.persistent ? 'SIGINT' : 'SIGQUIT');
       if (!(await waitUntilGone(this.pid, STOP_MS_MAX))) await this.kill9();
     }
-    if (!this.#options.persistent) rmSync(this.#home, { recursive: true, force: true });
+    if (!this.#options.persistent) rmSync(this.home, { recursive: true, force: true });
     this.#dismissWatchdog();
   }
 
@@ -171,20 +173,20 @@ class LocalServer implements Postgres {
   }
 
   #urlOf(database: string): string {
-    const password = readFileSync(join(this.#home, 'password'), 'utf8').trim();
+    const password = readFileSync(join(this.home, 'password'), 'utf8').trim();
     return `postgresql://postgres:${password}@127.0.0.1:${this.port}/${encodeURIComponent(database)}`;
   }
 
   /** Makes the data folder under another name first, so that an interrupted initdb leaves nothing that looks finished. */
   #initialise(): void {
     if (existsSync(this.#data)) return;
-    const password = join(this.#home, 'password');
+    const password = join(this.home, 'password');
     if (!existsSync(password)) {
       writeFileSync(password, randomBytes(18).toString('base64url'), { mode: 0o600 });
       give(password, this.#user);
     }
-    for (const name of readdirSync(this.#home)) if (name.startsWith('draft-')) rmSync(join(this.#home, name), { recursive: true, force: true });
-    const draft = join(this.#home, `draft-${process.pid}`);
+    for (const name of readdirSync(this.home)) if (name.startsWith('draft-')) rmSync(join(this.home, name), { recursive: true, force: true });
+    const draft = join(this.home, `draft-${process.pid}`);
     const auth = `--auth=${this.#options.authMethod ?? 'scram-sha-256'}`;
     const words = ['-D', draft, '-U', 'postgres', auth, `--pwfile=${password}`, '--encoding=UTF8', '--locale=C', '--no-instructions'];
     if (!this.#options.persistent) words.push('--no-sync');
@@ -243,7 +245,7 @@ class LocalServer implements Postgres {
     child.unref();
     this.pid = child.pid ?? 0;
     this.#takeOwnership();
-    if (!this.#options.persistent) this.#watchdog = setWatchdog(this.pid, 'QUIT', this.#home);
+    if (!this.#options.persistent) this.#watchdog = setWatchdog(this.pid, 'QUIT', this.home);
   }
 
   /** Waits for the word "ready" in postmaster.pid; false when the server ended instead. */
@@ -266,7 +268,7 @@ class LocalServer implements Postgres {
 
   /** Writes us down as the one who stops the server, unless another lives who is; true when it is ours. */
   #takeOwnership(): boolean {
-    const file = join(this.#home, 'owner');
+    const file = join(this.home, 'owner');
     const owner = readOwner(file);
     if (owner !== null && owner !== process.pid) return false;
     writeFileSync(file, `${process.pid}\n${commandLineOf(process.pid)}`, { mode: 0o600 });

@@ -8,7 +8,7 @@ import type { Socket } from 'node:net';
 const SCRIPT = `trap '' INT TERM HUP
 read -r word && exit 0
 kill -"$2" "$1"
-for turn in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$1" 2>/dev/null || break; sleep 1; done
+for turn in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$1" 2>/dev/null || break; grep -qs ") Z " "/proc/$1/stat" && break; sleep 1; done
 test -z "$3" || rm -rf -- "$3"`;
 
 export interface Watchdog {
