@@ -3,36 +3,14 @@
  * the readings. The Worker makes it once per isolate from its bindings; tests make one by hand. Nothing here is per request.
  */
 
-import type { Chunk } from '../bundle/chunks.ts';
 import type { Config, Target } from '../config/config.ts';
 import type { CallerKeys } from '../config/secrets.ts';
 import type { Connect, Session } from '../database/session.ts';
-import type { Opened, Order } from '../deployment/deploy.ts';
+import type { CancelOptions } from '../deployment/cancel.ts';
+import type { DeployOptions, Opened } from '../deployment/deploy.ts';
+import type { ResumeOptions } from '../deployment/resume.ts';
 import type { Deployment, DeploymentEvent, HistoryEntry } from '../domain/deployment.ts';
 import type { LogEntry } from './log.ts';
-
-export interface DeployOptions {
-  readonly connect: Connect;
-  readonly order: Order;
-  readonly chunks?: (wanted: ReadonlySet<string>) => AsyncIterable<Chunk>;
-  readonly onStatus?: (deployment: Deployment) => void;
-  readonly deadlineMs: number;
-}
-
-export interface ResumeOptions {
-  readonly connect: Connect;
-  readonly id: string | null;
-  readonly target: string | null;
-  readonly onStatus?: (deployment: Deployment) => void;
-  readonly deadlineMs: number;
-}
-
-export interface CancelOptions {
-  readonly connect: Connect;
-  readonly id: string;
-  readonly caller: string;
-  readonly target: string | null;
-}
 
 export interface Ports {
   readonly config: Config;

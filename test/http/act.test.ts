@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import type { CancelOptions } from '../../src/deployment/cancel.ts';
+import type { ResumeOptions } from '../../src/deployment/resume.ts';
 import { Problem } from '../../src/domain/problem.ts';
-import type { CancelOptions, ResumeOptions } from '../../src/http/ports.ts';
 import { DEPLOYMENTS, ID, makeDeployment, makeHouse, makeRequest, post } from './support.ts';
 
 describe('resume', () => {

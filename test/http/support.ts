@@ -6,12 +6,13 @@ import { createHash } from 'node:crypto';
 import type { Hono } from 'hono';
 import { parseConfig } from '../../src/config/config.ts';
 import type { Session } from '../../src/database/session.ts';
+import type { DeployOptions } from '../../src/deployment/deploy.ts';
 import type { Deployment, DeploymentEvent } from '../../src/domain/deployment.ts';
 import type { Manifest } from '../../src/domain/manifest.ts';
 import { createApp } from '../../src/http/app.ts';
 import type { HttpEnv } from '../../src/http/context.ts';
 import type { LogEntry } from '../../src/http/log.ts';
-import type { DeployOptions, Ports } from '../../src/http/ports.ts';
+import type { Ports } from '../../src/http/ports.ts';
 import { makeReadToken } from '../../src/trust/read_token.ts';
 import { signRequest } from '../../src/trust/signature.ts';
 
