@@ -145,8 +145,8 @@ class GzipReader implements ByteReader {
       }
       this.#rest = part;
     }
-    // Copied: Node's decompressor may keep what it was given after it has said that it took it.
-    const slice = this.#rest.slice(0, GZIP_SLICE_BYTES);
+    // Copied (a Buffer's slice would not be): Node's decompressor may keep what it was given after it has said that it took it.
+    const slice = new Uint8Array(this.#rest.subarray(0, GZIP_SLICE_BYTES));
     this.#rest = this.#rest.subarray(slice.length);
     this.#writing = true;
     const written = this.#writer.write(slice).catch(ignore);

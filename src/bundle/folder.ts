@@ -102,7 +102,7 @@ function decodeName(name: Buffer, folder: string): string {
 async function readBundleFile(file: string): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   const limit = { bytes: LIMITS.bundle_file_bytes, exceeded: bundleFileTooLarge };
-  for await (const part of readParts(file, limit, whenReading(BUNDLE_FILE))) parts.push(part.slice());
+  for await (const part of readParts(file, limit, whenReading(BUNDLE_FILE))) parts.push(new Uint8Array(part));
   return Buffer.concat(parts);
 }
 

@@ -28,7 +28,7 @@ export class TextCheck {
     if (bad >= 0 && (nul < 0 || bad < nul)) throw this.#notText(start + bad, whole[bad] ?? 0, start === 0 ? whole : null);
     if (nul >= 0) throw this.#notText(start + nul, 0, start === 0 ? whole : null);
     this.#offset += part.length;
-    this.#begun = bytes.slice(whole.length);
+    this.#begun = new Uint8Array(bytes.subarray(whole.length));
   }
 
   /** @throws Problem not_utf8 when the file ends inside a character */

@@ -33,7 +33,7 @@ export async function* cut(bytes: Uint8Array, sizes: readonly number[]): AsyncGe
   for (let at = 0, turn = 0; at < bytes.length; turn++) {
     const size = sizes[turn % sizes.length] ?? 1;
     previous?.fill(0xaa);
-    previous = bytes.slice(at, at + size);
+    previous = new Uint8Array(bytes.subarray(at, at + size));
     at += size;
     yield previous;
   }
