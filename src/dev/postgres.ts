@@ -235,8 +235,11 @@ class LocalServer implements Postgres {
     };
     const words = ['-D', this.#data, '-p', String(this.port), ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
     const stale = join(this.#data, 'postmaster.pid');
-    // A number that another process bears by now would make postgres refuse to start.
-    if (existsSync(stale) && isAlive(Number.parseInt(readFileSync(stale, 'utf8'), 10))) rmSync(stale);
+    // A number that some other program bears by now would make postgres refuse to start.
+    if (existsSync(stale)) {
+      const bearer = commandLineOf(Number.parseInt(readFileSync(stale, 'utf8'), 10));
+      if (bearer !== '' && !bearer.includes('postgres')) rmSync(stale);
+    }
     // Output goes to a file, not to a pipe of ours: the server may outlive us. A process group of its own: Ctrl-C is for us.
     const log = openSync(this.log, 'a', 0o600);
     const child = spawn(join(this.#binaries, 'bin', 'postgres'), words, { cwd: '/', detached: true, stdio: ['ignore', log, log], ...asUser(this.#user) });

@@ -1,0 +1,67 @@
+/**
+ * `npm run build`: the published package in `dist/`: the command line as JavaScript, a package.json of its own, README, licence and
+ * changes. Nothing of the Worker, of this folder, or of tests is in it, and nothing but what the command line needs at run time is
+ * among its dependencies. `npm pack ./dist` makes the tarball.
+ */
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { builtinModules } from 'node:module';
+import { join } from 'node:path';
+import { CHECKOUT } from './places.ts';
+
+const DIST = join(CHECKOUT, 'dist');
+const ENTRY = 'src/cli/main.ts';
+const BIN = `#!/usr/bin/env node
+import { main } from './src/cli/main.js';
+await main();
+`;
+
+/** tsc writes the entry and what it imports, one file each, and turns ".ts" in imports into ".js". */
+function compile(): void {
+  const folder = join(CHECKOUT, '.weft', 'build');
+  mkdirSync(folder, { recursive: true });
+  const config = {
+    extends: join(CHECKOUT, 'tsconfig.json'),
+    compilerOptions: { noEmit: false, rootDir: CHECKOUT, outDir: DIST, declaration: false, typeRoots: [join(CHECKOUT, 'node_modules', '@types')] },
+    files: [join(CHECKOUT, ENTRY)],
+    include: [],
+  };
+  const file = join(folder, 'tsconfig.json');
+  writeFileSync(file, JSON.stringify(config));
+  const tsc = join(CHECKOUT, 'node_modules', 'typescript', 'bin', 'tsc');
+  const run = spawnSync(process.execPath, [tsc, '-p', file], { stdio: 'inherit' });
+  if (run.status !== 0) throw new Error('tsc refused; see above');
+}
+
+/** Names of the packages that the built files import. */
+function importedPackages(): Set<string> {
+  const names = new Set<string>();
+  for (const path of readdirSync(join(DIST, 'src'), { recursive: true, encoding: 'utf8' })) {
+    if (!path.endsWith('.js')) continue;
+    const text = readFileSync(join(DIST, 'src', path), 'utf8');
+    for (const [, specifier = ''] of text.matchAll(/(?:\bfrom|\bimport|\bimport\()\s*['"]([^'"]+)['"]/g)) {
+      const name = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
+      if (!name.startsWith('.') && !specifier.startsWith('node:') && !builtinModules.includes(name)) names.add(name);
+    }
+  }
+  return names;
+}
+
+function writePackageFile(): void {
+  const { name, version, description, license, type, engines, dependencies } = JSON.parse(readFileSync(join(CHECKOUT, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>;
+  } & Record<string, unknown>;
+  const wanted = importedPackages();
+  const missing = [...wanted].filter((one) => !(one in dependencies));
+  if (missing.length > 0) throw new Error(`the command line imports what is not among the dependencies: ${missing.join(', ')}`);
+  const needed = Object.fromEntries(Object.entries(dependencies).filter(([one]) => wanted.has(one)));
+  const file = { name, version, description, license, type, bin: { weft: 'weft.js' }, engines, dependencies: needed };
+  writeFileSync(join(DIST, 'package.json'), `${JSON.stringify(file, null, 2)}\n`);
+}
+
+rmSync(DIST, { recursive: true, force: true });
+compile();
+writePackageFile();
+writeFileSync(join(DIST, 'weft.js'), BIN, { mode: 0o755 });
+for (const name of ['README.md', 'LICENSE', 'CHANGELOG.md']) copyFileSync(join(CHECKOUT, name), join(DIST, name));
+process.stdout.write('The package is in dist/. "npm pack ./dist" makes the tarball.\n');
