@@ -6,6 +6,7 @@ import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { unpackTar } from 'modern-tar';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { sha256 } from '../../src/bundle/chunks.ts';
 import { readFolder } from '../../src/bundle/folder.ts';
 import { readInline } from '../../src/bundle/inline.ts';
 import type { Bundle } from '../../src/bundle/source.ts';
@@ -117,18 +118,13 @@ describe('readTar', () => {
     );
     const plain = await bytesOf(writeTar(REQUEST, bundle.manifest.artifacts, bundle.source));
     const packed = gzipSync(plain);
-    const expected = {
-      request: REQUEST,
-      digests: [...allOf(bundle)],
-      bytes: Buffer.concat((await entriesOf(bundle)).map(({ body }) => Buffer.from(body ?? ''))),
-    };
-    // The fourth MiB-sized file repeats a chunk that came before; each chunk comes once.
     const sizes = fc.array(fc.oneof(fc.integer({ min: 200, max: 3000 }), fc.integer({ min: 100_000, max: 2_000_000 })), { minLength: 1, maxLength: 5 });
     await fc.assert(
       fc.asyncProperty(sizes, fc.boolean(), fc.boolean(), async (parts, gzip, byob) => {
         const given = await read(bundle, gzip ? packed : plain, { sizes: parts, gzip, byob });
-        expect(given.digests).toEqual(expected.digests);
-        expect(given.request.equals(expected.request)).toBe(true);
+        // Two files begin with the same chunk: it comes once.
+        expect(given.digests).toEqual([...allOf(bundle)]);
+        expect(given.request.equals(REQUEST)).toBe(true);
       }),
       { seed: SEED, numRuns: 30 },
     );
@@ -309,9 +305,9 @@ describe('readTar refuses', () => {
     const bundle = await small();
     const [artifact] = bundle.manifest.artifacts;
     const body = Buffer.from('select \xe9;', 'latin1');
-    const digest = (await import('../../src/bundle/chunks.ts')).sha256(body);
-    const manifest = { ...bundle.manifest, artifacts: [{ path: artifact?.path ?? '', digest: await digest, size: body.length }] };
-    const tar = Buffer.concat([entry(request), entry({ name: await digest, body }), END]);
+    const digest = await sha256(body);
+    const manifest = { ...bundle.manifest, artifacts: [{ path: artifact?.path ?? '', digest, size: body.length }] };
+    const tar = Buffer.concat([entry(request), entry({ name: digest, body }), END]);
     expect((await problemOf(read({ ...bundle, manifest }, tar), 'not_utf8')).facts).toEqual({ path: '1.sql', byte: 7 });
   });
 
