@@ -4,6 +4,7 @@
  */
 import type { MiddlewareHandler } from 'hono';
 import { routePath } from 'hono/route';
+import { Problem } from '../domain/problem.ts';
 import type { HttpEnv } from './context.ts';
 
 export interface LogEntry {
@@ -48,7 +49,8 @@ export function describeError(error: unknown): readonly Record<string, unknown>[
       described.push({ name: typeof current, message: String(current) });
       break;
     }
-    described.push({ name: current.name, message: current.message, stack: current.stack ?? null });
+    const { name, message, stack } = current;
+    described.push(current instanceof Problem ? { name, slug: current.slug, message } : { name, message, stack: stack ?? null });
     current = current.cause;
   }
   return described;
