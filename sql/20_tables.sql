@@ -134,6 +134,7 @@ create table weft._steps (
   constraint kind_is_known check (kind = 'run'),
   constraint what_failed_has_its_reason check ((state = 'failed') = (error is not null))
 );
+alter table weft._steps alter column statement_digests set storage external;
 comment on table weft._steps is 'One artifact being run. Its effect and the word "succeeded" here are one commit.';
 comment on column weft._steps.in_one_piece is 'The split of this file did not parse, the whole file does: it is executed whole.';
 comment on column weft._steps.statement_digests is 'SHA-256 of each statement, in order.';

@@ -22,8 +22,8 @@ begin
     when 'lock_wait_between_ms'            then 250        -- before the second try; doubled for each further one
     when 'lock_wait_between_ms_max'        then 15000
     when 'lock_timeout_ms_default'         then 5000       -- how long a statement waits for a lock
-    when 'lock_table_percent_max'          then 60         -- of the shared lock table that one transaction may fill
-    when 'steps_between_lock_counts'       then 32
+    when 'lock_table_percent_max'          then 90         -- of the shared lock table that one transaction may fill
+    when 'steps_between_lock_counts'       then 64
     when 'whole_file_bytes'                then 1048576    -- what may be executed in one piece when its split does not parse
     when 'statement_bytes'                 then 67108864   -- one statement
     when 'statement_shown_characters'      then 2000       -- of a statement in an error

@@ -6,7 +6,7 @@
 
 create or replace function weft._describe_rights(p_rights aclitem[])
   returns text
-  immutable parallel safe
+  immutable parallel safe strict
   set search_path = pg_catalog, pg_temp
   language sql
 as $$

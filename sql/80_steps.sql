@@ -30,13 +30,12 @@ begin
   discard sequences;
   deallocate all;
   unlisten *;
-  perform pg_catalog.pg_advisory_unlock_all();
   return v_path;
 end
 $$;
 
 comment on function weft._reset_session() is
-  'Takes role, settings, temporary tables, prepared statements, listeners and advisory locks back to the session''s beginning; returns the search_path that a file starts with.';
+  'Takes role, settings, temporary tables, prepared statements and listeners back to the session''s beginning; returns the search_path that a file starts with.';
 
 
 -- Shown by pg_stat_activity at once, also from inside an open transaction: 'weft 47/52 schema'.
@@ -179,6 +178,7 @@ begin
   v_steps := (select count(*) from weft._steps as s where s.deployment_id = p_deployment);
   begin
     perform weft._check_fence(p_fence);
+    perform pg_advisory_unlock_all();  -- walks through all locks of the transaction, so only where it has none yet
     v_their_path := weft._reset_session();
     for v_step in
       select s.ordinal, s.path, s.in_one_piece, a.digest, a.size, a.chunks
@@ -260,7 +260,7 @@ begin
       v_statement := null;
       v_line := null;
       v_their_path := weft._reset_session();
-      perform weft._record_step(p_deployment, v_step.ordinal, p_phase.name, v_count, v_rows, v_started, v_lines, v_digests);
+      perform weft._record_step(p_deployment, v_step.ordinal, p_phase.name, v_path, v_step.digest, v_count, v_rows, v_started, v_lines, v_digests);
       v_done := v_done + 1;
       if v_done % weft._limit('steps_between_lock_counts') = 0 then
         perform weft._check_lock_table();
@@ -321,34 +321,30 @@ comment on function weft._digest_statements(text[]) is 'Digests statements: SHA-
 
 
 create or replace function weft._record_step(
-    p_deployment uuid, p_ordinal integer, p_phase text, p_statements integer, p_rows bigint, p_started timestamptz, p_lines integer[], p_digests bytea[])
+    p_deployment uuid, p_ordinal integer, p_phase text, p_path text, p_digest bytea,
+    p_statements integer, p_rows bigint, p_started timestamptz, p_lines integer[], p_digests bytea[])
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_now   timestamptz := clock_timestamp();
-  v_path  text;
+  v_now  timestamptz := clock_timestamp();
 begin
   update weft._steps as s
-  set state = 'succeeded', statements = p_statements, rows = p_rows, finished_at = v_now, error = null,
+  set state = 'succeeded', statements = p_statements, rows = p_rows, finished_at = v_now,
       milliseconds = round((extract(epoch from v_now - p_started) * 1000)::numeric, 3),
       statement_lines = p_lines, statement_digests = p_digests
-  where s.deployment_id = p_deployment and s.ordinal = p_ordinal
-  returning s.path into strict v_path;
+  where s.deployment_id = p_deployment and s.ordinal = p_ordinal;
 
   insert into weft._history (bundle, path, digest, deployment_id, applied_at)
-  select d.bundle, a.path, a.digest, d.id, v_now
-  from weft._deployments as d
-  join weft._artifacts as a on a.deployment_id = d.id and a.path = v_path
-  where d.id = p_deployment;
+  select d.bundle, p_path, p_digest, d.id, v_now from weft._deployments as d where d.id = p_deployment;
 
-  perform weft._tell(p_deployment, 'step_succeeded', p_phase, v_path, jsonb_build_object('step', p_ordinal, 'statements', p_statements, 'rows', p_rows));
+  perform weft._tell(p_deployment, 'step_succeeded', p_phase, p_path, jsonb_build_object('step', p_ordinal, 'statements', p_statements, 'rows', p_rows));
 end
 $$;
 
-comment on function weft._record_step(uuid, integer, text, integer, bigint, timestamptz, integer[], bytea[]) is
+comment on function weft._record_step(uuid, integer, text, text, bytea, integer, bigint, timestamptz, integer[], bytea[]) is
   'Records a step in the transaction of its effect: state, history, event.';
 
 
