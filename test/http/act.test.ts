@@ -2,7 +2,10 @@ import { describe, expect, test } from 'vitest';
 import type { CancelOptions } from '../../src/deployment/cancel.ts';
 import type { ResumeOptions } from '../../src/deployment/resume.ts';
 import { Problem } from '../../src/domain/problem.ts';
-import { DEPLOYMENTS, ID, makeDeployment, makeHouse, makeRequest, post } from './support.ts';
+import { DEPLOYMENTS, ID } from './requests.ts';
+import { makeDeployment, makeHouse, requests } from './support.ts';
+
+const { makeRequest, post } = requests;
 
 describe('resume', () => {
   const document = makeRequest({ type: 'resume', deployment: ID });

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { Problem } from '../../src/domain/problem.ts';
 import { IncomingBody } from '../../src/http/body.ts';
-import { DEPLOYMENTS, makeHouse } from './support.ts';
+import { DEPLOYMENTS } from './requests.ts';
+import { makeHouse } from './support.ts';
 
 const MIB = 1024 * 1024;
 

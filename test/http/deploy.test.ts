@@ -1,23 +1,13 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { writeTar } from '../../src/bundle/tar.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
-import type { Artifact } from '../../src/domain/manifest.ts';
 import { Problem } from '../../src/domain/problem.ts';
-import { DEPLOYMENTS, digestOf, ID, makeDeployment, makeHouse, makeRequest, manifestOf, NOW, post, SECRETS, sign } from './support.ts';
+import { DEPLOYMENTS, digestOf, ID, inlineFiles, manifestOf } from './requests.ts';
+import { makeDeployment, makeHouse, NOW, requests } from './support.ts';
 
 const FILES = { '1.sql': 'select 1;', '2.sql': 'select 2;' };
-const inline = Object.entries(FILES).map(([path, content]) => ({ path, content }));
-
-async function tarOf(document: unknown, artifacts: readonly Artifact[]): Promise<{ tar: Buffer; request: Uint8Array }> {
-  const request = new TextEncoder().encode(JSON.stringify(document));
-  const source = {
-    async *open({ path }: Artifact) {
-      yield new TextEncoder().encode(FILES[path as keyof typeof FILES]);
-    },
-  };
-  return { request, tar: Buffer.from(await new Response(writeTar(request, artifacts, source) as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer()) };
-}
+const inline = inlineFiles(FILES);
+const { makeRequest, post, postTar, sign } = requests;
 
 describe('a JSON document with files', () => {
   test('becomes a deployment, answered with 202 as soon as it is on its way', async () => {
@@ -98,36 +88,35 @@ describe('a tar', () => {
     ['application/x-tar', 'gzip'],
   ])('of Content-Type %s, Content-Encoding %s, is proved by its first entry and streamed', async (type, encoding) => {
     const house = makeHouse();
-    const { tar, request } = await tarOf(makeRequest({ manifest }), manifest.artifacts);
-    const body = type === 'application/gzip' || encoding === 'gzip' ? gzipSync(tar) : tar;
-    const headers = { 'content-type': type, ...(encoding === undefined ? {} : { 'content-encoding': encoding }), ...(await sign(request)) };
-    const answer = await house.fetch(DEPLOYMENTS, { method: 'POST', body, headers });
+    const document = makeRequest({ manifest });
+    const init = await postTar(document, FILES, { headers: { 'content-type': type, ...(encoding === undefined ? {} : { 'content-encoding': encoding }) } });
+    const body = type === 'application/gzip' || encoding === 'gzip' ? gzipSync(init.body) : init.body;
+    const answer = await house.fetch(DEPLOYMENTS, { ...init, body });
     expect(answer.status).toBe(202);
     expect(house.drives[0]?.pulled).toEqual(Object.values(FILES).map(digestOf));
-    expect(house.drives[0]?.options.order.request).toEqual(request);
+    expect(new TextDecoder().decode(house.drives[0]?.options.order.request)).toBe(JSON.stringify(document));
   });
 
   test('whose signature is for the whole body, and not for its first entry, is refused', async () => {
     const house = makeHouse();
-    const { tar } = await tarOf(makeRequest({ manifest }), manifest.artifacts);
-    const answer = await house.fetch(DEPLOYMENTS, { method: 'POST', body: tar, headers: { 'content-type': 'application/x-tar', ...(await sign(tar)) } });
+    const init = await postTar(makeRequest({ manifest }), FILES);
+    const answer = await house.fetch(DEPLOYMENTS, { ...init, headers: { ...init.headers, ...(await sign(init.body, 'run-1')) } });
     expect(await answer.json()).toMatchObject({ type: 'urn:weft:problem:signature_mismatch' });
     expect(house.sessions.opened).toBe(0);
   });
 
   test('whose request holds files is refused: in a tar they are entries', async () => {
     const house = makeHouse();
-    const { tar, request } = await tarOf(makeRequest({ files: inline }), []);
-    const answer = await house.fetch(DEPLOYMENTS, { method: 'POST', body: tar, headers: { 'content-type': 'application/x-tar', ...(await sign(request)) } });
+    const answer = await house.fetch(DEPLOYMENTS, await postTar(makeRequest({ files: inline }), {}));
     expect(await answer.json()).toMatchObject({ type: 'urn:weft:problem:invalid_request', detail: expect.stringContaining('"files"') });
     expect(house.sessions.opened).toBe(0);
   });
 
   test('that breaks in the middle of staging is a problem that reaches its sender', async () => {
     const house = makeHouse();
-    const { tar, request } = await tarOf(makeRequest({ manifest }), manifest.artifacts);
-    tar.write('select 9;', tar.indexOf('select 2;'));
-    const answer = await house.fetch(DEPLOYMENTS, { method: 'POST', body: tar, headers: { 'content-type': 'application/x-tar', ...(await sign(request)) } });
+    const init = await postTar(makeRequest({ manifest }), FILES);
+    init.body.set([57], Buffer.from(init.body.buffer).indexOf('select 2;') + 7);
+    const answer = await house.fetch(DEPLOYMENTS, init);
     expect(answer.status).toBe(422);
     expect(await answer.json()).toMatchObject({ type: 'urn:weft:problem:digest_mismatch' });
     await house.settle();
@@ -157,7 +146,7 @@ describe('Location', () => {
 
   test('carries no token for a caller who may deploy and not read', async () => {
     const house = makeHouse();
-    const answer = await house.fetch(DEPLOYMENTS, await post(makeRequest({ files: inline }), { secret: SECRETS.watcher }));
+    const answer = await house.fetch(DEPLOYMENTS, await post(makeRequest({ files: inline }), { secret: requests.secrets.watcher }));
     expect(answer.status).toBe(202);
     expect(answer.headers.get('location')).toBe(`${DEPLOYMENTS}/${ID}`);
   });
@@ -225,13 +214,8 @@ describe('the same request again', () => {
     const house = makeHouse({
       deploy: () => ({ opened: Promise.resolve({ id: ID, state: 'running', repeated: true, missing: [] }), done: Promise.resolve(makeDeployment()) }),
     });
-    const manifest = manifestOf(FILES);
-    const { tar, request } = await tarOf(makeRequest({ manifest }), manifest.artifacts);
-    const left = new Request(`https://weft.test${DEPLOYMENTS}`, {
-      method: 'POST',
-      body: tar,
-      headers: { 'content-type': 'application/x-tar', ...(await sign(request)) },
-    });
+    const init = await postTar(makeRequest({ manifest: manifestOf(FILES) }), FILES);
+    const left = new Request(`https://weft.test${DEPLOYMENTS}`, init);
     const answer = await house.app.fetch(left, {}, { waitUntil() {}, passThroughOnException() {}, props: {} });
     expect(answer.status).toBe(202);
     expect(await answer.json()).toMatchObject({ repeated: true, state: 'running' });

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { Deployment, DeploymentEvent } from '../../src/domain/deployment.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
-import { DEPLOYMENTS, type House, ID, makeDeployment, makeEvent, makeHouse, makeToken, NOW } from './support.ts';
+import { DEPLOYMENTS, ID } from './requests.ts';
+import { type House, makeDeployment, makeEvent, makeHouse, NOW, requests } from './support.ts';
 
 /** A house whose deployment goes through these documents, one at each look (the first is to see that it exists), with all events so far. */
 function makeRunning(looks: { deployment: Deployment; events: number }[], changes: Parameters<typeof makeHouse>[0] = {}): House {
@@ -23,7 +24,7 @@ function makeRunning(looks: { deployment: Deployment; events: number }[], change
 }
 
 async function follow(house: House, headers: Record<string, string> = {}): Promise<Response> {
-  return house.fetch(`${DEPLOYMENTS}/${ID}/events`, { headers: { authorization: `Bearer ${await makeToken()}`, ...headers } });
+  return house.fetch(`${DEPLOYMENTS}/${ID}/events`, { headers: { ...(await requests.bearer()), ...headers } });
 }
 
 function parse(text: string): { event: string | undefined; id: string | undefined; data: unknown }[] {

@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { Problem } from '../../src/domain/problem.ts';
 import { createUnconfiguredApp } from '../../src/http/app.ts';
 import type { LogEntry } from '../../src/http/log.ts';
-import { DEPLOYMENTS, ID, makeHouse, makeToken } from './support.ts';
+import { DEPLOYMENTS, ID } from './requests.ts';
+import { makeHouse, requests } from './support.ts';
 
 describe('every answer', () => {
   test.each(['/', '/healthz', '/nothing', DEPLOYMENTS])('%s is not kept, sniffed, framed or passed on', async (path) => {
@@ -92,7 +93,7 @@ describe('without a valid configuration', () => {
 describe('the log', () => {
   test('has one line per request, with the pattern of the route and never the address', async () => {
     const house = makeHouse();
-    const token = await makeToken();
+    const token = (await requests.bearer()).authorization.slice(7);
     await house.fetch(`${DEPLOYMENTS}/${ID}?token=${token}`);
     expect(house.lines).toEqual([
       {
@@ -124,7 +125,7 @@ describe('the log', () => {
         throw new Error('a wire broke', { cause: new TypeError('no wire') });
       },
     });
-    const answer = await house.fetch(`${DEPLOYMENTS}/${ID}`, { headers: { authorization: `Bearer ${await makeToken()}` } });
+    const answer = await house.fetch(`${DEPLOYMENTS}/${ID}`, { headers: await requests.bearer() });
     const problem = (await answer.json()) as Record<string, string>;
     expect(answer.status).toBe(500);
     expect(problem).toMatchObject({ type: 'urn:weft:problem:internal', title: 'Something unexpected happened in Weft.' });

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { Problem } from '../../src/domain/problem.ts';
-import { DEPLOYMENTS, ID, makeDeployment, makeHouse, makeToken } from './support.ts';
+import { DEPLOYMENTS, ID } from './requests.ts';
+import { makeDeployment, makeHouse, requests } from './support.ts';
 
-const withToken = async () => ({ headers: { authorization: `Bearer ${await makeToken()}` } });
+const withToken = async () => ({ headers: await requests.bearer() });
 
 describe('reading', () => {
   test('one deployment gives its document; the case of the id does not matter', async () => {
@@ -48,7 +49,9 @@ describe('reading', () => {
   });
 
   test('takes the token from the header before the one in the address', async () => {
-    const answer = await makeHouse().fetch(`${DEPLOYMENTS}/${ID}?token=${await makeToken()}`, { headers: { authorization: 'Bearer nonsense' } });
+    const answer = await makeHouse().fetch(`${DEPLOYMENTS}/${ID}?token=${(await requests.bearer()).authorization.slice(7)}`, {
+      headers: { authorization: 'Bearer nonsense' },
+    });
     expect(answer.status).toBe(401);
   });
 

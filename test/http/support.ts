@@ -2,31 +2,28 @@
  * A Weft with an app and no database: real trust, real bundles, and a drive that writes down what it was given. Connecting
  * is counted, so that a test can say that nothing was touched.
  */
-import { createHash } from 'node:crypto';
 import type { Hono } from 'hono';
 import { parseConfig } from '../../src/config/config.ts';
 import type { Session } from '../../src/database/session.ts';
 import type { DeployOptions } from '../../src/deployment/deploy.ts';
 import type { Deployment, DeploymentEvent } from '../../src/domain/deployment.ts';
-import type { Manifest } from '../../src/domain/manifest.ts';
 import { createApp } from '../../src/http/app.ts';
 import type { HttpEnv } from '../../src/http/context.ts';
 import type { LogEntry } from '../../src/http/log.ts';
 import type { Ports } from '../../src/http/ports.ts';
-import { makeReadToken } from '../../src/trust/read_token.ts';
-import { signRequest } from '../../src/trust/signature.ts';
+import { ID, makeRequests } from './requests.ts';
 
 export const NOW = Date.parse('2026-03-01T12:00:00Z');
-export const ORIGIN = 'https://weft.test';
-export const ID = '0190a0de-0000-7000-8000-00000000000a';
-export const SECRETS = {
+const ORIGIN = 'https://weft.test';
+const SECRETS = {
   ci: `whsec_${Buffer.alloc(32, 1).toString('base64')}`,
   watcher: `whsec_${Buffer.alloc(32, 2).toString('base64')}`,
+  reader: `whsec_${Buffer.alloc(32, 3).toString('base64')}`,
   stranger: `whsec_${Buffer.alloc(32, 9).toString('base64')}`,
 };
-export const DEPLOYMENTS = '/v1/targets/staging/deployments';
+export const requests = makeRequests({ origin: ORIGIN, secrets: SECRETS, now: () => NOW, makeId: () => 'run-1' });
 
-export const config = parseConfig({
+const config = parseConfig({
   origin: ORIGIN,
   targets: { staging: { database: 'STAGING_URL', transport: 'websocket' }, production: { database: 'PRODUCTION_URL', transport: 'websocket' } },
   callers: { ci: { secrets: ['CI_SECRET'] }, watcher: { secrets: ['WATCHER_SECRET'] } },
@@ -133,49 +130,4 @@ export function makeHouse(changes: Partial<Ports> = {}): House {
     },
     fetch: async (path, init) => app.fetch(new Request(ORIGIN + path, init), {}, context),
   };
-}
-
-/** A deploy request for staging that is right in everything, with changes. */
-export function makeRequest(changes: Record<string, unknown> = {}): Record<string, unknown> {
-  return {
-    type: 'deploy',
-    id: 'run-1',
-    audience: ORIGIN,
-    target: 'staging',
-    expires_at: new Date(NOW + 600_000).toISOString(),
-    ...changes,
-  };
-}
-
-/** Headers that sign these bytes. */
-export async function sign(body: Uint8Array, o: { secret?: string; id?: string; at?: number } = {}): Promise<Record<string, string>> {
-  const signed = await signRequest(body, o.secret ?? SECRETS.ci, o.id ?? 'run-1', (o.at ?? NOW) / 1000);
-  return { 'webhook-id': signed.id, 'webhook-timestamp': signed.timestamp, 'webhook-signature': signed.signature };
-}
-
-/** A signed JSON document, as the init of a POST. */
-export async function post(document: unknown, o: { secret?: string; id?: string; at?: number; headers?: Record<string, string> } = {}): Promise<RequestInit> {
-  const body = new TextEncoder().encode(typeof document === 'string' ? document : JSON.stringify(document));
-  return { method: 'POST', body, headers: { 'content-type': 'application/json', ...(await sign(body, o)), ...o.headers } };
-}
-
-export function manifestOf(files: Record<string, string>, changes: Partial<Manifest> = {}): Manifest {
-  const artifacts = Object.entries(files).map(([path, content]) => ({ path, digest: digestOf(content), size: Buffer.byteLength(content) }));
-  return {
-    format: 1,
-    bundle: 'shop',
-    artifacts,
-    phases: [{ name: 'main', transaction: 'per-step', steps: artifacts.map(({ path }) => ({ kind: 'run' as const, path })) }],
-    ...changes,
-  };
-}
-
-export function digestOf(content: string | Uint8Array): string {
-  return createHash('sha256').update(content).digest('hex');
-}
-
-/** A reading token of ci's for staging. */
-export function makeToken(o: { caller?: 'ci' | 'watcher'; target?: string; deployment?: string; expires?: number } = {}): Promise<string> {
-  const { caller = 'ci', target = 'staging', expires = NOW / 1000 + 60 } = o;
-  return makeReadToken({ caller, target, expires, ...(o.deployment === undefined ? {} : { deployment: o.deployment }) }, SECRETS[caller]);
 }

@@ -1,7 +1,9 @@
 /** Deployments through the Worker: workerd, a WebSocket or TCP, a real database. */
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { bearer, DEPLOYMENTS, inlineFiles, makeRequest, manifestOf, openWorld, post, postTar, SECRETS, type World } from './support.ts';
+import { readInline } from '../../src/bundle/inline.ts';
+import { DEPLOYMENTS, inlineFiles, manifestOf } from '../http/requests.ts';
+import { type AnyDocument, openWorld, type World } from './support.ts';
 
 let world: World;
 beforeAll(async () => {
@@ -9,80 +11,71 @@ beforeAll(async () => {
 });
 afterAll(() => world.stop());
 
-// biome-ignore lint/suspicious/noExplicitAny: a test looks into documents freely
-type Document = any;
 const wait = { prefer: 'wait=30' };
-
-async function send(path: string, init: RequestInit): Promise<{ answer: Response; document: Document }> {
-  const answer = await world.worker.fetch(path, init);
-  return { answer, document: await answer.json() };
-}
-
-async function count(sql: string): Promise<number> {
-  return Number((await world.client.query(`select count(*) as count from ${sql}`)).rows[0].count);
-}
-
 describe('a signed JSON document with files', () => {
   test('is deployed, and waited for', async () => {
     const files = { '1.sql': 'create table first (id int);', '2.sql': 'insert into first values (1), (2);' };
-    const { answer, document } = await send(DEPLOYMENTS, await post(makeRequest(world, { files: inlineFiles(files) }), { headers: wait }));
-    expect(document).toMatchObject({ state: 'succeeded', target: 'shop', bundle: 'inline', caller: 'ci', repeated: false, missing: [] });
+    const { answer, document } = await world.send(
+      DEPLOYMENTS,
+      await world.requests.post(world.requests.makeRequest({ files: inlineFiles(files) }), { headers: wait }),
+    );
+    expect(document).toMatchObject({ state: 'succeeded', target: 'staging', bundle: 'inline', caller: 'ci', repeated: false, missing: [] });
     expect(answer.status).toBe(200);
     expect(answer.headers.get('preference-applied')).toBe('wait=30');
-    expect(document.phases[0].steps.map((step: Document) => [step.path, step.state])).toEqual([
+    expect(document.phases[0].steps.map((step: AnyDocument) => [step.path, step.state])).toEqual([
       ['1.sql', 'succeeded'],
       ['2.sql', 'succeeded'],
     ]);
-    expect(await count('first')).toBe(2);
+    expect(await world.count('first')).toBe(2);
   });
 
   test('is answered before its end; Location leads to it', async () => {
     const files = { '3.sql': 'select pg_sleep(1); create table third (id int);' };
-    const { answer, document } = await send(DEPLOYMENTS, await post(makeRequest(world, { files: inlineFiles(files) })));
+    const { answer, document } = await world.send(DEPLOYMENTS, await world.requests.post(world.requests.makeRequest({ files: inlineFiles(files) })));
     expect(answer.status).toBe(202);
-    expect(document).toMatchObject({ state: 'staged', target: 'shop', repeated: false, missing: [] });
+    expect(document).toMatchObject({ state: 'staged', target: 'staging', repeated: false, missing: [] });
     const location = answer.headers.get('location') ?? '';
     expect(location).toContain(`${DEPLOYMENTS}/${document.id}?token=`);
-    await expect.poll(async () => (await send(location, {})).document.state, { timeout: 20_000 }).toBe('succeeded');
-    expect(await count('third')).toBe(0);
+    await expect.poll(async () => (await world.send(location, {})).document.state, { timeout: 20_000 }).toBe('succeeded');
+    expect(await world.count('third')).toBe(0);
   });
 
   test('that takes longer than it is waited for is answered with how far it is', async () => {
     const files = { '4.sql': 'select pg_sleep(4);' };
-    const { answer, document } = await send(DEPLOYMENTS, await post(makeRequest(world, { files: inlineFiles(files) }), { headers: { prefer: 'wait=2' } }));
+    const { answer, document } = await world.send(
+      DEPLOYMENTS,
+      await world.requests.post(world.requests.makeRequest({ files: inlineFiles(files) }), { headers: { prefer: 'wait=2' } }),
+    );
     expect(answer.status).toBe(202);
     expect(document).toMatchObject({ state: 'running', phases: [{ state: 'running' }], repeated: false });
-    await expect.poll(async () => (await send(answer.headers.get('location') ?? '', {})).document.state, { timeout: 20_000 }).toBe('succeeded');
+    await expect.poll(async () => (await world.send(answer.headers.get('location') ?? '', {})).document.state, { timeout: 20_000 }).toBe('succeeded');
   });
 
   test('that fails is a deployment that failed, with the error whole', async () => {
     const files = { '5.sql': 'create table fifth (id int);\n\nselect 1/0;' };
-    const { answer, document } = await send(DEPLOYMENTS, await post(makeRequest(world, { files: inlineFiles(files) }), { headers: wait }));
+    const { answer, document } = await world.send(
+      DEPLOYMENTS,
+      await world.requests.post(world.requests.makeRequest({ files: inlineFiles(files) }), { headers: wait }),
+    );
     expect(answer.status).toBe(200);
     expect(document).toMatchObject({ state: 'failed', error: { sqlstate: '22012', path: '5.sql', line: 3 } });
   });
 
   test('goes over TCP too', async () => {
-    const document = makeRequest(world, { target: 'shop_tcp', files: inlineFiles({ '6.sql': 'create table sixth (id int);' }) });
-    const answer = await send('/v1/targets/shop_tcp/deployments', await post(document, { headers: wait }));
-    expect(answer.document).toMatchObject({ state: 'succeeded', target: 'shop_tcp' });
+    const document = world.requests.makeRequest({ target: 'staging-tcp', files: inlineFiles({ '6.sql': 'create table sixth (id int);' }) });
+    const answer = await world.send('/v1/targets/staging-tcp/deployments', await world.requests.post(document, { headers: wait }));
+    expect(answer.document).toMatchObject({ state: 'succeeded', target: 'staging-tcp' });
   });
 
   test('is deployed for a caller who may not read, whose Location carries no token', async () => {
-    const request = makeRequest(world, { files: inlineFiles({ '7.sql': 'select 7;' }) });
-    const { answer, document } = await send(DEPLOYMENTS, await post(request, { secret: SECRETS.deployer, headers: wait }));
-    expect(document).toMatchObject({ state: 'succeeded', caller: 'deployer' });
+    const request = world.requests.makeRequest({ files: inlineFiles({ '7.sql': 'select 7;' }) });
+    const { answer, document } = await world.send(DEPLOYMENTS, await world.requests.post(request, { secret: world.requests.secrets.watcher, headers: wait }));
+    expect(document).toMatchObject({ state: 'succeeded', caller: 'watcher' });
     expect(answer.headers.get('location')).toBe(`${DEPLOYMENTS}/${document.id}`);
   });
 });
 
 describe('a tar', () => {
-  const files = (name: string) => ({
-    '1.sql': `create table ${name} (id int, note text);`,
-    '2.sql': `insert into ${name} values (1, '${'x'.repeat(2_500_000)}');`,
-  });
-
-  /** Artifacts of more than a chunk need their chunks in the manifest; readFolder and readInline make it, here two small ones do. */
   test.each([
     ['plain', { 'content-type': 'application/x-tar' }],
     ['gzip by its type', { 'content-type': 'application/gzip' }],
@@ -90,68 +83,69 @@ describe('a tar', () => {
   ])('%s is streamed into the database and deployed', async (name, headers) => {
     const table = `tar_${name.replaceAll(' ', '_')}`;
     const small = { '1.sql': `create table ${table} (id int);`, '2.sql': `insert into ${table} values (1);` };
-    const init = await postTar(makeRequest(world, { manifest: manifestOf(small, { bundle: table }) }), small, { headers: { ...wait, ...headers } });
+    const init = await world.requests.postTar(world.requests.makeRequest({ manifest: manifestOf(small, { bundle: table }) }), small, {
+      headers: { ...wait, ...headers },
+    });
     const body = name === 'plain' ? init.body : gzipSync(init.body);
-    const { answer, document } = await send(DEPLOYMENTS, { ...init, body });
+    const { answer, document } = await world.send(DEPLOYMENTS, { ...init, body });
     expect(document).toMatchObject({ state: 'succeeded', bundle: table });
     expect(answer.status).toBe(200);
-    expect(await count(table)).toBe(1);
+    expect(await world.count(table)).toBe(1);
   });
 
   test('of several chunks arrives whole', async () => {
-    const big = files('big');
-    const { readInline } = await import('../../src/bundle/inline.ts');
+    const big = { '1.sql': 'create table big (note text);', '2.sql': `insert into big values ('${'x'.repeat(2_500_000)}');` };
     const { manifest } = await readInline(inlineFiles(big), 'big');
-    const { document } = await send(DEPLOYMENTS, await postTar(makeRequest(world, { manifest }), big, { headers: wait }));
+    const { document } = await world.send(DEPLOYMENTS, await world.requests.postTar(world.requests.makeRequest({ manifest }), big, { headers: wait }));
     expect(document).toMatchObject({ state: 'succeeded' });
     expect((await world.client.query('select length(note) as length from big')).rows).toEqual([{ length: 2_500_000 }]);
   });
 
   test('may follow the request alone, and then brings just what is missing', async () => {
     const all = { '1.sql': 'create table asked (id int);', '2.sql': 'insert into asked values (1);', '3.sql': 'insert into asked values (2);' };
-    const request = makeRequest(world, { manifest: manifestOf(all, { bundle: 'asked' }) });
-    const first = await send(DEPLOYMENTS, await post(request, { headers: wait }));
+    const request = world.requests.makeRequest({ manifest: manifestOf(all, { bundle: 'asked' }) });
+    const first = await world.send(DEPLOYMENTS, await world.requests.post(request, { headers: wait }));
     expect(first.answer.status).toBe(202);
     expect(first.document.state).toBe('open');
-    expect(first.document.missing.map(({ path }: Document) => path)).toEqual(['1.sql', '2.sql', '3.sql']);
+    expect(first.document.missing.map(({ path }: AnyDocument) => path)).toEqual(['1.sql', '2.sql', '3.sql']);
 
-    const broken = await postTar(request, { '1.sql': all['1.sql'] }, { headers: wait });
-    const part = await send(DEPLOYMENTS, broken);
+    const broken = await world.requests.postTar(request, { '1.sql': all['1.sql'] }, { headers: wait });
+    const part = await world.send(DEPLOYMENTS, broken);
     expect(part.document).toMatchObject({ type: 'urn:weft:problem:artifact_missing' });
 
-    const second = await send(DEPLOYMENTS, await post(request));
-    const missing = second.document.missing.map(({ path }: Document) => path);
+    const second = await world.send(DEPLOYMENTS, await world.requests.post(request));
+    const missing = second.document.missing.map(({ path }: AnyDocument) => path);
     expect(second.document).toMatchObject({ id: first.document.id, state: 'open', repeated: true });
     const rest = Object.fromEntries(Object.entries(all).filter(([path]) => missing.includes(path)));
-    const third = await send(DEPLOYMENTS, await postTar(request, rest, { headers: wait }));
+    const third = await world.send(DEPLOYMENTS, await world.requests.postTar(request, rest, { headers: wait }));
     expect(third.document).toMatchObject({ id: first.document.id, state: 'succeeded', repeated: true });
-    expect(await count('asked')).toBe(2);
+    expect(await world.count('asked')).toBe(2);
   });
 });
 
 describe('the same request twice', () => {
   test('is one deployment, and the second is answered with its end', async () => {
-    const request = makeRequest(world, { files: inlineFiles({ '8.sql': 'create table eighth (id int); insert into eighth values (1);' }) });
-    const first = await send(DEPLOYMENTS, await post(request, { headers: wait }));
+    const request = world.requests.makeRequest({ files: inlineFiles({ '8.sql': 'create table eighth (id int); insert into eighth values (1);' }) });
+    const first = await world.send(DEPLOYMENTS, await world.requests.post(request, { headers: wait }));
     const later = { ...request, expires_at: new Date(Date.now() + 700_000).toISOString() };
-    const second = await send(DEPLOYMENTS, await post(later));
+    const second = await world.send(DEPLOYMENTS, await world.requests.post(later));
     expect(second.answer.status).toBe(200);
     expect(second.document).toEqual({ ...first.document, repeated: true });
-    expect(await count('eighth')).toBe(1);
+    expect(await world.count('eighth')).toBe(1);
   });
 
   test('at the same time is one deployment', async () => {
-    const request = makeRequest(world, { files: inlineFiles({ '9.sql': 'create table ninth (id int); insert into ninth values (1);' }) });
-    const answers = await Promise.all([1, 2, 3].map(async () => send(DEPLOYMENTS, await post(request, { headers: wait }))));
+    const request = world.requests.makeRequest({ files: inlineFiles({ '9.sql': 'create table ninth (id int); insert into ninth values (1);' }) });
+    const answers = await Promise.all([1, 2, 3].map(async () => world.send(DEPLOYMENTS, await world.requests.post(request, { headers: wait }))));
     expect(new Set(answers.map(({ document }) => document.id)).size).toBe(1);
     for (const { document } of answers) expect(document).toMatchObject({ state: 'succeeded' });
-    expect(await count('ninth')).toBe(1);
+    expect(await world.count('ninth')).toBe(1);
   });
 
   test('with other content is a conflict', async () => {
-    const request = makeRequest(world, { files: inlineFiles({ '10.sql': 'select 10;' }) });
-    await send(DEPLOYMENTS, await post(request, { headers: wait }));
-    const { answer, document } = await send(DEPLOYMENTS, await post({ ...request, files: inlineFiles({ '10.sql': 'select 11;' }) }));
+    const request = world.requests.makeRequest({ files: inlineFiles({ '10.sql': 'select 10;' }) });
+    await world.send(DEPLOYMENTS, await world.requests.post(request, { headers: wait }));
+    const { answer, document } = await world.send(DEPLOYMENTS, await world.requests.post({ ...request, files: inlineFiles({ '10.sql': 'select 11;' }) }));
     expect(answer.status).toBe(409);
     expect(document).toMatchObject({ type: 'urn:weft:problem:id_conflict' });
   });
@@ -159,20 +153,20 @@ describe('the same request twice', () => {
 
 describe('reading', () => {
   test('lists the newest first, shows one, and tells the history', async () => {
-    const request = makeRequest(world, { files: inlineFiles({ 'read.sql': 'select 1;' }) });
-    const { document } = await send(DEPLOYMENTS, await post(request, { headers: wait }));
-    const headers = await bearer({ caller: 'reader' });
-    const list = await send(`${DEPLOYMENTS}?limit=2`, { headers });
-    expect(list.document.deployments.map(({ id }: Document) => id)[0]).toBe(document.id);
+    const request = world.requests.makeRequest({ files: inlineFiles({ 'read.sql': 'select 1;' }) });
+    const { document } = await world.send(DEPLOYMENTS, await world.requests.post(request, { headers: wait }));
+    const headers = await world.requests.bearer({ caller: 'reader' });
+    const list = await world.send(`${DEPLOYMENTS}?limit=2`, { headers });
+    expect(list.document.deployments.map(({ id }: AnyDocument) => id)[0]).toBe(document.id);
     expect(list.document.deployments).toHaveLength(2);
     const { repeated: _, missing: __, ...own } = document;
-    expect((await send(`${DEPLOYMENTS}/${document.id}`, { headers })).document).toEqual(own);
-    const { history } = (await send('/v1/targets/shop/history?bundle=inline', { headers })).document;
+    expect((await world.send(`${DEPLOYMENTS}/${document.id}`, { headers })).document).toEqual(own);
+    const { history } = (await world.send('/v1/targets/staging/history?bundle=inline', { headers })).document;
     expect(history).toContainEqual(expect.objectContaining({ bundle: 'inline', path: 'read.sql', deployment: document.id }));
   });
 
   test('of a deployment that is not there is 404', async () => {
-    const { answer, document } = await send(`${DEPLOYMENTS}/0190a0de-0000-7000-8000-00000000000a`, { headers: await bearer() });
+    const { answer, document } = await world.send(`${DEPLOYMENTS}/0190a0de-0000-7000-8000-00000000000a`, { headers: await world.requests.bearer() });
     expect(answer.status).toBe(404);
     expect(document).toMatchObject({ type: 'urn:weft:problem:deployment_not_found' });
   });
@@ -180,14 +174,15 @@ describe('reading', () => {
 
 describe('the Worker', () => {
   test('leaves no session behind', async () => {
-    await expect.poll(() => world.relay.connections.filter(({ open }) => open).length, { timeout: 15_000 }).toBe(0);
+    await expect.poll(() => world.openSessions(), { timeout: 15_000 }).toBe(0);
   });
 
   test('writes no secret, token, password or host of a database to its log', () => {
     const log = world.lines.join('\n');
     const { password, hostname } = new URL(world.database.url);
     expect(world.lines.length).toBeGreaterThan(20);
-    for (const word of [...Object.values(SECRETS), decodeURIComponent(password), hostname, 'weft_read', 'token=']) expect(log).not.toContain(word);
+    for (const word of [...Object.values(world.requests.secrets), decodeURIComponent(password), hostname, 'weft_read', 'token='])
+      expect(log).not.toContain(word);
     for (const line of world.lines) expect(() => JSON.parse(line)).not.toThrow();
   });
 });
