@@ -5,7 +5,9 @@
  */
 import { nameSchema } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
+import { deploymentIdSchema } from '../domain/request.ts';
 import type { Call } from './commands.ts';
+import { harmless } from './text.ts';
 
 export interface DatabaseAddress {
   readonly kind: 'database';
@@ -129,4 +131,13 @@ export function readSeconds(call: Pick<Call, 'values'>, name: string, otherwise:
   const seconds = /^\d{1,9}$/.test(text) ? Number(text) : 0;
   if (seconds >= 1 && seconds <= max) return seconds;
   throw new Problem('usage', `--${name} is a number of seconds from 1 to ${max}.`);
+}
+
+/** @throws Problem usage when it is no id of a deployment */
+export function readDeploymentId(text: string | undefined): string | null {
+  if (text === undefined) return null;
+  const parsed = deploymentIdSchema.safeParse(text.toLowerCase());
+  if (!parsed.success)
+    throw new Problem('usage', `"${harmless(text.slice(0, 80))}" is not the id of a deployment: ids are UUIDs. "weft status" lists the latest.`);
+  return parsed.data;
 }

@@ -67,15 +67,17 @@ async function left(signal: AbortSignal, progress: ProgressPrinter, key: string 
 export function leaving(view: View, key: string | null): Problem {
   const { id, deployment } = view;
   if (id === null) {
-    return new Problem('interrupted', 'Left before the deployment was known to the database, as far as could be seen here. The same command can be repeated.');
+    const again = key === null ? 'Repeat the command.' : `To go on where this stopped, repeat it with --id ${key}.`;
+    return new Problem('interrupted', `Left before everything had arrived in the database; until then nothing runs. ${again}`, key === null ? {} : { id: key });
   }
+  const state = deployment?.state ?? view.state ?? 'open';
   const facts = { deployment: id, ...(key === null ? {} : { id: key }) };
-  if (deployment === null || deployment.state === 'open') {
+  if (state === 'open') {
     const again = key === null ? '' : ` To go on where this stopped, repeat the command with --id ${key}.`;
     return new Problem('interrupted', `Left while files were on their way; deployment ${id} begins when all of them have arrived.${again}`, facts);
   }
-  const where = deployment.live === null ? 'is in the database' : `goes on in the database, as backend ${deployment.live.pid}`;
-  const words = `Left. Deployment ${id} ${where}. To attach again, and continue it if need be: weft resume ${id}. To look: weft status ${id}. To stop it: weft cancel ${id}.`;
+  const backend = deployment?.live ? `, as backend ${deployment.live.pid}` : '';
+  const words = `Left. Deployment ${id} goes on in the database${backend}. To attach again, and continue it if need be: weft resume ${id}. To look: weft status ${id}. To stop it: weft cancel ${id}.`;
   return new Problem('interrupted', words, facts);
 }
 

@@ -6,7 +6,7 @@ import { type Bundle, wantedChunks } from '../bundle/source.ts';
 import { connectTo } from '../database/connect.ts';
 import type { Connect, Session } from '../database/session.ts';
 import { cancel } from '../deployment/cancel.ts';
-import { deploy } from '../deployment/deploy.ts';
+import { deploy, type Opened } from '../deployment/deploy.ts';
 import { resume } from '../deployment/resume.ts';
 import type { Deployment } from '../domain/deployment.ts';
 import type { DeployRequest } from '../domain/request.ts';
@@ -16,6 +16,8 @@ import type { View } from './progress.ts';
 
 const CALLER = 'direct';
 const REQUEST_LIFE_SECONDS = 900;
+/** How long one attempt may take to open a session: a compute wakes within that. */
+const CONNECT_MS = 30_000;
 
 export interface DirectErrand {
   readonly address: DatabaseAddress;
@@ -25,14 +27,14 @@ export interface DirectErrand {
   readonly onView: (change: Partial<View>) => void;
 }
 
-/** Sessions of a command, which say so in `application_name`. */
-export function connectToDatabase({ connectionString, transport }: DatabaseAddress): Connect {
-  return connectTo({ connectionString, transport, applicationName: 'weft' });
+/** Sessions of a command. @param deadlineMs how long to try */
+export function connectToDatabase({ connectionString, transport }: DatabaseAddress, deadlineMs: number): Connect {
+  return connectTo({ connectionString, transport, applicationName: 'weft', deadlineMs: Math.min(deadlineMs, CONNECT_MS) });
 }
 
 /** One session for one reading. */
 export async function withSession<T>(address: DatabaseAddress, use: (session: Session) => Promise<T>): Promise<T> {
-  const session = await connectToDatabase(address)();
+  const session = await connectToDatabase(address, CONNECT_MS)();
   try {
     return await use(session);
   } finally {
@@ -47,7 +49,7 @@ export async function withSession<T>(address: DatabaseAddress, use: (session: Se
  * @throws Problem what the database refuses; what does not pass by itself
  */
 export async function deployStraight(errand: DirectErrand, bundle: Bundle, id: string): Promise<Deployment> {
-  const connect = connectToDatabase(errand.address);
+  const connect = connectToDatabase(errand.address, errand.deadlineAtMs - Date.now());
   let sentBytes = 0;
   async function* chunks(wanted: ReadonlySet<string>): ReturnType<typeof wantedChunks> {
     for await (const chunk of wantedChunks(bundle, wanted)) {
@@ -67,37 +69,36 @@ export async function deployStraight(errand: DirectErrand, bundle: Bundle, id: s
       manifest: bundle.manifest,
     };
     const order = { request: new TextEncoder().encode(JSON.stringify(request)), manifest: bundle.manifest, caller: CALLER, target: null, signature: null };
-    const drive = deploy({ connect, order, chunks, onStatus, deadlineMs: leftMs, signal: errand.signal });
-    drive.done.catch(() => undefined); // its error comes out below, once
-    onContact((await drive.opened).id);
+    const drive = deploy({ connect, order, chunks, onStatus, deadlineMs: leftMs, signal: errand.signal, answerWhenStaged: true });
+    drive.opened.then(onContact).catch(() => undefined); // the error comes out of `done`
     return drive.done;
   });
 }
 
-/** @param id null: whatever is unfinished */
-export async function resumeStraight(errand: DirectErrand, id: string | null): Promise<Deployment> {
-  const connect = connectToDatabase(errand.address);
+/** Continues a deployment, or attaches to it. */
+export async function resumeStraight(errand: DirectErrand, id: string): Promise<Deployment> {
+  const connect = connectToDatabase(errand.address, errand.deadlineAtMs - Date.now());
   return attend(errand, (leftMs, onStatus) => resume({ connect, id, target: null, onStatus, deadlineMs: leftMs, signal: errand.signal }));
 }
 
 /** @returns the deployment, cancelled, or as it was when it ended before */
 export async function cancelStraight(errand: DirectErrand, id: string): Promise<Deployment> {
-  const connect = connectToDatabase(errand.address);
+  const connect = connectToDatabase(errand.address, errand.deadlineAtMs - Date.now());
   return attend(errand, () => cancel({ connect, id, caller: CALLER, target: null }));
 }
 
 async function attend(
   errand: DirectErrand,
-  attempt: (leftMs: number, onStatus: (deployment: Deployment) => void, onContact: (id: string) => void) => Promise<Deployment>,
+  attempt: (leftMs: number, onStatus: (deployment: Deployment) => void, onContact: (opened: Opened) => void) => Promise<Deployment>,
 ): Promise<Deployment> {
   let hasContact = false;
-  const onContact = (id: string): void => {
+  const onContact = ({ id, state, warning }: Opened): void => {
     hasContact = true;
-    errand.onView({ id, activity: 'following', note: null });
+    errand.onView({ id, state, activity: 'following', note: warning ?? null });
   };
   const onStatus = (deployment: Deployment): void => {
-    onContact(deployment.id);
-    errand.onView({ deployment });
+    hasContact = true;
+    errand.onView({ id: deployment.id, deployment, activity: 'following', note: null });
   };
   return persist(() => attempt(Math.max(1, errand.deadlineAtMs - Date.now()), onStatus, onContact), {
     deadlineAtMs: errand.deadlineAtMs,

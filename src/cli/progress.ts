@@ -3,7 +3,7 @@
  * The rendering is pure; the printer below only writes. Where the news comes from is for direct.ts and remote.ts, the end
  * for summary.ts.
  */
-import type { Deployment } from '../domain/deployment.ts';
+import type { Deployment, DeploymentState } from '../domain/deployment.ts';
 import { type Io, type Style, styleFor } from './io.ts';
 import { clock, count, cut, cutFront, duration, oneLine, size } from './text.ts';
 
@@ -15,11 +15,13 @@ export interface View {
   readonly deployment: Deployment | null;
   /** The deployment's id, as soon as the other side has said it. */
   readonly id: string | null;
+  /** Its state, as far as that was said before the document came. */
+  readonly state: DeploymentState | null;
   /** Why it attaches again, or null. */
   readonly note: string | null;
 }
 
-export const FIRST_VIEW: View = { activity: 'connecting', sentBytes: 0, deployment: null, id: null, note: null };
+export const FIRST_VIEW: View = { activity: 'connecting', sentBytes: 0, deployment: null, id: null, state: null, note: null };
 
 /** How far it is: steps that are over, or that a transaction in flight has behind it. */
 export interface Position {

@@ -183,7 +183,7 @@ class Attendance {
     this.#hasContact = true;
     const { document } = answer;
     this.#location = readTokenOf(answer);
-    onView({ id: document.id, note: null });
+    onView({ id: document.id, state: document.state, note: null });
     const whole = deploymentSchema.safeParse(document);
     if (whole.success) this.#see(whole.data);
     return document;

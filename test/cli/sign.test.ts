@@ -64,7 +64,13 @@ describe('weft sign', () => {
   it('prints headers and body for curl, and the bytes into a file when asked', async () => {
     const { stdout } = await run(['sign', folder], { env: ENV });
     const [head = '', body = ''] = stdout.split('\n\n');
-    const readHeaders = (text: string) => Object.fromEntries(text.trim().split('\n').map((line) => line.split(': ') as [string, string]));
+    const readHeaders = (text: string) =>
+      Object.fromEntries(
+        text
+          .trim()
+          .split('\n')
+          .map((line) => line.split(': ') as [string, string]),
+      );
     await accept(body.trimEnd(), readHeaders(head), 'deploy');
 
     const file = join(folder, 'body.json');
@@ -92,7 +98,12 @@ describe('weft sign', () => {
   });
 
   it('shows the secret nowhere', async () => {
-    for (const argv of [['sign', folder], ['sign', '--read'], ['sign', folder, '--json'], ['sign', '/nowhere']]) {
+    for (const argv of [
+      ['sign', folder],
+      ['sign', '--read'],
+      ['sign', folder, '--json'],
+      ['sign', '/nowhere'],
+    ]) {
       const { stdout, stderr } = await run(argv, { env: ENV });
       expect(stdout + stderr).not.toContain(SECRET.slice(6));
     }

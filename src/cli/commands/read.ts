@@ -1,14 +1,12 @@
 /** `weft status` and `weft history`: reads, either way in, and changes nothing. */
 import type { Deployment, HistoryEntry } from '../../domain/deployment.ts';
-import { type Address, requireAddress } from '../address.ts';
+import { readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import type { Style } from '../io.ts';
 import { positionOf, waitOf } from '../progress.ts';
+import { readDeployments, readHistory, readStatus } from '../readings.ts';
 import { renderSummary } from '../summary.ts';
 import { columns, oneLine } from '../text.ts';
-import { readDeploymentId } from './resume.ts';
-
-const LISTED_COUNT = 20;
 
 export async function status(call: Call): Promise<number> {
   const { printer, positionals } = call;
@@ -20,7 +18,7 @@ export async function status(call: Call): Promise<number> {
     printer.document({ deployments });
     return 0;
   }
-  const deployment = await readOne(address, id, printer.io.signal);
+  const deployment = await readStatus(address, id, printer.io.signal);
   printer.say([renderSummary(deployment, printer.style), ...liveLines(deployment, printer.style)].join('\n'));
   printer.document(deployment);
   return 0;
@@ -28,29 +26,10 @@ export async function status(call: Call): Promise<number> {
 
 export async function history(call: Call): Promise<number> {
   const { printer, positionals } = call;
-  const entries = await readHistoryOf(requireAddress(call), positionals[0] ?? null, printer.io.signal);
+  const entries = await readHistory(requireAddress(call), positionals[0] ?? null, printer.io.signal);
   printer.say(entries.length === 0 ? 'Nothing has been applied yet.' : historyLines(entries).join('\n'));
   printer.document({ history: entries });
   return 0;
-}
-
-/** What has been applied, of one bundle or of all. */
-export async function readHistoryOf(address: Address, bundle: string | null, signal: AbortSignal): Promise<HistoryEntry[]> {
-  if (address.kind === 'worker') return (await import('../remote.ts')).readHistoryThroughWorker(address, bundle, signal);
-  const [{ withSession }, { readHistory }] = await Promise.all([import('../direct.ts'), import('../../database/engine.ts')]);
-  return withSession(address, (session) => readHistory(session, bundle ?? undefined));
-}
-
-async function readDeployments(address: Address, signal: AbortSignal): Promise<Deployment[]> {
-  if (address.kind === 'worker') return (await import('../remote.ts')).readDeploymentsThroughWorker(address, signal);
-  const [{ withSession }, engine] = await Promise.all([import('../direct.ts'), import('../../database/engine.ts')]);
-  return withSession(address, (session) => engine.readDeployments(session, LISTED_COUNT));
-}
-
-async function readOne(address: Address, id: string, signal: AbortSignal): Promise<Deployment> {
-  if (address.kind === 'worker') return (await import('../remote.ts')).readStatusThroughWorker(address, id, signal);
-  const [{ withSession }, engine] = await Promise.all([import('../direct.ts'), import('../../database/engine.ts')]);
-  return withSession(address, (session) => engine.readStatus(session, id));
 }
 
 function deploymentLines(deployments: readonly Deployment[]): string[] {

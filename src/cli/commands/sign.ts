@@ -13,10 +13,9 @@ import type { InlineFile, WeftRequest } from '../../domain/request.ts';
 import { makeReadToken } from '../../trust/read_token.ts';
 import { checkRequest } from '../../trust/request.ts';
 import { generateSecret, makeSignedRequest } from '../../trust/sign.ts';
-import { readName, readOrigin, readSeconds, readSecret } from '../address.ts';
+import { readDeploymentId, readName, readOrigin, readSeconds, readSecret } from '../address.ts';
 import type { Call } from '../commands.ts';
 import { harmless, size } from '../text.ts';
-import { readDeploymentId } from './resume.ts';
 
 const REQUEST_LIFE_SECONDS = 900;
 const READ_TOKEN_SECONDS = 3600;

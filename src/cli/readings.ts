@@ -1,0 +1,31 @@
+/** Readings, either way in. The drivers of a database are loaded only when one is asked. */
+import type { Deployment, HistoryEntry } from '../domain/deployment.ts';
+import type { Address } from './address.ts';
+
+const LISTED_COUNT = 20;
+
+/** What has been applied, of one bundle or of all. */
+export async function readHistory(address: Address, bundle: string | null, signal: AbortSignal): Promise<HistoryEntry[]> {
+  if (address.kind === 'worker') return (await import('./remote.ts')).readHistoryThroughWorker(address, bundle, signal);
+  const { withSession, engine } = await loadDirect();
+  return withSession(address, (session) => engine.readHistory(session, bundle ?? undefined));
+}
+
+/** The newest first. */
+export async function readDeployments(address: Address, signal: AbortSignal): Promise<Deployment[]> {
+  if (address.kind === 'worker') return (await import('./remote.ts')).readDeploymentsThroughWorker(address, signal);
+  const { withSession, engine } = await loadDirect();
+  return withSession(address, (session) => engine.readDeployments(session, LISTED_COUNT));
+}
+
+/** @throws Problem deployment_not_found */
+export async function readStatus(address: Address, id: string, signal: AbortSignal): Promise<Deployment> {
+  if (address.kind === 'worker') return (await import('./remote.ts')).readStatusThroughWorker(address, id, signal);
+  const { withSession, engine } = await loadDirect();
+  return withSession(address, (session) => engine.readStatus(session, id));
+}
+
+async function loadDirect() {
+  const [{ withSession }, engine] = await Promise.all([import('./direct.ts'), import('../database/engine.ts')]);
+  return { withSession, engine };
+}

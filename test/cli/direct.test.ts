@@ -1,0 +1,278 @@
+/** The command line straight to a real database, through the relay where the network has to break. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Relay, startRelay } from '../../src/dev/relay.ts';
+import { deploymentSchema } from '../../src/domain/deployment.ts';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { sql } from '../support/sql.ts';
+import { bundleFile, makeFolder, putFiles } from './folder.ts';
+import { type Run, type RunOptions, run } from './run.ts';
+
+let database: TestDatabase;
+let relay: Relay | undefined;
+
+beforeEach(async () => {
+  database = await freshDatabase();
+});
+
+afterEach(async () => {
+  await relay?.stop();
+  relay = undefined;
+  await database.drop();
+});
+
+function weft(argv: string[], options: Omit<RunOptions, 'env'> = {}, url = database.url): Promise<Run> {
+  return run(argv, { ...options, env: { DATABASE_URL: url } });
+}
+
+/** The database's address through a relay. */
+async function throughRelay(): Promise<string> {
+  const url = new URL(database.url);
+  relay = await startRelay({ to: { host: url.hostname, port: Number(url.port) } });
+  url.port = String(relay.tcpPort);
+  return url.href;
+}
+
+/** Waits until the database says so. */
+async function until(condition: string): Promise<void> {
+  while (!(await sql(database.url, `select (${condition}) as met`).catch(() => [{ met: false }]))[0].met)
+    await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
+const AT_WORK = `exists (select from pg_stat_activity where datname = current_database() and query ~ '^call weft.run' and wait_event = 'PgSleep')`;
+
+describe('weft deploy, straight to a database', () => {
+  it('deploys a folder, shows it line by line, and ends with 0', async () => {
+    const folder = makeFolder({ '1.sql': 'create table a (n int);', '2.sql': 'insert into a values (1), (2);' });
+    const { code, stdout, stderr } = await weft(['deploy', folder]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^Done\. shop is deployed, in /);
+    expect(stdout).toMatch(/main {2}auto {2}committed: 2 steps/);
+    expect(stdout + stderr).not.toContain('\u001b');
+    expect(stderr).toMatch(/2\/2 main: 2\.sql: done/);
+    expect(await sql(database.url, 'select sum(n)::int as sum from a')).toEqual([{ sum: 3 }]);
+  });
+
+  it('prints one document with --json, and words to stderr only', async () => {
+    const result = await weft(['deploy', makeFolder({ '1.sql': 'create table a (n int);' }), '--json']);
+    expect(result.code).toBe(0);
+    const deployment = deploymentSchema.parse(result.json());
+    expect(deployment).toMatchObject({ state: 'succeeded', bundle: 'shop', target: null, caller: 'direct' });
+    expect(deployment.phases[0]?.steps[0]).toMatchObject({ path: '1.sql', kind: 'run', state: 'succeeded' });
+    expect(result.stderr).toContain('Done.');
+  });
+
+  it('takes a second deploy with the same id for the same deployment', async () => {
+    const folder = makeFolder({ '1.sql': 'create table a (n int);' });
+    const one = await weft(['deploy', folder, '--id', 'run-1', '--json']);
+    const two = await weft(['deploy', folder, '--id', 'run-1', '--json']);
+    expect(two.code).toBe(0);
+    expect(two.json().id).toBe(one.json().id);
+    putFiles(folder, { '2.sql': 'select 1;' });
+    const other = await weft(['deploy', folder, '--id', 'run-1', '--json']);
+    expect(other.code).toBe(2);
+    expect(other.json().problem.type).toBe('urn:weft:problem:id_conflict');
+  });
+
+  it('says what failed, where, and what the database looks like now, and ends with 1', async () => {
+    const folder = makeFolder({
+      'weft.yaml': bundleFile('single'),
+      '1.sql': 'create table a (n int not null);',
+      '2.sql': 'select 1;\n\ninsert into a\n  values (null);',
+    });
+    const { code, stdout } = await weft(['deploy', folder]);
+    expect(code).toBe(1);
+    expect(stdout).toContain('Failed. shop stopped');
+    expect(stdout).toContain('2.sql:3  in phase main\n  | insert into a\n  |   values (null)');
+    expect(stdout).toMatch(/23502: null value in column "n"/);
+    expect(stdout).toContain('rolled back as a whole: nothing of it is left (2 steps)');
+    expect(stdout).toContain('Next: correct 2.sql and deploy again');
+    const result = await weft(['deploy', folder, '--json']);
+    expect(result.code).toBe(1);
+    expect(result.json().error).toMatchObject({ sqlstate: '23502', path: '2.sql', line: 3 });
+    expect(await sql(database.url, "select to_regclass('a') as a")).toEqual([{ a: null }]);
+  });
+
+  it('attaches again when the connection is lost, and every effect is there once', async () => {
+    const url = await throughRelay();
+    const folder = makeFolder({
+      'weft.yaml': bundleFile('per-step'),
+      '1.sql': 'create table a (n int);',
+      '2.sql': 'insert into a values (1); select pg_sleep(3);',
+      '3.sql': 'insert into a values (3);',
+    });
+    const running = weft(['deploy', folder, '--json'], {}, url);
+    await until(AT_WORK);
+    relay?.cutAll();
+    const result = await running;
+    expect(result.code).toBe(0);
+    expect(result.json().state).toBe('succeeded');
+    expect(await sql(database.url, 'select n from a order by n')).toEqual([{ n: 1 }, { n: 3 }]);
+    expect(await sql(database.url, 'select count(*)::int as count from weft.deployments')).toEqual([{ count: 1 }]);
+  });
+
+  it('goes on with an upload that was cut', async () => {
+    const url = await throughRelay();
+    const folder = makeFolder({ '1.sql': `create table a (n int);\n-- ${'x'.repeat(20 * 1024 * 1024)}\n` });
+    const cut = relay?.plan({ direction: 'to-server', afterMessages: 12, how: 'reset', where: ({ toServer }) => toServer.bytes > 1024 * 1024 });
+    const result = await weft(['deploy', folder, '--json'], {}, url);
+    await cut?.fired;
+    expect(result.code).toBe(0);
+    expect(await sql(database.url, 'select count(*)::int as count from weft.deployments')).toEqual([{ count: 1 }]);
+  });
+
+  it('leaves on Ctrl-C with 3 and the words that it goes on; resume attaches again', async () => {
+    const folder = makeFolder({
+      'weft.yaml': bundleFile('per-step'),
+      '1.sql': 'create table a (n int);',
+      '2.sql': 'insert into a values (1); select pg_sleep(3);',
+    });
+    const leave = new AbortController();
+    const running = weft(['deploy', folder, '--json'], { signal: leave.signal });
+    await until(AT_WORK);
+    leave.abort();
+    const result = await running;
+    expect(result.code).toBe(3);
+    const { problem } = result.json();
+    expect(problem).toMatchObject({ type: 'urn:weft:problem:interrupted', deployment: expect.any(String) });
+    expect(problem.detail).toContain(`weft resume ${problem.deployment}`);
+    await until(`${AT_WORK} or exists (select from weft.deployments where state = 'succeeded')`);
+
+    const resumed = await weft(['resume', problem.deployment, '--json']);
+    expect(resumed.code).toBe(0);
+    expect(resumed.json()).toMatchObject({ id: problem.deployment, state: 'succeeded' });
+    expect(await sql(database.url, 'select n from a')).toEqual([{ n: 1 }]);
+  });
+
+  it('ends with 3 and the deployment as it is when the deadline comes first; resume without an id finishes it', async () => {
+    const folder = makeFolder({ '1.sql': 'select pg_sleep(4);' });
+    const result = await weft(['deploy', folder, '--deadline', '2', '--json']);
+    expect(result.code).toBe(3);
+    const resumed = await weft(['resume', '--json']);
+    expect(resumed.code).toBe(0);
+    expect(resumed.json().state).toBe('succeeded');
+    const again = await weft(['resume']);
+    expect(again.code).toBe(0);
+    expect(again.stdout).toContain('Done.');
+  });
+
+  it('redraws on a terminal and ends with the summary', async () => {
+    const { code, stdout, stderr } = await weft(['deploy', makeFolder({ '1.sql': 'select pg_sleep(2);' })], { isTTY: true });
+    expect(code).toBe(0);
+    expect(stderr).toContain('█░'.slice(1));
+    expect(stderr).toContain('main: 1.sql');
+    expect(stdout).toContain('Done.');
+  });
+});
+
+describe('weft cancel', () => {
+  it('stops what runs: cancel ends with 0, the deploy with 1', async () => {
+    const folder = makeFolder({ 'weft.yaml': bundleFile('single'), '1.sql': 'create table a (n int);', '2.sql': 'select pg_sleep(30);' });
+    const running = weft(['deploy', folder, '--json']);
+    await until(AT_WORK);
+    const [{ id }] = await sql(database.url, 'select id from weft.deployments');
+    const cancelled = await weft(['cancel', id, '--json']);
+    expect(cancelled.code).toBe(0);
+    expect(cancelled.json().state).toBe('cancelled');
+    const result = await running;
+    expect(result.code).toBe(1);
+    expect(result.json().state).toBe('cancelled');
+    expect(await sql(database.url, "select to_regclass('a') as a")).toEqual([{ a: null }]);
+  });
+
+  it('says so when there was nothing left to stop', async () => {
+    const { id } = (await weft(['deploy', makeFolder({ '1.sql': 'select 1;' }), '--json'])).json();
+    const { code, stderr } = await weft(['cancel', id]);
+    expect(code).toBe(1);
+    expect(stderr).toContain('had ended before');
+  });
+});
+
+describe('weft plan with an address', () => {
+  it('tells new files from applied ones, and refuses one that changed', async () => {
+    const folder = makeFolder({ '1.sql': 'create table a (n int);' });
+    const before = (await weft(['plan', folder, '--json'])).json();
+    expect(before.phases[0].steps[0].verdict).toBe('new');
+    expect(await sql(database.url, "select to_regnamespace('weft') as weft")).toEqual([{ weft: null }]);
+
+    expect((await weft(['deploy', folder])).code).toBe(0);
+    putFiles(folder, { '2.sql': 'select 2;' });
+    const plan = await weft(['plan', folder]);
+    expect(plan.code).toBe(0);
+    expect(plan.stdout).toContain('skip: applied  1.sql');
+    expect(plan.stdout).toContain('1 of 2 steps would run.');
+
+    putFiles(folder, { '1.sql': 'create table b (n int);' });
+    const refused = await weft(['plan', folder, '--json']);
+    expect(refused.code).toBe(2);
+    expect(refused.json().refused).toEqual(['1.sql']);
+    expect((await weft(['deploy', folder])).code).toBe(1);
+  });
+});
+
+describe('reading, straight from a database', () => {
+  it('lists deployments and history, and shows one', async () => {
+    const { id } = (await weft(['deploy', makeFolder({ '1.sql': 'select 1;' }), '--json'])).json();
+    expect((await weft(['status', '--json'])).json().deployments).toMatchObject([{ id, state: 'succeeded' }]);
+    expect((await weft(['status'])).stdout).toContain(id);
+    expect((await weft(['status', id])).stdout).toContain('Done.');
+    expect((await weft(['history', '--json'])).json().history).toMatchObject([{ bundle: 'shop', path: '1.sql', deployment: id }]);
+    expect((await weft(['history', 'other'])).stdout).toBe('Nothing has been applied yet.\n');
+  });
+
+  it('refuses an id that is none, or that is unknown', async () => {
+    expect((await weft(['status', 'nonsense'])).code).toBe(2);
+    await weft(['install']);
+    const unknown = await weft(['status', '0190a0de-0000-4000-8000-000000000001', '--json']);
+    expect(unknown.code).toBe(2);
+    expect(unknown.json().problem.type).toBe('urn:weft:problem:deployment_not_found');
+  });
+
+  it('says that the engine is not there', async () => {
+    const result = await weft(['status', '--json']);
+    expect(result.code).toBe(2);
+    expect(result.json().problem.type).toBe('urn:weft:problem:engine_missing');
+  });
+});
+
+describe('weft install', () => {
+  it('installs the engine once', async () => {
+    expect((await weft(['install', '--json'])).json()).toEqual({ version: expect.any(Number), changed: true });
+    expect((await weft(['install'])).stdout).toContain('there already');
+  });
+
+  it('prints the SQL, and runs nothing', async () => {
+    const { code, stdout } = await weft(['install', '--print']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('begin;');
+    expect(await sql(database.url, "select to_regnamespace('weft') as weft")).toEqual([{ weft: null }]);
+    await sql(database.url, stdout);
+    expect((await weft(['install', '--json'])).json().changed).toBe(false);
+  });
+});
+
+describe('a connection string', () => {
+  it('appears in no output, whatever happens', async () => {
+    const url = new URL(database.url);
+    const wrong = new URL(url);
+    wrong.password = 'hunter22-hunter22';
+    const nobody = new URL(url);
+    nobody.port = '1';
+    const folder = makeFolder({ '1.sql': 'select 1;' });
+    for (const address of [url.href, wrong.href, nobody.href, 'postgres://role:hunter22-hunter22@', 'hunter22-hunter22']) {
+      for (const argv of [
+        ['deploy', folder, '--deadline', '1'],
+        ['deploy', folder, '--deadline', '1', '--json'],
+        ['plan', folder],
+      ]) {
+        if (address === nobody.href && argv[0] === 'plan') continue; // tries for half a minute
+        const { code, stdout, stderr } = await weft(argv, {}, address);
+        expect(code).toBe(address === url.href ? 0 : address === nobody.href ? 3 : 2);
+        for (const secret of [address, 'hunter22', url.password, url.hostname]) expect(stdout + stderr).not.toContain(secret);
+      }
+    }
+  });
+
+  it('is taken from --database too', async () => {
+    expect((await run(['install', '--database', database.url])).code).toBe(0);
+  });
+});
