@@ -112,10 +112,10 @@ function readFile(root: string, path: string, explain: Explain): AsyncGenerator<
 
 /** Each part is in the same memory as the one before it. */
 async function* readParts(file: string, limit: { readonly bytes: number; exceeded(): Problem }, explain: Explain): AsyncGenerator<Uint8Array> {
-  const handle = await openPlain(file, explain);
+  const { handle, size: expected } = await openPlain(file, explain);
   try {
-    if ((await handle.stat()).size > limit.bytes) throw limit.exceeded();
-    const buffer = new Uint8Array(READ_BYTES);
+    if (expected > limit.bytes) throw limit.exceeded();
+    const buffer = new Uint8Array(Math.min(Math.max(expected, 1024), READ_BYTES));
     // A file may grow while it is read.
     for (let size = 0; size <= limit.bytes; ) {
       const { bytesRead } = await handle.read(buffer).catch((error: unknown) => {
@@ -131,11 +131,12 @@ async function* readParts(file: string, limit: { readonly bytes: number; exceede
   }
 }
 
-async function openPlain(file: string, explain: Explain): Promise<FileHandle> {
+async function openPlain(file: string, explain: Explain): Promise<{ handle: FileHandle; size: number }> {
   try {
     // What was a plain file when the folder was listed may be a link or a pipe by now: neither follow nor wait for it.
     const handle = await open(file, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0));
-    if ((await handle.stat()).isFile()) return handle;
+    const stat = await handle.stat();
+    if (stat.isFile()) return { handle, size: stat.size };
     await handle.close();
   } catch (error) {
     throw explain(error);

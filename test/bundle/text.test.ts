@@ -29,7 +29,7 @@ describe('TextCheck', () => {
     ['a code point above U+10FFFF', [[0xf4, 0x90, 0x80, 0x80]], 0],
     ['a character cut off by the end', ['abc', [0xe7, 0xb9]], 3],
     ['a character that another part does not go on with', ['abc', [0xe7], 'd'], 3],
-    ['the earlier of a NUL and a bad byte', [[0x61, 0x00, 0xff]], 1],
+    ['the earlier of a NUL and a bad byte', [[0x61, 0x00, 0xff, 0x61]], 1],
     ['UTF-16', [[0xff, 0xfe, 0x61, 0x00]], 0],
   ])('refuses %s, and names the path and the byte', async (_, parts, byte) => {
     const problem = await problemOf(() => check(...parts), 'not_utf8');
