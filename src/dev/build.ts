@@ -4,9 +4,10 @@
  * among its dependencies. `npm pack ./dist` makes the tarball.
  */
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { join } from 'node:path';
+import { build } from 'esbuild';
 import { CHECKOUT } from './places.ts';
 
 const DIST = join(CHECKOUT, 'dist');
@@ -24,7 +25,7 @@ function compile(): void {
     extends: join(CHECKOUT, 'tsconfig.json'),
     compilerOptions: { noEmit: false, rootDir: CHECKOUT, outDir: DIST, declaration: false, typeRoots: [join(CHECKOUT, 'node_modules', '@types')] },
     files: [join(CHECKOUT, ENTRY)],
-    include: [],
+    include: [join(CHECKOUT, 'src/**/*.d.ts')],
   };
   const file = join(folder, 'tsconfig.json');
   writeFileSync(file, JSON.stringify(config));
@@ -33,35 +34,47 @@ function compile(): void {
   if (run.status !== 0) throw new Error('tsc refused; see above');
 }
 
-/** Names of the packages that the built files import. */
-function importedPackages(): Set<string> {
-  const names = new Set<string>();
-  for (const path of readdirSync(join(DIST, 'src'), { recursive: true, encoding: 'utf8' })) {
-    if (!path.endsWith('.js')) continue;
-    const text = readFileSync(join(DIST, 'src', path), 'utf8');
-    for (const [, specifier = ''] of text.matchAll(/(?:\bfrom|\bimport|\bimport\()\s*['"]([^'"]+)['"]/g)) {
-      const name = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
-      if (!name.startsWith('.') && !specifier.startsWith('node:') && !builtinModules.includes(name)) names.add(name);
-    }
-  }
-  return names;
+/** Names of the packages that the command line imports: esbuild reads the imports, and writes nothing. */
+async function importedPackages(): Promise<string[]> {
+  const { metafile } = await build({
+    entryPoints: [join(CHECKOUT, ENTRY)],
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    packages: 'external',
+    write: false,
+    metafile: true,
+  });
+  const specifiers = Object.values(metafile.outputs).flatMap(({ imports }) => imports.filter(({ external }) => external).map(({ path }) => path));
+  const foreign = specifiers.filter((specifier) => !specifier.startsWith('node:') && !builtinModules.includes(specifier));
+  return [...new Set(foreign.map((specifier) => specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/')))];
 }
 
-function writePackageFile(): void {
+async function writePackageFile(): Promise<void> {
   const { name, version, description, license, type, engines, dependencies } = JSON.parse(readFileSync(join(CHECKOUT, 'package.json'), 'utf8')) as {
     dependencies: Record<string, string>;
   } & Record<string, unknown>;
-  const wanted = importedPackages();
-  const missing = [...wanted].filter((one) => !(one in dependencies));
+  const wanted = await importedPackages();
+  const missing = wanted.filter((one) => !(one in dependencies));
   if (missing.length > 0) throw new Error(`the command line imports what is not among the dependencies: ${missing.join(', ')}`);
-  const needed = Object.fromEntries(Object.entries(dependencies).filter(([one]) => wanted.has(one)));
-  const file = { name, version, description, license, type, bin: { weft: 'weft.js' }, engines, dependencies: needed };
+  const needed = Object.fromEntries(Object.entries(dependencies).filter(([one]) => wanted.includes(one)));
+  const file = {
+    name,
+    version,
+    description,
+    license,
+    type,
+    bin: { weft: 'weft.js' },
+    files: ['weft.js', 'src', 'CHANGELOG.md'],
+    engines,
+    dependencies: needed,
+  };
   writeFileSync(join(DIST, 'package.json'), `${JSON.stringify(file, null, 2)}\n`);
 }
 
 rmSync(DIST, { recursive: true, force: true });
 compile();
-writePackageFile();
+await writePackageFile();
 writeFileSync(join(DIST, 'weft.js'), BIN, { mode: 0o755 });
 for (const name of ['README.md', 'LICENSE', 'CHANGELOG.md']) copyFileSync(join(CHECKOUT, name), join(DIST, name));
 process.stdout.write('The package is in dist/. "npm pack ./dist" makes the tarball.\n');

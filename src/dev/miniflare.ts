@@ -38,6 +38,7 @@ export interface LocalWorker {
 export async function startWorker(options: WorkerOptions): Promise<LocalWorker> {
   const [script, port] = await Promise.all([bundleWorker(options.entry), options.port ?? freePort()]);
   const origin = `http://127.0.0.1:${port}`;
+  const restoreSignals = keepSignals();
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       host: '127.0.0.1',
@@ -60,6 +61,7 @@ export async function startWorker(options: WorkerOptions): Promise<LocalWorker> 
   );
   try {
     await miniflare.ready;
+    restoreSignals();
   } catch (error) {
     await miniflare.dispose().catch(() => undefined);
     throw error;
@@ -75,5 +77,20 @@ export async function startWorker(options: WorkerOptions): Promise<LocalWorker> 
       await miniflare.dispose();
       for (const dog of dogs) dog.dismiss();
     },
+  };
+}
+
+/**
+ * Miniflare ends the whole process at the first Ctrl-C, before anybody could stop a database in order. Whoever runs this process decides
+ * that; and if nobody does, the watchdog ends workerd.
+ * @returns what takes away the listeners that have come since
+ */
+function keepSignals(): () => void {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  const before = new Map(signals.map((signal) => [signal, process.listeners(signal)]));
+  return () => {
+    for (const signal of signals) {
+      for (const listener of process.listeners(signal)) if (!before.get(signal)?.includes(listener)) process.off(signal, listener);
+    }
   };
 }

@@ -27,7 +27,7 @@ import { Problem } from '../domain/problem.ts';
 import { asUser, CHECKOUT, cacheFolder, canEnter, makeFolder, type OsUser, serverUser } from './places.ts';
 import { freePort } from './ports.ts';
 import { findBinaries, type PostgresVersion } from './postgres_binaries.ts';
-import { childrenOf, commandLineOf, isAlive, waitUntilGone } from './processes.ts';
+import { birthOf, childrenOf, commandLineOf, isAlive, waitUntilGone } from './processes.ts';
 import { setWatchdog, type Watchdog } from './watchdog.ts';
 
 /** How long a start may take, crash recovery included. */
@@ -235,10 +235,11 @@ class LocalServer implements Postgres {
     };
     const words = ['-D', this.#data, '-p', String(this.port), ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
     const stale = join(this.#data, 'postmaster.pid');
-    // A number that some other program bears by now would make postgres refuse to start.
+    // A number that some other program bears by now, or a process that nobody has reaped, would make postgres refuse to start. (That
+    // backends of a killed server are still at work, it sees by their shared memory, whatever this file says.)
     if (existsSync(stale)) {
-      const bearer = commandLineOf(Number.parseInt(readFileSync(stale, 'utf8'), 10));
-      if (bearer !== '' && !bearer.includes('postgres')) rmSync(stale);
+      const bearer = Number.parseInt(readFileSync(stale, 'utf8'), 10);
+      if (!isAlive(bearer) || !commandLineOf(bearer).includes('postgres')) rmSync(stale);
     }
     // Output goes to a file, not to a pipe of ours: the server may outlive us. A process group of its own: Ctrl-C is for us.
     const log = openSync(this.log, 'a', 0o600);
@@ -274,7 +275,7 @@ class LocalServer implements Postgres {
     const file = join(this.home, 'owner');
     const owner = readOwner(file);
     if (owner !== null && owner !== process.pid) return false;
-    writeFileSync(file, `${process.pid}\n${commandLineOf(process.pid)}`, { mode: 0o600 });
+    writeFileSync(file, `${process.pid}\n${birthOf(process.pid)}`, { mode: 0o600 });
     return true;
   }
 
@@ -288,11 +289,11 @@ class LocalServer implements Postgres {
   }
 }
 
-/** The process that is written down as the owner, if it still lives; its command line must be the same, as numbers are used again. */
+/** The process that is written down as the owner, if it still lives, and is the one that wrote. */
 function readOwner(file: string): number | null {
   try {
-    const [pid, command] = readFileSync(file, 'utf8').split('\n');
-    return isAlive(Number(pid)) && commandLineOf(Number(pid)) === command ? Number(pid) : null;
+    const [pid, birth] = readFileSync(file, 'utf8').split('\n');
+    return isAlive(Number(pid)) && birthOf(Number(pid)) === birth ? Number(pid) : null;
   } catch {
     return null;
   }

@@ -25,6 +25,16 @@ export function commandLineOf(pid: number): string {
   }
 }
 
+/** When a process began, in whatever form this machine says it; '' when it is gone. With the id it is unique: ids are used again. */
+export function birthOf(pid: number): string {
+  try {
+    if (process.platform === 'linux') return statusOf(pid)?.birth ?? '';
+    return execFileSync('ps', ['-p', String(pid), '-o', 'lstart='], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+  } catch {
+    return '';
+  }
+}
+
 /** The ids of the children of a process. */
 export function childrenOf(parent: number): number[] {
   return parentage()
@@ -55,13 +65,13 @@ function parentage(): { pid: number; parent: number }[] {
   return pids.map((pid) => ({ pid: Number(pid), parent: statusOf(Number(pid))?.parent ?? 0 }));
 }
 
-/** State letter and parent from /proc/PID/stat: "pid (command) state ppid …" (proc(5)); null when the process is gone. */
-function statusOf(pid: number): { state: string | undefined; parent: number } | null {
+/** From /proc/PID/stat: "pid (command) state ppid …", and as the 22nd when it began, in ticks since boot (proc(5)); null when the process is gone. */
+function statusOf(pid: number): { state: string | undefined; parent: number; birth: string | undefined } | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The command may hold spaces and parentheses, so count from the last one.
-    const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return { state, parent: Number(parent) };
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return { state: fields[0], parent: Number(fields[1]), birth: fields[19] };
   } catch {
     return null;
   }

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { type Edge, makeCallerSecret, startEdge } from './edge.ts';
+import { makeCallerSecret, startEdge } from './edge.ts';
 import { type Postgres, startPostgres } from './postgres.ts';
 
 const TARGET = 'local';
@@ -17,6 +17,8 @@ const ROLE = 'weft';
 const PREFERRED_PORTS = { worker: 8787, relay: 54330, postgres: 54329 };
 
 export interface StackOptions {
+  /** Names the data, so that there can be several. */
+  readonly data?: string;
   /** Of the Worker, when it is free. */
   readonly port?: number;
   /** Receives what happens, a line at a time. */
@@ -34,6 +36,8 @@ export interface Stack {
   readonly caller: string;
   /** The caller's secret; the same at every start. */
   readonly secret: string;
+  /** The folder with the data. */
+  readonly folder: string;
   close(): Promise<void>;
 }
 
@@ -44,7 +48,7 @@ export interface Stack {
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const log = options.log ?? (() => undefined);
   const ports = { ...PREFERRED_PORTS, worker: options.port ?? PREFERRED_PORTS.worker };
-  const postgres = await startPostgres({ persistent: true, preferredPort: ports.postgres });
+  const postgres = await startPostgres({ persistent: true, name: options.data ?? 'main', preferredPort: ports.postgres });
   try {
     log(describe(postgres));
     sayIfOther(log, 'PostgreSQL', ports.postgres, postgres.port);
@@ -61,16 +65,22 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     sayIfOther(log, 'the relay', ports.relay, edge.relay.port);
     sayIfOther(log, 'the Worker', ports.worker, Number(new URL(edge.origin).port));
     log(`The Worker runs in workerd at ${edge.origin}; between them a WebSocket relay at ${edge.relay.url}.`);
-    return { url: edge.origin, database, target: TARGET, caller: CALLER, secret: callerSecret, close: () => closeBoth(edge, postgres) };
+    return {
+      url: edge.origin,
+      database,
+      target: TARGET,
+      caller: CALLER,
+      secret: callerSecret,
+      folder: postgres.home,
+      close: async () => {
+        await edge.stop();
+        await postgres.stop();
+      },
+    };
   } catch (error) {
     await postgres.stop();
     throw error;
   }
-}
-
-async function closeBoth(edge: Edge, postgres: Postgres): Promise<void> {
-  await edge.stop();
-  await postgres.stop();
 }
 
 function describe({ origin, port }: Postgres): string {

@@ -4,6 +4,7 @@
  *
  *   --once       stop everything after the deployment, and exit with its exit code
  *   --port N     of the Worker (8787)
+ *   --data NAME  another set of data than "main"
  *   --json       one JSON document on stdout: addresses, secret, the deployment; words go to stderr
  */
 import { join } from 'node:path';
@@ -25,14 +26,15 @@ async function start(): Promise<number> {
   const stack = await startStack({
     log: say,
     onWorkerLog: (line, level) => (level === 'error' || level === 'warn') && say(`Worker: ${line}`),
+    data: options.data,
     ...(options.port === undefined ? {} : { port: options.port }),
   });
   try {
     say(`\nweft deploy ${BUNDLE} --to ${stack.url} --target ${stack.target}`);
     const { code, document } = await deploy(stack, options.json, leave.signal);
     if (options.json) {
-      const { url, database, target, caller, secret } = stack;
-      process.stdout.write(`${JSON.stringify({ url, database, target, caller, secret, exit_code: code, deployment: document })}\n`);
+      const { close: _, ...addresses } = stack;
+      process.stdout.write(`${JSON.stringify({ ...addresses, exit_code: code, deployment: document })}\n`);
     }
     if (options.once || leave.signal.aborted) return code;
     say(code === 0 ? nextSteps(stack) : `\nThe deployment ended with exit code ${code}. The stack stays up, so that you can look.${nextSteps(stack)}`);
@@ -72,7 +74,8 @@ function nextSteps(stack: Stack): string {
   return `
 The Worker      ${stack.url}
 The database    ${stack.database}
-The data stays; the next start goes on with it.
+The data        ${stack.folder}
+                It stays, and the next start goes on with it.
 
 In another terminal:
 
@@ -86,14 +89,17 @@ In another terminal:
 Ctrl-C ends it.`;
 }
 
-function readOptions(): { once: boolean; json: boolean; port: number | undefined } {
+function readOptions(): { once: boolean; json: boolean; data: string; port: number | undefined } {
   try {
-    const { values } = parseArgs({ options: { once: { type: 'boolean' }, json: { type: 'boolean' }, port: { type: 'string' } } });
+    const { values } = parseArgs({
+      options: { once: { type: 'boolean' }, json: { type: 'boolean' }, port: { type: 'string' }, data: { type: 'string', default: 'main' } },
+    });
     const port = values.port === undefined ? undefined : Number(values.port);
     if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) throw new Error('--port is a number from 1 to 65535');
-    return { once: values.once === true, json: values.json === true, port };
+    if (!/^[a-z0-9-]{1,40}$/.test(values.data)) throw new Error('--data is a name of small letters, digits and "-"');
+    return { once: values.once === true, json: values.json === true, data: values.data, port };
   } catch (error) {
-    throw new Problem('usage', `${(error as Error).message}. npm start knows --once, --port N and --json: npm start -- --once`);
+    throw new Problem('usage', `${(error as Error).message}. npm start knows --once, --port N, --data NAME and --json: npm start -- --once`);
   }
 }
 

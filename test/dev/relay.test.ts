@@ -122,7 +122,7 @@ describe.each(ways)('over %s', (_way, open) => {
     await client.query('select 1');
     // One Query message: type, length, "select 1" and a zero.
     expect(only().toServer).toEqual({ messages: before.messages + 1, bytes: before.bytes + 1 + 4 + 9 });
-    expect(only().startup).toMatchObject({ user: 'weft_test', application_name: 'test', database: database.name });
+    expect(only().startup).toMatchObject({ user: new URL(database.url).username, application_name: 'test', database: database.name });
   });
 
   test('every answer that the client waits for is one wait', async () => {
@@ -265,7 +265,7 @@ describe.each(ways)('over %s', (_way, open) => {
   });
 
   test('a fault chooses its connections and its times', async () => {
-    relay.plan({ direction: 'to-server', afterMessages: 1, how: 'reset', times: 2, where: (connection) => connection.startup['application_name'] === 'test' });
+    relay.plan({ direction: 'to-server', afterMessages: 1, how: 'reset', times: 2, where: (connection) => connection.startup.application_name === 'test' });
     await expect(open()).rejects.toBeDefined();
     await expect(open()).rejects.toBeDefined();
     const client = await open();

@@ -49,7 +49,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
 }
 
 async function startServer(): Promise<{ postgres: Postgres | null; access: TestServer }> {
-  const given = process.env['WEFT_TEST_DATABASE_URL'];
+  const given = process.env.WEFT_TEST_DATABASE_URL;
   if (given) return { postgres: null, access: { url: given, superuserUrl: null } };
   const postgres = await startPostgres({ version: await chooseVersion() });
   const password = randomBytes(18).toString('base64url');
@@ -64,7 +64,7 @@ async function startServer(): Promise<{ postgres: Postgres | null; access: TestS
 }
 
 async function chooseVersion(): Promise<PostgresVersion> {
-  const wanted = process.env['WEFT_TEST_POSTGRES'] || '18';
+  const wanted = process.env.WEFT_TEST_POSTGRES || '18';
   const version = POSTGRES_VERSIONS.find((known) => known === wanted);
   if (version === undefined) throw new Error(`WEFT_TEST_POSTGRES is "${wanted}"; it can be ${POSTGRES_VERSIONS.join(', ')}`);
   await installPostgres(version);
