@@ -10,8 +10,6 @@ import { Problem } from '../domain/problem.ts';
 import { findNearest } from './order.ts';
 import { TextCheck } from './text.ts';
 
-export { renderBundleFile } from './starter.ts';
-
 /** The name of the bundle file, at the root of its folder. */
 export const BUNDLE_FILE = 'weft.yaml';
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parseBundleFile, renderBundleFile } from '../../src/bundle/bundle_file.ts';
+import { parseBundleFile } from '../../src/bundle/bundle_file.ts';
+import { renderBundleFile } from '../../src/bundle/starter.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { Problem } from '../../src/domain/problem.ts';
 import { problemOf } from './support.ts';
