@@ -153,7 +153,10 @@ export class Pipeline {
     this.#open = true;
     if (this.#skipping) return;
     this.#unflushedBytes += this.#put('statement', reply, encodeStatement(message.text, message.values)).bytes;
-    if (this.#unflushedBytes >= flush_bytes) this.#sendFlush();
+    if (this.#unflushedBytes >= flush_bytes) {
+      this.#unflushedBytes = 0;
+      this.#outbox.put(FLUSH);
+    }
   }
 
   /** Without statements to commit there is nothing to send. */
@@ -165,12 +168,6 @@ export class Pipeline {
     const sync = this.#put('sync', this.#results.length - 1, SYNC);
     sync.bytes += this.#ignoredBytes;
     this.#ignoredBytes = 0;
-  }
-
-  #sendFlush(): void {
-    if (this.#unflushedBytes === 0) return;
-    this.#unflushedBytes = 0;
-    this.#outbox.put(FLUSH);
   }
 
   #put(kind: Message['kind'], reply: number, parts: readonly Uint8Array[]): Sent {
@@ -212,9 +209,8 @@ export class Pipeline {
     this.#resolve(this.#results);
   }
 
-  /** Waits until the server has answered something, having asked it to. */
+  /** Waits until the server has answered something. It was asked to: the window is many times what goes without a flush. */
   async #acknowledgement(): Promise<void> {
-    this.#sendFlush();
     this.#outbox.flush();
     await new Promise<void>((resolve) => {
       this.#wake = resolve;

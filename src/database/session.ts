@@ -27,15 +27,22 @@ export type Row = Readonly<Record<string, string | null>>;
 /**
  * One message of a pipeline.
  * `statement`: extended protocol, belongs to the implicit transaction that the next `sync` ends.
- * `sync`: commits what came before it; after an error the server skips to the next one.
+ * `sync`: commits what came before it; after an error the server skips to the next one. With no statement before it, it costs nothing.
  * `simple`: a query sent alone, in autocommit, with a synchronisation of its own: the only way to send a CALL that commits.
+ * Statements before it are committed first, as by a `sync`.
  */
 export type Message =
   | { readonly kind: 'statement'; readonly text: string; readonly values: readonly Value[] }
   | { readonly kind: 'sync' }
   | { readonly kind: 'simple'; readonly text: string };
 
-/** What came back for a `statement` or `simple` message, in order. `skipped`: an error before it, in the same transaction. */
+/**
+ * What came back for a `statement` or `simple` message, in order.
+ * `rows`: of a `simple` with several results, those of the last result that has columns.
+ * `error`: the whole transaction is rolled back, also what had replied `rows` before. An error of the commit itself (a deferred
+ * constraint) is the reply of the last statement before the `sync`.
+ * `skipped`: an error before it, in the same transaction.
+ */
 export type Reply =
   | { readonly kind: 'rows'; readonly rows: readonly Row[] }
   | { readonly kind: 'error'; readonly error: SqlError }
@@ -46,7 +53,8 @@ export interface Session {
    * Sends messages without waiting between them, and waits at the end.
    * Messages are taken from `messages` only while fewer than `staging_window_bytes` are unacknowledged (CommandComplete is
    * the acknowledgement), so a slow database slows the reader down. A last `sync` is added if a statement is without one.
-   * @param messages in the order in which they go out
+   * Pipelines of one session run one after another.
+   * @param messages in the order in which they go out; bytes among their values are handed on, not copied: leave them as they are
    * @returns a reply for each `statement` and `simple`, in order; an error of the server is a reply, not an exception
    * @throws Problem session_lost when the connection ends before the last reply, and whatever `messages` throws (the session is then closed)
    */

@@ -159,7 +159,7 @@ describe.each(ways)('connecting over %s', (way) => {
 
     test('while all connections are taken, until the deadline', async () => {
       const first = await connectTo(through(relay, way, narrow()))();
-      const problem = await problemOf(connectTo(through(relay, way, narrow(), { deadlineMs: 500 }))(), 'no_free_connection', ['kept-to-oneself']);
+      const problem = await problemOf(connectTo(through(relay, way, narrow(), { deadlineMs: 1500 }))(), 'no_free_connection', ['kept-to-oneself']);
       expect(problem.facts).toEqual({ sqlstate: '53300', attempts: expect.any(Number) });
       expect(problem.facts.attempts).toBeGreaterThan(1);
       await first.close();
@@ -184,7 +184,7 @@ describe.each(ways)('connecting over %s', (way) => {
     test.each(['57P03', '57P01', 'XX000'])('when the server says %s', async (sqlstate) => {
       const refusing = await refusingServer(sqlstate, 'the database system is starting up');
       const way_in = await startRelay({ to: { host, port: portOf(refusing) } });
-      const problem = await problemOf(connectTo(through(way_in, way, at(portOf(refusing)), { deadlineMs: 500 }))(), 'database_unreachable');
+      const problem = await problemOf(connectTo(through(way_in, way, at(portOf(refusing)), { deadlineMs: 1500 }))(), 'database_unreachable');
       expect(problem.facts).toEqual({ sqlstate, attempts: expect.any(Number) });
       expect(problem.facts.attempts).toBeGreaterThan(1);
       await way_in.stop();
@@ -194,7 +194,7 @@ describe.each(ways)('connecting over %s', (way) => {
     test('where nobody listens, until the deadline', async () => {
       const port = await freePort();
       const problem = await problemOf(
-        connectTo({ connectionString: at(port), transport: way, proxy: `${host}:${port}/v1`, insecure: true, deadlineMs: 500 })(),
+        connectTo({ connectionString: at(port), transport: way, proxy: `${host}:${port}/v1`, insecure: true, deadlineMs: 1500 })(),
         'database_unreachable',
       );
       expect(problem.facts.attempts).toBeGreaterThan(1);

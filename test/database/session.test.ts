@@ -344,8 +344,10 @@ describe.each(ways)('a session over %s', (way) => {
       const { promise: never, resolve: release } = Promise.withResolvers<void>();
       async function* messages(): AsyncGenerator<Message> {
         try {
-          yield statement('select 1');
-          await never;
+          for (;;) {
+            yield statement('select 1');
+            await never;
+          }
         } finally {
           closed = true;
         }
@@ -373,8 +375,10 @@ describe.each(ways)('a session over %s', (way) => {
       const call = session.pipeline([simple('call work_for_long()')]);
       const lost = problemOf(call, 'session_lost');
       await until(async () => (await witness.query(`select from pg_stat_activity where state = 'active' and query like 'call work%'`)).length > 0);
+      const before = connection().toServer.messages;
       await session.close();
       await lost;
+      expect(connection().toServer.messages, 'nothing to wait behind the CALL').toBe(before);
       await until(async () => (await seen()).includes('worked'));
     });
 
