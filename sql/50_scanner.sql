@@ -204,6 +204,11 @@ create or replace function weft._split(inout p_scanner weft._scanner, p_text tex
   language plpgsql
 as $$
 declare
+  -- strings, names and comments that end within the part; one that does not is left standing
+  c_closed   constant text := '''[^'']*''|"[^"]*"|--[^\n\r]*[\n\r]|/\*[^*/]*\*/';
+  c_opener   constant text := '[''"$]|--|/\*';
+  c_function constant text := '^\s*create\s+(or\s+replace\s+)?(function|procedure)\M';
+  v_code        text;
   v_parts       text[] := string_to_array(p_text, ';');
   v_part        text;
   v_index       integer := 0;
@@ -219,10 +224,22 @@ begin
       v_open := array_append(v_open, v_part);
       continue;
     end if;
-    if p_scanner.mode = 'code' and p_scanner.words = '' and p_scanner.parens = 0 and v_index < v_last and v_part !~ '[''"$()\\]|--|/\*' then
-      p_scanner.has_code := p_scanner.has_code or v_part ~ '\S';
-    else
+    -- the short way, for most statements of most files: what opens in this part closes in it, and it is no function
+    v_code := null;
+    if p_scanner.mode = 'code' and p_scanner.words in ('', '....') and v_index < v_last and strpos(v_part, '\') = 0 then
+      v_code := case when v_part ~ '[''"]|--|/\*' then regexp_replace(v_part, c_closed, ' ', 'g') else v_part end;
+      if v_code ~ c_opener or (p_scanner.words = '' and v_code ~* c_function) then
+        v_code := null;
+      end if;
+    end if;
+    if v_code is null then
       p_scanner := weft._pass(p_scanner, v_part);
+    elsif v_code ~ '\S' then
+      p_scanner.has_code := true;
+      p_scanner.words := '....';
+      if p_scanner.parens > 0 or strpos(v_code, '(') > 0 then
+        p_scanner.parens := greatest(0, p_scanner.parens + length(replace(v_code, ')', '')) - length(replace(v_code, '(', '')));
+      end if;
     end if;
     if v_index = v_last or p_scanner.mode <> 'code' or p_scanner.parens > 0 or p_scanner.begins > 0 then
       v_open := array_append(v_open, v_part);

@@ -107,7 +107,13 @@ begin
 
   union all
   select 'constraint', format('%s.%I', r.identity, c.conname),
-         concat_ws(' ', pg_get_constraintdef(c.oid), case when not c.convalidated then 'NOT VALIDATED' end)
+         concat_ws(' ',
+           case c.contype
+             when 'n' then 'not null of ' || (select string_agg(quote_ident(a.attname), ', ') from pg_attribute as a where a.attrelid = r.oid and a.attnum = any (c.conkey))
+             else pg_get_constraintdef(c.oid)
+           end,
+           case when c.connoinherit and c.contype = 'n' then 'no inherit' end,
+           case when not c.convalidated then 'NOT VALIDATED' end)
   from relations as r
   join pg_constraint as c on c.conrelid = r.oid
 

@@ -260,7 +260,7 @@ begin
       v_statement := null;
       v_line := null;
       v_their_path := weft._reset_session();
-      perform weft._record_step(p_deployment, v_step.ordinal, p_phase.name, v_path, v_step.digest, v_count, v_rows, v_started, v_lines, v_digests);
+      perform weft._record_step(p_deployment, v_step.ordinal, v_count, v_rows, v_started, v_lines, v_digests);
       v_done := v_done + 1;
       if v_done % weft._limit('steps_between_lock_counts') = 0 then
         perform weft._check_lock_table();
@@ -273,6 +273,7 @@ begin
     set constraints all immediate;
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
     perform weft._check_dependents();
+    perform weft._record_history(p_deployment, p_phase, p_first, p_last);
     perform weft._check_fence(p_fence, p_until_commit => true);
     return row('done', null, null)::weft._outcome;
 
@@ -321,31 +322,51 @@ comment on function weft._digest_statements(text[]) is 'Digests statements: SHA-
 
 
 create or replace function weft._record_step(
-    p_deployment uuid, p_ordinal integer, p_phase text, p_path text, p_digest bytea,
-    p_statements integer, p_rows bigint, p_started timestamptz, p_lines integer[], p_digests bytea[])
+    p_deployment uuid, p_ordinal integer, p_statements integer, p_rows bigint, p_started timestamptz, p_lines integer[], p_digests bytea[])
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  update weft._steps as s
+  set state = 'succeeded', statements = p_statements, rows = p_rows, finished_at = clock_timestamp(),
+      milliseconds = round((extract(epoch from clock_timestamp() - p_started) * 1000)::numeric, 3),
+      statement_lines = p_lines, statement_digests = p_digests
+  where s.deployment_id = p_deployment and s.ordinal = p_ordinal;
+end
+$$;
+
+comment on function weft._record_step(uuid, integer, integer, bigint, timestamptz, integer[], bytea[]) is
+  'Records a step in the transaction of its effect.';
+
+
+create or replace function weft._record_history(p_deployment uuid, p_phase weft._phases, p_first integer, p_last integer)
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_now  timestamptz := clock_timestamp();
+  v_last  integer := (select coalesce(max(e.number), 0) from weft._events as e where e.deployment_id = p_deployment);
 begin
-  update weft._steps as s
-  set state = 'succeeded', statements = p_statements, rows = p_rows, finished_at = v_now,
-      milliseconds = round((extract(epoch from v_now - p_started) * 1000)::numeric, 3),
-      statement_lines = p_lines, statement_digests = p_digests
-  where s.deployment_id = p_deployment and s.ordinal = p_ordinal;
-
   insert into weft._history (bundle, path, digest, deployment_id, applied_at)
-  select d.bundle, p_path, p_digest, d.id, v_now from weft._deployments as d where d.id = p_deployment;
+  select d.bundle, a.path, a.digest, d.id, s.finished_at
+  from weft._deployments as d
+  join weft._steps as s on s.deployment_id = d.id and s.ordinal between p_first and p_last and s.state = 'succeeded'
+  join weft._artifacts as a on a.deployment_id = d.id and a.path = s.path
+  where d.id = p_deployment;
 
-  perform weft._tell(p_deployment, 'step_succeeded', p_phase, p_path, jsonb_build_object('step', p_ordinal, 'statements', p_statements, 'rows', p_rows));
+  insert into weft._events (deployment_id, number, at, kind, phase, path, data)
+  select p_deployment, v_last + row_number() over (order by s.ordinal), s.finished_at, 'step_succeeded', p_phase.name, s.path,
+         jsonb_build_object('step', s.ordinal, 'statements', s.statements, 'rows', s.rows)
+  from weft._steps as s
+  where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'succeeded';
 end
 $$;
 
-comment on function weft._record_step(uuid, integer, text, text, bytea, integer, bigint, timestamptz, integer[], bytea[]) is
-  'Records a step in the transaction of its effect: state, history, event.';
+comment on function weft._record_history(uuid, weft._phases, integer, integer) is
+  'Records the steps of a block in history and journal, in the transaction of their effects.';
 
 
 -- The fallback of the split: the server's grammar decides, and only where the file is small enough to be run in one piece.
