@@ -11,6 +11,10 @@ import { Problem } from '../../src/domain/problem.ts';
 const mebibyte = 1024 * 1024;
 const statement = (text: string, ...values: Value[]): Message => ({ kind: 'statement', text, values });
 
+// Of a rejection that nobody handles workerd itself only tells its inspector.
+declare function addEventListener(type: 'unhandledrejection', listener: (event: { readonly reason: unknown }) => void): void;
+addEventListener('unhandledrejection', (event) => console.error('unhandled', event.reason));
+
 const deeds: Record<string, (session: WireSession) => Promise<unknown>> = {
   rows: (session) =>
     session.pipeline([
