@@ -217,31 +217,50 @@ declare
   v_whole       text;
   v_statements  text[] := '{}';
   v_lines       integer[] := '{}';
+  -- the scanner's fields at hand: a field of a record costs more than a variable
+  v_mode        text;
+  v_words       text;
+  v_parens      integer;
+  v_line        integer;
+  v_has_code    boolean;
 begin
+  v_mode := p_scanner.mode;
+  v_words := p_scanner.words;
+  v_parens := p_scanner.parens;
+  v_line := p_scanner.line;
+  v_has_code := p_scanner.has_code;
   foreach v_part in array v_parts loop
     v_index := v_index + 1;
-    if p_scanner.mode = 'dollar' and strpos(v_part, p_scanner.tag) = 0 then
+    if v_mode = 'dollar' and strpos(v_part, p_scanner.tag) = 0 then
       v_open := array_append(v_open, v_part);
       continue;
     end if;
+
     -- the short way, for most statements of most files: what opens in this part closes in it, and it is no function
     v_code := null;
-    if p_scanner.mode = 'code' and p_scanner.words in ('', '....') and v_index < v_last and strpos(v_part, '\') = 0 then
+    if v_mode = 'code' and v_words in ('', '....') and v_index < v_last and strpos(v_part, '\') = 0 then
       v_code := case when v_part ~ '[''"]|--|/\*' then regexp_replace(v_part, c_closed, ' ', 'g') else v_part end;
-      if v_code ~ c_opener or (p_scanner.words = '' and v_code ~* c_function) then
+      if v_code ~ c_opener or (v_words = '' and v_code ~* c_function) then
         v_code := null;
       end if;
     end if;
     if v_code is null then
+      p_scanner.words := v_words;
+      p_scanner.parens := v_parens;
+      p_scanner.has_code := v_has_code;
       p_scanner := weft._pass(p_scanner, v_part);
+      v_mode := p_scanner.mode;
+      v_words := p_scanner.words;
+      v_parens := p_scanner.parens;
+      v_has_code := p_scanner.has_code;
     elsif v_code ~ '\S' then
-      p_scanner.has_code := true;
-      p_scanner.words := '....';
-      if p_scanner.parens > 0 or strpos(v_code, '(') > 0 then
-        p_scanner.parens := greatest(0, p_scanner.parens + length(replace(v_code, ')', '')) - length(replace(v_code, '(', '')));
+      v_has_code := true;
+      v_words := '....';
+      if v_parens > 0 or strpos(v_code, '(') > 0 then
+        v_parens := greatest(0, v_parens + length(replace(v_code, ')', '')) - length(replace(v_code, '(', '')));
       end if;
     end if;
-    if v_index = v_last or p_scanner.mode <> 'code' or p_scanner.parens > 0 or p_scanner.begins > 0 then
+    if v_index = v_last or v_mode <> 'code' or v_parens > 0 or p_scanner.begins > 0 then
       v_open := array_append(v_open, v_part);
       continue;
     end if;
@@ -256,14 +275,18 @@ begin
       v_whole := p_scanner.statement || v_whole;
       p_scanner.statement := '';
     end if;
-    if p_scanner.has_code then
+    if v_has_code then
       v_statements := array_append(v_statements, v_whole);
-      v_lines := array_append(v_lines, p_scanner.line);
-      p_scanner.has_code := false;
-      p_scanner.words := '';
+      v_lines := array_append(v_lines, v_line);
+      v_has_code := false;
+      v_words := '';
     end if;
-    p_scanner.line := p_scanner.line + length(v_whole) - length(replace(v_whole, E'\n', ''));
+    v_line := v_line + length(v_whole) - length(replace(v_whole, E'\n', ''));
   end loop;
+  p_scanner.words := v_words;
+  p_scanner.parens := v_parens;
+  p_scanner.has_code := v_has_code;
+  p_scanner.line := v_line;
 
   p_scanner.statement := p_scanner.statement || array_to_string(v_open, ';');
   if octet_length(p_scanner.statement) > weft._limit('statement_bytes') then

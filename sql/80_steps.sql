@@ -87,6 +87,23 @@ $$;
 comment on function weft._read_chunk(bytea, bytea, boolean, boolean) is 'Reads a chunk of an artifact as text in the encoding of this database.';
 
 
+-- A whole artifact as text. No SET clause: it is called for every small file, from where the path is safe already.
+create or replace function weft._read_text(p_content bytea)
+  returns text
+  stable
+  language plpgsql
+as $$
+begin
+  if pg_catalog.substr(p_content, 1, 3) operator(pg_catalog.=) '\xefbbbf' then
+    return pg_catalog.convert_from(pg_catalog.substr(p_content, 4), 'UTF8');
+  end if;
+  return pg_catalog.convert_from(p_content, 'UTF8');
+end
+$$;
+
+comment on function weft._read_text(bytea) is 'Reads an artifact of one chunk as text in the encoding of this database, without a byte-order mark.';
+
+
 -- What a failed block leaves to be told: all of GET STACKED DIAGNOSTICS, and where it was.
 create or replace function weft._describe_error(p_error jsonb, p_phase text, p_path text, p_line integer, p_statement text)
   returns jsonb
@@ -160,6 +177,7 @@ declare
   v_split        pg_catalog.record;
   v_started      pg_catalog.timestamptz;
   v_their_path   pg_catalog.text;
+  v_set          pg_catalog.text;
   v_their_role   pg_catalog.text;
   v_index        pg_catalog.int4;
   v_error        pg_catalog.jsonb;
@@ -181,9 +199,11 @@ begin
     perform pg_advisory_unlock_all();  -- walks through all locks of the transaction, so only where it has none yet
     v_their_path := weft._reset_session();
     for v_step in
-      select s.ordinal, s.path, s.in_one_piece, a.digest, a.size, a.chunks
+      select s.ordinal, s.path, s.in_one_piece, a.size, a.chunks,
+             case when cardinality(a.chunks) = 1 then c.content end as content
       from weft._steps as s
       join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+      join weft._chunks as c on c.digest = a.chunks[1]
       where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
       order by s.ordinal
     loop
@@ -208,14 +228,18 @@ begin
       for v_chunk in 1 .. cardinality(v_chunks) loop
         v_statement := null;
         v_line := null;
-        if v_chunk > 1 then  -- the file may have changed its role, which may not read our tables
-          v_their_role := current_setting('role');
-          reset role;
-        end if;
-        select r.text, r.carry into v_text, v_carry
-        from weft._read_chunk(v_chunks[v_chunk], v_carry, v_chunk = 1, v_chunk = cardinality(v_chunks)) as r;
-        if v_chunk > 1 then
-          perform set_config('role', v_their_role, false);
+        if v_step.content is not null then
+          v_text := weft._read_text(v_step.content);
+        else
+          if v_chunk > 1 then  -- the file may have changed its role, which may not read our tables
+            v_their_role := current_setting('role');
+            reset role;
+          end if;
+          select r.text, r.carry into v_text, v_carry
+          from weft._read_chunk(v_chunks[v_chunk], v_carry, v_chunk = 1, v_chunk = cardinality(v_chunks)) as r;
+          if v_chunk > 1 then
+            perform set_config('role', v_their_role, false);
+          end if;
         end if;
 
         v_text := v_rest || v_text;
@@ -237,17 +261,18 @@ begin
           v_piece_lines := v_split.lines;
         end if;
         v_lines := v_lines || v_piece_lines;
-        v_digests := v_digests || weft._digest_statements(v_pieces);
 
         v_index := 0;
         foreach v_statement in array v_pieces loop
           v_index := v_index + 1;
           v_line := v_piece_lines[v_index];
-          perform pg_catalog.set_config('search_path', v_their_path, false);
+          v_digests := array_append(v_digests, sha256(convert_to(v_statement, 'UTF8')));
+          v_set := pg_catalog.set_config('search_path', v_their_path, false);  -- an assignment costs a tenth of a PERFORM
           execute v_statement;
           get diagnostics v_affected = row_count;
           v_their_path := pg_catalog.current_setting('search_path');
-          perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
+          v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+          v_set := pg_catalog.set_config('client_min_messages', 'error', false);
           v_rows := v_rows + v_affected;
           if current_setting('transaction_read_only') = 'on' then
             raise exception 'The statement made the transaction read-only, so that nothing could be recorded.'
@@ -306,19 +331,6 @@ $$;
 
 comment on function weft._run_steps(uuid, weft._phases, integer, integer, bigint) is
   'Runs pending steps and records them, in one block: done, or nothing of it happened and the outcome says why.';
-
-
-create or replace function weft._digest_statements(p_statements text[])
-  returns bytea[]
-  immutable parallel safe
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select coalesce(array_agg(sha256(convert_to(s.statement, 'UTF8')) order by s.ordinal), '{}')
-  from unnest(p_statements) with ordinality as s (statement, ordinal)
-$$;
-
-comment on function weft._digest_statements(text[]) is 'Digests statements: SHA-256 over the UTF-8 of each.';
 
 
 create or replace function weft._record_step(
