@@ -329,41 +329,47 @@ $$;
 comment on function weft._cut_stretches(text, integer) is 'Cuts text behind commas, so that no token is cut in two.';
 
 
--- The line of the first character of a statement that is neither white space nor comment.
-create or replace function weft._first_line(p_statement text, p_line integer)
-  returns integer
+-- A statement without the white space and the comments before it.
+create or replace function weft._skip_comments(p_statement text)
+  returns text
   immutable strict parallel safe
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_rest     text := p_statement;
-  v_skipped  text;
+  v_rest   text := p_statement;
+  v_at     integer;
+  v_depth  integer;
 begin
   loop
-    v_skipped := substring(v_rest from '^(?:\s+|--[^\n\r]*)+');
-    v_rest := substr(v_rest, coalesce(length(v_skipped), 0) + 1);
+    v_rest := substr(v_rest, coalesce(length(substring(v_rest from '^(?:\s+|--[^\n\r]*)+')), 0) + 1);
     exit when left(v_rest, 2) <> '/*';
-    declare
-      v_at     integer := 2;
-      v_depth  integer := 1;
-    begin
-      while v_depth > 0 and v_at < length(v_rest) loop
+    v_at := 3;
+    v_depth := 1;
+    while v_depth > 0 and v_at < length(v_rest) loop
+      if substr(v_rest, v_at, 2) in ('/*', '*/') then
+        v_depth := v_depth + case substr(v_rest, v_at, 2) when '/*' then 1 else -1 end;
         v_at := v_at + 1;
-        if substr(v_rest, v_at, 2) = '/*' then
-          v_depth := v_depth + 1;
-          v_at := v_at + 1;
-        elsif substr(v_rest, v_at, 2) = '*/' then
-          v_depth := v_depth - 1;
-          v_at := v_at + 1;
-        end if;
-      end loop;
-      v_rest := substr(v_rest, v_at + 1);
-    end;
+      end if;
+      v_at := v_at + 1;
+    end loop;
+    v_rest := substr(v_rest, v_at);
   end loop;
-  v_skipped := left(p_statement, length(p_statement) - length(v_rest));
-  return p_line + length(v_skipped) - length(replace(v_skipped, E'\n', ''));
+  return v_rest;
 end
+$$;
+
+comment on function weft._skip_comments(text) is 'Cuts off what stands before the first character that the server reads.';
+
+
+create or replace function weft._first_line(p_statement text, p_line integer)
+  returns integer
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_line + length(s.before) - length(replace(s.before, E'\n', ''))
+  from (select left(p_statement, length(p_statement) - length(weft._skip_comments(p_statement))) as before) as s
 $$;
 
 comment on function weft._first_line(text, integer) is 'Tells the line at which a statement begins, behind the comments before it.';

@@ -136,7 +136,7 @@ begin
     'phase', p_phase,
     'path', p_path,
     'line', p_line,
-    'statement', left(ltrim(p_statement, E' \t\r\n'), weft._limit('statement_shown_characters')),
+    'statement', left(weft._skip_comments(p_statement), weft._limit('statement_shown_characters')),
     'hint', coalesce(nullif(p_error ->> 'hint', ''), v_hint)));
 end
 $$;

@@ -141,6 +141,10 @@ begin
     raise exception 'track_activities is off: nobody could tell a live runner from a dead one.'
       using errcode = 'WF008', hint = format('As a superuser: alter database %I set track_activities = on', current_database());
   end if;
+  if (select a.backend_start from pg_stat_activity as a where a.pid = pg_backend_pid()) is null then
+    raise exception 'The role "%" cannot see even its own session in pg_stat_activity.', session_user
+      using errcode = 'WF009', hint = format('The role has a setting "role" of another role. As an administrator: alter role %I reset role', session_user);
+  end if;
   if session_user <> v_owner and not pg_has_role(session_user, 'pg_read_all_stats', 'usage') then
     raise exception 'The role "%" cannot see whether a session of "%", who owns Weft''s schema, is alive.', session_user, v_owner
       using errcode = 'WF009', hint = format('Deploy as %I, or: grant pg_read_all_stats to %I', v_owner, session_user);
