@@ -32,9 +32,12 @@ const REQUEST_LIFE_SECONDS = 900;
 const READ_TOKEN_SECONDS = 600;
 const POLL_MS_MIN = 300;
 const POLL_MS_MAX = 2000;
-/** How long nobody may be seen at work before it is asked for again; in line, others are at work. */
-const IDLE_MS = 5000;
+/** How long nobody may be seen at work before it is knocked again; twice as long each time. In line, others are at work. */
+const IDLE_MS_MIN = 5000;
+const IDLE_MS_MAX = 60_000;
 const IDLE_IN_LINE_MS = 30_000;
+/** How long the Worker may wait for the end before it answers a caller who cannot look. */
+const WAIT_SECONDS = 60;
 const LISTED_COUNT = 20;
 
 export interface Errand {
@@ -177,7 +180,14 @@ class Attendance {
     const prefer: Record<string, string> = waitSeconds > 0 ? { prefer: `wait=${waitSeconds}` } : {};
     const answer = await ask(
       address.origin,
-      { method: 'POST', path: this.#path, signal, ...wrapped, headers: { ...headers, ...wrapped.headers, ...prefer } },
+      {
+        method: 'POST',
+        path: this.#path,
+        signal,
+        ...wrapped,
+        timeoutMs: wrapped.timeoutMs + waitSeconds * 1000,
+        headers: { ...headers, ...wrapped.headers, ...prefer },
+      },
       receptionSchema,
     );
     this.#hasContact = true;
@@ -194,6 +204,7 @@ class Attendance {
     const { deadlineAtMs, signal } = this.#errand;
     let pollMs = POLL_MS_MIN;
     let idleSinceMs = Date.now();
+    let idleMs = IDLE_MS_MIN;
     for (;;) {
       const before = this.#latest;
       if (before !== null && isOver(before.state)) return before;
@@ -201,10 +212,13 @@ class Attendance {
       if (isOver(deployment.state)) return deployment;
       const nowMs = Date.now();
       if (nowMs >= deadlineAtMs) return deployment;
-      if (deployment.live !== null) idleSinceMs = nowMs;
-      if (nowMs - idleSinceMs >= (deployment.ahead.length > 0 ? IDLE_IN_LINE_MS : IDLE_MS)) {
+      if (deployment.live !== null) {
+        idleSinceMs = nowMs;
+        idleMs = IDLE_MS_MIN;
+      } else if (nowMs - idleSinceMs >= (deployment.ahead.length > 0 ? IDLE_IN_LINE_MS : idleMs)) {
         await persist(() => this.knock(), this.persistence);
         idleSinceMs = Date.now();
+        idleMs = Math.min(IDLE_MS_MAX, idleMs * 2);
       }
       pollMs = isSame(before, deployment) ? Math.min(POLL_MS_MAX, pollMs * 1.5) : POLL_MS_MIN;
       await pause(Math.min(pollMs, Math.max(1, deadlineAtMs - Date.now())), signal);
@@ -212,10 +226,10 @@ class Attendance {
   }
 
   async #look(): Promise<Deployment> {
-    const { address, signal } = this.#errand;
+    const { address, signal, deadlineAtMs } = this.#errand;
     if (this.#location === null) {
       // A caller without the right to read still gets the answer to its own request.
-      await this.knock(undefined, Math.ceil(POLL_MS_MAX / 1000));
+      await this.knock(undefined, Math.max(1, Math.min(WAIT_SECONDS, Math.ceil((deadlineAtMs - Date.now()) / 1000))));
       if (this.#latest === null) throw new Problem('interrupted', 'The Worker has taken the request and does not say how the deployment gets on.');
       return this.#latest;
     }

@@ -1,4 +1,5 @@
 /** The command line straight to a real database, through the relay where the network has to break. */
+import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { deploymentSchema } from '../../src/domain/deployment.ts';
@@ -34,8 +35,8 @@ async function throughRelay(): Promise<string> {
 
 /** Waits until the database says so. */
 async function until(condition: string): Promise<void> {
-  while (!(await sql(database.url, `select (${condition}) as met`).catch(() => [{ met: false }]))[0].met)
-    await new Promise((resolve) => setTimeout(resolve, 50));
+  const isMet = async () => (await sql(database.url, `select (${condition}) as met`).catch(() => [{ met: false }]))[0].met;
+  await expect.poll(isMet, { timeout: 20_000 }).toBe(true);
 }
 
 const AT_WORK = `exists (select from pg_stat_activity where datname = current_database() and query ~ '^call weft.run' and wait_event = 'PgSleep')`;
@@ -112,11 +113,13 @@ describe('weft deploy, straight to a database', () => {
 
   it('goes on with an upload that was cut', async () => {
     const url = await throughRelay();
-    const folder = makeFolder({ '1.sql': `create table a (n int);\n-- ${'x'.repeat(20 * 1024 * 1024)}\n` });
-    const cut = relay?.plan({ direction: 'to-server', afterMessages: 12, how: 'reset', where: ({ toServer }) => toServer.bytes > 1024 * 1024 });
+    const lines = () => Array.from({ length: 12_000 }, () => `-- ${randomBytes(40).toString('hex')}\n`).join('');
+    const folder = makeFolder(Object.fromEntries(Array.from({ length: 12 }, (_, n) => [`${10 + n}.sql`, `create table a_${n} (n int);\n${lines()}`])));
+    const cut = relay?.plan({ direction: 'to-server', afterMessages: 40, how: 'reset' });
     const result = await weft(['deploy', folder, '--json'], {}, url);
-    await cut?.fired;
+    expect((await cut?.fired)?.toServer.bytes).toBeGreaterThan(1024 * 1024);
     expect(result.code).toBe(0);
+    expect(result.stderr).toContain('Trying again');
     expect(await sql(database.url, 'select count(*)::int as count from weft.deployments')).toEqual([{ count: 1 }]);
   });
 
