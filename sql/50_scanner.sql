@@ -353,7 +353,7 @@ begin
       end if;
       v_at := v_at + 1;
     end loop;
-    v_rest := substr(v_rest, v_at);
+    v_rest := case v_depth when 0 then substr(v_rest, v_at) else '' end;
   end loop;
   return v_rest;
 end
