@@ -42,9 +42,7 @@ export class Lane {
    */
   push(bytes: Uint8Array, after?: () => void): void {
     if (this.#closed) return;
-    // Never before what came earlier, also when the latency has just become shorter.
-    const due = Math.max(performance.now() + this.#ends.delayMs(), this.#queue.at(-1)?.due ?? 0);
-    this.#queue.push({ due, bytes, after });
+    this.#queue.push({ due: performance.now() + this.#ends.delayMs(), bytes, after });
     this.#heldBytes += bytes.length;
     if (!this.#paused && this.#heldBytes > HELD_BYTES_MAX) {
       this.#paused = true;

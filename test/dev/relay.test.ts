@@ -182,8 +182,10 @@ describe.each(ways)('over %s', (_way, open) => {
   test('a reset in the middle of a message: nothing of it is executed', async () => {
     const client = await open();
     await client.query('create table if not exists fact (id int); truncate fact');
+    const { bytes, messages } = only().toServer;
     relay.plan({ direction: 'to-server', afterMessages: 0, extraBytes: 9, how: 'reset' });
     await expect(client.query('insert into fact values (1)')).rejects.toBeDefined();
+    expect(only().toServer).toEqual({ messages, bytes: bytes + 9 });
     await until(async () => (await backends()) === 0);
     expect(await sql(database.url, 'select id from fact')).toEqual([]);
   });
