@@ -35,6 +35,8 @@ export interface Command {
   readonly options: Options;
   /** Whether the command needs, or can use, an address: help then says where addresses come from. */
   readonly address: 'needed' | 'used' | 'none';
+  /** Whether it comes to an end by itself after Ctrl-C, however long that takes. */
+  readonly stops?: 'itself';
   /** Null: this version does not have the command. */
   readonly load: (() => Promise<Run>) | null;
 }
@@ -190,6 +192,7 @@ export const COMMANDS: readonly Command[] = [
     about: ['Stays up until Ctrl-C. With --json: one line with url, database and secret when it is ready. Needs a checkout.'],
     options: {},
     address: 'none',
+    stops: 'itself',
     load: async () => (await import('./commands/dev.ts')).dev,
   },
   later('approve', ['<id>'], 'approve a deployment that waits for it'),

@@ -37,9 +37,11 @@ export async function runCommandLine(argv: readonly string[], io: Io): Promise<n
     }
     if (parsed.command.load === null) throw new Error(`${parsed.command.name} has no code`);
     const run = await parsed.command.load();
-    return await run({ printer, positionals: parsed.positionals, values });
+    const running = run({ printer, positionals: parsed.positionals, values });
+    return await (parsed.command.stops === 'itself' ? running : Promise.race([running, left(io.signal)]));
   } catch (error) {
-    const problem = asProblem(error, secretsOf(io.env, values));
+    const isAbort = io.signal.aborted && !(error instanceof Problem);
+    const problem = isAbort ? new Problem('interrupted', 'Left before the command was done.', {}, error) : asProblem(error, secretsOf(io.env, values));
     printer.note(renderProblem(problem, printer.noteStyle));
     if (!printer.hasDocument) printer.document({ problem });
     return problem.exit;
@@ -78,13 +80,30 @@ export async function main(): Promise<void> {
     signal: leave.signal,
   });
   process.exitCode = code;
-  // A connection that does not close, say, must not hold the shell; what was written goes out first.
-  setTimeout(() => process.exit(code), EXIT_GRACE_MS).unref();
+  setTimeout(() => exitWhenWritten(code), EXIT_GRACE_MS).unref();
+}
+
+/** A connection that does not close, say, must not hold the shell; what was written goes out first. */
+function exitWhenWritten(code: number): void {
+  const isOut = [process.stdout, process.stderr].every((stream) => stream.destroyed || stream.writableLength === 0);
+  if (isOut) process.exit(code);
+  setTimeout(() => exitWhenWritten(code), 50).unref();
+}
+
+/** Rejects a while after Ctrl-C, for work that does not come to rest by itself. */
+async function left(signal: AbortSignal): Promise<never> {
+  const aborted = Promise.withResolvers<void>();
+  const onAbort = (): void => void setTimeout(aborted.resolve, LEAVE_MS);
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  await aborted.promise;
+  throw new Problem('interrupted', 'Left before the command was done.');
 }
 
 /** npm and the launcher pass a terminal's Ctrl-C on to a process that had it already: signals this close are one. */
 const SAME_KEYSTROKE_MS = 400;
 const EXIT_GRACE_MS = 2000;
+const LEAVE_MS = 1500;
 
 function answer(printer: Printer, document: unknown, words: string): number {
   printer.say(words);

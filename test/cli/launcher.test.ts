@@ -1,0 +1,101 @@
+/** The command as a process of its own: how it is launched, left, and piped. */
+import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
+import { delimiter, join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { sql } from '../support/sql.ts';
+import { bundleFile, makeFolder } from './folder.ts';
+
+const LAUNCHER = fileURLToPath(new URL('../../src/cli/weft.js', import.meta.url));
+
+/** Another Node of this machine, if it has one that cannot run TypeScript. */
+function findOldNode(): string | null {
+  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
+    if (folder.includes('node_modules')) continue;
+    const node = join(folder, 'node');
+    const { stdout } = spawnSync(node, ['--print', 'Boolean(process.features.typescript)'], { encoding: 'utf8' });
+    if (stdout?.trim() === 'false') return node;
+  }
+  return null;
+}
+
+const OLD_NODE = findOldNode();
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function launch(
+  argv: string[],
+  env: Record<string, string> = {},
+  node = process.execPath,
+): { child: ChildProcessByStdio<null, Readable, Readable>; ended: Promise<Ended>; said(words: RegExp): Promise<void> } {
+  const { DATABASE_URL: _, ...inherited } = process.env;
+  const child = spawn(node, [LAUNCHER, ...argv], { env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (part) => (stdout += part));
+  child.stderr.on('data', (part) => (stderr += part));
+  const ended = new Promise<Ended>((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })));
+  return { child, ended, said: (words) => expect.poll(() => stderr, { timeout: 20_000 }).toMatch(words) };
+}
+
+describe('the launcher', () => {
+  it('runs the TypeScript of the checkout', async () => {
+    expect(await launch(['--version']).ended).toEqual({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/), stderr: '' });
+  });
+
+  it.skipIf(OLD_NODE === null)('lets the checkout’s own Node do it when an old one was started', async () => {
+    const { code, stdout, stderr } = await launch(['check', '/no/such/folder', '--json'], {}, OLD_NODE ?? '').ended;
+    expect(code).toBe(2);
+    expect(JSON.parse(stdout).problem.type).toBe('urn:weft:problem:invalid_bundle');
+    expect(stderr).toContain('weft:');
+  });
+
+  it('is not disturbed by a reader that has left', async () => {
+    const { child, ended } = launch(['install', '--print']);
+    child.stdout.destroy();
+    expect(await ended).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  it('writes everything to a slow reader', async () => {
+    const { child, ended } = launch(['install', '--print', '--json']);
+    child.stdout.pause();
+    setTimeout(() => child.stdout.resume(), 3000);
+    expect(JSON.parse((await ended).stdout).sql).toContain('commit;');
+  });
+});
+
+describe('Ctrl-C', () => {
+  let database: TestDatabase;
+
+  beforeAll(async () => {
+    database = await freshDatabase();
+  });
+
+  afterAll(async () => {
+    await database.drop();
+  });
+
+  it.each([process.execPath, ...(OLD_NODE === null ? [] : [OLD_NODE])])('leaves with 3, and the deployment goes on (%#)', async (node) => {
+    const name = node === process.execPath ? 'went' : 'went_old';
+    const folder = makeFolder({
+      'weft.yaml': bundleFile('per-step').replace('shop', name),
+      '1.sql': `create table ${name} (n int);`,
+      '2.sql': `select pg_sleep(3); insert into ${name} values (1);`,
+    });
+    const { child, ended, said } = launch(['deploy', folder], { DATABASE_URL: database.url }, node);
+    await said(/2\.sql: at work/);
+    child.kill('SIGINT');
+    child.kill('SIGINT'); // npm passes on what the terminal has sent already
+    const { code, stdout, stderr } = await ended;
+    expect(code).toBe(3);
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(/Left\. Deployment \S+ goes on in the database/);
+    await expect.poll(() => sql(database.url, `select n from ${name}`), { timeout: 20_000 }).toEqual([{ n: 1 }]);
+  });
+});
