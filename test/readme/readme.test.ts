@@ -1,0 +1,247 @@
+/**
+ * README.md, done as it says: each block that is marked for a test is run as printed, against the local stack in real workerd; what it
+ * promises to print is compared with what comes out.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { deploymentSchema } from '../../src/domain/deployment.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import { freshDatabase } from '../support/database.ts';
+import { sql } from '../support/sql.ts';
+import { startTestStack, type TestStack } from '../support/stack.ts';
+import { makeWorkplace, type Outcome, runShell, snippet, withoutChance } from './snippets.ts';
+
+const README = 'README.md';
+
+let stack: TestStack;
+let place: ReturnType<typeof makeWorkplace>;
+beforeAll(async () => {
+  place = makeWorkplace();
+  stack = await startTestStack();
+});
+afterAll(async () => {
+  await stack?.stop();
+  place?.remove();
+});
+
+/** Runs a block of README in the workplace. */
+function readme(name: string, env: Readonly<Record<string, string>> = stack.env): Promise<Outcome> {
+  return runShell(snippet(README, name), { cwd: place.path, env });
+}
+
+function putFiles(folder: string, files: Readonly<Record<string, string | Uint8Array>>): void {
+  for (const [path, content] of Object.entries(files)) {
+    const file = join(place.path, folder, path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, content);
+  }
+}
+
+describe('the first screen', () => {
+  const data = `readme-${randomBytes(4).toString('hex')}`;
+  const folders: string[] = [];
+  const children: ChildProcess[] = [];
+  afterAll(() => {
+    for (const child of children) if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  });
+
+  test('npm start prints what README shows, line for line, and Ctrl-C ends it', async () => {
+    expect(snippet(README, 'start')).toBe('npm install && npm start\n');
+    // With data of its own, so that the first start is one.
+    const child = spawn('npm', ['start', '--silent', '--', '--data', data], { cwd: place.path, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    children.push(child);
+    let printed = '';
+    const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+    await new Promise<void>((resolve) => {
+      const listen = (part: Buffer): void => {
+        printed += part.toString();
+        if (printed.includes('Ctrl-C ends it.')) resolve();
+      };
+      child.stdout.on('data', listen);
+      child.stderr.on('data', listen);
+      void ended.then(() => resolve());
+    });
+    const folder = /^The data +(\S+)/m.exec(printed)?.[1];
+    if (folder !== undefined) folders.push(folder);
+    process.kill(-(child.pid as number), 'SIGINT');
+    await ended;
+    expect(printed).toMatch(/\nStopping\.\n$/);
+
+    // What README shows comes in that order; between may stand what depends on the moment (which backend, a port that is taken).
+    const lines = withoutChance(printed).split('\n');
+    let from = 0;
+    for (const line of withoutChance(snippet(README, 'start', 'output'))
+      .trimEnd()
+      .split('\n')) {
+      const at = lines.indexOf(line, from);
+      expect(at, `"${line}" was not printed (behind line ${from}):\n${printed}`).toBeGreaterThanOrEqual(from);
+      from = at + 1;
+    }
+  });
+});
+
+describe('a folder of your own', () => {
+  test.each([
+    ['straight to a database', () => ({ DATABASE_URL: stack.databaseUrl })],
+    ['through the Worker', () => stack.env],
+  ])('%s', async (_, env) => {
+    rmSync(join(place.path, 'my-bundle'), { recursive: true, force: true });
+    const { code, stdout, all } = await readme('folder', env());
+    expect(code, all).toBe(0);
+    expect(stdout).toContain('wrote weft.yaml');
+    expect(stdout).toContain('Valid: 1 phase, 1 file');
+    expect(stdout).toContain('Done. my-bundle is deployed');
+    expect(stdout).toMatch(/succeeded +1\/1 +my-bundle/);
+    expect(stdout).toMatch(/my-bundle +schema\/001_first\.sql/);
+  });
+
+  test('that fails ends with the words that README shows, with exit code 1, and goes on when it is corrected', async () => {
+    putFiles('payroll', {
+      '001_staff.sql': 'create table staff (id int primary key, name text not null);\n',
+      '002_first.sql': "insert into staff values (1, 'Ada'), (2, 'Grace');\n",
+      '003_salary.sql': 'alter table staff add column salary numeric;\n\nupdate staff set salary = wages / 12;\n',
+    });
+    const options = { cwd: place.path, env: { DATABASE_URL: stack.databaseUrl } };
+    const failed = await runShell('npx weft deploy payroll', options);
+    expect(failed.code, failed.all).toBe(1);
+    expect(withoutChance(failed.stdout)).toBe(withoutChance(snippet(README, 'failure', 'output')));
+
+    putFiles('payroll', { '003_salary.sql': 'alter table staff add column salary numeric;\n\nupdate staff set salary = 12000 / 12;\n' });
+    const corrected = await runShell('npx weft deploy payroll', options);
+    expect(corrected.code, corrected.all).toBe(0);
+    expect(await sql(stack.databaseUrl, 'select count(*)::int as count, sum(salary)::int as sum from staff')).toEqual([{ count: 2, sum: 2000 }]);
+  });
+
+  test('is continued by resume, where there is something to continue and where there is not', async () => {
+    const { code, all } = await readme('resume');
+    expect(code, all).toBe(0);
+  });
+});
+
+describe('deploy.sh, which has only curl, openssl and what every Unix has', () => {
+  /** All the programs that it may call. */
+  const PROGRAMS = ['bash', 'cat', 'curl', 'date', 'find', 'mktemp', 'od', 'openssl', 'rm', 'sed', 'tr'];
+  let argv: string;
+  let path: string;
+
+  beforeAll(async () => {
+    writeFileSync(join(place.path, 'deploy.sh'), snippet(README, 'deploy.sh'));
+    argv = join(place.path, 'argv');
+    path = join(place.path, 'programs');
+    mkdirSync(join(path, 'real'), { recursive: true });
+    for (const program of PROGRAMS) {
+      const { stdout } = await runShell(`command -v ${program}`, { cwd: place.path });
+      symlinkSync(stdout.trim(), join(path, 'real', program));
+      if (program === 'bash') symlinkSync(stdout.trim(), join(path, program));
+      else {
+        writeFileSync(join(path, program), `#!${path}/real/bash\nprintf '%s\\n' "${program} $*" >> '${argv}'\nexec '${path}/real/${program}' "$@"\n`);
+        chmodSync(join(path, program), 0o755);
+      }
+    }
+  });
+
+  /** With a PATH that holds those programs and nothing else; each writes down how it was called. */
+  function deploySh(folder: string, env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
+    return runShell(`bash deploy.sh '${folder}'`, { cwd: place.path, path, env: { ...stack.env, ...env } });
+  }
+
+  test('deploys examples/shop exactly as printed, and the result can be read with the token and with one of weft sign', async () => {
+    const deployed = await readme('curl');
+    expect(deployed.code, deployed.all).toBe(0);
+    const deployment = deploymentSchema.parse(JSON.parse(deployed.stdout));
+    expect(deployment).toMatchObject({ state: 'succeeded', bundle: 'shop', target: stack.target, caller: stack.caller });
+
+    const read = await readme('read');
+    expect(read.code, read.all).toBe(0);
+    const [again = '', history = ''] = read.stdout.split(/(?<=\})(?=\{"history")/);
+    expect(deploymentSchema.parse(JSON.parse(again))).toMatchObject({ id: deployment.id, state: 'succeeded' });
+    expect(JSON.parse(history).history.filter((entry: { bundle: string }) => entry.bundle === 'shop')).toHaveLength(12);
+  });
+
+  test('brings any bytes and any names through as they are', async () => {
+    const odd = `E'\\x41"%s$(id)\`id\`\\\\'`;
+    putFiles('odd', {
+      'weft.yaml': 'name: odd\nphases:\n  - name: all\n    steps: [{ run: "**/*.sql" }]\n',
+      '1 table.sql': 'create table odd (t text);\r\n',
+      '2 "quotes" & $HOME %s/é 字.sql': `insert into odd values (${odd}), ('é字🧵'), ('two\nlines'), (E'tab\\t');`,
+      '3-empty.sql': '',
+      '4-large.sql': `insert into odd values ('${'x'.repeat(3 * LIMITS.chunk_bytes)}');\n`,
+      'notes.txt': 'not sent',
+    });
+    const { code, all } = await deploySh('odd');
+    expect(code, all).toBe(0);
+    expect(await sql(stack.databaseUrl, 'select t from odd where length(t) < 100')).toEqual([
+      { t: 'A"%s$(id)`id`\\' },
+      { t: 'é字🧵' },
+      { t: 'two\nlines' },
+      { t: 'tab\t' },
+    ]);
+    expect(await sql(stack.databaseUrl, 'select max(length(t)) as length from odd')).toEqual([{ length: 3 * LIMITS.chunk_bytes }]);
+  });
+
+  test('calls no other program, and shows the secret to none of them', async () => {
+    rmSync(argv, { force: true });
+    putFiles('quiet', { 'weft.yaml': 'name: quiet\nphases: [{ name: all, steps: [{ run: 1.sql }] }]\n', '1.sql': 'select 1;' });
+    const { code, all } = await deploySh('quiet');
+    expect(code, all).toBe(0);
+    const calls = readFileSync(argv, 'utf8');
+    expect(calls).toContain('curl -sS');
+    const bytes = Buffer.from(stack.secret.replace('whsec_', ''), 'base64');
+    for (const form of [stack.secret.slice(6), bytes.toString('hex'), bytes.toString('base64url')]) expect(calls).not.toContain(form);
+  });
+
+  test('signs with a secret of the longest and of the shortest kind', async () => {
+    // Only the signature is looked at: who is not known here is refused with just that.
+    for (const length of [LIMITS.webhook_secret_bytes_min, LIMITS.webhook_secret_bytes_max]) {
+      const { code, stdout } = await deploySh('examples/shop', { WEFT_SECRET: `whsec_${Buffer.alloc(length, 0x25).toString('base64')}` });
+      expect(code).toBe(2);
+      expect(JSON.parse(stdout)).toMatchObject({ type: 'urn:weft:problem:signature_mismatch' });
+    }
+  });
+
+  test('exits with 1 when the deployment fails, and with 2 when the bundle is refused', async () => {
+    const yaml = 'name: broken\nphases: [{ name: all, steps: [{ run: 1.sql }] }]\n';
+    putFiles('broken', { 'weft.yaml': yaml, '1.sql': 'select 1/0;' });
+    expect((await deploySh('broken')).code).toBe(1);
+    putFiles('broken', { '1.sql': Uint8Array.of(0x73, 0xff) });
+    const refused = await deploySh('broken');
+    expect(refused.code).toBe(2);
+    expect(JSON.parse(refused.stdout)).toMatchObject({ type: 'urn:weft:problem:not_utf8', path: '1.sql', byte: 1 });
+  });
+});
+
+test('the commands that put a Worker into an account pass, as far as they need none', async () => {
+  const { code, stdout, all } = await readme('worker', {});
+  expect(code, all).toBe(0);
+  expect(stdout).toContain('Valid: wrangler.toml');
+  expect(stdout).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/m);
+  expect(stdout).toContain('--dry-run: exiting now.');
+  expect(existsSync(join(place.path, 'dist', 'worker', 'main.js'))).toBe(true);
+});
+
+test('the statements for psql work one by one: look, continue, and leave without touching anything of yours', async () => {
+  const database = await freshDatabase();
+  const client = await database.client();
+  try {
+    const env = { DATABASE_URL: database.url };
+    expect((await runShell('npx weft deploy examples/shop', { cwd: place.path, env })).code).toBe(0);
+    const results: pg.QueryResult[] = [];
+    // psql cuts at ";" too, and sends each alone.
+    for (const statement of snippet(README, 'psql').split(/;.*\n/).slice(0, -1)) results.push(await client.query(statement));
+    const [deployments, steps, events, run, drop] = results;
+    expect(deployments?.rows).toMatchObject([{ state: 'succeeded', bundle: 'shop', steps: '12', steps_done: '12', error: null }]);
+    expect(steps?.rows).toHaveLength(12);
+    expect(events?.rows[0]).toMatchObject({ kind: 'succeeded' });
+    expect(run?.rows).toEqual([{ result: null }]);
+    expect(drop?.command).toBe('DROP');
+    expect(await sql(database.url, "select count(*)::int as count from pg_tables where schemaname = 'shop'")).not.toEqual([{ count: 0 }]);
+  } finally {
+    await client.end();
+    await database.drop();
+  }
+});
