@@ -9,7 +9,7 @@ let world: World;
 beforeAll(async () => {
   world = await openWorld();
 });
-afterAll(() => world.stop());
+afterAll(() => world?.stop());
 
 const wait = { prefer: 'wait=30' };
 describe('a signed JSON document with files', () => {

@@ -1,0 +1,159 @@
+/** Following, resuming and cancelling the whole way. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { DEPLOYMENTS, inlineFiles } from '../http/requests.ts';
+import { sql } from '../support/sql.ts';
+import { type AnyDocument, openWorld, type World } from './support.ts';
+
+let world: World;
+beforeAll(async () => {
+  world = await openWorld();
+});
+afterAll(() => world?.stop());
+
+interface ServerSentEvent {
+  readonly event: string;
+  readonly id: string | null;
+  readonly data: AnyDocument;
+}
+
+/** Reads server-sent events as they come; ends with the stream, or when the reader is cancelled. */
+async function* readEvents(answer: Response): AsyncGenerator<ServerSentEvent> {
+  let text = '';
+  for await (const part of (answer.body as ReadableStream<Uint8Array<ArrayBuffer>>).pipeThrough(new TextDecoderStream())) {
+    text += part;
+    for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
+      const fields = new Map(
+        text
+          .slice(0, end)
+          .split('\n')
+          .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]),
+      );
+      text = text.slice(end + 2);
+      if (fields.has('data')) yield { event: fields.get('event') ?? '', id: fields.get('id') ?? null, data: JSON.parse(fields.get('data') ?? '') };
+    }
+  }
+}
+
+async function deploy(files: Record<string, string>): Promise<{ id: string; location: string; query: string }> {
+  const request = world.requests.makeRequest({ files: inlineFiles(files) });
+  const { answer, document } = await world.send(DEPLOYMENTS, await world.requests.post(request));
+  const location = answer.headers.get('location') ?? '';
+  return { id: document.id, location, query: location.slice(location.indexOf('?')) };
+}
+
+async function stateOf(location: string): Promise<string> {
+  return (await world.send(location, {})).document.state;
+}
+
+async function act(type: 'resume' | 'cancel', id: string, headers: Record<string, string> = {}) {
+  const request = world.requests.makeRequest({ type, deployment: id });
+  return world.send(`${DEPLOYMENTS}/${id}/${type}`, await world.requests.post(request, { headers }));
+}
+
+describe('following', () => {
+  test('shows a deployment from its first event to its end, and what runs in between', async () => {
+    const { id, query } = await deploy({ 'follow/1.sql': 'select 1;', 'follow/2.sql': 'select pg_sleep(2);', 'follow/3.sql': 'select 3;' });
+    const answer = await world.worker.fetch(`${DEPLOYMENTS}/${id}/events${query}`);
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get('content-type')).toMatch(/^text\/event-stream/);
+    const events: ServerSentEvent[] = [];
+    for await (const event of readEvents(answer)) events.push(event);
+
+    const numbered = events.filter(({ id: number }) => number !== null);
+    expect(numbered.map(({ id: number }) => Number(number))).toEqual(numbered.map((_, index) => index + 1));
+    expect(numbered.every(({ event, id: number, data }) => data.kind === event && String(data.number) === number)).toBe(true);
+    expect(events.at(-1)).toMatchObject({ event: 'end', id: null, data: { id, state: 'succeeded' } });
+    const atWork = events.filter(({ event, data }) => event === 'status' && data.live?.path === 'follow/2.sql');
+    expect(atWork.length).toBeGreaterThan(0);
+  });
+
+  test('goes on behind Last-Event-ID, also when all is over', async () => {
+    const { id, location, query } = await deploy({ 'again/1.sql': 'select 1;', 'again/2.sql': 'select 2;' });
+    await expect.poll(() => stateOf(location), { timeout: 20_000 }).toBe('succeeded');
+    const path = `${DEPLOYMENTS}/${id}/events${query}`;
+    const all: ServerSentEvent[] = [];
+    for await (const event of readEvents(await world.worker.fetch(path))) all.push(event);
+    const rest: ServerSentEvent[] = [];
+    for await (const event of readEvents(await world.worker.fetch(path, { headers: { 'last-event-id': '2' } }))) rest.push(event);
+    expect(all.length).toBeGreaterThan(3);
+    expect(rest).toEqual(all.slice(2));
+  });
+
+  test('closes its session when the client goes away', async () => {
+    const { id, location, query } = await deploy({ 'gone/1.sql': 'select pg_sleep(6);' });
+    await expect.poll(() => stateOf(location), { timeout: 20_000 }).toBe('running');
+    const followers = () => world.count("pg_stat_activity where query like '%weft.list_events%' and pid <> pg_backend_pid()");
+    const abort = new AbortController();
+    const answer = await world.worker.fetch(`${DEPLOYMENTS}/${id}/events${query}`, { signal: abort.signal });
+    const events = readEvents(answer);
+    while ((await events.next()).value?.event !== 'status');
+    await expect.poll(followers, { timeout: 5000 }).toBe(1);
+    abort.abort();
+    await expect.poll(followers, { timeout: 5000 }).toBe(0);
+    expect(await stateOf(location)).toBe('running');
+  });
+
+  test('what is not there is a problem, and no stream', async () => {
+    const answer = await world.worker.fetch(`${DEPLOYMENTS}/0190a0de-0000-7000-8000-00000000000a/events`, { headers: await world.requests.bearer() });
+    expect(answer.status).toBe(404);
+    expect(answer.headers.get('content-type')).toBe('application/problem+json');
+  });
+});
+
+describe('cancel', () => {
+  test('ends what runs; the step in flight leaves nothing behind', async () => {
+    const { id, location } = await deploy({
+      'cancel/1.sql': 'create table kept (id int);',
+      'cancel/2.sql': 'create table lost (id int); select pg_sleep(30);',
+    });
+    await expect.poll(async () => (await world.send(location, {})).document.live?.path, { timeout: 20_000 }).toBe('cancel/2.sql');
+    const { answer, document } = await act('cancel', id);
+    expect(answer.status).toBe(200);
+    expect(document).toMatchObject({ id, state: 'cancelled' });
+    expect((await world.client.query("select to_regclass('lost') as lost")).rows).toEqual([{ lost: null }]);
+  });
+
+  test('of what is over changes nothing', async () => {
+    const { id, location } = await deploy({ 'over/1.sql': 'select 1;' });
+    await expect.poll(() => stateOf(location), { timeout: 20_000 }).toBe('succeeded');
+    expect((await act('cancel', id)).document).toMatchObject({ id, state: 'succeeded' });
+  });
+
+  test('of what is not there is 404', async () => {
+    expect((await act('cancel', '0190a0de-0000-7000-8000-00000000000a')).document).toMatchObject({ type: 'urn:weft:problem:deployment_not_found' });
+  });
+});
+
+describe('resume', () => {
+  test('goes on with what a killed backend left, exactly once', async () => {
+    const files = { 'resume/1.sql': 'create table resumed (id int);', 'resume/2.sql': 'insert into resumed values (1); select pg_sleep(3);' };
+    const { id, location } = await deploy(files);
+    await expect.poll(async () => (await world.send(location, {})).document.live?.path, { timeout: 20_000 }).toBe('resume/2.sql');
+    const { pid } = (await world.send(location, {})).document.live;
+    world.relay.silence(); // so that the Worker, which would go on by itself, does not
+    await sql(world.database.url, `select pg_terminate_backend(${pid}, 5000)`);
+    world.relay.endSilence();
+    const { answer, document } = await act('resume', id, { prefer: 'wait=30' });
+    expect(document).toMatchObject({ id, state: 'succeeded' });
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get('location')).toContain(`${DEPLOYMENTS}/${id}?token=`);
+    expect(await world.count('resumed')).toBe(1);
+  });
+
+  test('of what runs attaches to it: 202 with how far it is', async () => {
+    const { id, location } = await deploy({ 'attach/1.sql': 'select pg_sleep(4);' });
+    await expect.poll(() => stateOf(location), { timeout: 20_000 }).toBe('running');
+    const { answer, document } = await act('resume', id);
+    expect(answer.status).toBe(202);
+    expect(document).toMatchObject({ id, state: 'running' });
+    await expect.poll(() => stateOf(location), { timeout: 20_000 }).toBe('succeeded');
+  });
+
+  test('of what is not there is 404', async () => {
+    expect((await act('resume', '0190a0de-0000-7000-8000-00000000000a')).document).toMatchObject({ type: 'urn:weft:problem:deployment_not_found' });
+  });
+});
+
+test('when all is over, no session is left open', async () => {
+  await expect.poll(() => world.openSessions(), { timeout: 20_000 }).toBe(0);
+});
