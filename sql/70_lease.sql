@@ -16,9 +16,12 @@ begin
     return 'nobody';
   end if;
   perform pg_stat_clear_snapshot();
-  select a.backend_start, a.query_start, a.state into v_activity from pg_stat_activity as a where a.pid = p_lease.pid;
+  select a.backend_start, a.query_start, a.state, a.usesysid into v_activity from pg_stat_activity as a where a.pid = p_lease.pid;
   return case
     when not found then 'gone'
+    -- of others only pid and role are seen; but no session is older than its server, and none is without a role: a server that
+    -- was restarted gives the old number to whoever comes, its own processes among them
+    when v_activity.backend_start is null and (v_activity.usesysid is null or p_lease.backend_start < pg_postmaster_start_time()) then 'gone'
     when v_activity.backend_start is null then 'unknown'
     when v_activity.backend_start <> p_lease.backend_start then 'gone'
     when v_activity.query_start = p_lease.query_start and v_activity.state = 'active' then 'alive'
@@ -76,8 +79,8 @@ $$;
 comment on function weft._point_lease(uuid, bigint) is 'Says which deployment the holder of the lease is at.';
 
 
--- Every transaction of a runner begins with this, and ends with it under p_until_commit: the share lock makes a rival who is
--- just taking the lease wait for our commit, or makes us see that he has it.
+-- Every transaction of a runner begins with this. The short ones keep the row until their commit, and a block of steps takes it
+-- as its last act: the share lock makes a rival who is just taking the lease wait for our commit, or makes us see that he has it.
 create or replace function weft._check_fence(p_fence bigint, p_until_commit boolean default false)
   returns void
   volatile

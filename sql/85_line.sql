@@ -52,7 +52,7 @@ as $$
 declare
   v_next  record;
 begin
-  perform weft._check_fence(p_fence);
+  perform weft._check_fence(p_fence, p_until_commit => true);
   loop
     select d.id, d.origin into v_next
     from weft._deployments as d
@@ -89,7 +89,7 @@ declare
   v_deployment  weft._deployments;
   v_changed     text[];
 begin
-  perform weft._check_fence(p_fence);
+  perform weft._check_fence(p_fence, p_until_commit => true);
   select d.* into strict v_deployment from weft._deployments as d where d.id = p_deployment for no key update;
   if v_deployment.state <> 'staged' then
     return;
@@ -139,7 +139,7 @@ declare
   v_deaths    integer;
   v_canceled  weft._cancellations;
 begin
-  perform weft._check_fence(p_fence);
+  perform weft._check_fence(p_fence, p_until_commit => true);
   perform from weft._deployments as d where d.id = p_deployment and d.state = 'running' for no key update;
   if not found then
     return null;
@@ -231,7 +231,7 @@ as $$
 declare
   v_is_last  boolean;
 begin
-  perform weft._check_fence(p_fence);
+  perform weft._check_fence(p_fence, p_until_commit => true);
   case p_outcome.verdict
     when 'done' then
       update weft._deployments as d set deaths = 0 where d.id = p_phase.deployment_id and d.deaths > 0;

@@ -20,8 +20,10 @@ declare
 begin
   perform weft._reset_session();
   perform weft._check_call(p_deployment, p_backend);
+  commit;  -- of the row lock that settling took: the lease comes first in the order of locks
   if p_deployment is not null and weft._is_over(p_deployment) then
     result := weft.status(p_deployment);
+    reset all;
     return;
   end if;
 
@@ -29,6 +31,7 @@ begin
   commit;
   if v_fence is null then
     result := weft._attach(p_deployment, v_holder);
+    reset all;
     return;
   end if;
 

@@ -164,8 +164,10 @@ begin
   insert into weft._cancellations (deployment_id, caller) values (p_deployment, p_caller) on conflict (deployment_id) do nothing;
 
   v_holder := weft._look_at_holder(v_lease);
-  if v_lease.deployment_id = p_deployment and v_holder in ('alive', 'unknown') then
+  if v_lease.deployment_id = p_deployment and v_holder = 'alive' then
     perform pg_cancel_backend(v_lease.pid);  -- ends the statement at work; the runner then finds the row
+  elsif v_lease.deployment_id = p_deployment and v_holder = 'unknown' then
+    null;  -- whoever has that number may be somebody else: the runner, if it is one, finds the row between two steps
   else
     perform weft._end(p_deployment, 'cancelled', weft._describe_cancellation(c)) from weft._cancellations as c where c.deployment_id = p_deployment;
   end if;
