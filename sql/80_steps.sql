@@ -4,6 +4,19 @@
 -- touches no table; it takes the search_path back before it evaluates anything, and keeps the wire silent. At the end of the
 -- file everything is reset, so that nothing leaks into the next.
 
+-- For a login role that is called "weft".
+create or replace function weft._leave_out_user(p_path text)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select regexp_replace(p_path, '"?\$user"?\s*(,\s*|$)', '', 'g')
+$$;
+
+comment on function weft._leave_out_user(text) is 'Takes "$user" out of a search_path where it would lead into the schema weft.';
+
+
 -- Back to what the session began with. No SET clause here: it would undo the work.
 create or replace function weft._reset_session()
   returns text
@@ -17,8 +30,8 @@ begin
   reset role;
   reset all;
   v_path := pg_catalog.current_setting('search_path');
-  if session_user operator(pg_catalog.=) 'weft' then  -- "$user" would be our own schema
-    v_path := pg_catalog.regexp_replace(v_path, '"\$user"\s*(,\s*|$)', '');
+  if session_user operator(pg_catalog.=) 'weft' then
+    v_path := weft._leave_out_user(v_path);
   end if;
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
   perform pg_catalog.set_config('statement_timeout', '0', false), pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false);
@@ -26,6 +39,7 @@ begin
     perform pg_catalog.set_config('transaction_timeout', '0', false);
   end if;
   perform pg_catalog.set_config('client_connection_check_interval', '0', false);
+  execute 'close all';  -- plpgsql has a CLOSE of its own
   discard temp;
   discard sequences;
   deallocate all;
@@ -35,7 +49,7 @@ end
 $$;
 
 comment on function weft._reset_session() is
-  'Takes role, settings, temporary tables, prepared statements and listeners back to the session''s beginning; returns the search_path that a file starts with.';
+  'Takes role, settings, cursors, temporary tables, prepared statements and listeners back to the session''s beginning; returns the search_path that a file starts with.';
 
 
 -- Shown by pg_stat_activity at once, also from inside an open transaction: 'weft 47/52 schema'.
@@ -154,7 +168,9 @@ create or replace function weft._run_steps(p_deployment uuid, p_phase weft._phas
   language plpgsql
 as $$
 declare
+  c_select_into  constant pg_catalog.text := '^(?:\s|--[^\n\r]*[\n\r]|/\*[^*]*\*/)*(?:select|with)\M.*\minto\M';
   v_steps        pg_catalog.int4;
+  v_ordinal      pg_catalog.int4;
   v_step         pg_catalog.record;
   v_path         pg_catalog.text;
   v_statement    pg_catalog.text;
@@ -178,7 +194,11 @@ declare
   v_started      pg_catalog.timestamptz;
   v_their_path   pg_catalog.text;
   v_set          pg_catalog.text;
+  v_their_name   pg_catalog.text;
   v_their_role   pg_catalog.text;
+  v_our_role     pg_catalog.name;
+  v_is_weft      pg_catalog.bool;
+  v_executed     pg_catalog.text;
   v_index        pg_catalog.int4;
   v_error        pg_catalog.jsonb;
   v_done         pg_catalog.int4 := 0;
@@ -198,15 +218,22 @@ begin
     perform weft._check_fence(p_fence);
     perform pg_advisory_unlock_all();  -- walks through all locks of the transaction, so only where it has none yet
     v_their_path := weft._reset_session();
-    for v_step in
+    v_our_role := current_user;
+    v_is_weft := session_user = 'weft';
+
+    -- no FOR over a query: its cursor would stand in the way of a file's CLOSE ALL
+    foreach v_ordinal in array array(
+      select s.ordinal from weft._steps as s
+      where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
+      order by s.ordinal)
+    loop
       select s.ordinal, s.path, s.in_one_piece, a.size, a.chunks,
              case when cardinality(a.chunks) = 1 then c.content end as content
+      into strict v_step
       from weft._steps as s
       join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
       join weft._chunks as c on c.digest = a.chunks[1]
-      where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
-      order by s.ordinal
-    loop
+      where s.deployment_id = p_deployment and s.ordinal = v_ordinal;
       if exists (select from weft._cancellations as c where c.deployment_id = p_deployment) then
         raise query_canceled;
       end if;
@@ -228,25 +255,23 @@ begin
       for v_chunk in 1 .. cardinality(v_chunks) loop
         v_statement := null;
         v_line := null;
+        v_their_name := null;
+        if v_chunk > 1 and current_user <> v_our_role then  -- the file has become a role that may not read our tables
+          v_their_name := session_user;
+          v_their_role := current_setting('role');
+          reset session authorization;
+          reset role;
+        end if;
         if v_step.content is not null then
           v_text := weft._read_text(v_step.content);
         else
-          if v_chunk > 1 then  -- the file may have changed its role, which may not read our tables
-            v_their_role := current_setting('role');
-            reset role;
-          end if;
           select r.text, r.carry into v_text, v_carry
           from weft._read_chunk(v_chunks[v_chunk], v_carry, v_chunk = 1, v_chunk = cardinality(v_chunks)) as r;
-          if v_chunk > 1 then
-            perform set_config('role', v_their_role, false);
-          end if;
         end if;
 
         v_text := v_rest || v_text;
         v_rest := '';
         if v_one_piece then
-          v_rest := v_text;
-          continue when v_chunk < cardinality(v_chunks);
           v_pieces := array[v_text];
           v_piece_lines := array[1];
         else
@@ -260,6 +285,10 @@ begin
           v_pieces := v_split.statements;
           v_piece_lines := v_split.lines;
         end if;
+        if v_their_name is not null then
+          v_set := set_config('session_authorization', v_their_name, false);
+          v_set := set_config('role', v_their_role, false);
+        end if;
         v_lines := v_lines || v_piece_lines;
 
         v_index := 0;
@@ -267,13 +296,20 @@ begin
           v_index := v_index + 1;
           v_line := v_piece_lines[v_index];
           v_digests := array_append(v_digests, sha256(convert_to(v_statement, 'UTF8')));
+          v_executed := v_statement;
+          if v_statement ~* c_select_into then  -- EXECUTE refuses it as the last of what it is given
+            v_executed := v_statement || E'\n;select where false';
+          end if;
           v_set := pg_catalog.set_config('search_path', v_their_path, false);  -- an assignment costs a tenth of a PERFORM
-          execute v_statement;
+          execute v_executed;
           get diagnostics v_affected = row_count;
           v_their_path := pg_catalog.current_setting('search_path');
           v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
           v_set := pg_catalog.set_config('client_min_messages', 'error', false);
           v_rows := v_rows + v_affected;
+          if v_is_weft then
+            v_their_path := weft._leave_out_user(v_their_path);
+          end if;
           if current_setting('transaction_read_only') = 'on' then
             raise exception 'The statement made the transaction read-only, so that nothing could be recorded.'
               using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
@@ -284,6 +320,18 @@ begin
 
       v_statement := null;
       v_line := null;
+      if v_ordinal = p_last then
+        -- deferred constraints are looked at here, where an error can still be caught, and as the file would meet them at its end
+        v_path := case when p_first = p_last then v_path end;
+        v_set := pg_catalog.set_config('search_path', v_their_path, false);
+        set constraints all immediate;
+        v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+        v_path := v_step.path;
+      end if;
+      if current_user <> v_our_role then
+        reset session authorization;
+        reset role;
+      end if;
       v_their_path := weft._reset_session();
       perform weft._record_step(p_deployment, v_step.ordinal, v_count, v_rows, v_started, v_lines, v_digests);
       v_done := v_done + 1;
@@ -292,11 +340,8 @@ begin
       end if;
     end loop;
 
-    -- deferred constraints are looked at here, where an error can still be caught; under the path that a file begins with
-    v_path := null;
-    perform pg_catalog.set_config('search_path', v_their_path, false);
-    set constraints all immediate;
-    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+    v_path := case when p_first = p_last then v_path end;
+    perform pg_advisory_unlock_all();
     perform weft._check_dependents();
     perform weft._record_history(p_deployment, p_phase, p_first, p_last);
     perform weft._check_fence(p_fence, p_until_commit => true);
@@ -308,6 +353,7 @@ begin
       e_context = pg_exception_context, e_schema = schema_name, e_table = table_name, e_column = column_name,
       e_constraint = constraint_name, e_type = pg_datatype_name;
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
+    perform pg_advisory_unlock_all();  -- no rollback gives them back
   end;
 
   -- everything of the block is undone; what follows is the account of it
