@@ -26,7 +26,22 @@ export const DEFAULT_SEED = 20260817;
 export const SCHEMA = 'trade';
 
 const reference_rows_count = 20;
-const NOUNS = ['order', 'invoice', 'parcel', 'customer', 'supplier', 'contract', 'ticket', 'shipment', 'payment', 'product', 'depot', 'tariff', 'route', 'claim'];
+const NOUNS = [
+  'order',
+  'invoice',
+  'parcel',
+  'customer',
+  'supplier',
+  'contract',
+  'ticket',
+  'shipment',
+  'payment',
+  'product',
+  'depot',
+  'tariff',
+  'route',
+  'claim',
+];
 const COLUMNS = [
   ['label', 'text'],
   ['note', 'text'],

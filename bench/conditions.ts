@@ -10,7 +10,9 @@ const quiet_load_max = 0.5;
 export function printConditions(benchmark: string): void {
   const [load = 0] = loadavg();
   console.log(`${benchmark}, ${new Date().toISOString()}`);
-  console.log(`${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform} ${release()}, Node ${process.version}`);
+  console.log(
+    `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform} ${release()}, Node ${process.version}`,
+  );
   console.log(`load average at the start: ${load.toFixed(2)}`);
   if (load > quiet_load_max) console.error(`WARNING: the load is above ${quiet_load_max}. Counts are right all the same; times are not worth keeping.`);
 }
