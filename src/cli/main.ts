@@ -7,6 +7,7 @@ import packageFile from '../../package.json' with { type: 'json' };
 import { Problem } from '../domain/problem.ts';
 import { commandHelp, generalHelp } from './help.ts';
 import { type Io, Printer } from './io.ts';
+import { onSignal } from './leave.ts';
 import { asksForJson, parse } from './parse.ts';
 import { asProblem, renderProblem, secretsOf } from './problems.ts';
 
@@ -57,17 +58,8 @@ export async function main(): Promise<void> {
     });
   }
   const leave = new AbortController();
-  let askedMs = 0;
-  const onSignal = (): void => {
-    const nowMs = Date.now();
-    if (!leave.signal.aborted) {
-      askedMs = nowMs;
-      leave.abort();
-    } else if (nowMs - askedMs > SAME_KEYSTROKE_MS) {
-      process.exit(3);
-    }
-  };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+  const react = onSignal(leave, (code) => process.exit(code), Date.now);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, react);
 
   const code = await runCommandLine(process.argv.slice(2), {
     env: process.env,
@@ -83,7 +75,7 @@ export async function main(): Promise<void> {
   setTimeout(() => exitWhenWritten(code), EXIT_GRACE_MS).unref();
 }
 
-/** A connection that does not close, say, must not hold the shell; what was written goes out first. */
+/** A connection that does not close, say, must not hold the shell. What was written goes out first: on Windows that takes time. */
 function exitWhenWritten(code: number): void {
   const isOut = [process.stdout, process.stderr].every((stream) => stream.destroyed || stream.writableLength === 0);
   if (isOut) process.exit(code);
@@ -100,8 +92,6 @@ async function left(signal: AbortSignal): Promise<never> {
   throw new Problem('interrupted', 'Left before the command was done.');
 }
 
-/** npm and the launcher pass a terminal's Ctrl-C on to a process that had it already: signals this close are one. */
-const SAME_KEYSTROKE_MS = 400;
 const EXIT_GRACE_MS = 2000;
 const LEAVE_MS = 1500;
 

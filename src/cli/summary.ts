@@ -117,11 +117,17 @@ function nextLines(deployment: Deployment): string[] {
 }
 
 function factLines(deployment: Deployment, style: Style): string[] {
-  const { before, after } = deployment.fingerprint;
+  const before = shorten(deployment.fingerprint.before);
+  const after = shorten(deployment.fingerprint.after);
   const rows = [['deployment', deployment.id]];
   if (before !== null && after !== null) rows.push(['fingerprint', before === after ? `${before} (unchanged)` : `${before} → ${after}`]);
   else if (before !== null) rows.push(['fingerprint', `${before} before`]);
   return columns(rows, '  ').map(style.dim);
+}
+
+/** As much of a fingerprint as a person compares; programs get all of it. */
+function shorten(fingerprint: string | null): string | null {
+  return fingerprint?.replace(/([0-9a-f]{12})[0-9a-f]{20,}$/, '$1…') ?? null;
 }
 
 function timeOf(deployment: Deployment): string | null {

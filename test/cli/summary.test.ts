@@ -16,7 +16,7 @@ const ERROR: DeploymentError = {
 };
 
 function show(changes: Partial<Deployment>): string {
-  return `\n${renderSummary(makeDeployment({ finished_at: '2026-03-01T02:00:13.400Z', fingerprint: { before: 'aaaa', after: 'bbbb' }, ...changes }), UNCOLOURED)}\n`;
+  return `\n${renderSummary(makeDeployment({ finished_at: '2026-03-01T02:00:13.400Z', fingerprint: { before: `1:18:${'a'.repeat(64)}`, after: `1:18:${'b'.repeat(64)}` }, ...changes }), UNCOLOURED)}\n`;
 }
 
 describe('the summary', () => {
@@ -31,7 +31,7 @@ describe('the summary', () => {
         data    per-step  committed: 2 steps, 24 ms
 
         deployment   0190a0de-0000-7000-8000-000000000001
-        fingerprint  aaaa → bbbb
+        fingerprint  1:18:aaaaaaaaaaaa… → 1:18:bbbbbbbbbbbb…
       "
     `);
   });
@@ -56,7 +56,7 @@ describe('the summary', () => {
       Next: correct schema/047_orders.sql and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.
 
         deployment   0190a0de-0000-7000-8000-000000000001
-        fingerprint  aaaa → bbbb
+        fingerprint  1:18:aaaaaaaaaaaa… → 1:18:bbbbbbbbbbbb…
       "
     `);
   });
@@ -91,7 +91,7 @@ describe('the summary', () => {
       Next: correct schema/047_orders.sql and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.
 
         deployment   0190a0de-0000-7000-8000-000000000001
-        fingerprint  aaaa → bbbb
+        fingerprint  1:18:aaaaaaaaaaaa… → 1:18:bbbbbbbbbbbb…
       "
     `);
   });
@@ -111,7 +111,7 @@ describe('the summary', () => {
       Next: remove the cause and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.
 
         deployment   0190a0de-0000-7000-8000-000000000001
-        fingerprint  aaaa → bbbb
+        fingerprint  1:18:aaaaaaaaaaaa… → 1:18:bbbbbbbbbbbb…
       "
     `);
   });

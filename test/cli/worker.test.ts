@@ -144,6 +144,11 @@ describe('weft deploy, through a Worker', () => {
 
   it('attaches again when the connection is lost while it follows', async () => {
     const running = weft(['deploy', makeBundle('follow', ['create table follow (n int);', 'insert into follow values (1); select pg_sleep(3);']), '--json']);
+    let sent = '';
+    proxy.cutWhen = (bytes) => {
+      sent += bytes.toString('latin1');
+      return false;
+    };
     await until(isAt('2.sql', 'follow'));
     for (let cut = 0; cut < 10; cut += 1) {
       proxy.cutAll();
@@ -153,6 +158,8 @@ describe('weft deploy, through a Worker', () => {
     expect(result.code).toBe(0);
     expect(result.json().state).toBe('succeeded');
     expect(await countDeployments('follow')).toEqual([{ count: 1 }]);
+    expect(sent).toMatch(/authorization: Bearer weft_read\./i);
+    expect(sent).not.toContain('?token=');
   });
 
   it('outlives the Worker: another one is there, and the deployment is the same', async () => {

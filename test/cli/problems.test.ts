@@ -1,0 +1,25 @@
+import { describe, expect, it } from 'vitest';
+import { UNCOLOURED } from '../../src/cli/io.ts';
+import { asProblem, renderProblem, secretsOf } from '../../src/cli/problems.ts';
+import { Problem } from '../../src/domain/problem.ts';
+
+const ENV = { DATABASE_URL: 'postgres://role:p%40ssword@db.internal.example:6432/shop', WEFT_SECRET: 'whsec_c2VjcmV0' };
+
+describe('what was thrown', () => {
+  it('stays what it is when it is a Problem', () => {
+    const problem = new Problem('usage', 'No.');
+    expect(asProblem(problem, [])).toBe(problem);
+  });
+
+  it('loses every secret of the environment and of options when it is anything else', () => {
+    const secrets = secretsOf(ENV, { database: 'postgres://other:hunter22@elsewhere.example/x' });
+    const words = `${ENV.DATABASE_URL} p%40ssword p@ssword db.internal.example ${ENV.WEFT_SECRET} hunter22 elsewhere.example`;
+    const problem = asProblem(new Error(words), secrets);
+    expect(problem.slug).toBe('internal');
+    for (const secret of ['ssword', 'db.internal', 'c2VjcmV0', 'hunter22', 'elsewhere']) expect(problem.message).not.toContain(secret);
+  });
+
+  it('is shown as title and detail, harmless on a terminal', () => {
+    expect(renderProblem(new Problem('usage', 'a\u001b[2Jb'), UNCOLOURED)).toBe('weft: The command line is not right.\n  a\\x1b[2Jb');
+  });
+});
