@@ -25,7 +25,7 @@ export function asksForJson(argv: readonly string[]): boolean {
 
 /**
  * @param argv what stands after `weft`
- * @throws Problem usage: unknown command or option, too many or too few words, a value missing; unsupported_feature: not there yet
+ * @throws Problem usage: unknown command or option, too many or too few words, a value missing, or an option or a command that is not there yet
  */
 export function parse(argv: readonly string[]): Parsed {
   const { command, rest } = findCommand(argv);
@@ -118,5 +118,5 @@ function quoted(word: string): string {
 }
 
 function notYet(what: string): Problem {
-  return new Problem('unsupported_feature', `This version of Weft does not have ${what} yet. Nothing was done.`);
+  return new Problem('usage', `This version of Weft does not have ${what} yet. Nothing was done.`);
 }
