@@ -40,7 +40,8 @@ async function watch(errand: Errand, id: string, signal: AbortSignal): Promise<b
         const deployment = await readStatus(session, id);
         if (signal.aborted) return false;
         errand.onStatus?.(deployment);
-        const nobodyThere = deployment.live === null && deployment.ahead.length === 0;
+        // while it is open its artifacts are still on their way, and the CALL behind them
+        const nobodyThere = deployment.state !== 'open' && deployment.live === null && deployment.ahead.length === 0;
         fruitless = isOver(deployment.state) || nobodyThere ? fruitless + 1 : 0;
         if (fruitless >= lost_after_looks_count) return true;
       } catch {
