@@ -30,10 +30,11 @@ describe('a signed JSON document with files', () => {
   });
 
   test('is answered before its end; Location leads to it', async () => {
-    const files = { '3.sql': 'select pg_sleep(1); create table third (id int);' };
+    const files = { '3.sql': 'select pg_sleep(3); create table third (id int);' };
     const { answer, document } = await world.send(DEPLOYMENTS, await world.requests.post(world.requests.makeRequest({ files: inlineFiles(files) })));
     expect(answer.status).toBe(202);
     expect(document).toMatchObject({ state: 'staged', target: 'staging', repeated: false, missing: [] });
+    expect((await world.client.query("select to_regclass('third') as third")).rows).toEqual([{ third: null }]);
     const location = answer.headers.get('location') ?? '';
     expect(location).toContain(`${DEPLOYMENTS}/${document.id}?token=`);
     await expect.poll(async () => (await world.send(location, {})).document.state, { timeout: 20_000 }).toBe('succeeded');

@@ -44,6 +44,7 @@ async function getEvents(c: HttpContext, ports: Ports): Promise<Response> {
     return c.body(null, 200, { 'content-type': 'text/event-stream' });
   }
   const { reference } = c.var.notes;
+  // workerd tells of a client that has left by the request's signal; others cancel the stream.
   const gone = new AbortController();
   c.req.raw.signal.addEventListener('abort', () => gone.abort(), { once: true });
   return streamSSE(c, async (stream) => {
