@@ -1,0 +1,321 @@
+/**
+ * The pages in docs/, done as they say, and held equal to what they describe: routes, problems, limits, keys, states, functions.
+ */
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { experimental_readRawConfig } from 'wrangler';
+import { parseBundleFile } from '../../src/bundle/bundle_file.ts';
+import { COMMANDS } from '../../src/cli/commands.ts';
+import { parseConfig } from '../../src/config/config.ts';
+import { ENGINE_FILES } from '../../src/database/engine_sql.ts';
+import { CHECKOUT } from '../../src/dev/places.ts';
+import { deploymentStateSchema, eventSchema } from '../../src/domain/deployment.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import { PROBLEMS, Problem } from '../../src/domain/problem.ts';
+import { actionSchema, deployRequestSchema, requestSchema } from '../../src/domain/request.ts';
+import { makeReadToken } from '../../src/trust/read_token.ts';
+import { makeHouse } from '../http/support.ts';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { sql } from '../support/sql.ts';
+import { startTestStack, type TestStack } from '../support/stack.ts';
+import { makeWorkplace, PAGES, readPage, runShell, snippet, snippetsOf, withoutChance } from './snippets.ts';
+
+let place: ReturnType<typeof makeWorkplace>;
+beforeAll(() => {
+  place = makeWorkplace();
+});
+afterAll(() => place?.remove());
+
+/** The rows of every table below a heading, each as its cells. */
+function rowsBelow(page: string, heading: string): string[][] {
+  const [, below = ''] = readPage(page).split(new RegExp(`^#+ ${heading}$`, 'm'));
+  const [section = ''] = below.split(/^#+ /m);
+  const rows = section.split('\n').filter((line) => line.startsWith('|'));
+  return rows
+    .map((row) =>
+      row
+        .slice(1, -1)
+        .split('|')
+        .map((cell) => cell.trim()),
+    )
+    .filter((cells) => !/^(-+|type|limit|key|variable|state|name|view|member)$/.test(cells[0] ?? ''));
+}
+
+const bare = (cell: string | undefined): string => (cell ?? '').replaceAll('`', '');
+
+describe('every page', () => {
+  test.each(PAGES)('%s marks each block that could be run: for a test, or with the reason why none runs it', (page) => {
+    const unmarked = snippetsOf(page).filter(({ language, mark }) => mark === null && language !== 'text');
+    expect(unmarked.map(({ file, line, language }) => `${file}:${line}: this ${language} block has no mark`)).toEqual([]);
+  });
+
+  test('marks nothing that no test looks at', () => {
+    const tests = ['readme.test.ts', 'docs.test.ts'].map((file) => readFileSync(join(import.meta.dirname, file), 'utf8')).join('\n');
+    const names = PAGES.flatMap((page) => snippetsOf(page)).filter(({ mark }) => mark === 'test' || mark === 'output');
+    expect(names.filter(({ name }) => !tests.includes(`'${name}'`))).toEqual([]);
+  });
+});
+
+describe('BUNDLES.md', () => {
+  test('a plain folder is checked with the words that the page shows', async () => {
+    const { code, stdout, stderr, all } = await runShell(snippet('docs/BUNDLES.md', 'plain'), { cwd: place.path });
+    expect(code, all).toBe(0);
+    expect(withoutChance(stdout + stderr)).toBe(withoutChance(snippet('docs/BUNDLES.md', 'plain', 'output')));
+  });
+
+  test('its weft.yaml is one', () => {
+    const file = parseBundleFile(new TextEncoder().encode(snippet('docs/BUNDLES.md', 'weft.yaml')));
+    expect(file.phases.map(({ transaction, lock_timeout_ms }) => [transaction, lock_timeout_ms])).toEqual([
+      ['single', 2000],
+      ['per-step', null],
+    ]);
+  });
+
+  test('its keys are those of the language', () => {
+    const keys = rowsBelow('docs/BUNDLES.md', 'weft.yaml').map(([key]) => bare(key));
+    expect(keys).toEqual(['name', 'phases', 'transaction', 'lock_timeout', 'steps', 'run']);
+  });
+
+  test('what it says is not there yet is refused by name', () => {
+    const [, section = ''] = readPage('docs/BUNDLES.md').split('## Not in this version\n');
+    const words = [...section.matchAll(/`([a-z_: ]+)`/g)].map(([, word]) => word ?? '');
+    expect(words.length).toBeGreaterThan(10);
+    for (const word of words) {
+      const line = word.includes(':') ? word : `${word}: 1`;
+      const yaml = `name: x\nphases:\n  - name: y\n    ${line}\n    steps: [{ run: 1.sql }]\n`;
+      expect(() => parseBundleFile(new TextEncoder().encode(yaml)), word).toThrow(expect.objectContaining({ slug: 'unsupported_feature' }));
+    }
+    const source = readFileSync(join(CHECKOUT, 'src/bundle/bundle_file.ts'), 'utf8');
+    const later = /LATER_WORDS[^(]*\(\[([\s\S]*?)\]\)/.exec(source)?.[1] ?? '';
+    expect([...later.matchAll(/'([a-z_]+)'/g)].map(([, word]) => word).sort()).toEqual(words.filter((word) => !word.includes(':')).sort());
+  });
+});
+
+describe('CONFIGURATION.md', () => {
+  test('its example is consistent, and names every key that a configuration can have', () => {
+    const file = join(place.path, 'example.toml');
+    writeFileSync(file, snippet('docs/CONFIGURATION.md', 'toml'));
+    const { vars } = experimental_readRawConfig({ config: file }).rawConfig as { vars: { WEFT: unknown } };
+    expect([...parseConfig(vars.WEFT).targets.keys()]).toEqual(['shop', 'warehouse']);
+    const documented = rowsBelow('docs/CONFIGURATION.md', 'WEFT').map(([key]) => bare(key));
+    expect(documented).toEqual([
+      'origin',
+      'targets.NAME.database',
+      'targets.NAME.transport',
+      'targets.NAME.proxy',
+      'targets.NAME.insecure',
+      'callers.NAME.secrets',
+      'grants[].caller',
+      'grants[].targets',
+      'grants[].actions',
+    ]);
+    const actions = rowsBelow('docs/CONFIGURATION.md', 'WEFT').at(-1)?.[1] ?? '';
+    expect([...actions.matchAll(/`([a-z]+)`/g)].map(([, action]) => action)).toEqual(actionSchema.options);
+  });
+
+  test('its command passes', async () => {
+    const { code, stdout, all } = await runShell(snippet('docs/CONFIGURATION.md', 'check'), { cwd: place.path });
+    expect(code, all).toBe(0);
+    expect(stdout).toContain('Valid: wrangler.toml');
+  });
+
+  test('wrangler.toml itself is consistent', () => {
+    const { vars } = experimental_readRawConfig({ config: join(CHECKOUT, 'wrangler.toml') }).rawConfig as { vars: { WEFT: unknown } };
+    expect(parseConfig(vars.WEFT).grants).toHaveLength(1);
+  });
+});
+
+describe('LIMITS.md', () => {
+  test("has the doorman's limits, each with its value", () => {
+    const rows = rowsBelow('docs/LIMITS.md', 'The doorman').map(([name, value]) => [bare(name), Number(value)]);
+    expect(rows).toEqual(Object.entries(LIMITS));
+  });
+
+  test("has the engine's limits, each with its value", () => {
+    const constants = ENGINE_FILES.find(({ name }) => name.includes('constants'))?.sql ?? '';
+    const limits = [...constants.matchAll(/when '([a-z_]+)'\s+then (\d+)/g)].map(([, name, value]) => [name, Number(value)]);
+    expect(limits.length).toBeGreaterThan(5);
+    expect(rowsBelow('docs/LIMITS.md', 'The engine').map(([name, value]) => [bare(name), Number(value)])).toEqual(limits);
+  });
+});
+
+describe('HTTP.md', () => {
+  test('lists the routes that there are', () => {
+    const documented = rowsBelow('docs/HTTP.md', 'HTTP').map(([method, path]) => `${method} ${bare(path).replaceAll(/\{(\w+)\}/g, ':$1')}`);
+    const routes = makeHouse()
+      .app.routes.filter(({ method }) => method !== 'ALL')
+      .map(({ method, path }) => `${method} ${path}`);
+    expect(documented.filter((row) => row.includes('/')).sort()).toEqual([...new Set(routes)].sort());
+  });
+
+  test('lists the problems that there are', () => {
+    const rows = rowsBelow('docs/HTTP.md', 'Problems').map(([type, status, title, exit]) => [bare(type), status, title, exit]);
+    const problems = Object.entries(PROBLEMS).map(([slug, { status, title, exit }]) => [slug, slug === 'usage' ? '' : String(status), title, String(exit)]);
+    expect(rows).toEqual(problems);
+  });
+
+  test('shows a request of the right form, and names all of its members', () => {
+    expect(requestSchema.parse(JSON.parse(snippet('docs/HTTP.md', 'request')))).toMatchObject({ type: 'deploy' });
+    const members = rowsBelow('docs/HTTP.md', 'The request').map(([name]) => bare(name));
+    expect(members.sort()).toEqual([...Object.keys(deployRequestSchema.shape), 'deployment'].sort());
+  });
+
+  test('says how a reading token is made, so that it can be made by hand', async () => {
+    const claims = { caller: 'ci', target: 'shop', expires: 1795366035 };
+    expect(readPage('docs/HTTP.md')).toContain(JSON.stringify(claims));
+    const key = Buffer.alloc(32, 7);
+    const payload = Buffer.from(JSON.stringify(claims)).toString('base64url');
+    const { createHmac } = await import('node:crypto');
+    const mac = createHmac('sha256', key).update(`weft-read-v1.${payload}`).digest('base64url');
+    expect(await makeReadToken(claims, `whsec_${key.toString('base64')}`)).toBe(`weft_read.${payload}.${mac}`);
+  });
+
+  describe('against the local stack', () => {
+    let stack: TestStack;
+    let env: Record<string, string>;
+    beforeAll(async () => {
+      stack = await startTestStack();
+      const deployed = await runShell('npx weft deploy examples/shop --json', { cwd: place.path, env: stack.env });
+      env = { ...stack.env, DEPLOYMENT: JSON.parse(deployed.stdout).id };
+    });
+    afterAll(() => stack?.stop());
+
+    test('a request signed by weft sign is sent with curl', async () => {
+      const { code, stdout, all } = await runShell(snippet('docs/HTTP.md', 'sign'), { cwd: place.path, env });
+      expect(code, all).toBe(0);
+      expect(JSON.parse(stdout)).toMatchObject({ id: env.DEPLOYMENT, state: 'succeeded' });
+    });
+
+    test('deployments are listed and followed with a token', async () => {
+      const { code, stdout, all } = await runShell(snippet('docs/HTTP.md', 'reading'), { cwd: place.path, env });
+      expect(code, all).toBe(0);
+      const events = stdout.slice(stdout.indexOf('event:'));
+      const first = /^data: (.*)$/m.exec(events)?.[1] ?? '';
+      expect(eventSchema.parse(JSON.parse(first))).toMatchObject({ number: 1, kind: 'opened' });
+      expect(events).toMatch(/^event: end$/m);
+    });
+  });
+});
+
+describe('ENGINE.md', () => {
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await freshDatabase();
+  });
+  afterAll(() => database?.drop());
+
+  const PAGE = 'docs/ENGINE.md';
+
+  /** Each statement alone, as psql sends them. @returns the rows of each */
+  async function statements(name: string): Promise<Record<string, unknown>[][]> {
+    const rows: Record<string, unknown>[][] = [];
+    for (const statement of snippet(PAGE, name).split(/;\n/).slice(0, -1)) rows.push(await sql(database.url, statement));
+    return rows;
+  }
+
+  test('installs the engine, and prints the same as a script', async () => {
+    const env = { DATABASE_URL: database.url };
+    const { code, stdout, all } = await runShell(snippet(PAGE, 'install'), { cwd: place.path, env });
+    expect(code, all).toBe(0);
+    expect(stdout).toContain('The engine is installed');
+    const other = await freshDatabase();
+    await sql(other.url, readFileSync(join(place.path, 'engine.sql'), 'utf8'));
+    const [ours, printed] = await Promise.all([database.url, other.url].map((url) => sql(url, 'select weft.version(), weft.fingerprint()')));
+    expect(printed).toEqual(ours);
+    await other.drop();
+    const [[version] = [], installations] = await statements('version');
+    expect(installations).toMatchObject([{ version: version?.version }]);
+  });
+
+  test('shows what was deployed, and what goes on while it does', async () => {
+    const deployed = await runShell('npx weft deploy examples/shop', { cwd: place.path, env: { DATABASE_URL: database.url } });
+    expect(deployed.code, deployed.all).toBe(0);
+    const [deployments, steps, events, history] = await statements('look');
+    expect(deployments).toMatchObject([{ state: 'succeeded', bundle: 'shop' }]);
+    expect([steps?.length, history?.length]).toEqual([12, 12]);
+    expect(events?.[0]).toMatchObject({ kind: 'succeeded' });
+    const [[status] = []] = await statements('status');
+    expect(JSON.parse(String(status?.jsonb_pretty))).toMatchObject({ state: 'succeeded', bundle: 'shop' });
+
+    appendFileSync(join(place.path, 'slow.sql'), 'select pg_sleep(3);\n');
+    const folder = 'mkdir slow && mv slow.sql slow/ && npx weft deploy slow';
+    const running = runShell(folder, { cwd: place.path, env: { DATABASE_URL: database.url } });
+    await expect
+      .poll(async () => (await statements('activity'))[0]?.filter(({ application_name }) => application_name === 'weft 1/1 main').length, { timeout: 20_000 })
+      .toBe(1);
+    expect((await running).code).toBe(0);
+  });
+
+  test('continues what an interrupted run left, with nothing but a CALL', async () => {
+    const { stdout } = await runShell('npx weft sign --generate-secret', { cwd: place.path });
+    expect(stdout).toMatch(/^whsec_/);
+    // Staged, and nobody runs it: a deployment whose client was gone before the CALL.
+    const content = 'create table by_psql (n int); insert into by_psql values (1)';
+    const request = JSON.stringify({ type: 'deploy', id: 'psql-1', expires_at: '2030-01-01T00:00:00Z' });
+    const digest = (await sql(database.url, "select encode(sha256(convert_to($1, 'UTF8')), 'hex') as digest", [content]))[0].digest;
+    const manifest = {
+      format: 1,
+      bundle: 'psql',
+      artifacts: [{ path: '1.sql', digest, size: content.length }],
+      phases: [{ name: 'main', transaction: 'single', steps: [{ kind: 'run', path: '1.sql' }] }],
+    };
+    const [{ opened }] = await sql(database.url, 'select weft.open($1, $2) as opened', [Buffer.from(request), JSON.stringify(manifest)]);
+    await sql(database.url, 'select weft.stage($1, $2, $3, $4)', [opened.deployment, [digest], [content.length], Buffer.from(content)]);
+    await statements('resume');
+    expect(await sql(database.url, 'select n from by_psql')).toEqual([{ n: 1 }]);
+    expect((await sql(database.url, 'select state from weft.deployments where id = $1', [opened.deployment]))[0]).toEqual({ state: 'succeeded' });
+
+    await sql(database.url, 'select weft.open($1, $2)', [Buffer.from(request.replace('psql-1', 'psql-2')), JSON.stringify(manifest)]);
+    const [cancelled] = await statements('cancel');
+    expect(cancelled).toEqual([{ '?column?': 'cancelled' }]);
+  });
+
+  test('describes catalogs, and names every view, every function and every state', async () => {
+    const [[{ fingerprint } = {}] = [], snapshot] = await statements('fingerprint');
+    expect(fingerprint).toMatch(/^\d+:\d+:[0-9a-f]{64}$/);
+    expect(snapshot?.length).toBeGreaterThan(0);
+
+    const views = await sql(database.url, "select 'weft.' || viewname as name from pg_views where schemaname = 'weft'");
+    expect(
+      rowsBelow(PAGE, 'Look')
+        .map(([name]) => bare(name))
+        .sort(),
+    ).toEqual(views.map(({ name }) => name).sort());
+    const functions = await sql(
+      database.url,
+      "select distinct 'weft.' || proname as name from pg_proc where pronamespace = 'weft'::regnamespace and proname !~ '^_'",
+    );
+    const named = rowsBelow(PAGE, 'Functions').flatMap(([cell]) => [...(cell ?? '').matchAll(/weft\.\w+/g)].map(([name]) => name));
+    expect(named.sort()).toEqual(functions.map(({ name }) => name).sort());
+    expect(rowsBelow(PAGE, 'States').map(([name]) => bare(name))).toEqual(deploymentStateSchema.options);
+  });
+
+  test('leaves when asked', async () => {
+    await statements('leave');
+    expect(await sql(database.url, "select count(*)::int as count from pg_namespace where nspname = 'weft'")).toEqual([{ count: 0 }]);
+    expect((await sql(database.url, "select count(*)::int as count from pg_tables where schemaname = 'shop'"))[0].count).toBeGreaterThan(0);
+  });
+});
+
+describe('README.md', () => {
+  test('names what the command line does not have yet, and nothing that it has', () => {
+    const [, section = ''] = readPage('README.md').split('**Commands**');
+    const [missing = ''] = section.split('- **');
+    for (const command of COMMANDS) {
+      const named = missing.includes(`\`weft ${command.name}\``);
+      expect(named, command.name).toBe(command.load === null);
+      for (const [name, option] of Object.entries(command.options)) expect(missing.includes(`--${name}`), name).toBe(option.absent === true);
+    }
+    expect(new Problem('unsupported_feature', '').exit).toBe(2);
+  });
+
+  test('has the exit codes of the help', async () => {
+    const { stdout } = await runShell('npx weft --help', { cwd: place.path });
+    const [, codes = ''] = stdout.split('Exit codes:\n');
+    const ofHelp = [...codes.matchAll(/^ {2}(\d) {2}(.*)$/gm)].map(([, code, means]) => `| ${code} | ${means} |`);
+    expect(ofHelp).toHaveLength(4);
+    const readme = readPage('README.md').replaceAll('`', '').replaceAll('"', '');
+    for (const row of ofHelp) expect(readme).toContain(row.replaceAll('"', ''));
+  });
+});
