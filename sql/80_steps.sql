@@ -39,6 +39,7 @@ begin
     perform pg_catalog.set_config('transaction_timeout', '0', false);
   end if;
   perform pg_catalog.set_config('client_connection_check_interval', '0', false);
+  perform pg_catalog.set_config('default_transaction_isolation', 'read committed', false);  -- else nobody's request would be seen
   execute 'close all';  -- plpgsql has a CLOSE of its own
   discard temp;
   discard sequences;

@@ -205,6 +205,7 @@ describe('a holder', () => {
     const busy = stranger.query(AT_THE_GATE);
     await gate.reached();
     await forgeLease(id, pidOf(stranger), `clock_timestamp() - interval '1 hour'`);
+    await sql(database.url, 'update weft._lease set query_start = (select query_start from pg_stat_activity where pid = _lease.pid)');
     expect(await call(late, id)).toMatchObject({ state: 'succeeded' });
     await gate.open();
     await busy;

@@ -6,8 +6,8 @@ import pg from 'pg';
 import { readInline } from '../../src/bundle/inline.ts';
 import { wantedChunks } from '../../src/bundle/source.ts';
 import { connectTo } from '../../src/database/connect.ts';
-import { openDeployment } from '../../src/database/engine.ts';
-import type { Connect } from '../../src/database/session.ts';
+import { type OpenedDeployment, openDeployment } from '../../src/database/engine.ts';
+import type { Connect, Session } from '../../src/database/session.ts';
 import { stagingMessages } from '../../src/database/staging.ts';
 import { type DeployOptions, deploy, type Order } from '../../src/deployment/deploy.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
@@ -63,17 +63,26 @@ export async function deployFiles(
   return deploy({ connect, order, chunks, deadlineMs: options.deadlineMs ?? 50_000 }).done;
 }
 
+export async function openOrder(session: Session, { order }: TestOrder): Promise<OpenedDeployment> {
+  return openDeployment(session, { ...order, signature: null });
+}
+
+export async function stageOrder(session: Session, { chunks }: TestOrder, opened: OpenedDeployment | undefined): Promise<void> {
+  if (opened === undefined || opened.missing.length === 0) return;
+  for (const reply of await session.pipeline(stagingMessages(opened.id, chunks(new Set(opened.missing))))) if (reply.kind === 'error') throw reply.error;
+}
+
 /**
  * Opens and stages a deployment, and sends no CALL.
  * @returns its id
  */
 export async function stageFiles(url: string, files: Readonly<Record<string, string>>, options: OrderOptions = {}): Promise<string> {
-  const { order, chunks } = await makeOrder(files, options);
+  const order = await makeOrder(files, options);
   const session = await connectOver(url)();
   try {
-    const { id, missing } = await openDeployment(session, { ...order, signature: null });
-    for (const reply of await session.pipeline(stagingMessages(id, chunks(new Set(missing))))) if (reply.kind === 'error') throw reply.error;
-    return id;
+    const opened = await openOrder(session, order);
+    await stageOrder(session, order, opened);
+    return opened.id;
   } finally {
     await session.close();
   }
