@@ -119,11 +119,6 @@ describe('CONFIGURATION.md', () => {
     expect(code, all).toBe(0);
     expect(stdout).toContain('Valid: wrangler.toml');
   });
-
-  test('wrangler.toml itself is consistent', () => {
-    const { vars } = experimental_readRawConfig({ config: join(CHECKOUT, 'wrangler.toml') }).rawConfig as { vars: { WEFT: unknown } };
-    expect(parseConfig(vars.WEFT).grants).toHaveLength(1);
-  });
 });
 
 describe('LIMITS.md', () => {
@@ -163,7 +158,7 @@ describe('HTTP.md', () => {
 
   test('says how a reading token is made, so that it can be made by hand', async () => {
     const claims = { caller: 'ci', target: 'shop', expires: 1795366035 };
-    expect(readPage('docs/HTTP.md')).toContain(JSON.stringify(claims));
+    for (const part of [JSON.stringify(claims), 'weft-read-v1.PAYLOAD', 'weft_read.PAYLOAD.MAC']) expect(readPage('docs/HTTP.md')).toContain(part);
     const key = Buffer.alloc(32, 7);
     const payload = Buffer.from(JSON.stringify(claims)).toString('base64url');
     const { createHmac } = await import('node:crypto');

@@ -3,7 +3,7 @@
  * promises to print is compared with what comes out.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type pg from 'pg';
@@ -195,13 +195,20 @@ describe('deploy.sh, which has only curl, openssl and what every Unix has', () =
     for (const form of [stack.secret.slice(6), bytes.toString('hex'), bytes.toString('base64url')]) expect(calls).not.toContain(form);
   });
 
-  test('signs with a secret of the longest and of the shortest kind', async () => {
-    // Only the signature is looked at: who is not known here is refused with just that.
-    for (const length of [LIMITS.webhook_secret_bytes_min, LIMITS.webhook_secret_bytes_max]) {
-      const { code, stdout } = await deploySh('examples/shop', { WEFT_SECRET: `whsec_${Buffer.alloc(length, 0x25).toString('base64')}` });
-      expect(code).toBe(2);
-      expect(JSON.parse(stdout)).toMatchObject({ type: 'urn:weft:problem:signature_mismatch' });
+  test('makes the HMAC that others make, whatever the length and the bytes of the key', async () => {
+    const [hmac = ''] = /^key=[\s\S]*^hmac\(\).*$/m.exec(snippet(README, 'deploy.sh')) ?? [];
+    for (const length of [LIMITS.webhook_secret_bytes_min, 32, LIMITS.webhook_secret_bytes_max - 1, LIMITS.webhook_secret_bytes_max]) {
+      const key = Buffer.from(Array.from({ length }, (_, index) => (index * 37) % 256)); // 0 and % are among them
+      const env = { WEFT_SECRET: `whsec_${key.toString('base64')}` };
+      const { stdout } = await runShell(`${hmac}\nprintf 'id.1.{}' | hmac | openssl base64 -A`, { cwd: place.path, path, env });
+      expect(stdout, String(length)).toBe(createHmac('sha256', key).update('id.1.{}').digest('base64'));
     }
+  });
+
+  test('is refused when its secret is not known', async () => {
+    const { code, stdout } = await deploySh('examples/shop', { WEFT_SECRET: `whsec_${Buffer.alloc(32, 0x25).toString('base64')}` });
+    expect(code).toBe(2);
+    expect(JSON.parse(stdout)).toMatchObject({ type: 'urn:weft:problem:signature_mismatch' });
   });
 
   test('exits with 1 when the deployment fails, and with 2 when the bundle is refused', async () => {
