@@ -46,6 +46,8 @@ interface Run extends Case {
 
 interface Measured {
   readonly waits: number;
+  /** What the relay saw of the same without knowing the protocol; exact from some latency on. */
+  readonly turns: number;
   readonly milliseconds: number;
 }
 
@@ -115,9 +117,10 @@ async function measureAll(server: BenchServer, relay: Relay, transaction: 'per-s
     describe(one),
     String(one.files),
     waitsOf(one),
+    String(measured.get(slowestOf(runsOf(runs, one)))?.turns),
     ...runsOf(runs, one).map((run) => seconds(measured.get(run)?.milliseconds ?? Number.NaN)),
   ]);
-  console.log(`\n${renderTable(['way', 'files', 'waits', ...roundTripsMs.map((ms) => `s at ${ms} ms`)], rows)}\n`);
+  console.log(`\n${renderTable(['way', 'files', 'waits', `turns at ${Math.max(...roundTripsMs)} ms`, ...roundTripsMs.map((ms) => `s at ${ms} ms`)], rows)}\n`);
   const uneven = cases.filter((one) => waitsOf(one) !== waitsOf({ ...one, files: fileCounts[0] ?? 0 }) || waitsOf(one).includes(' '));
   console.log(uneven.length === 0 ? 'The waits do not depend on the number of files.' : `The waits differ: ${[...new Set(uneven.map(describe))].join('; ')}.`);
   return uneven.length === 0 ? 0 : 1;
@@ -125,6 +128,10 @@ async function measureAll(server: BenchServer, relay: Relay, transaction: 'per-s
 
 function runsOf(runs: readonly Run[], { way, engine, files }: Case): Run[] {
   return runs.filter((run) => run.way === way && run.engine === engine && run.files === files);
+}
+
+function slowestOf(runs: readonly Run[]): Run {
+  return runs.reduce((slowest, run) => (run.roundTripMs > slowest.roundTripMs ? run : slowest));
 }
 
 function describe({ way, engine }: Case): string {
@@ -162,7 +169,7 @@ async function measure(run: Run, bundle: Bundle, relay: Relay, worker: LocalWork
   if (end.state !== 'succeeded') throw new Error(`${describe(run)}: the deployment is ${end.state}: ${JSON.stringify(end.error)}`);
   // Others only watch: they are small.
   const carrier = relay.connections.reduce((largest, one) => (one.toServer.bytes > largest.toServer.bytes ? one : largest));
-  return { waits: carrier.waits, milliseconds };
+  return { waits: carrier.waits, turns: carrier.turns, milliseconds };
 }
 
 /** As the command line does without a Worker. */
