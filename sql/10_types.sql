@@ -29,7 +29,7 @@ comment on type weft.step_state is 'States of a step.';
 
 create type weft._scanner as (
   mode        text,     -- code | string | escape | name | line | block | dollar: what the text is inside of
-  tag         text,     -- of the dollar quote
+  tag         text,     -- of the dollar quote; in code: 'E' right behind a string with escapes, and a line's end further 'E\n'
   depth       integer,  -- of nested comments
   parens      integer,
   begins      integer,  -- of BEGIN ATOMIC … END

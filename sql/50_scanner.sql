@@ -38,20 +38,26 @@ begin
     case p_scanner.mode
       when 'code' then
         v_code := substring(v_rest from c_code);
-        if v_code ~ '\S' then
+        if v_code ~ '[^ \t\n\r\f\v]' then
           p_scanner.has_code := true;
+          p_scanner.tag := null;
           p_scanner := weft._read_code(p_scanner, v_code);
+        elsif p_scanner.tag = 'E' and v_code ~ '[\n\r]' then
+          p_scanner.tag := E'E\n';
         end if;
         v_rest := substr(v_rest, length(v_code) + 1);
         exit when v_rest = '';
         case left(v_rest, 1)
           when '''' then
             p_scanner.has_code := true;
-            p_scanner.mode := case when v_code ~ '(?:^|[^A-Za-z0-9_$\u0080-\U0010ffff])[eE]$' then 'escape' else 'string' end;
+            -- behind a line's end, E'a' goes on with 'b' (the standard has it so), and still knows escapes
+            p_scanner.mode := case when p_scanner.tag = E'E\n' or v_code ~ '(?:^|[^A-Za-z0-9_$\u0080-\U0010ffff])[eE]$' then 'escape' else 'string' end;
+            p_scanner.tag := null;
             v_rest := substr(v_rest, 2);
           when '"' then
             p_scanner.has_code := true;
             p_scanner.mode := 'name';
+            p_scanner.tag := null;
             v_rest := substr(v_rest, 2);
           when '$' then
             p_scanner.has_code := true;
@@ -63,6 +69,7 @@ begin
             v_rest := substr(v_rest, 3);
           when '/' then
             p_scanner.mode := 'block';
+            p_scanner.tag := null;
             p_scanner.depth := 1;
             v_rest := substr(v_rest, 3);
         end case;
@@ -79,6 +86,7 @@ begin
         v_rest := substr(v_rest, length(substring(v_rest from '^(?:[^''\\]|\\.|'''')*')) + 1);
         exit when left(v_rest, 1) <> '''';
         p_scanner.mode := 'code';
+        p_scanner.tag := 'E';
         v_rest := substr(v_rest, 2);
 
       when 'line' then
@@ -100,6 +108,7 @@ begin
         exit when v_at = 0;
         p_scanner.mode := 'code';
         v_rest := substr(v_rest, v_at + length(p_scanner.tag));
+        p_scanner.tag := null;
     end case;
   end loop;
 end
@@ -125,7 +134,7 @@ begin
     else
       select p_scanner.words || coalesce(string_agg(case when f.word in ('create', 'or', 'replace', 'function', 'procedure') then left(f.word, 1) else '.' end, ''), '')
       into p_scanner.words
-      from (select lower(w.matches[1]) as word from regexp_matches(left(p_code, 256), c_word, 'g') as w (matches) limit 4) as f;
+      from (select lower(w.matches[1]) as word from regexp_matches(p_code, c_word, 'g') as w (matches) limit 4) as f;
     end if;
   end if;
 
@@ -157,7 +166,7 @@ comment on function weft._read_code(weft._scanner, text) is 'Counts parentheses 
 
 
 -- Moves the scanner over a part, the short way where the part opens nothing that it does not close.
-create or replace function weft._pass(inout p_scanner weft._scanner, p_part text)
+create or replace function weft._pass(inout p_scanner weft._scanner, p_part text, p_marks text default E',\n ')
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
   language plpgsql
@@ -170,32 +179,29 @@ declare
   v_code     text;
   v_stretch  text;
 begin
-  if p_scanner.mode = 'code' and strpos(p_part, '\') = 0 then
+  -- a string at the end may go on in the next piece
+  if p_scanner.mode = 'code' and strpos(p_part, '\') = 0 and p_part !~ '''\s*$' then
     v_code := case when p_part ~ '[''"]|--|/\*' then regexp_replace(p_part, c_closed, ' ', 'g') else p_part end;
-    if v_code !~ '[''"$]|--|/\*' then
-      if v_code ~ '\S' then
-        p_scanner.has_code := true;
-        p_scanner := weft._read_code(p_scanner, v_code);
-      end if;
+    if v_code ~ '[^ \t\n\r\f\v]' and v_code !~ '[''"$]|--|/\*' then
+      p_scanner.has_code := true;
+      p_scanner.tag := null;
+      p_scanner := weft._read_code(p_scanner, v_code);
       return;
     end if;
   end if;
 
-  if length(p_part) <= c_stretch_characters then
+  if length(p_part) <= c_stretch_characters or p_marks = '' then
     p_scanner := weft._walk(p_scanner, p_part);
   else
-    foreach v_stretch in array weft._cut_stretches(p_part, c_stretch_characters) loop
-      if length(v_stretch) <= c_stretch_characters then
-        p_scanner := weft._pass(p_scanner, v_stretch);
-      else
-        p_scanner := weft._walk(p_scanner, v_stretch);
-      end if;
+    foreach v_stretch in array weft._cut_stretches(p_part, left(p_marks, 1), c_stretch_characters) loop
+      p_scanner := weft._pass(p_scanner, v_stretch, substr(p_marks, 2));
     end loop;
   end if;
 end
 $$;
 
-comment on function weft._pass(weft._scanner, text) is 'Moves the scanner over a part of text: everything between two semicolons.';
+comment on function weft._pass(weft._scanner, text, text) is
+  'Moves the scanner over a part of text: everything between two semicolons. A long part is cut behind the first of the marks, what is still long behind the next.';
 
 
 create or replace function weft._split(inout p_scanner weft._scanner, p_text text, p_is_last boolean, out statements text[], out lines integer[])
@@ -223,7 +229,9 @@ declare
   v_parens      integer;
   v_line        integer;
   v_has_code    boolean;
+  v_head        text := p_scanner.statement;
 begin
+  p_scanner.statement := '';  -- not to be copied with the scanner
   v_mode := p_scanner.mode;
   v_words := p_scanner.words;
   v_parens := p_scanner.parens;
@@ -240,7 +248,7 @@ begin
     v_code := null;
     if v_mode = 'code' and v_words in ('', '....') and v_index < v_last and strpos(v_part, '\') = 0 then
       v_code := case when v_part ~ '[''"]|--|/\*' then regexp_replace(v_part, c_closed, ' ', 'g') else v_part end;
-      if v_code ~ c_opener or (v_words = '' and v_code ~* c_function) then
+      if v_code ~ c_opener or (v_words = '' and v_code ~* c_function) or (v_code !~ '[^ \t\n\r\f\v]' and v_part ~ '[''"]') then
         v_code := null;
       end if;
     end if;
@@ -253,7 +261,10 @@ begin
       v_words := p_scanner.words;
       v_parens := p_scanner.parens;
       v_has_code := p_scanner.has_code;
-    elsif v_code ~ '\S' then
+      if v_mode = 'code' and v_index < v_last then
+        p_scanner.tag := null;  -- behind a semicolon no string goes on
+      end if;
+    elsif v_code ~ '[^ \t\n\r\f\v]' then
       v_has_code := true;
       v_words := '....';
       if v_parens > 0 or strpos(v_code, '(') > 0 then
@@ -271,9 +282,9 @@ begin
       v_whole := array_to_string(array_append(v_open, v_part), ';');
       v_open := '{}';
     end if;
-    if p_scanner.statement <> '' then
-      v_whole := p_scanner.statement || v_whole;
-      p_scanner.statement := '';
+    if v_head <> '' then
+      v_whole := v_head || v_whole;
+      v_head := '';
     end if;
     if v_has_code then
       v_statements := array_append(v_statements, v_whole);
@@ -288,7 +299,7 @@ begin
   p_scanner.has_code := v_has_code;
   p_scanner.line := v_line;
 
-  p_scanner.statement := p_scanner.statement || array_to_string(v_open, ';');
+  p_scanner.statement := v_head || array_to_string(v_open, ';');
   if octet_length(p_scanner.statement) > weft._limit('statement_bytes') then
     raise exception 'A statement that begins at line % is larger than % bytes (statement_bytes).', p_scanner.line, weft._limit('statement_bytes')
       using errcode = '54000', hint = 'Is a quote or a comment left open there? Else cut the statement into several.';
@@ -306,8 +317,9 @@ comment on function weft._split(weft._scanner, text, boolean) is
   'Splits a piece of a file into statements without their semicolons, and tells the line at which the text of each begins; what is unfinished stays in the scanner.';
 
 
--- Cuts a long part behind commas into stretches of about p_characters.
-create or replace function weft._cut_stretches(p_part text, p_characters integer)
+-- Cuts a long part behind marks into stretches of about p_characters. A mark is a character that stands alone: in no token of
+-- several characters, and the last one of whatever it does stand in.
+create or replace function weft._cut_stretches(p_part text, p_mark text, p_characters integer)
   returns text[]
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
@@ -318,15 +330,15 @@ as $$
     select c.number, string_agg(c.field, '' order by c.ordinal) as stretch
     from (
       select f.ordinal,
-             f.field || case when f.ordinal = count(*) over () then '' else ',' end as field,
+             f.field || case when f.ordinal = count(*) over () then '' else p_mark end as field,
              (sum(length(f.field) + 1) over (order by f.ordinal) - 1) / p_characters as number
-      from string_to_table(p_part, ',') with ordinality as f (field, ordinal)
+      from string_to_table(p_part, p_mark) with ordinality as f (field, ordinal)
     ) as c
     group by c.number
   ) as s
 $$;
 
-comment on function weft._cut_stretches(text, integer) is 'Cuts text behind commas, so that no token is cut in two.';
+comment on function weft._cut_stretches(text, text, integer) is 'Cuts text behind a mark, so that no token is cut in two.';
 
 
 -- A statement without the white space and the comments before it.
@@ -338,22 +350,18 @@ create or replace function weft._skip_comments(p_statement text)
 as $$
 declare
   v_rest   text := p_statement;
-  v_at     integer;
   v_depth  integer;
 begin
   loop
-    v_rest := substr(v_rest, coalesce(length(substring(v_rest from '^(?:\s+|--[^\n\r]*)+')), 0) + 1);
+    v_rest := substr(v_rest, coalesce(length(substring(v_rest from '^(?:\s+|--[^\n\r]*|/\*[^*/]*\*/)+')), 0) + 1);
     exit when left(v_rest, 2) <> '/*';
-    v_at := 3;
     v_depth := 1;
-    while v_depth > 0 and v_at < length(v_rest) loop
-      if substr(v_rest, v_at, 2) in ('/*', '*/') then
-        v_depth := v_depth + case substr(v_rest, v_at, 2) when '/*' then 1 else -1 end;
-        v_at := v_at + 1;
-      end if;
-      v_at := v_at + 1;
+    v_rest := substr(v_rest, 3);
+    while v_depth > 0 and v_rest <> '' loop
+      v_rest := substr(v_rest, length(substring(v_rest from '^(?:[^*/]|\*(?!/)|/(?!\*))*')) + 1);
+      v_depth := v_depth + case left(v_rest, 2) when '/*' then 1 else -1 end;
+      v_rest := substr(v_rest, 3);
     end loop;
-    v_rest := case v_depth when 0 then substr(v_rest, v_at) else '' end;
   end loop;
   return v_rest;
 end
