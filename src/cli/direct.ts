@@ -9,6 +9,7 @@ import { cancel } from '../deployment/cancel.ts';
 import { deploy, type Opened } from '../deployment/deploy.ts';
 import { resume } from '../deployment/resume.ts';
 import type { Deployment } from '../domain/deployment.ts';
+import type { Problem } from '../domain/problem.ts';
 import type { DeployRequest } from '../domain/request.ts';
 import type { DatabaseAddress } from './address.ts';
 import { persist } from './persist.ts';
@@ -69,7 +70,17 @@ export async function deployStraight(errand: DirectErrand, bundle: Bundle, id: s
       manifest: bundle.manifest,
     };
     const order = { request: new TextEncoder().encode(JSON.stringify(request)), manifest: bundle.manifest, caller: CALLER, target: null, signature: null };
-    const drive = deploy({ connect, order, chunks, onStatus, deadlineMs: leftMs, signal: errand.signal, answerWhenStaged: true });
+    const drive = deploy({
+      connect,
+      order,
+      chunks,
+      chunksAgain: true,
+      onStatus,
+      onTrouble: tellTrouble(errand),
+      deadlineMs: leftMs,
+      signal: errand.signal,
+      answerWhenStaged: true,
+    });
     drive.opened.then(onContact).catch(() => undefined); // the error comes out of `done`
     return drive.done;
   });
@@ -78,13 +89,20 @@ export async function deployStraight(errand: DirectErrand, bundle: Bundle, id: s
 /** Continues a deployment, or attaches to it. */
 export async function resumeStraight(errand: DirectErrand, id: string): Promise<Deployment> {
   const connect = connectToDatabase(errand.address, errand.deadlineAtMs - Date.now());
-  return attend(errand, (leftMs, onStatus) => resume({ connect, id, target: null, onStatus, deadlineMs: leftMs, signal: errand.signal }));
+  return attend(errand, (leftMs, onStatus) =>
+    resume({ connect, id, target: null, onStatus, onTrouble: tellTrouble(errand), deadlineMs: leftMs, signal: errand.signal }),
+  );
 }
 
 /** @returns the deployment, cancelled, or as it was when it ended before */
 export async function cancelStraight(errand: DirectErrand, id: string): Promise<Deployment> {
   const connect = connectToDatabase(errand.address, errand.deadlineAtMs - Date.now());
   return attend(errand, () => cancel({ connect, id, caller: CALLER, target: null }));
+}
+
+/** The drive tries again by itself; whoever looks on is told. */
+function tellTrouble({ onView }: DirectErrand): (problem: Problem) => void {
+  return ({ title }) => onView({ activity: 'attaching', note: `${title} Trying again.` });
 }
 
 async function attend(

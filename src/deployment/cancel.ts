@@ -5,7 +5,7 @@
 import { requestCancel } from '../database/engine.ts';
 import type { Connect } from '../database/session.ts';
 import { type Deployment, isOver } from '../domain/deployment.ts';
-import { sleep } from './errand.ts';
+import { answerOf, Patience } from './errand.ts';
 
 export interface CancelOptions {
   readonly connect: Connect;
@@ -25,13 +25,13 @@ const look_every_milliseconds = 200;
  */
 export async function cancel({ connect, id, caller }: CancelOptions): Promise<Deployment> {
   const session = await connect();
+  const patience = new Patience({ deadlineMs: wait_milliseconds_max });
   try {
-    const endAt = Date.now() + wait_milliseconds_max;
     for (;;) {
       // Asked again and again: where the runner died of the signal, the next request ends the deployment by itself.
-      const deployment = await requestCancel(session, id, caller);
-      if (isOver(deployment.state) || Date.now() >= endAt) return deployment;
-      await sleep(look_every_milliseconds);
+      const deployment = await answerOf(session, requestCancel(session, id, caller), patience);
+      if (isOver(deployment.state) || patience.isOver) return deployment;
+      await patience.rest(look_every_milliseconds);
     }
   } finally {
     await session.close();

@@ -10,8 +10,9 @@ import { stagingMessages } from '../database/staging.ts';
 import { type Deployment, type DeploymentState, isOver } from '../domain/deployment.ts';
 import { type Artifact, chunkDigests, type Manifest } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
-import type { Errand } from './errand.ts';
-import { type CallOnItsWay, runToEnd } from './run.ts';
+import { answerOf, type Errand, Patience, persist } from './errand.ts';
+import { type CallOnItsWay, runToEnd, sendCall } from './run.ts';
+import { Staging, Supply } from './stage.ts';
 
 export interface Order {
   /** The signed bytes, as they came. */
@@ -35,10 +36,14 @@ export interface Opened {
   readonly warning?: string | null;
 }
 
+export type Chunks = (wanted: ReadonlySet<string>) => AsyncIterable<Chunk>;
+
 export interface DeployOptions extends Errand {
   readonly order: Order;
-  /** The bytes of the chunks that are wanted, each once, in any order; called once at most. Without it, nothing is staged that is not there. */
-  readonly chunks?: ((wanted: ReadonlySet<string>) => AsyncIterable<Chunk>) | undefined;
+  /** The bytes of the chunks that are wanted, each once, in any order. Without it, nothing is staged that is not there. */
+  readonly chunks?: Chunks | undefined;
+  /** Whether `chunks` may be called again after a connection broke: a folder can be read twice, the body of a request cannot. */
+  readonly chunksAgain?: boolean | undefined;
   /** Whether `opened` shall not wait for the CALL. It costs one wait on the network more. */
   readonly answerWhenStaged?: boolean | undefined;
 }
@@ -57,39 +62,56 @@ export function deploy(options: DeployOptions): { opened: Promise<Opened>; done:
 }
 
 async function drive(options: DeployOptions, tellOpened: (opened: Opened) => void): Promise<Deployment> {
-  const { order, chunks, connect } = options;
-  const session = await connect();
-  let call: CallOnItsWay | undefined;
-  let id: string;
-  try {
-    const found = await openDeployment(session, { ...order, signature: order.signature === null ? null : { ...order.signature } });
-    id = found.id;
-    const missing = missingArtifacts(order.manifest, found);
-    if (isOver(found.state) || (missing.length > 0 && chunks === undefined)) {
-      tellOpened(describe(found, found.state, missing));
-      return await readAndClose(session, id);
+  const patience = new Patience(options);
+  const supply = new Supply(options);
+  for (;;) {
+    const begun = await persist(options, patience, async (session) => {
+      try {
+        return await begin(session, options, patience, supply, tellOpened);
+      } catch (error) {
+        await session.close();
+        throw error;
+      }
+    });
+    if (begun.call === null) return begun.deployment;
+    try {
+      const deployment = await runToEnd(options, patience, begun.id, options.order.target, begun.call);
+      if (deployment !== null) return deployment;
+      throw new Problem('internal', `The engine said nothing of deployment ${begun.id}. \`weft status\` shows what the database knows.`);
+    } catch (error) {
+      // the connection broke while the artifacts were on their way: what has arrived is kept, the rest is sent once more
+      if (!(error instanceof Problem && error.slug === 'deployment_not_staged') || supply.isSpent || patience.isOver) throw error;
     }
-    const staging = missing.length > 0 && chunks !== undefined ? stagingMessages(id, chunks(new Set(found.missing))) : [];
-    if (options.answerWhenStaged) {
-      checkStaged(await session.pipeline(staging));
-      call = { session, reply: session.pipeline([runMessage(id, order.target, found.backend)]).then((replies) => replies[0]) };
-      tellOpened(describe(found, stagedOr(found.state), []));
-    } else {
-      const replies = session.pipeline(followedBy(staging, runMessage(id, order.target, found.backend)));
-      const reply = replies.then((all) => {
-        checkStaged(all.slice(0, -1));
-        tellOpened(describe(found, stagedOr(found.state), []));
-        return all.at(-1);
-      });
-      call = { session, reply };
-    }
-  } catch (error) {
-    await session.close();
-    throw error;
   }
-  const deployment = await runToEnd(options, id, order.target, call);
-  if (deployment === null) throw new Problem('internal', `The engine said nothing of deployment ${id}. \`weft status\` shows what the database knows.`);
-  return deployment;
+}
+
+type Begun = { readonly call: null; readonly deployment: Deployment } | { readonly call: CallOnItsWay; readonly id: string };
+
+/** Opens, stages, and sends the CALL, unless there is no need to. The same request twice is one deployment: so it can be tried again. */
+async function begin(session: Session, options: DeployOptions, patience: Patience, supply: Supply, tellOpened: (opened: Opened) => void): Promise<Begun> {
+  const { order } = options;
+  const found = await answerOf(session, openDeployment(session, { ...order, signature: order.signature === null ? null : { ...order.signature } }), patience);
+  const { id, backend } = found;
+  const missing = missingArtifacts(order.manifest, found);
+  if (isOver(found.state) || (missing.length > 0 && options.chunks === undefined)) {
+    const deployment = await answerOf(session, readStatus(session, id), patience);
+    tellOpened(describe(found, found.state, missing));
+    await session.close();
+    return { call: null, deployment };
+  }
+  const staging = new Staging(missing.length > 0 ? stagingMessages(id, supply.take(new Set(found.missing))) : []);
+  const opened = describe(found, stagedOr(found.state), []);
+  if (options.answerWhenStaged) {
+    checkStaged(await answerOf(session, session.pipeline(staging), patience, () => staging.owedSince));
+    tellOpened(opened);
+    return { id, call: sendCall(session, id, order.target, backend) };
+  }
+  const reply = session.pipeline(followedBy(staging, runMessage(id, order.target, backend))).then((replies) => {
+    checkStaged(replies.slice(0, -1));
+    tellOpened(opened);
+    return replies.at(-1);
+  });
+  return { id, call: { session, reply, isStaging: () => !staging.isStuck } };
 }
 
 async function* followedBy(messages: Iterable<Message> | AsyncIterable<Message>, last: Message): AsyncGenerator<Message> {
@@ -116,10 +138,4 @@ function stagedOr(state: DeploymentState): DeploymentState {
 
 function describe(found: OpenedDeployment, state: DeploymentState, missing: readonly Artifact[]): Opened {
   return { id: found.id, state, repeated: found.repeated, missing, warning: found.server.warning };
-}
-
-async function readAndClose(session: Session, id: string): Promise<Deployment> {
-  const deployment = await readStatus(session, id);
-  await session.close();
-  return deployment;
 }

@@ -1,14 +1,18 @@
 /**
- * What all drives share: how long, for whom to look, and when to stop looking. Nothing here touches a database.
+ * What all drives share: how long, for whom to look, when to stop looking, and how long a silence is borne. Nothing here sends
+ * anything to a database.
  */
-import type { Connect } from '../database/session.ts';
+import type { Connect, Session } from '../database/session.ts';
 import type { Deployment } from '../domain/deployment.ts';
+import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
 
 export interface Errand {
   readonly connect: Connect;
   /** Called whenever more is known: what is running, how far, what it waits for. */
   readonly onStatus?: ((deployment: Deployment) => void) | undefined;
+  /** Called before what passes by itself is tried again: a lost connection, say. */
+  readonly onTrouble?: ((problem: Problem) => void) | undefined;
   /** How long to stay with it, in milliseconds. The deployment itself needs nobody. */
   readonly deadlineMs: number;
   readonly signal?: AbortSignal | undefined;
@@ -16,8 +20,11 @@ export interface Errand {
 
 const pause_milliseconds_first = 200;
 const pause_milliseconds_max = 2_000;
+const glance_milliseconds = 1_000;
+/** Beyond it a timer fires at once. */
+const timer_milliseconds_max = 2 ** 31 - 1;
 
-/** Pauses that grow, with jitter, so that those who wait do not come all at once. */
+/** The time of an errand, and pauses that grow, with jitter, so that those who wait do not come all at once. */
 export class Patience {
   readonly #endAt: number;
   readonly #signal: AbortSignal | undefined;
@@ -30,6 +37,11 @@ export class Patience {
 
   get isOver(): boolean {
     return Date.now() >= this.#endAt;
+  }
+
+  /** Whether its signal has fired, or its time is over. */
+  get isExhausted(): boolean {
+    return this.isOver || this.#signal?.aborted === true;
   }
 
   /** Something has moved: wait shortly again. */
@@ -50,11 +62,63 @@ export class Patience {
   /** Waits a moment, not beyond the deadline. @throws Problem interrupted when the signal fires */
   async pause(): Promise<void> {
     this.check();
-    const milliseconds = Math.min(this.#next * (0.5 + Math.random()), Math.max(0, this.#endAt - Date.now()));
+    const milliseconds = this.#next * (0.5 + Math.random());
     this.#next = Math.min(this.#next * 2, pause_milliseconds_max);
-    await sleep(milliseconds, this.#signal);
+    await this.rest(milliseconds);
     this.check();
   }
+
+  /** Waits so many milliseconds, or until the time is over or a signal fires. */
+  async rest(milliseconds: number, stop?: AbortSignal): Promise<void> {
+    const signals = [this.#signal, stop].filter((signal) => signal !== undefined);
+    await sleep(Math.min(milliseconds, Math.max(0, this.#endAt - Date.now())), signals.length > 1 ? AbortSignal.any(signals) : signals[0]);
+  }
+}
+
+/**
+ * Waits for what a session was asked, as long as its silence can be borne; then gives the session up.
+ * @param owedSince since when the other side owes an answer, in milliseconds since 1970; null while it owes none. Without it: since now
+ * @param silence_milliseconds_max how long it may
+ * @throws Problem session_lost for a silence; interrupted when the errand's time is over or its signal fires; whatever `work` throws
+ */
+export async function answerOf<T>(
+  session: Session,
+  work: Promise<T>,
+  patience: Patience,
+  owedSince: () => number | null = since(Date.now()),
+  silence_milliseconds_max = LIMITS.silence_seconds_max * 1000,
+): Promise<T> {
+  const stop = new AbortController();
+  const settled = work.then(
+    () => stop.abort(),
+    () => stop.abort(),
+  );
+  const silence = () => Date.now() - (owedSince() ?? Date.now());
+  while (!stop.signal.aborted && !patience.isExhausted && silence() < silence_milliseconds_max) {
+    await Promise.race([settled, patience.rest(Math.min(glance_milliseconds, silence_milliseconds_max - silence()), stop.signal)]);
+  }
+  if (stop.signal.aborted) return work;
+  const isSilent = !patience.isExhausted;
+  await session.close();
+  patience.check();
+  if (isSilent) {
+    throw new Problem(
+      'session_lost',
+      `The database has not answered for ${Math.round(silence_milliseconds_max / 1000)} s, and the connection was given up. What was committed stays, and nothing needs to be cleaned up: connect again and look.`,
+    );
+  }
+  throw timeOver();
+}
+
+function since(milliseconds: number): () => number {
+  return () => milliseconds;
+}
+
+export function timeOver(): Problem {
+  return new Problem(
+    'interrupted',
+    'The time was over before anything could be learnt of the deployment. `weft status` shows it, `weft resume` goes on with it.',
+  );
 }
 
 /** Resolves after so many milliseconds, or when the signal fires. */
@@ -66,12 +130,33 @@ export async function sleep(milliseconds: number, signal?: AbortSignal): Promise
       signal?.removeEventListener('abort', finish);
       resolve();
     };
-    const timer = setTimeout(finish, milliseconds);
+    const timer = setTimeout(finish, Math.min(milliseconds, timer_milliseconds_max));
     signal?.addEventListener('abort', finish, { once: true });
   });
 }
 
 /** What passes by itself: another try may find it gone. */
-export function passes(error: unknown): boolean {
+export function passes(error: unknown): error is Problem {
   return error instanceof Problem && (error.slug === 'session_lost' || error.slug === 'database_unreachable' || error.slug === 'no_free_connection');
+}
+
+/**
+ * Tries until it succeeds: what passes by itself is tried again until the errand's time is over. Not so a first connect that fails:
+ * it has been tried long enough, and the address may be wrong.
+ * @param attempt what is tried, with a new session; it closes the session when it fails
+ * @throws whatever does not pass, the last of what does, and Problem interrupted when the signal fires
+ */
+export async function persist<T>({ connect, onTrouble }: Errand, patience: Patience, attempt: (session: Session) => Promise<T>): Promise<T> {
+  let hasContact = false;
+  for (;;) {
+    try {
+      const session = await connect();
+      hasContact = true;
+      return await attempt(session);
+    } catch (error) {
+      if (!hasContact || !passes(error) || patience.isOver) throw error;
+      onTrouble?.(error);
+      await patience.pause();
+    }
+  }
 }

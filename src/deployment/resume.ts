@@ -3,11 +3,10 @@
  * deployment opened before an upgrade finishes after it.
  */
 import { ensureEngine, readDeployments } from '../database/engine.ts';
-import type { Session } from '../database/session.ts';
 import type { Deployment } from '../domain/deployment.ts';
 import { Problem } from '../domain/problem.ts';
-import type { Errand } from './errand.ts';
-import { runToEnd } from './run.ts';
+import { answerOf, type Errand, Patience, persist } from './errand.ts';
+import { runToEnd, sendCall } from './run.ts';
 
 export interface ResumeOptions extends Errand {
   /** Null: whatever is unfinished. */
@@ -21,19 +20,26 @@ export interface ResumeOptions extends Errand {
  * @throws Problem deployment_not_found, deployment_not_staged, engine_missing, interrupted, and what makes the session unfit
  */
 export async function resume(options: ResumeOptions): Promise<Deployment> {
-  await onceConnected(options, ensureEngine);
-  const deployment = await runToEnd(options, options.id, options.target);
+  const { id, target } = options;
+  const patience = new Patience(options);
+  const call = await persist(options, patience, async (session) => {
+    try {
+      const { server } = await answerOf(session, ensureEngine(session), patience);
+      return sendCall(session, id, target, server.backend);
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+  });
+  const deployment = await runToEnd(options, patience, id, target, call);
   if (deployment !== null) return deployment;
-  const [newest] = await onceConnected(options, (session) => readDeployments(session, 1));
+  const [newest] = await persist(options, patience, async (session) => {
+    try {
+      return await answerOf(session, readDeployments(session, 1), patience);
+    } finally {
+      await session.close();
+    }
+  });
   if (newest === undefined) throw new Problem('deployment_not_found', 'There is no deployment in this database. Nothing was changed.');
   return newest;
-}
-
-async function onceConnected<T>({ connect }: Errand, use: (session: Session) => Promise<T>): Promise<T> {
-  const session = await connect();
-  try {
-    return await use(session);
-  } finally {
-    await session.close();
-  }
 }

@@ -3,17 +3,27 @@
  * another CALL that is at work already. A CALL is also how one attaches: it says at once who is there, and takes over from
  * whoever is gone.
  */
-import { type RunResult, readRunResult, runMessage } from '../database/engine.ts';
-import type { Reply, Session } from '../database/session.ts';
+import { inspectServer, type RunResult, readRunResult, runMessage } from '../database/engine.ts';
+import { type Reply, type Session, SqlError } from '../database/session.ts';
 import { type Deployment, isOver } from '../domain/deployment.ts';
+import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
-import { type Errand, Patience, passes } from './errand.ts';
-import { watchCall } from './watch.ts';
+import { answerOf, type Errand, Patience, passes, timeOver } from './errand.ts';
+import { look, watchCall } from './watch.ts';
+
+const last_look_milliseconds_max = 5_000;
 
 /** A CALL on its way: sent behind the staging, say, in the same breath. */
 export interface CallOnItsWay {
   readonly session: Session;
   readonly reply: Promise<Reply | undefined>;
+  /** Whether artifacts may still be on their way before it; without it, none are. */
+  readonly isStaging?: () => boolean;
+}
+
+/** @param backend the backend that the session was at when it was asked last */
+export function sendCall(session: Session, id: string | null, target: string | null, backend: number): CallOnItsWay {
+  return { session, reply: session.pipeline([runMessage(id, target, backend)]).then((replies) => replies[0]) };
 }
 
 /**
@@ -23,25 +33,32 @@ export interface CallOnItsWay {
  * @returns the deployment when it is over, was interrupted on the server, or when the deadline came; null when there was nothing to do
  * @throws Problem interrupted (nothing could be learnt before the deadline, or the signal fired), holder_unknown, and what the engine refuses
  */
-export async function runToEnd(errand: Errand, id: string | null, target: string | null, first?: CallOnItsWay): Promise<Deployment | null> {
-  const patience = new Patience(errand);
-  let call = first;
+export async function runToEnd(errand: Errand, patience: Patience, id: string | null, target: string | null, first: CallOnItsWay): Promise<Deployment | null> {
   let known: Deployment | null = null;
+  const tell = (deployment: Deployment): void => {
+    known = deployment;
+    errand.onStatus?.(deployment);
+  };
+  let call: CallOnItsWay | undefined = first;
   let trouble: unknown = null;
+  let diedCount = 0;
   for (;;) {
     try {
-      call ??= await send(errand, id, target);
-      const result = await answerOf(errand, id, call);
+      call ??= await sendAgain(errand, patience, id, target);
+      const result = await resultOf({ ...errand, onStatus: tell }, patience, id, call);
       trouble = null;
       if (result !== null) {
-        known = result.deployment ?? known;
-        if (known !== null) errand.onStatus?.(known);
-        if (isEnd(result)) return known;
-        trouble = result.attached?.holder === 'unknown' ? holderUnknown(result) : null;
+        if (result.deployment !== null) tell(result.deployment);
+        if (isEnd(result)) return result.deployment;
+        if (result.attached?.holder === 'unknown') trouble = holderUnknown(result);
       }
     } catch (error) {
-      if (!passes(error) && !(error instanceof Problem && error.slug === 'interrupted' && !errand.signal?.aborted)) throw error;
+      if (patience.isOver && error instanceof Problem && error.slug === 'interrupted') return known ?? (await lookOnce(errand, id));
+      const isDeath = call !== undefined && (await hasDied(error, call.session, id, patience));
+      if (isDeath) diedCount += 1;
+      if (!(isDeath && diedCount <= LIMITS.calls_died_count_max) && !passes(error)) throw error;
       trouble = error;
+      if (error instanceof Problem && !patience.isExhausted) errand.onTrouble?.(error);
     } finally {
       await call?.session.close();
       call = undefined;
@@ -49,25 +66,28 @@ export async function runToEnd(errand: Errand, id: string | null, target: string
     patience.check();
     if (patience.isOver) {
       if (trouble !== null) throw trouble;
-      if (known !== null) return known;
-      throw new Problem(
-        'interrupted',
-        'The time was over before anything could be learnt of the deployment. `weft status` shows it, `weft resume` goes on with it.',
-      );
+      return known ?? (await lookOnce(errand, id));
     }
     await patience.pause();
   }
 }
 
-async function send(errand: Errand, id: string | null, target: string | null): Promise<CallOnItsWay> {
+/** In a new session, which is looked at first: what stands at the address may be another server by now, or a pooler. */
+async function sendAgain(errand: Errand, patience: Patience, id: string | null, target: string | null): Promise<CallOnItsWay> {
   const session = await errand.connect();
-  return { session, reply: session.pipeline([runMessage(id, target, null)]).then((replies) => replies[0]) };
+  try {
+    const { backend } = await answerOf(session, inspectServer(session), patience);
+    return sendCall(session, id, target, backend);
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
 }
 
 /** @returns null when there is no use in waiting for the answer any more */
-async function answerOf(errand: Errand, id: string | null, call: CallOnItsWay): Promise<RunResult | null> {
+async function resultOf(errand: Errand, patience: Patience, id: string | null, call: CallOnItsWay): Promise<RunResult | null> {
   call.reply.catch(() => undefined);
-  if (id !== null && (await watchCall(errand, id, call.reply))) return null;
+  if (await watchCall(errand, id, call.reply, patience, call.isStaging ?? (() => false))) return null;
   return readRunResult(await call.reply);
 }
 
@@ -75,6 +95,29 @@ function isEnd(result: RunResult): boolean {
   if (result.interrupted) return true;
   if (result.attached !== null) return false;
   return result.deployment === null || isOver(result.deployment.state);
+}
+
+/**
+ * Whether a CALL that ended with an error had been at work: it died, of an error at COMMIT, of a signal between two steps, or because its
+ * lease was taken. The next CALL goes on; how often that may be so, the engine knows.
+ */
+async function hasDied(error: unknown, session: Session, id: string | null, patience: Patience): Promise<boolean> {
+  if (!(error instanceof Problem) || !(error.cause instanceof SqlError) || patience.isExhausted) return false;
+  const { sqlstate } = error.cause;
+  if (sqlstate === 'WF012' || sqlstate === '57014') return true;
+  if (sqlstate.startsWith('WF')) return false;
+  const sight = await look(session, id, patience).catch(() => null);
+  return sight?.isBegun === true;
+}
+
+/** The time was over before anything was learnt: one look, a short one. */
+async function lookOnce(errand: Errand, id: string | null): Promise<Deployment | null> {
+  const patience = new Patience({ deadlineMs: last_look_milliseconds_max });
+  const looking = errand.connect().then((session) => look(session, id, patience).finally(() => session.close()));
+  looking.catch(() => undefined);
+  const sight = await Promise.race([looking, patience.rest(last_look_milliseconds_max).then(() => null)]);
+  if (sight === null) throw timeOver();
+  return sight.deployment;
 }
 
 function holderUnknown(result: RunResult): Problem {

@@ -2,63 +2,94 @@
  * Watches a CALL from a second session: the first one is silent until the CALL ends, and a network that swallows everything
  * looks just the same. The watcher shows progress, and says when there is no use in waiting on.
  */
-import { readStatus } from '../database/engine.ts';
+import { readDeployments, readStatus } from '../database/engine.ts';
 import type { Session } from '../database/session.ts';
-import { isOver } from '../domain/deployment.ts';
-import { type Errand, sleep } from './errand.ts';
+import { type Deployment, isOver } from '../domain/deployment.ts';
+import { answerOf, type Errand, type Patience } from './errand.ts';
 
 /** Most CALLs are over before anybody needs a second session. */
 const watch_after_milliseconds = 1_000;
 const look_every_milliseconds = 500;
-/** Looks in a row that find the deployment over, or nobody at work on it, while no answer has come to the CALL. */
+const look_milliseconds_max = 10_000;
+/** Looks in a row that find the deployment over, or nobody at work, while no answer has come to the CALL. */
 const lost_after_looks_count = 6;
+/** Of a CALL for whatever is unfinished. */
+const looked_at_deployments_count = 5;
+
+/** What can be seen from outside. */
+export interface Sight {
+  /** Null when there is none. Of a CALL for whatever is unfinished: the one at work, or the newest. */
+  readonly deployment: Deployment | null;
+  /** Whether somebody is at work on it, or on what stands before it in line. */
+  readonly isAtWork: boolean;
+  /** Whether something was begun that is not over. */
+  readonly isBegun: boolean;
+}
 
 /**
- * @param call what the first session waits for
- * @returns true when the answer to the call will not come any more; false when it has come
+ * Looks at a deployment, or without an id at whatever is unfinished. One wait, or two.
+ * @throws Problem deployment_not_found, engine_missing, session_lost, interrupted
  */
-export async function watchCall(errand: Errand, id: string, call: Promise<unknown>): Promise<boolean> {
+export async function look(session: Session, id: string | null, patience: Patience): Promise<Sight> {
+  const ask = <T>(work: Promise<T>) => answerOf(session, work, patience, undefined, look_milliseconds_max);
+  if (id === null) {
+    const all = await ask(readDeployments(session, looked_at_deployments_count));
+    const atWork = all.find(({ live }) => live !== null);
+    return { deployment: atWork ?? all[0] ?? null, isAtWork: atWork !== undefined, isBegun: all.some(({ state }) => state === 'running') };
+  }
+  const deployment = await ask(readStatus(session, id));
+  const [first] = deployment.ahead;
+  const ahead = first === undefined ? null : await ask(readStatus(session, first));
+  return {
+    deployment,
+    isAtWork: deployment.live !== null || (ahead !== null && ahead.live !== null),
+    isBegun: deployment.state === 'running' || ahead?.state === 'running',
+  };
+}
+
+/**
+ * @param id null: whatever is unfinished
+ * @param call what the first session waits for
+ * @param isStaging whether artifacts may still be on their way, and the CALL behind them
+ * @returns true when the answer to the call will not come any more, or the errand's time is over; false when it has come
+ */
+export async function watchCall(errand: Errand, id: string | null, call: Promise<unknown>, patience: Patience, isStaging: () => boolean): Promise<boolean> {
   const stop = new AbortController();
   const answered = call.then(
     () => stop.abort(),
     () => stop.abort(),
   );
-  const watcher = watch(errand, id, stop.signal).catch(() => false);
-  const lost = await Promise.race([watcher, answered.then(() => false), endOf(errand, stop.signal)]);
+  const watcher = watch(errand, id, patience, isStaging, stop.signal).catch(() => false);
+  const timeIsOver = patience.rest(Number.POSITIVE_INFINITY, stop.signal).then(() => !stop.signal.aborted);
+  const lost = await Promise.race([watcher, answered.then(() => false), timeIsOver]);
   stop.abort();
   return lost;
 }
 
-async function watch(errand: Errand, id: string, signal: AbortSignal): Promise<boolean> {
-  await sleep(watch_after_milliseconds, signal);
+async function watch(errand: Errand, id: string | null, patience: Patience, isStaging: () => boolean, stop: AbortSignal): Promise<boolean> {
+  await patience.rest(watch_after_milliseconds, stop);
   let session: Session | null = null;
   let fruitless = 0;
   try {
-    while (!signal.aborted) {
+    while (!stop.aborted && !patience.isExhausted) {
       try {
         session ??= await errand.connect();
-        const deployment = await readStatus(session, id);
-        if (signal.aborted) return false;
-        errand.onStatus?.(deployment);
-        // while it is open its artifacts are still on their way, and the CALL behind them
-        const nobodyThere = deployment.state !== 'open' && deployment.live === null && deployment.ahead.length === 0;
-        fruitless = isOver(deployment.state) || nobodyThere ? fruitless + 1 : 0;
+        const { deployment, isAtWork } = await look(session, id, patience);
+        if (stop.aborted) return false;
+        if (deployment !== null) errand.onStatus?.(deployment);
+        const isEnded = id !== null && deployment !== null && isOver(deployment.state);
+        const isOnItsWay = deployment?.state === 'open' && isStaging();
+        fruitless = (isAtWork && !isEnded) || isOnItsWay ? 0 : fruitless + 1;
         if (fruitless >= lost_after_looks_count) return true;
       } catch {
         // a watcher that cannot look changes nothing: it tries again
         await session?.close();
         session = null;
       }
-      await sleep(look_every_milliseconds, signal);
+      await patience.rest(look_every_milliseconds, stop);
     }
-    return false;
+    return !stop.aborted;
   } finally {
     await session?.close();
   }
-}
-
-/** Resolves when the errand's own time is over or its signal fires: then nobody waits for the call any more. */
-async function endOf(errand: Errand, stop: AbortSignal): Promise<boolean> {
-  await sleep(errand.deadlineMs, errand.signal === undefined ? stop : AbortSignal.any([stop, errand.signal]));
-  return !stop.aborted;
 }

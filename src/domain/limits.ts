@@ -17,6 +17,10 @@ export const LIMITS = {
   prefer_wait_seconds_max: 300,
   /** How long the Worker stays with a deployment that it has started; the database goes on without it. */
   drive_seconds_max: 15 * 60,
+  /** How long the database may owe an answer, a CALL apart, before its connection counts as lost. */
+  silence_seconds_max: 60,
+  /** How often one drive sends its CALL again after it died of an error; the engine counts such deaths too. */
+  calls_died_count_max: 20,
   /** How long one answer of server-sent events lasts; the client resumes with Last-Event-ID. */
   follow_seconds_max: 15 * 60,
   /** How often followed rows are read. */

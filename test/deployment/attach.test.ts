@@ -1,0 +1,317 @@
+/**
+ * A connection that is lost is no end: the drive attaches again by itself, within its deadline, wherever it was lost and whoever
+ * notices. Each time the same journal, each line once.
+ */
+import { randomBytes } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Chunk } from '../../src/bundle/chunks.ts';
+import { connectTo } from '../../src/database/connect.ts';
+import type { Connect } from '../../src/database/session.ts';
+import { type DeployOptions, deploy } from '../../src/deployment/deploy.ts';
+import { resume } from '../../src/deployment/resume.ts';
+import { type Relay, startRelay } from '../../src/dev/relay.ts';
+import type { Deployment } from '../../src/domain/deployment.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import { problemOf, through, type Way, ways } from '../database/ways.ts';
+import { freshDatabase, type TestDatabase, testServer } from '../support/database.ts';
+import { AT_THE_GATE, COMMIT_FAILS, makeOrder, shutGate, stageFiles, type TestOrder } from '../support/orders.ts';
+import { startOwnServer } from '../support/own_server.ts';
+import { sql } from '../support/sql.ts';
+
+let database: TestDatabase;
+let relay: Relay;
+
+beforeAll(async () => {
+  const { hostname, port } = new URL((await testServer()).url);
+  relay = await startRelay({ to: { host: hostname, port: Number(port) } });
+});
+
+afterAll(() => relay.stop());
+
+beforeEach(async () => {
+  database = await freshDatabase();
+});
+
+afterEach(async () => {
+  relay.endSilence();
+  relay.cutAll();
+  relay.forget();
+  await database.drop();
+});
+
+const files = (gate = ''): Record<string, string> => ({
+  '1.sql': 'create table journal (n int); insert into journal values (1);',
+  '2.sql': `insert into journal values (2); ${gate}`,
+  '3.sql': 'insert into journal values (3);',
+});
+
+const journal = async (url = database.url) => (await sql(url, 'select n from journal order by n')).map(({ n }) => n);
+
+const connect = (way: Way = 'tcp', more: Parameters<typeof through>[3] = {}): Connect => connectTo(through(relay, way, database.url, more));
+
+function drive({ order, chunks }: TestOrder, more: Partial<DeployOptions> = {}): { opened: Promise<unknown>; done: Promise<Deployment> } {
+  const driving = deploy({ connect: connect(), order, chunks, chunksAgain: true, answerWhenStaged: true, deadlineMs: 50_000, ...more });
+  driving.done.catch(() => undefined);
+  return driving;
+}
+
+describe('cut after any message', () => {
+  it.each([
+    { direction: 'to-server', answerWhenStaged: true },
+    { direction: 'to-client', answerWhenStaged: false },
+  ] as const)('$direction, one deploy comes to the end, and each effect is there once (staged before the CALL: $answerWhenStaged)', async (options) => {
+    const { direction, answerWhenStaged } = options;
+    let happened = true;
+    let count = 0;
+    for (let k = 0; happened; k += 1, count += 1) {
+      const order = await makeOrder({ [`${k}.sql`]: `create table journal_${k} (n int); insert into journal_${k} values (1);` }, { bundle: `b${k}` });
+      relay.forget();
+      happened = false;
+      const fault = relay.plan({ direction, afterMessages: k, how: 'reset', where: ({ number }) => number === relay.connections[0]?.number });
+      void fault.fired.then(() => {
+        happened = true;
+      });
+      const { state } = await drive(order, { answerWhenStaged }).done;
+      fault.cancel();
+      expect(state, `cut after ${k} messages`).toBe('succeeded');
+      expect(await sql(database.url, `select n from journal_${k}`), `cut after ${k} messages`).toEqual([{ n: 1 }]);
+    }
+    expect(count, 'messages of one deployment').toBeGreaterThan(15);
+    expect(await sql(database.url, 'select count(*)::int as deployments from weft.deployments')).toEqual([{ deployments: count }]);
+  });
+});
+
+describe('lost while a statement runs', () => {
+  it.each(ways)('over %s, the drive follows the run that goes on, and brings its end', async (way) => {
+    const gate = await shutGate(database.url);
+    const troubles: string[] = [];
+    const { done } = drive(await makeOrder(files(AT_THE_GATE)), { connect: connect(way), onTrouble: ({ slug }) => troubles.push(slug) });
+    await gate.reached();
+    const pids = 'select distinct pid from weft._attempts';
+    const [before] = await sql(database.url, pids);
+    relay.cutAll();
+    await relay.plan({ direction: 'to-client', afterMessages: 6, how: 'half-close' }).fired; // it has come back, and is lost once more
+    await gate.open();
+    expect(await done).toMatchObject({ state: 'succeeded' });
+    expect(troubles).toContain('session_lost');
+    expect(await sql(database.url, pids), 'the run was never interrupted').toEqual([before]);
+    expect(await journal()).toEqual([1, 2, 3]);
+  });
+
+  it('when its backend is terminated, the drive sends the CALL again, and it goes on where the last commit left off', async () => {
+    const gate = await shutGate(database.url);
+    const { done } = drive(await makeOrder(files(AT_THE_GATE)));
+    await gate.reached();
+    await sql(database.url, 'select pg_terminate_backend(pid) from weft._lease');
+    await gate.reached();
+    await gate.open();
+    const end = await done;
+    expect(end).toMatchObject({ state: 'succeeded', phases: [{ attempts: 2 }] });
+    expect(await journal()).toEqual([1, 2, 3]);
+  });
+
+  it('when the server is killed, the drive waits for it and goes on', async () => {
+    const server = await startOwnServer();
+    try {
+      const url = await server.createDatabase();
+      const gate = await shutGate(url);
+      const { done } = drive(await makeOrder(files(AT_THE_GATE)), { connect: connectTo({ connectionString: url, transport: 'tcp' }) });
+      await gate.reached();
+      await server.postgres.kill9();
+      await server.postgres.restart();
+      expect(await done).toMatchObject({ state: 'succeeded' });
+      expect(await journal(url)).toEqual([1, 2, 3]);
+    } finally {
+      await server.postgres.stop();
+    }
+  });
+
+  it('a CALL that dies of an error is sent again, until the engine says that it is enough', async () => {
+    const { done } = drive(await makeOrder({ '1.sql': `${COMMIT_FAILS} insert into doom values ('yes');`, '2.sql': 'insert into doomed values (1);' }));
+    expect(await done).toMatchObject({ state: 'failed', error: { sqlstate: 'WF018', path: '2.sql' } });
+  });
+
+  it('a CALL whose lease was taken attaches to whoever took it', async () => {
+    const gate = await shutGate(database.url);
+    const { done } = drive(await makeOrder(files(AT_THE_GATE)));
+    await gate.reached();
+    await sql(database.url, 'update weft._lease set fence = fence + 1, pid = null, backend_start = null, query_start = null');
+    await gate.open();
+    expect(await done).toMatchObject({ state: 'succeeded' });
+    expect(await journal()).toEqual([1, 2, 3]);
+  });
+});
+
+describe('lost while the artifacts are on their way', () => {
+  const bytes_count = 24 * 1024 * 1024;
+  /** Three files of 8 MiB. */
+  const large = () => {
+    const line = () => `-- ${randomBytes(500).toString('hex')}\n`;
+    const text = (n: number) =>
+      `${n === 1 ? 'create table journal (n int); ' : ''}insert into journal values (${n});\n${Array.from({ length: 8300 }, line).join('')}`;
+    return makeOrder({ '1.sql': text(1), '2.sql': text(2), '3.sql': text(3) });
+  };
+  /** Counts what is taken from it, and cuts the connection once, when so much was taken that the first of it must have been committed. */
+  const counting = (chunks: TestOrder['chunks'], counted: { bytes: number; calls: number; isCut: boolean }): TestOrder['chunks'] =>
+    async function* (wanted): AsyncGenerator<Chunk> {
+      counted.calls += 1;
+      for await (const chunk of chunks(wanted)) {
+        counted.bytes += chunk.bytes.length;
+        if (!counted.isCut && counted.bytes > bytes_count - 2 * LIMITS.chunk_bytes) {
+          counted.isCut = true;
+          relay.cutAll();
+        }
+        yield chunk;
+      }
+    };
+
+  it('a folder is read again, and only what had not arrived', async () => {
+    const order = await large();
+    const counted = { bytes: 0, calls: 0, isCut: false };
+    const { done } = drive({ ...order, chunks: counting(order.chunks, counted) });
+    expect(await done).toMatchObject({ state: 'succeeded' });
+    expect(counted.calls).toBe(2);
+    expect(counted.bytes).toBeLessThan(2 * bytes_count - LIMITS.staging_sync_bytes);
+    expect(await journal()).toEqual([1, 2, 3]);
+  });
+
+  it('a body cannot be read again: the drive says so, and the same request goes on from there', async () => {
+    const order = await large();
+    const counted = { bytes: 0, calls: 0, isCut: false };
+    const { opened, done } = drive({ ...order, chunks: counting(order.chunks, counted) }, { chunksAgain: false });
+    const problem = await problemOf(done, 'interrupted');
+    expect(problem).toMatchObject({ exit: 3, status: 503 });
+    expect(problem.message).toMatch(/\d+ chunks are missing\. What has arrived is kept/);
+    await expect(opened).rejects.toBe(problem);
+    expect(counted.calls).toBe(1);
+
+    counted.bytes = 0;
+    const again = drive({ ...order, chunks: counting(order.chunks, counted) }, { chunksAgain: false });
+    expect(await again.opened).toMatchObject({ repeated: true });
+    expect(await again.done).toMatchObject({ state: 'succeeded' });
+    expect(counted.bytes).toBeLessThan(bytes_count - LIMITS.staging_sync_bytes);
+    expect(await journal()).toEqual([1, 2, 3]);
+  });
+
+  it.each([true, false])('a source that is slow is waited for (staged before the CALL: %s)', async (answerWhenStaged) => {
+    const order = await makeOrder(files());
+    const slow: TestOrder['chunks'] = async function* (wanted) {
+      for await (const chunk of order.chunks(wanted)) {
+        await new Promise((resolve) => setTimeout(resolve, 1_600));
+        yield chunk;
+      }
+    };
+    const { done } = drive({ ...order, chunks: slow }, { answerWhenStaged, chunksAgain: false });
+    expect(await done).toMatchObject({ state: 'succeeded' });
+  });
+});
+
+describe('silence of the network', () => {
+  it('in which the answer to the CALL is swallowed is noticed through the watcher', async () => {
+    const gate = await shutGate(database.url);
+    const { done } = drive(await makeOrder(files(AT_THE_GATE)));
+    await gate.reached();
+    // The connection of the CALL, and the first one of the watcher: from now on nothing passes, and nobody is told.
+    relay.plan({ direction: 'to-client', afterMessages: 0, how: 'silence', where: ({ number }) => number === relay.connections[0]?.number });
+    await gate.open();
+    const end = await done;
+    expect(end.state).toBe('succeeded');
+    expect(relay.connections[0]?.toClient.bytes).toBeGreaterThan(0);
+    expect(await journal()).toEqual([1, 2, 3]);
+  });
+
+  it('in which the CALL itself is swallowed is noticed too, and the CALL is sent again', async () => {
+    const id = await stageFiles(database.url, files());
+    // start-up, two messages of SCRAM, and the questions to the server with their two Syncs: what comes next is the CALL
+    const fault = relay.plan({ direction: 'to-server', afterMessages: 13, extraBytes: 1, how: 'silence' });
+    const deployment = await resume({ connect: connect(), id, target: null, deadlineMs: 50_000 });
+    expect((await fault.fired).toServer.messages).toBe(13);
+    expect(deployment).toMatchObject({ state: 'succeeded' });
+    expect(await journal()).toEqual([1, 2, 3]);
+  });
+
+  it('in which the CALL for one that waits in line is swallowed is noticed too', async () => {
+    await stageFiles(database.url, files());
+    const id = await stageFiles(database.url, { '4.sql': 'insert into journal values (4)' }, { bundle: 'other' });
+    const fault = relay.plan({ direction: 'to-server', afterMessages: 13, extraBytes: 1, how: 'silence' });
+    const deployment = await resume({ connect: connect(), id, target: null, deadlineMs: 50_000 });
+    expect((await fault.fired).toServer.messages).toBe(13);
+    expect(deployment).toMatchObject({ id, state: 'succeeded' });
+    expect(await journal()).toEqual([1, 2, 3, 4]);
+  });
+
+  it('in which the CALL for whatever is unfinished is swallowed is noticed too', async () => {
+    const id = await stageFiles(database.url, files());
+    const fault = relay.plan({ direction: 'to-server', afterMessages: 13, extraBytes: 1, how: 'silence' });
+    const deployment = await resume({ connect: connect(), id: null, target: null, deadlineMs: 50_000 });
+    expect((await fault.fired).toServer.messages).toBe(13);
+    expect(deployment).toMatchObject({ id, state: 'succeeded' });
+  });
+
+  it('around the watcher as well ends with the watcher looking from a new connection', async () => {
+    const gate = await shutGate(database.url);
+    const { done } = drive(await makeOrder(files(AT_THE_GATE)));
+    await gate.reached();
+    while (relay.connections.length < 2 || (relay.connections[1]?.waits ?? 0) < 4) await new Promise((resolve) => setTimeout(resolve, 20));
+    const [first, second] = relay.connections.map(({ number }) => number);
+    relay.plan({ direction: 'to-client', afterMessages: 0, how: 'silence', times: 2, where: ({ number }) => number === first || number === second });
+    await gate.open();
+    expect(await done).toMatchObject({ state: 'succeeded' });
+    expect(relay.connections.length).toBeGreaterThan(2);
+  });
+});
+
+describe('the time of an errand', () => {
+  it.each([700, 2_500])('is over after %d ms while a statement runs: the deployment as it is, and the run goes on', async (deadlineMs) => {
+    const gate = await shutGate(database.url);
+    const order = await makeOrder(files(AT_THE_GATE));
+    const { done } = drive(order, { deadlineMs });
+    await gate.reached();
+    expect(await done).toMatchObject({ state: 'running', live: { step: 2, steps: 3 } });
+    await gate.open();
+    expect(await drive(order).done).toMatchObject({ state: 'succeeded', phases: [{ attempts: 1 }] });
+  });
+
+  it('is over while another CALL is at work: the deployment as it is', async () => {
+    const gate = await shutGate(database.url);
+    const order = await makeOrder(files(AT_THE_GATE));
+    const first = drive(order);
+    await gate.reached();
+    expect(await drive(order, { deadlineMs: 1_500 }).done).toMatchObject({ state: 'running', live: { step: 2, steps: 3 } });
+    await gate.open();
+    expect(await first.done).toMatchObject({ state: 'succeeded' });
+  });
+
+  it.each([true, false])('ends with its signal, and the run goes on (with an id: %s)', async (withId) => {
+    const gate = await shutGate(database.url);
+    const id = await stageFiles(database.url, files(AT_THE_GATE));
+    const controller = new AbortController();
+    const following = resume({ connect: connect(), id: withId ? id : null, target: null, deadlineMs: 50_000, signal: controller.signal });
+    following.catch(() => undefined);
+    await gate.reached();
+    controller.abort();
+    await problemOf(following, 'interrupted');
+    await gate.open();
+    expect(await resume({ connect: connect(), id, target: null, deadlineMs: 50_000 })).toMatchObject({ state: 'succeeded', phases: [{ attempts: 1 }] });
+  });
+
+  it('ends with its signal while artifacts are on their way, and the source is told', async () => {
+    const controller = new AbortController();
+    const order = await makeOrder(files());
+    let isTold = false;
+    const endless: TestOrder['chunks'] = async function* (wanted) {
+      try {
+        for await (const chunk of order.chunks(wanted)) {
+          yield chunk;
+          controller.abort();
+          await new Promise((resolve) => setTimeout(resolve, 500));
+        }
+      } finally {
+        isTold = true;
+      }
+    };
+    await problemOf(drive({ ...order, chunks: endless }, { signal: controller.signal }).done, 'interrupted');
+    await expect.poll(() => isTold, { timeout: 10_000 }).toBe(true);
+    expect(await sql(database.url, 'select state from weft.deployments')).toEqual([{ state: 'open' }]);
+  });
+});
