@@ -152,7 +152,7 @@ begin
     'path', p_path,
     'line', p_line,
     'statement', left(weft._skip_comments(p_statement), weft._limit('statement_shown_characters')),
-    'hint', coalesce(nullif(p_error ->> 'hint', ''), v_hint)));
+    'hint', nullif(concat_ws(' ', p_error ->> 'hint', v_hint), '')));
 end
 $$;
 

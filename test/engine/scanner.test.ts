@@ -77,7 +77,7 @@ function scanLikePsql(text: string): { split: Split; surplus: boolean } {
     ['dollar', /\$(?:[A-Za-z_\u0080-\uffff][A-Za-z0-9_\u0080-\uffff]*)?\$/y],
     ['junk', new RegExp(`\\$?[0-9]+(?:${ident})?`, 'y')],
     ['word', new RegExp(ident, 'y')],
-    ['other', /[^]/y],
+    ['other', /[\s\S]/y],
   ];
   const continued = /(?:[ \t\f\v]|--[^\n\r]*)*[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*[\n\r])*'/y;
   const match = (pattern: RegExp, at: number) => {
@@ -114,7 +114,7 @@ function scanLikePsql(text: string): { split: Split; surplus: boolean } {
       const end = text.indexOf('"', at);
       at = end < 0 ? text.length : end + 1;
     } else if (kind === 'string' || kind === 'escape') {
-      const inside = kind === 'escape' ? /(?:[^'\\]|\\[^]|'')*/y : /(?:[^']|'')*/y;
+      const inside = kind === 'escape' ? /(?:[^'\\]|\\[\s\S]|'')*/y : /(?:[^']|'')*/y;
       for (;;) {
         at += match(inside, at)?.length ?? 0;
         at = Math.min(at + 1, text.length);
