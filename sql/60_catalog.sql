@@ -25,6 +25,9 @@ create or replace function weft.snapshot()
   set timezone = 'UTC'
   set quote_all_identifiers = off
   set extra_float_digits = 1
+  set bytea_output = hex
+  set lc_monetary = 'C'
+  set standard_conforming_strings = on
   language plpgsql
 as $$
 begin
@@ -43,7 +46,39 @@ begin
            c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.relispartition, c.reloptions, c.relowner, c.relacl, c.relpartbound
     from pg_class as c
     join schemas as s on s.oid = c.relnamespace
-    where not exists (select from foreign_to_us as f where f.classid = 'pg_class'::regclass and f.objid = c.oid)
+    left join pg_index as i on i.indexrelid = c.oid  -- no member of its own: it follows its table
+    where not exists (select from foreign_to_us as f where f.classid = 'pg_class'::regclass and f.objid = coalesce(i.indrelid, c.oid))
+  ),
+  functions as materialized (
+    select f.*, s.nspname
+    from pg_proc as f
+    join schemas as s on s.oid = f.pronamespace
+    where not exists (select from foreign_to_us as x where x.classid = 'pg_proc'::regclass and x.objid = f.oid)
+  ),
+  types as materialized (
+    select t.*, s.nspname
+    from pg_type as t
+    join schemas as s on s.oid = t.typnamespace
+    where (t.typtype in ('e', 'd', 'r') or (t.typtype = 'b' and t.typelem = 0))
+      and not exists (select from foreign_to_us as x where x.classid = 'pg_type'::regclass and x.objid = t.oid)
+  ),
+  commented as (
+    select 'pg_class'::regclass as classid, r.oid as objid from relations as r
+    union all
+    select 'pg_namespace'::regclass, s.oid from schemas as s
+    where not exists (select from foreign_to_us as x where x.classid = 'pg_namespace'::regclass and x.objid = s.oid)
+    union all
+    select 'pg_proc'::regclass, f.oid from functions as f
+    union all
+    select 'pg_type'::regclass, t.oid from types as t
+    union all
+    select 'pg_constraint'::regclass, c.oid from pg_constraint as c where c.conrelid in (select r.oid from relations as r) or c.contypid in (select t.oid from types as t)
+    union all
+    select 'pg_trigger'::regclass, t.oid from relations as r join pg_trigger as t on t.tgrelid = r.oid
+    union all
+    select 'pg_policy'::regclass, p.oid from relations as r join pg_policy as p on p.polrelid = r.oid
+    union all
+    select 'pg_rewrite'::regclass, w.oid from relations as r join pg_rewrite as w on w.ev_class = r.oid
   ),
   columns as (
     select a.attrelid,
@@ -150,33 +185,28 @@ begin
 
   union all
   select case f.prokind when 'p' then 'procedure' when 'a' then 'aggregate' else 'function' end,
-         format('%I.%I(%s)', s.nspname, f.proname, pg_get_function_identity_arguments(f.oid)),
+         format('%I.%I(%s)', f.nspname, f.proname, pg_get_function_identity_arguments(f.oid)),
          concat_ws(E'\n', weft._describe_rights(f.proacl),
            case f.prokind
              when 'a' then (select concat_ws(' ', a.aggkind, a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.agginitval, format_type(a.aggtranstype, null))
                             from pg_aggregate as a where a.aggfnoid = f.oid)
              else pg_get_functiondef(f.oid)
            end)
-  from pg_proc as f
-  join schemas as s on s.oid = f.pronamespace
-  where not exists (select from foreign_to_us as x where x.classid = 'pg_proc'::regclass and x.objid = f.oid)
+  from functions as f
 
   union all
   select case t.typtype when 'e' then 'enum' when 'd' then 'domain' when 'r' then 'range' else 'base type' end,
-         format('%I.%I', s.nspname, t.typname),
+         format('%I.%I', t.nspname, t.typname),
          concat_ws(' ', weft._describe_rights(t.typacl),
            case t.typtype
              when 'e' then (select string_agg(quote_literal(e.enumlabel), ', ' order by e.enumsortorder) from pg_enum as e where e.enumtypid = t.oid)
-             when 'd' then concat_ws(' ', format_type(t.typbasetype, t.typtypmod), case when t.typnotnull then 'not null' end, 'default ' || t.typdefault,
+             when 'd' then concat_ws(' ', format_type(t.typbasetype, t.typtypmod), case when t.typnotnull then 'not null' end, 'default ' || pg_get_expr(t.typdefaultbin, 0),
                              (select string_agg(format('%I %s', c.conname, pg_get_constraintdef(c.oid)), ' ' order by c.conname)
                               from pg_constraint as c where c.contypid = t.oid))
              when 'r' then (select format_type(g.rngsubtype, null) from pg_range as g where g.rngtypid = t.oid)
              else concat_ws(' ', t.typinput, t.typoutput, t.typlen, t.typalign)
            end)
-  from pg_type as t
-  join schemas as s on s.oid = t.typnamespace
-  where (t.typtype in ('e', 'd', 'r') or (t.typtype = 'b' and t.typelem = 0))
-    and not exists (select from foreign_to_us as x where x.classid = 'pg_type'::regclass and x.objid = t.oid)
+  from types as t
 
   union all
   select 'extension', quote_ident(e.extname), concat_ws(' ', e.extversion, 'in', quote_ident(n.nspname))
@@ -186,9 +216,7 @@ begin
   union all
   select 'comment', (pg_identify_object(d.classoid, d.objoid, d.objsubid)).identity, d.description
   from pg_description as d
-  where (d.classoid = 'pg_class'::regclass and d.objoid in (select r.oid from relations as r))
-     or (d.classoid = 'pg_namespace'::regclass and d.objoid in (select s.oid from schemas as s) )
-     or (d.classoid = 'pg_proc'::regclass and d.objoid in (select f.oid from pg_proc as f join schemas as s on s.oid = f.pronamespace));
+  join commented as c on c.classid = d.classoid and c.objid = d.objoid;
 end
 $$;
 
