@@ -17,7 +17,7 @@ import type { Manifest } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
 import { problemOf } from './engine_problems.ts';
 import { ENGINE, installEngine } from './install.ts';
-import { judgeServer, onlyRow, SERVER_QUESTIONS, SERVER_REPLIES_COUNT, type ServerFacts } from './server.ts';
+import { assertSameBackend, judgeServer, onlyRow, SERVER_QUESTIONS, SERVER_REPLIES_COUNT, type ServerFacts } from './server.ts';
 import type { Message, Reply, Session, Value } from './session.ts';
 
 /** What goes with a request into `weft.open`. */
@@ -117,6 +117,7 @@ export async function openDeployment(session: Session, call: OpenCall): Promise<
         { deployment: opened.deployment, state: opened.state },
       );
     }
+    assertSameBackend(server.backend, opened.backend);
     return {
       id: opened.deployment,
       state: opened.state,

@@ -22,13 +22,14 @@ const newest_tested_version_number = 189999;
 
 const question = `select current_setting('server_version_num') as version_number, current_setting('server_version') as version,
   pg_backend_pid() as backend, pg_is_in_recovery() as is_standby, current_setting('transaction_read_only') as is_read_only,
-  current_setting('statement_timeout') as statement_timeout, current_setting('track_activities') as track_activities`;
+  current_setting('statement_timeout') as statement_timeout, current_setting('client_min_messages') as client_min_messages,
+  current_setting('track_activities') as track_activities`;
 
 /** The messages that ask; their replies go to `judgeServer`. */
 export const SERVER_QUESTIONS: readonly Message[] = [
   { kind: 'statement', text: question, values: [] },
   { kind: 'sync' },
-  { kind: 'statement', text: 'select weft.version() as engine', values: [] },
+  { kind: 'statement', text: 'select weft.version() as engine, pg_backend_pid() as backend', values: [] },
   { kind: 'sync' },
 ];
 
@@ -54,7 +55,8 @@ export function judgeServer(replies: readonly (Reply | undefined)[]): ServerFact
       'Transactions are read-only here (default_transaction_read_only). Nothing was changed. Use the read-write endpoint, or a role without that setting.',
     );
   }
-  if (row.statement_timeout !== '0') {
+  // The one can come from the server's own configuration, the other comes only from us.
+  if (row.statement_timeout !== '0' || row.client_min_messages !== 'error') {
     throw new Problem(
       'transaction_pooler',
       'The session does not have the settings it was opened with: a pooler in between has dropped them. Nothing was changed. Use the direct address of the database.',
@@ -66,11 +68,13 @@ export function judgeServer(replies: readonly (Reply | undefined)[]): ServerFact
       'track_activities is off on the server: nobody could tell a live runner from a dead one. Nothing was changed. As a superuser: alter database … set track_activities = on.',
     );
   }
+  const engine = readEngine(replies[1]);
+  assertSameBackend(row.backend, engine?.backend);
   return {
     versionNumber,
     version: row.version ?? '',
     backend: Number(row.backend),
-    engine: readEngine(replies[1]),
+    engine: engine === null ? null : Number(engine.engine),
     warning: versionNumber > newest_tested_version_number ? `PostgreSQL ${row.version} is newer than this Weft was tested with (14 to 18). It goes on.` : null,
   };
 }
@@ -83,8 +87,21 @@ export function onlyRow(reply: Reply | undefined): Row {
   return row;
 }
 
-function readEngine(reply: Reply | undefined): number | null {
+/**
+ * Two transactions of one session must have met the same backend.
+ * @param first @param second pids; what is not known speaks neither for nor against
+ * @throws Problem transaction_pooler
+ */
+export function assertSameBackend(first: string | number | null | undefined, second: string | number | null | undefined): void {
+  if (first === null || first === undefined || second === null || second === undefined || Number(first) === Number(second)) return;
+  throw new Problem(
+    'transaction_pooler',
+    `The connection does not keep its backend: it was at backend ${first}, and a transaction later at ${second}. A pooler in transaction mode is in between. Nothing was run. Use the direct address of the database.`,
+  );
+}
+
+function readEngine(reply: Reply | undefined): Row | null {
   // no schema, or a schema of that name without our function
   if (reply?.kind === 'error' && ['3F000', '42883'].includes(reply.error.sqlstate)) return null;
-  return Number(onlyRow(reply).engine);
+  return onlyRow(reply);
 }
