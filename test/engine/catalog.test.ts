@@ -265,7 +265,7 @@ describe('is another after', () => {
     // in transactions that are taken back, so that each begins with the same catalog
     const client = await database.client();
     try {
-      const after = async (text: string) => {
+      const fingerprintAfter = async (text: string) => {
         await client.query('begin');
         try {
           if (text === 'INVALID') {
@@ -287,10 +287,10 @@ describe('is another after', () => {
           await client.query('rollback');
         }
       };
-      const before = await after('');
-      const changed = await after(change);
+      const before = await fingerprintAfter('');
+      const changed = await fingerprintAfter(change);
       expect(changed, what).not.toBe(before);
-      if (rival !== '') expect(await after(rival)).not.toBe(changed);
+      if (rival !== '') expect(await fingerprintAfter(rival)).not.toBe(changed);
     } finally {
       await client.end();
     }
