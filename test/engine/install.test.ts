@@ -1,0 +1,342 @@
+/**
+ * How the engine comes into a database, grows there, and leaves: in one transaction, whoever else is at it, and never under a
+ * runner.
+ */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { connectTo } from '../../src/database/connect.ts';
+import { ensureEngine } from '../../src/database/engine.ts';
+import { ENGINE, type Engine, installEngine, renderInstallation, renderInstallScript } from '../../src/database/install.ts';
+import type { Session } from '../../src/database/session.ts';
+import { Problem } from '../../src/domain/problem.ts';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { sql } from '../support/sql.ts';
+import { deployFiles, pack, passFiles, send } from './support.ts';
+
+let database: TestDatabase;
+let sessions: Session[] = [];
+let roles: string[] = [];
+
+beforeEach(async () => {
+  database = await freshDatabase();
+});
+
+afterEach(async () => {
+  await Promise.all(sessions.map((session) => session.close()));
+  sessions = [];
+  const postgres = new URL(database.url);
+  postgres.pathname = '/postgres';
+  await database.drop();
+  for (const role of roles) await sql(postgres.href, `drop role if exists ${role}`);
+  roles = [];
+});
+
+async function connect(url = database.url): Promise<Session> {
+  const session = await connectTo({ connectionString: url, transport: 'tcp' })();
+  sessions.push(session);
+  return session;
+}
+
+/** A role that may connect, and its address. */
+async function makeLogin(): Promise<{ role: string; url: string }> {
+  const role = `weft_test_login_${process.pid}_${Date.now().toString(36)}`;
+  await sql(database.url, `create role ${role} login password 'of-tests'`);
+  roles.push(role);
+  const url = new URL(database.url);
+  url.username = role;
+  url.password = 'of-tests';
+  return { role, url: url.href };
+}
+
+/** The Problem that something is refused with. */
+async function refusal(work: Promise<unknown>): Promise<Problem> {
+  const thrown = await work.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  if (!(thrown instanceof Problem)) throw new Error('no Problem was thrown', { cause: thrown });
+  return thrown;
+}
+
+/** Everything in schema weft, as `weft.snapshot()` would show it if it did not leave it out. */
+async function snapshotOfWeft(url = database.url): Promise<unknown[]> {
+  const reading = ENGINE.files.find((file) => file.name === '60_catalog.sql')?.sql.split('create or replace function weft.fingerprint()')[0] ?? '';
+  const ours = reading
+    .replace("n.nspname <> 'weft' and", "n.nspname = 'weft' and")
+    .replace('function weft.snapshot()', 'function pg_temp.snapshot_of_weft()')
+    .replace(/comment on function weft\.snapshot[^;]*;/, '')
+    .replace(/create or replace function weft\._describe_rights[\s\S]*?\$\$;/, '')
+    .replace(/comment on function weft\._describe_rights[^;]*;/, '');
+  return sql(url, `${ours}; select * from pg_temp.snapshot_of_weft() order by kind, identity, definition`);
+}
+
+/**
+ * An engine as it might be next: a table with a column more, a function gone, one that is new, one that says something else.
+ * @param more what its upgrade does on top
+ */
+function nextEngine(more = ''): Engine {
+  const changed = (name: string, sql: string) =>
+    sql
+      .replace('as $$ select 1 $$', () => 'as $$ select 2 $$')
+      .replace(/( {2}applied_at {5}timestamptz {2}not null,\n)(\n {2}constraint an_artifact)/, '$1  note           text,\n$2')
+      .replace(/create or replace function weft\.list_history\(p_bundle[\s\S]*?comment on function weft\.list_history\(text\)[^;]*;\n/, '')
+      .concat(
+        name === '95_api.sql'
+          ? `\ncreate or replace function weft.greet() returns text language sql as $$ select 'hello' $$;\ncomment on function weft.greet() is 'Greets.';\n`
+          : '',
+      );
+  return {
+    version: 2,
+    files: ENGINE.files.map((file) => ({ name: file.name, sql: changed(file.name, file.sql) })),
+    upgrades: [{ name: '2_notes.sql', sql: `alter table weft._history add column note text;\ndrop function weft.list_history(text);\n${more}` }],
+  };
+}
+
+describe('installing', () => {
+  it('answers whether it had to be done', async () => {
+    const session = await connect();
+    expect(await ensureEngine(session)).toMatchObject({ changed: true, server: { engine: ENGINE.version } });
+    expect(await ensureEngine(session)).toMatchObject({ changed: false, server: { engine: ENGINE.version } });
+    expect(await sql(database.url, 'select version, installed_by = current_user as by_us from weft._installations')).toEqual([
+      { version: ENGINE.version, by_us: true },
+    ]);
+  });
+
+  it('by twenty callers at once is done by one of them, and all go on', async () => {
+    const all = await Promise.all(Array.from({ length: 20 }, () => connect()));
+    const results = await Promise.all(all.map((session) => ensureEngine(session)));
+    expect(results.filter(({ changed }) => changed)).toHaveLength(1);
+    expect(await sql(database.url, 'select count(*)::int from weft._installations')).toEqual([{ count: 1 }]);
+  });
+
+  it('by twenty deployments at once in a new database ends with all of them done', async () => {
+    const deployments = await Promise.all(Array.from({ length: 20 }, (_, n) => deployFiles(database.url, { [`${n}.sql`]: `create table t${n} ();` })));
+    expect(new Set(deployments.map((deployment) => deployment.state))).toEqual(new Set(['succeeded']));
+    expect(await sql(database.url, `select count(*)::int from pg_class where relname ~ '^t\\d+$'`)).toEqual([{ count: 20 }]);
+  });
+
+  it.each([
+    ['an empty one', 'create schema weft'],
+    ['with tables', 'create schema weft; create table weft._installations (version int)'],
+    ['with a function of the same name and other parameters', `create schema weft; create function weft.version(int) returns int language sql as 'select 1'`],
+  ])("beside a schema named weft that is not Weft's is refused, and changes nothing: %s", async (_, text) => {
+    await sql(database.url, text);
+    const before = await snapshotOfNames();
+    const problem = await refusal(ensureEngine(await connect()));
+    expect(problem).toMatchObject({
+      slug: 'role_without_rights',
+      message: expect.stringMatching(/schema named "weft" that is not Weft's.*Nothing was changed/),
+    });
+    expect(await snapshotOfNames()).toEqual(before);
+  });
+
+  it('where the role may not look into a schema named weft is refused in words', async ({ skip }) => {
+    if (database.superuserUrl === null) return skip();
+    await sql(database.superuserUrl, 'create schema weft');
+    const problem = await refusal(ensureEngine(await connect()));
+    expect(problem).toMatchObject({ slug: 'role_without_rights', message: expect.stringMatching(/schema weft/) });
+  });
+
+  it('by a role that may not create is refused, and says what to grant', async () => {
+    const { url } = await makeLogin();
+    const problem = await refusal(ensureEngine(await connect(url)));
+    expect(problem).toMatchObject({
+      slug: 'role_without_rights',
+      message: expect.stringMatching(/permission denied for database.*Nothing was changed.*Grant the role CREATE/s),
+    });
+    expect(await sql(database.url, `select to_regnamespace('weft') as schema`)).toEqual([{ schema: null }]);
+  });
+
+  it('gives no right to anybody else', async () => {
+    await ensureEngine(await connect());
+    const { role } = await makeLogin();
+    const [row] = await sql(
+      database.url,
+      `select has_schema_privilege($1, 'weft', 'usage') as schema, (select bool_or(has_table_privilege($1, c.oid, 'select, insert, update, delete')) from pg_class as c where relnamespace = 'weft'::regnamespace and relkind in ('r', 'v')) as tables`,
+      [role],
+    );
+    expect(row).toEqual({ schema: false, tables: false });
+  });
+
+  it('does not depend on the settings of the role', async () => {
+    await sql(
+      database.url,
+      `alter database ${database.name} set search_path = ''; alter database ${database.name} set check_function_bodies = off; alter database ${database.name} set DateStyle = 'German'; alter database ${database.name} set quote_all_identifiers = on`,
+    );
+    await passFiles(database.url, { '1.sql': 'create table public.t ();' });
+    await sql(database.url, `alter database ${database.name} reset all`);
+    const here = await snapshotOfWeft();
+    const other = await freshDatabase();
+    try {
+      await passFiles(other.url, { '1.sql': 'create table public.t ();' });
+      expect(here).toEqual(await snapshotOfWeft(other.url));
+    } finally {
+      await other.drop();
+    }
+  });
+
+  it('by the script for psql does the same', async () => {
+    await sql(database.url, renderInstallScript());
+    expect(await ensureEngine(await connect())).toMatchObject({ changed: false });
+    await passFiles(database.url, { '1.sql': 'create table t ();' });
+  });
+
+  it('that fails in the middle leaves nothing', async () => {
+    const broken: Engine = { ...ENGINE, files: [...ENGINE.files, { name: '99_zz.sql', sql: 'select 1/0;' }] };
+    await expect(installEngine(await connect(), null, broken)).rejects.toMatchObject({ sqlstate: '22012' });
+    expect(await sql(database.url, `select to_regnamespace('weft') as schema`)).toEqual([{ schema: null }]);
+  });
+});
+
+/** What stands in a schema named weft. */
+async function snapshotOfNames(): Promise<unknown[]> {
+  return sql(
+    database.url,
+    `select 'table' as kind, relname::text as name from pg_class where relnamespace = 'weft'::regnamespace union all select 'function', proname::text from pg_proc where pronamespace = 'weft'::regnamespace order by 1, 2`,
+  );
+}
+
+describe('upgrading', () => {
+  it('an older engine makes the same of it as installing the new one', async () => {
+    await installEngine(await connect(), null);
+    await passFiles(database.url, { '1.sql': 'create table t ();' });
+    expect(await installEngine(await connect(), 1, nextEngine())).toBe(true);
+    const other = await freshDatabase();
+    try {
+      const session = await connect(other.url);
+      await installEngine(session, null, nextEngine());
+      const [upgraded, fresh] = [await snapshotOfWeft(), await snapshotOfWeft(other.url)];
+      expect(upgraded).toEqual(fresh);
+      expect(fresh.length).toBeGreaterThan(100);
+      expect(JSON.stringify(fresh)).toContain('weft.greet()');
+      expect(JSON.stringify(fresh)).not.toContain('weft.list_history');
+      await session.close();
+    } finally {
+      await other.drop();
+    }
+    expect(await sql(database.url, 'select version from weft._installations order by 1')).toEqual([{ version: 1 }, { version: 2 }]);
+    expect(await sql(database.url, 'select path, note from weft._history')).toEqual([{ path: '1.sql', note: null }]);
+  });
+
+  it('by ten callers at once is done by one of them', async () => {
+    await installEngine(await connect(), null);
+    const all = await Promise.all(Array.from({ length: 10 }, () => connect()));
+    const results = await Promise.all(all.map((session) => installEngine(session, 1, nextEngine())));
+    expect(results.filter(Boolean)).toHaveLength(1);
+    expect(await sql(database.url, 'select weft.version() as version, (select count(*)::int from weft._installations) as installations')).toEqual([
+      { version: 2, installations: 2 },
+    ]);
+  });
+
+  it('passes no upgrade over, and repeats none', async () => {
+    await installEngine(await connect(), null);
+    const third: Engine = {
+      version: 3,
+      files: nextEngine().files.map((file) => ({ ...file, sql: file.sql.replace('as $$ select 2 $$', () => 'as $$ select 3 $$') })),
+      upgrades: [...nextEngine().upgrades, { name: '3_more.sql', sql: 'alter table weft._history add column more text;' }],
+    };
+    await installEngine(await connect(), 1, third);
+    const columns = await sql(
+      database.url,
+      `select attname::text as name from pg_attribute where attrelid = 'weft._history'::regclass and attname in ('note', 'more') order by 1`,
+    );
+    expect(columns.map((row) => row.name)).toEqual(['more', 'note']);
+    expect(await installEngine(await connect(), 3, third)).toBe(false);
+  });
+
+  it('that fails leaves the older engine as it was, and it works', async () => {
+    await installEngine(await connect(), null);
+    const before = await snapshotOfWeft();
+    await expect(installEngine(await connect(), 1, nextEngine('select 1/0;'))).rejects.toMatchObject({ sqlstate: '22012' });
+    expect(await snapshotOfWeft()).toEqual(before);
+    await passFiles(database.url, { '1.sql': 'create table t ();' });
+  });
+
+  it('while a runner is at work is refused in words and changes nothing; afterwards it is done', async () => {
+    await passFiles(database.url, { '0.sql': 'create table gate ();' });
+    const before = await snapshotOfWeft();
+    const blocker = await database.client();
+    try {
+      await blocker.query('begin; lock table gate');
+      const deployed = deployFiles(database.url, { '1.sql': 'create table t ();', '2.sql': 'alter table gate add n int;' }, 'single', 20_000);
+      while ((await sql(database.url, `select from pg_locks where not granted and relation = 'gate'::regclass`)).length === 0);
+      const problem = await refusal(installEngine(await connect(), 1, nextEngine()));
+      expect(problem).toMatchObject({ slug: 'interrupted', message: expect.stringMatching(/A deployment is running.*The database is as it was/) });
+      expect(await snapshotOfWeft()).toEqual(before);
+      await blocker.query('commit');
+      expect((await deployed).state).toBe('succeeded');
+    } finally {
+      await blocker.end();
+    }
+    expect(await installEngine(await connect(), 1, nextEngine())).toBe(true);
+    const [lease] = await sql(database.url, 'select pid, deployment_id from weft._lease');
+    expect(lease).toEqual({ pid: null, deployment_id: null });
+  });
+
+  it('finds the deployment of an older engine, which then finishes', async () => {
+    await passFiles(database.url, { '0.sql': 'select 1;' });
+    const parcel = pack([{ name: 'main', transaction: 'single', files: { '1.sql': 'create table t ();' } }]);
+    const [{ opened }] = await sql(database.url, 'select weft.open($1) as opened', [Buffer.from(parcel.order.request)]);
+    const [[digest, bytes]] = [...parcel.chunks] as [[string, Uint8Array]];
+    await sql(database.url, 'select weft.stage($1, $2, $3, $4)', [opened.deployment, [digest], [bytes.length], Buffer.from(bytes)]);
+    await installEngine(await connect(), 1, nextEngine());
+    const [{ result }] = await sql(database.url, `call weft.run('${opened.deployment}')`);
+    expect(result).toMatchObject({ state: 'succeeded', engine_version: 2 });
+  });
+});
+
+describe('a newer engine', () => {
+  beforeEach(async () => {
+    await installEngine(await connect(), null, { ...nextEngine(), version: 2 });
+  });
+
+  it('is not taken back by an older Weft', async () => {
+    const problem = await refusal(ensureEngine(await connect()));
+    expect(problem).toMatchObject({ slug: 'engine_newer', message: expect.stringMatching(/version 2.*version 1.*Update Weft/s) });
+  });
+
+  it('opens no deployment for an older Weft', async () => {
+    const problem = await refusal(send(database.url, pack([{ name: 'main', transaction: 'single', files: { '1.sql': 'select 1;' } }])));
+    expect(problem).toMatchObject({ slug: 'engine_newer' });
+    expect(await sql(database.url, 'select count(*)::int from weft._deployments')).toEqual([{ count: 0 }]);
+  });
+
+  it('says so itself when it is asked for less', async () => {
+    const { order } = pack([{ name: 'main', transaction: 'single', files: { '1.sql': 'select 1;' } }]);
+    await expect(sql(database.url, 'select weft.open(p_request => $1, p_engine => 1)', [Buffer.from(order.request)])).rejects.toMatchObject({ code: 'WF001' });
+    await sql(database.url, 'select weft.open(p_request => $1, p_engine => 2)', [Buffer.from(order.request)]);
+  });
+});
+
+describe('leaving', () => {
+  it("drop schema weft cascade touches nothing of the user's", async () => {
+    await passFiles(database.url, {
+      '1.sql': `create table t (n int primary key, s text default 'x'); create view v as select n from t; create function f() returns int language sql as 'select 1'; create type mood as enum ('glad'); insert into t values (1);`,
+    });
+    const catalog = 'select kind, identity, definition from weft.snapshot() order by 1, 2, 3';
+    const before = await sql(database.url, catalog);
+    await sql(database.url, 'drop schema weft cascade');
+    expect(await sql(database.url, 'select n, s from t')).toEqual([{ n: 1, s: 'x' }]);
+    await ensureEngine(await connect());
+    expect(await sql(database.url, catalog)).toEqual(before);
+  });
+
+  it('leaves a database into which the engine can come again', async () => {
+    await passFiles(database.url, { '1.sql': 'create table t ();' });
+    await sql(database.url, 'drop schema weft cascade');
+    await passFiles(database.url, { '2.sql': 'create table u ();' });
+    expect(await sql(database.url, 'select path from weft.history')).toEqual([{ path: '2.sql' }]);
+  });
+
+  it('drops nothing but what is in the schema', async () => {
+    const count = `select (select count(*)::int from pg_class) as classes, (select count(*)::int from pg_proc) as functions, (select count(*)::int from pg_type) as types, (select count(*)::int from pg_depend) as dependencies`;
+    const before = await sql(database.url, count);
+    await ensureEngine(await connect());
+    await sql(database.url, 'drop schema weft cascade');
+    expect(await sql(database.url, count)).toEqual(before);
+  });
+});
+
+it('the script is one transaction without BEGIN, and ends nothing of its own', () => {
+  const words = renderInstallation(null).replace(/\$\w*\$[\s\S]*?\$\w*\$/g, '');
+  expect(/^\s*(begin|commit|rollback)\s*;/im.test(words)).toBe(false);
+});
