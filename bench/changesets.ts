@@ -17,7 +17,8 @@ export interface ChangesetsOptions {
 export interface Changesets {
   /** In the order of their paths, which is the order in which they run. */
   readonly files: readonly { readonly path: string; readonly content: string }[];
-  readonly statements: number;
+  /** The same, one by one. */
+  readonly statements: readonly string[];
   readonly bytes: number;
 }
 
@@ -71,7 +72,7 @@ export function makeChangesets({ count, files = count, seed = DEFAULT_SEED }: Ch
   });
   return {
     files: joined,
-    statements: changesets.reduce((sum, statements) => sum + statements.length, 0),
+    statements: changesets.flat(),
     bytes: joined.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0),
   };
 }

@@ -26,7 +26,10 @@ import { TimedSession } from './timed_session.ts';
 /** What is aimed at, at every round trip. */
 const ratio_target = 1.15;
 const deadline_milliseconds = 30 * 60_000;
-const warm_up_pairs = 3;
+const warm_up_pairs_min = 3;
+const warm_up_pairs_max = 10;
+/** Steady: the last two floors are no more than this above the fastest. */
+const steady_ratio_max = 1.1;
 const functions_shown_count = 25;
 /** One transaction that makes hundreds of tables holds thousands of locks. For both sides; the default is 64. */
 const max_locks_per_transaction = '256';
@@ -51,7 +54,7 @@ const bundle = await readInline(asBundleFiles(changesets, 'single'), 'bench');
 const floorSql = `begin;\n${changesets.files.map(({ content }) => content).join('')}commit;\n`;
 
 printConditions('bench/overhead');
-console.log(`${files} files, ${changesets.statements} statements, ${changesets.bytes} bytes, one phase, transaction: single`);
+console.log(`${files} files, ${changesets.statements.length} statements, ${changesets.bytes} bytes, one phase, transaction: single`);
 const server = await startBenchServer({ max_locks_per_transaction, ...(options.functions && { track_functions: 'all' }) });
 try {
   const relay = await startRelay({ to: server });
@@ -94,12 +97,20 @@ async function showPairs(server: BenchServer, relay: Relay): Promise<void> {
   console.log(`\n${renderTable(head, summaries)}\n`);
 }
 
-/** The first runs on a new server take up to three times as long: files are read, and segments of the write-ahead log made that later runs use again. */
+/**
+ * Runs pairs that do not count until the floor is steady. The first ones on a new server take up to three times as long: segments of the
+ * write-ahead log are made that later runs use again, and the file system passes over the inodes of files that were deleted a while ago.
+ */
 async function warmUp(server: BenchServer, relay: Relay): Promise<void> {
-  for (let pair = 1; pair <= warm_up_pairs; pair++) {
-    await measure(server, relay, 'floor', `warm_floor_${pair}`);
+  const floors: number[] = [];
+  let isSteady = false;
+  while (!isSteady && floors.length < warm_up_pairs_max) {
+    const pair = floors.length + 1;
+    floors.push((await measure(server, relay, 'floor', `warm_floor_${pair}`)).milliseconds);
     await measure(server, relay, 'engine', `warm_engine_${pair}`);
+    isSteady = pair >= warm_up_pairs_min && Math.max(...floors.slice(-2)) <= Math.min(...floors) * steady_ratio_max;
   }
+  console.log(`warm-up, floor: ${floors.map(seconds).join(', ')} s${isSteady ? '' : ', which is NOT steady'}`);
 }
 
 async function inOtherOrder(run: (side: Side) => Promise<Measured>): Promise<Pair> {
@@ -208,6 +219,7 @@ async function countLocks(server: BenchServer): Promise<number> {
 async function showFunctions(server: BenchServer, relay: Relay): Promise<void> {
   await warmUp(server, relay);
   const floor = await measure(server, relay, 'floor', 'functions_floor');
+  const executed = await executeOneByOne(server);
   const engine = await measure(server, relay, 'engine', 'functions_engine');
   const functions = await server.query(
     engine.database,
@@ -215,12 +227,31 @@ async function showFunctions(server: BenchServer, relay: Relay): Promise<void> {
      from pg_stat_user_functions where schemaname = 'weft' order by self_time desc limit $1`,
     [functions_shown_count],
   );
-  console.log(
-    `\nfloor ${seconds(floor.milliseconds)} s, engine ${seconds(engine.milliseconds)} s (${showWaits(engine.waitsMs)}), both with track_functions = all`,
-  );
-  console.log('The self time of weft._run_steps includes that of the statements of the files.\n');
+  const line = (what: string, wallMs: number, userMs: number, more = '') => [what, seconds(wallMs), (userMs / 1000).toFixed(2), more];
+  const sides = [
+    line('floor', floor.milliseconds, floor.cpuMs),
+    line('one function that executes the same statements', executed.answeredMs, executed.backendCpuMs),
+    line('engine', engine.milliseconds, engine.cpuMs, showWaits(engine.waitsMs)),
+  ];
+  console.log(`\n${renderTable(['with track_functions = all', 's', 'user s', ''], sides)}\n`);
   const rows = functions.map(({ name, calls, self_time, total_time }) => [name, String(calls), self_time.toFixed(1), total_time.toFixed(1)]);
   console.log(`${renderTable(['function', 'calls', 'self ms', 'total ms'], rows)}\n`);
+}
+
+/** The statements in a loop of EXECUTE: what it costs to be in PL/pgSQL at all. @returns milliseconds */
+async function executeOneByOne(server: BenchServer): Promise<{ answeredMs: number; backendCpuMs: number }> {
+  const session = new TimedSession(await connectTo({ connectionString: await server.createDatabase('executed', true), transport: 'tcp' })());
+  const text = `create function pg_temp.execute_all(p_statements text[]) returns void language plpgsql as
+    $$ declare v_statement text; begin foreach v_statement in array p_statements loop execute v_statement; end loop; end $$`;
+  const quoted = changesets.statements.map((statement) => `"${statement.replace(/["\\]/g, '\\$&')}"`);
+  const startMs = performance.now();
+  const replies = await session.pipeline([
+    { kind: 'simple', text },
+    { kind: 'statement', text: 'select pg_temp.execute_all($1::text[])', values: [`{${quoted.join(',')}}`] },
+  ]);
+  for (const reply of replies) if (reply.kind === 'error') throw reply.error;
+  await session.close();
+  return { answeredMs: session.answeredMs - startMs, backendCpuMs: session.backendCpuMs };
 }
 
 function showWaits([open = Number.NaN, stage = Number.NaN, call = Number.NaN]: readonly number[]): string {

@@ -92,7 +92,7 @@ async function measureAll(server: BenchServer, relay: Relay, transaction: 'per-s
   const bundles = new Map<number, Bundle>();
   for (const files of fileCounts) {
     const changesets = makeChangesets({ count, files });
-    console.log(`${files} files, ${changesets.statements} statements, ${changesets.bytes} bytes`);
+    console.log(`${files} files, ${changesets.statements.length} statements, ${changesets.bytes} bytes`);
     bundles.set(files, await readInline(asBundleFiles(changesets, transaction), 'bench'));
   }
 
