@@ -1,225 +1,173 @@
 /**
- * What is true of every object of the engine: it has a comment, it says in which search_path it runs, and it calls only what lies below it. And that
- * the engine leaves when asked: what was there before is there afterwards.
+ * The house of sql/: every floor calls only itself and the ones below, everything public says what it is, and no function is led
+ * astray by a search_path. The text is held to its floors; the rest is asked of a database with the engine in it.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { connectTo } from '../../src/database/connect.ts';
 import { ensureEngine } from '../../src/database/engine.ts';
-import { passFiles } from '../engine/support.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, everyRow } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { filesIn, read } from './house.ts';
 
-/** Every function has a SET clause for search_path but these. */
-const WITHOUT_SEARCH_PATH: Readonly<Record<string, string>> = {
-  run: 'a procedure that commits can have no SET clause',
-  version: 'names nothing, and a SET clause would keep it from being inlined',
-  _reset_session: 'sets search_path for whoever calls it; a SET clause would undo that at its end',
-  _run_steps: 'runs the statements of files in their search_path; every name of its own is qualified, or comes after it took its own path back',
-  _read_text: 'called for every small file, where a SET clause would cost more than the work; every name and operator is qualified',
+const FLOORS = filesIn('sql').filter((file) => /^sql\/\d\d_\w+\.sql$/.test(file));
+
+/** Functions without a search_path of their own, and why. */
+const WITHOUT_PATH: Readonly<Record<string, string>> = {
+  run: 'a procedure that commits may have no SET clause',
+  _run_steps: 'it runs files, whose path is theirs',
+  _reset_session: 'a SET clause would undo the work',
+  _read_text: 'called for every small file; every name in it is qualified',
+  version: 'a constant',
 };
 
-const FLOORS = filesIn('sql').filter((file) => /^sql\/\d+_\w+\.sql$/.test(file));
-
-/** Without comments and without COMMENT ON, line by line as it was. */
+/** The text of a file without its comments. */
 function codeOf(file: string): string {
-  return read(file)
-    .replace(/--.*$/gm, '')
-    .replace(/^comment on [^;]*?is\s*'(?:[^']|'')*';/gm, (comment) => comment.replace(/[^\n]/g, ''));
+  return read(file).replace(/--[^\n]*/g, (comment) => ' '.repeat(comment.length));
 }
 
-/** `file:line: text` of each line of code that matches. */
-function linesThat(isWrong: (line: string) => boolean): string[] {
-  return FLOORS.flatMap((file) =>
-    codeOf(file)
-      .split('\n')
-      .flatMap((line, index) => (isWrong(line) ? [`${file}:${index + 1}: ${line.trim().slice(0, 120)}`] : [])),
-  );
+interface Mention {
+  readonly where: string;
+  readonly name: string;
+  readonly file: string;
 }
 
-const definedIn = (file: string): string[] =>
-  [...codeOf(file).matchAll(/^create or replace (?:function|procedure) weft\.(\w+)/gm)].map(([, name = '']) => name);
-
-async function install(database: TestDatabase): Promise<void> {
-  const session = await connectOver(database.url)();
-  try {
-    await ensureEngine(session);
-  } finally {
-    await session.close();
-  }
+/** What a file creates in schema weft. */
+function createdIn(file: string): string[] {
+  const text = codeOf(file);
+  return [...text.matchAll(/^create (?:or replace )?(?:function|procedure|table|type|view|sequence) weft\.(\w+)/gm)].map((match) => match[1] ?? '');
 }
 
-describe('the files of sql/', () => {
-  test('are there, one for each floor, and the first names them all', () => {
-    expect(FLOORS.length).toBeGreaterThan(10);
-    const named = [...read('sql/00_schema.sql').matchAll(/^--\s+(\d\d) (\w+) /gm)].map(([, number, name]) => `sql/${number}_${name}.sql`);
-    expect(named).toEqual(FLOORS);
+/** Every weft.name that a file writes, in code and in the bodies of its functions. */
+function mentionsIn(file: string): Mention[] {
+  const text = codeOf(file)
+    .replace(/^comment on [\s\S]*?';$/gm, (comment) => comment.replace(/[^\n]/g, ' '))
+    .replace(/'(?:[^'\n]|'')*'/g, (literal) => (/^'weft\.\w+'$/.test(literal) ? literal : literal.replace(/[^\n]/g, ' ')));
+  return [...text.matchAll(/\bweft\.(\w+)/g)].map((match) => ({
+    where: `${file}:${text.slice(0, match.index).split('\n').length}`,
+    name: match[1] ?? '',
+    file,
+  }));
+}
+
+describe('the floors of sql/', () => {
+  const homes = new Map(FLOORS.flatMap((file) => createdIn(file).map((name) => [name, file] as const)));
+
+  it('are numbered, and 00_schema.sql lists them in their order', () => {
+    const listed = [...read('sql/00_schema.sql').matchAll(/^-- {3}(\d\d) (\w+)/gm)].map((match) => `sql/${match[1]}_${match[2]}.sql`);
+    expect(listed).toEqual(FLOORS);
   });
 
-  test('begin with a comment', () => {
-    expect(FLOORS.filter((file) => !/^-- \S/.test(read(file)))).toEqual([]);
+  it('hold what there is to look at', () => {
+    expect(homes.size).toBeGreaterThan(60);
+    expect(FLOORS.flatMap(mentionsIn).length).toBeGreaterThan(300);
   });
 
-  test('write keywords in lower case', () => {
-    expect(linesThat((line) => /^\s*[A-Z]{2,}\b/.test(line))).toEqual([]);
+  it('name nothing in schema weft that is not there', () => {
     expect(
-      linesThat((line) =>
-        /\b(?:SELECT|INSERT|UPDATE|DELETE|FROM|WHERE|CREATE|ALTER|DROP|RETURNS?|BEGIN|END|THEN|NULL|NOT|AND|EXISTS)\b/.test(withoutStrings(line)),
-      ),
+      FLOORS.flatMap(mentionsIn)
+        .filter(({ name }) => !homes.has(name))
+        .map(({ where, name }) => `${where}: weft.${name}`),
     ).toEqual([]);
   });
 
-  test('define every function once, so that none hides another', () => {
-    const names = FLOORS.flatMap(definedIn);
-    expect(names.length).toBeGreaterThan(50);
-    expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
-  });
-
-  test('call only the functions of their own floor and of those below', () => {
-    const floorOf = new Map(FLOORS.flatMap((file, floor) => definedIn(file).map((name): [string, number] => [name, floor])));
-    const calls = FLOORS.flatMap((file, floor) =>
-      [...codeOf(file).matchAll(/(?<!insert into |references |create table |create index \w+ on )\bweft\.(\w+)\s*\(/g)].map(([, name = '']) => ({
-        file,
-        floor,
-        name,
-        is: floorOf.get(name),
-      })),
-    );
-    expect(calls.length).toBeGreaterThan(100);
-    expect(calls.filter(({ is }) => is === undefined).map(({ file, name }) => `${file} calls weft.${name}, which nobody defines`)).toEqual([]);
-    expect(calls.filter(({ floor, is = 0 }) => is > floor).map(({ file, name, is = 0 }) => `${file} calls weft.${name} of ${FLOORS[is]}`)).toEqual([]);
+  it('call only themselves and lower ones', () => {
+    const wrong = FLOORS.flatMap(mentionsIn).filter(({ name, file }) => (homes.get(name) ?? '') > file);
+    expect(wrong.map(({ where, name }) => `${where}: weft.${name} stands higher, in ${homes.get(name)}`)).toEqual([]);
   });
 });
 
-/** Strings that begin and end in one line are left out: they hold prose. */
-function withoutStrings(line: string): string {
-  return line.replace(/'(?:[^']|'')*'/g, "''");
-}
-
-describe('the engine in a database', () => {
+describe('in a database with the engine', () => {
   let database: TestDatabase;
 
   beforeAll(async () => {
     database = await freshDatabase();
-    await install(database);
+    const session = await connectTo({ connectionString: database.url, transport: 'tcp' })();
+    await ensureEngine(session);
+    await session.close();
   });
 
   afterAll(async () => {
     await database.drop();
   });
 
-  test('has a comment at every function, procedure, table, view and type', async () => {
-    const objects = await sql(
-      database.url,
-      `select f.prokind::text as kind, f.oid::regprocedure::text as name, obj_description(f.oid, 'pg_proc') as comment
-       from pg_proc as f where f.pronamespace = 'weft'::regnamespace
-       union all
-       select c.relkind::text, c.oid::regclass::text, obj_description(c.oid, 'pg_class')
-       from pg_class as c where c.relnamespace = 'weft'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
-       union all
-       select t.typtype::text, t.oid::regtype::text, obj_description(t.oid, 'pg_type')
-       from pg_type as t left join pg_class as c on c.oid = t.typrelid
-       where t.typnamespace = 'weft'::regnamespace and (t.typtype in ('e', 'd', 'r') or c.relkind = 'c')`,
-    );
-    expect([...new Set(objects.map(({ kind }) => kind))].sort()).toEqual(['c', 'e', 'f', 'p', 'r', 'v']);
-    expect(objects.length).toBeGreaterThan(80);
-    expect(objects.filter(({ comment }) => comment === null).map(({ name }) => name)).toEqual([]);
-    expect(objects.filter(({ comment }) => !/^[A-Z][\s\S]*[.]$/.test(comment ?? '')).map(({ name }) => name)).toEqual([]); // a sentence
-    expect((await sql(database.url, `select obj_description('weft'::regnamespace, 'pg_namespace') as comment`))[0].comment).toContain('drop it');
+  it.each([
+    [
+      'function',
+      `select f.oid::regprocedure::text as name from pg_proc as f where f.pronamespace = 'weft'::regnamespace and obj_description(f.oid, 'pg_proc') is null`,
+    ],
+    [
+      'table and view',
+      `select c.oid::regclass::text as name from pg_class as c where c.relnamespace = 'weft'::regnamespace and c.relkind in ('r', 'v', 'm') and obj_description(c.oid, 'pg_class') is null`,
+    ],
+    [
+      'type',
+      `select t.oid::regtype::text as name from pg_type as t left join pg_class as c on c.oid = t.typrelid
+       where t.typnamespace = 'weft'::regnamespace and t.typelem = 0 and (c.oid is null or c.relkind = 'c') and obj_description(t.oid, 'pg_type') is null`,
+    ],
+    ['schema', `select n.nspname::text as name from pg_namespace as n where n.nspname = 'weft' and obj_description(n.oid, 'pg_namespace') is null`],
+  ])('every %s says what it is', async (_, question) => {
+    expect(await sql(database.url, question)).toEqual([]);
   });
 
-  test('says of every function in which search_path it runs, but of those that cannot', async () => {
-    const functions = await sql(
+  it('comments are sentences', async () => {
+    const wrong = await sql(
       database.url,
-      `select f.proname as name, (select s from unnest(f.proconfig) as s where s like 'search_path=%') as path
-       from pg_proc as f where f.pronamespace = 'weft'::regnamespace`,
+      `select d.objoid::regprocedure::text as name from pg_description as d join pg_proc as f on f.oid = d.objoid and d.classoid = 'pg_proc'::regclass
+       where f.pronamespace = 'weft'::regnamespace and d.description !~ '^[A-Z].*[.]$'`,
     );
-    expect(
-      functions
-        .filter(({ path }) => path === null)
-        .map(({ name }) => name)
-        .sort(),
-    ).toEqual(Object.keys(WITHOUT_SEARCH_PATH).sort());
-    const others = functions.filter(({ path }) => path !== null && path !== 'search_path=pg_catalog, pg_temp');
-    expect(others.map(({ name, path }) => `${name}: ${path}`)).toEqual([]);
+    expect(wrong).toEqual([]);
   });
 
-  test('runs nothing with the rights of its owner, and gives nobody else a way in', async () => {
-    const [found] = await sql(
+  it('every function pins its search_path, but for the ones that say why not', async () => {
+    const open = await sql(
       database.url,
-      `select array(select f.proname::text from pg_proc as f where f.pronamespace = 'weft'::regnamespace and f.prosecdef) as definers,
-              has_schema_privilege('pg_monitor', 'weft', 'usage') or has_schema_privilege('pg_monitor', 'weft', 'create') as is_open`,
+      `select f.proname::text as name from pg_proc as f
+       where f.pronamespace = 'weft'::regnamespace and not coalesce('search_path=pg_catalog, pg_temp' = any (f.proconfig), false) order by 1`,
     );
-    expect(found).toEqual({ definers: [], is_open: false });
-  });
-});
-
-describe('drop schema weft cascade', () => {
-  const USERS = {
-    '1.sql': `create table public.goods (id int generated always as identity primary key, name text not null unique, price numeric default 1);
-      insert into public.goods (name) select 'good ' || n from generate_series(1, 47) as n;
-      create view public.cheap as select * from public.goods where price < 2;
-      create materialized view public.counted as select count(*) as many from public.goods;`,
-    '2.sql': `create schema stock; create type stock.state as enum ('here', 'gone');
-      create table stock.places (n int references public.goods, state stock.state default 'here'); insert into stock.places values (1), (2);
-      create function stock.twice(n int) returns int language sql as 'select n * 2';
-      create function stock.watch() returns trigger language plpgsql as 'begin return new; end';
-      create trigger watch before insert on stock.places for each row execute function stock.watch();`,
-  };
-
-  /** The user's objects with their OIDs: the very same, not made again. */
-  const objects = (url: string) =>
-    sql(
-      url,
-      `select 'class' as kind, c.oid::text, c.relname as name from pg_class as c where c.relnamespace in ('public'::regnamespace, 'stock'::regnamespace)
-       union all select 'proc', f.oid::text, f.proname from pg_proc as f where f.pronamespace in ('public'::regnamespace, 'stock'::regnamespace)
-       union all select 'trigger', t.oid::text, t.tgname from pg_trigger as t where not t.tgisinternal
-       union all select 'constraint', k.oid::text, k.conname from pg_constraint as k where k.connamespace in ('public'::regnamespace, 'stock'::regnamespace)
-       order by 1, 2`,
-    );
-
-  test('leaves the tables, views and data of the user alone, and the next deployment installs it anew', async () => {
-    const database = await freshDatabase();
-    await passFiles(database.url, USERS);
-    const snapshot = 'select * from weft.snapshot() order by kind, identity, definition';
-    const before = { rows: await everyRow(database.url), objects: await objects(database.url), catalog: await sql(database.url, snapshot) };
-    expect(before.rows['public.goods']).toHaveLength(47);
-
-    await sql(database.url, 'drop schema weft cascade');
-    expect(await everyRow(database.url)).toEqual(before.rows);
-    expect(await objects(database.url)).toEqual(before.objects);
-    const [seen] = await sql(
-      database.url,
-      'select (select count(*)::int from cheap) as cheap, (select many::int from counted) as counted, stock.twice(4) as twice',
-    );
-    expect(seen).toEqual({ cheap: 47, counted: 47, twice: 8 });
-
-    const deployment = await passFiles(database.url, { '3.sql': `insert into public.goods (name) values ('after'); insert into stock.places values (48);` });
-    expect(deployment.fingerprint.after).toBe(deployment.fingerprint.before);
-    expect(await sql(database.url, snapshot)).toEqual(before.catalog);
-    expect(await sql(database.url, 'select path from weft.history')).toEqual([{ path: '3.sql' }]); // it remembers nothing of before
-    expect((await everyRow(database.url))['public.goods']).toHaveLength(48);
-    await database.drop();
+    expect(open.map((row) => row.name)).toEqual(Object.keys(WITHOUT_PATH).sort());
   });
 
-  test('leaves nothing of Weft in any catalog of the database', async () => {
-    const database = await freshDatabase();
-    const count = async (): Promise<Record<string, number>> => {
-      const catalogs = await sql(
-        database.url,
-        `select c.relname as name from pg_class as c
-         where c.relnamespace = 'pg_catalog'::regnamespace and c.relkind = 'r' and not c.relisshared and c.relname not in ('pg_statistic', 'pg_statistic_ext_data')
-           and has_table_privilege(c.oid, 'select')`,
-      );
-      const all = catalogs.map(({ name }) => `select '${name}' as name, count(*)::int as count from pg_catalog.${name}`).join(' union all ');
-      return Object.fromEntries((await sql(database.url, all)).map(({ name, count: rows }) => [name, rows]));
-    };
-    const before = await count();
-    await install(database);
-    await passFiles(database.url, { '1.sql': 'select 1;' });
-    expect((await count()).pg_class).toBeGreaterThan(before.pg_class ?? 0);
-    await sql(database.url, 'drop schema weft cascade');
-    expect(await count()).toEqual(before);
-    await database.drop();
+  it("no function runs with its owner's rights, and none can be called by strangers", async () => {
+    const question = `select f.proname::text as name from pg_proc as f where f.pronamespace = 'weft'::regnamespace and f.prosecdef`;
+    expect(await sql(database.url, question)).toEqual([]);
+    const [row] = await sql(database.url, `select has_schema_privilege('pg_monitor', 'weft', 'usage') as usage`);
+    expect(row.usage).toBe(false);
+  });
+
+  it('every check and every unique constraint is a sentence', async () => {
+    const short = await sql(
+      database.url,
+      `select c.conname::text as name from pg_constraint as c
+       where c.connamespace = 'weft'::regnamespace and c.contype in ('c', 'u') and c.conname !~ '_.*_' and c.conname not like '%\\_key'`,
+    );
+    expect(short).toEqual([]);
+  });
+
+  it('every parameter is called p_', async () => {
+    const names = await sql(
+      database.url,
+      `select f.proname::text as function, a.name from pg_proc as f cross join unnest(f.proargnames, f.proargmodes) as a (name, mode)
+       where f.pronamespace = 'weft'::regnamespace and coalesce(a.mode, 'i') in ('i', 'b') and a.name !~ '^p_' and f.proname <> 'run'`,
+    );
+    expect(names).toEqual([]);
+  });
+
+  it("every SQLSTATE of Weft's own that the doorman knows is raised by somebody", () => {
+    const statesIn = (text: string) => [...text.matchAll(/'(WF\d\d\d)'/g)].map((match) => match[1] ?? '');
+    const raised = new Set(statesIn([...FLOORS.map(codeOf), read('src/database/install.ts')].join('\n')));
+    expect(statesIn(read('src/database/engine_problems.ts')).filter((state) => !raised.has(state))).toEqual([]);
+  });
+
+  it('plpgsql finds nothing to warn of when the engine is laid', async () => {
+    const client = await database.client();
+    const heard: string[] = [];
+    client.on('notice', (notice) => heard.push(String(notice.message)));
+    try {
+      await client.query(`set plpgsql.extra_warnings = 'shadowed_variables'`);
+      for (const file of FLOORS.filter((one) => one >= 'sql/30')) await client.query(read(file));
+      expect(heard).toEqual([]);
+    } finally {
+      await client.end();
+    }
   });
 });
