@@ -43,7 +43,7 @@ begin
   ),
   relations as materialized (
     select c.oid, c.relkind, c.reltype, format('%I.%I', s.nspname, c.relname) as identity,
-           c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.relispartition, c.reloptions, c.relowner, c.relacl, c.relpartbound
+           c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.relispartition, c.relreplident, c.reloptions, c.relacl, c.relpartbound
     from pg_class as c
     join schemas as s on s.oid = c.relnamespace
     left join pg_index as i on i.indexrelid = c.oid  -- no member of its own: it follows its table
@@ -94,7 +94,7 @@ begin
     join pg_attribute as a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
     join pg_type as t on t.oid = a.atttypid
     left join pg_attrdef as d on a.atthasdef and d.adrelid = a.attrelid and d.adnum = a.attnum
-    where r.relkind in ('r', 'p', 'f', 'c')
+    where r.relkind in ('r', 'p', 'f', 'c', 'v', 'm')
     group by a.attrelid
   )
   select 'schema', quote_ident(s.nspname), coalesce(weft._describe_rights(n.nspacl), '')
@@ -110,6 +110,7 @@ begin
              case r.relpersistence when 'u' then 'unlogged' end,
              case when r.relrowsecurity then 'row security' end,
              case when r.relforcerowsecurity then 'forced' end,
+             case r.relreplident when 'f' then 'replica identity full' when 'n' then 'replica identity nothing' end,
              case when r.relkind = 'p' then 'partition by ' || pg_get_partkeydef(r.oid) end,
              case when r.relispartition then pg_get_expr(r.relpartbound, r.oid) end,
              array_to_string(r.reloptions, ', ')), ''),
@@ -128,16 +129,28 @@ begin
 
   union all
   select case r.relkind when 'v' then 'view' else 'materialized view' end, r.identity,
-         concat_ws(E'\n', array_to_string(r.reloptions, ', '), weft._describe_rights(r.relacl), pg_get_viewdef(r.oid))
+         concat_ws(E'\n', array_to_string(r.reloptions, ', '), weft._describe_rights(r.relacl), c.columns, pg_get_viewdef(r.oid))
   from relations as r
+  left join columns as c on c.attrelid = r.oid
   where r.relkind in ('v', 'm')
 
   union all
   select 'sequence', r.identity,
          concat_ws(' ', format_type(q.seqtypid, null), 'start', q.seqstart, 'increment', q.seqincrement, 'from', q.seqmin, 'to', q.seqmax,
-           case when q.seqcycle then 'cycle' end, weft._describe_rights(r.relacl))
+           case when q.seqcycle then 'cycle' end, 'cache', q.seqcache, case r.relpersistence when 'u' then 'unlogged' end,
+           (select format('owned by %s.%I', d.refobjid::regclass, a.attname)
+            from pg_depend as d
+            join pg_attribute as a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+            where d.classid = 'pg_class'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i')),
+           weft._describe_rights(r.relacl))
   from relations as r
   join pg_sequence as q on q.seqrelid = r.oid
+
+  union all
+  select 'statistics', format('%I.%I', s.nspname, x.stxname), pg_get_statisticsobjdef(x.oid)
+  from pg_statistic_ext as x
+  join schemas as s on s.oid = x.stxnamespace
+  where x.stxrelid in (select r.oid from relations as r)
 
   union all
   select 'index', r.identity,
@@ -161,6 +174,7 @@ begin
            case when not c.convalidated then 'NOT VALIDATED' end)
   from relations as r
   join pg_constraint as c on c.conrelid = r.oid
+  where c.contype <> 'n' or c.connoinherit or not c.convalidated  -- a plain NOT NULL stands with its column
 
   union all
   select 'trigger', format('%s.%I', r.identity, t.tgname), concat_ws(' ', pg_get_triggerdef(t.oid), 'enabled', t.tgenabled)
@@ -203,7 +217,9 @@ begin
              when 'd' then concat_ws(' ', format_type(t.typbasetype, t.typtypmod), case when t.typnotnull then 'not null' end, 'default ' || pg_get_expr(t.typdefaultbin, 0),
                              (select string_agg(format('%I %s', c.conname, pg_get_constraintdef(c.oid)), ' ' order by c.conname)
                               from pg_constraint as c where c.contypid = t.oid))
-             when 'r' then (select format_type(g.rngsubtype, null) from pg_range as g where g.rngtypid = t.oid)
+             when 'r' then (select concat_ws(' ', format_type(g.rngsubtype, null), 'collate ' || nullif(g.rngcollation, 0)::regcollation, o.opcname,
+                                           nullif(g.rngcanonical, 0)::regprocedure, nullif(g.rngsubdiff, 0)::regprocedure)
+                             from pg_range as g join pg_opclass as o on o.oid = g.rngsubopc where g.rngtypid = t.oid)
              else concat_ws(' ', t.typinput, t.typoutput, t.typlen, t.typalign)
            end)
   from types as t

@@ -82,6 +82,13 @@ it('begins with the version of the reading and of the server', async () => {
   expect(await fingerprint()).toMatch(new RegExp(`^\\d+:${major}:[0-9a-f]{64}$`));
 });
 
+it('is the hash of a snapshot in which every row is whole and stands once', async () => {
+  const rows = await sql(database.url, 'select kind, identity, definition from weft.snapshot()');
+  expect(rows.filter(({ kind, identity, definition }) => kind === null || identity === null || definition === null)).toEqual([]);
+  expect(new Set(rows.map((row) => JSON.stringify(row))).size).toBe(rows.length);
+  expect(rows.length).toBeGreaterThan(30);
+});
+
 describe('is the same', () => {
   it('for another database that the same files made, with rights granted in another order', async () => {
     const other = await databaseWithEngine();
@@ -177,6 +184,19 @@ describe('is the same', () => {
     expect(await sql(database.url, `select identity from weft.snapshot() where kind = 'extension'`)).toEqual([{ identity: 'plpgsql' }]);
   });
 
+  it('beside the objects of an extension, of which name, version and schema show', async ({ skip }) => {
+    const [offered] = await sql(database.url, `select from pg_available_extensions where name = 'citext'`);
+    if (offered === undefined) return skip('this server brings no contrib modules');
+    const other = await databaseWithEngine();
+    const before = await fingerprint(other.url);
+    const snapshot = 'select kind, identity, definition from weft.snapshot() order by kind, identity';
+    const rows = await sql(other.url, snapshot);
+    await sql(other.url, 'create extension citext schema public');
+    const added = (await sql(other.url, snapshot)).filter((row) => !rows.some((known) => JSON.stringify(known) === JSON.stringify(row)));
+    expect(added).toEqual([{ kind: 'extension', identity: 'citext', definition: expect.stringMatching(/^[\d.]+ in public$/) }]);
+    expect(await fingerprint(other.url)).not.toBe(before);
+  });
+
   it('whatever stands in the schemas of the system and of Weft', async () => {
     expect(await sql(database.url, `select identity from weft.snapshot() where identity ~ '^(weft|pg_|information_schema)'`)).toEqual([]);
   });
@@ -237,6 +257,21 @@ describe('is another after', () => {
     ['the check of a domain', 'alter domain shop.code drop constraint positive; alter domain shop.code add constraint positive check (value > 1)'],
     ['a composite type', 'create type shop.pair as (a int, b int)'],
     ['a range', 'create type shop.spans as range (subtype = int)'],
+    ['the collation of a range', 'create type shop.spans as range (subtype = text)', 'create type shop.spans as range (subtype = text, collation = "C")'],
+    ['the cache of a sequence', 'alter sequence shop.numbers cache 10'],
+    ['the owner of a sequence', 'alter sequence shop.numbers owned by shop.customers."Order"', 'alter sequence shop.numbers owned by shop.customers.id'],
+    [
+      'extended statistics',
+      'create statistics shop.both on born, seen from shop.customers',
+      'create statistics shop.both (mcv) on born, seen from shop.customers',
+    ],
+    ['the replica identity', 'alter table shop.customers replica identity full', 'alter table shop.customers replica identity nothing'],
+    ['the default of a view', 'alter view shop.glad alter id set default 4'],
+    ['a grant on a column of a view', `grant select (id) on shop.glad to ${roles[0]}`, `grant select ("Name") on shop.glad to ${roles[0]}`],
+    ['the name of a column', 'alter table shop.customers rename "Order" to ordered'],
+    ['the name of an enum value', `alter type shop.mood rename value 'sad' to 'low'`],
+    ['a function of the same name', `create function shop.next_code(n int) returns int language sql as 'select n'`],
+    ['a rule that is off', 'alter table shop.customers disable rule quiet'],
     ['a sequence', 'alter sequence shop.numbers increment 2'],
     ['the start of a sequence', 'alter sequence shop.numbers start 11'],
     ['a grant on a table', `grant update on shop.customers to ${roles[0]}`],
