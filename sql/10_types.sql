@@ -47,3 +47,14 @@ create type weft._outcome as (
 );
 comment on type weft._outcome is
   'How a block of steps ended. again: a lock was not to be had; whole: the split was wrong, run the file in one piece; interrupted: somebody cancelled the statement, not the deployment.';
+
+create type weft._step_record as (
+  ordinal      integer,
+  statements   integer,
+  rows         bigint,
+  started_at   timestamptz,
+  finished_at  timestamptz,
+  lines        integer[],
+  digests      bytea[]
+);
+comment on type weft._step_record is 'What a step came to, kept until the end of its block, where all of the block''s are written at once.';

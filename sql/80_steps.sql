@@ -1,8 +1,8 @@
 -- One block: the statements of one step or of several, and the record of them. Either all of it commits, or nothing.
 --
 -- While a file runs, the session is the file's: its search_path, its role, its settings. Between two statements the engine
--- touches no table; it takes the search_path back before it evaluates anything, and keeps the wire silent. At the end of the
--- file everything is reset, so that nothing leaks into the next.
+-- touches no table, evaluates nothing that is not qualified, and keeps the wire silent. At the end of the file everything is
+-- reset, so that nothing leaks into the next.
 
 -- For a login role that is called "weft".
 create or replace function weft._leave_out_user(p_path text)
@@ -199,7 +199,7 @@ declare
   v_their_role   pg_catalog.text;
   v_our_role     pg_catalog.name;
   v_is_weft      pg_catalog.bool;
-  v_executed     pg_catalog.text;
+  v_records      weft._step_record[] := '{}';
   v_index        pg_catalog.int4;
   v_error        pg_catalog.jsonb;
   v_done         pg_catalog.int4 := 0;
@@ -254,8 +254,6 @@ begin
       perform set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
 
       for v_chunk in 1 .. cardinality(v_chunks) loop
-        v_statement := null;
-        v_line := null;
         v_their_name := null;
         if v_chunk > 1 and current_user <> v_our_role then  -- the file has become a role that may not read our tables
           v_their_name := session_user;
@@ -292,35 +290,36 @@ begin
         end if;
         v_lines := v_lines || v_piece_lines;
 
+        -- From here to the end of the loop the search_path is the file's: whatever is evaluated is qualified, operators too.
+        v_set := pg_catalog.set_config('search_path', v_their_path, false);
         v_index := 0;
         foreach v_statement in array v_pieces loop
-          v_index := v_index + 1;
-          v_line := v_piece_lines[v_index];
-          v_digests := array_append(v_digests, sha256(convert_to(v_statement, 'UTF8')));
-          v_executed := v_statement;
-          if v_statement ~* c_select_into then  -- EXECUTE refuses it as the last of what it is given
-            v_executed := v_statement || E'\n;select where false';
+          v_index := v_index operator(pg_catalog.+) 1;
+          v_digests := pg_catalog.array_append(v_digests, pg_catalog.sha256(pg_catalog.convert_to(v_statement, 'UTF8')));
+          if v_statement operator(pg_catalog.~*) c_select_into then  -- EXECUTE refuses it as the last of what it is given
+            execute v_statement operator(pg_catalog.||) E'\n;select where false';
+          else
+            execute v_statement;
           end if;
-          v_set := pg_catalog.set_config('search_path', v_their_path, false);  -- an assignment costs a tenth of a PERFORM
-          execute v_executed;
           get diagnostics v_affected = row_count;
-          v_their_path := pg_catalog.current_setting('search_path');
-          v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-          v_set := pg_catalog.set_config('client_min_messages', 'error', false);
-          v_rows := v_rows + v_affected;
-          if v_is_weft then
-            v_their_path := weft._leave_out_user(v_their_path);
+          v_rows := v_rows operator(pg_catalog.+) v_affected;
+          if pg_catalog.current_setting('client_min_messages') operator(pg_catalog.<>) 'error' then
+            v_set := pg_catalog.set_config('client_min_messages', 'error', false);  -- an assignment costs a tenth of a PERFORM
           end if;
-          if current_setting('transaction_read_only') = 'on' then
+          if v_is_weft then
+            v_set := pg_catalog.set_config('search_path', weft._leave_out_user(pg_catalog.current_setting('search_path')), false);
+          end if;
+          if pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'on' then
             raise exception 'The statement made the transaction read-only, so that nothing could be recorded.'
               using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
           end if;
         end loop;
+        v_their_path := pg_catalog.current_setting('search_path');
+        v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+        v_statement := null;
         v_count := v_count + v_index;
       end loop;
 
-      v_statement := null;
-      v_line := null;
       if v_ordinal = p_last then
         -- deferred constraints are looked at here, where an error can still be caught, and as the file would meet them at its end
         v_path := case when p_first = p_last then v_path end;
@@ -334,7 +333,7 @@ begin
         reset role;
       end if;
       v_their_path := weft._reset_session();
-      perform weft._record_step(p_deployment, v_step.ordinal, v_count, v_rows, v_started, v_lines, v_digests);
+      v_records := array_append(v_records, row(v_step.ordinal, v_count, v_rows, v_started, clock_timestamp(), v_lines, v_digests)::weft._step_record);
       v_done := v_done + 1;
       if v_done % weft._limit('steps_between_lock_counts') = 0 then
         perform weft._check_lock_table();
@@ -344,7 +343,7 @@ begin
     v_path := case when p_first = p_last then v_path end;
     perform pg_advisory_unlock_all();
     perform weft._check_dependents();
-    perform weft._record_history(p_deployment, p_phase, p_first, p_last);
+    perform weft._record_steps(p_deployment, p_phase.name, v_records);
     perform weft._check_fence(p_fence, p_until_commit => true);
     return row('done', null, null)::weft._outcome;
 
@@ -358,6 +357,7 @@ begin
   end;
 
   -- everything of the block is undone; what follows is the account of it
+  v_line := case when v_statement is not null then v_piece_lines[v_index] end;
   v_error := jsonb_strip_nulls(jsonb_build_object(
     'sqlstate', e_state, 'message', e_message, 'detail', nullif(e_detail, ''), 'hint', nullif(e_hint, ''),
     'context', nullif(left(split_part(e_context, 'PL/pgSQL function weft._run_steps', 1), weft._limit('statement_shown_characters')), ''),
@@ -380,27 +380,7 @@ comment on function weft._run_steps(uuid, weft._phases, integer, integer, bigint
   'Runs pending steps and records them, in one block: done, or nothing of it happened and the outcome says why.';
 
 
-create or replace function weft._record_step(
-    p_deployment uuid, p_ordinal integer, p_statements integer, p_rows bigint, p_started timestamptz, p_lines integer[], p_digests bytea[])
-  returns void
-  volatile
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-begin
-  update weft._steps as s
-  set state = 'succeeded', statements = p_statements, rows = p_rows, finished_at = clock_timestamp(),
-      milliseconds = round((extract(epoch from clock_timestamp() - p_started) * 1000)::numeric, 3),
-      statement_lines = p_lines, statement_digests = p_digests
-  where s.deployment_id = p_deployment and s.ordinal = p_ordinal;
-end
-$$;
-
-comment on function weft._record_step(uuid, integer, integer, bigint, timestamptz, integer[], bytea[]) is
-  'Records a step in the transaction of its effect.';
-
-
-create or replace function weft._record_history(p_deployment uuid, p_phase weft._phases, p_first integer, p_last integer)
+create or replace function weft._record_steps(p_deployment uuid, p_phase text, p_records weft._step_record[])
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
@@ -409,23 +389,31 @@ as $$
 declare
   v_last  integer := (select coalesce(max(e.number), 0) from weft._events as e where e.deployment_id = p_deployment);
 begin
+  update weft._steps as s
+  set state = 'succeeded', statements = r.statements, rows = r.rows, finished_at = r.finished_at,
+      milliseconds = round((extract(epoch from r.finished_at - r.started_at) * 1000)::numeric, 3),
+      statement_lines = r.lines, statement_digests = r.digests
+  from unnest(p_records) as r
+  where s.deployment_id = p_deployment and s.ordinal = r.ordinal;
+
   insert into weft._history (bundle, path, digest, deployment_id, applied_at)
-  select d.bundle, a.path, a.digest, d.id, s.finished_at
+  select d.bundle, a.path, a.digest, d.id, r.finished_at
   from weft._deployments as d
-  join weft._steps as s on s.deployment_id = d.id and s.ordinal between p_first and p_last and s.state = 'succeeded'
+  cross join unnest(p_records) as r
+  join weft._steps as s on s.deployment_id = d.id and s.ordinal = r.ordinal
   join weft._artifacts as a on a.deployment_id = d.id and a.path = s.path
   where d.id = p_deployment;
 
   insert into weft._events (deployment_id, number, at, kind, phase, path, data)
-  select p_deployment, v_last + row_number() over (order by s.ordinal), s.finished_at, 'step_succeeded', p_phase.name, s.path,
-         jsonb_build_object('step', s.ordinal, 'statements', s.statements, 'rows', s.rows)
-  from weft._steps as s
-  where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'succeeded';
+  select p_deployment, v_last + row_number() over (order by r.ordinal), r.finished_at, 'step_succeeded', p_phase, s.path,
+         jsonb_build_object('step', r.ordinal, 'statements', r.statements, 'rows', r.rows)
+  from unnest(p_records) as r
+  join weft._steps as s on s.deployment_id = p_deployment and s.ordinal = r.ordinal;
 end
 $$;
 
-comment on function weft._record_history(uuid, weft._phases, integer, integer) is
-  'Records the steps of a block in history and journal, in the transaction of their effects.';
+comment on function weft._record_steps(uuid, text, weft._step_record[]) is
+  'Records the steps of a block, in history and journal too, in the transaction of their effects.';
 
 
 -- The fallback of the split: the server's grammar decides, and only where the file is small enough to be run in one piece.
