@@ -5,7 +5,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectTo } from '../../src/database/connect.ts';
 import { ensureEngine } from '../../src/database/engine.ts';
+import { passFiles } from '../engine/support.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { everyRow } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { filesIn, read } from './house.ts';
 
@@ -73,6 +75,26 @@ describe('the floors of sql/', () => {
   it('call only themselves and lower ones', () => {
     const wrong = FLOORS.flatMap(mentionsIn).filter(({ name, file }) => (homes.get(name) ?? '') > file);
     expect(wrong.map(({ where, name }) => `${where}: weft.${name} stands higher, in ${homes.get(name)}`)).toEqual([]);
+  });
+
+  it('write keywords in lower case', () => {
+    const shouted = /^\s*[A-Z]{2,}\b|\b(?:SELECT|INSERT|UPDATE|DELETE|FROM|WHERE|CREATE|ALTER|DROP|RETURNS?|BEGIN|END|IF|THEN|NULL|NOT|AND|EXISTS)\b/;
+    const withoutStrings = (line: string): string => line.replace(/'(?:[^']|'')*'/g, "''");
+    const wrong = FLOORS.flatMap((file) =>
+      codeOf(file)
+        .split('\n')
+        .flatMap((line, index) => (shouted.test(withoutStrings(line)) ? [`${file}:${index + 1}: ${line.trim()}`] : [])),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('begin with a comment', () => {
+    expect(FLOORS.filter((file) => !/^-- \S/.test(read(file)))).toEqual([]);
+  });
+
+  it('define every name once, so that none hides another', () => {
+    const names = FLOORS.flatMap(createdIn);
+    expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
   });
 });
 
@@ -169,5 +191,74 @@ describe('in a database with the engine', () => {
     } finally {
       await client.end();
     }
+  });
+});
+
+describe('drop schema weft cascade', () => {
+  const USERS = {
+    '1.sql': `create table public.goods (id int generated always as identity primary key, name text not null unique, price numeric default 1);
+      insert into public.goods (name) select 'good ' || n from generate_series(1, 47) as n;
+      create view public.cheap as select * from public.goods where price < 2;
+      create materialized view public.counted as select count(*) as many from public.goods;`,
+    '2.sql': `create schema stock; create type stock.state as enum ('here', 'gone');
+      create table stock.places (n int references public.goods, state stock.state default 'here'); insert into stock.places values (1), (2);
+      create function stock.twice(n int) returns int language sql as 'select n * 2';
+      create function stock.watch() returns trigger language plpgsql as 'begin return new; end';
+      create trigger watch before insert on stock.places for each row execute function stock.watch();`,
+  };
+
+  /** The user's objects with their OIDs: the very same, not made again. */
+  const objects = (url: string) =>
+    sql(
+      url,
+      `select 'class' as kind, c.oid::text, c.relname as name from pg_class as c where c.relnamespace in ('public'::regnamespace, 'stock'::regnamespace)
+       union all select 'proc', f.oid::text, f.proname from pg_proc as f where f.pronamespace in ('public'::regnamespace, 'stock'::regnamespace)
+       union all select 'trigger', t.oid::text, t.tgname from pg_trigger as t where not t.tgisinternal
+       union all select 'constraint', k.oid::text, k.conname from pg_constraint as k where k.connamespace in ('public'::regnamespace, 'stock'::regnamespace)
+       order by 1, 2`,
+    );
+
+  it('leaves the tables, views and data of the user alone, and the next deployment installs it anew', async () => {
+    const database = await freshDatabase();
+    await passFiles(database.url, USERS);
+    const snapshot = 'select * from weft.snapshot() order by kind, identity, definition';
+    const before = { rows: await everyRow(database.url), objects: await objects(database.url), catalog: await sql(database.url, snapshot) };
+    expect(before.rows['public.goods']).toHaveLength(47);
+
+    await sql(database.url, 'drop schema weft cascade');
+    expect(await everyRow(database.url)).toEqual(before.rows);
+    expect(await objects(database.url)).toEqual(before.objects);
+    const [seen] = await sql(
+      database.url,
+      'select (select count(*)::int from cheap) as cheap, (select many::int from counted) as counted, stock.twice(4) as twice',
+    );
+    expect(seen).toEqual({ cheap: 47, counted: 47, twice: 8 });
+
+    const deployment = await passFiles(database.url, { '3.sql': `insert into public.goods (name) values ('after'); insert into stock.places values (48);` });
+    expect(deployment.fingerprint.after).toBe(deployment.fingerprint.before);
+    expect(await sql(database.url, snapshot)).toEqual(before.catalog);
+    expect(await sql(database.url, 'select path from weft.history')).toEqual([{ path: '3.sql' }]); // it remembers nothing of before
+    expect((await everyRow(database.url))['public.goods']).toHaveLength(48);
+    await database.drop();
+  });
+
+  it('leaves nothing of Weft in any catalog of the database', async () => {
+    const database = await freshDatabase();
+    const count = async (): Promise<Record<string, number>> => {
+      const catalogs = await sql(
+        database.url,
+        `select c.relname as name from pg_class as c
+         where c.relnamespace = 'pg_catalog'::regnamespace and c.relkind = 'r' and not c.relisshared and c.relname not in ('pg_statistic', 'pg_statistic_ext_data')
+           and has_table_privilege(c.oid, 'select')`,
+      );
+      const all = catalogs.map(({ name }) => `select '${name}' as name, count(*)::int as count from pg_catalog.${name}`).join(' union all ');
+      return Object.fromEntries((await sql(database.url, all)).map(({ name, count: rows }) => [name, rows]));
+    };
+    const before = await count();
+    await passFiles(database.url, { '1.sql': 'select 1;' });
+    expect((await count()).pg_class).toBeGreaterThan(before.pg_class ?? 0);
+    await sql(database.url, 'drop schema weft cascade');
+    expect(await count()).toEqual(before);
+    await database.drop();
   });
 });
