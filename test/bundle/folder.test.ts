@@ -78,7 +78,9 @@ describe('readFolder', () => {
       const wanted = new Set(bundle.manifest.artifacts[0].chunks);
       for await (const chunk of wantedChunks(bundle, wanted)) { count += chunk.bytes.length; look(); }
       console.log(JSON.stringify({ most, count, wanted: wanted.size }));`;
-    const printed = execFileSync(process.execPath, ['--expose-gc', '--input-type=module', '-e', code], { encoding: 'utf8' });
+    // What the collector has found dead is freed by a thread of its own, at leisure, and counted until then; not so with this flag.
+    const flags = ['--expose-gc', '--no-concurrent-array-buffer-sweeping'];
+    const printed = execFileSync(process.execPath, [...flags, '--input-type=module', '-e', code], { encoding: 'utf8' });
     const { most, count, wanted } = JSON.parse(printed);
     expect({ count, wanted }).toEqual({ count: 26 * MIB, wanted: 26 });
     expect(most).toBeLessThan(4 * MIB);

@@ -46,7 +46,9 @@ async function getEvents(c: HttpContext, ports: Ports): Promise<Response> {
   const { reference } = c.var.notes;
   // workerd tells of a client that has left by the request's signal; others cancel the stream.
   const gone = new AbortController();
-  c.req.raw.signal.addEventListener('abort', () => gone.abort(), { once: true });
+  const { signal } = c.req.raw;
+  signal.addEventListener('abort', () => gone.abort(), { once: true });
+  if (signal.aborted) gone.abort(); // while the session was opened: no event comes any more
   return streamSSE(c, async (stream) => {
     stream.onAbort(() => gone.abort());
     try {
