@@ -76,7 +76,10 @@ async function drive(options: DeployOptions, tellOpened: (opened: Opened) => voi
     if (begun.call === null) return begun.deployment;
     try {
       const deployment = await runToEnd(options, patience, begun.id, options.order.target, begun.call);
-      if (deployment !== null) return deployment;
+      if (deployment !== null) {
+        tellOpened(begun.opened); // what was to tell it may have been lost with the first connection
+        return deployment;
+      }
       throw new Problem('internal', `The engine said nothing of deployment ${begun.id}. \`weft status\` shows what the database knows.`);
     } catch (error) {
       // the connection broke while the artifacts were on their way: what has arrived is kept, the rest is sent once more
@@ -85,7 +88,7 @@ async function drive(options: DeployOptions, tellOpened: (opened: Opened) => voi
   }
 }
 
-type Begun = { readonly call: null; readonly deployment: Deployment } | { readonly call: CallOnItsWay; readonly id: string };
+type Begun = { readonly call: null; readonly deployment: Deployment } | { readonly call: CallOnItsWay; readonly id: string; readonly opened: Opened };
 
 /** Opens, stages, and sends the CALL, unless there is no need to. The same request twice is one deployment: so it can be tried again. */
 async function begin(session: Session, options: DeployOptions, patience: Patience, supply: Supply, tellOpened: (opened: Opened) => void): Promise<Begun> {
@@ -104,14 +107,14 @@ async function begin(session: Session, options: DeployOptions, patience: Patienc
   if (options.answerWhenStaged) {
     checkStaged(await answerOf(session, session.pipeline(staging), patience, () => staging.owedSince));
     tellOpened(opened);
-    return { id, call: sendCall(session, id, order.target, backend) };
+    return { id, opened, call: sendCall(session, id, order.target, backend) };
   }
   const reply = session.pipeline(followedBy(staging, runMessage(id, order.target, backend))).then((replies) => {
     checkStaged(replies.slice(0, -1));
     tellOpened(opened);
     return replies.at(-1);
   });
-  return { id, call: { session, reply, isStaging: () => !staging.isStuck } };
+  return { id, opened, call: { session, reply, isStaging: () => !staging.isStuck } };
 }
 
 async function* followedBy(messages: Iterable<Message> | AsyncIterable<Message>, last: Message): AsyncGenerator<Message> {
