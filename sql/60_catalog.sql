@@ -252,4 +252,4 @@ as $$
 $$;
 
 comment on function weft.fingerprint() is
-  'Hashes the snapshot: version of the reading, major version of the server, SHA-256. Equal fingerprints of one version mean equal catalogs.';
+  'Hashes the snapshot: version of the reading, major version of the server, SHA-256. Equal fingerprints of one version mean equal snapshots; what the snapshot does not read (owners, default privileges, publications and the like) it cannot tell.';
