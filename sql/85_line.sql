@@ -41,6 +41,26 @@ $$;
 comment on function weft._missing_chunks(uuid) is 'Lists the chunks of a deployment that are not in the database.';
 
 
+-- A client may go without a word just between what it asked for and the commit of it. Its session would hold locks for as long as
+-- the network takes to notice, and whoever repeats the request would wait for it.
+create or replace function weft._end_lost_sessions()
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  perform pg_terminate_backend(a.pid)
+  from pg_stat_activity as a
+  where a.datname = current_database() and a.usename = current_user and a.query ~ '^select weft\.(open|stage|cancel)\M'
+    and a.backend_xid is not null and a.wait_event = 'ClientRead'
+    and a.query_start < clock_timestamp() - make_interval(secs => weft._limit('client_silence_seconds'));
+end
+$$;
+
+comment on function weft._end_lost_sessions() is 'Ends sessions of this role that hold something of Weft''s uncommitted and have waited for their client too long.';
+
+
 -- The deployment that is to be worked on before p_deployment may be over: whatever stands before it in line, then itself.
 -- Without p_deployment: everything that is staged or begun.
 create or replace function weft._next_in_line(p_deployment uuid, p_target text, p_fence bigint)

@@ -32,10 +32,14 @@ begin
   end if;
   v_digest := sha256(convert_to((v_document - 'expires_at')::text, 'UTF8'));
 
-  insert into weft._deployments (caller, target, request_id, request_digest, request, signature, bundle, manifest, origin)
-  values (p_caller, coalesce(p_target, ''), v_document ->> 'id', v_digest, p_request, p_signature, v_manifest ->> 'bundle', v_manifest, weft._origin(p_target))
-  on conflict (caller, target, request_id) do nothing
-  returning id into v_id;
+  perform weft._end_lost_sessions();
+  -- an insert alone would wait for whoever is just changing that row
+  if not exists (select from weft._deployments as d where d.caller = p_caller and d.target = coalesce(p_target, '') and d.request_id = v_document ->> 'id') then
+    insert into weft._deployments (caller, target, request_id, request_digest, request, signature, bundle, manifest, origin)
+    values (p_caller, coalesce(p_target, ''), v_document ->> 'id', v_digest, p_request, p_signature, v_manifest ->> 'bundle', v_manifest, weft._origin(p_target))
+    on conflict (caller, target, request_id) do nothing
+    returning id into v_id;
+  end if;
   if v_id is null then
     select d.id, d.state, d.request_digest into strict v_existing
     from weft._deployments as d

@@ -1,6 +1,7 @@
 /**
- * Staging: chunks become messages, many small ones in one, with a sync now and then so that a cut keeps what has arrived. How
- * many are under way is the session's business; which chunks are wanted, the drive's.
+ * Staging: chunks become messages, many small ones in one, and each message is a transaction of its own. So a cut keeps what has
+ * arrived; and an upload whose client has gone without a word leaves no transaction open behind which the next one would wait
+ * for the same chunks. How many are under way is the session's business; which chunks are wanted, the drive's.
  */
 import { LIMITS } from '../domain/limits.ts';
 import type { Message } from './session.ts';
@@ -21,17 +22,12 @@ const parts_count_max = 2000;
 export async function* stagingMessages(id: string, chunks: Iterable<Part> | AsyncIterable<Part>): AsyncGenerator<Message> {
   let parts: Part[] = [];
   let bytes = 0;
-  let bytesSinceSync = 0;
   for await (const chunk of chunks) {
     if (parts.length > 0 && (bytes + chunk.bytes.length > LIMITS.chunk_bytes || parts.length === parts_count_max)) {
       yield stageMessage(id, parts, false);
-      bytesSinceSync += bytes;
+      yield { kind: 'sync' };
       parts = [];
       bytes = 0;
-      if (bytesSinceSync >= LIMITS.staging_sync_bytes) {
-        yield { kind: 'sync' };
-        bytesSinceSync = 0;
-      }
     }
     parts.push(chunk);
     bytes += chunk.bytes.length;

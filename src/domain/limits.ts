@@ -66,8 +66,6 @@ export const LIMITS = {
   caller_secrets_count: 64,
   /** Bytes under way to the database without an acknowledgement. */
   staging_window_bytes: 8 * 1024 * 1024,
-  /** Bytes after which staging commits what has arrived, so that a cut keeps it. */
-  staging_sync_bytes: 8 * 1024 * 1024,
 } as const;
 
 export type LimitName = keyof typeof LIMITS;

@@ -171,7 +171,7 @@ describe('lost while the artifacts are on their way', () => {
     const { done } = drive({ ...order, chunks: counting(order.chunks, counted) });
     expect(await done).toMatchObject({ state: 'succeeded' });
     expect(counted.calls).toBe(2);
-    expect(counted.bytes).toBeLessThan(2 * bytes_count - LIMITS.staging_sync_bytes);
+    expect(counted.bytes).toBeLessThan(2 * bytes_count - LIMITS.staging_window_bytes);
     expect(await journal()).toEqual([1, 2, 3]);
   });
 
@@ -189,7 +189,7 @@ describe('lost while the artifacts are on their way', () => {
     const again = drive({ ...order, chunks: counting(order.chunks, counted) }, { chunksAgain: false });
     expect(await again.opened).toMatchObject({ repeated: true });
     expect(await again.done).toMatchObject({ state: 'succeeded' });
-    expect(counted.bytes).toBeLessThan(bytes_count - LIMITS.staging_sync_bytes);
+    expect(counted.bytes).toBeLessThan(bytes_count - LIMITS.staging_window_bytes);
     expect(await journal()).toEqual([1, 2, 3]);
   });
 

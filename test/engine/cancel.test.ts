@@ -176,6 +176,44 @@ describe('a deployment at work', () => {
   });
 });
 
+describe('a client that went without a word before the commit of its request', () => {
+  // Parse, Bind and Execute, and no Sync: as if the network had swallowed it.
+  async function ask(text: string): Promise<pg.Client> {
+    const client = await database.client();
+    // biome-ignore lint/suspicious/noExplicitAny: the driver's own connection
+    const { connection } = client as any;
+    connection.parse({ text });
+    connection.bind({});
+    connection.execute({});
+    connection.flush();
+    await until(
+      database.url,
+      `exists (select from pg_stat_activity where pid = ${(client as unknown as { processID: number }).processID} and backend_xid is not null and wait_event = 'ClientRead')`,
+    );
+    return client;
+  }
+
+  it.each(['cancel', 'open'])('is in nobody’s way: its session is ended by the next CALL, or the next order (%s)', async (what) => {
+    const id = await stageFiles(database.url, files(''));
+    const order = await makeOrder({ '4.sql': entry(4) }, { bundle: 'other', id: 'the-same' });
+    const { request: body } = order.order;
+    const lost = await ask(what === 'cancel' ? `select weft.cancel('${id}')` : `select weft.open('\\x${Buffer.from(body).toString('hex')}')`);
+    await sql(
+      database.url,
+      `alter function weft._limit(text) rename to _limit_of_old;
+       create function weft._limit(text) returns int language sql as $$ select case $1 when 'client_silence_seconds' then 0 else weft._limit_of_old($1) end $$`,
+    );
+    if (what === 'cancel') {
+      expect(await call(id)).toMatchObject({ state: 'succeeded', cancelling: false });
+    } else {
+      const session = await connectOver(database.url)();
+      expect(await openOrder(session, order)).toMatchObject({ repeated: false, state: 'open' });
+      await session.close();
+    }
+    await lost.end().catch(() => undefined);
+  });
+});
+
 describe('a signal of a stranger', () => {
   it('interrupts, and cancels nothing: the deployment can be resumed', async () => {
     const { id, gate, client, running } = await runnerAtTheGate();
