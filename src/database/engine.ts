@@ -91,7 +91,9 @@ export async function ensureEngine(session: Session): Promise<{ server: ServerFa
 export async function openDeployment(session: Session, call: OpenCall): Promise<OpenedDeployment> {
   const open: Message = {
     kind: 'statement',
-    text: 'select weft.open(p_request => $1, p_manifest => $2, p_caller => $3, p_target => $4, p_signature => $5, p_engine => $6) as opened',
+    // not for a session whose settings a pooler has dropped: it is judged in the same breath, and refused
+    text: `select weft.open(p_request => $1, p_manifest => $2, p_caller => $3, p_target => $4, p_signature => $5, p_engine => $6) as opened
+where current_setting('statement_timeout') = '0'`,
     values: [
       call.request,
       JSON.stringify(call.manifest),
