@@ -278,7 +278,9 @@ describe('a session', () => {
   it('that plays another role sees as much as before, and its CALL takes that role off', async () => {
     const [first, late] = [await newClient(), await newClient()];
     const role = `weft_actor_${database.name.slice(-12)}`;
-    await late.query(`create role ${role}; grant ${role} to current_user with set true`).catch(() => late.query(`grant ${role} to current_user`));
+    await late
+      .query(`create role ${role}; grant ${role} to current_user with set true`)
+      .catch(() => late.query(`create role ${role}; grant ${role} to current_user`));
     const { id, gate, running } = await runnerAtTheGate(first);
     await late.query(`grant usage on schema weft to ${role}; set role ${role}`);
     expect((await call(late, id)).attached).toMatchObject({ holder: 'alive', pid: pidOf(first) });
