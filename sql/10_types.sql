@@ -32,8 +32,8 @@ create type weft._scanner as (
   tag         text,     -- of the dollar quote; in code: 'E' right behind a string with escapes, and a line's end further 'E\n'
   depth       integer,  -- of nested comments
   parens      integer,
-  begins      integer,  -- of BEGIN ATOMIC … END
-  words       text,     -- the first words of the statement, as psql counts them: 'cf', 'corp', …
+  begins      integer,  -- of BEGIN ATOMIC ... END
+  words       text,     -- the first words of the statement, as psql counts them: 'cf', 'corp', ...
   has_code    boolean,  -- something other than white space and comments was seen
   statement   text,     -- what has been read of the statement at hand
   line        integer   -- the line at which that text begins

@@ -1,5 +1,5 @@
 -- Where a statement ends, by psql's rules (PostgreSQL 18, src/fe_utils/psqlscan.l): strings, E'', dollar quotes, nested
--- comments, quoted names, parentheses (rules), BEGIN ATOMIC … END. It decides nothing else: what a statement is, and whether
+-- comments, quoted names, parentheses (rules), BEGIN ATOMIC ... END. It decides nothing else: what a statement is, and whether
 -- it is valid, the server says.
 --
 -- The text comes in pieces, one for each chunk of an artifact, cut behind a line's end so that no token is cut in two. A piece

@@ -119,6 +119,23 @@ $$;
 comment on function weft._read_text(bytea) is 'Reads an artifact of one chunk as text in the encoding of this database, without a byte-order mark.';
 
 
+-- The server says of SELECT INTO that EXECUTE has not implemented it, and takes it with something behind it.
+create or replace function weft._find_select_into(p_statements text[])
+  returns integer[]
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(array_agg(s.ordinal::integer), '{}')
+  from unnest(p_statements) with ordinality as s (statement, ordinal)
+  where s.statement ~* '\minto\M' and s.statement !~* '^\s*insert\M'
+    and weft._skip_comments(s.statement) ~* '^(select|with)\M'
+    and regexp_replace(s.statement, '\minsert\s+into\M', '', 'gi') ~* '\minto\M'
+$$;
+
+comment on function weft._find_select_into(text[]) is 'Names the statements that may be SELECT INTO, by their place.';
+
+
 -- What a failed block leaves to be told: all of GET STACKED DIAGNOSTICS, and where it was.
 create or replace function weft._describe_error(p_error jsonb, p_phase text, p_path text, p_line integer, p_statement text)
   returns jsonb
@@ -169,7 +186,7 @@ create or replace function weft._run_steps(p_deployment uuid, p_phase weft._phas
   language plpgsql
 as $$
 declare
-  c_select_into  constant pg_catalog.text := '^(?:\s|--[^\n\r]*[\n\r]|/\*[^*]*\*/)*(?:select|with)\M.*\minto\M';
+  c_user         constant pg_catalog.text := '"?\$user"?\s*(,\s*|$)';
   v_steps        pg_catalog.int4;
   v_ordinal      pg_catalog.int4;
   v_step         pg_catalog.record;
@@ -200,6 +217,7 @@ declare
   v_our_role     pg_catalog.name;
   v_is_weft      pg_catalog.bool;
   v_records      weft._step_record[] := '{}';
+  v_selects_into pg_catalog.int4[];
   v_index        pg_catalog.int4;
   v_error        pg_catalog.jsonb;
   v_done         pg_catalog.int4 := 0;
@@ -284,6 +302,7 @@ begin
           v_pieces := v_split.statements;
           v_piece_lines := v_split.lines;
         end if;
+        v_selects_into := weft._find_select_into(v_pieces);
         if v_their_name is not null then
           v_set := set_config('session_authorization', v_their_name, false);
           v_set := set_config('role', v_their_role, false);
@@ -296,7 +315,7 @@ begin
         foreach v_statement in array v_pieces loop
           v_index := v_index operator(pg_catalog.+) 1;
           v_digests := pg_catalog.array_append(v_digests, pg_catalog.sha256(pg_catalog.convert_to(v_statement, 'UTF8')));
-          if v_statement operator(pg_catalog.~*) c_select_into then  -- EXECUTE refuses it as the last of what it is given
+          if v_index operator(pg_catalog.=) any (v_selects_into) then  -- EXECUTE refuses it as the last of what it is given
             execute v_statement operator(pg_catalog.||) E'\n;select where false';
           else
             execute v_statement;
@@ -307,7 +326,8 @@ begin
             v_set := pg_catalog.set_config('client_min_messages', 'error', false);  -- an assignment costs a tenth of a PERFORM
           end if;
           if v_is_weft then
-            v_set := pg_catalog.set_config('search_path', weft._leave_out_user(pg_catalog.current_setting('search_path')), false);
+            -- as weft._leave_out_user does, which the file's role may not call
+            v_set := pg_catalog.set_config('search_path', pg_catalog.regexp_replace(pg_catalog.current_setting('search_path'), c_user, '', 'g'), false);
           end if;
           if pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'on' then
             raise exception 'The statement made the transaction read-only, so that nothing could be recorded.'
@@ -488,7 +508,7 @@ begin
   limit 1;
   if found then
     raise exception 'After this, % would depend on Weft''s own schema, which could then not be dropped any more.', v_dependent
-      using errcode = 'WF016', hint = 'Take the reference to weft.… out of it. Nothing of this transaction is in the database.';
+      using errcode = 'WF016', hint = 'Take the reference to weft.... out of it. Nothing of this transaction is in the database.';
   end if;
 end
 $$;

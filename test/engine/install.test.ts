@@ -340,3 +340,21 @@ it('the script is one transaction without BEGIN, and ends nothing of its own', (
   const words = renderInstallation(null).replace(/\$\w*\$[\s\S]*?\$\w*\$/g, '');
   expect(/^\s*(begin|commit|rollback)\s*;/im.test(words)).toBe(false);
 });
+
+it.each(['LATIN1', 'SQL_ASCII'])('a database in %s takes the engine and files of its characters; one that it has not fails with its file', async (encoding) => {
+  const name = `${database.name}_${encoding.toLowerCase()}`;
+  await sql(database.url, `create database ${name} encoding '${encoding}' lc_collate 'C' lc_ctype 'C' template template0`);
+  const url = new URL(database.url);
+  url.pathname = `/${name}`;
+  try {
+    await passFiles(url.href, {
+      '1.sql': `create table t (x text); insert into t values ('a;'), (E'it\\'s;'), ($a$;$a$);`,
+      '2.sql': `insert into t values ('ä'), (U&'\\0041;');`,
+    });
+    expect(await sql(url.href, 'select count(*)::int from t')).toEqual([{ count: 5 }]);
+    const deployment = await deployFiles(url.href, { '3.sql': `insert into t values ('🎉');` });
+    if (encoding === 'LATIN1') expect(deployment).toMatchObject({ state: 'failed', error: { sqlstate: '22P05', path: '3.sql' } });
+  } finally {
+    await sql(database.url, `drop database if exists ${name} with (force)`);
+  }
+});
