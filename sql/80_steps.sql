@@ -508,7 +508,7 @@ begin
   limit 1;
   if found then
     raise exception 'After this, % would depend on Weft''s own schema, which could then not be dropped any more.', v_dependent
-      using errcode = 'WF016', hint = 'Take the reference to weft.... out of it. Nothing of this transaction is in the database.';
+      using errcode = 'WF016', hint = 'Take what names the schema weft out of it. Nothing of this transaction is in the database.';
   end if;
 end
 $$;
