@@ -253,3 +253,22 @@ $$;
 
 comment on function weft.fingerprint() is
   'Hashes the snapshot: version of the reading, major version of the server, SHA-256. Equal fingerprints of one version mean equal snapshots; what the snapshot does not read (owners, default privileges, publications and the like) it cannot tell.';
+
+
+-- No account of a deployment may wait for a stranger's lock, or fail because the catalog cannot be read: without a fingerprint
+-- the deployment goes on, and its record says so by having none.
+create or replace function weft._try_fingerprint()
+  returns text
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '1s'
+  language plpgsql
+as $$
+begin
+  return weft.fingerprint();
+exception when others or query_canceled or assert_failure then
+  return null;
+end
+$$;
+
+comment on function weft._try_fingerprint() is 'Takes the fingerprint, or null where that fails or would wait for a lock longer than a second.';

@@ -72,8 +72,9 @@ as $$
     'fingerprint', jsonb_build_object('before', d.fingerprint_before, 'after', d.fingerprint_after),
     'wal', jsonb_build_object('before', d.wal_before, 'after', d.wal_after),
     'ahead', (
-      select coalesce(jsonb_agg(o.id order by o.place), '[]') from weft._deployments as o
-      where d.finished_at is null and o.state in ('staged', 'running') and o.place < d.place),
+      select coalesce(jsonb_agg(o.id order by (o.state = 'running') desc, o.place), '[]') from weft._deployments as o
+      where d.finished_at is null and o.id <> d.id
+        and (o.state = 'running' and d.state <> 'running' or o.state in ('staged', 'running') and o.place < d.place)),
     'live', case when d.finished_at is null then weft._describe_live(d.id) end,
     'cancelling', exists (select from weft._cancellations as c where c.deployment_id = d.id) and d.finished_at is null,
     'engine_version', d.engine_version,

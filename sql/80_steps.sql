@@ -385,7 +385,7 @@ begin
     'constraint', nullif(e_constraint, ''), 'datatype', nullif(e_type, '')));
   if e_state = 'WF012' then
     raise exception using errcode = e_state, message = e_message, hint = e_hint;
-  elsif e_state = '57014' then
+  elsif e_state = '57014' and (e_context !~ '^[^\n]*RAISE(\n|$)' or e_context ~ '^[^\n]*weft\._run_steps') then  -- a file that raises it itself has failed
     return row('interrupted', v_path, v_error)::weft._outcome;
   elsif e_state in ('55P03', '40P01') then
     return row('again', v_path, weft._describe_error(v_error, p_phase.name, v_path, weft._first_line(v_statement, v_line), v_statement))::weft._outcome;

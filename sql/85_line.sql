@@ -76,9 +76,10 @@ begin
   loop
     select d.id, d.origin into v_next
     from weft._deployments as d
+    -- a place can become visible late: what has begun goes on before anything else begins
     where d.state in ('staged', 'running')
-      and (p_deployment is null or d.place <= (select m.place from weft._deployments as m where m.id = p_deployment))
-    order by d.place
+      and (p_deployment is null or d.state = 'running' or d.place <= (select m.place from weft._deployments as m where m.id = p_deployment))
+    order by (d.state = 'running') desc, d.place
     limit 1;
     if not found then
       return null;
@@ -106,16 +107,23 @@ create or replace function weft._begin(p_deployment uuid, p_fence bigint)
   language plpgsql
 as $$
 declare
-  v_deployment  weft._deployments;
-  v_changed     text[];
+  v_deployment   weft._deployments;
+  v_changed      text[];
+  v_fingerprint  text;
 begin
+  perform weft._check_fence(p_fence);
+  perform from weft._deployments as d where d.id = p_deployment and d.state = 'staged';
+  if not found then
+    return;
+  end if;
+  v_fingerprint := weft._try_fingerprint();  -- before any lock is taken
   perform weft._check_fence(p_fence, p_until_commit => true);
   select d.* into strict v_deployment from weft._deployments as d where d.id = p_deployment for no key update;
   if v_deployment.state <> 'staged' then
     return;
   end if;
   update weft._deployments as d
-  set state = 'running', started_at = clock_timestamp(), wal_before = pg_current_wal_insert_lsn(), fingerprint_before = weft.fingerprint(),
+  set state = 'running', started_at = clock_timestamp(), wal_before = pg_current_wal_insert_lsn(), fingerprint_before = v_fingerprint,
       engine_version = weft.version(), server_version = current_setting('server_version')
   where d.id = p_deployment;
   perform weft._tell(p_deployment, 'started', p_data => jsonb_build_object('fence', p_fence));
@@ -307,7 +315,7 @@ as $$
 begin
   update weft._deployments as d
   set state = p_state, finished_at = clock_timestamp(), error = p_error,
-      fingerprint_after = case when d.started_at is not null then weft.fingerprint() end,
+      fingerprint_after = case when d.started_at is not null then weft._try_fingerprint() end,
       wal_after = case when d.started_at is not null then pg_current_wal_insert_lsn() end
   where d.id = p_deployment;
   perform weft._end_attempt(p_deployment, p_state::text);

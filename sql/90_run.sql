@@ -80,7 +80,7 @@ begin
             null;
           when 'interrupted' then
             perform weft._release_lease(v_fence);
-            result := weft.status(p_deployment) || jsonb_build_object('interrupted', v_outcome.error);
+            result := coalesce(weft.status(p_deployment), '{}') || jsonb_build_object('interrupted', v_outcome.error);
             reset all;
             return;
           when 'failed' then

@@ -1,6 +1,6 @@
 /**
  * Every limit of the doorman, named, with its unit last. A refusal names the limit it met, so that whoever reads it can
- * find it here. The engine keeps its own in `sql/00_schema.sql`.
+ * find it here. The engine keeps its own in `sql/30_constants.sql`.
  */
 export const LIMITS = {
   /** One chunk of an artifact: what is digested, staged and acknowledged at a time. */
