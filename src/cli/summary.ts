@@ -8,6 +8,9 @@ import { columns, count, cut, duration, harmless, oneLine } from './text.ts';
 
 const STATEMENT_LINES = 4;
 const STATEMENT_WIDTH = 110;
+const FUNCTIONS_SHOWN = 3;
+/** The engine's word for an artifact that was applied before with other bytes. */
+const CHANGED_SINCE = 'WF013';
 
 /** @returns the summary, without a line feed at its end */
 export function renderSummary(deployment: Deployment, style: Style): string {
@@ -59,8 +62,17 @@ function errorLines(error: DeploymentError, style: Style): string[] {
   }
   lines.push(`  ${style.red(`${error.sqlstate}: ${indented(error.message)}`)}`);
   if (error.detail) lines.push(`  Detail: ${indented(error.detail)}`);
+  for (const place of placesInFunctions(error)) lines.push(`  in ${oneLine(place)}`);
   if (error.hint) lines.push(`  Hint: ${indented(error.hint)}`);
   return lines;
+}
+
+/** The functions an error came through, innermost first; the statements between them are left out. */
+function placesInFunctions({ context }: DeploymentError): string[] {
+  return (context ?? '')
+    .split('\n')
+    .filter((line) => /^(PL\/pgSQL|SQL) function |^PL\/pgSQL /.test(line))
+    .slice(0, FUNCTIONS_SHOWN);
 }
 
 function indented(text: string): string {
@@ -103,6 +115,7 @@ function nextLines(deployment: Deployment): string[] {
     case 'degraded':
       return ['Next: correct what failed and deploy again; what is committed is not run twice.'];
     case 'failed': {
+      if (error?.sqlstate === CHANGED_SINCE) return ['Next: as the hint says. Nothing of this deployment was run, and nothing needs to be cleaned up.'];
       const what = error?.path ? `correct ${oneLine(error.path)}` : 'remove the cause';
       return [`Next: ${what} and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.`];
     }

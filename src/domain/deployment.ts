@@ -15,6 +15,8 @@ export const deploymentErrorSchema = z.looseObject({
   message: z.string(),
   detail: z.string().nullish(),
   hint: z.string().nullish(),
+  /** Where in functions it was, innermost first, as the server tells it. */
+  context: z.string().nullish(),
   phase: z.string().nullish(),
   path: z.string().nullish(),
   line: z.int().nullish(),

@@ -36,6 +36,19 @@ describe('the summary', () => {
     `);
   });
 
+  it('of an error inside functions: through which of them it came, without the statements between', () => {
+    const context = 'PL/pgSQL function shop.total() line 3 at RETURN\nSQL statement "select 1"\nPL/pgSQL function shop.all() line 9 at PERFORM';
+    const shown = show({ state: 'failed', error: { ...ERROR, context } });
+    expect(shown).toContain('\n  in PL/pgSQL function shop.total() line 3 at RETURN\n  in PL/pgSQL function shop.all() line 9 at PERFORM\n');
+    expect(shown).not.toContain('select 1');
+  });
+
+  it('of an applied file that has changed: no word of correcting it', () => {
+    const shown = show({ state: 'failed', error: { ...ERROR, sqlstate: 'WF013', hint: 'Put the change into a new file.' } });
+    expect(shown).toContain('Next: as the hint says. Nothing of this deployment was run');
+    expect(shown).not.toContain('correct schema');
+  });
+
   it('of a failed all-or-nothing phase: what, where, what is left of it, what to do', () => {
     const schema = makePhase('schema', 'single', 'failed', { pending: 52 });
     const phases = [makePhase('before', 'per-step', 'succeeded', { done: 2 }), schema, makePhase('data', 'per-step', 'pending', { pending: 3 })];
