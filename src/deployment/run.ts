@@ -45,20 +45,22 @@ export async function runToEnd(errand: Errand, patience: Patience, id: string | 
   for (;;) {
     try {
       call ??= await sendAgain(errand, patience, id, target);
+      if (!(trouble instanceof Problem && trouble.slug === 'holder_unknown')) trouble = null;
       const result = await resultOf({ ...errand, onStatus: tell }, patience, id, call);
-      trouble = null;
       if (result !== null) {
+        trouble = null;
         if (result.deployment !== null) tell(result.deployment);
         if (isEnd(result)) return result.deployment;
         if (result.attached?.holder === 'unknown') trouble = holderUnknown(result);
       }
     } catch (error) {
-      if (patience.isOver && error instanceof Problem && error.slug === 'interrupted') return known ?? (await lookOnce(errand, id));
-      const isDeath = call !== undefined && (await hasDied(error, call.session, id, patience));
-      if (isDeath) diedCount += 1;
-      if (!(isDeath && diedCount <= LIMITS.calls_died_count_max) && !passes(error)) throw error;
-      trouble = error;
-      if (error instanceof Problem && !patience.isExhausted) errand.onTrouble?.(error);
+      if (!(patience.isOver && error instanceof Problem && error.slug === 'interrupted')) {
+        const isDeath = call !== undefined && (await hasDied(error, call.session, id, patience));
+        if (isDeath) diedCount += 1;
+        if (!(isDeath && diedCount <= LIMITS.calls_died_count_max) && !passes(error)) throw error;
+        trouble = error;
+        if (error instanceof Problem && !patience.isExhausted) errand.onTrouble?.(error);
+      }
     } finally {
       await call?.session.close();
       call = undefined;

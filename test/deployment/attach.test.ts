@@ -261,6 +261,24 @@ describe('silence of the network', () => {
   });
 });
 
+describe('a holder under another role', () => {
+  it.skipIf(process.env.WEFT_TEST_DATABASE_URL)('is waited for as long as there is time, and then named; when it is gone, the drive goes on', async () => {
+    const gate = await shutGate(database.url);
+    const order = await makeOrder(files(AT_THE_GATE), { id: 'the-request' });
+    const id = await stageFiles(database.url, files(AT_THE_GATE), { id: 'the-request' });
+    const other = sql(database.superuserUrl ?? '', `call weft.run('${id}')`);
+    other.catch(() => undefined);
+    await gate.reached();
+    const problem = await problemOf(drive(order, { deadlineMs: 1_500 }).done, 'holder_unknown');
+    expect(problem.message).toMatch(/backend \d+, which belongs to a role that this one may not look at/);
+    expect(problem).toMatchObject({ exit: 3, status: 503 });
+    const waiting = resume({ connect: connect(), id, target: null, deadlineMs: 50_000 });
+    await gate.open();
+    expect((await other)[0].result).toMatchObject({ state: 'succeeded' });
+    expect(await waiting).toMatchObject({ state: 'succeeded', phases: [{ attempts: 1 }] });
+  });
+});
+
 describe('the time of an errand', () => {
   it.each([700, 2_500])('is over after %d ms while a statement runs: the deployment as it is, and the run goes on', async (deadlineMs) => {
     const gate = await shutGate(database.url);

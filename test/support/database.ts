@@ -51,7 +51,8 @@ export async function freshDatabase(): Promise<TestDatabase> {
       return client;
     },
     drop: async () => {
-      await sql(url, `drop database if exists ${name} with (force)`);
+      // As the superuser: an autovacuum worker may be in it, and on 14 only he may end that.
+      await sql(superuserUrl ?? url, `drop database if exists ${name} with (force)`);
     },
   };
 }
