@@ -220,7 +220,6 @@ declare
   v_selects_into pg_catalog.int4[];
   v_index        pg_catalog.int4;
   v_error        pg_catalog.jsonb;
-  v_done         pg_catalog.int4 := 0;
   e_state        pg_catalog.text;
   e_message      pg_catalog.text;
   e_detail       pg_catalog.text;
@@ -354,8 +353,7 @@ begin
       end if;
       v_their_path := weft._reset_session();
       v_records := array_append(v_records, row(v_step.ordinal, v_count, v_rows, v_started, clock_timestamp(), v_lines, v_digests)::weft._step_record);
-      v_done := v_done + 1;
-      if v_done % weft._limit('steps_between_lock_counts') = 0 then
+      if cardinality(v_records) % weft._limit('steps_between_lock_counts') = 0 then
         perform weft._check_lock_table();
       end if;
     end loop;
@@ -387,12 +385,12 @@ begin
     raise exception using errcode = e_state, message = e_message, hint = e_hint;
   elsif e_state = '57014' and (e_context !~ '^[^\n]*RAISE(\n|$)' or e_context ~ '^[^\n]*weft\._run_steps') then  -- a file that raises it itself has failed
     return row('interrupted', v_path, v_error)::weft._outcome;
-  elsif e_state in ('55P03', '40P01') then
-    return row('again', v_path, weft._describe_error(v_error, p_phase.name, v_path, weft._first_line(v_statement, v_line), v_statement))::weft._outcome;
   elsif e_state = '42601' and not v_one_piece and weft._is_split_wrong(v_statement, v_chunks, v_size) then
     return row('whole', v_path, null)::weft._outcome;
   end if;
-  return row('failed', v_path, weft._describe_error(v_error, p_phase.name, v_path, weft._first_line(v_statement, v_line), v_statement))::weft._outcome;
+  return row(
+    case when e_state in ('55P03', '40P01') then 'again' else 'failed' end, v_path,
+    weft._describe_error(v_error, p_phase.name, v_path, weft._first_line(v_statement, v_line), v_statement))::weft._outcome;
 end
 $$;
 

@@ -249,15 +249,15 @@ $$;
 comment on function weft._next_block(weft._phases) is 'Tells which pending steps share the next transaction.';
 
 
--- In the transaction of the block: what it has brought the deployment.
-create or replace function weft._record_block(p_phase weft._phases, p_outcome weft._outcome, p_last integer, p_fence bigint)
-  returns void
+-- In the transaction of the block: what it has brought the deployment. Returns whether the phase has succeeded with it.
+create or replace function weft._record_block(p_phase weft._phases, p_outcome weft._outcome, p_fence bigint)
+  returns boolean
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_is_last  boolean;
+  v_is_last  boolean := false;
 begin
   perform weft._check_fence(p_fence, p_until_commit => true);
   case p_outcome.verdict
@@ -287,10 +287,11 @@ begin
       perform weft._tell(p_phase.deployment_id, case when p_outcome.path is null then 'phase_failed' else 'step_failed' end, p_phase.name, p_outcome.path, p_outcome.error);
       perform weft._end(p_phase.deployment_id, 'failed', p_outcome.error);
   end case;
+  return v_is_last;
 end
 $$;
 
-comment on function weft._record_block(weft._phases, weft._outcome, integer, bigint) is 'Records what a block of steps came to.';
+comment on function weft._record_block(weft._phases, weft._outcome, bigint) is 'Records what a block of steps came to, and tells whether it was the last of its phase.';
 
 
 create or replace function weft._end_attempt(p_deployment uuid, p_outcome text)

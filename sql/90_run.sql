@@ -14,6 +14,7 @@ declare
   v_phase    weft._phases;
   v_first    pg_catalog.int4;
   v_last     pg_catalog.int4;
+  v_is_last  pg_catalog.bool;
   v_tries    pg_catalog.int4;
   v_pause    pg_catalog.float8;
   v_outcome  weft._outcome;
@@ -59,13 +60,12 @@ begin
         if v_tries >= weft._limit('lock_attempts_count') then
           v_outcome.verdict := 'failed';
         end if;
-        perform weft._record_block(v_phase, v_outcome, v_last, v_fence);
+        v_is_last := weft._record_block(v_phase, v_outcome, v_fence);
         commit;
 
         case v_outcome.verdict
           when 'done' then
-            exit when v_last is null or not exists (
-              select from weft._steps as s where s.deployment_id = v_current and s.phase = v_phase.ordinal and s.state = 'pending');
+            exit when v_is_last;
           when 'again' then
             -- roll back, wait holding nothing, and run the block again
             v_pause := least(weft._limit('lock_wait_between_ms') * 2 ^ (v_tries - 1), weft._limit('lock_wait_between_ms_max')) * (0.5 + random()) / 1000;

@@ -14,7 +14,6 @@ declare
   v_digest    bytea;
   v_id        uuid;
   v_existing  record;
-  v_state     weft.deployment_state;
 begin
   perform weft._check_session();
   if p_engine < weft.version() then
@@ -66,7 +65,7 @@ begin
   cross join jsonb_array_elements(p.value -> 'steps') with ordinality as s;
 
   perform weft._tell(v_id, 'opened', p_data => jsonb_build_object('caller', p_caller, 'request_id', v_document ->> 'id', 'bundle', v_manifest ->> 'bundle'));
-  v_state := weft._settle_staged(v_id);
+  perform weft._settle_staged(v_id);
   return weft._describe_opened(v_id, 'created');
 end
 $$;

@@ -2,7 +2,6 @@
  * The drive: open, stage, run. Waits on the network do not grow with the number of files: one to open, one for everything
  * that is staged and the CALL behind it. How the CALL is followed to its end is `run.ts`.
  */
-import type { Chunk } from '../bundle/chunks.ts';
 import { type OpenedDeployment, openDeployment, readStatus, runMessage } from '../database/engine.ts';
 import { problemOf } from '../database/engine_problems.ts';
 import type { Message, Reply, Session } from '../database/session.ts';
@@ -12,7 +11,7 @@ import { type Artifact, chunkDigests, type Manifest } from '../domain/manifest.t
 import { Problem } from '../domain/problem.ts';
 import { answerOf, type Errand, Patience, persist } from './errand.ts';
 import { type CallOnItsWay, runToEnd, sendCall } from './run.ts';
-import { Staging, Supply } from './stage.ts';
+import { type Chunks, Staging, Supply } from './stage.ts';
 
 export interface Order {
   /** The signed bytes, as they came. */
@@ -35,8 +34,6 @@ export interface Opened {
   /** What a newer server than the tested ones earns: a sentence, or null. */
   readonly warning?: string | null;
 }
-
-export type Chunks = (wanted: ReadonlySet<string>) => AsyncIterable<Chunk>;
 
 export interface DeployOptions extends Errand {
   readonly order: Order;
@@ -65,14 +62,7 @@ async function drive(options: DeployOptions, tellOpened: (opened: Opened) => voi
   const patience = new Patience(options);
   const supply = new Supply(options);
   for (;;) {
-    const begun = await persist(options, patience, async (session) => {
-      try {
-        return await begin(session, options, patience, supply, tellOpened);
-      } catch (error) {
-        await session.close();
-        throw error;
-      }
-    });
+    const begun = await persist(options, patience, (session) => begin(session, options, patience, supply, tellOpened));
     if (begun.call === null) return begun.deployment;
     try {
       const deployment = await runToEnd(options, patience, begun.id, options.order.target, begun.call);

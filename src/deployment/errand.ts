@@ -44,11 +44,6 @@ export class Patience {
     return this.isOver || this.#signal?.aborted === true;
   }
 
-  /** Something has moved: wait shortly again. */
-  reset(): void {
-    this.#next = pause_milliseconds_first;
-  }
-
   /** @throws Problem interrupted when the signal has fired */
   check(): void {
     if (this.#signal?.aborted) {
@@ -140,10 +135,20 @@ export function passes(error: unknown): error is Problem {
   return error instanceof Problem && (error.slug === 'session_lost' || error.slug === 'database_unreachable' || error.slug === 'no_free_connection');
 }
 
+/** Whoever gets a session from `work` closes it in the end; when `work` fails nobody would. */
+export async function closingOnError<T>(session: Session, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+}
+
 /**
  * Tries until it succeeds: what passes by itself is tried again until the errand's time is over. Not so a first connect that fails:
  * it has been tried long enough, and the address may be wrong.
- * @param attempt what is tried, with a new session; it closes the session when it fails
+ * @param attempt what is tried, with a new session, which is closed when it fails
  * @throws whatever does not pass, the last of what does, and Problem interrupted when the signal fires
  */
 export async function persist<T>({ connect, onTrouble }: Errand, patience: Patience, attempt: (session: Session) => Promise<T>): Promise<T> {
@@ -152,7 +157,7 @@ export async function persist<T>({ connect, onTrouble }: Errand, patience: Patie
     try {
       const session = await connect();
       hasContact = true;
-      return await attempt(session);
+      return await closingOnError(session, () => attempt(session));
     } catch (error) {
       if (!hasContact || !passes(error) || patience.isOver) throw error;
       onTrouble?.(error);

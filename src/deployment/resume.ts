@@ -23,22 +23,15 @@ export async function resume(options: ResumeOptions): Promise<Deployment> {
   const { id, target } = options;
   const patience = new Patience(options);
   const call = await persist(options, patience, async (session) => {
-    try {
-      const { server } = await answerOf(session, ensureEngine(session), patience);
-      return sendCall(session, id, target, server.backend);
-    } catch (error) {
-      await session.close();
-      throw error;
-    }
+    const { server } = await answerOf(session, ensureEngine(session), patience);
+    return sendCall(session, id, target, server.backend);
   });
   const deployment = await runToEnd(options, patience, id, target, call);
   if (deployment !== null) return deployment;
   const [newest] = await persist(options, patience, async (session) => {
-    try {
-      return await answerOf(session, readDeployments(session, 1), patience);
-    } finally {
-      await session.close();
-    }
+    const deployments = await answerOf(session, readDeployments(session, 1), patience);
+    await session.close();
+    return deployments;
   });
   if (newest === undefined) throw new Problem('deployment_not_found', 'There is no deployment in this database. Nothing was changed.');
   return newest;

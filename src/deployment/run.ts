@@ -8,7 +8,7 @@ import { type Reply, type Session, SqlError } from '../database/session.ts';
 import { type Deployment, isOver } from '../domain/deployment.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
-import { answerOf, type Errand, Patience, passes, timeOver } from './errand.ts';
+import { answerOf, closingOnError, type Errand, Patience, passes, timeOver } from './errand.ts';
 import { look, watchCall } from './watch.ts';
 
 const last_look_milliseconds_max = 5_000;
@@ -77,13 +77,10 @@ export async function runToEnd(errand: Errand, patience: Patience, id: string | 
 /** In a new session, which is looked at first: what stands at the address may be another server by now, or a pooler. */
 async function sendAgain(errand: Errand, patience: Patience, id: string | null, target: string | null): Promise<CallOnItsWay> {
   const session = await errand.connect();
-  try {
+  return closingOnError(session, async () => {
     const { backend } = await answerOf(session, inspectServer(session), patience);
     return sendCall(session, id, target, backend);
-  } catch (error) {
-    await session.close();
-    throw error;
-  }
+  });
 }
 
 /** @returns null when there is no use in waiting for the answer any more */

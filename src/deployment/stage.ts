@@ -7,13 +7,16 @@ import type { Message } from '../database/session.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
 
+/** The bytes of the chunks that are wanted. */
+export type Chunks = (wanted: ReadonlySet<string>) => AsyncIterable<Chunk>;
+
 /** The bytes of a deployment: from a source that can be read again, or from one that cannot. */
 export class Supply {
-  readonly #chunks: ((wanted: ReadonlySet<string>) => AsyncIterable<Chunk>) | undefined;
+  readonly #chunks: Chunks | undefined;
   readonly #canAgain: boolean;
   #isTaken = false;
 
-  constructor(options: { readonly chunks?: ((wanted: ReadonlySet<string>) => AsyncIterable<Chunk>) | undefined; readonly chunksAgain?: boolean | undefined }) {
+  constructor(options: { readonly chunks?: Chunks | undefined; readonly chunksAgain?: boolean | undefined }) {
     this.#chunks = options.chunks;
     this.#canAgain = options.chunksAgain === true;
   }
