@@ -8,6 +8,7 @@ create or replace procedure weft.run(
   language plpgsql
 as $$
 declare
+  v_opened   pg_catalog.text;
   v_fence    pg_catalog.int8;
   v_holder   pg_catalog.text;
   v_current  pg_catalog.uuid;
@@ -19,7 +20,11 @@ declare
   v_pause    pg_catalog.float8;
   v_outcome  weft._outcome;
 begin
+  v_opened := pg_catalog.current_setting('weft.opened', true);  -- before the reset
   perform weft._reset_session();
+  if p_backend operator(pg_catalog.=) 0 then
+    p_backend := case when v_opened operator(pg_catalog.=) p_deployment::pg_catalog.text then pg_catalog.pg_backend_pid() else 0 end;
+  end if;
   perform weft._check_call(p_deployment, p_backend);
   commit;  -- of the row lock that settling took: the lease comes first in the order of locks
   if p_deployment is not null and weft._is_over(p_deployment) then
@@ -97,7 +102,7 @@ end
 $$;
 
 comment on procedure weft.run(uuid, text, integer, jsonb) is
-  'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. Whoever calls while another CALL is at work learns who that is, and need not wait.';
+  'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session was at, 0 for the one at which it opened the deployment, null where nobody looks. Whoever calls while another CALL is at work learns who that is, and need not wait.';
 
 
 -- What must be true of a CALL before it does anything.
@@ -111,7 +116,7 @@ declare
   v_state  weft.deployment_state;
 begin
   if p_backend <> pg_backend_pid() then
-    raise exception 'This connection does not keep its backend: the session was at backend % and is at % now.', p_backend, pg_backend_pid()
+    raise exception 'This connection does not keep its backend: the session was at backend % and is at % now.', coalesce(nullif(p_backend, 0)::text, 'unknown'), pg_backend_pid()
       using errcode = 'WF010', hint = 'A pooler in transaction mode is in between. Use the database''s direct address.';
   end if;
   perform weft._check_session();

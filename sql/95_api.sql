@@ -2,7 +2,7 @@
 
 create or replace function weft.open(
     p_request bytea, p_manifest jsonb default null, p_caller text default 'direct', p_target text default null, p_signature jsonb default null,
-    p_engine integer default null)
+    p_engine integer default null, p_deployment uuid default null)
   returns jsonb
   volatile
   set search_path = pg_catalog, pg_temp
@@ -34,8 +34,9 @@ begin
   perform weft._end_lost_sessions();
   -- an insert alone would wait for whoever is just changing that row
   if not exists (select from weft._deployments as d where d.caller = p_caller and d.target = coalesce(p_target, '') and d.request_id = v_document ->> 'id') then
-    insert into weft._deployments (caller, target, request_id, request_digest, request, signature, bundle, manifest, origin)
-    values (p_caller, coalesce(p_target, ''), v_document ->> 'id', v_digest, p_request, p_signature, v_manifest ->> 'bundle', v_manifest, weft._origin(p_target))
+    insert into weft._deployments (id, caller, target, request_id, request_digest, request, signature, bundle, manifest, origin)
+    values (coalesce(p_deployment, gen_random_uuid()), p_caller, coalesce(p_target, ''), v_document ->> 'id', v_digest, p_request, p_signature,
+            v_manifest ->> 'bundle', v_manifest, weft._origin(p_target))
     on conflict (caller, target, request_id) do nothing
     returning id into v_id;
   end if;
@@ -66,12 +67,13 @@ begin
 
   perform weft._tell(v_id, 'opened', p_data => jsonb_build_object('caller', p_caller, 'request_id', v_document ->> 'id', 'bundle', v_manifest ->> 'bundle'));
   perform weft._settle_staged(v_id);
+  perform set_config('weft.opened', v_id::text, false);  -- by which a CALL in the same breath knows that it meets the same backend
   return weft._describe_opened(v_id, 'created');
 end
 $$;
 
-comment on function weft.open(bytea, jsonb, text, text, jsonb, integer) is
-  'Opens a deployment for a request, or finds the one that the same request opened before: outcome created, repeated or conflict, and the digests of the chunks that are missing.';
+comment on function weft.open(bytea, jsonb, text, text, jsonb, integer, uuid) is
+  'Opens a deployment for a request, under the proposed id if there is one, or finds the one that the same request opened before: outcome created, repeated or conflict, and the digests of the chunks that are missing.';
 
 
 create or replace function weft._describe_opened(p_deployment uuid, p_outcome text)
