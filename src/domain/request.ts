@@ -30,6 +30,12 @@ export const deployRequestSchema = z.strictObject({
   manifest: manifestSchema.optional(),
   /** Only in a JSON document, never in a tar. */
   files: z.array(inlineFileSchema).optional(),
+  /** The name of the folder that the files come from: what their bundle is called when they hold no weft.yaml, just as `weft deploy` calls it. */
+  folder: z
+    .string()
+    .regex(/^[^/]+$/, 'the name of a folder, without "/"')
+    .max(255)
+    .optional(),
 });
 
 export const resumeRequestSchema = z.strictObject({ type: z.literal('resume'), ...common, deployment: deploymentIdSchema });

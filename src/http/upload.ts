@@ -49,7 +49,7 @@ export async function acceptUpload(c: HttpContext, ports: Ports, signed: SignedH
   if (request.files === undefined) {
     return { caller, request: body, manifest: manifestOf(request) };
   }
-  const bundle = await resolveInline(request.files, request.manifest);
+  const bundle = await resolveInline(request.files, request);
   return { caller, request: body, manifest: bundle.manifest, chunks: (wanted) => wantedChunks(bundle, wanted) };
 }
 

@@ -26,13 +26,14 @@ export const BAD_INPUT: Case[] = [
   ['an expired request', 'expired', DEPLOYMENTS, (r) => r.post({ ...good(r), expires_at: new Date(r.now() - 1000).toISOString() })],
   ['another audience', 'wrong_audience', DEPLOYMENTS, (r) => r.post({ ...good(r), audience: 'https://weft.elsewhere' })],
   ['another target', 'wrong_target', DEPLOYMENTS, (r) => r.post({ ...good(r), target: 'production' })],
-  ['another type', 'wrong_type', DEPLOYMENTS, (r) => r.post(without({ ...good(r), type: 'cancel', deployment: ID }, 'files'))],
+  ['another type', 'wrong_type', DEPLOYMENTS, (r) => r.post(without({ ...good(r), type: 'cancel', deployment: ID }, 'files', 'folder'))],
   ['an unknown target', 'unknown_target', '/v1/targets/nowhere/deployments', (r) => r.post({ ...good(r), target: 'nowhere' })],
   ['no grant', 'no_grant', '/v1/targets/production/deployments', (r) => r.post({ ...good(r), target: 'production' })],
   ['another id than the signed one', 'invalid_request', DEPLOYMENTS, (r) => r.post(good(r), { id: 'another' })],
   ['something that is no JSON', 'malformed_json', DEPLOYMENTS, (r) => r.post('{"type":')],
   ['an unknown key', 'invalid_request', DEPLOYMENTS, (r) => r.post({ ...good(r), database: 'postgres://x' })],
   ['a wrong manifest', 'invalid_manifest', DEPLOYMENTS, (r) => r.post(r.makeRequest({ manifest: { ...manifestOf({ '1.sql': '' }), format: 2 } }))],
+  ['files whose bundle has no name', 'invalid_request', DEPLOYMENTS, (r) => r.post(without(good(r), 'folder'))],
   ['neither files nor manifest', 'invalid_request', DEPLOYMENTS, (r) => r.post(r.makeRequest())],
   ['a path that leaves the bundle', 'invalid_request', DEPLOYMENTS, (r) => r.post(r.makeRequest({ files: [{ path: '../1.sql', content: '' }] }))],
   ['a file twice', 'invalid_bundle', DEPLOYMENTS, (r) => r.post(r.makeRequest({ files: [...files, ...files] }))],
@@ -104,9 +105,8 @@ export const BAD_INPUT: Case[] = [
   ],
 ];
 
-function without(document: Document, key: string): Document {
-  const { [key]: _, ...rest } = document;
-  return rest;
+function without(document: Document, ...keys: string[]): Document {
+  return Object.fromEntries(Object.entries(document).filter(([key]) => !keys.includes(key)));
 }
 
 /** Bytes that claim to be a tar, with a signature that is never looked at. */

@@ -29,6 +29,22 @@ describe('a JSON document with files', () => {
     expect(house.lines.at(-1)).toMatchObject({ message: 'request', caller: 'ci', target: 'staging', deployment: ID });
   });
 
+  test('is called like its folder, as `weft deploy` would call it, unless a weft.yaml says its name', async () => {
+    const house = makeHouse();
+    const bundleFile = { path: 'weft.yaml', content: 'name: shop\nphases: [{ name: main, steps: [{ run: "*.sql" }] }]' };
+    await house.fetch(DEPLOYMENTS, await post(makeRequest({ files: inline, folder: 'Löhne & Co.' })));
+    await house.fetch(DEPLOYMENTS, await post(makeRequest({ files: [...inline, bundleFile], folder: 'payroll' })));
+    expect(house.drives.map(({ options }) => options.order.manifest.bundle)).toEqual(['Lohne-Co.', 'shop']);
+  });
+
+  test('without a name is refused: under a made-up one everything would be applied twice', async () => {
+    const house = makeHouse();
+    const answer = await house.fetch(DEPLOYMENTS, await post(makeRequest({ files: inline, folder: undefined })));
+    expect(answer.status).toBe(422);
+    expect(await answer.json()).toMatchObject({ type: 'urn:weft:problem:invalid_request', path: 'folder', detail: expect.stringContaining('"folder"') });
+    expect(house.sessions.opened).toBe(0);
+  });
+
   test('may have a manifest too, when both agree', async () => {
     const house = makeHouse();
     const manifest = manifestOf(FILES);

@@ -60,6 +60,7 @@ export function makeRequests(o: { readonly origin: string; readonly secrets: Req
       audience: origin,
       target: 'staging',
       expires_at: new Date(now() + 600_000).toISOString(),
+      ...(changes.files !== undefined && changes.manifest === undefined ? { folder: 'inline' } : {}),
       ...changes,
     }),
     sign: async (body, id, { secret = secrets.ci, id: other, at = now() } = {}) => ({

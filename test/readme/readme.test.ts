@@ -4,10 +4,11 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHmac, randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { freePort } from '../../src/dev/ports.ts';
 import { deploymentSchema } from '../../src/domain/deployment.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { freshDatabase } from '../support/database.ts';
@@ -146,8 +147,8 @@ describe('deploy.sh, which has only curl, openssl and what every Unix has', () =
   });
 
   /** With a PATH that holds those programs and nothing else; each writes down how it was called. */
-  function deploySh(folder: string, env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
-    return runShell(`bash deploy.sh '${folder}'`, { cwd: place.path, path, env: { ...stack.env, ...env } });
+  function deploySh(folder: string | null, env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
+    return runShell(`bash deploy.sh ${folder === null ? '' : `'${folder}'`}`, { cwd: place.path, path, env: { ...stack.env, ...env } });
   }
 
   test('deploys examples/shop exactly as printed, and the result can be read with the token and with one of weft sign', async () => {
@@ -182,6 +183,17 @@ describe('deploy.sh, which has only curl, openssl and what every Unix has', () =
       { t: 'tab\t' },
     ]);
     expect(await sql(stack.databaseUrl, 'select max(length(t)) as length from odd')).toEqual([{ length: 3 * LIMITS.chunk_bytes }]);
+  });
+
+  test('gives a folder without weft.yaml the name that weft deploy gives it: what one has applied, the other skips', async () => {
+    const folder = 'Löhne & "Co."';
+    putFiles(folder, { '1.sql': 'create table wages (n int);' });
+    const first = await deploySh(folder);
+    expect(first.code, first.all).toBe(0);
+    const { bundle } = JSON.parse(first.stdout);
+    const second = await runShell(`npx weft deploy '${folder}' --json`, { cwd: place.path, env: stack.env });
+    expect(second.code, second.all).toBe(0);
+    expect(JSON.parse(second.stdout)).toMatchObject({ bundle, phases: [{ steps: [{ path: '1.sql', state: 'skipped' }] }] });
   });
 
   test('calls no other program, and shows the secret to none of them', async () => {
@@ -219,6 +231,19 @@ describe('deploy.sh, which has only curl, openssl and what every Unix has', () =
     const refused = await deploySh('broken');
     expect(refused.code).toBe(2);
     expect(JSON.parse(refused.stdout)).toMatchObject({ type: 'urn:weft:problem:not_utf8', path: '1.sql', byte: 1 });
+  });
+
+  test('exits with 2 when it is called wrongly, and with 3 when nobody answers; and leaves nothing behind', async () => {
+    const temporary = join(place.path, 'temporary');
+    mkdirSync(temporary);
+    const env = { TMPDIR: temporary };
+    expect((await deploySh(null, env)).code).toBe(2);
+    expect((await deploySh('no/such/folder', env)).code).toBe(2);
+    const unset = await runShell('unset WEFT_TARGET; bash deploy.sh examples/shop', { cwd: place.path, path, env: { ...stack.env, ...env } });
+    expect(unset.code, unset.all).toBe(2);
+    const unheard = await deploySh('examples/shop', { ...env, WEFT_URL: `http://127.0.0.1:${await freePort()}` });
+    expect(unheard.code, unheard.all).toBe(3);
+    expect(readdirSync(temporary)).toEqual([]);
   });
 });
 
