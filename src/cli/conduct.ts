@@ -6,6 +6,7 @@ import { type Deployment, exitCodeOf, isOver } from '../domain/deployment.ts';
 import { Problem } from '../domain/problem.ts';
 import { readSeconds } from './address.ts';
 import type { Call } from './commands.ts';
+import type { Style } from './io.ts';
 import { ProgressPrinter, type View } from './progress.ts';
 import { renderSummary } from './summary.ts';
 
@@ -21,13 +22,20 @@ export interface Watch {
   readonly onView: (change: Partial<View>) => void;
 }
 
+/** The last words on a deployment, and what the command exits with. */
+export interface Ending {
+  readonly words: (deployment: Deployment, style: Style) => string;
+  readonly exitCode: (deployment: Deployment) => number;
+}
+
 /**
  * @param key the id by which the same command can be repeated, or null
  * @param work what is done; stops soon after the signal
+ * @param ending without it: the summary, and the exit code of the deployment
  * @returns the exit code
  * @throws Problem what the work throws, naming the deployment if there is one; interrupted after Ctrl-C
  */
-export async function conduct(call: Call, key: string | null, work: (watch: Watch) => Promise<Deployment>): Promise<number> {
+export async function conduct(call: Call, key: string | null, work: (watch: Watch) => Promise<Deployment>, ending?: Ending): Promise<number> {
   const { printer } = call;
   const { io } = printer;
   const deadlineAtMs = Date.now() + 1000 * readSeconds(call, 'deadline', DEADLINE_SECONDS, DEADLINE_SECONDS_MAX);
@@ -44,11 +52,12 @@ export async function conduct(call: Call, key: string | null, work: (watch: Watc
     progress.end();
   }
   if (io.signal.aborted && !isOver(deployment.state)) throw leaving({ ...progress.view, deployment, id: deployment.id }, key);
-  printer.say(renderSummary(deployment, printer.style));
+  const words = ending?.words ?? renderSummary;
+  printer.say(words(deployment, printer.style));
   // Beside a document the words are for whoever watches.
-  if (printer.json) printer.note(renderSummary(deployment, printer.noteStyle));
+  if (printer.json) printer.note(words(deployment, printer.noteStyle));
   printer.document(deployment);
-  return exitCodeOf(deployment.state, call.values.strict === true);
+  return ending?.exitCode(deployment) ?? exitCodeOf(deployment.state, call.values.strict === true);
 }
 
 /** Rejects a moment after Ctrl-C, so that work which does not come to rest holds nobody. */

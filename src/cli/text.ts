@@ -119,3 +119,9 @@ export function nearest(name: string, known: readonly string[]): string | null {
   }
   return best !== null && bestDistance <= Math.max(1, Math.ceil(best.length / 3)) ? best : null;
 }
+
+/** A time of the database, to the second, in UTC. */
+export function moment(text: string): string {
+  const time = new Date(text);
+  return Number.isNaN(time.getTime()) ? text : `${time.toISOString().slice(0, 19).replace('T', ' ')}Z`;
+}

@@ -153,9 +153,6 @@ describe('weft deploy, straight to a database', () => {
     const resumed = await weft(['resume', '--json']);
     expect(resumed.code).toBe(0);
     expect(resumed.json().state).toBe('succeeded');
-    const again = await weft(['resume']);
-    expect(again.code).toBe(0);
-    expect(again.stdout).toContain('Done.');
   });
 
   it('redraws on a terminal and ends with the summary', async () => {
@@ -164,6 +161,25 @@ describe('weft deploy, straight to a database', () => {
     expect(stderr).toContain('█░'.slice(1));
     expect(stderr).toContain('main: 1.sql');
     expect(stdout).toContain('Done.');
+  });
+});
+
+describe('weft resume with nothing to do', () => {
+  it('says that nothing was unfinished, and how the newest ended in one line; and ends with 0', async () => {
+    await weft(['install']);
+    expect(await weft(['resume'])).toMatchObject({ code: 0, stdout: 'Nothing is unfinished. There is no deployment yet.\n', stderr: '' });
+    const { id } = (await weft(['deploy', makeFolder({ '1.sql': 'select 1/0;' }), '--json'])).json();
+    const { code, stdout } = await weft(['resume']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(new RegExp(`^Nothing is unfinished\\. The newest deployment, shop, ended as failed, .*Z: weft status ${id}\\n$`));
+    expect((await weft(['resume', '--json'])).json()).toMatchObject({ unfinished: null, newest: { id, state: 'failed' } });
+  });
+
+  it('shows the end of the one that was named, and exits by it', async () => {
+    const { id } = (await weft(['deploy', makeFolder({ '1.sql': 'select 1/0;' }), '--json'])).json();
+    const { code, stdout } = await weft(['resume', id]);
+    expect(code).toBe(1);
+    expect(stdout).toContain('Failed.');
   });
 });
 
@@ -182,11 +198,17 @@ describe('weft cancel', () => {
     expect(await sql(database.url, "select to_regclass('a') as a")).toEqual([{ a: null }]);
   });
 
-  it('says so when there was nothing left to stop', async () => {
-    const { id } = (await weft(['deploy', makeFolder({ '1.sql': 'select 1;' }), '--json'])).json();
-    const { code, stderr } = await weft(['cancel', id]);
-    expect(code).toBe(1);
-    expect(stderr).toContain('had ended before');
+  it.each([
+    ['succeeded', 'select 1;'],
+    ['failed', 'select 1/0;'],
+  ])('says so when it had ended before, as %s, and ends with 0: nothing was left to stop', async (state, content) => {
+    const { id } = (await weft(['deploy', makeFolder({ '1.sql': content }), '--json'])).json();
+    const { code, stdout } = await weft(['cancel', id]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(new RegExp(`^Nothing was left to cancel: shop had ended before, as ${state}, .*\\. All of it: weft status ${id}\\n$`));
+    const document = await weft(['cancel', id, '--json']);
+    expect(document).toMatchObject({ code: 0, stderr: expect.stringContaining('Nothing was left to cancel') });
+    expect(document.json()).toMatchObject({ id, state });
   });
 });
 

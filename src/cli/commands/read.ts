@@ -6,7 +6,7 @@ import type { Style } from '../io.ts';
 import { positionOf, waitOf } from '../progress.ts';
 import { readDeployments, readHistory, readStatus } from '../readings.ts';
 import { renderSummary } from '../summary.ts';
-import { columns, oneLine } from '../text.ts';
+import { columns, moment, oneLine } from '../text.ts';
 
 export async function status(call: Call): Promise<number> {
   const { printer, positionals } = call;
@@ -57,10 +57,4 @@ function liveLines(deployment: Deployment, style: Style): string[] {
       : ['', `Backend ${live.pid} is at step ${live.step ?? '?'} of ${live.steps ?? '?'}${place.length === 0 ? '' : `: ${place.join(': ')}`}.`]),
     ...(wait === null ? [] : [style.yellow(`Now: ${wait}.`)]),
   ];
-}
-
-/** A time of the database, to the second, in UTC. */
-function moment(text: string): string {
-  const time = new Date(text);
-  return Number.isNaN(time.getTime()) ? text : `${time.toISOString().slice(0, 19).replace('T', ' ')}Z`;
 }

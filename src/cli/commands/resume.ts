@@ -1,16 +1,24 @@
 /** `weft resume` and `weft cancel`: what can be done with a deployment that is there already. */
-import { type Deployment, isOver } from '../../domain/deployment.ts';
+import { type Deployment, exitCodeOf, isOver } from '../../domain/deployment.ts';
 import { Problem } from '../../domain/problem.ts';
 import { type Address, readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
-import { conduct } from '../conduct.ts';
+import { conduct, type Ending } from '../conduct.ts';
+import type { Printer } from '../io.ts';
 import { readDeployments } from '../readings.ts';
+import { renderSummary } from '../summary.ts';
+import { moment, oneLine } from '../text.ts';
 
 export async function resume(call: Call): Promise<number> {
   const address = requireAddress(call);
-  const id = readDeploymentId(call.positionals[0]);
+  let id = readDeploymentId(call.positionals[0]);
+  if (id === null) {
+    const { unfinished, newest } = await lookForUnfinished(address, call.printer.io.signal);
+    if (unfinished === null) return sayNothingUnfinished(call.printer, newest);
+    id = unfinished.id;
+  }
+  const wanted = id;
   return conduct(call, null, async (watch) => {
-    const wanted = id ?? (await findUnfinished(address, watch.signal));
     if (address.kind === 'database') return (await import('../direct.ts')).resumeStraight({ address, ...watch }, wanted);
     return (await import('../remote.ts')).resumeThroughWorker({ address, ...watch }, wanted);
   });
@@ -19,26 +27,34 @@ export async function resume(call: Call): Promise<number> {
 export async function cancel(call: Call): Promise<number> {
   const address = requireAddress(call);
   const id = readDeploymentId(call.positionals[0]) as string;
-  let ended: Deployment | null = null;
-  const code = await conduct(call, null, async (watch) => {
-    ended =
-      address.kind === 'database'
-        ? await (await import('../direct.ts')).cancelStraight({ address, ...watch }, id)
-        : await (await import('../remote.ts')).cancelThroughWorker({ address, ...watch }, id);
-    return ended;
-  });
-  // Cancelled is what was asked for. What had ended otherwise was not cancelled, however well it ended.
-  const { state } = ended as unknown as Deployment;
-  if (state === 'cancelled') return 0;
-  if (isOver(state)) call.printer.note('It had ended before it could be cancelled.');
-  return code === 0 ? 1 : code;
+  return conduct(
+    call,
+    null,
+    async (watch) => {
+      if (address.kind === 'database') return (await import('../direct.ts')).cancelStraight({ address, ...watch }, id);
+      return (await import('../remote.ts')).cancelThroughWorker({ address, ...watch }, id);
+    },
+    ENDING_OF_CANCEL,
+  );
 }
 
-/**
- * The last in line of what is not over: to resume it is to finish what stands before it, too. The newest of all when nothing is
- * unfinished: somebody else may have finished it, and how it ended is what is asked.
- */
-async function findUnfinished(address: Address, signal: AbortSignal): Promise<string> {
+/** That it does not go on is what was asked for; what had ended otherwise leaves nothing to cancel. */
+const ENDING_OF_CANCEL: Ending = {
+  words: (deployment, style) => {
+    const { id, bundle, state } = deployment;
+    if (state === 'cancelled' || !isOver(state)) return renderSummary(deployment, style);
+    return `Nothing was left to cancel: ${oneLine(bundle)} had ended before, as ${state}${timeOf(deployment)}. All of it: weft status ${id}`;
+  },
+  exitCode: ({ state }) => (isOver(state) ? 0 : exitCodeOf(state, false)),
+};
+
+interface Found {
+  /** The last in line of what is not over: to resume it is to finish what stands before it, too. */
+  readonly unfinished: Deployment | null;
+  readonly newest: Deployment | null;
+}
+
+async function lookForUnfinished(address: Address, signal: AbortSignal): Promise<Found> {
   if (address.kind === 'worker' && address.caller === null) {
     throw new Problem(
       'usage',
@@ -48,7 +64,21 @@ async function findUnfinished(address: Address, signal: AbortSignal): Promise<st
   const deployments = await readDeployments(address, signal);
   const inLine = deployments.filter(({ state, staged_at }) => !isOver(state) && staged_at !== null);
   const [last] = [...inLine].sort((a, b) => Date.parse(b.staged_at ?? '') - Date.parse(a.staged_at ?? ''));
-  const found = last ?? deployments[0];
-  if (found === undefined) throw new Problem('deployment_not_found', 'There is no deployment in this database yet.');
-  return found.id;
+  return { unfinished: last ?? null, newest: deployments[0] ?? null };
+}
+
+function sayNothingUnfinished(printer: Printer, newest: Deployment | null): number {
+  printer.say(`Nothing is unfinished. ${newest === null ? 'There is no deployment yet.' : newestLine(newest)}`);
+  printer.document({ unfinished: null, newest });
+  return 0;
+}
+
+function newestLine(newest: Deployment): string {
+  const { id, bundle, state } = newest;
+  const how = isOver(state) ? `ended as ${state}${timeOf(newest)}` : `is ${state}`;
+  return `The newest deployment, ${oneLine(bundle)}, ${how}: weft status ${id}`;
+}
+
+function timeOf({ finished_at }: Deployment): string {
+  return finished_at === null ? '' : `, ${moment(finished_at)}`;
 }
