@@ -23,7 +23,7 @@ export interface View {
 
 export const FIRST_VIEW: View = { activity: 'connecting', sentBytes: 0, deployment: null, id: null, state: null, note: null };
 
-/** How far it is: steps that are over, or that a transaction in flight has behind it. */
+/** How far it is: steps that are done or skipped, or that a transaction in flight has behind it. */
 export interface Position {
   readonly done: number;
   readonly total: number;
@@ -33,7 +33,7 @@ export interface Position {
 
 export function positionOf(deployment: Deployment): Position {
   const steps = deployment.phases.flatMap((phase) => phase.steps);
-  const over = steps.filter((step) => step.state !== 'pending').length;
+  const over = steps.filter((step) => step.state === 'succeeded' || step.state === 'skipped').length;
   const live = deployment.live;
   const first = deployment.phases.find((phase) => phase.state === 'running') ?? null;
   return {

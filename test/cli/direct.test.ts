@@ -244,6 +244,17 @@ describe('reading, straight from a database', () => {
     expect((await weft(['history', 'other'])).stdout).toBe('Nothing has been applied yet.\n');
   });
 
+  it('counts what is done or skipped, and names what failed', async () => {
+    const folder = makeFolder({ '1.sql': 'select 1;', '2.sql': 'select 1/0;', '3.sql': 'select 3;' });
+    await weft(['deploy', folder]);
+    await weft(['deploy', folder]);
+    const { stdout } = await weft(['status']);
+    expect(stdout.trim().split('\n')).toEqual([
+      expect.stringMatching(/failed +1\/3 +shop +failed: 2\.sql$/),
+      expect.stringMatching(/failed +1\/3 +shop +failed: 2\.sql$/),
+    ]);
+  });
+
   it('refuses an id that is none, or that is unknown', async () => {
     expect((await weft(['status', 'nonsense'])).code).toBe(2);
     await weft(['install']);

@@ -36,9 +36,16 @@ function deploymentLines(deployments: readonly Deployment[]): string[] {
   return columns(
     deployments.map((deployment) => {
       const { done, total } = positionOf(deployment);
-      return [moment(deployment.created_at), deployment.id, deployment.state, `${done}/${total}`, oneLine(deployment.bundle), waitOf(deployment) ?? ''];
+      const remark = waitOf(deployment) ?? failuresOf(deployment);
+      return [moment(deployment.created_at), deployment.id, deployment.state, `${done}/${total}`, oneLine(deployment.bundle), remark];
     }),
   );
+}
+
+/** The steps that failed, by their paths. */
+function failuresOf({ phases }: Deployment): string {
+  const paths = phases.flatMap(({ steps }) => steps.filter(({ state }) => state === 'failed').map(({ path }) => oneLine(path)));
+  return paths.length === 0 ? '' : `failed: ${paths.join(', ')}`;
 }
 
 function historyLines(entries: readonly HistoryEntry[]): string[] {
