@@ -151,7 +151,7 @@ interface Measured {
   readonly milliseconds: number;
   /** What the backend worked in user mode, in milliseconds of CPU, connecting included. */
   readonly cpuMs: number;
-  /** How long each wait of the engine's took: open, stage, CALL. */
+  /** How long each wait of the engine's took. */
   readonly waitsMs: readonly number[];
   /** The database it was done to. */
   readonly database: string;
@@ -189,7 +189,6 @@ async function runEngine(session: Session, connect: Connect): Promise<void> {
     },
     order: { request: Buffer.from(JSON.stringify(request)), manifest, caller: 'bench', target: null, signature: null },
     chunks: (wanted) => wantedChunks(bundle, wanted),
-    answerWhenStaged: true,
     deadlineMs: deadline_milliseconds,
   }).done;
   if (deployment.state !== 'succeeded') throw new Error(`the deployment is ${deployment.state}: ${JSON.stringify(deployment.error)}`);
@@ -254,6 +253,6 @@ async function executeOneByOne(server: BenchServer): Promise<{ answeredMs: numbe
   return { answeredMs: session.answeredMs - startMs, backendCpuMs: session.backendCpuMs };
 }
 
-function showWaits([open = Number.NaN, stage = Number.NaN, call = Number.NaN]: readonly number[]): string {
-  return `open ${seconds(open)}, stage ${seconds(stage)}, CALL ${seconds(call)}`;
+function showWaits(waitsMs: readonly number[]): string {
+  return `${waitsMs.length === 1 ? '1 wait' : `${waitsMs.length} waits`}: ${waitsMs.map(seconds).join(', ')}`;
 }

@@ -181,7 +181,6 @@ function deployStraight(connectionString: string, bundle: Bundle): Promise<{ sta
     connect: connectTo({ connectionString, transport: 'tcp' }),
     order: { request: Buffer.from(JSON.stringify(request)), manifest, caller: 'bench', target: null, signature: null },
     chunks: (wanted) => wantedChunks(bundle, wanted),
-    answerWhenStaged: true,
     deadlineMs: wait_seconds * 1000,
   }).done;
 }

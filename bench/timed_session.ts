@@ -19,9 +19,9 @@ export class TimedSession implements Session {
     this.announcedPid = session.announcedPid;
   }
 
-  async pipeline(messages: Parameters<Session['pipeline']>[0]): ReturnType<Session['pipeline']> {
+  async pipeline(...question: Parameters<Session['pipeline']>): ReturnType<Session['pipeline']> {
     const startMs = performance.now();
-    const replies = await this.#session.pipeline(messages);
+    const replies = await this.#session.pipeline(...question);
     this.answeredMs = performance.now();
     this.waitsMs.push(this.answeredMs - startMs);
     this.backendCpuMs = cpuMsOf(this.announcedPid);

@@ -79,7 +79,6 @@ export async function deployStraight(errand: DirectErrand, bundle: Bundle, id: s
       onTrouble: tellTrouble(errand),
       deadlineMs: leftMs,
       signal: errand.signal,
-      answerWhenStaged: true,
     });
     drive.opened.then(onContact).catch(() => undefined); // the error comes out of `done`
     return drive.done;

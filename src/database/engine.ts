@@ -17,7 +17,7 @@ import type { Manifest } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
 import { problemOf } from './engine_problems.ts';
 import { ENGINE, installEngine } from './install.ts';
-import { assertSameBackend, judgeServer, onlyRow, SERVER_QUESTIONS, SERVER_REPLIES_COUNT, type ServerFacts } from './server.ts';
+import { assertSameBackend, fitCondition, judgeServer, onlyRow, SERVER_REPLIES_COUNT, type ServerFacts, serverQuestions } from './server.ts';
 import type { Message, Reply, Session, Value } from './session.ts';
 
 /** What goes with a request into `weft.open`. */
@@ -70,7 +70,7 @@ const runResultSchema = z.looseObject({
  * @throws Problem what makes the session unfit; see `judgeServer`
  */
 export async function inspectServer(session: Session): Promise<ServerFacts> {
-  return asking(async () => judgeServer(await session.pipeline(SERVER_QUESTIONS)));
+  return asking(async () => judgeServer(await session.pipeline(serverQuestions(''))));
 }
 
 /**
@@ -84,16 +84,38 @@ export async function ensureEngine(session: Session): Promise<{ server: ServerFa
 }
 
 /**
+ * How an opening is sent: alone, or with more behind it in the same breath.
+ * @param opening ends with a sync
+ * @param id under which it proposes to open
+ * @returns the replies to it
+ */
+export type SendOpening = (opening: readonly Message[], id: string) => Promise<readonly Reply[]>;
+
+/**
  * Opens a deployment, or finds the one that the same request opened before; installs the engine where it is missing. One wait
  * on a database that Weft knows, three on a new one.
+ * @param send called once more, with another id, behind an installation
+ * @returns the deployment; its id is the one that was proposed last only if it was opened by that
  * @throws Problem id_conflict, engine_newer, and what makes the session or the request unfit
  */
-export async function openDeployment(session: Session, call: OpenCall): Promise<OpenedDeployment> {
-  const open: Message = {
+export async function openDeployment(session: Session, call: OpenCall, send: SendOpening = (opening) => session.pipeline(opening)): Promise<OpenedDeployment> {
+  return asking(async () => {
+    for (;;) {
+      const id = crypto.randomUUID();
+      const replies = await send([...serverQuestions(id), openMessage(call, id), { kind: 'sync' }], id);
+      const server = judgeServer(replies);
+      if (server.engine === ENGINE.version) return readOpened(replies[SERVER_REPLIES_COUNT], server);
+      await installEngine(session, server.engine);
+    }
+  });
+}
+
+/** @param id under which it is opened, if it is new; also the mark of the questions before it */
+function openMessage(call: OpenCall, id: string): Message {
+  return {
     kind: 'statement',
-    // not for a session whose settings a pooler has dropped: it is judged in the same breath, and refused
-    text: `select weft.open(p_request => $1, p_manifest => $2, p_caller => $3, p_target => $4, p_signature => $5, p_engine => $6) as opened
-where current_setting('statement_timeout') = '0'`,
+    text: `select weft.open(p_request => $1, p_manifest => $2, p_caller => $3, p_target => $4, p_signature => $5, p_engine => $6, p_deployment => $7::uuid) as opened
+where ${fitCondition('$7::text', ENGINE.version)}`,
     values: [
       call.request,
       JSON.stringify(call.manifest),
@@ -101,43 +123,47 @@ where current_setting('statement_timeout') = '0'`,
       call.target,
       call.signature === null ? null : JSON.stringify(call.signature),
       String(ENGINE.version),
+      id,
     ],
   };
-  return asking(async () => {
-    const replies = await session.pipeline([...SERVER_QUESTIONS, open]);
-    const server = judgeServer(replies);
-    let reply = replies[SERVER_REPLIES_COUNT];
-    if (server.engine !== ENGINE.version) {
-      await installEngine(session, server.engine);
-      [reply] = await session.pipeline([open]);
-    }
-    const opened = openedSchema.parse(JSON.parse(onlyRow(reply).opened ?? 'null'));
-    if (opened.outcome === 'conflict') {
-      throw new Problem(
-        'id_conflict',
-        `Deployment ${opened.deployment} was opened with this id for another request, and is ${opened.state}. Nothing was changed. Use another id: the run and the attempt of your CI, or a random one.`,
-        { deployment: opened.deployment, state: opened.state },
-      );
-    }
-    assertSameBackend(server.backend, opened.backend);
-    return {
-      id: opened.deployment,
-      state: opened.state,
-      repeated: opened.outcome === 'repeated',
-      backend: opened.backend ?? server.backend,
-      missing: opened.missing,
-      server: { ...server, engine: ENGINE.version },
-    };
-  });
 }
+
+function readOpened(reply: Reply | undefined, server: ServerFacts): OpenedDeployment {
+  if (reply?.kind === 'rows' && reply.rows.length === 0) {
+    throw new Problem(
+      'transaction_pooler',
+      'The session did not keep for a moment what was set in it: a pooler in between gives its backends to others. Nothing was changed. Use the direct address of the database.',
+    );
+  }
+  const opened = openedSchema.parse(JSON.parse(onlyRow(reply).opened ?? 'null'));
+  if (opened.outcome === 'conflict') {
+    throw new Problem(
+      'id_conflict',
+      `Deployment ${opened.deployment} was opened with this id for another request, and is ${opened.state}. Nothing was changed. Use another id: the run and the attempt of your CI, or a random one.`,
+      { deployment: opened.deployment, state: opened.state },
+    );
+  }
+  assertSameBackend(server.backend, opened.backend);
+  return {
+    id: opened.deployment,
+    state: opened.state,
+    repeated: opened.outcome === 'repeated',
+    backend: opened.backend ?? server.backend,
+    missing: opened.missing,
+    server,
+  };
+}
+
+/** For a CALL that goes out behind the opening in the same breath: it is refused where that did not open this deployment, at the same backend. */
+export const BACKEND_OF_OPENING = 0;
 
 /**
  * The CALL, to be sent alone.
  * @param id null: whatever is unfinished
- * @param backend the backend that the session was at; null when that is not known
+ * @param backend the backend that the session was at, or `BACKEND_OF_OPENING`
  */
-export function runMessage(id: string | null, target: string | null, backend: number | null): Message {
-  return { kind: 'simple', text: `call weft.run(${literal(id)}, ${literal(target)}, ${backend ?? 'null'})` };
+export function runMessage(id: string | null, target: string | null, backend: number): Message {
+  return { kind: 'simple', text: `call weft.run(${literal(id)}, ${literal(target)}, ${backend})` };
 }
 
 /**

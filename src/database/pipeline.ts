@@ -8,7 +8,7 @@ import { sqlErrorOf } from './errors.ts';
 import type { ServerMessage } from './internals.ts';
 import { encodeCopyFail, encodeQuery, encodeStatement, FLUSH, SYNC } from './messages.ts';
 import type { Outbox } from './outbox.ts';
-import type { Message, Reply, Row, SqlError } from './session.ts';
+import type { Message, Messages, OnReply, Reply, Row, SqlError } from './session.ts';
 
 /** After so many bytes of statements the server is asked to hand out its answers: they are the acknowledgements. */
 const flush_bytes = LIMITS.staging_window_bytes / 16;
@@ -30,7 +30,10 @@ export class Pipeline {
   readonly replies: Promise<Reply[]>;
   readonly #outbox: Outbox;
   readonly #source: Iterator<Message> | AsyncIterator<Message>;
+  readonly #onReply: OnReply | undefined;
   readonly #results: Reply[] = [];
+  /** How many of them nothing can change any more. */
+  #finalCount = 0;
   readonly #sent: Sent[] = [];
   #resolve!: (replies: Reply[]) => void;
   #reject!: (error: unknown) => void;
@@ -48,8 +51,9 @@ export class Pipeline {
   #ignoredBytes = 0;
   #wake: (() => void) | null = null;
 
-  constructor(messages: Iterable<Message> | AsyncIterable<Message>, outbox: Outbox) {
+  constructor(messages: Messages, outbox: Outbox, onReply?: OnReply) {
     this.#outbox = outbox;
+    this.#onReply = onReply;
     this.#source = Symbol.asyncIterator in messages ? messages[Symbol.asyncIterator]() : messages[Symbol.iterator]();
     this.replies = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -199,8 +203,15 @@ export class Pipeline {
     this.#underWayBytes -= head.bytes;
     if (head.error !== null) this.#results[head.reply] = { kind: 'error', error: head.error };
     else if (head.kind !== 'sync') this.#results[head.reply] = { kind: 'rows', rows: head.rows };
+    if (head.kind !== 'statement') this.#tellUpTo(head.reply);
     this.#wake?.();
     this.#finish();
+  }
+
+  /** The transaction is over that has this reply as its last. */
+  #tellUpTo(last: number): void {
+    for (const reply of this.#results.slice(this.#finalCount, last + 1)) this.#onReply?.(reply);
+    this.#finalCount = last + 1;
   }
 
   #finish(): void {

@@ -23,21 +23,40 @@ const newest_tested_version_number = 189999;
 const question = `select current_setting('server_version_num') as version_number, current_setting('server_version') as version,
   pg_backend_pid() as backend, pg_is_in_recovery() as is_standby, current_setting('transaction_read_only') as is_read_only,
   current_setting('statement_timeout') as statement_timeout, current_setting('client_min_messages') as client_min_messages,
-  current_setting('track_activities') as track_activities`;
+  current_setting('track_activities') as track_activities, set_config('weft.met', $1, false) as met`;
 
-/** The messages that ask; their replies go to `judgeServer`. */
-export const SERVER_QUESTIONS: readonly Message[] = [
-  { kind: 'statement', text: question, values: [] },
-  { kind: 'sync' },
-  { kind: 'statement', text: 'select weft.version() as engine, pg_backend_pid() as backend', values: [] },
-  { kind: 'sync' },
-];
+const question_of_engine = `select weft.version() as engine, pg_backend_pid() as backend,
+  set_config('weft.met', current_setting('weft.met', true) || ' again', false) as met`;
+
+/**
+ * The messages that ask; their replies go to `judgeServer`.
+ * @param mark leaves its trace in the session, so that what is sent along can see that it meets the same one: see `fitCondition`
+ */
+export function serverQuestions(mark: string): Message[] {
+  return [
+    { kind: 'statement', text: question, values: [mark] },
+    { kind: 'sync' },
+    { kind: 'statement', text: question_of_engine, values: [] },
+    { kind: 'sync' },
+  ];
+}
+
+/**
+ * A condition in SQL for what is sent along with the questions and must do nothing where `judgeServer` refuses: at an engine of another
+ * version, with settings or a backend that are not those of the questions. Standbys, read-only sessions and hidden activities the engine refuses.
+ * @param mark an expression for it, `$1` say
+ */
+export function fitCondition(mark: string, engine: number): string {
+  return `current_setting('server_version_num')::integer >= ${oldest_version_number}
+  and current_setting('statement_timeout') = '0' and current_setting('client_min_messages') = 'error'
+  and current_setting('weft.met', true) = ${mark} || ' again' and weft.version() = ${engine}`;
+}
 
 /** How many replies belong to the questions. */
 export const SERVER_REPLIES_COUNT = 2;
 
 /**
- * @param replies the first replies of the pipeline, those to `SERVER_QUESTIONS`
+ * @param replies the first replies of the pipeline, those to `serverQuestions`
  * @throws Problem server_too_old, standby_server, read_only_server, transaction_pooler, activity_hidden; SqlError
  */
 export function judgeServer(replies: readonly (Reply | undefined)[]): ServerFacts {

@@ -48,6 +48,10 @@ export type Reply =
   | { readonly kind: 'error'; readonly error: SqlError }
   | { readonly kind: 'skipped' };
 
+export type Messages = Iterable<Message> | AsyncIterable<Message>;
+
+export type OnReply = (reply: Reply) => void;
+
 export interface Session {
   /**
    * Sends messages without waiting between them, and waits at the end.
@@ -55,10 +59,12 @@ export interface Session {
    * the acknowledgement), so a slow database slows the reader down. A last `sync` is added if a statement is without one.
    * Pipelines of one session run one after another.
    * @param messages in the order in which they go out; bytes among their values are handed on, not copied: leave them as they are
+   * @param onReply told of each reply, in order, as soon as nothing can change it any more: at the end of its transaction, because
+   * the commit may fail. It must not throw
    * @returns a reply for each `statement` and `simple`, in order; an error of the server is a reply, not an exception
    * @throws Problem session_lost when the connection ends before the last reply, and whatever `messages` throws (the session is then closed)
    */
-  pipeline(messages: Iterable<Message> | AsyncIterable<Message>): Promise<Reply[]>;
+  pipeline(messages: Messages, onReply?: OnReply): Promise<Reply[]>;
 
   /**
    * One statement, one wait.

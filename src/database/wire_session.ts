@@ -10,7 +10,7 @@ import type { DriverClient, ServerMessage } from './internals.ts';
 import { TERMINATE } from './messages.ts';
 import { Outbox } from './outbox.ts';
 import { Pipeline } from './pipeline.ts';
-import { type Message, type Reply, type Row, type Session, SqlError, type Value } from './session.ts';
+import { type Messages, type OnReply, type Reply, type Row, type Session, SqlError, type Value } from './session.ts';
 
 const close_milliseconds_max = 1000;
 
@@ -99,8 +99,8 @@ export class WireSession implements Session {
     return this.#largestUnderWayBytes;
   }
 
-  pipeline(messages: Iterable<Message> | AsyncIterable<Message>): Promise<Reply[]> {
-    const run = this.#last.then(() => this.#run(messages));
+  pipeline(messages: Messages, onReply?: OnReply): Promise<Reply[]> {
+    const run = this.#last.then(() => this.#run(messages, onReply));
     this.#last = run.catch(() => {});
     return run;
   }
@@ -129,9 +129,9 @@ export class WireSession implements Session {
     this.#hangUp(false);
   }
 
-  async #run(messages: Iterable<Message> | AsyncIterable<Message>): Promise<Reply[]> {
+  async #run(messages: Messages, onReply: OnReply | undefined): Promise<Reply[]> {
     if (this.#lost !== null) throw this.#lost;
-    const pipeline = new Pipeline(messages, this.#outbox);
+    const pipeline = new Pipeline(messages, this.#outbox, onReply);
     this.#pipeline = pipeline;
     pipeline.send().catch((error: unknown) => {
       // Nothing half-sent may commit: without a sync the server rolls it back.

@@ -1,17 +1,19 @@
 /**
- * The drive: open, stage, run. Waits on the network do not grow with the number of files: one to open, one for everything
- * that is staged and the CALL behind it. How the CALL is followed to its end is `run.ts`.
+ * The drive: open, stage, run. Waits on the network do not grow with the number of files: a small bundle takes one for all of it,
+ * a larger one takes one to open, and one for everything that is staged and the CALL behind it. What goes out behind the opening
+ * is `flight.ts`; how the CALL is followed to its end, `run.ts`.
  */
 import { type OpenedDeployment, openDeployment, readStatus, runMessage } from '../database/engine.ts';
 import { problemOf } from '../database/engine_problems.ts';
-import type { Message, Reply, Session } from '../database/session.ts';
+import type { Reply, Session } from '../database/session.ts';
 import { stagingMessages } from '../database/staging.ts';
 import { type Deployment, type DeploymentState, isOver } from '../domain/deployment.ts';
 import { type Artifact, chunkDigests, type Manifest } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
 import { answerOf, type Errand, Patience, persist } from './errand.ts';
-import { type CallOnItsWay, runToEnd, sendCall } from './run.ts';
-import { type Chunks, Staging, Supply } from './stage.ts';
+import { Flight, type Following, follow } from './flight.ts';
+import { type CallOnItsWay, runToEnd } from './run.ts';
+import { type Chunks, Supply } from './stage.ts';
 
 export interface Order {
   /** The signed bytes, as they came. */
@@ -41,13 +43,11 @@ export interface DeployOptions extends Errand {
   readonly chunks?: Chunks | undefined;
   /** Whether `chunks` may be called again after a connection broke: a folder can be read twice, the body of a request cannot. */
   readonly chunksAgain?: boolean | undefined;
-  /** Whether `opened` shall not wait for the CALL. It costs one wait on the network more. */
-  readonly answerWhenStaged?: boolean | undefined;
 }
 
 /**
  * Deploys.
- * @returns opened: once everything is staged and the CALL is on its way, or was found not to be needed. done: the deployment as it ended, or as
+ * @returns opened: once everything is staged, with the CALL right behind it, or that was found not to be needed. done: the deployment as it ended, or as
  * it is when the deadline passes. Both reject with a Problem when the database, the request or the chunks are not what they must be
  */
 export function deploy(options: DeployOptions): { opened: Promise<Opened>; done: Promise<Deployment> } {
@@ -59,32 +59,26 @@ export function deploy(options: DeployOptions): { opened: Promise<Opened>; done:
 }
 
 async function drive(options: DeployOptions, tellOpened: (opened: Opened) => void): Promise<Deployment> {
+  const { order } = options;
   const patience = new Patience(options);
-  const supply = new Supply(options);
-  for (;;) {
-    const begun = await persist(options, patience, (session) => begin(session, options, patience, supply, tellOpened));
-    if (begun.call === null) return begun.deployment;
-    try {
-      const deployment = await runToEnd(options, patience, begun.id, options.order.target, begun.call);
-      if (deployment !== null) {
-        tellOpened(begun.opened); // what was to tell it may have been lost with the first connection
-        return deployment;
-      }
-      throw new Problem('internal', `The engine said nothing of deployment ${begun.id}. \`weft status\` shows what the database knows.`);
-    } catch (error) {
-      // the connection broke while the artifacts were on their way: what has arrived is kept, the rest is sent once more
-      if (!(error instanceof Problem && error.slug === 'deployment_not_staged') || supply.isSpent || patience.isOver) throw error;
-    }
-  }
+  const supply = new Supply(options, order.manifest);
+  await supply.hold(patience);
+  const begun = await persist(options, patience, (session) => begin(session, options, patience, supply, tellOpened));
+  if (begun.call === null) return begun.deployment;
+  const deployment = await runToEnd(options, patience, begun.id, order.target, begun.call);
+  if (deployment !== null) return deployment;
+  throw new Problem('internal', `The engine said nothing of deployment ${begun.id}. \`weft status\` shows what the database knows.`);
 }
 
-type Begun = { readonly call: null; readonly deployment: Deployment } | { readonly call: CallOnItsWay; readonly id: string; readonly opened: Opened };
+type Begun = { readonly call: null; readonly deployment: Deployment } | { readonly call: CallOnItsWay; readonly id: string };
 
 /** Opens, stages, and sends the CALL, unless there is no need to. The same request twice is one deployment: so it can be tried again. */
 async function begin(session: Session, options: DeployOptions, patience: Patience, supply: Supply, tellOpened: (opened: Opened) => void): Promise<Begun> {
   const { order } = options;
-  const found = await answerOf(session, openDeployment(session, { ...order, signature: order.signature === null ? null : { ...order.signature } }), patience);
-  const { id, backend } = found;
+  const flight = supply.isWhole ? new Flight(session, order.target, (id) => stagingMessages(id, supply.takeAll())) : undefined;
+  const call = { ...order, signature: order.signature === null ? null : { ...order.signature } };
+  const found = await answerOf(session, openDeployment(session, call, flight?.send), patience);
+  const { id } = found;
   const missing = missingArtifacts(order.manifest, found);
   if (isOver(found.state) || (missing.length > 0 && options.chunks === undefined)) {
     const deployment = await answerOf(session, readStatus(session, id), patience);
@@ -92,30 +86,23 @@ async function begin(session: Session, options: DeployOptions, patience: Patienc
     await session.close();
     return { call: null, deployment };
   }
-  const staging = new Staging(missing.length > 0 ? stagingMessages(id, supply.take(new Set(found.missing))) : []);
-  const opened = describe(found, stagedOr(found.state), []);
-  if (options.answerWhenStaged) {
-    checkStaged(await answerOf(session, session.pipeline(staging), patience, () => staging.owedSince));
-    tellOpened(opened);
-    return { id, opened, call: sendCall(session, id, order.target, backend) };
-  }
-  const reply = session.pipeline(followedBy(staging, runMessage(id, order.target, backend))).then((replies) => {
-    checkStaged(replies.slice(0, -1));
-    tellOpened(opened);
-    return replies.at(-1);
-  });
-  return { id, opened, call: { session, reply, isStaging: () => !staging.isStuck } };
+  const { staging, staged, called } = flight?.of(id) ?? sendMissing(session, found, order.target, supply);
+  checkStaged(await answerOf(session, staged, patience, () => staging.owedSince));
+  supply.checkTaken(new Set(found.missing));
+  tellOpened(describe(found, stagedOr(found.state), []));
+  return { id, call: { session, reply: called } };
 }
 
-async function* followedBy(messages: Iterable<Message> | AsyncIterable<Message>, last: Message): AsyncGenerator<Message> {
-  yield* messages;
-  yield last;
+/** Sends what the database lacks, and the CALL. */
+function sendMissing(session: Session, { id, missing, backend }: OpenedDeployment, target: string | null, supply: Supply): Following {
+  const messages = missing.length > 0 ? stagingMessages(id, supply.take(new Set(missing))) : [];
+  return follow(session, messages, runMessage(id, target, backend));
 }
 
 /** @throws Problem what the engine said of the first chunk that it did not take */
-function checkStaged(replies: readonly (Reply | undefined)[]): void {
+function checkStaged(replies: readonly Reply[]): void {
   for (const reply of replies) {
-    if (reply?.kind === 'error') throw problemOf(reply.error);
+    if (reply.kind === 'error') throw problemOf(reply.error);
   }
 }
 

@@ -105,6 +105,22 @@ export async function answerOf<T>(
   throw timeOver();
 }
 
+/**
+ * Waits for what no session is needed for, until the errand's time is over.
+ * @throws Problem interrupted when it is, or its signal fires; whatever `work` throws
+ */
+export async function inTime<T>(work: Promise<T>, patience: Patience): Promise<T> {
+  const stop = new AbortController();
+  const settled = work.then(
+    () => stop.abort(),
+    () => stop.abort(),
+  );
+  await Promise.race([settled, patience.rest(Number.POSITIVE_INFINITY, stop.signal)]);
+  if (stop.signal.aborted) return work;
+  patience.check();
+  throw timeOver();
+}
+
 function since(milliseconds: number): () => number {
   return () => milliseconds;
 }

@@ -13,12 +13,10 @@ import { look, watchCall } from './watch.ts';
 
 const last_look_milliseconds_max = 5_000;
 
-/** A CALL on its way: sent behind the staging, say, in the same breath. */
+/** A CALL on its way. Whatever went out before it has arrived. */
 export interface CallOnItsWay {
   readonly session: Session;
   readonly reply: Promise<Reply | undefined>;
-  /** Whether artifacts may still be on their way before it; without it, none are. */
-  readonly isStaging?: () => boolean;
 }
 
 /** @param backend the backend that the session was at when it was asked last */
@@ -86,7 +84,7 @@ async function sendAgain(errand: Errand, patience: Patience, id: string | null, 
 /** @returns null when there is no use in waiting for the answer any more */
 async function resultOf(errand: Errand, patience: Patience, id: string | null, call: CallOnItsWay): Promise<RunResult | null> {
   call.reply.catch(() => undefined);
-  if (await watchCall(errand, id, call.reply, patience, call.isStaging ?? (() => false))) return null;
+  if (await watchCall(errand, id, call.reply, patience)) return null;
   return readRunResult(await call.reply);
 }
 

@@ -50,23 +50,22 @@ export async function look(session: Session, id: string | null, patience: Patien
 /**
  * @param id null: whatever is unfinished
  * @param call what the first session waits for
- * @param isStaging whether artifacts may still be on their way, and the CALL behind them
  * @returns true when the answer to the call will not come any more, or the errand's time is over; false when it has come
  */
-export async function watchCall(errand: Errand, id: string | null, call: Promise<unknown>, patience: Patience, isStaging: () => boolean): Promise<boolean> {
+export async function watchCall(errand: Errand, id: string | null, call: Promise<unknown>, patience: Patience): Promise<boolean> {
   const stop = new AbortController();
   const answered = call.then(
     () => stop.abort(),
     () => stop.abort(),
   );
-  const watcher = watch(errand, id, patience, isStaging, stop.signal).catch(() => false);
+  const watcher = watch(errand, id, patience, stop.signal).catch(() => false);
   const timeIsOver = patience.rest(Number.POSITIVE_INFINITY, stop.signal).then(() => !stop.signal.aborted);
   const lost = await Promise.race([watcher, answered.then(() => false), timeIsOver]);
   stop.abort();
   return lost;
 }
 
-async function watch(errand: Errand, id: string | null, patience: Patience, isStaging: () => boolean, stop: AbortSignal): Promise<boolean> {
+async function watch(errand: Errand, id: string | null, patience: Patience, stop: AbortSignal): Promise<boolean> {
   await patience.rest(watch_after_milliseconds, stop);
   let session: Session | null = null;
   let fruitless = 0;
@@ -78,8 +77,7 @@ async function watch(errand: Errand, id: string | null, patience: Patience, isSt
         if (stop.aborted) return false;
         if (deployment !== null) errand.onStatus?.(deployment);
         const isEnded = id !== null && deployment !== null && isOver(deployment.state);
-        const isOnItsWay = deployment?.state === 'open' && isStaging();
-        fruitless = (isAtWork && !isEnded) || isOnItsWay ? 0 : fruitless + 1;
+        fruitless = isAtWork && !isEnded ? 0 : fruitless + 1;
         if (fruitless >= lost_after_looks_count) return true;
       } catch {
         // a watcher that cannot look changes nothing: it tries again

@@ -50,28 +50,30 @@ const journal = async (url = database.url) => (await sql(url, 'select n from jou
 const connect = (way: Way = 'tcp', more: Parameters<typeof through>[3] = {}): Connect => connectTo(through(relay, way, database.url, more));
 
 function drive({ order, chunks }: TestOrder, more: Partial<DeployOptions> = {}): { opened: Promise<unknown>; done: Promise<Deployment> } {
-  const driving = deploy({ connect: connect(), order, chunks, chunksAgain: true, answerWhenStaged: true, deadlineMs: 50_000, ...more });
+  const driving = deploy({ connect: connect(), order, chunks, chunksAgain: true, deadlineMs: 50_000, ...more });
   driving.done.catch(() => undefined);
   return driving;
 }
 
 describe('cut after any message', () => {
   it.each([
-    { direction: 'to-server', answerWhenStaged: true },
-    { direction: 'to-client', answerWhenStaged: false },
-  ] as const)('$direction, one deploy comes to the end, and each effect is there once (staged before the CALL: $answerWhenStaged)', async (options) => {
-    const { direction, answerWhenStaged } = options;
+    { direction: 'to-server', bytes: 100 },
+    { direction: 'to-client', bytes: 100 },
+    { direction: 'to-server', bytes: LIMITS.chunk_bytes + 1 },
+    { direction: 'to-client', bytes: LIMITS.chunk_bytes + 1 },
+  ] as const)('$direction, one deploy of $bytes bytes comes to the end, and each effect is there once', async ({ direction, bytes }) => {
     let happened = true;
     let count = 0;
     for (let k = 0; happened; k += 1, count += 1) {
-      const order = await makeOrder({ [`${k}.sql`]: `create table journal_${k} (n int); insert into journal_${k} values (1);` }, { bundle: `b${k}` });
+      const text = `create table journal_${k} (n int); insert into journal_${k} values (1);`;
+      const order = await makeOrder({ [`${k}.sql`]: text.padEnd(bytes, '-') }, { bundle: `b${k}` });
       relay.forget();
       happened = false;
       const fault = relay.plan({ direction, afterMessages: k, how: 'reset', where: ({ number }) => number === relay.connections[0]?.number });
       void fault.fired.then(() => {
         happened = true;
       });
-      const { state } = await drive(order, { answerWhenStaged }).done;
+      const { state } = await drive(order, { chunksAgain: bytes > LIMITS.chunk_bytes }).done;
       fault.cancel();
       expect(state, `cut after ${k} messages`).toBe('succeeded');
       expect(await sql(database.url, `select n from journal_${k}`), `cut after ${k} messages`).toEqual([{ n: 1 }]);
@@ -193,15 +195,15 @@ describe('lost while the artifacts are on their way', () => {
     expect(await journal()).toEqual([1, 2, 3]);
   });
 
-  it.each([true, false])('a source that is slow is waited for (staged before the CALL: %s)', async (answerWhenStaged) => {
-    const order = await makeOrder(files());
+  it.each([100, LIMITS.chunk_bytes + 1])('a source that is slow is waited for (%d bytes)', async (bytes) => {
+    const order = await makeOrder({ ...files(), '4.sql': ''.padEnd(bytes, '-') });
     const slow: TestOrder['chunks'] = async function* (wanted) {
       for await (const chunk of order.chunks(wanted)) {
         await new Promise((resolve) => setTimeout(resolve, 1_600));
         yield chunk;
       }
     };
-    const { done } = drive({ ...order, chunks: slow }, { answerWhenStaged, chunksAgain: false });
+    const { done } = drive({ ...order, chunks: slow }, { chunksAgain: false });
     expect(await done).toMatchObject({ state: 'succeeded' });
   });
 });
@@ -313,9 +315,12 @@ describe('the time of an errand', () => {
     expect(await resume({ connect: connect(), id, target: null, deadlineMs: 50_000 })).toMatchObject({ state: 'succeeded', phases: [{ attempts: 1 }] });
   });
 
-  it('ends with its signal while artifacts are on their way, and the source is told', async () => {
+  it.each([
+    { bytes: 100, left: null },
+    { bytes: LIMITS.chunk_bytes + 1, left: 'open' },
+  ])('ends with its signal while artifacts are read, and the source is told ($bytes bytes)', async ({ bytes, left }) => {
     const controller = new AbortController();
-    const order = await makeOrder(files());
+    const order = await makeOrder({ ...files(), '4.sql': ''.padEnd(bytes, '-') });
     let isTold = false;
     const endless: TestOrder['chunks'] = async function* (wanted) {
       try {
@@ -330,6 +335,17 @@ describe('the time of an errand', () => {
     };
     await problemOf(drive({ ...order, chunks: endless }, { signal: controller.signal }).done, 'interrupted');
     await expect.poll(() => isTold, { timeout: 10_000 }).toBe(true);
-    expect(await sql(database.url, 'select state from weft.deployments')).toEqual([{ state: 'open' }]);
+    const [engine] = await sql(database.url, `select to_regclass('weft.deployments') is not null as is_there`);
+    expect(engine).toEqual({ is_there: left !== null });
+    if (left !== null) expect(await sql(database.url, 'select state from weft.deployments')).toEqual([{ state: left }]);
+  });
+
+  it('is over while a small bundle is still being read: nothing is opened', async () => {
+    const { order } = await makeOrder(files());
+    const never: TestOrder['chunks'] = async function* () {
+      await new Promise((resolve) => setTimeout(resolve, 3_000));
+    };
+    await problemOf(drive({ order, chunks: never }, { deadlineMs: 300 }).done, 'interrupted');
+    expect(relay.connections).toEqual([]);
   });
 });

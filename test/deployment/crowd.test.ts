@@ -31,7 +31,7 @@ it.each([
   const answers = await Promise.all(
     Array.from({ length: COUNT }, async () => {
       const { order, chunks } = await makeOrder(FILES, { id });
-      const { opened, done } = deploy({ connect: connectOver(database.url), order, chunks, answerWhenStaged: true, deadlineMs: 50_000 });
+      const { opened, done } = deploy({ connect: connectOver(database.url), order, chunks, deadlineMs: 50_000 });
       return { repeated: (await opened).repeated, deployment: await done };
     }),
   );

@@ -4,6 +4,7 @@ import { connectTo } from '../../src/database/connect.ts';
 import { type DeployOptions, deploy } from '../../src/deployment/deploy.ts';
 import { resume } from '../../src/deployment/resume.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
 import { problemOf } from '../database/ways.ts';
 import { freshDatabase, type TestDatabase, withDatabase } from '../support/database.ts';
 import { type Impostor, startPooler, startServerThatSays } from '../support/impostors.ts';
@@ -26,10 +27,20 @@ afterEach(async () => {
 
 const FILES = { '1.sql': 'create table journal (n int); insert into journal values (1);' };
 
-async function deployTo(url: string, more: Partial<DeployOptions> = {}): Promise<Deployment> {
-  const { order, chunks } = await makeOrder(FILES);
+/** More than goes in one breath. */
+const LARGE = LIMITS.chunk_bytes + 1;
+const SIZES = [
+  { what: 'a small bundle', bytes: 0 },
+  { what: 'a large bundle', bytes: LARGE },
+];
+
+const newerEngine = `create or replace function weft.version() returns integer immutable parallel safe set search_path = pg_catalog, pg_temp language sql
+  as $$ select 999 $$`;
+
+async function deployTo(url: string, more: Partial<DeployOptions> = {}, bytes = 0): Promise<Deployment> {
+  const { order, chunks } = await makeOrder({ ...FILES, '2.sql': ''.padEnd(bytes, '-') });
   const connect = connectTo({ connectionString: url, transport: 'tcp', deadlineMs: 20_000 });
-  return deploy({ connect, order, chunks, answerWhenStaged: true, deadlineMs: 30_000, ...more }).done;
+  return deploy({ connect, order, chunks, deadlineMs: 30_000, ...more }).done;
 }
 
 const resumeAt = (url: string, id: string | null) =>
@@ -39,13 +50,25 @@ const engines = async () => (await sql(database.url, "select to_regnamespace('we
 const deployments = async () => sql(database.url, 'select state from weft.deployments');
 
 describe('a transaction pooler', () => {
-  it('that changes the backend is refused as soon as it shows, before anything is staged', async () => {
+  it.each(SIZES)('that changes the backend is refused as soon as it shows, and nothing is opened ($what)', async ({ bytes }) => {
     await stageFiles(database.url, { 'installs.sql': '' });
+    // the opening, and a CALL behind it, meet the backend of the first question
     impostor = await startPooler(database.url, { passesSettings: true, backends: 2 });
-    const problem = await problemOf(deployTo(impostor.url), 'transaction_pooler');
+    const problem = await problemOf(deployTo(impostor.url, {}, bytes), 'transaction_pooler');
     expect(problem.message).toMatch(/backend \d+, and a transaction later at \d+/);
-    expect(impostor.statements.filter((text) => /weft\.stage|weft\.run/.test(text))).toEqual([]);
-    expect(await sql(database.url, "select to_regclass('journal')::text as journal")).toEqual([{ journal: null }]);
+    expect(await deployments()).toEqual([{ state: 'staged' }]);
+    expect((await engines()).journal).toBe(null);
+  });
+
+  it.each([
+    { turn: 3, before: 'the artifacts' },
+    { turn: 4, before: 'the CALL' },
+  ])('that changes the backend only before $before is refused by the CALL, and nothing is run', async ({ turn }) => {
+    await stageFiles(database.url, { 'installs.sql': '' });
+    impostor = await startPooler(database.url, { passesSettings: true, backends: 2, turn });
+    await problemOf(deployTo(impostor.url), 'transaction_pooler');
+    expect(await deployments()).toEqual([{ state: 'staged' }, { state: 'staged' }]);
+    expect((await engines()).journal).toBe(null);
   });
 
   it('that has many backends, so that the same one comes twice by chance, is refused by the CALL itself', async () => {
@@ -59,11 +82,15 @@ describe('a transaction pooler', () => {
     await session.close();
   });
 
-  it('that drops the settings of the session is refused, also when it has one backend only', async () => {
+  it.each(SIZES)('that drops the settings of the session is refused, also when it has one backend only ($what)', async ({ bytes }) => {
     impostor = await startPooler(database.url, { passesSettings: false, backends: 1 });
-    const problem = await problemOf(deployTo(impostor.url), 'transaction_pooler');
+    const problem = await problemOf(deployTo(impostor.url, {}, bytes), 'transaction_pooler');
     expect(problem.message).toContain('dropped');
     expect(await engines()).toEqual({ weft: null, journal: null });
+    await stageFiles(database.url, { 'installs.sql': '' });
+    await problemOf(deployTo(impostor.url, {}, bytes), 'transaction_pooler');
+    expect(await deployments()).toEqual([{ state: 'staged' }]);
+    expect((await engines()).journal).toBe(null);
   });
 
   it.each(['with an id', 'of whatever is unfinished'])('is refused by a resume %s too', async (what) => {
@@ -96,15 +123,29 @@ describe('a server', () => {
     { that: 'is read-only', says: { is_read_only: 'on' }, slug: 'read_only_server', words: 'read-write endpoint' },
     { that: 'shows nobody at work', says: { track_activities: 'off' }, slug: 'activity_hidden', words: 'track_activities' },
     { that: 'has settings that are not ours', says: { statement_timeout: '30s' }, slug: 'transaction_pooler', words: 'dropped' },
-  ])('that $that is refused, by deploy and by resume, before it is asked for anything else', async ({ says, slug, words }) => {
+  ])('that $that is refused, by deploy and by resume', async ({ says, slug, words }) => {
     const server = await startServerThatSays(database.url, says as Record<string, string>);
     impostor = server;
-    for (const drive of [() => deployTo(server.url), () => resumeAt(server.url, null)]) {
+    for (const drive of [() => resumeAt(server.url, null), () => deployTo(server.url, {}, LARGE), () => deployTo(server.url)]) {
+      expect(server.statements.filter((text) => /create|weft\.stage|weft\.run/.test(text))).toEqual([]);
       const problem = await problemOf(drive(), slug);
       expect(problem.message).toContain(words);
       expect(problem.message).toContain('Nothing was changed');
     }
-    expect(server.statements.filter((text) => /create|weft\.stage|weft\.run/.test(text))).toEqual([]);
+  });
+
+  it.each([
+    { that: 'is read-only', change: 'alter database %s set default_transaction_read_only = on', slug: 'read_only_server' },
+    { that: 'shows nobody at work', change: 'alter database %s set track_activities = off', slug: 'activity_hidden' },
+    { that: 'has a newer engine', change: newerEngine, slug: 'engine_newer' },
+  ])('that $that opens, takes and runs nothing of what comes in one breath', async ({ change, slug }) => {
+    if (database.superuserUrl === null) return;
+    await stageFiles(database.url, { 'installs.sql': '' });
+    await sql(database.superuserUrl, change.replace('%s', database.name));
+    const problem = await problemOf(deployTo(database.url), slug);
+    expect(problem.message).toContain('Nothing was changed');
+    expect(await deployments()).toEqual([{ state: 'staged' }]);
+    expect((await engines()).journal).toBe(null);
   });
 
   it('that sleeps is waited for', async () => {

@@ -55,7 +55,7 @@ it.each([
   const troubles: string[] = [];
   const { order, chunks } = await makeOrder({ ...FILES, '2.sql': `-- ${'x'.repeat(3_000_000)}` });
   const onTrouble = ({ message }: Error) => troubles.push(message);
-  const { done } = deploy({ connect: connect(), order, chunks, chunksAgain: true, answerWhenStaged: true, deadlineMs: 40_000, onTrouble });
+  const { done } = deploy({ connect: connect(), order, chunks, chunksAgain: true, deadlineMs: 40_000, onTrouble });
   expect(await done).toMatchObject({ state: 'succeeded' });
   await fault.fired;
   expect(troubles).toEqual([expect.stringContaining('has not answered for 1 s')]);
@@ -68,7 +68,7 @@ it('a silence that begins between a chunk and its commit leaves a session that t
   // behind Parse, Bind, Describe and Execute of the first chunk: its Sync is swallowed
   const fault = relay.plan({ direction: 'to-server', afterMessages: 22, extraBytes: 1, how: 'silence' });
   const { order, chunks } = await makeOrder(FILES);
-  const { done } = deploy({ connect: connect(), order, chunks, chunksAgain: true, answerWhenStaged: true, deadlineMs: 50_000 });
+  const { done } = deploy({ connect: connect(), order, chunks, chunksAgain: true, deadlineMs: 50_000 });
   expect(await done).toMatchObject({ state: 'succeeded' });
   await fault.fired;
   const lost = `select count(*)::int as count from pg_stat_activity where datname = current_database() and backend_xid is not null`;
@@ -94,7 +94,7 @@ it('a source of artifacts that is silent for longer is no silence of the network
     await new Promise((resolve) => setTimeout(resolve, 2_500));
     yield* chunks(wanted);
   };
-  const { done } = deploy({ connect: connect(), order, chunks: slow, answerWhenStaged: true, deadlineMs: 40_000 });
+  const { done } = deploy({ connect: connect(), order, chunks: slow, deadlineMs: 40_000 });
   expect(await done).toMatchObject({ state: 'succeeded' });
   expect(relay.connections).toHaveLength(1);
 });

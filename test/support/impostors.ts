@@ -18,10 +18,12 @@ export interface PoolerOptions {
   readonly passesSettings: boolean;
   /** How many backends take turns. */
   readonly backends: number;
+  /** After how many transactions it is the next one's turn; after each without it. */
+  readonly turn?: number;
 }
 
-/** Starts a pooler in transaction mode: after each transaction the client is at the next backend. */
-export async function startPooler(url: string, { passesSettings, backends }: PoolerOptions): Promise<Impostor> {
+/** Starts a pooler in transaction mode: from one transaction to the next the client may come to the next backend. */
+export async function startPooler(url: string, { passesSettings, backends, turn: transactions = 1 }: PoolerOptions): Promise<Impostor> {
   const statements: string[] = [];
   const pools = new Set<pg.Client>();
   const serve = async (client: Socket): Promise<void> => {
@@ -40,7 +42,7 @@ export async function startPooler(url: string, { passesSettings, backends }: Poo
     }
     client.write(Buffer.concat([GREETING, READY]));
     for (let turn = 0; ; turn++) {
-      const at = pool[turn % pool.length];
+      const at = pool[Math.floor(turn / transactions) % pool.length];
       if (at === undefined) return;
       let isOver = false;
       // One transaction: whole messages up to a Sync or Query, then the answer up to ReadyForQuery outside of a transaction.
@@ -97,7 +99,7 @@ export async function startServerThatSays(url: string, says: Readonly<Record<str
       if (type === 'P') {
         const text = body.toString('utf8').replaceAll('\0', ' ').trim();
         statements.push(text);
-        isAsked = text.includes('server_version_num');
+        isAsked = text.includes('as version_number');
       }
       if (type === 'E') {
         client.write(isAsked ? answerRow(row) : message('E', Buffer.from('SERROR\0VERROR\0C3F000\0Mschema "weft" does not exist\0\0')));

@@ -33,8 +33,6 @@ async function postDeployment(c: HttpContext, ports: Ports): Promise<Response> {
     onStatus: (deployment) => {
       latest = deployment;
     },
-    // Whoever waits here waits for so long, and not for the CALL.
-    answerWhenStaged: true,
     deadlineMs: LIMITS.drive_seconds_max * 1000,
   });
   const outcome = toOutcome(drive.done);

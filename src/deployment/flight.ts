@@ -1,0 +1,57 @@
+/**
+ * What follows the opening of a deployment: its artifacts, and the CALL right behind them. Of a small bundle they go out with the
+ * opening in one breath, a flight, before anything is known of the database: they have an effect only where that opened the
+ * deployment under the id that it proposed. What has come of them is judged in `deploy.ts`.
+ */
+import { BACKEND_OF_OPENING, runMessage, type SendOpening } from '../database/engine.ts';
+import { sendInLegs } from '../database/legs.ts';
+import type { Message, Messages, Reply, Session } from '../database/session.ts';
+import { Staging } from './stage.ts';
+
+/** Artifacts on their way, and the CALL behind them. */
+export interface Following {
+  readonly staging: Staging;
+  /** What was said of the artifacts, once they are committed. */
+  readonly staged: Promise<readonly Reply[]>;
+  /** What the CALL said. */
+  readonly called: Promise<Reply | undefined>;
+}
+
+/** Sends artifacts and CALL once it is known what is missing. @param messages none when nothing is */
+export function follow(session: Session, messages: Messages, call: Message): Following {
+  const staging = new Staging(messages);
+  const [staged, called] = sendInLegs(session, [staging, [call]]);
+  return { staging, staged, called: onlyReply(called) };
+}
+
+export class Flight {
+  readonly #session: Session;
+  readonly #target: string | null;
+  readonly #stagingOf: (id: string) => Messages;
+  readonly #followings = new Map<string, Following>();
+
+  /** @param stagingOf all artifacts as messages, for a deployment of this id */
+  constructor(session: Session, target: string | null, stagingOf: (id: string) => Messages) {
+    this.#session = session;
+    this.#target = target;
+    this.#stagingOf = stagingOf;
+  }
+
+  readonly send: SendOpening = (opening, id) => {
+    const staging = new Staging(this.#stagingOf(id));
+    const [opened, staged, called] = sendInLegs(this.#session, [opening, staging, [runMessage(id, this.#target, BACKEND_OF_OPENING)]]);
+    this.#followings.set(id, { staging, staged, called: onlyReply(called) });
+    return opened;
+  };
+
+  /** What went out behind the opening that opened this deployment; undefined when none of this flight did. */
+  of(id: string): Following | undefined {
+    return this.#followings.get(id);
+  }
+}
+
+function onlyReply(replies: Promise<readonly Reply[]>): Promise<Reply | undefined> {
+  const reply = replies.then(([only]) => only);
+  reply.catch(() => undefined); // nobody may come to wait for it
+  return reply;
+}
