@@ -11,10 +11,17 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 if (process.features.typescript) {
+  endWithTheLauncher();
   const { main } = await import(new URL('./main.ts', import.meta.url).href);
   await main();
 } else {
   runWithTheCheckoutsNode();
+}
+
+/** A launcher that was killed outright passes no signal on; but its end of the channel, over which nothing is ever said, closes. */
+function endWithTheLauncher() {
+  process.on('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+  process.channel?.unref();
 }
 
 function runWithTheCheckoutsNode() {
@@ -26,7 +33,7 @@ function runWithTheCheckoutsNode() {
     process.stderr.write(`weft: Node ${process.version} cannot run TypeScript, and the checkout has no Node of its own. Run "npm install", or use Node 24.\n`);
     process.exit(2);
   }
-  const child = spawn(node, [here, ...process.argv.slice(2)], { stdio: 'inherit' });
+  const child = spawn(node, [here, ...process.argv.slice(2)], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('error', (error) => {
     process.stderr.write(`weft: the checkout's own Node did not start: ${error.message}\n`);

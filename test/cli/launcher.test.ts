@@ -56,6 +56,23 @@ describe('the launcher', () => {
     expect(stderr).toContain('weft:');
   });
 
+  it.skipIf(OLD_NODE === null)('takes the checkout’s own Node along when it is killed, and the deployment goes on', async () => {
+    const database = await freshDatabase();
+    try {
+      const folder = makeFolder({ '1.sql': 'create table orphan (n int);', '2.sql': 'select pg_sleep(3); insert into orphan values (1);' });
+      const { child, ended, said } = launch(['deploy', folder], { DATABASE_URL: database.url }, OLD_NODE ?? '');
+      await said(/2\.sql: at work/);
+      child.kill('SIGKILL');
+      // Its pipes close when nobody holds them any more: then both processes have ended.
+      const { stdout, stderr } = await ended;
+      expect(stdout).toBe('');
+      expect(stderr).toMatch(/Left\. Deployment \S+ goes on in the database/);
+      await expect.poll(() => sql(database.url, 'select n from orphan'), { timeout: 20_000 }).toEqual([{ n: 1 }]);
+    } finally {
+      await database.drop();
+    }
+  });
+
   it('is not disturbed by a reader that has left', async () => {
     const { child, ended } = launch(['install', '--print']);
     child.stdout.destroy();
