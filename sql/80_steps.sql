@@ -219,6 +219,7 @@ declare
   v_records      weft._step_record[] := '{}';
   v_selects_into pg_catalog.int4[];
   v_index        pg_catalog.int4;
+  v_count_at     pg_catalog.int4 := weft._limit('steps_between_lock_counts');
   v_error        pg_catalog.jsonb;
   e_state        pg_catalog.text;
   e_message      pg_catalog.text;
@@ -353,8 +354,8 @@ begin
       end if;
       v_their_path := weft._reset_session();
       v_records := array_append(v_records, row(v_step.ordinal, v_count, v_rows, v_started, clock_timestamp(), v_lines, v_digests)::weft._step_record);
-      if cardinality(v_records) % weft._limit('steps_between_lock_counts') = 0 then
-        perform weft._check_lock_table();
+      if cardinality(v_records) >= v_count_at then
+        v_count_at := weft._check_lock_table(cardinality(v_records));
       end if;
     end loop;
 
@@ -454,25 +455,28 @@ comment on function weft._is_split_wrong(text, bytea[], bigint) is
   'Tells whether a statement is no SQL while the whole file is: then the scanner was wrong, not the author.';
 
 
-create or replace function weft._check_lock_table()
-  returns void
+-- Counting walks through the whole lock table. So the next count comes halfway to where this pace would reach the limit.
+create or replace function weft._check_lock_table(p_steps integer)
+  returns integer
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_size  bigint := current_setting('max_locks_per_transaction')::bigint * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint);
-  v_held  bigint;
+  v_size   bigint := current_setting('max_locks_per_transaction')::bigint * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint);
+  v_limit  bigint := v_size * weft._limit('lock_table_percent_max') / 100;
+  v_held   bigint;
 begin
   select count(*) into v_held from pg_locks as l where l.pid = pg_backend_pid() and not l.fastpath;
-  if v_held * 100 > v_size * weft._limit('lock_table_percent_max') then
+  if v_held > v_limit then
     raise exception 'This one transaction holds % of the % places in the server''s lock table; other sessions would soon get none.', v_held, v_size
       using errcode = 'WF015', hint = 'Use "transaction: per-step" for this phase, cut it into several, or raise max_locks_per_transaction.';
   end if;
+  return p_steps + greatest(weft._limit('steps_between_lock_counts'), least(p_steps, p_steps * (v_limit - v_held) / greatest(v_held, 1) / 2))::integer;
 end
 $$;
 
-comment on function weft._check_lock_table() is 'Stops a phase before it fills the shared lock table.';
+comment on function weft._check_lock_table(integer) is 'Stops a phase before it fills the shared lock table; returns the number of steps after which to look again.';
 
 
 -- Weft leaves when asked: nothing of the user's may depend on it.

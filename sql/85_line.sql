@@ -62,8 +62,9 @@ comment on function weft._end_lost_sessions() is 'Ends sessions of this role tha
 
 
 -- The deployment that is to be worked on before p_deployment may be over: whatever stands before it in line, then itself.
--- Without p_deployment: everything that is staged or begun.
-create or replace function weft._next_in_line(p_deployment uuid, p_target text, p_fence bigint)
+-- Without p_deployment: everything that is staged or begun. What stands ahead is run under its own caller's grant: whoever's caller
+-- is not among p_callers waits, and lets others pass.
+create or replace function weft._next_in_line(p_deployment uuid, p_target text, p_fence bigint, p_callers text[])
   returns uuid
   volatile
   set search_path = pg_catalog, pg_temp
@@ -78,6 +79,7 @@ begin
     from weft._deployments as d
     -- a place can become visible late: what has begun goes on before anything else begins
     where d.state in ('staged', 'running')
+      and (d.id = p_deployment or p_callers is null or d.caller = any (p_callers))
       and (p_deployment is null or d.state = 'running' or d.place <= (select m.place from weft._deployments as m where m.id = p_deployment))
     order by (d.state = 'running') desc, d.place
     limit 1;
@@ -96,7 +98,7 @@ begin
 end
 $$;
 
-comment on function weft._next_in_line(uuid, text, bigint) is 'Chooses the deployment whose turn it is, and cancels what only a copied database brought along.';
+comment on function weft._next_in_line(uuid, text, bigint, text[]) is 'Chooses the deployment whose turn it is, and cancels what only a copied database brought along.';
 
 
 -- staged -> running: what the catalog and the WAL were before, and which artifacts are in the history already.

@@ -4,7 +4,8 @@
 -- and every block of work is a function (floor 80) that catches what happens inside.
 
 create or replace procedure weft.run(
-    p_deployment uuid default null, p_target text default null, p_backend integer default null, inout result jsonb default null)
+    p_deployment uuid default null, p_target text default null, p_backend integer default null, inout result jsonb default null,
+    p_callers text[] default null)
   language plpgsql
 as $$
 declare
@@ -42,7 +43,7 @@ begin
   end if;
 
   loop
-    v_current := weft._next_in_line(p_deployment, p_target, v_fence);
+    v_current := weft._next_in_line(p_deployment, p_target, v_fence, p_callers);
     commit;
     exit when v_current is null;
     perform weft._begin(v_current, v_fence);
@@ -101,8 +102,8 @@ begin
 end
 $$;
 
-comment on procedure weft.run(uuid, text, integer, jsonb) is
-  'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session was at, 0 for the one at which it opened the deployment, null where nobody looks. Whoever calls while another CALL is at work learns who that is, and need not wait.';
+comment on procedure weft.run(uuid, text, integer, jsonb, text[]) is
+  'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session was at, 0 for the one at which it opened the deployment, null where nobody looks. p_callers: those whose deployments may be run ahead of this one, null for all; others wait and let it pass. Whoever calls while another CALL is at work learns who that is, and need not wait.';
 
 
 -- What must be true of a CALL before it does anything.

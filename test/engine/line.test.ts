@@ -54,6 +54,17 @@ describe('deployments in line', () => {
     expect(await states()).toEqual({ a: 'succeeded', b: 'succeeded', c: 'staged' });
   });
 
+  it('what stands ahead is run under its own caller’s grant: who may not deploy any more waits, and lets others pass', async () => {
+    const a = await stage('a');
+    await stage('b');
+    const c = await stage('c');
+    expect(await call(`'${c}', p_callers => '{b}'`)).toMatchObject({ state: 'succeeded' });
+    expect(await journal()).toEqual(['b', 'c']);
+    expect(await states()).toEqual({ a: 'staged', b: 'succeeded', c: 'succeeded' });
+    await call(`'${a}', p_callers => '{}'`); // whose own call it is was asked before
+    expect(await journal()).toEqual(['b', 'c', 'a']);
+  });
+
   it('the status of one names those ahead of it', async () => {
     const a = await stage('a');
     const b = await stage('b');
