@@ -30,7 +30,7 @@ export type Address = DatabaseAddress | WorkerAddress;
 
 /**
  * @returns where to go, or null when no address is given at all
- * @throws Problem usage: two addresses, a part of one, or one that cannot be right
+ * @throws Problem set_up: no clear address, a part of one, or one that cannot be right; usage: options that do not go together
  */
 export function findAddress({ printer, values }: Pick<Call, 'printer' | 'values'>): Address | null {
   const { env } = printer.io;
@@ -41,7 +41,7 @@ export function findAddress({ printer, values }: Pick<Call, 'printer' | 'values'
   const optionDatabase = option('database');
   if (optionTo !== null && optionDatabase !== null) throw new Problem('usage', '--database and --to are two addresses; name one.');
   if (optionDatabase === null && optionTo === null && fromEnv('DATABASE_URL') !== null && fromEnv('WEFT_URL') !== null) {
-    throw new Problem('usage', 'DATABASE_URL and WEFT_URL are both set, so it is not clear where to go. Unset one, or say --to URL or --database URL.');
+    throw new Problem('set_up', 'DATABASE_URL and WEFT_URL are both set, so it is not clear where to go. Unset one, or say --to URL or --database URL.');
   }
   const database = optionDatabase ?? (optionTo === null ? fromEnv('DATABASE_URL') : null);
   if (database !== null) {
@@ -67,10 +67,10 @@ export function findAddress({ printer, values }: Pick<Call, 'printer' | 'values'
   };
 }
 
-/** @throws Problem usage, also when there is no address */
+/** @throws Problem those of findAddress, and set_up when there is no address */
 export function requireAddress(call: Pick<Call, 'printer' | 'values'>): Address {
   const address = findAddress(call);
-  if (address === null) throw new Problem('usage', `There is no address. ${NO_ADDRESS}`);
+  if (address === null) throw new Problem('set_up', `There is no address. ${NO_ADDRESS}`);
   return address;
 }
 
@@ -79,39 +79,39 @@ const NO_ADDRESS = 'Set DATABASE_URL to go straight to a database; or WEFT_URL, 
 /**
  * @param text the address of a Worker
  * @returns its origin
- * @throws Problem usage when it is not https (http only to this machine), or more than an origin
+ * @throws Problem set_up when it is not https (http only to this machine), or more than an origin
  */
 export function readOrigin(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
-    throw new Problem('usage', "The Worker's address (--to, WEFT_URL) is not a URL such as https://weft.example.com.");
+    throw new Problem('set_up', "The Worker's address (--to, WEFT_URL) is not a URL such as https://weft.example.com.");
   }
-  if (url.username !== '' || url.password !== '') throw new Problem('usage', "The Worker's address holds a user or password, and needs none.");
+  if (url.username !== '' || url.password !== '') throw new Problem('set_up', "The Worker's address holds a user or password, and needs none.");
   if (url.protocol === 'http:' && !['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)) {
     throw new Problem(
-      'usage',
+      'set_up',
       'Plain http is only spoken to this machine (localhost, 127.0.0.1): elsewhere everybody on the way could read the files. Use https.',
     );
   }
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '') {
-    throw new Problem('usage', `The Worker's address is an origin, without a path: ${url.origin}.`);
+    throw new Problem('set_up', `The Worker's address is an origin, without a path: ${url.origin}.`);
   }
   return url.origin;
 }
 
-/** @throws Problem usage when WEFT_SECRET is missing; its form is for trust/ to check */
+/** @throws Problem set_up when WEFT_SECRET is missing; its form is for trust/ to check */
 export function readSecret(env: Readonly<Record<string, string | undefined>>): string {
   const secret = env.WEFT_SECRET;
   if (!secret)
-    throw new Problem('usage', 'WEFT_SECRET is not set: the secret that signs requests to the Worker (whsec_…). It comes from the environment only.');
+    throw new Problem('set_up', 'WEFT_SECRET is not set: the secret that signs requests to the Worker (whsec_…). It comes from the environment only.');
   return secret;
 }
 
-/** @throws Problem usage when the name is missing or is none */
+/** @throws Problem set_up when the name is missing or is none */
 export function readName(name: string | null, option: string, variable: string): string {
-  if (name === null) throw new Problem('usage', `--${option} NAME (or ${variable}) is missing.`);
+  if (name === null) throw new Problem('set_up', `--${option} NAME (or ${variable}) is missing.`);
   if (!nameSchema.safeParse(name).success)
-    throw new Problem('usage', `--${option} (or ${variable}) is not a name: letters, digits, ".", "_" and "-", 63 at most.`);
+    throw new Problem('set_up', `--${option} (or ${variable}) is not a name: letters, digits, ".", "_" and "-", 63 at most.`);
   return name;
 }
 

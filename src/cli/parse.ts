@@ -72,7 +72,7 @@ export function parse(argv: readonly string[]): Parsed {
   return { command, positionals, values, json, help, version: false };
 }
 
-/** The command is the first word; `config check` has two. Options may stand before it only if they take no value. */
+/** The command is the first word; `config check` has two, and for help the first is enough. Options may stand before it only if they take no value. */
 function findCommand(argv: readonly string[]): { command: Command | null; rest: readonly string[] } {
   const first = argv.findIndex((word) => !word.startsWith('-'));
   const end = argv.indexOf('--');
@@ -82,7 +82,8 @@ function findCommand(argv: readonly string[]): { command: Command | null; rest: 
   for (const command of COMMANDS) {
     const [head, tail] = command.name.split(' ');
     if (head !== one) continue;
-    if (tail === undefined) return { command, rest: argv.filter((_, index) => index !== first) };
+    const isHelp = two === -1 && argv.includes('--help');
+    if (tail === undefined || isHelp) return { command, rest: argv.filter((_, index) => index !== first) };
     if (argv[two] === tail) return { command, rest: argv.filter((_, index) => index !== first && index !== two) };
     throw new Problem('usage', `"weft ${one}" needs one more word: weft ${command.name}.`);
   }

@@ -51,8 +51,9 @@ export const PROBLEMS = {
   deployment_not_found: { status: 404, exit: 2, title: 'There is no such deployment on this target.' },
   deployment_over: { status: 409, exit: 2, title: 'The deployment is over.' },
   deployment_not_staged: { status: 409, exit: 3, title: 'The deployment still lacks some of its artifacts.' },
-  /** Only the command line meets it. */
+  /** Only the command line meets these two. */
   usage: { status: 400, exit: 2, title: 'The command line is not right.' },
+  set_up: { status: 400, exit: 2, title: 'What the command needs is missing or not right.' },
   // What is set up
   invalid_configuration: { status: 500, exit: 2, title: 'The configuration is not valid.' },
   connection_string_invalid: { status: 500, exit: 2, title: 'The connection string of the target cannot be used.' },

@@ -27,6 +27,8 @@ describe('the command line', () => {
   it('takes a command of two words', () => {
     expect(parse(['config', 'check', 'wrangler.toml'])).toMatchObject({ command: { name: 'config check' }, positionals: ['wrangler.toml'] });
     expect(refusal(['config'])).toContain('weft config check');
+    expect(parse(['config', '--help'])).toMatchObject({ command: { name: 'config check' }, help: true });
+    expect(refusal(['config', 'chekc', '--help'])).toContain('weft config check');
   });
 
   it('takes a folder whose name looks like an option, behind --', () => {

@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { UNCOLOURED } from '../../src/cli/io.ts';
 import { asProblem, renderProblem, secretsOf } from '../../src/cli/problems.ts';
 import { Problem } from '../../src/domain/problem.ts';
+import { makeFolder } from './folder.ts';
+import { run } from './run.ts';
 
 const ENV = { DATABASE_URL: 'postgres://role:p%40ssword@db.internal.example:6432/shop', WEFT_SECRET: 'whsec_c2VjcmV0' };
 
@@ -21,5 +23,24 @@ describe('what was thrown', () => {
 
   it('is shown as title and detail, harmless on a terminal', () => {
     expect(renderProblem(new Problem('usage', 'a\u001b[2Jb'), UNCOLOURED)).toBe('weft: The command line is not right.\n  a\\x1b[2Jb');
+  });
+});
+
+describe('the heading of a refusal', () => {
+  it.each<[string, string[], Record<string, string>]>([
+    ['no address', ['status'], {}],
+    ['two addresses in the environment', ['status'], { DATABASE_URL: 'postgres://u@127.0.0.1/x', WEFT_URL: 'https://weft.example.com' }],
+    ['an address that is none', ['status'], { WEFT_URL: 'weft' }],
+    ['a secret that is not there', ['status'], { WEFT_URL: 'https://weft.example.com', WEFT_TARGET: 'shop' }],
+    ['a bundle file that is there already', ['init', 'FOLDER'], {}],
+  ])('blames the command line only for itself, and not for %s', async (_, argv, env) => {
+    const folder = makeFolder({ 'weft.yaml': 'name: shop' });
+    const { code, stderr } = await run(
+      argv.map((word) => (word === 'FOLDER' ? folder : word)),
+      { env },
+    );
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^weft: What the command needs is missing or not right\.\n/);
+    expect((await run(['status', '--nonsense'])).stderr).toMatch(/^weft: The command line is not right\.\n/);
   });
 });

@@ -66,7 +66,7 @@ async function readWithWrangler(file: string, shown: string): Promise<unknown> {
   const wrangler = (await import(name).catch(() => null)) as { experimental_readRawConfig(args: { config: string }): { rawConfig: unknown } } | null;
   if (wrangler === null) {
     throw new Problem(
-      'usage',
+      'set_up',
       `Reading ${shown} needs wrangler, which is not installed here. Give the value of WEFT as a .json file, or run this where "npm install wrangler" was run.`,
     );
   }

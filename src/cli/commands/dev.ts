@@ -21,7 +21,7 @@ export async function dev({ printer }: Call): Promise<number> {
   const file = new URL('../../dev/stack.ts', import.meta.url);
   if (!existsSync(file) || fileURLToPath(file).includes('/node_modules/')) {
     throw new Problem(
-      'usage',
+      'set_up',
       'The local stack is part of a checkout of the repository, not of the published package. Clone it and run "npm install && npm start" there.',
     );
   }

@@ -42,7 +42,7 @@ export async function init({ printer, positionals, values }: Call): Promise<numb
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
     const what = code === 'EEXIST' ? `${BUNDLE_FILE} is there already` : `it cannot be written to (${code})`;
-    throw new Problem('usage', `In ${harmless(shown)}: ${what}. Nothing was overwritten.`, { path: shown }, error);
+    throw new Problem('set_up', `In ${harmless(shown)}: ${what}. Nothing was overwritten.`, { path: shown }, error);
   }
   for (const path of written) printer.say(`wrote ${path}`);
   printer.say(`Next: weft check ${harmless(shown)}`);

@@ -16,7 +16,7 @@ export async function install(call: Call): Promise<number> {
   const address = requireAddress(call);
   if (address.kind !== 'database') {
     throw new Problem(
-      'usage',
+      'set_up',
       'The engine is installed straight into a database (DATABASE_URL or --database). Through a Worker the first deployment installs it.',
     );
   }

@@ -57,7 +57,7 @@ interface Found {
 async function lookForUnfinished(address: Address, signal: AbortSignal): Promise<Found> {
   if (address.kind === 'worker' && address.caller === null) {
     throw new Problem(
-      'usage',
+      'set_up',
       'Through a Worker, either name the deployment (weft resume ID), or say who reads (--caller NAME or WEFT_CALLER), so that it can be looked up.',
     );
   }

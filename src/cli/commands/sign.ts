@@ -84,7 +84,7 @@ async function completeRequest(call: Call, file: string): Promise<unknown> {
   const said = isFolder ? await requestOfFolder(file) : await readRequest(file);
   const to = text(values.to) ?? env.WEFT_URL ?? null;
   const origin = to === null ? said.audience : readOrigin(to);
-  if (typeof origin !== 'string') throw new Problem('usage', 'For which Worker? Say --to URL (or WEFT_URL), or put "audience" into the request.');
+  if (typeof origin !== 'string') throw new Problem('set_up', 'For which Worker? Say --to URL (or WEFT_URL), or put "audience" into the request.');
   const target = said.target ?? readName(text(values.target) ?? env.WEFT_TARGET ?? null, 'target', 'WEFT_TARGET');
   const seconds = readSeconds(call, 'expires', REQUEST_LIFE_SECONDS, LIMITS.request_life_seconds_max);
   return {
@@ -104,7 +104,7 @@ async function readRequest(file: string): Promise<Record<string, unknown>> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new Problem(
-      code === undefined ? 'malformed_json' : 'usage',
+      code === undefined ? 'malformed_json' : 'set_up',
       `${harmless(file)} ${code === undefined ? 'is not valid JSON' : `cannot be read (${code})`}.`,
       { path: file },
       error,
