@@ -8,7 +8,7 @@ import { LIMITS } from '../../src/domain/limits.ts';
 import { problemOf } from '../database/ways.ts';
 import { freshDatabase, type TestDatabase, withDatabase } from '../support/database.ts';
 import { type Impostor, startPooler, startServerThatSays } from '../support/impostors.ts';
-import { AT_THE_GATE, makeOrder, shutGate, stageFiles } from '../support/orders.ts';
+import { AT_THE_GATE, deployFiles, makeOrder, shutGate, stageFiles, until } from '../support/orders.ts';
 import { startOwnServer } from '../support/own_server.ts';
 import { sql } from '../support/sql.ts';
 
@@ -34,8 +34,9 @@ const SIZES = [
   { what: 'a large bundle', bytes: LARGE },
 ];
 
-const newerEngine = `create or replace function weft.version() returns integer immutable parallel safe set search_path = pg_catalog, pg_temp language sql
-  as $$ select 999 $$`;
+const engineOf = (version: number): string =>
+  `create or replace function weft.version() returns integer immutable parallel safe set search_path = pg_catalog, pg_temp language sql
+  as $$ select ${version} $$`;
 
 async function deployTo(url: string, more: Partial<DeployOptions> = {}, bytes = 0): Promise<Deployment> {
   const { order, chunks } = await makeOrder({ ...FILES, '2.sql': ''.padEnd(bytes, '-') });
@@ -47,7 +48,11 @@ const resumeAt = (url: string, id: string | null) =>
   resume({ connect: connectTo({ connectionString: url, transport: 'tcp' }), id, target: null, deadlineMs: 30_000 });
 
 const engines = async () => (await sql(database.url, "select to_regnamespace('weft')::text as weft, to_regclass('journal')::text as journal"))[0];
-const deployments = async () => sql(database.url, 'select state from weft.deployments');
+/** Once everybody has done what he was told. */
+const deployments = async () => {
+  await until(database.url, `not exists (select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and state = 'active')`);
+  return sql(database.url, 'select state from weft.deployments');
+};
 
 describe('a transaction pooler', () => {
   it.each(SIZES)('that changes the backend is refused as soon as it shows, and nothing is opened ($what)', async ({ bytes }) => {
@@ -137,7 +142,7 @@ describe('a server', () => {
   it.each([
     { that: 'is read-only', change: 'alter database %s set default_transaction_read_only = on', slug: 'read_only_server' },
     { that: 'shows nobody at work', change: 'alter database %s set track_activities = off', slug: 'activity_hidden' },
-    { that: 'has a newer engine', change: newerEngine, slug: 'engine_newer' },
+    { that: 'has a newer engine', change: engineOf(999), slug: 'engine_newer' },
   ])('that $that opens, takes and runs nothing of what comes in one breath', async ({ change, slug }) => {
     if (database.superuserUrl === null) return;
     await stageFiles(database.url, { 'installs.sql': '' });
@@ -146,6 +151,18 @@ describe('a server', () => {
     expect(problem.message).toContain('Nothing was changed');
     expect(await deployments()).toEqual([{ state: 'staged' }]);
     expect((await engines()).journal).toBe(null);
+  });
+
+  it('that has an older engine, which cannot be upgraded now, opens nothing', async () => {
+    const gate = await shutGate(database.url);
+    const running = deployFiles(connectTo({ connectionString: database.url, transport: 'tcp' }), { '1.sql': AT_THE_GATE });
+    await gate.reached();
+    await sql(database.url, engineOf(0));
+    const problem = await problemOf(deployTo(database.url), 'interrupted');
+    expect(problem.message).toContain('The engine was not upgraded');
+    expect(await sql(database.url, 'select state from weft.deployments')).toEqual([{ state: 'running' }]);
+    await gate.open();
+    expect(await running).toMatchObject({ state: 'succeeded' });
   });
 
   it('that sleeps is waited for', async () => {

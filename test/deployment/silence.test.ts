@@ -14,6 +14,7 @@ import { cancel } from '../../src/deployment/cancel.ts';
 import { deploy } from '../../src/deployment/deploy.ts';
 import { resume } from '../../src/deployment/resume.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
 import { problemOf, through } from '../database/ways.ts';
 import { freshDatabase, type TestDatabase, testServer } from '../support/database.ts';
 import { makeOrder, stageFiles } from '../support/orders.ts';
@@ -63,6 +64,26 @@ it.each([
   expect(await sql(database.url, `select count(*)::int from weft.deployments where bundle = 'shop'`)).toEqual([{ count: 1 }]);
 });
 
+// Of a small bundle everything goes out in one breath: the questions, the order from the 14th message on, the chunks from the 19th, the CALL.
+it.each([
+  { where: 'in which all of it is swallowed', direction: 'to-server', afterMessages: 3 },
+  { where: 'that begins in the order', direction: 'to-server', afterMessages: 15 },
+  { where: 'that begins in the chunks', direction: 'to-server', afterMessages: 20 },
+  { where: 'that begins in the CALL', direction: 'to-server', afterMessages: 23 },
+  { where: 'that begins before it is answered', direction: 'to-client', afterMessages: 30 },
+  { where: 'that begins among the answers', direction: 'to-client', afterMessages: 42 },
+  { where: 'that begins among the last answers', direction: 'to-client', afterMessages: 48 },
+] as const)('a silence $where is ended, and a small bundle comes to its end', async ({ direction, afterMessages }) => {
+  await stageFiles(database.url, { 'installs.sql': '' }, { bundle: 'other' });
+  const fault = relay.plan({ direction, afterMessages, extraBytes: 1, how: 'silence' });
+  const { order, chunks } = await makeOrder(FILES);
+  const { done } = deploy({ connect: connect(), order, chunks, deadlineMs: 50_000 });
+  expect(await done).toMatchObject({ state: 'succeeded' });
+  await fault.fired;
+  expect(await journal()).toEqual([{ n: 1 }]);
+  expect(await sql(database.url, `select count(*)::int from weft.deployments where bundle = 'shop'`)).toEqual([{ count: 1 }]);
+});
+
 it('a silence that begins between a chunk and its commit leaves a session that the repeated request ends', async () => {
   await stageFiles(database.url, { 'installs.sql': '' }, { bundle: 'other' });
   // behind Parse, Bind, Describe and Execute of the first chunk: its Sync is swallowed
@@ -88,8 +109,8 @@ it('a silence at a cancel is ended, and said', async () => {
   await problemOf(cancel({ connect: connect(), id, caller: 'somebody', target: null }), 'session_lost');
 });
 
-it('a source of artifacts that is silent for longer is no silence of the network', async () => {
-  const { order, chunks } = await makeOrder(FILES);
+it.each([0, LIMITS.chunk_bytes])('a source of artifacts that is silent for longer is no silence of the network (%d bytes more)', async (bytes) => {
+  const { order, chunks } = await makeOrder({ ...FILES, '2.sql': ''.padEnd(bytes, '-') });
   const slow: typeof chunks = async function* (wanted) {
     await new Promise((resolve) => setTimeout(resolve, 2_500));
     yield* chunks(wanted);
