@@ -50,12 +50,18 @@ export async function withSession<T>(address: DatabaseAddress, use: (session: Se
  * @throws Problem what the database refuses; what does not pass by itself
  */
 export async function deployStraight(errand: DirectErrand, bundle: Bundle, id: string): Promise<Deployment> {
-  const connect = connectToDatabase(errand.address, errand.deadlineAtMs - Date.now());
+  const openSession = connectToDatabase(errand.address, errand.deadlineAtMs - Date.now());
+  let isConnected = false;
+  const connect: Connect = async () => {
+    const session = await openSession();
+    isConnected = true;
+    return session;
+  };
   let sentBytes = 0;
   async function* chunks(wanted: ReadonlySet<string>): ReturnType<typeof wantedChunks> {
     for await (const chunk of wantedChunks(bundle, wanted)) {
       sentBytes += chunk.bytes.length;
-      errand.onView({ activity: 'sending', sentBytes });
+      if (isConnected) errand.onView({ activity: 'sending', sentBytes }); // a small bundle is read before
       yield chunk;
     }
   }

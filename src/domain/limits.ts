@@ -3,7 +3,7 @@
  * find it here. The engine keeps its own in `sql/30_constants.sql`.
  */
 export const LIMITS = {
-  /** One chunk of an artifact: what is digested, staged and acknowledged at a time. */
+  /** One chunk of an artifact: what is digested, staged and acknowledged at a time; and a bundle that is held in memory and sent in one breath. */
   chunk_bytes: 1024 * 1024,
   /** A JSON document with its files inline. */
   inline_document_bytes: 8 * 1024 * 1024,

@@ -1,7 +1,7 @@
 import { createServer, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { connectTo } from '../../src/database/connect.ts';
-import { type Message, type Session, SqlError } from '../../src/database/session.ts';
+import { type Message, type Reply, type Session, SqlError } from '../../src/database/session.ts';
 import type { WireSession } from '../../src/database/wire_session.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
@@ -181,6 +181,31 @@ describe.each(ways)('a session over %s', (way) => {
       expect(short(await session.pipeline([...twice, sync, statement('select 1 as one')]))).toEqual([[], '23505', [{ one: '1' }]]);
       await expect(session.query('insert into seen (deferred) values (2), (2)')).rejects.toMatchObject({ sqlstate: '23505' });
       expect(await seen()).toEqual([]);
+    });
+
+    test('is told, as every reply is, as soon as nothing can change it: at the end of its transaction', async () => {
+      session = await another();
+      const told: Reply[] = [];
+      const toldBefore: number[] = [];
+      async function* messages(): AsyncGenerator<Message> {
+        yield statement('insert into seen (deferred) values (1)');
+        yield statement('insert into seen (deferred) values (1)');
+        yield sync;
+        yield statement('select 1 / 0');
+        yield statement('select 2 as two');
+        yield sync;
+        await until(() => told.length === 4);
+        yield statement('select 3 as three');
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        toldBefore.push(told.length);
+        yield simple('select 4 as four');
+        await until(() => told.length === 6);
+        yield statement('select 5 as five');
+      }
+      const replies = await session.pipeline(messages(), (reply) => told.push(reply));
+      expect(toldBefore).toEqual([4]);
+      expect(short(told)).toEqual([[], '23505', '22012', 'skipped', [{ three: '3' }], [{ four: '4' }], [{ five: '5' }]]);
+      expect(told).toEqual(replies);
     });
 
     test('of a simple query leaves the transactions before and behind it alone', async () => {
