@@ -213,7 +213,7 @@ describe('weft cancel', () => {
 });
 
 describe('weft plan with an address', () => {
-  it('tells new files from applied ones, and refuses one that changed', async () => {
+  it('tells new files from applied ones, and refuses one that changed: with 2, where a deployment of it has failed, with 1', async () => {
     const folder = makeFolder({ '1.sql': 'create table a (n int);' });
     const before = (await weft(['plan', folder, '--json'])).json();
     expect(before.phases[0].steps[0].verdict).toBe('new');
@@ -230,7 +230,9 @@ describe('weft plan with an address', () => {
     const refused = await weft(['plan', folder, '--json']);
     expect(refused.code).toBe(2);
     expect(refused.json().refused).toEqual(['1.sql']);
-    expect((await weft(['deploy', folder])).code).toBe(1);
+    const failed = await weft(['deploy', folder, '--json']);
+    expect(failed.code).toBe(1);
+    expect(failed.json()).toMatchObject({ state: 'failed', error: { sqlstate: 'WF013', path: '1.sql' } });
   });
 });
 

@@ -272,6 +272,11 @@ test('the statements for psql work one by one: look, continue, and leave without
     expect(run?.rows).toEqual([{ result: null }]);
     expect(drop?.command).toBe('DROP');
     expect(await sql(database.url, "select count(*)::int as count from pg_tables where schemaname = 'shop'")).not.toEqual([{ count: 0 }]);
+
+    // With the schema went the history: what is there already stands in the way.
+    const again = await runShell('npx weft deploy examples/shop --json', { cwd: place.path, env });
+    expect(again.code, again.all).toBe(1);
+    expect(JSON.parse(again.stdout)).toMatchObject({ state: 'failed', error: { sqlstate: '42P06', path: 'schema/001_schema.sql' } });
   } finally {
     await client.end();
     await database.drop();
