@@ -4,7 +4,7 @@
  */
 import { Problem, type ProblemSlug } from '../domain/problem.ts';
 import type { Config, Target } from './config.ts';
-import { isLocalHost, parseConnectionString } from './connection_string.ts';
+import { type ConnectionParts, isLocalHost, parseConnectionString } from './connection_string.ts';
 import { joinIssues } from './issues.ts';
 import { decodeWebhookSecret, WEBHOOK_SECRET_FORM } from './webhook_secret.ts';
 
@@ -37,11 +37,18 @@ export function readSecrets(config: Config, env: Record<string, unknown>): Secre
   const databases = new Map<string, string>();
   const callers: CallerKeys[] = [];
   const owners = new Map<string, string>();
+  const places = new Map<string, string>();
 
   for (const target of config.targets.values()) {
     const value = readText(env, target.database, `targets.${target.name}.database`, faults);
     if (value === null) continue;
-    checkDatabase(target, value, faults);
+    const parts = checkDatabase(target, value, faults);
+    if (parts !== null) {
+      const place = placeOf(target, parts);
+      const other = places.get(place);
+      if (other !== undefined) faults.push(invalid(twoNames(other, target.name)));
+      else places.set(place, target.name);
+    }
     databases.set(target.name, value);
   }
   for (const caller of config.callers.values()) {
@@ -81,10 +88,25 @@ function readText(env: Record<string, unknown>, name: string, where: string, fau
   return null;
 }
 
-function checkDatabase(target: Target, value: string, faults: Fault[]): void {
+/**
+ * Which database it is, whoever comes as which role. A name of this machine means the machine of the proxy, where there is one.
+ * Two names of one host cannot be told from here.
+ */
+function placeOf({ proxy }: Target, { host, port, database }: ConnectionParts): string {
+  const where = isLocalHost(host) ? ['this machine', proxy ?? ''] : [host.replace(/\.$/, '')];
+  return JSON.stringify([...where, port, database]);
+}
+
+/** The engine takes what was staged under another target's name for work that came along with a copy of the database, and cancels it. */
+function twoNames(one: string, other: string): string {
+  return `targets.${one} and targets.${other} lead to the same database; one database has one target, or each would cancel what is in line for the other. Take one out`;
+}
+
+function checkDatabase(target: Target, value: string, faults: Fault[]): ConnectionParts | null {
   const where = `the secret ${target.database} (targets.${target.name}.database)`;
   try {
-    const { host, sslmode } = parseConnectionString(value);
+    const parts = parseConnectionString(value);
+    const { host, sslmode } = parts;
     if (target.insecure === true && !isLocalHost(host)) {
       faults.push(invalid(`targets.${target.name}.insecure is only for a server at 127.0.0.1 or localhost, and ${where} names another`));
     }
@@ -94,8 +116,10 @@ function checkDatabase(target: Target, value: string, faults: Fault[]): void {
         text: `${where} does not insist on TLS, and its server is not this machine; add sslmode=require or sslmode=verify-full`,
       });
     }
+    return parts;
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     faults.push({ slug: error.slug, text: `${where}: ${error.message.replace(/\.$/, '')}` });
+    return null;
   }
 }

@@ -88,6 +88,36 @@ describe('read_secrets', () => {
     }
   });
 
+  describe('two targets of one database', () => {
+    const proxied = (proxy: string | null) =>
+      parseConfig({
+        origin: 'https://weft.example.com',
+        targets: { shop: { database: 'A', transport: 'websocket' }, old: { database: 'B', transport: 'websocket', ...(proxy === null ? {} : { proxy }) } },
+        callers: {},
+        grants: [],
+      });
+
+    it.each([
+      ['the same address', 'postgres://u:hunter2@ep-x.neon.tech/shop', 'postgres://u:hunter2@ep-x.neon.tech/shop'],
+      ['another role, another spelling', 'postgres://u:hunter2@ep-x.neon.tech/shop', 'postgresql://v@EP-X.neon.tech.:5432/sh%6fp?sslmode=require'],
+      ['two names of this machine', 'postgres://u@127.0.0.1/shop', 'postgres://u@localhost/shop'],
+    ])('are refused by their names: %s', async (_, a, b) => {
+      const problem = await problemOf(() => readSecrets(proxied(null), { A: a, B: b }));
+      expect(problem.slug).toBe('invalid_configuration');
+      expect(problem.message).toContain('targets.shop and targets.old lead to the same database');
+      expect(problem.message).not.toMatch(/neon|localhost|hunter2/);
+    });
+
+    it.each([
+      ['another database', null, 'postgres://u@ep-x.neon.tech/shop', 'postgres://u@ep-x.neon.tech/old'],
+      ['another port', null, 'postgres://u@ep-x.neon.tech/shop', 'postgres://u@ep-x.neon.tech:5433/shop'],
+      ['another host', null, 'postgres://u@ep-x.neon.tech/shop', 'postgres://u@ep-y.neon.tech/shop'],
+      ['the machine of another proxy', 'proxy.example.com/v1', 'postgres://u@127.0.0.1/shop', 'postgres://u@127.0.0.1/shop'],
+    ])('are two when they differ in %s', (_, proxy, a, b) => {
+      expect(readSecrets(proxied(proxy), { A: a, B: b }).databases.size).toBe(2);
+    });
+  });
+
   it('tells all mistakes at once', async () => {
     const problem = await problemOf(() => readSecrets(config, {}));
     expect(problem.facts.issues).toHaveLength(5);
