@@ -10,15 +10,17 @@ import { deploy, type Opened } from '../deployment/deploy.ts';
 import { resume } from '../deployment/resume.ts';
 import type { Deployment } from '../domain/deployment.ts';
 import type { Problem } from '../domain/problem.ts';
-import type { DeployRequest } from '../domain/request.ts';
+import { type DeployRequest, DIRECT_CALLER } from '../domain/request.ts';
 import type { DatabaseAddress } from './address.ts';
-import { persist } from './persist.ts';
+import type { Io } from './io.ts';
+import { FIRST_CONTACT_MS, persist } from './persist.ts';
 import type { View } from './progress.ts';
 
-const CALLER = 'direct';
 const REQUEST_LIFE_SECONDS = 900;
 /** How long one attempt may take to open a session: a compute wakes within that. */
 const CONNECT_MS = 30_000;
+/** How long opening a session may take without a word. */
+const SILENCE_MS = 1000;
 
 export interface DirectErrand {
   readonly address: DatabaseAddress;
@@ -28,14 +30,47 @@ export interface DirectErrand {
   readonly onView: (change: Partial<View>) => void;
 }
 
-/** Sessions of a command. @param deadlineMs how long to try */
-export function connectToDatabase({ connectionString, transport }: DatabaseAddress, deadlineMs: number): Connect {
-  return connectTo({ connectionString, transport, applicationName: 'weft', deadlineMs: Math.min(deadlineMs, CONNECT_MS) });
+/**
+ * Sessions of a command.
+ * @param deadlineMs how long to try
+ * @param onSilence called when there is none after a moment
+ */
+function connectToDatabase({ connectionString, transport }: DatabaseAddress, deadlineMs: number, onSilence: () => void): Connect {
+  const connect = connectTo({ connectionString, transport, applicationName: 'weft', deadlineMs: Math.min(deadlineMs, CONNECT_MS) });
+  return async () => {
+    const timer = setTimeout(onSilence, SILENCE_MS);
+    try {
+      return await connect();
+    } finally {
+      clearTimeout(timer);
+    }
+  };
 }
 
-/** One session for one reading. */
-export async function withSession<T>(address: DatabaseAddress, use: (session: Session) => Promise<T>): Promise<T> {
-  const session = await connectToDatabase(address, CONNECT_MS)();
+function silenceUntil(milliseconds: number): string {
+  const time = new Date(milliseconds).toTimeString().slice(0, 8);
+  return `There is no connection yet: nobody listens at the address, or the database is waking. Trying until ${time}.`;
+}
+
+/** Sessions of an errand. Until the first is there, `persist` bears as long as this says. */
+function connectFor(errand: DirectErrand): Connect {
+  const untilMs = Math.min(errand.deadlineAtMs, Date.now() + FIRST_CONTACT_MS);
+  let isFirst = true;
+  const connect = connectToDatabase(errand.address, errand.deadlineAtMs - Date.now(), () => {
+    if (isFirst) errand.onView({ note: silenceUntil(untilMs) });
+  });
+  return async () => {
+    const session = await connect();
+    if (isFirst) errand.onView({ note: null });
+    isFirst = false;
+    return session;
+  };
+}
+
+/** One session for one reading. @param io where to say that nobody answers */
+export async function withSession<T>(address: DatabaseAddress, io: Pick<Io, 'stderr'>, use: (session: Session) => Promise<T>): Promise<T> {
+  const untilMs = Date.now() + CONNECT_MS;
+  const session = await connectToDatabase(address, CONNECT_MS, () => io.stderr.write(`${silenceUntil(untilMs)}\n`))();
   try {
     return await use(session);
   } finally {
@@ -50,7 +85,7 @@ export async function withSession<T>(address: DatabaseAddress, use: (session: Se
  * @throws Problem what the database refuses; what does not pass by itself
  */
 export async function deployStraight(errand: DirectErrand, bundle: Bundle, id: string): Promise<Deployment> {
-  const openSession = connectToDatabase(errand.address, errand.deadlineAtMs - Date.now());
+  const openSession = connectFor(errand);
   let isConnected = false;
   const connect: Connect = async () => {
     const session = await openSession();
@@ -75,7 +110,13 @@ export async function deployStraight(errand: DirectErrand, bundle: Bundle, id: s
       mode: 'apply',
       manifest: bundle.manifest,
     };
-    const order = { request: new TextEncoder().encode(JSON.stringify(request)), manifest: bundle.manifest, caller: CALLER, target: null, signature: null };
+    const order = {
+      request: new TextEncoder().encode(JSON.stringify(request)),
+      manifest: bundle.manifest,
+      caller: DIRECT_CALLER,
+      target: null,
+      signature: null,
+    };
     const drive = deploy({
       connect,
       order,
@@ -93,7 +134,7 @@ export async function deployStraight(errand: DirectErrand, bundle: Bundle, id: s
 
 /** Continues a deployment, or attaches to it. */
 export async function resumeStraight(errand: DirectErrand, id: string): Promise<Deployment> {
-  const connect = connectToDatabase(errand.address, errand.deadlineAtMs - Date.now());
+  const connect = connectFor(errand);
   return attend(errand, (leftMs, onStatus) =>
     resume({ connect, id, target: null, onStatus, onTrouble: tellTrouble(errand), deadlineMs: leftMs, signal: errand.signal }),
   );
@@ -101,8 +142,8 @@ export async function resumeStraight(errand: DirectErrand, id: string): Promise<
 
 /** @returns the deployment, cancelled, or as it was when it ended before */
 export async function cancelStraight(errand: DirectErrand, id: string): Promise<Deployment> {
-  const connect = connectToDatabase(errand.address, errand.deadlineAtMs - Date.now());
-  return attend(errand, () => cancel({ connect, id, caller: CALLER, target: null }));
+  const connect = connectFor(errand);
+  return attend(errand, () => cancel({ connect, id, caller: DIRECT_CALLER, target: null }));
 }
 
 /** The drive tries again by itself; whoever looks on is told. */

@@ -1,28 +1,32 @@
 /** Readings, either way in. The drivers of a database are loaded only when one is asked. */
 import type { Deployment, HistoryEntry } from '../domain/deployment.ts';
 import type { Address } from './address.ts';
+import type { Io } from './io.ts';
 
 const LISTED_COUNT = 20;
 
+/** Who reads: until when, and where to say that it takes long. */
+type Watcher = Pick<Io, 'signal' | 'stderr'>;
+
 /** What has been applied, of one bundle or of all. */
-export async function readHistory(address: Address, bundle: string | null, signal: AbortSignal): Promise<HistoryEntry[]> {
-  if (address.kind === 'worker') return (await import('./remote.ts')).readHistoryThroughWorker(address, bundle, signal);
+export async function readHistory(address: Address, bundle: string | null, io: Watcher): Promise<HistoryEntry[]> {
+  if (address.kind === 'worker') return (await import('./remote.ts')).readHistoryThroughWorker(address, bundle, io.signal);
   const { withSession, engine } = await loadDirect();
-  return withSession(address, (session) => engine.readHistory(session, bundle ?? undefined));
+  return withSession(address, io, (session) => engine.readHistory(session, bundle ?? undefined));
 }
 
 /** The newest first. */
-export async function readDeployments(address: Address, signal: AbortSignal): Promise<Deployment[]> {
-  if (address.kind === 'worker') return (await import('./remote.ts')).readDeploymentsThroughWorker(address, signal);
+export async function readDeployments(address: Address, io: Watcher): Promise<Deployment[]> {
+  if (address.kind === 'worker') return (await import('./remote.ts')).readDeploymentsThroughWorker(address, io.signal);
   const { withSession, engine } = await loadDirect();
-  return withSession(address, (session) => engine.readDeployments(session, LISTED_COUNT));
+  return withSession(address, io, (session) => engine.readDeployments(session, LISTED_COUNT));
 }
 
 /** @throws Problem deployment_not_found */
-export async function readStatus(address: Address, id: string, signal: AbortSignal): Promise<Deployment> {
-  if (address.kind === 'worker') return (await import('./remote.ts')).readStatusThroughWorker(address, id, signal);
+export async function readStatus(address: Address, id: string, io: Watcher): Promise<Deployment> {
+  if (address.kind === 'worker') return (await import('./remote.ts')).readStatusThroughWorker(address, id, io.signal);
   const { withSession, engine } = await loadDirect();
-  return withSession(address, (session) => engine.readStatus(session, id));
+  return withSession(address, io, (session) => engine.readStatus(session, id));
 }
 
 async function loadDirect() {

@@ -1,6 +1,7 @@
 /** The command line straight to a real database, through the relay where the network has to break. */
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { freePort } from '../../src/dev/ports.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { deploymentSchema } from '../../src/domain/deployment.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
@@ -161,6 +162,38 @@ describe('weft deploy, straight to a database', () => {
     expect(stderr).toContain('█░'.slice(1));
     expect(stderr).toContain('main: 1.sql');
     expect(stdout).toContain('Done.');
+  });
+});
+
+describe('an address where nobody listens', () => {
+  /** The address of the database, at a port that is closed until it is opened. */
+  async function closedDoor(): Promise<{ url: string; open(): Promise<void> }> {
+    const url = new URL(database.url);
+    const to = { host: url.hostname, port: Number(url.port) };
+    url.port = String(await freePort());
+    return {
+      url: url.href,
+      open: async () => {
+        relay = await startRelay({ to, tcpPort: Number(url.port) });
+      },
+    };
+  }
+
+  it.each([
+    ['deploy', (folder: string) => ['deploy', folder]],
+    ['plan', (folder: string) => ['plan', folder]],
+  ])('is told soon by %s, and until when it is tried; it goes on when somebody does', async (_, argv) => {
+    const door = await closedDoor();
+    const said = Promise.withResolvers<void>();
+    const folder = makeFolder({ '1.sql': 'select 1;' });
+    const running = weft(argv(folder), { onStderr: (text) => text.includes('Trying until') && said.resolve() }, door.url);
+    await said.promise;
+    await door.open();
+    const { code, stderr } = await running;
+    expect(code).toBe(0);
+    expect(stderr.match(/There is no connection yet: nobody listens at the address, or the database is waking\. Trying until \d\d:\d\d:\d\d\./g)).toHaveLength(
+      1,
+    );
   });
 });
 

@@ -21,7 +21,7 @@ export async function install(call: Call): Promise<number> {
     );
   }
   const [{ withSession }, { ensureEngine }] = await Promise.all([import('../direct.ts'), import('../../database/engine.ts')]);
-  const { changed } = await withSession(address, ensureEngine);
+  const { changed } = await withSession(address, printer.io, ensureEngine);
   printer.say(changed ? `The engine is installed, version ${version}.` : `The engine is there already, version ${version}. Nothing was changed.`);
   printer.document({ version, changed });
   return 0;

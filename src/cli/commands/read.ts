@@ -13,12 +13,12 @@ export async function status(call: Call): Promise<number> {
   const address = requireAddress(call);
   const id = readDeploymentId(positionals[0]);
   if (id === null) {
-    const deployments = await readDeployments(address, printer.io.signal);
+    const deployments = await readDeployments(address, printer.io);
     printer.say(deployments.length === 0 ? 'No deployment yet.' : deploymentLines(deployments).join('\n'));
     printer.document({ deployments });
     return 0;
   }
-  const deployment = await readStatus(address, id, printer.io.signal);
+  const deployment = await readStatus(address, id, printer.io);
   printer.say([renderSummary(deployment, printer.style), ...liveLines(deployment, printer.style)].join('\n'));
   printer.document(deployment);
   return 0;
@@ -26,7 +26,7 @@ export async function status(call: Call): Promise<number> {
 
 export async function history(call: Call): Promise<number> {
   const { printer, positionals } = call;
-  const entries = await readHistory(requireAddress(call), positionals[0] ?? null, printer.io.signal);
+  const entries = await readHistory(requireAddress(call), positionals[0] ?? null, printer.io);
   printer.say(entries.length === 0 ? 'Nothing has been applied yet.' : historyLines(entries).join('\n'));
   printer.document({ history: entries });
   return 0;

@@ -4,7 +4,7 @@ import { Problem } from '../../domain/problem.ts';
 import { type Address, readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import { conduct, type Ending } from '../conduct.ts';
-import type { Printer } from '../io.ts';
+import type { Io, Printer } from '../io.ts';
 import { readDeployments } from '../readings.ts';
 import { renderSummary } from '../summary.ts';
 import { moment, oneLine } from '../text.ts';
@@ -13,7 +13,7 @@ export async function resume(call: Call): Promise<number> {
   const address = requireAddress(call);
   let id = readDeploymentId(call.positionals[0]);
   if (id === null) {
-    const { unfinished, newest } = await lookForUnfinished(address, call.printer.io.signal);
+    const { unfinished, newest } = await lookForUnfinished(address, call.printer.io);
     if (unfinished === null) return sayNothingUnfinished(call.printer, newest);
     id = unfinished.id;
   }
@@ -54,14 +54,14 @@ interface Found {
   readonly newest: Deployment | null;
 }
 
-async function lookForUnfinished(address: Address, signal: AbortSignal): Promise<Found> {
+async function lookForUnfinished(address: Address, io: Io): Promise<Found> {
   if (address.kind === 'worker' && address.caller === null) {
     throw new Problem(
       'set_up',
       'Through a Worker, either name the deployment (weft resume ID), or say who reads (--caller NAME or WEFT_CALLER), so that it can be looked up.',
     );
   }
-  const deployments = await readDeployments(address, signal);
+  const deployments = await readDeployments(address, io);
   const inLine = deployments.filter(({ state, staged_at }) => !isOver(state) && staged_at !== null);
   const [last] = [...inLine].sort((a, b) => Date.parse(b.staged_at ?? '') - Date.parse(a.staged_at ?? ''));
   return { unfinished: last ?? null, newest: deployments[0] ?? null };
