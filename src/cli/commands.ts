@@ -70,7 +70,9 @@ export const COMMANDS: readonly Command[] = [
     name: 'check',
     positionals: ['<folder>'],
     summary: 'validate a bundle, without a database',
-    about: ['Reads every file, and prints the phases, the files in the order in which they would run, and warnings.'],
+    about: [
+      'Reads every file, and prints the phases, the files in the order in which they would run, and warnings: also of what no server takes from a file, such as BEGIN, \\i or COPY … FROM STDIN.',
+    ],
     options: {},
     address: 'none',
     load: async () => (await import('./commands/check.ts')).check,

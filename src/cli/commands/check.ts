@@ -3,9 +3,11 @@ import { readFolder } from '../../bundle/folder.ts';
 import { bundleLines, describeBundle } from '../bundles.ts';
 import type { Call } from '../commands.ts';
 import { count, harmless, size } from '../text.ts';
+import { warnOfUnrunnable } from '../unrunnable.ts';
 
 export async function check({ printer, positionals }: Call): Promise<number> {
-  const bundle = await readFolder(positionals[0] as string);
+  const read = await readFolder(positionals[0] as string);
+  const bundle = { ...read, warnings: [...read.warnings, ...(await warnOfUnrunnable(read))] };
   const { manifest, warnings } = bundle;
   for (const line of bundleLines(manifest, printer.style)) printer.say(line);
   for (const warning of warnings) printer.note(`${printer.noteStyle.yellow('warning:')} ${harmless(warning)}`);

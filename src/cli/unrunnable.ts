@@ -1,0 +1,158 @@
+/**
+ * What a file holds that no server takes from a file: transaction commands, commands of psql, COPY that talks to a client.
+ * For `weft check`, which has no server to ask: words of warning, never a verdict, and nothing else reads them. It skips
+ * strings, comments and bodies as psql's scanner does, roughly; where statements really end is for `sql/50_scanner.sql`.
+ */
+import type { Bundle } from '../bundle/source.ts';
+
+/** A dump may be as large as an artifact; what is looked for shows at its beginning. */
+const LOOKED_AT_BYTES = 16 * 1024 * 1024;
+
+const ADVICE = {
+  transaction: 'begins or ends a transaction, and the transactions are Weft\'s. Take it out; "transaction" in weft.yaml says what shares one.',
+  psql: 'is a command of psql, which no server knows. Take it out.',
+  copy: 'talks to a client, and a run has none. Write INSERT instead ("pg_dump --inserts" does).',
+} as const;
+
+export interface Finding {
+  readonly kind: keyof typeof ADVICE;
+  /** Counted from 1. */
+  readonly line: number;
+  /** What stands there, in short. */
+  readonly words: string;
+}
+
+/** @returns a sentence for each file and each kind of finding in it, with the line of the first */
+export async function warnOfUnrunnable({ manifest, source }: Bundle): Promise<string[]> {
+  const warnings: string[] = [];
+  for (const artifact of manifest.artifacts) {
+    const findings = findUnrunnable(await readBeginning(source.open(artifact)));
+    for (const kind of Object.keys(ADVICE) as Finding['kind'][]) {
+      const [first, ...others] = findings.filter((finding) => finding.kind === kind);
+      if (first === undefined) continue;
+      const more = others.length === 0 ? '' : ` (${others.length} more of the kind in this file.)`;
+      warnings.push(`"${artifact.path}", line ${first.line}: this will probably fail: ${first.words} ${ADVICE[kind]}${more}`);
+    }
+  }
+  return warnings;
+}
+
+async function readBeginning(parts: AsyncIterable<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = '';
+  let bytes = 0;
+  for await (const part of parts) {
+    text += decoder.decode(part, { stream: true });
+    bytes += part.length;
+    if (bytes >= LOOKED_AT_BYTES) break;
+  }
+  return text;
+}
+
+/** White space and comments to a line's end · what opens something longer · quoted identifiers · words · a backslash and what follows · anything else. */
+const TOKEN = /\s+|--[^\n]*|\/\*|[eE]?'|"[^"]*"?|\$(?:[\p{L}_][\p{L}\p{N}_]*)?\$|[\p{L}_][\p{L}\p{N}_$]*|\\[^\n]*|\d[\p{L}\p{N}_.]*|./guy;
+
+const TRANSACTION_WORDS: ReadonlySet<string> = new Set([
+  ...['begin', 'commit', 'end', 'rollback', 'abort', 'savepoint', 'release', 'start transaction', 'prepare transaction'],
+]);
+
+/** @returns what is found, in the order of the text */
+export function findUnrunnable(text: string): Finding[] {
+  const findings: Finding[] = [];
+  let counted = 0;
+  let line = 1;
+  const note = (kind: Finding['kind'], words: string, at: number): void => {
+    for (; counted < at; counted += 1) if (text[counted] === '\n') line += 1;
+    findings.push({ kind, words, line });
+  };
+
+  let first = '';
+  let before = '';
+  let begunAt = 0;
+  let parentheses = 0;
+  /** Of a body BEGIN ATOMIC … END, and CASE … END in it. */
+  let blocks = 0;
+  let readsRows = false;
+  const endStatement = (): void => {
+    first = '';
+    parentheses = 0;
+    readsRows = false;
+  };
+
+  for (let at = 0; at < text.length; ) {
+    TOKEN.lastIndex = at;
+    const token = TOKEN.exec(text)?.[0] ?? text.charAt(at);
+    const start = at;
+    at = endOfToken(text, token, at);
+    if (/^(\s|--|\/\*)/u.test(token)) continue;
+    if (token.startsWith('\\')) {
+      note('psql', token.split(/\s/, 1)[0] ?? token, start);
+      continue;
+    }
+    const word = /^[\p{L}_]/u.test(token) && !token.endsWith("'") ? token.toLowerCase() : '';
+    if (token === ';' && parentheses === 0 && blocks === 0) {
+      if (readsRows) at = endOfRows(text, at);
+      endStatement();
+    } else if (first === '') {
+      first = word === '' ? token : word;
+      begunAt = start;
+      if (TRANSACTION_WORDS.has(word)) note('transaction', word.toUpperCase(), start);
+    } else if (word !== '') {
+      const pair = `${before} ${word}`;
+      if (before === first && TRANSACTION_WORDS.has(pair) && !TRANSACTION_WORDS.has(first)) note('transaction', pair.toUpperCase(), begunAt);
+      if (first === 'copy' && parentheses === 0 && (pair === 'from stdin' || pair === 'to stdout')) {
+        note('copy', `COPY … ${pair.toUpperCase()}`, begunAt);
+        readsRows = pair === 'from stdin';
+      }
+      if (first === 'create' && pair === 'begin atomic') blocks = 1;
+      else if (blocks > 0 && word === 'case') blocks += 1;
+      else if (blocks > 0 && word === 'end') blocks -= 1;
+    } else if (token === '(') parentheses += 1;
+    else if (token === ')') parentheses = Math.max(0, parentheses - 1);
+    before = word;
+  }
+  return findings;
+}
+
+/** Behind a token, and behind what it opens. What is not closed goes on to the end. */
+function endOfToken(text: string, token: string, at: number): number {
+  const behind = at + token.length;
+  const find = (end: string): number => {
+    const found = text.indexOf(end, behind);
+    return found < 0 ? text.length : found + end.length;
+  };
+  // A doubled quote is the end of one string and the beginning of the next: for us that is the same.
+  if (token === "'") return find("'");
+  if (token === '/*') return endOfComment(text, behind);
+  if (/^[eE]'$/.test(token)) return endOfEscaped(text, behind);
+  return token.startsWith('$') && token.length > 1 ? find(token) : behind;
+}
+
+/** Comments stand in each other (manual, 4.1.5). */
+function endOfComment(text: string, behind: number): number {
+  const marks = /\/\*|\*\//g;
+  marks.lastIndex = behind;
+  for (let depth = 1; ; ) {
+    const mark = marks.exec(text)?.[0];
+    if (mark === undefined) return text.length;
+    depth += mark === '/*' ? 1 : -1;
+    if (depth === 0) return marks.lastIndex;
+  }
+}
+
+/** A string with backslashes (manual, 4.1.2.2). */
+function endOfEscaped(text: string, behind: number): number {
+  for (let at = behind; at < text.length; at += 1) {
+    if (text[at] === '\\') at += 1;
+    else if (text[at] === "'" && text[at + 1] === "'") at += 1;
+    else if (text[at] === "'") return at + 1;
+  }
+  return text.length;
+}
+
+/** Rows follow a COPY FROM STDIN up to a line with nothing but "\." */
+function endOfRows(text: string, at: number): number {
+  const end = /^\\\.\r?$/gm;
+  end.lastIndex = at;
+  return end.exec(text) === null ? text.length : end.lastIndex;
+}

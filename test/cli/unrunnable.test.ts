@@ -1,0 +1,73 @@
+/** What `weft check` warns of without a server: what is found, where, and what is left in peace. */
+import { describe, expect, it } from 'vitest';
+import { findUnrunnable } from '../../src/cli/unrunnable.ts';
+import { makeFolder } from './folder.ts';
+import { run } from './run.ts';
+
+/** Kind, line and words of each finding. */
+function found(text: string): string[] {
+  return findUnrunnable(text).map(({ kind, line, words }) => `${line} ${kind}: ${words}`);
+}
+
+describe('what no server takes from a file', () => {
+  it.each([
+    ['begin;\ncreate table a ();\nCommit ;', ['1 transaction: BEGIN', '3 transaction: COMMIT']],
+    ['select 1;\n-- so\nstart /* it */ transaction isolation level serializable;', ['3 transaction: START TRANSACTION']],
+    ['end; rollback to a; abort; savepoint a; release a', ['END', 'ROLLBACK', 'ABORT', 'SAVEPOINT', 'RELEASE'].map((word) => `1 transaction: ${word}`)],
+    ["prepare transaction 'x';", ['1 transaction: PREPARE TRANSACTION']],
+    ['\\restrict abc\n\\i other.sql\nselect 1 \\gexec\n', ['1 psql: \\restrict', '2 psql: \\i', '3 psql: \\gexec']],
+    ["\\copy a from 'a.csv'", ['1 psql: \\copy']],
+    ['\n\ncopy public.a (n, "m")\n  from stdin;\n1\tbegin;\n\\N\t2\n\\.\nbegin;', ['3 copy: COPY … FROM STDIN', '8 transaction: BEGIN']],
+    ['COPY a FROM STDIN WITH (format csv);\nbegin;\nrollback;', ['1 copy: COPY … FROM STDIN']],
+    ['copy (select n from a) to stdout', ['1 copy: COPY … TO STDOUT']],
+    ['\ufeffbegin;', ['1 transaction: BEGIN']],
+    ['create table a (n int);\r\nbegin;\r\n', ['2 transaction: BEGIN']],
+  ])('is found with its line: %j', (text, findings) => {
+    expect(found(text)).toEqual(findings);
+  });
+
+  it.each([
+    "select 'x; begin; ', \"a; commit;\", 'it''s; begin;'",
+    "select e'it\\'s; begin; \\\\i', E'a''b\\'; commit;'",
+    '-- begin;\n/* commit; /* rollback; */ end; */ select 1;',
+    'do $$ begin perform 1; end; $$; do $a$ begin; $$; commit; $a$;',
+    'create function a() returns int begin atomic select case when true then 1 end; select 2; end;\nselect 1;',
+    'create rule r as on insert to a do also (insert into b values (1); delete from c);',
+    "copy a from '/tmp/a.csv'; copy (select 1 from stdin) to '/tmp/b';",
+    'prepare a as select 1; start_it(); select commit from begin; begin_it();',
+    "select 'unfinished; begin;",
+    'do $$ unfinished; begin;',
+    '/* unfinished; begin;',
+    'select a$b$, $1; select 1e5, U&"d; begin;";',
+    '',
+  ])('is not seen in %j', (text) => {
+    expect(found(text)).toEqual([]);
+  });
+
+  it('is no matter of size', () => {
+    expect(found(`select '${'x'.repeat(5_000_000)}', e'${"\\'".repeat(1_000_000)}';\n/*${'*'.repeat(5_000_000)}*/ begin;`)).toEqual(['2 transaction: BEGIN']);
+  });
+});
+
+describe('weft check', () => {
+  it('warns of it, a sentence for each file and kind, and still calls the bundle valid', async () => {
+    const folder = makeFolder({
+      '1.sql': 'begin;\ncreate table a ();\ncommit;',
+      '2.sql': '\\restrict abc\nCOPY a FROM stdin;\n1\n\\.\n\\unrestrict abc\n',
+      '3.sql': 'select 3;',
+    });
+    const { code, stdout, stderr } = await run(['check', folder]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('Valid: 1 phase, 3 files');
+    expect(stderr).toMatchInlineSnapshot(`
+      "warning: "1.sql", line 1: this will probably fail: BEGIN begins or ends a transaction, and the transactions are Weft's. Take it out; "transaction" in weft.yaml says what shares one. (1 more of the kind in this file.)
+      warning: "2.sql", line 1: this will probably fail: \\restrict is a command of psql, which no server knows. Take it out. (1 more of the kind in this file.)
+      warning: "2.sql", line 2: this will probably fail: COPY … FROM STDIN talks to a client, and a run has none. Write INSERT instead ("pg_dump --inserts" does).
+      "
+    `);
+    expect((await run(['check', folder, '--json'])).json()).toMatchObject({
+      valid: true,
+      warnings: [/1\.sql/, /2\.sql/, /2\.sql/].map((path) => expect.stringMatching(path)),
+    });
+  });
+});
