@@ -126,6 +126,14 @@ describe('weft init', () => {
     expect(phases[0].steps.map((step: { path: string }) => step.path)).toEqual(['a/1.sql', 'b/2.sql']);
   });
 
+  it('keeps the name that the folder went by, so that what was applied is known again', async () => {
+    const applied = join(folder, 'Löhne & Co.');
+    put('Löhne & Co./1.sql', 'select 1;');
+    const before = (await run(['check', applied, '--json'])).json().bundle;
+    expect((await run(['init', applied, '--json'])).json().bundle).toBe(before);
+    expect((await run(['check', applied, '--json'])).json().bundle).toBe(before);
+  });
+
   it('overwrites nothing', async () => {
     put('weft.yaml', 'mine');
     const { code, stderr } = await run(['init', folder, '--name', 'shop']);

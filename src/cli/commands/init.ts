@@ -4,6 +4,7 @@
  */
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { readFolder } from '../../bundle/folder.ts';
 import { isIgnored } from '../../bundle/resolve.ts';
 import { renderBundleFile } from '../../bundle/starter.ts';
 import { nameSchema } from '../../domain/manifest.ts';
@@ -23,7 +24,7 @@ create table greetings (
 export async function init({ printer, positionals, values }: Call): Promise<number> {
   const shown = positionals[0] ?? '.';
   const folder = resolve(shown);
-  const name = typeof values.name === 'string' ? values.name : nameFrom(folder);
+  const name = typeof values.name === 'string' ? values.name : await nameOf(folder);
   if (!nameSchema.safeParse(name).success) {
     throw new Problem('usage', `"${harmless(name)}" is no name for a bundle: letters, digits, ".", "_" and "-", 63 at most, beginning with a letter or digit.`);
   }
@@ -48,6 +49,16 @@ export async function init({ printer, positionals, values }: Call): Promise<numb
   printer.say(`Next: weft check ${harmless(shown)}`);
   printer.document({ bundle: name, written });
   return 0;
+}
+
+/** The name that the folder goes by without a bundle file: under another one its files would be new to every database. */
+async function nameOf(folder: string): Promise<string> {
+  try {
+    return (await readFolder(folder)).manifest.bundle;
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    return nameFrom(folder); // it is no bundle yet
+  }
 }
 
 /** The folder's name, as near as a bundle can be called. */
