@@ -12,6 +12,8 @@
 --   70 lease       which CALL runs now, and the fence           |
 --   75 status      what a deployment looks like                 |
 --   80 steps       one block: statements, record, or an error   |
+--   82 judges      what the catalog says of a statement         |
+--   83 statements  a step apart, statement by statement         |
 --   85 line        whose turn it is; beginning and ending       |
 --   90 run         the one procedure                            |
 --   95 api         the names that the doorman calls             |

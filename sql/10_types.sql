@@ -27,6 +27,15 @@ create type weft.step_state as enum (
 );
 comment on type weft.step_state is 'States of a step.';
 
+create type weft.statement_state as enum (
+  'pending',   -- not run yet                                       -> done, sent, failed
+  'sent',      -- handed out to be run at top level; the catalog says what became of it -> done, cleaning, failed
+  'cleaning',  -- it failed, and left something half-made that is being taken away      -> failed
+  'done',      -- for a statement of a transaction: its effect and this word were committed together
+  'failed'
+);
+comment on type weft.statement_state is 'States of a statement of a step that is run statement by statement.';
+
 create type weft._scanner as (
   mode        text,     -- code | string | escape | name | line | block | dollar: what the text is inside of
   tag         text,     -- of the dollar quote; in code: 'E' right behind a string with escapes, and a line's end further 'E\n'
@@ -41,12 +50,12 @@ create type weft._scanner as (
 comment on type weft._scanner is 'Where the scanner stands between two pieces of text.';
 
 create type weft._outcome as (
-  verdict     text,     -- done | failed | again | whole | interrupted
+  verdict     text,     -- done | failed | again | whole | apart | wait | directive | report | interrupted
   path        text,
   error       jsonb
 );
 comment on type weft._outcome is
-  'How a block of steps ended. again: a lock was not to be had; whole: the split was wrong, run the file in one piece; interrupted: somebody cancelled the statement, not the deployment.';
+  'How a block ended. again: a lock was not to be had; whole: the split was wrong, run the file in one piece; apart: not in one transaction, so statement by statement; wait: somebody else is at work on the object; directive: a statement is to be run at top level; report: what the server said of it is asked for; interrupted: somebody cancelled the statement, not the deployment.';
 
 create type weft._step_record as (
   ordinal      integer,

@@ -18,6 +18,7 @@ create table weft._lease (
   backend_start  timestamptz,
   query_start    timestamptz,
   taken_at       timestamptz,
+  directive_at   timestamptz,
 
   constraint there_is_one_lease check (is_the_one),
   constraint holder_is_named_in_full check (
@@ -28,6 +29,9 @@ comment on table weft._lease is
   'Which CALL runs now: it lives while pg_stat_activity shows that backend active with that query_start. Not a flag: a holder that is gone holds nothing.';
 comment on column weft._lease.fence is 'Raised by whoever takes the lease; every transaction of a runner begins and ends by comparing it with its own.';
 comment on column weft._lease.query_start is 'statement_timestamp() of the CALL, which COMMIT does not change and pg_stat_activity shows as query_start.';
+
+comment on column weft._lease.directive_at is
+  'Set while a statement is out that the session is to run at top level: until the next CALL the lease names the backend, at work or idle for a short while.';
 
 insert into weft._lease default values;
 
@@ -108,7 +112,7 @@ create table weft._phases (
 
   primary key (deployment_id, ordinal),
   constraint phases_of_a_deployment_have_names_of_their_own unique (deployment_id, name),
-  constraint transaction_is_known check (transaction in ('single', 'per-step', 'auto'))
+  constraint transaction_is_known check (transaction in ('single', 'per-step', 'auto', 'none'))
 );
 comment on table weft._phases is 'A group of steps under one transaction rule.';
 
@@ -120,6 +124,8 @@ create table weft._steps (
   path               text             not null,
   state              weft.step_state  not null default 'pending',
   in_one_piece       boolean          not null default false,
+  is_apart           boolean          not null default false,
+  done_when          text,
   statements         integer,
   rows               bigint,
   milliseconds       numeric,
@@ -137,7 +143,35 @@ create table weft._steps (
 alter table weft._steps alter column statement_digests set storage external;
 comment on table weft._steps is 'One artifact being run. Its effect and the word "succeeded" here are one commit.';
 comment on column weft._steps.in_one_piece is 'The split of this file did not parse, the whole file does: it is executed whole.';
+comment on column weft._steps.is_apart is 'It is run statement by statement, each in a transaction of its own or at top level.';
+comment on column weft._steps.done_when is 'An expression that is true when a statement is done of which no catalog tells.';
 comment on column weft._steps.statement_digests is 'SHA-256 of each statement, in order.';
+
+create table weft._statements (
+  deployment_id  uuid                  not null,
+  step           integer               not null,
+  number         integer               not null,
+  line           integer               not null,
+  digest         bytea                 not null,
+  statement      text                  not null,
+  state          weft.statement_state  not null default 'pending',
+  judge          jsonb,
+  attempts       integer               not null default 0,
+  sent_at        timestamptz,
+  finished_at    timestamptz,
+  verdict        text,
+  rows           bigint,
+  session        jsonb,
+  error          jsonb,
+
+  primary key (deployment_id, step, number),
+  foreign key (deployment_id, step) references weft._steps on delete cascade,
+  constraint what_is_sent_has_a_judge check (state not in ('sent', 'cleaning') or judge is not null)
+);
+comment on table weft._statements is
+  'The statements of steps that are run statement by statement, until the step is done. Of a step that failed half-way they tell the next deployment where to go on.';
+comment on column weft._statements.judge is 'What to look at in the catalog, and how it was before.';
+comment on column weft._statements.session is 'Role and settings that the file has left behind with this statement: the next one begins with them, whatever backend it runs in.';
 
 create table weft._history (
   bundle         text         not null,

@@ -18,7 +18,10 @@ as $$
 begin
   return case p_name
     when 'attempts_without_progress_count' then 5          -- deaths without a word before a deployment fails
+    when 'directive_attempts_count'        then 10         -- times that a statement is handed out before its step fails
+    when 'directive_silence_seconds'       then 30         -- of a session that has been given a statement, before it counts as lost
     when 'client_silence_seconds'          then 10         -- of a client that owes the commit of what it asked for
+    when 'look_again_ms'                   then 500        -- while somebody else is at work on the same object
     when 'lock_attempts_count'             then 10         -- tries of a block whose locks were not to be had
     when 'lock_wait_between_ms'            then 250        -- before the second try; doubled for each further one
     when 'lock_wait_between_ms_max'        then 15000

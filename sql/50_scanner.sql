@@ -403,3 +403,18 @@ end
 $$;
 
 comment on function weft._parses(text) is 'Asks the server''s own parser whether a text is SQL. Leaves nothing behind.';
+
+
+-- For reading names out of a statement, and never for more: white space and comments become one blank each, outside of quotes.
+create or replace function weft._flatten(p_statement text)
+  returns text
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select btrim(string_agg(case when t.token[1] is null then t.token[2] else ' ' end, '' order by t.ordinal))
+  from regexp_matches(p_statement,
+    '((?:\s|--[^\n\r]*|/\*(?:[^*]|\*(?!/))*\*/)+)|([eE]''(?:[^''\\]|\\.|'''')*''|''[^'']*''|"[^"]*"|[^\s''"/-]+|.)', 'g') with ordinality as t (token, ordinal)
+$$;
+
+comment on function weft._flatten(text) is 'Writes a statement without comments and line ends.';

@@ -16,7 +16,7 @@ begin
     return 'nobody';
   end if;
   perform pg_stat_clear_snapshot();
-  select a.backend_start, a.query_start, a.state, a.usesysid into v_activity from pg_stat_activity as a where a.pid = p_lease.pid;
+  select a.backend_start, a.query_start, a.state, a.state_change, a.usesysid into v_activity from pg_stat_activity as a where a.pid = p_lease.pid;
   return case
     when not found then 'gone'
     -- of others only pid and role are seen; but no session is older than its server, and none is without a role: a server that
@@ -24,6 +24,12 @@ begin
     when v_activity.backend_start is null and (v_activity.usesysid is null or p_lease.backend_start < pg_postmaster_start_time()) then 'gone'
     when v_activity.backend_start is null then 'unknown'
     when v_activity.backend_start <> p_lease.backend_start then 'gone'
+    when p_lease.directive_at is not null then case
+      when p_lease.pid = pg_backend_pid() then 'nobody'  -- the CALL behind the statement
+      when v_activity.state = 'active' then 'alive'
+      when greatest(v_activity.state_change, p_lease.directive_at) > clock_timestamp() - make_interval(secs => weft._limit('directive_silence_seconds')) then 'alive'
+      else 'silent'
+    end
     when v_activity.query_start = p_lease.query_start and v_activity.state = 'active' then 'alive'
     else 'gone'
   end;
@@ -31,7 +37,7 @@ end
 $$;
 
 comment on function weft._look_at_holder(weft._lease) is
-  'Tells what became of the CALL that holds the lease: nobody, alive, gone, or unknown when its backend belongs to a role we may not look at.';
+  'Tells what became of the CALL that holds the lease: nobody, alive, gone, silent when it was handed a statement and its client does nothing, or unknown when its backend belongs to a role we may not look at.';
 
 
 -- Takes the lease, or says who has it. Raises the fence: whoever held it before can commit nothing any more.
@@ -45,7 +51,11 @@ declare
 begin
   select l.* into strict v_lease from weft._lease as l for update;
   holder := weft._look_at_holder(v_lease);
-  if holder in ('alive', 'unknown') then
+  if holder = 'silent' then  -- only when it is seen to be gone is the fence raised
+    perform pg_terminate_backend(v_lease.pid, 5000);
+    holder := weft._look_at_holder(v_lease);
+  end if;
+  if holder in ('alive', 'silent', 'unknown') then
     return;
   end if;
   update weft._lease as l
@@ -54,7 +64,8 @@ begin
       pid = pg_backend_pid(),
       backend_start = a.backend_start,
       query_start = statement_timestamp(),
-      taken_at = clock_timestamp()
+      taken_at = clock_timestamp(),
+      directive_at = null
   from pg_stat_activity as a
   where a.pid = pg_backend_pid()
   returning l.fence into strict fence;
@@ -77,6 +88,36 @@ end
 $$;
 
 comment on function weft._point_lease(uuid, bigint) is 'Says which deployment the holder of the lease is at.';
+
+
+-- While a statement is out, the lease names the backend that is to run it, and no CALL.
+create or replace function weft._lend_lease(p_fence bigint)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  update weft._lease as l set directive_at = clock_timestamp() where l.fence = p_fence;
+end
+$$;
+
+comment on function weft._lend_lease(bigint) is 'Keeps the lease for this backend beyond the CALL, for a statement at top level.';
+
+
+create or replace function weft._is_continuing()
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select exists (
+    select from weft._lease as l
+    join pg_stat_activity as a on a.pid = l.pid and a.backend_start = l.backend_start
+    where l.pid = pg_backend_pid() and l.directive_at is not null)
+$$;
+
+comment on function weft._is_continuing() is 'Tells whether this backend was handed a statement by the CALL before this one.';
 
 
 -- Every transaction of a runner begins with this. The short ones keep the row until their commit, and a block of steps takes it
@@ -111,7 +152,7 @@ create or replace function weft._release_lease(p_fence bigint)
 as $$
 begin
   update weft._lease as l
-  set deployment_id = null, pid = null, backend_start = null, query_start = null, taken_at = null
+  set deployment_id = null, pid = null, backend_start = null, query_start = null, taken_at = null, directive_at = null
   where l.fence = p_fence;
 end
 $$;

@@ -17,8 +17,8 @@ $$;
 comment on function weft._leave_out_user(text) is 'Takes "$user" out of a search_path where it would lead into the schema weft.';
 
 
--- Back to what the session began with. No SET clause here: it would undo the work.
-create or replace function weft._reset_session()
+-- What the engine needs of a session, whoever had it before. No SET clause here: it would undo the work.
+create or replace function weft._settle_session()
   returns text
   volatile
   language plpgsql
@@ -28,7 +28,7 @@ declare
 begin
   reset session authorization;
   reset role;
-  reset all;
+  reset search_path;
   v_path := pg_catalog.current_setting('search_path');
   if session_user operator(pg_catalog.=) 'weft' then
     v_path := weft._leave_out_user(v_path);
@@ -40,12 +40,30 @@ begin
   end if;
   perform pg_catalog.set_config('client_connection_check_interval', '0', false);
   perform pg_catalog.set_config('default_transaction_isolation', 'read committed', false);  -- else nobody's request would be seen
+  return v_path;
+end
+$$;
+
+comment on function weft._settle_session() is
+  'Gives the session the role, search_path and settings that the engine needs; returns the search_path that a file starts with.';
+
+
+-- Back to what the session began with.
+create or replace function weft._reset_session()
+  returns text
+  volatile
+  language plpgsql
+as $$
+begin
+  reset session authorization;
+  reset role;
+  reset all;
   execute 'close all';  -- plpgsql has a CLOSE of its own
   discard temp;
   discard sequences;
   deallocate all;
   unlisten *;
-  return v_path;
+  return weft._settle_session();
 end
 $$;
 
@@ -136,6 +154,19 @@ $$;
 comment on function weft._find_select_into(text[]) is 'Names the statements that may be SELECT INTO, by their place.';
 
 
+-- The one thing that decides the lane: what the server said.
+create or replace function weft._is_refused_in_transaction(p_error jsonb)
+  returns boolean
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select (p_error ->> 'sqlstate' = '25001' and p_error ->> 'message' not ilike 'set transaction%') or p_error ->> 'sqlstate' = '2D000'
+$$;
+
+comment on function weft._is_refused_in_transaction(jsonb) is 'Tells whether the server refused a statement because it runs it in no transaction.';
+
+
 -- What a failed block leaves to be told: all of GET STACKED DIAGNOSTICS, and where it was.
 create or replace function weft._describe_error(p_error jsonb, p_phase text, p_path text, p_line integer, p_statement text)
   returns jsonb
@@ -151,10 +182,10 @@ begin
   v_hint := case
     when v_state = '25001' and v_message ilike 'set transaction%' then
       'The transaction is Weft''s and has begun already. Set default_transaction_isolation for the role instead, or leave the statement out.'
-    when v_state = '25001' then
-      'PostgreSQL runs this statement in no transaction, and this version of Weft runs every step in one.'
-    when v_state = '2D000' then
-      'This DO block or procedure commits, which PostgreSQL does not allow inside the CALL that runs it. Take COMMIT and ROLLBACK out of it.'
+    when v_state = '25001' and p_error ->> 'hint' is null then
+      'PostgreSQL runs this statement in no transaction. Put its file into a phase with "transaction: auto" or "transaction: none".'
+    when v_state = '2D000' and p_error ->> 'hint' is null then
+      'This DO block or procedure commits. Put its file into a phase with "transaction: auto" or "transaction: none", with a done_when that tells when it is done; or take COMMIT and ROLLBACK out of it.'
     when v_state = '0A000' and v_message ilike '%transaction command%' then
       'Weft begins and ends the transactions. Take BEGIN, COMMIT and ROLLBACK out of the file; "transaction: single" in weft.yaml makes a phase all or nothing.'
     when v_state = '0A000' and v_message ilike '%copy%' or v_state = '42601' and p_statement ~* '^\s*copy\M' then
@@ -174,6 +205,22 @@ end
 $$;
 
 comment on function weft._describe_error(jsonb, text, text, integer, text) is 'Makes the account of an error: the server''s words, path, line, statement, and what to do.';
+
+
+create or replace function weft._describe_cancellation(p_cancellation weft._cancellations)
+  returns jsonb
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object(
+    'sqlstate', '57014',
+    'message', format('Cancelled by %s.', p_cancellation.caller),
+    'detail', 'Phases that had ended stay; the phase at work was rolled back as far as its transaction rule says.',
+    'requested_at', p_cancellation.requested_at)
+$$;
+
+comment on function weft._describe_cancellation(weft._cancellations) is 'Says who asked for the end.';
 
 
 -- Runs the pending steps p_first to p_last of a deployment in one block.
@@ -386,6 +433,8 @@ begin
     raise exception using errcode = e_state, message = e_message, hint = e_hint;
   elsif e_state = '57014' and (e_context !~ '^[^\n]*RAISE(\n|$)' or e_context ~ '^[^\n]*weft\._run_steps') then  -- a file that raises it itself has failed
     return row('interrupted', v_path, v_error)::weft._outcome;
+  elsif p_phase.transaction = 'auto' and (e_state = '55P04' or weft._is_refused_in_transaction(v_error)) then
+    return row('apart', v_path, v_error)::weft._outcome;
   elsif e_state = '42601' and not v_one_piece and weft._is_split_wrong(v_statement, v_chunks, v_size) then
     return row('whole', v_path, null)::weft._outcome;
   end if;

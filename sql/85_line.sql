@@ -176,7 +176,8 @@ begin
   end if;
 
   select c.* into v_canceled from weft._cancellations as c where c.deployment_id = p_deployment;
-  if found then
+  -- what was sent is seen to its end first, so that nothing half-made stays
+  if found and not exists (select from weft._statements as t where t.deployment_id = p_deployment and t.state in ('sent', 'cleaning')) then
     perform weft._end(p_deployment, 'cancelled', weft._describe_cancellation(v_canceled));
     return null;
   end if;
@@ -238,17 +239,18 @@ comment on function weft._whereabouts(uuid, weft._phases) is 'Names the step tha
 
 
 -- The pending steps of a phase that go into one block: all of them, or the next one.
-create or replace function weft._next_block(p_phase weft._phases, out first_step integer, out last_step integer)
+create or replace function weft._next_block(p_phase weft._phases, out first_step integer, out last_step integer, out is_apart boolean)
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select min(s.ordinal), case p_phase.transaction when 'single' then max(s.ordinal) else min(s.ordinal) end
+  select min(s.ordinal), case p_phase.transaction when 'single' then max(s.ordinal) else min(s.ordinal) end,
+         coalesce((array_agg(p_phase.transaction = 'none' or s.is_apart order by s.ordinal))[1], false)
   from weft._steps as s
   where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending'
 $$;
 
-comment on function weft._next_block(weft._phases) is 'Tells which pending steps share the next transaction.';
+comment on function weft._next_block(weft._phases) is 'Tells which pending steps share the next transaction, or which one is run statement by statement.';
 
 
 -- In the transaction of the block: what it has brought the deployment. Returns whether the phase has succeeded with it.
@@ -275,6 +277,16 @@ begin
     when 'whole' then
       update weft._steps as s set in_one_piece = true where s.deployment_id = p_phase.deployment_id and s.path = p_outcome.path;
       perform weft._tell(p_phase.deployment_id, 'split_given_up', p_phase.name, p_outcome.path);
+    when 'apart' then
+      update weft._steps as s set is_apart = true where s.deployment_id = p_phase.deployment_id and s.path = p_outcome.path;
+      perform weft._tell(p_phase.deployment_id, 'run_apart', p_phase.name, p_outcome.path, p_outcome.error);
+    when 'wait' then
+      if (select e.kind from weft._events as e where e.deployment_id = p_phase.deployment_id order by e.number desc limit 1) <> 'waiting_for_others' then
+        perform weft._tell(p_phase.deployment_id, 'waiting_for_others', p_phase.name, p_outcome.path, p_outcome.error);
+      end if;
+    when 'directive', 'report' then
+      perform weft._lend_lease(p_fence);
+      perform weft._end_attempt(p_phase.deployment_id, 'directive');
     when 'again' then
       perform weft._tell(p_phase.deployment_id, 'lock_not_available', p_phase.name, p_outcome.path, p_outcome.error);
     when 'interrupted' then
@@ -327,22 +339,6 @@ end
 $$;
 
 comment on function weft._end(uuid, weft.deployment_state, jsonb) is 'Ends a deployment, with the fingerprint and the WAL position that it leaves.';
-
-
-create or replace function weft._describe_cancellation(p_cancellation weft._cancellations)
-  returns jsonb
-  immutable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select jsonb_build_object(
-    'sqlstate', '57014',
-    'message', format('Cancelled by %s.', p_cancellation.caller),
-    'detail', 'Phases that had ended stay; the phase at work was rolled back as far as its transaction rule says.',
-    'requested_at', p_cancellation.requested_at)
-$$;
-
-comment on function weft._describe_cancellation(weft._cancellations) is 'Says who asked for the end.';
 
 
 -- A cancel request and its signal travel apart: the signal may be here before the row can be seen.

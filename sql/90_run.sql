@@ -5,11 +5,17 @@
 
 create or replace procedure weft.run(
     p_deployment uuid default null, p_target text default null, p_backend integer default null, inout result jsonb default null,
-    p_callers text[] default null)
+    p_callers text[] default null, p_report jsonb default null)
   language plpgsql
 as $$
 declare
   v_opened   pg_catalog.text;
+  v_reported pg_catalog.text;
+  v_is_owed  pg_catalog.bool;
+  v_start    pg_catalog.text;
+  v_at       pg_catalog.int4;
+  v_is_apart pg_catalog.bool;
+  v_before   pg_catalog.jsonb;
   v_fence    pg_catalog.int8;
   v_holder   pg_catalog.text;
   v_current  pg_catalog.uuid;
@@ -22,7 +28,13 @@ declare
   v_outcome  weft._outcome;
 begin
   v_opened := pg_catalog.current_setting('weft.opened', true);  -- before the reset
-  perform weft._reset_session();
+  v_reported := pg_catalog.current_setting('weft.reported', true);
+  v_start := weft._settle_session();
+  v_is_owed := weft._is_continuing();
+  if not v_is_owed then  -- else a file goes on in this session
+    v_start := weft._reset_session();
+  end if;
+  perform set_config('weft.reported', '', false);
   if p_backend operator(pg_catalog.=) 0 then
     p_backend := case when v_opened operator(pg_catalog.=) p_deployment::pg_catalog.text then pg_catalog.pg_backend_pid() else 0 end;
   end if;
@@ -57,8 +69,19 @@ begin
       v_tries := 0;
 
       loop
-        select b.first_step, b.last_step into v_first, v_last from weft._next_block(v_phase) as b;
-        v_outcome := weft._run_steps(v_current, v_phase, v_first, v_last, v_fence);
+        select b.first_step, b.last_step, b.is_apart into v_first, v_last, v_is_apart from weft._next_block(v_phase) as b;
+        if not v_is_apart then
+          v_outcome := weft._run_steps(v_current, v_phase, v_first, v_last, v_fence);
+        else
+          v_before := weft._session_before(v_current, v_first, v_start);
+          if v_at is distinct from v_first then
+            perform weft._enter_step(v_phase, v_first, v_before, v_is_owed);
+            v_at := v_first;
+          end if;
+          v_outcome := weft._advance_step(v_phase, v_first, v_before, v_fence, weft._is_reported(v_current, v_first, v_reported), p_report, v_is_owed);
+          v_is_owed := false;
+          p_report := null;
+        end if;
         if v_outcome.verdict = 'interrupted' and weft._is_cancelled(v_current) then
           continue phases;  -- where the next attempt finds the request
         end if;
@@ -82,8 +105,17 @@ begin
               exit when exists (select from weft._cancellations as c where c.deployment_id = v_current);
             end loop;
             commit;
-          when 'whole' then
+          when 'whole', 'apart' then
             null;
+          when 'wait' then
+            perform weft._rest(weft._limit('look_again_ms') / 1000.0);
+            commit;
+          when 'directive', 'report' then
+            result := weft._describe_directive(p_deployment, v_outcome);
+            if v_outcome.verdict = 'directive' then
+              perform weft._lend_session(v_before, v_outcome.error ->> 'kind', v_phase.lock_timeout_ms);
+            end if;
+            return;
           when 'interrupted' then
             perform weft._release_lease(v_fence);
             result := coalesce(weft.status(p_deployment), '{}') || jsonb_build_object('interrupted', v_outcome.error);
@@ -102,8 +134,8 @@ begin
 end
 $$;
 
-comment on procedure weft.run(uuid, text, integer, jsonb, text[]) is
-  'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session was at, 0 for the one at which it opened the deployment, null where nobody looks. p_callers: those whose deployments may be run ahead of this one, null for all; others wait and let it pass. Whoever calls while another CALL is at work learns who that is, and need not wait.';
+comment on procedure weft.run(uuid, text, integer, jsonb, text[], jsonb) is
+  'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session was at, 0 for the one at which it opened the deployment, null where nobody looks. p_callers: those whose deployments may be run ahead of this one, null for all; others wait and let it pass. When the result holds a directive, run its statement in the same session, alone; if it succeeds, its report; then CALL again; p_report: the error of the statement, if the result asks for it. Whoever calls while another CALL is at work learns who that is, and need not wait.';
 
 
 -- What must be true of a CALL before it does anything.
@@ -175,6 +207,39 @@ as $$
 $$;
 
 comment on function weft._is_over(uuid) is 'Tells whether a deployment has come to its end.';
+
+
+create or replace function weft._enter_step(p_phase weft._phases, p_step integer, p_before jsonb, p_is_continuing boolean)
+  returns void
+  volatile
+  language plpgsql
+as $$
+begin
+  if not p_is_continuing then
+    perform weft._reset_session();
+  end if;
+  perform weft._show_progress(p_step, (select pg_catalog.count(*)::pg_catalog.int4 from weft._steps as s where s.deployment_id = p_phase.deployment_id), p_phase.name);
+  perform pg_catalog.set_config('lock_timeout', p_phase.lock_timeout_ms::pg_catalog.text, false);
+  perform weft._restore_settings(p_before);
+end
+$$;
+
+comment on function weft._enter_step(weft._phases, integer, jsonb, boolean) is 'Makes the session that of a step which is run statement by statement.';
+
+
+create or replace function weft._describe_directive(p_deployment uuid, p_outcome weft._outcome)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(weft.status(p_deployment), '{}') || case p_outcome.verdict
+    when 'report' then '{"report": true}'
+    else jsonb_build_object('directive', p_outcome.error - 'whole' || jsonb_build_object('statement', p_outcome.error ->> 'whole', 'number', p_outcome.error -> 'statement'))
+  end
+$$;
+
+comment on function weft._describe_directive(uuid, weft._outcome) is 'Hands out a statement that the session is to run at top level, or asks what the server said of the last one.';
 
 
 create or replace function weft._attach(p_deployment uuid, p_holder text)

@@ -60,8 +60,8 @@ begin
          coalesce((p.value ->> 'lock_timeout_ms')::integer, weft._limit('lock_timeout_ms_default'))
   from jsonb_array_elements(v_manifest -> 'phases') with ordinality as p;
 
-  insert into weft._steps (deployment_id, ordinal, phase, kind, path)
-  select v_id, row_number() over (order by p.ordinality, s.ordinality), p.ordinality, s.value ->> 'kind', s.value ->> 'path'
+  insert into weft._steps (deployment_id, ordinal, phase, kind, path, done_when)
+  select v_id, row_number() over (order by p.ordinality, s.ordinality), p.ordinality, s.value ->> 'kind', s.value ->> 'path', s.value ->> 'done_when'
   from jsonb_array_elements(v_manifest -> 'phases') with ordinality as p
   cross join jsonb_array_elements(p.value -> 'steps') with ordinality as s;
 
@@ -177,6 +177,8 @@ begin
     end;
   elsif v_lease.deployment_id = p_deployment and v_holder = 'unknown' then
     null;  -- whoever has that number may be somebody else: the runner, if it is one, finds the row between two steps
+  elsif exists (select from weft._statements as t where t.deployment_id = p_deployment and t.state in ('sent', 'cleaning')) then
+    null;  -- the next CALL sees first to what a statement has left half-made
   else
     perform weft._end(p_deployment, 'cancelled', weft._describe_cancellation(c)) from weft._cancellations as c where c.deployment_id = p_deployment;
   end if;

@@ -28,6 +28,8 @@ const durationSchema = z.string().transform((text, context) => {
 const stepSchema = z.strictObject({
   /** A path, or a glob: each file once, in the order of the bytes of their paths. */
   run: z.string().min(1),
+  /** An expression that is true once a statement is done of which no catalog tells. */
+  done_when: z.string().min(1).max(LIMITS.expression_characters).optional(),
 });
 
 const phaseSchema = z.strictObject({
@@ -45,11 +47,12 @@ export const bundleFileSchema = z.strictObject({
 
 /** Words that the language has in later versions: refused by name, wherever they stand. */
 const LATER_WORDS: ReadonlySet<string> = new Set([
-  ...['parameters', 'when', 'load', 'into', 'key', 'mode', 'checks', 'batch', 'size', 'on_error', 'repeat', 'undo', 'role', 'settings', 'done_when'],
+  ...['parameters', 'when', 'load', 'into', 'key', 'mode', 'checks', 'batch', 'size', 'on_error', 'repeat', 'undo', 'role', 'settings'],
 ]);
 
 export interface BundleFileStep {
   readonly run: string;
+  readonly done_when: string | null;
   /** Its line in weft.yaml, counted from 1. */
   readonly line: number;
 }
@@ -95,7 +98,11 @@ export function parseBundleFile(bytes: Uint8Array): BundleFile {
       name: phase.name,
       transaction: phase.transaction,
       lock_timeout_ms: phase.lock_timeout ?? null,
-      steps: phase.steps.map((step, position) => ({ run: step.run, line: document.locate(['phases', index, 'steps', position, 'run']).line })),
+      steps: phase.steps.map((step, position) => ({
+        run: step.run,
+        done_when: step.done_when ?? null,
+        line: document.locate(['phases', index, 'steps', position, 'run']).line,
+      })),
     })),
   };
 }
@@ -176,7 +183,6 @@ function refuseLaterWords(document: YamlText): void {
   lookAt(document.value, []);
   for (const [index, phase] of listIn(document.value, 'phases').entries()) {
     lookAt(phase, ['phases', index]);
-    if (isRecord(phase) && phase.transaction === 'none') refuse(document.locate(['phases', index, 'transaction']), 'transaction: none');
     for (const [position, step] of listIn(phase, 'steps').entries()) lookAt(step, ['phases', index, 'steps', position]);
   }
 }

@@ -88,7 +88,7 @@ function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
       }
       refuseTooMany(places.size);
       warnings.push(...warnOfNumbers(matched), ...warnOfOtherKinds(matched));
-      return matched.map((path) => ({ kind: 'run' as const, path }));
+      return matched.map((path) => ({ kind: 'run' as const, path, ...(step.done_when !== null && { done_when: step.done_when }) }));
     });
     return { name: phase.name, transaction: phase.transaction, ...(phase.lock_timeout_ms !== null && { lock_timeout_ms: phase.lock_timeout_ms }), steps };
   });

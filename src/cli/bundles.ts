@@ -30,6 +30,7 @@ export function ruleOf(phase: Phase): string {
     single: 'one transaction, all or nothing',
     'per-step': 'one transaction a step',
     auto: 'one transaction a step, unless the server refuses a step in one',
+    none: 'one transaction a statement, unless the server refuses a statement in one',
   } as const;
   const budget = phase.lock_timeout_ms === undefined ? '' : `; waits ${duration(phase.lock_timeout_ms)} for a lock`;
   return `${rules[phase.transaction]}${budget}`;

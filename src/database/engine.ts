@@ -18,7 +18,7 @@ import { Problem } from '../domain/problem.ts';
 import { problemOf } from './engine_problems.ts';
 import { ENGINE, installEngine } from './install.ts';
 import { assertSameBackend, fitCondition, judgeServer, onlyRow, SERVER_REPLIES_COUNT, type ServerFacts, serverQuestions } from './server.ts';
-import type { Message, Reply, Session, Value } from './session.ts';
+import type { Message, Reply, Session, SqlError, Value } from './session.ts';
 
 /** What goes with a request into `weft.open`. */
 export interface OpenCall {
@@ -51,6 +51,23 @@ export interface OpenedDeployment {
   readonly server: ServerFacts;
 }
 
+/** What a CALL is for. */
+export interface Run {
+  /** Null: whatever is unfinished. */
+  readonly id: string | null;
+  /** The name of the target; null straight to a database. */
+  readonly target: string | null;
+  /** Whose deployments may be run ahead of this one; others wait and let it pass. Null: everybody's. */
+  readonly callers: readonly string[] | null;
+}
+
+/** A statement that PostgreSQL runs in no transaction: the session is to run it at top level. */
+export interface Directive {
+  readonly statement: string;
+  /** A statement that tells the session that the first one is done. */
+  readonly report: string;
+}
+
 /** What a CALL came back with: the deployment, and why it is not over if it is not. */
 export interface RunResult {
   readonly deployment: Deployment | null;
@@ -58,11 +75,17 @@ export interface RunResult {
   readonly attached: { readonly holder: string; readonly pid: number | null; readonly deployment: string | null } | null;
   /** Whether somebody cancelled the statement on the server, and not the deployment. */
   readonly interrupted: boolean;
+  /** Set when the session is to run a statement, and then to CALL again. */
+  readonly directive: Directive | null;
+  /** Whether the engine asks what the server said of the last directive. */
+  readonly isAsking: boolean;
 }
 
 const runResultSchema = z.looseObject({
   attached: z.looseObject({ holder: z.string(), pid: z.int().nullable(), deployment: z.string().nullable() }).nullish(),
   interrupted: z.unknown().optional(),
+  directive: z.looseObject({ statement: z.string(), report: z.string() }).nullish(),
+  report: z.boolean().nullish(),
 });
 
 /**
@@ -162,8 +185,31 @@ export const BACKEND_OF_OPENING = 0;
  * @param id null: whatever is unfinished
  * @param backend the backend that the session was at, or `BACKEND_OF_OPENING`
  */
-export function runMessage(id: string | null, target: string | null, backend: number): Message {
-  return { kind: 'simple', text: `call weft.run(${literal(id)}, ${literal(target)}, ${backend})` };
+export function runMessage({ id, target, callers }: Run, backend: number): Message {
+  return { kind: 'simple', text: `call weft.run(${literal(id)}, ${literal(target)}, ${backend}, p_callers => ${list(callers)})` };
+}
+
+/**
+ * A directive, and the CALL behind it: one wait. The statement goes first in a transaction of its own, so the server takes it for one at top level;
+ * what reports it is skipped when it fails.
+ * @returns messages of which the first reply is the statement's and the last the CALL's
+ */
+export function directiveMessages({ statement, report }: Directive, run: Run, backend: number): Message[] {
+  return [
+    { kind: 'statement', text: statement, values: [] },
+    { kind: 'statement', text: report, values: [] },
+    { kind: 'sync' },
+    { kind: 'simple', text: 'reset session authorization; reset role' },
+    runMessage(run, backend),
+  ];
+}
+
+/** The CALL that tells the engine what the server said of a directive. */
+export function reportMessage(error: SqlError, { id, target, callers }: Run, backend: number): Message {
+  const { sqlstate, message, detail, hint } = error;
+  // in hexadecimal: the settings of the session, those of literals too, are the file's
+  const report = `pg_catalog.convert_from(pg_catalog.decode('${Buffer.from(JSON.stringify({ sqlstate, message, detail, hint })).toString('hex')}', 'hex'), 'UTF8')::pg_catalog.jsonb`;
+  return { kind: 'simple', text: `call weft.run(${literal(id)}, ${literal(target)}, ${backend}, p_callers => ${list(callers)}, p_report => ${report})` };
 }
 
 /**
@@ -173,13 +219,15 @@ export function runMessage(id: string | null, target: string | null, backend: nu
 export function readRunResult(reply: Reply | undefined): RunResult {
   try {
     const result = onlyRow(reply).result;
-    if (result === null || result === undefined) return { deployment: null, attached: null, interrupted: false };
+    if (result === null || result === undefined) return { deployment: null, attached: null, interrupted: false, directive: null, isAsking: false };
     const document = JSON.parse(result);
     const about = runResultSchema.parse(document);
     return {
       deployment: 'id' in document ? deploymentSchema.parse(document) : null,
       attached: about.attached ?? null,
       interrupted: about.interrupted !== undefined,
+      directive: about.directive ?? null,
+      isAsking: about.report === true,
     };
   } catch (error) {
     throw problemOf(error);
@@ -232,4 +280,8 @@ function literal(value: string | null): string {
   if (value === null) return 'null';
   if (!/^[A-Za-z0-9._-]+$/.test(value)) throw new Problem('invalid_request', `"${value}" is no id and no name of a target.`);
   return `'${value}'`;
+}
+
+function list(names: readonly string[] | null): string {
+  return names === null ? 'null' : `array[${names.map(literal).join(', ')}]::pg_catalog.text[]`;
 }

@@ -3,7 +3,7 @@
  * a larger one takes one to open, and one for everything that is staged and the CALL behind it. What goes out behind the opening
  * is `flight.ts`; how the CALL is followed to its end, `run.ts`.
  */
-import { type OpenedDeployment, openDeployment, readStatus, runMessage } from '../database/engine.ts';
+import { type OpenedDeployment, openDeployment, type Run, readStatus, runMessage } from '../database/engine.ts';
 import { problemOf } from '../database/engine_problems.ts';
 import type { Reply, Session } from '../database/session.ts';
 import { stagingMessages } from '../database/staging.ts';
@@ -43,6 +43,8 @@ export interface DeployOptions extends Errand {
   readonly chunks?: Chunks | undefined;
   /** Whether `chunks` may be called again after a connection broke: a folder can be read twice, the body of a request cannot. */
   readonly chunksAgain?: boolean | undefined;
+  /** Whose deployments may be run ahead of this one; without it, everybody's. */
+  readonly callers?: readonly string[] | undefined;
 }
 
 /**
@@ -59,13 +61,13 @@ export function deploy(options: DeployOptions): { opened: Promise<Opened>; done:
 }
 
 async function drive(options: DeployOptions, tellOpened: (opened: Opened) => void): Promise<Deployment> {
-  const { order } = options;
+  const { order, callers = null } = options;
   const patience = new Patience(options);
   const supply = new Supply(options, order.manifest);
   await supply.hold(patience);
   const begun = await persist(options, patience, (session) => begin(session, options, patience, supply, tellOpened));
   if (begun.call === null) return begun.deployment;
-  const deployment = await runToEnd(options, patience, begun.id, order.target, begun.call);
+  const deployment = await runToEnd(options, patience, { id: begun.id, target: order.target, callers }, begun.call);
   if (deployment !== null) return deployment;
   throw new Problem('internal', `The engine said nothing of deployment ${begun.id}. \`weft status\` shows what the database knows.`);
 }
@@ -74,8 +76,9 @@ type Begun = { readonly call: null; readonly deployment: Deployment } | { readon
 
 /** Opens, stages, and sends the CALL, unless there is no need to. The same request twice is one deployment: so it can be tried again. */
 async function begin(session: Session, options: DeployOptions, patience: Patience, supply: Supply, tellOpened: (opened: Opened) => void): Promise<Begun> {
-  const { order } = options;
-  const flight = supply.isWhole ? new Flight(session, order.target, (id) => stagingMessages(id, supply.takeAll())) : undefined;
+  const { order, callers = null } = options;
+  const run = { target: order.target, callers };
+  const flight = supply.isWhole ? new Flight(session, run, (id) => stagingMessages(id, supply.takeAll())) : undefined;
   const call = { ...order, signature: order.signature === null ? null : { ...order.signature } };
   const found = await answerOf(session, openDeployment(session, call, flight?.send), patience);
   const { id } = found;
@@ -86,17 +89,17 @@ async function begin(session: Session, options: DeployOptions, patience: Patienc
     await session.close();
     return { call: null, deployment };
   }
-  const { staging, staged, called } = flight?.of(id) ?? sendMissing(session, found, order.target, supply);
+  const { staging, staged, called } = flight?.of(id) ?? sendMissing(session, found, run, supply);
   checkStaged(await answerOf(session, staged, patience, () => staging.owedSince));
   supply.checkTaken(new Set(found.missing));
   tellOpened(describe(found, stagedOr(found.state), []));
-  return { id, call: { session, reply: called } };
+  return { id, call: { session, backend: found.backend, reply: called } };
 }
 
 /** Sends what the database lacks, and the CALL. */
-function sendMissing(session: Session, { id, missing, backend }: OpenedDeployment, target: string | null, supply: Supply): Following {
+function sendMissing(session: Session, { id, missing, backend }: OpenedDeployment, run: Omit<Run, 'id'>, supply: Supply): Following {
   const messages = missing.length > 0 ? stagingMessages(id, supply.take(new Set(missing))) : [];
-  return follow(session, messages, runMessage(id, target, backend));
+  return follow(session, messages, runMessage({ ...run, id }, backend));
 }
 
 /** @throws Problem what the engine said of the first chunk that it did not take */

@@ -3,7 +3,7 @@
  * opening in one breath, a flight, before anything is known of the database: they have an effect only where that opened the
  * deployment under the id that it proposed. What has come of them is judged in `deploy.ts`.
  */
-import { BACKEND_OF_OPENING, runMessage, type SendOpening } from '../database/engine.ts';
+import { BACKEND_OF_OPENING, type Run, runMessage, type SendOpening } from '../database/engine.ts';
 import { sendInLegs } from '../database/legs.ts';
 import type { Message, Messages, Reply, Session } from '../database/session.ts';
 import { Staging } from './stage.ts';
@@ -26,20 +26,20 @@ export function follow(session: Session, messages: Messages, call: Message): Fol
 
 export class Flight {
   readonly #session: Session;
-  readonly #target: string | null;
+  readonly #run: Omit<Run, 'id'>;
   readonly #stagingOf: (id: string) => Messages;
   readonly #followings = new Map<string, Following>();
 
   /** @param stagingOf all artifacts as messages, for a deployment of this id */
-  constructor(session: Session, target: string | null, stagingOf: (id: string) => Messages) {
+  constructor(session: Session, run: Omit<Run, 'id'>, stagingOf: (id: string) => Messages) {
     this.#session = session;
-    this.#target = target;
+    this.#run = run;
     this.#stagingOf = stagingOf;
   }
 
   readonly send: SendOpening = (opening, id) => {
     const staging = new Staging(this.#stagingOf(id));
-    const [opened, staged, called] = sendInLegs(this.#session, [opening, staging, [runMessage(id, this.#target, BACKEND_OF_OPENING)]]);
+    const [opened, staged, called] = sendInLegs(this.#session, [opening, staging, [runMessage({ ...this.#run, id }, BACKEND_OF_OPENING)]]);
     this.#followings.set(id, { staging, staged, called: onlyReply(called) });
     return opened;
   };

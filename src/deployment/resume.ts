@@ -13,6 +13,8 @@ export interface ResumeOptions extends Errand {
   readonly id: string | null;
   /** The name of the target; null straight to a database. */
   readonly target: string | null;
+  /** Whose deployments may be run; without it, everybody's. */
+  readonly callers?: readonly string[] | undefined;
 }
 
 /**
@@ -20,13 +22,13 @@ export interface ResumeOptions extends Errand {
  * @throws Problem deployment_not_found, deployment_not_staged, engine_missing, interrupted, and what makes the session unfit
  */
 export async function resume(options: ResumeOptions): Promise<Deployment> {
-  const { id, target } = options;
+  const { id, target, callers = null } = options;
   const patience = new Patience(options);
   const call = await persist(options, patience, async (session) => {
     const { server } = await answerOf(session, ensureEngine(session), patience);
-    return sendCall(session, id, target, server.backend);
+    return sendCall(session, { id, target, callers }, server.backend);
   });
-  const deployment = await runToEnd(options, patience, id, target, call);
+  const deployment = await runToEnd(options, patience, { id, target, callers }, call);
   if (deployment !== null) return deployment;
   const [newest] = await persist(options, patience, async (session) => {
     const deployments = await answerOf(session, readDeployments(session, 1), patience);

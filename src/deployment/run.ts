@@ -3,7 +3,7 @@
  * another CALL that is at work already. A CALL is also how one attaches: it says at once who is there, and takes over from
  * whoever is gone.
  */
-import { inspectServer, type RunResult, readRunResult, runMessage } from '../database/engine.ts';
+import { type Directive, directiveMessages, inspectServer, type Run, type RunResult, readRunResult, reportMessage, runMessage } from '../database/engine.ts';
 import { type Reply, type Session, SqlError } from '../database/session.ts';
 import { type Deployment, isOver } from '../domain/deployment.ts';
 import { LIMITS } from '../domain/limits.ts';
@@ -16,22 +16,38 @@ const last_look_milliseconds_max = 5_000;
 /** A CALL on its way. Whatever went out before it has arrived. */
 export interface CallOnItsWay {
   readonly session: Session;
+  /** The backend that the session was at when it was asked last. */
+  readonly backend: number;
   readonly reply: Promise<Reply | undefined>;
+  /** What the server said of a directive in front of it. */
+  readonly directed?: Promise<Reply | undefined>;
 }
 
-/** @param backend the backend that the session was at when it was asked last */
-export function sendCall(session: Session, id: string | null, target: string | null, backend: number): CallOnItsWay {
-  return { session, reply: session.pipeline([runMessage(id, target, backend)]).then((replies) => replies[0]) };
+export function sendCall(session: Session, run: Run, backend: number): CallOnItsWay {
+  return { session, backend, reply: session.pipeline([runMessage(run, backend)]).then((replies) => replies[0]) };
+}
+
+/** Runs a statement at top level, as the engine asked for: only in the session whose CALL said so. */
+function obey({ session, backend }: CallOnItsWay, directive: Directive, run: Run): CallOnItsWay {
+  const replies = session.pipeline(directiveMessages(directive, run, backend));
+  return { session, backend, reply: replies.then((all) => all.at(-1)), directed: replies.then((all) => all[0]) };
+}
+
+/** Tells the engine what the server said. */
+async function report({ session, backend, directed }: CallOnItsWay, run: Run): Promise<CallOnItsWay> {
+  const said = await directed;
+  if (said?.kind !== 'error') throw new Problem('internal', 'The engine asks what the server said of a statement that has not failed.');
+  return { session, backend, reply: session.pipeline([reportMessage(said.error, run, backend)]).then((replies) => replies[0]) };
 }
 
 /**
- * @param id null: whatever is unfinished in the database
- * @param target the name of the target, as the driver gives it; null straight to a database
+ * @param run what to run, and for whom
  * @param first a CALL that was sent already
  * @returns the deployment when it is over, was interrupted on the server, or when the deadline came; null when there was nothing to do
  * @throws Problem interrupted (nothing could be learnt before the deadline, or the signal fired), holder_unknown, and what the engine refuses
  */
-export async function runToEnd(errand: Errand, patience: Patience, id: string | null, target: string | null, first: CallOnItsWay): Promise<Deployment | null> {
+export async function runToEnd(errand: Errand, patience: Patience, run: Run, first: CallOnItsWay): Promise<Deployment | null> {
+  const { id } = run;
   let known: Deployment | null = null;
   const tell = (deployment: Deployment): void => {
     known = deployment;
@@ -42,9 +58,14 @@ export async function runToEnd(errand: Errand, patience: Patience, id: string | 
   let diedCount = 0;
   for (;;) {
     try {
-      call ??= await sendAgain(errand, patience, id, target);
+      call ??= await sendAgain(errand, patience, run);
       if (!(trouble instanceof Problem && trouble.slug === 'holder_unknown')) trouble = null;
-      const result = await resultOf({ ...errand, onStatus: tell }, patience, id, call);
+      let result = await resultOf({ ...errand, onStatus: tell }, patience, id, call);
+      while (result !== null && (result.directive !== null || result.isAsking) && !patience.isExhausted) {
+        if (result.deployment !== null) tell(result.deployment);
+        call = result.directive === null ? await report(call, run) : obey(call, result.directive, run);
+        result = await resultOf({ ...errand, onStatus: tell }, patience, id, call);
+      }
       if (result !== null) {
         trouble = null;
         if (result.deployment !== null) tell(result.deployment);
@@ -73,24 +94,25 @@ export async function runToEnd(errand: Errand, patience: Patience, id: string | 
 }
 
 /** In a new session, which is looked at first: what stands at the address may be another server by now, or a pooler. */
-async function sendAgain(errand: Errand, patience: Patience, id: string | null, target: string | null): Promise<CallOnItsWay> {
+async function sendAgain(errand: Errand, patience: Patience, run: Run): Promise<CallOnItsWay> {
   const session = await errand.connect();
   return closingOnError(session, async () => {
     const { backend } = await answerOf(session, inspectServer(session), patience);
-    return sendCall(session, id, target, backend);
+    return sendCall(session, run, backend);
   });
 }
 
 /** @returns null when there is no use in waiting for the answer any more */
 async function resultOf(errand: Errand, patience: Patience, id: string | null, call: CallOnItsWay): Promise<RunResult | null> {
   call.reply.catch(() => undefined);
+  call.directed?.catch(() => undefined);
   if (await watchCall(errand, id, call.reply, patience)) return null;
   return readRunResult(await call.reply);
 }
 
 function isEnd(result: RunResult): boolean {
   if (result.interrupted) return true;
-  if (result.attached !== null) return false;
+  if (result.attached !== null || result.directive !== null) return false;
   return result.deployment === null || isOver(result.deployment.state);
 }
 

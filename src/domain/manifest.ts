@@ -28,12 +28,14 @@ export const artifactSchema = z.strictObject({
   chunks: z.array(digestSchema).min(2).optional(),
 });
 
-/** Which of a phase's steps share a transaction. `none` comes with issue 3. */
-export const transactionSchema = z.enum(['single', 'per-step', 'auto']);
+/** Which of a phase's steps share a transaction. */
+export const transactionSchema = z.enum(['single', 'per-step', 'auto', 'none']);
 
 export const stepSchema = z.strictObject({
   kind: z.literal('run'),
   path: pathSchema,
+  /** An SQL expression that is true once a statement is done that PostgreSQL runs in no transaction and of which no catalog tells. */
+  done_when: z.string().min(1).max(LIMITS.expression_characters).optional(),
 });
 
 export const phaseSchema = z.strictObject({

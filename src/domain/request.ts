@@ -63,3 +63,6 @@ export const readClaimsSchema = z.strictObject({
   deployment: deploymentIdSchema.optional(),
 });
 export type ReadClaims = z.infer<typeof readClaimsSchema>;
+
+/** The caller of whoever deploys straight to a database. */
+export const DIRECT_CALLER = 'direct';

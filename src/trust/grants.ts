@@ -4,7 +4,7 @@
 import type { Config } from '../config/config.ts';
 import { matchesPattern } from '../config/pattern.ts';
 import { Problem } from '../domain/problem.ts';
-import type { Action } from '../domain/request.ts';
+import { type Action, DIRECT_CALLER } from '../domain/request.ts';
 
 /** @returns whether some grant gives this caller this action on this target */
 export function mayDo(config: Config, caller: string, action: Action, target: string): boolean {
@@ -22,4 +22,12 @@ export function requireGrant(config: Config, caller: string, action: Action, tar
   if (!mayDo(config, caller, action, target)) {
     throw new Problem('no_grant', `The caller "${caller}" has no grant to ${action} on the target "${target}".`, { caller, action, target });
   }
+}
+
+/**
+ * Whose deployments to a target may be run: of what stands ahead in line, each under its own caller's grant. Whoever deploys straight to the
+ * database has its password and needs no grant.
+ */
+export function mayBeRun(config: Config, target: string): string[] {
+  return [...config.callers.keys()].filter((caller) => mayDo(config, caller, 'deploy', target)).concat(DIRECT_CALLER);
 }

@@ -21,7 +21,7 @@ phases:
     lock_timeout: 2s
     steps:
       - run: schema/*.sql
-      - { run: views/a.sql }
+      - { run: views/a.sql, done_when: "true" }
   - name: later
     steps: [{ run: x.sql }]
 `),
@@ -33,17 +33,19 @@ phases:
           transaction: 'single',
           lock_timeout_ms: 2000,
           steps: [
-            { run: 'schema/*.sql', line: 7 },
-            { run: 'views/a.sql', line: 8 },
+            { run: 'schema/*.sql', done_when: null, line: 7 },
+            { run: 'views/a.sql', done_when: 'true', line: 8 },
           ],
         },
-        { name: 'later', transaction: 'auto', lock_timeout_ms: null, steps: [{ run: 'x.sql', line: 10 }] },
+        { name: 'later', transaction: 'auto', lock_timeout_ms: null, steps: [{ run: 'x.sql', done_when: null, line: 10 }] },
       ],
     });
   });
 
   it('takes a byte order mark, Windows line ends, comments, and anchors', () => {
-    expect(parse('\ufeffname: a # why\r\nphases:\r\n- name: one\r\n  steps: &s\r\n  - run: x.sql\r\n').phases[0]?.steps).toEqual([{ run: 'x.sql', line: 5 }]);
+    expect(parse('\ufeffname: a # why\r\nphases:\r\n- name: one\r\n  steps: &s\r\n  - run: x.sql\r\n').phases[0]?.steps).toEqual([
+      { run: 'x.sql', done_when: null, line: 5 },
+    ]);
     const { phases } = parse(
       'name: a\nphases:\n- name: one\n  lock_timeout: &t 5s\n  steps: [{run: x}]\n- name: two\n  lock_timeout: *t\n  steps: [{run: y}]\n',
     );
@@ -134,7 +136,6 @@ phases:
   it.each<[string, string, number]>([
     ['parameters', 'name: a\nparameters: {e: {type: text}}\nphases: [{name: m, steps: [{run: x}]}]', 2],
     ['settings', 'name: a\nsettings: {}\nphases: [{name: m, steps: [{run: x}]}]', 2],
-    ['transaction: none', phase('transaction: none'), 4],
     ['checks', phase('checks: [c.sql]'), 4],
     ['on_error', phase('on_error: continue'), 4],
     ['role', phase('role: owner'), 4],
@@ -147,7 +148,6 @@ phases:
     ['size', step('size: 10'), 6],
     ['repeat', step('repeat: on-change'), 6],
     ['undo', step('undo: y.sql'), 6],
-    ['done_when', step('done_when: "true"'), 6],
   ])('refuses "%s" by its name: this version does not have it yet', async (feature, text, line) => {
     const problem = await problemOf(() => parse(text), 'unsupported_feature');
     expect(problem.facts).toMatchObject({ feature, line, file: 'weft.yaml' });

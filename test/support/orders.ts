@@ -19,7 +19,9 @@ export interface OrderOptions {
   readonly bundle?: string;
   readonly caller?: string;
   readonly target?: string | null;
-  readonly transaction?: 'single' | 'per-step' | 'auto';
+  readonly transaction?: 'single' | 'per-step' | 'auto' | 'none';
+  /** Of every step. */
+  readonly doneWhen?: string;
   readonly lockTimeout?: string;
 }
 
@@ -30,8 +32,9 @@ export interface TestOrder {
 
 /** @param files text by path; without a weft.yaml among them they are one phase, in order of their names */
 export async function makeOrder(files: Readonly<Record<string, string>>, options: OrderOptions = {}): Promise<TestOrder> {
-  const { id = randomId(), bundle = 'shop', caller = 'direct', target = null, transaction = 'per-step', lockTimeout = '1h' } = options;
-  const phase = `{ name: main, transaction: ${transaction}, lock_timeout: ${lockTimeout}, steps: [{ run: '**/*.sql' }] }`;
+  const { id = randomId(), bundle = 'shop', caller = 'direct', target = null, transaction = 'per-step', lockTimeout = '1h', doneWhen } = options;
+  const step = `{ run: '**/*.sql'${doneWhen === undefined ? '' : `, done_when: ${JSON.stringify(doneWhen)}`} }`;
+  const phase = `{ name: main, transaction: ${transaction}, lock_timeout: ${lockTimeout}, steps: [${step}] }`;
   const named = { 'weft.yaml': `name: ${bundle}\nphases:\n  - ${phase}\n`, ...files };
   const made = await readInline(
     Object.entries(named).map(([path, content]) => ({ path, content })),

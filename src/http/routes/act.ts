@@ -3,6 +3,7 @@ import { Hono } from 'hono';
 import type { Deployment } from '../../domain/deployment.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { Problem } from '../../domain/problem.ts';
+import { mayBeRun } from '../../trust/grants.ts';
 import { readSignedHeaders } from '../../trust/signature.ts';
 import { acceptSigned } from '../accept.ts';
 import { answerDeployment, setLocation, stayWith, toOutcome, waitFor } from '../answers.ts';
@@ -29,6 +30,7 @@ async function postResume(c: HttpContext, ports: Ports): Promise<Response> {
         latest = deployment;
         seen.resolve(null);
       },
+      callers: mayBeRun(ports.config, target),
       deadlineMs: LIMITS.drive_seconds_max * 1000,
     }),
   );

@@ -6,6 +6,7 @@ import { Hono } from 'hono';
 import { type Deployment, isOver } from '../../domain/deployment.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { Problem } from '../../domain/problem.ts';
+import { mayBeRun } from '../../trust/grants.ts';
 import { readSignedHeaders } from '../../trust/signature.ts';
 import { answerDeployment, type Outcome, setLocation, stayWith, toOutcome, waitFor } from '../answers.ts';
 import type { HttpContext, HttpEnv } from '../context.ts';
@@ -33,6 +34,7 @@ async function postDeployment(c: HttpContext, ports: Ports): Promise<Response> {
     onStatus: (deployment) => {
       latest = deployment;
     },
+    callers: mayBeRun(ports.config, target),
     deadlineMs: LIMITS.drive_seconds_max * 1000,
   });
   const outcome = toOutcome(drive.done);

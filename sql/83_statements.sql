@@ -1,0 +1,434 @@
+-- A step apart: its statements one by one, each in a transaction of its own, and at top level what the server runs in none.
+--
+-- Between two of them anything may happen, so whatever the file has made of its session (role, settings, search_path) is kept with
+-- each statement, and the next one begins with it, in this backend or in another.
+
+-- The session as a file has left it. Call it with its role still on, and the engine's search_path.
+create or replace function weft._capture_session(p_search_path text, p_role text, p_authorization text, p_lock_timeout_ms integer)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object('search_path', p_search_path, 'role', p_role, 'authorization', p_authorization, 'settings', coalesce(jsonb_object_agg(s.name, s.setting), '{}'))
+  from (
+    select s.name, current_setting(s.name) as setting
+    from pg_settings as s
+    where s.source = 'session'
+      and s.name not in ('search_path', 'role', 'session_authorization', 'application_name', 'client_min_messages', 'client_connection_check_interval',
+                         'statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout', 'default_transaction_isolation', 'weft.reported', 'weft.opened')
+      and s.name not like 'transaction\_%' and (s.name <> 'lock_timeout' or s.setting <> p_lock_timeout_ms::text)
+    limit 1000
+  ) as s
+$$;
+
+comment on function weft._capture_session(text, text, text, integer) is 'Writes down what a file has made of its session.';
+
+
+-- No SET clause: it would undo the work. The role is not among it: the engine needs its own until the statement runs.
+create or replace function weft._restore_settings(p_session jsonb)
+  returns void
+  volatile
+  language plpgsql
+as $$
+begin
+  perform pg_catalog.set_config(s.key, s.value, false) from pg_catalog.jsonb_each_text(p_session operator(pg_catalog.->) 'settings') as s;
+end
+$$;
+
+comment on function weft._restore_settings(jsonb) is 'Gives a session the settings that a file had left.';
+
+
+create or replace function weft._restore_role(p_session jsonb)
+  returns void
+  volatile
+  language plpgsql
+as $$
+declare
+  v_set  pg_catalog.text;
+begin
+  if p_session operator(pg_catalog.->>) 'authorization' operator(pg_catalog.<>) session_user then
+    v_set := pg_catalog.set_config('session_authorization', p_session operator(pg_catalog.->>) 'authorization', false);
+  end if;
+  if p_session operator(pg_catalog.->>) 'role' operator(pg_catalog.<>) pg_catalog.current_setting('role') then
+    v_set := pg_catalog.set_config('role', p_session operator(pg_catalog.->>) 'role', false);
+  end if;
+end
+$$;
+
+comment on function weft._restore_role(jsonb) is 'Makes a session the role that a file had become.';
+
+
+-- Splits the step's file into rows; what an earlier deployment has done of it is not done again, up to the first statement that differs.
+create or replace function weft._lay_out_statements(p_deployment uuid, p_phase text, p_step weft._steps)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_artifact  weft._artifacts;
+  v_scanner   weft._scanner := weft._new_scanner();
+  v_carry     bytea := '';
+  v_rest      text := '';
+  v_text      text;
+  v_cut       integer;
+  v_split     record;
+  v_last      integer := 0;
+  v_earlier   record;
+  v_same      integer;
+begin
+  select a.* into strict v_artifact from weft._artifacts as a where a.deployment_id = p_deployment and a.path = p_step.path;
+  for v_chunk in 1 .. cardinality(v_artifact.chunks) loop
+    select r.text, r.carry into v_text, v_carry
+    from weft._read_chunk(v_artifact.chunks[v_chunk], v_carry, v_chunk = 1, v_chunk = cardinality(v_artifact.chunks)) as r;
+    v_text := v_rest || v_text;
+    v_rest := '';
+    if p_step.in_one_piece then
+      insert into weft._statements (deployment_id, step, number, line, digest, statement)
+      values (p_deployment, p_step.ordinal, 1, 1, sha256(convert_to(v_text, 'UTF8')), v_text);
+      v_last := 1;
+      exit;
+    end if;
+    if v_chunk < cardinality(v_artifact.chunks) then  -- cut behind a line's end: no token holds one
+      v_cut := length(v_text) - coalesce(nullif(strpos(reverse(v_text), E'\n'), 0), length(v_text) + 1) + 1;
+      v_rest := substr(v_text, v_cut + 1);
+      v_text := left(v_text, v_cut);
+    end if;
+    v_split := weft._split(v_scanner, v_text, v_chunk = cardinality(v_artifact.chunks));
+    v_scanner := v_split.p_scanner;
+    insert into weft._statements (deployment_id, step, number, line, digest, statement)
+    select p_deployment, p_step.ordinal, v_last + u.number, u.line, sha256(convert_to(u.statement, 'UTF8')), u.statement
+    from unnest(v_split.statements, v_split.lines) with ordinality as u (statement, line, number);
+    v_last := v_last + cardinality(v_split.statements);
+  end loop;
+
+  select s.deployment_id, s.ordinal into v_earlier
+  from weft._deployments as mine
+  join weft._deployments as d on d.bundle = mine.bundle and d.id <> mine.id and d.finished_at is not null
+  join weft._steps as s on s.deployment_id = d.id and s.path = p_step.path
+  where mine.id = p_deployment and exists (select from weft._statements as t where t.deployment_id = s.deployment_id and t.step = s.ordinal)
+  order by d.place desc nulls last
+  limit 1;
+  if not found then
+    return;
+  end if;
+  v_same := coalesce((
+    select min(n.number) - 1
+    from weft._statements as n
+    left join weft._statements as o on o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal and o.number = n.number
+      and o.digest = n.digest and o.state = 'done'
+    where n.deployment_id = p_deployment and n.step = p_step.ordinal and o.number is null), v_last);
+  update weft._statements as n
+  set state = case when n.number <= v_same then 'done'::weft.statement_state else n.state end,
+      verdict = case when n.number <= v_same then 'before' end,
+      finished_at = case when n.number <= v_same then o.finished_at end,
+      session = case when n.number <= v_same then o.session end,
+      judge = o.judge
+  from weft._statements as o
+  where n.deployment_id = p_deployment and n.step = p_step.ordinal and n.number <= v_same + 1
+    and o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal and o.number = n.number and o.digest = n.digest;
+  delete from weft._statements as o where o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal;
+  if v_same > 0 then
+    perform weft._tell(p_deployment, 'continued', p_phase, p_step.path, jsonb_build_object('statements_done_before', v_same, 'by', v_earlier.deployment_id));
+  end if;
+end
+$$;
+
+comment on function weft._lay_out_statements(uuid, text, weft._steps) is
+  'Lays out the statements of a step that is run statement by statement, and marks those that an earlier deployment has done: the longest unchanged beginning.';
+
+
+-- One statement in a transaction of its own, with the record of it.
+create or replace function weft._run_statement(p_statement weft._statements, p_before jsonb, p_phase weft._phases, p_path text, p_fence bigint)
+  returns weft._outcome
+  volatile
+  language plpgsql
+as $$
+declare
+  c_user        constant pg_catalog.text := '"?\$user"?\s*(,\s*|$)';
+  v_text        pg_catalog.text := p_statement.statement;
+  v_set         pg_catalog.text;
+  v_their_path  pg_catalog.text;
+  v_role        pg_catalog.text;
+  v_user        pg_catalog.text;
+  v_rows        pg_catalog.int8;
+  v_is_weft     pg_catalog.bool := session_user operator(pg_catalog.=) 'weft';
+  v_error       pg_catalog.jsonb;
+  e_state       pg_catalog.text;
+  e_message     pg_catalog.text;
+  e_detail      pg_catalog.text;
+  e_hint        pg_catalog.text;
+  e_context     pg_catalog.text;
+  e_schema      pg_catalog.text;
+  e_table       pg_catalog.text;
+  e_column      pg_catalog.text;
+  e_constraint  pg_catalog.text;
+  e_type        pg_catalog.text;
+begin
+  if cardinality(weft._find_select_into(array[v_text])) > 0 then
+    v_text := v_text || E'\n;select where false';
+  end if;
+  v_their_path := p_before ->> 'search_path';
+  begin
+    perform weft._check_fence(p_fence);
+    perform weft._restore_role(p_before);
+    v_set := pg_catalog.set_config('search_path', v_their_path, false);
+    execute v_text;
+    get diagnostics v_rows = row_count;
+    v_set := pg_catalog.set_config('client_min_messages', 'error', false);
+    if v_is_weft then
+      v_set := pg_catalog.set_config('search_path', pg_catalog.regexp_replace(pg_catalog.current_setting('search_path'), c_user, '', 'g'), false);
+    end if;
+    if pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'on' then
+      raise exception 'The statement made the transaction read-only, so that nothing could be recorded.'
+        using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
+    end if;
+    set constraints all immediate;
+    v_their_path := pg_catalog.current_setting('search_path');
+    v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+    v_role := current_setting('role');
+    v_user := session_user;
+    reset session authorization;
+    reset role;
+    if pg_current_xact_id_if_assigned() is not null then
+      perform weft._check_dependents();
+    end if;
+    update weft._statements as s
+    set state = 'done', rows = v_rows, finished_at = clock_timestamp(), verdict = 'ran', attempts = s.attempts + 1,
+        session = weft._capture_session(v_their_path, v_role, v_user, p_phase.lock_timeout_ms)
+    where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
+    perform weft._check_fence(p_fence, p_until_commit => true);
+    return row('done', null, null)::weft._outcome;
+
+  exception when others or query_canceled or assert_failure then
+    get stacked diagnostics
+      e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_hint = pg_exception_hint,
+      e_context = pg_exception_context, e_schema = schema_name, e_table = table_name, e_column = column_name,
+      e_constraint = constraint_name, e_type = pg_datatype_name;
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
+  end;
+  v_error := jsonb_strip_nulls(jsonb_build_object(
+    'sqlstate', e_state, 'message', e_message, 'detail', nullif(e_detail, ''), 'hint', nullif(e_hint, ''),
+    'context', nullif(left(split_part(e_context, 'PL/pgSQL function weft._run_statement', 1), weft._limit('statement_shown_characters')), ''),
+    'schema', nullif(e_schema, ''), 'table', nullif(e_table, ''), 'column', nullif(e_column, ''),
+    'constraint', nullif(e_constraint, ''), 'datatype', nullif(e_type, '')));
+  if e_state = 'WF012' then
+    raise exception using errcode = e_state, message = e_message, hint = e_hint;
+  elsif e_state = '57014' and (e_context !~ '^[^\n]*RAISE(\n|$)' or e_context ~ '^[^\n]*weft\._run_statement') then
+    return row('interrupted', p_path, v_error)::weft._outcome;
+  elsif weft._is_refused_in_transaction(v_error) then
+    return row('directive', p_path, v_error)::weft._outcome;
+  end if;
+  return row(
+    case when e_state in ('55P03', '40P01') then 'again' else 'failed' end, p_path,
+    weft._describe_error(v_error, p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement))::weft._outcome;
+end
+$$;
+
+comment on function weft._run_statement(weft._statements, jsonb, weft._phases, text, bigint) is
+  'Runs one statement of a step and records it, in one transaction: done, or directive when the server runs it in no transaction.';
+
+
+-- The next move of a step apart: lay it out, run a statement, hand one out, look what became of it, or end the step.
+create or replace function weft._advance_step(p_phase weft._phases, p_step integer, p_before jsonb, p_fence bigint, p_is_reported boolean, p_report jsonb, p_is_owed boolean)
+  returns weft._outcome
+  volatile
+  language plpgsql
+as $$
+declare
+  v_step       weft._steps;
+  v_next       weft._statements;
+  v_outcome    weft._outcome;
+  v_canceled   weft._cancellations;
+begin
+  perform weft._check_fence(p_fence, p_until_commit => true);
+  select s.* into strict v_step from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
+  if not exists (select from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step) then
+    perform weft._lay_out_statements(p_phase.deployment_id, p_phase.name, v_step);
+  end if;
+  select t.* into v_next from weft._statements as t
+  where t.deployment_id = p_phase.deployment_id and t.step = p_step and t.state <> 'done' order by t.number limit 1;
+  if not found then
+    perform weft._end_step(p_phase, v_step);
+    return row('done', null, null)::weft._outcome;
+  end if;
+
+  select c.* into v_canceled from weft._cancellations as c where c.deployment_id = p_phase.deployment_id;
+  if found and v_next.state = 'pending' then
+    return row('interrupted', v_step.path, null)::weft._outcome;
+  end if;
+  if v_next.state = 'pending' and v_next.judge is null then
+    v_outcome := weft._run_statement(v_next, p_before, p_phase, v_step.path, p_fence);
+    if v_outcome.verdict <> 'directive' then
+      return v_outcome;
+    end if;
+    v_next.judge := coalesce(
+      weft._find_judge(v_next.statement, p_before ->> 'search_path'),
+      case when v_step.done_when is not null then jsonb_build_object('kind', 'expression', 'expression', v_step.done_when) end);
+    if v_next.judge is null then
+      return row('failed', v_step.path, weft._describe_error(
+        v_outcome.error || jsonb_build_object('hint', 'PostgreSQL runs this statement in no transaction, and no catalog tells when it is done. Give the step a done_when in weft.yaml: an expression that is true once it is.'),
+        p_phase.name, v_step.path, weft._first_line(v_next.statement, v_next.line), v_next.statement))::weft._outcome;
+    end if;
+  end if;
+  return weft._pursue(v_next, v_step.path, p_phase, p_before, p_is_reported, p_report, p_is_owed, v_canceled);
+end
+$$;
+
+comment on function weft._advance_step(weft._phases, integer, jsonb, bigint, boolean, jsonb, boolean) is
+  'Makes the next move of a step that is run statement by statement, and records it.';
+
+
+-- A statement that runs in no transaction, from the intent to the verdict. p_is_reported: the session says that it ran through;
+-- p_is_owed: it was sent in this session, which does not say so; p_report: then what the server said instead.
+create or replace function weft._pursue(
+    p_statement weft._statements, p_path text, p_phase weft._phases, p_before jsonb, p_is_reported boolean, p_report jsonb, p_is_owed boolean, p_canceled weft._cancellations)
+  returns weft._outcome
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_verdict   text;
+  v_send      text;
+  v_why       jsonb;
+  v_about     oid;
+  v_error     jsonb := p_statement.error;
+  v_state     weft.statement_state := p_statement.state;
+  v_data      jsonb;
+begin
+  if v_state <> 'cleaning' then
+    select j.verdict, j.statement, j.error, j.about into v_verdict, v_send, v_why, v_about
+    from weft._judge(p_statement.judge, p_statement.statement, p_is_reported, p_statement.sent_at, p_before ->> 'search_path') as j;
+    if v_verdict = 'send' and p_is_owed and not p_is_reported and p_report is null then
+      return row('report', p_path, null)::weft._outcome;
+    elsif v_verdict = 'send' and p_canceled.deployment_id is not null then
+      v_state := 'cleaning';
+      v_error := weft._describe_cancellation(p_canceled);
+    elsif v_verdict = 'send' and p_report ->> 'sqlstate' = '57014' then
+      update weft._statements as s set state = v_state where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
+      return row('interrupted', p_path, p_report)::weft._outcome;
+    elsif v_verdict = 'send' and p_report ->> 'sqlstate' not in ('55P03', '40P01', '40001') then
+      v_state := 'cleaning';
+      v_error := p_report;
+    elsif v_verdict = 'send' and p_statement.attempts >= weft._limit('directive_attempts_count') then
+      v_state := 'cleaning';
+      v_error := coalesce(p_report, jsonb_build_object('sqlstate', 'WF018', 'message',
+        format('It was handed out %s times, and never was it done when it came back (directive_attempts_count).', p_statement.attempts), 'hint', 'Look into the server''s log at the times in weft.events; then deploy again.'));
+    end if;
+  end if;
+
+  if v_state = 'cleaning' then
+    select r.statement, r.about into v_send, v_about from weft._find_remains(p_statement.judge) as r;
+    v_why := v_error;
+    v_verdict := case
+      when v_send is null or p_statement.attempts >= 2 * weft._limit('directive_attempts_count') then 'failed'
+      when weft._is_worked_on(v_about) then 'wait'
+      else 'send'
+    end;
+  end if;
+
+  case v_verdict
+    when 'done' then
+      update weft._statements as s
+      set state = 'done', judge = p_statement.judge, finished_at = clock_timestamp(), error = null, session = p_before,
+          verdict = case when p_statement.state = 'pending' then 'adopted' else 'ran' end
+      where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
+      perform weft._tell(p_statement.deployment_id, case when p_statement.state = 'pending' then 'statement_found_done' else 'statement_done' end, p_phase.name, p_path,
+        jsonb_build_object('statement', p_statement.number, 'line', weft._first_line(p_statement.statement, p_statement.line), 'kind', p_statement.judge -> 'kind', 'attempts', p_statement.attempts));
+      return row('done', null, null)::weft._outcome;
+    when 'failed' then
+      v_error := weft._describe_error(v_why, p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement);
+      update weft._statements as s set state = 'failed', judge = p_statement.judge, error = v_error, finished_at = clock_timestamp()
+      where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
+      return row(case when p_canceled.deployment_id is null then 'failed' else 'interrupted' end, p_path, v_error)::weft._outcome;
+    when 'wait' then
+      update weft._statements as s set state = v_state, judge = p_statement.judge, error = v_error
+      where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
+      return row('wait', p_path, jsonb_build_object('table', v_about::regclass, 'pids', (select coalesce(jsonb_agg(w.pid), '[]') from weft._list_workers(v_about) as w)))::weft._outcome;
+    else
+      v_data := jsonb_build_object(
+        'statement', p_statement.number, 'line', weft._first_line(p_statement.statement, p_statement.line), 'attempt', p_statement.attempts + 1,
+        'sent', left(weft._skip_comments(v_send), weft._limit('statement_shown_characters')), 'waits_for', weft._list_old_snapshots());
+      update weft._statements as s
+      set state = case when v_state = 'pending' then 'sent' else v_state end, judge = p_statement.judge, error = v_error, attempts = s.attempts + 1, sent_at = clock_timestamp()
+      where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
+      perform weft._tell(p_statement.deployment_id, case when v_state = 'cleaning' then 'remains_being_dropped' when v_send = p_statement.statement then 'statement_sent' else 'statement_repaired' end,
+        p_phase.name, p_path, v_data);
+      return row('directive', p_path, v_data || jsonb_build_object(
+        'deployment', p_statement.deployment_id, 'path', p_path, 'kind', p_statement.judge ->> 'kind', 'whole', v_send,
+        'report', format('select pg_catalog.set_config(''weft.reported'', ''%s/%s/%s/%s'', false)', p_statement.deployment_id, p_statement.step, p_statement.number, p_statement.attempts + 1)))::weft._outcome;
+  end case;
+end
+$$;
+
+comment on function weft._pursue(weft._statements, text, weft._phases, jsonb, boolean, jsonb, boolean, weft._cancellations) is
+  'Asks the judge of a statement, and commits to what follows from it: done, failed, wait, hand it out, or ask what the server said.';
+
+
+-- What the next statement of a step begins with.
+create or replace function weft._session_before(p_deployment uuid, p_step integer, p_start_path text)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(
+    (select t.session from weft._statements as t where t.deployment_id = p_deployment and t.step = p_step and t.state = 'done' order by t.number desc limit 1),
+    jsonb_build_object('search_path', p_start_path, 'role', 'none', 'authorization', session_user, 'settings', '{}'::jsonb))
+$$;
+
+comment on function weft._session_before(uuid, integer, text) is 'Tells the role, settings and search_path that the last statement of a step has left.';
+
+
+create or replace function weft._is_reported(p_deployment uuid, p_step integer, p_reported text)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select exists (
+    select from weft._statements as t
+    where t.deployment_id = p_deployment and t.step = p_step and t.state in ('sent', 'cleaning')
+      and format('%s/%s/%s/%s', t.deployment_id, t.step, t.number, t.attempts) = p_reported)
+$$;
+
+comment on function weft._is_reported(uuid, integer, text) is 'Tells whether a session says that the statement which was handed out last is done.';
+
+
+-- The session goes to whoever runs the statement: as the file left it, and patient where nobody has to wait for the lock meanwhile.
+create or replace function weft._lend_session(p_before jsonb, p_kind text, p_lock_timeout_ms integer)
+  returns void
+  volatile
+  language plpgsql
+as $$
+begin
+  if not coalesce((p_before operator(pg_catalog.->) 'settings') operator(pg_catalog.?) 'lock_timeout', false) then
+    perform pg_catalog.set_config('lock_timeout', case when p_kind operator(pg_catalog.=) any (array['index', 'drop index', 'reindex', 'detach', 'vacuum']) then '0' else p_lock_timeout_ms::pg_catalog.text end, false);
+  end if;
+  perform pg_catalog.set_config('search_path', p_before operator(pg_catalog.->>) 'search_path', false);
+  perform weft._restore_role(p_before);
+end
+$$;
+
+comment on function weft._lend_session(jsonb, text, integer) is 'Prepares the session for a statement at top level.';
+
+
+create or replace function weft._end_step(p_phase weft._phases, p_step weft._steps)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[(
+    select row(p_step.ordinal, count(*), coalesce(sum(t.rows), 0)::bigint, coalesce(min(coalesce(t.sent_at, t.finished_at)), clock_timestamp()), clock_timestamp(),
+               coalesce(array_agg(t.line order by t.number), '{}'), coalesce(array_agg(t.digest order by t.number), '{}'))::weft._step_record
+    from weft._statements as t
+    where t.deployment_id = p_phase.deployment_id and t.step = p_step.ordinal)]);
+  delete from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step.ordinal;
+end
+$$;
+
+comment on function weft._end_step(weft._phases, weft._steps) is 'Records a step of which every statement is done.';
