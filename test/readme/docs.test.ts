@@ -74,7 +74,15 @@ describe('BUNDLES.md', () => {
 
   test('its keys are those of the language', () => {
     const keys = rowsBelow('docs/BUNDLES.md', 'weft.yaml').map(([key]) => bare(key));
-    expect(keys).toEqual(['name', 'phases', 'transaction', 'lock_timeout', 'steps', 'run']);
+    expect(keys).toEqual(['name', 'phases', 'transaction', 'lock_timeout', 'steps', 'run', 'done_when']);
+  });
+
+  test('its example of a done_when is one', () => {
+    const file = parseBundleFile(new TextEncoder().encode(snippet('docs/BUNDLES.md', 'done_when')));
+    expect(file.phases.map(({ transaction, steps }) => [transaction, steps[0]?.done_when])).toEqual([
+      ['none', null],
+      ['auto', 'not exists (select from shop.orders where total is null)'],
+    ]);
   });
 
   test('what it says is not there yet is refused by name', () => {
