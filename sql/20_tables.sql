@@ -6,9 +6,11 @@ create table weft._installations (
   version         integer      primary key,
   installed_at    timestamptz  not null default pg_catalog.clock_timestamp(),
   installed_by    text         not null default session_user,
-  server_version  text         not null default pg_catalog.current_setting('server_version')
+  server_version  text         not null default pg_catalog.current_setting('server_version'),
+  objects_count   bigint       not null
 );
 comment on table weft._installations is 'Every version of the engine that this database has had; the highest is the one at work.';
+comment on column weft._installations.objects_count is 'What schema weft holds, and no more: a step that changes it is undone.';
 
 create table weft._lease (
   is_the_one     boolean      primary key default true,

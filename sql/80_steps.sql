@@ -528,7 +528,21 @@ $$;
 comment on function weft._check_lock_table(integer) is 'Stops a phase before it fills the shared lock table; returns the number of steps after which to look again.';
 
 
--- Weft leaves when asked: nothing of the user's may depend on it.
+create or replace function weft._count_objects()
+  returns bigint
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select (select count(*) from pg_class as c where c.relnamespace = 'weft'::regnamespace)
+       + (select count(*) from pg_proc as f where f.pronamespace = 'weft'::regnamespace)
+       + (select count(*) from pg_type as t where t.typnamespace = 'weft'::regnamespace)
+$$;
+
+comment on function weft._count_objects() is 'Counts what schema weft holds.';
+
+
+-- Weft leaves when asked: nothing of the user's may be in its schema, or depend on it.
 create or replace function weft._check_dependents()
   returns void
   stable
@@ -538,6 +552,11 @@ as $$
 declare
   v_dependent  text;
 begin
+  if weft._count_objects() <> (select i.objects_count from weft._installations as i order by i.version desc limit 1) then
+    raise exception 'After this, schema weft would hold something else than the engine, which goes when the engine goes, or is needed by it.'
+      using errcode = 'WF016', hint = 'Make it in a schema of your own. Nothing of this transaction is in the database.';
+  end if;
+
   with ours as materialized (
     select 'pg_class'::regclass as classid, c.oid from pg_class as c where c.relnamespace = 'weft'::regnamespace
     union all
@@ -564,4 +583,4 @@ begin
 end
 $$;
 
-comment on function weft._check_dependents() is 'Refuses what would tie an object of the user''s to the schema weft, as far as PostgreSQL records dependencies.';
+comment on function weft._check_dependents() is 'Refuses what would put an object of the user''s into schema weft, or tie one to it, as far as PostgreSQL records dependencies.';

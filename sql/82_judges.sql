@@ -269,7 +269,7 @@ begin
     when 'index' then
       if p_judge ->> 'name' is null then
         verdict := 'failed';
-        error := jsonb_build_object('sqlstate', 'WF019', 'message', 'A concurrent index without a name would be built twice if its end went unheard.',
+        error := jsonb_build_object('sqlstate', 'WF020', 'message', 'A concurrent index without a name would be built twice if its end went unheard.',
           'hint', format('Name it: create index concurrently %s on ...', coalesce(quote_ident(p_judge ->> 'suggestion'), 'name')));
         return;
       elsif v_table is null then
@@ -356,7 +356,7 @@ begin
           verdict := 'done';
         elsif p_is_reported then
           verdict := 'failed';
-          error := jsonb_build_object('sqlstate', 'WF019', 'message', format('The server has run the statement, and its done_when is %s still: %s', coalesce(v_is_there::text, 'null'), p_judge ->> 'expression'));
+          error := jsonb_build_object('sqlstate', 'WF020', 'message', format('The server has run the statement, and its done_when is %s still: %s', coalesce(v_is_there::text, 'null'), p_judge ->> 'expression'));
         end if;
       exception when others or query_canceled or assert_failure then
         verdict := 'failed';

@@ -12,6 +12,7 @@ declare
 begin
   select d.state into v_state from weft._deployments as d where d.id = p_deployment for no key update;
   if v_state = 'open' and not exists (select from weft._missing_chunks(p_deployment)) then
+    perform pg_advisory_xact_lock(hashtextextended('weft: places in line', 0));  -- until the commit: places become visible in their order
     update weft._deployments as d
     set state = 'staged', place = nextval('weft._places'), staged_at = clock_timestamp()
     where d.id = p_deployment

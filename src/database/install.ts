@@ -39,7 +39,7 @@ export function renderInstallation(installed: number | null, engine: Engine = EN
     `select pg_advisory_xact_lock(hashtextextended('weft: installation of the engine', 0));\n`,
     installed === null ? guardOfInstallation : renderGuardOfUpgrade(installed),
     ...laid.map((file) => `\n-- ${file.name}\n\n${file.sql}`),
-    `\ninsert into weft._installations (version) values (${engine.version});\n`,
+    `\ninsert into weft._installations (version, objects_count) values (${engine.version}, weft._count_objects());\n`,
     installed === null ? '' : `select weft._release_lease((select l.fence from weft._lease as l));\n`,
   ].join('');
 }

@@ -295,7 +295,10 @@ describe('what PostgreSQL runs in no function is refused with just that reason:'
     ['a column', 'create table t (state weft.deployment_state);', /column state of table public\.t/],
     ['a policy', 'create table t (); create policy p on t using (weft.version() = 1);', /policy p on table public\.t/],
     ['an index', 'create table t (n int); create index i on t ((n + weft.version()));', /index public\.i/],
-  ])('%s that would depend on the schema weft (law 11)', async (_, text, named) => {
+    ['a table', 'create table weft.mine (n int);', /schema weft would hold something else/],
+    ['a function', 'create function weft.mine() returns int language sql as $$ select 1 $$;', /schema weft would hold something else/],
+    ['the loss of a view', 'drop view weft.events;', /schema weft would hold something else/],
+  ])('%s that would depend on the schema weft, or change what it holds (law 11)', async (_, text, named) => {
     await passFiles(database.url, { 'set_up.sql': 'select 1;' });
     const deployment = await deployFiles(database.url, { '1.sql': text }, 'per-step');
     expect(deployment).toMatchObject({ state: 'failed', error: { sqlstate: 'WF016', message: expect.stringMatching(named), path: '1.sql' } });
