@@ -76,8 +76,13 @@ async function left(signal: AbortSignal, progress: ProgressPrinter, key: string 
 export function leaving(view: View, key: string | null): Problem {
   const { id, deployment } = view;
   if (id === null) {
-    const again = key === null ? 'Repeat the command.' : `To go on where this stopped, repeat it with --id ${key}.`;
-    return new Problem('interrupted', `Left before everything had arrived in the database; until then nothing runs. ${again}`, key === null ? {} : { id: key });
+    // All of a small bundle goes out in one breath: it may run before the answer is back.
+    const again =
+      key === null
+        ? 'Repeat the command.'
+        : `To attach again, or go on where this stopped, repeat it with --id ${key}: it is the same deployment. To look: weft status.`;
+    const words = `Left before there was an answer. If everything has arrived in the database, it goes on there; if not, nothing runs. ${again}`;
+    return new Problem('interrupted', words, key === null ? {} : { id: key });
   }
   const state = deployment?.state ?? view.state ?? 'open';
   const facts = { deployment: id, ...(key === null ? {} : { id: key }) };

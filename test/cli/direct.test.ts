@@ -131,8 +131,9 @@ describe('weft deploy, straight to a database', () => {
       '2.sql': 'insert into a values (1); select pg_sleep(3);',
     });
     const leave = new AbortController();
-    const running = weft(['deploy', folder, '--json'], { signal: leave.signal });
-    await until(AT_WORK);
+    const seen = Promise.withResolvers<void>();
+    const running = weft(['deploy', folder, '--json'], { signal: leave.signal, onStderr: (text) => text.includes('2.sql: at work') && seen.resolve() });
+    await seen.promise;
     leave.abort();
     const result = await running;
     expect(result.code).toBe(3);

@@ -187,12 +187,13 @@ describe('weft deploy, through a Worker', () => {
 
   it('leaves on Ctrl-C with 3; resume attaches again', async () => {
     const leave = new AbortController();
+    const seen = Promise.withResolvers<void>();
     const running = weft(
       ['deploy', makeBundle('leave', ['create table leave (n int);', 'insert into leave values (1); select pg_sleep(3);']), '--json'],
       {},
-      { signal: leave.signal },
+      { signal: leave.signal, onStderr: (text) => text.includes('2.sql: at work') && seen.resolve() },
     );
-    await until(isAt('2.sql', 'leave'));
+    await seen.promise;
     leave.abort();
     const result = await running;
     expect(result.code).toBe(3);
