@@ -53,7 +53,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     log(describe(postgres));
     sayIfOther(log, 'PostgreSQL', ports.postgres, postgres.port);
     const { rolePassword, callerSecret } = keptSecrets(postgres.home);
-    const database = await prepareDatabase(postgres.url, rolePassword);
+    const database = await prepareDatabase(postgres.url, DATABASE, rolePassword);
     const edge = await startEdge({
       databaseUrl: database,
       target: TARGET,
@@ -103,21 +103,21 @@ function keptSecrets(home: string): { rolePassword: string; callerSecret: string
   return secrets;
 }
 
-/** Makes the role and its database where they are missing. @returns the role's connection string */
-async function prepareDatabase(superuserUrl: string, password: string): Promise<string> {
+/** Makes the role and a database of its own where they are missing. @returns the role's connection string */
+export async function prepareDatabase(superuserUrl: string, database: string, password: string): Promise<string> {
   const client = new pg.Client({ connectionString: superuserUrl });
   await client.connect();
   try {
     const roles = await client.query('select 1 from pg_roles where rolname = $1', [ROLE]);
     if (roles.rowCount === 0) await client.query(`create role ${ROLE} login password ${pg.escapeLiteral(password)}`);
-    const databases = await client.query('select 1 from pg_database where datname = $1', [DATABASE]);
-    if (databases.rowCount === 0) await client.query(`create database ${DATABASE} owner ${ROLE}`);
+    const databases = await client.query('select 1 from pg_database where datname = $1', [database]);
+    if (databases.rowCount === 0) await client.query(`create database ${pg.escapeIdentifier(database)} owner ${ROLE}`);
   } finally {
     await client.end();
   }
   const url = new URL(superuserUrl);
   url.username = ROLE;
   url.password = password;
-  url.pathname = `/${DATABASE}`;
+  url.pathname = `/${database}`;
   return url.href;
 }

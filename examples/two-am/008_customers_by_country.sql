@@ -1,0 +1,1 @@
+create index customers_by_country on shop.customers (country);

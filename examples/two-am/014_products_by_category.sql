@@ -1,0 +1,1 @@
+create index products_by_category on shop.products (category_id);

@@ -1,0 +1,1 @@
+create type shop.order_state as enum ('placed', 'paid', 'shipped', 'cancelled');

@@ -1,0 +1,1 @@
+create index lines_of_a_product on shop.order_lines (product_id);

@@ -1,0 +1,1 @@
+select shop.redeem_voucher('SPRING-1', 500000);

@@ -1,0 +1,1 @@
+create unique index revenue_has_one_row_a_month on shop.revenue_by_month (month);

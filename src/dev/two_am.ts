@@ -1,0 +1,287 @@
+/**
+ * `npm run two-am`: the scene that Weft is made for. Deploys the 52 changesets of examples/two-am three times, each into a new database, by
+ * signed requests through the Worker: undisturbed; with the connection reset in the middle of number 47; with the backend terminated there.
+ * What it prints is read from the databases, and what it claims is computed: it exits with 0 only if all of it was true. Nothing of it stays.
+ */
+import { randomBytes } from 'node:crypto';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Io, type Style, styleFor } from '../cli/io.ts';
+import { runCommandLine } from '../cli/main.ts';
+import { columns, cut, duration, oneLine } from '../cli/text.ts';
+import { Problem } from '../domain/problem.ts';
+import { type Edge, makeCallerSecret, startEdge } from './edge.ts';
+import { CHECKOUT } from './places.ts';
+import { type Postgres, startPostgres } from './postgres.ts';
+import { prepareDatabase } from './stack.ts';
+import { type Outcome, type Sight, Witness } from './witness.ts';
+
+const BUNDLE = 'examples/two-am';
+const CALLER = 'ci';
+/** What changeset 47 builds, and on what. */
+const [SCHEMA, TABLE, INDEX] = ['shop', 'orders', 'orders_by_reference'];
+const NIGHT = 47;
+/** How long the build may let us wait. */
+const BUILD_MS_MAX = 120_000;
+const LOOK_AGAIN_MS = 15;
+const STATEMENT_CHARACTERS = 68;
+
+const paths = readdirSync(join(CHECKOUT, BUNDLE)).sort();
+const leave = new AbortController();
+
+function quietIo(signal: AbortSignal, env: Io['env'], hear: (part: string) => void = () => undefined): Io {
+  return { env, stdout: { write: hear }, stderr: { write: hear }, isTTY: false, columns: 80, signal };
+}
+
+/** The paper: lines that stay, one that moves on a terminal, and how many claims were false. */
+class Paper {
+  readonly style: Style;
+  claims = 0;
+  broken = 0;
+  readonly #moves: boolean;
+
+  constructor() {
+    this.#moves = process.stdout.isTTY === true && process.env.TERM !== 'dumb';
+    this.style = styleFor(quietIo(leave.signal, process.env), process.stdout.isTTY === true);
+  }
+
+  say(line = ''): void {
+    process.stdout.write(`${this.#moves ? '\r\u001b[K' : ''}${line}\n`);
+  }
+
+  facts(rows: readonly (readonly [string, string])[]): void {
+    for (const line of columns(rows, '     ')) this.say(line);
+  }
+
+  claim(holds: boolean, words: string): void {
+    this.claims += 1;
+    if (!holds) this.broken += 1;
+    this.say(`   ${holds ? this.style.green('✓') : this.style.red('✗ NOT TRUE:')} ${words}`);
+  }
+
+  /** Shown until the next line comes; nowhere but on a terminal. */
+  move(line: string): void {
+    if (this.#moves) process.stdout.write(`\r\u001b[K${this.style.dim(cut(line, (process.stdout.columns ?? 80) - 1))}`);
+  }
+}
+
+const paper = new Paper();
+
+/** One database, its witness, and whatever Worker stands before it at the moment. */
+class Scene {
+  readonly witness: Witness;
+  /** What the last job has printed. */
+  said = '';
+  readonly #databaseUrl: string;
+  readonly #name: string;
+  readonly #secret = makeCallerSecret();
+  #edge: Edge | null = null;
+
+  private constructor(databaseUrl: string, name: string, witness: Witness) {
+    this.#databaseUrl = databaseUrl;
+    this.#name = name;
+    this.witness = witness;
+  }
+
+  static async set(postgres: Postgres, name: string, password: string): Promise<Scene> {
+    const url = await prepareDatabase(postgres.url, name, password);
+    return new Scene(url, name, await Witness.call(url, SCHEMA, INDEX));
+  }
+
+  /** What a job of a CI does: a new signed request, to a Worker that knows nothing of any earlier one. @returns the command's exit code */
+  async deploy(job = new AbortController()): Promise<number> {
+    const edge = await startEdge({ databaseUrl: this.#databaseUrl, target: this.#name, caller: CALLER, secret: this.#secret });
+    this.#edge = edge;
+    const env = { WEFT_URL: edge.origin, WEFT_TARGET: this.#name, WEFT_CALLER: CALLER, WEFT_SECRET: this.#secret };
+    this.said = '';
+    const hear = (part: string): void => void (this.said += part);
+    return runCommandLine(['deploy', join(CHECKOUT, BUNDLE)], quietIo(AbortSignal.any([job.signal, leave.signal]), env, hear));
+  }
+
+  /** Shows how far it is, until that holds, or until it is over. */
+  async watch(until: (sight: Sight) => boolean, over: Promise<unknown> = new Promise(() => undefined)): Promise<Sight | null> {
+    let isOver = false;
+    over.finally(() => (isOver = true)).catch(() => undefined);
+    const deadline = Date.now() + BUILD_MS_MAX;
+    while (!isOver && Date.now() < deadline) {
+      leave.signal.throwIfAborted();
+      const sight = await this.witness.look();
+      if (sight !== null && until(sight)) return sight;
+      if (sight !== null) paper.move(`   ${bar(sight)} ${sight.next ?? ''}${sight.progress === null ? '' : `: ${describe(sight.progress)}`}`);
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+    }
+    return null;
+  }
+
+  /** A whole deployment with somebody watching. */
+  async deployToEnd(): Promise<{ code: number; milliseconds: number }> {
+    const begin = performance.now();
+    const job = this.deploy();
+    await this.watch(() => false, job);
+    const code = await job;
+    if (code !== 0) paper.say(this.said.trimEnd());
+    return { code, milliseconds: performance.now() - begin };
+  }
+
+  /** Resets every connection to the database. */
+  reset(): void {
+    this.#edge?.relay.cutAll();
+  }
+
+  async killWorker(): Promise<void> {
+    await this.#edge?.stop();
+    this.#edge = null;
+  }
+
+  async strike(): Promise<void> {
+    await this.killWorker();
+    await this.witness.leave();
+  }
+}
+
+function bar({ done, steps }: Sight): string {
+  const width = Math.round((24 * done) / steps);
+  return `${'█'.repeat(width)}${'░'.repeat(24 - width)} ${done} of ${steps}`;
+}
+
+function describe(progress: NonNullable<Sight['progress']>): string {
+  return progress.percent === null ? progress.phase : `${progress.phase}, ${progress.percent} %`;
+}
+
+/** Deploys until number 47 builds its index, and then takes away connection, Worker and job. */
+async function untilTheCut(scene: Scene): Promise<{ before: Sight; code: number }> {
+  const job = new AbortController();
+  const code = scene.deploy(job);
+  const before = await scene.watch((sight) => sight.progress?.phase.startsWith('building index') === true && sight.index !== null, code);
+  if (before === null)
+    throw new Problem('internal', `Number ${NIGHT} was over before it was seen to build its index, or did not come that far.\n${scene.said.trimEnd()}`);
+  scene.reset();
+  job.abort();
+  await scene.killWorker();
+  return { before, code: await code };
+}
+
+/** What must be true at the end, whatever came between. */
+function claimTheSame(code: number, milliseconds: number, outcome: Outcome, calm: Outcome): void {
+  const { style } = paper;
+  paper.claim(
+    code === 0 && outcome.state === 'succeeded' && outcome.applied === paths.length && outcome.ran === paths.length,
+    `${style.bold(`${outcome.applied} of ${paths.length}`)}, ${duration(milliseconds)} later; steps that ran: ${outcome.ran}, so none twice`,
+  );
+  paper.claim(
+    outcome.index?.valid === true && outcome.invalid === 0,
+    `the index is ${outcome.index?.valid ? 'valid' : 'not valid'}; invalid ones in this database: ${outcome.invalid}`,
+  );
+  paper.claim(outcome.fingerprint === calm.fingerprint, `the catalog equals the undisturbed one: ${cut(outcome.fingerprint, 24)}`);
+  paper.claim(
+    outcome.content === calm.content && outcome.rows === calm.rows,
+    `and so does every row: ${outcome.rows.toLocaleString('en')} in ${outcome.tables} tables, hash ${outcome.content.slice(0, 12)}…`,
+  );
+}
+
+async function play(postgres: Postgres): Promise<void> {
+  const { style } = paper;
+  const password = randomBytes(18).toString('base64url');
+  const scenes: Scene[] = [];
+  const open = async (name: string): Promise<Scene> => {
+    const scene = await Scene.set(postgres, name, password);
+    scenes.push(scene);
+    return scene;
+  };
+  const night = paths[NIGHT - 1] ?? '';
+  try {
+    const undisturbed = await open('undisturbed');
+    const first = await undisturbed.deployToEnd();
+    await undisturbed.killWorker();
+    const calm = await undisturbed.witness.tellOutcome();
+    paper.say(style.bold(`${BUNDLE} in peace: ${calm.applied} of ${paths.length} changesets in ${duration(first.milliseconds)}`));
+    paper.claim(
+      first.code === 0 && calm.ran === paths.length && calm.index?.valid === true,
+      `done, in a database of its own, to compare with: ${cut(calm.fingerprint, 24)}`,
+    );
+
+    const reset = await open('connection_reset');
+    paper.say(`\n${style.bold(`2:00  Connection reset in the middle of ${night}`)}`);
+    const { before, code } = await untilTheCut(reset);
+    const alone = await reset.witness.look();
+    paper.say(`   The Worker is gone too, and so is the CI job (exit code ${code}). The database says:`);
+    paper.facts(factsOf(alone));
+    paper.claim(before.done === NIGHT - 1 && alone?.done === NIGHT - 1 && alone.next === night, `number ${NIGHT} is not done, and nothing says it is`);
+    paper.claim(
+      alone?.builder?.pid === before.builder?.pid && alone?.builder?.state === 'active',
+      `backend ${before.builder?.pid} goes on building, for nobody`,
+    );
+    paper.say(style.dim('   CI tries again, at once: a new request, a new Worker.'));
+    const again = await reset.deployToEnd();
+    const after = await reset.witness.tellOutcome();
+    claimTheSame(again.code, again.milliseconds, after, calm);
+    paper.claim(
+      after.sent.length === 1,
+      `the index was built ${after.sent.length === 1 ? 'once: what the lost backend built was taken over' : `${after.sent.length} times`}`,
+    );
+
+    const killed = await open('backend_terminated');
+    paper.say(`\n${style.bold('2:30  The same, and the backend is terminated as well')}`);
+    const { before: building } = await untilTheCut(killed);
+    const isTerminated = await killed.witness.terminate(building.builder?.pid ?? 0);
+    const ruin = await killed.witness.look();
+    paper.say('   The database says:');
+    paper.facts(factsOf(ruin));
+    paper.claim(isTerminated && ruin?.builder === null && ruin.index?.valid === false, 'an invalid index is left, and nobody builds it');
+    paper.say(style.dim('   CI tries again.'));
+    const repaired = await killed.deployToEnd();
+    const end = await killed.witness.tellOutcome();
+    const repair = end.sent.find(({ kind }) => kind === 'statement_repaired');
+    paper.claim(repair !== undefined, `found and repaired: ${repair?.statement ?? 'it was not'}`);
+    claimTheSame(repaired.code, repaired.milliseconds, end, calm);
+  } finally {
+    for (const scene of scenes) await scene.strike();
+  }
+}
+
+function factsOf(sight: Sight | null): [string, string][] {
+  if (sight === null) return [['weft.steps', 'nothing']];
+  const { builder, progress, index } = sight;
+  return [
+    ['weft.steps', `${sight.done} of ${sight.steps} done; next is ${sight.next}`],
+    [
+      'pg_stat_activity',
+      builder === null ? 'no backend builds an index' : `${builder.pid} ${builder.state}: ${cut(oneLine(builder.statement), STATEMENT_CHARACTERS)}`,
+    ],
+    ...(progress === null ? [] : [['pg_stat_progress', describe(progress)] as [string, string]]),
+    ['pg_index', `${INDEX} on ${TABLE}: ${index === null ? 'not there' : `indisvalid = ${index.valid}`}`],
+  ];
+}
+
+async function main(): Promise<number> {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => leave.abort(new Problem('interrupted', 'Told to end.')));
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    leave.abort(new Problem('interrupted', 'Nobody reads any more.'));
+  });
+  const begin = performance.now();
+  paper.move('Starting PostgreSQL.');
+  const postgres = await startPostgres();
+  try {
+    await play(postgres);
+  } finally {
+    await postgres.stop();
+  }
+  const { claims, broken } = paper;
+  paper.say(
+    broken === 0
+      ? `\n${paper.style.bold('As if nothing had happened.')} ${claims} claims, all computed, all true; ${duration(performance.now() - begin)}.`
+      : `\n${broken} of ${claims} claims are NOT TRUE.`,
+  );
+  return broken === 0 ? 0 : 1;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  const problem = error instanceof Problem ? error : new Problem('internal', error instanceof Error ? (error.stack ?? error.message) : String(error));
+  process.stderr.write(`\n${problem.title}\n${problem.message}\n`);
+  process.exitCode = problem.exit;
+}
+// What still holds the process (a connection that does not close, say) shall not hold the shell.
+setTimeout(() => process.exit(), 3000).unref();
