@@ -53,18 +53,17 @@ describe('the first screen', () => {
 
   test('npm start prints what README shows, line for line, and Ctrl-C ends it', async () => {
     expect(snippet(README, 'start')).toBe('npm install && npm start\n');
-    // With data of its own, so that the first start is one.
-    const child = spawn('npm', ['start', '--silent', '--', '--data', data], { cwd: place.path, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    // With data of its own, so that the first start is one; and with one pipe, which keeps the order of what is said and what is reported.
+    const start = `exec npm start --silent -- --data ${data} 2>&1`;
+    const child = spawn('bash', ['-c', start], { cwd: place.path, stdio: ['ignore', 'pipe', 'ignore'], detached: true });
     children.push(child);
     let printed = '';
     const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
     await new Promise<void>((resolve) => {
-      const listen = (part: Buffer): void => {
+      child.stdout.on('data', (part: Buffer) => {
         printed += part.toString();
         if (printed.includes('Ctrl-C ends it.')) resolve();
-      };
-      child.stdout.on('data', listen);
-      child.stderr.on('data', listen);
+      });
       void ended.then(() => resolve());
     });
     const folder = /^The data +(\S+)/m.exec(printed)?.[1];
