@@ -86,7 +86,8 @@ export function connectFailure(cause: Cause): ConnectFailure {
   const failure = (slug: ProblemSlug, again: boolean): ConnectFailure => ({ slug, again, cause });
   if (sqlstate !== null) {
     if (sqlstate === '53300') return failure('no_free_connection', true);
-    if (sqlstate.startsWith('28') || sqlstate === '3D000') return failure('database_authentication', false);
+    if (sqlstate.startsWith('28')) return failure('database_authentication', false);
+    if (sqlstate === '3D000') return failure('database_missing', false);
     if (sqlstate === '42501') return failure('role_without_rights', false);
     // A server that lacks one of our startup parameters is older than the youngest of them, and that is 14.
     if (sqlstate === '42704') return failure('server_too_old', false);
@@ -111,7 +112,9 @@ function connectDetail({ slug, cause }: ConnectFailure, tries: string): string {
     case 'no_free_connection':
       return `All connections of the database are taken (tried ${tries}): ${cause.text}. Try again, or raise max_connections or the role's limit.`;
     case 'database_authentication':
-      return `The database let nobody in: ${cause.text}. Look at user, password and database name of the connection string.`;
+      return `The database let nobody in: ${cause.text}. Look at user and password of the connection string.`;
+    case 'database_missing':
+      return `There is a server, but ${cause.text}. Correct the database name of the connection string, or create the database.`;
     case 'role_without_rights':
       return `The role may not connect: ${cause.text}. Grant it CONNECT on the database.`;
     case 'server_too_old':

@@ -58,6 +58,7 @@ export const PROBLEMS = {
   invalid_configuration: { status: 500, exit: 2, title: 'The configuration is not valid.' },
   connection_string_invalid: { status: 500, exit: 2, title: 'The connection string of the target cannot be used.' },
   database_authentication: { status: 502, exit: 2, title: 'The database refused the role or its password.' },
+  database_missing: { status: 502, exit: 2, title: 'The server has no database of that name.' },
   role_without_rights: { status: 502, exit: 2, title: 'The role may not do what Weft needs.' },
   standby_server: { status: 502, exit: 2, title: 'The database is a standby, which cannot be written to.' },
   read_only_server: { status: 502, exit: 2, title: 'The database is read-only.' },

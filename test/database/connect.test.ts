@@ -123,7 +123,9 @@ describe.each(ways)('connecting over %s', (way) => {
           url.pathname = '/nowhere';
         }),
       );
-      expect((await problemOf(connectTo(options)(), 'database_authentication')).facts).toEqual({ sqlstate: '3D000', attempts: 1 });
+      const problem = await problemOf(connectTo(options)(), 'database_missing');
+      expect(problem.facts).toEqual({ sqlstate: '3D000', attempts: 1 });
+      expect(problem.message).toMatch(/database "nowhere" does not exist .* Correct the database name/);
     });
 
     test('on a role that may not connect to the database', async () => {

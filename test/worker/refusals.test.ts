@@ -179,7 +179,7 @@ describe('what is wrong with a database', () => {
         password: '502 urn:weft:problem:database_authentication',
         rights: '502 urn:weft:problem:role_without_rights',
         readonly: '502 urn:weft:problem:read_only_server',
-        nowhere: '502 urn:weft:problem:database_authentication',
+        nowhere: '502 urn:weft:problem:database_missing',
       });
       expect(lines.join('\n')).not.toMatch(/a-long-password|the-wrong-password|127\.0\.0\.1/);
     } finally {
