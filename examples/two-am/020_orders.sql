@@ -4,5 +4,5 @@ create table shop.orders (
   state       shop.order_state not null,
   placed_at   timestamptz not null,
   total_minor bigint not null,
-  reference   text not null
+  message     text not null
 );

@@ -1,1 +1,1 @@
-select shop.redeem_voucher('SPRING-1', 500000);
+select shop.redeem_voucher('SPRING-1', 200000);

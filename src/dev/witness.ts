@@ -11,7 +11,7 @@ export interface Sight {
   readonly done: number;
   /** The step at work or next. */
   readonly next: string | null;
-  /** The backend that builds an index, with its statement; null when none does. */
+  /** The backend that builds an index, with its statement (without the comment above it); null when none does. */
   readonly builder: { readonly pid: number; readonly state: string; readonly statement: string } | null;
   /** Of that build: PostgreSQL's word for where it is, and how much of this part is done. */
   readonly progress: { readonly phase: string; readonly percent: number | null } | null;
@@ -41,7 +41,7 @@ export interface Outcome {
 
 const SIGHT = `
   select s.steps, s.done, s.next,
-         case when b.pid is not null then jsonb_build_object('pid', b.pid, 'state', b.state, 'statement', b.query) end as builder,
+         case when b.pid is not null then jsonb_build_object('pid', b.pid, 'state', b.state, 'statement', regexp_replace(b.query, '^(\\s*--[^\\n]*\\n)+\\s*', '')) end as builder,
          case when b.pid is not null then jsonb_build_object('phase', b.phase, 'percent', b.percent) end as progress,
          (select jsonb_build_object('valid', i.indisvalid) from pg_index as i where i.indexrelid = to_regclass($1)) as index
     from (select count(*)::int as steps,
