@@ -57,6 +57,19 @@ create type weft._outcome as (
 comment on type weft._outcome is
   'How a block ended. again: a lock was not to be had; whole: the split was wrong, run the file in one piece; apart: not in one transaction, so statement by statement; wait: somebody else is at work on the object; directive: a statement is to be run at top level; report: what the server said of it is asked for; interrupted: somebody cancelled the statement, not the deployment.';
 
+create type weft._script as (
+  ordinal       integer,
+  path          text,
+  in_one_piece  boolean,
+  chunks        bytea[],
+  size          bigint,
+  statements    text[],     -- null for an artifact of several chunks, which is read while it runs
+  lines         integer[],
+  digests       bytea[],
+  selects_into  integer[]
+);
+comment on type weft._script is 'A step, and the statements of its artifact.';
+
 create type weft._step_record as (
   ordinal      integer,
   statements   integer,

@@ -28,6 +28,8 @@ begin
     when 'lock_timeout_ms_default'         then 5000       -- how long a statement waits for a lock
     when 'lock_table_percent_max'          then 90         -- of the shared lock table that one transaction may fill
     when 'steps_between_lock_counts'       then 64
+    when 'scripts_read_bytes'              then 1048576    -- of artifacts that are split together
+    when 'scripts_before_plans_go'         then 32         -- split together, before the plans of the session are thrown away
     when 'whole_file_bytes'                then 1048576    -- what may be executed in one piece when its split does not parse
     when 'statement_bytes'                 then 67108864   -- one statement
     when 'statement_shown_characters'      then 2000       -- of a statement in an error

@@ -17,7 +17,27 @@ $$;
 comment on function weft._leave_out_user(text) is 'Takes "$user" out of a search_path where it would lead into the schema weft.';
 
 
--- What the engine needs of a session, whoever had it before. No SET clause here: it would undo the work.
+-- No SET clause here, nor in the next ones: it would undo the work.
+create or replace function weft._settle_settings()
+  returns void
+  volatile
+  language plpgsql
+as $$
+begin
+  perform pg_catalog.set_config('client_min_messages', 'error', false);
+  perform pg_catalog.set_config('statement_timeout', '0', false), pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false);
+  if pg_catalog.current_setting('transaction_timeout', true) is not null then  -- from 17 on
+    perform pg_catalog.set_config('transaction_timeout', '0', false);
+  end if;
+  perform pg_catalog.set_config('client_connection_check_interval', '0', false);
+  perform pg_catalog.set_config('default_transaction_isolation', 'read committed', false);  -- else nobody's request would be seen
+end
+$$;
+
+comment on function weft._settle_settings() is 'Gives the session the settings without which a run would end early, or hang on its client.';
+
+
+-- What the engine needs of a session, whoever had it before.
 create or replace function weft._settle_session()
   returns text
   volatile
@@ -33,13 +53,8 @@ begin
   if session_user operator(pg_catalog.=) 'weft' then
     v_path := weft._leave_out_user(v_path);
   end if;
-  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
-  perform pg_catalog.set_config('statement_timeout', '0', false), pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false);
-  if pg_catalog.current_setting('transaction_timeout', true) is not null then  -- from 17 on
-    perform pg_catalog.set_config('transaction_timeout', '0', false);
-  end if;
-  perform pg_catalog.set_config('client_connection_check_interval', '0', false);
-  perform pg_catalog.set_config('default_transaction_isolation', 'read committed', false);  -- else nobody's request would be seen
+  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  perform weft._settle_settings();
   return v_path;
 end
 $$;
@@ -154,6 +169,80 @@ $$;
 comment on function weft._find_select_into(text[]) is 'Names the statements that may be SELECT INTO, by their place.';
 
 
+create or replace function weft._digest_statements(p_statements text[])
+  returns bytea[]
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(array_agg(sha256(convert_to(s.statement, 'UTF8')) order by s.ordinal), '{}')
+  from unnest(p_statements) with ordinality as s (statement, ordinal)
+$$;
+
+comment on function weft._digest_statements(text[]) is 'Digests statements, each by itself.';
+
+
+-- Steps are read some at a time: what one artifact costs is then a row, not a dozen statements. No more than about a chunk, or one step.
+create or replace function weft._read_scripts(p_deployment uuid, p_first integer, p_last integer)
+  returns weft._script[]
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
+  language sql
+as $$
+  select coalesce(array_agg(row(
+           b.ordinal, b.path, b.in_one_piece, b.chunks, b.size, t.statements, t.lines,
+           case when t.statements is not null then weft._digest_statements(t.statements) end,
+           case when t.statements is not null then weft._find_select_into(t.statements) end)::weft._script order by b.ordinal), '{}')
+  from (
+    select s.ordinal, s.path, s.in_one_piece, a.chunks, a.size, sum(a.size) over (order by s.ordinal) as bytes, row_number() over (order by s.ordinal) as place
+    from weft._steps as s
+    join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+    where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
+  ) as b
+  left join weft._chunks as c on c.digest = b.chunks[1] and cardinality(b.chunks) = 1
+  left join lateral (
+    select array[weft._read_text(c.content)] as statements, array[1] as lines where c.content is not null and b.in_one_piece
+    union all
+    select x.statements, x.lines from weft._split(weft._new_scanner(), weft._read_text(c.content), true) as x where c.content is not null and not b.in_one_piece
+  ) as t on true
+  where b.place = 1 or b.bytes <= weft._limit('scripts_read_bytes')
+$$;
+
+comment on function weft._read_scripts(uuid, integer, integer) is 'Reads pending steps from p_first on, some at a time, with the statements of those whose artifact is one chunk.';
+
+
+-- Who of several cannot be read, found after they were read together.
+create or replace function weft._find_unreadable(p_deployment uuid, p_first integer, p_last integer)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_step  record;
+begin
+  for v_step in
+    select s.path, c.content
+    from weft._steps as s
+    join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path and cardinality(a.chunks) = 1
+    join weft._chunks as c on c.digest = a.chunks[1]
+    where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
+    order by s.ordinal
+  loop
+    begin
+      perform weft._read_text(v_step.content);
+    exception when others then
+      return v_step.path;
+    end;
+  end loop;
+  return null;
+end
+$$;
+
+comment on function weft._find_unreadable(uuid, integer, integer) is 'Names the first of several steps whose artifact is no text in the encoding of this database.';
+
+
 -- The one thing that decides the lane: what the server said.
 create or replace function weft._is_refused_in_transaction(p_error jsonb)
   returns boolean
@@ -235,14 +324,12 @@ as $$
 declare
   c_user         constant pg_catalog.text := '"?\$user"?\s*(,\s*|$)';
   v_steps        pg_catalog.int4;
-  v_ordinal      pg_catalog.int4;
-  v_step         pg_catalog.record;
+  v_scripts      weft._script[];
+  v_script       weft._script;
+  v_next         pg_catalog.int4 := p_first;
   v_path         pg_catalog.text;
   v_statement    pg_catalog.text;
   v_line         pg_catalog.int4;
-  v_one_piece    pg_catalog.bool;
-  v_chunks       pg_catalog.bytea[];
-  v_size         pg_catalog.int8;
   v_count        pg_catalog.int4;
   v_rows         pg_catalog.int8;
   v_affected     pg_catalog.int8;
@@ -287,123 +374,116 @@ begin
     v_our_role := current_user;
     v_is_weft := session_user = 'weft';
 
-    -- no FOR over a query: its cursor would stand in the way of a file's CLOSE ALL
-    foreach v_ordinal in array array(
-      select s.ordinal from weft._steps as s
-      where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
-      order by s.ordinal)
-    loop
-      select s.ordinal, s.path, s.in_one_piece, a.size, a.chunks,
-             case when cardinality(a.chunks) = 1 then c.content end as content
-      into strict v_step
-      from weft._steps as s
-      join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
-      join weft._chunks as c on c.digest = a.chunks[1]
-      where s.deployment_id = p_deployment and s.ordinal = v_ordinal;
-      if exists (select from weft._cancellations as c where c.deployment_id = p_deployment) then
-        raise query_canceled;
+    while v_next <= p_last loop
+      v_path := null;
+      v_scripts := weft._read_scripts(p_deployment, v_next, p_last);
+      exit when cardinality(v_scripts) = 0;
+      if cardinality(v_scripts) >= weft._limit('scripts_before_plans_go') then
+        discard plans;  -- every DDL statement walks through all plans of the session, and past invalid ones it runs
       end if;
-      v_path := v_step.path;
-      v_one_piece := v_step.in_one_piece;
-      v_chunks := v_step.chunks;
-      v_size := v_step.size;
-      v_started := clock_timestamp();
-      v_count := 0;
-      v_rows := 0;
-      v_lines := '{}';
-      v_digests := '{}';
-      v_scanner := weft._new_scanner();
-      v_rest := '';
-      v_carry := '';
-      perform weft._show_progress(v_step.ordinal, v_steps, p_phase.name);
-      perform set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
+      -- no FOR over a query: its cursor would stand in the way of a file's CLOSE ALL
+      foreach v_script in array v_scripts loop
+        v_path := v_script.path;
+        if exists (select from weft._cancellations as c where c.deployment_id = p_deployment) then
+          raise query_canceled;
+        end if;
+        v_started := clock_timestamp();
+        v_count := 0;
+        v_rows := 0;
+        v_lines := '{}';
+        v_digests := '{}';
+        perform weft._show_progress(v_script.ordinal, v_steps, p_phase.name);
+        perform set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
 
-      for v_chunk in 1 .. cardinality(v_chunks) loop
-        v_their_name := null;
-        if v_chunk > 1 and current_user <> v_our_role then  -- the file has become a role that may not read our tables
-          v_their_name := session_user;
-          v_their_role := current_setting('role');
+        for v_chunk in 1 .. cardinality(v_script.chunks) loop
+          if v_script.statements is not null then
+            v_pieces := v_script.statements;
+            v_piece_lines := v_script.lines;
+            v_digests := v_script.digests;
+            v_selects_into := v_script.selects_into;
+          else
+            v_their_name := null;
+            if v_chunk = 1 then
+              v_scanner := weft._new_scanner();
+              v_rest := '';
+              v_carry := '';
+            elsif current_user <> v_our_role then  -- the file has become a role that may not read our tables
+              v_their_name := session_user;
+              v_their_role := current_setting('role');
+              reset session authorization;
+              reset role;
+            end if;
+            select r.text, r.carry into v_text, v_carry
+            from weft._read_chunk(v_script.chunks[v_chunk], v_carry, v_chunk = 1, v_chunk = cardinality(v_script.chunks)) as r;
+            v_text := v_rest || v_text;
+            v_rest := '';
+            if v_chunk < cardinality(v_script.chunks) then  -- cut behind a line's end: no token holds one
+              v_index := length(v_text) - coalesce(nullif(strpos(reverse(v_text), E'\n'), 0), length(v_text) + 1) + 1;
+              v_rest := substr(v_text, v_index + 1);
+              v_text := left(v_text, v_index);
+            end if;
+            v_split := weft._split(v_scanner, v_text, v_chunk = cardinality(v_script.chunks));
+            v_scanner := v_split.p_scanner;
+            v_pieces := v_split.statements;
+            v_piece_lines := v_split.lines;
+            v_digests := v_digests || weft._digest_statements(v_pieces);
+            v_selects_into := weft._find_select_into(v_pieces);
+            if v_their_name is not null then
+              v_set := set_config('session_authorization', v_their_name, false);
+              v_set := set_config('role', v_their_role, false);
+            end if;
+          end if;
+          v_lines := v_lines || v_piece_lines;
+
+          -- From here to the end of the loop the search_path is the file's: whatever is evaluated is qualified, operators too.
+          v_set := pg_catalog.set_config('search_path', v_their_path, false);
+          v_index := 0;
+          foreach v_statement in array v_pieces loop
+            v_index := v_index operator(pg_catalog.+) 1;
+            if v_index operator(pg_catalog.=) any (v_selects_into) then  -- EXECUTE refuses it as the last of what it is given
+              execute v_statement operator(pg_catalog.||) E'\n;select where false';
+            else
+              execute v_statement;
+            end if;
+            get diagnostics v_affected = row_count;
+            v_rows := v_rows operator(pg_catalog.+) v_affected;
+            if pg_catalog.current_setting('client_min_messages') operator(pg_catalog.<>) 'error' then
+              v_set := pg_catalog.set_config('client_min_messages', 'error', false);  -- an assignment costs a tenth of a PERFORM
+            end if;
+            if v_is_weft then
+              -- as weft._leave_out_user does, which the file's role may not call
+              v_set := pg_catalog.set_config('search_path', pg_catalog.regexp_replace(pg_catalog.current_setting('search_path'), c_user, '', 'g'), false);
+            end if;
+            if pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'on' then
+              raise exception 'The statement made the transaction read-only, so that nothing could be recorded.'
+                using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
+            end if;
+          end loop;
+          v_their_path := pg_catalog.current_setting('search_path');
+          v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+          v_statement := null;
+          v_count := v_count + v_index;
+        end loop;
+
+        if v_script.ordinal = p_last then
+          -- deferred constraints are looked at here, where an error can still be caught, and as the file would meet them at its end
+          v_path := case when p_first = p_last then v_path end;
+          v_set := pg_catalog.set_config('search_path', v_their_path, false);
+          set constraints all immediate;
+          v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+          v_path := v_script.path;
+        end if;
+        if current_user <> v_our_role then
           reset session authorization;
           reset role;
         end if;
-        if v_step.content is not null then
-          v_text := weft._read_text(v_step.content);
-        else
-          select r.text, r.carry into v_text, v_carry
-          from weft._read_chunk(v_chunks[v_chunk], v_carry, v_chunk = 1, v_chunk = cardinality(v_chunks)) as r;
+        v_their_path := weft._reset_session();
+        v_records := array_append(v_records, row(v_script.ordinal, v_count, v_rows, v_started, clock_timestamp(), v_lines, v_digests)::weft._step_record);
+        if cardinality(v_records) >= v_count_at then
+          v_count_at := weft._check_lock_table(cardinality(v_records));
         end if;
-
-        v_text := v_rest || v_text;
-        v_rest := '';
-        if v_one_piece then
-          v_pieces := array[v_text];
-          v_piece_lines := array[1];
-        else
-          if v_chunk < cardinality(v_chunks) then  -- cut behind a line's end: no token holds one
-            v_index := length(v_text) - coalesce(nullif(strpos(reverse(v_text), E'\n'), 0), length(v_text) + 1) + 1;
-            v_rest := substr(v_text, v_index + 1);
-            v_text := left(v_text, v_index);
-          end if;
-          v_split := weft._split(v_scanner, v_text, v_chunk = cardinality(v_chunks));
-          v_scanner := v_split.p_scanner;
-          v_pieces := v_split.statements;
-          v_piece_lines := v_split.lines;
-        end if;
-        v_selects_into := weft._find_select_into(v_pieces);
-        if v_their_name is not null then
-          v_set := set_config('session_authorization', v_their_name, false);
-          v_set := set_config('role', v_their_role, false);
-        end if;
-        v_lines := v_lines || v_piece_lines;
-
-        -- From here to the end of the loop the search_path is the file's: whatever is evaluated is qualified, operators too.
-        v_set := pg_catalog.set_config('search_path', v_their_path, false);
-        v_index := 0;
-        foreach v_statement in array v_pieces loop
-          v_index := v_index operator(pg_catalog.+) 1;
-          v_digests := pg_catalog.array_append(v_digests, pg_catalog.sha256(pg_catalog.convert_to(v_statement, 'UTF8')));
-          if v_index operator(pg_catalog.=) any (v_selects_into) then  -- EXECUTE refuses it as the last of what it is given
-            execute v_statement operator(pg_catalog.||) E'\n;select where false';
-          else
-            execute v_statement;
-          end if;
-          get diagnostics v_affected = row_count;
-          v_rows := v_rows operator(pg_catalog.+) v_affected;
-          if pg_catalog.current_setting('client_min_messages') operator(pg_catalog.<>) 'error' then
-            v_set := pg_catalog.set_config('client_min_messages', 'error', false);  -- an assignment costs a tenth of a PERFORM
-          end if;
-          if v_is_weft then
-            -- as weft._leave_out_user does, which the file's role may not call
-            v_set := pg_catalog.set_config('search_path', pg_catalog.regexp_replace(pg_catalog.current_setting('search_path'), c_user, '', 'g'), false);
-          end if;
-          if pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'on' then
-            raise exception 'The statement made the transaction read-only, so that nothing could be recorded.'
-              using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
-          end if;
-        end loop;
-        v_their_path := pg_catalog.current_setting('search_path');
-        v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-        v_statement := null;
-        v_count := v_count + v_index;
+        v_next := v_script.ordinal + 1;
       end loop;
-
-      if v_ordinal = p_last then
-        -- deferred constraints are looked at here, where an error can still be caught, and as the file would meet them at its end
-        v_path := case when p_first = p_last then v_path end;
-        v_set := pg_catalog.set_config('search_path', v_their_path, false);
-        set constraints all immediate;
-        v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-        v_path := v_step.path;
-      end if;
-      if current_user <> v_our_role then
-        reset session authorization;
-        reset role;
-      end if;
-      v_their_path := weft._reset_session();
-      v_records := array_append(v_records, row(v_step.ordinal, v_count, v_rows, v_started, clock_timestamp(), v_lines, v_digests)::weft._step_record);
-      if cardinality(v_records) >= v_count_at then
-        v_count_at := weft._check_lock_table(cardinality(v_records));
-      end if;
     end loop;
 
     v_path := case when p_first = p_last then v_path end;
@@ -423,6 +503,9 @@ begin
   end;
 
   -- everything of the block is undone; what follows is the account of it
+  if v_path is null then
+    v_path := weft._find_unreadable(p_deployment, v_next, p_last);
+  end if;
   v_line := case when v_statement is not null then v_piece_lines[v_index] end;
   v_error := jsonb_strip_nulls(jsonb_build_object(
     'sqlstate', e_state, 'message', e_message, 'detail', nullif(e_detail, ''), 'hint', nullif(e_hint, ''),
@@ -435,7 +518,7 @@ begin
     return row('interrupted', v_path, v_error)::weft._outcome;
   elsif p_phase.transaction = 'auto' and (e_state = '55P04' or weft._is_refused_in_transaction(v_error)) then
     return row('apart', v_path, v_error)::weft._outcome;
-  elsif e_state = '42601' and not v_one_piece and weft._is_split_wrong(v_statement, v_chunks, v_size) then
+  elsif e_state = '42601' and not v_script.in_one_piece and weft._is_split_wrong(v_statement, v_script.chunks, v_script.size) then
     return row('whole', v_path, null)::weft._outcome;
   end if;
   return row(

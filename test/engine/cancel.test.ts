@@ -201,6 +201,7 @@ describe('a client that went without a word before the commit of its request', (
     await sql(
       database.url,
       `alter function weft._limit(text) rename to _limit_of_old;
+       update weft._installations set objects_count = objects_count + 1;
        create function weft._limit(text) returns int language sql as $$ select case $1 when 'client_silence_seconds' then 0 else weft._limit_of_old($1) end $$`,
     );
     if (what === 'cancel') {
