@@ -28,7 +28,9 @@ const PERCENT_BEFORE_THE_CUT = 10;
 const LOOK_AGAIN_MS = 30;
 const STATEMENT_CHARACTERS = 68;
 
-const paths = readdirSync(join(CHECKOUT, BUNDLE)).sort();
+const paths = readdirSync(join(CHECKOUT, BUNDLE))
+  .filter((name) => name.endsWith('.sql'))
+  .sort();
 const leave = new AbortController();
 
 function quietIo(signal: AbortSignal, env: Io['env'], hear: (part: string) => void = () => undefined): Io {
@@ -41,6 +43,7 @@ class Paper {
   claims = 0;
   broken = 0;
   readonly #moves: boolean;
+  #moving = '';
 
   constructor() {
     this.#moves = process.stdout.isTTY === true && process.env.TERM !== 'dumb';
@@ -63,7 +66,9 @@ class Paper {
 
   /** Shown until the next line comes; nowhere but on a terminal. */
   move(line: string): void {
-    if (this.#moves) process.stdout.write(`\r\u001b[K${this.style.dim(cut(line, (process.stdout.columns ?? 80) - 1))}`);
+    if (!this.#moves || line === this.#moving) return;
+    this.#moving = line;
+    process.stdout.write(`\r\u001b[K${this.style.dim(cut(line, (process.stdout.columns ?? 80) - 1))}`);
   }
 }
 
@@ -176,8 +181,10 @@ async function untilTheCut(scene: Scene): Promise<Cut> {
   const isInTheMiddle = ({ progress, index }: Sight): boolean =>
     index !== null && progress?.phase.startsWith('building index') === true && (progress.percent ?? 0) >= PERCENT_BEFORE_THE_CUT;
   const before = await scene.watch(isInTheMiddle, code);
-  if (before === null)
+  if (before === null) {
+    await code;
     throw new Problem('internal', `Number ${NIGHT} was over before it was seen to build its index, or did not come that far.\n${scene.said.trimEnd()}`);
+  }
   const connections = scene.reset();
   job.abort();
   await scene.killWorker();
@@ -186,10 +193,10 @@ async function untilTheCut(scene: Scene): Promise<Cut> {
 
 /** What must be true at the end, whatever came between. */
 function claimTheSame({ code, milliseconds }: Job, outcome: Outcome, calm: Outcome): void {
-  const { state, applied, ran, index, invalid, fingerprint, content, rows, tables } = outcome;
+  const { state, deployments, applied, ran, index, invalid, fingerprint, content, rows, tables } = outcome;
   paper.claim(
-    code === 0 && state === 'succeeded' && applied === paths.length && ran === paths.length && index?.valid === true && invalid === 0,
-    `${paper.style.bold(`${applied} of ${paths.length}`)}, ${duration(milliseconds)} later; ${ran} steps ran, so none twice; the index is ${index?.valid ? 'valid' : 'not valid'}`,
+    code === 0 && state === 'succeeded' && deployments === 2 && applied === paths.length && ran === paths.length && index?.valid === true && invalid === 0,
+    `${paper.style.bold(`${applied} of ${paths.length}`)}, ${duration(milliseconds)} later; ${ran} steps ran in ${deployments} deployments, so none twice; the index is ${index?.valid ? 'valid' : 'not valid'}`,
   );
   const isSame = fingerprint === calm.fingerprint && content === calm.content && rows === calm.rows;
   paper.claim(
@@ -237,9 +244,10 @@ async function play(postgres: Postgres): Promise<void> {
     paper.say(style.dim('   CI tries again, at once: a new request, a new Worker.'));
     const again = await reset.deployToEnd();
     const after = await reset.witness.tellOutcome();
+    const isTheirs = after.sent.length === 1 && after.index?.oid === alone?.index?.oid;
     paper.claim(
-      after.sent.length === 1,
-      after.sent.length === 1 ? 'what the lost backend built was waited for, and taken over' : `the index was sent ${after.sent.length} times`,
+      isTheirs,
+      `handed out ${after.sent.length === 1 ? 'once' : `${after.sent.length} times`}: the index is ${isTheirs ? 'the one' : 'not the one'} that backend ${builder?.pid} was left with`,
     );
     claimTheSame(again, after, calm);
 

@@ -4,6 +4,12 @@
  */
 import pg from 'pg';
 
+/** An index that is there; one that was made anew has another oid. */
+export interface Index {
+  readonly oid: number;
+  readonly valid: boolean;
+}
+
 /** One moment. */
 export interface Sight {
   /** Of the deployment that came first. */
@@ -16,19 +22,20 @@ export interface Sight {
   /** Of that build: PostgreSQL's word for where it is, and how much of this part is done. */
   readonly progress: { readonly phase: string; readonly percent: number | null } | null;
   /** The index: null when there is none of that name. */
-  readonly index: { readonly valid: boolean } | null;
+  readonly index: Index | null;
 }
 
 /** How a deployment left the database. */
 export interface Outcome {
   readonly fingerprint: string;
+  readonly deployments: number;
   /** Steps that ran, of all deployments together: each that ran twice counts twice. */
   readonly ran: number;
   /** Steps by which the history knows them. */
   readonly applied: number;
   /** The state of the deployment that came first. */
   readonly state: string;
-  readonly index: { readonly valid: boolean } | null;
+  readonly index: Index | null;
   /** Invalid indexes, of whatever name. */
   readonly invalid: number;
   readonly rows: number;
@@ -43,7 +50,7 @@ const SIGHT = `
   select s.steps, s.done, s.next,
          case when b.pid is not null then jsonb_build_object('pid', b.pid, 'state', b.state, 'statement', regexp_replace(b.query, '^(\\s*--[^\\n]*\\n)+\\s*', '')) end as builder,
          case when b.pid is not null then jsonb_build_object('phase', b.phase, 'percent', b.percent) end as progress,
-         (select jsonb_build_object('valid', i.indisvalid) from pg_index as i where i.indexrelid = to_regclass($1)) as index
+         (select jsonb_build_object('oid', i.indexrelid::bigint, 'valid', i.indisvalid) from pg_index as i where i.indexrelid = to_regclass($1)) as index
     from (select count(*)::int as steps,
                  (count(*) filter (where s.state = 'succeeded'))::int as done,
                  min(s.path) filter (where s.state = 'pending') as next
@@ -58,10 +65,11 @@ const SIGHT = `
 
 const OUTCOME = `
   select weft.fingerprint() as fingerprint,
+         (select count(*)::int from weft.deployments) as deployments,
          (select count(*)::int from weft.steps as s where s.state = 'succeeded') as ran,
          (select count(*)::int from weft.history) as applied,
          (select d.state from weft.deployments as d order by d.created_at limit 1) as state,
-         (select jsonb_build_object('valid', i.indisvalid) from pg_index as i where i.indexrelid = to_regclass($1)) as index,
+         (select jsonb_build_object('oid', i.indexrelid::bigint, 'valid', i.indisvalid) from pg_index as i where i.indexrelid = to_regclass($1)) as index,
          (select count(*)::int from pg_index as i where not i.indisvalid) as invalid,
          (select coalesce(jsonb_agg(jsonb_build_object('kind', e.kind, 'statement', e.data ->> 'sent') order by e.at, e.number), '[]')
             from weft.events as e where e.kind in ('statement_sent', 'statement_repaired')) as sent`;
