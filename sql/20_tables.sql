@@ -159,6 +159,8 @@ create table weft._statements (
   state          weft.statement_state  not null default 'pending',
   judge          jsonb,
   attempts       integer               not null default 0,
+  tries          integer               not null default 0,
+  is_repair      boolean               not null default false,
   sent_at        timestamptz,
   finished_at    timestamptz,
   verdict        text,
@@ -173,6 +175,9 @@ create table weft._statements (
 comment on table weft._statements is
   'The statements of steps that are run statement by statement, until the step is done. Of a step that failed half-way they tell the next deployment where to go on.';
 comment on column weft._statements.judge is 'What to look at in the catalog, and how it was before.';
+comment on column weft._statements.attempts is 'How often anything was handed out for it.';
+comment on column weft._statements.tries is 'The same without the repairs that ran through: there may be as many of those as there is to repair.';
+comment on column weft._statements.is_repair is 'What was handed out last is not the statement itself, so that its end is not the statement''s.';
 comment on column weft._statements.session is 'Role and settings that the file has left behind with this statement: the next one begins with them, whatever backend it runs in.';
 
 create table weft._history (

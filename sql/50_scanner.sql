@@ -406,6 +406,7 @@ comment on function weft._parses(text) is 'Asks the server''s own parser whether
 
 
 -- For reading names out of a statement, and never for more: white space and comments become one blank each, outside of quotes.
+-- A comment may hold another; one that goes deeper is not seen through.
 create or replace function weft._flatten(p_statement text)
   returns text
   immutable strict parallel safe
@@ -414,7 +415,7 @@ create or replace function weft._flatten(p_statement text)
 as $$
   select btrim(string_agg(case when t.token[1] is null then t.token[2] else ' ' end, '' order by t.ordinal))
   from regexp_matches(p_statement,
-    '((?:\s|--[^\n\r]*|/\*(?:[^*]|\*(?!/))*\*/)+)|([eE]''(?:[^''\\]|\\.|'''')*''|''[^'']*''|"[^"]*"|[^\s''"/-]+|.)', 'g') with ordinality as t (token, ordinal)
+    '((?:\s|--[^\n\r]*|/\*(?:[^*/]|\*(?!/)|/(?!\*)|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/)*\*/)+)|([eE]''(?:[^''\\]|\\.|'''')*''|''[^'']*''|"[^"]*"|[^\s''"/-]+|.)', 'g') with ordinality as t (token, ordinal)
 $$;
 
 comment on function weft._flatten(text) is 'Writes a statement without comments and line ends.';

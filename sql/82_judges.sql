@@ -61,7 +61,11 @@ begin
     where i.indrelid = format('pg_temp.%I', v_relation)::regclass;
     raise exception using errcode = 'WF000';
   exception
-    when sqlstate 'WF000' then null;
+    when sqlstate 'WF000' then
+      if p_rest ~ '\$\w*\$' then  -- white space in there is not what it was
+        definition := null;
+      end if;
+    when lock_not_available or deadlock_detected then raise;  -- to be tried again
     when others then name := null; definition := null;  -- the server will say it of the statement itself
   end;
 end
@@ -143,10 +147,11 @@ begin
       'may_be_absent', v_match[3] is not null, 'was', weft._is_there(lower(v_match[2]), (parse_ident(v_match[4]))[1]));
   end if;
 
-  v_match := regexp_match(v_flat, '^vacuum (?:\([^)]*\) ?)?(?:(?:full|freeze|verbose|analyze) )*(' || c_name || ')?', 'i');
-  if v_match is not null or v_flat ~* '^vacuum\M' then
-    return jsonb_build_object('kind', 'vacuum', 'table', weft._find_relation(v_match[1], p_search_path)::bigint);
-  elsif v_flat ~* '^(cluster\M|alter system (set|reset)\M|alter subscription .* (refresh publication|set publication)\M)' then
+  v_match := regexp_match(v_flat, '^vacuum ((?:\([^)]*\) ?)?(?:(?:full|freeze|verbose|analyze|analyse)\M ?)*)(' || c_name || ')(?: ?\([^)]*\))?$', 'i');
+  if v_match is not null and v_match[1] !~* '\mfull\M' then  -- VACUUM FULL is counted nowhere
+    return jsonb_build_object('kind', 'vacuum', 'analyzes', v_match[1] ~* '\manaly[sz]e\M', 'table', (
+      select c.oid::bigint from pg_class as c where c.oid = weft._find_relation(v_match[2], p_search_path) and c.relkind in ('r', 'm')));
+  elsif v_flat ~* '^(vacuum\M|cluster\M|alter system (set|reset)\M|alter subscription .* (refresh publication|set publication)\M)' then
     return '{"kind": "repeat"}';
   end if;
   return null;
@@ -182,6 +187,9 @@ create or replace function weft._is_worked_on(p_table oid)
   language plpgsql
 as $$
 begin
+  if not exists (select from pg_class as c where c.oid = p_table) then
+    return false;
+  end if;
   execute format('lock table %s in share update exclusive mode nowait', p_table::regclass);
   return false;
 exception
@@ -228,8 +236,9 @@ $$;
 comment on function weft._list_old_snapshots() is 'Lists the sessions whose snapshots a concurrent build that begins now would wait for, as far as this role may see them.';
 
 
--- What an interrupted REINDEX CONCURRENTLY leaves, also of a TOAST table's index.
-create or replace function weft._find_leftover(p_tables oid[], p_index text default null)
+-- What an interrupted REINDEX CONCURRENTLY leaves, also of a TOAST table's index; there only superusers may drop it. A long name was cut
+-- to make room for what stands behind it.
+create or replace function weft._find_leftover(p_tables oid[], p_index text default null, p_out_of_reach boolean default false)
   returns oid
   stable
   set search_path = pg_catalog, pg_temp
@@ -239,16 +248,18 @@ as $$
   from pg_class as t
   join pg_index as i on i.indrelid in (t.oid, t.reltoastrelid)
   join pg_class as c on c.oid = i.indexrelid
-  where t.oid = any (p_tables) and not i.indisvalid and c.relname ~ '_cc(new|old)\d*$'
-    and (p_index is null or starts_with(c.relname, p_index || '_cc'))
+  cross join lateral regexp_replace(c.relname, '_cc(new|old)\d*$', '') as b (name)
+  where t.oid = any (p_tables) and not i.indisvalid and b.name <> c.relname
+    and (p_index is null or b.name = p_index or octet_length(c.relname) > 58 and starts_with(p_index, b.name))
+    and (i.indrelid = t.oid or has_schema_privilege('pg_toast', 'usage')) = not p_out_of_reach
   order by c.relname
   limit 1
 $$;
 
-comment on function weft._find_leftover(oid[], text) is 'Finds an invalid index that an interrupted REINDEX CONCURRENTLY has left on one of these tables.';
+comment on function weft._find_leftover(oid[], text, boolean) is 'Finds an invalid index that an interrupted REINDEX CONCURRENTLY has left on one of these tables; of those that this role may drop, or of the others.';
 
 
--- p_is_reported: the server has said, in this very session, that the statement which was sent last is done.
+-- p_is_reported: the server has said, in this very session, that the statement itself is done.
 create or replace function weft._judge(p_judge jsonb, p_statement text, p_is_reported boolean, p_sent_at timestamptz, p_search_path text, out verdict text, out statement text, out error jsonb, out about oid)
   volatile
   set search_path = pg_catalog, pg_temp
@@ -343,8 +354,10 @@ begin
       end if;
 
     when 'vacuum' then
-      if pg_stat_get_last_vacuum_time(v_table) >= p_sent_at then
+      if pg_stat_get_last_vacuum_time(v_table) >= p_sent_at and (not (p_judge ->> 'analyzes')::boolean or pg_stat_get_last_analyze_time(v_table) >= p_sent_at) then
         verdict := 'done';
+      elsif p_sent_at is not null and not p_is_reported and v_table is not null and weft._is_worked_on(v_table) then
+        verdict := 'wait';  -- it may be ours, of a session that is lost
       end if;
 
     when 'expression' then
@@ -403,6 +416,13 @@ begin
   elsif p_judge ->> 'kind' = 'reindex' then
     v_remains := weft._find_leftover(array(select t.value::oid from jsonb_array_elements_text(p_judge -> 'tables') as t));
     about := (select i.indrelid from pg_index as i where i.indexrelid = v_remains);
+  elsif p_judge ->> 'kind' = 'drop index' then  -- there is no way back
+    about := (p_judge ->> 'table')::oid;
+    select i.indexrelid into v_remains from pg_index as i where i.indexrelid = (p_judge ->> 'index')::oid and not i.indisvalid;
+  elsif p_judge ->> 'kind' = 'detach' then  -- nor here
+    select i.inhparent, format('alter table %s detach partition %s finalize', i.inhparent::regclass, i.inhrelid::regclass) into about, statement
+    from pg_inherits as i
+    where i.inhparent = (p_judge ->> 'table')::oid and i.inhrelid = (p_judge ->> 'partition')::oid and i.inhdetachpending;
   end if;
   if v_remains is not null then
     statement := format('drop index concurrently %s', v_remains::regclass);
@@ -410,4 +430,4 @@ begin
 end
 $$;
 
-comment on function weft._find_remains(jsonb) is 'Finds an invalid index that a failed statement has left, and says how to drop it.';
+comment on function weft._find_remains(jsonb) is 'Finds what a failed statement has left half-made, and says how to take it away; or to its end, where there is no way back.';

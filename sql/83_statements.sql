@@ -3,8 +3,9 @@
 -- Between two of them anything may happen, so whatever the file has made of its session (role, settings, search_path) is kept with
 -- each statement, and the next one begins with it, in this backend or in another.
 
--- The session as a file has left it. Call it with its role still on, and the engine's search_path.
-create or replace function weft._capture_session(p_search_path text, p_role text, p_authorization text, p_lock_timeout_ms integer)
+-- The session as a file has left it. No view shows settings of classes that no module has defined ("app.tenant"): they are those that
+-- were known before, and those that the statement names.
+create or replace function weft._capture_session(p_before jsonb, p_statement text, p_search_path text, p_role text, p_authorization text, p_lock_timeout_ms integer)
   returns jsonb
   volatile
   set search_path = pg_catalog, pg_temp
@@ -12,6 +13,14 @@ create or replace function weft._capture_session(p_search_path text, p_role text
 as $$
   select jsonb_build_object('search_path', p_search_path, 'role', p_role, 'authorization', p_authorization, 'settings', coalesce(jsonb_object_agg(s.name, s.setting), '{}'))
   from (
+    select n.name, current_setting(n.name, true) as setting
+    from (
+      select k.name from jsonb_object_keys(p_before -> 'settings') as k (name) where k.name ~ '\.'
+      union
+      select lower(m.names[1]) from regexp_matches(p_statement, '\mset(?:\s+session|_config\s*\(\s*'')?\s*([a-z_][\w$]*(?:\.[a-z_][\w$]*)+)', 'gi') as m (names)
+    ) as n
+    where n.name not like 'weft.%' and current_setting(n.name, true) is not null and not exists (select from pg_settings as g where g.name = n.name)
+    union all
     select s.name, current_setting(s.name) as setting
     from pg_settings as s
     where s.source = 'session'
@@ -22,7 +31,7 @@ as $$
   ) as s
 $$;
 
-comment on function weft._capture_session(text, text, text, integer) is 'Writes down what a file has made of its session.';
+comment on function weft._capture_session(jsonb, text, text, text, text, integer) is 'Writes down what a file has made of its session.';
 
 
 -- No SET clause: it would undo the work. The role is not among it: the engine needs its own until the statement runs.
@@ -59,6 +68,25 @@ $$;
 comment on function weft._restore_role(jsonb) is 'Makes a session the role that a file had become.';
 
 
+-- The same file in a deployment that is over, where something of it is remembered.
+create or replace function weft._find_earlier(p_deployment uuid, p_path text)
+  returns weft._steps
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select s
+  from weft._deployments as mine
+  join weft._deployments as d on d.bundle = mine.bundle and d.id <> mine.id and d.finished_at is not null
+  join weft._steps as s on s.deployment_id = d.id and s.path = p_path
+  where mine.id = p_deployment and exists (select from weft._statements as t where t.deployment_id = s.deployment_id and t.step = s.ordinal)
+  order by d.place desc nulls last
+  limit 1
+$$;
+
+comment on function weft._find_earlier(uuid, text) is 'Finds the step of an earlier deployment that ran the file of this path statement by statement, and not to its end.';
+
+
 -- Splits the step's file into rows; what an earlier deployment has done of it is not done again, up to the first statement that differs.
 create or replace function weft._lay_out_statements(p_deployment uuid, p_phase text, p_step weft._steps)
   returns void
@@ -75,7 +103,7 @@ declare
   v_cut       integer;
   v_split     record;
   v_last      integer := 0;
-  v_earlier   record;
+  v_earlier   weft._steps;
   v_same      integer;
 begin
   select a.* into strict v_artifact from weft._artifacts as a where a.deployment_id = p_deployment and a.path = p_step.path;
@@ -103,14 +131,8 @@ begin
     v_last := v_last + cardinality(v_split.statements);
   end loop;
 
-  select s.deployment_id, s.ordinal into v_earlier
-  from weft._deployments as mine
-  join weft._deployments as d on d.bundle = mine.bundle and d.id <> mine.id and d.finished_at is not null
-  join weft._steps as s on s.deployment_id = d.id and s.path = p_step.path
-  where mine.id = p_deployment and exists (select from weft._statements as t where t.deployment_id = s.deployment_id and t.step = s.ordinal)
-  order by d.place desc nulls last
-  limit 1;
-  if not found then
+  v_earlier := weft._find_earlier(p_deployment, p_step.path);
+  if v_earlier.ordinal is null then
     return;
   end if;
   v_same := coalesce((
@@ -124,7 +146,7 @@ begin
       verdict = case when n.number <= v_same then 'before' end,
       finished_at = case when n.number <= v_same then o.finished_at end,
       session = case when n.number <= v_same then o.session end,
-      judge = o.judge
+      judge = case when n.number <= v_same or o.state in ('sent', 'cleaning') then o.judge end  -- what was sent may have come through since
   from weft._statements as o
   where n.deployment_id = p_deployment and n.step = p_step.ordinal and n.number <= v_same + 1
     and o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal and o.number = n.number and o.digest = n.digest;
@@ -191,12 +213,13 @@ begin
     v_user := session_user;
     reset session authorization;
     reset role;
+    perform weft._settle_settings();
     if pg_current_xact_id_if_assigned() is not null then
       perform weft._check_dependents();
     end if;
     update weft._statements as s
     set state = 'done', rows = v_rows, finished_at = clock_timestamp(), verdict = 'ran', attempts = s.attempts + 1,
-        session = weft._capture_session(v_their_path, v_role, v_user, p_phase.lock_timeout_ms)
+        session = weft._capture_session(p_before, p_statement.statement, v_their_path, v_role, v_user, p_phase.lock_timeout_ms)
     where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
     perform weft._check_fence(p_fence, p_until_commit => true);
     return row('done', null, null)::weft._outcome;
@@ -241,6 +264,10 @@ declare
   v_next       weft._statements;
   v_outcome    weft._outcome;
   v_canceled   weft._cancellations;
+  v_error      pg_catalog.jsonb;
+  v_line       pg_catalog.int4;
+  e_state      pg_catalog.text;
+  e_message    pg_catalog.text;
 begin
   perform weft._check_fence(p_fence, p_until_commit => true);
   select s.* into strict v_step from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
@@ -251,6 +278,8 @@ begin
   where t.deployment_id = p_phase.deployment_id and t.step = p_step and t.state <> 'done' order by t.number limit 1;
   if not found then
     perform weft._end_step(p_phase, v_step);
+    perform pg_advisory_unlock_all();
+    perform weft._reset_session();
     return row('done', null, null)::weft._outcome;
   end if;
 
@@ -263,13 +292,28 @@ begin
     if v_outcome.verdict <> 'directive' then
       return v_outcome;
     end if;
-    v_next.judge := coalesce(
-      weft._find_judge(v_next.statement, p_before ->> 'search_path'),
-      case when v_step.done_when is not null then jsonb_build_object('kind', 'expression', 'expression', v_step.done_when) end);
-    if v_next.judge is null then
-      return row('failed', v_step.path, weft._describe_error(
-        v_outcome.error || jsonb_build_object('hint', 'PostgreSQL runs this statement in no transaction, and no catalog tells when it is done. Give the step a done_when in weft.yaml: an expression that is true once it is.'),
+    v_error := v_outcome.error;
+    begin
+      v_next.judge := weft._find_judge(v_next.statement, p_before ->> 'search_path');
+    exception when lock_not_available or deadlock_detected then
+      get stacked diagnostics e_state = returned_sqlstate, e_message = message_text;
+      return row('again', v_step.path, weft._describe_error(jsonb_build_object('sqlstate', e_state, 'message', e_message),
         p_phase.name, v_step.path, weft._first_line(v_next.statement, v_next.line), v_next.statement))::weft._outcome;
+    end;
+    if v_next.judge is null and v_step.done_when is not null then
+      v_next.judge := jsonb_build_object('kind', 'expression', 'expression', v_step.done_when);
+      select weft._first_line(t.statement, t.line) into v_line
+      from weft._statements as t
+      where t.deployment_id = p_phase.deployment_id and t.step = p_step and t.number < v_next.number and t.judge ->> 'kind' = 'expression';
+      if found then
+        v_next.judge := null;
+        v_error := v_error || jsonb_build_object('hint', format('The done_when of the step tells already of the statement in line %s. Put this one into a file of its own.', v_line));
+      end if;
+    elsif v_next.judge is null then
+      v_error := v_error || jsonb_build_object('hint', 'PostgreSQL runs this statement in no transaction, and no catalog tells when it is done. Give the step a done_when in weft.yaml: an expression that is true once it is.');
+    end if;
+    if v_next.judge is null then
+      return row('failed', v_step.path, weft._describe_error(v_error, p_phase.name, v_step.path, weft._first_line(v_next.statement, v_next.line), v_next.statement))::weft._outcome;
     end if;
   end if;
   return weft._pursue(v_next, v_step.path, p_phase, p_before, p_is_reported, p_report, p_is_owed, v_canceled);
@@ -296,34 +340,47 @@ declare
   v_about     oid;
   v_error     jsonb := p_statement.error;
   v_state     weft.statement_state := p_statement.state;
+  v_tries     integer := p_statement.tries - case when p_is_reported and p_statement.is_repair then 1 else 0 end;
+  v_judged    text;
+  v_repairs   boolean;
+  v_leftover  oid;
   v_data      jsonb;
 begin
   if v_state <> 'cleaning' then
     select j.verdict, j.statement, j.error, j.about into v_verdict, v_send, v_why, v_about
-    from weft._judge(p_statement.judge, p_statement.statement, p_is_reported, p_statement.sent_at, p_before ->> 'search_path') as j;
+    from weft._judge(p_statement.judge, p_statement.statement, p_is_reported and not p_statement.is_repair, p_statement.sent_at, p_before ->> 'search_path') as j;
     if v_verdict = 'send' and p_is_owed and not p_is_reported and p_report is null then
       return row('report', p_path, null)::weft._outcome;
     elsif v_verdict = 'send' and p_canceled.deployment_id is not null then
       v_state := 'cleaning';
+      v_tries := 0;
       v_error := weft._describe_cancellation(p_canceled);
     elsif v_verdict = 'send' and p_report ->> 'sqlstate' = '57014' then
       update weft._statements as s set state = v_state where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
       return row('interrupted', p_path, p_report)::weft._outcome;
-    elsif v_verdict = 'send' and p_report ->> 'sqlstate' not in ('55P03', '40P01', '40001') then
+    elsif v_verdict = 'send' and p_report ->> 'sqlstate' not in ('55P03', '40P01', '40001')
+        and not (p_report ->> 'sqlstate' = '42P07' and v_send <> p_statement.statement)  -- somebody else has begun it, and died
+        and not (p_report ->> 'sqlstate' in ('42704', '42P01') and p_statement.is_repair) then  -- somebody else has repaired it
       v_state := 'cleaning';
+      v_tries := 0;
       v_error := p_report;
-    elsif v_verdict = 'send' and p_statement.attempts >= weft._limit('directive_attempts_count') then
+    elsif v_verdict = 'send' and v_tries >= weft._limit('directive_attempts_count') then
       v_state := 'cleaning';
+      v_tries := 0;
       v_error := coalesce(p_report, jsonb_build_object('sqlstate', 'WF018', 'message',
-        format('It was handed out %s times, and never was it done when it came back (directive_attempts_count).', p_statement.attempts), 'hint', 'Look into the server''s log at the times in weft.events; then deploy again.'));
+        format('It was handed out %s times, and never was it done when it came back (directive_attempts_count).', p_statement.tries), 'hint', 'Look into the server''s log at the times in weft.events; then deploy again.'));
     end if;
   end if;
 
   if v_state = 'cleaning' then
     select r.statement, r.about into v_send, v_about from weft._find_remains(p_statement.judge) as r;
     v_why := v_error;
+    if v_send is null then  -- it may have come to its end after all
+      v_judged := (select j.verdict from weft._judge(p_statement.judge, p_statement.statement, false, p_statement.sent_at, p_before ->> 'search_path') as j);
+    end if;
     v_verdict := case
-      when v_send is null or p_statement.attempts >= 2 * weft._limit('directive_attempts_count') then 'failed'
+      when v_judged = 'done' then 'done'
+      when v_send is null or v_tries >= weft._limit('directive_attempts_count') then 'failed'
       when weft._is_worked_on(v_about) then 'wait'
       else 'send'
     end;
@@ -337,6 +394,13 @@ begin
       where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
       perform weft._tell(p_statement.deployment_id, case when p_statement.state = 'pending' then 'statement_found_done' else 'statement_done' end, p_phase.name, p_path,
         jsonb_build_object('statement', p_statement.number, 'line', weft._first_line(p_statement.statement, p_statement.line), 'kind', p_statement.judge -> 'kind', 'attempts', p_statement.attempts));
+      if p_statement.judge ->> 'kind' = 'reindex' then
+        v_leftover := weft._find_leftover(array(select t.value::oid from jsonb_array_elements_text(p_statement.judge -> 'tables') as t), p_out_of_reach => true);
+        if v_leftover is not null then
+          perform weft._tell(p_statement.deployment_id, 'leftover_out_of_reach', p_phase.name, p_path, jsonb_build_object(
+            'index', v_leftover::regclass, 'hint', format('An interrupted REINDEX has left it; only a superuser may drop an index of TOAST: drop index concurrently %s', v_leftover::regclass)));
+        end if;
+      end if;
       return row('done', null, null)::weft._outcome;
     when 'failed' then
       v_error := weft._describe_error(v_why, p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement);
@@ -348,11 +412,13 @@ begin
       where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
       return row('wait', p_path, jsonb_build_object('table', v_about::regclass, 'pids', (select coalesce(jsonb_agg(w.pid), '[]') from weft._list_workers(v_about) as w)))::weft._outcome;
     else
+      v_repairs := v_state = 'cleaning' or v_send <> p_statement.statement;
       v_data := jsonb_build_object(
         'statement', p_statement.number, 'line', weft._first_line(p_statement.statement, p_statement.line), 'attempt', p_statement.attempts + 1,
         'sent', left(weft._skip_comments(v_send), weft._limit('statement_shown_characters')), 'waits_for', weft._list_old_snapshots());
       update weft._statements as s
-      set state = case when v_state = 'pending' then 'sent' else v_state end, judge = p_statement.judge, error = v_error, attempts = s.attempts + 1, sent_at = clock_timestamp()
+      set state = case when v_state = 'pending' then 'sent' else v_state end, judge = p_statement.judge, error = v_error,
+          attempts = s.attempts + 1, tries = v_tries + 1, is_repair = v_repairs, sent_at = clock_timestamp()
       where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
       perform weft._tell(p_statement.deployment_id, case when v_state = 'cleaning' then 'remains_being_dropped' when v_send = p_statement.statement then 'statement_sent' else 'statement_repaired' end,
         p_phase.name, p_path, v_data);
@@ -404,6 +470,7 @@ create or replace function weft._lend_session(p_before jsonb, p_kind text, p_loc
   language plpgsql
 as $$
 begin
+  perform weft._settle_settings();
   if not coalesce((p_before operator(pg_catalog.->) 'settings') operator(pg_catalog.?) 'lock_timeout', false) then
     perform pg_catalog.set_config('lock_timeout', case when p_kind operator(pg_catalog.=) any (array['index', 'drop index', 'reindex', 'detach', 'vacuum']) then '0' else p_lock_timeout_ms::pg_catalog.text end, false);
   end if;

@@ -151,6 +151,15 @@ begin
   from weft._artifacts as a
   join weft._history as h on h.path = a.path and h.digest = a.digest
   where s.deployment_id = p_deployment and a.deployment_id = s.deployment_id and a.path = s.path and h.bundle = v_deployment.bundle;
+
+  -- of which an earlier deployment has done the beginning, the rest is run in the same way
+  update weft._steps as s
+  set is_apart = true
+  from weft._phases as p
+  where s.deployment_id = p_deployment and s.state = 'pending' and p.deployment_id = s.deployment_id and p.ordinal = s.phase and p.transaction = 'auto'
+    and exists (
+      select from weft._find_earlier(p_deployment, s.path) as e
+      join weft._statements as t on t.deployment_id = e.deployment_id and t.step = e.ordinal and t.state = 'done');
 end
 $$;
 

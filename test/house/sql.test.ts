@@ -19,6 +19,7 @@ const WITHOUT_PATH: Readonly<Record<string, string>> = {
   _run_steps: 'it runs files, whose path is theirs',
   _reset_session: 'a SET clause would undo the work',
   _settle_session: 'a SET clause would undo the work',
+  _settle_settings: 'a SET clause would undo the work',
   _restore_settings: 'a SET clause would undo the work',
   _restore_role: 'a SET clause would undo the work',
   _lend_session: 'a SET clause would undo the work',
