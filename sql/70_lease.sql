@@ -16,7 +16,7 @@ begin
     return 'nobody';
   end if;
   perform pg_stat_clear_snapshot();
-  select a.backend_start, a.query_start, a.state, a.state_change, a.usesysid into v_activity from pg_stat_activity as a where a.pid = p_lease.pid;
+  select a.backend_start, a.query_start, a.state, a.state_change, a.usesysid, a.wait_event into v_activity from pg_stat_activity as a where a.pid = p_lease.pid;
   return case
     when not found then 'gone'
     -- of others only pid and role are seen; but no session is older than its server, and none is without a role: a server that
@@ -26,7 +26,8 @@ begin
     when v_activity.backend_start <> p_lease.backend_start then 'gone'
     when p_lease.directive_at is not null then case
       when p_lease.pid = pg_backend_pid() then 'nobody'  -- the CALL behind the statement
-      when v_activity.state = 'active' then 'alive'
+      -- when the Sync behind a statement is lost on its way, its server says "active" for ever, and waits for the client
+      when v_activity.state = 'active' and v_activity.wait_event is distinct from 'ClientRead' then 'alive'
       when greatest(v_activity.state_change, p_lease.directive_at) > clock_timestamp() - make_interval(secs => weft._limit('directive_silence_seconds')) then 'alive'
       else 'silent'
     end
@@ -52,8 +53,12 @@ begin
   select l.* into strict v_lease from weft._lease as l for update;
   holder := weft._look_at_holder(v_lease);
   if holder = 'silent' then  -- only when it is seen to be gone is the fence raised
-    perform pg_terminate_backend(v_lease.pid, 5000);
-    holder := weft._look_at_holder(v_lease);
+    begin
+      perform pg_terminate_backend(v_lease.pid, 5000);
+      holder := weft._look_at_holder(v_lease);
+    exception when insufficient_privilege then
+      null;  -- of a role that we may look at, and not end
+    end;
   end if;
   if holder in ('alive', 'silent', 'unknown') then
     return;

@@ -31,8 +31,10 @@ begin
   v_reported := pg_catalog.current_setting('weft.reported', true);
   v_start := weft._settle_session();
   v_is_owed := weft._is_continuing();
-  if not v_is_owed then  -- else a file goes on in this session
+  if not v_is_owed then  -- else a file goes on in this session, and what it says of the statement is believed
     v_start := weft._reset_session();
+    v_reported := null;
+    p_report := null;
   end if;
   perform set_config('weft.reported', '', false);
   if p_backend operator(pg_catalog.=) 0 then

@@ -70,7 +70,7 @@ export async function runToEnd(errand: Errand, patience: Patience, run: Run, fir
         trouble = null;
         if (result.deployment !== null) tell(result.deployment);
         if (isEnd(result)) return result.deployment;
-        if (result.attached?.holder === 'unknown') trouble = holderUnknown(result);
+        if (result.attached?.holder === 'unknown' || result.attached?.holder === 'silent') trouble = holderUnknown(result.attached);
       }
     } catch (error) {
       if (!(patience.isOver && error instanceof Problem && error.slug === 'interrupted')) {
@@ -139,9 +139,11 @@ async function lookOnce(errand: Errand, id: string | null): Promise<Deployment |
   return sight.deployment;
 }
 
-function holderUnknown(result: RunResult): Problem {
+function holderUnknown({ holder, pid }: NonNullable<RunResult['attached']>): Problem {
   return new Problem(
     'holder_unknown',
-    `The lease is held by backend ${result.attached?.pid}, which belongs to a role that this one may not look at. Nothing was changed. Grant pg_read_all_stats to this role, or deploy as the other.`,
+    holder === 'silent'
+      ? `The lease is held by backend ${pid}, whose client was handed a statement and does nothing; it belongs to a role whose sessions this one may not end. Nothing was changed. End it (pg_terminate_backend), or deploy as that role.`
+      : `The lease is held by backend ${pid}, which belongs to a role that this one may not look at. Nothing was changed. Grant pg_read_all_stats to this role, or deploy as the other.`,
   );
 }
