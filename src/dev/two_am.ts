@@ -134,6 +134,7 @@ class Scene {
     const job = this.deploy();
     await this.watch(() => false, job);
     const code = await job;
+    leave.signal.throwIfAborted();
     if (code !== 0) paper.say(this.said.trimEnd());
     return { code, milliseconds: performance.now() - begin };
   }
@@ -284,10 +285,10 @@ function factsOf(sight: Sight | null): [string, string][] {
 }
 
 async function main(): Promise<number> {
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => leave.abort(new Problem('interrupted', 'Told to end.')));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => leave.abort());
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
-    leave.abort(new Problem('interrupted', 'Nobody reads any more.'));
+    leave.abort(); // nobody reads any more
   });
   const begin = performance.now();
   paper.move('Starting PostgreSQL.');
@@ -310,8 +311,8 @@ try {
   process.exitCode = await main();
 } catch (error) {
   const problem = error instanceof Problem ? error : new Problem('internal', error instanceof Error ? (error.stack ?? error.message) : String(error));
-  process.stderr.write(`\n${problem.title}\n${problem.message}\n`);
-  process.exitCode = problem.exit;
+  process.stderr.write(leave.signal.aborted ? '\nTold to end. Nothing of it stays.\n' : `\n${problem.title}\n${problem.message}\n`);
+  process.exitCode = leave.signal.aborted ? 3 : problem.exit;
 }
 // What still holds the process (a connection that does not close, say) shall not hold the shell.
 setTimeout(() => process.exit(), 3000).unref();
