@@ -1,5 +1,27 @@
 -- What a deployment looks like from outside, while it runs and afterwards: one document, the same for people, programs and HTTP.
 
+-- What the server counts depends on the phase of the build: sessions to wait for, blocks of the table, entries of the index.
+create or replace function weft._describe_build(p_pid integer)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object(
+    'command', b.command, 'table', b.relid::regclass, 'phase', b.phase,
+    'done', case u.unit when 'sessions' then b.lockers_done when 'blocks' then b.blocks_done when 'tuples' then b.tuples_done end,
+    'total', case u.unit when 'sessions' then b.lockers_total when 'blocks' then b.blocks_total when 'tuples' then b.tuples_total end,
+    'unit', u.unit)
+  from pg_stat_progress_create_index as b
+  cross join lateral (
+    select case when b.phase like 'waiting for %' then 'sessions' when b.blocks_total > 0 then 'blocks' when b.tuples_total > 0 then 'tuples' end as unit
+  ) as u
+  where b.pid = p_pid and b.datname = current_database()
+$$;
+
+comment on function weft._describe_build(integer) is 'Shows how far a backend is with the index that it builds, as the server counts it; null when it builds none.';
+
+
 create or replace function weft._describe_live(p_deployment uuid)
   returns jsonb
   volatile
@@ -19,7 +41,8 @@ begin
            'phase', s.phase, 'step', s.step, 'steps', s.steps,
            'path', (select t.path from weft._steps as t where t.deployment_id = p_deployment and t.ordinal = s.step),
            'waiting_for', case when a.wait_event_type = 'Lock' then concat(a.wait_event_type, ': ', a.wait_event) end,
-           'blocked_by', case when a.wait_event_type = 'Lock' then to_jsonb(pg_blocking_pids(a.pid)) else '[]' end)
+           'blocked_by', case when a.wait_event_type = 'Lock' then to_jsonb(pg_blocking_pids(a.pid)) else '[]' end,
+           'build', weft._describe_build(a.pid))
   into v_live
   from pg_stat_activity as a
   left join lateral (

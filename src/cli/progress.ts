@@ -3,7 +3,7 @@
  * The rendering is pure; the printer below only writes. Where the news comes from is for direct.ts and remote.ts, the end
  * for summary.ts.
  */
-import type { Deployment, DeploymentState } from '../domain/deployment.ts';
+import type { Deployment, DeploymentState, Live } from '../domain/deployment.ts';
 import { type Io, type Style, styleFor } from './io.ts';
 import { clock, count, cut, cutFront, duration, oneLine, size } from './text.ts';
 
@@ -72,9 +72,13 @@ export function renderLive(view: View, elapsedMs: number, columns: number, style
   return lines;
 }
 
-/** What it waits for, in a sentence, or null when it is at work. */
-export function waitOf(deployment: Deployment): string | null {
+/**
+ * What it waits for, or how far it is with an index, in a sentence; null when it is simply at work.
+ * @param withNumbers also those that change from look to look
+ */
+export function waitOf(deployment: Deployment, withNumbers = true): string | null {
   const { live, ahead } = deployment;
+  if (live?.build) return buildOf(live.build, live.blocked_by, withNumbers);
   if (live !== null && live.blocked_by.length > 0) {
     return `waits for ${live.waiting_for ?? 'a lock'}, held by backend ${live.blocked_by.join(', ')}`;
   }
@@ -84,6 +88,11 @@ export function waitOf(deployment: Deployment): string | null {
   if (live === null && deployment.state === 'staged') return 'everything is in the database; about to start';
   if (live === null && deployment.state === 'running') return 'no backend is at work on it right now';
   return null;
+}
+
+function buildOf({ table, phase, done, total, unit }: NonNullable<Live['build']>, blockedBy: readonly number[], withNumbers: boolean): string {
+  const numbers = withNumbers && unit !== null && done !== null && total !== null ? `, ${done} of ${count(total, unit.replace(/s$/, ''))}` : '';
+  return `index of ${table}: ${phase}${numbers}${blockedBy.length === 0 ? '' : `, held by backend ${blockedBy.join(', ')}`}`;
 }
 
 /**
@@ -115,8 +124,8 @@ export function linesBetween(before: Deployment | null, after: Deployment): stri
   const isNewPlace = live !== null && live.path !== null && (live.path !== before?.live?.path || live.step !== before?.live?.step);
   const isOver = after.phases.some((phase) => phase.name === live?.phase && phase.steps.some((step) => step.path === live.path && step.state !== 'pending'));
   if (isNewPlace && !isOver) lines.push(`${live.step ?? '?'}/${live.steps ?? total} ${oneLine(live.phase ?? '')}: ${oneLine(live.path ?? '')}: at work`);
-  const wait = waitOf(after);
-  if (wait !== null && wait !== (before === null ? null : waitOf(before)) && (live !== null || after.ahead.length > 0)) lines.push(oneLine(wait));
+  const wait = waitOf(after, false);
+  if (wait !== null && wait !== (before === null ? null : waitOf(before, false)) && (live !== null || after.ahead.length > 0)) lines.push(oneLine(wait));
   return lines;
 }
 

@@ -52,6 +52,17 @@ export const liveSchema = z.looseObject({
   /** What the backend waits for, such as "Lock: relation", and which pids hold it. */
   waiting_for: z.string().nullable(),
   blocked_by: z.array(z.int()),
+  /** Set while an index is built or rebuilt: pg_stat_progress_create_index. What is counted depends on the phase; null when nothing is. */
+  build: z
+    .looseObject({
+      command: z.string(),
+      table: z.string(),
+      phase: z.string(),
+      done: z.number().nullable(),
+      total: z.number().nullable(),
+      unit: z.string().nullable(),
+    })
+    .nullish(),
 });
 
 export const deploymentSchema = z.looseObject({

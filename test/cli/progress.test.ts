@@ -57,6 +57,33 @@ describe('a deployment on a terminal', () => {
     `);
   });
 
+  it("shows how far an index is, in the server's own words", () => {
+    const build = {
+      command: 'CREATE INDEX CONCURRENTLY',
+      table: 'public.orders',
+      phase: 'building index: scanning table',
+      done: 4711,
+      total: 90_000,
+      unit: 'blocks',
+    };
+    const live = makeLive({ phase: 'schema', step: 47, steps: 54, path: 'schema/047.sql', build });
+    expect(following(makeDeployment({ phases: PHASES, live }))).toMatchInlineSnapshot(`
+      "
+      ████████████░░░ 47/54 schema: schema/047.sql  1:12
+        index of public.orders: building index: scanning table, 4711 of 90000 blocks
+      "
+    `);
+    const waits = {
+      ...live,
+      waiting_for: 'Lock: virtualxid',
+      blocked_by: [812],
+      build: { ...build, phase: 'waiting for old snapshots', done: 0, total: 1, unit: 'sessions' },
+    };
+    expect(following(makeDeployment({ phases: PHASES, live: waits }), 120)).toContain(
+      'index of public.orders: waiting for old snapshots, 0 of 1 session, held by backend 812',
+    );
+  });
+
   it('does not call work waiting', () => {
     const live = makeLive({ phase: 'schema', step: 47, steps: 54, path: 'schema/047.sql', waiting_for: 'IO: DataFileRead' });
     expect(renderLive({ ...FIRST_VIEW, activity: 'following', deployment: makeDeployment({ phases: PHASES, live }) }, 0, 80, UNCOLOURED)).toHaveLength(1);
@@ -142,6 +169,19 @@ describe('a deployment elsewhere', () => {
         "waits for Lock: relation, held by backend 812",
       ]
     `);
+  });
+
+  it('tells each phase of an index once, whatever it counts', () => {
+    const building = (phase: string, done: number) =>
+      makeDeployment({
+        ...running,
+        live: { ...makeLive(running.live ?? {}), build: { command: 'REINDEX CONCURRENTLY', table: 'public.t', phase, done, total: 9, unit: 'blocks' } },
+      });
+    expect(linesBetween(running, building('building index: scanning table', 1))).toEqual(['index of public.t: building index: scanning table']);
+    expect(linesBetween(building('building index: scanning table', 1), building('building index: scanning table', 2))).toEqual([]);
+    expect(linesBetween(building('building index: scanning table', 2), building('waiting for old snapshots', 0))).toEqual([
+      'index of public.t: waiting for old snapshots',
+    ]);
   });
 
   it('says nothing when nothing happened', () => {
