@@ -185,16 +185,16 @@ begin
     return null;
   end if;
 
+  select p.* into v_phase from weft._phases as p where p.deployment_id = p_deployment and p.state <> 'succeeded' order by p.ordinal limit 1;
+  if not found then
+    perform weft._end(p_deployment, 'succeeded', null);
+    return null;
+  end if;
+
   select c.* into v_canceled from weft._cancellations as c where c.deployment_id = p_deployment;
   -- what was sent is seen to its end first, so that nothing half-made stays
   if found and not exists (select from weft._statements as t where t.deployment_id = p_deployment and t.state in ('sent', 'cleaning')) then
     perform weft._end(p_deployment, 'cancelled', weft._describe_cancellation(v_canceled));
-    return null;
-  end if;
-
-  select p.* into v_phase from weft._phases as p where p.deployment_id = p_deployment and p.state <> 'succeeded' order by p.ordinal limit 1;
-  if not found then
-    perform weft._end(p_deployment, 'succeeded', null);
     return null;
   end if;
 

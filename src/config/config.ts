@@ -7,7 +7,7 @@ import * as z from 'zod';
 import { LIMITS } from '../domain/limits.ts';
 import { nameSchema } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
-import { type Action, actionSchema } from '../domain/request.ts';
+import { type Action, actionSchema, DIRECT_CALLER } from '../domain/request.ts';
 import { isLocalHost } from './connection_string.ts';
 import { describeIssues, joinIssues } from './issues.ts';
 import { matchesPattern } from './pattern.ts';
@@ -179,6 +179,7 @@ function findInTargets(targets: ReadableParts['targets']): string[] {
 function findInCallers(callers: ReadableParts['callers']): string[] {
   const faults: string[] = [];
   const owners = new Map<string, string>();
+  if (DIRECT_CALLER in callers) faults.push(`callers.${DIRECT_CALLER}: is the name of whoever deploys straight to a database; give this caller another`);
   for (const [name, caller] of Object.entries(callers)) {
     for (const [position, secret] of caller.secrets.entries()) {
       const owner = owners.get(secret);

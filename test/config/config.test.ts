@@ -91,6 +91,7 @@ describe('parse_config', () => {
       (c) => (c.targets.old.database = 'SHOP_DATABASE_URL'),
       'targets.old.database: targets.shop names the secret SHOP_DATABASE_URL too; one database under two names looks to the engine like a copy',
     ],
+    ['a caller that is called direct', (c) => (c.callers.direct = { secrets: ['D_SECRET'] }), 'callers.direct: is the name of whoever deploys straight'],
     ['two callers with one secret', (c) => (c.callers.people.secrets = ['CI_SECRET']), 'callers.people.secrets[0]: callers.ci names CI_SECRET already'],
     ['one secret twice', (c) => (c.callers.ci.secrets = ['CI_SECRET', 'CI_SECRET']), 'callers.ci.secrets[1]: callers.ci names CI_SECRET already'],
     [

@@ -215,6 +215,17 @@ describe('a client that went without a word before the commit of its request', (
   });
 });
 
+it('a request that comes when everything has run changes nothing', async () => {
+  const id = await stageFiles(database.url, files(''));
+  await sql(
+    database.url,
+    `update weft._deployments set state = 'running', started_at = now();
+     update weft._steps set state = 'succeeded'; update weft._phases set state = 'succeeded';
+     insert into weft._cancellations (deployment_id, caller) values ('${id}', 'somebody')`,
+  );
+  expect(await call(id)).toMatchObject({ state: 'succeeded', error: null });
+});
+
 describe('a signal of a stranger', () => {
   it('interrupts, and cancels nothing: the deployment can be resumed', async () => {
     const { id, gate, client, running } = await runnerAtTheGate();
