@@ -161,6 +161,39 @@ comment on function weft._lay_out_statements(uuid, text, weft._steps) is
   'Lays out the statements of a step that is run statement by statement, and marks those that an earlier deployment has done: the longest unchanged beginning.';
 
 
+-- Before anything is asked of the session: what an earlier deployment has done of the file tells how it begins.
+create or replace function weft._prepare_step(p_phase weft._phases, p_step integer, p_fence bigint)
+  returns weft._outcome
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_step     weft._steps;
+  e_state    text;
+  e_message  text;
+  e_detail   text;
+begin
+  perform weft._check_fence(p_fence, p_until_commit => true);
+  if exists (select from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step) then
+    return null;
+  end if;
+  select s.* into strict v_step from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
+  begin
+    perform weft._lay_out_statements(p_phase.deployment_id, p_phase.name, v_step);
+    return null;
+  exception when others then  -- no text in the encoding of this database
+    get stacked diagnostics e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail;
+  end;
+  return row('failed', v_step.path, weft._describe_error(
+    jsonb_strip_nulls(jsonb_build_object('sqlstate', e_state, 'message', e_message, 'detail', nullif(e_detail, ''))), p_phase.name, v_step.path, null, null))::weft._outcome;
+end
+$$;
+
+comment on function weft._prepare_step(weft._phases, integer, bigint) is
+  'Lays out the statements of a step that is run statement by statement, unless that was done before; an outcome only when it cannot be.';
+
+
 -- One statement in a transaction of its own, with the record of it.
 create or replace function weft._run_statement(p_statement weft._statements, p_before jsonb, p_phase weft._phases, p_path text, p_fence bigint)
   returns weft._outcome
@@ -253,7 +286,7 @@ comment on function weft._run_statement(weft._statements, jsonb, weft._phases, t
   'Runs one statement of a step and records it, in one transaction: done, or directive when the server runs it in no transaction.';
 
 
--- The next move of a step apart: lay it out, run a statement, hand one out, look what became of it, or end the step.
+-- The next move of a step apart: run a statement, hand one out, look what became of it, or end the step.
 create or replace function weft._advance_step(p_phase weft._phases, p_step integer, p_before jsonb, p_fence bigint, p_is_reported boolean, p_report jsonb, p_is_owed boolean)
   returns weft._outcome
   volatile
@@ -271,9 +304,6 @@ declare
 begin
   perform weft._check_fence(p_fence, p_until_commit => true);
   select s.* into strict v_step from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
-  if not exists (select from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step) then
-    perform weft._lay_out_statements(p_phase.deployment_id, p_phase.name, v_step);
-  end if;
   select t.* into v_next from weft._statements as t
   where t.deployment_id = p_phase.deployment_id and t.step = p_step and t.state <> 'done' order by t.number limit 1;
   if not found then

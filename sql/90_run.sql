@@ -12,6 +12,7 @@ declare
   v_opened   pg_catalog.text;
   v_reported pg_catalog.text;
   v_is_owed  pg_catalog.bool;
+  v_asked    pg_catalog.bool;
   v_start    pg_catalog.text;
   v_at       pg_catalog.int4;
   v_is_apart pg_catalog.bool;
@@ -36,6 +37,7 @@ begin
     v_reported := null;
     p_report := null;
   end if;
+  v_asked := coalesce(v_reported = 'asked', false) and p_report is null;  -- who does not know is not asked twice
   perform set_config('weft.reported', '', false);
   if p_backend operator(pg_catalog.=) 0 then
     p_backend := case when v_opened operator(pg_catalog.=) p_deployment::pg_catalog.text then pg_catalog.pg_backend_pid() else 0 end;
@@ -75,12 +77,15 @@ begin
         if not v_is_apart then
           v_outcome := weft._run_steps(v_current, v_phase, v_first, v_last, v_fence);
         else
-          v_before := weft._session_before(v_current, v_first, v_start);
-          if v_at is distinct from v_first then
-            perform weft._enter_step(v_phase, v_first, v_before, v_is_owed);
-            v_at := v_first;
+          v_outcome := weft._prepare_step(v_phase, v_first, v_fence);
+          if v_outcome.verdict is null then
+            v_before := weft._session_before(v_current, v_first, v_start);
+            if v_at is distinct from v_first then
+              perform weft._enter_step(v_phase, v_first, v_before, v_is_owed);
+              v_at := v_first;
+            end if;
+            v_outcome := weft._advance_step(v_phase, v_first, v_before, v_fence, weft._is_reported(v_current, v_first, v_reported), p_report, v_is_owed and not v_asked);
           end if;
-          v_outcome := weft._advance_step(v_phase, v_first, v_before, v_fence, weft._is_reported(v_current, v_first, v_reported), p_report, v_is_owed);
           v_is_owed := false;
           p_report := null;
         end if;
@@ -114,7 +119,9 @@ begin
             commit;
           when 'directive', 'report' then
             result := weft._describe_directive(p_deployment, v_outcome);
-            if v_outcome.verdict = 'directive' then
+            if v_outcome.verdict = 'report' then
+              perform set_config('weft.reported', 'asked', false);
+            else
               perform weft._lend_session(v_before, v_outcome.error ->> 'kind', v_phase.lock_timeout_ms);
             end if;
             return;

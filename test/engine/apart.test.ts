@@ -1,8 +1,9 @@
 /** Steps that the server runs in no transaction: statement by statement, and at top level what is handed out. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, deployFiles } from '../support/orders.ts';
+import { connectOver, deployFiles, stageFiles, until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
+import { expectNothingHalfMade, hold } from './cells.ts';
 
 let database: TestDatabase;
 
@@ -32,4 +33,92 @@ describe.each(['auto', 'none'] as const)('transaction: %s', (transaction) => {
     expect(await kinds()).toContain('statement_sent');
     expect(await sql(database.url, 'select from weft._statements')).toEqual([]);
   });
+});
+
+describe('transaction: auto', () => {
+  it.each([
+    `create type mood as enum ('calm'); create table moods (m mood); alter type mood add value 'glad'; insert into moods values ('glad');`,
+    `alter type mood add value 'glad'; alter table moods alter column m set default 'glad'; insert into moods default values;`,
+  ])('a new value of an enum is used in the file that adds it: a commit comes in between', async (file) => {
+    if (!file.startsWith('create')) await sql(database.url, `create type mood as enum ('calm'); create table moods (m mood)`);
+    expect(await deployed({ '1.sql': file, '2.sql': `insert into moods values ('glad')` }, { transaction: 'auto' })).toMatchObject({ state: 'succeeded' });
+    expect(await sql(database.url, 'select m from moods')).toEqual([{ m: 'glad' }, { m: 'glad' }]);
+    expect(await kinds()).toContain('run_apart');
+    expect(await kinds()).not.toContain('statement_sent');
+  });
+
+  it('a file that the server takes in a transaction stays in one', async () => {
+    const files = { '1.sql': 'create table t (a int); insert into t values (1); select 1 / 0;', '2.sql': 'select 1' };
+    expect(await deployed(files, { transaction: 'auto' })).toMatchObject({ state: 'failed', error: { sqlstate: '22012', line: 1 } });
+    expect(await sql(database.url, `select to_regclass('t')`)).toEqual([{ to_regclass: null }]);
+    expect(await kinds()).not.toContain('run_apart');
+  });
+});
+
+it('what is no text in the encoding of the database fails with its file, in whatever way it runs', async () => {
+  const name = `${database.name}_latin1`;
+  await sql(database.url, `create database ${name} encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0`);
+  const url = new URL(database.url);
+  url.pathname = `/${name}`;
+  const files = { '1.sql': 'create table t (a int)', '2.sql': `insert into t values (1); select '€'` };
+  const deployment = await deployFiles(connectOver(url.href), files, { transaction: 'none' });
+  expect(deployment).toMatchObject({ state: 'failed', error: { sqlstate: '22P05', path: '2.sql' } });
+  expect(await sql(url.href, 'select from t')).toEqual([]);
+  await sql(database.url, `drop database ${name} with (force)`);
+});
+
+describe('by hand, with psql', () => {
+  it('the statement, its report, and the CALL again: and so to the end', async () => {
+    const id = await stageFiles(
+      database.url,
+      { '1.sql': 'create table t (a int);\ncreate index concurrently t_a on t (a);\nvacuum t;\nselect 1;' },
+      { transaction: 'none' },
+    );
+    const client = await database.client();
+    const call = async () => (await client.query(`call weft.run('${id}')`)).rows[0].result;
+    let result = await call();
+    let directives = 0;
+    for (; result.directive; directives++) {
+      expect(result).toMatchObject({ id, state: 'running' });
+      await client.query(result.directive.statement);
+      await client.query(result.directive.report);
+      await client.query('reset session authorization; reset role');
+      result = await call();
+    }
+    expect(result).toMatchObject({ state: 'succeeded' });
+    expect(directives).toBe(2);
+    await client.end();
+  });
+
+  it('who does not report is asked, and who does not know what the server said gets the statement again', async () => {
+    const id = await stageFiles(database.url, { '1.sql': 'vacuum' }, { transaction: 'none' });
+    const client = await database.client();
+    const call = async () => (await client.query(`call weft.run('${id}')`)).rows[0].result;
+    expect(await call()).toMatchObject({ directive: { statement: 'vacuum' } });
+    expect(await call()).toMatchObject({ report: true });
+    const { directive } = await call();
+    expect(directive).toMatchObject({ statement: 'vacuum', attempt: 2 });
+    await client.query(directive.statement);
+    await client.query(directive.report);
+    expect(await call()).toMatchObject({ state: 'succeeded' });
+    await client.end();
+  });
+});
+
+it('a leftover in TOAST, which this role may not drop, is named, and stops nothing', async () => {
+  await sql(database.url, `create table t (a int primary key, b text)`);
+  const holder = await hold(database.url, 'snapshot');
+  const rebuild = await database.client();
+  const rebuilding = rebuild.query('reindex table concurrently t').catch((error) => error.code);
+  await until(database.url, `exists (select from pg_stat_activity where query ~ '^reindex' and wait_event_type = 'Lock')`);
+  await sql(database.url, `select pg_terminate_backend(pid, 10000) from pg_stat_activity where query ~ '^reindex' and datname = current_database()`);
+  expect(await rebuilding).toBe('57P01');
+  await holder.end();
+  expect(await deployed({ '1.sql': 'reindex table concurrently t' }, { transaction: 'none' })).toMatchObject({ state: 'succeeded' });
+  const events = await sql(database.url, `select kind, data ->> 'index' as index from weft.events where kind in ('leftover_out_of_reach', 'statement_done')`);
+  expect(events).toEqual([
+    { kind: 'statement_done', index: null },
+    { kind: 'leftover_out_of_reach', index: expect.stringMatching(/^pg_toast\.pg_toast_\d+_index_ccnew$/) },
+  ]);
+  await expectNothingHalfMade(database.url);
 });

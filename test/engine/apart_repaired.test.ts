@@ -1,0 +1,89 @@
+/** A file that failed half-way, outside of one transaction, goes on behind the longest beginning that is unchanged. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { connectOver, deployFiles, type OrderOptions } from '../support/orders.ts';
+import { sql } from '../support/sql.ts';
+
+let database: TestDatabase;
+
+beforeEach(async () => {
+  database = await freshDatabase();
+  await sql(database.url, 'create table journal (n int); create table t (a int)');
+});
+
+afterEach(() => database.drop());
+
+const journal = async () => (await sql(database.url, 'select n from journal')).map(({ n }) => n);
+const continued = async () =>
+  (await sql(database.url, `select data -> 'statements_done_before' as n from weft.events where kind = 'continued'`)).map(({ n }) => n);
+
+/** Five statements; the second one makes it a file that no transaction takes. */
+const FILE = [
+  'insert into journal values (1)',
+  'create index concurrently t_a on t (a)',
+  'insert into jurnal values (3)',
+  'insert into journal values (4)',
+  'insert into journal values (5)',
+];
+const REPAIRED = FILE.with(2, 'insert into journal values (3)');
+
+describe.each(['auto', 'none'] as const)('transaction: %s', (transaction) => {
+  const deployed = (statements: readonly string[], options: OrderOptions = {}) =>
+    deployFiles(connectOver(database.url), { '1.sql': statements.join(';\n'), '2.sql': 'insert into journal values (6)' }, { transaction, ...options });
+
+  beforeEach(async () => {
+    expect(await deployed(FILE)).toMatchObject({ state: 'failed', error: { sqlstate: '42P01', line: 3 } });
+    expect(await journal()).toEqual([1]);
+  });
+
+  it('what is before the statement that was repaired does not run again', async () => {
+    expect(await deployed(REPAIRED)).toMatchObject({ state: 'succeeded', phases: [{ steps: [{ statements: 5 }, {}] }] });
+    expect(await journal()).toEqual([1, 3, 4, 5, 6]);
+    expect(await continued()).toEqual([2]);
+    expect(await sql(database.url, `select from weft.events where kind = 'statement_sent'`)).toHaveLength(1);
+    expect(await sql(database.url, 'select from weft._statements')).toEqual([]);
+  });
+
+  it('the same file once more goes on at the statement that failed', async () => {
+    await sql(database.url, 'create table jurnal (n int)');
+    expect(await deployed(FILE)).toMatchObject({ state: 'succeeded' });
+    expect(await journal()).toEqual([1, 4, 5, 6]);
+    expect(await continued()).toEqual([2]);
+  });
+
+  it('an edited statement runs again, and all behind it', async () => {
+    expect(await deployed(REPAIRED.with(0, 'insert into journal values (11)'))).toMatchObject({ state: 'succeeded' });
+    expect(await journal()).toEqual([1, 11, 3, 4, 5, 6]);
+    expect(await continued()).toEqual([]);
+  });
+
+  it('a comment in front of a statement is part of it', async () => {
+    expect(await deployed(REPAIRED.with(0, '-- better\ninsert into journal values (1)'))).toMatchObject({ state: 'succeeded' });
+    expect(await journal()).toEqual([1, 1, 3, 4, 5, 6]);
+  });
+
+  it('when the rest is taken out, nothing is left to do', async () => {
+    expect(await deployed(FILE.slice(0, 2))).toMatchObject({ state: 'succeeded' });
+    expect(await journal()).toEqual([1, 6]);
+  });
+
+  it('that fails again further on goes on from there', async () => {
+    expect(await deployed(REPAIRED.with(3, 'insert into jurnal values (4)'))).toMatchObject({ state: 'failed', error: { line: 4 } });
+    expect(await deployed(REPAIRED)).toMatchObject({ state: 'succeeded' });
+    expect(await journal()).toEqual([1, 3, 4, 5, 6]);
+    expect(await continued()).toEqual([2, 3]);
+  });
+
+  it('another bundle knows nothing of it', async () => {
+    expect(await deployed(REPAIRED, { bundle: 'other' })).toMatchObject({ state: 'succeeded' });
+    expect(await journal()).toEqual([1, 1, 3, 4, 5, 6]);
+  });
+
+  it('the session is as the beginning had left it', async () => {
+    const from = ['create schema s', 'set search_path = s, public', `set app.tenant = 'acme'`, `set work_mem = '5MB'`, 'vacuum public.t', 'select nothing'];
+    expect(await deployed(from, { bundle: 'sets' })).toMatchObject({ state: 'failed' });
+    const made = `create table seen as select current_setting('app.tenant') as tenant, current_setting('work_mem') as work_mem`;
+    expect(await deployed(from.with(5, made), { bundle: 'sets' })).toMatchObject({ state: 'succeeded', error: null });
+    expect(await sql(database.url, 'select * from s.seen')).toEqual([{ tenant: 'acme', work_mem: '5MB' }]);
+  });
+});
