@@ -60,10 +60,10 @@ export function connectOver(url: string, applicationName = 'weft'): Connect {
 export async function deployFiles(
   connect: Connect,
   files: Readonly<Record<string, string>>,
-  options: OrderOptions & { readonly deadlineMs?: number } = {},
+  options: OrderOptions & { readonly deadlineMs?: number; readonly signal?: AbortSignal } = {},
 ): Promise<Deployment> {
   const { order, chunks } = await makeOrder(files, options);
-  return deploy({ connect, order, chunks, deadlineMs: options.deadlineMs ?? 50_000 }).done;
+  return deploy({ connect, order, chunks, deadlineMs: options.deadlineMs ?? 50_000, signal: options.signal }).done;
 }
 
 export async function openOrder(session: Session, { order }: TestOrder): Promise<OpenedDeployment> {
