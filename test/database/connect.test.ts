@@ -8,8 +8,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { connectTo } from '../../src/database/connect.ts';
 import type { Session } from '../../src/database/session.ts';
 import { freePort } from '../../src/dev/ports.ts';
-import { type Postgres, startPostgres } from '../../src/dev/postgres.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
+import { type Server as Postgres, startServer } from '../support/server.ts';
+import { chooseSource, offers } from '../support/source.ts';
 import { problemOf, through, until, ways } from './ways.ts';
 
 const host = '127.0.0.1';
@@ -22,7 +23,7 @@ let clearRelay: Relay;
 let witness: Session;
 
 beforeAll(async () => {
-  [server, clear] = await Promise.all([startPostgres(), startPostgres({ authMethod: 'password' })]);
+  [server, clear] = await Promise.all([startServer(chooseSource()), startServer(chooseSource(), { authMethod: 'password' })]);
   relay = await startRelay({ to: { host, port: server.port } });
   clearRelay = await startRelay({ to: { host, port: clear.port } });
   witness = await connectTo({ connectionString: server.url, transport: 'tcp' })();
@@ -74,7 +75,7 @@ async function refusingServer(sqlstate: string, message: string): Promise<Server
 
 const portOf = (listening: Server): number => (listening.address() as { port: number }).port;
 
-describe.each(ways)('connecting over %s', (way) => {
+describe.runIf(offers('servers to kill')).each(ways)('connecting over %s', (way) => {
   test.each(['scram-sha-256', 'password'] as const)('proves a password by %s, and asks for one', async (method) => {
     const [asked, door] = method === 'password' ? [clear, clearRelay] : [server, relay];
     const session = await connectTo(through(door, way, asked.url))();
@@ -168,7 +169,7 @@ describe.each(ways)('connecting over %s', (way) => {
     });
 
     test('while the server is not there yet', async () => {
-      const sleeper = await startPostgres();
+      const sleeper = await startServer(chooseSource());
       const way_in = await startRelay({ to: { host, port: sleeper.port } });
       try {
         await sleeper.kill9();
@@ -219,7 +220,7 @@ describe.each(ways)('connecting over %s', (way) => {
   });
 });
 
-describe('TLS over TCP', () => {
+describe.runIf(offers('servers to kill'))('TLS over TCP', () => {
   const required = (port: number) =>
     address((url) => {
       url.port = String(port);

@@ -16,6 +16,7 @@ import { problemOf, through, type Way, ways } from '../database/ways.ts';
 import { freshDatabase, type TestDatabase, testServer } from '../support/database.ts';
 import { AT_THE_GATE, COMMIT_FAILS, makeOrder, shutGate, stageFiles, type TestOrder } from '../support/orders.ts';
 import { startOwnServer } from '../support/own_server.ts';
+import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
 
 let database: TestDatabase;
@@ -112,7 +113,7 @@ describe('lost while a statement runs', () => {
     expect(await journal()).toEqual([1, 2, 3]);
   });
 
-  it('when the server is killed, the drive waits for it and goes on', async () => {
+  it.runIf(offers('servers to kill'))('when the server is killed, the drive waits for it and goes on', async () => {
     const server = await startOwnServer();
     try {
       const url = await server.createDatabase();
@@ -264,7 +265,7 @@ describe('silence of the network', () => {
 });
 
 describe('a holder under another role', () => {
-  it.skipIf(process.env.WEFT_TEST_DATABASE_URL)('is waited for as long as there is time, and then named; when it is gone, the drive goes on', async () => {
+  it.runIf(offers('a superuser'))('is waited for as long as there is time, and then named; when it is gone, the drive goes on', async () => {
     const gate = await shutGate(database.url);
     const order = await makeOrder(files(AT_THE_GATE), { id: 'the-request' });
     const id = await stageFiles(database.url, files(AT_THE_GATE), { id: 'the-request' });

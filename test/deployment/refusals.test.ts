@@ -10,6 +10,7 @@ import { freshDatabase, type TestDatabase, withDatabase } from '../support/datab
 import { type Impostor, startPooler, startServerThatSays } from '../support/impostors.ts';
 import { AT_THE_GATE, deployFiles, makeOrder, shutGate, stageFiles, until } from '../support/orders.ts';
 import { startOwnServer } from '../support/own_server.ts';
+import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
 
 let database: TestDatabase;
@@ -165,7 +166,7 @@ describe('a server', () => {
     expect(await running).toMatchObject({ state: 'succeeded' });
   });
 
-  it('that sleeps is waited for', async () => {
+  it.runIf(offers('servers to kill'))('that sleeps is waited for', async () => {
     const server = await startOwnServer();
     try {
       const url = await server.createDatabase();

@@ -14,6 +14,7 @@ import type { Deployment } from '../../src/domain/deployment.ts';
 import { bundleFile, makeFolder } from '../cli/folder.ts';
 import { AT_THE_GATE, connectOver, deployFiles, everyRow, makeOrder, type OrderOptions, openOrder, shutGate, stageOrder, until } from '../support/orders.ts';
 import { type OwnServer, startOwnServer } from '../support/own_server.ts';
+import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
 
 const FILES_COUNT = 52;
@@ -94,7 +95,7 @@ const cases = Object.keys(disturbances).flatMap((disturbance) =>
   ]),
 );
 
-describe('52 files, and file 47 at work', () => {
+describe.runIf(offers('servers to kill'))('52 files, and file 47 at work', () => {
   it.each(cases)('$transaction: $disturbance; $trigger brings it to the same end as if nothing had happened', async ({ disturbance, trigger, transaction }) => {
     const { happens, runnerDies } = disturbances[disturbance] ?? {};
     const url = await server.createDatabase();
@@ -133,7 +134,7 @@ describe('52 files, and file 47 at work', () => {
   });
 });
 
-describe('the client killed in the middle of file 47', () => {
+describe.runIf(offers('servers to kill'))('the client killed in the middle of file 47', () => {
   /** The command line as a process of its own, killed when the run stands at the gate. */
   async function deployAndKill(url: string, files: Readonly<Record<string, string>>): Promise<void> {
     const folder = makeFolder({ 'weft.yaml': bundleFile('per-step').replace('steps:', 'lock_timeout: 1h\n    steps:'), ...files });

@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { testServer } from '../support/database.ts';
+import { offers } from '../support/source.ts';
 import { type Case, DISTURBANCES, runDisturbed, runUndisturbed } from './cells.ts';
 
 let relay: Relay;
@@ -183,9 +184,10 @@ create procedure work() language plpgsql as $work$ begin insert into done values
 };
 
 describe.each(Object.entries(CASES))('%s', (_, one) => {
-  it('undisturbed', async () => {
+  const test = it.runIf(one.asSuperuser === undefined || offers('a superuser'));
+  test('undisturbed', async () => {
     await runUndisturbed(one);
   });
 
-  it.each(DISTURBANCES)('%s', (disturbance) => runDisturbed(one, disturbance, relay));
+  test.each(DISTURBANCES)('%s', (disturbance) => runDisturbed(one, disturbance, relay));
 });

@@ -6,12 +6,11 @@ import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { AT_THE_GATE, COMMIT_FAILS, shutGate, stageFiles, until } from '../support/orders.ts';
+import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
 
 let database: TestDatabase;
 let clients: pg.Client[];
-/** On a server that was given there is none, and its processes are not ours to stop. */
-const hasSuperuser = !process.env.WEFT_TEST_DATABASE_URL;
 
 beforeEach(async () => {
   database = await freshDatabase();
@@ -218,13 +217,13 @@ describe('a holder', () => {
     expect(await call(await newClient(), id)).toMatchObject({ state: 'succeeded' });
   });
 
-  it.runIf(hasSuperuser)('whose number a session of another role has by now is gone when the server was started since', async () => {
+  it.runIf(offers('a superuser'))('whose number a session of another role has by now is gone when the server was started since', async () => {
     const id = await stageFiles(database.url, journal(1));
     await forgeLease(id, pidOf(await superuser()), `pg_postmaster_start_time() - interval '1 minute'`);
     expect(await call(await newClient(), id)).toMatchObject({ state: 'succeeded' });
   });
 
-  it.runIf(hasSuperuser)('of another role is unknown, never dead: whoever cannot see it waits, until it is gone', async () => {
+  it.runIf(offers('a superuser'))('of another role is unknown, never dead: whoever cannot see it waits, until it is gone', async () => {
     const [other, ours] = [await superuser(), await newClient()];
     const { id, gate, running } = await runnerAtTheGate(other);
     const before = await lease();
@@ -236,7 +235,7 @@ describe('a holder', () => {
     expect(await steps(database.superuserUrl ?? '')).toEqual(upTo(3));
   });
 
-  it.runIf(hasSuperuser)('of another role may be anybody: no signal goes to it, and the request to cancel stands', async () => {
+  it.runIf(offers('a superuser'))('of another role may be anybody: no signal goes to it, and the request to cancel stands', async () => {
     const [other, ours] = [await superuser(), await newClient()];
     const { id, gate, running } = await runnerAtTheGate(other);
     const answer = (await ours.query(`select weft.cancel('${id}') as answer`)).rows[0].answer;
@@ -248,7 +247,7 @@ describe('a holder', () => {
 });
 
 describe('a session', () => {
-  it.runIf(hasSuperuser)('that could not see the holder is refused, and says what to grant', async () => {
+  it.runIf(offers('a superuser'))('that could not see the holder is refused, and says what to grant', async () => {
     const id = await stageFiles(database.url, journal(1));
     const admin = await superuser();
     const role = `weft_blind_${database.name.slice(-12)}`;
@@ -268,7 +267,7 @@ describe('a session', () => {
     }
   });
 
-  it.runIf(hasSuperuser)('in which nobody can be seen (track_activities) is refused', async () => {
+  it.runIf(offers('a superuser'))('in which nobody can be seen (track_activities) is refused', async () => {
     const id = await stageFiles(database.url, journal(1));
     const admin = await superuser();
     await admin.query(`alter database ${database.name} set track_activities = off`);
@@ -291,7 +290,7 @@ describe('a session', () => {
 });
 
 describe('a paused runner', () => {
-  it.runIf(hasSuperuser)('that wakes up after its fence was raised commits nothing any more', async () => {
+  it.runIf(offers('processes to stop'))('that wakes up after its fence was raised commits nothing any more', async () => {
     const first = await newClient();
     const { id, gate, running } = await runnerAtTheGate(first);
     process.kill(pidOf(first), 'SIGSTOP');
@@ -304,7 +303,7 @@ describe('a paused runner', () => {
     expect(await steps()).toEqual(upTo(3));
   });
 
-  it.runIf(hasSuperuser)('that wakes up after another one has finished commits nothing any more', async () => {
+  it.runIf(offers('processes to stop'))('that wakes up after another one has finished commits nothing any more', async () => {
     const first = await newClient();
     const { id, gate, running } = await runnerAtTheGate(first);
     process.kill(pidOf(first), 'SIGSTOP');

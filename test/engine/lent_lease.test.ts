@@ -13,12 +13,11 @@ import { problemOf, through } from '../database/ways.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles, makeOrder, stageFiles, until } from '../support/orders.ts';
 import { startOwnServer } from '../support/own_server.ts';
+import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
 
 let database: TestDatabase;
 let clients: pg.Client[];
-/** On a server that was given there is none. */
-const hasSuperuser = !process.env.WEFT_TEST_DATABASE_URL;
 
 beforeEach(async () => {
   database = await newDatabase();
@@ -215,7 +214,7 @@ describe('a session that was handed a statement', () => {
     await expectDone();
   });
 
-  it('and whose server is killed and started again holds nothing any more', async () => {
+  it.runIf(offers('servers to kill'))('and whose server is killed and started again holds nothing any more', async () => {
     const server = await startOwnServer();
     try {
       const url = await server.createDatabase();
@@ -311,7 +310,7 @@ describe('the drive', () => {
   );
 });
 
-describe.runIf(hasSuperuser)('a session of another role that was handed a statement', () => {
+describe.runIf(offers('a superuser'))('a session of another role that was handed a statement', () => {
   const index = { '1.sql': 'create index concurrently items_name on items (name);' };
   const isWhole = () => sql(database.url, `select indisvalid from pg_index where indexrelid = 'items_name'::regclass`);
 

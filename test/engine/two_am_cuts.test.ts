@@ -20,6 +20,7 @@ import type { Deployment } from '../../src/domain/deployment.ts';
 import { makeFolder } from '../cli/folder.ts';
 import { connectOver, deployFiles, everyRow, makeOrder, until } from '../support/orders.ts';
 import { type OwnServer, startOwnServer } from '../support/own_server.ts';
+import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
 
 const FILES_COUNT = 52;
@@ -234,7 +235,7 @@ async function disturb({ disturbance }: Case, url: string, pid: number, first: F
   }
 }
 
-describe('52 changesets, and number 47 builds an index', () => {
+describe.runIf(offers('servers to kill'))('52 changesets, and number 47 builds an index', () => {
   it.each(CASES)(
     '$disturbance; $form, written $writing ($rule), held $held; triggered again $when by $who: the same end as if nothing had happened',
     async (row) => {

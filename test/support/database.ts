@@ -14,7 +14,7 @@ export interface TestDatabase {
   readonly name: string;
   /** Of the owner. */
   readonly url: string;
-  /** Of the superuser, in this database; null on a server that was given by WEFT_TEST_DATABASE_URL. */
+  /** Of the superuser, in this database; null on a server that was given (source.ts). */
   readonly superuserUrl: string | null;
   /** A plain session of node-postgres; whoever opens it ends it. */
   client(): Promise<pg.Client>;

@@ -1,17 +1,15 @@
 /**
  * One PostgreSQL for a whole run of tests, started when the first test asks for it: a run that needs none starts none. Tests live in
- * processes of their own, so they ask over HTTP, at an address that holds a random word (the answer holds passwords).
- *
- * WEFT_TEST_DATABASE_URL names a server to use instead; WEFT_TEST_POSTGRES another version of the embedded one (14 to 18).
+ * processes of their own, so they ask over HTTP, at an address that holds a random word (the answer holds passwords). Where it comes
+ * from is source.ts's business.
  */
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import pg from 'pg';
 import type { TestProject } from 'vitest/node';
-import { type Postgres, startPostgres } from '../../src/dev/postgres.ts';
-import { POSTGRES_VERSIONS, type PostgresVersion } from '../../src/dev/postgres_binaries.ts';
-import { installPostgres } from './versions.ts';
+import { makeRole, type Server, startServer } from './server.ts';
+import { chooseSource, describeSkipped, type Source } from './source.ts';
+import { sql } from './sql.ts';
 
 export interface TestServer {
   /** Of a role that is no superuser and may create databases and roles. */
@@ -27,15 +25,18 @@ declare module 'vitest' {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  let server: Promise<{ postgres: Postgres | null; access: TestServer }> | undefined;
+  const source = chooseSource();
+  const skipped = describeSkipped(source);
+  if (skipped !== null) process.stderr.write(`${skipped}\n`);
+  let provided: ReturnType<typeof provideServer> | undefined;
   const word = randomBytes(16).toString('hex');
   const desk = createServer((request, response) => {
     if (request.url !== `/${word}`) {
       response.writeHead(404).end();
       return;
     }
-    server ??= startServer();
-    server.then(
+    provided ??= provideServer(source);
+    provided.then(
       ({ access }) => response.end(JSON.stringify(access)),
       (error: unknown) => response.writeHead(500).end(String(error)),
     );
@@ -44,29 +45,25 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('testServerAddress', `http://127.0.0.1:${(desk.address() as AddressInfo).port}/${word}`);
   return async () => {
     desk.close();
-    await (await server?.catch(() => undefined))?.postgres?.stop();
+    await (await provided?.catch(() => undefined))?.server?.stop();
   };
 }
 
-async function startServer(): Promise<{ postgres: Postgres | null; access: TestServer }> {
-  const given = process.env.WEFT_TEST_DATABASE_URL;
-  if (given) return { postgres: null, access: { url: given, superuserUrl: null } };
-  const postgres = await startPostgres({ version: await chooseVersion() });
-  const password = randomBytes(18).toString('base64url');
-  const client = new pg.Client({ connectionString: postgres.url });
-  await client.connect();
-  await client.query(`create role weft_test login createdb createrole password ${pg.escapeLiteral(password)}`);
-  await client.end();
-  const url = new URL(postgres.url);
-  url.username = 'weft_test';
-  url.password = password;
-  return { postgres, access: { url: url.href, superuserUrl: postgres.url } };
+async function provideServer(source: Source): Promise<{ server: Server | null; access: TestServer }> {
+  if (source.kind === 'given') {
+    await checkRole(source.url);
+    return { server: null, access: { url: source.url, superuserUrl: null } };
+  }
+  const server = await startServer(source);
+  const url = await makeRole(server, 'createdb createrole', randomBytes(18).toString('base64url'));
+  return { server, access: { url, superuserUrl: server.url } };
 }
 
-async function chooseVersion(): Promise<PostgresVersion> {
-  const wanted = process.env.WEFT_TEST_POSTGRES || '18';
-  const version = POSTGRES_VERSIONS.find((known) => known === wanted);
-  if (version === undefined) throw new Error(`WEFT_TEST_POSTGRES is "${wanted}"; it can be ${POSTGRES_VERSIONS.join(', ')}`);
-  await installPostgres(version);
-  return version;
+/** A role that may too little fails in many places, one that may too much proves too little: said once, and first. */
+async function checkRole(url: string): Promise<void> {
+  const [role] = await sql(url, 'select rolcreatedb, rolcreaterole, rolsuper from pg_roles where rolname = current_user');
+  if (role.rolcreatedb && role.rolcreaterole && !role.rolsuper) return;
+  throw new Error(
+    "The role of WEFT_TEST_DATABASE_URL must be no superuser and may create databases and roles: create role weft_test login createdb createrole password '…'",
+  );
 }
