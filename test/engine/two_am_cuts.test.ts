@@ -296,6 +296,31 @@ describe.runIf(offers('servers to kill'))('52 changesets, and number 47 builds a
     },
   );
 
+  it.each(VALUES.held)('held %s, cut again and again, repairs too: the same end as if nothing had happened', async (held) => {
+    const url = await makeDatabase();
+    const files = bundle({ form: 'combined in one file', writing: 'plain', rule: 'auto' });
+    const letGo = await hold(url, held);
+    const order = await makeOrder(files);
+    for (let cut = 1; cut <= 6; cut++) {
+      const first = deployThroughRelay(url, order);
+      // a build, a repair, or the drop of what a repair has left: each waits for the holder in the end
+      await until(
+        url,
+        `exists (select from weft._lease as l join pg_stat_activity as a using (pid) where l.directive_at is not null and a.wait_event = 'virtualxid')`,
+      );
+      relay.silence();
+      await Promise.all([sql(url, 'select pg_terminate_backend(pid, 10000) from weft._lease'), first.leave()]);
+      relay.cutAll();
+      relay.endSilence();
+    }
+    await letGo();
+    const end = await deploy({ connect: connectOver(url), ...order, deadlineMs: 50_000 }).done;
+    expect(end).toMatchObject({ state: 'succeeded', error: null });
+    expect(await sql(url, 'select what from weft._witnessed where not is_whole'), 'done, it said, of an index that was not').toEqual([]);
+    expect(await everyRow(url)).toEqual(undisturbed.rows);
+    expect(await fingerprint(url)).toBe(undisturbed.fingerprint);
+  });
+
   it('any three values of form, writing, when and who meet with any disturbance, and so do any two of all columns', () => {
     const columns: Record<string, readonly string[]> = VALUES;
     const wanted = [...choose(['form', 'writing', 'when', 'who'], 3), ...choose(Object.keys(columns), 2)].flatMap((names) =>
