@@ -29,8 +29,8 @@ export interface ConnectOptions {
 
 /**
  * @returns a function that opens a session, ready to be called again when one is lost. It throws Problem
- * no_free_connection or database_unreachable at the deadline, and database_authentication, role_without_rights,
- * server_too_old, transaction_pooler or connection_string_invalid at once
+ * no_free_connection or database_unreachable at the deadline, and database_authentication, database_missing,
+ * role_without_rights, server_too_old, transaction_pooler or connection_string_invalid at once
  * @throws Problem connection_string_invalid or transaction_pooler for what the string itself says
  */
 export function connectTo(options: ConnectOptions): Connect {
