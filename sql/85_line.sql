@@ -102,6 +102,45 @@ $$;
 comment on function weft._next_in_line(uuid, text, bigint, text[]) is 'Chooses the deployment whose turn it is, and cancels what only a copied database brought along.';
 
 
+-- What is in the history already is left out. False when it is there with other bytes: then the deployment has ended.
+create or replace function weft._leave_out_applied(p_deployment weft._deployments)
+  returns boolean
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_changed  text[];
+begin
+  select array_agg(a.path order by s.ordinal) into v_changed
+  from weft._steps as s
+  join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+  join weft._history as h on h.bundle = p_deployment.bundle and h.path = a.path
+  where s.deployment_id = p_deployment.id and h.digest <> a.digest;
+  if v_changed is not null then
+    perform weft._end(p_deployment.id, 'failed', jsonb_build_object(
+      'sqlstate', 'WF013',
+      'message', format('%s was applied before with other bytes.', array_to_string(v_changed[1:5], ', ') || case when cardinality(v_changed) > 5 then format(' and %s more', cardinality(v_changed) - 5) else '' end),
+      'detail', 'An artifact is applied once, by bundle and path. '
+        || case p_deployment.state when 'staged' then 'Nothing of this deployment was run.' else 'Another deployment of the bundle has passed this one, which goes no further.' end,
+      'hint', 'Put the change into a new file, and give the old one its applied content back. The view weft.history tells which deployment applied it.',
+      'path', v_changed[1]));
+    return false;
+  end if;
+
+  update weft._steps as s
+  set state = 'skipped', finished_at = clock_timestamp()
+  from weft._artifacts as a
+  join weft._history as h on h.path = a.path and h.digest = a.digest
+  where s.deployment_id = p_deployment.id and s.state = 'pending' and a.deployment_id = s.deployment_id and a.path = s.path and h.bundle = p_deployment.bundle;
+  return true;
+end
+$$;
+
+comment on function weft._leave_out_applied(weft._deployments) is
+  'Marks the steps whose artifacts the history has already, and refuses a deployment with artifacts that changed since.';
+
+
 -- staged -> running: what the catalog and the WAL were before, and which artifacts are in the history already.
 create or replace function weft._begin(p_deployment uuid, p_fence bigint)
   returns void
@@ -111,12 +150,17 @@ create or replace function weft._begin(p_deployment uuid, p_fence bigint)
 as $$
 declare
   v_deployment   weft._deployments;
-  v_changed      text[];
   v_fingerprint  text;
 begin
   perform weft._check_fence(p_fence);
-  perform from weft._deployments as d where d.id = p_deployment and d.state = 'staged';
+  select d.* into v_deployment from weft._deployments as d where d.id = p_deployment and d.state in ('staged', 'running');
   if not found then
+    return;
+  elsif v_deployment.state = 'running' then
+    if exists (select from weft._deployments as o where o.bundle = v_deployment.bundle and o.started_at > v_deployment.started_at) then  -- one that has passed it
+      perform weft._check_fence(p_fence, p_until_commit => true);
+      perform weft._leave_out_applied(v_deployment);
+    end if;
     return;
   end if;
   v_fingerprint := weft._try_fingerprint();  -- before any lock is taken
@@ -131,26 +175,9 @@ begin
   where d.id = p_deployment;
   perform weft._tell(p_deployment, 'started', p_data => jsonb_build_object('fence', p_fence));
 
-  select array_agg(a.path order by s.ordinal) into v_changed
-  from weft._steps as s
-  join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
-  join weft._history as h on h.bundle = v_deployment.bundle and h.path = a.path
-  where s.deployment_id = p_deployment and h.digest <> a.digest;
-  if v_changed is not null then
-    perform weft._end(p_deployment, 'failed', jsonb_build_object(
-      'sqlstate', 'WF013',
-      'message', format('%s was applied before with other bytes.', array_to_string(v_changed[1:5], ', ') || case when cardinality(v_changed) > 5 then format(' and %s more', cardinality(v_changed) - 5) else '' end),
-      'detail', 'An artifact is applied once, by bundle and path. Nothing of this deployment was run.',
-      'hint', 'Put the change into a new file, and give the old one its applied content back. The view weft.history tells which deployment applied it.',
-      'path', v_changed[1]));
+  if not weft._leave_out_applied(v_deployment) then
     return;
   end if;
-
-  update weft._steps as s
-  set state = 'skipped', finished_at = clock_timestamp()
-  from weft._artifacts as a
-  join weft._history as h on h.path = a.path and h.digest = a.digest
-  where s.deployment_id = p_deployment and a.deployment_id = s.deployment_id and a.path = s.path and h.bundle = v_deployment.bundle;
 
   -- of which an earlier deployment has done the beginning, the rest is run in the same way
   update weft._steps as s
@@ -163,7 +190,7 @@ begin
 end
 $$;
 
-comment on function weft._begin(uuid, bigint) is 'Begins a deployment: fingerprint and WAL position before, artifacts that are applied already, and the refusal of those that changed since.';
+comment on function weft._begin(uuid, bigint) is 'Begins a deployment, with the fingerprint and the WAL position before; of one that was begun and then passed, leaves out what others have applied since.';
 
 
 -- The next phase, with its attempt recorded; null when the deployment is over. Deaths without a word are counted here: an

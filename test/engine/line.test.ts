@@ -1,6 +1,7 @@
 /** Whose turn it is: deployments to one database run one after another, in the order in which they were staged. */
 import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { resume } from '../../src/deployment/resume.ts';
 import { freshDatabase, type TestDatabase, withDatabase } from '../support/database.ts';
 import { AT_THE_GATE, connectOver, makeOrder, openOrder, shutGate, stageFiles, stageOrder } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
@@ -63,6 +64,48 @@ describe('deployments in line', () => {
     expect(await states()).toEqual({ a: 'staged', b: 'succeeded', c: 'succeeded' });
     await call(`'${a}', p_callers => '{}'`); // whose own call it is was asked before
     expect(await journal()).toEqual(['b', 'c', 'a']);
+  });
+
+  it.each(['auto', 'none'] as const)(
+    'one of the same bundle that passes one that has begun goes on in the middle of its file (%s); the passed one leaves out what was applied since',
+    async (transaction) => {
+      await sql(database.url, 'create table items (id int)');
+      const files = {
+        '1.sql': `insert into journal (who) values ('one');`,
+        '2.sql': `insert into journal (who) values ('two'); create index concurrently items_id on items (id); insert into journal (who) values ('three');`,
+        '3.sql': `insert into journal (who) values ('four');`,
+      };
+      const first = await stageFiles(database.url, files, { caller: 'first', transaction });
+      expect(await call(`'${first}'`)).toMatchObject({ directive: { path: '2.sql' } }); // and its session is gone
+      const resumed = (id: string, callers: string[]) => resume({ connect: connectOver(database.url), id, target: null, callers, deadlineMs: 50_000 });
+      const second = await stageFiles(database.url, { ...files, '4.sql': `insert into journal (who) values ('five');` }, { caller: 'second', transaction });
+      expect(await resumed(second, ['second'])).toMatchObject({ state: 'succeeded' });
+      expect(await journal()).toEqual(['one', 'two', 'three', 'four', 'five']);
+      expect(await resumed(first, ['first', 'second'])).toMatchObject({
+        state: 'succeeded',
+        phases: [{ steps: [{ state: 'succeeded' }, { state: 'skipped' }, { state: 'skipped' }] }],
+      });
+      expect(await journal()).toEqual(['one', 'two', 'three', 'four', 'five']);
+    },
+  );
+
+  it('one that was passed goes no further when a file of its bundle was applied with other bytes since', async () => {
+    const first = await stageFiles(
+      database.url,
+      { '1.sql': 'create table items (id int);', '2.sql': 'create index concurrently a on items (id);' },
+      { caller: 'first', transaction: 'auto' },
+    );
+    await call(`'${first}'`);
+    const second = await stageFiles(
+      database.url,
+      { '1.sql': 'create table items (id int);', '2.sql': '-- no index' },
+      { caller: 'second', transaction: 'auto' },
+    );
+    expect(await call(`'${second}', p_callers => '{second}'`)).toMatchObject({ state: 'succeeded' });
+    expect(await call(`'${first}'`)).toMatchObject({
+      state: 'failed',
+      error: { sqlstate: 'WF013', path: '2.sql', detail: expect.stringContaining('has passed this one') },
+    });
   });
 
   it('the status of one names those ahead of it', async () => {
