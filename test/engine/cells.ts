@@ -22,6 +22,8 @@ export interface Case {
   readonly facts?: string;
   /** Nothing tells that it is done but the server's word: then it may run once more. */
   readonly repeats?: true;
+  /** The catalog tells, but on servers before 15 a moment too late (statistics came by messages there). */
+  readonly isCounted?: true;
   /** The statements of the file before and behind it; each one's effect must be there once. */
   readonly head?: string;
   readonly tail?: string;
@@ -32,6 +34,16 @@ export interface Case {
   readonly cleanUp?: string;
   /** It runs in a transaction after all. */
   readonly isOrdinary?: true;
+  /** A database on another server than that of this run. */
+  readonly makeDatabase?: () => Promise<TestDatabase>;
+  /** What keeps the statement at work where `hold` cannot, and what tells that it is. */
+  readonly holdBy?: (url: string) => Promise<Holder>;
+  readonly atWork?: string;
+}
+
+/** Whatever keeps a statement at work, until it ends. */
+export interface Holder {
+  end(): Promise<unknown>;
 }
 
 export const DISTURBANCES = [
@@ -66,7 +78,7 @@ interface Place {
 }
 
 async function prepare(one: Case): Promise<Place> {
-  const database = await freshDatabase();
+  const database = await (one.makeDatabase ?? freshDatabase)();
   const url = one.asSuperuser ? (database.superuserUrl ?? database.url) : database.url;
   const fill = (text: string) => text.replaceAll('$db', database.name);
   await sql(url, 'create table journal (n int)');
@@ -128,6 +140,11 @@ async function countSent(url: string): Promise<number> {
   return row.count;
 }
 
+async function versionOf(url: string): Promise<number> {
+  const [row] = await sql(url, `select current_setting('server_version_num')::int / 10000 as major`);
+  return row.major;
+}
+
 export async function kindsOf(url: string): Promise<string[]> {
   return (await sql(url, 'select kind from weft.events order by at, deployment_id, number')).map(({ kind }) => kind);
 }
@@ -139,7 +156,8 @@ export async function runDisturbed(one: Case, disturbance: Disturbance, relay: R
   try {
     const deployment = await disturb(place, one, disturbance, relay);
     expect(await outcomeOf(place, one, deployment)).toEqual(expected);
-    if (disturbance === DISTURBANCES[4] && !one.repeats && !one.isOrdinary) expect(await countSent(place.url), 'sent once').toBe(1);
+    const mayRepeat = one.repeats || (one.isCounted && (await versionOf(place.url)) < 15);
+    if (disturbance === DISTURBANCES[4] && !mayRepeat && !one.isOrdinary) expect(await countSent(place.url), 'sent once').toBe(1);
   } finally {
     await leave(place, one);
   }
@@ -159,13 +177,13 @@ async function disturb(place: Place, one: Case, disturbance: Disturbance, relay:
     return end;
   }
 
-  const holder = await hold(url, fill(one.hold));
+  const holder = await (one.holdBy?.(url) ?? hold(url, fill(one.hold)));
   const stop = new AbortController();
   const { order, chunks } = await makeOrder(fileOf(place, one), request);
   const { done } = deploy({ connect: through, order, chunks, chunksAgain: true, deadlineMs: 50_000, signal: stop.signal });
   done.catch(() => undefined);
   try {
-    const atWork = AT_WORK.replace('$directive', `(l.directive_at is not null) = ${!one.isOrdinary}`);
+    const atWork = one.atWork ?? AT_WORK.replace('$directive', `(l.directive_at is not null) = ${!one.isOrdinary}`);
     await Promise.race([until(url, atWork, 'the statement is at work'), done.then((early) => Promise.reject(new Error(`ended: ${JSON.stringify(early)}`)))]);
     const [{ pid }] = await sql(url, 'select pid from weft._lease');
     if (disturbance === DISTURBANCES[3]) {

@@ -125,13 +125,13 @@ create table moods (m mood);
     before: TABLE,
     statement: 'vacuum t',
     hold: 'lock table t in share update exclusive mode',
-    facts: `select pg_stat_get_last_vacuum_time('t'::regclass) is not null as is_vacuumed`,
+    isCounted: true,
   },
   'vacuum analyze of a table': {
     before: TABLE,
     statement: 'vacuum (analyze, verbose) public.t (a)',
     hold: 'lock table t in share update exclusive mode',
-    facts: `select pg_stat_get_last_vacuum_time('t'::regclass) is not null as is_vacuumed, pg_stat_get_last_analyze_time('t'::regclass) is not null as is_analyzed`,
+    isCounted: true,
   },
   'vacuum full of a table': { before: TABLE, statement: 'vacuum full t', hold: READER, repeats: true },
   'vacuum of two tables': {
@@ -139,7 +139,6 @@ create table moods (m mood);
 `,
     statement: 'vacuum t, u',
     hold: 'lock table u in share update exclusive mode',
-    facts: `select pg_stat_get_last_vacuum_time('u'::regclass) is not null as is_vacuumed`,
     repeats: true,
   },
   'vacuum of everything': { before: TABLE, statement: 'vacuum', hold: 'lock table t in share update exclusive mode', repeats: true },
