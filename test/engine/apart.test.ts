@@ -122,3 +122,21 @@ it('a leftover in TOAST, which this role may not drop, is named, and stops nothi
   ]);
   await expectNothingHalfMade(database.url);
 });
+
+it.each([
+  ['detach partition p_1 concurrently', 1],
+  ['detach partition p_1 finalize', 0],
+])('a partition that somebody left half-way out is brought out by: %s', async (action, handedOut) => {
+  await sql(database.url, 'create table p (a int) partition by range (a); create table p_1 partition of p for values from (0) to (9)');
+  const holder = await hold(database.url, 'select * from p');
+  const client = await database.client();
+  const detaching = client.query('alter table p detach partition p_1 concurrently').catch((error) => error.code);
+  await until(database.url, `exists (select from pg_stat_activity where query ~ '^alter table p' and wait_event_type = 'Lock')`);
+  await sql(database.url, `select pg_terminate_backend(pid, 10000) from pg_stat_activity where query ~ '^alter table p' and datname = current_database()`);
+  expect(await detaching).toBe('57P01');
+  await holder.end();
+  expect(await sql(database.url, 'select inhdetachpending from pg_inherits')).toEqual([{ inhdetachpending: true }]);
+  expect(await deployed({ '1.sql': `alter table p ${action}` }, { transaction: 'none' })).toMatchObject({ state: 'succeeded' });
+  expect(await sql(database.url, 'select from pg_inherits')).toEqual([]);
+  expect((await kinds()).filter((kind) => kind === 'statement_repaired')).toHaveLength(handedOut);
+});

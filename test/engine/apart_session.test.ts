@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { freshDatabase, type TestDatabase, testServer } from '../support/database.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
+import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
 import { Cutter, expectNothingHalfMade, hold, over } from './cells.ts';
 
@@ -52,9 +53,9 @@ do $$ begin if to_regclass('kept') is not null then raise 'a temporary table of 
 }
 
 describe.each(['undisturbed', 'before', 'after'] as const)('cut: %s', (when) => {
-  it('role, search_path and settings hold for what runs at top level, and behind it', async () => {
+  it.runIf(offers('a superuser'))('role, search_path and settings hold for what runs at top level, and behind it', async () => {
     const { superuserUrl } = database;
-    if (superuserUrl === null) return;
+    if (superuserUrl === null) throw new Error('there is no superuser');
     const role = `${database.name}_owner`;
     await sql(superuserUrl, `create role ${role}; grant ${role} to weft_test`);
     const cutter = new Cutter(relay, when === 'after' ? 'after' : 'before', 2);
@@ -79,7 +80,7 @@ describe.each(['undisturbed', 'before', 'after'] as const)('cut: %s', (when) => 
 it('limits of time that a file sets end neither what runs at top level nor the CALL behind it', async () => {
   await sql(url, 'create table t (a int)');
   const holder = await hold(url, 'snapshot');
-  const limits = `set statement_timeout = '100ms'; set idle_in_transaction_session_timeout = '100ms'; ${''}
+  const limits = `set statement_timeout = '100ms'; set idle_in_transaction_session_timeout = '100ms';
 do $$ begin if current_setting('transaction_timeout', true) is not null then perform set_config('transaction_timeout', '100ms', false); end if; end $$;`;
   const deployment = deployFiles(
     connectOver(url),

@@ -2,10 +2,11 @@
  * The whole life of an index that is built concurrently: what is there under its name when the statement comes, or comes back, decides. An
  * invalid one is never taken for done, a valid one only with the definition that is wanted, and nobody's work is disturbed.
  */
-import type pg from 'pg';
+import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles, stageFiles, until } from '../support/orders.ts';
+import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
 import { expectNothingHalfMade, hold } from './cells.ts';
 
@@ -184,15 +185,15 @@ describe('an index that a live backend builds', () => {
     expect(await definitions()).toEqual([BUILT]);
   });
 
-  it("another role's, of which only the pid can be seen, is waited for", async () => {
-    if (database.superuserUrl === null) return;
+  it.runIf(offers('a superuser'))("another role's, of which only the pid can be seen, is waited for", async () => {
+    if (database.superuserUrl === null) throw new Error('there is no superuser');
     const role = `${database.name}_other`;
     await sql(database.superuserUrl, `create role ${role} login password 'other' in role weft_test`);
     const other = new URL(url);
     other.username = role;
     other.password = 'other';
     const holder = await hold(url, 'snapshot');
-    const client = new (await import('pg')).default.Client({ connectionString: other.href });
+    const client = new pg.Client({ connectionString: other.href });
     await client.connect();
     const builder = await build(client, BUILD);
     expect(await sql(url, `select state from pg_stat_activity where pid = ${builder.pid}`)).toEqual([{ state: null }]);
