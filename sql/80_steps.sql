@@ -30,6 +30,7 @@ begin
     perform pg_catalog.set_config('transaction_timeout', '0', false);
   end if;
   perform pg_catalog.set_config('client_connection_check_interval', '0', false);
+  perform pg_catalog.set_config('standard_conforming_strings', 'on', false);  -- as the engine's own patterns are written
   perform pg_catalog.set_config('default_transaction_isolation', 'read committed', false);  -- else nobody's request would be seen
 end
 $$;

@@ -3,25 +3,51 @@
 -- Patterns here only name the object to be looked at. A judge is asked before the statement goes out, after it came back, and after
 -- anything that was cut in between, and it always answers from what is there now: done, send (this statement), wait, or failed.
 
-create or replace function weft._find_relation(p_name text, p_search_path text)
+create or replace function weft._restore_role(p_session jsonb)
+  returns void
+  volatile
+  language plpgsql
+as $$
+declare
+  v_set  pg_catalog.text;
+begin
+  if p_session operator(pg_catalog.->>) 'authorization' operator(pg_catalog.<>) session_user then
+    v_set := pg_catalog.set_config('session_authorization', p_session operator(pg_catalog.->>) 'authorization', false);
+  end if;
+  if p_session operator(pg_catalog.->>) 'role' operator(pg_catalog.<>) pg_catalog.current_setting('role') then
+    v_set := pg_catalog.set_config('role', p_session operator(pg_catalog.->>) 'role', false);
+  end if;
+end
+$$;
+
+comment on function weft._restore_role(jsonb) is 'Makes a session the role that a file had become.';
+
+
+-- Under the role and the search_path of the file: what a name means depends on both.
+create or replace function weft._find_relation(p_name text, p_before jsonb)
   returns oid
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_oid  oid;
+  v_oid   oid;
+  v_path  text := p_before ->> 'search_path';
+  v_set   text;
 begin
-  perform set_config('search_path', p_search_path, true);
+  perform weft._restore_role(p_before);
+  v_set := pg_catalog.set_config('search_path', v_path, true);
   v_oid := pg_catalog.to_regclass(p_name);
-  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+  v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+  reset session authorization;
+  reset role;
   return v_oid;
 exception when others then
   return null;  -- no name at all
 end
 $$;
 
-comment on function weft._find_relation(text, text) is 'Finds the relation that a file means by a name; null when there is none.';
+comment on function weft._find_relation(text, jsonb) is 'Finds the relation that a file means by a name; null when there is none.';
 
 
 -- Everything between the name of the table and the end: the server's own text, so that spelling makes no difference.
@@ -41,20 +67,30 @@ comment on function weft._read_definition(oid) is 'Writes the definition of an i
 
 
 -- What the index would be: built on an empty temporary table of the same shape, and thrown away with it.
-create or replace function weft._expect_definition(p_table oid, p_unique boolean, p_rest text, p_search_path text, out name text, out definition text)
+create or replace function weft._expect_definition(p_table oid, p_unique boolean, p_rest text, p_before jsonb, out name text, out definition text)
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
   v_relation  name := (select c.relname from pg_class as c where c.oid = p_table);
+  v_path      text := p_before ->> 'search_path';
+  v_index     text;
+  v_set       text;
 begin
+  if v_relation is null then
+    return;
+  end if;
+  v_index := format('create %s index on pg_temp.%I %s', case when p_unique then 'unique' end, v_relation, p_rest);
   begin
+    perform weft._restore_role(p_before);
     execute format('drop table if exists pg_temp.%I', v_relation);
     execute format('create temporary table %I (like %s)', v_relation, p_table::regclass);
-    perform set_config('search_path', p_search_path, true);
-    execute pg_catalog.format('create %s index on pg_temp.%I %s', case when p_unique then 'unique' end, v_relation, p_rest);
-    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    v_set := pg_catalog.set_config('search_path', v_path, true);
+    execute v_index;
+    v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    reset session authorization;
+    reset role;
     select c.relname, weft._read_definition(i.indexrelid) into name, definition
     from pg_index as i
     join pg_class as c on c.oid = i.indexrelid
@@ -71,12 +107,12 @@ begin
 end
 $$;
 
-comment on function weft._expect_definition(oid, boolean, text, text) is
+comment on function weft._expect_definition(oid, boolean, text, jsonb) is
   'Tells the definition that an index would have, and the name that PostgreSQL would give it, without touching its table.';
 
 
 -- Which objects a statement is about, and how they are now. Null: no catalog tells when it is done.
-create or replace function weft._find_judge(p_statement text, p_search_path text)
+create or replace function weft._find_judge(p_statement text, p_before jsonb)
   returns jsonb
   volatile
   set search_path = pg_catalog, pg_temp
@@ -93,16 +129,16 @@ declare
 begin
   v_match := regexp_match(v_flat, '^create (unique )?index concurrently (if not exists )?(?:(' || c_ident || ') )?on (?:only )?(' || c_name || ') ?(.*)$', 'i');
   if v_match is not null then
-    v_table := weft._find_relation(v_match[4], p_search_path);
-    select e.name, e.definition into v_wanted from weft._expect_definition(v_table, v_match[1] is not null, v_match[5], p_search_path) as e;
+    v_table := weft._find_relation(v_match[4], p_before);
+    select e.name, e.definition into v_wanted from weft._expect_definition(v_table, v_match[1] is not null, v_match[5], p_before) as e;
     return jsonb_build_object(
-      'kind', 'index', 'table', v_table::bigint, 'name', (parse_ident(v_match[3]))[1], 'suggestion', v_wanted.name, 'definition', v_wanted.definition,
-      'was', exists (select from pg_class as c join pg_class as t on t.relnamespace = c.relnamespace where t.oid = v_table and c.relname = (parse_ident(v_match[3]))[1]));
+      'kind', 'index', 'table', v_table::bigint, 'name', (parse_ident(v_match[3]))[1]::name, 'suggestion', v_wanted.name, 'definition', v_wanted.definition,
+      'was', exists (select from pg_class as c join pg_class as t on t.relnamespace = c.relnamespace where t.oid = v_table and c.relname = (parse_ident(v_match[3]))[1]::name));
   end if;
 
   v_match := regexp_match(v_flat, '^drop index concurrently (if exists )?(' || c_name || ')', 'i');
   if v_match is not null then
-    v_other := weft._find_relation(v_match[2], p_search_path);
+    v_other := weft._find_relation(v_match[2], p_before);
     return jsonb_build_object('kind', 'drop index', 'index', v_other::bigint, 'may_be_absent', v_match[1] is not null,
       'table', (select i.indrelid::bigint from pg_index as i where i.indexrelid = v_other));
   end if;
@@ -112,7 +148,7 @@ begin
     if v_match[3] is null and coalesce(v_match[1], '') !~* 'concurrently' then
       return '{"kind": "repeat"}';  -- the same again does no harm
     end if;
-    v_other := case when lower(v_match[2]) in ('index', 'table') then weft._find_relation(v_match[4], p_search_path) end;
+    v_other := case when lower(v_match[2]) in ('index', 'table') then weft._find_relation(v_match[4], p_before) end;
     return (
       with tables as (
         select t.oid
@@ -121,7 +157,7 @@ begin
         where t.relkind in ('r', 'm') and t.relpersistence <> 't' and case lower(v_match[2])
           when 'index' then t.oid in (select i.indrelid from pg_index as i where i.indexrelid = v_other or i.indexrelid in (select p.relid from pg_partition_tree(v_other) as p))
           when 'table' then t.oid = v_other or t.oid in (select p.relid from pg_partition_tree(v_other) as p)
-          when 'schema' then n.nspname = (parse_ident(v_match[4]))[1]
+          when 'schema' then n.nspname = (parse_ident(v_match[4]))[1]::name
           else n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
         end
       )
@@ -135,22 +171,22 @@ begin
 
   v_match := regexp_match(v_flat, '^alter table (?:if exists )?(?:only )?(' || c_name || ') detach partition (' || c_name || ') (?:concurrently|finalize)$', 'i');
   if v_match is not null then
-    v_table := weft._find_relation(v_match[1], p_search_path);
-    v_other := weft._find_relation(v_match[2], p_search_path);
+    v_table := weft._find_relation(v_match[1], p_before);
+    v_other := weft._find_relation(v_match[2], p_before);
     return jsonb_build_object('kind', 'detach', 'table', v_table::bigint, 'partition', v_other::bigint,
       'was', exists (select from pg_inherits as i where i.inhparent = v_table and i.inhrelid = v_other));
   end if;
 
   v_match := regexp_match(v_flat, '^(create|drop) (database|tablespace|subscription) (if exists )?(' || c_ident || ')', 'i');
   if v_match is not null then
-    return jsonb_build_object('kind', lower(v_match[2]), 'name', (parse_ident(v_match[4]))[1], 'wanted', lower(v_match[1]) = 'create',
-      'may_be_absent', v_match[3] is not null, 'was', weft._is_there(lower(v_match[2]), (parse_ident(v_match[4]))[1]));
+    return jsonb_build_object('kind', lower(v_match[2]), 'name', (parse_ident(v_match[4]))[1]::name, 'wanted', lower(v_match[1]) = 'create',
+      'may_be_absent', v_match[3] is not null, 'was', weft._is_there(lower(v_match[2]), (parse_ident(v_match[4]))[1]::name));
   end if;
 
   v_match := regexp_match(v_flat, '^vacuum ((?:\([^)]*\) ?)?(?:(?:full|freeze|verbose|analyze|analyse)\M ?)*)(' || c_name || ')(?: ?\([^)]*\))?$', 'i');
   if v_match is not null and v_match[1] !~* '\mfull\M' then  -- VACUUM FULL is counted nowhere
     return jsonb_build_object('kind', 'vacuum', 'analyzes', v_match[1] ~* '\manaly[sz]e\M', 'table', (
-      select c.oid::bigint from pg_class as c where c.oid = weft._find_relation(v_match[2], p_search_path) and c.relkind in ('r', 'm')));
+      select c.oid::bigint from pg_class as c where c.oid = weft._find_relation(v_match[2], p_before) and c.relkind in ('r', 'm')));
   elsif v_flat ~* '^(vacuum\M|cluster\M|alter system (set|reset)\M|alter subscription .* (refresh publication|set publication)\M)' then
     return '{"kind": "repeat"}';
   end if;
@@ -158,8 +194,8 @@ begin
 end
 $$;
 
-comment on function weft._find_judge(text, text) is
-  'Names the objects that a statement is about, under the search_path of its file, and how they are before it; null for a statement of which no catalog tells when it is done.';
+comment on function weft._find_judge(text, jsonb) is
+  'Names the objects that a statement is about, under the role and the search_path of its file, and how they are before it; null for a statement of which no catalog tells when it is done.';
 
 
 create or replace function weft._is_there(p_kind text, p_name text)
@@ -260,7 +296,7 @@ comment on function weft._find_leftover(oid[], text, boolean) is 'Finds an inval
 
 
 -- p_is_reported: the server has said, in this very session, that the statement itself is done.
-create or replace function weft._judge(p_judge jsonb, p_statement text, p_is_reported boolean, p_sent_at timestamptz, p_search_path text, out verdict text, out statement text, out error jsonb, out about oid)
+create or replace function weft._judge(p_judge jsonb, p_statement text, p_is_reported boolean, p_sent_at timestamptz, p_before jsonb, out verdict text, out statement text, out error jsonb, out about oid)
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
@@ -271,6 +307,9 @@ declare
   v_leftover  oid;
   v_pending   boolean;
   v_is_there  boolean;
+  v_question  text;
+  v_path      text;
+  v_set       text;
 begin
   about := v_table;
   statement := p_statement;
@@ -283,8 +322,13 @@ begin
         error := jsonb_build_object('sqlstate', 'WF020', 'message', 'A concurrent index without a name would be built twice if its end went unheard.',
           'hint', format('Name it: create index concurrently %s on ...', coalesce(quote_ident(p_judge ->> 'suggestion'), 'name')));
         return;
-      elsif v_table is null then
-        return;  -- the server will say it
+      elsif v_table is null then  -- the server will say it
+        if p_is_reported then
+          verdict := 'failed';
+          error := jsonb_build_object('sqlstate', 'WF020', 'message', 'The server has run the statement, and its table cannot be found, so that nobody can tell whether the index is valid.',
+            'hint', 'Write the table with its schema. The index may be in the database: look at it in pg_index before you deploy again.');
+        end if;
+        return;
       end if;
       v_leftover := weft._find_leftover(array[v_table], p_judge ->> 'name');
       select c.oid, i.indrelid, i.indisvalid and i.indisready and i.indislive as is_whole, weft._read_definition(c.oid) as definition into v_index
@@ -319,7 +363,7 @@ begin
 
     when 'drop index' then
       if p_judge ->> 'index' is null then
-        verdict := case when p_is_reported or (p_judge ->> 'may_be_absent')::boolean then 'done' else 'send' end;
+        null;  -- there is none of that name, as far as the file's role may see: the server knows
       elsif not exists (select from pg_class as c where c.oid = (p_judge ->> 'index')::oid) then
         verdict := 'done';
       else
@@ -327,13 +371,10 @@ begin
       end if;
 
     when 'reindex' then
-      select t.value::oid into v_table from jsonb_array_elements_text(p_judge -> 'tables') as t where weft._is_worked_on(t.value::oid) limit 1;
-      about := v_table;
       v_leftover := weft._find_leftover(array(select t.value::oid from jsonb_array_elements_text(p_judge -> 'tables') as t));
-      if v_table is not null and not p_is_reported then
-        verdict := 'wait';
-      elsif v_leftover is not null then
-        verdict := 'send';
+      if v_leftover is not null then
+        about := (select coalesce(t.oid, i.indrelid) from pg_index as i left join pg_class as t on t.reltoastrelid = i.indrelid where i.indexrelid = v_leftover);
+        verdict := case when weft._is_worked_on(about) then 'wait' else 'send' end;
         statement := format('drop index concurrently %s', v_leftover::regclass);
       elsif p_judge -> 'indexes' <> '[]' and not exists (select from pg_class as c join jsonb_array_elements_text(p_judge -> 'indexes') as i on i.value::oid = c.oid) then
         verdict := 'done';  -- every one of them has been replaced
@@ -361,10 +402,15 @@ begin
       end if;
 
     when 'expression' then
+      v_question := concat('select (', p_judge ->> 'expression', E'\n)::pg_catalog.bool');
+      v_path := p_before ->> 'search_path';
       begin
-        perform set_config('search_path', p_search_path, true);
-        execute pg_catalog.concat('select (', p_judge ->> 'expression', E'\n)::pg_catalog.bool') into strict v_is_there;
-        perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+        perform weft._restore_role(p_before);
+        v_set := pg_catalog.set_config('search_path', v_path, true);
+        execute v_question into strict v_is_there;
+        v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+        reset session authorization;
+        reset role;
         if v_is_there then
           verdict := 'done';
         elsif p_is_reported then
@@ -372,7 +418,7 @@ begin
           error := jsonb_build_object('sqlstate', 'WF020', 'message', format('The server has run the statement, and its done_when is %s still: %s', coalesce(v_is_there::text, 'null'), p_judge ->> 'expression'));
         end if;
       exception when others or query_canceled or assert_failure then
-        verdict := 'failed';
+        verdict := case sqlstate when '57014' then 'interrupted' when '55P03' then 'wait' when '40P01' then 'wait' else 'failed' end;
         error := jsonb_build_object('sqlstate', sqlstate, 'message', format('done_when cannot be evaluated: %s', sqlerrm), 'detail', p_judge ->> 'expression');
       end;
 
@@ -390,8 +436,8 @@ begin
 end
 $$;
 
-comment on function weft._judge(jsonb, text, boolean, timestamptz, text) is
-  'Says what is to be done about a statement that runs in no transaction: nothing (done), this statement (send), wait for whoever is at work on about, or that it has failed.';
+comment on function weft._judge(jsonb, text, boolean, timestamptz, jsonb) is
+  'Says what is to be done about a statement that runs in no transaction: nothing (done), this statement (send), wait for whoever is at work on about, that it has failed, or that looking was interrupted.';
 
 
 -- What a statement that failed has left half-made, and how to take it away; null when there is nothing.

@@ -5,13 +5,13 @@
 
 -- The session as a file has left it. No view shows settings of classes that no module has defined ("app.tenant"): they are those that
 -- were known before, and those that the statement names.
-create or replace function weft._capture_session(p_before jsonb, p_statement text, p_search_path text, p_role text, p_authorization text, p_lock_timeout_ms integer)
+create or replace function weft._capture_session(p_before jsonb, p_statement text, p_search_path text, p_role text, p_authorization text, p_conforming text, p_lock_timeout_ms integer)
   returns jsonb
   volatile
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select jsonb_build_object('search_path', p_search_path, 'role', p_role, 'authorization', p_authorization, 'settings', coalesce(jsonb_object_agg(s.name, s.setting), '{}'))
+  select jsonb_build_object('search_path', p_search_path, 'role', p_role, 'authorization', p_authorization, 'conforming', p_conforming, 'settings', coalesce(jsonb_object_agg(s.name, s.setting), '{}'))
   from (
     select n.name, current_setting(n.name, true) as setting
     from (
@@ -24,48 +24,13 @@ as $$
     select s.name, current_setting(s.name) as setting
     from pg_settings as s
     where s.source = 'session'
-      and s.name not in ('search_path', 'role', 'session_authorization', 'application_name', 'client_min_messages', 'client_connection_check_interval',
+      and s.name not in ('search_path', 'standard_conforming_strings', 'role', 'session_authorization', 'application_name', 'client_min_messages', 'client_connection_check_interval',
                          'statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout', 'default_transaction_isolation', 'weft.reported', 'weft.opened')
       and s.name not like 'transaction\_%' and (s.name <> 'lock_timeout' or s.setting <> p_lock_timeout_ms::text)
-    limit 1000
   ) as s
 $$;
 
-comment on function weft._capture_session(jsonb, text, text, text, text, integer) is 'Writes down what a file has made of its session.';
-
-
--- No SET clause: it would undo the work. The role is not among it: the engine needs its own until the statement runs.
-create or replace function weft._restore_settings(p_session jsonb)
-  returns void
-  volatile
-  language plpgsql
-as $$
-begin
-  perform pg_catalog.set_config(s.key, s.value, false) from pg_catalog.jsonb_each_text(p_session operator(pg_catalog.->) 'settings') as s;
-end
-$$;
-
-comment on function weft._restore_settings(jsonb) is 'Gives a session the settings that a file had left.';
-
-
-create or replace function weft._restore_role(p_session jsonb)
-  returns void
-  volatile
-  language plpgsql
-as $$
-declare
-  v_set  pg_catalog.text;
-begin
-  if p_session operator(pg_catalog.->>) 'authorization' operator(pg_catalog.<>) session_user then
-    v_set := pg_catalog.set_config('session_authorization', p_session operator(pg_catalog.->>) 'authorization', false);
-  end if;
-  if p_session operator(pg_catalog.->>) 'role' operator(pg_catalog.<>) pg_catalog.current_setting('role') then
-    v_set := pg_catalog.set_config('role', p_session operator(pg_catalog.->>) 'role', false);
-  end if;
-end
-$$;
-
-comment on function weft._restore_role(jsonb) is 'Makes a session the role that a file had become.';
+comment on function weft._capture_session(jsonb, text, text, text, text, text, integer) is 'Writes down what a file has made of its session.';
 
 
 -- The same file in a deployment that is over, where something of it is remembered.
@@ -132,6 +97,20 @@ begin
     v_last := v_last + cardinality(v_split.statements);
   end loop;
 
+  -- before anything of it has run: is the split wrong, and not the author?
+  if not p_step.in_one_piece and cardinality(v_artifact.chunks) = 1 and v_artifact.size <= weft._limit('whole_file_bytes')
+      and exists (
+        select from weft._statements as n
+        where n.deployment_id = p_deployment and n.step = p_step.ordinal and not weft._parses(n.statement))
+      and weft._parses(v_text) then
+    update weft._steps as s set in_one_piece = true where s.deployment_id = p_deployment and s.ordinal = p_step.ordinal;
+    delete from weft._statements as n where n.deployment_id = p_deployment and n.step = p_step.ordinal;
+    insert into weft._statements (deployment_id, step, number, line, digest, statement)
+    values (p_deployment, p_step.ordinal, 1, 1, sha256(convert_to(v_text, 'UTF8')), v_text);
+    v_last := 1;
+    perform weft._tell(p_deployment, 'split_given_up', p_phase, p_step.path);
+  end if;
+
   v_earlier := weft._find_earlier(p_deployment, p_step.path);
   if v_earlier.ordinal is null then
     return;
@@ -175,7 +154,7 @@ declare
   e_message  text;
   e_detail   text;
 begin
-  perform weft._check_fence(p_fence, p_until_commit => true);
+  perform weft._check_fence(p_fence);  -- not until the commit: the first statement runs in this transaction
   if exists (select from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step) then
     return null;
   end if;
@@ -195,6 +174,42 @@ comment on function weft._prepare_step(weft._phases, integer, bigint) is
   'Lays out the statements of a step that is run statement by statement, unless that was done before; an outcome only when it cannot be.';
 
 
+-- The settings of a file are restored under the role that the file has become: it may have been allowed more than the engine's.
+create or replace function weft._enter_step(p_phase weft._phases, p_step integer, p_before jsonb, p_is_continuing boolean)
+  returns weft._outcome
+  volatile
+  language plpgsql
+as $$
+declare
+  v_path     pg_catalog.text := (select s.path from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step);
+  v_steps    pg_catalog.int4 := (select pg_catalog.count(*) from weft._steps as s where s.deployment_id = p_phase.deployment_id);
+  e_state    pg_catalog.text;
+  e_message  pg_catalog.text;
+begin
+  if not p_is_continuing then
+    perform weft._reset_session();
+  end if;
+  perform weft._show_progress(p_step, v_steps, p_phase.name);
+  perform pg_catalog.set_config('lock_timeout', p_phase.lock_timeout_ms::pg_catalog.text, false);
+  begin
+    perform weft._restore_role(p_before);
+    perform pg_catalog.set_config(s.key, s.value, false) from pg_catalog.jsonb_each_text(p_before operator(pg_catalog.->) 'settings') as s;
+    reset session authorization;
+    reset role;
+  exception when others then
+    get stacked diagnostics e_state = returned_sqlstate, e_message = message_text;
+    return row('failed', v_path, pg_catalog.jsonb_build_object('sqlstate', e_state, 'message', e_message, 'phase', p_phase.name, 'path', v_path,
+      'detail', 'The file cannot go on where it stopped: the role and the settings that it had by then could not be had again.',
+      'hint', 'What it has done is in the database. Put the rest of it into a file that sets what it needs.'))::weft._outcome;
+  end;
+  return null;
+end
+$$;
+
+comment on function weft._enter_step(weft._phases, integer, jsonb, boolean) is
+  'Makes the session that of a step which is run statement by statement; null, or why that cannot be.';
+
+
 -- One statement in a transaction of its own, with the record of it.
 create or replace function weft._run_statement(p_statement weft._statements, p_before jsonb, p_phase weft._phases, p_path text, p_fence bigint)
   returns weft._outcome
@@ -208,6 +223,7 @@ declare
   v_their_path  pg_catalog.text;
   v_role        pg_catalog.text;
   v_user        pg_catalog.text;
+  v_conforming  pg_catalog.text;
   v_rows        pg_catalog.int8;
   v_is_weft     pg_catalog.bool := session_user operator(pg_catalog.=) 'weft';
   v_error       pg_catalog.jsonb;
@@ -226,9 +242,11 @@ begin
     v_text := v_text || E'\n;select where false';
   end if;
   v_their_path := p_before ->> 'search_path';
+  v_conforming := p_before ->> 'conforming';
   begin
     perform weft._check_fence(p_fence);
     perform weft._restore_role(p_before);
+    v_set := pg_catalog.set_config('standard_conforming_strings', v_conforming, false);
     v_set := pg_catalog.set_config('search_path', v_their_path, false);
     execute v_text;
     get diagnostics v_rows = row_count;
@@ -236,7 +254,9 @@ begin
     if v_is_weft then
       v_set := pg_catalog.set_config('search_path', pg_catalog.regexp_replace(pg_catalog.current_setting('search_path'), c_user, '', 'g'), false);
     end if;
-    if pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'on' then
+    v_conforming := pg_catalog.current_setting('standard_conforming_strings');
+    v_set := pg_catalog.set_config('standard_conforming_strings', 'on', false);  -- as the engine's own patterns are written
+    if pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'on' or pg_catalog.current_setting('default_transaction_read_only') operator(pg_catalog.=) 'on' then
       raise exception 'The statement made the transaction read-only, so that nothing could be recorded.'
         using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
     end if;
@@ -253,7 +273,7 @@ begin
     end if;
     update weft._statements as s
     set state = 'done', rows = v_rows, finished_at = clock_timestamp(), verdict = 'ran', attempts = s.attempts + 1,
-        session = weft._capture_session(p_before, p_statement.statement, v_their_path, v_role, v_user, p_phase.lock_timeout_ms)
+        session = weft._capture_session(p_before, p_statement.statement, v_their_path, v_role, v_user, v_conforming, p_phase.lock_timeout_ms)
     where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
     perform weft._check_fence(p_fence, p_until_commit => true);
     return row('done', null, null)::weft._outcome;
@@ -303,7 +323,7 @@ declare
   e_state      pg_catalog.text;
   e_message    pg_catalog.text;
 begin
-  perform weft._check_fence(p_fence, p_until_commit => true);
+  perform weft._check_fence(p_fence);  -- not until the commit: who asks for the end, or comes second, waits for no statement
   select s.* into strict v_step from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
   select t.* into v_next from weft._statements as t
   where t.deployment_id = p_phase.deployment_id and t.step = p_step and t.state <> 'done' order by t.number limit 1;
@@ -325,7 +345,7 @@ begin
     end if;
     v_error := v_outcome.error;
     begin
-      v_next.judge := weft._find_judge(v_next.statement, p_before ->> 'search_path');
+      v_next.judge := weft._find_judge(v_next.statement, p_before);
     exception when lock_not_available or deadlock_detected then
       get stacked diagnostics e_state = returned_sqlstate, e_message = message_text;
       return row('again', v_step.path, weft._describe_error(jsonb_build_object('sqlstate', e_state, 'message', e_message),
@@ -379,15 +399,16 @@ declare
 begin
   if v_state <> 'cleaning' then
     select j.verdict, j.statement, j.error, j.about into v_verdict, v_send, v_why, v_about
-    from weft._judge(p_statement.judge, p_statement.statement, p_is_reported and not p_statement.is_repair, p_statement.sent_at, p_before ->> 'search_path') as j;
+    from weft._judge(p_statement.judge, p_statement.statement, p_is_reported and not p_statement.is_repair, p_statement.sent_at, p_before) as j;
     if v_verdict = 'send' and p_is_owed and not p_is_reported and p_report is null then
       return row('report', p_path, null)::weft._outcome;
     elsif v_verdict = 'send' and p_canceled.deployment_id is not null then
       v_state := 'cleaning';
       v_tries := 0;
       v_error := weft._describe_cancellation(p_canceled);
+    elsif v_verdict = 'interrupted' then
+      return row('interrupted', p_path, v_why)::weft._outcome;
     elsif v_verdict = 'send' and p_report ->> 'sqlstate' = '57014' then
-      update weft._statements as s set state = v_state where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
       return row('interrupted', p_path, p_report)::weft._outcome;
     elsif v_verdict = 'send' and p_report ->> 'sqlstate' not in ('55P03', '40P01', '40001')
         and not (p_report ->> 'sqlstate' = '42P07' and v_send <> p_statement.statement)  -- somebody else has begun it, and died
@@ -400,6 +421,8 @@ begin
       v_tries := 0;
       v_error := coalesce(p_report, jsonb_build_object('sqlstate', 'WF018', 'message',
         format('It was handed out %s times, and never was it done when it came back (directive_attempts_count).', p_statement.tries), 'hint', 'Look into the server''s log at the times in weft.events; then deploy again.'));
+    elsif v_verdict = 'send' and p_report ->> 'sqlstate' in ('55P03', '40P01', '40001') then  -- handed out again after a pause
+      return row('again', p_path, weft._describe_error(p_report, p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement))::weft._outcome;
     end if;
   end if;
 
@@ -407,13 +430,22 @@ begin
     select r.statement, r.about into v_send, v_about from weft._find_remains(p_statement.judge) as r;
     v_why := v_error;
     if v_send is null then  -- it may have come to its end after all
-      v_judged := (select j.verdict from weft._judge(p_statement.judge, p_statement.statement, false, p_statement.sent_at, p_before ->> 'search_path') as j);
+      v_judged := (select j.verdict from weft._judge(p_statement.judge, p_statement.statement, false, p_statement.sent_at, p_before) as j);
     end if;
     v_verdict := case
       when v_judged = 'done' then 'done'
       when v_send is null or v_tries >= weft._limit('directive_attempts_count') then 'failed'
       when weft._is_worked_on(v_about) then 'wait'
       else 'send'
+    end;
+  end if;
+
+  if v_verdict = 'done' then
+    begin
+      perform weft._check_dependents();
+    exception when sqlstate 'WF016' then
+      v_verdict := 'failed';
+      v_why := jsonb_build_object('sqlstate', 'WF016', 'message', sqlerrm, 'hint', 'What the statement has made is in the database, because it ran in no transaction. Drop it, and take what names the schema weft out of the file.');
     end;
   end if;
 
@@ -473,7 +505,7 @@ create or replace function weft._session_before(p_deployment uuid, p_step intege
 as $$
   select coalesce(
     (select t.session from weft._statements as t where t.deployment_id = p_deployment and t.step = p_step and t.state = 'done' order by t.number desc limit 1),
-    jsonb_build_object('search_path', p_start_path, 'role', 'none', 'authorization', session_user, 'settings', '{}'::jsonb))
+    jsonb_build_object('search_path', p_start_path, 'role', 'none', 'authorization', session_user, 'conforming', current_setting('standard_conforming_strings'), 'settings', '{}'::jsonb))
 $$;
 
 comment on function weft._session_before(uuid, integer, text) is 'Tells the role, settings and search_path that the last statement of a step has left.';
@@ -505,6 +537,7 @@ begin
   if not coalesce((p_before operator(pg_catalog.->) 'settings') operator(pg_catalog.?) 'lock_timeout', false) then
     perform pg_catalog.set_config('lock_timeout', case when p_kind operator(pg_catalog.=) any (array['index', 'drop index', 'reindex', 'detach', 'vacuum']) then '0' else p_lock_timeout_ms::pg_catalog.text end, false);
   end if;
+  perform pg_catalog.set_config('standard_conforming_strings', p_before operator(pg_catalog.->>) 'conforming', false);
   perform pg_catalog.set_config('search_path', p_before operator(pg_catalog.->>) 'search_path', false);
   perform weft._restore_role(p_before);
 end
@@ -521,7 +554,7 @@ create or replace function weft._end_step(p_phase weft._phases, p_step weft._ste
 as $$
 begin
   perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[(
-    select row(p_step.ordinal, count(*), coalesce(sum(t.rows), 0)::bigint, coalesce(min(coalesce(t.sent_at, t.finished_at)), clock_timestamp()), clock_timestamp(),
+    select row(p_step.ordinal, count(*), coalesce(sum(t.rows), 0)::bigint, coalesce(min(coalesce(t.sent_at, t.finished_at)) filter (where t.verdict <> 'before'), clock_timestamp()), clock_timestamp(),
                coalesce(array_agg(t.line order by t.number), '{}'), coalesce(array_agg(t.digest order by t.number), '{}'))::weft._step_record
     from weft._statements as t
     where t.deployment_id = p_phase.deployment_id and t.step = p_step.ordinal)]);

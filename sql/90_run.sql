@@ -1,7 +1,7 @@
 -- The run. One CALL, alone, in autocommit. It commits as it goes, sends nothing to the wire, and needs nobody at the other end.
 --
 -- A procedure that commits can have no SET clause and no EXCEPTION block around its commits: so it settles the session first,
--- and every block of work is a function (floor 80) that catches what happens inside.
+-- and every block of work is a function (floors 80 and 83) that catches what happens inside.
 
 create or replace procedure weft.run(
     p_deployment uuid default null, p_target text default null, p_backend integer default null, inout result jsonb default null,
@@ -14,7 +14,7 @@ declare
   v_is_owed  pg_catalog.bool;
   v_asked    pg_catalog.bool;
   v_start    pg_catalog.text;
-  v_at       pg_catalog.int4;
+  v_at       pg_catalog.text;
   v_is_apart pg_catalog.bool;
   v_before   pg_catalog.jsonb;
   v_fence    pg_catalog.int8;
@@ -80,11 +80,13 @@ begin
           v_outcome := weft._prepare_step(v_phase, v_first, v_fence);
           if v_outcome.verdict is null then
             v_before := weft._session_before(v_current, v_first, v_start);
-            if v_at is distinct from v_first then
-              perform weft._enter_step(v_phase, v_first, v_before, v_is_owed);
-              v_at := v_first;
+            if v_at is distinct from concat(v_current, '/', v_first) then
+              v_outcome := weft._enter_step(v_phase, v_first, v_before, v_is_owed);
+              v_at := concat(v_current, '/', v_first);
             end if;
-            v_outcome := weft._advance_step(v_phase, v_first, v_before, v_fence, weft._is_reported(v_current, v_first, v_reported), p_report, v_is_owed and not v_asked);
+            if v_outcome.verdict is null then
+              v_outcome := weft._advance_step(v_phase, v_first, v_before, v_fence, weft._is_reported(v_current, v_first, v_reported), p_report, v_is_owed and not v_asked);
+            end if;
           end if;
           v_is_owed := false;
           p_report := null;
@@ -216,24 +218,6 @@ as $$
 $$;
 
 comment on function weft._is_over(uuid) is 'Tells whether a deployment has come to its end.';
-
-
-create or replace function weft._enter_step(p_phase weft._phases, p_step integer, p_before jsonb, p_is_continuing boolean)
-  returns void
-  volatile
-  language plpgsql
-as $$
-begin
-  if not p_is_continuing then
-    perform weft._reset_session();
-  end if;
-  perform weft._show_progress(p_step, (select pg_catalog.count(*)::pg_catalog.int4 from weft._steps as s where s.deployment_id = p_phase.deployment_id), p_phase.name);
-  perform pg_catalog.set_config('lock_timeout', p_phase.lock_timeout_ms::pg_catalog.text, false);
-  perform weft._restore_settings(p_before);
-end
-$$;
-
-comment on function weft._enter_step(weft._phases, integer, jsonb, boolean) is 'Makes the session that of a step which is run statement by statement.';
 
 
 create or replace function weft._describe_directive(p_deployment uuid, p_outcome weft._outcome)

@@ -112,7 +112,7 @@ async function resultOf(errand: Errand, patience: Patience, id: string | null, c
 
 function isEnd(result: RunResult): boolean {
   if (result.interrupted) return true;
-  if (result.attached !== null || result.directive !== null) return false;
+  if (result.attached !== null || result.directive !== null || result.isAsking) return false;
   return result.deployment === null || isOver(result.deployment.state);
 }
 

@@ -20,7 +20,6 @@ const WITHOUT_PATH: Readonly<Record<string, string>> = {
   _reset_session: 'a SET clause would undo the work',
   _settle_session: 'a SET clause would undo the work',
   _settle_settings: 'a SET clause would undo the work',
-  _restore_settings: 'a SET clause would undo the work',
   _restore_role: 'a SET clause would undo the work',
   _lend_session: 'a SET clause would undo the work',
   _enter_step: 'a SET clause would undo the work',
