@@ -51,10 +51,23 @@ export async function freshDatabase(): Promise<TestDatabase> {
       return client;
     },
     drop: async () => {
-      // As the superuser: an autovacuum worker may be in it, and on 14 only he may end that.
-      await sql(superuserUrl ?? url, `drop database if exists ${name} with (force)`);
+      await dropDatabase(superuserUrl ?? url, name);
     },
   };
+}
+
+/** An autovacuum worker may be in it, which only a superuser may end (42501): anybody else waits until it has gone. */
+async function dropDatabase(url: string, name: string): Promise<void> {
+  const endAt = Date.now() + 30_000;
+  for (;;) {
+    try {
+      await sql(url, `drop database if exists ${name} with (force)`);
+      return;
+    } catch (error) {
+      if ((error as { code?: string }).code !== '42501' || Date.now() > endAt) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
 }
 
 /** The same address, another database. */
