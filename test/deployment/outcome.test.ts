@@ -91,6 +91,6 @@ it('a deployment whose artifacts are missing is not resumed, and stays open', as
 it('a database that is not there is told as such, without a secret', async () => {
   const url = withDatabase(database.url, 'weft_test_nowhere');
   const order = await makeOrder(FILES);
-  const problem = await problemOf(deploy({ connect: connectOver(url), ...order, deadlineMs: 20_000 }).done, 'database_authentication', [new URL(url).password]);
+  const problem = await problemOf(deploy({ connect: connectOver(url), ...order, deadlineMs: 20_000 }).done, 'database_missing', [new URL(url).password]);
   expect(problem.message).toContain('Nothing was changed');
 });
