@@ -257,6 +257,38 @@ $$;
 comment on function weft._is_refused_in_transaction(jsonb) is 'Tells whether the server refused a statement because it runs it in no transaction.';
 
 
+-- All of GET STACKED DIAGNOSTICS; of the context, what is inside of p_runner, the function that runs the file's statements.
+create or replace function weft._account_of_error(
+    p_runner text, p_state text, p_message text, p_detail text, p_hint text, p_context text,
+    p_schema text, p_table text, p_column text, p_constraint text, p_type text)
+  returns jsonb
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'sqlstate', p_state, 'message', p_message, 'detail', nullif(p_detail, ''), 'hint', nullif(p_hint, ''),
+    'context', nullif(left(split_part(p_context, 'PL/pgSQL function weft.' || p_runner, 1), weft._limit('statement_shown_characters')), ''),
+    'schema', nullif(p_schema, ''), 'table', nullif(p_table, ''), 'column', nullif(p_column, ''),
+    'constraint', nullif(p_constraint, ''), 'datatype', nullif(p_type, '')))
+$$;
+
+comment on function weft._account_of_error(text, text, text, text, text, text, text, text, text, text, text) is 'Keeps an error whole, without what is empty.';
+
+
+-- A file that raises query_canceled itself has failed.
+create or replace function weft._is_interruption(p_runner text, p_state text, p_context text)
+  returns boolean
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_state = '57014' and (p_context !~ '^[^\n]*RAISE(\n|$)' or p_context ~ ('^[^\n]*weft\.' || p_runner))
+$$;
+
+comment on function weft._is_interruption(text, text, text) is 'Tells whether somebody cancelled the statement that was at work.';
+
+
 -- What a failed block leaves to be told: all of GET STACKED DIAGNOSTICS, and where it was.
 create or replace function weft._describe_error(p_error jsonb, p_phase text, p_path text, p_line integer, p_statement text)
   returns jsonb
@@ -508,14 +540,10 @@ begin
     v_path := weft._find_unreadable(p_deployment, v_next, p_last);
   end if;
   v_line := case when v_statement is not null then v_piece_lines[v_index] end;
-  v_error := jsonb_strip_nulls(jsonb_build_object(
-    'sqlstate', e_state, 'message', e_message, 'detail', nullif(e_detail, ''), 'hint', nullif(e_hint, ''),
-    'context', nullif(left(split_part(e_context, 'PL/pgSQL function weft._run_steps', 1), weft._limit('statement_shown_characters')), ''),
-    'schema', nullif(e_schema, ''), 'table', nullif(e_table, ''), 'column', nullif(e_column, ''),
-    'constraint', nullif(e_constraint, ''), 'datatype', nullif(e_type, '')));
+  v_error := weft._account_of_error('_run_steps', e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type);
   if e_state = 'WF012' then
     raise exception using errcode = e_state, message = e_message, hint = e_hint;
-  elsif e_state = '57014' and (e_context !~ '^[^\n]*RAISE(\n|$)' or e_context ~ '^[^\n]*weft\._run_steps') then  -- a file that raises it itself has failed
+  elsif weft._is_interruption('_run_steps', e_state, e_context) then
     return row('interrupted', v_path, v_error)::weft._outcome;
   elsif p_phase.transaction = 'auto' and (e_state = '55P04' or weft._is_refused_in_transaction(v_error)) then
     return row('apart', v_path, v_error)::weft._outcome;

@@ -68,6 +68,7 @@ declare
   v_text      text;
   v_cut       integer;
   v_split     record;
+  v_is_whole  boolean := p_step.in_one_piece;
   v_last      integer := 0;
   v_earlier   weft._steps;
   v_same      integer;
@@ -78,12 +79,7 @@ begin
     from weft._read_chunk(v_artifact.chunks[v_chunk], v_carry, v_chunk = 1, v_chunk = cardinality(v_artifact.chunks)) as r;
     v_text := v_rest || v_text;
     v_rest := '';
-    if p_step.in_one_piece then
-      insert into weft._statements (deployment_id, step, number, line, digest, statement)
-      values (p_deployment, p_step.ordinal, 1, 1, sha256(convert_to(v_text, 'UTF8')), v_text);
-      v_last := 1;
-      exit;
-    end if;
+    exit when v_is_whole;
     if v_chunk < cardinality(v_artifact.chunks) then  -- cut behind a line's end: no token holds one
       v_cut := length(v_text) - coalesce(nullif(strpos(reverse(v_text), E'\n'), 0), length(v_text) + 1) + 1;
       v_rest := substr(v_text, v_cut + 1);
@@ -98,17 +94,20 @@ begin
   end loop;
 
   -- before anything of it has run: is the split wrong, and not the author?
-  if not p_step.in_one_piece and cardinality(v_artifact.chunks) = 1 and v_artifact.size <= weft._limit('whole_file_bytes')
+  if not v_is_whole and cardinality(v_artifact.chunks) = 1 and v_artifact.size <= weft._limit('whole_file_bytes')
       and exists (
         select from weft._statements as n
         where n.deployment_id = p_deployment and n.step = p_step.ordinal and not weft._parses(n.statement))
       and weft._parses(v_text) then
     update weft._steps as s set in_one_piece = true where s.deployment_id = p_deployment and s.ordinal = p_step.ordinal;
     delete from weft._statements as n where n.deployment_id = p_deployment and n.step = p_step.ordinal;
+    perform weft._tell(p_deployment, 'split_given_up', p_phase, p_step.path);
+    v_is_whole := true;
+  end if;
+  if v_is_whole then
     insert into weft._statements (deployment_id, step, number, line, digest, statement)
     values (p_deployment, p_step.ordinal, 1, 1, sha256(convert_to(v_text, 'UTF8')), v_text);
     v_last := 1;
-    perform weft._tell(p_deployment, 'split_given_up', p_phase, p_step.path);
   end if;
 
   v_earlier := weft._find_earlier(p_deployment, p_step.path);
@@ -285,14 +284,10 @@ begin
       e_constraint = constraint_name, e_type = pg_datatype_name;
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
   end;
-  v_error := jsonb_strip_nulls(jsonb_build_object(
-    'sqlstate', e_state, 'message', e_message, 'detail', nullif(e_detail, ''), 'hint', nullif(e_hint, ''),
-    'context', nullif(left(split_part(e_context, 'PL/pgSQL function weft._run_statement', 1), weft._limit('statement_shown_characters')), ''),
-    'schema', nullif(e_schema, ''), 'table', nullif(e_table, ''), 'column', nullif(e_column, ''),
-    'constraint', nullif(e_constraint, ''), 'datatype', nullif(e_type, '')));
+  v_error := weft._account_of_error('_run_statement', e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type);
   if e_state = 'WF012' then
     raise exception using errcode = e_state, message = e_message, hint = e_hint;
-  elsif e_state = '57014' and (e_context !~ '^[^\n]*RAISE(\n|$)' or e_context ~ '^[^\n]*weft\._run_statement') then
+  elsif weft._is_interruption('_run_statement', e_state, e_context) then
     return row('interrupted', p_path, v_error)::weft._outcome;
   elsif weft._is_refused_in_transaction(v_error) then
     return row('directive', p_path, v_error)::weft._outcome;

@@ -184,9 +184,10 @@ export const BACKEND_OF_OPENING = 0;
  * The CALL, to be sent alone.
  * @param id null: whatever is unfinished
  * @param backend the backend that the session was at, or `BACKEND_OF_OPENING`
+ * @param more further arguments, as SQL
  */
-export function runMessage({ id, target, callers }: Run, backend: number): Message {
-  return { kind: 'simple', text: `call weft.run(${literal(id)}, ${literal(target)}, ${backend}, p_callers => ${list(callers)})` };
+export function runMessage({ id, target, callers }: Run, backend: number, more = ''): Message {
+  return { kind: 'simple', text: `call weft.run(${literal(id)}, ${literal(target)}, ${backend}, p_callers => ${list(callers)}${more})` };
 }
 
 /**
@@ -205,11 +206,11 @@ export function directiveMessages({ statement, report }: Directive, run: Run, ba
 }
 
 /** The CALL that tells the engine what the server said of a directive. */
-export function reportMessage(error: SqlError, { id, target, callers }: Run, backend: number): Message {
+export function reportMessage(error: SqlError, run: Run, backend: number): Message {
   const { sqlstate, message, detail, hint } = error;
   // in hexadecimal: the settings of the session, those of literals too, are the file's
   const report = `pg_catalog.convert_from(pg_catalog.decode('${Buffer.from(JSON.stringify({ sqlstate, message, detail, hint })).toString('hex')}', 'hex'), 'UTF8')::pg_catalog.jsonb`;
-  return { kind: 'simple', text: `call weft.run(${literal(id)}, ${literal(target)}, ${backend}, p_callers => ${list(callers)}, p_report => ${report})` };
+  return runMessage(run, backend, `, p_report => ${report}`);
 }
 
 /**
