@@ -63,10 +63,11 @@ create type weft._script as (
   in_one_piece  boolean,
   chunks        bytea[],
   size          bigint,
-  statements    text[],     -- null for an artifact of several chunks, which is read while it runs
-  lines         integer[],
+  is_streamed   boolean,    -- an artifact of several chunks is read while it runs, so that one chunk is held at a time
+  statements    text[],     -- of the chunk at hand
+  lines         integer[],  -- of all statements so far, as the digests
   digests       bytea[],
-  selects_into  integer[]
+  executables   text[]      -- the statements as EXECUTE takes them
 );
 comment on type weft._script is 'A step, and the statements of its artifact.';
 

@@ -27,6 +27,7 @@ begin
     when 'lock_wait_between_ms_max'        then 15000
     when 'lock_timeout_ms_default'         then 5000       -- how long a statement waits for a lock
     when 'lock_table_percent_max'          then 90         -- of the shared lock table that one transaction may fill
+    when 'cancel_looked_for_ms'            then 50         -- between two looks of a runner for the request to cancel, which comes with a signal
     when 'steps_between_lock_counts'       then 64
     when 'scripts_read_bytes'              then 1048576    -- of artifacts that are split together
     when 'scripts_before_plans_go'         then 32         -- split together, before the plans of the session are thrown away

@@ -214,7 +214,11 @@ declare
   c_closed   constant text := '''[^'']*''|"[^"]*"|--[^\n\r]*[\n\r]|/\*[^*/]*\*/';
   c_opener   constant text := '[''"$]|--|/\*';
   c_function constant text := '^\s*create\s+(or\s+replace\s+)?(function|procedure)\M';
+  c_block    constant text := '\m(begin|case|end)\M';
+  -- code that opens nothing, and the dollar quote behind it
+  c_quote    constant text := '^((?:[^-/''"$]|-(?!-)|/(?!\*))*(?:[^-/''"$A-Za-z0-9_\u0080-\U0010ffff]))(\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$)';
   v_code        text;
+  v_quote       text[];
   v_parts       text[] := string_to_array(p_text, ';');
   v_part        text;
   v_index       integer := 0;
@@ -244,15 +248,39 @@ begin
       continue;
     end if;
 
-    -- the short way, for most statements of most files: what opens in this part closes in it, and it is no function
+    -- the short ways, for most statements of most files: what opens in this part closes in it, and it is no function; or all that
+    -- stays open is a dollar quote; or all that happens is the end of it; or nothing is left
     v_code := null;
-    if v_mode = 'code' and v_words in ('', '....') and v_index < v_last and strpos(v_part, '\') = 0 then
+    if v_index = v_last then
+      v_code := case when v_mode = 'code' and p_scanner.tag is null and v_part !~ '[^ \t\n\r\f\v]' then '' end;
+    elsif v_mode = 'dollar' then
+      v_code := substr(v_part, strpos(v_part, p_scanner.tag) + length(p_scanner.tag));
+      if v_code ~ c_opener or v_code ~* c_block then
+        v_code := null;
+      else
+        v_mode := 'code';
+        p_scanner.tag := null;
+      end if;
+    elsif v_mode = 'code' and v_words in ('', '....') and strpos(v_part, '\') = 0 then
       v_code := case when v_part ~ '[''"]|--|/\*' then regexp_replace(v_part, c_closed, ' ', 'g') else v_part end;
-      if v_code ~ c_opener or (v_words = '' and v_code ~* c_function) or (v_code !~ '[^ \t\n\r\f\v]' and v_part ~ '[''"]') then
+      if v_code ~ c_opener then
+        v_quote := regexp_match(v_code, c_quote);
+        -- more than once in the part: then it closes, or is not what opens
+        if length(replace(v_part, v_quote[2], '')) = length(v_part) - length(v_quote[2]) and not (v_quote[1] ~* c_function and v_quote[1] ~* c_block) then
+          v_code := v_quote[1];
+          v_mode := 'dollar';
+          v_has_code := true;
+          p_scanner.tag := v_quote[2];
+          v_words := case when v_words = '' and v_code ~* c_function then 'cf..' else '....' end;
+        else
+          v_code := null;
+        end if;
+      elsif (v_words = '' and v_code ~* c_function) or (v_code !~ '[^ \t\n\r\f\v]' and v_part ~ '[''"]') then
         v_code := null;
       end if;
     end if;
     if v_code is null then
+      p_scanner.mode := v_mode;
       p_scanner.words := v_words;
       p_scanner.parens := v_parens;
       p_scanner.has_code := v_has_code;
@@ -266,7 +294,7 @@ begin
       end if;
     elsif v_code ~ '[^ \t\n\r\f\v]' then
       v_has_code := true;
-      v_words := '....';
+      v_words := case v_words when '' then '....' else v_words end;
       if v_parens > 0 or strpos(v_code, '(') > 0 then
         v_parens := greatest(0, v_parens + length(replace(v_code, ')', '')) - length(replace(v_code, '(', '')));
       end if;
@@ -294,6 +322,7 @@ begin
     end if;
     v_line := v_line + length(v_whole) - length(replace(v_whole, E'\n', ''));
   end loop;
+  p_scanner.mode := v_mode;
   p_scanner.words := v_words;
   p_scanner.parens := v_parens;
   p_scanner.has_code := v_has_code;

@@ -63,6 +63,7 @@ create or replace function weft.status(p_deployment uuid)
   volatile
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = off  -- rows that were just written have no statistics, and nested loops over steps are quadratic
+  set jit = off
   language sql
 as $$
   select jsonb_build_object(

@@ -24,39 +24,52 @@ create or replace function weft._settle_settings()
   language plpgsql
 as $$
 begin
-  perform pg_catalog.set_config('client_min_messages', 'error', false);
-  perform pg_catalog.set_config('statement_timeout', '0', false), pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false);
-  if pg_catalog.current_setting('transaction_timeout', true) is not null then  -- from 17 on
-    perform pg_catalog.set_config('transaction_timeout', '0', false);
-  end if;
-  perform pg_catalog.set_config('client_connection_check_interval', '0', false);
-  perform pg_catalog.set_config('standard_conforming_strings', 'on', false);  -- as the engine's own patterns are written
-  perform pg_catalog.set_config('default_transaction_isolation', 'read committed', false);  -- else nobody's request would be seen
+  perform
+    pg_catalog.set_config('client_min_messages', 'error', false),
+    pg_catalog.set_config('statement_timeout', '0', false),
+    pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false),
+    case when pg_catalog.current_setting('transaction_timeout', true) is not null then pg_catalog.set_config('transaction_timeout', '0', false) end,  -- from 17 on
+    pg_catalog.set_config('client_connection_check_interval', '0', false),
+    pg_catalog.set_config('standard_conforming_strings', 'on', false),  -- as the engine's own patterns are written
+    pg_catalog.set_config('default_transaction_isolation', 'read committed', false);  -- else nobody's request would be seen
 end
 $$;
 
 comment on function weft._settle_settings() is 'Gives the session the settings without which a run would end early, or hang on its client.';
 
 
--- What the engine needs of a session, whoever had it before.
-create or replace function weft._settle_session()
+-- What the engine needs of a session that has the role and the search_path it began with. Asked for every file: so it looks first,
+-- because mostly the connection has brought the settings along.
+create or replace function weft._settle_path()
   returns text
   volatile
   language plpgsql
 as $$
 declare
-  v_path  pg_catalog.text;
+  v_path  pg_catalog.text := pg_catalog.current_setting('search_path');
+  v_set   pg_catalog.text := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
 begin
-  reset session authorization;
-  reset role;
-  reset search_path;
-  v_path := pg_catalog.current_setting('search_path');
-  if session_user operator(pg_catalog.=) 'weft' then
-    v_path := weft._leave_out_user(v_path);
+  if concat_ws(' ', current_setting('client_min_messages'), current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout'),
+       current_setting('client_connection_check_interval'), current_setting('standard_conforming_strings'), current_setting('default_transaction_isolation'),
+       current_setting('transaction_timeout', true)) not in ('error 0 0 0 on read committed', 'error 0 0 0 on read committed 0') then
+    perform weft._settle_settings();
   end if;
-  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-  perform weft._settle_settings();
-  return v_path;
+  return case session_user when 'weft' then weft._leave_out_user(v_path) else v_path end;
+end
+$$;
+
+comment on function weft._settle_path() is 'Gives the session the search_path and the settings that the engine needs; returns the search_path that a file starts with.';
+
+
+-- Whoever had the session before.
+create or replace function weft._settle_session()
+  returns text
+  volatile
+  language plpgsql
+as $$
+begin
+  execute 'reset session authorization; reset role; reset search_path';
+  return weft._settle_path();
 end
 $$;
 
@@ -71,15 +84,8 @@ create or replace function weft._reset_session()
   language plpgsql
 as $$
 begin
-  reset session authorization;
-  reset role;
-  reset all;
-  execute 'close all';  -- plpgsql has a CLOSE of its own
-  discard temp;
-  discard sequences;
-  deallocate all;
-  unlisten *;
-  return weft._settle_session();
+  execute 'reset session authorization; reset role; reset all; close all; discard temp; discard sequences; deallocate all; unlisten *';
+  return weft._settle_path();
 end
 $$;
 
@@ -89,14 +95,11 @@ comment on function weft._reset_session() is
 
 -- Shown by pg_stat_activity at once, also from inside an open transaction: 'weft 47/52 schema'.
 create or replace function weft._show_progress(p_step integer, p_steps integer, p_phase text)
-  returns void
+  returns text
   volatile
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
+  language sql
 as $$
-begin
-  perform set_config('application_name', format('weft %s/%s %s', p_step, p_steps, p_phase), false);
-end
+  select pg_catalog.set_config('application_name', pg_catalog.format('weft %s/%s %s', p_step, p_steps, p_phase), false)
 $$;
 
 comment on function weft._show_progress(integer, integer, text) is 'Shows other sessions where an uncommitted phase is, through application_name.';
@@ -154,20 +157,23 @@ comment on function weft._read_text(bytea) is 'Reads an artifact of one chunk as
 
 
 -- The server says of SELECT INTO that EXECUTE has not implemented it, and takes it with something behind it.
-create or replace function weft._find_select_into(p_statements text[])
-  returns integer[]
+create or replace function weft._make_executable(p_statements text[])
+  returns text[]
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select coalesce(array_agg(s.ordinal::integer), '{}')
+  select coalesce(array_agg(
+    case when left(ltrim(s.statement, E' \t\n\r\f\v'), 1) in ('s', 'S', 'w', 'W', '-', '/')
+           and s.statement ~* '\minto\M' and weft._skip_comments(s.statement) ~* '^(select|with)\M'
+           and regexp_replace(s.statement, '\minsert\s+into\M', '', 'gi') ~* '\minto\M'
+         then s.statement || E'\n;select where false'
+         else s.statement
+    end order by s.ordinal), '{}')
   from unnest(p_statements) with ordinality as s (statement, ordinal)
-  where s.statement ~* '\minto\M' and s.statement !~* '^\s*insert\M'
-    and weft._skip_comments(s.statement) ~* '^(select|with)\M'
-    and regexp_replace(s.statement, '\minsert\s+into\M', '', 'gi') ~* '\minto\M'
 $$;
 
-comment on function weft._find_select_into(text[]) is 'Names the statements that may be SELECT INTO, by their place.';
+comment on function weft._make_executable(text[]) is 'Writes statements so that EXECUTE takes them, also what may be a SELECT INTO.';
 
 
 create or replace function weft._digest_statements(p_statements text[])
@@ -189,12 +195,13 @@ create or replace function weft._read_scripts(p_deployment uuid, p_first integer
   stable
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off  -- which such a plan looks dear enough for
   language sql
 as $$
   select coalesce(array_agg(row(
-           b.ordinal, b.path, b.in_one_piece, b.chunks, b.size, t.statements, t.lines,
-           case when t.statements is not null then weft._digest_statements(t.statements) end,
-           case when t.statements is not null then weft._find_select_into(t.statements) end)::weft._script order by b.ordinal), '{}')
+           b.ordinal, b.path, b.in_one_piece, b.chunks, b.size, t.statements is null, t.statements, coalesce(t.lines, '{}'),
+           case when t.statements is not null then weft._digest_statements(t.statements) else '{}' end,
+           case when t.statements is not null then weft._make_executable(t.statements) end)::weft._script order by b.ordinal), '{}')
   from (
     select s.ordinal, s.path, s.in_one_piece, a.chunks, a.size, sum(a.size) over (order by s.ordinal) as bytes, row_number() over (order by s.ordinal) as place
     from weft._steps as s
@@ -366,10 +373,6 @@ declare
   v_count        pg_catalog.int4;
   v_rows         pg_catalog.int8;
   v_affected     pg_catalog.int8;
-  v_lines        pg_catalog.int4[];
-  v_digests      pg_catalog.bytea[];
-  v_piece_lines  pg_catalog.int4[];
-  v_pieces       pg_catalog.text[];
   v_chunk        pg_catalog.int4;
   v_text         pg_catalog.text;
   v_rest         pg_catalog.text;
@@ -377,6 +380,8 @@ declare
   v_scanner      weft._scanner;
   v_split        pg_catalog.record;
   v_started      pg_catalog.timestamptz;
+  v_look_at      pg_catalog.timestamptz := '-infinity';
+  v_look_every   pg_catalog.interval := make_interval(secs => weft._limit('cancel_looked_for_ms') / 1000.0);
   v_their_path   pg_catalog.text;
   v_set          pg_catalog.text;
   v_their_name   pg_catalog.text;
@@ -384,7 +389,6 @@ declare
   v_our_role     pg_catalog.name;
   v_is_weft      pg_catalog.bool;
   v_records      weft._step_record[] := '{}';
-  v_selects_into pg_catalog.int4[];
   v_index        pg_catalog.int4;
   v_count_at     pg_catalog.int4 := weft._limit('steps_between_lock_counts');
   v_error        pg_catalog.jsonb;
@@ -417,24 +421,20 @@ begin
       -- no FOR over a query: its cursor would stand in the way of a file's CLOSE ALL
       foreach v_script in array v_scripts loop
         v_path := v_script.path;
-        if exists (select from weft._cancellations as c where c.deployment_id = p_deployment) then
-          raise query_canceled;
-        end if;
         v_started := clock_timestamp();
+        if v_started >= v_look_at then
+          if exists (select from weft._cancellations as c where c.deployment_id = p_deployment) then
+            raise query_canceled;
+          end if;
+          v_look_at := v_started + v_look_every;
+        end if;
         v_count := 0;
         v_rows := 0;
-        v_lines := '{}';
-        v_digests := '{}';
-        perform weft._show_progress(v_script.ordinal, v_steps, p_phase.name);
-        perform set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
+        v_set := weft._show_progress(v_script.ordinal, v_steps, p_phase.name);
+        v_set := set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
 
         for v_chunk in 1 .. cardinality(v_script.chunks) loop
-          if v_script.statements is not null then
-            v_pieces := v_script.statements;
-            v_piece_lines := v_script.lines;
-            v_digests := v_script.digests;
-            v_selects_into := v_script.selects_into;
-          else
+          if v_script.is_streamed then
             v_their_name := null;
             if v_chunk = 1 then
               v_scanner := weft._new_scanner();
@@ -457,39 +457,36 @@ begin
             end if;
             v_split := weft._split(v_scanner, v_text, v_chunk = cardinality(v_script.chunks));
             v_scanner := v_split.p_scanner;
-            v_pieces := v_split.statements;
-            v_piece_lines := v_split.lines;
-            v_digests := v_digests || weft._digest_statements(v_pieces);
-            v_selects_into := weft._find_select_into(v_pieces);
+            v_script.statements := v_split.statements;
+            v_script.executables := weft._make_executable(v_split.statements);
+            v_script.lines := v_script.lines || v_split.lines;
+            v_script.digests := v_script.digests || weft._digest_statements(v_split.statements);
             if v_their_name is not null then
               v_set := set_config('session_authorization', v_their_name, false);
               v_set := set_config('role', v_their_role, false);
             end if;
           end if;
-          v_lines := v_lines || v_piece_lines;
 
           -- From here to the end of the loop the search_path is the file's: whatever is evaluated is qualified, operators too.
           v_set := pg_catalog.set_config('search_path', v_their_path, false);
           v_index := 0;
-          foreach v_statement in array v_pieces loop
+          foreach v_statement in array v_script.executables loop
             v_index := v_index operator(pg_catalog.+) 1;
-            if v_index operator(pg_catalog.=) any (v_selects_into) then  -- EXECUTE refuses it as the last of what it is given
-              execute v_statement operator(pg_catalog.||) E'\n;select where false';
-            else
-              execute v_statement;
-            end if;
+            execute v_statement;
             get diagnostics v_affected = row_count;
             v_rows := v_rows operator(pg_catalog.+) v_affected;
-            if pg_catalog.current_setting('client_min_messages') operator(pg_catalog.<>) 'error' then
-              v_set := pg_catalog.set_config('client_min_messages', 'error', false);  -- an assignment costs a tenth of a PERFORM
-            end if;
-            if v_is_weft then
-              -- as weft._leave_out_user does, which the file's role may not call
-              v_set := pg_catalog.set_config('search_path', pg_catalog.regexp_replace(pg_catalog.current_setting('search_path'), c_user, '', 'g'), false);
-            end if;
-            if pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'on' then
-              raise exception 'The statement made the transaction read-only, so that nothing could be recorded.'
-                using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
+            -- one question, because it is asked of every statement; an assignment costs a tenth of a PERFORM
+            if v_is_weft or pg_catalog.current_setting('client_min_messages') operator(pg_catalog.<>) 'error'
+              or pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'on' then
+              v_set := pg_catalog.set_config('client_min_messages', 'error', false);
+              if v_is_weft then
+                -- as weft._leave_out_user does, which the file's role may not call
+                v_set := pg_catalog.set_config('search_path', pg_catalog.regexp_replace(pg_catalog.current_setting('search_path'), c_user, '', 'g'), false);
+              end if;
+              if pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'on' then
+                raise exception 'The statement made the transaction read-only, so that nothing could be recorded.'
+                  using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
+              end if;
             end if;
           end loop;
           v_their_path := pg_catalog.current_setting('search_path');
@@ -511,7 +508,7 @@ begin
           reset role;
         end if;
         v_their_path := weft._reset_session();
-        v_records := array_append(v_records, row(v_script.ordinal, v_count, v_rows, v_started, clock_timestamp(), v_lines, v_digests)::weft._step_record);
+        v_records := array_append(v_records, row(v_script.ordinal, v_count, v_rows, v_started, clock_timestamp(), v_script.lines, v_script.digests)::weft._step_record);
         if cardinality(v_records) >= v_count_at then
           v_count_at := weft._check_lock_table(cardinality(v_records));
         end if;
@@ -539,7 +536,10 @@ begin
   if v_path is null then
     v_path := weft._find_unreadable(p_deployment, v_next, p_last);
   end if;
-  v_line := case when v_statement is not null then v_piece_lines[v_index] end;
+  if v_statement is not null then  -- as it stands in the file
+    v_statement := v_script.statements[v_index];
+    v_line := v_script.lines[v_count + v_index];
+  end if;
   v_error := weft._account_of_error('_run_steps', e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type);
   if e_state = 'WF012' then
     raise exception using errcode = e_state, message = e_message, hint = e_hint;

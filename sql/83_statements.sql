@@ -217,7 +217,7 @@ create or replace function weft._run_statement(p_statement weft._statements, p_b
 as $$
 declare
   c_user        constant pg_catalog.text := '"?\$user"?\s*(,\s*|$)';
-  v_text        pg_catalog.text := p_statement.statement;
+  v_text        pg_catalog.text := (weft._make_executable(array[p_statement.statement]))[1];
   v_set         pg_catalog.text;
   v_their_path  pg_catalog.text;
   v_role        pg_catalog.text;
@@ -237,9 +237,6 @@ declare
   e_constraint  pg_catalog.text;
   e_type        pg_catalog.text;
 begin
-  if cardinality(weft._find_select_into(array[v_text])) > 0 then
-    v_text := v_text || E'\n;select where false';
-  end if;
   v_their_path := p_before ->> 'search_path';
   v_conforming := p_before ->> 'conforming';
   begin

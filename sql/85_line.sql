@@ -107,6 +107,8 @@ create or replace function weft._leave_out_applied(p_deployment weft._deployment
   returns boolean
   volatile
   set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off  -- which such a plan looks dear enough for
   language plpgsql
 as $$
 declare
@@ -180,13 +182,15 @@ begin
   end if;
 
   -- of which an earlier deployment has done the beginning, the rest is run in the same way
-  update weft._steps as s
-  set is_apart = true
-  from weft._phases as p
-  where s.deployment_id = p_deployment and s.state = 'pending' and p.deployment_id = s.deployment_id and p.ordinal = s.phase and p.transaction = 'auto'
-    and exists (
-      select from weft._find_earlier(p_deployment, s.path) as e
-      join weft._statements as t on t.deployment_id = e.deployment_id and t.step = e.ordinal and t.state = 'done');
+  if exists (select from weft._phases as p where p.deployment_id = p_deployment and p.transaction = 'auto') then
+    update weft._steps as s
+    set is_apart = true
+    from weft._phases as p
+    where s.deployment_id = p_deployment and s.state = 'pending' and p.deployment_id = s.deployment_id and p.ordinal = s.phase and p.transaction = 'auto'
+      and exists (
+        select from weft._find_earlier(p_deployment, s.path) as e
+        join weft._statements as t on t.deployment_id = e.deployment_id and t.step = e.ordinal and t.state = 'done');
+  end if;
 end
 $$;
 

@@ -19,12 +19,14 @@ const WITHOUT_PATH: Readonly<Record<string, string>> = {
   _run_steps: 'it runs files, whose path is theirs',
   _reset_session: 'a SET clause would undo the work',
   _settle_session: 'a SET clause would undo the work',
+  _settle_path: 'a SET clause would undo the work',
   _settle_settings: 'a SET clause would undo the work',
   _restore_role: 'a SET clause would undo the work',
   _lend_session: 'a SET clause would undo the work',
   _enter_step: 'a SET clause would undo the work',
   _run_statement: 'it runs statements, whose path is theirs',
   _advance_step: 'it runs statements, whose path is theirs',
+  _show_progress: 'a SET clause would keep it from being inlined; every name in it is qualified',
   _read_text: 'called for every small file; every name in it is qualified',
   version: 'a constant',
 };
@@ -120,6 +122,15 @@ describe('in a database with the engine', () => {
 
   afterAll(async () => {
     await database.drop();
+  });
+
+  it('compiles no plan that nested loops are kept out of: forbidding them makes a plan look dear, and compiling it takes a second', async () => {
+    const found = await sql(
+      database.url,
+      `select f.proname from pg_proc as f
+       where f.pronamespace = 'weft'::regnamespace and 'enable_nestloop=off' = any (f.proconfig) and not 'jit=off' = any (f.proconfig)`,
+    );
+    expect(found).toEqual([]);
   });
 
   it.each([
