@@ -214,6 +214,7 @@ declare
   c_closed   constant text := '''[^'']*''|"[^"]*"|--[^\n\r]*[\n\r]|/\*[^*/]*\*/';
   c_opener   constant text := '[''"$]|--|/\*';
   c_function constant text := '^\s*create\s+(or\s+replace\s+)?(function|procedure)\M';
+  c_blanks   constant text := E' \t\n\r\f\v';
   c_block    constant text := '\m(begin|case|end)\M';
   -- code that opens nothing, and the dollar quote behind it
   c_quote    constant text := '^((?:[^-/''"$]|-(?!-)|/(?!\*))*(?:[^-/''"$A-Za-z0-9_\u0080-\U0010ffff]))(\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$)';
@@ -252,7 +253,7 @@ begin
     -- stays open is a dollar quote; or all that happens is the end of it; or nothing is left
     v_code := null;
     if v_index = v_last then
-      v_code := case when v_mode = 'code' and p_scanner.tag is null and v_part !~ '[^ \t\n\r\f\v]' then '' end;
+      v_code := case when v_mode = 'code' and p_scanner.tag is null and ltrim(v_part, c_blanks) = '' then '' end;
     elsif v_mode = 'dollar' then
       v_code := substr(v_part, strpos(v_part, p_scanner.tag) + length(p_scanner.tag));
       if v_code ~ c_opener or v_code ~* c_block then
@@ -262,20 +263,26 @@ begin
         p_scanner.tag := null;
       end if;
     elsif v_mode = 'code' and v_words in ('', '....') and strpos(v_part, '\') = 0 then
-      v_code := case when v_part ~ '[''"]|--|/\*' then regexp_replace(v_part, c_closed, ' ', 'g') else v_part end;
-      if v_code ~ c_opener then
-        v_quote := regexp_match(v_code, c_quote);
-        -- more than once in the part: then it closes, or is not what opens
-        if length(replace(v_part, v_quote[2], '')) = length(v_part) - length(v_quote[2]) and not (v_quote[1] ~* c_function and v_quote[1] ~* c_block) then
-          v_code := v_quote[1];
-          v_mode := 'dollar';
-          v_has_code := true;
-          p_scanner.tag := v_quote[2];
-          v_words := case when v_words = '' and v_code ~* c_function then 'cf..' else '....' end;
-        else
+      v_code := v_part;
+      if v_part ~ c_opener then
+        v_code := regexp_replace(v_part, c_closed, ' ', 'g');
+        if v_code ~ c_opener then
+          v_quote := regexp_match(v_code, c_quote);
+          -- more than once in the part: then it closes, or is not what opens
+          if length(replace(v_part, v_quote[2], '')) = length(v_part) - length(v_quote[2]) and not (v_quote[1] ~* c_function and v_quote[1] ~* c_block) then
+            v_code := v_quote[1];
+            v_mode := 'dollar';
+            v_has_code := true;
+            p_scanner.tag := v_quote[2];
+            v_words := case when v_words = '' and v_code ~* c_function then 'cf..' else '....' end;
+          else
+            v_code := null;
+          end if;
+        elsif v_part ~ '[''"]' and ltrim(v_code, c_blanks) = '' then
           v_code := null;
         end if;
-      elsif (v_words = '' and v_code ~* c_function) or (v_code !~ '[^ \t\n\r\f\v]' and v_part ~ '[''"]') then
+      end if;
+      if v_words = '' and lower(left(ltrim(v_code, c_blanks), 6)) = 'create' and v_code ~* c_function then
         v_code := null;
       end if;
     end if;
@@ -292,7 +299,7 @@ begin
       if v_mode = 'code' and v_index < v_last then
         p_scanner.tag := null;  -- behind a semicolon no string goes on
       end if;
-    elsif v_code ~ '[^ \t\n\r\f\v]' then
+    elsif ltrim(v_code, c_blanks) <> '' then
       v_has_code := true;
       v_words := case v_words when '' then '....' else v_words end;
       if v_parens > 0 or strpos(v_code, '(') > 0 then

@@ -157,36 +157,25 @@ comment on function weft._read_text(bytea) is 'Reads an artifact of one chunk as
 
 
 -- The server says of SELECT INTO that EXECUTE has not implemented it, and takes it with something behind it.
-create or replace function weft._make_executable(p_statements text[])
-  returns text[]
+create or replace function weft._prepare_statements(p_statements text[], out digests bytea[], out executables text[])
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select coalesce(array_agg(
-    case when left(ltrim(s.statement, E' \t\n\r\f\v'), 1) in ('s', 'S', 'w', 'W', '-', '/')
-           and s.statement ~* '\minto\M' and weft._skip_comments(s.statement) ~* '^(select|with)\M'
-           and regexp_replace(s.statement, '\minsert\s+into\M', '', 'gi') ~* '\minto\M'
-         then s.statement || E'\n;select where false'
-         else s.statement
-    end order by s.ordinal), '{}')
+  select
+    coalesce(array_agg(sha256(convert_to(s.statement, 'UTF8')) order by s.ordinal), '{}'),
+    coalesce(array_agg(
+      case when left(ltrim(s.statement, E' \t\n\r\f\v'), 1) in ('s', 'S', 'w', 'W', '-', '/')
+             and s.statement ~* '\minto\M' and weft._skip_comments(s.statement) ~* '^(select|with)\M'
+             and regexp_replace(s.statement, '\minsert\s+into\M', '', 'gi') ~* '\minto\M'
+           then s.statement || E'\n;select where false'
+           else s.statement
+      end order by s.ordinal), '{}')
   from unnest(p_statements) with ordinality as s (statement, ordinal)
 $$;
 
-comment on function weft._make_executable(text[]) is 'Writes statements so that EXECUTE takes them, also what may be a SELECT INTO.';
-
-
-create or replace function weft._digest_statements(p_statements text[])
-  returns bytea[]
-  immutable parallel safe
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select coalesce(array_agg(sha256(convert_to(s.statement, 'UTF8')) order by s.ordinal), '{}')
-  from unnest(p_statements) with ordinality as s (statement, ordinal)
-$$;
-
-comment on function weft._digest_statements(text[]) is 'Digests statements, each by itself.';
+comment on function weft._prepare_statements(text[]) is
+  'Digests statements, each by itself, and writes them so that EXECUTE takes them, also what may be a SELECT INTO.';
 
 
 -- Steps are read some at a time: what one artifact costs is then a row, not a dozen statements. No more than about a chunk, or one step.
@@ -199,9 +188,7 @@ create or replace function weft._read_scripts(p_deployment uuid, p_first integer
   language sql
 as $$
   select coalesce(array_agg(row(
-           b.ordinal, b.path, b.in_one_piece, b.chunks, b.size, t.statements is null, t.statements, coalesce(t.lines, '{}'),
-           case when t.statements is not null then weft._digest_statements(t.statements) else '{}' end,
-           case when t.statements is not null then weft._make_executable(t.statements) end)::weft._script order by b.ordinal), '{}')
+           b.ordinal, b.path, b.in_one_piece, b.chunks, b.size, t.statements is null, t.statements, coalesce(t.lines, '{}'), coalesce(p.digests, '{}'), p.executables)::weft._script order by b.ordinal), '{}')
   from (
     select s.ordinal, s.path, s.in_one_piece, a.chunks, a.size, sum(a.size) over (order by s.ordinal) as bytes, row_number() over (order by s.ordinal) as place
     from weft._steps as s
@@ -214,6 +201,7 @@ as $$
     union all
     select x.statements, x.lines from weft._split(weft._new_scanner(), weft._read_text(c.content), true) as x where c.content is not null and not b.in_one_piece
   ) as t on true
+  left join lateral weft._prepare_statements(t.statements) as p on t.statements is not null
   where b.place = 1 or b.bytes <= weft._limit('scripts_read_bytes')
 $$;
 
@@ -379,6 +367,7 @@ declare
   v_carry        pg_catalog.bytea;
   v_scanner      weft._scanner;
   v_split        pg_catalog.record;
+  v_prepared     pg_catalog.record;
   v_started      pg_catalog.timestamptz;
   v_look_at      pg_catalog.timestamptz := '-infinity';
   v_look_every   pg_catalog.interval := make_interval(secs => weft._limit('cancel_looked_for_ms') / 1000.0);
@@ -456,11 +445,12 @@ begin
               v_text := left(v_text, v_index);
             end if;
             v_split := weft._split(v_scanner, v_text, v_chunk = cardinality(v_script.chunks));
+            v_prepared := weft._prepare_statements(v_split.statements);
             v_scanner := v_split.p_scanner;
             v_script.statements := v_split.statements;
-            v_script.executables := weft._make_executable(v_split.statements);
+            v_script.executables := v_prepared.executables;
             v_script.lines := v_script.lines || v_split.lines;
-            v_script.digests := v_script.digests || weft._digest_statements(v_split.statements);
+            v_script.digests := v_script.digests || v_prepared.digests;
             if v_their_name is not null then
               v_set := set_config('session_authorization', v_their_name, false);
               v_set := set_config('role', v_their_role, false);

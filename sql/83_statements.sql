@@ -217,7 +217,7 @@ create or replace function weft._run_statement(p_statement weft._statements, p_b
 as $$
 declare
   c_user        constant pg_catalog.text := '"?\$user"?\s*(,\s*|$)';
-  v_text        pg_catalog.text := (weft._make_executable(array[p_statement.statement]))[1];
+  v_text        pg_catalog.text := (select e.executables[1] from weft._prepare_statements(array[p_statement.statement]) as e);
   v_set         pg_catalog.text;
   v_their_path  pg_catalog.text;
   v_role        pg_catalog.text;
