@@ -58,6 +58,30 @@ $$;
 comment on function weft._describe_live(uuid) is 'Shows what the runner of a deployment is at, as pg_stat_activity sees it from outside.';
 
 
+-- A statement that ran in no transaction has failed, or was ended, and what it left is being taken away: why, and by what.
+create or replace function weft._describe_cleaning(p_deployment uuid)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object(
+    'path', s.path, 'line', l.line,
+    'sent', (
+      select e.data ->> 'sent' from weft._events as e
+      where e.deployment_id = p_deployment and e.kind = 'remains_being_dropped' and e.path = s.path and (e.data ->> 'statement')::integer = t.number
+      order by e.number desc limit 1),
+    'error', t.error || jsonb_build_object('path', s.path, 'line', l.line))
+  from weft._statements as t
+  join weft._steps as s on s.deployment_id = t.deployment_id and s.ordinal = t.step
+  cross join lateral weft._first_line(t.statement, t.line) as l (line)
+  where t.deployment_id = p_deployment and t.state = 'cleaning'
+  limit 1
+$$;
+
+comment on function weft._describe_cleaning(uuid) is 'Shows what is being taken away of a statement, and the error because of which that is so; null when nothing is.';
+
+
 create or replace function weft.status(p_deployment uuid)
   returns jsonb
   volatile
@@ -101,6 +125,7 @@ as $$
         and (o.state = 'running' and d.state <> 'running' or o.state in ('staged', 'running') and o.place < d.place)),
     'live', case when d.finished_at is null then weft._describe_live(d.id) end,
     'cancelling', exists (select from weft._cancellations as c where c.deployment_id = d.id) and d.finished_at is null,
+    'cleaning', case when d.finished_at is null then weft._describe_cleaning(d.id) end,
     'engine_version', d.engine_version,
     'server_version', d.server_version)
   from weft._deployments as d

@@ -143,7 +143,7 @@ export async function resumeStraight(errand: DirectErrand, id: string): Promise<
 /** @returns the deployment, cancelled, or as it was when it ended before */
 export async function cancelStraight(errand: DirectErrand, id: string): Promise<Deployment> {
   const connect = connectFor(errand);
-  return attend(errand, () => cancel({ connect, id, caller: DIRECT_CALLER, target: null }));
+  return attend(errand, (_leftMs, onStatus) => cancel({ connect, id, caller: DIRECT_CALLER, target: null, onStatus }));
 }
 
 /** The drive tries again by itself; whoever looks on is told. */
