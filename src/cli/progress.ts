@@ -77,6 +77,20 @@ export function renderLive(view: View, elapsedMs: number, columns: number, style
  * @param withNumbers also those that change from look to look
  */
 export function waitOf(deployment: Deployment, withNumbers = true): string | null {
+  const parts = [endingOf(deployment), plainWaitOf(deployment, withNumbers)].filter((part) => part !== null);
+  return parts.length === 0 ? null : parts.join('; ');
+}
+
+/** That it only comes to its end any more: because somebody asked, or because of an error. */
+function endingOf({ state, cancelling, cleaning }: Deployment): string | null {
+  if (state !== 'running') return null;
+  if (!cleaning) return cancelling ? 'cancelling' : null;
+  const { path, line, sent, error } = cleaning;
+  const why = cancelling ? 'cancelling' : `${path}${line ? `:${line}` : ''} failed (${error.sqlstate}: ${error.message})`;
+  return `${why}, taking away what is half-made${sent === null ? '' : `: ${sent}`}`;
+}
+
+function plainWaitOf(deployment: Deployment, withNumbers: boolean): string | null {
   const { live, ahead } = deployment;
   if (live?.build) return buildOf(live.build, live.blocked_by, withNumbers);
   if (live !== null && live.blocked_by.length > 0) {
