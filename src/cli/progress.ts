@@ -77,17 +77,16 @@ export function renderLive(view: View, elapsedMs: number, columns: number, style
  * @param withNumbers also those that change from look to look
  */
 export function waitOf(deployment: Deployment, withNumbers = true): string | null {
-  const parts = [endingOf(deployment), plainWaitOf(deployment, withNumbers)].filter((part) => part !== null);
-  return parts.length === 0 ? null : parts.join('; ');
-}
-
-/** That it only comes to its end any more: because somebody asked, or because of an error. */
-function endingOf({ state, cancelling, cleaning }: Deployment): string | null {
-  if (state !== 'running') return null;
-  if (!cleaning) return cancelling ? 'cancelling' : null;
-  const { path, line, sent, error } = cleaning;
-  const why = cancelling ? 'cancelling' : `${path}${line ? `:${line}` : ''} failed (${error.sqlstate}: ${error.message})`;
-  return `${why}, taking away what is half-made${sent === null ? '' : `: ${sent}`}`;
+  const { state, cancelling, cleaning } = deployment;
+  const wait = plainWaitOf(deployment, withNumbers);
+  if (state !== 'running' || !(cancelling || cleaning)) return wait;
+  // It only comes to its end any more. For whom that waits stands in front: a narrow terminal cuts the rest.
+  const parts = [cancelling ? 'cancelling' : 'failing', wait];
+  if (cleaning) {
+    const { path, line, sent, error } = cleaning;
+    parts.push(sent, `taking away what ${path}${line ? `:${line}` : ''} has left half-made`, `${error.sqlstate}: ${error.message}`);
+  }
+  return parts.filter((part) => part !== null).join('; ');
 }
 
 function plainWaitOf(deployment: Deployment, withNumbers: boolean): string | null {

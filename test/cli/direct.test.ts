@@ -264,10 +264,12 @@ describe('weft cancel, where somebody keeps what is half-made from being dropped
     expect(left.stdout).toMatch(/^Cancelling\. shop goes no further\. 1\.sql:1 has left something half-made\. Backend \d+ is taking that away\.\n/);
     expect(left.stdout).toContain(`"drop index concurrently public.big_n" waits for Lock: virtualxid, held by backend ${pid}.\nNext: when that one has ended`);
     expect(left.stdout).not.toContain('cleaned up');
-    expect(left.stderr).toContain(`cancelling, taking away what is half-made: drop index concurrently public.big_n; waits for Lock: virtualxid, held by backend ${pid}`);
+    expect(left.stderr).toContain(
+      `cancelling; waits for Lock: virtualxid, held by backend ${pid}; drop index concurrently public.big_n; taking away what 1.sql:1 has left half-made`,
+    );
     const { stdout } = await weft(['status', id]);
     expect(stdout).toContain('Cancelling. shop goes no further.');
-    expect((await weft(['status'])).stdout).toContain('cancelling, taking away what is half-made');
+    expect((await weft(['status'])).stdout).toContain(`cancelling; waits for Lock: virtualxid, held by backend ${pid}`);
     expect(await sql(database.url, `select kind from weft.events where kind in ('remains_being_dropped', 'leftover')`)).toEqual([
       { kind: 'remains_being_dropped' },
     ]);

@@ -56,6 +56,21 @@ async function letGo(): Promise<void> {
   holder = undefined;
 }
 
+/** Cancelled, with an invalid index in the database and nobody at work. */
+async function leaveOrphan(): Promise<string> {
+  holder = await hold(url, 'update t set c = 1');
+  const id = await stageFiles(url, { '1.sql': `select 1;\n${BUILD};\nselect 2;` }, { transaction: 'none' });
+  const runner = await database.client();
+  const { directive } = (await runner.query(`call weft.run('${id}')`)).rows[0].result;
+  const built = runner.query(directive.statement).catch(() => undefined);
+  await until(url, DIRECTIVE_WAITS, 'it is at work');
+  await sql(url, 'select pg_terminate_backend(pid, 10000) from weft._lease');
+  await built;
+  await letGo();
+  expect(await request(id)).toMatchObject({ state: 'running', cancelling: true });
+  return id;
+}
+
 async function limit(name: string, value: number): Promise<void> {
   await sql(
     url,
@@ -107,17 +122,15 @@ describe('the drive that cancels', () => {
     await expectNothingHalfMade(url);
   });
 
-  it('and clears up itself where nobody is at work any more leaves the drop to the server, and the end to whoever comes next', async () => {
-    const { id, ended } = await heldAtWork(BUILD);
-    await sql(url, `insert into weft._cancellations (deployment_id, caller) values ('${id}', 'somebody')`);
-    const stop = sql(url, 'select pg_terminate_backend(pid, 10000) from weft._lease');
-    await stop;
-    await until(url, DROP_WAITS, 'whoever follows has taken it up');
-    await sql(url, 'select pg_terminate_backend(pid, 10000) from weft._lease');
+  it('and clears up itself, where nobody is at work any more, leaves the drop to the server, and the end to whoever comes next', async () => {
+    const id = await leaveOrphan();
+    holder = await hold(url, 'update t set c = 1');
     const options = { connect: connectOver(url), id, caller: 'somebody', target: null, deadlineMs: 1_500 };
-    expect(await cancel(options)).toMatchObject({ state: 'running', cancelling: true, live: { blocked_by: [holderPid()] } });
+    expect(await cancel(options)).toMatchObject({ state: 'running', cancelling: true, cleaning: { path: '1.sql' }, live: { blocked_by: [holderPid()] } });
+    expect((await status(id)).live, 'the server needs nobody for it').toMatchObject({ blocked_by: [holderPid()] });
     await letGo();
-    expect(await ended).toMatchObject({ state: 'cancelled' });
+    await until(url, `not ${DROP_WAITS}`);
+    expect(await cancel({ ...options, deadlineMs: undefined })).toMatchObject({ state: 'cancelled' });
     await expectNothingHalfMade(url);
   });
 });
@@ -195,21 +208,6 @@ describe('a statement that failed by itself', () => {
 
 describe('what cannot be taken away', () => {
   const REMAINS = [{ object: 'public.t_new', statement: 'drop index concurrently public.t_new' }];
-
-  /** Cancelled, with an invalid index in the database and nobody at work. */
-  async function leaveOrphan(): Promise<string> {
-    holder = await hold(url, 'update t set c = 1');
-    const id = await stageFiles(url, { '1.sql': `select 1;\n${BUILD};\nselect 2;` }, { transaction: 'none' });
-    const runner = await database.client();
-    const { directive } = (await runner.query(`call weft.run('${id}')`)).rows[0].result;
-    const built = runner.query(directive.statement).catch(() => undefined);
-    await until(url, DIRECTIVE_WAITS, 'it is at work');
-    await sql(url, 'select pg_terminate_backend(pid, 10000) from weft._lease');
-    await built;
-    await letGo();
-    expect(await request(id)).toMatchObject({ state: 'running', cancelling: true });
-    return id;
-  }
 
   async function expectTold(ended: Deployment): Promise<void> {
     expect(ended).toMatchObject({ state: 'cancelled', error: { message: 'Cancelled by somebody.', remains: REMAINS } });
