@@ -22,6 +22,21 @@ $$;
 comment on function weft._describe_build(integer) is 'Shows how far a backend is with the index that it builds, as the server counts it; null when it builds none.';
 
 
+-- Whoever waits between two looks holds nothing that pg_stat_activity could show: the journal's last word tells for whom.
+create or replace function weft._describe_others(p_deployment uuid)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object('waiting_for', format('others at work on %s', e.data ->> 'table'), 'blocked_by', e.data -> 'pids')
+  from (select o.kind, o.data from weft._events as o where o.deployment_id = p_deployment order by o.number desc limit 1) as e
+  where e.kind = 'waiting_for_others'
+$$;
+
+comment on function weft._describe_others(uuid) is 'Shows for whom a runner waits that looks again and again; null when it does not.';
+
+
 create or replace function weft._describe_live(p_deployment uuid)
   returns jsonb
   volatile
@@ -51,6 +66,9 @@ begin
     where m is not null
   ) as s on true
   where a.pid = v_lease.pid;
+  if v_live ->> 'waiting_for' is null then
+    v_live := v_live || coalesce(weft._describe_others(p_deployment), '{}');
+  end if;
   return v_live;
 end
 $$;

@@ -93,7 +93,7 @@ function plainWaitOf(deployment: Deployment, withNumbers: boolean): string | nul
   const { live, ahead } = deployment;
   if (live?.build) return buildOf(live.build, live.blocked_by, withNumbers);
   if (live !== null && live.blocked_by.length > 0) {
-    return `waits for ${live.waiting_for ?? 'a lock'}, held by backend ${live.blocked_by.join(', ')}`;
+    return `waits for ${holdersOf(live)}`;
   }
   // Disk and internal locks come and go many times a second: that is work, not waiting.
   if (live?.waiting_for && !/^(IO|LWLock|Client|IPC)\b/.test(live.waiting_for)) return `waits for ${live.waiting_for}`;
@@ -101,6 +101,12 @@ function plainWaitOf(deployment: Deployment, withNumbers: boolean): string | nul
   if (live === null && deployment.state === 'staged') return 'everything is in the database; about to start';
   if (live === null && deployment.state === 'running') return 'no backend is at work on it right now';
   return null;
+}
+
+/** What a backend waits for, and who has it. */
+export function holdersOf({ waiting_for, blocked_by }: Live): string {
+  const what = waiting_for ?? 'a lock';
+  return `${what}${/^others /.test(what) ? ':' : ', held by'} backend ${blocked_by.join(', ')}`;
 }
 
 function buildOf({ table, phase, done, total, unit }: NonNullable<Live['build']>, blockedBy: readonly number[], withNumbers: boolean): string {

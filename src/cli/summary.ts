@@ -4,6 +4,7 @@
  */
 import { type Deployment, type DeploymentError, isOver, type PhaseStatus } from '../domain/deployment.ts';
 import type { Style } from './io.ts';
+import { holdersOf } from './progress.ts';
 import { columns, count, cut, duration, harmless, oneLine } from './text.ts';
 
 const STATEMENT_LINES = 4;
@@ -155,7 +156,7 @@ function endingLines({ id, cancelling, cleaning, live }: Deployment): string[] {
   if (live === null) return [`Next: ${look} goes on with that, and ends it.`];
   if (live.blocked_by.length === 0) return [`Next: ${look} waits for the end.`];
   return [
-    `${sent} waits for ${live.waiting_for ?? 'a lock'}, held by backend ${live.blocked_by.join(', ')}.`,
+    `${sent} waits for ${holdersOf(live)}.`,
     `Next: when that one has ended, or let go, ${look} again shows the end; where nobody else has done it by then, it makes it.`,
   ];
 }

@@ -135,6 +135,22 @@ describe('the drive that cancels', () => {
   });
 });
 
+it('whoever works on the table is waited for before the drop, and named', async () => {
+  const id = await leaveOrphan();
+  holder = await hold(url, 'lock table t in share mode');
+  const options = { connect: connectOver(url), id, caller: 'somebody', target: null, deadlineMs: 1_500 };
+  expect(await cancel(options)).toMatchObject({
+    state: 'running',
+    cancelling: true,
+    live: { waiting_for: 'others at work on public.t', blocked_by: [holderPid()] },
+  });
+  for (let n = 0; n < 15; n++) await request(id);
+  await letGo();
+  await until(url, `(select state from weft.deployments) = 'cancelled' or weft.status('${id}') -> 'live' = 'null'`);
+  expect(await cancel(options)).toMatchObject({ state: 'cancelled', error: { message: 'Cancelled by somebody.' } });
+  await expectNothingHalfMade(url);
+});
+
 describe('a signal that meets the drop all the same', () => {
   it('is no try of it: it is made again, as often as that may be', async () => {
     const { id, ended } = await heldAtWork(BUILD);
