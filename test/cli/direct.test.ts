@@ -259,7 +259,7 @@ describe('weft cancel, where somebody keeps what is half-made from being dropped
     await until(AT('create'));
     const [{ id }] = await sql(database.url, 'select id from weft.deployments');
 
-    const left = await weft(['cancel', id]);
+    const left = await weft(['cancel', id, '--deadline', '3']);
     expect(left.code).toBe(3);
     expect(left.stdout).toMatch(/^Cancelling\. shop goes no further\. 1\.sql:1 has left something half-made\. Backend \d+ is taking that away\.\n/);
     expect(left.stdout).toContain(`"drop index concurrently public.big_n" waits for Lock: virtualxid, held by backend ${pid}.\nNext: when that one has ended`);

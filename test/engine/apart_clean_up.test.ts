@@ -82,7 +82,6 @@ async function limit(name: string, value: number): Promise<void> {
 
 describe.each([
   ['create index concurrently', BUILD, 1],
-  ['create index concurrently, with an impatient file', `set lock_timeout = '60s'; set statement_timeout = '60s'; ${BUILD}`, 1],
   ['reindex table concurrently', 'reindex table concurrently t', 3],
 ])('%s, cancelled while somebody holds the table', (_, file, drops) => {
   it('waits with the drop, and nothing is left, however often somebody asks', async () => {
@@ -100,6 +99,22 @@ describe.each([
     expect((await eventsOf('remains_being_dropped')).length).toBe(drops);
     expect(await eventsOf('leftover')).toEqual([]);
   });
+});
+
+it('the drop does not share the impatience of the file', async () => {
+  await deployFiles(connectOver(url), { '0.sql': 'select 0' });
+  await limit('directive_attempts_count', 1);
+  holder = await hold(url, 'update t set c = 1');
+  const ended = deployFiles(connectOver(url), { '1.sql': `set lock_timeout = '100ms'; ${BUILD}` }, { transaction: 'none' });
+  await until(
+    url,
+    DROP_WAITS.replace("~ '^drop index'", "~ '^drop index' and a.query_start < clock_timestamp() - interval '0.5 s'"),
+    'the drop has waited for longer than that',
+  );
+  await letGo();
+  expect(await ended).toMatchObject({ state: 'failed', error: { sqlstate: '55P03' } });
+  expect((await eventsOf('remains_being_dropped')).length).toBe(1);
+  await expectNothingHalfMade(url);
 });
 
 describe('the drive that cancels', () => {
