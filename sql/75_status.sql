@@ -22,6 +22,21 @@ $$;
 comment on function weft._describe_build(integer) is 'Shows how far a backend is with the index that it builds, as the server counts it; null when it builds none.';
 
 
+-- Whoever waits between two looks holds nothing that pg_stat_activity could show: the journal's last word tells for whom.
+create or replace function weft._describe_others(p_deployment uuid)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object('waiting_for', format('others at work on %s', e.data ->> 'table'), 'blocked_by', e.data -> 'pids')
+  from (select o.kind, o.data from weft._events as o where o.deployment_id = p_deployment order by o.number desc limit 1) as e
+  where e.kind = 'waiting_for_others'
+$$;
+
+comment on function weft._describe_others(uuid) is 'Shows for whom a runner waits that looks again and again; null when it does not.';
+
+
 create or replace function weft._describe_live(p_deployment uuid)
   returns jsonb
   volatile
@@ -51,11 +66,38 @@ begin
     where m is not null
   ) as s on true
   where a.pid = v_lease.pid;
+  if v_live ->> 'waiting_for' is null then
+    v_live := v_live || coalesce(weft._describe_others(p_deployment), '{}');
+  end if;
   return v_live;
 end
 $$;
 
 comment on function weft._describe_live(uuid) is 'Shows what the runner of a deployment is at, as pg_stat_activity sees it from outside.';
+
+
+-- A statement that ran in no transaction has failed, or was ended, and what it left is being taken away: why, and by what.
+create or replace function weft._describe_cleaning(p_deployment uuid)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object(
+    'path', s.path, 'line', l.line,
+    'sent', (
+      select e.data ->> 'sent' from weft._events as e
+      where e.deployment_id = p_deployment and e.kind = 'remains_being_dropped' and e.path = s.path and (e.data ->> 'statement')::integer = t.number
+      order by e.number desc limit 1),
+    'error', t.error || jsonb_build_object('path', s.path, 'line', l.line))
+  from weft._statements as t
+  join weft._steps as s on s.deployment_id = t.deployment_id and s.ordinal = t.step
+  cross join lateral weft._first_line(t.statement, t.line) as l (line)
+  where t.deployment_id = p_deployment and t.state = 'cleaning'
+  limit 1
+$$;
+
+comment on function weft._describe_cleaning(uuid) is 'Shows what is being taken away of a statement, and the error because of which that is so; null when nothing is.';
 
 
 create or replace function weft.status(p_deployment uuid)
@@ -102,6 +144,7 @@ as $$
         and (o.state = 'running' and d.state <> 'running' or o.state in ('staged', 'running') and o.place < d.place)),
     'live', case when d.finished_at is null then weft._describe_live(d.id) end,
     'cancelling', exists (select from weft._cancellations as c where c.deployment_id = d.id) and d.finished_at is null,
+    'cleaning', case when d.finished_at is null then weft._describe_cleaning(d.id) end,
     'engine_version', d.engine_version,
     'server_version', d.server_version)
   from weft._deployments as d

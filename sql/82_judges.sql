@@ -295,6 +295,28 @@ $$;
 comment on function weft._find_leftover(oid[], text, boolean) is 'Finds an invalid index that an interrupted REINDEX CONCURRENTLY has left on one of these tables; of those that this role may drop, or of the others.';
 
 
+-- What DROP INDEX CONCURRENTLY waits for: whoever has used the table and has not ended, a reader too.
+create or replace function weft._list_users(p_table oid)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+           'pid', l.pid, 'application', nullif(a.application_name, ''), 'role', a.usename, 'state', a.state,
+           'transaction_seconds', round(extract(epoch from clock_timestamp() - a.xact_start)::numeric, 1))) order by a.xact_start, l.pid), '[]')
+  from (
+    select distinct k.pid
+    from pg_locks as k
+    where k.locktype = 'relation' and k.relation = p_table and k.granted and k.pid <> pg_backend_pid()
+      and k.database = (select d.oid from pg_database as d where d.datname = current_database())
+  ) as l
+  left join pg_stat_activity as a on a.pid = l.pid
+$$;
+
+comment on function weft._list_users(oid) is 'Lists the sessions that hold a lock of any kind on a table, as far as this role may see them.';
+
+
 -- p_is_reported: the server has said, in this very session, that the statement itself is done.
 create or replace function weft._judge(p_judge jsonb, p_statement text, p_is_reported boolean, p_sent_at timestamptz, p_before jsonb, out verdict text, out statement text, out error jsonb, out about oid)
   volatile
@@ -477,3 +499,31 @@ end
 $$;
 
 comment on function weft._find_remains(jsonb) is 'Finds what a failed statement has left half-made, and says how to take it away; or to its end, where there is no way back.';
+
+
+-- The same for whoever reads it when all is over: everything, also what stood there before, and what this role may not drop.
+create or replace function weft._list_remains(p_judge jsonb)
+  returns table (object text, statement text, is_out_of_reach boolean)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select i.indexrelid::regclass::text, format('drop index concurrently %s', i.indexrelid::regclass), i.indrelid <> t.oid and not has_schema_privilege('pg_toast', 'usage')
+  from pg_index as i
+  join pg_class as c on c.oid = i.indexrelid
+  join pg_class as t on i.indrelid in (t.oid, t.reltoastrelid)
+  cross join lateral regexp_replace(c.relname, '_cc(new|old)\d*$', '') as b (name)
+  where not i.indisvalid and case p_judge ->> 'kind'
+    when 'index' then t.oid = (p_judge ->> 'table')::oid
+      and (c.relname = p_judge ->> 'name' or b.name <> c.relname and (b.name = p_judge ->> 'name' or octet_length(c.relname) > 58 and starts_with(p_judge ->> 'name', b.name)))
+    when 'reindex' then t.oid in (select x.value::oid from jsonb_array_elements_text(p_judge -> 'tables') as x) and b.name <> c.relname
+    when 'drop index' then i.indexrelid = (p_judge ->> 'index')::oid
+    else false
+  end
+  union
+  select i.inhrelid::regclass::text, format('alter table %s detach partition %s finalize', i.inhparent::regclass, i.inhrelid::regclass), false
+  from pg_inherits as i
+  where p_judge ->> 'kind' = 'detach' and i.inhparent = (p_judge ->> 'table')::oid and i.inhrelid = (p_judge ->> 'partition')::oid and i.inhdetachpending
+$$;
+
+comment on function weft._list_remains(jsonb) is 'Lists what is half-made of the objects that a statement is about, each with the statement that takes it away, or to its end, and whether only a superuser may run that.';

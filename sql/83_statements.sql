@@ -384,6 +384,7 @@ declare
   v_error     jsonb := p_statement.error;
   v_state     weft.statement_state := p_statement.state;
   v_tries     integer := p_statement.tries - case when p_is_reported and p_statement.is_repair then 1 else 0 end;
+  v_refused   jsonb;  -- what the server said of taking it away
   v_judged    text;
   v_repairs   boolean;
   v_leftover  oid;
@@ -423,13 +424,29 @@ begin
     v_why := v_error;
     if v_send is null then  -- it may have come to its end after all
       v_judged := (select j.verdict from weft._judge(p_statement.judge, p_statement.statement, false, p_statement.sent_at, p_before) as j);
+    elsif p_statement.state = 'cleaning' then  -- it was tried before
+      if p_is_owed and not p_is_reported and p_report is null then
+        return row('report', p_path, null)::weft._outcome;
+      end if;
+      v_refused := p_report;
+    end if;
+    if v_refused ->> 'sqlstate' = '57014' then  -- a signal, which came late or from a stranger, is no try
+      v_tries := greatest(v_tries - 1, 0);
+      if p_canceled.deployment_id is null then
+        update weft._statements as s set tries = v_tries
+        where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
+        return row('interrupted', p_path, p_report)::weft._outcome;
+      end if;
     end if;
     v_verdict := case
       when v_judged = 'done' then 'done'
-      when v_send is null or v_tries >= weft._limit('directive_attempts_count') then 'failed'
-      when weft._is_worked_on(v_about) then 'wait'
+      when v_send is null or v_refused ->> 'sqlstate' = '42501' or v_tries >= weft._limit('directive_attempts_count') then 'failed'
+      when v_refused ->> 'sqlstate' in ('55P03', '40P01', '40001') or weft._is_worked_on(v_about) then 'wait'
       else 'send'
     end;
+    if v_verdict = 'failed' and v_refused is not null then
+      v_why := v_why || jsonb_build_object('refused', v_refused);
+    end if;
   end if;
 
   if v_verdict = 'done' then
@@ -470,7 +487,7 @@ begin
       v_repairs := v_state = 'cleaning' or v_send <> p_statement.statement;
       v_data := jsonb_build_object(
         'statement', p_statement.number, 'line', weft._first_line(p_statement.statement, p_statement.line), 'attempt', p_statement.attempts + 1,
-        'sent', left(weft._skip_comments(v_send), weft._limit('statement_shown_characters')), 'waits_for', weft._list_old_snapshots());
+        'sent', left(weft._skip_comments(v_send), weft._limit('statement_shown_characters')), 'waits_for', case when v_send ~ '^drop index concurrently ' then weft._list_users(v_about) else weft._list_old_snapshots() end);
       update weft._statements as s
       set state = case when v_state = 'pending' then 'sent' else v_state end, judge = p_statement.judge, error = v_error,
           attempts = s.attempts + 1, tries = v_tries + 1, is_repair = v_repairs, sent_at = clock_timestamp()
@@ -518,7 +535,8 @@ $$;
 comment on function weft._is_reported(uuid, integer, text) is 'Tells whether a session says that the statement which was handed out last is done.';
 
 
--- The session goes to whoever runs the statement: as the file left it, and patient where nobody has to wait for the lock meanwhile.
+-- The session goes to whoever runs the statement: as the file left it, and patient where nobody has to wait for the lock meanwhile. What
+-- takes away something half-made is the engine's own statement: a file's impatience is not its own.
 create or replace function weft._lend_session(p_before jsonb, p_kind text, p_lock_timeout_ms integer)
   returns void
   volatile
@@ -526,7 +544,11 @@ create or replace function weft._lend_session(p_before jsonb, p_kind text, p_loc
 as $$
 begin
   perform weft._settle_settings();
-  if not coalesce((p_before operator(pg_catalog.->) 'settings') operator(pg_catalog.?) 'lock_timeout', false) then
+  if exists (
+      select from weft._lease as l join weft._statements as t on t.deployment_id operator(pg_catalog.=) l.deployment_id
+      where t.state operator(pg_catalog.=) 'cleaning'::weft.statement_state) then
+    perform pg_catalog.set_config('lock_timeout', '0', false);
+  elsif not coalesce((p_before operator(pg_catalog.->) 'settings') operator(pg_catalog.?) 'lock_timeout', false) then
     perform pg_catalog.set_config('lock_timeout', case when p_kind operator(pg_catalog.=) any (array['index', 'drop index', 'reindex', 'detach', 'vacuum']) then '0' else p_lock_timeout_ms::pg_catalog.text end, false);
   end if;
   perform pg_catalog.set_config('standard_conforming_strings', p_before operator(pg_catalog.->>) 'conforming', false);

@@ -169,7 +169,15 @@ begin
   insert into weft._cancellations (deployment_id, caller) values (p_deployment, p_caller) on conflict (deployment_id) do nothing;
 
   v_holder := weft._look_at_holder(v_lease);
-  if v_lease.deployment_id = p_deployment and v_holder = 'alive' then
+  if v_lease.deployment_id = p_deployment and v_holder = 'alive'
+      -- where the engine is cleaning, or only looks again, it knows already, or soon: a signal would undo its own work. The lease's row is locked here, and no
+      -- runner hands anything out without it, so this stays true until the signal is there.
+      and exists (
+        select from weft._statements as t
+        where t.deployment_id = p_deployment
+          and (t.state = 'cleaning' or t.state = 'sent' and v_lease.directive_at is null and t.judge ->> 'kind' <> 'expression')) then
+    null;
+  elsif v_lease.deployment_id = p_deployment and v_holder = 'alive' then
     begin
       perform pg_cancel_backend(v_lease.pid);  -- ends the statement at work; the runner then finds the row
     exception when insufficient_privilege then
@@ -180,13 +188,13 @@ begin
   elsif exists (select from weft._statements as t where t.deployment_id = p_deployment and t.state in ('sent', 'cleaning')) then
     null;  -- the next CALL sees first to what a statement has left half-made
   else
-    perform weft._end(p_deployment, 'cancelled', weft._describe_cancellation(c)) from weft._cancellations as c where c.deployment_id = p_deployment;
+    perform weft._end(p_deployment, 'cancelled', weft._describe_cancelled(c)) from weft._cancellations as c where c.deployment_id = p_deployment;
   end if;
   return weft.status(p_deployment);
 end
 $$;
 
-comment on function weft.cancel(uuid, text) is 'Asks for the end of a deployment: at once where nobody runs it, else as soon as the runner sees it.';
+comment on function weft.cancel(uuid, text) is 'Asks for the end of a deployment: at once where nobody runs it, else as soon as the runner sees it. As often as you like: what takes away something half-made is not disturbed.';
 
 
 create or replace function weft.list_deployments(p_limit integer default 20)

@@ -140,10 +140,15 @@ export async function resumeStraight(errand: DirectErrand, id: string): Promise<
   );
 }
 
-/** @returns the deployment, cancelled, or as it was when it ended before */
-export async function cancelStraight(errand: DirectErrand, id: string): Promise<Deployment> {
+/**
+ * @param isPatient whether to wait until the errand's deadline; else as long as the drive thinks fit
+ * @returns the deployment, cancelled, or as it was when it ended before; or as far as it is, when the time is over
+ */
+export async function cancelStraight(errand: DirectErrand, id: string, isPatient: boolean): Promise<Deployment> {
   const connect = connectFor(errand);
-  return attend(errand, () => cancel({ connect, id, caller: DIRECT_CALLER, target: null }));
+  return attend(errand, (leftMs, onStatus) =>
+    cancel({ connect, id, caller: DIRECT_CALLER, target: null, onStatus, deadlineMs: isPatient ? leftMs : undefined }),
+  );
 }
 
 /** The drive tries again by itself; whoever looks on is told. */

@@ -77,10 +77,23 @@ export function renderLive(view: View, elapsedMs: number, columns: number, style
  * @param withNumbers also those that change from look to look
  */
 export function waitOf(deployment: Deployment, withNumbers = true): string | null {
+  const { state, cancelling, cleaning } = deployment;
+  const wait = plainWaitOf(deployment, withNumbers);
+  if (state !== 'running' || !(cancelling || cleaning)) return wait;
+  // It only comes to its end any more. For whom that waits stands in front: a narrow terminal cuts the rest.
+  const parts = [cancelling ? 'cancelling' : 'failing', wait];
+  if (cleaning) {
+    const { path, line, sent, error } = cleaning;
+    parts.push(sent, `taking away what ${path}${line ? `:${line}` : ''} has left half-made`, `${error.sqlstate}: ${error.message}`);
+  }
+  return parts.filter((part) => part !== null).join('; ');
+}
+
+function plainWaitOf(deployment: Deployment, withNumbers: boolean): string | null {
   const { live, ahead } = deployment;
   if (live?.build) return buildOf(live.build, live.blocked_by, withNumbers);
   if (live !== null && live.blocked_by.length > 0) {
-    return `waits for ${live.waiting_for ?? 'a lock'}, held by backend ${live.blocked_by.join(', ')}`;
+    return `waits for ${holdersOf(live)}`;
   }
   // Disk and internal locks come and go many times a second: that is work, not waiting.
   if (live?.waiting_for && !/^(IO|LWLock|Client|IPC)\b/.test(live.waiting_for)) return `waits for ${live.waiting_for}`;
@@ -88,6 +101,12 @@ export function waitOf(deployment: Deployment, withNumbers = true): string | nul
   if (live === null && deployment.state === 'staged') return 'everything is in the database; about to start';
   if (live === null && deployment.state === 'running') return 'no backend is at work on it right now';
   return null;
+}
+
+/** What a backend waits for, and who has it. */
+export function holdersOf({ waiting_for, blocked_by }: Live): string {
+  const what = waiting_for ?? 'a lock';
+  return `${what}${/^others /.test(what) ? ':' : ', held by'} backend ${blocked_by.join(', ')}`;
 }
 
 function buildOf({ table, phase, done, total, unit }: NonNullable<Live['build']>, blockedBy: readonly number[], withNumbers: boolean): string {

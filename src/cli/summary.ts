@@ -4,6 +4,7 @@
  */
 import { type Deployment, type DeploymentError, isOver, type PhaseStatus } from '../domain/deployment.ts';
 import type { Style } from './io.ts';
+import { holdersOf } from './progress.ts';
 import { columns, count, cut, duration, harmless, oneLine } from './text.ts';
 
 const STATEMENT_LINES = 4;
@@ -11,11 +12,14 @@ const STATEMENT_WIDTH = 110;
 const FUNCTIONS_SHOWN = 3;
 /** The engine's word for an artifact that was applied before with other bytes. */
 const CHANGED_SINCE = 'WF013';
+/** SQLSTATE of a statement that was ended from outside. */
+const QUERY_CANCELED = '57014';
 
 /** @returns the summary, without a line feed at its end */
 export function renderSummary(deployment: Deployment, style: Style): string {
   const lines = [headline(deployment, style)];
-  if (deployment.error !== null) lines.push('', ...errorLines(deployment.error, style));
+  const error = deployment.error ?? (isBecauseOfError(deployment) ? deployment.cleaning?.error : null);
+  if (error) lines.push('', ...errorLines(error, style));
   const tolerated = deployment.phases.flatMap((phase) => phase.steps.flatMap((step) => (step.state === 'failed' && step.error ? [step] : [])));
   if (deployment.state === 'degraded') {
     for (const step of tolerated) lines.push('', ...errorLines({ ...step.error, path: step.error?.path ?? step.path } as DeploymentError, style));
@@ -42,12 +46,26 @@ function headline(deployment: Deployment, style: Style): string {
     case 'cancelled':
       return `${style.yellow(style.bold('Cancelled.'))} ${bundle} stopped${after}.`;
     case 'running':
+      if (deployment.cancelling || deployment.cleaning) return endingHeadline(deployment, style);
       return `${style.bold('Running.')} ${bundle} ${deployment.live === null ? 'is not over, and no backend is at work on it' : `runs as backend ${deployment.live.pid}`}.`;
     case 'staged':
       return `${style.bold('Staged.')} ${bundle} is in the database and has not begun.`;
     case 'open':
       return `${style.bold('Open.')} ${bundle} is announced; not all of its files have arrived.`;
   }
+}
+
+/** It is begun, and only comes to its end any more. */
+function endingHeadline({ bundle, cancelling, cleaning, live }: Deployment, style: Style): string {
+  const who = live === null ? 'No backend is at work on it' : `Backend ${live.pid}`;
+  const isSaid = live === null ? ' right now' : cleaning ? ' is taking that away' : ' has been told, and is still at work';
+  const what = cleaning ? ` ${oneLine(cleaning.path)}${cleaning.line ? `:${cleaning.line}` : ''} has left something half-made.` : '';
+  return `${style.yellow(style.bold(cancelling ? 'Cancelling.' : 'Failing.'))} ${oneLine(bundle)} goes no further.${what} ${who}${isSaid}.`;
+}
+
+/** Whether what is being taken away was left by an error, and not by the wish to end. */
+function isBecauseOfError({ cancelling, cleaning }: Deployment): boolean {
+  return Boolean(cleaning) && !(cancelling && cleaning?.error.sqlstate === QUERY_CANCELED);
 }
 
 function errorLines(error: DeploymentError, style: Style): string[] {
@@ -117,16 +135,30 @@ function nextLines(deployment: Deployment): string[] {
     case 'failed': {
       if (error?.sqlstate === CHANGED_SINCE) return ['Next: as the hint says. Nothing of this deployment was run, and nothing needs to be cleaned up.'];
       const what = error?.path ? `correct ${oneLine(error.path)}` : 'remove the cause';
+      if (error?.remains?.length) return [`Next: take away what is half-made, as the hint says; ${what} and deploy again; what is committed is not run twice.`];
       return [`Next: ${what} and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.`];
     }
     case 'cancelled':
+      if (error?.remains?.length) return ['Next: take away what is half-made, as the hint says. What is committed is not run twice.'];
       return ['Next: deploy again when you like; what is committed is not run twice. Nothing needs to be cleaned up.'];
     case 'open':
       return ['Next: repeat the same "weft deploy" with the same --id; what has arrived is not sent twice.'];
     case 'staged':
     case 'running':
+      if (deployment.cancelling || deployment.cleaning) return endingLines(deployment);
       return [`Next: "weft resume ${id}" attaches to it and continues it if need be; "weft cancel ${id}" stops it.`];
   }
+}
+
+function endingLines({ id, cancelling, cleaning, live }: Deployment): string[] {
+  const look = cancelling ? `"weft cancel ${id}"` : `"weft resume ${id}"`;
+  const sent = cleaning?.sent ? `"${oneLine(cleaning.sent)}"` : 'It';
+  if (live === null) return [`Next: ${look} goes on with that, and ends it.`];
+  if (live.blocked_by.length === 0) return [`Next: ${look} waits for the end.`];
+  return [
+    `${sent} waits for ${holdersOf(live)}.`,
+    `Next: when that one has ended, or let go, ${look} again shows the end; where nobody else has done it by then, it makes it.`,
+  ];
 }
 
 function factLines(deployment: Deployment, style: Style): string[] {

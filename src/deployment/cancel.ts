@@ -1,8 +1,9 @@
 /**
  * Asks for the end of a deployment, and waits the moment until it has come: the runner sees the request between two statements,
  * or is woken out of one. Where a statement was handed out and nobody is at work any more, it makes the CALL that clears up behind it.
+ * What is half-made is dropped by the engine, which waits for whoever holds it; this does not.
  */
-import { inspectServer, requestCancel } from '../database/engine.ts';
+import { inspectServer, readStatus, requestCancel } from '../database/engine.ts';
 import type { Connect } from '../database/session.ts';
 import { type Deployment, isOver } from '../domain/deployment.ts';
 import { Problem } from '../domain/problem.ts';
@@ -15,32 +16,54 @@ export interface CancelOptions {
   /** Who asks: it stands in the record. */
   readonly caller: string;
   readonly target: string | null;
+  /** Called with every look. */
+  readonly onStatus?: ((deployment: Deployment) => void) | undefined;
+  /** How long to wait, in milliseconds; ten seconds without it. */
+  readonly deadlineMs?: number | undefined;
 }
 
 const wait_milliseconds_max = 10_000;
 const look_every_milliseconds = 200;
+const last_look_milliseconds_max = 5_000;
 
 /**
  * @returns the deployment: cancelled; or as it had ended before; or still running when the runner has not come to the end of
- * its statement within ten seconds (the request stands, and the runner will find it)
+ * its statement, or of clearing up behind it, in time (the request stands, and the runner will find it)
  * @throws Problem deployment_not_found, engine_missing, session_lost
  */
-export async function cancel({ connect, id, caller, target }: CancelOptions): Promise<Deployment> {
+export async function cancel({ connect, id, caller, target, onStatus, deadlineMs = wait_milliseconds_max }: CancelOptions): Promise<Deployment> {
   const session = await connect();
-  const patience = new Patience({ deadlineMs: wait_milliseconds_max });
+  const patience = new Patience({ deadlineMs });
   try {
     for (;;) {
       // Asked again and again: where the runner died of the signal, the next request ends the deployment by itself.
-      const deployment = await answerOf(session, requestCancel(session, id, caller), patience);
+      const deployment = await answerOf(session, requestCancel(session, id, caller), lookingOnce());
       if (isOver(deployment.state) || patience.isOver) return deployment;
+      onStatus?.(deployment);
       if (deployment.state === 'running' && deployment.live === null) {
-        const { backend } = await answerOf(session, inspectServer(session), patience);
+        const { backend } = await answerOf(session, inspectServer(session), lookingOnce());
         const run = { id, target, callers: [] };
-        const cleared = runToEnd({ connect, deadlineMs: wait_milliseconds_max }, patience, run, sendCall(session, run, backend));
-        return (await cleared.catch(exceptOfUnknownHolder)) ?? deployment;
+        const cleared = runToEnd({ connect, deadlineMs, onStatus }, patience, run, sendCall(session, run, backend));
+        const end = (await cleared.catch(exceptOfUnknownHolder)) ?? deployment;
+        return isOver(end.state) ? end : await lookAgain(connect, id);
       }
       await patience.rest(look_every_milliseconds);
     }
+  } finally {
+    await session.close();
+  }
+}
+
+/** Of one question, which does not end with the waiting: the last answer tells what is being waited for. */
+function lookingOnce(): Patience {
+  return new Patience({ deadlineMs: last_look_milliseconds_max });
+}
+
+/** Whoever clears up has left it to the server: who is at work shows from another session only. */
+async function lookAgain(connect: Connect, id: string): Promise<Deployment> {
+  const session = await connect();
+  try {
+    return await answerOf(session, readStatus(session, id), lookingOnce());
   } finally {
     await session.close();
   }

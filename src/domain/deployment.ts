@@ -21,6 +21,8 @@ export const deploymentErrorSchema = z.looseObject({
   path: z.string().nullish(),
   line: z.int().nullish(),
   statement: z.string().nullish(),
+  /** What is half-made and could not be taken away, each with the statement that does it. */
+  remains: z.array(z.looseObject({ object: z.string(), statement: z.string() })).nullish(),
 });
 
 export const stepStatusSchema = z.looseObject({
@@ -84,6 +86,10 @@ export const deploymentSchema = z.looseObject({
   ahead: z.array(z.string()),
   /** Set while a live backend runs this deployment. */
   live: liveSchema.nullable(),
+  /** Whether somebody has asked for its end, and it is not there yet. */
+  cancelling: z.boolean().optional(),
+  /** Set while what a statement outside of a transaction has left half-made is being taken away: of which, why, and by what was sent last. */
+  cleaning: z.looseObject({ path: z.string(), line: z.int().nullable(), sent: z.string().nullable(), error: deploymentErrorSchema }).nullish(),
 });
 
 export const eventSchema = z.looseObject({

@@ -246,6 +246,46 @@ describe('weft cancel', () => {
   });
 });
 
+describe('weft cancel, where somebody keeps what is half-made from being dropped', () => {
+  const AT = (what: string) =>
+    `exists (select from weft._lease as l join pg_stat_activity as a using (pid) where a.wait_event_type = 'Lock' and a.query ~ '^${what} index')`;
+
+  it('says what waits for whom and ends with 3; afterwards nothing is left, and that is said as well', async () => {
+    await sql(database.url, 'create table big (n int); insert into big values (1)');
+    const holder = await database.client();
+    await holder.query('begin; update big set n = 2');
+    const [{ pid }] = (await holder.query('select pg_backend_pid() as pid')).rows;
+    const running = weft(['deploy', makeFolder({ '1.sql': 'create index concurrently big_n on big (n);' })]);
+    await until(AT('create'));
+    const [{ id }] = await sql(database.url, 'select id from weft.deployments');
+
+    const left = await weft(['cancel', id, '--deadline', '3']);
+    expect(left.code).toBe(3);
+    expect(left.stdout).toMatch(/^Cancelling\. shop goes no further\. 1\.sql:1 has left something half-made\. Backend \d+ is taking that away\.\n/);
+    expect(left.stdout).toContain(`"drop index concurrently public.big_n" waits for Lock: virtualxid, held by backend ${pid}.\nNext: when that one has ended`);
+    expect(left.stdout).not.toContain('cleaned up');
+    expect(left.stderr).toContain(
+      `cancelling; waits for Lock: virtualxid, held by backend ${pid}; drop index concurrently public.big_n; taking away what 1.sql:1 has left half-made`,
+    );
+    const { stdout } = await weft(['status', id]);
+    expect(stdout).toContain('Cancelling. shop goes no further.');
+    expect((await weft(['status'])).stdout).toContain(`cancelling; waits for Lock: virtualxid, held by backend ${pid}`);
+    expect(await sql(database.url, `select kind from weft.events where kind in ('remains_being_dropped', 'leftover')`)).toEqual([
+      { kind: 'remains_being_dropped' },
+    ]);
+
+    await holder.query('rollback');
+    await holder.end();
+    const ended = await running;
+    expect(ended.code).toBe(1);
+    expect(ended.stdout).toMatch(/^Cancelled\./);
+    expect(ended.stdout).toContain('Nothing needs to be cleaned up.');
+    const again = await weft(['cancel', id]);
+    expect(again).toMatchObject({ code: 0, stdout: expect.stringContaining('Nothing needs to be cleaned up.') });
+    expect(await sql(database.url, `select from pg_index where indrelid = 'big'::regclass`)).toEqual([]);
+  });
+});
+
 describe('weft plan with an address', () => {
   it('tells new files from applied ones, and refuses one that changed: with 2, where a deployment of it has failed, with 1', async () => {
     const folder = makeFolder({ '1.sql': 'create table a (n int);' });

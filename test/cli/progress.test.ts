@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { COLOURED, UNCOLOURED } from '../../src/cli/io.ts';
-import { FIRST_VIEW, linesBetween, ProgressPrinter, positionOf, renderLive, type View } from '../../src/cli/progress.ts';
+import { FIRST_VIEW, linesBetween, ProgressPrinter, positionOf, renderLive, type View, waitOf } from '../../src/cli/progress.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
 import { makeDeployment, makeLive, makePhase } from './deployments.ts';
 
@@ -117,6 +117,20 @@ describe('a deployment on a terminal', () => {
       for (const line of lines) expect([...line].length).toBeLessThan(columns);
     }
     expect(following(makeDeployment({ phases: PHASES, live }), 60)).toContain('deep.sql');
+  });
+
+  it('says that it is only ending any more, for whom that waits first, and why', () => {
+    const cleaning = { path: '1.sql', line: 3, sent: 'drop index concurrently public.t_a', error: { sqlstate: '23505', message: 'a duplicate' } };
+    const live = makeLive({ waiting_for: 'Lock: virtualxid', blocked_by: [42] });
+    expect(waitOf(makeDeployment({ cleaning, live }))).toBe(
+      'failing; waits for Lock: virtualxid, held by backend 42; drop index concurrently public.t_a; taking away what 1.sql:3 has left half-made; 23505: a duplicate',
+    );
+    expect(waitOf(makeDeployment({ cancelling: true, live: makeLive() }))).toBe('cancelling');
+    const others = makeLive({ waiting_for: 'others at work on public.t', blocked_by: [42, 43] });
+    expect(waitOf(makeDeployment({ live: others }))).toBe('waits for others at work on public.t: backend 42, 43');
+    expect(following(makeDeployment({ phases: PHASES, cancelling: true, cleaning, live }))).toContain(
+      'cancelling; waits for Lock: virtualxid, held by backend 42',
+    );
   });
 
   it('obeys no control character of a path', () => {

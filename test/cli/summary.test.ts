@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { COLOURED, UNCOLOURED } from '../../src/cli/io.ts';
 import { renderSummary } from '../../src/cli/summary.ts';
 import type { Deployment, DeploymentError } from '../../src/domain/deployment.ts';
-import { makeDeployment, makePhase, makeStep } from './deployments.ts';
+import { makeDeployment, makeLive, makePhase, makeStep } from './deployments.ts';
 
 const ERROR: DeploymentError = {
   sqlstate: '23502',
@@ -150,6 +150,53 @@ describe('the summary', () => {
         fingerprint  aaaa before
       "
     `);
+  });
+
+  const CLEANING = {
+    path: '1.sql',
+    line: 3,
+    sent: 'drop index concurrently public.t_a',
+    error: { ...ERROR, sqlstate: '23505', message: 'a duplicate', path: '1.sql', line: 3 },
+  };
+  const WAITING = makeLive({ waiting_for: 'Lock: virtualxid', blocked_by: [42] });
+  const shownOf = (changes: Partial<Deployment>) => show({ state: 'running', finished_at: null, fingerprint: { before: null, after: null }, ...changes });
+
+  it('of one that is being cancelled, and waits with its clean-up: what waits for whom', () => {
+    const error = { sqlstate: '57014', message: 'Cancelled by direct.' };
+    expect(shownOf({ cancelling: true, cleaning: { ...CLEANING, error }, live: WAITING })).toMatchInlineSnapshot(`
+      "
+      Cancelling. shop goes no further. 1.sql:3 has left something half-made. Backend 4711 is taking that away.
+
+      The database now:
+
+      "drop index concurrently public.t_a" waits for Lock: virtualxid, held by backend 42.
+      Next: when that one has ended, or let go, "weft cancel 0190a0de-0000-7000-8000-000000000001" again shows the end; where nobody else has done it by then, it makes it.
+
+        deployment  0190a0de-0000-7000-8000-000000000001
+      "
+    `);
+  });
+
+  it('of one that is being cancelled, without a clean-up, or with nobody at work', () => {
+    expect(shownOf({ cancelling: true, live: makeLive() })).toContain('Cancelling. shop goes no further. Backend 4711 has been told, and is still at work.');
+    const shown = shownOf({ cancelling: true, cleaning: CLEANING });
+    expect(shown).toContain('1.sql:3 has left something half-made. No backend is at work on it right now.');
+    expect(shown).toContain('Next: "weft cancel 0190a0de-0000-7000-8000-000000000001" goes on with that, and ends it.');
+  });
+
+  it('of one that failed and waits with its clean-up: the error', () => {
+    const shown = shownOf({ cleaning: CLEANING, live: WAITING });
+    expect(shown).toContain('Failing. shop goes no further. 1.sql:3 has left something half-made. Backend 4711 is taking that away.');
+    expect(shown).toContain('  23505: a duplicate\n');
+    expect(shownOf({ cancelling: true, cleaning: CLEANING, live: WAITING }), 'cancelled meanwhile').toContain('  23505: a duplicate\n');
+  });
+
+  it.each(['failed', 'cancelled'] as const)('of what remains of one that is %s: never that nothing needs to be cleaned up', (state) => {
+    const remains = [{ object: 'public.t_a', statement: 'drop index concurrently public.t_a' }];
+    const shown = show({ state, error: { ...ERROR, hint: 'To take it away: drop index concurrently public.t_a.', remains } });
+    expect(shown).toContain('Next: take away what is half-made, as the hint says');
+    expect(shown).toContain('drop index concurrently public.t_a');
+    expect(shown).not.toContain('cleaned up');
   });
 
   it('of one that is not over: how to attach again', () => {

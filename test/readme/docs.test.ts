@@ -279,6 +279,41 @@ describe('ENGINE.md', () => {
     expect(cancelled).toEqual([{ '?column?': 'cancelled' }]);
   });
 
+  test('finds what a deployment could not take away, under the names that the page has', async () => {
+    const holder = await database.client();
+    await sql(database.url, 'create table held (n int)');
+    await holder.query('begin; insert into held values (1)');
+    const env = { DATABASE_URL: database.url };
+    const running = runShell(`mkdir held && echo 'create index concurrently held_n on held (n);' > held/1.sql && npx weft deploy held --json`, {
+      cwd: place.path,
+      env,
+    });
+    const atWork = `select a.pid from weft._lease as l join pg_stat_activity as a using (pid) where l.directive_at is not null and a.wait_event_type = 'Lock'`;
+    await expect.poll(async () => (await sql(database.url, atWork)).length, { timeout: 20_000 }).toBe(1);
+    const [{ id }] = await sql(database.url, `select id from weft.deployments where bundle = 'held'`);
+    await sql(database.url, `select weft.cancel('${id}')`);
+    const [, section = ''] = readPage(PAGE).split('## Half-made\n');
+    const statusOf = async () => (await sql(database.url, `select weft.status('${id}') as status`))[0].status;
+    await expect.poll(async () => (await statusOf()).cleaning?.sent, { timeout: 20_000 }).toBe('drop index concurrently public.held_n');
+    const status = await statusOf();
+    for (const name of ['cancelling', 'cleaning', 'live']) expect([name, Boolean(status[name]), section.includes(`\`${name}\``)]).toEqual([name, true, true]);
+    // It died too often, says the record; the next runner gives up.
+    await sql(
+      database.url,
+      `update weft._deployments set deaths = 4 where id = '${id}'; update weft._attempts set ended_at = null, outcome = null where deployment_id = '${id}'`,
+    );
+    await sql(database.url, 'select pg_terminate_backend(pid, 10000) from weft._lease');
+    const { error } = JSON.parse((await running).stdout);
+    expect(section.includes('`remains`')).toBe(true);
+    expect(error.remains).toEqual([{ object: 'public.held_n', statement: 'drop index concurrently public.held_n' }]);
+    expect(await statements('leftover')).toMatchObject([
+      [{ deployment_id: id, object: 'public.held_n', statement: 'drop index concurrently public.held_n', needs: null }],
+    ]);
+    await holder.query('rollback');
+    await holder.end();
+    await sql(database.url, error.remains[0].statement);
+  });
+
   test('describes catalogs, and names every view, every function and every state', async () => {
     const [[{ fingerprint } = {}] = [], snapshot] = await statements('fingerprint');
     expect(fingerprint).toMatch(/^\d+:\d+:[0-9a-f]{64}$/);

@@ -31,7 +31,7 @@ export async function cancel(call: Call): Promise<number> {
     call,
     null,
     async (watch) => {
-      if (address.kind === 'database') return (await import('../direct.ts')).cancelStraight({ address, ...watch }, id);
+      if (address.kind === 'database') return (await import('../direct.ts')).cancelStraight({ address, ...watch }, id, call.values.deadline !== undefined);
       return (await import('../remote.ts')).cancelThroughWorker({ address, ...watch }, id);
     },
     ENDING_OF_CANCEL,
