@@ -58,6 +58,50 @@ $$;
 comment on function weft._describe_live(uuid) is 'Shows what the runner of a deployment is at, as pg_stat_activity sees it from outside.';
 
 
+-- Of a step that is run statement by statement: how many of its statements are done, and whether one that is not done may have
+-- committed something all the same. Afterwards the step itself remembers both, for a later deployment takes the statements over.
+create or replace function weft._count_statements(p_deployment uuid)
+  returns table (step integer, done integer, runs_again boolean)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select t.step, (count(*) filter (where t.state = 'done'))::integer, bool_or(t.state <> 'done' and t.attempts > 0 and t.judge ->> 'kind' = 'expression')
+  from weft._statements as t
+  where t.deployment_id = p_deployment
+  group by t.step
+$$;
+
+comment on function weft._count_statements(uuid) is
+  'Counts the statements that are done of steps which are run statement by statement, and tells whether one that is not done has run and will run again.';
+
+
+-- p_is_over: nothing of this deployment runs any more.
+create or replace function weft._tell_what_stays(p_step weft._steps, p_done integer, p_runs_again boolean, p_is_over boolean)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select nullif(concat_ws(' ',
+    case when p_done > 0 then concat(
+      case p_done when 1 then 'Statement 1 of ' || p_step.path || ' stays' else format('Statements 1 to %s of %s stay', p_done, p_step.path) end, ' in the database',
+      case
+        when p_runs_again then '.'
+        when p_step.state = 'failed' then format(' (the %s%s, failed). Deploy a corrected file and it goes on there.', to_char(p_done + 1, 'FM999999999th'), ', line ' || (p_step.error ->> 'line'))
+        when p_is_over then '. Deploy it again and it goes on behind them.'
+        else '.'
+      end) end,
+    case when p_runs_again then format(
+      'Statement %s%s ran outside of a transaction: what it has committed is in the database, and the next deployment runs it again as long as its done_when is not true. So it must do no harm when it runs twice.',
+      p_done + 1, ', line ' || (p_step.error ->> 'line') || ',') end), '')
+  where p_step.state in ('pending', 'failed')
+$$;
+
+comment on function weft._tell_what_stays(weft._steps, integer, boolean, boolean) is
+  'Says what of a step that was run statement by statement is in the database without the rest of it; null when there is nothing to say.';
+
+
 create or replace function weft.status(p_deployment uuid)
   returns jsonb
   volatile
@@ -85,9 +129,13 @@ as $$
       left join (
         select s.phase, jsonb_agg(jsonb_build_object(
                  'path', s.path, 'kind', s.kind, 'state', s.state, 'digest', encode(a.digest, 'hex'), 'size', a.size,
-                 'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', s.statements, 'error', s.error) order by s.ordinal) as steps
+                 'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', coalesce(s.statements, t.done), 'error', s.error,
+                 'account', weft._tell_what_stays(s, coalesce(s.statements, t.done), r.runs_again, d.finished_at is not null),
+                 'runs_again', r.runs_again) order by s.ordinal) as steps
         from weft._steps as s
         join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+        left join weft._count_statements(p_deployment) as t on t.step = s.ordinal
+        cross join lateral (select coalesce((s.error ->> 'runs_again')::boolean, t.runs_again, false) as runs_again) as r
         where s.deployment_id = p_deployment
         group by s.phase
       ) as g on g.phase = p.ordinal

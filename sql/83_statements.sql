@@ -129,6 +129,10 @@ begin
   from weft._statements as o
   where n.deployment_id = p_deployment and n.step = p_step.ordinal and n.number <= v_same + 1
     and o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal and o.number = n.number and o.digest = n.digest;
+  update weft._steps as s  -- which is all that the earlier one can tell from now on
+  set statements = c.done, error = case when c.runs_again then s.error || '{"runs_again": true}' else s.error end
+  from weft._count_statements(v_earlier.deployment_id) as c
+  where s.deployment_id = v_earlier.deployment_id and s.ordinal = v_earlier.ordinal and c.step = s.ordinal;
   delete from weft._statements as o where o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal;
   if v_same > 0 then
     perform weft._tell(p_deployment, 'continued', p_phase, p_step.path, jsonb_build_object('statements_done_before', v_same, 'by', v_earlier.deployment_id));

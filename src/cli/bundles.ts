@@ -36,8 +36,11 @@ export function ruleOf(phase: Phase): string {
   return `${rules[phase.transaction]}${budget}`;
 }
 
-/** @param verdict what would happen to a step; without it, its kind is shown */
-export function bundleLines(manifest: Manifest, style: Style, verdict?: (step: NumberedStep) => string): string[] {
+/**
+ * @param verdict what would happen to a step; without it, its kind is shown
+ * @param remark what else is to be said of it, or nothing
+ */
+export function bundleLines(manifest: Manifest, style: Style, verdict?: (step: NumberedStep) => string, remark?: (step: NumberedStep) => string): string[] {
   const lines = [`${style.bold(oneLine(manifest.bundle))}`];
   for (const { phase, steps } of numberSteps(manifest)) {
     lines.push('', `${style.bold(oneLine(phase.name))}  ${style.dim(ruleOf(phase))}`);
@@ -46,6 +49,7 @@ export function bundleLines(manifest: Manifest, style: Style, verdict?: (step: N
       verdict === undefined ? step.step.kind : verdict(step),
       oneLine(step.step.path),
       size(step.artifact.size),
+      remark?.(step) ?? '',
     ]);
     lines.push(...columns(rows));
   }

@@ -22,6 +22,8 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   }
   const asks = deployment.state !== 'succeeded';
   lines.push('', ...(asks ? ['The database now:'] : []), ...phaseLines(deployment));
+  const accounts = accountsOf(deployment);
+  if (accounts.length > 0) lines.push('', ...accounts.map((account) => `  ${oneLine(account)}`));
   const next = nextLines(deployment);
   if (next.length > 0) lines.push('', ...next);
   lines.push('', ...factLines(deployment, style));
@@ -86,6 +88,11 @@ function phaseLines(deployment: Deployment): string[] {
   );
 }
 
+/** What the engine says of steps of which only a part is in the database. */
+function accountsOf(deployment: Deployment): string[] {
+  return deployment.phases.flatMap(({ steps }) => steps.flatMap(({ account }) => account ?? []));
+}
+
 /** What of a phase is in the database. */
 function standing(phase: PhaseStatus, deployment: Deployment): string {
   const total = phase.steps.length;
@@ -104,11 +111,14 @@ function standing(phase: PhaseStatus, deployment: Deployment): string {
   }
   if (phase.state === 'pending' && succeeded + skipped === 0) return 'not begun';
   const kept = `committed: ${succeeded} of ${count(total, 'step')}${before}`;
+  const half = phase.steps.filter((step) => step.account).map((step) => oneLine(step.path));
+  if (half.length > 0) return `${kept}, and a part of ${half.join(', ')}`;
   return phase.state === 'failed' ? `${kept}; the step that failed is rolled back` : `${kept}; the others have not run`;
 }
 
 function nextLines(deployment: Deployment): string[] {
   const { id, state, error } = deployment;
+  const again = deployment.phases.flatMap(({ steps }) => steps).find((step) => step.runs_again);
   switch (state) {
     case 'succeeded':
       return [];
@@ -116,10 +126,12 @@ function nextLines(deployment: Deployment): string[] {
       return ['Next: correct what failed and deploy again; what is committed is not run twice.'];
     case 'failed': {
       if (error?.sqlstate === CHANGED_SINCE) return ['Next: as the hint says. Nothing of this deployment was run, and nothing needs to be cleaned up.'];
+      if (again) return [`Next: make ${oneLine(again.path)} fit to run again, or its done_when come true, and deploy again.`];
       const what = error?.path ? `correct ${oneLine(error.path)}` : 'remove the cause';
       return [`Next: ${what} and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.`];
     }
     case 'cancelled':
+      if (again) return [`Next: deploy again when you like, if ${oneLine(again.path)} is fit to run again.`];
       return ['Next: deploy again when you like; what is committed is not run twice. Nothing needs to be cleaned up.'];
     case 'open':
       return ['Next: repeat the same "weft deploy" with the same --id; what has arrived is not sent twice.'];

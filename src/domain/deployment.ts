@@ -29,8 +29,13 @@ export const stepStatusSchema = z.looseObject({
   state: stepStateSchema,
   milliseconds: z.number().nullable(),
   rows: z.number().nullable(),
+  /** How many there are; of a step that is run statement by statement and not over, or failed: how many of them are done. */
   statements: z.int().nullable(),
   error: deploymentErrorSchema.nullable(),
+  /** What of the step is in the database without the rest of it: a sentence, or null. */
+  account: z.string().nullish(),
+  /** Whether a statement that is not done has committed something, and runs again with the next deployment. */
+  runs_again: z.boolean().nullish(),
 });
 
 export const phaseStatusSchema = z.looseObject({

@@ -247,6 +247,18 @@ describe('weft cancel', () => {
 });
 
 describe('weft plan with an address', () => {
+  it('says of a file of which a part is done where it goes on', async () => {
+    const first = 'create table a (n int);\nvacuum a;\n';
+    const folder = makeFolder({ '1.sql': `${first}creat table b ();` });
+    expect((await weft(['deploy', folder])).code).toBe(1);
+    expect((await weft(['plan', folder])).stdout).toMatch(/ 1 {2}run {2}1\.sql {2}\d+ B {2}goes on at statement 3\n/);
+    putFiles(folder, { '1.sql': `${first}create table b ();` });
+    expect((await weft(['plan', folder])).stdout).toMatch(/B {2}goes on behind its unchanged beginning, at statement 3 at the latest\n/);
+    expect((await weft(['plan', folder, '--json'])).json().phases[0].steps[0]).toMatchObject({ verdict: 'new', statements_done: 2 });
+    expect((await weft(['deploy', folder])).code).toBe(0);
+    expect((await weft(['plan', folder, '--json'])).json().phases[0].steps[0]).toMatchObject({ verdict: 'applied', statements_done: 0 });
+  });
+
   it('tells new files from applied ones, and refuses one that changed: with 2, where a deployment of it has failed, with 1', async () => {
     const folder = makeFolder({ '1.sql': 'create table a (n int);' });
     const before = (await weft(['plan', folder, '--json'])).json();
