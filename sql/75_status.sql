@@ -22,6 +22,25 @@ $$;
 comment on function weft._describe_build(integer) is 'Shows how far a backend is with the index that it builds, as the server counts it; null when it builds none.';
 
 
+create or replace function weft._describe_handed_out(p_deployment uuid)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object(
+    'path', s.path, 'number', t.number, 'line', weft._first_line(t.statement, t.line),
+    'statement', left(weft._skip_comments(t.statement), weft._limit('statement_shown_characters')))
+  from weft._statements as t
+  join weft._steps as s on s.deployment_id = t.deployment_id and s.ordinal = t.step
+  where t.deployment_id = p_deployment and t.state in ('sent', 'cleaning')
+  limit 1
+$$;
+
+comment on function weft._describe_handed_out(uuid) is
+  'Shows the statement that a session was handed to be run at top level: without its client, the server finishes that one and nothing behind it.';
+
+
 create or replace function weft._describe_live(p_deployment uuid)
   returns jsonb
   volatile
@@ -42,7 +61,8 @@ begin
            'path', (select t.path from weft._steps as t where t.deployment_id = p_deployment and t.ordinal = s.step),
            'waiting_for', case when a.wait_event_type = 'Lock' then concat(a.wait_event_type, ': ', a.wait_event) end,
            'blocked_by', case when a.wait_event_type = 'Lock' then to_jsonb(pg_blocking_pids(a.pid)) else '[]' end,
-           'build', weft._describe_build(a.pid))
+           'build', weft._describe_build(a.pid),
+           'handed_out', case when v_lease.directive_at is not null then weft._describe_handed_out(p_deployment) end)
   into v_live
   from pg_stat_activity as a
   left join lateral (

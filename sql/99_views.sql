@@ -13,11 +13,12 @@ comment on view weft.deployments is 'Deployments to this database. To go on with
 create or replace view weft.steps as
 select s.deployment_id, s.ordinal, p.name as phase, p.transaction, s.kind, s.path, s.state, coalesce(s.statements, t.done) as statements, s.rows, s.milliseconds, s.finished_at,
        s.error ->> 'sqlstate' as sqlstate, s.error ->> 'message' as error, (s.error ->> 'line')::integer as line, s.error ->> 'statement' as statement,
-       weft._tell_what_stays(s, coalesce(s.statements, t.done), coalesce((s.error ->> 'runs_again')::boolean, t.runs_again, false), d.finished_at is not null) as account
+       case when s.state in ('pending', 'failed') then
+         weft._tell_what_stays(s, coalesce(s.statements, t.done), coalesce((s.error ->> 'runs_again')::boolean, t.runs_again, false), d.finished_at is not null) end as account
 from weft._steps as s
 join weft._deployments as d on d.id = s.deployment_id
 join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
-left join lateral (select c.done, c.runs_again from weft._count_statements(s.deployment_id) as c where c.step = s.ordinal) as t on true;
+left join lateral (select c.done, c.runs_again from weft._count_statements(s.deployment_id) as c where c.step = s.ordinal and s.state in ('pending', 'failed')) as t on true;
 
 comment on view weft.steps is 'Steps of deployments, each with what became of it. Of one that failed and was run statement by statement: how many are done, and what stays.';
 

@@ -68,6 +68,8 @@ export const liveSchema = z.looseObject({
       unit: z.string().nullable(),
     })
     .nullish(),
+  /** Set while a statement that PostgreSQL runs in no transaction is out: without its client, the backend ends behind it. */
+  handed_out: z.looseObject({ path: z.string(), number: z.int(), line: z.int(), statement: z.string() }).nullish(),
 });
 
 export const deploymentSchema = z.looseObject({

@@ -148,6 +148,35 @@ describe('weft deploy, straight to a database', () => {
     expect(await sql(database.url, 'select n from a')).toEqual([{ n: 1 }]);
   });
 
+  it('leaves a statement that was handed out to the server, which finishes that one and nothing behind it; resume goes on', async () => {
+    const folder = makeFolder({
+      'weft.yaml': 'name: shop\nphases:\n  - { name: lane, transaction: none, steps: [{ run: "*.sql" }] }\n',
+      '1.sql': 'create table a (x int, y int);\ncreate index concurrently a_x on a (x);\ncreate index concurrently a_y on a (y);',
+    });
+    const other = await database.client();
+    await other.query('begin isolation level repeatable read; select 1');
+    const leave = new AbortController();
+    const seen = Promise.withResolvers<void>();
+    const running = weft(['deploy', folder, '--json'], {
+      signal: leave.signal,
+      onStderr: (text) => text.includes('waiting for old snapshots') && seen.resolve(),
+    });
+    await seen.promise;
+    const [{ pid }] = await sql(database.url, 'select pid from pg_stat_progress_create_index where datname = current_database()');
+    leave.abort();
+    const { problem } = (await running).json();
+    expect(problem.detail).toContain(`Left. Backend ${pid} finishes the statement that it was handed`);
+    expect(problem.detail).toContain('(1.sql, line 2: create index concurrently a_x on a (x)), and then ends.');
+    await other.query('commit');
+    await until(`not exists (select from pg_stat_activity where pid = ${pid})`);
+    expect(await sql(database.url, "select indexrelid::regclass::text as name, indisvalid from pg_index where indrelid = 'a'::regclass")).toEqual([
+      { name: 'a_x', indisvalid: true },
+    ]);
+    expect(await sql(database.url, 'select state from weft.deployments')).toEqual([{ state: 'running' }]);
+    expect((await weft(['resume', '--json'])).json()).toMatchObject({ id: problem.deployment, state: 'succeeded' });
+    expect(await sql(database.url, "select count(*)::int as count from weft.events where kind = 'statement_sent'")).toEqual([{ count: 2 }]);
+  });
+
   it('ends with 3 and the deployment as it is when the deadline comes first; resume without an id finishes it', async () => {
     const folder = makeFolder({ '1.sql': 'select pg_sleep(4);' });
     const result = await weft(['deploy', folder, '--deadline', '2', '--json']);
