@@ -41,6 +41,46 @@ comment on function weft._describe_handed_out(uuid) is
   'Shows the statement that a session was handed to be run at top level: without its client, the server finishes that one and nothing behind it.';
 
 
+-- Of a session of another role, number, role and application are shown to everybody.
+create or replace function weft._describe_sessions(p_pids integer[])
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_agg(jsonb_build_object('pid', u.pid, 'application', nullif(a.application_name, ''), 'role', a.usename) order by u.place), '[]')
+  from unnest(p_pids) with ordinality as u (pid, place)
+  left join pg_stat_activity as a on a.pid = u.pid
+$$;
+
+comment on function weft._describe_sessions(integer[]) is 'Names sessions by number, application and role.';
+
+
+-- A block whose locks were not to be had, or a statement that was handed out, is tried again so many times.
+create or replace function weft._count_attempt(p_deployment uuid, p_is_handed_out boolean)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case
+    when p_is_handed_out then (
+      select jsonb_build_object('number', greatest(t.tries, 1), 'of', weft._limit('directive_attempts_count'))
+      from weft._statements as t
+      where t.deployment_id = p_deployment and t.state in ('sent', 'cleaning')
+      limit 1)
+    else jsonb_build_object('of', weft._limit('lock_attempts_count'), 'number', 1 + (
+      select count(*)
+      from weft._events as e
+      where e.deployment_id = p_deployment and e.kind = 'lock_not_available'
+        and e.number > (select coalesce(max(o.number), 0) from weft._events as o where o.deployment_id = p_deployment and o.kind <> 'lock_not_available')
+        and e.at > all (select t.finished_at from weft._statements as t where t.deployment_id = p_deployment and t.state = 'done')))
+  end
+$$;
+
+comment on function weft._count_attempt(uuid, boolean) is 'Tells which try is at work, of how many before the step fails.';
+
+
 create or replace function weft._describe_live(p_deployment uuid)
   returns jsonb
   volatile
@@ -61,6 +101,8 @@ begin
            'path', (select t.path from weft._steps as t where t.deployment_id = p_deployment and t.ordinal = s.step),
            'waiting_for', case when a.wait_event_type = 'Lock' then concat(a.wait_event_type, ': ', a.wait_event) end,
            'blocked_by', case when a.wait_event_type = 'Lock' then to_jsonb(pg_blocking_pids(a.pid)) else '[]' end,
+           'blockers', case when a.wait_event_type = 'Lock' then weft._describe_sessions(pg_blocking_pids(a.pid)) else '[]' end,
+           'attempt', weft._count_attempt(p_deployment, v_lease.directive_at is not null),
            'build', weft._describe_build(a.pid),
            'handed_out', case when v_lease.directive_at is not null then weft._describe_handed_out(p_deployment) end)
   into v_live

@@ -80,10 +80,8 @@ export function renderLive(view: View, elapsedMs: number, columns: number, style
  */
 export function waitOf(deployment: Deployment, withNumbers = true): string | null {
   const { live, ahead } = deployment;
-  if (live?.build) return buildOf(live.build, live.blocked_by, withNumbers);
-  if (live !== null && live.blocked_by.length > 0) {
-    return `waits for ${live.waiting_for ?? 'a lock'}, held by backend ${live.blocked_by.join(', ')}`;
-  }
+  if (live?.build) return `${buildOf(live.build, withNumbers)}${holdersOf(live)}${attemptOf(live)}`;
+  if (live !== null && live.blocked_by.length > 0) return `waits for ${live.waiting_for ?? 'a lock'}${holdersOf(live)}${attemptOf(live)}`;
   // Disk and internal locks come and go many times a second: that is work, not waiting.
   if (live?.waiting_for && !/^(IO|LWLock|Client|IPC)\b/.test(live.waiting_for)) return `waits for ${live.waiting_for}`;
   if (ahead.length > 0) return `in line behind ${count(ahead.length, 'deployment')}, first ${ahead[0]}`;
@@ -92,9 +90,25 @@ export function waitOf(deployment: Deployment, withNumbers = true): string | nul
   return null;
 }
 
-function buildOf({ table, phase, done, total, unit }: NonNullable<Live['build']>, blockedBy: readonly number[], withNumbers: boolean): string {
+function buildOf({ table, phase, done, total, unit }: NonNullable<Live['build']>, withNumbers: boolean): string {
   const numbers = withNumbers && unit !== null && done !== null && total !== null ? `, ${done} of ${count(total, unit.replace(/s$/, ''))}` : '';
-  return `index of ${table}: ${phase}${numbers}${blockedBy.length === 0 ? '' : `, held by backend ${blockedBy.join(', ')}`}`;
+  return `index of ${table}: ${phase}${numbers}`;
+}
+
+function holdersOf({ blocked_by, blockers }: Live): string {
+  if (blocked_by.length === 0) return '';
+  const holders = blocked_by.map((pid) => {
+    const holder = blockers?.find((session) => session.pid === pid);
+    const facts = [...(holder?.application ? [holder.application] : []), ...(holder?.role ? [`role ${holder.role}`] : [])];
+    return `${pid}${facts.length === 0 ? '' : ` (${facts.join(', ')})`}`;
+  });
+  return `, held by backend ${holders.join(', ')}`;
+}
+
+/** A statement that was handed out mostly waits without a limit, in its first try. */
+function attemptOf({ attempt, handed_out }: Live): string {
+  if (!attempt || (handed_out && attempt.number === 1)) return '';
+  return `, try ${attempt.number} of ${attempt.of}`;
 }
 
 /**

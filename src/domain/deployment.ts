@@ -57,6 +57,10 @@ export const liveSchema = z.looseObject({
   /** What the backend waits for, such as "Lock: relation", and which pids hold it. */
   waiting_for: z.string().nullable(),
   blocked_by: z.array(z.int()),
+  /** The same, with what everybody may know of their sessions. */
+  blockers: z.array(z.looseObject({ pid: z.int(), application: z.string().nullable(), role: z.string().nullable() })).nullish(),
+  /** Which try of what is at work, of how many before its step fails: it is tried again when a lock was not to be had. */
+  attempt: z.looseObject({ number: z.int(), of: z.int() }).nullish(),
   /** Set while an index is built or rebuilt: pg_stat_progress_create_index. What is counted depends on the phase; null when nothing is. */
   build: z
     .looseObject({

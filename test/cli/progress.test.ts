@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { COLOURED, UNCOLOURED } from '../../src/cli/io.ts';
-import { FIRST_VIEW, linesBetween, ProgressPrinter, positionOf, renderLive, type View } from '../../src/cli/progress.ts';
+import { FIRST_VIEW, linesBetween, ProgressPrinter, positionOf, renderLive, type View, waitOf } from '../../src/cli/progress.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
 import { makeDeployment, makeLive, makePhase } from './deployments.ts';
 
@@ -55,6 +55,28 @@ describe('a deployment on a terminal', () => {
         waits for Lock: relation, held by backend 812, 813
       "
     `);
+  });
+
+  it('says which try it is, and by which application and role the lock is held', () => {
+    const live = makeLive({
+      waiting_for: 'Lock: relation',
+      blocked_by: [812, 813],
+      blockers: [
+        { pid: 812, application: 'psql', role: 'bob' },
+        { pid: 813, application: null, role: 'app' },
+      ],
+      attempt: { number: 3, of: 10 },
+    });
+    const wait = 'waits for Lock: relation, held by backend 812 (psql, role bob), 813 (role app), try 3 of 10';
+    expect(waitOf(makeDeployment({ live }))).toBe(wait);
+    const again = { ...live, attempt: { number: 4, of: 10 } };
+    expect(linesBetween(makeDeployment({ live }), makeDeployment({ live: again }))).toEqual([wait.replace('3 of', '4 of')]);
+    const handedOut = { path: '1.sql', number: 1, line: 1, statement: 'vacuum t' };
+    expect(waitOf(makeDeployment({ live: { ...live, handed_out: handedOut, attempt: { number: 1, of: 10 } } }))).not.toContain('try');
+    const build = { command: 'CREATE INDEX CONCURRENTLY', table: 't', phase: 'waiting for old snapshots', done: 0, total: 1, unit: 'sessions' };
+    expect(waitOf(makeDeployment({ live: { ...live, build, handed_out: handedOut, attempt: { number: 2, of: 10 } } }))).toBe(
+      'index of t: waiting for old snapshots, 0 of 1 session, held by backend 812 (psql, role bob), 813 (role app), try 2 of 10',
+    );
   });
 
   it("shows how far an index is, in the server's own words", () => {
