@@ -164,6 +164,22 @@ comment on function weft._tell_what_stays(weft._steps, integer, boolean, boolean
   'Says what of a step that was run statement by statement is in the database without the rest of it; null when there is nothing to say.';
 
 
+-- What the journal names, as long as it is there; the name is looked up as text, for nobody but superusers may look into pg_toast.
+create or replace function weft._list_leftovers(p_deployment uuid)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_agg(distinct jsonb_build_object('index', e.data ->> 'index', 'path', e.path, 'statement', format('drop index concurrently %s', e.data ->> 'index'))), '[]')
+  from weft._events as e
+  join pg_index as i on not i.indisvalid and i.indexrelid::regclass::text = e.data ->> 'index'
+  where e.deployment_id = p_deployment and e.kind = 'leftover_out_of_reach'
+$$;
+
+comment on function weft._list_leftovers(uuid) is 'Lists invalid indexes that are left and that only a superuser may drop, each with the statement for it.';
+
+
 create or replace function weft.status(p_deployment uuid)
   returns jsonb
   volatile
@@ -210,6 +226,7 @@ as $$
       where d.finished_at is null and o.id <> d.id
         and (o.state = 'running' and d.state <> 'running' or o.state in ('staged', 'running') and o.place < d.place)),
     'live', case when d.finished_at is null then weft._describe_live(d.id) end,
+    'leftovers', weft._list_leftovers(d.id),
     'cancelling', exists (select from weft._cancellations as c where c.deployment_id = d.id) and d.finished_at is null,
     'engine_version', d.engine_version,
     'server_version', d.server_version)

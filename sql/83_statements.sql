@@ -374,6 +374,37 @@ comment on function weft._advance_step(weft._phases, integer, jsonb, bigint, boo
   'Makes the next move of a step that is run statement by statement, and records it.';
 
 
+-- An interrupted REINDEX CONCURRENTLY leaves invalid indexes of TOAST too, which only a superuser may drop.
+create or replace function weft._tell_leftovers(p_statement weft._statements, p_phase weft._phases, p_path text)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_leftover  regclass;
+begin
+  if p_statement.judge ->> 'kind' <> 'reindex' or has_schema_privilege('pg_toast', 'usage') then
+    return;
+  end if;
+  for v_leftover in
+    select i.indexrelid
+    from jsonb_array_elements_text(p_statement.judge -> 'tables') as j (oid)
+    join pg_class as t on t.oid = j.oid::oid
+    join pg_index as i on i.indrelid = t.reltoastrelid
+    where not i.indisvalid
+    order by i.indexrelid
+  loop
+    perform weft._tell(p_statement.deployment_id, 'leftover_out_of_reach', p_phase.name, p_path, jsonb_build_object(
+      'index', v_leftover, 'hint', format('An interrupted REINDEX has left it; only a superuser may drop an index of TOAST: drop index concurrently %s', v_leftover)));
+  end loop;
+end
+$$;
+
+comment on function weft._tell_leftovers(weft._statements, weft._phases, text) is
+  'Names the invalid indexes that an interrupted REINDEX CONCURRENTLY has left, and that this role may not drop.';
+
+
 -- A statement that runs in no transaction, from the intent to the verdict. p_is_reported: the session says that it ran through;
 -- p_is_owed: it was sent in this session, which does not say so; p_report: then what the server said instead.
 create or replace function weft._pursue(
@@ -393,7 +424,6 @@ declare
   v_tries     integer := p_statement.tries - case when p_is_reported and p_statement.is_repair then 1 else 0 end;
   v_judged    text;
   v_repairs   boolean;
-  v_leftover  oid;
   v_data      jsonb;
 begin
   if v_state <> 'cleaning' then
@@ -456,18 +486,13 @@ begin
       where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
       perform weft._tell(p_statement.deployment_id, case when p_statement.state = 'pending' then 'statement_found_done' else 'statement_done' end, p_phase.name, p_path,
         jsonb_build_object('statement', p_statement.number, 'line', weft._first_line(p_statement.statement, p_statement.line), 'kind', p_statement.judge -> 'kind', 'attempts', p_statement.attempts));
-      if p_statement.judge ->> 'kind' = 'reindex' then
-        v_leftover := weft._find_leftover(array(select t.value::oid from jsonb_array_elements_text(p_statement.judge -> 'tables') as t), p_out_of_reach => true);
-        if v_leftover is not null then
-          perform weft._tell(p_statement.deployment_id, 'leftover_out_of_reach', p_phase.name, p_path, jsonb_build_object(
-            'index', v_leftover::regclass, 'hint', format('An interrupted REINDEX has left it; only a superuser may drop an index of TOAST: drop index concurrently %s', v_leftover::regclass)));
-        end if;
-      end if;
+      perform weft._tell_leftovers(p_statement, p_phase, p_path);
       return row('done', null, null)::weft._outcome;
     when 'failed' then
       v_error := weft._describe_error(v_why, p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement);
       update weft._statements as s set state = 'failed', judge = p_statement.judge, error = v_error, finished_at = clock_timestamp()
       where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
+      perform weft._tell_leftovers(p_statement, p_phase, p_path);
       return row(case when p_canceled.deployment_id is null then 'failed' else 'interrupted' end, p_path, v_error)::weft._outcome;
     when 'wait' then
       update weft._statements as s set state = v_state, judge = p_statement.judge, error = v_error

@@ -24,7 +24,9 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   lines.push('', ...(asks ? ['The database now:'] : []), ...phaseLines(deployment));
   const accounts = accountsOf(deployment);
   if (accounts.length > 0) lines.push('', ...accounts.map((account) => `  ${oneLine(account)}`));
-  const next = nextLines(deployment);
+  const leftovers = leftoverLines(deployment, style);
+  if (leftovers.length > 0) lines.push('', ...leftovers);
+  const next = nextLines(deployment, leftovers.length > 0);
   if (next.length > 0) lines.push('', ...next);
   lines.push('', ...factLines(deployment, style));
   return lines.join('\n');
@@ -93,6 +95,16 @@ function accountsOf(deployment: Deployment): string[] {
   return deployment.phases.flatMap(({ steps }) => steps.flatMap(({ account }) => account ?? []));
 }
 
+/** What nobody but a superuser can take away. */
+function leftoverLines({ leftovers }: Deployment, style: Style): string[] {
+  if (!leftovers || leftovers.length === 0) return [];
+  const what = leftovers.length === 1 ? 'An invalid index is left' : `${leftovers.length} invalid indexes are left`;
+  return [
+    style.yellow(`${what} by a REINDEX that was interrupted, in TOAST, where only a superuser may drop ${leftovers.length === 1 ? 'it' : 'them'}:`),
+    ...leftovers.map(({ statement }) => `  ${oneLine(statement)};`),
+  ];
+}
+
 /** What of a phase is in the database. */
 function standing(phase: PhaseStatus, deployment: Deployment): string {
   const total = phase.steps.length;
@@ -116,8 +128,9 @@ function standing(phase: PhaseStatus, deployment: Deployment): string {
   return phase.state === 'failed' ? `${kept}; the step that failed is rolled back` : `${kept}; the others have not run`;
 }
 
-function nextLines(deployment: Deployment): string[] {
+function nextLines(deployment: Deployment, isToBeCleaned: boolean): string[] {
   const { id, state, error } = deployment;
+  const clean = isToBeCleaned ? '' : ' Nothing needs to be cleaned up.';
   const again = deployment.phases.flatMap(({ steps }) => steps).find((step) => step.runs_again);
   switch (state) {
     case 'succeeded':
@@ -128,11 +141,11 @@ function nextLines(deployment: Deployment): string[] {
       if (error?.sqlstate === CHANGED_SINCE) return ['Next: as the hint says. Nothing of this deployment was run, and nothing needs to be cleaned up.'];
       if (again) return [`Next: make ${oneLine(again.path)} fit to run again, or its done_when come true, and deploy again.`];
       const what = error?.path ? `correct ${oneLine(error.path)}` : 'remove the cause';
-      return [`Next: ${what} and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.`];
+      return [`Next: ${what} and deploy again; what is committed is not run twice.${clean}`];
     }
     case 'cancelled':
       if (again) return [`Next: deploy again when you like, if ${oneLine(again.path)} is fit to run again.`];
-      return ['Next: deploy again when you like; what is committed is not run twice. Nothing needs to be cleaned up.'];
+      return [`Next: deploy again when you like; what is committed is not run twice.${clean}`];
     case 'open':
       return ['Next: repeat the same "weft deploy" with the same --id; what has arrived is not sent twice.'];
     case 'staged':

@@ -95,6 +95,8 @@ export const deploymentSchema = z.looseObject({
   ahead: z.array(z.string()),
   /** Set while a live backend runs this deployment. */
   live: liveSchema.nullable(),
+  /** Invalid indexes that are left behind it and that only a superuser may drop, each with the statement for it. */
+  leftovers: z.array(z.looseObject({ index: z.string(), path: z.string().nullable(), statement: z.string() })).nullish(),
 });
 
 export const eventSchema = z.looseObject({
