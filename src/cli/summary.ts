@@ -9,6 +9,8 @@ import { columns, count, cut, duration, harmless, oneLine } from './text.ts';
 const STATEMENT_LINES = 4;
 const STATEMENT_WIDTH = 110;
 const FUNCTIONS_SHOWN = 3;
+/** The engine takes none rather than wait. */
+const NO_FINGERPRINT = 'for more than a second another session had a table locked, or the catalog could not be read';
 /** The engine's word for an artifact that was applied before with other bytes. */
 const CHANGED_SINCE = 'WF013';
 
@@ -140,7 +142,7 @@ function nextLines(deployment: Deployment, isToBeCleaned: boolean): string[] {
     case 'failed': {
       if (error?.sqlstate === CHANGED_SINCE) return ['Next: as the hint says. Nothing of this deployment was run, and nothing needs to be cleaned up.'];
       if (again) return [`Next: make ${oneLine(again.path)} fit to run again, or its done_when come true, and deploy again.`];
-      const what = error?.path ? `correct ${oneLine(error.path)}` : 'remove the cause';
+      const what = error?.path ? remedyFor(error.sqlstate, oneLine(error.path)) : 'remove the cause';
       return [`Next: ${what} and deploy again; what is committed is not run twice.${clean}`];
     }
     case 'cancelled':
@@ -154,13 +156,29 @@ function nextLines(deployment: Deployment, isToBeCleaned: boolean): string[] {
   }
 }
 
+/** What is to be done about an error of a file: not every one is the file's fault (PostgreSQL manual, appendix A). */
+function remedyFor(sqlstate: string, path: string): string {
+  if (sqlstate.startsWith('23')) return `repair the data (or correct ${path})`;
+  if (sqlstate === '42501') return `grant what is missing (or correct ${path})`;
+  if (sqlstate === '55006') return `see to it that nobody uses what ${path} is about (or correct it)`;
+  if (sqlstate === '55P03' || sqlstate === '40P01') return `see to it that the lock is free (or correct ${path})`;
+  return `correct ${path}`;
+}
+
 function factLines(deployment: Deployment, style: Style): string[] {
-  const before = shorten(deployment.fingerprint.before);
-  const after = shorten(deployment.fingerprint.after);
   const rows = [['deployment', deployment.id]];
-  if (before !== null && after !== null) rows.push(['fingerprint', before === after ? `${before} (unchanged)` : `${before} → ${after}`]);
-  else if (before !== null) rows.push(['fingerprint', `${before} before`]);
+  const fingerprint = fingerprintOf(deployment);
+  if (fingerprint !== null) rows.push(['fingerprint', fingerprint]);
   return columns(rows, '  ').map(style.dim);
+}
+
+function fingerprintOf({ fingerprint, started_at, finished_at }: Deployment): string | null {
+  const [before, after] = [shorten(fingerprint.before), shorten(fingerprint.after)];
+  if (before !== null && after !== null) return before === after ? `${before} (unchanged)` : `${before} → ${after}`;
+  if (started_at === null || (before !== null && finished_at === null)) return before === null ? null : `${before} before`;
+  if (before !== null) return `${before} before; none after: ${NO_FINGERPRINT}`;
+  if (after !== null) return `${after} after; none before: ${NO_FINGERPRINT}`;
+  return `none ${finished_at === null ? 'before' : 'before and after'}: ${NO_FINGERPRINT}`;
 }
 
 /** As much of a fingerprint as a person compares; programs get all of it. */

@@ -87,7 +87,7 @@ describe('weft deploy, straight to a database', () => {
     expect(stdout).toContain('2.sql:3  in phase main\n  | insert into a\n  |   values (null)');
     expect(stdout).toMatch(/23502: null value in column "n"/);
     expect(stdout).toContain('rolled back as a whole: nothing of it is left (2 steps)');
-    expect(stdout).toContain('Next: correct 2.sql and deploy again');
+    expect(stdout).toContain('Next: repair the data (or correct 2.sql) and deploy again');
     const result = await weft(['deploy', folder, '--json']);
     expect(result.code).toBe(1);
     expect(result.json().error).toMatchObject({ sqlstate: '23502', path: '2.sql', line: 3 });

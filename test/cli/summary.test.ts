@@ -43,6 +43,28 @@ describe('the summary', () => {
     expect(shown).not.toContain('select 1');
   });
 
+  it.each([
+    ['23505', 'repair the data (or correct schema/047_orders.sql) and deploy again'],
+    ['42501', 'grant what is missing (or correct schema/047_orders.sql) and deploy again'],
+    ['55006', 'see to it that nobody uses what schema/047_orders.sql is about (or correct it) and deploy again'],
+    ['55P03', 'see to it that the lock is free (or correct schema/047_orders.sql) and deploy again'],
+    ['42703', 'correct schema/047_orders.sql and deploy again'],
+  ])('of an error with %s: what is to be repaired', (sqlstate, remedy) => {
+    expect(show({ state: 'failed', error: { ...ERROR, sqlstate } })).toContain(`Next: ${remedy}; what`);
+  });
+
+  it.each([
+    [null, 'bbbb', 'bbbb after; none before: for more than a second'],
+    ['aaaa', null, 'aaaa before; none after: for more than a second'],
+    [null, null, 'none before and after: for more than a second'],
+  ])('of a fingerprint that was not taken: why (%s, %s)', (before, after, words) => {
+    expect(show({ state: 'succeeded', fingerprint: { before, after } })).toContain(`  fingerprint  ${words} another session had a table locked`);
+  });
+
+  it('of one that has not begun: no word of a fingerprint', () => {
+    expect(show({ state: 'cancelled', started_at: null, fingerprint: { before: null, after: null } })).not.toContain('fingerprint');
+  });
+
   it('of an applied file that has changed: no word of correcting it', () => {
     const shown = show({ state: 'failed', error: { ...ERROR, sqlstate: 'WF013', hint: 'Put the change into a new file.' } });
     expect(shown).toContain('Next: as the hint says. Nothing of this deployment was run');
@@ -66,7 +88,7 @@ describe('the summary', () => {
         schema  single    rolled back as a whole: nothing of it is left (52 steps)
         data    per-step  not begun
 
-      Next: correct schema/047_orders.sql and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.
+      Next: repair the data (or correct schema/047_orders.sql) and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.
 
         deployment   0190a0de-0000-7000-8000-000000000001
         fingerprint  1:18:aaaaaaaaaaaa… → 1:18:bbbbbbbbbbbb…
@@ -101,7 +123,7 @@ describe('the summary', () => {
       The database now:
         schema  per-step  committed: 46 of 52 steps; the step that failed is rolled back
 
-      Next: correct schema/047_orders.sql and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.
+      Next: repair the data (or correct schema/047_orders.sql) and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.
 
         deployment   0190a0de-0000-7000-8000-000000000001
         fingerprint  1:18:aaaaaaaaaaaa… → 1:18:bbbbbbbbbbbb…
@@ -147,7 +169,7 @@ describe('the summary', () => {
       Next: deploy again when you like; what is committed is not run twice. Nothing needs to be cleaned up.
 
         deployment   0190a0de-0000-7000-8000-000000000001
-        fingerprint  aaaa before
+        fingerprint  aaaa before; none after: for more than a second another session had a table locked, or the catalog could not be read
       "
     `);
   });
@@ -158,7 +180,7 @@ describe('the summary', () => {
         state: 'running',
         finished_at: null,
         phases: [makePhase('schema', 'single', 'running', { pending: 3 })],
-        fingerprint: { before: null, after: null },
+        fingerprint: { before: 'aaaa', after: null },
       }),
     ).toMatchInlineSnapshot(`
       "
@@ -169,7 +191,8 @@ describe('the summary', () => {
 
       Next: "weft resume 0190a0de-0000-7000-8000-000000000001" attaches to it and continues it if need be; "weft cancel 0190a0de-0000-7000-8000-000000000001" stops it.
 
-        deployment  0190a0de-0000-7000-8000-000000000001
+        deployment   0190a0de-0000-7000-8000-000000000001
+        fingerprint  aaaa before
       "
     `);
   });
