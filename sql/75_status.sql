@@ -209,9 +209,18 @@ as $$
                  'path', s.path, 'kind', s.kind, 'state', s.state, 'digest', encode(a.digest, 'hex'), 'size', a.size,
                  'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', coalesce(s.statements, t.done), 'error', s.error,
                  'account', weft._tell_what_stays(s, coalesce(s.statements, t.done), r.runs_again, d.finished_at is not null),
-                 'runs_again', r.runs_again) order by s.ordinal) as steps
+                 'runs_again', r.runs_again,
+                 'tries', case when s.state = 'succeeded' then case when s.is_apart or p.transaction = 'none' then 1 else 1 + coalesce(e.refused, 0) end end,
+                 'found_done', case when s.state = 'succeeded' then coalesce(e.found_done, 0) end) order by s.ordinal) as steps
         from weft._steps as s
         join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+        join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
+        left join (
+          select v.path, count(*) filter (where v.kind = 'lock_not_available') as refused, count(*) filter (where v.kind = 'statement_found_done') as found_done
+          from weft._events as v
+          where v.deployment_id = p_deployment and v.kind in ('lock_not_available', 'statement_found_done')
+          group by v.path
+        ) as e on e.path = s.path
         left join weft._count_statements(p_deployment) as t on t.step = s.ordinal
         cross join lateral (select coalesce((s.error ->> 'runs_again')::boolean, t.runs_again, false) as runs_again) as r
         where s.deployment_id = p_deployment

@@ -570,6 +570,7 @@ $$;
 comment on function weft._lend_session(jsonb, text, integer) is 'Prepares the session for a statement at top level.';
 
 
+-- It has taken all the time since the one before it was over: tries and pauses too, and whatever came between two sessions.
 create or replace function weft._end_step(p_phase weft._phases, p_step weft._steps)
   returns void
   volatile
@@ -578,7 +579,8 @@ create or replace function weft._end_step(p_phase weft._phases, p_step weft._ste
 as $$
 begin
   perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[(
-    select row(p_step.ordinal, count(*), coalesce(sum(t.rows), 0)::bigint, coalesce(min(coalesce(t.sent_at, t.finished_at)) filter (where t.verdict <> 'before'), clock_timestamp()), clock_timestamp(),
+    select row(p_step.ordinal, count(*), coalesce(sum(t.rows), 0)::bigint, greatest(p_phase.started_at, (
+                 select max(e.finished_at) from weft._steps as e where e.deployment_id = p_phase.deployment_id and e.ordinal < p_step.ordinal)), clock_timestamp(),
                coalesce(array_agg(t.line order by t.number), '{}'), coalesce(array_agg(t.digest order by t.number), '{}'))::weft._step_record
     from weft._statements as t
     where t.deployment_id = p_phase.deployment_id and t.step = p_step.ordinal)]);

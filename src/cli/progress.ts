@@ -3,7 +3,7 @@
  * The rendering is pure; the printer below only writes. Where the news comes from is for direct.ts and remote.ts, the end
  * for summary.ts.
  */
-import type { Deployment, DeploymentState, Live } from '../domain/deployment.ts';
+import type { Deployment, DeploymentState, Live, StepStatus } from '../domain/deployment.ts';
 import { type Io, type Style, styleFor } from './io.ts';
 import { clock, count, cut, cutFront, duration, oneLine, size } from './text.ts';
 
@@ -129,8 +129,8 @@ export function linesBetween(before: Deployment | null, after: Deployment): stri
       const was = before?.phases[phaseIndex]?.steps[stepIndex]?.state ?? 'pending';
       if (step.state === 'pending' || step.state === was) continue;
       const facts = [
-        step.state === 'succeeded' ? 'done' : step.state,
-        ...(step.milliseconds === null || step.state === 'skipped' ? [] : [duration(step.milliseconds)]),
+        step.state === 'succeeded' ? doneOf(step) : step.state,
+        ...(step.milliseconds === null || step.state === 'skipped' ? [] : [timeOf(step.milliseconds, step.tries ?? 1)]),
         ...(step.rows === null || step.rows === 0 ? [] : [count(step.rows, 'row')]),
       ];
       lines.push(`${number}/${total} ${oneLine(phase.name)}: ${oneLine(step.path)}: ${facts.join(', ')}`);
@@ -143,6 +143,17 @@ export function linesBetween(before: Deployment | null, after: Deployment): stri
   const wait = waitOf(after, false);
   if (wait !== null && wait !== (before === null ? null : waitOf(before, false)) && (live !== null || after.ahead.length > 0)) lines.push(oneLine(wait));
   return lines;
+}
+
+function doneOf({ statements, found_done }: StepStatus): string {
+  if (!found_done) return 'done';
+  return found_done === statements
+    ? 'was there already'
+    : `done, ${found_done} of ${count(statements ?? 0, 'statement')} ${found_done === 1 ? 'was' : 'were'} there already`;
+}
+
+function timeOf(milliseconds: number, tries: number): string {
+  return `${duration(milliseconds)}${tries === 1 ? '' : ` in the last of ${tries} tries`}`;
 }
 
 /** Shows views as they come. Writes to stderr only. */

@@ -114,9 +114,8 @@ function standing(phase: PhaseStatus, deployment: Deployment): string {
   const skipped = phase.steps.filter((step) => step.state === 'skipped').length;
   const failed = phase.steps.filter((step) => step.state === 'failed').length;
   const before = skipped === 0 ? '' : `, ${skipped} applied before`;
-  const milliseconds = phase.steps.reduce((sum, step) => sum + (step.milliseconds ?? 0), 0);
   if (phase.state === 'succeeded') {
-    return `committed: ${count(succeeded, 'step')}${before}${failed === 0 ? '' : `, ${failed} failed and rolled back`}, ${duration(milliseconds)}`;
+    return `committed: ${count(succeeded, 'step')}${before}${failed === 0 ? '' : `, ${failed} failed and rolled back`}, ${duration(timeOfPhase(phase))}`;
   }
   if (phase.transaction === 'single') {
     if (phase.state === 'failed') return `rolled back as a whole: nothing of it is left (${count(total, 'step')})`;
@@ -128,6 +127,12 @@ function standing(phase: PhaseStatus, deployment: Deployment): string {
   const half = phase.steps.filter((step) => step.account).map((step) => oneLine(step.path));
   if (half.length > 0) return `${kept}, and a part of ${half.join(', ')}`;
   return phase.state === 'failed' ? `${kept}; the step that failed is rolled back` : `${kept}; the others have not run`;
+}
+
+/** All of it, with tries and pauses. */
+function timeOfPhase({ started_at, finished_at, steps }: PhaseStatus): number {
+  if (started_at && finished_at) return Math.max(0, Date.parse(finished_at) - Date.parse(started_at));
+  return steps.reduce((sum, step) => sum + (step.milliseconds ?? 0), 0);
 }
 
 function nextLines(deployment: Deployment, isToBeCleaned: boolean): string[] {

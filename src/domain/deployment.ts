@@ -34,6 +34,10 @@ export const stepStatusSchema = z.looseObject({
   error: deploymentErrorSchema.nullable(),
   /** What of the step is in the database without the rest of it: a sentence, or null. */
   account: z.string().nullish(),
+  /** In how many tries the step succeeded, when `milliseconds` is what the last of them took; of one that was run statement by statement it is all of its time. */
+  tries: z.int().nullish(),
+  /** How many of its statements were found done: an index was there already, say. */
+  found_done: z.int().nullish(),
   /** Whether a statement that is not done has committed something, and runs again with the next deployment. */
   runs_again: z.boolean().nullish(),
 });
@@ -42,6 +46,8 @@ export const phaseStatusSchema = z.looseObject({
   name: z.string(),
   transaction: z.string(),
   state: phaseStateSchema,
+  started_at: z.string().nullish(),
+  finished_at: z.string().nullish(),
   steps: z.array(stepStatusSchema),
 });
 

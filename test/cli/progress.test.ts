@@ -193,6 +193,19 @@ describe('a deployment elsewhere', () => {
     `);
   });
 
+  it('tells tries, and what was there already', () => {
+    const ended = (changes: object) => {
+      const phase = makePhase('main', 'auto', 'succeeded', { done: 1 });
+      return linesBetween(staged, makeDeployment({ phases: [{ ...phase, steps: phase.steps.map((step) => ({ ...step, statements: 3, ...changes })) }] })).at(
+        -1,
+      );
+    };
+    expect(ended({ tries: 1, found_done: 0 })).toBe('1/1 main: main/001.sql: done, 12 ms');
+    expect(ended({ tries: 4 })).toBe('1/1 main: main/001.sql: done, 12 ms in the last of 4 tries');
+    expect(ended({ found_done: 3 })).toBe('1/1 main: main/001.sql: was there already, 12 ms');
+    expect(ended({ found_done: 1 })).toBe('1/1 main: main/001.sql: done, 1 of 3 statements was there already, 12 ms');
+  });
+
   it('tells each phase of an index once, whatever it counts', () => {
     const building = (phase: string, done: number) =>
       makeDeployment({

@@ -36,6 +36,15 @@ describe('the summary', () => {
     `);
   });
 
+  it('of a phase that took longer than the last tries of its steps: all of its time', () => {
+    const phase = {
+      ...makePhase('schema', 'single', 'succeeded', { done: 1 }),
+      started_at: '2026-03-01T02:00:01.000Z',
+      finished_at: '2026-03-01T02:00:21.200Z',
+    };
+    expect(show({ state: 'succeeded', phases: [phase] })).toContain('committed: 1 step, 20.2 s');
+  });
+
   it('of an error inside functions: through which of them it came, without the statements between', () => {
     const context = 'PL/pgSQL function shop.total() line 3 at RETURN\nSQL statement "select 1"\nPL/pgSQL function shop.all() line 9 at PERFORM';
     const shown = show({ state: 'failed', error: { ...ERROR, context } });

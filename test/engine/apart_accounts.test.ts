@@ -4,7 +4,7 @@ import { UNCOLOURED } from '../../src/cli/io.ts';
 import { renderSummary } from '../../src/cli/summary.ts';
 import { type Deployment, deploymentSchema } from '../../src/domain/deployment.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, deployFiles, type OrderOptions } from '../support/orders.ts';
+import { connectOver, deployFiles, type OrderOptions, until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 
 let database: TestDatabase;
@@ -88,5 +88,36 @@ describe('a statement that commits by itself, and a done_when that stays false',
     expect(failed.phases[0]?.steps[0]?.account).toBe(
       `Statement 1 of 01.sql stays in the database. Statement 2, line 2, ran${RUNS_AGAIN.slice('Statement 1, line 1, ran'.length)}`,
     );
+  });
+});
+
+describe('a step that succeeded', () => {
+  const stepOf = async (files: Record<string, string>, options: OrderOptions) =>
+    (await deployFiles(connectOver(database.url), files, options)).phases[0]?.steps.at(-1);
+
+  it('says how many of its statements were there already', async () => {
+    await sql(database.url, 'create table t (x int); create index t_x on t (x)');
+    const file = { '1.sql': 'create index concurrently t_x on t (x);' };
+    expect(await stepOf(file, { transaction: 'auto' })).toMatchObject({ state: 'succeeded', statements: 1, found_done: 1 });
+    expect(await stepOf({ '2.sql': 'create index concurrently t_y on t (x);' }, { transaction: 'auto' })).toMatchObject({ found_done: 0, tries: 1 });
+  });
+
+  it.each(['per-step', 'none'] as const)('that had to wait for a lock: says whether its time is all of it, or of the last try: %s', async (transaction) => {
+    await sql(database.url, 'create table t (x int)');
+    const holder = await database.client();
+    await holder.query('begin; lock table t');
+    const step = stepOf({ '1.sql': 'select 1', '2.sql': 'alter table t add y int' }, { transaction, lockTimeout: '100ms' });
+    const refusals = `select count(*)::int from weft.events where kind = 'lock_not_available'`;
+    await until(database.url, `(${refusals}) >= 2`);
+    const [{ ms }] = await sql(
+      database.url,
+      `select extract(epoch from max(at) - min(at))::float8 * 1000 as ms from weft.events where kind = 'lock_not_available'`,
+    );
+    await holder.query('rollback');
+    const { tries, milliseconds } = (await step) ?? {};
+    const [{ count }] = await sql(database.url, refusals);
+    await holder.end();
+    if (transaction === 'per-step') expect(tries).toBe(1 + count);
+    else expect([tries, (milliseconds ?? 0) >= ms]).toEqual([1, true]);
   });
 });
