@@ -138,7 +138,7 @@ comment on function weft._count_statements(uuid) is
   'Counts the statements that are done of steps which are run statement by statement, and tells whether one that is not done has run and will run again.';
 
 
--- p_is_over: nothing of this deployment runs any more.
+-- Of a step that is pending or failed. p_is_over: nothing of this deployment runs any more.
 create or replace function weft._tell_what_stays(p_step weft._steps, p_done integer, p_runs_again boolean, p_is_over boolean)
   returns text
   stable
@@ -157,7 +157,6 @@ as $$
     case when p_runs_again then format(
       'Statement %s%s ran outside of a transaction: what it has committed is in the database, and the next deployment runs it again as long as its done_when is not true. So it must do no harm when it runs twice.',
       p_done + 1, ', line ' || (p_step.error ->> 'line') || ',') end), '')
-  where p_step.state in ('pending', 'failed')
 $$;
 
 comment on function weft._tell_what_stays(weft._steps, integer, boolean, boolean) is
@@ -208,7 +207,8 @@ as $$
         select s.phase, jsonb_agg(jsonb_build_object(
                  'path', s.path, 'kind', s.kind, 'state', s.state, 'digest', encode(a.digest, 'hex'), 'size', a.size,
                  'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', coalesce(s.statements, t.done), 'error', s.error,
-                 'account', weft._tell_what_stays(s, coalesce(s.statements, t.done), r.runs_again, d.finished_at is not null),
+                 'account', case when s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then
+                   weft._tell_what_stays(s, coalesce(s.statements, t.done), r.runs_again, d.finished_at is not null) end,
                  'runs_again', r.runs_again,
                  'tries', case when s.state = 'succeeded' then case when s.is_apart or p.transaction = 'none' then 1 else 1 + coalesce(e.refused, 0) end end,
                  'found_done', case when s.state = 'succeeded' then coalesce(e.found_done, 0) end) order by s.ordinal) as steps

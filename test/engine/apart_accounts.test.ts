@@ -4,7 +4,7 @@ import { UNCOLOURED } from '../../src/cli/io.ts';
 import { renderSummary } from '../../src/cli/summary.ts';
 import { type Deployment, deploymentSchema } from '../../src/domain/deployment.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, deployFiles, type OrderOptions, until } from '../support/orders.ts';
+import { AT_THE_GATE, connectOver, deployFiles, type OrderOptions, shutGate, until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 
 let database: TestDatabase;
@@ -53,6 +53,19 @@ describe.each(['auto', 'none'] as const)('transaction: %s, a file that failed at
     expect(failed).toMatchObject({ state: 'failed', phases: [{ steps: [{ state: 'failed', statements: 0, account: null }] }] });
     expect(renderSummary(failed, UNCOLOURED)).toContain('committed: 0 of 1 step; the step that failed is rolled back');
   });
+});
+
+it('a deployment that was cancelled in the middle of a file says what of it stays', async () => {
+  await sql(database.url, 'create table journal (n int)');
+  const gate = await shutGate(database.url);
+  const ending = deployed(['insert into journal values (1)', 'vacuum journal', `insert into journal values (3)`, AT_THE_GATE], { transaction: 'none' });
+  await gate.reached();
+  await sql(database.url, 'select weft.cancel(id) from weft.deployments');
+  await gate.open();
+  const cancelled = await ending;
+  const account = 'Statements 1 to 3 of 01.sql stay in the database. Deploy it again and it goes on behind them.';
+  expect(cancelled).toMatchObject({ state: 'cancelled', phases: [{ steps: [{ state: 'pending', statements: 3, account }] }] });
+  expect(renderSummary(cancelled, UNCOLOURED)).toContain(`committed: 0 of 1 step, and a part of 01.sql\n\n  ${account}\n`);
 });
 
 it('a file that ran in one transaction leaves nothing, and no account', async () => {
