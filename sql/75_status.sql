@@ -100,13 +100,14 @@ begin
            'phase', s.phase, 'step', s.step, 'steps', s.steps,
            'path', (select t.path from weft._steps as t where t.deployment_id = p_deployment and t.ordinal = s.step),
            'waiting_for', case when a.wait_event_type = 'Lock' then concat(a.wait_event_type, ': ', a.wait_event) end,
-           'blocked_by', case when a.wait_event_type = 'Lock' then to_jsonb(pg_blocking_pids(a.pid)) else '[]' end,
-           'blockers', case when a.wait_event_type = 'Lock' then weft._describe_sessions(pg_blocking_pids(a.pid)) else '[]' end,
+           'blocked_by', b.pids,
+           'blockers', weft._describe_sessions(b.pids),
            'attempt', weft._count_attempt(p_deployment, v_lease.directive_at is not null),
            'build', weft._describe_build(a.pid),
            'handed_out', case when v_lease.directive_at is not null then weft._describe_handed_out(p_deployment) end)
   into v_live
   from pg_stat_activity as a
+  cross join lateral (select case when a.wait_event_type = 'Lock' then pg_blocking_pids(a.pid) else '{}' end as pids) as b
   left join lateral (
     select (m[1])::integer as step, (m[2])::integer as steps, m[3] as phase
     from regexp_match(a.application_name, '^weft (\d+)/(\d+) (.*)$') as m

@@ -310,7 +310,8 @@ describe('while it is built', () => {
     const holder = await hold(url, 'snapshot');
     const [{ pid }] = (await holder.query('select pg_backend_pid() as pid')).rows;
     const deployment = deployed(BUILD);
-    await until(url, `(select weft.status(id) -> 'live' -> 'build' ->> 'phase' from weft._deployments) = 'waiting for old snapshots'`);
+    const atTheHolder = `live -> 'build' ->> 'phase' = 'waiting for old snapshots' and live ->> 'waiting_for' = 'Lock: virtualxid'`;
+    await until(url, `(select ${atTheHolder} from (select weft.status(id) -> 'live' as live from weft._deployments) as d)`);
     const [{ live }] = await sql(url, `select weft.status(id) -> 'live' as live from weft._deployments`);
     expect(live).toMatchObject({
       path: '1.sql',
