@@ -23,7 +23,7 @@ create type weft.step_state as enum (
   'pending',    -- not run yet, or rolled back                       -> succeeded, skipped, failed
   'succeeded',  -- its effect and this word were committed together
   'skipped',    -- this very artifact is in the history already
-  'failed'      -- nothing of it is in the database
+  'failed'      -- nothing of it is in the database, or, of a step apart, the statements before the one that failed
 );
 comment on type weft.step_state is 'States of a step.';
 

@@ -22,6 +22,21 @@ $$;
 comment on function weft._describe_build(integer) is 'Shows how far a backend is with the index that it builds, as the server counts it; null when it builds none.';
 
 
+-- Of a session of another role, number, role and application are shown to everybody.
+create or replace function weft._describe_sessions(p_pids integer[])
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_agg(jsonb_build_object('pid', u.pid, 'application', nullif(a.application_name, ''), 'role', a.usename) order by u.place), '[]')
+  from unnest(p_pids) with ordinality as u (pid, place)
+  left join pg_stat_activity as a on a.pid = u.pid
+$$;
+
+comment on function weft._describe_sessions(integer[]) is 'Names sessions by number, application and role.';
+
+
 -- Whoever waits between two looks holds nothing that pg_stat_activity could show: the journal's last word tells for whom.
 create or replace function weft._describe_others(p_deployment uuid)
   returns jsonb
@@ -29,12 +44,57 @@ create or replace function weft._describe_others(p_deployment uuid)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select jsonb_build_object('waiting_for', format('others at work on %s', e.data ->> 'table'), 'blocked_by', e.data -> 'pids')
+  select jsonb_build_object('waiting_for', format('others at work on %s', e.data ->> 'table'), 'blocked_by', e.data -> 'pids',
+    'blockers', weft._describe_sessions(array(select p.pid::integer from jsonb_array_elements_text(e.data -> 'pids') as p (pid))))
   from (select o.kind, o.data from weft._events as o where o.deployment_id = p_deployment order by o.number desc limit 1) as e
   where e.kind = 'waiting_for_others'
 $$;
 
 comment on function weft._describe_others(uuid) is 'Shows for whom a runner waits that looks again and again; null when it does not.';
+
+
+create or replace function weft._describe_handed_out(p_deployment uuid)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object(
+    'path', s.path, 'number', t.number, 'line', weft._first_line(t.statement, t.line),
+    'statement', left(weft._skip_comments(t.statement), weft._limit('statement_shown_characters')))
+  from weft._statements as t
+  join weft._steps as s on s.deployment_id = t.deployment_id and s.ordinal = t.step
+  where t.deployment_id = p_deployment and t.state in ('sent', 'cleaning')
+  limit 1
+$$;
+
+comment on function weft._describe_handed_out(uuid) is
+  'Shows the statement that a session was handed to be run at top level: without its client, the server finishes that one and nothing behind it.';
+
+
+-- A block whose locks were not to be had, or a statement that was handed out, is tried again so many times.
+create or replace function weft._count_attempt(p_deployment uuid, p_is_handed_out boolean)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case
+    when p_is_handed_out then (
+      select jsonb_build_object('number', greatest(t.tries, 1), 'of', weft._limit('directive_attempts_count'))
+      from weft._statements as t
+      where t.deployment_id = p_deployment and t.state in ('sent', 'cleaning')
+      limit 1)
+    else jsonb_build_object('of', weft._limit('lock_attempts_count'), 'number', 1 + (
+      select count(*)
+      from weft._events as e
+      where e.deployment_id = p_deployment and e.kind = 'lock_not_available'
+        and e.number > (select coalesce(max(o.number), 0) from weft._events as o where o.deployment_id = p_deployment and o.kind <> 'lock_not_available')
+        and e.at > all (select t.finished_at from weft._statements as t where t.deployment_id = p_deployment and t.state = 'done')))
+  end
+$$;
+
+comment on function weft._count_attempt(uuid, boolean) is 'Tells which try is at work, of how many before the step fails.';
 
 
 create or replace function weft._describe_live(p_deployment uuid)
@@ -56,10 +116,14 @@ begin
            'phase', s.phase, 'step', s.step, 'steps', s.steps,
            'path', (select t.path from weft._steps as t where t.deployment_id = p_deployment and t.ordinal = s.step),
            'waiting_for', case when a.wait_event_type = 'Lock' then concat(a.wait_event_type, ': ', a.wait_event) end,
-           'blocked_by', case when a.wait_event_type = 'Lock' then to_jsonb(pg_blocking_pids(a.pid)) else '[]' end,
-           'build', weft._describe_build(a.pid))
+           'blocked_by', b.pids,
+           'blockers', weft._describe_sessions(b.pids),
+           'attempt', weft._count_attempt(p_deployment, v_lease.directive_at is not null),
+           'build', weft._describe_build(a.pid),
+           'handed_out', case when v_lease.directive_at is not null then weft._describe_handed_out(p_deployment) end)
   into v_live
   from pg_stat_activity as a
+  cross join lateral (select case when a.wait_event_type = 'Lock' then pg_blocking_pids(a.pid) else '{}' end as pids) as b
   left join lateral (
     select (m[1])::integer as step, (m[2])::integer as steps, m[3] as phase
     from regexp_match(a.application_name, '^weft (\d+)/(\d+) (.*)$') as m
@@ -100,6 +164,65 @@ $$;
 comment on function weft._describe_cleaning(uuid) is 'Shows what is being taken away of a statement, and the error because of which that is so; null when nothing is.';
 
 
+-- Of a step that is run statement by statement: how many of its statements are done, and whether one that is not done may have
+-- committed something all the same. Afterwards the step itself remembers both, for a later deployment takes the statements over.
+create or replace function weft._count_statements(p_deployment uuid)
+  returns table (step integer, done integer, runs_again boolean)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select t.step, (count(*) filter (where t.state = 'done'))::integer, bool_or(t.state <> 'done' and t.attempts > 0 and t.judge ->> 'kind' = 'expression')
+  from weft._statements as t
+  where t.deployment_id = p_deployment
+  group by t.step
+$$;
+
+comment on function weft._count_statements(uuid) is
+  'Counts the statements that are done of steps which are run statement by statement, and tells whether one that is not done has run and will run again.';
+
+
+-- Of a step that is pending or failed. p_is_over: nothing of this deployment runs any more.
+create or replace function weft._tell_what_stays(p_step weft._steps, p_done integer, p_runs_again boolean, p_is_over boolean)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select nullif(concat_ws(' ',
+    case when p_done > 0 then concat(
+      case p_done when 1 then 'Statement 1 of ' || p_step.path || ' stays' else format('Statements 1 to %s of %s stay', p_done, p_step.path) end, ' in the database',
+      case
+        when p_runs_again then '.'
+        when p_step.state = 'failed' then format(' (the %s%s, failed). Deploy a corrected file and it goes on there.', to_char(p_done + 1, 'FM999999999th'), ', line ' || (p_step.error ->> 'line'))
+        when p_is_over then '. Deploy it again and it goes on behind them.'
+        else '.'
+      end) end,
+    case when p_runs_again then format(
+      'Statement %s%s ran outside of a transaction: what it has committed is in the database, and the next deployment runs it again as long as its done_when is not true. So it must do no harm when it runs twice.',
+      p_done + 1, ', line ' || (p_step.error ->> 'line') || ',') end), '')
+$$;
+
+comment on function weft._tell_what_stays(weft._steps, integer, boolean, boolean) is
+  'Says what of a step that was run statement by statement is in the database without the rest of it; null when there is nothing to say.';
+
+
+-- What the journal names, as long as it is there; the name is looked up as text, for nobody but superusers may look into pg_toast.
+create or replace function weft._list_leftovers(p_deployment uuid)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_agg(distinct jsonb_build_object('index', e.data ->> 'index', 'path', e.path, 'statement', format('drop index concurrently %s', e.data ->> 'index'))), '[]')
+  from weft._events as e
+  join pg_index as i on not i.indisvalid and i.indexrelid::regclass::text = e.data ->> 'index'
+  where e.deployment_id = p_deployment and e.kind = 'leftover_out_of_reach'
+$$;
+
+comment on function weft._list_leftovers(uuid) is 'Lists invalid indexes that are left and that only a superuser may drop, each with the statement for it.';
+
+
 create or replace function weft.status(p_deployment uuid)
   returns jsonb
   volatile
@@ -128,9 +251,23 @@ as $$
       left join (
         select s.phase, jsonb_agg(jsonb_build_object(
                  'path', s.path, 'kind', s.kind, 'state', s.state, 'digest', encode(a.digest, 'hex'), 'size', a.size,
-                 'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', s.statements, 'error', s.error) order by s.ordinal) as steps
+                 'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', coalesce(s.statements, t.done), 'error', s.error,
+                 'account', case when s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then
+                   weft._tell_what_stays(s, coalesce(s.statements, t.done), r.runs_again, d.finished_at is not null) end,
+                 'runs_again', r.runs_again,
+                 'tries', case when s.state = 'succeeded' then case when s.is_apart or p.transaction = 'none' then 1 else 1 + coalesce(e.refused, 0) end end,
+                 'found_done', case when s.state = 'succeeded' then coalesce(e.found_done, 0) end) order by s.ordinal) as steps
         from weft._steps as s
         join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+        join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
+        left join (
+          select v.path, count(*) filter (where v.kind = 'lock_not_available') as refused, count(*) filter (where v.kind = 'statement_found_done') as found_done
+          from weft._events as v
+          where v.deployment_id = p_deployment and v.kind in ('lock_not_available', 'statement_found_done')
+          group by v.path
+        ) as e on e.path = s.path
+        left join weft._count_statements(p_deployment) as t on t.step = s.ordinal
+        cross join lateral (select coalesce((s.error ->> 'runs_again')::boolean, t.runs_again, false) as runs_again) as r
         where s.deployment_id = p_deployment
         group by s.phase
       ) as g on g.phase = p.ordinal
@@ -143,6 +280,7 @@ as $$
       where d.finished_at is null and o.id <> d.id
         and (o.state = 'running' and d.state <> 'running' or o.state in ('staged', 'running') and o.place < d.place)),
     'live', case when d.finished_at is null then weft._describe_live(d.id) end,
+    'leftovers', weft._list_leftovers(d.id),
     'cancelling', exists (select from weft._cancellations as c where c.deployment_id = d.id) and d.finished_at is null,
     'cleaning', case when d.finished_at is null then weft._describe_cleaning(d.id) end,
     'engine_version', d.engine_version,

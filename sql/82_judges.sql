@@ -274,7 +274,7 @@ comment on function weft._list_old_snapshots() is 'Lists the sessions whose snap
 
 -- What an interrupted REINDEX CONCURRENTLY leaves, also of a TOAST table's index; there only superusers may drop it. A long name was cut
 -- to make room for what stands behind it.
-create or replace function weft._find_leftover(p_tables oid[], p_index text default null, p_out_of_reach boolean default false)
+create or replace function weft._find_leftover(p_tables oid[], p_index text default null)
   returns oid
   stable
   set search_path = pg_catalog, pg_temp
@@ -287,12 +287,12 @@ as $$
   cross join lateral regexp_replace(c.relname, '_cc(new|old)\d*$', '') as b (name)
   where t.oid = any (p_tables) and not i.indisvalid and b.name <> c.relname
     and (p_index is null or b.name = p_index or octet_length(c.relname) > 58 and starts_with(p_index, b.name))
-    and (i.indrelid = t.oid or has_schema_privilege('pg_toast', 'usage')) = not p_out_of_reach
+    and (i.indrelid = t.oid or has_schema_privilege('pg_toast', 'usage'))
   order by c.relname
   limit 1
 $$;
 
-comment on function weft._find_leftover(oid[], text, boolean) is 'Finds an invalid index that an interrupted REINDEX CONCURRENTLY has left on one of these tables; of those that this role may drop, or of the others.';
+comment on function weft._find_leftover(oid[], text) is 'Finds an invalid index that an interrupted REINDEX CONCURRENTLY has left on one of these tables and that this role may drop.';
 
 
 -- What DROP INDEX CONCURRENTLY waits for: whoever has used the table and has not ended, a reader too.

@@ -129,6 +129,10 @@ begin
   from weft._statements as o
   where n.deployment_id = p_deployment and n.step = p_step.ordinal and n.number <= v_same + 1
     and o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal and o.number = n.number and o.digest = n.digest;
+  update weft._steps as s  -- which is all that the earlier one can tell from now on
+  set statements = c.done, error = case when c.runs_again then s.error || '{"runs_again": true}' else s.error end
+  from weft._count_statements(v_earlier.deployment_id) as c
+  where s.deployment_id = v_earlier.deployment_id and s.ordinal = v_earlier.ordinal and c.step = s.ordinal;
   delete from weft._statements as o where o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal;
   if v_same > 0 then
     perform weft._tell(p_deployment, 'continued', p_phase, p_step.path, jsonb_build_object('statements_done_before', v_same, 'by', v_earlier.deployment_id));
@@ -367,6 +371,37 @@ comment on function weft._advance_step(weft._phases, integer, jsonb, bigint, boo
   'Makes the next move of a step that is run statement by statement, and records it.';
 
 
+-- An interrupted REINDEX CONCURRENTLY leaves invalid indexes of TOAST too, which only a superuser may drop.
+create or replace function weft._tell_leftovers(p_statement weft._statements, p_phase weft._phases, p_path text)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_leftover  regclass;
+begin
+  if p_statement.judge ->> 'kind' <> 'reindex' or has_schema_privilege('pg_toast', 'usage') then
+    return;
+  end if;
+  for v_leftover in
+    select i.indexrelid
+    from jsonb_array_elements_text(p_statement.judge -> 'tables') as j (oid)
+    join pg_class as t on t.oid = j.oid::oid
+    join pg_index as i on i.indrelid = t.reltoastrelid
+    where not i.indisvalid
+    order by i.indexrelid
+  loop
+    perform weft._tell(p_statement.deployment_id, 'leftover_out_of_reach', p_phase.name, p_path, jsonb_build_object(
+      'index', v_leftover, 'hint', format('An interrupted REINDEX has left it; only a superuser may drop an index of TOAST: drop index concurrently %s', v_leftover)));
+  end loop;
+end
+$$;
+
+comment on function weft._tell_leftovers(weft._statements, weft._phases, text) is
+  'Names the invalid indexes that an interrupted REINDEX CONCURRENTLY has left, and that this role may not drop.';
+
+
 -- A statement that runs in no transaction, from the intent to the verdict. p_is_reported: the session says that it ran through;
 -- p_is_owed: it was sent in this session, which does not say so; p_report: then what the server said instead.
 create or replace function weft._pursue(
@@ -387,7 +422,6 @@ declare
   v_refused   jsonb;  -- what the server said of taking it away
   v_judged    text;
   v_repairs   boolean;
-  v_leftover  oid;
   v_data      jsonb;
 begin
   if v_state <> 'cleaning' then
@@ -466,18 +500,13 @@ begin
       where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
       perform weft._tell(p_statement.deployment_id, case when p_statement.state = 'pending' then 'statement_found_done' else 'statement_done' end, p_phase.name, p_path,
         jsonb_build_object('statement', p_statement.number, 'line', weft._first_line(p_statement.statement, p_statement.line), 'kind', p_statement.judge -> 'kind', 'attempts', p_statement.attempts));
-      if p_statement.judge ->> 'kind' = 'reindex' then
-        v_leftover := weft._find_leftover(array(select t.value::oid from jsonb_array_elements_text(p_statement.judge -> 'tables') as t), p_out_of_reach => true);
-        if v_leftover is not null then
-          perform weft._tell(p_statement.deployment_id, 'leftover_out_of_reach', p_phase.name, p_path, jsonb_build_object(
-            'index', v_leftover::regclass, 'hint', format('An interrupted REINDEX has left it; only a superuser may drop an index of TOAST: drop index concurrently %s', v_leftover::regclass)));
-        end if;
-      end if;
+      perform weft._tell_leftovers(p_statement, p_phase, p_path);
       return row('done', null, null)::weft._outcome;
     when 'failed' then
       v_error := weft._describe_error(v_why, p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement);
       update weft._statements as s set state = 'failed', judge = p_statement.judge, error = v_error, finished_at = clock_timestamp()
       where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
+      perform weft._tell_leftovers(p_statement, p_phase, p_path);
       return row(case when p_canceled.deployment_id is null then 'failed' else 'interrupted' end, p_path, v_error)::weft._outcome;
     when 'wait' then
       update weft._statements as s set state = v_state, judge = p_statement.judge, error = v_error
@@ -560,6 +589,7 @@ $$;
 comment on function weft._lend_session(jsonb, text, integer) is 'Prepares the session for a statement at top level.';
 
 
+-- It has taken all the time since the one before it was over: tries and pauses too, and whatever came between two sessions.
 create or replace function weft._end_step(p_phase weft._phases, p_step weft._steps)
   returns void
   volatile
@@ -568,7 +598,8 @@ create or replace function weft._end_step(p_phase weft._phases, p_step weft._ste
 as $$
 begin
   perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[(
-    select row(p_step.ordinal, count(*), coalesce(sum(t.rows), 0)::bigint, coalesce(min(coalesce(t.sent_at, t.finished_at)) filter (where t.verdict <> 'before'), clock_timestamp()), clock_timestamp(),
+    select row(p_step.ordinal, count(*), coalesce(sum(t.rows), 0)::bigint, greatest(p_phase.started_at, (
+                 select max(e.finished_at) from weft._steps as e where e.deployment_id = p_phase.deployment_id and e.ordinal < p_step.ordinal)), clock_timestamp(),
                coalesce(array_agg(t.line order by t.number), '{}'), coalesce(array_agg(t.digest order by t.number), '{}'))::weft._step_record
     from weft._statements as t
     where t.deployment_id = p_phase.deployment_id and t.step = p_step.ordinal)]);

@@ -1,4 +1,5 @@
--- The run. One CALL, alone, in autocommit. It commits as it goes, sends nothing to the wire, and needs nobody at the other end.
+-- The run. One CALL, alone, in autocommit. It commits as it goes, sends nothing to the wire, and in transactions needs nobody at
+-- the other end.
 --
 -- A procedure that commits can have no SET clause and no EXCEPTION block around its commits: so it settles the session first,
 -- and every block of work is a function (floors 80 and 83) that catches what happens inside.

@@ -11,12 +11,16 @@ from weft._deployments as d;
 comment on view weft.deployments is 'Deployments to this database. To go on with one that is staged or running: call weft.run(id).';
 
 create or replace view weft.steps as
-select s.deployment_id, s.ordinal, p.name as phase, p.transaction, s.kind, s.path, s.state, s.statements, s.rows, s.milliseconds, s.finished_at,
-       s.error ->> 'sqlstate' as sqlstate, s.error ->> 'message' as error, (s.error ->> 'line')::integer as line, s.error ->> 'statement' as statement
+select s.deployment_id, s.ordinal, p.name as phase, p.transaction, s.kind, s.path, s.state, coalesce(s.statements, t.done) as statements, s.rows, s.milliseconds, s.finished_at,
+       s.error ->> 'sqlstate' as sqlstate, s.error ->> 'message' as error, (s.error ->> 'line')::integer as line, s.error ->> 'statement' as statement,
+       case when s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then
+         weft._tell_what_stays(s, coalesce(s.statements, t.done), coalesce((s.error ->> 'runs_again')::boolean, t.runs_again, false), d.finished_at is not null) end as account
 from weft._steps as s
-join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase;
+join weft._deployments as d on d.id = s.deployment_id
+join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
+left join lateral (select c.done, c.runs_again from weft._count_statements(s.deployment_id) as c where c.step = s.ordinal and s.state in ('pending', 'failed')) as t on true;
 
-comment on view weft.steps is 'Steps of deployments, each with what became of it.';
+comment on view weft.steps is 'Steps of deployments, each with what became of it. Of one that failed and was run statement by statement: how many are done, and what stays.';
 
 create or replace view weft.history as
 select h.bundle, h.path, pg_catalog.encode(h.digest, 'hex') as digest, h.deployment_id, h.applied_at

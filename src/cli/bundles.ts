@@ -36,8 +36,11 @@ export function ruleOf(phase: Phase): string {
   return `${rules[phase.transaction]}${budget}`;
 }
 
-/** @param verdict what would happen to a step; without it, its kind is shown */
-export function bundleLines(manifest: Manifest, style: Style, verdict?: (step: NumberedStep) => string): string[] {
+/**
+ * @param verdict what would happen to a step; without it, its kind is shown
+ * @param remark what else is to be said of it, or nothing
+ */
+export function bundleLines(manifest: Manifest, style: Style, verdict?: (step: NumberedStep) => string, remark?: (step: NumberedStep) => string): string[] {
   const lines = [`${style.bold(oneLine(manifest.bundle))}`];
   for (const { phase, steps } of numberSteps(manifest)) {
     lines.push('', `${style.bold(oneLine(phase.name))}  ${style.dim(ruleOf(phase))}`);
@@ -46,6 +49,7 @@ export function bundleLines(manifest: Manifest, style: Style, verdict?: (step: N
       verdict === undefined ? step.step.kind : verdict(step),
       oneLine(step.step.path),
       size(step.artifact.size),
+      [step.step.done_when === undefined ? '' : `done when ${oneLine(step.step.done_when)}`, remark?.(step) ?? ''].filter((part) => part !== '').join('; '),
     ]);
     lines.push(...columns(rows));
   }
@@ -59,7 +63,14 @@ export interface BundleDescription {
     readonly name: string;
     readonly transaction: string;
     readonly lock_timeout_ms: number | null;
-    readonly steps: readonly { readonly number: number; readonly kind: string; readonly path: string; readonly size: number; readonly digest: string }[];
+    readonly steps: readonly {
+      readonly number: number;
+      readonly kind: string;
+      readonly path: string;
+      readonly size: number;
+      readonly digest: string;
+      readonly done_when: string | null;
+    }[];
   }[];
   readonly warnings: readonly string[];
   /** As it would be signed. */
@@ -71,7 +82,14 @@ export function describeBundle({ manifest, warnings }: Bundle): BundleDescriptio
     name: phase.name,
     transaction: phase.transaction,
     lock_timeout_ms: phase.lock_timeout_ms ?? null,
-    steps: steps.map(({ number, step, artifact }) => ({ number, kind: step.kind, path: step.path, size: artifact.size, digest: artifact.digest })),
+    steps: steps.map(({ number, step, artifact }) => ({
+      number,
+      kind: step.kind,
+      path: step.path,
+      size: artifact.size,
+      digest: artifact.digest,
+      done_when: step.done_when ?? null,
+    })),
   }));
   return { bundle: manifest.bundle, phases, warnings, manifest };
 }

@@ -93,7 +93,8 @@ export const COMMANDS: readonly Command[] = [
     positionals: ['<folder>'],
     summary: 'deploy a bundle',
     about: [
-      'Sends the folder, says "run", and shows what happens. The run needs no client: a lost connection is no end, the command attaches again by itself until the deadline. Ctrl-C leaves; the deployment goes on in the database.',
+      'Sends the folder, says "run", and shows what happens. A lost connection is no end: the command attaches again by itself until the deadline.',
+      'In transactions the run needs no client: Ctrl-C leaves, and the deployment goes on in the database. A statement that PostgreSQL runs in no transaction (create index concurrently, vacuum) needs a session: when you have left, the server finishes that statement, and what is behind it waits for "weft resume" or the next deployment. A Worker stays in your place for a while.',
       'The same --id is the same deployment: the second gets the result of the first. Use the run id and attempt of your CI.',
     ],
     options: {

@@ -9,11 +9,13 @@ import type { Call } from './commands.ts';
 import type { Style } from './io.ts';
 import { ProgressPrinter, type View } from './progress.ts';
 import { renderSummary } from './summary.ts';
+import { cut, oneLine } from './text.ts';
 
 const DEADLINE_SECONDS = 3600;
 const DEADLINE_SECONDS_MAX = 7 * 24 * 3600;
 /** How long what is under way may take to come to rest after Ctrl-C. */
 const LEAVE_MS = 1000;
+const STATEMENT_CHARACTERS = 80;
 
 /** What the work gets: until when, the wish to leave, and where to say how it gets on. */
 export interface Watch {
@@ -90,9 +92,31 @@ export function leaving(view: View, key: string | null): Problem {
     const again = key === null ? '' : ` To go on where this stopped, repeat the command with --id ${key}.`;
     return new Problem('interrupted', `Left while files were on their way; deployment ${id} begins when all of them have arrived.${again}`, facts);
   }
-  const backend = deployment?.live ? `, as backend ${deployment.live.pid}` : '';
-  const words = `Left. Deployment ${id} goes on in the database${backend}. To attach again, and continue it if need be: weft resume ${id}. To look: weft status ${id}. To stop it: weft cancel ${id}.`;
+  const look = `To look: weft status ${id}. To stop it: weft cancel ${id}.`;
+  const [first] = deployment?.live ? [] : (deployment?.ahead ?? []);
+  if (first !== undefined && view.session === 'ours') {
+    const words = `Left. Deployment ${id} stands in line behind ${first}. Whether it begins without us depends on whose CALL is at work there; weft resume ${id} makes sure. ${look}`;
+    return new Problem('interrupted', words, facts);
+  }
+  const words = `Left. ${whatGoesOn(view, id)} To attach again, and continue it if need be: weft resume ${id}. ${look}`;
   return new Problem('interrupted', words, facts);
+}
+
+/** In transactions the run needs no client; a statement that PostgreSQL runs in none is run by the session that was handed it. */
+function whatGoesOn({ deployment, session }: View, id: string): string {
+  const live = deployment?.live ?? null;
+  const backend = live === null ? '' : `, as backend ${live.pid}`;
+  if (session === 'worker') return `Deployment ${id} goes on in the database${backend}, and the Worker stays with it for as long as it may.`;
+  if (live?.handed_out) {
+    const { path, line, statement } = live.handed_out;
+    const what = `${oneLine(path)}, line ${line}: ${cut(oneLine(statement), STATEMENT_CHARACTERS)}`;
+    return `Backend ${live.pid} finishes the statement that it was handed, which PostgreSQL runs in no transaction (${what}), and then ends. The rest of deployment ${id} waits until somebody calls.`;
+  }
+  const left = deployment?.phases.filter(({ state }) => state !== 'succeeded') ?? [];
+  if (deployment !== null && left.every(({ transaction }) => transaction === 'single' || transaction === 'per-step')) {
+    return `Deployment ${id} goes on in the database${backend}, to its end.`;
+  }
+  return `Deployment ${id} goes on in the database${backend}: to its end, or to the first statement that PostgreSQL runs in no transaction. That one needs a session, and waits until somebody calls.`;
 }
 
 /** The same problem, with the deployment it is about. */

@@ -160,6 +160,7 @@ async function attend(
   errand: DirectErrand,
   attempt: (leftMs: number, onStatus: (deployment: Deployment) => void, onContact: (opened: Opened) => void) => Promise<Deployment>,
 ): Promise<Deployment> {
+  errand.onView({ session: 'ours' });
   let hasContact = false;
   const onContact = ({ id, state, warning }: Opened): void => {
     hasContact = true;

@@ -17,7 +17,7 @@ export interface Io {
   readonly isTTY: boolean;
   /** Width of that terminal, in characters. */
   readonly columns: number;
-  /** Aborted by the first Ctrl-C: leave, the deployment goes on in the database. */
+  /** Aborted by the first Ctrl-C: leave; what runs in transactions goes on in the database. */
   readonly signal: AbortSignal;
 }
 

@@ -3,7 +3,7 @@
  * The rendering is pure; the printer below only writes. Where the news comes from is for direct.ts and remote.ts, the end
  * for summary.ts.
  */
-import type { Deployment, DeploymentState, Live } from '../domain/deployment.ts';
+import type { Deployment, DeploymentState, Live, StepStatus } from '../domain/deployment.ts';
 import { type Io, type Style, styleFor } from './io.ts';
 import { clock, count, cut, cutFront, duration, oneLine, size } from './text.ts';
 
@@ -19,9 +19,11 @@ export interface View {
   readonly state: DeploymentState | null;
   /** Why it attaches again, or null. */
   readonly note: string | null;
+  /** Whose session carries the deployment: one that ends with this command, or a Worker's. */
+  readonly session: 'ours' | 'worker';
 }
 
-export const FIRST_VIEW: View = { activity: 'connecting', sentBytes: 0, deployment: null, id: null, state: null, note: null };
+export const FIRST_VIEW: View = { activity: 'connecting', sentBytes: 0, deployment: null, id: null, state: null, note: null, session: 'worker' };
 
 /** How far it is: steps that are done or skipped, or that a transaction in flight has behind it. */
 export interface Position {
@@ -91,10 +93,11 @@ export function waitOf(deployment: Deployment, withNumbers = true): string | nul
 
 function plainWaitOf(deployment: Deployment, withNumbers: boolean): string | null {
   const { live, ahead } = deployment;
-  if (live?.build) return buildOf(live.build, live.blocked_by, withNumbers);
-  if (live !== null && live.blocked_by.length > 0) {
-    return `waits for ${holdersOf(live)}`;
+  if (live?.build) {
+    const held = live.blocked_by.length === 0 ? '' : `, held by backend ${backendsOf(live)}`;
+    return `${buildOf(live.build, withNumbers)}${held}${attemptOf(live)}`;
   }
+  if (live !== null && live.blocked_by.length > 0) return `waits for ${holdersOf(live)}${attemptOf(live)}`;
   // Disk and internal locks come and go many times a second: that is work, not waiting.
   if (live?.waiting_for && !/^(IO|LWLock|Client|IPC)\b/.test(live.waiting_for)) return `waits for ${live.waiting_for}`;
   if (ahead.length > 0) return `in line behind ${count(ahead.length, 'deployment')}, first ${ahead[0]}`;
@@ -104,14 +107,34 @@ function plainWaitOf(deployment: Deployment, withNumbers: boolean): string | nul
 }
 
 /** What a backend waits for, and who has it. */
-export function holdersOf({ waiting_for, blocked_by }: Live): string {
-  const what = waiting_for ?? 'a lock';
-  return `${what}${/^others /.test(what) ? ':' : ', held by'} backend ${blocked_by.join(', ')}`;
+export function holdersOf(live: Live): string {
+  return `${live.waiting_for ?? 'a lock'}${isForOthers(live) ? ':' : ', held by'} backend ${backendsOf(live)}`;
 }
 
-function buildOf({ table, phase, done, total, unit }: NonNullable<Live['build']>, blockedBy: readonly number[], withNumbers: boolean): string {
+/** Whether it looks again and again, and holds nothing meanwhile. */
+function isForOthers({ waiting_for }: Live): boolean {
+  return /^others /.test(waiting_for ?? '');
+}
+
+function buildOf({ table, phase, done, total, unit }: NonNullable<Live['build']>, withNumbers: boolean): string {
   const numbers = withNumbers && unit !== null && done !== null && total !== null ? `, ${done} of ${count(total, unit.replace(/s$/, ''))}` : '';
-  return `index of ${table}: ${phase}${numbers}${blockedBy.length === 0 ? '' : `, held by backend ${blockedBy.join(', ')}`}`;
+  return `index of ${table}: ${phase}${numbers}`;
+}
+
+function backendsOf({ blocked_by, blockers }: Live): string {
+  const holders = blocked_by.map((pid) => {
+    const holder = blockers?.find((session) => session.pid === pid);
+    const facts = [...(holder?.application ? [holder.application] : []), ...(holder?.role ? [`role ${holder.role}`] : [])];
+    return `${pid}${facts.length === 0 ? '' : ` (${facts.join(', ')})`}`;
+  });
+  return holders.join(', ');
+}
+
+/** A statement that was handed out mostly waits without a limit, in its first try. */
+function attemptOf(live: Live): string {
+  const { attempt, handed_out } = live;
+  if (!attempt || isForOthers(live) || (handed_out && attempt.number === 1)) return '';
+  return `, try ${attempt.number} of ${attempt.of}`;
 }
 
 /**
@@ -132,8 +155,8 @@ export function linesBetween(before: Deployment | null, after: Deployment): stri
       const was = before?.phases[phaseIndex]?.steps[stepIndex]?.state ?? 'pending';
       if (step.state === 'pending' || step.state === was) continue;
       const facts = [
-        step.state === 'succeeded' ? 'done' : step.state,
-        ...(step.milliseconds === null || step.state === 'skipped' ? [] : [duration(step.milliseconds)]),
+        step.state === 'succeeded' ? doneOf(step) : step.state,
+        ...(step.milliseconds === null || step.state === 'skipped' ? [] : [timeOf(step.milliseconds, step.tries ?? 1)]),
         ...(step.rows === null || step.rows === 0 ? [] : [count(step.rows, 'row')]),
       ];
       lines.push(`${number}/${total} ${oneLine(phase.name)}: ${oneLine(step.path)}: ${facts.join(', ')}`);
@@ -146,6 +169,17 @@ export function linesBetween(before: Deployment | null, after: Deployment): stri
   const wait = waitOf(after, false);
   if (wait !== null && wait !== (before === null ? null : waitOf(before, false)) && (live !== null || after.ahead.length > 0)) lines.push(oneLine(wait));
   return lines;
+}
+
+function doneOf({ statements, found_done }: StepStatus): string {
+  if (!found_done) return 'done';
+  return found_done === statements
+    ? 'was there already'
+    : `done, ${found_done} of ${count(statements ?? 0, 'statement')} ${found_done === 1 ? 'was' : 'were'} there already`;
+}
+
+function timeOf(milliseconds: number, tries: number): string {
+  return `${duration(milliseconds)}${tries === 1 ? '' : ` in the last of ${tries} tries`}`;
 }
 
 /** Shows views as they come. Writes to stderr only. */

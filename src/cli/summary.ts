@@ -10,6 +10,8 @@ import { columns, count, cut, duration, harmless, oneLine } from './text.ts';
 const STATEMENT_LINES = 4;
 const STATEMENT_WIDTH = 110;
 const FUNCTIONS_SHOWN = 3;
+/** The engine takes none rather than wait. */
+const NO_FINGERPRINT = 'for more than a second another session had a table locked, or the catalog could not be read';
 /** The engine's word for an artifact that was applied before with other bytes. */
 const CHANGED_SINCE = 'WF013';
 /** SQLSTATE of a statement that was ended from outside. */
@@ -26,7 +28,11 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   }
   const asks = deployment.state !== 'succeeded';
   lines.push('', ...(asks ? ['The database now:'] : []), ...phaseLines(deployment));
-  const next = nextLines(deployment);
+  const accounts = accountsOf(deployment);
+  if (accounts.length > 0) lines.push('', ...accounts.map((account) => `  ${oneLine(account)}`));
+  const leftovers = leftoverLines(deployment, style);
+  if (leftovers.length > 0) lines.push('', ...leftovers);
+  const next = nextLines(deployment, leftovers.length > 0);
   if (next.length > 0) lines.push('', ...next);
   lines.push('', ...factLines(deployment, style));
   return lines.join('\n');
@@ -104,6 +110,21 @@ function phaseLines(deployment: Deployment): string[] {
   );
 }
 
+/** What the engine says of steps of which only a part is in the database. */
+function accountsOf(deployment: Deployment): string[] {
+  return deployment.phases.flatMap(({ steps }) => steps.flatMap(({ account }) => account ?? []));
+}
+
+/** What nobody but a superuser can take away. */
+function leftoverLines({ leftovers }: Deployment, style: Style): string[] {
+  if (!leftovers || leftovers.length === 0) return [];
+  const what = leftovers.length === 1 ? 'An invalid index is left' : `${leftovers.length} invalid indexes are left`;
+  return [
+    style.yellow(`${what} by a REINDEX that was interrupted, in TOAST, where only a superuser may drop ${leftovers.length === 1 ? 'it' : 'them'}:`),
+    ...leftovers.map(({ statement }) => `  ${oneLine(statement)};`),
+  ];
+}
+
 /** What of a phase is in the database. */
 function standing(phase: PhaseStatus, deployment: Deployment): string {
   const total = phase.steps.length;
@@ -111,9 +132,8 @@ function standing(phase: PhaseStatus, deployment: Deployment): string {
   const skipped = phase.steps.filter((step) => step.state === 'skipped').length;
   const failed = phase.steps.filter((step) => step.state === 'failed').length;
   const before = skipped === 0 ? '' : `, ${skipped} applied before`;
-  const milliseconds = phase.steps.reduce((sum, step) => sum + (step.milliseconds ?? 0), 0);
   if (phase.state === 'succeeded') {
-    return `committed: ${count(succeeded, 'step')}${before}${failed === 0 ? '' : `, ${failed} failed and rolled back`}, ${duration(milliseconds)}`;
+    return `committed: ${count(succeeded, 'step')}${before}${failed === 0 ? '' : `, ${failed} failed and rolled back`}, ${duration(timeOfPhase(phase))}`;
   }
   if (phase.transaction === 'single') {
     if (phase.state === 'failed') return `rolled back as a whole: nothing of it is left (${count(total, 'step')})`;
@@ -122,11 +142,21 @@ function standing(phase: PhaseStatus, deployment: Deployment): string {
   }
   if (phase.state === 'pending' && succeeded + skipped === 0) return 'not begun';
   const kept = `committed: ${succeeded} of ${count(total, 'step')}${before}`;
+  const half = phase.steps.filter((step) => step.account).map((step) => oneLine(step.path));
+  if (half.length > 0) return `${kept}, and a part of ${half.join(', ')}`;
   return phase.state === 'failed' ? `${kept}; the step that failed is rolled back` : `${kept}; the others have not run`;
 }
 
-function nextLines(deployment: Deployment): string[] {
+/** All of it, with tries and pauses. */
+function timeOfPhase({ started_at, finished_at, steps }: PhaseStatus): number {
+  if (started_at && finished_at) return Math.max(0, Date.parse(finished_at) - Date.parse(started_at));
+  return steps.reduce((sum, step) => sum + (step.milliseconds ?? 0), 0);
+}
+
+function nextLines(deployment: Deployment, isToBeCleaned: boolean): string[] {
   const { id, state, error } = deployment;
+  const clean = isToBeCleaned ? '' : ' Nothing needs to be cleaned up.';
+  const again = deployment.phases.flatMap(({ steps }) => steps).find((step) => step.runs_again);
   switch (state) {
     case 'succeeded':
       return [];
@@ -134,13 +164,15 @@ function nextLines(deployment: Deployment): string[] {
       return ['Next: correct what failed and deploy again; what is committed is not run twice.'];
     case 'failed': {
       if (error?.sqlstate === CHANGED_SINCE) return ['Next: as the hint says. Nothing of this deployment was run, and nothing needs to be cleaned up.'];
-      const what = error?.path ? `correct ${oneLine(error.path)}` : 'remove the cause';
+      const what = error?.path ? remedyFor(error.sqlstate, oneLine(error.path)) : 'remove the cause';
       if (error?.remains?.length) return [`Next: take away what is half-made, as the hint says; ${what} and deploy again; what is committed is not run twice.`];
-      return [`Next: ${what} and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.`];
+      if (again) return [`Next: make ${oneLine(again.path)} fit to run again, or its done_when come true, and deploy again.`];
+      return [`Next: ${what} and deploy again; what is committed is not run twice.${clean}`];
     }
     case 'cancelled':
       if (error?.remains?.length) return ['Next: take away what is half-made, as the hint says. What is committed is not run twice.'];
-      return ['Next: deploy again when you like; what is committed is not run twice. Nothing needs to be cleaned up.'];
+      if (again) return [`Next: deploy again when you like, if ${oneLine(again.path)} is fit to run again.`];
+      return [`Next: deploy again when you like; what is committed is not run twice.${clean}`];
     case 'open':
       return ['Next: repeat the same "weft deploy" with the same --id; what has arrived is not sent twice.'];
     case 'staged':
@@ -161,13 +193,29 @@ function endingLines({ id, cancelling, cleaning, live }: Deployment): string[] {
   ];
 }
 
+/** What is to be done about an error of a file: not every one is the file's fault (PostgreSQL manual, appendix A). */
+function remedyFor(sqlstate: string, path: string): string {
+  if (sqlstate.startsWith('23')) return `repair the data (or correct ${path})`;
+  if (sqlstate === '42501') return `grant what is missing (or correct ${path})`;
+  if (sqlstate === '55006') return `see to it that nobody uses what ${path} is about (or correct it)`;
+  if (sqlstate === '55P03' || sqlstate === '40P01') return `see to it that the lock is free (or correct ${path})`;
+  return `correct ${path}`;
+}
+
 function factLines(deployment: Deployment, style: Style): string[] {
-  const before = shorten(deployment.fingerprint.before);
-  const after = shorten(deployment.fingerprint.after);
   const rows = [['deployment', deployment.id]];
-  if (before !== null && after !== null) rows.push(['fingerprint', before === after ? `${before} (unchanged)` : `${before} → ${after}`]);
-  else if (before !== null) rows.push(['fingerprint', `${before} before`]);
+  const fingerprint = fingerprintOf(deployment);
+  if (fingerprint !== null) rows.push(['fingerprint', fingerprint]);
   return columns(rows, '  ').map(style.dim);
+}
+
+function fingerprintOf({ fingerprint, started_at, finished_at }: Deployment): string | null {
+  const [before, after] = [shorten(fingerprint.before), shorten(fingerprint.after)];
+  if (before !== null && after !== null) return before === after ? `${before} (unchanged)` : `${before} → ${after}`;
+  if (started_at === null || (before !== null && finished_at === null)) return before === null ? null : `${before} before`;
+  if (before !== null) return `${before} before; none after: ${NO_FINGERPRINT}`;
+  if (after !== null) return `${after} after; none before: ${NO_FINGERPRINT}`;
+  return `none ${finished_at === null ? 'before' : 'before and after'}: ${NO_FINGERPRINT}`;
 }
 
 /** As much of a fingerprint as a person compares; programs get all of it. */

@@ -10,6 +10,16 @@ export interface Index {
   readonly valid: boolean;
 }
 
+/** How far a build is. */
+export interface Progress {
+  /** PostgreSQL's word for where it is. */
+  readonly phase: string;
+  /** The numbers of that phase and of its part, which rise from the first to the last of a build. */
+  readonly part: readonly [number, number];
+  /** How much of this part is done, from 0 to 99; null when nothing is counted, or all of it has been. */
+  readonly percent: number | null;
+}
+
 /** One moment. */
 export interface Sight {
   /** Of the deployment that came first. */
@@ -17,10 +27,15 @@ export interface Sight {
   readonly done: number;
   /** The step at work or next. */
   readonly next: string | null;
-  /** The backend that builds an index, with its statement (without the comment above it); null when none does. */
-  readonly builder: { readonly pid: number; readonly state: string; readonly statement: string } | null;
-  /** Of that build: PostgreSQL's word for where it is, and how much of this part is done. */
-  readonly progress: { readonly phase: string; readonly percent: number | null } | null;
+  /** The backend that builds an index, with its statement (without the comment above it), and since when; null when none does. */
+  readonly builder: {
+    readonly pid: number;
+    readonly state: string;
+    readonly statement: string;
+    readonly backendStart: string;
+    readonly queryStart: string;
+  } | null;
+  readonly progress: Progress | null;
   /** The index: null when there is none of that name. */
   readonly index: Index | null;
 }
@@ -46,21 +61,25 @@ export interface Outcome {
   readonly sent: readonly { readonly kind: string; readonly statement: string }[];
 }
 
+// While a backend is at the first block of a parallel scan, the server counts all of them (heapam_scan_get_blocks_done): so 100 means nothing.
 const SIGHT = `
   select s.steps, s.done, s.next,
-         case when b.pid is not null then jsonb_build_object('pid', b.pid, 'state', b.state, 'statement', regexp_replace(b.query, '^(\\s*--[^\\n]*\\n)+\\s*', '')) end as builder,
-         case when b.pid is not null then jsonb_build_object('phase', b.phase, 'percent', b.percent) end as progress,
+         case when b.pid is not null then jsonb_build_object(
+           'pid', b.pid, 'state', b.state, 'backendStart', b.backend_start, 'queryStart', b.query_start,
+           'statement', regexp_replace(b.query, '^(\\s*--[^\\n]*\\n)+\\s*', '')) end as builder,
+         case when b.pid is not null then jsonb_build_object('phase', b.phase, 'part', jsonb_build_array(b.phase_number, b.part_number), 'percent', nullif(b.percent, 100)) end as progress,
          (select jsonb_build_object('oid', i.indexrelid::bigint, 'valid', i.indisvalid) from pg_index as i where i.indexrelid = to_regclass($1)) as index
     from (select count(*)::int as steps,
                  (count(*) filter (where s.state = 'succeeded'))::int as done,
                  min(s.path) filter (where s.state = 'pending') as next
             from weft.steps as s
            where s.deployment_id = (select d.id from weft.deployments as d order by d.created_at limit 1)) as s
-    left join (select p.pid, a.state, a.query, p.phase,
-                      (100 * case when p.blocks_total > 0 then p.blocks_done / p.blocks_total::float8
+    left join (select p.pid, a.state, a.query, a.backend_start, a.query_start, p.phase, n.param10 as phase_number, n.param11 as part_number,
+                      floor(100 * case when p.blocks_total > 0 then p.blocks_done / p.blocks_total::float8
                                   when p.tuples_total > 0 then p.tuples_done / p.tuples_total::float8 end)::int as percent
                  from pg_stat_progress_create_index as p
                  join pg_stat_activity as a using (pid)
+                 join pg_stat_get_progress_info('CREATE INDEX') as n using (pid)  -- which the view makes words of
                 where p.datname = current_database()) as b on true`;
 
 const OUTCOME = `
@@ -73,6 +92,16 @@ const OUTCOME = `
          (select count(*)::int from pg_index as i where not i.indisvalid) as invalid,
          (select coalesce(jsonb_agg(jsonb_build_object('kind', e.kind, 'statement', e.data ->> 'sent') order by e.at, e.number), '[]')
             from weft.events as e where e.kind in ('statement_sent', 'statement_repaired')) as sent`;
+
+/** Whether the second look finds the same backend at the same statement, and not less far with it. */
+export function goesOn(before: Sight, after: Sight): boolean {
+  if (before.builder === null || after.builder === null || before.progress === null || after.progress === null) return false;
+  const [was, is] = [before.builder, after.builder];
+  if (was.pid !== is.pid || was.backendStart !== is.backendStart || was.queryStart !== is.queryStart || is.state !== 'active') return false;
+  const [from, to] = [before.progress, after.progress];
+  const steps = [to.part[0] - from.part[0], to.part[1] - from.part[1], (to.percent ?? 100) - (from.percent ?? 0)];
+  return (steps.find((step) => step !== 0) ?? 0) >= 0;
+}
 
 /** A connection that looks and changes nothing. */
 export class Witness {

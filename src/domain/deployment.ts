@@ -31,14 +31,25 @@ export const stepStatusSchema = z.looseObject({
   state: stepStateSchema,
   milliseconds: z.number().nullable(),
   rows: z.number().nullable(),
+  /** How many there are; of a step that is run statement by statement and not over, or failed: how many of them are done. */
   statements: z.int().nullable(),
   error: deploymentErrorSchema.nullable(),
+  /** What of the step is in the database without the rest of it: a sentence, or null. */
+  account: z.string().nullish(),
+  /** In how many tries the step succeeded, when `milliseconds` is what the last of them took; of one that was run statement by statement it is all of its time. */
+  tries: z.int().nullish(),
+  /** How many of its statements were found done: an index was there already, say. */
+  found_done: z.int().nullish(),
+  /** Whether a statement that is not done has committed something, and runs again with the next deployment. */
+  runs_again: z.boolean().nullish(),
 });
 
 export const phaseStatusSchema = z.looseObject({
   name: z.string(),
   transaction: z.string(),
   state: phaseStateSchema,
+  started_at: z.string().nullish(),
+  finished_at: z.string().nullish(),
   steps: z.array(stepStatusSchema),
 });
 
@@ -54,6 +65,10 @@ export const liveSchema = z.looseObject({
   /** What the backend waits for, such as "Lock: relation", and which pids hold it. */
   waiting_for: z.string().nullable(),
   blocked_by: z.array(z.int()),
+  /** The same, with what everybody may know of their sessions. */
+  blockers: z.array(z.looseObject({ pid: z.int(), application: z.string().nullable(), role: z.string().nullable() })).nullish(),
+  /** Which try of what is at work, of how many before its step fails: it is tried again when a lock was not to be had. */
+  attempt: z.looseObject({ number: z.int(), of: z.int() }).nullish(),
   /** Set while an index is built or rebuilt: pg_stat_progress_create_index. What is counted depends on the phase; null when nothing is. */
   build: z
     .looseObject({
@@ -65,6 +80,8 @@ export const liveSchema = z.looseObject({
       unit: z.string().nullable(),
     })
     .nullish(),
+  /** Set while a statement that PostgreSQL runs in no transaction is out: without its client, the backend ends behind it. */
+  handed_out: z.looseObject({ path: z.string(), number: z.int(), line: z.int(), statement: z.string() }).nullish(),
 });
 
 export const deploymentSchema = z.looseObject({
@@ -90,6 +107,8 @@ export const deploymentSchema = z.looseObject({
   cancelling: z.boolean().optional(),
   /** Set while what a statement outside of a transaction has left half-made is being taken away: of which, why, and by what was sent last. */
   cleaning: z.looseObject({ path: z.string(), line: z.int().nullable(), sent: z.string().nullable(), error: deploymentErrorSchema }).nullish(),
+  /** Invalid indexes that are left behind it and that only a superuser may drop, each with the statement for it. */
+  leftovers: z.array(z.looseObject({ index: z.string(), path: z.string().nullable(), statement: z.string() })).nullish(),
 });
 
 export const eventSchema = z.looseObject({

@@ -59,6 +59,16 @@ describe('weft check', () => {
     `);
   });
 
+  it('shows a done_when', async () => {
+    const expression = 'not exists (select from orders where total is null)';
+    put('weft.yaml', `name: shop\nphases:\n  - { name: totals, steps: [{ run: backfill.sql, done_when: ${expression} }] }\n`);
+    put('backfill.sql', 'select 1;');
+    for (const command of ['check', 'plan']) {
+      expect((await run([command, folder])).stdout).toContain(`backfill.sql  9 B  done when ${expression}\n`);
+      expect((await run([command, folder, '--json'])).json().phases[0].steps[0].done_when).toBe(expression);
+    }
+  });
+
   it('writes warnings to stderr', async () => {
     put('V10.sql', 'select 1;');
     put('V2.sql', 'select 2;');

@@ -87,7 +87,7 @@ describe('weft deploy, straight to a database', () => {
     expect(stdout).toContain('2.sql:3  in phase main\n  | insert into a\n  |   values (null)');
     expect(stdout).toMatch(/23502: null value in column "n"/);
     expect(stdout).toContain('rolled back as a whole: nothing of it is left (2 steps)');
-    expect(stdout).toContain('Next: correct 2.sql and deploy again');
+    expect(stdout).toContain('Next: repair the data (or correct 2.sql) and deploy again');
     const result = await weft(['deploy', folder, '--json']);
     expect(result.code).toBe(1);
     expect(result.json().error).toMatchObject({ sqlstate: '23502', path: '2.sql', line: 3 });
@@ -146,6 +146,35 @@ describe('weft deploy, straight to a database', () => {
     expect(resumed.code).toBe(0);
     expect(resumed.json()).toMatchObject({ id: problem.deployment, state: 'succeeded' });
     expect(await sql(database.url, 'select n from a')).toEqual([{ n: 1 }]);
+  });
+
+  it('leaves a statement that was handed out to the server, which finishes that one and nothing behind it; resume goes on', async () => {
+    const folder = makeFolder({
+      'weft.yaml': 'name: shop\nphases:\n  - { name: lane, transaction: none, steps: [{ run: "*.sql" }] }\n',
+      '1.sql': 'create table a (x int, y int);\ncreate index concurrently a_x on a (x);\ncreate index concurrently a_y on a (y);',
+    });
+    const other = await database.client();
+    await other.query('begin isolation level repeatable read; select 1');
+    const leave = new AbortController();
+    const seen = Promise.withResolvers<void>();
+    const running = weft(['deploy', folder, '--json'], {
+      signal: leave.signal,
+      onStderr: (text) => text.includes('waiting for old snapshots') && seen.resolve(),
+    });
+    await seen.promise;
+    const [{ pid }] = await sql(database.url, 'select pid from pg_stat_progress_create_index where datname = current_database()');
+    leave.abort();
+    const { problem } = (await running).json();
+    expect(problem.detail).toContain(`Left. Backend ${pid} finishes the statement that it was handed`);
+    expect(problem.detail).toContain('(1.sql, line 2: create index concurrently a_x on a (x)), and then ends.');
+    await other.query('commit');
+    await until(`not exists (select from pg_stat_activity where pid = ${pid})`);
+    expect(await sql(database.url, "select indexrelid::regclass::text as name, indisvalid from pg_index where indrelid = 'a'::regclass")).toEqual([
+      { name: 'a_x', indisvalid: true },
+    ]);
+    expect(await sql(database.url, 'select state from weft.deployments')).toEqual([{ state: 'running' }]);
+    expect((await weft(['resume', '--json'])).json()).toMatchObject({ id: problem.deployment, state: 'succeeded' });
+    expect(await sql(database.url, "select count(*)::int as count from weft.events where kind = 'statement_sent'")).toEqual([{ count: 2 }]);
   });
 
   it('ends with 3 and the deployment as it is when the deadline comes first; resume without an id finishes it', async () => {
@@ -287,6 +316,18 @@ describe('weft cancel, where somebody keeps what is half-made from being dropped
 });
 
 describe('weft plan with an address', () => {
+  it('says of a file of which a part is done where it goes on', async () => {
+    const first = 'create table a (n int);\nvacuum a;\n';
+    const folder = makeFolder({ '1.sql': `${first}creat table b ();` });
+    expect((await weft(['deploy', folder])).code).toBe(1);
+    expect((await weft(['plan', folder])).stdout).toMatch(/ 1 {2}run {2}1\.sql {2}\d+ B {2}goes on at statement 3\n/);
+    putFiles(folder, { '1.sql': `${first}create table b ();` });
+    expect((await weft(['plan', folder])).stdout).toMatch(/B {2}goes on behind its unchanged beginning, at statement 3 at the latest\n/);
+    expect((await weft(['plan', folder, '--json'])).json().phases[0].steps[0]).toMatchObject({ verdict: 'new', statements_done: 2 });
+    expect((await weft(['deploy', folder])).code).toBe(0);
+    expect((await weft(['plan', folder, '--json'])).json().phases[0].steps[0]).toMatchObject({ verdict: 'applied', statements_done: 0 });
+  });
+
   it('tells new files from applied ones, and refuses one that changed: with 2, where a deployment of it has failed, with 1', async () => {
     const folder = makeFolder({ '1.sql': 'create table a (n int);' });
     const before = (await weft(['plan', folder, '--json'])).json();

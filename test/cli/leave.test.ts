@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { leaving } from '../../src/cli/conduct.ts';
 import { onSignal } from '../../src/cli/leave.ts';
 import { FIRST_VIEW } from '../../src/cli/progress.ts';
+import { ID, makeDeployment, makeLive, makePhase } from './deployments.ts';
 
 describe('Ctrl-C', () => {
   it('asks to leave, and leaves at once the second time; what npm passes on is no second time', () => {
@@ -30,5 +31,49 @@ describe('the last words', () => {
     expect(message).toMatch(/^Left before there was an answer\. If everything has arrived in the database, it goes on there; if not, nothing runs\./);
     expect(message).toContain('repeat it with --id run-1');
     expect(facts).toEqual({ id: 'run-1' });
+  });
+  const HANDED_OUT = { path: 'lane/001.sql', number: 1, line: 3, statement: 'create index concurrently a_x on a (x)' };
+  const left = (transaction: string, live: ReturnType<typeof makeLive> | null, more = {}) =>
+    leaving(
+      {
+        ...FIRST_VIEW,
+        session: 'ours',
+        id: ID,
+        deployment: makeDeployment({ phases: [makePhase('lane', transaction, 'running', { pending: 1 })], live, ...more }),
+      },
+      null,
+    ).message;
+
+  it('say that it goes on to its end where every transaction is a whole step', () => {
+    expect(left('per-step', makeLive())).toBe(
+      `Left. Deployment ${ID} goes on in the database, as backend 4711, to its end. To attach again, and continue it if need be: weft resume ${ID}. To look: weft status ${ID}. To stop it: weft cancel ${ID}.`,
+    );
+    const done = makePhase('lane', 'auto', 'succeeded', { done: 1 });
+    expect(left('', makeLive(), { phases: [done, makePhase('then', 'single', 'running', { pending: 1 })] })).toContain('to its end.');
+  });
+
+  it.each(['auto', 'none'])('say where it stops without a client in a phase with %s', (transaction) => {
+    expect(left(transaction, makeLive())).toContain(
+      `Left. Deployment ${ID} goes on in the database, as backend 4711: to its end, or to the first statement that PostgreSQL runs in no transaction. That one needs a session, and waits until somebody calls.`,
+    );
+  });
+
+  it('say of a statement that was handed out that the server finishes just that', () => {
+    expect(left('none', makeLive({ handed_out: HANDED_OUT }))).toContain(
+      `Left. Backend 4711 finishes the statement that it was handed, which PostgreSQL runs in no transaction (lane/001.sql, line 3: create index concurrently a_x on a (x)), and then ends. The rest of deployment ${ID} waits until somebody calls. To attach`,
+    );
+  });
+
+  it('do not promise of one in line that it begins', () => {
+    expect(left('single', null, { state: 'staged', ahead: ['A'] })).toContain(
+      `Left. Deployment ${ID} stands in line behind A. Whether it begins without us depends on whose CALL is at work there; weft resume ${ID} makes sure. To look`,
+    );
+  });
+
+  it('leave to the Worker what needs a session, where one is there', () => {
+    const deployment = makeDeployment({ phases: [makePhase('lane', 'none', 'running', { pending: 1 })], live: makeLive({ handed_out: HANDED_OUT }) });
+    expect(leaving({ ...FIRST_VIEW, id: ID, deployment }, null).message).toContain(
+      `Left. Deployment ${ID} goes on in the database, as backend 4711, and the Worker stays with it for as long as it may.`,
+    );
   });
 });

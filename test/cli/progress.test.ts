@@ -57,6 +57,28 @@ describe('a deployment on a terminal', () => {
     `);
   });
 
+  it('says which try it is, and by which application and role the lock is held', () => {
+    const live = makeLive({
+      waiting_for: 'Lock: relation',
+      blocked_by: [812, 813],
+      blockers: [
+        { pid: 812, application: 'psql', role: 'bob' },
+        { pid: 813, application: null, role: 'app' },
+      ],
+      attempt: { number: 3, of: 10 },
+    });
+    const wait = 'waits for Lock: relation, held by backend 812 (psql, role bob), 813 (role app), try 3 of 10';
+    expect(waitOf(makeDeployment({ live }))).toBe(wait);
+    const again = { ...live, attempt: { number: 4, of: 10 } };
+    expect(linesBetween(makeDeployment({ live }), makeDeployment({ live: again }))).toEqual([wait.replace('3 of', '4 of')]);
+    const handedOut = { path: '1.sql', number: 1, line: 1, statement: 'vacuum t' };
+    expect(waitOf(makeDeployment({ live: { ...live, handed_out: handedOut, attempt: { number: 1, of: 10 } } }))).not.toContain('try');
+    const build = { command: 'CREATE INDEX CONCURRENTLY', table: 't', phase: 'waiting for old snapshots', done: 0, total: 1, unit: 'sessions' };
+    expect(waitOf(makeDeployment({ live: { ...live, build, handed_out: handedOut, attempt: { number: 2, of: 10 } } }))).toBe(
+      'index of t: waiting for old snapshots, 0 of 1 session, held by backend 812 (psql, role bob), 813 (role app), try 2 of 10',
+    );
+  });
+
   it("shows how far an index is, in the server's own words", () => {
     const build = {
       command: 'CREATE INDEX CONCURRENTLY',
@@ -183,6 +205,19 @@ describe('a deployment elsewhere', () => {
         "waits for Lock: relation, held by backend 812",
       ]
     `);
+  });
+
+  it('tells tries, and what was there already', () => {
+    const ended = (changes: object) => {
+      const phase = makePhase('main', 'auto', 'succeeded', { done: 1 });
+      return linesBetween(staged, makeDeployment({ phases: [{ ...phase, steps: phase.steps.map((step) => ({ ...step, statements: 3, ...changes })) }] })).at(
+        -1,
+      );
+    };
+    expect(ended({ tries: 1, found_done: 0 })).toBe('1/1 main: main/001.sql: done, 12 ms');
+    expect(ended({ tries: 4 })).toBe('1/1 main: main/001.sql: done, 12 ms in the last of 4 tries');
+    expect(ended({ found_done: 3 })).toBe('1/1 main: main/001.sql: was there already, 12 ms');
+    expect(ended({ found_done: 1 })).toBe('1/1 main: main/001.sql: done, 1 of 3 statements was there already, 12 ms');
   });
 
   it('tells each phase of an index once, whatever it counts', () => {

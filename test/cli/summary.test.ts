@@ -36,11 +36,42 @@ describe('the summary', () => {
     `);
   });
 
+  it('of a phase that took longer than the last tries of its steps: all of its time', () => {
+    const phase = {
+      ...makePhase('schema', 'single', 'succeeded', { done: 1 }),
+      started_at: '2026-03-01T02:00:01.000Z',
+      finished_at: '2026-03-01T02:00:21.200Z',
+    };
+    expect(show({ state: 'succeeded', phases: [phase] })).toContain('committed: 1 step, 20.2 s');
+  });
+
   it('of an error inside functions: through which of them it came, without the statements between', () => {
     const context = 'PL/pgSQL function shop.total() line 3 at RETURN\nSQL statement "select 1"\nPL/pgSQL function shop.all() line 9 at PERFORM';
     const shown = show({ state: 'failed', error: { ...ERROR, context } });
     expect(shown).toContain('\n  in PL/pgSQL function shop.total() line 3 at RETURN\n  in PL/pgSQL function shop.all() line 9 at PERFORM\n');
     expect(shown).not.toContain('select 1');
+  });
+
+  it.each([
+    ['23505', 'repair the data (or correct schema/047_orders.sql) and deploy again'],
+    ['42501', 'grant what is missing (or correct schema/047_orders.sql) and deploy again'],
+    ['55006', 'see to it that nobody uses what schema/047_orders.sql is about (or correct it) and deploy again'],
+    ['55P03', 'see to it that the lock is free (or correct schema/047_orders.sql) and deploy again'],
+    ['42703', 'correct schema/047_orders.sql and deploy again'],
+  ])('of an error with %s: what is to be repaired', (sqlstate, remedy) => {
+    expect(show({ state: 'failed', error: { ...ERROR, sqlstate } })).toContain(`Next: ${remedy}; what`);
+  });
+
+  it.each([
+    [null, 'bbbb', 'bbbb after; none before: for more than a second'],
+    ['aaaa', null, 'aaaa before; none after: for more than a second'],
+    [null, null, 'none before and after: for more than a second'],
+  ])('of a fingerprint that was not taken: why (%s, %s)', (before, after, words) => {
+    expect(show({ state: 'succeeded', fingerprint: { before, after } })).toContain(`  fingerprint  ${words} another session had a table locked`);
+  });
+
+  it('of one that has not begun: no word of a fingerprint', () => {
+    expect(show({ state: 'cancelled', started_at: null, fingerprint: { before: null, after: null } })).not.toContain('fingerprint');
   });
 
   it('of an applied file that has changed: no word of correcting it', () => {
@@ -66,7 +97,7 @@ describe('the summary', () => {
         schema  single    rolled back as a whole: nothing of it is left (52 steps)
         data    per-step  not begun
 
-      Next: correct schema/047_orders.sql and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.
+      Next: repair the data (or correct schema/047_orders.sql) and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.
 
         deployment   0190a0de-0000-7000-8000-000000000001
         fingerprint  1:18:aaaaaaaaaaaa… → 1:18:bbbbbbbbbbbb…
@@ -101,7 +132,7 @@ describe('the summary', () => {
       The database now:
         schema  per-step  committed: 46 of 52 steps; the step that failed is rolled back
 
-      Next: correct schema/047_orders.sql and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.
+      Next: repair the data (or correct schema/047_orders.sql) and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.
 
         deployment   0190a0de-0000-7000-8000-000000000001
         fingerprint  1:18:aaaaaaaaaaaa… → 1:18:bbbbbbbbbbbb…
@@ -147,7 +178,7 @@ describe('the summary', () => {
       Next: deploy again when you like; what is committed is not run twice. Nothing needs to be cleaned up.
 
         deployment   0190a0de-0000-7000-8000-000000000001
-        fingerprint  aaaa before
+        fingerprint  aaaa before; none after: for more than a second another session had a table locked, or the catalog could not be read
       "
     `);
   });
@@ -172,7 +203,8 @@ describe('the summary', () => {
       "drop index concurrently public.t_a" waits for Lock: virtualxid, held by backend 42.
       Next: when that one has ended, or let go, "weft cancel 0190a0de-0000-7000-8000-000000000001" again shows the end; where nobody else has done it by then, it makes it.
 
-        deployment  0190a0de-0000-7000-8000-000000000001
+        deployment   0190a0de-0000-7000-8000-000000000001
+        fingerprint  none before: for more than a second another session had a table locked, or the catalog could not be read
       "
     `);
   });
@@ -205,7 +237,7 @@ describe('the summary', () => {
         state: 'running',
         finished_at: null,
         phases: [makePhase('schema', 'single', 'running', { pending: 3 })],
-        fingerprint: { before: null, after: null },
+        fingerprint: { before: 'aaaa', after: null },
       }),
     ).toMatchInlineSnapshot(`
       "
@@ -216,7 +248,8 @@ describe('the summary', () => {
 
       Next: "weft resume 0190a0de-0000-7000-8000-000000000001" attaches to it and continues it if need be; "weft cancel 0190a0de-0000-7000-8000-000000000001" stops it.
 
-        deployment  0190a0de-0000-7000-8000-000000000001
+        deployment   0190a0de-0000-7000-8000-000000000001
+        fingerprint  aaaa before
       "
     `);
   });

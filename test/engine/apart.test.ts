@@ -1,5 +1,7 @@
 /** Steps that the server runs in no transaction: statement by statement, and at top level what is handed out. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { UNCOLOURED } from '../../src/cli/io.ts';
+import { renderSummary } from '../../src/cli/summary.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles, stageFiles, until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
@@ -105,21 +107,35 @@ describe('by hand, with psql', () => {
   });
 });
 
-it('a leftover in TOAST, which this role may not drop, is named, and stops nothing', async () => {
+it('leftovers in TOAST, which this role may not drop, are named as long as they are there, and stop nothing', async () => {
   await sql(database.url, `create table t (a int primary key, b text)`);
-  const holder = await hold(database.url, 'snapshot');
-  const rebuild = await database.client();
-  const rebuilding = rebuild.query('reindex table concurrently t').catch((error) => error.code);
-  await until(database.url, `exists (select from pg_stat_activity where query ~ '^reindex' and wait_event_type = 'Lock')`);
-  await sql(database.url, `select pg_terminate_backend(pid, 10000) from pg_stat_activity where query ~ '^reindex' and datname = current_database()`);
-  expect(await rebuilding).toBe('57P01');
-  await holder.end();
-  expect(await deployed({ '1.sql': 'reindex table concurrently t' }, { transaction: 'none' })).toMatchObject({ state: 'succeeded' });
+  for (const _ of ['once', 'twice']) {
+    const holder = await hold(database.url, 'snapshot');
+    const rebuild = await database.client();
+    const rebuilding = rebuild.query('reindex table concurrently t').catch((error) => error.code);
+    await until(database.url, `exists (select from pg_stat_activity where query ~ '^reindex' and wait_event_type = 'Lock')`);
+    await sql(database.url, `select pg_terminate_backend(pid, 10000) from pg_stat_activity where query ~ '^reindex' and datname = current_database()`);
+    expect(await rebuilding).toBe('57P01');
+    await holder.end();
+  }
+  const deployment = await deployed({ '1.sql': 'reindex table concurrently t' }, { transaction: 'none' });
+  expect(deployment).toMatchObject({ state: 'succeeded' });
   const events = await sql(database.url, `select kind, data ->> 'index' as index from weft.events where kind in ('leftover_out_of_reach', 'statement_done')`);
   expect(events).toEqual([
     { kind: 'statement_done', index: null },
     { kind: 'leftover_out_of_reach', index: expect.stringMatching(/^pg_toast\.pg_toast_\d+_index_ccnew$/) },
+    { kind: 'leftover_out_of_reach', index: expect.stringMatching(/^pg_toast\.pg_toast_\d+_index_ccnew1$/) },
   ]);
+  const statements = events.slice(1).map(({ index }) => `drop index concurrently ${index}`);
+  expect(deployment.leftovers?.map(({ statement }) => statement)).toEqual(statements);
+  expect(renderSummary(deployment, UNCOLOURED)).toContain(
+    `\n2 invalid indexes are left by a REINDEX that was interrupted, in TOAST, where only a superuser may drop them:\n  ${statements.join(';\n  ')};\n`,
+  );
+  if (database.superuserUrl !== null) {
+    await sql(database.superuserUrl, statements[0] ?? '');
+    const [{ status }] = await sql(database.url, 'select weft.status($1) as status', [deployment.id]);
+    expect(status.leftovers).toEqual([{ index: events[2]?.index, path: '1.sql', statement: statements[1] }]);
+  }
   await expectNothingHalfMade(database.url);
 });
 

@@ -206,6 +206,21 @@ describe('a lock that is not to be had', () => {
     await holder.end();
   });
 
+  it.each(['single', 'per-step', 'none'] as const)('shows which try it is, and who holds it: %s', async (rule) => {
+    await holder.query("set application_name = 'the holder'");
+    const [{ pid, role }] = (await holder.query('select pg_backend_pid() as pid, current_user as role')).rows;
+    const deployed = deployFiles(database.url, { '1.sql': 'alter table held add b int;' }, rule, 300);
+    await untilEvents(2, 'lock_not_available');
+    const live = async () => (await sql(database.url, `select weft.status(id) -> 'live' as live from weft._deployments order by place desc limit 1`))[0].live;
+    await expect
+      .poll(live, { interval: 20, timeout: 20_000 })
+      .toMatchObject({ waiting_for: 'Lock: relation', blocked_by: [pid], blockers: [{ pid, application: 'the holder', role }], attempt: { of: 10 } });
+    const [{ count }] = await sql(database.url, `select count(*)::int from weft.events where kind = 'lock_not_available'`);
+    expect([count, count + 1]).toContain((await live()).attempt.number);
+    await holder.query('rollback');
+    expect((await deployed).state).toBe('succeeded');
+  });
+
   it.each(['single', 'per-step'] as const)('is tried again, holding nothing meanwhile, until it is there: %s', async (rule) => {
     const deployed = deployFiles(database.url, { '1.sql': 'alter table other add a int;', '2.sql': 'alter table held add b int;' }, rule, 50);
     await untilEvents(2, 'lock_not_available');

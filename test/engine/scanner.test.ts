@@ -185,7 +185,10 @@ describe('a semicolon ends no statement', () => {
     ["in a function with CASE in a parameter's default", `create function f(n int default case when true then 1 end) returns int begin atomic select 1; end`],
     ['in a function whose name is "begin"', `create function "begin"() returns int begin atomic select 1 as "end"; select 2; end`],
     ['in a function called begin, until there is an end', `create function begin() returns int language sql as $$ select 1; $$; select 2; end`],
-    ['in a function whose body is behind many words', `create or replace function f(a int, b text default 'x;') returns int language plpgsql immutable as $$ begin return 1; end; $$ strict`],
+    [
+      'in a function whose body is behind many words',
+      `create or replace function f(a int, b text default 'x;') returns int language plpgsql immutable as $$ begin return 1; end; $$ strict`,
+    ],
     ['in a DO block', `do $$ begin perform 1; perform 2; end $$`],
   ])('%s', async (_, statement) => {
     expect(await statementsOf(statement)).toEqual([statement]);

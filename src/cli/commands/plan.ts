@@ -3,11 +3,12 @@
  * the plan that is shown is the plan that runs (law 6). Reads only.
  */
 import { readFolder } from '../../bundle/folder.ts';
+import type { Deployment, StepStatus } from '../../domain/deployment.ts';
 import { Problem } from '../../domain/problem.ts';
 import { findAddress } from '../address.ts';
 import { bundleLines, describeBundle, type NumberedStep, numberSteps } from '../bundles.ts';
 import type { Call } from '../commands.ts';
-import { readHistory } from '../readings.ts';
+import { readDeployments, readHistory } from '../readings.ts';
 import { count, harmless } from '../text.ts';
 
 type Verdict = 'new' | 'applied' | 'changed' | 'unknown';
@@ -24,6 +25,7 @@ export async function plan(call: Call): Promise<number> {
   const { style } = printer;
   const bundle = await readFolder(positionals[0] as string);
   const address = findAddress(call);
+  let isInstalled = true;
   const applied = address === null ? null : await readApplied();
   const verdictOf = ({ artifact }: NumberedStep): Verdict => {
     if (applied === null) return 'unknown';
@@ -32,9 +34,11 @@ export async function plan(call: Call): Promise<number> {
     return digest === artifact.digest ? 'applied' : 'changed';
   };
 
-  for (const line of bundleLines(bundle.manifest, style, (step) => WORDS[verdictOf(step)])) printer.say(line);
-  const steps = numberSteps(bundle.manifest).flatMap((phase) => phase.steps);
+  const phases = numberSteps(bundle.manifest);
+  const steps = phases.flatMap((phase) => phase.steps);
   const toRun = steps.filter((step) => ['new', 'unknown'].includes(verdictOf(step)));
+  const begun = await readBegun();
+  for (const line of bundleLines(bundle.manifest, style, (step) => WORDS[verdictOf(step)], remarkOn)) printer.say(line);
   const refused = steps.filter((step) => verdictOf(step) === 'changed').map(({ step }) => step.path);
   printer.say('');
   if (applied === null) printer.say(`${count(steps.length, 'step')}; history unknown: no address was given, so what is applied already is not known.`);
@@ -50,10 +54,33 @@ export async function plan(call: Call): Promise<number> {
   printer.document({
     ...description,
     history: applied === null ? 'unknown' : 'known',
-    phases: description.phases.map((phase) => ({ ...phase, steps: phase.steps.map((step) => ({ ...step, verdict: verdicts.get(step.number) })) })),
+    phases: description.phases.map((phase) => ({
+      ...phase,
+      steps: phase.steps.map((step) => ({ ...step, verdict: verdicts.get(step.number), statements_done: begun.get(step.path)?.statements ?? 0 })),
+    })),
     refused,
   });
   return refused.length === 0 ? 0 : 2;
+
+  /** Only a file that is run statement by statement goes on where it stopped. */
+  function remarkOn({ artifact }: NumberedStep): string {
+    const step = begun.get(artifact.path);
+    if (step === undefined) return '';
+    const next = (step.statements ?? 0) + 1;
+    const again = step.runs_again ? `; statement ${next} has run before, and runs again as long as its done_when is not true` : '';
+    if (next === 1) return again.slice(2);
+    return (
+      (step.digest === artifact.digest ? `goes on at statement ${next}` : `goes on behind its unchanged beginning, at statement ${next} at the latest`) + again
+    );
+  }
+
+  /** By path, the steps of which an earlier deployment has done a part. */
+  async function readBegun(): Promise<Map<string, StepStatus>> {
+    const apart = phases.filter(({ phase }) => phase.transaction === 'auto' || phase.transaction === 'none').flatMap((phase) => phase.steps);
+    const asked = apart.filter((step) => verdictOf(step) === 'new').map(({ artifact }) => artifact.path);
+    if (address === null || asked.length === 0 || !isInstalled) return new Map();
+    return begunSteps(await readDeployments(address, printer.io), bundle.manifest.bundle, asked);
+  }
 
   /** Digests by path, of the latest application. A database without the engine has no history, and that is known. */
   async function readApplied(): Promise<Map<string, string>> {
@@ -63,8 +90,24 @@ export async function plan(call: Call): Promise<number> {
       const inOrder = entries.toSorted((a, b) => Date.parse(a.applied_at) - Date.parse(b.applied_at));
       return new Map(inOrder.map(({ path, digest }) => [path, digest]));
     } catch (error) {
-      if (error instanceof Problem && error.slug === 'engine_missing') return new Map();
+      if (error instanceof Problem && error.slug === 'engine_missing') {
+        isInstalled = false;
+        return new Map();
+      }
       throw error;
     }
   }
+}
+
+/** The latest deployment of the bundle that has cut a file into statements knows how far it is; what it has not begun, an earlier one may have. */
+function begunSteps(deployments: readonly Deployment[], bundle: string, paths: readonly string[]): Map<string, StepStatus> {
+  const inLine = deployments
+    .filter((deployment) => deployment.bundle === bundle)
+    .toSorted((a, b) => Date.parse(b.staged_at ?? '') - Date.parse(a.staged_at ?? ''));
+  const begun = new Map<string, StepStatus>();
+  for (const path of paths) {
+    const [latest] = inLine.flatMap(({ phases }) => phases.flatMap(({ steps }) => steps.filter((step) => step.path === path && step.statements !== null)));
+    if (latest?.account) begun.set(path, latest);
+  }
+  return begun;
 }
