@@ -44,6 +44,7 @@ begin
     p_backend := case when v_opened operator(pg_catalog.=) p_deployment::pg_catalog.text then pg_catalog.pg_backend_pid() else 0 end;
   end if;
   perform weft._check_call(p_deployment, p_backend);
+  perform weft._hurry_commit();
   commit;  -- of the row lock that settling took: the lease comes first in the order of locks
   if p_deployment is not null and weft._is_over(p_deployment) then
     result := weft.status(p_deployment);
@@ -52,6 +53,7 @@ begin
   end if;
 
   select t.fence, t.holder into v_fence, v_holder from weft._take_lease(p_deployment) as t;
+  perform weft._hurry_commit();
   commit;
   if v_fence is null then
     result := weft._attach(p_deployment, v_holder);
@@ -61,14 +63,17 @@ begin
 
   loop
     v_current := weft._next_in_line(p_deployment, p_target, v_fence, p_callers);
+    perform weft._hurry_commit();
     commit;
     exit when v_current is null;
     perform weft._begin(v_current, v_fence);
+    perform weft._hurry_commit();
     commit;
 
     <<phases>>
     loop
       v_phase := weft._begin_attempt(v_current, v_fence);
+      perform weft._hurry_commit();
       commit;
       exit phases when v_phase.ordinal is null;
       v_tries := 0;
@@ -148,6 +153,19 @@ $$;
 
 comment on procedure weft.run(uuid, text, integer, jsonb, text[], jsonb) is
   'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session was at, 0 for the one at which it opened the deployment, null where nobody looks. p_callers: those whose deployments may be run ahead of this one, null for all; others wait and let it pass. When the result holds a directive, run its statement in the same session, alone; if it succeeds, its report; then CALL again; p_report: the error of the statement, if the result asks for it. Whoever calls while another CALL is at work learns who that is, and need not wait.';
+
+
+-- Of the bookkeeping before a block and behind it, a crash may take back the newest: whoever comes next does it again. What a block did,
+-- and the end of the CALL, wait for the disk, and for whoever else the server waits for; everything before them is then safe too.
+create or replace function weft._hurry_commit()
+  returns text
+  volatile
+  language sql
+as $$
+  select pg_catalog.set_config('synchronous_commit', 'off', true)
+$$;
+
+comment on function weft._hurry_commit() is 'Lets the commit of the transaction at hand go ahead of the disk.';
 
 
 -- What must be true of a CALL before it does anything.

@@ -26,6 +26,7 @@ const WITHOUT_PATH: Readonly<Record<string, string>> = {
   _enter_step: 'a SET clause would undo the work',
   _run_statement: 'it runs statements, whose path is theirs',
   _advance_step: 'it runs statements, whose path is theirs',
+  _hurry_commit: 'a SET clause would undo the work',
   _show_progress: 'a SET clause would keep it from being inlined; every name in it is qualified',
   _read_text: 'called for every small file; every name in it is qualified',
   version: 'a constant',
