@@ -13,8 +13,9 @@ comment on type weft.deployment_state is 'States of a deployment, in the order i
 
 create type weft.phase_state as enum (
   'pending',    -- -> running, or succeeded when nothing is left to do
-  'running',    -- -> succeeded, failed
+  'running',    -- -> succeeded, skipped, failed
   'succeeded',
+  'skipped',    -- its condition was not true
   'failed'
 );
 comment on type weft.phase_state is 'States of a phase.';
@@ -22,7 +23,7 @@ comment on type weft.phase_state is 'States of a phase.';
 create type weft.step_state as enum (
   'pending',    -- not run yet, or rolled back                       -> succeeded, skipped, failed
   'succeeded',  -- its effect and this word were committed together
-  'skipped',    -- this very artifact is in the history already
+  'skipped',    -- this very artifact is in the history already, or a condition was not true: its own, or its phase's
   'failed'      -- nothing of it is in the database, or, of a step apart, the statements before the one that failed
 );
 comment on type weft.step_state is 'States of a step.';
@@ -63,6 +64,7 @@ create type weft._script as (
   in_one_piece  boolean,
   chunks        bytea[],
   size          bigint,
+  condition     text,
   is_streamed   boolean,    -- an artifact of several chunks is read while it runs, so that one chunk is held at a time
   statements    text[],     -- of the chunk at hand
   lines         integer[],  -- of all statements so far, as the digests
@@ -73,6 +75,7 @@ comment on type weft._script is 'A step, and the statements of its artifact.';
 
 create type weft._step_record as (
   ordinal      integer,
+  is_wanted    boolean,    -- by its condition, if it has one
   statements   integer,
   rows         bigint,
   started_at   timestamptz,

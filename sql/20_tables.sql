@@ -107,6 +107,8 @@ create table weft._phases (
   name             text              not null,
   transaction      text              not null,
   lock_timeout_ms  integer           not null,
+  condition        text,
+  is_wanted        boolean,
   state            weft.phase_state  not null default 'pending',
   attempts         integer           not null default 0,
   started_at       timestamptz,
@@ -117,6 +119,8 @@ create table weft._phases (
   constraint transaction_is_known check (transaction in ('single', 'per-step', 'auto', 'none'))
 );
 comment on table weft._phases is 'A group of steps under one transaction rule.';
+comment on column weft._phases.condition is 'An expression: if it is not true when the phase begins, none of its steps runs.';
+comment on column weft._phases.is_wanted is 'What the condition came to, committed with the first thing that the phase did.';
 
 create table weft._steps (
   deployment_id      uuid             not null,
@@ -127,6 +131,8 @@ create table weft._steps (
   state              weft.step_state  not null default 'pending',
   in_one_piece       boolean          not null default false,
   is_apart           boolean          not null default false,
+  condition          text,
+  is_wanted          boolean,
   done_when          text,
   statements         integer,
   rows               bigint,
@@ -146,6 +152,8 @@ alter table weft._steps alter column statement_digests set storage external;
 comment on table weft._steps is 'One artifact being run. Its effect and the word "succeeded" here are one commit.';
 comment on column weft._steps.in_one_piece is 'The split of this file did not parse, the whole file does: it is executed whole.';
 comment on column weft._steps.is_apart is 'It is run statement by statement, each in a transaction of its own or at top level.';
+comment on column weft._steps.condition is 'An expression: if it is not true when the step begins, the step does not run.';
+comment on column weft._steps.is_wanted is 'What the condition came to, committed with the step.';
 comment on column weft._steps.done_when is 'An expression that is true when a statement is done of which no catalog tells.';
 comment on column weft._steps.statement_digests is 'SHA-256 of each statement, in order.';
 

@@ -244,13 +244,13 @@ as $$
     'finished_at', d.finished_at,
     'phases', (
       select coalesce(jsonb_agg(jsonb_build_object(
-        'name', p.name, 'transaction', p.transaction, 'state', p.state, 'attempts', p.attempts,
+        'name', p.name, 'transaction', p.transaction, 'when', p.condition, 'is_wanted', p.is_wanted, 'state', p.state, 'attempts', p.attempts,
         'started_at', p.started_at, 'finished_at', p.finished_at,
         'steps', coalesce(g.steps, '[]')) order by p.ordinal), '[]')
       from weft._phases as p
       left join (
         select s.phase, jsonb_agg(jsonb_build_object(
-                 'path', s.path, 'kind', s.kind, 'state', s.state, 'digest', encode(a.digest, 'hex'), 'size', a.size,
+                 'path', s.path, 'kind', s.kind, 'when', s.condition, 'is_wanted', s.is_wanted, 'state', s.state, 'digest', encode(a.digest, 'hex'), 'size', a.size,
                  'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', coalesce(s.statements, t.done), 'error', s.error,
                  'account', case when s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then
                    weft._tell_what_stays(s, coalesce(s.statements, t.done), r.runs_again, d.finished_at is not null) end,

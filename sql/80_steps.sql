@@ -178,6 +178,64 @@ comment on function weft._prepare_statements(text[]) is
   'Digests statements, each by itself, and writes them so that EXECUTE takes them, also what may be a SELECT INTO.';
 
 
+-- A condition is asked where its step would begin: in its transaction, as its role, with its search_path. What asking leaves in the
+-- session is taken back. No SET clause: it would undo the work.
+create or replace function weft._evaluate(p_condition text, p_path text)
+  returns boolean
+  volatile
+  language plpgsql
+as $$
+declare
+  v_question  pg_catalog.text := pg_catalog.concat('select (', p_condition, E'\n)::pg_catalog.bool');
+  v_set       pg_catalog.text := pg_catalog.set_config('search_path', p_path, false);
+  v_is_true   pg_catalog.bool;
+begin
+  execute v_question into strict v_is_true;
+  v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  perform weft._reset_session();
+  return coalesce(v_is_true, false);
+end
+$$;
+
+comment on function weft._evaluate(text, text) is 'Tells whether a condition is true, under the search_path that a file starts with. Null is not true.';
+
+
+-- The condition of a phase, in the transaction of the first thing that it does; afterwards what it came to then.
+create or replace function weft._is_phase_wanted(p_phase weft._phases, p_path text)
+  returns boolean
+  volatile
+  language plpgsql
+as $$
+declare
+  v_is_wanted  pg_catalog.bool := (select p.is_wanted from weft._phases as p where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal);
+begin
+  if v_is_wanted is null then
+    v_is_wanted := weft._evaluate(p_phase.condition, p_path);
+    update weft._phases as p set is_wanted = v_is_wanted where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal;
+  end if;
+  return v_is_wanted;
+end
+$$;
+
+comment on function weft._is_phase_wanted(weft._phases, text) is 'Tells whether the condition of a phase is true, or was when the phase began.';
+
+
+create or replace function weft._leave_out_phase(p_phase weft._phases)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  update weft._steps as s set state = 'skipped', finished_at = clock_timestamp()
+  where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending';
+  perform weft._tell(p_phase.deployment_id, 'phase_left_out', p_phase.name, p_data => jsonb_build_object('when', p_phase.condition));
+end
+$$;
+
+comment on function weft._leave_out_phase(weft._phases) is 'Skips what is left of a phase whose condition is not true.';
+
+
 -- Steps are read some at a time: what one artifact costs is then a row, not a dozen statements. No more than about a chunk, or one step.
 create or replace function weft._read_scripts(p_deployment uuid, p_first integer, p_last integer)
   returns weft._script[]
@@ -188,9 +246,9 @@ create or replace function weft._read_scripts(p_deployment uuid, p_first integer
   language sql
 as $$
   select coalesce(array_agg(row(
-           b.ordinal, b.path, b.in_one_piece, b.chunks, b.size, t.statements is null, t.statements, coalesce(t.lines, '{}'), coalesce(p.digests, '{}'), p.executables)::weft._script order by b.ordinal), '{}')
+           b.ordinal, b.path, b.in_one_piece, b.chunks, b.size, b.condition, t.statements is null, t.statements, coalesce(t.lines, '{}'), coalesce(p.digests, '{}'), p.executables)::weft._script order by b.ordinal), '{}')
   from (
-    select s.ordinal, s.path, s.in_one_piece, a.chunks, a.size, sum(a.size) over (order by s.ordinal) as bytes, row_number() over (order by s.ordinal) as place
+    select s.ordinal, s.path, s.in_one_piece, s.condition, a.chunks, a.size, sum(a.size) over (order by s.ordinal) as bytes, row_number() over (order by s.ordinal) as place
     from weft._steps as s
     join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
     where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
@@ -324,6 +382,22 @@ $$;
 comment on function weft._describe_error(jsonb, text, text, integer, text) is 'Makes the account of an error: the server''s words, path, line, statement, and what to do.';
 
 
+create or replace function weft._describe_condition_error(p_error jsonb, p_phase text, p_path text, p_condition text)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_error || jsonb_strip_nulls(jsonb_build_object(
+    'message', format('The condition (when) cannot be evaluated: %s', p_error ->> 'message'),
+    'phase', p_phase, 'path', p_path, 'statement', left(p_condition, weft._limit('statement_shown_characters')),
+    'hint', concat_ws(' ', p_error ->> 'hint', format('It stands in weft.yaml, with the %s; it is an SQL expression of type boolean, asked when that begins.',
+      case when p_path is null then 'phase' else 'step' end))))
+$$;
+
+comment on function weft._describe_condition_error(jsonb, text, text, text) is 'Makes the account of an error in a condition.';
+
+
 create or replace function weft._describe_cancellation(p_cancellation weft._cancellations)
   returns jsonb
   immutable
@@ -371,6 +445,8 @@ declare
   v_started      pg_catalog.timestamptz;
   v_look_at      pg_catalog.timestamptz := '-infinity';
   v_look_every   pg_catalog.interval := make_interval(secs => weft._limit('cancel_looked_for_ms') / 1000.0);
+  v_condition    pg_catalog.text;     -- that is being asked
+  v_is_wanted    pg_catalog.bool;
   v_their_path   pg_catalog.text;
   v_set          pg_catalog.text;
   v_their_name   pg_catalog.text;
@@ -399,6 +475,17 @@ begin
     v_their_path := weft._reset_session();
     v_our_role := current_user;
     v_is_weft := session_user = 'weft';
+    if p_phase.condition is not null then
+      v_condition := p_phase.condition;
+      perform set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
+      if not weft._is_phase_wanted(p_phase, v_their_path) then
+        perform weft._check_dependents();
+        perform weft._leave_out_phase(p_phase);
+        perform weft._check_fence(p_fence, p_until_commit => true);
+        return row('done', null, null)::weft._outcome;
+      end if;
+      v_condition := null;
+    end if;
 
     while v_next <= p_last loop
       v_path := null;
@@ -421,8 +508,16 @@ begin
         v_rows := 0;
         v_set := weft._show_progress(v_script.ordinal, v_steps, p_phase.name);
         v_set := set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
+        v_is_wanted := v_script.condition is null;
+        if not v_is_wanted then
+          v_condition := v_script.condition;
+          v_is_wanted := weft._evaluate(v_condition, v_their_path);
+          v_condition := null;
+          v_set := weft._show_progress(v_script.ordinal, v_steps, p_phase.name);
+          v_set := set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
+        end if;
 
-        for v_chunk in 1 .. cardinality(v_script.chunks) loop
+        for v_chunk in 1 .. case when v_is_wanted then cardinality(v_script.chunks) else 0 end loop
           if v_script.is_streamed then
             v_their_name := null;
             if v_chunk = 1 then
@@ -498,7 +593,7 @@ begin
           reset role;
         end if;
         v_their_path := weft._reset_session();
-        v_records := array_append(v_records, row(v_script.ordinal, v_count, v_rows, v_started, clock_timestamp(), v_script.lines, v_script.digests)::weft._step_record);
+        v_records := array_append(v_records, row(v_script.ordinal, v_is_wanted, v_count, v_rows, v_started, clock_timestamp(), v_script.lines, v_script.digests)::weft._step_record);
         if cardinality(v_records) >= v_count_at then
           v_count_at := weft._check_lock_table(cardinality(v_records));
         end if;
@@ -535,14 +630,15 @@ begin
     raise exception using errcode = e_state, message = e_message, hint = e_hint;
   elsif weft._is_interruption('_run_steps', e_state, e_context) then
     return row('interrupted', v_path, v_error)::weft._outcome;
-  elsif p_phase.transaction = 'auto' and (e_state = '55P04' or weft._is_refused_in_transaction(v_error)) then
+  elsif p_phase.transaction = 'auto' and v_condition is null and (e_state = '55P04' or weft._is_refused_in_transaction(v_error)) then
     return row('apart', v_path, v_error)::weft._outcome;
-  elsif e_state = '42601' and not v_script.in_one_piece and weft._is_split_wrong(v_statement, v_script.chunks, v_script.size) then
+  elsif e_state = '42601' and v_statement is not null and not v_script.in_one_piece and weft._is_split_wrong(v_statement, v_script.chunks, v_script.size) then
     return row('whole', v_path, null)::weft._outcome;
   end if;
   return row(
     case when e_state in ('55P03', '40P01') then 'again' else 'failed' end, v_path,
-    weft._describe_error(v_error, p_phase.name, v_path, weft._first_line(v_statement, v_line), v_statement))::weft._outcome;
+    case when v_condition is not null then weft._describe_condition_error(v_error, p_phase.name, v_path, v_condition)
+      else weft._describe_error(v_error, p_phase.name, v_path, weft._first_line(v_statement, v_line), v_statement) end)::weft._outcome;
 end
 $$;
 
@@ -560,7 +656,8 @@ declare
   v_last  integer := (select coalesce(max(e.number), 0) from weft._events as e where e.deployment_id = p_deployment);
 begin
   update weft._steps as s
-  set state = 'succeeded', statements = r.statements, rows = r.rows, finished_at = r.finished_at,
+  set state = case when r.is_wanted then 'succeeded' else 'skipped' end::weft.step_state, is_wanted = case when s.condition is not null then r.is_wanted end,
+      statements = case when r.is_wanted then r.statements end, rows = case when r.is_wanted then r.rows end, finished_at = r.finished_at,
       milliseconds = round((extract(epoch from r.finished_at - r.started_at) * 1000)::numeric, 3),
       statement_lines = r.lines, statement_digests = r.digests
   from unnest(p_records) as r
@@ -572,18 +669,19 @@ begin
   cross join unnest(p_records) as r
   join weft._steps as s on s.deployment_id = d.id and s.ordinal = r.ordinal
   join weft._artifacts as a on a.deployment_id = d.id and a.path = s.path
-  where d.id = p_deployment;
+  where d.id = p_deployment and r.is_wanted;
 
   insert into weft._events (deployment_id, number, at, kind, phase, path, data)
-  select p_deployment, v_last + row_number() over (order by r.ordinal), r.finished_at, 'step_succeeded', p_phase, s.path,
-         jsonb_build_object('step', r.ordinal, 'statements', r.statements, 'rows', r.rows)
+  select p_deployment, v_last + row_number() over (order by r.ordinal), r.finished_at, case when r.is_wanted then 'step_succeeded' else 'step_left_out' end, p_phase, s.path,
+         case when r.is_wanted then jsonb_build_object('step', r.ordinal, 'statements', r.statements, 'rows', r.rows)
+           else jsonb_build_object('step', r.ordinal, 'when', s.condition) end
   from unnest(p_records) as r
   join weft._steps as s on s.deployment_id = p_deployment and s.ordinal = r.ordinal;
 end
 $$;
 
 comment on function weft._record_steps(uuid, text, weft._step_record[]) is
-  'Records the steps of a block, in history and journal too, in the transaction of their effects.';
+  'Records the steps of a block, in history and journal too, in the transaction of their effects. What its condition left out is in no history: the next deployment asks again.';
 
 
 -- The fallback of the split: the server's grammar decides, and only where the file is small enough to be run in one piece.

@@ -145,17 +145,20 @@ comment on function weft._lay_out_statements(uuid, text, weft._steps) is
 
 
 -- Before anything is asked of the session: what an earlier deployment has done of the file tells how it begins.
-create or replace function weft._prepare_step(p_phase weft._phases, p_step integer, p_fence bigint)
+create or replace function weft._prepare_step(p_phase weft._phases, p_step integer, p_path text, p_fence bigint)
   returns weft._outcome
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_step     weft._steps;
-  e_state    text;
-  e_message  text;
-  e_detail   text;
+  v_step       weft._steps;
+  v_condition  text;  -- that is being asked
+  v_error      jsonb;
+  e_state      text;
+  e_message    text;
+  e_detail     text;
+  e_context    text;
 begin
   perform weft._check_fence(p_fence);  -- not until the commit: the first statement runs in this transaction
   if exists (select from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step) then
@@ -163,17 +166,41 @@ begin
   end if;
   select s.* into strict v_step from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
   begin
+    if p_phase.condition is not null then
+      v_condition := p_phase.condition;
+      perform weft._reset_session(), set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
+      if not weft._is_phase_wanted(p_phase, p_path) then
+        perform weft._leave_out_phase(p_phase);
+        return row('done', null, null)::weft._outcome;
+      end if;
+    end if;
+    if v_step.condition is not null then
+      v_condition := v_step.condition;
+      perform weft._reset_session(), set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
+      if not weft._evaluate(v_step.condition, p_path) then
+        perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[row(p_step, false, null, null, clock_timestamp(), clock_timestamp(), '{}', '{}')::weft._step_record]);
+        return row('done', null, null)::weft._outcome;
+      end if;
+      update weft._steps as s set is_wanted = true where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
+    end if;
+    v_condition := null;
     perform weft._lay_out_statements(p_phase.deployment_id, p_phase.name, v_step);
     return null;
-  exception when others then  -- no text in the encoding of this database
-    get stacked diagnostics e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail;
+  exception when others or query_canceled or assert_failure then  -- in a condition, or no text in the encoding of this database
+    get stacked diagnostics e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_context = pg_exception_context;
   end;
-  return row('failed', v_step.path, weft._describe_error(
-    jsonb_strip_nulls(jsonb_build_object('sqlstate', e_state, 'message', e_message, 'detail', nullif(e_detail, ''))), p_phase.name, v_step.path, null, null))::weft._outcome;
+  v_error := jsonb_strip_nulls(jsonb_build_object('sqlstate', e_state, 'message', e_message, 'detail', nullif(e_detail, '')));
+  if weft._is_interruption('_evaluate', e_state, e_context) then
+    return row('interrupted', v_step.path, v_error)::weft._outcome;
+  end if;
+  return row(
+    case when e_state in ('55P03', '40P01') then 'again' else 'failed' end, v_step.path,
+    case when v_condition is not null then weft._describe_condition_error(v_error, p_phase.name, v_step.path, v_condition)
+      else weft._describe_error(v_error, p_phase.name, v_step.path, null, null) end)::weft._outcome;
 end
 $$;
 
-comment on function weft._prepare_step(weft._phases, integer, bigint) is
+comment on function weft._prepare_step(weft._phases, integer, text, bigint) is
   'Lays out the statements of a step that is run statement by statement, unless that was done before; an outcome only when it cannot be.';
 
 
@@ -598,7 +625,7 @@ create or replace function weft._end_step(p_phase weft._phases, p_step weft._ste
 as $$
 begin
   perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[(
-    select row(p_step.ordinal, count(*), coalesce(sum(t.rows), 0)::bigint, greatest(p_phase.started_at, (
+    select row(p_step.ordinal, true, count(*), coalesce(sum(t.rows), 0)::bigint, greatest(p_phase.started_at, (
                  select max(e.finished_at) from weft._steps as e where e.deployment_id = p_phase.deployment_id and e.ordinal < p_step.ordinal)), clock_timestamp(),
                coalesce(array_agg(t.line order by t.number), '{}'), coalesce(array_agg(t.digest order by t.number), '{}'))::weft._step_record
     from weft._statements as t

@@ -216,7 +216,7 @@ begin
     return null;
   end if;
 
-  select p.* into v_phase from weft._phases as p where p.deployment_id = p_deployment and p.state <> 'succeeded' order by p.ordinal limit 1;
+  select p.* into v_phase from weft._phases as p where p.deployment_id = p_deployment and p.state not in ('succeeded', 'skipped') order by p.ordinal limit 1;
   if not found then
     perform weft._end(p_deployment, 'succeeded', null);
     return null;
@@ -303,6 +303,7 @@ create or replace function weft._record_block(p_phase weft._phases, p_outcome we
 as $$
 declare
   v_is_last  boolean := false;
+  v_state    weft.phase_state;
 begin
   perform weft._check_fence(p_fence, p_until_commit => true);
   case p_outcome.verdict
@@ -311,9 +312,13 @@ begin
       v_is_last := not exists (
         select from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending');
       if v_is_last then
-        update weft._phases as p set state = 'succeeded', finished_at = clock_timestamp() where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal;
+        update weft._phases as p set state = case when p.is_wanted = false then 'skipped' else 'succeeded' end::weft.phase_state, finished_at = clock_timestamp()
+        where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal
+        returning p.state into v_state;
         perform weft._end_attempt(p_phase.deployment_id, 'done');
-        perform weft._tell(p_phase.deployment_id, 'phase_succeeded', p_phase.name);
+        if v_state = 'succeeded' then
+          perform weft._tell(p_phase.deployment_id, 'phase_succeeded', p_phase.name);
+        end if;
       end if;
     when 'whole' then
       update weft._steps as s set in_one_piece = true where s.deployment_id = p_phase.deployment_id and s.path = p_outcome.path;

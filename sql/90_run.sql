@@ -83,7 +83,7 @@ begin
         if not v_is_apart then
           v_outcome := weft._run_steps(v_current, v_phase, v_first, v_last, v_fence);
         else
-          v_outcome := weft._prepare_step(v_phase, v_first, v_fence);
+          v_outcome := weft._prepare_step(v_phase, v_first, v_start, v_fence);
           if v_outcome.verdict is null then
             v_before := weft._session_before(v_current, v_first, v_start);
             if v_at is distinct from concat(v_current, '/', v_first) then

@@ -55,13 +55,13 @@ begin
          coalesce((select array_agg(decode(c.value, 'hex') order by c.ordinality) from jsonb_array_elements_text(a.chunks) with ordinality as c), array[decode(a.digest, 'hex')])
   from jsonb_to_recordset(v_manifest -> 'artifacts') as a (path text, digest text, size bigint, chunks jsonb);
 
-  insert into weft._phases (deployment_id, ordinal, name, transaction, lock_timeout_ms)
-  select v_id, p.ordinality, p.value ->> 'name', p.value ->> 'transaction',
+  insert into weft._phases (deployment_id, ordinal, name, transaction, condition, lock_timeout_ms)
+  select v_id, p.ordinality, p.value ->> 'name', p.value ->> 'transaction', p.value ->> 'when',
          coalesce((p.value ->> 'lock_timeout_ms')::integer, weft._limit('lock_timeout_ms_default'))
   from jsonb_array_elements(v_manifest -> 'phases') with ordinality as p;
 
-  insert into weft._steps (deployment_id, ordinal, phase, kind, path, done_when)
-  select v_id, row_number() over (order by p.ordinality, s.ordinality), p.ordinality, s.value ->> 'kind', s.value ->> 'path', s.value ->> 'done_when'
+  insert into weft._steps (deployment_id, ordinal, phase, kind, path, condition, done_when)
+  select v_id, row_number() over (order by p.ordinality, s.ordinality), p.ordinality, s.value ->> 'kind', s.value ->> 'path', s.value ->> 'when', s.value ->> 'done_when'
   from jsonb_array_elements(v_manifest -> 'phases') with ordinality as p
   cross join jsonb_array_elements(p.value -> 'steps') with ordinality as s;
 

@@ -11,7 +11,7 @@ from weft._deployments as d;
 comment on view weft.deployments is 'Deployments to this database. To go on with one that is staged or running: call weft.run(id).';
 
 create or replace view weft.steps as
-select s.deployment_id, s.ordinal, p.name as phase, p.transaction, s.kind, s.path, s.state, coalesce(s.statements, t.done) as statements, s.rows, s.milliseconds, s.finished_at,
+select s.deployment_id, s.ordinal, p.name as phase, p.transaction, s.kind, s.path, s.condition, s.is_wanted, s.state, coalesce(s.statements, t.done) as statements, s.rows, s.milliseconds, s.finished_at,
        s.error ->> 'sqlstate' as sqlstate, s.error ->> 'message' as error, (s.error ->> 'line')::integer as line, s.error ->> 'statement' as statement,
        case when s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then
          weft._tell_what_stays(s, coalesce(s.statements, t.done), coalesce((s.error ->> 'runs_again')::boolean, t.runs_again, false), d.finished_at is not null) end as account

@@ -13,6 +13,9 @@ import { TextCheck } from './text.ts';
 /** The name of the bundle file, at the root of its folder. */
 export const BUNDLE_FILE = 'weft.yaml';
 
+/** An SQL expression of type boolean; YAML reads "true" and "false" as values of its own. */
+const expressionSchema = z.union([z.boolean().transform(String), z.string().min(1).max(LIMITS.expression_characters)]);
+
 /** Milliseconds in each unit of a duration, written as PostgreSQL writes them (manual, 19.1.1). */
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000, h: 3_600_000 };
 const LOCK_TIMEOUT_MS_MAX = 3_600_000;
@@ -29,13 +32,17 @@ const stepSchema = z.strictObject({
   /** A path, or a glob: each file once, in the order of the bytes of their paths. */
   run: z.string().min(1),
   /** An expression that is true once a statement is done of which no catalog tells. */
-  done_when: z.string().min(1).max(LIMITS.expression_characters).optional(),
+  done_when: expressionSchema.optional(),
+  /** If it is not true when a file of the step would begin, that file does not run. */
+  when: expressionSchema.optional(),
 });
 
 const phaseSchema = z.strictObject({
   name: nameSchema,
   transaction: transactionSchema.default('auto'),
   lock_timeout: durationSchema.optional(),
+  /** If it is not true when the phase begins, none of its steps runs. */
+  when: expressionSchema.optional(),
   steps: z.array(stepSchema).min(1),
 });
 
@@ -47,12 +54,13 @@ export const bundleFileSchema = z.strictObject({
 
 /** Words that the language has in later versions: refused by name, wherever they stand. */
 const LATER_WORDS: ReadonlySet<string> = new Set([
-  ...['parameters', 'when', 'load', 'into', 'key', 'mode', 'checks', 'batch', 'size', 'on_error', 'repeat', 'undo', 'role', 'settings'],
+  ...['parameters', 'load', 'into', 'key', 'mode', 'checks', 'batch', 'size', 'on_error', 'repeat', 'undo', 'role', 'settings'],
 ]);
 
 export interface BundleFileStep {
   readonly run: string;
   readonly done_when: string | null;
+  readonly when: string | null;
   /** Its line in weft.yaml, counted from 1. */
   readonly line: number;
 }
@@ -61,6 +69,7 @@ export interface BundleFilePhase {
   readonly name: string;
   readonly transaction: z.infer<typeof transactionSchema>;
   readonly lock_timeout_ms: number | null;
+  readonly when: string | null;
   readonly steps: readonly BundleFileStep[];
 }
 
@@ -98,9 +107,11 @@ export function parseBundleFile(bytes: Uint8Array): BundleFile {
       name: phase.name,
       transaction: phase.transaction,
       lock_timeout_ms: phase.lock_timeout ?? null,
+      when: phase.when ?? null,
       steps: phase.steps.map((step, position) => ({
         run: step.run,
         done_when: step.done_when ?? null,
+        when: step.when ?? null,
         line: document.locate(['phases', index, 'steps', position, 'run']).line,
       })),
     })),

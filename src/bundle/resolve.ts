@@ -88,9 +88,20 @@ function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
       }
       refuseTooMany(places.size);
       warnings.push(...warnOfNumbers(matched), ...warnOfOtherKinds(matched));
-      return matched.map((path) => ({ kind: 'run' as const, path, ...(step.done_when !== null && { done_when: step.done_when }) }));
+      return matched.map((path) => ({
+        kind: 'run' as const,
+        path,
+        ...(step.when !== null && { when: step.when }),
+        ...(step.done_when !== null && { done_when: step.done_when }),
+      }));
     });
-    return { name: phase.name, transaction: phase.transaction, ...(phase.lock_timeout_ms !== null && { lock_timeout_ms: phase.lock_timeout_ms }), steps };
+    return {
+      name: phase.name,
+      transaction: phase.transaction,
+      ...(phase.lock_timeout_ms !== null && { lock_timeout_ms: phase.lock_timeout_ms }),
+      ...(phase.when !== null && { when: phase.when }),
+      steps,
+    };
   });
   return { name: file.name, phases, warnings };
 }

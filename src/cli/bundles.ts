@@ -33,7 +33,8 @@ export function ruleOf(phase: Phase): string {
     none: 'one transaction a statement, unless the server refuses a statement in one',
   } as const;
   const budget = phase.lock_timeout_ms === undefined ? '' : `; waits ${duration(phase.lock_timeout_ms)} for a lock`;
-  return `${rules[phase.transaction]}${budget}`;
+  const condition = phase.when === undefined ? '' : `; when ${oneLine(phase.when)}`;
+  return `${rules[phase.transaction]}${budget}${condition}`;
 }
 
 /**
@@ -49,7 +50,13 @@ export function bundleLines(manifest: Manifest, style: Style, verdict?: (step: N
       verdict === undefined ? step.step.kind : verdict(step),
       oneLine(step.step.path),
       size(step.artifact.size),
-      [step.step.done_when === undefined ? '' : `done when ${oneLine(step.step.done_when)}`, remark?.(step) ?? ''].filter((part) => part !== '').join('; '),
+      [
+        step.step.when === undefined ? '' : `when ${oneLine(step.step.when)}`,
+        step.step.done_when === undefined ? '' : `done when ${oneLine(step.step.done_when)}`,
+        remark?.(step) ?? '',
+      ]
+        .filter((part) => part !== '')
+        .join('; '),
     ]);
     lines.push(...columns(rows));
   }
@@ -63,12 +70,14 @@ export interface BundleDescription {
     readonly name: string;
     readonly transaction: string;
     readonly lock_timeout_ms: number | null;
+    readonly when: string | null;
     readonly steps: readonly {
       readonly number: number;
       readonly kind: string;
       readonly path: string;
       readonly size: number;
       readonly digest: string;
+      readonly when: string | null;
       readonly done_when: string | null;
     }[];
   }[];
@@ -82,12 +91,14 @@ export function describeBundle({ manifest, warnings }: Bundle): BundleDescriptio
     name: phase.name,
     transaction: phase.transaction,
     lock_timeout_ms: phase.lock_timeout_ms ?? null,
+    when: phase.when ?? null,
     steps: steps.map(({ number, step, artifact }) => ({
       number,
       kind: step.kind,
       path: step.path,
       size: artifact.size,
       digest: artifact.digest,
+      when: step.when ?? null,
       done_when: step.done_when ?? null,
     })),
   }));

@@ -3,7 +3,7 @@
  * The rendering is pure; the printer below only writes. Where the news comes from is for direct.ts and remote.ts, the end
  * for summary.ts.
  */
-import type { Deployment, DeploymentState, Live, StepStatus } from '../domain/deployment.ts';
+import type { Deployment, DeploymentState, Live, PhaseStatus, StepStatus } from '../domain/deployment.ts';
 import { type Io, type Style, styleFor } from './io.ts';
 import { clock, count, cut, cutFront, duration, oneLine, size } from './text.ts';
 
@@ -155,7 +155,7 @@ export function linesBetween(before: Deployment | null, after: Deployment): stri
       const was = before?.phases[phaseIndex]?.steps[stepIndex]?.state ?? 'pending';
       if (step.state === 'pending' || step.state === was) continue;
       const facts = [
-        step.state === 'succeeded' ? doneOf(step) : step.state,
+        step.state === 'succeeded' ? doneOf(step) : stateOf(step, phase),
         ...(step.milliseconds === null || step.state === 'skipped' ? [] : [timeOf(step.milliseconds, step.tries ?? 1)]),
         ...(step.rows === null || step.rows === 0 ? [] : [count(step.rows, 'row')]),
       ];
@@ -169,6 +169,13 @@ export function linesBetween(before: Deployment | null, after: Deployment): stri
   const wait = waitOf(after, false);
   if (wait !== null && wait !== (before === null ? null : waitOf(before, false)) && (live !== null || after.ahead.length > 0)) lines.push(oneLine(wait));
   return lines;
+}
+
+/** What has been applied before is "skipped"; what a condition kept out says which. */
+function stateOf({ state, when, is_wanted }: StepStatus, phase: PhaseStatus): string {
+  if (state !== 'skipped') return state;
+  if (is_wanted === false) return `left out, not ${oneLine(when ?? '')}`;
+  return phase.is_wanted === false ? `left out with its phase, not ${oneLine(phase.when ?? '')}` : state;
 }
 
 function doneOf({ statements, found_done }: StepStatus): string {

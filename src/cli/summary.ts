@@ -129,9 +129,11 @@ function leftoverLines({ leftovers }: Deployment, style: Style): string[] {
 function standing(phase: PhaseStatus, deployment: Deployment): string {
   const total = phase.steps.length;
   const succeeded = phase.steps.filter((step) => step.state === 'succeeded').length;
-  const skipped = phase.steps.filter((step) => step.state === 'skipped').length;
+  const leftOut = phase.steps.filter((step) => step.state === 'skipped' && (step.is_wanted === false || phase.is_wanted === false)).length;
+  const skipped = phase.steps.filter((step) => step.state === 'skipped').length - leftOut;
   const failed = phase.steps.filter((step) => step.state === 'failed').length;
-  const before = skipped === 0 ? '' : `, ${skipped} applied before`;
+  const before = `${skipped === 0 ? '' : `, ${skipped} applied before`}${leftOut === 0 ? '' : `, ${leftOut} left out by a condition`}`;
+  if (phase.state === 'skipped') return `left out: not ${oneLine(phase.when ?? '')}`;
   if (phase.state === 'succeeded') {
     return `committed: ${count(succeeded, 'step')}${before}${failed === 0 ? '' : `, ${failed} failed and rolled back`}, ${duration(timeOfPhase(phase))}`;
   }
@@ -140,7 +142,7 @@ function standing(phase: PhaseStatus, deployment: Deployment): string {
     if (isOver(deployment.state)) return `nothing of it (${count(total, 'step')})`;
     return phase.state === 'running' ? `in flight, all or nothing: nothing is committed yet (${count(total, 'step')})` : 'not begun';
   }
-  if (phase.state === 'pending' && succeeded + skipped === 0) return 'not begun';
+  if (phase.state === 'pending' && succeeded + skipped + leftOut === 0) return 'not begun';
   const kept = `committed: ${succeeded} of ${count(total, 'step')}${before}`;
   const half = phase.steps.filter((step) => step.account).map((step) => oneLine(step.path));
   if (half.length > 0) return `${kept}, and a part of ${half.join(', ')}`;

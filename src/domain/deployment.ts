@@ -7,7 +7,7 @@ import * as z from 'zod';
 /** open → staged → running → succeeded | degraded | failed | cancelled */
 export const deploymentStateSchema = z.enum(['open', 'staged', 'running', 'succeeded', 'degraded', 'failed', 'cancelled']);
 export const stepStateSchema = z.enum(['pending', 'succeeded', 'skipped', 'failed']);
-export const phaseStateSchema = z.enum(['pending', 'running', 'succeeded', 'failed']);
+export const phaseStateSchema = z.enum(['pending', 'running', 'succeeded', 'skipped', 'failed']);
 
 /** An error kept whole: GET STACKED DIAGNOSTICS (PostgreSQL manual, 41.6.8.1), and where it was. */
 export const deploymentErrorSchema = z.looseObject({
@@ -28,6 +28,9 @@ export const deploymentErrorSchema = z.looseObject({
 export const stepStatusSchema = z.looseObject({
   path: z.string(),
   kind: z.string(),
+  /** Its condition, an SQL expression, and what that came to when the step was to begin; null when it has none, or was not asked. */
+  when: z.string().nullish(),
+  is_wanted: z.boolean().nullish(),
   state: stepStateSchema,
   milliseconds: z.number().nullable(),
   rows: z.number().nullable(),
@@ -47,6 +50,9 @@ export const stepStatusSchema = z.looseObject({
 export const phaseStatusSchema = z.looseObject({
   name: z.string(),
   transaction: z.string(),
+  /** Its condition, and what that came to when the phase began. */
+  when: z.string().nullish(),
+  is_wanted: z.boolean().nullish(),
   state: phaseStateSchema,
   started_at: z.string().nullish(),
   finished_at: z.string().nullish(),

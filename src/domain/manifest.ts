@@ -28,6 +28,9 @@ export const artifactSchema = z.strictObject({
   chunks: z.array(digestSchema).min(2).optional(),
 });
 
+/** An SQL expression of type boolean. */
+const expressionSchema = z.string().min(1).max(LIMITS.expression_characters);
+
 /** Which of a phase's steps share a transaction. */
 export const transactionSchema = z.enum(['single', 'per-step', 'auto', 'none']);
 
@@ -35,7 +38,9 @@ export const stepSchema = z.strictObject({
   kind: z.literal('run'),
   path: pathSchema,
   /** An SQL expression that is true once a statement is done that PostgreSQL runs in no transaction and of which no catalog tells. */
-  done_when: z.string().min(1).max(LIMITS.expression_characters).optional(),
+  done_when: expressionSchema.optional(),
+  /** If it is not true when the step would begin, the step does not run. Asked in the transaction of the step. */
+  when: expressionSchema.optional(),
 });
 
 export const phaseSchema = z.strictObject({
@@ -43,6 +48,8 @@ export const phaseSchema = z.strictObject({
   transaction: transactionSchema,
   /** How long a statement may wait for a lock, in milliseconds. */
   lock_timeout_ms: z.int().min(1).max(3_600_000).optional(),
+  /** If it is not true when the phase begins, none of its steps runs. Asked in the first transaction of the phase. */
+  when: expressionSchema.optional(),
   steps: z.array(stepSchema).min(1),
 });
 

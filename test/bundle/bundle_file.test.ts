@@ -19,9 +19,10 @@ phases:
   - name: schema
     transaction: single
     lock_timeout: 2s
+    when: not exists (select from x)
     steps:
       - run: schema/*.sql
-      - { run: views/a.sql, done_when: "true" }
+      - { run: views/a.sql, done_when: "true", when: false }
   - name: later
     steps: [{ run: x.sql }]
 `),
@@ -32,19 +33,20 @@ phases:
           name: 'schema',
           transaction: 'single',
           lock_timeout_ms: 2000,
+          when: 'not exists (select from x)',
           steps: [
-            { run: 'schema/*.sql', done_when: null, line: 7 },
-            { run: 'views/a.sql', done_when: 'true', line: 8 },
+            { run: 'schema/*.sql', done_when: null, when: null, line: 8 },
+            { run: 'views/a.sql', done_when: 'true', when: 'false', line: 9 },
           ],
         },
-        { name: 'later', transaction: 'auto', lock_timeout_ms: null, steps: [{ run: 'x.sql', done_when: null, line: 10 }] },
+        { name: 'later', transaction: 'auto', lock_timeout_ms: null, when: null, steps: [{ run: 'x.sql', done_when: null, when: null, line: 11 }] },
       ],
     });
   });
 
   it('takes a byte order mark, Windows line ends, comments, and anchors', () => {
     expect(parse('\ufeffname: a # why\r\nphases:\r\n- name: one\r\n  steps: &s\r\n  - run: x.sql\r\n').phases[0]?.steps).toEqual([
-      { run: 'x.sql', done_when: null, line: 5 },
+      { run: 'x.sql', done_when: null, when: null, line: 5 },
     ]);
     const { phases } = parse(
       'name: a\nphases:\n- name: one\n  lock_timeout: &t 5s\n  steps: [{run: x}]\n- name: two\n  lock_timeout: *t\n  steps: [{run: y}]\n',
@@ -139,7 +141,6 @@ phases:
     ['checks', phase('checks: [c.sql]'), 4],
     ['on_error', phase('on_error: continue'), 4],
     ['role', phase('role: owner'), 4],
-    ['when', step('when: "true"'), 6],
     ['load', 'name: a\nphases:\n- name: m\n  steps:\n  - load: x.csv\n    into: t', 5],
     ['into', step('into: t'), 6],
     ['key', step('key: [id]'), 6],

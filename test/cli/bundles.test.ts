@@ -69,6 +69,17 @@ describe('weft check', () => {
     }
   });
 
+  it('shows conditions, of a phase with its rule and of a step beside it', async () => {
+    put('weft.yaml', 'name: shop\nphases:\n  - { name: totals, when: 1 < 2, steps: [{ run: backfill.sql, when: exists (select from orders) }] }\n');
+    put('backfill.sql', 'select 1;');
+    for (const command of ['check', 'plan']) {
+      const { stdout } = await run([command, folder]);
+      expect(stdout).toMatch(/^totals .*; when 1 < 2$/m);
+      expect(stdout).toContain('backfill.sql  9 B  when exists (select from orders)\n');
+      expect((await run([command, folder, '--json'])).json().phases[0]).toMatchObject({ when: '1 < 2', steps: [{ when: 'exists (select from orders)' }] });
+    }
+  });
+
   it('writes warnings to stderr', async () => {
     put('V10.sql', 'select 1;');
     put('V2.sql', 'select 2;');

@@ -74,7 +74,15 @@ describe('BUNDLES.md', () => {
 
   test('its keys are those of the language', () => {
     const keys = rowsBelow('docs/BUNDLES.md', 'weft.yaml').map(([key]) => bare(key));
-    expect(keys).toEqual(['name', 'phases', 'transaction', 'lock_timeout', 'steps', 'run', 'done_when']);
+    expect(keys).toEqual(['name', 'phases', 'transaction', 'lock_timeout', 'steps', 'run', 'when', 'done_when']);
+  });
+
+  test('its example of conditions is one', () => {
+    const file = parseBundleFile(new TextEncoder().encode(snippet('docs/BUNDLES.md', 'when')));
+    expect(file.phases.map(({ when, steps }) => [when !== null, steps.map((step) => step.when !== null)])).toEqual([
+      [false, [false, true]],
+      [true, [false]],
+    ]);
   });
 
   test('its example of a done_when is one', () => {
