@@ -53,7 +53,51 @@ $$;
 comment on function weft._find_earlier(uuid, text) is 'Finds the step of an earlier deployment that ran the file of this path statement by statement, and not to its end.';
 
 
--- Splits the step's file into rows; what an earlier deployment has done of it is not done again, up to the first statement that differs.
+-- What stands in front of a statement is not the statement.
+create or replace function weft._is_same_statement(p_one text, p_other text)
+  returns boolean
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_one = p_other or rtrim(weft._skip_comments(p_one), E' \t\n\r\f\v') = rtrim(weft._skip_comments(p_other), E' \t\n\r\f\v')
+$$;
+
+comment on function weft._is_same_statement(text, text) is 'Tells whether two statements differ in nothing but white space and comments before or behind them.';
+
+
+-- What has been committed of a file must stand in it, in its place: run again, it would be there twice.
+create or replace function weft._check_beginning(p_deployment uuid, p_step weft._steps, p_earlier weft._steps, p_same integer)
+  returns void
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_done  integer;
+  v_lost  weft._statements;
+  v_line  integer;
+begin
+  select count(*) into v_done from weft._statements as o where o.deployment_id = p_earlier.deployment_id and o.step = p_earlier.ordinal and o.state = 'done';
+  if p_same >= v_done then
+    return;
+  end if;
+  select o.* into strict v_lost from weft._statements as o where o.deployment_id = p_earlier.deployment_id and o.step = p_earlier.ordinal and o.number = p_same + 1;
+  select weft._first_line(n.statement, n.line) into v_line from weft._statements as n
+  where n.deployment_id = p_deployment and n.step = p_step.ordinal and n.number = p_same + 1;
+  raise exception 'Statement % of % is in the database already, and %.', p_same + 1, p_step.path,
+      case when v_line is null then 'is missing in the file now' else format('something else stands in its place now, in line %s', v_line) end
+    using errcode = 'WF021',
+      detail = format('An earlier deployment (%s) ran the file statement by statement and has committed %s of them. This one was: %s',
+        p_earlier.deployment_id, v_done, left(weft._skip_comments(v_lost.statement), weft._limit('statement_shown_characters'))),
+      hint = 'Nothing of the file was run now. Put it back as it was, and the change behind what has run: then the file goes on there. To run all of it from its beginning, give the file another name.';
+end
+$$;
+
+comment on function weft._check_beginning(uuid, weft._steps, weft._steps, integer) is 'Refuses a file in which something that an earlier deployment has committed of it was changed, moved or taken out.';
+
+
+-- Splits the step's file into rows; what an earlier deployment has done of it is not done again.
 create or replace function weft._lay_out_statements(p_deployment uuid, p_phase text, p_step weft._steps)
   returns void
   volatile
@@ -118,8 +162,9 @@ begin
     select min(n.number) - 1
     from weft._statements as n
     left join weft._statements as o on o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal and o.number = n.number
-      and o.digest = n.digest and o.state = 'done'
+      and o.state = 'done' and weft._is_same_statement(o.statement, n.statement)
     where n.deployment_id = p_deployment and n.step = p_step.ordinal and o.number is null), v_last);
+  perform weft._check_beginning(p_deployment, p_step, v_earlier, v_same);
   update weft._statements as n
   set state = case when n.number <= v_same then 'done'::weft.statement_state else n.state end,
       verdict = case when n.number <= v_same then 'before' end,
@@ -128,7 +173,7 @@ begin
       judge = case when n.number <= v_same or o.state in ('sent', 'cleaning') then o.judge end  -- what was sent may have come through since
   from weft._statements as o
   where n.deployment_id = p_deployment and n.step = p_step.ordinal and n.number <= v_same + 1
-    and o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal and o.number = n.number and o.digest = n.digest;
+    and o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal and o.number = n.number and weft._is_same_statement(o.statement, n.statement);
   update weft._steps as s  -- which is all that the earlier one can tell from now on
   set statements = c.done, error = case when c.runs_again then s.error || '{"runs_again": true}' else s.error end
   from weft._count_statements(v_earlier.deployment_id) as c
@@ -141,7 +186,7 @@ end
 $$;
 
 comment on function weft._lay_out_statements(uuid, text, weft._steps) is
-  'Lays out the statements of a step that is run statement by statement, and marks those that an earlier deployment has done: the longest unchanged beginning.';
+  'Lays out the statements of a step that is run statement by statement, and marks those that an earlier deployment has done.';
 
 
 -- Before anything is asked of the session: what an earlier deployment has done of the file tells how it begins.

@@ -153,6 +153,7 @@ as $$
 declare
   v_deployment   weft._deployments;
   v_fingerprint  text;
+  v_half         text;
 begin
   perform weft._check_fence(p_fence);
   select d.* into v_deployment from weft._deployments as d where d.id = p_deployment and d.state in ('staged', 'running');
@@ -182,7 +183,25 @@ begin
   end if;
 
   -- of which an earlier deployment has done the beginning, the rest is run in the same way
-  if exists (select from weft._phases as p where p.deployment_id = p_deployment and p.transaction = 'auto') then
+  if exists (select from weft._statements as t where t.deployment_id <> p_deployment) then
+    select s.path into v_half
+    from weft._steps as s
+    join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
+    where s.deployment_id = p_deployment and s.state = 'pending' and p.transaction in ('single', 'per-step')
+      and exists (
+        select from weft._find_earlier(p_deployment, s.path) as e
+        join weft._statements as t on t.deployment_id = e.deployment_id and t.step = e.ordinal and t.state = 'done')
+    order by s.ordinal
+    limit 1;
+    if found then
+      perform weft._end(p_deployment, 'failed', jsonb_build_object(
+        'sqlstate', 'WF021',
+        'message', format('A part of %s is in the database already: an earlier deployment ran it statement by statement, and not to its end.', v_half),
+        'detail', 'In the transaction that its phase asks for now, all of it would run, also what is there. Nothing of this deployment was run.',
+        'hint', 'With "transaction: auto" or "none" it goes on where it stopped. To run all of it from its beginning, give the file another name.',
+        'path', v_half));
+      return;
+    end if;
     update weft._steps as s
     set is_apart = true
     from weft._phases as p

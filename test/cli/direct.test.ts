@@ -322,7 +322,7 @@ describe('weft plan with an address', () => {
     expect((await weft(['deploy', folder])).code).toBe(1);
     expect((await weft(['plan', folder])).stdout).toMatch(/ 1 {2}run {2}1\.sql {2}\d+ B {2}goes on at statement 3\n/);
     putFiles(folder, { '1.sql': `${first}create table b ();` });
-    expect((await weft(['plan', folder])).stdout).toMatch(/B {2}goes on behind its unchanged beginning, at statement 3 at the latest\n/);
+    expect((await weft(['plan', folder])).stdout).toMatch(/B {2}goes on at statement 3, if what is before it is unchanged\n/);
     expect((await weft(['plan', folder, '--json'])).json().phases[0].steps[0]).toMatchObject({ verdict: 'new', statements_done: 2 });
     expect((await weft(['deploy', folder])).code).toBe(0);
     expect((await weft(['plan', folder, '--json'])).json().phases[0].steps[0]).toMatchObject({ verdict: 'applied', statements_done: 0 });

@@ -1,4 +1,4 @@
-/** A file that failed half-way, outside of one transaction, goes on behind the longest beginning that is unchanged. */
+/** A file that failed half-way, outside of one transaction, goes on where it stopped, and never runs twice what is committed. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles, type OrderOptions } from '../support/orders.ts';
@@ -51,15 +51,37 @@ describe.each(['auto', 'none'] as const)('transaction: %s', (transaction) => {
     expect(await continued()).toEqual([2]);
   });
 
-  it('an edited statement runs again, and all behind it', async () => {
-    expect(await deployed(REPAIRED.with(0, 'insert into journal values (11)'))).toMatchObject({ state: 'succeeded' });
-    expect(await journal()).toEqual([1, 11, 3, 4, 5, 6]);
-    expect(await continued()).toEqual([]);
+  it.each([
+    ['is edited', REPAIRED.with(0, 'insert into journal values (11)'), 1, 'something else stands in its place now, in line 1'],
+    ['is edited, further on', REPAIRED.with(1, 'create index concurrently t_b on t (a)'), 2, 'something else stands in its place now, in line 2'],
+    ['has another one before it', ['-- first\nset work_mem = 1024', ...REPAIRED], 1, 'something else stands in its place now, in line 2'],
+    ['is taken out', FILE.slice(0, 1), 2, 'is missing in the file now'],
+  ])('a statement that is committed, and %s, is refused before anything of the file runs', async (_, statements, number, what) => {
+    const refused = await deployed(statements);
+    expect(refused).toMatchObject({
+      state: 'failed',
+      error: {
+        sqlstate: 'WF021',
+        path: '1.sql',
+        message: `Statement ${number} of 1.sql is in the database already, and ${what}.`,
+        detail: expect.stringContaining(FILE[number - 1] ?? ''),
+      },
+    });
+    expect(await journal()).toEqual([1]);
+    expect(await deployed(REPAIRED), 'put back, it goes on').toMatchObject({ state: 'succeeded' });
+    expect(await journal()).toEqual([1, 3, 4, 5, 6]);
   });
 
-  it('a comment in front of a statement is part of it', async () => {
-    expect(await deployed(REPAIRED.with(0, '-- better\ninsert into journal values (1)'))).toMatchObject({ state: 'succeeded' });
-    expect(await journal()).toEqual([1, 1, 3, 4, 5, 6]);
+  it('comments and white space in front of a statement are no part of it', async () => {
+    const commented = REPAIRED.map((statement) => `\n-- better\n/* and */ ${statement}\n`).with(1, `${REPAIRED[1]}  `);
+    expect(await deployed(commented)).toMatchObject({ state: 'succeeded' });
+    expect(await journal()).toEqual([1, 3, 4, 5, 6]);
+    expect(await continued()).toEqual([2]);
+  });
+
+  it.each(['single', 'per-step'] as const)('its phase made %s, it is refused: all of it would run', async (changed) => {
+    expect(await deployed(REPAIRED.toSpliced(1, 1), { transaction: changed })).toMatchObject({ state: 'failed', error: { sqlstate: 'WF021', path: '1.sql' } });
+    expect(await journal()).toEqual([1]);
   });
 
   it('when the rest is taken out, nothing is left to do', async () => {

@@ -70,7 +70,7 @@ export async function plan(call: Call): Promise<number> {
     const again = step.runs_again ? `; statement ${next} has run before, and runs again as long as its done_when is not true` : '';
     if (next === 1) return again.slice(2);
     return (
-      (step.digest === artifact.digest ? `goes on at statement ${next}` : `goes on behind its unchanged beginning, at statement ${next} at the latest`) + again
+      (step.digest === artifact.digest ? `goes on at statement ${next}` : `goes on at statement ${next}, if what is before it is unchanged`) + again
     );
   }
 
