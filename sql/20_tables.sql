@@ -109,6 +109,8 @@ create table weft._phases (
   lock_timeout_ms  integer           not null,
   condition        text,
   is_wanted        boolean,
+  role             text,
+  settings         jsonb             not null default '{}',
   state            weft.phase_state  not null default 'pending',
   attempts         integer           not null default 0,
   started_at       timestamptz,
@@ -120,6 +122,8 @@ create table weft._phases (
 );
 comment on table weft._phases is 'A group of steps under one transaction rule.';
 comment on column weft._phases.condition is 'An expression: if it is not true when the phase begins, none of its steps runs.';
+comment on column weft._phases.role is 'As whom each file of the phase begins; null for the role that deploys.';
+comment on column weft._phases.settings is 'With which settings each file of the phase begins, by name.';
 comment on column weft._phases.is_wanted is 'What the condition came to, committed with the first thing that the phase did.';
 
 create table weft._steps (

@@ -244,7 +244,7 @@ as $$
     'finished_at', d.finished_at,
     'phases', (
       select coalesce(jsonb_agg(jsonb_build_object(
-        'name', p.name, 'transaction', p.transaction, 'when', p.condition, 'is_wanted', p.is_wanted, 'state', p.state, 'attempts', p.attempts,
+        'name', p.name, 'transaction', p.transaction, 'when', p.condition, 'is_wanted', p.is_wanted, 'role', p.role, 'settings', p.settings, 'state', p.state, 'attempts', p.attempts,
         'started_at', p.started_at, 'finished_at', p.finished_at,
         'steps', coalesce(g.steps, '[]')) order by p.ordinal), '[]')
       from weft._phases as p

@@ -178,6 +178,31 @@ comment on function weft._prepare_statements(text[]) is
   'Digests statements, each by itself, and writes them so that EXECUTE takes them, also what may be a SELECT INTO.';
 
 
+-- What weft.yaml says of the session in which each file of a phase begins. As the files might do it themselves: first the role, then
+-- the settings, under that role. No SET clause: it would undo the work.
+create or replace function weft._enter_file(p_phase weft._phases, p_path text)
+  returns text
+  volatile
+  language plpgsql
+as $$
+declare
+  v_path  pg_catalog.text := coalesce(p_phase.settings ->> 'search_path', p_path);
+begin
+  if session_user = 'weft' then
+    v_path := weft._leave_out_user(v_path);
+  end if;
+  if p_phase.role is not null then
+    perform set_config('role', p_phase.role, false);
+  end if;
+  perform pg_catalog.set_config(s.key, s.value, false)
+  from pg_catalog.jsonb_each_text(p_phase.settings) as s where s.key operator(pg_catalog.<>) 'search_path';
+  return v_path;
+end
+$$;
+
+comment on function weft._enter_file(weft._phases, text) is 'Gives the session the role and the settings of a phase; returns the search_path that its files start with.';
+
+
 -- A condition is asked where its step would begin: in its transaction, as its role, with its search_path. What asking leaves in the
 -- session is taken back. No SET clause: it would undo the work.
 create or replace function weft._evaluate(p_condition text, p_path text)
@@ -398,6 +423,21 @@ $$;
 comment on function weft._describe_condition_error(jsonb, text, text, text) is 'Makes the account of an error in a condition.';
 
 
+create or replace function weft._describe_entry_error(p_error jsonb, p_phase weft._phases, p_path text)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_error || jsonb_strip_nulls(jsonb_build_object(
+    'message', format('The file cannot begin with the role and settings of its phase: %s', p_error ->> 'message'),
+    'phase', p_phase.name, 'path', p_path,
+    'hint', concat_ws(' ', p_error ->> 'hint', format('They stand in weft.yaml: role %s, settings %s. The role that deploys is %s.', coalesce(p_phase.role, 'none'), p_phase.settings, session_user))))
+$$;
+
+comment on function weft._describe_entry_error(jsonb, weft._phases, text) is 'Makes the account of a role or a setting of a phase that could not be had.';
+
+
 create or replace function weft._describe_cancellation(p_cancellation weft._cancellations)
   returns jsonb
   immutable
@@ -447,6 +487,7 @@ declare
   v_look_every   pg_catalog.interval := make_interval(secs => weft._limit('cancel_looked_for_ms') / 1000.0);
   v_condition    pg_catalog.text;     -- that is being asked
   v_is_wanted    pg_catalog.bool;
+  v_is_entering  pg_catalog.bool := false;
   v_their_path   pg_catalog.text;
   v_set          pg_catalog.text;
   v_their_name   pg_catalog.text;
@@ -552,6 +593,11 @@ begin
             end if;
           end if;
 
+          if v_chunk = 1 and (p_phase.role is not null or p_phase.settings <> '{}') then
+            v_is_entering := true;
+            v_their_path := weft._enter_file(p_phase, v_their_path);
+            v_is_entering := false;
+          end if;
           -- From here to the end of the loop the search_path is the file's: whatever is evaluated is qualified, operators too.
           v_set := pg_catalog.set_config('search_path', v_their_path, false);
           v_index := 0;
@@ -638,6 +684,7 @@ begin
   return row(
     case when e_state in ('55P03', '40P01') then 'again' else 'failed' end, v_path,
     case when v_condition is not null then weft._describe_condition_error(v_error, p_phase.name, v_path, v_condition)
+      when v_is_entering then weft._describe_entry_error(v_error, p_phase, v_path)
       else weft._describe_error(v_error, p_phase.name, v_path, weft._first_line(v_statement, v_line), v_statement) end)::weft._outcome;
 end
 $$;

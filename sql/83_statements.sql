@@ -273,6 +273,9 @@ begin
     reset role;
   exception when others then
     get stacked diagnostics e_state = returned_sqlstate, e_message = message_text;
+    if not exists (select from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step and t.state <> 'pending') then
+      return row('failed', v_path, weft._describe_entry_error(pg_catalog.jsonb_build_object('sqlstate', e_state, 'message', e_message), p_phase, v_path))::weft._outcome;
+    end if;
     return row('failed', v_path, pg_catalog.jsonb_build_object('sqlstate', e_state, 'message', e_message, 'phase', p_phase.name, 'path', v_path,
       'detail', 'The file cannot go on where it stopped: the role and the settings that it had by then could not be had again.',
       'hint', 'What it has done is in the database. Put the rest of it into a file that sets what it needs.'))::weft._outcome;
@@ -607,18 +610,22 @@ comment on function weft._pursue(weft._statements, text, weft._phases, jsonb, bo
 
 
 -- What the next statement of a step begins with.
-create or replace function weft._session_before(p_deployment uuid, p_step integer, p_start_path text)
+create or replace function weft._session_before(p_phase weft._phases, p_step integer, p_start_path text)
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
   select coalesce(
-    (select t.session from weft._statements as t where t.deployment_id = p_deployment and t.step = p_step and t.state = 'done' order by t.number desc limit 1),
-    jsonb_build_object('search_path', p_start_path, 'role', 'none', 'authorization', session_user, 'conforming', current_setting('standard_conforming_strings'), 'settings', '{}'::jsonb))
+    (select t.session from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step and t.state = 'done' order by t.number desc limit 1),
+    jsonb_build_object(
+      'search_path', case session_user when 'weft' then weft._leave_out_user(p.search_path) else p.search_path end,
+      'role', coalesce(p_phase.role, 'none'), 'authorization', session_user, 'conforming', current_setting('standard_conforming_strings'),
+      'settings', p_phase.settings - 'search_path'))
+  from (select coalesce(p_phase.settings ->> 'search_path', p_start_path) as search_path) as p
 $$;
 
-comment on function weft._session_before(uuid, integer, text) is 'Tells the role, settings and search_path that the last statement of a step has left.';
+comment on function weft._session_before(weft._phases, integer, text) is 'Tells the role, settings and search_path that the last statement of a step has left.';
 
 
 create or replace function weft._is_reported(p_deployment uuid, p_step integer, p_reported text)

@@ -85,7 +85,7 @@ begin
         else
           v_outcome := weft._prepare_step(v_phase, v_first, v_start, v_fence);
           if v_outcome.verdict is null then
-            v_before := weft._session_before(v_current, v_first, v_start);
+            v_before := weft._session_before(v_phase, v_first, v_start);
             if v_at is distinct from concat(v_current, '/', v_first) then
               v_outcome := weft._enter_step(v_phase, v_first, v_before, v_is_owed);
               v_at := concat(v_current, '/', v_first);

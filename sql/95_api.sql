@@ -55,8 +55,8 @@ begin
          coalesce((select array_agg(decode(c.value, 'hex') order by c.ordinality) from jsonb_array_elements_text(a.chunks) with ordinality as c), array[decode(a.digest, 'hex')])
   from jsonb_to_recordset(v_manifest -> 'artifacts') as a (path text, digest text, size bigint, chunks jsonb);
 
-  insert into weft._phases (deployment_id, ordinal, name, transaction, condition, lock_timeout_ms)
-  select v_id, p.ordinality, p.value ->> 'name', p.value ->> 'transaction', p.value ->> 'when',
+  insert into weft._phases (deployment_id, ordinal, name, transaction, condition, role, settings, lock_timeout_ms)
+  select v_id, p.ordinality, p.value ->> 'name', p.value ->> 'transaction', p.value ->> 'when', p.value ->> 'role', coalesce(p.value -> 'settings', '{}'),
          coalesce((p.value ->> 'lock_timeout_ms')::integer, weft._limit('lock_timeout_ms_default'))
   from jsonb_array_elements(v_manifest -> 'phases') with ordinality as p;
 

@@ -5,7 +5,7 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml';
 import * as z from 'zod';
 import { LIMITS } from '../domain/limits.ts';
-import { nameSchema, transactionSchema } from '../domain/manifest.ts';
+import { nameSchema, roleSchema, settingNameSchema, settingsSchema, transactionSchema } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
 import { findNearest } from './order.ts';
 import { TextCheck } from './text.ts';
@@ -15,6 +15,15 @@ export const BUNDLE_FILE = 'weft.yaml';
 
 /** An SQL expression of type boolean; YAML reads "true" and "false" as values of its own. */
 const expressionSchema = z.union([z.boolean().transform(String), z.string().min(1).max(LIMITS.expression_characters)]);
+
+/** YAML reads numbers and "on" and "off" as values of its own; PostgreSQL takes their text. */
+const settingValueSchema = z.union([z.boolean().transform((value) => (value ? 'on' : 'off')), z.number().transform(String), z.string()]);
+
+/** The session in which each file begins: in the file for all phases, in a phase for its own, which wins. */
+const sessionShape = {
+  role: roleSchema.optional(),
+  settings: z.record(settingNameSchema, settingValueSchema).pipe(settingsSchema).optional(),
+};
 
 /** Milliseconds in each unit of a duration, written as PostgreSQL writes them (manual, 19.1.1). */
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000, h: 3_600_000 };
@@ -43,19 +52,19 @@ const phaseSchema = z.strictObject({
   lock_timeout: durationSchema.optional(),
   /** If it is not true when the phase begins, none of its steps runs. */
   when: expressionSchema.optional(),
+  ...sessionShape,
   steps: z.array(stepSchema).min(1),
 });
 
 /** weft.yaml, as this version has it. */
 export const bundleFileSchema = z.strictObject({
   name: nameSchema,
+  ...sessionShape,
   phases: z.array(phaseSchema).min(1).max(LIMITS.phases_count),
 });
 
 /** Words that the language has in later versions: refused by name, wherever they stand. */
-const LATER_WORDS: ReadonlySet<string> = new Set([
-  ...['parameters', 'load', 'into', 'key', 'mode', 'checks', 'batch', 'size', 'on_error', 'repeat', 'undo', 'role', 'settings'],
-]);
+const LATER_WORDS: ReadonlySet<string> = new Set([...['parameters', 'load', 'into', 'key', 'mode', 'checks', 'batch', 'size', 'on_error', 'repeat', 'undo']]);
 
 export interface BundleFileStep {
   readonly run: string;
@@ -70,6 +79,10 @@ export interface BundleFilePhase {
   readonly transaction: z.infer<typeof transactionSchema>;
   readonly lock_timeout_ms: number | null;
   readonly when: string | null;
+  /** The phase's own, or the file's. */
+  readonly role: string | null;
+  /** The file's, and the phase's over them. */
+  readonly settings: Readonly<Record<string, string>>;
   readonly steps: readonly BundleFileStep[];
 }
 
@@ -93,7 +106,7 @@ export function parseBundleFile(bytes: Uint8Array): BundleFile {
   refuseLaterWords(document);
   const parsed = bundleFileSchema.safeParse(document.value);
   if (!parsed.success) throw explain(document, parsed.error.issues);
-  const { name, phases } = parsed.data;
+  const { name, role, settings, phases } = parsed.data;
   const lines = new Map<string, number>();
   for (const [index, phase] of phases.entries()) {
     const place = document.locate(['phases', index, 'name']);
@@ -108,6 +121,8 @@ export function parseBundleFile(bytes: Uint8Array): BundleFile {
       transaction: phase.transaction,
       lock_timeout_ms: phase.lock_timeout ?? null,
       when: phase.when ?? null,
+      role: phase.role ?? role ?? null,
+      settings: { ...settings, ...phase.settings },
       steps: phase.steps.map((step, position) => ({
         run: step.run,
         done_when: step.done_when ?? null,
@@ -229,6 +244,12 @@ function explainIssue(document: YamlText, issue: z.core.$ZodIssue): { place: Pla
       const nearest = findNearest(value, issue.values.map(String));
       return [{ place, what: `${name} must be one of ${issue.values.join(', ')}, and is "${value}"${nearest === null ? '' : `; did you mean "${nearest}"?`}` }];
     }
+    case 'invalid_key': {
+      const what = issue.issues[0]?.message ?? 'not allowed';
+      return [{ place, what: what.includes('cannot be set here') ? what : `${name} must be ${what}` }];
+    }
+    case 'invalid_union':
+      return [{ place, what: `${name} must be text that is not empty, a number, true or false, and is ${kindOf(valueAt(document.value, issue.path))}` }];
     case 'too_small':
       return [{ place, what: `${name} must not be empty` }];
     case 'too_big':

@@ -100,6 +100,8 @@ function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
       transaction: phase.transaction,
       ...(phase.lock_timeout_ms !== null && { lock_timeout_ms: phase.lock_timeout_ms }),
       ...(phase.when !== null && { when: phase.when }),
+      ...(phase.role !== null && { role: phase.role }),
+      ...(Object.keys(phase.settings).length > 0 && { settings: phase.settings }),
       steps,
     };
   });

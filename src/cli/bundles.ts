@@ -34,7 +34,9 @@ export function ruleOf(phase: Phase): string {
   } as const;
   const budget = phase.lock_timeout_ms === undefined ? '' : `; waits ${duration(phase.lock_timeout_ms)} for a lock`;
   const condition = phase.when === undefined ? '' : `; when ${oneLine(phase.when)}`;
-  return `${rules[phase.transaction]}${budget}${condition}`;
+  const role = phase.role === undefined ? '' : `; as ${oneLine(phase.role)}`;
+  const settings = Object.entries(phase.settings ?? {}).map(([name, value]) => `; ${name} = ${oneLine(value)}`);
+  return `${rules[phase.transaction]}${budget}${condition}${role}${settings.join('')}`;
 }
 
 /**
@@ -71,6 +73,8 @@ export interface BundleDescription {
     readonly transaction: string;
     readonly lock_timeout_ms: number | null;
     readonly when: string | null;
+    readonly role: string | null;
+    readonly settings: Readonly<Record<string, string>>;
     readonly steps: readonly {
       readonly number: number;
       readonly kind: string;
@@ -92,6 +96,8 @@ export function describeBundle({ manifest, warnings }: Bundle): BundleDescriptio
     transaction: phase.transaction,
     lock_timeout_ms: phase.lock_timeout_ms ?? null,
     when: phase.when ?? null,
+    role: phase.role ?? null,
+    settings: phase.settings ?? {},
     steps: steps.map(({ number, step, artifact }) => ({
       number,
       kind: step.kind,

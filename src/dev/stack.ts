@@ -12,8 +12,8 @@ import { type Postgres, startPostgres } from './postgres.ts';
 const TARGET = 'local';
 const CALLER = 'you';
 const DATABASE = 'local';
-/** Owns the database; no superuser, because Weft needs none. */
-const ROLE = 'weft';
+/** Owns the database; no superuser, because Weft needs none. Not called like the schema, which would stand first in its search_path. */
+const ROLE = 'developer';
 const PREFERRED_PORTS = { worker: 8787, relay: 54330, postgres: 54329 };
 
 export interface StackOptions {

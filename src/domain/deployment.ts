@@ -53,6 +53,9 @@ export const phaseStatusSchema = z.looseObject({
   /** Its condition, and what that came to when the phase began. */
   when: z.string().nullish(),
   is_wanted: z.boolean().nullish(),
+  /** As whom each of its files begins, and with which settings; null for the role that deploys. */
+  role: z.string().nullish(),
+  settings: z.record(z.string(), z.string()).nullish(),
   state: phaseStateSchema,
   started_at: z.string().nullish(),
   finished_at: z.string().nullish(),

@@ -43,6 +43,8 @@ export const LIMITS = {
   path_bytes: 1024,
   /** An expression in a bundle file. */
   expression_characters: 10_000,
+  /** The value of a setting in a bundle file. */
+  setting_characters: 10_000,
   /** A bundle file. */
   bundle_file_bytes: 1024 * 1024,
   /** Zeros after the end of a tar: writers fill up a record, of 10 KiB as a rule. */

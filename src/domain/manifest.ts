@@ -28,6 +28,34 @@ export const artifactSchema = z.strictObject({
   chunks: z.array(digestSchema).min(2).optional(),
 });
 
+/** A role of the database, as PostgreSQL knows it: not quoted, at most 63 bytes. */
+export const roleSchema = z
+  .string()
+  .min(1)
+  .refine((name) => name !== 'none' && new TextEncoder().encode(name).length <= 63, 'the name of a role: at most 63 bytes, and not "none"');
+
+/** Settings that are the run's own, or that belong elsewhere, each with why (PostgreSQL manual, chapter 19). */
+const REFUSED_SETTINGS: readonly (readonly [RegExp, string])[] = [
+  [/^lock_timeout$/, 'it has a word of its own: "lock_timeout" of the phase'],
+  [/^(role|session_authorization)$/, 'it has a word of its own: "role"'],
+  [/^(statement|transaction|idle_session|idle_in_transaction_session)_timeout$/, 'the run sees to it that no clock but lock_timeout ends it'],
+  [/^(default_)?transaction_(isolation|read_only|deferrable)$/, 'the transactions are the run’s'],
+  [/^(client_min_messages|client_connection_check_interval|standard_conforming_strings|application_name)$/, 'the run needs it as it is'],
+  [/^weft\./, 'it is the engine’s own'],
+];
+
+/** A setting's name, in lower case: of the server, or of an extension with its prefix (PostgreSQL manual, 19.16). */
+export const settingNameSchema = z
+  .string()
+  .max(126)
+  .regex(/^[a-z_][a-z0-9_$]*(\.[a-z_][a-z0-9_$]*)*$/, 'the name of a setting, in lower case')
+  .superRefine((name, context) => {
+    const [, why] = REFUSED_SETTINGS.find(([pattern]) => pattern.test(name)) ?? [];
+    if (why !== undefined) context.addIssue({ code: 'custom', message: `"${name}" cannot be set here: ${why}` });
+  });
+
+export const settingsSchema = z.record(settingNameSchema, z.string().max(LIMITS.setting_characters));
+
 /** An SQL expression of type boolean. */
 const expressionSchema = z.string().min(1).max(LIMITS.expression_characters);
 
@@ -50,6 +78,10 @@ export const phaseSchema = z.strictObject({
   lock_timeout_ms: z.int().min(1).max(3_600_000).optional(),
   /** If it is not true when the phase begins, none of its steps runs. Asked in the first transaction of the phase. */
   when: expressionSchema.optional(),
+  /** As whom each of its files begins; without it, as the role that deploys. */
+  role: roleSchema.optional(),
+  /** With which settings each of its files begins. */
+  settings: settingsSchema.optional(),
   steps: z.array(stepSchema).min(1),
 });
 

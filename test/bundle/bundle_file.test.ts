@@ -34,14 +34,52 @@ phases:
           transaction: 'single',
           lock_timeout_ms: 2000,
           when: 'not exists (select from x)',
+          role: null,
+          settings: {},
           steps: [
             { run: 'schema/*.sql', done_when: null, when: null, line: 8 },
             { run: 'views/a.sql', done_when: 'true', when: 'false', line: 9 },
           ],
         },
-        { name: 'later', transaction: 'auto', lock_timeout_ms: null, when: null, steps: [{ run: 'x.sql', done_when: null, when: null, line: 11 }] },
+        {
+          name: 'later',
+          transaction: 'auto',
+          lock_timeout_ms: null,
+          when: null,
+          role: null,
+          settings: {},
+          steps: [{ run: 'x.sql', done_when: null, when: null, line: 11 }],
+        },
       ],
     });
+  });
+
+  it('reads role and settings, of the file and of a phase, whose own go before', () => {
+    const { phases } = parse(`name: shop
+role: shop_owner
+settings: { search_path: "shop, public", work_mem: 64MB, jit: off }
+phases:
+  - { name: a, steps: [{ run: x }] }
+  - { name: b, role: other, settings: { work_mem: 8192, app.tenant: acme, enable_seqscan: true }, steps: [{ run: y }] }
+`);
+    expect(phases.map(({ role, settings }) => ({ role, settings }))).toEqual([
+      { role: 'shop_owner', settings: { search_path: 'shop, public', work_mem: '64MB', jit: 'off' } },
+      { role: 'other', settings: { search_path: 'shop, public', work_mem: '8192', jit: 'off', 'app.tenant': 'acme', enable_seqscan: 'on' } },
+    ]);
+  });
+
+  it.each([
+    ['lock_timeout', 'it has a word of its own: "lock_timeout" of the phase'],
+    ['session_authorization', 'it has a word of its own: "role"'],
+    ['statement_timeout', 'no clock but lock_timeout ends it'],
+    ['default_transaction_read_only', 'the transactions are the run’s'],
+    ['client_min_messages', 'the run needs it as it is'],
+    ['weft.opened', 'it is the engine’s own'],
+    ['Work_Mem', 'in lower case'],
+  ])('refuses the setting "%s", says why, and names the line', async (name, why) => {
+    const problem = await problemOf(() => parse(`name: a\nphases:\n- name: m\n  settings: { ${name}: 1 }\n  steps: [{run: x}]`), 'invalid_bundle');
+    expect(problem.message).toContain(why);
+    expect(problem.facts).toMatchObject({ line: 4 });
   });
 
   it('takes a byte order mark, Windows line ends, comments, and anchors', () => {
@@ -137,10 +175,8 @@ phases:
   const step = (line: string) => `name: a\nphases:\n- name: m\n  steps:\n  - run: x\n    ${line}`;
   it.each<[string, string, number]>([
     ['parameters', 'name: a\nparameters: {e: {type: text}}\nphases: [{name: m, steps: [{run: x}]}]', 2],
-    ['settings', 'name: a\nsettings: {}\nphases: [{name: m, steps: [{run: x}]}]', 2],
     ['checks', phase('checks: [c.sql]'), 4],
     ['on_error', phase('on_error: continue'), 4],
-    ['role', phase('role: owner'), 4],
     ['load', 'name: a\nphases:\n- name: m\n  steps:\n  - load: x.csv\n    into: t', 5],
     ['into', step('into: t'), 6],
     ['key', step('key: [id]'), 6],

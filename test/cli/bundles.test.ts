@@ -69,14 +69,22 @@ describe('weft check', () => {
     }
   });
 
-  it('shows conditions, of a phase with its rule and of a step beside it', async () => {
-    put('weft.yaml', 'name: shop\nphases:\n  - { name: totals, when: 1 < 2, steps: [{ run: backfill.sql, when: exists (select from orders) }] }\n');
+  it('shows conditions, role and settings, of a phase with its rule and of a step beside it', async () => {
+    put(
+      'weft.yaml',
+      'name: shop\nphases:\n  - { name: totals, when: 1 < 2, role: owner, settings: { work_mem: 7MB }, steps: [{ run: backfill.sql, when: exists (select from orders) }] }\n',
+    );
     put('backfill.sql', 'select 1;');
     for (const command of ['check', 'plan']) {
       const { stdout } = await run([command, folder]);
-      expect(stdout).toMatch(/^totals .*; when 1 < 2$/m);
+      expect(stdout).toMatch(/^totals .*; when 1 < 2; as owner; work_mem = 7MB$/m);
       expect(stdout).toContain('backfill.sql  9 B  when exists (select from orders)\n');
-      expect((await run([command, folder, '--json'])).json().phases[0]).toMatchObject({ when: '1 < 2', steps: [{ when: 'exists (select from orders)' }] });
+      expect((await run([command, folder, '--json'])).json().phases[0]).toMatchObject({
+        when: '1 < 2',
+        role: 'owner',
+        settings: { work_mem: '7MB' },
+        steps: [{ when: 'exists (select from orders)' }],
+      });
     }
   });
 

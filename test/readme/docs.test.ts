@@ -74,7 +74,7 @@ describe('BUNDLES.md', () => {
 
   test('its keys are those of the language', () => {
     const keys = rowsBelow('docs/BUNDLES.md', 'weft.yaml').map(([key]) => bare(key));
-    expect(keys).toEqual(['name', 'phases', 'transaction', 'lock_timeout', 'steps', 'run', 'when', 'done_when']);
+    expect(keys).toEqual(['name', 'phases', 'transaction', 'lock_timeout', 'role', 'settings', 'steps', 'run', 'when', 'done_when']);
   });
 
   test('its example of conditions is one', () => {

@@ -69,9 +69,7 @@ export async function plan(call: Call): Promise<number> {
     const next = (step.statements ?? 0) + 1;
     const again = step.runs_again ? `; statement ${next} has run before, and runs again as long as its done_when is not true` : '';
     if (next === 1) return again.slice(2);
-    return (
-      (step.digest === artifact.digest ? `goes on at statement ${next}` : `goes on at statement ${next}, if what is before it is unchanged`) + again
-    );
+    return (step.digest === artifact.digest ? `goes on at statement ${next}` : `goes on at statement ${next}, if what is before it is unchanged`) + again;
   }
 
   /** By path, the steps of which an earlier deployment has done a part. */
