@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cancel } from '../../src/deployment/cancel.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, deployFiles, stageFiles, until } from '../support/orders.ts';
+import { connectOver, deployFiles, shutGate, stageFiles, until } from '../support/orders.ts';
 import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
 import { expectNothingHalfMade, type Holder, hold } from './cells.ts';
@@ -307,14 +307,13 @@ describe('the account of a cancellation', () => {
     ],
     ['in the first one', `select pg_advisory_xact_lock_shared(47);\nselect 4;`, 'none of 2 statements is in the database; from line 1 on nothing has run.'],
   ])('of a file that runs statement by statement says what of it stays: %s', async (_where, file, said) => {
-    const keeper = await database.client();
-    await keeper.query('select pg_advisory_lock(47)');
+    const gate = await shutGate(url);
     const id = await stageFiles(url, { '1.sql': file }, { transaction: 'none' });
     const running = sql(url, `call weft.run('${id}')`);
-    await until(url, `exists (select from pg_locks where locktype = 'advisory' and not granted)`);
+    await gate.reached();
     await request(id);
     const [{ result }] = await running;
     expect(result.error.detail).toBe(`What had ended before stays. Of 1.sql, which ran statement by statement, ${said}`);
-    await keeper.end();
+    await gate.open();
   });
 });
