@@ -193,7 +193,7 @@ describe('the summary', () => {
   const shownOf = (changes: Partial<Deployment>) => show({ state: 'running', finished_at: null, fingerprint: { before: null, after: null }, ...changes });
 
   it('of one that is being cancelled, and waits with its clean-up: what waits for whom', () => {
-    const error = { sqlstate: '57014', message: 'Cancelled by direct.' };
+    const error = { sqlstate: '57014', message: 'Cancelled by role alice.' };
     expect(shownOf({ cancelling: true, cleaning: { ...CLEANING, error }, live: WAITING })).toMatchInlineSnapshot(`
       "
       Cancelling. shop goes no further. 1.sql:3 has left something half-made. Backend 4711 is taking that away.
