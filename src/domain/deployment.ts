@@ -111,7 +111,7 @@ export const deploymentSchema = z.looseObject({
   live: liveSchema.nullable(),
   /** Whether somebody has asked for its end, and it is not there yet. */
   cancelling: z.boolean().optional(),
-  /** Set while what a statement outside of a transaction has left half-made is being taken away: of which, why, and by what was sent last. */
+  /** Set while what a statement outside of a transaction has left half-made is being taken away: of which, why, and by what that is at work right now. */
   cleaning: z.looseObject({ path: z.string(), line: z.int().nullable(), sent: z.string().nullable(), error: deploymentErrorSchema }).nullish(),
   /** Invalid indexes that are left behind it and that only a superuser may drop, each with the statement for it. */
   leftovers: z.array(z.looseObject({ index: z.string(), path: z.string().nullable(), statement: z.string() })).nullish(),
