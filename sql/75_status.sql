@@ -284,6 +284,7 @@ as $$
       where d.finished_at is null and o.id <> d.id
         and (o.state = 'running' and d.state <> 'running' or o.state in ('staged', 'running') and o.place < d.place)),
     'live', case when d.finished_at is null then weft._describe_live(d.id) end,
+    'handed_out', case when d.finished_at is null then weft._describe_handed_out(d.id) end,
     'leftovers', weft._list_leftovers(d.id),
     'cancelling', exists (select from weft._cancellations as c where c.deployment_id = d.id) and d.finished_at is null,
     'cleaning', case when d.finished_at is null then weft._describe_cleaning(d.id) end,
