@@ -141,9 +141,10 @@ comment on function weft._describe_live(uuid) is 'Shows what the runner of a dep
 
 
 -- A statement that ran in no transaction has failed, or was ended, and what it left is being taken away: why, and by what.
+-- What was sent last is done, for all that is known, as soon as nobody is at work on it: only until then it is shown.
 create or replace function weft._describe_cleaning(p_deployment uuid)
   returns jsonb
-  stable
+  volatile
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
@@ -152,6 +153,9 @@ as $$
     'sent', (
       select e.data ->> 'sent' from weft._events as e
       where e.deployment_id = p_deployment and e.kind = 'remains_being_dropped' and e.path = s.path and (e.data ->> 'statement')::integer = t.number
+        and exists (
+          select from weft._lease as h
+          where h.deployment_id = p_deployment and h.directive_at is not null and weft._look_at_holder(h) = 'alive')
       order by e.number desc limit 1),
     'error', t.error || jsonb_build_object('path', s.path, 'line', l.line))
   from weft._statements as t
@@ -280,6 +284,7 @@ as $$
       where d.finished_at is null and o.id <> d.id
         and (o.state = 'running' and d.state <> 'running' or o.state in ('staged', 'running') and o.place < d.place)),
     'live', case when d.finished_at is null then weft._describe_live(d.id) end,
+    'handed_out', case when d.finished_at is null then weft._describe_handed_out(d.id) end,
     'leftovers', weft._list_leftovers(d.id),
     'cancelling', exists (select from weft._cancellations as c where c.deployment_id = d.id) and d.finished_at is null,
     'cleaning', case when d.finished_at is null then weft._describe_cleaning(d.id) end,

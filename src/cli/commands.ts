@@ -143,7 +143,7 @@ export const COMMANDS: readonly Command[] = [
     summary: 'stop a deployment that is not over',
     about: [
       'What is committed stays. What is in flight is rolled back, and what a statement outside of a transaction has left half-made is taken away. Exits with 0 when it does not go on: also when it had ended before.',
-      'When that has to wait for somebody, it says for whom, and ends with 3; straight to a database after ten seconds, or when you say. The database goes on with it.',
+      'When that has to wait for somebody, it says for whom, and ends with 3; straight to a database after ten seconds, or when you say. The deployment goes no further then; but with nobody attached the server finishes only the drop that it was handed. What is behind that, and the end itself, is seen to by the next "weft cancel", or any later call.',
     ],
     options: { ...ADDRESS, deadline: { type: 'string', value: 'SECONDS', help: 'how long to wait for the end' } },
     address: 'needed',

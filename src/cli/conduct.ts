@@ -28,6 +28,8 @@ export interface Watch {
 export interface Ending {
   readonly words: (deployment: Deployment, style: Style) => string;
   readonly exitCode: (deployment: Deployment) => number;
+  /** What is said after Ctrl-C when there was no answer yet; without it, the words for a bundle on its way. */
+  readonly unanswered?: string;
 }
 
 /**
@@ -46,9 +48,9 @@ export async function conduct(call: Call, key: string | null, work: (watch: Watc
   try {
     const working = work({ deadlineAtMs, signal: io.signal, onView: (change) => progress.update(change) });
     working.catch(() => undefined); // when we leave first, nobody else hears of it
-    deployment = await Promise.race([working, left(io.signal, progress, key)]);
+    deployment = await Promise.race([working, left(io.signal, progress, key, ending?.unanswered)]);
   } catch (error) {
-    if (io.signal.aborted) throw leaving(progress.view, key);
+    if (io.signal.aborted) throw leaving(progress.view, key, ending?.unanswered);
     throw naming(error, progress.view.id, key);
   } finally {
     progress.end();
@@ -63,7 +65,7 @@ export async function conduct(call: Call, key: string | null, work: (watch: Watc
 }
 
 /** Rejects a moment after Ctrl-C, so that work which does not come to rest holds nobody. */
-async function left(signal: AbortSignal, progress: ProgressPrinter, key: string | null): Promise<never> {
+async function left(signal: AbortSignal, progress: ProgressPrinter, key: string | null, unanswered?: string): Promise<never> {
   await new Promise<void>((resolve) => {
     const onAbort = (): void => {
       setTimeout(resolve, LEAVE_MS).unref();
@@ -71,12 +73,13 @@ async function left(signal: AbortSignal, progress: ProgressPrinter, key: string 
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort, { once: true });
   });
-  throw leaving(progress.view, key);
+  throw leaving(progress.view, key, unanswered);
 }
 
-/** The last words after Ctrl-C. */
-export function leaving(view: View, key: string | null): Problem {
+/** The last words after Ctrl-C. @param unanswered those without an answer, where they are not about a bundle */
+export function leaving(view: View, key: string | null, unanswered?: string): Problem {
   const { id, deployment } = view;
+  if (id === null && unanswered !== undefined) return new Problem('interrupted', unanswered);
   if (id === null) {
     // All of a small bundle goes out in one breath: it may run before the answer is back.
     const again =
@@ -91,6 +94,9 @@ export function leaving(view: View, key: string | null): Problem {
   if (state === 'open') {
     const again = key === null ? '' : ` To go on where this stopped, repeat the command with --id ${key}.`;
     return new Problem('interrupted', `Left while files were on their way; deployment ${id} begins when all of them have arrived.${again}`, facts);
+  }
+  if (deployment?.state === 'running' && (deployment.cancelling || deployment.cleaning)) {
+    return new Problem('interrupted', `Left. ${whatIsTakenAway(deployment)} To look: weft status ${id}.`, facts);
   }
   const look = `To look: weft status ${id}. To stop it: weft cancel ${id}.`;
   const [first] = deployment?.live ? [] : (deployment?.ahead ?? []);
@@ -117,6 +123,20 @@ function whatGoesOn({ deployment, session }: View, id: string): string {
     return `Deployment ${id} goes on in the database${backend}, to its end.`;
   }
   return `Deployment ${id} goes on in the database${backend}: to its end, or to the first statement that PostgreSQL runs in no transaction. That one needs a session, and waits until somebody calls.`;
+}
+
+/** It only comes to its end any more: a cancel, and a clean-up, are no promise that anything else goes on. */
+function whatIsTakenAway({ id, cancelling, cleaning, live }: Deployment): string {
+  const again = `weft ${cancelling ? 'cancel' : 'resume'} ${id}`;
+  const state = `Deployment ${id} goes no further: ${cancelling ? 'it is being cancelled' : 'it has failed'}.`;
+  if (!cleaning) {
+    if (live === null) return `${state} No backend is at work on it: ${again}, or any later call, ends it.`;
+    return `${state} Backend ${live.pid} has been told, and is still at work. To see it to the end: ${again}.`;
+  }
+  const left = `what ${oneLine(cleaning.path)}${cleaning.line ? `:${cleaning.line}` : ''} has left half-made`;
+  if (live === null) return `${state} No backend is taking away ${left}: ${again}, or any later call, does, and ends it.`;
+  const sent = cleaning.sent ? ` with "${cut(oneLine(cleaning.sent), STATEMENT_CHARACTERS)}", and finishes that statement without us` : '';
+  return `${state} Backend ${live.pid} is taking away ${left}${sent}. What may be behind that, ${again}, or any later call, sees to the end.`;
 }
 
 /** The same problem, with the deployment it is about. */

@@ -146,9 +146,7 @@ export async function resumeStraight(errand: DirectErrand, id: string): Promise<
  */
 export async function cancelStraight(errand: DirectErrand, id: string, isPatient: boolean): Promise<Deployment> {
   const connect = connectFor(errand);
-  return attend(errand, (leftMs, onStatus) =>
-    cancel({ connect, id, caller: DIRECT_CALLER, target: null, onStatus, deadlineMs: isPatient ? leftMs : undefined }),
-  );
+  return attend(errand, (leftMs, onStatus) => cancel({ connect, id, caller: null, target: null, onStatus, deadlineMs: isPatient ? leftMs : undefined }));
 }
 
 /** The drive tries again by itself; whoever looks on is told. */

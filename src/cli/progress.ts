@@ -86,7 +86,8 @@ export function waitOf(deployment: Deployment, withNumbers = true): string | nul
   const parts = [cancelling ? 'cancelling' : 'failing', wait];
   if (cleaning) {
     const { path, line, sent, error } = cleaning;
-    parts.push(sent, `taking away what ${path}${line ? `:${line}` : ''} has left half-made`, `${error.sqlstate}: ${error.message}`);
+    const left = `what ${path}${line ? `:${line}` : ''} has left half-made`;
+    parts.push(sent, deployment.live === null ? `${left} is not all taken away` : `taking away ${left}`, `${error.sqlstate}: ${error.message}`);
   }
   return parts.filter((part) => part !== null).join('; ');
 }

@@ -38,6 +38,8 @@ const IDLE_MS_MAX = 60_000;
 const IDLE_IN_LINE_MS = 30_000;
 /** How long the Worker may wait for the end before it answers a caller who cannot look. */
 const WAIT_SECONDS = 60;
+/** A cancel that nobody keeps waiting is over by then; of any other the Worker shall say at once for whom it waits, and stay. */
+const CANCEL_WAIT_SECONDS = 1;
 const LISTED_COUNT = 20;
 
 export interface Errand {
@@ -119,7 +121,12 @@ async function actThroughWorker(errand: Errand, type: 'resume' | 'cancel', deplo
   const { origin, target } = errand.address;
   const id = crypto.randomUUID();
   const path = `${deploymentsPath(errand.address)}/${deployment}/${type}`;
-  const attendance = new Attendance(errand, path, (expires_at) => ({ type, id, audience: origin, target, expires_at, deployment }));
+  const attendance = new Attendance(
+    errand,
+    path,
+    (expires_at) => ({ type, id, audience: origin, target, expires_at, deployment }),
+    type === 'cancel' ? CANCEL_WAIT_SECONDS : 0,
+  );
   await persist(() => attendance.knock(), attendance.persistence);
   return attendance.follow();
 }
@@ -152,14 +159,17 @@ class Attendance {
   readonly #errand: Errand;
   readonly #path: string;
   readonly #makeRequest: (expiresAt: string) => WeftRequest;
+  readonly #waitSeconds: number;
   #location: { readonly path: string; readonly token: string } | null = null;
   #latest: Deployment | null = null;
   #hasContact = false;
 
-  constructor(errand: Errand, path: string, makeRequest: (expiresAt: string) => WeftRequest) {
+  /** @param waitSeconds how long the Worker may wait for the end before it answers a knock */
+  constructor(errand: Errand, path: string, makeRequest: (expiresAt: string) => WeftRequest, waitSeconds = 0) {
     this.#errand = errand;
     this.#path = path;
     this.#makeRequest = makeRequest;
+    this.#waitSeconds = waitSeconds;
   }
 
   get persistence(): Parameters<typeof persist>[1] {
@@ -172,7 +182,7 @@ class Attendance {
    * @param wrap makes a body around the request; without it the request goes alone
    * @param waitSeconds how long the Worker may wait for the end before it answers
    */
-  async knock(wrap?: (request: Uint8Array) => Promise<Pick<Outgoing, 'body' | 'headers' | 'timeoutMs'>>, waitSeconds = 0): Promise<Reception> {
+  async knock(wrap?: (request: Uint8Array) => Promise<Pick<Outgoing, 'body' | 'headers' | 'timeoutMs'>>, waitSeconds = this.#waitSeconds): Promise<Reception> {
     const { address, signal, onView } = this.#errand;
     const expiresAt = new Date(Date.now() + REQUEST_LIFE_SECONDS * 1000).toISOString();
     const { body, headers } = await makeSignedRequest(this.#makeRequest(expiresAt), address.secret, Math.floor(Date.now() / 1000));

@@ -19,7 +19,7 @@ const QUERY_CANCELED = '57014';
 
 /** @returns the summary, without a line feed at its end */
 export function renderSummary(deployment: Deployment, style: Style): string {
-  const lines = [headline(deployment, style)];
+  const lines = [headline(deployment, style), ...handedOutLines(deployment)];
   const error = deployment.error ?? (isBecauseOfError(deployment) ? deployment.cleaning?.error : null);
   if (error) lines.push('', ...errorLines(error, style));
   const tolerated = deployment.phases.flatMap((phase) => phase.steps.flatMap((step) => (step.state === 'failed' && step.error ? [step] : [])));
@@ -59,6 +59,16 @@ function headline(deployment: Deployment, style: Style): string {
     case 'open':
       return `${style.bold('Open.')} ${bundle} is announced; not all of its files have arrived.`;
   }
+}
+
+/** The server runs one such statement for nobody; what is behind it needs a session. */
+function handedOutLines({ state, live, cancelling, cleaning, handed_out }: Deployment): string[] {
+  if (state !== 'running' || cancelling || cleaning || !handed_out) return [];
+  const { path, line, statement } = handed_out;
+  const what = `one statement, which PostgreSQL runs in no transaction: ${oneLine(path)}, line ${line}: ${cut(oneLine(statement), STATEMENT_WIDTH)}`;
+  return live === null
+    ? [`A session was handed ${what}`, 'The next call finds out what became of that, and goes on behind it.']
+    : [`The backend was handed ${what}`, 'It finishes that without a client, too; what is behind it then waits for a call.'];
 }
 
 /** It is begun, and only comes to its end any more. */
@@ -144,8 +154,10 @@ function standing(phase: PhaseStatus, deployment: Deployment): string {
   }
   if (phase.state === 'pending' && succeeded + skipped + leftOut === 0) return 'not begun';
   const kept = `committed: ${succeeded} of ${count(total, 'step')}${before}`;
+  const begun = phase.state === 'running' && phase.steps.some(({ path }) => path === deployment.handed_out?.path) ? deployment.handed_out : null;
   const half = phase.steps.filter((step) => step.account).map((step) => oneLine(step.path));
   if (half.length > 0) return `${kept}, and a part of ${half.join(', ')}`;
+  if (begun) return `${kept}; ${oneLine(begun.path)} has begun`;
   return phase.state === 'failed' ? `${kept}; the step that failed is rolled back` : `${kept}; the others have not run`;
 }
 
@@ -180,6 +192,9 @@ function nextLines(deployment: Deployment, isToBeCleaned: boolean): string[] {
     case 'staged':
     case 'running':
       if (deployment.cancelling || deployment.cleaning) return endingLines(deployment);
+      if (state === 'running' && deployment.live === null) {
+        return [`Next: "weft resume ${id}" continues it; where nobody is attached, it waits for that, or for any later call. "weft cancel ${id}" stops it.`];
+      }
       return [`Next: "weft resume ${id}" attaches to it and continues it if need be; "weft cancel ${id}" stops it.`];
   }
 }

@@ -259,9 +259,10 @@ export async function readHistory(session: Session, bundle?: string): Promise<Hi
   return z.array(historyEntrySchema).parse(await ask(session, 'select weft.list_history($1) as document', [bundle ?? null]));
 }
 
-/** Asks for the end of a deployment. @throws Problem deployment_not_found */
-export async function requestCancel(session: Session, id: string, caller: string): Promise<Deployment> {
-  return deploymentSchema.parse(await ask(session, 'select weft.cancel($1::uuid, $2) as document', [id, caller]));
+/** Asks for the end of a deployment. @param caller null: the role of the session @throws Problem deployment_not_found */
+export async function requestCancel(session: Session, id: string, caller: string | null): Promise<Deployment> {
+  const question = `select weft.cancel($1::uuid, coalesce($2::text, 'role ' || session_user)) as document`;
+  return deploymentSchema.parse(await ask(session, question, [id, caller]));
 }
 
 async function ask(session: Session, text: string, values: readonly Value[]): Promise<unknown> {

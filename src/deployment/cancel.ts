@@ -13,8 +13,8 @@ import { runToEnd, sendCall } from './run.ts';
 export interface CancelOptions {
   readonly connect: Connect;
   readonly id: string;
-  /** Who asks: it stands in the record. */
-  readonly caller: string;
+  /** Who asks: it stands in the record. Null: the role of the session. */
+  readonly caller: string | null;
   readonly target: string | null;
   /** Called with every look. */
   readonly onStatus?: ((deployment: Deployment) => void) | undefined;

@@ -167,6 +167,12 @@ function describe(progress: NonNullable<Sight['progress']>): string {
   return progress.percent === null ? progress.phase : `${progress.phase}, ${progress.percent} %`;
 }
 
+/** The same as a percentage, where no more than that has changed. */
+function nowOf(before: Sight['progress'], now: Sight['progress']): string {
+  if (now === null) return 'over';
+  return now.phase === before?.phase && now.percent !== null ? `${now.percent} %` : describe(now);
+}
+
 /** What was true when everything that stood before the database was taken away. */
 interface Cut {
   readonly before: Sight;
@@ -239,7 +245,7 @@ async function play(postgres: Postgres): Promise<void> {
     paper.facts(factsOf(alone));
     paper.claim(
       alone !== null && goesOn(broken.before, alone),
-      `backend ${builder?.pid} goes on with that statement, for nobody, from where the connection broke: ${was}`,
+      `backend ${builder?.pid} goes on with that statement, for nobody: ${was} when the connection broke, ${nowOf(progress, alone?.progress ?? null)} now`,
     );
     paper.claim(alone?.done === NIGHT - 1 && alone.next === night && alone.index?.valid === false, `number ${NIGHT} is not done, and nothing says it is`);
     paper.say(style.dim('   CI tries again, at once: a new request, a new Worker.'));

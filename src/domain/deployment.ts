@@ -62,6 +62,9 @@ export const phaseStatusSchema = z.looseObject({
   steps: z.array(stepStatusSchema),
 });
 
+/** A statement that PostgreSQL runs in no transaction, and that a session was handed. */
+const handedOutSchema = z.looseObject({ path: z.string(), number: z.int(), line: z.int(), statement: z.string() });
+
 /** What is going on right now, seen in pg_stat_activity from another session; also inside an open transaction. */
 export const liveSchema = z.looseObject({
   pid: z.int(),
@@ -90,7 +93,7 @@ export const liveSchema = z.looseObject({
     })
     .nullish(),
   /** Set while a statement that PostgreSQL runs in no transaction is out: without its client, the backend ends behind it. */
-  handed_out: z.looseObject({ path: z.string(), number: z.int(), line: z.int(), statement: z.string() }).nullish(),
+  handed_out: handedOutSchema.nullish(),
 });
 
 export const deploymentSchema = z.looseObject({
@@ -112,9 +115,11 @@ export const deploymentSchema = z.looseObject({
   ahead: z.array(z.string()),
   /** Set while a live backend runs this deployment. */
   live: liveSchema.nullable(),
+  /** Set from when a statement was handed out until the next CALL has found out what became of it, whoever is at work. */
+  handed_out: handedOutSchema.nullish(),
   /** Whether somebody has asked for its end, and it is not there yet. */
   cancelling: z.boolean().optional(),
-  /** Set while what a statement outside of a transaction has left half-made is being taken away: of which, why, and by what was sent last. */
+  /** Set while what a statement outside of a transaction has left half-made is being taken away: of which, why, and by what that is at work right now. */
   cleaning: z.looseObject({ path: z.string(), line: z.int().nullable(), sent: z.string().nullable(), error: deploymentErrorSchema }).nullish(),
   /** Invalid indexes that are left behind it and that only a superuser may drop, each with the statement for it. */
   leftovers: z.array(z.looseObject({ index: z.string(), path: z.string().nullable(), statement: z.string() })).nullish(),

@@ -298,6 +298,7 @@ describe('weft cancel, where somebody keeps what is half-made from being dropped
     );
     const { stdout } = await weft(['status', id]);
     expect(stdout).toContain('Cancelling. shop goes no further.');
+    expect(stdout).toMatch(/57014: Cancelled by role \w+\.\n/);
     expect((await weft(['status'])).stdout).toContain(`cancelling; waits for Lock: virtualxid, held by backend ${who}`);
     expect(await sql(database.url, `select kind from weft.events where kind in ('remains_being_dropped', 'leftover')`)).toEqual([
       { kind: 'remains_being_dropped' },

@@ -70,6 +70,40 @@ describe('the last words', () => {
     );
   });
 
+  const CLEANING = {
+    path: 'lane/001.sql',
+    line: 3,
+    sent: 'drop index concurrently public.a_x',
+    error: { sqlstate: '57014', message: 'Cancelled by somebody.' },
+  };
+
+  it.each(['ours', 'worker'] as const)(
+    'say of one that is being cancelled what is taken away, and who sees to the end, whose session it ever is: %s',
+    (session) => {
+      const live = makeLive({ handed_out: HANDED_OUT });
+      const deployment = makeDeployment({ phases: [makePhase('lane', 'none', 'running', { pending: 1 })], live, cancelling: true, cleaning: CLEANING });
+      expect(leaving({ ...FIRST_VIEW, session, id: ID, deployment }, null).message).toBe(
+        `Left. Deployment ${ID} goes no further: it is being cancelled. Backend 4711 is taking away what lane/001.sql:3 has left half-made with "drop index concurrently public.a_x", and finishes that statement without us. What may be behind that, weft cancel ${ID}, or any later call, sees to the end. To look: weft status ${ID}.`,
+      );
+    },
+  );
+
+  it('say of one that only comes to its end that it goes no further, with a clean-up and without, with somebody at work and without', () => {
+    expect(left('none', null, { cancelling: true, cleaning: CLEANING })).toContain(
+      `No backend is taking away what lane/001.sql:3 has left half-made: weft cancel ${ID}, or any later call, does, and ends it.`,
+    );
+    expect(left('none', makeLive(), { cleaning: CLEANING })).toContain(`goes no further: it has failed. Backend 4711 is taking away`);
+    expect(left('none', makeLive(), { cleaning: CLEANING })).toContain(`weft resume ${ID}, or any later call, sees to the end.`);
+    expect(left('single', makeLive(), { cancelling: true })).toContain(
+      `Backend 4711 has been told, and is still at work. To see it to the end: weft cancel ${ID}.`,
+    );
+    expect(left('single', null, { cancelling: true })).toContain(`No backend is at work on it: weft cancel ${ID}, or any later call, ends it.`);
+  });
+
+  it('are those of the command, where it is not about a bundle and there was no answer', () => {
+    expect(leaving(FIRST_VIEW, null, 'Left so.').message).toBe('Left so.');
+  });
+
   it('leave to the Worker what needs a session, where one is there', () => {
     const deployment = makeDeployment({ phases: [makePhase('lane', 'none', 'running', { pending: 1 })], live: makeLive({ handed_out: HANDED_OUT }) });
     expect(leaving({ ...FIRST_VIEW, id: ID, deployment }, null).message).toContain(

@@ -148,6 +148,9 @@ describe('a deployment on a terminal', () => {
       'failing; waits for Lock: virtualxid, held by backend 42; drop index concurrently public.t_a; taking away what 1.sql:3 has left half-made; 23505: a duplicate',
     );
     expect(waitOf(makeDeployment({ cancelling: true, live: makeLive() }))).toBe('cancelling');
+    expect(waitOf(makeDeployment({ cleaning: { ...cleaning, sent: null } }))).toBe(
+      'failing; no backend is at work on it right now; what 1.sql:3 has left half-made is not all taken away; 23505: a duplicate',
+    );
     const others = makeLive({ waiting_for: 'others at work on public.t', blocked_by: [42, 43] });
     expect(waitOf(makeDeployment({ live: others }))).toBe('waits for others at work on public.t: backend 42, 43');
     expect(following(makeDeployment({ phases: PHASES, cancelling: true, cleaning, live }))).toContain(

@@ -193,7 +193,7 @@ describe('the summary', () => {
   const shownOf = (changes: Partial<Deployment>) => show({ state: 'running', finished_at: null, fingerprint: { before: null, after: null }, ...changes });
 
   it('of one that is being cancelled, and waits with its clean-up: what waits for whom', () => {
-    const error = { sqlstate: '57014', message: 'Cancelled by direct.' };
+    const error = { sqlstate: '57014', message: 'Cancelled by role alice.' };
     expect(shownOf({ cancelling: true, cleaning: { ...CLEANING, error }, live: WAITING })).toMatchInlineSnapshot(`
       "
       Cancelling. shop goes no further. 1.sql:3 has left something half-made. Backend 4711 is taking that away.
@@ -231,6 +231,45 @@ describe('the summary', () => {
     expect(shown).not.toContain('cleaned up');
   });
 
+  it('of one whose statement was handed out: that the server finishes that one, what waits for a call, and that its file has begun', () => {
+    const handed_out = { path: 'lane/001.sql', number: 1, line: 3, statement: 'create index concurrently a_x\n  on a (x)' };
+    const phases = [makePhase('lane', 'auto', 'running', { pending: 1 })];
+    expect(shownOf({ phases, handed_out, live: makeLive({ handed_out }) })).toMatchInlineSnapshot(`
+      "
+      Running. shop runs as backend 4711.
+      The backend was handed one statement, which PostgreSQL runs in no transaction: lane/001.sql, line 3: create index concurrently a_x on a (x)
+      It finishes that without a client, too; what is behind it then waits for a call.
+
+      The database now:
+        lane  auto  committed: 0 of 1 step; lane/001.sql has begun
+
+      Next: "weft resume 0190a0de-0000-7000-8000-000000000001" attaches to it and continues it if need be; "weft cancel 0190a0de-0000-7000-8000-000000000001" stops it.
+
+        deployment   0190a0de-0000-7000-8000-000000000001
+        fingerprint  none before: for more than a second another session had a table locked, or the catalog could not be read
+      "
+    `);
+    const step = { ...makeStep(handed_out.path, 'pending'), account: 'Statement 1 of lane/001.sql stays in the database.' };
+    const half = [{ ...makePhase('lane', 'auto', 'running', {}), steps: [step] }];
+    expect(shownOf({ phases: half, handed_out })).toMatchInlineSnapshot(`
+      "
+      Running. shop is not over, and no backend is at work on it.
+      A session was handed one statement, which PostgreSQL runs in no transaction: lane/001.sql, line 3: create index concurrently a_x on a (x)
+      The next call finds out what became of that, and goes on behind it.
+
+      The database now:
+        lane  auto  committed: 0 of 1 step, and a part of lane/001.sql
+
+        Statement 1 of lane/001.sql stays in the database.
+
+      Next: "weft resume 0190a0de-0000-7000-8000-000000000001" continues it; where nobody is attached, it waits for that, or for any later call. "weft cancel 0190a0de-0000-7000-8000-000000000001" stops it.
+
+        deployment   0190a0de-0000-7000-8000-000000000001
+        fingerprint  none before: for more than a second another session had a table locked, or the catalog could not be read
+      "
+    `);
+  });
+
   it('of one that is not over: how to attach again', () => {
     expect(
       show({
@@ -246,7 +285,7 @@ describe('the summary', () => {
       The database now:
         schema  single  in flight, all or nothing: nothing is committed yet (3 steps)
 
-      Next: "weft resume 0190a0de-0000-7000-8000-000000000001" attaches to it and continues it if need be; "weft cancel 0190a0de-0000-7000-8000-000000000001" stops it.
+      Next: "weft resume 0190a0de-0000-7000-8000-000000000001" continues it; where nobody is attached, it waits for that, or for any later call. "weft cancel 0190a0de-0000-7000-8000-000000000001" stops it.
 
         deployment   0190a0de-0000-7000-8000-000000000001
         fingerprint  aaaa before

@@ -216,6 +216,42 @@ describe('weft deploy, through a Worker', () => {
   });
 });
 
+describe('a cancel through a Worker that has to wait', () => {
+  it('is answered at once, shows for whom it waits, ends with 3 when the deadline comes, and says on Ctrl-C what is taken away', async () => {
+    await sql(database.url, 'create table held (n int); insert into held values (1)');
+    const holder = await database.client();
+    await holder.query('begin; update held set n = 2');
+    const running = weft(['deploy', makeBundle('held', ['create index concurrently held_n on held (n);'], 'auto'), '--json']);
+    await until(`exists (select from pg_stat_activity where wait_event_type = 'Lock' and query ~ '^create index concurrently held_n')`);
+    const [{ id }] = await sql(database.url, "select id from weft.deployments where bundle = 'held'");
+    const sent: string[] = [];
+    proxy.cutWhen = (bytes) => {
+      if (bytes.includes('/cancel')) sent.push(bytes.toString('latin1'));
+      return false;
+    };
+    const late = await weft(['cancel', id, '--deadline', '3']);
+    expect(sent[0]).toMatch(/^prefer: wait=1\r$/im);
+    expect(late.code).toBe(3);
+    expect(late.stdout).toMatch(/^Cancelling\. held goes no further\./);
+
+    await until(`exists (select from pg_stat_activity where wait_event_type = 'Lock' and query ~ '^drop index concurrently public.held_n')`);
+    const leave = new AbortController();
+    const seen = Promise.withResolvers<void>();
+    const waiting = weft(['cancel', id], {}, { signal: leave.signal, onStderr: (text) => text.includes('drop index concurrently') && seen.resolve() });
+    await seen.promise;
+    leave.abort();
+    const left = await waiting;
+    expect(left.code).toBe(3);
+    expect(left.stderr).toContain(`Left. Deployment ${id} goes no further: it is being cancelled.`);
+    expect(left.stderr).not.toContain('To stop it');
+
+    await holder.query('rollback');
+    await holder.end();
+    expect((await running).code).toBe(1);
+    expect(await sql(database.url, `select from pg_index where indrelid = 'held'::regclass and not indisvalid`)).toEqual([]);
+  });
+});
+
 describe('reading through a Worker', () => {
   it('lists deployments and history, shows one, and plans', async () => {
     const folder = makeBundle('reading', ['select 1;']);

@@ -2,6 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { UNCOLOURED } from '../../src/cli/io.ts';
 import { renderSummary } from '../../src/cli/summary.ts';
+import { resume } from '../../src/deployment/resume.ts';
+import { deploymentSchema } from '../../src/domain/deployment.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles, stageFiles, until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
@@ -90,6 +92,25 @@ describe('by hand, with psql', () => {
     expect(result).toMatchObject({ state: 'succeeded' });
     expect(directives).toBe(2);
     await client.end();
+  });
+
+  it('a statement that was handed out is shown until the next CALL knows what became of it, also when its session is gone', async () => {
+    const id = await stageFiles(database.url, { '1.sql': 'create table t (a int);\nvacuum t;\nselect 1;' }, { transaction: 'none' });
+    const client = await database.client();
+    const { directive } = (await client.query(`call weft.run('${id}')`)).rows[0].result;
+    await client.query(directive.statement);
+    await client.end();
+    await until(database.url, 'not exists (select from pg_stat_activity join weft._lease using (pid))');
+    const [{ status }] = await sql(database.url, `select weft.status('${id}') as status`);
+    const deployment = deploymentSchema.parse(status);
+    expect(deployment).toMatchObject({
+      state: 'running',
+      live: null,
+      handed_out: { path: '1.sql', number: 2, line: 2, statement: 'vacuum t' },
+      phases: [{ steps: [{ account: 'Statement 1 of 1.sql stays in the database.' }] }],
+    });
+    expect(renderSummary(deployment, UNCOLOURED)).toContain('The next call finds out what became of that');
+    expect(await resume({ connect: connectOver(database.url), id, target: null, deadlineMs: 60_000 })).toMatchObject({ state: 'succeeded', handed_out: null });
   });
 
   it('who does not report is asked, and who does not know what the server said gets the statement again', async () => {

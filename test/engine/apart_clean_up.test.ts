@@ -227,7 +227,7 @@ describe('a statement that failed by itself', () => {
   it('interrupted by a stranger while that is so, goes on with the next CALL', async () => {
     const { id, ended } = await heldCleaning();
     await sql(url, 'select pg_cancel_backend(pid) from weft._lease');
-    expect(await ended).toMatchObject({ state: 'running', cleaning: { error: { sqlstate: '23505' } }, live: null });
+    expect(await ended).toMatchObject({ state: 'running', cleaning: { error: { sqlstate: '23505' }, sent: null }, live: null });
     await letGo();
     const [{ result }] = await sql(url, `call weft.run('${id}')`);
     expect(result.directive.statement).toBe('drop index concurrently public.t_new');

@@ -82,4 +82,21 @@ describe('cancel', () => {
     const house = makeHouse({ cancel: async () => makeDeployment({ state: 'running' }) });
     expect((await house.fetch(`${DEPLOYMENTS}/${ID}/cancel`, await post(document))).status).toBe(202);
   });
+
+  test('with Prefer: wait is answered then with what was seen last; the Worker stays', async () => {
+    const end = Promise.withResolvers<ReturnType<typeof makeDeployment>>();
+    const house = makeHouse({
+      cancel: ({ onStatus }) => {
+        setImmediate(() => onStatus?.(makeDeployment({ state: 'running', cancelling: true })));
+        return end.promise;
+      },
+    });
+    const answer = await house.fetch(`${DEPLOYMENTS}/${ID}/cancel`, await post(document, { headers: { prefer: 'wait=1' } }));
+    expect(answer.status).toBe(202);
+    expect(answer.headers.get('preference-applied')).toBe('wait=1');
+    expect(await answer.json()).toMatchObject({ state: 'running', cancelling: true });
+    end.resolve(makeDeployment({ state: 'cancelled' }));
+    await house.settle();
+    expect(house.lines).toContainEqual(expect.objectContaining({ message: 'drive', state: 'cancelled' }));
+  });
 });

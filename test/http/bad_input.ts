@@ -49,7 +49,7 @@ export const BAD_INPUT: Case[] = [
     'unsupported_feature',
     DEPLOYMENTS,
     (r) =>
-      r.post(r.makeRequest({ files: [...files, { path: 'weft.yaml', content: 'name: shop\nphases: [{ name: a, steps: [{ run: 1.sql, when: "true" }] }]' }] })),
+      r.post(r.makeRequest({ files: [...files, { path: 'weft.yaml', content: 'name: shop\nphases: [{ name: a, steps: [{ run: 1.sql, undo: 2.sql }] }]' }] })),
   ],
   [
     'a document over its limit',

@@ -62,6 +62,6 @@ function liveLines(deployment: Deployment, style: Style): string[] {
     ...(live === null
       ? []
       : ['', `Backend ${live.pid} is at step ${live.step ?? '?'} of ${live.steps ?? '?'}${place.length === 0 ? '' : `: ${place.join(': ')}`}.`]),
-    ...(wait === null ? [] : [style.yellow(`Now: ${wait}.`)]),
+    ...(wait === null ? [] : [style.yellow(`Now: ${wait.replace(/\.$/, '')}.`)]),
   ];
 }

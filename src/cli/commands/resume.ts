@@ -34,7 +34,10 @@ export async function cancel(call: Call): Promise<number> {
       if (address.kind === 'database') return (await import('../direct.ts')).cancelStraight({ address, ...watch }, id, call.values.deadline !== undefined);
       return (await import('../remote.ts')).cancelThroughWorker({ address, ...watch }, id);
     },
-    ENDING_OF_CANCEL,
+    {
+      ...ENDING_OF_CANCEL,
+      unanswered: `Left before there was an answer. If the request has arrived, deployment ${id} goes no further. To make sure, and to see it to the end: weft cancel ${id}. To look: weft status ${id}.`,
+    },
   );
 }
 

@@ -47,8 +47,24 @@ async function postResume(c: HttpContext, ports: Ports): Promise<Response> {
 
 async function postCancel(c: HttpContext, ports: Ports): Promise<Response> {
   const { caller, target, id } = await acceptAct(c, ports, 'cancel');
-  const deployment = await ports.cancel({ connect: ports.connect(findTarget(ports, target)), id, caller, target });
+  const wait = readWait(c.req.header('prefer'));
+  let latest: Deployment | undefined;
+  const seen = Promise.withResolvers<null>();
+  const onStatus = (deployment: Deployment): void => {
+    latest = deployment;
+    seen.resolve(null);
+  };
+  const outcome = toOutcome(ports.cancel({ connect: ports.connect(findTarget(ports, target)), id, caller, target, onStatus }));
+  // Who says how long to wait is answered then; what has to be cleared up is seen to behind the answer.
+  if (wait !== null) {
+    stayWith(c, ports, outcome);
+    c.header('preference-applied', `wait=${wait}`);
+  }
+  const end = wait === null ? await outcome : ((await Promise.race([outcome, seen.promise])) ?? (await waitFor(ports, outcome, wait)));
   await setLocation(c, ports, caller, target, id);
+  if (end !== null && 'error' in end) throw end.error;
+  const deployment = end?.deployment ?? latest;
+  if (deployment === undefined) throw new Error('a cancel without an end showed a status before, so it is known');
   return answerDeployment(c, deployment);
 }
 
