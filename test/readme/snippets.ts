@@ -94,7 +94,7 @@ export function withoutChance(text: string): string {
     .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, 'ID')
     .replace(/\b1:\d+:[0-9a-f]+…?/g, 'FINGERPRINT')
     .replace(/whsec_[A-Za-z0-9+/=…]+/g, 'SECRET')
-    .replace(/weft:[^@\s]+@/g, 'weft:PASSWORD@')
+    .replace(/developer:[^@\s]+@/g, 'developer:PASSWORD@')
     .replace(/127\.0\.0\.1:\d+/g, '127.0.0.1:PORT')
     .replace(/^(The data +)\S+/gm, '$1FOLDER')
     .replace(/\d+(?:\.\d+)? m?s\b/g, 'TIME')
