@@ -198,6 +198,7 @@ as $$
       case p_done when 1 then 'Statement 1 of ' || p_step.path || ' stays' else format('Statements 1 to %s of %s stay', p_done, p_step.path) end, ' in the database',
       case
         when p_runs_again then '.'
+        when p_step.state = 'failed' and not p_step.error ? 'line' then ', and the rest of it has not run.'
         when p_step.state = 'failed' then format(' (the %s%s, failed). Deploy a corrected file and it goes on there.', to_char(p_done + 1, 'FM999999999th'), ', line ' || (p_step.error ->> 'line'))
         when p_is_over then '. Deploy it again and it goes on behind them.'
         else '.'

@@ -203,8 +203,8 @@ $$;
 comment on function weft._enter_file(weft._phases, text) is 'Gives the session the role and the settings of a phase; returns the search_path that its files start with.';
 
 
--- A condition is asked where its step would begin: in its transaction, as its role, with its search_path. What asking leaves in the
--- session is taken back. No SET clause: it would undo the work.
+-- A condition is asked where its step would begin, in its transaction, but as the role that deploys and under its search_path. What asking
+-- leaves in the session is taken back. No SET clause: it would undo the work.
 create or replace function weft._evaluate(p_condition text, p_path text)
   returns boolean
   volatile

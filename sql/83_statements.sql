@@ -203,6 +203,7 @@ declare
   e_state      text;
   e_message    text;
   e_detail     text;
+  e_hint       text;
   e_context    text;
 begin
   perform weft._check_fence(p_fence);  -- not until the commit: the first statement runs in this transaction
@@ -232,9 +233,10 @@ begin
     perform weft._lay_out_statements(p_phase.deployment_id, p_phase.name, v_step);
     return null;
   exception when others or query_canceled or assert_failure then  -- in a condition, or no text in the encoding of this database
-    get stacked diagnostics e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_context = pg_exception_context;
+    get stacked diagnostics e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_hint = pg_exception_hint,
+      e_context = pg_exception_context;
   end;
-  v_error := jsonb_strip_nulls(jsonb_build_object('sqlstate', e_state, 'message', e_message, 'detail', nullif(e_detail, '')));
+  v_error := jsonb_strip_nulls(jsonb_build_object('sqlstate', e_state, 'message', e_message, 'detail', nullif(e_detail, ''), 'hint', nullif(e_hint, '')));
   if weft._is_interruption('_evaluate', e_state, e_context) then
     return row('interrupted', v_step.path, v_error)::weft._outcome;
   end if;

@@ -143,6 +143,51 @@ comment on function weft._leave_out_applied(weft._deployments) is
   'Marks the steps whose artifacts the history has already, and refuses a deployment with artifacts that changed since.';
 
 
+-- Of which another deployment has done the beginning, the rest is run in the same way; in one transaction all of it would run again.
+create or replace function weft._go_on_with_halves(p_deployment weft._deployments)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_half  text;
+begin
+  if exists (select from weft._statements as t where t.deployment_id <> p_deployment.id) then
+    select s.path into v_half
+    from weft._steps as s
+    join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
+    where s.deployment_id = p_deployment.id and s.state = 'pending' and p.transaction in ('single', 'per-step')
+      and exists (
+        select from weft._find_earlier(p_deployment.id, s.path) as e
+        join weft._statements as t on t.deployment_id = e.deployment_id and t.step = e.ordinal and t.state = 'done')
+    order by s.ordinal
+    limit 1;
+    if found then
+      perform weft._end(p_deployment.id, 'failed', jsonb_build_object(
+        'sqlstate', 'WF021',
+        'message', format('A part of %s is in the database already: an earlier deployment ran it statement by statement, and not to its end.', v_half),
+        'detail', 'In the transaction that its phase asks for now, all of it would run, also what is there. '
+          || case p_deployment.state when 'staged' then 'Nothing of this deployment was run.' else 'Another deployment of the bundle has passed this one, which goes no further.' end,
+        'hint', 'With "transaction: auto" or "none" it goes on where it stopped. To run all of it from its beginning, give the file another name.',
+        'path', v_half));
+      return;
+    end if;
+    update weft._steps as s
+    set is_apart = true
+    from weft._phases as p
+    where s.deployment_id = p_deployment.id and s.state = 'pending' and p.deployment_id = s.deployment_id and p.ordinal = s.phase and p.transaction = 'auto'
+      and exists (
+        select from weft._find_earlier(p_deployment.id, s.path) as e
+        join weft._statements as t on t.deployment_id = e.deployment_id and t.step = e.ordinal and t.state = 'done');
+  end if;
+end
+$$;
+
+comment on function weft._go_on_with_halves(weft._deployments) is
+  'Marks the steps of which another deployment has run a part, so that they go on where it stopped, and ends a deployment whose phases would run all of them.';
+
+
 -- staged -> running: what the catalog and the WAL were before, and which artifacts are in the history already.
 create or replace function weft._begin(p_deployment uuid, p_fence bigint)
   returns void
@@ -153,7 +198,6 @@ as $$
 declare
   v_deployment   weft._deployments;
   v_fingerprint  text;
-  v_half         text;
 begin
   perform weft._check_fence(p_fence);
   select d.* into v_deployment from weft._deployments as d where d.id = p_deployment and d.state in ('staged', 'running');
@@ -162,7 +206,9 @@ begin
   elsif v_deployment.state = 'running' then
     if exists (select from weft._deployments as o where o.bundle = v_deployment.bundle and o.started_at > v_deployment.started_at) then  -- one that has passed it
       perform weft._check_fence(p_fence, p_until_commit => true);
-      perform weft._leave_out_applied(v_deployment);
+      if weft._leave_out_applied(v_deployment) then
+        perform weft._go_on_with_halves(v_deployment);
+      end if;
     end if;
     return;
   end if;
@@ -178,37 +224,8 @@ begin
   where d.id = p_deployment;
   perform weft._tell(p_deployment, 'started', p_data => jsonb_build_object('fence', p_fence));
 
-  if not weft._leave_out_applied(v_deployment) then
-    return;
-  end if;
-
-  -- of which an earlier deployment has done the beginning, the rest is run in the same way
-  if exists (select from weft._statements as t where t.deployment_id <> p_deployment) then
-    select s.path into v_half
-    from weft._steps as s
-    join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
-    where s.deployment_id = p_deployment and s.state = 'pending' and p.transaction in ('single', 'per-step')
-      and exists (
-        select from weft._find_earlier(p_deployment, s.path) as e
-        join weft._statements as t on t.deployment_id = e.deployment_id and t.step = e.ordinal and t.state = 'done')
-    order by s.ordinal
-    limit 1;
-    if found then
-      perform weft._end(p_deployment, 'failed', jsonb_build_object(
-        'sqlstate', 'WF021',
-        'message', format('A part of %s is in the database already: an earlier deployment ran it statement by statement, and not to its end.', v_half),
-        'detail', 'In the transaction that its phase asks for now, all of it would run, also what is there. Nothing of this deployment was run.',
-        'hint', 'With "transaction: auto" or "none" it goes on where it stopped. To run all of it from its beginning, give the file another name.',
-        'path', v_half));
-      return;
-    end if;
-    update weft._steps as s
-    set is_apart = true
-    from weft._phases as p
-    where s.deployment_id = p_deployment and s.state = 'pending' and p.deployment_id = s.deployment_id and p.ordinal = s.phase and p.transaction = 'auto'
-      and exists (
-        select from weft._find_earlier(p_deployment, s.path) as e
-        join weft._statements as t on t.deployment_id = e.deployment_id and t.step = e.ordinal and t.state = 'done');
+  if weft._leave_out_applied(v_deployment) then
+    perform weft._go_on_with_halves(v_deployment);
   end if;
 end
 $$;

@@ -73,8 +73,7 @@ begin
     <<phases>>
     loop
       v_phase := weft._begin_attempt(v_current, v_fence);
-      perform weft._hurry_commit();
-      commit;
+      commit;  -- which waits for the disk: a death that takes the server along is counted by it, and an end is seen by others
       exit phases when v_phase.ordinal is null;
       v_tries := 0;
 
@@ -155,8 +154,8 @@ comment on procedure weft.run(uuid, text, integer, jsonb, text[], jsonb) is
   'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session was at, 0 for the one at which it opened the deployment, null where nobody looks. p_callers: those whose deployments may be run ahead of this one, null for all; others wait and let it pass. When the result holds a directive, run its statement in the same session, alone; if it succeeds, its report; then CALL again; p_report: the error of the statement, if the result asks for it. Whoever calls while another CALL is at work learns who that is, and need not wait.';
 
 
--- Of the bookkeeping before a block and behind it, a crash may take back the newest: whoever comes next does it again. What a block did,
--- and the end of the CALL, wait for the disk, and for whoever else the server waits for; everything before them is then safe too.
+-- Of whose turn it is, a crash may take back the newest: whoever comes next finds out again. Attempts, what a block did, and ends wait for
+-- the disk, and for whoever else the server waits for; everything before them is then safe too.
 create or replace function weft._hurry_commit()
   returns text
   volatile

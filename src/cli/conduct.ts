@@ -118,7 +118,7 @@ function whatGoesOn({ deployment, session }: View, id: string): string {
     const what = `${oneLine(path)}, line ${line}: ${cut(oneLine(statement), STATEMENT_CHARACTERS)}`;
     return `Backend ${live.pid} finishes the statement that it was handed, which PostgreSQL runs in no transaction (${what}), and then ends. The rest of deployment ${id} waits until somebody calls.`;
   }
-  const left = deployment?.phases.filter(({ state }) => state !== 'succeeded') ?? [];
+  const left = deployment?.phases.filter(({ state }) => state !== 'succeeded' && state !== 'skipped') ?? [];
   if (deployment !== null && left.every(({ transaction }) => transaction === 'single' || transaction === 'per-step')) {
     return `Deployment ${id} goes on in the database${backend}, to its end.`;
   }

@@ -65,6 +65,7 @@ describe.each(['auto', 'none'] as const)('transaction: %s', (transaction) => {
         path: '1.sql',
         message: `Statement ${number} of 1.sql is in the database already, and ${what}.`,
         detail: expect.stringContaining(FILE[number - 1] ?? ''),
+        hint: expect.stringContaining('give the file another name'),
       },
     });
     expect(await journal()).toEqual([1]);
