@@ -89,6 +89,24 @@ describe('deployments in line', () => {
     },
   );
 
+  it('one that was passed goes on in the middle of a file that the other one left there, though the server would now run all of it', async () => {
+    await sql(database.url, `create table items (id int); create type mood as enum ('ok'); create table moods (mood mood)`);
+    const files = {
+      '1.sql': 'create index concurrently items_id on items (id);',
+      // only before 'new' is committed, using it asks for a commit in between
+      '2.sql': `insert into journal (who) values ('two'); alter type mood add value if not exists 'new'; insert into moods values ('new'); insert into later values (1);`,
+    };
+    const first = await stageFiles(database.url, files, { caller: 'first', transaction: 'auto' });
+    expect(await call(`'${first}'`)).toMatchObject({ directive: { path: '1.sql' } }); // and its session is gone
+    const resumed = (id: string, callers: string[]) => resume({ connect: connectOver(database.url), id, target: null, callers, deadlineMs: 50_000 });
+    const second = await stageFiles(database.url, files, { caller: 'second', transaction: 'auto' });
+    expect(await resumed(second, ['second'])).toMatchObject({ state: 'failed', error: { sqlstate: '42P01', path: '2.sql' } });
+    await sql(database.url, 'create table later (n int)');
+    expect(await resumed(first, ['first', 'second'])).toMatchObject({ state: 'succeeded' });
+    expect(await journal()).toEqual(['two']);
+    expect(await sql(database.url, 'select mood from moods')).toEqual([{ mood: 'new' }]);
+  });
+
   it('one that was passed goes no further when a file of its bundle was applied with other bytes since', async () => {
     const first = await stageFiles(
       database.url,
