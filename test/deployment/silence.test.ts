@@ -111,6 +111,7 @@ it('a silence at a cancel is ended, and said', async () => {
 });
 
 it.each([0, LIMITS.chunk_bytes])('a source of artifacts that is silent for longer is no silence of the network (%d bytes more)', async (bytes) => {
+  await stageFiles(database.url, { 'installs.sql': '' }, { bundle: 'other' });
   const { order, chunks } = await makeOrder({ ...FILES, '2.sql': ''.padEnd(bytes, '-') });
   const slow: typeof chunks = async function* (wanted) {
     await new Promise((resolve) => setTimeout(resolve, 2_500));
