@@ -151,36 +151,33 @@ create or replace function weft._go_on_with_halves(p_deployment weft._deployment
   language plpgsql
 as $$
 declare
-  v_half  text;
+  v_half  record;
 begin
-  if exists (select from weft._statements as t where t.deployment_id <> p_deployment.id) then
-    select s.path into v_half
+  if not exists (select from weft._statements as t where t.deployment_id <> p_deployment.id) then
+    return;
+  end if;
+  for v_half in
+    select s.ordinal, s.path, p.transaction
     from weft._steps as s
     join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
-    where s.deployment_id = p_deployment.id and s.state = 'pending' and p.transaction in ('single', 'per-step')
+    where s.deployment_id = p_deployment.id and s.state = 'pending' and p.transaction <> 'none'
       and exists (
         select from weft._find_earlier(p_deployment.id, s.path) as e
         join weft._statements as t on t.deployment_id = e.deployment_id and t.step = e.ordinal and t.state = 'done')
-    order by s.ordinal
-    limit 1;
-    if found then
+    order by p.transaction = 'auto', s.ordinal  -- what ends the deployment comes first
+  loop
+    if v_half.transaction <> 'auto' then
       perform weft._end(p_deployment.id, 'failed', jsonb_build_object(
         'sqlstate', 'WF021',
-        'message', format('A part of %s is in the database already: an earlier deployment ran it statement by statement, and not to its end.', v_half),
+        'message', format('A part of %s is in the database already: an earlier deployment ran it statement by statement, and not to its end.', v_half.path),
         'detail', 'In the transaction that its phase asks for now, all of it would run, also what is there. '
           || case p_deployment.state when 'staged' then 'Nothing of this deployment was run.' else 'Another deployment of the bundle has passed this one, which goes no further.' end,
         'hint', 'With "transaction: auto" or "none" it goes on where it stopped. To run all of it from its beginning, give the file another name.',
-        'path', v_half));
+        'path', v_half.path));
       return;
     end if;
-    update weft._steps as s
-    set is_apart = true
-    from weft._phases as p
-    where s.deployment_id = p_deployment.id and s.state = 'pending' and p.deployment_id = s.deployment_id and p.ordinal = s.phase and p.transaction = 'auto'
-      and exists (
-        select from weft._find_earlier(p_deployment.id, s.path) as e
-        join weft._statements as t on t.deployment_id = e.deployment_id and t.step = e.ordinal and t.state = 'done');
-  end if;
+    update weft._steps as s set is_apart = true where s.deployment_id = p_deployment.id and s.ordinal = v_half.ordinal;
+  end loop;
 end
 $$;
 

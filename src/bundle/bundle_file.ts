@@ -64,7 +64,7 @@ export const bundleFileSchema = z.strictObject({
 });
 
 /** Words that the language has in later versions: refused by name, wherever they stand. */
-const LATER_WORDS: ReadonlySet<string> = new Set([...['parameters', 'load', 'into', 'key', 'mode', 'checks', 'batch', 'size', 'on_error', 'repeat', 'undo']]);
+const LATER_WORDS: ReadonlySet<string> = new Set(['parameters', 'load', 'into', 'key', 'mode', 'checks', 'batch', 'size', 'on_error', 'repeat', 'undo']);
 
 export interface BundleFileStep {
   readonly run: string;
@@ -244,10 +244,8 @@ function explainIssue(document: YamlText, issue: z.core.$ZodIssue): { place: Pla
       const nearest = findNearest(value, issue.values.map(String));
       return [{ place, what: `${name} must be one of ${issue.values.join(', ')}, and is "${value}"${nearest === null ? '' : `; did you mean "${nearest}"?`}` }];
     }
-    case 'invalid_key': {
-      const what = issue.issues[0]?.message ?? 'not allowed';
-      return [{ place, what: what.includes('cannot be set here') ? what : `${name} must be ${what}` }];
-    }
+    case 'invalid_key':
+      return [{ place, what: `${name} must be ${issue.issues[0]?.message}` }];
     case 'invalid_union':
       return [{ place, what: `${name} must be text that is not empty, a number, true or false, and is ${kindOf(valueAt(document.value, issue.path))}` }];
     case 'too_small':

@@ -51,7 +51,7 @@ export const settingNameSchema = z
   .regex(/^[a-z_][a-z0-9_$]*(\.[a-z_][a-z0-9_$]*)*$/, 'the name of a setting, in lower case')
   .superRefine((name, context) => {
     const [, why] = REFUSED_SETTINGS.find(([pattern]) => pattern.test(name)) ?? [];
-    if (why !== undefined) context.addIssue({ code: 'custom', message: `"${name}" cannot be set here: ${why}` });
+    if (why !== undefined) context.addIssue({ code: 'custom', message: `another setting: ${why}` });
   });
 
 export const settingsSchema = z.record(settingNameSchema, z.string().max(LIMITS.setting_characters));
