@@ -1,0 +1,126 @@
+-- The session as the engine needs it, as a file finds it, and back again: role, search_path, settings.
+
+-- For a login role that is called "weft".
+create or replace function weft._leave_out_user(p_path text)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select regexp_replace(p_path, '"?\$user"?\s*(,\s*|$)', '', 'g')
+$$;
+
+comment on function weft._leave_out_user(text) is 'Takes "$user" out of a search_path where it would lead into the schema weft.';
+
+
+-- No SET clause here, nor in the next ones: it would undo the work.
+create or replace function weft._settle_settings()
+  returns void
+  volatile
+  language plpgsql
+as $$
+begin
+  perform
+    pg_catalog.set_config('client_min_messages', 'error', false),
+    pg_catalog.set_config('statement_timeout', '0', false),
+    pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false),
+    case when pg_catalog.current_setting('transaction_timeout', true) is not null then pg_catalog.set_config('transaction_timeout', '0', false) end,  -- from 17 on
+    pg_catalog.set_config('client_connection_check_interval', '0', false),
+    pg_catalog.set_config('standard_conforming_strings', 'on', false),  -- as the engine's own patterns are written
+    pg_catalog.set_config('default_transaction_isolation', 'read committed', false);  -- else nobody's request would be seen
+end
+$$;
+
+comment on function weft._settle_settings() is 'Gives the session the settings without which a run would end early, or hang on its client.';
+
+
+-- What the engine needs of a session that has the role and the search_path it began with. Asked for every file: so it looks first,
+-- because mostly the connection has brought the settings along.
+create or replace function weft._settle_path()
+  returns text
+  volatile
+  language plpgsql
+as $$
+declare
+  v_path  pg_catalog.text := pg_catalog.current_setting('search_path');
+  v_set   pg_catalog.text := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+begin
+  if concat_ws(' ', current_setting('client_min_messages'), current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout'),
+       current_setting('client_connection_check_interval'), current_setting('standard_conforming_strings'), current_setting('default_transaction_isolation'),
+       current_setting('transaction_timeout', true)) not in ('error 0 0 0 on read committed', 'error 0 0 0 on read committed 0') then
+    perform weft._settle_settings();
+  end if;
+  return case session_user when 'weft' then weft._leave_out_user(v_path) else v_path end;
+end
+$$;
+
+comment on function weft._settle_path() is 'Gives the session the search_path and the settings that the engine needs; returns the search_path that a file starts with.';
+
+
+-- Whoever had the session before.
+create or replace function weft._settle_session()
+  returns text
+  volatile
+  language plpgsql
+as $$
+begin
+  execute 'reset session authorization; reset role; reset search_path';
+  return weft._settle_path();
+end
+$$;
+
+comment on function weft._settle_session() is
+  'Gives the session the role, search_path and settings that the engine needs; returns the search_path that a file starts with.';
+
+
+-- Back to what the session began with.
+create or replace function weft._reset_session()
+  returns text
+  volatile
+  language plpgsql
+as $$
+begin
+  execute 'reset session authorization; reset role; reset all; close all; discard temp; discard sequences; deallocate all; unlisten *';
+  return weft._settle_path();
+end
+$$;
+
+comment on function weft._reset_session() is
+  'Takes role, settings, cursors, temporary tables, prepared statements and listeners back to the session''s beginning; returns the search_path that a file starts with.';
+
+
+-- Shown by pg_stat_activity at once, also from inside an open transaction: 'weft 47/52 schema'.
+create or replace function weft._show_progress(p_step integer, p_steps integer, p_phase text)
+  returns text
+  volatile
+  language sql
+as $$
+  select pg_catalog.set_config('application_name', pg_catalog.format('weft %s/%s %s', p_step, p_steps, p_phase), false)
+$$;
+
+comment on function weft._show_progress(integer, integer, text) is 'Shows other sessions where an uncommitted phase is, through application_name.';
+
+
+-- What weft.yaml says of the session in which each file of a phase begins. As the files might do it themselves: first the role, then
+-- the settings, under that role. No SET clause: it would undo the work.
+create or replace function weft._enter_file(p_phase weft._phases, p_path text)
+  returns text
+  volatile
+  language plpgsql
+as $$
+declare
+  v_path  pg_catalog.text := coalesce(p_phase.settings ->> 'search_path', p_path);
+begin
+  if session_user = 'weft' then
+    v_path := weft._leave_out_user(v_path);
+  end if;
+  if p_phase.role is not null then
+    perform set_config('role', p_phase.role, false);
+  end if;
+  perform pg_catalog.set_config(s.key, s.value, false)
+  from pg_catalog.jsonb_each_text(p_phase.settings) as s where s.key operator(pg_catalog.<>) 'search_path';
+  return v_path;
+end
+$$;
+
+comment on function weft._enter_file(weft._phases, text) is 'Gives the session the role and the settings of a phase; returns the search_path that its files start with.';

@@ -1,0 +1,154 @@
+-- Artifacts as they are run: bytes as text, text as statements, statements as EXECUTE takes them.
+
+-- A chunk as text. A character may be cut in two by the end of the chunk: its first bytes are handed on.
+create or replace function weft._read_chunk(p_digest bytea, p_carry bytea, p_is_first boolean, p_is_last boolean, out text text, out carry bytea)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_content  bytea;
+  v_length   integer;
+  v_cut      integer := 0;
+  v_byte     integer;
+begin
+  select p_carry || c.content into strict v_content from weft._chunks as c where c.digest = p_digest;
+  if p_is_first and substr(v_content, 1, 3) = '\xefbbbf' then
+    v_content := substr(v_content, 4);
+  end if;
+  v_length := length(v_content);
+  if not p_is_last then
+    -- look back for the first byte of the last character, at most three bytes
+    for v_back in 1 .. least(3, v_length) loop
+      v_byte := get_byte(v_content, v_length - v_back);
+      continue when v_byte between 128 and 191;
+      v_cut := case when v_byte >= 240 and v_back < 4 or v_byte >= 224 and v_back < 3 or v_byte >= 192 and v_back < 2 then v_back else 0 end;
+      exit;
+    end loop;
+  end if;
+  carry := substr(v_content, v_length - v_cut + 1);
+  text := convert_from(substr(v_content, 1, v_length - v_cut), 'UTF8');
+end
+$$;
+
+comment on function weft._read_chunk(bytea, bytea, boolean, boolean) is 'Reads a chunk of an artifact as text in the encoding of this database.';
+
+
+-- A whole artifact as text. No SET clause: it is called for every small file, from where the path is safe already.
+create or replace function weft._read_text(p_content bytea)
+  returns text
+  stable
+  language plpgsql
+as $$
+begin
+  if pg_catalog.substr(p_content, 1, 3) operator(pg_catalog.=) '\xefbbbf' then
+    return pg_catalog.convert_from(pg_catalog.substr(p_content, 4), 'UTF8');
+  end if;
+  return pg_catalog.convert_from(p_content, 'UTF8');
+end
+$$;
+
+comment on function weft._read_text(bytea) is 'Reads an artifact of one chunk as text in the encoding of this database, without a byte-order mark.';
+
+
+-- The server says of SELECT INTO that EXECUTE has not implemented it, and takes it with something behind it.
+create or replace function weft._prepare_statements(p_statements text[], out digests bytea[], out executables text[])
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select
+    coalesce(array_agg(sha256(convert_to(s.statement, 'UTF8')) order by s.ordinal), '{}'),
+    coalesce(array_agg(
+      case when left(ltrim(s.statement, E' \t\n\r\f\v'), 1) in ('s', 'S', 'w', 'W', '-', '/')
+             and s.statement ~* '\minto\M' and weft._skip_comments(s.statement) ~* '^(select|with)\M'
+             and regexp_replace(s.statement, '\minsert\s+into\M', '', 'gi') ~* '\minto\M'
+           then s.statement || E'\n;select where false'
+           else s.statement
+      end order by s.ordinal), '{}')
+  from unnest(p_statements) with ordinality as s (statement, ordinal)
+$$;
+
+comment on function weft._prepare_statements(text[]) is
+  'Digests statements, each by itself, and writes them so that EXECUTE takes them, also what may be a SELECT INTO.';
+
+
+-- Steps are read some at a time: what one artifact costs is then a row, not a dozen statements. No more than about a chunk, or one step.
+create or replace function weft._read_scripts(p_deployment uuid, p_first integer, p_last integer)
+  returns weft._script[]
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off  -- which such a plan looks dear enough for
+  language sql
+as $$
+  select coalesce(array_agg(row(
+           b.ordinal, b.path, b.in_one_piece, b.chunks, b.size, b.condition, t.statements is null, t.statements, coalesce(t.lines, '{}'), coalesce(p.digests, '{}'), p.executables)::weft._script order by b.ordinal), '{}')
+  from (
+    select s.ordinal, s.path, s.in_one_piece, s.condition, a.chunks, a.size, sum(a.size) over (order by s.ordinal) as bytes, row_number() over (order by s.ordinal) as place
+    from weft._steps as s
+    join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+    where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
+  ) as b
+  left join weft._chunks as c on c.digest = b.chunks[1] and cardinality(b.chunks) = 1
+  left join lateral (
+    select array[weft._read_text(c.content)] as statements, array[1] as lines where c.content is not null and b.in_one_piece
+    union all
+    select x.statements, x.lines from weft._split(weft._new_scanner(), weft._read_text(c.content), true) as x where c.content is not null and not b.in_one_piece
+  ) as t on true
+  left join lateral weft._prepare_statements(t.statements) as p on t.statements is not null
+  where b.place = 1 or b.bytes <= weft._limit('scripts_read_bytes')
+$$;
+
+comment on function weft._read_scripts(uuid, integer, integer) is 'Reads pending steps from p_first on, some at a time, with the statements of those whose artifact is one chunk.';
+
+
+-- Who of several cannot be read, found after they were read together.
+create or replace function weft._find_unreadable(p_deployment uuid, p_first integer, p_last integer)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_step  record;
+begin
+  for v_step in
+    select s.path, c.content
+    from weft._steps as s
+    join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path and cardinality(a.chunks) = 1
+    join weft._chunks as c on c.digest = a.chunks[1]
+    where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
+    order by s.ordinal
+  loop
+    begin
+      perform weft._read_text(v_step.content);
+    exception when others then
+      return v_step.path;
+    end;
+  end loop;
+  return null;
+end
+$$;
+
+comment on function weft._find_unreadable(uuid, integer, integer) is 'Names the first of several steps whose artifact is no text in the encoding of this database.';
+
+
+-- The fallback of the split: the server's grammar decides, and only where the file is small enough to be run in one piece.
+create or replace function weft._is_split_wrong(p_statement text, p_chunks bytea[], p_size bigint)
+  returns boolean
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  return p_statement is not null
+    and p_size <= weft._limit('whole_file_bytes')
+    and cardinality(p_chunks) = 1
+    and not weft._parses(p_statement)
+    and weft._parses((select r.text from weft._read_chunk(p_chunks[1], '', true, true) as r));
+end
+$$;
+
+comment on function weft._is_split_wrong(text, bytea[], bigint) is
+  'Tells whether a statement is no SQL while the whole file is: then the scanner was wrong, not the author.';

@@ -1,0 +1,132 @@
+-- The account of an error: the server's words kept whole, where it was, and what to do.
+
+-- The one thing that decides the lane: what the server said.
+create or replace function weft._is_refused_in_transaction(p_error jsonb)
+  returns boolean
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select (p_error ->> 'sqlstate' = '25001' and p_error ->> 'message' not ilike 'set transaction%') or p_error ->> 'sqlstate' = '2D000'
+$$;
+
+comment on function weft._is_refused_in_transaction(jsonb) is 'Tells whether the server refused a statement because it runs it in no transaction.';
+
+
+-- All of GET STACKED DIAGNOSTICS; of the context, what is inside of p_runner, the function that runs the file's statements.
+create or replace function weft._account_of_error(
+    p_runner text, p_state text, p_message text, p_detail text, p_hint text, p_context text,
+    p_schema text, p_table text, p_column text, p_constraint text, p_type text)
+  returns jsonb
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'sqlstate', p_state, 'message', p_message, 'detail', nullif(p_detail, ''), 'hint', nullif(p_hint, ''),
+    'context', nullif(left(split_part(p_context, 'PL/pgSQL function weft.' || p_runner, 1), weft._limit('statement_shown_characters')), ''),
+    'schema', nullif(p_schema, ''), 'table', nullif(p_table, ''), 'column', nullif(p_column, ''),
+    'constraint', nullif(p_constraint, ''), 'datatype', nullif(p_type, '')))
+$$;
+
+comment on function weft._account_of_error(text, text, text, text, text, text, text, text, text, text, text) is 'Keeps an error whole, without what is empty.';
+
+
+-- A file that raises query_canceled itself has failed.
+create or replace function weft._is_interruption(p_runner text, p_state text, p_context text)
+  returns boolean
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_state = '57014' and (p_context !~ '^[^\n]*RAISE(\n|$)' or p_context ~ ('^[^\n]*weft\.' || p_runner))
+$$;
+
+comment on function weft._is_interruption(text, text, text) is 'Tells whether somebody cancelled the statement that was at work.';
+
+
+-- What a failed block leaves to be told: all of GET STACKED DIAGNOSTICS, and where it was.
+create or replace function weft._describe_error(p_error jsonb, p_phase text, p_path text, p_line integer, p_statement text)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_state    text := p_error ->> 'sqlstate';
+  v_message  text := p_error ->> 'message';
+  v_hint     text;
+begin
+  v_hint := case
+    when v_state = '25001' and v_message ilike 'set transaction%' then
+      'The transaction is Weft''s and has begun already. Set default_transaction_isolation for the role instead, or leave the statement out.'
+    when v_state = '25001' and p_error ->> 'hint' is null then
+      'PostgreSQL runs this statement in no transaction. Put its file into a phase with "transaction: auto" or "transaction: none".'
+    when v_state = '2D000' and p_error ->> 'hint' is null then
+      'This DO block or procedure commits. Put its file into a phase with "transaction: auto" or "transaction: none", with a done_when that tells when it is done; or take COMMIT and ROLLBACK out of it.'
+    when v_state = '0A000' and v_message ilike '%transaction command%' then
+      'Weft begins and ends the transactions. Take BEGIN, COMMIT and ROLLBACK out of the file; "transaction: single" in weft.yaml makes a phase all or nothing.'
+    when v_state = '0A000' and v_message ilike '%copy%' or v_state = '42601' and p_statement ~* '^\s*copy\M' then
+      'COPY FROM STDIN cannot run inside the server. Write the rows as INSERT.'
+    when v_state = '55P04' then
+      'A new value of an enum can be used only after a commit. Put its use into a later phase, or a later file of a per-step phase.'
+    when v_state = '55P03' then
+      'Another session holds the lock. Raise the phase''s lock_timeout, or deploy when it is quiet.'
+  end;
+  return p_error || jsonb_strip_nulls(jsonb_build_object(
+    'phase', p_phase,
+    'path', p_path,
+    'line', p_line,
+    'statement', left(weft._skip_comments(p_statement), weft._limit('statement_shown_characters')),
+    'hint', nullif(concat_ws(' ', p_error ->> 'hint', v_hint), '')));
+end
+$$;
+
+comment on function weft._describe_error(jsonb, text, text, integer, text) is 'Makes the account of an error: the server''s words, path, line, statement, and what to do.';
+
+
+create or replace function weft._describe_condition_error(p_error jsonb, p_phase text, p_path text, p_condition text)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_error || jsonb_strip_nulls(jsonb_build_object(
+    'message', format('The condition (when) cannot be evaluated: %s', p_error ->> 'message'),
+    'phase', p_phase, 'path', p_path, 'statement', left(p_condition, weft._limit('statement_shown_characters')),
+    'hint', concat_ws(' ', p_error ->> 'hint', format('It stands in weft.yaml, with the %s; it is an SQL expression of type boolean, asked when that begins.',
+      case when p_path is null then 'phase' else 'step' end))))
+$$;
+
+comment on function weft._describe_condition_error(jsonb, text, text, text) is 'Makes the account of an error in a condition.';
+
+
+create or replace function weft._describe_entry_error(p_error jsonb, p_phase weft._phases, p_path text)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_error || jsonb_strip_nulls(jsonb_build_object(
+    'message', format('The file cannot begin with the role and settings of its phase: %s', p_error ->> 'message'),
+    'phase', p_phase.name, 'path', p_path,
+    'hint', concat_ws(' ', p_error ->> 'hint', format('They stand in weft.yaml: role %s, settings %s. The role that deploys is %s.', coalesce(p_phase.role, 'none'), p_phase.settings, session_user))))
+$$;
+
+comment on function weft._describe_entry_error(jsonb, weft._phases, text) is 'Makes the account of a role or a setting of a phase that could not be had.';
+
+
+create or replace function weft._describe_cancellation(p_cancellation weft._cancellations)
+  returns jsonb
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object(
+    'sqlstate', '57014',
+    'message', format('Cancelled by %s.', p_cancellation.caller),
+    'detail', 'Phases that had ended stay; the phase at work was rolled back as far as its transaction rule says.',
+    'requested_at', p_cancellation.requested_at)
+$$;
+
+comment on function weft._describe_cancellation(weft._cancellations) is 'Says who asked for the end.';

@@ -1,0 +1,140 @@
+-- What is asked around the work: whether a phase or a step is wanted, and whether what was done may stay.
+
+-- A condition is asked where its step would begin, in its transaction, but as the role that deploys and under its search_path. What asking
+-- leaves in the session is taken back. No SET clause: it would undo the work.
+create or replace function weft._evaluate(p_condition text, p_path text)
+  returns boolean
+  volatile
+  language plpgsql
+as $$
+declare
+  v_question  pg_catalog.text := pg_catalog.concat('select (', p_condition, E'\n)::pg_catalog.bool');
+  v_set       pg_catalog.text := pg_catalog.set_config('search_path', p_path, false);
+  v_is_true   pg_catalog.bool;
+begin
+  execute v_question into strict v_is_true;
+  v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  perform weft._reset_session();
+  return coalesce(v_is_true, false);
+end
+$$;
+
+comment on function weft._evaluate(text, text) is 'Tells whether a condition is true, under the search_path that a file starts with. Null is not true.';
+
+
+-- The condition of a phase, in the transaction of the first thing that it does; afterwards what it came to then.
+create or replace function weft._is_phase_wanted(p_phase weft._phases, p_path text)
+  returns boolean
+  volatile
+  language plpgsql
+as $$
+declare
+  v_is_wanted  pg_catalog.bool := (select p.is_wanted from weft._phases as p where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal);
+begin
+  if v_is_wanted is null then
+    v_is_wanted := weft._evaluate(p_phase.condition, p_path);
+    update weft._phases as p set is_wanted = v_is_wanted where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal;
+  end if;
+  return v_is_wanted;
+end
+$$;
+
+comment on function weft._is_phase_wanted(weft._phases, text) is 'Tells whether the condition of a phase is true, or was when the phase began.';
+
+
+create or replace function weft._leave_out_phase(p_phase weft._phases)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  update weft._steps as s set state = 'skipped', finished_at = clock_timestamp()
+  where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending';
+  perform weft._tell(p_phase.deployment_id, 'phase_left_out', p_phase.name, p_data => jsonb_build_object('when', p_phase.condition));
+end
+$$;
+
+comment on function weft._leave_out_phase(weft._phases) is 'Skips what is left of a phase whose condition is not true.';
+
+
+-- Counting walks through the whole lock table. So the next count comes halfway to where this pace would reach the limit.
+create or replace function weft._check_lock_table(p_steps integer)
+  returns integer
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_size   bigint := current_setting('max_locks_per_transaction')::bigint * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint);
+  v_limit  bigint := v_size * weft._limit('lock_table_percent_max') / 100;
+  v_held   bigint;
+begin
+  select count(*) into v_held from pg_locks as l where l.pid = pg_backend_pid() and not l.fastpath;
+  if v_held > v_limit then
+    raise exception 'This one transaction holds % of the % places in the server''s lock table; other sessions would soon get none.', v_held, v_size
+      using errcode = 'WF015', hint = 'Use "transaction: per-step" for this phase, cut it into several, or raise max_locks_per_transaction.';
+  end if;
+  return p_steps + greatest(weft._limit('steps_between_lock_counts'), least(p_steps, p_steps * (v_limit - v_held) / greatest(v_held, 1) / 2))::integer;
+end
+$$;
+
+comment on function weft._check_lock_table(integer) is 'Stops a phase before it fills the shared lock table; returns the number of steps after which to look again.';
+
+
+create or replace function weft._count_objects()
+  returns bigint
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select (select count(*) from pg_class as c where c.relnamespace = 'weft'::regnamespace)
+       + (select count(*) from pg_proc as f where f.pronamespace = 'weft'::regnamespace)
+       + (select count(*) from pg_type as t where t.typnamespace = 'weft'::regnamespace)
+$$;
+
+comment on function weft._count_objects() is 'Counts what schema weft holds.';
+
+
+-- Weft leaves when asked: nothing of the user's may be in its schema, or depend on it.
+create or replace function weft._check_dependents()
+  returns void
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_dependent  text;
+begin
+  if weft._count_objects() <> (select i.objects_count from weft._installations as i order by i.version desc limit 1) then
+    raise exception 'After this, schema weft would hold something else than the engine, which goes when the engine goes, or is needed by it.'
+      using errcode = 'WF016', hint = 'Make it in a schema of your own. Nothing of this transaction is in the database.';
+  end if;
+
+  with ours as materialized (
+    select 'pg_class'::regclass as classid, c.oid from pg_class as c where c.relnamespace = 'weft'::regnamespace
+    union all
+    select 'pg_proc'::regclass, f.oid from pg_proc as f where f.pronamespace = 'weft'::regnamespace
+    union all
+    select 'pg_type'::regclass, t.oid from pg_type as t where t.typnamespace = 'weft'::regnamespace
+  )
+  select pg_describe_object(d.classid, d.objid, d.objsubid) into v_dependent
+  from ours as o
+  join pg_depend as d on d.refclassid = o.classid and d.refobjid = o.oid and d.deptype = 'n'
+  where not exists (select from ours as x where x.classid = d.classid and x.oid = d.objid)
+    and case d.classid
+          when 'pg_rewrite'::regclass then not exists (select from pg_rewrite as w join ours as x on x.oid = w.ev_class where w.oid = d.objid)
+          when 'pg_constraint'::regclass then not exists (select from pg_constraint as k join ours as x on x.oid in (k.conrelid, k.contypid) where k.oid = d.objid)
+          when 'pg_attrdef'::regclass then not exists (select from pg_attrdef as k join ours as x on x.oid = k.adrelid where k.oid = d.objid)
+          when 'pg_trigger'::regclass then not exists (select from pg_trigger as k join ours as x on x.oid = k.tgrelid where k.oid = d.objid)
+          else true
+        end
+  limit 1;
+  if found then
+    raise exception 'After this, % would depend on Weft''s own schema, which could then not be dropped any more.', v_dependent
+      using errcode = 'WF016', hint = 'Take what names the schema weft out of it. Nothing of this transaction is in the database.';
+  end if;
+end
+$$;
+
+comment on function weft._check_dependents() is 'Refuses what would put an object of the user''s into schema weft, or tie one to it, as far as PostgreSQL records dependencies.';
