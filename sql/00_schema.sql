@@ -8,6 +8,7 @@
 --   30 constants   version, limits                             \
 --   40 events      the journal of a deployment                  |
 --   50 scanner     where a statement ends                       |  code: laid anew by every installation and upgrade
+--   55 differences two contents of one file                    |
 --   60 catalog     snapshot, fingerprint                        |
 --   70 lease       which CALL runs now, and the fence           |
 --   72 session     role, path and settings, there and back      |

@@ -33,6 +33,10 @@ begin
     when 'scripts_before_plans_go'         then 32         -- split together, before the plans of the session are thrown away
     when 'whole_file_bytes'                then 1048576    -- what may be executed in one piece when its split does not parse
     when 'statement_bytes'                 then 67108864   -- one statement
+    when 'compared_bytes'                  then 1048576    -- a file that is compared with the one that was applied
+    when 'difference_edits'                then 300        -- lines that go or come, up to which the shortest difference is looked for
+    when 'difference_lines'                then 100        -- of the difference of one file, that are shown
+    when 'difference_line_characters'      then 200        -- of one such line
     when 'statement_shown_characters'      then 2000       -- of a statement in an error
   end;
 end
