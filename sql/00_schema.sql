@@ -10,12 +10,14 @@
 --   50 scanner     where a statement ends                       |  code: laid anew by every installation and upgrade
 --   55 differences two contents of one file                    |
 --   60 catalog     snapshot, fingerprint                        |
+--   69 others      what may be told of other sessions           |
 --   70 lease       which CALL runs now, and the fence           |
 --   72 session     role, path and settings, there and back      |
 --   73 artifacts   bytes as statements                          |
 --   74 errors      the account of an error                      |
 --   75 status      what a deployment looks like                 |
 --   76 guards      what is asked around the work                |
+--   79 blockers    who had a lock that was not to be had        |
 --   80 steps       one block: statements, record, or an error   |
 --   82 judges      what the catalog says of a statement         |
 --   83 statements  a step apart, statement by statement         |

@@ -38,6 +38,8 @@ begin
     when 'difference_lines'                then 100        -- of the difference of one file, that are shown
     when 'difference_line_characters'      then 200        -- of one such line
     when 'statement_shown_characters'      then 2000       -- of a statement in an error
+    when 'query_shown_characters'          then 500        -- of a statement of another session, without its literals
+    when 'blockers_shown_count'            then 5          -- sessions that are named after a lock was not to be had
   end;
 end
 $$;

@@ -22,21 +22,6 @@ $$;
 comment on function weft._describe_build(integer) is 'Shows how far a backend is with the index that it builds, as the server counts it; null when it builds none.';
 
 
--- Of a session of another role, number, role and application are shown to everybody.
-create or replace function weft._describe_sessions(p_pids integer[])
-  returns jsonb
-  stable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select coalesce(jsonb_agg(jsonb_build_object('pid', u.pid, 'application', nullif(a.application_name, ''), 'role', a.usename) order by u.place), '[]')
-  from unnest(p_pids) with ordinality as u (pid, place)
-  left join pg_stat_activity as a on a.pid = u.pid
-$$;
-
-comment on function weft._describe_sessions(integer[]) is 'Names sessions by number, application and role.';
-
-
 -- Whoever waits between two looks holds nothing that pg_stat_activity could show: the journal's last word tells for whom.
 create or replace function weft._describe_others(p_deployment uuid)
   returns jsonb

@@ -262,11 +262,10 @@ create or replace function weft._list_old_snapshots()
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-           'pid', a.pid, 'application', nullif(a.application_name, ''), 'role', a.usename, 'state', a.state,
-           'transaction_seconds', round(extract(epoch from clock_timestamp() - a.xact_start)::numeric, 1))) order by a.xact_start), '[]')
-  from pg_stat_activity as a
-  where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_xmin is not null and a.backend_type = 'client backend'
+  select weft._describe_sessions(array(
+    select a.pid from pg_stat_activity as a
+    where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_xmin is not null and a.backend_type = 'client backend'
+    order by a.xact_start))
 $$;
 
 comment on function weft._list_old_snapshots() is 'Lists the sessions whose snapshots a concurrent build that begins now would wait for, as far as this role may see them.';
@@ -302,16 +301,14 @@ create or replace function weft._list_users(p_table oid)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-           'pid', l.pid, 'application', nullif(a.application_name, ''), 'role', a.usename, 'state', a.state,
-           'transaction_seconds', round(extract(epoch from clock_timestamp() - a.xact_start)::numeric, 1))) order by a.xact_start, l.pid), '[]')
-  from (
-    select distinct k.pid
-    from pg_locks as k
-    where k.locktype = 'relation' and k.relation = p_table and k.granted and k.pid <> pg_backend_pid()
-      and k.database = (select d.oid from pg_database as d where d.datname = current_database())
-  ) as l
-  left join pg_stat_activity as a on a.pid = l.pid
+  select weft._describe_sessions(array(
+    select l.pid
+    from pg_locks as l
+    left join pg_stat_activity as a on a.pid = l.pid
+    where l.locktype = 'relation' and l.relation = p_table and l.granted and l.pid <> pg_backend_pid()
+      and l.database = (select d.oid from pg_database as d where d.datname = current_database())
+    group by l.pid, a.xact_start
+    order by a.xact_start, l.pid))
 $$;
 
 comment on function weft._list_users(oid) is 'Lists the sessions that hold a lock of any kind on a table, as far as this role may see them.';
