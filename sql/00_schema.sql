@@ -17,6 +17,7 @@
 --   74 errors      the account of an error                      |
 --   75 status      what a deployment looks like                 |
 --   76 guards      what is asked around the work                |
+--   78 checks      rows that break a rule                       |
 --   79 blockers    who had a lock that was not to be had        |
 --   80 steps       one block: statements, record, or an error   |
 --   82 judges      what the catalog says of a statement         |

@@ -5,7 +5,7 @@ create type weft.deployment_state as enum (
   'staged',     -- everything has arrived; has its place in line     -> running, cancelled
   'running',    -- begun; backed by a live lease, or resumable       -> succeeded, degraded, failed, cancelled
   'succeeded',  -- everything ran
-  'degraded',   -- everything ran that could; tolerated failures are named
+  'degraded',   -- everything ran that could; tolerated failures are named  -> running, when somebody has them tried again
   'failed',     -- an error ended it; law 1 says what the database looks like
   'cancelled'   -- somebody asked for the end, or the database is a copy
 );
@@ -60,11 +60,13 @@ comment on type weft._outcome is
 
 create type weft._script as (
   ordinal       integer,
+  kind          text,
   path          text,
   in_one_piece  boolean,
   chunks        bytea[],
   size          bigint,
   condition     text,
+  is_tolerated  boolean,    -- its failure is: it gets a savepoint of its own
   is_streamed   boolean,    -- an artifact of several chunks is read while it runs, so that one chunk is held at a time
   statements    text[],     -- of the chunk at hand
   lines         integer[],  -- of all statements so far, as the digests
@@ -81,6 +83,7 @@ create type weft._step_record as (
   started_at   timestamptz,
   finished_at  timestamptz,
   lines        integer[],
-  digests      bytea[]
+  digests      bytea[],
+  result       jsonb       -- what else its kind has to tell
 );
 comment on type weft._step_record is 'What a step came to, kept until the end of its block, where all of the block''s are written at once.';

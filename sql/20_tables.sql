@@ -135,9 +135,12 @@ create table weft._steps (
   state              weft.step_state  not null default 'pending',
   in_one_piece       boolean          not null default false,
   is_apart           boolean          not null default false,
+  on_error           text             not null default 'stop',
   condition          text,
   is_wanted          boolean,
   done_when          text,
+  options            jsonb            not null default '{}',
+  result             jsonb,
   statements         integer,
   rows               bigint,
   milliseconds       numeric,
@@ -148,14 +151,18 @@ create table weft._steps (
 
   primary key (deployment_id, ordinal),
   foreign key (deployment_id, phase) references weft._phases on delete cascade,
-  foreign key (deployment_id, path) references weft._artifacts on delete cascade,
-  constraint kind_is_known check (kind = 'run'),
+  constraint kind_is_known check (kind in ('run', 'check')),
+  constraint what_follows_an_error_is_known check (on_error in ('stop', 'continue')),
   constraint what_failed_has_its_reason check ((state = 'failed') = (error is not null))
 );
 alter table weft._steps alter column statement_digests set storage external;
 comment on table weft._steps is 'One artifact being run. Its effect and the word "succeeded" here are one commit.';
 comment on column weft._steps.in_one_piece is 'The split of this file did not parse, the whole file does: it is executed whole.';
 comment on column weft._steps.is_apart is 'It is run statement by statement, each in a transaction of its own or at top level.';
+comment on column weft._steps.path is 'Of its artifact; of a check that comes with Weft: "rule:" and its name.';
+comment on column weft._steps.on_error is 'continue: if the step fails, the deployment goes on without it, and ends degraded.';
+comment on column weft._steps.options is 'What the manifest says of the step beyond the words that all kinds have.';
+comment on column weft._steps.result is 'What the kind of the step has to tell beyond the columns that all kinds have: the rows that break the rule of a check, say.';
 comment on column weft._steps.condition is 'An expression: if it is not true when the step begins, the step does not run.';
 comment on column weft._steps.is_wanted is 'What the condition came to, committed with the step.';
 comment on column weft._steps.done_when is 'An expression that is true when a statement is done of which no catalog tells.';

@@ -32,6 +32,9 @@ begin
     when 'scripts_read_bytes'              then 1048576    -- of artifacts that are split together
     when 'scripts_before_plans_go'         then 32         -- split together, before the plans of the session are thrown away
     when 'whole_file_bytes'                then 1048576    -- what may be executed in one piece when its split does not parse
+    when 'offenders_count'                 then 20         -- rows that break a rule, kept in the record of a check
+    when 'offender_characters'             then 2000       -- of one of them
+    when 'sequence_percent_max'            then 80         -- of its range that a sequence may have used, for the rule "sequences-with-room"
     when 'statement_bytes'                 then 67108864   -- one statement
     when 'compared_bytes'                  then 1048576    -- a file that is compared with the one that was applied
     when 'difference_edits'                then 300        -- lines that go or come, up to which the shortest difference is looked for

@@ -83,24 +83,25 @@ create or replace function weft._read_scripts(p_deployment uuid, p_first integer
   language sql
 as $$
   select coalesce(array_agg(row(
-           b.ordinal, b.path, b.in_one_piece, b.chunks, b.size, b.condition, t.statements is null, t.statements, coalesce(t.lines, '{}'), coalesce(p.digests, '{}'), p.executables)::weft._script order by b.ordinal), '{}')
+           b.ordinal, b.kind, b.path, b.in_one_piece, b.chunks, b.size, b.condition, b.is_tolerated, t.statements is null, t.statements, coalesce(t.lines, '{}'), coalesce(p.digests, '{}'), p.executables)::weft._script order by b.ordinal), '{}')
   from (
-    select s.ordinal, s.path, s.in_one_piece, s.condition, a.chunks, a.size, sum(a.size) over (order by s.ordinal) as bytes, row_number() over (order by s.ordinal) as place
+    select s.ordinal, s.kind, s.path, s.in_one_piece, s.condition, s.on_error = 'continue' as is_tolerated, a.chunks, a.size,
+           sum(case s.kind when 'run' then a.size end) over (order by s.ordinal) as bytes, row_number() over (order by s.ordinal) as place
     from weft._steps as s
-    join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+    left join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
     where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
   ) as b
-  left join weft._chunks as c on c.digest = b.chunks[1] and cardinality(b.chunks) = 1
+  left join weft._chunks as c on b.kind = 'run' and c.digest = b.chunks[1] and cardinality(b.chunks) = 1
   left join lateral (
     select array[weft._read_text(c.content)] as statements, array[1] as lines where c.content is not null and b.in_one_piece
     union all
     select x.statements, x.lines from weft._split(weft._new_scanner(), weft._read_text(c.content), true) as x where c.content is not null and not b.in_one_piece
   ) as t on true
   left join lateral weft._prepare_statements(t.statements) as p on t.statements is not null
-  where b.place = 1 or b.bytes <= weft._limit('scripts_read_bytes')
+  where b.place = 1 or b.bytes is null or b.bytes <= weft._limit('scripts_read_bytes')
 $$;
 
-comment on function weft._read_scripts(uuid, integer, integer) is 'Reads pending steps from p_first on, some at a time, with the statements of those whose artifact is one chunk.';
+comment on function weft._read_scripts(uuid, integer, integer) is 'Reads pending steps from p_first on, some at a time; of files to be run in one chunk, with their statements.';
 
 
 -- Who of several cannot be read, found after they were read together.
@@ -118,7 +119,7 @@ begin
     from weft._steps as s
     join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path and cardinality(a.chunks) = 1
     join weft._chunks as c on c.digest = a.chunks[1]
-    where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
+    where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending' and s.kind = 'run'
     order by s.ordinal
   loop
     begin

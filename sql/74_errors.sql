@@ -68,6 +68,8 @@ begin
       'Weft begins and ends the transactions. Take BEGIN, COMMIT and ROLLBACK out of the file; "transaction: single" in weft.yaml makes a phase all or nothing.'
     when v_state = '0A000' and v_message ilike '%copy%' or v_state = '42601' and p_statement ~* '^\s*copy\M' then
       'COPY FROM STDIN cannot run inside the server. Write the rows as INSERT.'
+    when v_state = 'WF022' then
+      'The transaction in which it was asked is rolled back. Correct the rows or the files, and deploy again; or give the check "severity: warn".'
     when v_state = '55P04' then
       'A new value of an enum can be used only after a commit. Put its use into a later phase, or a later file of a per-step phase.'
     when v_state = '55P03' then

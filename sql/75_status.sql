@@ -241,14 +241,14 @@ as $$
       left join (
         select s.phase, jsonb_agg(jsonb_build_object(
                  'path', s.path, 'kind', s.kind, 'when', s.condition, 'is_wanted', s.is_wanted, 'state', s.state, 'digest', encode(a.digest, 'hex'), 'size', a.size,
-                 'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', coalesce(s.statements, t.done), 'error', s.error,
+                 'on_error', s.on_error, 'options', s.options, 'result', s.result, 'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', coalesce(s.statements, t.done), 'error', s.error,
                  'account', case when s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then
                    weft._tell_what_stays(s, coalesce(s.statements, t.done), r.runs_again, d.finished_at is not null) end,
                  'runs_again', r.runs_again,
                  'tries', case when s.state = 'succeeded' then case when s.is_apart or p.transaction = 'none' then 1 else 1 + coalesce(e.refused, 0) end end,
                  'found_done', case when s.state = 'succeeded' then coalesce(e.found_done, 0) end) order by s.ordinal) as steps
         from weft._steps as s
-        join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+        left join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
         join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
         left join (
           select v.path, count(*) filter (where v.kind = 'lock_not_available') as refused, count(*) filter (where v.kind = 'statement_found_done') as found_done

@@ -138,3 +138,34 @@ end
 $$;
 
 comment on function weft._check_dependents() is 'Refuses what would put an object of the user''s into schema weft, or tie one to it, as far as PostgreSQL records dependencies.';
+
+
+-- What is deferred is looked at, and stays deferred: the private error takes queue and modes back.
+create or replace function weft._find_unmet_constraint()
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  e_state       text;
+  e_message     text;
+  e_detail      text;
+  e_schema      text;
+  e_table       text;
+  e_constraint  text;
+begin
+  begin
+    set constraints all immediate;
+    raise exception using errcode = 'WF003';
+  exception when others or assert_failure then
+    get stacked diagnostics e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail,
+      e_schema = schema_name, e_table = table_name, e_constraint = constraint_name;
+  end;
+  return case when e_state <> 'WF003' then jsonb_strip_nulls(jsonb_build_object(
+    'sqlstate', e_state, 'message', e_message, 'detail', nullif(e_detail, ''),
+    'schema', nullif(e_schema, ''), 'table', nullif(e_table, ''), 'constraint', nullif(e_constraint, ''))) end;
+end
+$$;
+
+comment on function weft._find_unmet_constraint() is 'Tells the error of a deferred constraint that would not hold now; null when all would. Changes nothing.';

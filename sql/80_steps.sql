@@ -8,7 +8,11 @@
 --
 -- There is one EXCEPTION block, whatever the number of steps: each is a subtransaction, and more than 64 that commit together
 -- slow other sessions down. The variables outside of it keep the place of an error.
-create or replace function weft._run_steps(p_deployment uuid, p_phase weft._phases, p_first integer, p_last integer, p_fence bigint)
+--
+-- A step among several that may fail without failing them is such a block within the block (p_is_within): this function calls itself for it.
+-- p_is_last_try: a lock that is not to be had fails such a step, instead of all for another try.
+create or replace function weft._run_steps(
+    p_deployment uuid, p_phase weft._phases, p_first integer, p_last integer, p_fence bigint, p_is_last_try boolean default false, p_is_within boolean default false)
   returns weft._outcome
   volatile
   language plpgsql
@@ -38,6 +42,9 @@ declare
   v_condition    pg_catalog.text;     -- that is being asked
   v_is_wanted    pg_catalog.bool;
   v_is_entering  pg_catalog.bool := false;
+  v_is_settled   pg_catalog.bool;     -- nothing that was deferred before the step is owed
+  v_result       pg_catalog.jsonb;
+  v_within       weft._outcome;
   v_their_path   pg_catalog.text;
   v_set          pg_catalog.text;
   v_their_name   pg_catalog.text;
@@ -61,12 +68,16 @@ declare
 begin
   v_steps := (select count(*) from weft._steps as s where s.deployment_id = p_deployment);
   begin
-    perform weft._check_fence(p_fence);
-    perform pg_advisory_unlock_all();  -- walks through all locks of the transaction, so only where it has none yet
+    if p_is_within then
+      v_is_settled := weft._find_unmet_constraint() is null;
+    else
+      perform weft._check_fence(p_fence);
+      perform pg_advisory_unlock_all();  -- walks through all locks of the transaction, so only where it has none yet
+    end if;
     v_their_path := weft._reset_session();
     v_our_role := current_user;
     v_is_weft := session_user = 'weft';
-    if p_phase.condition is not null then
+    if p_phase.condition is not null and not p_is_within then
       v_condition := p_phase.condition;
       perform set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
       if not weft._is_phase_wanted(p_phase, v_their_path) then
@@ -88,6 +99,20 @@ begin
       -- no FOR over a query: its cursor would stand in the way of a file's CLOSE ALL
       foreach v_script in array v_scripts loop
         v_path := v_script.path;
+        if v_script.is_tolerated and p_first < p_last then
+          perform weft._record_steps(p_deployment, p_phase.name, v_records);  -- so that the journal keeps their order
+          v_records := '{}';
+          v_count_at := weft._limit('steps_between_lock_counts');
+          v_within := weft._run_steps(p_deployment, p_phase, v_script.ordinal, v_script.ordinal, p_fence, p_is_last_try, p_is_within => true);
+          if v_within.verdict = 'failed' then
+            perform weft._tolerate(p_phase, v_within);
+          elsif v_within.verdict <> 'done' then
+            raise exception using errcode = 'WF003';  -- the whole block is given up for it
+          end if;
+          v_their_path := weft._reset_session();
+          v_next := v_script.ordinal + 1;
+          continue;
+        end if;
         v_started := clock_timestamp();
         if v_started >= v_look_at then
           if exists (select from weft._cancellations as c where c.deployment_id = p_deployment) then
@@ -97,6 +122,7 @@ begin
         end if;
         v_count := 0;
         v_rows := 0;
+        v_result := null;
         v_set := weft._show_progress(v_script.ordinal, v_steps, p_phase.name);
         v_set := set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
         v_is_wanted := v_script.condition is null;
@@ -108,7 +134,10 @@ begin
           v_set := set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
         end if;
 
-        for v_chunk in 1 .. case when v_is_wanted then cardinality(v_script.chunks) else 0 end loop
+        if v_is_wanted and v_script.kind = 'check' then
+          v_result := weft._check(p_deployment, v_script.ordinal, p_phase, v_their_path);
+        end if;
+        for v_chunk in 1 .. case when v_is_wanted and v_script.kind = 'run' then cardinality(v_script.chunks) else 0 end loop
           if v_script.is_streamed then
             v_their_name := null;
             if v_chunk = 1 then
@@ -176,7 +205,7 @@ begin
           v_count := v_count + v_index;
         end loop;
 
-        if v_script.ordinal = p_last then
+        if v_script.ordinal = p_last and not p_is_within then
           -- deferred constraints are looked at here, where an error can still be caught, and as the file would meet them at its end
           v_path := case when p_first = p_last then v_path end;
           v_set := pg_catalog.set_config('search_path', v_their_path, false);
@@ -189,7 +218,7 @@ begin
           reset role;
         end if;
         v_their_path := weft._reset_session();
-        v_records := array_append(v_records, row(v_script.ordinal, v_is_wanted, v_count, v_rows, v_started, clock_timestamp(), v_script.lines, v_script.digests)::weft._step_record);
+        v_records := array_append(v_records, row(v_script.ordinal, v_is_wanted, v_count, v_rows, v_started, clock_timestamp(), v_script.lines, v_script.digests, v_result)::weft._step_record);
         if cardinality(v_records) >= v_count_at then
           v_count_at := weft._check_lock_table(cardinality(v_records));
         end if;
@@ -198,10 +227,21 @@ begin
     end loop;
 
     v_path := case when p_first = p_last then v_path end;
-    perform pg_advisory_unlock_all();
+    if p_is_within and v_is_settled then  -- else what is owed may be owed by the steps before it
+      v_error := weft._find_unmet_constraint();
+      if v_error is not null then
+        raise exception using errcode = v_error ->> 'sqlstate', message = v_error ->> 'message', detail = coalesce(v_error ->> 'detail', ''),
+          schema = coalesce(v_error ->> 'schema', ''), table = coalesce(v_error ->> 'table', ''), constraint = coalesce(v_error ->> 'constraint', '');
+      end if;
+    end if;
+    if not p_is_within then
+      perform pg_advisory_unlock_all();
+    end if;
     perform weft._check_dependents();
     perform weft._record_steps(p_deployment, p_phase.name, v_records);
-    perform weft._check_fence(p_fence, p_until_commit => true);
+    if not p_is_within then
+      perform weft._check_fence(p_fence, p_until_commit => true);
+    end if;
     return row('done', null, null)::weft._outcome;
 
   exception when others or query_canceled or assert_failure then
@@ -210,7 +250,9 @@ begin
       e_context = pg_exception_context, e_schema = schema_name, e_table = table_name, e_column = column_name,
       e_constraint = constraint_name, e_type = pg_datatype_name;
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
-    perform pg_advisory_unlock_all();  -- no rollback gives them back
+    if not p_is_within then
+      perform pg_advisory_unlock_all();  -- no rollback gives them back
+    end if;
   end;
 
   -- everything of the block is undone; what follows is the account of it
@@ -222,8 +264,13 @@ begin
     v_line := v_script.lines[v_count + v_index];
   end if;
   v_error := weft._account_of_error('_run_steps', e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type);
+  if e_state = 'WF022' then
+    v_error := v_error - 'detail' || jsonb_build_object('check', e_detail::jsonb);
+  end if;
   if e_state = 'WF012' then
     raise exception using errcode = e_state, message = e_message, hint = e_hint;
+  elsif e_state = 'WF003' then
+    return v_within;
   elsif weft._is_interruption('_run_steps', e_state, e_context) then
     return row('interrupted', v_path, v_error)::weft._outcome;
   elsif p_phase.transaction = 'auto' and v_condition is null and (e_state = '55P04' or weft._is_refused_in_transaction(v_error)) then
@@ -232,14 +279,14 @@ begin
     return row('whole', v_path, null)::weft._outcome;
   end if;
   return row(
-    case when e_state in ('55P03', '40P01') then 'again' else 'failed' end, v_path,
+    case when e_state in ('55P03', '40P01') and not (p_is_within and p_is_last_try) then 'again' else 'failed' end, v_path,
     case when v_condition is not null then weft._describe_condition_error(v_error, p_phase.name, v_path, v_condition)
       when v_is_entering then weft._describe_entry_error(v_error, p_phase, v_path)
       else weft._describe_error(v_error, p_phase.name, v_path, weft._first_line(v_statement, v_line), v_statement) end)::weft._outcome;
 end
 $$;
 
-comment on function weft._run_steps(uuid, weft._phases, integer, integer, bigint) is
+comment on function weft._run_steps(uuid, weft._phases, integer, integer, bigint, boolean, boolean) is
   'Runs pending steps and records them, in one block: done, or nothing of it happened and the outcome says why.';
 
 
@@ -256,7 +303,7 @@ begin
   set state = case when r.is_wanted then 'succeeded' else 'skipped' end::weft.step_state, is_wanted = case when s.condition is not null then r.is_wanted end,
       statements = case when r.is_wanted then r.statements end, rows = case when r.is_wanted then r.rows end, finished_at = r.finished_at,
       milliseconds = round((extract(epoch from r.finished_at - r.started_at) * 1000)::numeric, 3),
-      statement_lines = r.lines, statement_digests = r.digests
+      statement_lines = r.lines, statement_digests = r.digests, result = r.result
   from unnest(p_records) as r
   where s.deployment_id = p_deployment and s.ordinal = r.ordinal;
 
@@ -266,11 +313,11 @@ begin
   cross join unnest(p_records) as r
   join weft._steps as s on s.deployment_id = d.id and s.ordinal = r.ordinal
   join weft._artifacts as a on a.deployment_id = d.id and a.path = s.path
-  where d.id = p_deployment and r.is_wanted;
+  where d.id = p_deployment and r.is_wanted and s.kind <> 'check';
 
   insert into weft._events (deployment_id, number, at, kind, phase, path, data)
   select p_deployment, v_last + row_number() over (order by r.ordinal), r.finished_at, case when r.is_wanted then 'step_succeeded' else 'step_left_out' end, p_phase, s.path,
-         case when r.is_wanted then jsonb_build_object('step', r.ordinal, 'statements', r.statements, 'rows', r.rows)
+         case when r.is_wanted then jsonb_build_object('step', r.ordinal, 'statements', r.statements, 'rows', r.rows) || coalesce(r.result, '{}')
            else jsonb_build_object('step', r.ordinal, 'when', s.condition) end
   from unnest(p_records) as r
   join weft._steps as s on s.deployment_id = p_deployment and s.ordinal = r.ordinal;
@@ -279,3 +326,20 @@ $$;
 
 comment on function weft._record_steps(uuid, text, weft._step_record[]) is
   'Records the steps of a block, in history and journal too, in the transaction of their effects. What its condition left out is in no history: the next deployment asks again.';
+
+
+-- A step has failed without failing what is around it: that is as much of a record as any other.
+create or replace function weft._tolerate(p_phase weft._phases, p_outcome weft._outcome)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  update weft._steps as s set state = 'failed', error = p_outcome.error, result = p_outcome.error -> 'check', finished_at = clock_timestamp()
+  where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path;
+  perform weft._tell(p_phase.deployment_id, 'step_tolerated', p_phase.name, p_outcome.path, p_outcome.error);
+end
+$$;
+
+comment on function weft._tolerate(weft._phases, weft._outcome) is 'Records that a step failed whose failure the manifest tolerates.';

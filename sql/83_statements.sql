@@ -224,7 +224,7 @@ begin
       v_condition := v_step.condition;
       perform weft._reset_session(), set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
       if not weft._evaluate(v_step.condition, p_path) then
-        perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[row(p_step, false, null, null, clock_timestamp(), clock_timestamp(), '{}', '{}')::weft._step_record]);
+        perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[row(p_step, false, null, null, clock_timestamp(), clock_timestamp(), '{}', '{}', null)::weft._step_record]);
         return row('done', null, null)::weft._outcome;
       end if;
       update weft._steps as s set is_wanted = true where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
@@ -681,7 +681,7 @@ begin
   perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[(
     select row(p_step.ordinal, true, count(*), coalesce(sum(t.rows), 0)::bigint, greatest(p_phase.started_at, (
                  select max(e.finished_at) from weft._steps as e where e.deployment_id = p_phase.deployment_id and e.ordinal < p_step.ordinal)), clock_timestamp(),
-               coalesce(array_agg(t.line order by t.number), '{}'), coalesce(array_agg(t.digest order by t.number), '{}'))::weft._step_record
+               coalesce(array_agg(t.line order by t.number), '{}'), coalesce(array_agg(t.digest order by t.number), '{}'), null)::weft._step_record
     from weft._statements as t
     where t.deployment_id = p_phase.deployment_id and t.step = p_step.ordinal)]);
   delete from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step.ordinal;

@@ -118,7 +118,7 @@ begin
   from weft._steps as s
   join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
   join weft._history as h on h.bundle = p_deployment.bundle and h.path = a.path
-  where s.deployment_id = p_deployment.id and h.digest <> a.digest;
+  where s.deployment_id = p_deployment.id and s.kind <> 'check' and h.digest <> a.digest;
   if v_changed is not null then
     perform weft._end(p_deployment.id, 'failed', jsonb_build_object(
       'sqlstate', 'WF013',
@@ -134,7 +134,7 @@ begin
   set state = 'skipped', finished_at = clock_timestamp()
   from weft._artifacts as a
   join weft._history as h on h.path = a.path and h.digest = a.digest
-  where s.deployment_id = p_deployment.id and s.state = 'pending' and a.deployment_id = s.deployment_id and a.path = s.path and h.bundle = p_deployment.bundle;
+  where s.deployment_id = p_deployment.id and s.state = 'pending' and s.kind <> 'check' and a.deployment_id = s.deployment_id and a.path = s.path and h.bundle = p_deployment.bundle;
   return true;
 end
 $$;
@@ -251,7 +251,7 @@ begin
 
   select p.* into v_phase from weft._phases as p where p.deployment_id = p_deployment and p.state not in ('succeeded', 'skipped') order by p.ordinal limit 1;
   if not found then
-    perform weft._end(p_deployment, 'succeeded', null);
+    perform weft._end(p_deployment, case when exists (select from weft._steps as s where s.deployment_id = p_deployment and s.state = 'failed') then 'degraded' else 'succeeded' end::weft.deployment_state, null);
     return null;
   end if;
 
@@ -319,12 +319,38 @@ create or replace function weft._next_block(p_phase weft._phases, out first_step
   language sql
 as $$
   select min(s.ordinal), case p_phase.transaction when 'single' then max(s.ordinal) else min(s.ordinal) end,
-         coalesce((array_agg(p_phase.transaction = 'none' or s.is_apart order by s.ordinal))[1], false)
+         coalesce((array_agg(s.kind = 'run' and (p_phase.transaction = 'none' or s.is_apart) order by s.ordinal))[1], false)
   from weft._steps as s
   where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending'
 $$;
 
 comment on function weft._next_block(weft._phases) is 'Tells which pending steps share the next transaction, or which one is run statement by statement.';
+
+
+-- A phase succeeds also where what failed in it is tolerated: which steps those are, they say themselves.
+create or replace function weft._end_phase(p_phase weft._phases)
+  returns boolean
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_state  weft.phase_state;
+begin
+  if exists (select from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending') then
+    return false;
+  end if;
+  update weft._phases as p set state = case when p.is_wanted = false then 'skipped' else 'succeeded' end::weft.phase_state, finished_at = clock_timestamp()
+  where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal
+  returning p.state into v_state;
+  if v_state = 'succeeded' then
+    perform weft._tell(p_phase.deployment_id, 'phase_succeeded', p_phase.name);
+  end if;
+  return true;
+end
+$$;
+
+comment on function weft._end_phase(weft._phases) is 'Ends a phase of which no step is pending any more; tells whether it was that far.';
 
 
 -- In the transaction of the block: what it has brought the deployment. Returns whether the phase has succeeded with it.
@@ -336,28 +362,20 @@ create or replace function weft._record_block(p_phase weft._phases, p_outcome we
 as $$
 declare
   v_is_last  boolean := false;
-  v_state    weft.phase_state;
 begin
   perform weft._check_fence(p_fence, p_until_commit => true);
   case p_outcome.verdict
     when 'done' then
       update weft._deployments as d set deaths = 0 where d.id = p_phase.deployment_id and d.deaths > 0;
-      v_is_last := not exists (
-        select from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending');
+      v_is_last := weft._end_phase(p_phase);
       if v_is_last then
-        update weft._phases as p set state = case when p.is_wanted = false then 'skipped' else 'succeeded' end::weft.phase_state, finished_at = clock_timestamp()
-        where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal
-        returning p.state into v_state;
         perform weft._end_attempt(p_phase.deployment_id, 'done');
-        if v_state = 'succeeded' then
-          perform weft._tell(p_phase.deployment_id, 'phase_succeeded', p_phase.name);
-        end if;
       end if;
     when 'whole' then
-      update weft._steps as s set in_one_piece = true where s.deployment_id = p_phase.deployment_id and s.path = p_outcome.path;
+      update weft._steps as s set in_one_piece = true where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path;
       perform weft._tell(p_phase.deployment_id, 'split_given_up', p_phase.name, p_outcome.path);
     when 'apart' then
-      update weft._steps as s set is_apart = true where s.deployment_id = p_phase.deployment_id and s.path = p_outcome.path;
+      update weft._steps as s set is_apart = true where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path;
       perform weft._tell(p_phase.deployment_id, 'run_apart', p_phase.name, p_outcome.path, p_outcome.error);
     when 'wait' then
       if (select e.kind from weft._events as e where e.deployment_id = p_phase.deployment_id order by e.number desc limit 1) <> 'waiting_for_others' then
@@ -372,9 +390,17 @@ begin
       perform weft._end_attempt(p_phase.deployment_id, 'interrupted');
       perform weft._tell(p_phase.deployment_id, 'interrupted', p_phase.name, p_outcome.path, p_outcome.error);
     when 'failed' then
+      if exists (
+          select from weft._steps as s
+          where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path and s.on_error = 'continue') then
+        perform weft._tolerate(p_phase, p_outcome);
+        update weft._deployments as d set deaths = 0 where d.id = p_phase.deployment_id and d.deaths > 0;
+        perform weft._end_attempt(p_phase.deployment_id, 'failed');
+        return weft._end_phase(p_phase);
+      end if;
       update weft._steps as s
-      set state = 'failed', error = p_outcome.error, finished_at = clock_timestamp()
-      where s.deployment_id = p_phase.deployment_id and s.path = p_outcome.path;
+      set state = 'failed', error = p_outcome.error, result = p_outcome.error -> 'check', finished_at = clock_timestamp()
+      where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path;
       update weft._phases as p set state = 'failed', finished_at = clock_timestamp() where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal;
       perform weft._end_attempt(p_phase.deployment_id, 'failed');
       perform weft._tell(p_phase.deployment_id, case when p_outcome.path is null then 'phase_failed' else 'step_failed' end, p_phase.name, p_outcome.path, p_outcome.error);
@@ -510,6 +536,35 @@ end
 $$;
 
 comment on function weft._end(uuid, weft.deployment_state, jsonb) is 'Ends a deployment, with the fingerprint and the WAL position that it leaves.';
+
+
+-- degraded -> running: the steps whose failure was tolerated are pending again. What was sent apart keeps its judge: it may have come through since.
+create or replace function weft._reopen(p_deployment uuid, p_caller text)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  perform from weft._lease as l for update;
+  perform from weft._deployments as d where d.id = p_deployment and d.state = 'degraded' for no key update;
+  if not found then
+    return;
+  end if;
+  update weft._statements as t set state = 'pending', error = null, tries = 0, finished_at = null
+  from weft._steps as s
+  where t.deployment_id = p_deployment and t.state = 'failed' and s.deployment_id = t.deployment_id and s.ordinal = t.step and s.state = 'failed';
+  update weft._phases as p set state = 'pending', finished_at = null
+  where p.deployment_id = p_deployment and exists (select from weft._steps as s where s.deployment_id = p.deployment_id and s.phase = p.ordinal and s.state = 'failed');
+  update weft._steps as s set state = 'pending', error = null, result = null, finished_at = null, statements = null
+  where s.deployment_id = p_deployment and s.state = 'failed';
+  update weft._deployments as d set state = 'running', finished_at = null, deaths = 0, fingerprint_after = null, wal_after = null where d.id = p_deployment;
+  delete from weft._cancellations as c where c.deployment_id = p_deployment;
+  perform weft._tell(p_deployment, 'reopened', p_data => jsonb_build_object('caller', p_caller));
+end
+$$;
+
+comment on function weft._reopen(uuid, text) is 'Opens a degraded deployment again, for the steps whose failure was tolerated.';
 
 
 -- A cancel request and its signal travel apart: the signal may be here before the row can be seen.

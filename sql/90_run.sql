@@ -80,7 +80,7 @@ begin
       loop
         select b.first_step, b.last_step, b.is_apart into v_first, v_last, v_is_apart from weft._next_block(v_phase) as b;
         if not v_is_apart then
-          v_outcome := weft._run_steps(v_current, v_phase, v_first, v_last, v_fence);
+          v_outcome := weft._run_steps(v_current, v_phase, v_first, v_last, v_fence, v_tries + 1 >= weft._limit('lock_attempts_count'));
         else
           v_outcome := weft._prepare_step(v_phase, v_first, v_start, v_fence);
           if v_outcome.verdict is null then
@@ -138,7 +138,7 @@ begin
             reset all;
             return;
           when 'failed' then
-            continue phases;  -- which finds the deployment over
+            continue phases;  -- which finds the deployment over, or goes on without the step
         end case;
       end loop;
     end loop;

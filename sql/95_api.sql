@@ -60,8 +60,9 @@ begin
          coalesce((p.value ->> 'lock_timeout_ms')::integer, weft._limit('lock_timeout_ms_default'))
   from jsonb_array_elements(v_manifest -> 'phases') with ordinality as p;
 
-  insert into weft._steps (deployment_id, ordinal, phase, kind, path, condition, done_when)
-  select v_id, row_number() over (order by p.ordinality, s.ordinality), p.ordinality, s.value ->> 'kind', s.value ->> 'path', s.value ->> 'when', s.value ->> 'done_when'
+  insert into weft._steps (deployment_id, ordinal, phase, kind, path, condition, done_when, on_error, options)
+  select v_id, row_number() over (order by p.ordinality, s.ordinality), p.ordinality, s.value ->> 'kind', s.value ->> 'path', s.value ->> 'when', s.value ->> 'done_when',
+         coalesce(s.value ->> 'on_error', 'stop'), s.value - '{kind,path,when,done_when,on_error}'::text[]
   from jsonb_array_elements(v_manifest -> 'phases') with ordinality as p
   cross join jsonb_array_elements(p.value -> 'steps') with ordinality as s;
 
@@ -195,6 +196,22 @@ end
 $$;
 
 comment on function weft.cancel(uuid, text) is 'Asks for the end of a deployment: at once where nobody runs it, else as soon as the runner sees it. As often as you like: what takes away something half-made is not disturbed.';
+
+
+create or replace function weft.resume(p_deployment uuid, p_caller text default session_user)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  perform weft._check_session();
+  perform weft._reopen(p_deployment, p_caller);
+  return weft.status(p_deployment);
+end
+$$;
+
+comment on function weft.resume(uuid, text) is 'Makes a degraded deployment ready to try again what failed in it: then call weft.run(id). Of any other it changes nothing, and needs not to be asked.';
 
 
 create or replace function weft.list_deployments(p_limit integer default 20)

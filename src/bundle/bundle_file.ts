@@ -8,13 +8,11 @@ import { LIMITS } from '../domain/limits.ts';
 import { nameSchema, roleSchema, settingNameSchema, settingsSchema, transactionSchema } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
 import { findNearest } from './order.ts';
+import { expressionSchema, onErrorSchema, type WrittenStep, wordsOf, writtenCheckSchema, writtenStepSchema } from './step_words.ts';
 import { TextCheck } from './text.ts';
 
 /** The name of the bundle file, at the root of its folder. */
 export const BUNDLE_FILE = 'weft.yaml';
-
-/** An SQL expression of type boolean; YAML reads "true" and "false" as values of its own. */
-const expressionSchema = z.union([z.boolean().transform(String), z.string().min(1).max(LIMITS.expression_characters)]);
 
 /** YAML reads numbers and "on" and "off" as values of its own; PostgreSQL takes their text. */
 const settingValueSchema = z.union([z.boolean().transform((value) => (value ? 'on' : 'off')), z.number().transform(String), z.string()]);
@@ -37,15 +35,6 @@ const durationSchema = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
-const stepSchema = z.strictObject({
-  /** A path, or a glob: each file once, in the order of the bytes of their paths. */
-  run: z.string().min(1),
-  /** An expression that is true once a statement is done of which no catalog tells. */
-  done_when: expressionSchema.optional(),
-  /** If it is not true when a file of the step would begin, that file does not run. */
-  when: expressionSchema.optional(),
-});
-
 const phaseSchema = z.strictObject({
   name: nameSchema,
   transaction: transactionSchema.default('auto'),
@@ -53,7 +42,11 @@ const phaseSchema = z.strictObject({
   /** If it is not true when the phase begins, none of its steps runs. */
   when: expressionSchema.optional(),
   ...sessionShape,
-  steps: z.array(stepSchema).min(1),
+  /** For each of its steps that does not say otherwise. */
+  on_error: onErrorSchema.optional(),
+  steps: z.array(writtenStepSchema).min(1),
+  /** Looked at behind the steps. */
+  checks: z.array(writtenCheckSchema).default([]),
 });
 
 /** weft.yaml, as this version has it. */
@@ -64,12 +57,9 @@ export const bundleFileSchema = z.strictObject({
 });
 
 /** Words that the language has in later versions: refused by name, wherever they stand. */
-const LATER_WORDS: ReadonlySet<string> = new Set(['parameters', 'load', 'into', 'key', 'mode', 'checks', 'batch', 'size', 'on_error', 'repeat', 'undo']);
+const LATER_WORDS: ReadonlySet<string> = new Set(['parameters', 'load', 'into', 'key', 'mode', 'batch', 'size', 'repeat', 'undo']);
 
-export interface BundleFileStep {
-  readonly run: string;
-  readonly done_when: string | null;
-  readonly when: string | null;
+export interface BundleFileStep extends WrittenStep {
   /** Its line in weft.yaml, counted from 1. */
   readonly line: number;
 }
@@ -83,6 +73,7 @@ export interface BundleFilePhase {
   readonly role: string | null;
   /** The file's, and the phase's over them. */
   readonly settings: Readonly<Record<string, string>>;
+  /** Its steps, and behind them its checks. */
   readonly steps: readonly BundleFileStep[];
 }
 
@@ -123,12 +114,15 @@ export function parseBundleFile(bytes: Uint8Array): BundleFile {
       when: phase.when ?? null,
       role: phase.role ?? role ?? null,
       settings: { ...settings, ...phase.settings },
-      steps: phase.steps.map((step, position) => ({
-        run: step.run,
-        done_when: step.done_when ?? null,
-        when: step.when ?? null,
-        line: document.locate(['phases', index, 'steps', position, 'run']).line,
-      })),
+      steps: [
+        ...phase.steps.map(({ kind, glob, words: { on_error = phase.on_error, ...words } }, position) => ({
+          kind,
+          glob,
+          words: { ...words, ...(on_error === 'continue' && { on_error }) },
+          line: document.locate(['phases', index, 'steps', position, kind]).line,
+        })),
+        ...phase.checks.map((check, position) => ({ ...check, line: document.locate(['phases', index, 'checks', position]).line })),
+      ],
     })),
   };
 }
@@ -209,7 +203,9 @@ function refuseLaterWords(document: YamlText): void {
   lookAt(document.value, []);
   for (const [index, phase] of listIn(document.value, 'phases').entries()) {
     lookAt(phase, ['phases', index]);
-    for (const [position, step] of listIn(phase, 'steps').entries()) lookAt(step, ['phases', index, 'steps', position]);
+    for (const list of ['steps', 'checks']) {
+      for (const [position, entry] of listIn(phase, list).entries()) lookAt(entry, ['phases', index, list, position]);
+    }
   }
 }
 
@@ -231,7 +227,7 @@ function explainIssue(document: YamlText, issue: z.core.$ZodIssue): { place: Pla
   const name = nameOf(issue.path);
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => ({ place: document.locateKey(issue.path, key), what: explainKey(issue.path, key) }));
+      return issue.keys.map((key) => ({ place: document.locateKey(issue.path, key), what: explainKey(document.value, issue.path, key) }));
     case 'invalid_type': {
       const value = valueAt(document.value, issue.path);
       if (value === undefined && issue.path.length > 0) return [{ place, what: `${name} is missing` }];
@@ -257,10 +253,11 @@ function explainIssue(document: YamlText, issue: z.core.$ZodIssue): { place: Pla
   }
 }
 
-function explainKey(path: Path, key: string): string {
-  const known = path.length === 0 ? bundleFileSchema.shape : path.length === 2 ? phaseSchema.shape : stepSchema.shape;
-  const where = path.length === 0 ? 'a bundle file' : path.length === 2 ? 'a phase' : 'a step';
-  const words = Object.keys(known);
+function explainKey(document: unknown, path: Path, key: string): string {
+  const list = path[2] === 'checks' ? 'checks' : 'steps';
+  const words =
+    path.length === 0 ? Object.keys(bundleFileSchema.shape) : path.length === 2 ? Object.keys(phaseSchema.shape) : wordsOf(list, valueAt(document, path));
+  const where = path.length === 0 ? 'a bundle file' : path.length === 2 ? 'a phase' : list === 'steps' ? 'a step' : 'a check';
   const nearest = findNearest(key, words);
   return `${where} has no "${key}"; ${nearest === null ? `it has ${words.join(', ')}` : `did you mean "${nearest}"?`}`;
 }

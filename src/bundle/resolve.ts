@@ -4,7 +4,7 @@
  */
 import picomatch from 'picomatch/posix.js';
 import { LIMITS } from '../domain/limits.ts';
-import { type Artifact, type Manifest, nameSchema, type Phase, pathSchema } from '../domain/manifest.ts';
+import { type Artifact, type Manifest, nameSchema, type Phase, pathSchema, type Step, stepSchema } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
 import { BUNDLE_FILE, type BundleFile, type BundleFileStep, invalidAt, parseBundleFile } from './bundle_file.ts';
 import { compareBytes, findNearest, findNumericInversion } from './order.ts';
@@ -49,8 +49,11 @@ export async function resolveBundle(files: FileList): Promise<{ manifest: Manife
   const paths = files.paths.toSorted(compareBytes);
   const plan = files.bundleFile === null ? planFolder(paths, files.fallbackName) : planBundleFile(paths, parseBundleFile(files.bundleFile));
   const artifacts: Artifact[] = [];
-  for (const phase of plan.phases) {
-    for (const step of phase.steps) artifacts.push(await files.describe(step.path));
+  const described = new Set<string>();
+  for (const step of plan.phases.flatMap((phase) => phase.steps)) {
+    if ((step.kind === 'check' && step.rule !== undefined) || described.has(step.path)) continue;
+    described.add(step.path);
+    artifacts.push(await files.describe(step.path));
   }
   const warnings = [...plan.warnings, ...warnOfTwins(artifacts), ...warnOfEmpty(artifacts), ...warnOfUnmatched(paths, artifacts)];
   return { manifest: { format: 1, bundle: plan.name, artifacts, phases: plan.phases }, warnings };
@@ -74,27 +77,28 @@ function planFolder(paths: readonly string[], fallbackName: string): Plan {
 }
 
 function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
-  const places = new Map<string, string>();
+  const places = new Map<string, { readonly place: string; readonly kind: Step['kind']; readonly phase: string }>();
   const warnings: string[] = [];
   const phases = file.phases.map((phase): Phase => {
     const steps = phase.steps.flatMap((step) => {
-      const matched = matchStep(paths, step);
+      const { kind, glob, words } = step;
+      if (glob === null) return [makeStep(kind, `rule:${words.rule}`, words)];
+      const matched = matchStep(paths, glob, step.line);
       for (const path of matched) {
-        const place = `line ${step.line} (phase "${phase.name}", run: ${step.run})`;
+        const place = `line ${step.line} (phase "${phase.name}", ${kind}: ${glob})`;
         const earlier = places.get(path);
-        if (earlier !== undefined)
-          throw invalidAt(step.line, `"${path}" would run twice: by ${earlier} and by ${place}. Each file runs once; make one of them narrower`);
-        places.set(path, place);
+        // A rule may hold after several phases.
+        if (earlier !== undefined && !(kind === 'check' && earlier.kind === 'check' && earlier.phase !== phase.name)) {
+          throw invalidAt(step.line, `"${path}" would run twice: by ${earlier.place} and by ${place}. Each file runs once; make one of them narrower`);
+        }
+        places.set(path, { place, kind, phase: phase.name });
       }
       refuseTooMany(places.size);
       warnings.push(...warnOfNumbers(matched), ...warnOfOtherKinds(matched));
-      return matched.map((path) => ({
-        kind: 'run' as const,
-        path,
-        ...(step.when !== null && { when: step.when }),
-        ...(step.done_when !== null && { done_when: step.done_when }),
-      }));
+      return matched.map((path) => makeStep(kind, path, words));
     });
+    const twice = steps.find(({ path }, position) => steps.findIndex((other) => other.path === path) !== position);
+    if (twice !== undefined) throw invalidAt(phase.steps.at(-1)?.line ?? 1, `${twice.path} stands in phase "${phase.name}" twice`);
     return {
       name: phase.name,
       transaction: phase.transaction,
@@ -108,9 +112,13 @@ function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
   return { name: file.name, phases, warnings };
 }
 
+/** A step of the manifest. What it may say, the bundle file's schemas have seen to. */
+function makeStep(kind: Step['kind'], path: string, words: BundleFileStep['words']): Step {
+  return stepSchema.parse({ kind, path, ...words });
+}
+
 /** The files of one step, in byte order: the file of just that path, else those that match it as a glob. */
-function matchStep(paths: readonly string[], step: BundleFileStep): readonly string[] {
-  const { run, line } = step;
+function matchStep(paths: readonly string[], run: string, line: number): readonly string[] {
   const quoted = JSON.stringify(run);
   if (run.includes('\\')) throw invalidAt(line, `${quoted} holds a backslash; paths have "/" between their parts`);
   if (run.startsWith('/') || /^[A-Za-z]:\//.test(run)) throw invalidAt(line, `${quoted} is an absolute path; paths begin at the bundle's folder`);

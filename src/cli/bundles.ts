@@ -8,7 +8,8 @@ import { columns, duration, oneLine, size } from './text.ts';
 export interface NumberedStep {
   readonly number: number;
   readonly step: Step;
-  readonly artifact: Artifact;
+  /** Null for a rule that comes with Weft. */
+  readonly artifact: Artifact | null;
 }
 
 /** The steps of each phase, numbered over all of them. */
@@ -19,7 +20,7 @@ export function numberSteps(manifest: Manifest): { readonly phase: Phase; readon
     phase,
     steps: phase.steps.map((step) => {
       number += 1;
-      return { number, step, artifact: artifacts.get(step.path) as Artifact };
+      return { number, step, artifact: artifacts.get(step.path) ?? null };
     }),
   }));
 }
@@ -51,18 +52,27 @@ export function bundleLines(manifest: Manifest, style: Style, verdict?: (step: N
       String(step.number).padStart(4),
       verdict === undefined ? step.step.kind : verdict(step),
       oneLine(step.step.path),
-      size(step.artifact.size),
-      [
-        step.step.when === undefined ? '' : `when ${oneLine(step.step.when)}`,
-        step.step.done_when === undefined ? '' : `done when ${oneLine(step.step.done_when)}`,
-        remark?.(step) ?? '',
-      ]
-        .filter((part) => part !== '')
-        .join('; '),
+      step.artifact === null ? '' : size(step.artifact.size),
+      [...wordsOf(step.step), remark?.(step) ?? ''].filter((part) => part !== '').join('; '),
     ]);
     lines.push(...columns(rows));
   }
   return lines;
+}
+
+/** What a step says of itself, in words. */
+function wordsOf(step: Step): string[] {
+  const when = step.when === undefined ? '' : `when ${oneLine(step.when)}`;
+  switch (step.kind) {
+    case 'run':
+      return [
+        when,
+        step.done_when === undefined ? '' : `done when ${oneLine(step.done_when)}`,
+        step.on_error === 'continue' ? 'if it fails, the deployment goes on' : '',
+      ];
+    case 'check':
+      return [when, step.severity === 'warn' ? 'warns only' : ''];
+  }
 }
 
 /** A bundle for programs. */
@@ -79,10 +89,14 @@ export interface BundleDescription {
       readonly number: number;
       readonly kind: string;
       readonly path: string;
-      readonly size: number;
-      readonly digest: string;
+      /** Null for a rule that comes with Weft. */
+      readonly size: number | null;
+      readonly digest: string | null;
       readonly when: string | null;
       readonly done_when: string | null;
+      readonly on_error: string;
+      /** What else the manifest says of it, as it would be signed. */
+      readonly step: Step;
     }[];
   }[];
   readonly warnings: readonly string[];
@@ -102,10 +116,12 @@ export function describeBundle({ manifest, warnings }: Bundle): BundleDescriptio
       number,
       kind: step.kind,
       path: step.path,
-      size: artifact.size,
-      digest: artifact.digest,
+      size: artifact?.size ?? null,
+      digest: artifact?.digest ?? null,
       when: step.when ?? null,
-      done_when: step.done_when ?? null,
+      done_when: step.kind === 'run' ? (step.done_when ?? null) : null,
+      on_error: step.kind === 'run' ? (step.on_error ?? 'stop') : 'stop',
+      step,
     })),
   }));
   return { bundle: manifest.bundle, phases, warnings, manifest };

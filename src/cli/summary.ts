@@ -2,13 +2,14 @@
  * The last word on a deployment, for a reader at 2 AM: how it ended, what failed and where, what the database looks like
  * now (law 1: effect and record commit together, so this can be said exactly), what to do next. Pure.
  */
-import { type Deployment, type DeploymentError, isOver, type PhaseStatus } from '../domain/deployment.ts';
+import { type Deployment, type DeploymentError, isOver, type PhaseStatus, type StepStatus } from '../domain/deployment.ts';
 import type { Style } from './io.ts';
 import { holdersOf } from './progress.ts';
 import { columns, count, cut, duration, harmless, oneLine } from './text.ts';
 
 const STATEMENT_LINES = 4;
 const STATEMENT_WIDTH = 110;
+const OFFENDER_WIDTH = 40;
 const FUNCTIONS_SHOWN = 3;
 /** The engine takes none rather than wait. */
 const NO_FINGERPRINT = 'for more than a second another session had a table locked, or the catalog could not be read';
@@ -26,6 +27,7 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   if (deployment.state === 'degraded') {
     for (const step of tolerated) lines.push('', ...errorLines({ ...step.error, path: step.error?.path ?? step.path } as DeploymentError, style));
   }
+  for (const step of warningsOf(deployment)) lines.push('', ...warningLines(step, style));
   const asks = deployment.state !== 'succeeded';
   lines.push('', ...(asks ? ['The database now:'] : []), ...phaseLines(deployment));
   const accounts = accountsOf(deployment);
@@ -36,6 +38,18 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   if (next.length > 0) lines.push('', ...next);
   lines.push('', ...factLines(deployment, style));
   return lines.join('\n');
+}
+
+/** Checks that found rows and only warn. */
+function warningsOf({ phases }: Deployment): StepStatus[] {
+  return phases.flatMap(({ steps }) =>
+    steps.filter(({ kind, state, result }) => kind === 'check' && state === 'succeeded' && Number(result?.offenders_count ?? 0) > 0),
+  );
+}
+
+function warningLines({ path, result }: StepStatus, style: Style): string[] {
+  const found = Number(result?.offenders_count);
+  return [`  ${style.yellow(`Warning: ${oneLine(path)}: ${count(found, 'row')} ${found === 1 ? 'breaks' : 'break'} the rule.`)}`, ...offenderLines(result)];
 }
 
 function headline(deployment: Deployment, style: Style): string {
@@ -95,10 +109,23 @@ function errorLines(error: DeploymentError, style: Style): string[] {
     if (statement.length > STATEMENT_LINES) lines.push(style.dim(`  | … ${count(statement.length - STATEMENT_LINES, 'more line')}`));
   }
   lines.push(`  ${style.red(`${error.sqlstate}: ${indented(error.message)}`)}`);
+  lines.push(...offenderLines(error.check));
   if (error.detail) lines.push(`  Detail: ${indented(error.detail)}`);
   for (const place of placesInFunctions(error)) lines.push(`  in ${oneLine(place)}`);
   if (error.hint) lines.push(`  Hint: ${indented(error.hint)}`);
   return lines;
+}
+
+/** The rows that break the rule of a check, as a table. */
+function offenderLines(check: unknown): string[] {
+  const { offenders = [], columns: names = [], offenders_count = 0 } = (check ?? {}) as { offenders?: unknown[]; columns?: string[]; offenders_count?: number };
+  if (offenders.length === 0) return [];
+  const cell = (value: unknown) => cut(oneLine(typeof value === 'string' ? value : JSON.stringify(value)), OFFENDER_WIDTH);
+  const rows = offenders.map((row) =>
+    typeof row === 'object' && row !== null ? names.map((name) => cell((row as Record<string, unknown>)[name] ?? null)) : [cell(row)],
+  );
+  const more = offenders_count - offenders.length;
+  return [...columns([names.map((name) => oneLine(name)), ...rows], '  | '), ...(more > 0 ? [`  | … ${count(more, 'more row')}`] : [])];
 }
 
 /** The functions an error came through, innermost first; the statements between them are left out. */

@@ -265,6 +265,11 @@ export async function requestCancel(session: Session, id: string, caller: string
   return deploymentSchema.parse(await ask(session, question, [id, caller]));
 }
 
+/** Makes a degraded deployment ready to try again what failed in it; of any other it changes nothing. @param caller null: the role of the session */
+export async function requestResume(session: Session, id: string, caller: string | null): Promise<void> {
+  await ask(session, `select weft.resume($1::uuid, coalesce($2::text, 'role ' || session_user)) as document`, [id, caller]);
+}
+
 async function ask(session: Session, text: string, values: readonly Value[]): Promise<unknown> {
   return asking(async () => JSON.parse((await session.query(text, values))[0]?.document ?? 'null'));
 }

@@ -2,7 +2,7 @@
  * Goes on with a deployment, or with whatever is unfinished in a database. The engine is brought up to date first, so that a
  * deployment opened before an upgrade finishes after it.
  */
-import { ensureEngine, readDeployments } from '../database/engine.ts';
+import { ensureEngine, readDeployments, requestResume } from '../database/engine.ts';
 import type { Deployment } from '../domain/deployment.ts';
 import { Problem } from '../domain/problem.ts';
 import { answerOf, type Errand, Patience, persist } from './errand.ts';
@@ -13,6 +13,8 @@ export interface ResumeOptions extends Errand {
   readonly id: string | null;
   /** The name of the target; null straight to a database. */
   readonly target: string | null;
+  /** Who asks, for the record; without it, the role of the session. */
+  readonly caller?: string | undefined;
   /** Whose deployments may be run; without it, everybody's. */
   readonly callers?: readonly string[] | undefined;
 }
@@ -26,6 +28,7 @@ export async function resume(options: ResumeOptions): Promise<Deployment> {
   const patience = new Patience(options);
   const call = await persist(options, patience, async (session) => {
     const { server } = await answerOf(session, ensureEngine(session), patience);
+    if (id !== null) await answerOf(session, requestResume(session, id, options.caller ?? null), patience);
     return sendCall(session, { id, target, callers }, server.backend);
   });
   const deployment = await runToEnd(options, patience, { id, target, callers }, call);

@@ -23,6 +23,8 @@ export const deploymentErrorSchema = z.looseObject({
   statement: z.string().nullish(),
   /** What is half-made and could not be taken away, each with the statement that does it. */
   remains: z.array(z.looseObject({ object: z.string(), statement: z.string() })).nullish(),
+  /** Of a check that vetoed: the same as the step's `result`. */
+  check: z.looseObject({ offenders_count: z.number(), offenders: z.array(z.unknown()) }).nullish(),
 });
 
 export const stepStatusSchema = z.looseObject({
@@ -31,6 +33,11 @@ export const stepStatusSchema = z.looseObject({
   /** Its condition, an SQL expression, and what that came to when the step was to begin; null when it has none, or was not asked. */
   when: z.string().nullish(),
   is_wanted: z.boolean().nullish(),
+  /** continue: the deployment goes on without it if it fails. */
+  on_error: z.string().nullish(),
+  /** What the manifest says of it beyond the words that all kinds have, and what its kind has to tell: the rows that break a check's rule, say. */
+  options: z.record(z.string(), z.unknown()).nullish(),
+  result: z.record(z.string(), z.unknown()).nullish(),
   state: stepStateSchema,
   milliseconds: z.number().nullable(),
   rows: z.number().nullable(),

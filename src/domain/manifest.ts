@@ -62,14 +62,45 @@ const expressionSchema = z.string().min(1).max(LIMITS.expression_characters);
 /** Which of a phase's steps share a transaction. */
 export const transactionSchema = z.enum(['single', 'per-step', 'auto', 'none']);
 
-export const stepSchema = z.strictObject({
-  kind: z.literal('run'),
+/** What a check does that finds rows: error vetoes the commit, warn is recorded. */
+export const severitySchema = z.enum(['error', 'warn']);
+
+/** The rules that come with Weft; the engine knows the same ones (`weft._find_rule`). */
+export const CHECK_RULES = ['primary-keys', 'indexed-foreign-keys', 'valid-indexes', 'valid-constraints', 'sequences-with-room', 'owners'] as const;
+export const checkRuleSchema = z.enum(CHECK_RULES);
+
+/** A schema of the database, as PostgreSQL knows it: not quoted, at most 63 bytes. */
+export const schemaNameSchema = z
+  .string()
+  .min(1)
+  .refine((name) => new TextEncoder().encode(name).length <= 63, 'the name of a schema: at most 63 bytes');
+
+const commonStepShape = {
   path: pathSchema,
-  /** An SQL expression that is true once a statement is done that PostgreSQL runs in no transaction and of which no catalog tells. */
-  done_when: expressionSchema.optional(),
   /** If it is not true when the step would begin, the step does not run. Asked in the transaction of the step. */
   when: expressionSchema.optional(),
+};
+
+const runStepSchema = z.strictObject({
+  kind: z.literal('run'),
+  ...commonStepShape,
+  /** continue: if the step fails, the deployment goes on without it. */
+  on_error: z.literal('continue').optional(),
+  /** An SQL expression that is true once a statement is done that PostgreSQL runs in no transaction and of which no catalog tells. */
+  done_when: expressionSchema.optional(),
 });
+
+const checkStepSchema = z.strictObject({
+  kind: z.literal('check'),
+  /** Of its query; of a rule that comes with Weft: "rule:" and its name, and there is no artifact. */
+  ...commonStepShape,
+  severity: severitySchema.optional(),
+  rule: checkRuleSchema.optional(),
+  schemas: z.array(schemaNameSchema).min(1).optional(),
+  owner: roleSchema.optional(),
+});
+
+export const stepSchema = z.discriminatedUnion('kind', [runStepSchema, checkStepSchema]);
 
 export const phaseSchema = z.strictObject({
   name: nameSchema,
@@ -106,7 +137,7 @@ export const manifestSchema = z
       }
     }
     const names = new Set<string>();
-    const used = new Set<string>();
+    const used = new Map<string, string>();
     for (const [index, phase] of manifest.phases.entries()) {
       if (names.has(phase.name)) {
         context.addIssue({ code: 'custom', path: ['phases', index, 'name'], message: `two phases are called "${phase.name}"` });
@@ -114,10 +145,17 @@ export const manifestSchema = z
       names.add(phase.name);
       for (const [position, step] of phase.steps.entries()) {
         const where = ['phases', index, 'steps', position, 'path'];
+        if (step.kind === 'check' && step.rule !== undefined) continue;
         if (!paths.has(step.path)) context.addIssue({ code: 'custom', path: where, message: `no artifact has the path "${step.path}"` });
-        if (used.has(step.path)) context.addIssue({ code: 'custom', path: where, message: `"${step.path}" is run twice` });
-        used.add(step.path);
+        // A rule may hold after several phases, so a check may be asked as often.
+        if (used.has(step.path) && !(step.kind === 'check' && used.get(step.path) === 'check')) {
+          context.addIssue({ code: 'custom', path: where, message: `"${step.path}" is run twice` });
+        }
+        used.set(step.path, step.kind);
       }
+      const inPhase = phase.steps.map(({ path }) => path);
+      const twice = inPhase.find((path, position) => inPhase.indexOf(path) !== position);
+      if (twice !== undefined) context.addIssue({ code: 'custom', path: ['phases', index, 'steps'], message: `"${twice}" stands in the phase twice` });
     }
     for (const [index, artifact] of manifest.artifacts.entries()) {
       if (!used.has(artifact.path)) {

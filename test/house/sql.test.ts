@@ -27,6 +27,7 @@ const WITHOUT_PATH: Readonly<Record<string, string>> = {
   _run_statement: 'it runs statements, whose path is theirs',
   _advance_step: 'it runs statements, whose path is theirs',
   _enter_file: 'a SET clause would undo the work',
+  _check: 'it asks under the search_path of a file',
   _evaluate: 'it asks under the search_path of a file',
   _is_phase_wanted: 'what it calls sets the path',
   _hurry_commit: 'a SET clause would undo the work',

@@ -11,13 +11,14 @@ import type { Call } from '../commands.ts';
 import { readDeployments, readHistory } from '../readings.ts';
 import { count, harmless } from '../text.ts';
 
-type Verdict = 'new' | 'applied' | 'changed' | 'unknown';
+type Verdict = 'new' | 'applied' | 'changed' | 'unknown' | 'asked';
 
 const WORDS: Readonly<Record<Verdict, string>> = {
   new: 'run',
   applied: 'skip: applied',
   changed: 'refuse: applied with other bytes',
   unknown: 'run unless applied',
+  asked: 'check',
 };
 
 export async function plan(call: Call): Promise<number> {
@@ -27,16 +28,17 @@ export async function plan(call: Call): Promise<number> {
   const address = findAddress(call);
   let isInstalled = true;
   const applied = address === null ? null : await readApplied();
-  const verdictOf = ({ artifact }: NumberedStep): Verdict => {
+  const verdictOf = ({ step, artifact }: NumberedStep): Verdict => {
+    if (step.kind === 'check' || artifact === null) return 'asked';
     if (applied === null) return 'unknown';
-    const digest = applied.get(artifact.path);
+    const digest = applied.get(step.path);
     if (digest === undefined) return 'new';
     return digest === artifact.digest ? 'applied' : 'changed';
   };
 
   const phases = numberSteps(bundle.manifest);
   const steps = phases.flatMap((phase) => phase.steps);
-  const toRun = steps.filter((step) => ['new', 'unknown'].includes(verdictOf(step)));
+  const toRun = steps.filter((step) => ['new', 'unknown', 'asked'].includes(verdictOf(step)));
   const begun = await readBegun();
   for (const line of bundleLines(bundle.manifest, style, (step) => WORDS[verdictOf(step)], remarkOn)) printer.say(line);
   const refused = steps.filter((step) => verdictOf(step) === 'changed').map(({ step }) => step.path);
@@ -64,8 +66,8 @@ export async function plan(call: Call): Promise<number> {
 
   /** Only a file that is run statement by statement goes on where it stopped. */
   function remarkOn({ artifact }: NumberedStep): string {
-    const step = begun.get(artifact.path);
-    if (step === undefined) return '';
+    const step = artifact === null ? undefined : begun.get(artifact.path);
+    if (step === undefined || artifact === null) return '';
     const next = (step.statements ?? 0) + 1;
     const again = step.runs_again ? `; statement ${next} has run before, and runs again as long as its done_when is not true` : '';
     if (next === 1) return again.slice(2);
@@ -75,7 +77,7 @@ export async function plan(call: Call): Promise<number> {
   /** By path, the steps of which an earlier deployment has done a part. */
   async function readBegun(): Promise<Map<string, StepStatus>> {
     const apart = phases.filter(({ phase }) => phase.transaction === 'auto' || phase.transaction === 'none').flatMap((phase) => phase.steps);
-    const asked = apart.filter((step) => verdictOf(step) === 'new').map(({ artifact }) => artifact.path);
+    const asked = apart.filter((step) => verdictOf(step) === 'new').map(({ step }) => step.path);
     if (address === null || asked.length === 0 || !isInstalled) return new Map();
     return begunSteps(await readDeployments(address, printer.io), bundle.manifest.bundle, asked);
   }

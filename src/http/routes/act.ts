@@ -26,6 +26,7 @@ async function postResume(c: HttpContext, ports: Ports): Promise<Response> {
       connect: ports.connect(findTarget(ports, target)),
       id,
       target,
+      caller,
       onStatus: (deployment) => {
         latest = deployment;
         seen.resolve(null);

@@ -1,0 +1,180 @@
+-- Checks: a query that returns the rows which break a rule. It is asked inside the transaction, before the commit, so it can veto it.
+--
+-- A check is a file of the bundle, asked in the session in which the phase's files run; or a rule that comes with Weft, asked of the catalog.
+
+-- The rules that come with Weft. Each query returns one row for each object that breaks it, named as people name it; $1 is an array of schemas,
+-- or null for all of the user's; $2 the role that is to own everything.
+create or replace function weft._find_rule(p_name text)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case p_name
+    when 'primary-keys' then $rule$
+      select c.oid::regclass::text as "table"
+      from weft._list_user_objects('pg_class') as u
+      join pg_class as c on c.oid = u.oid
+      where c.relkind in ('r', 'p') and not c.relispartition and u.schema = any (coalesce($1, array[u.schema]))
+        and not exists (select from pg_constraint as k where k.conrelid = c.oid and k.contype = 'p')
+      order by 1 $rule$
+    when 'indexed-foreign-keys' then $rule$
+      select k.conrelid::regclass::text as "table", k.conname as "foreign key",
+             (select string_agg(quote_ident(a.attname), ', ' order by n.place) from unnest(k.conkey) with ordinality as n (attnum, place) join pg_attribute as a on a.attrelid = k.conrelid and a.attnum = n.attnum) as columns
+      from weft._list_user_objects('pg_class') as u
+      join pg_constraint as k on k.conrelid = u.oid
+      where k.contype = 'f' and k.conparentid = 0 and u.schema = any (coalesce($1, array[u.schema]))
+        and not exists (  -- one that begins with the columns of the key, in whatever order, over all rows
+          select from pg_index as i
+          where i.indrelid = k.conrelid and i.indisvalid and i.indpred is null
+            and (i.indkey::smallint[])[0:cardinality(k.conkey) - 1] @> k.conkey and i.indnkeyatts >= cardinality(k.conkey))
+      order by 1, 2 $rule$
+    when 'valid-indexes' then $rule$
+      select i.indexrelid::regclass::text as index, i.indrelid::regclass::text as "table"
+      from weft._list_user_objects('pg_class') as u
+      join pg_index as i on i.indrelid = u.oid
+      where not (i.indisvalid and i.indisready) and u.schema = any (coalesce($1, array[u.schema]))
+      order by 1 $rule$
+    when 'valid-constraints' then $rule$
+      select coalesce(nullif(k.conrelid, 0)::regclass::text, k.contypid::regtype::text) as "table", k.conname as "constraint", pg_get_constraintdef(k.oid) as definition
+      from pg_constraint as k
+      join (select o.oid, o.schema from weft._list_user_objects('pg_class') as o union all select o.oid, o.schema from weft._list_user_objects('pg_type') as o) as u
+        on u.oid = coalesce(nullif(k.conrelid, 0), k.contypid)
+      where not k.convalidated and u.schema = any (coalesce($1, array[u.schema]))
+      order by 1, 2 $rule$
+    when 'sequences-with-room' then $rule$
+      select format('%I.%I', s.schemaname, s.sequencename) as sequence, s.last_value, s.max_value, round(r.used * 100, 1) as percent
+      from weft._list_user_objects('pg_class') as u
+      join pg_class as c on c.oid = u.oid and c.relkind = 'S'
+      join pg_sequences as s on s.schemaname = u.schema and s.sequencename = c.relname
+      cross join lateral (
+        select case when s.increment_by > 0 then (s.last_value::numeric - s.min_value) / nullif(s.max_value::numeric - s.min_value, 0)
+                 else (s.max_value::numeric - s.last_value) / nullif(s.max_value::numeric - s.min_value, 0) end as used
+      ) as r
+      where not s.cycle and r.used * 100 > weft._limit('sequence_percent_max') and u.schema = any (coalesce($1, array[u.schema]))
+      order by 1 $rule$
+    when 'owners' then $rule$
+      select pg_describe_object(u.classid, u.oid, 0) as object, pg_get_userbyid(u.owner) as owner
+      from (
+        select 'pg_class'::regclass as classid, o.oid, o.schema, c.relowner as owner from weft._list_user_objects('pg_class') as o join pg_class as c on c.oid = o.oid where c.relkind not in ('i', 'I', 't', 'c')
+        union all
+        select 'pg_proc'::regclass, o.oid, o.schema, f.proowner from weft._list_user_objects('pg_proc') as o join pg_proc as f on f.oid = o.oid
+        union all
+        select 'pg_type'::regclass, o.oid, o.schema, t.typowner from weft._list_user_objects('pg_type') as o join pg_type as t on t.oid = o.oid where t.typtype in ('e', 'd', 'r') or t.typtype = 'c' and exists (select from pg_class as c where c.oid = t.typrelid and c.relkind = 'c')
+        union all
+        select 'pg_namespace'::regclass, n.oid, n.nspname::text, n.nspowner from pg_namespace as n where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'weft', 'public')
+      ) as u
+      where pg_get_userbyid(u.owner) <> $2 and u.schema = any (coalesce($1, array[u.schema]))
+      order by 1 $rule$
+  end
+$$;
+
+comment on function weft._find_rule(text) is 'Tells the query of a rule that comes with Weft; null for a name that is none.';
+
+
+create or replace function weft._list_user_objects(p_catalog regclass)
+  returns table (oid oid, schema text)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select o.oid, n.nspname::text
+  from (
+    select c.oid, c.relnamespace as namespace from pg_class as c where p_catalog = 'pg_class'::regclass
+    union all
+    select f.oid, f.pronamespace from pg_proc as f where p_catalog = 'pg_proc'::regclass
+    union all
+    select t.oid, t.typnamespace from pg_type as t where p_catalog = 'pg_type'::regclass
+  ) as o
+  join pg_namespace as n on n.oid = o.namespace
+  where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'weft')
+    and not exists (select from pg_depend as d where d.classid = p_catalog and d.objid = o.oid and d.deptype = 'e')
+$$;
+
+comment on function weft._list_user_objects(regclass) is 'Lists what is the user''s in pg_class, pg_proc or pg_type: nothing of the server''s, of an extension''s, of Weft''s.';
+
+
+-- The one query of a check's file, and its line.
+create or replace function weft._read_query(p_deployment uuid, p_path text, out query text, out line integer)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_chunks  bytea[] := (select a.chunks from weft._artifacts as a where a.deployment_id = p_deployment and a.path = p_path);
+  v_split   record;
+begin
+  if cardinality(v_chunks) = 1 then
+    v_split := weft._split(weft._new_scanner(), (select weft._read_text(c.content) from weft._chunks as c where c.digest = v_chunks[1]), true);
+    query := v_split.statements[1];
+    line := weft._first_line(query, v_split.lines[1]);
+  end if;
+  if v_split is null or cardinality(v_split.statements) <> 1 then
+    raise exception 'A check is one query, and this file holds %.', case when v_split is null then 'more than a mebibyte' else format('%s statements', cardinality(v_split.statements)) end
+      using errcode = 'WF023', hint = 'Give each query a file of its own.';
+  end if;
+end
+$$;
+
+comment on function weft._read_query(uuid, text) is 'Reads the query of a check.';
+
+
+-- No SET clause: a file's query is asked under the path that is the file's.
+create or replace function weft._check(p_deployment uuid, p_step integer, p_phase weft._phases, p_path text)
+  returns jsonb
+  volatile
+  language plpgsql
+as $$
+declare
+  v_step       weft._steps;
+  v_rule       pg_catalog.text;
+  v_query      pg_catalog.text;
+  v_line       pg_catalog.int4;
+  v_their_path pg_catalog.text;
+  v_set        pg_catalog.text;
+  v_shown      pg_catalog.int4 := weft._limit('offenders_count');
+  v_length     pg_catalog.int4 := weft._limit('offender_characters');
+  v_count      pg_catalog.int8;
+  v_rows       pg_catalog.json;
+  v_columns    pg_catalog.jsonb;
+  v_result     pg_catalog.jsonb;
+begin
+  select s.* into strict v_step from weft._steps as s where s.deployment_id = p_deployment and s.ordinal = p_step;
+  v_rule := v_step.options ->> 'rule';
+  if v_rule is not null then
+    v_query := weft._find_rule(v_rule);
+    if v_query is null then
+      raise exception 'Weft has no rule called "%".', v_rule using errcode = 'WF023', hint = 'docs/BUNDLES.md lists them; a newer version may have it.';
+    end if;
+  else
+    select q.query, q.line into v_query, v_line from weft._read_query(p_deployment, v_step.path) as q;
+  end if;
+  -- to be read only by a query: the server says so of anything else
+  v_query := concat(
+    'select pg_catalog.count(*), pg_catalog.json_agg(case when pg_catalog.length(x.j::pg_catalog.text) operator(pg_catalog.<=) ', v_length,
+    ' then x.j else pg_catalog.to_json(pg_catalog.left(x.j::pg_catalog.text, ', v_length, ')) end) filter (where x.n operator(pg_catalog.<=) ', v_shown,
+    ') from (select pg_catalog.to_json(q) as j, pg_catalog.row_number() over () as n from (', v_query, E'\n) as q) as x');
+  if v_rule is null then
+    v_their_path := weft._enter_file(p_phase, p_path);
+    v_set := pg_catalog.set_config('search_path', v_their_path, false);
+    execute v_query into v_count, v_rows;
+    v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  else
+    execute v_query into v_count, v_rows
+    using (select array_agg(s.value) from jsonb_array_elements_text(v_step.options -> 'schemas') as s), coalesce(v_step.options ->> 'owner', p_phase.role, current_user);
+  end if;
+  perform weft._reset_session();
+  v_columns := (select jsonb_agg(k.key) from json_object_keys(case when json_typeof(v_rows -> 0) = 'object' then v_rows -> 0 end) as k (key));
+  v_result := jsonb_strip_nulls(jsonb_build_object(
+    'severity', coalesce(v_step.options ->> 'severity', 'error'), 'offenders_count', v_count, 'columns', v_columns, 'offenders', coalesce(v_rows, '[]')::jsonb));
+  if v_count > 0 and coalesce(v_step.options ->> 'severity', 'error') = 'error' then
+    raise exception '% % the rule%.', case v_count when 1 then '1 row' else v_count::text || ' rows' end, case v_count when 1 then 'breaks' else 'break' end,
+        case when v_rule is null then '' else format(' "%s"', v_rule) end
+      using errcode = 'WF022', detail = v_result::text;
+  end if;
+  return v_result;
+end
+$$;
+
+comment on function weft._check(uuid, integer, weft._phases, text) is
+  'Asks a check for the rows that break its rule: the first of them, and how many there are. If it vetoes, an error (WF022) with the same as its detail.';

@@ -1,0 +1,91 @@
+/**
+ * The kinds of steps as `weft.yaml` writes them. Which kind a step is, says the word that names its files; each kind has a
+ * schema of its own, and what it says goes into the manifest's step as it stands. A kind is added here and in `domain/manifest.ts`.
+ */
+import * as z from 'zod';
+import { LIMITS } from '../domain/limits.ts';
+import { checkRuleSchema, roleSchema, schemaNameSchema, severitySchema } from '../domain/manifest.ts';
+
+/** An SQL expression of type boolean; YAML reads "true" and "false" as values of its own. */
+export const expressionSchema = z.union([z.boolean().transform(String), z.string().min(1).max(LIMITS.expression_characters)]);
+
+/** What follows when a step fails. */
+export const onErrorSchema = z.enum(['stop', 'continue']);
+
+/** A path, or a glob: each file once, in the order of the bytes of their paths. */
+const globSchema = z.string().min(1);
+
+const commonShape = {
+  /** If it is not true when a file of the step would begin, that file does not run. */
+  when: expressionSchema.optional(),
+  on_error: onErrorSchema.optional(),
+};
+
+/** Under `steps`, by the word that names the files. */
+export const STEP_SCHEMAS = {
+  run: z.strictObject({
+    run: globSchema,
+    /** An expression that is true once a statement is done of which no catalog tells. */
+    done_when: expressionSchema.optional(),
+    ...commonShape,
+  }),
+} as const;
+
+/** Under `checks`: queries that return the rows which break a rule, or a rule that comes with Weft. */
+export const CHECK_SCHEMAS = {
+  check: z.strictObject({ check: globSchema, severity: severitySchema.optional(), when: expressionSchema.optional() }),
+  rule: z.strictObject({
+    rule: checkRuleSchema,
+    /** The schemas in which it is to hold; all of the user's without it. */
+    schemas: z.array(schemaNameSchema).min(1).optional(),
+    /** Who is to own everything, for the rule "owners"; without it, the role of the phase. */
+    owner: roleSchema.optional(),
+    severity: severitySchema.optional(),
+    when: expressionSchema.optional(),
+  }),
+} as const;
+
+/** A step as the resolver takes it: its files, and what goes into the manifest's step with each. */
+export interface WrittenStep {
+  readonly kind: 'run' | 'check';
+  /** Null where there is no file: a rule that comes with Weft. */
+  readonly glob: string | null;
+  readonly words: Readonly<Record<string, unknown>>;
+}
+
+/** One schema out of several: that of the first key which is there, or else the first one's, whose complaint then names what is missing. */
+function byKey<T>(schemas: Readonly<Record<string, z.ZodType>>, make: (key: string, value: Record<string, unknown>) => T) {
+  return z.unknown().transform((value, context): T => {
+    const keys = Object.keys(schemas);
+    const key = keys.find((word) => typeof value === 'object' && value !== null && word in value) ?? (keys[0] as string);
+    const parsed = (schemas[key] as z.ZodType).safeParse(value);
+    if (parsed.success) return make(key, parsed.data as Record<string, unknown>);
+    context.issues.push(...parsed.error.issues.map((issue) => ({ ...issue, input: value }) as z.core.$ZodRawIssue));
+    return z.NEVER;
+  });
+}
+
+export const writtenStepSchema = byKey(
+  STEP_SCHEMAS,
+  (key, { [key]: glob, ...words }): WrittenStep => ({
+    kind: key as 'run',
+    glob: glob as string,
+    words,
+  }),
+);
+
+const checkEntrySchema = byKey(CHECK_SCHEMAS, (key, value): WrittenStep => {
+  if (key === 'rule') return { kind: 'check', glob: null, words: value };
+  const { check, ...words } = value;
+  return { kind: 'check', glob: check as string, words };
+});
+
+export const writtenCheckSchema = z.preprocess((value) => (typeof value === 'string' ? { check: value } : value), checkEntrySchema);
+
+/** The words that an entry may have, for whoever misspelled one. @param list under which it stands */
+export function wordsOf(list: 'steps' | 'checks', entry: unknown): readonly string[] {
+  const schemas: Readonly<Record<string, z.ZodObject>> = list === 'steps' ? STEP_SCHEMAS : CHECK_SCHEMAS;
+  const keys = Object.keys(schemas);
+  const key = keys.find((word) => typeof entry === 'object' && entry !== null && word in entry) ?? (keys[0] as string);
+  return Object.keys((schemas[key] as z.ZodObject).shape);
+}

@@ -1,0 +1,159 @@
+/**
+ * `on_error: continue`: a step that fails is taken back by itself and recorded; what is around it stays, and the deployment ends degraded.
+ */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { UNCOLOURED } from '../../src/cli/io.ts';
+import { renderSummary } from '../../src/cli/summary.ts';
+import { resume } from '../../src/deployment/resume.ts';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { connectOver, deployFiles } from '../support/orders.ts';
+import { sql } from '../support/sql.ts';
+
+let database: TestDatabase;
+
+beforeEach(async () => {
+  database = await freshDatabase();
+  await sql(database.url, 'create table journal (n int)');
+});
+
+afterEach(() => database.drop());
+
+type Files = Readonly<Record<string, string>>;
+const TRANSACTIONS = ['single', 'per-step', 'auto', 'none'] as const;
+const RUNS: Files = {
+  '1.sql': 'insert into journal values (1);',
+  '2.sql': 'insert into journal values (2); select 1 / 0;',
+  '3.sql': 'insert into journal values (3);',
+};
+
+const deployShop = (phases: readonly object[], files: Files) =>
+  deployFiles(connectOver(database.url), { 'weft.yaml': JSON.stringify({ name: 'shop', phases }), ...files });
+const journal = async () => (await sql(database.url, 'select n from journal order by n')).map(({ n }) => n);
+const phaseOf = (transaction: string, more: object = {}) => ({
+  name: 'main',
+  transaction,
+  ...more,
+  steps: [{ run: '1.sql' }, { run: '2.sql', on_error: 'continue' }, { run: '3.sql' }],
+});
+
+describe.each(TRANSACTIONS)('transaction: %s', (transaction) => {
+  it('a tolerated step that fails is undone by itself, and the rest stays', async () => {
+    const end = await deployShop([phaseOf(transaction)], RUNS);
+    expect(end).toMatchObject({
+      state: 'degraded',
+      error: null,
+      phases: [
+        {
+          state: 'succeeded',
+          steps: [{ state: 'succeeded' }, { state: 'failed', error: { sqlstate: '22012', path: '2.sql', line: 1 } }, { state: 'succeeded' }],
+        },
+      ],
+    });
+    expect(await journal()).toEqual(transaction === 'none' ? [1, 2, 3] : [1, 3]);
+    expect(await sql(database.url, `select path from weft.events where kind = 'step_tolerated'`)).toEqual([{ path: '2.sql' }]);
+    expect(renderSummary(end, UNCOLOURED)).toMatch(/^Degraded\. shop is deployed, in .*, except for what may fail\.\n\n {2}2\.sql:1 {2}in phase main/);
+  });
+
+  it('the last step of all may fail, too', async () => {
+    const phases = [{ name: 'main', transaction, steps: [{ run: '1.sql' }, { run: '2.sql', on_error: 'continue' }] }];
+    const { '3.sql': _, ...files } = RUNS;
+    expect(await deployShop(phases, files)).toMatchObject({ state: 'degraded', phases: [{ state: 'succeeded' }] });
+  });
+
+  it("a phase's on_error is that of each of its steps, unless one says otherwise", async () => {
+    const files = { ...RUNS, '3.sql': 'select 1 / 0' };
+    const steps = [{ run: '1.sql' }, { run: '2.sql' }, { run: '3.sql', on_error: 'stop' }];
+    expect(await deployShop([{ name: 'main', transaction, on_error: 'continue', steps }], files)).toMatchObject({ state: 'failed', error: { path: '3.sql' } });
+    expect(await deployShop([{ name: 'main', transaction, on_error: 'continue', steps: steps.slice(0, 2).concat({ run: '3.sql' }) }], files)).toMatchObject({
+      state: 'degraded',
+      phases: [{ steps: [{}, { state: 'failed' }, { state: 'failed' }] }],
+    });
+  });
+
+  it('the next deployment tries just that step again', async () => {
+    await deployShop([phaseOf(transaction)], RUNS);
+    const end = await deployShop([phaseOf(transaction)], {
+      ...RUNS,
+      '2.sql': transaction === 'none' ? 'insert into journal values (2); select 1;' : 'insert into journal values (2);',
+    });
+    expect(end).toMatchObject({ state: 'succeeded', phases: [{ steps: [{ state: 'skipped' }, { state: 'succeeded' }, { state: 'skipped' }] }] });
+    expect(await journal()).toEqual([1, 2, 3]);
+  });
+
+  it('weft resume tries just that step again, with what has become of the database since', async () => {
+    const files = { ...RUNS, '2.sql': 'insert into later values (2);' };
+    const degraded = await deployShop([phaseOf(transaction), { name: 'after', steps: [{ run: '4.sql' }] }], {
+      ...files,
+      '4.sql': 'insert into journal values (4);',
+    });
+    expect(degraded).toMatchObject({ state: 'degraded' });
+    const again = () => resume({ connect: connectOver(database.url), id: degraded.id, target: null, deadlineMs: 30_000 });
+    expect(await again()).toMatchObject({ state: 'degraded', phases: [{ steps: [{}, { state: 'failed' }, {}] }, {}] });
+    await sql(database.url, 'create table later (n int)');
+    expect(await again()).toMatchObject({ state: 'succeeded', phases: [{ steps: [{}, { state: 'succeeded', error: null }, {}] }, {}] });
+    expect(await sql(database.url, 'select n from later')).toEqual([{ n: 2 }]);
+    expect(await journal()).toEqual([1, 3, 4]);
+    expect(await again()).toMatchObject({ state: 'succeeded' });
+    expect(await sql(database.url, `select kind from weft.events where kind in ('degraded', 'reopened', 'succeeded') order by number`)).toEqual(
+      ['degraded', 'reopened', 'degraded', 'reopened', 'succeeded'].map((kind) => ({ kind })),
+    );
+  });
+
+  it('what its session became leaks into no other step', async () => {
+    const files = {
+      ...RUNS,
+      '2.sql': "set search_path to nowhere; set work_mem = '77MB'; select 1 / 0;",
+      '3.sql': "insert into journal select 3 where current_setting('work_mem') <> '77MB';",
+    };
+    expect(await deployShop([phaseOf(transaction)], files)).toMatchObject({ state: 'degraded' });
+    expect(await journal()).toEqual([1, 3]);
+  });
+});
+
+describe('in a phase that is all or nothing', () => {
+  it('a later failure takes back what was tolerated, too', async () => {
+    const end = await deployShop([phaseOf('single')], { ...RUNS, '3.sql': 'select nothing' });
+    expect(end).toMatchObject({ state: 'failed', phases: [{ state: 'failed', steps: [{ state: 'pending' }, { state: 'pending' }, { state: 'failed' }] }] });
+    expect(await journal()).toEqual([]);
+    expect(await sql(database.url, `select 1 from weft.events where kind = 'step_tolerated'`)).toEqual([]);
+  });
+
+  const DEFERRED = 'create table a (n int primary key); create table b (n int references a deferrable initially deferred);';
+
+  it('a deferred constraint that a tolerated step breaks fails that step', async () => {
+    const end = await deployShop([phaseOf('single')], { '1.sql': DEFERRED, '2.sql': 'insert into b values (1)', '3.sql': 'insert into journal values (3)' });
+    expect(end).toMatchObject({
+      state: 'degraded',
+      phases: [{ steps: [{}, { state: 'failed', error: { sqlstate: '23503', path: '2.sql', constraint: 'b_n_fkey' } }, {}] }],
+    });
+    expect(await sql(database.url, 'select * from b')).toEqual([]);
+    expect(await journal()).toEqual([3]);
+  });
+
+  it('one that is owed from before may still be paid behind it', async () => {
+    const end = await deployShop([phaseOf('single')], {
+      '1.sql': `${DEFERRED} insert into b values (1);`,
+      '2.sql': 'insert into journal values (2)',
+      '3.sql': 'insert into a values (1)',
+    });
+    expect(end).toMatchObject({ state: 'succeeded' });
+    expect(await journal()).toEqual([2]);
+  });
+
+  it('a split that was wrong in a tolerated file is found as elsewhere', async () => {
+    const odd = 'create rule r as on insert to journal do also (select 1; select 2);';
+    expect(await deployShop([phaseOf('single')], { ...RUNS, '2.sql': odd })).toMatchObject({ state: 'succeeded' });
+  });
+
+  it('a statement that PostgreSQL runs in no transaction fails the step', async () => {
+    expect(await deployShop([phaseOf('single')], { ...RUNS, '2.sql': 'create index concurrently on journal (n)' })).toMatchObject({
+      state: 'degraded',
+      phases: [{ steps: [{}, { error: { sqlstate: '25001', path: '2.sql' } }, {}] }],
+    });
+  });
+});
+
+it('a step that says how it would tie something to schema weft fails, and the rest stays', async () => {
+  const end = await deployShop([phaseOf('single')], { ...RUNS, '2.sql': 'create view tied as select * from weft.history' });
+  expect(end).toMatchObject({ state: 'degraded', phases: [{ steps: [{}, { error: { sqlstate: 'WF016', path: '2.sql' } }, {}] }] });
+});
