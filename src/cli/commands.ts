@@ -132,6 +132,7 @@ export const COMMANDS: readonly Command[] = [
     summary: 'continue a deployment, or attach to one that is running',
     about: [
       'Without an id: whatever is unfinished in the database; when nothing is, it says so and exits with 0, however the newest deployment ended. If a backend is running it already, this shows how it gets on. Safe to repeat.',
+      'Of a deployment that ended degraded (without an id: the newest), the steps that failed are tried again, and no others.',
     ],
     options: { ...ADDRESS, ...STRICT, ...DEADLINE },
     address: 'needed',

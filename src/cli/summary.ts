@@ -202,7 +202,9 @@ function nextLines(deployment: Deployment, isToBeCleaned: boolean): string[] {
     case 'succeeded':
       return [];
     case 'degraded':
-      return ['Next: correct what failed and deploy again; what is committed is not run twice.'];
+      return [
+        `Next: correct what failed and deploy again; what is committed is not run twice. If the cause was the database, "weft resume ${id}" tries just that again.`,
+      ];
     case 'failed': {
       if (error?.sqlstate === CHANGED_SINCE) return ['Next: as the hint says. Nothing of this deployment was run, and nothing needs to be cleaned up.'];
       const what = error?.path ? remedyFor(error.sqlstate, oneLine(error.path)) : 'remove the cause';

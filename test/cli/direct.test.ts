@@ -246,6 +246,25 @@ describe('weft resume with nothing to do', () => {
   });
 });
 
+describe('weft resume of a deployment that ended degraded', () => {
+  it.each([
+    ['by its id', true],
+    ['the newest, without an id', false],
+  ])('%s: tries again what failed, and ends by how that ends', async (_, isNamed) => {
+    const file = 'name: shop\nphases:\n  - name: main\n    on_error: continue\n    steps: [{ run: "*.sql" }]\n';
+    const folder = makeFolder({ 'weft.yaml': file, '1.sql': 'create table a (n int);', '2.sql': 'insert into b values (1);' });
+    const first = await weft(['deploy', folder, '--strict', '--json']);
+    expect(first).toMatchObject({ code: 1 });
+    const { id } = first.json();
+    const named = isNamed ? [id] : [];
+    expect(await weft(['resume', ...named])).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Degraded\./) });
+    expect(await weft(['resume', ...named, '--strict'])).toMatchObject({ code: 1 });
+    await sql(database.url, 'create table b (n int)');
+    expect(await weft(['resume', ...named, '--strict'])).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Done\./) });
+    expect(await sql(database.url, 'select n from b')).toEqual([{ n: 1 }]);
+  });
+});
+
 describe('weft cancel', () => {
   it('stops what runs: cancel ends with 0, the deploy with 1', async () => {
     const folder = makeFolder({ 'weft.yaml': bundleFile('single'), '1.sql': 'create table a (n int);', '2.sql': 'select pg_sleep(30);' });

@@ -52,7 +52,7 @@ const ENDING_OF_CANCEL: Ending = {
 };
 
 interface Found {
-  /** The last in line of what is not over: to resume it is to finish what stands before it, too. */
+  /** The last in line of what is not over: to resume it is to finish what stands before it, too. Else the newest, if something in it failed that may. */
   readonly unfinished: Deployment | null;
   readonly newest: Deployment | null;
 }
@@ -67,7 +67,8 @@ async function lookForUnfinished(address: Address, io: Io): Promise<Found> {
   const deployments = await readDeployments(address, io);
   const inLine = deployments.filter(({ state, staged_at }) => !isOver(state) && staged_at !== null);
   const [last] = [...inLine].sort((a, b) => Date.parse(b.staged_at ?? '') - Date.parse(a.staged_at ?? ''));
-  return { unfinished: last ?? null, newest: deployments[0] ?? null };
+  const newest = deployments[0] ?? null;
+  return { unfinished: last ?? (newest?.state === 'degraded' ? newest : null), newest };
 }
 
 function sayNothingUnfinished(printer: Printer, newest: Deployment | null): number {
