@@ -113,7 +113,7 @@ create or replace function weft._find_row_holders(p_words text)
   language plpgsql
 as $$
 declare
-  v_place  text[] := regexp_match(p_words, '(\([0-9]+,[0-9]+\))[^\n"«„“]*["«„“] ?([^"»“”\n]+)["»“”]');
+  v_place  text[] := regexp_match(p_words, '(\([0-9]+,[0-9]+\))[^\n"\u00AB\u201E\u201C]*["\u00AB\u201E\u201C] ?([^"\u00BB\u201C\u201D\n]+)["\u00BB\u201C\u201D]');
   v_xid    xid;
 begin
   if v_place is null then

@@ -105,6 +105,11 @@ describe('the floors of sql/', () => {
     expect(wrong).toEqual([]);
   });
 
+  it('are ASCII, so that a database of any encoding takes them', () => {
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII, and nothing else
+    expect(FLOORS.filter((file) => /[^\u0000-\u007f]/.test(read(file)))).toEqual([]);
+  });
+
   it('begin with a comment', () => {
     expect(FLOORS.filter((file) => !/^-- \S/.test(read(file)))).toEqual([]);
   });
