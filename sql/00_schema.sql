@@ -19,6 +19,7 @@
 --   76 guards      what is asked around the work                |
 --   78 checks      rows that break a rule                       |
 --   79 blockers    who had a lock that was not to be had        |
+--   79 history     the files of a bundle against the history |
 --   80 steps       one block: statements, record, or an error   |
 --   82 judges      what the catalog says of a statement         |
 --   83 statements  a step apart, statement by statement         |

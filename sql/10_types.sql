@@ -87,3 +87,23 @@ create type weft._step_record as (
   result       jsonb       -- what else its kind has to tell
 );
 comment on type weft._step_record is 'What a step came to, kept until the end of its block, where all of the block''s are written at once.';
+
+create type weft._candidate as (
+  ordinal  bigint,
+  phase    bigint,
+  entry    bigint,   -- of the phase, in weft.yaml: among its files there is an order
+  path     text,
+  digest   bytea,
+  repeat   text,     -- once | on-change | always
+  is_sql   boolean   -- comments and white space are no content
+);
+comment on type weft._candidate is 'A file of a bundle that is to be held against the history.';
+
+create type weft._finding as (
+  ordinal  bigint,
+  path     text,
+  verdict  text,     -- unchanged | changed | renamed | ambiguous | late
+  data     jsonb
+);
+comment on type weft._finding is
+  'What the history says of a file that is neither new nor applied with the same bytes. unchanged: comments and white space apart; late: new, and in front of what has been applied.';

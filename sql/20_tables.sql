@@ -205,10 +205,17 @@ create table weft._history (
   digest         bytea        not null,
   deployment_id  uuid         not null references weft._deployments,
   applied_at     timestamptz  not null,
+  bytes_in       uuid         not null references weft._deployments,
+  place          integer,
+  made           jsonb,
 
   constraint an_artifact_is_applied_once primary key (bundle, path)
 );
-comment on table weft._history is 'What has been applied to this database: identity is bundle and path.';
+comment on table weft._history is 'What has been applied to this database: identity is bundle and path. The bytes are kept as long as a row names them.';
+comment on column weft._history.deployment_id is 'Which deployment applied it.';
+comment on column weft._history.bytes_in is 'Which deployment brought the bytes with this digest: a later one, where only comments and white space were changed, or the path.';
+comment on column weft._history.place is 'Of what runs again and again: its place in the order that worked last.';
+comment on column weft._history.made is 'Of what runs again and again: the objects that came into being with it, and that were there when a deployment last succeeded.';
 
 create table weft._events (
   deployment_id  uuid         not null references weft._deployments on delete cascade,

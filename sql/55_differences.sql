@@ -98,7 +98,7 @@ comment on function weft._normalise_statement(text) is
 -- which it may escape or not.
 create or replace function weft._is_same_content(p_one text, p_other text)
   returns boolean
-  immutable parallel safe
+  immutable strict parallel safe
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
@@ -333,6 +333,18 @@ end
 $$;
 
 comment on function weft._difference(text, text) is 'Writes what differs between two texts, as diff -u does, as far as difference_lines and difference_edits go.';
+
+
+create or replace function weft._has_statements(p_text text)
+  returns boolean
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select x.statements <> '{}' from weft._split(weft._new_scanner(), p_text, true) as x
+$$;
+
+comment on function weft._has_statements(text) is 'Tells whether a file holds anything but comments and white space.';
 
 
 create or replace function weft._show_line(p_line text)

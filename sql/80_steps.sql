@@ -303,17 +303,21 @@ begin
   set state = case when r.is_wanted then 'succeeded' else 'skipped' end::weft.step_state, is_wanted = case when s.condition is not null then r.is_wanted end,
       statements = case when r.is_wanted then r.statements end, rows = case when r.is_wanted then r.rows end, finished_at = r.finished_at,
       milliseconds = round((extract(epoch from r.finished_at - r.started_at) * 1000)::numeric, 3),
-      statement_lines = r.lines, statement_digests = r.digests, result = r.result
+      statement_lines = r.lines, statement_digests = r.digests, result = case when r.result is null then s.result else coalesce(s.result, '{}') || r.result end
   from unnest(p_records) as r
   where s.deployment_id = p_deployment and s.ordinal = r.ordinal;
 
-  insert into weft._history (bundle, path, digest, deployment_id, applied_at)
-  select d.bundle, a.path, a.digest, d.id, r.finished_at
+  insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, place)
+  select d.bundle, a.path, a.digest, d.id, r.finished_at, d.id, case when weft._repeat_of(s.kind, s.options) <> 'once' then s.ordinal end
   from weft._deployments as d
   cross join unnest(p_records) as r
   join weft._steps as s on s.deployment_id = d.id and s.ordinal = r.ordinal
   join weft._artifacts as a on a.deployment_id = d.id and a.path = s.path
-  where d.id = p_deployment and r.is_wanted and s.kind <> 'check';
+  where d.id = p_deployment and r.is_wanted and weft._repeat_of(s.kind, s.options) is not null
+  on conflict on constraint an_artifact_is_applied_once do update
+  -- once means once: null would be refused
+  set digest = case when excluded.place is not null then excluded.digest end, deployment_id = excluded.deployment_id,
+      applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, place = excluded.place;
 
   insert into weft._events (deployment_id, number, at, kind, phase, path, data)
   select p_deployment, v_last + row_number() over (order by r.ordinal), r.finished_at, case when r.is_wanted then 'step_succeeded' else 'step_left_out' end, p_phase, s.path,

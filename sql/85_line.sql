@@ -102,45 +102,25 @@ $$;
 comment on function weft._next_in_line(uuid, text, bigint, text[]) is 'Chooses the deployment whose turn it is, and cancels what only a copied database brought along.';
 
 
--- What is in the history already is left out. False when it is there with other bytes: then the deployment has ended.
+-- What is in the history already is left out. False when the history has something against it: then the deployment has ended.
 create or replace function weft._leave_out_applied(p_deployment weft._deployments)
   returns boolean
   volatile
   set search_path = pg_catalog, pg_temp
-  set enable_nestloop = off  -- rows that were just written have no statistics
-  set jit = off  -- which such a plan looks dear enough for
   language plpgsql
 as $$
 declare
-  v_changed  text[];
+  v_quarrel  jsonb := weft._settle_with_history(p_deployment);
 begin
-  select array_agg(a.path order by s.ordinal) into v_changed
-  from weft._steps as s
-  join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
-  join weft._history as h on h.bundle = p_deployment.bundle and h.path = a.path
-  where s.deployment_id = p_deployment.id and s.kind <> 'check' and h.digest <> a.digest;
-  if v_changed is not null then
-    perform weft._end(p_deployment.id, 'failed', jsonb_build_object(
-      'sqlstate', 'WF013',
-      'message', format('%s was applied before with other bytes.', array_to_string(v_changed[1:5], ', ') || case when cardinality(v_changed) > 5 then format(' and %s more', cardinality(v_changed) - 5) else '' end),
-      'detail', 'An artifact is applied once, by bundle and path. '
-        || case p_deployment.state when 'staged' then 'Nothing of this deployment was run.' else 'Another deployment of the bundle has passed this one, which goes no further.' end,
-      'hint', 'Put the change into a new file, and give the old one its applied content back. The view weft.history tells which deployment applied it.',
-      'path', v_changed[1]));
-    return false;
+  if v_quarrel is not null then
+    perform weft._end(p_deployment.id, 'failed', v_quarrel);
   end if;
-
-  update weft._steps as s
-  set state = 'skipped', finished_at = clock_timestamp()
-  from weft._artifacts as a
-  join weft._history as h on h.path = a.path and h.digest = a.digest
-  where s.deployment_id = p_deployment.id and s.state = 'pending' and s.kind <> 'check' and a.deployment_id = s.deployment_id and a.path = s.path and h.bundle = p_deployment.bundle;
-  return true;
+  return v_quarrel is null;
 end
 $$;
 
 comment on function weft._leave_out_applied(weft._deployments) is
-  'Marks the steps whose artifacts the history has already, and refuses a deployment with artifacts that changed since.';
+  'Marks the steps whose artifacts the history has already, and ends a deployment that the history has something against.';
 
 
 -- Of which another deployment has done the beginning, the rest is run in the same way; in one transaction all of it would run again.

@@ -5,7 +5,7 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml';
 import * as z from 'zod';
 import { LIMITS } from '../domain/limits.ts';
-import { nameSchema, roleSchema, settingNameSchema, settingsSchema, transactionSchema } from '../domain/manifest.ts';
+import { nameSchema, orderSchema, roleSchema, settingNameSchema, settingsSchema, transactionSchema } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
 import { findNearest } from './order.ts';
 import { expressionSchema, onErrorSchema, type WrittenStep, wordsOf, writtenCheckSchema, writtenStepSchema } from './step_words.ts';
@@ -52,6 +52,8 @@ const phaseSchema = z.strictObject({
 /** weft.yaml, as this version has it. */
 export const bundleFileSchema = z.strictObject({
   name: nameSchema,
+  /** What becomes of a new file whose place is before one that was applied. */
+  order: orderSchema.default('any'),
   ...sessionShape,
   phases: z.array(phaseSchema).min(1).max(LIMITS.phases_count),
 });
@@ -79,6 +81,7 @@ export interface BundleFilePhase {
 
 export interface BundleFile {
   readonly name: string;
+  readonly order: z.infer<typeof orderSchema>;
   readonly phases: readonly BundleFilePhase[];
 }
 
@@ -97,7 +100,7 @@ export function parseBundleFile(bytes: Uint8Array): BundleFile {
   refuseLaterWords(document);
   const parsed = bundleFileSchema.safeParse(document.value);
   if (!parsed.success) throw explain(document, parsed.error.issues);
-  const { name, role, settings, phases } = parsed.data;
+  const { name, order, role, settings, phases } = parsed.data;
   const lines = new Map<string, number>();
   for (const [index, phase] of phases.entries()) {
     const place = document.locate(['phases', index, 'name']);
@@ -107,6 +110,7 @@ export function parseBundleFile(bytes: Uint8Array): BundleFile {
   }
   return {
     name,
+    order,
     phases: phases.map((phase, index) => ({
       name: phase.name,
       transaction: phase.transaction,

@@ -56,11 +56,13 @@ export async function resolveBundle(files: FileList): Promise<{ manifest: Manife
     artifacts.push(await files.describe(step.path));
   }
   const warnings = [...plan.warnings, ...warnOfTwins(artifacts), ...warnOfEmpty(artifacts), ...warnOfUnmatched(paths, artifacts)];
-  return { manifest: { format: 1, bundle: plan.name, artifacts, phases: plan.phases }, warnings };
+  const order = plan.order === 'strict' ? { order: 'strict' as const } : {};
+  return { manifest: { format: 1, bundle: plan.name, ...order, artifacts, phases: plan.phases }, warnings };
 }
 
 interface Plan {
   readonly name: string;
+  readonly order: BundleFile['order'];
   readonly phases: Phase[];
   readonly warnings: readonly string[];
 }
@@ -73,14 +75,14 @@ function planFolder(paths: readonly string[], fallbackName: string): Plan {
   }
   refuseTooMany(chosen.length);
   const steps = chosen.map((path) => ({ kind: 'run' as const, path }));
-  return { name: makeName(fallbackName), phases: [{ name: 'main', transaction: 'auto', steps }], warnings: warnOfNumbers(chosen) };
+  return { name: makeName(fallbackName), order: 'any', phases: [{ name: 'main', transaction: 'auto', steps }], warnings: warnOfNumbers(chosen) };
 }
 
 function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
   const places = new Map<string, { readonly place: string; readonly kind: Step['kind']; readonly phase: string }>();
   const warnings: string[] = [];
   const phases = file.phases.map((phase): Phase => {
-    const steps = phase.steps.flatMap((step) => {
+    const entries = phase.steps.map((step): Step[] => {
       const { kind, glob, words } = step;
       if (glob === null) return [makeStep(kind, `rule:${words.rule}`, words)];
       const matched = matchStep(paths, glob, step.line);
@@ -94,9 +96,11 @@ function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
         places.set(path, { place, kind, phase: phase.name });
       }
       refuseTooMany(places.size);
-      warnings.push(...warnOfNumbers(matched), ...warnOfOtherKinds(matched));
+      // Of what repeats, the server finds the order.
+      warnings.push(...(words.repeat === undefined ? warnOfNumbers(matched) : []), ...warnOfOtherKinds(matched));
       return matched.map((path) => makeStep(kind, path, words));
     });
+    const steps = entries.flat();
     const twice = steps.find(({ path }, position) => steps.findIndex((other) => other.path === path) !== position);
     if (twice !== undefined) throw invalidAt(phase.steps.at(-1)?.line ?? 1, `${twice.path} stands in phase "${phase.name}" twice`);
     return {
@@ -106,10 +110,11 @@ function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
       ...(phase.when !== null && { when: phase.when }),
       ...(phase.role !== null && { role: phase.role }),
       ...(Object.keys(phase.settings).length > 0 && { settings: phase.settings }),
+      ...(entries.length > 1 && { entries: entries.map(({ length }) => length) }),
       steps,
     };
   });
-  return { name: file.name, phases, warnings };
+  return { name: file.name, order: file.order, phases, warnings };
 }
 
 /** A step of the manifest. What it may say, the bundle file's schemas have seen to. */

@@ -4,7 +4,7 @@
  */
 import * as z from 'zod';
 import { LIMITS } from '../domain/limits.ts';
-import { checkRuleSchema, roleSchema, schemaNameSchema, severitySchema } from '../domain/manifest.ts';
+import { checkRuleSchema, repeatSchema, roleSchema, schemaNameSchema, severitySchema } from '../domain/manifest.ts';
 
 /** An SQL expression of type boolean; YAML reads "true" and "false" as values of its own. */
 export const expressionSchema = z.union([z.boolean().transform(String), z.string().min(1).max(LIMITS.expression_characters)]);
@@ -27,6 +27,8 @@ export const STEP_SCHEMAS = {
     run: globSchema,
     /** An expression that is true once a statement is done of which no catalog tells. */
     done_when: expressionSchema.optional(),
+    /** Without it each file runs once. */
+    repeat: repeatSchema.optional(),
     ...commonShape,
   }),
 } as const;

@@ -13,8 +13,8 @@ const OFFENDER_WIDTH = 40;
 const FUNCTIONS_SHOWN = 3;
 /** The engine takes none rather than wait. */
 const NO_FINGERPRINT = 'for more than a second another session had a table locked, or the catalog could not be read';
-/** The engine's word for an artifact that was applied before with other bytes. */
-const CHANGED_SINCE = 'WF013';
+/** The engine's words for what the history has against a bundle: other bytes, an ambiguous rename, an order that is broken. */
+const QUARRELS: readonly string[] = ['WF013', 'WF060', 'WF061'];
 /** SQLSTATE of a statement that was ended from outside. */
 const QUERY_CANCELED = '57014';
 
@@ -206,7 +206,8 @@ function nextLines(deployment: Deployment, isToBeCleaned: boolean): string[] {
         `Next: correct what failed and deploy again; what is committed is not run twice. If the cause was the database, "weft resume ${id}" tries just that again.`,
       ];
     case 'failed': {
-      if (error?.sqlstate === CHANGED_SINCE) return ['Next: as the hint says. Nothing of this deployment was run, and nothing needs to be cleaned up.'];
+      if (error && QUARRELS.includes(error.sqlstate))
+        return ['Next: as the hint says. Nothing of this deployment was run, and nothing needs to be cleaned up.'];
       const what = error?.path ? remedyFor(error.sqlstate, oneLine(error.path)) : 'remove the cause';
       if (error?.remains?.length) return [`Next: take away what is half-made, as the hint says; ${what} and deploy again; what is committed is not run twice.`];
       if (again) return [`Next: make ${oneLine(again.path)} fit to run again, or its done_when come true, and deploy again.`];

@@ -75,6 +75,12 @@ export const schemaNameSchema = z
   .min(1)
   .refine((name) => new TextEncoder().encode(name).length <= 63, 'the name of a schema: at most 63 bytes');
 
+/** How often a file runs that is not to run once: when its content is another one, or with every deployment. */
+export const repeatSchema = z.enum(['on-change', 'always']);
+
+/** What becomes of a new file whose place is before one that was applied: it is refused, or runs. */
+export const orderSchema = z.enum(['strict', 'any']);
+
 const commonStepShape = {
   path: pathSchema,
   /** If it is not true when the step would begin, the step does not run. Asked in the transaction of the step. */
@@ -88,6 +94,8 @@ const runStepSchema = z.strictObject({
   on_error: z.literal('continue').optional(),
   /** An SQL expression that is true once a statement is done that PostgreSQL runs in no transaction and of which no catalog tells. */
   done_when: expressionSchema.optional(),
+  /** Without it the file runs once. */
+  repeat: repeatSchema.optional(),
 });
 
 const checkStepSchema = z.strictObject({
@@ -113,6 +121,8 @@ export const phaseSchema = z.strictObject({
   role: roleSchema.optional(),
   /** With which settings each of its files begins. */
   settings: settingsSchema.optional(),
+  /** How many of the steps each entry of the bundle file has brought, in order: among those of one entry there is an order. Absent when there is one entry. */
+  entries: z.array(z.int().min(1)).min(2).optional(),
   steps: z.array(stepSchema).min(1),
 });
 
@@ -120,6 +130,8 @@ export const manifestSchema = z
   .strictObject({
     format: z.literal(1),
     bundle: nameSchema,
+    /** Absent: any. */
+    order: z.literal('strict').optional(),
     /** In the order in which the steps first name them; the order of the tar. */
     artifacts: z.array(artifactSchema).max(LIMITS.artifacts_count),
     phases: z.array(phaseSchema).min(1).max(LIMITS.phases_count),
@@ -143,6 +155,9 @@ export const manifestSchema = z
         context.addIssue({ code: 'custom', path: ['phases', index, 'name'], message: `two phases are called "${phase.name}"` });
       }
       names.add(phase.name);
+      if (phase.entries !== undefined && phase.entries.reduce((sum, count) => sum + count) !== phase.steps.length) {
+        context.addIssue({ code: 'custom', path: ['phases', index, 'entries'], message: `the entries do not add up to ${phase.steps.length} steps` });
+      }
       for (const [position, step] of phase.steps.entries()) {
         const where = ['phases', index, 'steps', position, 'path'];
         if (step.kind === 'check' && step.rule !== undefined) continue;

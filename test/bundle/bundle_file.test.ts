@@ -28,6 +28,7 @@ phases:
 `),
     ).toEqual({
       name: 'shop',
+      order: 'any',
       phases: [
         {
           name: 'schema',

@@ -89,6 +89,16 @@ describe('the files of a step', () => {
     expect(problem.facts).toMatchObject({ file: 'weft.yaml', line: 5 });
   });
 
+  it('are told apart by entry, where there are several: the order of a bundle is one among the files of an entry', async () => {
+    const { manifest } = await bundle(['a/1.sql', 'a/2.sql', 'b.sql'], `order: strict\n${runs('a/*.sql', 'b.sql')}`);
+    expect(manifestSchema.parse(manifest)).toMatchObject({ order: 'strict', phases: [{ entries: [2, 1] }] });
+    const plain = (await bundle(['a.sql', 'b.sql'], runs('*.sql'))).manifest;
+    expect(plain.phases[0]).not.toHaveProperty('entries');
+    expect(plain).not.toHaveProperty('order');
+    const wrong = manifestSchema.safeParse({ ...manifest, phases: [{ ...manifest.phases[0], entries: [2, 2] }] });
+    expect(wrong.error?.issues[0]?.message).toBe('the entries do not add up to 3 steps');
+  });
+
   it('refuses a file that two steps match, and names both places', async () => {
     const problem = await problemOf(bundle(['s/1.sql', 's/2.sql'], runs('s/*.sql', 's/2.sql')), 'invalid_bundle');
     expect(problem.message).toContain('"s/2.sql" would run twice: by line 4 (phase "main", run: s/*.sql) and by line 5 (phase "main", run: s/2.sql)');

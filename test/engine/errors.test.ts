@@ -390,7 +390,7 @@ describe('what was applied', () => {
     await passFiles(database.url, { '1.sql': 'create table a ();', '2.sql': 'create table b ();' });
     const deployment = await deployFiles(
       database.url,
-      { '0.sql': 'create table zero ();', '1.sql': 'create table a (n int);', '2.sql': 'create table b ( );' },
+      { '0.sql': 'create table zero ();', '1.sql': 'create table a (n int);', '2.sql': 'create table b (n int);' },
       'per-step',
     );
     expect(deployment).toMatchObject({ state: 'failed', error: { sqlstate: 'WF013', path: '1.sql', message: expect.stringContaining('1.sql, 2.sql') } });

@@ -75,7 +75,21 @@ describe('BUNDLES.md', () => {
 
   test('its keys are those of the language', () => {
     const keys = rowsBelow('docs/BUNDLES.md', 'weft.yaml').map(([key]) => bare(key));
-    expect(keys).toEqual(['name', 'phases', 'transaction', 'lock_timeout', 'role', 'settings', 'steps', 'run', 'when', 'done_when', 'on_error', 'checks']);
+    expect(keys).toEqual([
+      'name',
+      'order',
+      'phases',
+      'transaction',
+      'lock_timeout',
+      'role',
+      'settings',
+      'steps',
+      'run',
+      'when',
+      'done_when',
+      'on_error',
+      'checks',
+    ]);
   });
 
   test('its example of conditions is one', () => {

@@ -1,0 +1,418 @@
+-- The files of a bundle against the history: what has been applied, and what has become of it since. Nothing is guessed: where the
+-- history does not say what a file is, the deployment is refused, with words.
+--
+-- An artifact is known by bundle and path. The history keeps the digest, and which deployment brought the bytes of it: these are
+-- never thrown away as long as the history names them, so that a change is shown as what it is.
+
+-- How often a step runs, by what the manifest says of it. What reads only, like a check, is in no history.
+create or replace function weft._repeat_of(p_kind text, p_words jsonb)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case p_kind
+    when 'run' then coalesce(p_words ->> 'repeat', 'once')
+    when 'batch' then 'once'
+    when 'load' then case when p_words ->> 'mode' = 'insert' then 'once' else 'on-change' end
+  end
+$$;
+
+comment on function weft._repeat_of(text, jsonb) is 'Tells how often a step runs: once, on-change or always; null of a kind that no history knows.';
+
+
+-- Which entry of weft.yaml a step comes from counts for the order alone: entries holds how many steps each has, one behind the other.
+create or replace function weft._list_candidates(p_manifest jsonb)
+  returns weft._candidate[]
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off
+  set jit = off
+  language sql
+as $$
+  with entries as materialized (
+    select p.ordinality as phase, e.ordinality as entry, sum(e.value::bigint) over (partition by p.ordinality order by e.ordinality) as last, e.value::bigint as steps
+    from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p
+    cross join jsonb_array_elements_text(p.value -> 'entries') with ordinality as e
+  )
+  select coalesce(array_agg(row(k.ordinal, k.phase, coalesce(e.entry, 1), k.path, decode(a.digest, 'hex'), k.repeat, k.kind in ('run', 'batch'))::weft._candidate order by k.ordinal), '{}')
+  from (
+    select row_number() over (order by p.ordinality, s.ordinality) as ordinal, p.ordinality as phase, s.ordinality as place,
+           s.value ->> 'path' as path, s.value ->> 'kind' as kind, weft._repeat_of(s.value ->> 'kind', s.value) as repeat
+    from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p
+    cross join jsonb_array_elements(p.value -> 'steps') with ordinality as s
+  ) as k
+  join jsonb_to_recordset(p_manifest -> 'artifacts') as a (path text, digest text) on a.path = k.path
+  left join entries as e on e.phase = k.phase and k.place between e.last - e.steps + 1 and e.last
+  where k.repeat is not null
+$$;
+
+comment on function weft._list_candidates(jsonb) is 'Lists the steps of a manifest that a history may know.';
+
+
+-- The content of a file that is being judged: it came with the deployment, or with the question.
+create or replace function weft._judged_text(p_deployment uuid, p_texts jsonb, p_path text, p_digest bytea)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case when p_texts ? p_path then p_texts ->> p_path else weft._kept_text(p_deployment, p_path, p_digest) end
+$$;
+
+comment on function weft._judged_text(uuid, jsonb, text, bytea) is 'Reads the new content of a file: of those that came with a question, or of a deployment.';
+
+
+-- Files that were applied with other bytes.
+create or replace function weft._find_changes(p_bundle text, p_candidates weft._candidate[], p_deployment uuid, p_texts jsonb)
+  returns setof weft._finding
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off  -- which such a plan looks dear enough for
+  language plpgsql
+as $$
+declare
+  v_file    record;
+  v_before  text;
+  v_after   text;
+  v_shown   integer := 0;
+begin
+  for v_file in
+    select c.ordinal, c.path, c.digest, c.repeat, c.is_sql, h.digest as applied, h.bytes_in, h.deployment_id, h.applied_at
+    from unnest(p_candidates) as c
+    join weft._history as h on h.bundle = p_bundle and h.path = c.path and h.digest <> c.digest
+    where c.repeat <> 'always'
+    order by c.ordinal
+  loop
+    v_before := null;
+    v_after := null;
+    if v_file.is_sql or (v_file.repeat = 'once' and v_shown < weft._limit('differences_count')) then
+      v_before := weft._kept_text(v_file.bytes_in, v_file.path, v_file.applied);
+      v_after := weft._judged_text(p_deployment, p_texts, v_file.path, v_file.digest);
+    end if;
+    if v_file.is_sql and weft._is_same_content(v_before, v_after) then
+      return next row(v_file.ordinal, v_file.path, 'unchanged',
+        jsonb_build_object('digest_before', encode(v_file.applied, 'hex'), 'digest', encode(v_file.digest, 'hex')))::weft._finding;
+    elsif v_file.repeat = 'once' then
+      return next row(v_file.ordinal, v_file.path, 'changed', jsonb_build_object(
+        'path', v_file.path, 'deployment', v_file.deployment_id, 'applied_at', v_file.applied_at,
+        'digest_before', encode(v_file.applied, 'hex'), 'digest', encode(v_file.digest, 'hex'),
+        'difference', case when v_before is not null and v_after is not null and v_shown < weft._limit('differences_count') then weft._difference(v_before, v_after) end))::weft._finding;
+      v_shown := v_shown + 1;
+    end if;
+  end loop;
+end
+$$;
+
+comment on function weft._find_changes(text, weft._candidate[], uuid, jsonb) is
+  'Finds files that were applied with other bytes: unchanged, where nothing but comments and white space differs; changed, of those that run once, with what differs.';
+
+
+-- New files whose content was applied under a path that the bundle has no more. By digest first, then by what they come to.
+create or replace function weft._find_renames(p_bundle text, p_candidates weft._candidate[], p_paths text[], p_deployment uuid, p_texts jsonb)
+  returns setof weft._finding
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off  -- which such a plan looks dear enough for
+  language plpgsql
+as $$
+declare
+  v_gone  weft._history[];
+  v_new   weft._candidate[];
+begin
+  v_gone := array(
+    select h from weft._history as h
+    where h.bundle = p_bundle and h.digest <> sha256('') and not exists (select from unnest(p_paths) as u (path) where u.path = h.path)
+    order by h.path);
+  if v_gone = '{}' then
+    return;
+  end if;
+  v_new := array(
+    select c from unnest(p_candidates) as c
+    where c.repeat <> 'always' and c.digest <> sha256('') and not exists (select from weft._history as h where h.bundle = p_bundle and h.path = c.path)
+    order by c.ordinal);
+  if v_new = '{}' then
+    return;
+  end if;
+
+  return query
+  with pairs as materialized (  -- by digest
+    select n.path as new, g.path as gone from unnest(v_new) as n join unnest(v_gone) as g on g.digest = n.digest
+  ),
+  rest as materialized (
+    select n.path as new, weft._judged_text(p_deployment, p_texts, n.path, n.digest) as text
+    from unnest(v_new) as n
+    where n.is_sql and not exists (select from pairs as p where p.new = n.path)
+      and cardinality(v_new) * cardinality(v_gone) <= weft._limit('renames_compared_count')
+  ),
+  left_over as materialized (
+    select g.path as gone, weft._kept_text(g.bytes_in, g.path, g.digest) as text
+    from unnest(v_gone) as g
+    where exists (select from rest) and not exists (select from pairs as p where p.gone = g.path)
+  ),
+  same as materialized (
+    select p.new, p.gone from pairs as p
+    union all
+    select r.new, l.gone from rest as r cross join left_over as l where weft._is_same_content(r.text, l.text) and weft._has_statements(r.text)
+  ),
+  counted as (
+    select s.new, array_agg(s.gone order by s.gone) as gone, min(o.others) as others
+    from same as s
+    cross join lateral (select array_agg(t.new order by t.new) as others from same as t where t.gone = s.gone) as o
+    group by s.new
+  )
+  select c.ordinal, c.path, case when cardinality(m.gone) = 1 and cardinality(m.others) = 1 then 'renamed' else 'ambiguous' end,
+         jsonb_build_object('from', m.gone, 'to', m.others, 'digest', encode(c.digest, 'hex'))
+  from unnest(v_new) as c
+  join counted as m on m.new = c.path
+  where c.repeat = 'once' or (cardinality(m.gone) = 1 and cardinality(m.others) = 1)
+  order by c.ordinal;
+end
+$$;
+
+comment on function weft._find_renames(text, weft._candidate[], text[], uuid, jsonb) is
+  'Finds new files with a content that was applied under a path which is gone from the bundle: renamed, or ambiguous where several could be meant.';
+
+
+-- New files in front of others of the same entry that have been applied: where the database is new, they run in another order.
+create or replace function weft._find_latecomers(p_bundle text, p_candidates weft._candidate[], p_renamed text[])
+  returns setof weft._finding
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off  -- which such a plan looks dear enough for
+  language sql
+as $$
+  select l.ordinal, l.path, 'late', jsonb_build_object('behind', l.last_applied)
+  from (
+    select k.ordinal, k.path, k.is_applied,
+           max(k.ordinal) filter (where k.is_applied) over w as last_ordinal,
+           (array_agg(k.path) filter (where k.is_applied) over w) [1] as last_applied
+    from (
+      select c.ordinal, c.path, c.phase, c.entry, h.path is not null or c.path = any (p_renamed) as is_applied
+      from unnest(p_candidates) as c
+      left join weft._history as h on h.bundle = p_bundle and h.path = c.path
+      where c.repeat = 'once'
+    ) as k
+    window w as (partition by k.phase, k.entry order by k.ordinal desc rows between unbounded preceding and unbounded following)
+  ) as l
+  where not l.is_applied and l.last_ordinal > l.ordinal
+    and not exists (  -- it is not new: a condition left it out, or it failed and the others went on
+      select from weft._deployments as d
+      join weft._steps as s on s.deployment_id = d.id and s.path = l.path and s.state in ('skipped', 'failed')
+      where d.bundle = p_bundle)
+$$;
+
+comment on function weft._find_latecomers(text, weft._candidate[], text[]) is 'Finds new files whose place is before one that has been applied, among the files of one entry.';
+
+
+-- All of it. What has come with a question stands in p_texts, by path; what came with a deployment is read there.
+create or replace function weft._judge_history(p_manifest jsonb, p_deployment uuid, p_texts jsonb)
+  returns setof weft._finding
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_bundle      text := p_manifest ->> 'bundle';
+  v_candidates  weft._candidate[];
+  v_renames     weft._finding[];
+begin
+  if not exists (select from weft._history as h where h.bundle = v_bundle) then
+    return;
+  end if;
+  v_candidates := weft._list_candidates(p_manifest);
+  return query select f.* from weft._find_changes(v_bundle, v_candidates, p_deployment, p_texts) as f;
+  v_renames := array(
+    select f from weft._find_renames(v_bundle, v_candidates,
+      array(select a.value ->> 'path' from jsonb_array_elements(p_manifest -> 'artifacts') as a), p_deployment, p_texts) as f);
+  return query select f.* from unnest(v_renames) as f;
+  return query select f.* from weft._find_latecomers(v_bundle, v_candidates, array(select f.path from unnest(v_renames) as f)) as f;
+end
+$$;
+
+comment on function weft._judge_history(jsonb, uuid, jsonb) is
+  'Holds the files of a manifest against the history: finds what is neither new nor applied with the same bytes.';
+
+
+-- Why a deployment cannot be: the first kind of finding that stands in its way. p_is_begun: something of it has run.
+create or replace function weft._describe_quarrel(p_findings weft._finding[], p_order text, p_is_begun boolean)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_paths   text[];
+  v_stand   text := case when p_is_begun then ' Another deployment of the bundle has passed this one, which goes no further.' else ' Nothing of this deployment was run.' end;
+begin
+  v_paths := array(select f.path from unnest(p_findings) as f where f.verdict = 'changed' order by f.ordinal);
+  if v_paths <> '{}' then
+    return jsonb_build_object(
+      'sqlstate', 'WF013',
+      'message', format('%s was applied before with other bytes.', weft._list_some(v_paths)),
+      'detail', 'An artifact is applied once, by bundle and path.' || v_stand || (
+        select string_agg(E'\n' || weft._show_change(f.data), '' order by f.ordinal) from (
+          select k.* from unnest(p_findings) as k where k.verdict = 'changed' order by k.ordinal limit weft._limit('differences_count')) as f),
+      'hint', 'Put the change into a new file, and give the old one its applied content back: weft.kept_file(bundle, path) has it. If the database holds the change already, "weft baseline" says so.',
+      'path', v_paths[1],
+      'changed', (select jsonb_agg(f.data order by f.ordinal) from unnest(p_findings) as f where f.verdict = 'changed'));
+  end if;
+
+  v_paths := array(select f.path from unnest(p_findings) as f where f.verdict = 'ambiguous' order by f.ordinal);
+  if v_paths <> '{}' then
+    return jsonb_build_object(
+      'sqlstate', 'WF060',
+      'message', format('%s has the content of a file that was applied and is gone, and which of them was renamed cannot be told.', weft._list_some(v_paths)),
+      'detail', (
+        select string_agg(format('Applied, and gone from the bundle: %s; new, with the same content: %s.', weft._list_some(k.gone), weft._list_some(k.come)), ' ' order by k.gone)
+        from (select distinct weft._texts_of(f.data -> 'from') as gone, weft._texts_of(f.data -> 'to') as come from unnest(p_findings) as f where f.verdict = 'ambiguous') as k) || v_stand,
+      'hint', 'Rename one file at a time: give the others their old paths back, or leave the new ones out, and deploy; then the next.',
+      'path', v_paths[1]);
+  end if;
+
+  v_paths := array(select f.path from unnest(p_findings) as f where f.verdict = 'late' order by f.ordinal);
+  if v_paths <> '{}' and p_order = 'strict' then
+    return jsonb_build_object(
+      'sqlstate', 'WF061',
+      'message', format('%s would run behind files that come after it.', weft._list_some(v_paths)),
+      'detail', (
+        select string_agg(format('%s has been applied, and its place is behind %s.', f.data ->> 'behind', f.path), ' ' order by f.ordinal) from (
+          select k.* from unnest(p_findings) as k where k.verdict = 'late' order by k.ordinal limit weft._limit('differences_count')) as f) || v_stand,
+      'hint', 'The bundle says "order: strict": what is new comes behind what has been applied. Give the file a later name; or say "order: any".',
+      'path', v_paths[1]);
+  end if;
+  return null;
+end
+$$;
+
+comment on function weft._describe_quarrel(weft._finding[], text, boolean) is 'Makes the account of what the history has against a deployment; null when it has nothing.';
+
+
+create or replace function weft._show_change(p_change jsonb)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select concat(
+    format('--- %s, as deployment %s applied it on %s', p_change ->> 'path', p_change ->> 'deployment', to_char((p_change ->> 'applied_at')::timestamptz at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')),
+    format(E'\n+++ %s, as it is now', p_change ->> 'path'),
+    E'\n', coalesce(p_change ->> 'difference', format('SHA-256 %s before, %s now. What differs is not shown: the file is larger than %s bytes (compared_bytes), no text, or not at hand.',
+      p_change ->> 'digest_before', p_change ->> 'digest', weft._limit('compared_bytes'))))
+$$;
+
+comment on function weft._show_change(jsonb) is 'Writes what differs in a file that was applied, under who applied it and when.';
+
+
+create or replace function weft._list_some(p_names text[])
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select array_to_string(p_names[1:5], ', ') || case when cardinality(p_names) > 5 then format(' and %s more', cardinality(p_names) - 5) else '' end
+$$;
+
+comment on function weft._list_some(text[]) is 'Writes the first five names of a list.';
+
+
+create or replace function weft._texts_of(p_array jsonb)
+  returns text[]
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(array_agg(e.value order by e.ordinality), '{}') from jsonb_array_elements_text(p_array) with ordinality as e
+$$;
+
+comment on function weft._texts_of(jsonb) is 'Reads an array of texts.';
+
+
+-- What the history takes over without running anything: new bytes that come to the same, and new paths. And the journal says so.
+create or replace function weft._follow_findings(p_deployment weft._deployments, p_findings weft._finding[])
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_finding  weft._finding;
+begin
+  foreach v_finding in array p_findings loop
+    if v_finding.verdict in ('unchanged', 'renamed') then
+      update weft._history as h
+      set path = v_finding.path, digest = decode(v_finding.data ->> 'digest', 'hex'), bytes_in = p_deployment.id
+      where h.bundle = p_deployment.bundle and h.path = case v_finding.verdict when 'renamed' then v_finding.data -> 'from' ->> 0 else v_finding.path end;
+    end if;
+    perform weft._tell(p_deployment.id,
+      case v_finding.verdict when 'unchanged' then 'content_unchanged' when 'renamed' then 'renamed' else 'out_of_order' end,
+      (select p.name from weft._phases as p join weft._steps as s on s.deployment_id = p.deployment_id and s.phase = p.ordinal
+       where p.deployment_id = p_deployment.id and s.path = v_finding.path limit 1),
+      v_finding.path,
+      case v_finding.verdict when 'renamed' then jsonb_build_object('from', v_finding.data -> 'from' -> 0) else v_finding.data end);
+    update weft._steps as s set result = coalesce(s.result, '{}') || jsonb_build_object('history',
+      case v_finding.verdict when 'renamed' then jsonb_build_object('renamed_from', v_finding.data -> 'from' -> 0)
+        when 'unchanged' then '{"content": "unchanged"}' else jsonb_build_object('out_of_order', v_finding.data -> 'behind') end)
+    where s.deployment_id = p_deployment.id and s.path = v_finding.path;
+  end loop;
+end
+$$;
+
+comment on function weft._follow_findings(weft._deployments, weft._finding[]) is 'Lets the history follow files that were renamed, or changed in comments and white space only, and tells of what runs out of order.';
+
+
+-- What is in the history already is left out. Returns why the deployment cannot go on, or null.
+create or replace function weft._settle_with_history(p_deployment weft._deployments)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off  -- which such a plan looks dear enough for
+  language plpgsql
+as $$
+declare
+  v_findings  weft._finding[];
+  v_quarrel   jsonb;
+begin
+  v_findings := array(select f from weft._judge_history(p_deployment.manifest, p_deployment.id, '{}') as f order by f.ordinal);
+  if v_findings <> '{}' then
+    v_quarrel := weft._describe_quarrel(v_findings, p_deployment.manifest ->> 'order', p_deployment.state <> 'staged');
+    if v_quarrel is not null then
+      return v_quarrel;
+    end if;
+    perform weft._follow_findings(p_deployment, array(select f from unnest(v_findings) as f where f.verdict <> 'late' or p_deployment.state = 'staged'));
+  end if;
+
+  update weft._steps as s
+  set state = 'skipped', finished_at = clock_timestamp()
+  from weft._artifacts as a
+  join weft._history as h on h.path = a.path and h.digest = a.digest
+  where s.deployment_id = p_deployment.id and s.state = 'pending' and a.deployment_id = s.deployment_id and a.path = s.path and h.bundle = p_deployment.bundle
+    and weft._repeat_of(s.kind, s.options) in ('once', 'on-change');
+  return null;
+end
+$$;
+
+comment on function weft._settle_with_history(weft._deployments) is
+  'Marks the steps whose artifacts the history has already, lets the history follow what was only renamed or reformatted, and tells why a deployment cannot be.';
+
+
+-- For whoever has to give a file its applied content back.
+create or replace function weft.kept_file(p_bundle text, p_path text)
+  returns bytea
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select string_agg(c.content, '' order by u.ordinal)
+  from weft._history as h
+  join weft._artifacts as a on a.deployment_id = h.bytes_in and a.path = h.path and a.digest = h.digest
+  cross join unnest(a.chunks) with ordinality as u (digest, ordinal)
+  join weft._chunks as c on c.digest = u.digest
+  where h.bundle = p_bundle and h.path = p_path
+$$;
+
+comment on function weft.kept_file(text, text) is 'Returns the bytes of a file as they were applied to this database.';
