@@ -7,6 +7,7 @@
 --   20 tables      what is remembered, and what must be true   /
 --   30 constants   version, limits                             \
 --   40 events      the journal of a deployment                  |
+--   48 texts       what one statement's text tells             |
 --   50 scanner     where a statement ends                       |  code: laid anew by every installation and upgrade
 --   55 differences two contents of one file                    |
 --   60 catalog     snapshot, fingerprint                        |

@@ -46,7 +46,9 @@ create type weft._scanner as (
   words       text,     -- the first words of the statement, as psql counts them: 'cf', 'corp', ...
   has_code    boolean,  -- something other than white space and comments was seen
   statement   text,     -- what has been read of the statement at hand
-  line        integer   -- the line at which that text begins
+  line        integer,  -- the line at which that text begins
+  unread      text,     -- the end of it that may be the beginning of a longer token
+  has_restrict  boolean   -- a \restrict or \unrestrict stands before its first word
 );
 comment on type weft._scanner is 'Where the scanner stands between two pieces of text.';
 

@@ -12,14 +12,14 @@ create or replace function weft._new_scanner()
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select row('code', null, 0, 0, 0, '', false, '', 1)::weft._scanner
+  select row('code', null, 0, 0, 0, '', false, '', 1, '', false)::weft._scanner
 $$;
 
 comment on function weft._new_scanner() is 'Makes a scanner that stands at the beginning of a file.';
 
 
--- Walks one part: the text up to the next semicolon, which is not in it.
-create or replace function weft._walk(inout p_scanner weft._scanner, p_part text)
+-- Walks a stretch of text, token by token. Where more is to come (not p_is_end), a token that may go on stays in the scanner, unread.
+create or replace function weft._walk(inout p_scanner weft._scanner, p_text text, p_is_end boolean)
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
   language plpgsql
@@ -27,17 +27,20 @@ as $$
 declare
   -- what code may hold without opening anything: other characters; names with dollars in them; lone '-', '/', '$'
   c_code constant text :=
-    '^(?:[^-/''"$A-Za-z_\u0080-\U0010ffff]+|[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*'
+    '^(?:[^-/''"$\\A-Za-z_\u0080-\U0010ffff]+|[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*'
     || '|-(?!-)|/(?!\*)|\$(?!\$|[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*\$))*';
-  c_tag constant text := '^\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$';
-  v_rest     text := p_part;
-  v_code     text;
-  v_at       integer;
+  c_tag  constant text := '^\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$';
+  v_rest  text := p_text;
+  v_code  text;
+  v_at    integer;
 begin
   while v_rest <> '' loop
     case p_scanner.mode
       when 'code' then
         v_code := substring(v_rest from c_code);
+        if v_code = v_rest and not p_is_end then
+          v_code := left(v_code, -length(substring(reverse(v_code) from '^[-/$A-Za-z0-9_\u0080-\U0010ffff]*')));
+        end if;
         if v_code ~ '[^ \t\n\r\f\v]' then
           p_scanner.has_code := true;
           p_scanner.tag := null;
@@ -45,8 +48,8 @@ begin
         elsif p_scanner.tag = 'E' and v_code ~ '[\n\r]' then
           p_scanner.tag := E'E\n';
         end if;
+        exit when length(v_code) = length(v_rest);
         v_rest := substr(v_rest, length(v_code) + 1);
-        exit when v_rest = '';
         case left(v_rest, 1)
           when '''' then
             p_scanner.has_code := true;
@@ -59,32 +62,49 @@ begin
             p_scanner.mode := 'name';
             p_scanner.tag := null;
             v_rest := substr(v_rest, 2);
-          when '$' then
-            p_scanner.has_code := true;
-            p_scanner.mode := 'dollar';
-            p_scanner.tag := substring(v_rest from c_tag);
-            v_rest := substr(v_rest, length(p_scanner.tag) + 1);
+          when '\' then
+            exit when not p_is_end and v_rest ~ '^\\[a-z]*$';
+            if not p_scanner.has_code and v_rest ~ '^\\(?:un)?restrict\M' then
+              p_scanner.has_restrict := true;
+              p_scanner.mode := 'line';
+            else
+              p_scanner.has_code := true;
+              v_rest := substr(v_rest, 2);
+            end if;
+            p_scanner.tag := null;
           when '-' then
+            exit when left(v_rest, 2) <> '--';
             p_scanner.mode := 'line';
             v_rest := substr(v_rest, 3);
           when '/' then
+            exit when left(v_rest, 2) <> '/*';
             p_scanner.mode := 'block';
             p_scanner.tag := null;
             p_scanner.depth := 1;
             v_rest := substr(v_rest, 3);
+          when '$' then
+            exit when v_rest !~ c_tag;
+            p_scanner.has_code := true;
+            p_scanner.mode := 'dollar';
+            p_scanner.tag := substring(v_rest from c_tag);
+            v_rest := substr(v_rest, length(p_scanner.tag) + 1);
+          else exit;  -- a name that may go on
         end case;
 
       when 'string', 'name' then
         -- a doubled quote closes and opens again, which comes to the same
         v_at := strpos(v_rest, case p_scanner.mode when 'string' then '''' else '"' end);
-        exit when v_at = 0;
-        p_scanner.mode := 'code';
-        v_rest := substr(v_rest, v_at + 1);
+        if v_at = 0 then
+          v_rest := '';
+        else
+          p_scanner.mode := 'code';
+          v_rest := substr(v_rest, v_at + 1);
+        end if;
 
       when 'escape' then
         -- a backslash at the end of the part escapes the semicolon behind it, which is inside the string either way
         v_rest := substr(v_rest, length(substring(v_rest from '^(?:[^''\\]|\\.|'''')*')) + 1);
-        exit when left(v_rest, 1) <> '''';
+        exit when left(v_rest, 1) <> '''' or v_rest = '''' and not p_is_end;
         p_scanner.mode := 'code';
         p_scanner.tag := 'E';
         v_rest := substr(v_rest, 2);
@@ -95,8 +115,12 @@ begin
         p_scanner.mode := 'code';
 
       when 'block' then
-        v_rest := substr(v_rest, length(substring(v_rest from '^(?:[^*/]|\*(?!/)|/(?!\*))*')) + 1);
-        exit when length(v_rest) < 2;
+        v_code := substring(v_rest from '^(?:[^*/]|\*(?!/)|/(?!\*))*');
+        if length(v_code) = length(v_rest) then
+          v_rest := substring(right(v_rest, 1) from '[*/]');
+          exit;
+        end if;
+        v_rest := substr(v_rest, length(v_code) + 1);
         p_scanner.depth := p_scanner.depth + case left(v_rest, 1) when '/' then 1 else -1 end;
         if p_scanner.depth = 0 then
           p_scanner.mode := 'code';
@@ -105,16 +129,20 @@ begin
 
       when 'dollar' then
         v_at := strpos(v_rest, p_scanner.tag);
-        exit when v_at = 0;
+        if v_at = 0 then
+          v_rest := right(v_rest, length(p_scanner.tag) - 1);
+          exit;
+        end if;
         p_scanner.mode := 'code';
         v_rest := substr(v_rest, v_at + length(p_scanner.tag));
         p_scanner.tag := null;
     end case;
   end loop;
+  p_scanner.unread := case when p_is_end then '' else coalesce(v_rest, '') end;
 end
 $$;
 
-comment on function weft._walk(weft._scanner, text) is 'Moves the scanner over a part of text: everything between two semicolons.';
+comment on function weft._walk(weft._scanner, text, boolean) is 'Moves the scanner over a stretch of text, token by token.';
 
 
 -- Reads a stretch of code, in which nothing is quoted and nothing is comment.
@@ -146,7 +174,9 @@ begin
   end if;
 
   -- in the text of a function itself, BEGIN opens a block, and so does a CASE within one
-  for v_word in select lower(w.matches[1]) from regexp_matches(p_code, '[()]|' || c_word, 'g') as w (matches) loop
+  for v_word in select w.word from (select lower(m.matches[1]) as word from regexp_matches(p_code, '[()]|' || c_word, 'g') as m (matches)) as w
+    where w.word in ('(', ')', 'begin', 'case', 'end')
+  loop
     if v_word = '(' then
       p_scanner.parens := p_scanner.parens + 1;
     elsif v_word = ')' then
@@ -165,46 +195,104 @@ $$;
 comment on function weft._read_code(weft._scanner, text) is 'Counts parentheses and blocks in a stretch of code.';
 
 
--- Moves the scanner over a part, the short way where the part opens nothing that it does not close.
-create or replace function weft._pass(inout p_scanner weft._scanner, p_part text, p_marks text default E',\n ')
+-- Moves the scanner over a stretch at whose end no token goes on, by replacing what is closed in it: strings, names, comments. Null where
+-- it holds more than that: escapes, dollars, a comment that is open at its end or holds another.
+create or replace function weft._skim(p_scanner weft._scanner, p_text text)
+  returns weft._scanner
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  -- strings, names and comments that end within the part; an open one is left standing, and sends us the long way
-  c_closed constant text := '''[^'']*''|"[^"]*"|--[^\n\r]*[\n\r]|/\*[^*/]*\*/';
-  -- a long part is walked in stretches: copying what is left of it stays cheap
-  c_stretch_characters constant integer := 1024;
-  v_code     text;
-  v_stretch  text;
+  v_text   text := p_text;
+  v_code   text;
+  v_at     integer;
 begin
-  -- a string at the end may go on in the next piece
-  if p_scanner.mode = 'code' and strpos(p_part, '\') = 0 and p_part !~ '''\s*$' then
-    v_code := case when p_part ~ '[''"]|--|/\*' then regexp_replace(p_part, c_closed, ' ', 'g') else p_part end;
-    if v_code ~ '[^ \t\n\r\f\v]' and v_code !~ '[''"$]|--|/\*' then
-      p_scanner.has_code := true;
-      p_scanner.tag := null;
-      p_scanner := weft._read_code(p_scanner, v_code);
-      return;
+  if p_scanner.tag is not null or p_scanner.mode not in ('code', 'string', 'name') or strpos(p_text, '$') > 0
+    or right(rtrim(p_text, E' \t\n\r\f\v'), 1) = ''''  -- a string with escapes may go on behind it
+    or strpos(p_text, '--') > 0 and p_text ~ '--[^\n\r]*$'
+    or strpos(p_text, '\') > 0 and p_text ~ '(?:^|[^A-Za-z0-9_$\u0080-\U0010ffff])[eE]''' then
+    return null;
+  end if;
+  if p_scanner.mode <> 'code' then
+    v_at := strpos(v_text, case p_scanner.mode when 'string' then '''' else '"' end);
+    if v_at = 0 then
+      return p_scanner;
+    end if;
+    p_scanner.mode := 'code';
+    v_text := substr(v_text, v_at + 1);
+  end if;
+  v_code := regexp_replace(v_text,
+    case when strpos(v_text, '"') = 0 and strpos(v_text, '--') = 0 and strpos(v_text, '/*') = 0 then '''[^'']*'''
+      else '''[^'']*''|"[^"]*"|--[^\n\r]*|/\*[^*/]*\*/' end, ' ', 'g');
+  if strpos(v_code, '''') > 0 or strpos(v_code, '"') > 0 then
+    p_scanner.mode := case substring(v_code from '[''"]') when '''' then 'string' else 'name' end;
+    v_code := substring(v_code from '^[^''"]*');
+    if p_scanner.mode = 'string' and v_code ~ '(?:^|[^A-Za-z0-9_$\u0080-\U0010ffff])[eE]$' then
+      p_scanner.mode := 'escape';
     end if;
   end if;
-
-  if length(p_part) <= c_stretch_characters or p_marks = '' then
-    p_scanner := weft._walk(p_scanner, p_part);
-  else
-    foreach v_stretch in array weft._cut_stretches(p_part, left(p_marks, 1), c_stretch_characters) loop
-      p_scanner := weft._pass(p_scanner, v_stretch, substr(p_marks, 2));
-    end loop;
+  if strpos(v_code, '/*') > 0 or strpos(v_code, '\') > 0 then
+    return null;
   end if;
+  if v_code ~ '[^ \t\n\r\f\v]' then
+    p_scanner.has_code := true;
+    return weft._read_code(p_scanner, v_code);
+  end if;
+  if not p_scanner.has_code and v_text ~ '[''"]' then
+    if v_text ~ '--|/\*' then  -- a string, or a quote in a comment?
+      return null;
+    end if;
+    p_scanner.has_code := true;
+  end if;
+  return p_scanner;
 end
 $$;
 
-comment on function weft._pass(weft._scanner, text, text) is
-  'Moves the scanner over a part of text: everything between two semicolons. A long part is cut behind the first of the marks, what is still long behind the next.';
+comment on function weft._skim(weft._scanner, text) is 'Moves the scanner over a stretch of text in one go; null where that cannot be.';
 
 
-create or replace function weft._split(inout p_scanner weft._scanner, p_text text, p_is_last boolean, out statements text[], out lines integer[])
+-- Moves the scanner over a part: everything between two semicolons, or what there is of it so far. A long one is passed in stretches, and
+-- one that cannot be passed in one go, in short ones: copying what is left of it stays cheap. A token that is longer than that is looked at
+-- again when twice as much of it is there. So whatever stands there, the time is in proportion.
+create or replace function weft._pass(inout p_scanner weft._scanner, p_part text, p_is_end boolean, p_characters integer default 4096)
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  c_short_characters constant integer := 256;
+  v_stretches  text[] := case when length(p_part) <= p_characters then array[p_part] else weft._cut_stretches(p_part, p_characters) end;
+  v_text       text := '';
+  v_open       text;
+  v_skimmed    weft._scanner;
+  v_is_end     boolean;
+begin
+  for v_number in 1 .. cardinality(v_stretches) loop
+    v_text := v_text || v_stretches[v_number];
+    continue when v_number < cardinality(v_stretches) and length(v_text) < length(p_scanner.unread);
+    v_is_end := p_is_end and v_number = cardinality(v_stretches);
+    v_text := p_scanner.unread || v_text;
+    -- behind these characters a token has ended, whatever it was
+    v_open := case when v_is_end then '' else reverse(substring(reverse(right(v_text, c_short_characters)) from '^[^ \t\n,;()]*')) end;
+    v_skimmed := case when length(v_open) < length(v_text) and length(v_open) < c_short_characters then weft._skim(p_scanner, left(v_text, length(v_text) - length(v_open))) end;
+    if v_skimmed.mode is not null then
+      p_scanner := v_skimmed;
+      p_scanner.unread := v_open;
+    elsif p_characters > c_short_characters and length(v_text) > c_short_characters then
+      p_scanner := weft._pass(p_scanner, substr(v_text, length(p_scanner.unread) + 1), v_is_end, c_short_characters);
+    else
+      p_scanner := weft._walk(p_scanner, v_text, v_is_end);
+    end if;
+    v_text := '';
+  end loop;
+end
+$$;
+
+comment on function weft._pass(weft._scanner, text, boolean, integer) is 'Moves the scanner over a part of text: everything between two semicolons.';
+
+
+create or replace function weft._split(inout p_scanner weft._scanner, p_text text, p_is_last boolean, out statements text[], out lines integer[], out rest text)
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
   language plpgsql
@@ -212,12 +300,14 @@ as $$
 declare
   -- strings, names and comments that end within the part; one that does not is left standing
   c_closed   constant text := '''[^'']*''|"[^"]*"|--[^\n\r]*[\n\r]|/\*[^*/]*\*/';
-  c_opener   constant text := '[''"$]|--|/\*';
+  c_short_characters constant integer := 4096;  -- that a part has which is not passed in stretches
+  c_opener   constant text := '[''"$\\]|--|/\*';
+  c_escape   constant text := '(?:^|[^A-Za-z0-9_$\u0080-\U0010ffff])[eE]''';
   c_function constant text := '^\s*create\s+(or\s+replace\s+)?(function|procedure)\M';
   c_blanks   constant text := E' \t\n\r\f\v';
   c_block    constant text := '\m(begin|case|end)\M';
   -- code that opens nothing, and the dollar quote behind it
-  c_quote    constant text := '^((?:[^-/''"$]|-(?!-)|/(?!\*))*(?:[^-/''"$A-Za-z0-9_\u0080-\U0010ffff]))(\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$)';
+  c_quote    constant text := '^((?:[^-/''"$\\]|-(?!-)|/(?!\*))*(?:[^-/''"$\\A-Za-z0-9_\u0080-\U0010ffff]))(\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$)';
   v_code        text;
   v_quote       text[];
   v_parts       text[] := string_to_array(p_text, ';');
@@ -235,6 +325,7 @@ declare
   v_line        integer;
   v_has_code    boolean;
   v_head        text := p_scanner.statement;
+  v_may_copy    boolean := p_text ~* 'std(?:in|out)' or v_head ~* '\mcopy\M';
 begin
   p_scanner.statement := '';  -- not to be copied with the scanner
   v_mode := p_scanner.mode;
@@ -244,7 +335,7 @@ begin
   v_has_code := p_scanner.has_code;
   foreach v_part in array v_parts loop
     v_index := v_index + 1;
-    if v_mode = 'dollar' and strpos(v_part, p_scanner.tag) = 0 then
+    if v_mode = 'dollar' and v_index < v_last and p_scanner.unread = '' and strpos(v_part, p_scanner.tag) = 0 then
       v_open := array_append(v_open, v_part);
       continue;
     end if;
@@ -253,7 +344,9 @@ begin
     -- stays open is a dollar quote; or all that happens is the end of it; or nothing is left
     v_code := null;
     if v_index = v_last then
-      v_code := case when v_mode = 'code' and p_scanner.tag is null and ltrim(v_part, c_blanks) = '' then '' end;
+      v_code := case when v_mode = 'code' and p_scanner.tag is null and p_scanner.unread = '' and ltrim(v_part, c_blanks) = '' then '' end;
+    elsif p_scanner.unread <> '' then
+      null;
     elsif v_mode = 'dollar' then
       v_code := substr(v_part, strpos(v_part, p_scanner.tag) + length(p_scanner.tag));
       if v_code ~ c_opener or v_code ~* c_block then
@@ -262,7 +355,7 @@ begin
         v_mode := 'code';
         p_scanner.tag := null;
       end if;
-    elsif v_mode = 'code' and v_words in ('', '....') and strpos(v_part, '\') = 0 then
+    elsif v_mode = 'code' and v_words in ('', '....') and length(v_part) <= c_short_characters and (strpos(v_part, '\') = 0 or v_part !~ c_escape) then
       v_code := v_part;
       if v_part ~ c_opener then
         v_code := regexp_replace(v_part, c_closed, ' ', 'g');
@@ -291,7 +384,7 @@ begin
       p_scanner.words := v_words;
       p_scanner.parens := v_parens;
       p_scanner.has_code := v_has_code;
-      p_scanner := weft._pass(p_scanner, v_part);
+      p_scanner := weft._pass(p_scanner, v_part, v_index < v_last or p_is_last);
       v_mode := p_scanner.mode;
       v_words := p_scanner.words;
       v_parens := p_scanner.parens;
@@ -322,12 +415,23 @@ begin
       v_head := '';
     end if;
     if v_has_code then
+      if p_scanner.has_restrict then
+        v_whole := weft._pass_over_restrict(v_whole);
+        p_scanner.has_restrict := false;
+      end if;
       v_statements := array_append(v_statements, v_whole);
       v_lines := array_append(v_lines, v_line);
       v_has_code := false;
       v_words := '';
     end if;
     v_line := v_line + length(v_whole) - length(replace(v_whole, E'\n', ''));
+    if v_may_copy and weft._reads_rows(v_whole) then
+      p_scanner := row('copy', null, 0, 0, 0, '', false, '', v_line, '', false)::weft._scanner;
+      statements := v_statements;
+      lines := v_lines;
+      rest := array_to_string(v_parts[v_index + 1 :], ';');
+      return;
+    end if;
   end loop;
   p_scanner.mode := v_mode;
   p_scanner.words := v_words;
@@ -341,7 +445,7 @@ begin
       using errcode = '54000', hint = 'Is a quote or a comment left open there? Else cut the statement into several.';
   end if;
   if p_is_last and p_scanner.has_code then
-    v_statements := array_append(v_statements, p_scanner.statement);
+    v_statements := array_append(v_statements, case when p_scanner.has_restrict then weft._pass_over_restrict(p_scanner.statement) else p_scanner.statement end);
     v_lines := array_append(v_lines, p_scanner.line);
   end if;
   statements := v_statements;
@@ -350,108 +454,4 @@ end
 $$;
 
 comment on function weft._split(weft._scanner, text, boolean) is
-  'Splits a piece of a file into statements without their semicolons, and tells the line at which the text of each begins; what is unfinished stays in the scanner.';
-
-
--- Cuts a long part behind marks into stretches of about p_characters. A mark is a character that stands alone: in no token of
--- several characters, and the last one of whatever it does stand in.
-create or replace function weft._cut_stretches(p_part text, p_mark text, p_characters integer)
-  returns text[]
-  immutable parallel safe
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select array_agg(s.stretch order by s.number)
-  from (
-    select c.number, string_agg(c.field, '' order by c.ordinal) as stretch
-    from (
-      select f.ordinal,
-             f.field || case when f.ordinal = count(*) over () then '' else p_mark end as field,
-             (sum(length(f.field) + 1) over (order by f.ordinal) - 1) / p_characters as number
-      from string_to_table(p_part, p_mark) with ordinality as f (field, ordinal)
-    ) as c
-    group by c.number
-  ) as s
-$$;
-
-comment on function weft._cut_stretches(text, text, integer) is 'Cuts text behind a mark, so that no token is cut in two.';
-
-
--- A statement without the white space and the comments before it.
-create or replace function weft._skip_comments(p_statement text)
-  returns text
-  immutable strict parallel safe
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-declare
-  v_rest   text := p_statement;
-  v_depth  integer;
-begin
-  loop
-    v_rest := substr(v_rest, coalesce(length(substring(v_rest from '^(?:\s+|--[^\n\r]*|/\*[^*/]*\*/)+')), 0) + 1);
-    exit when left(v_rest, 2) <> '/*';
-    v_depth := 1;
-    v_rest := substr(v_rest, 3);
-    while v_depth > 0 and v_rest <> '' loop
-      v_rest := substr(v_rest, length(substring(v_rest from '^(?:[^*/]|\*(?!/)|/(?!\*))*')) + 1);
-      v_depth := v_depth + case left(v_rest, 2) when '/*' then 1 else -1 end;
-      v_rest := substr(v_rest, 3);
-    end loop;
-  end loop;
-  return v_rest;
-end
-$$;
-
-comment on function weft._skip_comments(text) is 'Cuts off what stands before the first character that the server reads.';
-
-
-create or replace function weft._first_line(p_statement text, p_line integer)
-  returns integer
-  immutable strict parallel safe
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select p_line + length(s.before) - length(replace(s.before, E'\n', ''))
-  from (select left(p_statement, length(p_statement) - length(weft._skip_comments(p_statement))) as before) as s
-$$;
-
-comment on function weft._first_line(text, integer) is 'Tells the line at which a statement begins, behind the comments before it.';
-
-
--- Does the grammar take this text? A function over a polymorphic type is parsed when it is created, and no more than parsed.
-create or replace function weft._parses(p_text text)
-  returns boolean
-  volatile
-  set search_path = pg_catalog, pg_temp
-  set check_function_bodies = on
-  language plpgsql
-as $$
-begin
-  begin
-    execute format('create function pg_temp.weft_parses(anyelement) returns void language sql as %L', p_text);
-    raise exception using errcode = 'WF000';
-  exception
-    when sqlstate 'WF000' then return true;
-    when others then return false;
-  end;
-end
-$$;
-
-comment on function weft._parses(text) is 'Asks the server''s own parser whether a text is SQL. Leaves nothing behind.';
-
-
--- For reading names out of a statement, and never for more: white space and comments become one blank each, outside of quotes.
--- A comment may hold another; one that goes deeper is not seen through.
-create or replace function weft._flatten(p_statement text)
-  returns text
-  immutable strict parallel safe
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select btrim(string_agg(case when t.token[1] is null then t.token[2] else ' ' end, '' order by t.ordinal))
-  from regexp_matches(p_statement,
-    '((?:\s|--[^\n\r]*|/\*(?:[^*/]|\*(?!/)|/(?!\*)|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/)*\*/)+)|([eE]''(?:[^''\\]|\\.|'''')*''|''[^'']*''|"[^"]*"|[^\s''"/-]+|.)', 'g') with ordinality as t (token, ordinal)
-$$;
-
-comment on function weft._flatten(text) is 'Writes a statement without comments and line ends.';
+  'Splits a piece of a file into statements without their semicolons, and tells the line at which the text of each begins; what is unfinished stays in the scanner. Behind a COPY whose rows follow it stops, in mode copy, and hands back what is left of the piece.';

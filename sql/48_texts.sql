@@ -1,0 +1,146 @@
+-- What is read off the text of one statement: where it begins behind its comments, whether the server's parser takes it, whether rows follow it.
+-- Names are read here, and never what a statement may do.
+
+-- Halves and halves again, because a character in the middle of a text is found only by walking there.
+create or replace function weft._cut_stretches(p_text text, p_characters integer)
+  returns text[]
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_half  integer := length(p_text) / 2;
+begin
+  if v_half < p_characters then
+    return array[p_text];
+  end if;
+  return weft._cut_stretches(left(p_text, v_half), p_characters) || weft._cut_stretches(substr(p_text, v_half + 1), p_characters);
+end
+$$;
+
+comment on function weft._cut_stretches(text, integer) is 'Cuts text into stretches of at least so many characters, and not twice as many.';
+
+
+-- A statement without the white space and the comments before it.
+create or replace function weft._skip_comments(p_statement text)
+  returns text
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_rest   text := p_statement;
+  v_depth  integer;
+begin
+  loop
+    v_rest := substr(v_rest, coalesce(length(substring(v_rest from '^(?:\s+|--[^\n\r]*|/\*[^*/]*\*/)+')), 0) + 1);
+    exit when left(v_rest, 2) <> '/*';
+    v_depth := 1;
+    v_rest := substr(v_rest, 3);
+    while v_depth > 0 and v_rest <> '' loop
+      v_rest := substr(v_rest, length(substring(v_rest from '^(?:[^*/]|\*(?!/)|/(?!\*))*')) + 1);
+      v_depth := v_depth + case left(v_rest, 2) when '/*' then 1 else -1 end;
+      v_rest := substr(v_rest, 3);
+    end loop;
+  end loop;
+  return v_rest;
+end
+$$;
+
+comment on function weft._skip_comments(text) is 'Cuts off what stands before the first character that the server reads.';
+
+
+-- \restrict and \unrestrict, which pg_dump writes, keep psql from obeying what stands in a dump. There is no psql here: as comments they
+-- say as much, and keep their lines.
+create or replace function weft._pass_over_restrict(p_statement text)
+  returns text
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_code    text := weft._skip_comments(p_statement);
+  v_before  text := left(p_statement, length(p_statement) - length(v_code));
+begin
+  while v_code ~ '^\\(?:un)?restrict\M' loop
+    v_before := v_before || '--' || substring(v_code from '^[^\n\r]*');
+    v_code := substr(v_code, length(substring(v_code from '^[^\n\r]*')) + 1);
+    v_before := v_before || left(v_code, length(v_code) - length(weft._skip_comments(v_code)));
+    v_code := weft._skip_comments(v_code);
+  end loop;
+  return v_before || v_code;
+end
+$$;
+
+comment on function weft._pass_over_restrict(text) is 'Writes \restrict and \unrestrict before a statement as comments.';
+
+
+create or replace function weft._first_line(p_statement text, p_line integer)
+  returns integer
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_line + length(s.before) - length(replace(s.before, E'\n', ''))
+  from (select left(p_statement, length(p_statement) - length(weft._skip_comments(p_statement))) as before) as s
+$$;
+
+comment on function weft._first_line(text, integer) is 'Tells the line at which a statement begins, behind the comments before it.';
+
+
+-- Does the grammar take this text? A function over a polymorphic type is parsed when it is created, and no more than parsed.
+create or replace function weft._parses(p_text text)
+  returns boolean
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set check_function_bodies = on
+  language plpgsql
+as $$
+begin
+  begin
+    execute format('create function pg_temp.weft_parses(anyelement) returns void language sql as %L', p_text);
+    raise exception using errcode = 'WF000';
+  exception
+    when sqlstate 'WF000' then return true;
+    when others then return false;
+  end;
+end
+$$;
+
+comment on function weft._parses(text) is 'Asks the server''s own parser whether a text is SQL. Leaves nothing behind.';
+
+
+-- For reading names out of a statement, and never for more: white space and comments become one blank each, outside of quotes.
+-- A comment may hold another; one that goes deeper is not seen through.
+create or replace function weft._flatten(p_statement text)
+  returns text
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select btrim(string_agg(case when t.token[1] is null then t.token[2] else ' ' end, '' order by t.ordinal))
+  from regexp_matches(p_statement,
+    '((?:\s|--[^\n\r]*|/\*(?:[^*/]|\*(?!/)|/(?!\*)|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/)*\*/)+)|([eE]''(?:[^''\\]|\\.|'''')*''|''[^'']*''|"[^"]*"|[^\s''"/-]+|.)', 'g') with ordinality as t (token, ordinal)
+$$;
+
+comment on function weft._flatten(text) is 'Writes a statement without comments and line ends.';
+
+
+-- What stands behind COPY ... FROM STDIN; are rows, up to a line \. of their own. PostgreSQL's grammar knows no other statement that begins so
+-- (gram.y, CopyStmt), and takes STDOUT for the same.
+create or replace function weft._reads_rows(p_statement text)
+  returns boolean
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  if p_statement !~* '\mcopy\M.*std(?:in|out)' or weft._skip_comments(p_statement) !~* '^copy\M' then
+    return false;
+  end if;
+  return weft._flatten(p_statement)
+    ~* '^copy (?:binary )?(?:"(?:[^"]|"")*"|[^\s"(.]+)(?: ?\. ?(?:"(?:[^"]|"")*"|[^\s"(.]+))* ?(?:\((?:"(?:[^"]|"")*"|[^")])*\) ?)?from std(?:in|out)\M';
+end
+$$;
+
+comment on function weft._reads_rows(text) is 'Tells whether a statement is a COPY whose rows follow it in the file.';
