@@ -25,6 +25,7 @@
 --   82 judges      what the catalog says of a statement         |
 --   83 statements  a step apart, statement by statement         |
 --   85 line        whose turn it is; beginning and ending       |
+--   86 undo        going back with the files that came along    |
 --   90 run         the one procedure                            |
 --   95 api         the names that the doorman calls             |
 --   99 views       what people read                            /

@@ -48,6 +48,8 @@ create table weft._deployments (
   request             bytea         not null,
   signature           jsonb,
   bundle              text          not null,
+  mode                text          not null default 'apply',
+  undoes              uuid          references weft._deployments,
   manifest            jsonb         not null,
   origin              jsonb         not null,
   created_at          timestamptz   not null default pg_catalog.clock_timestamp(),
@@ -64,11 +66,15 @@ create table weft._deployments (
   server_version      text,
 
   constraint the_same_request_is_one_deployment unique (caller, target, request_id),
+  constraint mode_is_known check (mode in ('apply', 'rehearse')),
+  constraint what_undoes_is_no_rehearsal check (undoes is null or mode = 'apply'),
   constraint what_is_staged_has_its_place check (state in ('open', 'cancelled') or place is not null),
   constraint what_is_over_has_its_time check ((state in ('succeeded', 'degraded', 'failed', 'cancelled')) = (finished_at is not null)),
   constraint what_failed_has_its_reason check (state <> 'failed' or error is not null)
 );
 comment on table weft._deployments is 'One bundle going to this database, once. The exact bytes that were signed are kept.';
+comment on column weft._deployments.mode is 'A rehearsal runs in one transaction that is rolled back; what it showed is in _reports.';
+comment on column weft._deployments.undoes is 'The deployment that this one takes back.';
 comment on column weft._deployments.place is 'Place in line, given when the last artifact has arrived.';
 comment on column weft._deployments.request is 'The signed document, byte for byte.';
 comment on column weft._deployments.request_digest is 'SHA-256 of the document without its expiry: a repeat may be signed anew.';
@@ -76,6 +82,7 @@ comment on column weft._deployments.origin is 'Which database this row was writt
 comment on column weft._deployments.deaths is 'Attempts that ended without a word since something last got done.';
 
 create index deployments_in_line on weft._deployments (place) where state in ('staged', 'running');
+create index undos_of_a_deployment on weft._deployments (undoes) where undoes is not null;
 create sequence weft._places owned by weft._deployments.place;
 
 create table weft._artifacts (
@@ -141,6 +148,8 @@ create table weft._steps (
   done_when          text,
   options            jsonb            not null default '{}',
   result             jsonb,
+  undo               text,
+  undoes             text,
   statements         integer,
   rows               bigint,
   milliseconds       numeric,
@@ -151,6 +160,7 @@ create table weft._steps (
 
   primary key (deployment_id, ordinal),
   foreign key (deployment_id, phase) references weft._phases on delete cascade,
+  foreign key (deployment_id, undo) references weft._artifacts on delete cascade,
   constraint kind_is_known check (kind in ('run', 'check')),
   constraint what_follows_an_error_is_known check (on_error in ('stop', 'continue')),
   constraint what_failed_has_its_reason check ((state = 'failed') = (error is not null))
@@ -166,6 +176,8 @@ comment on column weft._steps.result is 'What the kind of the step has to tell b
 comment on column weft._steps.condition is 'An expression: if it is not true when the step begins, the step does not run.';
 comment on column weft._steps.is_wanted is 'What the condition came to, committed with the step.';
 comment on column weft._steps.done_when is 'An expression that is true when a statement is done of which no catalog tells.';
+comment on column weft._steps.undo is 'The file that takes this one back: an artifact of the same deployment, which is not run by it.';
+comment on column weft._steps.undoes is 'Of a deployment that undoes another one: the file that this step takes back. It leaves the history with the step''s effect.';
 comment on column weft._steps.statement_digests is 'SHA-256 of each statement, in order.';
 
 create table weft._statements (

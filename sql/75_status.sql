@@ -226,6 +226,9 @@ as $$
     'state', d.state,
     'target', nullif(d.target, ''),
     'bundle', d.bundle,
+    'mode', d.mode,
+    'undoes', d.undoes,
+    'undone_by', (select jsonb_agg(u.id order by u.place) from weft._deployments as u where u.undoes = d.id and u.started_at is not null),
     'caller', d.caller,
     'request_id', d.request_id,
     'created_at', d.created_at,
@@ -240,7 +243,7 @@ as $$
       from weft._phases as p
       left join (
         select s.phase, jsonb_agg(jsonb_build_object(
-                 'path', s.path, 'kind', s.kind, 'when', s.condition, 'is_wanted', s.is_wanted, 'state', s.state, 'digest', encode(a.digest, 'hex'), 'size', a.size,
+                 'path', s.path, 'kind', s.kind, 'undo', s.undo, 'undoes', s.undoes, 'when', s.condition, 'is_wanted', s.is_wanted, 'state', s.state, 'digest', encode(a.digest, 'hex'), 'size', a.size,
                  'on_error', s.on_error, 'options', s.options, 'result', s.result, 'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', coalesce(s.statements, t.done), 'error', s.error,
                  'account', case when s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then
                    weft._tell_what_stays(s, coalesce(s.statements, t.done), r.runs_again, d.finished_at is not null) end,

@@ -290,6 +290,31 @@ comment on function weft._run_steps(uuid, weft._phases, integer, integer, bigint
   'Runs pending steps and records them, in one block: done, or nothing of it happened and the outcome says why.';
 
 
+-- Of a deployment that undoes another one.
+create or replace function weft._take_back_history(p_deployment uuid, p_records weft._step_record[])
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  delete from weft._history as h
+  using weft._deployments as d
+  join weft._steps as s on s.deployment_id = d.id
+  join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
+  where d.id = p_deployment and h.bundle = d.bundle and h.path = s.undoes and h.deployment_id = d.undoes;
+  -- a file that ran only half-way begins anew
+  delete from weft._statements as t
+  using weft._deployments as d
+  join weft._steps as s on s.deployment_id = d.id
+  join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
+  join weft._steps as u on u.deployment_id = d.undoes and u.path = s.undoes
+  where d.id = p_deployment and t.deployment_id = d.undoes and t.step = u.ordinal
+$$;
+
+comment on function weft._take_back_history(uuid, weft._step_record[]) is
+  'Takes what steps have undone out of the history, in the transaction of their effects: the next deployment runs it again.';
+
+
 create or replace function weft._record_steps(p_deployment uuid, p_phase text, p_records weft._step_record[])
   returns void
   volatile
@@ -307,17 +332,21 @@ begin
   from unnest(p_records) as r
   where s.deployment_id = p_deployment and s.ordinal = r.ordinal;
 
-  insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, place)
-  select d.bundle, a.path, a.digest, d.id, r.finished_at, d.id, case when weft._repeat_of(s.kind, s.options) <> 'once' then s.ordinal end
-  from weft._deployments as d
-  cross join unnest(p_records) as r
-  join weft._steps as s on s.deployment_id = d.id and s.ordinal = r.ordinal
-  join weft._artifacts as a on a.deployment_id = d.id and a.path = s.path
-  where d.id = p_deployment and r.is_wanted and weft._repeat_of(s.kind, s.options) is not null
-  on conflict on constraint an_artifact_is_applied_once do update
-  -- once means once: null would be refused
-  set digest = case when excluded.place is not null then excluded.digest end, deployment_id = excluded.deployment_id,
-      applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, place = excluded.place;
+  if (select d.undoes is not null from weft._deployments as d where d.id = p_deployment) then
+    perform weft._take_back_history(p_deployment, p_records);
+  else
+    insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, place)
+    select d.bundle, a.path, a.digest, d.id, r.finished_at, d.id, case when weft._repeat_of(s.kind, s.options) <> 'once' then s.ordinal end
+    from weft._deployments as d
+    cross join unnest(p_records) as r
+    join weft._steps as s on s.deployment_id = d.id and s.ordinal = r.ordinal
+    join weft._artifacts as a on a.deployment_id = d.id and a.path = s.path
+    where d.id = p_deployment and r.is_wanted and weft._repeat_of(s.kind, s.options) is not null
+    on conflict on constraint an_artifact_is_applied_once do update
+    -- once means once: null would be refused
+    set digest = case when excluded.place is not null then excluded.digest end, deployment_id = excluded.deployment_id,
+        applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, place = excluded.place;
+  end if;
 
   insert into weft._events (deployment_id, number, at, kind, phase, path, data)
   select p_deployment, v_last + row_number() over (order by r.ordinal), r.finished_at, case when r.is_wanted then 'step_succeeded' else 'step_left_out' end, p_phase, s.path,

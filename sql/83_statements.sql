@@ -42,7 +42,7 @@ create or replace function weft._find_earlier(p_deployment uuid, p_path text)
 as $$
   select s
   from weft._deployments as mine
-  join weft._deployments as d on d.bundle = mine.bundle and d.id <> mine.id
+  join weft._deployments as d on d.bundle = mine.bundle and d.id <> mine.id and (d.undoes is null) = (mine.undoes is null)
     and (d.finished_at is not null or d.state = 'running')  -- one that was passed, because its caller may not deploy any more
   join weft._steps as s on s.deployment_id = d.id and s.path = p_path
   where mine.id = p_deployment and exists (select from weft._statements as t where t.deployment_id = s.deployment_id and t.step = s.ordinal)

@@ -110,8 +110,12 @@ create or replace function weft._leave_out_applied(p_deployment weft._deployment
   language plpgsql
 as $$
 declare
-  v_quarrel  jsonb := weft._settle_with_history(p_deployment);
+  v_quarrel  jsonb;
 begin
+  if p_deployment.undoes is not null then
+    return true;  -- what the history has is what it is about
+  end if;
+  v_quarrel := weft._settle_with_history(p_deployment);
   if v_quarrel is not null then
     perform weft._end(p_deployment.id, 'failed', v_quarrel);
   end if;

@@ -67,6 +67,7 @@ begin
     commit;
     exit when v_current is null;
     perform weft._begin(v_current, v_fence);
+    perform weft._hold_to_undo(v_current);
     perform weft._hurry_commit();
     commit;
 

@@ -50,22 +50,7 @@ begin
     return weft._describe_opened(v_existing.id, 'repeated');
   end if;
 
-  insert into weft._artifacts (deployment_id, path, digest, size, chunks)
-  select v_id, a.path, decode(a.digest, 'hex'), a.size,
-         coalesce((select array_agg(decode(c.value, 'hex') order by c.ordinality) from jsonb_array_elements_text(a.chunks) with ordinality as c), array[decode(a.digest, 'hex')])
-  from jsonb_to_recordset(v_manifest -> 'artifacts') as a (path text, digest text, size bigint, chunks jsonb);
-
-  insert into weft._phases (deployment_id, ordinal, name, transaction, condition, role, settings, lock_timeout_ms)
-  select v_id, p.ordinality, p.value ->> 'name', p.value ->> 'transaction', p.value ->> 'when', p.value ->> 'role', coalesce(p.value -> 'settings', '{}'),
-         coalesce((p.value ->> 'lock_timeout_ms')::integer, weft._limit('lock_timeout_ms_default'))
-  from jsonb_array_elements(v_manifest -> 'phases') with ordinality as p;
-
-  insert into weft._steps (deployment_id, ordinal, phase, kind, path, condition, done_when, on_error, options)
-  select v_id, row_number() over (order by p.ordinality, s.ordinality), p.ordinality, s.value ->> 'kind', s.value ->> 'path', s.value ->> 'when', s.value ->> 'done_when',
-         coalesce(s.value ->> 'on_error', 'stop'), s.value - '{kind,path,when,done_when,on_error}'::text[]
-  from jsonb_array_elements(v_manifest -> 'phases') with ordinality as p
-  cross join jsonb_array_elements(p.value -> 'steps') with ordinality as s;
-
+  perform weft._lay_out(v_id, v_manifest);
   perform weft._tell(v_id, 'opened', p_data => jsonb_build_object('caller', p_caller, 'request_id', v_document ->> 'id', 'bundle', v_manifest ->> 'bundle'));
   perform weft._settle_staged(v_id);
   perform set_config('weft.opened', v_id::text, false);  -- by which a CALL in the same breath knows that it meets the same backend
@@ -75,6 +60,110 @@ $$;
 
 comment on function weft.open(bytea, jsonb, text, text, jsonb, integer, uuid) is
   'Opens a deployment for a request, under the proposed id if there is one, or finds the one that the same request opened before: outcome created, repeated or conflict, and the digests of the chunks that are missing.';
+
+
+-- What a manifest says, in rows.
+create or replace function weft._lay_out(p_deployment uuid, p_manifest jsonb)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  insert into weft._artifacts (deployment_id, path, digest, size, chunks)
+  select p_deployment, a.path, decode(a.digest, 'hex'), a.size,
+         coalesce((select array_agg(decode(c.value, 'hex') order by c.ordinality) from jsonb_array_elements_text(a.chunks) with ordinality as c), array[decode(a.digest, 'hex')])
+  from jsonb_to_recordset(p_manifest -> 'artifacts') as a (path text, digest text, size bigint, chunks jsonb);
+
+  insert into weft._phases (deployment_id, ordinal, name, transaction, condition, role, settings, lock_timeout_ms)
+  select p_deployment, p.ordinality, p.value ->> 'name', p.value ->> 'transaction', p.value ->> 'when', p.value ->> 'role', coalesce(p.value -> 'settings', '{}'),
+         coalesce((p.value ->> 'lock_timeout_ms')::integer, weft._limit('lock_timeout_ms_default'))
+  from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p;
+
+  insert into weft._steps (deployment_id, ordinal, phase, kind, path, condition, done_when, on_error, undo, undoes, options)
+  select p_deployment, row_number() over (order by p.ordinality, s.ordinality), p.ordinality, s.value ->> 'kind', s.value ->> 'path', s.value ->> 'when', s.value ->> 'done_when',
+         coalesce(s.value ->> 'on_error', 'stop'), s.value ->> 'undo', s.value ->> 'undoes', s.value - '{kind,path,when,done_when,on_error,undo,undoes}'::text[]
+  from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p
+  cross join jsonb_array_elements(p.value -> 'steps') with ordinality as s;
+end
+$$;
+
+comment on function weft._lay_out(uuid, jsonb) is 'Lays out artifacts, phases and steps of a deployment, as its manifest says.';
+
+
+create or replace function weft.undo(
+    p_deployment uuid default null, p_partly boolean default false, p_request bytea default null, p_caller text default 'direct', p_target text default null,
+    p_signature jsonb default null, p_id uuid default null)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_request   bytea := p_request;
+  v_document  jsonb;
+  v_undone    weft._deployments;
+  v_lacking   jsonb;
+  v_manifest  jsonb;
+  v_digest    bytea;
+  v_existing  uuid;
+  v_id        uuid := coalesce(p_id, gen_random_uuid());
+begin
+  perform weft._check_session();
+  if v_request is null then  -- by hand
+    v_request := convert_to(jsonb_build_object('type', 'undo', 'id', v_id, 'deployment', p_deployment, 'partly', p_partly)::text, 'UTF8');
+  end if;
+  begin
+    v_document := convert_from(v_request, 'UTF8')::jsonb;
+  exception when data_exception then
+    raise exception 'The request is not JSON in UTF-8: %', sqlerrm using errcode = 'WF006';
+  end;
+  if v_document ->> 'type' is distinct from 'undo' or v_document ->> 'id' is null then
+    raise exception 'The request is not one to undo: it needs type "undo" and an id.' using errcode = 'WF006';
+  end if;
+
+  v_digest := sha256(convert_to((v_document - 'expires_at')::text, 'UTF8'));
+
+  perform weft._end_lost_sessions();
+  select d.id into v_existing from weft._deployments as d
+  where d.caller = p_caller and d.target = coalesce(p_target, '') and d.request_id = v_document ->> 'id';
+  if found then
+    return weft._describe_repeated(v_existing, v_digest);
+  end if;
+
+  v_undone := weft._choose_undone(coalesce((v_document ->> 'deployment')::uuid, p_deployment));
+  v_lacking := weft.plan_undo(v_undone.id) -> 'lacking';
+  v_manifest := weft._make_undo_manifest(v_undone);
+  if v_manifest -> 'phases' = '[]' or v_lacking <> '[]' and not coalesce((v_document ->> 'partly')::boolean, p_partly) then
+    raise exception 'Of deployment % (%), % no undo: %.', v_undone.id, v_undone.bundle,
+        case when v_manifest -> 'phases' = '[]' then 'all files have'
+             when jsonb_array_length(v_lacking) = 1 then 'one file has' else format('%s files have', jsonb_array_length(v_lacking)) end,
+        (select string_agg(l.value ->> 'path', ', ' order by l.ordinality) from jsonb_array_elements(v_lacking) with ordinality as l where l.ordinality <= 5)
+          || case when jsonb_array_length(v_lacking) > 5 then format(' and %s more', jsonb_array_length(v_lacking) - 5) else '' end
+      using errcode = 'WF072', detail = 'Nothing was undone.',
+        hint = case when v_manifest -> 'phases' = '[]' then 'Write undo files and deploy the bundle again with them: it runs nothing a second time, and keeps them here.'
+          else 'To undo the rest and leave these in the database: weft undo --partly (in SQL: p_partly => true). Or write the undo files that are missing, and deploy the bundle again with them.' end;
+  end if;
+
+  insert into weft._deployments (id, caller, target, request_id, request_digest, request, signature, bundle, undoes, manifest, origin)
+  values (v_id, p_caller, coalesce(p_target, ''), v_document ->> 'id', v_digest, v_request, p_signature,
+          v_undone.bundle, v_undone.id, v_manifest, weft._origin(p_target))
+  on conflict (caller, target, request_id) do nothing;
+  if not found then  -- the same request, at the same time
+    select d.id into strict v_existing from weft._deployments as d where d.caller = p_caller and d.target = coalesce(p_target, '') and d.request_id = v_document ->> 'id';
+    return weft._describe_repeated(v_existing, v_digest);
+  end if;
+  perform weft._lay_out(v_id, v_manifest);
+  perform weft._tell(v_id, 'opened', p_data => jsonb_build_object(
+    'caller', p_caller, 'request_id', v_document ->> 'id', 'bundle', v_undone.bundle, 'undoes', v_undone.id, 'lacking', v_lacking));
+  perform weft._settle_staged(v_id);
+  perform set_config('weft.opened', v_id::text, false);
+  return weft._describe_opened(v_id, 'created');
+end
+$$;
+
+comment on function weft.undo(uuid, boolean, bytea, text, text, jsonb, uuid) is
+  'Opens and stages a deployment that undoes another one: the newest, or the one that is named and that no other of its bundle has followed. It is refused as long as anything of it has no undo, unless p_partly says that this may stay. Then: call weft.run(id).';
 
 
 create or replace function weft._describe_opened(p_deployment uuid, p_outcome text)
@@ -93,6 +182,23 @@ as $$
 $$;
 
 comment on function weft._describe_opened(uuid, text) is 'Answers weft.open().';
+
+
+create or replace function weft._describe_repeated(p_deployment uuid, p_digest bytea)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case
+    when d.request_digest = p_digest then weft._describe_opened(d.id, 'repeated')
+    else jsonb_build_object('outcome', 'conflict', 'deployment', d.id, 'state', d.state)
+  end
+  from weft._deployments as d
+  where d.id = p_deployment
+$$;
+
+comment on function weft._describe_repeated(uuid, bytea) is 'Answers a request whose id has come before: with the deployment that it opened then, or with a conflict when it is another request.';
 
 
 create or replace function weft.stage(p_deployment uuid, p_digests text[], p_sizes integer[], p_content bytea, p_is_last boolean default true)

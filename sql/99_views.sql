@@ -1,7 +1,7 @@
 -- What people read.
 
 create or replace view weft.deployments as
-select d.id, d.state, d.bundle, nullif(d.target, '') as target, d.caller, d.request_id, d.place,
+select d.id, d.state, d.mode, d.undoes, d.bundle, nullif(d.target, '') as target, d.caller, d.request_id, d.place,
        d.created_at, d.staged_at, d.started_at, d.finished_at,
        (select pg_catalog.count(*) from weft._steps as s where s.deployment_id = d.id) as steps,
        (select pg_catalog.count(*) from weft._steps as s where s.deployment_id = d.id and s.state in ('succeeded', 'skipped')) as steps_done,

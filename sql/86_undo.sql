@@ -1,0 +1,231 @@
+-- Going back. The undo files came with the deployment and stayed here, so nobody needs the old code: they are run in reverse, phase by
+-- phase under each phase's own rule, as a deployment of its own, for which everything holds that holds for any other.
+--
+-- What there is to undo, the history says: what of a deployment is in it still. Whatever an undo file takes back leaves the history in
+-- the same transaction (floor 80), and the next deployment runs it again.
+
+-- The undo of a file is the one that came with it, or with the same bytes of it later: so an undo can be repaired, or given at last.
+create or replace function weft._list_effects(p_deployment uuid)
+  returns table (ordinal integer, phase integer, path text, kind text, done integer, undo text, given_by uuid)
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off
+  language sql
+as $$
+  with mine as materialized (
+    select s.ordinal, s.phase, s.path, s.kind, s.undo, d.bundle, d.place, a.digest, case when h.path is null then t.done end as done
+    from weft._deployments as d
+    join weft._steps as s on s.deployment_id = d.id
+    join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+    left join weft._history as h on h.bundle = d.bundle and h.path = s.path and h.deployment_id = d.id
+    left join (
+      select n.step, count(*)::integer as done from weft._statements as n where n.deployment_id = p_deployment and n.state = 'done' group by n.step
+    ) as t on t.step = s.ordinal
+    where d.id = p_deployment and (h.path is not null or t.done > 0)
+  ),
+  given as (
+    select m.ordinal, s.undo, d.id,
+           row_number() over (partition by m.ordinal order by d.place desc) as age,
+           row_number() over (partition by s.undo, d.id <> p_deployment and m.undo is null order by d.place desc) as claim
+    from mine as m
+    join weft._steps as s on s.path = m.path and s.undo is not null
+    join weft._deployments as d on d.id = s.deployment_id and d.bundle = m.bundle
+    join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path and a.digest = m.digest
+    where d.id = p_deployment or d.place > m.place and d.started_at is not null and d.mode = 'apply' and d.undoes is null
+      -- each undo file is of one file
+      and (s.undo = m.undo or m.undo is null and not exists (select from mine as o where o.undo = s.undo))
+  )
+  select m.ordinal, m.phase, m.path, m.kind, m.done, g.undo, g.id
+  from mine as m
+  left join given as g on g.ordinal = m.ordinal and g.age = 1 and (m.undo is not null or g.claim = 1)
+$$;
+
+comment on function weft._list_effects(uuid) is
+  'Lists what of a deployment is in the database still, and what would take it back: files in the history, and those of which only so many statements are done.';
+
+
+create or replace function weft._has_effects(p_deployment uuid)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select exists (select from weft._history as h where h.deployment_id = p_deployment)
+      or exists (select from weft._statements as t where t.deployment_id = p_deployment and t.state = 'done')
+$$;
+
+comment on function weft._has_effects(uuid) is 'Tells whether anything of a deployment is in the database still, as far as the history knows.';
+
+
+create or replace function weft._find_follower(p_deployment uuid)
+  returns uuid
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select o.id
+  from weft._deployments as d
+  join weft._deployments as o on o.bundle = d.bundle and o.started_at > d.started_at and o.undoes is null and o.mode = 'apply'
+  where d.id = p_deployment and weft._has_effects(o.id)
+  order by o.started_at desc
+  limit 1
+$$;
+
+comment on function weft._find_follower(uuid) is 'Finds the newest deployment of the same bundle that came after this one and of which something is in the database.';
+
+
+-- Which deployment is meant, and whether it may be undone.
+create or replace function weft._choose_undone(p_deployment uuid)
+  returns weft._deployments
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_chosen    weft._deployments;
+  v_follower  uuid;
+begin
+  if p_deployment is null then
+    select d.* into v_chosen from weft._deployments as d
+    where d.undoes is null and d.mode = 'apply' and weft._has_effects(d.id)
+    order by d.started_at desc limit 1;
+    if not found then
+      raise exception 'There is nothing to undo: nothing that was deployed here is in the database still.'
+        using errcode = 'WF070', hint = 'The view weft.history shows what is.';
+    end if;
+  else
+    select d.* into v_chosen from weft._deployments as d where d.id = p_deployment;
+    if not found then
+      raise exception 'There is no deployment % in this database.', p_deployment using errcode = 'WF002', hint = 'select * from weft.deployments';
+    end if;
+  end if;
+
+  if v_chosen.undoes is not null then
+    raise exception 'Deployment % is itself an undo, of deployment %.', v_chosen.id, v_chosen.undoes
+      using errcode = 'WF070', hint = 'To go forward again, deploy the bundle: what was taken back is run again.';
+  elsif v_chosen.mode <> 'apply' then
+    raise exception 'Deployment % was a rehearsal: it has changed nothing.', v_chosen.id using errcode = 'WF070', hint = 'There is nothing to undo.';
+  elsif v_chosen.finished_at is null then
+    raise exception 'Deployment % is not over: it is %.', v_chosen.id, v_chosen.state
+      using errcode = 'WF071', hint = 'Let it come to its end, or cancel it; then undo what it has done.';
+  end if;
+  v_follower := weft._find_follower(v_chosen.id);
+  if v_follower is not null then
+    raise exception 'Deployment % of the bundle % came after it, and is in the database.', v_follower, v_chosen.bundle
+      using errcode = 'WF071', hint = format('Undo that one first: deployments of a bundle are undone from the newest on. Nothing of %s was undone.', v_chosen.id);
+  elsif not weft._has_effects(v_chosen.id) then
+    raise exception 'Nothing of deployment % is in the database: % applied nothing, or it was undone already.', v_chosen.id, v_chosen.bundle
+      using errcode = 'WF070', hint = 'The view weft.history shows what is, and weft.deployments which deployment was undone.';
+  end if;
+  return v_chosen;
+end
+$$;
+
+comment on function weft._choose_undone(uuid) is 'Chooses the deployment that is to be undone: the one that is named, or the newest of which something is in the database. Refuses what may not be.';
+
+
+create or replace function weft.plan_undo(p_deployment uuid default null)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_undone  weft._deployments := weft._choose_undone(p_deployment);
+begin
+  return (
+    with effects as materialized (select e.* from weft._list_effects(v_undone.id) as e)
+    select jsonb_build_object(
+      'deployment', v_undone.id, 'bundle', v_undone.bundle, 'state', v_undone.state, 'caller', v_undone.caller,
+      'started_at', v_undone.started_at, 'finished_at', v_undone.finished_at,
+      'phases', (
+        select coalesce(jsonb_agg(jsonb_build_object('name', p.name, 'transaction', p.transaction, 'steps', g.steps) order by p.ordinal desc), '[]')
+        from weft._phases as p
+        join (
+          select e.phase, jsonb_agg(jsonb_build_object(
+                   'path', e.path, 'kind', e.kind, 'undo', e.undo, 'digest', encode(a.digest, 'hex'), 'size', a.size,
+                   'given_by', nullif(e.given_by, v_undone.id), 'statements_done', e.done) order by e.ordinal desc) as steps
+          from effects as e
+          join weft._artifacts as a on a.deployment_id = e.given_by and a.path = e.undo
+          group by e.phase
+        ) as g on g.phase = p.ordinal
+        where p.deployment_id = v_undone.id),
+      'lacking', (
+        select coalesce(jsonb_agg(jsonb_build_object('phase', p.name, 'path', e.path, 'kind', e.kind, 'statements_done', e.done) order by e.ordinal desc), '[]')
+        from effects as e
+        join weft._phases as p on p.deployment_id = v_undone.id and p.ordinal = e.phase
+        where e.undo is null)));
+end
+$$;
+
+comment on function weft.plan_undo(uuid) is
+  'Shows what undoing a deployment would run, in this order, and what of it has no undo and would stay (lacking). Without an id: the newest deployment of which something is in the database.';
+
+
+-- The same artifacts, the phases and their steps turned round. No conditions: what has run is undone.
+create or replace function weft._make_undo_manifest(p_undone weft._deployments)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  with effects as materialized (
+    select e.ordinal, e.phase, e.path, e.undo, e.given_by from weft._list_effects(p_undone.id) as e where e.undo is not null
+  )
+  select jsonb_build_object(
+    'format', 1, 'bundle', p_undone.bundle, 'undoes', p_undone.id,
+    'artifacts', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+               'path', a.path, 'digest', encode(a.digest, 'hex'), 'size', a.size,
+               'chunks', (select jsonb_agg(encode(c.digest, 'hex') order by c.place) from unnest(a.chunks) with ordinality as c (digest, place))) order by e.ordinal desc), '[]')
+      from effects as e
+      join weft._artifacts as a on a.deployment_id = e.given_by and a.path = e.undo),
+    'phases', (
+      select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+               'name', p.name, 'transaction', p.transaction, 'lock_timeout_ms', p.lock_timeout_ms, 'role', p.role))
+               || jsonb_build_object('settings', p.settings, 'steps', g.steps) order by p.ordinal desc), '[]')
+      from weft._phases as p
+      join (
+        select e.phase, jsonb_agg(jsonb_build_object('kind', 'run', 'path', e.undo, 'undoes', e.path) order by e.ordinal desc) as steps
+        from effects as e
+        group by e.phase
+      ) as g on g.phase = p.ordinal
+      where p.deployment_id = p_undone.id))
+$$;
+
+comment on function weft._make_undo_manifest(weft._deployments) is 'Makes the manifest of a deployment that undoes another one.';
+
+
+-- What was true when the undo was asked for may not be true any more when its turn comes.
+create or replace function weft._hold_to_undo(p_deployment uuid)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_undo      weft._deployments;
+  v_follower  uuid;
+begin
+  select d.* into v_undo from weft._deployments as d where d.id = p_deployment and d.state = 'running' and d.undoes is not null;
+  if not found then
+    return;
+  end if;
+  v_follower := weft._find_follower(v_undo.undoes);
+  if v_follower is not null then
+    perform weft._end(p_deployment, 'failed', jsonb_build_object(
+      'sqlstate', 'WF071',
+      'message', format('Deployment %s of the bundle %s has come after the one that was to be undone, and is in the database.', v_follower, v_undo.bundle),
+      'detail', 'Deployments of a bundle are undone from the newest on. '
+        || case when exists (select from weft._steps as s where s.deployment_id = p_deployment and s.state = 'succeeded') then 'What was undone before stays undone; the rest was not touched.' else 'Nothing was undone.' end,
+      'hint', format('Undo that one first, if you like: weft undo %s.', v_follower)));
+    return;
+  end if;
+  update weft._steps as s
+  set state = 'skipped', finished_at = clock_timestamp()
+  where s.deployment_id = p_deployment and s.state = 'pending' and not exists (select from weft._list_effects(v_undo.undoes) as e where e.path = s.undoes);
+end
+$$;
+
+comment on function weft._hold_to_undo(uuid) is 'Ends an undo whose deployment was followed by another one meanwhile, and leaves out what another undo has taken back.';
