@@ -11,6 +11,7 @@
 --   50 scanner     where a statement ends                       |  code: laid anew by every installation and upgrade
 --   55 differences two contents of one file                    |
 --   60 catalog     snapshot, fingerprint                        |
+--   68 measures    what a statement takes and does             |
 --   69 others      what may be told of other sessions           |
 --   70 lease       which CALL runs now, and the fence           |
 --   72 session     role, path and settings, there and back      |
@@ -26,6 +27,8 @@
 --   83 statements  a step apart, statement by statement         |
 --   85 line        whose turn it is; beginning and ending       |
 --   86 undo        going back with the files that came along    |
+--   87 rehearsal   all of it, measured and taken back           |
+--   89 reports     what a rehearsal showed, and did not         |
 --   90 run         the one procedure                            |
 --   95 api         the names that the doorman calls             |
 --   99 views       what people read                            /

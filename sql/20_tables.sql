@@ -265,3 +265,37 @@ create table weft._cancellations (
   requested_at   timestamptz  not null default pg_catalog.clock_timestamp()
 );
 comment on table weft._cancellations is 'Who asked for the end of a deployment, and when. The runner only reads here, so asking never waits for it.';
+
+create table weft._reports (
+  deployment_id     uuid         primary key references weft._deployments on delete cascade,
+  catalog_before    jsonb,
+  sequences_before  jsonb,
+  report            jsonb,
+  reported_at       timestamptz
+);
+comment on table weft._reports is 'What rehearsals have shown, and until then what there is to compare with.';
+
+create table weft._samples (
+  deployment_id  uuid         not null references weft._deployments on delete cascade,
+  pid            integer      not null,
+  waits_since    timestamptz  not null,
+  waits_for      text         not null,
+  mode           text,
+  is_runner      boolean      not null,
+  blocked_by     integer[]    not null,
+  application    text,
+  role           text,
+  first_seen_at  timestamptz  not null,
+  last_seen_at   timestamptz  not null,
+
+  primary key (deployment_id, pid, waits_since)
+);
+comment on table weft._samples is 'Who waited for a lock while a rehearsal ran: itself, or somebody because of it. Seen from another session, and taken into the report at its end.';
+
+create table weft._samplings (
+  deployment_id  uuid         primary key references weft._deployments on delete cascade,
+  looks          integer      not null,
+  first_at       timestamptz  not null,
+  last_at        timestamptz  not null
+);
+comment on table weft._samplings is 'How often a second session has looked who waits while a rehearsal runs.';

@@ -28,6 +28,8 @@ begin
     when 'lock_timeout_ms_default'         then 5000       -- how long a statement waits for a lock
     when 'lock_table_percent_max'          then 90         -- of the shared lock table that one transaction may fill
     when 'cancel_looked_for_ms'            then 50         -- between two looks of a runner for the request to cancel, which comes with a signal
+    when 'sample_every_ms'                 then 100        -- between two looks at who waits for a lock of a rehearsal
+    when 'sample_patience_seconds'         then 30         -- of whoever looks, while nobody runs the rehearsal
     when 'steps_between_lock_counts'       then 64
     when 'scripts_read_bytes'              then 1048576    -- of artifacts that are split together
     when 'scripts_before_plans_go'         then 32         -- split together, before the plans of the session are thrown away

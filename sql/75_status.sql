@@ -275,6 +275,7 @@ as $$
     'live', case when d.finished_at is null then weft._describe_live(d.id) end,
     'handed_out', case when d.finished_at is null then weft._describe_handed_out(d.id) end,
     'leftovers', weft._list_leftovers(d.id),
+    'rehearsal', case when d.mode = 'rehearse' then (select r.report from weft._reports as r where r.deployment_id = d.id) end,
     'cancelling', exists (select from weft._cancellations as c where c.deployment_id = d.id) and d.finished_at is null,
     'cleaning', case when d.finished_at is null then weft._describe_cleaning(d.id) end,
     'engine_version', d.engine_version,

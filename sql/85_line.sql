@@ -80,7 +80,7 @@ begin
     from weft._deployments as d
     -- a place can become visible late: what has begun goes on before anything else begins
     where d.state in ('staged', 'running')
-      and (d.id = p_deployment or p_callers is null or d.caller = any (p_callers))
+      and (d.id = p_deployment or p_callers is null or case when d.undoes is null then d.caller else 'undo:' || d.caller end = any (p_callers))
       and (p_deployment is null or d.state = 'running' or d.place <= (select m.place from weft._deployments as m where m.id = p_deployment))
     order by (d.state = 'running') desc, d.place
     limit 1;

@@ -17,6 +17,7 @@ declare
   v_start    pg_catalog.text;
   v_at       pg_catalog.text;
   v_is_apart pg_catalog.bool;
+  v_is_rehearsal pg_catalog.bool;
   v_before   pg_catalog.jsonb;
   v_fence    pg_catalog.int8;
   v_holder   pg_catalog.text;
@@ -68,6 +69,7 @@ begin
     exit when v_current is null;
     perform weft._begin(v_current, v_fence);
     perform weft._hold_to_undo(v_current);
+    v_is_rehearsal := weft._prepare_rehearsal(v_current);
     perform weft._hurry_commit();
     commit;
 
@@ -80,7 +82,9 @@ begin
 
       loop
         select b.first_step, b.last_step, b.is_apart into v_first, v_last, v_is_apart from weft._next_block(v_phase) as b;
-        if not v_is_apart then
+        if v_is_rehearsal then
+          v_outcome := weft._rehearse(v_current, v_start, v_fence);
+        elsif not v_is_apart then
           v_outcome := weft._run_steps(v_current, v_phase, v_first, v_last, v_fence, v_tries + 1 >= weft._limit('lock_attempts_count'));
         else
           v_outcome := weft._prepare_step(v_phase, v_first, v_start, v_fence);
@@ -104,7 +108,7 @@ begin
         if v_tries >= weft._limit('lock_attempts_count') then
           v_outcome.verdict := 'failed';
         end if;
-        v_is_last := weft._record_block(v_phase, v_outcome, v_fence);
+        v_is_last := case when v_is_rehearsal then weft._record_rehearsal(v_phase, v_outcome, v_fence) else weft._record_block(v_phase, v_outcome, v_fence) end;
         commit;
 
         case v_outcome.verdict
@@ -152,7 +156,7 @@ end
 $$;
 
 comment on procedure weft.run(uuid, text, integer, jsonb, text[], jsonb) is
-  'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session was at, 0 for the one at which it opened the deployment, null where nobody looks. p_callers: those whose deployments may be run ahead of this one, null for all; others wait and let it pass. When the result holds a directive, run its statement in the same session, alone; if it succeeds, its report; then CALL again; p_report: the error of the statement, if the result asks for it. Whoever calls while another CALL is at work learns who that is, and need not wait.';
+  'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session was at, 0 for the one at which it opened the deployment, null where nobody looks. p_callers: those whose deployments may be run ahead of this one (and whose undos, with ''undo:'' before the name), null for all; others wait and let it pass. When the result holds a directive, run its statement in the same session, alone; if it succeeds, its report; then CALL again; p_report: the error of the statement, if the result asks for it. Whoever calls while another CALL is at work learns who that is, and need not wait.';
 
 
 -- Of whose turn it is, a crash may take back the newest: whoever comes next finds out again. Attempts, what a block did, and ends wait for

@@ -34,9 +34,9 @@ begin
   perform weft._end_lost_sessions();
   -- an insert alone would wait for whoever is just changing that row
   if not exists (select from weft._deployments as d where d.caller = p_caller and d.target = coalesce(p_target, '') and d.request_id = v_document ->> 'id') then
-    insert into weft._deployments (id, caller, target, request_id, request_digest, request, signature, bundle, manifest, origin)
+    insert into weft._deployments (id, caller, target, request_id, request_digest, request, signature, bundle, mode, manifest, origin)
     values (coalesce(p_deployment, gen_random_uuid()), p_caller, coalesce(p_target, ''), v_document ->> 'id', v_digest, p_request, p_signature,
-            v_manifest ->> 'bundle', v_manifest, weft._origin(p_target))
+            v_manifest ->> 'bundle', coalesce(v_document ->> 'mode', 'apply'), v_manifest, weft._origin(p_target))
     on conflict (caller, target, request_id) do nothing
     returning id into v_id;
   end if;
@@ -326,7 +326,7 @@ create or replace function weft.list_deployments(p_limit integer default 20)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select coalesce(jsonb_agg(weft.status(d.id) order by d.created_at desc), '[]')
+  select coalesce(jsonb_agg(weft.status(d.id) - 'rehearsal' order by d.created_at desc), '[]')
   from (select o.id, o.created_at from weft._deployments as o order by o.created_at desc limit p_limit) as d
 $$;
 

@@ -12,6 +12,8 @@ import {
   eventSchema,
   type HistoryEntry,
   historyEntrySchema,
+  type UndoPlan,
+  undoPlanSchema,
 } from '../domain/deployment.ts';
 import type { Manifest } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
@@ -19,6 +21,9 @@ import { problemOf } from './engine_problems.ts';
 import { ENGINE, installEngine } from './install.ts';
 import { assertSameBackend, fitCondition, judgeServer, onlyRow, SERVER_REPLIES_COUNT, type ServerFacts, serverQuestions } from './server.ts';
 import type { Message, Reply, Session, SqlError, Value } from './session.ts';
+
+/** What goes with a request into `weft.undo`. */
+export type UndoCall = Omit<OpenCall, 'manifest'>;
 
 /** What goes with a request into `weft.open`. */
 export interface OpenCall {
@@ -158,7 +163,12 @@ function readOpened(reply: Reply | undefined, server: ServerFacts): OpenedDeploy
       'The session did not keep for a moment what was set in it: a pooler in between gives its backends to others. Nothing was changed. Use the direct address of the database.',
     );
   }
-  const opened = openedSchema.parse(JSON.parse(onlyRow(reply).opened ?? 'null'));
+  return { ...readFound(JSON.parse(onlyRow(reply).opened ?? 'null'), server.backend), server };
+}
+
+/** @param backend which answered the questions before */
+function readFound(document: unknown, backend: number): Omit<OpenedDeployment, 'server'> {
+  const opened = openedSchema.parse(document);
   if (opened.outcome === 'conflict') {
     throw new Problem(
       'id_conflict',
@@ -166,14 +176,13 @@ function readOpened(reply: Reply | undefined, server: ServerFacts): OpenedDeploy
       { deployment: opened.deployment, state: opened.state },
     );
   }
-  assertSameBackend(server.backend, opened.backend);
+  assertSameBackend(backend, opened.backend);
   return {
     id: opened.deployment,
     state: opened.state,
     repeated: opened.outcome === 'repeated',
-    backend: opened.backend ?? server.backend,
+    backend: opened.backend ?? backend,
     missing: opened.missing,
-    server,
   };
 }
 
@@ -259,6 +268,30 @@ export async function readHistory(session: Session, bundle?: string): Promise<Hi
   return z.array(historyEntrySchema).parse(await ask(session, 'select weft.list_history($1) as document', [bundle ?? null]));
 }
 
+/**
+ * What an undo would run, and what has none.
+ * @param id null: the newest deployment of which something is in the database
+ * @throws Problem nothing_to_undo, undo_out_of_order, deployment_not_found, engine_missing
+ */
+export async function readUndoPlan(session: Session, id: string | null): Promise<UndoPlan> {
+  return undoPlanSchema.parse(await ask(session, 'select weft.plan_undo($1::uuid) as document', [id]));
+}
+
+/**
+ * Opens and stages a deployment that takes another one back, or finds the one that the same request opened before. Nothing is missing of it.
+ * @throws Problem nothing_to_undo, undo_out_of_order, undo_missing, deployment_not_found, id_conflict, engine_missing
+ */
+export async function openUndo(session: Session, { request, caller, target, signature }: UndoCall, backend: number): Promise<Omit<OpenedDeployment, 'server'>> {
+  const question = 'select weft.undo(p_request => $1, p_caller => $2, p_target => $3, p_signature => $4) as document';
+  const found = await ask(session, question, [request, caller, target, signature === null ? null : JSON.stringify(signature)]);
+  return readFound(found, backend);
+}
+
+/** Looks who waits while a rehearsal runs, until it is over; to be sent alone, in a session of its own. */
+export function sampleMessage(id: string): Message {
+  return { kind: 'simple', text: `call weft.sample(${literal(id)})` };
+}
+
 /** Asks for the end of a deployment. @param caller null: the role of the session @throws Problem deployment_not_found */
 export async function requestCancel(session: Session, id: string, caller: string | null): Promise<Deployment> {
   const question = `select weft.cancel($1::uuid, coalesce($2::text, 'role ' || session_user)) as document`;
@@ -285,7 +318,7 @@ async function asking<T>(work: () => Promise<T>): Promise<T> {
 /** A literal for a message that takes no parameters. Ids and targets are names of plain characters; anything else is refused. */
 function literal(value: string | null): string {
   if (value === null) return 'null';
-  if (!/^[A-Za-z0-9._-]+$/.test(value)) throw new Problem('invalid_request', `"${value}" is no id and no name of a target.`);
+  if (!/^[A-Za-z0-9._:-]+$/.test(value)) throw new Problem('invalid_request', `"${value}" is no id and no name of a target.`);
   return `'${value}'`;
 }
 

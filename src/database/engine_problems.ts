@@ -33,6 +33,12 @@ export function problemOf(error: unknown): unknown {
       return new Problem('role_without_rights', said, facts, error);
     case 'WF010':
       return new Problem('transaction_pooler', said, facts, error);
+    case 'WF070':
+      return new Problem('nothing_to_undo', said, facts, error);
+    case 'WF071':
+      return new Problem('undo_out_of_order', said, facts, error);
+    case 'WF072':
+      return new Problem('undo_missing', said, facts, error);
     case '25006':
       return new Problem('read_only_server', said, facts, error);
     case '3F000':

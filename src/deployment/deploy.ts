@@ -13,6 +13,7 @@ import { Problem } from '../domain/problem.ts';
 import { answerOf, type Errand, Patience, persist } from './errand.ts';
 import { Flight, type Following, follow } from './flight.ts';
 import { type CallOnItsWay, runToEnd } from './run.ts';
+import { sampleWaits } from './sample.ts';
 import { type Chunks, Supply } from './stage.ts';
 
 export interface Order {
@@ -22,6 +23,8 @@ export interface Order {
   readonly caller: string;
   /** Null straight to a database. */
   readonly target: string | null;
+  /** As the request says it; without it, everything is applied. */
+  readonly mode?: 'apply' | 'rehearse' | undefined;
   /** Kept beside the request; null when nobody signed it. */
   readonly signature: { readonly id: string; readonly timestamp: string; readonly signature: string } | null;
 }
@@ -67,7 +70,8 @@ async function drive(options: DeployOptions, tellOpened: (opened: Opened) => voi
   await supply.hold(patience);
   const begun = await persist(options, patience, (session) => begin(session, options, patience, supply, tellOpened));
   if (begun.call === null) return begun.deployment;
-  const deployment = await runToEnd(options, patience, { id: begun.id, target: order.target, callers }, begun.call);
+  const stopSampling = order.mode === 'rehearse' ? sampleWaits(options.connect, begun.id) : null;
+  const deployment = await runToEnd(options, patience, { id: begun.id, target: order.target, callers }, begun.call).finally(() => stopSampling?.());
   if (deployment !== null) return deployment;
   throw new Problem('internal', `The engine said nothing of deployment ${begun.id}. \`weft status\` shows what the database knows.`);
 }

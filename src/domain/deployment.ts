@@ -3,6 +3,7 @@
  * that `--json` prints. Rows are parsed where they enter; this is the shape they must have.
  */
 import * as z from 'zod';
+import { rehearsalSchema } from './rehearsal.ts';
 
 /** open → staged → running → succeeded | degraded | failed | cancelled */
 export const deploymentStateSchema = z.enum(['open', 'staged', 'running', 'succeeded', 'degraded', 'failed', 'cancelled']);
@@ -30,6 +31,9 @@ export const deploymentErrorSchema = z.looseObject({
 export const stepStatusSchema = z.looseObject({
   path: z.string(),
   kind: z.string(),
+  /** The file that takes it back; and of an undo, the file that it takes back. */
+  undo: z.string().nullish(),
+  undoes: z.string().nullish(),
   /** Its condition, an SQL expression, and what that came to when the step was to begin; null when it has none, or was not asked. */
   when: z.string().nullish(),
   is_wanted: z.boolean().nullish(),
@@ -106,6 +110,11 @@ export const liveSchema = z.looseObject({
 export const deploymentSchema = z.looseObject({
   id: z.string(),
   state: deploymentStateSchema,
+  /** `rehearse`: everything was rolled back, and `rehearsal` has the report. */
+  mode: z.enum(['apply', 'rehearse']).optional(),
+  /** The deployment that this one takes back; and those that have begun to take this one back. */
+  undoes: z.string().nullish(),
+  undone_by: z.array(z.string()).nullish(),
   target: z.string().nullable(),
   bundle: z.string(),
   caller: z.string(),
@@ -130,6 +139,37 @@ export const deploymentSchema = z.looseObject({
   cleaning: z.looseObject({ path: z.string(), line: z.int().nullable(), sent: z.string().nullable(), error: deploymentErrorSchema }).nullish(),
   /** Invalid indexes that are left behind it and that only a superuser may drop, each with the statement for it. */
   leftovers: z.array(z.looseObject({ index: z.string(), path: z.string().nullable(), statement: z.string() })).nullish(),
+  /** Of a rehearsal that is over: what it has shown, and what it could not show. */
+  rehearsal: rehearsalSchema.nullish(),
+});
+
+/** What an undo would run, in its order, and what of the deployment has none. */
+export const undoPlanSchema = z.looseObject({
+  deployment: z.string(),
+  bundle: z.string(),
+  state: deploymentStateSchema,
+  finished_at: z.string().nullable(),
+  phases: z.array(
+    z.looseObject({
+      name: z.string(),
+      transaction: z.string(),
+      steps: z.array(
+        z.looseObject({
+          /** What is taken back, and by what. */
+          path: z.string(),
+          undo: z.string(),
+          kind: z.string(),
+          digest: z.string(),
+          size: z.number(),
+          /** The later deployment with which the undo file came; null when it came with the file. */
+          given_by: z.string().nullable(),
+          /** Of a file that ran only half-way: how many of its statements are in the database. */
+          statements_done: z.int().nullable(),
+        }),
+      ),
+    }),
+  ),
+  lacking: z.array(z.looseObject({ phase: z.string(), path: z.string(), kind: z.string(), statements_done: z.int().nullable() })),
 });
 
 export const eventSchema = z.looseObject({
@@ -158,6 +198,7 @@ export type PhaseStatus = z.infer<typeof phaseStatusSchema>;
 export type Live = z.infer<typeof liveSchema>;
 export type Deployment = z.infer<typeof deploymentSchema>;
 export type DeploymentEvent = z.infer<typeof eventSchema>;
+export type UndoPlan = z.infer<typeof undoPlanSchema>;
 export type HistoryEntry = z.infer<typeof historyEntrySchema>;
 
 /** Whether a state is an end. */

@@ -25,7 +25,8 @@ const common = {
 export const deployRequestSchema = z.strictObject({
   type: z.literal('deploy'),
   ...common,
-  mode: z.literal('apply').default('apply'),
+  /** `rehearse`: all of it in one transaction that is rolled back, with a report. */
+  mode: z.enum(['apply', 'rehearse']).default('apply'),
   /** May be left out when `files` are there: then the receiver resolves it. */
   manifest: manifestSchema.optional(),
   /** Only in a JSON document, never in a tar. */
@@ -40,18 +41,27 @@ export const deployRequestSchema = z.strictObject({
 
 export const resumeRequestSchema = z.strictObject({ type: z.literal('resume'), ...common, deployment: deploymentIdSchema });
 export const cancelRequestSchema = z.strictObject({ type: z.literal('cancel'), ...common, deployment: deploymentIdSchema });
+export const undoRequestSchema = z.strictObject({
+  type: z.literal('undo'),
+  ...common,
+  /** Which deployment is taken back. */
+  deployment: deploymentIdSchema,
+  /** Whether what has no undo may stay; else nothing is undone when anything has none. */
+  partly: z.boolean().default(false),
+});
 
-export const requestSchema = z.discriminatedUnion('type', [deployRequestSchema, resumeRequestSchema, cancelRequestSchema]);
+export const requestSchema = z.discriminatedUnion('type', [deployRequestSchema, resumeRequestSchema, cancelRequestSchema, undoRequestSchema]);
 
 export type InlineFile = z.infer<typeof inlineFileSchema>;
 export type DeployRequest = z.infer<typeof deployRequestSchema>;
 export type ResumeRequest = z.infer<typeof resumeRequestSchema>;
 export type CancelRequest = z.infer<typeof cancelRequestSchema>;
+export type UndoRequest = z.infer<typeof undoRequestSchema>;
 export type WeftRequest = z.infer<typeof requestSchema>;
 export type RequestType = WeftRequest['type'];
 
 /** What a grant can allow. `read` is not a request: it is asked for with a reading token. */
-export const actionSchema = z.enum(['deploy', 'resume', 'cancel', 'read']);
+export const actionSchema = z.enum(['deploy', 'resume', 'cancel', 'undo', 'read']);
 export type Action = z.infer<typeof actionSchema>;
 
 /** What a reading token says. Bound to one deployment when it names one, else good for the whole target. */

@@ -24,10 +24,18 @@ export function requireGrant(config: Config, caller: string, action: Action, tar
   }
 }
 
+/** Before the name of a caller whose undos may be run; no name holds a colon. The engine knows the mark too (`weft._next_in_line`). */
+const UNDO_MARK = 'undo:';
+
 /**
- * Whose deployments to a target may be run: of what stands ahead in line, each under its own caller's grant. Whoever deploys straight to the
+ * Whose deployments to a target may be run, and with a mark before it whose undos: of what stands ahead in line, each under its own caller's grant. Whoever deploys straight to the
  * database has its password and needs no grant.
  */
 export function mayBeRun(config: Config, target: string): string[] {
-  return [...config.callers.keys()].filter((caller) => mayDo(config, caller, 'deploy', target)).concat(DIRECT_CALLER);
+  const mayAll = (action: Action, mark: string) =>
+    [...config.callers.keys()]
+      .filter((caller) => mayDo(config, caller, action, target))
+      .concat(DIRECT_CALLER)
+      .map((caller) => mark + caller);
+  return [...mayAll('deploy', ''), ...mayAll('undo', UNDO_MARK)];
 }

@@ -1,0 +1,370 @@
+-- A rehearsal: everything that a deployment would do, statement by statement, in one transaction that is rolled back, with an account of
+-- each: locks, rows, time, what was rewritten; what the checks say; how the catalog would differ. What one transaction cannot show is named.
+--
+-- The locks are the real ones, for as long as it runs. Whom it lets wait, a second session tells, which looks every now and then.
+
+-- What a statement would be that PostgreSQL runs in no transaction, as it runs in one; null where there is no such form.
+create or replace function weft._write_in_transaction(p_statement text)
+  returns text
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case
+    when w.flat ~* '^(create( unique)? index|drop index) concurrently\M' then regexp_replace(w.text, '^((?:create|drop)(?:\s+unique)?\s+index)\s+concurrently\M', '\1', 'i')
+    when w.flat ~* '^reindex (\([^)]*\) ?)?(index|table) ' then regexp_replace(w.text, '^reindex\s*(?:\([^)]*\))?\s*(index|table)\s+(?:concurrently\s+)?', 'reindex \1 ', 'i')
+    when w.flat ~* '^alter table .* detach partition .* concurrently$' then regexp_replace(w.text, '\s+concurrently\s*;?\s*$', '', 'i')
+  end
+  from (
+    select f.flat, case when s.text ~* '^(create(\s+unique)?\s+index|drop\s+index)\s+concurrently\M|^reindex\M|^alter\M' then s.text else f.flat end as text
+    from weft._skip_comments(p_statement) as s (text)
+    cross join weft._flatten(p_statement) as f (flat)
+  ) as w
+$$;
+
+comment on function weft._write_in_transaction(text) is
+  'Writes a statement that PostgreSQL runs in no transaction as one that does the same in a transaction, with stronger locks; null where there is none.';
+
+
+-- Words that make a savepoint worth its while: the server then says whether it runs the statement in a transaction, and only that
+-- statement is tried again. What is refused without one of them costs another pass.
+create or replace function weft._may_be_refused(p_statement text)
+  returns boolean
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select left(weft._skip_comments(p_statement), 1000) ~* '^(do|call|vacuum|cluster|reindex)\M|^(create|drop|alter)\M.*\m(concurrently|database|tablespace|subscription|system)\M'
+$$;
+
+comment on function weft._may_be_refused(text) is 'Tells whether a statement looks like one that PostgreSQL runs in no transaction. It decides nothing but where a savepoint is set.';
+
+
+-- What the server refuses to run in a transaction, in the form that it takes: as long as the catalog says that there is something to do.
+-- Raises what the deployment would fail with.
+create or replace function weft._choose_form(p_step weft._steps, p_statement text, p_refusal jsonb, p_before jsonb, p_try integer, out form text, out is_last boolean, out note jsonb)
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_judge  jsonb := weft._find_judge(p_statement, p_before);
+  v_said   record;
+begin
+  is_last := true;
+  if p_refusal ->> 'sqlstate' = '55P04' then
+    note := jsonb_build_object('why', 'commit', 'text', 'It needs a commit before it: it uses a value of an enum that this deployment adds. The deployment commits in between; a rehearsal cannot.');
+    return;
+  elsif v_judge is null and p_step.done_when is null then
+    raise exception using errcode = p_refusal ->> 'sqlstate', message = p_refusal ->> 'message',
+      hint = 'PostgreSQL runs this statement in no transaction, and no catalog tells when it is done. Give the step a done_when in weft.yaml: an expression that is true once it is.';
+  elsif v_judge ->> 'kind' in ('index', 'drop index') then
+    v_said := weft._judge(v_judge, p_statement, false, null, p_before);
+    if v_said.verdict = 'failed' then
+      raise exception using errcode = v_said.error ->> 'sqlstate', message = v_said.error ->> 'message', detail = coalesce(v_said.error ->> 'detail', ''), hint = coalesce(v_said.error ->> 'hint', '');
+    elsif v_said.verdict = 'done' then
+      note := jsonb_build_object('why', 'done', 'text', 'It is done already: the deployment would find that out, and go on.');
+      return;
+    elsif v_said.verdict = 'wait' or p_try > 5 then
+      note := jsonb_build_object('why', 'work', 'text', 'Somebody else is at work on it: the deployment would wait for that.');
+      return;
+    end if;
+    form := weft._write_in_transaction(v_said.statement);
+    is_last := v_said.statement = p_statement;
+  else
+    form := weft._write_in_transaction(p_statement);
+  end if;
+  note := case when form is null
+    then jsonb_build_object('why', 'none', 'text', 'PostgreSQL runs it in no transaction, and it has no other form: it was not rehearsed.')
+    else jsonb_build_object('why', 'form', 'text', 'Rehearsed in the form that a transaction takes, which locks more.', 'form', left(form, weft._limit('statement_shown_characters'))) end;
+end
+$$;
+
+comment on function weft._choose_form(weft._steps, text, jsonb, jsonb, integer) is
+  'Says in which form a statement is rehearsed that PostgreSQL runs in no transaction, or why it is not rehearsed; is_last: nothing comes behind it.';
+
+
+-- All of it, in one block that is always rolled back. There is one savepoint where the server may refuse a statement, and none elsewhere: what
+-- is found out the hard way is remembered, and the block begins anew.
+create or replace function weft._rehearse(p_deployment uuid, p_start_path text, p_fence bigint)
+  returns weft._outcome
+  volatile
+  language plpgsql
+as $$
+declare
+  c_user        constant pg_catalog.text := '"?\$user"?\s*(,\s*|$)';
+  v_is_weft     pg_catalog.bool := session_user operator(pg_catalog.=) 'weft';
+  v_steps       pg_catalog.int4;
+  v_passes      pg_catalog.int4 := 0;
+  v_surprises   pg_catalog.jsonb := '{}';  -- what other passes have found out, by step and statement
+  v_entries     pg_catalog.jsonb[];
+  v_steps_done  pg_catalog.jsonb[];
+  v_known       pg_catalog.jsonb;
+  v_held        pg_catalog.jsonb;
+  v_catalog     pg_catalog.jsonb;
+  v_began       pg_catalog.timestamptz;
+  v_phases      weft._phases[];
+  v_phase       weft._phases;
+  v_of_phase    weft._steps[];
+  v_step        weft._steps;
+  v_within      weft._outcome;
+  v_is_wanted   pg_catalog.bool;
+  v_condition   pg_catalog.text;
+  v_path        pg_catalog.text;
+  v_number      pg_catalog.int4;
+  v_last        pg_catalog.int4;
+  v_row         weft._statements;
+  v_text        pg_catalog.text;
+  v_is_guarded  pg_catalog.bool;
+  v_refusal     pg_catalog.jsonb;
+  v_note        pg_catalog.jsonb;  -- of a statement that is rehearsed in another form, or not at all
+  v_is_last     pg_catalog.bool;
+  v_try         pg_catalog.int4;
+  v_before      pg_catalog.jsonb;
+  v_their_path  pg_catalog.text;
+  v_conforming  pg_catalog.text;
+  v_rows        pg_catalog.int8;
+  v_all_rows    pg_catalog.int8;
+  v_step_began  pg_catalog.timestamptz;
+  v_started     pg_catalog.timestamptz;
+  v_set         pg_catalog.text;
+  v_enums       pg_catalog.int8;
+  v_enums_last  pg_catalog.int8;
+  v_error       pg_catalog.jsonb;
+  v_outcome     weft._outcome;
+  e_state       pg_catalog.text;
+  e_message     pg_catalog.text;
+  e_detail      pg_catalog.text;
+  e_hint        pg_catalog.text;
+  e_context     pg_catalog.text;
+  e_schema      pg_catalog.text;
+  e_table       pg_catalog.text;
+  e_column      pg_catalog.text;
+  e_constraint  pg_catalog.text;
+  e_type        pg_catalog.text;
+begin
+  v_steps := (select count(*) from weft._steps as s where s.deployment_id = p_deployment);
+  loop
+    v_passes := v_passes + 1;
+    v_steps_done := '{}';
+    v_catalog := null;
+    v_outcome := null;
+    v_row := null;
+    v_path := null;
+    v_condition := null;
+    begin
+      perform weft._check_fence(p_fence);
+      perform pg_advisory_unlock_all();
+      perform weft._reset_session();
+      v_began := clock_timestamp();
+      v_known := weft._list_relations();
+      v_held := weft._list_held_locks(v_known);
+      v_phases := array(select p from weft._phases as p where p.deployment_id = p_deployment order by p.ordinal);
+      -- no FOR over a query: its cursor would stand in the way of a file's CLOSE ALL
+      foreach v_phase in array v_phases loop
+        v_enums := (select count(*) from pg_enum);
+        v_enums_last := v_enums;
+        v_of_phase := array(select s from weft._steps as s where s.deployment_id = p_deployment and s.phase = v_phase.ordinal and s.state = 'pending' order by s.ordinal);
+        v_path := null;
+        if v_phase.condition is not null and cardinality(v_of_phase) > 0 then
+          v_condition := v_phase.condition;
+          v_set := set_config('lock_timeout', v_phase.lock_timeout_ms::text, false);
+          v_is_wanted := weft._is_phase_wanted(v_phase, p_start_path);
+          v_condition := null;
+          if not v_is_wanted then
+            v_steps_done := v_steps_done || array(
+              select jsonb_build_object('phase', v_phase.name, 'path', s.path, 'kind', s.kind, 'state', 'skipped', 'when', v_phase.condition) from unnest(v_of_phase) as s);
+            continue;
+          end if;
+        end if;
+
+        foreach v_step in array v_of_phase loop
+          if exists (select from weft._cancellations as c where c.deployment_id = p_deployment) then
+            raise query_canceled;
+          end if;
+          v_path := v_step.path;
+          v_row := null;
+          v_entries := '{}';
+          v_all_rows := 0;
+          v_step_began := clock_timestamp();
+          perform weft._reset_session(), weft._show_progress(v_step.ordinal, v_steps, v_phase.name);
+          v_set := set_config('lock_timeout', v_phase.lock_timeout_ms::text, false);
+          if v_surprises ? v_step.ordinal::text then  -- its failure is tolerated, and it failed in an earlier pass
+            v_steps_done := array_append(v_steps_done, v_surprises -> v_step.ordinal::text);
+            continue;
+          end if;
+
+          if v_step.kind <> 'run' then
+            v_within := weft._run_steps(p_deployment, v_phase, v_step.ordinal, v_step.ordinal, p_fence, p_is_within => true);
+            select s.* into strict v_step from weft._steps as s where s.deployment_id = p_deployment and s.ordinal = v_step.ordinal;
+            if v_within.verdict = 'done' then
+              select a.entries, a.known, a.held into v_entries, v_known, v_held from weft._add_entry(v_entries, v_known, v_held, jsonb_build_object('rows', v_step.rows), v_step_began) as a;
+              v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, v_step.state::text, v_entries, v_step.rows, v_step_began));
+              continue;
+            elsif v_within.verdict = 'failed' and v_step.on_error = 'continue' then
+              v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, 'tolerated', v_entries, null, v_step_began) || jsonb_build_object('error', v_within.error));
+              continue;
+            end if;
+            v_outcome := v_within;
+            raise exception using errcode = 'WF003';
+          end if;
+
+          if v_step.condition is not null then
+            v_condition := v_step.condition;
+            v_is_wanted := weft._evaluate(v_condition, p_start_path);
+            v_condition := null;
+            select a.entries, a.known, a.held into v_entries, v_known, v_held from weft._add_entry(v_entries, v_known, v_held, jsonb_build_object('when', v_step.condition, 'is_wanted', v_is_wanted), v_step_began) as a;
+            if not v_is_wanted then
+              v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, 'skipped', v_entries, null, v_step_began));
+              continue;
+            end if;
+            perform weft._show_progress(v_step.ordinal, v_steps, v_phase.name);
+            v_set := set_config('lock_timeout', v_phase.lock_timeout_ms::text, false);
+          end if;
+          perform weft._lay_out_statements(p_deployment, v_phase.name, v_step);
+          v_before := weft._session_before(v_phase, v_step.ordinal, p_start_path);
+          perform weft._restore_role(v_before);
+          perform pg_catalog.set_config(g.key, g.value, false) from pg_catalog.jsonb_each_text(v_before operator(pg_catalog.->) 'settings') as g;
+          reset session authorization;
+          reset role;
+          select max(t.number) into v_last from weft._statements as t where t.deployment_id = p_deployment and t.step = v_step.ordinal;
+          v_number := 0;
+          while v_number < v_last loop
+            v_number := v_number + 1;
+            select t.* into strict v_row from weft._statements as t where t.deployment_id = p_deployment and t.step = v_step.ordinal and t.number = v_number;
+            continue when v_row.state = 'done';
+            v_text := (weft._prepare_statements(array[v_row.statement])).executables[1];
+            v_refusal := v_surprises -> concat(v_step.ordinal, '/', v_number);
+            v_is_guarded := v_phase.transaction in ('auto', 'none') and v_refusal is null and weft._may_be_refused(v_row.statement);
+            v_note := null;
+            v_is_last := true;
+            v_try := 0;
+            loop
+              v_rows := 0;
+              v_try := v_try + 1;
+              if v_refusal is not null then
+                select c.form, c.is_last, c.note into v_text, v_is_last, v_note from weft._choose_form(v_step, v_row.statement, v_refusal, v_before, v_try) as c;
+              end if;
+              v_started := clock_timestamp();
+              if v_text is not null then
+                v_their_path := v_before ->> 'search_path';
+                v_conforming := v_before ->> 'conforming';
+                perform weft._restore_role(v_before);
+                v_set := pg_catalog.set_config('standard_conforming_strings', v_conforming, false);
+                v_set := pg_catalog.set_config('search_path', v_their_path, false);
+                if v_is_guarded and v_note is null then
+                  begin
+                    execute v_text;
+                    get diagnostics v_rows = row_count;
+                    e_state := null;
+                  exception when active_sql_transaction or invalid_transaction_termination or unsafe_new_enum_value_usage then
+                    get stacked diagnostics e_state = returned_sqlstate, e_message = message_text;
+                  end;
+                else
+                  execute v_text;
+                  get diagnostics v_rows = row_count;
+                  e_state := null;
+                end if;
+                v_set := pg_catalog.set_config('client_min_messages', 'error', false);
+                if v_is_weft then
+                  v_set := pg_catalog.set_config('search_path', pg_catalog.regexp_replace(pg_catalog.current_setting('search_path'), c_user, '', 'g'), false);
+                end if;
+                v_conforming := pg_catalog.current_setting('standard_conforming_strings');
+                v_set := pg_catalog.set_config('standard_conforming_strings', 'on', false);
+                if pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'on' then
+                  raise exception 'The statement made the transaction read-only, so that nothing could be recorded.'
+                    using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
+                end if;
+                if v_phase.transaction operator(pg_catalog.=) 'none' or v_step.is_apart then
+                  set constraints all immediate;
+                end if;
+                v_their_path := pg_catalog.current_setting('search_path');
+                v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+                v_before := v_before || jsonb_build_object('search_path', v_their_path, 'role', current_setting('role'), 'authorization', session_user, 'conforming', v_conforming);
+                reset session authorization;
+                reset role;
+                if e_state is not null then
+                  v_refusal := jsonb_build_object('sqlstate', e_state, 'message', e_message);
+                  continue;
+                end if;
+              end if;
+              v_all_rows := v_all_rows + coalesce(v_rows, 0);
+              select a.entries, a.known, a.held into v_entries, v_known, v_held
+              from weft._add_entry(v_entries, v_known, v_held, jsonb_strip_nulls(jsonb_build_object(
+                'number', v_number, 'line', weft._first_line(v_row.statement, v_row.line), 'statement', left(weft._skip_comments(v_row.statement), weft._limit('statement_shown_characters')),
+                'rows', case when v_text is not null then v_rows end, 'instead', v_note)), v_started) as a;
+              v_enums_last := (select count(*) from pg_enum);
+              exit when v_is_last;
+            end loop;
+          end loop;
+          v_row := null;
+
+          if v_phase.transaction <> 'single' then
+            v_their_path := v_before ->> 'search_path';
+            v_set := pg_catalog.set_config('search_path', v_their_path, false);
+            set constraints all immediate;
+            v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+          end if;
+          perform weft._check_dependents();
+          perform weft._check_lock_table(1);
+          v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, 'succeeded', v_entries, v_all_rows, v_step_began));
+        end loop;
+        v_path := null;
+        set constraints all immediate;
+        perform weft._check_dependents();
+      end loop;
+      perform weft._reset_session();
+      v_catalog := weft._list_catalog();
+      raise exception using errcode = 'WF000';
+
+    exception when others or query_canceled or assert_failure then
+      get stacked diagnostics
+        e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_hint = pg_exception_hint,
+        e_context = pg_exception_context, e_schema = schema_name, e_table = table_name, e_column = column_name,
+        e_constraint = constraint_name, e_type = pg_datatype_name;
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
+      perform pg_advisory_unlock_all();
+    end;
+
+    -- nothing of it is in the database; what follows is the account
+    if e_state = 'WF000' then
+      perform weft._keep_report(p_deployment, v_steps_done, v_catalog, v_passes, v_began, null);
+      return row('done', null, null)::weft._outcome;
+    elsif e_state = 'WF003' and v_outcome is not null then
+      null;
+    elsif e_state = 'WF012' then
+      raise exception using errcode = e_state, message = e_message, hint = e_hint;
+    else
+      v_error := weft._account_of_error('_rehearse', e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type);
+      if weft._is_interruption('_rehearse', e_state, e_context) then
+        return row('interrupted', v_path, v_error)::weft._outcome;
+      elsif v_row.number is not null and not v_surprises ? concat(v_step.ordinal, '/', v_row.number)
+          and (v_phase.transaction in ('auto', 'none') and weft._is_refused_in_transaction(v_error)
+            or e_state = '55P04' and (v_phase.transaction in ('auto', 'none') or v_enums_last = v_enums)) then
+        v_surprises := v_surprises || jsonb_build_object(concat(v_step.ordinal, '/', v_row.number), jsonb_build_object('sqlstate', e_state, 'message', e_message));
+        continue;
+      elsif e_state in ('55P03', '40P01') then
+        v_outcome := row('again', v_path, weft._describe_error(v_error, v_phase.name, v_path, weft._first_line(v_row.statement, v_row.line), v_row.statement))::weft._outcome;
+      else
+        v_error := case when v_condition is not null then weft._describe_condition_error(v_error, v_phase.name, v_path, v_condition)
+          else weft._describe_error(v_error, v_phase.name, v_path, weft._first_line(v_row.statement, v_row.line), v_row.statement) end;
+        if v_path is not null and v_step.on_error = 'continue' then
+          v_surprises := v_surprises || jsonb_build_object(v_step.ordinal::text,
+            weft._close_entry(v_phase, v_step, 'tolerated', v_entries, null, v_step_began) || jsonb_build_object('error', v_error));
+          continue;
+        end if;
+        v_outcome := row('failed', v_path, v_error)::weft._outcome;
+      end if;
+    end if;
+    if v_outcome.verdict = 'failed' then
+      v_steps_done := case when v_path is null then v_steps_done
+        else array_append(v_steps_done, weft._close_entry(v_phase, v_step, 'failed', v_entries, null, v_step_began) || jsonb_build_object('error', v_outcome.error)) end;
+      perform weft._keep_report(p_deployment, v_steps_done, null, v_passes, v_began, v_outcome.error);
+    end if;
+    return v_outcome;
+  end loop;
+end
+$$;
+
+comment on function weft._rehearse(uuid, text, bigint) is
+  'Runs all that is pending of a deployment in one block, measures each statement, and takes everything back; the report is kept.';

@@ -1,0 +1,24 @@
+/**
+ * While a rehearsal runs in one session, another one looks who waits because of it. The engine does the looking, every now and then,
+ * by itself: so it costs the network nothing. Where it cannot, the report says that nobody has looked.
+ */
+import { sampleMessage } from '../database/engine.ts';
+import type { Connect, Session } from '../database/session.ts';
+
+/**
+ * Begins to look.
+ * @returns ends it; never rejects
+ */
+export function sampleWaits(connect: Connect, id: string): () => Promise<void> {
+  let isStopped = false;
+  let session: Session | null = null;
+  const sampling = (async () => {
+    session = await connect();
+    if (!isStopped) await session.pipeline([sampleMessage(id)]);
+  })().catch(() => undefined);
+  return async () => {
+    isStopped = true;
+    await session?.close();
+    void sampling.then(() => session?.close());
+  };
+}

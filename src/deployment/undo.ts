@@ -1,0 +1,40 @@
+/**
+ * Takes a deployment back. What there is to run came with it and lies in the database, so that nothing is sent but the request;
+ * from there on an undo is a deployment like any other.
+ */
+import { ensureEngine, openUndo } from '../database/engine.ts';
+import type { Deployment } from '../domain/deployment.ts';
+import { Problem } from '../domain/problem.ts';
+import type { Opened, Order } from './deploy.ts';
+import { answerOf, type Errand, Patience, persist } from './errand.ts';
+import { runToEnd, sendCall } from './run.ts';
+
+export interface UndoOptions extends Errand {
+  /** The signed bytes say which deployment, and whether what has no undo may stay. */
+  readonly order: Omit<Order, 'manifest' | 'mode'>;
+  /** Called once it is opened: it has its place in line then. */
+  readonly onOpened?: ((opened: Opened) => void) | undefined;
+  /** Whose deployments may be run ahead of this one; without it, everybody's. */
+  readonly callers?: readonly string[] | undefined;
+}
+
+/**
+ * @returns the deployment that undoes, as it ended, or as it is when the deadline passes
+ * @throws Problem nothing_to_undo, undo_out_of_order, undo_missing, deployment_not_found, id_conflict, and what makes the session unfit
+ */
+export async function undo(options: UndoOptions): Promise<Deployment> {
+  const { order, callers = null, onOpened } = options;
+  const patience = new Patience(options);
+  const signature = order.signature === null ? null : { ...order.signature };
+  // The same request twice is one deployment: so it can be tried again.
+  const begun = await persist(options, patience, async (session) => {
+    const { server } = await answerOf(session, ensureEngine(session), patience);
+    const found = await answerOf(session, openUndo(session, { ...order, signature }, server.backend), patience);
+    onOpened?.({ id: found.id, state: found.state, repeated: found.repeated, missing: [], warning: server.warning });
+    const run = { id: found.id, target: order.target, callers };
+    return { run, call: sendCall(session, run, found.backend) };
+  });
+  const deployment = await runToEnd(options, patience, begun.run, begun.call);
+  if (deployment !== null) return deployment;
+  throw new Problem('internal', `The engine said nothing of deployment ${begun.run.id}. \`weft status\` shows what the database knows.`);
+}
