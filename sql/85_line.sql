@@ -531,7 +531,7 @@ create or replace function weft._reopen(p_deployment uuid, p_caller text)
 as $$
 begin
   perform from weft._lease as l for update;
-  perform from weft._deployments as d where d.id = p_deployment and d.state = 'degraded' for no key update;
+  perform from weft._deployments as d where d.id = p_deployment and d.state = 'degraded' and d.mode = 'apply' for no key update;
   if not found then
     return;
   end if;

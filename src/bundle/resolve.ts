@@ -8,6 +8,7 @@ import { type Artifact, type Manifest, nameSchema, type Phase, pathSchema, type 
 import { Problem } from '../domain/problem.ts';
 import { BUNDLE_FILE, type BundleFile, type BundleFileStep, invalidAt, parseBundleFile } from './bundle_file.ts';
 import { compareBytes, findNearest, findNumericInversion } from './order.ts';
+import { type Pairing, pairUndos } from './undo.ts';
 
 /** The files of a bundle, wherever they are. */
 export interface FileList {
@@ -54,11 +55,14 @@ export async function resolveBundle(files: FileList): Promise<{ manifest: Manife
     if ((step.kind === 'check' && step.rule !== undefined) || described.has(step.path)) continue;
     described.add(step.path);
     artifacts.push(await files.describe(step.path));
+    if ('undo' in step && step.undo !== undefined) artifacts.push(await files.describe(step.undo));
   }
   const warnings = [...plan.warnings, ...warnOfTwins(artifacts), ...warnOfEmpty(artifacts), ...warnOfUnmatched(paths, artifacts)];
   const order = plan.order === 'strict' ? { order: 'strict' as const } : {};
   return { manifest: { format: 1, bundle: plan.name, ...order, artifacts, phases: plan.phases }, warnings };
 }
+
+const NO_PAIRS: Pairing = { undos: new Map(), lacking: [] };
 
 interface Plan {
   readonly name: string;
@@ -80,6 +84,8 @@ function planFolder(paths: readonly string[], fallbackName: string): Plan {
 
 function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
   const places = new Map<string, { readonly place: string; readonly kind: Step['kind']; readonly phase: string }>();
+  /** What undo files take back, by their paths. */
+  const undone = new Map<string, string>();
   const warnings: string[] = [];
   const phases = file.phases.map((phase): Phase => {
     const entries = phase.steps.map((step): Step[] => {
@@ -95,10 +101,17 @@ function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
         }
         places.set(path, { place, kind, phase: phase.name });
       }
-      refuseTooMany(places.size);
+      const { undo, ...rest } = words;
+      const pairing = typeof undo === 'string' ? pairUndos(paths, glob, matched, undo, step.line) : NO_PAIRS;
+      for (const [path, undoPath] of pairing.undos) {
+        const earlier = undone.get(undoPath);
+        if (earlier !== undefined) throw invalidAt(step.line, `"${undoPath}" would undo two files, "${earlier}" and "${path}"`);
+        undone.set(undoPath, path);
+      }
+      refuseTooMany(places.size + undone.size);
       // Of what repeats, the server finds the order.
-      warnings.push(...(words.repeat === undefined ? warnOfNumbers(matched) : []), ...warnOfOtherKinds(matched));
-      return matched.map((path) => makeStep(kind, path, words));
+      warnings.push(...(words.repeat === undefined ? warnOfNumbers(matched) : []), ...warnOfOtherKinds(matched), ...warnOfLacking(pairing));
+      return matched.map((path) => makeStep(kind, path, { ...rest, ...(pairing.undos.has(path) && { undo: pairing.undos.get(path) }) }));
     });
     const steps = entries.flat();
     const twice = steps.find(({ path }, position) => steps.findIndex((other) => other.path === path) !== position);
@@ -114,6 +127,11 @@ function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
       steps,
     };
   });
+  for (const [undo, path] of undone) {
+    const place = places.get(undo)?.place;
+    if (place !== undefined)
+      throw new Problem('invalid_bundle', `${BUNDLE_FILE}: "${undo}" undoes "${path}", and would also be run, by ${place}.`, { file: BUNDLE_FILE });
+  }
   return { name: file.name, order: file.order, phases, warnings };
 }
 
@@ -160,6 +178,11 @@ function refuseTooMany(count: number): void {
   if (count <= LIMITS.artifacts_count) return;
   const detail = `The bundle has more than ${LIMITS.artifacts_count} files to run (artifacts_count). Split it into several bundles.`;
   throw new Problem('too_large', detail, { limit: 'artifacts_count' });
+}
+
+/** Of a step that has undo files for some. */
+function warnOfLacking({ lacking }: Pairing): string[] {
+  return lacking.map(({ path, expected }) => `"${path}" has no undo: there is no file "${expected}".`);
 }
 
 function warnOfNumbers(paths: readonly string[]): string[] {

@@ -19,6 +19,8 @@ const commonShape = {
   /** If it is not true when a file of the step would begin, that file does not run. */
   when: expressionSchema.optional(),
   on_error: onErrorSchema.optional(),
+  /** What takes each file back: a path, or of a glob a pattern with the same wildcards. */
+  undo: globSchema.optional(),
 };
 
 /** Under `steps`, by the word that names the files. */

@@ -69,6 +69,7 @@ function wordsOf(step: Step): string[] {
         when,
         step.done_when === undefined ? '' : `done when ${oneLine(step.done_when)}`,
         step.on_error === 'continue' ? 'if it fails, the deployment goes on' : '',
+        step.undo === undefined ? '' : `undo ${oneLine(step.undo)}`,
       ];
     case 'check':
       return [when, step.severity === 'warn' ? 'warns only' : ''];

@@ -87,9 +87,16 @@ const commonStepShape = {
   when: expressionSchema.optional(),
 };
 
+/** Of every kind that changes something. */
+const undoShape = {
+  /** The artifact that takes the step back. It is kept with the deployment, and run by an undo. */
+  undo: pathSchema.optional(),
+};
+
 const runStepSchema = z.strictObject({
   kind: z.literal('run'),
   ...commonStepShape,
+  ...undoShape,
   /** continue: if the step fails, the deployment goes on without it. */
   on_error: z.literal('continue').optional(),
   /** An SQL expression that is true once a statement is done that PostgreSQL runs in no transaction and of which no catalog tells. */
@@ -150,6 +157,7 @@ export const manifestSchema = z
     }
     const names = new Set<string>();
     const used = new Map<string, string>();
+    const undos = new Set<string>();
     for (const [index, phase] of manifest.phases.entries()) {
       if (names.has(phase.name)) {
         context.addIssue({ code: 'custom', path: ['phases', index, 'name'], message: `two phases are called "${phase.name}"` });
@@ -167,13 +175,21 @@ export const manifestSchema = z
           context.addIssue({ code: 'custom', path: where, message: `"${step.path}" is run twice` });
         }
         used.set(step.path, step.kind);
+        if (!('undo' in step) || step.undo === undefined) continue;
+        if (!paths.has(step.undo))
+          context.addIssue({ code: 'custom', path: [...where.slice(0, -1), 'undo'], message: `no artifact has the path "${step.undo}"` });
+        if (undos.has(step.undo)) context.addIssue({ code: 'custom', path: [...where.slice(0, -1), 'undo'], message: `"${step.undo}" undoes two steps` });
+        undos.add(step.undo);
       }
       const inPhase = phase.steps.map(({ path }) => path);
       const twice = inPhase.find((path, position) => inPhase.indexOf(path) !== position);
       if (twice !== undefined) context.addIssue({ code: 'custom', path: ['phases', index, 'steps'], message: `"${twice}" stands in the phase twice` });
     }
     for (const [index, artifact] of manifest.artifacts.entries()) {
-      if (!used.has(artifact.path)) {
+      if (used.has(artifact.path) && undos.has(artifact.path)) {
+        context.addIssue({ code: 'custom', path: ['artifacts', index, 'path'], message: `"${artifact.path}" is run by a step, and undoes one` });
+      }
+      if (!used.has(artifact.path) && !undos.has(artifact.path)) {
         context.addIssue({ code: 'custom', path: ['artifacts', index, 'path'], message: `no step names "${artifact.path}"` });
       }
     }

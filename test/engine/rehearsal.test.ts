@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { send } from './support.ts';
-import { packWays, type PhaseOfWays, type Ways } from './undoing.ts';
+import { type PhaseOfWays, packWays, type Ways } from './undoing.ts';
 
 let database: TestDatabase;
 
@@ -41,9 +41,20 @@ it('changes nothing: no effect, no history, the same fingerprint, and the next d
 
 it('tells of each statement its line, rows, time, and the locks that it takes on what was there before', async () => {
   await sql(database.url, 'create table t (n int); create table other (n int)');
-  const done = await rehearse({ '1.sql': { run: '-- first\ninsert into t select generate_series(1, 5);\nalter table other add column m int;\ncreate table u (n int);\ninsert into t values (6);' } });
+  const done = await rehearse({
+    '1.sql': {
+      run: '-- first\ninsert into t select generate_series(1, 5);\nalter table other add column m int;\ncreate table u (n int);\ninsert into t values (6);',
+    },
+  });
   expect(statementsOf(done)).toMatchObject([
-    { number: 1, line: 2, rows: 5, statement: expect.stringContaining('insert into t'), locks: [{ object: 'public.t', mode: 'RowExclusiveLock' }], rewritten: [] },
+    {
+      number: 1,
+      line: 2,
+      rows: 5,
+      statement: expect.stringContaining('insert into t'),
+      locks: [{ object: 'public.t', mode: 'RowExclusiveLock' }],
+      rewritten: [],
+    },
     { number: 2, line: 3, rows: 0, locks: [{ object: 'public.other', mode: 'AccessExclusiveLock' }], rewritten: [] },
     { number: 3, line: 4, locks: [] },
     { number: 4, line: 5, rows: 1, locks: [] },
@@ -57,7 +68,10 @@ it('tells of each statement its line, rows, time, and the locks that it takes on
 });
 
 it('tells which tables are written anew, and which indexes', async () => {
-  await sql(database.url, 'create table t (n int, m int); create index t_m on t (m); insert into t select generate_series(1, 100); create table v (n varchar(5)); create table w (n int); create index w_n on w (n)');
+  await sql(
+    database.url,
+    'create table t (n int, m int); create index t_m on t (m); insert into t select generate_series(1, 100); create table v (n varchar(5)); create table w (n int); create index w_n on w (n)',
+  );
   const run = 'alter table t alter column n type bigint; alter table v alter column n type varchar(9); reindex table w; truncate t;';
   const done = await rehearse({ '1.sql': { run } });
   expect(statementsOf(done).map(({ rewritten }: { rewritten: object }) => rewritten)).toEqual([
@@ -70,7 +84,9 @@ it('tells which tables are written anew, and which indexes', async () => {
 
 it('tells what the catalog would differ in, with both definitions', async () => {
   await sql(database.url, 'create table t (n int); create view v as select 1 as one; create table gone ()');
-  const done = await rehearse({ '1.sql': { run: 'alter table t add m int; create or replace view v as select 1 as one, 2 as two; drop table gone; create index t_n on t (n)' } });
+  const done = await rehearse({
+    '1.sql': { run: 'alter table t add m int; create or replace view v as select 1 as one, 2 as two; drop table gone; create index t_n on t (n)' },
+  });
   const differences = done.rehearsal.catalog.map(({ kind, identity, change }: Record<string, string>) => `${change} ${kind} ${identity}`);
   expect(differences).toContain('added index public.t_n');
   expect(differences).toContain('removed table public.gone');
@@ -89,15 +105,26 @@ it('names the sequences of which something is used up, for no rollback takes tha
 
 describe('what PostgreSQL runs in no transaction', () => {
   it('is named, and rehearsed in the form that a transaction takes, where there is one', async () => {
-    await sql(database.url, 'create table t (n int); create index t_old on t (n); create table p (n int) partition by list (n); create table p1 partition of p for values in (1)');
+    await sql(
+      database.url,
+      'create table t (n int); create index t_old on t (n); create table p (n int) partition by list (n); create table p1 partition of p for values in (1)',
+    );
     const ways = {
-      '1.sql': { run: 'create unique index concurrently t_n on t (n);\ndrop index concurrently t_old;\nreindex (verbose) table concurrently t;\nreindex index concurrently t_n;\nalter table p detach partition p1 concurrently;\nvacuum t;\nselect 1' },
+      '1.sql': {
+        run: 'create unique index concurrently t_n on t (n);\ndrop index concurrently t_old;\nreindex (verbose) table concurrently t;\nreindex index concurrently t_n;\nalter table p detach partition p1 concurrently;\nvacuum t;\nselect 1',
+      },
     };
     for (const transaction of ['auto', 'none'] as const) {
       const done = await rehearse(ways, transaction);
       expect(done).toMatchObject({ state: 'succeeded' });
       expect(statementsOf(done).map(({ instead }: { instead?: { why: string; form?: string } }) => instead && (instead.form ?? instead.why))).toEqual([
-        'create unique index t_n on t (n)', 'drop index t_old', 'reindex table t', 'reindex index t_n', 'alter table p detach partition p1', 'none', undefined,
+        'create unique index t_n on t (n)',
+        'drop index t_old',
+        'reindex table t',
+        'reindex index t_n',
+        'alter table p detach partition p1',
+        'none',
+        undefined,
       ]);
       expect(statementsOf(done)[0].locks).toContainEqual({ object: 'public.t', mode: 'ShareLock' });
       expect(done.rehearsal.not_shown).toContainEqual(expect.objectContaining({ why: 'none', places: ['1.sql:6'] }));
@@ -109,8 +136,14 @@ describe('what PostgreSQL runs in no transaction', () => {
   it('fails where the deployment would: in a phase whose steps are transactions, without a done_when, or when the name is taken', async () => {
     await sql(database.url, 'create table t (n int, m int); create index t_n on t (m)');
     expect(await rehearse({ '1.sql': { run: 'vacuum t' } }, 'single')).toMatchObject({ state: 'failed', error: { sqlstate: '25001', path: '1.sql' } });
-    expect(await rehearse({ '1.sql': { run: 'do $$ begin commit; end $$' } }, 'auto')).toMatchObject({ state: 'failed', error: { sqlstate: '2D000', hint: expect.stringContaining('done_when') } });
-    expect(await rehearse({ '1.sql': { run: 'create index concurrently t_n on t (n)' } }, 'auto')).toMatchObject({ state: 'failed', error: { sqlstate: '42P07' } });
+    expect(await rehearse({ '1.sql': { run: 'do $$ begin commit; end $$' } }, 'auto')).toMatchObject({
+      state: 'failed',
+      error: { sqlstate: '2D000', hint: expect.stringContaining('done_when') },
+    });
+    expect(await rehearse({ '1.sql': { run: 'create index concurrently t_n on t (n)' } }, 'auto')).toMatchObject({
+      state: 'failed',
+      error: { sqlstate: '42P07' },
+    });
     expect(await rehearse({ '1.sql': { run: 'create index concurrently on t (n)' } }, 'auto')).toMatchObject({ state: 'failed', error: { sqlstate: 'WF020' } });
   });
 
@@ -137,7 +170,11 @@ describe('what PostgreSQL runs in no transaction', () => {
 
 describe('a rehearsal that fails', () => {
   it('says where, as the deployment would, and reports what came before', async () => {
-    const done = await rehearse({ '1.sql': { run: 'create table a (n int)' }, '2.sql': { run: 'create table b (n int);\n\nselect 1 / 0;' }, '3.sql': { run: 'select 1' } });
+    const done = await rehearse({
+      '1.sql': { run: 'create table a (n int)' },
+      '2.sql': { run: 'create table b (n int);\n\nselect 1 / 0;' },
+      '3.sql': { run: 'select 1' },
+    });
     expect(done).toMatchObject({ state: 'failed', error: { sqlstate: '22012', path: '2.sql', line: 3, phase: 'main' } });
     expect(done.rehearsal.steps.map(({ path, state }: Record<string, string>) => [path, state])).toEqual([
       ['1.sql', 'succeeded'],
@@ -152,7 +189,9 @@ describe('a rehearsal that fails', () => {
     await sql(database.url, 'create table a (n int primary key); create table b (n int references a deferrable initially deferred)');
     const done = await rehearse({ '1.sql': { run: 'insert into b values (1)' }, '2.sql': { run: 'insert into a values (1)' } }, 'per-step');
     expect(done).toMatchObject({ state: 'failed', error: { sqlstate: '23503', path: '1.sql' } });
-    expect(await rehearse({ '1.sql': { run: 'insert into b values (1)' }, '2.sql': { run: 'insert into a values (1)' } })).toMatchObject({ state: 'succeeded' });
+    expect(await rehearse({ '1.sql': { run: 'insert into b values (1)' }, '2.sql': { run: 'insert into a values (1)' } })).toMatchObject({
+      state: 'succeeded',
+    });
   });
 
   it('ends with a changed artifact as the deployment would', async () => {
@@ -178,7 +217,17 @@ it('conditions are asked where the deployment asks them, and what they leave out
 
 it('nothing of one file leaks into the next, and each begins with the role and settings of its phase', async () => {
   const phases: PhaseOfWays[] = [
-    { name: 'one', transaction: 'single', ways: { '1.sql': { run: `set search_path = pg_catalog; create temp table leak (n int); close all; set work_mem = '1MB'` }, '2.sql': { run: `do $$ begin assert to_regclass('leak') is null and current_setting('app.tenant') = 'acme' and current_setting('work_mem') <> '1MB'; end $$` } }, more: { settings: { 'app.tenant': 'acme' } } },
+    {
+      name: 'one',
+      transaction: 'single',
+      ways: {
+        '1.sql': { run: `set search_path = pg_catalog; create temp table leak (n int); close all; set work_mem = '1MB'` },
+        '2.sql': {
+          run: `do $$ begin assert to_regclass('leak') is null and current_setting('app.tenant') = 'acme' and current_setting('work_mem') <> '1MB'; end $$`,
+        },
+      },
+      more: { settings: { 'app.tenant': 'acme' } },
+    },
   ];
   expect(await rehearse(phases)).toMatchObject({ state: 'succeeded', error: null });
 });

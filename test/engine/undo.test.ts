@@ -2,8 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
-import { deployWays, openUndo, packWays, pathsIn, undo } from './undoing.ts';
 import { send } from './support.ts';
+import { deployWays, openUndo, packWays, pathsIn, undo } from './undoing.ts';
 
 let database: TestDatabase;
 
@@ -16,7 +16,8 @@ afterEach(async () => {
 });
 
 const table = (name: string) => ({ run: `create table ${name} (n int)`, undo: `drop table ${name}` });
-const tables = async () => (await sql(database.url, `select tablename from pg_tables where schemaname = 'public' order by 1`)).map(({ tablename }) => tablename);
+const tables = async () =>
+  (await sql(database.url, `select tablename from pg_tables where schemaname = 'public' order by 1`)).map(({ tablename }) => tablename);
 
 describe('weft.undo()', () => {
   it('runs the undo files of the newest deployment, phases and steps in reverse, as a deployment of its own', async () => {
@@ -28,9 +29,16 @@ describe('weft.undo()', () => {
     ]);
     const back = await undo(database.url);
     expect(back).toMatchObject({ state: 'succeeded', bundle: 'shop', undoes: done.id, mode: 'apply' });
-    expect((await sql(database.url, 'select word from journal order by n')).map(({ word }) => word)).toEqual(
-      ['one', 'two', 'three', 'four', 'not four', 'not three', 'not two', 'not one'],
-    );
+    expect((await sql(database.url, 'select word from journal order by n')).map(({ word }) => word)).toEqual([
+      'one',
+      'two',
+      'three',
+      'four',
+      'not four',
+      'not three',
+      'not two',
+      'not one',
+    ]);
     expect(back.phases.map(({ name, transaction }: { name: string; transaction: string }) => [name, transaction])).toEqual([
       ['second', 'per-step'],
       ['first', 'single'],
@@ -38,7 +46,18 @@ describe('weft.undo()', () => {
     expect(back.phases[0].steps[0]).toMatchObject({ path: 'undo/4.sql', undoes: '4.sql', state: 'succeeded' });
     expect((await sql(database.url, `select weft.status('${done.id}') as d`))[0].d).toMatchObject({ state: 'succeeded', undone_by: [back.id] });
     expect((await sql(database.url, `select kind from weft.events where deployment_id = '${back.id}' order by number`)).map(({ kind }) => kind)).toEqual([
-      'opened', 'staged', 'started', 'phase_started', 'step_succeeded', 'step_succeeded', 'phase_succeeded', 'phase_started', 'step_succeeded', 'step_succeeded', 'phase_succeeded', 'succeeded',
+      'opened',
+      'staged',
+      'started',
+      'phase_started',
+      'step_succeeded',
+      'step_succeeded',
+      'phase_succeeded',
+      'phase_started',
+      'step_succeeded',
+      'step_succeeded',
+      'phase_succeeded',
+      'succeeded',
     ]);
   });
 
@@ -55,7 +74,12 @@ describe('weft.undo()', () => {
   });
 
   it('leaves an undo file that fails in a single phase without effect, and everything in the history', async () => {
-    await deployWays(database.url, { '1.sql': table('a'), '2.sql': table('b'), '3.sql': { run: 'create table c (n int)', undo: 'drop table c; select 1 / 0' }, '4.sql': table('d') });
+    await deployWays(database.url, {
+      '1.sql': table('a'),
+      '2.sql': table('b'),
+      '3.sql': { run: 'create table c (n int)', undo: 'drop table c; select 1 / 0' },
+      '4.sql': table('d'),
+    });
     const back = await undo(database.url);
     expect(back).toMatchObject({ state: 'failed', error: { sqlstate: '22012', path: 'undo/3.sql', line: 1 } });
     expect(await tables()).toEqual(['a', 'b', 'c', 'd']);

@@ -45,7 +45,15 @@ export function packWays(phases: readonly PhaseOfWays[], more: { bundle?: string
     })),
   };
   const request = Buffer.from(
-    JSON.stringify({ type: 'deploy', id: randomUUID(), audience: null, target: null, expires_at: '2099-01-01T00:00:00Z', mode: more.mode ?? 'apply', manifest }),
+    JSON.stringify({
+      type: 'deploy',
+      id: randomUUID(),
+      audience: null,
+      target: null,
+      expires_at: '2099-01-01T00:00:00Z',
+      mode: more.mode ?? 'apply',
+      manifest,
+    }),
   );
   return { order: { request, manifest, caller: more.caller ?? 'direct', target: null, signature: null }, chunks };
 }
