@@ -34,18 +34,18 @@ comment on function weft._list_held_locks(jsonb) is 'Lists the locks that this s
 
 -- What a statement has taken and done, as the server's tables show it: locks on what was there before, and new files of relations. Of indexes
 -- the weak locks say nothing that their tables do not.
-create or replace function weft._measure(inout known jsonb, inout held jsonb, out locks jsonb, out rewritten jsonb)
+create or replace function weft._measure(p_known jsonb, p_held jsonb, out known jsonb, out held jsonb, out locks jsonb, out rewritten jsonb)
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_now  jsonb := weft._list_held_locks(known);
+  v_now  jsonb := weft._list_held_locks(p_known);
 begin
   select coalesce(jsonb_agg(jsonb_build_object('object', t.object, 'mode', t.mode) order by t.object, t.mode), '[]') into locks
   from (
-    select coalesce(known -> (m.words)[1] ->> 0, 'advisory lock ' || (m.words)[1]) as object, known -> (m.words)[1] ->> 1 as relkind, (m.words)[2] as mode
-    from jsonb_object_keys(v_now - array(select jsonb_object_keys(held))) as k (name)
+    select coalesce(p_known -> (m.words)[1] ->> 0, 'advisory lock ' || (m.words)[1]) as object, p_known -> (m.words)[1] ->> 1 as relkind, (m.words)[2] as mode
+    from jsonb_object_keys(v_now - array(select jsonb_object_keys(p_held))) as k (name)
     cross join regexp_match(k.name, '^(?:advisory )?(\S+) (\w+)$') as m (words)
   ) as t
   where t.relkind is null or t.relkind not in ('i', 'I', 'S') or t.mode not in ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock');
@@ -54,16 +54,16 @@ begin
     select c.oid, k.value ->> 0 as name, c.relkind, c.relfilenode, pg_relation_size(c.oid) as bytes
     from jsonb_object_keys(v_now) as h (name)
     join pg_class as c on h.name = concat(c.oid, ' AccessExclusiveLock')
-    cross join lateral (select known -> c.oid::text as value) as k
+    cross join lateral (select p_known -> c.oid::text as value) as k
     where c.relfilenode <> 0 and (k.value ->> 2)::bigint <> c.relfilenode::bigint
   )
   select coalesce(jsonb_agg(jsonb_build_object(
            'object', f.name, 'kind', case when f.relkind = 'i' then 'index' when f.relkind = 'm' then 'materialized view' when f.relkind = 'S' then 'sequence' else 'table' end, 'bytes', f.bytes)
            order by f.name) filter (where not exists (select from pg_index as i join files as t on t.oid = i.indrelid where i.indexrelid = f.oid)), '[]'),  -- new with its table
-         known || coalesce(jsonb_object_agg(f.oid::text, jsonb_build_array(f.name, f.relkind, f.relfilenode::bigint)), '{}')
+         p_known || coalesce(jsonb_object_agg(f.oid::text, jsonb_build_array(f.name, f.relkind, f.relfilenode::bigint)), '{}')
   into rewritten, known
   from files as f;
-  held := held || v_now;
+  held := p_held || v_now;
 end
 $$;
 

@@ -22,6 +22,19 @@ left join lateral (select c.done, c.runs_again from weft._count_statements(s.dep
 
 comment on view weft.steps is 'Steps of deployments, each with what became of it. Of one that failed and was run statement by statement: how many are done, and what stays.';
 
+create or replace view weft.rehearsals as
+select r.deployment_id, pg_catalog.row_number() over (partition by r.deployment_id order by s.ordinality, t.ordinality) as ordinal,
+       s.value ->> 'phase' as phase, s.value ->> 'path' as path, (t.value ->> 'line')::integer as line, t.value ->> 'statement' as statement,
+       (t.value ->> 'milliseconds')::numeric as milliseconds, (t.value ->> 'rows')::bigint as rows,
+       (select pg_catalog.string_agg(pg_catalog.concat_ws(' on ', l.value ->> 'mode', l.value ->> 'object'), ', ') from pg_catalog.jsonb_array_elements(t.value -> 'locks') as l) as locks,
+       (select pg_catalog.string_agg(w.value ->> 'object', ', ') from pg_catalog.jsonb_array_elements(t.value -> 'rewritten') as w) as rewritten,
+       coalesce(t.value #>> '{instead,text}', s.value #>> '{error,message}') as remark
+from weft._reports as r
+cross join pg_catalog.jsonb_array_elements(r.report -> 'steps') with ordinality as s
+left join pg_catalog.jsonb_array_elements(s.value -> 'statements') with ordinality as t on true;
+
+comment on view weft.rehearsals is 'What rehearsals have shown of each statement. All of it: weft.status(id) -> ''rehearsal''.';
+
 create or replace view weft.history as
 select h.bundle, h.path, pg_catalog.encode(h.digest, 'hex') as digest, h.deployment_id, h.applied_at
 from weft._history as h;

@@ -8,6 +8,7 @@ import { readSeconds } from './address.ts';
 import type { Call } from './commands.ts';
 import type { Style } from './io.ts';
 import { ProgressPrinter, type View } from './progress.ts';
+import { renderRehearsal } from './rehearsal.ts';
 import { renderSummary } from './summary.ts';
 import { cut, oneLine } from './text.ts';
 
@@ -56,7 +57,7 @@ export async function conduct(call: Call, key: string | null, work: (watch: Watc
     progress.end();
   }
   if (io.signal.aborted && !isOver(deployment.state)) throw leaving({ ...progress.view, deployment, id: deployment.id }, key);
-  const words = ending?.words ?? renderSummary;
+  const words = ending?.words ?? (deployment.mode === 'rehearse' ? renderRehearsal : renderSummary);
   printer.say(words(deployment, printer.style));
   // Beside a document the words are for whoever watches.
   if (printer.json) printer.note(words(deployment, printer.noteStyle));

@@ -8,9 +8,10 @@ import type { Connect, Session } from '../database/session.ts';
 import { cancel } from '../deployment/cancel.ts';
 import { deploy, type Opened } from '../deployment/deploy.ts';
 import { resume } from '../deployment/resume.ts';
+import { undo } from '../deployment/undo.ts';
 import type { Deployment } from '../domain/deployment.ts';
 import type { Problem } from '../domain/problem.ts';
-import { type DeployRequest, DIRECT_CALLER } from '../domain/request.ts';
+import { type DeployRequest, DIRECT_CALLER, type UndoRequest } from '../domain/request.ts';
 import type { DatabaseAddress } from './address.ts';
 import type { Io } from './io.ts';
 import { FIRST_CONTACT_MS, persist } from './persist.ts';
@@ -84,7 +85,7 @@ export async function withSession<T>(address: DatabaseAddress, io: Pick<Io, 'std
  * @returns the deployment as it ended, or as it is when the deadline comes
  * @throws Problem what the database refuses; what does not pass by itself
  */
-export async function deployStraight(errand: DirectErrand, bundle: Bundle, id: string): Promise<Deployment> {
+export async function deployStraight(errand: DirectErrand, bundle: Bundle, id: string, mode: DeployRequest['mode'] = 'apply'): Promise<Deployment> {
   const openSession = connectFor(errand);
   let isConnected = false;
   const connect: Connect = async () => {
@@ -106,8 +107,8 @@ export async function deployStraight(errand: DirectErrand, bundle: Bundle, id: s
       id,
       audience: null,
       target: null,
-      expires_at: new Date(Date.now() + REQUEST_LIFE_SECONDS * 1000).toISOString(),
-      mode: 'apply',
+      expires_at: expiry(),
+      mode,
       manifest: bundle.manifest,
     };
     const order = {
@@ -115,6 +116,7 @@ export async function deployStraight(errand: DirectErrand, bundle: Bundle, id: s
       manifest: bundle.manifest,
       caller: DIRECT_CALLER,
       target: null,
+      mode,
       signature: null,
     };
     const drive = deploy({
@@ -147,6 +149,24 @@ export async function resumeStraight(errand: DirectErrand, id: string): Promise<
 export async function cancelStraight(errand: DirectErrand, id: string, isPatient: boolean): Promise<Deployment> {
   const connect = connectFor(errand);
   return attend(errand, (leftMs, onStatus) => cancel({ connect, id, caller: null, target: null, onStatus, deadlineMs: isPatient ? leftMs : undefined }));
+}
+
+/**
+ * Takes a deployment back.
+ * @param partly whether what has no undo may stay
+ * @param id the same id is the same undo
+ */
+export async function undoStraight(errand: DirectErrand, deployment: string, partly: boolean, id: string): Promise<Deployment> {
+  const connect = connectFor(errand);
+  return attend(errand, (leftMs, onStatus, onContact) => {
+    const request: UndoRequest = { type: 'undo', id, audience: null, target: null, expires_at: expiry(), deployment, partly };
+    const order = { request: new TextEncoder().encode(JSON.stringify(request)), caller: DIRECT_CALLER, target: null, signature: null };
+    return undo({ connect, order, onOpened: onContact, onStatus, onTrouble: tellTrouble(errand), deadlineMs: leftMs, signal: errand.signal });
+  });
+}
+
+function expiry(): string {
+  return new Date(Date.now() + REQUEST_LIFE_SECONDS * 1000).toISOString();
 }
 
 /** The drive tries again by itself; whoever looks on is told. */

@@ -1,5 +1,5 @@
 /** Readings, either way in. The drivers of a database are loaded only when one is asked. */
-import type { Deployment, HistoryEntry } from '../domain/deployment.ts';
+import type { Deployment, HistoryEntry, UndoPlan } from '../domain/deployment.ts';
 import type { Address } from './address.ts';
 import type { Io } from './io.ts';
 
@@ -27,6 +27,13 @@ export async function readStatus(address: Address, id: string, io: Watcher): Pro
   if (address.kind === 'worker') return (await import('./remote.ts')).readStatusThroughWorker(address, id, io.signal);
   const { withSession, engine } = await loadDirect();
   return withSession(address, io, (session) => engine.readStatus(session, id));
+}
+
+/** What an undo would run. @param id null: of the newest deployment of which something is in the database */
+export async function readUndoPlan(address: Address, id: string | null, io: Watcher): Promise<UndoPlan> {
+  if (address.kind === 'worker') return (await import('./remote.ts')).readUndoPlanThroughWorker(address, id, io.signal);
+  const { withSession, engine } = await loadDirect();
+  return withSession(address, io, (session) => engine.readUndoPlan(session, id));
 }
 
 async function loadDirect() {

@@ -6,10 +6,19 @@
 import * as z from 'zod';
 import type { Bundle } from '../bundle/source.ts';
 import { writeTar } from '../bundle/tar.ts';
-import { type Deployment, deploymentSchema, deploymentStateSchema, type HistoryEntry, historyEntrySchema, isOver } from '../domain/deployment.ts';
+import {
+  type Deployment,
+  deploymentSchema,
+  deploymentStateSchema,
+  type HistoryEntry,
+  historyEntrySchema,
+  isOver,
+  type UndoPlan,
+  undoPlanSchema,
+} from '../domain/deployment.ts';
 import type { Artifact } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
-import type { WeftRequest } from '../domain/request.ts';
+import type { DeployRequest, WeftRequest } from '../domain/request.ts';
 import { makeReadToken } from '../trust/read_token.ts';
 import { makeSignedRequest } from '../trust/sign.ts';
 import { readName, type WorkerAddress } from './address.ts';
@@ -64,10 +73,10 @@ type Reception = z.infer<typeof receptionSchema>;
  * @returns the deployment as it ended, or as it is when the deadline comes
  * @throws Problem what the Worker refuses; what does not pass by itself
  */
-export async function deployThroughWorker(errand: Errand, bundle: Bundle, id: string): Promise<Deployment> {
+export async function deployThroughWorker(errand: Errand, bundle: Bundle, id: string, mode: DeployRequest['mode'] = 'apply'): Promise<Deployment> {
   const { manifest } = bundle;
   const attendance = new Attendance(errand, deploymentsPath(errand.address), (expires_at) => {
-    return { type: 'deploy', id, audience: errand.address.origin, target: errand.address.target, mode: 'apply', expires_at, manifest };
+    return { type: 'deploy', id, audience: errand.address.origin, target: errand.address.target, mode, expires_at, manifest };
   });
   let sentBytes = 0;
   const source = countingSource(bundle.source, (bytes) => {
@@ -117,6 +126,19 @@ export async function cancelThroughWorker(errand: Errand, deployment: string): P
   return actThroughWorker(errand, 'cancel', deployment);
 }
 
+/**
+ * Takes a deployment back, and stays with the undo until it is over.
+ * @param partly whether what has no undo may stay
+ * @param id signed; the same id is the same undo
+ */
+export async function undoThroughWorker(errand: Errand, deployment: string, partly: boolean, id: string): Promise<Deployment> {
+  const { origin, target } = errand.address;
+  const path = `${deploymentsPath(errand.address)}/${deployment}/undo`;
+  const attendance = new Attendance(errand, path, (expires_at) => ({ type: 'undo', id, audience: origin, target, expires_at, deployment, partly }));
+  await persist(() => attendance.knock(), attendance.persistence);
+  return attendance.follow();
+}
+
 async function actThroughWorker(errand: Errand, type: 'resume' | 'cancel', deployment: string): Promise<Deployment> {
   const { origin, target } = errand.address;
   const id = crypto.randomUUID();
@@ -144,6 +166,11 @@ export async function readHistoryThroughWorker(address: WorkerAddress, bundle: s
   const query = bundle === null ? '' : `?bundle=${encodeURIComponent(bundle)}`;
   const schema = z.looseObject({ history: z.array(historyEntrySchema) });
   return (await read(address, `${targetPath(address)}/history${query}`, schema, signal)).history;
+}
+
+export async function readUndoPlanThroughWorker(address: WorkerAddress, id: string | null, signal: AbortSignal): Promise<UndoPlan> {
+  const path = id === null ? `${targetPath(address)}/undo` : `${deploymentsPath(address)}/${encodeURIComponent(id)}/undo`;
+  return read(address, path, undoPlanSchema, signal);
 }
 
 async function read<T>(address: WorkerAddress, path: string, schema: z.ZodType<T>, signal: AbortSignal): Promise<T> {

@@ -58,11 +58,14 @@ function headline(deployment: Deployment, style: Style): string {
   const after = time === null ? '' : ` after ${time}`;
   switch (deployment.state) {
     case 'succeeded':
+      if (deployment.mode === 'rehearse') return `${style.green(style.bold('Rehearsed.'))} Nothing of ${bundle} is in the database.`;
+      if (deployment.undoes)
+        return `${style.green(style.bold('Undone.'))} Deployment ${deployment.undoes} of ${bundle} was taken back${time === null ? '' : `, in ${time}`}.`;
       return `${style.green(style.bold('Done.'))} ${bundle} is deployed${time === null ? '' : `, in ${time}`}.`;
     case 'degraded':
       return `${style.yellow(style.bold('Degraded.'))} ${bundle} is deployed${time === null ? '' : `, in ${time}`}, except for what may fail.`;
     case 'failed':
-      return `${style.red(style.bold('Failed.'))} ${bundle} stopped${after}.`;
+      return `${style.red(style.bold('Failed.'))} ${deployment.undoes ? 'The undo of ' : ''}${bundle} stopped${after}.`;
     case 'cancelled':
       return `${style.yellow(style.bold('Cancelled.'))} ${bundle} stopped${after}.`;
     case 'running':
@@ -98,7 +101,8 @@ function isBecauseOfError({ cancelling, cleaning }: Deployment): boolean {
   return Boolean(cleaning) && !(cancelling && cleaning?.error.sqlstate === QUERY_CANCELED);
 }
 
-function errorLines(error: DeploymentError, style: Style): string[] {
+/** An error of a file: where, what the server said, what to do. */
+export function errorLines(error: DeploymentError, style: Style): string[] {
   const lines: string[] = [];
   if (error.path)
     lines.push(`  ${style.bold(oneLine(error.path) + (error.line ? `:${error.line}` : ''))}${error.phase ? `  in phase ${oneLine(error.phase)}` : ''}`);

@@ -9,7 +9,8 @@ import type { Connect, Session } from '../database/session.ts';
 import type { CancelOptions } from '../deployment/cancel.ts';
 import type { DeployOptions, Opened } from '../deployment/deploy.ts';
 import type { ResumeOptions } from '../deployment/resume.ts';
-import type { Deployment, DeploymentEvent, HistoryEntry } from '../domain/deployment.ts';
+import type { UndoOptions } from '../deployment/undo.ts';
+import type { Deployment, DeploymentEvent, HistoryEntry, UndoPlan } from '../domain/deployment.ts';
 import type { LogEntry } from './log.ts';
 
 export interface Ports {
@@ -27,10 +28,12 @@ export interface Ports {
   deploy(options: DeployOptions): { opened: Promise<Opened>; done: Promise<Deployment> };
   resume(options: ResumeOptions): Promise<Deployment>;
   cancel(options: CancelOptions): Promise<Deployment>;
+  undo(options: UndoOptions): Promise<Deployment>;
   readStatus(session: Session, id: string): Promise<Deployment>;
   readDeployments(session: Session, limit: number): Promise<Deployment[]>;
   readEvents(session: Session, id: string, after: number): Promise<DeploymentEvent[]>;
   readHistory(session: Session, bundle?: string): Promise<HistoryEntry[]>;
+  readUndoPlan(session: Session, id: string | null): Promise<UndoPlan>;
   /** Writes one structured line. Whoever implements it takes out secrets. */
   log(entry: LogEntry): void;
 }

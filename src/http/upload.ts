@@ -20,6 +20,7 @@ export interface Upload {
   /** The bytes that were signed. */
   readonly request: Uint8Array;
   readonly manifest: Manifest;
+  readonly mode: DeployRequest['mode'];
   /** Absent when the request came alone. */
   readonly chunks?: (wanted: ReadonlySet<string>) => AsyncIterable<Chunk>;
 }
@@ -42,15 +43,15 @@ export async function acceptUpload(c: HttpContext, ports: Ports, signed: SignedH
       });
     }
     const manifest = manifestOf(request);
-    return { caller, request: tar.request, manifest, chunks: (wanted) => tar.chunks(manifest, wanted) };
+    return { caller, request: tar.request, manifest, mode: request.mode, chunks: (wanted) => tar.chunks(manifest, wanted) };
   }
   const body = await c.var.body.readAll('inline_document_bytes', 'A larger bundle goes as a tar: Content-Type: application/x-tar.');
   const { caller, request } = await acceptSigned(c, ports, { body, signed, type: 'deploy', target });
   if (request.files === undefined) {
-    return { caller, request: body, manifest: manifestOf(request) };
+    return { caller, request: body, manifest: manifestOf(request), mode: request.mode };
   }
   const bundle = await resolveInline(request.files, request);
-  return { caller, request: body, manifest: bundle.manifest, chunks: (wanted) => wantedChunks(bundle, wanted) };
+  return { caller, request: body, manifest: bundle.manifest, mode: request.mode, chunks: (wanted) => wantedChunks(bundle, wanted) };
 }
 
 function manifestOf(request: DeployRequest): Manifest {

@@ -7,10 +7,11 @@ import packageFile from '../../package.json' with { type: 'json' };
 import { type Config, parseConfig } from '../config/config.ts';
 import { readSecrets, type Secrets } from '../config/secrets.ts';
 import { connectTo } from '../database/connect.ts';
-import { readDeployments, readEvents, readHistory, readStatus } from '../database/engine.ts';
+import { readDeployments, readEvents, readHistory, readStatus, readUndoPlan } from '../database/engine.ts';
 import { cancel } from '../deployment/cancel.ts';
 import { deploy } from '../deployment/deploy.ts';
 import { resume } from '../deployment/resume.ts';
+import { undo } from '../deployment/undo.ts';
 import { Problem } from '../domain/problem.ts';
 import { createApp, createUnconfiguredApp, type Surroundings } from '../http/app.ts';
 import type { HttpEnv } from '../http/context.ts';
@@ -43,6 +44,8 @@ function createConfiguredApp(config: Config, secrets: Secrets, surroundings: Omi
     deploy,
     resume,
     cancel,
+    undo,
+    readUndoPlan,
     readStatus,
     readDeployments,
     readEvents,

@@ -29,6 +29,8 @@ const WITHOUT_PATH: Readonly<Record<string, string>> = {
   _enter_file: 'a SET clause would undo the work',
   _check: 'it asks under the search_path of a file',
   _evaluate: 'it asks under the search_path of a file',
+  _rehearse: 'it runs statements, whose path is theirs',
+  sample: 'a procedure that commits may have no SET clause',
   _is_phase_wanted: 'what it calls sets the path',
   _hurry_commit: 'a SET clause would undo the work',
   _show_progress: 'a SET clause would keep it from being inlined; every name in it is qualified',

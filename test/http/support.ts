@@ -110,6 +110,11 @@ export function makeHouse(changes: Partial<Ports> = {}): House {
     },
     resume: async () => makeDeployment(),
     cancel: async () => makeDeployment({ state: 'cancelled' }),
+    undo: async (options) => {
+      options.onOpened?.({ id: ID, state: 'staged', repeated: false, missing: [] });
+      return makeDeployment();
+    },
+    readUndoPlan: async () => ({ deployment: ID, bundle: 'shop', state: 'succeeded', finished_at: null, phases: [], lacking: [] }),
     readStatus: async () => makeDeployment(),
     readDeployments: async () => [makeDeployment()],
     readEvents: async () => [],

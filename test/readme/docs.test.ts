@@ -86,6 +86,7 @@ describe('BUNDLES.md', () => {
       'steps',
       'run',
       'when',
+      'undo',
       'done_when',
       'on_error',
       'checks',
@@ -97,6 +98,14 @@ describe('BUNDLES.md', () => {
     expect(file.phases.map(({ when, steps }) => [when !== null, steps.map(({ words }) => words.when !== undefined)])).toEqual([
       [false, [false, true]],
       [true, [false]],
+    ]);
+  });
+
+  test('its example of undo is one', () => {
+    const file = parseBundleFile(new TextEncoder().encode(snippet('docs/BUNDLES.md', 'undo')));
+    expect(file.phases.flatMap(({ steps }) => steps.map(({ glob, words }) => [glob, words.undo]))).toEqual([
+      ['schema/*.sql', 'undo/*.sql'],
+      ['data/currencies.sql', 'data/no_currencies.sql'],
     ]);
   });
 
@@ -210,7 +219,7 @@ describe('HTTP.md', () => {
   test('shows a request of the right form, and names all of its members', () => {
     expect(requestSchema.parse(JSON.parse(snippet('docs/HTTP.md', 'request')))).toMatchObject({ type: 'deploy' });
     const members = rowsBelow('docs/HTTP.md', 'The request').map(([name]) => bare(name));
-    expect(members.sort()).toEqual([...Object.keys(deployRequestSchema.shape), 'deployment'].sort());
+    expect(members.sort()).toEqual([...Object.keys(deployRequestSchema.shape), 'deployment', 'partly'].sort());
   });
 
   test('says how a reading token is made, so that it can be made by hand', async () => {
@@ -356,6 +365,37 @@ describe('ENGINE.md', () => {
     await holder.query('rollback');
     await holder.end();
     await sql(database.url, error.remains[0].statement);
+  });
+
+  test('goes back with nothing but a CALL, and shows what a rehearsal has found', async () => {
+    const files = { '1.sql': 'create table to_and_fro (n int)', 'undo/1.sql': 'drop table to_and_fro' };
+    const digests = await sql(
+      database.url,
+      `select encode(sha256(convert_to(f, 'UTF8')), 'hex') as digest from unnest($1::text[]) with ordinality as u (f, n) order by n`,
+      [Object.values(files)],
+    );
+    const artifacts = Object.entries(files).map(([path, content], index) => ({ path, digest: digests[index].digest, size: content.length }));
+    const steps = [{ kind: 'run', path: '1.sql', undo: 'undo/1.sql' }];
+    const manifest = JSON.stringify({ format: 1, bundle: 'fro', artifacts, phases: [{ name: 'main', transaction: 'single', steps }] });
+    for (const mode of ['rehearse', 'apply']) {
+      const request = JSON.stringify({ type: 'deploy', id: `fro-${mode}`, mode, expires_at: '2030-01-01T00:00:00Z' });
+      const [{ opened }] = await sql(database.url, 'select weft.open($1, $2) as opened', [Buffer.from(request), manifest]);
+      if (opened.missing.length > 0) {
+        const [contents, names] = [Object.values(files), artifacts.map(({ digest }) => digest)];
+        await sql(database.url, 'select weft.stage($1, $2, $3, $4)', [
+          opened.deployment,
+          names,
+          contents.map(({ length }) => length),
+          Buffer.from(contents.join('')),
+        ]);
+      }
+      await sql(database.url, `call weft.run('${opened.deployment}')`);
+    }
+    const [rehearsed] = await statements('rehearsals');
+    expect(rehearsed).toMatchObject([{ path: '1.sql', line: 1, locks: null, remark: null }]);
+    const [[plan] = []] = await statements('undo');
+    expect(JSON.parse(String(plan?.jsonb_pretty))).toMatchObject({ bundle: 'fro', lacking: [] });
+    expect(await sql(database.url, `select to_regclass('to_and_fro') as gone`)).toEqual([{ gone: null }]);
   });
 
   test('describes catalogs, and names every view, every function and every state', async () => {

@@ -14,8 +14,9 @@ export async function deploy(call: Call): Promise<number> {
   if (!requestIdSchema.safeParse(id).success) throw new Problem('usage', '--id is a key of letters, digits, "_", ":" and "-", 128 at most.');
   const bundle = await readFolder(positionals[0] as string);
   for (const warning of bundle.warnings) printer.note(`${printer.noteStyle.yellow('warning:')} ${harmless(warning)}`);
+  const mode = values.rehearse === true ? 'rehearse' : 'apply';
   return conduct(call, id, async (watch) => {
-    if (address.kind === 'database') return (await import('../direct.ts')).deployStraight({ address, ...watch }, bundle, id);
-    return (await import('../remote.ts')).deployThroughWorker({ address, ...watch }, bundle, id);
+    if (address.kind === 'database') return (await import('../direct.ts')).deployStraight({ address, ...watch }, bundle, id, mode);
+    return (await import('../remote.ts')).deployThroughWorker({ address, ...watch }, bundle, id, mode);
   });
 }

@@ -5,6 +5,7 @@ import type { Call } from '../commands.ts';
 import type { Style } from '../io.ts';
 import { positionOf, waitOf } from '../progress.ts';
 import { readDeployments, readHistory, readStatus } from '../readings.ts';
+import { renderRehearsal } from '../rehearsal.ts';
 import { renderSummary } from '../summary.ts';
 import { columns, moment, oneLine } from '../text.ts';
 
@@ -19,7 +20,8 @@ export async function status(call: Call): Promise<number> {
     return 0;
   }
   const deployment = await readStatus(address, id, printer.io);
-  printer.say([renderSummary(deployment, printer.style), ...liveLines(deployment, printer.style)].join('\n'));
+  const render = deployment.mode === 'rehearse' ? renderRehearsal : renderSummary;
+  printer.say([render(deployment, printer.style), ...liveLines(deployment, printer.style)].join('\n'));
   printer.document(deployment);
   return 0;
 }

@@ -1,10 +1,11 @@
-/** `POST …/deployments/{id}/resume` and `/cancel`: signed documents about a deployment that exists. */
+/** `POST …/deployments/{id}/resume`, `/cancel` and `/undo`: signed documents about a deployment that exists. */
 import { Hono } from 'hono';
-import type { Deployment } from '../../domain/deployment.ts';
+import type { Opened } from '../../deployment/deploy.ts';
+import { type Deployment, isOver } from '../../domain/deployment.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { Problem } from '../../domain/problem.ts';
 import { mayBeRun } from '../../trust/grants.ts';
-import { readSignedHeaders } from '../../trust/signature.ts';
+import { readSignedHeaders, type SignedHeaders } from '../../trust/signature.ts';
 import { acceptSigned } from '../accept.ts';
 import { answerDeployment, setLocation, stayWith, toOutcome, waitFor } from '../answers.ts';
 import type { HttpContext, HttpEnv } from '../context.ts';
@@ -12,8 +13,21 @@ import type { Ports } from '../ports.ts';
 import { readWait } from '../prefer.ts';
 import { findTarget } from '../targets.ts';
 
+/** A signed document that was accepted. */
+interface Act {
+  readonly caller: string;
+  readonly target: string;
+  /** Of the deployment that it is about. */
+  readonly id: string;
+  readonly body: Uint8Array;
+  readonly signed: SignedHeaders;
+}
+
 export function actRoutes(ports: Ports): Hono<HttpEnv> {
-  return new Hono<HttpEnv>().post('/deployments/:id/resume', (c) => postResume(c, ports)).post('/deployments/:id/cancel', (c) => postCancel(c, ports));
+  return new Hono<HttpEnv>()
+    .post('/deployments/:id/resume', (c) => postResume(c, ports))
+    .post('/deployments/:id/cancel', (c) => postCancel(c, ports))
+    .post('/deployments/:id/undo', (c) => postUndo(c, ports));
 }
 
 async function postResume(c: HttpContext, ports: Ports): Promise<Response> {
@@ -69,8 +83,38 @@ async function postCancel(c: HttpContext, ports: Ports): Promise<Response> {
   return answerDeployment(c, deployment);
 }
 
+/** An undo is a deployment of its own: answered as one, and to be read at an address of its own. */
+async function postUndo(c: HttpContext, ports: Ports): Promise<Response> {
+  const { caller, target, body, signed } = await acceptAct(c, ports, 'undo');
+  const wait = readWait(c.req.header('prefer'));
+  const opened = Promise.withResolvers<Opened>();
+  let latest: Deployment | undefined;
+  const outcome = toOutcome(
+    ports.undo({
+      connect: ports.connect(findTarget(ports, target)),
+      order: { request: body, caller, target, signature: signed },
+      onOpened: opened.resolve,
+      onStatus: (deployment) => {
+        latest = deployment;
+      },
+      callers: mayBeRun(ports.config, target),
+      deadlineMs: LIMITS.drive_seconds_max * 1000,
+    }),
+  );
+  stayWith(c, ports, outcome);
+  const early = await Promise.race([outcome, opened.promise.then(() => null)]);
+  if (early !== null && 'error' in early) throw early.error;
+  const { id, state, repeated } = await opened.promise;
+  await setLocation(c, ports, caller, target, id);
+  const end = early ?? (isOver(state) ? await outcome : await waitFor(ports, outcome, wait));
+  if (wait !== null) c.header('preference-applied', `wait=${wait}`);
+  if (end !== null && 'error' in end) throw end.error;
+  const deployment = end?.deployment ?? (wait === null ? undefined : latest);
+  return deployment === undefined ? c.json({ id, state, target, repeated }, 202) : answerDeployment(c, deployment, { repeated });
+}
+
 /** @throws Problem wrong_deployment when the address names another deployment than the signed document; and those of acceptRequest */
-async function acceptAct(c: HttpContext, ports: Ports, type: 'resume' | 'cancel'): Promise<{ caller: string; target: string; id: string }> {
+async function acceptAct(c: HttpContext, ports: Ports, type: 'resume' | 'cancel' | 'undo'): Promise<Act> {
   const target = c.req.param('target') ?? '';
   const id = c.req.param('id') ?? '';
   c.var.notes.target = target;
@@ -86,5 +130,5 @@ async function acceptAct(c: HttpContext, ports: Ports, type: 'resume' | 'cancel'
       deployment: request.deployment,
     });
   }
-  return { caller, target, id: request.deployment.toLowerCase() };
+  return { caller, target, id: request.deployment.toLowerCase(), body, signed };
 }

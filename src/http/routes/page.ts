@@ -15,6 +15,9 @@ const ROUTES = [
   ['GET /v1/targets/{target}/deployments/{id}/events', 'follow it (server-sent events)'],
   ['POST /v1/targets/{target}/deployments/{id}/resume', 'go on with what was left unfinished'],
   ['POST /v1/targets/{target}/deployments/{id}/cancel', 'cancel it'],
+  ['POST /v1/targets/{target}/deployments/{id}/undo', 'take it back'],
+  ['GET /v1/targets/{target}/deployments/{id}/undo', 'what taking it back would run, and what has no undo'],
+  ['GET /v1/targets/{target}/undo', 'the same for the newest one'],
   ['GET /v1/targets/{target}/history', 'what has been applied to this database'],
   ['GET /healthz', 'whether this Worker is set up; asks no database'],
 ] as const;

@@ -1,4 +1,4 @@
-/** What can be read of a target: one deployment, the newest ones, the history. One session each, closed at once. */
+/** What can be read of a target: one deployment, the newest ones, the history, and what an undo would run. One session each, closed at once. */
 import { Hono } from 'hono';
 import { LIMITS } from '../../domain/limits.ts';
 import { Problem } from '../../domain/problem.ts';
@@ -19,6 +19,14 @@ export function readRoutes(ports: Ports): Hono<HttpEnv> {
     .get('/deployments/:id', async (c) => {
       const { target, deployment = '' } = await acceptReader(c, ports);
       return c.json(await withSession(ports, target, (session) => ports.readStatus(session, deployment)));
+    })
+    .get('/deployments/:id/undo', async (c) => {
+      const { target, deployment = '' } = await acceptReader(c, ports);
+      return c.json(await withSession(ports, target, (session) => ports.readUndoPlan(session, deployment)));
+    })
+    .get('/undo', async (c) => {
+      const { target } = await acceptReader(c, ports);
+      return c.json(await withSession(ports, target, (session) => ports.readUndoPlan(session, null)));
     })
     .get('/history', async (c) => {
       const { target } = await acceptReader(c, ports);

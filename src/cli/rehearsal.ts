@@ -1,0 +1,134 @@
+/**
+ * The report of a rehearsal for people: what each statement takes and does, how long others would have to wait for which lock, what
+ * the catalog would differ in, and what one transaction cannot show. Pure.
+ */
+import type { Deployment } from '../domain/deployment.ts';
+import type { MeasuredStatement, Rehearsal } from '../domain/rehearsal.ts';
+import type { Style } from './io.ts';
+import { errorLines, renderSummary } from './summary.ts';
+import { columns, count, cut, duration, oneLine, size } from './text.ts';
+
+const STATEMENT_WIDTH = 90;
+const LISTED_COUNT = 40;
+/** Which neither readers nor writers ever wait for (PostgreSQL manual, 13.3.1). */
+const WEAK_MODES: ReadonlySet<string> = new Set(['AccessShareLock', 'RowShareLock', 'RowExclusiveLock']);
+const SIGNS = { added: '+', removed: '-', changed: '~' } as const;
+
+/** @returns the report, or the summary of a rehearsal that has none (it is not over, or did not begin) */
+export function renderRehearsal(deployment: Deployment, style: Style): string {
+  const { rehearsal, error } = deployment;
+  if (!rehearsal) return renderSummary(deployment, style);
+  const sections = [
+    [headline(deployment, rehearsal, style)],
+    error ? errorLines(error, style) : [],
+    stepLines(rehearsal, style),
+    titled('Locks, and how long the deployment would hold them:', lockLines(rehearsal)),
+    titled('Waited for locks meanwhile:', waitLines(rehearsal)),
+    titled('The catalog would differ in:', catalogLines(rehearsal)),
+    titled(
+      'Sequences that have moved on, and do not go back:',
+      (rehearsal.sequences ?? []).map(({ sequence, before, after }) => `  ${oneLine(sequence)}  ${before ?? 'unused'} → ${after}`),
+    ),
+    titled('What this does not show:', notShownLines(rehearsal)),
+    columns([['deployment', deployment.id]], '  ').map(style.dim),
+  ];
+  return sections
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.join('\n'))
+    .join('\n\n');
+}
+
+function headline({ state, bundle }: Deployment, { milliseconds }: Rehearsal, style: Style): string {
+  const end = `in ${duration(milliseconds)}, and was rolled back: nothing of it is in the database`;
+  if (state === 'succeeded') return `${style.green(style.bold('Rehearsed.'))} ${oneLine(bundle)} ran through ${end}.`;
+  if (state === 'degraded') return `${style.yellow(style.bold('Rehearsed.'))} ${oneLine(bundle)} ran through, except for what may fail, ${end}.`;
+  return `${style.red(style.bold('Would fail.'))} The rehearsal of ${oneLine(bundle)} stopped. Nothing of it is in the database.`;
+}
+
+function titled(title: string, lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : [title, ...lines];
+}
+
+function stepLines({ steps }: Rehearsal, style: Style): string[] {
+  return steps.flatMap((step) => {
+    const statements = (step.statements ?? []).filter((statement) => statement.statement);
+    const words = [
+      step.state === 'succeeded' ? '' : { skipped: 'left out', tolerated: 'failed, and may', failed: 'failed' }[step.state],
+      statements.length > 0 ? count(statements.length, 'statement') : '',
+      step.rows ? count(step.rows, 'row') : '',
+      step.milliseconds ? duration(step.milliseconds) : '',
+      ...verdictOf(step.result),
+    ].filter((word) => word !== '');
+    const remarkable = (step.statements ?? []).flatMap((statement) => statementLines(statement, style));
+    const error = step.state === 'tolerated' && step.error ? [`       ${step.error.sqlstate}: ${oneLine(step.error.message)}`] : [];
+    return [`  ${style.bold(oneLine(step.path))}  ${style.dim(words.join(', '))}`, ...error, ...remarkable];
+  });
+}
+
+/** Of a check. */
+function verdictOf(result: Rehearsal['steps'][number]['result']): string[] {
+  const offenders = result?.offenders_count;
+  if (typeof offenders !== 'number') return [];
+  return [offenders === 0 ? 'no row breaks the rule' : `${count(offenders, 'row')} ${offenders === 1 ? 'breaks' : 'break'} the rule`];
+}
+
+/** Only statements that others could notice, or that ran otherwise than they will. */
+function statementLines({ line, statement, milliseconds, rows, locks, rewritten, instead }: MeasuredStatement, style: Style): string[] {
+  const strong = locks.filter(({ mode }) => !WEAK_MODES.has(mode));
+  if (strong.length === 0 && rewritten.length === 0 && !instead) return [];
+  const what = `${statement ? cut(oneLine(statement), STATEMENT_WIDTH) : 'as a whole'}  ${style.dim([duration(milliseconds), rows ? count(rows, 'row') : ''].filter((word) => word !== '').join(', '))}`;
+  const remarks = [
+    ...rewritten.map(({ object, kind, bytes }) => style.yellow(`writes the ${kind} ${oneLine(object)} anew (${size(bytes)})`)),
+    ...strong.slice(0, LISTED_COUNT).map(({ object, mode }) => `${mode} on ${oneLine(object)}`),
+    ...(instead ? [instead.form ? `${instead.text} ${cut(oneLine(instead.form), STATEMENT_WIDTH)}` : instead.text] : []),
+  ];
+  return [`  ${String(line ?? '').padStart(5)}  ${what}`, ...remarks.map((remark) => `         ${remark}`)];
+}
+
+function lockLines({ locks }: Rehearsal): string[] {
+  const strong = locks.filter(({ mode }) => !WEAK_MODES.has(mode));
+  const rows = strong
+    .slice(0, LISTED_COUNT)
+    .map(({ object, mode, path, line, held_milliseconds }) => [
+      oneLine(object),
+      mode,
+      duration(held_milliseconds),
+      `${oneLine(path)}${line ? `:${line}` : ''}`,
+    ]);
+  return [...columns(rows, '  '), ...more(strong.length)];
+}
+
+function waitLines({ waits }: Rehearsal): string[] {
+  const lines = (waits ?? []).slice(0, LISTED_COUNT).map(({ who, pid, application, role, waited_for, milliseconds, because_of, during, blocked_by }) => {
+    const by = (blocked_by ?? []).map((blocker) => `pid ${blocker.pid}`).join(', ');
+    if (who === 'rehearsal')
+      return `  the rehearsal, ${duration(milliseconds)} for ${oneLine(waited_for)}${by === '' ? '' : `, which ${by} had`}${placeOf(during)}`;
+    const name = [application, role].filter((word) => word).map((word) => oneLine(word ?? ''));
+    return `  pid ${pid}${name.length > 0 ? ` (${name.join(', ')})` : ''}, ${duration(milliseconds)} for ${oneLine(waited_for)}${placeOf(because_of?.path ? because_of : during)}`;
+  });
+  return [...lines, ...more((waits ?? []).length)];
+}
+
+function placeOf(place: { readonly path?: string | null | undefined; readonly line?: number | null | undefined } | null | undefined): string {
+  return place?.path ? `, because of ${oneLine(place.path)}${place.line ? `:${place.line}` : ''}` : '';
+}
+
+function catalogLines({ catalog }: Rehearsal): string[] {
+  const differences = catalog ?? [];
+  return [
+    ...differences.slice(0, LISTED_COUNT).map(({ change, kind, identity }) => `  ${SIGNS[change]} ${kind} ${oneLine(identity)}`),
+    ...more(differences.length),
+  ];
+}
+
+function notShownLines({ not_shown }: Rehearsal): string[] {
+  return (not_shown ?? []).map(({ text, places }) => {
+    const named = (places ?? []).slice(0, 5).map(oneLine).join(', ');
+    const rest = (places ?? []).length > 5 ? ` and ${(places ?? []).length - 5} more` : '';
+    return `  ${text}${named === '' ? '' : ` (${named}${rest})`}`;
+  });
+}
+
+function more(total: number): string[] {
+  return total > LISTED_COUNT ? [`  and ${total - LISTED_COUNT} more; --json has them all`] : [];
+}
