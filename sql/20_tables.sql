@@ -150,6 +150,7 @@ create table weft._steps (
   result             jsonb,
   undo               text,
   undoes             text,
+  replaced           jsonb,
   statements         integer,
   rows               bigint,
   milliseconds       numeric,
@@ -178,6 +179,7 @@ comment on column weft._steps.is_wanted is 'What the condition came to, committe
 comment on column weft._steps.done_when is 'An expression that is true when a statement is done of which no catalog tells.';
 comment on column weft._steps.undo is 'The file that takes this one back: an artifact of the same deployment, which is not run by it.';
 comment on column weft._steps.undoes is 'Of a deployment that undoes another one: the file that this step takes back. It leaves the history with the step''s effect.';
+comment on column weft._steps.replaced is 'Of what runs again and again: what the history had before of the same path, so that it can be given back.';
 comment on column weft._steps.statement_digests is 'SHA-256 of each statement, in order.';
 
 create table weft._statements (
@@ -218,6 +220,7 @@ create table weft._history (
   deployment_id  uuid         not null references weft._deployments,
   applied_at     timestamptz  not null,
   bytes_in       uuid         not null references weft._deployments,
+  applied_path   text         not null,
   place          integer,
   made           jsonb,
 
@@ -226,6 +229,7 @@ create table weft._history (
 comment on table weft._history is 'What has been applied to this database: identity is bundle and path. The bytes are kept as long as a row names them.';
 comment on column weft._history.deployment_id is 'Which deployment applied it.';
 comment on column weft._history.bytes_in is 'Which deployment brought the bytes with this digest: a later one, where only comments and white space were changed, or the path.';
+comment on column weft._history.applied_path is 'The path under which that deployment knew it: another one, where it was renamed since.';
 comment on column weft._history.place is 'Of what runs again and again: its place in the order that worked last.';
 comment on column weft._history.made is 'Of what runs again and again: the objects that came into being with it, and that were there when a deployment last succeeded.';
 

@@ -297,11 +297,20 @@ create or replace function weft._take_back_history(p_deployment uuid, p_records 
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
+  -- what runs again and again has become what it was before, by its own bytes
+  update weft._history as h
+  set path = u.path, digest = decode(u.replaced ->> 'digest', 'hex'), deployment_id = (u.replaced ->> 'deployment_id')::uuid, applied_at = (u.replaced ->> 'applied_at')::timestamptz,
+      bytes_in = (u.replaced ->> 'bytes_in')::uuid, applied_path = u.replaced ->> 'applied_path', place = (u.replaced ->> 'place')::integer, made = u.replaced -> 'made'
+  from weft._deployments as d
+  join weft._steps as s on s.deployment_id = d.id
+  join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
+  join weft._steps as u on u.deployment_id = d.undoes and u.path = s.undoes
+  where d.id = p_deployment and s.path = s.undoes and h.bundle = d.bundle and h.applied_path = s.undoes and h.deployment_id = d.undoes;
   delete from weft._history as h
   using weft._deployments as d
   join weft._steps as s on s.deployment_id = d.id
   join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
-  where d.id = p_deployment and h.bundle = d.bundle and h.path = s.undoes and h.deployment_id = d.undoes;
+  where d.id = p_deployment and s.path <> s.undoes and h.bundle = d.bundle and h.applied_path = s.undoes and h.deployment_id = d.undoes;
   -- a file that ran only half-way begins anew
   delete from weft._statements as t
   using weft._deployments as d
@@ -328,6 +337,9 @@ begin
   set state = case when r.is_wanted then 'succeeded' else 'skipped' end::weft.step_state, is_wanted = case when s.condition is not null then r.is_wanted end,
       statements = case when r.is_wanted then r.statements end, rows = case when r.is_wanted then r.rows end, finished_at = r.finished_at,
       milliseconds = round((extract(epoch from r.finished_at - r.started_at) * 1000)::numeric, 3),
+      replaced = case when r.is_wanted and (s.options ? 'repeat' or s.kind = 'load') then (
+        select to_jsonb(h) || jsonb_build_object('digest', encode(h.digest, 'hex'))
+        from weft._history as h join weft._deployments as d on d.bundle = h.bundle where d.id = p_deployment and h.path = s.path) end,
       statement_lines = r.lines, statement_digests = r.digests, result = case when r.result is null then s.result else coalesce(s.result, '{}') || r.result end
   from unnest(p_records) as r
   where s.deployment_id = p_deployment and s.ordinal = r.ordinal;
@@ -335,8 +347,8 @@ begin
   if (select d.undoes is not null from weft._deployments as d where d.id = p_deployment) then
     perform weft._take_back_history(p_deployment, p_records);
   else
-    insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, place)
-    select d.bundle, a.path, a.digest, d.id, r.finished_at, d.id, case when weft._repeat_of(s.kind, s.options) <> 'once' then s.ordinal end
+    insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place)
+    select d.bundle, a.path, a.digest, d.id, r.finished_at, d.id, a.path, case when weft._repeat_of(s.kind, s.options) <> 'once' then s.ordinal end
     from weft._deployments as d
     cross join unnest(p_records) as r
     join weft._steps as s on s.deployment_id = d.id and s.ordinal = r.ordinal
@@ -345,7 +357,7 @@ begin
     on conflict on constraint an_artifact_is_applied_once do update
     -- once means once: null would be refused
     set digest = case when excluded.place is not null then excluded.digest end, deployment_id = excluded.deployment_id,
-        applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, place = excluded.place;
+        applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, applied_path = excluded.applied_path, place = excluded.place;
   end if;
 
   insert into weft._events (deployment_id, number, at, kind, phase, path, data)

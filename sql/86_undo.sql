@@ -4,9 +4,10 @@
 -- What there is to undo, the history says: what of a deployment is in it still. Whatever an undo file takes back leaves the history in
 -- the same transaction (floor 80), and the next deployment runs it again.
 
--- The undo of a file is the one that came with it, or with the same bytes of it later: so an undo can be repaired, or given at last.
+-- The undo of a file is the one that came with it, or with the same bytes of it later: so an undo can be repaired, or given at last. Of a
+-- file that runs again and again it is the file itself, as it was before.
 create or replace function weft._list_effects(p_deployment uuid)
-  returns table (ordinal integer, phase integer, path text, kind text, done integer, undo text, given_by uuid)
+  returns table (ordinal integer, phase integer, path text, kind text, done integer, undo text, given_by uuid, digest bytea, restores boolean)
   stable
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = off  -- rows that were just written have no statistics
@@ -14,29 +15,41 @@ create or replace function weft._list_effects(p_deployment uuid)
   language sql
 as $$
   with mine as materialized (
-    select s.ordinal, s.phase, s.path, s.kind, s.undo, d.bundle, d.place, a.digest, case when h.path is null then t.done end as done
+    select s.ordinal, s.phase, s.path, s.kind, s.undo, d.bundle, d.place, a.digest, h.path as path_now, h.digest as digest_now, case when h.path is null then t.done end as done,
+           case when s.kind = 'run' and h.path is not null then s.replaced end as replaced
     from weft._deployments as d
     join weft._steps as s on s.deployment_id = d.id
     join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
-    left join weft._history as h on h.bundle = d.bundle and h.path = s.path and h.deployment_id = d.id
+    left join weft._history as h on h.bundle = d.bundle and h.applied_path = s.path and h.deployment_id = d.id
     left join (
       select n.step, count(*)::integer as done from weft._statements as n where n.deployment_id = p_deployment and n.state = 'done' group by n.step
     ) as t on t.step = s.ordinal
     where d.id = p_deployment and (h.path is not null or t.done > 0)
   ),
+  known_as as (
+    select m.ordinal, m.path, m.digest from mine as m
+    union
+    select m.ordinal, m.path_now, m.digest_now from mine as m where m.path_now is not null
+  ),
   given as (
-    select m.ordinal, s.undo, d.id,
+    select m.ordinal, s.undo, d.id, u.digest,
            row_number() over (partition by m.ordinal order by d.place desc) as age,
            row_number() over (partition by s.undo, d.id <> p_deployment and m.undo is null order by d.place desc) as claim
     from mine as m
-    join weft._steps as s on s.path = m.path and s.undo is not null
+    join known_as as k on k.ordinal = m.ordinal
+    join weft._steps as s on s.path = k.path and s.undo is not null
     join weft._deployments as d on d.id = s.deployment_id and d.bundle = m.bundle
-    join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path and a.digest = m.digest
-    where d.id = p_deployment or d.place > m.place and d.started_at is not null and d.mode = 'apply' and d.undoes is null
+    join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path and a.digest = k.digest
+    join weft._artifacts as u on u.deployment_id = s.deployment_id and u.path = s.undo
+    where (d.id = p_deployment or d.place > m.place and d.started_at is not null and d.mode = 'apply' and d.undoes is null)
       -- each undo file is of one file
       and (s.undo = m.undo or m.undo is null and not exists (select from mine as o where o.undo = s.undo))
   )
-  select m.ordinal, m.phase, m.path, m.kind, m.done, g.undo, g.id
+  select m.ordinal, m.phase, m.path, m.kind, m.done,
+         case when m.replaced is null then g.undo else m.path end,
+         case when m.replaced is null then g.id else (m.replaced ->> 'bytes_in')::uuid end,
+         case when m.replaced is null then g.digest else decode(m.replaced ->> 'digest', 'hex') end,
+         m.replaced is not null
   from mine as m
   left join given as g on g.ordinal = m.ordinal and g.age = 1 and (m.undo is not null or g.claim = 1)
 $$;
@@ -144,10 +157,11 @@ begin
         from weft._phases as p
         join (
           select e.phase, jsonb_agg(jsonb_build_object(
-                   'path', e.path, 'kind', e.kind, 'undo', e.undo, 'digest', encode(a.digest, 'hex'), 'size', a.size,
-                   'given_by', nullif(e.given_by, v_undone.id), 'statements_done', e.done) order by e.ordinal desc) as steps
+                   'path', e.path, 'kind', e.kind, 'undo', e.undo, 'digest', encode(e.digest, 'hex'), 'size', a.size,
+                   'given_by', nullif(e.given_by, v_undone.id), 'restores', e.restores, 'statements_done', e.done) order by e.ordinal desc) as steps
           from effects as e
-          join weft._artifacts as a on a.deployment_id = e.given_by and a.path = e.undo
+          cross join lateral (select max(x.size) as size from weft._artifacts as x where x.deployment_id = e.given_by and x.digest = e.digest) as a
+          where e.undo is not null
           group by e.phase
         ) as g on g.phase = p.ordinal
         where p.deployment_id = v_undone.id),
@@ -171,16 +185,16 @@ create or replace function weft._make_undo_manifest(p_undone weft._deployments)
   language sql
 as $$
   with effects as materialized (
-    select e.ordinal, e.phase, e.path, e.undo, e.given_by from weft._list_effects(p_undone.id) as e where e.undo is not null
+    select e.* from weft._list_effects(p_undone.id) as e where e.undo is not null
   )
   select jsonb_build_object(
     'format', 1, 'bundle', p_undone.bundle, 'undoes', p_undone.id,
     'artifacts', (
       select coalesce(jsonb_agg(jsonb_build_object(
-               'path', a.path, 'digest', encode(a.digest, 'hex'), 'size', a.size,
+               'path', e.undo, 'digest', encode(e.digest, 'hex'), 'size', a.size,
                'chunks', (select jsonb_agg(encode(c.digest, 'hex') order by c.place) from unnest(a.chunks) with ordinality as c (digest, place))) order by e.ordinal desc), '[]')
       from effects as e
-      join weft._artifacts as a on a.deployment_id = e.given_by and a.path = e.undo),
+      cross join lateral (select x.size, x.chunks from weft._artifacts as x where x.deployment_id = e.given_by and x.digest = e.digest limit 1) as a),
     'phases', (
       select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
                'name', p.name, 'transaction', p.transaction, 'lock_timeout_ms', p.lock_timeout_ms, 'role', p.role))

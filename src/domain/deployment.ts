@@ -163,6 +163,8 @@ export const undoPlanSchema = z.looseObject({
           size: z.number(),
           /** The later deployment with which the undo file came; null when it came with the file. */
           given_by: z.string().nullable(),
+          /** Of a file that runs again and again: it is run as it was before. */
+          restores: z.boolean().optional(),
           /** Of a file that ran only half-way: how many of its statements are in the database. */
           statements_done: z.int().nullable(),
         }),

@@ -222,6 +222,40 @@ describe('which deployment', () => {
   });
 });
 
+describe('what runs again and again', () => {
+  const view = (n: number) => ({ run: `create or replace view v as select ${n} as n`, undo: 'drop view v', repeat: 'on-change' as const });
+  const seen = async () => (await sql(database.url, 'select n from v'))[0].n;
+
+  it('becomes what it was before, by the bytes that the database has kept; and is taken back by its undo when there was nothing before', async () => {
+    await deployWays(database.url, { 'v.sql': view(1) });
+    await deployWays(database.url, { 'v.sql': view(2) });
+    const plan = (await sql(database.url, 'select weft.plan_undo() as plan'))[0].plan;
+    expect(plan.phases[0].steps).toMatchObject([{ path: 'v.sql', undo: 'v.sql', restores: true }]);
+    expect(await undo(database.url)).toMatchObject({ state: 'succeeded' });
+    expect(await seen()).toBe(1);
+    expect(await undo(database.url)).toMatchObject({ state: 'succeeded', phases: [{ steps: [{ path: 'undo/v.sql' }] }] });
+    expect(await pathsIn(database.url)).toEqual([]);
+    expect(await sql(database.url, `select to_regclass('v') as v`)).toEqual([{ v: null }]);
+  });
+
+  it('once it is what it was before, the next deployment brings it forward again', async () => {
+    await deployWays(database.url, { 'v.sql': view(1) });
+    await deployWays(database.url, { 'v.sql': view(2) });
+    await undo(database.url);
+    await deployWays(database.url, { 'v.sql': view(2) });
+    expect(await seen()).toBe(2);
+  });
+});
+
+it('what was renamed or reformatted since is undone all the same', async () => {
+  await deployWays(database.url, { '1.sql': table('a'), '2.sql': table('b') });
+  await deployWays(database.url, { '01.sql': { run: 'create table a (n int)' }, '2.sql': { run: 'create table b (n int) -- b', undo: 'drop table b' } });
+  expect(await pathsIn(database.url)).toEqual(['01.sql', '2.sql']);
+  expect(await undo(database.url)).toMatchObject({ state: 'succeeded' });
+  expect(await pathsIn(database.url)).toEqual([]);
+  expect(await tables()).toEqual([]);
+});
+
 describe('statement by statement', () => {
   const index = { run: 'create index concurrently t_n on t (n)', undo: 'drop index concurrently t_n' };
 

@@ -9,6 +9,7 @@ import { type Parcel, type Rule, send, sha256 } from './support.ts';
 export interface Way {
   readonly run: string;
   readonly undo?: string;
+  readonly repeat?: 'on-change' | 'always';
 }
 
 /** Files by path; the undo of `x.sql` is called `undo/x.sql`. */
@@ -37,10 +38,10 @@ export function packWays(phases: readonly PhaseOfWays[], more: { bundle?: string
       name,
       transaction,
       ...rest,
-      steps: Object.entries(ways).map(([path, { run, undo }]) => {
+      steps: Object.entries(ways).map(([path, { run, undo, repeat }]) => {
         add(path, run);
         if (undo !== undefined) add(`undo/${path}`, undo);
-        return { kind: 'run' as const, path, ...(undo === undefined ? {} : { undo: `undo/${path}` }) };
+        return { kind: 'run' as const, path, ...(undo === undefined ? {} : { undo: `undo/${path}` }), ...(repeat === undefined ? {} : { repeat }) };
       }),
     })),
   };

@@ -68,12 +68,12 @@ function planLines({ deployment, bundle, finished_at, phases, lacking }: UndoPla
     const rows = phase.steps.map((step) => [
       'run',
       oneLine(step.undo),
-      `takes back ${oneLine(step.path)}`,
+      step.restores ? 'as it was before' : `takes back ${oneLine(step.path)}`,
       [
         step.statements_done === null
           ? ''
           : `of which only ${count(step.statements_done, 'statement')} ${step.statements_done === 1 ? 'is' : 'are'} in the database`,
-        step.given_by === null ? '' : `as it came with deployment ${step.given_by}`,
+        step.given_by === null || step.restores ? '' : `as it came with deployment ${step.given_by}`,
       ]
         .filter((part) => part !== '')
         .join('; '),
