@@ -14,6 +14,7 @@
 --   68 measures    what a statement takes and does             |
 --   69 others      what may be told of other sessions           |
 --   70 lease       which CALL runs now, and the fence           |
+--   71 parameters  values, substitution, secrets                |
 --   72 session     role, path and settings, there and back      |
 --   73 artifacts   bytes as statements                          |
 --   74 errors      the account of an error                      |

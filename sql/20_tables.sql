@@ -108,6 +108,24 @@ create table weft._chunks (
 alter table weft._chunks alter column content set storage external;
 comment on table weft._chunks is 'The bytes of artifacts, a mebibyte at most in each row, under the digest that the engine itself computed.';
 
+create table weft._parameters (
+  deployment_id  uuid     not null references weft._deployments on delete cascade,
+  name           text     not null,
+  type           text     not null,
+  is_secret      boolean  not null,
+  is_given       boolean  not null,
+  digest         bytea,
+  value          text,
+
+  primary key (deployment_id, name),
+  constraint no_secret_is_stored check (not is_secret or value is null),
+  constraint digests_are_of_secrets check (digest is null or is_secret)
+);
+comment on table weft._parameters is 'The parameters that a bundle declares, with what a deployment was given for them.';
+comment on column weft._parameters.is_given is 'The request has a value for it; without one it has its default, or none. What is secret and given is needed for every run.';
+comment on column weft._parameters.digest is 'HMAC-SHA256 under the caller''s secret, which is not in this database: a short value cannot be found by trying. Null where nobody signed.';
+comment on column weft._parameters.value is 'As its type writes it; of a secret always null.';
+
 create table weft._phases (
   deployment_id    uuid              not null references weft._deployments on delete cascade,
   ordinal          integer           not null,
@@ -122,16 +140,21 @@ create table weft._phases (
   attempts         integer           not null default 0,
   started_at       timestamptz,
   finished_at      timestamptz,
+  parameters       jsonb,
+  secrets          jsonb,
 
   primary key (deployment_id, ordinal),
   constraint phases_of_a_deployment_have_names_of_their_own unique (deployment_id, name),
-  constraint transaction_is_known check (transaction in ('single', 'per-step', 'auto', 'none'))
+  constraint transaction_is_known check (transaction in ('single', 'per-step', 'auto', 'none')),
+  constraint values_are_never_stored_here check (parameters is null and secrets is null)
 );
 comment on table weft._phases is 'A group of steps under one transaction rule.';
 comment on column weft._phases.condition is 'An expression: if it is not true when the phase begins, none of its steps runs.';
 comment on column weft._phases.role is 'As whom each file of the phase begins; null for the role that deploys.';
 comment on column weft._phases.settings is 'With which settings each file of the phase begins, by name.';
 comment on column weft._phases.is_wanted is 'What the condition came to, committed with the first thing that the phase did.';
+comment on column weft._phases.parameters is 'The values that its files can read, by name: filled in by the run, in memory, and never stored.';
+comment on column weft._phases.secrets is 'Those among them that must not be written down anywhere: filled in by the run, in memory, and never stored.';
 
 create table weft._steps (
   deployment_id      uuid             not null,

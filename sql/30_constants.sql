@@ -47,6 +47,8 @@ begin
     when 'statement_shown_characters'      then 2000       -- of a statement in an error
     when 'query_shown_characters'          then 500        -- of a statement of another session, without its literals
     when 'blockers_shown_count'            then 5          -- sessions that are named after a lock was not to be had
+    when 'secret_characters_min'           then 4          -- of a secret parameter: what is shorter could not be kept out of messages
+    when 'scrubbed_characters'             then 20000      -- of a text that is searched for secrets; the rest of it is cut off
   end;
 end
 $$;

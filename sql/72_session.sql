@@ -101,6 +101,40 @@ $$;
 comment on function weft._show_progress(integer, integer, text) is 'Shows other sessions where an uncommitted phase is, through application_name.';
 
 
+-- Whoever is not ours has no business in schema weft, and weft.parameter() stands in it. So the role of a phase may look into it for as long
+-- as the transaction takes, and nobody ever sees that grant.
+create or replace function weft._admit_role(p_role text)
+  returns boolean
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  if p_role = 'none' or to_regrole(quote_ident(p_role)) is null or has_schema_privilege(p_role, 'weft', 'usage') or not pg_has_role(current_user, (select n.nspowner from pg_namespace as n where n.nspname = 'weft'), 'usage') then
+    return false;
+  end if;
+  execute format('grant usage on schema weft to %I', p_role);
+  return true;
+end
+$$;
+
+comment on function weft._admit_role(text) is 'Lets a role call weft.parameter() until it is dismissed, in the same transaction; tells whether that was needed and possible.';
+
+
+create or replace function weft._dismiss_role(p_role text)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  execute format('revoke usage on schema weft from %I', p_role);
+end
+$$;
+
+comment on function weft._dismiss_role(text) is 'Takes back what weft._admit_role has granted.';
+
+
 -- What weft.yaml says of the session in which each file of a phase begins. As the files might do it themselves: first the role, then
 -- the settings, under that role. No SET clause: it would undo the work.
 create or replace function weft._enter_file(p_phase weft._phases, p_path text)
@@ -114,6 +148,9 @@ begin
   if session_user = 'weft' then
     v_path := weft._leave_out_user(v_path);
   end if;
+  if p_phase.parameters is not null then
+    perform set_config('weft.values', p_phase.parameters::text, false);
+  end if;
   if p_phase.role is not null then
     perform set_config('role', p_phase.role, false);
   end if;
@@ -123,4 +160,4 @@ begin
 end
 $$;
 
-comment on function weft._enter_file(weft._phases, text) is 'Gives the session the role and the settings of a phase; returns the search_path that its files start with.';
+comment on function weft._enter_file(weft._phases, text) is 'Gives the session the parameters, the role and the settings of a phase; returns the search_path that its files start with.';

@@ -51,8 +51,9 @@ $$;
 comment on function weft._read_text(bytea) is 'Reads an artifact of one chunk as text in the encoding of this database, without a byte-order mark.';
 
 
+-- Digests are of the text as it stands in the file: one of a text with a secret in it would give the secret away to whoever tries.
 -- The server says of SELECT INTO that EXECUTE has not implemented it, and takes it with something behind it.
-create or replace function weft._prepare_statements(p_statements text[], out digests bytea[], out executables text[])
+create or replace function weft._prepare_statements(p_statements text[], p_parameters jsonb, out digests bytea[], out executables text[])
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
   language sql
@@ -60,21 +61,22 @@ as $$
   select
     coalesce(array_agg(sha256(convert_to(s.statement, 'UTF8')) order by s.ordinal), '{}'),
     coalesce(array_agg(
-      case when left(ltrim(s.statement, E' \t\n\r\f\v'), 1) in ('s', 'S', 'w', 'W', '-', '/')
-             and s.statement ~* '\minto\M' and weft._skip_comments(s.statement) ~* '^(select|with)\M'
-             and regexp_replace(s.statement, '\minsert\s+into\M', '', 'gi') ~* '\minto\M'
-           then s.statement || E'\n;select where false'
-           else s.statement
+      case when left(ltrim(x.text, E' \t\n\r\f\v'), 1) in ('s', 'S', 'w', 'W', '-', '/')
+             and x.text ~* '\minto\M' and weft._skip_comments(x.text) ~* '^(select|with)\M'
+             and regexp_replace(x.text, '\minsert\s+into\M', '', 'gi') ~* '\minto\M'
+           then x.text || E'\n;select where false'
+           else x.text
       end order by s.ordinal), '{}')
   from unnest(p_statements) with ordinality as s (statement, ordinal)
+  cross join lateral (select case when p_parameters is null then s.statement else weft._interpolate(s.statement, p_parameters, (select weft._mark(p_parameters))) end as text) as x
 $$;
 
-comment on function weft._prepare_statements(text[]) is
-  'Digests statements, each by itself, and writes them so that EXECUTE takes them, also what may be a SELECT INTO.';
+comment on function weft._prepare_statements(text[], jsonb) is
+  'Digests statements, each by itself, and writes them so that EXECUTE takes them: with the values of parameters, if there are any, and also what may be a SELECT INTO.';
 
 
 -- Steps are read some at a time: what one artifact costs is then a row, not a dozen statements. No more than about a chunk, or one step.
-create or replace function weft._read_scripts(p_deployment uuid, p_first integer, p_last integer)
+create or replace function weft._read_scripts(p_deployment uuid, p_first integer, p_last integer, p_parameters jsonb)
   returns weft._script[]
   stable
   set search_path = pg_catalog, pg_temp
@@ -97,11 +99,11 @@ as $$
     union all
     select x.statements, x.lines from weft._split(weft._new_scanner(), weft._read_text(c.content), true) as x where c.content is not null and not b.in_one_piece
   ) as t on true
-  left join lateral weft._prepare_statements(t.statements) as p on t.statements is not null
+  left join lateral weft._prepare_statements(t.statements, p_parameters) as p on t.statements is not null
   where b.place = 1 or b.bytes is null or b.bytes <= weft._limit('scripts_read_bytes')
 $$;
 
-comment on function weft._read_scripts(uuid, integer, integer) is 'Reads pending steps from p_first on, some at a time; of files to be run in one chunk, with their statements.';
+comment on function weft._read_scripts(uuid, integer, integer, jsonb) is 'Reads pending steps from p_first on, some at a time; of files to be run in one chunk, with their statements.';
 
 
 -- Who of several cannot be read, found after they were read together.
@@ -136,7 +138,7 @@ comment on function weft._find_unreadable(uuid, integer, integer) is 'Names the 
 
 
 -- The fallback of the split: the server's grammar decides, and only where the file is small enough to be run in one piece.
-create or replace function weft._is_split_wrong(p_statement text, p_chunks bytea[], p_size bigint)
+create or replace function weft._is_split_wrong(p_statement text, p_chunks bytea[], p_size bigint, p_parameters jsonb)
   returns boolean
   volatile
   set search_path = pg_catalog, pg_temp
@@ -146,10 +148,10 @@ begin
   return p_statement is not null
     and p_size <= weft._limit('whole_file_bytes')
     and cardinality(p_chunks) = 1
-    and not weft._parses(p_statement)
-    and weft._parses((select r.text from weft._read_chunk(p_chunks[1], '', true, true) as r));
+    and not weft._parses(weft._interpolate(p_statement, p_parameters, weft._mark(p_parameters)))
+    and weft._parses(weft._interpolate((select r.text from weft._read_chunk(p_chunks[1], '', true, true) as r), p_parameters, weft._mark(p_parameters)));
 end
 $$;
 
-comment on function weft._is_split_wrong(text, bytea[], bigint) is
+comment on function weft._is_split_wrong(text, bytea[], bigint, jsonb) is
   'Tells whether a statement is no SQL while the whole file is: then the scanner was wrong, not the author.';

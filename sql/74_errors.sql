@@ -70,6 +70,8 @@ begin
       'COPY FROM STDIN cannot run inside the server. Write the rows as INSERT.'
     when v_state = 'WF022' then
       'The transaction in which it was asked is rolled back. Correct the rows or the files, and deploy again; or give the check "severity: warn".'
+    when v_state = '42501' and v_message = 'permission denied for schema weft' then
+      'weft.parameter() is for the role that deploys and for the role that the phase names in weft.yaml. A role that a file takes on by itself reads a parameter as :''name''.'
     when v_state = '55P04' then
       'A new value of an enum can be used only after a commit. Put its use into a later phase, or a later file of a per-step phase.'
     when v_state = '55P03' then

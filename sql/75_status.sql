@@ -235,6 +235,7 @@ as $$
     'staged_at', d.staged_at,
     'started_at', d.started_at,
     'finished_at', d.finished_at,
+    'parameters', weft._describe_parameters(d.id),
     'phases', (
       select coalesce(jsonb_agg(jsonb_build_object(
         'name', p.name, 'transaction', p.transaction, 'when', p.condition, 'is_wanted', p.is_wanted, 'role', p.role, 'settings', p.settings, 'state', p.state, 'attempts', p.attempts,

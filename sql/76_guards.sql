@@ -2,7 +2,7 @@
 
 -- A condition is asked where its step would begin, in its transaction, but as the role that deploys and under its search_path. What asking
 -- leaves in the session is taken back. No SET clause: it would undo the work.
-create or replace function weft._evaluate(p_condition text, p_path text)
+create or replace function weft._evaluate(p_condition text, p_path text, p_parameters jsonb)
   returns boolean
   volatile
   language plpgsql
@@ -12,6 +12,9 @@ declare
   v_set       pg_catalog.text := pg_catalog.set_config('search_path', p_path, false);
   v_is_true   pg_catalog.bool;
 begin
+  if p_parameters is not null then
+    v_set := pg_catalog.set_config('weft.values', p_parameters::pg_catalog.text, false);
+  end if;
   execute v_question into strict v_is_true;
   v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
   perform weft._reset_session();
@@ -19,7 +22,7 @@ begin
 end
 $$;
 
-comment on function weft._evaluate(text, text) is 'Tells whether a condition is true, under the search_path that a file starts with. Null is not true.';
+comment on function weft._evaluate(text, text, jsonb) is 'Tells whether a condition is true, under the search_path that a file starts with. Null is not true.';
 
 
 -- The condition of a phase, in the transaction of the first thing that it does; afterwards what it came to then.
@@ -32,7 +35,7 @@ declare
   v_is_wanted  pg_catalog.bool := (select p.is_wanted from weft._phases as p where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal);
 begin
   if v_is_wanted is null then
-    v_is_wanted := weft._evaluate(p_phase.condition, p_path);
+    v_is_wanted := weft._evaluate(p_phase.condition, p_path, p_phase.parameters);
     update weft._phases as p set is_wanted = v_is_wanted where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal;
   end if;
   return v_is_wanted;

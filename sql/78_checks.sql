@@ -148,6 +148,7 @@ begin
     end if;
   else
     select q.query, q.line into v_query, v_line from weft._read_query(p_deployment, v_step.path) as q;
+    v_query := weft._interpolate(v_query, p_phase.parameters, weft._mark(p_phase.parameters));
   end if;
   -- to be read only by a query: the server says so of anything else
   v_query := concat(
@@ -166,7 +167,7 @@ begin
   perform weft._reset_session();
   v_columns := (select jsonb_agg(k.key) from json_object_keys(case when json_typeof(v_rows -> 0) = 'object' then v_rows -> 0 end) as k (key));
   v_result := jsonb_strip_nulls(jsonb_build_object(
-    'severity', coalesce(v_step.options ->> 'severity', 'error'), 'offenders_count', v_count, 'columns', v_columns, 'offenders', coalesce(v_rows, '[]')::jsonb));
+    'severity', coalesce(v_step.options ->> 'severity', 'error'), 'offenders_count', v_count, 'columns', v_columns, 'offenders', weft._scrub(coalesce(v_rows, '[]')::jsonb, p_phase.secrets)));
   if v_count > 0 and coalesce(v_step.options ->> 'severity', 'error') = 'error' then
     raise exception '% % the rule%.', case v_count when 1 then '1 row' else v_count::text || ' rows' end, case v_count when 1 then 'breaks' else 'break' end,
         case when v_rule is null then '' else format(' "%s"', v_rule) end

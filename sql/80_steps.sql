@@ -51,6 +51,7 @@ declare
   v_their_role   pg_catalog.text;
   v_our_role     pg_catalog.name;
   v_is_weft      pg_catalog.bool;
+  v_is_admitted  pg_catalog.bool := false;
   v_records      weft._step_record[] := '{}';
   v_index        pg_catalog.int4;
   v_count_at     pg_catalog.int4 := weft._limit('steps_between_lock_counts');
@@ -88,10 +89,13 @@ begin
       end if;
       v_condition := null;
     end if;
+    if p_phase.parameters is not null and p_phase.role is not null and not p_is_within then
+      v_is_admitted := weft._admit_role(p_phase.role);
+    end if;
 
     while v_next <= p_last loop
       v_path := null;
-      v_scripts := weft._read_scripts(p_deployment, v_next, p_last);
+      v_scripts := weft._read_scripts(p_deployment, v_next, p_last, p_phase.parameters);
       exit when cardinality(v_scripts) = 0;
       if cardinality(v_scripts) >= weft._limit('scripts_before_plans_go') then
         discard plans;  -- every DDL statement walks through all plans of the session, and past invalid ones it runs
@@ -128,7 +132,7 @@ begin
         v_is_wanted := v_script.condition is null;
         if not v_is_wanted then
           v_condition := v_script.condition;
-          v_is_wanted := weft._evaluate(v_condition, v_their_path);
+          v_is_wanted := weft._evaluate(v_condition, v_their_path, p_phase.parameters);
           v_condition := null;
           v_set := weft._show_progress(v_script.ordinal, v_steps, p_phase.name);
           v_set := set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
@@ -160,7 +164,7 @@ begin
               v_text := left(v_text, v_index);
             end if;
             v_split := weft._split(v_scanner, v_text, v_chunk = cardinality(v_script.chunks));
-            v_prepared := weft._prepare_statements(v_split.statements);
+            v_prepared := weft._prepare_statements(v_split.statements, p_phase.parameters);
             v_scanner := v_split.p_scanner;
             v_script.statements := v_split.statements;
             v_script.executables := v_prepared.executables;
@@ -172,7 +176,7 @@ begin
             end if;
           end if;
 
-          if v_chunk = 1 and (p_phase.role is not null or p_phase.settings <> '{}') then
+          if v_chunk = 1 and (p_phase.role is not null or p_phase.settings <> '{}' or p_phase.parameters is not null) then
             v_is_entering := true;
             v_their_path := weft._enter_file(p_phase, v_their_path);
             v_is_entering := false;
@@ -237,6 +241,9 @@ begin
     if not p_is_within then
       perform pg_advisory_unlock_all();
     end if;
+    if v_is_admitted then
+      perform weft._dismiss_role(p_phase.role);
+    end if;
     perform weft._check_dependents();
     perform weft._record_steps(p_deployment, p_phase.name, v_records);
     if not p_is_within then
@@ -263,7 +270,8 @@ begin
     v_statement := v_script.statements[v_index];
     v_line := v_script.lines[v_count + v_index];
   end if;
-  v_error := weft._account_of_error('_run_steps', e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type);
+  v_error := weft._scrub(
+    weft._account_of_error('_run_steps', e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_phase.secrets);
   if e_state = 'WF022' then
     v_error := v_error - 'detail' || jsonb_build_object('check', e_detail::jsonb);
   end if;
@@ -275,7 +283,7 @@ begin
     return row('interrupted', v_path, v_error)::weft._outcome;
   elsif p_phase.transaction = 'auto' and v_condition is null and (e_state = '55P04' or weft._is_refused_in_transaction(v_error)) then
     return row('apart', v_path, v_error)::weft._outcome;
-  elsif e_state = '42601' and v_statement is not null and not v_script.in_one_piece and weft._is_split_wrong(v_statement, v_script.chunks, v_script.size) then
+  elsif e_state = '42601' and v_statement is not null and not v_script.in_one_piece and weft._is_split_wrong(v_statement, v_script.chunks, v_script.size, p_phase.parameters) then
     return row('whole', v_path, null)::weft._outcome;
   end if;
   return row(

@@ -321,6 +321,7 @@ create or replace function weft._judge(p_judge jsonb, p_statement text, p_is_rep
   language plpgsql
 as $$
 declare
+  v_is_admitted boolean;
   v_table     oid := (p_judge ->> 'table')::oid;
   v_index     record;
   v_leftover  oid;
@@ -424,12 +425,16 @@ begin
       v_question := concat('select (', p_judge ->> 'expression', E'\n)::pg_catalog.bool');
       v_path := p_before ->> 'search_path';
       begin
+        v_is_admitted := current_setting('weft.values', true) <> '' and weft._admit_role(p_before ->> 'role');
         perform weft._restore_role(p_before);
         v_set := pg_catalog.set_config('search_path', v_path, true);
         execute v_question into strict v_is_there;
         v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         reset session authorization;
         reset role;
+        if v_is_admitted then
+          perform weft._dismiss_role(p_before ->> 'role');
+        end if;
         if v_is_there then
           verdict := 'done';
         elsif p_is_reported then

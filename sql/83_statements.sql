@@ -98,7 +98,7 @@ comment on function weft._check_beginning(uuid, weft._steps, weft._steps, intege
 
 
 -- Splits the step's file into rows; what an earlier deployment has done of it is not done again.
-create or replace function weft._lay_out_statements(p_deployment uuid, p_phase text, p_step weft._steps)
+create or replace function weft._lay_out_statements(p_deployment uuid, p_phase text, p_step weft._steps, p_parameters jsonb)
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
@@ -116,6 +116,7 @@ declare
   v_last      integer := 0;
   v_earlier   weft._steps;
   v_same      integer;
+  v_mark      text := weft._mark(p_parameters);
 begin
   select a.* into strict v_artifact from weft._artifacts as a where a.deployment_id = p_deployment and a.path = p_step.path;
   for v_chunk in 1 .. cardinality(v_artifact.chunks) loop
@@ -141,8 +142,8 @@ begin
   if not v_is_whole and cardinality(v_artifact.chunks) = 1 and v_artifact.size <= weft._limit('whole_file_bytes')
       and exists (
         select from weft._statements as n
-        where n.deployment_id = p_deployment and n.step = p_step.ordinal and not weft._parses(n.statement))
-      and weft._parses(v_text) then
+        where n.deployment_id = p_deployment and n.step = p_step.ordinal and not weft._parses(weft._interpolate(n.statement, p_parameters, v_mark)))
+      and weft._parses(weft._interpolate(v_text, p_parameters, v_mark)) then
     update weft._steps as s set in_one_piece = true where s.deployment_id = p_deployment and s.ordinal = p_step.ordinal;
     delete from weft._statements as n where n.deployment_id = p_deployment and n.step = p_step.ordinal;
     perform weft._tell(p_deployment, 'split_given_up', p_phase, p_step.path);
@@ -185,7 +186,7 @@ begin
 end
 $$;
 
-comment on function weft._lay_out_statements(uuid, text, weft._steps) is
+comment on function weft._lay_out_statements(uuid, text, weft._steps, jsonb) is
   'Lays out the statements of a step that is run statement by statement, and marks those that an earlier deployment has done.';
 
 
@@ -223,20 +224,20 @@ begin
     if v_step.condition is not null then
       v_condition := v_step.condition;
       perform weft._reset_session(), set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
-      if not weft._evaluate(v_step.condition, p_path) then
+      if not weft._evaluate(v_step.condition, p_path, p_phase.parameters) then
         perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[row(p_step, false, null, null, clock_timestamp(), clock_timestamp(), '{}', '{}', null)::weft._step_record]);
         return row('done', null, null)::weft._outcome;
       end if;
       update weft._steps as s set is_wanted = true where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
     end if;
     v_condition := null;
-    perform weft._lay_out_statements(p_phase.deployment_id, p_phase.name, v_step);
+    perform weft._lay_out_statements(p_phase.deployment_id, p_phase.name, v_step, p_phase.parameters);
     return null;
   exception when others or query_canceled or assert_failure then  -- in a condition, or no text in the encoding of this database
     get stacked diagnostics e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_hint = pg_exception_hint,
       e_context = pg_exception_context;
   end;
-  v_error := jsonb_strip_nulls(jsonb_build_object('sqlstate', e_state, 'message', e_message, 'detail', nullif(e_detail, ''), 'hint', nullif(e_hint, '')));
+  v_error := weft._scrub(jsonb_strip_nulls(jsonb_build_object('sqlstate', e_state, 'message', e_message, 'detail', nullif(e_detail, ''), 'hint', nullif(e_hint, ''))), p_phase.secrets);
   if weft._is_interruption('_evaluate', e_state, e_context) then
     return row('interrupted', v_step.path, v_error)::weft._outcome;
   end if;
@@ -275,6 +276,7 @@ begin
     reset role;
   exception when others then
     get stacked diagnostics e_state = returned_sqlstate, e_message = message_text;
+    e_message := weft._scrub(pg_catalog.to_jsonb(e_message), p_phase.secrets) operator(pg_catalog.#>>) '{}';
     if not exists (select from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step and t.state <> 'pending') then
       return row('failed', v_path, weft._describe_entry_error(pg_catalog.jsonb_build_object('sqlstate', e_state, 'message', e_message), p_phase, v_path))::weft._outcome;
     end if;
@@ -298,7 +300,7 @@ create or replace function weft._run_statement(p_statement weft._statements, p_b
 as $$
 declare
   c_user        constant pg_catalog.text := '"?\$user"?\s*(,\s*|$)';
-  v_text        pg_catalog.text := (select e.executables[1] from weft._prepare_statements(array[p_statement.statement]) as e);
+  v_text        pg_catalog.text := (select e.executables[1] from weft._prepare_statements(array[p_statement.statement], p_phase.parameters) as e);
   v_set         pg_catalog.text;
   v_their_path  pg_catalog.text;
   v_role        pg_catalog.text;
@@ -306,6 +308,7 @@ declare
   v_conforming  pg_catalog.text;
   v_rows        pg_catalog.int8;
   v_is_weft     pg_catalog.bool := session_user operator(pg_catalog.=) 'weft';
+  v_admitted    pg_catalog.text;  -- a role
   v_error       pg_catalog.jsonb;
   e_state       pg_catalog.text;
   e_message     pg_catalog.text;
@@ -322,6 +325,9 @@ begin
   v_conforming := p_before ->> 'conforming';
   begin
     perform weft._check_fence(p_fence);
+    if p_phase.parameters is not null then
+      v_admitted := case when weft._admit_role(p_before ->> 'role') then p_before ->> 'role' end;
+    end if;
     perform weft._restore_role(p_before);
     v_set := pg_catalog.set_config('standard_conforming_strings', v_conforming, false);
     v_set := pg_catalog.set_config('search_path', v_their_path, false);
@@ -345,12 +351,15 @@ begin
     reset session authorization;
     reset role;
     perform weft._settle_settings();
+    if v_admitted is not null then
+      perform weft._dismiss_role(v_admitted);
+    end if;
     if pg_current_xact_id_if_assigned() is not null then
       perform weft._check_dependents();
     end if;
     update weft._statements as s
     set state = 'done', rows = v_rows, finished_at = clock_timestamp(), verdict = 'ran', attempts = s.attempts + 1,
-        session = weft._capture_session(p_before, p_statement.statement, v_their_path, v_role, v_user, v_conforming, p_phase.lock_timeout_ms)
+        session = weft._veil(weft._capture_session(p_before, p_statement.statement, v_their_path, v_role, v_user, v_conforming, p_phase.lock_timeout_ms), p_phase.secrets)
     where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
     perform weft._check_fence(p_fence, p_until_commit => true);
     return row('done', null, null)::weft._outcome;
@@ -362,7 +371,8 @@ begin
       e_constraint = constraint_name, e_type = pg_datatype_name;
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
   end;
-  v_error := weft._account_of_error('_run_statement', e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type);
+  v_error := weft._scrub(
+    weft._account_of_error('_run_statement', e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_phase.secrets);
   if e_state = 'WF012' then
     raise exception using errcode = e_state, message = e_message, hint = e_hint;
   elsif weft._is_interruption('_run_statement', e_state, e_context) then
@@ -393,9 +403,15 @@ declare
   v_canceled   weft._cancellations;
   v_error      pg_catalog.jsonb;
   v_line       pg_catalog.int4;
+  v_text       pg_catalog.text;
+  v_set        pg_catalog.text;
   e_state      pg_catalog.text;
   e_message    pg_catalog.text;
 begin
+  if p_phase.parameters is not null then
+    v_set := set_config('weft.values', p_phase.parameters::text, false);
+    p_report := weft._scrub(p_report, p_phase.secrets);
+  end if;
   perform weft._check_fence(p_fence);  -- not until the commit: who asks for the end, or comes second, waits for no statement
   select s.* into strict v_step from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
   select t.* into v_next from weft._statements as t
@@ -407,6 +423,7 @@ begin
     return row('done', null, null)::weft._outcome;
   end if;
 
+  v_next.judge := weft._unveil(v_next.judge, p_phase.secrets);
   select c.* into v_canceled from weft._cancellations as c where c.deployment_id = p_phase.deployment_id;
   if found and v_next.state = 'pending' then
     return row('interrupted', v_step.path, null)::weft._outcome;
@@ -418,7 +435,8 @@ begin
     end if;
     v_error := v_outcome.error;
     begin
-      v_next.judge := weft._find_judge(v_next.statement, p_before);
+      v_text := weft._interpolate(v_next.statement, p_phase.parameters, weft._mark(p_phase.parameters));
+      v_next.judge := weft._find_judge(v_text, p_before);
     exception when lock_not_available or deadlock_detected then
       get stacked diagnostics e_state = returned_sqlstate, e_message = message_text;
       return row('again', v_step.path, weft._describe_error(jsonb_build_object('sqlstate', e_state, 'message', e_message),
@@ -500,10 +518,13 @@ declare
   v_judged    text;
   v_repairs   boolean;
   v_data      jsonb;
+  v_text      text := weft._interpolate(p_statement.statement, p_phase.parameters, weft._mark(p_phase.parameters));
+  v_judge     jsonb := weft._veil(p_statement.judge, p_phase.secrets);  -- as it is kept
 begin
   if v_state <> 'cleaning' then
     select j.verdict, j.statement, j.error, j.about into v_verdict, v_send, v_why, v_about
-    from weft._judge(p_statement.judge, p_statement.statement, p_is_reported and not p_statement.is_repair, p_statement.sent_at, p_before) as j;
+    from weft._judge(p_statement.judge, v_text, p_is_reported and not p_statement.is_repair, p_statement.sent_at, p_before) as j;
+    v_why := weft._scrub(v_why, p_phase.secrets);
     if v_verdict = 'send' and p_is_owed and not p_is_reported and p_report is null then
       return row('report', p_path, null)::weft._outcome;
     elsif v_verdict = 'send' and p_canceled.deployment_id is not null then
@@ -515,7 +536,7 @@ begin
     elsif v_verdict = 'send' and p_report ->> 'sqlstate' = '57014' then
       return row('interrupted', p_path, p_report)::weft._outcome;
     elsif v_verdict = 'send' and p_report ->> 'sqlstate' not in ('55P03', '40P01', '40001')
-        and not (p_report ->> 'sqlstate' = '42P07' and v_send <> p_statement.statement)  -- somebody else has begun it, and died
+        and not (p_report ->> 'sqlstate' = '42P07' and v_send <> v_text)  -- somebody else has begun it, and died
         and not (p_report ->> 'sqlstate' in ('42704', '42P01') and p_statement.is_repair) then  -- somebody else has repaired it
       v_state := 'cleaning';
       v_tries := 0;
@@ -534,7 +555,7 @@ begin
     select r.statement, r.about into v_send, v_about from weft._find_remains(p_statement.judge) as r;
     v_why := v_error;
     if v_send is null then  -- it may have come to its end after all
-      v_judged := (select j.verdict from weft._judge(p_statement.judge, p_statement.statement, false, p_statement.sent_at, p_before) as j);
+      v_judged := (select j.verdict from weft._judge(p_statement.judge, v_text, false, p_statement.sent_at, p_before) as j);
     elsif p_statement.state = 'cleaning' then  -- it was tried before
       if p_is_owed and not p_is_reported and p_report is null then
         return row('report', p_path, null)::weft._outcome;
@@ -572,7 +593,7 @@ begin
   case v_verdict
     when 'done' then
       update weft._statements as s
-      set state = 'done', judge = p_statement.judge, finished_at = clock_timestamp(), error = null, session = p_before,
+      set state = 'done', judge = v_judge, finished_at = clock_timestamp(), error = null, session = weft._veil(p_before, p_phase.secrets),
           verdict = case when p_statement.state = 'pending' then 'adopted' else 'ran' end
       where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
       perform weft._tell(p_statement.deployment_id, case when p_statement.state = 'pending' then 'statement_found_done' else 'statement_done' end, p_phase.name, p_path,
@@ -581,24 +602,24 @@ begin
       return row('done', null, null)::weft._outcome;
     when 'failed' then
       v_error := weft._describe_error(v_why, p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement);
-      update weft._statements as s set state = 'failed', judge = p_statement.judge, error = v_error, finished_at = clock_timestamp()
+      update weft._statements as s set state = 'failed', judge = v_judge, error = v_error, finished_at = clock_timestamp()
       where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
       perform weft._tell_leftovers(p_statement, p_phase, p_path);
       return row(case when p_canceled.deployment_id is null then 'failed' else 'interrupted' end, p_path, v_error)::weft._outcome;
     when 'wait' then
-      update weft._statements as s set state = v_state, judge = p_statement.judge, error = v_error
+      update weft._statements as s set state = v_state, judge = v_judge, error = v_error
       where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
       return row('wait', p_path, jsonb_build_object('table', v_about::regclass, 'pids', (select coalesce(jsonb_agg(w.pid), '[]') from weft._list_workers(v_about) as w)))::weft._outcome;
     else
-      v_repairs := v_state = 'cleaning' or v_send <> p_statement.statement;
+      v_repairs := v_state = 'cleaning' or v_send <> v_text;
       v_data := jsonb_build_object(
         'statement', p_statement.number, 'line', weft._first_line(p_statement.statement, p_statement.line), 'attempt', p_statement.attempts + 1,
-        'sent', left(weft._skip_comments(v_send), weft._limit('statement_shown_characters')), 'waits_for', case when v_send ~ '^drop index concurrently ' then weft._list_users(v_about) else weft._list_old_snapshots() end);
+        'sent', left(weft._skip_comments(case when v_send = v_text then p_statement.statement else v_send end), weft._limit('statement_shown_characters')), 'waits_for', case when v_send ~ '^drop index concurrently ' then weft._list_users(v_about) else weft._list_old_snapshots() end);
       update weft._statements as s
-      set state = case when v_state = 'pending' then 'sent' else v_state end, judge = p_statement.judge, error = v_error,
+      set state = case when v_state = 'pending' then 'sent' else v_state end, judge = v_judge, error = v_error,
           attempts = s.attempts + 1, tries = v_tries + 1, is_repair = v_repairs, sent_at = clock_timestamp()
       where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
-      perform weft._tell(p_statement.deployment_id, case when v_state = 'cleaning' then 'remains_being_dropped' when v_send = p_statement.statement then 'statement_sent' else 'statement_repaired' end,
+      perform weft._tell(p_statement.deployment_id, case when v_state = 'cleaning' then 'remains_being_dropped' when v_send = v_text then 'statement_sent' else 'statement_repaired' end,
         p_phase.name, p_path, v_data);
       return row('directive', p_path, v_data || jsonb_build_object(
         'deployment', p_statement.deployment_id, 'path', p_path, 'kind', p_statement.judge ->> 'kind', 'whole', v_send,
@@ -619,7 +640,7 @@ create or replace function weft._session_before(p_phase weft._phases, p_step int
   language sql
 as $$
   select coalesce(
-    (select t.session from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step and t.state = 'done' order by t.number desc limit 1),
+    (select weft._unveil(t.session, p_phase.secrets) from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step and t.state = 'done' order by t.number desc limit 1),
     jsonb_build_object(
       'search_path', case session_user when 'weft' then weft._leave_out_user(p.search_path) else p.search_path end,
       'role', coalesce(p_phase.role, 'none'), 'authorization', session_user, 'conforming', current_setting('standard_conforming_strings'),

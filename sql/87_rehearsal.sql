@@ -84,9 +84,21 @@ comment on function weft._choose_form(weft._steps, text, jsonb, jsonb, integer) 
   'Says in which form a statement is rehearsed that PostgreSQL runs in no transaction, or why it is not rehearsed; is_last: nothing comes behind it.';
 
 
+create or replace function weft._scrub_report(p_deployment uuid, p_secrets jsonb)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  update weft._reports as r set report = weft._scrub(r.report, p_secrets) where r.deployment_id = p_deployment and p_secrets is not null
+$$;
+
+comment on function weft._scrub_report(uuid, jsonb) is 'Takes secrets out of the report of a rehearsal, before it is committed.';
+
+
 -- All of it, in one block that is always rolled back. There is one savepoint where the server may refuse a statement, and none elsewhere: what
 -- is found out the hard way is remembered, and the block begins anew.
-create or replace function weft._rehearse(p_deployment uuid, p_start_path text, p_fence bigint)
+create or replace function weft._rehearse(p_deployment uuid, p_start_path text, p_fence bigint, p_parameters jsonb, p_secrets jsonb)
   returns weft._outcome
   volatile
   language plpgsql
@@ -115,6 +127,7 @@ declare
   v_last        pg_catalog.int4;
   v_row         weft._statements;
   v_text        pg_catalog.text;
+  v_as_run      pg_catalog.text;  -- the statement, with the values of parameters
   v_is_guarded  pg_catalog.bool;
   v_refusal     pg_catalog.jsonb;
   v_note        pg_catalog.jsonb;  -- of a statement that is rehearsed in another form, or not at all
@@ -162,6 +175,11 @@ begin
       v_phases := array(select p from weft._phases as p where p.deployment_id = p_deployment order by p.ordinal);
       -- no FOR over a query: its cursor would stand in the way of a file's CLOSE ALL
       foreach v_phase in array v_phases loop
+        v_phase.parameters := p_parameters;
+        v_phase.secrets := p_secrets;
+        if p_parameters is not null and v_phase.role is not null then
+          perform weft._admit_role(v_phase.role);  -- rolled back, as everything
+        end if;
         v_enums := (select count(*) from pg_enum);
         v_enums_last := v_enums;
         v_of_phase := array(select s from weft._steps as s where s.deployment_id = p_deployment and s.phase = v_phase.ordinal and s.state = 'pending' order by s.ordinal);
@@ -211,7 +229,7 @@ begin
 
           if v_step.condition is not null then
             v_condition := v_step.condition;
-            v_is_wanted := weft._evaluate(v_condition, p_start_path);
+            v_is_wanted := weft._evaluate(v_condition, p_start_path, p_parameters);
             v_condition := null;
             select a.entries, a.known, a.held into v_entries, v_known, v_held from weft._add_entry(v_entries, v_known, v_held, jsonb_build_object('when', v_step.condition, 'is_wanted', v_is_wanted), v_step_began) as a;
             if not v_is_wanted then
@@ -221,7 +239,10 @@ begin
             perform weft._show_progress(v_step.ordinal, v_steps, v_phase.name);
             v_set := set_config('lock_timeout', v_phase.lock_timeout_ms::text, false);
           end if;
-          perform weft._lay_out_statements(p_deployment, v_phase.name, v_step);
+          perform weft._lay_out_statements(p_deployment, v_phase.name, v_step, p_parameters);
+          if p_parameters is not null then
+            v_set := set_config('weft.values', p_parameters::text, false);
+          end if;
           v_before := weft._session_before(v_phase, v_step.ordinal, p_start_path);
           perform weft._restore_role(v_before);
           perform pg_catalog.set_config(g.key, g.value, false) from pg_catalog.jsonb_each_text(v_before operator(pg_catalog.->) 'settings') as g;
@@ -233,7 +254,8 @@ begin
             v_number := v_number + 1;
             select t.* into strict v_row from weft._statements as t where t.deployment_id = p_deployment and t.step = v_step.ordinal and t.number = v_number;
             continue when v_row.state = 'done';
-            v_text := (weft._prepare_statements(array[v_row.statement])).executables[1];
+            v_text := (weft._prepare_statements(array[v_row.statement], p_parameters)).executables[1];
+            v_as_run := case when p_parameters is null then v_row.statement else weft._interpolate(v_row.statement, p_parameters, weft._mark(p_parameters)) end;
             v_refusal := v_surprises -> concat(v_step.ordinal, '/', v_number);
             v_is_guarded := v_phase.transaction in ('auto', 'none') and v_refusal is null and weft._may_be_refused(v_row.statement);
             v_note := null;
@@ -243,7 +265,7 @@ begin
               v_rows := 0;
               v_try := v_try + 1;
               if v_refusal is not null then
-                select c.form, c.is_last, c.note into v_text, v_is_last, v_note from weft._choose_form(v_step, v_row.statement, v_refusal, v_before, v_try) as c;
+                select c.form, c.is_last, c.note into v_text, v_is_last, v_note from weft._choose_form(v_step, v_as_run, v_refusal, v_before, v_try) as c;
               end if;
               v_started := clock_timestamp();
               if v_text is not null then
@@ -328,14 +350,14 @@ begin
 
     -- nothing of it is in the database; what follows is the account
     if e_state = 'WF000' then
-      perform weft._keep_report(p_deployment, v_steps_done, v_catalog, v_passes, v_began, null);
+      perform weft._keep_report(p_deployment, v_steps_done, v_catalog, v_passes, v_began, null), weft._scrub_report(p_deployment, p_secrets);
       return row('done', null, null)::weft._outcome;
     elsif e_state = 'WF003' and v_outcome is not null then
       null;
     elsif e_state = 'WF012' then
       raise exception using errcode = e_state, message = e_message, hint = e_hint;
     else
-      v_error := weft._account_of_error('_rehearse', e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type);
+      v_error := weft._scrub(weft._account_of_error('_rehearse', e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_secrets);
       if weft._is_interruption('_rehearse', e_state, e_context) then
         return row('interrupted', v_path, v_error)::weft._outcome;
       elsif v_row.number is not null and not v_surprises ? concat(v_step.ordinal, '/', v_row.number)
@@ -359,12 +381,12 @@ begin
     if v_outcome.verdict = 'failed' then
       v_steps_done := case when v_path is null then v_steps_done
         else array_append(v_steps_done, weft._close_entry(v_phase, v_step, 'failed', v_entries, null, v_step_began) || jsonb_build_object('error', v_outcome.error)) end;
-      perform weft._keep_report(p_deployment, v_steps_done, null, v_passes, v_began, v_outcome.error);
+      perform weft._keep_report(p_deployment, v_steps_done, null, v_passes, v_began, v_outcome.error), weft._scrub_report(p_deployment, p_secrets);
     end if;
     return v_outcome;
   end loop;
 end
 $$;
 
-comment on function weft._rehearse(uuid, text, bigint) is
+comment on function weft._rehearse(uuid, text, bigint, jsonb, jsonb) is
   'Runs all that is pending of a deployment in one block, measures each statement, and takes everything back; the report is kept.';

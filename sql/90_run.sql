@@ -29,7 +29,11 @@ declare
   v_tries    pg_catalog.int4;
   v_pause    pg_catalog.float8;
   v_outcome  weft._outcome;
+  v_secrets  pg_catalog.jsonb;
+  v_lacking  pg_catalog.text[];
+  v_values   pg_catalog.jsonb;
 begin
+  v_secrets := weft._take_secrets();  -- before anything else can read them
   v_opened := pg_catalog.current_setting('weft.opened', true);  -- before the reset
   v_reported := pg_catalog.current_setting('weft.reported', true);
   v_start := weft._settle_session();
@@ -52,6 +56,10 @@ begin
     reset all;
     return;
   end if;
+  v_lacking := weft._find_lacking(p_deployment, v_secrets);
+  if v_secrets is not null and v_lacking is null then
+    v_values := weft._read_parameters(p_deployment, v_secrets);  -- or refuse them, before anything is run
+  end if;
 
   select t.fence, t.holder into v_fence, v_holder from weft._take_lease(p_deployment) as t;
   perform weft._hurry_commit();
@@ -63,13 +71,14 @@ begin
   end if;
 
   loop
-    v_current := weft._next_in_line(p_deployment, p_target, v_fence, p_callers);
+    v_current := weft._next_in_line(p_deployment, p_target, v_fence, p_callers, v_lacking is not null);
     perform weft._hurry_commit();
     commit;
     exit when v_current is null;
     perform weft._begin(v_current, v_fence);
     perform weft._hold_to_undo(v_current);
     v_is_rehearsal := weft._prepare_rehearsal(v_current);
+    v_values := weft._read_parameters(v_current, case when v_current = p_deployment then v_secrets end);
     perform weft._hurry_commit();
     commit;
 
@@ -79,11 +88,15 @@ begin
       commit;  -- which waits for the disk: a death that takes the server along is counted by it, and an end is seen by others
       exit phases when v_phase.ordinal is null;
       v_tries := 0;
+      if v_values is not null then
+        v_phase.parameters := v_values;
+        v_phase.secrets := weft._pick_secrets(v_current, v_values);
+      end if;
 
       loop
         select b.first_step, b.last_step, b.is_apart into v_first, v_last, v_is_apart from weft._next_block(v_phase) as b;
         if v_is_rehearsal then
-          v_outcome := weft._rehearse(v_current, v_start, v_fence);
+          v_outcome := weft._rehearse(v_current, v_start, v_fence, v_phase.parameters, v_phase.secrets);
         elsif not v_is_apart then
           v_outcome := weft._run_steps(v_current, v_phase, v_first, v_last, v_fence, v_tries + 1 >= weft._limit('lock_attempts_count'));
         else
@@ -151,12 +164,15 @@ begin
 
   perform weft._release_lease(v_fence);
   result := case when p_deployment is not null then weft.status(p_deployment) end;
+  if v_lacking is not null then
+    result := result || jsonb_build_object('lacking', v_lacking);
+  end if;
   reset all;
 end
 $$;
 
 comment on procedure weft.run(uuid, text, integer, jsonb, text[], jsonb) is
-  'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session was at, 0 for the one at which it opened the deployment, null where nobody looks. p_callers: those whose deployments may be run ahead of this one (and whose undos, with ''undo:'' before the name), null for all; others wait and let it pass. When the result holds a directive, run its statement in the same session, alone; if it succeeds, its report; then CALL again; p_report: the error of the statement, if the result asks for it. Whoever calls while another CALL is at work learns who that is, and need not wait.';
+  'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session was at, 0 for the one at which it opened the deployment, null where nobody looks. p_callers: those whose deployments may be run ahead of this one (and whose undos, with ''undo:'' before the name), null for all; others wait and let it pass. When the result holds a directive, run its statement in the same session, alone; if it succeeds, its report; then CALL again; p_report: the error of the statement, if the result asks for it. Secret parameters come through the setting weft.secrets, as a JSON object, set in the session before each CALL; a deployment that lacks some lets others pass, and the result says which it lacks. Whoever calls while another CALL is at work learns who that is, and need not wait.';
 
 
 -- Of whose turn it is, a crash may take back the newest: whoever comes next finds out again. Attempts, what a block did, and ends wait for

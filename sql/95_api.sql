@@ -51,6 +51,7 @@ begin
   end if;
 
   perform weft._lay_out(v_id, v_manifest);
+  perform weft._open_parameters(v_id, v_manifest, v_document);
   perform weft._tell(v_id, 'opened', p_data => jsonb_build_object('caller', p_caller, 'request_id', v_document ->> 'id', 'bundle', v_manifest ->> 'bundle'));
   perform weft._settle_staged(v_id);
   perform set_config('weft.opened', v_id::text, false);  -- by which a CALL in the same breath knows that it meets the same backend
@@ -154,6 +155,7 @@ begin
     return weft._describe_repeated(v_existing, v_digest);
   end if;
   perform weft._lay_out(v_id, v_manifest);
+  perform weft._inherit_parameters(v_id, v_undone.id);
   perform weft._tell(v_id, 'opened', p_data => jsonb_build_object(
     'caller', p_caller, 'request_id', v_document ->> 'id', 'bundle', v_undone.bundle, 'undoes', v_undone.id, 'lacking', v_lacking));
   perform weft._settle_staged(v_id);
@@ -174,6 +176,7 @@ create or replace function weft._describe_opened(p_deployment uuid, p_outcome te
 as $$
   select jsonb_build_object(
     'outcome', p_outcome, 'deployment', d.id, 'state', d.state, 'backend', pg_backend_pid(),
+    'lacking', case when d.finished_at is null then weft._find_lacking(d.id, weft._peek_secrets()) end,
     'missing', case when d.state = 'open'
                  then (select coalesce(jsonb_agg(encode(m.digest, 'hex')), '[]') from weft._missing_chunks(d.id) as m)
                  else '[]' end)

@@ -46,3 +46,13 @@ select e.deployment_id, e.number, e.at, e.kind, e.phase, e.path, e.data
 from weft._events as e;
 
 comment on view weft.events is 'The journal of deployments.';
+
+create or replace view weft.parameters as
+select p.deployment_id, p.name, p.type, p.is_secret, p.is_given, p.value
+from weft._parameters as p;
+
+comment on view weft.parameters is 'Parameters of deployments, with what they were given; of a secret one never the value.';
+
+-- For nobody but its owner. What weft.parameter() tells, it tells inside of a run: see weft._admit_role.
+revoke all on all routines in schema weft from public;
+grant execute on function weft.parameter(text) to public;

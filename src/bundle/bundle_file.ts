@@ -6,8 +6,10 @@ import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, par
 import * as z from 'zod';
 import { LIMITS } from '../domain/limits.ts';
 import { nameSchema, orderSchema, roleSchema, settingNameSchema, settingsSchema, transactionSchema } from '../domain/manifest.ts';
+import type { Parameter } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import { findNearest } from './order.ts';
+import { PARAMETER_WORDS, writtenParametersSchema } from './parameter_words.ts';
 import { expressionSchema, onErrorSchema, type WrittenStep, wordsOf, writtenCheckSchema, writtenStepSchema } from './step_words.ts';
 import { TextCheck } from './text.ts';
 
@@ -54,12 +56,14 @@ export const bundleFileSchema = z.strictObject({
   name: nameSchema,
   /** What becomes of a new file whose place is before one that was applied. */
   order: orderSchema.default('any'),
+  /** What a deployment can or must be given, by name. */
+  parameters: writtenParametersSchema.optional(),
   ...sessionShape,
   phases: z.array(phaseSchema).min(1).max(LIMITS.phases_count),
 });
 
 /** Words that the language has in later versions: refused by name, wherever they stand. */
-const LATER_WORDS: ReadonlySet<string> = new Set(['parameters', 'load', 'into', 'key', 'mode', 'batch', 'size', 'repeat']);
+const LATER_WORDS: ReadonlySet<string> = new Set(['load', 'into', 'key', 'mode', 'batch', 'size', 'repeat']);
 
 export interface BundleFileStep extends WrittenStep {
   /** Its line in weft.yaml, counted from 1. */
@@ -82,6 +86,8 @@ export interface BundleFilePhase {
 export interface BundleFile {
   readonly name: string;
   readonly order: z.infer<typeof orderSchema>;
+  /** In the order in which they stand there. */
+  readonly parameters: readonly Parameter[];
   readonly phases: readonly BundleFilePhase[];
 }
 
@@ -100,7 +106,7 @@ export function parseBundleFile(bytes: Uint8Array): BundleFile {
   refuseLaterWords(document);
   const parsed = bundleFileSchema.safeParse(document.value);
   if (!parsed.success) throw explain(document, parsed.error.issues);
-  const { name, order, role, settings, phases } = parsed.data;
+  const { name, order, parameters = [], role, settings, phases } = parsed.data;
   const lines = new Map<string, number>();
   for (const [index, phase] of phases.entries()) {
     const place = document.locate(['phases', index, 'name']);
@@ -111,6 +117,7 @@ export function parseBundleFile(bytes: Uint8Array): BundleFile {
   return {
     name,
     order,
+    parameters,
     phases: phases.map((phase, index) => ({
       name: phase.name,
       transaction: phase.transaction,
@@ -258,10 +265,15 @@ function explainIssue(document: YamlText, issue: z.core.$ZodIssue): { place: Pla
 }
 
 function explainKey(document: unknown, path: Path, key: string): string {
+  if (path[0] === 'parameters') return explainWord('a parameter', PARAMETER_WORDS, key);
   const list = path[2] === 'checks' ? 'checks' : 'steps';
   const words =
     path.length === 0 ? Object.keys(bundleFileSchema.shape) : path.length === 2 ? Object.keys(phaseSchema.shape) : wordsOf(list, valueAt(document, path));
   const where = path.length === 0 ? 'a bundle file' : path.length === 2 ? 'a phase' : list === 'steps' ? 'a step' : 'a check';
+  return explainWord(where, words, key);
+}
+
+function explainWord(where: string, words: readonly string[], key: string): string {
   const nearest = findNearest(key, words);
   return `${where} has no "${key}"; ${nearest === null ? `it has ${words.join(', ')}` : `did you mean "${nearest}"?`}`;
 }

@@ -5,6 +5,7 @@
 import picomatch from 'picomatch/posix.js';
 import { LIMITS } from '../domain/limits.ts';
 import { type Artifact, type Manifest, nameSchema, type Phase, pathSchema, type Step, stepSchema } from '../domain/manifest.ts';
+import type { Parameter } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import { BUNDLE_FILE, type BundleFile, type BundleFileStep, invalidAt, parseBundleFile } from './bundle_file.ts';
 import { compareBytes, findNearest, findNumericInversion } from './order.ts';
@@ -59,7 +60,8 @@ export async function resolveBundle(files: FileList): Promise<{ manifest: Manife
   }
   const warnings = [...plan.warnings, ...warnOfTwins(artifacts), ...warnOfEmpty(artifacts), ...warnOfUnmatched(paths, artifacts)];
   const order = plan.order === 'strict' ? { order: 'strict' as const } : {};
-  return { manifest: { format: 1, bundle: plan.name, ...order, artifacts, phases: plan.phases }, warnings };
+  const parameters = plan.parameters.length === 0 ? {} : { parameters: [...plan.parameters] };
+  return { manifest: { format: 1, bundle: plan.name, ...order, ...parameters, artifacts, phases: plan.phases }, warnings };
 }
 
 const NO_PAIRS: Pairing = { undos: new Map(), lacking: [] };
@@ -67,6 +69,7 @@ const NO_PAIRS: Pairing = { undos: new Map(), lacking: [] };
 interface Plan {
   readonly name: string;
   readonly order: BundleFile['order'];
+  readonly parameters: readonly Parameter[];
   readonly phases: Phase[];
   readonly warnings: readonly string[];
 }
@@ -79,7 +82,13 @@ function planFolder(paths: readonly string[], fallbackName: string): Plan {
   }
   refuseTooMany(chosen.length);
   const steps = chosen.map((path) => ({ kind: 'run' as const, path }));
-  return { name: makeName(fallbackName), order: 'any', phases: [{ name: 'main', transaction: 'auto', steps }], warnings: warnOfNumbers(chosen) };
+  return {
+    name: makeName(fallbackName),
+    order: 'any',
+    parameters: [],
+    phases: [{ name: 'main', transaction: 'auto', steps }],
+    warnings: warnOfNumbers(chosen),
+  };
 }
 
 function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
@@ -132,7 +141,7 @@ function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
     if (place !== undefined)
       throw new Problem('invalid_bundle', `${BUNDLE_FILE}: "${undo}" undoes "${path}", and would also be run, by ${place}.`, { file: BUNDLE_FILE });
   }
-  return { name: file.name, order: file.order, phases, warnings };
+  return { name: file.name, order: file.order, parameters: file.parameters, phases, warnings };
 }
 
 /** A step of the manifest. What it may say, the bundle file's schemas have seen to. */

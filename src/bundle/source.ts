@@ -14,6 +14,13 @@ export interface ArtifactSource {
   open(artifact: Artifact): AsyncIterable<Uint8Array>;
 }
 
+/** For a tar of documents alone. */
+export const NO_ARTIFACTS: ArtifactSource = {
+  open: () => {
+    throw new Error('there are no artifacts in it');
+  },
+};
+
 export interface Bundle {
   readonly manifest: Manifest;
   readonly source: ArtifactSource;

@@ -1,6 +1,6 @@
 /**
- * A bundle on the wire: a tar whose first entry is the signed request, the others artifacts, named by their SHA-256, in
- * manifest order, regular files, once each. Written with modern-tar; read here, block by block, because what comes behind
+ * A bundle on the wire: a tar whose first entry is the signed request, then perhaps the secrets that it binds by digest, the others
+ * artifacts, named by their SHA-256, in manifest order, regular files, once each. Written with modern-tar; read here, block by block, because what comes behind
  * the request must not even be looked at before the request is verified, and must be refused exactly where it stands.
  */
 import { createTarPacker, type TarPackController } from 'modern-tar';
@@ -15,10 +15,18 @@ import { TextCheck } from './text.ts';
 
 /** The name of the first entry. */
 export const REQUEST_ENTRY = 'request.json';
+/** Right behind it, where there are secrets. */
+export const SECRETS_ENTRY = 'secrets.json';
 
 export interface TarUpload {
   /** The bytes of request.json. */
   readonly request: Uint8Array;
+  /**
+   * Reads the secrets, if they stand right behind the request; to be called once, after the request was verified and before `chunks`.
+   * @returns the bytes of secrets.json; null when there are none
+   * @throws Problem too_large (secrets_bytes) · forbidden_entry · malformed_tar · malformed_gzip · interrupted
+   */
+  secrets(): Promise<Uint8Array | null>;
   /**
    * Reads the artifacts behind the request, once; to be called after the request was verified. Holds about one chunk, reads
    * no faster than it is read, never cancels the body, and leaves it unlocked however it ends.
@@ -35,13 +43,21 @@ export interface TarUpload {
  * Writes an upload.
  * @param request the exact bytes that were signed
  * @param artifacts those to send, in manifest order; of two with the same digest the first is sent
+ * @param secrets the bytes of secrets.json; null for none
  * @returns the tar, made while it is read (at most 8 MiB ahead); it fails with digest_mismatch when a file changed meanwhile
- * @throws Problem too_large (request_bytes)
+ * @throws Problem too_large (request_bytes, secrets_bytes)
  */
-export function writeTar(request: Uint8Array, artifacts: readonly Artifact[], source: ArtifactSource): ReadableStream<Uint8Array> {
+export function writeTar(
+  request: Uint8Array,
+  artifacts: readonly Artifact[],
+  source: ArtifactSource,
+  secrets: Uint8Array | null = null,
+): ReadableStream<Uint8Array> {
   if (request.length > LIMITS.request_bytes) throw requestTooLarge(request.length);
+  if (secrets !== null && secrets.length > LIMITS.secrets_bytes) throw secretsTooLarge(secrets.length);
+  const documents = [[REQUEST_ENTRY, request] as const, ...(secrets === null ? [] : [[SECRETS_ENTRY, secrets] as const])];
   const { readable, controller } = createTarPacker();
-  packEntries(controller, request, artifacts, source).catch((error: unknown) => controller.error(error));
+  packEntries(controller, documents, artifacts, source).catch((error: unknown) => controller.error(error));
   return readable;
 }
 
@@ -55,7 +71,7 @@ export async function readTar(body: ReadableStream<Uint8Array>, encoding: 'ident
   const tar = new TarReader(encoding === 'gzip' ? readGzip(body) : readPlain(body));
   try {
     const request = await readRequest(tar);
-    return { request, chunks: (manifest, wanted) => readArtifacts(tar, manifest, wanted) };
+    return { request, secrets: () => readSecrets(tar), chunks: (manifest, wanted) => readArtifacts(tar, manifest, wanted) };
   } finally {
     tar.release();
   }
@@ -68,13 +84,31 @@ async function readRequest(tar: TarReader): Promise<Uint8Array> {
     throw new Problem('invalid_request', `${what}; it must begin with the signed request, as an entry called ${REQUEST_ENTRY} (without "./").`);
   }
   if (entry.size > LIMITS.request_bytes) throw requestTooLarge(entry.size);
-  const request = new Uint8Array(entry.size);
+  return readWhole(tar, entry);
+}
+
+async function readSecrets(tar: TarReader): Promise<Uint8Array | null> {
+  try {
+    const entry = await tar.nextEntry();
+    if (entry?.name !== SECRETS_ENTRY) {
+      if (entry !== null) tar.putBack(entry);
+      return null;
+    }
+    if (entry.size > LIMITS.secrets_bytes) throw secretsTooLarge(entry.size);
+    return await readWhole(tar, entry);
+  } finally {
+    tar.release();
+  }
+}
+
+async function readWhole(tar: TarReader, entry: TarHeader): Promise<Uint8Array> {
+  const whole = new Uint8Array(entry.size);
   let used = 0;
   for await (const part of tar.body()) {
-    request.set(part, used);
+    whole.set(part, used);
     used += part.length;
   }
-  return request;
+  return whole;
 }
 
 async function* readArtifacts(tar: TarReader, manifest: Manifest, wanted: ReadonlySet<string>): AsyncGenerator<Chunk> {
@@ -142,6 +176,11 @@ function requestTooLarge(bytes: number): Problem {
   return new Problem('too_large', detail, { limit: 'request_bytes', bytes });
 }
 
+function secretsTooLarge(bytes: number): Problem {
+  const detail = `${SECRETS_ENTRY} has ${bytes} bytes; the limit is ${LIMITS.secrets_bytes} (secrets_bytes).`;
+  return new Problem('too_large', detail, { limit: 'secrets_bytes', bytes });
+}
+
 /** Entries out of bytes, one after the other, pulled. */
 class TarReader {
   readonly #input: ByteReader;
@@ -151,6 +190,7 @@ class TarReader {
   #unread = 0;
   #padding = 0;
   #ended = false;
+  #next: TarHeader | null = null;
 
   constructor(input: ByteReader) {
     this.#input = input;
@@ -160,9 +200,17 @@ class TarReader {
     this.#input.release();
   }
 
+  /** Lets the next call of `nextEntry` come to this entry again, of which no byte was read. */
+  putBack(entry: TarHeader): void {
+    this.#next = entry;
+  }
+
   /** The next file's header, after what is left of the one before; null once the tar has ended as it should. */
   async nextEntry(): Promise<TarHeader | null> {
     if (this.#ended) return null;
+    const next = this.#next;
+    this.#next = null;
+    if (next !== null) return next;
     for (;;) {
       await this.#skipBody();
       const header = parseTarHeader(await this.#take(TAR_BLOCK_BYTES, 'without the two blocks of zeros that end a tar'));
@@ -231,11 +279,18 @@ class TarReader {
   }
 }
 
-async function packEntries(controller: TarPackController, request: Uint8Array, artifacts: readonly Artifact[], source: ArtifactSource): Promise<void> {
+async function packEntries(
+  controller: TarPackController,
+  documents: readonly (readonly [name: string, bytes: Uint8Array])[],
+  artifacts: readonly Artifact[],
+  source: ArtifactSource,
+): Promise<void> {
   const begin = (name: string, size: number) => controller.add({ name, size, type: 'file', mode: 0o644, mtime: new Date(0) }).getWriter();
-  const first = begin(REQUEST_ENTRY, request.length);
-  await first.write(request);
-  await first.close();
+  for (const [name, bytes] of documents) {
+    const entry = begin(name, bytes.length);
+    await entry.write(bytes);
+    await entry.close();
+  }
   const sent = new Set<string>();
   for (const artifact of artifacts) {
     if (sent.has(artifact.digest)) continue;

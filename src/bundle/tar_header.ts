@@ -84,7 +84,7 @@ export function malformed(what: string): Problem {
 }
 
 export function forbidden(entry: string, what: string): Problem {
-  const form = 'A tar for Weft holds request.json first, then plain files named by their SHA-256, nothing else.';
+  const form = 'A tar for Weft holds request.json first, then secrets.json if there are secrets, then plain files named by their SHA-256, nothing else.';
   return new Problem('forbidden_entry', `${what} ${form}`, { entry });
 }
 

@@ -2,6 +2,8 @@
 import type { Bundle } from '../bundle/source.ts';
 import type { Artifact, Manifest, Phase, Step } from '../domain/manifest.ts';
 import type { Style } from './io.ts';
+import { parameterLines } from './parameter_lines.ts';
+import type { Assigned } from './parameters.ts';
 import { columns, duration, oneLine, size } from './text.ts';
 
 /** A step with its artifact, and its place among all steps, counted from 1. */
@@ -43,9 +45,16 @@ export function ruleOf(phase: Phase): string {
 /**
  * @param verdict what would happen to a step; without it, its kind is shown
  * @param remark what else is to be said of it, or nothing
+ * @param assigned values of the parameters; without them, what each needs is shown
  */
-export function bundleLines(manifest: Manifest, style: Style, verdict?: (step: NumberedStep) => string, remark?: (step: NumberedStep) => string): string[] {
-  const lines = [`${style.bold(oneLine(manifest.bundle))}`];
+export function bundleLines(
+  manifest: Manifest,
+  style: Style,
+  verdict?: (step: NumberedStep) => string,
+  remark?: (step: NumberedStep) => string,
+  assigned?: Assigned,
+): string[] {
+  const lines = [`${style.bold(oneLine(manifest.bundle))}`, ...parameterLines(manifest.parameters ?? [], style, assigned)];
   for (const { phase, steps } of numberSteps(manifest)) {
     lines.push('', `${style.bold(oneLine(phase.name))}  ${style.dim(ruleOf(phase))}`);
     const rows = steps.map((step) => [

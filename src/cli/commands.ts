@@ -11,6 +11,8 @@ export interface Option {
   readonly help: string;
   /** Refused by name: this version does not have it. */
   readonly absent?: true;
+  /** It may stand there several times: its values are a list. */
+  readonly multiple?: true;
 }
 
 export type Options = Readonly<Record<string, Option>>;
@@ -20,6 +22,8 @@ export interface Call {
   readonly printer: Printer;
   readonly positionals: readonly string[];
   readonly values: Readonly<Record<string, string | boolean | undefined>>;
+  /** Of options that may stand there several times. */
+  readonly lists: Readonly<Record<string, readonly string[]>>;
 }
 
 /** @returns the exit code; what goes wrong is thrown as a Problem */
@@ -54,6 +58,14 @@ const ADDRESS: Options = {
 };
 const CALLER: Options = { caller: { type: 'string', value: 'NAME', help: 'who reads, as the Worker calls it (or: WEFT_CALLER)' } };
 const DEADLINE: Options = { deadline: { type: 'string', value: 'SECONDS', help: 'how long to follow before leaving it to itself (3600)' } };
+const SET: Options = {
+  set: { type: 'string', value: 'NAME=VALUE', help: 'a parameter; @FILE or @- for its value reads it from there (@@ is one @)', multiple: true },
+  'set-env': { type: 'string', value: 'NAME=VARIABLE', help: 'a parameter whose value is in the environment', multiple: true },
+};
+const SET_SECRETS: Options = {
+  set: { type: 'string', value: 'NAME=@FILE', help: 'a secret parameter that the deployment needs again; @- for standard input', multiple: true },
+  'set-env': { type: 'string', value: 'NAME=VARIABLE', help: 'the same, from the environment', multiple: true },
+};
 const STRICT: Options = { strict: { type: 'boolean', help: 'exit with 1 when it ends degraded' } };
 
 export const COMMANDS: readonly Command[] = [
@@ -84,7 +96,7 @@ export const COMMANDS: readonly Command[] = [
     about: [
       'Step by step, in order. With an address it asks the history of the database: new, already applied, or changed since it was applied. Without one the history is unknown. Nothing is written. Exits with 2 when the database would refuse the bundle.',
     ],
-    options: { ...ADDRESS, ...CALLER },
+    options: { ...ADDRESS, ...CALLER, ...SET },
     address: 'used',
     load: async () => (await import('./commands/plan.ts')).plan,
   },
@@ -95,6 +107,7 @@ export const COMMANDS: readonly Command[] = [
     about: [
       'Sends the folder, says "run", and shows what happens. A lost connection is no end: the command attaches again by itself until the deadline.',
       'In transactions the run needs no client: Ctrl-C leaves, and the deployment goes on in the database. A statement that PostgreSQL runs in no transaction (create index concurrently, vacuum) needs a session: when you have left, the server finishes that statement, and what is behind it waits for "weft resume" or the next deployment. A Worker stays in your place for a while.',
+      'A secret parameter is never taken from the command line itself, which others can read: --set token=@FILE, --set token=@- or --set-env token=VARIABLE.',
       'The same --id is the same deployment: the second gets the result of the first. Use the run id and attempt of your CI.',
     ],
     options: {
@@ -102,7 +115,7 @@ export const COMMANDS: readonly Command[] = [
       id: { type: 'string', value: 'KEY', help: 'the key of this deployment (random)' },
       ...STRICT,
       ...DEADLINE,
-      set: { type: 'string', value: 'NAME=VALUE', help: 'a parameter', absent: true },
+      ...SET,
       rehearse: { type: 'boolean', help: 'all of it in one transaction that is rolled back, with a report' },
     },
     address: 'needed',
@@ -133,8 +146,9 @@ export const COMMANDS: readonly Command[] = [
     about: [
       'Without an id: whatever is unfinished in the database; when nothing is, it says so and exits with 0, however the newest deployment ended. If a backend is running it already, this shows how it gets on. Safe to repeat.',
       'Of a deployment that ended degraded (without an id: the newest), the steps that failed are tried again, and no others.',
+      'Secret parameters are kept nowhere: a deployment that has some needs them again, with its id.',
     ],
-    options: { ...ADDRESS, ...STRICT, ...DEADLINE },
+    options: { ...ADDRESS, ...SET_SECRETS, ...STRICT, ...DEADLINE },
     address: 'needed',
     load: async () => (await import('./commands/resume.ts')).resume,
   },
@@ -198,6 +212,7 @@ export const COMMANDS: readonly Command[] = [
     summary: 'sign a request by hand, for curl',
     about: [
       'The file is a request as JSON, such as {"type": "cancel", "deployment": "…"}, or a folder, which becomes a request with its files inline. Members that are missing (id, audience, target, expires_at) are filled in. Prints the headers and the body that was signed.',
+      'With secret parameters the body is a tar: the signed request, and secrets.json behind it.',
       'With --read: a bearer token for reading. With --generate-secret: a new secret.',
     ],
     options: {
@@ -205,6 +220,7 @@ export const COMMANDS: readonly Command[] = [
       target: ADDRESS.target as Option,
       ...CALLER,
       id: { type: 'string', value: 'KEY', help: "the request's id (random)" },
+      ...SET,
       expires: { type: 'string', value: 'SECONDS', help: 'how long it is good for (900; with --read 3600)' },
       body: { type: 'string', value: 'FILE', help: 'write the signed bytes there, so that curl can send exactly them' },
       read: { type: 'boolean', help: 'print a reading token instead' },

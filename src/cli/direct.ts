@@ -10,10 +10,12 @@ import { deploy, type Opened } from '../deployment/deploy.ts';
 import { resume } from '../deployment/resume.ts';
 import { undo } from '../deployment/undo.ts';
 import type { Deployment } from '../domain/deployment.ts';
+import type { SecretValues } from '../domain/parameters.ts';
 import type { Problem } from '../domain/problem.ts';
 import { type DeployRequest, DIRECT_CALLER, type UndoRequest } from '../domain/request.ts';
 import type { DatabaseAddress } from './address.ts';
 import type { Io } from './io.ts';
+import type { Assigned } from './parameters.ts';
 import { FIRST_CONTACT_MS, persist } from './persist.ts';
 import type { View } from './progress.ts';
 
@@ -82,10 +84,19 @@ export async function withSession<T>(address: DatabaseAddress, io: Pick<Io, 'std
 /**
  * Deploys a bundle.
  * @param id the same id is the same deployment
+ * @param assigned values of its parameters
  * @returns the deployment as it ended, or as it is when the deadline comes
  * @throws Problem what the database refuses; what does not pass by itself
  */
-export async function deployStraight(errand: DirectErrand, bundle: Bundle, id: string, mode: DeployRequest['mode'] = 'apply'): Promise<Deployment> {
+export async function deployStraight(
+  errand: DirectErrand,
+  bundle: Bundle,
+  id: string,
+  assigned: Assigned,
+  mode: DeployRequest['mode'] = 'apply',
+): Promise<Deployment> {
+  const { parameters, secrets } = assigned;
+  const secretNames = Object.keys(secrets);
   const openSession = connectFor(errand);
   let isConnected = false;
   const connect: Connect = async () => {
@@ -109,6 +120,9 @@ export async function deployStraight(errand: DirectErrand, bundle: Bundle, id: s
       target: null,
       expires_at: expiry(),
       mode,
+      ...(Object.keys(parameters).length > 0 && { parameters }),
+      // Nobody signs, so there is no key under which a digest would tell nothing.
+      ...(secretNames.length > 0 && { secrets: Object.fromEntries(secretNames.map((name) => [name, null])) }),
       manifest: bundle.manifest,
     };
     const order = {
@@ -118,6 +132,7 @@ export async function deployStraight(errand: DirectErrand, bundle: Bundle, id: s
       target: null,
       mode,
       signature: null,
+      secrets: secretNames.length > 0 ? secrets : null,
     };
     const drive = deploy({
       connect,
@@ -135,10 +150,10 @@ export async function deployStraight(errand: DirectErrand, bundle: Bundle, id: s
 }
 
 /** Continues a deployment, or attaches to it. */
-export async function resumeStraight(errand: DirectErrand, id: string): Promise<Deployment> {
+export async function resumeStraight(errand: DirectErrand, id: string, secrets: SecretValues | null): Promise<Deployment> {
   const connect = connectFor(errand);
   return attend(errand, (leftMs, onStatus) =>
-    resume({ connect, id, target: null, onStatus, onTrouble: tellTrouble(errand), deadlineMs: leftMs, signal: errand.signal }),
+    resume({ connect, id, target: null, secrets, onStatus, onTrouble: tellTrouble(errand), deadlineMs: leftMs, signal: errand.signal }),
   );
 }
 

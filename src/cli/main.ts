@@ -38,7 +38,7 @@ export async function runCommandLine(argv: readonly string[], io: Io): Promise<n
     }
     if (parsed.command.load === null) throw new Error(`${parsed.command.name} has no code`);
     const run = await parsed.command.load();
-    const running = run({ printer, positionals: parsed.positionals, values });
+    const running = run({ printer, positionals: parsed.positionals, values, lists: parsed.lists });
     return await (parsed.command.stops === 'itself' ? running : Promise.race([running, left(io.signal)]));
   } catch (error) {
     const isAbort = io.signal.aborted && !(error instanceof Problem);
@@ -65,6 +65,7 @@ export async function main(): Promise<void> {
     env: process.env,
     stdout: process.stdout,
     stderr: process.stderr,
+    stdin: process.stdin,
     isTTY: process.stderr.isTTY === true,
     get columns() {
       return process.stderr.columns ?? 80;

@@ -12,6 +12,8 @@ export interface Parsed {
   readonly command: Command | null;
   readonly positionals: readonly string[];
   readonly values: Readonly<Record<string, string | boolean | undefined>>;
+  /** Of options that may stand there several times. */
+  readonly lists: Readonly<Record<string, readonly string[]>>;
   readonly json: boolean;
   readonly help: boolean;
   readonly version: boolean;
@@ -39,6 +41,7 @@ export function parse(argv: readonly string[]): Parsed {
   });
 
   const values: Record<string, string | boolean> = {};
+  const lists: Record<string, string[]> = {};
   const positionals: string[] = [];
   for (const token of tokens) {
     if (token.kind === 'positional') positionals.push(token.value);
@@ -55,6 +58,10 @@ export function parse(argv: readonly string[]): Parsed {
       if (token.value === undefined || token.value === '' || (!token.inlineValue && token.value.startsWith('-'))) {
         throw new Problem('usage', `--${token.name} needs a value: --${token.name} ${option.value}.`);
       }
+      if (option.multiple) {
+        lists[token.name] = [...(lists[token.name] ?? []), token.value];
+        continue;
+      }
       values[token.name] = token.value;
     }
   }
@@ -63,13 +70,13 @@ export function parse(argv: readonly string[]): Parsed {
   const json = values.json === true;
   if (command === null) {
     if (positionals.length > 0) throw unknownCommand(positionals[0] as string);
-    return { command, positionals, values, json, help, version: values.version === true };
+    return { command, positionals, values, lists, json, help, version: values.version === true };
   }
   if (!help) {
     if (command.load === null) throw notYet(`the command "weft ${command.name}"`);
     checkPositionals(command, positionals);
   }
-  return { command, positionals, values, json, help, version: false };
+  return { command, positionals, values, lists, json, help, version: false };
 }
 
 /** The command is the first word; `config check` has two, and for help the first is enough. Options may stand before it only if they take no value. */

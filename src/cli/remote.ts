@@ -4,7 +4,7 @@
  * is worker_client.ts's, the signatures are trust/'s.
  */
 import * as z from 'zod';
-import type { Bundle } from '../bundle/source.ts';
+import { type Bundle, NO_ARTIFACTS } from '../bundle/source.ts';
 import { writeTar } from '../bundle/tar.ts';
 import {
   type Deployment,
@@ -17,12 +17,15 @@ import {
   undoPlanSchema,
 } from '../domain/deployment.ts';
 import type { Artifact } from '../domain/manifest.ts';
+import type { SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import type { DeployRequest, WeftRequest } from '../domain/request.ts';
 import { makeReadToken } from '../trust/read_token.ts';
+import { digestSecrets } from '../trust/secrets.ts';
 import { makeSignedRequest } from '../trust/sign.ts';
 import { readName, type WorkerAddress } from './address.ts';
 import { countingSource } from './counting.ts';
+import type { Assigned } from './parameters.ts';
 import { pause, persist } from './persist.ts';
 import type { View } from './progress.ts';
 import { type Answer, ask, type Outgoing } from './worker_client.ts';
@@ -70,13 +73,34 @@ type Reception = z.infer<typeof receptionSchema>;
 /**
  * Deploys a bundle.
  * @param id signed; the same id is the same deployment
+ * @param assigned values of its parameters
  * @returns the deployment as it ended, or as it is when the deadline comes
  * @throws Problem what the Worker refuses; what does not pass by itself
  */
-export async function deployThroughWorker(errand: Errand, bundle: Bundle, id: string, mode: DeployRequest['mode'] = 'apply'): Promise<Deployment> {
+export async function deployThroughWorker(
+  errand: Errand,
+  bundle: Bundle,
+  id: string,
+  assigned: Assigned,
+  mode: DeployRequest['mode'] = 'apply',
+): Promise<Deployment> {
   const { manifest } = bundle;
-  const attendance = new Attendance(errand, deploymentsPath(errand.address), (expires_at) => {
-    return { type: 'deploy', id, audience: errand.address.origin, target: errand.address.target, mode, expires_at, manifest };
+  const { parameters, secrets: values } = assigned;
+  const { origin: audience, target, secret } = errand.address;
+  const beside = Object.keys(values).length === 0 ? null : { bytes: bytesOf(values), digests: await digestSecrets(values, secret, { id, target }) };
+  const attendance = new Attendance(errand, deploymentsPath(errand.address), {
+    beside: beside?.bytes ?? null,
+    makeRequest: (expires_at) => ({
+      type: 'deploy',
+      id,
+      audience,
+      target,
+      mode,
+      expires_at,
+      ...(Object.keys(parameters).length > 0 && { parameters }),
+      ...(beside !== null && { secrets: beside.digests }),
+      manifest,
+    }),
   });
   let sentBytes = 0;
   const source = countingSource(bundle.source, (bytes) => {
@@ -85,13 +109,15 @@ export async function deployThroughWorker(errand: Errand, bundle: Bundle, id: st
   });
   const send = (artifacts: readonly Artifact[]): Promise<Reception> =>
     attendance.knock(async (request) => {
-      const tar = writeTar(request, artifacts, source).pipeThrough(new CompressionStream('gzip') as ReadableWritablePair<Uint8Array, Uint8Array>);
+      const tar = writeTar(request, artifacts, source, beside?.bytes ?? null).pipeThrough(
+        new CompressionStream('gzip') as ReadableWritablePair<Uint8Array, Uint8Array>,
+      );
       const body = isSmall(artifacts) ? new Uint8Array(await new Response(tar).arrayBuffer()) : tar;
       return { headers: { 'content-type': 'application/x-tar', 'content-encoding': 'gzip' }, body, timeoutMs: UPLOAD_MS };
     });
 
   await persist(async () => {
-    let reception = await (isSmall(manifest.artifacts) ? send(manifest.artifacts) : attendance.knock());
+    let reception = await (isSmall(manifest.artifacts) ? send(manifest.artifacts) : attendance.ask());
     while (reception.missing.length > 0) {
       const digests = new Set(reception.missing.map(({ digest }) => digest));
       const batch = nextBatch(manifest.artifacts, digests);
@@ -110,15 +136,15 @@ export async function deployThroughWorker(errand: Errand, bundle: Bundle, id: st
     try {
       return await send(batch);
     } catch (error) {
-      if (hasMore && error instanceof Problem && error.slug === 'artifact_missing') return attendance.knock();
+      if (hasMore && error instanceof Problem && error.slug === 'artifact_missing') return attendance.ask();
       throw error;
     }
   }
 }
 
 /** Continues a deployment, or attaches to it. */
-export async function resumeThroughWorker(errand: Errand, deployment: string): Promise<Deployment> {
-  return actThroughWorker(errand, 'resume', deployment);
+export async function resumeThroughWorker(errand: Errand, deployment: string, secrets: SecretValues | null): Promise<Deployment> {
+  return actThroughWorker(errand, 'resume', deployment, secrets);
 }
 
 /** Cancels a deployment, and stays until it is over. */
@@ -134,23 +160,33 @@ export async function cancelThroughWorker(errand: Errand, deployment: string): P
 export async function undoThroughWorker(errand: Errand, deployment: string, partly: boolean, id: string): Promise<Deployment> {
   const { origin, target } = errand.address;
   const path = `${deploymentsPath(errand.address)}/${deployment}/undo`;
-  const attendance = new Attendance(errand, path, (expires_at) => ({ type: 'undo', id, audience: origin, target, expires_at, deployment, partly }));
+  const attendance = new Attendance(errand, path, {
+    beside: null,
+    makeRequest: (expires_at) => ({ type: 'undo', id, audience: origin, target, expires_at, deployment, partly }),
+  });
   await persist(() => attendance.knock(), attendance.persistence);
   return attendance.follow();
 }
 
-async function actThroughWorker(errand: Errand, type: 'resume' | 'cancel', deployment: string): Promise<Deployment> {
-  const { origin, target } = errand.address;
+async function actThroughWorker(errand: Errand, type: 'resume' | 'cancel', deployment: string, values: SecretValues | null = null): Promise<Deployment> {
+  const { origin: audience, target, secret } = errand.address;
   const id = crypto.randomUUID();
-  const path = `${deploymentsPath(errand.address)}/${deployment}/${type}`;
-  const attendance = new Attendance(
-    errand,
-    path,
-    (expires_at) => ({ type, id, audience: origin, target, expires_at, deployment }),
-    type === 'cancel' ? CANCEL_WAIT_SECONDS : 0,
-  );
+  const secrets = values === null ? null : await digestSecrets(values, secret, { id, target });
+  const attendance = new Attendance(errand, `${deploymentsPath(errand.address)}/${deployment}/${type}`, {
+    beside: values === null ? null : bytesOf(values),
+    makeRequest: (expires_at) => {
+      const common = { id, audience, target, expires_at, deployment };
+      return type === 'cancel' ? { type, ...common } : { type, ...common, ...(secrets !== null && { secrets }) };
+    },
+    waitSeconds: type === 'cancel' ? CANCEL_WAIT_SECONDS : 0,
+  });
   await persist(() => attendance.knock(), attendance.persistence);
   return attendance.follow();
+}
+
+/** The document that travels beside a request. */
+function bytesOf(values: SecretValues): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(values));
 }
 
 export async function readStatusThroughWorker(address: WorkerAddress, id: string, signal: AbortSignal): Promise<Deployment> {
@@ -181,22 +217,35 @@ async function read<T>(address: WorkerAddress, path: string, schema: z.ZodType<T
   return (await ask(address.origin, outgoing, schema)).document;
 }
 
+/** Makes a body around a request. */
+type Wrap = (request: Uint8Array<ArrayBuffer>) => Promise<Pick<Outgoing, 'body' | 'headers' | 'timeoutMs'>>;
+
+function alone(body: Uint8Array<ArrayBuffer>): Awaited<ReturnType<Wrap>> {
+  return { headers: { 'content-type': 'application/json' }, body, timeoutMs: ANSWER_MS };
+}
+
 /** One deployment attended to: knocking with one signed request, and reading with the token that its Location carries. */
 class Attendance {
   readonly #errand: Errand;
   readonly #path: string;
   readonly #makeRequest: (expiresAt: string) => WeftRequest;
+  /** Secrets, as they travel beside the request. */
+  readonly #beside: Uint8Array | null;
   readonly #waitSeconds: number;
   #location: { readonly path: string; readonly token: string } | null = null;
   #latest: Deployment | null = null;
   #hasContact = false;
 
-  /** @param waitSeconds how long the Worker may wait for the end before it answers a knock */
-  constructor(errand: Errand, path: string, makeRequest: (expiresAt: string) => WeftRequest, waitSeconds = 0) {
+  /**
+   * @param o.beside the secrets that the request binds, or null
+   * @param o.waitSeconds how long the Worker may wait for the end before it answers a knock
+   */
+  constructor(errand: Errand, path: string, o: { makeRequest: (expiresAt: string) => WeftRequest; beside: Uint8Array | null; waitSeconds?: number }) {
     this.#errand = errand;
     this.#path = path;
-    this.#makeRequest = makeRequest;
-    this.#waitSeconds = waitSeconds;
+    this.#makeRequest = o.makeRequest;
+    this.#beside = o.beside;
+    this.#waitSeconds = o.waitSeconds ?? 0;
   }
 
   get persistence(): Parameters<typeof persist>[1] {
@@ -204,16 +253,26 @@ class Attendance {
     return { deadlineAtMs, signal, hasContact: () => this.#hasContact, onPause: (note) => onView({ activity: 'attaching', note }) };
   }
 
+  /** Asks which artifacts are missing. Without the secrets nothing runs, so if none is, they follow. */
+  async ask(): Promise<Reception> {
+    try {
+      return await this.knock(async (body) => alone(body));
+    } catch (error) {
+      if (this.#beside === null || !(error instanceof Problem) || error.slug !== 'secrets_missing') throw error;
+      return this.knock();
+    }
+  }
+
   /**
    * Sends the request, signed anew.
-   * @param wrap makes a body around the request; without it the request goes alone
+   * @param wrap makes a body around the request; without it the request goes without artifacts, with its secrets if it has any
    * @param waitSeconds how long the Worker may wait for the end before it answers
    */
-  async knock(wrap?: (request: Uint8Array) => Promise<Pick<Outgoing, 'body' | 'headers' | 'timeoutMs'>>, waitSeconds = this.#waitSeconds): Promise<Reception> {
+  async knock(wrap: Wrap = (request) => this.#wrapBare(request), waitSeconds = this.#waitSeconds): Promise<Reception> {
     const { address, signal, onView } = this.#errand;
     const expiresAt = new Date(Date.now() + REQUEST_LIFE_SECONDS * 1000).toISOString();
     const { body, headers } = await makeSignedRequest(this.#makeRequest(expiresAt), address.secret, Math.floor(Date.now() / 1000));
-    const wrapped = wrap === undefined ? { headers: { 'content-type': 'application/json' }, body, timeoutMs: ANSWER_MS } : await wrap(body);
+    const wrapped = await wrap(body);
     const prefer: Record<string, string> = waitSeconds > 0 ? { prefer: `wait=${waitSeconds}` } : {};
     const answer = await ask(
       address.origin,
@@ -234,6 +293,12 @@ class Attendance {
     const whole = deploymentSchema.safeParse(document);
     if (whole.success) this.#see(whole.data);
     return document;
+  }
+
+  async #wrapBare(request: Uint8Array<ArrayBuffer>): ReturnType<Wrap> {
+    if (this.#beside === null) return alone(request);
+    const body = new Uint8Array(await new Response(writeTar(request, [], NO_ARTIFACTS, this.#beside) as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
+    return { headers: { 'content-type': 'application/x-tar' }, body, timeoutMs: ANSWER_MS };
   }
 
   /** Watches until the end or the deadline; knocks again when nobody is at work. */

@@ -9,12 +9,13 @@ import { Problem } from '../domain/problem.ts';
 
 /**
  * @param input the document, as bytes or as text
+ * @param what it is, as a problem calls it
  * @returns the value
  * @throws Problem malformed_json, with line and column counted from 1, or the byte, counted from 0, of the first sequence that is not UTF-8
  */
-export function parseStrictJson(input: Uint8Array | string): unknown {
+export function parseStrictJson(input: Uint8Array | string, what?: string): unknown {
   const text = typeof input === 'string' ? input : decodeUtf8(input);
-  new Checker(text).check();
+  new Checker(text, what).check();
   return JSON.parse(text);
 }
 
@@ -51,12 +52,14 @@ const SCALAR = /^(?:true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?
 /** Walks the grammar once, without recursion, and builds nothing but the keys of the objects that are open. */
 class Checker {
   readonly #text: string;
+  readonly #what: string | undefined;
   #at = 0;
   /** Innermost last: the keys met so far of an object, null for an array. */
   readonly #open: (Set<string> | null)[] = [];
 
-  constructor(text: string) {
+  constructor(text: string, what?: string) {
     this.#text = text;
+    this.#what = what;
   }
 
   check(): void {
@@ -152,6 +155,6 @@ class Checker {
     const before = this.#text.slice(0, at);
     const line = before.split('\n').length;
     const column = at - before.lastIndexOf('\n');
-    throw new Problem('malformed_json', `Line ${line}, column ${column}: ${what}.`, { line, column });
+    throw new Problem('malformed_json', `${this.#what === undefined ? 'Line' : `${this.#what}, line`} ${line}, column ${column}: ${what}.`, { line, column });
   }
 }

@@ -16,11 +16,12 @@ import {
   undoPlanSchema,
 } from '../domain/deployment.ts';
 import type { Manifest } from '../domain/manifest.ts';
+import type { SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import { problemOf } from './engine_problems.ts';
 import { ENGINE, installEngine } from './install.ts';
 import { assertSameBackend, fitCondition, judgeServer, onlyRow, SERVER_REPLIES_COUNT, type ServerFacts, serverQuestions } from './server.ts';
-import type { Message, Reply, Session, SqlError, Value } from './session.ts';
+import { type Message, type Reply, type Session, SqlError, type Value } from './session.ts';
 
 /** What goes with a request into `weft.undo`. */
 export type UndoCall = Omit<OpenCall, 'manifest'>;
@@ -35,6 +36,8 @@ export interface OpenCall {
   readonly target: string | null;
   /** The headers of the signature, to be kept; null when there was none. */
   readonly signature: Readonly<Record<string, string>> | null;
+  /** Values of secret parameters, which are stored nowhere; null when there are none. */
+  readonly secrets?: SecretValues | null | undefined;
 }
 
 const openedSchema = z.object({
@@ -43,6 +46,7 @@ const openedSchema = z.object({
   state: deploymentStateSchema,
   backend: z.int().optional(),
   missing: z.array(z.string()).default([]),
+  lacking: z.array(z.string()).nullish(),
 });
 
 export interface OpenedDeployment {
@@ -53,6 +57,8 @@ export interface OpenedDeployment {
   readonly backend: number;
   /** Digests of the chunks that the database does not have. */
   readonly missing: readonly string[];
+  /** Names of secret parameters that every run needs and that did not come along. */
+  readonly lacking: readonly string[];
   readonly server: ServerFacts;
 }
 
@@ -64,6 +70,8 @@ export interface Run {
   readonly target: string | null;
   /** Whose deployments may be run ahead of this one; others wait and let it pass. Null: everybody's. */
   readonly callers: readonly string[] | null;
+  /** Values of its secret parameters; null when it has none, or none are known. */
+  readonly secrets?: SecretValues | null | undefined;
 }
 
 /** A statement that PostgreSQL runs in no transaction: the session is to run it at top level. */
@@ -84,6 +92,8 @@ export interface RunResult {
   readonly directive: Directive | null;
   /** Whether the engine asks what the server said of the last directive. */
   readonly isAsking: boolean;
+  /** Names of secret parameters without which nothing of the deployment runs; empty when there is nothing to lack. */
+  readonly lacking: readonly string[];
 }
 
 const runResultSchema = z.looseObject({
@@ -91,6 +101,7 @@ const runResultSchema = z.looseObject({
   interrupted: z.unknown().optional(),
   directive: z.looseObject({ statement: z.string(), report: z.string() }).nullish(),
   report: z.boolean().nullish(),
+  lacking: z.array(z.string()).nullish(),
 });
 
 /**
@@ -121,21 +132,28 @@ export type SendOpening = (opening: readonly Message[], id: string) => Promise<r
 
 /**
  * Opens a deployment, or finds the one that the same request opened before; installs the engine where it is missing. One wait
- * on a database that Weft knows, three on a new one.
+ * on a database that Weft knows, three on a new one; with secrets one more, because what they are sent to is looked at first.
  * @param send called once more, with another id, behind an installation
  * @returns the deployment; its id is the one that was proposed last only if it was opened by that
  * @throws Problem id_conflict, engine_newer, and what makes the session or the request unfit
  */
 export async function openDeployment(session: Session, call: OpenCall, send: SendOpening = (opening) => session.pipeline(opening)): Promise<OpenedDeployment> {
   return asking(async () => {
+    const secrets = secretMessages(call.secrets);
+    if (secrets.length > 0) await installEngine(session, judgeServer(await session.pipeline(serverQuestions(''))).engine);
     for (;;) {
       const id = crypto.randomUUID();
-      const replies = await send([...serverQuestions(id), openMessage(call, id), { kind: 'sync' }], id);
+      const replies = (await send([...secrets, ...serverQuestions(id), openMessage(call, id), { kind: 'sync' }], id)).slice(secrets.length);
       const server = judgeServer(replies);
       if (server.engine === ENGINE.version) return readOpened(replies[SERVER_REPLIES_COUNT], server);
       await installEngine(session, server.engine);
     }
   });
+}
+
+/** Brings secrets into the session, for what comes next in it: an opening, or a CALL, which takes them out again. */
+function secretMessages(secrets: SecretValues | null | undefined): Message[] {
+  return secrets === null || secrets === undefined ? [] : [{ kind: 'setting', name: 'weft.secrets', value: JSON.stringify(secrets) }];
 }
 
 /** @param id under which it is opened, if it is new; also the mark of the questions before it */
@@ -183,6 +201,7 @@ function readFound(document: unknown, backend: number): Omit<OpenedDeployment, '
     repeated: opened.outcome === 'repeated',
     backend: opened.backend ?? backend,
     missing: opened.missing,
+    lacking: opened.lacking ?? [],
   };
 }
 
@@ -190,13 +209,14 @@ function readFound(document: unknown, backend: number): Omit<OpenedDeployment, '
 export const BACKEND_OF_OPENING = 0;
 
 /**
- * The CALL, to be sent alone.
+ * The CALL, which is sent alone, and before it what it needs. Its reply is the last.
  * @param id null: whatever is unfinished
  * @param backend the backend that the session was at, or `BACKEND_OF_OPENING`
  * @param more further arguments, as SQL
  */
-export function runMessage({ id, target, callers }: Run, backend: number, more = ''): Message {
-  return { kind: 'simple', text: `call weft.run(${literal(id)}, ${literal(target)}, ${backend}, p_callers => ${list(callers)}${more})` };
+export function runMessages({ id, target, callers, secrets }: Run, backend: number, more = ''): Message[] {
+  const text = `call weft.run(${literal(id)}, ${literal(target)}, ${backend}, p_callers => ${list(callers)}${more})`;
+  return [...secretMessages(secrets), { kind: 'simple', text }];
 }
 
 /**
@@ -210,26 +230,27 @@ export function directiveMessages({ statement, report }: Directive, run: Run, ba
     { kind: 'statement', text: report, values: [] },
     { kind: 'sync' },
     { kind: 'simple', text: 'reset session authorization; reset role' },
-    runMessage(run, backend),
+    ...runMessages(run, backend),
   ];
 }
 
 /** The CALL that tells the engine what the server said of a directive. */
-export function reportMessage(error: SqlError, run: Run, backend: number): Message {
+export function reportMessages(error: SqlError, run: Run, backend: number): Message[] {
   const { sqlstate, message, detail, hint } = error;
   // in hexadecimal: the settings of the session, those of literals too, are the file's
   const report = `pg_catalog.convert_from(pg_catalog.decode('${Buffer.from(JSON.stringify({ sqlstate, message, detail, hint })).toString('hex')}', 'hex'), 'UTF8')::pg_catalog.jsonb`;
-  return runMessage(run, backend, `, p_report => ${report}`);
+  return runMessages(run, backend, `, p_report => ${report}`);
 }
 
 /**
- * @param reply what came for a `runMessage`
- * @throws Problem what the engine refused
+ * @param reply what came for the CALL
+ * @param secrets that went with it
+ * @throws Problem what the engine refused; what was raised behind the last place where the engine could hear it, without the secrets
  */
-export function readRunResult(reply: Reply | undefined): RunResult {
+export function readRunResult(reply: Reply | undefined, secrets?: SecretValues | null): RunResult {
   try {
     const result = onlyRow(reply).result;
-    if (result === null || result === undefined) return { deployment: null, attached: null, interrupted: false, directive: null, isAsking: false };
+    if (result === null || result === undefined) return { deployment: null, attached: null, interrupted: false, directive: null, isAsking: false, lacking: [] };
     const document = JSON.parse(result);
     const about = runResultSchema.parse(document);
     return {
@@ -238,10 +259,24 @@ export function readRunResult(reply: Reply | undefined): RunResult {
       interrupted: about.interrupted !== undefined,
       directive: about.directive ?? null,
       isAsking: about.report === true,
+      lacking: about.lacking ?? [],
     };
   } catch (error) {
-    throw problemOf(error);
+    throw problemOf(hideSecrets(error, Object.values(secrets ?? {})));
   }
+}
+
+/** An error at the very COMMIT: nobody has taken the secrets out of it. Eight characters of one are enough to keep silent. */
+function hideSecrets(error: unknown, secrets: readonly string[]): unknown {
+  if (!(error instanceof SqlError)) return error;
+  const told = [error.message, error.detail, error.hint].join('\n').toLowerCase();
+  const shows = secrets.some((secret) => {
+    const width = Math.min(8, secret.length);
+    for (let at = 0; width > 0 && at + width <= secret.length; at += 1) if (told.includes(secret.slice(at, at + width).toLowerCase())) return true;
+    return false;
+  });
+  if (!shows) return error;
+  return new SqlError({ sqlstate: error.sqlstate, message: 'The server’s words hold a secret parameter, and are not repeated here. Its log has them.' });
 }
 
 /** @throws Problem deployment_not_found, engine_missing */

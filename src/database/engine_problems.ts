@@ -33,6 +33,10 @@ export function problemOf(error: unknown): unknown {
       return new Problem('role_without_rights', said, facts, error);
     case 'WF010':
       return new Problem('transaction_pooler', said, facts, error);
+    case 'WF040':
+    case 'WF041':
+    case 'WF042':
+      return new Problem('invalid_parameters', said, facts, error);
     case 'WF070':
       return new Problem('nothing_to_undo', said, facts, error);
     case 'WF071':

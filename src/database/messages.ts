@@ -26,6 +26,23 @@ export function encodeQuery(text: string): Uint8Array[] {
   return message('Q', [cstring(text)]);
 }
 
+/** set_config(text, text, boolean): the same in every version since 7.3. */
+const set_config_oid = 2078;
+
+/**
+ * A call of set_config by the function call protocol (manual, 55.2.5). Whatever a server is told to log of statements (log_statement,
+ * log_min_duration_statement), of such a call it logs the function's name, and never its arguments: of Bind it would log every value.
+ * @throws Error for a NUL
+ */
+export function encodeSetting(name: string, value: string): Uint8Array[] {
+  if (`${name}${value}`.includes('\0')) throw new Error('A NUL character cannot be sent to the server in a setting.');
+  const values = [name, value, 'f'].flatMap((text) => {
+    const bytes = Buffer.from(text, 'utf8');
+    return [int32(bytes.length), bytes];
+  });
+  return message('F', [int32(set_config_oid), int16(0), int16(3), ...values, int16(0)]);
+}
+
 /**
  * Parse, Bind, Describe and Execute of the unnamed statement. The server infers the types; bytes go in binary, everything
  * else and all results in text.

@@ -6,7 +6,7 @@
 import { LIMITS } from '../domain/limits.ts';
 import { sqlErrorOf } from './errors.ts';
 import type { ServerMessage } from './internals.ts';
-import { encodeCopyFail, encodeQuery, encodeStatement, FLUSH, SYNC } from './messages.ts';
+import { encodeCopyFail, encodeQuery, encodeSetting, encodeStatement, FLUSH, SYNC } from './messages.ts';
 import type { Outbox } from './outbox.ts';
 import type { Message, Messages, OnReply, Reply, Row, SqlError } from './session.ts';
 
@@ -122,6 +122,8 @@ export class Pipeline {
         return true;
       case 'error':
         if (head === undefined) return false;
+        // What answers a function call (FunctionCallResponse, 'V') the drivers' parser does not know, and calls an error without a code.
+        if (head.kind === 'setting' && message.code === undefined) return true;
         this.#refuse(head, sqlErrorOf(message));
         return true;
       case 'readyForQuery':
@@ -145,9 +147,9 @@ export class Pipeline {
       this.#sendSync();
       return;
     }
-    if (message.kind === 'simple') {
+    if (message.kind === 'simple' || message.kind === 'setting') {
       this.#sendSync();
-      this.#put('simple', this.#results.length, encodeQuery(message.text));
+      this.#put(message.kind, this.#results.length, message.kind === 'simple' ? encodeQuery(message.text) : encodeSetting(message.name, message.value));
       this.#results.push({ kind: 'skipped' });
       this.#unflushedBytes = 0;
       return;

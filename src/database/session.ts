@@ -30,14 +30,17 @@ export type Row = Readonly<Record<string, string | null>>;
  * `sync`: commits what came before it; after an error the server skips to the next one. With no statement before it, it costs nothing.
  * `simple`: a query sent alone, in autocommit, with a synchronisation of its own: the only way to send a CALL that commits.
  * Statements before it are committed first, as by a `sync`.
+ * `setting`: sets a setting of the session, in a transaction of its own, and in a way that no server writes into its log (messages.ts):
+ * for a value that is secret. Statements before it are committed first.
  */
 export type Message =
   | { readonly kind: 'statement'; readonly text: string; readonly values: readonly Value[] }
   | { readonly kind: 'sync' }
-  | { readonly kind: 'simple'; readonly text: string };
+  | { readonly kind: 'simple'; readonly text: string }
+  | { readonly kind: 'setting'; readonly name: string; readonly value: string };
 
 /**
- * What came back for a `statement` or `simple` message, in order.
+ * What came back for a `statement`, `simple` or `setting` message, in order.
  * `rows`: of a `simple` with several results, those of the last result that has columns.
  * `error`: the whole transaction is rolled back, also what had replied `rows` before. An error of the commit itself (a deferred
  * constraint) is the reply of the last statement before the `sync`.
@@ -61,7 +64,7 @@ export interface Session {
    * @param messages in the order in which they go out; bytes among their values are handed on, not copied: leave them as they are
    * @param onReply told of each reply, in order, as soon as nothing can change it any more: at the end of its transaction, because
    * the commit may fail. It must not throw
-   * @returns a reply for each `statement` and `simple`, in order; an error of the server is a reply, not an exception
+   * @returns a reply for each `statement`, `simple` and `setting`, in order; an error of the server is a reply, not an exception
    * @throws Problem session_lost when the connection ends before the last reply, and whatever `messages` throws (the session is then closed)
    */
   pipeline(messages: Messages, onReply?: OnReply): Promise<Reply[]>;

@@ -3,12 +3,13 @@
  * a larger one takes one to open, and one for everything that is staged and the CALL behind it. What goes out behind the opening
  * is `flight.ts`; how the CALL is followed to its end, `run.ts`.
  */
-import { type OpenedDeployment, openDeployment, type Run, readStatus, runMessage } from '../database/engine.ts';
+import { type OpenedDeployment, openDeployment, type Run, readStatus, runMessages } from '../database/engine.ts';
 import { problemOf } from '../database/engine_problems.ts';
 import type { Reply, Session } from '../database/session.ts';
 import { stagingMessages } from '../database/staging.ts';
 import { type Deployment, type DeploymentState, isOver } from '../domain/deployment.ts';
 import { type Artifact, chunkDigests, type Manifest } from '../domain/manifest.ts';
+import { type SecretValues, secretsMissing } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import { answerOf, type Errand, Patience, persist } from './errand.ts';
 import { Flight, type Following, follow } from './flight.ts';
@@ -27,6 +28,8 @@ export interface Order {
   readonly mode?: 'apply' | 'rehearse' | undefined;
   /** Kept beside the request; null when nobody signed it. */
   readonly signature: { readonly id: string; readonly timestamp: string; readonly signature: string } | null;
+  /** Values of the secret parameters that the request names, proved by whoever took it in. They are handed on with each CALL, and stored nowhere. */
+  readonly secrets?: SecretValues | null;
 }
 
 export interface Opened {
@@ -71,7 +74,8 @@ async function drive(options: DeployOptions, tellOpened: (opened: Opened) => voi
   const begun = await persist(options, patience, (session) => begin(session, options, patience, supply, tellOpened));
   if (begun.call === null) return begun.deployment;
   const stopSampling = order.mode === 'rehearse' ? sampleWaits(options.connect, begun.id) : null;
-  const deployment = await runToEnd(options, patience, { id: begun.id, target: order.target, callers }, begun.call).finally(() => stopSampling?.());
+  const run = { id: begun.id, target: order.target, callers, secrets: order.secrets };
+  const deployment = await runToEnd(options, patience, run, begun.call).finally(() => stopSampling?.());
   if (deployment !== null) return deployment;
   throw new Problem('internal', `The engine said nothing of deployment ${begun.id}. \`weft status\` shows what the database knows.`);
 }
@@ -81,7 +85,7 @@ type Begun = { readonly call: null; readonly deployment: Deployment } | { readon
 /** Opens, stages, and sends the CALL, unless there is no need to. The same request twice is one deployment: so it can be tried again. */
 async function begin(session: Session, options: DeployOptions, patience: Patience, supply: Supply, tellOpened: (opened: Opened) => void): Promise<Begun> {
   const { order, callers = null } = options;
-  const run = { target: order.target, callers };
+  const run = { target: order.target, callers, secrets: order.secrets };
   const flight = supply.isWhole ? new Flight(session, run, (id) => stagingMessages(id, supply.takeAll())) : undefined;
   const call = { ...order, signature: order.signature === null ? null : { ...order.signature } };
   const found = await answerOf(session, openDeployment(session, call, flight?.send), patience);
@@ -93,6 +97,8 @@ async function begin(session: Session, options: DeployOptions, patience: Patienc
     await session.close();
     return { call: null, deployment };
   }
+  // Whoever is at work already has them.
+  if (missing.length === 0 && found.lacking.length > 0 && found.state !== 'running') throw secretsMissing(found.lacking, id);
   const { staging, staged, called } = flight?.of(id) ?? sendMissing(session, found, run, supply);
   checkStaged(await answerOf(session, staged, patience, () => staging.owedSince));
   supply.checkTaken(new Set(found.missing));
@@ -103,7 +109,7 @@ async function begin(session: Session, options: DeployOptions, patience: Patienc
 /** Sends what the database lacks, and the CALL. */
 function sendMissing(session: Session, { id, missing, backend }: OpenedDeployment, run: Omit<Run, 'id'>, supply: Supply): Following {
   const messages = missing.length > 0 ? stagingMessages(id, supply.take(new Set(missing))) : [];
-  return follow(session, messages, runMessage({ ...run, id }, backend));
+  return follow(session, messages, runMessages({ ...run, id }, backend));
 }
 
 /** @throws Problem what the engine said of the first chunk that it did not take */

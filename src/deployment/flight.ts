@@ -3,9 +3,9 @@
  * opening in one breath, a flight, before anything is known of the database: they have an effect only where that opened the
  * deployment under the id that it proposed. What has come of them is judged in `deploy.ts`.
  */
-import { BACKEND_OF_OPENING, type Run, runMessage, type SendOpening } from '../database/engine.ts';
+import { BACKEND_OF_OPENING, type Run, runMessages, type SendOpening } from '../database/engine.ts';
 import { sendInLegs } from '../database/legs.ts';
-import type { Message, Messages, Reply, Session } from '../database/session.ts';
+import type { Messages, Reply, Session } from '../database/session.ts';
 import { Staging } from './stage.ts';
 
 /** Artifacts on their way, and the CALL behind them. */
@@ -17,11 +17,11 @@ export interface Following {
   readonly called: Promise<Reply | undefined>;
 }
 
-/** Sends artifacts and CALL once it is known what is missing. @param messages none when nothing is */
-export function follow(session: Session, messages: Messages, call: Message): Following {
+/** Sends artifacts and CALL once it is known what is missing. @param messages none when nothing is @param call of which the last reply is the CALL's */
+export function follow(session: Session, messages: Messages, call: Messages): Following {
   const staging = new Staging(messages);
-  const [staged, called] = sendInLegs(session, [staging, [call]]);
-  return { staging, staged, called: onlyReply(called) };
+  const [staged, called] = sendInLegs(session, [staging, call]);
+  return { staging, staged, called: lastReply(called) };
 }
 
 export class Flight {
@@ -39,8 +39,8 @@ export class Flight {
 
   readonly send: SendOpening = (opening, id) => {
     const staging = new Staging(this.#stagingOf(id));
-    const [opened, staged, called] = sendInLegs(this.#session, [opening, staging, [runMessage({ ...this.#run, id }, BACKEND_OF_OPENING)]]);
-    this.#followings.set(id, { staging, staged, called: onlyReply(called) });
+    const [opened, staged, called] = sendInLegs(this.#session, [opening, staging, runMessages({ ...this.#run, id }, BACKEND_OF_OPENING)]);
+    this.#followings.set(id, { staging, staged, called: lastReply(called) });
     return opened;
   };
 
@@ -50,8 +50,8 @@ export class Flight {
   }
 }
 
-function onlyReply(replies: Promise<readonly Reply[]>): Promise<Reply | undefined> {
-  const reply = replies.then(([only]) => only);
+function lastReply(replies: Promise<readonly Reply[]>): Promise<Reply | undefined> {
+  const reply = replies.then((all) => all.at(-1));
   reply.catch(() => undefined); // nobody may come to wait for it
   return reply;
 }

@@ -3,10 +3,11 @@
  * another CALL that is at work already. A CALL is also how one attaches: it says at once who is there, and takes over from
  * whoever is gone.
  */
-import { type Directive, directiveMessages, inspectServer, type Run, type RunResult, readRunResult, reportMessage, runMessage } from '../database/engine.ts';
+import { type Directive, directiveMessages, inspectServer, type Run, type RunResult, readRunResult, reportMessages, runMessages } from '../database/engine.ts';
 import { type Reply, type Session, SqlError } from '../database/session.ts';
 import { type Deployment, isOver } from '../domain/deployment.ts';
 import { LIMITS } from '../domain/limits.ts';
+import { secretsMissing } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import { answerOf, closingOnError, type Errand, Patience, passes, timeOver } from './errand.ts';
 import { look, watchCall } from './watch.ts';
@@ -24,7 +25,7 @@ export interface CallOnItsWay {
 }
 
 export function sendCall(session: Session, run: Run, backend: number): CallOnItsWay {
-  return { session, backend, reply: session.pipeline([runMessage(run, backend)]).then((replies) => replies[0]) };
+  return { session, backend, reply: session.pipeline(runMessages(run, backend)).then((replies) => replies.at(-1)) };
 }
 
 /** Runs a statement at top level, as the engine asked for: only in the session whose CALL said so. */
@@ -37,14 +38,14 @@ function obey({ session, backend }: CallOnItsWay, directive: Directive, run: Run
 async function report({ session, backend, directed }: CallOnItsWay, run: Run): Promise<CallOnItsWay> {
   const said = await directed;
   if (said?.kind !== 'error') throw new Problem('internal', 'The engine asks what the server said of a statement that has not failed.');
-  return { session, backend, reply: session.pipeline([reportMessage(said.error, run, backend)]).then((replies) => replies[0]) };
+  return { session, backend, reply: session.pipeline(reportMessages(said.error, run, backend)).then((replies) => replies.at(-1)) };
 }
 
 /**
  * @param run what to run, and for whom
  * @param first a CALL that was sent already
  * @returns the deployment when it is over, was interrupted on the server, or when the deadline came; null when there was nothing to do
- * @throws Problem interrupted (nothing could be learnt before the deadline, or the signal fired), holder_unknown, and what the engine refuses
+ * @throws Problem interrupted (nothing could be learnt before the deadline, or the signal fired), holder_unknown, secrets_missing, and what the engine refuses
  */
 export async function runToEnd(errand: Errand, patience: Patience, run: Run, first: CallOnItsWay): Promise<Deployment | null> {
   const { id } = run;
@@ -60,16 +61,17 @@ export async function runToEnd(errand: Errand, patience: Patience, run: Run, fir
     try {
       call ??= await sendAgain(errand, patience, run);
       if (!(trouble instanceof Problem && trouble.slug === 'holder_unknown')) trouble = null;
-      let result = await resultOf({ ...errand, onStatus: tell }, patience, id, call);
+      let result = await resultOf({ ...errand, onStatus: tell }, patience, run, call);
       while (result !== null && (result.directive !== null || result.isAsking) && !patience.isExhausted) {
         if (result.deployment !== null) tell(result.deployment);
         call = result.directive === null ? await report(call, run) : obey(call, result.directive, run);
-        result = await resultOf({ ...errand, onStatus: tell }, patience, id, call);
+        result = await resultOf({ ...errand, onStatus: tell }, patience, run, call);
       }
       if (result !== null) {
         trouble = null;
         if (result.deployment !== null) tell(result.deployment);
         if (isEnd(result)) return result.deployment;
+        if (result.lacking.length > 0) throw secretsMissing(result.lacking, id);
         if (result.attached?.holder === 'unknown' || result.attached?.holder === 'silent') trouble = holderUnknown(result.attached);
       }
     } catch (error) {
@@ -103,16 +105,16 @@ async function sendAgain(errand: Errand, patience: Patience, run: Run): Promise<
 }
 
 /** @returns null when there is no use in waiting for the answer any more */
-async function resultOf(errand: Errand, patience: Patience, id: string | null, call: CallOnItsWay): Promise<RunResult | null> {
+async function resultOf(errand: Errand, patience: Patience, { id, secrets }: Run, call: CallOnItsWay): Promise<RunResult | null> {
   call.reply.catch(() => undefined);
   call.directed?.catch(() => undefined);
   if (await watchCall(errand, id, call.reply, patience)) return null;
-  return readRunResult(await call.reply);
+  return readRunResult(await call.reply, secrets);
 }
 
 function isEnd(result: RunResult): boolean {
   if (result.interrupted) return true;
-  if (result.attached !== null || result.directive !== null || result.isAsking) return false;
+  if (result.attached !== null || result.directive !== null || result.isAsking || result.lacking.length > 0) return false;
   return result.deployment === null || isOver(result.deployment.state);
 }
 

@@ -123,6 +123,19 @@ export const deploymentSchema = z.looseObject({
   staged_at: z.string().nullable(),
   started_at: z.string().nullable(),
   finished_at: z.string().nullable(),
+  /** What the bundle declares, with what was given; of a secret never the value. */
+  parameters: z
+    .array(
+      z.looseObject({
+        name: z.string(),
+        type: z.string(),
+        secret: z.boolean(),
+        given: z.boolean(),
+        value: z.string().nullable(),
+        digest: z.string().nullish(),
+      }),
+    )
+    .nullish(),
   phases: z.array(phaseStatusSchema),
   error: deploymentErrorSchema.nullable(),
   fingerprint: z.looseObject({ before: z.string().nullable(), after: z.string().nullable() }),

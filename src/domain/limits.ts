@@ -45,6 +45,12 @@ export const LIMITS = {
   expression_characters: 10_000,
   /** The value of a setting in a bundle file. */
   setting_characters: 10_000,
+  /** Parameters that one bundle declares. */
+  parameters_count: 100,
+  /** The value of a parameter. */
+  parameter_characters: 65_536,
+  /** The secrets that travel beside a request. */
+  secrets_bytes: 256 * 1024,
   /** A bundle file. */
   bundle_file_bytes: 1024 * 1024,
   /** Zeros after the end of a tar: writers fill up a record, of 10 KiB as a rule. */

@@ -4,6 +4,7 @@
  */
 import * as z from 'zod';
 import { LIMITS } from './limits.ts';
+import { parametersSchema } from './parameters.ts';
 
 /** SHA-256 in lower-case hexadecimal. */
 export const digestSchema = z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 digest in lower-case hexadecimal');
@@ -139,6 +140,8 @@ export const manifestSchema = z
     bundle: nameSchema,
     /** Absent: any. */
     order: z.literal('strict').optional(),
+    /** What the bundle declares; absent when it declares nothing. */
+    parameters: parametersSchema.optional(),
     /** In the order in which the steps first name them; the order of the tar. */
     artifacts: z.array(artifactSchema).max(LIMITS.artifacts_count),
     phases: z.array(phaseSchema).min(1).max(LIMITS.phases_count),

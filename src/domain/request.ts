@@ -4,6 +4,7 @@
  */
 import * as z from 'zod';
 import { manifestSchema, nameSchema, pathSchema } from './manifest.ts';
+import { givenSchema, secretDigestsSchema } from './parameters.ts';
 
 /** The webhook-id of Standard Webhooks: signed together with the timestamp by ".", so it holds none. */
 export const requestIdSchema = z.string().regex(/^[A-Za-z0-9_:-]{1,128}$/, 'an id: letters, digits, "_", ":" and "-", 128 at most');
@@ -27,6 +28,10 @@ export const deployRequestSchema = z.strictObject({
   ...common,
   /** `rehearse`: all of it in one transaction that is rolled back, with a report. */
   mode: z.enum(['apply', 'rehearse']).default('apply'),
+  /** Values of the parameters that the bundle declares, by name; secret ones travel beside the request. */
+  parameters: givenSchema.optional(),
+  /** The secret ones that are given, each bound by a keyed digest (`trust/secrets.ts`). */
+  secrets: secretDigestsSchema.optional(),
   /** May be left out when `files` are there: then the receiver resolves it. */
   manifest: manifestSchema.optional(),
   /** Only in a JSON document, never in a tar. */
@@ -39,7 +44,13 @@ export const deployRequestSchema = z.strictObject({
     .optional(),
 });
 
-export const resumeRequestSchema = z.strictObject({ type: z.literal('resume'), ...common, deployment: deploymentIdSchema });
+export const resumeRequestSchema = z.strictObject({
+  type: z.literal('resume'),
+  ...common,
+  deployment: deploymentIdSchema,
+  /** Secrets are kept nowhere, so they come along again; the digests are this request's own. */
+  secrets: secretDigestsSchema.optional(),
+});
 export const cancelRequestSchema = z.strictObject({ type: z.literal('cancel'), ...common, deployment: deploymentIdSchema });
 export const undoRequestSchema = z.strictObject({
   type: z.literal('undo'),

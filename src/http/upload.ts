@@ -1,16 +1,17 @@
 /**
  * What a deploy request brings, in its three forms: a JSON document with files inline, the JSON request alone, or a tar with
- * the request first and the artifacts behind it. Each is proved here, before any session opens; of a tar only the request
+ * the request first, then secrets if there are any, and the artifacts behind them. Each is proved here, before any session opens; of a tar only the request
  * is read, and its artifacts are handed on as a stream that nobody has pulled yet.
  */
 import type { Chunk } from '../bundle/chunks.ts';
 import { wantedChunks } from '../bundle/source.ts';
 import { readTar } from '../bundle/tar.ts';
 import type { Manifest } from '../domain/manifest.ts';
+import { checkParameters, type SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
-import type { DeployRequest } from '../domain/request.ts';
+import type { DeployRequest, InlineFile } from '../domain/request.ts';
 import type { SignedHeaders } from '../trust/signature.ts';
-import { acceptSigned } from './accept.ts';
+import { acceptSecrets, acceptSigned } from './accept.ts';
 import type { HttpContext } from './context.ts';
 import { resolveInline } from './inline.ts';
 import type { Ports } from './ports.ts';
@@ -21,6 +22,8 @@ export interface Upload {
   readonly request: Uint8Array;
   readonly manifest: Manifest;
   readonly mode: DeployRequest['mode'];
+  /** Proved; null when none came along. */
+  readonly secrets: SecretValues | null;
   /** Absent when the request came alone. */
   readonly chunks?: (wanted: ReadonlySet<string>) => AsyncIterable<Chunk>;
 }
@@ -30,28 +33,46 @@ type Form = { readonly kind: 'json' } | { readonly kind: 'tar'; readonly encodin
 /**
  * Reads and proves a deploy request.
  * @throws Problem unsupported_media_type, too_large, whatever the signature, the request, the grant, the tar's beginning or the
- *   inline files are refused with
+ *   inline files are refused with; invalid_parameters, secret_mismatch
  */
 export async function acceptUpload(c: HttpContext, ports: Ports, signed: SignedHeaders, target: string): Promise<Upload> {
   const form = readForm(c.req.raw.headers);
   if (form.kind === 'tar') {
     const tar = await readTar(c.var.body.stream(), form.encoding);
     const { caller, request } = await acceptSigned(c, ports, { body: tar.request, signed, type: 'deploy', target });
+    const secrets = await acceptSecrets(ports, caller, request, await tar.secrets());
     if (request.files !== undefined) {
-      throw new Problem('invalid_request', 'The request in a tar has "files"; in a tar the files are entries of their own, named by their SHA-256.', {
-        path: 'files',
-      });
+      if (secrets === null) {
+        throw new Problem('invalid_request', 'The request in a tar has "files"; in a tar the files are entries of their own, named by their SHA-256.', {
+          path: 'files',
+        });
+      }
+      for await (const _ of tar.chunks({ format: 1, bundle: 'none', artifacts: [], phases: [] }, new Set())); // nothing else may stand there
+      return { secrets, ...(await uploadOfFiles(caller, tar.request, request, request.files)) };
     }
     const manifest = manifestOf(request);
-    return { caller, request: tar.request, manifest, mode: request.mode, chunks: (wanted) => tar.chunks(manifest, wanted) };
+    checkGiven(manifest, request);
+    return { caller, request: tar.request, manifest, mode: request.mode, secrets, chunks: (wanted) => tar.chunks(manifest, wanted) };
   }
   const body = await c.var.body.readAll('inline_document_bytes', 'A larger bundle goes as a tar: Content-Type: application/x-tar.');
   const { caller, request } = await acceptSigned(c, ports, { body, signed, type: 'deploy', target });
-  if (request.files === undefined) {
-    return { caller, request: body, manifest: manifestOf(request), mode: request.mode };
-  }
-  const bundle = await resolveInline(request.files, request);
+  const secrets = await acceptSecrets(ports, caller, request, null);
+  if (request.files !== undefined) return { secrets, ...(await uploadOfFiles(caller, body, request, request.files)) };
+  const manifest = manifestOf(request);
+  checkGiven(manifest, request);
+  return { caller, request: body, manifest, mode: request.mode, secrets };
+}
+
+/** Files that stand in the request itself. */
+async function uploadOfFiles(caller: string, body: Uint8Array, request: DeployRequest, files: readonly InlineFile[]): Promise<Omit<Upload, 'secrets'>> {
+  const bundle = await resolveInline(files, request);
+  checkGiven(bundle.manifest, request);
   return { caller, request: body, manifest: bundle.manifest, mode: request.mode, chunks: (wanted) => wantedChunks(bundle, wanted) };
+}
+
+/** @throws Problem invalid_parameters */
+function checkGiven(manifest: Manifest, request: DeployRequest): void {
+  checkParameters(manifest.parameters ?? [], request.parameters ?? {}, Object.keys(request.secrets ?? {}));
 }
 
 function manifestOf(request: DeployRequest): Manifest {

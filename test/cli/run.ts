@@ -15,16 +15,24 @@ export interface RunOptions {
   readonly isTTY?: boolean;
   readonly columns?: number;
   readonly signal?: AbortSignal;
+  /** What is piped in. */
+  readonly stdin?: string;
   /** Told of everything that goes to stderr, as it comes. */
   readonly onStderr?: (text: string) => void;
 }
 
 export async function run(argv: readonly string[], options: RunOptions = {}): Promise<Run> {
+  const { stdin } = options;
   let stdout = '';
   let stderr = '';
   const isTTY = options.isTTY ?? false;
   const io: Io = {
     env: options.env ?? {},
+    ...(stdin !== undefined && {
+      stdin: (async function* () {
+        yield new TextEncoder().encode(stdin);
+      })(),
+    }),
     stdout: {
       isTTY,
       write: (text) => {

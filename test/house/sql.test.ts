@@ -33,6 +33,8 @@ const WITHOUT_PATH: Readonly<Record<string, string>> = {
   sample: 'a procedure that commits may have no SET clause',
   _is_phase_wanted: 'what it calls sets the path',
   _hurry_commit: 'a SET clause would undo the work',
+  _take_secrets: 'a SET clause would undo the work',
+  _scrub: 'a SET clause would cost more than what it does where there is nothing to do; every name in it is qualified',
   _show_progress: 'a SET clause would keep it from being inlined; every name in it is qualified',
   _read_text: 'called for every small file; every name in it is qualified',
   version: 'a constant',
@@ -50,7 +52,7 @@ interface Mention {
 }
 
 /** Settings of a session, which stand in no schema. */
-const SETTINGS = new Set(['opened', 'reported', 'met']);
+const SETTINGS = new Set(['opened', 'reported', 'met', 'secrets', 'values']);
 
 /** What a file creates in schema weft. */
 function createdIn(file: string): string[] {

@@ -42,8 +42,8 @@ export interface Requests {
   sign(body: Uint8Array, id: string, signing?: Signing): Promise<Record<string, string>>;
   /** A signed JSON document. */
   post(document: Document | string, signing?: Signing): Promise<RequestInit>;
-  /** A signed request and these files, as a tar. */
-  postTar(document: Document, files: Record<string, string>, signing?: Signing): Promise<TarInit>;
+  /** A signed request and these files, as a tar; with secrets behind the request, if there are any. */
+  postTar(document: Document, files: Record<string, string>, signing?: Signing, secrets?: Record<string, string>): Promise<TarInit>;
   /** An Authorization header with a reading token of ci's for staging. */
   bearer(claims?: TokenClaims): Promise<{ authorization: string }>;
 }
@@ -72,7 +72,7 @@ export function makeRequests(o: { readonly origin: string; readonly secrets: Req
       const headers = { 'content-type': 'application/json', ...(await requests.sign(body, id, signing)), ...signing.headers };
       return { method: 'POST', body, headers };
     },
-    async postTar(document, files, signing = {}) {
+    async postTar(document, files, signing = {}, beside) {
       const request = new TextEncoder().encode(JSON.stringify(document));
       const artifacts = ((document.manifest as Manifest | undefined)?.artifacts ?? []).filter(({ path }) => path in files);
       const source = {
@@ -80,7 +80,8 @@ export function makeRequests(o: { readonly origin: string; readonly secrets: Req
           yield new TextEncoder().encode(files[path]);
         },
       };
-      const tar = writeTar(request, artifacts, source) as ReadableStream<Uint8Array<ArrayBuffer>>;
+      const secretsBytes = beside === undefined ? null : new TextEncoder().encode(JSON.stringify(beside));
+      const tar = writeTar(request, artifacts, source, secretsBytes) as ReadableStream<Uint8Array<ArrayBuffer>>;
       const body = new Uint8Array(await new Response(tar).arrayBuffer());
       return {
         method: 'POST',

@@ -1,11 +1,12 @@
 /**
  * The pages in docs/, done as they say, and held equal to what they describe: routes, problems, limits, keys, states, functions.
  */
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { experimental_readRawConfig } from 'wrangler';
 import { parseBundleFile } from '../../src/bundle/bundle_file.ts';
+import { PARAMETER_WORDS } from '../../src/bundle/parameter_words.ts';
 import { COMMANDS } from '../../src/cli/commands.ts';
 import { parseConfig } from '../../src/config/config.ts';
 import { ENGINE_FILES } from '../../src/database/engine_sql.ts';
@@ -13,9 +14,11 @@ import { CHECKOUT } from '../../src/dev/places.ts';
 import { deploymentStateSchema, eventSchema } from '../../src/domain/deployment.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { CHECK_RULES } from '../../src/domain/manifest.ts';
+import { PARAMETER_TYPES } from '../../src/domain/parameters.ts';
 import { PROBLEMS, Problem } from '../../src/domain/problem.ts';
 import { actionSchema, deployRequestSchema, requestSchema } from '../../src/domain/request.ts';
 import { makeReadToken } from '../../src/trust/read_token.ts';
+import { digestSecrets } from '../../src/trust/secrets.ts';
 import { makeHouse } from '../http/support.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
@@ -133,6 +136,20 @@ describe('BUNDLES.md', () => {
     expect(rows.map((row) => /`([a-z-]+)`/.exec(row)?.[1])).toEqual([...CHECK_RULES]);
   });
 
+  test('its example of parameters is one, and the words and types are those of the language', () => {
+    const file = parseBundleFile(new TextEncoder().encode(snippet('docs/BUNDLES.md', 'parameters')));
+    expect(file.parameters).toEqual([
+      { name: 'environment', type: 'text', required: true },
+      { name: 'region', type: 'text', default: 'eu', description: 'where the orders come from' },
+      { name: 'retries', type: 'integer', default: '3' },
+      { name: 'token', type: 'text', secret: true },
+    ]);
+    const [, section = ''] = readPage('docs/BUNDLES.md').split('| word | means |\n');
+    const rows = section.slice(0, section.indexOf('\n\n')).split('\n').slice(1);
+    expect(rows.map((row) => /^\| `([a-z]+)`/.exec(row)?.[1])).toEqual(PARAMETER_WORDS);
+    expect([...(rows[0] ?? '').matchAll(/`([a-z]+)`/g)].map(([, name]) => name).slice(1)).toEqual([...PARAMETER_TYPES]);
+  });
+
   test('its example of what may fail is one', () => {
     const file = parseBundleFile(new TextEncoder().encode(snippet('docs/BUNDLES.md', 'on_error')));
     expect(file.phases.map(({ steps }) => steps.map(({ words }) => words.on_error))).toEqual([[undefined, 'continue'], ['continue']]);
@@ -248,6 +265,23 @@ describe('HTTP.md', () => {
       expect(JSON.parse(stdout)).toMatchObject({ id: env.DEPLOYMENT, state: 'succeeded' });
     });
 
+    test('secrets travel beside a request, and what is shown of them is that they were given', async () => {
+      const folder = join(place.path, 'vault');
+      mkdirSync(folder);
+      const { code, stdout, all } = await runShell(snippet('docs/HTTP.md', 'secrets'), { cwd: folder, env: { ...env, TOKEN: 'a word of eighty-one' } });
+      expect(code, all).toBe(0);
+      expect(JSON.parse(stdout)).toMatchObject({ state: 'succeeded', parameters: [{ name: 'token', secret: true, given: true, value: null }] });
+      expect(all).not.toContain('eighty-one');
+    });
+
+    test('says how a secret is bound, so that it can be done by hand', async () => {
+      const { createHmac } = await import('node:crypto');
+      const key = Buffer.alloc(32, 7);
+      const mac = createHmac('sha256', key).update('weft secret v1\nrun-1\nshop\ntoken\n4711').digest('hex');
+      expect(await digestSecrets({ token: '4711' }, `whsec_${key.toString('base64')}`, { id: 'run-1', target: 'shop' })).toEqual({ token: mac });
+      for (const part of ['weft secret v1', 'ID ', 'TARGET', 'NAME ', 'VALUE ']) expect(readPage('docs/HTTP.md')).toContain(`    ${part}`);
+    });
+
     test('deployments are listed and followed with a token', async () => {
       const { code, stdout, all } = await runShell(snippet('docs/HTTP.md', 'reading'), { cwd: place.path, env });
       expect(code, all).toBe(0);
@@ -323,6 +357,7 @@ describe('ENGINE.md', () => {
     };
     const [{ opened }] = await sql(database.url, 'select weft.open($1, $2) as opened', [Buffer.from(request), JSON.stringify(manifest)]);
     await sql(database.url, 'select weft.stage($1, $2, $3, $4)', [opened.deployment, [digest], [content.length], Buffer.from(content)]);
+    expect(await statements('secrets')).toMatchObject([[{ is_set: true }]]);
     await statements('resume');
     expect(await sql(database.url, 'select n from by_psql')).toEqual([{ n: 1 }]);
     expect((await sql(database.url, 'select state from weft.deployments where id = $1', [opened.deployment]))[0]).toEqual({ state: 'succeeded' });

@@ -23,6 +23,10 @@ export interface OrderOptions {
   /** Of every step. */
   readonly doneWhen?: string;
   readonly lockTimeout?: string;
+  /** Values of plain parameters. */
+  readonly parameters?: Readonly<Record<string, string | number | boolean>> | undefined;
+  /** Values of secret ones, which go beside the request. */
+  readonly secrets?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface TestOrder {
@@ -32,7 +36,17 @@ export interface TestOrder {
 
 /** @param files text by path; without a weft.yaml among them they are one phase, in order of their names */
 export async function makeOrder(files: Readonly<Record<string, string>>, options: OrderOptions = {}): Promise<TestOrder> {
-  const { id = randomId(), bundle = 'shop', caller = 'direct', target = null, transaction = 'per-step', lockTimeout = '1h', doneWhen } = options;
+  const {
+    id = randomId(),
+    bundle = 'shop',
+    caller = 'direct',
+    target = null,
+    transaction = 'per-step',
+    lockTimeout = '1h',
+    doneWhen,
+    parameters,
+    secrets,
+  } = options;
   const step = `{ run: '**/*.sql'${doneWhen === undefined ? '' : `, done_when: ${JSON.stringify(doneWhen)}`} }`;
   const phase = `{ name: main, transaction: ${transaction}, lock_timeout: ${lockTimeout}, steps: [${step}] }`;
   const named = { 'weft.yaml': `name: ${bundle}\nphases:\n  - ${phase}\n`, ...files };
@@ -40,9 +54,10 @@ export async function makeOrder(files: Readonly<Record<string, string>>, options
     Object.entries(named).map(([path, content]) => ({ path, content })),
     bundle,
   );
-  const request = { type: 'deploy', id, audience: null, target, expires_at: '2030-01-01T00:00:00Z', mode: 'apply', manifest: made.manifest };
+  const given = { parameters, secrets: secrets && Object.fromEntries(Object.keys(secrets).map((name) => [name, null])) };
+  const request = { type: 'deploy', id, audience: null, target, expires_at: '2030-01-01T00:00:00Z', mode: 'apply', ...given, manifest: made.manifest };
   return {
-    order: { request: Buffer.from(JSON.stringify(request)), manifest: made.manifest, caller, target, signature: null },
+    order: { request: Buffer.from(JSON.stringify(request)), manifest: made.manifest, caller, target, signature: null, secrets: secrets ?? null },
     chunks: (wanted) => wantedChunks(made, wanted),
   };
 }

@@ -1,6 +1,8 @@
 /**
  * Facts, looked at from a session of their own.
  */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import pg from 'pg';
 
 /**
@@ -18,4 +20,10 @@ export async function sql(url: string, text: string, values?: readonly unknown[]
   } finally {
     await client.end();
   }
+}
+
+/** All that the server of this run has logged, where its files are on this machine (`offers('processes to stop')`). */
+export async function serverLog(superuserUrl: string): Promise<string> {
+  const [{ directory }] = await sql(superuserUrl, `select current_setting('data_directory') as directory`);
+  return readFile(join(directory, '..', 'log'), 'utf8');
 }

@@ -4,10 +4,13 @@
  */
 import { readFolder } from '../../bundle/folder.ts';
 import type { Deployment, StepStatus } from '../../domain/deployment.ts';
+import { checkParameters } from '../../domain/parameters.ts';
 import { Problem } from '../../domain/problem.ts';
 import { findAddress } from '../address.ts';
 import { bundleLines, describeBundle, type NumberedStep, numberSteps } from '../bundles.ts';
 import type { Call } from '../commands.ts';
+import { describeParameters } from '../parameter_lines.ts';
+import { readAssigned } from '../parameters.ts';
 import { readDeployments, readHistory } from '../readings.ts';
 import { count, harmless } from '../text.ts';
 
@@ -25,6 +28,15 @@ export async function plan(call: Call): Promise<number> {
   const { printer, positionals } = call;
   const { style } = printer;
   const bundle = await readFolder(positionals[0] as string);
+  const declared = bundle.manifest.parameters ?? [];
+  const assigned = await readAssigned(call, declared);
+  const secrets = Object.keys(assigned.secrets);
+  // What is missing is shown; what is wrong is refused.
+  checkParameters(
+    declared.map(({ required: _, ...parameter }) => parameter),
+    assigned.parameters,
+    secrets,
+  );
   const address = findAddress(call);
   let isInstalled = true;
   const applied = address === null ? null : await readApplied();
@@ -40,7 +52,7 @@ export async function plan(call: Call): Promise<number> {
   const steps = phases.flatMap((phase) => phase.steps);
   const toRun = steps.filter((step) => ['new', 'unknown', 'asked'].includes(verdictOf(step)));
   const begun = await readBegun();
-  for (const line of bundleLines(bundle.manifest, style, (step) => WORDS[verdictOf(step)], remarkOn)) printer.say(line);
+  for (const line of bundleLines(bundle.manifest, style, (step) => WORDS[verdictOf(step)], remarkOn, assigned)) printer.say(line);
   const refused = steps.filter((step) => verdictOf(step) === 'changed').map(({ step }) => step.path);
   printer.say('');
   if (applied === null) printer.say(`${count(steps.length, 'step')}; history unknown: no address was given, so what is applied already is not known.`);
@@ -49,12 +61,18 @@ export async function plan(call: Call): Promise<number> {
     printer.say(
       style.red(`Nothing would run: ${count(refused.length, 'file')} changed after being applied. Files run once, by name: put the change into a new file.`),
     );
+  const missing = declared.filter(({ name, required }) => required && !Object.hasOwn(assigned.parameters, name) && !secrets.includes(name));
+  for (const { name, secret } of missing) {
+    const form = secret ? `--set ${name}=@FILE or --set-env ${name}=VARIABLE` : `--set ${name}=VALUE`;
+    printer.note(`${printer.noteStyle.yellow('warning:')} "${name}" has no value, and a deployment needs one: ${form}.`);
+  }
   for (const warning of bundle.warnings) printer.note(`${printer.noteStyle.yellow('warning:')} ${harmless(warning)}`);
 
   const description = describeBundle(bundle);
   const verdicts = new Map(steps.map((step) => [step.number, verdictOf(step)]));
   printer.document({
     ...description,
+    parameters: describeParameters(declared, assigned),
     history: applied === null ? 'unknown' : 'known',
     phases: description.phases.map((phase) => ({
       ...phase,

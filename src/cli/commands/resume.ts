@@ -5,6 +5,7 @@ import { type Address, readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import { conduct, type Ending } from '../conduct.ts';
 import type { Io, Printer } from '../io.ts';
+import { readSecrets } from '../parameters.ts';
 import { readDeployments } from '../readings.ts';
 import { renderSummary } from '../summary.ts';
 import { moment, oneLine } from '../text.ts';
@@ -18,9 +19,10 @@ export async function resume(call: Call): Promise<number> {
     id = unfinished.id;
   }
   const wanted = id;
+  const secrets = await readSecrets(call);
   return conduct(call, null, async (watch) => {
-    if (address.kind === 'database') return (await import('../direct.ts')).resumeStraight({ address, ...watch }, wanted);
-    return (await import('../remote.ts')).resumeThroughWorker({ address, ...watch }, wanted);
+    if (address.kind === 'database') return (await import('../direct.ts')).resumeStraight({ address, ...watch }, wanted, secrets);
+    return (await import('../remote.ts')).resumeThroughWorker({ address, ...watch }, wanted, secrets);
   });
 }
 

@@ -7,14 +7,20 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BUNDLE_FILE } from '../../bundle/bundle_file.ts';
 import { readFolder } from '../../bundle/folder.ts';
+import { NO_ARTIFACTS } from '../../bundle/source.ts';
+import { writeTar } from '../../bundle/tar.ts';
 import { LIMITS } from '../../domain/limits.ts';
+import { manifestSchema } from '../../domain/manifest.ts';
+import { checkParameters, type SecretValues } from '../../domain/parameters.ts';
 import { Problem } from '../../domain/problem.ts';
 import type { InlineFile, WeftRequest } from '../../domain/request.ts';
 import { makeReadToken } from '../../trust/read_token.ts';
 import { checkRequest } from '../../trust/request.ts';
+import { digestSecrets } from '../../trust/secrets.ts';
 import { generateSecret, makeSignedRequest } from '../../trust/sign.ts';
 import { readDeploymentId, readName, readOrigin, readSeconds, readSecret } from '../address.ts';
 import type { Call } from '../commands.ts';
+import { readAssigned, readSecrets } from '../parameters.ts';
 import { harmless, size } from '../text.ts';
 
 const REQUEST_LIFE_SECONDS = 900;
@@ -53,7 +59,16 @@ async function signReading(call: Call): Promise<number> {
 
 async function signRequestFile(call: Call, file: string): Promise<number> {
   const { printer, values } = call;
-  const request = checkRequest(await completeRequest(call, file));
+  const isFolder = (await stat(file).catch(() => null))?.isDirectory() ?? false;
+  const said = isFolder ? await requestOfFolder(file) : await readRequest(file);
+  const manifest = 'manifest' in said ? manifestSchema.safeParse(said.manifest).data : undefined;
+  const { parameters, secrets } = isFolder
+    ? await readAssigned(call, manifest?.parameters ?? [])
+    : { parameters: {}, secrets: (await readSecrets(call)) ?? {} };
+  const complete = await completeRequest(call, { ...said, ...(Object.keys(parameters).length > 0 && { parameters }) });
+  const beside = Object.keys(secrets).length === 0 ? null : new TextEncoder().encode(JSON.stringify(secrets));
+  const request = checkRequest(beside === null ? complete : await withDigests(complete, secrets, readSecret(printer.io.env)));
+  if (isFolder && request.type === 'deploy') checkParameters(manifest?.parameters ?? [], request.parameters ?? {}, Object.keys(request.secrets ?? {}));
   const { body, headers } = await makeSignedRequest(request, readSecret(printer.io.env), Math.floor(Date.now() / 1000));
   if (body.length > LIMITS.inline_document_bytes) {
     throw new Problem(
@@ -63,9 +78,12 @@ async function signRequestFile(call: Call, file: string): Promise<number> {
     );
   }
   const url = `${request.audience}/v1/targets/${encodeURIComponent(request.target ?? '')}/deployments${request.type === 'deploy' ? '' : `/${request.deployment}/${request.type}`}`;
-  const all = { 'content-type': 'application/json', ...headers };
+  const all = { 'content-type': beside === null ? 'application/json' : 'application/x-tar', ...headers };
   const path = text(values.body);
-  if (path !== null) await writeFile(path, body);
+  if (path === null && beside !== null) {
+    throw new Problem('usage', 'With secrets the body is a tar of the signed request and of what it binds. Say where to write it: --body FILE.');
+  }
+  if (path !== null) await writeFile(path, beside === null ? body : await tarOf(body, beside), { mode: 0o600 });
   for (const [name, value] of Object.entries(all)) printer.say(`${name}: ${value}`);
   if (path === null) printer.say(`\n${new TextDecoder().decode(body)}`);
   const shown = path === null ? 'BODY' : harmless(path);
@@ -76,12 +94,20 @@ async function signRequestFile(call: Call, file: string): Promise<number> {
   return 0;
 }
 
+/** The same with the digests that bind its secrets. */
+async function withDigests(request: Record<string, unknown>, values: SecretValues, key: string): Promise<Record<string, unknown>> {
+  const { id, target } = checkRequest(request);
+  return { ...request, secrets: await digestSecrets(values, key, { id, target }) };
+}
+
+async function tarOf(request: Uint8Array, secrets: Uint8Array): Promise<Uint8Array> {
+  return new Uint8Array(await new Response(writeTar(request, [], NO_ARTIFACTS, secrets) as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
+}
+
 /** A request document with what the file left out; what it says itself stays. */
-async function completeRequest(call: Call, file: string): Promise<unknown> {
+async function completeRequest(call: Call, said: Readonly<Record<string, unknown>>): Promise<Record<string, unknown>> {
   const { printer, values } = call;
   const { env } = printer.io;
-  const isFolder = (await stat(file).catch(() => null))?.isDirectory() ?? false;
-  const said = isFolder ? await requestOfFolder(file) : await readRequest(file);
   const to = text(values.to) ?? env.WEFT_URL ?? null;
   const origin = to === null ? said.audience : readOrigin(to);
   if (typeof origin !== 'string') throw new Problem('set_up', 'For which Worker? Say --to URL (or WEFT_URL), or put "audience" into the request.');

@@ -1,12 +1,15 @@
 /** `POST …/deployments/{id}/resume`, `/cancel` and `/undo`: signed documents about a deployment that exists. */
 import { Hono } from 'hono';
+import { readTar } from '../../bundle/tar.ts';
 import type { Opened } from '../../deployment/deploy.ts';
 import { type Deployment, isOver } from '../../domain/deployment.ts';
 import { LIMITS } from '../../domain/limits.ts';
+import type { SecretValues } from '../../domain/parameters.ts';
 import { Problem } from '../../domain/problem.ts';
 import { mayBeRun } from '../../trust/grants.ts';
+import { proveSecrets } from '../../trust/secrets.ts';
 import { readSignedHeaders, type SignedHeaders } from '../../trust/signature.ts';
-import { acceptSigned } from '../accept.ts';
+import { acceptSecrets, acceptSigned, keysOf } from '../accept.ts';
 import { answerDeployment, setLocation, stayWith, toOutcome, waitFor } from '../answers.ts';
 import type { HttpContext, HttpEnv } from '../context.ts';
 import type { Ports } from '../ports.ts';
@@ -21,6 +24,8 @@ interface Act {
   readonly id: string;
   readonly body: Uint8Array;
   readonly signed: SignedHeaders;
+  /** Proved; null when none came along. */
+  readonly secrets: SecretValues | null;
 }
 
 export function actRoutes(ports: Ports): Hono<HttpEnv> {
@@ -31,7 +36,7 @@ export function actRoutes(ports: Ports): Hono<HttpEnv> {
 }
 
 async function postResume(c: HttpContext, ports: Ports): Promise<Response> {
-  const { caller, target, id } = await acceptAct(c, ports, 'resume');
+  const { caller, target, id, secrets } = await acceptAct(c, ports, 'resume');
   const wait = readWait(c.req.header('prefer'));
   let latest: Deployment | undefined;
   const seen = Promise.withResolvers<null>();
@@ -46,6 +51,8 @@ async function postResume(c: HttpContext, ports: Ports): Promise<Response> {
         seen.resolve(null);
       },
       callers: mayBeRun(ports.config, target),
+      secrets,
+      proveSecrets: (deployment) => proveSecretsOf(ports, deployment, secrets),
       deadlineMs: LIMITS.drive_seconds_max * 1000,
     }),
   );
@@ -113,22 +120,33 @@ async function postUndo(c: HttpContext, ports: Ports): Promise<Response> {
   return deployment === undefined ? c.json({ id, state, target, repeated }, 202) : answerDeployment(c, deployment, { repeated });
 }
 
-/** @throws Problem wrong_deployment when the address names another deployment than the signed document; and those of acceptRequest */
+/** @throws Problem wrong_deployment when the address names another deployment than the signed document; and those of acceptRequest and acceptSecrets */
 async function acceptAct(c: HttpContext, ports: Ports, type: 'resume' | 'cancel' | 'undo'): Promise<Act> {
   const target = c.req.param('target') ?? '';
   const id = c.req.param('id') ?? '';
   c.var.notes.target = target;
   const signed = readSignedHeaders(c.req.raw.headers);
   const mediaType = (c.req.header('content-type') ?? '').split(';')[0]?.trim().toLowerCase();
-  if (mediaType !== 'application/json') {
-    throw new Problem('unsupported_media_type', `A ${type} is a signed document of Content-Type application/json.`, { content_type: mediaType ?? '' });
+  const isTar = type === 'resume' && mediaType === 'application/x-tar';
+  if (mediaType !== 'application/json' && !isTar) {
+    const more = type === 'resume' ? '; with secrets, a tar of it and secrets.json, of Content-Type application/x-tar' : '';
+    throw new Problem('unsupported_media_type', `A ${type} is a signed document of Content-Type application/json${more}.`, { content_type: mediaType ?? '' });
   }
-  const body = await c.var.body.readAll('request_bytes', `A ${type} needs a few hundred.`);
+  const tar = isTar ? await readTar(c.var.body.stream(), 'identity') : null;
+  const body = tar?.request ?? (await c.var.body.readAll('request_bytes', `A ${type} needs a few hundred.`));
   const { caller, request } = await acceptSigned(c, ports, { body, signed, type, target });
   if (request.deployment.toLowerCase() !== id.toLowerCase()) {
     throw new Problem('wrong_deployment', `The address names deployment "${id}", the signed document ${request.deployment}. No database was asked.`, {
       deployment: request.deployment,
     });
   }
-  return { caller, target, id: request.deployment.toLowerCase(), body, signed };
+  const secrets = request.type === 'resume' ? await acceptSecrets(ports, caller, request, (await tar?.secrets()) ?? null) : null;
+  return { caller, target, id: request.deployment.toLowerCase(), body, signed, secrets };
+}
+
+/** What is brought again must be what the deployment was signed with, by whoever signed it. */
+async function proveSecretsOf(ports: Ports, { caller, request_id, target, parameters }: Deployment, secrets: SecretValues | null): Promise<void> {
+  const digests = (parameters ?? []).filter(({ secret, given, digest }) => secret && given && digest).map(({ name, digest }) => [name, digest ?? null]);
+  // What was opened straight in the database nobody signed.
+  if (digests.length > 0) await proveSecrets(Object.fromEntries(digests), secrets, keysOf(ports, caller), { id: request_id, target });
 }

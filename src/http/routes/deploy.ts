@@ -29,7 +29,15 @@ async function postDeployment(c: HttpContext, ports: Ports): Promise<Response> {
   let latest: Deployment | undefined;
   const drive = ports.deploy({
     connect: ports.connect(findTarget(ports, target)),
-    order: { request: upload.request, manifest: upload.manifest, mode: upload.mode, caller: upload.caller, target, signature: signed },
+    order: {
+      request: upload.request,
+      manifest: upload.manifest,
+      mode: upload.mode,
+      caller: upload.caller,
+      target,
+      signature: signed,
+      secrets: upload.secrets,
+    },
     ...(upload.chunks === undefined ? {} : { chunks: upload.chunks }),
     onStatus: (deployment) => {
       latest = deployment;
