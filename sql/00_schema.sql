@@ -11,10 +11,12 @@
 --   50 scanner     where a statement ends                       |  code: laid anew by every installation and upgrade
 --   55 differences two contents of one file                    |
 --   60 catalog     snapshot, fingerprint                        |
+--   66 secrets     what must not be written down               |
+--   67 interpolation  parameters in statements                 |
 --   68 measures    what a statement takes and does             |
 --   69 others      what may be told of other sessions           |
 --   70 lease       which CALL runs now, and the fence           |
---   71 parameters  values, substitution, secrets                |
+--   71 parameters  what a deployment is given                  |
 --   72 session     role, path and settings, there and back      |
 --   73 artifacts   bytes as statements                          |
 --   74 errors      the account of an error                      |

@@ -10,6 +10,7 @@ import { columns, count, cut, duration, harmless, oneLine } from './text.ts';
 const STATEMENT_LINES = 4;
 const STATEMENT_WIDTH = 110;
 const OFFENDER_WIDTH = 40;
+const PARAMETER_WIDTH = 40;
 const FUNCTIONS_SHOWN = 3;
 /** The engine takes none rather than wait. */
 const NO_FINGERPRINT = 'for more than a second another session had a table locked, or the catalog could not be read';
@@ -257,6 +258,10 @@ function factLines(deployment: Deployment, style: Style): string[] {
   const rows = [['deployment', deployment.id]];
   const fingerprint = fingerprintOf(deployment);
   if (fingerprint !== null) rows.push(['fingerprint', fingerprint]);
+  const parameters = (deployment.parameters ?? []).map(
+    ({ name, secret, given, value }) => `${name}=${secret ? (given ? '***' : '') : cut(oneLine(value ?? ''), PARAMETER_WIDTH)}`,
+  );
+  if (parameters.length > 0) rows.push(['parameters', parameters.join('  ')]);
   return columns(rows, '  ').map(style.dim);
 }
 

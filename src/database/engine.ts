@@ -334,8 +334,9 @@ export async function requestCancel(session: Session, id: string, caller: string
 }
 
 /** Makes a degraded deployment ready to try again what failed in it; of any other it changes nothing. @param caller null: the role of the session */
-export async function requestResume(session: Session, id: string, caller: string | null): Promise<void> {
-  await ask(session, `select weft.resume($1::uuid, coalesce($2::text, 'role ' || session_user)) as document`, [id, caller]);
+export async function requestResume(session: Session, id: string, caller: string | null): Promise<Deployment | null> {
+  const question = `select weft.resume($1::uuid, coalesce($2::text, 'role ' || session_user)) as document`;
+  return deploymentSchema.nullable().parse(await ask(session, question, [id, caller]));
 }
 
 async function ask(session: Session, text: string, values: readonly Value[]): Promise<unknown> {

@@ -3,8 +3,8 @@
  * deployment opened before an upgrade finishes after it.
  */
 import { ensureEngine, readDeployments, readStatus, requestResume } from '../database/engine.ts';
-import type { Deployment } from '../domain/deployment.ts';
-import type { SecretValues } from '../domain/parameters.ts';
+import { type Deployment, isOver } from '../domain/deployment.ts';
+import { type SecretValues, secretsMissing } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import { answerOf, type Errand, Patience, persist } from './errand.ts';
 import { runToEnd, sendCall } from './run.ts';
@@ -35,7 +35,7 @@ export async function resume(options: ResumeOptions): Promise<Deployment> {
   const call = await persist(options, patience, async (session) => {
     const { server } = await answerOf(session, ensureEngine(session), patience);
     if (id !== null && secrets !== null) await proveSecrets?.(await answerOf(session, readStatus(session, id), patience));
-    if (id !== null) await answerOf(session, requestResume(session, id, options.caller ?? null), patience);
+    if (id !== null) checkSecrets(await answerOf(session, requestResume(session, id, options.caller ?? null), patience), secrets);
     return sendCall(session, run, server.backend);
   });
   const deployment = await runToEnd(options, patience, run, call);
@@ -47,4 +47,16 @@ export async function resume(options: ResumeOptions): Promise<Deployment> {
   });
   if (newest === undefined) throw new Problem('deployment_not_found', 'There is no deployment in this database. Nothing was changed.');
   return newest;
+}
+
+/** Whoever is at work has them; nobody else could begin without. @throws Problem secrets_missing */
+function checkSecrets(deployment: Deployment | null, secrets: SecretValues | null): void {
+  if (deployment === null || isOver(deployment.state) || deployment.live !== null) return;
+  const { id, parameters } = deployment;
+  const lacking = (parameters ?? []).filter(({ name, secret, given }) => secret && given && !Object.hasOwn(secrets ?? {}, name));
+  if (lacking.length > 0)
+    throw secretsMissing(
+      lacking.map(({ name }) => name),
+      id,
+    );
 }

@@ -29,6 +29,7 @@ phases:
     ).toEqual({
       name: 'shop',
       order: 'any',
+      parameters: [],
       phases: [
         {
           name: 'schema',
@@ -172,9 +173,40 @@ phases:
     expect(problem.facts).toEqual({ path: 'weft.yaml', byte: 1 });
   });
 
+  const declared = (parameter: string) => `name: a\nparameters:\n  ${parameter}\nphases: [{name: m, steps: [{run: x}]}]`;
+
+  it('reads parameters in their order, with YAML’s own values as the server takes them', () => {
+    const { parameters } = parse(
+      declared(
+        'b: { type: text, required: true }\n  a: { type: integer, default: 3 }\n  c: { type: boolean, default: no }\n  d: { type: jsonb, default: { x: [1, null] } }\n  e: { type: text, secret: true, required: false }',
+      ),
+    );
+    expect(parameters).toEqual([
+      { name: 'b', type: 'text', required: true },
+      { name: 'a', type: 'integer', default: '3' },
+      { name: 'c', type: 'boolean', default: 'no' },
+      { name: 'd', type: 'jsonb', default: '{"x":[1,null]}' },
+      { name: 'e', type: 'text', secret: true },
+    ]);
+  });
+
+  it.each([
+    ['a type that is none', 'a: { type: int }', '"type" must be one of text, integer'],
+    ['a name that is none', '1a: { type: text }', 'must be the name of a parameter'],
+    ['no type', 'a: {}', '"type"'],
+    ['an unknown word', 'a: { type: text, secert: true }', 'a parameter has no "secert"; did you mean "secret"?'],
+    ['a secret with a default', 'a: { type: text, secret: true, default: x }', 'without a default if it is secret'],
+    ['a required one with a default', 'a: { type: text, required: true, default: x }', 'either required, or with a default'],
+    ['a default that is null', 'a: { type: text, default: }', 'leave it out where there is none'],
+    ['a number of too many digits', 'a: { type: bigint, default: 12345678901234567890 }', 'in quotes'],
+  ])('refuses %s, with its line', async (_, parameter, words) => {
+    const problem = await refusal(declared(parameter));
+    expect(problem.message).toContain(words);
+    expect(problem.facts).toMatchObject({ file: 'weft.yaml', line: 3 });
+  });
+
   const step = (line: string) => `name: a\nphases:\n- name: m\n  steps:\n  - run: x\n    ${line}`;
   it.each<[string, string, number]>([
-    ['parameters', 'name: a\nparameters: {e: {type: text}}\nphases: [{name: m, steps: [{run: x}]}]', 2],
     ['load', 'name: a\nphases:\n- name: m\n  steps:\n  - load: x.csv\n    into: t', 5],
     ['into', step('into: t'), 6],
     ['key', step('key: [id]'), 6],

@@ -71,8 +71,10 @@ describe('the command line', () => {
     expect(stderr).toContain(`does not have the command "weft ${words.split(' ')[0]}" yet`);
   });
 
-  it('refuses --set by name', () => {
-    expect(refusal(['deploy', 'shop', '--set', 'a=b'])).toContain('does not have the option --set yet');
+  it('takes --set and --set-env as often as they stand there', () => {
+    const argv = ['deploy', 'shop', '--set', 'a=b', '--set-env', 'c=D', '--set', 'e=f=g'];
+    expect(parse(argv)).toMatchObject({ values: {}, lists: { set: ['a=b', 'e=f=g'], 'set-env': ['c=D'] } });
+    expect(refusal(['deploy', 'shop', '--set'])).toContain('--set needs a value');
   });
 });
 

@@ -81,6 +81,7 @@ describe('BUNDLES.md', () => {
     expect(keys).toEqual([
       'name',
       'order',
+      'parameters',
       'phases',
       'transaction',
       'lock_timeout',
