@@ -309,9 +309,8 @@ create table weft._samples (
   waits_for      text         not null,
   mode           text,
   is_runner      boolean      not null,
-  blocked_by     integer[]    not null,
-  application    text,
-  role           text,
+  blocked_by     jsonb        not null,
+  session        jsonb        not null,
   first_seen_at  timestamptz  not null,
   last_seen_at   timestamptz  not null,
 

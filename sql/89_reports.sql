@@ -82,9 +82,9 @@ as $$
     cross join jsonb_array_elements(s.value -> 'statements') as t
   )
   select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-           'who', case when w.is_runner then 'rehearsal' else 'other' end, 'pid', w.pid, 'application', w.application, 'role', w.role,
+           'who', case when w.is_runner then 'rehearsal' else 'other' end, 'pid', w.pid, 'application', w.session -> 'application', 'role', w.session -> 'role', 'query', case when not w.is_runner then w.session -> 'query' end,
            'waited_for', w.waits_for, 'mode', w.mode, 'milliseconds', round((extract(epoch from w.last_seen_at - w.waits_since) * 1000)::numeric, 1),
-           'blocked_by', case when w.is_runner then weft._describe_sessions(w.blocked_by) end,
+           'blocked_by', case when w.is_runner then w.blocked_by end,
            'because_of', case when not w.is_runner then jsonb_build_object('path', c.path, 'line', c.line) end,
            'during', jsonb_build_object('path', d.path, 'line', d.line))) order by w.waits_since, w.pid), '[]')
   from weft._samples as w
@@ -121,7 +121,7 @@ begin
       where v_kept.sequences_before ? n.key and n.value <> v_kept.sequences_before -> n.key) end,
     'waits', case when v_sampling.looks > 0 then weft._list_waits(p_deployment, v_kept.report -> 'steps') end,
     'sampled', case when v_sampling.looks > 0 then jsonb_build_object('looks', v_sampling.looks, 'every_milliseconds', weft._limit('sample_every_ms'), 'from', v_sampling.first_at, 'to', v_sampling.last_at) end);
-  v_report := v_report || jsonb_build_object('not_shown', weft._list_not_shown(v_report, v_sampling.looks > 0));
+  v_report := v_report || jsonb_build_object('not_shown', weft._list_not_shown(v_report, coalesce(v_sampling.looks, 0) > 0));
   update weft._reports as r set report = v_report, reported_at = clock_timestamp(), catalog_before = null, sequences_before = null where r.deployment_id = p_deployment;
   delete from weft._samples as w where w.deployment_id = p_deployment;
 end
@@ -184,13 +184,12 @@ begin
   if not is_running then
     return;
   end if;
-  insert into weft._samples as s (deployment_id, pid, waits_since, waits_for, mode, is_runner, blocked_by, application, role, first_seen_at, last_seen_at)
+  insert into weft._samples as s (deployment_id, pid, waits_since, waits_for, mode, is_runner, blocked_by, session, first_seen_at, last_seen_at)
   select p_deployment, w.pid, w.waitstart,
          case w.locktype when 'relation' then coalesce((select format('%I.%I', n.nspname, c.relname) from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = w.relation), 'something new')
            when 'advisory' then 'advisory lock ' || concat_ws('/', nullif(w.classid, 0), w.objid) when 'transactionid' then 'a row, or what else a transaction holds' when 'tuple' then 'a row' else w.locktype end,
-         w.mode, w.pid = v_lease.pid, b.pids, nullif(a.application_name, ''), a.usename, clock_timestamp(), clock_timestamp()
+         w.mode, w.pid = v_lease.pid, weft._describe_sessions(b.pids), weft._describe_sessions(array[w.pid]) -> 0, clock_timestamp(), clock_timestamp()
   from pg_locks as w
-  join pg_stat_activity as a on a.pid = w.pid
   cross join lateral (select pg_blocking_pids(w.pid) as pids) as b
   where not w.granted and w.waitstart is not null and (w.pid = v_lease.pid and b.pids <> '{}' or v_lease.pid = any (b.pids))
   on conflict (deployment_id, pid, waits_since) do update set last_seen_at = clock_timestamp();

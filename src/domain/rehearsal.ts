@@ -65,10 +65,12 @@ export const rehearsalSchema = z.looseObject({
         pid: z.int(),
         application: z.string().nullish(),
         role: z.string().nullish(),
+        /** Without its literals, as far as the role that deploys may see it. */
+        query: z.string().nullish(),
         waited_for: z.string(),
         mode: z.string().nullish(),
         milliseconds: z.number(),
-        blocked_by: z.array(z.looseObject({ pid: z.int(), application: z.string().nullable(), role: z.string().nullable() })).nullish(),
+        blocked_by: z.array(z.looseObject({ pid: z.int(), application: z.string().nullish(), role: z.string().nullish() })).nullish(),
         /** The statement that had taken the lock; and the one that was at work. */
         because_of: placeSchema.nullish(),
         during: placeSchema.nullish(),

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { CancelOptions } from '../../src/deployment/cancel.ts';
 import type { ResumeOptions } from '../../src/deployment/resume.ts';
+import type { UndoOptions } from '../../src/deployment/undo.ts';
 import { Problem } from '../../src/domain/problem.ts';
 import { DEPLOYMENTS, ID } from './requests.ts';
 import { makeDeployment, makeHouse, requests } from './support.ts';
@@ -98,5 +99,60 @@ describe('cancel', () => {
     end.resolve(makeDeployment({ state: 'cancelled' }));
     await house.settle();
     expect(house.lines).toContainEqual(expect.objectContaining({ message: 'drive', state: 'cancelled' }));
+  });
+});
+
+describe('undo', () => {
+  const document = makeRequest({ type: 'undo', deployment: ID });
+
+  test('is answered as a deployment of its own, with its own address; the signed bytes go to the database', async () => {
+    const own = '11111111-2222-4333-8444-555555555555';
+    let given: UndoOptions | undefined;
+    const house = makeHouse({
+      undo: async (options) => {
+        given = options;
+        options.onOpened?.({ id: own, state: 'staged', repeated: false, missing: [] });
+        return makeDeployment({ id: own, undoes: ID });
+      },
+    });
+    const answer = await house.fetch(`${DEPLOYMENTS}/${ID}/undo`, await post(document, { headers: { prefer: 'wait=30' } }));
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get('location')).toContain(`${DEPLOYMENTS}/${own}?token=`);
+    expect(await answer.json()).toMatchObject({ id: own, undoes: ID, repeated: false });
+    expect(given?.order).toMatchObject({ caller: 'ci', target: 'staging' });
+    expect(JSON.parse(Buffer.from(given?.order.request ?? []).toString())).toMatchObject({ type: 'undo', deployment: ID });
+    expect(given?.callers).toContain('undo:ci');
+  });
+
+  test('that is on its way is answered with 202, and the drive goes on', async () => {
+    const end = Promise.withResolvers<ReturnType<typeof makeDeployment>>();
+    const house = makeHouse({
+      undo: ({ onOpened }) => {
+        onOpened?.({ id: ID, state: 'staged', repeated: true, missing: [] });
+        return end.promise;
+      },
+    });
+    const answer = await house.fetch(`${DEPLOYMENTS}/${ID}/undo`, await post(document));
+    expect([answer.status, await answer.json()]).toEqual([202, { id: ID, state: 'staged', target: 'staging', repeated: true }]);
+    end.resolve(makeDeployment());
+    await house.settle();
+    expect(house.lines).toContainEqual(expect.objectContaining({ message: 'drive', state: 'succeeded' }));
+  });
+
+  test('that is refused by the database is a problem', async () => {
+    const house = makeHouse({ undo: () => Promise.reject(new Problem('undo_missing', 'One file has no undo: a.sql.')) });
+    const answer = await house.fetch(`${DEPLOYMENTS}/${ID}/undo`, await post(document));
+    expect([answer.status, await answer.json()]).toMatchObject([409, { type: 'urn:weft:problem:undo_missing' }]);
+  });
+
+  test('needs a grant of its own, and a document that was signed to undo', async () => {
+    const house = makeHouse();
+    const cancel = await house.fetch(`${DEPLOYMENTS}/${ID}/undo`, await post(makeRequest({ type: 'cancel', deployment: ID })));
+    expect(await cancel.json()).toMatchObject({ type: 'urn:weft:problem:wrong_type' });
+    const grants = house.ports.config.grants.map((grant) => ({ ...grant, actions: grant.actions.filter((action) => action !== 'undo') }));
+    const strict = makeHouse({ config: { ...house.ports.config, grants } });
+    const refused = await strict.fetch(`${DEPLOYMENTS}/${ID}/undo`, await post(document));
+    expect(await refused.json()).toMatchObject({ type: 'urn:weft:problem:no_grant', action: 'undo' });
+    expect(strict.sessions.opened).toBe(0);
   });
 });

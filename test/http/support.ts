@@ -28,7 +28,7 @@ const config = parseConfig({
   targets: { staging: { database: 'STAGING_URL', transport: 'websocket' }, production: { database: 'PRODUCTION_URL', transport: 'websocket' } },
   callers: { ci: { secrets: ['CI_SECRET'] }, watcher: { secrets: ['WATCHER_SECRET'] } },
   grants: [
-    { caller: 'ci', targets: ['staging'], actions: ['deploy', 'resume', 'cancel', 'read'] },
+    { caller: 'ci', targets: ['staging'], actions: ['deploy', 'resume', 'cancel', 'undo', 'read'] },
     { caller: 'watcher', targets: ['*'], actions: ['deploy'] },
   ],
 });

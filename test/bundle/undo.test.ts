@@ -1,0 +1,86 @@
+/** Undo files in weft.yaml: which belongs to which file, and what is refused. */
+import { describe, expect, it } from 'vitest';
+import { readInline } from '../../src/bundle/inline.ts';
+import { pairUndos } from '../../src/bundle/undo.ts';
+
+const yaml = (steps: string) => `name: shop\nphases:\n  - name: main\n    steps:\n${steps.replace(/^/gm, '      ')}\n`;
+
+const read = (steps: string, ...paths: readonly string[]) =>
+  readInline([{ path: 'weft.yaml', content: yaml(steps) }, ...paths.map((path) => ({ path, content: 'select 1' }))], 'shop');
+
+const pairs = (paths: string, glob: string, undo: string) => {
+  const all = paths.split(' ');
+  const matched = all.filter((path) => !path.startsWith('undo/'));
+  return Object.fromEntries(pairUndos(all, glob, matched, undo, 1).undos);
+};
+
+describe('a pattern with the wildcards of the glob', () => {
+  it.each([
+    ['a/1.sql undo/1.sql', 'a/*.sql', 'undo/*.sql', { 'a/1.sql': 'undo/1.sql' }],
+    ['a/1.sql a/2.sql undo/2_down.sql undo/1_down.sql', 'a/*.sql', 'undo/*_down.sql', { 'a/1.sql': 'undo/1_down.sql', 'a/2.sql': 'undo/2_down.sql' }],
+    ['a/b/c/1.sql a/2.sql undo/b/c/1.sql undo/2.sql', 'a/**/*.sql', 'undo/**/*.sql', { 'a/b/c/1.sql': 'undo/b/c/1.sql', 'a/2.sql': 'undo/2.sql' }],
+    ['v1/x.sql v2/x.sql undo/1/x.sql undo/2/x.sql', 'v?/*.sql', 'undo/?/*.sql', { 'v1/x.sql': 'undo/1/x.sql', 'v2/x.sql': 'undo/2/x.sql' }],
+    ['a.b/1.sql undo/1.sql', 'a.b/*.sql', 'undo/*.sql', { 'a.b/1.sql': 'undo/1.sql' }],
+  ])('%s: %s, undone by %s', (paths, glob, undo, expected) => {
+    expect(pairs(paths, glob, undo)).toEqual(expected);
+  });
+
+  it.each([
+    ['a/1.sql undo/1.sql', 'a/*.sql', 'undo/1.sql'],
+    ['a/1.sql undo/1.sql', 'a/*.sql', 'undo/**/*.sql'],
+    ['a/1.sql undo/1.sql', 'a/[0-9].sql', 'undo/[0-9].sql'],
+    ['a/1.sql undo/1.sql', '{a,b}/*.sql', 'undo/*.sql'],
+  ])('%s: %s and %s do not fit together', (paths, glob, undo) => {
+    expect(() => pairs(paths, glob, undo)).toThrow(/must hold the same wildcards/);
+  });
+});
+
+describe('in a bundle', () => {
+  it('undo files are artifacts, right behind the file that they take back, and run by no step', async () => {
+    const { manifest, warnings } = await read('- { run: "a/*.sql", undo: "undo/*.sql" }', 'a/1.sql', 'a/2.sql', 'undo/1.sql', 'undo/2.sql');
+    expect(manifest.artifacts.map(({ path }) => path)).toEqual(['a/1.sql', 'undo/1.sql', 'a/2.sql', 'undo/2.sql']);
+    expect(manifest.phases[0]?.steps).toEqual([
+      { kind: 'run', path: 'a/1.sql', undo: 'undo/1.sql' },
+      { kind: 'run', path: 'a/2.sql', undo: 'undo/2.sql' },
+    ]);
+    expect(warnings).toEqual([]);
+  });
+
+  it('what has no undo is named, with the path at which it was looked for', async () => {
+    const { manifest, warnings } = await read('- { run: "a/*.sql", undo: "undo/*.sql" }', 'a/1.sql', 'a/2.sql', 'undo/1.sql');
+    expect(manifest.phases[0]?.steps).toEqual([
+      { kind: 'run', path: 'a/1.sql', undo: 'undo/1.sql' },
+      { kind: 'run', path: 'a/2.sql' },
+    ]);
+    expect(warnings).toEqual(['"a/2.sql" has no undo: there is no file "undo/2.sql".']);
+  });
+
+  it.each([
+    [
+      'a file that is not there',
+      '- { run: "a/1.sql", undo: "undo/2.sql" }',
+      /line 5: there is no file "undo\/2.sql" to undo "a\/1.sql"; did you mean "undo\/1.sql"/,
+    ],
+    [
+      'a pattern of which none is there',
+      '- { run: "a/*.sql", undo: "gone/*.sql" }',
+      /line 5: undo: "gone\/\*.sql" is there for none of the files.*"gone\/1.sql"/,
+    ],
+    ['an undo that is run, too', '- { run: "**/*.sql" }\n- { run: "b.sql", undo: "undo/1.sql" }', /would run twice/],
+    ['- { run: "a/*.sql", undo: "undo/1.sql" }\n- { run: "undo/1.sql" }', /must hold the same wildcards|would also be run/],
+    [
+      'an undo of two files',
+      '- { run: "a/1.sql", undo: "undo/1.sql" }\n- { run: "b.sql", undo: "undo/1.sql" }',
+      /line 6: "undo\/1.sql" would undo two files, "a\/1.sql" and "b.sql"/,
+    ],
+  ])('refuses %s', async (_, steps, words) => {
+    await expect(read(steps, 'a/1.sql', 'b.sql', 'undo/1.sql')).rejects.toMatchObject({ slug: 'invalid_bundle', message: expect.stringMatching(words) });
+  });
+
+  it('refuses an undo that a step runs', async () => {
+    const steps = '- { run: "a/1.sql", undo: "undo/1.sql" }\n- { run: "undo/1.sql" }';
+    await expect(read(steps, 'a/1.sql', 'undo/1.sql')).rejects.toMatchObject({
+      message: expect.stringMatching(/"undo\/1.sql" undoes "a\/1.sql", and would also be run, by line 6/),
+    });
+  });
+});

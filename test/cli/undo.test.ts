@@ -1,0 +1,177 @@
+/** `weft undo` and `weft deploy --rehearse`, straight to a database and through a Worker. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { deploymentSchema } from '../../src/domain/deployment.ts';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { sql } from '../support/sql.ts';
+import { startTestStack, type TestStack } from '../support/stack.ts';
+import { makeFolder, putFiles } from './folder.ts';
+import { type Run, run } from './run.ts';
+
+const YAML = `name: shop
+phases:
+  - name: schema
+    transaction: single
+    steps: [{ run: "schema/*.sql", undo: "undo/*.sql" }]
+`;
+const FILES = {
+  'weft.yaml': YAML,
+  'schema/1_a.sql': 'create table a (n int);',
+  'undo/1_a.sql': 'drop table a;',
+  'schema/2_b.sql': 'create table b (n int);',
+  'undo/2_b.sql': 'drop table b;',
+};
+
+const tablesIn = async (url: string) =>
+  (await sql(url, `select tablename from pg_tables where schemaname = 'public' order by 1`)).map(({ tablename }) => tablename);
+
+describe('straight to a database', () => {
+  let database: TestDatabase;
+
+  beforeEach(async () => {
+    database = await freshDatabase();
+  });
+
+  afterEach(async () => {
+    await database.drop();
+  });
+
+  const weft = (...argv: string[]): Promise<Run> => run(argv, { env: { DATABASE_URL: database.url } });
+
+  it('says what it runs, takes the newest deployment back, and ends with 0; no folder is needed', async () => {
+    const deployed = (await weft('deploy', makeFolder(FILES), '--json')).json();
+    const { code, stdout, stderr } = await weft('undo');
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/Undo of shop, deployment [0-9a-f-]{36}/);
+    expect(stderr).toMatch(/run +undo\/2_b.sql +takes back schema\/2_b.sql\n +run +undo\/1_a.sql/);
+    expect(stdout).toMatch(new RegExp(`^Undone\\. Deployment ${deployed.id} of shop was taken back, in `));
+    expect(await tablesIn(database.url)).toEqual([]);
+    const nothing = await weft('undo');
+    expect([nothing.code, nothing.stderr]).toEqual([2, expect.stringContaining('There is nothing to undo')]);
+  });
+
+  it('shows the plan without changing anything', async () => {
+    const deployed = (await weft('deploy', makeFolder(FILES), '--json')).json();
+    const { code, stdout, json } = await weft('undo', '--plan', '--json');
+    expect(code, stdout).toBe(0);
+    expect(json()).toMatchObject({
+      deployment: deployed.id,
+      phases: [{ name: 'schema', steps: [{ undo: 'undo/2_b.sql' }, { undo: 'undo/1_a.sql' }] }],
+      lacking: [],
+    });
+    expect(await tablesIn(database.url)).toEqual(['a', 'b']);
+  });
+
+  it('names what has no undo, and undoes nothing; with --partly it stays', async () => {
+    const { 'undo/1_a.sql': _, ...files } = FILES;
+    const deployed = await weft('deploy', makeFolder(files));
+    expect(deployed.stderr).toContain('"schema/1_a.sql" has no undo: there is no file "undo/1_a.sql".');
+    const refused = await weft('undo', '--json');
+    expect(refused.code).toBe(2);
+    expect(refused.json().problem).toMatchObject({ type: 'urn:weft:problem:undo_missing', lacking: ['schema/1_a.sql'] });
+    expect(await tablesIn(database.url)).toEqual(['a', 'b']);
+    expect((await weft('undo', '--plan')).code).toBe(2);
+    const partly = await weft('undo', '--partly');
+    expect(partly.code).toBe(0);
+    expect(partly.stderr).toMatch(/No undo, stays in the database:\n +schema\/1_a.sql/);
+    expect(await tablesIn(database.url)).toEqual(['a']);
+  });
+
+  it('the same --id is the same undo, also when it is repeated after its end', async () => {
+    const { id } = (await weft('deploy', makeFolder(FILES), '--json')).json();
+    const one = await weft('undo', id, '--id', 'back-1', '--json');
+    const two = await weft('undo', id, '--id', 'back-1', '--json');
+    expect([one.code, two.code]).toEqual([0, 0]);
+    expect(two.json().id).toBe(one.json().id);
+  });
+
+  it('an undo that fails ends with 1, and its summary says what the database looks like', async () => {
+    await weft('deploy', makeFolder({ ...FILES, 'undo/1_a.sql': 'drop table a;\nselect 1 / 0;' }));
+    const { code, stdout } = await weft('undo');
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^Failed\. The undo of shop stopped/);
+    expect(stdout).toContain('undo/1_a.sql:2');
+    expect(stdout).toContain('rolled back as a whole');
+    expect(await tablesIn(database.url)).toEqual(['a', 'b']);
+  });
+
+  it('weft deploy --rehearse shows what it would do, and leaves nothing', async () => {
+    await sql(database.url, 'create table t (n int); insert into t values (1); create index t_old on t (n)');
+    const folder = makeFolder({ '1.sql': 'alter table t alter column n type bigint;', '2.sql': 'create index concurrently t_n on t (n);\nvacuum t;' });
+    const { code, stdout } = await weft('deploy', folder, '--rehearse');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^Rehearsed\. shop ran through in .*, and was rolled back: nothing of it is in the database\./);
+    expect(stdout).toMatch(/writes the table public\.t anew \(8\.0 kB\)|writes the table public\.t anew/);
+    expect(stdout).toMatch(/AccessExclusiveLock on public\.t/);
+    expect(stdout).toMatch(/public\.t +AccessExclusiveLock +\S+ \S+ +1\.sql:1/);
+    expect(stdout).toContain('create index t_n on t (n)');
+    expect(stdout).toMatch(/What this does not show:\n(.*\n)*.*they were not rehearsed.*\(2\.sql:2\)/);
+    expect(stdout).toContain('+ index public.t_n');
+    expect(
+      await sql(
+        database.url,
+        `select to_regclass('t_n') as i, (select format_type(atttypid, null) from pg_attribute where attrelid = 't'::regclass and attname = 'n') as type`,
+      ),
+    ).toEqual([{ i: null, type: 'integer' }]);
+  });
+
+  it('a rehearsal that would fail ends with 1, and says where', async () => {
+    const { code, stdout } = await weft('deploy', makeFolder({ '1.sql': 'create table a (n int);', '2.sql': 'select 1;\nselect 1 / 0;' }), '--rehearse');
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^Would fail\. The rehearsal of shop stopped\. Nothing of it is in the database\./);
+    expect(stdout).toContain('2.sql:2');
+    expect(stdout).toContain('What stands behind the error was not rehearsed.');
+    expect(await tablesIn(database.url)).toEqual([]);
+  });
+
+  it('a rehearsal is looked at again with weft status, and as a document with --json', async () => {
+    const done = await weft('deploy', makeFolder({ '1.sql': 'create table a (n int);' }), '--rehearse', '--json');
+    const deployment = deploymentSchema.parse(done.json());
+    expect(deployment).toMatchObject({ state: 'succeeded', mode: 'rehearse', rehearsal: { steps: [{ path: '1.sql', state: 'succeeded' }] } });
+    expect((await weft('status', deployment.id)).stdout).toMatch(/^Rehearsed\./);
+    expect((await weft('status', '--json')).json().deployments[0]).not.toHaveProperty('rehearsal.steps');
+  });
+});
+
+describe('through a Worker', () => {
+  let stack: TestStack;
+
+  beforeAll(async () => {
+    stack = await startTestStack();
+  });
+
+  afterAll(async () => {
+    await stack?.stop();
+  });
+
+  const weft = (...argv: string[]): Promise<Run> => run(argv, { env: stack.env });
+
+  it('deploys, rehearses what comes next, and takes back what was deployed', async () => {
+    const folder = makeFolder(FILES);
+    const deployed = await weft('deploy', folder, '--json');
+    expect(deployed.code, deployed.stderr).toBe(0);
+    putFiles(folder, { 'schema/3_c.sql': 'alter table a add m int;' });
+    const rehearsed = await weft('deploy', folder, '--rehearse', '--json');
+    expect(rehearsed.code, rehearsed.stderr).toBe(0);
+    expect(rehearsed.json().rehearsal.locks).toContainEqual(expect.objectContaining({ object: 'public.a', mode: 'AccessExclusiveLock' }));
+    const undone = await weft('undo', '--json');
+    expect(undone.code, undone.stderr).toBe(0);
+    expect(undone.json()).toMatchObject({ state: 'succeeded', undoes: deployed.json().id, target: stack.target, caller: stack.caller });
+    expect(await tablesIn(stack.databaseUrl)).toEqual([]);
+    const again = await weft('undo', deployed.json().id, '--json');
+    expect(again.code).toBe(2);
+    expect(again.json().problem.type).toBe('urn:weft:problem:nothing_to_undo');
+  });
+
+  it('whoever may not read names the deployment, and the Worker still refuses what has no undo', async () => {
+    const { 'undo/1_a.sql': _, ...files } = FILES;
+    const deployed = (await weft('deploy', makeFolder({ ...files, 'weft.yaml': YAML.replace('shop', 'other') }), '--json')).json();
+    const blind = { ...stack.env, WEFT_CALLER: undefined };
+    const refused = await run(['undo', deployed.id, '--json'], { env: blind });
+    expect(refused.code).toBe(2);
+    expect(refused.json().problem.type).toBe('urn:weft:problem:undo_missing');
+    const unnamed = await run(['undo'], { env: blind });
+    expect([unnamed.code, unnamed.stderr]).toEqual([2, expect.stringContaining('--caller NAME or WEFT_CALLER')]);
+    expect((await run(['undo', deployed.id, '--partly'], { env: blind })).code).toBe(0);
+    expect(await tablesIn(stack.databaseUrl)).toEqual(['a']);
+  });
+});
