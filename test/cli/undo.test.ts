@@ -170,7 +170,7 @@ describe('through a Worker', () => {
     expect(refused.code).toBe(2);
     expect(refused.json().problem.type).toBe('urn:weft:problem:undo_missing');
     const unnamed = await run(['undo'], { env: blind });
-    expect([unnamed.code, unnamed.stderr]).toEqual([2, expect.stringContaining('--caller NAME or WEFT_CALLER')]);
+    expect([unnamed.code, unnamed.stderr]).toEqual([2, expect.stringContaining('either name the deployment (weft undo ID)')]);
     expect((await run(['undo', deployed.id, '--partly'], { env: blind })).code).toBe(0);
     expect(await tablesIn(stack.databaseUrl)).toEqual(['a']);
   });
