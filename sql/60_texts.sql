@@ -1,0 +1,74 @@
+-- What many kinds of objects say of themselves, in one wording: rights, options, owners.
+
+create or replace function weft._describe_rights(p_rights aclitem[], p_kind "char", p_owner oid)
+  returns text
+  stable strict
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select 'rights: ' || coalesce(string_agg(format('%s %s%s', g.grantee, g.privileges, g.grantor), '; ' order by g.grantee collate "C", g.grantor collate "C"), 'none')
+  from (
+    select case x.grantee when 0 then 'public' when p_owner then 'its owner' else quote_ident(pg_get_userbyid(x.grantee)) end as grantee,
+           case when x.grantor <> p_owner then ' by ' || quote_ident(pg_get_userbyid(x.grantor)) else '' end as grantor,
+           string_agg(lower(x.privilege_type) || case when x.is_grantable then ' with grant option' else '' end, ', ' order by x.privilege_type collate "C") as privileges
+    from aclexplode(p_rights) as x
+    group by 1, 2
+  ) as g
+  -- what is there without a word says nothing, however it was brought about
+  having not (p_rights <@ acldefault(p_kind, p_owner) and acldefault(p_kind, p_owner) <@ p_rights)
+$$;
+
+comment on function weft._describe_rights(aclitem[], "char", oid) is
+  'Writes an access list in words and in one order; null when it is what an object of that kind has by itself.';
+
+
+create or replace function weft._describe_options(p_options text[])
+  returns text
+  immutable parallel safe strict
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select 'with ' || string_agg(o, ', ' order by o collate "C") from unnest(p_options) as o
+$$;
+
+comment on function weft._describe_options(text[]) is 'Writes options in one order, whatever order they were set in.';
+
+
+-- What may be a password is named and not shown: a snapshot is kept, and read by whoever may see a deployment.
+create or replace function weft._describe_foreign_options(p_options text[])
+  returns text
+  immutable parallel safe strict
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select 'options ' || string_agg(
+           case when lower(split_part(o, '=', 1)) ~ 'pass|secret|key|token|cred|auth|user|conn|url|uri|header' then split_part(o, '=', 1) || ' (not shown)' else o end,
+           ', ' order by o collate "C")
+  from unnest(p_options) as o
+$$;
+
+comment on function weft._describe_foreign_options(text[]) is 'Writes options of something foreign in one order, and of those that may hold a secret only the names.';
+
+
+create or replace function weft._describe_firing(p_enabled "char")
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case p_enabled when 'D' then 'disabled' when 'R' then 'enabled for a replica' when 'A' then 'enabled always' end
+$$;
+
+comment on function weft._describe_firing("char") is 'Says when a trigger or a rule fires; null when it simply does.';
+
+
+create or replace function weft._escape_marks(p_text text)
+  returns text
+  immutable parallel safe strict
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select replace(replace(p_text, E'\x1e', '\x1e'), E'\x1f', '\x1f')
+$$;
+
+comment on function weft._escape_marks(text) is 'Writes the characters that stand between objects in a way that can be read.';
