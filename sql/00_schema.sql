@@ -10,7 +10,12 @@
 --   48 texts       what one statement's text tells             |
 --   50 scanner     where a statement ends                       |  code: laid anew by every installation and upgrade
 --   55 differences two contents of one file                    |
---   60 catalog     snapshot, fingerprint                        |
+--   60 texts       what many kinds say of themselves            |
+--   61 rare_kinds  what hardly any database has of its own      |
+--   62 kinds       what most have little of                     |
+--   63 catalog     the catalog as one text                      |
+--   64 snapshot    as rows, as a hash, and what differs         |
+--   65 drift       before and after, and since                  |
 --   66 secrets     what must not be written down               |
 --   67 interpolation  parameters in statements                 |
 --   68 measures    what a statement takes and does             |

@@ -286,6 +286,16 @@ create table weft._attempts (
 comment on table weft._attempts is
   'Committed before each phase: an attempt that never ended died without a word (an error at COMMIT, a server killed).';
 
+create table weft._snapshots (
+  fingerprint  text         not null,
+  catalog      text         not null,
+  taken_at     timestamptz  not null default pg_catalog.clock_timestamp(),
+
+  constraint a_catalog_is_kept_once primary key (fingerprint)
+);
+comment on table weft._snapshots is 'What the catalog was when the newest deployments began and ended, under its own hash; a deployment names it by its fingerprints.';
+comment on column weft._snapshots.catalog is 'Every object with kind, identity and definition, in one text; weft.changes() and weft.drift() read it.';
+
 create table weft._cancellations (
   deployment_id  uuid         primary key references weft._deployments on delete cascade,
   caller         text         not null,
@@ -295,7 +305,7 @@ comment on table weft._cancellations is 'Who asked for the end of a deployment, 
 
 create table weft._reports (
   deployment_id     uuid         primary key references weft._deployments on delete cascade,
-  catalog_before    jsonb,
+  catalog_before    text,
   sequences_before  jsonb,
   report            jsonb,
   reported_at       timestamptz

@@ -37,6 +37,8 @@ begin
     when 'offenders_count'                 then 20         -- rows that break a rule, kept in the record of a check
     when 'offender_characters'             then 2000       -- of one of them
     when 'sequence_percent_max'            then 80         -- of its range that a sequence may have used, for the rule "sequences-with-room"
+    when 'deployments_with_snapshots_count' then 10        -- of which it can be told what they changed in the catalog
+    when 'differences_listed_count_max'    then 1000       -- in one document about drift
     when 'statement_bytes'                 then 67108864   -- one statement
     when 'compared_bytes'                  then 1048576    -- a file that is compared with the one that was applied
     when 'difference_edits'                then 300        -- lines that go or come, up to which the shortest difference is looked for

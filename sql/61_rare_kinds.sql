@@ -47,7 +47,7 @@ begin
            concat_ws(', ', case c.castmethod when 'f' then 'with function ' || c.castfunc::regprocedure when 'i' then 'with inout' else 'without function' end,
              case c.castcontext when 'i' then 'implicit' when 'a' then 'in assignments' else 'explicit' end)
     from pg_cast as c
-    where c.oid >= 16384 and not exists (select from pg_depend as m where m.classid = c.tableoid and m.objid = c.oid and m.deptype = 'e');
+    where c.oid >= 16384 and not exists (select from pg_depend as m where m.classid = c.tableoid and m.objid = c.oid and m.deptype in ('e', 'i'));  -- i: of a range
   end if;
 
   if 'pg_collation' = any (p_kinds) then

@@ -89,47 +89,20 @@ comment on function weft._list_sequences() is 'Lists the sequences that this rol
 
 
 create or replace function weft._list_catalog()
-  returns jsonb
+  returns text
   volatile
   set search_path = pg_catalog, pg_temp
   set lock_timeout = '1s'
   language plpgsql
 as $$
 begin
-  return (select coalesce(jsonb_agg(jsonb_build_array(s.kind, s.identity, s.definition)), '[]') from weft.snapshot() as s);
+  return weft._read_catalog();
 exception when others then
   return null;
 end
 $$;
 
-comment on function weft._list_catalog() is 'Keeps the snapshot as a document; null where that fails or would wait for a lock.';
-
-
-create or replace function weft._compare_catalogs(p_before jsonb, p_after jsonb)
-  returns jsonb
-  stable
-  set search_path = pg_catalog, pg_temp
-  set enable_nestloop = off
-  set jit = off
-  language sql
-as $$
-  with b as (
-    select r.value ->> 0 as kind, r.value ->> 1 as identity, r.value ->> 2 as definition, row_number() over (partition by r.value ->> 0, r.value ->> 1 order by r.value ->> 2) as twin, true as is_there
-    from jsonb_array_elements(p_before) as r
-  ),
-  a as (
-    select r.value ->> 0 as kind, r.value ->> 1 as identity, r.value ->> 2 as definition, row_number() over (partition by r.value ->> 0, r.value ->> 1 order by r.value ->> 2) as twin, true as is_there
-    from jsonb_array_elements(p_after) as r
-  )
-  select coalesce(jsonb_agg(jsonb_build_object(
-           'kind', kind, 'identity', identity, 'change', case when b.is_there is null then 'added' when a.is_there is null then 'removed' else 'changed' end,
-           'before', b.definition, 'after', a.definition) order by identity collate "C", kind collate "C"), '[]')
-  from b
-  full join a using (kind, identity, twin)
-  where b.is_there is null or a.is_there is null or b.definition is distinct from a.definition
-$$;
-
-comment on function weft._compare_catalogs(jsonb, jsonb) is 'Lists what two kept snapshots differ in, with both definitions.';
+comment on function weft._list_catalog() is 'Reads the catalog; null where that fails or would wait for a lock.';
 
 
 create or replace function weft._add_entry(p_entries jsonb[], p_known jsonb, p_held jsonb, p_entry jsonb, p_started timestamptz, out entries jsonb[], out known jsonb, out held jsonb)
@@ -205,7 +178,7 @@ $$;
 comment on function weft._sum_up_locks(jsonb) is 'Lists the locks that a deployment takes on what was there before it, the strongest first: by which statement, and how long it would hold each.';
 
 
-create or replace function weft._keep_report(p_deployment uuid, p_steps jsonb[], p_catalog jsonb, p_passes integer, p_began timestamptz, p_error jsonb)
+create or replace function weft._keep_report(p_deployment uuid, p_steps jsonb[], p_catalog text, p_passes integer, p_began timestamptz, p_error jsonb)
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
@@ -216,8 +189,8 @@ as $$
       report = jsonb_build_object(
         'milliseconds', round((extract(epoch from clock_timestamp() - p_began) * 1000)::numeric, 3), 'passes', p_passes, 'error', p_error,
         'steps', to_jsonb(p_steps), 'locks', weft._sum_up_locks(to_jsonb(p_steps)),
-        'catalog', case when p_catalog is not null and r.catalog_before is not null then weft._compare_catalogs(r.catalog_before, p_catalog) end)
+        'catalog', case when p_catalog is not null and r.catalog_before is not null then (select l.objects from weft._list_differences(r.catalog_before, p_catalog) as l) end)
   where r.deployment_id = p_deployment
 $$;
 
-comment on function weft._keep_report(uuid, jsonb[], jsonb, integer, timestamptz, jsonb) is 'Keeps what a rehearsal has shown, behind its rollback.';
+comment on function weft._keep_report(uuid, jsonb[], text, integer, timestamptz, jsonb) is 'Keeps what a rehearsal has shown, behind its rollback.';

@@ -181,6 +181,7 @@ as $$
 declare
   v_deployment   weft._deployments;
   v_fingerprint  text;
+  v_unread       jsonb;
 begin
   perform weft._check_fence(p_fence);
   select d.* into v_deployment from weft._deployments as d where d.id = p_deployment and d.state in ('staged', 'running');
@@ -195,7 +196,7 @@ begin
     end if;
     return;
   end if;
-  v_fingerprint := weft._try_fingerprint();  -- before any lock is taken
+  select k.fingerprint, k.error into v_fingerprint, v_unread from weft._keep_snapshot() as k;  -- before any lock is taken
   perform weft._check_fence(p_fence, p_until_commit => true);
   select d.* into strict v_deployment from weft._deployments as d where d.id = p_deployment for no key update;
   if v_deployment.state <> 'staged' then
@@ -206,6 +207,9 @@ begin
       engine_version = weft.version(), server_version = current_setting('server_version')
   where d.id = p_deployment;
   perform weft._tell(p_deployment, 'started', p_data => jsonb_build_object('fence', p_fence));
+  if v_unread is not null then
+    perform weft._tell(p_deployment, 'catalog_not_read', p_data => v_unread);
+  end if;
 
   if weft._leave_out_applied(v_deployment) then
     perform weft._go_on_with_halves(v_deployment);
@@ -507,16 +511,27 @@ create or replace function weft._end(p_deployment uuid, p_state weft.deployment_
   language plpgsql
 as $$
 declare
-  v_error  jsonb := case when p_state in ('failed', 'cancelled') then weft._add_remains(p_deployment, p_error) end;
+  v_error        jsonb := case when p_state in ('failed', 'cancelled') then weft._add_remains(p_deployment, p_error) end;
+  v_fingerprint  text;
+  v_unread       jsonb;
 begin
   if v_error ? 'remains' then
     perform weft._tell(p_deployment, 'leftover', p_error ->> 'phase', p_error ->> 'path', jsonb_build_object('remains', v_error -> 'remains'));
   end if;
+  if exists (select from weft._deployments as d where d.id = p_deployment and d.started_at is not null) then
+    select k.fingerprint, k.error into v_fingerprint, v_unread from weft._keep_snapshot() as k;
+    if v_unread is not null then
+      perform weft._tell(p_deployment, 'catalog_not_read', p_data => v_unread);
+    end if;
+  end if;
   update weft._deployments as d
   set state = p_state, finished_at = clock_timestamp(), error = v_error,
-      fingerprint_after = case when d.started_at is not null then weft._try_fingerprint() end,
+      fingerprint_after = v_fingerprint,
       wal_after = case when d.started_at is not null then pg_current_wal_insert_lsn() end
   where d.id = p_deployment;
+  if v_fingerprint is not null then
+    perform weft._forget_snapshots();
+  end if;
   perform weft._end_attempt(p_deployment, p_state::text);
   perform weft._tell(p_deployment, p_state::text, v_error ->> 'phase', v_error ->> 'path', coalesce(v_error, '{}'));
 end

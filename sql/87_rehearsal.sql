@@ -113,7 +113,7 @@ declare
   v_steps_done  pg_catalog.jsonb[];
   v_known       pg_catalog.jsonb;
   v_held        pg_catalog.jsonb;
-  v_catalog     pg_catalog.jsonb;
+  v_catalog     pg_catalog.text;
   v_began       pg_catalog.timestamptz;
   v_phases      weft._phases[];
   v_phase       weft._phases;

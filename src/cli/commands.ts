@@ -140,6 +140,18 @@ export const COMMANDS: readonly Command[] = [
     load: async () => (await import('./commands/read.ts')).history,
   },
   {
+    name: 'drift',
+    positionals: ['[id]'],
+    summary: 'show what changed in the database outside of deployments',
+    about: [
+      'Compares the catalog (tables, columns, constraints, indexes, views, functions, rights, …) with what the last deployment that ended has left, and names every object that differs, with both definitions. Reads only. Exits with 0 when nothing differs, with 1 when something does, and with 2 when it cannot be told: no deployment has ended yet, or the server is of another major version than then.',
+      'With the id of a deployment: what that one has changed. Then it exits with 0, or with 2 when that is not kept any more.',
+    ],
+    options: { ...ADDRESS, ...CALLER },
+    address: 'needed',
+    load: async () => (await import('./commands/drift.ts')).drift,
+  },
+  {
     name: 'resume',
     positionals: ['[id]'],
     summary: 'continue a deployment, or attach to one that is running',
@@ -242,7 +254,6 @@ export const COMMANDS: readonly Command[] = [
   },
   later('approve', ['<id>'], 'approve a deployment that waits for it'),
   later('baseline', ['<folder>'], 'record a folder as applied, without running it'),
-  later('drift', [], 'show what changed in the database outside of deployments'),
   later('receipt', ['<id>'], 'show the account of how a deployment ended'),
 ];
 

@@ -1,5 +1,5 @@
 /** Readings, either way in. The drivers of a database are loaded only when one is asked. */
-import type { Deployment, HistoryEntry, UndoPlan } from '../domain/deployment.ts';
+import type { Changes, Deployment, Drift, HistoryEntry, UndoPlan } from '../domain/deployment.ts';
 import type { Address } from './address.ts';
 import type { Io } from './io.ts';
 
@@ -13,6 +13,20 @@ export async function readHistory(address: Address, bundle: string | null, io: W
   if (address.kind === 'worker') return (await import('./remote.ts')).readHistoryThroughWorker(address, bundle, io.signal);
   const { withSession, engine } = await loadDirect();
   return withSession(address, io, (session) => engine.readHistory(session, bundle ?? undefined));
+}
+
+/** How the catalog differs from what the last deployment that ended has left. */
+export async function readDrift(address: Address, io: Watcher): Promise<Drift> {
+  if (address.kind === 'worker') return (await import('./remote.ts')).readDriftThroughWorker(address, io.signal);
+  const { withSession, engine } = await loadDirect();
+  return withSession(address, io, (session) => engine.readDrift(session));
+}
+
+/** What of the catalog a deployment has changed. @throws Problem deployment_not_found */
+export async function readChanges(address: Address, id: string, io: Watcher): Promise<Changes> {
+  if (address.kind === 'worker') return (await import('./remote.ts')).readChangesThroughWorker(address, id, io.signal);
+  const { withSession, engine } = await loadDirect();
+  return withSession(address, io, (session) => engine.readChanges(session, id));
 }
 
 /** The newest first. */

@@ -7,9 +7,13 @@ import * as z from 'zod';
 import { type Bundle, NO_ARTIFACTS } from '../bundle/source.ts';
 import { writeTar } from '../bundle/tar.ts';
 import {
+  type Changes,
+  changesSchema,
   type Deployment,
+  type Drift,
   deploymentSchema,
   deploymentStateSchema,
+  driftSchema,
   type HistoryEntry,
   historyEntrySchema,
   isOver,
@@ -207,6 +211,14 @@ export async function readHistoryThroughWorker(address: WorkerAddress, bundle: s
 export async function readUndoPlanThroughWorker(address: WorkerAddress, id: string | null, signal: AbortSignal): Promise<UndoPlan> {
   const path = id === null ? `${targetPath(address)}/undo` : `${deploymentsPath(address)}/${encodeURIComponent(id)}/undo`;
   return read(address, path, undoPlanSchema, signal);
+}
+
+export async function readDriftThroughWorker(address: WorkerAddress, signal: AbortSignal): Promise<Drift> {
+  return read(address, `${targetPath(address)}/drift`, driftSchema, signal);
+}
+
+export async function readChangesThroughWorker(address: WorkerAddress, id: string, signal: AbortSignal): Promise<Changes> {
+  return read(address, `${deploymentsPath(address)}/${encodeURIComponent(id)}/changes`, changesSchema, signal);
 }
 
 async function read<T>(address: WorkerAddress, path: string, schema: z.ZodType<T>, signal: AbortSignal): Promise<T> {

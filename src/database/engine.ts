@@ -4,11 +4,15 @@
  */
 import * as z from 'zod';
 import {
+  type Changes,
+  changesSchema,
   type Deployment,
   type DeploymentEvent,
   type DeploymentState,
+  type Drift,
   deploymentSchema,
   deploymentStateSchema,
+  driftSchema,
   eventSchema,
   type HistoryEntry,
   historyEntrySchema,
@@ -325,6 +329,16 @@ export async function openUndo(session: Session, { request, caller, target, sign
 /** Looks who waits while a rehearsal runs, until it is over; to be sent alone, in a session of its own. */
 export function sampleMessage(id: string): Message {
   return { kind: 'simple', text: `call weft.sample(${literal(id)})` };
+}
+
+/** How the catalog differs from what the last deployment that ended has left. */
+export async function readDrift(session: Session): Promise<Drift> {
+  return driftSchema.parse(await ask(session, 'select weft.describe_drift() as document', []));
+}
+
+/** What of the catalog a deployment has changed. @throws Problem deployment_not_found */
+export async function readChanges(session: Session, id: string): Promise<Changes> {
+  return changesSchema.parse(await ask(session, 'select weft.describe_changes($1::uuid) as document', [id]));
 }
 
 /** Asks for the end of a deployment. @param caller null: the role of the session @throws Problem deployment_not_found */

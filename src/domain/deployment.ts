@@ -206,6 +206,35 @@ export const historyEntrySchema = z.looseObject({
   applied_at: z.string(),
 });
 
+/** An object of the catalog that differs: its definition then and now, null where it was or is not there. */
+export const differenceSchema = z.looseObject({
+  change: z.enum(['added', 'removed', 'missing', 'changed']),
+  kind: z.string(),
+  identity: z.string(),
+  before: z.string().nullable(),
+  after: z.string().nullable(),
+});
+
+const differencesSchema = z.looseObject({
+  /** Why it cannot be told; else null. */
+  reason: z.string().nullable(),
+  fingerprint: z.looseObject({ before: z.string().nullable(), after: z.string().nullable() }),
+  /** Of all of them; `objects` may be fewer (`differences_listed_count_max`). */
+  count: z.int(),
+  objects: z.array(differenceSchema),
+});
+
+/** How the catalog differs from what the last deployment that ended has left. */
+export const driftSchema = differencesSchema.extend({
+  verdict: z.enum(['none', 'drift', 'other version', 'unknown']),
+  since: z.looseObject({ deployment: z.string(), bundle: z.string(), state: deploymentStateSchema, finished_at: z.string() }).nullable(),
+  /** A deployment that has begun and is not over: its changes are among the objects. */
+  running: z.string().nullable(),
+});
+
+/** What of the catalog a deployment has changed. */
+export const changesSchema = differencesSchema.extend({ deployment: z.string(), verdict: z.enum(['none', 'changed', 'unknown']) });
+
 export type DeploymentState = z.infer<typeof deploymentStateSchema>;
 export type DeploymentError = z.infer<typeof deploymentErrorSchema>;
 export type StepStatus = z.infer<typeof stepStatusSchema>;
@@ -215,6 +244,9 @@ export type Deployment = z.infer<typeof deploymentSchema>;
 export type DeploymentEvent = z.infer<typeof eventSchema>;
 export type UndoPlan = z.infer<typeof undoPlanSchema>;
 export type HistoryEntry = z.infer<typeof historyEntrySchema>;
+export type Difference = z.infer<typeof differenceSchema>;
+export type Drift = z.infer<typeof driftSchema>;
+export type Changes = z.infer<typeof changesSchema>;
 
 /** Whether a state is an end. */
 export function isOver(state: DeploymentState): boolean {

@@ -10,7 +10,7 @@ import type { CancelOptions } from '../deployment/cancel.ts';
 import type { DeployOptions, Opened } from '../deployment/deploy.ts';
 import type { ResumeOptions } from '../deployment/resume.ts';
 import type { UndoOptions } from '../deployment/undo.ts';
-import type { Deployment, DeploymentEvent, HistoryEntry, UndoPlan } from '../domain/deployment.ts';
+import type { Changes, Deployment, DeploymentEvent, Drift, HistoryEntry, UndoPlan } from '../domain/deployment.ts';
 import type { LogEntry } from './log.ts';
 
 export interface Ports {
@@ -34,6 +34,8 @@ export interface Ports {
   readEvents(session: Session, id: string, after: number): Promise<DeploymentEvent[]>;
   readHistory(session: Session, bundle?: string): Promise<HistoryEntry[]>;
   readUndoPlan(session: Session, id: string | null): Promise<UndoPlan>;
+  readDrift(session: Session): Promise<Drift>;
+  readChanges(session: Session, id: string): Promise<Changes>;
   /** Writes one structured line. Whoever implements it takes out secrets. */
   log(entry: LogEntry): void;
 }

@@ -259,6 +259,8 @@ describe('reading through a Worker', () => {
     expect((await weft(['status', '--json'])).json().deployments[0]).toMatchObject({ id, state: 'succeeded' });
     expect((await weft(['status', id])).stdout).toContain('Done.');
     expect((await weft(['history', 'reading', '--json'])).json().history).toMatchObject([{ bundle: 'reading', path: '1.sql', deployment: id }]);
+    expect((await weft(['drift', '--json'])).json()).toMatchObject({ verdict: 'none', since: { deployment: id } });
+    expect((await weft(['drift', id])).stdout).toBe(`Deployment ${id} has changed nothing of the catalog.\n`);
     expect((await weft(['plan', folder, '--json'])).json().phases[0].steps[0].verdict).toBe('applied');
   });
 

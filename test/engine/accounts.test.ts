@@ -15,7 +15,7 @@ afterEach(async () => {
   await database.drop();
 });
 
-const BROKEN = `create or replace function weft.fingerprint() returns text language plpgsql as $$ begin raise 'no catalog today'; end $$`;
+const BROKEN = `create or replace function weft._read_catalog(p_escaped boolean default false) returns text language plpgsql as $$ begin raise 'no catalog today'; end $$`;
 
 describe('a fingerprint that cannot be taken', () => {
   it('stops neither a deployment nor the line', async () => {

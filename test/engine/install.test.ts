@@ -59,14 +59,15 @@ async function refusal(work: Promise<unknown>): Promise<Problem> {
 
 /** Everything in schema weft, as `weft.snapshot()` would show it if it did not leave it out. */
 async function snapshotOfWeft(url = database.url): Promise<unknown[]> {
-  const reading = ENGINE.files.find((file) => file.name === '60_catalog.sql')?.sql.split('create or replace function weft.fingerprint()')[0] ?? '';
-  const ours = reading
-    .replace("n.nspname <> 'weft' and", "n.nspname = 'weft' and")
-    .replace('function weft.snapshot()', 'function pg_temp.snapshot_of_weft()')
-    .replace(/comment on function weft\.snapshot[^;]*;/, '')
-    .replace(/create or replace function weft\._describe_rights[\s\S]*?\$\$;/, '')
-    .replace(/comment on function weft\._describe_rights[^;]*;/, '');
-  return sql(url, `${ours}; select * from pg_temp.snapshot_of_weft() order by kind, identity, definition`);
+  const ours = ENGINE.files
+    .filter(({ name }) => /^6[0-4]_/.test(name))
+    .map((file) => file.sql)
+    .join('\n')
+    .replaceAll("n.nspname <> 'weft' and", "n.nspname = 'weft' and")
+    .replaceAll("n.refobjid = 'weft'::regnamespace", 'n.refobjid = 0')
+    .replaceAll(/comment on function [^;]*?;$/gm, '')
+    .replaceAll(/\bweft\.(?=\w+\()/g, 'pg_temp.');
+  return sql(url, `${ours}; select * from pg_temp.snapshot() order by kind, identity, definition`);
 }
 
 /**

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Problem } from '../../src/domain/problem.ts';
 import { DEPLOYMENTS, ID } from './requests.ts';
-import { makeDeployment, makeHouse, requests } from './support.ts';
+import { makeDeployment, makeHouse, NO_DRIFT, requests } from './support.ts';
 
 const withToken = async () => ({ headers: await requests.bearer() });
 
@@ -45,6 +45,29 @@ describe('reading', () => {
     expect(await (await house.fetch('/v1/targets/staging/history', await withToken())).json()).toEqual({ history: [entry] });
     await house.fetch('/v1/targets/staging/history?bundle=shop', await withToken());
     expect(bundles).toEqual([undefined, 'shop']);
+    expect(house.sessions).toEqual({ opened: 2, closed: 2 });
+  });
+
+  test('what changed since the last deployment, and with one', async () => {
+    const asked: string[] = [];
+    const house = makeHouse({
+      readDrift: async () => ({
+        ...NO_DRIFT,
+        verdict: 'drift',
+        count: 1,
+        objects: [{ change: 'added', kind: 'table', identity: 'public.a', before: null, after: '' }],
+      }),
+      readChanges: async (_session, deployment) => {
+        asked.push(deployment);
+        return { ...NO_DRIFT, deployment, verdict: 'none' };
+      },
+    });
+    expect(await (await house.fetch('/v1/targets/staging/drift', await withToken())).json()).toMatchObject({
+      verdict: 'drift',
+      objects: [{ identity: 'public.a' }],
+    });
+    expect(await (await house.fetch(`${DEPLOYMENTS}/${ID}/changes`, await withToken())).json()).toMatchObject({ deployment: ID, verdict: 'none' });
+    expect(asked).toEqual([ID]);
     expect(house.sessions).toEqual({ opened: 2, closed: 2 });
   });
 

@@ -6,12 +6,15 @@ import type { Hono } from 'hono';
 import { parseConfig } from '../../src/config/config.ts';
 import type { Session } from '../../src/database/session.ts';
 import type { DeployOptions } from '../../src/deployment/deploy.ts';
-import type { Deployment, DeploymentEvent } from '../../src/domain/deployment.ts';
+import type { Deployment, DeploymentEvent, Drift } from '../../src/domain/deployment.ts';
 import { createApp } from '../../src/http/app.ts';
 import type { HttpEnv } from '../../src/http/context.ts';
 import type { LogEntry } from '../../src/http/log.ts';
 import type { Ports } from '../../src/http/ports.ts';
 import { ID, makeRequests } from './requests.ts';
+
+/** A catalog that is as it was left. */
+export const NO_DRIFT: Drift = { verdict: 'none', reason: null, since: null, running: null, fingerprint: { before: null, after: null }, count: 0, objects: [] };
 
 export const NOW = Date.parse('2026-03-01T12:00:00Z');
 const ORIGIN = 'https://weft.test';
@@ -119,6 +122,8 @@ export function makeHouse(changes: Partial<Ports> = {}): House {
     readDeployments: async () => [makeDeployment()],
     readEvents: async () => [],
     readHistory: async () => [],
+    readDrift: async () => NO_DRIFT,
+    readChanges: async (_session, deployment) => ({ deployment, verdict: 'none', reason: null, fingerprint: NO_DRIFT.fingerprint, count: 0, objects: [] }),
     log: (entry) => void lines.push(entry),
     ...changes,
   };

@@ -164,6 +164,12 @@ describe('reading', () => {
     expect((await world.send(`${DEPLOYMENTS}/${document.id}`, { headers })).document).toEqual(own);
     const { history } = (await world.send('/v1/targets/staging/history?bundle=inline', { headers })).document;
     expect(history).toContainEqual(expect.objectContaining({ bundle: 'inline', path: 'read.sql', deployment: document.id }));
+    expect((await world.send('/v1/targets/staging/drift', { headers })).document).toMatchObject({ verdict: 'none', since: { deployment: document.id } });
+    expect((await world.send(`${DEPLOYMENTS}/${document.id}/changes`, { headers })).document).toMatchObject({
+      deployment: document.id,
+      verdict: 'none',
+      objects: [],
+    });
   });
 
   test('of a deployment that is not there is 404', async () => {

@@ -1,4 +1,4 @@
-/** What can be read of a target: one deployment, the newest ones, the history, and what an undo would run. One session each, closed at once. */
+/** What can be read of a target: one deployment, the newest ones, the history, what changed in the catalog, and what an undo would run. One session each, closed at once. */
 import { Hono } from 'hono';
 import { LIMITS } from '../../domain/limits.ts';
 import { Problem } from '../../domain/problem.ts';
@@ -27,6 +27,14 @@ export function readRoutes(ports: Ports): Hono<HttpEnv> {
     .get('/undo', async (c) => {
       const { target } = await acceptReader(c, ports);
       return c.json(await withSession(ports, target, (session) => ports.readUndoPlan(session, null)));
+    })
+    .get('/deployments/:id/changes', async (c) => {
+      const { target, deployment = '' } = await acceptReader(c, ports);
+      return c.json(await withSession(ports, target, (session) => ports.readChanges(session, deployment)));
+    })
+    .get('/drift', async (c) => {
+      const { target } = await acceptReader(c, ports);
+      return c.json(await withSession(ports, target, (session) => ports.readDrift(session)));
     })
     .get('/history', async (c) => {
       const { target } = await acceptReader(c, ports);

@@ -258,7 +258,7 @@ begin
     union all
     select case f.prokind when 'p' then 'procedure' else 'function' end,
            concat(f.name, '(', pg_get_function_identity_arguments(f.oid), ')'),
-           concat_ws(E'\n', concat_ws(', ', 'owner ' || quote_ident(pg_get_userbyid(f.proowner)), weft._describe_rights(f.proacl, 'f', f.proowner)), pg_get_functiondef(f.oid))
+           concat_ws(E'\n', concat_ws(', ', 'owner ' || quote_ident(pg_get_userbyid(f.proowner)), weft._describe_rights(f.proacl, 'f', f.proowner)), rtrim(pg_get_functiondef(f.oid), E'\n'))
     from functions as f
 
     union all

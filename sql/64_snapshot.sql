@@ -109,12 +109,12 @@ begin
     from weft._expand_catalog((select string_agg(p.before, E'\x1e') from pairs as p where p.after is not null)) as b
     full join weft._expand_catalog((select string_agg(p.after, E'\x1e') from pairs as p where p.before is not null)) as a on a.kind = b.kind and a.identity = b.identity
   )
-  select case when p.before is null then 'added' else 'missing' end, p.kind, p.identity,
+  select case when p.before is null then 'added' else 'removed' end, p.kind, p.identity,
          replace(split_part(p.before, E'\x1f', 3), E'\x1d', E'\n'), replace(split_part(p.after, E'\x1f', 3), E'\x1d', E'\n')
   from pairs as p
   where p.before is null or p.after is null
   union all
-  select case when d.before is null then 'added' when d.after is null then 'missing' else 'changed' end, d.kind, d.identity,
+  select case when d.before is null then 'added' when d.after is null then 'removed' else 'changed' end, d.kind, d.identity,
          case when d.before is not null then concat_ws(E'\n', d.before, case when d.is_reordered then 'columns ' || array_to_string(d.columns_before, ', ') end) end,
          case when d.after is not null then concat_ws(E'\n', d.after, case when d.is_reordered then 'columns ' || array_to_string(d.columns_after, ', ') end) end
   from details as d
@@ -123,4 +123,18 @@ begin
 end
 $$;
 
-comment on function weft._compare_catalogs(text, text) is 'Names what differs between two catalogs that were read: added, missing or changed, with both definitions.';
+comment on function weft._compare_catalogs(text, text) is 'Names what differs between two catalogs that were read: added, removed or changed, with both definitions.';
+
+
+create or replace function weft._list_differences(p_before text, p_after text, p_limit integer default null, p_removed text default 'removed', out count bigint, out objects jsonb)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select count(*),
+         coalesce(jsonb_agg(jsonb_build_object('change', case c.change when 'removed' then p_removed else c.change end, 'kind', c.kind, 'identity', c.identity, 'before', c.before, 'after', c.after) order by c.ordinality)
+           filter (where c.ordinality <= coalesce(p_limit, c.ordinality)), '[]')
+  from weft._compare_catalogs(p_before, p_after) with ordinality as c
+$$;
+
+comment on function weft._list_differences(text, text, integer, text) is 'Lists what differs between two catalogs as documents, so many at most, and counts all.';

@@ -1,0 +1,229 @@
+-- What the catalog was when a deployment began and ended, and what has changed since without one.
+
+-- No account of a deployment may wait for a stranger's lock, or fail because the catalog cannot be read: without a fingerprint
+-- the deployment goes on, and its record says so by having none.
+create or replace function weft._keep_snapshot(out fingerprint text, out error jsonb)
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '1s'
+  language plpgsql
+as $$
+declare
+  v_catalog  text;
+begin
+  v_catalog := weft._read_catalog();
+  fingerprint := weft._hash_catalog(v_catalog);
+  insert into weft._snapshots (fingerprint, catalog) values (_keep_snapshot.fingerprint, v_catalog) on conflict on constraint a_catalog_is_kept_once do nothing;
+exception when others or query_canceled or assert_failure then
+  fingerprint := null;
+  error := jsonb_build_object('sqlstate', sqlstate, 'message', sqlerrm);
+end
+$$;
+
+comment on function weft._keep_snapshot() is 'Reads the catalog, keeps it, and tells its fingerprint; or why it could not be read: that failed, or would have waited for a lock longer than a second.';
+
+
+-- Whoever asks what a deployment changed asks it of one of the newest.
+create or replace function weft._forget_snapshots()
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  delete from weft._snapshots as s
+  where s.fingerprint not in (
+    select u.fingerprint
+    from (
+      select d.fingerprint_before, d.fingerprint_after
+      from weft._deployments as d
+      where d.started_at is not null
+      order by coalesce(d.finished_at, d.started_at) desc
+      limit weft._limit('deployments_with_snapshots_count')
+    ) as d
+    cross join lateral (values (d.fingerprint_before), (d.fingerprint_after)) as u (fingerprint)
+    where u.fingerprint is not null)
+$$;
+
+comment on function weft._forget_snapshots() is 'Lets go of the catalogs that only older deployments saw.';
+
+
+-- Two readings, or two major versions, write the same thing differently: that is no difference of the catalog.
+create or replace function weft._are_comparable(p_before text, p_after text)
+  returns boolean
+  immutable parallel safe strict
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select split_part(p_before, ':', 1) = split_part(p_after, ':', 1) and split_part(p_before, ':', 2) = split_part(p_after, ':', 2)
+$$;
+
+comment on function weft._are_comparable(text, text) is 'Tells whether two fingerprints were made in the same way, on the same major version of the server.';
+
+
+create or replace function weft._look_for_drift(out deployment weft._deployments, out fingerprint text, out verdict text, out reason text, out before text, out after text)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  select d.* into deployment
+  from weft._deployments as d
+  where d.started_at is not null and d.finished_at is not null and d.fingerprint_after is not null
+  order by d.finished_at desc
+  limit 1;
+  if not found then
+    verdict := 'unknown';
+    reason := 'No deployment has ended in this database yet, so there is nothing to compare it with.';
+    return;
+  end if;
+  after := weft._read_catalog();
+  fingerprint := weft._hash_catalog(after);
+  before := (select s.catalog from weft._snapshots as s where s.fingerprint = (deployment).fingerprint_after);
+  if fingerprint = (deployment).fingerprint_after then
+    verdict := 'none';
+  elsif not weft._are_comparable((deployment).fingerprint_after, fingerprint) then
+    verdict := 'other version';
+    reason := format('The last deployment ended on PostgreSQL %s, and this is version %s: they write the same definitions differently. The next deployment that ends gives something to compare with.',
+      split_part((deployment).fingerprint_after, ':', 2), split_part(fingerprint, ':', 2));
+  elsif before is null then
+    verdict := 'unknown';
+    reason := 'The catalog is not as the last deployment left it, and what that was is not kept any more.';
+  else
+    verdict := 'drift';
+  end if;
+end
+$$;
+
+comment on function weft._look_for_drift() is 'Compares the catalog with what the last deployment that ended has left, as far as they can be compared.';
+
+
+create or replace function weft.drift()
+  returns table (change text, kind text, identity text, before text, after text)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_look  record;
+begin
+  select * into v_look from weft._look_for_drift();
+  if v_look.verdict = 'drift' then
+    return query
+    select case c.change when 'removed' then 'missing' else c.change end, c.kind, c.identity, c.before, c.after from weft._compare_catalogs(v_look.before, v_look.after) as c;
+  elsif v_look.verdict <> 'none' then
+    return query select v_look.verdict::text, 'database'::text, quote_ident(current_database()), null::text, v_look.reason::text;
+  end if;
+end
+$$;
+
+comment on function weft.drift() is
+  'Names every object that is not as the last deployment that ended has left it: added, missing or changed, with its definition then and now. One row that says so where that cannot be told.';
+
+
+create or replace function weft._look_for_changes(p_deployment uuid, out deployment weft._deployments, out verdict text, out reason text, out before text, out after text)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  select d.* into deployment from weft._deployments as d where d.id = p_deployment;
+  if not found then
+    raise exception 'There is no deployment % in this database.', p_deployment using errcode = 'WF002', hint = 'select * from weft.deployments';
+  end if;
+  select s.catalog into before from weft._snapshots as s where s.fingerprint = (deployment).fingerprint_before;
+  select s.catalog into after from weft._snapshots as s where s.fingerprint = (deployment).fingerprint_after;
+  if (deployment).fingerprint_before = (deployment).fingerprint_after then
+    verdict := 'none';
+  elsif before is not null and after is not null and weft._are_comparable((deployment).fingerprint_before, (deployment).fingerprint_after) then
+    verdict := 'changed';
+  else
+    verdict := 'unknown';
+    reason := case
+      when (deployment).finished_at is null then 'The deployment is not over.'
+      when (deployment).started_at is null then 'The deployment was never begun.'
+      when (deployment).fingerprint_before is null or (deployment).fingerprint_after is null then 'The catalog could not be read when the deployment began, or when it ended: its events say why (catalog_not_read).'
+      when before is null or after is null then 'What the catalog was then is not kept any more (deployments_with_snapshots_count).'
+      else 'The deployment ended on another major version of PostgreSQL than it began on.' end;
+  end if;
+end
+$$;
+
+comment on function weft._look_for_changes(uuid) is 'Finds the catalogs that a deployment met and left, as far as they are kept.';
+
+
+create or replace function weft.changes(p_deployment uuid)
+  returns table (change text, kind text, identity text, before text, after text)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_look  record;
+begin
+  select * into v_look from weft._look_for_changes(p_deployment);
+  if v_look.verdict = 'changed' then
+    return query select c.* from weft._compare_catalogs(v_look.before, v_look.after) as c;
+  elsif v_look.verdict = 'unknown' then
+    return query select 'unknown'::text, 'database'::text, quote_ident(current_database()), null::text, v_look.reason::text;
+  end if;
+end
+$$;
+
+comment on function weft.changes(uuid) is
+  'Names every object of the catalog that differs between the beginning and the end of a deployment, with both definitions. Kept for the newest deployments.';
+
+
+create or replace function weft.describe_drift()
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_look  record;
+  v_list  record;
+begin
+  select * into v_look from weft._look_for_drift();
+  if v_look.verdict = 'drift' then
+    select * into v_list from weft._list_differences(v_look.before, v_look.after, weft._limit('differences_listed_count_max'), 'missing');
+  else
+    select 0::bigint as count, '[]'::jsonb as objects into v_list;
+  end if;
+  return jsonb_build_object(
+    'verdict', v_look.verdict, 'reason', v_look.reason,
+    'since', case when (v_look.deployment).id is not null then
+      jsonb_build_object('deployment', (v_look.deployment).id, 'bundle', (v_look.deployment).bundle, 'state', (v_look.deployment).state, 'finished_at', (v_look.deployment).finished_at) end,
+    'fingerprint', jsonb_build_object('before', (v_look.deployment).fingerprint_after, 'after', v_look.fingerprint),
+    -- whose changes are no drift, and may be among the objects
+    'running', (select d.id from weft._deployments as d where d.state = 'running' order by d.started_at desc limit 1),
+    'count', v_list.count, 'objects', v_list.objects);
+end
+$$;
+
+comment on function weft.describe_drift() is 'Shows as one document how the catalog differs from what the last deployment that ended has left.';
+
+
+create or replace function weft.describe_changes(p_deployment uuid)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_look  record;
+  v_list  record;
+begin
+  select * into v_look from weft._look_for_changes(p_deployment);
+  if v_look.verdict = 'changed' then
+    select * into v_list from weft._list_differences(v_look.before, v_look.after, weft._limit('differences_listed_count_max'));
+  else
+    select 0::bigint as count, '[]'::jsonb as objects into v_list;
+  end if;
+  return jsonb_build_object(
+    'deployment', p_deployment, 'verdict', v_look.verdict, 'reason', v_look.reason,
+    'fingerprint', jsonb_build_object('before', (v_look.deployment).fingerprint_before, 'after', (v_look.deployment).fingerprint_after),
+    'count', v_list.count, 'objects', v_list.objects);
+end
+$$;
+
+comment on function weft.describe_changes(uuid) is 'Shows as one document what of the catalog a deployment has changed.';

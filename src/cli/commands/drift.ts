@@ -1,0 +1,68 @@
+/** `weft drift`: what changed in the catalog since the last deployment, or with one; either way in. */
+import type { Changes, Difference, Drift } from '../../domain/deployment.ts';
+import { readDeploymentId, requireAddress } from '../address.ts';
+import type { Call } from '../commands.ts';
+import type { Printer, Style } from '../io.ts';
+import { readChanges, readDrift } from '../readings.ts';
+import { count, harmless, moment, oneLine } from '../text.ts';
+
+/** @returns 0: nothing differs, or what a deployment changed is shown; 1: drift; 2: it cannot be told */
+export async function drift(call: Call): Promise<number> {
+  const { printer, positionals } = call;
+  const address = requireAddress(call);
+  const id = readDeploymentId(positionals[0]);
+  if (id !== null) {
+    const found = await readChanges(address, id, printer.io);
+    show(printer, found, headlineOfChanges(found), `changes('${id}')`);
+    return found.reason === null ? 0 : 2;
+  }
+  const found = await readDrift(address, printer.io);
+  show(printer, found, headlineOfDrift(found), 'drift()');
+  if (found.reason !== null) return 2;
+  return found.verdict === 'drift' ? 1 : 0;
+}
+
+function show(printer: Printer, found: Drift | Changes, headline: string, reading: string): void {
+  const unlisted = found.count - found.objects.length;
+  const remainder = unlisted > 0 ? ['', `… and ${count(unlisted, 'more object')}; in psql: select * from weft.${reading}`] : [];
+  printer.say(
+    [found.reason === null ? headline : harmless(found.reason), ...found.objects.flatMap((one) => describe(one, printer.style)), ...remainder].join('\n'),
+  );
+  printer.document(found);
+}
+
+function headlineOfDrift({ verdict, since, running, count: objects }: Drift): string {
+  const then = since === null ? '' : `deployment ${since.deployment} of ${oneLine(since.bundle)}, ${since.state} at ${moment(since.finished_at)}`;
+  if (verdict === 'none') return `Nothing has changed since ${then}.`;
+  const beside = running === null ? '' : `\nDeployment ${running} is running: what it has changed so far is among them.`;
+  return `${count(objects, 'object')} changed since ${then}.${beside}`;
+}
+
+function headlineOfChanges({ verdict, deployment, count: objects }: Changes): string {
+  return verdict === 'none'
+    ? `Deployment ${deployment} has changed nothing of the catalog.`
+    : `Deployment ${deployment} has changed ${count(objects, 'object')} of the catalog.`;
+}
+
+/** One object: a line that names it, and below what it was and what it is. */
+function describe({ change, kind, identity, before, after }: Difference, style: Style): string[] {
+  const [was, is] = [linesOf(before), linesOf(after)];
+  // Of two long definitions only what is not the same at their beginnings and ends.
+  let head = 0;
+  while (head < Math.min(was.length, is.length) && was[head] === is[head]) head += 1;
+  let tail = 0;
+  while (tail < Math.min(was.length, is.length) - head && was[was.length - 1 - tail] === is[is.length - 1 - tail]) tail += 1;
+  const colour = { added: style.green, removed: style.red, missing: style.red, changed: style.yellow }[change];
+  return [
+    '',
+    `${colour(change)} ${oneLine(kind)} ${style.bold(oneLine(identity))}`,
+    ...(head > 0 ? [`    … ${count(head, 'line')} the same`] : []),
+    ...was.slice(head, was.length - tail).map((line) => `  - ${line}`),
+    ...is.slice(head, is.length - tail).map((line) => `  + ${line}`),
+    ...(tail > 0 ? [`    … ${count(tail, 'line')} the same`] : []),
+  ];
+}
+
+function linesOf(definition: string | null): string[] {
+  return definition === null || definition === '' ? [] : harmless(definition).split('\n');
+}

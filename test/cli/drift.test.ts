@@ -1,0 +1,81 @@
+/** `weft drift`, straight to a database: what it prints, and its exit codes. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { driftSchema } from '../../src/domain/deployment.ts';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { sql } from '../support/sql.ts';
+import { makeFolder } from './folder.ts';
+import { type Run, run } from './run.ts';
+
+let database: TestDatabase;
+
+beforeEach(async () => {
+  database = await freshDatabase();
+});
+
+afterEach(async () => {
+  await database.drop();
+});
+
+const weft = (...argv: string[]): Promise<Run> => run(argv, { env: { DATABASE_URL: database.url } });
+
+const GOODS = {
+  '1.sql': `create table goods (id int, name text); create index by_name on goods (name);
+    create function twice(n int) returns int language sql as 'select n * 2'`,
+};
+
+describe('weft drift', () => {
+  it('ends with 0 where nothing differs, with 1 where something does, and names that with both definitions', async () => {
+    const { id } = (await weft('deploy', makeFolder(GOODS), '--json')).json();
+    const none = await weft('drift');
+    expect(none.code).toBe(0);
+    expect(none.stdout).toMatch(new RegExp(`^Nothing has changed since deployment ${id} of shop, succeeded at [-0-9]+ [:0-9]+Z\\.\n$`));
+
+    await sql(
+      database.url,
+      `alter table goods alter name set not null; drop index by_name; create or replace function twice(n int) returns int language sql as 'select n + n'`,
+    );
+    const drift = await weft('drift');
+    expect(drift.code).toBe(1);
+    expect(drift.stdout.replace(/deployment \S+ of shop, succeeded at .*\./, 'DEPLOYMENT.')).toBe(`3 objects changed since DEPLOYMENT.
+
+missing index public.by_name
+  - CREATE INDEX by_name ON public.goods USING btree (name)
+
+changed column public.goods.name
+  - text
+  + text not null
+
+changed function public.twice(n integer)
+    … 4 lines the same
+  - AS $function$select n * 2$function$
+  + AS $function$select n + n$function$
+`);
+    const json = await weft('drift', '--json');
+    expect(json.code).toBe(1);
+    expect(driftSchema.parse(json.json())).toMatchObject({ verdict: 'drift', count: 3, since: { deployment: id } });
+  });
+
+  it('with an id: shows what that deployment has changed, and ends with 0', async () => {
+    const { id } = (await weft('deploy', makeFolder(GOODS), '--json')).json();
+    const { code, stdout } = await weft('drift', id);
+    expect(code).toBe(0);
+    expect(stdout).toContain(`Deployment ${id} has changed 3 objects of the catalog.\n\nadded index public.by_name\n  + CREATE INDEX`);
+    const missing = await weft('drift', '0190a0de-0000-7000-8000-00000000000a');
+    expect([missing.code, missing.stderr]).toEqual([2, expect.stringContaining('There is no deployment')]);
+  });
+
+  it('ends with 2 where it cannot be told, and says why', async () => {
+    await weft('install');
+    const { code, stdout } = await weft('drift');
+    expect([code, stdout]).toEqual([2, 'No deployment has ended in this database yet, so there is nothing to compare it with.\n']);
+    const { id } = (await weft('deploy', makeFolder(GOODS), '--json')).json();
+    await sql(database.url, `update weft._deployments set fingerprint_after = '1:13:00'`);
+    expect((await weft('drift', '--json')).json()).toMatchObject({ verdict: 'other version', objects: [], since: { deployment: id } });
+    await sql(database.url, 'delete from weft._snapshots');
+    expect(await weft('drift', id)).toMatchObject({ code: 2, stdout: expect.stringContaining('not kept any more') });
+  });
+
+  it('says where the engine is not installed at all', async () => {
+    expect(await weft('drift')).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('engine') });
+  });
+});

@@ -1,0 +1,158 @@
+/**
+ * What a deployment has changed in the catalog, and what has changed since the last one ended: every object by name, with both definitions.
+ */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { stageFiles } from '../support/orders.ts';
+import { sql } from '../support/sql.ts';
+import { failFiles, passFiles } from './support.ts';
+
+let database: TestDatabase;
+
+beforeEach(async () => {
+  database = await freshDatabase();
+});
+
+afterEach(async () => {
+  await database.drop();
+});
+
+const drift = () => sql(database.url, 'select * from weft.drift()');
+const document = async () => (await sql(database.url, 'select weft.describe_drift() as document'))[0].document;
+const changes = (id: string) => sql(database.url, `select change, kind, identity from weft.changes('${id}')`);
+
+describe('drift', () => {
+  it('is none behind a deployment, whatever it made, and however it ended', async () => {
+    const deployment = await passFiles(database.url, {
+      'a.sql':
+        'create table goods (id int primary key, name text); create index on goods (name); create view cheap as select id from goods; create type mood as enum ($$sad$$)',
+    });
+    expect(await drift()).toEqual([]);
+    await failFiles(database.url, { 'b.sql': 'create table gone (); select 1/0' });
+    expect(await drift()).toEqual([]);
+    expect(await document()).toMatchObject({
+      verdict: 'none',
+      count: 0,
+      objects: [],
+      running: null,
+      since: { state: 'failed' },
+      fingerprint: { before: deployment.fingerprint.after },
+    });
+  });
+
+  it('names what somebody changed, added and dropped since, with what it was and what it is', async () => {
+    const { id } = await passFiles(database.url, {
+      'a.sql': 'create table goods (id int primary key, name text); create index by_name on goods (name); create sequence numbers',
+    });
+    await sql(
+      database.url,
+      `alter table goods alter name set not null; alter table goods add price numeric(10, 2) default 0; drop index by_name; alter sequence numbers increment 5;
+       create function twice(n int) returns int language sql as 'select n * 2'`,
+    );
+    expect(await drift()).toEqual([
+      { change: 'missing', kind: 'index', identity: 'public.by_name', before: 'CREATE INDEX by_name ON public.goods USING btree (name)', after: null },
+      { change: 'changed', kind: 'column', identity: 'public.goods.name', before: 'text', after: 'text not null' },
+      { change: 'added', kind: 'column', identity: 'public.goods.price', before: null, after: 'numeric(10,2) default 0' },
+      {
+        change: 'changed',
+        kind: 'sequence',
+        identity: 'public.numbers',
+        before: expect.stringMatching(/bigint$/),
+        after: expect.stringMatching(/bigint, increment 5$/),
+      },
+      { change: 'added', kind: 'function', identity: 'public.twice(n integer)', before: null, after: expect.stringContaining('select n * 2') },
+    ]);
+    expect(await document()).toMatchObject({ verdict: 'drift', reason: null, count: 5, since: { deployment: id, bundle: 'shop', state: 'succeeded' } });
+  });
+
+  it('is over when it was taken back, or when another deployment has ended on top of it', async () => {
+    await passFiles(database.url, { 'a.sql': 'create table goods (id int)' });
+    await sql(database.url, 'alter table goods add name text');
+    expect(await drift()).toHaveLength(1);
+    await sql(database.url, 'alter table goods drop name');
+    expect(await drift()).toEqual([]);
+    await sql(database.url, 'alter table goods add name text');
+    const { id } = await passFiles(database.url, { 'b.sql': 'select 1' });
+    expect(await drift()).toEqual([]);
+    expect(await document()).toMatchObject({ verdict: 'none', since: { deployment: id } });
+  });
+
+  it('cannot be told before a deployment has ended, and says so instead of nothing', async () => {
+    await stageFiles(database.url, { 'a.sql': 'select 1' });
+    expect(await drift()).toEqual([
+      { change: 'unknown', kind: 'database', identity: database.name, before: null, after: expect.stringMatching(/^No deployment has ended/) },
+    ]);
+    expect(await document()).toMatchObject({ verdict: 'unknown', since: null, count: 0, reason: expect.stringMatching(/^No deployment has ended/) });
+  });
+
+  it('is no list of nonsense on another major version, nor behind another reading', async () => {
+    const { id } = await passFiles(database.url, { 'a.sql': 'create table goods (id int)' });
+    for (const fingerprint of ['1:13:00', '0:18:00']) {
+      await sql(database.url, `update weft._deployments set fingerprint_after = '${fingerprint}' where id = '${id}'`);
+      expect(await drift()).toEqual([
+        { change: 'other version', kind: 'database', identity: database.name, before: null, after: expect.stringMatching(/PostgreSQL (13|18)/) },
+      ]);
+      expect(await document()).toMatchObject({ verdict: 'other version', objects: [] });
+    }
+  });
+
+  it('is told of the last deployment whose end could read the catalog', async () => {
+    const { id } = await passFiles(database.url, { 'a.sql': 'create table goods (id int); create view v as select id from goods' });
+    const stranger = await database.client();
+    await stranger.query('begin; lock table goods in access exclusive mode');
+    const blind = await passFiles(database.url, { 'b.sql': 'create table more ()' });
+    await stranger.end();
+    expect(blind.fingerprint).toEqual({ before: null, after: null });
+    expect(await sql(database.url, `select kind, data ->> 'sqlstate' as state from weft.events where kind = 'catalog_not_read'`)).toEqual([
+      { kind: 'catalog_not_read', state: '55P03' },
+      { kind: 'catalog_not_read', state: '55P03' },
+    ]);
+    expect(await document()).toMatchObject({ verdict: 'drift', since: { deployment: id }, objects: [{ identity: 'public.more' }] });
+  });
+
+  it('names the deployment that is running, whose changes may be among the objects', async () => {
+    await passFiles(database.url, { 'a.sql': 'create table goods (id int)' });
+    const id = await stageFiles(database.url, { 'b.sql': 'select 1' });
+    await sql(database.url, `update weft._deployments set state = 'running', started_at = now() where id = '${id}'`);
+    expect(await document()).toMatchObject({ verdict: 'none', running: id });
+  });
+
+  it('counts all and lists so many, so that no answer is without bounds', async () => {
+    await passFiles(database.url, { 'a.sql': 'select 1' });
+    await sql(database.url, `do $$ begin for n in 1..1010 loop execute format('create sequence s%s', n); end loop; end $$`);
+    const { count, objects } = await document();
+    expect([count, objects.length]).toEqual([1010, 1000]);
+  });
+});
+
+describe('what a deployment changed', () => {
+  it('stays to be told when others have followed', async () => {
+    const first = await passFiles(database.url, { 'a.sql': 'create table goods (id int)' });
+    await sql(database.url, 'create table by_hand ()');
+    const second = await passFiles(database.url, { 'b.sql': 'alter table goods add name text; create view seen as select id from goods' });
+    expect(await changes(first.id)).toEqual([{ change: 'added', kind: 'table', identity: 'public.goods' }]);
+    expect(await changes(second.id)).toEqual([
+      { change: 'added', kind: 'column', identity: 'public.goods.name' },
+      { change: 'added', kind: 'view', identity: 'public.seen' },
+    ]);
+  });
+
+  it('is nothing where it changed rows only', async () => {
+    const { id } = await passFiles(database.url, { 'a.sql': 'select 1' });
+    expect(await changes(id)).toEqual([]);
+  });
+
+  it('is kept for the newest deployments, and a catalog that several saw is kept once', async () => {
+    const [{ limit }] = await sql(database.url, 'select 10 as limit');
+    const first = await passFiles(database.url, { '0.sql': 'create table t0 ()' });
+    expect(await sql(database.url, 'select count(*)::int from weft._snapshots')).toEqual([{ count: 2 }]);
+    for (let n = 1; n <= limit; n++) await passFiles(database.url, { [`${n}.sql`]: `create table t${n} ()` });
+    expect(await sql(database.url, `select count(*)::int, weft._limit('deployments_with_snapshots_count') as limit from weft._snapshots`)).toEqual([
+      { count: limit + 1, limit },
+    ]);
+    expect(await sql(database.url, `select change, after from weft.changes('${first.id}')`)).toEqual([
+      { change: 'unknown', after: expect.stringMatching(/not kept/) },
+    ]);
+    expect(await drift()).toEqual([]);
+  });
+});
