@@ -78,7 +78,7 @@ function nextEngine(more = ''): Engine {
   const changed = (name: string, sql: string) =>
     sql
       .replace('as $$ select 1 $$', () => 'as $$ select 2 $$')
-      .replace(/( {2}applied_at {5}timestamptz {2}not null,\n)(\n {2}constraint an_artifact)/, '$1  note           text,\n$2')
+      .replace(/\n(\n {2}constraint an_artifact_is_applied_once)/, '\n  note           text,\n$1')
       .replace(/create or replace function weft\.list_history\(p_bundle[\s\S]*?comment on function weft\.list_history\(text\)[^;]*;\n/, '')
       .concat(
         name === '95_api.sql'

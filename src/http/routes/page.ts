@@ -18,6 +18,8 @@ const ROUTES = [
   ['POST /v1/targets/{target}/deployments/{id}/undo', 'take it back'],
   ['GET /v1/targets/{target}/deployments/{id}/undo', 'what taking it back would run, and what has no undo'],
   ['GET /v1/targets/{target}/undo', 'the same for the newest one'],
+  ['GET /v1/targets/{target}/deployments/{id}/changes', 'what of the catalog it has changed'],
+  ['GET /v1/targets/{target}/drift', 'what changed in this database outside of deployments'],
   ['GET /v1/targets/{target}/history', 'what has been applied to this database'],
   ['GET /healthz', 'whether this Worker is set up; asks no database'],
 ] as const;
