@@ -10,42 +10,42 @@ type Watcher = Pick<Io, 'signal' | 'stderr'>;
 
 /** What has been applied, of one bundle or of all. */
 export async function readHistory(address: Address, bundle: string | null, io: Watcher): Promise<HistoryEntry[]> {
-  if (address.kind === 'worker') return (await import('./remote.ts')).readHistoryThroughWorker(address, bundle, io.signal);
+  if (address.kind === 'worker') return (await import('./remote_readings.ts')).readHistoryThroughWorker(address, bundle, io.signal);
   const { withSession, engine } = await loadDirect();
   return withSession(address, io, (session) => engine.readHistory(session, bundle ?? undefined));
 }
 
 /** How the catalog differs from what the last deployment that ended has left. */
 export async function readDrift(address: Address, io: Watcher): Promise<Drift> {
-  if (address.kind === 'worker') return (await import('./remote.ts')).readDriftThroughWorker(address, io.signal);
+  if (address.kind === 'worker') return (await import('./remote_readings.ts')).readDriftThroughWorker(address, io.signal);
   const { withSession, engine } = await loadDirect();
   return withSession(address, io, (session) => engine.readDrift(session));
 }
 
 /** What of the catalog a deployment has changed. @throws Problem deployment_not_found */
 export async function readChanges(address: Address, id: string, io: Watcher): Promise<Changes> {
-  if (address.kind === 'worker') return (await import('./remote.ts')).readChangesThroughWorker(address, id, io.signal);
+  if (address.kind === 'worker') return (await import('./remote_readings.ts')).readChangesThroughWorker(address, id, io.signal);
   const { withSession, engine } = await loadDirect();
   return withSession(address, io, (session) => engine.readChanges(session, id));
 }
 
 /** The newest first. */
 export async function readDeployments(address: Address, io: Watcher): Promise<Deployment[]> {
-  if (address.kind === 'worker') return (await import('./remote.ts')).readDeploymentsThroughWorker(address, io.signal);
+  if (address.kind === 'worker') return (await import('./remote_readings.ts')).readDeploymentsThroughWorker(address, io.signal);
   const { withSession, engine } = await loadDirect();
   return withSession(address, io, (session) => engine.readDeployments(session, LISTED_COUNT));
 }
 
 /** @throws Problem deployment_not_found */
 export async function readStatus(address: Address, id: string, io: Watcher): Promise<Deployment> {
-  if (address.kind === 'worker') return (await import('./remote.ts')).readStatusThroughWorker(address, id, io.signal);
+  if (address.kind === 'worker') return (await import('./remote_readings.ts')).readStatusThroughWorker(address, id, io.signal);
   const { withSession, engine } = await loadDirect();
   return withSession(address, io, (session) => engine.readStatus(session, id));
 }
 
 /** What an undo would run. @param id null: of the newest deployment of which something is in the database */
 export async function readUndoPlan(address: Address, id: string | null, io: Watcher): Promise<UndoPlan> {
-  if (address.kind === 'worker') return (await import('./remote.ts')).readUndoPlanThroughWorker(address, id, io.signal);
+  if (address.kind === 'worker') return (await import('./remote_readings.ts')).readUndoPlanThroughWorker(address, id, io.signal);
   const { withSession, engine } = await loadDirect();
   return withSession(address, io, (session) => engine.readUndoPlan(session, id));
 }

@@ -6,32 +6,19 @@
 import * as z from 'zod';
 import { type Bundle, NO_ARTIFACTS } from '../bundle/source.ts';
 import { writeTar } from '../bundle/tar.ts';
-import {
-  type Changes,
-  changesSchema,
-  type Deployment,
-  type Drift,
-  deploymentSchema,
-  deploymentStateSchema,
-  driftSchema,
-  type HistoryEntry,
-  historyEntrySchema,
-  isOver,
-  type UndoPlan,
-  undoPlanSchema,
-} from '../domain/deployment.ts';
+import { type Deployment, deploymentSchema, deploymentStateSchema, isOver } from '../domain/deployment.ts';
 import type { Artifact } from '../domain/manifest.ts';
 import type { SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import type { DeployRequest, WeftRequest } from '../domain/request.ts';
-import { makeReadToken } from '../trust/read_token.ts';
 import { digestSecrets } from '../trust/secrets.ts';
 import { makeSignedRequest } from '../trust/sign.ts';
-import { readName, type WorkerAddress } from './address.ts';
+import type { WorkerAddress } from './address.ts';
 import { countingSource } from './counting.ts';
 import type { Assigned } from './parameters.ts';
 import { pause, persist } from './persist.ts';
 import type { View } from './progress.ts';
+import { ANSWER_MS, deploymentsPath } from './remote_readings.ts';
 import { type Answer, ask, type Outgoing } from './worker_client.ts';
 
 /** Artifacts of so many bytes together travel with the request; more are asked for first. */
@@ -41,11 +28,9 @@ const BODY_BYTES_MAX = 90_000_000;
 /** A tar has blocks of 512 bytes: a header, and the rest of the last block of content. */
 const ENTRY_OVERHEAD_BYTES = 1024;
 
-const ANSWER_MS = 60_000;
 /** An upload of 90 MB over a slow line. */
 const UPLOAD_MS = 30 * 60_000;
 const REQUEST_LIFE_SECONDS = 900;
-const READ_TOKEN_SECONDS = 600;
 const POLL_MS_MIN = 300;
 const POLL_MS_MAX = 2000;
 /** How long nobody may be seen at work before it is knocked again; twice as long each time. In line, others are at work. */
@@ -56,7 +41,6 @@ const IDLE_IN_LINE_MS = 30_000;
 const WAIT_SECONDS = 60;
 /** A cancel that nobody keeps waiting is over by then; of any other the Worker shall say at once for whom it waits, and stay. */
 const CANCEL_WAIT_SECONDS = 1;
-const LISTED_COUNT = 20;
 
 export interface Errand {
   readonly address: WorkerAddress;
@@ -191,42 +175,6 @@ async function actThroughWorker(errand: Errand, type: 'resume' | 'cancel', deplo
 /** The document that travels beside a request. */
 function bytesOf(values: SecretValues): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(values));
-}
-
-export async function readStatusThroughWorker(address: WorkerAddress, id: string, signal: AbortSignal): Promise<Deployment> {
-  return read(address, `${deploymentsPath(address)}/${encodeURIComponent(id)}`, deploymentSchema, signal);
-}
-
-export async function readDeploymentsThroughWorker(address: WorkerAddress, signal: AbortSignal): Promise<Deployment[]> {
-  const schema = z.looseObject({ deployments: z.array(deploymentSchema) });
-  return (await read(address, `${deploymentsPath(address)}?limit=${LISTED_COUNT}`, schema, signal)).deployments;
-}
-
-export async function readHistoryThroughWorker(address: WorkerAddress, bundle: string | null, signal: AbortSignal): Promise<HistoryEntry[]> {
-  const query = bundle === null ? '' : `?bundle=${encodeURIComponent(bundle)}`;
-  const schema = z.looseObject({ history: z.array(historyEntrySchema) });
-  return (await read(address, `${targetPath(address)}/history${query}`, schema, signal)).history;
-}
-
-export async function readUndoPlanThroughWorker(address: WorkerAddress, id: string | null, signal: AbortSignal): Promise<UndoPlan> {
-  const path = id === null ? `${targetPath(address)}/undo` : `${deploymentsPath(address)}/${encodeURIComponent(id)}/undo`;
-  return read(address, path, undoPlanSchema, signal);
-}
-
-export async function readDriftThroughWorker(address: WorkerAddress, signal: AbortSignal): Promise<Drift> {
-  return read(address, `${targetPath(address)}/drift`, driftSchema, signal);
-}
-
-export async function readChangesThroughWorker(address: WorkerAddress, id: string, signal: AbortSignal): Promise<Changes> {
-  return read(address, `${deploymentsPath(address)}/${encodeURIComponent(id)}/changes`, changesSchema, signal);
-}
-
-async function read<T>(address: WorkerAddress, path: string, schema: z.ZodType<T>, signal: AbortSignal): Promise<T> {
-  const caller = readName(address.caller, 'caller', 'WEFT_CALLER');
-  const expires = Math.floor(Date.now() / 1000) + READ_TOKEN_SECONDS;
-  const token = await makeReadToken({ caller, target: address.target, expires }, address.secret);
-  const outgoing: Outgoing = { method: 'GET', path, headers: { authorization: `Bearer ${token}` }, signal, timeoutMs: ANSWER_MS };
-  return (await ask(address.origin, outgoing, schema)).document;
 }
 
 /** Makes a body around a request. */
@@ -394,12 +342,4 @@ export function nextBatch(artifacts: readonly Artifact[], missing: ReadonlySet<s
 
 function isSame(before: Deployment | null, after: Deployment): boolean {
   return before !== null && JSON.stringify([before.state, before.live, before.phases]) === JSON.stringify([after.state, after.live, after.phases]);
-}
-
-function targetPath(address: WorkerAddress): string {
-  return `/v1/targets/${encodeURIComponent(address.target)}`;
-}
-
-function deploymentsPath(address: WorkerAddress): string {
-  return `${targetPath(address)}/deployments`;
 }

@@ -1,0 +1,68 @@
+/**
+ * Readings through a Worker: one GET each, with a reading token made for it. What changes something is remote.ts's, HTTP itself
+ * worker_client.ts's.
+ */
+import * as z from 'zod';
+import {
+  type Changes,
+  changesSchema,
+  type Deployment,
+  type Drift,
+  deploymentSchema,
+  driftSchema,
+  type HistoryEntry,
+  historyEntrySchema,
+  type UndoPlan,
+  undoPlanSchema,
+} from '../domain/deployment.ts';
+import { makeReadToken } from '../trust/read_token.ts';
+import { readName, type WorkerAddress } from './address.ts';
+import { ask, type Outgoing } from './worker_client.ts';
+
+export const ANSWER_MS = 60_000;
+const READ_TOKEN_SECONDS = 600;
+const LISTED_COUNT = 20;
+
+export async function readStatusThroughWorker(address: WorkerAddress, id: string, signal: AbortSignal): Promise<Deployment> {
+  return read(address, `${deploymentsPath(address)}/${encodeURIComponent(id)}`, deploymentSchema, signal);
+}
+
+export async function readDeploymentsThroughWorker(address: WorkerAddress, signal: AbortSignal): Promise<Deployment[]> {
+  const schema = z.looseObject({ deployments: z.array(deploymentSchema) });
+  return (await read(address, `${deploymentsPath(address)}?limit=${LISTED_COUNT}`, schema, signal)).deployments;
+}
+
+export async function readHistoryThroughWorker(address: WorkerAddress, bundle: string | null, signal: AbortSignal): Promise<HistoryEntry[]> {
+  const query = bundle === null ? '' : `?bundle=${encodeURIComponent(bundle)}`;
+  const schema = z.looseObject({ history: z.array(historyEntrySchema) });
+  return (await read(address, `${targetPath(address)}/history${query}`, schema, signal)).history;
+}
+
+export async function readUndoPlanThroughWorker(address: WorkerAddress, id: string | null, signal: AbortSignal): Promise<UndoPlan> {
+  const path = id === null ? `${targetPath(address)}/undo` : `${deploymentsPath(address)}/${encodeURIComponent(id)}/undo`;
+  return read(address, path, undoPlanSchema, signal);
+}
+
+export async function readDriftThroughWorker(address: WorkerAddress, signal: AbortSignal): Promise<Drift> {
+  return read(address, `${targetPath(address)}/drift`, driftSchema, signal);
+}
+
+export async function readChangesThroughWorker(address: WorkerAddress, id: string, signal: AbortSignal): Promise<Changes> {
+  return read(address, `${deploymentsPath(address)}/${encodeURIComponent(id)}/changes`, changesSchema, signal);
+}
+
+async function read<T>(address: WorkerAddress, path: string, schema: z.ZodType<T>, signal: AbortSignal): Promise<T> {
+  const caller = readName(address.caller, 'caller', 'WEFT_CALLER');
+  const expires = Math.floor(Date.now() / 1000) + READ_TOKEN_SECONDS;
+  const token = await makeReadToken({ caller, target: address.target, expires }, address.secret);
+  const outgoing: Outgoing = { method: 'GET', path, headers: { authorization: `Bearer ${token}` }, signal, timeoutMs: ANSWER_MS };
+  return (await ask(address.origin, outgoing, schema)).document;
+}
+
+export function targetPath(address: WorkerAddress): string {
+  return `/v1/targets/${encodeURIComponent(address.target)}`;
+}
+
+export function deploymentsPath(address: WorkerAddress): string {
+  return `${targetPath(address)}/deployments`;
+}
