@@ -27,6 +27,12 @@
 --   74 errors      the account of an error                      |
 --   75 status      what a deployment looks like                 |
 --   76 guards      what is asked around the work                |
+--   77 csv         the text of a data file as rows              |
+--   77 culprits    which of many rows it was                    |
+--   77 json        a part of a JSON array                       |
+--   77 load_parts  a data file, chunk by chunk                  |
+--   77 load_plans  the statements of a load                     |
+--   77 loads       a data file into a table                     |
 --   78 checks      rows that break a rule                       |
 --   79 blockers    who had a lock that was not to be had        |
 --   79 history     the files of a bundle against the history |

@@ -185,7 +185,7 @@ create table weft._steps (
   primary key (deployment_id, ordinal),
   foreign key (deployment_id, phase) references weft._phases on delete cascade,
   foreign key (deployment_id, undo) references weft._artifacts on delete cascade,
-  constraint kind_is_known check (kind in ('run', 'check')),
+  constraint kind_is_known check (kind in ('run', 'load', 'check')),
   constraint what_follows_an_error_is_known check (on_error in ('stop', 'continue')),
   constraint what_failed_has_its_reason check ((state = 'failed') = (error is not null))
 );

@@ -40,6 +40,8 @@ begin
     when 'deployments_with_snapshots_count' then 10        -- of which it can be told what they changed in the catalog
     when 'differences_listed_count_max'    then 1000       -- in one document about drift
     when 'statement_bytes'                 then 67108864   -- one statement
+    when 'record_bytes'                    then 16777216   -- one record of a data file
+    when 'rows_looked_through_count'       then 200000     -- of a load that a constraint or a trigger refused, to find the row
     when 'compared_bytes'                  then 1048576    -- a file that is compared with the one that was applied
     when 'difference_edits'                then 300        -- lines that go or come, up to which the shortest difference is looked for
     when 'difference_lines'                then 100        -- of the difference of one file, that are shown

@@ -140,6 +140,9 @@ begin
 
         if v_is_wanted and v_script.kind = 'check' then
           v_result := weft._check(p_deployment, v_script.ordinal, p_phase, v_their_path);
+        elsif v_is_wanted and v_script.kind = 'load' then
+          v_result := weft._load(p_deployment, v_script.ordinal, p_phase, v_their_path);
+          v_rows := (v_result ->> 'inserted')::int8 + (v_result ->> 'updated')::int8 + (v_result ->> 'deleted')::int8;
         end if;
         for v_chunk in 1 .. case when v_is_wanted and v_script.kind = 'run' then cardinality(v_script.chunks) else 0 end loop
           if v_script.is_streamed then
@@ -269,6 +272,8 @@ begin
   if v_statement is not null then  -- as it stands in the file
     v_statement := v_script.statements[v_index];
     v_line := v_script.lines[v_count + v_index];
+  elsif v_script.kind = 'load' then
+    v_line := substring(e_message from '^Line (\d+)')::int4;  -- as weft._name_place says it
   end if;
   v_error := weft._scrub(
     weft._account_of_error('_run_steps', e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_phase.secrets);
@@ -281,7 +286,7 @@ begin
     return v_within;
   elsif weft._is_interruption('_run_steps', e_state, e_context) then
     return row('interrupted', v_path, v_error)::weft._outcome;
-  elsif p_phase.transaction = 'auto' and v_condition is null and (e_state = '55P04' or weft._is_refused_in_transaction(v_error)) then
+  elsif p_phase.transaction = 'auto' and v_script.kind = 'run' and v_condition is null and (e_state = '55P04' or weft._is_refused_in_transaction(v_error)) then
     return row('apart', v_path, v_error)::weft._outcome;
   elsif e_state = '42601' and v_statement is not null and not v_script.in_one_piece and weft._is_split_wrong(v_statement, v_script.chunks, v_script.size, p_phase.parameters) then
     return row('whole', v_path, null)::weft._outcome;
@@ -290,7 +295,7 @@ begin
     case when e_state in ('55P03', '40P01') and not (p_is_within and p_is_last_try) then 'again' else 'failed' end, v_path,
     case when v_condition is not null then weft._describe_condition_error(v_error, p_phase.name, v_path, v_condition)
       when v_is_entering then weft._describe_entry_error(v_error, p_phase, v_path)
-      else weft._describe_error(v_error, p_phase.name, v_path, weft._first_line(v_statement, v_line), v_statement) end)::weft._outcome;
+      else weft._describe_error(v_error, p_phase.name, v_path, coalesce(weft._first_line(v_statement, v_line), v_line), v_statement) end)::weft._outcome;
 end
 $$;
 

@@ -14,7 +14,8 @@ create or replace view weft.steps as
 select s.deployment_id, s.ordinal, p.name as phase, p.transaction, s.kind, s.path, s.condition, s.is_wanted, s.state, coalesce(s.statements, t.done) as statements, s.rows, s.milliseconds, s.finished_at,
        s.error ->> 'sqlstate' as sqlstate, s.error ->> 'message' as error, (s.error ->> 'line')::integer as line, s.error ->> 'statement' as statement,
        case when s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then
-         weft._tell_what_stays(s, coalesce(s.statements, t.done), coalesce((s.error ->> 'runs_again')::boolean, t.runs_again, false), d.finished_at is not null) end as account
+         weft._tell_what_stays(s, coalesce(s.statements, t.done), coalesce((s.error ->> 'runs_again')::boolean, t.runs_again, false), d.finished_at is not null) end as account,
+       s.result
 from weft._steps as s
 join weft._deployments as d on d.id = s.deployment_id
 join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase

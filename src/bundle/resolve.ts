@@ -8,6 +8,7 @@ import { type Artifact, type Manifest, nameSchema, type Phase, pathSchema, type 
 import type { Parameter } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import { BUNDLE_FILE, type BundleFile, type BundleFileStep, invalidAt, parseBundleFile } from './bundle_file.ts';
+import { wordsOfLoad } from './loads.ts';
 import { compareBytes, findNearest, findNumericInversion } from './order.ts';
 import { type Pairing, pairUndos } from './undo.ts';
 
@@ -119,8 +120,15 @@ function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
       }
       refuseTooMany(places.size + undone.size);
       // Of what repeats, the server finds the order.
-      warnings.push(...(words.repeat === undefined ? warnOfNumbers(matched) : []), ...warnOfOtherKinds(matched), ...warnOfLacking(pairing));
-      return matched.map((path) => makeStep(kind, path, { ...rest, ...(pairing.undos.has(path) && { undo: pairing.undos.get(path) }) }));
+      warnings.push(
+        ...(words.repeat === undefined ? warnOfNumbers(matched) : []),
+        ...(kind === 'load' ? warnOfSql(matched) : warnOfOtherKinds(matched)),
+        ...warnOfLacking(pairing),
+      );
+      return matched.map((path) => {
+        const own = kind === 'load' ? wordsOfLoad(path, matched, { ...step, words: rest }) : rest;
+        return makeStep(kind, path, { ...own, ...(pairing.undos.has(path) && { undo: pairing.undos.get(path) }) });
+      });
     });
     const steps = entries.flat();
     const twice = steps.find(({ path }, position) => steps.findIndex((other) => other.path === path) !== position);
@@ -205,6 +213,10 @@ function warnOfNumbers(paths: readonly string[]): string[] {
 
 function warnOfOtherKinds(paths: readonly string[]): string[] {
   return paths.filter((path) => !path.endsWith('.sql')).map((path) => `"${path}" is run as SQL, although its name does not end in .sql.`);
+}
+
+function warnOfSql(paths: readonly string[]): string[] {
+  return paths.filter((path) => path.endsWith('.sql')).map((path) => `"${path}" is loaded as data, although its name ends in .sql.`);
 }
 
 /** Two paths that some file systems, or some readers, take for one. */

@@ -4,7 +4,17 @@
  */
 import * as z from 'zod';
 import { LIMITS } from '../domain/limits.ts';
-import { checkRuleSchema, repeatSchema, roleSchema, schemaNameSchema, severitySchema } from '../domain/manifest.ts';
+import {
+  checkRuleSchema,
+  columnSchema,
+  csvShape,
+  loadFormatSchema,
+  loadModeSchema,
+  repeatSchema,
+  roleSchema,
+  schemaNameSchema,
+  severitySchema,
+} from '../domain/manifest.ts';
 
 /** An SQL expression of type boolean; YAML reads "true" and "false" as values of its own. */
 export const expressionSchema = z.union([z.boolean().transform(String), z.string().min(1).max(LIMITS.expression_characters)]);
@@ -33,6 +43,27 @@ export const STEP_SCHEMAS = {
     repeat: repeatSchema.optional(),
     ...commonShape,
   }),
+  load: z
+    .strictObject({
+      load: globSchema,
+      /** A table, as SQL names it. */
+      into: z.string().min(1).max(LIMITS.expression_characters),
+      mode: loadModeSchema.default('insert'),
+      /** The columns by which rows are told apart. */
+      key: z.array(columnSchema).min(1).optional(),
+      /** An expression over the columns of the table: which rows a sync may delete. All without it. */
+      where: expressionSchema.optional(),
+      /** Without it, by the end of the file's name. */
+      format: loadFormatSchema.optional(),
+      ...csvShape,
+      ...commonShape,
+    })
+    .superRefine(({ mode, key, where, null_as, delimiter = ',' }, context) => {
+      const refuse = (word: string, message: string) => context.addIssue({ code: 'custom', path: [word], message });
+      if (mode !== 'insert' && key === undefined) refuse('key', `given for "mode: ${mode}": the columns by which rows are told apart, such as [code]`);
+      if (mode !== 'sync' && where !== undefined) refuse('where', `left out with "mode: ${mode}": it says what a sync may delete`);
+      if (null_as?.includes(delimiter)) refuse('null_as', `text without the delimiter`);
+    }),
 } as const;
 
 /** Under `checks`: queries that return the rows which break a rule, or a rule that comes with Weft. */
@@ -51,7 +82,7 @@ export const CHECK_SCHEMAS = {
 
 /** A step as the resolver takes it: its files, and what goes into the manifest's step with each. */
 export interface WrittenStep {
-  readonly kind: 'run' | 'check';
+  readonly kind: 'run' | 'load' | 'check';
   /** Null where there is no file: a rule that comes with Weft. */
   readonly glob: string | null;
   readonly words: Readonly<Record<string, unknown>>;
@@ -72,7 +103,7 @@ function byKey<T>(schemas: Readonly<Record<string, z.ZodType>>, make: (key: stri
 export const writtenStepSchema = byKey(
   STEP_SCHEMAS,
   (key, { [key]: glob, ...words }): WrittenStep => ({
-    kind: key as 'run',
+    kind: key as 'run' | 'load',
     glob: glob as string,
     words,
   }),

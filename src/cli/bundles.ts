@@ -80,6 +80,15 @@ function wordsOf(step: Step): string[] {
         step.on_error === 'continue' ? 'if it fails, the deployment goes on' : '',
         step.undo === undefined ? '' : `undo ${oneLine(step.undo)}`,
       ];
+    case 'load': {
+      const key = step.mode === 'insert' ? '' : ` by ${(step.key ?? []).map(oneLine).join(', ')}`;
+      return [
+        `into ${oneLine(step.into)}, ${step.mode}${key}`,
+        step.where === undefined ? '' : `deletes only where ${oneLine(step.where)}`,
+        when,
+        step.on_error === 'continue' ? 'if it fails, the deployment goes on' : '',
+      ];
+    }
     case 'check':
       return [when, step.severity === 'warn' ? 'warns only' : ''];
   }
@@ -130,7 +139,7 @@ export function describeBundle({ manifest, warnings }: Bundle): BundleDescriptio
       digest: artifact?.digest ?? null,
       when: step.when ?? null,
       done_when: step.kind === 'run' ? (step.done_when ?? null) : null,
-      on_error: step.kind === 'run' ? (step.on_error ?? 'stop') : 'stop',
+      on_error: step.kind === 'check' ? 'stop' : (step.on_error ?? 'stop'),
       step,
     })),
   }));

@@ -5,6 +5,7 @@
  */
 import type { Deployment, DeploymentState, Live, PhaseStatus, StepStatus } from '../domain/deployment.ts';
 import { type Io, type Style, styleFor } from './io.ts';
+import { countsOf } from './loads.ts';
 import { clock, count, cut, cutFront, duration, oneLine, size } from './text.ts';
 
 /** What is known at a moment. */
@@ -158,7 +159,7 @@ export function linesBetween(before: Deployment | null, after: Deployment): stri
       const facts = [
         step.state === 'succeeded' ? doneOf(step) : stateOf(step, phase),
         ...(step.milliseconds === null || step.state === 'skipped' ? [] : [timeOf(step.milliseconds, step.tries ?? 1)]),
-        ...(step.rows === null || step.rows === 0 ? [] : [count(step.rows, 'row')]),
+        ...rowsOf(step),
       ];
       lines.push(`${number}/${total} ${oneLine(phase.name)}: ${oneLine(step.path)}: ${facts.join(', ')}`);
     }
@@ -170,6 +171,12 @@ export function linesBetween(before: Deployment | null, after: Deployment): stri
   const wait = waitOf(after, false);
   if (wait !== null && wait !== (before === null ? null : waitOf(before, false)) && (live !== null || after.ahead.length > 0)) lines.push(oneLine(wait));
   return lines;
+}
+
+function rowsOf(step: StepStatus): string[] {
+  const counts = countsOf(step);
+  if (counts !== null) return [counts];
+  return step.rows === null || step.rows === 0 ? [] : [count(step.rows, 'row')];
 }
 
 /** What has been applied before is "skipped"; what a condition kept out says which. */

@@ -4,6 +4,7 @@
  */
 import { type Deployment, type DeploymentError, isOver, type PhaseStatus, type StepStatus } from '../domain/deployment.ts';
 import type { Style } from './io.ts';
+import { countsOf } from './loads.ts';
 import { holdersOf } from './progress.ts';
 import { columns, count, cut, duration, harmless, oneLine } from './text.ts';
 
@@ -31,6 +32,8 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   for (const step of warningsOf(deployment)) lines.push('', ...warningLines(step, style));
   const asks = deployment.state !== 'succeeded';
   lines.push('', ...(asks ? ['The database now:'] : []), ...phaseLines(deployment));
+  const loads = loadLines(deployment);
+  if (loads.length > 0) lines.push('', ...loads);
   const accounts = accountsOf(deployment);
   if (accounts.length > 0) lines.push('', ...accounts.map((account) => `  ${oneLine(account)}`));
   const leftovers = leftoverLines(deployment, style);
@@ -150,6 +153,17 @@ function phaseLines(deployment: Deployment): string[] {
     deployment.phases.map((phase) => [oneLine(phase.name), phase.transaction, standing(phase, deployment)]),
     '  ',
   );
+}
+
+/** What the loads have brought, as far as it was committed. */
+function loadLines({ phases }: Deployment): string[] {
+  const rows = phases.flatMap(({ steps }) =>
+    steps.flatMap((step) => {
+      const counts = countsOf(step);
+      return counts === null ? [] : [[oneLine(step.path), `into ${oneLine(String(step.options?.into ?? ''))}`, counts]];
+    }),
+  );
+  return columns(rows, '  ');
 }
 
 /** What the engine says of steps of which only a part is in the database. */

@@ -106,6 +106,57 @@ const runStepSchema = z.strictObject({
   repeat: repeatSchema.optional(),
 });
 
+/** What becomes of the rows of a data file: inserted; those with a key that is there updated; and those that it lacks deleted. */
+export const loadModeSchema = z.enum(['insert', 'upsert', 'sync']);
+export const loadFormatSchema = z.enum(['csv', 'json', 'ndjson']);
+
+/** A column of a table, as PostgreSQL knows it: not quoted, at most 63 bytes. */
+export const columnSchema = z
+  .string()
+  .min(1)
+  .refine((name) => new TextEncoder().encode(name).length <= 63, 'the name of a column: at most 63 bytes');
+
+/** How CSV is written, where it is not as RFC 4180 has it, with a first line that names the columns. */
+export const csvShape = {
+  /** What stands, without quotes, for NULL; without it, nothing. */
+  null_as: z
+    .string()
+    .max(63)
+    .regex(/^[^"\r\n]*$/, 'text without quotes and line ends')
+    .optional(),
+  delimiter: z
+    .string()
+    .regex(/^[^"\\\r\nA-Za-z0-9]$/u, 'one character that is no letter, digit, quote or backslash')
+    .optional(),
+  /** The columns of a file whose first line is a row like the others. */
+  columns: z.array(columnSchema).min(1).optional(),
+};
+
+const loadStepSchema = z
+  .strictObject({
+    kind: z.literal('load'),
+    ...commonStepShape,
+    ...undoShape,
+    on_error: z.literal('continue').optional(),
+    /** A table, as SQL names it. */
+    into: z.string().min(1).max(LIMITS.expression_characters),
+    mode: loadModeSchema,
+    /** The columns by which rows are told apart. */
+    key: z.array(columnSchema).min(1).optional(),
+    /** An SQL expression over the table's columns: what a sync may delete. */
+    where: expressionSchema.optional(),
+    format: loadFormatSchema,
+    ...csvShape,
+  })
+  .superRefine((step, context) => {
+    if (step.mode !== 'insert' && step.key === undefined) context.addIssue({ code: 'custom', path: ['key'], message: `the mode ${step.mode} needs a key` });
+    if (step.mode !== 'sync' && step.where !== undefined) context.addIssue({ code: 'custom', path: ['where'], message: 'only a sync deletes' });
+    if (step.null_as?.includes(step.delimiter ?? ',')) context.addIssue({ code: 'custom', path: ['null_as'], message: 'the delimiter cannot be in it' });
+    for (const word of ['null_as', 'delimiter', 'columns'] as const) {
+      if (step.format !== 'csv' && step[word] !== undefined) context.addIssue({ code: 'custom', path: [word], message: 'it belongs to CSV' });
+    }
+  });
+
 const checkStepSchema = z.strictObject({
   kind: z.literal('check'),
   /** Of its query; of a rule that comes with Weft: "rule:" and its name, and there is no artifact. */
@@ -116,7 +167,7 @@ const checkStepSchema = z.strictObject({
   owner: roleSchema.optional(),
 });
 
-export const stepSchema = z.discriminatedUnion('kind', [runStepSchema, checkStepSchema]);
+export const stepSchema = z.discriminatedUnion('kind', [runStepSchema, loadStepSchema, checkStepSchema]);
 
 export const phaseSchema = z.strictObject({
   name: nameSchema,

@@ -207,10 +207,6 @@ phases:
 
   const step = (line: string) => `name: a\nphases:\n- name: m\n  steps:\n  - run: x\n    ${line}`;
   it.each<[string, string, number]>([
-    ['load', 'name: a\nphases:\n- name: m\n  steps:\n  - load: x.csv\n    into: t', 5],
-    ['into', step('into: t'), 6],
-    ['key', step('key: [id]'), 6],
-    ['mode', step('mode: sync'), 6],
     ['batch', 'name: a\nphases:\n- name: m\n  steps:\n  - batch: x.sql', 5],
     ['size', step('size: 10'), 6],
     ['repeat', step('repeat: on-change'), 6],

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { experimental_readRawConfig } from 'wrangler';
 import { parseBundleFile } from '../../src/bundle/bundle_file.ts';
 import { PARAMETER_WORDS } from '../../src/bundle/parameter_words.ts';
+import { wordsOf } from '../../src/bundle/step_words.ts';
 import { COMMANDS } from '../../src/cli/commands.ts';
 import { parseConfig } from '../../src/config/config.ts';
 import { ENGINE_FILES } from '../../src/database/engine_sql.ts';
@@ -89,6 +90,7 @@ describe('BUNDLES.md', () => {
       'settings',
       'steps',
       'run',
+      'load',
       'when',
       'undo',
       'done_when',
@@ -129,6 +131,22 @@ describe('BUNDLES.md', () => {
       ['check', 'advice/*.sql', { severity: 'warn' }],
       ['check', null, { rule: 'indexed-foreign-keys', schemas: ['shop'] }],
     ]);
+  });
+
+  test('its example of loads is one', () => {
+    const file = parseBundleFile(new TextEncoder().encode(snippet('docs/BUNDLES.md', 'load')));
+    expect(file.phases.flatMap(({ steps }) => steps.map(({ kind, glob, words }) => [kind, glob, words.into, words.mode, words.key]))).toEqual([
+      ['load', 'data/currencies.csv', 'shop.currency', 'sync', ['code']],
+      ['load', 'data/products/*.ndjson', 'shop.product', 'upsert', ['supplier', 'number']],
+      ['load', 'data/sample_orders.csv', 'shop.orders', 'insert', undefined],
+    ]);
+  });
+
+  test('its words of a load are those of the language', () => {
+    const [, section = ''] = readPage('docs/BUNDLES.md').split('A data file is loaded into a table');
+    const rows = section.slice(section.indexOf('| `load`'), section.indexOf('**Columns**')).trim().split('\n');
+    const words = rows.map((row) => /^\| `(\w+)`/.exec(row)?.[1] ?? '');
+    expect([...words, 'when', 'on_error', 'undo'].sort()).toEqual([...wordsOf('steps', { load: '' })].sort());
   });
 
   test('its rules are those of the language', () => {

@@ -1,0 +1,125 @@
+-- JSON: an array of objects, or an object a line. The server's own parser reads it; here an array is only cut between two of its
+-- objects, so that a part of a file at a time goes through.
+
+-- Strings do not count, nor do brackets in them. What is outside of them opens and closes: an object of the array ends where nothing is
+-- open any more. Between two strings that can happen once, but for empty objects; so the last closing brace of a piece is the one to look at.
+create or replace function weft._cut_objects(p_text text, p_is_first boolean, p_is_last boolean, out objects text, out rest text)
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  c_space  constant text := E' \t\n\r';
+  v_text   text := ltrim(p_text, c_space);
+  v_at     integer;
+begin
+  if p_is_first then
+    if left(v_text, 1) <> '[' and (v_text <> '' or p_is_last) then
+      raise exception 'A file of JSON holds an array of objects, and this one begins with %.', coalesce(nullif(quote_literal(left(v_text, 20)), ''''''), 'nothing')
+        using errcode = 'WF031', hint = 'For one object a line, write "format: ndjson".';
+    end if;
+    v_text := substr(v_text, 2);
+  elsif left(v_text, 1) = ',' then
+    v_text := substr(v_text, 2);
+    if p_is_last and ltrim(v_text, concat(c_space, ']')) = '' then
+      raise exception 'Behind the last object of the array stands a comma.' using errcode = 'WF031', hint = 'JSON has none there (RFC 8259).';
+    end if;
+  elsif v_text <> '' and left(v_text, 1) <> ']' then
+    raise exception 'Between two objects of the array stands %, and no comma.', quote_literal(left(v_text, 20)) using errcode = 'WF031';
+  end if;
+
+  if p_is_last then
+    v_text := rtrim(v_text, c_space);
+    if right(v_text, 1) <> ']' then
+      raise exception 'The array is not closed: the file ends with %.', quote_literal(right(v_text, 20)) using errcode = 'WF031', hint = 'Perhaps the end of it is missing.';
+    end if;
+    objects := concat('[', v_text);
+    rest := '';
+    return;
+  end if;
+
+  -- placeholders for what is escaped keep every place where it is
+  select max(p.place + length(p.closed)) into v_at
+  from (
+    select s.n, left(s.text, -strpos(reverse(concat('}', s.text)), '}') + 1) as closed,
+           coalesce(sum(length(s.text) + 1) over earlier, 0) as place,
+           coalesce(sum(length(translate(s.text, '}]', '')) - length(translate(s.text, '{[', ''))) filter (where s.n % 2 = 1) over earlier, 0) as depth
+    from string_to_table(replace(replace(v_text, '\\', '__'), '\"', '__'), '"') with ordinality as s (text, n)
+    window earlier as (order by s.n rows between unbounded preceding and 1 preceding)
+  ) as p
+  where p.n % 2 = 1 and right(p.closed, 1) = '}'
+    and p.depth + length(translate(p.closed, '}]', '')) - length(translate(p.closed, '{[', '')) = 0;
+  if v_at is null then
+    rest := p_text;
+  else
+    objects := concat('[', left(v_text, v_at), ']');
+    rest := substr(v_text, v_at + 1);
+  end if;
+end
+$$;
+
+comment on function weft._cut_objects(text, boolean, boolean) is
+  'Cuts a part of a JSON array behind the last object that is whole: the objects before it as an array, or null where there is none, and the rest.';
+
+
+-- Once through the file before anything is loaded: which members there are decides which columns are given.
+create or replace function weft._count_members(p_objects text, p_format text, p_number bigint, p_members jsonb, out members jsonb, out objects bigint)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_array   json;
+  v_wrong   record;
+  e_detail  text;
+begin
+  begin
+    v_array := case p_format when 'json' then p_objects::json
+      else (select json_agg(l.text::json order by l.n) from string_to_table(p_objects, E'\n') with ordinality as l (text, n) where l.text !~ '^\s*$') end;
+  exception when invalid_text_representation or untranslatable_character or program_limit_exceeded then
+    get stacked diagnostics e_detail = pg_exception_detail;
+    perform weft._explain_json(p_objects, p_format, p_number, sqlerrm, e_detail);
+  end;
+  select o.n, json_typeof(o.object) as type into v_wrong
+  from json_array_elements(v_array) with ordinality as o (object, n) where json_typeof(o.object) <> 'object' limit 1;
+  if found then
+    raise exception 'Object % is none: it is of type %.', p_number + v_wrong.n, v_wrong.type using errcode = 'WF031', hint = 'Every row is an object: {"column": value, ...}.';
+  end if;
+  select coalesce(jsonb_object_agg(m.member, m.count), '{}') into members
+  from (
+    select c.member, sum(c.count) as count
+    from (
+      select k.member, 1 as count from json_array_elements(v_array) as o (object) cross join json_object_keys(o.object) as k (member)
+      union all
+      select b.key, b.value::bigint from jsonb_each_text(p_members) as b
+    ) as c
+    group by c.member
+  ) as m;
+  objects := coalesce(json_array_length(v_array), 0);
+end
+$$;
+
+comment on function weft._count_members(text, text, bigint, jsonb) is 'Counts the objects of a part of a file, and how many of them have which member, on top of what has been counted.';
+
+
+create or replace function weft._explain_json(p_objects text, p_format text, p_number bigint, p_message text, p_detail text)
+  returns void
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_found  record;
+begin
+  if p_format = 'ndjson' then
+    select f.place, f.error ->> 'message' as message, f.error ->> 'detail' as detail into v_found
+    from weft._find_row('select count(l.text::json) from string_to_table($1, $2) with ordinality as l (text, n) where l.n between $3 and $4 and l.text !~ ''^\s*$''',
+      p_objects, E'\n', 1, weft._count_lines(p_objects) + 1, null, 'pg_catalog, pg_temp') as f;
+    raise exception 'Line %: %', p_number + v_found.place, coalesce(v_found.message, p_message)
+      using errcode = 'WF031', detail = coalesce(v_found.detail, p_detail), hint = 'Every line is an object: {"column": value, ...}.';
+  end if;
+  raise exception 'Behind object %: %', p_number, p_message using errcode = 'WF031', detail = p_detail, hint = 'The file is an array of objects (RFC 8259).';
+end
+$$;
+
+comment on function weft._explain_json(text, text, bigint, text, text) is 'Says where a part of a file is no JSON.';

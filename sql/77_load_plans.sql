@@ -1,0 +1,249 @@
+-- Which columns a data file gives, what of its target matters, and every statement of the load as text.
+
+create or replace function weft._describe_columns(p_target regclass, p_columns text[], p_partial text[], p_key text[])
+  returns table (name text, place integer, type text, equality name, is_key boolean, is_partial boolean, is_always boolean, is_required boolean, default_value text, is_constant boolean)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select
+    c.name, c.place::integer,
+    format_type(a.atttypid, a.atttypmod) || coalesce((select format(' collate %I.%I', n.nspname, l.collname) from pg_collation as l join pg_namespace as n on n.oid = l.collnamespace where l.oid = a.attcollation), ''),
+    -- the operator of an extension's type lives with the type; all others are the server's own
+    coalesce((select n.nspname from pg_operator as o join pg_namespace as n on n.oid = o.oprnamespace where o.oprname = '=' and o.oprleft = t.base and o.oprright = t.base limit 1), 'pg_catalog'),
+    c.name = any (p_key), c.name = any (coalesce(p_partial, '{}')), a.attidentity = 'a', a.attnotnull,
+    coalesce(
+      pg_get_expr(d.adbin, d.adrelid), t.default_value,
+      (select format('pg_catalog.nextval(%L::pg_catalog.regclass)', q.objid::regclass) from pg_depend as q
+       where a.attidentity <> '' and q.classid = 'pg_class'::regclass and q.refclassid = 'pg_class'::regclass and q.refobjid = a.attrelid and q.refobjsubid = a.attnum and q.deptype = 'i'),
+      'null'),
+    a.attidentity = '' and coalesce(d.adbin::text, t.default_tree, '{CONST') like '{CONST%'
+  from unnest(p_columns) with ordinality as c (name, place)
+  join pg_attribute as a on a.attrelid = p_target and a.attname = c.name and a.attnum > 0 and not a.attisdropped
+  left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
+  cross join lateral (
+    with recursive chain as (
+      select y.oid, y.typbasetype, y.typdefaultbin, 1 as depth from pg_type as y where y.oid = a.atttypid
+      union all
+      select y.oid, y.typbasetype, y.typdefaultbin, h.depth + 1 from chain as h join pg_type as y on y.oid = h.typbasetype
+    )
+    select (array_agg(h.oid order by h.depth desc))[1] as base,
+           (array_agg(pg_get_expr(h.typdefaultbin, 0) order by h.depth) filter (where h.typdefaultbin is not null))[1] as default_value,
+           (array_agg(h.typdefaultbin::text order by h.depth) filter (where h.typdefaultbin is not null))[1] as default_tree
+    from chain as h
+  ) as t
+$$;
+
+comment on function weft._describe_columns(regclass, text[], text[], text[]) is 'Tells of each column that a file gives what the catalog says of it.';
+
+
+create or replace function weft._check_target(p_target regclass, p_mode text, p_key text[], p_columns text[])
+  returns void
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_names  text := (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute as a
+                    where a.attrelid = p_target and a.attnum > 0 and not a.attisdropped and a.attgenerated = '');
+  v_kind   "char" := (select c.relkind from pg_class as c where c.oid = p_target);
+  v_wrong  text;
+begin
+  if v_kind not in ('r', 'p') and (p_mode <> 'insert' or v_kind not in ('v', 'f')) then
+    raise exception '% is no table (into).', p_target
+      using errcode = 'WF034', hint = 'A load goes into a table; with "mode: insert" into a view or a foreign table too.';
+  end if;
+  select string_agg(quote_ident(c.name), ', ') into v_wrong
+  from unnest(p_columns) as c (name)
+  where not exists (select from pg_attribute as a where a.attrelid = p_target and a.attname = c.name and a.attnum > 0 and not a.attisdropped);
+  if v_wrong is not null then
+    raise exception '% has no column %.', p_target, v_wrong
+      using errcode = 'WF032', table = p_target::text, hint = format('Its columns: %s. They are called in the file just as in the table, in upper and lower case too.', v_names);
+  end if;
+
+  select string_agg(quote_ident(c.name), ', ') into v_wrong from (select u.name from unnest(p_columns) as u (name) group by u.name having count(*) > 1) as c;
+  if v_wrong is not null then
+    raise exception 'The file gives % more than once.', v_wrong using errcode = 'WF032', hint = 'Every column stands there once.';
+  end if;
+
+  select string_agg(quote_ident(a.attname), ', ' order by a.attnum) into v_wrong
+  from pg_attribute as a where a.attrelid = p_target and a.attname = any (p_columns) and a.attgenerated <> '';
+  if v_wrong is not null then
+    raise exception '% is generated, and the file gives values for it.', v_wrong
+      using errcode = 'WF032', table = p_target::text, hint = 'Leave the column out of the file; the server computes it.';
+  end if;
+
+  if p_mode = 'insert' then
+    return;
+  elsif cardinality(p_key) = 0 then
+    raise exception 'The load has the mode %, and no key.', p_mode using errcode = 'WF032', hint = 'Say which columns make rows the same: "key: [code]".';
+  end if;
+  select string_agg(quote_ident(k.name), ', ') into v_wrong from unnest(p_key) as k (name) where k.name <> all (p_columns);
+  if v_wrong is not null then
+    raise exception 'The file does not give %, and the rows are told apart by it (key).', v_wrong
+      using errcode = 'WF032', hint = format('It gives %s.', (select string_agg(quote_ident(c.name), ', ') from unnest(p_columns) as c (name)));
+  end if;
+  select string_agg(quote_ident(a.attname), ', ' order by a.attnum) into v_wrong
+  from pg_attribute as a where a.attrelid = p_target and a.attname = any (p_columns) and a.attname <> all (p_key) and a.attidentity = 'a';
+  if v_wrong is not null then
+    raise exception '% is always generated as identity, so that no update can set it.', v_wrong
+      using errcode = 'WF032', table = p_target::text, hint = 'Make it the key, or leave it out of the file.';
+  end if;
+end
+$$;
+
+comment on function weft._check_target(regclass, text, text[], text[]) is 'Refuses a target that is no table, and columns of a file that it has not, or that nothing can be loaded into, by their names.';
+
+
+create or replace function weft._is_own_parent(p_target regclass)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select exists (select from pg_constraint as k where k.conrelid = p_target and k.confrelid = p_target and k.contype = 'f')
+$$;
+
+comment on function weft._is_own_parent(regclass) is 'Tells whether rows of a table refer to others of the same table.';
+
+
+-- Part by part instead of in one statement: only where no trigger, no rule and no row of the same load could see the difference. For upsert
+-- and sync that is an empty table whose own index keeps the key apart.
+create or replace function weft._can_go_straight(p_target regclass, p_mode text, p_key text[])
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select c.relkind = 'r' and not c.relhasrules and not weft._is_own_parent(p_target)
+    and not exists (select from pg_trigger as g where g.tgrelid = c.oid and not g.tgisinternal)
+    and (p_mode = 'insert' or exists (
+      select from pg_index as i
+      where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
+        and array(select a.attname::text from unnest(i.indkey[:i.indnkeyatts - 1]) as k (number) join pg_attribute as a on a.attrelid = c.oid and a.attnum = k.number and a.attnotnull order by 1)
+          = array(select k.name from unnest(p_key) as k (name) order by 1)))
+  from pg_class as c
+  where c.oid = p_target
+$$;
+
+comment on function weft._can_go_straight(regclass, text, text[]) is 'Tells whether rows may go into a table part by part.';
+
+
+-- The rows of a part: what was read of each (r), its number (n), its text, and as an object (o).
+create or replace function weft._rows_of_part(p_format text, p_null text, p_columns integer)
+  returns text
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case p_format when 'csv' then
+      'select l.text::pg_temp._weft_row as r, l.n, l.text, null::pg_catalog.json as o from pg_catalog.string_to_table($1, $2) with ordinality as l (text, n)'
+    when 'ndjson' then
+      'select pg_catalog.json_populate_record(null::pg_temp._weft_row, l.text::pg_catalog.json) as r, l.n, l.text, l.text::pg_catalog.json as o from pg_catalog.string_to_table($1, $2) with ordinality as l (text, n)'
+    else
+      'select pg_catalog.json_populate_record(null::pg_temp._weft_row, l.object) as r, l.n, null::pg_catalog.text as text, l.object as o from pg_catalog.json_array_elements($1::pg_catalog.json) with ordinality as l (object, n)'
+    end
+    || ' where l.n operator(pg_catalog.>=) $3 and l.n operator(pg_catalog.<=) $4'
+    || case when p_format = 'ndjson' then $sql$ and l.text operator(pg_catalog.!~) '^\s*$'$sql$
+         -- an empty line is no record of several fields, and of one it is NULL
+         when p_format = 'csv' and p_columns > 1 then format(' and l.text operator(pg_catalog.<>) %L', case p_null when '' then '()' else '("")' end)
+         else '' end
+$$;
+
+comment on function weft._rows_of_part(text, text, integer) is 'Writes the query that reads the rows of a part of a file.';
+
+
+-- The statements are run under the path and the role of the file, so all in them is qualified, operators too. Of each, $1 is the text of the
+-- rows, $2 what separates them, $3 and $4 the first and the last one, $5 the number of the line, or of the object, before them.
+create or replace function weft._plan_load(
+    p_target regclass, p_options jsonb, p_format text, p_columns text[], p_partial text[],
+    out set_up text, out cast_sql text, out direct_sql text, out stage_sql text, out stage_long_sql text, out apply_sql text, out probe_sql text,
+    out nulls_sql text, out twice_sql text, out lock_sql text, out empty_sql text)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_mode     text := coalesce(p_options ->> 'mode', 'insert');
+  v_key      text[] := array(select jsonb_array_elements_text(p_options -> 'key'));
+  v_rows     text := weft._rows_of_part(p_format, coalesce(p_options ->> 'null_as', ''), cardinality(p_columns));
+  v_target   text;
+  v_us       text;
+  v_columns  record;
+  v_insert   text;
+  v_changed  text;
+  v_gone     text;
+  v_new      text;
+begin
+  select format('%I.%I', n.nspname, c.relname), quote_ident(c.relname) into strict v_target, v_us
+  from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = p_target;
+
+  select
+    string_agg(format('%I %s', c.name, c.type), ', ' order by c.place) as definitions,
+    string_agg(quote_ident(c.name), ', ' order by c.place) as names,
+    string_agg(format('(x.r).%I', c.name), ', ' order by c.place) as fields,
+    string_agg(format(', _weft_has_%s pg_catalog.bool', c.place), '' order by c.place) filter (where c.is_partial) as flags,
+    string_agg(format(', (x.o operator(pg_catalog.->) %L) is not null', c.name), '' order by c.place) filter (where c.is_partial) as has,
+    string_agg(case when c.is_partial then format('case when _weft_file._weft_has_%s then _weft_file.%I else %s end', c.place, c.name, c.default_value)
+      else format('_weft_file.%I', c.name) end, ', ' order by c.place) as made,
+    string_agg(format('%s.%I operator(%I.=) _weft_file.%I', v_us, c.name, c.equality, c.name), ' and ' order by c.place) filter (where c.is_key) as is_same,
+    string_agg(format('_weft_file.%I', c.name), ', ' order by c.place) filter (where c.is_key) as key,
+    string_agg(format('_weft_file.%I is null', c.name), ' or ' order by c.place) filter (where c.is_key) as has_no_key,
+    string_agg(format('%s.%I', v_us, c.name), ', ' order by c.place) filter (where not c.is_key) as there,
+    string_agg(c.wanted, ', ' order by c.place) filter (where not c.is_key) as wanted,
+    string_agg(format('%I = %s', c.name, c.wanted), ', ' order by c.place) filter (where not c.is_key) as sets,
+    bool_or(c.is_always) as is_overriding
+  into strict v_columns
+  from (
+    select d.*,
+      -- what only some objects have, the others take from the default; in a row that is there only if that does not depend on the moment
+      case when not d.is_partial then format('_weft_file.%I', d.name)
+        else format('case when _weft_file._weft_has_%s then _weft_file.%I else %s end', d.place, d.name, case when d.is_constant then d.default_value else format('%s.%I', v_us, d.name) end)
+      end as wanted
+    from weft._describe_columns(p_target, p_columns, p_partial, v_key) as d
+  ) as c;
+
+  set_up := format('create type pg_temp._weft_row as (%s); create temporary table _weft_load (_weft_line pg_catalog.int8, %s%s)', v_columns.definitions, v_columns.definitions, v_columns.flags);
+  cast_sql := format('select pg_catalog.count(x.r) from (%s) as x', v_rows);
+  v_insert := format('insert into %s (%s)%s', v_target, v_columns.names, case when v_columns.is_overriding then ' overriding system value' end);
+  direct_sql := format('%s select %s from (%s offset 0) as x', v_insert, v_columns.fields, v_rows);
+  stage_sql := format('insert into pg_temp._weft_load select $5 operator(pg_catalog.+) x.n, %s%s from (%s offset 0) as x', v_columns.fields, v_columns.has, v_rows);
+  -- with records that hold line's ends themselves
+  stage_long_sql := format('insert into pg_temp._weft_load select $5 operator(pg_catalog.+) x.n operator(pg_catalog.+) x.held, %s%s from ('
+    || 'select y.*, coalesce(pg_catalog.sum(pg_catalog.octet_length(y.text) operator(pg_catalog.-) pg_catalog.octet_length(pg_catalog.replace(y.text, E''\n'', '''')))'
+    || ' over (order by y.n rows between unbounded preceding and 1 preceding), 0)::pg_catalog.int8 as held from (%s) as y offset 0) as x', v_columns.fields, v_columns.has, v_rows);
+
+  v_new := format('%s select %s from pg_temp._weft_load as _weft_file where _weft_file._weft_line operator(pg_catalog.>=) $3 and _weft_file._weft_line operator(pg_catalog.<=) $4', v_insert, v_columns.made);
+  if v_mode = 'insert' then
+    apply_sql := v_new;
+    probe_sql := v_new;
+    return;
+  end if;
+
+  -- One statement, so that foreign keys are looked at when all of it is done; and its parts one after the other, so that what goes is not in
+  -- the way of what comes. Rows are compared as they are stored: what is equal only for an operator is not what the file says.
+  v_new := format('%s and not exists (select from %s where %s)', v_new, v_target || ' as ' || v_us, v_columns.is_same);
+  v_changed := format(
+    'update %s as %s set %s from pg_temp._weft_load as _weft_file where %s and row(%s)::pg_catalog.record operator(pg_catalog.*<>) row(%s)::pg_catalog.record'
+    || ' and _weft_file._weft_line operator(pg_catalog.>=) $3 and _weft_file._weft_line operator(pg_catalog.<=) $4',
+    v_target, v_us, v_columns.sets, v_columns.is_same, v_columns.there, v_columns.wanted);
+  v_gone := format('delete from %s as %s where %s not exists (select from pg_temp._weft_load as _weft_file where %s)',
+    v_target, v_us, case when p_options ? 'where' then format('(%s%s) and', p_options ->> 'where', E'\n') end, v_columns.is_same);
+  if v_columns.sets is null then
+    v_changed := 'select where false';
+  end if;
+  probe_sql := format('with changed as (%s) %s', v_changed || case when v_columns.sets is not null then ' returning 1' else '' end, v_new);
+  apply_sql := format('with gone as (%s), changed as (%s), made as (%s)'
+    || ' select (select pg_catalog.count(*) from made), (select pg_catalog.count(*) from changed), (select pg_catalog.count(*) from gone)',
+    case v_mode when 'sync' then v_gone || ' returning 1' else 'select where false' end,
+    v_changed || case when v_columns.sets is not null then ' and (select pg_catalog.count(*) from gone) operator(pg_catalog.>=) 0 returning 1' else '' end,
+    v_new || ' and (select pg_catalog.count(*) from changed) operator(pg_catalog.>=) 0 and (select pg_catalog.count(*) from gone) operator(pg_catalog.>=) 0 returning 1');
+  nulls_sql := format('select pg_catalog.min(_weft_file._weft_line) from pg_temp._weft_load as _weft_file where %s', v_columns.has_no_key);
+  twice_sql := format('select pg_catalog.min(_weft_file._weft_line), pg_catalog.max(_weft_file._weft_line), pg_catalog.count(*), pg_catalog.concat_ws('', '', %s)'
+    || ' from pg_temp._weft_load as _weft_file group by %s having pg_catalog.count(*) operator(pg_catalog.>) 1 order by 1 limit 1', v_columns.key, v_columns.key);
+  lock_sql := format('lock table %s in share row exclusive mode', v_target);
+  empty_sql := format('select not exists (select from %s)', v_target);
+end
+$$;
+
+comment on function weft._plan_load(regclass, jsonb, text, text[], text[]) is 'Writes the statements of a load.';
