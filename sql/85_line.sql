@@ -541,7 +541,8 @@ comment on function weft._end(uuid, weft.deployment_state, jsonb) is 'Ends a dep
 
 
 -- degraded -> running: the steps whose failure was tolerated are pending again. What was sent apart keeps its judge: it may have come through since.
-create or replace function weft._reopen(p_deployment uuid, p_caller text)
+-- Who repeats the same wish (its key), because the connection broke, has it once.
+create or replace function weft._reopen(p_deployment uuid, p_wish jsonb)
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
@@ -550,7 +551,7 @@ as $$
 begin
   perform from weft._lease as l for update;
   perform from weft._deployments as d where d.id = p_deployment and d.state = 'degraded' and d.mode = 'apply' for no key update;
-  if not found then
+  if not found or exists (select from weft._events as e where e.deployment_id = p_deployment and e.kind = 'reopened' and e.data ->> 'key' = p_wish ->> 'key') then
     return;
   end if;
   update weft._statements as t set state = 'pending', error = null, tries = 0, finished_at = null
@@ -562,11 +563,11 @@ begin
   where s.deployment_id = p_deployment and s.state = 'failed';
   update weft._deployments as d set state = 'running', finished_at = null, deaths = 0, fingerprint_after = null, wal_after = null where d.id = p_deployment;
   delete from weft._cancellations as c where c.deployment_id = p_deployment;
-  perform weft._tell(p_deployment, 'reopened', p_data => jsonb_build_object('caller', p_caller));
+  perform weft._tell(p_deployment, 'reopened', p_data => jsonb_build_object('caller', 'role ' || session_user) || jsonb_strip_nulls(p_wish));
 end
 $$;
 
-comment on function weft._reopen(uuid, text) is 'Opens a degraded deployment again, for the steps whose failure was tolerated.';
+comment on function weft._reopen(uuid, jsonb) is 'Opens a degraded deployment again, for the steps whose failure was tolerated.';
 
 
 -- A cancel request and its signal travel apart: the signal may be here before the row can be seen.

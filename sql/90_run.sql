@@ -6,7 +6,7 @@
 
 create or replace procedure weft.run(
     p_deployment uuid default null, p_target text default null, p_backend integer default null, inout result jsonb default null,
-    p_callers text[] default null, p_report jsonb default null)
+    p_callers text[] default null, p_report jsonb default null, p_reopen jsonb default null)
   language plpgsql
 as $$
 declare
@@ -51,12 +51,19 @@ begin
   perform weft._check_call(p_deployment, p_backend);
   perform weft._hurry_commit();
   commit;  -- of the row lock that settling took: the lease comes first in the order of locks
+  v_lacking := weft._find_lacking(p_deployment, v_secrets);
+  if p_reopen is not null and v_lacking is null then
+    perform weft._reopen(p_deployment, p_reopen);
+    commit;
+  end if;
   if p_deployment is not null and weft._is_over(p_deployment) then
     result := weft.status(p_deployment);
+    if p_reopen is not null and v_lacking is not null and result ->> 'state' = 'degraded' then
+      result := result || jsonb_build_object('lacking', v_lacking);
+    end if;
     reset all;
     return;
   end if;
-  v_lacking := weft._find_lacking(p_deployment, v_secrets);
   if v_secrets is not null and v_lacking is null then
     v_values := weft._read_parameters(p_deployment, v_secrets);  -- or refuse them, before anything is run
   end if;
@@ -171,8 +178,8 @@ begin
 end
 $$;
 
-comment on procedure weft.run(uuid, text, integer, jsonb, text[], jsonb) is
-  'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session was at, 0 for the one at which it opened the deployment, null where nobody looks. p_callers: those whose deployments may be run ahead of this one (and whose undos, with ''undo:'' before the name), null for all; others wait and let it pass. When the result holds a directive, run its statement in the same session, alone; if it succeeds, its report; then CALL again; p_report: the error of the statement, if the result asks for it. Secret parameters come through the setting weft.secrets, as a JSON object, set in the session before each CALL; a deployment that lacks some lets others pass, and the result says which it lacks. Whoever calls while another CALL is at work learns who that is, and need not wait.';
+comment on procedure weft.run(uuid, text, integer, jsonb, text[], jsonb, jsonb) is
+  'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session was at, 0 for the one at which it opened the deployment, null where nobody looks. p_callers: those whose deployments may be run ahead of this one (and whose undos, with ''undo:'' before the name), null for all; others wait and let it pass. When the result holds a directive, run its statement in the same session, alone; if it succeeds, its report; then CALL again; p_report: the error of the statement, if the result asks for it. Secret parameters come through the setting weft.secrets, as a JSON object, set in the session before each CALL; a deployment that lacks some lets others pass, and the result says which it lacks. p_reopen: of a degraded deployment, try again the steps that failed: an object, in which "key" makes a repeated wish the same one. Whoever calls while another CALL is at work learns who that is, and need not wait.';
 
 
 -- Of whose turn it is, a crash may take back the newest: whoever comes next finds out again. Attempts, what a block did, and ends wait for

@@ -307,22 +307,6 @@ $$;
 comment on function weft.cancel(uuid, text) is 'Asks for the end of a deployment: at once where nobody runs it, else as soon as the runner sees it. As often as you like: what takes away something half-made is not disturbed.';
 
 
-create or replace function weft.resume(p_deployment uuid, p_caller text default session_user)
-  returns jsonb
-  volatile
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-begin
-  perform weft._check_session();
-  perform weft._reopen(p_deployment, p_caller);
-  return weft.status(p_deployment);
-end
-$$;
-
-comment on function weft.resume(uuid, text) is 'Makes a degraded deployment ready to try again what failed in it: then call weft.run(id). Of any other it changes nothing, and needs not to be asked.';
-
-
 create or replace function weft.list_deployments(p_limit integer default 20)
   returns jsonb
   volatile

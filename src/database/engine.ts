@@ -76,6 +76,8 @@ export interface Run {
   readonly callers: readonly string[] | null;
   /** Values of its secret parameters; null when it has none, or none are known. */
   readonly secrets?: SecretValues | null | undefined;
+  /** Set to try again what failed in a degraded deployment; the same key is the same wish. */
+  readonly reopen?: { readonly key: string; readonly caller: string | null } | undefined;
 }
 
 /** A statement that PostgreSQL runs in no transaction: the session is to run it at top level. */
@@ -218,8 +220,12 @@ export const BACKEND_OF_OPENING = 0;
  * @param backend the backend that the session was at, or `BACKEND_OF_OPENING`
  * @param more further arguments, as SQL
  */
-export function runMessages({ id, target, callers, secrets }: Run, backend: number, more = ''): Message[] {
-  const text = `call weft.run(${literal(id)}, ${literal(target)}, ${backend}, p_callers => ${list(callers)}${more})`;
+export function runMessages({ id, target, callers, secrets, reopen }: Run, backend: number, more = ''): Message[] {
+  const wish =
+    reopen === undefined
+      ? ''
+      : `, p_reopen => pg_catalog.jsonb_build_object('key', ${literal(reopen.key)}::pg_catalog.text, 'caller', ${literal(reopen.caller)}::pg_catalog.text)`;
+  const text = `call weft.run(${literal(id)}, ${literal(target)}, ${backend}, p_callers => ${list(callers)}${wish}${more})`;
   return [...secretMessages(secrets), { kind: 'simple', text }];
 }
 
@@ -345,12 +351,6 @@ export async function readChanges(session: Session, id: string): Promise<Changes
 export async function requestCancel(session: Session, id: string, caller: string | null): Promise<Deployment> {
   const question = `select weft.cancel($1::uuid, coalesce($2::text, 'role ' || session_user)) as document`;
   return deploymentSchema.parse(await ask(session, question, [id, caller]));
-}
-
-/** Makes a degraded deployment ready to try again what failed in it; of any other it changes nothing. @param caller null: the role of the session */
-export async function requestResume(session: Session, id: string, caller: string | null): Promise<Deployment | null> {
-  const question = `select weft.resume($1::uuid, coalesce($2::text, 'role ' || session_user)) as document`;
-  return deploymentSchema.nullable().parse(await ask(session, question, [id, caller]));
 }
 
 async function ask(session: Session, text: string, values: readonly Value[]): Promise<unknown> {

@@ -2,9 +2,9 @@
  * Goes on with a deployment, or with whatever is unfinished in a database. The engine is brought up to date first, so that a
  * deployment opened before an upgrade finishes after it.
  */
-import { ensureEngine, readDeployments, readStatus, requestResume } from '../database/engine.ts';
-import { type Deployment, isOver } from '../domain/deployment.ts';
-import { type SecretValues, secretsMissing } from '../domain/parameters.ts';
+import { ensureEngine, type Run, readDeployments, readStatus } from '../database/engine.ts';
+import type { Deployment } from '../domain/deployment.ts';
+import type { SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import { answerOf, type Errand, Patience, persist } from './errand.ts';
 import { runToEnd, sendCall } from './run.ts';
@@ -30,12 +30,11 @@ export interface ResumeOptions extends Errand {
  */
 export async function resume(options: ResumeOptions): Promise<Deployment> {
   const { id, target, callers = null, secrets = null, proveSecrets } = options;
-  const run = { id, target, callers, secrets };
+  const run: Run = { id, target, callers, secrets, reopen: id === null ? undefined : { key: crypto.randomUUID(), caller: options.caller ?? null } };
   const patience = new Patience(options);
   const call = await persist(options, patience, async (session) => {
     const { server } = await answerOf(session, ensureEngine(session), patience);
     if (id !== null && secrets !== null) await proveSecrets?.(await answerOf(session, readStatus(session, id), patience));
-    if (id !== null) checkSecrets(await answerOf(session, requestResume(session, id, options.caller ?? null), patience), secrets);
     return sendCall(session, run, server.backend);
   });
   const deployment = await runToEnd(options, patience, run, call);
@@ -47,16 +46,4 @@ export async function resume(options: ResumeOptions): Promise<Deployment> {
   });
   if (newest === undefined) throw new Problem('deployment_not_found', 'There is no deployment in this database. Nothing was changed.');
   return newest;
-}
-
-/** Whoever is at work has them; nobody else could begin without. @throws Problem secrets_missing */
-function checkSecrets(deployment: Deployment | null, secrets: SecretValues | null): void {
-  if (deployment === null || isOver(deployment.state) || deployment.live !== null) return;
-  const { id, parameters } = deployment;
-  const lacking = (parameters ?? []).filter(({ name, secret, given }) => secret && given && !Object.hasOwn(secrets ?? {}, name));
-  if (lacking.length > 0)
-    throw secretsMissing(
-      lacking.map(({ name }) => name),
-      id,
-    );
 }
