@@ -36,7 +36,9 @@
 --   78 checks      rows that break a rule                       |
 --   79 blockers    who had a lock that was not to be had        |
 --   79 history     the files of a bundle against the history |
+--   79 objects     what came into being, and what is gone      |
 --   80 steps       one block: statements, record, or an error   |
+--   81 repeatables files that run again and again              |
 --   82 judges      what the catalog says of a statement         |
 --   83 statements  a step apart, statement by statement         |
 --   85 line        whose turn it is; beginning and ending       |

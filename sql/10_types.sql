@@ -53,7 +53,7 @@ create type weft._scanner as (
 comment on type weft._scanner is 'Where the scanner stands between two pieces of text.';
 
 create type weft._outcome as (
-  verdict     text,     -- done | failed | again | whole | apart | wait | directive | report | interrupted
+  verdict     text,     -- done | failed | reordered | called_back | again | whole | apart | wait | directive | report | interrupted
   path        text,
   error       jsonb
 );
@@ -69,6 +69,7 @@ create type weft._script as (
   size          bigint,
   condition     text,
   is_tolerated  boolean,    -- its failure is: it gets a savepoint of its own
+  is_repeatable boolean,    -- it runs again and again
   is_streamed   boolean,    -- an artifact of several chunks is read while it runs, so that one chunk is held at a time
   statements    text[],     -- of the chunk at hand
   lines         integer[],  -- of all statements so far, as the digests

@@ -136,6 +136,7 @@ create table weft._phases (
   is_wanted        boolean,
   role             text,
   settings         jsonb             not null default '{}',
+  has_repeatables  boolean           not null default false,
   state            weft.phase_state  not null default 'pending',
   attempts         integer           not null default 0,
   started_at       timestamptz,
@@ -150,6 +151,7 @@ create table weft._phases (
 );
 comment on table weft._phases is 'A group of steps under one transaction rule.';
 comment on column weft._phases.condition is 'An expression: if it is not true when the phase begins, none of its steps runs.';
+comment on column weft._phases.has_repeatables is 'Some of its steps run again and again: those next to each other are a group.';
 comment on column weft._phases.role is 'As whom each file of the phase begins; null for the role that deploys.';
 comment on column weft._phases.settings is 'With which settings each file of the phase begins, by name.';
 comment on column weft._phases.is_wanted is 'What the condition came to, committed with the first thing that the phase did.';
@@ -165,6 +167,7 @@ create table weft._steps (
   state              weft.step_state  not null default 'pending',
   in_one_piece       boolean          not null default false,
   is_apart           boolean          not null default false,
+  is_order_found     boolean          not null default false,
   on_error           text             not null default 'stop',
   condition          text,
   is_wanted          boolean,
@@ -193,6 +196,7 @@ alter table weft._steps alter column statement_digests set storage external;
 comment on table weft._steps is 'One artifact being run. Its effect and the word "succeeded" here are one commit.';
 comment on column weft._steps.in_one_piece is 'The split of this file did not parse, the whole file does: it is executed whole.';
 comment on column weft._steps.is_apart is 'It is run statement by statement, each in a transaction of its own or at top level.';
+comment on column weft._steps.is_order_found is 'The order of its group was searched in this deployment: it is not searched again.';
 comment on column weft._steps.path is 'Of its artifact; of a check that comes with Weft: "rule:" and its name.';
 comment on column weft._steps.on_error is 'continue: if the step fails, the deployment goes on without it, and ends degraded.';
 comment on column weft._steps.options is 'What the manifest says of the step beyond the words that all kinds have.';

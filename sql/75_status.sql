@@ -240,6 +240,8 @@ as $$
       select coalesce(jsonb_agg(jsonb_build_object(
         'name', p.name, 'transaction', p.transaction, 'when', p.condition, 'is_wanted', p.is_wanted, 'role', p.role, 'settings', p.settings, 'state', p.state, 'attempts', p.attempts,
         'started_at', p.started_at, 'finished_at', p.finished_at,
+        'order_found', case when p.has_repeatables then (
+          select e.data from weft._events as e where e.deployment_id = p_deployment and e.kind = 'order_found' and e.phase = p.name order by e.number desc limit 1) end,
         'steps', coalesce(g.steps, '[]')) order by p.ordinal), '[]')
       from weft._phases as p
       left join (

@@ -12,7 +12,8 @@
 -- A step among several that may fail without failing them is such a block within the block (p_is_within): this function calls itself for it.
 -- p_is_last_try: a lock that is not to be had fails such a step, instead of all for another try.
 create or replace function weft._run_steps(
-    p_deployment uuid, p_phase weft._phases, p_first integer, p_last integer, p_fence bigint, p_is_last_try boolean default false, p_is_within boolean default false)
+    p_deployment uuid, p_phase weft._phases, p_first integer, p_last integer, p_fence bigint, p_is_last_try boolean default false, p_is_within boolean default false,
+    p_is_search boolean default false)
   returns weft._outcome
   volatile
   language plpgsql
@@ -45,6 +46,7 @@ declare
   v_is_settled   pg_catalog.bool;     -- nothing that was deferred before the step is owed
   v_result       pg_catalog.jsonb;
   v_within       weft._outcome;
+  v_mark         pg_catalog.oid[];
   v_their_path   pg_catalog.text;
   v_set          pg_catalog.text;
   v_their_name   pg_catalog.text;
@@ -70,7 +72,7 @@ begin
   v_steps := (select count(*) from weft._steps as s where s.deployment_id = p_deployment);
   begin
     if p_is_within then
-      v_is_settled := weft._find_unmet_constraint() is null;
+      v_is_settled := not p_is_search and weft._find_unmet_constraint() is null;
     else
       perform weft._check_fence(p_fence);
       perform pg_advisory_unlock_all();  -- walks through all locks of the transaction, so only where it has none yet
@@ -108,7 +110,9 @@ begin
           v_records := '{}';
           v_count_at := weft._limit('steps_between_lock_counts');
           v_within := weft._run_steps(p_deployment, p_phase, v_script.ordinal, v_script.ordinal, p_fence, p_is_last_try, p_is_within => true);
-          if v_within.verdict = 'failed' then
+          if v_within.verdict = 'failed' and v_script.is_repeatable and weft._may_run_later(p_deployment, v_script.ordinal, v_within.error) then
+            raise exception using errcode = 'WF003';
+          elsif v_within.verdict = 'failed' then
             perform weft._tolerate(p_phase, v_within);
           elsif v_within.verdict <> 'done' then
             raise exception using errcode = 'WF003';  -- the whole block is given up for it
@@ -127,6 +131,9 @@ begin
         v_count := 0;
         v_rows := 0;
         v_result := null;
+        if v_script.is_repeatable then
+          v_mark := weft._mark_objects();
+        end if;
         v_set := weft._show_progress(v_script.ordinal, v_steps, p_phase.name);
         v_set := set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
         v_is_wanted := v_script.condition is null;
@@ -225,6 +232,9 @@ begin
           reset role;
         end if;
         v_their_path := weft._reset_session();
+        if v_script.is_repeatable then
+          v_result := jsonb_strip_nulls(jsonb_build_object('made', weft._list_made(v_mark)));
+        end if;
         v_records := array_append(v_records, row(v_script.ordinal, v_is_wanted, v_count, v_rows, v_started, clock_timestamp(), v_script.lines, v_script.digests, v_result)::weft._step_record);
         if cardinality(v_records) >= v_count_at then
           v_count_at := weft._check_lock_table(cardinality(v_records));
@@ -299,7 +309,7 @@ begin
 end
 $$;
 
-comment on function weft._run_steps(uuid, weft._phases, integer, integer, bigint, boolean, boolean) is
+comment on function weft._run_steps(uuid, weft._phases, integer, integer, bigint, boolean, boolean, boolean) is
   'Runs pending steps and records them, in one block: done, or nothing of it happened and the outcome says why.';
 
 
@@ -360,8 +370,8 @@ begin
   if (select d.undoes is not null from weft._deployments as d where d.id = p_deployment) then
     perform weft._take_back_history(p_deployment, p_records);
   else
-    insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place)
-    select d.bundle, a.path, a.digest, d.id, r.finished_at, d.id, a.path, case when weft._repeat_of(s.kind, s.options) <> 'once' then s.ordinal end
+    insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place, made)
+    select d.bundle, a.path, a.digest, d.id, r.finished_at, d.id, a.path, case when weft._repeat_of(s.kind, s.options) <> 'once' then s.ordinal end, r.result -> 'made'
     from weft._deployments as d
     cross join unnest(p_records) as r
     join weft._steps as s on s.deployment_id = d.id and s.ordinal = r.ordinal
@@ -370,7 +380,14 @@ begin
     on conflict on constraint an_artifact_is_applied_once do update
     -- once means once: null would be refused
     set digest = case when excluded.place is not null then excluded.digest end, deployment_id = excluded.deployment_id,
-        applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, applied_path = excluded.applied_path, place = excluded.place;
+        applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, applied_path = excluded.applied_path, place = excluded.place,
+        made = weft._merge_made(h.made, excluded.made);
+    if exists (select from weft._phases as p where p.deployment_id = p_deployment and p.name = p_phase and p.has_repeatables) then
+      update weft._history as h set place = s.ordinal  -- of all of them: places are compared with each other
+      from weft._deployments as d
+      join weft._steps as s on s.deployment_id = d.id and s.options ? 'repeat'
+      where d.id = p_deployment and h.bundle = d.bundle and h.path = s.path and h.place is distinct from s.ordinal;
+    end if;
   end if;
 
   insert into weft._events (deployment_id, number, at, kind, phase, path, data)

@@ -158,6 +158,9 @@ begin
   v_earlier := weft._find_earlier(p_deployment, p_step.path);
   if v_earlier.ordinal is null then
     return;
+  elsif p_step.options ? 'repeat' then  -- it is made to run again: so from its beginning
+    delete from weft._statements as o where o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal;
+    return;
   end if;
   v_same := coalesce((
     select min(n.number) - 1

@@ -120,6 +120,8 @@ begin
   v_quarrel := weft._settle_with_history(p_deployment);
   if v_quarrel is not null then
     perform weft._end(p_deployment.id, 'failed', v_quarrel);
+  elsif p_deployment.state = 'staged' then
+    perform weft._arrange_groups(p_deployment);
   end if;
   return v_quarrel is null;
 end
@@ -146,7 +148,7 @@ begin
     select s.ordinal, s.path, p.transaction
     from weft._steps as s
     join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
-    where s.deployment_id = p_deployment.id and s.state = 'pending' and p.transaction <> 'none'
+    where s.deployment_id = p_deployment.id and s.state = 'pending' and p.transaction <> 'none' and not s.options ? 'repeat'
       and exists (
         select from weft._find_earlier(p_deployment.id, s.path) as e
         join weft._statements as t on t.deployment_id = e.deployment_id and t.step = e.ordinal and t.state = 'done')
@@ -241,6 +243,7 @@ begin
 
   select p.* into v_phase from weft._phases as p where p.deployment_id = p_deployment and p.state not in ('succeeded', 'skipped') order by p.ordinal limit 1;
   if not found then
+    perform weft._forget_dropped(p_deployment);
     perform weft._end(p_deployment, case when exists (select from weft._steps as s where s.deployment_id = p_deployment and s.state = 'failed') then 'degraded' else 'succeeded' end::weft.deployment_state, null);
     return null;
   end if;
@@ -277,6 +280,7 @@ begin
   returning p.* into v_phase;
   if v_phase.attempts = 1 then
     perform weft._tell(p_deployment, 'phase_started', v_phase.name);
+    perform weft._call_back_lost(v_phase);
   end if;
   return v_phase;
 end
@@ -308,7 +312,8 @@ create or replace function weft._next_block(p_phase weft._phases, out first_step
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select min(s.ordinal), case p_phase.transaction when 'single' then max(s.ordinal) else min(s.ordinal) end,
+  select min(s.ordinal),
+         case when p_phase.transaction = 'single' then max(s.ordinal) when p_phase.has_repeatables then weft._end_of_group(p_phase, min(s.ordinal)) else min(s.ordinal) end,
          coalesce((array_agg(s.kind = 'run' and (p_phase.transaction = 'none' or s.is_apart) order by s.ordinal))[1], false)
   from weft._steps as s
   where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending'
@@ -375,6 +380,10 @@ begin
     when 'directive', 'report' then
       perform weft._lend_lease(p_fence);
       perform weft._end_attempt(p_phase.deployment_id, 'directive');
+    when 'reordered' then
+      null;
+    when 'called_back' then
+      perform weft._call_back(p_phase, p_outcome.error);
     when 'again' then
       perform weft._tell(p_phase.deployment_id, 'lock_not_available', p_phase.name, p_outcome.path, p_outcome.error);
     when 'interrupted' then
@@ -392,6 +401,9 @@ begin
       update weft._steps as s
       set state = 'failed', error = p_outcome.error, result = p_outcome.error -> 'check', finished_at = clock_timestamp()
       where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path;
+      update weft._steps as s set state = 'failed', error = l.value, finished_at = clock_timestamp()  -- the others of a group for which there is no order
+      from jsonb_array_elements(p_outcome.error -> 'left') as l
+      where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = l.value ->> 'path' and s.state = 'pending';
       update weft._phases as p set state = 'failed', finished_at = clock_timestamp() where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal;
       perform weft._end_attempt(p_phase.deployment_id, 'failed');
       perform weft._tell(p_phase.deployment_id, case when p_outcome.path is null then 'phase_failed' else 'step_failed' end, p_phase.name, p_outcome.path, p_outcome.error);

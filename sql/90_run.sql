@@ -106,6 +106,12 @@ begin
           v_outcome := weft._rehearse(v_current, v_start, v_fence, v_phase.parameters, v_phase.secrets);
         elsif not v_is_apart then
           v_outcome := weft._run_steps(v_current, v_phase, v_first, v_last, v_fence, v_tries + 1 >= weft._limit('lock_attempts_count'));
+          if v_phase.has_repeatables and v_outcome.verdict in ('done', 'failed') then
+            v_outcome := weft._tend_groups(v_phase, v_first, v_last, v_fence, v_outcome);
+            if v_outcome.verdict = 'called_back' then
+              rollback;
+            end if;
+          end if;
         else
           v_outcome := weft._prepare_step(v_phase, v_first, v_start, v_fence);
           if v_outcome.verdict is null then
@@ -144,7 +150,7 @@ begin
               exit when exists (select from weft._cancellations as c where c.deployment_id = v_current);
             end loop;
             commit;
-          when 'whole', 'apart' then
+          when 'whole', 'apart', 'reordered', 'called_back' then
             null;
           when 'wait' then
             perform weft._rest(weft._limit('look_again_ms') / 1000.0);

@@ -76,8 +76,8 @@ begin
          coalesce((select array_agg(decode(c.value, 'hex') order by c.ordinality) from jsonb_array_elements_text(a.chunks) with ordinality as c), array[decode(a.digest, 'hex')])
   from jsonb_to_recordset(p_manifest -> 'artifacts') as a (path text, digest text, size bigint, chunks jsonb);
 
-  insert into weft._phases (deployment_id, ordinal, name, transaction, condition, role, settings, lock_timeout_ms)
-  select p_deployment, p.ordinality, p.value ->> 'name', p.value ->> 'transaction', p.value ->> 'when', p.value ->> 'role', coalesce(p.value -> 'settings', '{}'),
+  insert into weft._phases (deployment_id, ordinal, name, transaction, condition, role, settings, has_repeatables, lock_timeout_ms)
+  select p_deployment, p.ordinality, p.value ->> 'name', p.value ->> 'transaction', p.value ->> 'when', p.value ->> 'role', coalesce(p.value -> 'settings', '{}'), jsonb_path_exists(p.value, '$.steps[*].repeat'),
          coalesce((p.value ->> 'lock_timeout_ms')::integer, weft._limit('lock_timeout_ms_default'))
   from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p;
 

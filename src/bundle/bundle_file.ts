@@ -63,7 +63,7 @@ export const bundleFileSchema = z.strictObject({
 });
 
 /** Words that the language has in later versions: refused by name, wherever they stand. */
-const LATER_WORDS: ReadonlySet<string> = new Set(['batch', 'size', 'repeat']);
+const LATER_WORDS: ReadonlySet<string> = new Set(['batch', 'size']);
 
 export interface BundleFileStep extends WrittenStep {
   /** Its line in weft.yaml, counted from 1. */

@@ -94,9 +94,15 @@ describe('BUNDLES.md', () => {
       'when',
       'undo',
       'done_when',
+      'repeat',
       'on_error',
       'checks',
     ]);
+  });
+
+  test('its example of repeatable files is one', () => {
+    const file = parseBundleFile(new TextEncoder().encode(snippet('docs/BUNDLES.md', 'repeat')));
+    expect(file.phases.map(({ steps }) => steps.map(({ words }) => words.repeat))).toEqual([[undefined, 'on-change', 'on-change'], ['always']]);
   });
 
   test('its example of conditions is one', () => {

@@ -45,6 +45,7 @@ export async function plan(call: Call): Promise<number> {
     if (applied === null) return 'unknown';
     const digest = applied.get(step.path);
     if (digest === undefined) return 'new';
+    if (step.kind === 'run' && step.repeat !== undefined) return step.repeat === 'always' || digest !== artifact.digest ? 'new' : 'applied';
     return digest === artifact.digest ? 'applied' : 'changed';
   };
 

@@ -1,0 +1,368 @@
+-- Files that run again and again: views, functions and policies that need each other. What stands next to each other in a phase is a
+-- group, and runs in one transaction. Its order is nobody's homework: the one that worked last is tried first, in one block, as any other.
+-- Only when a file lacks something is another one searched, file by file under savepoints; all of that is taken back, and the group
+-- runs in the order found, which is recorded.
+--
+-- The order is that of the steps' ordinals, so that what is shown, planned and run is the same.
+
+-- The groups of a phase. In a phase without transactions there are none, nor for a file that is run statement by statement.
+create or replace function weft._list_groups(p_deployment uuid, p_phase integer default null)
+  returns table (phase integer, number bigint, ordinal integer, path text, state weft.step_state, is_left_out boolean)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select s.phase, s.ordinal - row_number() over (partition by s.phase order by s.ordinal), s.ordinal, s.path, s.state,
+         s.state = 'skipped' and s.is_wanted is distinct from false and s.options ->> 'repeat' = 'on-change'
+  from weft._steps as s
+  join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
+  where s.deployment_id = p_deployment and (p_phase is null or s.phase = p_phase) and p.has_repeatables and p.transaction <> 'none'
+    and s.kind = 'run' and s.options ? 'repeat' and not s.is_apart
+$$;
+
+comment on function weft._list_groups(uuid, integer) is 'Lists the members of groups: repeatable steps that stand next to each other in a phase. is_left_out: unchanged, so that it does not run.';
+
+
+-- Gives steps of a group their places among themselves. Ordinals are a key, so they go out of each other's way first.
+create or replace function weft._reorder(p_deployment uuid, p_paths text[], p_ordinals integer[])
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  update weft._steps as s set ordinal = -u.ordinal
+  from unnest(p_paths, p_ordinals) as u (path, ordinal)
+  where s.deployment_id = p_deployment and s.path = u.path and s.kind = 'run';
+  update weft._steps as s set ordinal = -s.ordinal where s.deployment_id = p_deployment and s.ordinal < 0;
+end
+$$;
+
+comment on function weft._reorder(uuid, text[], integer[]) is 'Gives repeatable steps other ordinals.';
+
+
+-- The last order that worked; what is new comes behind what is known, by name.
+create or replace function weft._arrange_groups(p_deployment weft._deployments)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_paths     text[];
+  v_ordinals  integer[];
+begin
+  if not exists (select from weft._phases as p where p.deployment_id = p_deployment.id and p.has_repeatables) then
+    return;
+  end if;
+  select array_agg(k.path), array_agg(k.place) into v_paths, v_ordinals
+  from (
+    select g.path, g.ordinal,
+           min(g.ordinal) over (partition by g.phase, g.number) - 1 + row_number() over (partition by g.phase, g.number order by h.place, g.path collate "C") as place
+    from weft._list_groups(p_deployment.id) as g
+    left join weft._history as h on h.bundle = p_deployment.bundle and h.path = g.path
+  ) as k
+  where k.place <> k.ordinal;
+  if v_paths is not null then
+    perform weft._reorder(p_deployment.id, v_paths, v_ordinals);
+  end if;
+end
+$$;
+
+comment on function weft._arrange_groups(weft._deployments) is 'Puts the files of each group into the order that worked last.';
+
+
+-- A group is one block, also where each file has a transaction of its own.
+create or replace function weft._end_of_group(p_phase weft._phases, p_first integer)
+  returns integer
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(max(g.ordinal), p_first)
+  from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as g
+  where g.state = 'pending' and g.number = (select f.number from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as f where f.ordinal = p_first)
+$$;
+
+comment on function weft._end_of_group(weft._phases, integer) is 'Tells which pending step is the last of the group that begins with a step; that step itself, where it is in no group.';
+
+
+-- Files that have not changed, and some of whose objects are gone: dropped with CASCADE by what runs in this deployment, or by hand.
+create or replace function weft._find_lost(p_phase weft._phases)
+  returns table (ordinal integer, path text, number bigint, missing jsonb)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select g.ordinal, g.path, g.number, m.missing
+  from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as g
+  join weft._deployments as d on d.id = p_phase.deployment_id
+  join weft._history as h on h.bundle = d.bundle and h.path = g.path and h.made is not null
+  cross join lateral (select weft._list_missing(h.made) as missing) as m
+  where g.is_left_out and m.missing is not null
+    and not exists (select from weft._phases as p where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal and p.is_wanted = false)
+$$;
+
+comment on function weft._find_lost(weft._phases) is 'Finds files of a phase that were left out because they have not changed, and whose objects are not all there.';
+
+
+create or replace function weft._call_back(p_phase weft._phases, p_lost jsonb)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_lost  jsonb;
+begin
+  for v_lost in select l.value from jsonb_array_elements(p_lost) as l loop
+    update weft._steps as s set state = 'pending', finished_at = null
+    where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = v_lost ->> 'path';
+    perform weft._tell(p_phase.deployment_id, 'called_back', p_phase.name, v_lost ->> 'path', v_lost - 'path');
+  end loop;
+end
+$$;
+
+comment on function weft._call_back(weft._phases, jsonb) is 'Lets files run that have not changed, and tells why.';
+
+
+-- Before the first thing that a phase does.
+create or replace function weft._call_back_lost(p_phase weft._phases)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_lost  jsonb;
+begin
+  if p_phase.has_repeatables then
+    v_lost := (select jsonb_agg(jsonb_build_object('path', l.path, 'missing', l.missing) order by l.ordinal) from weft._find_lost(p_phase) as l);
+    if v_lost is not null then
+      perform weft._call_back(p_phase, v_lost);
+    end if;
+  end if;
+end
+$$;
+
+comment on function weft._call_back_lost(weft._phases) is 'Lets those files of a phase run that have not changed, and whose objects are gone.';
+
+
+-- Tries a group file by file: what lacks something is tried after the others, to and fro, until nothing moves. Nothing of it stays.
+-- Returns the order, and what each file that is left says; or the outcome that ended the search.
+create or replace function weft._search_order(
+    p_phase weft._phases, p_first integer, p_members integer[], p_left_out integer[], p_fence bigint, out ordinals integer[], out errors jsonb, out outcome weft._outcome)
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_deployment  uuid := p_phase.deployment_id;
+  v_queue       integer[] := p_members;
+  v_left        integer[];
+  v_before      integer[];  -- no FOR over a query: its cursor would not outlive the files
+  v_step        integer;
+  v_try         weft._outcome;
+  v_is_moving   boolean;
+begin
+  ordinals := '{}';
+  errors := '[]';
+  begin
+    if p_phase.transaction = 'single' then  -- what stands before the group runs in the same transaction
+      v_before := array(
+        select s.ordinal from weft._steps as s
+        where s.deployment_id = v_deployment and s.ordinal between p_first and p_members[1] - 1 and s.state = 'pending' order by s.ordinal);
+      foreach v_step in array v_before loop
+        v_try := weft._run_steps(v_deployment, p_phase, v_step, v_step, p_fence, p_is_within => true, p_is_search => true);
+        if v_try.verdict <> 'done' and not (v_try.verdict = 'failed' and exists (
+            select from weft._steps as s where s.deployment_id = v_deployment and s.ordinal = v_step and s.on_error = 'continue')) then
+          outcome := v_try;
+          raise exception using errcode = 'WF003';
+        end if;
+      end loop;
+    end if;
+
+    loop
+      v_left := '{}';
+      errors := '[]';
+      v_is_moving := false;
+      foreach v_step in array v_queue loop
+        v_try := weft._run_steps(v_deployment, p_phase, v_step, v_step, p_fence, p_is_within => true, p_is_search => true);
+        if v_try.verdict = 'done' then
+          ordinals := ordinals || v_step;
+          v_is_moving := true;
+        elsif v_try.verdict = 'failed' and weft._is_lack(v_try.error) then
+          v_left := v_step || v_left;  -- so that the next round goes the other way: a chain in adverse order takes two
+          errors := errors || v_try.error;
+        else
+          outcome := v_try;
+          raise exception using errcode = 'WF003';
+        end if;
+      end loop;
+      v_queue := v_left;
+      exit when v_queue = '{}';
+      if not v_is_moving then
+        exit when p_left_out = '{}';
+        -- what they lack may be made by files that have not changed
+        update weft._steps as s set state = 'pending' where s.deployment_id = v_deployment and s.ordinal = any (p_left_out);
+        v_queue := v_queue || p_left_out;
+        p_left_out := '{}';
+      end if;
+    end loop;
+    raise exception using errcode = 'WF003';
+  exception when sqlstate 'WF003' then
+    null;
+  end;
+end
+$$;
+
+comment on function weft._search_order(weft._phases, integer, integer[], integer[], bigint) is
+  'Searches an order in which the files of a group can run, and takes back all that this did. What it does not find stays in errors.';
+
+
+-- After a file of a group has failed: another order, or why there is none.
+create or replace function weft._find_order(p_phase weft._phases, p_first integer, p_fence bigint, p_outcome weft._outcome)
+  returns weft._outcome
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_deployment  uuid := p_phase.deployment_id;
+  v_number      bigint := (select g.number from weft._list_groups(v_deployment, p_phase.ordinal) as g where g.path = p_outcome.path);
+  v_members     integer[];
+  v_left_out    integer[];
+  v_found       integer[];
+  v_paths       text[];
+  v_places      integer[];
+  v_search      record;
+  v_is_tolerated boolean;
+begin
+  if v_number is null or exists (
+      select from weft._steps as s where s.deployment_id = v_deployment and s.phase = p_phase.ordinal and s.path = p_outcome.path and s.is_order_found) then
+    return p_outcome;
+  end if;
+  select coalesce(array_agg(g.ordinal order by g.ordinal) filter (where g.state = 'pending'), '{}'), coalesce(array_agg(g.ordinal order by g.ordinal) filter (where g.is_left_out), '{}')
+  into v_members, v_left_out
+  from weft._list_groups(v_deployment, p_phase.ordinal) as g
+  where g.number = v_number;
+  if cardinality(v_members || v_left_out) < 2 or not weft._is_lack(p_outcome.error) then
+    return row(p_outcome.verdict, p_outcome.path, weft._add_hint_of_group(p_outcome.error, v_members || v_left_out))::weft._outcome;
+  end if;
+
+  v_search := weft._search_order(p_phase, p_first, v_members, v_left_out, p_fence);
+  if v_search.outcome is not null and (v_search.outcome).verdict is not null then
+    return row((v_search.outcome).verdict, (v_search.outcome).path, weft._add_hint_of_group((v_search.outcome).error, v_members || v_left_out))::weft._outcome;
+  end if;
+  v_found := v_search.ordinals;
+  if jsonb_array_length(v_search.errors) > 0 then
+    v_is_tolerated := not exists (
+      select from jsonb_array_elements(v_search.errors) as e
+      join weft._steps as s on s.deployment_id = v_deployment and s.phase = p_phase.ordinal and s.path = e.value ->> 'path' and s.on_error = 'stop');
+    if not v_is_tolerated then
+      return weft._describe_stuck(v_search.errors);
+    end if;
+    v_found := v_found || array(select m.ordinal from unnest(v_members) as m (ordinal) where m.ordinal <> all (v_search.ordinals));
+  end if;
+
+  update weft._steps as s set state = 'pending', finished_at = null where s.deployment_id = v_deployment and s.ordinal = any (v_found) and s.state = 'skipped';
+  select array_agg(s.path order by f.place), array_agg(f.ordinal order by f.place) into v_paths, v_places
+  from unnest(v_found, array(select u.ordinal from unnest(v_found) as u (ordinal) order by u.ordinal)) with ordinality as f (was, ordinal, place)
+  join weft._steps as s on s.deployment_id = v_deployment and s.ordinal = f.was;
+  perform weft._reorder(v_deployment, v_paths, v_places);
+  update weft._steps as s set is_order_found = true where s.deployment_id = v_deployment and s.phase = p_phase.ordinal and s.path = any (v_paths);
+  perform weft._tell(v_deployment, 'order_found', p_phase.name, p_outcome.path, jsonb_build_object(
+    'order', to_jsonb(v_paths), 'because', jsonb_build_object('sqlstate', p_outcome.error ->> 'sqlstate', 'message', p_outcome.error ->> 'message', 'line', p_outcome.error -> 'line')));
+  return row('reordered', null, null)::weft._outcome;
+end
+$$;
+
+comment on function weft._find_order(weft._phases, integer, bigint, weft._outcome) is
+  'Finds another order for the group of a file that failed because it lacks something, and records it; else returns the failure, with what all of them lack.';
+
+
+-- Nothing moves any more: every file that is left, each with its own error.
+create or replace function weft._describe_stuck(p_errors jsonb)
+  returns weft._outcome
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select row('failed', k.first ->> 'path', k.first || jsonb_build_object(
+      'detail', concat_ws(E'\n', k.first ->> 'detail', case when k.many > 1 then format('No order of the group works. Each of these %s files lacks something that no other file of the group makes first:', k.many)
+        || (select string_agg(format(E'\n%s: %s: %s', concat_ws(':', e.value ->> 'path', e.value ->> 'line'), e.value ->> 'sqlstate', e.value ->> 'message'), '' order by e.value ->> 'path' collate "C") from jsonb_array_elements(p_errors) as e) end),
+      'left', p_errors))::weft._outcome
+  from (
+    select (select e.value from jsonb_array_elements(p_errors) as e order by e.value ->> 'path' collate "C" limit 1) as first, jsonb_array_length(p_errors) as many
+  ) as k
+$$;
+
+comment on function weft._describe_stuck(jsonb) is 'Makes the account of a group for which there is no order: each file that is left, with what it lacks.';
+
+
+create or replace function weft._add_hint_of_group(p_error jsonb, p_group integer[])
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case
+    when p_error ->> 'sqlstate' in ('42P16', '42P13', '2BP01') and cardinality(p_group) > 0 then p_error || jsonb_build_object('hint', concat_ws(' ', p_error ->> 'hint',
+      'If the file drops what it makes before it makes it anew, with CASCADE, the files of its group whose objects go with that run again in the same transaction, changed or not.'))
+    else p_error
+  end
+$$;
+
+comment on function weft._add_hint_of_group(jsonb, integer[]) is 'Adds what can be done when an object cannot be replaced alone.';
+
+
+-- What is to be done about the repeatable files of a phase behind a block, before its end is recorded.
+create or replace function weft._tend_groups(p_phase weft._phases, p_first integer, p_last integer, p_fence bigint, p_outcome weft._outcome)
+  returns weft._outcome
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_within  jsonb;
+  v_behind  jsonb;
+begin
+  if p_outcome.verdict = 'failed' then
+    return weft._find_order(p_phase, p_first, p_fence, p_outcome);
+  end if;
+  -- what is before the block, and in no group of it, was dropped by what comes behind it: so it would be in a new database
+  select jsonb_agg(k.lost order by k.ordinal) filter (where k.is_within), jsonb_agg(k.lost order by k.ordinal) filter (where not k.is_within)
+  into v_within, v_behind
+  from (
+    select l.ordinal, jsonb_build_object('path', l.path, 'missing', l.missing) as lost,
+           p_phase.transaction = 'single' and l.ordinal > p_first or exists (
+             select from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as g where g.number = l.number and g.ordinal between p_first and p_last and not g.is_left_out) as is_within
+    from weft._find_lost(p_phase) as l
+  ) as k
+  where k.is_within or k.ordinal > p_last;
+  if v_within is not null then
+    return row('called_back', null, v_within)::weft._outcome;
+  elsif v_behind is not null then
+    perform weft._call_back(p_phase, v_behind);
+  end if;
+  return p_outcome;
+end
+$$;
+
+comment on function weft._tend_groups(weft._phases, integer, integer, bigint, weft._outcome) is
+  'Sees behind a block whether a file of a group failed that could run behind others, or whether the block has taken away what unchanged files made. called_back: the block is to be rolled back, and run with them.';
+
+
+-- A deployment has succeeded: what is gone by now is meant to be gone.
+create or replace function weft._forget_dropped(p_deployment uuid)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  update weft._history as h set made = weft._merge_made(h.made, null)
+  from weft._deployments as d
+  where d.id = p_deployment and h.bundle = d.bundle and h.made is not null and weft._list_missing(h.made) is not null
+$$;
+
+comment on function weft._forget_dropped(uuid) is 'Forgets objects of repeatable files that a deployment has dropped.';
