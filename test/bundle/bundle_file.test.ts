@@ -209,7 +209,6 @@ phases:
   it.each<[string, string, number]>([
     ['batch', 'name: a\nphases:\n- name: m\n  steps:\n  - batch: x.sql', 5],
     ['size', step('size: 10'), 6],
-    ['repeat', step('repeat: on-change'), 6],
   ])('refuses "%s" by its name: this version does not have it yet', async (feature, text, line) => {
     const problem = await problemOf(() => parse(text), 'unsupported_feature');
     expect(problem.facts).toMatchObject({ feature, line, file: 'weft.yaml' });
