@@ -53,9 +53,9 @@ begin
   with files as materialized (
     select c.oid, k.value ->> 0 as name, c.relkind, c.relfilenode, pg_relation_size(c.oid) as bytes
     from jsonb_object_keys(v_now) as h (name)
-    join pg_class as c on h.name = concat(c.oid, ' AccessExclusiveLock')
+    join pg_class as c on c.oid = split_part(h.name, ' ', 1)::oid
     cross join lateral (select p_known -> c.oid::text as value) as k
-    where c.relfilenode <> 0 and (k.value ->> 2)::bigint <> c.relfilenode::bigint
+    where h.name ~ '^\d+ AccessExclusiveLock$' and c.relfilenode <> 0 and (k.value ->> 2)::bigint <> c.relfilenode::bigint
   )
   select coalesce(jsonb_agg(jsonb_build_object(
            'object', f.name, 'kind', case when f.relkind = 'i' then 'index' when f.relkind = 'm' then 'materialized view' when f.relkind = 'S' then 'sequence' else 'table' end, 'bytes', f.bytes)

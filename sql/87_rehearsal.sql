@@ -141,6 +141,7 @@ declare
   v_step_began  pg_catalog.timestamptz;
   v_started     pg_catalog.timestamptz;
   v_set         pg_catalog.text;
+  v_count_at    pg_catalog.int4;
   v_enums       pg_catalog.int8;
   v_enums_last  pg_catalog.int8;
   v_error       pg_catalog.jsonb;
@@ -160,6 +161,7 @@ begin
   loop
     v_passes := v_passes + 1;
     v_steps_done := '{}';
+    v_count_at := weft._limit('steps_between_lock_counts');
     v_catalog := null;
     v_outcome := null;
     v_row := null;
@@ -212,7 +214,7 @@ begin
             continue;
           end if;
 
-          if v_step.kind <> 'run' then
+          if v_step.kind <> 'run' or v_surprises ? concat(v_step.ordinal, '/whole') then
             v_within := weft._run_steps(p_deployment, v_phase, v_step.ordinal, v_step.ordinal, p_fence, p_is_within => true);
             select s.* into strict v_step from weft._steps as s where s.deployment_id = p_deployment and s.ordinal = v_step.ordinal;
             if v_within.verdict = 'done' then
@@ -326,9 +328,11 @@ begin
             v_set := pg_catalog.set_config('search_path', v_their_path, false);
             set constraints all immediate;
             v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+            perform weft._check_dependents();
           end if;
-          perform weft._check_dependents();
-          perform weft._check_lock_table(1);
+          if cardinality(v_steps_done) >= v_count_at then
+            v_count_at := weft._check_lock_table(cardinality(v_steps_done));
+          end if;
           v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, 'succeeded', v_entries, v_all_rows, v_step_began));
         end loop;
         v_path := null;
@@ -364,6 +368,9 @@ begin
           and (v_phase.transaction in ('auto', 'none') and weft._is_refused_in_transaction(v_error)
             or e_state = '55P04' and (v_phase.transaction in ('auto', 'none') or v_enums_last = v_enums)) then
         v_surprises := v_surprises || jsonb_build_object(concat(v_step.ordinal, '/', v_row.number), jsonb_build_object('sqlstate', e_state, 'message', e_message));
+        continue;
+      elsif e_state = 'WF086' and v_phase.transaction <> 'none' and not v_surprises ? concat(v_step.ordinal, '/whole') then  -- rows behind a COPY: no statement is alone
+        v_surprises := v_surprises || jsonb_build_object(concat(v_step.ordinal, '/whole'), true);
         continue;
       elsif e_state in ('55P03', '40P01') then
         v_outcome := row('again', v_path, weft._describe_error(v_error, v_phase.name, v_path, weft._first_line(v_row.statement, v_row.line), v_row.statement))::weft._outcome;

@@ -98,6 +98,9 @@ describe('a folder of your own', () => {
     expect(stdout).toContain('Done. my-bundle is deployed');
     expect(stdout).toMatch(/succeeded +1\/1 +my-bundle/);
     expect(stdout).toMatch(/my-bundle +schema\/001_first\.sql/);
+    const fro = await readme('to and fro', env());
+    expect(fro.stdout, fro.all).toContain('Rehearsed. my-bundle ran through');
+    expect(fro.stdout, fro.all).toMatch(/No undo, stays in the database:\n +schema\/001_first\.sql/);
   });
 
   test('that fails ends with the words that README shows, with exit code 1, and goes on when it is corrected', async () => {
