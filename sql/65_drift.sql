@@ -36,7 +36,7 @@ as $$
     from (
       select d.fingerprint_before, d.fingerprint_after
       from weft._deployments as d
-      where d.started_at is not null
+      where d.started_at is not null and (d.mode = 'apply' or d.finished_at is null)  -- a rehearsal leaves what it met
       order by coalesce(d.finished_at, d.started_at) desc
       limit weft._limit('deployments_with_snapshots_count')
     ) as d
@@ -68,7 +68,7 @@ as $$
 begin
   select d.* into deployment
   from weft._deployments as d
-  where d.started_at is not null and d.finished_at is not null and d.fingerprint_after is not null
+  where d.started_at is not null and d.finished_at is not null and d.fingerprint_after is not null and d.mode = 'apply'
   order by d.finished_at desc
   limit 1;
   if not found then

@@ -93,6 +93,15 @@ it('tells what the catalog would differ in, with both definitions', async () => 
   expect(differences.some((line: string) => line.startsWith('changed') && line.endsWith('public.v'))).toBe(true);
 });
 
+it('hides no drift: what the last deployment has left is still what is compared with', async () => {
+  const ways = { '1.sql': { run: 'create table t (n int)' } };
+  await send(database.url, packWays([{ name: 'main', transaction: 'single', ways }]));
+  await sql(database.url, 'alter table t add drifted int');
+  const done = await rehearse({ ...ways, '2.sql': { run: 'create table u (n int)' } });
+  expect(done.rehearsal.catalog.map(({ identity }: { identity: string }) => identity)).toEqual(['public.u']);
+  expect(await sql(database.url, 'select identity from weft.drift()')).toEqual([{ identity: 'public.t.drifted' }]);
+});
+
 it('names the sequences of which something is used up, for no rollback takes that back', async () => {
   await sql(database.url, 'create table t (id int generated always as identity, n int); create sequence s; insert into t (n) values (1)');
   const done = await rehearse({ '1.sql': { run: `insert into t (n) values (2), (3); select nextval('s'); create sequence mine; select nextval('mine')` } });
