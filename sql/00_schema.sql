@@ -43,6 +43,7 @@
 --   83 statements  a step apart, statement by statement         |
 --   85 line        whose turn it is; beginning and ending       |
 --   86 undo        going back with the files that came along    |
+--   87 forms       what a rehearsal does otherwise               |
 --   87 rehearsal   all of it, measured and taken back           |
 --   89 reports     what a rehearsal showed, and did not         |
 --   90 run         the one procedure                            |

@@ -201,7 +201,8 @@ as $$
                || jsonb_build_object('settings', p.settings, 'steps', g.steps) order by p.ordinal desc), '[]')
       from weft._phases as p
       join (
-        select e.phase, jsonb_agg(jsonb_build_object('kind', 'run', 'path', e.undo, 'undoes', e.path) order by e.ordinal desc) as steps
+        -- what is given back may need each other, as it did then
+        select e.phase, jsonb_agg(jsonb_build_object('kind', 'run', 'path', e.undo, 'undoes', e.path) || case when e.restores then '{"repeat": "always"}' else '{}' end::jsonb order by e.ordinal desc) as steps
         from effects as e
         group by e.phase
       ) as g on g.phase = p.ordinal

@@ -3,99 +3,6 @@
 --
 -- The locks are the real ones, for as long as it runs. Whom it lets wait, a second session tells, which looks every now and then.
 
--- What a statement would be that PostgreSQL runs in no transaction, as it runs in one; null where there is no such form.
-create or replace function weft._write_in_transaction(p_statement text)
-  returns text
-  immutable strict parallel safe
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select case
-    when w.flat ~* '^(create( unique)? index|drop index) concurrently\M' then regexp_replace(w.text, '^((?:create|drop)(?:\s+unique)?\s+index)\s+concurrently\M', '\1', 'i')
-    when w.flat ~* '^reindex (\([^)]*\) ?)?(index|table) ' then regexp_replace(w.text, '^reindex\s*(?:\([^)]*\))?\s*(index|table)\s+(?:concurrently\s+)?', 'reindex \1 ', 'i')
-    when w.flat ~* '^alter table .* detach partition .* concurrently$' then regexp_replace(w.text, '\s+concurrently\s*;?\s*$', '', 'i')
-  end
-  from (
-    select f.flat, case when s.text ~* '^(create(\s+unique)?\s+index|drop\s+index)\s+concurrently\M|^reindex\M|^alter\M' then s.text else f.flat end as text
-    from weft._skip_comments(p_statement) as s (text)
-    cross join weft._flatten(p_statement) as f (flat)
-  ) as w
-$$;
-
-comment on function weft._write_in_transaction(text) is
-  'Writes a statement that PostgreSQL runs in no transaction as one that does the same in a transaction, with stronger locks; null where there is none.';
-
-
--- Words that make a savepoint worth its while: the server then says whether it runs the statement in a transaction, and only that
--- statement is tried again. What is refused without one of them costs another pass.
-create or replace function weft._may_be_refused(p_statement text)
-  returns boolean
-  immutable strict parallel safe
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select left(weft._skip_comments(p_statement), 1000) ~* '^(do|call|vacuum|cluster|reindex)\M|^(create|drop|alter)\M.*\m(concurrently|database|tablespace|subscription|system)\M'
-$$;
-
-comment on function weft._may_be_refused(text) is 'Tells whether a statement looks like one that PostgreSQL runs in no transaction. It decides nothing but where a savepoint is set.';
-
-
--- What the server refuses to run in a transaction, in the form that it takes: as long as the catalog says that there is something to do.
--- Raises what the deployment would fail with.
-create or replace function weft._choose_form(p_step weft._steps, p_statement text, p_refusal jsonb, p_before jsonb, p_try integer, out form text, out is_last boolean, out note jsonb)
-  volatile
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-declare
-  v_judge  jsonb := weft._find_judge(p_statement, p_before);
-  v_said   record;
-begin
-  is_last := true;
-  if p_refusal ->> 'sqlstate' = '55P04' then
-    note := jsonb_build_object('why', 'commit', 'text', 'It needs a commit before it: it uses a value of an enum that this deployment adds. The deployment commits in between; a rehearsal cannot.');
-    return;
-  elsif v_judge is null and p_step.done_when is null then
-    raise exception using errcode = p_refusal ->> 'sqlstate', message = p_refusal ->> 'message',
-      hint = 'PostgreSQL runs this statement in no transaction, and no catalog tells when it is done. Give the step a done_when in weft.yaml: an expression that is true once it is.';
-  elsif v_judge ->> 'kind' in ('index', 'drop index') then
-    v_said := weft._judge(v_judge, p_statement, false, null, p_before);
-    if v_said.verdict = 'failed' then
-      raise exception using errcode = v_said.error ->> 'sqlstate', message = v_said.error ->> 'message', detail = coalesce(v_said.error ->> 'detail', ''), hint = coalesce(v_said.error ->> 'hint', '');
-    elsif v_said.verdict = 'done' then
-      note := jsonb_build_object('why', 'done', 'text', 'It is done already: the deployment would find that out, and go on.');
-      return;
-    elsif v_said.verdict = 'wait' or p_try > 5 then
-      note := jsonb_build_object('why', 'work', 'text', 'Somebody else is at work on it: the deployment would wait for that.');
-      return;
-    end if;
-    form := weft._write_in_transaction(v_said.statement);
-    is_last := v_said.statement = p_statement;
-  else
-    form := weft._write_in_transaction(p_statement);
-  end if;
-  note := case when form is null
-    then jsonb_build_object('why', 'none', 'text', 'PostgreSQL runs it in no transaction, and it has no other form: it was not rehearsed.')
-    else jsonb_build_object('why', 'form', 'text', 'Rehearsed in the form that a transaction takes, which locks more.', 'form', left(form, weft._limit('statement_shown_characters'))) end;
-end
-$$;
-
-comment on function weft._choose_form(weft._steps, text, jsonb, jsonb, integer) is
-  'Says in which form a statement is rehearsed that PostgreSQL runs in no transaction, or why it is not rehearsed; is_last: nothing comes behind it.';
-
-
-create or replace function weft._scrub_report(p_deployment uuid, p_secrets jsonb)
-  returns void
-  volatile
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  update weft._reports as r set report = weft._scrub(r.report, p_secrets) where r.deployment_id = p_deployment and p_secrets is not null
-$$;
-
-comment on function weft._scrub_report(uuid, jsonb) is 'Takes secrets out of the report of a rehearsal, before it is committed.';
-
-
 -- All of it, in one block that is always rolled back. There is one savepoint where the server may refuse a statement, and none elsewhere: what
 -- is found out the hard way is remembered, and the block begins anew.
 create or replace function weft._rehearse(p_deployment uuid, p_start_path text, p_fence bigint, p_parameters jsonb, p_secrets jsonb)
@@ -144,6 +51,7 @@ declare
   v_count_at    pg_catalog.int4;
   v_enums       pg_catalog.int8;
   v_enums_last  pg_catalog.int8;
+  v_lost        pg_catalog.jsonb;
   v_error       pg_catalog.jsonb;
   v_outcome     weft._outcome;
   e_state       pg_catalog.text;
@@ -164,6 +72,7 @@ begin
     v_count_at := weft._limit('steps_between_lock_counts');
     v_catalog := null;
     v_outcome := null;
+    v_lost := null;
     v_row := null;
     v_path := null;
     v_condition := null;
@@ -184,6 +93,9 @@ begin
         end if;
         v_enums := (select count(*) from pg_enum);
         v_enums_last := v_enums;
+        if v_phase.has_repeatables then
+          perform weft._call_back_lost(v_phase), weft._call_back(v_phase, v_surprises -> concat('lost/', v_phase.ordinal));
+        end if;
         v_of_phase := array(select s from weft._steps as s where s.deployment_id = p_deployment and s.phase = v_phase.ordinal and s.state = 'pending' order by s.ordinal);
         v_path := null;
         if v_phase.condition is not null and cardinality(v_of_phase) > 0 then
@@ -209,6 +121,22 @@ begin
           v_step_began := clock_timestamp();
           perform weft._reset_session(), weft._show_progress(v_step.ordinal, v_steps, v_phase.name);
           v_set := set_config('lock_timeout', v_phase.lock_timeout_ms::text, false);
+          if v_surprises ? concat('group/', v_phase.ordinal) and v_step.options ? 'repeat' and v_phase.transaction <> 'none' then
+            select s.* into strict v_step from weft._steps as s where s.deployment_id = p_deployment and s.phase = v_phase.ordinal and s.path = v_path;
+            if v_step.state = 'pending' then
+              v_within := weft._rehearse_group(v_phase, v_step.ordinal, p_fence);
+              select s.* into strict v_step from weft._steps as s where s.deployment_id = p_deployment and s.phase = v_phase.ordinal and s.path = v_path;
+              if v_within.verdict <> 'done' then
+                v_path := coalesce(v_within.path, v_path);
+                v_outcome := v_within;
+                raise exception using errcode = 'WF003';
+              end if;
+              select a.entries, a.known, a.held into v_entries, v_known, v_held from weft._add_entry(v_entries, v_known, v_held, '{"instead": {"why": "group", "text": "With its group, in an order that had to be found."}}', v_step_began) as a;
+            end if;
+            v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, case v_step.state when 'failed' then 'tolerated' else v_step.state::text end, v_entries, v_step.rows, v_step_began)
+              || jsonb_strip_nulls(jsonb_build_object('error', v_step.error)));
+            continue;
+          end if;
           if v_surprises ? v_step.ordinal::text then  -- its failure is tolerated, and it failed in an earlier pass
             v_steps_done := array_append(v_steps_done, v_surprises -> v_step.ordinal::text);
             continue;
@@ -338,6 +266,12 @@ begin
         v_path := null;
         set constraints all immediate;
         perform weft._check_dependents();
+        if v_phase.has_repeatables and not v_surprises ? concat('lost/', v_phase.ordinal) then
+          v_lost := (select jsonb_agg(jsonb_build_object('path', l.path, 'missing', l.missing) order by l.ordinal) from weft._find_lost(v_phase) as l);
+          if v_lost is not null then
+            raise exception using errcode = 'WF002';
+          end if;
+        end if;
       end loop;
       perform weft._reset_session();
       v_catalog := weft._list_catalog();
@@ -358,6 +292,9 @@ begin
       return row('done', null, null)::weft._outcome;
     elsif e_state = 'WF003' and v_outcome is not null then
       null;
+    elsif e_state = 'WF002' and v_lost is not null then  -- what others take away runs again with them
+      v_surprises := v_surprises || jsonb_build_object(concat('lost/', v_phase.ordinal), v_lost);
+      continue;
     elsif e_state = 'WF012' then
       raise exception using errcode = e_state, message = e_message, hint = e_hint;
     else
@@ -377,6 +314,10 @@ begin
       else
         v_error := case when v_condition is not null then weft._describe_condition_error(v_error, v_phase.name, v_path, v_condition)
           else weft._describe_error(v_error, v_phase.name, v_path, weft._first_line(v_row.statement, v_row.line), v_row.statement) end;
+        if v_path is not null and v_condition is null and v_step.options ? 'repeat' and v_phase.transaction <> 'none' and not v_surprises ? concat('group/', v_phase.ordinal) then
+          v_surprises := v_surprises || jsonb_build_object(concat('group/', v_phase.ordinal), true);
+          continue;
+        end if;
         if v_path is not null and v_step.on_error = 'continue' then
           v_surprises := v_surprises || jsonb_build_object(v_step.ordinal::text,
             weft._close_entry(v_phase, v_step, 'tolerated', v_entries, null, v_step_began) || jsonb_build_object('error', v_error));

@@ -217,6 +217,27 @@ describe('kinds of steps', () => {
     expect(done.rehearsal?.steps[1]?.error).toMatchObject({ sqlstate: '22012' });
   });
 
+  it('files that need each other are rehearsed in an order that is found, as the deployment finds one', async () => {
+    const views = (n: number): Ways => ({
+      'a.sql': { run: `create or replace view a as select n + ${n} as n from b`, repeat: 'on-change' },
+      'b.sql': { run: `create or replace view b as select ${n} as n from c`, repeat: 'on-change' },
+      'c.sql': { run: `create or replace view c as select ${n} as n`, repeat: 'on-change' },
+    });
+    const first = await send(database.url, pack(views(1)));
+    expect(first).toMatchObject({ state: 'succeeded', error: null });
+    expect(first.rehearsal?.steps.map(({ path, state }) => `${path} ${state}`).toSorted()).toEqual(['a.sql succeeded', 'b.sql succeeded', 'c.sql succeeded']);
+    const stuck = await send(database.url, pack({ 'a.sql': { run: 'create or replace view a as select n from nowhere', repeat: 'on-change' } }));
+    expect(stuck).toMatchObject({ state: 'failed', error: { sqlstate: '42P01', path: 'a.sql' } });
+    await send(database.url, packWays([{ name: 'main', transaction: 'single', ways: views(1) }]));
+    const ways = { '0.sql': { run: 'drop view c cascade; create view c as select 5 as n' }, ...views(1) };
+    const again = await send(database.url, pack(ways));
+    expect(again).toMatchObject({ state: 'succeeded', error: null });
+    expect(again.rehearsal?.steps.filter(({ state }) => state === 'succeeded').map(({ path }) => path)).toEqual(
+      expect.arrayContaining(['0.sql', 'a.sql', 'b.sql']),
+    );
+    expect(await sql(database.url, 'select n from a')).toEqual([{ n: 2 }]);
+  });
+
   it('a file that an earlier deployment has run half-way goes on there, and its half stays remembered', async () => {
     const half = { '1.sql': { run: 'create table h (n int); insert into h values (1); select 1 / (select count(*) from ready)' } };
     await sql(database.url, 'create table ready ()');

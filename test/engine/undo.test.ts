@@ -238,6 +238,17 @@ describe('what runs again and again', () => {
     expect(await sql(database.url, `select to_regclass('v') as v`)).toEqual([{ v: null }]);
   });
 
+  it('what needs each other is given back in an order that is found', async () => {
+    const pair = (n: number) => ({
+      'a.sql': { run: `drop view if exists a cascade; create view a as select ${n} as n${n}`, repeat: 'on-change' as const },
+      'b.sql': { run: `create or replace view b as select n${n} as n from a`, repeat: 'on-change' as const },
+    });
+    await deployWays(database.url, pair(1));
+    await deployWays(database.url, pair(2));
+    expect(await undo(database.url)).toMatchObject({ state: 'succeeded', error: null });
+    expect(await sql(database.url, 'select n from b')).toEqual([{ n: 1 }]);
+  });
+
   it('once it is what it was before, the next deployment brings it forward again', async () => {
     await deployWays(database.url, { 'v.sql': view(1) });
     await deployWays(database.url, { 'v.sql': view(2) });

@@ -1,0 +1,117 @@
+-- What a rehearsal does otherwise than the deployment: statements in the form that a transaction takes, and groups as a whole.
+
+-- What a statement would be that PostgreSQL runs in no transaction, as it runs in one; null where there is no such form.
+create or replace function weft._write_in_transaction(p_statement text)
+  returns text
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case
+    when w.flat ~* '^(create( unique)? index|drop index) concurrently\M' then regexp_replace(w.text, '^((?:create|drop)(?:\s+unique)?\s+index)\s+concurrently\M', '\1', 'i')
+    when w.flat ~* '^reindex (\([^)]*\) ?)?(index|table) ' then regexp_replace(w.text, '^reindex\s*(?:\([^)]*\))?\s*(index|table)\s+(?:concurrently\s+)?', 'reindex \1 ', 'i')
+    when w.flat ~* '^alter table .* detach partition .* concurrently$' then regexp_replace(w.text, '\s+concurrently\s*;?\s*$', '', 'i')
+  end
+  from (
+    select f.flat, case when s.text ~* '^(create(\s+unique)?\s+index|drop\s+index)\s+concurrently\M|^reindex\M|^alter\M' then s.text else f.flat end as text
+    from weft._skip_comments(p_statement) as s (text)
+    cross join weft._flatten(p_statement) as f (flat)
+  ) as w
+$$;
+
+comment on function weft._write_in_transaction(text) is
+  'Writes a statement that PostgreSQL runs in no transaction as one that does the same in a transaction, with stronger locks; null where there is none.';
+
+
+-- Words that make a savepoint worth its while: the server then says whether it runs the statement in a transaction, and only that
+-- statement is tried again. What is refused without one of them costs another pass.
+create or replace function weft._may_be_refused(p_statement text)
+  returns boolean
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select left(weft._skip_comments(p_statement), 1000) ~* '^(do|call|vacuum|cluster|reindex)\M|^(create|drop|alter)\M.*\m(concurrently|database|tablespace|subscription|system)\M'
+$$;
+
+comment on function weft._may_be_refused(text) is 'Tells whether a statement looks like one that PostgreSQL runs in no transaction. It decides nothing but where a savepoint is set.';
+
+
+-- What the server refuses to run in a transaction, in the form that it takes: as long as the catalog says that there is something to do.
+-- Raises what the deployment would fail with.
+create or replace function weft._choose_form(p_step weft._steps, p_statement text, p_refusal jsonb, p_before jsonb, p_try integer, out form text, out is_last boolean, out note jsonb)
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_judge  jsonb := weft._find_judge(p_statement, p_before);
+  v_said   record;
+begin
+  is_last := true;
+  if p_refusal ->> 'sqlstate' = '55P04' then
+    note := jsonb_build_object('why', 'commit', 'text', 'It needs a commit before it: it uses a value of an enum that this deployment adds. The deployment commits in between; a rehearsal cannot.');
+    return;
+  elsif v_judge is null and p_step.done_when is null then
+    raise exception using errcode = p_refusal ->> 'sqlstate', message = p_refusal ->> 'message',
+      hint = 'PostgreSQL runs this statement in no transaction, and no catalog tells when it is done. Give the step a done_when in weft.yaml: an expression that is true once it is.';
+  elsif v_judge ->> 'kind' in ('index', 'drop index') then
+    v_said := weft._judge(v_judge, p_statement, false, null, p_before);
+    if v_said.verdict = 'failed' then
+      raise exception using errcode = v_said.error ->> 'sqlstate', message = v_said.error ->> 'message', detail = coalesce(v_said.error ->> 'detail', ''), hint = coalesce(v_said.error ->> 'hint', '');
+    elsif v_said.verdict = 'done' then
+      note := jsonb_build_object('why', 'done', 'text', 'It is done already: the deployment would find that out, and go on.');
+      return;
+    elsif v_said.verdict = 'wait' or p_try > 5 then
+      note := jsonb_build_object('why', 'work', 'text', 'Somebody else is at work on it: the deployment would wait for that.');
+      return;
+    end if;
+    form := weft._write_in_transaction(v_said.statement);
+    is_last := v_said.statement = p_statement;
+  else
+    form := weft._write_in_transaction(p_statement);
+  end if;
+  note := case when form is null
+    then jsonb_build_object('why', 'none', 'text', 'PostgreSQL runs it in no transaction, and it has no other form: it was not rehearsed.')
+    else jsonb_build_object('why', 'form', 'text', 'Rehearsed in the form that a transaction takes, which locks more.', 'form', left(form, weft._limit('statement_shown_characters'))) end;
+end
+$$;
+
+comment on function weft._choose_form(weft._steps, text, jsonb, jsonb, integer) is
+  'Says in which form a statement is rehearsed that PostgreSQL runs in no transaction, or why it is not rehearsed; is_last: nothing comes behind it.';
+
+
+create or replace function weft._scrub_report(p_deployment uuid, p_secrets jsonb)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  update weft._reports as r set report = weft._scrub(r.report, p_secrets) where r.deployment_id = p_deployment and p_secrets is not null
+$$;
+
+comment on function weft._scrub_report(uuid, jsonb) is 'Takes secrets out of the report of a rehearsal, before it is committed.';
+
+
+-- A group of files that run again and again, after one of them has failed: as the deployment does it, in one block, in an order that is found if need be.
+create or replace function weft._rehearse_group(p_phase weft._phases, p_first integer, p_fence bigint)
+  returns weft._outcome
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_outcome  weft._outcome;
+begin
+  loop
+    v_outcome := weft._run_steps(p_phase.deployment_id, p_phase, p_first, weft._end_of_group(p_phase, p_first), p_fence, p_is_within => true);
+    if v_outcome.verdict = 'failed' then
+      v_outcome := weft._find_order(p_phase, p_first, p_fence, v_outcome);
+    end if;
+    exit when v_outcome.verdict <> 'reordered';
+  end loop;
+  return v_outcome;
+end
+$$;
+
+comment on function weft._rehearse_group(weft._phases, integer, bigint) is 'Runs a group of repeatable files as a whole, within a rehearsal.';
