@@ -22,6 +22,7 @@
 --   69 others      what may be told of other sessions           |
 --   70 lease       which CALL runs now, and the fence           |
 --   71 parameters  what a deployment is given                  |
+--   72 budgets     how long a statement may wait for a lock    |
 --   72 session     role, path and settings, there and back      |
 --   73 artifacts   bytes as statements                          |
 --   74 errors      the account of an error                      |
@@ -41,6 +42,8 @@
 --   81 repeatables files that run again and again              |
 --   82 judges      what the catalog says of a statement         |
 --   83 statements  a step apart, statement by statement         |
+--   84 batches     one statement, run until it touches no row   |
+--   84 rounds      each in a transaction, and the next size     |
 --   85 line        whose turn it is; beginning and ending       |
 --   86 undo        going back with the files that came along    |
 --   87 forms       what a rehearsal does otherwise               |

@@ -53,12 +53,12 @@ create type weft._scanner as (
 comment on type weft._scanner is 'Where the scanner stands between two pieces of text.';
 
 create type weft._outcome as (
-  verdict     text,     -- done | failed | reordered | called_back | again | whole | apart | wait | directive | report | interrupted
+  verdict     text,     -- done | round | failed | reordered | called_back | again | whole | apart | wait | directive | report | interrupted
   path        text,
   error       jsonb
 );
 comment on type weft._outcome is
-  'How a block ended. again: a lock was not to be had; whole: the split was wrong, run the file in one piece; apart: not in one transaction, so statement by statement; wait: somebody else is at work on the object; directive: a statement is to be run at top level; report: what the server said of it is asked for; interrupted: somebody cancelled the statement, not the deployment.';
+  'How a block ended. round: a batch goes on behind a pause; again: a lock was not to be had; whole: the split was wrong, run the file in one piece; apart: not in one transaction, so statement by statement; wait: somebody else is at work on the object; directive: a statement is to be run at top level; report: what the server said of it is asked for; interrupted: somebody cancelled the statement, not the deployment.';
 
 create type weft._script as (
   ordinal       integer,

@@ -132,6 +132,7 @@ create table weft._phases (
   name             text              not null,
   transaction      text              not null,
   lock_timeout_ms  integer           not null,
+  lock_timeouts    jsonb,
   condition        text,
   is_wanted        boolean,
   role             text,
@@ -150,6 +151,7 @@ create table weft._phases (
   constraint values_are_never_stored_here check (parameters is null and secrets is null)
 );
 comment on table weft._phases is 'A group of steps under one transaction rule.';
+comment on column weft._phases.lock_timeouts is 'How long statements of some kinds may wait for a lock, in milliseconds by kind (floor 79); null where all wait for lock_timeout_ms.';
 comment on column weft._phases.condition is 'An expression: if it is not true when the phase begins, none of its steps runs.';
 comment on column weft._phases.has_repeatables is 'Some of its steps run again and again: those next to each other are a group.';
 comment on column weft._phases.role is 'As whom each file of the phase begins; null for the role that deploys.';
@@ -188,7 +190,7 @@ create table weft._steps (
   primary key (deployment_id, ordinal),
   foreign key (deployment_id, phase) references weft._phases on delete cascade,
   foreign key (deployment_id, undo) references weft._artifacts on delete cascade,
-  constraint kind_is_known check (kind in ('run', 'load', 'check')),
+  constraint kind_is_known check (kind in ('run', 'load', 'batch', 'check')),
   constraint what_follows_an_error_is_known check (on_error in ('stop', 'continue')),
   constraint what_failed_has_its_reason check ((state = 'failed') = (error is not null))
 );
@@ -239,6 +241,42 @@ comment on column weft._statements.attempts is 'How often anything was handed ou
 comment on column weft._statements.tries is 'The same without the repairs that ran through: there may be as many of those as there is to repair.';
 comment on column weft._statements.is_repair is 'What was handed out last is not the statement itself, so that its end is not the statement''s.';
 comment on column weft._statements.session is 'Role and settings that the file has left behind with this statement: the next one begins with them, whatever backend it runs in.';
+
+create table weft._batches (
+  deployment_id  uuid         not null,
+  step           integer      not null,
+  statement      text         not null,
+  line           integer      not null,
+  start_cursor   text,
+  cursor         text,
+  size           integer      not null,
+  rounds         integer      not null default 0,
+  rows           bigint       not null default 0,
+  sweeps         integer      not null default 0,
+  table_name     text,
+  table_rows     bigint,
+  last_rows      bigint,
+  last_ms        numeric,
+  worked_ms      numeric      not null default 0,
+  paused_ms      numeric      not null default 0,
+  throttled_by   jsonb,
+  quiet_rounds   integer      not null default 0,
+  lag_since      timestamptz,
+  started_at     timestamptz  not null,
+  last_round_at  timestamptz,
+
+  primary key (deployment_id, step),
+  foreign key (deployment_id, step) references weft._steps on delete cascade,
+  constraint a_round_touches_rows_at_least_one check (size > 0),
+  constraint what_has_a_cursor_has_a_beginning check ((start_cursor is null) = (cursor is null))
+);
+comment on table weft._batches is 'How far each batch is: one row, written anew in the transaction of each round.';
+comment on column weft._batches.cursor is 'How far the rounds have come: the next one begins behind it.';
+comment on column weft._batches.size is 'How many rows the next round may touch.';
+comment on column weft._batches.sweeps is 'How often in succession no row was touched any more although done_when was not true.';
+comment on column weft._batches.table_rows is 'How many rows the table has that the statement writes to, as the planner estimates it.';
+comment on column weft._batches.throttled_by is 'Because of whom it goes slower than it could; null when it does not.';
+comment on column weft._batches.quiet_rounds is 'Rounds since that was last so.';
 
 create table weft._history (
   bundle         text         not null,

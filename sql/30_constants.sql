@@ -50,6 +50,15 @@ begin
     when 'renames_compared_count'          then 200        -- pairs of new and gone files that are compared by what they come to
     when 'statement_shown_characters'      then 2000       -- of a statement in an error
     when 'query_shown_characters'          then 500        -- of a statement of another session, without its literals
+    when 'batch_size_default'              then 1000       -- rows that a round may touch
+    when 'batch_size_max'                  then 1000000
+    when 'batch_rounds_count_max'          then 1000000    -- rounds of one batch, where weft.yaml does not say
+    when 'batch_touches_per_row_max'       then 5          -- touches by a batch without a cursor, by rows of its table
+    when 'batch_sweeps_count'              then 10         -- times that no row is touched although done_when is not true
+    when 'batch_max_lag_ms_default'        then 10000      -- that a standby may lag behind while rounds are run
+    when 'batch_lag_wait_ms_max'           then 60000      -- between two rounds, for a standby that lags more
+    when 'batch_yield_ms'                  then 100        -- the least pause behind a round for whose locks others had to wait
+    when 'batch_quiet_rounds_count'        then 10         -- rounds that hinder nobody, after which a batch is not throttled any more
     when 'blockers_shown_count'            then 5          -- sessions that are named after a lock was not to be had
     when 'secret_characters_min'           then 4          -- of a secret parameter: what is shorter could not be kept out of messages
     when 'scrubbed_characters'             then 20000      -- of a text that is searched for secrets; the rest of it is cut off

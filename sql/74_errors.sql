@@ -74,8 +74,12 @@ begin
       'weft.parameter() is for the role that deploys and for the role that the phase names in weft.yaml. A role that a file takes on by itself reads a parameter as :''name''.'
     when v_state = '55P04' then
       'A new value of an enum can be used only after a commit. Put its use into a later phase, or a later file of a per-step phase.'
-    when v_state = '55P03' then
-      'Another session holds the lock. Raise the phase''s lock_timeout, or deploy when it is quiet.'
+    when v_state = '55P03' then concat(
+      case when p_error -> 'blockers' -> 0 ->> 'pid' is not null
+        then format('Let that session end (or end it: select pg_terminate_backend(%s)), raise', p_error -> 'blockers' -> 0 ->> 'pid')
+        when p_error -> 'blockers' -> 0 ->> 'prepared' is not null
+        then format('Have that transaction ended (rollback prepared %L, or commit it), raise', p_error -> 'blockers' -> 0 ->> 'prepared')
+        else 'Another session holds the lock. Raise' end, ' the phase''s lock_timeout, or deploy when it is quiet.')
   end;
   return p_error || jsonb_strip_nulls(jsonb_build_object(
     'phase', p_phase,

@@ -213,6 +213,40 @@ $$;
 comment on function weft._list_leftovers(uuid) is 'Lists invalid indexes that are left and that only a superuser may drop, each with the statement for it.';
 
 
+create or replace function weft._tell_of_rounds(p_batch weft._batches)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case
+    when p_batch.rounds = 1 then format('1 round of it, with %s rows, is in the database.', p_batch.rows)
+    when p_batch.rounds > 1 then format('%s rounds of it, with %s rows, are in the database.', p_batch.rounds, p_batch.rows)
+  end
+$$;
+
+comment on function weft._tell_of_rounds(weft._batches) is 'Says how much of a batch is in the database; null when nothing is.';
+
+
+-- Without the cursor, which is a value out of a table: the view weft.batches has it.
+create or replace function weft._describe_batch(p_batch weft._batches)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object(
+    'rounds', p_batch.rounds, 'rows', p_batch.rows, 'size', p_batch.size,
+    'table', p_batch.table_name, 'table_rows_estimate', p_batch.table_rows,
+    'rows_per_second', round(p_batch.rows * 1000 / nullif(p_batch.worked_ms + p_batch.paused_ms, 0), 1),
+    'last_round', case when p_batch.rounds > 0 then jsonb_build_object('rows', p_batch.last_rows, 'milliseconds', round(p_batch.last_ms, 1), 'at', p_batch.last_round_at) end,
+    'worked_ms', round(p_batch.worked_ms), 'paused_ms', round(p_batch.paused_ms), 'throttled_by', p_batch.throttled_by)
+  where p_batch.step is not null
+$$;
+
+comment on function weft._describe_batch(weft._batches) is 'Shows how far a batch is; null when there is none.';
+
+
 create or replace function weft.status(p_deployment uuid)
   returns jsonb
   volatile
@@ -248,7 +282,10 @@ as $$
         select s.phase, jsonb_agg(jsonb_build_object(
                  'path', s.path, 'kind', s.kind, 'undo', s.undo, 'undoes', s.undoes, 'when', s.condition, 'is_wanted', s.is_wanted, 'state', s.state, 'digest', encode(a.digest, 'hex'), 'size', a.size,
                  'on_error', s.on_error, 'options', s.options, 'result', s.result, 'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', coalesce(s.statements, t.done), 'error', s.error,
-                 'account', case when s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then
+                 'batch', weft._describe_batch(b),
+                 'account', case when b.rounds > 0 and (s.state = 'failed' or s.state = 'pending' and d.finished_at is not null) then
+                   format('%s: %s Deploy it again and it goes on behind them.', s.path, weft._tell_of_rounds(b))
+                   when s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then
                    weft._tell_what_stays(s, coalesce(s.statements, t.done), r.runs_again, d.finished_at is not null) end,
                  'runs_again', r.runs_again,
                  'tries', case when s.state = 'succeeded' then case when s.is_apart or p.transaction = 'none' then 1 else 1 + coalesce(e.refused, 0) end end,
@@ -263,6 +300,7 @@ as $$
           group by v.path
         ) as e on e.path = s.path
         left join weft._count_statements(p_deployment) as t on t.step = s.ordinal
+        left join weft._batches as b on b.deployment_id = s.deployment_id and b.step = s.ordinal
         cross join lateral (select coalesce((s.error ->> 'runs_again')::boolean, t.runs_again, false) as runs_again) as r
         where s.deployment_id = p_deployment
         group by s.phase

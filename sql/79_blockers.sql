@@ -252,3 +252,25 @@ as $$
 $$;
 
 comment on function weft._say_blockers(jsonb) is 'Writes for people who stood in the way.';
+
+
+create or replace function weft._add_blockers(p_error jsonb, p_statement text, p_waited_ms bigint)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_blockers  jsonb;
+begin
+  if p_error ->> 'sqlstate' not in ('55P03', '40P01') then
+    return p_error;
+  end if;
+  v_blockers := weft._find_blockers(p_error, p_statement, p_waited_ms);
+  return p_error || jsonb_build_object('blockers', v_blockers, 'detail', concat_ws(' ', p_error ->> 'detail', weft._say_blockers(v_blockers)));
+exception when others then  -- of a function that somebody took from everybody, say: the account is to be had all the same
+  return p_error || jsonb_build_object('detail', concat_ws(' ', p_error ->> 'detail', format('Who had the lock could not be looked up: %s.', sqlerrm)));
+end
+$$;
+
+comment on function weft._add_blockers(jsonb, text, bigint) is 'Adds to the account of a lock that was not to be had, or of a deadlock, who stood in the way; every other account stays as it is.';

@@ -54,6 +54,9 @@ declare
   v_our_role     pg_catalog.name;
   v_is_weft      pg_catalog.bool;
   v_is_admitted  pg_catalog.bool := false;
+  v_patience     pg_catalog.text := weft._lock_budget_ms(p_phase, 'data')::text;
+  v_budgets      pg_catalog.text[];   -- where they differ by kind of statement
+  v_budget       pg_catalog.text;     -- the one that was set last, as the server shows it
   v_records      weft._step_record[] := '{}';
   v_index        pg_catalog.int4;
   v_count_at     pg_catalog.int4 := weft._limit('steps_between_lock_counts');
@@ -82,7 +85,7 @@ begin
     v_is_weft := session_user = 'weft';
     if p_phase.condition is not null and not p_is_within then
       v_condition := p_phase.condition;
-      perform set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
+      perform set_config('lock_timeout', v_patience, false);
       if not weft._is_phase_wanted(p_phase, v_their_path) then
         perform weft._check_dependents();
         perform weft._leave_out_phase(p_phase);
@@ -135,14 +138,14 @@ begin
           v_mark := weft._mark_objects();
         end if;
         v_set := weft._show_progress(v_script.ordinal, v_steps, p_phase.name);
-        v_set := set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
+        v_set := set_config('lock_timeout', v_patience, false);
         v_is_wanted := v_script.condition is null;
         if not v_is_wanted then
           v_condition := v_script.condition;
           v_is_wanted := weft._evaluate(v_condition, v_their_path, p_phase.parameters);
           v_condition := null;
           v_set := weft._show_progress(v_script.ordinal, v_steps, p_phase.name);
-          v_set := set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
+          v_set := set_config('lock_timeout', v_patience, false);
         end if;
 
         if v_is_wanted and v_script.kind = 'check' then
@@ -186,6 +189,10 @@ begin
             end if;
           end if;
 
+          if p_phase.lock_timeouts is not null then
+            v_budgets := weft._list_lock_budgets(p_phase, v_script.statements);
+            v_budget := case when v_chunk = 1 then current_setting('lock_timeout') else v_budget end;
+          end if;
           if v_chunk = 1 and (p_phase.role is not null or p_phase.settings <> '{}' or p_phase.parameters is not null) then
             v_is_entering := true;
             v_their_path := weft._enter_file(p_phase, v_their_path);
@@ -196,6 +203,10 @@ begin
           v_index := 0;
           foreach v_statement in array v_script.executables loop
             v_index := v_index operator(pg_catalog.+) 1;
+            if v_budgets is not null and pg_catalog.current_setting('lock_timeout') operator(pg_catalog.=) v_budget then  -- else the file has its own way
+              v_set := pg_catalog.set_config('lock_timeout', v_budgets[v_index], false);
+              v_budget := pg_catalog.current_setting('lock_timeout');
+            end if;
             execute v_statement;
             get diagnostics v_affected = row_count;
             v_rows := v_rows operator(pg_catalog.+) v_affected;
@@ -301,6 +312,7 @@ begin
   elsif e_state = '42601' and v_statement is not null and not v_script.in_one_piece and weft._is_split_wrong(v_statement, v_script.chunks, v_script.size, p_phase.parameters) then
     return row('whole', v_path, null)::weft._outcome;
   end if;
+  v_error := weft._add_blockers(v_error, coalesce(v_statement, v_condition), weft._lock_budget_ms(p_phase, coalesce(weft._name_lock_kind(v_statement), 'data')));
   return row(
     case when e_state in ('55P03', '40P01') and not (p_is_within and p_is_last_try) then 'again' else 'failed' end, v_path,
     case when v_condition is not null then weft._describe_condition_error(v_error, p_phase.name, v_path, v_condition)

@@ -218,7 +218,7 @@ begin
   begin
     if p_phase.condition is not null then
       v_condition := p_phase.condition;
-      perform weft._reset_session(), set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
+      perform weft._reset_session(), set_config('lock_timeout', weft._lock_budget_ms(p_phase, 'data')::text, false);
       if not weft._is_phase_wanted(p_phase, p_path) then
         perform weft._leave_out_phase(p_phase);
         return row('done', null, null)::weft._outcome;
@@ -226,7 +226,7 @@ begin
     end if;
     if v_step.condition is not null then
       v_condition := v_step.condition;
-      perform weft._reset_session(), set_config('lock_timeout', p_phase.lock_timeout_ms::text, false);
+      perform weft._reset_session(), set_config('lock_timeout', weft._lock_budget_ms(p_phase, 'data')::text, false);
       if not weft._evaluate(v_step.condition, p_path, p_phase.parameters) then
         perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[row(p_step, false, null, null, clock_timestamp(), clock_timestamp(), '{}', '{}', null)::weft._step_record]);
         return row('done', null, null)::weft._outcome;
@@ -312,6 +312,7 @@ declare
   v_rows        pg_catalog.int8;
   v_is_weft     pg_catalog.bool := session_user operator(pg_catalog.=) 'weft';
   v_admitted    pg_catalog.text;  -- a role
+  v_budget_ms   pg_catalog.int4 := p_phase.lock_timeout_ms;
   v_error       pg_catalog.jsonb;
   e_state       pg_catalog.text;
   e_message     pg_catalog.text;
@@ -328,6 +329,12 @@ begin
   v_conforming := p_before ->> 'conforming';
   begin
     perform weft._check_fence(p_fence);
+    if p_phase.lock_timeouts is not null then
+      v_budget_ms := weft._lock_budget_ms(p_phase, weft._name_lock_kind(p_statement.statement));
+      if not p_before -> 'settings' ? 'lock_timeout' then  -- else the file has its own way
+        v_set := pg_catalog.set_config('lock_timeout', v_budget_ms::text, false);
+      end if;
+    end if;
     if p_phase.parameters is not null then
       v_admitted := case when weft._admit_role(p_before ->> 'role') then p_before ->> 'role' end;
     end if;
@@ -362,7 +369,7 @@ begin
     end if;
     update weft._statements as s
     set state = 'done', rows = v_rows, finished_at = clock_timestamp(), verdict = 'ran', attempts = s.attempts + 1,
-        session = weft._veil(weft._capture_session(p_before, p_statement.statement, v_their_path, v_role, v_user, v_conforming, p_phase.lock_timeout_ms), p_phase.secrets)
+        session = weft._veil(weft._capture_session(p_before, p_statement.statement, v_their_path, v_role, v_user, v_conforming, v_budget_ms), p_phase.secrets)
     where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
     perform weft._check_fence(p_fence, p_until_commit => true);
     return row('done', null, null)::weft._outcome;
@@ -385,7 +392,7 @@ begin
   end if;
   return row(
     case when e_state in ('55P03', '40P01') then 'again' else 'failed' end, p_path,
-    weft._describe_error(v_error, p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement))::weft._outcome;
+    weft._describe_error(weft._add_blockers(v_error, p_statement.statement, v_budget_ms), p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement))::weft._outcome;
 end
 $$;
 
@@ -550,7 +557,7 @@ begin
       v_error := coalesce(p_report, jsonb_build_object('sqlstate', 'WF018', 'message',
         format('It was handed out %s times, and never was it done when it came back (directive_attempts_count).', p_statement.tries), 'hint', 'Look into the server''s log at the times in weft.events; then deploy again.'));
     elsif v_verdict = 'send' and p_report ->> 'sqlstate' in ('55P03', '40P01', '40001') then  -- handed out again after a pause
-      return row('again', p_path, weft._describe_error(p_report, p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement))::weft._outcome;
+      return row('again', p_path, weft._describe_error(weft._add_blockers(p_report, p_statement.statement, 0), p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement))::weft._outcome;
     end if;
   end if;
 
@@ -671,7 +678,7 @@ comment on function weft._is_reported(uuid, integer, text) is 'Tells whether a s
 
 -- The session goes to whoever runs the statement: as the file left it, and patient where nobody has to wait for the lock meanwhile. What
 -- takes away something half-made is the engine's own statement: a file's impatience is not its own.
-create or replace function weft._lend_session(p_before jsonb, p_kind text, p_lock_timeout_ms integer)
+create or replace function weft._lend_session(p_before jsonb, p_kind text, p_phase weft._phases)
   returns void
   volatile
   language plpgsql
@@ -683,7 +690,9 @@ begin
       where t.state operator(pg_catalog.=) 'cleaning'::weft.statement_state) then
     perform pg_catalog.set_config('lock_timeout', '0', false);
   elsif not coalesce((p_before operator(pg_catalog.->) 'settings') operator(pg_catalog.?) 'lock_timeout', false) then
-    perform pg_catalog.set_config('lock_timeout', case when p_kind operator(pg_catalog.=) any (array['index', 'drop index', 'reindex', 'detach', 'vacuum']) then '0' else p_lock_timeout_ms::pg_catalog.text end, false);
+    perform pg_catalog.set_config('lock_timeout', case when p_kind operator(pg_catalog.=) any (array['index', 'drop index', 'reindex', 'detach', 'vacuum'])
+      then coalesce(p_phase.lock_timeouts operator(pg_catalog.->>) 'concurrently', '0')
+      else coalesce(p_phase.lock_timeouts operator(pg_catalog.->>) 'table', p_phase.lock_timeout_ms::pg_catalog.text) end, false);
   end if;
   perform pg_catalog.set_config('standard_conforming_strings', p_before operator(pg_catalog.->>) 'conforming', false);
   perform pg_catalog.set_config('search_path', p_before operator(pg_catalog.->>) 'search_path', false);
@@ -691,7 +700,7 @@ begin
 end
 $$;
 
-comment on function weft._lend_session(jsonb, text, integer) is 'Prepares the session for a statement at top level.';
+comment on function weft._lend_session(jsonb, text, weft._phases) is 'Prepares the session for a statement at top level.';
 
 
 -- It has taken all the time since the one before it was over: tries and pauses too, and whatever came between two sessions.

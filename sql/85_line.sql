@@ -307,19 +307,20 @@ comment on function weft._whereabouts(uuid, weft._phases) is 'Names the step tha
 
 
 -- The pending steps of a phase that go into one block: all of them, or the next one.
-create or replace function weft._next_block(p_phase weft._phases, out first_step integer, out last_step integer, out is_apart boolean)
+create or replace function weft._next_block(p_phase weft._phases, out first_step integer, out last_step integer, out is_apart boolean, out is_batch boolean)
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
   select min(s.ordinal),
          case when p_phase.transaction = 'single' then max(s.ordinal) when p_phase.has_repeatables then weft._end_of_group(p_phase, min(s.ordinal)) else min(s.ordinal) end,
-         coalesce((array_agg(s.kind = 'run' and (p_phase.transaction = 'none' or s.is_apart) order by s.ordinal))[1], false)
+         coalesce((array_agg(s.kind = 'run' and (p_phase.transaction = 'none' or s.is_apart) order by s.ordinal))[1], false),
+         coalesce((array_agg(s.kind = 'batch' and p_phase.transaction <> 'single' order by s.ordinal))[1], false)
   from weft._steps as s
   where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending'
 $$;
 
-comment on function weft._next_block(weft._phases) is 'Tells which pending steps share the next transaction, or which one is run statement by statement.';
+comment on function weft._next_block(weft._phases) is 'Tells which pending steps share the next transaction, or which one is run statement by statement, or in rounds.';
 
 
 -- A phase succeeds also where what failed in it is tolerated: which steps those are, they say themselves.
@@ -367,6 +368,8 @@ begin
       if v_is_last then
         perform weft._end_attempt(p_phase.deployment_id, 'done');
       end if;
+    when 'round' then
+      update weft._deployments as d set deaths = 0 where d.id = p_phase.deployment_id and d.deaths > 0;
     when 'whole' then
       update weft._steps as s set in_one_piece = true where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path;
       perform weft._tell(p_phase.deployment_id, 'split_given_up', p_phase.name, p_outcome.path);
@@ -468,6 +471,16 @@ begin
         case when v_last.error ->> 'sqlstate' <> '57014' then format(': %s: %s', v_last.error ->> 'sqlstate', v_last.error ->> 'message') end) end,
       case when v_file.next_line is not null then format('; from line %s on nothing has run', v_file.next_line) end,
       '.');
+    v_account := v_account || jsonb_build_object('detail', v_detail);
+  end loop;
+  for v_file in
+    select s.path, weft._tell_of_rounds(b) as account
+    from weft._steps as s
+    join weft._batches as b on b.deployment_id = s.deployment_id and b.step = s.ordinal and b.rounds > 0
+    where s.deployment_id = p_cancellation.deployment_id and s.state = 'pending'
+    order by s.ordinal
+  loop
+    v_detail := concat(v_detail, ' ', v_file.path, ': ', v_file.account);
     v_account := v_account || jsonb_build_object('detail', v_detail);
   end loop;
   return v_account;

@@ -197,7 +197,7 @@ as $$
       cross join lateral (select x.size, x.chunks from weft._artifacts as x where x.deployment_id = e.given_by and x.digest = e.digest limit 1) as a),
     'phases', (
       select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-               'name', p.name, 'transaction', p.transaction, 'lock_timeout_ms', p.lock_timeout_ms, 'role', p.role))
+               'name', p.name, 'transaction', p.transaction, 'lock_timeout_ms', p.lock_timeout_ms, 'lock_timeouts_ms', p.lock_timeouts, 'role', p.role))
                || jsonb_build_object('settings', p.settings, 'steps', g.steps) order by p.ordinal desc), '[]')
       from weft._phases as p
       join (

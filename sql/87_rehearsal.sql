@@ -100,7 +100,7 @@ begin
         v_path := null;
         if v_phase.condition is not null and cardinality(v_of_phase) > 0 then
           v_condition := v_phase.condition;
-          v_set := set_config('lock_timeout', v_phase.lock_timeout_ms::text, false);
+          v_set := set_config('lock_timeout', weft._lock_budget_ms(v_phase, 'data')::text, false);
           v_is_wanted := weft._is_phase_wanted(v_phase, p_start_path);
           v_condition := null;
           if not v_is_wanted then
@@ -120,7 +120,7 @@ begin
           v_all_rows := 0;
           v_step_began := clock_timestamp();
           perform weft._reset_session(), weft._show_progress(v_step.ordinal, v_steps, v_phase.name);
-          v_set := set_config('lock_timeout', v_phase.lock_timeout_ms::text, false);
+          v_set := set_config('lock_timeout', weft._lock_budget_ms(v_phase, 'data')::text, false);
           if v_surprises ? concat('group/', v_phase.ordinal) and v_step.options ? 'repeat' and v_phase.transaction <> 'none' then
             select s.* into strict v_step from weft._steps as s where s.deployment_id = p_deployment and s.phase = v_phase.ordinal and s.path = v_path;
             if v_step.state = 'pending' then
@@ -143,10 +143,15 @@ begin
           end if;
 
           if v_step.kind <> 'run' or v_surprises ? concat(v_step.ordinal, '/whole') then
-            v_within := weft._run_steps(p_deployment, v_phase, v_step.ordinal, v_step.ordinal, p_fence, p_is_within => true);
+            if v_step.kind = 'batch' then
+              v_within := weft._run_round(v_phase, v_step.ordinal, p_fence, p_is_rehearsal => true);
+            else
+              v_within := weft._run_steps(p_deployment, v_phase, v_step.ordinal, v_step.ordinal, p_fence, p_is_within => true);
+            end if;
             select s.* into strict v_step from weft._steps as s where s.deployment_id = p_deployment and s.ordinal = v_step.ordinal;
             if v_within.verdict = 'done' then
-              select a.entries, a.known, a.held into v_entries, v_known, v_held from weft._add_entry(v_entries, v_known, v_held, jsonb_build_object('rows', v_step.rows), v_step_began) as a;
+              select a.entries, a.known, a.held into v_entries, v_known, v_held from weft._add_entry(v_entries, v_known, v_held, jsonb_strip_nulls(jsonb_build_object('rows', v_step.rows,
+                'instead', case when v_step.kind = 'batch' and v_step.state = 'succeeded' then '{"why": "round", "text": "One round. A deployment runs as many as it takes until no row is touched, each in a transaction of its own."}'::jsonb end)), v_step_began) as a;
               v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, v_step.state::text, v_entries, v_step.rows, v_step_began));
               continue;
             elsif v_within.verdict = 'failed' and v_step.on_error = 'continue' then
@@ -167,7 +172,7 @@ begin
               continue;
             end if;
             perform weft._show_progress(v_step.ordinal, v_steps, v_phase.name);
-            v_set := set_config('lock_timeout', v_phase.lock_timeout_ms::text, false);
+            v_set := set_config('lock_timeout', weft._lock_budget_ms(v_phase, 'data')::text, false);
           end if;
           perform weft._lay_out_statements(p_deployment, v_phase.name, v_step, p_parameters);
           if p_parameters is not null then

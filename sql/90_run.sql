@@ -18,6 +18,7 @@ declare
   v_at       pg_catalog.text;
   v_is_apart pg_catalog.bool;
   v_is_rehearsal pg_catalog.bool;
+  v_is_batch pg_catalog.bool;
   v_before   pg_catalog.jsonb;
   v_fence    pg_catalog.int8;
   v_holder   pg_catalog.text;
@@ -101,9 +102,11 @@ begin
       end if;
 
       loop
-        select b.first_step, b.last_step, b.is_apart into v_first, v_last, v_is_apart from weft._next_block(v_phase) as b;
+        select b.first_step, b.last_step, b.is_apart, b.is_batch into v_first, v_last, v_is_apart, v_is_batch from weft._next_block(v_phase) as b;
         if v_is_rehearsal then
           v_outcome := weft._rehearse(v_current, v_start, v_fence, v_phase.parameters, v_phase.secrets);
+        elsif v_is_batch then
+          v_outcome := weft._run_round(v_phase, v_first, v_fence);
         elsif not v_is_apart then
           v_outcome := weft._run_steps(v_current, v_phase, v_first, v_last, v_fence, v_tries + 1 >= weft._limit('lock_attempts_count'));
           if v_phase.has_repeatables and v_outcome.verdict in ('done', 'failed') then
@@ -140,9 +143,11 @@ begin
         case v_outcome.verdict
           when 'done' then
             exit when v_is_last;
-          when 'again' then
-            -- roll back, wait holding nothing, and run the block again
-            v_pause := least(weft._limit('lock_wait_between_ms') * 2 ^ (v_tries - 1), weft._limit('lock_wait_between_ms_max')) * (0.5 + random()) / 1000;
+          when 'again', 'round' then
+            -- rolled back, to run the block again; or a round of several. The wait holds nothing
+            v_pause := case v_outcome.verdict
+              when 'round' then (v_outcome.error ->> 'pause_ms')::pg_catalog.float8 / 1000
+              else least(weft._limit('lock_wait_between_ms') * 2 ^ (v_tries - 1), weft._limit('lock_wait_between_ms_max')) * (0.5 + random()) / 1000 end;
             while v_pause > 0 loop
               perform weft._rest(least(v_pause, 1));
               commit;
@@ -160,7 +165,7 @@ begin
             if v_outcome.verdict = 'report' then
               perform set_config('weft.reported', 'asked', false);
             else
-              perform weft._lend_session(v_before, v_outcome.error ->> 'kind', v_phase.lock_timeout_ms);
+              perform weft._lend_session(v_before, v_outcome.error ->> 'kind', v_phase);
             end if;
             return;
           when 'interrupted' then

@@ -76,8 +76,8 @@ begin
          coalesce((select array_agg(decode(c.value, 'hex') order by c.ordinality) from jsonb_array_elements_text(a.chunks) with ordinality as c), array[decode(a.digest, 'hex')])
   from jsonb_to_recordset(p_manifest -> 'artifacts') as a (path text, digest text, size bigint, chunks jsonb);
 
-  insert into weft._phases (deployment_id, ordinal, name, transaction, condition, role, settings, has_repeatables, lock_timeout_ms)
-  select p_deployment, p.ordinality, p.value ->> 'name', p.value ->> 'transaction', p.value ->> 'when', p.value ->> 'role', coalesce(p.value -> 'settings', '{}'), jsonb_path_exists(p.value, '$.steps[*].repeat'),
+  insert into weft._phases (deployment_id, ordinal, name, transaction, condition, role, settings, has_repeatables, lock_timeouts, lock_timeout_ms)
+  select p_deployment, p.ordinality, p.value ->> 'name', p.value ->> 'transaction', p.value ->> 'when', p.value ->> 'role', coalesce(p.value -> 'settings', '{}'), jsonb_path_exists(p.value, '$.steps[*].repeat'), p.value -> 'lock_timeouts_ms',
          coalesce((p.value ->> 'lock_timeout_ms')::integer, weft._limit('lock_timeout_ms_default'))
   from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p;
 
@@ -86,6 +86,11 @@ begin
          coalesce(s.value ->> 'on_error', 'stop'), s.value ->> 'undo', s.value ->> 'undoes', s.value - '{kind,path,when,done_when,on_error,undo,undoes}'::text[]
   from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p
   cross join jsonb_array_elements(p.value -> 'steps') with ordinality as s;
+  if exists (select from weft._steps as s join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
+             where s.deployment_id = p_deployment and s.kind = 'batch' and p.transaction = 'single') then
+    raise exception 'A batch commits each of its rounds, and stands in a phase that is all or nothing (transaction: single).'
+      using errcode = 'WF050', hint = 'Put it into a phase of its own.';
+  end if;
 end
 $$;
 

@@ -1,6 +1,6 @@
 /**
  * The bundle file, `weft.yaml`: its language, and a reader that says of every mistake in which line it is. Which files the
- * steps mean is for `resolve.ts`. What the language will have and this version has not is refused by its name.
+ * steps mean is for `resolve.ts`.
  */
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml';
 import * as z from 'zod';
@@ -10,7 +10,7 @@ import type { Parameter } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import { findNearest } from './order.ts';
 import { PARAMETER_WORDS, writtenParametersSchema } from './parameter_words.ts';
-import { expressionSchema, onErrorSchema, type WrittenStep, wordsOf, writtenCheckSchema, writtenStepSchema } from './step_words.ts';
+import { durationSchema, expressionSchema, onErrorSchema, type WrittenStep, wordsOf, writtenCheckSchema, writtenStepSchema } from './step_words.ts';
 import { TextCheck } from './text.ts';
 
 /** The name of the bundle file, at the root of its folder. */
@@ -25,22 +25,25 @@ const sessionShape = {
   settings: z.record(settingNameSchema, settingValueSchema).pipe(settingsSchema).optional(),
 };
 
-/** Milliseconds in each unit of a duration, written as PostgreSQL writes them (manual, 19.1.1). */
-const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000, h: 3_600_000 };
-const LOCK_TIMEOUT_MS_MAX = 3_600_000;
+const lockWaitSchema = durationSchema('1ms', '1h');
 
-const durationSchema = z.string().transform((text, context) => {
-  const [, count, unit] = /^(\d{1,9}) ?(ms|s|min|h)$/.exec(text) ?? [];
-  const milliseconds = Number(count) * (UNITS_MS[unit ?? ''] ?? Number.NaN);
-  if (milliseconds >= 1 && milliseconds <= LOCK_TIMEOUT_MS_MAX) return milliseconds;
-  context.addIssue({ code: 'custom', message: 'a duration from 1ms to 1h, such as 500ms, 2s or 1min' });
+const lockTimeoutsSchema = z
+  .strictObject({ default: lockWaitSchema, table: lockWaitSchema, index: lockWaitSchema, data: lockWaitSchema, concurrently: lockWaitSchema })
+  .partial();
+type LockTimeouts = z.infer<typeof lockTimeoutsSchema>;
+
+/** One for all statements, or one for each kind of them. */
+const lockTimeoutSchema = z.unknown().transform((value, context): LockTimeouts => {
+  const parsed = isRecord(value) ? lockTimeoutsSchema.safeParse(value) : lockWaitSchema.transform((ms) => ({ default: ms })).safeParse(value);
+  if (parsed.success) return parsed.data;
+  context.issues.push(...parsed.error.issues.map((issue) => ({ ...issue, input: value }) as z.core.$ZodRawIssue));
   return z.NEVER;
 });
 
 const phaseSchema = z.strictObject({
   name: nameSchema,
   transaction: transactionSchema.default('auto'),
-  lock_timeout: durationSchema.optional(),
+  lock_timeout: lockTimeoutSchema.optional(),
   /** If it is not true when the phase begins, none of its steps runs. */
   when: expressionSchema.optional(),
   ...sessionShape,
@@ -62,9 +65,6 @@ export const bundleFileSchema = z.strictObject({
   phases: z.array(phaseSchema).min(1).max(LIMITS.phases_count),
 });
 
-/** Words that the language has in later versions: refused by name, wherever they stand. */
-const LATER_WORDS: ReadonlySet<string> = new Set(['batch', 'size']);
-
 export interface BundleFileStep extends WrittenStep {
   /** Its line in weft.yaml, counted from 1. */
   readonly line: number;
@@ -74,6 +74,8 @@ export interface BundleFilePhase {
   readonly name: string;
   readonly transaction: z.infer<typeof transactionSchema>;
   readonly lock_timeout_ms: number | null;
+  /** By kind of statement, where that differs; null when for none. */
+  readonly lock_timeouts_ms: Omit<LockTimeouts, 'default'> | null;
   readonly when: string | null;
   /** The phase's own, or the file's. */
   readonly role: string | null;
@@ -95,7 +97,7 @@ export interface BundleFile {
  * Reads a bundle file.
  * @param bytes of weft.yaml
  * @throws Problem too_large (bundle_file_bytes) · not_utf8 · invalid_bundle with file, line and column, for what is not YAML 1.2 or
- * not the language · unsupported_feature, with file, line and column, for what later versions have
+ * not the language
  */
 export function parseBundleFile(bytes: Uint8Array): BundleFile {
   if (bytes.length > LIMITS.bundle_file_bytes) throw bundleFileTooLarge();
@@ -103,7 +105,6 @@ export function parseBundleFile(bytes: Uint8Array): BundleFile {
   check.push(bytes);
   check.end();
   const document = readDocument(new TextDecoder().decode(bytes));
-  refuseLaterWords(document);
   const parsed = bundleFileSchema.safeParse(document.value);
   if (!parsed.success) throw explain(document, parsed.error.issues);
   const { name, order, parameters = [], role, settings, phases } = parsed.data;
@@ -121,7 +122,7 @@ export function parseBundleFile(bytes: Uint8Array): BundleFile {
     phases: phases.map((phase, index) => ({
       name: phase.name,
       transaction: phase.transaction,
-      lock_timeout_ms: phase.lock_timeout ?? null,
+      ...lockTimeoutsOf(phase.lock_timeout ?? {}),
       when: phase.when ?? null,
       role: phase.role ?? role ?? null,
       settings: { ...settings, ...phase.settings },
@@ -136,6 +137,10 @@ export function parseBundleFile(bytes: Uint8Array): BundleFile {
       ],
     })),
   };
+}
+
+function lockTimeoutsOf({ default: all, ...kinds }: LockTimeouts): Pick<BundleFilePhase, 'lock_timeout_ms' | 'lock_timeouts_ms'> {
+  return { lock_timeout_ms: all ?? null, lock_timeouts_ms: Object.keys(kinds).length === 0 ? null : kinds };
 }
 
 export function bundleFileTooLarge(): Problem {
@@ -201,25 +206,6 @@ function readDocument(text: string): YamlText {
   };
 }
 
-function refuseLaterWords(document: YamlText): void {
-  const refuse = (place: Place, word: string): never => {
-    const detail = `${at(place)}: this version does not have "${word}" yet. Remove it, or deploy with a version that has it.`;
-    throw new Problem('unsupported_feature', detail, { file: BUNDLE_FILE, ...place, feature: word });
-  };
-  const lookAt = (value: unknown, path: Path): void => {
-    for (const key of Object.keys(isRecord(value) ? value : {})) {
-      if (LATER_WORDS.has(key)) refuse(document.locateKey(path, key), key);
-    }
-  };
-  lookAt(document.value, []);
-  for (const [index, phase] of listIn(document.value, 'phases').entries()) {
-    lookAt(phase, ['phases', index]);
-    for (const list of ['steps', 'checks']) {
-      for (const [position, entry] of listIn(phase, list).entries()) lookAt(entry, ['phases', index, list, position]);
-    }
-  }
-}
-
 /** One problem out of all that zod found: the first in the file leads, with its line; the others follow it. */
 function explain(document: YamlText, issues: readonly z.core.$ZodIssue[]): Problem {
   // Whoever misspells a key also lacks it: the misspelling is what helps.
@@ -256,8 +242,11 @@ function explainIssue(document: YamlText, issue: z.core.$ZodIssue): { place: Pla
     case 'invalid_union':
       return [{ place, what: `${name} must be text that is not empty, a number, true or false, and is ${kindOf(valueAt(document.value, issue.path))}` }];
     case 'too_small':
-      return [{ place, what: `${name} must not be empty` }];
+      return [
+        { place, what: issue.origin === 'string' || issue.origin === 'array' ? `${name} must not be empty` : `${name} must be at least ${issue.minimum}` },
+      ];
     case 'too_big':
+      if (issue.origin === 'number' || issue.origin === 'int') return [{ place, what: `${name} must be at most ${issue.maximum}` }];
       return [{ place, what: `${name} has more than ${issue.maximum} entries` }];
     default:
       return [{ place, what: `${name} must be ${issue.message}` }];
@@ -266,6 +255,7 @@ function explainIssue(document: YamlText, issue: z.core.$ZodIssue): { place: Pla
 
 function explainKey(document: unknown, path: Path, key: string): string {
   if (path[0] === 'parameters') return explainWord('a parameter', PARAMETER_WORDS, key);
+  if (path[2] === 'lock_timeout') return `"lock_timeout" has no "${key}"; it has ${Object.keys(lockTimeoutsSchema.shape).join(', ')}`;
   const list = path[2] === 'checks' ? 'checks' : 'steps';
   const words =
     path.length === 0 ? Object.keys(bundleFileSchema.shape) : path.length === 2 ? Object.keys(phaseSchema.shape) : wordsOf(list, valueAt(document, path));
@@ -300,7 +290,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function listIn(value: unknown, key: string): readonly unknown[] {
+function _listIn(value: unknown, key: string): readonly unknown[] {
   const list = isRecord(value) ? value[key] : undefined;
   return Array.isArray(list) ? list : [];
 }

@@ -20,7 +20,7 @@ const READ_BYTES = 256 * 1024;
  * @param folder its path; may itself be a link
  * @returns the bundle; its source reads the files again, and throws digest_mismatch when one of them is gone
  * @throws Problem invalid_bundle (no such folder, links, improper names, nothing to run, mistakes in weft.yaml), not_utf8,
- * unsupported_feature, too_large with the limit's name
+ * too_large with the limit's name
  */
 export async function readFolder(folder: string): Promise<Bundle> {
   const root = await findFolder(folder);

@@ -12,7 +12,7 @@ import { type Bundle, describeArtifact } from './source.ts';
 /**
  * Makes a bundle of inline files; a weft.yaml among them is its bundle file.
  * @param fallbackName what the bundle is called when there is no weft.yaml
- * @throws Problem invalid_bundle (doubled or improper paths, mistakes in weft.yaml), not_utf8, unsupported_feature, too_large
+ * @throws Problem invalid_bundle (doubled or improper paths, mistakes in weft.yaml), not_utf8, too_large
  */
 export async function readInline(files: readonly InlineFile[], fallbackName: string): Promise<Bundle> {
   const contents = new Map<string, Uint8Array>();

@@ -46,7 +46,7 @@ export function assertPlainPath(path: string): void {
 /**
  * Resolves a bundle.
  * @returns its manifest, and warnings: what is allowed and probably not meant
- * @throws Problem invalid_bundle, unsupported_feature, too_large (artifacts_count), and what `describe` throws
+ * @throws Problem invalid_bundle, too_large (artifacts_count), and what `describe` throws
  */
 export async function resolveBundle(files: FileList): Promise<{ manifest: Manifest; warnings: readonly string[] }> {
   const paths = files.paths.toSorted(compareBytes);
@@ -101,6 +101,9 @@ function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
     const entries = phase.steps.map((step): Step[] => {
       const { kind, glob, words } = step;
       if (glob === null) return [makeStep(kind, `rule:${words.rule}`, words)];
+      if (kind === 'batch' && phase.transaction === 'single') {
+        throw invalidAt(step.line, `a batch commits each of its rounds, and phase "${phase.name}" is all or nothing (single); put it into a phase of its own`);
+      }
       const matched = matchStep(paths, glob, step.line);
       for (const path of matched) {
         const place = `line ${step.line} (phase "${phase.name}", ${kind}: ${glob})`;
@@ -137,6 +140,7 @@ function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
       name: phase.name,
       transaction: phase.transaction,
       ...(phase.lock_timeout_ms !== null && { lock_timeout_ms: phase.lock_timeout_ms }),
+      ...(phase.lock_timeouts_ms !== null && { lock_timeouts_ms: phase.lock_timeouts_ms }),
       ...(phase.when !== null && { when: phase.when }),
       ...(phase.role !== null && { role: phase.role }),
       ...(Object.keys(phase.settings).length > 0 && { settings: phase.settings }),

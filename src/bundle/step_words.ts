@@ -5,6 +5,7 @@
 import * as z from 'zod';
 import { LIMITS } from '../domain/limits.ts';
 import {
+  batchShape,
   checkRuleSchema,
   columnSchema,
   csvShape,
@@ -18,6 +19,24 @@ import {
 
 /** An SQL expression of type boolean; YAML reads "true" and "false" as values of its own. */
 export const expressionSchema = z.union([z.boolean().transform(String), z.string().min(1).max(LIMITS.expression_characters)]);
+
+/** Milliseconds in each unit of a duration, written as PostgreSQL writes them (manual, 19.1.1). */
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000, h: 3_600_000 };
+
+function millisecondsOf(text: string): number {
+  const [, count, unit] = /^(\d{1,9}) ?(ms|s|min|h)$/.exec(text) ?? [];
+  return Number(count) * (UNITS_MS[unit ?? ''] ?? Number.NaN);
+}
+
+/** A length of time, as milliseconds. @param from and @param to are the shortest and the longest */
+export function durationSchema(from: string, to: string) {
+  return z.string().transform((text, context) => {
+    const milliseconds = millisecondsOf(text);
+    if (milliseconds >= millisecondsOf(from) && milliseconds <= millisecondsOf(to)) return milliseconds;
+    context.addIssue({ code: 'custom', message: `a duration from ${from} to ${to}, such as 500ms, 2s or 1min` });
+    return z.NEVER;
+  });
+}
 
 /** What follows when a step fails. */
 export const onErrorSchema = z.enum(['stop', 'continue']);
@@ -64,6 +83,22 @@ export const STEP_SCHEMAS = {
       if (mode !== 'sync' && where !== undefined) refuse('where', `left out with "mode: ${mode}": it says what a sync may delete`);
       if (null_as?.includes(delimiter)) refuse('null_as', `text without the delimiter`);
     }),
+  /** A statement that is run again and again, each time in a transaction of its own, until it touches no row. */
+  batch: z.strictObject({
+    batch: globSchema,
+    size: batchShape.size.optional(),
+    target: durationSchema('10ms', '1min').optional(),
+    pause: durationSchema('0ms', '1h').optional(),
+    max_lag: durationSchema('1ms', '24h').optional(),
+    /** YAML reads numbers as values of its own; PostgreSQL takes their text. */
+    cursor: z
+      .union([z.number().transform(String), z.string()])
+      .pipe(batchShape.cursor)
+      .optional(),
+    max_rounds: batchShape.max_rounds.optional(),
+    done_when: expressionSchema.optional(),
+    ...commonShape,
+  }),
 } as const;
 
 /** Under `checks`: queries that return the rows which break a rule, or a rule that comes with Weft. */
@@ -82,7 +117,7 @@ export const CHECK_SCHEMAS = {
 
 /** A step as the resolver takes it: its files, and what goes into the manifest's step with each. */
 export interface WrittenStep {
-  readonly kind: 'run' | 'load' | 'check';
+  readonly kind: 'run' | 'load' | 'batch' | 'check';
   /** Null where there is no file: a rule that comes with Weft. */
   readonly glob: string | null;
   readonly words: Readonly<Record<string, unknown>>;
@@ -102,12 +137,17 @@ function byKey<T>(schemas: Readonly<Record<string, z.ZodType>>, make: (key: stri
 
 export const writtenStepSchema = byKey(
   STEP_SCHEMAS,
-  (key, { [key]: glob, ...words }): WrittenStep => ({
-    kind: key as 'run' | 'load',
+  (key, { [key]: glob, target, pause, max_lag, ...words }): WrittenStep => ({
+    kind: key as 'run' | 'load' | 'batch',
     glob: glob as string,
-    words,
+    words: { ...words, ...inMilliseconds({ target, pause, max_lag }) },
   }),
 );
+
+/** Durations that are there, under the names of the manifest. */
+function inMilliseconds(durations: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(durations).flatMap(([word, value]) => (value === undefined ? [] : [[`${word}_ms`, value]])));
+}
 
 const checkEntrySchema = byKey(CHECK_SCHEMAS, (key, value): WrittenStep => {
   if (key === 'rule') return { kind: 'check', glob: null, words: value };

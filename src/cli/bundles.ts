@@ -4,7 +4,7 @@ import type { Artifact, Manifest, Phase, Step } from '../domain/manifest.ts';
 import type { Style } from './io.ts';
 import { parameterLines } from './parameter_lines.ts';
 import type { Assigned } from './parameters.ts';
-import { columns, duration, oneLine, size } from './text.ts';
+import { columns, count, duration, oneLine, size } from './text.ts';
 
 /** A step with its artifact, and its place among all steps, counted from 1. */
 export interface NumberedStep {
@@ -35,7 +35,11 @@ export function ruleOf(phase: Phase): string {
     auto: 'one transaction a step, unless the server refuses a step in one',
     none: 'one transaction a statement, unless the server refuses a statement in one',
   } as const;
-  const budget = phase.lock_timeout_ms === undefined ? '' : `; waits ${duration(phase.lock_timeout_ms)} for a lock`;
+  const kinds = Object.entries(phase.lock_timeouts_ms ?? {}).flatMap(([kind, milliseconds]) =>
+    milliseconds === undefined ? [] : [`${duration(milliseconds)} (${kind})`],
+  );
+  const waits = [...(phase.lock_timeout_ms === undefined ? [] : [duration(phase.lock_timeout_ms)]), ...kinds];
+  const budget = waits.length === 0 ? '' : `; waits ${waits.join(', ')} for a lock`;
   const condition = phase.when === undefined ? '' : `; when ${oneLine(phase.when)}`;
   const role = phase.role === undefined ? '' : `; as ${oneLine(phase.role)}`;
   const settings = Object.entries(phase.settings ?? {}).map(([name, value]) => `; ${name} = ${oneLine(value)}`);
@@ -89,6 +93,15 @@ function wordsOf(step: Step): string[] {
         step.on_error === 'continue' ? 'if it fails, the deployment goes on' : '',
       ];
     }
+    case 'batch':
+      return [
+        when,
+        [`rounds of ${count(step.size ?? 1000, 'row')}`, step.target_ms === undefined ? '' : `, then of about ${duration(step.target_ms)}`].join(''),
+        step.pause_ms === undefined ? '' : `${duration(step.pause_ms)} between them`,
+        step.cursor === undefined ? '' : `from ${oneLine(step.cursor)}`,
+        step.done_when === undefined ? '' : `done when ${oneLine(step.done_when)}`,
+        step.on_error === 'continue' ? 'if it fails, the deployment goes on' : '',
+      ];
     case 'check':
       return [when, step.severity === 'warn' ? 'warns only' : ''];
   }
@@ -101,6 +114,7 @@ export interface BundleDescription {
     readonly name: string;
     readonly transaction: string;
     readonly lock_timeout_ms: number | null;
+    readonly lock_timeouts_ms: Phase['lock_timeouts_ms'] | null;
     readonly when: string | null;
     readonly role: string | null;
     readonly settings: Readonly<Record<string, string>>;
@@ -128,6 +142,7 @@ export function describeBundle({ manifest, warnings }: Bundle): BundleDescriptio
     name: phase.name,
     transaction: phase.transaction,
     lock_timeout_ms: phase.lock_timeout_ms ?? null,
+    lock_timeouts_ms: phase.lock_timeouts_ms ?? null,
     when: phase.when ?? null,
     role: phase.role ?? null,
     settings: phase.settings ?? {},
@@ -138,7 +153,7 @@ export function describeBundle({ manifest, warnings }: Bundle): BundleDescriptio
       size: artifact?.size ?? null,
       digest: artifact?.digest ?? null,
       when: step.when ?? null,
-      done_when: step.kind === 'run' ? (step.done_when ?? null) : null,
+      done_when: 'done_when' in step ? (step.done_when ?? null) : null,
       on_error: step.kind === 'check' ? 'stop' : (step.on_error ?? 'stop'),
       step,
     })),

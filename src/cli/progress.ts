@@ -8,6 +8,9 @@ import { type Io, type Style, styleFor } from './io.ts';
 import { countsOf } from './loads.ts';
 import { clock, count, cut, cutFront, duration, oneLine, size } from './text.ts';
 
+/** Of the statement of somebody who has a lock. */
+const QUERY_WIDTH = 80;
+
 /** What is known at a moment. */
 export interface View {
   readonly activity: 'connecting' | 'sending' | 'following' | 'attaching';
@@ -96,10 +99,10 @@ export function waitOf(deployment: Deployment, withNumbers = true): string | nul
 function plainWaitOf(deployment: Deployment, withNumbers: boolean): string | null {
   const { live, ahead } = deployment;
   if (live?.build) {
-    const held = live.blocked_by.length === 0 ? '' : `, held by backend ${backendsOf(live)}`;
+    const held = live.blocked_by.length === 0 ? '' : `, held by backend ${backendsOf(live, withNumbers)}`;
     return `${buildOf(live.build, withNumbers)}${held}${attemptOf(live)}`;
   }
-  if (live !== null && live.blocked_by.length > 0) return `waits for ${holdersOf(live)}${attemptOf(live)}`;
+  if (live !== null && live.blocked_by.length > 0) return `waits for ${holdersOf(live, withNumbers)}${attemptOf(live)}`;
   // Disk and internal locks come and go many times a second: that is work, not waiting.
   if (live?.waiting_for && !/^(IO|LWLock|Client|IPC)\b/.test(live.waiting_for)) return `waits for ${live.waiting_for}`;
   if (ahead.length > 0) return `in line behind ${count(ahead.length, 'deployment')}, first ${ahead[0]}`;
@@ -109,8 +112,8 @@ function plainWaitOf(deployment: Deployment, withNumbers: boolean): string | nul
 }
 
 /** What a backend waits for, and who has it. */
-export function holdersOf(live: Live): string {
-  return `${live.waiting_for ?? 'a lock'}${isForOthers(live) ? ':' : ', held by'} backend ${backendsOf(live)}`;
+export function holdersOf(live: Live, withNumbers = true): string {
+  return `${live.waiting_for ?? 'a lock'}${isForOthers(live) ? ':' : ', held by'} backend ${backendsOf(live, withNumbers)}`;
 }
 
 /** Whether it looks again and again, and holds nothing meanwhile. */
@@ -123,11 +126,22 @@ function buildOf({ table, phase, done, total, unit }: NonNullable<Live['build']>
   return `index of ${table}: ${phase}${numbers}`;
 }
 
-function backendsOf({ blocked_by, blockers }: Live): string {
+/** @param withNumbers also for how long, and what a busy session is at, which changes from look to look */
+function backendsOf({ blocked_by, blockers }: Live, withNumbers: boolean): string {
   const holders = blocked_by.map((pid) => {
     const holder = blockers?.find((session) => session.pid === pid);
-    const facts = [...(holder?.application ? [holder.application] : []), ...(holder?.role ? [`role ${holder.role}`] : [])];
-    return `${pid}${facts.length === 0 ? '' : ` (${facts.join(', ')})`}`;
+    if (holder === undefined) return `${pid}`;
+    const { application, role, kind, state, state_seconds, query } = holder;
+    const isIdle = state?.startsWith('idle') ?? false;
+    const since = withNumbers && state_seconds ? ` for ${duration(Math.max(0, state_seconds) * 1000)}` : '';
+    const facts = [
+      ...(kind ? [kind] : []),
+      ...(application ? [application] : []),
+      ...(role ? [`role ${role}`] : []),
+      ...(state && (withNumbers || isIdle) ? [`${state}${since}`] : []),
+    ];
+    const what = query && (withNumbers || isIdle) ? `: ${cut(oneLine(query), QUERY_WIDTH)}` : '';
+    return `${pid}${facts.length === 0 ? '' : ` (${facts.join(', ')}${what})`}`;
   });
   return holders.join(', ');
 }

@@ -23,6 +23,7 @@ export function problemOf(error: unknown): unknown {
     case 'WF005':
       return new Problem('digest_mismatch', said, facts, error);
     case 'WF006':
+    case 'WF050':
       return new Problem('invalid_request', said, facts, error);
     case 'WF007':
       return new Problem('deployment_not_staged', said, facts, error);

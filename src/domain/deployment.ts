@@ -76,6 +76,19 @@ export const phaseStatusSchema = z.looseObject({
 /** A statement that PostgreSQL runs in no transaction, and that a session was handed. */
 const handedOutSchema = z.looseObject({ path: z.string(), number: z.int(), line: z.int(), statement: z.string() });
 
+/** Another session, as far as the role that deploys may see it; its statement without its literals. */
+const sessionSchema = z.looseObject({
+  pid: z.int(),
+  application: z.string().nullable(),
+  role: z.string().nullable(),
+  /** Of what is no client's: "autovacuum worker", say. */
+  kind: z.string().nullish(),
+  state: z.string().nullish(),
+  state_seconds: z.number().nullish(),
+  transaction_seconds: z.number().nullish(),
+  query: z.string().nullish(),
+});
+
 /** What is going on right now, seen in pg_stat_activity from another session; also inside an open transaction. */
 export const liveSchema = z.looseObject({
   pid: z.int(),
@@ -89,7 +102,7 @@ export const liveSchema = z.looseObject({
   waiting_for: z.string().nullable(),
   blocked_by: z.array(z.int()),
   /** The same, with what everybody may know of their sessions. */
-  blockers: z.array(z.looseObject({ pid: z.int(), application: z.string().nullable(), role: z.string().nullable() })).nullish(),
+  blockers: z.array(sessionSchema).nullish(),
   /** Which try of what is at work, of how many before its step fails: it is tried again when a lock was not to be had. */
   attempt: z.looseObject({ number: z.int(), of: z.int() }).nullish(),
   /** Set while an index is built or rebuilt: pg_stat_progress_create_index. What is counted depends on the phase; null when nothing is. */

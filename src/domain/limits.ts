@@ -74,6 +74,10 @@ export const LIMITS = {
   read_token_characters: 2048,
   /** Secrets of all callers together: each is tried on a signature that names no caller. */
   caller_secrets_count: 64,
+  /** Rows that a round of a batch may touch; the engine steers no further either. */
+  batch_size_max: 1_000_000,
+  /** Where a batch begins, as text. */
+  cursor_characters: 1000,
   /** Bytes under way to the database without an acknowledgement. */
   staging_window_bytes: 8 * 1024 * 1024,
 } as const;

@@ -157,6 +157,33 @@ const loadStepSchema = z
     }
   });
 
+/** What a batch says of its rounds. */
+export const batchShape = {
+  /** How many rows a round may touch; where a target steers it, in the first one. */
+  size: z.int().min(1).max(LIMITS.batch_size_max),
+  /** Where it begins: smaller than every value of the cursor, in the form in which PostgreSQL reads them. */
+  cursor: z.string().max(LIMITS.cursor_characters),
+  max_rounds: z.int().min(1).max(1_000_000_000),
+};
+
+const batchStepSchema = z.strictObject({
+  kind: z.literal('batch'),
+  ...commonStepShape,
+  ...undoShape,
+  on_error: z.literal('continue').optional(),
+  size: batchShape.size.optional(),
+  cursor: batchShape.cursor.optional(),
+  max_rounds: batchShape.max_rounds.optional(),
+  /** About how long a round shall take: its size is steered to that. */
+  target_ms: z.int().min(10).max(60_000).optional(),
+  /** Between two rounds. */
+  pause_ms: z.int().min(0).max(3_600_000).optional(),
+  /** How far a standby may lag behind while rounds are run. */
+  max_lag_ms: z.int().min(1).max(86_400_000).optional(),
+  /** Asked once a round has touched no row: if it is not true, the batch begins anew, a few times. */
+  done_when: expressionSchema.optional(),
+});
+
 const checkStepSchema = z.strictObject({
   kind: z.literal('check'),
   /** Of its query; of a rule that comes with Weft: "rule:" and its name, and there is no artifact. */
@@ -167,13 +194,21 @@ const checkStepSchema = z.strictObject({
   owner: roleSchema.optional(),
 });
 
-export const stepSchema = z.discriminatedUnion('kind', [runStepSchema, loadStepSchema, checkStepSchema]);
+export const stepSchema = z.discriminatedUnion('kind', [runStepSchema, loadStepSchema, batchStepSchema, checkStepSchema]);
+
+/** Kinds of statements by what waiting for a lock does to others; the engine knows the same ones (`weft._name_lock_kind`). */
+const lockTimeoutSchema = z.int().min(1).max(3_600_000);
+const lockTimeoutsSchema = z
+  .strictObject({ table: lockTimeoutSchema, index: lockTimeoutSchema, data: lockTimeoutSchema, concurrently: lockTimeoutSchema })
+  .partial();
 
 export const phaseSchema = z.strictObject({
   name: nameSchema,
   transaction: transactionSchema,
   /** How long a statement may wait for a lock, in milliseconds. */
-  lock_timeout_ms: z.int().min(1).max(3_600_000).optional(),
+  lock_timeout_ms: lockTimeoutSchema.optional(),
+  /** The same for statements of some kinds, where that differs. */
+  lock_timeouts_ms: lockTimeoutsSchema.optional(),
   /** If it is not true when the phase begins, none of its steps runs. Asked in the first transaction of the phase. */
   when: expressionSchema.optional(),
   /** As whom each of its files begins; without it, as the role that deploys. */
@@ -222,6 +257,9 @@ export const manifestSchema = z
       }
       for (const [position, step] of phase.steps.entries()) {
         const where = ['phases', index, 'steps', position, 'path'];
+        if (step.kind === 'batch' && phase.transaction === 'single') {
+          context.addIssue({ code: 'custom', path: where, message: 'a batch commits each of its rounds, and its phase is all or nothing (single)' });
+        }
         if (step.kind === 'check' && step.rule !== undefined) continue;
         if (!paths.has(step.path)) context.addIssue({ code: 'custom', path: where, message: `no artifact has the path "${step.path}"` });
         // A rule may hold after several phases, so a check may be asked as often.

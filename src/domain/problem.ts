@@ -42,7 +42,6 @@ export const PROBLEMS = {
   invalid_parameters: { status: 422, exit: 2, title: 'The parameters do not fit the bundle.' },
   secret_mismatch: { status: 422, exit: 2, title: 'A secret is not the one that the request was signed with.' },
   secrets_missing: { status: 409, exit: 3, title: 'The deployment waits for its secrets.' },
-  unsupported_feature: { status: 422, exit: 2, title: 'The bundle uses something this version does not have.' },
   not_utf8: { status: 422, exit: 2, title: 'A file is not UTF-8 text.' },
   forbidden_entry: { status: 422, exit: 2, title: 'An entry of the tar is not a plain file with a plain name.' },
   digest_mismatch: { status: 422, exit: 2, title: 'Some bytes do not have the digest they were announced with.' },

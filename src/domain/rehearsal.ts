@@ -18,7 +18,7 @@ const measuredStatementSchema = z.looseObject({
   /** What was written anew, with its size then. */
   rewritten: z.array(z.looseObject({ object: z.string(), kind: z.string(), bytes: z.number() })),
   /** Of what PostgreSQL runs in no transaction: in which form it was rehearsed, or why it was not. */
-  instead: z.looseObject({ why: z.enum(['form', 'none', 'commit', 'done', 'work', 'group']), text: z.string(), form: z.string().nullish() }).nullish(),
+  instead: z.looseObject({ why: z.enum(['form', 'none', 'commit', 'done', 'work', 'group', 'round']), text: z.string(), form: z.string().nullish() }).nullish(),
 });
 
 export const rehearsalSchema = z.looseObject({

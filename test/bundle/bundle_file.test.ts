@@ -35,6 +35,7 @@ phases:
           name: 'schema',
           transaction: 'single',
           lock_timeout_ms: 2000,
+          lock_timeouts_ms: null,
           when: 'not exists (select from x)',
           role: null,
           settings: {},
@@ -47,6 +48,7 @@ phases:
           name: 'later',
           transaction: 'auto',
           lock_timeout_ms: null,
+          lock_timeouts_ms: null,
           when: null,
           role: null,
           settings: {},
@@ -102,6 +104,37 @@ phases:
     ['1h', 3_600_000],
   ])('reads lock_timeout: %s as %d milliseconds', (text, milliseconds) => {
     expect(parse(`name: a\nphases: [{name: m, lock_timeout: ${text}, steps: [{run: x}]}]`).phases[0]?.lock_timeout_ms).toBe(milliseconds);
+  });
+
+  it('reads lock_timeout as one for each kind of statement', async () => {
+    const read = (text: string) => parse(`name: a\nphases:\n- name: m\n  lock_timeout: ${text}\n  steps: [{run: x}]`).phases[0];
+    expect(read('{ default: 2s, table: 500ms, concurrently: 1h }')).toMatchObject({
+      lock_timeout_ms: 2000,
+      lock_timeouts_ms: { table: 500, concurrently: 3_600_000 },
+    });
+    expect(read('{ data: 30s }')).toMatchObject({ lock_timeout_ms: null, lock_timeouts_ms: { data: 30_000 } });
+    const yaml = (text: string) => `name: a\nphases:\n- name: m\n  lock_timeout: ${text}\n  steps: [{run: x}]`;
+    expect((await refusal(yaml('{ tables: 2s }'))).message).toContain('"lock_timeout" has no "tables"; it has default, table, index, data, concurrently');
+    expect((await refusal(yaml('{ table: soon }'))).message).toContain('line 4, column 26: "table" must be a duration from 1ms to 1h');
+  });
+
+  it('reads a batch, with durations in milliseconds', async () => {
+    const yaml = (words: string) => `name: a\nphases:\n- name: m\n  steps:\n  - batch: x.sql\n    ${words}`;
+    const [step] =
+      parse(
+        yaml(
+          '{ size: 10, target: 500ms, pause: 0ms, max_lag: 1min, cursor: 0, max_rounds: 7, done_when: true }'.slice(1, -1).trim().split(', ').join('\n    '),
+        ),
+      ).phases[0]?.steps ?? [];
+    expect(step).toMatchObject({
+      kind: 'batch',
+      glob: 'x.sql',
+      words: { size: 10, target_ms: 500, pause_ms: 0, max_lag_ms: 60_000, cursor: '0', max_rounds: 7, done_when: 'true' },
+    });
+    expect((await refusal(yaml('size: 0'))).message).toContain('line 6, column 11: "size" must be at least 1');
+    expect((await refusal(yaml('size: 2000000'))).message).toContain('"size" must be at most 1000000');
+    expect((await refusal(yaml('target: 5ms'))).message).toContain('"target" must be a duration from 10ms to 1min');
+    expect((await refusal(yaml('pauze: 5ms'))).message).toContain('a step has no "pauze"; did you mean "pause"?');
   });
 
   it.each(['0s', '2h', '-1s', '1.5s', 'forever', '1d', '2000000000000ms'])('refuses lock_timeout: %s with an example of what it could be', async (text) => {
@@ -205,16 +238,7 @@ phases:
     expect(problem.facts).toMatchObject({ file: 'weft.yaml', line: 3 });
   });
 
-  const step = (line: string) => `name: a\nphases:\n- name: m\n  steps:\n  - run: x\n    ${line}`;
-  it.each<[string, string, number]>([
-    ['batch', 'name: a\nphases:\n- name: m\n  steps:\n  - batch: x.sql', 5],
-    ['size', step('size: 10'), 6],
-  ])('refuses "%s" by its name: this version does not have it yet', async (feature, text, line) => {
-    const problem = await problemOf(() => parse(text), 'unsupported_feature');
-    expect(problem.facts).toMatchObject({ feature, line, file: 'weft.yaml' });
-    expect(problem.message).toContain(`line ${line}, column`);
-    expect(problem.message).toContain(`this version does not have "${feature}" yet`);
-  });
+  const _step = (line: string) => `name: a\nphases:\n- name: m\n  steps:\n  - run: x\n    ${line}`;
 });
 
 describe('renderBundleFile', () => {

@@ -302,7 +302,9 @@ describe('weft cancel, where somebody keeps what is half-made from being dropped
     await sql(database.url, 'create table big (n int); insert into big values (1)');
     const holder = await database.client();
     await holder.query('begin; update big set n = 2');
-    const [{ who }] = (await holder.query(`select format('%s (role %s)', pg_backend_pid(), current_user) as who`)).rows;
+    const [{ who }] = (await holder.query(`select format('%s (role %s, idle in transaction', pg_backend_pid(), current_user) as who`)).rows;
+    await holder.query('update big set n = 3');
+    const at = 'update big set n = ?)';
     const running = weft(['deploy', makeFolder({ '1.sql': 'create index concurrently big_n on big (n);' })]);
     await until(AT('create'));
     const [{ id }] = await sql(database.url, 'select id from weft.deployments');
@@ -310,10 +312,11 @@ describe('weft cancel, where somebody keeps what is half-made from being dropped
     const left = await weft(['cancel', id, '--deadline', '3']);
     expect(left.code).toBe(3);
     expect(left.stdout).toMatch(/^Cancelling\. shop goes no further\. 1\.sql:1 has left something half-made\. Backend \d+ is taking that away\.\n/);
-    expect(left.stdout).toContain(`"drop index concurrently public.big_n" waits for Lock: virtualxid, held by backend ${who}.\nNext: when that one has ended`);
+    expect(left.stdout).toContain(`"drop index concurrently public.big_n" waits for Lock: virtualxid, held by backend ${who} for `);
+    expect(left.stdout).toContain(`: ${at}.\nNext: when that one has ended`);
     expect(left.stdout).not.toContain('cleaned up');
     expect(left.stderr).toContain(
-      `cancelling; waits for Lock: virtualxid, held by backend ${who}; drop index concurrently public.big_n; taking away what 1.sql:1 has left half-made`,
+      `cancelling; waits for Lock: virtualxid, held by backend ${who}: ${at}; drop index concurrently public.big_n; taking away what 1.sql:1 has left half-made`,
     );
     const { stdout } = await weft(['status', id]);
     expect(stdout).toContain('Cancelling. shop goes no further.');

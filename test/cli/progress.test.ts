@@ -79,6 +79,26 @@ describe('a deployment on a terminal', () => {
     );
   });
 
+  it('says what a session that holds a lock does, and since when; on lines that stay, only what does not change from look to look', () => {
+    const held = (state: string, query: string) => ({
+      live: makeLive({
+        waiting_for: 'Lock: relation',
+        blocked_by: [812],
+        blockers: [{ pid: 812, application: 'psql', role: 'bob', state, state_seconds: 720.4, transaction_seconds: 900, query }],
+      }),
+    });
+    const idle = makeDeployment(held('idle in transaction', 'update shop.orders set total = ? where id = ?'));
+    expect(waitOf(idle)).toBe(
+      'waits for Lock: relation, held by backend 812 (psql, role bob, idle in transaction for 12 min 00 s: update shop.orders set total = ? where id = ?)',
+    );
+    expect(waitOf(idle, false)).toBe(
+      'waits for Lock: relation, held by backend 812 (psql, role bob, idle in transaction: update shop.orders set total = ? where id = ?)',
+    );
+    const busy = makeDeployment(held('active', 'select count(*) from shop.orders'));
+    expect(waitOf(busy)).toContain('(psql, role bob, active for 12 min 00 s: select count(*) from shop.orders)');
+    expect(waitOf(busy, false)).toBe('waits for Lock: relation, held by backend 812 (psql, role bob)');
+  });
+
   it("shows how far an index is, in the server's own words", () => {
     const build = {
       command: 'CREATE INDEX CONCURRENTLY',

@@ -4,10 +4,13 @@
  */
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { UNCOLOURED } from '../../src/cli/io.ts';
+import { renderSummary } from '../../src/cli/summary.ts';
 import { connectTo } from '../../src/database/connect.ts';
 import { ensureEngine } from '../../src/database/engine.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { until } from '../support/orders.ts';
+import { setLimits } from '../support/limits.ts';
+import { connectOver, deployFiles, until } from '../support/orders.ts';
 import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
 
@@ -232,6 +235,51 @@ describe('where it is not certain', () => {
       expect(said).toContain('what it does is not shown to this role');
     },
   );
+});
+
+describe('a deployment whose lock was not to be had', () => {
+  const FEW_TRIES = { lock_attempts_count: 3, lock_wait_between_ms: 1, lock_wait_between_ms_max: 1 };
+  const FILES = { '1.sql': 'create table shop.more (n int);', '2.sql': 'alter table shop.orders add column n int;' };
+
+  it.each(['single', 'per-step', 'none'] as const)('%s: each try is told with who had the lock, and the last word says it', async (transaction) => {
+    await setLimits(database.url, FEW_TRIES);
+    const { pid } = await other('psql', 'begin', `update shop.orders set note = 'a secret' where id = 47`);
+    const end = await deployFiles(connectOver(database.url), FILES, { transaction, lockTimeout: '10ms' });
+    const blocker = { pid, application: 'psql', state: 'idle in transaction', object: 'shop.orders', mode: 'RowExclusiveLock', is_certain: true };
+    const query = 'update shop.orders set note = ? where id = ?';
+    expect(end).toMatchObject({
+      state: 'failed',
+      error: {
+        sqlstate: '55P03',
+        path: '2.sql',
+        blockers: [{ ...blocker, query }],
+        detail: expect.stringMatching(
+          new RegExp(
+            `^Held by backend ${pid} \\(application psql, role \\w+, idle in transaction for .*\\), which has RowExclusiveLock on shop.orders: update shop.orders set note = \\? where id = \\?\\.$`,
+          ),
+        ),
+        hint: expect.stringContaining(`select pg_terminate_backend(${pid})`),
+      },
+    });
+    const tries = await sql(database.url, `select data -> 'blockers' as blockers from weft.events where kind = 'lock_not_available'`);
+    expect(tries).toHaveLength(2);
+    for (const { blockers } of tries) expect(blockers).toMatchObject([{ ...blocker, query }]);
+    expect(JSON.stringify(await sql(database.url, 'select * from weft.events')), 'what stood in the statement').not.toContain('a secret');
+    expect(renderSummary(end, UNCOLOURED)).toContain(`Detail: Held by backend ${pid} (application psql`);
+  });
+
+  it('a condition that waited in vain names them too', async () => {
+    await setLimits(database.url, FEW_TRIES);
+    const { pid } = await other('psql', 'begin', 'lock table shop.orders');
+    const end = await deployFiles(connectOver(database.url), {
+      'weft.yaml': JSON.stringify({
+        name: 'shop',
+        phases: [{ name: 'main', transaction: 'single', lock_timeout: '10ms', steps: [{ run: '1.sql', when: '(select count(*) from shop.orders) > 0' }] }],
+      }),
+      '1.sql': 'select 1;',
+    });
+    expect(end).toMatchObject({ state: 'failed', error: { sqlstate: '55P03', blockers: [{ pid, mode: 'AccessExclusiveLock' }] } });
+  });
 });
 
 describe('a statement of somebody else is shown without what stands in it', () => {

@@ -24,6 +24,9 @@ const WITHOUT_PATH: Readonly<Record<string, string>> = {
   _restore_role: 'a SET clause would undo the work',
   _lend_session: 'a SET clause would undo the work',
   _enter_step: 'a SET clause would undo the work',
+  _execute_round: 'it runs statements, whose path is theirs',
+  _run_round: 'what it calls sets the path',
+  _find_written: 'it asks under the search_path of a file',
   _run_statement: 'it runs statements, whose path is theirs',
   _advance_step: 'it runs statements, whose path is theirs',
   _enter_file: 'a SET clause would undo the work',
@@ -52,7 +55,7 @@ interface Mention {
 }
 
 /** Settings of a session, which stand in no schema. */
-const SETTINGS = new Set(['opened', 'reported', 'met', 'secrets', 'values']);
+const SETTINGS = new Set(['opened', 'reported', 'round', 'met', 'secrets', 'values']);
 
 /** What a file creates in schema weft. */
 function createdIn(file: string): string[] {

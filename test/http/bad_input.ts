@@ -45,11 +45,10 @@ export const BAD_INPUT: Case[] = [
     (r) => r.post(r.makeRequest({ files: [...files, { path: 'weft.yaml', content: 'name: [' }] })),
   ],
   [
-    'a step of a kind to come',
-    'unsupported_feature',
+    'a step of a kind that is none',
+    'invalid_bundle',
     DEPLOYMENTS,
-    (r) =>
-      r.post(r.makeRequest({ files: [...files, { path: 'weft.yaml', content: 'name: shop\nphases: [{ name: a, steps: [{ run: 1.sql, undo: 2.sql }] }]' }] })),
+    (r) => r.post(r.makeRequest({ files: [...files, { path: 'weft.yaml', content: 'name: shop\nphases: [{ name: a, steps: [{ walk: 1.sql }] }]' }] })),
   ],
   [
     'a document over its limit',

@@ -11,7 +11,6 @@ import { wordsOf } from '../../src/bundle/step_words.ts';
 import { COMMANDS } from '../../src/cli/commands.ts';
 import { parseConfig } from '../../src/config/config.ts';
 import { ENGINE_FILES } from '../../src/database/engine_sql.ts';
-import { CHECKOUT } from '../../src/dev/places.ts';
 import { deploymentStateSchema, eventSchema } from '../../src/domain/deployment.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { CHECK_RULES } from '../../src/domain/manifest.ts';
@@ -22,6 +21,7 @@ import { makeReadToken } from '../../src/trust/read_token.ts';
 import { digestSecrets } from '../../src/trust/secrets.ts';
 import { makeHouse } from '../http/support.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { connectOver, deployFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { startTestStack, type TestStack } from '../support/stack.ts';
 import { makeWorkplace, PAGES, readPage, runShell, snippet, snippetsOf, withoutChance } from './snippets.ts';
@@ -91,6 +91,7 @@ describe('BUNDLES.md', () => {
       'steps',
       'run',
       'load',
+      'batch',
       'when',
       'undo',
       'done_when',
@@ -103,6 +104,25 @@ describe('BUNDLES.md', () => {
   test('its example of repeatable files is one', () => {
     const file = parseBundleFile(new TextEncoder().encode(snippet('docs/BUNDLES.md', 'repeat')));
     expect(file.phases.map(({ steps }) => steps.map(({ words }) => words.repeat))).toEqual([[undefined, 'on-change', 'on-change'], ['always']]);
+  });
+
+  test('its example of waiting is one', () => {
+    const file = parseBundleFile(new TextEncoder().encode(snippet('docs/BUNDLES.md', 'lock_timeout')));
+    expect(file.phases.map(({ lock_timeout_ms, lock_timeouts_ms }) => [lock_timeout_ms, lock_timeouts_ms])).toEqual([[5000, { table: 1000, data: 30_000 }]]);
+  });
+
+  test('its example of a batch is one, and comes to its end', async () => {
+    const database = await freshDatabase();
+    await sql(
+      database.url,
+      `create schema shop; create table shop.orders (id bigint primary key, total numeric); create table shop.items (order_id bigint, price numeric);
+       insert into shop.orders select generate_series(1, 20000); insert into shop.items select id, 2 from shop.orders, generate_series(1, 2);
+       create index on shop.items (order_id); analyze shop.items, shop.orders`,
+    );
+    const files = { 'weft.yaml': snippet('docs/BUNDLES.md', 'batch'), 'backfills/order_totals.sql': snippet('docs/BUNDLES.md', 'batch_statement') };
+    expect(await deployFiles(connectOver(database.url), files)).toMatchObject({ error: null, state: 'succeeded', phases: [{ steps: [{ rows: 20_000 }] }] });
+    expect(await sql(database.url, 'select min(total)::int, max(total)::int from shop.orders')).toEqual([{ min: 4, max: 4 }]);
+    await database.drop();
   });
 
   test('its example of conditions is one', () => {
@@ -178,20 +198,6 @@ describe('BUNDLES.md', () => {
   test('its example of what may fail is one', () => {
     const file = parseBundleFile(new TextEncoder().encode(snippet('docs/BUNDLES.md', 'on_error')));
     expect(file.phases.map(({ steps }) => steps.map(({ words }) => words.on_error))).toEqual([[undefined, 'continue'], ['continue']]);
-  });
-
-  test('what it says is not there yet is refused by name', () => {
-    const [, section = ''] = readPage('docs/BUNDLES.md').split('## Not in this version\n');
-    const words = [...section.matchAll(/`([a-z_: ]+)`/g)].map(([, word]) => word ?? '');
-    expect(words.length).toBeGreaterThan(0);
-    for (const word of words) {
-      const line = word.includes(':') ? word : `${word}: 1`;
-      const yaml = `name: x\nphases:\n  - name: y\n    ${line}\n    steps: [{ run: 1.sql }]\n`;
-      expect(() => parseBundleFile(new TextEncoder().encode(yaml)), word).toThrow(expect.objectContaining({ slug: 'unsupported_feature' }));
-    }
-    const source = readFileSync(join(CHECKOUT, 'src/bundle/bundle_file.ts'), 'utf8');
-    const later = /LATER_WORDS[^(]*\(\[([\s\S]*?)\]\)/.exec(source)?.[1] ?? '';
-    expect([...later.matchAll(/'([a-z_]+)'/g)].map(([, word]) => word).sort()).toEqual(words.filter((word) => !word.includes(':')).sort());
   });
 });
 
@@ -351,9 +357,9 @@ describe('ENGINE.md', () => {
   test('shows what was deployed, and what goes on while it does', async () => {
     const deployed = await runShell('npx weft deploy examples/shop', { cwd: place.path, env: { DATABASE_URL: database.url } });
     expect(deployed.code, deployed.all).toBe(0);
-    const [deployments, steps, events, history] = await statements('look');
+    const [deployments, steps, events, batches, history] = await statements('look');
     expect(deployments).toMatchObject([{ state: 'succeeded', bundle: 'shop' }]);
-    expect([steps?.length, history?.length]).toEqual([12, 12]);
+    expect([steps?.length, batches?.length, history?.length]).toEqual([12, 0, 12]);
     expect(events?.[0]).toMatchObject({ kind: 'succeeded' });
     const [[status] = []] = await statements('status');
     expect(JSON.parse(String(status?.jsonb_pretty))).toMatchObject({ state: 'succeeded', bundle: 'shop' });
@@ -499,7 +505,7 @@ describe('README.md', () => {
       expect(named, command.name).toBe(command.load === null);
       for (const [name, option] of Object.entries(command.options)) expect(missing.includes(`--${name}`), name).toBe(option.absent === true);
     }
-    expect(new Problem('unsupported_feature', '').exit).toBe(2);
+    expect(new Problem('invalid_bundle', '').exit).toBe(2);
   });
 
   test('has the exit codes of the help', async () => {

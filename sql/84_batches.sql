@@ -1,0 +1,258 @@
+-- A batch: one statement, run again and again until it touches no row. Each run is a round: a transaction of its own, with the record of it, so
+-- that whatever is cut, the next round is the one behind the last that was committed.
+--
+-- The statement says :size where it limits itself, and may say :'cursor' for where the last round came to. Between two rounds nothing is held.
+
+-- What a batch is that has not begun; what weft.yaml says of it stands in the options of its step.
+create or replace function weft._new_batch(p_step weft._steps)
+  returns weft._batches
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_batch     weft._batches;
+  v_artifact  weft._artifacts;
+  v_split     record;
+  v_lines     text;
+begin
+  select a.* into strict v_artifact from weft._artifacts as a where a.deployment_id = p_step.deployment_id and a.path = p_step.path;
+  if cardinality(v_artifact.chunks) = 1 then
+    select x.statements, x.lines into v_split
+    from weft._chunks as c
+    cross join lateral weft._split(weft._new_scanner(), weft._read_text(c.content), true) as x
+    where c.digest = v_artifact.chunks[1];
+  end if;
+  if cardinality(v_split.statements) is distinct from 1 then
+    select string_agg(weft._first_line(s.statement, s.line)::text, ', ' order by s.line) into v_lines
+    from unnest(v_split.statements[:10], v_split.lines[:10]) as s (statement, line);
+    raise exception 'A batch is a file with one statement, and this one has %.',
+        case when v_split.statements is null then 'more bytes than one may have' when v_lines is null then 'none' else format('%s (lines %s)', cardinality(v_split.statements), v_lines) end
+      using errcode = 'WF051', hint = 'Put what is to happen once, before or afterwards, into files of their own that are run.';
+  end if;
+  v_batch.deployment_id := p_step.deployment_id;
+  v_batch.step := p_step.ordinal;
+  v_batch.statement := v_split.statements[1];
+  v_batch.line := v_split.lines[1];
+  v_batch.start_cursor := p_step.options ->> 'cursor';
+  v_batch.cursor := v_batch.start_cursor;
+  v_batch.size := coalesce((p_step.options ->> 'size')::integer, weft._limit('batch_size_default'));
+  v_batch.rounds := 0;
+  v_batch.rows := 0;
+  v_batch.sweeps := 0;
+  v_batch.quiet_rounds := 0;
+  v_batch.worked_ms := 0;
+  v_batch.paused_ms := 0;
+  v_batch.started_at := clock_timestamp();
+
+  if weft._fill_in(v_batch.statement, 1, null) = v_batch.statement then
+    raise exception 'The statement of a batch says where it limits itself to so many rows (limit :size), and this one does not.'
+      using errcode = 'WF051', hint = 'update t set ... where id in (select id from t where ... order by id limit :size)';
+  elsif weft._says_cursor(v_batch.statement) and v_batch.start_cursor is null then
+    raise exception 'The statement says :''cursor'', and weft.yaml does not say where the batch begins.'
+      using errcode = 'WF051', hint = 'Give the step a cursor that is smaller than all: cursor: 0, say.';
+  elsif not weft._says_cursor(v_batch.statement) and v_batch.start_cursor is not null then
+    raise exception 'weft.yaml says where the batch begins (cursor: %), and the statement does not say :''cursor''.', v_batch.start_cursor
+      using errcode = 'WF051', hint = 'update t set ... where id in (select id from t where id > :''cursor'' order by id limit :size) returning id as cursor';
+  end if;
+  return v_batch;
+end
+$$;
+
+comment on function weft._new_batch(weft._steps) is 'Reads the file of a batch; refuses one that is not one statement with :size in it, or whose cursor has no beginning.';
+
+
+create or replace function weft._mark_plain(p_names text)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select format('(:+)(?:($.)|($.)|($.)|(%s)(?![A-Za-z0-9_\u0080-\U0010ffff]))', p_names)
+$$;
+
+comment on function weft._mark_plain(text) is 'Makes the pattern of names that stand behind a colon without quotes.';
+
+
+-- As psql does it, so that the statement can be tried there (\set size 10); but a cursor is a value out of a table: it is a literal also where
+-- it stands as :cursor.
+create or replace function weft._fill_in(p_statement text, p_size integer, p_cursor text)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select weft._interpolate(
+    weft._interpolate(p_statement, jsonb_build_object('size', p_size::text, 'cursor', coalesce(quote_literal(p_cursor), ':cursor')), weft._mark_plain('size|cursor')),
+    jsonb_build_object('cursor', p_cursor), case when p_cursor is not null then weft._mark('{"cursor": null}') end)
+$$;
+
+comment on function weft._fill_in(text, integer, text) is 'Writes a round''s size and cursor into the statement of a batch; without a cursor the size alone.';
+
+
+create or replace function weft._says_cursor(p_statement text)
+  returns boolean
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select weft._fill_in(p_statement, 1, 'a') <> weft._fill_in(p_statement, 1, null)
+$$;
+
+comment on function weft._says_cursor(text) is 'Tells whether the statement of a batch asks where the last round came to.';
+
+
+create or replace function weft._write_round(p_phase weft._phases, p_batch weft._batches)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select weft._interpolate(weft._fill_in(p_batch.statement, p_batch.size, p_batch.cursor), p_phase.parameters, weft._mark(p_phase.parameters))
+$$;
+
+comment on function weft._write_round(weft._phases, weft._batches) is 'Writes the statement of the next round, with the parameters of the deployment.';
+
+
+-- The same batch in a deployment that is over, and did not come to the end of it.
+create or replace function weft._take_over_cursor(p_batch weft._batches, p_path text, p_phase text)
+  returns text
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_earlier  weft._batches;
+begin
+  if p_batch.start_cursor is null then  -- the rows themselves tell what is done
+    return null;
+  end if;
+  select b.* into v_earlier
+  from weft._deployments as mine
+  join weft._deployments as d on d.bundle = mine.bundle and d.id <> mine.id and (d.finished_at is not null or d.state = 'running')
+  join weft._steps as s on s.deployment_id = d.id and s.path = p_path and s.state <> 'succeeded'
+  join weft._batches as b on b.deployment_id = s.deployment_id and b.step = s.ordinal and b.rounds > 0
+  where mine.id = p_batch.deployment_id
+  order by d.place desc nulls last
+  limit 1;
+  if not found or v_earlier.start_cursor is distinct from p_batch.start_cursor then
+    return p_batch.start_cursor;
+  elsif not weft._is_same_statement(v_earlier.statement, p_batch.statement) then
+    raise exception '% rounds of this batch are in the database already, and the statement was another one then.', v_earlier.rounds
+      using errcode = 'WF021',
+        detail = format('An earlier deployment (%s) has committed them, up to the cursor %s. The statement was: %s', v_earlier.deployment_id, v_earlier.cursor,
+          left(weft._skip_comments(v_earlier.statement), weft._limit('statement_shown_characters'))),
+        hint = format('To go on behind them, say "cursor: %s" in weft.yaml. To run all of it from its beginning, give the file another name.', to_json(v_earlier.cursor));
+  end if;
+  perform weft._tell(p_batch.deployment_id, 'continued', p_phase, p_path, jsonb_build_object('rounds_done_before', v_earlier.rounds, 'rows_done_before', v_earlier.rows, 'by', v_earlier.deployment_id));
+  return v_earlier.cursor;
+end
+$$;
+
+comment on function weft._take_over_cursor(weft._batches, text, text) is
+  'Tells where a batch begins: where an earlier deployment stopped that ran the same statement from the same beginning, else where weft.yaml says.';
+
+
+-- The server says which table a statement writes to, and by that whether it can tell how many rows it touches. Null where it writes to none
+-- that it names, as a function may.
+create or replace function weft._find_written(p_phase weft._phases, p_path text, p_statement text, out table_name text, out is_growing boolean)
+  volatile
+  language plpgsql
+as $$
+declare
+  v_set   pg_catalog.text;
+  v_plan  pg_catalog.json;
+  v_node  pg_catalog.jsonb;
+  v_said  pg_catalog.text;
+begin
+  begin
+    v_set := weft._enter_file(p_phase, p_path);
+    v_set := pg_catalog.set_config('search_path', v_set, false);
+    execute pg_catalog.concat('explain (format json, verbose) ', p_statement) into v_plan;
+    v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+    reset session authorization;
+    reset role;
+  exception  -- which takes the session back
+    when syntax_error then
+      v_said := sqlerrm;
+    when others then
+      return;  -- the statement itself will say it
+  end;
+  if v_said is not null then
+    if weft._parses(p_statement) then
+      raise exception 'PostgreSQL does not tell of this statement how many rows it touches: a batch of it would end at once, or never.'
+        using errcode = 'WF051', hint = 'A batch is an INSERT, UPDATE, DELETE or MERGE, or a SELECT that returns a row for each one that it touches.';
+    end if;
+    return;
+  end if;
+  v_node := jsonb_path_query_first(v_plan::jsonb, 'strict $.** ? (@."Node Type" == "ModifyTable")', silent => true);
+  table_name := case when v_node is not null then format('%I.%I', v_node ->> 'Schema', v_node ->> 'Relation Name') end;
+  is_growing := v_node ->> 'Operation' = 'Insert';
+end
+$$;
+
+comment on function weft._find_written(weft._phases, text, text) is 'Names the table that a statement writes to, as the plan of it says, and tells whether rows are added to it; refuses a statement of which PostgreSQL makes no plan.';
+
+
+-- As the planner estimates it: the density at the last ANALYZE, by the pages of now. A partitioned table is its partitions.
+create or replace function weft._estimate_rows(p_table text)
+  returns bigint
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select sum(case
+    when c.relpages > 0 and c.reltuples >= 0 then c.reltuples / c.relpages * s.pages
+    else s.pages * 291  -- as many as fit in at all: a page's 8192 bytes, 28 for the smallest row
+  end)::bigint
+  from (select to_regclass(p_table)::oid union select t.relid::oid from pg_partition_tree(to_regclass(p_table)) as t) as r (oid)
+  join pg_class as c on c.oid = r.oid and c.relkind in ('r', 'm')
+  cross join lateral (select pg_relation_size(c.oid) / current_setting('block_size')::bigint as pages) as s
+$$;
+
+comment on function weft._estimate_rows(text) is 'Estimates how many rows a table has, without looking at them.';
+
+
+-- Who waits for what this transaction holds; its commit lets them on.
+create or replace function weft._list_waiting()
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_pids  integer[] := array(
+    select distinct l.pid from pg_locks as l where not l.granted and pg_backend_pid() = any (pg_blocking_pids(l.pid)) order by l.pid limit weft._limit('blockers_shown_count'));
+begin
+  if v_pids = '{}' then
+    return null;
+  end if;
+  perform pg_stat_clear_snapshot();
+  return weft._describe_sessions(v_pids);
+end
+$$;
+
+comment on function weft._list_waiting() is 'Lists the sessions that wait for locks of this one; null when nobody does.';
+
+
+-- Who may not see it (pg_monitor) sees standbys without their lag.
+create or replace function weft._find_lagging(p_max_lag_ms integer)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_lagging  jsonb;
+begin
+  perform pg_stat_clear_snapshot();
+  select jsonb_build_object('standby', coalesce(nullif(r.application_name, ''), r.pid::text), 'lag_ms', round(extract(epoch from r.replay_lag) * 1000), 'max_lag_ms', p_max_lag_ms) into v_lagging
+  from pg_stat_replication as r
+  where r.state = 'streaming' and r.replay_lag > make_interval(secs => p_max_lag_ms / 1000.0)
+  order by r.replay_lag desc
+  limit 1;
+  return v_lagging;
+end
+$$;
+
+comment on function weft._find_lagging(integer) is 'Names the standby that lags most behind, and more than it may; null when none does, or when this role may not see it.';

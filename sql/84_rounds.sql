@@ -1,0 +1,399 @@
+-- The rounds of a batch: each a transaction with its record, and what it learns from how the last one went.
+
+-- How many rows the next round may touch. Steered, a round takes about as long as it shall; where others had to wait, it is halved, and goes
+-- back up to what weft.yaml says once they do not.
+create or replace function weft._next_size(p_size integer, p_rows bigint, p_ms numeric, p_wanted integer, p_target_ms integer, p_is_hindrance boolean)
+  returns integer
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select least(weft._limit('batch_size_max'), greatest(1, case
+    when p_is_hindrance then p_size / 2
+    when p_target_ms is null then least(p_wanted, p_size * 2)
+    when p_ms > p_target_ms then p_size * greatest(p_target_ms / p_ms, 0.5)
+    when p_rows < p_size / 2 then p_size  -- too few to tell
+    else ceil(p_size * least(p_target_ms / greatest(p_ms, 0.001), 1.5))
+  end))::integer
+$$;
+
+comment on function weft._next_size(integer, bigint, numeric, integer, integer, boolean) is 'Tells the size of the next round by how the last one went.';
+
+
+-- Runs one round in the session of the file: how many rows, and the greatest cursor among them. The comparison is the type's own: so a DO block,
+-- which is compiled for what the statement returns. Its answer comes through a setting, because the file's role may call nothing of ours.
+create or replace function weft._execute_round(p_phase weft._phases, p_path text, p_statement text, p_cursor text, out rows bigint, out cursor text)
+  volatile
+  language plpgsql
+as $$
+declare
+  c_loop constant pg_catalog.text := $do$
+do $weft_round$
+declare
+  v_row   pg_catalog.record;
+  v_best  pg_catalog.record;
+  v_json  pg_catalog.jsonb;
+  v_seen  pg_catalog.int8 := 0;
+  v_rows  pg_catalog.int8 := 0;
+  v_type  pg_catalog.text;
+  v_set   pg_catalog.text;
+begin
+  for v_row in execute %L loop
+    v_seen := v_seen operator(pg_catalog.+) 1;
+    v_json := pg_catalog.to_jsonb(v_row);
+    v_rows := v_rows operator(pg_catalog.+) case when v_json operator(pg_catalog.?) 'rows' then coalesce((v_json operator(pg_catalog.->>) 'rows')::pg_catalog.int8, 0) else 1 end;
+    if v_seen operator(pg_catalog.=) 1 then
+      v_best := v_row;
+      exit when not v_json operator(pg_catalog.?) 'cursor';
+    elsif v_row.cursor > v_best.cursor then
+      v_best := v_row;
+    end if;
+  end loop;
+  if v_seen operator(pg_catalog.=) 0 then
+    v_json := null;
+  elsif v_seen operator(pg_catalog.>) 1 then
+    v_type := pg_catalog.pg_typeof(v_best.cursor)::pg_catalog.oid::pg_catalog.text;
+    v_json := pg_catalog.to_jsonb(v_best);
+  end if;
+  v_set := pg_catalog.set_config('weft.round', pg_catalog.jsonb_build_object('rows', v_rows, 'best', v_json, 'type', v_type)::pg_catalog.text, true);
+end $weft_round$
+$do$;
+  v_set     pg_catalog.text := weft._enter_file(p_phase, p_path);
+  v_answer  pg_catalog.jsonb;
+begin
+  -- from here to the end of the statement the session is the file's
+  v_set := pg_catalog.set_config('search_path', v_set, false);
+  if p_cursor is null then
+    execute p_statement;
+    get diagnostics rows = row_count;
+  else
+    execute pg_catalog.format(c_loop, p_statement);
+  end if;
+  set constraints all immediate;
+  v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  v_set := pg_catalog.set_config('client_min_messages', 'error', false);
+  reset session authorization;
+  reset role;
+  if current_setting('transaction_read_only') = 'on' then
+    raise exception 'The statement made the transaction read-only, so that nothing could be recorded.' using errcode = 'WF014', hint = 'Take what does so out of the file.';
+  end if;
+  if p_cursor is null then
+    return;
+  end if;
+  v_answer := current_setting('weft.round');
+  rows := (v_answer ->> 'rows')::bigint;
+  if rows = 0 then
+    return;
+  end if;
+  cursor := v_answer -> 'best' ->> 'cursor';
+  if coalesce(jsonb_typeof(v_answer -> 'best' -> 'cursor'), 'null') not in ('string', 'number') then
+    raise exception 'The round has touched rows, and no cursor came back with them: a column called "cursor" with one value, not null.'
+      using errcode = 'WF052', hint = 'End the statement with: returning id as cursor';
+  elsif exists (select from pg_type as t where t.oid = (v_answer ->> 'type')::oid and t.typcollation <> 0) then
+    raise exception 'Which of several texts is the greatest depends on a collation that the rows do not bring along.'
+      using errcode = 'WF052', hint = 'Let the statement return one row: with found as (select slug from t where slug > :''cursor'' order by slug limit :size), done as (update t ... from found ...) select max(slug) as cursor, count(*) as rows from found';
+  elsif cursor = p_cursor then
+    raise exception 'The round has touched rows, and the cursor has stayed where it was: the next one would touch the same again.'
+      using errcode = 'WF052', hint = 'Take the rows in the order of the cursor: where id > :''cursor'' order by id limit :size';
+  end if;
+end
+$$;
+
+comment on function weft._execute_round(weft._phases, text, text, text) is 'Runs the statement of a round; tells how many rows it has touched and how far the cursor has come.';
+
+
+-- A batch that cannot end is not to be found out by its author in the morning.
+create or replace function weft._check_progress(p_batch weft._batches, p_max_rounds integer)
+  returns void
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  if p_batch.rounds > coalesce(p_max_rounds, weft._limit('batch_rounds_count_max')) then
+    raise exception '% rounds have touched rows, and the next one would again.', p_batch.rounds - 1
+      using errcode = 'WF053', detail = case when p_max_rounds is null then 'No batch may have more (batch_rounds_count_max).' else format('weft.yaml allows for no more (max_rounds: %s).', p_max_rounds) end,
+        hint = 'Does the statement leave out what it has done? If so, say a larger max_rounds in weft.yaml, or a larger size.';
+  end if;
+  if p_max_rounds is null and p_batch.start_cursor is null and p_batch.rows > weft._limit('batch_touches_per_row_max') * greatest(p_batch.table_rows, weft._limit('batch_size_default')) then
+    raise exception 'The rounds have touched % rows by now, and % had only about % of them: they seem to touch the same ones again and again.', p_batch.rows, p_batch.table_name, p_batch.table_rows
+      using errcode = 'WF053', detail = 'Each row of the table may be touched that often (batch_touches_per_row_max), unless weft.yaml says max_rounds.',
+        hint = 'Let the statement leave out what it has done (where total is null), or walk with a cursor. If it is right as it is, say max_rounds in weft.yaml.';
+  end if;
+end
+$$;
+
+comment on function weft._check_progress(weft._batches, integer) is 'Ends a batch that touches more rows, in more rounds, than one that comes to its end.';
+
+
+-- Told when it begins and when it is over, not each time: the journal does not grow with the rounds.
+create or replace function weft._throttle(p_batch weft._batches, p_phase text, p_path text, p_why jsonb)
+  returns weft._batches
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  if p_why is not null then
+    if p_batch.throttled_by is null then
+      perform weft._tell(p_batch.deployment_id, 'batch_throttled', p_phase, p_path, p_why || jsonb_build_object('rounds', p_batch.rounds, 'size', p_batch.size));
+    end if;
+    p_batch.throttled_by := p_why;
+    p_batch.quiet_rounds := 0;
+  elsif p_batch.throttled_by is not null then
+    p_batch.quiet_rounds := p_batch.quiet_rounds + 1;
+    if p_batch.quiet_rounds >= weft._limit('batch_quiet_rounds_count') then
+      p_batch.throttled_by := null;
+      perform weft._tell(p_batch.deployment_id, 'batch_unthrottled', p_phase, p_path, jsonb_build_object('rounds', p_batch.rounds, 'size', p_batch.size));
+    end if;
+  end if;
+  return p_batch;
+end
+$$;
+
+comment on function weft._throttle(weft._batches, text, text, jsonb) is 'Notes because of whom a batch goes slower than it could, or that it need not any more.';
+
+
+create or replace function weft._keep_batch(p_batch weft._batches)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  delete from weft._batches as b where b.deployment_id = p_batch.deployment_id and b.step = p_batch.step;
+  insert into weft._batches select p_batch.*;
+end
+$$;
+
+comment on function weft._keep_batch(weft._batches) is 'Writes down how far a batch is.';
+
+
+create or replace function weft._end_batch(p_phase weft._phases, p_batch weft._batches)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  perform weft._keep_batch(p_batch);
+  perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[row(p_batch.step, true, 1, p_batch.rows, p_batch.started_at, clock_timestamp(), array[p_batch.line],
+    array[sha256(convert_to(p_batch.statement, 'UTF8'))],
+    jsonb_build_object('rounds', p_batch.rounds, 'size', p_batch.size, 'worked_ms', round(p_batch.worked_ms), 'paused_ms', round(p_batch.paused_ms)))::weft._step_record]);
+end
+$$;
+
+comment on function weft._end_batch(weft._phases, weft._batches) is 'Records a batch of which no row is left to be touched.';
+
+
+-- The next round of a batch, in one transaction with its record: round when there is more to do, with the pause before that. A rehearsal is
+-- one round, in the transaction of all of it, after which the step counts as done.
+create or replace function weft._run_round(p_phase weft._phases, p_step integer, p_fence bigint, p_is_rehearsal boolean default false)
+  returns weft._outcome
+  volatile
+  language plpgsql
+as $$
+declare
+  v_step       weft._steps;
+  v_batch      weft._batches;
+  v_kept       weft._batches;     -- as the last commit left it
+  v_steps      pg_catalog.int4;
+  v_condition  pg_catalog.text;   -- that is being asked
+  v_is_entering  pg_catalog.bool := false;
+  v_is_admitted  pg_catalog.bool := false;
+  v_path       pg_catalog.text;
+  v_budget_ms  pg_catalog.int4 := weft._lock_budget_ms(p_phase, 'data');
+  v_set        pg_catalog.text;
+  v_statement  pg_catalog.text;
+  v_started    pg_catalog.timestamptz;
+  v_written    pg_catalog.record;
+  v_rows       pg_catalog.int8;
+  v_cursor     pg_catalog.text;
+  v_ms         pg_catalog.numeric;
+  v_others     pg_catalog.jsonb;  -- who wait, or the standby that lags
+  v_pause_ms   pg_catalog.int4;
+  v_error      pg_catalog.jsonb;
+  e_state      pg_catalog.text;
+  e_message    pg_catalog.text;
+  e_detail     pg_catalog.text;
+  e_hint       pg_catalog.text;
+  e_context    pg_catalog.text;
+  e_schema     pg_catalog.text;
+  e_table      pg_catalog.text;
+  e_column     pg_catalog.text;
+  e_constraint pg_catalog.text;
+  e_type       pg_catalog.text;
+begin
+  perform weft._check_fence(p_fence);
+  select s.* into strict v_step from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
+  select b.* into v_batch from weft._batches as b where b.deployment_id = p_phase.deployment_id and b.step = p_step;
+  if exists (select from weft._cancellations as c where c.deployment_id = p_phase.deployment_id) then
+    return row('interrupted', v_step.path, null)::weft._outcome;
+  end if;
+  v_steps := (select count(*) from weft._steps as s where s.deployment_id = p_phase.deployment_id);
+  v_pause_ms := coalesce((v_step.options ->> 'pause_ms')::integer, 0);
+  if v_batch.rounds > 0 then
+    v_others := weft._find_lagging(coalesce((v_step.options ->> 'max_lag_ms')::integer, weft._limit('batch_max_lag_ms_default')));
+    if v_others is not null and (v_batch.lag_since is null or v_batch.lag_since > clock_timestamp() - make_interval(secs => weft._limit('batch_lag_wait_ms_max') / 1000.0)) then
+      v_batch.lag_since := coalesce(v_batch.lag_since, clock_timestamp());
+      v_batch.paused_ms := v_batch.paused_ms + 1000;
+      perform weft._keep_batch(weft._throttle(v_batch, p_phase.name, v_step.path, v_others || '{"why": "a standby lags"}'));
+      return row('round', v_step.path, '{"pause_ms": 1000}')::weft._outcome;
+    end if;
+  end if;
+
+  begin
+    if not p_is_rehearsal then
+      perform pg_advisory_unlock_all();
+    end if;
+    v_path := weft._reset_session();
+    perform weft._show_progress(p_step, v_steps, p_phase.name), set_config('lock_timeout', v_budget_ms::text, false);
+    if coalesce(v_batch.rounds, 0) = 0 then
+      if p_phase.condition is not null then
+        v_condition := p_phase.condition;
+        if not weft._is_phase_wanted(p_phase, v_path) then
+          perform weft._leave_out_phase(p_phase);
+          perform weft._check_fence(p_fence, p_until_commit => true);
+          return row('done', null, null)::weft._outcome;
+        end if;
+      end if;
+      if v_step.condition is not null then
+        v_condition := v_step.condition;
+        perform set_config('lock_timeout', v_budget_ms::text, false);
+        if not weft._evaluate(v_step.condition, v_path, p_phase.parameters) then
+          perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[row(p_step, false, null, null, clock_timestamp(), clock_timestamp(), '{}', '{}', null)::weft._step_record]);
+          perform weft._check_fence(p_fence, p_until_commit => true);
+          return row('done', null, null)::weft._outcome;
+        end if;
+        update weft._steps as s set is_wanted = true where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
+      end if;
+      v_condition := null;
+      v_is_admitted := p_phase.parameters is not null and weft._admit_role(p_phase.role);
+      if v_batch.step is null then
+        v_batch := weft._new_batch(v_step);
+      end if;
+      v_batch.cursor := weft._take_over_cursor(v_batch, v_step.path, p_phase.name);
+      v_is_entering := true;
+      v_set := weft._enter_file(p_phase, v_path);
+      reset session authorization;
+      reset role;
+      v_is_entering := false;
+      v_path := weft._reset_session();
+      perform weft._show_progress(p_step, v_steps, p_phase.name), set_config('lock_timeout', v_budget_ms::text, false);
+      v_statement := weft._write_round(p_phase, v_batch);
+      v_written := weft._find_written(p_phase, v_path, v_statement);
+      v_batch.table_name := v_written.table_name;
+      v_batch.table_rows := case when not v_written.is_growing then weft._estimate_rows(v_batch.table_name) end;
+      perform weft._tell(p_phase.deployment_id, 'batch_started', p_phase.name, v_step.path, jsonb_build_object('step', p_step, 'size', v_batch.size, 'table', v_batch.table_name, 'table_rows', v_batch.table_rows));
+    end if;
+
+    v_is_admitted := v_is_admitted or p_phase.parameters is not null and weft._admit_role(p_phase.role);
+    v_statement := weft._write_round(p_phase, v_batch);
+    v_started := clock_timestamp();
+    select r.rows, r.cursor into v_rows, v_cursor from weft._execute_round(p_phase, v_path, v_statement, v_batch.cursor) as r;
+    v_ms := extract(epoch from clock_timestamp() - v_started) * 1000;
+    if not p_is_rehearsal then
+      perform pg_advisory_unlock_all();
+      v_others := weft._list_waiting();
+    end if;
+    v_path := weft._reset_session();
+    v_statement := null;
+    if v_is_admitted then
+      perform weft._dismiss_role(p_phase.role);
+    end if;
+
+    if v_rows = 0 then
+      v_condition := v_step.done_when;
+      if v_condition is not null and not weft._evaluate(v_condition, v_path, p_phase.parameters) then
+        v_batch.sweeps := v_batch.sweeps + 1;
+        if v_batch.sweeps >= weft._limit('batch_sweeps_count') then
+          v_condition := null;
+          raise exception 'No row is touched any more, and its done_when is not true: %', v_step.done_when
+            using errcode = 'WF054', detail = format('It was tried %s times (batch_sweeps_count).', v_batch.sweeps),
+              hint = 'Are rows locked all the time that the statement skips? Else the statement and the done_when do not mean the same rows.';
+        end if;
+        v_batch.cursor := v_batch.start_cursor;
+        v_pause_ms := least(weft._limit('lock_wait_between_ms') * 2 ^ v_batch.sweeps, weft._limit('lock_wait_between_ms_max'));
+        perform weft._keep_batch(v_batch);
+        perform weft._check_fence(p_fence, p_until_commit => true);
+        return row('round', v_step.path, jsonb_build_object('pause_ms', v_pause_ms))::weft._outcome;
+      end if;
+      v_condition := null;
+      perform weft._check_dependents();
+      perform weft._end_batch(p_phase, v_batch);
+      perform weft._check_fence(p_fence, p_until_commit => true);
+      return row('done', null, null)::weft._outcome;
+    end if;
+
+    if p_is_rehearsal then
+      v_batch.rounds := 1;
+      v_batch.rows := v_rows;
+      perform weft._end_batch(p_phase, v_batch);
+      return row('done', null, null)::weft._outcome;
+    end if;
+    v_batch.rounds := v_batch.rounds + 1;
+    v_batch.rows := v_batch.rows + v_rows;
+    v_batch.sweeps := 0;
+    v_batch.cursor := v_cursor;
+    perform weft._check_progress(v_batch, (v_step.options ->> 'max_rounds')::integer);
+    v_batch.size := weft._next_size(v_batch.size, v_rows, v_ms, coalesce((v_step.options ->> 'size')::integer, weft._limit('batch_size_default')), (v_step.options ->> 'target_ms')::integer, v_others is not null);
+    v_batch := weft._throttle(v_batch, p_phase.name, v_step.path, case when v_others is not null then jsonb_build_object('why', 'others wait', 'waiting', v_others) end);
+    v_pause_ms := case when v_others is null then v_pause_ms else greatest(v_pause_ms, v_ms, weft._limit('batch_yield_ms')) end;
+    v_batch.lag_since := null;
+    v_batch.last_rows := v_rows;
+    v_batch.last_ms := v_ms;
+    v_batch.last_round_at := clock_timestamp();
+    v_batch.worked_ms := v_batch.worked_ms + v_ms;
+    v_batch.paused_ms := v_batch.paused_ms + v_pause_ms;
+    perform weft._keep_batch(v_batch);
+    perform weft._check_fence(p_fence, p_until_commit => true);
+    return row('round', v_step.path, jsonb_build_object('pause_ms', v_pause_ms))::weft._outcome;
+
+  exception when others or query_canceled or assert_failure then
+    get stacked diagnostics
+      e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_hint = pg_exception_hint,
+      e_context = pg_exception_context, e_schema = schema_name, e_table = table_name, e_column = column_name,
+      e_constraint = constraint_name, e_type = pg_datatype_name;
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
+    if not p_is_rehearsal then
+      perform pg_advisory_unlock_all();  -- no rollback gives them back
+    end if;
+  end;
+
+  -- the round is undone; what follows is the account of it
+  e_context := regexp_replace(e_context, 'PL/pgSQL function inline_code_block line \d+ at [^\n]*\nSQL statement "\s*do \$weft_round\$.*$', 'PL/pgSQL function weft._execute_round');
+  v_error := weft._scrub(
+    weft._account_of_error('_execute_round', e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_phase.secrets);
+  if e_state = 'WF012' then
+    raise exception using errcode = e_state, message = e_message, hint = e_hint;
+  elsif weft._is_interruption('_execute_round', e_state, e_context) then
+    return row('interrupted', v_step.path, v_error)::weft._outcome;
+  end if;
+  select b.* into v_kept from weft._batches as b where b.deployment_id = p_phase.deployment_id and b.step = p_step;
+  v_error := weft._add_blockers(v_error, coalesce(v_condition, v_statement), v_budget_ms);
+  if v_condition is not null and v_condition is distinct from v_step.done_when then
+    v_error := weft._describe_condition_error(v_error, p_phase.name, v_step.path, v_condition);
+  elsif v_is_entering then
+    v_error := weft._describe_entry_error(v_error, p_phase, v_step.path);
+  else
+    if v_condition is not null then
+      v_error := v_error || jsonb_build_object('message', format('done_when cannot be evaluated: %s', v_error ->> 'message'));
+    elsif weft._is_refused_in_transaction(v_error) then
+      v_error := v_error || '{"hint": "A batch runs each round in a transaction of its own, and PostgreSQL runs this statement in none. Run its file as a step (run)."}';
+    end if;
+    v_error := weft._describe_error(v_error, p_phase.name, v_step.path, weft._first_line(v_batch.statement, v_batch.line), coalesce(v_condition, v_batch.statement));
+  end if;
+  if e_state in ('55P03', '40P01', '40001') then
+    v_kept := case when v_kept.step is null then v_batch else v_kept end;
+    v_kept.size := greatest(1, v_batch.size / 2);
+    if v_kept.step is not null then
+      perform weft._keep_batch(v_kept);
+    end if;
+    return row('again', v_step.path, v_error)::weft._outcome;
+  end if;
+  return row('failed', v_step.path, v_error || jsonb_build_object('detail', concat_ws(' ', v_error ->> 'detail', weft._tell_of_rounds(v_kept))))::weft._outcome;
+end
+$$;
+
+comment on function weft._run_round(weft._phases, integer, bigint, boolean) is
+  'Runs the next round of a batch and records it, in one transaction: round with a pause when there may be more, done when it has touched no row.';
