@@ -7,6 +7,7 @@ import { Problem } from '../../src/domain/problem.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles, type OrderOptions, stageFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
+import { undo } from './undoing.ts';
 
 let database: TestDatabase;
 
@@ -99,6 +100,31 @@ describe.each(['single', 'per-step', 'auto', 'none'])('transaction: %s', (transa
     expect(await deployOne({ '1.sql': 'select :surprise;' }, { phase: { transaction } })).toMatchObject({ error: { sqlstate: '42601', line: 1 } });
     const end = await deployOne({ '2.sql': `select weft.parameter('surprise');` }, { phase: { transaction } });
     expect(end).toMatchObject({ error: { sqlstate: 'WF043', hint: 'The bundle declares: environment, nothing, region, retries.' } });
+  });
+
+  it('a rehearsal runs what the deployment would, under the role of the phase too, and shows statements as the file has them', async () => {
+    await sql(database.url, `do $$ begin create role weft_test_shop; exception when duplicate_object then null; end $$`);
+    await sql(database.url, 'grant weft_test_shop to current_user; grant all on seen to weft_test_shop');
+    const file = `insert into seen values (:'environment', weft.parameter('region'));`;
+    const steps = [{ run: '1.sql', when: `weft.parameter('retries') = '3'` }];
+    const end = await deployOne({ '1.sql': file }, { phase: { transaction, role: 'weft_test_shop', steps }, mode: 'rehearse' });
+    expect(end, JSON.stringify(end.error)).toMatchObject({ state: 'succeeded', mode: 'rehearse' });
+    const { statements } = (end.rehearsal as unknown as { steps: { statements: { statement?: string; rows?: number }[] }[] }).steps[0] ?? { statements: [] };
+    expect(statements.filter(({ statement }) => statement !== undefined)).toMatchObject([{ statement: file.slice(0, -1), rows: 1 }]);
+    expect(await seen()).toEqual({});
+  });
+
+  it('an undo runs with the values of the deployment that it takes back', async () => {
+    const files = {
+      '1.sql': `create table :"environment" (n int);`,
+      'undo.sql': `drop table :"environment"; insert into seen values ('undone', weft.parameter('region'));`,
+    };
+    const done = await deployOne(files, { phase: { transaction, steps: [{ run: '1.sql', undo: 'undo.sql' }] } });
+    expect(done, JSON.stringify(done.error)).toMatchObject({ state: 'succeeded' });
+    const end = await undo(database.url, `'${done.id}'`);
+    expect(end, JSON.stringify(end.error)).toMatchObject({ state: 'succeeded', parameters: done.parameters });
+    expect(await seen()).toEqual({ undone: 'eu' });
+    expect(await sql(database.url, `select to_regclass('staging') as there`)).toEqual([{ there: null }]);
   });
 
   it('a file reads the same behind another that has thrown its settings away', async () => {

@@ -189,6 +189,14 @@ describe('no trace is left', () => {
     await expectNoTrace({ log: false }); // what fails at top level the server logs, as the procedure says it
   });
 
+  it.each([
+    ['fails', `insert into vault values (:'token', 0); insert into vault values (:'token', 1);`, 'failed'],
+    ['makes an object with the secret in its definition', `create view told as select :'token'::text as token;`, 'succeeded'],
+  ])('of a rehearsal that %s', async (_, file, state) => {
+    expect(await deployOne({ '1.sql': file }, { mode: 'rehearse' })).toMatchObject({ state, mode: 'rehearse' });
+    await expectNoTrace();
+  });
+
   it('of a secret of another type, in the words with which the server refuses it', async () => {
     const declared = { token: { type: 'integer', secret: true } };
     const problem = await refusal(deployOne({ '1.sql': 'create table t ();' }, { declared }));

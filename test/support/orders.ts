@@ -23,6 +23,7 @@ export interface OrderOptions {
   /** Of every step. */
   readonly doneWhen?: string;
   readonly lockTimeout?: string;
+  readonly mode?: 'apply' | 'rehearse' | undefined;
   /** Values of plain parameters. */
   readonly parameters?: Readonly<Record<string, string | number | boolean>> | undefined;
   /** Values of secret ones, which go beside the request. */
@@ -44,6 +45,7 @@ export async function makeOrder(files: Readonly<Record<string, string>>, options
     transaction = 'per-step',
     lockTimeout = '1h',
     doneWhen,
+    mode = 'apply',
     parameters,
     secrets,
   } = options;
@@ -55,9 +57,9 @@ export async function makeOrder(files: Readonly<Record<string, string>>, options
     bundle,
   );
   const given = { parameters, secrets: secrets && Object.fromEntries(Object.keys(secrets).map((name) => [name, null])) };
-  const request = { type: 'deploy', id, audience: null, target, expires_at: '2030-01-01T00:00:00Z', mode: 'apply', ...given, manifest: made.manifest };
+  const request = { type: 'deploy', id, audience: null, target, expires_at: '2030-01-01T00:00:00Z', mode, ...given, manifest: made.manifest };
   return {
-    order: { request: Buffer.from(JSON.stringify(request)), manifest: made.manifest, caller, target, signature: null, secrets: secrets ?? null },
+    order: { request: Buffer.from(JSON.stringify(request)), manifest: made.manifest, caller, target, mode, signature: null, secrets: secrets ?? null },
     chunks: (wanted) => wantedChunks(made, wanted),
   };
 }
