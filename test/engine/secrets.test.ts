@@ -108,7 +108,7 @@ describe.each(LANES)('transaction: %s, no trace is left of a secret', (transacti
     ['a key that is there already, with its value in the detail', `insert into vault values (:'token', 1);`, '23505'],
     ['a rule that a long row breaks, cut by the server', `insert into vault values (repeat(:'token', 90), 1);`, '23514'],
     ['a value of another type', `select (:'token')::int;`, '22P02'],
-    ['a document that is none, quoted in pieces', `select ('{"a": ' || weft.parameter('token') || '}')::jsonb;`, '22P02'],
+    ['a document that is none, quoted in pieces', `select ('[' || substr(weft.parameter('token'), 7) || ']')::jsonb;`, '22P02'],
     ['a syntax error within it', 'select :token;', undefined],
     ['a name that is none, in lower case', 'select 1 as ok; select :"token" from vault;', '42703'],
     [
