@@ -94,7 +94,7 @@ begin
       end if;
       v_condition := null;
     end if;
-    if p_phase.parameters is not null and p_phase.role is not null and not p_is_within then
+    if p_phase.parameters is not null and p_phase.role is not null then
       v_is_admitted := weft._admit_role(p_phase.role);
     end if;
 

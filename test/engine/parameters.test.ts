@@ -212,6 +212,22 @@ describe('more than one lane has to do', () => {
     expect(await seen()).toEqual({ filled: 'staging' });
   });
 
+  it('files that run again and again, under the role of the phase, also while their order is searched', async () => {
+    await sql(database.url, `do $$ begin create role weft_test_shop; exception when duplicate_object then null; end $$`);
+    await sql(database.url, 'grant weft_test_shop to current_user; create schema shop; grant all on schema shop to weft_test_shop');
+    const files = {
+      'a.sql': `create or replace view a as select b.*, :'environment' as environment from b;`,
+      'b.sql': `do $$ begin perform weft.parameter('region'); end $$; create or replace view b as select :retries as n;`,
+    };
+    const phase = { role: 'weft_test_shop', settings: { search_path: 'shop' }, steps: [{ run: '*.sql', repeat: 'on-change' }] };
+    const end = await deployOne(files, { phase });
+    expect(end, JSON.stringify(end.error)).toMatchObject({ state: 'succeeded' });
+    expect(await sql(database.url, `set role weft_test_shop; select * from shop.a`)).toEqual([{ n: 3, environment: 'staging' }]);
+    expect(await sql(database.url, `select kind from weft.events where kind = 'order_found'`)).toHaveLength(1);
+    const [{ acl }] = await sql(database.url, `select nspacl::text as acl from pg_namespace where nspname = 'weft'`);
+    expect(acl).not.toContain('weft_test_shop');
+  });
+
   it('a check', async () => {
     const phase = { checks: ['rule.sql'] };
     const files = {
