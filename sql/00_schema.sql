@@ -49,6 +49,7 @@
 --   87 forms       what a rehearsal does otherwise               |
 --   87 rehearsal   all of it, measured and taken back           |
 --   89 reports     what a rehearsal showed, and did not         |
+--   88 baseline    what is there already                        |
 --   90 run         the one procedure                            |
 --   95 api         the names that the doorman calls             |
 --   99 views       what people read                            /

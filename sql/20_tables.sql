@@ -66,14 +66,14 @@ create table weft._deployments (
   server_version      text,
 
   constraint the_same_request_is_one_deployment unique (caller, target, request_id),
-  constraint mode_is_known check (mode in ('apply', 'rehearse')),
+  constraint mode_is_known check (mode in ('apply', 'rehearse', 'baseline')),
   constraint what_undoes_is_no_rehearsal check (undoes is null or mode = 'apply'),
   constraint what_is_staged_has_its_place check (state in ('open', 'cancelled') or place is not null),
   constraint what_is_over_has_its_time check ((state in ('succeeded', 'degraded', 'failed', 'cancelled')) = (finished_at is not null)),
   constraint what_failed_has_its_reason check (state <> 'failed' or error is not null)
 );
 comment on table weft._deployments is 'One bundle going to this database, once. The exact bytes that were signed are kept.';
-comment on column weft._deployments.mode is 'A rehearsal runs in one transaction that is rolled back; what it showed is in _reports.';
+comment on column weft._deployments.mode is 'A rehearsal runs in one transaction that is rolled back; what it showed is in _reports. A baseline runs nothing: its files are recorded as applied.';
 comment on column weft._deployments.undoes is 'The deployment that this one takes back.';
 comment on column weft._deployments.place is 'Place in line, given when the last artifact has arrived.';
 comment on column weft._deployments.request is 'The signed document, byte for byte.';

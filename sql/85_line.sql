@@ -192,7 +192,7 @@ begin
   elsif v_deployment.state = 'running' then
     if exists (select from weft._deployments as o where o.bundle = v_deployment.bundle and o.started_at > v_deployment.started_at) then  -- one that has passed it
       perform weft._check_fence(p_fence, p_until_commit => true);
-      if weft._leave_out_applied(v_deployment) then
+      if v_deployment.mode <> 'baseline' and weft._leave_out_applied(v_deployment) then
         perform weft._go_on_with_halves(v_deployment);
       end if;
     end if;
@@ -213,7 +213,9 @@ begin
     perform weft._tell(p_deployment, 'catalog_not_read', p_data => v_unread);
   end if;
 
-  if weft._leave_out_applied(v_deployment) then
+  if v_deployment.mode = 'baseline' then
+    return;  -- what the history has against it, it is there to settle
+  elsif weft._leave_out_applied(v_deployment) then
     perform weft._go_on_with_halves(v_deployment);
   end if;
 end

@@ -85,6 +85,7 @@ begin
     exit when v_current is null;
     perform weft._begin(v_current, v_fence);
     perform weft._hold_to_undo(v_current);
+    perform weft._take_as_applied(v_current, v_fence);
     v_is_rehearsal := weft._prepare_rehearsal(v_current);
     v_values := weft._read_parameters(v_current, case when v_current = p_deployment then v_secrets end);
     perform weft._hurry_commit();

@@ -243,6 +243,25 @@ export const COMMANDS: readonly Command[] = [
     load: async () => (await import('./commands/sign.ts')).sign,
   },
   {
+    name: 'baseline',
+    positionals: ['<folder>'],
+    summary: 'record a folder as applied, without running it',
+    about: [
+      'For a database that is there already. Nothing of the folder runs: its files are recorded in the history, with their bytes, as a deployment of its own. What the files create is first looked for in the catalog, by name, and if any of it is not there nothing is recorded. Data, rights and what a DO block makes are not looked for: the words of the end say which files that is.',
+      'Files with "repeat: always" and checks are in no history. A file that the history has with other bytes is recorded anew, and the journal says so.',
+    ],
+    options: {
+      ...ADDRESS,
+      'up-to': { type: 'string', value: 'PATH', help: 'no further than this file, in the order of the plan; the others are still to be run' },
+      fingerprint: { type: 'string', value: 'TEXT', help: 'what the catalog must come to (weft.fingerprint(), after a deployment elsewhere)' },
+      unverified: { type: 'boolean', help: 'record it without a look at the catalog' },
+      id: { type: 'string', value: 'KEY', help: 'the key of this deployment (random)' },
+      ...DEADLINE,
+    },
+    address: 'needed',
+    load: async () => (await import('./commands/baseline.ts')).baseline,
+  },
+  {
     name: 'dev',
     positionals: [],
     summary: 'run the local stack: PostgreSQL, relay, Worker',
@@ -253,7 +272,6 @@ export const COMMANDS: readonly Command[] = [
     load: async () => (await import('./commands/dev.ts')).dev,
   },
   later('approve', ['<id>'], 'approve a deployment that waits for it'),
-  later('baseline', ['<folder>'], 'record a folder as applied, without running it'),
   later('receipt', ['<id>'], 'show the account of how a deployment ended'),
 ];
 

@@ -94,6 +94,7 @@ export async function deployStraight(
   id: string,
   assigned: Assigned,
   mode: DeployRequest['mode'] = 'apply',
+  claims: Pick<DeployRequest, 'fingerprint' | 'verify'> = {},
 ): Promise<Deployment> {
   const { parameters, secrets } = assigned;
   const secretNames = Object.keys(secrets);
@@ -120,6 +121,7 @@ export async function deployStraight(
       target: null,
       expires_at: expiry(),
       mode,
+      ...claims,
       ...(Object.keys(parameters).length > 0 && { parameters }),
       // Nobody signs, so there is no key under which a digest would tell nothing.
       ...(secretNames.length > 0 && { secrets: Object.fromEntries(secretNames.map((name) => [name, null])) }),

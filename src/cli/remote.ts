@@ -71,6 +71,7 @@ export async function deployThroughWorker(
   id: string,
   assigned: Assigned,
   mode: DeployRequest['mode'] = 'apply',
+  claims: Pick<DeployRequest, 'fingerprint' | 'verify'> = {},
 ): Promise<Deployment> {
   const { manifest } = bundle;
   const { parameters, secrets: values } = assigned;
@@ -84,6 +85,7 @@ export async function deployThroughWorker(
       audience,
       target,
       mode,
+      ...claims,
       expires_at,
       ...(Object.keys(parameters).length > 0 && { parameters }),
       ...(beside !== null && { secrets: beside.digests }),

@@ -13,10 +13,11 @@ const STATEMENT_WIDTH = 110;
 const OFFENDER_WIDTH = 40;
 const PARAMETER_WIDTH = 40;
 const FUNCTIONS_SHOWN = 3;
+const FILES_SHOWN = 10;
 /** The engine takes none rather than wait. */
 const NO_FINGERPRINT = 'for more than a second another session had a table locked, or the catalog could not be read';
 /** The engine's words for what the history has against a bundle: other bytes, an ambiguous rename, an order that is broken. */
-const QUARRELS: readonly string[] = ['WF013', 'WF060', 'WF061'];
+const QUARRELS: readonly string[] = ['WF013', 'WF060', 'WF061', 'WF062', 'WF063'];
 /** SQLSTATE of a statement that was ended from outside. */
 const QUERY_CANCELED = '57014';
 
@@ -29,6 +30,7 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   if (deployment.state === 'degraded') {
     for (const step of tolerated) lines.push('', ...errorLines({ ...step.error, path: step.error?.path ?? step.path } as DeploymentError, style));
   }
+  lines.push(...baselineLines(deployment));
   for (const step of warningsOf(deployment)) lines.push('', ...warningLines(step, style));
   const asks = deployment.state !== 'succeeded';
   lines.push('', ...(asks ? ['The database now:'] : []), ...phaseLines(deployment));
@@ -42,6 +44,27 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   if (next.length > 0) lines.push('', ...next);
   lines.push('', ...factLines(deployment, style));
   return lines.join('\n');
+}
+
+/** What a baseline was verified by, and what nobody has looked at. */
+function baselineLines({ baseline }: Deployment): string[] {
+  if (!baseline) return [];
+  const { by, objects_found = 0, not_looked_at: unseen = [] } = baseline.verified;
+  const verified =
+    by === 'fingerprint'
+      ? 'The catalog has the fingerprint that was asked for.'
+      : by === 'catalog'
+        ? `Looked for in the catalog by name: ${count(objects_found, 'object')}, all there.`
+        : 'Nothing was looked at.';
+  const files =
+    unseen
+      .slice(0, FILES_SHOWN)
+      .map((path) => oneLine(path))
+      .join(', ') + (unseen.length > FILES_SHOWN ? ` and ${unseen.length - FILES_SHOWN} more` : '');
+  return [
+    '',
+    `  ${count(baseline.files, 'file')} recorded. ${verified}${unseen.length > 0 ? ` Not looked at, for they create nothing that has a name: ${files}.` : ''}`,
+  ];
 }
 
 /** Checks that found rows and only warn. */
@@ -63,6 +86,7 @@ function headline(deployment: Deployment, style: Style): string {
   switch (deployment.state) {
     case 'succeeded':
       if (deployment.mode === 'rehearse') return `${style.green(style.bold('Rehearsed.'))} Nothing of ${bundle} is in the database.`;
+      if (deployment.mode === 'baseline') return `${style.green(style.bold('Recorded.'))} This database is taken to be at ${bundle}; nothing was run.`;
       if (deployment.undoes)
         return `${style.green(style.bold('Undone.'))} Deployment ${deployment.undoes} of ${bundle} was taken back${time === null ? '' : `, in ${time}`}.`;
       return `${style.green(style.bold('Done.'))} ${bundle} is deployed${time === null ? '' : `, in ${time}`}.`;

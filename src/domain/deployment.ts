@@ -123,8 +123,8 @@ export const liveSchema = z.looseObject({
 export const deploymentSchema = z.looseObject({
   id: z.string(),
   state: deploymentStateSchema,
-  /** `rehearse`: everything was rolled back, and `rehearsal` has the report. */
-  mode: z.enum(['apply', 'rehearse']).optional(),
+  /** `rehearse`: everything was rolled back, and `rehearsal` has the report. `baseline`: nothing was run, the files were recorded as applied. */
+  mode: z.enum(['apply', 'rehearse', 'baseline']).optional(),
   /** The deployment that this one takes back; and those that have begun to take this one back. */
   undoes: z.string().nullish(),
   undone_by: z.array(z.string()).nullish(),
@@ -165,6 +165,13 @@ export const deploymentSchema = z.looseObject({
   cleaning: z.looseObject({ path: z.string(), line: z.int().nullable(), sent: z.string().nullable(), error: deploymentErrorSchema }).nullish(),
   /** Invalid indexes that are left behind it and that only a superuser may drop, each with the statement for it. */
   leftovers: z.array(z.looseObject({ index: z.string(), path: z.string().nullable(), statement: z.string() })).nullish(),
+  /** Of a baseline that was recorded: how many files were new to the history, and by what that was verified. */
+  baseline: z
+    .looseObject({
+      files: z.int(),
+      verified: z.looseObject({ by: z.string(), objects_found: z.int().optional(), not_looked_at: z.array(z.string()).optional() }),
+    })
+    .nullish(),
   /** Of a rehearsal that is over: what it has shown, and what it could not show. */
   rehearsal: rehearsalSchema.nullish(),
 });

@@ -26,8 +26,12 @@ const common = {
 export const deployRequestSchema = z.strictObject({
   type: z.literal('deploy'),
   ...common,
-  /** `rehearse`: all of it in one transaction that is rolled back, with a report. */
-  mode: z.enum(['apply', 'rehearse']).default('apply'),
+  /** `rehearse`: all of it in one transaction that is rolled back, with a report. `baseline`: nothing runs, the files are recorded as applied. */
+  mode: z.enum(['apply', 'rehearse', 'baseline']).default('apply'),
+  /** Of a baseline: the fingerprint that the database must have; without it, the objects that the files create are looked for by their names. */
+  fingerprint: z.string().max(200).optional(),
+  /** Of a baseline: `none` takes the caller's word for it. */
+  verify: z.enum(['catalog', 'none']).optional(),
   /** Values of the parameters that the bundle declares, by name; secret ones travel beside the request. */
   parameters: givenSchema.optional(),
   /** The secret ones that are given, each bound by a keyed digest (`trust/secrets.ts`). */
@@ -72,7 +76,7 @@ export type WeftRequest = z.infer<typeof requestSchema>;
 export type RequestType = WeftRequest['type'];
 
 /** What a grant can allow. `read` is not a request: it is asked for with a reading token. */
-export const actionSchema = z.enum(['deploy', 'resume', 'cancel', 'undo', 'read']);
+export const actionSchema = z.enum(['deploy', 'resume', 'cancel', 'undo', 'baseline', 'read']);
 export type Action = z.infer<typeof actionSchema>;
 
 /** What a reading token says. Bound to one deployment when it names one, else good for the whole target. */

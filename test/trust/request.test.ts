@@ -99,6 +99,7 @@ describe('accept_request', () => {
     ],
     ['an expiry without time zone', { document: { ...deployRequest(), expires_at: '2026-11-22T12:10:00' } }, 'invalid_request', 'expires_at: '],
     ['an unknown target', { document: { ...deployRequest(), target: 'nowhere' }, target: 'nowhere' }, 'unknown_target', 'no target "nowhere"'],
+    ['a baseline of a caller who may only deploy', { document: { ...deployRequest(), mode: 'baseline' } }, 'no_grant', 'no grant to baseline on'],
     ['a caller without grant here', { secret: PEOPLE }, 'no_grant', 'The caller "people" has no grant to deploy on the target "shop".'],
   ];
 

@@ -1,0 +1,216 @@
+-- Baseline: a database is at a bundle already, and nothing of it is to be run. The word of whoever says so is held against the catalog as
+-- far as that goes: the objects that the files create are looked for by their names. What was not looked for is told.
+--
+-- Tokens name what is looked for, and the catalog answers. An object that some statement of the bundle drops, renames or moves is not
+-- looked for; neither is what is temporary, what a DO block makes, or what is data, a right or a comment.
+
+-- What a statement creates, or null.
+create or replace function weft._name_created(p_flat text)
+  returns jsonb
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  c_ident  constant text := '(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)';
+  c_name   constant text := c_ident || '(?: ?\. ?' || c_ident || ')*';
+  v_match  text[];
+begin
+  if p_flat !~* '^(create|alter table)\M' or p_flat ~* '^create (or replace )?((global|local) )?temp(orary)?\M' then
+    return null;
+  end if;
+  v_match := regexp_match(p_flat, '^create (?:or replace )?(?:unlogged |foreign |recursive |materialized )*(table|view|sequence) (?:if not exists )?(' || c_name || ')', 'i');
+  if v_match is not null then
+    return jsonb_build_object('kind', 'relation', 'name', v_match[2]);
+  end if;
+  v_match := regexp_match(p_flat, '^create (?:unique )?index (?:concurrently )?(?:if not exists )?(' || c_ident || ') on ', 'i');
+  if v_match is not null then
+    return jsonb_build_object('kind', 'relation', 'name', v_match[1]);
+  end if;
+  v_match := regexp_match(p_flat, '^create (?:or replace )?(function|procedure|aggregate) (' || c_name || ') ?\(', 'i');
+  if v_match is not null then
+    return jsonb_build_object('kind', 'function', 'name', v_match[2]);
+  end if;
+  v_match := regexp_match(p_flat, '^create (?:or replace )?(?:trusted )?(?:constraint )?(schema|type|domain|extension|trigger|policy) (?:if not exists )?(' || c_name || ')', 'i');
+  if v_match is not null and lower(v_match[2]) <> 'authorization' then
+    return jsonb_build_object('kind', case lower(v_match[1]) when 'domain' then 'type' else lower(v_match[1]) end, 'name', v_match[2]);
+  end if;
+  v_match := regexp_match(p_flat, '^alter table (?:if exists )?(?:only )?(' || c_name || ') add (?:column )?(?:if not exists )?(?!(?:constraint|primary|foreign|unique|check|exclude)\M)(' || c_ident || ') ', 'i');
+  if v_match is not null then
+    return jsonb_build_object('kind', 'column', 'name', v_match[2], 'on', v_match[1]);
+  end if;
+  return null;
+end
+$$;
+
+comment on function weft._name_created(text) is 'Names what a statement without comments creates: kind, name and, of a column, its table; null when it creates nothing that is looked for.';
+
+
+-- A name without a schema is looked for in all of them: which search_path it was made under is not known.
+create or replace function weft._is_created_there(p_object jsonb)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_parts   text[] := parse_ident(p_object ->> 'name');
+  v_name    name := v_parts[cardinality(v_parts)];
+  v_schema  text := case when cardinality(v_parts) > 1 then v_parts[cardinality(v_parts) - 1] end;
+  v_table   text[] := parse_ident(p_object ->> 'on');
+begin
+  return case p_object ->> 'kind'
+    when 'schema' then exists (select from pg_namespace as n where n.nspname = v_name)
+    when 'extension' then exists (select from pg_extension as e where e.extname = v_name)
+    when 'trigger' then exists (select from pg_trigger as t where t.tgname = v_name)
+    when 'policy' then exists (select from pg_policy as p where p.polname = v_name)
+    when 'relation' then exists (select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.relname = v_name and n.nspname = coalesce(v_schema, n.nspname) and n.nspname !~ '^pg_' and n.nspname <> 'information_schema')
+    when 'function' then exists (select from pg_proc as f join pg_namespace as n on n.oid = f.pronamespace where f.proname = v_name and n.nspname = coalesce(v_schema, n.nspname) and n.nspname !~ '^pg_')
+    when 'type' then exists (select from pg_type as t join pg_namespace as n on n.oid = t.typnamespace where t.typname = v_name and n.nspname = coalesce(v_schema, n.nspname) and n.nspname !~ '^pg_')
+    when 'column' then exists (
+      select from pg_attribute as a join pg_class as c on c.oid = a.attrelid join pg_namespace as n on n.oid = c.relnamespace
+      where a.attname = v_name and not a.attisdropped and c.relname = v_table[cardinality(v_table)] and n.nspname = case when cardinality(v_table) > 1 then v_table[cardinality(v_table) - 1] else n.nspname end)
+  end;
+exception when invalid_parameter_value or syntax_error then  -- no name: then it is not looked for
+  return true;
+end
+$$;
+
+comment on function weft._is_created_there(jsonb) is 'Tells whether the catalog has an object of that kind and name.';
+
+
+-- Every object that the files of a deployment create and keep, and whether it is there. Files that cannot be read here have none.
+create or replace function weft._look_for_created(p_deployment uuid)
+  returns table (path text, line integer, object jsonb, is_there boolean)
+  stable
+  set search_path = pg_catalog, pg_temp
+  set jit = off
+  language sql
+as $$
+  with statements as materialized (
+    select s.ordinal, s.path, u.number, weft._first_line(u.statement, u.line) as line, weft._flatten(weft._skip_comments(u.statement)) as flat
+    from weft._steps as s
+    join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+    cross join lateral weft._split(weft._new_scanner(), weft._kept_text(s.deployment_id, s.path, a.digest), true) as x
+    cross join unnest(x.statements, x.lines) with ordinality as u (statement, line, number)
+    where s.deployment_id = p_deployment and s.kind = 'run' and octet_length(u.statement) <= 65536 and weft._kept_text(s.deployment_id, s.path, a.digest) is not null
+  ),
+  gone as materialized (  -- names in statements after which something may be called otherwise, or be no more
+    select distinct lower(m[1]) as name
+    from statements as t
+    cross join regexp_matches(t.flat, '("(?:[^"]|"")*"|[^][\s"''(),;.]+)', 'g') as m
+    where t.flat ~* '^drop\M|^alter .*\m(rename|set schema|drop)\M|^do\M'
+  ),
+  created as (
+    select t.ordinal, t.number, t.path, t.line, weft._name_created(t.flat) as object from statements as t
+  )
+  select c.path, c.line, c.object, weft._is_created_there(c.object)
+  from created as c
+  where c.object is not null
+    and not exists (select from gone as g where g.name in (lower(regexp_replace(c.object ->> 'name', '^.*\.\s*', '')), lower(regexp_replace(c.object ->> 'on', '^.*\.\s*', ''))))
+  order by c.ordinal, c.number
+$$;
+
+comment on function weft._look_for_created(uuid) is 'Lists what the files of a deployment create and do not drop or rename again, and whether the catalog has it.';
+
+
+-- Why the database cannot be at the bundle, or null; and what was looked at.
+create or replace function weft._verify_baseline(p_deployment weft._deployments, out quarrel jsonb, out verdict jsonb)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_request      jsonb := convert_from(p_deployment.request, 'UTF8')::jsonb;
+  v_fingerprint  text;
+  v_objects      jsonb;
+  v_missing      jsonb;
+begin
+  if v_request ->> 'fingerprint' is not null then
+    v_fingerprint := weft.fingerprint();
+    verdict := jsonb_build_object('by', 'fingerprint', 'fingerprint', v_fingerprint);
+    if v_fingerprint <> v_request ->> 'fingerprint' then
+      quarrel := jsonb_build_object(
+        'sqlstate', 'WF063', 'message', 'The catalog has another fingerprint than the one that the bundle leaves.',
+        'detail', format('Asked for %s; this database has %s. Nothing was recorded.', v_request ->> 'fingerprint', v_fingerprint),
+        'hint', 'Compare weft.snapshot() here and in a database to which the bundle was deployed; both need the same major version of PostgreSQL.');
+    end if;
+    return;
+  elsif v_request ->> 'verify' = 'none' then
+    verdict := '{"by": "nothing"}';
+    return;
+  end if;
+  select coalesce(jsonb_agg(jsonb_build_object('path', l.path, 'line', l.line) || l.object), '[]'),
+         jsonb_agg(jsonb_build_object('path', l.path, 'line', l.line) || l.object) filter (where not l.is_there)
+  into v_objects, v_missing
+  from weft._look_for_created(p_deployment.id) as l;
+  verdict := jsonb_build_object('by', 'catalog', 'objects_found', jsonb_array_length(v_objects) - coalesce(jsonb_array_length(v_missing), 0), 'not_looked_at', (
+    select coalesce(jsonb_agg(s.path order by s.ordinal), '[]') from weft._steps as s
+    where s.deployment_id = p_deployment.id and s.kind <> 'check' and not exists (select from jsonb_array_elements(v_objects) as o where o.value ->> 'path' = s.path)));
+  if v_missing is not null then
+    quarrel := jsonb_build_object(
+      'sqlstate', 'WF062',
+      'message', format('The database is not at this bundle: %s of %s objects that its files create %s not there.', jsonb_array_length(v_missing), jsonb_array_length(v_objects), case jsonb_array_length(v_missing) when 1 then 'is' else 'are' end),
+      'detail', 'Nothing was recorded. Not there: ' || (
+        select string_agg(format('%s %s%s (%s:%s)', m.value ->> 'kind', m.value ->> 'name', ' of ' || (m.value ->> 'on'), m.value ->> 'path', m.value ->> 'line'), ', ' order by m.ordinality)
+        from jsonb_array_elements(v_missing) with ordinality as m where m.ordinality <= weft._limit('baseline_missing_count'))
+        || case when jsonb_array_length(v_missing) > weft._limit('baseline_missing_count') then format(' and %s more.', jsonb_array_length(v_missing) - weft._limit('baseline_missing_count')) else '.' end,
+      'hint', 'Say with --up-to how far the database is. If you know better, --unverified records the bundle without a look.',
+      'path', v_missing -> 0 ->> 'path', 'line', v_missing -> 0 -> 'line',
+      'missing', v_missing);
+  end if;
+end
+$$;
+
+comment on function weft._verify_baseline(weft._deployments) is 'Holds a bundle against the catalog: by a fingerprint, if the request has one, else by the names of what its files create.';
+
+
+-- A deployment with the mode baseline: what it would run is recorded as applied, or nothing is.
+create or replace function weft._take_as_applied(p_deployment uuid, p_fence bigint)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_deployment  weft._deployments;
+  v_check       record;
+  v_file        record;
+  v_count       integer := 0;
+begin
+  perform weft._check_fence(p_fence, p_until_commit => true);
+  select d.* into v_deployment from weft._deployments as d where d.id = p_deployment and d.state = 'running' and d.mode = 'baseline' for no key update;
+  if not found then
+    return;
+  end if;
+  v_check := weft._verify_baseline(v_deployment);
+  if v_check.quarrel is not null then
+    perform weft._end(p_deployment, 'failed', v_check.quarrel);
+    return;
+  end if;
+
+  for v_file in
+    select s.ordinal, s.path, a.digest, weft._repeat_of(s.kind, s.options) as repeat, h.digest as known
+    from weft._steps as s
+    join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+    left join weft._history as h on h.bundle = v_deployment.bundle and h.path = s.path
+    where s.deployment_id = p_deployment and weft._repeat_of(s.kind, s.options) in ('once', 'on-change') and h.digest is distinct from a.digest
+    order by s.ordinal
+  loop
+    insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place)
+    values (v_deployment.bundle, v_file.path, v_file.digest, p_deployment, clock_timestamp(), p_deployment, v_file.path, case when v_file.repeat <> 'once' then v_file.ordinal end)
+    on conflict on constraint an_artifact_is_applied_once do update
+    set digest = excluded.digest, deployment_id = excluded.deployment_id, applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, applied_path = excluded.applied_path, place = excluded.place;
+    v_count := v_count + 1;
+    if v_file.known is not null then
+      perform weft._tell(p_deployment, 'content_replaced', p_path => v_file.path, p_data => jsonb_build_object('digest_before', encode(v_file.known, 'hex'), 'digest', encode(v_file.digest, 'hex')));
+    end if;
+  end loop;
+  update weft._steps as s set state = 'skipped', finished_at = clock_timestamp() where s.deployment_id = p_deployment and s.state = 'pending';
+  update weft._phases as p set state = 'skipped', finished_at = clock_timestamp() where p.deployment_id = p_deployment;
+  perform weft._tell(p_deployment, 'baseline', p_data => jsonb_build_object('files', v_count, 'verified', v_check.verdict));
+  perform weft._end(p_deployment, 'succeeded', null);
+end
+$$;
+
+comment on function weft._take_as_applied(uuid, bigint) is 'Records the files of a deployment as applied without running them, if the database is where the bundle leaves one.';

@@ -1,0 +1,119 @@
+/** `weft baseline`: a database that is there already is said to be at a bundle. Nothing runs, and the catalog is asked first. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { sql } from '../support/sql.ts';
+import { makeFolder } from './folder.ts';
+import { type Run, run } from './run.ts';
+
+let database: TestDatabase;
+
+beforeEach(async () => {
+  database = await freshDatabase();
+});
+
+afterEach(() => database.drop());
+
+const weft = (...argv: string[]): Promise<Run> => run(argv, { env: { DATABASE_URL: database.url } });
+const history = async () => (await sql(database.url, 'select path from weft.history order by path')).map(({ path }) => path);
+
+const FILES = {
+  '1.sql': `-- the tables
+    create table goods (n int); create table if not exists public."Old Stock" (n int); create temporary table t (n int);
+    create schema stock; create table renamed (n int); alter table renamed rename to final;`,
+  '2.sql': `create index on goods (n); create unique index concurrently goods_n on goods (n); alter table goods add column price numeric(10, 2);
+    create or replace function stock.twice(n int) returns int language sql as $$ select n * 2; $$; create type stock.state as enum ('here');`,
+  '3.sql': `create view cheap as select n from goods; create materialized view counted as select count(*) from goods;
+    create policy seen on goods using (true); create trigger watch after insert on goods for each row execute function tell(); drop view cheap;`,
+  '4.sql': 'insert into goods values (1)',
+  '5.sql': 'create table later (n int)',
+};
+const AS_IT_IS = `create table goods (n int, price numeric(10, 2)); create table "Old Stock" (n int); create schema stock; create table final (n int); create unique index goods_n on goods (n);
+  create function stock.twice(n int) returns int language sql as 'select n * 2'; create type stock.state as enum ('here'); create materialized view counted as select count(*) from goods;
+  create policy seen on goods using (true); create function tell() returns trigger language plpgsql as 'begin return null; end'; create trigger watch after insert on goods for each row execute function tell();`;
+
+describe('weft baseline', () => {
+  it('records the files up to one as applied, without running them, after it has found what they create', async () => {
+    await sql(database.url, AS_IT_IS);
+    const folder = makeFolder(FILES);
+    const { code, stdout, stderr } = await weft('baseline', folder, '--up-to', '4.sql');
+    expect(code, stdout + stderr).toBe(0);
+    expect(stdout).toMatch(/^Recorded\. This database is taken to be at shop; nothing was run\./);
+    expect(stdout).toContain(
+      '4 files recorded. Looked for in the catalog by name: 10 objects, all there. Not looked at, for they create nothing that has a name: 4.sql.',
+    );
+    expect(await history()).toEqual(['1.sql', '2.sql', '3.sql', '4.sql']);
+    expect(await sql(database.url, 'select count(*)::int as n from goods')).toEqual([{ n: 0 }]);
+    expect(await sql(database.url, 'select mode, state, caller from weft.deployments')).toEqual([{ mode: 'baseline', state: 'succeeded', caller: 'direct' }]);
+    expect((await weft('deploy', folder, '--json')).json().phases[0].steps.map(({ state }: { state: string }) => state)).toEqual([
+      ...Array(4).fill('skipped'),
+      'succeeded',
+    ]);
+  });
+
+  it('keeps the bytes, so that a later change is shown', async () => {
+    await weft('baseline', makeFolder({ '1.sql': 'insert into t values (1);' }));
+    const changed = (await weft('deploy', makeFolder({ '1.sql': 'insert into t values (2);' }), '--json')).json();
+    expect(changed).toMatchObject({
+      state: 'failed',
+      error: { sqlstate: 'WF013', changed: [{ difference: expect.stringContaining('+insert into t values (2);') }] },
+    });
+  });
+
+  it('records nothing where the catalog lacks something, and says what, with path and line', async () => {
+    await sql(database.url, AS_IT_IS.replace('create policy seen on goods using (true);', 'alter table goods drop column price;'));
+    const { code, stdout } = await weft('baseline', makeFolder(FILES), '--json');
+    expect(code).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({
+      state: 'failed',
+      error: {
+        sqlstate: 'WF062',
+        path: '2.sql',
+        line: 1,
+        message: 'The database is not at this bundle: 3 of 11 objects that its files create are not there.',
+        detail: 'Nothing was recorded. Not there: column price of goods (2.sql:1), policy seen (3.sql:2), relation later (5.sql:1).',
+        hint: expect.stringContaining('--up-to'),
+      },
+    });
+    expect(await history()).toEqual([]);
+    const told = await weft('baseline', makeFolder(FILES));
+    expect(told.stdout).toContain('Next: as the hint says.');
+  });
+
+  it('takes its caller’s word for it with --unverified', async () => {
+    const { code, stdout } = await weft('baseline', makeFolder(FILES), '--unverified');
+    expect(code).toBe(0);
+    expect(stdout).toContain('5 files recorded. Nothing was looked at.');
+    expect(await history()).toHaveLength(5);
+  });
+
+  it('with a fingerprint compares the whole catalog', async () => {
+    const files = { '1.sql': 'create table goods (n int);' };
+    const other = await freshDatabase();
+    const made = (await run(['deploy', makeFolder(files), '--json'], { env: { DATABASE_URL: other.url } })).json();
+    await other.drop();
+    await sql(database.url, 'create table goods (n int, m int)');
+    expect((await weft('baseline', makeFolder(files), '--fingerprint', made.fingerprint.after, '--json')).json()).toMatchObject({
+      state: 'failed',
+      error: { sqlstate: 'WF063' },
+    });
+    await sql(database.url, 'alter table goods drop column m');
+    const { code, stdout } = await weft('baseline', makeFolder(files), '--fingerprint', made.fingerprint.after);
+    expect(code).toBe(0);
+    expect(stdout).toContain('The catalog has the fingerprint that was asked for.');
+  });
+
+  it('replaces what the history has of a file with other bytes, and the journal says so', async () => {
+    await weft('deploy', makeFolder({ '1.sql': 'create table goods (n int);' }));
+    await weft('baseline', makeFolder({ '1.sql': 'create table goods (n bigint);' }));
+    expect(await sql(database.url, `select path, data ? 'digest_before' as told from weft.events where kind = 'content_replaced'`)).toEqual([
+      { path: '1.sql', told: true },
+    ]);
+    expect((await weft('deploy', makeFolder({ '1.sql': 'create table goods (n bigint);' }), '--json')).json().state).toBe('succeeded');
+  });
+
+  it('refuses an --up-to that no step runs', async () => {
+    const { code, stderr } = await weft('baseline', makeFolder(FILES), '--up-to', '9.sql');
+    expect(code).toBe(2);
+    expect(stderr).toContain('no step of the bundle runs "9.sql"');
+  });
+});
