@@ -36,7 +36,7 @@
 --   77 loads       a data file into a table                     |
 --   78 checks      rows that break a rule                       |
 --   79 blockers    who had a lock that was not to be had        |
---   79 history     the files of a bundle against the history |
+--   79 history     a bundle's files against the history        |
 --   79 objects     what came into being, and what is gone      |
 --   80 steps       one block: statements, record, or an error   |
 --   81 repeatables files that run again and again              |
@@ -46,10 +46,10 @@
 --   84 rounds      each in a transaction, and the next size     |
 --   85 line        whose turn it is; beginning and ending       |
 --   86 undo        going back with the files that came along    |
---   87 forms       what a rehearsal does otherwise               |
---   87 rehearsal   all of it, measured and taken back           |
---   89 reports     what a rehearsal showed, and did not         |
+--   87 forms       what a rehearsal does otherwise             |
+--   87 rehearsal   all of it, measured and taken back          |
 --   88 baseline    what is there already                        |
+--   89 reports     what a rehearsal showed, and did not         |
 --   90 run         the one procedure                            |
 --   95 api         the names that the doorman calls             |
 --   99 views       what people read                            /
