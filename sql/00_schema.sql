@@ -18,6 +18,7 @@
 --   65 drift       before and after, and since                  |
 --   66 secrets     what must not be written down               |
 --   67 interpolation  parameters in statements                 |
+--   66 copies      rows behind a COPY, made ready for INSERT    |
 --   68 measures    what a statement takes and does             |
 --   69 others      what may be told of other sessions           |
 --   70 lease       which CALL runs now, and the fence           |
@@ -34,6 +35,8 @@
 --   77 load_parts  a data file, chunk by chunk                  |
 --   77 load_plans  the statements of a load                     |
 --   77 loads       a data file into a table                     |
+--   77 readers     a file read while it runs                   |
+--   77 row_errors  which row of a COPY was refused             |
 --   78 checks      rows that break a rule                       |
 --   79 blockers    who had a lock that was not to be had        |
 --   79 history     a bundle's files against the history        |

@@ -60,6 +60,38 @@ create type weft._outcome as (
 comment on type weft._outcome is
   'How a block ended. round: a batch goes on behind a pause; again: a lock was not to be had; whole: the split was wrong, run the file in one piece; apart: not in one transaction, so statement by statement; wait: somebody else is at work on the object; directive: a statement is to be run at top level; report: what the server said of it is asked for; interrupted: somebody cancelled the statement, not the deployment.';
 
+create type weft._reader as (
+  chunks         bytea[],    -- of the artifact
+  chunk          integer,    -- the next one to be read
+  carry          bytea,      -- the first bytes of a character whose others are in it
+  pieces         text[],     -- of a chunk in which rows stand
+  text           text,       -- at hand, and not passed yet
+  scanner        weft._scanner,
+  statements     text[],     -- of what was read last, as lines, digests and executables
+  lines          integer[],
+  digests        bytea[],
+  executables    text[],     -- as EXECUTE takes them, without a COPY at the end
+  parameters     jsonb,      -- for the statements, as psql has them
+  begun_at       integer,    -- the line of the BEGIN that opened the file
+  held           text,       -- the COMMIT that may be the end of it, and its line
+  held_line      integer,
+  is_done        boolean,
+  copy           jsonb,      -- the last statement read, a COPY whose rows follow
+  plain_sql      text,       -- the INSERTs that do the same
+  escaped_sql    text,
+  columns        text[],
+  types          text[],
+  lengths        integer[],
+  is_whole       boolean,    -- all rows at once
+  is_crlf        boolean,
+  row_line       integer,    -- the line of the first of these rows
+  rows           text,
+  stand_ins      text,       -- characters in them that mean other ones
+  meant          text,
+  rows_are_over  boolean
+);
+comment on type weft._reader is 'How far a file has been read that is run piece by piece, and what was read last.';
+
 create type weft._script as (
   ordinal       integer,
   kind          text,
@@ -70,7 +102,8 @@ create type weft._script as (
   condition     text,
   is_tolerated  boolean,    -- its failure is: it gets a savepoint of its own
   is_repeatable boolean,    -- it runs again and again
-  is_streamed   boolean,    -- an artifact of several chunks is read while it runs, so that one chunk is held at a time
+  is_streamed   boolean,    -- an artifact of several chunks, or with rows of COPY, is read while it runs, so that one chunk is held at a time
+  begun_at      integer,    -- the line of the BEGIN that is left out with the COMMIT at the end
   statements    text[],     -- of the chunk at hand
   lines         integer[],  -- of all statements so far, as the digests
   digests       bytea[],

@@ -39,6 +39,7 @@ begin
     when 'sequence_percent_max'            then 80         -- of its range that a sequence may have used, for the rule "sequences-with-room"
     when 'deployments_with_snapshots_count' then 10        -- of which it can be told what they changed in the catalog
     when 'differences_listed_count_max'    then 1000       -- in one document about drift
+    when 'copy_piece_characters'           then 65536      -- of rows behind COPY that go into one INSERT
     when 'statement_bytes'                 then 67108864   -- one statement
     when 'record_bytes'                    then 16777216   -- one record of a data file
     when 'rows_looked_through_count'       then 200000     -- of a load that a constraint or a trigger refused, to find the row

@@ -144,3 +144,41 @@ end
 $$;
 
 comment on function weft._reads_rows(text) is 'Tells whether a statement is a COPY whose rows follow it in the file.';
+
+
+create or replace function weft._may_read_rows(p_text text)
+  returns boolean
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_text ~* 'std(?:in|out)'
+$$;
+
+comment on function weft._may_read_rows(text) is 'Tells whether a COPY whose rows follow may stand in a text.';
+
+
+-- A BEGIN that asks for nothing special, at the beginning of a file, and the COMMIT that answers it at the end: what they say of the file, Weft
+-- does anyway.
+create or replace function weft._is_begin(p_statement text)
+  returns boolean
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_statement ~* '\m(begin|start)\M' and weft._skip_comments(p_statement) ~* '^(begin|start)\M' and weft._flatten(p_statement) ~* '^(begin( (work|transaction))?|start transaction)( (isolation level )?read (write|committed))?$'
+$$;
+
+comment on function weft._is_begin(text) is 'Tells whether a statement begins a transaction as any other.';
+
+
+create or replace function weft._is_commit(p_statement text)
+  returns boolean
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_statement ~* '\m(commit|end)\M' and weft._skip_comments(p_statement) ~* '^(commit|end)\M' and weft._flatten(p_statement) ~* '^(commit|end)( (work|transaction))?( and no chain)?$'
+$$;
+
+comment on function weft._is_commit(text) is 'Tells whether a statement ends a transaction as any other.';

@@ -75,6 +75,20 @@ comment on function weft._prepare_statements(text[], jsonb) is
   'Digests statements, each by itself, and writes them so that EXECUTE takes them: with the values of parameters, if there are any, and also what may be a SELECT INTO.';
 
 
+-- A file of one chunk. What lacks the COMMIT stays as it is, and the server refuses it.
+create or replace function weft._unwrap(inout statements text[], inout lines integer[], out begun_at integer)
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case when w.is_wrapped then trim_array(statements[2:], 1) else statements end, case when w.is_wrapped then trim_array(lines[2:], 1) else lines end,
+    case when w.is_wrapped then weft._first_line(statements[1], lines[1]) end
+  from (select coalesce(cardinality(statements) > 1 and weft._is_begin(statements[1]) and weft._is_commit(statements[cardinality(statements)]), false) as is_wrapped) as w
+$$;
+
+comment on function weft._unwrap(text[], integer[]) is 'Leaves out a BEGIN at the beginning of a file with the COMMIT at its end, and tells where it stood.';
+
+
 -- Steps are read some at a time: what one artifact costs is then a row, not a dozen statements. No more than about a chunk, or one step.
 create or replace function weft._read_scripts(p_deployment uuid, p_first integer, p_last integer, p_parameters jsonb)
   returns weft._script[]
@@ -85,7 +99,7 @@ create or replace function weft._read_scripts(p_deployment uuid, p_first integer
   language sql
 as $$
   select coalesce(array_agg(row(
-           b.ordinal, b.kind, b.path, b.in_one_piece, b.chunks, b.size, b.condition, b.is_tolerated, b.is_repeatable, t.statements is null, t.statements, coalesce(t.lines, '{}'), coalesce(p.digests, '{}'), p.executables)::weft._script order by b.ordinal), '{}')
+           b.ordinal, b.kind, b.path, b.in_one_piece, b.chunks, b.size, b.condition, b.is_tolerated, b.is_repeatable, t.statements is null, t.begun_at, t.statements, coalesce(t.lines, '{}'), coalesce(p.digests, '{}'), p.executables)::weft._script order by b.ordinal), '{}')
   from (
     select s.ordinal, s.kind, s.path, s.in_one_piece, s.condition, s.on_error = 'continue' as is_tolerated, s.options ? 'repeat' as is_repeatable, a.chunks, a.size,
            sum(case s.kind when 'run' then a.size end) over (order by s.ordinal) as bytes, row_number() over (order by s.ordinal) as place
@@ -95,9 +109,12 @@ as $$
   ) as b
   left join weft._chunks as c on b.kind = 'run' and c.digest = b.chunks[1] and cardinality(b.chunks) = 1
   left join lateral (
-    select array[weft._read_text(c.content)] as statements, array[1] as lines where c.content is not null and b.in_one_piece
+    select array[weft._read_text(c.content)] as statements, array[1] as lines, null::integer as begun_at where c.content is not null and b.in_one_piece
     union all
-    select x.statements, x.lines from weft._split(weft._new_scanner(), weft._read_text(c.content), true) as x where c.content is not null and not b.in_one_piece
+    select u.statements, u.lines, u.begun_at
+    from weft._split(weft._new_scanner(), weft._read_text(c.content), true) as x
+    cross join lateral weft._unwrap(x.statements, x.lines) as u
+    where c.content is not null and not b.in_one_piece and (x.p_scanner).mode <> 'copy'
   ) as t on true
   left join lateral weft._prepare_statements(t.statements, p_parameters) as p on t.statements is not null
   where b.place = 1 or b.bytes is null or b.bytes <= weft._limit('scripts_read_bytes')

@@ -30,13 +30,9 @@ declare
   v_count        pg_catalog.int4;
   v_rows         pg_catalog.int8;
   v_affected     pg_catalog.int8;
-  v_chunk        pg_catalog.int4;
-  v_text         pg_catalog.text;
-  v_rest         pg_catalog.text;
-  v_carry        pg_catalog.bytea;
-  v_scanner      weft._scanner;
-  v_split        pg_catalog.record;
-  v_prepared     pg_catalog.record;
+  v_reader       weft._reader;
+  v_is_first     pg_catalog.bool;
+  v_is_done      pg_catalog.bool;
   v_started      pg_catalog.timestamptz;
   v_look_at      pg_catalog.timestamptz := '-infinity';
   v_look_every   pg_catalog.interval := make_interval(secs => weft._limit('cancel_looked_for_ms') / 1000.0);
@@ -154,46 +150,40 @@ begin
           v_result := weft._load(p_deployment, v_script.ordinal, p_phase, v_their_path);
           v_rows := (v_result ->> 'inserted')::int8 + (v_result ->> 'updated')::int8 + (v_result ->> 'deleted')::int8;
         end if;
-        for v_chunk in 1 .. case when v_is_wanted and v_script.kind = 'run' then cardinality(v_script.chunks) else 0 end loop
+        v_is_first := true;
+        v_is_done := not v_is_wanted or v_script.kind <> 'run';
+        if v_script.begun_at is not null then
+          perform weft._tell_of_wrapper(p_deployment, p_phase.name, v_script.path, v_script.begun_at);
+        end if;
+        while not v_is_done loop
+          v_is_done := true;
           if v_script.is_streamed then
             v_their_name := null;
-            if v_chunk = 1 then
-              v_scanner := weft._new_scanner();
-              v_rest := '';
-              v_carry := '';
+            if v_is_first then
+              v_reader := weft._open_reader(v_script.chunks, p_phase.parameters);
             elsif current_user <> v_our_role then  -- the file has become a role that may not read our tables
               v_their_name := session_user;
               v_their_role := current_setting('role');
               reset session authorization;
               reset role;
             end if;
-            select r.text, r.carry into v_text, v_carry
-            from weft._read_chunk(v_script.chunks[v_chunk], v_carry, v_chunk = 1, v_chunk = cardinality(v_script.chunks)) as r;
-            v_text := v_rest || v_text;
-            v_rest := '';
-            if v_chunk < cardinality(v_script.chunks) then  -- cut behind a line's end: no token holds one
-              v_index := length(v_text) - coalesce(nullif(strpos(reverse(v_text), E'\n'), 0), length(v_text) + 1) + 1;
-              v_rest := substr(v_text, v_index + 1);
-              v_text := left(v_text, v_index);
+            v_reader := weft._read_statements(v_reader);
+            v_is_done := v_reader.is_done;
+            v_script.statements := v_reader.statements;
+            v_script.executables := v_reader.executables;
+            v_script.lines := v_script.lines || v_reader.lines;
+            v_script.digests := v_script.digests || v_reader.digests;
+            if v_is_first and v_reader.begun_at is not null then
+              perform weft._tell_of_wrapper(p_deployment, p_phase.name, v_script.path, v_reader.begun_at);
             end if;
-            v_split := weft._split(v_scanner, v_text, v_chunk = cardinality(v_script.chunks));
-            v_prepared := weft._prepare_statements(v_split.statements, p_phase.parameters);
-            v_scanner := v_split.p_scanner;
-            v_script.statements := v_split.statements;
-            v_script.executables := v_prepared.executables;
-            v_script.lines := v_script.lines || v_split.lines;
-            v_script.digests := v_script.digests || v_prepared.digests;
-            if v_their_name is not null then
-              v_set := set_config('session_authorization', v_their_name, false);
-              v_set := set_config('role', v_their_role, false);
-            end if;
+            perform weft._become(v_their_name, v_their_role);
           end if;
 
           if p_phase.lock_timeouts is not null then
             v_budgets := weft._list_lock_budgets(p_phase, v_script.statements);
-            v_budget := case when v_chunk = 1 then current_setting('lock_timeout') else v_budget end;
+            v_budget := case when v_is_first then current_setting('lock_timeout') else v_budget end;
           end if;
-          if v_chunk = 1 and (p_phase.role is not null or p_phase.settings <> '{}' or p_phase.parameters is not null) then
+          if v_is_first and (p_phase.role is not null or p_phase.settings <> '{}' or p_phase.parameters is not null) then
             v_is_entering := true;
             v_their_path := weft._enter_file(p_phase, v_their_path);
             v_is_entering := false;
@@ -226,6 +216,28 @@ begin
           end loop;
           v_their_path := pg_catalog.current_setting('search_path');
           v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+          v_is_first := false;
+          if v_script.is_streamed and not v_is_done then
+            -- the last of these statements may be a COPY, and its rows are next
+            v_their_name := null;
+            if current_user <> v_our_role then
+              v_their_name := session_user;
+              v_their_role := current_setting('role');
+              reset session authorization;
+              reset role;
+            end if;
+            if v_reader.copy is not null then
+              v_index := v_index + 1;
+              v_statement := v_script.statements[v_index];
+              v_reader := weft._begin_copy(v_reader, v_their_name, v_their_role, v_their_path);
+              while not v_reader.rows_are_over loop
+                v_reader := weft._read_rows(v_reader);
+                v_rows := v_rows + weft._insert_rows(v_reader, v_their_name, v_their_role, v_their_path);
+              end loop;
+              v_reader.rows := null;
+            end if;
+            perform weft._become(v_their_name, v_their_role);
+          end if;
           v_statement := null;
           v_count := v_count + v_index;
         end loop;
@@ -298,6 +310,9 @@ begin
   end if;
   v_error := weft._scrub(
     weft._account_of_error('_run_steps', e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_phase.secrets);
+  if v_statement is not null and v_reader.rows is not null then
+    v_error := weft._explain_rows(v_reader, v_error, v_their_path);
+  end if;
   if e_state = 'WF022' then
     v_error := v_error - 'detail' || jsonb_build_object('check', e_detail::jsonb);
   end if;
@@ -413,6 +428,18 @@ $$;
 
 comment on function weft._record_steps(uuid, text, weft._step_record[]) is
   'Records the steps of a block, in history and journal too, in the transaction of their effects. What its condition left out is in no history: the next deployment asks again.';
+
+
+create or replace function weft._tell_of_wrapper(p_deployment uuid, p_phase text, p_path text, p_line integer)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select weft._tell(p_deployment, 'wrapper_left_out', p_phase, p_path, jsonb_build_object('line', p_line))
+$$;
+
+comment on function weft._tell_of_wrapper(uuid, text, text, integer) is 'Tells that BEGIN and COMMIT around a file were left out: its transaction is Weft''s.';
 
 
 -- A step has failed without failing what is around it: that is as much of a record as any other.

@@ -132,6 +132,12 @@ begin
     end if;
     v_split := weft._split(v_scanner, v_text, v_chunk = cardinality(v_artifact.chunks));
     v_scanner := v_split.p_scanner;
+    if v_scanner.mode = 'copy' then
+      raise exception 'Line %: the rows of a COPY stand in a file that is run statement by statement.',
+          weft._first_line(v_split.statements[cardinality(v_split.statements)], v_split.lines[cardinality(v_split.lines)])
+        using errcode = 'WF086', detail = 'Nothing of the file was run.',
+          hint = 'Put what PostgreSQL runs in no transaction (vacuum, create index concurrently) into a file of its own, and the COPY into a phase with "transaction: auto", "per-step" or "single".';
+    end if;
     insert into weft._statements (deployment_id, step, number, line, digest, statement)
     select p_deployment, p_step.ordinal, v_last + u.number, u.line, sha256(convert_to(u.statement, 'UTF8')), u.statement
     from unnest(v_split.statements, v_split.lines) with ordinality as u (statement, line, number);

@@ -1,0 +1,322 @@
+-- A file read while it runs: statements as far as a piece has them, then the rows behind a COPY, then statements again.
+
+create or replace function weft._open_reader(p_chunks bytea[], p_parameters jsonb)
+  returns weft._reader
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_reader  weft._reader;
+begin
+  v_reader.chunks := p_chunks;
+  v_reader.parameters := p_parameters;
+  v_reader.chunk := 1;
+  v_reader.carry := '';
+  v_reader.pieces := '{}';
+  v_reader.scanner := weft._new_scanner();
+  v_reader.is_done := false;
+  return v_reader;
+end
+$$;
+
+comment on function weft._open_reader(bytea[], jsonb) is 'Makes a reader that stands at the beginning of a file.';
+
+
+-- A chunk with rows is taken in small pieces: of the statements and rows that alternate in it each costs as much as a piece, not as much as a chunk.
+create or replace function weft._read_more(inout p_reader weft._reader)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_text  text;
+begin
+  if cardinality(p_reader.pieces) = 0 and p_reader.chunk <= cardinality(p_reader.chunks) then
+    select r.text, r.carry into v_text, p_reader.carry
+    from weft._read_chunk(p_reader.chunks[p_reader.chunk], p_reader.carry, p_reader.chunk = 1, p_reader.chunk = cardinality(p_reader.chunks)) as r;
+    p_reader.chunk := p_reader.chunk + 1;
+    p_reader.pieces := case when p_reader.copy is not null or weft._may_read_rows(v_text) then weft._cut_stretches(v_text, weft._limit('copy_piece_characters')) else array[v_text] end;
+  end if;
+  p_reader.text := concat(p_reader.text, p_reader.pieces[1]);
+  p_reader.pieces := p_reader.pieces[2:];
+end
+$$;
+
+comment on function weft._read_more(weft._reader) is 'Adds the next piece of the file to the text at hand.';
+
+
+create or replace function weft._is_at_end(p_reader weft._reader)
+  returns boolean
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select cardinality(p_reader.pieces) = 0 and p_reader.chunk > cardinality(p_reader.chunks)
+$$;
+
+comment on function weft._is_at_end(weft._reader) is 'Tells whether all of the file has been read, if not passed.';
+
+
+create or replace function weft._refuse_open_transaction(p_line integer)
+  returns void
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  raise exception 'Line %: no COMMIT at the end of the file answers this BEGIN.', p_line
+    using errcode = 'WF085', hint = 'psql would take back all that is behind it. End the file with COMMIT, or take BEGIN out: the transactions are Weft''s.';
+end
+$$;
+
+comment on function weft._refuse_open_transaction(integer) is 'Refuses a file that begins a transaction and does not end it.';
+
+
+-- The next statements, up to a COPY whose rows follow.
+create or replace function weft._read_statements(inout p_reader weft._reader)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_split    record;
+  v_is_last  boolean;
+  v_is_copy  boolean;
+begin
+  p_reader.copy := null;
+  loop
+    if coalesce(p_reader.text, '') = '' then
+      p_reader := weft._read_more(p_reader);
+    end if;
+    v_is_last := weft._is_at_end(p_reader);
+    v_split := weft._split(p_reader.scanner, coalesce(p_reader.text, ''), v_is_last);
+    p_reader.scanner := v_split.p_scanner;
+    p_reader.text := v_split.rest;
+    v_is_copy := (p_reader.scanner).mode = 'copy';
+    p_reader.is_done := v_is_last and not v_is_copy;
+    if cardinality(v_split.statements) > 0 and p_reader.held is not null then  -- it was not the end
+      v_split.statements := p_reader.held || v_split.statements;
+      v_split.lines := p_reader.held_line || v_split.lines;
+      p_reader.held := null;
+    end if;
+    if p_reader.digests is null and cardinality(v_split.statements) > 0 then
+      if weft._is_begin(v_split.statements[1]) then
+        p_reader.begun_at := weft._first_line(v_split.statements[1], v_split.lines[1]);
+        v_split.statements := v_split.statements[2:];
+        v_split.lines := v_split.lines[2:];
+      end if;
+      p_reader.digests := '{}';
+    end if;
+    if p_reader.begun_at is not null and not v_is_copy and weft._is_commit(v_split.statements[cardinality(v_split.statements)]) then
+      p_reader.held := v_split.statements[cardinality(v_split.statements)];
+      p_reader.held_line := v_split.lines[cardinality(v_split.lines)];
+      v_split.statements := trim_array(v_split.statements, 1);
+      v_split.lines := trim_array(v_split.lines, 1);
+    end if;
+    if p_reader.is_done and p_reader.begun_at is not null and p_reader.held is null then
+      perform weft._refuse_open_transaction(p_reader.begun_at);
+    end if;
+    exit when p_reader.is_done or cardinality(v_split.statements) > 0;
+  end loop;
+  p_reader.statements := v_split.statements;
+  p_reader.lines := v_split.lines;
+  select p.digests, case when v_is_copy then trim_array(p.executables, 1) else p.executables end into p_reader.digests, p_reader.executables
+  from weft._prepare_statements(v_split.statements, p_reader.parameters) as p;
+  if v_is_copy then
+    p_reader.scanner.mode := 'code';
+    p_reader.copy := '{}';
+  end if;
+end
+$$;
+
+comment on function weft._read_statements(weft._reader) is 'Reads the next statements of a file, up to a COPY whose rows follow.';
+
+
+-- What the target is, is asked under the role and the path of the file; what it looks like, under ours.
+create or replace function weft._begin_copy(inout p_reader weft._reader, p_name text, p_role text, p_path text)
+  volatile
+  language plpgsql
+as $$
+declare
+  v_our_role   pg_catalog.text := current_setting('role');
+  v_statement  pg_catalog.text := p_reader.statements[cardinality(p_reader.statements)];
+  v_relation   pg_catalog.oid;
+  v_target     pg_catalog.text;
+  v_behind     pg_catalog.text;
+  v_set        pg_catalog.text;
+begin
+  p_reader.copy := weft._read_copy(v_statement);
+  v_target := p_reader.copy ->> 'target';
+  perform weft._become(p_name, p_role);
+  v_set := pg_catalog.set_config('search_path', p_path, false);
+  v_relation := pg_catalog.to_regclass(v_target)::pg_catalog.oid;
+  v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  if p_name is not null then
+    reset session authorization;
+    reset role;
+  end if;
+  if v_relation is null then
+    raise exception 'relation % does not exist', v_target using errcode = '42P01', hint = concat('It was looked for with the search_path ', p_path, '.');
+  end if;
+  select p.plain_sql, p.escaped_sql, p.columns, p.types, p.lengths into p_reader.plain_sql, p_reader.escaped_sql, p_reader.columns, p_reader.types, p_reader.lengths
+  from weft._plan_copy(p_reader.copy, v_relation) as p;
+  p_reader.is_whole := weft._is_copied_whole(v_relation);
+  p_reader.is_crlf := null;
+  p_reader.rows_are_over := false;
+
+  -- the rows begin in the next line
+  loop
+    v_behind := substring(coalesce(p_reader.text, '') from '^[ \t\f\v\r]*(?:--[^\n]*)?\n');
+    exit when v_behind is not null or weft._is_at_end(p_reader);
+    p_reader := weft._read_more(p_reader);
+  end loop;
+  if coalesce(v_behind, p_reader.text) !~ '^[ \t\f\v\r]*(?:--[^\n]*)?\n?$' then
+    raise exception 'Behind COPY … FROM STDIN; something stands in the same line.' using errcode = 'WF081', hint = 'The rows begin in the next line. Move it behind the line \. that ends them.';
+  end if;
+  p_reader.text := substr(p_reader.text, length(v_behind) + 1);
+  p_reader.scanner.line := (p_reader.scanner).line + 1;
+end
+$$;
+
+comment on function weft._begin_copy(weft._reader, text, text, text) is 'Finds the target of the COPY that was read last, and writes the INSERT that does the same.';
+
+
+create or replace function weft._become(p_name text, p_role text)
+  returns void
+  volatile
+  language plpgsql
+as $$
+begin
+  if p_name is not null then
+    perform set_config('session_authorization', p_name, false);
+    perform set_config('role', p_role, false);
+  end if;
+end
+$$;
+
+comment on function weft._become(text, text) is 'Takes the role back that a file had, if it was another than ours.';
+
+
+-- The next rows of the COPY: of one piece, or all of them.
+create or replace function weft._read_rows(inout p_reader weft._reader)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_cut        record;
+  v_rows       text;
+  v_delimiter  text := coalesce(p_reader.copy ->> 'delimiter', E'\t');
+  v_lines      integer;
+  v_is_short   boolean := coalesce(p_reader.text, '') = '';  -- of text
+begin
+  p_reader.rows := null;
+  p_reader.row_line := (p_reader.scanner).line;
+  loop
+    if v_is_short then
+      p_reader := weft._read_more(p_reader);
+    end if;
+    v_is_short := true;
+    v_cut := weft._cut_rows(p_reader.text, weft._is_at_end(p_reader));
+    v_lines := octet_length(p_reader.text) - octet_length(replace(p_reader.text, E'\n', '')) - (octet_length(v_cut.rest) - octet_length(replace(v_cut.rest, E'\n', '')));
+    p_reader.scanner.line := (p_reader.scanner).line + v_lines;
+    p_reader.text := v_cut.rest;
+    if v_cut.rows is not null then
+      v_rows := case when v_rows is null then v_cut.rows else concat(v_rows, E'\n', v_cut.rows) end;
+      if octet_length(v_rows) > weft._limit('statement_bytes') then
+        raise exception 'The rows of this COPY are to go in together, and are more than % bytes (statement_bytes).', weft._limit('statement_bytes')
+          using errcode = 'WF084', hint = 'A trigger of the table, a reference to itself or a deferrable constraint looks at all rows of a statement. Make it after the rows, as pg_dump does, or cut the COPY into several.';
+      end if;
+    end if;
+    exit when v_cut.is_over or v_rows is not null and not p_reader.is_whole;
+  end loop;
+  p_reader.rows_are_over := v_cut.is_over;
+  if v_rows is null then
+    return;
+  end if;
+
+  if p_reader.is_crlf is null then
+    p_reader.is_crlf := right(split_part(v_rows, E'\n', 1), 1) = E'\r';
+    if p_reader.copy ? 'header' then
+      v_rows := case when strpos(v_rows, E'\n') > 0 then substr(v_rows, strpos(v_rows, E'\n') + 1) end;
+      p_reader.row_line := p_reader.row_line + 1;
+    end if;
+  end if;
+  if p_reader.is_crlf then
+    v_rows := replace(v_rows, E'\r\n', E'\n');
+    v_rows := case when right(v_rows, 1) = E'\r' then left(v_rows, -1) else v_rows end;
+  end if;
+  if strpos(v_rows, E'\r') > 0 then
+    raise exception 'Line %: literal carriage return found in data', p_reader.row_line + octet_length(split_part(v_rows, E'\r', 1)) - octet_length(replace(split_part(v_rows, E'\r', 1), E'\n', ''))
+      using errcode = '22P04', hint = 'Write it as \r, and save the file with line ends LF or CRLF.';
+  end if;
+  select u.rows, u.stand_ins, u.meant into p_reader.rows, p_reader.stand_ins, p_reader.meant
+  from weft._unescape_rows(v_rows, v_delimiter, coalesce(p_reader.copy ->> 'null', '\N')) as u;
+end
+$$;
+
+comment on function weft._read_rows(weft._reader) is 'Reads the next rows of a COPY, ready for its INSERT.';
+
+
+-- Under the role and the path of the file.
+create or replace function weft._insert_rows(p_reader weft._reader, p_name text, p_role text, p_path text)
+  returns bigint
+  volatile
+  language plpgsql
+as $$
+declare
+  v_sql        pg_catalog.text := case when p_reader.stand_ins is null then p_reader.plain_sql else p_reader.escaped_sql end;
+  v_delimiter  pg_catalog.text := coalesce(p_reader.copy ->> 'delimiter', E'\t');
+  v_null       pg_catalog.text := coalesce(p_reader.copy ->> 'null', '\N');
+  v_rows       pg_catalog.int8;
+  v_set        pg_catalog.text;
+begin
+  if p_reader.rows is null then
+    return 0;
+  end if;
+  perform weft._become(p_name, p_role);
+  v_set := pg_catalog.set_config('search_path', p_path, false);
+  execute v_sql using p_reader.rows, v_delimiter, v_null, p_reader.stand_ins, p_reader.meant;
+  get diagnostics v_rows = row_count;
+  v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  if p_name is not null then
+    reset session authorization;
+    reset role;
+  end if;
+  if v_rows <> octet_length(p_reader.rows) - octet_length(replace(p_reader.rows, E'\n', '')) + 1 then
+    perform weft._check_fields(p_reader);  -- or a trigger has passed rows over
+  end if;
+  return v_rows;
+end
+$$;
+
+comment on function weft._insert_rows(weft._reader, text, text, text) is 'Puts rows of a COPY into their table.';
+
+
+-- A row with more or fewer fields than there are columns goes past the INSERT, and is missed afterwards.
+create or replace function weft._check_fields(p_reader weft._reader)
+  returns void
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_delimiter  text := coalesce(p_reader.copy ->> 'delimiter', E'\t');
+  v_row        record;
+begin
+  select r.n, cardinality(string_to_array(r.line, v_delimiter)) as fields, r.line into v_row
+  from unnest(string_to_array(p_reader.rows, E'\n')) with ordinality as r (line, n)
+  where case when r.line = '' then cardinality(p_reader.columns) > 1 else cardinality(string_to_array(r.line, v_delimiter)) <> coalesce(cardinality(p_reader.columns), 0) end
+  order by r.n limit 1;
+  if found then
+    raise exception using errcode = '22P04',
+      message = format('Line %s: %s', p_reader.row_line + v_row.n - 1,
+        case when v_row.fields < cardinality(p_reader.columns) then format('missing data for column "%s"', p_reader.columns[v_row.fields + 1]) else 'extra data after last expected column' end),
+      detail = format('The row has %s fields, and COPY names %s columns: %s.', v_row.fields, coalesce(cardinality(p_reader.columns), 0), array_to_string(p_reader.columns, ', ')),
+      hint = 'Is the line \. missing that ends the rows?';
+  end if;
+end
+$$;
+
+comment on function weft._check_fields(weft._reader) is 'Refuses rows that have more or fewer fields than there are columns.';

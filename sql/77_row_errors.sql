@@ -1,0 +1,106 @@
+-- Which row of a COPY the server refused. It says so only of a COPY of its own; so afterwards, when everything is rolled back, the rows that were
+-- on their way are looked at again: those that cannot be read as their types, those that the server's words are about.
+
+-- The first field that is no value of its column's type: tried, where the type is there without what was rolled back.
+create or replace function weft._find_bad_field(p_reader weft._reader, p_path text, p_state text, out number integer, out field integer)
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_delimiter  text := coalesce(p_reader.copy ->> 'delimiter', E'\t');
+  v_null       text := coalesce(p_reader.copy ->> 'null', '\N');
+  v_rows       text[] := string_to_array(p_reader.rows, E'\n');
+  v_fields     text[];
+  v_known      boolean[];
+  v_set        text;
+  v_state      text;
+begin
+  v_known := array(select to_regtype(regexp_replace(t.name, '\(.*\)', '')) is not null from unnest(p_reader.types) with ordinality as t (name, ordinal) order by t.ordinal);
+  for n in 1 .. cardinality(v_rows) loop
+    v_fields := string_to_array(v_rows[n], v_delimiter, v_null);
+    for f in 1 .. coalesce(cardinality(p_reader.types), 0) loop
+      continue when v_fields[f] is null or not v_known[f];
+      if p_reader.lengths[f] is not null then
+        continue when p_state <> '22001' or length(rtrim(v_fields[f])) <= p_reader.lengths[f];
+        number := n;
+        field := f;
+        return;
+      end if;
+      continue when p_reader.types[f] = 'text';
+      begin
+        v_set := set_config('search_path', p_path, true);
+        execute pg_catalog.concat('select pg_catalog.translate($1, $2, $3)::', p_reader.types[f]) using v_fields[f], coalesce(p_reader.stand_ins, ''), coalesce(p_reader.meant, '');
+        v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+      exception when others then
+        get stacked diagnostics v_state = returned_sqlstate;
+        if v_state = p_state then
+          number := n;
+          field := f;
+          return;
+        end if;
+      end;
+    end loop;
+  end loop;
+end
+$$;
+
+comment on function weft._find_bad_field(weft._reader, text, text) is 'Finds the first field of rows that is refused as a value of its column''s type.';
+
+
+-- Adds to an error in which line of the file its row stands, and which column it is about, as far as that can be told.
+create or replace function weft._explain_rows(p_reader weft._reader, p_error jsonb, p_path text)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_delimiter  text := coalesce(p_reader.copy ->> 'delimiter', E'\t');
+  v_null       text := coalesce(p_reader.copy ->> 'null', '\N');
+  v_state      text := p_error ->> 'sqlstate';
+  v_count      integer := octet_length(p_reader.rows) - octet_length(replace(p_reader.rows, E'\n', '')) + 1;
+  v_found      record;
+  v_key        text[];
+  v_number     integer;
+  v_column     text;
+begin
+  if left(v_state, 2) not in ('22', '23', '44', 'P0') or p_error ->> 'message' ~ '^Line \d' then
+    return p_error;
+  end if;
+  if left(v_state, 2) = '22' or v_state = '23514' and p_error ->> 'table' is null then
+    v_found := weft._find_bad_field(p_reader, p_path, v_state);
+    v_number := v_found.number;
+    v_column := p_reader.columns[v_found.field];
+    if v_number is null and p_error ->> 'message' ~ '"' then  -- of a type that is gone with the rest: by the value that the server names
+      select r.n, array_position(string_to_array(r.line, v_delimiter), substring(p_error ->> 'message' from '"(.*)"')) into v_number, v_found.field
+      from unnest(string_to_array(p_reader.rows, E'\n')) with ordinality as r (line, n)
+      where substring(p_error ->> 'message' from '"(.*)"') = any (string_to_array(r.line, v_delimiter)) order by r.n limit 1;
+      v_column := p_reader.columns[v_found.field];
+    end if;
+  elsif v_state = '23502' then
+    v_column := p_error ->> 'column';
+    select min(r.n) into v_number from unnest(string_to_array(p_reader.rows, E'\n')) with ordinality as r (line, n)
+    where (string_to_array(r.line, v_delimiter, v_null))[array_position(p_reader.columns, v_column)] is null;
+  else
+    -- Key (a, b)=(1, x) ..., of a unique constraint or a foreign key; Failing row contains (1, x, null). of a check
+    v_key := regexp_match(p_error ->> 'detail', '^Key \((.*)\)=\((.*)\) ');
+    if v_key is null then
+      v_key := array[array_to_string(p_reader.columns, ', '), substring(p_error ->> 'detail' from '^Failing row contains \((.*)\)\.$')];
+    end if;
+    select case when count(*) = 1 or v_state = '23503' then min(r.n) when v_state = '23505' and count(*) = 2 then max(r.n) end into v_number
+    from unnest(string_to_array(p_reader.rows, E'\n')) with ordinality as r (line, n)
+    where v_key[2] = (
+      select string_agg(case when x.value is null then 'null' when octet_length(x.value) > 64 and p_error ->> 'detail' like 'Failing%' then left(x.value, 64) || '...' else x.value end, ', ' order by k.ordinal)
+      from string_to_table(v_key[1], ', ') with ordinality as k (name, ordinal)
+      cross join lateral (select (string_to_array(r.line, v_delimiter, v_null))[array_position(p_reader.columns, k.name)] as value) as x);
+  end if;
+  if v_number is null then
+    return p_error || jsonb_build_object('message', format('Lines %s to %s: %s', p_reader.row_line, p_reader.row_line + v_count - 1, p_error ->> 'message'), 'line', p_reader.row_line);
+  end if;
+  return p_error || jsonb_strip_nulls(jsonb_build_object(
+    'message', concat('Line ', p_reader.row_line + v_number - 1, ', column "' || v_column || '"', ': ', p_error ->> 'message'), 'line', p_reader.row_line + v_number - 1, 'column', v_column));
+end
+$$;
+
+comment on function weft._explain_rows(weft._reader, jsonb, text) is 'Tells the line of the row that was refused, and the column.';
