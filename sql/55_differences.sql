@@ -103,7 +103,7 @@ create or replace function weft._is_same_content(p_one text, p_other text)
   language plpgsql
 as $$
 declare
-  c_untold  constant text := '\mfrom\s+p?stdin\M|standard_conforming_strings.*\\|\\.*standard_conforming_strings';
+  c_untold  constant text := '\mp?std(?:in|out)\M|standard_conforming_strings.*\\|\\.*standard_conforming_strings';
   v_one     text[];
   v_other   text[];
   v_pair    record;
@@ -337,7 +337,7 @@ comment on function weft._difference(text, text) is 'Writes what differs between
 
 create or replace function weft._has_statements(p_text text)
   returns boolean
-  immutable parallel safe
+  immutable strict parallel safe
   set search_path = pg_catalog, pg_temp
   language sql
 as $$

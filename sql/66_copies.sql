@@ -26,7 +26,7 @@ begin
   while v_rest <> '' loop
     v_found := regexp_match(v_rest, '^([a-zA-Z_]+)(?: (?:as )?(' || c_value || '))? ?(?:, ?)?(.*)$', 'i');
     if v_found is null then
-      raise exception 'COPY … FROM STDIN with "%" is not understood.', p_options
+      raise exception 'COPY FROM STDIN with "%" is not understood.', p_options
         using errcode = 'WF081', hint = 'Known are format, delimiter, null, header, quote, escape, encoding and freeze. Else write the rows as INSERT, or as a file of their own with "load:" in weft.yaml.';
     end if;
     v_name := lower(v_found[1]);
@@ -46,7 +46,7 @@ begin
     elsif v_name = 'format' and v_value = 'text' or v_name in ('delimiter', 'null', 'quote', 'escape') then
       null;
     else
-      raise exception 'COPY … FROM STDIN with % % is not understood.', v_name, v_value
+      raise exception 'COPY FROM STDIN with % % is not understood.', v_name, v_value
         using errcode = 'WF081', hint = 'Known are format text, delimiter, null, header, encoding utf8 and freeze. Else write the rows as INSERT, or as a file of their own with "load:" in weft.yaml.';
     end if;
     v_made := v_made || jsonb_strip_nulls(jsonb_build_object(v_name, v_value));
@@ -74,7 +74,7 @@ begin
   end if;
   v_options := weft._read_copy_options(v_found[4]);
   if length(coalesce(v_options ->> 'delimiter', E'\t')) <> 1 or v_options ->> 'delimiter' ~ '[\\\n\r.a-z0-9]' or v_options ->> 'null' ~ '[\n\r]|\\(?!N$)' then
-    raise exception 'COPY … FROM STDIN with the delimiter "%" and NULL as "%" is not understood.', v_options ->> 'delimiter', v_options ->> 'null'
+    raise exception 'COPY FROM STDIN with the delimiter "%" and NULL as "%" is not understood.', v_options ->> 'delimiter', v_options ->> 'null'
       using errcode = 'WF081', hint = 'The delimiter is one character, and no letter, digit, dot or backslash.';
   end if;
   return v_options || jsonb_build_object(
@@ -133,7 +133,7 @@ declare
 begin
   if exists (select from pg_rewrite as w where w.ev_class = p_relation and w.ev_type = '3' and w.ev_enabled <> 'D') then
     raise exception 'The table % has a rule for INSERT. COPY would pass it by, and INSERT, which does the work here, cannot.', v_target
-      using errcode = 'WF083', hint = 'Disable the rule around the COPY (alter table … disable rule), or drop it.';
+      using errcode = 'WF083', hint = 'Disable the rule around the COPY (alter table ... disable rule), or drop it.';
   end if;
   select w.name into v_missing from unnest(v_wanted) as w (name)
   where not exists (select from pg_attribute as a where a.attrelid = p_relation and a.attname = w.name and a.attnum > 0 and not a.attisdropped) limit 1;

@@ -45,6 +45,28 @@ $$;
 comment on function weft._is_interruption(text, text, text) is 'Tells whether somebody cancelled the statement that was at work.';
 
 
+-- No server knows a backslash outside of quotes: that is psql speaking.
+create or replace function weft._advise_for_psql(p_statement text)
+  returns text
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select format('\%s is a command of psql, and there is no psql here. ', c.name) || case
+    when c.name in ('i', 'ir', 'include', 'include_relative') then 'Name the file in a step of its own in weft.yaml, in its place.'
+    when c.name in ('set', 'unset', 'getenv', 'gset', 'prompt') then 'Values come in as parameters of the bundle.'
+    when c.name = 'copy' then 'Load the file with "load:" in weft.yaml, or put the rows behind COPY ... FROM STDIN;.'
+    when c.name in ('if', 'elif', 'else', 'endif') then 'A condition stands in weft.yaml, as "when" of a step or a phase.'
+    when c.name in ('gexec', 'watch', 'crosstabview', 'bind', 'parse', 'g', 'gx', 'gdesc') then 'End the statement with a semicolon; what a query writes a DO block can execute.'
+    when c.name in ('c', 'connect') then 'A deployment goes to one database, and its role stands in weft.yaml.'
+    else 'Take it out.'
+  end
+  from (select coalesce(substring(p_statement from '^\s*\\([A-Za-z!?]\w*)'), substring(p_statement from '\\([A-Za-z!?]\w*)')) as name) as c
+$$;
+
+comment on function weft._advise_for_psql(text) is 'Says what to do in place of a command of psql.';
+
+
 -- What a failed block leaves to be told: all of GET STACKED DIAGNOSTICS, and where it was.
 create or replace function weft._describe_error(p_error jsonb, p_phase text, p_path text, p_line integer, p_statement text)
   returns jsonb
@@ -64,10 +86,14 @@ begin
       'PostgreSQL runs this statement in no transaction. Put its file into a phase with "transaction: auto" or "transaction: none".'
     when v_state = '2D000' and p_error ->> 'hint' is null then
       'This DO block or procedure commits. Put its file into a phase with "transaction: auto" or "transaction: none", with a done_when that tells when it is done; or take COMMIT and ROLLBACK out of it.'
+    when v_state = '0A000' and v_message ilike '%transaction command%' and weft._skip_comments(p_statement) ~* '^(savepoint|release|rollback\s+(work\s+|transaction\s+)?to)\M' then
+      'Savepoints are made by Weft: a file with "on_error: continue" in weft.yaml may fail without the rest of its "transaction: single". Within a file, a DO block can catch an error (exception when ...).'
     when v_state = '0A000' and v_message ilike '%transaction command%' then
-      'Weft begins and ends the transactions. Take BEGIN, COMMIT and ROLLBACK out of the file; "transaction: single" in weft.yaml makes a phase all or nothing.'
-    when v_state = '0A000' and v_message ilike '%copy%' or v_state = '42601' and p_statement ~* '^\s*copy\M' then
-      'COPY FROM STDIN cannot run inside the server. Write the rows as INSERT.'
+      'Weft begins and ends the transactions. BEGIN and COMMIT around a whole file are left out; elsewhere, cut the file in two there, or take them out. "transaction: single" in weft.yaml makes a phase all or nothing.'
+    when v_state = '0A000' and v_message ilike '%copy%' then
+      'COPY cannot talk to a client from inside the server. Rows for it stand in the file, in the lines behind "COPY ... FROM STDIN;", up to a line \.'
+    when v_state = '42601' and v_message like '%at or near "\\"%' and p_statement ~ '\\[A-Za-z!?]' then
+      weft._advise_for_psql(p_statement)
     when v_state = 'WF022' then
       'The transaction in which it was asked is rolled back. Correct the rows or the files, and deploy again; or give the check "severity: warn".'
     when v_state = '42501' and v_message = 'permission denied for schema weft' then
@@ -84,7 +110,7 @@ begin
   return p_error || jsonb_strip_nulls(jsonb_build_object(
     'phase', p_phase,
     'path', p_path,
-    'line', p_line,
+    'line', coalesce((p_error ->> 'line')::integer, substring(case when v_state like 'WF08%' or v_state = '22P04' then v_message end from '^Line (\d+)')::integer, p_line),
     'statement', left(weft._skip_comments(p_statement), weft._limit('statement_shown_characters')),
     'hint', nullif(concat_ws(' ', p_error ->> 'hint', v_hint), '')));
 end

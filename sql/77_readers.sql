@@ -172,7 +172,7 @@ begin
     p_reader := weft._read_more(p_reader);
   end loop;
   if coalesce(v_behind, p_reader.text) !~ '^[ \t\f\v\r]*(?:--[^\n]*)?\n?$' then
-    raise exception 'Behind COPY … FROM STDIN; something stands in the same line.' using errcode = 'WF081', hint = 'The rows begin in the next line. Move it behind the line \. that ends them.';
+    raise exception 'Behind COPY FROM STDIN; something stands in the same line.' using errcode = 'WF081', hint = 'The rows begin in the next line. Move it behind the line \. that ends them.';
   end if;
   p_reader.text := substr(p_reader.text, length(v_behind) + 1);
   p_reader.scanner.line := (p_reader.scanner).line + 1;

@@ -33,30 +33,85 @@ async function fail(text: string, rule: Rule = 'single') {
   return failFiles(database.url, { [`${++number}.sql`]: text }, rule);
 }
 
-const events = (path: string) => sql(database.url, `select kind, data from weft.events where path = $1 and kind not in ('step_succeeded') order by number`, [path]);
+const events = (path: string) =>
+  sql(database.url, `select kind, data from weft.events where path = $1 and kind not in ('step_succeeded') order by number`, [path]);
 
 describe('the rows behind COPY … FROM STDIN', () => {
   it.each([
-    ['with a list of columns', 'create table t (a int, b text);\ncopy t (b, a) from stdin;\nx\t1\ny\t2\n\\.\n', [[1, 'x'], [2, 'y']]],
+    [
+      'with a list of columns',
+      'create table t (a int, b text);\ncopy t (b, a) from stdin;\nx\t1\ny\t2\n\\.\n',
+      [
+        [1, 'x'],
+        [2, 'y'],
+      ],
+    ],
     ['without one', 'create table t (a int, b text);\nCOPY public.t FROM STDIN;\n1\tx\n\\.\nselect 1;\n', [[1, 'x']]],
-    ['with NULL and empty strings', 'create table t (a int, b text);\ncopy t from stdin;\n\\N\t\n1\t\\N\n\\.\n', [[null, ''], [1, null]]],
-    ['with quotes, semicolons and comments in them', `create table t (a int, b text);\ncopy t from stdin;\n1\tit's; -- "x" /* $$\n2\t;\n\\.\nselect ';';`, [[1, `it's; -- "x" /* $$`], [2, ';']]],
-    ['with escapes', 'create table t (a text, b text);\ncopy t from stdin;\na\\tb\\nc\\\\d\\re\\\\N\t\\x41\\102\\q\\\\.\n\\.\n', [['a\tb\nc\\d\re\\N', 'ABq\\.']]],
+    [
+      'with NULL and empty strings',
+      'create table t (a int, b text);\ncopy t from stdin;\n\\N\t\n1\t\\N\n\\.\n',
+      [
+        [null, ''],
+        [1, null],
+      ],
+    ],
+    [
+      'with quotes, semicolons and comments in them',
+      `create table t (a int, b text);\ncopy t from stdin;\n1\tit's; -- "x" /* $$\n2\t;\n\\.\nselect ';';`,
+      [
+        [1, `it's; -- "x" /* $$`],
+        [2, ';'],
+      ],
+    ],
+    [
+      'with escapes',
+      'create table t (a text, b text);\ncopy t from stdin;\na\\tb\\nc\\\\d\\re\\\\N\t\\x41\\102\\q\\\\.\n\\.\n',
+      [['a\tb\nc\\d\re\\N', 'ABq\\.']],
+    ],
     ['with a tab and a line feed behind backslashes', 'create table t (a text, b text);\ncopy t from stdin;\na\\\tb\tc\\\nd\n\\.\n', [['a\tb', 'c\nd']]],
     ['of one column, some of them empty', 'create table t (a text);\ncopy t from stdin;\n\nx\n\\N\n\n\\.\n', [[''], ['x'], [null], ['']]],
     ['of one column and one row, empty', 'create table t (a text);\ncopy t from stdin;\n\n\\.\n', [['']]],
     ['of no column', 'create table t ();\ncopy t from stdin;\n\n\n\\.\n', [[], []]],
     ['that are none', 'create table t (a int);\ncopy t from stdin;\n\\.\ninsert into t values (1);', [[1]]],
     ['up to the end of the file', 'create table t (a int);\ncopy t from stdin;\n1\n2', [[1], [2]]],
-    ['with lines that end in CRLF', 'create table t (a int, b text);\r\ncopy t from stdin;\r\n1\tx\r\n2\ty\r\n\\.\r\nselect 1;\r\n', [[1, 'x'], [2, 'y']]],
+    [
+      'with lines that end in CRLF',
+      'create table t (a int, b text);\r\ncopy t from stdin;\r\n1\tx\r\n2\ty\r\n\\.\r\nselect 1;\r\n',
+      [
+        [1, 'x'],
+        [2, 'y'],
+      ],
+    ],
     ['behind a byte order mark', '\ufeffcreate table t (a int);\ncopy t from stdin;\n1\n\\.\n', [[1]]],
     ['behind a comment in the line of the COPY', 'create table t (a int);\ncopy t from stdin; -- rows; here\n1\n\\.\n', [[1]]],
-    ['of a table whose name is odd', 'create table "a ""t;" ("from" int);\ncreate view t as table "a ""t;";\ncopy "a ""t;" ("from") from stdin;\n1\n\\.\n', [[1]]],
-    ['with a delimiter and a word for NULL', `create table t (a int, b text);\ncopy t from stdin with (delimiter '|', null '-');\n1|x\n-|\\N\\|\n\\.\n`, [[1, 'x'], [null, 'N|']]],
-    ['in the old words', `create table t (a int, b text);\ncopy t from stdin using delimiters ',' with null as '';\n1,x\n,y\n\\.\n`, [[1, 'x'], [null, 'y']]],
+    [
+      'of a table whose name is odd',
+      'create table "a ""t;" ("from" int);\ncreate view t as table "a ""t;";\ncopy "a ""t;" ("from") from stdin;\n1\n\\.\n',
+      [[1]],
+    ],
+    [
+      'with a delimiter and a word for NULL',
+      `create table t (a int, b text);\ncopy t from stdin with (delimiter '|', null '-');\n1|x\n-|\\N\\|\n\\.\n`,
+      [
+        [1, 'x'],
+        [null, 'N|'],
+      ],
+    ],
+    [
+      'in the old words',
+      `create table t (a int, b text);\ncopy t from stdin using delimiters ',' with null as '';\n1,x\n,y\n\\.\n`,
+      [
+        [1, 'x'],
+        [null, 'y'],
+      ],
+    ],
     ['below a line that names the columns', 'create table t (a int);\ncopy t from stdin with (header);\na\n1\n\\.\n', [[1]]],
     ['with characters of several bytes', 'create table t (a text);\ncopy t from stdin;\ngröße 🎉\n\\.\n', [['größe 🎉']]],
-    ['twice, and between statements', 'create table t (a int);\ncopy t from stdin;\n1\n\\.\ncopy t from stdin;\n2\n\\.\nupdate t set a = a * 10;\ncopy t from stdin;\n3\n\\.\n', [[10], [20], [3]]],
+    [
+      'twice, and between statements',
+      'create table t (a int);\ncopy t from stdin;\n1\n\\.\ncopy t from stdin;\n2\n\\.\nupdate t set a = a * 10;\ncopy t from stdin;\n3\n\\.\n',
+      [[10], [20], [3]],
+    ],
   ] as [string, string, unknown[][]][])('%s go into the table', async (_, text, rows) => {
     await pass(text);
     expect((await sql(database.url, 'select * from t')).map((row) => Object.values(row))).toEqual(rows);
@@ -109,9 +164,14 @@ ${Array.from({ length: 20_000 }, (_, n) => `${n}\t${19_999 - n}\tx`).join('\n')}
 
   it('belong to the role, and are found by the path, that the file has then', async () => {
     const role = `weft_test_${database.name.slice(-8)}`;
-    await sql(database.url, `drop role if exists ${role}; create role ${role}; grant ${role} to current_user; grant usage, create on schema public to ${role}; create schema elsewhere; grant all on schema elsewhere to ${role}`);
+    await sql(
+      database.url,
+      `drop role if exists ${role}; create role ${role}; grant ${role} to current_user; grant usage, create on schema public to ${role}; create schema elsewhere; grant all on schema elsewhere to ${role}`,
+    );
     try {
-      await pass(`set role ${role};\nset search_path = elsewhere;\ncreate table t (a int, who text default current_user);\ncopy t (a) from stdin;\n1\n\\.\ninsert into t values (2);\nselect pg_catalog.set_config('search_path', '', false);\ncopy elsewhere.t (a) from stdin;\n3\n\\.\n`);
+      await pass(
+        `set role ${role};\nset search_path = elsewhere;\ncreate table t (a int, who text default current_user);\ncopy t (a) from stdin;\n1\n\\.\ninsert into t values (2);\nselect pg_catalog.set_config('search_path', '', false);\ncopy elsewhere.t (a) from stdin;\n3\n\\.\n`,
+      );
       expect(await sql(database.url, `grant ${role} to current_user; select a, who from elsewhere.t order by a`).catch(() => [])).toBeDefined();
       const client: pg.Client = await database.client();
       await client.query(`set role ${role}`);
@@ -126,7 +186,10 @@ ${Array.from({ length: 20_000 }, (_, n) => `${n}\t${19_999 - n}\tx`).join('\n')}
   it('of several chunks are read piece by piece, with statements before, between and behind', async () => {
     const row = (n: number) => `${n}\t${'größe; \\\\ \\t it'.repeat(4)}\t\\N`;
     const rows = Array.from({ length: 30_000 }, (_, n) => row(n)).join('\n');
-    const path = await pass(`create table t (a int, b text, c text);\ncopy t from stdin;\n${rows}\n\\.\nselect 1;\ncreate table u (like t);\ncopy u from stdin;\n${rows}\n\\.\nselect 2;`, 'auto');
+    const path = await pass(
+      `create table t (a int, b text, c text);\ncopy t from stdin;\n${rows}\n\\.\nselect 1;\ncreate table u (like t);\ncopy u from stdin;\n${rows}\n\\.\nselect 2;`,
+      'auto',
+    );
     expect(await sql(database.url, `select count(*)::int, sum(a)::int, min(b) as b, count(c)::int as c from (table t union all table u) as x`)).toEqual([
       { count: 60_000, sum: 899_970_000, b: 'größe; \\ \t it'.repeat(4), c: 0 },
     ]);
@@ -134,10 +197,13 @@ ${Array.from({ length: 20_000 }, (_, n) => `${n}\t${19_999 - n}\tx`).join('\n')}
   });
 
   it.runIf(offers('a superuser'))('are read from what COPY TO writes, whatever stands in it', async () => {
-    await sql(database.url, `create table t (n int, a text, b text[], j jsonb, y bytea);
+    await sql(
+      database.url,
+      `create table t (n int, a text, b text[], j jsonb, y bytea);
       insert into t select n, (select string_agg(chr(case when c % 3 = 0 then 1 + (n * c) % 126 else (array[92, 9, 10, 13, 78, 46, 39, 34, 228, 128512])[1 + (n + c) % 10] end), '') from generate_series(1, n % 23) as c),
         array[E'\\\\', 'a"b', null, E'\\t'], jsonb_build_object('k', E'\\n"\\\\'), decode(lpad(to_hex(n), 4, '0'), 'hex')
-      from generate_series(1, 3000) as n`);
+      from generate_series(1, 3000) as n`,
+    );
     const file = `/tmp/${database.name}.copy`;
     await sql(database.superuserUrl as string, `copy t to '${file}'`);
     const [{ text }] = await sql(database.superuserUrl as string, `select pg_read_file('${file}') as text`);
@@ -192,7 +258,7 @@ copy t from stdin;\n1\n2\n3\n\\.\n`);
   });
 
   it('are refused in a file that runs statement by statement, before anything of it has run', async () => {
-    const error = await fail('create table t (a int);\ncopy t from stdin;\n1\n\\.\n', 'none');
+    const error = await fail('create table t (a bigint);\ncopy t from stdin;\n1\n\\.\n', 'none');
     expect(error).toMatchObject({ sqlstate: 'WF086', line: 2 });
     expect(error.hint).toMatch(/auto/);
     expect(await sql(database.url, `select to_regclass('t') as t`)).toEqual([{ t: null }]);
@@ -206,8 +272,9 @@ describe('BEGIN and COMMIT around a file', () => {
     ['start transaction isolation level read committed;', 'end'],
   ])('mean what Weft does anyway: %j … %j', async (begin, commit) => {
     for (const rule of ['single', 'per-step', 'auto'] as const) {
-      const path = await pass(`${begin}\ncreate table t ();\nselect 1;\n${commit}`, rule);
-      expect(await sql(database.url, 'drop table t; select statements from weft.steps where path = $1', [path])).toBeDefined();
+      const path = await pass(`${begin}\ncreate table t ();\nselect '${rule}';\n${commit}`, rule);
+      expect(await sql(database.url, 'select statements from weft.steps where path = $1', [path])).toEqual([{ statements: 2 }]);
+      await sql(database.url, 'drop table t');
       expect(await events(path)).toMatchObject([{ kind: 'wrapper_left_out', data: { line: begin.split('\n').length } }]);
     }
   });
@@ -225,5 +292,37 @@ describe('BEGIN and COMMIT around a file', () => {
     expect(await fail('\nbegin;\ncreate table t (a int);\ncopy t from stdin;\n1\n\\.\n')).toMatchObject({ sqlstate: 'WF085', line: 2 });
     expect(await fail('begin;\ncreate table t ();\nrollback;')).toMatchObject({ sqlstate: '0A000', line: 1 });
     expect(await sql(database.url, `select to_regclass('t') as t`)).toEqual([{ t: null }]);
+  });
+});
+
+describe('what only psql knows', () => {
+  it.each([
+    ['\\i other.sql', /a step of its own/],
+    ['\\set n 1', /parameters/],
+    ["\\copy t from 'x.csv'", /load:/],
+    ['\\if true', /"when"/],
+    ['\\connect other', /one database/],
+    ['\\echo done', /Take it out/],
+    ['select 1 \\gexec', /DO block/],
+    ["\\set who 'it''s'\nselect 2;", /parameters/],
+  ])('is refused with its line, and what to do instead: %j', async (text, hint) => {
+    const error = await fail(`select ${++number};\n\n-- here\n${text}\nselect 3;`);
+    expect(error).toMatchObject({ sqlstate: '42601', line: 4 });
+    expect(error.hint).toMatch(hint);
+    expect(error.hint).toContain(/\\\w+/.exec(text)?.[0]);
+  });
+
+  it('but \\restrict and \\unrestrict, which pg_dump writes, are passed over', async () => {
+    await pass(
+      `\\restrict aB1\n\n-- a dump\nset statement_timeout = 0;\ncreate table t (a int);\n\\unrestrict aB1\n\\restrict it's\ninsert into t values (1);\n\\unrestrict it's\n\n`,
+    );
+    expect(await sql(database.url, 'table t')).toEqual([{ a: 1 }]);
+    const error = await fail('\\restrict x\nselect 1/0;');
+    expect(error).toMatchObject({ sqlstate: '22012', line: 2, statement: 'select 1/0' });
+  });
+
+  it('and a line in a string or a body that looks like one is left alone', async () => {
+    await pass(`create table t (a text);\ninsert into t values ('\n\\restrict x\n');\ninsert into t select $$\n\\i x\n$$;`);
+    expect(await sql(database.url, 'select btrim(a, chr(10)) as a from t order by 1')).toEqual([{ a: '\\i x' }, { a: '\\restrict x' }]);
   });
 });
