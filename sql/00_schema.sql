@@ -16,9 +16,9 @@
 --   63 catalog     the catalog as one text                      |
 --   64 snapshot    as rows, as a hash, and what differs         |
 --   65 drift       before and after, and since                  |
+--   66 copies      rows behind a COPY, made ready for INSERT    |
 --   66 secrets     what must not be written down               |
 --   67 interpolation  parameters in statements                 |
---   66 copies      rows behind a COPY, made ready for INSERT    |
 --   68 measures    what a statement takes and does             |
 --   69 others      what may be told of other sessions           |
 --   70 lease       which CALL runs now, and the fence           |

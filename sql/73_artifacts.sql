@@ -76,14 +76,14 @@ comment on function weft._prepare_statements(text[], jsonb) is
 
 
 -- A file of one chunk. What lacks the COMMIT stays as it is, and the server refuses it.
-create or replace function weft._unwrap(inout statements text[], inout lines integer[], out begun_at integer)
+create or replace function weft._unwrap(p_statements text[], p_lines integer[], out statements text[], out lines integer[], out begun_at integer)
   immutable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select case when w.is_wrapped then trim_array(statements[2:], 1) else statements end, case when w.is_wrapped then trim_array(lines[2:], 1) else lines end,
-    case when w.is_wrapped then weft._first_line(statements[1], lines[1]) end
-  from (select coalesce(cardinality(statements) > 1 and weft._is_begin(statements[1]) and weft._is_commit(statements[cardinality(statements)]), false) as is_wrapped) as w
+  select case when w.is_wrapped then trim_array(p_statements[2:], 1) else p_statements end, case when w.is_wrapped then trim_array(p_lines[2:], 1) else p_lines end,
+    case when w.is_wrapped then weft._first_line(p_statements[1], p_lines[1]) end
+  from (select coalesce(cardinality(p_statements) > 1 and weft._is_begin(p_statements[1]) and weft._is_commit(p_statements[cardinality(p_statements)]), false) as is_wrapped) as w
 $$;
 
 comment on function weft._unwrap(text[], integer[]) is 'Leaves out a BEGIN at the beginning of a file with the COMMIT at its end, and tells where it stood.';

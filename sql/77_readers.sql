@@ -182,6 +182,7 @@ $$;
 comment on function weft._begin_copy(weft._reader, text, text, text) is 'Finds the target of the COPY that was read last, and writes the INSERT that does the same.';
 
 
+-- No SET clause here, nor in what calls it: it would undo the work.
 create or replace function weft._become(p_name text, p_role text)
   returns void
   volatile
