@@ -3,14 +3,19 @@
 -- In scope is what stands in a schema of the user's, or in none and was not there from the beginning (below 16384 are the system's own
 -- numbers), and belongs to no extension.
 
-create or replace function weft._find_kinds(p_schemas oid[])
+create or replace function weft._find_kinds()
   returns text[]
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
   -- what stands in a schema says so in pg_depend
-  select array(select distinct d.classid::regclass::text from pg_depend as d where d.refclassid = 'pg_namespace'::regclass and d.refobjid = any (p_schemas))
+  select array(
+      select distinct d.classid::regclass::text
+      from pg_depend as d
+      where d.refclassid = 'pg_namespace'::regclass
+        and d.refobjid in (select n.oid from pg_namespace as n where n.nspname <> 'weft' and n.nspname <> 'information_schema' and n.nspname !~ '^pg_')
+        and d.classid not in ('pg_class'::regclass, 'pg_proc'::regclass))
   -- the rest the system has none of, and a table that was never written to has no bytes
     || array(
       select c::text from unnest(array['pg_policy', 'pg_transform', 'pg_foreign_data_wrapper', 'pg_event_trigger', 'pg_publication', 'pg_subscription', 'pg_default_acl',
@@ -31,10 +36,10 @@ as $$
             where n.classid = d.classoid and n.objid = d.objoid and n.refclassid = 'pg_namespace'::regclass and n.refobjid = 'weft'::regnamespace)))
 $$;
 
-comment on function weft._find_kinds(oid[]) is 'Tells in which catalogs there may be something of the less common kinds.';
+comment on function weft._find_kinds() is 'Tells in which catalogs there may be something of the less common kinds.';
 
 
-create or replace function weft._list_uncommon_objects()
+create or replace function weft._list_uncommon_objects(p_kinds text[])
   returns table (kind text, identity text, definition text)
   stable
   set search_path = pg_catalog, pg_temp
@@ -43,9 +48,8 @@ create or replace function weft._list_uncommon_objects()
 as $$
 declare
   v_schemas  oid[] := (select array_agg(n.oid) from pg_namespace as n where n.nspname <> 'weft' and n.nspname <> 'information_schema' and n.nspname !~ '^pg_');
-  v_kinds    text[] := weft._find_kinds(v_schemas);
 begin
-  if 'pg_type' = any (v_kinds) then
+  if 'pg_type' = any (p_kinds) then
     return query
     select case t.typtype when 'e' then 'enum' when 'd' then 'domain' when 'r' then 'range' else 'base type' end,
            format('%s.%I', t.typnamespace::regnamespace, t.typname),
@@ -72,7 +76,7 @@ begin
       and not exists (select from pg_depend as m where m.classid = t.tableoid and m.objid = t.oid and m.deptype = 'e');
   end if;
 
-  if 'pg_rewrite' = any (v_kinds) then
+  if 'pg_rewrite' = any (p_kinds) then
     return query
     select 'rule', format('%s.%I.%I', c.relnamespace::regnamespace, c.relname, w.rulename),
            pg_get_ruledef(w.oid) || case w.ev_enabled when 'O' then '' else '; ' || weft._describe_firing(w.ev_enabled) end
@@ -82,7 +86,7 @@ begin
       and not exists (select from pg_depend as m where m.classid = c.tableoid and m.objid = c.oid and m.deptype = 'e');
   end if;
 
-  if 'pg_policy' = any (v_kinds) then
+  if 'pg_policy' = any (p_kinds) then
     return query
     select 'policy', format('%s.%I.%I', c.relnamespace::regnamespace, c.relname, p.polname),
            concat_ws(' ', case when p.polpermissive then 'permissive' else 'restrictive' end, 'for',
@@ -96,7 +100,7 @@ begin
       and not exists (select from pg_depend as m where m.classid = c.tableoid and m.objid = c.oid and m.deptype = 'e');
   end if;
 
-  if 'pg_statistic_ext' = any (v_kinds) then
+  if 'pg_statistic_ext' = any (p_kinds) then
     return query
     select 'statistics', format('%s.%I', x.stxnamespace::regnamespace, x.stxname),
            concat_ws(', ', pg_get_statisticsobjdef(x.oid), 'owner ' || quote_ident(pg_get_userbyid(x.stxowner)), 'target ' || nullif(x.stxstattarget, -1))
@@ -105,7 +109,7 @@ begin
       and not exists (select from pg_depend as m where m.classid = x.tableoid and m.objid = x.oid and m.deptype = 'e');
   end if;
 
-  if 'toast' = any (v_kinds) then
+  if 'toast' = any (p_kinds) then
     return query
     select 'storage of large values', format('%s.%I', c.relnamespace::regnamespace, c.relname), weft._describe_options(t.reloptions)
     from pg_class as c
@@ -114,7 +118,7 @@ begin
       and not exists (select from pg_depend as m where m.classid = c.tableoid and m.objid = c.oid and m.deptype = 'e');
   end if;
 
-  if 'pg_aggregate' = any (v_kinds) then
+  if 'pg_aggregate' = any (p_kinds) then
     return query
     select 'aggregate', format('%s.%I(%s)', f.pronamespace::regnamespace, f.proname, pg_get_function_identity_arguments(f.oid)),
            concat_ws(', ', 'owner ' || quote_ident(pg_get_userbyid(f.proowner)), weft._describe_rights(f.proacl, 'f', f.proowner),
@@ -132,16 +136,16 @@ begin
   end if;
 
   if array['pg_operator', 'pg_opclass', 'pg_opfamily', 'pg_cast', 'pg_collation', 'pg_conversion', 'pg_ts_config', 'pg_ts_dict', 'pg_ts_template', 'pg_ts_parser',
-           'pg_language', 'pg_transform', 'pg_foreign_data_wrapper'] && v_kinds then
-    return query select l.kind, l.identity, l.definition from weft._list_rare_objects(v_schemas, v_kinds) as l;
+           'pg_language', 'pg_transform', 'pg_foreign_data_wrapper'] && p_kinds then
+    return query select l.kind, l.identity, l.definition from weft._list_rare_objects(v_schemas, p_kinds) as l;
   end if;
-  if array['pg_event_trigger', 'pg_publication', 'pg_subscription', 'pg_default_acl', 'pg_seclabel'] && v_kinds then
-    return query select l.kind, l.identity, l.definition from weft._list_common_property(v_schemas, v_kinds) as l;
+  if array['pg_event_trigger', 'pg_publication', 'pg_subscription', 'pg_default_acl', 'pg_seclabel'] && p_kinds then
+    return query select l.kind, l.identity, l.definition from weft._list_common_property(v_schemas, p_kinds) as l;
   end if;
-  if 'pg_description' = any (v_kinds) then
+  if 'pg_description' = any (p_kinds) then
     return query select 'comment', l.identity, l.definition from weft._list_comments(v_schemas) as l;
   end if;
 end
 $$;
 
-comment on function weft._list_uncommon_objects() is 'Lists what is neither a relation, nor a part of one, nor a function.';
+comment on function weft._list_uncommon_objects(text[]) is 'Lists what is neither a relation, nor a part of one, nor a function.';
