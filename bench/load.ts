@@ -29,7 +29,8 @@ import { type BenchServer, startBenchServer } from './server.ts';
 /** What is aimed at. */
 const ratio_target = 3;
 const deadline_milliseconds = 30 * 60_000;
-const look_every_milliseconds = 20;
+const look_every_milliseconds = 100;
+const tick_milliseconds = 10;
 const file_buffer_bytes = 1 << 20;
 const changed_every_rows = 100;
 
@@ -60,6 +61,8 @@ interface Measured {
   readonly stepMs: number;
   /** The most that the backend held, beyond the shared memory that it has touched (Linux only). */
   readonly peakBytes: number;
+  /** What the backend used of a processor (Linux only). */
+  readonly cpuMs: number;
 }
 
 printConditions('bench/load');
@@ -88,7 +91,7 @@ printEnd();
 
 function report(measured: readonly Record<Side, Measured>[]): void {
   const ratios = measured.map(({ copy, load }) => load.milliseconds / copy.milliseconds);
-  const head = ['pair', 'copy s', 'load s', 'load / copy', 'the step s', 'MB/s of it', 'copy MiB', 'load MiB'];
+  const head = ['pair', 'copy s', 'load s', 'load / copy', 'the step s', 'MB/s of it', 'copy CPU s', 'load CPU s', 'CPU ratio', 'copy MiB', 'load MiB'];
   const table = measured.map(({ copy, load }, index) => [
     `${index + 1} (${index % 2 === 0 ? 'copy' : 'load'} first)`,
     seconds(copy.milliseconds),
@@ -96,6 +99,9 @@ function report(measured: readonly Record<Side, Measured>[]): void {
     (ratios[index] ?? Number.NaN).toFixed(2),
     seconds(load.stepMs),
     (bytes / 1e6 / (load.stepMs / 1000)).toFixed(1),
+    seconds(copy.cpuMs),
+    seconds(load.cpuMs),
+    (load.cpuMs / copy.cpuMs).toFixed(2),
     mebibytes(copy.peakBytes),
     mebibytes(load.peakBytes),
   ]);
@@ -111,12 +117,12 @@ async function measure(side: Side, name: string): Promise<Measured> {
   await server.query(url, `set role bench; ${TABLE}`);
   if (again) await copyFile(url, 'first');
   await server.checkpoint();
-  const peak = watchPeak(server, url, side === 'copy' ? 'bench copy' : 'bench load');
+  const watch = watchBackends(server, url, side === 'copy' ? 'bench copy' : 'bench load');
   const file = again ? 'second' : 'first';
   const { milliseconds, stepMs } = side === 'copy' ? await copyFile(url, file, again) : await loadFile(url, file);
   const [{ count }] = await server.query(url, 'select count(*)::int as count from shop.item');
   if (count !== rows) throw new Error(`${name} has ${count} rows and not ${rows}`);
-  return { milliseconds, stepMs, peakBytes: await peak() };
+  return { milliseconds, stepMs, ...(await watch()) };
 }
 
 /** As psql's \copy does it. Over rows that are there it has to make room first. */
@@ -162,10 +168,11 @@ async function loadFile(url: string, name: string): Promise<{ milliseconds: numb
   return { milliseconds: performance.now() - startMs, stepMs: end.phases[0]?.steps[0]?.milliseconds ?? Number.NaN };
 }
 
-/** Looks at the most that the backends of this database have held, until it is asked. */
-function watchPeak(from: BenchServer, url: string, application: string): () => Promise<number> {
-  let most = 0;
+/** Looks at what the backends of this database hold and use, until it is asked. */
+function watchBackends(from: BenchServer, url: string, application: string): () => Promise<{ peakBytes: number; cpuMs: number }> {
+  let peakBytes = 0;
   const pids = new Set<number>();
+  const cpuMs = new Map<number, number>();
   const look = async () => {
     const found = await from.query(
       url,
@@ -176,17 +183,19 @@ function watchPeak(from: BenchServer, url: string, application: string): () => P
     for (const pid of pids) {
       const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
       const held = /^RssAnon:\s+(\d+) kB/m.exec(status)?.[1];
-      most = Math.max(most, Number(held ?? 0) * 1024);
+      peakBytes = Math.max(peakBytes, Number(held ?? 0) * 1024);
+      const ticks = (await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')).split(') ')[1]?.split(' ');
+      if (ticks !== undefined) cpuMs.set(pid, (Number(ticks[11]) + Number(ticks[12])) * tick_milliseconds);
     }
   };
   let looking = look();
   const timer = setInterval(() => {
     looking = looking.then(look).catch(() => undefined);
-  }, look_every_milliseconds * 10);
+  }, look_every_milliseconds);
   return async () => {
     clearInterval(timer);
     await looking;
-    return most;
+    return { peakBytes, cpuMs: [...cpuMs.values()].reduce((sum, one) => sum + one, 0) };
   };
 }
 

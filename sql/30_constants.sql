@@ -42,6 +42,7 @@ begin
     when 'copy_piece_characters'           then 65536      -- of rows behind COPY that go into one INSERT
     when 'statement_bytes'                 then 67108864   -- one statement
     when 'record_bytes'                    then 16777216   -- one record of a data file
+    when 'load_memory_bytes'               then 33554432   -- that each part of the one statement of a load may take, where work_mem is less
     when 'rows_looked_through_count'       then 200000     -- of a load that a constraint or a trigger refused, to find the row
     when 'compared_bytes'                  then 1048576    -- a file that is compared with the one that was applied
     when 'difference_edits'                then 300        -- lines that go or come, up to which the shortest difference is looked for

@@ -1,6 +1,6 @@
--- CSV as RFC 4180 has it, a part of a file at a time and never record by record: the records become literals of a row type, which is
--- the server's own notation and nearly that of CSV: fields between commas, quotes doubled, nothing for NULL. What a quote may hold and
--- what not is decided here, and more strictly than COPY does: a quote in the middle of a field is a mistake, and no character of it.
+-- CSV as RFC 4180 has it, a part of a file at a time and never record by record: the records become what stands between the parentheses of
+-- literals of a row type. That is the server's own notation and nearly that of CSV: fields between commas, quotes doubled, nothing for NULL.
+-- What a quote may hold is decided here, and more strictly than COPY does: a quote in the middle of a field is a mistake, and no character of it.
 
 -- Up to the last line's end that ends a record too. What follows begins the next part.
 create or replace function weft._cut_records(p_bytes bytea, p_is_last boolean, p_has_quotes boolean, out records text, out rest bytea)
@@ -35,13 +35,14 @@ begin
       return;
     end if;
   end if;
+  -- of bytes, because the last character of a text is found by walking through all of it
+  if v_at > 0 and get_byte(p_bytes, v_at - 1) = 10 then
+    v_at := v_at - 1;
+  end if;
+  if v_at > 0 and get_byte(p_bytes, v_at - 1) = 13 then
+    v_at := v_at - 1;
+  end if;
   records := convert_from(substr(p_bytes, 1, v_at), 'UTF8');
-  if right(records, 1) = E'\n' then
-    records := left(records, -1);
-  end if;
-  if right(records, 1) = E'\r' then
-    records := left(records, -1);
-  end if;
 end
 $$;
 
@@ -70,12 +71,12 @@ create or replace function weft._write_literals(p_records text, p_delimiter text
   language plpgsql
 as $$
 declare
-  c_record     constant text := '^(?:[^",\r]*|"(?:[^"]|"")*")(?:,(?:[^",\r]*|"(?:[^"]|"")*"))*$';
+  c_record     constant text := '^(?:,(?:[^",\r]*|(?:"[^"]*")+))*$';
   v_is_plain   boolean := p_delimiter = ',' and p_null = '';
   v_is_quoted  boolean := strpos(p_records, '"') > 0;
   v_text       text := replace(p_records, E'\r\n', E'\n');
 begin
-  if v_is_quoted and (not v_is_plain or exists (select from string_to_table(v_text, E'\n') as l where strpos(l, '"') > 0 and l !~ c_record)) then
+  if v_is_quoted and (not v_is_plain or exists (select from string_to_table(v_text, E'\n') as l where strpos(l, '"') > 0 and concat(',', l) collate "C" !~ c_record)) then
     select w.literals, w.separator into literals, separator from weft._write_quoted_literals(p_records, p_delimiter, p_null, p_line) as w;
     return;
   end if;
@@ -85,15 +86,15 @@ begin
   separator := E'\n';
   v_text := replace(v_text, '\', '\\');
   if v_is_plain then
-    literals := concat('(', replace(replace(replace(v_text, '(', '\('), ')', '\)'), E'\n', E')\n('), ')');
+    literals := replace(replace(v_text, '(', '\('), ')', '\)');
   else
-    literals := replace(concat('("', replace(replace(v_text, p_delimiter, '","'), E'\n', E'")\n("'), '")'), concat('"', replace(p_null, '\', '\\'), '"'), '');
+    literals := replace(concat('"', replace(replace(v_text, p_delimiter, '","'), E'\n', E'"\n"'), '"'), concat('"', replace(p_null, '\', '\\'), '"'), '');
   end if;
 end
 $$;
 
 comment on function weft._write_literals(text, text, text, integer) is
-  'Writes records of CSV as literals of a row type, and says what stands between two of them: a line''s end where none of them holds one.';
+  'Writes records of CSV as what stands between the parentheses of literals of a row type, and says what stands between two of them: a line''s end where none of them holds one.';
 
 
 create or replace function weft._refuse_carriage_return(p_line integer)
@@ -127,18 +128,18 @@ begin
   while strpos(v_text, separator) > 0 loop
     separator := separator || chr(30);
   end loop;
-  v_between := concat('")', separator, '("');
+  v_between := concat('"', separator, '"');
 
   -- No order by: a function's rows come in their order, and sorting them takes longer than all the rest. What is outside of quotes is mostly
   -- one delimiter, which is told apart first.
-  select '(' || string_agg(
+  select string_agg(
            case when p.n % 2 = 0 then p.text
              when p.text = p_delimiter and p.n > 1 and p.n < v_count then '","'
              when p.text = '' and p.n > 1 and p.n < v_count then '""'
              else replace(case when p.n = 1 then '"' else '' end
                  || replace(replace(replace(p.text, E'\r\n', E'\n'), p_delimiter, '","'), E'\n', v_between)
                  || case when p.n = v_count then '"' else '' end, v_null, '')
-           end, '') || ')',
+           end, ''),
          min(case when p.n % 2 = 0 or p.text = p_delimiter or p.text = '' then null
                when p.n > 1 and left(p.text, 1) <> p_delimiter and left(p.text, 1) <> E'\n' and left(p.text, 2) <> E'\r\n'
                  or p.n < v_count and right(p.text, 1) <> p_delimiter and right(p.text, 1) <> E'\n'
@@ -156,7 +157,7 @@ end
 $$;
 
 comment on function weft._write_quoted_literals(text, text, text, integer) is
-  'Writes records of CSV as literals of a row type, where quotes hold line''s ends, or the delimiter or the mark of NULL is not the common one.';
+  'Writes records of CSV as weft._write_literals does, where quotes hold line''s ends, or the delimiter or the mark of NULL is not the common one.';
 
 
 create or replace function weft._explain_quotes(p_records text, p_piece integer, p_pieces integer, p_delimiter text, p_line integer)
@@ -199,8 +200,8 @@ as $$
     order by f.n)
   from (
     select m.parts[1] as field, m.n
-    from regexp_matches(concat(substr(p_literal, 2, length(p_literal) - 2), ','), '((?:"(?:[^"\\]|""|\\.)*")|(?:[^",\\]|\\.)*),', 'g') with ordinality as m (parts, n)
+    from regexp_matches(concat(p_literal, ','), '((?:"(?:[^"\\]|""|\\.)*")|(?:[^",\\]|\\.)*),', 'g') with ordinality as m (parts, n)
   ) as f
 $$;
 
-comment on function weft._read_literal(text) is 'Reads the fields of one literal of a row type, as texts.';
+comment on function weft._read_literal(text) is 'Reads the fields of what stands between the parentheses of a row''s literal, as texts.';

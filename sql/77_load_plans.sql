@@ -137,7 +137,7 @@ create or replace function weft._rows_of_part(p_format text, p_null text, p_colu
   language sql
 as $$
   select case p_format when 'csv' then
-      'select l.text::pg_temp._weft_row as r, l.n, l.text, null::pg_catalog.json as o from pg_catalog.string_to_table($1, $2) with ordinality as l (text, n)'
+      'select (''('' operator(pg_catalog.||) l.text operator(pg_catalog.||) '')'')::pg_temp._weft_row as r, l.n, l.text, null::pg_catalog.json as o from pg_catalog.string_to_table($1, $2) with ordinality as l (text, n)'
     when 'ndjson' then
       'select pg_catalog.json_populate_record(null::pg_temp._weft_row, l.text::pg_catalog.json) as r, l.n, l.text, l.text::pg_catalog.json as o from pg_catalog.string_to_table($1, $2) with ordinality as l (text, n)'
     else
@@ -145,8 +145,8 @@ as $$
     end
     || ' where l.n operator(pg_catalog.>=) $3 and l.n operator(pg_catalog.<=) $4'
     || case when p_format = 'ndjson' then $sql$ and l.text operator(pg_catalog.!~) '^\s*$'$sql$
-         -- an empty line is no record of several fields, and of one it is NULL
-         when p_format = 'csv' and p_columns > 1 then format(' and l.text operator(pg_catalog.<>) %L', case p_null when '' then '()' else '("")' end)
+         -- an empty line is no record; of one field that is never empty for NULL, it is an empty text
+         when p_format = 'csv' and (p_columns > 1 or p_null = '') then format(' and l.text operator(pg_catalog.<>) %L', case p_null when '' then '' else '""' end)
          else '' end
 $$;
 

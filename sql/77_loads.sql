@@ -136,6 +136,7 @@ declare
   v_last       bigint;
   v_value      text;
   v_found      record;
+  v_memory     text := current_setting('work_mem');
   v_set        text;
   e_state      text;
 begin
@@ -227,6 +228,9 @@ begin
   if v_straight then
     v_made := v_total;
   else
+    if pg_size_bytes(v_memory) < weft._limit('load_memory_bytes') then
+      v_set := set_config('work_mem', format('%skB', weft._limit('load_memory_bytes') / 1024), true);
+    end if;
     v_set := set_config('role', coalesce(v_role, v_our_role), false);
     analyze pg_temp._weft_load;
     v_set := set_config('search_path', v_path, true);

@@ -39,7 +39,7 @@ interface Dialect {
 /** The records of a text, as the server reads the literals of them, and as the engine does. */
 async function read(text: string, width: number, { delimiter, nullAs }: Pick<Dialect, 'delimiter' | 'nullAs'>): Promise<{ server: Row[]; engine: Row[] }> {
   const { rows } = await client.query(
-    `select to_json(l.text::row_of_${width}) as record, weft._read_literal(l.text) as fields
+    `select to_json(('(' || l.text || ')')::row_of_${width}) as record, weft._read_literal(l.text) as fields
      from weft._write_literals($1, $2, $3, 1) as w cross join string_to_table(w.literals, w.separator) with ordinality as l (text, n) order by l.n`,
     [text, delimiter, nullAs],
   );
@@ -150,6 +150,7 @@ it('whatever the fields hold comes out as it went in, in every dialect', async (
   await fc.assert(
     fc.asyncProperty(table, dialect, fc.infiniteStream(fc.boolean()), async ({ width, rows }, how, quotes) => {
       const text = write(rows, how, () => quotes.next().value === true);
+      fc.pre(text !== '');
       expect(await read(text, width, how), text).toEqual({ server: rows, engine: rows });
     }),
     { numRuns: 400 },
@@ -220,9 +221,10 @@ describe('a file', () => {
     if ('null_as' in words) expect((await people())[2]).toEqual([null, null]);
   });
 
-  it('of one column has NULL in an empty line', async () => {
+  it('of one column has no record in an empty line either; NULL there has a mark', async () => {
     await sql(database.url, 'drop table if exists people; create table people (id int, name text)');
-    expect(await passLoad(database, { into: 'people' }, 'name\na\n\n"b"\n')).toEqual([3, 0, 0, 0]);
-    expect(await tableOf(database, 'select name from people order by name')).toEqual([['a'], ['b'], [null]]);
+    expect(await passLoad(database, { into: 'people' }, 'name\na\n\n"b"\n""\n')).toEqual([3, 0, 0, 0]);
+    expect(await passLoad(database, { into: 'people', null_as: '-' }, 'name\n-\n')).toEqual([1, 0, 0, 0]);
+    expect(await tableOf(database, 'select name from people order by name')).toEqual([[''], ['a'], ['b'], [null]]);
   });
 });
