@@ -4,6 +4,7 @@
  */
 import { readFolder } from '../../bundle/folder.ts';
 import type { Deployment, StepStatus } from '../../domain/deployment.ts';
+import type { Step } from '../../domain/manifest.ts';
 import { checkParameters } from '../../domain/parameters.ts';
 import { Problem } from '../../domain/problem.ts';
 import { findAddress } from '../address.ts';
@@ -14,15 +15,22 @@ import { readAssigned } from '../parameters.ts';
 import { readDeployments, readHistory } from '../readings.ts';
 import { count, harmless } from '../text.ts';
 
-type Verdict = 'new' | 'applied' | 'changed' | 'unknown' | 'asked';
+type Verdict = 'new' | 'applied' | 'again' | 'changed' | 'unknown' | 'asked';
 
 const WORDS: Readonly<Record<Verdict, string>> = {
   new: 'run',
   applied: 'skip: applied',
+  again: 'run again: changed',
   changed: 'refuse: applied with other bytes',
   unknown: 'run unless applied',
   asked: 'check',
 };
+
+/** How often a step runs, as the engine has it (`weft._repeat_of`). */
+function repeatOf(step: Step): 'once' | 'on-change' | 'always' {
+  if (step.kind === 'load') return step.mode === 'insert' ? 'once' : 'on-change';
+  return (step.kind === 'run' && step.repeat) || 'once';
+}
 
 export async function plan(call: Call): Promise<number> {
   const { printer, positionals } = call;
@@ -46,12 +54,13 @@ export async function plan(call: Call): Promise<number> {
     const digest = applied.get(step.path);
     if (digest === undefined) return 'new';
     if (step.kind === 'run' && step.repeat !== undefined) return step.repeat === 'always' || digest !== artifact.digest ? 'new' : 'applied';
-    return digest === artifact.digest ? 'applied' : 'changed';
+    if (repeatOf(step) === 'always') return 'new';
+    return digest === artifact.digest ? 'applied' : repeatOf(step) === 'on-change' ? 'again' : 'changed';
   };
 
   const phases = numberSteps(bundle.manifest);
   const steps = phases.flatMap((phase) => phase.steps);
-  const toRun = steps.filter((step) => ['new', 'unknown', 'asked'].includes(verdictOf(step)));
+  const toRun = steps.filter((step) => ['new', 'again', 'unknown', 'asked'].includes(verdictOf(step)));
   const begun = await readBegun();
   for (const line of bundleLines(bundle.manifest, style, (step) => WORDS[verdictOf(step)], remarkOn, assigned)) printer.say(line);
   const refused = steps.filter((step) => verdictOf(step) === 'changed').map(({ step }) => step.path);
