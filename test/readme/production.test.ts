@@ -9,6 +9,8 @@ import { sql } from '../support/sql.ts';
 import { makeWorkplace, runShell, snippet, withoutChance } from './snippets.ts';
 
 const PAGE = 'docs/PRODUCTION.md';
+/** A million rows on a busy machine. */
+const PATIENCE_MS = 240_000;
 const place = makeWorkplace();
 let database: TestDatabase;
 
@@ -24,7 +26,7 @@ afterAll(async () => {
 const shell = (name: string) => runShell(snippet(PAGE, name), { cwd: place.path, env: { DATABASE_URL: database.url } });
 const printed = (name: string) => withoutChance(snippet(PAGE, name, 'output')).trim();
 
-describe('the walk', () => {
+describe('the walk', { timeout: PATIENCE_MS }, () => {
   test('is degraded without pg_cron, and says so in the words of the page', async () => {
     const { code, stdout, all } = await shell('plan');
     expect(code, all).toBe(0);
@@ -49,7 +51,10 @@ describe('the walk', () => {
   });
 
   test('outside of production the sample vouchers come along, once there are none', async () => {
-    const { code, stdout, all } = await runShell('npx weft deploy examples/production --set environment=test', { cwd: place.path, env: { DATABASE_URL: database.url } });
+    const { code, stdout, all } = await runShell('npx weft deploy examples/production --set environment=test', {
+      cwd: place.path,
+      env: { DATABASE_URL: database.url },
+    });
     expect(code, all).toBe(1);
     expect(stdout, 'whoever goes back to the old data file takes the pound away again').toContain('checks/orders_have_known_currencies.sql');
     const again = await runShell('npx weft deploy release --set environment=test', { cwd: place.path, env: { DATABASE_URL: database.url } });
@@ -61,7 +66,7 @@ describe('the walk', () => {
   });
 });
 
-describe('cut in the middle of a million rows', () => {
+describe('cut in the middle of a million rows', { timeout: PATIENCE_MS }, () => {
   let fresh: TestDatabase;
 
   beforeAll(async () => {
