@@ -354,3 +354,42 @@ as $$
 $$;
 
 comment on function weft.list_history(text) is 'Lists what has been applied to this database, of one bundle or of all.';
+
+
+-- The same judgement as when a deployment begins, without one. Of files whose content comes along, it can tell more.
+create or replace function weft.plan(p_manifest jsonb, p_texts jsonb default '{}')
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off
+  set jit = off
+  language sql
+as $$
+  select jsonb_build_object(
+    'findings', (select coalesce(jsonb_agg(jsonb_build_object('path', f.path, 'verdict', f.verdict, 'data', f.data) order by f.ordinal), '[]') from unnest(j.findings) as f),
+    'refusal', weft._describe_quarrel(j.findings, p_manifest ->> 'order', false),
+    'groups', (
+      select coalesce(jsonb_agg(g.paths order by g.phase, g.number), '[]')
+      from (
+        select k.phase, k.number, jsonb_agg(k.path order by h.place, k.path collate "C") as paths
+        from (
+          select p.ordinality as phase, s.value ->> 'path' as path, s.ordinality - row_number() over (partition by p.ordinality order by s.ordinality) as number
+          from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p
+          cross join jsonb_array_elements(p.value -> 'steps') with ordinality as s
+          where p.value ->> 'transaction' <> 'none' and s.value ->> 'kind' = 'run' and s.value ? 'repeat'
+        ) as k
+        left join weft._history as h on h.bundle = p_manifest ->> 'bundle' and h.path = k.path
+        group by k.phase, k.number
+        having count(*) > 1
+      ) as g),
+    'lost', (
+      select coalesce(jsonb_agg(jsonb_build_object('path', h.path, 'missing', m.missing) order by h.path), '[]')
+      from weft._history as h
+      cross join lateral (select weft._list_missing(h.made) as missing) as m
+      where h.bundle = p_manifest ->> 'bundle' and h.made is not null and m.missing is not null
+        and exists (select from jsonb_array_elements(p_manifest -> 'artifacts') as a where a.value ->> 'path' = h.path)))
+  from (select array(select f from weft._judge_history(p_manifest, null, p_texts) as f order by f.ordinal) as findings) as j
+$$;
+
+comment on function weft.plan(jsonb, jsonb) is
+  'Tells what the history has to say of a bundle: files that changed, were renamed or come late, why it would be refused, in which order groups of repeatable files would be tried, and whose objects are gone. p_texts: the contents of files that changed or are new, by path.';

@@ -81,6 +81,7 @@ function wordsOf(step: Step): string[] {
       return [
         when,
         step.done_when === undefined ? '' : `done when ${oneLine(step.done_when)}`,
+        step.repeat === undefined ? '' : step.repeat === 'always' ? 'with every deployment' : 'when it has changed',
         step.on_error === 'continue' ? 'if it fails, the deployment goes on' : '',
         step.undo === undefined ? '' : `undo ${oneLine(step.undo)}`,
       ];

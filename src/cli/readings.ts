@@ -1,5 +1,6 @@
 /** Readings, either way in. The drivers of a database are loaded only when one is asked. */
 import type { Changes, Deployment, Drift, HistoryEntry, UndoPlan } from '../domain/deployment.ts';
+import type { Foresight, ForesightQuestion } from '../domain/foresight.ts';
 import type { Address } from './address.ts';
 import type { Io } from './io.ts';
 
@@ -13,6 +14,13 @@ export async function readHistory(address: Address, bundle: string | null, io: W
   if (address.kind === 'worker') return (await import('./remote_readings.ts')).readHistoryThroughWorker(address, bundle, io.signal);
   const { withSession, engine } = await loadDirect();
   return withSession(address, io, (session) => engine.readHistory(session, bundle ?? undefined));
+}
+
+/** What the history has to say of a bundle. @throws Problem engine_missing */
+export async function readForesight(address: Address, question: ForesightQuestion, io: Watcher): Promise<Foresight> {
+  if (address.kind === 'worker') return (await import('./remote_readings.ts')).readForesightThroughWorker(address, question, io.signal);
+  const { withSession, engine } = await loadDirect();
+  return withSession(address, io, (session) => engine.readForesight(session, question));
 }
 
 /** How the catalog differs from what the last deployment that ended has left. */

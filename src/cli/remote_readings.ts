@@ -15,6 +15,7 @@ import {
   type UndoPlan,
   undoPlanSchema,
 } from '../domain/deployment.ts';
+import { type Foresight, type ForesightQuestion, foresightSchema } from '../domain/foresight.ts';
 import { makeReadToken } from '../trust/read_token.ts';
 import { readName, type WorkerAddress } from './address.ts';
 import { ask, type Outgoing } from './worker_client.ts';
@@ -51,11 +52,22 @@ export async function readChangesThroughWorker(address: WorkerAddress, id: strin
   return read(address, `${deploymentsPath(address)}/${encodeURIComponent(id)}/changes`, changesSchema, signal);
 }
 
-async function read<T>(address: WorkerAddress, path: string, schema: z.ZodType<T>, signal: AbortSignal): Promise<T> {
+export async function readForesightThroughWorker(address: WorkerAddress, question: ForesightQuestion, signal: AbortSignal): Promise<Foresight> {
+  return read(address, `${targetPath(address)}/plan`, foresightSchema, signal, new TextEncoder().encode(JSON.stringify(question)));
+}
+
+/** @param body with which it is asked, if it takes more than an address */
+async function read<T>(address: WorkerAddress, path: string, schema: z.ZodType<T>, signal: AbortSignal, body?: Uint8Array<ArrayBuffer>): Promise<T> {
   const caller = readName(address.caller, 'caller', 'WEFT_CALLER');
   const expires = Math.floor(Date.now() / 1000) + READ_TOKEN_SECONDS;
   const token = await makeReadToken({ caller, target: address.target, expires }, address.secret);
-  const outgoing: Outgoing = { method: 'GET', path, headers: { authorization: `Bearer ${token}` }, signal, timeoutMs: ANSWER_MS };
+  const headers = { authorization: `Bearer ${token}` };
+  const outgoing: Outgoing = {
+    path,
+    signal,
+    timeoutMs: ANSWER_MS,
+    ...(body === undefined ? { method: 'GET', headers } : { method: 'POST', body, headers: { ...headers, 'content-type': 'application/json' } }),
+  };
   return (await ask(address.origin, outgoing, schema)).document;
 }
 

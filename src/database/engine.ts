@@ -19,6 +19,7 @@ import {
   type UndoPlan,
   undoPlanSchema,
 } from '../domain/deployment.ts';
+import { type Foresight, type ForesightQuestion, foresightSchema } from '../domain/foresight.ts';
 import type { Manifest } from '../domain/manifest.ts';
 import type { SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
@@ -311,6 +312,11 @@ export async function readEvents(session: Session, id: string, after: number): P
 /** What has been applied, of one bundle or of all. */
 export async function readHistory(session: Session, bundle?: string): Promise<HistoryEntry[]> {
   return z.array(historyEntrySchema).parse(await ask(session, 'select weft.list_history($1) as document', [bundle ?? null]));
+}
+
+/** What the history has to say of a bundle. @throws Problem engine_missing */
+export async function readForesight(session: Session, { manifest, texts }: ForesightQuestion): Promise<Foresight> {
+  return foresightSchema.parse(await ask(session, 'select weft.plan($1::jsonb, $2::jsonb) as document', [JSON.stringify(manifest), JSON.stringify(texts)]));
 }
 
 /**

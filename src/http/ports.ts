@@ -11,6 +11,7 @@ import type { DeployOptions, Opened } from '../deployment/deploy.ts';
 import type { ResumeOptions } from '../deployment/resume.ts';
 import type { UndoOptions } from '../deployment/undo.ts';
 import type { Changes, Deployment, DeploymentEvent, Drift, HistoryEntry, UndoPlan } from '../domain/deployment.ts';
+import type { Foresight, ForesightQuestion } from '../domain/foresight.ts';
 import type { LogEntry } from './log.ts';
 
 export interface Ports {
@@ -33,6 +34,7 @@ export interface Ports {
   readDeployments(session: Session, limit: number): Promise<Deployment[]>;
   readEvents(session: Session, id: string, after: number): Promise<DeploymentEvent[]>;
   readHistory(session: Session, bundle?: string): Promise<HistoryEntry[]>;
+  readForesight(session: Session, question: ForesightQuestion): Promise<Foresight>;
   readUndoPlan(session: Session, id: string | null): Promise<UndoPlan>;
   readDrift(session: Session): Promise<Drift>;
   readChanges(session: Session, id: string): Promise<Changes>;

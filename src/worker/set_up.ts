@@ -7,7 +7,7 @@ import packageFile from '../../package.json' with { type: 'json' };
 import { type Config, parseConfig } from '../config/config.ts';
 import { readSecrets, type Secrets } from '../config/secrets.ts';
 import { connectTo } from '../database/connect.ts';
-import { readChanges, readDeployments, readDrift, readEvents, readHistory, readStatus, readUndoPlan } from '../database/engine.ts';
+import { readChanges, readDeployments, readDrift, readEvents, readForesight, readHistory, readStatus, readUndoPlan } from '../database/engine.ts';
 import { cancel } from '../deployment/cancel.ts';
 import { deploy } from '../deployment/deploy.ts';
 import { resume } from '../deployment/resume.ts';
@@ -45,6 +45,7 @@ function createConfiguredApp(config: Config, secrets: Secrets, surroundings: Omi
     resume,
     cancel,
     undo,
+    readForesight,
     readUndoPlan,
     readStatus,
     readDeployments,

@@ -48,6 +48,29 @@ describe('reading', () => {
     expect(house.sessions).toEqual({ opened: 2, closed: 2 });
   });
 
+  test('what the history has to say of a bundle is a reading that is posted: a token, and no signature', async () => {
+    const asked: unknown[] = [];
+    const foresight = { findings: [], refusal: null, groups: [['a.sql', 'b.sql']], lost: [] };
+    const house = makeHouse({
+      readForesight: async (_session, question) => {
+        asked.push(question);
+        return foresight;
+      },
+    });
+    const manifest = {
+      format: 1,
+      bundle: 'shop',
+      artifacts: [{ path: 'a.sql', digest: 'a'.repeat(64), size: 1 }],
+      phases: [{ name: 'main', transaction: 'auto', steps: [{ kind: 'run', path: 'a.sql' }] }],
+    };
+    const post = async (body: unknown, more?: RequestInit) => house.fetch('/v1/targets/staging/plan', { method: 'POST', body: JSON.stringify(body), ...more });
+    expect(await (await post({ manifest, texts: { 'a.sql': 'x' } }, await withToken())).json()).toEqual(foresight);
+    expect(asked).toEqual([{ manifest, texts: { 'a.sql': 'x' } }]);
+    expect((await post({ manifest })).status).toBe(401);
+    expect((await post({ manifest: { ...manifest, format: 2 } }, await withToken())).status).toBe(422);
+    expect(house.sessions).toEqual({ opened: 1, closed: 1 });
+  });
+
   test('what changed since the last deployment, and with one', async () => {
     const asked: string[] = [];
     const house = makeHouse({

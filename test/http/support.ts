@@ -121,6 +121,7 @@ export function makeHouse(changes: Partial<Ports> = {}): House {
     readStatus: async () => makeDeployment(),
     readDeployments: async () => [makeDeployment()],
     readEvents: async () => [],
+    readForesight: async () => ({ findings: [], refusal: null, groups: [], lost: [] }),
     readHistory: async () => [],
     readDrift: async () => NO_DRIFT,
     readChanges: async (_session, deployment) => ({ deployment, verdict: 'none', reason: null, fingerprint: NO_DRIFT.fingerprint, count: 0, objects: [] }),

@@ -3,7 +3,9 @@
  * the plan that is shown is the plan that runs (law 6). Reads only.
  */
 import { readFolder } from '../../bundle/folder.ts';
+import { readChunks } from '../../bundle/source.ts';
 import type { Deployment, StepStatus } from '../../domain/deployment.ts';
+import type { Foresight } from '../../domain/foresight.ts';
 import type { Step } from '../../domain/manifest.ts';
 import { checkParameters } from '../../domain/parameters.ts';
 import { Problem } from '../../domain/problem.ts';
@@ -12,16 +14,25 @@ import { bundleLines, describeBundle, type NumberedStep, numberSteps } from '../
 import type { Call } from '../commands.ts';
 import { describeParameters } from '../parameter_lines.ts';
 import { readAssigned } from '../parameters.ts';
-import { readDeployments, readHistory } from '../readings.ts';
+import { readDeployments, readForesight, readHistory } from '../readings.ts';
 import { count, harmless } from '../text.ts';
 
-type Verdict = 'new' | 'applied' | 'again' | 'changed' | 'unknown' | 'asked';
+type Verdict = 'new' | 'applied' | 'again' | 'changed' | 'unchanged' | 'renamed' | 'ambiguous' | 'late' | 'refused' | 'lost' | 'unknown' | 'asked';
+
+/** Of contents that go with the question. */
+const TEXTS_BYTES = 4 * 1024 * 1024;
 
 const WORDS: Readonly<Record<Verdict, string>> = {
   new: 'run',
   applied: 'skip: applied',
   again: 'run again: changed',
   changed: 'refuse: applied with other bytes',
+  unchanged: 'skip: comments changed',
+  renamed: 'skip: renamed',
+  ambiguous: 'refuse: renamed from which?',
+  late: 'run: out of order',
+  refused: 'refuse: out of order',
+  lost: 'run: something is gone',
   unknown: 'run unless applied',
   asked: 'check',
 };
@@ -48,29 +59,44 @@ export async function plan(call: Call): Promise<number> {
   const address = findAddress(call);
   let isInstalled = true;
   const applied = address === null ? null : await readApplied();
-  const verdictOf = ({ step, artifact }: NumberedStep): Verdict => {
+  const digestVerdict = ({ step, artifact }: NumberedStep): Verdict => {
     if (step.kind === 'check' || artifact === null) return 'asked';
     if (applied === null) return 'unknown';
     const digest = applied.get(step.path);
     if (digest === undefined) return 'new';
-    if (step.kind === 'run' && step.repeat !== undefined) return step.repeat === 'always' || digest !== artifact.digest ? 'new' : 'applied';
-    if (repeatOf(step) === 'always') return 'new';
-    return digest === artifact.digest ? 'applied' : repeatOf(step) === 'on-change' ? 'again' : 'changed';
+    const repeat = repeatOf(step);
+    if (repeat === 'always') return 'new';
+    return digest === artifact.digest ? 'applied' : repeat === 'on-change' ? 'again' : 'changed';
+  };
+  const foresight = await readMore();
+  const found = new Map(foresight?.findings.map((finding) => [finding.path, finding]));
+  const lost = new Map(foresight?.lost.map((loss) => [loss.path, loss.missing]));
+  const verdictOf = (numbered: NumberedStep): Verdict => {
+    const verdict = digestVerdict(numbered);
+    const finding = found.get(numbered.step.path)?.verdict;
+    if (numbered.step.kind === 'check' || finding === undefined) return verdict === 'applied' && lost.has(numbered.step.path) ? 'lost' : verdict;
+    return finding === 'late' && bundle.manifest.order === 'strict' ? 'refused' : finding;
   };
 
   const phases = numberSteps(bundle.manifest);
   const steps = phases.flatMap((phase) => phase.steps);
-  const toRun = steps.filter((step) => ['new', 'again', 'unknown', 'asked'].includes(verdictOf(step)));
+  const toRun = steps.filter((step) => ['new', 'again', 'late', 'lost', 'unknown', 'asked'].includes(verdictOf(step)));
   const begun = await readBegun();
   for (const line of bundleLines(bundle.manifest, style, (step) => WORDS[verdictOf(step)], remarkOn, assigned)) printer.say(line);
-  const refused = steps.filter((step) => verdictOf(step) === 'changed').map(({ step }) => step.path);
+  const refused = steps.filter((step) => ['changed', 'ambiguous', 'refused'].includes(verdictOf(step))).map(({ step }) => step.path);
   printer.say('');
   if (applied === null) printer.say(`${count(steps.length, 'step')}; history unknown: no address was given, so what is applied already is not known.`);
   else if (refused.length === 0) printer.say(`${toRun.length} of ${count(steps.length, 'step')} would run.`);
   else
     printer.say(
-      style.red(`Nothing would run: ${count(refused.length, 'file')} changed after being applied. Files run once, by name: put the change into a new file.`),
+      style.red(
+        `Nothing would run: ${foresight?.refusal ? harmless(foresight.refusal.message) : `${count(refused.length, 'file')} changed after being applied.`}`,
+      ),
     );
+  for (const detail of [foresight?.refusal?.detail, foresight?.refusal?.hint])
+    if (detail) printer.say(harmless(detail.replace(' Nothing of this deployment was run.', '')));
+  for (const group of foresight?.groups ?? [])
+    printer.note(`The server decides the order of ${group.length} files. It tries first: ${group.map((path) => harmless(path)).join(', ')}.`);
   const missing = declared.filter(({ name, required }) => required && !Object.hasOwn(assigned.parameters, name) && !secrets.includes(name));
   for (const { name, secret } of missing) {
     const form = secret ? `--set ${name}=@FILE or --set-env ${name}=VARIABLE` : `--set ${name}=VALUE`;
@@ -89,11 +115,19 @@ export async function plan(call: Call): Promise<number> {
       steps: phase.steps.map((step) => ({ ...step, verdict: verdicts.get(step.number), statements_done: begun.get(step.path)?.statements ?? 0 })),
     })),
     refused,
+    refusal: foresight?.refusal ?? null,
+    groups: foresight?.groups ?? [],
+    findings: foresight?.findings ?? [],
   });
   return refused.length === 0 ? 0 : 2;
 
-  /** Only a file that is run statement by statement goes on where it stopped. */
+  /** What the history has found; and only a file that is run statement by statement goes on where it stopped. */
   function remarkOn({ artifact }: NumberedStep): string {
+    const finding = artifact === null ? undefined : found.get(artifact.path);
+    if (finding?.verdict === 'renamed') return `from ${String(finding.data.from)}`;
+    if (finding?.verdict === 'late') return `${String(finding.data.behind)} comes behind it, and has been applied`;
+    const missing = artifact === null ? undefined : lost.get(artifact.path);
+    if (missing !== undefined) return `gone: ${missing.map(({ name }) => name).join(', ')}`;
     const step = artifact === null ? undefined : begun.get(artifact.path);
     if (step === undefined || artifact === null) return '';
     const next = (step.statements ?? 0) + 1;
@@ -102,10 +136,35 @@ export async function plan(call: Call): Promise<number> {
     return (step.digest === artifact.digest ? `goes on at statement ${next}` : `goes on at statement ${next}, if what is before it is unchanged`) + again;
   }
 
+  /** Where digests do not say all: the database compares what was applied with what is there now. */
+  async function readMore(): Promise<Foresight | null> {
+    if (address === null || applied === null || !isInstalled) return null;
+    const files = numberSteps(bundle.manifest).flatMap((phase) => phase.steps);
+    const here = new Set(bundle.manifest.artifacts.map(({ path }) => path));
+    const isGone = [...applied.keys()].some((path) => !here.has(path));
+    const asked = files.filter(
+      (file) => file.step.kind !== 'check' && applied.get(file.step.path) !== file.artifact?.digest && (isGone || applied.has(file.step.path)),
+    );
+    if (applied.size === 0 && !files.some(({ step }) => repeatOf(step) !== 'once')) return null;
+    return readForesight(address, { manifest: bundle.manifest, texts: await readTexts(asked) }, printer.io);
+  }
+
+  /** As much as a question may hold; of what is larger, digests tell. */
+  async function readTexts(files: readonly NumberedStep[]): Promise<Record<string, string>> {
+    const texts: Record<string, string> = {};
+    let bytes = 0;
+    for (const { artifact } of files) {
+      if (artifact === null || artifact.chunks !== undefined || bytes + artifact.size > TEXTS_BYTES) continue;
+      bytes += artifact.size;
+      for await (const chunk of readChunks(bundle.source, artifact)) texts[artifact.path] = new TextDecoder().decode(chunk.bytes);
+    }
+    return texts;
+  }
+
   /** By path, the steps of which an earlier deployment has done a part. */
   async function readBegun(): Promise<Map<string, StepStatus>> {
     const apart = phases.filter(({ phase }) => phase.transaction === 'auto' || phase.transaction === 'none').flatMap((phase) => phase.steps);
-    const asked = apart.filter((step) => verdictOf(step) === 'new').map(({ step }) => step.path);
+    const asked = apart.filter((step) => ['new', 'late'].includes(verdictOf(step))).map(({ step }) => step.path);
     if (address === null || asked.length === 0 || !isInstalled) return new Map();
     return begunSteps(await readDeployments(address, printer.io), bundle.manifest.bundle, asked);
   }

@@ -21,6 +21,7 @@ const ROUTES = [
   ['GET /v1/targets/{target}/deployments/{id}/changes', 'what of the catalog it has changed'],
   ['GET /v1/targets/{target}/drift', 'what changed in this database outside of deployments'],
   ['GET /v1/targets/{target}/history', 'what has been applied to this database'],
+  ['POST /v1/targets/{target}/plan', 'what the history has to say of a bundle'],
   ['GET /healthz', 'whether this Worker is set up; asks no database'],
 ] as const;
 

@@ -1,5 +1,8 @@
 /** What can be read of a target: one deployment, the newest ones, the history, what changed in the catalog, and what an undo would run. One session each, closed at once. */
 import { Hono } from 'hono';
+import { describeIssues, joinIssues } from '../../config/issues.ts';
+import { parseStrictJson } from '../../config/strict_json.ts';
+import { foresightQuestionSchema } from '../../domain/foresight.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { Problem } from '../../domain/problem.ts';
 import type { HttpEnv } from '../context.ts';
@@ -35,6 +38,13 @@ export function readRoutes(ports: Ports): Hono<HttpEnv> {
     .get('/drift', async (c) => {
       const { target } = await acceptReader(c, ports);
       return c.json(await withSession(ports, target, (session) => ports.readDrift(session)));
+    })
+    .post('/plan', async (c) => {
+      const { target } = await acceptReader(c, ports);
+      const body = await c.var.body.readAll('inline_document_bytes', 'Leave contents out of "texts": less is told then.');
+      const parsed = foresightQuestionSchema.safeParse(parseStrictJson(body));
+      if (!parsed.success) throw new Problem('invalid_request', joinIssues(describeIssues(parsed.error.issues)));
+      return c.json(await withSession(ports, target, (session) => ports.readForesight(session, parsed.data)));
     })
     .get('/history', async (c) => {
       const { target } = await acceptReader(c, ports);

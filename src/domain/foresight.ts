@@ -1,0 +1,30 @@
+/**
+ * What the history of a database has to say of a bundle before it is deployed: the document that the engine's `weft.plan` makes, and the
+ * question that is sent for it.
+ */
+import * as z from 'zod';
+import { deploymentErrorSchema } from './deployment.ts';
+import { manifestSchema, pathSchema } from './manifest.ts';
+
+/** `texts`: the contents, by path, of files that changed or are new. Without them less can be told. */
+export const foresightQuestionSchema = z.strictObject({ manifest: manifestSchema, texts: z.record(pathSchema, z.string()).default({}) });
+
+export const findingSchema = z.looseObject({
+  path: z.string(),
+  /** unchanged: but for comments and white space · changed: refused · renamed, or ambiguous: refused · late: in front of what was applied. */
+  verdict: z.enum(['unchanged', 'changed', 'renamed', 'ambiguous', 'late']),
+  data: z.record(z.string(), z.unknown()),
+});
+
+export const foresightSchema = z.looseObject({
+  findings: z.array(findingSchema),
+  /** Why a deployment of the bundle would fail before anything runs. */
+  refusal: deploymentErrorSchema.nullable(),
+  /** Repeatable files next to each other, in the order that would be tried. */
+  groups: z.array(z.array(z.string())),
+  /** Repeatable files of which something is gone that they made. */
+  lost: z.array(z.looseObject({ path: z.string(), missing: z.array(z.looseObject({ kind: z.string(), name: z.string() })) })),
+});
+
+export type ForesightQuestion = z.infer<typeof foresightQuestionSchema>;
+export type Foresight = z.infer<typeof foresightSchema>;

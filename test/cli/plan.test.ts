@@ -1,0 +1,91 @@
+/** `weft plan` against a database: what its history has to say of a bundle is said before anything is deployed, and nothing is written. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { sql } from '../support/sql.ts';
+import { makeFolder } from './folder.ts';
+import { type Run, run } from './run.ts';
+
+let database: TestDatabase;
+
+beforeEach(async () => {
+  database = await freshDatabase();
+  await sql(database.url, 'create table journal (n int)');
+});
+
+afterEach(() => database.drop());
+
+type Files = Readonly<Record<string, string>>;
+
+const weft = (...argv: string[]): Promise<Run> => run(argv, { env: { DATABASE_URL: database.url } });
+const deploy = async (files: Files): Promise<void> => {
+  const { code, stdout } = await weft('deploy', makeFolder(files));
+  expect(code, stdout).toBe(0);
+};
+const write = (n: number): string => `insert into journal values (${n});`;
+const bundle = (steps: string, more = ''): string => `name: shop\n${more}phases:\n  - { name: main, transaction: per-step, steps: [${steps}] }\n`;
+const verdicts = (folder: string) =>
+  weft('plan', folder, '--json').then(({ json }) =>
+    Object.fromEntries(json().phases[0].steps.map(({ path, verdict }: { path: string; verdict: string }) => [path, verdict])),
+  );
+
+describe('weft plan', () => {
+  it('shows what differs in a file that was applied, and who applied it, and exits with 2', async () => {
+    await deploy({ '1.sql': `${write(1)}\n${write(2)}\n` });
+    const { code, stdout } = await weft('plan', makeFolder({ '1.sql': `${write(1)}\n${write(3)}\n` }));
+    expect(code).toBe(2);
+    expect(stdout).toContain('refuse: applied with other bytes');
+    expect(stdout).toMatch(/--- 1\.sql, as deployment [0-9a-f-]{36} applied it on 20/);
+    expect(stdout).toContain(`-${write(2)}\n+${write(3)}`);
+    const [row] = await sql(database.url, 'select count(*)::int as n from weft.deployments');
+    expect(row.n).toBe(1);
+  });
+
+  it('passes over comments and white space, and follows a rename', async () => {
+    await deploy({ '1.sql': write(1), '2.sql': write(2) });
+    const folder = makeFolder({ '1.sql': `-- one\n${write(1)}`, '2b.sql': write(2), '3.sql': write(3) });
+    expect(await verdicts(folder)).toEqual({ '1.sql': 'unchanged', '2b.sql': 'renamed', '3.sql': 'new' });
+    const { code, stdout } = await weft('plan', folder);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/skip: renamed\s+2b\.sql\s.*from 2\.sql/);
+    expect(stdout).toContain('1 of 3 steps would run.');
+  });
+
+  it('refuses what could be renamed from several', async () => {
+    await deploy({ '1.sql': write(1) });
+    const folder = makeFolder({ 'a.sql': write(1), 'b.sql': write(1) });
+    expect(await verdicts(folder)).toEqual({ 'a.sql': 'ambiguous', 'b.sql': 'ambiguous' });
+    const { code, stdout } = await weft('plan', folder);
+    expect(code).toBe(2);
+    expect(stdout).toContain('Applied, and gone from the bundle: 1.sql; new, with the same content: a.sql, b.sql.');
+  });
+
+  it('says of a new file that it would run behind others that come after it, or that this is refused', async () => {
+    await deploy({ '2.sql': write(2) });
+    const files = { '1.sql': write(1), '2.sql': write(2) };
+    const any = await weft('plan', makeFolder(files));
+    expect(any.code).toBe(0);
+    expect(any.stdout).toMatch(/run: out of order\s+1\.sql\s.*2\.sql comes behind it, and has been applied/);
+    const strict = await weft('plan', makeFolder({ ...files, 'weft.yaml': bundle('{ run: "*.sql" }', 'order: strict\n') }));
+    expect(strict.code).toBe(2);
+    expect(strict.stdout).toMatch(/refuse: out of order\s+1\.sql/);
+    expect(strict.stdout).toContain('"order: strict"');
+  });
+
+  it('says whose order the server decides, which is tried first, and what runs again because something is gone', async () => {
+    const view = (name: string, from: string): string => `create or replace view ${name} as select n from ${from};`;
+    const files = {
+      'weft.yaml': bundle('{ run: "*.sql", repeat: on-change }'),
+      'a.sql': view('a', 'b'),
+      'b.sql': view('b', 'c'),
+      'c.sql': view('c', 'journal'),
+    };
+    await deploy(files);
+    const changed = makeFolder({ ...files, 'b.sql': view('b', 'c where n > 0'), '0.sql': view('zero', 'a') });
+    expect(await verdicts(changed)).toEqual({ '0.sql': 'new', 'a.sql': 'applied', 'b.sql': 'again', 'c.sql': 'applied' });
+    const { stdout, stderr } = await weft('plan', changed);
+    expect(stdout + stderr).toContain('The server decides the order of 4 files. It tries first: c.sql, b.sql, a.sql, 0.sql.');
+    await sql(database.url, 'drop view a');
+    expect((await weft('plan', changed)).stdout).toMatch(/run: something is gone\s+a\.sql\s.*gone: public\.a/);
+    expect((await weft('plan', changed)).stdout).toContain('3 of 4 steps would run.');
+  });
+});
