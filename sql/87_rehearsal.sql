@@ -240,6 +240,9 @@ begin
                 v_before := v_before || jsonb_build_object('search_path', v_their_path, 'role', current_setting('role'), 'authorization', session_user, 'conforming', v_conforming);
                 reset session authorization;
                 reset role;
+                if v_phase.transaction = 'none' or v_step.is_apart then
+                  perform weft._reset_constraints();
+                end if;
                 if e_state is not null then
                   v_refusal := jsonb_build_object('sqlstate', e_state, 'message', e_message);
                   continue;
@@ -261,7 +264,7 @@ begin
             v_set := pg_catalog.set_config('search_path', v_their_path, false);
             set constraints all immediate;
             v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-            perform weft._check_dependents();
+            perform weft._reset_constraints(), weft._check_dependents();
           end if;
           if cardinality(v_steps_done) >= v_count_at then
             v_count_at := weft._check_lock_table(cardinality(v_steps_done));
@@ -270,7 +273,7 @@ begin
         end loop;
         v_path := null;
         set constraints all immediate;
-        perform weft._check_dependents();
+        perform weft._reset_constraints(), weft._check_dependents();
         if v_phase.has_repeatables and not v_surprises ? concat('lost/', v_phase.ordinal) then
           v_lost := (select jsonb_agg(jsonb_build_object('path', l.path, 'missing', l.missing) order by l.ordinal) from weft._find_lost(v_phase) as l);
           if v_lost is not null then

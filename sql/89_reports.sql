@@ -48,7 +48,7 @@ as $$
            jsonb_agg(s.value ->> 'path')
     from jsonb_array_elements(p_report -> 'steps') as s where s.value ->> 'kind' = 'batch' having count(*) > 0
     union all
-    select 3, 'commits', 'The deployment commits several times; here all was one transaction. A lock that was held already is not shown a second time, and was held for longer.', null
+    select 3, 'commits', 'The deployment commits several times; here all was one transaction, in which now() stands still. A lock that was held already is not shown a second time, and was held for longer.', null
     where (select count(distinct case s.value ->> 'transaction' when 'single' then s.value ->> 'phase' else concat_ws('/', s.value ->> 'phase', s.value ->> 'path') end)
            from jsonb_array_elements(p_report -> 'steps') as s where s.value ->> 'state' <> 'skipped') > 1
     union all

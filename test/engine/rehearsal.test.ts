@@ -203,6 +203,22 @@ describe('a rehearsal that fails', () => {
     });
   });
 
+  it('behind each transaction of the deployment constraints are deferred again, as far as they say so', async () => {
+    await sql(
+      database.url,
+      'create table a (n int primary key); create table b (n int references a deferrable initially deferred); create table c (n int references a deferrable initially immediate)',
+    );
+    const late = { run: 'insert into b values (1); insert into a values (1)' };
+    const later = { run: 'insert into b values (2); insert into a values (2)' };
+    for (const transaction of ['per-step', 'none'] as const) {
+      const ways = transaction === 'none' ? { '1.sql': { run: 'insert into a values (7)' } } : { '1.sql': late, '2.sql': later };
+      expect(await rehearse(ways, transaction)).toMatchObject({ state: 'succeeded', error: null });
+    }
+    const now = { run: 'insert into c values (3); insert into a values (3)' };
+    expect(await rehearse({ '1.sql': late, '2.sql': now }, 'per-step')).toMatchObject({ state: 'failed', error: { sqlstate: '23503', path: '2.sql', line: 1 } });
+    expect(await rehearse({ '1.sql': { run: 'select 1' }, '2.sql': late }, 'none')).toMatchObject({ state: 'failed', error: { sqlstate: '23503', path: '2.sql', line: 1 } });
+  });
+
   it('ends with a changed artifact as the deployment would', async () => {
     await send(database.url, packWays([{ name: 'main', transaction: 'single', ways: { '1.sql': { run: 'select 1' } } }]));
     expect(await rehearse({ '1.sql': { run: 'select 2' } })).toMatchObject({ state: 'failed', error: { sqlstate: 'WF013' } });
