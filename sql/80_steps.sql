@@ -350,7 +350,7 @@ as $$
   -- what runs again and again has become what it was before, by its own bytes
   update weft._history as h
   set path = u.path, digest = decode(u.replaced ->> 'digest', 'hex'), deployment_id = (u.replaced ->> 'deployment_id')::uuid, applied_at = (u.replaced ->> 'applied_at')::timestamptz,
-      bytes_in = (u.replaced ->> 'bytes_in')::uuid, applied_path = u.replaced ->> 'applied_path', place = (u.replaced ->> 'place')::integer, made = u.replaced -> 'made'
+      bytes_in = (u.replaced ->> 'bytes_in')::uuid, applied_path = u.replaced ->> 'applied_path', place = (u.replaced ->> 'place')::integer, made = nullif(u.replaced -> 'made', 'null')
   from weft._deployments as d
   join weft._steps as s on s.deployment_id = d.id
   join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted

@@ -5,7 +5,7 @@
 -- the same transaction (floor 80), and the next deployment runs it again.
 
 -- The undo of a file is the one that came with it, or with the same bytes of it later: so an undo can be repaired, or given at last. Of a
--- file that runs again and again it is the file itself, as it was before.
+-- file that runs again and again it is the file itself, as it was before; so it is of data that a table is brought in line with.
 create or replace function weft._list_effects(p_deployment uuid)
   returns table (ordinal integer, phase integer, path text, kind text, done integer, undo text, given_by uuid, digest bytea, restores boolean)
   stable
@@ -16,7 +16,7 @@ create or replace function weft._list_effects(p_deployment uuid)
 as $$
   with mine as materialized (
     select s.ordinal, s.phase, s.path, s.kind, s.undo, d.bundle, d.place, a.digest, h.path as path_now, h.digest as digest_now, case when h.path is null then t.done end as done,
-           case when s.kind = 'run' and h.path is not null then s.replaced end as replaced
+           case when (s.kind = 'run' or s.kind = 'load' and s.options ->> 'mode' = 'sync') and h.path is not null then s.replaced end as replaced
     from weft._deployments as d
     join weft._steps as s on s.deployment_id = d.id
     join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
@@ -202,7 +202,11 @@ as $$
       from weft._phases as p
       join (
         -- what is given back may need each other, as it did then
-        select e.phase, jsonb_agg(jsonb_build_object('kind', 'run', 'path', e.undo, 'undoes', e.path) || case when e.restores then '{"repeat": "always"}' else '{}' end::jsonb order by e.ordinal desc) as steps
+        select e.phase, jsonb_agg(case when e.restores then (
+                   select s.options || case e.kind when 'run' then '{"repeat": "always"}' else '{}' end::jsonb
+                   from weft._steps as s join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+                   where s.deployment_id = e.given_by and a.digest = e.digest and s.kind = e.kind limit 1) || jsonb_build_object('kind', e.kind) else '{"kind": "run"}' end
+                 || jsonb_build_object('path', e.undo, 'undoes', e.path) order by e.ordinal desc) as steps
         from effects as e
         group by e.phase
       ) as g on g.phase = p.ordinal

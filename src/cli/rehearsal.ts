@@ -67,7 +67,9 @@ function stepLines({ steps }: Rehearsal, style: Style): string[] {
 
 /** Of a check, or of loaded data. */
 function verdictOf(result: Rehearsal['steps'][number]['result']): string[] {
-  const loaded = ['inserted', 'updated', 'deleted', 'unchanged'].filter((word) => typeof result?.[word] === 'number').map((word) => `${result?.[word]} ${word}`);
+  const loaded = ['inserted', 'updated', 'deleted', 'unchanged']
+    .filter((word) => typeof result?.[word] === 'number')
+    .map((word) => `${result?.[word]} ${word}`);
   const offenders = result?.offenders_count;
   if (typeof offenders !== 'number') return loaded;
   return [offenders === 0 ? 'no row breaks the rule' : `${count(offenders, 'row')} ${offenders === 1 ? 'breaks' : 'break'} the rule`];

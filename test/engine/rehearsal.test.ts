@@ -215,8 +215,14 @@ describe('a rehearsal that fails', () => {
       expect(await rehearse(ways, transaction)).toMatchObject({ state: 'succeeded', error: null });
     }
     const now = { run: 'insert into c values (3); insert into a values (3)' };
-    expect(await rehearse({ '1.sql': late, '2.sql': now }, 'per-step')).toMatchObject({ state: 'failed', error: { sqlstate: '23503', path: '2.sql', line: 1 } });
-    expect(await rehearse({ '1.sql': { run: 'select 1' }, '2.sql': late }, 'none')).toMatchObject({ state: 'failed', error: { sqlstate: '23503', path: '2.sql', line: 1 } });
+    expect(await rehearse({ '1.sql': late, '2.sql': now }, 'per-step')).toMatchObject({
+      state: 'failed',
+      error: { sqlstate: '23503', path: '2.sql', line: 1 },
+    });
+    expect(await rehearse({ '1.sql': { run: 'select 1' }, '2.sql': late }, 'none')).toMatchObject({
+      state: 'failed',
+      error: { sqlstate: '23503', path: '2.sql', line: 1 },
+    });
   });
 
   it('ends with a changed artifact as the deployment would', async () => {

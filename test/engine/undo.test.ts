@@ -258,6 +258,36 @@ describe('what runs again and again', () => {
   });
 });
 
+describe('data', () => {
+  const data = (rows: string, mode: 'sync' | 'upsert') => {
+    const parcel = packWays([{ name: 'main', transaction: 'single', ways: { 'c.csv': { run: rows, undo: 'delete from c' } } }]);
+    const steps = [{ kind: 'load' as const, path: 'c.csv', into: 'c', mode, key: ['code'], format: 'csv' as const, undo: 'undo/c.csv' }];
+    const manifest = { ...parcel.order.manifest, phases: [{ name: 'main', transaction: 'single' as const, steps }] };
+    const request = { ...JSON.parse(Buffer.from(parcel.order.request).toString()), manifest };
+    return send(database.url, { ...parcel, order: { ...parcel.order, manifest, request: Buffer.from(JSON.stringify(request)) } });
+  };
+  const rows = async () => (await sql(database.url, 'select code, name from c order by 1')).map(({ code, name }) => `${code} ${name}`);
+
+  beforeEach(() => sql(database.url, 'create table c (code text primary key, name text)'));
+
+  it('that a table is brought in line with is given back as it was; by its undo file, when there was none before', async () => {
+    expect(await data('code,name\na,A\nb,B\n', 'sync')).toMatchObject({ state: 'succeeded', error: null });
+    expect(await data('code,name\na,AA\nc,C\n', 'sync')).toMatchObject({ state: 'succeeded', error: null });
+    expect(await rows()).toEqual(['a AA', 'c C']);
+    expect(await undo(database.url)).toMatchObject({ state: 'succeeded', error: null, phases: [{ steps: [{ kind: 'load', path: 'c.csv' }] }] });
+    expect(await rows()).toEqual(['a A', 'b B']);
+    expect(await undo(database.url)).toMatchObject({ state: 'succeeded', phases: [{ steps: [{ kind: 'run', path: 'undo/c.csv' }] }] });
+    expect(await rows()).toEqual([]);
+  });
+
+  it('that is only added to a table is taken back by its undo file', async () => {
+    await data('code,name\na,A\n', 'upsert');
+    await data('code,name\na,AA\n', 'upsert');
+    expect(await undo(database.url)).toMatchObject({ state: 'succeeded', phases: [{ steps: [{ kind: 'run', path: 'undo/c.csv' }] }] });
+    expect(await rows()).toEqual([]);
+  });
+});
+
 it('what was renamed or reformatted since is undone all the same', async () => {
   await deployWays(database.url, { '1.sql': table('a'), '2.sql': table('b') });
   await deployWays(database.url, { '01.sql': { run: 'create table a (n int)' }, '2.sql': { run: 'create table b (n int) -- b', undo: 'drop table b' } });
