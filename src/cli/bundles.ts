@@ -66,11 +66,16 @@ export function bundleLines(
       verdict === undefined ? step.step.kind : verdict(step),
       oneLine(step.step.path),
       step.artifact === null ? '' : size(step.artifact.size),
-      [...wordsOf(step.step), remark?.(step) ?? ''].filter((part) => part !== '').join('; '),
+      [...wordsOf(step.step), undoOf(step.step), remark?.(step) ?? ''].filter((part) => part !== '').join('; '),
     ]);
     lines.push(...columns(rows));
   }
   return lines;
+}
+
+/** What takes it back. */
+function undoOf(step: Step): string {
+  return 'undo' in step && step.undo !== undefined ? `undo ${oneLine(step.undo)}` : '';
 }
 
 /** What a step says of itself, in words. */
@@ -83,7 +88,6 @@ function wordsOf(step: Step): string[] {
         step.done_when === undefined ? '' : `done when ${oneLine(step.done_when)}`,
         step.repeat === undefined ? '' : step.repeat === 'always' ? 'with every deployment' : 'when it has changed',
         step.on_error === 'continue' ? 'if it fails, the deployment goes on' : '',
-        step.undo === undefined ? '' : `undo ${oneLine(step.undo)}`,
       ];
     case 'load': {
       const key = step.mode === 'insert' ? '' : ` by ${(step.key ?? []).map(oneLine).join(', ')}`;
