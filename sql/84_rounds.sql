@@ -383,15 +383,16 @@ begin
     end if;
     v_error := weft._describe_error(v_error, p_phase.name, v_step.path, weft._first_line(v_batch.statement, v_batch.line), coalesce(v_condition, v_batch.statement));
   end if;
-  if e_state in ('55P03', '40P01', '40001') then
-    v_kept := case when v_kept.step is null then v_batch else v_kept end;
-    v_kept.size := greatest(1, v_batch.size / 2);
-    if v_kept.step is not null then
-      perform weft._keep_batch(v_kept);
-    end if;
-    return row('again', v_step.path, v_error)::weft._outcome;
+  v_error := v_error || jsonb_strip_nulls(jsonb_build_object('detail', nullif(concat_ws(' ', v_error ->> 'detail', weft._tell_of_rounds(v_kept)), '')));
+  if e_state not in ('55P03', '40P01', '40001') then
+    return row('failed', v_step.path, v_error)::weft._outcome;
   end if;
-  return row('failed', v_step.path, v_error || jsonb_build_object('detail', concat_ws(' ', v_error ->> 'detail', weft._tell_of_rounds(v_kept))))::weft._outcome;
+  v_kept := case when v_kept.step is null then v_batch else v_kept end;
+  v_kept.size := greatest(1, v_batch.size / 2);
+  if v_kept.step is not null then
+    perform weft._keep_batch(v_kept);
+  end if;
+  return row('again', v_step.path, v_error)::weft._outcome;
 end
 $$;
 
