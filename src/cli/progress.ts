@@ -106,9 +106,24 @@ function plainWaitOf(deployment: Deployment, withNumbers: boolean): string | nul
   // Disk and internal locks come and go many times a second: that is work, not waiting.
   if (live?.waiting_for && !/^(IO|LWLock|Client|IPC)\b/.test(live.waiting_for)) return `waits for ${live.waiting_for}`;
   if (ahead.length > 0) return `in line behind ${count(ahead.length, 'deployment')}, first ${ahead[0]}`;
+  const round = live === null ? null : roundOf(deployment, withNumbers);
+  if (round !== null) return round;
   if (live === null && deployment.state === 'staged') return 'everything is in the database; about to start';
   if (live === null && deployment.state === 'running') return 'no backend is at work on it right now';
   return null;
+}
+
+/** How far the batch at work is. Without numbers, only because of whom it goes slower than it could. */
+function roundOf({ phases, live }: Deployment, withNumbers: boolean): string | null {
+  const batch = phases.find(({ name }) => name === live?.phase)?.steps.find(({ path, state }) => path === live?.path && state === 'pending')?.batch;
+  if (!batch) return null;
+  const { rounds, rows, size, rows_per_second, table, table_rows_estimate, throttled_by } = batch;
+  const slower = throttled_by === null ? null : `goes slower: ${oneLine(throttled_by.why)}`;
+  if (!withNumbers) return slower;
+  const speed = rows_per_second === null ? [] : [`${Math.round(rows_per_second)} rows/s`];
+  const all = table === null || table_rows_estimate === null ? [] : [`${oneLine(table)} had about ${table_rows_estimate}`];
+  const parts = [count(rounds, 'round'), count(rows, 'row'), ...speed, `next of ${size}`, ...all, ...(slower === null ? [] : [slower])];
+  return parts.join(', ');
 }
 
 /** What a backend waits for, and who has it. */
@@ -200,7 +215,8 @@ function stateOf({ state, when, is_wanted }: StepStatus, phase: PhaseStatus): st
   return phase.is_wanted === false ? `left out with its phase, not ${oneLine(phase.when ?? '')}` : state;
 }
 
-function doneOf({ statements, found_done }: StepStatus): string {
+function doneOf({ statements, found_done, batch }: StepStatus): string {
+  if (batch) return `done in ${count(batch.rounds, 'round')}`;
   if (!found_done) return 'done';
   return found_done === statements
     ? 'was there already'

@@ -228,6 +228,10 @@ function standing(phase: PhaseStatus, deployment: Deployment): string {
   const half = phase.steps.filter((step) => step.account).map((step) => oneLine(step.path));
   if (half.length > 0) return `${kept}, and a part of ${half.join(', ')}`;
   if (begun) return `${kept}; ${oneLine(begun.path)} has begun`;
+  const rounds = phase.steps.flatMap(({ path, state, batch }) =>
+    state === 'pending' && batch?.rounds ? [`${count(batch.rounds, 'round')} of ${oneLine(path)}`] : [],
+  );
+  if (rounds.length > 0) return `${kept}, and ${rounds.join(', ')}`;
   return phase.state === 'failed' ? `${kept}; the step that failed is rolled back` : `${kept}; the others have not run`;
 }
 

@@ -48,6 +48,21 @@ export const stepStatusSchema = z.looseObject({
   /** How many there are; of a step that is run statement by statement and not over, or failed: how many of them are done. */
   statements: z.int().nullable(),
   error: deploymentErrorSchema.nullable(),
+  /** How far a batch is, after its last round that was committed; null when it has not begun, or is none. */
+  batch: z
+    .looseObject({
+      rounds: z.int(),
+      rows: z.number(),
+      /** Of the next round. */
+      size: z.int(),
+      /** The table that it writes to, and how many rows that had, as the planner estimated it; null where that is not known. */
+      table: z.string().nullable(),
+      table_rows_estimate: z.number().nullable(),
+      rows_per_second: z.number().nullable(),
+      /** Because of whom it goes slower than it could: "others wait", or "a standby lags". */
+      throttled_by: z.looseObject({ why: z.string() }).nullable(),
+    })
+    .nullish(),
   /** What of the step is in the database without the rest of it: a sentence, or null. */
   account: z.string().nullish(),
   /** In how many tries the step succeeded, when `milliseconds` is what the last of them took; of one that was run statement by statement it is all of its time. */

@@ -126,6 +126,27 @@ describe('a deployment on a terminal', () => {
     );
   });
 
+  it('shows how far a batch is: rounds, rows and speed; on lines that stay only because of whom it goes slower', () => {
+    const batch = {
+      rounds: 120,
+      rows: 600_000,
+      size: 5000,
+      table: 'shop.orders',
+      table_rows_estimate: 1_000_000,
+      rows_per_second: 41_000.4,
+      throttled_by: null,
+    };
+    const at = (more: Partial<typeof batch> | { throttled_by: { why: string } }) => {
+      const phase = makePhase('totals', 'auto', 'running', { pending: 1 });
+      const steps = phase.steps.map((step) => ({ ...step, batch: { ...batch, ...more } }));
+      return makeDeployment({ phases: [{ ...phase, steps }], live: makeLive({ phase: 'totals', step: 1, steps: 1, path: steps[0]?.path ?? '' }) });
+    };
+    expect(waitOf(at({}))).toBe('120 rounds, 600000 rows, 41000 rows/s, next of 5000, shop.orders had about 1000000');
+    expect(waitOf(at({}), false)).toBeNull();
+    expect(waitOf(at({ throttled_by: { why: 'others wait' } }))).toMatch(/, goes slower: others wait$/);
+    expect(linesBetween(at({}), at({ throttled_by: { why: 'a standby lags' } }))).toEqual(['goes slower: a standby lags']);
+  });
+
   it('does not call work waiting', () => {
     const live = makeLive({ phase: 'schema', step: 47, steps: 54, path: 'schema/047.sql', waiting_for: 'IO: DataFileRead' });
     expect(renderLive({ ...FIRST_VIEW, activity: 'following', deployment: makeDeployment({ phases: PHASES, live }) }, 0, 80, UNCOLOURED)).toHaveLength(1);
