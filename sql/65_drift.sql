@@ -36,7 +36,7 @@ as $$
     from (
       select d.fingerprint_before, d.fingerprint_after
       from weft._deployments as d
-      where d.started_at is not null and (d.mode = 'apply' or d.finished_at is null)  -- a rehearsal leaves what it met
+      where d.started_at is not null and (d.mode <> 'rehearse' or d.finished_at is null)  -- a rehearsal leaves what it met
       order by coalesce(d.finished_at, d.started_at) desc
       limit weft._limit('deployments_with_snapshots_count')
     ) as d
@@ -60,18 +60,56 @@ $$;
 comment on function weft._are_comparable(text, text) is 'Tells whether two fingerprints were made in the same way, on the same major version of the server.';
 
 
+create or replace function weft._last_ended()
+  returns weft._deployments
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select d.*
+  from weft._deployments as d
+  where d.started_at is not null and d.finished_at is not null and d.fingerprint_after is not null and d.mode <> 'rehearse'
+  order by d.finished_at desc
+  limit 1
+$$;
+
+comment on function weft._last_ended() is 'Finds the deployment that ended last, of which it is known what it has left.';
+
+
+-- What the next deployment takes for its beginning would otherwise be forgotten with it.
+create or replace function weft._tell_of_drift(p_deployment uuid, p_fingerprint text)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_last  weft._deployments := weft._last_ended();
+  v_list  record;
+begin
+  if v_last.fingerprint_after <> p_fingerprint and weft._are_comparable(v_last.fingerprint_after, p_fingerprint)
+      and exists (select from weft._snapshots as s where s.fingerprint = v_last.fingerprint_after) then
+    select l.count, l.objects into v_list
+    from weft._list_differences(
+      (select s.catalog from weft._snapshots as s where s.fingerprint = v_last.fingerprint_after), (select s.catalog from weft._snapshots as s where s.fingerprint = p_fingerprint),
+      weft._limit('drift_told_count_max'), 'missing') as l;
+    perform weft._tell(p_deployment, 'drift_found', p_data => jsonb_build_object('since', v_last.id, 'count', v_list.count,
+      'objects', (select coalesce(jsonb_agg(o.value - 'before' - 'after' order by o.ordinality), '[]') from jsonb_array_elements(v_list.objects) with ordinality as o)));
+  end if;
+end
+$$;
+
+comment on function weft._tell_of_drift(uuid, text) is 'Writes into the journal of a deployment that begins what is not as the one before has left it.';
+
+
 create or replace function weft._look_for_drift(out deployment weft._deployments, out fingerprint text, out verdict text, out reason text, out before text, out after text)
   stable
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 begin
-  select d.* into deployment
-  from weft._deployments as d
-  where d.started_at is not null and d.finished_at is not null and d.fingerprint_after is not null and d.mode = 'apply'
-  order by d.finished_at desc
-  limit 1;
-  if not found then
+  deployment := weft._last_ended();
+  if (deployment).id is null then
     verdict := 'unknown';
     reason := 'No deployment has ended in this database yet, so there is nothing to compare it with.';
     return;

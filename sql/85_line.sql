@@ -212,6 +212,7 @@ begin
   if v_unread is not null then
     perform weft._tell(p_deployment, 'catalog_not_read', p_data => v_unread);
   end if;
+  perform weft._tell_of_drift(p_deployment, v_fingerprint);
 
   if v_deployment.mode = 'baseline' then
     return;  -- what the history has against it, it is there to settle

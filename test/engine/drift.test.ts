@@ -77,6 +77,29 @@ describe('drift', () => {
     expect(await document()).toMatchObject({ verdict: 'none', since: { deployment: id } });
   });
 
+  it('is told in the journal of the deployment that takes it for its beginning', async () => {
+    const { id } = await passFiles(database.url, { 'a.sql': 'create table goods (id int); create table old (id int)' });
+    const told = `select deployment_id as met_by, data from weft.events where kind = 'drift_found'`;
+    expect(await sql(database.url, told)).toEqual([]);
+    await sql(database.url, 'alter table goods add name text; drop table old');
+    expect(await failFiles(database.url, { 'b.sql': 'select 1/0' })).toMatchObject({ sqlstate: '22012' });
+    expect(await sql(database.url, told)).toEqual([
+      {
+        met_by: expect.any(String),
+        data: {
+          since: id,
+          count: 2,
+          objects: [
+            { change: 'added', kind: 'column', identity: 'public.goods.name' },
+            { change: 'missing', kind: 'table', identity: 'public.old' },
+          ],
+        },
+      },
+    ]);
+    await passFiles(database.url, { 'c.sql': 'select 1' });
+    expect(await sql(database.url, told)).toHaveLength(1);
+  });
+
   it('cannot be told before a deployment has ended, and says so instead of nothing', async () => {
     await stageFiles(database.url, { 'a.sql': 'select 1' });
     expect(await drift()).toEqual([
