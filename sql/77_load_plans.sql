@@ -52,6 +52,8 @@ begin
   if v_kind not in ('r', 'p') and (p_mode <> 'insert' or v_kind not in ('v', 'f')) then
     raise exception '% is no table (into).', p_target
       using errcode = 'WF034', hint = 'A load goes into a table; with "mode: insert" into a view or a foreign table too.';
+  elsif exists (select from pg_class as c where c.oid = p_target and c.relnamespace in ('weft'::regnamespace, 'pg_catalog'::regnamespace)) then
+    raise exception '% is none of your tables (into).', p_target using errcode = 'WF034', hint = 'Schema weft and the catalog are not loaded into.';
   end if;
   select string_agg(quote_ident(c.name), ', ') into v_wrong
   from unnest(p_columns) as c (name)
@@ -137,7 +139,10 @@ create or replace function weft._rows_of_part(p_format text, p_null text, p_colu
   language sql
 as $$
   select case p_format when 'csv' then
-      'select (''('' operator(pg_catalog.||) l.text operator(pg_catalog.||) '')'')::pg_temp._weft_row as r, l.n, l.text, null::pg_catalog.json as o from pg_catalog.string_to_table($1, $2) with ordinality as l (text, n)'
+      'select (''('' operator(pg_catalog.||) l.text operator(pg_catalog.||) '')'')::pg_temp._weft_row as r, l.n, l.text, null::pg_catalog.json as o from '
+      || case when p_columns = 1 and p_null <> '' then  -- of a single NULL nothing is left, in which no row is found
+           '(select t.text, t.n from pg_catalog.string_to_table($1, $2) with ordinality as t (text, n) union all select '''', 1 where $1 operator(pg_catalog.=) '''') as l (text, n)'
+         else 'pg_catalog.string_to_table($1, $2) with ordinality as l (text, n)' end
     when 'ndjson' then
       'select pg_catalog.json_populate_record(null::pg_temp._weft_row, l.text::pg_catalog.json) as r, l.n, l.text, l.text::pg_catalog.json as o from pg_catalog.string_to_table($1, $2) with ordinality as l (text, n)'
     else

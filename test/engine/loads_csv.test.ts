@@ -40,7 +40,9 @@ interface Dialect {
 async function read(text: string, width: number, { delimiter, nullAs }: Pick<Dialect, 'delimiter' | 'nullAs'>): Promise<{ server: Row[]; engine: Row[] }> {
   const { rows } = await client.query(
     `select to_json(('(' || l.text || ')')::row_of_${width}) as record, weft._read_literal(l.text) as fields
-     from weft._write_literals($1, $2, $3, 1) as w cross join string_to_table(w.literals, w.separator) with ordinality as l (text, n) order by l.n`,
+     from weft._write_literals($1, $2, $3, 1) as w cross join lateral (
+       select t.text, t.n from string_to_table(w.literals, w.separator) with ordinality as t (text, n) union all select '', 1 where w.literals = ''
+     ) as l (text, n) order by l.n`,
     [text, delimiter, nullAs],
   );
   return { server: rows.map(({ record }) => Object.values(record)), engine: rows.map(({ fields }) => fields) };
@@ -224,7 +226,7 @@ describe('a file', () => {
   it('of one column has no record in an empty line either; NULL there has a mark', async () => {
     await sql(database.url, 'drop table if exists people; create table people (id int, name text)');
     expect(await passLoad(database, { into: 'people' }, 'name\na\n\n"b"\n""\n')).toEqual([3, 0, 0, 0]);
-    expect(await passLoad(database, { into: 'people', null_as: '-' }, 'name\n-\n')).toEqual([1, 0, 0, 0]);
+    expect(await passLoad(database, { into: 'people', null_as: '-', columns: ['name'] }, '-\n')).toEqual([1, 0, 0, 0]);
     expect(await tableOf(database, 'select name from people order by name')).toEqual([[''], ['a'], ['b'], [null]]);
   });
 });

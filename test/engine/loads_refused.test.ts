@@ -162,6 +162,7 @@ const COLUMNS: readonly Case[] = [
     { sqlstate: 'WF032', message: expect.stringContaining('identity') },
   ],
   ['a table that there is not', { into: 'shop.nothing' }, 'id\n', { sqlstate: '42P01', message: 'There is no table shop.nothing (into).' }],
+  ['a table of the engine', { into: 'weft._history' }, 'path\n', { sqlstate: 'WF034', message: expect.stringContaining('weft._history') }],
   ['a view, for a sync', { into: 'shop.items', mode: 'sync', key: ['id'] }, 'id,name\n', { sqlstate: 'WF034' }],
 ];
 
@@ -227,6 +228,7 @@ describe.each([
 it('is shown with path, line and column', async () => {
   const summary = renderSummary(await load(database, ITEM, `${HEAD}1,a,1,\n2,b,cheap,\n`), UNCOLOURED);
   expect(summary).toContain('data.csv:3  in phase main');
+  expect(summary).not.toContain('weft._');
   expect(summary).toContain('WF030: Line 3, column price: invalid input syntax for type numeric: "cheap"');
 });
 
