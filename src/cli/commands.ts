@@ -83,7 +83,7 @@ export const COMMANDS: readonly Command[] = [
     positionals: ['<folder>'],
     summary: 'validate a bundle, without a database',
     about: [
-      'Reads every file, and prints the phases, the files in the order in which they would run, and warnings: also of what no server takes from a file, such as BEGIN, \\i or COPY … FROM STDIN.',
+      'Reads every file, and prints the phases, the files in the order in which they would run, and warnings: also of what no server takes from a file, such as COMMIT in the middle of it. What only psql knows (\\i, \\set) is refused.',
     ],
     options: {},
     address: 'none',

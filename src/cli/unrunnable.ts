@@ -1,18 +1,30 @@
 /**
- * What a file holds that no server takes from a file: transaction commands, commands of psql, COPY that talks to a client.
- * For `weft check`, which has no server to ask: words of warning, never a verdict, and nothing else reads them. It skips
- * strings, comments and bodies as psql's scanner does, roughly; where statements really end is for `sql/50_scanner.sql`.
+ * What a file holds that cannot run as it stands: commands of psql, COPY that talks to a client, transactions that begin or end in the middle
+ * of it. For `weft check` and `weft plan`, which have no server to ask: a command of psql is a problem there, the rest words of warning. It
+ * skips strings, comments and bodies as psql's scanner does; where statements really end is for `sql/50_scanner.sql`, and the engine decides.
  */
 import type { Bundle } from '../bundle/source.ts';
+import { Problem } from '../domain/problem.ts';
 
 /** A dump may be as large as an artifact; what is looked for shows at its beginning. */
 const LOOKED_AT_BYTES = 16 * 1024 * 1024;
 
 const ADVICE = {
-  transaction: 'begins or ends a transaction, and the transactions are Weft\'s. Take it out; "transaction" in weft.yaml says what shares one.',
-  psql: 'is a command of psql, which no server knows. Take it out.',
-  copy: 'talks to a client, and a run has none. Write INSERT instead ("pg_dump --inserts" does).',
+  transaction:
+    'begins or ends a transaction in the middle of the file, and the transactions are Weft\'s. Cut the file in two there, or take it out; "transaction" in weft.yaml says what shares one.',
+  psql: 'is a command of psql, which no server knows.',
+  copy: 'talks to a client, and a run has none. Take it out.',
 } as const;
+
+/** What stands in weft.yaml, or elsewhere in SQL, for what a command of psql does. */
+const INSTEAD: readonly (readonly [RegExp, string])[] = [
+  [/^\\(i|ir|include|include_relative)$/, 'Name the file in a step of its own in weft.yaml, in its place.'],
+  [/^\\(set|unset|getenv|gset|prompt)$/, 'Values come in as parameters of the bundle.'],
+  [/^\\copy$/, 'Load the file with "load:" in weft.yaml, or put the rows behind COPY … FROM STDIN;.'],
+  [/^\\(if|elif|else|endif)$/, 'A condition stands in weft.yaml, as "when" of a step or a phase.'],
+  [/^\\(g|gx|gexec|gdesc|watch|bind|parse)$/, 'End the statement with a semicolon; what a query writes a DO block can execute.'],
+  [/^\\(c|connect)$/, 'A deployment goes to one database, and its role stands in weft.yaml.'],
+];
 
 export interface Finding {
   readonly kind: keyof typeof ADVICE;
@@ -22,15 +34,23 @@ export interface Finding {
   readonly words: string;
 }
 
-/** @returns a sentence for each file and each kind of finding in it, with the line of the first */
+/**
+ * @returns a sentence for each file and each kind of finding in it, with the line of the first
+ * @throws Problem invalid_bundle where a file holds commands of psql
+ */
 export async function warnOfUnrunnable({ manifest, source }: Bundle): Promise<string[]> {
   const warnings: string[] = [];
-  for (const artifact of manifest.artifacts) {
+  const run = new Set(manifest.phases.flatMap(({ steps }) => steps.filter(({ kind }) => kind === 'run').map(({ path }) => path)));
+  for (const artifact of manifest.artifacts.filter(({ path }) => run.has(path))) {
     const findings = findUnrunnable(await readBeginning(source.open(artifact)));
     for (const kind of Object.keys(ADVICE) as Finding['kind'][]) {
       const [first, ...others] = findings.filter((finding) => finding.kind === kind);
       if (first === undefined) continue;
       const more = others.length === 0 ? '' : ` (${others.length} more of the kind in this file.)`;
+      if (kind === 'psql') {
+        const instead = INSTEAD.find(([command]) => command.test(first.words))?.[1] ?? 'Take it out.';
+        throw new Problem('invalid_bundle', `"${artifact.path}", line ${first.line}: ${first.words} ${ADVICE.psql} ${instead}${more}`);
+      }
       warnings.push(`"${artifact.path}", line ${first.line}: this will probably fail: ${first.words} ${ADVICE[kind]}${more}`);
     }
   }
@@ -59,11 +79,15 @@ const TRANSACTION_WORDS: ReadonlySet<string> = new Set([
 /** @returns what is found, in the order of the text */
 export function findUnrunnable(text: string): Finding[] {
   const findings: Finding[] = [];
+  /** In which statement of the file each of them stands. */
+  const places = new Map<number, number>();
+  let statements = 0;
   let counted = 0;
   let line = 1;
   const note = (kind: Finding['kind'], words: string, at: number): void => {
     for (; counted < at; counted += 1) if (text[counted] === '\n') line += 1;
     findings.push({ kind, words, line });
+    places.set(findings.length - 1, statements);
   };
 
   let first = '';
@@ -86,7 +110,8 @@ export function findUnrunnable(text: string): Finding[] {
     at = endOfToken(text, token, at);
     if (/^(\s|--|\/\*)/u.test(token)) continue;
     if (token.startsWith('\\')) {
-      note('psql', token.split(/\s/, 1)[0] ?? token, start);
+      const command = token.split(/\s/, 1)[0] ?? token;
+      if (first !== '' || !/^\\(un)?restrict$/.test(command)) note('psql', command, start);
       continue;
     }
     const word = /^[\p{L}_]/u.test(token) && !token.endsWith("'") ? token.toLowerCase() : '';
@@ -96,14 +121,13 @@ export function findUnrunnable(text: string): Finding[] {
     } else if (first === '') {
       first = word === '' ? token : word;
       begunAt = start;
+      statements += 1;
       if (TRANSACTION_WORDS.has(word)) note('transaction', word.toUpperCase(), start);
     } else if (word !== '') {
       const pair = `${before} ${word}`;
       if (before === first && TRANSACTION_WORDS.has(pair) && !TRANSACTION_WORDS.has(first)) note('transaction', pair.toUpperCase(), begunAt);
-      if (first === 'copy' && parentheses === 0 && (pair === 'from stdin' || pair === 'to stdout')) {
-        note('copy', `COPY … ${pair.toUpperCase()}`, begunAt);
-        readsRows = pair === 'from stdin';
-      }
+      if (first === 'copy' && parentheses === 0 && pair === 'to stdout') note('copy', 'COPY … TO STDOUT', begunAt);
+      readsRows ||= first === 'copy' && parentheses === 0 && (pair === 'from stdin' || pair === 'from stdout');
       if (first === 'create' && pair === 'begin atomic') blocks = 1;
       else if (blocks > 0 && word === 'case') blocks += 1;
       else if (blocks > 0 && word === 'end') blocks -= 1;
@@ -111,7 +135,12 @@ export function findUnrunnable(text: string): Finding[] {
     else if (token === ')') parentheses = Math.max(0, parentheses - 1);
     before = word;
   }
-  return findings;
+  // BEGIN and COMMIT around all of it say what Weft does anyway.
+  const isAround = (finding: Finding, index: number): boolean =>
+    (/^(BEGIN|START TRANSACTION)$/.test(finding.words) && places.get(index) === 1) ||
+    (/^(COMMIT|END)$/.test(finding.words) && places.get(index) === statements);
+  const around = findings.filter((finding, index) => finding.kind === 'transaction' && isAround(finding, index));
+  return around.length === 2 ? findings.filter((finding) => !around.includes(finding)) : findings;
 }
 
 /** Behind a token, and behind what it opens. What is not closed goes on to the end. */
@@ -140,12 +169,19 @@ function endOfComment(text: string, behind: number): number {
   }
 }
 
+const CONTINUED = /(?:[ \t\f\v]|--[^\n\r]*)*[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*[\n\r])*'/y;
+
 /** A string with backslashes (manual, 4.1.2.2). */
 function endOfEscaped(text: string, behind: number): number {
   for (let at = behind; at < text.length; at += 1) {
     if (text[at] === '\\') at += 1;
     else if (text[at] === "'" && text[at + 1] === "'") at += 1;
-    else if (text[at] === "'") return at + 1;
+    else if (text[at] === "'") {
+      // In the next line it may go on, and still knows escapes.
+      CONTINUED.lastIndex = at + 1;
+      if (!CONTINUED.test(text)) return at + 1;
+      at = CONTINUED.lastIndex - 1;
+    }
   }
   return text.length;
 }

@@ -11,14 +11,14 @@ function found(text: string): string[] {
 
 describe('what no server takes from a file', () => {
   it.each([
-    ['begin;\ncreate table a ();\nCommit ;', ['1 transaction: BEGIN', '3 transaction: COMMIT']],
+    ['begin;\ncreate table a ();\nCommit ; select 1', ['1 transaction: BEGIN', '3 transaction: COMMIT']],
     ['select 1;\n-- so\nstart /* it */ transaction isolation level serializable;', ['3 transaction: START TRANSACTION']],
     ['end; rollback to a; abort; savepoint a; release a', ['END', 'ROLLBACK', 'ABORT', 'SAVEPOINT', 'RELEASE'].map((word) => `1 transaction: ${word}`)],
     ["prepare transaction 'x';", ['1 transaction: PREPARE TRANSACTION']],
-    ['\\restrict abc\n\\i other.sql\nselect 1 \\gexec\n', ['1 psql: \\restrict', '2 psql: \\i', '3 psql: \\gexec']],
+    ['\\restrict abc\n\\i other.sql\nselect 1 \\gexec\n', ['2 psql: \\i', '3 psql: \\gexec']],
     ["\\copy a from 'a.csv'", ['1 psql: \\copy']],
-    ['\n\ncopy public.a (n, "m")\n  from stdin;\n1\tbegin;\n\\N\t2\n\\.\nbegin;', ['3 copy: COPY … FROM STDIN', '8 transaction: BEGIN']],
-    ['COPY a FROM STDIN WITH (format csv);\nbegin;\nrollback;', ['1 copy: COPY … FROM STDIN']],
+    ['\n\ncopy public.a (n, "m")\n  from stdin;\n1\tbegin;\n\\N\t2\n\\.\nbegin;', ['8 transaction: BEGIN']],
+    ['COPY a FROM STDIN WITH (format csv);\nbegin;\nrollback;\n\\.\n\\set x', ['5 psql: \\set']],
     ['copy (select n from a) to stdout', ['1 copy: COPY … TO STDOUT']],
     ['\ufeffbegin;', ['1 transaction: BEGIN']],
     ['create table a (n int);\r\nbegin;\r\n', ['2 transaction: BEGIN']],
@@ -27,6 +27,11 @@ describe('what no server takes from a file', () => {
   });
 
   it.each([
+    'begin;\ncreate table a ();\ncommit;',
+    '-- so\nSTART TRANSACTION; select 1; end -- so',
+    'copy a from stdin;\n1\tbegin;\n\\i x\n\\.\n',
+    '\\restrict abc\nselect 1;\n\\unrestrict abc\n',
+    "select e'a'\n 'b\\';\\i x';",
     "select 'x; begin; ', \"a; commit;\", 'it''s; begin;'",
     "select e'it\\'s; begin; \\\\i', E'a''b\\'; commit;'",
     '-- begin;\n/* commit; /* rollback; */ end; */ select 1;',
@@ -52,22 +57,30 @@ describe('what no server takes from a file', () => {
 describe('weft check', () => {
   it('warns of it, a sentence for each file and kind, and still calls the bundle valid', async () => {
     const folder = makeFolder({
-      '1.sql': 'begin;\ncreate table a ();\ncommit;',
+      '1.sql': 'begin;\ncreate table a ();\ncommit;\nselect 1;',
       '2.sql': '\\restrict abc\nCOPY a FROM stdin;\n1\n\\.\n\\unrestrict abc\n',
-      '3.sql': 'select 3;',
+      '3.sql': 'select 3;\ncopy a to stdout;',
     });
     const { code, stdout, stderr } = await run(['check', folder]);
     expect(code).toBe(0);
     expect(stdout).toContain('Valid: 1 phase, 3 files');
     expect(stderr).toMatchInlineSnapshot(`
-      "warning: "1.sql", line 1: this will probably fail: BEGIN begins or ends a transaction, and the transactions are Weft's. Take it out; "transaction" in weft.yaml says what shares one. (1 more of the kind in this file.)
-      warning: "2.sql", line 1: this will probably fail: \\restrict is a command of psql, which no server knows. Take it out. (1 more of the kind in this file.)
-      warning: "2.sql", line 2: this will probably fail: COPY … FROM STDIN talks to a client, and a run has none. Write INSERT instead ("pg_dump --inserts" does).
+      "warning: "1.sql", line 1: this will probably fail: BEGIN begins or ends a transaction in the middle of the file, and the transactions are Weft's. Cut the file in two there, or take it out; "transaction" in weft.yaml says what shares one. (1 more of the kind in this file.)
+      warning: "3.sql", line 2: this will probably fail: COPY … TO STDOUT talks to a client, and a run has none. Take it out.
       "
     `);
     expect((await run(['check', folder, '--json'])).json()).toMatchObject({
       valid: true,
-      warnings: [/1\.sql/, /2\.sql/, /2\.sql/].map((path) => expect.stringMatching(path)),
+      warnings: [/1\.sql/, /3\.sql/].map((path) => expect.stringMatching(path)),
     });
+  });
+
+  it.each(['check', 'plan'])('and weft plan refuse what only psql knows, with path and line, and say what to do instead: %s', async (command) => {
+    const folder = makeFolder({ '1.sql': 'select 1;\n\\i 2.sql\n\\set x\n' });
+    const { code, stderr } = await run([command, folder]);
+    expect(code).toBe(2);
+    expect(stderr.replace(/\s+/g, ' ')).toContain(
+      '"1.sql", line 2: \\i is a command of psql, which no server knows. Name the file in a step of its own in weft.yaml, in its place. (1 more of the kind in this file.)',
+    );
   });
 });

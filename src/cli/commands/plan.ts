@@ -16,6 +16,7 @@ import { describeParameters } from '../parameter_lines.ts';
 import { readAssigned } from '../parameters.ts';
 import { readDeployments, readForesight, readHistory } from '../readings.ts';
 import { count, harmless } from '../text.ts';
+import { warnOfUnrunnable } from '../unrunnable.ts';
 
 type Verdict = 'new' | 'applied' | 'again' | 'changed' | 'unchanged' | 'renamed' | 'ambiguous' | 'late' | 'refused' | 'lost' | 'unknown' | 'asked';
 
@@ -46,7 +47,8 @@ function repeatOf(step: Step): 'once' | 'on-change' | 'always' {
 export async function plan(call: Call): Promise<number> {
   const { printer, positionals } = call;
   const { style } = printer;
-  const bundle = await readFolder(positionals[0] as string);
+  const read = await readFolder(positionals[0] as string);
+  const bundle = { ...read, warnings: [...read.warnings, ...(await warnOfUnrunnable(read))] };
   const declared = bundle.manifest.parameters ?? [];
   const assigned = await readAssigned(call, declared);
   const secrets = Object.keys(assigned.secrets);
