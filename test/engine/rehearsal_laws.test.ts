@@ -238,6 +238,19 @@ describe('kinds of steps', () => {
     expect(await sql(database.url, 'select n from a')).toEqual([{ n: 2 }]);
   });
 
+  it('a file with rows behind a COPY is rehearsed as a whole', async () => {
+    const ways = { '1.sql': { run: 'create table t (n int);\ncopy t (n) from stdin;\n1\n2\n\\.\nselect 1;\n' }, '2.sql': { run: 'insert into t values (3)' } };
+    for (const transaction of ['single', 'auto'] as const) {
+      const done = await send(database.url, pack(ways, transaction));
+      expect(done).toMatchObject({ state: 'succeeded', error: null });
+      expect(done.rehearsal?.steps.map(({ path, state }) => [path, state])).toEqual([
+        ['1.sql', 'succeeded'],
+        ['2.sql', 'succeeded'],
+      ]);
+    }
+    expect(await sql(database.url, `select to_regclass('t') as t`)).toEqual([{ t: null }]);
+  });
+
   it('a file that an earlier deployment has run half-way goes on there, and its half stays remembered', async () => {
     const half = { '1.sql': { run: 'create table h (n int); insert into h values (1); select 1 / (select count(*) from ready)' } };
     await sql(database.url, 'create table ready ()');
