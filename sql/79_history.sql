@@ -307,30 +307,6 @@ $$;
 comment on function weft._show_change(jsonb) is 'Writes what differs in a file that was applied, under who applied it and when.';
 
 
-create or replace function weft._list_some(p_names text[])
-  returns text
-  immutable parallel safe
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select array_to_string(p_names[1:5], ', ') || case when cardinality(p_names) > 5 then format(' and %s more', cardinality(p_names) - 5) else '' end
-$$;
-
-comment on function weft._list_some(text[]) is 'Writes the first five names of a list.';
-
-
-create or replace function weft._texts_of(p_array jsonb)
-  returns text[]
-  immutable parallel safe
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select coalesce(array_agg(e.value order by e.ordinality), '{}') from jsonb_array_elements_text(p_array) with ordinality as e
-$$;
-
-comment on function weft._texts_of(jsonb) is 'Reads an array of texts.';
-
-
 -- What the history takes over without running anything: new bytes that come to the same, and new paths. And the journal says so.
 create or replace function weft._follow_findings(p_deployment weft._deployments, p_findings weft._finding[])
   returns void

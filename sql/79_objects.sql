@@ -116,3 +116,19 @@ as $$
 $$;
 
 comment on function weft._may_run_later(uuid, integer, jsonb) is 'Tells whether a repeatable file failed because it lacks something, and no order has been searched yet.';
+
+
+create or replace function weft._add_hint_of_group(p_error jsonb, p_group integer[])
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case
+    when p_error ->> 'sqlstate' in ('42P16', '42P13', '2BP01') and cardinality(p_group) > 0 then p_error || jsonb_build_object('hint', concat_ws(' ', p_error ->> 'hint',
+      'If the file drops what it makes before it makes it anew, with CASCADE, the files of its group whose objects go with that run again in the same transaction, changed or not.'))
+    else p_error
+  end
+$$;
+
+comment on function weft._add_hint_of_group(jsonb, integer[]) is 'Adds what can be done when an object cannot be replaced alone.';

@@ -281,6 +281,41 @@ comment on function weft._find_order(weft._phases, integer, bigint, weft._outcom
   'Finds another order for the group of a file that failed because it lacks something, and records it; else returns the failure, with what all of them lack.';
 
 
+-- For a rehearsal, which runs file by file anyway: what stands before the group has run already in this transaction.
+create or replace function weft._settle_order(p_phase weft._phases, p_step integer, p_fence bigint)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_members  integer[];
+  v_paths    text[];
+  v_search   record;
+begin
+  select array_agg(g.ordinal order by g.ordinal) into v_members
+  from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as g
+  where g.state = 'pending' and g.ordinal >= p_step
+    and g.number = (select f.number from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as f where f.ordinal = p_step);
+  if coalesce(cardinality(v_members), 0) < 2 then
+    return;
+  end if;
+  p_phase.transaction := 'per-step';
+  v_search := weft._search_order(p_phase, p_step, v_members, '{}', p_fence);
+  if (v_search.outcome).verdict is not null then
+    return;  -- the rehearsal meets it in its place
+  end if;
+  select array_agg(s.path order by f.place) into v_paths
+  from unnest(v_search.ordinals || array(select m.ordinal from unnest(v_members) as m (ordinal) where m.ordinal <> all (v_search.ordinals))) with ordinality as f (was, place)
+  join weft._steps as s on s.deployment_id = p_phase.deployment_id and s.ordinal = f.was;
+  perform weft._reorder(p_phase.deployment_id, v_paths, v_members);
+  update weft._steps as s set is_order_found = true where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = any (v_paths);
+end
+$$;
+
+comment on function weft._settle_order(weft._phases, integer, bigint) is 'Puts the files of a group into an order in which they can run, as far as there is one.';
+
+
 -- Nothing moves any more: every file that is left, each with its own error.
 create or replace function weft._describe_stuck(p_errors jsonb)
   returns weft._outcome
@@ -298,22 +333,6 @@ as $$
 $$;
 
 comment on function weft._describe_stuck(jsonb) is 'Makes the account of a group for which there is no order: each file that is left, with what it lacks.';
-
-
-create or replace function weft._add_hint_of_group(p_error jsonb, p_group integer[])
-  returns jsonb
-  stable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select case
-    when p_error ->> 'sqlstate' in ('42P16', '42P13', '2BP01') and cardinality(p_group) > 0 then p_error || jsonb_build_object('hint', concat_ws(' ', p_error ->> 'hint',
-      'If the file drops what it makes before it makes it anew, with CASCADE, the files of its group whose objects go with that run again in the same transaction, changed or not.'))
-    else p_error
-  end
-$$;
-
-comment on function weft._add_hint_of_group(jsonb, integer[]) is 'Adds what can be done when an object cannot be replaced alone.';
 
 
 -- What is to be done about the repeatable files of a phase behind a block, before its end is recorded.

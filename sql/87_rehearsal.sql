@@ -25,6 +25,7 @@ declare
   v_phases      weft._phases[];
   v_phase       weft._phases;
   v_of_phase    weft._steps[];
+  v_place       integer;
   v_step        weft._steps;
   v_within      weft._outcome;
   v_is_wanted   pg_catalog.bool;
@@ -110,7 +111,17 @@ begin
           end if;
         end if;
 
-        foreach v_step in array v_of_phase loop
+        v_place := 0;
+        while v_place < cardinality(v_of_phase) loop
+          v_place := v_place + 1;
+          v_step := v_of_phase[v_place];
+          if v_phase.has_repeatables and v_step.options ? 'repeat' and not v_step.is_order_found then
+            perform weft._settle_order(v_phase, v_step.ordinal, p_fence);
+            v_of_phase := v_of_phase[1:v_place - 1] || array(
+              select s from weft._steps as s
+              where s.deployment_id = p_deployment and s.phase = v_phase.ordinal and s.state = 'pending' and s.ordinal >= v_step.ordinal order by s.ordinal);
+            v_step := v_of_phase[v_place];
+          end if;
           if exists (select from weft._cancellations as c where c.deployment_id = p_deployment) then
             raise query_canceled;
           end if;

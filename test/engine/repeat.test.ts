@@ -4,6 +4,8 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Deployment } from '../../src/domain/deployment.ts';
+import { makeFolder } from '../cli/folder.ts';
+import { run } from '../cli/run.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
@@ -305,5 +307,21 @@ describe.each(['single', 'per-step'] as const)('a changed file among unchanged o
     await sql(database.url, 'drop view c');
     const end = await passed(deployPhases([{ ...phases[0], when: 'false' } as Phase], files));
     expect(end.phases[0]?.state).toBe('skipped');
+  });
+});
+
+describe('a rehearsal', () => {
+  it('finds the order of a group as the deployment would, and leaves nothing behind', async () => {
+    const folder = {
+      'weft.yaml': JSON.stringify({ name: 'shop', phases: [{ name: 'code', transaction: 'single', steps: [{ run: '0.sql' }, ...VIEWS] }] }),
+      '0.sql': 'create table t (n int);',
+      'views/a.sql': view('a', 'b'),
+      'views/b.sql': view('b', 'c'),
+      'views/c.sql': view('c', 't'),
+    };
+    const { code, stdout } = await run(['deploy', makeFolder(folder), '--rehearse', '--json'], { env: { DATABASE_URL: database.url } });
+    expect(code, stdout).toBe(0);
+    expect(JSON.parse(stdout).rehearsal.steps.map(({ path }: { path: string }) => path)).toEqual(['0.sql', 'views/c.sql', 'views/b.sql', 'views/a.sql']);
+    expect(await sql(database.url, `select to_regclass('t') as t`)).toEqual([{ t: null }]);
   });
 });
