@@ -36,6 +36,17 @@ describe('the summary', () => {
     `);
   });
 
+  it('of parameters: their values, of a secret one that there was one', () => {
+    const plain = { type: 'text', secret: false, given: true, digest: null };
+    const parameters = [
+      { ...plain, name: 'environment', value: 'staging' },
+      { ...plain, name: 'nothing', given: false, value: null },
+      { ...plain, name: 'token', secret: true, value: null },
+      { ...plain, name: 'unused', secret: true, given: false, value: null },
+    ];
+    expect(show({ state: 'succeeded', parameters })).toContain('  parameters   environment=staging  nothing=  token=***  unused=\n');
+  });
+
   it('of a phase that took longer than the last tries of its steps: all of its time', () => {
     const phase = {
       ...makePhase('schema', 'single', 'succeeded', { done: 1 }),
