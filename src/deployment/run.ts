@@ -69,9 +69,9 @@ export async function runToEnd(errand: Errand, patience: Patience, run: Run, fir
       }
       if (result !== null) {
         trouble = null;
+        if (result.lacking.length > 0) throw secretsMissing(result.lacking, id); // before it is told that it was taken up
         if (result.deployment !== null) tell(result.deployment);
         if (isEnd(result)) return result.deployment;
-        if (result.lacking.length > 0) throw secretsMissing(result.lacking, id);
         if (result.attached?.holder === 'unknown' || result.attached?.holder === 'silent') trouble = holderUnknown(result.attached);
       }
     } catch (error) {

@@ -225,7 +225,7 @@ describe('weft deploy', () => {
         database.url,
         `update weft._deployments set state = 'staged', finished_at = null; update weft._phases set state = 'pending'; update weft._steps set state = 'pending'; delete from weft._history; drop table seen`,
       );
-      const lacking = await run(['resume', id, '--deadline', '5'], { env });
+      const lacking = await run(['resume', id], { env });
       expect(lacking.stderr).toContain('needs the value of "token" at each run');
       const other = await run(['resume', id, '--set-env', 'token=TOKEN'], { env: { ...env, TOKEN: `${secret}!` } });
       expect(other.code).toBe(2);
