@@ -367,7 +367,14 @@ as $$
   join weft._steps as s on s.deployment_id = d.id
   join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
   join weft._steps as u on u.deployment_id = d.undoes and u.path = s.undoes
-  where d.id = p_deployment and t.deployment_id = d.undoes and t.step = u.ordinal
+  where d.id = p_deployment and t.deployment_id = d.undoes and t.step = u.ordinal;
+  -- and a batch from its beginning
+  delete from weft._batches as b
+  using weft._deployments as d
+  join weft._steps as s on s.deployment_id = d.id
+  join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
+  join weft._steps as u on u.deployment_id = d.undoes and u.path = s.undoes
+  where d.id = p_deployment and b.deployment_id = d.undoes and b.step = u.ordinal
 $$;
 
 comment on function weft._take_back_history(uuid, weft._step_record[]) is

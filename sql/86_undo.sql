@@ -23,6 +23,8 @@ as $$
     left join weft._history as h on h.bundle = d.bundle and h.applied_path = s.path and h.deployment_id = d.id
     left join (
       select n.step, count(*)::integer as done from weft._statements as n where n.deployment_id = p_deployment and n.state = 'done' group by n.step
+      union all
+      select b.step, b.rounds from weft._batches as b where b.deployment_id = p_deployment and b.rounds > 0
     ) as t on t.step = s.ordinal
     where d.id = p_deployment and (h.path is not null or t.done > 0)
   ),
@@ -55,7 +57,7 @@ as $$
 $$;
 
 comment on function weft._list_effects(uuid) is
-  'Lists what of a deployment is in the database still, and what would take it back: files in the history, and those of which only so many statements are done.';
+  'Lists what of a deployment is in the database still, and what would take it back: files in the history, and those of which only so many statements, or rounds, are done.';
 
 
 create or replace function weft._has_effects(p_deployment uuid)
@@ -66,6 +68,9 @@ create or replace function weft._has_effects(p_deployment uuid)
 as $$
   select exists (select from weft._history as h where h.deployment_id = p_deployment)
       or exists (select from weft._statements as t where t.deployment_id = p_deployment and t.state = 'done')
+      or exists (
+        select from weft._batches as b join weft._steps as s on s.deployment_id = b.deployment_id and s.ordinal = b.step
+        where b.deployment_id = p_deployment and b.rounds > 0 and s.state <> 'succeeded')
 $$;
 
 comment on function weft._has_effects(uuid) is 'Tells whether anything of a deployment is in the database still, as far as the history knows.';

@@ -11,6 +11,7 @@ import type { Deployment } from '../../src/domain/deployment.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles, makeOrder } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
+import { undo } from './undoing.ts';
 
 let database: TestDatabase;
 
@@ -372,6 +373,26 @@ describe('a batch that would never end', () => {
       error: { sqlstate: 'WF054', message: expect.stringContaining('done_when is not true: false') },
     });
   });
+});
+
+it('is undone as any step is, also where it has not come to its end; then it begins at its beginning', async () => {
+  await sql(database.url, 'alter table shop.orders add constraint small check (id < 2000 or total is null)');
+  const files = {
+    'weft.yaml': JSON.stringify({ name: 'shop', phases: [{ name: 'totals', steps: [{ batch: 'fill.sql', size: 300, cursor: 0, undo: 'unfill.sql' }] }] }),
+    'fill.sql': BY_CURSOR,
+    'unfill.sql': 'alter table shop.orders disable trigger note; update shop.orders set total = null; alter table shop.orders enable trigger note;',
+  };
+  expect(await deployFiles(connectOver(database.url), files)).toMatchObject({ state: 'failed', phases: [{ steps: [{ batch: { rounds: 2 } }] }] });
+  expect(await undo(database.url)).toMatchObject({ state: 'succeeded' });
+  expect(await sql(database.url, 'select count(total)::int as count from shop.orders')).toEqual([{ count: 0 }]);
+  await sql(database.url, 'alter table shop.orders drop constraint small; truncate shop.ledger');
+  expect(await deployFiles(connectOver(database.url), files)).toMatchObject({
+    state: 'succeeded',
+    phases: [{ steps: [{ rows: 1000, batch: { rounds: 4 } }] }],
+  });
+  expect(await ledger()).toEqual({ touched: 1000, rounds: 4, most: 1 });
+  expect(await undo(database.url)).toMatchObject({ state: 'succeeded' });
+  expect(await sql(database.url, 'select count(total)::int as count from shop.orders')).toEqual([{ count: 0 }]);
 });
 
 it('a rehearsal runs one round of it, says so, and leaves nothing', async () => {

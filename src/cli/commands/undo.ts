@@ -72,7 +72,7 @@ function planLines({ deployment, bundle, finished_at, phases, lacking }: UndoPla
       [
         step.statements_done === null
           ? ''
-          : `of which only ${count(step.statements_done, 'statement')} ${step.statements_done === 1 ? 'is' : 'are'} in the database`,
+          : `of which only ${count(step.statements_done, step.kind === 'batch' ? 'round' : 'statement')} ${step.statements_done === 1 ? 'is' : 'are'} in the database`,
         step.given_by === null || step.restores ? '' : `as it came with deployment ${step.given_by}`,
       ]
         .filter((part) => part !== '')
