@@ -13,9 +13,9 @@ $$;
 comment on function weft._is_refused_in_transaction(jsonb) is 'Tells whether the server refused a statement because it runs it in no transaction.';
 
 
--- All of GET STACKED DIAGNOSTICS; of the context, what is inside of p_runner, the function that runs the file's statements.
+-- All of GET STACKED DIAGNOSTICS; of the context, what is the user's: it ends where the engine's own functions begin.
 create or replace function weft._account_of_error(
-    p_runner text, p_state text, p_message text, p_detail text, p_hint text, p_context text,
+    p_state text, p_message text, p_detail text, p_hint text, p_context text,
     p_schema text, p_table text, p_column text, p_constraint text, p_type text)
   returns jsonb
   immutable
@@ -24,12 +24,12 @@ create or replace function weft._account_of_error(
 as $$
   select jsonb_strip_nulls(jsonb_build_object(
     'sqlstate', p_state, 'message', p_message, 'detail', nullif(p_detail, ''), 'hint', nullif(p_hint, ''),
-    'context', nullif(left(split_part(p_context, 'PL/pgSQL function weft.' || p_runner, 1), weft._limit('statement_shown_characters')), ''),
+    'context', nullif(left(split_part(p_context, 'PL/pgSQL function weft._', 1), weft._limit('statement_shown_characters')), ''),
     'schema', nullif(p_schema, ''), 'table', nullif(p_table, ''), 'column', nullif(p_column, ''),
     'constraint', nullif(p_constraint, ''), 'datatype', nullif(p_type, '')))
 $$;
 
-comment on function weft._account_of_error(text, text, text, text, text, text, text, text, text, text, text) is 'Keeps an error whole, without what is empty.';
+comment on function weft._account_of_error(text, text, text, text, text, text, text, text, text, text) is 'Keeps an error whole, without what is empty.';
 
 
 -- A file that raises query_canceled itself has failed.

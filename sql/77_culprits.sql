@@ -50,7 +50,7 @@ begin
     end;
     if e_state <> 'WF000' then
       v_high := v_middle;
-      error := weft._account_of_error('_find_row', e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type);
+      error := weft._account_of_error(e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type);
     elsif error is null then
       return;  -- alone they go through
     else

@@ -309,7 +309,7 @@ begin
     v_line := substring(e_message from '^Line (\d+)')::int4;  -- as weft._name_place says it
   end if;
   v_error := weft._scrub(
-    weft._account_of_error(case v_script.kind when 'load' then '_' else '_run_steps' end, e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_phase.secrets);
+    weft._account_of_error(e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_phase.secrets);
   if v_statement is not null and v_reader.rows is not null then
     v_error := weft._explain_rows(v_reader, v_error, v_their_path);
   end if;

@@ -388,7 +388,7 @@ begin
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
   end;
   v_error := weft._scrub(
-    weft._account_of_error('_run_statement', e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_phase.secrets);
+    weft._account_of_error(e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_phase.secrets);
   if e_state = 'WF012' then
     raise exception using errcode = e_state, message = e_message, hint = e_hint;
   elsif weft._is_interruption('_run_statement', e_state, e_context) then

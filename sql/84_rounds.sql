@@ -363,7 +363,7 @@ begin
   -- the round is undone; what follows is the account of it
   e_context := regexp_replace(e_context, 'PL/pgSQL function inline_code_block line \d+ at [^\n]*\nSQL statement "\s*do \$weft_round\$.*$', 'PL/pgSQL function weft._execute_round');
   v_error := weft._scrub(
-    weft._account_of_error('_execute_round', e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_phase.secrets);
+    weft._account_of_error(e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_phase.secrets);
   if e_state = 'WF012' then
     raise exception using errcode = e_state, message = e_message, hint = e_hint;
   elsif weft._is_interruption('_execute_round', e_state, e_context) then

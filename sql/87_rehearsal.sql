@@ -317,7 +317,7 @@ begin
     elsif e_state = 'WF012' then
       raise exception using errcode = e_state, message = e_message, hint = e_hint;
     else
-      v_error := weft._scrub(weft._account_of_error('_rehearse', e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_secrets);
+      v_error := weft._scrub(weft._account_of_error(e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_secrets);
       if weft._is_interruption('_rehearse', e_state, e_context) then
         return row('interrupted', v_path, v_error)::weft._outcome;
       elsif v_row.number is not null and not v_surprises ? concat(v_step.ordinal, '/', v_row.number)

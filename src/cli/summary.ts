@@ -218,7 +218,8 @@ function standing(phase: PhaseStatus, deployment: Deployment): string {
     return `committed: ${count(succeeded, 'step')}${before}${failed === 0 ? '' : `, ${failed} failed and rolled back`}, ${duration(timeOfPhase(phase))}`;
   }
   if (phase.transaction === 'single') {
-    if (phase.state === 'failed') return `rolled back as a whole: nothing of it is left (${count(total, 'step')})`;
+    if (phase.state === 'failed')
+      return `rolled back as a whole: nothing of it is left (${count(total - skipped, 'step')}${skipped === 0 ? '' : `; ${skipped} applied before`})`;
     if (isOver(deployment.state)) return `nothing of it (${count(total, 'step')})`;
     return phase.state === 'running' ? `in flight, all or nothing: nothing is committed yet (${count(total, 'step')})` : 'not begun';
   }
@@ -289,6 +290,7 @@ function endingLines({ id, cancelling, cleaning, live }: Deployment): string[] {
 
 /** What is to be done about an error of a file: not every one is the file's fault (PostgreSQL manual, appendix A). */
 function remedyFor(sqlstate: string, path: string): string {
+  if (sqlstate === 'WF022') return `correct the rows that break the rule, or the files that make them,`;
   if (sqlstate.startsWith('23')) return `repair the data (or correct ${path})`;
   if (sqlstate === '42501') return `grant what is missing (or correct ${path})`;
   if (sqlstate === '55006') return `see to it that nobody uses what ${path} is about (or correct it)`;
