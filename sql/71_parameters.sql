@@ -111,9 +111,9 @@ create or replace function weft._inherit_parameters(p_deployment uuid, p_from uu
   language sql
 as $$
   insert into weft._parameters (deployment_id, name, type, is_secret, is_given, value)
-  select p_deployment, p.name, p.type, p.is_secret, p.is_given and not p.is_secret, p.value
+  select p_deployment, p.name, p.type, false, p.is_given, p.value
   from weft._parameters as p
-  where p.deployment_id = p_from
+  where p.deployment_id = p_from and not p.is_secret  -- a file that names one fails: with nothing in its place it would do something else
 $$;
 
 comment on function weft._inherit_parameters(uuid, uuid) is 'Gives an undo the plain parameters of the deployment that it takes back; its secrets it has not.';

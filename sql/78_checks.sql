@@ -154,12 +154,14 @@ begin
   v_query := concat(
     'select pg_catalog.count(*), pg_catalog.json_agg(case when pg_catalog.length(x.j::pg_catalog.text) operator(pg_catalog.<=) ', v_length,
     ' then x.j else pg_catalog.to_json(pg_catalog.left(x.j::pg_catalog.text, ', v_length, ')) end) filter (where x.n operator(pg_catalog.<=) ', v_shown,
-    ') from (select pg_catalog.to_json(q) as j, pg_catalog.row_number() over () as n from (', v_query, E'\n) as q) as x');
+    ') from (select pg_catalog.to_json(_weft_row) as j, pg_catalog.row_number() over () as n from (', v_query, E'\n) as _weft_row) as x');
   if v_rule is null then
     v_their_path := weft._enter_file(p_phase, p_path);
     v_set := pg_catalog.set_config('search_path', v_their_path, false);
     execute v_query into v_count, v_rows;
     v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+    reset session authorization;  -- the role of the phase may not call what follows
+    reset role;
   else
     execute v_query into v_count, v_rows
     using (select array_agg(s.value) from jsonb_array_elements_text(v_step.options -> 'schemas') as s), coalesce(v_step.options ->> 'owner', p_phase.role, current_user);

@@ -576,11 +576,18 @@ create or replace function weft._reopen(p_deployment uuid, p_wish jsonb)
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
+declare
+  v_undo  uuid;
 begin
   perform from weft._lease as l for update;
   perform from weft._deployments as d where d.id = p_deployment and d.state = 'degraded' and d.mode = 'apply' for no key update;
   if not found or exists (select from weft._events as e where e.deployment_id = p_deployment and e.kind = 'reopened' and e.data ->> 'key' = p_wish ->> 'key') then
     return;
+  end if;
+  select d.id into v_undo from weft._deployments as d where d.undoes = p_deployment and d.state not in ('failed', 'cancelled') order by d.created_at desc limit 1;
+  if found then
+    raise exception 'Deployment % has been taken back, or is going to be: by deployment %. What failed in it is not tried again.', p_deployment, v_undo
+      using errcode = 'WF071', hint = 'Nothing was changed. To have it all again, deploy the bundle again.';
   end if;
   update weft._statements as t set state = 'pending', error = null, tries = 0, finished_at = null
   from weft._steps as s

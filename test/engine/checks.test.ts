@@ -89,6 +89,24 @@ describe('a check in a phase that is all or nothing', () => {
     expect(end).toMatchObject({ error: { sqlstate: 'WF022', check: { offenders: [{ n: -1 }] } } });
   });
 
+  it('is asked as the role of its phase, which may do nothing in schema weft', async () => {
+    const role = `${database.name}_reader`;
+    await sql(database.url, `create role ${role}; grant ${role} to current_user`);
+    try {
+      const files = { '1.sql': 'create table public.seen (who text)', 'checks/no_negative.sql': 'select current_user as who' };
+      await sql(database.url, `grant create on schema public to ${role}`);
+      const end = await deployPhases([{ ...phase('warn'), role }], files);
+      expect(end).toMatchObject({ state: 'succeeded', phases: [{ steps: [{}, { state: 'succeeded', result: { offenders: [{ who: role }] } }] }] });
+    } finally {
+      await sql(database.url, `drop owned by ${role}; drop role ${role}`);
+    }
+  });
+
+  it('keeps columns of any name', async () => {
+    const end = await deployPhases([phase('warn')], { ...FILES, 'checks/no_negative.sql': 'select 1 as n, 2 as q, 3 as j, 4 as x' });
+    expect(end).toMatchObject({ phases: [{ steps: [{}, { result: { columns: ['n', 'q', 'j', 'x'], offenders: [{ n: 1, q: 2, j: 3, x: 4 }] } }] }] });
+  });
+
   it('cuts a row that is too long to be kept', async () => {
     const end = await deployPhases([phase()], { ...FILES, 'checks/no_negative.sql': "select repeat('x', 5000) as long" });
     expect(String(end.error?.check?.offenders[0])).toHaveLength(2000);

@@ -251,7 +251,7 @@ describe('a session', () => {
     const id = await stageFiles(database.url, journal(1));
     const admin = await superuser();
     const role = `weft_blind_${database.name.slice(-12)}`;
-    await admin.query(`create role ${role} login password 'blind'; grant usage on schema weft to ${role}; grant all on all tables in schema weft to ${role}`);
+    await admin.query(`create role ${role} login password 'blind'; grant usage on schema weft to ${role}; grant all on all tables in schema weft to ${role}; grant execute on all routines in schema weft to ${role}`);
     try {
       const url = new URL(database.url);
       url.username = role;
@@ -281,7 +281,7 @@ describe('a session', () => {
       .query(`create role ${role}; grant ${role} to current_user with set true`)
       .catch(() => late.query(`create role ${role}; grant ${role} to current_user`));
     const { id, gate, running } = await runnerAtTheGate(first);
-    await late.query(`grant usage on schema weft to ${role}; set role ${role}`);
+    await late.query(`grant usage on schema weft to ${role}; grant execute on all routines in schema weft to ${role}; set role ${role}`);
     expect((await call(late, id)).attached).toMatchObject({ holder: 'alive', pid: pidOf(first) });
     await gate.open();
     await running;

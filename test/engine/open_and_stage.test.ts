@@ -316,7 +316,7 @@ describe('a session that weft.open refuses', () => {
     roles.push(role);
     await sql(
       database.url,
-      `grant usage on schema weft to ${role}; grant all on all tables in schema weft to ${role}; grant all on all sequences in schema weft to ${role}`,
+      `grant usage on schema weft to ${role}; grant all on all tables in schema weft to ${role}; grant execute on all routines in schema weft to ${role}; grant all on all sequences in schema weft to ${role}`,
     );
     const { href: url } = Object.assign(new URL(database.url), { username: role, password });
     await expect(open(parcel, { url })).rejects.toMatchObject({ code: 'WF009', message: expect.stringContaining(role) });

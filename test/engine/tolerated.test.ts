@@ -153,6 +153,26 @@ describe('in a phase that is all or nothing', () => {
   });
 });
 
+it('what was taken back is not tried again', async () => {
+  const phases = [
+    {
+      name: 'main',
+      steps: [
+        { run: '1.sql', undo: 'u.sql' },
+        { run: '2.sql', on_error: 'continue' },
+      ],
+    },
+  ];
+  const { id } = await deployShop(phases, { '1.sql': 'create table t (n int)', 'u.sql': 'drop table t', '2.sql': 'insert into later values (1)' });
+  const [{ undo }] = await sql(database.url, `select weft.undo($1, p_partly => true) ->> 'deployment' as undo`, [id]);
+  await sql(database.url, 'create table later (n int)');
+  const again = () => resume({ connect: connectOver(database.url), id, target: null, deadlineMs: 30_000 });
+  await expect(again(), 'an undo in line').rejects.toMatchObject({ message: expect.stringContaining(undo) });
+  await sql(database.url, `call weft.run('${undo}')`);
+  await expect(again(), 'an undo that is over').rejects.toMatchObject({ message: expect.stringContaining('has been taken back') });
+  expect(await sql(database.url, 'select n from later')).toEqual([]);
+});
+
 it('a step that says how it would tie something to schema weft fails, and the rest stays', async () => {
   const end = await deployShop([phaseOf('single')], { ...RUNS, '2.sql': 'create view tied as select * from weft.history' });
   expect(end).toMatchObject({ state: 'degraded', phases: [{ steps: [{}, { error: { sqlstate: 'WF016', path: '2.sql' } }, {}] }] });
