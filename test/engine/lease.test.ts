@@ -251,7 +251,9 @@ describe('a session', () => {
     const id = await stageFiles(database.url, journal(1));
     const admin = await superuser();
     const role = `weft_blind_${database.name.slice(-12)}`;
-    await admin.query(`create role ${role} login password 'blind'; grant usage on schema weft to ${role}; grant all on all tables in schema weft to ${role}; grant execute on all routines in schema weft to ${role}`);
+    await admin.query(
+      `create role ${role} login password 'blind'; grant usage on schema weft to ${role}; grant all on all tables in schema weft to ${role}; grant execute on all routines in schema weft to ${role}`,
+    );
     try {
       const url = new URL(database.url);
       url.username = role;
