@@ -30,10 +30,11 @@ create or replace function weft._list_candidates(p_manifest jsonb)
   set jit = off
   language sql
 as $$
-  with entries as materialized (
-    select p.ordinality as phase, e.ordinality as entry, sum(e.value::bigint) over (partition by p.ordinality order by e.ordinality) as last, e.value::bigint as steps
+  with places as materialized (  -- each by itself, to be joined by equality: of a range there is no hash
+    select p.ordinality as phase, e.ordinality as entry, row_number() over (partition by p.ordinality order by e.ordinality) as place
     from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p
     cross join jsonb_array_elements_text(p.value -> 'entries') with ordinality as e
+    cross join generate_series(1, e.value::bigint)
   )
   select coalesce(array_agg(row(k.ordinal, k.phase, coalesce(e.entry, 1), k.path, decode(a.digest, 'hex'), k.repeat, k.kind in ('run', 'batch'))::weft._candidate order by k.ordinal), '{}')
   from (
@@ -43,7 +44,7 @@ as $$
     cross join jsonb_array_elements(p.value -> 'steps') with ordinality as s
   ) as k
   join jsonb_to_recordset(p_manifest -> 'artifacts') as a (path text, digest text) on a.path = k.path
-  left join entries as e on e.phase = k.phase and k.place between e.last - e.steps + 1 and e.last
+  left join places as e on e.phase = k.phase and e.place = k.place
   where k.repeat is not null
 $$;
 
@@ -138,33 +139,35 @@ begin
   end if;
 
   return query
-  with pairs as materialized (  -- by digest
-    select n.path as new, g.path as gone from unnest(v_new) as n join unnest(v_gone) as g on g.digest = n.digest
+  with of_digest as materialized (  -- each digest once: of n files with one content there would be n * n pairs
+    select n.digest, g.gone, n.others, jsonb_build_object('from', g.gone, 'to', n.others, 'digest', encode(n.digest, 'hex')) as data
+    from (select u.digest, array_agg(u.path order by u.path) as others from unnest(v_new) as u group by u.digest) as n
+    join (select u.digest, array_agg(u.path order by u.path) as gone from unnest(v_gone) as u group by u.digest) as g on g.digest = n.digest
   ),
   rest as materialized (
     select n.path as new, weft._judged_text(p_deployment, p_texts, n.path, n.digest) as text
     from unnest(v_new) as n
-    where n.is_sql and not exists (select from pairs as p where p.new = n.path)
+    where n.is_sql and not exists (select from of_digest as d where d.digest = n.digest)
       and cardinality(v_new) * cardinality(v_gone) <= weft._limit('renames_compared_count')
   ),
   left_over as materialized (
     select g.path as gone, weft._kept_text(g.bytes_in, g.path, g.digest) as text
     from unnest(v_gone) as g
-    where exists (select from rest) and not exists (select from pairs as p where p.gone = g.path)
+    where exists (select from rest) and not exists (select from of_digest as d where d.digest = g.digest)
   ),
   same as materialized (
-    select p.new, p.gone from pairs as p
-    union all
     select r.new, l.gone from rest as r cross join left_over as l where weft._is_same_content(r.text, l.text) and weft._has_statements(r.text)
   ),
   counted as (
-    select s.new, array_agg(s.gone order by s.gone) as gone, min(o.others) as others
+    select n.path as new, d.gone, d.others, d.data from unnest(v_new) as n join of_digest as d on d.digest = n.digest
+    union all
+    select s.new, array_agg(s.gone order by s.gone), min(o.others), null
     from same as s
-    cross join lateral (select array_agg(t.new order by t.new) as others from same as t where t.gone = s.gone) as o
+    join (select t.gone, array_agg(t.new order by t.new) as others from same as t group by t.gone) as o on o.gone = s.gone
     group by s.new
   )
   select c.ordinal, c.path, case when cardinality(m.gone) = 1 and cardinality(m.others) = 1 then 'renamed' else 'ambiguous' end,
-         jsonb_build_object('from', m.gone, 'to', m.others, 'digest', encode(c.digest, 'hex'))
+         coalesce(m.data, jsonb_build_object('from', m.gone, 'to', m.others, 'digest', encode(c.digest, 'hex')))
   from unnest(v_new) as c
   join counted as m on m.new = c.path
   where c.repeat = 'once' or (cardinality(m.gone) = 1 and cardinality(m.others) = 1)

@@ -251,7 +251,7 @@ begin
   end if;
 
   v_search := weft._search_order(p_phase, p_first, v_members, v_left_out, p_fence);
-  if v_search.outcome is not null and (v_search.outcome).verdict is not null then
+  if (v_search.outcome).verdict is not null then
     return row((v_search.outcome).verdict, (v_search.outcome).path, weft._add_hint_of_group((v_search.outcome).error, v_members || v_left_out))::weft._outcome;
   end if;
   v_found := v_search.ordinals;

@@ -315,12 +315,21 @@ create or replace function weft._next_block(p_phase weft._phases, out first_step
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select min(s.ordinal),
-         case when p_phase.transaction = 'single' then max(s.ordinal) when p_phase.has_repeatables then weft._end_of_group(p_phase, min(s.ordinal)) else min(s.ordinal) end,
-         coalesce((array_agg(s.kind = 'run' and (p_phase.transaction = 'none' or s.is_apart) order by s.ordinal))[1], false),
-         coalesce((array_agg(s.kind = 'batch' and p_phase.transaction <> 'single' order by s.ordinal))[1], false)
-  from weft._steps as s
-  where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending'
+  select f.ordinal,
+         case when p_phase.transaction = 'single' then (
+             select max(s.ordinal) from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending')
+           when p_phase.has_repeatables then weft._end_of_group(p_phase, f.ordinal)
+           else f.ordinal end,
+         coalesce(f.kind = 'run' and (p_phase.transaction = 'none' or f.is_apart), false),
+         coalesce(f.kind = 'batch' and p_phase.transaction <> 'single', false)
+  from (values (true)) as one  -- a row also where nothing is pending
+  left join lateral (
+    select s.ordinal, s.kind, s.is_apart
+    from weft._steps as s
+    where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending'
+    order by s.ordinal
+    limit 1
+  ) as f on true
 $$;
 
 comment on function weft._next_block(weft._phases) is 'Tells which pending steps share the next transaction, or which one is run statement by statement, or in rounds.';

@@ -309,7 +309,7 @@ begin
     if e_state = 'WF000' then
       perform weft._keep_report(p_deployment, v_steps_done, v_catalog, v_passes, v_began, null), weft._scrub_report(p_deployment, p_secrets);
       return row('done', null, null)::weft._outcome;
-    elsif e_state = 'WF003' and v_outcome is not null then
+    elsif e_state = 'WF003' and v_outcome.verdict is not null then
       null;
     elsif e_state = 'WF002' and v_lost is not null then  -- what others take away runs again with them
       v_surprises := v_surprises || jsonb_build_object(concat('lost/', v_phase.ordinal), v_lost);

@@ -158,6 +158,12 @@ describe('a renamed file', () => {
   it.each([
     ['one gone and two new', { '1.sql': write(1) }, { 'a.sql': write(1), 'b.sql': write(1) }],
     ['two gone and one new', { '1.sql': write(1), '2.sql': write(1) }, { 'a.sql': write(1) }],
+    ['two gone and two new', { '1.sql': write(1), '2.sql': write(1) }, { 'a.sql': write(1), 'b.sql': write(1) }],
+    [
+      'two gone and two new that differ in comments',
+      { '1.sql': write(1), '2.sql': `${write(1)} -- 2` },
+      { 'a.sql': `/* a */ ${write(1)}`, 'b.sql': `/* b */ ${write(1)}` },
+    ],
   ])('that could be any of several is refused, with words: %s of one content', async (_, before, after) => {
     await deploy(before as Files);
     const end = await deploy(after as Files);

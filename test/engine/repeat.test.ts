@@ -39,6 +39,8 @@ const deployPhases = (phases: readonly Phase[], files: Files, url = database.url
   });
 const deploy = (files: Files, transaction: Rule = 'single', steps: readonly object[] = VIEWS) => deployPhases([{ transaction, steps }], files);
 const view = (name: string, from = 'journal', as = 'n'): string => `create or replace view ${name} as select ${as} from ${from};`;
+/** "end" is a name here, which the scanner takes for the end of the body. */
+const ODD = 'create or replace function odd(out n int) language sql begin atomic select 1 as end; select 2; end;';
 const write = (n: number): string => `insert into journal values (${n});`;
 const journal = async () => (await sql(database.url, 'select n from journal order by n')).map(({ n }) => n);
 const events = (...kinds: string[]) =>
@@ -122,6 +124,12 @@ describe.each(['single', 'per-step', 'auto'] as const)('a group under transactio
     'views/g.sql': 'create or replace function g(n int) returns int language sql as $$ select n + 1 $$;',
   };
   const worked = ['g', 'f', 'e', 'd', 'c', 'b', 'a'].map((name) => `views/${name}.sql`);
+
+  it('whose file has to run in one piece, because its split is wrong, finds an order as others do', async () => {
+    const end = await passed(deploy({ 'views/a.sql': view('a', 'odd() as t'), 'views/b.sql': ODD }, transaction));
+    expect(order(end)).toEqual(['views/b.sql', 'views/a.sql']);
+    expect(await events('split_given_up', 'order_found')).toMatchObject([{ kind: 'split_given_up', path: 'views/b.sql' }, { kind: 'order_found' }]);
+  });
 
   it('whose files need each other in adverse order finds an order, runs in it, and records it', async () => {
     const end = await passed(deploy(adverse, transaction));
@@ -311,6 +319,17 @@ describe.each(['single', 'per-step'] as const)('a changed file among unchanged o
 });
 
 describe('a rehearsal', () => {
+  it('finds the order of a group in which a file has to run in one piece', async () => {
+    const folder = {
+      'weft.yaml': JSON.stringify({ name: 'shop', phases: [{ name: 'code', steps: VIEWS }] }),
+      'views/a.sql': view('a', 'odd() as t'),
+      'views/b.sql': ODD,
+    };
+    const { code, stdout } = await run(['deploy', makeFolder(folder), '--rehearse', '--json'], { env: { DATABASE_URL: database.url } });
+    expect(code, stdout).toBe(0);
+    expect(await sql(database.url, `select to_regclass('a') as a`)).toEqual([{ a: null }]);
+  });
+
   it('finds the order of a group as the deployment would, and leaves nothing behind', async () => {
     const folder = {
       'weft.yaml': JSON.stringify({ name: 'shop', phases: [{ name: 'code', transaction: 'single', steps: [{ run: '0.sql' }, ...VIEWS] }] }),
