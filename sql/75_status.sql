@@ -220,12 +220,28 @@ create or replace function weft._tell_of_rounds(p_batch weft._batches)
   language sql
 as $$
   select case
-    when p_batch.rounds = 1 then format('1 round of it, with %s rows, is in the database.', p_batch.rows)
-    when p_batch.rounds > 1 then format('%s rounds of it, with %s rows, are in the database.', p_batch.rounds, p_batch.rows)
+    when n.rounds = 1 then format('1 round of it, with %s rows, is in the database.', n.rows)
+    when n.rounds > 1 then format('%s rounds of it, with %s rows, are in the database.', n.rounds, n.rows)
   end
+  from (select p_batch.rounds + p_batch.rounds_before as rounds, p_batch.rows + p_batch.rows_before as rows) as n
 $$;
 
-comment on function weft._tell_of_rounds(weft._batches) is 'Says how much of a batch is in the database; null when nothing is.';
+comment on function weft._tell_of_rounds(weft._batches) is 'Says how much of a batch is in the database, with what earlier deployments did of it; null when nothing is.';
+
+
+-- Where another deployment has gone on with it, the step remembers (without the cursor).
+create or replace function weft._recall_batch(p_step weft._steps, p_batch weft._batches)
+  returns weft._batches
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case when p_step.result ? 'continued' then
+    jsonb_populate_record(null::weft._batches, p_step.result -> 'continued' || jsonb_build_object('deployment_id', p_step.deployment_id, 'step', p_step.ordinal))
+    else p_batch end
+$$;
+
+comment on function weft._recall_batch(weft._steps, weft._batches) is 'Tells how far a step of a batch is, or was when another deployment went on with it.';
 
 
 -- Without the cursor, which is a value out of a table: the view weft.batches has it.
@@ -283,9 +299,10 @@ as $$
         select s.phase, jsonb_agg(jsonb_build_object(
                  'path', s.path, 'kind', s.kind, 'undo', s.undo, 'undoes', s.undoes, 'when', s.condition, 'is_wanted', s.is_wanted, 'state', s.state, 'digest', encode(a.digest, 'hex'), 'size', a.size,
                  'on_error', s.on_error, 'options', s.options, 'result', s.result, 'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', coalesce(s.statements, t.done), 'error', s.error,
-                 'batch', weft._describe_batch(b),
-                 'account', case when b.rounds > 0 and (s.state = 'failed' or s.state = 'pending' and d.finished_at is not null) then
-                   format('%s: %s Deploy it again and it goes on behind them.', s.path, weft._tell_of_rounds(b))
+                 'batch', weft._describe_batch(case when s.result ? 'continued' then weft._recall_batch(s, b) else b end),
+                 'account', case when s.kind = 'batch' and (s.state = 'failed' or s.state = 'pending' and d.finished_at is not null) then
+                   s.path || ': ' || weft._tell_of_rounds(weft._recall_batch(s, b))
+                     || coalesce(' Deployment ' || (s.result #>> '{continued,by}') || ' has gone on behind them.', ' Deploy it again and it goes on behind them.')
                    when s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then
                    weft._tell_what_stays(s, coalesce(s.statements, t.done), r.runs_again, d.finished_at is not null) end,
                  'runs_again', r.runs_again,

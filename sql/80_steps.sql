@@ -457,7 +457,7 @@ create or replace function weft._tolerate(p_phase weft._phases, p_outcome weft._
   language plpgsql
 as $$
 begin
-  update weft._steps as s set state = 'failed', error = p_outcome.error, result = p_outcome.error -> 'check', finished_at = clock_timestamp()
+  update weft._steps as s set state = 'failed', error = p_outcome.error, result = coalesce(p_outcome.error -> 'check', s.result), finished_at = clock_timestamp()
   where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path;
   perform weft._tell(p_phase.deployment_id, 'step_tolerated', p_phase.name, p_outcome.path, p_outcome.error);
 end

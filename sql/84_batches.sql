@@ -39,6 +39,10 @@ begin
   v_batch.size := coalesce((p_step.options ->> 'size')::integer, weft._limit('batch_size_default'));
   v_batch.rounds := 0;
   v_batch.rows := 0;
+  v_batch.is_begun := false;
+  v_batch.rounds_before := 0;
+  v_batch.rows_before := 0;
+  v_batch.parameters := weft._digest_parameters(p_step.deployment_id, v_batch.statement);
   v_batch.sweeps := 0;
   v_batch.quiet_rounds := 0;
   v_batch.worked_ms := 0;
@@ -114,43 +118,81 @@ $$;
 comment on function weft._write_round(weft._phases, weft._batches) is 'Writes the statement of the next round, with the parameters of the deployment.';
 
 
--- The same batch in a deployment that is over, and did not come to the end of it.
-create or replace function weft._take_over_cursor(p_batch weft._batches, p_path text, p_phase text)
-  returns text
+-- What a statement comes to depends on them as on its words. A secret is nowhere written down, so not as a digest either.
+create or replace function weft._digest_parameters(p_deployment uuid, p_statement text)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_object_agg(p.name, case when p.is_secret then '"secret"' else to_jsonb(encode(sha256(convert_to(p.value, 'UTF8')), 'hex')) end), '{}')
+  from weft._parameters as p
+  where p.deployment_id = p_deployment
+    and (weft._interpolate(p_statement, jsonb_build_object(p.name, 'a'), weft._mark(jsonb_build_object(p.name, 'a'))) <> p_statement
+      or p_statement ~* '\mparameter\M' and p_statement ~ format('\m%s\M', p.name))  -- weft.parameter('x'), or what looks like it
+$$;
+
+comment on function weft._digest_parameters(uuid, text) is 'Digests the values of the parameters that a statement names, by name; of a secret one the name alone.';
+
+
+-- The same batch in a deployment that is over, or was passed, and did not come to the end of it. From now on it is this one's: whoever
+-- goes on with the other one looks here in its turn, so a cursor stands in one row only, and undone with that row.
+create or replace function weft._take_over(p_batch weft._batches, p_step weft._steps, p_phase text)
+  returns weft._batches
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
   v_earlier  weft._batches;
+  v_other    text;  -- what is not as it was
 begin
-  if p_batch.start_cursor is null then  -- the rows themselves tell what is done
-    return null;
-  end if;
+  p_batch.is_begun := true;
   select b.* into v_earlier
   from weft._deployments as mine
   join weft._deployments as d on d.bundle = mine.bundle and d.id <> mine.id and (d.finished_at is not null or d.state = 'running')
-  join weft._steps as s on s.deployment_id = d.id and s.path = p_path and s.state <> 'succeeded'
-  join weft._batches as b on b.deployment_id = s.deployment_id and b.step = s.ordinal and b.rounds > 0
+  join weft._steps as s on s.deployment_id = d.id and s.path = p_step.path and s.state <> 'succeeded'
+  join weft._batches as b on b.deployment_id = s.deployment_id and b.step = s.ordinal and b.rounds + b.rounds_before > 0
   where mine.id = p_batch.deployment_id
   order by d.place desc nulls last
   limit 1;
-  if not found or v_earlier.start_cursor is distinct from p_batch.start_cursor then
-    return p_batch.start_cursor;
-  elsif not weft._is_same_statement(v_earlier.statement, p_batch.statement) then
-    raise exception '% rounds of this batch are in the database already, and the statement was another one then.', v_earlier.rounds
-      using errcode = 'WF021',
-        detail = format('An earlier deployment (%s) has committed them, up to the cursor %s. The statement was: %s', v_earlier.deployment_id, v_earlier.cursor,
-          left(weft._skip_comments(v_earlier.statement), weft._limit('statement_shown_characters'))),
-        hint = format('To go on behind them, say "cursor: %s" in weft.yaml. To run all of it from its beginning, give the file another name.', to_json(v_earlier.cursor));
+  if not found then
+    return p_batch;
   end if;
-  perform weft._tell(p_batch.deployment_id, 'continued', p_phase, p_path, jsonb_build_object('rounds_done_before', v_earlier.rounds, 'rows_done_before', v_earlier.rows, 'by', v_earlier.deployment_id));
-  return v_earlier.cursor;
+  -- without a cursor the rows themselves tell what is done; and where weft.yaml says another one, it says from where
+  if p_batch.start_cursor is not null and (v_earlier.start_cursor = p_batch.start_cursor or p_step.result ? 'continued') then
+    v_other := case
+      when not weft._is_same_statement(v_earlier.statement, p_batch.statement) then 'the statement was another one then'
+      when v_earlier.parameters <> p_batch.parameters then (
+        select format('parameters that it names had other values then: %s', string_agg(k.name, ', ' order by k.name))
+        from jsonb_object_keys(v_earlier.parameters || p_batch.parameters) as k (name)
+        where v_earlier.parameters -> k.name is distinct from p_batch.parameters -> k.name)
+    end;
+    if v_other is not null then
+      raise exception '% rounds of this batch are in the database already, and %.', v_earlier.rounds + v_earlier.rounds_before, v_other
+        using errcode = 'WF021',
+          detail = format('An earlier deployment (%s) has committed them, up to the cursor %s. The statement was: %s', v_earlier.deployment_id, v_earlier.cursor,
+            left(weft._skip_comments(v_earlier.statement), weft._limit('statement_shown_characters'))),
+          hint = format('To go on behind them, say "cursor: %s" in weft.yaml. To run all of it from its beginning, give the file another name.', to_json(v_earlier.cursor));
+    end if;
+    p_batch.cursor := v_earlier.cursor;
+  end if;
+  p_batch.rounds_before := v_earlier.rounds + v_earlier.rounds_before;
+  p_batch.rows_before := v_earlier.rows + v_earlier.rows_before;
+  update weft._steps as s set result = nullif(s.result - 'continued', '{}') where s.deployment_id = p_batch.deployment_id and s.ordinal = p_batch.step and s.result ? 'continued';
+  update weft._steps as s  -- which is all that the earlier one can tell from now on
+  set result = coalesce(s.result, '{}') || jsonb_build_object('continued',
+    jsonb_build_object('by', p_batch.deployment_id) || jsonb_strip_nulls(to_jsonb(v_earlier) - '{deployment_id,step,statement,line,start_cursor,cursor,parameters,is_begun,sweeps,throttled_by,quiet_rounds,lag_since}'::text[]))
+  where s.deployment_id = v_earlier.deployment_id and s.ordinal = v_earlier.step;
+  delete from weft._batches as b where b.deployment_id = v_earlier.deployment_id and b.step = v_earlier.step;
+  perform weft._tell(p_batch.deployment_id, 'continued', p_phase, p_step.path,
+    jsonb_build_object('rounds_done_before', p_batch.rounds_before, 'rows_done_before', p_batch.rows_before, 'by', v_earlier.deployment_id));
+  return p_batch;
 end
 $$;
 
-comment on function weft._take_over_cursor(weft._batches, text, text) is
-  'Tells where a batch begins: where an earlier deployment stopped that ran the same statement from the same beginning, else where weft.yaml says.';
+comment on function weft._take_over(weft._batches, weft._steps, text) is
+  'Begins a batch: where an earlier deployment stopped that ran the same statement with the same values from the same beginning, else where weft.yaml says; and what that one has done is accounted for here from now on.';
 
 
 -- The server says which table a statement writes to, and by that whether it can tell how many rows it touches. Null where it writes to none

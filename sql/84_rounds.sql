@@ -248,7 +248,7 @@ begin
     end if;
     v_path := weft._reset_session();
     perform weft._show_progress(p_step, v_steps, p_phase.name), set_config('lock_timeout', v_budget_ms::text, false);
-    if coalesce(v_batch.rounds, 0) = 0 then
+    if v_batch.is_begun is not true then
       if p_phase.condition is not null then
         v_condition := p_phase.condition;
         if not weft._is_phase_wanted(p_phase, v_path) then
@@ -272,7 +272,7 @@ begin
       if v_batch.step is null then
         v_batch := weft._new_batch(v_step);
       end if;
-      v_batch.cursor := weft._take_over_cursor(v_batch, v_step.path, p_phase.name);
+      v_batch := weft._take_over(v_batch, v_step, p_phase.name);
       v_is_entering := true;
       v_set := weft._enter_file(p_phase, v_path);
       reset session authorization;
@@ -387,7 +387,7 @@ begin
   if e_state not in ('55P03', '40P01', '40001') then
     return row('failed', v_step.path, v_error)::weft._outcome;
   end if;
-  v_kept := case when v_kept.step is null then v_batch else v_kept end;
+  v_kept := case when v_kept.step is null and v_batch.step is not null then weft._new_batch(v_step) else v_kept end;  -- what it took over, it gave back
   v_kept.size := greatest(1, v_batch.size / 2);
   if v_kept.step is not null then
     perform weft._keep_batch(v_kept);

@@ -190,7 +190,9 @@ begin
   if not found then
     return;
   elsif v_deployment.state = 'running' then
-    if exists (select from weft._deployments as o where o.bundle = v_deployment.bundle and o.started_at > v_deployment.started_at) then  -- one that has passed it
+    if exists (  -- one that has passed it, or was at work since because it was opened again
+        select from weft._deployments as o
+        where o.bundle = v_deployment.bundle and o.id <> p_deployment and (o.started_at > v_deployment.started_at or o.finished_at > v_deployment.started_at or o.state = 'running')) then
       perform weft._check_fence(p_fence, p_until_commit => true);
       if v_deployment.mode <> 'baseline' and weft._leave_out_applied(v_deployment) then
         perform weft._go_on_with_halves(v_deployment);
@@ -414,7 +416,7 @@ begin
         return weft._end_phase(p_phase);
       end if;
       update weft._steps as s
-      set state = 'failed', error = p_outcome.error, result = p_outcome.error -> 'check', finished_at = clock_timestamp()
+      set state = 'failed', error = p_outcome.error, result = coalesce(p_outcome.error -> 'check', s.result), finished_at = clock_timestamp()
       where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path;
       update weft._steps as s set state = 'failed', error = l.value, finished_at = clock_timestamp()  -- the others of a group for which there is no order
       from jsonb_array_elements(p_outcome.error -> 'left') as l
@@ -486,10 +488,11 @@ begin
     v_account := v_account || jsonb_build_object('detail', v_detail);
   end loop;
   for v_file in
-    select s.path, weft._tell_of_rounds(b) as account
+    select s.path, r.account
     from weft._steps as s
-    join weft._batches as b on b.deployment_id = s.deployment_id and b.step = s.ordinal and b.rounds > 0
-    where s.deployment_id = p_cancellation.deployment_id and s.state = 'pending'
+    left join weft._batches as b on b.deployment_id = s.deployment_id and b.step = s.ordinal
+    cross join lateral (select weft._tell_of_rounds(weft._recall_batch(s, b)) as account) as r
+    where s.deployment_id = p_cancellation.deployment_id and s.state = 'pending' and s.kind = 'batch' and r.account is not null
     order by s.ordinal
   loop
     v_detail := concat(v_detail, ' ', v_file.path, ': ', v_file.account);
@@ -603,7 +606,8 @@ begin
   where t.deployment_id = p_deployment and t.state = 'failed' and s.deployment_id = t.deployment_id and s.ordinal = t.step and s.state = 'failed';
   update weft._phases as p set state = 'pending', finished_at = null
   where p.deployment_id = p_deployment and exists (select from weft._steps as s where s.deployment_id = p.deployment_id and s.phase = p.ordinal and s.state = 'failed');
-  update weft._steps as s set state = 'pending', error = null, result = null, finished_at = null, statements = null
+  update weft._steps as s set state = 'pending', error = null, finished_at = null, statements = null,
+    result = case when s.result ? 'continued' then jsonb_build_object('continued', s.result -> 'continued') end
   where s.deployment_id = p_deployment and s.state = 'failed';
   update weft._deployments as d set state = 'running', finished_at = null, deaths = 0, fingerprint_after = null, wal_after = null where d.id = p_deployment;
   delete from weft._cancellations as c where c.deployment_id = p_deployment;

@@ -24,7 +24,7 @@ as $$
     left join (
       select n.step, count(*)::integer as done from weft._statements as n where n.deployment_id = p_deployment and n.state = 'done' group by n.step
       union all
-      select b.step, b.rounds from weft._batches as b where b.deployment_id = p_deployment and b.rounds > 0
+      select b.step, b.rounds + b.rounds_before from weft._batches as b where b.deployment_id = p_deployment and b.rounds + b.rounds_before > 0
     ) as t on t.step = s.ordinal
     where d.id = p_deployment and (h.path is not null or t.done > 0)
   ),
@@ -70,7 +70,7 @@ as $$
       or exists (select from weft._statements as t where t.deployment_id = p_deployment and t.state = 'done')
       or exists (
         select from weft._batches as b join weft._steps as s on s.deployment_id = b.deployment_id and s.ordinal = b.step
-        where b.deployment_id = p_deployment and b.rounds > 0 and s.state <> 'succeeded')
+        where b.deployment_id = p_deployment and b.rounds + b.rounds_before > 0 and s.state <> 'succeeded')
 $$;
 
 comment on function weft._has_effects(uuid) is 'Tells whether anything of a deployment is in the database still, as far as the history knows.';

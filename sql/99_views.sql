@@ -40,11 +40,13 @@ create or replace view weft.batches as
 select b.deployment_id, p.name as phase, s.path, s.state, b.rounds, b.rows, b.size, b.table_name, b.table_rows,
        pg_catalog.round(b.rows * 1000 / nullif(b.worked_ms + b.paused_ms, 0), 1) as rows_per_second,
        b.throttled_by ->> 'why' as throttled_by, b.cursor, b.last_rows, b.last_ms, b.started_at, b.last_round_at
-from weft._batches as b
-join weft._steps as s on s.deployment_id = b.deployment_id and s.ordinal = b.step
-join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase;
+from weft._steps as s
+left join weft._batches as k on k.deployment_id = s.deployment_id and k.step = s.ordinal
+cross join lateral weft._recall_batch(s, k) as b
+join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
+where s.kind = 'batch' and b.step is not null;
 
-comment on view weft.batches is 'How far each batch is, after its last round that was committed.';
+comment on view weft.batches is 'How far each batch is, after its last round that was committed; where another deployment has gone on with it, how far it was, without the cursor.';
 
 create or replace view weft.history as
 select h.bundle, h.path, pg_catalog.encode(h.digest, 'hex') as digest, h.deployment_id, h.applied_at
