@@ -24,7 +24,8 @@ import type { Manifest } from '../domain/manifest.ts';
 import type { SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import { problemOf } from './engine_problems.ts';
-import { ENGINE, installEngine } from './install.ts';
+import { ENGINE_VERSION } from './engine_version.ts';
+import { installEngine } from './install.ts';
 import { assertSameBackend, fitCondition, judgeServer, onlyRow, SERVER_REPLIES_COUNT, type ServerFacts, serverQuestions } from './server.ts';
 import { type Message, type Reply, type Session, SqlError, type Value } from './session.ts';
 
@@ -126,7 +127,7 @@ export async function inspectServer(session: Session): Promise<ServerFacts> {
 export async function ensureEngine(session: Session): Promise<{ server: ServerFacts; changed: boolean }> {
   const server = await inspectServer(session);
   const changed = await asking(() => installEngine(session, server.engine));
-  return { server: { ...server, engine: ENGINE.version }, changed };
+  return { server: { ...server, engine: ENGINE_VERSION }, changed };
 }
 
 /**
@@ -152,7 +153,7 @@ export async function openDeployment(session: Session, call: OpenCall, send: Sen
       const id = crypto.randomUUID();
       const replies = (await send([...secrets, ...serverQuestions(id), openMessage(call, id), { kind: 'sync' }], id)).slice(secrets.length);
       const server = judgeServer(replies);
-      if (server.engine === ENGINE.version) return readOpened(replies[SERVER_REPLIES_COUNT], server);
+      if (server.engine === ENGINE_VERSION) return readOpened(replies[SERVER_REPLIES_COUNT], server);
       await installEngine(session, server.engine);
     }
   });
@@ -168,14 +169,14 @@ function openMessage(call: OpenCall, id: string): Message {
   return {
     kind: 'statement',
     text: `select weft.open(p_request => $1, p_manifest => $2, p_caller => $3, p_target => $4, p_signature => $5, p_engine => $6, p_deployment => $7::uuid) as opened
-where ${fitCondition('$7::text', ENGINE.version)}`,
+where ${fitCondition('$7::text', ENGINE_VERSION)}`,
     values: [
       call.request,
       JSON.stringify(call.manifest),
       call.caller,
       call.target,
       call.signature === null ? null : JSON.stringify(call.signature),
-      String(ENGINE.version),
+      String(ENGINE_VERSION),
       id,
     ],
   };

@@ -1,20 +1,24 @@
 /**
  * Brings the engine into a database, or up to date: one script, one transaction, one wait, safe when twenty do it at once. What
- * the engine is stands in `sql/`; how its text gets here is `engine_sql.ts`.
+ * the engine is stands in `sql/`; how its text gets here is `engine_files.ts`.
  */
 import { Problem } from '../domain/problem.ts';
-import { ENGINE_FILES, ENGINE_UPGRADES, type EngineFile } from './engine_sql.ts';
-import { type Session, SqlError } from './session.ts';
+import { type EngineFile, type EngineFiles, readEngineFiles } from './engine_files.ts';
+import { ENGINE_VERSION } from './engine_version.ts';
+import type { Session } from './session.ts';
 
-/** A version of the engine: what `weft.version()` answers once it is laid. */
-export interface Engine {
+/** An engine, and its version: what `weft.version()` answers once it is laid. */
+export interface Engine extends EngineFiles {
   readonly version: number;
-  readonly files: readonly EngineFile[];
-  readonly upgrades: readonly EngineFile[];
 }
 
-/** The engine that this Weft brings. */
-export const ENGINE: Engine = { version: readVersion(ENGINE_FILES), files: ENGINE_FILES, upgrades: ENGINE_UPGRADES };
+/**
+ * The engine that this Weft brings.
+ * @throws Problem invalid_configuration when its text is not to be had; see `readEngineFiles`
+ */
+export async function readEngine(): Promise<Engine> {
+  return { version: ENGINE_VERSION, ...(await readEngineFiles()) };
+}
 
 /** Files below this floor are state: laid once, and changed only by upgrades. From it on they are code: laid anew each time. */
 const first_floor_of_code = 30;
@@ -27,7 +31,7 @@ const runner_at_work = 'WF019';
  * it is one transaction: sent as one simple query it needs no BEGIN.
  * @param installed the version that is there; null for none
  */
-export function renderInstallation(installed: number | null, engine: Engine = ENGINE): string {
+export function renderInstallation(installed: number | null, engine: Engine): string {
   const isCode = (file: EngineFile) => numberOf(file) >= first_floor_of_code;
   const laid =
     installed === null
@@ -45,12 +49,12 @@ export function renderInstallation(installed: number | null, engine: Engine = EN
 }
 
 /** The same for psql: with BEGIN and COMMIT, and a first line that says what it is. */
-export function renderInstallScript(): string {
-  return `-- Weft's engine, version ${ENGINE.version}. Everything it needs is in schema "weft"; to be rid of it: drop schema weft cascade.
+export function renderInstallScript(engine: Engine): string {
+  return `-- Weft's engine, version ${engine.version}. Everything it needs is in schema "weft"; to be rid of it: drop schema weft cascade.
 -- psql --set ON_ERROR_STOP=1 --file this-file
 
 begin;
-${renderInstallation(null)}
+${renderInstallation(null, engine)}
 commit;
 `;
 }
@@ -58,14 +62,17 @@ commit;
 /**
  * Installs the engine, or upgrades it. Whoever comes second finds it done.
  * @param installed the version that is there; null for none
+ * @param engine without it the one that this Weft brings, whose text is read only if it is needed
  * @returns whether this call did it
- * @throws Problem role_without_rights, read_only_server, engine_newer, interrupted (a runner is at work and cannot be upgraded under);
+ * @throws Problem role_without_rights, read_only_server, engine_newer, interrupted (a runner is at work and cannot be upgraded under),
+ * invalid_configuration (the engine's text is not to be had);
  * SqlError for anything else the server says
  */
-export async function installEngine(session: Session, installed: number | null, engine: Engine = ENGINE): Promise<boolean> {
-  if (installed !== null && installed > engine.version) throw engineNewer(installed, engine.version);
-  if (installed === engine.version) return false;
-  const [reply] = await session.pipeline([{ kind: 'simple', text: renderInstallation(installed, engine) }]);
+export async function installEngine(session: Session, installed: number | null, engine?: Engine): Promise<boolean> {
+  const version = engine?.version ?? ENGINE_VERSION;
+  if (installed !== null && installed > version) throw engineNewer(installed, version);
+  if (installed === version) return false;
+  const [reply] = await session.pipeline([{ kind: 'simple', text: renderInstallation(installed, engine ?? (await readEngine())) }]);
   if (reply?.kind !== 'error') return true;
   const { error } = reply;
   if (error.sqlstate === installed_meanwhile) return false;
@@ -129,12 +136,4 @@ $guard$;
 
 function numberOf(file: EngineFile): number {
   return Number.parseInt(file.name, 10);
-}
-
-function readVersion(files: readonly EngineFile[]): number {
-  for (const file of files) {
-    const found = /function weft\.version\(\)[\s\S]*?\$\$ select (\d+) \$\$/.exec(file.sql);
-    if (found?.[1] !== undefined) return Number(found[1]);
-  }
-  throw new SqlError({ sqlstate: 'WF001', message: 'sql/ defines no weft.version()' });
 }

@@ -6,12 +6,13 @@
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
 import { CHECKOUT } from './places.ts';
 
 const DIST = join(CHECKOUT, 'dist');
 const ENTRY = 'src/cli/main.ts';
+const ENGINE_TEXT = 'src/database/assets/engine.json';
 const BIN = `#!/usr/bin/env node
 import { main } from './src/cli/main.js';
 await main();
@@ -66,6 +67,7 @@ async function writePackageFile(): Promise<void> {
     type,
     bin: { weft: 'weft.js' },
     files: ['weft.js', 'src', 'CHANGELOG.md'],
+    imports: { '#engine-text': './src/database/engine_text_node.js' },
     engines,
     dependencies: needed,
   };
@@ -76,5 +78,7 @@ rmSync(DIST, { recursive: true, force: true });
 compile();
 await writePackageFile();
 writeFileSync(join(DIST, 'weft.js'), BIN, { mode: 0o755 });
+mkdirSync(dirname(join(DIST, ENGINE_TEXT)), { recursive: true });
+copyFileSync(join(CHECKOUT, ENGINE_TEXT), join(DIST, ENGINE_TEXT));
 for (const name of ['README.md', 'LICENSE', 'CHANGELOG.md']) copyFileSync(join(CHECKOUT, name), join(DIST, name));
 process.stdout.write('The package is in dist/. "npm pack ./dist" makes the tarball.\n');

@@ -2,7 +2,9 @@
  * The Worker in workerd, on 127.0.0.1, by Miniflare: the one helper that the local stack and all end-to-end tests use. Miniflare comes
  * with wrangler; what its interface looks like this month stays in this file.
  */
+import { join } from 'node:path';
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from 'miniflare';
+import { CHECKOUT } from './places.ts';
 import { freePort } from './ports.ts';
 import { childrenOf, commandLineOf } from './processes.ts';
 import { setWatchdog } from './watchdog.ts';
@@ -19,6 +21,8 @@ export interface WorkerOptions {
   readonly inspectorPort?: number;
   /** Another module than Weft's Worker. */
   readonly entry?: string;
+  /** False: without the engine's text, as when somebody takes [assets] out of wrangler.toml. */
+  readonly engine?: false;
   /** Receives each line that the Worker writes to its console. */
   readonly onLog?: (line: string, level: string) => void;
 }
@@ -30,6 +34,14 @@ export interface LocalWorker {
   fetch(path: string, init?: RequestInit): Promise<Response>;
   stop(): Promise<void>;
 }
+
+/** The same as `[assets]` in wrangler.toml, which a test looks at. */
+export const ASSETS = {
+  directory: join(CHECKOUT, 'src', 'database', 'assets'),
+  binding: 'ENGINE',
+  run_worker_first: true,
+  routerConfig: { has_user_worker: true, invoke_user_worker_ahead_of_assets: true },
+};
 
 /**
  * Bundles the Worker and starts it.
@@ -55,6 +67,7 @@ export async function startWorker(options: WorkerOptions): Promise<LocalWorker> 
           compatibilityDate: COMPATIBILITY_DATE,
           modules: [{ type: 'ESModule', path: 'main.mjs', contents: script }],
           bindings: { WEFT: { origin, ...options.config }, ...options.secrets },
+          ...(options.engine === false ? {} : { assets: ASSETS }),
         },
       ],
     }),

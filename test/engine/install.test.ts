@@ -5,12 +5,14 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { connectTo } from '../../src/database/connect.ts';
 import { ensureEngine } from '../../src/database/engine.ts';
-import { ENGINE, type Engine, installEngine, renderInstallation, renderInstallScript } from '../../src/database/install.ts';
+import { type Engine, installEngine, readEngine, renderInstallation, renderInstallScript } from '../../src/database/install.ts';
 import type { Session } from '../../src/database/session.ts';
 import { Problem } from '../../src/domain/problem.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { deployFiles, pack, passFiles, send } from './support.ts';
+
+const ENGINE = await readEngine();
 
 let database: TestDatabase;
 let sessions: Session[] = [];
@@ -176,7 +178,7 @@ describe('installing', () => {
   });
 
   it('by the script for psql does the same', async () => {
-    await sql(database.url, renderInstallScript());
+    await sql(database.url, renderInstallScript(ENGINE));
     expect(await ensureEngine(await connect())).toMatchObject({ changed: false });
     await passFiles(database.url, { '1.sql': 'create table t ();' });
   });
@@ -338,7 +340,7 @@ describe('leaving', () => {
 });
 
 it('the script is one transaction without BEGIN, and ends nothing of its own', () => {
-  const words = renderInstallation(null).replace(/\$\w*\$[\s\S]*?\$\w*\$/g, '');
+  const words = renderInstallation(null, ENGINE).replace(/\$\w*\$[\s\S]*?\$\w*\$/g, '');
   expect(/^\s*(begin|commit|rollback)\s*;/im.test(words)).toBe(false);
 });
 

@@ -2,11 +2,10 @@
  * What is true of every file: it says what it is, it fits on a few screens, it promises nothing without a number, and it names no machine.
  */
 import { expect, test } from 'vitest';
-import { ENGINE_FILES, ENGINE_UPGRADES } from '../../src/database/engine_sql.ts';
-import { renderEngineModule } from '../../src/dev/build_sql.ts';
+import { readEngineFiles } from '../../src/database/engine_files.ts';
+import { renderEngine } from '../../src/dev/build_sql.ts';
 import { filesIn, read } from './house.ts';
 
-const GENERATED = 'src/database/engine_sql.ts';
 const LINES_COUNT_MAX = 400;
 /** Larger ones, each with its own ceiling: a file here may shrink, and nothing may join it without a reason. */
 const LARGER: Readonly<Record<string, number>> = {
@@ -41,7 +40,7 @@ test('every source opens with a comment that says what it is', () => {
 });
 
 test(`no source is longer than ${LINES_COUNT_MAX} lines`, () => {
-  const long = SOURCES.filter((file) => file !== GENERATED && read(file).split('\n').length - 1 > (LARGER[file] ?? LINES_COUNT_MAX));
+  const long = SOURCES.filter((file) => read(file).split('\n').length - 1 > (LARGER[file] ?? LINES_COUNT_MAX));
   expect(long.map((file) => `${file}: split it`)).toEqual([]);
   expect(Object.keys(LARGER).filter((file) => read(file).split('\n').length - 1 <= LINES_COUNT_MAX)).toEqual([]);
 });
@@ -59,9 +58,16 @@ test('no file names a folder of somebody’s machine, or a package registry', ()
   expect(linesThat(TEXTS, (line) => (home.test(line) || registry.test(line)) && !isExample(line))).toEqual([]);
 });
 
-test('engine_sql.ts is what npm run build:sql makes of sql/', async () => {
-  expect(read(GENERATED) === (await renderEngineModule()), 'sql/ was changed: npm run build:sql').toBe(true);
+test('engine.json and engine_version.ts are what npm run build:sql makes of sql/', async () => {
+  const { text, module } = await renderEngine();
+  const isBuilt = read('src/database/assets/engine.json') === text && read('src/database/engine_version.ts') === module;
+  expect(isBuilt, 'sql/ was changed: npm run build:sql').toBe(true);
+  const { files, upgrades } = await readEngineFiles();
   const floors = filesIn('sql').filter((file) => !file.startsWith('sql/upgrades/'));
-  expect(ENGINE_FILES.map(({ name }) => `sql/${name}`)).toEqual(floors);
-  expect(ENGINE_UPGRADES.map(({ name }) => `sql/upgrades/${name}`)).toEqual(filesIn('sql').filter((file) => file.startsWith('sql/upgrades/')));
+  expect(files.map(({ name }) => `sql/${name}`)).toEqual(floors);
+  expect(upgrades.map(({ name }) => `sql/upgrades/${name}`)).toEqual(filesIn('sql').filter((file) => file.startsWith('sql/upgrades/')));
+});
+
+test('nothing but the engine is uploaded as an asset of the Worker', () => {
+  expect(filesIn('src/database/assets')).toEqual(['src/database/assets/engine.json']);
 });

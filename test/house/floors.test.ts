@@ -22,7 +22,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   config: { uses: ['domain'], packages: ['zod'], node: [] },
   bundle: { uses: ['domain'], packages: ['zod', 'yaml', 'picomatch', 'modern-tar'], node: BOTH },
   trust: { uses: ['domain', 'config'], packages: [], node: [] },
-  database: { uses: ['domain', 'config'], packages: ['zod', 'pg', '@neondatabase/serverless'], node: BOTH },
+  database: { uses: ['domain', 'config'], packages: ['zod', 'pg', '@neondatabase/serverless', 'cloudflare:workers'], node: BOTH },
   deployment: { uses: ['domain', 'bundle', 'database'], packages: [], node: [] },
   http: { uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment'], packages: ['hono'], node: [...BOTH, 'node:util'] },
   worker: {
@@ -35,7 +35,10 @@ const ROOMS: Readonly<Record<string, Room>> = {
 };
 
 /** Files that may use what their room may not. */
-const NODE_FILES: readonly string[] = ['src/bundle/folder.ts'];
+const NODE_FILES: readonly string[] = ['src/bundle/folder.ts', 'src/database/engine_text_node.ts'];
+
+/** Imports of package.json: what a name beginning with "#" stands for, by condition. */
+const CONDITIONAL = (JSON.parse(read('package.json')) as { imports: Readonly<Record<string, Readonly<Record<string, string>>>> }).imports;
 
 interface Import {
   readonly file: string;
@@ -50,10 +53,14 @@ function importsOf(file: string): Import[] {
     ...text.matchAll(/^import '([^']+)'/gm),
     ...text.matchAll(/\bimport\('([^']+)'\)/g),
   ];
-  return found.map((match) => ({ file, line: text.slice(0, match.index).split('\n').length, from: match[1] ?? '' }));
+  return found.flatMap((match) => {
+    const from = match[1] ?? '';
+    const targets = from.startsWith('#') ? Object.values(CONDITIONAL[from] ?? {}).map((target) => `./${posix.relative(posix.dirname(file), target)}`) : [from];
+    return targets.map((target) => ({ file, line: text.slice(0, match.index).split('\n').length, from: target }));
+  });
 }
 
-const FILES = filesIn('src').filter((file) => file !== 'src/database/engine_sql.ts');
+const FILES = filesIn('src').filter((file) => !file.startsWith('src/database/assets/'));
 const IMPORTS = FILES.flatMap(importsOf);
 const roomOf = (file: string): string => file.split('/')[1] ?? '';
 const packageOf = (from: string): string => from.split('/', from.startsWith('@') ? 2 : 1).join('/');

@@ -1,10 +1,11 @@
 /** package.json, its lock, and wrangler.toml: exact, small at run time, and true to each other. */
 import { existsSync, statSync } from 'node:fs';
 import { builtinModules } from 'node:module';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { experimental_readRawConfig } from 'wrangler';
 import { parseConfig } from '../../src/config/config.ts';
+import { ASSETS } from '../../src/dev/miniflare.ts';
 import { CHECKOUT } from '../../src/dev/places.ts';
 import { COMPATIBILITY_DATE } from '../../src/dev/worker_bundle.ts';
 import { filesIn, read } from './house.ts';
@@ -82,7 +83,7 @@ describe('package.json', () => {
 
 describe('wrangler.toml', () => {
   const { rawConfig } = experimental_readRawConfig({ config: join(CHECKOUT, 'wrangler.toml') }) as {
-    rawConfig: { main: string; compatibility_date: string; vars: { WEFT: unknown } };
+    rawConfig: { main: string; compatibility_date: string; assets: Readonly<Record<string, unknown>>; vars: { WEFT: unknown } };
   };
 
   test('holds a configuration that is consistent, and names its secrets in the steps above it', () => {
@@ -94,5 +95,11 @@ describe('wrangler.toml', () => {
   test('leads to the Worker, under the date whose behaviour the tests run under', () => {
     expect(existsSync(join(CHECKOUT, rawConfig.main))).toBe(true);
     expect(rawConfig.compatibility_date).toBe(COMPATIBILITY_DATE);
+  });
+
+  test('brings the engine as the Worker of the tests has it, and serves it to nobody', () => {
+    const { directory, binding, run_worker_first } = ASSETS;
+    expect(rawConfig.assets).toEqual({ directory: `./${relative(CHECKOUT, directory)}`, binding, run_worker_first });
+    expect(run_worker_first).toBe(true);
   });
 });

@@ -10,7 +10,7 @@ import { PARAMETER_WORDS } from '../../src/bundle/parameter_words.ts';
 import { wordsOf } from '../../src/bundle/step_words.ts';
 import { COMMANDS } from '../../src/cli/commands.ts';
 import { parseConfig } from '../../src/config/config.ts';
-import { ENGINE_FILES } from '../../src/database/engine_sql.ts';
+import { readEngineFiles } from '../../src/database/engine_files.ts';
 import { deploymentStateSchema, eventSchema } from '../../src/domain/deployment.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { CHECK_RULES } from '../../src/domain/manifest.ts';
@@ -238,8 +238,8 @@ describe('LIMITS.md', () => {
     expect(rows).toEqual(Object.entries(LIMITS));
   });
 
-  test("has the engine's limits, each with its value", () => {
-    const constants = ENGINE_FILES.find(({ name }) => name.includes('constants'))?.sql ?? '';
+  test("has the engine's limits, each with its value", async () => {
+    const constants = (await readEngineFiles()).files.find(({ name }) => name.includes('constants'))?.sql ?? '';
     const limits = [...constants.matchAll(/when '([a-z_]+)'\s+then (\d+)/g)].map(([, name, value]) => [name, Number(value)]);
     expect(limits.length).toBeGreaterThan(5);
     expect(rowsBelow('docs/LIMITS.md', 'The engine').map(([name, value]) => [bare(name), Number(value)])).toEqual(limits);

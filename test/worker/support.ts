@@ -31,7 +31,8 @@ export interface World {
 // biome-ignore lint/suspicious/noExplicitAny: a test looks into documents freely
 export type AnyDocument = any;
 
-export async function openWorld(): Promise<World> {
+/** @param engine false: the Worker does not have the engine's text */
+export async function openWorld({ engine }: { readonly engine?: false } = {}): Promise<World> {
   const [database, tcpDatabase] = await Promise.all([freshDatabase(), freshDatabase()]);
   const { hostname: host, port } = new URL(database.url);
   const relay = await startRelay({ to: { host, port: Number(port) } });
@@ -63,6 +64,7 @@ export async function openWorld(): Promise<World> {
       READER_SECRET: secrets.reader,
     },
     onLog: (line) => lines.push(line),
+    ...(engine === undefined ? {} : { engine }),
   });
   const client = await database.client();
   return {

@@ -5,10 +5,10 @@ import type { Call } from '../commands.ts';
 
 export async function install(call: Call): Promise<number> {
   const { printer, values } = call;
-  const { ENGINE, renderInstallScript } = await import('../../database/install.ts');
-  const { version } = ENGINE;
+  const { ENGINE_VERSION: version } = await import('../../database/engine_version.ts');
   if (values.print === true) {
-    const sql = renderInstallScript();
+    const { readEngine, renderInstallScript } = await import('../../database/install.ts');
+    const sql = renderInstallScript(await readEngine());
     printer.say(sql.trimEnd());
     printer.document({ version, sql });
     return 0;
