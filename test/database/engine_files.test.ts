@@ -21,7 +21,7 @@ test('the text that Weft was built with is taken', async () => {
 
 test('one that differs in a byte, or ends early, is not', async () => {
   read.change = (text) => text.with(1000, (text[1000] ?? 0) ^ 1);
-  await expect(readEngineFiles()).rejects.toMatchObject({ slug: 'invalid_configuration', detail: expect.stringContaining('Nothing was changed') });
+  await expect(readEngineFiles()).rejects.toMatchObject({ slug: 'invalid_configuration', message: expect.stringContaining('Nothing was changed') });
   read.change = (text) => text.slice(0, -1);
   await expect(readEngineFiles()).rejects.toMatchObject({ slug: 'invalid_configuration' });
 });
