@@ -38,7 +38,7 @@ export class Isolate {
   static async find(port: number, poke: () => Promise<unknown>): Promise<Isolate> {
     const response = await fetch(`http://127.0.0.1:${port}/json`);
     const targets = (await response.json()) as { readonly id: string; readonly webSocketDebuggerUrl: string }[];
-    const target = targets.find(({ id }) => id.includes('weft'));
+    const target = targets.find(({ id }) => id.endsWith(':user:weft'));
     if (target === undefined) throw new Error(`the inspector knows no Worker called weft, only: ${targets.map(({ id }) => id).join(', ')}`);
     const socket = new WebSocket(target.webSocketDebuggerUrl);
     await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
