@@ -103,7 +103,8 @@ describe('behind a proved request', () => {
 
     const right = await world.requests.postTar(document, files, { headers: { prefer: 'wait=30' } });
     // Nothing is opened before all of a small bundle is proved; but that some of it is missing, only the database knows.
-    const isOpened = size === 'large' || slug === 'artifact_missing';
+    // A link may stand where secrets would: the entry behind the request is looked at before anything is opened.
+    const isOpened = (size === 'large' && name !== 'a link') || slug === 'artifact_missing';
     expect((await world.send(DEPLOYMENTS, right)).document).toMatchObject({ state: 'succeeded', repeated: isOpened });
     expect(await world.count(table)).toBe(2);
   });
