@@ -94,8 +94,9 @@ $$;
 comment on function weft._list_user_objects(regclass) is 'Lists what is the user''s in pg_class, pg_proc or pg_type: nothing of the server''s, of an extension''s, of Weft''s.';
 
 
--- The one query of a check's file, and its line.
-create or replace function weft._read_query(p_deployment uuid, p_path text, out query text, out line integer)
+-- The one query of a check's file.
+create or replace function weft._read_query(p_deployment uuid, p_path text)
+  returns text
   stable
   set search_path = pg_catalog, pg_temp
   language plpgsql
@@ -106,13 +107,12 @@ declare
 begin
   if cardinality(v_chunks) = 1 then
     v_split := weft._split(weft._new_scanner(), (select weft._read_text(c.content) from weft._chunks as c where c.digest = v_chunks[1]), true);
-    query := v_split.statements[1];
-    line := weft._first_line(query, v_split.lines[1]);
   end if;
   if v_split is null or cardinality(v_split.statements) <> 1 then
     raise exception 'A check is one query, and this file holds %.', case when v_split is null then 'more than a mebibyte' else format('%s statements', cardinality(v_split.statements)) end
       using errcode = 'WF023', hint = 'Give each query a file of its own.';
   end if;
+  return v_split.statements[1];
 end
 $$;
 
@@ -129,7 +129,6 @@ declare
   v_step       weft._steps;
   v_rule       pg_catalog.text;
   v_query      pg_catalog.text;
-  v_line       pg_catalog.int4;
   v_their_path pg_catalog.text;
   v_set        pg_catalog.text;
   v_shown      pg_catalog.int4 := weft._limit('offenders_count');
@@ -147,8 +146,7 @@ begin
       raise exception 'Weft has no rule called "%".', v_rule using errcode = 'WF023', hint = 'docs/BUNDLES.md lists them; a newer version may have it.';
     end if;
   else
-    select q.query, q.line into v_query, v_line from weft._read_query(p_deployment, v_step.path) as q;
-    v_query := weft._interpolate(v_query, p_phase.parameters, weft._mark(p_phase.parameters));
+    v_query := weft._interpolate(weft._read_query(p_deployment, v_step.path), p_phase.parameters, weft._mark(p_phase.parameters));
   end if;
   -- to be read only by a query: the server says so of anything else
   v_query := concat(

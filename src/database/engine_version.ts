@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'a37e1404db1332b51427806afbc856b95a181763c1b650f60cf98ee352b91692';
+export const ENGINE_DIGEST = 'd28aa62d1d97de8a94be4e1b6f1a08212dc2af78c562d0ea6531d1c701378c19';
