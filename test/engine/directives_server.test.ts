@@ -129,14 +129,13 @@ describe.runIf(offers('servers to kill'))('a subscription', () => {
   const AT_WORK = `exists (select from weft._lease as l join pg_stat_activity as a using (pid) where a.query ~ '^\\s*(create|drop) subscription' and a.state = 'active' and l.directive_at is not null)`;
 
   /** A slot that somebody reads is dropped when he has gone. */
-  async function readSlot(url: string): Promise<Holder> {
+  async function readSlot(): Promise<Holder> {
     const reader = new pg.Client({ connectionString: `${source}?replication=database` });
     reader.on('error', () => undefined);
     await reader.connect();
-    const slot = `${new URL(url).pathname.slice(1)}_sub`;
-    reader.query(`START_REPLICATION SLOT ${slot} LOGICAL 0/0 (proto_version '1', publication_names 'pub')`).catch(() => undefined);
-    await until(source, `(select active from pg_replication_slots where slot_name = '${slot}')`);
-    return { end: () => sql(source, `select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '${slot}'`) };
+    reader.query(`START_REPLICATION SLOT sub LOGICAL 0/0 (proto_version '1', publication_names 'pub')`).catch(() => undefined);
+    await until(source, `(select active from pg_replication_slots where slot_name = 'sub')`);
+    return { end: () => sql(source, `select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = 'sub'`) };
   }
 
   const make: Case = {
@@ -144,14 +143,14 @@ describe.runIf(offers('servers to kill'))('a subscription', () => {
     asSuperuser: true,
     before: 'create table t (a int primary key);\n',
     get statement() {
-      return `create subscription $db_sub connection '${conninfo()}' publication pub with (copy_data = false)`;
+      return `create subscription sub connection '${conninfo()}' publication pub with (copy_data = false)`;
     },
     hold: '',
     holdBy: anOpenTransaction,
     atWork: AT_WORK,
     facts:
       'select subenabled, subslotname = subname as has_slot from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())',
-    cleanUp: 'drop subscription $db_sub',
+    cleanUp: 'drop subscription sub',
   };
   const drop: Case = {
     makeDatabase: ownDatabase,
@@ -163,8 +162,8 @@ describe.runIf(offers('servers to kill'))('a subscription', () => {
     get before() {
       return `create table t (a int primary key);\n${make.statement.replace('copy_data = false', 'copy_data = false, enabled = false')};\n`;
     },
-    statement: 'drop subscription if exists $db_sub',
-    cleanUp: 'drop subscription if exists $db_sub',
+    statement: 'drop subscription if exists sub',
+    cleanUp: 'drop subscription if exists sub',
   };
 
   it.each([
@@ -184,7 +183,7 @@ describe.runIf(offers('servers to kill'))('a subscription', () => {
     await sql(database.url, 'create table t (a int primary key)');
     const name = `${database.name}_left`;
     await sql(source, `select pg_create_logical_replication_slot('${name}', 'pgoutput')`);
-    const statement = make.statement.replace('$db_sub', name);
+    const statement = make.statement.replace('subscription sub', `subscription ${name}`);
     const deployed = () => deployFiles(connectOver(database.url), { '1.sql': statement }, { transaction: 'none' });
     const { state, error } = await deployed();
     expect({ state, error }).toMatchObject({ state: 'failed', error: { message: expect.stringContaining(`replication slot "${name}" already exists`) } });
