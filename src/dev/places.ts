@@ -4,7 +4,7 @@
  * folder for temporary files, which nobody else may write. An ordinary user runs it as himself.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, lstatSync, mkdirSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, statfsSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Problem } from '../domain/problem.ts';
@@ -13,6 +13,11 @@ export interface OsUser {
   readonly uid: number;
   readonly gid: number;
 }
+
+/** Where Linux has a file system in memory, and how statfs(2) calls such a one. */
+const MEMORY = '/dev/shm';
+const TMPFS_MAGIC = 0x01021994;
+const MEMORY_BYTES_MIN = 3 * 1024 ** 3;
 
 /** The checkout that this file belongs to. */
 export const CHECKOUT = resolve(import.meta.dirname, '..', '..');
@@ -50,26 +55,43 @@ export function canEnter(user: OsUser | null, folder: string): boolean {
  * @throws Problem invalid_configuration when every candidate belongs to somebody else
  */
 export function cacheFolder(user: OsUser | null): string {
-  const name = `weft-${userInfo().uid}`;
   const refused: string[] = [];
   for (const parent of new Set([tmpdir(), '/tmp', '/var/tmp'])) {
-    const folder = join(parent, name);
-    try {
-      mkdirSync(folder, { mode: 0o700 });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') continue;
-    }
-    if (!isOurs(folder)) {
-      refused.push(folder);
-      continue;
-    }
-    chmodSync(folder, user === null ? 0o700 : 0o755);
-    if (user === null || canEnter(user, folder)) return folder;
+    const found = ownFolder(parent, user);
+    if (found.folder !== null) return found.folder;
+    if (found.refused !== null) refused.push(found.refused);
   }
   throw new Problem(
     'invalid_configuration',
     `There is no folder for temporary files that is ours alone and that PostgreSQL can enter${refused.length > 0 ? ` (${refused.join(', ')}: not ours)` : ''}. Set TMPDIR to one.`,
   );
+}
+
+/**
+ * The same in memory: a file system that forgets, where thousands of small files come and go at next to no cost.
+ * @returns null where there is none, or less than 3 GiB of it free
+ */
+export function memoryFolder(user: OsUser | null): string | null {
+  try {
+    const { type, bavail, bsize } = statfsSync(MEMORY);
+    if (type !== TMPFS_MAGIC || bavail * bsize < MEMORY_BYTES_MIN || process.availableMemory() < MEMORY_BYTES_MIN) return null;
+  } catch {
+    return null;
+  }
+  return ownFolder(MEMORY, user).folder;
+}
+
+/** `weft-UID` in that folder, if it is ours and the server's user can enter it; and its name when somebody else was there first. */
+function ownFolder(parent: string, user: OsUser | null): { folder: string | null; refused: string | null } {
+  const folder = join(parent, `weft-${userInfo().uid}`);
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') return { folder: null, refused: null };
+  }
+  if (!isOurs(folder)) return { folder: null, refused: folder };
+  chmodSync(folder, user === null ? 0o700 : 0o755);
+  return { folder: user === null || canEnter(user, folder) ? folder : null, refused: null };
 }
 
 /** Makes a folder below one that is ours, with just this mode whatever the umask says. */

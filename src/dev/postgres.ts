@@ -24,7 +24,7 @@ import {
 import { join } from 'node:path';
 import pg from 'pg';
 import { Problem } from '../domain/problem.ts';
-import { asUser, CHECKOUT, cacheFolder, canEnter, makeFolder, type OsUser, serverUser } from './places.ts';
+import { asUser, CHECKOUT, cacheFolder, canEnter, makeFolder, memoryFolder, type OsUser, serverUser } from './places.ts';
 import { freePort } from './ports.ts';
 import { findBinaries, type PostgresVersion } from './postgres_binaries.ts';
 import { birthOf, childrenOf, commandLineOf, isAlive, waitUntilGone } from './processes.ts';
@@ -44,6 +44,8 @@ export interface PostgresOptions {
   /** Taken when it is free. */
   readonly preferredPort?: number;
   readonly persistent?: boolean;
+  /** Keeps the data in memory where the machine has room for it (Linux), unless it is persistent. */
+  readonly inMemory?: boolean;
   /** How passwords travel; takes effect when the data is made. */
   readonly authMethod?: 'scram-sha-256' | 'password';
   readonly settings?: Readonly<Record<string, string>>;
@@ -77,7 +79,7 @@ export interface Postgres {
  */
 export async function startPostgres(options: PostgresOptions = {}): Promise<Postgres> {
   const user = serverUser();
-  const server = new LocalServer(options, user, options.persistent === true ? persistentHome(options, user) : temporaryHome(user));
+  const server = new LocalServer(options, user, options.persistent === true ? persistentHome(options, user) : temporaryHome(options, user));
   await server.start();
   return server;
 }
@@ -322,8 +324,8 @@ function makeHome(folder: string, user: OsUser | null): string {
 }
 
 /** A new folder that names its owner, beside those of other tests; what dead ones left behind is cleared on the way. */
-function temporaryHome(user: OsUser | null): string {
-  const shelf = makeFolder(join(cacheFolder(user), 'runs'), user === null ? 0o700 : 0o755);
+function temporaryHome({ inMemory = false }: PostgresOptions, user: OsUser | null): string {
+  const shelf = makeFolder(join((inMemory ? memoryFolder(user) : null) ?? cacheFolder(user), 'runs'), user === null ? 0o700 : 0o755);
   for (const name of readdirSync(shelf)) clearOrphan(join(shelf, name), Number.parseInt(name, 10));
   const home = mkdtempSync(join(shelf, `${process.pid}-`));
   give(home, user);
