@@ -213,17 +213,28 @@ $$;
 comment on function weft._list_leftovers(uuid) is 'Lists invalid indexes that are left and that only a superuser may drop, each with the statement for it.';
 
 
+create or replace function weft._count_rounds(p_rounds integer)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select format(case p_rounds when 1 then '%s round' else '%s rounds' end, p_rounds)
+$$;
+
+comment on function weft._count_rounds(integer) is 'Writes a number of rounds.';
+
+
 create or replace function weft._tell_of_rounds(p_batch weft._batches)
   returns text
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select case
-    when n.rounds = 1 then format('1 round of it, with %s rows, is in the database.', n.rows)
-    when n.rounds > 1 then format('%s rounds of it, with %s rows, are in the database.', n.rounds, n.rows)
-  end
+  select format('%s of it, with %s, %s in the database.', weft._count_rounds(n.rounds), format(case n.rows when 1 then '%s row' else '%s rows' end, n.rows),
+    case n.rounds when 1 then 'is' else 'are' end)
   from (select p_batch.rounds + p_batch.rounds_before as rounds, p_batch.rows + p_batch.rows_before as rows) as n
+  where n.rounds > 0
 $$;
 
 comment on function weft._tell_of_rounds(weft._batches) is 'Says how much of a batch is in the database, with what earlier deployments did of it; null when nothing is.';

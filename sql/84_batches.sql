@@ -135,8 +135,46 @@ $$;
 comment on function weft._digest_parameters(uuid, text) is 'Digests the values of the parameters that a statement names, by name; of a secret one the name alone.';
 
 
--- The same batch in a deployment that is over, or was passed, and did not come to the end of it. From now on it is this one's: whoever
--- goes on with the other one looks here in its turn, so a cursor stands in one row only, and undone with that row.
+-- The same batch in a deployment that is over, or was passed, and did not come to the end of it.
+create or replace function weft._find_earlier_batch(p_bundle text, p_deployment uuid, p_path text)
+  returns weft._batches
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select b
+  from weft._deployments as d
+  join weft._steps as s on s.deployment_id = d.id and s.path = p_path and s.state <> 'succeeded'
+  join weft._batches as b on b.deployment_id = s.deployment_id and b.step = s.ordinal and b.rounds + b.rounds_before > 0
+  where d.bundle = p_bundle and d.id is distinct from p_deployment and (d.finished_at is not null or d.state = 'running')
+  order by d.place desc nulls last
+  limit 1
+$$;
+
+comment on function weft._find_earlier_batch(text, uuid, text) is 'Finds a batch of which an earlier deployment has committed rounds, and did not come to its end.';
+
+
+create or replace function weft._describe_changed_batch(p_earlier weft._batches, p_other text)
+  returns jsonb
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object(
+    'sqlstate', 'WF021',
+    'message', format('%s of this batch %s in the database already, and %s.', n.rounds, case n.count when 1 then 'is' else 'are' end, p_other),
+    'detail', format('An earlier deployment (%s) has committed them, up to the cursor %s. The statement was: %s', p_earlier.deployment_id, p_earlier.cursor,
+      left(weft._skip_comments(p_earlier.statement), weft._limit('statement_shown_characters'))),
+    'hint', format('Nothing was run. Say in weft.yaml, with the step of this batch, what is meant: on_change: continue goes on behind the cursor %s; on_change: restart begins anew from the cursor %s, and touches what has been done once more. Or put the statement back as it was.',
+      p_earlier.cursor, p_earlier.start_cursor))
+  from (select p_earlier.rounds + p_earlier.rounds_before as count, weft._count_rounds(p_earlier.rounds + p_earlier.rounds_before) as rounds) as n
+$$;
+
+comment on function weft._describe_changed_batch(weft._batches, text) is 'Makes the refusal of a batch that is another one than the rounds which were committed.';
+
+
+-- From now on it is this one's: whoever goes on with the other one looks here in its turn, so a cursor stands in one row only, and undone
+-- with that row.
 create or replace function weft._take_over(p_batch weft._batches, p_step weft._steps, p_phase text)
   returns weft._batches
   volatile
@@ -146,17 +184,12 @@ as $$
 declare
   v_earlier  weft._batches;
   v_other    text;  -- what is not as it was
+  v_wish     text := p_step.options ->> 'on_change';
+  v_refusal  jsonb;
 begin
   p_batch.is_begun := true;
-  select b.* into v_earlier
-  from weft._deployments as mine
-  join weft._deployments as d on d.bundle = mine.bundle and d.id <> mine.id and (d.finished_at is not null or d.state = 'running')
-  join weft._steps as s on s.deployment_id = d.id and s.path = p_step.path and s.state <> 'succeeded'
-  join weft._batches as b on b.deployment_id = s.deployment_id and b.step = s.ordinal and b.rounds + b.rounds_before > 0
-  where mine.id = p_batch.deployment_id
-  order by d.place desc nulls last
-  limit 1;
-  if not found then
+  v_earlier := weft._find_earlier_batch((select d.bundle from weft._deployments as d where d.id = p_batch.deployment_id), p_batch.deployment_id, p_step.path);
+  if v_earlier.step is null then
     return p_batch;
   end if;
   -- without a cursor the rows themselves tell what is done; and where weft.yaml says another one, it says from where
@@ -168,14 +201,12 @@ begin
         from jsonb_object_keys(v_earlier.parameters || p_batch.parameters) as k (name)
         where v_earlier.parameters -> k.name is distinct from p_batch.parameters -> k.name)
     end;
-    if v_other is not null then
-      raise exception '% rounds of this batch are in the database already, and %.', v_earlier.rounds + v_earlier.rounds_before, v_other
-        using errcode = 'WF021',
-          detail = format('An earlier deployment (%s) has committed them, up to the cursor %s. The statement was: %s', v_earlier.deployment_id, v_earlier.cursor,
-            left(weft._skip_comments(v_earlier.statement), weft._limit('statement_shown_characters'))),
-          hint = format('To go on behind them, say "cursor: %s" in weft.yaml. To run all of it from its beginning, give the file another name.', to_json(v_earlier.cursor));
+    if v_other is not null and v_wish is null then
+      v_refusal := weft._describe_changed_batch(v_earlier, v_other);
+      raise exception using errcode = 'WF021', message = v_refusal ->> 'message', detail = v_refusal ->> 'detail', hint = v_refusal ->> 'hint';
+    elsif v_other is null or v_wish = 'continue' then
+      p_batch.cursor := v_earlier.cursor;
     end if;
-    p_batch.cursor := v_earlier.cursor;
   end if;
   p_batch.rounds_before := v_earlier.rounds + v_earlier.rounds_before;
   p_batch.rows_before := v_earlier.rows + v_earlier.rows_before;
@@ -186,13 +217,66 @@ begin
   where s.deployment_id = v_earlier.deployment_id and s.ordinal = v_earlier.step;
   delete from weft._batches as b where b.deployment_id = v_earlier.deployment_id and b.step = v_earlier.step;
   perform weft._tell(p_batch.deployment_id, 'continued', p_phase, p_step.path,
-    jsonb_build_object('rounds_done_before', p_batch.rounds_before, 'rows_done_before', p_batch.rows_before, 'by', v_earlier.deployment_id));
+    jsonb_build_object('rounds_done_before', p_batch.rounds_before, 'rows_done_before', p_batch.rows_before, 'by', v_earlier.deployment_id)
+      || case when v_other is not null then jsonb_build_object('on_change', v_wish) else '{}' end);
   return p_batch;
 end
 $$;
 
 comment on function weft._take_over(weft._batches, weft._steps, text) is
   'Begins a batch: where an earlier deployment stopped that ran the same statement with the same values from the same beginning, else where weft.yaml says; and what that one has done is accounted for here from now on.';
+
+
+-- The same question before there is a deployment. Values of parameters are not compared.
+create or replace function weft._foresee_batches(p_manifest jsonb, p_texts jsonb)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'path', f.path, 'rounds', (f.earlier).rounds + (f.earlier).rounds_before, 'rows', (f.earlier).rows + (f.earlier).rows_before,
+    'goes_on', case when not f.is_compared or not f.is_changed or f.wish = 'continue' then 'behind' when f.wish = 'restart' then 'anew' else 'refused' end,
+    'refusal', case when f.is_compared and f.is_changed and f.wish is null then
+      weft._describe_changed_batch(f.earlier, 'the statement was another one then') || jsonb_build_object('path', f.path) end)), '[]')
+  from (
+    select s.value ->> 'path' as path, s.value ->> 'on_change' as wish, e as earlier,
+      (e).start_cursor is not null and (e).start_cursor = s.value ->> 'cursor' as is_compared,
+      exists (
+        select from weft._split(weft._new_scanner(), p_texts ->> (s.value ->> 'path'), true) as x
+        where p_texts ? (s.value ->> 'path') and not coalesce(weft._is_same_statement(x.statements[1], (e).statement), false)) as is_changed
+    from jsonb_array_elements(p_manifest -> 'phases') as p
+    cross join jsonb_array_elements(p.value -> 'steps') as s
+    cross join lateral weft._find_earlier_batch(p_manifest ->> 'bundle', null, s.value ->> 'path') as e
+    where s.value ->> 'kind' = 'batch' and (e).step is not null
+      and not exists (select from weft._history as h where h.bundle = p_manifest ->> 'bundle' and h.path = s.value ->> 'path')
+  ) as f
+$$;
+
+comment on function weft._foresee_batches(jsonb, jsonb) is 'Tells of which batches an earlier deployment has committed rounds, and whether they would go on behind them, begin anew, or be refused.';
+
+
+-- Which round it was, what stays, and the ways forward. What was done before the first round (weft.yaml, the statement itself) was no round.
+create or replace function weft._describe_round_error(p_error jsonb, p_kept weft._batches, p_batch weft._batches, p_is_round boolean)
+  returns jsonb
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_error || jsonb_strip_nulls(jsonb_build_object(
+    'detail', nullif(concat_ws(' ', p_error ->> 'detail',
+      case when r.is_round then format('It was round %s%s, of up to %s rows, and is rolled back.', r.done + 1, ' behind the cursor ' || b.cursor, b.size) end, weft._tell_of_rounds(p_kept)), ''),
+    'hint', nullif(concat_ws(' ', p_error ->> 'hint',
+      case when r.is_round then concat('Where rows are the cause, mend them and deploy again: the batch goes on ',
+        case when b.cursor is null then 'with what is left, also with another statement.'
+          when r.done = 0 then 'as any that has not begun, also with another statement.'
+          else format('behind the cursor %s. Where the statement is, correct it, and say in weft.yaml, with its step, from where: on_change: continue (behind that cursor) or on_change: restart (from the cursor %s).', b.cursor, b.start_cursor) end) end), '')))
+  from (select case when (p_kept).step is null then p_batch else p_kept end as batch) as k
+  cross join lateral (select (k.batch).*) as b
+  cross join lateral (select b.rounds + b.rounds_before as done, p_is_round and b.statement is not null as is_round) as r
+$$;
+
+comment on function weft._describe_round_error(jsonb, weft._batches, weft._batches, boolean) is 'Adds to an error of a batch which round it was, how much is in the database, and how it goes on.';
 
 
 -- The server says which table a statement writes to, and by that whether it can tell how many rows it touches. Null where it writes to none

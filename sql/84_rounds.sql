@@ -383,7 +383,7 @@ begin
     end if;
     v_error := weft._describe_error(v_error, p_phase.name, v_step.path, weft._first_line(v_batch.statement, v_batch.line), coalesce(v_condition, v_batch.statement));
   end if;
-  v_error := v_error || jsonb_strip_nulls(jsonb_build_object('detail', nullif(concat_ws(' ', v_error ->> 'detail', weft._tell_of_rounds(v_kept)), '')));
+  v_error := weft._describe_round_error(v_error, v_kept, v_batch, v_condition is null and not v_is_entering and e_state not like 'WF0%' and e_state not in ('55P03', '40P01', '40001'));
   if e_state not in ('55P03', '40P01', '40001') then
     return row('failed', v_step.path, v_error)::weft._outcome;
   end if;

@@ -368,6 +368,7 @@ as $$
   select jsonb_build_object(
     'findings', (select coalesce(jsonb_agg(jsonb_build_object('path', f.path, 'verdict', f.verdict, 'data', f.data) order by f.ordinal), '[]') from unnest(j.findings) as f),
     'refusal', weft._describe_quarrel(j.findings, p_manifest ->> 'order', false),
+    'batches', weft._foresee_batches(p_manifest, p_texts),
     'groups', (
       select coalesce(jsonb_agg(g.paths order by g.phase, g.number), '[]')
       from (

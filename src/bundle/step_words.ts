@@ -96,6 +96,7 @@ export const STEP_SCHEMAS = {
       .pipe(batchShape.cursor)
       .optional(),
     max_rounds: batchShape.max_rounds.optional(),
+    on_change: batchShape.on_change.optional(),
     done_when: expressionSchema.optional(),
     ...commonShape,
   }),

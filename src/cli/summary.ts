@@ -215,7 +215,10 @@ function standing(phase: PhaseStatus, deployment: Deployment): string {
   const before = `${skipped === 0 ? '' : `, ${skipped} applied before`}${leftOut === 0 ? '' : `, ${leftOut} left out by a condition`}`;
   if (phase.state === 'skipped') return `left out: not ${oneLine(phase.when ?? '')}`;
   if (phase.state === 'succeeded') {
-    return `committed: ${count(succeeded, 'step')}${before}${failed === 0 ? '' : `, ${failed} failed and rolled back`}, ${duration(timeOfPhase(phase))}`;
+    const partly = phase.steps.filter(({ state, account }) => state === 'failed' && account);
+    const wholly = failed - partly.length;
+    const stays = partly.length === 0 ? '' : `, ${partly.length} failed and in part committed (${partly.map(({ path }) => oneLine(path)).join(', ')})`;
+    return `committed: ${count(succeeded, 'step')}${before}${wholly === 0 ? '' : `, ${wholly} failed and rolled back`}${stays}, ${duration(timeOfPhase(phase))}`;
   }
   if (phase.transaction === 'single') {
     if (phase.state === 'failed')
@@ -256,6 +259,9 @@ function nextLines(deployment: Deployment, isToBeCleaned: boolean): string[] {
     case 'failed': {
       if (error && QUARRELS.includes(error.sqlstate))
         return ['Next: as the hint says. Nothing of this deployment was run, and nothing needs to be cleaned up.'];
+      const batch = deployment.phases.flatMap(({ steps }) => steps).find(({ kind, path }) => kind === 'batch' && path === error?.path);
+      if (batch && error?.sqlstate === 'WF021') return [`Next: say in weft.yaml what is meant, as the hint does, and deploy again.${clean}`];
+      if (batch?.account) return [`Next: as the hint says: mend the rows, or correct ${oneLine(batch.path)}, and deploy again. What is committed stays.${clean}`];
       const what = error?.path ? remedyFor(error.sqlstate, oneLine(error.path)) : 'remove the cause';
       if (error?.remains?.length) return [`Next: take away what is half-made, as the hint says; ${what} and deploy again; what is committed is not run twice.`];
       if (again) return [`Next: make ${oneLine(again.path)} fit to run again, or its done_when come true, and deploy again.`];

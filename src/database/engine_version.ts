@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd28aa62d1d97de8a94be4e1b6f1a08212dc2af78c562d0ea6531d1c701378c19';
+export const ENGINE_DIGEST = '5d9e558435d9cfcfd9a800f1e4b8e8b96d54fbfe717cadb442a354de8862dffc';

@@ -164,6 +164,8 @@ export const batchShape = {
   /** Where it begins: smaller than every value of the cursor, in the form in which PostgreSQL reads them. */
   cursor: z.string().max(LIMITS.cursor_characters),
   max_rounds: z.int().min(1).max(1_000_000_000),
+  /** Where rounds of it are in the database, and its statement or the parameters that it names are others now: go on behind them, or begin anew. */
+  on_change: z.enum(['continue', 'restart']),
 };
 
 const batchStepSchema = z.strictObject({
@@ -174,6 +176,7 @@ const batchStepSchema = z.strictObject({
   size: batchShape.size.optional(),
   cursor: batchShape.cursor.optional(),
   max_rounds: batchShape.max_rounds.optional(),
+  on_change: batchShape.on_change.optional(),
   /** About how long a round shall take: its size is steered to that. */
   target_ms: z.int().min(10).max(60_000).optional(),
   /** Between two rounds. */

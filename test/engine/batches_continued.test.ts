@@ -2,7 +2,7 @@
  * A batch with which another deployment has gone on: its cursor stands in one place only, so that nobody goes on from where it was before.
  * Each row counts how often it was touched.
  */
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { UNCOLOURED } from '../../src/cli/io.ts';
 import { renderSummary } from '../../src/cli/summary.ts';
 import { resume } from '../../src/deployment/resume.ts';
@@ -141,7 +141,7 @@ it('with other values of the parameters that it names it is not the same: it is 
       error: {
         sqlstate: 'WF021',
         path: 'fill.sql',
-        message: `1 rounds of this batch are in the database already, and parameters that it names had other values then: ${names}.`,
+        message: `1 round of this batch is in the database already, and parameters that it names had other values then: ${names}.`,
       },
     });
   await sql(database.url, 'delete from bad');
@@ -171,4 +171,33 @@ it('begins once, also where its first round touches nothing and its done_when is
   expect(
     await sql(database.url, `select last_value::int as asked, (select count(*)::int from weft.events where kind = 'batch_started') as begun from asked`),
   ).toEqual([{ asked: 1, begun: 1 }]);
+});
+
+describe('a batch whose statement was corrected half-way', () => {
+  const OTHER = STATEMENT.replace('else 1 end', 'else 2 end').replace('1 / (id - id)', '2');
+
+  it.each([
+    ['continue', [{ total: 1, count: 30 }, { total: 2, count: 70 }], 70],
+    ['restart', [{ total: 2, count: 70 }, { total: 3, count: 30 }], 100],
+  ] as const)('goes on as weft.yaml says, with on_change: %s', async (on_change, then, rows) => {
+    await deployBatch();
+    expect(await deployBatch({ on_change }, OTHER)).toMatchObject({ state: 'succeeded', phases: [{ steps: [{ rows }] }] });
+    expect(await totals()).toEqual(then);
+    expect(await sql(database.url, `select data - 'by' as data from weft.events where kind = 'continued'`)).toEqual([
+      { data: { rounds_done_before: 3, rows_done_before: 30, on_change } },
+    ]);
+  });
+
+  it('goes on behind its own rounds when it fails again, whatever on_change says: it is the same then', async () => {
+    await deployBatch();
+    await fails(55);
+    const other = STATEMENT.replace('else 1 end', 'else 2 end');
+    expect(await deployBatch({ on_change: 'restart' }, other)).toMatchObject({ state: 'degraded', phases: [{ steps: [{ batch: { rounds: 5, rows: 50 } }] }] });
+    await sql(database.url, 'delete from bad');
+    expect(await deployBatch({ on_change: 'restart' }, other)).toMatchObject({ state: 'succeeded', phases: [{ steps: [{ rows: 50 }] }] });
+    expect(await totals()).toEqual([
+      { total: 2, count: 70 },
+      { total: 3, count: 30 },
+    ]);
+  });
 });

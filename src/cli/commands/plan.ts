@@ -86,8 +86,11 @@ export async function plan(call: Call): Promise<number> {
   const begun = await readBegun();
   for (const line of bundleLines(bundle.manifest, style, (step) => WORDS[verdictOf(step)], remarkOn, assigned)) printer.say(line);
   const refused = steps.filter((step) => ['changed', 'ambiguous', 'refused'].includes(verdictOf(step))).map(({ step }) => step.path);
+  const refusedBatches = (foresight?.batches ?? []).flatMap(({ refusal }) => (refusal ? [{ refusal }] : []));
   printer.say('');
   if (applied === null) printer.say(`${count(steps.length, 'step')}; history unknown: no address was given, so what is applied already is not known.`);
+  else if (refused.length === 0 && refusedBatches.length > 0)
+    printer.say(style.red(`${count(refusedBatches.length, 'batch', 'batches')} would be refused, and with ${refusedBatches.length === 1 ? 'it' : 'them'} what comes behind.`));
   else if (refused.length === 0) printer.say(`${toRun.length} of ${count(steps.length, 'step')} would run.`);
   else
     printer.say(
@@ -97,6 +100,10 @@ export async function plan(call: Call): Promise<number> {
     );
   for (const detail of [foresight?.refusal?.detail, foresight?.refusal?.hint])
     if (detail) printer.say(harmless(detail.replace(' Nothing of this deployment was run.', '')));
+  for (const { refusal } of refusedBatches) {
+    printer.say(style.red(`${harmless(refusal.path ?? '')}: ${harmless(refusal.message)}`));
+    for (const said of [refusal.detail, refusal.hint]) if (said) printer.say(harmless(said));
+  }
   for (const group of foresight?.groups ?? [])
     printer.note(`The server decides the order of ${group.length} files. It tries first: ${group.map((path) => harmless(path)).join(', ')}.`);
   const missing = declared.filter(({ name, required }) => required && !Object.hasOwn(assigned.parameters, name) && !secrets.includes(name));
@@ -120,8 +127,9 @@ export async function plan(call: Call): Promise<number> {
     refusal: foresight?.refusal ?? null,
     groups: foresight?.groups ?? [],
     findings: foresight?.findings ?? [],
+    batches: foresight?.batches ?? [],
   });
-  return refused.length === 0 ? 0 : 2;
+  return refused.length + refusedBatches.length === 0 ? 0 : 2;
 
   /** What the history has found; and only a file that is run statement by statement goes on where it stopped. */
   function remarkOn({ artifact }: NumberedStep): string {
@@ -130,6 +138,11 @@ export async function plan(call: Call): Promise<number> {
     if (finding?.verdict === 'late') return `${String(finding.data.behind)} comes behind it, and has been applied`;
     const missing = artifact === null ? undefined : lost.get(artifact.path);
     if (missing !== undefined) return `gone: ${missing.map(({ name }) => name).join(', ')}`;
+    const batch = foresight?.batches?.find(({ path }) => path === artifact?.path);
+    if (batch !== undefined) {
+      const done = `${count(batch.rounds, 'round')}, ${count(batch.rows, 'row')}`;
+      return batch.goes_on === 'behind' ? `goes on behind ${done}` : batch.goes_on === 'anew' ? `begins anew, over ${done}` : `refused: changed behind ${done}`;
+    }
     const step = artifact === null ? undefined : begun.get(artifact.path);
     if (step === undefined || artifact === null) return '';
     const next = (step.statements ?? 0) + 1;
@@ -145,9 +158,9 @@ export async function plan(call: Call): Promise<number> {
     const here = new Set(bundle.manifest.artifacts.map(({ path }) => path));
     const isGone = [...applied.keys()].some((path) => !here.has(path));
     const asked = files.filter(
-      (file) => file.step.kind !== 'check' && applied.get(file.step.path) !== file.artifact?.digest && (isGone || applied.has(file.step.path)),
+      (file) => file.step.kind !== 'check' && applied.get(file.step.path) !== file.artifact?.digest && (isGone || applied.has(file.step.path) || file.step.kind === 'batch'),
     );
-    if (applied.size === 0 && !files.some(({ step }) => repeatOf(step) !== 'once')) return null;
+    if (applied.size === 0 && !files.some(({ step }) => step.kind === 'batch' || repeatOf(step) !== 'once')) return null;
     return readForesight(address, { manifest: bundle.manifest, texts: await readTexts(asked) }, printer.io);
   }
 

@@ -1,0 +1,86 @@
+/** A round of a batch that fails: what its author is told, and that each way forward which is named leads on. */
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { sql } from '../support/sql.ts';
+import { makeFolder } from './folder.ts';
+import { type Run, run } from './run.ts';
+
+let database: TestDatabase;
+
+beforeEach(async () => {
+  database = await freshDatabase();
+  await sql(
+    database.url,
+    `create table orders (id int primary key, text_total text, total int);
+     insert into orders (id, text_total) select i, case i when 35 then '12 EUR' else i::text end from generate_series(1, 100) as i`,
+  );
+});
+
+afterEach(() => database.drop());
+
+const STATEMENT = `update orders set total = text_total::int
+where id in (select id from orders where id > :'cursor' order by id limit :size)
+returning id as cursor;`;
+const CORRECTED = STATEMENT.replace('text_total::int', `split_part(text_total, ' ', 1)::int`);
+
+const weft = (command: string, statement = STATEMENT, words = '', phase = ''): Promise<Run> =>
+  run(
+    [
+      command,
+      makeFolder({
+        'weft.yaml': `name: shop\nphases:\n  - { name: fill, ${phase}steps: [{ batch: fill.sql, size: 10, cursor: 0${words} }] }\n`,
+        'fill.sql': statement,
+      }),
+    ],
+    { env: { DATABASE_URL: database.url } },
+  );
+const mend = () => sql(database.url, `update orders set text_total = '12' where id = 35`);
+const missing = async () => (await sql(database.url, 'select count(*)::int as n from orders where total is null'))[0].n;
+
+it('a round that fails says which it was, behind which cursor, what stays, and how it goes on', async () => {
+  const { code, stdout } = await weft('deploy');
+  expect(code).toBe(1);
+  expect(stdout).toContain('fill.sql:1');
+  expect(stdout).toContain('22P02: invalid input syntax for type integer: "12 EUR"');
+  expect(stdout).toContain('It was round 4 behind the cursor 30, of up to 10 rows, and is rolled back. 3 rounds of it, with 30 rows, are in the database.');
+  expect(stdout).toContain('mend them and deploy again: the batch goes on behind the cursor 30.');
+  expect(stdout).toContain('on_change: continue (behind that cursor) or on_change: restart (from the cursor 0)');
+  expect(stdout).toMatch(/fill +auto +committed: 0 of 1 step, and a part of fill\.sql/);
+  expect(stdout).toContain('Next: as the hint says: mend the rows, or correct fill.sql, and deploy again.');
+  expect(await missing()).toBe(70);
+});
+
+it('the first way: the rows are mended, and the same bundle goes on behind what is committed', async () => {
+  await weft('deploy');
+  await mend();
+  const plan = await weft('plan');
+  expect(plan.stdout).toContain('goes on behind 3 rounds, 30 rows');
+  expect(plan.code).toBe(0);
+  expect((await weft('deploy')).code).toBe(0);
+  expect(await missing()).toBe(0);
+});
+
+it('the second way: the statement is corrected, and weft plan already says what weft.yaml must say', async () => {
+  await weft('deploy');
+  for (const command of ['plan', 'deploy']) {
+    const { code, stdout } = await weft(command, CORRECTED);
+    expect(code).toBe(command === 'plan' ? 2 : 1);
+    expect(stdout).toContain('3 rounds of this batch are in the database already, and the statement was another one then.');
+    expect(stdout).toContain('on_change: continue goes on behind the cursor 30; on_change: restart begins anew from the cursor 0');
+  }
+  const plan = await weft('plan', CORRECTED, ', on_change: continue');
+  expect(plan).toMatchObject({ code: 0, stdout: expect.stringContaining('goes on behind 3 rounds, 30 rows') });
+  expect((await weft('plan', CORRECTED, ', on_change: restart')).stdout).toContain('begins anew, over 3 rounds, 30 rows');
+  expect((await weft('deploy', CORRECTED, ', on_change: continue')).code).toBe(0);
+  expect(await missing()).toBe(0);
+});
+
+it('where it may fail, weft resume is a way too, and the summary says what of it stays', async () => {
+  const { code, stdout } = await weft('deploy', STATEMENT, '', 'on_error: continue, ');
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/committed: 0 steps, 1 failed and in part committed \(fill\.sql\)/);
+  await mend();
+  const id = /deployment +([0-9a-f-]{36})/.exec(stdout)?.[1] as string;
+  expect((await run(['resume', id], { env: { DATABASE_URL: database.url } })).code).toBe(0);
+  expect(await missing()).toBe(0);
+});
