@@ -26,6 +26,7 @@
 --   72 budgets     how long a statement may wait for a lock    |
 --   72 session     role, path and settings, there and back      |
 --   73 artifacts   bytes as statements                          |
+--   73 places      where in a file an error is                  |
 --   74 errors      the account of an error                      |
 --   75 status      what a deployment looks like                 |
 --   76 guards      what is asked around the work                |

@@ -88,7 +88,8 @@ create type weft._reader as (
   rows           text,
   stand_ins      text,       -- characters in them that mean other ones
   meant          text,
-  rows_are_over  boolean
+  rows_are_over  boolean,
+  has_end        boolean     -- a line \. has ended them
 );
 comment on type weft._reader is 'How far a file has been read that is run piece by piece, and what was read last.';
 

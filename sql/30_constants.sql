@@ -53,6 +53,9 @@ begin
     when 'differences_count'               then 5          -- changed files of one deployment whose difference is shown
     when 'renames_compared_count'          then 200        -- pairs of new and gone files that are compared by what they come to
     when 'statement_shown_characters'      then 2000       -- of a statement in an error
+    when 'placed_characters'               then 262144     -- of a statement in which the place of an error is looked for
+    when 'places_tried_count'              then 20         -- of a word that stands in a statement several times
+    when 'excerpt_characters'              then 160        -- of the line that an error is about
     when 'query_shown_characters'          then 500        -- of a statement of another session, without its literals
     when 'batch_size_default'              then 1000       -- rows that a round may touch
     when 'batch_size_max'                  then 1000000

@@ -239,7 +239,7 @@ comment on function weft._unescape_rows(text, text, text) is 'Takes the escapes 
 
 
 -- Cuts the rows off a piece of the file: up to the line \. , or up to the last line's end.
-create or replace function weft._cut_rows(p_text text, p_is_last boolean, out rows text, out rest text, out is_over boolean)
+create or replace function weft._cut_rows(p_text text, p_is_last boolean, out rows text, out rest text, out is_over boolean, out has_end boolean)
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
   language plpgsql
@@ -251,6 +251,7 @@ declare
   v_open  text;
 begin
   is_over := false;
+  has_end := false;
   if v_at > 0 then
     v_end := substring(substr(v_text, v_at + 3, 2) from '^\r?\n');
     if v_end is null and (p_is_last and substr(v_text, v_at + 3) ~ '^[\r]?$') then
@@ -258,6 +259,7 @@ begin
     end if;
     if v_end is not null then
       is_over := true;
+      has_end := true;
       rows := substr(v_text, 2, v_at - 1);  -- with the last line's end
       rest := substr(v_text, v_at + 3 + length(v_end));
       rows := case when rows <> '' then left(rows, -1) end;

@@ -68,9 +68,10 @@ comment on function weft._advise_for_psql(text) is 'Says what to do in place of 
 
 
 -- What a failed block leaves to be told: all of GET STACKED DIAGNOSTICS, and where it was.
-create or replace function weft._describe_error(p_error jsonb, p_phase text, p_path text, p_line integer, p_statement text)
+create or replace function weft._describe_error(
+    p_error jsonb, p_phase text, p_path text, p_line integer, p_statement text, p_parameters jsonb default null, p_search_path text default 'pg_catalog, pg_temp')
   returns jsonb
-  stable
+  volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
@@ -78,6 +79,7 @@ declare
   v_state    text := p_error ->> 'sqlstate';
   v_message  text := p_error ->> 'message';
   v_hint     text;
+  v_place    jsonb := case when p_error ->> 'line' is null and p_line is not null then weft._find_place(p_error, p_statement, p_line, p_parameters, p_search_path) end;
 begin
   v_hint := case
     when v_state = '25001' and v_message ilike 'set transaction%' then
@@ -110,13 +112,13 @@ begin
   return p_error || jsonb_strip_nulls(jsonb_build_object(
     'phase', p_phase,
     'path', p_path,
-    'line', coalesce((p_error ->> 'line')::integer, substring(case when v_state like 'WF08%' or v_state = '22P04' then v_message end from '^Line (\d+)')::integer, p_line),
+    'line', coalesce((p_error ->> 'line')::integer, (v_place ->> 'line')::integer, substring(case when v_state like 'WF08%' or v_state = '22P04' then v_message end from '^Line (\d+)')::integer, p_line),
     'statement', left(weft._skip_comments(p_statement), weft._limit('statement_shown_characters')),
-    'hint', nullif(concat_ws(' ', p_error ->> 'hint', v_hint), '')));
+    'hint', nullif(concat_ws(' ', p_error ->> 'hint', v_hint), ''))) || coalesce(v_place - 'line', '{}');
 end
 $$;
 
-comment on function weft._describe_error(jsonb, text, text, integer, text) is 'Makes the account of an error: the server''s words, path, line, statement, and what to do.';
+comment on function weft._describe_error(jsonb, text, text, integer, text, jsonb, text) is 'Makes the account of an error: the server''s words, path, line, statement, and what to do.';
 
 
 create or replace function weft._describe_condition_error(p_error jsonb, p_phase text, p_path text, p_condition text)

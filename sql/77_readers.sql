@@ -233,6 +233,7 @@ begin
     exit when v_cut.is_over or v_rows is not null and not p_reader.is_whole;
   end loop;
   p_reader.rows_are_over := v_cut.is_over;
+  p_reader.has_end := v_cut.has_end;
   if v_rows is null then
     return;
   end if;
@@ -295,6 +296,26 @@ $$;
 comment on function weft._insert_rows(weft._reader, text, text, text) is 'Puts rows of a COPY into their table.';
 
 
+-- A forgotten line \. is seen only by what is behind it: all of that was taken for rows.
+create or replace function weft._advise_for_end(p_reader weft._reader, p_row text)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case
+    when not p_reader.has_end and not exists (
+        select from unnest(array_prepend(p_reader.text, p_reader.pieces)) as t (text) where strpos(concat(E'\n', t.text), E'\n\\.') > 0
+        union all
+        select from unnest(p_reader.chunks[p_reader.chunk:]) as d (digest) join weft._chunks as c on c.digest = d.digest where position('\x5c2e'::bytea in c.content) > 0)
+      then 'No line \. ends these rows: all that is behind COPY, up to the end of the file, was taken for rows. Write \. into a line of its own behind the last one.'
+    when p_row ~ ';\s*$' then 'Is the line \. missing that ends the rows? This one looks like SQL.'
+  end
+$$;
+
+comment on function weft._advise_for_end(weft._reader, text) is 'Says that the end of the rows behind a COPY is missing, where it is, or seems to be; else null.';
+
+
 -- A row with more or fewer fields than there are columns goes past the INSERT, and is missed afterwards.
 create or replace function weft._check_fields(p_reader weft._reader)
   returns void
@@ -315,7 +336,7 @@ begin
       message = format('Line %s: %s', p_reader.row_line + v_row.n - 1,
         case when v_row.fields < cardinality(p_reader.columns) then format('missing data for column "%s"', p_reader.columns[v_row.fields + 1]) else 'extra data after last expected column' end),
       detail = format('The row has %s fields, and COPY names %s columns: %s.', v_row.fields, coalesce(cardinality(p_reader.columns), 0), array_to_string(p_reader.columns, ', ')),
-      hint = 'Is the line \. missing that ends the rows?';
+      hint = coalesce(weft._advise_for_end(p_reader, v_row.line), '');
   end if;
 end
 $$;

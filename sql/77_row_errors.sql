@@ -1,6 +1,19 @@
 -- Which row of a COPY the server refused. It says so only of a COPY of its own; so afterwards, when everything is rolled back, the rows that were
 -- on their way are looked at again: those that cannot be read as their types, those that the server's words are about.
 
+-- An empty line is one field: string_to_array says of an empty text that it has none.
+create or replace function weft._cut_fields(p_row text, p_delimiter text, p_null text default null)
+  returns text[]
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case p_row when '' then array[nullif('', p_null)] else string_to_array(p_row, p_delimiter, p_null) end
+$$;
+
+comment on function weft._cut_fields(text, text, text) is 'Cuts a row of COPY''s text format into its fields; without a mark of NULL, as they are written.';
+
+
 -- The first field that is no value of its column's type: tried, where the type is there without what was rolled back.
 create or replace function weft._find_bad_field(p_reader weft._reader, p_path text, p_state text, out number integer, out field integer)
   volatile
@@ -18,7 +31,7 @@ declare
 begin
   v_known := array(select to_regtype(regexp_replace(t.name, '\(.*\)', '')) is not null from unnest(p_reader.types) with ordinality as t (name, ordinal) order by t.ordinal);
   for n in 1 .. cardinality(v_rows) loop
-    v_fields := string_to_array(v_rows[n], v_delimiter, v_null);
+    v_fields := weft._cut_fields(v_rows[n], v_delimiter, v_null);
     for f in 1 .. coalesce(cardinality(p_reader.types), 0) loop
       continue when v_fields[f] is null or not v_known[f];
       if p_reader.lengths[f] is not null then
@@ -64,6 +77,7 @@ declare
   v_key        text[];
   v_number     integer;
   v_column     text;
+  v_advice     text;
 begin
   if left(v_state, 2) not in ('22', '23', '44', 'P0') or p_error ->> 'message' ~ '^Line \d' then
     return p_error;
@@ -73,15 +87,15 @@ begin
     v_number := v_found.number;
     v_column := p_reader.columns[v_found.field];
     if v_number is null and p_error ->> 'message' ~ '"' then  -- of a type that is gone with the rest: by the value that the server names
-      select r.n, array_position(string_to_array(r.line, v_delimiter), substring(p_error ->> 'message' from '"(.*)"')) into v_number, v_found.field
+      select r.n, array_position(weft._cut_fields(r.line, v_delimiter), substring(p_error ->> 'message' from '"(.*)"')) into v_number, v_found.field
       from unnest(string_to_array(p_reader.rows, E'\n')) with ordinality as r (line, n)
-      where substring(p_error ->> 'message' from '"(.*)"') = any (string_to_array(r.line, v_delimiter)) order by r.n limit 1;
+      where substring(p_error ->> 'message' from '"(.*)"') = any (weft._cut_fields(r.line, v_delimiter)) order by r.n limit 1;
       v_column := p_reader.columns[v_found.field];
     end if;
   elsif v_state = '23502' then
     v_column := p_error ->> 'column';
     select min(r.n) into v_number from unnest(string_to_array(p_reader.rows, E'\n')) with ordinality as r (line, n)
-    where (string_to_array(r.line, v_delimiter, v_null))[array_position(p_reader.columns, v_column)] is null;
+    where (weft._cut_fields(r.line, v_delimiter, v_null))[array_position(p_reader.columns, v_column)] is null;
   else
     -- Key (a, b)=(1, x) ..., of a unique constraint or a foreign key; Failing row contains (1, x, null). of a check
     v_key := regexp_match(p_error ->> 'detail', '^Key \((.*)\)=\((.*)\) ');
@@ -93,7 +107,11 @@ begin
     where v_key[2] = (
       select string_agg(case when x.value is null then 'null' when octet_length(x.value) > 64 and p_error ->> 'detail' like 'Failing%' then left(x.value, 64) || '...' else x.value end, ', ' order by k.ordinal)
       from string_to_table(v_key[1], ', ') with ordinality as k (name, ordinal)
-      cross join lateral (select (string_to_array(r.line, v_delimiter, v_null))[array_position(p_reader.columns, k.name)] as value) as x);
+      cross join lateral (select (weft._cut_fields(r.line, v_delimiter, v_null))[array_position(p_reader.columns, k.name)] as value) as x);
+  end if;
+  v_advice := weft._advise_for_end(p_reader, (string_to_array(p_reader.rows, E'\n'))[v_number]);
+  if v_advice is not null then
+    p_error := p_error || jsonb_build_object('hint', concat_ws(' ', p_error ->> 'hint', v_advice));
   end if;
   if v_number is null then
     return p_error || jsonb_build_object('message', format('Lines %s to %s: %s', p_reader.row_line, p_reader.row_line + v_count - 1, p_error ->> 'message'), 'line', p_reader.row_line);

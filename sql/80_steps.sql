@@ -332,7 +332,7 @@ begin
     case when e_state in ('55P03', '40P01') and not (p_is_within and p_is_last_try) then 'again' else 'failed' end, v_path,
     case when v_condition is not null then weft._describe_condition_error(v_error, p_phase.name, v_path, v_condition)
       when v_is_entering then weft._describe_entry_error(v_error, p_phase, v_path)
-      else weft._describe_error(v_error, p_phase.name, v_path, coalesce(weft._first_line(v_statement, v_line), v_line), v_statement) end)::weft._outcome;
+      else weft._describe_error(v_error, p_phase.name, v_path, coalesce(weft._first_line(v_statement, v_line), v_line), v_statement, p_phase.parameters, v_their_path) end)::weft._outcome;
 end
 $$;
 

@@ -398,7 +398,7 @@ begin
   end if;
   return row(
     case when e_state in ('55P03', '40P01') then 'again' else 'failed' end, p_path,
-    weft._describe_error(weft._add_blockers(v_error, p_statement.statement, v_budget_ms), p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement))::weft._outcome;
+    weft._describe_error(weft._add_blockers(v_error, p_statement.statement, v_budget_ms), p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement, p_phase.parameters, v_their_path))::weft._outcome;
 end
 $$;
 

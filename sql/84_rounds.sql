@@ -381,7 +381,8 @@ begin
     elsif weft._is_refused_in_transaction(v_error) then
       v_error := v_error || '{"hint": "A batch runs each round in a transaction of its own, and PostgreSQL runs this statement in none. Run its file as a step (run)."}';
     end if;
-    v_error := weft._describe_error(v_error, p_phase.name, v_step.path, weft._first_line(v_batch.statement, v_batch.line), coalesce(v_condition, v_batch.statement));
+    v_error := weft._describe_error(v_error, p_phase.name, v_step.path, weft._first_line(v_batch.statement, v_batch.line), coalesce(v_condition, v_batch.statement),
+      coalesce(p_phase.parameters, '{}') || jsonb_build_object('size', v_batch.size, 'cursor', v_batch.cursor), v_path);
   end if;
   v_error := weft._describe_round_error(v_error, v_kept, v_batch, v_condition is null and not v_is_entering and e_state not like 'WF0%' and e_state not in ('55P03', '40P01', '40001'));
   if e_state not in ('55P03', '40P01', '40001') then

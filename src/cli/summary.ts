@@ -6,10 +6,14 @@ import { type Deployment, type DeploymentError, isOver, type PhaseStatus, type S
 import type { Style } from './io.ts';
 import { countsOf } from './loads.ts';
 import { holdersOf } from './progress.ts';
-import { columns, count, cut, duration, harmless, oneLine } from './text.ts';
+import { columns, count, cut, cutFront, duration, harmless, oneLine } from './text.ts';
 
 const STATEMENT_LINES = 4;
 const STATEMENT_WIDTH = 110;
+/** Of what stands before the place in its line. */
+const CARET_WIDTH = 80;
+/** Characters that take two columns of a terminal. */
+const WIDE = /\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/u;
 const OFFENDER_WIDTH = 40;
 const PARAMETER_WIDTH = 40;
 const FUNCTIONS_SHOWN = 3;
@@ -133,19 +137,31 @@ function isBecauseOfError({ cancelling, cleaning }: Deployment): boolean {
 export function errorLines(error: DeploymentError, style: Style): string[] {
   const lines: string[] = [];
   if (error.path)
-    lines.push(`  ${style.bold(oneLine(error.path) + (error.line ? `:${error.line}` : ''))}${error.phase ? `  in phase ${oneLine(error.phase)}` : ''}`);
+    lines.push(
+      `  ${style.bold(oneLine(error.path) + [error.line, error.character].map((number) => (number ? `:${number}` : '')).join(''))}${error.phase ? `  in phase ${oneLine(error.phase)}` : ''}`,
+    );
   else if (error.phase) lines.push(`  in phase ${style.bold(oneLine(error.phase))}`);
-  if (error.statement) {
-    const statement = harmless(error.statement.trim()).split('\n');
-    for (const line of statement.slice(0, STATEMENT_LINES)) lines.push(style.dim(`  | ${cut(line.trimEnd(), STATEMENT_WIDTH)}`));
-    if (statement.length > STATEMENT_LINES) lines.push(style.dim(`  | … ${count(statement.length - STATEMENT_LINES, 'more line')}`));
-  }
+  lines.push(...statementLines(error, style));
   lines.push(`  ${style.red(`${error.sqlstate}: ${indented(error.message)}`)}`);
   lines.push(...offenderLines(error.check));
   if (error.detail) lines.push(`  Detail: ${indented(error.detail)}`);
   for (const place of placesInFunctions(error)) lines.push(`  in ${oneLine(place)}`);
   if (error.hint) lines.push(`  Hint: ${indented(error.hint)}`);
   return lines;
+}
+
+/** The beginning of the statement, and the line that the error is about, with a mark below the place. */
+function statementLines({ statement, statement_line, line, excerpt, caret }: DeploymentError, style: Style): string[] {
+  const text = statement ? harmless(statement.trim()).split('\n') : [];
+  const before = typeof excerpt === 'string' && line && statement_line ? line - statement_line : text.length;
+  const more = (number: number): string[] => (number > 0 ? [style.dim(`  | … ${count(number, 'more line')}`)] : []);
+  const shown = text.slice(0, Math.min(before, STATEMENT_LINES));
+  const head = shown.map((part) => style.dim(`  | ${cut(part.trimEnd(), STATEMENT_WIDTH)}`));
+  if (typeof excerpt !== 'string' || !line) return [...head, ...more(text.length - shown.length)];
+  const [pre, post] = caret ? [harmless([...excerpt].slice(0, caret - 1).join('')), harmless([...excerpt].slice(caret - 1).join(''))] : ['', harmless(excerpt)];
+  const left = cutFront(pre, CARET_WIDTH);
+  const mark = caret ? [`  | ${left.replace(/[^\t]/gu, (character) => (WIDE.test(character) ? '  ' : ' '))}${style.red('^')}`] : [];
+  return [...head, ...more(before - shown.length), `  | ${left}${cut(post.trimEnd(), STATEMENT_WIDTH - [...left].length)}`, ...mark];
 }
 
 /** The rows that break the rule of a check, as a table. */
@@ -261,7 +277,8 @@ function nextLines(deployment: Deployment, isToBeCleaned: boolean): string[] {
         return ['Next: as the hint says. Nothing of this deployment was run, and nothing needs to be cleaned up.'];
       const batch = deployment.phases.flatMap(({ steps }) => steps).find(({ kind, path }) => kind === 'batch' && path === error?.path);
       if (batch && error?.sqlstate === 'WF021') return [`Next: say in weft.yaml what is meant, as the hint does, and deploy again.${clean}`];
-      if (batch?.account) return [`Next: as the hint says: mend the rows, or correct ${oneLine(batch.path)}, and deploy again. What is committed stays.${clean}`];
+      if (batch?.account)
+        return [`Next: as the hint says: mend the rows, or correct ${oneLine(batch.path)}, and deploy again. What is committed stays.${clean}`];
       const what = error?.path ? remedyFor(error.sqlstate, oneLine(error.path)) : 'remove the cause';
       if (error?.remains?.length) return [`Next: take away what is half-made, as the hint says; ${what} and deploy again; what is committed is not run twice.`];
       if (again) return [`Next: make ${oneLine(again.path)} fit to run again, or its done_when come true, and deploy again.`];

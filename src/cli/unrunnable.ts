@@ -14,6 +14,7 @@ const ADVICE = {
     'begins or ends a transaction in the middle of the file, and the transactions are Weft\'s. Cut the file in two there, or take it out; "transaction" in weft.yaml says what shares one.',
   psql: 'is a command of psql, which no server knows.',
   copy: 'talks to a client, and a run has none. Take it out.',
+  rows: 'is followed by rows that no line "\\." ends: all that is behind it, up to the end of the file, is taken for rows. Write \\. into a line of its own behind the last one.',
 } as const;
 
 /** What stands in weft.yaml, or elsewhere in SQL, for what a command of psql does. */
@@ -42,7 +43,8 @@ export async function warnOfUnrunnable({ manifest, source }: Bundle): Promise<st
   const warnings: string[] = [];
   const run = new Set(manifest.phases.flatMap(({ steps }) => steps.filter(({ kind }) => kind === 'run').map(({ path }) => path)));
   for (const artifact of manifest.artifacts.filter(({ path }) => run.has(path))) {
-    const findings = findUnrunnable(await readBeginning(source.open(artifact)));
+    const { text, isWhole } = await readBeginning(source.open(artifact));
+    const findings = findUnrunnable(text).filter(({ kind }) => isWhole || kind !== 'rows');
     for (const kind of Object.keys(ADVICE) as Finding['kind'][]) {
       const [first, ...others] = findings.filter((finding) => finding.kind === kind);
       if (first === undefined) continue;
@@ -51,22 +53,23 @@ export async function warnOfUnrunnable({ manifest, source }: Bundle): Promise<st
         const instead = INSTEAD.find(([command]) => command.test(first.words))?.[1] ?? 'Take it out.';
         throw new Problem('invalid_bundle', `"${artifact.path}", line ${first.line}: ${first.words} ${ADVICE.psql} ${instead}${more}`);
       }
-      warnings.push(`"${artifact.path}", line ${first.line}: this will probably fail: ${first.words} ${ADVICE[kind]}${more}`);
+      const sentence = kind === 'rows' ? '' : 'this will probably fail: ';
+      warnings.push(`"${artifact.path}", line ${first.line}: ${sentence}${first.words} ${ADVICE[kind]}${more}`);
     }
   }
   return warnings;
 }
 
-async function readBeginning(parts: AsyncIterable<Uint8Array>): Promise<string> {
+async function readBeginning(parts: AsyncIterable<Uint8Array>): Promise<{ text: string; isWhole: boolean }> {
   const decoder = new TextDecoder();
   let text = '';
   let bytes = 0;
   for await (const part of parts) {
     text += decoder.decode(part, { stream: true });
     bytes += part.length;
-    if (bytes >= LOOKED_AT_BYTES) break;
+    if (bytes >= LOOKED_AT_BYTES) return { text, isWhole: false };
   }
-  return text;
+  return { text, isWhole: true };
 }
 
 /** White space and comments to a line's end · what opens something longer · quoted identifiers · words · a backslash and what follows · anything else. */
@@ -116,7 +119,10 @@ export function findUnrunnable(text: string): Finding[] {
     }
     const word = /^[\p{L}_]/u.test(token) && !token.endsWith("'") ? token.toLowerCase() : '';
     if (token === ';' && parentheses === 0 && blocks === 0) {
-      if (readsRows) at = endOfRows(text, at);
+      if (readsRows) {
+        at = endOfRows(text, at);
+        if (!/\n\\\.\r?$/.test(text.slice(Math.max(0, at - 4), at))) note('rows', 'COPY … FROM STDIN', begunAt);
+      }
       endStatement();
     } else if (first === '') {
       first = word === '' ? token : word;

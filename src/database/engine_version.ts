@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '5d9e558435d9cfcfd9a800f1e4b8e8b96d54fbfe717cadb442a354de8862dffc';
+export const ENGINE_DIGEST = '4c49d0b6f78a49836619b6a1e01cd6ffd89f7b987e7dad491888a339bf819759';

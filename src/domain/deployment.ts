@@ -20,8 +20,15 @@ export const deploymentErrorSchema = z.looseObject({
   context: z.string().nullish(),
   phase: z.string().nullish(),
   path: z.string().nullish(),
+  /** Of the very place, where that is known: its line in the file, and the character of that line, counted from 1. Else where the statement begins. */
   line: z.int().nullish(),
+  character: z.int().nullish(),
+  /** The text of that line, or a stretch of it, and at which character of it the place is. */
+  excerpt: z.string().nullish(),
+  caret: z.int().nullish(),
   statement: z.string().nullish(),
+  /** Where the statement begins, where `line` is another place. */
+  statement_line: z.int().nullish(),
   /** What is half-made and could not be taken away, each with the statement that does it. */
   remains: z.array(z.looseObject({ object: z.string(), statement: z.string() })).nullish(),
   /** Of a check that vetoed: the same as the step's `result`. */

@@ -26,7 +26,15 @@ export const foresightSchema = z.looseObject({
   lost: z.array(z.looseObject({ path: z.string(), missing: z.array(z.looseObject({ kind: z.string(), name: z.string() })) })),
   /** Batches of which an earlier deployment has committed rounds. Values of parameters are not compared. */
   batches: z
-    .array(z.looseObject({ path: z.string(), rounds: z.int(), rows: z.number(), goes_on: z.enum(['behind', 'anew', 'refused']), refusal: deploymentErrorSchema.nullable() }))
+    .array(
+      z.looseObject({
+        path: z.string(),
+        rounds: z.int(),
+        rows: z.number(),
+        goes_on: z.enum(['behind', 'anew', 'refused']),
+        refusal: deploymentErrorSchema.nullable(),
+      }),
+    )
     .nullish(),
 });
 

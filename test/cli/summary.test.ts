@@ -116,6 +116,27 @@ describe('the summary', () => {
     `);
   });
 
+  it('of an error whose place is known: path, line and character, the line itself, and a mark below', () => {
+    const error = (more: object) => show({ state: 'failed', phases: [makePhase('schema', 'single', 'failed', { pending: 1 })], error: { ...ERROR, ...more } });
+    const statement = 'create table t (\r\n  a int,\r\n  b int,\r\n  c int,\r\n  d int,\r\n\te intt\r\n)';
+    expect(error({ statement, statement_line: 12, line: 17, character: 4, excerpt: '\te intt', caret: 4 })).toContain(
+      [
+        '  schema/047_orders.sql:17:4  in phase schema',
+        ...['create table t (', '  a int,', '  b int,', '  c int,', '… 1 more line', '\te intt', '\t  ^'].map((line) => `  | ${line}`),
+        '  23502: ',
+      ].join('\n'),
+    );
+    expect(error({ statement: 'do $$\nbegin\n  raise x;\nend $$', statement_line: 1, line: 3, excerpt: '  raise x;' })).toContain(
+      ['  schema/047_orders.sql:3  in phase schema', '  | do $$', '  | begin', '  |   raise x;', '  23502: '].join('\n'),
+    );
+    expect(error({ statement: 'select x', statement_line: 1, line: 1, character: 10, excerpt: "select '大', x", caret: 13 })).toContain(
+      `  | select '大', x\n  | ${' '.repeat(13)}^\n`,
+    );
+    const far = error({ statement: 'x', statement_line: 1, line: 1, character: 150, excerpt: `${'a'.repeat(149)}b${'c'.repeat(10)}`, caret: 150 });
+    expect(far).toContain(`  | …${'a'.repeat(79)}bcccccccccc\n  | ${' '.repeat(80)}^\n`);
+    expect(error({ statement: 'select 1;\r\n' })).not.toContain('x0d');
+  });
+
   it('of a failed phase that commits each step', () => {
     const schema = makePhase('schema', 'per-step', 'failed', { done: 46, pending: 5 });
     schema.steps.splice(46, 0, makeStep('schema/047_orders.sql', 'failed', ERROR));

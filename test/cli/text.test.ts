@@ -5,6 +5,7 @@ describe('text for people', () => {
   it('shows control characters instead of obeying them', () => {
     expect(harmless('a\u001b[2Jb\u0007\u009bc\r')).toBe('a\\x1b[2Jb\\x07\\x9bc\\x0d');
     expect(harmless('line\n\ttab')).toBe('line\n\ttab');
+    expect(harmless('line\r\nof another system\r\n')).toBe('line\nof another system\n');
   });
 
   it('writes sizes', () => {

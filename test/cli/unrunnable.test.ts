@@ -20,6 +20,9 @@ describe('what no server takes from a file', () => {
     ['\n\ncopy public.a (n, "m")\n  from stdin;\n1\tbegin;\n\\N\t2\n\\.\nbegin;', ['8 transaction: BEGIN']],
     ['COPY a FROM STDIN WITH (format csv);\nbegin;\nrollback;\n\\.\n\\set x', ['5 psql: \\set']],
     ['copy (select n from a) to stdout', ['1 copy: COPY … TO STDOUT']],
+    ['select 1;\ncopy a from stdin;\n1\nselect 2;\n', ['2 rows: COPY … FROM STDIN']],
+    ['copy a from stdin;', ['1 rows: COPY … FROM STDIN']],
+    ['copy a from stdin;\r\n1\r\n \\.\r\n', ['1 rows: COPY … FROM STDIN']],
     ['\ufeffbegin;', ['1 transaction: BEGIN']],
     ['create table a (n int);\r\nbegin;\r\n', ['2 transaction: BEGIN']],
   ])('is found with its line: %j', (text, findings) => {
@@ -30,6 +33,7 @@ describe('what no server takes from a file', () => {
     'begin;\ncreate table a ();\ncommit;',
     '-- so\nSTART TRANSACTION; select 1; end -- so',
     'copy a from stdin;\n1\tbegin;\n\\i x\n\\.\n',
+    'copy a from stdin;\r\n1\r\n\\.\r\ncopy a from stdin;\n\\.',
     '\\restrict abc\nselect 1;\n\\unrestrict abc\n',
     "select e'a'\n 'b\\';\\i x';",
     "select 'x; begin; ', \"a; commit;\", 'it''s; begin;'",

@@ -177,8 +177,22 @@ describe('a batch whose statement was corrected half-way', () => {
   const OTHER = STATEMENT.replace('else 1 end', 'else 2 end').replace('1 / (id - id)', '2');
 
   it.each([
-    ['continue', [{ total: 1, count: 30 }, { total: 2, count: 70 }], 70],
-    ['restart', [{ total: 2, count: 70 }, { total: 3, count: 30 }], 100],
+    [
+      'continue',
+      [
+        { total: 1, count: 30 },
+        { total: 2, count: 70 },
+      ],
+      70,
+    ],
+    [
+      'restart',
+      [
+        { total: 2, count: 70 },
+        { total: 3, count: 30 },
+      ],
+      100,
+    ],
   ] as const)('goes on as weft.yaml says, with on_change: %s', async (on_change, then, rows) => {
     await deployBatch();
     expect(await deployBatch({ on_change }, OTHER)).toMatchObject({ state: 'succeeded', phases: [{ steps: [{ rows }] }] });

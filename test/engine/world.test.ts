@@ -233,6 +233,34 @@ ${Array.from({ length: 20_000 }, (_, n) => `${n}\t${19_999 - n}\tx`).join('\n')}
     expect(await sql(database.url, `select to_regclass('t') as t`)).toEqual([{ t: null }]);
   });
 
+  it.each([
+    ['an empty value, in its own line', 'n int', '1\n\n3', { sqlstate: '22P02', line: 4, column: 'n', message: expect.stringContaining('Line 4, column "n"') }],
+    ['an empty value among other mistakes', 'd date', '2020-01-01\n\nno', { sqlstate: '22007', line: 4 }],
+    ['an empty value that breaks a check', "t text check (t <> '')", 'a\n\nb', { sqlstate: '23514', line: 4 }],
+    ['an empty key that is there twice', 't text primary key', 'a\n\nb\n', { sqlstate: '23505', line: 6 }],
+  ])('of one column are told apart where one of them is empty: %s', async (_, columns, rows, expected) => {
+    expect(await fail(`create table t (${columns});\ncopy t from stdin;\n${rows}\n\\.\nselect 1;`)).toMatchObject(expected);
+  });
+
+  it.each([
+    ['of one column', 'n int', '1\n2\ninsert into t values (3);\nselect 1;\n', 5],
+    ['of several', 'n int, t text', '1\ta\n2\tb\ninsert into t values (3);\nselect 1;\n', 5],
+    ['far away from the end of the file', 'n int', `1\n2\nselect 1;\n${'3\n'.repeat(300_000)}`, 5],
+  ])('say that the line \\. is missing that ends them: %s', async (_, columns, text, line) => {
+    const error = await fail(`create table t (${columns});\ncopy t from stdin;\n${text}`);
+    expect(error).toMatchObject({
+      line,
+      hint: expect.stringContaining('No line \\. ends these rows: all that is behind COPY, up to the end of the file, was taken for rows.'),
+    });
+    const next = await fail(`create table t (${columns});\ncopy t from stdin;\n${text}copy t from stdin;\n\\.\n`);
+    expect(next).toMatchObject({ line, hint: 'Is the line \\. missing that ends the rows? This one looks like SQL.' });
+  });
+
+  it('say nothing of that where it is there', async () => {
+    expect((await fail(`create table t (n int);\ncopy t from stdin;\n1\nx\n\\.\n`)).hint).toBeUndefined();
+    expect((await fail(`create table t (n int);\ncopy t from stdin;\n1\t2\n\\.\n`)).hint).toBeUndefined();
+  });
+
   it('say the lines among which it is when a trigger refuses a row without a word of it', async () => {
     const error = await fail(`create table t (n int);
 create function no() returns trigger language plpgsql as $$ begin if new.n = 2 then raise 'not that'; end if; return new; end $$;

@@ -90,7 +90,11 @@ export async function plan(call: Call): Promise<number> {
   printer.say('');
   if (applied === null) printer.say(`${count(steps.length, 'step')}; history unknown: no address was given, so what is applied already is not known.`);
   else if (refused.length === 0 && refusedBatches.length > 0)
-    printer.say(style.red(`${count(refusedBatches.length, 'batch', 'batches')} would be refused, and with ${refusedBatches.length === 1 ? 'it' : 'them'} what comes behind.`));
+    printer.say(
+      style.red(
+        `${count(refusedBatches.length, 'batch', 'batches')} would be refused, and with ${refusedBatches.length === 1 ? 'it' : 'them'} what comes behind.`,
+      ),
+    );
   else if (refused.length === 0) printer.say(`${toRun.length} of ${count(steps.length, 'step')} would run.`);
   else
     printer.say(
@@ -158,7 +162,10 @@ export async function plan(call: Call): Promise<number> {
     const here = new Set(bundle.manifest.artifacts.map(({ path }) => path));
     const isGone = [...applied.keys()].some((path) => !here.has(path));
     const asked = files.filter(
-      (file) => file.step.kind !== 'check' && applied.get(file.step.path) !== file.artifact?.digest && (isGone || applied.has(file.step.path) || file.step.kind === 'batch'),
+      (file) =>
+        file.step.kind !== 'check' &&
+        applied.get(file.step.path) !== file.artifact?.digest &&
+        (isGone || applied.has(file.step.path) || file.step.kind === 'batch'),
     );
     if (applied.size === 0 && !files.some(({ step }) => step.kind === 'batch' || repeatOf(step) !== 'once')) return null;
     return readForesight(address, { manifest: bundle.manifest, texts: await readTexts(asked) }, printer.io);
