@@ -5,10 +5,9 @@
 
 /** Text that came from a file, a server or a database, safe on a terminal: control characters are shown, not obeyed. Keeps line feeds and tabs; CRLF becomes a line feed. */
 export function harmless(text: string): string {
+  const lines = text.replaceAll('\r\n', '\n');
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  return text
-    .replaceAll('\r\n', '\n')
-    .replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return lines.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
 /** The same on one line. */
