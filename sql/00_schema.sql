@@ -42,7 +42,9 @@
 --   79 blockers    who had a lock that was not to be had        |
 --   79 history     a bundle's files against the history        |
 --   79 objects     what came into being, and what is gone      |
+--   79 returns     what is in the way of older content          |
 --   80 steps       one block: statements, record, or an error   |
+--   80 ways_back   an undo that makes room, and puts off        |
 --   81 repeatables files that run again and again              |
 --   82 judges      what the catalog says of a statement         |
 --   83 statements  a step apart, statement by statement         |

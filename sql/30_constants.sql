@@ -37,6 +37,7 @@ begin
     when 'offenders_count'                 then 20         -- rows that break a rule, kept in the record of a check
     when 'offender_characters'             then 2000       -- of one of them
     when 'sequence_percent_max'            then 80         -- of its range that a sequence may have used, for the rule "sequences-with-room"
+    when 'dependents_depth_max'            then 64         -- how far an undo follows what depends on an object that it has to drop
     when 'deployments_with_snapshots_count' then 10        -- of which it can be told what they changed in the catalog
     when 'drift_told_count_max'            then 50         -- in the journal of the deployment that met them
     when 'differences_listed_count_max'    then 1000       -- in one document about drift

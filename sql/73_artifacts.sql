@@ -99,9 +99,9 @@ create or replace function weft._read_scripts(p_deployment uuid, p_first integer
   language sql
 as $$
   select coalesce(array_agg(row(
-           b.ordinal, b.kind, b.path, b.in_one_piece, b.chunks, b.size, b.condition, b.is_tolerated, b.is_repeatable, t.statements is null, t.begun_at, t.statements, coalesce(t.lines, '{}'), coalesce(p.digests, '{}'), p.executables)::weft._script order by b.ordinal), '{}')
+           b.ordinal, b.kind, b.path, b.in_one_piece, b.chunks, b.size, b.condition, b.is_tolerated, b.is_repeatable, b.makes_room, t.statements is null, t.begun_at, t.statements, coalesce(t.lines, '{}'), coalesce(p.digests, '{}'), p.executables)::weft._script order by b.ordinal), '{}')
   from (
-    select s.ordinal, s.kind, s.path, s.in_one_piece, s.condition, s.on_error = 'continue' as is_tolerated, s.options ? 'repeat' as is_repeatable, a.chunks, a.size,
+    select s.ordinal, s.kind, s.path, s.in_one_piece, s.condition, s.on_error = 'continue' as is_tolerated, s.options ? 'repeat' as is_repeatable, s.options ? 'makes_room' as makes_room, a.chunks, a.size,
            sum(case s.kind when 'run' then a.size end) over (order by s.ordinal) as bytes, row_number() over (order by s.ordinal) as place
     from weft._steps as s
     left join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path

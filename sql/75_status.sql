@@ -290,6 +290,8 @@ as $$
     'mode', d.mode,
     'undoes', d.undoes,
     'baseline', case when d.mode = 'baseline' then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'baseline') end,
+    'compared', case when d.undoes is not null then (
+      select e.data from weft._events as e where e.deployment_id = d.id and e.kind in ('as_before', 'not_as_before', 'not_compared') order by e.number desc limit 1) end,
     'undone_by', (select jsonb_agg(u.id order by u.place) from weft._deployments as u where u.undoes = d.id and u.started_at is not null),
     'caller', d.caller,
     'request_id', d.request_id,

@@ -132,3 +132,22 @@ as $$
 $$;
 
 comment on function weft._add_hint_of_group(jsonb, integer[]) is 'Adds what can be done when an object cannot be replaced alone.';
+
+
+-- Nothing moves any more: every file that is left, each with its own error.
+create or replace function weft._describe_stuck(p_errors jsonb)
+  returns weft._outcome
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select row('failed', k.first ->> 'path', k.first || jsonb_build_object(
+      'detail', concat_ws(E'\n', k.first ->> 'detail', case when k.many > 1 then format('No order of the group works. Each of these %s files lacks something that no other file of the group makes first:', k.many)
+        || (select string_agg(format(E'\n%s: %s: %s', concat_ws(':', e.value ->> 'path', e.value ->> 'line'), e.value ->> 'sqlstate', e.value ->> 'message'), '' order by e.value ->> 'path' collate "C") from jsonb_array_elements(p_errors) as e) end),
+      'left', p_errors))::weft._outcome
+  from (
+    select (select e.value from jsonb_array_elements(p_errors) as e order by e.value ->> 'path' collate "C" limit 1) as first, jsonb_array_length(p_errors) as many
+  ) as k
+$$;
+
+comment on function weft._describe_stuck(jsonb) is 'Makes the account of a group for which there is no order: each file that is left, with what it lacks.';

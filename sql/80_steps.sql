@@ -152,6 +152,9 @@ begin
         end if;
         v_is_first := true;
         v_is_done := not v_is_wanted or v_script.kind <> 'run';
+        if v_script.makes_room then
+          perform weft._make_room(p_deployment, v_script.ordinal, p_phase.role);
+        end if;
         if v_script.begun_at is not null then
           perform weft._tell_of_wrapper(p_deployment, p_phase.name, v_script.path, v_script.begun_at);
         end if;
@@ -256,7 +259,7 @@ begin
         end if;
         v_their_path := weft._reset_session();
         if v_script.is_repeatable then
-          v_result := jsonb_strip_nulls(jsonb_build_object('made', weft._list_made(v_mark)));
+          v_result := jsonb_strip_nulls(jsonb_build_object('made', weft._note_made(p_deployment, v_script.ordinal, v_mark)));
         end if;
         v_records := array_append(v_records, row(v_script.ordinal, v_is_wanted, v_count, v_rows, v_started, clock_timestamp(), v_script.lines, v_script.digests, v_result)::weft._step_record);
         if cardinality(v_records) >= v_count_at then
@@ -338,47 +341,6 @@ $$;
 
 comment on function weft._run_steps(uuid, weft._phases, integer, integer, bigint, boolean, boolean, boolean) is
   'Runs pending steps and records them, in one block: done, or nothing of it happened and the outcome says why.';
-
-
--- Of a deployment that undoes another one.
-create or replace function weft._take_back_history(p_deployment uuid, p_records weft._step_record[])
-  returns void
-  volatile
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  -- what runs again and again has become what it was before, by its own bytes
-  update weft._history as h
-  set path = u.path, digest = decode(u.replaced ->> 'digest', 'hex'), deployment_id = (u.replaced ->> 'deployment_id')::uuid, applied_at = (u.replaced ->> 'applied_at')::timestamptz,
-      bytes_in = (u.replaced ->> 'bytes_in')::uuid, applied_path = u.replaced ->> 'applied_path', place = (u.replaced ->> 'place')::integer, made = nullif(u.replaced -> 'made', 'null')
-  from weft._deployments as d
-  join weft._steps as s on s.deployment_id = d.id
-  join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
-  join weft._steps as u on u.deployment_id = d.undoes and u.path = s.undoes
-  where d.id = p_deployment and s.path = s.undoes and h.bundle = d.bundle and h.applied_path = s.undoes and h.deployment_id = d.undoes;
-  delete from weft._history as h
-  using weft._deployments as d
-  join weft._steps as s on s.deployment_id = d.id
-  join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
-  where d.id = p_deployment and s.path <> s.undoes and h.bundle = d.bundle and h.applied_path = s.undoes and h.deployment_id = d.undoes;
-  -- a file that ran only half-way begins anew
-  delete from weft._statements as t
-  using weft._deployments as d
-  join weft._steps as s on s.deployment_id = d.id
-  join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
-  join weft._steps as u on u.deployment_id = d.undoes and u.path = s.undoes
-  where d.id = p_deployment and t.deployment_id = d.undoes and t.step = u.ordinal;
-  -- and a batch from its beginning
-  delete from weft._batches as b
-  using weft._deployments as d
-  join weft._steps as s on s.deployment_id = d.id
-  join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
-  join weft._steps as u on u.deployment_id = d.undoes and u.path = s.undoes
-  where d.id = p_deployment and b.deployment_id = d.undoes and b.step = u.ordinal
-$$;
-
-comment on function weft._take_back_history(uuid, weft._step_record[]) is
-  'Takes what steps have undone out of the history, in the transaction of their effects: the next deployment runs it again.';
 
 
 create or replace function weft._record_steps(p_deployment uuid, p_phase text, p_records weft._step_record[])

@@ -24,21 +24,21 @@ comment on function weft._list_groups(uuid, integer) is 'Lists the members of gr
 
 
 -- Gives steps of a group their places among themselves. Ordinals are a key, so they go out of each other's way first.
-create or replace function weft._reorder(p_deployment uuid, p_paths text[], p_ordinals integer[])
+create or replace function weft._reorder(p_deployment uuid, p_from integer[], p_to integer[])
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 begin
-  update weft._steps as s set ordinal = -u.ordinal
-  from unnest(p_paths, p_ordinals) as u (path, ordinal)
-  where s.deployment_id = p_deployment and s.path = u.path and s.kind = 'run';
+  update weft._steps as s set ordinal = -u.place
+  from unnest(p_from, p_to) as u (ordinal, place)
+  where s.deployment_id = p_deployment and s.ordinal = u.ordinal;
   update weft._steps as s set ordinal = -s.ordinal where s.deployment_id = p_deployment and s.ordinal < 0;
 end
 $$;
 
-comment on function weft._reorder(uuid, text[], integer[]) is 'Gives repeatable steps other ordinals.';
+comment on function weft._reorder(uuid, integer[], integer[]) is 'Gives repeatable steps other ordinals.';
 
 
 -- The last order that worked; what is new comes behind what is known, by name.
@@ -49,22 +49,22 @@ create or replace function weft._arrange_groups(p_deployment weft._deployments)
   language plpgsql
 as $$
 declare
-  v_paths     text[];
-  v_ordinals  integer[];
+  v_from  integer[];
+  v_to    integer[];
 begin
   if not exists (select from weft._phases as p where p.deployment_id = p_deployment.id and p.has_repeatables) then
     return;
   end if;
-  select array_agg(k.path), array_agg(k.place) into v_paths, v_ordinals
+  select array_agg(k.ordinal), array_agg(k.place) into v_from, v_to
   from (
-    select g.path, g.ordinal,
+    select g.ordinal,
            min(g.ordinal) over (partition by g.phase, g.number) - 1 + row_number() over (partition by g.phase, g.number order by h.place, g.path collate "C") as place
     from weft._list_groups(p_deployment.id) as g
     left join weft._history as h on h.bundle = p_deployment.bundle and h.path = g.path
   ) as k
   where k.place <> k.ordinal;
-  if v_paths is not null then
-    perform weft._reorder(p_deployment.id, v_paths, v_ordinals);
+  if v_from is not null then
+    perform weft._reorder(p_deployment.id, v_from, v_to);
   end if;
 end
 $$;
@@ -100,6 +100,8 @@ as $$
   join weft._history as h on h.bundle = d.bundle and h.path = g.path and h.made is not null
   cross join lateral (select weft._list_missing(h.made) as missing) as m
   where g.is_left_out and m.missing is not null
+    -- an undo has a file twice: it comes back in its place, and stands at the end to be called
+    and not exists (select from weft._steps as o where o.deployment_id = p_phase.deployment_id and o.phase = p_phase.ordinal and o.path = g.path and o.state = 'pending')
     and not exists (select from weft._phases as p where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal and p.is_wanted = false)
 $$;
 
@@ -115,15 +117,54 @@ as $$
 declare
   v_lost  jsonb;
 begin
+  if p_lost @> '[{"is_moved": true}]' then
+    perform weft._move_behind(p_phase, p_lost);
+    return;
+  end if;
   for v_lost in select l.value from jsonb_array_elements(p_lost) as l loop
     update weft._steps as s set state = 'pending', finished_at = null
-    where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = v_lost ->> 'path';
-    perform weft._tell(p_phase.deployment_id, 'called_back', p_phase.name, v_lost ->> 'path', v_lost - 'path');
+    where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = v_lost ->> 'path' and s.ordinal = coalesce((v_lost ->> 'step')::integer, s.ordinal);
+    perform weft._tell(p_phase.deployment_id, 'called_back', p_phase.name, v_lost ->> 'path', v_lost - 'path' - 'step');
   end loop;
 end
 $$;
 
-comment on function weft._call_back(weft._phases, jsonb) is 'Lets files run that have not changed, and tells why.';
+comment on function weft._call_back(weft._phases, jsonb) is 'Lets files run that have not changed, or that another one has dropped again, and tells why.';
+
+
+-- Files of a group whose objects another one has dropped after they ran: behind it, in the order that they have among themselves.
+create or replace function weft._move_behind(p_phase weft._phases, p_moved jsonb)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_moved  integer[] := array(select (m.value ->> 'step')::integer from jsonb_array_elements(p_moved) as m);
+  v_from   integer[];
+  v_to     integer[];
+begin
+  -- the places of those that are to run are given out anew; what is left out keeps its own
+  select array_agg(k.ordinal order by k.was), array_agg(k.place order by k.was) into v_from, v_to
+  from (
+    select g.was, g.ordinal, n.place
+    from (
+      select m.number, m.ordinal, row_number() over (partition by m.number order by m.ordinal = any (v_moved), m.ordinal) as was
+      from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as m where m.state = 'pending'
+    ) as g
+    join (
+      select m.number, m.ordinal as place, row_number() over (partition by m.number order by m.ordinal) as nth
+      from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as m where m.state = 'pending'
+    ) as n on n.number = g.number and n.nth = g.was
+  ) as k;
+  update weft._steps as s set options = s.options || '{"moved": true}' where s.deployment_id = p_phase.deployment_id and s.ordinal = any (v_moved);
+  perform weft._reorder(p_phase.deployment_id, v_from, v_to);
+  update weft._steps as s set is_order_found = false where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.is_order_found and s.state = 'pending';
+  perform weft._tell(p_phase.deployment_id, 'moved_behind', p_phase.name, m.value ->> 'path', jsonb_build_object('missing', m.value -> 'missing')) from jsonb_array_elements(p_moved) as m;
+end
+$$;
+
+comment on function weft._move_behind(weft._phases, jsonb) is 'Puts files of groups behind those that drop what they make, and tells which.';
 
 
 -- Before the first thing that a phase does.
@@ -229,11 +270,10 @@ create or replace function weft._find_order(p_phase weft._phases, p_first intege
 as $$
 declare
   v_deployment  uuid := p_phase.deployment_id;
-  v_number      bigint := (select g.number from weft._list_groups(v_deployment, p_phase.ordinal) as g where g.path = p_outcome.path);
+  v_number      bigint := (select min(g.number) from weft._list_groups(v_deployment, p_phase.ordinal) as g where g.path = p_outcome.path and g.state = 'pending');
   v_members     integer[];
   v_left_out    integer[];
   v_found       integer[];
-  v_paths       text[];
   v_places      integer[];
   v_search      record;
   v_is_tolerated boolean;
@@ -266,73 +306,17 @@ begin
   end if;
 
   update weft._steps as s set state = 'pending', finished_at = null where s.deployment_id = v_deployment and s.ordinal = any (v_found) and s.state = 'skipped';
-  select array_agg(s.path order by f.place), array_agg(f.ordinal order by f.place) into v_paths, v_places
-  from unnest(v_found, array(select u.ordinal from unnest(v_found) as u (ordinal) order by u.ordinal)) with ordinality as f (was, ordinal, place)
-  join weft._steps as s on s.deployment_id = v_deployment and s.ordinal = f.was;
-  perform weft._reorder(v_deployment, v_paths, v_places);
-  update weft._steps as s set is_order_found = true where s.deployment_id = v_deployment and s.phase = p_phase.ordinal and s.path = any (v_paths);
+  v_places := array(select u.ordinal from unnest(v_found) as u (ordinal) order by u.ordinal);
+  perform weft._reorder(v_deployment, v_found, v_places);
+  update weft._steps as s set is_order_found = true where s.deployment_id = v_deployment and s.ordinal = any (v_places);
   perform weft._tell(v_deployment, 'order_found', p_phase.name, p_outcome.path, jsonb_build_object(
-    'order', to_jsonb(v_paths), 'because', jsonb_build_object('sqlstate', p_outcome.error ->> 'sqlstate', 'message', p_outcome.error ->> 'message', 'line', p_outcome.error -> 'line')));
+    'order', (select jsonb_agg(s.path order by s.ordinal) from weft._steps as s where s.deployment_id = v_deployment and s.ordinal = any (v_places)), 'because', jsonb_build_object('sqlstate', p_outcome.error ->> 'sqlstate', 'message', p_outcome.error ->> 'message', 'line', p_outcome.error -> 'line')));
   return row('reordered', null, null)::weft._outcome;
 end
 $$;
 
 comment on function weft._find_order(weft._phases, integer, bigint, weft._outcome) is
   'Finds another order for the group of a file that failed because it lacks something, and records it; else returns the failure, with what all of them lack.';
-
-
--- For a rehearsal, which runs file by file anyway: what stands before the group has run already in this transaction.
-create or replace function weft._settle_order(p_phase weft._phases, p_step integer, p_fence bigint)
-  returns void
-  volatile
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-declare
-  v_members  integer[];
-  v_paths    text[];
-  v_search   record;
-begin
-  select array_agg(g.ordinal order by g.ordinal) into v_members
-  from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as g
-  where g.state = 'pending' and g.ordinal >= p_step
-    and g.number = (select f.number from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as f where f.ordinal = p_step);
-  if coalesce(cardinality(v_members), 0) < 2 then
-    return;
-  end if;
-  p_phase.transaction := 'per-step';
-  v_search := weft._search_order(p_phase, p_step, v_members, '{}', p_fence);
-  if (v_search.outcome).verdict is not null then
-    return;  -- the rehearsal meets it in its place
-  end if;
-  select array_agg(s.path order by f.place) into v_paths
-  from unnest(v_search.ordinals || array(select m.ordinal from unnest(v_members) as m (ordinal) where m.ordinal <> all (v_search.ordinals))) with ordinality as f (was, place)
-  join weft._steps as s on s.deployment_id = p_phase.deployment_id and s.ordinal = f.was;
-  perform weft._reorder(p_phase.deployment_id, v_paths, v_members);
-  update weft._steps as s set is_order_found = true where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = any (v_paths);
-end
-$$;
-
-comment on function weft._settle_order(weft._phases, integer, bigint) is 'Puts the files of a group into an order in which they can run, as far as there is one.';
-
-
--- Nothing moves any more: every file that is left, each with its own error.
-create or replace function weft._describe_stuck(p_errors jsonb)
-  returns weft._outcome
-  stable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select row('failed', k.first ->> 'path', k.first || jsonb_build_object(
-      'detail', concat_ws(E'\n', k.first ->> 'detail', case when k.many > 1 then format('No order of the group works. Each of these %s files lacks something that no other file of the group makes first:', k.many)
-        || (select string_agg(format(E'\n%s: %s: %s', concat_ws(':', e.value ->> 'path', e.value ->> 'line'), e.value ->> 'sqlstate', e.value ->> 'message'), '' order by e.value ->> 'path' collate "C") from jsonb_array_elements(p_errors) as e) end),
-      'left', p_errors))::weft._outcome
-  from (
-    select (select e.value from jsonb_array_elements(p_errors) as e order by e.value ->> 'path' collate "C" limit 1) as first, jsonb_array_length(p_errors) as many
-  ) as k
-$$;
-
-comment on function weft._describe_stuck(jsonb) is 'Makes the account of a group for which there is no order: each file that is left, with what it lacks.';
 
 
 -- What is to be done about the repeatable files of a phase behind a block, before its end is recorded.
@@ -343,33 +327,46 @@ create or replace function weft._tend_groups(p_phase weft._phases, p_first integ
   language plpgsql
 as $$
 declare
-  v_within  jsonb;
-  v_behind  jsonb;
+  v_is_undo  boolean := (select d.undoes is not null from weft._deployments as d where d.id = p_phase.deployment_id);
+  v_moved    jsonb;
+  v_within   jsonb;
+  v_behind   jsonb;
 begin
   if p_outcome.verdict = 'failed' then
-    return weft._find_order(p_phase, p_first, p_fence, p_outcome);
+    p_outcome := weft._find_order(p_phase, p_first, p_fence, p_outcome);
+    return case when v_is_undo and p_outcome.verdict = 'failed' then weft._find_way(p_phase, p_outcome) else p_outcome end;
+  end if;
+  v_moved := weft._find_swallowed(p_phase, p_first, p_last);
+  if v_moved is not null then
+    return row('called_back', null, v_moved)::weft._outcome;
   end if;
   -- what is before the block, and in no group of it, was dropped by what comes behind it: so it would be in a new database
   select jsonb_agg(k.lost order by k.ordinal) filter (where k.is_within), jsonb_agg(k.lost order by k.ordinal) filter (where not k.is_within)
   into v_within, v_behind
   from (
-    select l.ordinal, jsonb_build_object('path', l.path, 'missing', l.missing) as lost,
-           p_phase.transaction = 'single' and l.ordinal > p_first or exists (
-             select from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as g where g.number = l.number and g.ordinal between p_first and p_last and not g.is_left_out) as is_within
+    select distinct on (l.path) l.ordinal, jsonb_build_object('path', l.path, 'step', l.ordinal, 'missing', l.missing) as lost, i.is_within
     from weft._find_lost(p_phase) as l
-  ) as k
-  where k.is_within or k.ordinal > p_last;
+    cross join lateral (
+      select p_phase.transaction = 'single' and l.ordinal > p_first or exists (
+               select from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as g where g.number = l.number and g.ordinal between p_first and p_last and not g.is_left_out) as is_within
+    ) as i
+    where i.is_within or l.ordinal > p_last
+    order by l.path, l.ordinal
+  ) as k;
   if v_within is not null then
     return row('called_back', null, v_within)::weft._outcome;
   elsif v_behind is not null then
     perform weft._call_back(p_phase, v_behind);
+  end if;
+  if v_is_undo then
+    perform weft._look_after_returned(p_phase, p_first, p_last);
   end if;
   return p_outcome;
 end
 $$;
 
 comment on function weft._tend_groups(weft._phases, integer, integer, bigint, weft._outcome) is
-  'Sees behind a block whether a file of a group failed that could run behind others, or whether the block has taken away what unchanged files made. called_back: the block is to be rolled back, and run with them.';
+  'Sees behind a block whether a file of a group failed that could run behind others, or whether the block has taken away what other files made. called_back: the block is to be rolled back, and run with them.';
 
 
 -- A deployment has succeeded: what is gone by now is meant to be gone.

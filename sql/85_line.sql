@@ -417,7 +417,7 @@ begin
       end if;
       update weft._steps as s
       set state = 'failed', error = p_outcome.error, result = coalesce(p_outcome.error -> 'check', s.result), finished_at = clock_timestamp()
-      where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path;
+      where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path and s.state = 'pending';
       update weft._steps as s set state = 'failed', error = l.value, finished_at = clock_timestamp()  -- the others of a group for which there is no order
       from jsonb_array_elements(p_outcome.error -> 'left') as l
       where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = l.value ->> 'path' and s.state = 'pending';
@@ -570,7 +570,7 @@ begin
       wal_after = case when d.started_at is not null then pg_current_wal_insert_lsn() end
   where d.id = p_deployment;
   if v_fingerprint is not null then
-    perform weft._forget_snapshots();
+    perform weft._compare_with_before(p_deployment), weft._forget_snapshots();
   end if;
   perform weft._end_attempt(p_deployment, p_state::text);
   perform weft._tell(p_deployment, p_state::text, v_error ->> 'phase', v_error ->> 'path', coalesce(v_error, '{}'));

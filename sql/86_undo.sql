@@ -143,6 +143,74 @@ $$;
 comment on function weft._choose_undone(uuid) is 'Chooses the deployment that is to be undone: the one that is named, or the newest of which something is in the database. Refuses what may not be.';
 
 
+-- The steps of an undo, in their order: of the last phase first, in each the last step first. What runs again and again comes back as a group, where
+-- that stood: first what takes new files back, then the files in the order that they had. Its other files stand in it too, to be called back when
+-- something takes their objects along. For what is undone behind it, all of them stand once more at the end: in the last phase, or in one of their own.
+create or replace function weft._list_undo_steps(p_deployment uuid)
+  returns table (
+    place bigint, phase integer, is_again boolean, path text, kind text, undoes text, digest bytea, given_by uuid, restores boolean, is_kept boolean, done integer, is_given_by_other boolean)
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off
+  language sql
+as $$
+  with effects as materialized (
+    select e.* from weft._list_effects(p_deployment) as e where e.undo is not null
+  ),
+  grouped as materialized (
+    select g.phase, g.number, g.ordinal, g.path from weft._list_groups(p_deployment) as g
+  ),
+  kept as materialized (
+    select g.phase, g.number, g.ordinal, h.path, h.digest, h.bytes_in
+    from grouped as g
+    join weft._deployments as d on d.id = p_deployment
+    join weft._history as h on h.bundle = d.bundle and h.path = g.path and h.place is not null
+    where not exists (select from effects as e where e.ordinal = g.ordinal)
+  ),
+  turns as materialized (
+    select e.phase, g.number, e.ordinal, coalesce(max(g.ordinal) over (partition by e.phase, g.number), e.ordinal) as turn, e.undo as path, e.kind, e.path as undoes, e.digest, e.given_by, e.restores,
+           false as is_kept, e.done
+    from effects as e left join grouped as g on g.ordinal = e.ordinal
+  ),
+  firsts as materialized (
+    select t.* from turns as t
+    union all
+    select k.phase, k.number, k.ordinal, (select max(t.turn) from turns as t where t.phase = k.phase and t.number = k.number), k.path, 'run', null, k.digest, k.bytes_in, false, true, null
+    from kept as k
+    where exists (select from turns as t where t.phase = k.phase and t.number = k.number)
+  ),
+  groups as (  -- behind or beside which something is undone that is not of them
+    select n.phase, n.number
+    from (select distinct g.phase, g.number from grouped as g) as n
+    where exists (
+      select from turns as t
+      where (t.phase, t.number) is distinct from (n.phase, n.number)
+        and (not exists (select from turns as o where o.phase = n.phase and o.number = n.number)
+          or (t.phase, t.turn) < (n.phase, (select max(o.turn) from turns as o where o.phase = n.phase and o.number = n.number))))
+  ),
+  agains as (
+    select t.phase, t.number, t.ordinal, t.path, t.undoes, t.digest, t.given_by, t.restores from turns as t where t.restores and t.number is not null
+    union all
+    select k.phase, k.number, k.ordinal, k.path, null, k.digest, k.bytes_in, false from kept as k
+  ),
+  sorted as (
+    select row_number() over (order by f.phase desc, f.turn desc, f.restores or f.is_kept, case when f.number is not null and (f.restores or f.is_kept) then f.ordinal else - f.ordinal end) as place,
+           f.phase, false as is_again, f.path, f.kind, f.undoes, f.digest, f.given_by, f.restores, f.is_kept, f.done
+    from firsts as f
+    union all
+    select 1000000000 + row_number() over (order by a.phase, a.ordinal), a.phase, a.phase > (select min(t.phase) from turns as t), a.path, 'run', a.undoes, a.digest, a.given_by, a.restores, true, null
+    from agains as a
+    where exists (select from groups as g where g.phase = a.phase and g.number = a.number)
+  )
+  select s.place, s.phase, s.is_again, s.path, s.kind, s.undoes, s.digest, s.given_by, s.restores, s.is_kept, s.done, s.given_by <> p_deployment
+  from sorted as s
+$$;
+
+comment on function weft._list_undo_steps(uuid) is
+  'Lists what undoing a deployment would run, in this order, and which repeatable files stand by to be called back (is_kept), in a phase of their own behind all others (is_again) or in their place.';
+
+
 create or replace function weft.plan_undo(p_deployment uuid default null)
   returns jsonb
   stable
@@ -153,7 +221,7 @@ declare
   v_undone  weft._deployments := weft._choose_undone(p_deployment);
 begin
   return (
-    with effects as materialized (select e.* from weft._list_effects(v_undone.id) as e)
+    with steps as materialized (select s.* from weft._list_undo_steps(v_undone.id) as s)
     select jsonb_build_object(
       'deployment', v_undone.id, 'bundle', v_undone.bundle, 'state', v_undone.state, 'caller', v_undone.caller,
       'started_at', v_undone.started_at, 'finished_at', v_undone.finished_at,
@@ -161,25 +229,44 @@ begin
         select coalesce(jsonb_agg(jsonb_build_object('name', p.name, 'transaction', p.transaction, 'steps', g.steps) order by p.ordinal desc), '[]')
         from weft._phases as p
         join (
-          select e.phase, jsonb_agg(jsonb_build_object(
-                   'path', e.path, 'kind', e.kind, 'undo', e.undo, 'digest', encode(e.digest, 'hex'), 'size', a.size,
-                   'given_by', nullif(e.given_by, v_undone.id), 'restores', e.restores, 'statements_done', e.done) order by e.ordinal desc) as steps
-          from effects as e
-          cross join lateral (select max(x.size) as size from weft._artifacts as x where x.deployment_id = e.given_by and x.digest = e.digest) as a
-          where e.undo is not null
-          group by e.phase
+          select s.phase, jsonb_agg(jsonb_build_object(
+                   'path', s.undoes, 'kind', s.kind, 'undo', s.path, 'digest', encode(s.digest, 'hex'), 'size', a.size,
+                   'given_by', case when s.is_given_by_other then s.given_by end, 'restores', s.restores, 'statements_done', s.done) order by s.place) as steps
+          from steps as s
+          cross join lateral (select max(x.size) as size from weft._artifacts as x where x.deployment_id = s.given_by and x.digest = s.digest) as a
+          where not s.is_kept
+          group by s.phase
         ) as g on g.phase = p.ordinal
         where p.deployment_id = v_undone.id),
+      -- what depends on something that goes is made again
+      'stand_by', (select coalesce(jsonb_agg(distinct s.path), '[]') from steps as s where s.is_kept and not s.restores),
       'lacking', (
-        select coalesce(jsonb_agg(jsonb_build_object('phase', p.name, 'path', e.path, 'kind', e.kind, 'statements_done', e.done) order by e.ordinal desc), '[]')
-        from effects as e
+        select coalesce(jsonb_agg(jsonb_build_object('phase', p.name, 'path', e.path, 'kind', e.kind, 'repeat', s.options -> 'repeat', 'statements_done', e.done) order by e.ordinal desc), '[]')
+        from weft._list_effects(v_undone.id) as e
+        join weft._steps as s on s.deployment_id = v_undone.id and s.ordinal = e.ordinal
         join weft._phases as p on p.deployment_id = v_undone.id and p.ordinal = e.phase
         where e.undo is null)));
 end
 $$;
 
 comment on function weft.plan_undo(uuid) is
-  'Shows what undoing a deployment would run, in this order, and what of it has no undo and would stay (lacking). Without an id: the newest deployment of which something is in the database.';
+  'Shows what undoing a deployment would run, in this order, which unchanged repeatable files stand by to be called back, and what of it has no undo and would stay (lacking). Without an id: the newest deployment of which something is in the database.';
+
+
+create or replace function weft._name_again(p_deployment uuid, p_phase text)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select n.name
+  from (select 0 as place, p_phase || ' (again)' as name union all select g.n, format('%s (again, %s)', p_phase, g.n) from generate_series(2, 1000) as g (n)) as n
+  where not exists (select from weft._phases as p where p.deployment_id = p_deployment and p.name = n.name)
+  order by n.place
+  limit 1
+$$;
+
+comment on function weft._name_again(uuid, text) is 'Names the phase at the end of an undo in which repeatable files of a phase stand by.';
 
 
 -- The same artifacts, the phases and their steps turned round. No conditions: what has run is undone.
@@ -189,36 +276,56 @@ create or replace function weft._make_undo_manifest(p_undone weft._deployments)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  with effects as materialized (
-    select e.* from weft._list_effects(p_undone.id) as e where e.undo is not null
+  with steps as materialized (
+    select s.* from weft._list_undo_steps(p_undone.id) as s
   )
   select jsonb_build_object(
     'format', 1, 'bundle', p_undone.bundle, 'undoes', p_undone.id,
     'artifacts', (
       select coalesce(jsonb_agg(jsonb_build_object(
-               'path', e.undo, 'digest', encode(e.digest, 'hex'), 'size', a.size,
-               'chunks', (select jsonb_agg(encode(c.digest, 'hex') order by c.place) from unnest(a.chunks) with ordinality as c (digest, place))) order by e.ordinal desc), '[]')
-      from effects as e
-      cross join lateral (select x.size, x.chunks from weft._artifacts as x where x.deployment_id = e.given_by and x.digest = e.digest limit 1) as a),
+               'path', s.path, 'digest', encode(s.digest, 'hex'), 'size', a.size,
+               'chunks', (select jsonb_agg(encode(c.digest, 'hex') order by c.place) from unnest(a.chunks) with ordinality as c (digest, place))) order by s.place), '[]')
+      from (select distinct on (o.path) o.* from steps as o order by o.path, o.place) as s
+      cross join lateral (select x.size, x.chunks from weft._artifacts as x where x.deployment_id = s.given_by and x.digest = s.digest limit 1) as a),
     'phases', (
       select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-               'name', p.name, 'transaction', p.transaction, 'lock_timeout_ms', p.lock_timeout_ms, 'lock_timeouts_ms', p.lock_timeouts, 'role', p.role))
-               || jsonb_build_object('settings', p.settings, 'steps', g.steps) order by p.ordinal desc), '[]')
+               'name', case when g.is_again then weft._name_again(p_undone.id, p.name) else p.name end,
+               'transaction', p.transaction, 'lock_timeout_ms', p.lock_timeout_ms, 'lock_timeouts_ms', p.lock_timeouts, 'role', p.role))
+               || jsonb_build_object('settings', p.settings, 'steps', g.steps) order by g.place), '[]')
       from weft._phases as p
       join (
-        -- what is given back may need each other, as it did then
-        select e.phase, jsonb_agg(case when e.restores then (
-                   select s.options || case e.kind when 'run' then '{"repeat": "always"}' else '{}' end::jsonb
-                   from weft._steps as s join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
-                   where s.deployment_id = e.given_by and a.digest = e.digest and s.kind = e.kind limit 1) || jsonb_build_object('kind', e.kind) else '{"kind": "run"}' end
-                 || jsonb_build_object('path', e.undo, 'undoes', e.path) order by e.ordinal desc) as steps
-        from effects as e
-        group by e.phase
+        select s.phase, s.is_again, min(s.place) as place, jsonb_agg(
+                 -- what is given back may need each other, as it did then; so may what takes new ones back
+                 case when s.is_kept then '{"kind": "run", "repeat": "on-change", "keeps": true}'
+                   when s.restores then (
+                     select o.options || case s.kind when 'run' then '{"repeat": "always"}' else '{}' end::jsonb
+                     from weft._steps as o join weft._artifacts as a on a.deployment_id = o.deployment_id and a.path = o.path
+                     where o.deployment_id = s.given_by and a.digest = s.digest and o.kind = s.kind limit 1) || jsonb_build_object('kind', s.kind)
+                   when exists (select from weft._list_groups(p_undone.id) as u where u.path = s.undoes) then '{"kind": "run", "repeat": "always"}'
+                   else '{"kind": "run"}' end
+                 || jsonb_build_object('path', s.path) || case when s.undoes is not null then jsonb_build_object('undoes', s.undoes) else '{}' end order by s.place) as steps
+        from steps as s
+        group by s.phase, s.is_again
       ) as g on g.phase = p.ordinal
       where p.deployment_id = p_undone.id))
 $$;
 
 comment on function weft._make_undo_manifest(weft._deployments) is 'Makes the manifest of a deployment that undoes another one.';
+
+
+-- Files that stand by wait to be called.
+create or replace function weft._let_stand_by(p_undo uuid)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  update weft._phases as p set has_repeatables = true  -- so that somebody looks behind each block
+  where p.deployment_id = p_undo and exists (select from weft._steps as s where s.deployment_id = p_undo and s.options ? 'keeps');
+  update weft._steps as s set state = 'skipped', finished_at = clock_timestamp() where s.deployment_id = p_undo and s.options ? 'keeps'
+$$;
+
+comment on function weft._let_stand_by(uuid) is 'Leaves out the files of an undo that run only if they are called back.';
 
 
 -- What was true when the undo was asked for may not be true any more when its turn comes.
@@ -248,7 +355,7 @@ begin
   end if;
   update weft._steps as s
   set state = 'skipped', finished_at = clock_timestamp()
-  where s.deployment_id = p_deployment and s.state = 'pending' and not exists (select from weft._list_effects(v_undo.undoes) as e where e.path = s.undoes);
+  where s.deployment_id = p_deployment and s.state = 'pending' and not s.options ? 'keeps' and not exists (select from weft._list_effects(v_undo.undoes) as e where e.path = s.undoes);
 end
 $$;
 

@@ -125,6 +125,38 @@ $$;
 comment on function weft._reset_constraints() is 'Lets deferrable constraints be checked when their definitions say, as at the beginning of a transaction.';
 
 
+-- For a rehearsal, which runs file by file anyway: what stands before the group has run already in this transaction.
+create or replace function weft._settle_order(p_phase weft._phases, p_step integer, p_fence bigint)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_members  integer[];
+  v_search   record;
+begin
+  select array_agg(g.ordinal order by g.ordinal) into v_members
+  from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as g
+  where g.state = 'pending' and g.ordinal >= p_step
+    and g.number = (select f.number from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as f where f.ordinal = p_step);
+  if coalesce(cardinality(v_members), 0) < 2 then
+    return;
+  end if;
+  p_phase.transaction := 'per-step';
+  v_search := weft._search_order(p_phase, p_step, v_members, '{}', p_fence);
+  if (v_search.outcome).verdict is not null then
+    return;  -- the rehearsal meets it in its place
+  end if;
+  perform weft._reorder(p_phase.deployment_id,
+    v_search.ordinals || array(select m.ordinal from unnest(v_members) as m (ordinal) where m.ordinal <> all (v_search.ordinals)), v_members);
+  update weft._steps as s set is_order_found = true where s.deployment_id = p_phase.deployment_id and s.ordinal = any (v_members);
+end
+$$;
+
+comment on function weft._settle_order(weft._phases, integer, bigint) is 'Puts the files of a group into an order in which they can run, as far as there is one.';
+
+
 -- A group of files that run again and again, after one of them has failed: as the deployment does it, in one block, in an order that is found if need be.
 create or replace function weft._rehearse_group(p_phase weft._phases, p_first integer, p_fence bigint)
   returns weft._outcome

@@ -160,7 +160,7 @@ begin
     return weft._describe_repeated(v_existing, v_digest);
   end if;
   perform weft._lay_out(v_id, v_manifest);
-  perform weft._inherit_parameters(v_id, v_undone.id);
+  perform weft._let_stand_by(v_id), weft._inherit_parameters(v_id, v_undone.id);
   perform weft._tell(v_id, 'opened', p_data => jsonb_build_object(
     'caller', p_caller, 'request_id', v_document ->> 'id', 'bundle', v_undone.bundle, 'undoes', v_undone.id, 'lacking', v_lacking));
   perform weft._settle_staged(v_id);

@@ -7,6 +7,7 @@ import type { Style } from './io.ts';
 import { countsOf } from './loads.ts';
 import { holdersOf } from './progress.ts';
 import { columns, count, cut, cutFront, duration, harmless, oneLine } from './text.ts';
+import { comparedLines, nextOfUndo, standingOfUndo } from './undone.ts';
 
 const STATEMENT_LINES = 4;
 const STATEMENT_WIDTH = 110;
@@ -34,7 +35,7 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   if (deployment.state === 'degraded') {
     for (const step of tolerated) lines.push('', ...errorLines({ ...step.error, path: step.error?.path ?? step.path } as DeploymentError, style));
   }
-  lines.push(...baselineLines(deployment));
+  lines.push(...baselineLines(deployment), ...comparedLines(deployment, style));
   for (const step of warningsOf(deployment)) lines.push('', ...warningLines(step, style));
   const asks = deployment.state !== 'succeeded';
   lines.push('', ...(asks ? ['The database now:'] : []), ...phaseLines(deployment));
@@ -223,6 +224,7 @@ function leftoverLines({ leftovers }: Deployment, style: Style): string[] {
 
 /** What of a phase is in the database. */
 function standing(phase: PhaseStatus, deployment: Deployment): string {
+  if (deployment.undoes) return standingOfUndo(phase, isOver(deployment.state));
   const total = phase.steps.length;
   const succeeded = phase.steps.filter((step) => step.state === 'succeeded').length;
   const leftOut = phase.steps.filter((step) => step.state === 'skipped' && (step.is_wanted === false || phase.is_wanted === false)).length;
@@ -265,6 +267,7 @@ function nextLines(deployment: Deployment, isToBeCleaned: boolean): string[] {
   const { id, state, error } = deployment;
   const clean = isToBeCleaned ? '' : ' Nothing needs to be cleaned up.';
   const again = deployment.phases.flatMap(({ steps }) => steps).find((step) => step.runs_again);
+  if (deployment.undoes && (state === 'failed' || state === 'cancelled') && !error?.remains?.length) return nextOfUndo(deployment);
   switch (state) {
     case 'succeeded':
       return [];

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '4c49d0b6f78a49836619b6a1e01cd6ffd89f7b987e7dad491888a339bf819759';
+export const ENGINE_DIGEST = '7aabd735eedbad2673b166481725ee39fe3e24728a1469d951a89bf24f1f467b';

@@ -150,6 +150,17 @@ export const deploymentSchema = z.looseObject({
   /** The deployment that this one takes back; and those that have begun to take this one back. */
   undoes: z.string().nullish(),
   undone_by: z.array(z.string()).nullish(),
+  /** Of an undo that has succeeded: how the catalog compares with what it was before the deployment that was taken back. */
+  compared: z
+    .looseObject({
+      verdict: z.enum(['same', 'differs', 'unknown']),
+      count: z.int(),
+      reason: z.string().nullish(),
+      objects: z.array(
+        z.looseObject({ change: z.string(), kind: z.string(), identity: z.string(), before: z.string().nullish(), after: z.string().nullish() }),
+      ),
+    })
+    .nullish(),
   target: z.string().nullable(),
   bundle: z.string(),
   caller: z.string(),
@@ -226,7 +237,18 @@ export const undoPlanSchema = z.looseObject({
       ),
     }),
   ),
-  lacking: z.array(z.looseObject({ phase: z.string(), path: z.string(), kind: z.string(), statements_done: z.int().nullable() })),
+  /** Repeatable files that have not changed, and are called back if something of theirs goes with what is undone. */
+  stand_by: z.array(z.string()).optional(),
+  lacking: z.array(
+    z.looseObject({
+      phase: z.string(),
+      path: z.string(),
+      kind: z.string(),
+      /** It runs again and again, and came with that deployment: there is nothing before to go back to. */
+      repeat: z.string().nullish(),
+      statements_done: z.int().nullable(),
+    }),
+  ),
 });
 
 export const eventSchema = z.looseObject({

@@ -57,6 +57,7 @@ describe('weft.undo()', () => {
       'step_succeeded',
       'step_succeeded',
       'phase_succeeded',
+      'as_before',
       'succeeded',
     ]);
   });

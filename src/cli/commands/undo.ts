@@ -53,8 +53,7 @@ async function readPlan({ printer, values }: Call, address: Address, id: string 
 }
 
 function refusal({ deployment, lacking, phases }: UndoPlan): Problem {
-  const first = lacking.slice(0, 5).map(({ path }) => oneLine(path));
-  const names = `${first.join(', ')}${lacking.length > 5 ? ` and ${lacking.length - 5} more` : ''}`;
+  const names = listed(lacking.map(({ path }) => path));
   const what =
     phases.length === 0
       ? `None of the files of deployment ${deployment} has an undo: ${names}. Nothing was undone. Write undo files and deploy the bundle with them: it runs nothing a second time, and keeps them in the database.`
@@ -62,7 +61,14 @@ function refusal({ deployment, lacking, phases }: UndoPlan): Problem {
   return new Problem('undo_missing', what, { deployment, lacking: lacking.map(({ path }) => path) });
 }
 
-function planLines({ deployment, bundle, finished_at, phases, lacking }: UndoPlan, style: Style): string[] {
+function listed(paths: readonly string[]): string {
+  return `${paths
+    .slice(0, 5)
+    .map((path) => oneLine(path))
+    .join(', ')}${paths.length > 5 ? ` and ${paths.length - 5} more` : ''}`;
+}
+
+function planLines({ deployment, bundle, finished_at, phases, stand_by: standBy = [], lacking }: UndoPlan, style: Style): string[] {
   const lines = [`Undo of ${style.bold(oneLine(bundle))}, deployment ${deployment}${finished_at === null ? '' : `, ${moment(finished_at)}`}`];
   for (const phase of phases) {
     const rows = phase.steps.map((step) => [
@@ -80,12 +86,18 @@ function planLines({ deployment, bundle, finished_at, phases, lacking }: UndoPla
     ]);
     lines.push('', `${style.bold(oneLine(phase.name))}  ${style.dim(phase.transaction)}`, ...columns(rows, '  '));
   }
+  if (phases.some(({ steps }) => steps.some(({ kind, restores }) => restores && kind === 'run')))
+    lines.push(
+      '',
+      'Files that run again and again come back in an order that the server finds; what cannot be replaced is dropped and made again, and what needs something that is undone behind it waits for that.',
+    );
+  if (standBy.length > 0) lines.push(`Called back if something of theirs goes: ${listed(standBy)}.`);
   if (lacking.length > 0)
     lines.push(
       '',
       style.yellow('No undo, stays in the database:'),
       ...columns(
-        lacking.map(({ path, phase }) => [oneLine(path), oneLine(phase)]),
+        lacking.map(({ path, phase, repeat }) => [oneLine(path), oneLine(phase), repeat ? 'new in that deployment: there is no version before' : '']),
         '  ',
       ),
     );

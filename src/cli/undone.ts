@@ -1,0 +1,69 @@
+/** The last word on an undo: what was undone, how the catalog compares with what it was before the deployment, and what to do next. Pure. */
+import type { Deployment, PhaseStatus } from '../domain/deployment.ts';
+import type { Style } from './io.ts';
+import { columns, count, duration, oneLine } from './text.ts';
+
+const OBJECTS_SHOWN = 10;
+const CHANGES: Readonly<Record<string, string>> = {
+  added: 'is there, and was not',
+  missing: 'was there, and is not',
+  changed: 'is another than it was',
+};
+
+/** Whether the catalog is as it was; of an undo that has succeeded. */
+export function comparedLines({ compared, undoes }: Deployment, style: Style): string[] {
+  if (!compared) return [];
+  if (compared.verdict === 'same') return ['', '  The catalog is as it was before that deployment.'];
+  if (compared.verdict === 'unknown') return ['', `  Whether the catalog is as it was before that deployment is not known: ${oneLine(compared.reason ?? '')}`];
+  const objects = compared.objects ?? [];
+  const rest = compared.count - Math.min(objects.length, OBJECTS_SHOWN);
+  return [
+    '',
+    `  ${style.yellow(`The catalog is not as it was before deployment ${undoes}: ${count(compared.count, 'object')} ${compared.count === 1 ? 'differs' : 'differ'}.`)}`,
+    ...columns(
+      objects.slice(0, OBJECTS_SHOWN).map(({ kind, identity, change }) => [kind, oneLine(identity), CHANGES[change] ?? change]),
+      '    ',
+    ),
+    ...(rest > 0 ? [`    and ${rest} more; --json has ${objects.length < compared.count ? 'the first of them' : 'them all'}`] : []),
+    '  What it should be, --json shows, with both definitions.',
+  ];
+}
+
+/** What of a phase of an undo has been undone. Files that stand by count only when they were called back. */
+export function standingOfUndo({ steps, state, transaction, ...phase }: PhaseStatus, isEnded: boolean): string {
+  const own = steps.filter((step) => step.options?.keeps !== true);
+  const called = steps.filter((step) => step.options?.keeps === true && step.state === 'succeeded').length;
+  const done = own.filter((step) => step.state === 'succeeded').length;
+  const skipped = own.filter((step) => step.state === 'skipped').length;
+  const milliseconds = phase.started_at && phase.finished_at ? Math.max(0, Date.parse(phase.finished_at) - Date.parse(phase.started_at)) : 0;
+  const rest = `${skipped === 0 ? '' : `, ${skipped} undone before or put off`}${called === 0 ? '' : `, ${count(called, 'file')} called back or made at last`}`;
+  if (state === 'succeeded') {
+    if (own.length === 0) return called === 0 ? 'nothing had to be called back' : `committed: ${count(called, 'file')} called back or made at last`;
+    return `committed: ${count(done, 'step')}${rest}, ${duration(milliseconds)}`;
+  }
+  if (state === 'pending') return own.length === 0 ? 'not begun: files that stand by to be called back' : 'not begun: nothing of it is undone';
+  if (transaction === 'single') {
+    if (state === 'failed') return `rolled back as a whole: nothing of it is undone (${count(own.length, 'step')})`;
+    return isEnded
+      ? `nothing of it is undone (${count(own.length, 'step')})`
+      : `in flight, all or nothing: nothing is committed yet (${count(own.length, 'step')})`;
+  }
+  const kept = `committed: ${done} of ${count(own.length, 'step')}${rest}`;
+  return state === 'failed' ? `${kept}; the step that failed is rolled back` : `${kept}; the others have not run`;
+}
+
+export function nextOfUndo(deployment: Deployment): string[] {
+  const { state, error, undoes } = deployment;
+  const again = `"weft undo ${undoes}" goes on with what is not undone; what is undone stays undone.`;
+  if (state === 'cancelled') return [`Next: ${again} Or deploy the bundle, which runs what was undone again.`];
+  if (state !== 'failed') return [];
+  const step = deployment.phases.flatMap(({ steps }) => steps).find(({ path, state: of }) => path === error?.path && of === 'failed');
+  if (error?.sqlstate === 'WF071' || !step) return [`Next: ${error?.hint ? 'as the hint says; then' : 'remove the cause; then'} ${again}`];
+  if (step.undoes && step.path !== step.undoes)
+    return [
+      `Next: correct ${oneLine(step.path)} and deploy the bundle with it (of a file with the same bytes nothing runs again, and the undo that came last counts), or remove the cause in the database; then ${again}`,
+    ];
+  return [
+    `Next: ${oneLine(step.path)} is the file as it was before, and cannot be corrected: remove the cause in the database, as the error says; then ${again}`,
+  ];
+}
