@@ -17,6 +17,7 @@
 --   64 snapshot    as rows, as a hash, and what differs         |
 --   65 drift       before and after, and since                  |
 --   66 copies      rows behind a COPY, made ready for INSERT    |
+--   66 copies_csv  the same of CSV, as COPY reads it           |
 --   66 secrets     what must not be written down               |
 --   67 interpolation  parameters in statements                 |
 --   68 measures    what a statement takes and does             |

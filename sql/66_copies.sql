@@ -42,12 +42,12 @@ begin
     elsif v_name = 'encoding' and replace(lower(v_value), '-', '') = 'utf8' then
       continue;
     elsif v_name = 'header' and v_value in ('true', 'on', '1', 'false', 'off', '0', 'match') then
-      v_value := case when v_value in ('false', 'off', '0') then null else 'true' end;
-    elsif v_name = 'format' and v_value = 'text' or v_name in ('delimiter', 'null', 'quote', 'escape') then
+      v_value := case when v_value in ('false', 'off', '0') then null when v_value = 'match' then 'match' else 'true' end;
+    elsif v_name = 'format' and v_value in ('text', 'csv') or v_name in ('delimiter', 'null', 'quote', 'escape') then
       null;
     else
       raise exception 'COPY FROM STDIN with % % is not understood.', v_name, v_value
-        using errcode = 'WF081', hint = 'Known are format text, delimiter, null, header, encoding utf8 and freeze. Else write the rows as INSERT, or as a file of their own with "load:" in weft.yaml.';
+        using errcode = 'WF081', hint = 'Known are format text and csv, delimiter, null, header, quote, escape (the same as quote), encoding utf8 and freeze. Else write the rows as INSERT, or as a file of their own with "load:" in weft.yaml.';
     end if;
     v_made := v_made || jsonb_strip_nulls(jsonb_build_object(v_name, v_value));
   end loop;
@@ -73,7 +73,19 @@ begin
     raise exception 'COPY BINARY stands in a file of text.' using errcode = 'WF081', hint = 'Write the rows as text.';
   end if;
   v_options := weft._read_copy_options(v_found[4]);
-  if length(coalesce(v_options ->> 'delimiter', E'\t')) <> 1 or v_options ->> 'delimiter' ~ '[\\\n\r.a-z0-9]' or v_options ->> 'null' ~ '[\n\r]|\\(?!N$)' then
+  if v_options ->> 'format' = 'csv' then
+    v_options := '{"delimiter": ",", "null": "", "quote": "\""}' || v_options;
+    if coalesce(v_options ->> 'escape', v_options ->> 'quote') <> v_options ->> 'quote' then
+      raise exception 'COPY FROM STDIN with the escape "%" is not understood.', v_options ->> 'escape'
+        using errcode = 'WF081', hint = 'In quotes, a quote that is a character is written twice. Else write the rows as INSERT.';
+    elsif length(v_options ->> 'delimiter') <> 1 or length(v_options ->> 'quote') <> 1 or v_options ->> 'delimiter' ~ '[\n\r]' or v_options ->> 'quote' ~ '[\n\r]'
+        or v_options ->> 'null' ~ '[\n\r]' or strpos(concat(v_options ->> 'null', v_options ->> 'delimiter'), v_options ->> 'quote') > 0 or strpos(v_options ->> 'null', v_options ->> 'delimiter') > 0 then
+      raise exception 'COPY FROM STDIN with the delimiter "%", the quote "%" and NULL as "%" is not understood.', v_options ->> 'delimiter', v_options ->> 'quote', v_options ->> 'null'
+        using errcode = 'WF081', hint = 'Delimiter and quote are one character each, and no line''s end; NULL holds neither of them.';
+    end if;
+  elsif v_options ?| array['quote', 'escape'] then
+    raise exception 'COPY FROM STDIN with quote or escape, and without format csv, is not understood.' using errcode = 'WF081', hint = 'They belong to CSV: say format csv.';
+  elsif length(coalesce(v_options ->> 'delimiter', E'\t')) <> 1 or v_options ->> 'delimiter' ~ '[\\\n\r.a-z0-9]' or v_options ->> 'null' ~ '[\n\r]|\\(?!N$)' then
     raise exception 'COPY FROM STDIN with the delimiter "%" and NULL as "%" is not understood.', v_options ->> 'delimiter', v_options ->> 'null'
       using errcode = 'WF081', hint = 'The delimiter is one character, and no letter, digit, dot or backslash.';
   end if;

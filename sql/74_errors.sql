@@ -79,7 +79,7 @@ declare
   v_state    text := p_error ->> 'sqlstate';
   v_message  text := p_error ->> 'message';
   v_hint     text;
-  v_place    jsonb := case when p_error ->> 'line' is null and p_line is not null then weft._find_place(p_error, p_statement, p_line, p_parameters, p_search_path) end;
+  v_place    jsonb := case when p_error ->> 'line' is null and p_line is not null and v_message !~ '^Lines? \d' then weft._find_place(p_error, p_statement, p_line, p_parameters, p_search_path) end;
 begin
   v_hint := case
     when v_state = '25001' and v_message ilike 'set transaction%' then

@@ -209,6 +209,8 @@ declare
   v_cut        record;
   v_rows       text;
   v_delimiter  text := coalesce(p_reader.copy ->> 'delimiter', E'\t');
+  v_quote      text := p_reader.copy ->> 'quote';
+  v_header     text;
   v_lines      integer;
   v_is_short   boolean := coalesce(p_reader.text, '') = '';  -- of text
 begin
@@ -219,7 +221,7 @@ begin
       p_reader := weft._read_more(p_reader);
     end if;
     v_is_short := true;
-    v_cut := weft._cut_rows(p_reader.text, weft._is_at_end(p_reader));
+    v_cut := case when v_quote is null then weft._cut_rows(p_reader.text, weft._is_at_end(p_reader)) else weft._cut_csv_rows(p_reader.text, weft._is_at_end(p_reader), v_quote) end;
     v_lines := octet_length(p_reader.text) - octet_length(replace(p_reader.text, E'\n', '')) - (octet_length(v_cut.rest) - octet_length(replace(v_cut.rest, E'\n', '')));
     p_reader.scanner.line := (p_reader.scanner).line + v_lines;
     p_reader.text := v_cut.rest;
@@ -238,9 +240,24 @@ begin
     return;
   end if;
 
+  if v_quote is not null then
+    select w.rows, w.stand_ins, w.meant into v_rows, p_reader.stand_ins, p_reader.meant from weft._write_csv_rows(v_rows, v_delimiter, v_quote, p_reader.row_line) as w;
+    if p_reader.is_crlf is null then
+      p_reader.is_crlf := false;
+      if p_reader.copy ? 'header' then
+        v_header := split_part(v_rows, E'\n', 1);
+        perform weft._check_header(p_reader, v_header);
+        v_rows := case when strpos(v_rows, E'\n') > 0 then substr(v_rows, strpos(v_rows, E'\n') + 1) end;
+        p_reader.row_line := p_reader.row_line + 1 + weft._count_line_feeds(p_reader, v_header);
+      end if;
+    end if;
+    p_reader.rows := v_rows;
+    return;
+  end if;
   if p_reader.is_crlf is null then
     p_reader.is_crlf := right(split_part(v_rows, E'\n', 1), 1) = E'\r';
     if p_reader.copy ? 'header' then
+      perform weft._check_header(p_reader, rtrim(split_part(v_rows, E'\n', 1), E'\r'));
       v_rows := case when strpos(v_rows, E'\n') > 0 then substr(v_rows, strpos(v_rows, E'\n') + 1) end;
       p_reader.row_line := p_reader.row_line + 1;
     end if;
@@ -333,7 +350,7 @@ begin
   order by r.n limit 1;
   if found then
     raise exception using errcode = '22P04',
-      message = format('Line %s: %s', p_reader.row_line + v_row.n - 1,
+      message = format('Line %s: %s', weft._line_of_row(p_reader, v_row.n),
         case when v_row.fields < cardinality(p_reader.columns) then format('missing data for column "%s"', p_reader.columns[v_row.fields + 1]) else 'extra data after last expected column' end),
       detail = format('The row has %s fields, and COPY names %s columns: %s.', v_row.fields, coalesce(cardinality(p_reader.columns), 0), array_to_string(p_reader.columns, ', ')),
       hint = coalesce(weft._advise_for_end(p_reader, v_row.line), '');

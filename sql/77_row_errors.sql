@@ -35,7 +35,7 @@ begin
     for f in 1 .. coalesce(cardinality(p_reader.types), 0) loop
       continue when v_fields[f] is null or not v_known[f];
       if p_reader.lengths[f] is not null then
-        continue when p_state <> '22001' or length(rtrim(v_fields[f])) <= p_reader.lengths[f];
+        continue when p_state <> '22001' or length(rtrim(translate(v_fields[f], coalesce(p_reader.stand_ins, ''), coalesce(p_reader.meant, '')))) <= p_reader.lengths[f];
         number := n;
         field := f;
         return;
@@ -78,6 +78,7 @@ declare
   v_number     integer;
   v_column     text;
   v_advice     text;
+  v_quoted     text := case when p_reader.copy ? 'quote' then coalesce(substr(p_reader.stand_ins, 3, 1), '') else '' end;  -- stands before what stood in quotes
 begin
   if left(v_state, 2) not in ('22', '23', '44', 'P0') or p_error ->> 'message' ~ '^Line \d' then
     return p_error;
@@ -87,9 +88,9 @@ begin
     v_number := v_found.number;
     v_column := p_reader.columns[v_found.field];
     if v_number is null and p_error ->> 'message' ~ '"' then  -- of a type that is gone with the rest: by the value that the server names
-      select r.n, array_position(weft._cut_fields(r.line, v_delimiter), substring(p_error ->> 'message' from '"(.*)"')) into v_number, v_found.field
+      select r.n, array_position(weft._cut_fields(translate(r.line, v_quoted, ''), v_delimiter), substring(p_error ->> 'message' from '"(.*)"')) into v_number, v_found.field
       from unnest(string_to_array(p_reader.rows, E'\n')) with ordinality as r (line, n)
-      where substring(p_error ->> 'message' from '"(.*)"') = any (weft._cut_fields(r.line, v_delimiter)) order by r.n limit 1;
+      where substring(p_error ->> 'message' from '"(.*)"') = any (weft._cut_fields(translate(r.line, v_quoted, ''), v_delimiter)) order by r.n limit 1;
       v_column := p_reader.columns[v_found.field];
     end if;
   elsif v_state = '23502' then
@@ -107,17 +108,17 @@ begin
     where v_key[2] = (
       select string_agg(case when x.value is null then 'null' when octet_length(x.value) > 64 and p_error ->> 'detail' like 'Failing%' then left(x.value, 64) || '...' else x.value end, ', ' order by k.ordinal)
       from string_to_table(v_key[1], ', ') with ordinality as k (name, ordinal)
-      cross join lateral (select (weft._cut_fields(r.line, v_delimiter, v_null))[array_position(p_reader.columns, k.name)] as value) as x);
+      cross join lateral (select translate((weft._cut_fields(r.line, v_delimiter, v_null))[array_position(p_reader.columns, k.name)], coalesce(p_reader.stand_ins, ''), coalesce(p_reader.meant, '')) as value) as x);
   end if;
   v_advice := weft._advise_for_end(p_reader, (string_to_array(p_reader.rows, E'\n'))[v_number]);
   if v_advice is not null then
     p_error := p_error || jsonb_build_object('hint', concat_ws(' ', p_error ->> 'hint', v_advice));
   end if;
   if v_number is null then
-    return p_error || jsonb_build_object('message', format('Lines %s to %s: %s', p_reader.row_line, p_reader.row_line + v_count - 1, p_error ->> 'message'), 'line', p_reader.row_line);
+    return p_error || jsonb_build_object('message', format('Lines %s to %s: %s', p_reader.row_line, weft._line_of_row(p_reader, v_count), p_error ->> 'message'), 'line', p_reader.row_line);
   end if;
   return p_error || jsonb_strip_nulls(jsonb_build_object(
-    'message', concat('Line ', p_reader.row_line + v_number - 1, ', column "' || v_column || '"', ': ', p_error ->> 'message'), 'line', p_reader.row_line + v_number - 1, 'column', v_column));
+    'message', concat('Line ', weft._line_of_row(p_reader, v_number), ', column "' || v_column || '"', ': ', p_error ->> 'message'), 'line', weft._line_of_row(p_reader, v_number), 'column', v_column));
 end
 $$;
 

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '7aabd735eedbad2673b166481725ee39fe3e24728a1469d951a89bf24f1f467b';
+export const ENGINE_DIGEST = '9eda14bfa2764d5b85070b0d3a8043762029e905e3615534464709f329efc141';

@@ -44,7 +44,7 @@ async function expectPlace(marked: string, rule: Rule = 'single') {
 describe('an error names the line and the character of the very place', () => {
   it.each([
     ['a word in the wrong place', 'create table t (\n  id int,\n  price numeric »nott null\n);'],
-    ['the same word in the right place before it', 'create table t (\n  a int not null,\n  not »int\n);'],
+    ['the same word in the right place before it', 'select 1 as a,\n  2 as b\nfrom item as »as x;'],
     ['a comma too many', 'select id,\n  price,\n  note,\n»from item;'],
     ['a parenthesis too many', 'select (1),\n  (2)»),\n  (3);'],
     ['an end too early', 'select 1;\n\nselect id\nfrom item\nwhere» ;'],

@@ -1,4 +1,5 @@
 /** Files as they are in the world: rows behind COPY, as pg_dump writes them, and transactions around a file. */
+import { writeFileSync } from 'node:fs';
 import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
@@ -270,7 +271,10 @@ copy t from stdin;\n1\n2\n3\n\\.\n`);
   });
 
   it.each([
-    ['a format that is not COPY text', 'copy t from stdin (format csv);\n1\n\\.\n', /format csv is not understood/, /load:/],
+    ['another format', 'copy t from stdin (format binary);\n1\n\\.\n', /format binary is not understood/, /load:/],
+    ['an escape of CSV that is not its quote', `copy t from stdin (format csv, escape '\\');\n1\n\\.\n`, /escape "\\" is not understood/, /twice/],
+    ['a quote outside of CSV', `copy t from stdin (quote '!');\n1\n\\.\n`, /without format csv/, /CSV/],
+    ['an option of CSV that is not honoured', `copy t from stdin (format csv, force_null (a));\n1\n\\.\n`, /not understood/, /INSERT/],
     ['an option that nobody knows', `copy t from stdin (force_null (a));\n1\n\\.\n`, /not understood/, /INSERT/],
     ['something behind the COPY in its line', 'copy t from stdin; select 1;\n1\n\\.\n', /something stands in the same line/, /next line/],
   ])('are refused by name with %s', async (_, text, message, hint) => {
@@ -278,6 +282,47 @@ copy t from stdin;\n1\n2\n3\n\\.\n`);
     expect(error).toMatchObject({ sqlstate: 'WF081', line: 2 });
     expect(error.message).toMatch(message);
     expect(error.hint).toMatch(hint);
+  });
+
+  it.runIf(offers('a superuser')).each([
+    ['(format csv)', '1,x,\n2,"y ""quoted"", with a comma",2020-01-01\n3,"",\n'],
+    ['csv', '1,"two\nlines",\n2,"and\r\na CRLF, and a \ttab",2020-01-01\n3, white space ,\n'],
+    ['(format csv, header)', 'n,"a\nheader",d\r\n1,x,\r\n2,"two\r\nlines",\r\n'],
+    [`(format csv, delimiter '|', null '-', quote '''')`, `1|'a|b''c'|-\n2|-|-\n3|'-'|-\n`],
+    ['(format csv)', '1,in the "mid""d,le" of a field,\n2,\\N,\n3,\\.x,\n4,"\\",\n'],
+    [`(format csv, delimiter E'\\t', null '\\N')`, '1\tx\t\\N\n2\t"\\N"\t2020-01-01\n'],
+    [
+      '(format csv)',
+      `${Array.from({ length: 30_000 }, (_, n) => (n % 7 === 0 ? `${n},"größe ""${n}"";\n${'it, '.repeat(n % 50)}",` : `${n},plain,2020-01-01`)).join('\n')}\n`,
+    ],
+  ])('are read in CSV as the server reads it: %s %#', async (options, rows) => {
+    const table = '(n int, t text, d date)';
+    const file = `/tmp/${database.name}.csv`;
+    writeFileSync(file, rows, { mode: 0o644 });
+    await sql(database.url, `create table u ${table}`);
+    await sql(database.superuserUrl as string, `copy u from '${file}' ${options}`);
+    await pass(`create table t ${table};\ncopy t from stdin ${options};\n${rows}\\.\nselect 1;`);
+    expect(await sql(database.url, '(table t except all table u) union all (table u except all table t)')).toEqual([]);
+    expect(await sql(database.url, 'select count(*)::int from t')).toEqual(await sql(database.url, 'select count(*)::int from u'));
+  });
+
+  it.each([
+    ['a value of no type, behind one of two lines', '1,"a\nb"\nx,y', { sqlstate: '22P02', line: 5, column: 'n' }],
+    ['a value in quotes', '1,a\n"x",y', { sqlstate: '22P02', line: 4, column: 'n' }],
+    ['a field too few', '1,"a\n"\n2\n3,c', { sqlstate: '22P04', line: 5 }],
+    ['a field too many', '1,a\n2,b,c', { sqlstate: '22P04', line: 4 }],
+    ['a quote that does not end', '1,a\n2,"b\n3,c', { sqlstate: '22P04', line: 4, message: expect.stringContaining('unterminated CSV quoted field') }],
+    ['a carriage return', '1,"a"\n2,b\rc\n', { sqlstate: '22P04', line: 4 }],
+    ['a key that is there twice', '1,"a"\n2,"b,c"\n2,d', { sqlstate: '23505', line: 5 }],
+  ])('in CSV say path and line of %s', async (_, rows, expected) => {
+    expect(await fail(`create table t (n int primary key, t text);\ncopy t from stdin csv;\n${rows}\n\\.\nselect 1;`)).toMatchObject(expected);
+  });
+
+  it('are refused where the header names other columns, and must not', async () => {
+    await pass(
+      'create table t (n int, t text);\ncopy t (t, n) from stdin (format csv, header match);\nt,"n"\na,1\n\\.\ncopy t from stdin (header match);\nn\tt\n2\tb\n\\.\n',
+    );
+    expect(await fail('copy t from stdin (format csv, header match);\nt,n\na,1\n\\.\n')).toMatchObject({ sqlstate: '22P04', line: 2 });
   });
 
   it('are refused where a rule would see an INSERT and no COPY', async () => {

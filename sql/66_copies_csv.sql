@@ -1,0 +1,136 @@
+-- CSV behind COPY, read as COPY reads it and no more strictly: a quote may begin in the middle of a field, and white space counts. Data files
+-- (load) have a reader of their own, which takes RFC 4180 at its word.
+
+-- Cuts the rows off a piece of the file. A line \. ends them, also within quotes: so psql has it, which never looks at them.
+create or replace function weft._cut_csv_rows(p_text text, p_is_last boolean, p_quote text, out rows text, out rest text, out is_over boolean, out has_end boolean)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_at    integer := strpos(E'\n' || p_text, E'\n\\.');
+  v_cut   record;
+begin
+  if v_at > 0 or p_is_last then
+    v_cut := weft._cut_rows(p_text, p_is_last);
+    if v_cut.is_over then
+      select v_cut.rows, v_cut.rest, v_cut.is_over, v_cut.has_end into rows, rest, is_over, has_end;
+      return;
+    end if;
+  end if;
+  is_over := false;
+  has_end := false;
+  v_at := length(p_text) - coalesce(nullif(strpos(reverse(p_text), E'\n'), 0), length(p_text) + 1) + 1;
+  while v_at > 0 and (octet_length(left(p_text, v_at)) - octet_length(replace(left(p_text, v_at), p_quote, ''))) / octet_length(p_quote) % 2 = 1 loop  -- a quote is open there
+    v_at := length(left(p_text, v_at)) - strpos(reverse(left(p_text, v_at)), p_quote);  -- behind what is before it
+    v_at := v_at - coalesce(nullif(strpos(reverse(left(p_text, v_at)), E'\n'), 0), v_at + 1) + 1;
+  end loop;
+  rest := substr(p_text, v_at + 1);
+  rows := case when v_at > 0 then left(p_text, v_at - 1) end;
+  if octet_length(rest) > weft._limit('record_bytes') then
+    raise exception 'A row of CSV is larger than % bytes (record_bytes).', weft._limit('record_bytes') using errcode = 'WF031', hint = 'Is a quote missing that ends a field?';
+  end if;
+end
+$$;
+
+comment on function weft._cut_csv_rows(text, boolean, text) is 'Cuts the rows of a COPY in CSV off a piece of a file, up to the last line''s end that ends a row.';
+
+
+-- As rows of text without escapes: what only quotes let stand in a field (the delimiter, a line feed) gets a character in its stead, and what
+-- stood in quotes a mark before it, so that it is never NULL.
+create or replace function weft._write_csv_rows(p_rows text, p_delimiter text, p_quote text, p_line integer, out rows text, out stand_ins text, out meant text)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_free   text[];
+  v_count  integer;
+  v_wrong  integer;
+begin
+  if strpos(p_rows, p_quote) = 0 then
+    rows := replace(p_rows, E'\r\n', E'\n');
+    rows := case when right(rows, 1) = E'\r' then left(rows, -1) else rows end;
+    v_wrong := case when strpos(rows, E'\r') > 0 then p_line + length(split_part(rows, E'\r', 1)) - length(replace(split_part(rows, E'\r', 1), E'\n', '')) end;
+  else
+    v_free := array(select chr(n) from unnest('{1,2,3,4,5,6,7,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31}'::integer[]) as n where strpos(p_rows, chr(n)) = 0 limit 3);
+    if coalesce(cardinality(v_free), 0) < 3 then
+      raise exception 'The rows hold too many kinds of control characters beside their quotes.' using errcode = 'WF081', hint = 'Write them as INSERT.';
+    end if;
+    stand_ins := v_free[1] || v_free[2] || v_free[3];
+    meant := p_delimiter || E'\n';
+    v_count := (octet_length(p_rows) - octet_length(replace(p_rows, p_quote, ''))) / octet_length(p_quote) + 1;
+    if v_count % 2 = 0 then
+      raise exception 'Line %: unterminated CSV quoted field', p_line + length(left(p_rows, -strpos(reverse(p_rows), p_quote))) - length(replace(left(p_rows, -strpos(reverse(p_rows), p_quote)), E'\n', ''))
+        using errcode = '22P04', hint = 'The field begins there. A quote that is a character of a field in quotes is written twice.';
+    end if;
+    -- no order by: a function's rows come in their order
+    select string_agg(case
+        when p.n % 2 = 0 then concat(v_free[3], replace(replace(p.text, p_delimiter, v_free[1]), E'\n', v_free[2]))
+        when p.text = '' and p.n > 1 and p.n < v_count then p_quote
+        when p.n = v_count and right(p.text, 1) = E'\r' then left(replace(p.text, E'\r\n', E'\n'), -1)
+        else replace(p.text, E'\r\n', E'\n') end, ''),
+      min(case when p.n % 2 = 1 and strpos(p.text, E'\r') > 0 and replace(case when p.n = v_count then concat(p.text, E'\n') else p.text end, E'\r\n', '') ~ E'\r' then p.n end)
+    into rows, v_wrong
+    from string_to_table(p_rows, p_quote) with ordinality as p (text, n);
+    if v_wrong is not null then
+      v_wrong := p_line + (select sum(length(b.text) - length(replace(b.text, E'\n', '')))::integer
+        from string_to_table(p_rows, p_quote) with ordinality as p (text, n)
+        cross join lateral (select case p.n when v_wrong then split_part(replace(p.text, E'\r\n', E'\n'), E'\r', 1) else p.text end as text) as b
+        where p.n <= v_wrong);
+    end if;
+  end if;
+  if v_wrong is not null then
+    raise exception 'Line %: unquoted carriage return found in data', v_wrong
+      using errcode = '22P04', hint = 'Use quoted CSV field to represent carriage return, and save the file with line ends LF or CRLF.';
+  end if;
+end
+$$;
+
+comment on function weft._write_csv_rows(text, text, text, integer) is 'Writes rows of CSV as rows of text whose fields the delimiter parts, with the characters that stand in it for other ones.';
+
+
+-- header match, as the server does it (from 15 on).
+create or replace function weft._check_header(p_reader weft._reader, p_header text)
+  returns void
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_names  text[] := string_to_array(p_header, coalesce(p_reader.copy ->> 'delimiter', E'\t'));
+begin
+  v_names := array(select translate(n.name, coalesce(p_reader.stand_ins, ''), coalesce(p_reader.meant, '')) from unnest(v_names) with ordinality as n (name, place) order by n.place);
+  if p_reader.copy ->> 'header' = 'match' and v_names is distinct from p_reader.columns then
+    raise exception 'Line %: the header names other columns than COPY.', p_reader.row_line
+      using errcode = '22P04', detail = format('It names %s, and COPY %s.', array_to_string(v_names, ', '), array_to_string(p_reader.columns, ', '));
+  end if;
+end
+$$;
+
+comment on function weft._check_header(weft._reader, text) is 'Refuses a header that names other columns, where COPY says that it must not (header match).';
+
+
+-- In CSV a record may go on over several lines.
+create or replace function weft._count_line_feeds(p_reader weft._reader, p_rows text)
+  returns integer
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case when p_reader.copy ? 'quote' and p_reader.stand_ins is not null then octet_length(p_rows) - octet_length(replace(p_rows, substr(p_reader.stand_ins, 2, 1), '')) else 0 end
+$$;
+
+comment on function weft._count_line_feeds(weft._reader, text) is 'Counts the line feeds within fields of CSV.';
+
+
+create or replace function weft._line_of_row(p_reader weft._reader, p_number bigint)
+  returns integer
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select (p_reader.row_line + p_number - 1 + weft._count_line_feeds(p_reader, array_to_string((string_to_array(p_reader.rows, E'\n'))[:p_number - 1], '')))::integer
+$$;
+
+comment on function weft._line_of_row(weft._reader, bigint) is 'Tells at which line of the file one of the rows at hand begins.';
