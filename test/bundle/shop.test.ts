@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { readFolder } from '../../src/bundle/folder.ts';
 import { manifestSchema } from '../../src/domain/manifest.ts';
-import { freshDatabase } from '../support/database.ts';
+import { emptyDatabase } from '../support/database.ts';
 
 const SHOP = new URL('../../examples/shop/', import.meta.url);
 
@@ -21,7 +21,7 @@ describe('examples/shop', () => {
 
   it('runs in an empty database, file by file, under the search_path that the engine gives each', async () => {
     const { manifest } = await readFolder(SHOP.pathname);
-    const database = await freshDatabase();
+    const database = await emptyDatabase();
     const client = await database.client();
     try {
       for (const { path } of manifest.artifacts) {

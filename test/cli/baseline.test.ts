@@ -1,6 +1,6 @@
 /** `weft baseline`: a database that is there already is said to be at a bundle. Nothing runs, and the catalog is asked first. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { makeFolder } from './folder.ts';
 import { type Run, run } from './run.ts';
@@ -8,7 +8,7 @@ import { type Run, run } from './run.ts';
 let database: TestDatabase;
 
 beforeEach(async () => {
-  database = await freshDatabase();
+  database = await emptyDatabase();
 });
 
 afterEach(() => database.drop());
@@ -88,7 +88,7 @@ describe('weft baseline', () => {
 
   it('with a fingerprint compares the whole catalog', async () => {
     const files = { '1.sql': 'create table goods (n int);' };
-    const other = await freshDatabase();
+    const other = await emptyDatabase();
     const made = (await run(['deploy', makeFolder(files), '--json'], { env: { DATABASE_URL: other.url } })).json();
     await other.drop();
     await sql(database.url, 'create table goods (n int, m int)');

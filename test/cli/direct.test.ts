@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freePort } from '../../src/dev/ports.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { deploymentSchema } from '../../src/domain/deployment.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { bundleFile, makeFolder, putFiles } from './folder.ts';
 import { type Run, type RunOptions, run } from './run.ts';
@@ -13,7 +13,7 @@ let database: TestDatabase;
 let relay: Relay | undefined;
 
 beforeEach(async () => {
-  database = await freshDatabase();
+  database = await emptyDatabase();
 });
 
 afterEach(async () => {

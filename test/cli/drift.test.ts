@@ -1,7 +1,7 @@
 /** `weft drift`, straight to a database: what it prints, and its exit codes. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { driftSchema } from '../../src/domain/deployment.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { makeFolder } from './folder.ts';
 import { type Run, run } from './run.ts';
@@ -9,7 +9,7 @@ import { type Run, run } from './run.ts';
 let database: TestDatabase;
 
 beforeEach(async () => {
-  database = await freshDatabase();
+  database = await emptyDatabase();
 });
 
 afterEach(async () => {

@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { bundleFile, makeFolder } from './folder.ts';
 
@@ -57,7 +57,7 @@ describe('the launcher', () => {
   });
 
   it.skipIf(OLD_NODE === null)('takes the checkout’s own Node along when it is killed, and the deployment goes on', async () => {
-    const database = await freshDatabase();
+    const database = await emptyDatabase();
     try {
       const folder = makeFolder({ '1.sql': 'create table orphan (n int);', '2.sql': 'select pg_sleep(3); insert into orphan values (1);' });
       const { child, ended, said } = launch(['deploy', folder], { DATABASE_URL: database.url }, OLD_NODE ?? '');
@@ -84,7 +84,7 @@ describe('Ctrl-C', () => {
   let database: TestDatabase;
 
   beforeAll(async () => {
-    database = await freshDatabase();
+    database = await emptyDatabase();
   });
 
   afterAll(async () => {

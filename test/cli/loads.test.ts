@@ -1,6 +1,6 @@
 /** `load` at the command line: what check, plan and deploy say of data files. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { makeFolder, putFiles } from './folder.ts';
 import { run } from './run.ts';
@@ -8,7 +8,7 @@ import { run } from './run.ts';
 let database: TestDatabase;
 
 beforeEach(async () => {
-  database = await freshDatabase();
+  database = await emptyDatabase();
   await sql(database.url, 'create table currency (code text primary key, name text); create table sample (id int)');
 });
 

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type LocalWorker, startWorker } from '../../src/dev/miniflare.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { generateSecret } from '../../src/trust/sign.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { makeFolder } from './folder.ts';
 import { type RunOptions, run } from './run.ts';
@@ -102,7 +102,7 @@ describe('weft plan', () => {
 describe('weft deploy', () => {
   let database: TestDatabase;
   beforeEach(async () => {
-    database = await freshDatabase();
+    database = await emptyDatabase();
   });
   afterEach(() => database.drop());
 

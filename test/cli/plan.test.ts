@@ -1,6 +1,6 @@
 /** `weft plan` against a database: what its history has to say of a bundle is said before anything is deployed, and nothing is written. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { makeFolder } from './folder.ts';
 import { type Run, run } from './run.ts';
@@ -8,7 +8,7 @@ import { type Run, run } from './run.ts';
 let database: TestDatabase;
 
 beforeEach(async () => {
-  database = await freshDatabase();
+  database = await emptyDatabase();
   await sql(database.url, 'create table journal (n int)');
 });
 

@@ -1,7 +1,7 @@
 /** `weft undo` and `weft deploy --rehearse`, straight to a database and through a Worker. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { deploymentSchema } from '../../src/domain/deployment.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { startTestStack, type TestStack } from '../support/stack.ts';
 import { makeFolder, putFiles } from './folder.ts';
@@ -28,7 +28,7 @@ describe('straight to a database', () => {
   let database: TestDatabase;
 
   beforeEach(async () => {
-    database = await freshDatabase();
+    database = await emptyDatabase();
   });
 
   afterEach(async () => {

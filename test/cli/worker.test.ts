@@ -7,7 +7,7 @@ import { type LocalWorker, startWorker } from '../../src/dev/miniflare.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { deploymentSchema } from '../../src/domain/deployment.ts';
 import { generateSecret } from '../../src/trust/sign.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { type Cutter, startCutter } from './cutter.ts';
 import { makeFolder } from './folder.ts';
@@ -22,7 +22,7 @@ let proxy: Cutter;
 let worker: LocalWorker;
 
 beforeAll(async () => {
-  database = await freshDatabase();
+  database = await emptyDatabase();
   const url = new URL(database.url);
   relay = await startRelay({ to: { host: url.hostname, port: Number(url.port) } });
   proxy = await startCutter();

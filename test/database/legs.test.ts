@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { sendInLegs } from '../../src/database/legs.ts';
 import type { Message, Session } from '../../src/database/session.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, shutGate } from '../support/orders.ts';
 import { problemOf, short, simple, statement, sync } from './ways.ts';
 
@@ -10,7 +10,7 @@ let database: TestDatabase;
 let session: Session;
 
 beforeAll(async () => {
-  database = await freshDatabase();
+  database = await emptyDatabase();
 });
 
 afterAll(() => database.drop());

@@ -5,7 +5,7 @@ import { type Message, type Reply, type Session, SqlError } from '../../src/data
 import type { WireSession } from '../../src/database/wire_session.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { open, problemOf, short, simple, statement, sync, through, until, ways } from './ways.ts';
 
 const mebibyte = 1024 * 1024;
@@ -16,7 +16,7 @@ let relay: Relay;
 let witness: Session;
 
 beforeAll(async () => {
-  database = await freshDatabase();
+  database = await emptyDatabase();
   const { hostname, port } = new URL(database.url);
   relay = await startRelay({ to: { host: hostname, port: Number(port || 5432) } });
   witness = await connectTo({ connectionString: database.url, transport: 'tcp' })();

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectTo } from '../../src/database/connect.ts';
 import type { Message } from '../../src/database/session.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { offers } from '../support/source.ts';
 import { serverLog, sql } from '../support/sql.ts';
 import { open, short, simple, statement, sync, ways } from './ways.ts';
@@ -13,7 +13,7 @@ let database: TestDatabase;
 let relay: Relay;
 
 beforeAll(async () => {
-  database = await freshDatabase();
+  database = await emptyDatabase();
   const { hostname, port } = new URL(database.url);
   relay = await startRelay({ to: { host: hostname, port: Number(port || 5432) } });
 });

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type LocalWorker, startWorker } from '../../src/dev/miniflare.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { through, until, ways } from './ways.ts';
 
 let database: TestDatabase;
@@ -13,7 +13,7 @@ let worker: LocalWorker;
 const logged: string[] = [];
 
 beforeAll(async () => {
-  database = await freshDatabase();
+  database = await emptyDatabase();
   const { hostname, port } = new URL(database.url);
   relay = await startRelay({ to: { host: hostname, port: Number(port || 5432) } });
   worker = await startWorker({

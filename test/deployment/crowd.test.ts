@@ -1,14 +1,14 @@
 /** Many at once: the same request is one deployment, however many send it; different ones come one after another. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { deploy } from '../../src/deployment/deploy.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, makeOrder, randomId, stageFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 
 let database: TestDatabase;
 
 beforeEach(async () => {
-  database = await freshDatabase();
+  database = await emptyDatabase();
 });
 
 afterEach(async () => {

@@ -8,7 +8,7 @@ import { type DeployOptions, deploy } from '../../src/deployment/deploy.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { Problem } from '../../src/domain/problem.ts';
 import { problemOf } from '../database/ways.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { AT_THE_GATE, connectOver, makeOrder, openOrder, shutGate, stageFiles, type TestOrder } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 
@@ -16,7 +16,7 @@ let database: TestDatabase;
 let connected: number;
 
 beforeEach(async () => {
-  database = await freshDatabase();
+  database = await emptyDatabase();
   connected = 0;
 });
 

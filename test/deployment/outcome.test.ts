@@ -10,14 +10,14 @@ import { resume } from '../../src/deployment/resume.ts';
 import { startRelay } from '../../src/dev/relay.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
 import { problemOf, through, ways } from '../database/ways.ts';
-import { freshDatabase, type TestDatabase, withDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase, withDatabase } from '../support/database.ts';
 import { AT_THE_GATE, connectOver, makeOrder, shutGate, stageFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 
 let database: TestDatabase;
 
 beforeEach(async () => {
-  database = await freshDatabase();
+  database = await emptyDatabase();
 });
 
 afterEach(async () => {

@@ -6,7 +6,7 @@ import { resume } from '../../src/deployment/resume.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { problemOf } from '../database/ways.ts';
-import { freshDatabase, type TestDatabase, withDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase, withDatabase } from '../support/database.ts';
 import { type Impostor, startPooler, startServerThatSays } from '../support/impostors.ts';
 import { AT_THE_GATE, deployFiles, makeOrder, shutGate, stageFiles, until } from '../support/orders.ts';
 import { startOwnServer } from '../support/own_server.ts';
@@ -17,7 +17,7 @@ let database: TestDatabase;
 let impostor: Impostor | undefined;
 
 beforeEach(async () => {
-  database = await freshDatabase();
+  database = await emptyDatabase();
 });
 
 afterEach(async () => {

@@ -16,7 +16,7 @@ import { resume } from '../../src/deployment/resume.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { problemOf, through } from '../database/ways.ts';
-import { freshDatabase, type TestDatabase, testServer } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase, testServer } from '../support/database.ts';
 import { makeOrder, stageFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 
@@ -31,7 +31,7 @@ beforeAll(async () => {
 afterAll(() => relay.stop());
 
 beforeEach(async () => {
-  database = await freshDatabase();
+  database = await emptyDatabase();
 });
 
 afterEach(async () => {

@@ -5,7 +5,7 @@ import { deploy } from '../../src/deployment/deploy.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { through, type Way, ways } from '../database/ways.ts';
-import { freshDatabase, type TestDatabase, testServer } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase, testServer } from '../support/database.ts';
 import { makeOrder, type OrderOptions, stageFiles } from '../support/orders.ts';
 
 let relay: Relay;
@@ -32,7 +32,7 @@ describe.each(ways)('over %s', (way) => {
   let database: TestDatabase;
 
   beforeEach(async () => {
-    database = await freshDatabase();
+    database = await emptyDatabase();
   });
 
   afterEach(() => database.drop());
@@ -63,7 +63,7 @@ describe.each(ways)('over %s', (way) => {
       const counts: number[] = [];
       for (const count of [5, 500]) {
         await database.drop();
-        database = await freshDatabase();
+        database = await emptyDatabase();
         if (engine) await stageFiles(database.url, { 'installs.sql': '' }, { bundle: 'other' });
         counts.push(await waitsOf(files(count, bytes), { transaction }));
       }

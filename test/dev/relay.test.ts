@@ -8,7 +8,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 
 let database: TestDatabase;
@@ -16,7 +16,7 @@ let relay: Relay;
 const clients: pg.Client[] = [];
 
 beforeAll(async () => {
-  database = await freshDatabase();
+  database = await emptyDatabase();
 });
 afterAll(() => database.drop());
 

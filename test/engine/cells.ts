@@ -8,7 +8,7 @@ import type { Connect, Message, Session } from '../../src/database/session.ts';
 import { deploy } from '../../src/deployment/deploy.ts';
 import type { Relay } from '../../src/dev/relay.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, freshDatabase, type TestDatabase } from '../support/database.ts';
 import { AT_THE_GATE, connectOver, deployFiles, everyRow, makeOrder, type OrderOptions, randomId, shutGate, until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 
@@ -78,7 +78,7 @@ interface Place {
 }
 
 async function prepare(one: Case): Promise<Place> {
-  const database = await (one.makeDatabase ?? freshDatabase)();
+  const database = await (one.makeDatabase ?? (one.asSuperuser ? emptyDatabase : freshDatabase))();
   const url = one.asSuperuser ? (database.superuserUrl ?? database.url) : database.url;
   const fill = (text: string) => text.replaceAll('$db', database.name);
   await sql(url, 'create table journal (n int)');

@@ -8,7 +8,7 @@ import { ensureEngine } from '../../src/database/engine.ts';
 import { type Engine, installEngine, readEngine, renderInstallation, renderInstallScript } from '../../src/database/install.ts';
 import type { Session } from '../../src/database/session.ts';
 import { Problem } from '../../src/domain/problem.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { deployFiles, pack, passFiles, send } from './support.ts';
 
@@ -19,7 +19,7 @@ let sessions: Session[] = [];
 let roles: string[] = [];
 
 beforeEach(async () => {
-  database = await freshDatabase();
+  database = await emptyDatabase();
 });
 
 afterEach(async () => {
@@ -168,7 +168,7 @@ describe('installing', () => {
     await passFiles(database.url, { '1.sql': 'create table public.t ();' });
     await sql(database.url, `alter database ${database.name} reset all`);
     const here = await snapshotOfWeft();
-    const other = await freshDatabase();
+    const other = await emptyDatabase();
     try {
       await passFiles(other.url, { '1.sql': 'create table public.t ();' });
       expect(here).toEqual(await snapshotOfWeft(other.url));
@@ -203,7 +203,7 @@ describe('upgrading', () => {
     await installEngine(await connect(), null);
     await passFiles(database.url, { '1.sql': 'create table t ();' });
     expect(await installEngine(await connect(), 1, nextEngine())).toBe(true);
-    const other = await freshDatabase();
+    const other = await emptyDatabase();
     try {
       const session = await connect(other.url);
       await installEngine(session, null, nextEngine());

@@ -4,7 +4,7 @@
  */
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, freshDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { deployFiles, failFiles, pack, passFiles, type Rule, send } from './support.ts';
 
@@ -261,6 +261,8 @@ describe('a file cannot lead the engine astray', () => {
   });
 
   it('by a role of the name "weft" whose "$user" is the schema of the engine', async () => {
+    await database.drop();
+    database = await emptyDatabase(); // the role shall own the engine
     await sql(database.url, `do $$ begin create role weft login password 'weft-of-tests'; exception when duplicate_object then null; end $$`);
     await sql(
       database.url,

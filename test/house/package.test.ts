@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CHECKOUT } from '../../src/dev/places.ts';
 import { deploymentSchema } from '../../src/domain/deployment.ts';
 import { runShell } from '../readme/snippets.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 
 interface PackageFile {
@@ -31,7 +31,7 @@ function there(text: string, env: Record<string, string> = {}) {
 
 beforeAll(async () => {
   home = mkdtempSync(join(tmpdir(), 'weft-package-'));
-  database = await freshDatabase();
+  database = await emptyDatabase();
   const built = await runShell(`npm run build && npm pack ./dist --pack-destination '${home}'`, { cwd: CHECKOUT });
   expect(built.code, built.all).toBe(0);
   const tarball = readdirSync(home).find((name) => name.endsWith('.tgz'));

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectTo } from '../../src/database/connect.ts';
 import { ensureEngine } from '../../src/database/engine.ts';
 import { passFiles } from '../engine/support.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { everyRow } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { filesIn, read } from './house.ts';
@@ -134,7 +134,7 @@ describe('in a database with the engine', () => {
   let database: TestDatabase;
 
   beforeAll(async () => {
-    database = await freshDatabase();
+    database = await emptyDatabase();
     const session = await connectTo({ connectionString: database.url, transport: 'tcp' })();
     await ensureEngine(session);
     await session.close();
@@ -260,7 +260,7 @@ describe('drop schema weft cascade', () => {
     );
 
   it('leaves the tables, views and data of the user alone, and the next deployment installs it anew', async () => {
-    const database = await freshDatabase();
+    const database = await emptyDatabase();
     await passFiles(database.url, USERS);
     const snapshot = 'select * from weft.snapshot() order by kind, identity, definition';
     const before = { rows: await everyRow(database.url), objects: await objects(database.url), catalog: await sql(database.url, snapshot) };
@@ -284,7 +284,7 @@ describe('drop schema weft cascade', () => {
   });
 
   it('leaves nothing of Weft in any catalog of the database', async () => {
-    const database = await freshDatabase();
+    const database = await emptyDatabase();
     const count = async (): Promise<Record<string, number>> => {
       const catalogs = await sql(
         database.url,

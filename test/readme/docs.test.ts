@@ -20,7 +20,7 @@ import { actionSchema, deployRequestSchema, requestSchema } from '../../src/doma
 import { makeReadToken } from '../../src/trust/read_token.ts';
 import { digestSecrets } from '../../src/trust/secrets.ts';
 import { makeHouse } from '../http/support.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { startTestStack, type TestStack } from '../support/stack.ts';
@@ -114,7 +114,7 @@ describe('BUNDLES.md', () => {
   });
 
   test('its example of a batch is one, and comes to its end', async () => {
-    const database = await freshDatabase();
+    const database = await emptyDatabase();
     await sql(
       database.url,
       `create schema shop; create table shop.orders (id bigint primary key, total numeric); create table shop.items (order_id bigint, price numeric);
@@ -329,7 +329,7 @@ describe('HTTP.md', () => {
 describe('ENGINE.md', () => {
   let database: TestDatabase;
   beforeAll(async () => {
-    database = await freshDatabase();
+    database = await emptyDatabase();
   });
   afterAll(() => database?.drop());
 
@@ -347,7 +347,7 @@ describe('ENGINE.md', () => {
     const { code, stdout, all } = await runShell(snippet(PAGE, 'install'), { cwd: place.path, env });
     expect(code, all).toBe(0);
     expect(stdout).toContain('The engine is installed');
-    const other = await freshDatabase();
+    const other = await emptyDatabase();
     await sql(other.url, readFileSync(join(place.path, 'engine.sql'), 'utf8'));
     const [ours, printed] = await Promise.all([database.url, other.url].map((url) => sql(url, 'select weft.version(), weft.fingerprint()')));
     expect(printed).toEqual(ours);

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CHECKOUT } from '../../src/dev/places.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { makeWorkplace, runShell, snippet, withoutChance } from './snippets.ts';
@@ -15,7 +15,7 @@ const place = makeWorkplace();
 let database: TestDatabase;
 
 beforeAll(async () => {
-  database = await freshDatabase();
+  database = await emptyDatabase();
 });
 
 afterAll(async () => {
@@ -70,7 +70,7 @@ describe('cut in the middle of a million rows', { timeout: PATIENCE_MS }, () => 
   let fresh: TestDatabase;
 
   beforeAll(async () => {
-    fresh = await freshDatabase();
+    fresh = await emptyDatabase();
   });
 
   afterAll(() => fresh.drop());

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort } from '../../src/dev/ports.ts';
 import { deploymentSchema } from '../../src/domain/deployment.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
-import { freshDatabase } from '../support/database.ts';
+import { emptyDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { startTestStack, type TestStack } from '../support/stack.ts';
 import { makeWorkplace, type Outcome, runShell, snippet, withoutChance } from './snippets.ts';
@@ -259,7 +259,7 @@ test('the commands that put a Worker into an account pass, as far as they need n
 });
 
 test('the statements for psql work one by one: look, continue, and leave without touching anything of yours', async () => {
-  const database = await freshDatabase();
+  const database = await emptyDatabase();
   const client = await database.client();
   try {
     const env = { DATABASE_URL: database.url };

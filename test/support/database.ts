@@ -1,12 +1,12 @@
 /**
- * A new, empty database for a test, on the server of this run (global_setup.ts). It belongs to a role that is no superuser, as in
- * real life.
+ * A new database for a test, on the server of this run (global_setup.ts), with the engine in it or empty. It belongs to a role that is
+ * no superuser, as in real life.
  */
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { inject } from 'vitest';
 import type { TestServer } from './global_setup.ts';
-import { sql } from './sql.ts';
+import { keeper } from './keeper.ts';
 
 export type { TestServer } from './global_setup.ts';
 
@@ -34,11 +34,20 @@ export function testServer(): Promise<TestServer> {
   return server;
 }
 
-/** Makes a database; takes some 40 ms. */
+/** Makes a database that holds the engine and nothing else (template.ts). */
 export async function freshDatabase(): Promise<TestDatabase> {
+  return makeDatabase((await testServer()).copying.engine);
+}
+
+/** Makes an empty database, for who tests how the engine comes into one, or needs none. */
+export async function emptyDatabase(): Promise<TestDatabase> {
+  return makeDatabase((await testServer()).copying.nothing);
+}
+
+async function makeDatabase(clause: string): Promise<TestDatabase> {
   const { url, superuserUrl } = await testServer();
   const name = `weft_test_${randomBytes(6).toString('hex')}`;
-  await sql(url, `create database ${name}`);
+  await keeper(url).run(`create database ${name}${clause}`);
   const own = withDatabase(url, name);
   return {
     name,
@@ -61,7 +70,7 @@ async function dropDatabase(url: string, name: string): Promise<void> {
   const endAt = Date.now() + 30_000;
   for (;;) {
     try {
-      await sql(url, `drop database if exists ${name} with (force)`);
+      await keeper(url).run(`drop database if exists ${name} with (force)`);
       return;
     } catch (error) {
       if ((error as { code?: string }).code !== '42501' || Date.now() > endAt) throw error;

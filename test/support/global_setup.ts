@@ -7,15 +7,18 @@ import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { TestProject } from 'vitest/node';
-import { makeRole, type Server, startServer } from './server.ts';
+import { makeRole, startServer } from './server.ts';
 import { chooseSource, describeSkipped, type Source } from './source.ts';
 import { sql } from './sql.ts';
+import { copyClause, makeTemplate } from './template.ts';
 
 export interface TestServer {
   /** Of a role that is no superuser and may create databases and roles. */
   readonly url: string;
   /** Of the superuser; null on a server that was given. */
   readonly superuserUrl: string | null;
+  /** What stands behind `create database NAME` for one with the engine, and for an empty one (template.ts). */
+  readonly copying: { readonly engine: string; readonly nothing: string };
 }
 
 declare module 'vitest' {
@@ -45,18 +48,37 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('testServerAddress', `http://127.0.0.1:${(desk.address() as AddressInfo).port}/${word}`);
   return async () => {
     desk.close();
-    await (await provided?.catch(() => undefined))?.server?.stop();
+    await (await provided?.catch(() => undefined))?.stop();
   };
 }
 
-async function provideServer(source: Source): Promise<{ server: Server | null; access: TestServer }> {
+interface Provided {
+  readonly access: TestServer;
+  stop(): Promise<void>;
+}
+
+async function provideServer(source: Source): Promise<Provided> {
   if (source.kind === 'given') {
     await checkRole(source.url);
-    return { server: null, access: { url: source.url, superuserUrl: null } };
+    const template = await makeTemplate(source.url);
+    return {
+      access: { url: source.url, superuserUrl: null, copying: await copyClauses(source.url, template, false) },
+      stop: async () => {
+        await sql(source.url, `drop database if exists ${template}`);
+      },
+    };
   }
   const server = await startServer(source);
   const url = await makeRole(server, 'createdb createrole', randomBytes(18).toString('base64url'));
-  return { server, access: { url, superuserUrl: server.url } };
+  return {
+    access: { url, superuserUrl: server.url, copying: await copyClauses(url, await makeTemplate(url), source.kind === 'embedded') },
+    stop: () => server.stop(),
+  };
+}
+
+async function copyClauses(url: string, template: string, isForgetful: boolean): Promise<TestServer['copying']> {
+  const [{ version }] = await sql(url, `select current_setting('server_version_num')::int as version`);
+  return { engine: copyClause(template, version, isForgetful), nothing: copyClause(null, version, isForgetful) };
 }
 
 /** A role that may too little fails in many places, one that may too much proves too little: said once, and first. */

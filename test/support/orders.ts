@@ -149,12 +149,35 @@ export async function shutGate(url: string): Promise<Gate> {
   };
 }
 
-/** Waits until the database says so. @param condition an expression in SQL */
+/** Waits until the database says so, in one session as long as that holds. @param condition an expression in SQL */
 export async function until(url: string, condition: string, what = condition): Promise<void> {
   const endAt = Date.now() + 30_000;
-  while (!(await sql(url, `select (${condition}) as met`).catch(() => [{ met: false }]))[0]?.met) {
-    if (Date.now() > endAt) throw new Error(`In 30 s it has not come to this: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+  let client: pg.Client | null = null;
+  const isMet = async (): Promise<boolean> => {
+    if (client === null) {
+      client = new pg.Client({ connectionString: url });
+      client.on('error', () => undefined);
+      await client.connect();
+    }
+    return (await client.query(`select (${condition}) as met`)).rows[0].met === true;
+  };
+  const leave = async (): Promise<void> => {
+    const left = client;
+    client = null;
+    await left?.end().catch(() => undefined);
+  };
+  try {
+    while (
+      !(await isMet().catch(async () => {
+        await leave();
+        return false;
+      }))
+    ) {
+      if (Date.now() > endAt) throw new Error(`In 30 s it has not come to this: ${what}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  } finally {
+    await leave();
   }
 }
 

@@ -3,7 +3,7 @@
  */
 import { type Edge, type EdgeOptions, makeCallerSecret, startEdge } from '../../src/dev/edge.ts';
 import type { Relay } from '../../src/dev/relay.ts';
-import { freshDatabase, type TestDatabase } from './database.ts';
+import { emptyDatabase, type TestDatabase } from './database.ts';
 
 export interface TestStack {
   readonly origin: string;
@@ -26,7 +26,7 @@ export interface TestStack {
 }
 
 export async function startTestStack(options: Pick<EdgeOptions, 'delayMs' | 'inspectorPort'> = {}): Promise<TestStack> {
-  const database = await freshDatabase();
+  const database = await emptyDatabase();
   const names = { target: 'test', tcpTarget: 'test-tcp', caller: 'tester', secret: makeCallerSecret() };
   const logs: string[] = [];
   const edge = await startEdge({ ...options, ...names, databaseUrl: database.url, onLog: (line) => logs.push(line) });

@@ -8,7 +8,7 @@ import { type LocalWorker, startWorker } from '../../src/dev/miniflare.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { generateSecret } from '../../src/trust/sign.ts';
 import { makeRequests, type Requests } from '../http/requests.ts';
-import { freshDatabase, type TestDatabase, withDatabase } from '../support/database.ts';
+import { emptyDatabase, type TestDatabase, withDatabase } from '../support/database.ts';
 
 export interface World {
   readonly worker: LocalWorker;
@@ -33,7 +33,7 @@ export type AnyDocument = any;
 
 /** @param engine false: the Worker does not have the engine's text */
 export async function openWorld({ engine }: { readonly engine?: false } = {}): Promise<World> {
-  const [database, tcpDatabase] = await Promise.all([freshDatabase(), freshDatabase()]);
+  const [database, tcpDatabase] = await Promise.all([emptyDatabase(), emptyDatabase()]);
   const { hostname: host, port } = new URL(database.url);
   const relay = await startRelay({ to: { host, port: Number(port) } });
   const overTcp = new URL(tcpDatabase.url);
