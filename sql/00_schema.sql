@@ -9,6 +9,7 @@
 --   40 events      the journal of a deployment                  |
 --   48 texts       what one statement's text tells             |
 --   50 scanner     where a statement ends                       |  code: laid anew by every installation and upgrade
+--   52 plain       files that need no scanner                   |
 --   55 differences two contents of one file                    |
 --   60 texts       what many kinds say of themselves            |
 --   61 rare_kinds  what hardly any database has of its own      |

@@ -53,21 +53,22 @@ comment on function weft._read_text(bytea) is 'Reads an artifact of one chunk as
 
 -- Digests are of the text as it stands in the file: one of a text with a secret in it would give the secret away to whoever tries.
 -- The server says of SELECT INTO that EXECUTE has not implemented it, and takes it with something behind it.
-create or replace function weft._prepare_statements(p_statements text[], p_parameters jsonb, out digests bytea[], out executables text[])
-  immutable parallel safe
-  set search_path = pg_catalog, pg_temp
+-- No SET clause, so that the planner takes it into the query of whoever calls: every name in it is qualified.
+create or replace function weft._prepare_statements(p_statements text[], p_parameters jsonb)
+  returns table (digests bytea[], executables text[])
+  immutable parallel safe rows 1
   language sql
 as $$
   select
-    coalesce(array_agg(sha256(convert_to(s.statement, 'UTF8')) order by s.ordinal), '{}'),
-    coalesce(array_agg(
-      case when left(ltrim(x.text, E' \t\n\r\f\v'), 1) in ('s', 'S', 'w', 'W', '-', '/')
-             and x.text ~* '\minto\M' and weft._skip_comments(x.text) ~* '^(select|with)\M'
-             and regexp_replace(x.text, '\minsert\s+into\M', '', 'gi') ~* '\minto\M'
-           then x.text || E'\n;select where false'
+    coalesce(pg_catalog.array_agg(pg_catalog.sha256(pg_catalog.convert_to(s.statement, 'UTF8'))), '{}'),
+    coalesce(pg_catalog.array_agg(
+      case when pg_catalog."left"(pg_catalog.ltrim(x.text, E' \t\n\r\f\v'), 1) operator(pg_catalog.=) any (array['s', 'S', 'w', 'W', '-', '/'])
+             and x.text operator(pg_catalog.~*) '\minto\M' and weft._skip_comments(x.text) operator(pg_catalog.~*) '^(select|with)\M'
+             and pg_catalog.regexp_replace(x.text, '\minsert\s+into\M', '', 'gi') operator(pg_catalog.~*) '\minto\M'
+           then x.text operator(pg_catalog.||) E'\n;select where false'
            else x.text
-      end order by s.ordinal), '{}')
-  from unnest(p_statements) with ordinality as s (statement, ordinal)
+      end), '{}')
+  from pg_catalog.unnest(p_statements) as s (statement)
   cross join lateral (select case when p_parameters is null then s.statement else weft._interpolate(s.statement, p_parameters, (select weft._mark(p_parameters))) end as text) as x
 $$;
 
@@ -76,17 +77,16 @@ comment on function weft._prepare_statements(text[], jsonb) is
 
 
 -- A file of one chunk. What lacks the COMMIT stays as it is, and the server refuses it.
-create or replace function weft._unwrap(p_statements text[], p_lines integer[], out statements text[], out lines integer[], out begun_at integer)
-  immutable
+create or replace function weft._is_wrapped(p_statements text[])
+  returns boolean
+  immutable parallel safe
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select case when w.is_wrapped then trim_array(p_statements[2:], 1) else p_statements end, case when w.is_wrapped then trim_array(p_lines[2:], 1) else p_lines end,
-    case when w.is_wrapped then weft._first_line(p_statements[1], p_lines[1]) end
-  from (select coalesce(cardinality(p_statements) > 1 and weft._is_begin(p_statements[1]) and weft._is_commit(p_statements[cardinality(p_statements)]), false) as is_wrapped) as w
+  select coalesce(cardinality(p_statements) > 1 and weft._is_begin(p_statements[1]) and weft._is_commit(p_statements[cardinality(p_statements)]), false)
 $$;
 
-comment on function weft._unwrap(text[], integer[]) is 'Leaves out a BEGIN at the beginning of a file with the COMMIT at its end, and tells where it stood.';
+comment on function weft._is_wrapped(text[]) is 'Tells whether a file begins with BEGIN and ends with COMMIT, which then are left out.';
 
 
 -- Steps are read some at a time: what one artifact costs is then a row, not a dozen statements. No more than about a chunk, or one step.
@@ -98,26 +98,47 @@ create or replace function weft._read_scripts(p_deployment uuid, p_first integer
   set jit = off  -- which such a plan looks dear enough for
   language sql
 as $$
-  select coalesce(array_agg(row(
-           b.ordinal, b.kind, b.path, b.in_one_piece, b.chunks, b.size, b.condition, b.is_tolerated, b.is_repeatable, b.makes_room, t.statements is null, t.begun_at, t.statements, coalesce(t.lines, '{}'), coalesce(p.digests, '{}'), p.executables)::weft._script order by b.ordinal), '{}')
-  from (
-    select s.ordinal, s.kind, s.path, s.in_one_piece, s.condition, s.on_error = 'continue' as is_tolerated, s.options ? 'repeat' as is_repeatable, s.options ? 'makes_room' as makes_room, a.chunks, a.size,
+  with pending as (
+    select s.ordinal, s.kind, s.path, s.in_one_piece, s.condition, s.on_error = 'continue' as is_tolerated, s.options ? 'repeat' as is_repeatable,
+           s.options ? 'makes_room' as makes_room, a.chunks, a.size,
            sum(case s.kind when 'run' then a.size end) over (order by s.ordinal) as bytes, row_number() over (order by s.ordinal) as place
     from weft._steps as s
     left join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
     where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
-  ) as b
-  left join weft._chunks as c on b.kind = 'run' and c.digest = b.chunks[1] and cardinality(b.chunks) = 1
-  left join lateral (
-    select array[weft._read_text(c.content)] as statements, array[1] as lines, null::integer as begun_at where c.content is not null and b.in_one_piece
+  ), texts as materialized (
+    select b.*, case when b.kind = 'run' and cardinality(b.chunks) = 1 then weft._read_text(c.content) end as text
+    from pending as b
+    left join weft._chunks as c on c.digest = b.chunks[1]
+    where b.place = 1 or b.bytes is null or b.bytes <= weft._limit('scripts_read_bytes')
+  ), plain as materialized (
+    select t.ordinal, c.statements, c.lines
+    from texts as t
+    cross join lateral weft._cut_plain(t.text) as c
+    where not t.in_one_piece and t.text is not null
+  ), cut as materialized (
+    select p.ordinal, p.statements, p.lines from plain as p
     union all
-    select u.statements, u.lines, u.begun_at
-    from weft._split(weft._new_scanner(), weft._read_text(c.content), true) as x
-    cross join lateral weft._unwrap(x.statements, x.lines) as u
-    where c.content is not null and not b.in_one_piece and (x.p_scanner).mode <> 'copy'
-  ) as t on true
-  left join lateral weft._prepare_statements(t.statements, p_parameters) as p on t.statements is not null
-  where b.place = 1 or b.bytes is null or b.bytes <= weft._limit('scripts_read_bytes')
+    select t.ordinal, c.statements, c.lines
+    from texts as t
+    cross join lateral weft._split(weft._new_scanner(), t.text, true) as c
+    where not t.in_one_piece and t.text is not null and t.ordinal not in (select p.ordinal from plain as p) and (c.p_scanner).mode <> 'copy'
+    union all
+    select t.ordinal, array[t.text], array[1] from texts as t where t.in_one_piece and t.text is not null
+  ), prepared as (
+    select c.ordinal, c.statements, c.lines, p.digests, p.executables,
+           coalesce(case when c.statements[1] ~* '\m(?:begin|start)\M' then weft._is_wrapped(c.statements) end, false) as is_wrapped
+    from cut as c
+    cross join lateral weft._prepare_statements(c.statements, p_parameters) as p
+  )
+  select coalesce(array_agg(row(
+           t.ordinal, t.kind, t.path, t.in_one_piece, t.chunks, t.size, t.condition, t.is_tolerated, t.is_repeatable, t.makes_room, p.statements is null,
+           case when p.is_wrapped then weft._first_line(p.statements[1], p.lines[1]) end,
+           case when p.is_wrapped then trim_array(p.statements[2:], 1) else p.statements end,
+           coalesce(case when p.is_wrapped then trim_array(p.lines[2:], 1) else p.lines end, '{}'),
+           coalesce(case when p.is_wrapped then trim_array(p.digests[2:], 1) else p.digests end, '{}'),
+           case when p.is_wrapped then trim_array(p.executables[2:], 1) else p.executables end)::weft._script order by t.ordinal), '{}')
+  from texts as t
+  left join prepared as p on p.ordinal = t.ordinal
 $$;
 
 comment on function weft._read_scripts(uuid, integer, integer, jsonb) is 'Reads pending steps from p_first on, some at a time; of files to be run in one chunk, with their statements.';

@@ -312,7 +312,7 @@ as $$
         select s.phase, jsonb_agg(jsonb_build_object(
                  'path', s.path, 'kind', s.kind, 'undo', s.undo, 'undoes', s.undoes, 'when', s.condition, 'is_wanted', s.is_wanted, 'state', s.state, 'digest', encode(a.digest, 'hex'), 'size', a.size,
                  'on_error', s.on_error, 'options', s.options, 'result', s.result, 'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', coalesce(s.statements, t.done), 'error', s.error,
-                 'batch', weft._describe_batch(case when s.result ? 'continued' then weft._recall_batch(s, b) else b end),
+                 'batch', case when s.kind = 'batch' then weft._describe_batch(case when s.result ? 'continued' then weft._recall_batch(s, b) else b end) end,
                  'account', case when s.kind = 'batch' and (s.state = 'failed' or s.state = 'pending' and d.finished_at is not null) then
                    s.path || ': ' || weft._tell_of_rounds(weft._recall_batch(s, b))
                      || coalesce(' Deployment ' || (s.result #>> '{continued,by}') || ' has gone on behind them.', ' Deploy it again and it goes on behind them.')

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '9eda14bfa2764d5b85070b0d3a8043762029e905e3615534464709f329efc141';
+export const ENGINE_DIGEST = 'e8454f5f4218ebe976a938d4ec89706fd2f10ccdd46efe9a941905eac37bfd45';

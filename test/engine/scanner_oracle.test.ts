@@ -22,7 +22,7 @@ beforeAll(async () => {
   await session.close();
   client = await database.client();
   await client.query(`create function pg_temp.statements(p_pieces text[], out statements text[], out lines integer[]) language plpgsql as $$
-    declare v_scanner weft._scanner := weft._new_scanner(); v_split record; v_text text;
+    declare v_scanner weft._scanner := weft._new_scanner(); v_split record; v_text text; v_whole text[] := '{}'; v_at integer[] := '{}'; v_plain record;
     begin
       statements := '{}'; lines := '{}';
       for n in 1 .. cardinality(p_pieces) loop
@@ -32,10 +32,18 @@ beforeAll(async () => {
           v_scanner := v_split.p_scanner;
           statements := statements || array(select weft._skip_comments(s) from unnest(v_split.statements) with ordinality as u (s, o) order by o);
           lines := lines || array(select weft._first_line(s, l) from unnest(v_split.statements, v_split.lines) with ordinality as u (s, l, o) order by o);
+          v_whole := v_whole || v_split.statements;
+          v_at := v_at || v_split.lines;
           exit when v_scanner.mode <> 'copy';
           v_scanner.mode := 'code';  -- no rows here: the parser knows none
           v_text := v_split.rest;
         end loop;
+      end loop;
+      -- what needs no scanner must come to the same
+      for v_plain in select p.* from weft._cut_plain(p_pieces[1]) as p where cardinality(p_pieces) = 1 loop
+        if (v_plain.statements, v_plain.lines) is distinct from (v_whole, v_at) then
+          raise exception 'cut in one go: % at %, by the scanner: % at %', v_plain.statements, v_plain.lines, v_whole, v_at;
+        end if;
       end loop;
     end $$`);
 });

@@ -43,6 +43,9 @@ const WITHOUT_PATH: Readonly<Record<string, string>> = {
   _scrub: 'a SET clause would cost more than what it does where there is nothing to do; every name in it is qualified',
   _show_progress: 'a SET clause would keep it from being inlined; every name in it is qualified',
   _read_text: 'called for every small file; every name in it is qualified',
+  _plain_pattern: 'a SET clause would keep it from being inlined; every name in it is qualified',
+  _cut_plain: 'a SET clause would keep it from being inlined; every name in it is qualified',
+  _prepare_statements: 'a SET clause would keep it from being inlined; every name in it is qualified',
   version: 'a constant',
 };
 

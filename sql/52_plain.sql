@@ -1,0 +1,51 @@
+-- Most files hold nothing that needs a walk: no string with escapes, no function whose body is not quoted, one kind of dollar quote at the most.
+-- One regular expression cuts such a file, in C and in one go. It matches from one semicolon to the next, and where its matches are not all
+-- of the file, the file is one for the scanner: so it may know less than that, and never anything else.
+
+-- Neither function has a SET clause, so that the planner takes them into the query of whoever calls: every name in them is qualified.
+create or replace function weft._plain_pattern(p_text text)
+  returns text
+  immutable parallel safe
+  language sql
+as $$
+  select case
+    -- semicolons within a statement; rows behind one
+    when p_text operator(pg_catalog.~) '[Aa][Tt][Oo][Mm][Ii][Cc]|[Rr][Uu][Ll][Ee]|[Ss][Tt][Dd](?:[Ii][Nn]|[Oo][Uu][Tt])' then null
+    when pg_catalog.strpos(p_text, '\') operator(pg_catalog.>) 0 and p_text operator(pg_catalog.~) '(?:^|[^A-Za-z0-9_$\u0080-\U0010ffff])[eE]''' then null
+    when pg_catalog."right"(p_text, 1) operator(pg_catalog.=) ';' and p_text operator(pg_catalog.~) '--[^\n\r]*;$' then null  -- the last one may be of the comment
+    when pg_catalog.strpos(p_text, '$') operator(pg_catalog.=) 0 then '(?:[^-;/''"$\\]|''[^'']*''|"[^"]*"|-(?!-)|/(?!\*)|--[^\n\r]*(?:[\n\r]|$)|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/)*(?:;|$)'
+    else (
+      select pg_catalog.format('(?:[^-;/''"$\\]|''[^'']*''|"[^"]*"|-(?!-)|/(?!\*)|--[^\n\r]*(?:[\n\r]|$)|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/|\$%1$s\$(?:[^$]|\$(?!%1$s\$))*\$%1$s\$)*(?:;|$)', d.tag)
+      from (select pg_catalog."substring"(p_text, '(?:^|[^A-Za-z0-9_$\u0080-\U0010ffff])\$((?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?)\$') as tag) as d
+      -- behind a letter or a digit a dollar may belong to a name
+      where p_text operator(pg_catalog.!~) pg_catalog.format('[A-Za-z0-9_\u0080-\U0010ffff]\$%s\$', d.tag))
+  end
+$$;
+
+comment on function weft._plain_pattern(text) is 'Makes the pattern that matches each statement of a text, with the semicolon behind it; null where that needs the scanner.';
+
+
+-- What is nothing but white space and comments is no statement.
+create or replace function weft._cut_plain(p_text text)
+  returns table (statements text[], lines integer[])
+  immutable parallel safe rows 1
+  language sql
+as $$
+  select coalesce(pg_catalog.array_agg(c.statement) filter (where c.is_code), '{}'), coalesce(pg_catalog.array_agg(c.line) filter (where c.is_code), '{}')
+  from (
+    select b.statement, b.characters, b.line,
+           case when pg_catalog."left"(pg_catalog.ltrim(b.statement, E' \t\n\r\f\v'), 1) operator(pg_catalog.=) any (array['', '-', '/'])
+             then b.statement operator(pg_catalog.!~) '^(?:[ \t\n\r\f\v]|--[^\n\r]*(?:[\n\r]|$)|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/)*$'
+             else true end as is_code
+    from (
+      select case when pg_catalog."right"(m.matched[1], 1) operator(pg_catalog.=) ';' then pg_catalog."left"(m.matched[1], -1) else m.matched[1] end as statement,
+             pg_catalog.length(m.matched[1]) as characters,
+             (1 operator(pg_catalog.+) coalesce(pg_catalog.sum(pg_catalog.length(m.matched[1]) operator(pg_catalog.-) pg_catalog.length(pg_catalog.replace(m.matched[1], E'\n', '')))
+               over (order by m.place rows between unbounded preceding and 1 preceding), 0))::pg_catalog.int4 as line
+      from pg_catalog.regexp_matches(p_text, weft._plain_pattern(p_text), 'g') with ordinality as m (matched, place)
+    ) as b
+  ) as c
+  having pg_catalog.sum(c.characters) operator(pg_catalog.=) pg_catalog.length(p_text)
+$$;
+
+comment on function weft._cut_plain(text) is 'Splits a whole file into statements without their semicolons, and tells the line at which the text of each begins; no row where that needs the scanner.';
