@@ -60,6 +60,7 @@ create table weft._deployments (
   error               jsonb,
   fingerprint_before  text,
   fingerprint_after   text,
+  has_committed       boolean       not null default false,
   wal_before          pg_lsn,
   wal_after           pg_lsn,
   engine_version      integer,
@@ -79,6 +80,8 @@ comment on column weft._deployments.place is 'Place in line, given when the last
 comment on column weft._deployments.request is 'The signed document, byte for byte.';
 comment on column weft._deployments.request_digest is 'SHA-256 of the document without its expiry: a repeat may be signed anew.';
 comment on column weft._deployments.origin is 'Which database this row was written in: a copy of it must not go on with what was left unfinished here.';
+comment on column weft._deployments.has_committed is
+  'Of one that is over: it has left a step, or another catalog, or has recorded what is there. Drift is told since the last one of which that is true.';
 comment on column weft._deployments.deaths is 'Attempts that ended without a word since something last got done.';
 
 create index deployments_in_line on weft._deployments (place) where state in ('staged', 'running');

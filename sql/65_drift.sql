@@ -23,6 +23,40 @@ $$;
 comment on function weft._keep_snapshot() is 'Reads the catalog, keeps it, and tells its fingerprint; or why it could not be read: that failed, or would have waited for a lock longer than a second.';
 
 
+-- What a deployment has left is what the next one is held against. One that has committed nothing has left nothing: all of its files were
+-- there already, or it failed and was rolled back. It takes over nothing that somebody has changed by hand.
+create or replace function weft._has_committed(p_deployment weft._deployments, p_state weft.deployment_state, p_fingerprint_after text)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_deployment.started_at is not null and case p_deployment.mode
+    when 'rehearse' then false
+    when 'baseline' then p_state = 'succeeded'  -- which says that what is there is what shall be
+    else coalesce(p_deployment.fingerprint_before <> p_fingerprint_after, false)
+      or exists (select from weft._steps as s where s.deployment_id = p_deployment.id and s.state = 'succeeded' and s.kind <> 'check') end
+$$;
+
+comment on function weft._has_committed(weft._deployments, weft.deployment_state, text) is 'Tells whether a deployment that ends has committed anything: a step, or a change of the catalog.';
+
+
+create or replace function weft._last_ended()
+  returns weft._deployments
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select d.*
+  from weft._deployments as d
+  where d.started_at is not null and d.finished_at is not null and d.fingerprint_after is not null and d.has_committed
+  order by d.finished_at desc
+  limit 1
+$$;
+
+comment on function weft._last_ended() is 'Finds the deployment that ended last of those that have committed anything, and of which it is known what it has left.';
+
+
 -- Whoever asks what a deployment changed asks it of one of the newest.
 create or replace function weft._forget_snapshots()
   returns void
@@ -31,7 +65,7 @@ create or replace function weft._forget_snapshots()
   language sql
 as $$
   delete from weft._snapshots as s
-  where s.fingerprint not in (
+  where s.fingerprint is distinct from (select l.fingerprint_after from weft._last_ended() as l) and s.fingerprint not in (
     select u.fingerprint
     from (
       select d.fingerprint_before, d.fingerprint_after
@@ -60,22 +94,6 @@ $$;
 comment on function weft._are_comparable(text, text) is 'Tells whether two fingerprints were made in the same way, on the same major version of the server.';
 
 
-create or replace function weft._last_ended()
-  returns weft._deployments
-  stable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select d.*
-  from weft._deployments as d
-  where d.started_at is not null and d.finished_at is not null and d.fingerprint_after is not null and d.mode <> 'rehearse'
-  order by d.finished_at desc
-  limit 1
-$$;
-
-comment on function weft._last_ended() is 'Finds the deployment that ended last, of which it is known what it has left.';
-
-
 -- What the next deployment takes for its beginning would otherwise be forgotten with it.
 create or replace function weft._tell_of_drift(p_deployment uuid, p_fingerprint text)
   returns void
@@ -102,6 +120,18 @@ $$;
 comment on function weft._tell_of_drift(uuid, text) is 'Writes into the journal of a deployment that begins what is not as the one before has left it.';
 
 
+create or replace function weft._recall_drift(p_deployment uuid)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select e.data from weft._events as e where e.deployment_id = p_deployment and e.kind = 'drift_found'
+$$;
+
+comment on function weft._recall_drift(uuid) is 'Tells what a deployment found when it began that was not as the one before had left it: since which, how many objects, and the first of them by name; null when it found nothing.';
+
+
 create or replace function weft._look_for_drift(out deployment weft._deployments, out fingerprint text, out verdict text, out reason text, out before text, out after text)
   stable
   set search_path = pg_catalog, pg_temp
@@ -111,7 +141,7 @@ begin
   deployment := weft._last_ended();
   if (deployment).id is null then
     verdict := 'unknown';
-    reason := 'No deployment has ended in this database yet, so there is nothing to compare it with.';
+    reason := 'No deployment has left anything in this database yet, so there is nothing to compare it with.';
     return;
   end if;
   after := weft._read_catalog();
@@ -121,7 +151,7 @@ begin
     verdict := 'none';
   elsif not weft._are_comparable((deployment).fingerprint_after, fingerprint) then
     verdict := 'other version';
-    reason := format('The last deployment ended on PostgreSQL %s, and this is version %s: they write the same definitions differently. The next deployment that ends gives something to compare with.',
+    reason := format('The last deployment ended on PostgreSQL %s, and this is version %s: they write the same definitions differently. The next deployment that commits anything gives something to compare with.',
       split_part((deployment).fingerprint_after, ':', 2), split_part(fingerprint, ':', 2));
   elsif before is null then
     verdict := 'unknown';
@@ -230,7 +260,8 @@ begin
   return jsonb_build_object(
     'verdict', v_look.verdict, 'reason', v_look.reason,
     'since', case when (v_look.deployment).id is not null then
-      jsonb_build_object('deployment', (v_look.deployment).id, 'bundle', (v_look.deployment).bundle, 'state', (v_look.deployment).state, 'finished_at', (v_look.deployment).finished_at) end,
+      jsonb_build_object('deployment', (v_look.deployment).id, 'bundle', (v_look.deployment).bundle, 'state', (v_look.deployment).state, 'finished_at', (v_look.deployment).finished_at,
+        'drift_found', weft._recall_drift((v_look.deployment).id)) end,
     'fingerprint', jsonb_build_object('before', (v_look.deployment).fingerprint_after, 'after', v_look.fingerprint),
     -- whose changes are no drift, and may be among the objects
     'running', (select d.id from weft._deployments as d where d.state = 'running' order by d.started_at desc limit 1),
@@ -239,6 +270,31 @@ end
 $$;
 
 comment on function weft.describe_drift() is 'Shows as one document how the catalog differs from what the last deployment that ended has left.';
+
+
+-- With both definitions as long as the catalogs are kept; by name as long as the journal is.
+create or replace function weft._describe_drift_found(p_deployment weft._deployments)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_told    jsonb := weft._recall_drift(p_deployment.id);
+  v_before  text := (
+    select s.catalog from weft._deployments as d join weft._snapshots as s on s.fingerprint = d.fingerprint_after where d.id = (v_told ->> 'since')::uuid);
+  v_after   text := (select s.catalog from weft._snapshots as s where s.fingerprint = p_deployment.fingerprint_before);
+begin
+  if v_before is null or v_after is null then
+    return v_told;
+  end if;
+  return v_told || (
+    select jsonb_build_object('count', l.count, 'objects', l.objects)
+    from weft._list_differences(v_before, v_after, weft._limit('differences_listed_count_max'), 'missing') as l);
+end
+$$;
+
+comment on function weft._describe_drift_found(weft._deployments) is 'Shows what a deployment found when it began that was not as the one before had left it; null when it found nothing.';
 
 
 create or replace function weft.describe_changes(p_deployment uuid)
@@ -259,6 +315,7 @@ begin
   end if;
   return jsonb_build_object(
     'deployment', p_deployment, 'verdict', v_look.verdict, 'reason', v_look.reason,
+    'drift_found', weft._describe_drift_found(v_look.deployment),
     'fingerprint', jsonb_build_object('before', (v_look.deployment).fingerprint_before, 'after', (v_look.deployment).fingerprint_after),
     'count', v_list.count, 'objects', v_list.objects);
 end

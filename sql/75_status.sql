@@ -274,6 +274,38 @@ $$;
 comment on function weft._describe_batch(weft._batches) is 'Shows how far a batch is; null when there is none.';
 
 
+create or replace function weft._has_effects(p_deployment uuid)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select exists (select from weft._history as h where h.deployment_id = p_deployment)
+      or exists (select from weft._statements as t where t.deployment_id = p_deployment and t.state = 'done')
+      or exists (
+        select from weft._batches as b join weft._steps as s on s.deployment_id = b.deployment_id and s.ordinal = b.step
+        where b.deployment_id = p_deployment and b.rounds + b.rounds_before > 0 and s.state <> 'succeeded')
+$$;
+
+comment on function weft._has_effects(uuid) is 'Tells whether anything of a deployment is in the database still, as far as the history knows.';
+
+
+create or replace function weft._describe_undone(p_deployment uuid)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object('by', u.id, 'state', u.state, 'finished_at', u.finished_at, 'whole', not weft._has_effects(p_deployment))
+  from weft._deployments as u
+  where u.undoes = p_deployment and u.started_at is not null
+  order by u.place desc
+  limit 1
+$$;
+
+comment on function weft._describe_undone(uuid) is 'Tells which deployment has last begun to take another one back, how that ended, and whether nothing of it is left; null when none has.';
+
+
 create or replace function weft.status(p_deployment uuid)
   returns jsonb
   volatile
@@ -293,6 +325,10 @@ as $$
     'compared', case when d.undoes is not null then (
       select e.data from weft._events as e where e.deployment_id = d.id and e.kind in ('as_before', 'not_as_before', 'not_compared') order by e.number desc limit 1) end,
     'undone_by', (select jsonb_agg(u.id order by u.place) from weft._deployments as u where u.undoes = d.id and u.started_at is not null),
+    'undone', weft._describe_undone(d.id),
+    'without_undo', case when d.undoes is not null then (select e.data -> 'lacking' from weft._events as e where e.deployment_id = d.id and e.kind = 'opened') end,
+    'drift_found', weft._recall_drift(d.id),
+    'has_committed', case when d.finished_at is not null then d.has_committed end,
     'caller', d.caller,
     'request_id', d.request_id,
     'created_at', d.created_at,

@@ -134,20 +134,120 @@ $$;
 comment on function weft._add_hint_of_group(jsonb, integer[]) is 'Adds what can be done when an object cannot be replaced alone.';
 
 
--- Nothing moves any more: every file that is left, each with its own error.
-create or replace function weft._describe_stuck(p_errors jsonb)
+-- What a statement creates, or null: tokens name it, and whoever asks looks into the catalog.
+create or replace function weft._name_created(p_flat text)
+  returns jsonb
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  c_ident  constant text := '(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)';
+  c_name   constant text := c_ident || '(?: ?\. ?' || c_ident || ')*';
+  v_match  text[];
+begin
+  if p_flat !~* '^(create|alter table)\M' or p_flat ~* '^create (or replace )?((global|local) )?temp(orary)?\M' then
+    return null;
+  end if;
+  v_match := regexp_match(p_flat, '^create (?:or replace )?(?:unlogged |foreign |recursive |materialized )*(table|view|sequence) (?:if not exists )?(' || c_name || ')', 'i');
+  if v_match is not null then
+    return jsonb_build_object('kind', 'relation', 'name', v_match[2]);
+  end if;
+  v_match := regexp_match(p_flat, '^create (?:unique )?index (?:concurrently )?(?:if not exists )?(' || c_ident || ') on ', 'i');
+  if v_match is not null then
+    return jsonb_build_object('kind', 'relation', 'name', v_match[1]);
+  end if;
+  v_match := regexp_match(p_flat, '^create (?:or replace )?(function|procedure|aggregate) (' || c_name || ') ?\(', 'i');
+  if v_match is not null then
+    return jsonb_build_object('kind', 'function', 'name', v_match[2]);
+  end if;
+  v_match := regexp_match(p_flat, '^create (?:or replace )?(?:trusted )?(?:constraint )?(schema|type|domain|extension|trigger|policy) (?:if not exists )?(' || c_name || ')', 'i');
+  if v_match is not null and lower(v_match[2]) <> 'authorization' then
+    return jsonb_build_object('kind', case lower(v_match[1]) when 'domain' then 'type' else lower(v_match[1]) end, 'name', v_match[2]);
+  end if;
+  v_match := regexp_match(p_flat, '^alter table (?:if exists )?(?:only )?(' || c_name || ') add (?:column )?(?:if not exists )?(?!(?:constraint|primary|foreign|unique|check|exclude)\M)(' || c_ident || ') ', 'i');
+  if v_match is not null then
+    return jsonb_build_object('kind', 'column', 'name', v_match[2], 'on', v_match[1]);
+  end if;
+  return null;
+end
+$$;
+
+comment on function weft._name_created(text) is 'Names what a statement without comments creates: kind, name and, of a column, its table; null when it creates nothing that is looked for.';
+
+
+-- Which of several files that lack something waits for which other one, because that one would make it. Its name stands in what the server
+-- said, in whatever language. That orders what is told, and nothing else.
+create or replace function weft._find_waits(p_deployment uuid, p_errors jsonb)
+  returns table (path text, waits_for text)
+  stable
+  set search_path = pg_catalog, pg_temp
+  set jit = off
+  language sql
+as $$
+  with made as materialized (
+    select distinct e.value ->> 'path' as path, lower(trim('"' from regexp_replace(c.object ->> 'name', '^.*\.\s*', ''))) as name
+    from jsonb_array_elements(p_errors) as e
+    join weft._artifacts as a on a.deployment_id = p_deployment and a.path = e.value ->> 'path'
+    cross join lateral weft._split(weft._new_scanner(), weft._kept_text(p_deployment, a.path, a.digest), true) as x
+    cross join unnest(x.statements) as u (statement)
+    cross join lateral weft._name_created(weft._flatten(weft._skip_comments(u.statement))) as c (object)
+    where octet_length(u.statement) <= 65536 and c.object is not null and weft._kept_text(p_deployment, a.path, a.digest) is not null
+  )
+  select distinct e.value ->> 'path', m.path
+  from jsonb_array_elements(p_errors) as e
+  join made as m on m.path <> e.value ->> 'path'
+    and lower(e.value ->> 'message') ~ concat('(^|[^[:alnum:]_])', regexp_replace(m.name, '([^[:alnum:]_])', '\\\1', 'g'), '($|[^[:alnum:]_])')
+$$;
+
+comment on function weft._find_waits(uuid, jsonb) is 'Tells which of several files that failed lacks what which other one of them would make.';
+
+
+-- 1: lacks what none of them makes. 2: waits for others that wait for it. 3: waits for one of those.
+create or replace function weft._rank_stuck(p_deployment uuid, p_errors jsonb)
+  returns table (error jsonb, path text, rank integer)
+  stable
+  set search_path = pg_catalog, pg_temp
+  set jit = off
+  language sql
+as $$
+  with recursive
+  waits as materialized (select w.path, w.waits_for from weft._find_waits(p_deployment, p_errors) as w),
+  reached as (
+    select w.path, w.waits_for from waits as w
+    union
+    select r.path, w.waits_for from reached as r join waits as w on w.path = r.waits_for
+  )
+  select e.value, e.value ->> 'path',
+         case when not exists (select from waits as w where w.path = e.value ->> 'path') then 1
+           when exists (select from reached as r where r.path = e.value ->> 'path' and r.waits_for = r.path) then 2
+           else 3 end
+  from jsonb_array_elements(p_errors) as e
+$$;
+
+comment on function weft._rank_stuck(uuid, jsonb) is 'Puts those of several files which failed by themselves before those that wait for them.';
+
+
+-- Nothing moves any more: every file that is left, each with its own error; those that wait for another one come behind it.
+create or replace function weft._describe_stuck(p_deployment uuid, p_errors jsonb)
   returns weft._outcome
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select row('failed', k.first ->> 'path', k.first || jsonb_build_object(
-      'detail', concat_ws(E'\n', k.first ->> 'detail', case when k.many > 1 then format('No order of the group works. Each of these %s files lacks something that no other file of the group makes first:', k.many)
-        || (select string_agg(format(E'\n%s: %s: %s', concat_ws(':', e.value ->> 'path', e.value ->> 'line'), e.value ->> 'sqlstate', e.value ->> 'message'), '' order by e.value ->> 'path' collate "C") from jsonb_array_elements(p_errors) as e) end),
-      'left', p_errors))::weft._outcome
-  from (
-    select (select e.value from jsonb_array_elements(p_errors) as e order by e.value ->> 'path' collate "C" limit 1) as first, jsonb_array_length(p_errors) as many
-  ) as k
+  with ranked as materialized (
+    select r.error, r.path, r.rank, format(E'\n%s: %s: %s', concat_ws(':', r.path, r.error ->> 'line'), r.error ->> 'sqlstate', r.error ->> 'message') as line
+    from weft._rank_stuck(p_deployment, p_errors) as r
+  ),
+  told as (
+    select string_agg(concat(E'\n', (array['No file of it makes what is lacking here:', 'These wait for each other:', 'These wait for what failed:'])[g.rank], g.lines), '' order by g.rank) as words
+    from (select r.rank, string_agg(r.line, '' order by r.path collate "C") as lines from ranked as r group by r.rank) as g
+  )
+  select row('failed', k.errors #>> '{0,path}', k.errors -> 0 || jsonb_build_object(
+      'detail', concat_ws(E'\n', k.errors #>> '{0,detail}', case when k.count > 1 then format('No order of the group works: %s files are left.%s', k.count, t.words) end),
+      'left', k.errors))::weft._outcome
+  from (select jsonb_agg(r.error order by r.rank, r.path collate "C") as errors, count(*) as count from ranked as r) as k
+  cross join told as t
 $$;
 
-comment on function weft._describe_stuck(jsonb) is 'Makes the account of a group for which there is no order: each file that is left, with what it lacks.';
+comment on function weft._describe_stuck(uuid, jsonb) is 'Makes the account of a group for which there is no order: each file that is left, with what it lacks.';

@@ -300,7 +300,7 @@ begin
       select from jsonb_array_elements(v_search.errors) as e
       join weft._steps as s on s.deployment_id = v_deployment and s.phase = p_phase.ordinal and s.path = e.value ->> 'path' and s.on_error = 'stop');
     if not v_is_tolerated then
-      return weft._describe_stuck(v_search.errors);
+      return weft._describe_stuck(v_deployment, v_search.errors);
     end if;
     v_found := v_found || array(select m.ordinal from unnest(v_members) as m (ordinal) where m.ordinal <> all (v_search.ordinals));
   end if;

@@ -567,6 +567,7 @@ begin
   update weft._deployments as d
   set state = p_state, finished_at = clock_timestamp(), error = v_error,
       fingerprint_after = v_fingerprint,
+      has_committed = weft._has_committed(d, p_state, v_fingerprint),
       wal_after = case when d.started_at is not null then pg_current_wal_insert_lsn() end
   where d.id = p_deployment;
   if v_fingerprint is not null then
@@ -609,7 +610,7 @@ begin
   update weft._steps as s set state = 'pending', error = null, finished_at = null, statements = null,
     result = case when s.result ? 'continued' then jsonb_build_object('continued', s.result -> 'continued') end
   where s.deployment_id = p_deployment and s.state = 'failed';
-  update weft._deployments as d set state = 'running', finished_at = null, deaths = 0, fingerprint_after = null, wal_after = null where d.id = p_deployment;
+  update weft._deployments as d set state = 'running', finished_at = null, deaths = 0, fingerprint_after = null, has_committed = false, wal_after = null where d.id = p_deployment;
   delete from weft._cancellations as c where c.deployment_id = p_deployment;
   perform weft._tell(p_deployment, 'reopened', p_data => jsonb_build_object('caller', 'role ' || session_user) || jsonb_strip_nulls(p_wish));
 end

@@ -60,22 +60,6 @@ comment on function weft._list_effects(uuid) is
   'Lists what of a deployment is in the database still, and what would take it back: files in the history, and those of which only so many statements, or rounds, are done.';
 
 
-create or replace function weft._has_effects(p_deployment uuid)
-  returns boolean
-  stable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select exists (select from weft._history as h where h.deployment_id = p_deployment)
-      or exists (select from weft._statements as t where t.deployment_id = p_deployment and t.state = 'done')
-      or exists (
-        select from weft._batches as b join weft._steps as s on s.deployment_id = b.deployment_id and s.ordinal = b.step
-        where b.deployment_id = p_deployment and b.rounds + b.rounds_before > 0 and s.state <> 'succeeded')
-$$;
-
-comment on function weft._has_effects(uuid) is 'Tells whether anything of a deployment is in the database still, as far as the history knows.';
-
-
 create or replace function weft._find_follower(p_deployment uuid)
   returns uuid
   stable
@@ -123,7 +107,8 @@ begin
     raise exception 'Deployment % is itself an undo, of deployment %.', v_chosen.id, v_chosen.undoes
       using errcode = 'WF070', hint = 'To go forward again, deploy the bundle: what was taken back is run again.';
   elsif v_chosen.mode <> 'apply' then
-    raise exception 'Deployment % was a rehearsal: it has changed nothing.', v_chosen.id using errcode = 'WF070', hint = 'There is nothing to undo.';
+    raise exception 'Deployment % was a %: it has run nothing that could be taken back.', v_chosen.id, case v_chosen.mode when 'rehearse' then 'rehearsal' else v_chosen.mode end
+      using errcode = 'WF070', hint = 'There is nothing to undo.';
   elsif v_chosen.finished_at is null then
     raise exception 'Deployment % is not over: it is %.', v_chosen.id, v_chosen.state
       using errcode = 'WF071', hint = 'Let it come to its end, or cancel it; then undo what it has done.';

@@ -4,48 +4,6 @@
 -- Tokens name what is looked for, and the catalog answers. An object that some statement of the bundle drops, renames or moves is not
 -- looked for; neither is what is temporary, what a DO block makes, or what is data, a right or a comment.
 
--- What a statement creates, or null.
-create or replace function weft._name_created(p_flat text)
-  returns jsonb
-  immutable parallel safe
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-declare
-  c_ident  constant text := '(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)';
-  c_name   constant text := c_ident || '(?: ?\. ?' || c_ident || ')*';
-  v_match  text[];
-begin
-  if p_flat !~* '^(create|alter table)\M' or p_flat ~* '^create (or replace )?((global|local) )?temp(orary)?\M' then
-    return null;
-  end if;
-  v_match := regexp_match(p_flat, '^create (?:or replace )?(?:unlogged |foreign |recursive |materialized )*(table|view|sequence) (?:if not exists )?(' || c_name || ')', 'i');
-  if v_match is not null then
-    return jsonb_build_object('kind', 'relation', 'name', v_match[2]);
-  end if;
-  v_match := regexp_match(p_flat, '^create (?:unique )?index (?:concurrently )?(?:if not exists )?(' || c_ident || ') on ', 'i');
-  if v_match is not null then
-    return jsonb_build_object('kind', 'relation', 'name', v_match[1]);
-  end if;
-  v_match := regexp_match(p_flat, '^create (?:or replace )?(function|procedure|aggregate) (' || c_name || ') ?\(', 'i');
-  if v_match is not null then
-    return jsonb_build_object('kind', 'function', 'name', v_match[2]);
-  end if;
-  v_match := regexp_match(p_flat, '^create (?:or replace )?(?:trusted )?(?:constraint )?(schema|type|domain|extension|trigger|policy) (?:if not exists )?(' || c_name || ')', 'i');
-  if v_match is not null and lower(v_match[2]) <> 'authorization' then
-    return jsonb_build_object('kind', case lower(v_match[1]) when 'domain' then 'type' else lower(v_match[1]) end, 'name', v_match[2]);
-  end if;
-  v_match := regexp_match(p_flat, '^alter table (?:if exists )?(?:only )?(' || c_name || ') add (?:column )?(?:if not exists )?(?!(?:constraint|primary|foreign|unique|check|exclude)\M)(' || c_ident || ') ', 'i');
-  if v_match is not null then
-    return jsonb_build_object('kind', 'column', 'name', v_match[2], 'on', v_match[1]);
-  end if;
-  return null;
-end
-$$;
-
-comment on function weft._name_created(text) is 'Names what a statement without comments creates: kind, name and, of a column, its table; null when it creates nothing that is looked for.';
-
-
 -- A name without a schema is looked for in all of them: which search_path it was made under is not known.
 create or replace function weft._is_created_there(p_object jsonb)
   returns boolean
@@ -176,7 +134,7 @@ declare
   v_deployment  weft._deployments;
   v_check       record;
   v_file        record;
-  v_count       integer := 0;
+  v_recorded    text[] := '{}';
 begin
   perform weft._check_fence(p_fence, p_until_commit => true);
   select d.* into v_deployment from weft._deployments as d where d.id = p_deployment and d.state = 'running' and d.mode = 'baseline' for no key update;
@@ -201,14 +159,20 @@ begin
     values (v_deployment.bundle, v_file.path, v_file.digest, p_deployment, clock_timestamp(), p_deployment, v_file.path, case when v_file.repeat <> 'once' then v_file.ordinal end)
     on conflict on constraint an_artifact_is_applied_once do update
     set digest = excluded.digest, deployment_id = excluded.deployment_id, applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, applied_path = excluded.applied_path, place = excluded.place;
-    v_count := v_count + 1;
+    v_recorded := v_recorded || v_file.path;
     if v_file.known is not null then
       perform weft._tell(p_deployment, 'content_replaced', p_path => v_file.path, p_data => jsonb_build_object('digest_before', encode(v_file.known, 'hex'), 'digest', encode(v_file.digest, 'hex')));
     end if;
   end loop;
-  update weft._steps as s set state = 'skipped', finished_at = clock_timestamp() where s.deployment_id = p_deployment and s.state = 'pending';
+  update weft._steps as s
+  set state = 'skipped', finished_at = clock_timestamp(),
+      result = jsonb_build_object('recorded', case
+        when s.kind = 'check' or weft._repeat_of(s.kind, s.options) = 'always' then 'never'  -- neither is in any history
+        when s.path = any (v_recorded) then 'now'
+        else 'before' end)
+  where s.deployment_id = p_deployment and s.state = 'pending';
   update weft._phases as p set state = 'skipped', finished_at = clock_timestamp() where p.deployment_id = p_deployment;
-  perform weft._tell(p_deployment, 'baseline', p_data => jsonb_build_object('files', v_count, 'verified', v_check.verdict));
+  perform weft._tell(p_deployment, 'baseline', p_data => jsonb_build_object('files', cardinality(v_recorded), 'verified', v_check.verdict));
   perform weft._end(p_deployment, 'succeeded', null);
 end
 $$;

@@ -179,14 +179,19 @@ export function linesBetween(before: Deployment | null, after: Deployment): stri
   if (before?.state !== after.state && (after.state === 'staged' || after.state === 'running')) {
     lines.push(after.state === 'staged' ? 'staged: everything is in the database' : `running${after.live === null ? '' : ` as backend ${after.live.pid}`}`);
   }
+  if (after.drift_found && !before?.drift_found) {
+    lines.push(`drift: ${count(after.drift_found.count, 'object')} not as deployment ${after.drift_found.since} left the database; weft drift ${after.id}`);
+  }
   let number = 0;
   for (const [phaseIndex, phase] of after.phases.entries()) {
     for (const [stepIndex, step] of phase.steps.entries()) {
       number += 1;
-      const was = before?.phases[phaseIndex]?.steps[stepIndex]?.state ?? 'pending';
-      if (step.state === 'pending' || step.state === was) continue;
+      const phaseBefore = before?.phases[phaseIndex];
+      // The server orders files of a group anew.
+      const was = phaseBefore?.steps[stepIndex]?.path === step.path ? phaseBefore.steps[stepIndex] : phaseBefore?.steps.find(({ path }) => path === step.path);
+      if (!isTold(step, phase, after) || (before && was && phaseBefore && was.state === step.state && isTold(was, phaseBefore, before))) continue;
       const facts = [
-        step.state === 'succeeded' ? doneOf(step) : stateOf(step, phase),
+        step.state === 'succeeded' ? doneOf(step) : stateOf(step, phase, after),
         ...(step.milliseconds === null || step.state === 'skipped' ? [] : [timeOf(step.milliseconds, step.tries ?? 1)]),
         ...rowsOf(step),
       ];
@@ -208,11 +213,17 @@ function rowsOf(step: StepStatus): string[] {
   return step.rows === null || step.rows === 0 ? [] : [count(step.rows, 'row')];
 }
 
-/** What has been applied before is "skipped"; what a condition kept out says which. */
-function stateOf({ state, when, is_wanted }: StepStatus, phase: PhaseStatus): string {
-  if (state !== 'skipped') return state;
+/** What was applied before may be called back until its phase begins. */
+function isTold({ state }: StepStatus, phase: PhaseStatus, { mode }: Deployment): boolean {
+  return state !== 'pending' && (state !== 'skipped' || phase.state !== 'pending' || mode === 'rehearse');
+}
+
+/** What has been applied before says so; what a condition kept out, by which. */
+function stateOf({ state, when, is_wanted, result }: StepStatus, phase: PhaseStatus, { mode, undoes }: Deployment): string {
+  if (state !== 'skipped' || undoes) return state;
+  if (mode === 'baseline') return { now: 'recorded', before: 'known before' }[String(result?.recorded)] ?? 'is never recorded';
   if (is_wanted === false) return `left out, not ${oneLine(when ?? '')}`;
-  return phase.is_wanted === false ? `left out with its phase, not ${oneLine(phase.when ?? '')}` : state;
+  return phase.is_wanted === false ? `left out with its phase, not ${oneLine(phase.when ?? '')}` : 'applied before';
 }
 
 function doneOf({ statements, found_done, batch }: StepStatus): string {

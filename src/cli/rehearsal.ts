@@ -5,7 +5,8 @@
 import type { Deployment } from '../domain/deployment.ts';
 import type { MeasuredStatement, Rehearsal } from '../domain/rehearsal.ts';
 import type { Style } from './io.ts';
-import { errorLines, renderSummary } from './summary.ts';
+import { rehearseAgain } from './next.ts';
+import { driftLines, errorLines, renderSummary } from './summary.ts';
 import { columns, count, cut, duration, oneLine, size } from './text.ts';
 
 const STATEMENT_WIDTH = 90;
@@ -30,6 +31,8 @@ export function renderRehearsal(deployment: Deployment, style: Style): string {
       (rehearsal.sequences ?? []).map(({ sequence, before, after }) => `  ${oneLine(sequence)}  ${before ?? 'unused'} → ${after}`),
     ),
     titled('What this does not show:', notShownLines(rehearsal)),
+    driftLines(deployment, style).slice(1),
+    deployment.state === 'failed' || deployment.state === 'cancelled' ? [rehearseAgain(deployment)] : [],
     columns([['deployment', deployment.id]], '  ').map(style.dim),
   ];
   return sections
@@ -38,7 +41,9 @@ export function renderRehearsal(deployment: Deployment, style: Style): string {
     .join('\n\n');
 }
 
-function headline({ state, bundle }: Deployment, { milliseconds }: Rehearsal, style: Style): string {
+function headline({ state, bundle }: Deployment, { milliseconds, steps }: Rehearsal, style: Style): string {
+  if (state === 'succeeded' && steps.length === 0)
+    return `${style.green(style.bold('Rehearsed.'))} ${oneLine(bundle)} was deployed before; there would be nothing to run.`;
   const end = `in ${duration(milliseconds)}, and was rolled back: nothing of it is in the database`;
   if (state === 'succeeded') return `${style.green(style.bold('Rehearsed.'))} ${oneLine(bundle)} ran through ${end}.`;
   if (state === 'degraded') return `${style.yellow(style.bold('Rehearsed.'))} ${oneLine(bundle)} ran through, except for what may fail, ${end}.`;

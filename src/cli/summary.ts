@@ -2,12 +2,13 @@
  * The last word on a deployment, for a reader at 2 AM: how it ended, what failed and where, what the database looks like
  * now (law 1: effect and record commit together, so this can be said exactly), what to do next. Pure.
  */
-import { type Deployment, type DeploymentError, isOver, type PhaseStatus, type StepStatus } from '../domain/deployment.ts';
+import { type Deployment, type DeploymentError, isOver, type StepStatus } from '../domain/deployment.ts';
 import type { Style } from './io.ts';
 import { countsOf } from './loads.ts';
-import { holdersOf } from './progress.ts';
-import { columns, count, cut, cutFront, duration, harmless, oneLine } from './text.ts';
-import { comparedLines, nextOfUndo, standingOfUndo } from './undone.ts';
+import { isRefused, nextLines } from './next.ts';
+import { standing } from './standing.ts';
+import { columns, count, cut, cutFront, duration, harmless, moment, oneLine } from './text.ts';
+import { comparedLines } from './undone.ts';
 
 const STATEMENT_LINES = 4;
 const STATEMENT_WIDTH = 110;
@@ -19,10 +20,9 @@ const OFFENDER_WIDTH = 40;
 const PARAMETER_WIDTH = 40;
 const FUNCTIONS_SHOWN = 3;
 const FILES_SHOWN = 10;
+const DRIFT_SHOWN = 5;
 /** The engine takes none rather than wait. */
 const NO_FINGERPRINT = 'for more than a second another session had a table locked, or the catalog could not be read';
-/** The engine's words for what the history has against a bundle: other bytes, an ambiguous rename, an order that is broken. */
-const QUARRELS: readonly string[] = ['WF013', 'WF060', 'WF061', 'WF062', 'WF063'];
 /** SQLSTATE of a statement that was ended from outside. */
 const QUERY_CANCELED = '57014';
 
@@ -35,10 +35,10 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   if (deployment.state === 'degraded') {
     for (const step of tolerated) lines.push('', ...errorLines({ ...step.error, path: step.error?.path ?? step.path } as DeploymentError, style));
   }
-  lines.push(...baselineLines(deployment), ...comparedLines(deployment, style));
+  lines.push(...driftLines(deployment, style), ...baselineLines(deployment), ...comparedLines(deployment, style));
   for (const step of warningsOf(deployment)) lines.push('', ...warningLines(step, style));
-  const asks = deployment.state !== 'succeeded';
-  lines.push('', ...(asks ? ['The database now:'] : []), ...phaseLines(deployment));
+  lines.push(...lackingLines(deployment, style));
+  if (deployment.mode !== 'rehearse' || !isRefused(deployment)) lines.push('', ...titleOf(deployment), ...phaseLines(deployment));
   const loads = loadLines(deployment);
   if (loads.length > 0) lines.push('', ...loads);
   const accounts = accountsOf(deployment);
@@ -49,6 +49,36 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   if (next.length > 0) lines.push('', ...next);
   lines.push('', ...factLines(deployment, style));
   return lines.join('\n');
+}
+
+function titleOf({ state, undone }: Deployment): string[] {
+  if (undone && isOver(state) && isOver(undone.state)) return ['When it ended, before it was undone:'];
+  return state === 'succeeded' ? [] : ['The database now:'];
+}
+
+/** What was not as the deployment before had left it: by name, and what has become of that. */
+export function driftLines({ id, state, mode, drift_found, has_committed }: Deployment, style: Style): string[] {
+  if (!drift_found) return [];
+  const { since, count: found, objects } = drift_found;
+  const [were, them, they, count_] = found === 1 ? ['was', 'it', 'it', 'counts'] : ['were', 'them', 'they', 'count'];
+  const shown = objects.slice(0, DRIFT_SHOWN).map(({ change, kind, identity }) => `  ${change} ${oneLine(kind)} ${oneLine(identity)}`);
+  const meant = ` Behind this deployment ${they} ${count_} as meant.`;
+  const drift = ` Behind this deployment ${they} ${count_} as drift still, for it has committed nothing.`;
+  const becomes = !isOver(state) || mode === 'rehearse' ? '' : has_committed ? meant : drift;
+  return [
+    '',
+    style.yellow(`Drift: when it began, ${count(found, 'object')} ${were} not as deployment ${since} had left ${them}:`),
+    ...shown,
+    ...(found > shown.length ? [`  … and ${found - shown.length} more`] : []),
+    `"weft drift ${id}" shows what ${they} ${were} and what ${they} ${found === 1 ? 'is' : 'are'}.${becomes}`,
+  ];
+}
+
+/** What an undo leaves where it is. */
+function lackingLines({ state, undoes, without_undo: lacking }: Deployment, style: Style): string[] {
+  if (!undoes || !isOver(state) || !lacking || lacking.length === 0) return [];
+  const more = lacking.length > FILES_SHOWN ? [`  … and ${lacking.length - FILES_SHOWN} more`] : [];
+  return ['', style.yellow('No undo, stays in the database:'), ...lacking.slice(0, FILES_SHOWN).map(({ path }) => `  ${oneLine(path)}`), ...more];
 }
 
 /** What a baseline was verified by, and what nobody has looked at. */
@@ -84,31 +114,76 @@ function warningLines({ path, result }: StepStatus, style: Style): string[] {
   return [`  ${style.yellow(`Warning: ${oneLine(path)}: ${count(found, 'row')} ${found === 1 ? 'breaks' : 'break'} the rule.`)}`, ...offenderLines(result)];
 }
 
+/** What the deployment is, as the beginning of a sentence. */
+function subjectOf({ bundle, mode, undoes }: Deployment): string {
+  const name = oneLine(bundle);
+  if (undoes) return `The undo of ${name}`;
+  return mode === 'rehearse' ? `The rehearsal of ${name}` : mode === 'baseline' ? `The baseline of ${name}` : name;
+}
+
 function headline(deployment: Deployment, style: Style): string {
   const bundle = oneLine(deployment.bundle);
+  const subject = subjectOf(deployment);
   const time = timeOf(deployment);
-  const after = time === null ? '' : ` after ${time}`;
+  const [within, after] = time === null ? ['', ''] : [`, in ${time}`, ` after ${time}`];
+  if (deployment.undone && isOver(deployment.state) && isOver(deployment.undone.state)) return undoneHeadline(deployment, style);
   switch (deployment.state) {
     case 'succeeded':
       if (deployment.mode === 'rehearse') return `${style.green(style.bold('Rehearsed.'))} Nothing of ${bundle} is in the database.`;
-      if (deployment.mode === 'baseline') return `${style.green(style.bold('Recorded.'))} This database is taken to be at ${bundle}; nothing was run.`;
-      if (deployment.undoes)
-        return `${style.green(style.bold('Undone.'))} Deployment ${deployment.undoes} of ${bundle} was taken back${time === null ? '' : `, in ${time}`}.`;
-      return `${style.green(style.bold('Done.'))} ${bundle} is deployed${time === null ? '' : `, in ${time}`}.`;
+      if (deployment.mode === 'baseline') {
+        const last = deployment.phases.flatMap(({ steps }) => steps).at(-1);
+        return `${style.green(style.bold('Recorded.'))} This database is taken to be at ${bundle}${last === undefined ? '' : `, up to ${oneLine(last.path)}`}; nothing was run.`;
+      }
+      if (deployment.undoes) {
+        const isPart = (deployment.without_undo ?? []).length > 0;
+        return `${isPart ? style.yellow(style.bold('Undone in part.')) : style.green(style.bold('Undone.'))} Deployment ${deployment.undoes} of ${bundle} was taken back${isPart ? ', except for what has no undo' : ''}${within}.`;
+      }
+      if (isAllThere(deployment)) return `${style.green(style.bold('Done.'))} ${bundle} was deployed before; there was nothing to run.`;
+      return `${style.green(style.bold('Done.'))} ${bundle} is deployed${within}.`;
     case 'degraded':
-      return `${style.yellow(style.bold('Degraded.'))} ${bundle} is deployed${time === null ? '' : `, in ${time}`}, except for what may fail.`;
+      if (deployment.undoes)
+        return `${style.yellow(style.bold('Degraded.'))} Deployment ${deployment.undoes} of ${bundle} was taken back${within}, except for what may fail.`;
+      return `${style.yellow(style.bold('Degraded.'))} ${bundle} is deployed${within}, except for what may fail.`;
     case 'failed':
-      return `${style.red(style.bold('Failed.'))} ${deployment.undoes ? 'The undo of ' : ''}${bundle} stopped${after}.`;
+      return failedHeadline(deployment, style, after);
     case 'cancelled':
-      return `${style.yellow(style.bold('Cancelled.'))} ${bundle} stopped${after}.`;
+      return `${style.yellow(style.bold('Cancelled.'))} ${subject} ${deployment.started_at === null ? 'did not begin' : `stopped${after}`}.${deployment.mode === 'rehearse' ? ' Nothing of it is in the database.' : ''}`;
     case 'running':
       if (deployment.cancelling || deployment.cleaning) return endingHeadline(deployment, style);
-      return `${style.bold('Running.')} ${bundle} ${deployment.live === null ? 'is not over, and no backend is at work on it' : `runs as backend ${deployment.live.pid}`}.`;
+      return `${style.bold('Running.')} ${subject} ${deployment.live === null ? 'is not over, and no backend is at work on it' : `runs as backend ${deployment.live.pid}`}.`;
     case 'staged':
-      return `${style.bold('Staged.')} ${bundle} is in the database and has not begun.`;
+      return `${style.bold('Staged.')} ${subject} has not begun; all that it needs is in the database.`;
     case 'open':
-      return `${style.bold('Open.')} ${bundle} is announced; not all of its files have arrived.`;
+      return `${style.bold('Open.')} ${subject} is announced; not all of its files have arrived.`;
   }
+}
+
+function failedHeadline(deployment: Deployment, style: Style, after: string): string {
+  const { mode } = deployment;
+  const subject = subjectOf(deployment);
+  if (mode === 'rehearse') {
+    const how = isRefused(deployment) ? `A deployment of ${oneLine(deployment.bundle)} would be refused.` : `${subject} stopped${after}.`;
+    return `${style.red(style.bold('Would fail.'))} ${how} Nothing of it is in the database.`;
+  }
+  const failed = style.red(style.bold('Failed.'));
+  if (mode === 'baseline') return `${failed} Nothing of ${oneLine(deployment.bundle)} was recorded.`;
+  return isRefused(deployment) ? `${failed} ${subject} was refused; nothing of it was run.` : `${failed} ${subject} stopped${after}.`;
+}
+
+/** Of what others have taken back since, or tried to. */
+function undoneHeadline({ bundle, state, undone }: Deployment, style: Style): string {
+  const { by, finished_at, whole, state: how } = undone as NonNullable<Deployment['undone']>;
+  const was = `${oneLine(bundle)} ${{ succeeded: 'had been deployed', degraded: 'had been deployed, and was degraded', failed: 'had failed', cancelled: 'had been cancelled' }[state as 'succeeded']}`;
+  const when = finished_at === null ? '' : `, at ${moment(finished_at)}`;
+  if (whole) return `${style.yellow(style.bold('Undone.'))} ${was}; deployment ${by} has taken it back${when}.`;
+  if (how === 'succeeded') return `${style.yellow(style.bold('Undone in part.'))} ${was}; deployment ${by} has taken a part of it back${when}.`;
+  return `${style.yellow(style.bold('Undone in part, or not at all.'))} ${was}; an undo of it, deployment ${by}, ended as ${how}${when}.`;
+}
+
+/** Whether all of its files were in the history, and nothing else was to be done. */
+function isAllThere({ phases }: Deployment): boolean {
+  const steps = phases.flatMap((phase) => (phase.is_wanted === false ? [] : phase.steps));
+  return steps.length > 0 && steps.every(({ state, is_wanted }) => state === 'skipped' && is_wanted !== false);
 }
 
 /** The server runs one such statement for nobody; what is behind it needs a session. */
@@ -122,11 +197,12 @@ function handedOutLines({ state, live, cancelling, cleaning, handed_out }: Deplo
 }
 
 /** It is begun, and only comes to its end any more. */
-function endingHeadline({ bundle, cancelling, cleaning, live }: Deployment, style: Style): string {
+function endingHeadline(deployment: Deployment, style: Style): string {
+  const { cancelling, cleaning, live } = deployment;
   const who = live === null ? 'No backend is at work on it' : `Backend ${live.pid}`;
   const isSaid = live === null ? ' right now' : cleaning ? ' is taking that away' : ' has been told, and is still at work';
   const what = cleaning ? ` ${oneLine(cleaning.path)}${cleaning.line ? `:${cleaning.line}` : ''} has left something half-made.` : '';
-  return `${style.yellow(style.bold(cancelling ? 'Cancelling.' : 'Failing.'))} ${oneLine(bundle)} goes no further.${what} ${who}${isSaid}.`;
+  return `${style.yellow(style.bold(cancelling ? 'Cancelling.' : 'Failing.'))} ${subjectOf(deployment)} goes no further.${what} ${who}${isSaid}.`;
 }
 
 /** Whether what is being taken away was left by an error, and not by the wish to end. */
@@ -220,108 +296,6 @@ function leftoverLines({ leftovers }: Deployment, style: Style): string[] {
     style.yellow(`${what} by a REINDEX that was interrupted, in TOAST, where only a superuser may drop ${leftovers.length === 1 ? 'it' : 'them'}:`),
     ...leftovers.map(({ statement }) => `  ${oneLine(statement)};`),
   ];
-}
-
-/** What of a phase is in the database. */
-function standing(phase: PhaseStatus, deployment: Deployment): string {
-  if (deployment.undoes) return standingOfUndo(phase, isOver(deployment.state));
-  const total = phase.steps.length;
-  const succeeded = phase.steps.filter((step) => step.state === 'succeeded').length;
-  const leftOut = phase.steps.filter((step) => step.state === 'skipped' && (step.is_wanted === false || phase.is_wanted === false)).length;
-  const skipped = phase.steps.filter((step) => step.state === 'skipped').length - leftOut;
-  const failed = phase.steps.filter((step) => step.state === 'failed').length;
-  const before = `${skipped === 0 ? '' : `, ${skipped} applied before`}${leftOut === 0 ? '' : `, ${leftOut} left out by a condition`}`;
-  if (phase.state === 'skipped') return `left out: not ${oneLine(phase.when ?? '')}`;
-  if (phase.state === 'succeeded') {
-    const partly = phase.steps.filter(({ state, account }) => state === 'failed' && account);
-    const wholly = failed - partly.length;
-    const stays = partly.length === 0 ? '' : `, ${partly.length} failed and in part committed (${partly.map(({ path }) => oneLine(path)).join(', ')})`;
-    return `committed: ${count(succeeded, 'step')}${before}${wholly === 0 ? '' : `, ${wholly} failed and rolled back`}${stays}, ${duration(timeOfPhase(phase))}`;
-  }
-  if (phase.transaction === 'single') {
-    if (phase.state === 'failed')
-      return `rolled back as a whole: nothing of it is left (${count(total - skipped, 'step')}${skipped === 0 ? '' : `; ${skipped} applied before`})`;
-    if (isOver(deployment.state)) return `nothing of it (${count(total, 'step')})`;
-    return phase.state === 'running' ? `in flight, all or nothing: nothing is committed yet (${count(total, 'step')})` : 'not begun';
-  }
-  if (phase.state === 'pending' && succeeded + skipped + leftOut === 0) return 'not begun';
-  const kept = `committed: ${succeeded} of ${count(total, 'step')}${before}`;
-  const begun = phase.state === 'running' && phase.steps.some(({ path }) => path === deployment.handed_out?.path) ? deployment.handed_out : null;
-  const half = phase.steps.filter((step) => step.account).map((step) => oneLine(step.path));
-  if (half.length > 0) return `${kept}, and a part of ${half.join(', ')}`;
-  if (begun) return `${kept}; ${oneLine(begun.path)} has begun`;
-  const rounds = phase.steps.flatMap(({ path, state, batch }) =>
-    state === 'pending' && batch?.rounds ? [`${count(batch.rounds, 'round')} of ${oneLine(path)}`] : [],
-  );
-  if (rounds.length > 0) return `${kept}, and ${rounds.join(', ')}`;
-  return phase.state === 'failed' ? `${kept}; the step that failed is rolled back` : `${kept}; the others have not run`;
-}
-
-/** All of it, with tries and pauses. */
-function timeOfPhase({ started_at, finished_at, steps }: PhaseStatus): number {
-  if (started_at && finished_at) return Math.max(0, Date.parse(finished_at) - Date.parse(started_at));
-  return steps.reduce((sum, step) => sum + (step.milliseconds ?? 0), 0);
-}
-
-function nextLines(deployment: Deployment, isToBeCleaned: boolean): string[] {
-  const { id, state, error } = deployment;
-  const clean = isToBeCleaned ? '' : ' Nothing needs to be cleaned up.';
-  const again = deployment.phases.flatMap(({ steps }) => steps).find((step) => step.runs_again);
-  if (deployment.undoes && (state === 'failed' || state === 'cancelled') && !error?.remains?.length) return nextOfUndo(deployment);
-  switch (state) {
-    case 'succeeded':
-      return [];
-    case 'degraded':
-      return [
-        `Next: correct what failed and deploy again; what is committed is not run twice. If the cause was the database, "weft resume ${id}" tries just that again.`,
-      ];
-    case 'failed': {
-      if (error && QUARRELS.includes(error.sqlstate))
-        return ['Next: as the hint says. Nothing of this deployment was run, and nothing needs to be cleaned up.'];
-      const batch = deployment.phases.flatMap(({ steps }) => steps).find(({ kind, path }) => kind === 'batch' && path === error?.path);
-      if (batch && error?.sqlstate === 'WF021') return [`Next: say in weft.yaml what is meant, as the hint does, and deploy again.${clean}`];
-      if (batch?.account)
-        return [`Next: as the hint says: mend the rows, or correct ${oneLine(batch.path)}, and deploy again. What is committed stays.${clean}`];
-      const what = error?.path ? remedyFor(error.sqlstate, oneLine(error.path)) : 'remove the cause';
-      if (error?.remains?.length) return [`Next: take away what is half-made, as the hint says; ${what} and deploy again; what is committed is not run twice.`];
-      if (again) return [`Next: make ${oneLine(again.path)} fit to run again, or its done_when come true, and deploy again.`];
-      return [`Next: ${what} and deploy again; what is committed is not run twice.${clean}`];
-    }
-    case 'cancelled':
-      if (error?.remains?.length) return ['Next: take away what is half-made, as the hint says. What is committed is not run twice.'];
-      if (again) return [`Next: deploy again when you like, if ${oneLine(again.path)} is fit to run again.`];
-      return [`Next: deploy again when you like; what is committed is not run twice.${clean}`];
-    case 'open':
-      return ['Next: repeat the same "weft deploy" with the same --id; what has arrived is not sent twice.'];
-    case 'staged':
-    case 'running':
-      if (deployment.cancelling || deployment.cleaning) return endingLines(deployment);
-      if (state === 'running' && deployment.live === null) {
-        return [`Next: "weft resume ${id}" continues it; where nobody is attached, it waits for that, or for any later call. "weft cancel ${id}" stops it.`];
-      }
-      return [`Next: "weft resume ${id}" attaches to it and continues it if need be; "weft cancel ${id}" stops it.`];
-  }
-}
-
-function endingLines({ id, cancelling, cleaning, live }: Deployment): string[] {
-  const look = cancelling ? `"weft cancel ${id}"` : `"weft resume ${id}"`;
-  const sent = cleaning?.sent ? `"${oneLine(cleaning.sent)}"` : 'It';
-  if (live === null) return [`Next: ${look} goes on with that, and ends it.`];
-  if (live.blocked_by.length === 0) return [`Next: ${look} waits for the end.`];
-  return [
-    `${sent} waits for ${holdersOf(live)}.`,
-    `Next: when that one has ended, or let go, ${look} again shows the end; where nobody else has done it by then, it makes it.`,
-  ];
-}
-
-/** What is to be done about an error of a file: not every one is the file's fault (PostgreSQL manual, appendix A). */
-function remedyFor(sqlstate: string, path: string): string {
-  if (sqlstate === 'WF022') return `correct the rows that break the rule, or the files that make them,`;
-  if (sqlstate.startsWith('23')) return `repair the data (or correct ${path})`;
-  if (sqlstate === '42501') return `grant what is missing (or correct ${path})`;
-  if (sqlstate === '55006') return `see to it that nobody uses what ${path} is about (or correct it)`;
-  if (sqlstate === '55P03' || sqlstate === '40P01') return `see to it that the lock is free (or correct ${path})`;
-  return `correct ${path}`;
 }
 
 function factLines(deployment: Deployment, style: Style): string[] {

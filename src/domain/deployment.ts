@@ -142,6 +142,21 @@ export const liveSchema = z.looseObject({
   handed_out: handedOutSchema.nullish(),
 });
 
+const driftFoundSchema = z.looseObject({
+  since: z.string(),
+  count: z.int(),
+  objects: z.array(
+    z.looseObject({
+      change: z.enum(['added', 'missing', 'changed']),
+      kind: z.string(),
+      identity: z.string(),
+      /** Both definitions, where the catalogs of then are kept and were asked for. */
+      before: z.string().nullish(),
+      after: z.string().nullish(),
+    }),
+  ),
+});
+
 export const deploymentSchema = z.looseObject({
   id: z.string(),
   state: deploymentStateSchema,
@@ -161,6 +176,14 @@ export const deploymentSchema = z.looseObject({
       ),
     })
     .nullish(),
+  /** The newest of those, how it ended, and whether nothing of this one is left. */
+  undone: z.looseObject({ by: z.string(), state: deploymentStateSchema, finished_at: z.string().nullable(), whole: z.boolean() }).nullish(),
+  /** Of an undo: what it leaves in the database, because it has no undo. */
+  without_undo: z.array(z.looseObject({ phase: z.string(), path: z.string() })).nullish(),
+  /** What it found when it began that was not as the deployment `since` had left it: how many objects, and the first of them by name. */
+  drift_found: driftFoundSchema.nullish(),
+  /** Of one that is over: whether it has left anything in the database. If not, drift is still told since the one before. */
+  has_committed: z.boolean().nullish(),
   target: z.string().nullable(),
   bundle: z.string(),
   caller: z.string(),
@@ -288,16 +311,30 @@ const differencesSchema = z.looseObject({
   objects: z.array(differenceSchema),
 });
 
-/** How the catalog differs from what the last deployment that ended has left. */
+/** How the catalog differs from what the last deployment that committed anything has left. */
 export const driftSchema = differencesSchema.extend({
   verdict: z.enum(['none', 'drift', 'other version', 'unknown']),
-  since: z.looseObject({ deployment: z.string(), bundle: z.string(), state: deploymentStateSchema, finished_at: z.string() }).nullable(),
+  since: z
+    .looseObject({
+      deployment: z.string(),
+      bundle: z.string(),
+      state: deploymentStateSchema,
+      finished_at: z.string(),
+      /** What that one found when it began, and has taken over. */
+      drift_found: driftFoundSchema.nullish(),
+    })
+    .nullable(),
   /** A deployment that has begun and is not over: its changes are among the objects. */
   running: z.string().nullable(),
 });
 
 /** What of the catalog a deployment has changed. */
-export const changesSchema = differencesSchema.extend({ deployment: z.string(), verdict: z.enum(['none', 'changed', 'unknown']) });
+export const changesSchema = differencesSchema.extend({
+  deployment: z.string(),
+  verdict: z.enum(['none', 'changed', 'unknown']),
+  /** What it found when it began that was not as the one before had left it. */
+  drift_found: driftFoundSchema.nullish(),
+});
 
 export type DeploymentState = z.infer<typeof deploymentStateSchema>;
 export type DeploymentError = z.infer<typeof deploymentErrorSchema>;
@@ -309,6 +346,7 @@ export type DeploymentEvent = z.infer<typeof eventSchema>;
 export type UndoPlan = z.infer<typeof undoPlanSchema>;
 export type HistoryEntry = z.infer<typeof historyEntrySchema>;
 export type Difference = z.infer<typeof differenceSchema>;
+export type DriftFound = z.infer<typeof driftFoundSchema>;
 export type Drift = z.infer<typeof driftSchema>;
 export type Changes = z.infer<typeof changesSchema>;
 

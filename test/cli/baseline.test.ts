@@ -37,10 +37,13 @@ describe('weft baseline', () => {
     const folder = makeFolder(FILES);
     const { code, stdout, stderr } = await weft('baseline', folder, '--up-to', '4.sql');
     expect(code, stdout + stderr).toBe(0);
-    expect(stdout).toMatch(/^Recorded\. This database is taken to be at shop; nothing was run\./);
+    expect(stdout).toMatch(/^Recorded\. This database is taken to be at shop, up to 4\.sql; nothing was run\./);
     expect(stdout).toContain(
       '4 files recorded. Looked for in the catalog by name: 10 objects, all there. Not looked at, for they create nothing that has a name: 4.sql.',
     );
+    expect(stdout).toContain('  main  auto  recorded: 4 files\n\nNext: "weft plan" shows what is still to be run.');
+    expect(stderr).toContain('4/4 main: 4.sql: recorded\n');
+    expect(stdout + stderr).not.toMatch(/left out|skipped/);
     expect(await history()).toEqual(['1.sql', '2.sql', '3.sql', '4.sql']);
     expect(await sql(database.url, 'select count(*)::int as n from goods')).toEqual([{ n: 0 }]);
     expect(await sql(database.url, 'select mode, state, caller from weft.deployments')).toEqual([{ mode: 'baseline', state: 'succeeded', caller: 'direct' }]);

@@ -390,8 +390,8 @@ describe('reading, straight from a database', () => {
     await weft(['deploy', folder]);
     const { stdout } = await weft(['status']);
     expect(stdout.trim().split('\n')).toEqual([
-      expect.stringMatching(/failed +1\/3 +shop +failed: 2\.sql$/),
-      expect.stringMatching(/failed +1\/3 +shop +failed: 2\.sql$/),
+      expect.stringMatching(/failed +1\/3 +shop +failed: 2\.sql: 22012: division by zero$/),
+      expect.stringMatching(/failed +1\/3 +shop +failed: 2\.sql: 22012: division by zero$/),
     ]);
   });
 

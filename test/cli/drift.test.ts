@@ -64,10 +64,30 @@ changed function public.twice(n integer)
     expect([missing.code, missing.stderr]).toEqual([2, expect.stringContaining('There is no deployment')]);
   });
 
+  it('is not over with a deployment that has committed nothing, and told by the one that takes it over', async () => {
+    const { id } = (await weft('deploy', makeFolder(GOODS), '--json')).json();
+    await sql(database.url, 'alter table goods alter name set not null');
+    const failed = await weft('deploy', makeFolder({ ...GOODS, '2.sql': 'select 1/0' }));
+    expect(failed.stderr).toContain(`drift: 1 object not as deployment ${id} left the database`);
+    expect(failed.stdout).toContain(`Drift: when it began, 1 object was not as deployment ${id} had left it:\n  changed column public.goods.name\n`);
+    expect((await weft('drift')).code).toBe(1);
+    const taker = (await weft('deploy', makeFolder({ ...GOODS, '2.sql': 'create table two ()' }), '--json')).json();
+    expect(taker.drift_found).toMatchObject({ since: id, count: 1 });
+    const { code, stdout } = await weft('drift');
+    expect(code).toBe(0);
+    expect(stdout).toContain(`it took that over: weft drift ${taker.id} shows it.`);
+    expect((await weft('drift', taker.id)).stdout).toMatch(
+      /^When deployment \S+ began, 1 object was not as deployment \S+ had left it\.\n\nchanged column public\.goods\.name\n {2}- text\n {2}\+ text not null\n\nDeployment \S+ has changed 1 object/,
+    );
+    expect((await weft('status')).stdout).toMatch(
+      /succeeded {2}2\/2 {2}shop {2}met drift: 1 object\n.* failed .* failed: 2\.sql: 22012: division by zero; met drift: 1 object\n/,
+    );
+  });
+
   it('ends with 2 where it cannot be told, and says why', async () => {
     await weft('install');
     const { code, stdout } = await weft('drift');
-    expect([code, stdout]).toEqual([2, 'No deployment has ended in this database yet, so there is nothing to compare it with.\n']);
+    expect([code, stdout]).toEqual([2, 'No deployment has left anything in this database yet, so there is nothing to compare it with.\n']);
     const { id } = (await weft('deploy', makeFolder(GOODS), '--json')).json();
     await sql(database.url, `update weft._deployments set fingerprint_after = '1:13:00'`);
     expect((await weft('drift', '--json')).json()).toMatchObject({ verdict: 'other version', objects: [], since: { deployment: id } });

@@ -162,7 +162,7 @@ describe('the summary', () => {
         Hint: Give it a default.
 
       The database now:
-        schema  per-step  committed: 46 of 52 steps; the step that failed is rolled back
+        schema  per-step  committed: 46 of 52 steps; the step that failed is rolled back; 5 have not run
 
       Next: repair the data (or correct schema/047_orders.sql) and deploy again; what is committed is not run twice. Nothing needs to be cleaned up.
 
@@ -192,6 +192,55 @@ describe('the summary', () => {
     `);
   });
 
+  it('of what was taken back since: by whom, and whether all of it', () => {
+    const phases = [makePhase('schema', 'single', 'succeeded', { done: 1 })];
+    const undone = { by: 'deadbeef', state: 'succeeded' as const, finished_at: '2026-03-02T02:00:00Z', whole: true };
+    expect(show({ state: 'succeeded', phases, undone })).toMatch(
+      /^\nUndone\. shop had been deployed; deployment deadbeef has taken it back, at 2026-03-02 02:00:00Z\.\n\nWhen it ended, before it was undone:\n/,
+    );
+    expect(show({ state: 'degraded', phases, undone: { ...undone, whole: false } })).toMatch(
+      /^\nUndone in part\. shop had been deployed, and was degraded; deployment deadbeef has taken a part of it back/,
+    );
+    expect(show({ state: 'succeeded', phases, undone: { ...undone, state: 'failed', whole: false } })).toContain(
+      'an undo of it, deployment deadbeef, ended as failed',
+    );
+    expect(show({ state: 'succeeded', phases, undone: { ...undone, state: 'running', finished_at: null, whole: false } })).toContain('Done. shop is deployed');
+  });
+
+  it('of an undo: what it leaves, and how to go on after a failure', () => {
+    expect(show({ state: 'succeeded', undoes: 'deadbeef', without_undo: [{ phase: 'schema', path: '1.sql' }] })).toMatch(
+      /^\nUndone in part\. Deployment deadbeef of shop was taken back, except for what has no undo, in 12\.4 s\.\n\nNo undo, stays in the database:\n {2}1\.sql\n/,
+    );
+    const failed = show({ state: 'failed', undoes: 'deadbeef', error: { ...ERROR, path: 'undo/1.sql' } });
+    expect(failed).toContain('Failed. The undo of shop stopped after 12.4 s.');
+    expect(failed).toContain('"weft undo deadbeef" goes on with the rest: what was taken back is not taken back twice.');
+  });
+
+  it('of a rehearsal and of a deployment that the history refuses: one would fail, the other has run nothing', () => {
+    const refused = { state: 'failed', error: { sqlstate: 'WF013', message: '1.sql was applied before with other bytes.' } } as const;
+    expect(show({ ...refused, mode: 'rehearse' })).toMatch(/^\nWould fail\. A deployment of shop would be refused\. Nothing of it is in the database\./);
+    expect(show({ ...refused, mode: 'rehearse' })).not.toContain('The database now:');
+    expect(show(refused)).toMatch(/^\nFailed\. shop was refused; nothing of it was run\./);
+  });
+
+  it('of a bundle that was there already: that nothing was to be run', () => {
+    const phases = [{ ...makePhase('schema', 'single', 'succeeded', {}), steps: [makeStep('1.sql', 'skipped')] }];
+    expect(show({ state: 'succeeded', phases })).toMatch(
+      /^\nDone\. shop was deployed before; there was nothing to run\.\n\n {2}schema {2}single {2}nothing to run: 1 applied before\n/,
+    );
+  });
+
+  it('of drift that was found: what, and whether it still counts', () => {
+    const objects = Array.from({ length: 7 }, (_, n) => ({ change: 'added' as const, kind: 'table', identity: `public.t${n}` }));
+    const drift_found = { since: 'deadbeef', count: 7, objects };
+    const told = show({ state: 'succeeded', drift_found, has_committed: true });
+    expect(told).toContain('Drift: when it began, 7 objects were not as deployment deadbeef had left them:\n  added table public.t0\n');
+    expect(told).toContain(
+      `  … and 2 more\n"weft drift ${makeDeployment().id}" shows what they were and what they are. Behind this deployment they count as meant.`,
+    );
+    expect(show({ state: 'failed', error: ERROR, drift_found, has_committed: false })).toContain('they count as drift still, for it has committed nothing.');
+  });
+
   it('of a cancelled deployment', () => {
     const phases = [
       makePhase('schema', 'single', 'succeeded', { done: 3 }),
@@ -204,7 +253,7 @@ describe('the summary', () => {
 
       The database now:
         schema  single    committed: 3 steps, 36 ms
-        data    per-step  committed: 1 of 3 steps; the others have not run
+        data    per-step  committed: 1 of 3 steps; 2 have not run
         totals  single    nothing of it (1 step)
 
       Next: deploy again when you like; what is committed is not run twice. Nothing needs to be cleaned up.

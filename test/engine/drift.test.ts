@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { stageFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
-import { failFiles, passFiles } from './support.ts';
+import { deployFiles, failFiles, passFiles } from './support.ts';
 
 let database: TestDatabase;
 
@@ -23,21 +23,86 @@ const changes = (id: string) => sql(database.url, `select change, kind, identity
 
 describe('drift', () => {
   it('is none behind a deployment, whatever it made, and however it ended', async () => {
-    const deployment = await passFiles(database.url, {
+    await passFiles(database.url, {
       'a.sql':
         'create table goods (id int primary key, name text); create index on goods (name); create view cheap as select id from goods; create type mood as enum ($$sad$$)',
     });
     expect(await drift()).toEqual([]);
     await failFiles(database.url, { 'b.sql': 'create table gone (); select 1/0' });
     expect(await drift()).toEqual([]);
+    const { fingerprint } = await deployFiles(database.url, { 'c.sql': 'create table half ()', 'd.sql': 'select 1/0' }, 'per-step');
     expect(await document()).toMatchObject({
       verdict: 'none',
       count: 0,
       objects: [],
       running: null,
-      since: { state: 'failed' },
-      fingerprint: { before: deployment.fingerprint.after },
+      since: { state: 'failed', drift_found: null },
+      fingerprint: { before: fingerprint.after },
     });
+  });
+
+  it('is still there behind a deployment that has committed nothing: one that failed, was refused, was rehearsed, or had nothing to run', async () => {
+    const { id } = await passFiles(database.url, { 'a.sql': 'create table goods (id int)' });
+    await sql(database.url, 'alter table goods add name text');
+    await failFiles(database.url, { 'b.sql': 'create table gone (); select 1/0' });
+    await failFiles(database.url, { 'a.sql': 'create table other (id int)' });
+    await passFiles(database.url, { 'a.sql': 'create table goods (id int)' });
+    expect(await document()).toMatchObject({ verdict: 'drift', since: { deployment: id }, objects: [{ identity: 'public.goods.name' }] });
+    const told = await sql(database.url, `select data ->> 'since' as since from weft.events where kind = 'drift_found'`);
+    expect(told).toEqual(Array(3).fill({ since: id }));
+    expect(await sql(database.url, 'select state, has_committed from weft._deployments order by created_at')).toEqual([
+      { state: 'succeeded', has_committed: true },
+      { state: 'failed', has_committed: false },
+      { state: 'failed', has_committed: false },
+      { state: 'succeeded', has_committed: false },
+    ]);
+  });
+
+  it('is remembered for as long as nothing was committed since, however many deployments that were', async () => {
+    const { id } = await passFiles(database.url, { 'a.sql': 'create table goods (id int)' });
+    await sql(database.url, 'alter table goods add name text');
+    for (let n = 0; n < 11; n++) await passFiles(database.url, { 'a.sql': 'create table goods (id int)' });
+    expect(await document()).toMatchObject({ verdict: 'drift', since: { deployment: id }, count: 1 });
+  });
+
+  it('is taken over by a deployment that has run something, and shown in its document, and with both definitions in what it has changed', async () => {
+    const { id } = await passFiles(database.url, { 'a.sql': 'create table goods (id int); create table old (id int)' });
+    await sql(database.url, 'alter table goods alter id type bigint; drop table old');
+    const taker = await passFiles(database.url, { 'b.sql': 'create table if not exists goods (id bigint)' });
+    const found = {
+      since: id,
+      count: 2,
+      objects: [
+        { change: 'changed', kind: 'column', identity: 'public.goods.id' },
+        { change: 'missing', kind: 'table' },
+      ],
+    };
+    expect(taker).toMatchObject({ has_committed: true, drift_found: found });
+    expect(await document()).toMatchObject({ verdict: 'none', since: { deployment: taker.id, drift_found: found } });
+    const [{ changes: whole }] = await sql(database.url, `select weft.describe_changes('${taker.id}') as changes`);
+    expect(whole).toMatchObject({
+      verdict: 'none',
+      drift_found: {
+        since: id,
+        count: 2,
+        objects: [
+          { change: 'changed', before: 'integer', after: 'bigint' },
+          { change: 'missing', after: null },
+        ],
+      },
+    });
+    await sql(database.url, 'delete from weft._snapshots');
+    const [{ changes: names }] = await sql(database.url, `select weft.describe_changes('${taker.id}') as changes`);
+    expect(names.drift_found).toEqual({ since: id, count: 2, objects: [expect.not.objectContaining({ before: expect.anything() }), expect.anything()] });
+  });
+
+  it('ends with a baseline, which says that what is there is what shall be', async () => {
+    await passFiles(database.url, { 'a.sql': 'create table goods (id int)' });
+    await sql(database.url, 'create table by_hand (id int)');
+    const id = await stageFiles(database.url, { 'b.sql': 'create table by_hand (id int)' });
+    await sql(database.url, `update weft._deployments set mode = 'baseline' where id = '${id}'`);
+    await sql(database.url, `call weft.run('${id}')`);
+    expect(await document()).toMatchObject({ verdict: 'none', since: { deployment: id, state: 'succeeded' } });
   });
 
   it('names what somebody changed, added and dropped since, with what it was and what it is', async () => {
@@ -97,15 +162,16 @@ describe('drift', () => {
       },
     ]);
     await passFiles(database.url, { 'c.sql': 'select 1' });
-    expect(await sql(database.url, told)).toHaveLength(1);
+    await passFiles(database.url, { 'd.sql': 'select 1' });
+    expect(await sql(database.url, told)).toHaveLength(2);
   });
 
-  it('cannot be told before a deployment has ended, and says so instead of nothing', async () => {
+  it('cannot be told before a deployment has left anything, and says so instead of nothing', async () => {
     await stageFiles(database.url, { 'a.sql': 'select 1' });
     expect(await drift()).toEqual([
-      { change: 'unknown', kind: 'database', identity: database.name, before: null, after: expect.stringMatching(/^No deployment has ended/) },
+      { change: 'unknown', kind: 'database', identity: database.name, before: null, after: expect.stringMatching(/^No deployment has left anything/) },
     ]);
-    expect(await document()).toMatchObject({ verdict: 'unknown', since: null, count: 0, reason: expect.stringMatching(/^No deployment has ended/) });
+    expect(await document()).toMatchObject({ verdict: 'unknown', since: null, count: 0, reason: expect.stringMatching(/^No deployment has left anything/) });
   });
 
   it('is no list of nonsense on another major version, nor behind another reading', async () => {
@@ -119,7 +185,7 @@ describe('drift', () => {
     }
   });
 
-  it('is told of the last deployment whose end could read the catalog', async () => {
+  it('is told since the last deployment whose end could read the catalog', async () => {
     const { id } = await passFiles(database.url, { 'a.sql': 'create table goods (id int); create view v as select id from goods' });
     const stranger = await database.client();
     await stranger.query('begin; lock table goods in access exclusive mode');

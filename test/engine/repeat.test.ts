@@ -183,20 +183,25 @@ describe.each(['single', 'per-step', 'auto'] as const)('a group under transactio
     expect(row.same).toBe(true);
   });
 
-  it('for which there is no order fails, and names every file that is left, each with its own error', async () => {
-    const files = { 'views/a.sql': view('a', 'b'), 'views/b.sql': view('b', 'a'), 'views/c.sql': view('c'), 'views/d.sql': `\n\n${view('d', 'nowhere.x')}` };
+  it('for which there is no order fails, and names every file that is left, the culprits before those that wait for them', async () => {
+    const circle = { 'views/a.sql': view('a', 'b'), 'views/b.sql': view('b', 'a') };
+    const files = { ...circle, 'views/0.sql': view('"0"', 'd'), 'views/c.sql': view('c'), 'views/d.sql': `\n\n${view('d', 'nowhere.x')}` };
     const end = await deploy(files, transaction);
     expect(end).toMatchObject({
       state: 'failed',
-      error: { sqlstate: '42P01', path: 'views/a.sql', line: 1, statement: expect.stringContaining('create or replace view a') },
+      error: { sqlstate: '42P01', path: 'views/d.sql', line: 3, statement: expect.stringContaining('create or replace view d') },
     });
     expect(end.error?.detail?.split('\n')).toEqual([
-      'No order of the group works. Each of these 3 files lacks something that no other file of the group makes first:',
+      'No order of the group works: 4 files are left.',
+      'No file of it makes what is lacking here:',
+      expect.stringMatching(/^views\/d\.sql:3: (3F000|42P01): .*nowhere/),
+      'These wait for each other:',
       'views/a.sql:1: 42P01: relation "b" does not exist',
       'views/b.sql:1: 42P01: relation "a" does not exist',
-      expect.stringMatching(/^views\/d\.sql:3: (3F000|42P01): .*nowhere/),
+      'These wait for what failed:',
+      'views/0.sql:1: 42P01: relation "d" does not exist',
     ]);
-    expect(states(end)).toEqual(['views/a.sql failed', 'views/b.sql failed', 'views/c.sql pending', 'views/d.sql failed']);
+    expect(states(end)).toEqual(['views/0.sql failed', 'views/a.sql failed', 'views/b.sql failed', 'views/c.sql pending', 'views/d.sql failed']);
     expect(await sql(database.url, `select to_regclass('c') as c`)).toEqual([{ c: null }]);
     expect(await sql(database.url, 'select count(*)::int as n from weft.history')).toEqual([{ n: 0 }]);
   });

@@ -13,6 +13,7 @@ export async function drift(call: Call): Promise<number> {
   const id = readDeploymentId(positionals[0]);
   if (id !== null) {
     const found = await readChanges(address, id, printer.io);
+    showDriftFound(printer, found);
     show(printer, found, headlineOfChanges(found), `changes('${id}')`);
     return found.reason === null ? 0 : 2;
   }
@@ -31,11 +32,29 @@ function show(printer: Printer, found: Drift | Changes, headline: string, readin
   printer.document(found);
 }
 
+/** What a deployment has met when it began, as far as that is kept. */
+function showDriftFound(printer: Printer, { deployment, drift_found }: Changes): void {
+  if (!drift_found) return;
+  const { since, count: objects, objects: shown } = drift_found;
+  printer.say(
+    `When deployment ${deployment} began, ${count(objects, 'object')} ${objects === 1 ? 'was' : 'were'} not as deployment ${since} had left ${objects === 1 ? 'it' : 'them'}.`,
+  );
+  for (const { before = null, after = null, ...object } of shown) printer.say(describe({ ...object, before, after }, printer.style).join('\n'));
+  if (shown.length < objects) printer.say(`\n… and ${count(objects - shown.length, 'more object')}`);
+  printer.say('');
+}
+
 function headlineOfDrift({ verdict, since, running, count: objects }: Drift): string {
   const then = since === null ? '' : `deployment ${since.deployment} of ${oneLine(since.bundle)}, ${since.state} at ${moment(since.finished_at)}`;
-  if (verdict === 'none') return `Nothing has changed since ${then}.`;
+  if (verdict === 'none') return `Nothing has changed since ${then}.${takenOver(since)}`;
   const beside = running === null ? '' : `\nDeployment ${running} is running: what it has changed so far is among them.`;
-  return `${count(objects, 'object')} changed since ${then}.${beside}`;
+  return `${count(objects, 'object')} changed since ${then}.${beside}${takenOver(since)}`;
+}
+
+/** What counts as meant because a deployment met it, and went on. */
+function takenOver(since: Drift['since']): string {
+  if (!since?.drift_found) return '';
+  return `\nWhen that one began, ${count(since.drift_found.count, 'object')} had been changed outside of deployments, and it took that over: weft drift ${since.deployment} shows it.`;
 }
 
 function headlineOfChanges({ verdict, deployment, count: objects }: Changes): string {

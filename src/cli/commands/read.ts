@@ -1,5 +1,5 @@
 /** `weft status` and `weft history`: reads, either way in, and changes nothing. */
-import type { Deployment, HistoryEntry } from '../../domain/deployment.ts';
+import { type Deployment, type HistoryEntry, isOver } from '../../domain/deployment.ts';
 import { readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import type { Style } from '../io.ts';
@@ -7,7 +7,10 @@ import { positionOf, waitOf } from '../progress.ts';
 import { readDeployments, readHistory, readStatus } from '../readings.ts';
 import { renderRehearsal } from '../rehearsal.ts';
 import { renderSummary } from '../summary.ts';
-import { columns, moment, oneLine } from '../text.ts';
+import { columns, count, cut, moment, oneLine } from '../text.ts';
+
+/** Of the reason of a failure, in a list. */
+const REASON_WIDTH = 100;
 
 export async function status(call: Call): Promise<number> {
   const { printer, positionals } = call;
@@ -38,16 +41,45 @@ function deploymentLines(deployments: readonly Deployment[]): string[] {
   return columns(
     deployments.map((deployment) => {
       const { done, total } = positionOf(deployment);
-      const remark = waitOf(deployment) ?? failuresOf(deployment);
-      return [moment(deployment.created_at), deployment.id, deployment.state, `${done}/${total}`, oneLine(deployment.bundle), remark];
+      const remark = [kindOf(deployment), waitOf(deployment) ?? failuresOf(deployment), undoneOf(deployment), driftOf(deployment)].filter(
+        (part) => part !== '',
+      );
+      // Of a rehearsal no step stays, however far it came.
+      const position = deployment.mode === 'rehearse' ? `-/${total}` : `${done}/${total}`;
+      return [moment(deployment.created_at), deployment.id, deployment.state, position, oneLine(deployment.bundle), remark.join('; ')];
     }),
   );
 }
 
-/** The steps that failed, by their paths. */
-function failuresOf({ phases }: Deployment): string {
-  const paths = phases.flatMap(({ steps }) => steps.filter(({ state }) => state === 'failed').map(({ path }) => oneLine(path)));
-  return paths.length === 0 ? '' : `failed: ${paths.join(', ')}`;
+/** What is no plain deployment says so. */
+function kindOf({ mode, state, undoes }: Deployment): string {
+  if (undoes) return `undo of ${short(undoes)}`;
+  if (mode === 'rehearse') return state === 'failed' ? 'rehearsal: would fail' : 'rehearsal';
+  return mode === 'baseline' ? 'baseline' : '';
+}
+
+/** The steps that failed, by their paths, or what was refused; and why. */
+function failuresOf({ phases, error, state }: Deployment): string {
+  const failed = phases.flatMap(({ steps }) => steps.filter((step) => step.state === 'failed'));
+  const reason = error ?? (failed.length === 1 ? failed[0]?.error : null);
+  const words = reason && state !== 'cancelled' ? cut(`${reason.sqlstate}: ${oneLine(reason.message).replace(/\.$/, '')}`, REASON_WIDTH) : '';
+  const paths = failed.map(({ path }) => oneLine(path)).join(', ');
+  return [...(paths === '' ? [] : [`failed: ${paths}`]), ...(words === '' ? [] : [words])].join(': ');
+}
+
+/** Of what is not in the database any more, or not all of it. */
+function undoneOf({ undone }: Deployment): string {
+  if (!undone || !isOver(undone.state)) return undone ? `being undone by ${short(undone.by)}` : '';
+  return undone.whole ? `undone by ${short(undone.by)}` : `undo by ${short(undone.by)} ${undone.state === 'succeeded' ? 'in part' : undone.state}`;
+}
+
+function driftOf({ drift_found }: Deployment): string {
+  return drift_found ? `met drift: ${count(drift_found.count, 'object')}` : '';
+}
+
+/** Enough of an id to find its line. */
+function short(id: string): string {
+  return id.slice(0, 8);
 }
 
 function historyLines(entries: readonly HistoryEntry[]): string[] {

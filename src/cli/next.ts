@@ -1,0 +1,108 @@
+/** What is to be done after a deployment, for its reader at 2 AM. Pure. */
+import { type Deployment, isOver } from '../domain/deployment.ts';
+import { holdersOf } from './progress.ts';
+import { oneLine } from './text.ts';
+import { nextOfUndo } from './undone.ts';
+
+/** The engine's words for what the history has against a bundle: other bytes, an ambiguous rename, an order that is broken. */
+const QUARRELS: readonly string[] = ['WF013', 'WF060', 'WF061', 'WF062', 'WF063'];
+
+/** Whether the history has something against it, so that nothing was begun. */
+export function isRefused({ state, error }: Deployment): boolean {
+  return state === 'failed' && error !== null && QUARRELS.includes(error.sqlstate);
+}
+
+/** @param isToBeCleaned something is left that only a superuser takes away */
+export function nextLines(deployment: Deployment, isToBeCleaned: boolean): string[] {
+  const { id, state, mode, undone } = deployment;
+  if (!isOver(state)) return unfinishedLines(deployment);
+  if (mode === 'rehearse') return state === 'succeeded' || state === 'degraded' ? [] : [rehearseAgain(deployment)];
+  if (mode === 'baseline') {
+    if (state === 'succeeded') return ['Next: "weft plan" shows what is still to be run.'];
+    return [isRefused(deployment) ? 'Next: as the hint says.' : 'Next: say it again when you like; nothing was recorded.'];
+  }
+  if (undone && isOver(undone.state)) return undone.whole ? [] : [`Next: "weft undo --plan ${id}" shows what of it is left, and what would take it back.`];
+  if (deployment.undoes && !deployment.error?.remains?.length) return nextOfUndo(deployment);
+  switch (state) {
+    case 'degraded':
+      return [
+        `Next: correct what failed and deploy again; what is committed is not run twice. If the cause was the database, "weft resume ${id}" tries just that again.`,
+      ];
+    case 'failed':
+      return [afterFailure(deployment, isToBeCleaned)];
+    case 'cancelled':
+      return [afterCancel(deployment, isToBeCleaned)];
+    default:
+      return [];
+  }
+}
+
+function afterFailure(deployment: Deployment, isToBeCleaned: boolean): string {
+  const { error } = deployment;
+  if (isRefused(deployment)) return 'Next: as the hint says. Nothing of this deployment was run, and nothing needs to be cleaned up.';
+  const batch = deployment.phases.flatMap(({ steps }) => steps).find(({ kind, path }) => kind === 'batch' && path === error?.path);
+  if (batch && error?.sqlstate === 'WF021') return `Next: say in weft.yaml what is meant, as the hint does, and deploy again.${cleanWords(isToBeCleaned)}`;
+  if (batch?.account)
+    return `Next: as the hint says: mend the rows, or correct ${oneLine(batch.path)}, and deploy again. What is committed stays.${cleanWords(isToBeCleaned)}`;
+  const what = remedyOf(deployment);
+  const again = stepThatRunsAgain(deployment);
+  if (error?.remains?.length) return `Next: take away what is half-made, as the hint says; ${what} and deploy again; what is committed is not run twice.`;
+  if (again) return `Next: make ${oneLine(again.path)} fit to run again, or its done_when come true, and deploy again.`;
+  return `Next: ${what} and deploy again; what is committed is not run twice.${cleanWords(isToBeCleaned)}`;
+}
+
+function afterCancel(deployment: Deployment, isToBeCleaned: boolean): string {
+  if (deployment.error?.remains?.length) return 'Next: take away what is half-made, as the hint says. What is committed is not run twice.';
+  const again = stepThatRunsAgain(deployment);
+  if (again) return `Next: deploy again when you like, if ${oneLine(again.path)} is fit to run again.`;
+  return `Next: deploy again when you like; what is committed is not run twice.${cleanWords(isToBeCleaned)}`;
+}
+
+/** Of a rehearsal nothing stays that could need anything. */
+export function rehearseAgain(deployment: Deployment): string {
+  if (isRefused(deployment)) return 'Next: as the hint says.';
+  return deployment.state === 'cancelled' ? 'Next: rehearse again when you like.' : `Next: ${remedyOf(deployment)} and rehearse again.`;
+}
+
+function remedyOf({ error }: Deployment): string {
+  return error?.path ? remedyFor(error.sqlstate, oneLine(error.path)) : 'remove the cause';
+}
+
+function cleanWords(isToBeCleaned: boolean): string {
+  return isToBeCleaned ? '' : ' Nothing needs to be cleaned up.';
+}
+
+function stepThatRunsAgain({ phases }: Deployment) {
+  return phases.flatMap(({ steps }) => steps).find((step) => step.runs_again);
+}
+
+function unfinishedLines(deployment: Deployment): string[] {
+  const { id, state, undoes, live } = deployment;
+  if (state === 'open') return [`Next: repeat the same "weft ${undoes ? 'undo' : 'deploy'}" with the same --id; what has arrived is not sent twice.`];
+  if (deployment.cancelling || deployment.cleaning) return endingLines(deployment);
+  if (state === 'running' && live === null) {
+    return [`Next: "weft resume ${id}" continues it; where nobody is attached, it waits for that, or for any later call. "weft cancel ${id}" stops it.`];
+  }
+  return [`Next: "weft resume ${id}" attaches to it and continues it if need be; "weft cancel ${id}" stops it.`];
+}
+
+function endingLines({ id, cancelling, cleaning, live }: Deployment): string[] {
+  const look = cancelling ? `"weft cancel ${id}"` : `"weft resume ${id}"`;
+  const sent = cleaning?.sent ? `"${oneLine(cleaning.sent)}"` : 'It';
+  if (live === null) return [`Next: ${look} goes on with that, and ends it.`];
+  if (live.blocked_by.length === 0) return [`Next: ${look} waits for the end.`];
+  return [
+    `${sent} waits for ${holdersOf(live)}.`,
+    `Next: when that one has ended, or let go, ${look} again shows the end; where nobody else has done it by then, it makes it.`,
+  ];
+}
+
+/** What is to be done about an error of a file: not every one is the file's fault (PostgreSQL manual, appendix A). */
+function remedyFor(sqlstate: string, path: string): string {
+  if (sqlstate === 'WF022') return `correct the rows that break the rule, or the files that make them,`;
+  if (sqlstate.startsWith('23')) return `repair the data (or correct ${path})`;
+  if (sqlstate === '42501') return `grant what is missing (or correct ${path})`;
+  if (sqlstate === '55006') return `see to it that nobody uses what ${path} is about (or correct it)`;
+  if (sqlstate === '55P03' || sqlstate === '40P01') return `see to it that the lock is free (or correct ${path})`;
+  return `correct ${path}`;
+}
