@@ -75,7 +75,10 @@ as $$
       from weft._events as e
       where e.deployment_id = p_deployment and e.kind = 'lock_not_available'
         and e.number > (select coalesce(max(o.number), 0) from weft._events as o where o.deployment_id = p_deployment and o.kind <> 'lock_not_available')
-        and e.at > all (select t.finished_at from weft._statements as t where t.deployment_id = p_deployment and t.state = 'done')))
+        -- nothing has come to its end since
+        and e.at > all (select t.finished_at from weft._statements as t where t.deployment_id = p_deployment and t.state = 'done')
+        and e.at > all (select b.last_round_at from weft._batches as b where b.deployment_id = p_deployment and b.last_round_at is not null)
+        and e.at > coalesce((select max(s.finished_at) from weft._steps as s where s.deployment_id = p_deployment and s.state in ('succeeded', 'failed')), '-infinity')))
   end
 $$;
 

@@ -64,8 +64,12 @@ export function rehearseAgain(deployment: Deployment): string {
   return deployment.state === 'cancelled' ? 'Next: rehearse again when you like.' : `Next: ${remedyOf(deployment)} and rehearse again.`;
 }
 
-function remedyOf({ error }: Deployment): string {
-  return error?.path ? remedyFor(error.sqlstate, oneLine(error.path)) : 'remove the cause';
+function remedyOf({ error, phases }: Deployment): string {
+  if (!error?.path) return 'remove the cause';
+  const path = oneLine(error.path);
+  // The rows are the file's.
+  const isLoad = phases.some(({ steps }) => steps.some((step) => step.path === error.path && step.kind === 'load'));
+  return isLoad && error.sqlstate.startsWith('23') ? `correct ${path}` : remedyFor(error.sqlstate, path);
 }
 
 function cleanWords(isToBeCleaned: boolean): string {
@@ -100,6 +104,7 @@ function endingLines({ id, cancelling, cleaning, live }: Deployment): string[] {
 /** What is to be done about an error of a file: not every one is the file's fault (PostgreSQL manual, appendix A). */
 function remedyFor(sqlstate: string, path: string): string {
   if (sqlstate === 'WF022') return `correct the rows that break the rule, or the files that make them,`;
+  if (sqlstate === 'WF021') return `do as the hint says`;
   if (sqlstate.startsWith('23')) return `repair the data (or correct ${path})`;
   if (sqlstate === '42501') return `grant what is missing (or correct ${path})`;
   if (sqlstate === '55006') return `see to it that nobody uses what ${path} is about (or correct it)`;

@@ -1,7 +1,8 @@
 /** `weft baseline`: a database that is there already is said to be at a bundle. Nothing runs, and the catalog is asked first. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
+import { startTestStack } from '../support/stack.ts';
 import { makeFolder } from './folder.ts';
 import { type Run, run } from './run.ts';
 
@@ -119,4 +120,34 @@ describe('weft baseline', () => {
     expect(code).toBe(2);
     expect(stderr).toContain('no step of the bundle runs "9.sql"');
   });
+});
+
+it('weft plan, baseline and drift say the same through a Worker as straight to the database', async () => {
+  const stack = await startTestStack();
+  onTestFinished(() => stack.stop());
+  await sql(stack.databaseUrl, 'create table goods (n int)');
+  const folder = makeFolder({ '1.sql': 'create table goods (n int);', '2.sql': 'create table later (n int);' });
+  const worker = (...argv: string[]) => run(argv, { env: stack.env });
+  const straight = (...argv: string[]) => run(argv, { env: { DATABASE_URL: stack.databaseUrl } });
+
+  const recorded = await worker('baseline', folder, '--up-to', '1.sql');
+  expect(recorded.code, recorded.stderr).toBe(0);
+  expect(recorded.stdout).toMatch(/^Recorded\. This database is taken to be at shop, up to 1\.sql; nothing was run\.\n\n {2}1 file recorded\./);
+  const refused = await worker('baseline', folder);
+  expect([refused.code, refused.stdout]).toEqual([1, expect.stringMatching(/^Failed\. Nothing of shop was recorded\./)]);
+
+  const plan = await worker('plan', folder);
+  expect(plan.stdout).toContain('1 of 2 steps would run.');
+  expect(plan.stdout).toBe((await straight('plan', folder)).stdout);
+
+  await sql(stack.databaseUrl, 'alter table goods add m int');
+  const drift = await worker('drift');
+  expect([drift.code, drift.stdout]).toEqual([1, expect.stringContaining('added column public.goods.m\n  + integer\n')]);
+  expect(drift.stdout).toBe((await straight('drift')).stdout);
+  const listed = await worker('status');
+  expect(listed.stdout.split('\n').map((line) => line.replace(/^.*? {2}\S+ +/, ''))).toEqual([
+    expect.stringMatching(/^failed +0\/2 +shop +baseline; WF062: The database is not at this bundle/),
+    expect.stringMatching(/^succeeded +1\/1 +shop +baseline$/),
+    '',
+  ]);
 });

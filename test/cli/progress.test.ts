@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { COLOURED, UNCOLOURED } from '../../src/cli/io.ts';
 import { FIRST_VIEW, linesBetween, ProgressPrinter, positionOf, renderLive, type View, waitOf } from '../../src/cli/progress.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
-import { makeDeployment, makeLive, makePhase } from './deployments.ts';
+import { makeDeployment, makeLive, makePhase, makeStep } from './deployments.ts';
 
 function draw(changes: Partial<View>, columns = 80): string {
   return `\n${renderLive({ ...FIRST_VIEW, ...changes }, 72_000, columns, UNCOLOURED).join('\n')}\n`;
@@ -77,6 +77,11 @@ describe('a deployment on a terminal', () => {
     expect(waitOf(makeDeployment({ live: { ...live, build, handed_out: handedOut, attempt: { number: 2, of: 10 } } }))).toBe(
       'index of t: waiting for old snapshots, 0 of 1 session, held by backend 812 (psql, role bob), 813 (role app), try 2 of 10',
     );
+  });
+
+  it('says in the pause behind a try in vain what it was in vain for', () => {
+    expect(waitOf(makeDeployment({ live: makeLive({ attempt: { number: 4, of: 10 } }) }))).toBe('a lock was not to be had, try 4 of 10');
+    expect(waitOf(makeDeployment({ live: makeLive({ attempt: { number: 1, of: 10 } }) }))).toBeNull();
   });
 
   it('says what a session that holds a lock does, and since when; on lines that stay, only what does not change from look to look', () => {
@@ -262,6 +267,25 @@ describe('a deployment elsewhere', () => {
     expect(ended({ tries: 4 })).toBe('1/1 main: main/001.sql: done, 12 ms in the last of 4 tries');
     expect(ended({ found_done: 3 })).toBe('1/1 main: main/001.sql: was there already, 12 ms');
     expect(ended({ found_done: 1 })).toBe('1/1 main: main/001.sql: done, 1 of 3 statements was there already, 12 ms');
+  });
+
+  it('says of what was applied before nothing until its phase begins, for it may be called back; and finds a file that the server put elsewhere', () => {
+    const views = (state: 'pending' | 'running', ...steps: ReturnType<typeof makeStep>[]) =>
+      makeDeployment({ phases: [{ ...makePhase('views', 'single', state, {}), steps }] });
+    const [a, b] = [makeStep('a.sql', 'skipped'), makeStep('b.sql', 'skipped')];
+    const before = views('pending', a, b);
+    expect(linesBetween(null, before).join('\n')).not.toContain('a.sql');
+    const begun = views('running', makeStep('b.sql', 'pending'), a);
+    expect(linesBetween(before, begun)).toEqual(['2/2 views: a.sql: applied before']);
+    expect(linesBetween(begun, views('running', a, makeStep('b.sql', 'succeeded')))).toEqual(['2/2 views: b.sql: done, 12 ms']);
+  });
+
+  it('tells drift once, when it is found', () => {
+    const drift_found = { since: 'deadbeef', count: 2, objects: [] };
+    expect(linesBetween(running, { ...running, drift_found })).toEqual([
+      `drift: 2 objects not as deployment deadbeef left the database; weft drift ${running.id}`,
+    ]);
+    expect(linesBetween({ ...running, drift_found }, { ...running, drift_found })).toEqual([]);
   });
 
   it('tells each phase of an index once, whatever it counts', () => {

@@ -50,7 +50,7 @@ export async function openWorld({ engine }: { readonly engine?: false } = {}): P
       },
       callers: { ci: { secrets: ['CI_SECRET'] }, watcher: { secrets: ['WATCHER_SECRET'] }, reader: { secrets: ['READER_SECRET'] } },
       grants: [
-        { caller: 'ci', targets: ['staging*'], actions: ['deploy', 'resume', 'cancel', 'read'] },
+        { caller: 'ci', targets: ['staging*'], actions: ['deploy', 'baseline', 'resume', 'cancel', 'read'] },
         { caller: 'watcher', targets: ['*'], actions: ['deploy'] },
         { caller: 'reader', targets: ['*'], actions: ['read'] },
       ],

@@ -95,7 +95,10 @@ function liveLines(deployment: Deployment, style: Style): string[] {
   return [
     ...(live === null
       ? []
-      : ['', `Backend ${live.pid} is at step ${live.step ?? '?'} of ${live.steps ?? '?'}${place.length === 0 ? '' : `: ${place.join(': ')}`}.`]),
+      : [
+          '',
+          `Backend ${live.pid} is ${live.step === null ? 'between two steps' : `at step ${live.step} of ${live.steps ?? '?'}`}${place.length === 0 ? '' : `: ${place.join(': ')}`}.`,
+        ]),
     ...(wait === null ? [] : [style.yellow(`Now: ${wait.replace(/\.$/, '')}.`)]),
   ];
 }

@@ -21,6 +21,12 @@ export async function undo(call: Call): Promise<number> {
   if (values.plan === true) {
     if (plan === null) throw new Problem('usage', 'The plan was asked for, and nobody may read it: say who reads (--caller NAME or WEFT_CALLER).');
     for (const line of planLines(plan, printer.style)) printer.say(line);
+    if (isRefused)
+      printer.say(
+        plan.phases.length === 0
+          ? 'Nothing would be undone: no file of it has an undo.'
+          : `Nothing would be undone as it stands: to undo the rest and leave these, weft undo --partly ${plan.deployment}.`,
+      );
     printer.document(plan);
     return isRefused ? 2 : 0;
   }
