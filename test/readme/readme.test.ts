@@ -95,7 +95,7 @@ describe('a folder of your own', () => {
     expect(code, all).toBe(0);
     expect(stdout).toContain('wrote weft.yaml');
     expect(stdout).toContain('Valid: 1 phase, 1 file');
-    expect(stdout).toContain('Done. my-bundle is deployed');
+    expect(stdout).toMatch(/^Done\. my-bundle (is deployed, in|was deployed before)/m);
     expect(stdout).toMatch(/succeeded +1\/1 +my-bundle/);
     expect(stdout).toMatch(/my-bundle +schema\/001_first\.sql/);
     const fro = await readme('to and fro', env());
