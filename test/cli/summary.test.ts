@@ -213,7 +213,7 @@ describe('the summary', () => {
     );
     const failed = show({ state: 'failed', undoes: 'deadbeef', error: { ...ERROR, path: 'undo/1.sql' } });
     expect(failed).toContain('Failed. The undo of shop stopped after 12.4 s.');
-    expect(failed).toContain('"weft undo deadbeef" goes on with the rest: what was taken back is not taken back twice.');
+    expect(failed).toContain('Next: remove the cause; then "weft undo deadbeef" goes on with what is not undone');
   });
 
   it('of a rehearsal and of a deployment that the history refuses: one would fail, the other has run nothing', () => {
