@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e8454f5f4218ebe976a938d4ec89706fd2f10ccdd46efe9a941905eac37bfd45';
+export const ENGINE_DIGEST = 'd2f7a9614ca31970d593c115e1e344500d63b81b14420367c63a89900e0cea05';
