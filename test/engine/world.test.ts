@@ -11,6 +11,9 @@ let database: TestDatabase;
 
 beforeAll(async () => {
   database = await freshDatabase();
+  if (database.superuserUrl === null) return;
+  const [{ owner }] = await sql(database.url, 'select quote_ident(current_user) as owner');
+  await sql(database.superuserUrl, `alter schema public owner to ${owner}`); // which the owner of the database only is since 15
 });
 
 afterAll(async () => {
