@@ -48,6 +48,7 @@
 --   80 steps       one block: statements, record, or an error   |
 --   80 ways_back   an undo that makes room, and puts off        |
 --   81 repeatables files that run again and again              |
+--   82 blocks      what stands between BEGIN and COMMIT         |
 --   82 judges      what the catalog says of a statement         |
 --   83 statements  a step apart, statement by statement         |
 --   84 batches     one statement, run until it touches no row   |

@@ -91,7 +91,7 @@ begin
     when v_state = '0A000' and v_message ilike '%transaction command%' and weft._skip_comments(p_statement) ~* '^(savepoint|release|rollback\s+(work\s+|transaction\s+)?to)\M' then
       'Savepoints are made by Weft: a file with "on_error: continue" in weft.yaml may fail without the rest of its "transaction: single". Within a file, a DO block can catch an error (exception when ...).'
     when v_state = '0A000' and v_message ilike '%transaction command%' then
-      'Weft begins and ends the transactions. BEGIN and COMMIT around a whole file are left out; elsewhere, cut the file in two there, or take them out. "transaction: single" in weft.yaml makes a phase all or nothing.'
+      'Weft begins and ends the transactions. BEGIN and COMMIT around a whole file are left out; elsewhere they are for phases with "transaction: auto" or "none", where what stands between them is a transaction. Here, cut the file in two there, or take them out.'
     when v_state = '0A000' and v_message ilike '%copy%' then
       'COPY cannot talk to a client from inside the server. Rows for it stand in the file, in the lines behind "COPY ... FROM STDIN;", up to a line \.'
     when v_state = '42601' and v_message like '%at or near "\\"%' and p_statement ~ '\\[A-Za-z!?]' then

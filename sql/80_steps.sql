@@ -325,7 +325,8 @@ begin
     return v_within;
   elsif weft._is_interruption('_run_steps', e_state, e_context) then
     return row('interrupted', v_path, v_error)::weft._outcome;
-  elsif p_phase.transaction = 'auto' and v_script.kind = 'run' and v_condition is null and (e_state = '55P04' or weft._is_refused_in_transaction(v_error)) then
+  elsif p_phase.transaction = 'auto' and v_script.kind = 'run' and v_condition is null and (e_state = '55P04' or weft._is_refused_in_transaction(v_error)
+      or e_state = '0A000' and (weft._is_begin(v_statement) or weft._is_commit(v_statement))) then
     return row('apart', v_path, v_error)::weft._outcome;
   elsif e_state = '42601' and v_statement is not null and not v_script.in_one_piece and weft._is_split_wrong(v_statement, v_script.chunks, v_script.size, p_phase.parameters) then
     return row('whole', v_path, null)::weft._outcome;

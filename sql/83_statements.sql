@@ -161,6 +161,10 @@ begin
     v_last := 1;
   end if;
 
+  if not v_is_whole then
+    perform weft._gather_blocks(p_deployment, p_step);
+    v_last := (select count(*) from weft._statements as n where n.deployment_id = p_deployment and n.step = p_step.ordinal);
+  end if;
   v_earlier := weft._find_earlier(p_deployment, p_step.path);
   if v_earlier.ordinal is null then
     return;
@@ -301,7 +305,7 @@ comment on function weft._enter_step(weft._phases, integer, jsonb, boolean) is
   'Makes the session that of a step which is run statement by statement; null, or why that cannot be.';
 
 
--- One statement in a transaction of its own, with the record of it.
+-- One statement, or a block of them, in a transaction of its own, with the record of it.
 create or replace function weft._run_statement(p_statement weft._statements, p_before jsonb, p_phase weft._phases, p_path text, p_fence bigint)
   returns weft._outcome
   volatile
@@ -309,7 +313,12 @@ create or replace function weft._run_statement(p_statement weft._statements, p_b
 as $$
 declare
   c_user        constant pg_catalog.text := '"?\$user"?\s*(,\s*|$)';
-  v_text        pg_catalog.text := (select e.executables[1] from weft._prepare_statements(array[p_statement.statement], p_phase.parameters) as e);
+  v_block       weft._statements[] := weft._list_block(p_statement);
+  v_texts       pg_catalog.text[] := array(select b.statement from unnest(v_block) as b order by b.number);
+  v_local       pg_catalog.text[] := '{}';  -- what is set for the transaction alone
+  v_text        pg_catalog.text;
+  v_index       pg_catalog.int4 := 0;
+  v_counts      pg_catalog.int8[] := '{}';
   v_set         pg_catalog.text;
   v_their_path  pg_catalog.text;
   v_role        pg_catalog.text;
@@ -333,6 +342,10 @@ declare
 begin
   v_their_path := p_before ->> 'search_path';
   v_conforming := p_before ->> 'conforming';
+  if p_statement.block is not null then
+    v_local := weft._list_local_settings(v_texts);
+  end if;
+  v_texts := (weft._prepare_statements(v_texts, p_phase.parameters)).executables;
   begin
     perform weft._check_fence(p_fence);
     if p_phase.lock_timeouts is not null then
@@ -347,9 +360,13 @@ begin
     perform weft._restore_role(p_before);
     v_set := pg_catalog.set_config('standard_conforming_strings', v_conforming, false);
     v_set := pg_catalog.set_config('search_path', v_their_path, false);
-    execute v_text;
-    get diagnostics v_rows = row_count;
-    v_set := pg_catalog.set_config('client_min_messages', 'error', false);
+    foreach v_text in array v_texts loop
+      v_index := v_index operator(pg_catalog.+) 1;
+      execute v_text;
+      get diagnostics v_rows = row_count;
+      v_counts := pg_catalog.array_append(v_counts, v_rows);
+      v_set := pg_catalog.set_config('client_min_messages', 'error', false);
+    end loop;
     if v_is_weft then
       v_set := pg_catalog.set_config('search_path', pg_catalog.regexp_replace(pg_catalog.current_setting('search_path'), c_user, '', 'g'), false);
     end if;
@@ -359,10 +376,12 @@ begin
       raise exception 'The statement made the transaction read-only, so that nothing could be recorded.'
         using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
     end if;
+    v_index := null;
     set constraints all immediate;
     v_their_path := pg_catalog.current_setting('search_path');
     v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-    v_role := current_setting('role');
+    v_their_path := case when 'search_path' = any (v_local) then p_before ->> 'search_path' else v_their_path end;
+    v_role := case when 'role' = any (v_local) then p_before ->> 'role' else current_setting('role') end;
     v_user := session_user;
     reset session authorization;
     reset role;
@@ -374,9 +393,10 @@ begin
       perform weft._check_dependents();
     end if;
     update weft._statements as s
-    set state = 'done', rows = v_rows, finished_at = clock_timestamp(), verdict = 'ran', attempts = s.attempts + 1,
-        session = weft._veil(weft._capture_session(p_before, p_statement.statement, v_their_path, v_role, v_user, v_conforming, v_budget_ms), p_phase.secrets)
-    where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number = p_statement.number;
+    set state = 'done', rows = v_counts[s.number - p_statement.number + 1], finished_at = clock_timestamp(), verdict = 'ran', attempts = s.attempts + 1,
+        session = weft._veil(weft._forget_settings(weft._capture_session(p_before, array_to_string(array(select b.statement from unnest(v_block) as b order by b.number), ';'),
+          v_their_path, v_role, v_user, v_conforming, v_budget_ms), p_before, v_local), p_phase.secrets)
+    where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number between p_statement.number and p_statement.number + cardinality(v_block) - 1;
     perform weft._check_fence(p_fence, p_until_commit => true);
     return row('done', null, null)::weft._outcome;
 
@@ -393,8 +413,14 @@ begin
     raise exception using errcode = e_state, message = e_message, hint = e_hint;
   elsif weft._is_interruption('_run_statement', e_state, e_context) then
     return row('interrupted', p_path, v_error)::weft._outcome;
-  elsif weft._is_refused_in_transaction(v_error) then
+  elsif weft._is_refused_in_transaction(v_error) and p_statement.block is null then
     return row('directive', p_path, v_error)::weft._outcome;
+  elsif weft._is_refused_in_transaction(v_error) then
+    v_error := v_error || '{"hint": "It stands between BEGIN and COMMIT, and PostgreSQL runs it in no transaction. Move it in front of BEGIN, or behind COMMIT."}';
+  end if;
+  if p_statement.block is not null then
+    v_error := v_error || jsonb_build_object('detail', concat_ws(' ', v_error ->> 'detail', 'What stands between the same BEGIN and COMMIT is rolled back with it.'));
+    p_statement := v_block[greatest(1, coalesce(v_index, cardinality(v_block)))];
   end if;
   return row(
     case when e_state in ('55P03', '40P01') then 'again' else 'failed' end, p_path,

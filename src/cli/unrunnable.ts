@@ -11,7 +11,7 @@ const LOOKED_AT_BYTES = 16 * 1024 * 1024;
 
 const ADVICE = {
   transaction:
-    'begins or ends a transaction in the middle of the file, and the transactions are Weft\'s. Cut the file in two there, or take it out; "transaction" in weft.yaml says what shares one.',
+    'begins or ends a transaction in the middle of the file, and the transactions are Weft\'s. In a phase with "transaction: auto" or "none" BEGIN and COMMIT, in pairs, make one; else cut the file in two there, or take it out.',
   psql: 'is a command of psql, which no server knows.',
   copy: 'talks to a client, and a run has none. Take it out.',
   rows: 'is followed by rows that no line "\\." ends: all that is behind it, up to the end of the file, is taken for rows. Write \\. into a line of its own behind the last one.',
@@ -42,10 +42,15 @@ export interface Finding {
 export async function warnOfUnrunnable({ manifest, source }: Bundle): Promise<string[]> {
   const warnings: string[] = [];
   const run = new Set(manifest.phases.flatMap(({ steps }) => steps.filter(({ kind }) => kind === 'run').map(({ path }) => path)));
+  const whole = new Set(
+    manifest.phases.flatMap(({ steps, transaction: rule }) => (rule === 'single' || rule === 'per-step' ? steps.map(({ path }) => path) : [])),
+  );
   for (const artifact of manifest.artifacts.filter(({ path }) => run.has(path))) {
     const { text, isWhole } = await readBeginning(source.open(artifact));
     const findings = findUnrunnable(text).filter(({ kind }) => isWhole || kind !== 'rows');
+    const isInBlocks = !whole.has(artifact.path) && arePairs(findings.filter(({ kind }) => kind === 'transaction'));
     for (const kind of Object.keys(ADVICE) as Finding['kind'][]) {
+      if (kind === 'transaction' && isInBlocks) continue;
       const [first, ...others] = findings.filter((finding) => finding.kind === kind);
       if (first === undefined) continue;
       const more = others.length === 0 ? '' : ` (${others.length} more of the kind in this file.)`;
@@ -58,6 +63,11 @@ export async function warnOfUnrunnable({ manifest, source }: Bundle): Promise<st
     }
   }
   return warnings;
+}
+
+/** BEGIN and COMMIT in turn, to the end. */
+function arePairs(findings: readonly Finding[]): boolean {
+  return findings.length % 2 === 0 && findings.every(({ words }, index) => (index % 2 === 0 ? /^(BEGIN|START TRANSACTION)$/ : /^(COMMIT|END)$/).test(words));
 }
 
 async function readBeginning(parts: AsyncIterable<Uint8Array>): Promise<{ text: string; isWhole: boolean }> {
@@ -146,7 +156,8 @@ export function findUnrunnable(text: string): Finding[] {
     (/^(BEGIN|START TRANSACTION)$/.test(finding.words) && places.get(index) === 1) ||
     (/^(COMMIT|END)$/.test(finding.words) && places.get(index) === statements);
   const around = findings.filter((finding, index) => finding.kind === 'transaction' && isAround(finding, index));
-  return around.length === 2 ? findings.filter((finding) => !around.includes(finding)) : findings;
+  const isAll = findings.filter(({ kind }) => kind === 'transaction').length === 2;
+  return around.length === 2 && isAll ? findings.filter((finding) => !around.includes(finding)) : findings;
 }
 
 /** Behind a token, and behind what it opens. What is not closed goes on to the end. */

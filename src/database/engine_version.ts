@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd2f7a9614ca31970d593c115e1e344500d63b81b14420367c63a89900e0cea05';
+export const ENGINE_DIGEST = '80ef0240dc4f68d33dc8691561a3c7b8dd9ac3a4365f5fb99a2ebab9c84cc5d2';

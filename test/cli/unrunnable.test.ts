@@ -61,15 +61,16 @@ describe('what no server takes from a file', () => {
 describe('weft check', () => {
   it('warns of it, a sentence for each file and kind, and still calls the bundle valid', async () => {
     const folder = makeFolder({
-      '1.sql': 'begin;\ncreate table a ();\ncommit;\nselect 1;',
+      '1.sql': 'create table a ();\ncommit;\nselect 1;\ncommit;',
+      '4.sql': 'begin;\nselect 1;\ncommit;\nselect 2;\nbegin;\nselect 3;\nend;',
       '2.sql': '\\restrict abc\nCOPY a FROM stdin;\n1\n\\.\n\\unrestrict abc\n',
       '3.sql': 'select 3;\ncopy a to stdout;',
     });
     const { code, stdout, stderr } = await run(['check', folder]);
     expect(code).toBe(0);
-    expect(stdout).toContain('Valid: 1 phase, 3 files');
+    expect(stdout).toContain('Valid: 1 phase, 4 files');
     expect(stderr).toMatchInlineSnapshot(`
-      "warning: "1.sql", line 1: this will probably fail: BEGIN begins or ends a transaction in the middle of the file, and the transactions are Weft's. Cut the file in two there, or take it out; "transaction" in weft.yaml says what shares one. (1 more of the kind in this file.)
+      "warning: "1.sql", line 2: this will probably fail: COMMIT begins or ends a transaction in the middle of the file, and the transactions are Weft's. In a phase with "transaction: auto" or "none" BEGIN and COMMIT, in pairs, make one; else cut the file in two there, or take it out. (1 more of the kind in this file.)
       warning: "3.sql", line 2: this will probably fail: COPY … TO STDOUT talks to a client, and a run has none. Take it out.
       "
     `);

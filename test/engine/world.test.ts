@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
-import { failFiles, passFiles, type Rule } from './support.ts';
+import { failFiles, pack, passFiles, type Rule, send } from './support.ts';
 
 let database: TestDatabase;
 
@@ -368,6 +368,111 @@ describe('BEGIN and COMMIT around a file', () => {
     expect(await fail('\nbegin;\ncreate table t (a int);\ncopy t from stdin;\n1\n\\.\n')).toMatchObject({ sqlstate: 'WF085', line: 2 });
     expect(await fail('begin;\ncreate table t ();\nrollback;')).toMatchObject({ sqlstate: '0A000', line: 1 });
     expect(await sql(database.url, `select to_regclass('t') as t`)).toEqual([{ t: null }]);
+  });
+});
+
+describe('BEGIN and COMMIT in the middle of a file', () => {
+  const BLOCKS = `create table t (n int, xid bigint default txid_current());
+begin;
+insert into t values (1);
+insert into t values (2);
+commit;
+insert into t values (3);
+-- the second
+start transaction;
+insert into t values (4);
+insert into t values (5); -- five
+end;
+begin; commit;
+insert into t values (6);`;
+
+  it.each(['auto', 'none'] as const)('make a transaction of what stands between them, under %s', async (rule) => {
+    const path = await pass(`${BLOCKS}\nselect '${rule}';`, rule);
+    expect(await sql(database.url, 'select array_agg(n order by n) as n from t group by xid order by min(n)')).toEqual(
+      [[1, 2], [3], [4, 5], [6]].map((n) => ({ n })),
+    );
+    expect(await sql(database.url, 'select statements, rows::int from weft.steps where path = $1', [path])).toEqual([{ statements: 8, rows: 7 }]);
+  });
+
+  it.each(['single', 'per-step'] as const)(
+    'are refused under %s, where a file is (part of) one transaction; the word says which rule takes them',
+    async (rule) => {
+      const error = await fail(`${BLOCKS}\nselect 'not ${rule}';`, rule);
+      expect(error).toMatchObject({ sqlstate: '0A000', line: 2, statement: 'begin', hint: expect.stringContaining('"transaction: auto" or "none"') });
+      expect(await sql(database.url, `select to_regclass('t') as t`)).toEqual([{ t: null }]);
+    },
+  );
+
+  it('are taken back as a whole where one of them fails, with its line; a repaired file goes on there', async () => {
+    const path = `${++number}.sql`;
+    const text = (n: string) =>
+      `create table t (n int primary key);\nbegin;\ninsert into t values (1);\ncommit;\nbegin;\ninsert into t values (2);\ninsert into t\n  values (${n});\ncommit;\n`;
+    const error = await failFiles(database.url, { [path]: text('1') }, 'auto');
+    expect(error).toMatchObject({
+      sqlstate: '23505',
+      line: 7,
+      statement: expect.stringMatching(/^insert into t\n/),
+      detail: expect.stringContaining('is rolled back with it'),
+    });
+    expect(await sql(database.url, 'select n from t')).toEqual([{ n: 1 }]);
+    await passFiles(database.url, { [path]: text('3') }, 'auto');
+    expect(await sql(database.url, 'select n from t order by n')).toEqual([1, 2, 3].map((n) => ({ n })));
+  });
+
+  it('end what is set for them alone: SET LOCAL', async () => {
+    await pass(
+      `create table t (n int, p text);\nbegin;\nset local search_path = pg_catalog, public;\nset local work_mem = '8MB';\nset local lock_timeout = '7s';\ninsert into t select 1, current_setting('search_path') || current_setting('work_mem') || current_setting('lock_timeout');\ncommit;\nset search_path = public;\ninsert into t select 2, concat(current_setting('search_path'), current_setting('work_mem') = '8MB', current_setting('lock_timeout') = '7s');`,
+      'none',
+    );
+    expect(await sql(database.url, 'table t order by n')).toEqual([
+      { n: 1, p: 'pg_catalog, public8MB7s' },
+      { n: 2, p: 'publicff' },
+    ]);
+  });
+
+  it('let a later one see what only a commit brings: a new value of an enum', async () => {
+    await pass(
+      `create type mood as enum ('ok');\nbegin;\nalter type mood add value 'new';\ncommit;\nbegin;\ncreate table t (m mood);\ninsert into t values ('new');\ncommit;`,
+      'auto',
+    );
+    expect(await sql(database.url, 'table t')).toEqual([{ m: 'new' }]);
+  });
+
+  it('are run once, also where the backend dies in the middle of one', async () => {
+    await sql(database.url, 'create sequence deaths; create table t (n int)');
+    await pass(
+      `insert into t values (1);\nbegin;\ninsert into t values (2);\nselect case when nextval('deaths') < 3 then pg_terminate_backend(pg_backend_pid()) end;\ninsert into t values (3);\ncommit;\nbegin;\ninsert into t values (4);\ncommit;`,
+      'none',
+    );
+    expect(await sql(database.url, 'select n from t order by n')).toEqual([1, 2, 3, 4].map((n) => ({ n })));
+    expect(await sql(database.url, 'select last_value::int as n from deaths')).toEqual([{ n: 3 }]);
+  });
+
+  it.each([
+    ['no COMMIT', 'create table t ();\nbegin;\nselect 1;', 2],
+    ['a BEGIN in place of it', 'create table t ();\nbegin;\nselect 1;\nbegin;\nselect 2;\ncommit;', 2],
+    ['no BEGIN', 'create table t ();\nselect 1;\ncommit;\nselect 2;', 3],
+  ])('are refused before anything has run where they do not come in pairs: %s', async (_, text, line) => {
+    for (const rule of ['auto', 'none'] as const) {
+      expect(await fail(text, rule)).toMatchObject({ sqlstate: 'WF085', line });
+      expect(await sql(database.url, `select to_regclass('t') as t`)).toEqual([{ t: null }]);
+    }
+  });
+
+  it('hold nothing that PostgreSQL runs in no transaction', async () => {
+    const error = await fail('create table t (n int);\nbegin;\nselect 1;\ncreate index concurrently i on t (n);\ncommit;', 'auto');
+    expect(error).toMatchObject({ sqlstate: '25001', line: 4, hint: expect.stringContaining('Move it in front of BEGIN') });
+    expect(await sql(database.url, `select to_regclass('i') as i`)).toEqual([{ i: null }]);
+  });
+
+  it('are no matter in a rehearsal, around a whole file or in it', async () => {
+    for (const text of [BLOCKS, 'begin;\ncreate table t (n int);\ncommit;']) {
+      const parcel = pack([{ name: 'main', transaction: 'auto', files: { [`${++number}.sql`]: text } }]);
+      const request = JSON.parse(Buffer.from(parcel.order.request).toString());
+      const end = await send(database.url, { ...parcel, order: { ...parcel.order, request: Buffer.from(JSON.stringify({ ...request, mode: 'rehearse' })) } });
+      expect(end).toMatchObject({ state: 'succeeded', mode: 'rehearse' });
+      expect(await sql(database.url, `select to_regclass('t') as t`)).toEqual([{ t: null }]);
+    }
   });
 });
 

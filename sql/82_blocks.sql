@@ -1,0 +1,107 @@
+-- BEGIN and COMMIT in a file that is run statement by statement: what stands between them shares a transaction, as it does under psql.
+
+-- The rows of the statements between two of them get the number of their block; BEGIN and COMMIT themselves have no row. Where the phase says that
+-- a file is one transaction, they stay, and the server refuses them. A rehearsal leaves out what goes around a whole file, as a deployment does.
+create or replace function weft._gather_blocks(p_deployment uuid, p_step weft._steps)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_row      record;
+  v_begun    integer;            -- the line of the BEGIN that is open
+  v_block    integer := 0;
+  v_kept     integer[] := '{}';  -- numbers, lines and blocks of what is left
+  v_blocks   integer[] := '{}';
+  v_rule     text;
+  v_is_whole boolean;
+begin
+  if not exists (select from weft._statements as t where t.deployment_id = p_deployment and t.step = p_step.ordinal and (weft._is_begin(t.statement) or weft._is_commit(t.statement))) then
+    return;
+  end if;
+  select case when d.mode = 'rehearse' and p.transaction <> 'none' then p.transaction else 'none' end into v_rule
+  from weft._phases as p join weft._deployments as d on d.id = p.deployment_id where p.deployment_id = p_deployment and p.ordinal = p_step.phase;
+  select array_agg(b.number::bigint order by b.number) = array[1, max(b.count)] into v_is_whole
+  from (
+    select t.number, weft._is_begin(t.statement) or weft._is_commit(t.statement) as is_end, count(*) over () as count
+    from weft._statements as t where t.deployment_id = p_deployment and t.step = p_step.ordinal) as b
+  where b.is_end;
+  if v_rule in ('single', 'per-step') and not v_is_whole then
+    return;
+  end if;
+  for v_row in
+    select t.number, weft._first_line(t.statement, t.line) as line, weft._is_begin(t.statement) as begins, weft._is_commit(t.statement) as ends
+    from weft._statements as t where t.deployment_id = p_deployment and t.step = p_step.ordinal order by t.number
+  loop
+    if v_row.begins and v_begun is not null then
+      perform weft._refuse_open_transaction(v_begun);
+    elsif v_row.begins then
+      v_begun := v_row.line;
+      v_block := v_block + 1;
+    elsif v_row.ends and v_begun is null then
+      raise exception 'Line %: no BEGIN before this COMMIT.', v_row.line
+        using errcode = 'WF085', detail = 'Nothing of the file was run.', hint = 'Write BEGIN before the statements that share a transaction, or take COMMIT out.';
+    elsif v_row.ends then
+      v_begun := null;
+    else
+      v_kept := array_append(v_kept, v_row.number);
+      v_blocks := array_append(v_blocks, case when v_begun is not null and not (v_is_whole and v_rule <> 'none') then v_block end);
+    end if;
+  end loop;
+  if v_begun is not null then
+    perform weft._refuse_open_transaction(v_begun);
+  end if;
+  delete from weft._statements as t where t.deployment_id = p_deployment and t.step = p_step.ordinal and t.number <> all (v_kept);
+  -- downwards, each to a number that is free by then
+  for i in 1 .. cardinality(v_kept) loop
+    update weft._statements as t set number = i, block = v_blocks[i] where t.deployment_id = p_deployment and t.step = p_step.ordinal and t.number = v_kept[i];
+  end loop;
+end
+$$;
+
+comment on function weft._gather_blocks(uuid, weft._steps) is 'Gives the statements between BEGIN and COMMIT the number of their block: they are run in one transaction.';
+
+
+-- A statement, or with it what is left of its block.
+create or replace function weft._list_block(p_statement weft._statements)
+  returns weft._statements[]
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case when p_statement.block is null then array[p_statement] else (
+    select array_agg(t order by t.number) from weft._statements as t
+    where t.deployment_id = p_statement.deployment_id and t.step = p_statement.step and t.block = p_statement.block and t.number >= p_statement.number) end
+$$;
+
+comment on function weft._list_block(weft._statements) is 'Lists the statements that share a transaction with one, from there on.';
+
+
+-- SET LOCAL ends with the transaction, which nobody sees from inside.
+create or replace function weft._list_local_settings(p_statements text[])
+  returns text[]
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(array_agg(lower(m.name)), '{}')
+  from unnest(p_statements) as s (text)
+  cross join lateral (select substring(weft._skip_comments(s.text) from '(?i)^set\s+local\s+([a-z_][\w.$]*)') as name where s.text ~* '\mlocal\M') as m
+  where m.name is not null
+$$;
+
+comment on function weft._list_local_settings(text[]) is 'Names what statements set for their transaction alone.';
+
+
+create or replace function weft._forget_settings(p_session jsonb, p_before jsonb, p_local text[])
+  returns jsonb
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case when p_local = '{}' then p_session else jsonb_set(p_session, '{settings}', (p_session -> 'settings') - p_local || coalesce((
+    select jsonb_object_agg(b.key, b.value) from jsonb_each(p_before -> 'settings') as b where b.key = any (p_local)), '{}')) end
+$$;
+
+comment on function weft._forget_settings(jsonb, jsonb, text[]) is 'Gives a session that is written down the settings of before, of those that ended with the transaction.';
