@@ -135,6 +135,9 @@ as $$
   select jsonb_build_object(
     'phase', p_phase.name, 'transaction', p_phase.transaction, 'path', p_step.path, 'kind', p_step.kind, 'state', p_state, 'rows', p_rows,
     'milliseconds', round((extract(epoch from clock_timestamp() - p_started) * 1000)::numeric, 3), 'statements', to_jsonb(p_entries), 'result', p_step.result)
+    || case when p_step.options ? 'repeat' then coalesce((
+      select jsonb_build_object('called_back', e.data -> 'missing') from weft._events as e
+      where e.deployment_id = p_step.deployment_id and e.kind = 'called_back' and e.path = p_step.path order by e.number desc limit 1), '{}') else '{}' end
 $$;
 
 comment on function weft._close_entry(weft._phases, weft._steps, text, jsonb[], bigint, timestamptz) is 'Makes the account of a step out of those of its statements.';

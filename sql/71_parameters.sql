@@ -119,6 +119,38 @@ $$;
 comment on function weft._inherit_parameters(uuid, uuid) is 'Gives an undo the plain parameters of the deployment that it takes back; its secrets it has not.';
 
 
+-- Without the secret ones.
+create or replace function weft._list_values(p_deployment uuid)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_object_agg(p.name, p.value), '{}') from weft._parameters as p where p.deployment_id = p_deployment and not p.is_secret
+$$;
+
+comment on function weft._list_values(uuid) is 'Lists the values of the plain parameters of a deployment, by name.';
+
+
+create or replace function weft._add_hint_of_secrets(p_deployment uuid, p_error jsonb)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case when k.names is null or p_error ->> 'path' is null then p_error
+    else p_error || jsonb_build_object('hint', concat_ws(' ', p_error ->> 'hint', format(
+      'The deployment that is undone was given secrets (%s), which are kept nowhere: a file that names one cannot run in an undo.', k.names))) end
+  from (
+    select string_agg(p.name, ', ' order by p.name) as names
+    from weft._deployments as d join weft._parameters as p on p.deployment_id = d.undoes and p.is_secret and p.is_given
+    where d.id = p_deployment
+  ) as k
+$$;
+
+comment on function weft._add_hint_of_secrets(uuid, jsonb) is 'Adds to the account of an undo that failed which secrets it has not got.';
+
+
 create or replace function weft._accept_value(p_name text, p_type text, p_value text, p_is_secret boolean)
   returns text
   volatile

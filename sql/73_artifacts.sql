@@ -100,7 +100,7 @@ create or replace function weft._read_scripts(p_deployment uuid, p_first integer
 as $$
   with pending as (
     select s.ordinal, s.kind, s.path, s.in_one_piece, s.condition, s.on_error = 'continue' as is_tolerated, s.options ? 'repeat' as is_repeatable,
-           s.options ? 'makes_room' as makes_room, a.chunks, a.size,
+           s.options ? 'makes_room' as makes_room, s.options -> 'values' as own_values, a.chunks, a.size,
            sum(case s.kind when 'run' then a.size end) over (order by s.ordinal) as bytes, row_number() over (order by s.ordinal) as place
     from weft._steps as s
     left join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
@@ -111,27 +111,27 @@ as $$
     left join weft._chunks as c on c.digest = b.chunks[1]
     where b.place = 1 or b.bytes is null or b.bytes <= weft._limit('scripts_read_bytes')
   ), plain as materialized (
-    select t.ordinal, c.statements, c.lines
+    select t.ordinal, t.own_values, c.statements, c.lines
     from texts as t
     cross join lateral weft._cut_plain(t.text) as c
     where not t.in_one_piece and t.text is not null
   ), cut as materialized (
-    select p.ordinal, p.statements, p.lines from plain as p
+    select p.ordinal, p.own_values, p.statements, p.lines from plain as p
     union all
-    select t.ordinal, c.statements, c.lines
+    select t.ordinal, t.own_values, c.statements, c.lines
     from texts as t
     cross join lateral weft._split(weft._new_scanner(), t.text, true) as c
     where not t.in_one_piece and t.text is not null and t.ordinal not in (select p.ordinal from plain as p) and (c.p_scanner).mode <> 'copy'
     union all
-    select t.ordinal, array[t.text], array[1] from texts as t where t.in_one_piece and t.text is not null
+    select t.ordinal, t.own_values, array[t.text], array[1] from texts as t where t.in_one_piece and t.text is not null
   ), prepared as (
     select c.ordinal, c.statements, c.lines, p.digests, p.executables,
            coalesce(case when c.statements[1] ~* '\m(?:begin|start)\M' then weft._is_wrapped(c.statements) end, false) as is_wrapped
     from cut as c
-    cross join lateral weft._prepare_statements(c.statements, p_parameters) as p
+    cross join lateral weft._prepare_statements(c.statements, coalesce(c.own_values, p_parameters)) as p
   )
   select coalesce(array_agg(row(
-           t.ordinal, t.kind, t.path, t.in_one_piece, t.chunks, t.size, t.condition, t.is_tolerated, t.is_repeatable, t.makes_room, p.statements is null,
+           t.ordinal, t.kind, t.path, t.in_one_piece, t.chunks, t.size, t.condition, t.is_tolerated, t.is_repeatable, t.makes_room, t.own_values, p.statements is null,
            case when p.is_wrapped then weft._first_line(p.statements[1], p.lines[1]) end,
            case when p.is_wrapped then trim_array(p.statements[2:], 1) else p.statements end,
            coalesce(case when p.is_wrapped then trim_array(p.lines[2:], 1) else p.lines end, '{}'),

@@ -43,6 +43,7 @@ declare
   v_result       pg_catalog.jsonb;
   v_within       weft._outcome;
   v_mark         pg_catalog.oid[];
+  v_values       pg_catalog.jsonb := p_phase.parameters;
   v_their_path   pg_catalog.text;
   v_set          pg_catalog.text;
   v_their_name   pg_catalog.text;
@@ -96,7 +97,7 @@ begin
 
     while v_next <= p_last loop
       v_path := null;
-      v_scripts := weft._read_scripts(p_deployment, v_next, p_last, p_phase.parameters);
+      v_scripts := weft._read_scripts(p_deployment, v_next, p_last, v_values);
       exit when cardinality(v_scripts) = 0;
       if cardinality(v_scripts) >= weft._limit('scripts_before_plans_go') then
         discard plans;  -- every DDL statement walks through all plans of the session, and past invalid ones it runs
@@ -104,6 +105,7 @@ begin
       -- no FOR over a query: its cursor would stand in the way of a file's CLOSE ALL
       foreach v_script in array v_scripts loop
         v_path := v_script.path;
+        p_phase.parameters := coalesce(v_script.parameters, v_values);
         if v_script.is_tolerated and p_first < p_last then
           perform weft._record_steps(p_deployment, p_phase.name, v_records);  -- so that the journal keeps their order
           v_records := '{}';

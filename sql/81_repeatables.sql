@@ -378,7 +378,16 @@ create or replace function weft._forget_dropped(p_deployment uuid)
 as $$
   update weft._history as h set made = weft._merge_made(h.made, null)
   from weft._deployments as d
-  where d.id = p_deployment and h.bundle = d.bundle and h.made is not null and weft._list_missing(h.made) is not null
+  where d.id = p_deployment and h.bundle = d.bundle and h.made is not null and weft._list_missing(h.made) is not null;
+  -- what has come back has the place that it had then, what stood by the one that it had since: they are compared with each other
+  update weft._history as h set place = k.ordinal
+  from (
+    select distinct on (s.path) d.bundle, s.path, s.ordinal
+    from weft._deployments as d join weft._steps as s on s.deployment_id = d.id and s.options ? 'repeat'
+    where d.id = p_deployment and d.undoes is not null
+    order by s.path, s.state = 'succeeded' desc, s.ordinal
+  ) as k
+  where h.bundle = k.bundle and h.path = k.path and h.place is distinct from k.ordinal
 $$;
 
-comment on function weft._forget_dropped(uuid) is 'Forgets objects of repeatable files that a deployment has dropped.';
+comment on function weft._forget_dropped(uuid) is 'Forgets objects of repeatable files that a deployment has dropped; behind an undo, gives their files places among each other.';

@@ -551,7 +551,7 @@ create or replace function weft._end(p_deployment uuid, p_state weft.deployment_
   language plpgsql
 as $$
 declare
-  v_error        jsonb := case when p_state in ('failed', 'cancelled') then weft._add_remains(p_deployment, p_error) end;
+  v_error        jsonb := case when p_state in ('failed', 'cancelled') then weft._add_hint_of_secrets(p_deployment, weft._add_remains(p_deployment, p_error)) end;
   v_fingerprint  text;
   v_unread       jsonb;
 begin

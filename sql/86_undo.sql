@@ -7,7 +7,7 @@
 -- The undo of a file is the one that came with it, or with the same bytes of it later: so an undo can be repaired, or given at last. Of a
 -- file that runs again and again it is the file itself, as it was before; so it is of data that a table is brought in line with.
 create or replace function weft._list_effects(p_deployment uuid)
-  returns table (ordinal integer, phase integer, path text, kind text, done integer, undo text, given_by uuid, digest bytea, restores boolean)
+  returns table (ordinal integer, phase integer, path text, kind text, done integer, undo text, given_by uuid, digest bytea, restores boolean, values_of uuid)
   stable
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = off  -- rows that were just written have no statistics
@@ -16,7 +16,11 @@ create or replace function weft._list_effects(p_deployment uuid)
 as $$
   with mine as materialized (
     select s.ordinal, s.phase, s.path, s.kind, s.undo, d.bundle, d.place, a.digest, h.path as path_now, h.digest as digest_now, case when h.path is null then t.done end as done,
-           case when (s.kind = 'run' or s.kind = 'load' and s.options ->> 'mode' = 'sync') and h.path is not null then s.replaced end as replaced
+           -- what was before must be able to come back: a file that runs again too, or data that the same table was brought in line with
+           case when h.path is not null and s.replaced ->> 'place' is not null and (s.kind = 'run' or s.kind = 'load' and s.options ->> 'mode' = 'sync' and exists (
+             select from weft._steps as b
+             where b.deployment_id = (s.replaced ->> 'bytes_in')::uuid and b.path = s.path and b.kind = 'load' and b.options ->> 'mode' = 'sync' and b.options ->> 'into' = s.options ->> 'into'
+           )) then s.replaced end as replaced
     from weft._deployments as d
     join weft._steps as s on s.deployment_id = d.id
     join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
@@ -51,7 +55,7 @@ as $$
          case when m.replaced is null then g.undo else m.path end,
          case when m.replaced is null then g.id else (m.replaced ->> 'bytes_in')::uuid end,
          case when m.replaced is null then g.digest else decode(m.replaced ->> 'digest', 'hex') end,
-         m.replaced is not null
+         m.replaced is not null, (m.replaced ->> 'deployment_id')::uuid
   from mine as m
   left join given as g on g.ordinal = m.ordinal and g.age = 1 and (m.undo is not null or g.claim = 1)
 $$;
@@ -133,7 +137,7 @@ comment on function weft._choose_undone(uuid) is 'Chooses the deployment that is
 -- something takes their objects along. For what is undone behind it, all of them stand once more at the end: in the last phase, or in one of their own.
 create or replace function weft._list_undo_steps(p_deployment uuid)
   returns table (
-    place bigint, phase integer, is_again boolean, path text, kind text, undoes text, digest bytea, given_by uuid, restores boolean, is_kept boolean, done integer, is_given_by_other boolean)
+    place bigint, phase integer, is_again boolean, path text, kind text, undoes text, digest bytea, given_by uuid, restores boolean, is_kept boolean, done integer, is_given_by_other boolean, values_of uuid)
   stable
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = off  -- rows that were just written have no statistics
@@ -147,7 +151,7 @@ as $$
     select g.phase, g.number, g.ordinal, g.path from weft._list_groups(p_deployment) as g
   ),
   kept as materialized (
-    select g.phase, g.number, g.ordinal, h.path, h.digest, h.bytes_in
+    select g.phase, g.number, g.ordinal, h.path, h.digest, h.bytes_in, h.deployment_id
     from grouped as g
     join weft._deployments as d on d.id = p_deployment
     join weft._history as h on h.bundle = d.bundle and h.path = g.path and h.place is not null
@@ -155,13 +159,13 @@ as $$
   ),
   turns as materialized (
     select e.phase, g.number, e.ordinal, coalesce(max(g.ordinal) over (partition by e.phase, g.number), e.ordinal) as turn, e.undo as path, e.kind, e.path as undoes, e.digest, e.given_by, e.restores,
-           false as is_kept, e.done
+           false as is_kept, e.done, e.values_of
     from effects as e left join grouped as g on g.ordinal = e.ordinal
   ),
   firsts as materialized (
     select t.* from turns as t
     union all
-    select k.phase, k.number, k.ordinal, (select max(t.turn) from turns as t where t.phase = k.phase and t.number = k.number), k.path, 'run', null, k.digest, k.bytes_in, false, true, null
+    select k.phase, k.number, k.ordinal, (select max(t.turn) from turns as t where t.phase = k.phase and t.number = k.number), k.path, 'run', null, k.digest, k.bytes_in, false, true, null, k.deployment_id
     from kept as k
     where exists (select from turns as t where t.phase = k.phase and t.number = k.number)
   ),
@@ -175,20 +179,20 @@ as $$
           or (t.phase, t.turn) < (n.phase, (select max(o.turn) from turns as o where o.phase = n.phase and o.number = n.number))))
   ),
   agains as (
-    select t.phase, t.number, t.ordinal, t.path, t.undoes, t.digest, t.given_by, t.restores from turns as t where t.restores and t.number is not null
+    select t.phase, t.number, t.ordinal, t.path, t.undoes, t.digest, t.given_by, t.restores, t.values_of from turns as t where t.restores and t.number is not null
     union all
-    select k.phase, k.number, k.ordinal, k.path, null, k.digest, k.bytes_in, false from kept as k
+    select k.phase, k.number, k.ordinal, k.path, null, k.digest, k.bytes_in, false, k.deployment_id from kept as k
   ),
   sorted as (
     select row_number() over (order by f.phase desc, f.turn desc, f.restores or f.is_kept, case when f.number is not null and (f.restores or f.is_kept) then f.ordinal else - f.ordinal end) as place,
-           f.phase, false as is_again, f.path, f.kind, f.undoes, f.digest, f.given_by, f.restores, f.is_kept, f.done
+           f.phase, false as is_again, f.path, f.kind, f.undoes, f.digest, f.given_by, f.restores, f.is_kept, f.done, f.values_of
     from firsts as f
     union all
-    select 1000000000 + row_number() over (order by a.phase, a.ordinal), a.phase, a.phase > (select min(t.phase) from turns as t), a.path, 'run', a.undoes, a.digest, a.given_by, a.restores, true, null
+    select 1000000000 + row_number() over (order by a.phase, a.ordinal), a.phase, a.phase > (select min(t.phase) from turns as t), a.path, 'run', a.undoes, a.digest, a.given_by, a.restores, true, null, a.values_of
     from agains as a
     where exists (select from groups as g where g.phase = a.phase and g.number = a.number)
   )
-  select s.place, s.phase, s.is_again, s.path, s.kind, s.undoes, s.digest, s.given_by, s.restores, s.is_kept, s.done, s.given_by <> p_deployment
+  select s.place, s.phase, s.is_again, s.path, s.kind, s.undoes, s.digest, s.given_by, s.restores, s.is_kept, s.done, s.given_by <> p_deployment, s.values_of
   from sorted as s
 $$;
 
@@ -223,6 +227,8 @@ begin
           group by s.phase
         ) as g on g.phase = p.ordinal
         where p.deployment_id = v_undone.id),
+      -- kept nowhere, so an undo has not got them
+      'secrets_lacking', (select coalesce(jsonb_agg(p.name order by p.name), '[]') from weft._parameters as p where p.deployment_id = v_undone.id and p.is_secret and p.is_given),
       -- what depends on something that goes is made again
       'stand_by', (select coalesce(jsonb_agg(distinct s.path), '[]') from steps as s where s.is_kept and not s.restores),
       'lacking', (
@@ -285,10 +291,12 @@ as $$
                    when s.restores then (
                      select o.options || case s.kind when 'run' then '{"repeat": "always"}' else '{}' end::jsonb
                      from weft._steps as o join weft._artifacts as a on a.deployment_id = o.deployment_id and a.path = o.path
-                     where o.deployment_id = s.given_by and a.digest = s.digest and o.kind = s.kind limit 1) || jsonb_build_object('kind', s.kind)
+                     where o.deployment_id = s.given_by and o.path = s.path and a.digest = s.digest and o.kind = s.kind limit 1) || jsonb_build_object('kind', s.kind)
                    when exists (select from weft._list_groups(p_undone.id) as u where u.path = s.undoes) then '{"kind": "run", "repeat": "always"}'
                    else '{"kind": "run"}' end
-                 || jsonb_build_object('path', s.path) || case when s.undoes is not null then jsonb_build_object('undoes', s.undoes) else '{}' end order by s.place) as steps
+                 || jsonb_build_object('path', s.path) || case when s.undoes is not null then jsonb_build_object('undoes', s.undoes) else '{}' end
+                 -- with the values of parameters that it had then
+                 || case when s.kind = 'run' and weft._list_values(s.values_of) <> weft._list_values(p_undone.id) then jsonb_build_object('values', weft._list_values(s.values_of)) else '{}' end order by s.place) as steps
         from steps as s
         group by s.phase, s.is_again
       ) as g on g.phase = p.ordinal

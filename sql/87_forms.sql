@@ -157,6 +157,22 @@ $$;
 comment on function weft._settle_order(weft._phases, integer, bigint) is 'Puts the files of a group into an order in which they can run, as far as there is one.';
 
 
+create or replace function weft._is_swallowing(p_phase weft._phases, p_steps weft._steps[])
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select count(*) > 1 and bool_or(weft._list_missing(h.made) is not null)
+  from unnest(p_steps) as s
+  join weft._deployments as d on d.id = p_phase.deployment_id
+  left join weft._history as h on h.bundle = d.bundle and h.path = s.path and h.made is not null
+  where s.options ? 'repeat'
+$$;
+
+comment on function weft._is_swallowing(weft._phases, weft._steps[]) is 'Tells whether of several repeatable files that have run in a rehearsal one may have dropped what another one made: then they are run as the deployment does it.';
+
+
 -- A group of files that run again and again, after one of them has failed: as the deployment does it, in one block, in an order that is found if need be.
 create or replace function weft._rehearse_group(p_phase weft._phases, p_first integer, p_fence bigint)
   returns weft._outcome
@@ -165,10 +181,24 @@ create or replace function weft._rehearse_group(p_phase weft._phases, p_first in
   language plpgsql
 as $$
 declare
+  v_last     integer := weft._end_of_group(p_phase, p_first);
+  v_moved    jsonb;
   v_outcome  weft._outcome;
 begin
   loop
-    v_outcome := weft._run_steps(p_phase.deployment_id, p_phase, p_first, weft._end_of_group(p_phase, p_first), p_fence, p_is_within => true);
+    v_moved := null;
+    begin
+      v_outcome := weft._run_steps(p_phase.deployment_id, p_phase, p_first, v_last, p_fence, p_is_within => true);
+      if v_outcome.verdict = 'done' then
+        v_moved := weft._find_swallowed(p_phase, p_first, v_last);
+        if v_moved is not null then
+          raise exception using errcode = 'WF003';
+        end if;
+      end if;
+    exception when sqlstate 'WF003' then
+      perform weft._move_behind(p_phase, v_moved);
+      continue;
+    end;
     if v_outcome.verdict = 'failed' then
       v_outcome := weft._find_order(p_phase, p_first, p_fence, v_outcome);
     end if;

@@ -291,6 +291,10 @@ begin
             raise exception using errcode = 'WF002';
           end if;
         end if;
+        if v_phase.has_repeatables and v_phase.transaction <> 'none' and not v_surprises ? concat('group/', v_phase.ordinal) and weft._is_swallowing(v_phase, v_of_phase) then
+          v_lost := null;
+          raise exception using errcode = 'WF002';
+        end if;
       end loop;
       perform weft._reset_session();
       v_catalog := weft._list_catalog();
@@ -313,6 +317,9 @@ begin
       null;
     elsif e_state = 'WF002' and v_lost is not null then  -- what others take away runs again with them
       v_surprises := v_surprises || jsonb_build_object(concat('lost/', v_phase.ordinal), v_lost);
+      continue;
+    elsif e_state = 'WF002' and v_path is null and not v_surprises ? concat('group/', v_phase.ordinal) then
+      v_surprises := v_surprises || jsonb_build_object(concat('group/', v_phase.ordinal), true);
       continue;
     elsif e_state = 'WF012' then
       raise exception using errcode = e_state, message = e_message, hint = e_hint;

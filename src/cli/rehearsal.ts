@@ -63,11 +63,19 @@ function stepLines({ steps }: Rehearsal, style: Style): string[] {
       step.rows ? count(step.rows, 'row') : '',
       step.milliseconds ? duration(step.milliseconds) : '',
       ...verdictOf(step.result),
+      ...calledBack(step.called_back),
     ].filter((word) => word !== '');
     const remarkable = (step.statements ?? []).flatMap((statement) => statementLines(statement, style));
     const error = step.state === 'tolerated' && step.error ? [`       ${step.error.sqlstate}: ${oneLine(step.error.message)}`] : [];
     return [`  ${style.bold(oneLine(step.path))}  ${style.dim(words.join(', '))}`, ...error, ...remarkable];
   });
+}
+
+/** Of a file that has not changed, and runs because something of it would be gone. */
+function calledBack(missing: Rehearsal['steps'][number]['called_back']): string[] {
+  const names = (missing ?? []).map(({ name }) => oneLine(name));
+  if (names.length === 0) return [];
+  return [`unchanged, called back: ${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more` : ''} would be gone`];
 }
 
 /** Of a check, or of loaded data. */

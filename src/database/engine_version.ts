@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '80ef0240dc4f68d33dc8691561a3c7b8dd9ac3a4365f5fb99a2ebab9c84cc5d2';
+export const ENGINE_DIGEST = '1ec895ca1f57bf556a64d7cafab43efba9cf4e97bb980e93db36594ed0d16b9b';

@@ -260,6 +260,8 @@ export const undoPlanSchema = z.looseObject({
       ),
     }),
   ),
+  /** The secret parameters that the deployment was given: kept nowhere, so its undo has not got them. */
+  secrets_lacking: z.array(z.string()).optional(),
   /** Repeatable files that have not changed, and are called back if something of theirs goes with what is undone. */
   stand_by: z.array(z.string()).optional(),
   lacking: z.array(

@@ -38,6 +38,8 @@ export const rehearsalSchema = z.looseObject({
       statements: z.array(measuredStatementSchema).nullish(),
       /** What its kind has to tell: the verdict of a check, the counts of a load. */
       result: z.record(z.string(), z.unknown()).nullish(),
+      /** Of a repeatable file that has not changed: what of it would be gone, so that it runs again. */
+      called_back: z.array(z.looseObject({ kind: z.string(), name: z.string() })).nullish(),
       error: z.looseObject({ sqlstate: z.string(), message: z.string() }).nullish(),
     }),
   ),

@@ -348,4 +348,50 @@ describe('a rehearsal', () => {
     expect(JSON.parse(stdout).rehearsal.steps.map(({ path }: { path: string }) => path)).toEqual(['0.sql', 'views/c.sql', 'views/b.sql', 'views/a.sql']);
     expect(await sql(database.url, `select to_regclass('t') as t`)).toEqual([{ t: null }]);
   });
+
+  it('tells which unchanged files would be called back, and because of what', async () => {
+    const VIEW = { 'views/v.sql': view('v') };
+    const steps = [{ run: 'schema/*.sql' }, ...VIEWS];
+    await passed(deploy({ 'schema/1.sql': 'select 1', ...VIEW }, 'single', steps));
+    const folder = makeFolder({
+      'weft.yaml': JSON.stringify({ name: 'shop', phases: [{ name: 'p1', transaction: 'single', steps }] }),
+      'schema/1.sql': 'select 1',
+      'schema/2.sql': 'drop view v; alter table journal alter n type bigint;',
+      ...VIEW,
+    });
+    const env = { DATABASE_URL: database.url };
+    const { stdout } = await run(['deploy', folder, '--rehearse', '--json'], { env });
+    expect(JSON.parse(stdout).rehearsal.steps).toMatchObject([
+      { path: 'schema/2.sql' },
+      { path: 'views/v.sql', called_back: [{ kind: 'relation', name: 'public.v' }] },
+    ]);
+    expect((await run(['deploy', folder, '--rehearse'], { env })).stdout).toMatch(/views\/v\.sql .*unchanged, called back: public\.v would be gone/);
+  });
+});
+
+describe('a file whose objects another one of its group drops again behind it', () => {
+  const FIRST = { 'views/m.sql': 'create or replace view m as select 1 as n', 'views/z.sql': 'create or replace view z as select 1 as n' };
+  const SECOND = { 'views/m.sql': view('m', 'z'), 'views/z.sql': 'drop view if exists z cascade; create view z as select 1 as n, 2 as k' };
+
+  it.each(['single', 'per-step'] as const)('runs behind it, and that order is kept: transaction: %s', async (rule) => {
+    await passed(deploy(FIRST, rule));
+    const end = await passed(deploy(SECOND, rule));
+    expect(order(end)).toEqual(['views/z.sql', 'views/m.sql']);
+    expect(await events('moved_behind')).toMatchObject([{ path: 'views/m.sql', data: { missing: [{ name: 'public.m' }] } }]);
+    expect(await fingerprint()).toBe(await fingerprintOfFresh([{ transaction: rule, steps: VIEWS }], SECOND));
+  });
+
+  it('is rehearsed in that order, too', async () => {
+    await passed(deploy(FIRST));
+    const rehearsed = await deployFiles(
+      connectOver(database.url),
+      { 'weft.yaml': JSON.stringify({ name: 'shop', phases: [{ name: 'p1', transaction: 'single', steps: VIEWS }] }), ...SECOND },
+      { mode: 'rehearse' },
+    );
+    expect(rehearsed.rehearsal?.steps.map(({ path, state }) => [path, state])).toEqual([
+      ['views/z.sql', 'succeeded'],
+      ['views/m.sql', 'succeeded'],
+    ]);
+    expect(rehearsed.rehearsal?.catalog?.filter(({ change }) => change === 'removed')).toEqual([]);
+  });
 });

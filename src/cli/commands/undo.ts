@@ -74,7 +74,10 @@ function listed(paths: readonly string[]): string {
     .join(', ')}${paths.length > 5 ? ` and ${paths.length - 5} more` : ''}`;
 }
 
-function planLines({ deployment, bundle, finished_at, phases, stand_by: standBy = [], lacking }: UndoPlan, style: Style): string[] {
+function planLines(
+  { deployment, bundle, finished_at, phases, stand_by: standBy = [], secrets_lacking: secrets = [], lacking }: UndoPlan,
+  style: Style,
+): string[] {
   const lines = [`Undo of ${style.bold(oneLine(bundle))}, deployment ${deployment}${finished_at === null ? '' : `, ${moment(finished_at)}`}`];
   for (const phase of phases) {
     const rows = phase.steps.map((step) => [
@@ -97,6 +100,8 @@ function planLines({ deployment, bundle, finished_at, phases, stand_by: standBy 
       '',
       'Files that run again and again come back in an order that the server finds; what cannot be replaced is dropped and made again, and what needs something that is undone behind it waits for that.',
     );
+  if (secrets.length > 0)
+    lines.push('', style.yellow(`That deployment was given secrets, which are kept nowhere: a file that names one fails in the undo (${listed(secrets)}).`));
   if (standBy.length > 0) lines.push(`Called back if something of theirs goes: ${listed(standBy)}.`);
   if (lacking.length > 0)
     lines.push(
