@@ -115,7 +115,7 @@ begin
         while v_place < cardinality(v_of_phase) loop
           v_place := v_place + 1;
           v_step := v_of_phase[v_place];
-          if v_phase.has_repeatables and v_step.options ? 'repeat' and not v_step.is_order_found then
+          if v_phase.has_repeatables and v_step.options ? 'repeat' and v_step.state = 'pending' and not v_step.is_order_found then
             perform weft._settle_order(v_phase, v_step.ordinal, p_fence);
             v_of_phase := v_of_phase[1:v_place - 1] || array(
               select s from weft._steps as s
@@ -136,6 +136,10 @@ begin
             select s.* into strict v_step from weft._steps as s where s.deployment_id = p_deployment and s.phase = v_phase.ordinal and s.path = v_path;
             if v_step.state = 'pending' then
               v_within := weft._rehearse_group(v_phase, v_step.ordinal, p_fence);
+              v_of_phase := v_of_phase[1:v_place - 1] || array(  -- they may have another order now
+                select s from weft._steps as s
+                where s.deployment_id = p_deployment and s.phase = v_phase.ordinal and s.path in (select u.path from unnest(v_of_phase[v_place:]) as u) order by s.ordinal);
+              v_path := (v_of_phase[v_place]).path;
               select s.* into strict v_step from weft._steps as s where s.deployment_id = p_deployment and s.phase = v_phase.ordinal and s.path = v_path;
               if v_within.verdict <> 'done' then
                 v_path := coalesce(v_within.path, v_path);

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '1ec895ca1f57bf556a64d7cafab43efba9cf4e97bb980e93db36594ed0d16b9b';
+export const ENGINE_DIGEST = 'c90acc957ddc461048cde339ac9ad52547b0a1db2c2a5ede43711bfd2c26f6d9';

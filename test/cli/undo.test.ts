@@ -90,8 +90,46 @@ describe('straight to a database', () => {
     expect(code).toBe(1);
     expect(stdout).toMatch(/^Failed\. The undo of shop stopped/);
     expect(stdout).toContain('undo/1_a.sql:2');
-    expect(stdout).toContain('rolled back as a whole');
+    expect(stdout).toContain('rolled back as a whole: nothing of it is undone');
+    expect(stdout).toMatch(/Next: correct undo\/1_a\.sql and deploy the bundle with it .*"weft undo [0-9a-f-]+" goes on with what is not undone/);
     expect(await tablesIn(database.url)).toEqual(['a', 'b']);
+  });
+
+  it('says how the catalog compares with what it was, and names what differs', async () => {
+    await weft('deploy', makeFolder({ ...FILES, 'schema/1_a.sql': 'create table a (n int); create table left_over (n int);' }));
+    const { code, stdout } = await weft('undo');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/The catalog is not as it was before deployment [0-9a-f-]+: 1 object differs\.\n +table +public\.left_over +is there, and was not/);
+  });
+
+  describe('of files that run again and again', () => {
+    const views = (columns: string) => ({
+      'weft.yaml': 'name: shop\nphases:\n  - name: code\n    transaction: single\n    steps: [{ run: "views/*.sql", repeat: on-change }]\n',
+      'views/v.sql': `create or replace view v as select ${columns};`,
+      'views/w.sql': 'create or replace view w as select a from v;',
+    });
+
+    it('says first what comes back and what stands by, and afterwards that all is as it was', async () => {
+      await weft('deploy', makeFolder(views('1 as a')));
+      await weft('deploy', makeFolder(views('1 as a, 2 as b')));
+      const { code, stdout, stderr } = await weft('undo');
+      expect(code, stderr).toBe(0);
+      expect(stderr).toMatch(/run +views\/v\.sql +as it was before/);
+      expect(stderr).toContain('Called back if something of theirs goes: views/w.sql.');
+      expect(stdout).toContain('The catalog is as it was before that deployment.');
+      expect(stdout).toMatch(/code +single +committed: 1 step, 1 file called back/);
+    });
+
+    it('that cannot be names what is in the way, and says that older content cannot be corrected', async () => {
+      await weft('deploy', makeFolder(views('1 as a')));
+      await weft('deploy', makeFolder(views('1 as a, 2 as b')));
+      await sql(database.url, 'create view report as select b from v');
+      const { code, stdout } = await weft('undo');
+      expect(code).toBe(1);
+      expect(stdout).toMatch(/report depends on view (public\.)?v/);
+      expect(stdout).toContain('rolled back as a whole: nothing of it is undone');
+      expect(stdout).toContain('Next: views/v.sql is the file as it was before, and cannot be corrected: remove the cause in the database');
+    });
   });
 
   it('weft deploy --rehearse shows what it would do, and leaves nothing', async () => {
