@@ -296,7 +296,7 @@ as $$
                    else '{"kind": "run"}' end
                  || jsonb_build_object('path', s.path) || case when s.undoes is not null then jsonb_build_object('undoes', s.undoes) else '{}' end
                  -- with the values of parameters that it had then
-                 || case when s.kind = 'run' and weft._list_values(s.values_of) <> weft._list_values(p_undone.id) then jsonb_build_object('values', weft._list_values(s.values_of)) else '{}' end order by s.place) as steps
+                 || case when s.kind = 'run' and s.values_of is not null and weft._list_values(s.values_of) <> weft._list_values(p_undone.id) then jsonb_build_object('values', weft._list_values(s.values_of)) else '{}' end order by s.place) as steps
         from steps as s
         group by s.phase, s.is_again
       ) as g on g.phase = p.ordinal

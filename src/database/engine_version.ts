@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c90acc957ddc461048cde339ac9ad52547b0a1db2c2a5ede43711bfd2c26f6d9';
+export const ENGINE_DIGEST = '01129f64c822e37a16b8b7097fa4d714fd41567a283accf7f223f5e466f2f192';
