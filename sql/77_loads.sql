@@ -1,6 +1,7 @@
 -- A data file into a table. The rows go into a temporary table of the step, and from there into the target in one statement, whatever
 -- their number; where nothing could tell the difference they go straight into the target, part by part. The file is read under our
--- role, all else is done under the role and the path of the file. That costs two subtransactions a load, which tell afterwards what was wrong.
+-- role, all else is done under the role and the path of the file. That costs a subtransaction a load: what was refused in it is done once more,
+-- and then it is asked which row it was.
 
 -- Which columns a data file gives, and of JSON which of them only in some objects.
 create or replace function weft._read_columns(p_format text, p_options jsonb, p_chunks bytea[], out columns text[], out partial text[], out objects bigint)
@@ -122,6 +123,8 @@ declare
   v_target     regclass;
   v_plan       record;
   v_straight   boolean;
+  v_is_read    boolean;     -- all of the file
+  v_refusal    text;        -- of the first attempt: a SQLSTATE
   v_rows       text;
   v_rest       bytea;
   v_separator  text;
@@ -187,6 +190,7 @@ begin
   <<attempts>>
   loop
     begin
+      v_is_read := false;
       v_rest := '';
       v_before := 0;
       v_total := 0;
@@ -212,42 +216,38 @@ begin
         v_total := v_total + v_first;
         v_before := v_before + v_count;
       end loop;
-      exit attempts;
-    exception when others then
-      get stacked diagnostics e_state = returned_sqlstate;
-      if not weft._is_about_a_row(e_state) then
-        raise;
-      elsif not v_straight then
-        perform weft._explain_value(v_plan.cast_sql, v_format, v_rows, v_separator, v_from, v_before, v_role, v_path);
-        raise;
+      v_is_read := true;
+      if v_straight then
+        v_made := v_total;
+        exit attempts;
       end if;
-      v_straight := false;  -- slower, and it tells why
-    end;
-  end loop attempts;
 
-  if v_straight then
-    v_made := v_total;
-  else
-    if pg_size_bytes(v_memory) < weft._limit('load_memory_bytes') then
-      v_set := set_config('work_mem', format('%skB', weft._limit('load_memory_bytes') / 1024), true);
-    end if;
-    v_set := set_config('role', coalesce(v_role, v_our_role), false);
-    analyze pg_temp._weft_load;
-    v_set := set_config('search_path', v_path, true);
-    if v_plan.nulls_sql is not null then
-      execute v_plan.nulls_sql into v_first;
-      if v_first is null then
-        execute v_plan.twice_sql into v_first, v_last, v_count, v_value;
-      else
-        v_count := null;
+      if pg_size_bytes(v_memory) < weft._limit('load_memory_bytes') then
+        v_set := set_config('work_mem', format('%skB', weft._limit('load_memory_bytes') / 1024), true);
       end if;
-    end if;
-    v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-    if v_first is not null and v_plan.nulls_sql is not null then
+      v_set := set_config('role', coalesce(v_role, v_our_role), false);
+      analyze pg_temp._weft_load;
+      v_set := set_config('search_path', v_path, true);
+      if v_plan.nulls_sql is not null then
+        execute v_plan.nulls_sql into v_first;
+        if v_first is null then
+          execute v_plan.twice_sql into v_first, v_last, v_count, v_value;
+        else
+          v_count := null;
+        end if;
+      end if;
+      v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
       v_set := set_config('role', v_our_role, false);
-      perform weft._explain_key(v_format, v_step.options -> 'key', v_first, v_last, v_count, v_value);
-    end if;
-    begin
+      if v_first is not null and v_plan.nulls_sql is not null then
+        perform weft._explain_key(v_format, v_step.options -> 'key', v_first, v_last, v_count, v_value);
+      end if;
+      if v_refusal is not null and v_total <= weft._limit('rows_looked_through_count') and not (v_refusal = '23503' and weft._is_own_parent(v_target)) then
+        v_found := weft._find_row(v_plan.probe_sql, null, null, 0, v_before, v_role, v_path);
+        if v_found.place is not null then
+          perform weft._raise_at(weft._name_place(v_format, v_found.place), v_found.error);
+        end if;
+      end if;
+      v_set := set_config('role', coalesce(v_role, v_our_role), false);
       v_set := set_config('search_path', v_path, true);
       if v_plan.lock_sql is null then
         execute v_plan.apply_sql using null::pg_catalog.text, null::pg_catalog.text, 0::pg_catalog.int8, c_last;
@@ -256,18 +256,21 @@ begin
         execute v_plan.apply_sql into v_made, v_changed, v_gone using null::pg_catalog.text, null::pg_catalog.text, 0::pg_catalog.int8, c_last;
       end if;
       v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+      exit attempts;
     exception when others then
       get stacked diagnostics e_state = returned_sqlstate;
-      v_set := set_config('role', v_our_role, false);
-      if weft._is_about_a_row(e_state) and v_total <= weft._limit('rows_looked_through_count') and not (e_state = '23503' and weft._is_own_parent(v_target)) then
-        v_found := weft._find_row(v_plan.probe_sql, null, null, 0, v_before, v_role, v_path);
-        if v_found.place is not null then
-          perform weft._raise_at(weft._name_place(v_format, v_found.place), v_found.error);
-        end if;
+      if not weft._is_about_a_row(e_state) then
+        raise;
+      elsif not v_straight and not v_is_read then
+        perform weft._explain_value(v_plan.cast_sql, v_format, v_rows, v_separator, v_from, v_before, v_role, v_path);
+        raise;
+      elsif v_refusal is not null then
+        raise;
       end if;
-      raise;
+      v_refusal := e_state;
+      v_straight := false;  -- slower, and it tells why
     end;
-  end if;
+  end loop attempts;
   v_set := set_config('role', coalesce(v_role, v_our_role), false);
   drop table pg_temp._weft_load;
   drop type pg_temp._weft_row;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '01129f64c822e37a16b8b7097fa4d714fd41567a283accf7f223f5e466f2f192';
+export const ENGINE_DIGEST = '9affc5acfbdab01ee23d484dd755452e30a0fcd0dff906bcf4151704ff1153f5';

@@ -68,6 +68,19 @@ describe('the transaction of its phase', () => {
     });
   });
 
+  it('takes one subtransaction, whatever the mode: what is read and what it comes to are written by the same one', async () => {
+    await run(`create table seen (read_by text, written_by text);
+      create function see() returns trigger language plpgsql as $$ begin
+        insert into seen select (select l.xmin::text from pg_temp._weft_load as l limit 1), (select i.xmin::text from item as i where i.id = new.id);
+        return null;
+      end $$;
+      create trigger see after insert on item for each row execute function see()`);
+    await passLoad(database, { into: 'item' }, 'id,name\n1,a\n');
+    await passLoad(database, { into: 'item', mode: 'upsert', key: ['id'] }, 'id,name\n2,b\n');
+    await passLoad(database, { into: 'item', mode: 'sync', key: ['id'] }, 'id,name\n3,b\n');
+    expect(await tableOf(database, 'select read_by = written_by from seen')).toEqual([[true], [true], [true]]);
+  });
+
   it('leaves nothing of the load in the session', async () => {
     const steps = [{ load: '1.csv', into: 'item' }, { run: '2.sql' }];
     const files = {
