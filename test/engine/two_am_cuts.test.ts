@@ -11,7 +11,6 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { ensureEngine } from '../../src/database/engine.ts';
 import type { Connect } from '../../src/database/session.ts';
 import { deploy } from '../../src/deployment/deploy.ts';
 import { CHECKOUT } from '../../src/dev/places.ts';
@@ -139,10 +138,7 @@ afterAll(async () => {
 });
 
 async function makeDatabase(): Promise<string> {
-  const url = await server.createDatabase();
-  const session = await connectOver(url)();
-  await ensureEngine(session);
-  await session.close();
+  const url = await server.createDatabaseWithEngine();
   await sql(url, WITNESS);
   await sql(
     url,

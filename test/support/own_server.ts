@@ -6,23 +6,32 @@ import { withDatabase } from './database.ts';
 import { makeRole, type Server, startServer } from './server.ts';
 import { chooseSource } from './source.ts';
 import { sql } from './sql.ts';
+import { makeTemplate } from './template.ts';
 
 export interface OwnServer {
   readonly postgres: Server;
   /** Makes a database that belongs to the role. @returns its address, for the role */
   createDatabase(): Promise<string>;
+  /** The same with the engine in it. */
+  createDatabaseWithEngine(): Promise<string>;
 }
 
 export async function startOwnServer(settings: Readonly<Record<string, string>> = {}): Promise<OwnServer> {
   const postgres = await startServer(chooseSource(), { settings });
   const url = await makeRole(postgres, 'createdb', 'weft_test');
   let count = 0;
+  let template: Promise<string> | undefined;
+  const create = async (copied: string | null): Promise<string> => {
+    const name = `weft_test_${++count}`;
+    await sql(postgres.url, `create database ${name} owner weft_test${copied === null ? '' : ` template ${copied}`}`);
+    return withDatabase(url, name);
+  };
   return {
     postgres,
-    async createDatabase() {
-      const name = `weft_test_${++count}`;
-      await sql(postgres.url, `create database ${name} owner weft_test`);
-      return withDatabase(url, name);
+    createDatabase: () => create(null),
+    async createDatabaseWithEngine() {
+      template ??= makeTemplate(url);
+      return create(await template);
     },
   };
 }
