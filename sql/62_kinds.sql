@@ -31,9 +31,8 @@ as $$
       union all select 'pg_description' where exists (
         select from pg_description as d
         where d.objoid >= 16384 and d.classoid not in ('pg_class'::regclass, 'pg_namespace'::regclass, 'pg_extension'::regclass, 'pg_largeobject'::regclass)
-          and not exists (  -- the engine's own
-            select from pg_depend as n
-            where n.classid = d.classoid and n.objid = d.objoid and n.refclassid = 'pg_namespace'::regclass and n.refobjid = 'weft'::regnamespace)))
+          and (d.classoid, d.objoid) not in (  -- the engine's own
+            select n.classid, n.objid from pg_depend as n where n.refclassid = 'pg_namespace'::regclass and n.refobjid = 'weft'::regnamespace)))
 $$;
 
 comment on function weft._find_kinds() is 'Tells in which catalogs there may be something of the less common kinds.';

@@ -23,6 +23,7 @@ create or replace function weft._read_catalog(p_escaped boolean default false)
   set enable_nestloop = off  -- a catalog that was just filled has no statistics
   set jit = off  -- which such a plan looks dear enough for
   set max_parallel_workers_per_gather = 0
+  set plan_cache_mode = force_generic_plan  -- a deployment reads twice; to plan this takes as long as to do it
   language plpgsql
 as $$
 declare

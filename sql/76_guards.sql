@@ -124,7 +124,7 @@ begin
   select pg_describe_object(d.classid, d.objid, d.objsubid) into v_dependent
   from ours as o
   join pg_depend as d on d.refclassid = o.classid and d.refobjid = o.oid and d.deptype = 'n'
-  where not exists (select from ours as x where x.classid = d.classid and x.oid = d.objid)
+  where (d.classid, d.objid) not in (select x.classid::oid, x.oid from ours as x)
     and case d.classid
           when 'pg_rewrite'::regclass then not exists (select from pg_rewrite as w join ours as x on x.oid = w.ev_class where w.oid = d.objid)
           when 'pg_constraint'::regclass then not exists (select from pg_constraint as k join ours as x on x.oid in (k.conrelid, k.contypid) where k.oid = d.objid)

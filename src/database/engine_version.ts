@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '9affc5acfbdab01ee23d484dd755452e30a0fcd0dff906bcf4151704ff1153f5';
+export const ENGINE_DIGEST = '1a722858bff544d7d374a0a097200d79cbd89795fd6ac75bafc7fa7c53522c78';
