@@ -435,9 +435,10 @@ describe('a connection string', () => {
     nobody.port = '1';
     const folder = makeFolder({ '1.sql': 'select 1;' });
     for (const address of [url.href, wrong.href, nobody.href, 'postgres://role:hunter22-hunter22@', 'hunter22-hunter22']) {
+      const deadline = ['--deadline', address === nobody.href ? '1' : '60'];
       for (const argv of [
-        ['deploy', folder, '--deadline', '1'],
-        ['deploy', folder, '--deadline', '1', '--json'],
+        ['deploy', folder, ...deadline],
+        ['deploy', folder, ...deadline, '--json'],
         ['plan', folder],
       ]) {
         if (address === nobody.href && argv[0] === 'plan') continue; // tries for half a minute
