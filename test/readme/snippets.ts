@@ -97,7 +97,7 @@ export function withoutChance(text: string): string {
     .replace(/developer:[^@\s]+@/g, 'developer:PASSWORD@')
     .replace(/127\.0\.0\.1:\d+/g, '127.0.0.1:PORT')
     .replace(/^(The data +)\S+/gm, '$1FOLDER')
-    .replace(/\d+(?:\.\d+)? m?s\b/g, 'TIME')
+    .replace(/(?:\d+ min )?\d+(?:\.\d+)? m?s\b/g, 'TIME')
     .replace(/^ ?\d+:\d\d /gm, 'M:SS ')
     .replace(/[ \t]+/g, ' ');
 }
