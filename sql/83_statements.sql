@@ -136,7 +136,7 @@ begin
       raise exception 'Line %: the rows of a COPY stand in a file that is run statement by statement.',
           weft._first_line(v_split.statements[cardinality(v_split.statements)], v_split.lines[cardinality(v_split.lines)])
         using errcode = 'WF086', detail = 'Nothing of the file was run.',
-          hint = 'Put what PostgreSQL runs in no transaction (vacuum, create index concurrently) into a file of its own, and the COPY into a phase with "transaction: auto", "per-step" or "single".';
+          hint = 'Cut the file in two: the COPY and its rows into one for a phase with "transaction: auto", "per-step" or "single", and what makes the file run statement by statement (vacuum, create index concurrently, BEGIN and COMMIT in the middle) into another.';
     end if;
     insert into weft._statements (deployment_id, step, number, line, digest, statement)
     select p_deployment, p_step.ordinal, v_last + u.number, u.line, sha256(convert_to(u.statement, 'UTF8')), u.statement

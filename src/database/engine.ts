@@ -248,9 +248,9 @@ export function directiveMessages({ statement, report }: Directive, run: Run, ba
 
 /** The CALL that tells the engine what the server said of a directive. */
 export function reportMessages(error: SqlError, run: Run, backend: number): Message[] {
-  const { sqlstate, message, detail, hint } = error;
+  const { sqlstate, message, detail, hint, context } = error;
   // in hexadecimal: the settings of the session, those of literals too, are the file's
-  const report = `pg_catalog.convert_from(pg_catalog.decode('${Buffer.from(JSON.stringify({ sqlstate, message, detail, hint })).toString('hex')}', 'hex'), 'UTF8')::pg_catalog.jsonb`;
+  const report = `pg_catalog.convert_from(pg_catalog.decode('${Buffer.from(JSON.stringify({ sqlstate, message, detail, hint, context })).toString('hex')}', 'hex'), 'UTF8')::pg_catalog.jsonb`;
   return runMessages(run, backend, `, p_report => ${report}`);
 }
 

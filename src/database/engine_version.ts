@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '1a722858bff544d7d374a0a097200d79cbd89795fd6ac75bafc7fa7c53522c78';
+export const ENGINE_DIGEST = '4513f0bd59708762d01047fea6612827348b99563cf8d11411e654c67717abfd';

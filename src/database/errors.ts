@@ -25,7 +25,13 @@ export interface ConnectFailure {
 
 /** An error of the server as it goes into a reply. */
 export function sqlErrorOf(message: ServerMessage): SqlError {
-  return new SqlError({ sqlstate: message.code ?? 'XX000', message: message.message ?? '', detail: message.detail, hint: message.hint });
+  return new SqlError({
+    sqlstate: message.code ?? 'XX000',
+    message: message.message ?? '',
+    detail: message.detail,
+    hint: message.hint,
+    context: message.where,
+  });
 }
 
 /**

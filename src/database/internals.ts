@@ -14,6 +14,7 @@ export interface ServerMessage {
   readonly message?: string;
   readonly detail?: string;
   readonly hint?: string;
+  readonly where?: string;
 }
 
 /** A net.Socket, a TLS socket, the Neon driver's shim over WebSocket, or pg-cloudflare's over cloudflare:sockets. */

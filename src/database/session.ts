@@ -9,12 +9,15 @@ export class SqlError extends Error {
   readonly sqlstate: string;
   readonly detail: string | undefined;
   readonly hint: string | undefined;
+  /** Through which functions it came, innermost first, and at which of their lines. */
+  readonly context: string | undefined;
 
-  constructor(fields: { sqlstate: string; message: string; detail?: string | undefined; hint?: string | undefined }) {
+  constructor(fields: { sqlstate: string; message: string; detail?: string | undefined; hint?: string | undefined; context?: string | undefined }) {
     super(fields.message);
     this.sqlstate = fields.sqlstate;
     this.detail = fields.detail;
     this.hint = fields.hint;
+    this.context = fields.context;
   }
 }
 

@@ -131,6 +131,18 @@ describe('an error in a body names the line of the file', () => {
   });
 });
 
+it('an error in a block that commits, and so runs at top level, names the line of the file too', async () => {
+  const end = await deployFiles(
+    connectOver(database.url),
+    {
+      'weft.yaml': 'name: p\nphases: [{ name: m, steps: [{ run: c.sql, done_when: "false" }] }]\n',
+      'c.sql': "select 1;\n\ndo $$\nbegin\n  commit;\n  perform 1;\n  raise exception 'no';\nend $$;",
+    },
+    {},
+  );
+  expect(end.error).toMatchObject({ sqlstate: 'P0001', line: 7, excerpt: "  raise exception 'no';", statement_line: 3 });
+});
+
 describe('where the place is not known', () => {
   it.each([
     ['an error of the data', 'insert into item (id) values (1);\ninsert into item (id)\nvalues (1);', 2],
