@@ -120,38 +120,41 @@ as $$
 declare
   v_extra   jsonb;
   v_drops   text[];
-  v_drop    text;
-  v_grants  jsonb;
-  v_grant   jsonb;
+  v_grants  text[];
+  v_what    text;
 begin
   select jsonb_agg(o.value) into v_extra
   from weft._steps as s
   cross join jsonb_array_elements(nullif(s.replaced -> 'made', 'null')) as o
   where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.ordinal between p_first and p_last and s.state = 'succeeded' and s.path = s.undoes and s.options ? 'repeat'
     and not coalesce(s.result -> 'made', '[]') @> jsonb_build_array(o.value);
-  select jsonb_agg(g.value) into v_grants
-  from weft._steps as s cross join jsonb_array_elements(s.result -> 'grants') as g where s.deployment_id = p_phase.deployment_id and s.state = 'succeeded' and s.result ? 'grants';
-  if v_extra is null and v_grants is null then
+  v_grants := array(
+    select g.value ->> 'statement'
+    from weft._steps as s cross join jsonb_array_elements(s.result -> 'grants') with ordinality as g
+    where s.deployment_id = p_phase.deployment_id and s.state = 'succeeded' and s.result ? 'grants' and weft._is_object_there(g.value) and weft._has_column(g.value)
+    order by s.ordinal, g.ordinality);
+  if v_extra is null and v_grants = '{}' then
     return;
   end if;
+  v_drops := array(select l.statement from weft._list_drops(v_extra, '[]') as l);
+  perform set_config('lock_timeout', weft._lock_budget_ms(p_phase, 'data')::text, true);
+  -- from here on as the role of the phase, which may look into nothing of Weft's. What cannot be is left: the comparison at the end names it
   if p_phase.role is not null then
     perform set_config('role', p_phase.role, true);
   end if;
-  for v_grant in select g.value from jsonb_array_elements(v_grants) as g loop
-    continue when not weft._is_object_there(v_grant) or not weft._has_column(v_grant);
-    execute v_grant ->> 'statement';
-  end loop;
-  reset role;
-  v_drops := array(select l.statement from weft._list_drops(v_extra, '[]') as l);
   begin
-    if p_phase.role is not null then
-      perform set_config('role', p_phase.role, true);
-    end if;
-    foreach v_drop in array v_drops loop
-      execute v_drop;
+    foreach v_what in array v_grants loop
+      execute v_what;
     end loop;
-  exception when dependent_objects_still_exist then
-    null;  -- somebody uses it now: the comparison at the end names it
+  exception when others then
+    null;  -- a role that is gone, say
+  end;
+  begin
+    foreach v_what in array v_drops loop
+      execute v_what;
+    end loop;
+  exception when dependent_objects_still_exist or insufficient_privilege or lock_not_available or deadlock_detected then
+    null;  -- somebody uses it now
   end;
   reset role;
 end

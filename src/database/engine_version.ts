@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '4513f0bd59708762d01047fea6612827348b99563cf8d11411e654c67717abfd';
+export const ENGINE_DIGEST = 'e7877ebe6c1dfe383faf1d11a74ed8f6be9ac243ae7afe85fbe9bee5d80ad439';

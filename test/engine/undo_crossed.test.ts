@@ -1,4 +1,5 @@
 /** What a bundle can say, crossed with going back over it and with rehearsing it: loads, batches, repeatable files, conditions, failures that may be, secrets. */
+import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { resume } from '../../src/deployment/resume.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
@@ -368,5 +369,27 @@ describe('parameters', () => {
     expect(await undone()).toMatchObject({ compared: { verdict: 'same' } });
     expect(await sql(database.url, 'select region from f')).toEqual([{ region: 'eu' }]);
     expect(await fingerprint()).toBe(before);
+  });
+});
+
+describe('the role of a phase', () => {
+  it('drops and makes again what it owns, and what it had granted', async () => {
+    const owner = `weft_test_owner_${randomBytes(6).toString('hex')}`;
+    await sql(database.url, `create role "${owner}"; grant "${owner}" to current_user; create schema s; grant all on schema s to "${owner}"`);
+    try {
+      const release = (columns: string): Files =>
+        bundle([{ name: 'code', transaction: 'per-step', role: owner, settings: { search_path: 's' }, steps: [{ run: 'views/*.sql', repeat: 'on-change' }] }], {
+          'views/a.sql': `create or replace view a as select ${columns}; create or replace function f() returns text language sql as $$ select '${columns}'::text $$; revoke all on function f() from public`,
+          'views/b.sql': 'create or replace view b as select x from a',
+        });
+      await deployed(release('1 as x'));
+      await sql(database.url, `set role "${owner}"; grant select (x) on s.a to public; grant select on s.b to public`);
+      const before = await fingerprint();
+      await deployed(release('1 as x, 2 as y'));
+      expect(await undone()).toMatchObject({ compared: { verdict: 'same' } });
+      expect(await fingerprint()).toBe(before);
+    } finally {
+      await sql(database.url, `drop owned by "${owner}" cascade; drop role "${owner}"`);
+    }
   });
 });
