@@ -419,14 +419,24 @@ insert into t values (6);`;
     expect(await sql(database.url, 'select n from t order by n')).toEqual([1, 2, 3].map((n) => ({ n })));
   });
 
-  it('end what is set for them alone: SET LOCAL', async () => {
+  it('end what is set for them alone, also for a session that goes on with the file: SET LOCAL', async () => {
+    const look = (n: number) =>
+      `insert into public.t select ${n}, concat(current_setting('search_path') like 'pg_catalog%', current_setting('work_mem') = '8MB', current_setting('lock_timeout') = '7s')`;
+    await sql(database.url, 'create sequence deaths');
     await pass(
-      `create table t (n int, p text);\nbegin;\nset local search_path = pg_catalog, public;\nset local work_mem = '8MB';\nset local lock_timeout = '7s';\ninsert into t select 1, current_setting('search_path') || current_setting('work_mem') || current_setting('lock_timeout');\ncommit;\nset search_path = public;\ninsert into t select 2, concat(current_setting('search_path'), current_setting('work_mem') = '8MB', current_setting('lock_timeout') = '7s');`,
+      [
+        'create table t (n int, p text)',
+        ...['begin', 'set local search_path = pg_catalog, public', "set local work_mem = '8MB'", "set local lock_timeout = '7s'", look(1), 'commit'],
+        look(2),
+        "select case when nextval('deaths') = 1 then pg_terminate_backend(pg_backend_pid()) end",
+        look(3),
+      ].join(';\n'),
       'none',
     );
     expect(await sql(database.url, 'table t order by n')).toEqual([
-      { n: 1, p: 'pg_catalog, public8MB7s' },
-      { n: 2, p: 'publicff' },
+      { n: 1, p: 'ttt' },
+      { n: 2, p: 'fff' },
+      { n: 3, p: 'fff' },
     ]);
   });
 
