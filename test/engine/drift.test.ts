@@ -47,13 +47,17 @@ describe('drift', () => {
     await failFiles(database.url, { 'b.sql': 'create table gone (); select 1/0' });
     await failFiles(database.url, { 'a.sql': 'create table other (id int)' });
     await passFiles(database.url, { 'a.sql': 'create table goods (id int)' });
+    const rehearsal = await stageFiles(database.url, { 'c.sql': 'create table c ()' });
+    await sql(database.url, `update weft._deployments set mode = 'rehearse' where id = '${rehearsal}'`);
+    await sql(database.url, `call weft.run('${rehearsal}')`);
     expect(await document()).toMatchObject({ verdict: 'drift', since: { deployment: id }, objects: [{ identity: 'public.goods.name' }] });
     const told = await sql(database.url, `select data ->> 'since' as since from weft.events where kind = 'drift_found'`);
-    expect(told).toEqual(Array(3).fill({ since: id }));
+    expect(told).toEqual(Array(4).fill({ since: id }));
     expect(await sql(database.url, 'select state, has_committed from weft._deployments order by created_at')).toEqual([
       { state: 'succeeded', has_committed: true },
       { state: 'failed', has_committed: false },
       { state: 'failed', has_committed: false },
+      { state: 'succeeded', has_committed: false },
       { state: 'succeeded', has_committed: false },
     ]);
   });
