@@ -49,11 +49,15 @@
 --   80 ways_back   an undo that makes room, and puts off        |
 --   81 repeatables files that run again and again              |
 --   82 blocks      what stands between BEGIN and COMMIT         |
+--   82 evidence    what a statement is about, and who works on it |
 --   82 judges      what the catalog says of a statement         |
+--   83 laid_out    a file's statements as rows                  |
+--   83 lent_sessions  what a file has made of its session       |
 --   83 statements  a step apart, statement by statement         |
 --   84 batches     one statement, run until it touches no row   |
 --   84 rounds      each in a transaction, and the next size     |
---   85 line        whose turn it is; beginning and ending       |
+--   85 endings     how a deployment ends, and is opened again   |
+--   85 line        whose turn it is, and the beginning          |
 --   86 undo        going back with the files that came along    |
 --   87 forms       what a rehearsal does otherwise             |
 --   87 rehearsal   all of it, measured and taken back          |

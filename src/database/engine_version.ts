@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e7877ebe6c1dfe383faf1d11a74ed8f6be9ac243ae7afe85fbe9bee5d80ad439';
+export const ENGINE_DIGEST = '188d955b1b35befa2ef7c17ae496f6b755afcfc55d62d7b7152acef5d5b4d3eb';

@@ -1,0 +1,232 @@
+-- A file laid out: its statements as rows, each with what an earlier deployment has done of it.
+
+-- The same file in a deployment that is over, where something of it is remembered.
+create or replace function weft._find_earlier(p_deployment uuid, p_path text)
+  returns weft._steps
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select s
+  from weft._deployments as mine
+  join weft._deployments as d on d.bundle = mine.bundle and d.id <> mine.id and (d.undoes is null) = (mine.undoes is null)
+    and (d.finished_at is not null or d.state = 'running')  -- one that was passed, because its caller may not deploy any more
+  join weft._steps as s on s.deployment_id = d.id and s.path = p_path
+  where mine.id = p_deployment and exists (select from weft._statements as t where t.deployment_id = s.deployment_id and t.step = s.ordinal)
+  order by d.place desc nulls last
+  limit 1
+$$;
+
+comment on function weft._find_earlier(uuid, text) is 'Finds the step of an earlier deployment that ran the file of this path statement by statement, and not to its end.';
+
+
+-- What stands in front of a statement is not the statement.
+create or replace function weft._is_same_statement(p_one text, p_other text)
+  returns boolean
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_one = p_other or rtrim(weft._skip_comments(p_one), E' \t\n\r\f\v') = rtrim(weft._skip_comments(p_other), E' \t\n\r\f\v')
+$$;
+
+comment on function weft._is_same_statement(text, text) is 'Tells whether two statements differ in nothing but white space and comments before or behind them.';
+
+
+-- What has been committed of a file must stand in it, in its place: run again, it would be there twice.
+create or replace function weft._check_beginning(p_deployment uuid, p_step weft._steps, p_earlier weft._steps, p_same integer)
+  returns void
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_done  integer;
+  v_lost  weft._statements;
+  v_line  integer;
+begin
+  select count(*) into v_done from weft._statements as o where o.deployment_id = p_earlier.deployment_id and o.step = p_earlier.ordinal and o.state = 'done';
+  if p_same >= v_done then
+    return;
+  end if;
+  select o.* into strict v_lost from weft._statements as o where o.deployment_id = p_earlier.deployment_id and o.step = p_earlier.ordinal and o.number = p_same + 1;
+  select weft._first_line(n.statement, n.line) into v_line from weft._statements as n
+  where n.deployment_id = p_deployment and n.step = p_step.ordinal and n.number = p_same + 1;
+  raise exception 'Statement % of % is in the database already, and %.', p_same + 1, p_step.path,
+      case when v_line is null then 'is missing in the file now' else format('something else stands in its place now, in line %s', v_line) end
+    using errcode = 'WF021',
+      detail = format('An earlier deployment (%s) ran the file statement by statement and has committed %s of them. This one was: %s',
+        p_earlier.deployment_id, v_done, left(weft._skip_comments(v_lost.statement), weft._limit('statement_shown_characters'))),
+      hint = 'Nothing of the file was run now. Put it back as it was, and the change behind what has run: then the file goes on there. To run all of it from its beginning, give the file another name.';
+end
+$$;
+
+comment on function weft._check_beginning(uuid, weft._steps, weft._steps, integer) is 'Refuses a file in which something that an earlier deployment has committed of it was changed, moved or taken out.';
+
+
+-- Splits the step's file into rows; what an earlier deployment has done of it is not done again.
+create or replace function weft._lay_out_statements(p_deployment uuid, p_phase text, p_step weft._steps, p_parameters jsonb)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_artifact  weft._artifacts;
+  v_scanner   weft._scanner := weft._new_scanner();
+  v_carry     bytea := '';
+  v_rest      text := '';
+  v_text      text;
+  v_cut       integer;
+  v_split     record;
+  v_is_whole  boolean := p_step.in_one_piece;
+  v_last      integer := 0;
+  v_earlier   weft._steps;
+  v_same      integer;
+  v_mark      text := weft._mark(p_parameters);
+begin
+  select a.* into strict v_artifact from weft._artifacts as a where a.deployment_id = p_deployment and a.path = p_step.path;
+  for v_chunk in 1 .. cardinality(v_artifact.chunks) loop
+    select r.text, r.carry into v_text, v_carry
+    from weft._read_chunk(v_artifact.chunks[v_chunk], v_carry, v_chunk = 1, v_chunk = cardinality(v_artifact.chunks)) as r;
+    v_text := v_rest || v_text;
+    v_rest := '';
+    exit when v_is_whole;
+    if v_chunk < cardinality(v_artifact.chunks) then  -- cut behind a line's end: no token holds one
+      v_cut := length(v_text) - coalesce(nullif(strpos(reverse(v_text), E'\n'), 0), length(v_text) + 1) + 1;
+      v_rest := substr(v_text, v_cut + 1);
+      v_text := left(v_text, v_cut);
+    end if;
+    v_split := weft._split(v_scanner, v_text, v_chunk = cardinality(v_artifact.chunks));
+    v_scanner := v_split.p_scanner;
+    if v_scanner.mode = 'copy' then
+      raise exception 'Line %: the rows of a COPY stand in a file that is run statement by statement.',
+          weft._first_line(v_split.statements[cardinality(v_split.statements)], v_split.lines[cardinality(v_split.lines)])
+        using errcode = 'WF086', detail = 'Nothing of the file was run.',
+          hint = 'Cut the file in two: the COPY and its rows into one for a phase with "transaction: auto", "per-step" or "single", and what makes the file run statement by statement (vacuum, create index concurrently, BEGIN and COMMIT in the middle) into another.';
+    end if;
+    insert into weft._statements (deployment_id, step, number, line, digest, statement)
+    select p_deployment, p_step.ordinal, v_last + u.number, u.line, sha256(convert_to(u.statement, 'UTF8')), u.statement
+    from unnest(v_split.statements, v_split.lines) with ordinality as u (statement, line, number);
+    v_last := v_last + cardinality(v_split.statements);
+  end loop;
+
+  -- before anything of it has run: is the split wrong, and not the author?
+  if not v_is_whole and cardinality(v_artifact.chunks) = 1 and v_artifact.size <= weft._limit('whole_file_bytes')
+      and exists (
+        select from weft._statements as n
+        where n.deployment_id = p_deployment and n.step = p_step.ordinal and not weft._parses(weft._interpolate(n.statement, p_parameters, v_mark)))
+      and weft._parses(weft._interpolate(v_text, p_parameters, v_mark)) then
+    update weft._steps as s set in_one_piece = true where s.deployment_id = p_deployment and s.ordinal = p_step.ordinal;
+    delete from weft._statements as n where n.deployment_id = p_deployment and n.step = p_step.ordinal;
+    perform weft._tell(p_deployment, 'split_given_up', p_phase, p_step.path);
+    v_is_whole := true;
+  end if;
+  if v_is_whole then
+    insert into weft._statements (deployment_id, step, number, line, digest, statement)
+    values (p_deployment, p_step.ordinal, 1, 1, sha256(convert_to(v_text, 'UTF8')), v_text);
+    v_last := 1;
+  end if;
+
+  if not v_is_whole then
+    perform weft._gather_blocks(p_deployment, p_step);
+    v_last := (select count(*) from weft._statements as n where n.deployment_id = p_deployment and n.step = p_step.ordinal);
+  end if;
+  v_earlier := weft._find_earlier(p_deployment, p_step.path);
+  if v_earlier.ordinal is null then
+    return;
+  elsif p_step.options ? 'repeat' then  -- it is made to run again: so from its beginning
+    delete from weft._statements as o where o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal;
+    return;
+  end if;
+  v_same := coalesce((
+    select min(n.number) - 1
+    from weft._statements as n
+    left join weft._statements as o on o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal and o.number = n.number
+      and o.state = 'done' and weft._is_same_statement(o.statement, n.statement)
+    where n.deployment_id = p_deployment and n.step = p_step.ordinal and o.number is null), v_last);
+  perform weft._check_beginning(p_deployment, p_step, v_earlier, v_same);
+  update weft._statements as n
+  set state = case when n.number <= v_same then 'done'::weft.statement_state else n.state end,
+      verdict = case when n.number <= v_same then 'before' end,
+      finished_at = case when n.number <= v_same then o.finished_at end,
+      session = case when n.number <= v_same then o.session end,
+      judge = case when n.number <= v_same or o.state in ('sent', 'cleaning') then o.judge end  -- what was sent may have come through since
+  from weft._statements as o
+  where n.deployment_id = p_deployment and n.step = p_step.ordinal and n.number <= v_same + 1
+    and o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal and o.number = n.number and weft._is_same_statement(o.statement, n.statement);
+  update weft._steps as s  -- which is all that the earlier one can tell from now on
+  set statements = c.done, error = case when c.runs_again then s.error || '{"runs_again": true}' else s.error end
+  from weft._count_statements(v_earlier.deployment_id) as c
+  where s.deployment_id = v_earlier.deployment_id and s.ordinal = v_earlier.ordinal and c.step = s.ordinal;
+  delete from weft._statements as o where o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal;
+  if v_same > 0 then
+    perform weft._tell(p_deployment, 'continued', p_phase, p_step.path, jsonb_build_object('statements_done_before', v_same, 'by', v_earlier.deployment_id));
+  end if;
+end
+$$;
+
+comment on function weft._lay_out_statements(uuid, text, weft._steps, jsonb) is
+  'Lays out the statements of a step that is run statement by statement, and marks those that an earlier deployment has done.';
+
+
+-- Before anything is asked of the session: what an earlier deployment has done of the file tells how it begins.
+create or replace function weft._prepare_step(p_phase weft._phases, p_step integer, p_path text, p_fence bigint)
+  returns weft._outcome
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_step       weft._steps;
+  v_condition  text;  -- that is being asked
+  v_error      jsonb;
+  e_state      text;
+  e_message    text;
+  e_detail     text;
+  e_hint       text;
+  e_context    text;
+begin
+  perform weft._check_fence(p_fence);  -- not until the commit: the first statement runs in this transaction
+  if exists (select from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step) then
+    return null;
+  end if;
+  select s.* into strict v_step from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
+  begin
+    if p_phase.condition is not null then
+      v_condition := p_phase.condition;
+      perform weft._reset_session(), set_config('lock_timeout', weft._lock_budget_ms(p_phase, 'data')::text, false);
+      if not weft._is_phase_wanted(p_phase, p_path) then
+        perform weft._leave_out_phase(p_phase);
+        return row('done', null, null)::weft._outcome;
+      end if;
+    end if;
+    if v_step.condition is not null then
+      v_condition := v_step.condition;
+      perform weft._reset_session(), set_config('lock_timeout', weft._lock_budget_ms(p_phase, 'data')::text, false);
+      if not weft._evaluate(v_step.condition, p_path, p_phase.parameters) then
+        perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[row(p_step, false, null, null, clock_timestamp(), clock_timestamp(), '{}', '{}', null)::weft._step_record]);
+        return row('done', null, null)::weft._outcome;
+      end if;
+      update weft._steps as s set is_wanted = true where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
+    end if;
+    v_condition := null;
+    perform weft._lay_out_statements(p_phase.deployment_id, p_phase.name, v_step, p_phase.parameters);
+    return null;
+  exception when others or query_canceled or assert_failure then  -- in a condition, or no text in the encoding of this database
+    get stacked diagnostics e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_hint = pg_exception_hint,
+      e_context = pg_exception_context;
+  end;
+  v_error := weft._scrub(jsonb_strip_nulls(jsonb_build_object('sqlstate', e_state, 'message', e_message, 'detail', nullif(e_detail, ''), 'hint', nullif(e_hint, ''))), p_phase.secrets);
+  if weft._is_interruption('_evaluate', e_state, e_context) then
+    return row('interrupted', v_step.path, v_error)::weft._outcome;
+  end if;
+  return row(
+    case when e_state in ('55P03', '40P01') then 'again' else 'failed' end, v_step.path,
+    case when v_condition is not null then weft._describe_condition_error(v_error, p_phase.name, v_step.path, v_condition)
+      else weft._describe_error(v_error, p_phase.name, v_step.path, null, null) end)::weft._outcome;
+end
+$$;
+
+comment on function weft._prepare_step(weft._phases, integer, text, bigint) is
+  'Lays out the statements of a step that is run statement by statement, unless that was done before; an outcome only when it cannot be.';

@@ -1,0 +1,186 @@
+-- How an attempt and a deployment end, what is said then of what stays, and how the failed steps of a degraded one are tried again.
+
+create or replace function weft._end_attempt(p_deployment uuid, p_outcome text)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  update weft._attempts as a set ended_at = clock_timestamp(), outcome = p_outcome where a.deployment_id = p_deployment and a.ended_at is null
+$$;
+
+comment on function weft._end_attempt(uuid, text) is 'Says how the attempt at hand ended.';
+
+
+-- What of a file that ran statement by statement is in the database: a beginning of it, as they run in their order.
+create or replace function weft._describe_cancelled(p_cancellation weft._cancellations)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_account  jsonb := weft._describe_cancellation(p_cancellation);
+  v_detail   text := 'What had ended before stays.';
+  v_file     record;
+  v_last     weft._statements;
+begin
+  for v_file in
+    select s.ordinal, s.path, count(*) as all_of_them, count(*) filter (where t.state = 'done') as done,
+           min(weft._first_line(t.statement, t.line)) filter (where t.state = 'done') as first_line,
+           max(weft._first_line(t.statement, t.line)) filter (where t.state = 'done') as last_line,
+           min(weft._first_line(t.statement, t.line)) filter (where t.state = 'pending') as next_line
+    from weft._steps as s
+    join weft._statements as t on t.deployment_id = s.deployment_id and t.step = s.ordinal
+    where s.deployment_id = p_cancellation.deployment_id and s.state = 'pending'
+    group by s.ordinal, s.path
+    order by s.ordinal
+  loop
+    select t.* into v_last from weft._statements as t
+    where t.deployment_id = p_cancellation.deployment_id and t.step = v_file.ordinal and t.state not in ('done', 'pending') order by t.number limit 1;
+    v_detail := concat(v_detail,
+      format(' Of %s, which ran statement by statement, %s of %s statement%s %s in the database', v_file.path, case v_file.done when 0 then 'none' else v_file.done::text end,
+        v_file.all_of_them, case when v_file.all_of_them > 1 then 's' end, case when v_file.done > 1 then 'are' else 'is' end),
+      case when v_file.done = 1 then format(' (line %s)', v_file.first_line) when v_file.done > 1 then format(' (lines %s to %s)', v_file.first_line, v_file.last_line) end,
+      case when v_last.number is not null then concat(
+        format('; the one in line %s ', weft._first_line(v_last.statement, v_last.line)),
+        case when v_last.error ->> 'sqlstate' <> '57014' then 'had failed before' else 'was ended at work' end,
+        case when v_last.judge is null then null
+          when v_last.judge ->> 'kind' in ('repeat', 'expression', 'vacuum') then ', and what it had committed by then stays'
+          when exists (select from weft._list_remains(v_last.judge)) then ', and has left something half-made'
+          else ', and has left nothing half-made' end,
+        case when v_last.error ->> 'sqlstate' <> '57014' then format(': %s: %s', v_last.error ->> 'sqlstate', v_last.error ->> 'message') end) end,
+      case when v_file.next_line is not null then format('; from line %s on nothing has run', v_file.next_line) end,
+      '.');
+    v_account := v_account || jsonb_build_object('detail', v_detail);
+  end loop;
+  for v_file in
+    select s.path, r.account
+    from weft._steps as s
+    left join weft._batches as b on b.deployment_id = s.deployment_id and b.step = s.ordinal
+    cross join lateral (select weft._tell_of_rounds(weft._recall_batch(s, b)) as account) as r
+    where s.deployment_id = p_cancellation.deployment_id and s.state = 'pending' and s.kind = 'batch' and r.account is not null
+    order by s.ordinal
+  loop
+    v_detail := concat(v_detail, ' ', v_file.path, ': ', v_file.account);
+    v_account := v_account || jsonb_build_object('detail', v_detail);
+  end loop;
+  return v_account;
+end
+$$;
+
+comment on function weft._describe_cancelled(weft._cancellations) is 'Says who asked for the end, and what of a file that ran statement by statement stays.';
+
+
+-- The last word says what could not be taken away, however it came to that.
+create or replace function weft._add_remains(p_deployment uuid, p_error jsonb)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_remains  jsonb;
+  v_refused  jsonb;
+begin
+  select jsonb_agg(r.remains order by r.remains) into v_remains
+  from (
+    select distinct jsonb_build_object('object', r.object, 'statement', r.statement) || case when r.is_out_of_reach then '{"needs": "superuser"}' else '{}' end::jsonb as remains
+    from weft._statements as t
+    cross join lateral weft._list_remains(t.judge) as r
+    where t.deployment_id = p_deployment and t.state in ('sent', 'cleaning', 'failed')
+  ) as r;
+  if v_remains is null then
+    return p_error;
+  end if;
+  v_refused := (select t.error -> 'refused' from weft._statements as t where t.deployment_id = p_deployment and t.error -> 'refused' is not null limit 1);
+  return p_error - 'refused' || jsonb_build_object(
+    'remains', v_remains,
+    'detail', concat_ws(' ', p_error ->> 'detail',
+      (select format('Half-made, and still in the database: %s.', string_agg(r.value ->> 'object', ', ')) from jsonb_array_elements(v_remains) as r),
+      case when v_refused is not null then format('Dropping it failed: %s: %s.', v_refused ->> 'sqlstate', v_refused ->> 'message') end),
+    'hint', concat_ws(' ', p_error ->> 'hint',
+      (select format('To take %s away: %s; or deploy the same file again, which does it first.', case when count(*) > 1 then 'them' else 'it' end, string_agg(r.value ->> 'statement', '; '))
+       from jsonb_array_elements(v_remains) as r where not r.value ? 'needs' having count(*) > 0),
+      (select format('Only a superuser may drop an index of TOAST: %s.', string_agg(r.value ->> 'statement', '; '))
+       from jsonb_array_elements(v_remains) as r where r.value ? 'needs' having count(*) > 0)));
+end
+$$;
+
+comment on function weft._add_remains(uuid, jsonb) is 'Adds to the account of an end what a deployment leaves half-made, and the statements that take it away.';
+
+
+-- -> succeeded | degraded | failed | cancelled
+create or replace function weft._end(p_deployment uuid, p_state weft.deployment_state, p_error jsonb)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_error        jsonb := case when p_state in ('failed', 'cancelled') then weft._add_hint_of_secrets(p_deployment, weft._add_remains(p_deployment, p_error)) end;
+  v_fingerprint  text;
+  v_unread       jsonb;
+begin
+  if v_error ? 'remains' then
+    perform weft._tell(p_deployment, 'leftover', p_error ->> 'phase', p_error ->> 'path', jsonb_build_object('remains', v_error -> 'remains'));
+  end if;
+  if exists (select from weft._deployments as d where d.id = p_deployment and d.started_at is not null) then
+    select k.fingerprint, k.error into v_fingerprint, v_unread from weft._keep_snapshot() as k;
+    if v_unread is not null then
+      perform weft._tell(p_deployment, 'catalog_not_read', p_data => v_unread);
+    end if;
+  end if;
+  update weft._deployments as d
+  set state = p_state, finished_at = clock_timestamp(), error = v_error,
+      fingerprint_after = v_fingerprint,
+      has_committed = weft._has_committed(d, p_state, v_fingerprint),
+      wal_after = case when d.started_at is not null then pg_current_wal_insert_lsn() end
+  where d.id = p_deployment;
+  if v_fingerprint is not null then
+    perform weft._compare_with_before(p_deployment), weft._forget_snapshots();
+  end if;
+  perform weft._end_attempt(p_deployment, p_state::text);
+  perform weft._tell(p_deployment, p_state::text, v_error ->> 'phase', v_error ->> 'path', coalesce(v_error, '{}'));
+end
+$$;
+
+comment on function weft._end(uuid, weft.deployment_state, jsonb) is 'Ends a deployment, with the fingerprint and the WAL position that it leaves.';
+
+
+-- degraded -> running: the steps whose failure was tolerated are pending again. What was sent apart keeps its judge: it may have come through since.
+-- Who repeats the same wish (its key), because the connection broke, has it once.
+create or replace function weft._reopen(p_deployment uuid, p_wish jsonb)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_undo  uuid;
+begin
+  perform from weft._lease as l for update;
+  perform from weft._deployments as d where d.id = p_deployment and d.state = 'degraded' and d.mode = 'apply' for no key update;
+  if not found or exists (select from weft._events as e where e.deployment_id = p_deployment and e.kind = 'reopened' and e.data ->> 'key' = p_wish ->> 'key') then
+    return;
+  end if;
+  select d.id into v_undo from weft._deployments as d where d.undoes = p_deployment and d.state not in ('failed', 'cancelled') order by d.created_at desc limit 1;
+  if found then
+    raise exception 'Deployment % has been taken back, or is going to be: by deployment %. What failed in it is not tried again.', p_deployment, v_undo
+      using errcode = 'WF071', hint = 'Nothing was changed. To have it all again, deploy the bundle again.';
+  end if;
+  update weft._statements as t set state = 'pending', error = null, tries = 0, finished_at = null
+  from weft._steps as s
+  where t.deployment_id = p_deployment and t.state = 'failed' and s.deployment_id = t.deployment_id and s.ordinal = t.step and s.state = 'failed';
+  update weft._phases as p set state = 'pending', finished_at = null
+  where p.deployment_id = p_deployment and exists (select from weft._steps as s where s.deployment_id = p.deployment_id and s.phase = p.ordinal and s.state = 'failed');
+  update weft._steps as s set state = 'pending', error = null, finished_at = null, statements = null,
+    result = case when s.result ? 'continued' then jsonb_build_object('continued', s.result -> 'continued') end
+  where s.deployment_id = p_deployment and s.state = 'failed';
+  update weft._deployments as d set state = 'running', finished_at = null, deaths = 0, fingerprint_after = null, has_committed = false, wal_after = null where d.id = p_deployment;
+  delete from weft._cancellations as c where c.deployment_id = p_deployment;
+  perform weft._tell(p_deployment, 'reopened', p_data => jsonb_build_object('caller', 'role ' || session_user) || jsonb_strip_nulls(p_wish));
+end
+$$;
+
+comment on function weft._reopen(uuid, jsonb) is 'Opens a degraded deployment again, for the steps whose failure was tolerated.';
