@@ -1,6 +1,7 @@
 /**
  * How fast the engine finds where statements end: `npm run bench:scan`. SQL as teams write it, and shapes that scanners are slow on, as the engine
- * reads them: in chunks of 1 MiB. The time is that of `weft._split` alone. How to read it: bench/README.md.
+ * reads them: in chunks of 1 MiB. The time is that of `weft._split`; and beside it that of `weft._cut_plain`, which is asked first of a file of one
+ * chunk, and takes it or says at once that it does not. How to read it: bench/README.md.
  *
  *   --sizes MB,…       of the SQL as teams write it (1,2.5,5,10)
  *   --shape-mb N       of each of the shapes, and twice that: the time should double (0.25)
@@ -46,6 +47,8 @@ const SHAPES: Readonly<Record<string, readonly [head: string, unit: string, tail
   semicolons: ['', ';', ''],
   'rows of a long INSERT': ['insert into t values ', "(1, 'some text', null, '2020-01-01', 'it''s'),\n", '(1);'],
   'a long BEGIN ATOMIC': ['create function f() returns int begin atomic ', 'select case when a then 1 end;\n', 'end;'],
+  'a dollar quote of another kind': ['do $a$ $a$; select $b$', 'prose, and more; ', '$b$;'],
+  'a dollar in a name': ['insert into t values ', "(1, 'x'), ", '(price$now());'],
   'a long dollar quote': ['do $x$ begin ', "if a = 'x' then return; end if;\n", 'end $x$;'],
 };
 
@@ -67,6 +70,15 @@ begin
   ms := extract(epoch from clock_timestamp() - v_begun) * 1000;
 end $$`;
 
+const CUT = `create function pg_temp.cut(p_head text, p_unit text, p_count integer, p_tail text, out is_taken boolean, out ms double precision) language plpgsql as $$
+declare
+  v_text   text := concat(p_head, repeat(p_unit, p_count), p_tail);
+  v_begun  timestamptz := clock_timestamp();
+begin
+  is_taken := exists (select from weft._cut_plain(v_text));
+  ms := extract(epoch from clock_timestamp() - v_begun) * 1000;
+end $$`;
+
 printConditions('bench/scan');
 const server = await startBenchServer();
 try {
@@ -74,15 +86,16 @@ try {
   const client = new pg.Client({ connectionString: database });
   await client.connect();
   await client.query(SCAN);
-  const scan = async (head: string, unit: string, count: number, tail: string): Promise<{ statements: number; ms: number }> => {
-    const { rows } = await client.query('select x.* from generate_series(1, $5) as r, lateral pg_temp.scan($1, $2, $3 + 0 * r, $4) as x', [
+  await client.query(CUT);
+  const best = async (name: 'scan' | 'cut', head: string, unit: string, count: number, tail: string) => {
+    const { rows } = await client.query(`select x.* from generate_series(1, $5) as r, lateral pg_temp.${name}($1, $2, $3 + 0 * r, $4) as x`, [
       head,
       unit,
       count,
       tail,
       rounds,
     ]);
-    return rows.reduce((best, row) => (row.ms < best.ms ? row : best));
+    return rows.reduce((fastest, row) => (row.ms < fastest.ms ? row : fastest));
   };
 
   const sql = makeChangesets({ count: 350 })
@@ -93,7 +106,7 @@ try {
   let isFast = true;
   for (const size of sizes) {
     const bytes = Math.round(size * 1e6);
-    const { statements, ms } = await scan('', sql, Math.ceil(bytes / sql.length), '');
+    const { statements, ms } = await best('scan', '', sql, Math.ceil(bytes / sql.length), '');
     const mb = (Math.ceil(bytes / sql.length) * sql.length) / 1e6;
     times.push(ms / mb);
     isFast &&= mb / (ms / 1000) >= mb_per_second_target;
@@ -104,11 +117,20 @@ try {
   const shapes: string[][] = [];
   for (const [name, [head, unit, tail]] of Object.entries(SHAPES)) {
     const count = Math.max(1, Math.round((shapeMb * 1e6) / unit.length));
-    const once = await scan(head, unit, count, tail);
-    const twice = await scan(head, unit, 2 * count, tail);
-    shapes.push([name, (once.ms / 1000).toFixed(2), (twice.ms / 1000).toFixed(2), (twice.ms / once.ms).toFixed(2)]);
+    const once = await best('scan', head, unit, count, tail);
+    const twice = await best('scan', head, unit, 2 * count, tail);
+    const cut = [await best('cut', head, unit, count, tail), await best('cut', head, unit, 2 * count, tail)];
+    shapes.push([
+      name,
+      ...[once, twice].map(({ ms }) => (ms / 1000).toFixed(2)),
+      (twice.ms / once.ms).toFixed(2),
+      cut[0].is_taken ? 'yes' : 'no',
+      ...cut.map(({ ms }) => (ms / 1000).toFixed(3)),
+    ]);
   }
-  console.log(`${renderTable(['shape', `s for ${shapeMb} MB`, `s for ${2 * shapeMb} MB`, 'ratio'], shapes)}\n`);
+  console.log(
+    `${renderTable(['shape', `s for ${shapeMb} MB`, `s for ${2 * shapeMb} MB`, 'ratio', 'cut in one go', `s for ${shapeMb} MB`, `s for ${2 * shapeMb} MB`], shapes)}\n`,
+  );
   const isLinear = Math.max(...times) <= (Math.min(...times) * growth_ratio_max) / 10;
   console.log(`at least ${mb_per_second_target} MB/s: ${isFast ? 'yes' : 'NO'}; linear: ${isLinear ? 'yes' : 'NO'}`);
   if (!isFast || !isLinear) process.exitCode = 1;

@@ -1,24 +1,31 @@
 -- Most files hold nothing that needs a walk: no string with escapes, no function whose body is not quoted, one kind of dollar quote at the most.
--- One regular expression cuts such a file, in C and in one go. It matches from one semicolon to the next, and where its matches are not all
--- of the file, the file is one for the scanner: so it may know less than that, and never anything else.
+-- One regular expression cuts such a file, in C and in one go. It knows strings, names, comments and dollar quotes that are closed, and all else
+-- that is no quote; where that is not all of the file, the file is one for the scanner: so it may know less than that, and never anything else.
 
 -- Neither function has a SET clause, so that the planner takes them into the query of whoever calls: every name in them is qualified.
+-- The whole file is looked at first, from its beginning: a search for what is not there would begin anew at each character.
 create or replace function weft._plain_pattern(p_text text)
   returns text
   immutable parallel safe
   language sql
 as $$
-  select case
+  select pg_catalog.format('(?:%s)*(?:;|$)', a.tokens)
+  from (
+    select pg_catalog.concat('[^-;/''"$\\]|''[^'']*''|"[^"]*"|-(?!-)|/(?!\*)|--[^\n\r]*(?:[\n\r]|$)|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/',
+             case when d.tag is not null then pg_catalog.format('|\$%1$s\$(?:[^$]|\$(?!%1$s\$))*\$%1$s\$', d.tag) end) as tokens, d.tag
+    from (
+      select case when pg_catalog.strpos(p_text, '$') operator(pg_catalog.>) 0 then
+               pg_catalog."substring"(p_text, '(?:^|[^A-Za-z0-9_$\u0080-\U0010ffff])\$((?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?)\$') end as tag
+    ) as d
+  ) as a
+  where case
     -- semicolons within a statement; rows behind one
-    when p_text operator(pg_catalog.~) '[Aa][Tt][Oo][Mm][Ii][Cc]|[Rr][Uu][Ll][Ee]|[Ss][Tt][Dd](?:[Ii][Nn]|[Oo][Uu][Tt])' then null
-    when pg_catalog.strpos(p_text, '\') operator(pg_catalog.>) 0 and p_text operator(pg_catalog.~) '(?:^|[^A-Za-z0-9_$\u0080-\U0010ffff])[eE]''' then null
-    when pg_catalog."right"(p_text, 1) operator(pg_catalog.=) ';' and p_text operator(pg_catalog.~) '--[^\n\r]*;$' then null  -- the last one may be of the comment
-    when pg_catalog.strpos(p_text, '$') operator(pg_catalog.=) 0 then '(?:[^-;/''"$\\]|''[^'']*''|"[^"]*"|-(?!-)|/(?!\*)|--[^\n\r]*(?:[\n\r]|$)|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/)*(?:;|$)'
-    else (
-      select pg_catalog.format('(?:[^-;/''"$\\]|''[^'']*''|"[^"]*"|-(?!-)|/(?!\*)|--[^\n\r]*(?:[\n\r]|$)|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/|\$%1$s\$(?:[^$]|\$(?!%1$s\$))*\$%1$s\$)*(?:;|$)', d.tag)
-      from (select pg_catalog."substring"(p_text, '(?:^|[^A-Za-z0-9_$\u0080-\U0010ffff])\$((?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?)\$') as tag) as d
-      -- behind a letter or a digit a dollar may belong to a name
-      where p_text operator(pg_catalog.!~) pg_catalog.format('[A-Za-z0-9_\u0080-\U0010ffff]\$%s\$', d.tag))
+    when p_text operator(pg_catalog.~) '[Aa][Tt][Oo][Mm][Ii][Cc]|[Rr][Uu][Ll][Ee]|[Ss][Tt][Dd](?:[Ii][Nn]|[Oo][Uu][Tt])' then false
+    when pg_catalog.strpos(p_text, '\') operator(pg_catalog.>) 0 and p_text operator(pg_catalog.~) '(?:^|[^A-Za-z0-9_$\u0080-\U0010ffff])[eE]''' then false
+    when pg_catalog."right"(p_text, 1) operator(pg_catalog.=) ';' and p_text operator(pg_catalog.~) '--[^\n\r]*;$' then false  -- the last one may be of the comment
+    -- behind a letter or a digit a dollar may belong to a name
+    when a.tag is not null and p_text operator(pg_catalog.~) pg_catalog.format('[A-Za-z0-9_\u0080-\U0010ffff]\$%s\$', a.tag) then false
+    else p_text operator(pg_catalog.~) pg_catalog.format('^(?:%s|;)*$', a.tokens)
   end
 $$;
 

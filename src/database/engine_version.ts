@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '188d955b1b35befa2ef7c17ae496f6b755afcfc55d62d7b7152acef5d5b4d3eb';
+export const ENGINE_DIGEST = '57daf3e1323a0425ba3f99af26765dbfe6717365023fc02b057b183a724b249f';

@@ -63,6 +63,7 @@ describe('a file is left to the scanner', () => {
     ['with a string that is left open', "select 'a;\n;"],
     ['with a name that is left open', 'select "a;\n;'],
     ['with a comment that is left open', 'select 1; /* ;'],
+    ['with a dollar quote of another kind behind a long text', `select $$ $$; select $b$${'prose; '.repeat(20_000)}$b$;`],
     ['with a dollar quote that is left open', 'do $a$ ; $b$;'],
   ])('%s', async (_, text) => {
     expect(await cut(text)).toBeUndefined();
