@@ -17,6 +17,7 @@
 --   63 catalog     the catalog as one text                      |
 --   64 snapshot    as rows, as a hash, and what differs         |
 --   65 drift       before and after, and since                  |
+--   65 drift_behind_undo  as it was before, or not             |
 --   66 copies      rows behind a COPY, made ready for INSERT    |
 --   66 copies_csv  the same of CSV, as COPY reads it           |
 --   66 secrets     what must not be written down               |

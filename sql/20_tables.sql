@@ -81,7 +81,7 @@ comment on column weft._deployments.request is 'The signed document, byte for by
 comment on column weft._deployments.request_digest is 'SHA-256 of the document without its expiry: a repeat may be signed anew.';
 comment on column weft._deployments.origin is 'Which database this row was written in: a copy of it must not go on with what was left unfinished here.';
 comment on column weft._deployments.has_committed is
-  'Of one that is over: it has left a step, or another catalog, or has recorded what is there. Drift is told since the last one of which that is true.';
+  'Of one that is over: it has left a step, a statement or a round, or has recorded what is there. Drift is told since the last one of which that is true.';
 comment on column weft._deployments.deaths is 'Attempts that ended without a word since something last got done.';
 
 create index deployments_in_line on weft._deployments (place) where state in ('staged', 'running');

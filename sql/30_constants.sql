@@ -39,7 +39,7 @@ begin
     when 'sequence_percent_max'            then 80         -- of its range that a sequence may have used, for the rule "sequences-with-room"
     when 'dependents_depth_max'            then 64         -- how far an undo follows what depends on an object that it has to drop
     when 'deployments_with_snapshots_count' then 10        -- of which it can be told what they changed in the catalog
-    when 'drift_told_count_max'            then 50         -- in the journal of the deployment that met them
+    when 'drift_told_count_max'            then 50         -- in the journal of the deployment that met them, or of the undo that left them
     when 'differences_listed_count_max'    then 1000       -- in one document about drift
     when 'copy_piece_characters'           then 65536      -- of rows behind COPY that go into one INSERT
     when 'statement_bytes'                 then 67108864   -- one statement

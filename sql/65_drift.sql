@@ -24,7 +24,8 @@ comment on function weft._keep_snapshot() is 'Reads the catalog, keeps it, and t
 
 
 -- What a deployment has left is what the next one is held against. One that has committed nothing has left nothing: all of its files were
--- there already, or it failed and was rolled back. It takes over nothing that somebody has changed by hand.
+-- there already, or it failed and was rolled back. It takes over nothing that somebody has changed by hand, before or meanwhile: so what
+-- counts is what the engine has done, and another catalog only where a statement was handed out, of which nobody can say what it came to.
 create or replace function weft._has_committed(p_deployment weft._deployments, p_state weft.deployment_state, p_fingerprint_after text)
   returns boolean
   stable
@@ -34,11 +35,14 @@ as $$
   select p_deployment.started_at is not null and case p_deployment.mode
     when 'rehearse' then false
     when 'baseline' then p_state = 'succeeded'  -- which says that what is there is what shall be
-    else coalesce(p_deployment.fingerprint_before <> p_fingerprint_after, false)
-      or exists (select from weft._steps as s where s.deployment_id = p_deployment.id and s.state = 'succeeded' and s.kind <> 'check') end
+    else exists (select from weft._steps as s where s.deployment_id = p_deployment.id and s.state = 'succeeded' and s.kind <> 'check')
+      or exists (
+        select from weft._statements as t
+        where t.deployment_id = p_deployment.id and (t.verdict = 'ran' or t.sent_at is not null and p_deployment.fingerprint_before is distinct from p_fingerprint_after))
+      or exists (select from weft._batches as b where b.deployment_id = p_deployment.id and b.rounds > 0) end
 $$;
 
-comment on function weft._has_committed(weft._deployments, weft.deployment_state, text) is 'Tells whether a deployment that ends has committed anything: a step, or a change of the catalog.';
+comment on function weft._has_committed(weft._deployments, weft.deployment_state, text) is 'Tells whether a deployment that ends has committed anything: a step, a statement, or a round.';
 
 
 create or replace function weft._last_ended()
@@ -295,76 +299,3 @@ end
 $$;
 
 comment on function weft._describe_drift_found(weft._deployments) is 'Shows what a deployment found when it began that was not as the one before had left it; null when it found nothing.';
-
-
-create or replace function weft.describe_changes(p_deployment uuid)
-  returns jsonb
-  stable
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-declare
-  v_look  record;
-  v_list  record;
-begin
-  select * into v_look from weft._look_for_changes(p_deployment);
-  if v_look.verdict = 'changed' then
-    select * into v_list from weft._list_differences(v_look.before, v_look.after, weft._limit('differences_listed_count_max'));
-  else
-    select 0::bigint as count, '[]'::jsonb as objects into v_list;
-  end if;
-  return jsonb_build_object(
-    'deployment', p_deployment, 'verdict', v_look.verdict, 'reason', v_look.reason,
-    'drift_found', weft._describe_drift_found(v_look.deployment),
-    'fingerprint', jsonb_build_object('before', (v_look.deployment).fingerprint_before, 'after', (v_look.deployment).fingerprint_after),
-    'count', v_list.count, 'objects', v_list.objects);
-end
-$$;
-
-comment on function weft.describe_changes(uuid) is 'Shows as one document what of the catalog a deployment has changed.';
-
-
--- What an undo should have left is what the deployment had met. What others have changed since that one ended is not the undo's.
-create or replace function weft._compare_with_before(p_undo uuid)
-  returns void
-  volatile
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-declare
-  v_undo     weft._deployments;
-  v_undone   weft._deployments;
-  v_was      text;
-  v_left     text;
-  v_met      text;
-  v_objects  jsonb := '[]';
-  v_reason   text;
-begin
-  select d.* into v_undo from weft._deployments as d where d.id = p_undo and d.undoes is not null and d.state = 'succeeded';
-  if not found then
-    return;
-  end if;
-  select d.* into strict v_undone from weft._deployments as d where d.id = v_undo.undoes;
-  if v_undo.fingerprint_after is distinct from v_undone.fingerprint_before then
-    select s.catalog into v_was from weft._snapshots as s where s.fingerprint = v_undone.fingerprint_before;
-    v_reason := case
-      when v_undone.fingerprint_before is null then 'The catalog could not be read when the deployment began that was undone.'
-      when v_was is null then 'What the catalog was before the deployment is not kept any more (deployments_with_snapshots_count).'
-      when not weft._are_comparable(v_undone.fingerprint_before, v_undo.fingerprint_after) then 'The deployment began on another major version of PostgreSQL.' end;
-  end if;
-  if v_reason is null and v_was is not null then
-    select s.catalog into v_left from weft._snapshots as s where s.fingerprint = v_undone.fingerprint_after;
-    select s.catalog into v_met from weft._snapshots as s where s.fingerprint = v_undo.fingerprint_before;
-    select coalesce(jsonb_agg(o.value order by o.ordinality), '[]') into v_objects
-    from jsonb_array_elements((weft._list_differences(v_was, (select s.catalog from weft._snapshots as s where s.fingerprint = v_undo.fingerprint_after), null, 'missing')).objects) with ordinality as o
-    where v_undone.fingerprint_after is not distinct from v_undo.fingerprint_before or v_left is null or v_met is null
-      or not exists (
-        select from weft._compare_catalogs(v_left, v_met) as c where c.kind = o.value ->> 'kind' and c.identity = o.value ->> 'identity');
-  end if;
-  perform weft._tell(p_undo, case when v_reason is not null then 'not_compared' when v_objects = '[]' then 'as_before' else 'not_as_before' end, p_data => jsonb_strip_nulls(jsonb_build_object(
-    'verdict', case when v_reason is not null then 'unknown' when v_objects = '[]' then 'same' else 'differs' end, 'reason', v_reason, 'count', jsonb_array_length(v_objects),
-    'objects', jsonb_path_query_array(v_objects, '$[0 to $last]', jsonb_build_object('last', weft._limit('drift_told_count_max') - 1)))));
-end
-$$;
-
-comment on function weft._compare_with_before(uuid) is 'Compares what an undo has left with what the catalog was before the deployment that it took back, and tells what differs.';

@@ -325,8 +325,7 @@ as $$
     'mode', d.mode,
     'undoes', d.undoes,
     'baseline', case when d.mode = 'baseline' then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'baseline') end,
-    'compared', case when d.undoes is not null then (
-      select e.data from weft._events as e where e.deployment_id = d.id and e.kind in ('as_before', 'not_as_before', 'not_compared') order by e.number desc limit 1) end,
+    'compared', case when d.undoes is not null then weft._recall_compared(d.id) end,
     'undone_by', (select jsonb_agg(u.id order by u.place) from weft._deployments as u where u.undoes = d.id and u.started_at is not null),
     'undone', weft._describe_undone(d.id),
     'without_undo', case when d.undoes is not null then (select e.data -> 'lacking' from weft._events as e where e.deployment_id = d.id and e.kind = 'opened') end,

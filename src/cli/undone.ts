@@ -11,7 +11,7 @@ const CHANGES: Readonly<Record<string, string>> = {
 };
 
 /** Whether the catalog is as it was; of an undo that has succeeded. */
-export function comparedLines({ compared, undoes }: Deployment, style: Style): string[] {
+export function comparedLines({ id, compared, undoes }: Deployment, style: Style): string[] {
   if (!compared) return [];
   if (compared.verdict === 'same') return ['', '  The catalog is as it was before that deployment.'];
   if (compared.verdict === 'unknown') return ['', `  Whether the catalog is as it was before that deployment is not known: ${oneLine(compared.reason ?? '')}`];
@@ -25,7 +25,7 @@ export function comparedLines({ compared, undoes }: Deployment, style: Style): s
       '    ',
     ),
     ...(rest > 0 ? [`    and ${rest} more; --json has ${objects.length < compared.count ? 'the first of them' : 'them all'}`] : []),
-    '  What it should be, --json shows, with both definitions.',
+    `  "weft drift ${id}" shows what was there and what is.`,
   ];
 }
 

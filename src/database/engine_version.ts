@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '57daf3e1323a0425ba3f99af26765dbfe6717365023fc02b057b183a724b249f';
+export const ENGINE_DIGEST = 'a971e5b9a435d17061ad245e0e12314c431a6c081f3fe087229e0fd13df3e3d8';

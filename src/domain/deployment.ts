@@ -142,8 +142,7 @@ export const liveSchema = z.looseObject({
   handed_out: handedOutSchema.nullish(),
 });
 
-const driftFoundSchema = z.looseObject({
-  since: z.string(),
+const namedDifferencesSchema = z.looseObject({
   count: z.int(),
   objects: z.array(
     z.looseObject({
@@ -157,6 +156,10 @@ const driftFoundSchema = z.looseObject({
   ),
 });
 
+const driftFoundSchema = namedDifferencesSchema.extend({ since: z.string() });
+
+const comparedSchema = namedDifferencesSchema.extend({ verdict: z.enum(['same', 'differs', 'unknown']), reason: z.string().nullish() });
+
 export const deploymentSchema = z.looseObject({
   id: z.string(),
   state: deploymentStateSchema,
@@ -166,16 +169,7 @@ export const deploymentSchema = z.looseObject({
   undoes: z.string().nullish(),
   undone_by: z.array(z.string()).nullish(),
   /** Of an undo that has succeeded: how the catalog compares with what it was before the deployment that was taken back. */
-  compared: z
-    .looseObject({
-      verdict: z.enum(['same', 'differs', 'unknown']),
-      count: z.int(),
-      reason: z.string().nullish(),
-      objects: z.array(
-        z.looseObject({ change: z.string(), kind: z.string(), identity: z.string(), before: z.string().nullish(), after: z.string().nullish() }),
-      ),
-    })
-    .nullish(),
+  compared: comparedSchema.nullish(),
   /** The newest of those, how it ended, and whether nothing of this one is left. */
   undone: z.looseObject({ by: z.string(), state: deploymentStateSchema, finished_at: z.string().nullable(), whole: z.boolean() }).nullish(),
   /** Of an undo: what it leaves in the database, because it has no undo. */
@@ -336,6 +330,8 @@ export const changesSchema = differencesSchema.extend({
   verdict: z.enum(['none', 'changed', 'unknown']),
   /** What it found when it began that was not as the one before had left it. */
   drift_found: driftFoundSchema.nullish(),
+  /** Of an undo that has succeeded: how the catalog compares with what it was before the deployment that was taken back. */
+  compared: comparedSchema.nullish(),
 });
 
 export type DeploymentState = z.infer<typeof deploymentStateSchema>;
@@ -348,6 +344,7 @@ export type DeploymentEvent = z.infer<typeof eventSchema>;
 export type UndoPlan = z.infer<typeof undoPlanSchema>;
 export type HistoryEntry = z.infer<typeof historyEntrySchema>;
 export type Difference = z.infer<typeof differenceSchema>;
+export type NamedDifferences = z.infer<typeof namedDifferencesSchema>;
 export type DriftFound = z.infer<typeof driftFoundSchema>;
 export type Drift = z.infer<typeof driftSchema>;
 export type Changes = z.infer<typeof changesSchema>;

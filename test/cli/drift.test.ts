@@ -84,6 +84,17 @@ changed function public.twice(n integer)
     );
   });
 
+  it('with the id of an undo: shows what is not as it was before the deployment that was undone, with both definitions', async () => {
+    const yaml = JSON.stringify({ name: 'shop', phases: [{ name: 'main', steps: [{ run: '1.sql', undo: 'undo.sql' }] }] });
+    await weft('deploy', makeFolder({ 'weft.yaml': yaml, '1.sql': 'create table a (n int); create view b as select 1 as n', 'undo.sql': 'drop table a' }));
+    const undone = await weft('undo');
+    const { id } = (await weft('status', '--json')).json().deployments[0];
+    expect(undone.stdout).toContain(`1 object differs.\n    view  public.b  is there, and was not\n  "weft drift ${id}" shows what was there and what is.\n`);
+    expect((await weft('drift', id)).stdout).toMatch(
+      /^When undo \S+ had ended, 1 object was not as before the deployment that it took back\.\n\nadded view public\.b\n {2}\+ owner .*\n {2}\+ {2}SELECT 1 AS n;\n/,
+    );
+  });
+
   it('ends with 2 where it cannot be told, and says why', async () => {
     await weft('install');
     const { code, stdout } = await weft('drift');

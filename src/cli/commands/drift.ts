@@ -1,5 +1,5 @@
 /** `weft drift`: what changed in the catalog since the last deployment, or with one; either way in. */
-import type { Changes, Difference, Drift } from '../../domain/deployment.ts';
+import type { Changes, Difference, Drift, NamedDifferences } from '../../domain/deployment.ts';
 import { readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import type { Printer, Style } from '../io.ts';
@@ -14,6 +14,7 @@ export async function drift(call: Call): Promise<number> {
   if (id !== null) {
     const found = await readChanges(address, id, printer.io);
     showDriftFound(printer, found);
+    showCompared(printer, found);
     show(printer, found, headlineOfChanges(found), `changes('${id}')`);
     return found.reason === null ? 0 : 2;
   }
@@ -35,10 +36,24 @@ function show(printer: Printer, found: Drift | Changes, headline: string, readin
 /** What a deployment has met when it began, as far as that is kept. */
 function showDriftFound(printer: Printer, { deployment, drift_found }: Changes): void {
   if (!drift_found) return;
-  const { since, count: objects, objects: shown } = drift_found;
+  const { since, count: objects } = drift_found;
   printer.say(
     `When deployment ${deployment} began, ${count(objects, 'object')} ${objects === 1 ? 'was' : 'were'} not as deployment ${since} had left ${objects === 1 ? 'it' : 'them'}.`,
   );
+  showNamed(printer, drift_found);
+}
+
+/** What an undo has left that is not as it was before the deployment that it took back. */
+function showCompared(printer: Printer, { deployment, compared }: Changes): void {
+  if (compared?.verdict !== 'differs') return;
+  const { count: objects } = compared;
+  printer.say(
+    `When undo ${deployment} had ended, ${count(objects, 'object')} ${objects === 1 ? 'was' : 'were'} not as before the deployment that it took back.`,
+  );
+  showNamed(printer, compared);
+}
+
+function showNamed(printer: Printer, { count: objects, objects: shown }: NamedDifferences): void {
   for (const { before = null, after = null, ...object } of shown) printer.say(describe({ ...object, before, after }, printer.style).join('\n'));
   if (shown.length < objects) printer.say(`\n… and ${count(objects - shown.length, 'more object')}`);
   printer.say('');
