@@ -250,7 +250,8 @@ $$;
 comment on function weft._unescape_rows(text, text, text) is 'Takes the escapes out of rows in COPY''s text format.';
 
 
--- Cuts the rows off a piece of the file: up to the line \. , or up to the last line's end.
+-- Cuts the rows off a piece of the file: up to the line \. , or up to the last line's end. A line that only begins with it (\.jpg$) ends nothing:
+-- in CSV it is a row, in text a mistake.
 create or replace function weft._cut_rows(p_text text, p_is_last boolean, out rows text, out rest text, out is_over boolean, out has_end boolean)
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
@@ -258,31 +259,27 @@ create or replace function weft._cut_rows(p_text text, p_is_last boolean, out ro
 as $$
 declare
   v_text  text := E'\n' || p_text;
-  v_at    integer := strpos(v_text, E'\n\\.');
-  v_end   text;
+  v_at    integer := strpos(v_text, E'\n\\.\n');
+  v_crlf  integer := strpos(v_text, E'\n\\.\r\n');
+  v_end   text := E'\n\\.\n';
   v_open  text;
 begin
-  is_over := false;
-  has_end := false;
-  if v_at > 0 then
-    v_end := substring(substr(v_text, v_at + 3, 2) from '^\r?\n');
-    if v_end is null and (p_is_last and substr(v_text, v_at + 3) ~ '^[\r]?$') then
-      v_end := substr(v_text, v_at + 3);
-    end if;
-    if v_end is not null then
-      is_over := true;
-      has_end := true;
-      rows := substr(v_text, 2, v_at - 1);  -- with the last line's end
-      rest := substr(v_text, v_at + 3 + length(v_end));
-      rows := case when rows <> '' then left(rows, -1) end;
-      if v_at = 1 then
-        rows := null;
-      end if;
-      return;
-    end if;
+  if v_crlf > 0 and (v_at = 0 or v_crlf < v_at) then
+    v_at := v_crlf;
+    v_end := E'\n\\.\r\n';
+  elsif v_at = 0 and p_is_last and right(v_text, 3) = E'\n\\.' then
+    v_at := length(v_text) - 2;
+  elsif v_at = 0 and p_is_last and right(v_text, 4) = E'\n\\.\r' then
+    v_at := length(v_text) - 3;
+  end if;
+  has_end := v_at > 0;
+  is_over := has_end or p_is_last;
+  if has_end then
+    rows := case when v_at > 1 then substr(v_text, 2, v_at - 2) end;
+    rest := substr(v_text, v_at + length(v_end));
+    return;
   end if;
   if p_is_last then
-    is_over := true;
     rest := '';
     rows := case when p_text = '' then null when right(p_text, 1) = E'\n' then left(p_text, -1) else p_text end;
     return;

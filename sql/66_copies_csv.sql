@@ -37,22 +37,19 @@ comment on function weft._cut_csv_rows(text, boolean, text) is 'Cuts the rows of
 
 
 -- As rows of text without escapes: what only quotes let stand in a field (the delimiter, a line feed) gets a character in its stead, and what
--- stood in quotes a mark before it, so that it is never NULL.
-create or replace function weft._write_csv_rows(p_rows text, p_delimiter text, p_quote text, p_line integer, out rows text, out stand_ins text, out meant text)
+-- stood in quotes a mark before it, so that it is never NULL. Outside of quotes, lines end as the first one does.
+create or replace function weft._write_csv_rows(
+    p_rows text, p_delimiter text, p_quote text, p_line integer, p_is_ended boolean, inout is_crlf boolean, out rows text, out stand_ins text, out meant text)
   stable
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_free   text[];
-  v_count  integer;
-  v_wrong  integer;
+  v_free     text[];
+  v_count    integer;
+  v_outside  text := p_rows;  -- of quotes
 begin
-  if strpos(p_rows, p_quote) = 0 then
-    rows := replace(p_rows, E'\r\n', E'\n');
-    rows := case when right(rows, 1) = E'\r' then left(rows, -1) else rows end;
-    v_wrong := case when strpos(rows, E'\r') > 0 then p_line + length(split_part(rows, E'\r', 1)) - length(replace(split_part(rows, E'\r', 1), E'\n', '')) end;
-  else
+  if strpos(p_rows, p_quote) > 0 then
     v_free := array(select chr(n) from unnest('{1,2,3,4,5,6,7,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31}'::integer[]) as n where strpos(p_rows, chr(n)) = 0 limit 3);
     if coalesce(cardinality(v_free), 0) < 3 then
       raise exception 'The rows hold too many kinds of control characters beside their quotes.' using errcode = 'WF081', hint = 'Write them as INSERT.';
@@ -70,24 +67,49 @@ begin
         when p.text = '' and p.n > 1 and p.n < v_count then p_quote
         when p.n = v_count and right(p.text, 1) = E'\r' then left(replace(p.text, E'\r\n', E'\n'), -1)
         else replace(p.text, E'\r\n', E'\n') end, ''),
-      min(case when p.n % 2 = 1 and strpos(p.text, E'\r') > 0 and replace(case when p.n = v_count then concat(p.text, E'\n') else p.text end, E'\r\n', '') ~ E'\r' then p.n end)
-    into rows, v_wrong
+      string_agg(case when p.n % 2 = 0 then translate(p.text, E'\n\r', v_free[2]) else p.text end, p_quote)
+    into rows, v_outside
     from string_to_table(p_rows, p_quote) with ordinality as p (text, n);
-    if v_wrong is not null then
-      v_wrong := p_line + (select sum(length(b.text) - length(replace(b.text, E'\n', '')))::integer
-        from string_to_table(p_rows, p_quote) with ordinality as p (text, n)
-        cross join lateral (select case p.n when v_wrong then split_part(replace(p.text, E'\r\n', E'\n'), E'\r', 1) else p.text end as text) as b
-        where p.n <= v_wrong);
-    end if;
   end if;
-  if v_wrong is not null then
-    raise exception 'Line %: unquoted carriage return found in data', v_wrong
-      using errcode = '22P04', hint = 'Use quoted CSV field to represent carriage return, and save the file with line ends LF or CRLF.';
+  if is_crlf or strpos(p_rows, E'\r') > 0 then
+    is_crlf := coalesce(is_crlf, right(split_part(v_outside, E'\n', 1), 1) = E'\r');
+    perform weft._check_line_ends(v_outside, v_free[2], is_crlf, p_is_ended, p_line);
+    v_outside := replace(v_outside, E'\r\n', E'\n');
+    v_outside := case when right(v_outside, 1) = E'\r' then left(v_outside, -1) else v_outside end;
   end if;
+  rows := coalesce(rows, v_outside);
+  is_crlf := coalesce(is_crlf, false);
 end
 $$;
 
-comment on function weft._write_csv_rows(text, text, text, integer) is 'Writes rows of CSV as rows of text whose fields the delimiter parts, with the characters that stand in it for other ones.';
+comment on function weft._write_csv_rows(text, text, text, integer, boolean, boolean) is
+  'Writes rows of CSV as rows of text whose fields the delimiter parts, with the characters that stand in it for other ones.';
+
+
+create or replace function weft._check_line_ends(p_outside text, p_quoted_end text, p_is_crlf boolean, p_is_ended boolean, p_line integer)
+  returns void
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_end     text := case when p_is_crlf then E'\r\n' else E'\n' end;
+  -- the end of the last line was cut off with it; where the file ends there, there may have been none
+  v_lines   text[] := string_to_array(case when p_is_crlf and right(p_outside, 1) = E'\r' then left(p_outside, -1) when p_is_ended then concat(p_outside, E'\n') else p_outside end, v_end);
+  v_number  integer := (select min(l.n) from unnest(v_lines) with ordinality as l (line, n) where case when p_is_crlf then l.line ~ '[\r\n]' else strpos(l.line, E'\r') > 0 end);
+  v_before  text;
+begin
+  if v_number is null then
+    return;
+  end if;
+  v_before := array_to_string(v_lines[:v_number - 1] || substring(v_lines[v_number] from '^[^\r\n]*'), '');
+  raise exception 'Line %: unquoted % found in data', p_line + v_number - 1 + coalesce(length(v_before) - length(replace(v_before, p_quoted_end, '')), 0),
+      case substr(v_lines[v_number], length(substring(v_lines[v_number] from '^[^\r\n]*')) + 1, 1) when E'\r' then 'carriage return' else 'newline' end
+    using errcode = '22P04', hint = 'Save the file with line ends that are all LF or all CRLF; a carriage return or a newline that belongs to a field stands in quotes.';
+end
+$$;
+
+comment on function weft._check_line_ends(text, text, boolean, boolean, integer) is 'Refuses rows of CSV that do not all end as the first one does.';
 
 
 -- header match, as the server does it (from 15 on).

@@ -212,6 +212,9 @@ declare
   v_quote      text := p_reader.copy ->> 'quote';
   v_header     text;
   v_lines      integer;
+  v_wrong      integer;
+  v_is_ended   boolean;  -- the last line at hand
+  v_is_first   boolean := p_reader.is_crlf is null;
   v_is_short   boolean := coalesce(p_reader.text, '') = '';  -- of text
 begin
   p_reader.rows := null;
@@ -240,27 +243,39 @@ begin
     return;
   end if;
 
+  v_is_ended := v_cut.has_end or not v_cut.is_over;
   if v_quote is not null then
-    select w.rows, w.stand_ins, w.meant into v_rows, p_reader.stand_ins, p_reader.meant from weft._write_csv_rows(v_rows, v_delimiter, v_quote, p_reader.row_line) as w;
-    if p_reader.is_crlf is null then
-      p_reader.is_crlf := false;
-      if p_reader.copy ? 'header' then
-        v_header := split_part(v_rows, E'\n', 1);
-        perform weft._check_header(p_reader, v_header);
-        v_rows := case when strpos(v_rows, E'\n') > 0 then substr(v_rows, strpos(v_rows, E'\n') + 1) end;
-        p_reader.row_line := p_reader.row_line + 1 + weft._count_line_feeds(p_reader, v_header);
-      end if;
+    select w.rows, w.stand_ins, w.meant, w.is_crlf into v_rows, p_reader.stand_ins, p_reader.meant, p_reader.is_crlf
+    from weft._write_csv_rows(v_rows, v_delimiter, v_quote, p_reader.row_line, v_is_ended, p_reader.is_crlf) as w;
+    if v_is_first and p_reader.copy ? 'header' then
+      v_header := split_part(v_rows, E'\n', 1);
+      perform weft._check_header(p_reader, v_header);
+      v_rows := case when strpos(v_rows, E'\n') > 0 then substr(v_rows, strpos(v_rows, E'\n') + 1) end;
+      p_reader.row_line := p_reader.row_line + 1 + weft._count_line_feeds(p_reader, v_header);
     end if;
     p_reader.rows := v_rows;
     return;
   end if;
-  if p_reader.is_crlf is null then
-    p_reader.is_crlf := right(split_part(v_rows, E'\n', 1), 1) = E'\r';
-    if p_reader.copy ? 'header' then
-      perform weft._check_header(p_reader, rtrim(split_part(v_rows, E'\n', 1), E'\r'));
-      v_rows := case when strpos(v_rows, E'\n') > 0 then substr(v_rows, strpos(v_rows, E'\n') + 1) end;
-      p_reader.row_line := p_reader.row_line + 1;
+  v_wrong := case when strpos(v_rows, '\.') > 0 then strpos(replace(v_rows, '\\', '__'), '\.') end;
+  if v_wrong > 0 then
+    raise exception 'Line %: end-of-copy marker is not alone on its line', p_reader.row_line + octet_length(left(v_rows, v_wrong)) - octet_length(replace(left(v_rows, v_wrong), E'\n', ''))
+      using errcode = '22P04', hint = 'The rows end at a line with \. and nothing else in it. A backslash that belongs to a value is written twice: \\.';
+  end if;
+  if v_is_first then
+    p_reader.is_crlf := right(split_part(replace(replace(v_rows, '\\', '__'), E'\\\n', '__'), E'\n', 1), 1) = E'\r';
+  end if;
+  if p_reader.is_crlf then
+    select min(l.n) into v_wrong from unnest(string_to_array(v_rows, E'\n')) with ordinality as l (line, n)
+    where right(l.line, 1) not in (E'\r', '\') and (v_is_ended or l.n <= octet_length(v_rows) - octet_length(replace(v_rows, E'\n', '')));
+    if v_wrong is not null then
+      raise exception 'Line %: literal newline found in data', p_reader.row_line + v_wrong - 1
+        using errcode = '22P04', hint = 'Save the file with line ends that are all LF or all CRLF; a newline that belongs to a value is written \n.';
     end if;
+  end if;
+  if v_is_first and p_reader.copy ? 'header' then
+    perform weft._check_header(p_reader, rtrim(split_part(v_rows, E'\n', 1), E'\r'));
+    v_rows := case when strpos(v_rows, E'\n') > 0 then substr(v_rows, strpos(v_rows, E'\n') + 1) end;
+    p_reader.row_line := p_reader.row_line + 1;
   end if;
   if p_reader.is_crlf then
     v_rows := replace(v_rows, E'\r\n', E'\n');
@@ -278,6 +293,25 @@ $$;
 comment on function weft._read_rows(weft._reader) is 'Reads the next rows of a COPY, ready for its INSERT.';
 
 
+-- psql reads on to the end of the file. Whoever forgot the line \. has statements behind the rows, and a table that takes whatever comes (one
+-- column of text) would eat them without a word.
+create or replace function weft._require_end(p_reader weft._reader)
+  returns void
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  if p_reader.rows_are_over and not p_reader.has_end then
+    raise exception 'No line \. ends the rows behind this COPY: all that is behind it, up to the end of the file, would be taken for rows.'
+      using errcode = 'WF087', hint = 'Write \. into a line of its own behind the last row, also where that is the end of the file.';
+  end if;
+end
+$$;
+
+comment on function weft._require_end(weft._reader) is 'Refuses rows behind a COPY that only the end of the file ends.';
+
+
 -- Under the role and the path of the file.
 create or replace function weft._insert_rows(p_reader weft._reader, p_name text, p_role text, p_path text)
   returns bigint
@@ -292,6 +326,7 @@ declare
   v_set        pg_catalog.text;
 begin
   if p_reader.rows is null then
+    perform weft._require_end(p_reader);
     return 0;
   end if;
   perform weft._become(p_name, p_role);
@@ -306,6 +341,7 @@ begin
   if v_rows <> octet_length(p_reader.rows) - octet_length(replace(p_reader.rows, E'\n', '')) + 1 then
     perform weft._check_fields(p_reader);  -- or a trigger has passed rows over
   end if;
+  perform weft._require_end(p_reader);  -- a row that is none has told more
   return v_rows;
 end
 $$;

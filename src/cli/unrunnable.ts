@@ -14,7 +14,7 @@ const ADVICE = {
     'begins or ends a transaction in the middle of the file, and the transactions are Weft\'s. In a phase with "transaction: auto" or "none" BEGIN and COMMIT, in pairs, make one; else cut the file in two there, or take it out.',
   psql: 'is a command of psql, which no server knows.',
   copy: 'talks to a client, and a run has none. Take it out.',
-  rows: 'is followed by rows that no line "\\." ends: all that is behind it, up to the end of the file, is taken for rows. Write \\. into a line of its own behind the last one.',
+  rows: 'is followed by rows that no line "\\." ends: all that is behind it, up to the end of the file, would be taken for rows, and a deployment refuses that. Write \\. into a line of its own behind the last one.',
 } as const;
 
 /** What stands in weft.yaml, or elsewhere in SQL, for what a command of psql does. */
@@ -58,7 +58,7 @@ export async function warnOfUnrunnable({ manifest, source }: Bundle): Promise<st
         const instead = INSTEAD.find(([command]) => command.test(first.words))?.[1] ?? 'Take it out.';
         throw new Problem('invalid_bundle', `"${artifact.path}", line ${first.line}: ${first.words} ${ADVICE.psql} ${instead}${more}`);
       }
-      const sentence = kind === 'rows' ? '' : 'this will probably fail: ';
+      const sentence = kind === 'rows' ? 'this will fail: ' : 'this will probably fail: ';
       warnings.push(`"${artifact.path}", line ${first.line}: ${sentence}${first.words} ${ADVICE[kind]}${more}`);
     }
   }

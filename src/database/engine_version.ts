@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'a971e5b9a435d17061ad245e0e12314c431a6c081f3fe087229e0fd13df3e3d8';
+export const ENGINE_DIGEST = '1f3dd498c2291b8fbd244e300c3cc8e86a1c6f37b1c74b0f4c2088e5e4209496';

@@ -77,7 +77,7 @@ describe('the rows behind COPY … FROM STDIN', () => {
     ['of one column and one row, empty', 'create table t (a text);\ncopy t from stdin;\n\n\\.\n', [['']]],
     ['of no column', 'create table t ();\ncopy t from stdin;\n\n\n\\.\n', [[], []]],
     ['that are none', 'create table t (a int);\ncopy t from stdin;\n\\.\ninsert into t values (1);', [[1]]],
-    ['up to the end of the file', 'create table t (a int);\ncopy t from stdin;\n1\n2', [[1], [2]]],
+    ['up to a line \\. at the end of the file', 'create table t (a int);\ncopy t from stdin;\n1\n2\n\\.', [[1], [2]]],
     [
       'with lines that end in CRLF',
       'create table t (a int, b text);\r\ncopy t from stdin;\r\n1\tx\r\n2\ty\r\n\\.\r\nselect 1;\r\n',
