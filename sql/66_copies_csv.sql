@@ -39,7 +39,7 @@ comment on function weft._cut_csv_rows(text, boolean, text) is 'Cuts the rows of
 -- As rows of text without escapes: what only quotes let stand in a field (the delimiter, a line feed) gets a character in its stead, and what
 -- stood in quotes a mark before it, so that it is never NULL. Outside of quotes, lines end as the first one does.
 create or replace function weft._write_csv_rows(
-    p_rows text, p_delimiter text, p_quote text, p_line integer, p_is_ended boolean, inout is_crlf boolean, out rows text, out stand_ins text, out meant text)
+    p_rows text, p_delimiter text, p_quote text, p_line integer, p_is_ended boolean, p_is_crlf boolean, out rows text, out stand_ins text, out meant text, out is_crlf boolean)
   stable
   set search_path = pg_catalog, pg_temp
   language plpgsql
@@ -71,14 +71,14 @@ begin
     into rows, v_outside
     from string_to_table(p_rows, p_quote) with ordinality as p (text, n);
   end if;
-  if is_crlf or strpos(p_rows, E'\r') > 0 then
-    is_crlf := coalesce(is_crlf, right(split_part(v_outside, E'\n', 1), 1) = E'\r');
+  if p_is_crlf or strpos(p_rows, E'\r') > 0 then
+    is_crlf := coalesce(p_is_crlf, right(split_part(v_outside, E'\n', 1), 1) = E'\r');
     perform weft._check_line_ends(v_outside, v_free[2], is_crlf, p_is_ended, p_line);
     v_outside := replace(v_outside, E'\r\n', E'\n');
     v_outside := case when right(v_outside, 1) = E'\r' then left(v_outside, -1) else v_outside end;
   end if;
   rows := coalesce(rows, v_outside);
-  is_crlf := coalesce(is_crlf, false);
+  is_crlf := coalesce(is_crlf, p_is_crlf, false);
 end
 $$;
 

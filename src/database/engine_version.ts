@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '1f3dd498c2291b8fbd244e300c3cc8e86a1c6f37b1c74b0f4c2088e5e4209496';
+export const ENGINE_DIGEST = '756c83e1408c442c62314295c2c60d976fffcacd2baa87c47684d3b33f3646f5';
