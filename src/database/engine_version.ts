@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '756c83e1408c442c62314295c2c60d976fffcacd2baa87c47684d3b33f3646f5';
+export const ENGINE_DIGEST = 'd792e8aaa7b975fe1983bdc7c61c10e9bd47586ca95bba7877893840531cc31b';
