@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd792e8aaa7b975fe1983bdc7c61c10e9bd47586ca95bba7877893840531cc31b';
+export const ENGINE_DIGEST = 'f24e1eb08dc971f1ccd05d084a209a2b82ee50287c1d74a04fc8b5fed1bcf80a';
