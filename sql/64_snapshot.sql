@@ -138,3 +138,26 @@ as $$
 $$;
 
 comment on function weft._list_differences(text, text, integer, text) is 'Lists what differs between two catalogs as documents, so many at most, and counts all.';
+
+
+-- Only what holds no data: a statement that would drop rows is nobody's to suggest.
+create or replace function weft._name_drop(p_kind text, p_identity text)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case
+    when p_kind in ('view', 'function', 'procedure') then format('drop %s %s', p_kind, p_identity)
+    when p_kind = 'trigger' then (
+      select format('drop trigger %I on %s', t.tgname, t.tgrelid::regclass)
+      from pg_trigger as t join pg_class as c on c.oid = t.tgrelid
+      where not t.tgisinternal and format('%s.%I.%I', c.relnamespace::regnamespace, c.relname, t.tgname) = p_identity)
+    when p_kind = 'policy' then (
+      select format('drop policy %I on %s', p.polname, p.polrelid::regclass)
+      from pg_policy as p join pg_class as c on c.oid = p.polrelid
+      where format('%s.%I.%I', c.relnamespace::regnamespace, c.relname, p.polname) = p_identity)
+  end
+$$;
+
+comment on function weft._name_drop(text, text) is 'Writes the statement that drops a view, function, trigger or policy of the catalog; null for anything else.';

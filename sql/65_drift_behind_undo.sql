@@ -25,7 +25,8 @@ begin
   end if;
   select count(*), coalesce(
     jsonb_agg(jsonb_build_object(
-      'change', case o.change when 'removed' then 'missing' else o.change end, 'kind', o.kind, 'identity', o.identity, 'before', o.before, 'after', o.after) order by o.number) filter (where o.number <= p_limit), '[]')
+      'change', case o.change when 'removed' then 'missing' else o.change end, 'kind', o.kind, 'identity', o.identity, 'before', o.before, 'after', o.after)
+      || case when o.change = 'added' then jsonb_strip_nulls(jsonb_build_object('drop', weft._name_drop(o.kind, o.identity))) else '{}' end order by o.number) filter (where o.number <= p_limit), '[]')
   into count, objects
   from (
     select c.*, row_number() over (order by c.ordinality) as number

@@ -34,7 +34,8 @@ as $$
     from pg_proc as f join pg_namespace as n on n.oid = f.pronamespace
     where f.oid > coalesce(p_mark[2], 0) and n.nspname <> 'weft' and n.nspname !~ '^pg_'
     union all
-    select 'trigger', t.tgname::text, t.tgrelid::regclass::text from pg_trigger as t where t.oid > coalesce(p_mark[3], 0) and not t.tgisinternal
+    select 'trigger', t.tgname::text, t.tgrelid::regclass::text from pg_trigger as t
+    where t.oid > coalesce(p_mark[3], 0) and not t.tgisinternal and t.tgparentid = 0  -- those of partitions come and go with that of their table
     union all
     select 'policy', p.polname::text, p.polrelid::regclass::text from pg_policy as p where p.oid > coalesce(p_mark[4], 0)
   ) as m

@@ -1,12 +1,13 @@
 -- Going back over files that run again and again. What such a file has made may stand in the way of its older content: a view that has gained
 -- a column is not replaced by one that lacks it. Then it is dropped first, with what depends on it and is made by such files too, and all of
--- that is made again in the same transaction. Never with CASCADE: what nobody would make again keeps the server from dropping anything.
+-- that is made again. Never with CASCADE, and only where nothing is lost by it: what hangs on an object must be there again, it belongs to
+-- whom it belonged to, and the rights are the same. That is looked at in the transaction of the drop (floor 80), and whatever is not so fails it.
 --
--- Only what holds no data of its own is dropped: views, materialized views, functions, triggers, policies.
+-- Only views and functions are dropped, and only those that a file which stands in the undo will make again.
 
 -- What a file makes is known by its name, and found by its number.
 create or replace function weft._find_objects(p_made jsonb)
-  returns table (classid oid, objid oid, statement text)
+  returns table (classid oid, objid oid, object jsonb, statement text)
   stable
   set search_path = pg_catalog, pg_temp
   language plpgsql
@@ -18,35 +19,68 @@ begin
     case v_object ->> 'kind'
       when 'relation' then
         return query
-        select 'pg_class'::regclass::oid, c.oid, format('drop %s %s', case c.relkind when 'v' then 'view' else 'materialized view' end, v_object ->> 'name')
-        from pg_class as c where c.oid = to_regclass(v_object ->> 'name') and c.relkind in ('v', 'm');
+        select 'pg_class'::regclass::oid, c.oid, v_object, format('drop view %s', v_object ->> 'name')
+        from pg_class as c where c.oid = to_regclass(v_object ->> 'name') and c.relkind = 'v';
       when 'function' then
-        return query select 'pg_proc'::regclass::oid, to_regprocedure(v_object ->> 'name')::oid, format('drop routine %s', v_object ->> 'name');
-      when 'trigger' then
         return query
-        select 'pg_trigger'::regclass::oid, t.oid, format('drop trigger %I on %s', v_object ->> 'name', v_object ->> 'on')
-        from pg_trigger as t where t.tgrelid = to_regclass(v_object ->> 'on') and t.tgname = v_object ->> 'name';
-      when 'policy' then
-        return query
-        select 'pg_policy'::regclass::oid, p.oid, format('drop policy %I on %s', v_object ->> 'name', v_object ->> 'on')
-        from pg_policy as p where p.polrelid = to_regclass(v_object ->> 'on') and p.polname = v_object ->> 'name';
+        select 'pg_proc'::regclass::oid, f.oid, v_object, format('drop routine %s', v_object ->> 'name')
+        from pg_proc as f where f.oid = to_regprocedure(v_object ->> 'name')::oid and f.prokind in ('f', 'p');
+      else
+        null;  -- never dropped
     end case;
   end loop;
 end
 $$;
 
-comment on function weft._find_objects(jsonb) is 'Finds those objects of repeatable files that hold no data of their own, with the statement that drops each.';
+comment on function weft._find_objects(jsonb) is 'Finds those objects of repeatable files that an undo may drop to make them again, with the statement that drops each.';
 
 
--- Who depends on whom, the server knows: a view through its rule, a row type through its relation.
-create or replace function weft._list_drops(p_roots jsonb, p_known jsonb)
-  returns table (classid oid, objid oid, statement text)
+-- A file that comes back makes what its older content made; one that stands by what it has made.
+create or replace function weft._list_makers(p_deployment uuid)
+  returns table (ordinal integer, path text, role text, is_put_off boolean, made jsonb)
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  with recursive reached as (
-    select f.classid, f.objid, 0 as depth from weft._find_objects(p_roots) as f
+  select s.ordinal, s.path, p.role, s.undoes is not null and s.options ? 'keeps' and s.state = 'pending', m.made
+  from weft._deployments as d
+  join weft._steps as s on s.deployment_id = d.id
+  join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
+  left join weft._steps as u on u.deployment_id = d.undoes and u.path = s.undoes and u.kind = s.kind
+  left join weft._history as h on h.bundle = d.bundle and h.path = s.path
+  cross join lateral (select coalesce(nullif(case when s.undoes is null then h.made else u.replaced -> 'made' end, 'null'), '[]') as made) as m
+  where d.id = p_deployment and s.kind = 'run' and s.options ? 'repeat' and (s.path = s.undoes or s.undoes is null and s.options ? 'keeps') and p.transaction <> 'none' and not s.is_apart
+    and (s.state = 'pending' or s.state = 'skipped' and s.options ? 'keeps')
+$$;
+
+comment on function weft._list_makers(uuid) is 'Lists the repeatable files that an undo has yet to run, or can call back, and what each of them makes.';
+
+
+-- Who depends on whom, the server knows: a view through its rule, a row type through its relation.
+create or replace function weft._list_drops(p_deployment uuid, p_step integer)
+  returns table (classid oid, objid oid, object jsonb, statement text, path text, role text)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  with recursive makers as materialized (
+    select m.* from weft._list_makers(p_deployment) as m
+  ),
+  remade as materialized (
+    select distinct on (f.classid, f.objid) f.classid, f.objid, f.object, f.statement, m.path, m.role
+    from makers as m cross join lateral weft._find_objects(m.made) as f
+    order by f.classid, f.objid, m.ordinal
+  ),
+  roots as (
+    select distinct r.classid, r.objid
+    from weft._steps as s
+    -- a file that comes back is in its own way; an undo file finds in its way what was put off
+    join makers as m on case when s.path = s.undoes or s.undoes is null then m.ordinal = s.ordinal else m.is_put_off end
+    cross join lateral weft._find_objects(m.made) as r
+    where s.deployment_id = p_deployment and s.ordinal = p_step
+  ),
+  reached as (
+    select f.classid, f.objid, 0 as depth from roots as f
     union
     select k.classid, k.objid, r.depth + 1
     from reached as r
@@ -55,123 +89,170 @@ as $$
     cross join lateral (select case when w.oid is null then d.classid else 'pg_class'::regclass::oid end as classid, coalesce(w.ev_class, d.objid) as objid) as k
     where (k.classid, k.objid) <> (r.classid, r.objid) and r.depth < weft._limit('dependents_depth_max')
   )
-  select f.classid, f.objid, f.statement
-  from weft._find_objects(coalesce(p_roots, '[]') || coalesce(p_known, '[]')) as f
-  join reached as r on r.classid = f.classid and r.objid = f.objid
-  group by f.classid, f.objid, f.statement
-  order by max(r.depth) desc, f.statement
+  select f.classid, f.objid, f.object, f.statement, f.path, f.role
+  from remade as f
+  join (select r.classid, r.objid, max(r.depth) as depth from reached as r group by r.classid, r.objid) as r on r.classid = f.classid and r.objid = f.objid
+  order by r.depth desc, f.statement
 $$;
 
-comment on function weft._list_drops(jsonb, jsonb) is
-  'Lists what has to be dropped so that objects can be, in this order: what depends on them, as far as it is among the known ones, and they themselves.';
+comment on function weft._list_drops(uuid, integer) is
+  'Lists what has to be dropped so that a step of an undo can run, in this order: what is in its way, and what depends on that, as far as a file of the undo makes it again.';
 
 
--- Whom a relation or a function was granted to: what is dropped forgets that.
-create or replace function weft._list_grants(p_classid oid, p_objid oid)
+-- Who may do what with a view or a function; or who may with one that is new, by the default privileges of its owner.
+create or replace function weft._list_rights(p_classid oid, p_objid oid, p_is_default boolean default false)
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
   with object as (
-    select 'relation' as kind, format('%I.%I', n.nspname, c.relname) as name, null::name as column_name, c.relacl as acl, c.relowner as owner
-    from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where p_classid = 'pg_class'::regclass and c.oid = p_objid
+    select c.relacl as acl, c.relowner as owner, c.relnamespace as place, 'r'::"char" as type from pg_class as c where p_classid = 'pg_class'::regclass and c.oid = p_objid
     union all
-    select 'relation', format('%I.%I', n.nspname, c.relname), a.attname, a.attacl, c.relowner
-    from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
-    join pg_attribute as a on a.attrelid = c.oid and a.attacl is not null and not a.attisdropped
-    where p_classid = 'pg_class'::regclass and c.oid = p_objid
+    select f.proacl, f.proowner, f.pronamespace, 'f' from pg_proc as f where p_classid = 'pg_proc'::regclass and f.oid = p_objid
+  ),
+  lists as (
+    select null::name as column_name, coalesce(o.acl, acldefault(o.type, o.owner)) as acl from object as o where not p_is_default
     union all
-    select 'function', f.oid::regprocedure::text, null, f.proacl, f.proowner from pg_proc as f where p_classid = 'pg_proc'::regclass and f.oid = p_objid
+    select a.attname, a.attacl from pg_attribute as a
+    where not p_is_default and p_classid = 'pg_class'::regclass and a.attrelid = p_objid and a.attacl is not null and not a.attisdropped
+    union all
+    select null, coalesce((select d.defaclacl from pg_default_acl as d where d.defaclrole = o.owner and d.defaclnamespace = 0 and d.defaclobjtype = o.type), acldefault(o.type, o.owner))
+    from object as o where p_is_default
+    union all
+    select null, d.defaclacl from object as o join pg_default_acl as d on d.defaclrole = o.owner and d.defaclnamespace = o.place and d.defaclobjtype = o.type where p_is_default
   )
-  select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('kind', o.kind, 'name', o.name, 'column', o.column_name, 'statement', format('grant %s%s on %s %s to %s%s',
-           x.privilege_type, case when o.column_name is not null then format(' (%I)', o.column_name) end, case o.kind when 'function' then 'routine' else 'table' end, o.name,
-           case x.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(x.grantee)) end, case when x.is_grantable then ' with grant option' end)))), '[]')
-    -- PUBLIC may run any function until somebody takes that away
-    || coalesce((select jsonb_agg(jsonb_build_object('kind', o.kind, 'name', o.name, 'statement', format('revoke all on routine %s from public', o.name))) from object as o
-        where o.kind = 'function' and o.acl is not null and not exists (select from aclexplode(o.acl) as p where p.grantee = 0)), '[]')
-  from object as o
-  cross join lateral aclexplode(o.acl) as x
-  where x.grantee <> o.owner
+  select coalesce(jsonb_agg(r.item order by r.item), '[]')
+  from (
+    select jsonb_strip_nulls(jsonb_build_object('column', l.column_name, 'grantor', x.grantor::regrole::text, 'grantee', case x.grantee when 0 then 'public' else x.grantee::regrole::text end,
+             'privilege', x.privilege_type, 'is_grantable', bool_or(x.is_grantable))) as item
+    from lists as l cross join lateral aclexplode(l.acl) as x
+    group by l.column_name, x.grantor, x.grantee, x.privilege_type
+  ) as r
 $$;
 
-comment on function weft._list_grants(oid, oid) is 'Lists the statements that give an object the rights that others have on it now.';
+comment on function weft._list_rights(oid, oid, boolean) is 'Lists the rights on a view or function, or those that it would have if it had just been made.';
 
 
--- Everything that repeatable files of a bundle have made; of an undo also what it has put off, and what it is about to replace.
-create or replace function weft._list_known(p_deployment uuid)
+-- What goes with an object, without an error, when it is dropped.
+create or replace function weft._list_attached(p_classid oid, p_objid oid)
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select coalesce(jsonb_agg(o.value), '[]')
-  from weft._deployments as d
-  join weft._history as h on h.bundle = d.bundle and h.made is not null
-  cross join jsonb_array_elements(h.made) as o
-  where d.id = p_deployment
+  with attached as materialized (
+    select d.classid, d.objid, d.objsubid, pg_describe_object(d.classid, d.objid, d.objsubid) as words,
+           case when d.classid = 'pg_attrdef'::regclass then (select b.adnum from pg_attrdef as b where b.oid = d.objid) end as number
+    from pg_depend as d
+    where d.refclassid = p_classid and d.refobjid = p_objid and d.deptype = 'a'
+  ),
+  all_of_it as (
+    select a.words, a.number from attached as a
+    union all
+    select format('%s fires: %s', a.words, t.tgenabled), null from attached as a join pg_trigger as t on a.classid = 'pg_trigger'::regclass and t.oid = a.objid and t.tgenabled <> 'O'
+    union all
+    select format('%s is enabled: %s', a.words, w.ev_enabled), null from attached as a join pg_rewrite as w on a.classid = 'pg_rewrite'::regclass and w.oid = a.objid and w.ev_enabled <> 'O'
+    union all
+    select format('comment on %s', pg_describe_object(c.classoid, c.objoid, c.objsubid)), nullif(c.objsubid, 0)
+    from pg_description as c
+    where c.classoid = p_classid and c.objoid = p_objid or (c.classoid, c.objoid) in (select a.classid, a.objid from attached as a)
+    union all
+    select format('security label of %s on %s', l.provider, pg_describe_object(l.classoid, l.objoid, l.objsubid)), nullif(l.objsubid, 0) from pg_seclabel as l where l.classoid = p_classid and l.objoid = p_objid
+    union all
+    select format('option %s', o.value), null from pg_class as c cross join lateral unnest(c.reloptions) as o (value) where p_classid = 'pg_class'::regclass and c.oid = p_objid
+    union all
+    select format('bond to %s', pg_describe_object(d.refclassid, d.refobjid, 0)), null from pg_depend as d where d.classid = p_classid and d.objid = p_objid and d.deptype in ('e', 'x')
+  )
+  select coalesce(jsonb_agg(distinct jsonb_strip_nulls(jsonb_build_object('what', l.words, 'column', a.attname))), '[]')
+  from all_of_it as l
+  left join pg_attribute as a on p_classid = 'pg_class'::regclass and a.attrelid = p_objid and a.attnum = l.number
 $$;
 
-comment on function weft._list_known(uuid) is 'Lists the objects that repeatable files of a deployment''s bundle have made.';
+comment on function weft._list_attached(oid, oid) is 'Lists what would go with an object: triggers, rules and defaults on it, comments, labels, options, bonds to extensions.';
 
 
-create or replace function weft._list_in_the_way(p_deployment uuid, p_step integer)
-  returns jsonb
+-- Null where it may be dropped and made again; what hangs on it is compared when it is there again.
+create or replace function weft._refuse_drop(p_classid oid, p_objid oid, p_role text)
+  returns text
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select coalesce(jsonb_agg(o.value), '[]')
-  from weft._steps as s
-  join weft._deployments as d on d.id = s.deployment_id
-  -- a file that comes back is in its own way; an undo file finds in its way what was put off
-  join weft._steps as w on w.deployment_id = s.deployment_id and w.options ? 'repeat'
-    and case when s.path = s.undoes or s.undoes is null then w.ordinal = s.ordinal else w.options ? 'keeps' and w.undoes is not null and w.state = 'pending' end
-  join weft._history as h on h.bundle = d.bundle and h.path = w.path
-  cross join jsonb_array_elements(h.made) as o
-  where s.deployment_id = p_deployment and s.ordinal = p_step
+  select case
+    when o.owner <> coalesce(p_role, current_user) then
+      format('its owner: %s belongs to %s, and is made again by %s', pg_describe_object(p_classid, p_objid, 0), o.owner, coalesce(p_role, current_user))
+    when exists (select from jsonb_array_elements(weft._list_rights(p_classid, p_objid)) as r where r.value ->> 'grantor' <> quote_ident(o.owner)) then
+      format('rights on %s that others than its owner have granted', pg_describe_object(p_classid, p_objid, 0))
+  end
+  from (
+    select pg_get_userbyid(c.relowner)::text as owner from pg_class as c where p_classid = 'pg_class'::regclass and c.oid = p_objid
+    union all
+    select pg_get_userbyid(f.proowner) from pg_proc as f where p_classid = 'pg_proc'::regclass and f.oid = p_objid
+  ) as o
 $$;
 
-comment on function weft._list_in_the_way(uuid, integer) is 'Lists the objects that a step of an undo may have to have out of its way.';
+comment on function weft._refuse_drop(oid, oid, text) is 'Says why an object is not dropped to be made again; null when it may be.';
 
 
--- In the block of the step, right before it. The lock budget is that of the step.
-create or replace function weft._make_room(p_deployment uuid, p_step integer, p_role text)
+create or replace function weft._advise_on_room()
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select 'Drop it yourself, with what the detail names, and undo again: its file makes it again, and what the detail names is yours to make again behind that. Or leave it, and deploy a bundle that goes forward.'
+$$;
+
+comment on function weft._advise_on_room() is 'Says what to do where an undo drops nothing because something would be lost.';
+
+
+-- In the block of the step, right before it. What is dropped is noted, to be compared with what is there behind the block.
+create or replace function weft._make_room(p_phase weft._phases, p_step integer)
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
+  v_budget  text := current_setting('lock_timeout');
   v_drops   text[];
-  v_grants  jsonb;
+  v_room    jsonb;
+  v_why     text;
   v_path    text;
   v_drop    text;
   v_detail  text;
 begin
-  select array_agg(l.statement), jsonb_path_query_array(jsonb_agg(weft._list_grants(l.classid, l.objid)), '$[*][*]') into v_drops, v_grants
-  from weft._list_drops(weft._list_in_the_way(p_deployment, p_step), weft._list_known(p_deployment)) as l;
+  select array_agg(l.statement), string_agg(weft._refuse_drop(l.classid, l.objid, l.role), '; '),
+         jsonb_agg(l.object || jsonb_build_object('statement', l.statement, 'path', l.path, 'rights', weft._list_rights(l.classid, l.objid),
+           'has_default_rights', weft._list_rights(l.classid, l.objid) = weft._list_rights(l.classid, l.objid, true), 'attached', weft._list_attached(l.classid, l.objid)))
+  into v_drops, v_why, v_room
+  from weft._list_drops(p_phase.deployment_id, p_step) as l;
   if v_drops is null then
     return;
+  elsif v_why is not null then
+    raise exception 'What is in the way cannot be dropped and made again: that would lose %.', v_why using errcode = '55000', detail = v_why, hint = weft._advise_on_room();
   end if;
-  update weft._steps as s set result = coalesce(s.result, '{}') || jsonb_build_object('dropped', to_jsonb(v_drops), 'grants', v_grants)
-  where s.deployment_id = p_deployment and s.ordinal = p_step
+  update weft._steps as s set result = coalesce(s.result, '{}') || jsonb_build_object('dropped', to_jsonb(v_drops), 'room', v_room)
+  where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step
   returning s.path into v_path;
-  if p_role is not null then
-    perform set_config('role', p_role, true);
+  perform set_config('lock_timeout', weft._lock_budget_ms(p_phase, 'table')::text, false);
+  if p_phase.role is not null then
+    perform set_config('role', p_phase.role, true);
   end if;
   foreach v_drop in array v_drops loop
     execute v_drop;
   end loop;
   reset role;
+  perform set_config('lock_timeout', v_budget, false);
 exception when dependent_objects_still_exist then
   get stacked diagnostics v_detail = pg_exception_detail;
-  raise exception '%: what is in the way has to be dropped first, and something depends on it that no repeatable file of the bundle has made: %', coalesce(v_path, v_drop), sqlerrm
+  raise exception '%: what is in the way has to be dropped first, and something depends on it that no repeatable file of this undo makes again: %', coalesce(v_path, v_drop), sqlerrm
     using errcode = '2BP01', detail = v_detail, hint = 'Drop what the detail names, or change it so that it does not depend on that any more; make it again behind the undo.';
 end
 $$;
 
-comment on function weft._make_room(uuid, integer, text) is 'Drops what is in the way of a step of an undo, with what depends on it and will be made again; never with CASCADE.';
+comment on function weft._make_room(weft._phases, integer) is 'Drops what is in the way of a step of an undo, with what depends on it and will be made again; never with CASCADE.';
 
 
 -- What a file that has run again has made by now: what came into being with it, and what it had made before and is there still.

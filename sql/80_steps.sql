@@ -155,7 +155,7 @@ begin
         v_is_first := true;
         v_is_done := not v_is_wanted or v_script.kind <> 'run';
         if v_script.makes_room then
-          perform weft._make_room(p_deployment, v_script.ordinal, p_phase.role);
+          perform weft._make_room(p_phase, v_script.ordinal);
         end if;
         if v_script.begun_at is not null then
           perform weft._tell_of_wrapper(p_deployment, p_phase.name, v_script.path, v_script.begun_at);

@@ -1,5 +1,5 @@
 -- What an undo does when a file does not come back as it is: it makes room for it, or puts it off until what it needs is undone too; and what
--- it looks after behind a block: rights that were dropped with their objects, and objects that only the newer content has made.
+-- it looks after behind a block: that what was dropped is there again with all that it had, its rights too.
 --
 -- Each of that is committed before the block runs again, and told in the journal: room_made, put_off.
 
@@ -47,6 +47,7 @@ as $$
 declare
   v_step   weft._steps;
   v_drops  text[];
+  v_why    text;
   v_paths  text[];
 begin
   select s.* into v_step from weft._steps as s
@@ -55,8 +56,9 @@ begin
     return p_outcome;
   end if;
   if weft._is_in_the_way(p_outcome.error) and not v_step.options ? 'makes_room' then
-    v_drops := array(select l.statement from weft._list_drops(weft._list_in_the_way(p_phase.deployment_id, v_step.ordinal), weft._list_known(p_phase.deployment_id)) as l);
-    if v_drops <> '{}' then
+    select array_agg(l.statement), string_agg(weft._refuse_drop(l.classid, l.objid, l.role), '; ') into v_drops, v_why
+    from weft._list_drops(p_phase.deployment_id, v_step.ordinal) as l;
+    if v_why is null and v_drops is not null then
       update weft._steps as s set options = s.options || '{"makes_room": true}' where s.deployment_id = v_step.deployment_id and s.ordinal = v_step.ordinal;
       perform weft._tell(p_phase.deployment_id, 'room_made', p_phase.name, v_step.path, jsonb_build_object(
         'drops', to_jsonb(v_drops), 'because', jsonb_build_object('sqlstate', p_outcome.error ->> 'sqlstate', 'message', p_outcome.error ->> 'message', 'line', p_outcome.error -> 'line')));
@@ -68,6 +70,10 @@ begin
     if v_paths <> '{}' then
       return row('reordered', null, null)::weft._outcome;
     end if;
+  end if;
+  if v_why is not null then
+    p_outcome.error := p_outcome.error || jsonb_build_object(
+      'detail', concat_ws(E'\n', p_outcome.error ->> 'detail', format('What is in the way was not dropped and made again, because that would lose %s.', v_why)), 'hint', weft._advise_on_room());
   end if;
   return p_outcome;
 end
@@ -110,67 +116,153 @@ $$;
 comment on function weft._put_off(weft._phases, jsonb) is 'Lets files that cannot come back yet run at the end of the undo, and tells which those are.';
 
 
--- Behind a block of an undo, in its transaction.
-create or replace function weft._look_after_returned(p_phase weft._phases, p_first integer, p_last integer)
+-- What was dropped to make room is there again, belongs to whom it belonged to, and lacks nothing; then it gets the rights that it had, exactly.
+create or replace function weft._give_back(p_phase weft._phases, p_room jsonb)
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_extra   jsonb;
-  v_drops   text[];
-  v_grants  text[];
-  v_what    text;
+  v_classid  oid;
+  v_objid    oid;
+  v_lost     text;
+  v_rights   jsonb;
+  v_now      jsonb;
+  v_what     text := case p_room ->> 'kind' when 'function' then 'routine ' else 'table ' end || (p_room ->> 'name');
+  v_grant    text;
 begin
-  select jsonb_agg(o.value) into v_extra
-  from weft._steps as s
-  cross join jsonb_array_elements(nullif(s.replaced -> 'made', 'null')) as o
-  where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.ordinal between p_first and p_last and s.state = 'succeeded' and s.path = s.undoes and s.options ? 'repeat'
-    and not coalesce(s.result -> 'made', '[]') @> jsonb_build_array(o.value);
-  v_grants := array(
-    select g.value ->> 'statement'
-    from weft._steps as s cross join jsonb_array_elements(s.result -> 'grants') with ordinality as g
-    where s.deployment_id = p_phase.deployment_id and s.state = 'succeeded' and s.result ? 'grants' and weft._is_object_there(g.value) and weft._has_column(g.value)
-    order by s.ordinal, g.ordinality);
-  if v_extra is null and v_grants = '{}' then
-    return;
+  select f.classid, f.objid into v_classid, v_objid from weft._find_objects(jsonb_build_array(jsonb_build_object('kind', p_room -> 'kind', 'name', p_room -> 'name'))) as f;
+  if not found then
+    -- it comes in a later transaction: nobody could give anything back to it
+    v_lost := case
+      when (p_room ->> 'has_run')::boolean or not exists (select from weft._list_makers(p_phase.deployment_id) as m where m.path = p_room ->> 'path') then 'it itself: its file has not made it again'
+      when p_room -> 'attached' <> '[]' then (select string_agg(a.value ->> 'what', '; ' order by a.value ->> 'what') from jsonb_array_elements(p_room -> 'attached') as a)
+      when not (p_room ->> 'has_default_rights')::boolean then 'the rights that were granted on it' end;
+  else
+    v_lost := (
+      select string_agg(a.value ->> 'what', '; ' order by a.value ->> 'what')
+      from jsonb_array_elements(p_room -> 'attached') as a
+      where not weft._list_attached(v_classid, v_objid) @> jsonb_build_array(a.value) and weft._has_column(v_objid, a.value ->> 'column'));
+    v_lost := coalesce(v_lost, weft._refuse_drop(v_classid, v_objid, p_phase.role));
   end if;
-  v_drops := array(select l.statement from weft._list_drops(v_extra, '[]') as l);
-  perform set_config('lock_timeout', weft._lock_budget_ms(p_phase, 'data')::text, true);
-  -- from here on as the role of the phase, which may look into nothing of Weft's. What cannot be is left: the comparison at the end names it
+  if v_lost is not null then
+    raise exception '% has to be dropped, and made again by %, and that would lose: %', p_room ->> 'name', p_room ->> 'path', v_lost
+      using errcode = '55000', detail = v_lost, hint = weft._advise_on_room();
+  elsif v_objid is null or (p_room ->> 'has_default_rights')::boolean then
+    return;  -- it has the rights that its file gives it
+  end if;
+
+  v_rights := (select coalesce(jsonb_agg(r.value order by r.value), '[]') from jsonb_array_elements(p_room -> 'rights') as r where weft._has_column(v_objid, r.value ->> 'column'));
+  v_now := weft._list_rights(v_classid, v_objid);
+  if v_now = v_rights then
+    return;
+  elsif v_now <> weft._list_rights(v_classid, v_objid, true) then
+    raise exception '% has to be dropped, and made again by %, which grants other rights than there were on it.', p_room ->> 'name', p_room ->> 'path'
+      using errcode = '55000', detail = format(E'There were: %s\nThe file grants: %s', weft._say_rights(v_rights), weft._say_rights(v_now)), hint = weft._advise_on_room();
+  end if;
   if p_phase.role is not null then
     perform set_config('role', p_phase.role, true);
   end if;
-  begin
-    foreach v_what in array v_grants loop
-      execute v_what;
-    end loop;
-  exception when others then
-    null;  -- a role that is gone, say
-  end;
-  begin
-    foreach v_what in array v_drops loop
-      execute v_what;
-    end loop;
-  exception when dependent_objects_still_exist or insufficient_privilege or lock_not_available or deadlock_detected then
-    null;  -- somebody uses it now
-  end;
+  for v_grant in
+    select g.statement
+    from (
+      select distinct 0 as place, format('revoke all on %s from %s', v_what, r.value ->> 'grantee') as statement from jsonb_array_elements(v_now) as r
+      union all
+      select 1, format('grant %s (%s) on %s to %s%s', r.value ->> 'privilege', quote_ident(r.value ->> 'column'), v_what, r.value ->> 'grantee', case when r.value @> '{"is_grantable": true}' then ' with grant option' end)
+      from jsonb_array_elements(v_rights) as r where r.value ? 'column'
+      union all
+      select 1, format('grant %s on %s to %s%s', r.value ->> 'privilege', v_what, r.value ->> 'grantee', case when r.value @> '{"is_grantable": true}' then ' with grant option' end)
+      from jsonb_array_elements(v_rights) as r where not r.value ? 'column'
+    ) as g
+    order by g.place, g.statement
+  loop
+    execute v_grant;
+  end loop;
   reset role;
+  v_now := weft._list_rights(v_classid, v_objid);
+  if v_now <> v_rights then
+    raise exception '% was made again, and could not be given the rights that were on it.', p_room ->> 'name'
+      using errcode = '55000', detail = format(E'There were: %s\nThere would be: %s', weft._say_rights(v_rights), weft._say_rights(v_now)), hint = weft._advise_on_room();
+  end if;
 end
 $$;
 
-comment on function weft._look_after_returned(weft._phases, integer, integer) is
-  'Gives rights back that went with what was dropped, and drops what only the newer content of files has made, where nobody else uses it.';
+comment on function weft._give_back(weft._phases, jsonb) is 'Sees that an object that was dropped and made again has lost nothing, and gives it the rights that it had; raises what would be lost.';
 
 
-create or replace function weft._has_column(p_grant jsonb)
+create or replace function weft._has_column(p_relation oid, p_column text)
   returns boolean
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select not p_grant ? 'column' or exists (select from pg_attribute as a where a.attrelid = to_regclass(p_grant ->> 'name') and a.attname = p_grant ->> 'column' and not a.attisdropped)
+  select p_column is null or exists (select from pg_attribute as a where a.attrelid = p_relation and a.attname = p_column and not a.attisdropped)
 $$;
 
-comment on function weft._has_column(jsonb) is 'Tells whether the column is there that a right is about, if it is about one.';
+comment on function weft._has_column(oid, text) is 'Tells whether a column is there; true where none is meant.';
+
+
+create or replace function weft._say_rights(p_rights jsonb)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(string_agg(g.words, ', ' order by g.words), 'none')
+  from (
+    select format('%s: %s', r.value ->> 'grantee', string_agg(concat_ws(' ', lower(r.value ->> 'privilege'), '(' || quote_ident(r.value ->> 'column') || ')', case when r.value @> '{"is_grantable": true}' then 'with grant option' end), ' ')) as words
+    from jsonb_array_elements(p_rights) as r
+    group by r.value ->> 'grantee'
+  ) as g
+$$;
+
+comment on function weft._say_rights(jsonb) is 'Says who has which rights.';
+
+
+-- Behind a block of an undo, in its transaction, which is rolled back if this is not done.
+create or replace function weft._look_after_returned(p_phase weft._phases, p_first integer, p_last integer)
+  returns weft._outcome
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_rooms    jsonb;
+  v_room     jsonb;
+  v_path     text;
+  v_error    jsonb;
+  e_state    text;
+  e_message  text;
+  e_detail   text;
+  e_hint     text;
+  e_context  text;
+begin
+  v_rooms := (
+    select jsonb_agg(r.value || jsonb_build_object('step', s.path, 'has_run', exists (
+             select from weft._steps as o
+             where o.deployment_id = s.deployment_id and o.phase = s.phase and o.ordinal between p_first and p_last and o.path = r.value ->> 'path' and o.state = 'succeeded')) order by s.ordinal, r.ordinality)
+    from weft._steps as s cross join jsonb_array_elements(s.result -> 'room') with ordinality as r
+    where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.ordinal between p_first and p_last and s.state = 'succeeded' and s.result ? 'room');
+  if v_rooms is null then
+    return row('done', null, null)::weft._outcome;
+  end if;
+  begin
+    perform set_config('lock_timeout', weft._lock_budget_ms(p_phase, 'table')::text, true);
+    for v_room in select r.value from jsonb_array_elements(v_rooms) as r loop
+      v_path := v_room ->> 'step';
+      perform weft._give_back(p_phase, v_room);
+    end loop;
+    return row('done', null, null)::weft._outcome;
+  exception when others or query_canceled or assert_failure then
+    get stacked diagnostics e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_hint = pg_exception_hint, e_context = pg_exception_context;
+  end;
+  v_error := weft._scrub(weft._account_of_error(e_state, e_message, e_detail, e_hint, e_context, null, null, null, null, null), p_phase.secrets);
+  return row(
+    case when weft._is_interruption('_(look_after_returned|give_back)', e_state, e_context) then 'interrupted' when e_state in ('55P03', '40P01') then 'again' else 'failed' end,
+    v_path, weft._describe_error(v_error, p_phase.name, v_path, null, null))::weft._outcome;
+end
+$$;
+
+comment on function weft._look_after_returned(weft._phases, integer, integer) is
+  'Sees that what a block of an undo has dropped to make room is there again with all that it had; if not, the outcome says what would be lost.';

@@ -359,7 +359,7 @@ begin
     perform weft._call_back(p_phase, v_behind);
   end if;
   if v_is_undo then
-    perform weft._look_after_returned(p_phase, p_first, p_last);
+    return weft._look_after_returned(p_phase, p_first, p_last);
   end if;
   return p_outcome;
 end

@@ -111,8 +111,9 @@ begin
         elsif not v_is_apart then
           v_outcome := weft._run_steps(v_current, v_phase, v_first, v_last, v_fence, v_tries + 1 >= weft._limit('lock_attempts_count'));
           if v_phase.has_repeatables and v_outcome.verdict in ('done', 'failed') then
+            v_is_last := v_outcome.verdict = 'done';
             v_outcome := weft._tend_groups(v_phase, v_first, v_last, v_fence, v_outcome);
-            if v_outcome.verdict = 'called_back' then
+            if v_is_last and v_outcome.verdict <> 'done' then  -- it has run, and must not stay
               rollback;
             end if;
           end if;

@@ -5,7 +5,7 @@ import { columns, count, duration, oneLine } from './text.ts';
 
 const OBJECTS_SHOWN = 10;
 const CHANGES: Readonly<Record<string, string>> = {
-  added: 'is there, and was not',
+  added: 'was not there before, and nothing has dropped it',
   missing: 'was there, and is not',
   changed: 'is another than it was',
 };
@@ -21,7 +21,9 @@ export function comparedLines({ id, compared, undoes }: Deployment, style: Style
     '',
     `  ${style.yellow(`The catalog is not as it was before deployment ${undoes}: ${count(compared.count, 'object')} ${compared.count === 1 ? 'differs' : 'differ'}.`)}`,
     ...columns(
-      objects.slice(0, OBJECTS_SHOWN).map(({ kind, identity, change }) => [kind, oneLine(identity), CHANGES[change] ?? change]),
+      objects
+        .slice(0, OBJECTS_SHOWN)
+        .map(({ kind, identity, change, drop }) => [kind, oneLine(identity), `${CHANGES[change] ?? change}${drop ? `: ${oneLine(drop)};` : ''}`]),
       '    ',
     ),
     ...(rest > 0 ? [`    and ${rest} more; --json has ${objects.length < compared.count ? 'the first of them' : 'them all'}`] : []),

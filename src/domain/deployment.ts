@@ -152,6 +152,8 @@ const namedDifferencesSchema = z.looseObject({
       /** Both definitions, where the catalogs of then are kept and were asked for. */
       before: z.string().nullish(),
       after: z.string().nullish(),
+      /** Behind an undo: what would drop an object that was not there before, if it holds no data. */
+      drop: z.string().nullish(),
     }),
   ),
 });

@@ -99,7 +99,9 @@ describe('straight to a database', () => {
     await weft('deploy', makeFolder({ ...FILES, 'schema/1_a.sql': 'create table a (n int); create table left_over (n int);' }));
     const { code, stdout } = await weft('undo');
     expect(code).toBe(0);
-    expect(stdout).toMatch(/The catalog is not as it was before deployment [0-9a-f-]+: 1 object differs\.\n +table +public\.left_over +is there, and was not/);
+    expect(stdout).toMatch(
+      /The catalog is not as it was before deployment [0-9a-f-]+: 1 object differs\.\n +table +public\.left_over +was not there before, and nothing has dropped it/,
+    );
   });
 
   describe('of files that run again and again', () => {

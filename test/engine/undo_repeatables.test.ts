@@ -92,16 +92,20 @@ describe.each(['single', 'per-step', 'auto'] as const)('transaction: %s', (rule)
     expect(await fingerprint()).toBe(before);
   });
 
-  it('what only the newer content has made goes with it', async () => {
-    await thereAndBack(
-      { 'f.sql': again('create or replace function f() returns int language sql as $$ select 1 $$') },
+  it('what only the newer content has made stays, and is named with what would drop it', async () => {
+    await deployed({ 'f.sql': again('create or replace function f() returns int language sql as $$ select 1 $$') }, rule);
+    await deployed(
       {
         'f.sql': again(
-          'create or replace function f() returns int language sql as $$ select 2 $$; create or replace function extra() returns int language sql as $$ select f() $$',
+          'create or replace function f() returns int language sql as $$ select 2 $$; create or replace function extra(n int) returns int language sql as $$ select f() $$',
         ),
       },
       rule,
     );
+    expect(await undo(database.url)).toMatchObject({
+      state: 'succeeded',
+      compared: { verdict: 'differs', count: 1, objects: [{ change: 'added', kind: 'function', drop: 'drop function public.extra(n integer)' }] },
+    });
   });
 
   it('a file that was new goes by its undo, in whatever order what depends on it lets it go', async () => {
