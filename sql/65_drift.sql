@@ -72,13 +72,20 @@ as $$
   where s.fingerprint is distinct from (select l.fingerprint_after from weft._last_ended() as l) and s.fingerprint not in (
     select u.fingerprint
     from (
-      select d.fingerprint_before, d.fingerprint_after
+      select d.id, d.fingerprint_before, d.fingerprint_after
       from weft._deployments as d
       where d.started_at is not null and (d.mode <> 'rehearse' or d.finished_at is null)  -- a rehearsal leaves what it met
       order by coalesce(d.finished_at, d.started_at) desc
       limit weft._limit('deployments_with_snapshots_count')
     ) as d
-    cross join lateral (values (d.fingerprint_before), (d.fingerprint_after)) as u (fingerprint)
+    cross join lateral (
+      values (d.fingerprint_before), (d.fingerprint_after)
+      union all
+      select f.value
+      from weft._events as e
+      cross join lateral jsonb_each_text(e.data -> 'fingerprint') as f
+      where e.deployment_id = d.id and e.kind = 'drift_found'
+    ) as u (fingerprint)
     where u.fingerprint is not null)
 $$;
 
@@ -98,30 +105,32 @@ $$;
 comment on function weft._are_comparable(text, text) is 'Tells whether two fingerprints were made in the same way, on the same major version of the server.';
 
 
--- What the next deployment takes for its beginning would otherwise be forgotten with it.
-create or replace function weft._tell_of_drift(p_deployment uuid, p_fingerprint text)
+-- What a deployment takes for its beginning, or goes on behind when it is opened again, would otherwise be forgotten with it.
+create or replace function weft._tell_of_drift(p_deployment uuid, p_fingerprint text, p_is_reopened boolean default false)
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_last  weft._deployments := weft._last_ended();
-  v_list  record;
+  v_last   weft._deployments := weft._last_ended();
+  v_both   jsonb := jsonb_build_object('before', v_last.fingerprint_after, 'after', p_fingerprint);
+  v_list   record;
 begin
   if v_last.fingerprint_after <> p_fingerprint and weft._are_comparable(v_last.fingerprint_after, p_fingerprint)
-      and exists (select from weft._snapshots as s where s.fingerprint = v_last.fingerprint_after) then
+      and exists (select from weft._snapshots as s where s.fingerprint = v_last.fingerprint_after)
+      and not exists (select from jsonb_array_elements(weft._recall_drift(p_deployment)) as d where d.value -> 'fingerprint' = v_both) then
     select l.count, l.objects into v_list
     from weft._list_differences(
       (select s.catalog from weft._snapshots as s where s.fingerprint = v_last.fingerprint_after), (select s.catalog from weft._snapshots as s where s.fingerprint = p_fingerprint),
       weft._limit('drift_told_count_max'), 'missing') as l;
-    perform weft._tell(p_deployment, 'drift_found', p_data => jsonb_build_object('since', v_last.id, 'count', v_list.count,
+    perform weft._tell(p_deployment, 'drift_found', p_data => jsonb_build_object('since', v_last.id, 'reopened', p_is_reopened, 'fingerprint', v_both, 'count', v_list.count,
       'objects', (select coalesce(jsonb_agg(o.value - 'before' - 'after' order by o.ordinality), '[]') from jsonb_array_elements(v_list.objects) with ordinality as o)));
   end if;
 end
 $$;
 
-comment on function weft._tell_of_drift(uuid, text) is 'Writes into the journal of a deployment that begins what is not as the one before has left it.';
+comment on function weft._tell_of_drift(uuid, text, boolean) is 'Writes into the journal of a deployment that begins, or is opened again, what is not as the one that ended last has left it.';
 
 
 create or replace function weft._recall_drift(p_deployment uuid)
@@ -130,10 +139,11 @@ create or replace function weft._recall_drift(p_deployment uuid)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select e.data from weft._events as e where e.deployment_id = p_deployment and e.kind = 'drift_found'
+  select coalesce(jsonb_agg(e.data order by e.number), '[]') from weft._events as e where e.deployment_id = p_deployment and e.kind = 'drift_found'
 $$;
 
-comment on function weft._recall_drift(uuid) is 'Tells what a deployment found when it began that was not as the one before had left it: since which, how many objects, and the first of them by name; null when it found nothing.';
+comment on function weft._recall_drift(uuid) is
+  'Tells what a deployment found when it began, and each time it was opened again, that was not as the one that ended last had left it: since which, how many objects, and the first of them by name.';
 
 
 create or replace function weft._look_for_drift(out deployment weft._deployments, out fingerprint text, out verdict text, out reason text, out before text, out after text)
@@ -277,25 +287,18 @@ comment on function weft.describe_drift() is 'Shows as one document how the cata
 
 
 -- With both definitions as long as the catalogs are kept; by name as long as the journal is.
-create or replace function weft._describe_drift_found(p_deployment weft._deployments)
+create or replace function weft._describe_drift_found(p_deployment uuid)
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
-  language plpgsql
+  language sql
 as $$
-declare
-  v_told    jsonb := weft._recall_drift(p_deployment.id);
-  v_before  text := (
-    select s.catalog from weft._deployments as d join weft._snapshots as s on s.fingerprint = d.fingerprint_after where d.id = (v_told ->> 'since')::uuid);
-  v_after   text := (select s.catalog from weft._snapshots as s where s.fingerprint = p_deployment.fingerprint_before);
-begin
-  if v_before is null or v_after is null then
-    return v_told;
-  end if;
-  return v_told || (
-    select jsonb_build_object('count', l.count, 'objects', l.objects)
-    from weft._list_differences(v_before, v_after, weft._limit('differences_listed_count_max'), 'missing') as l);
-end
+  select coalesce(jsonb_agg(d.value || case when b.catalog is null or a.catalog is null then '{}' else (
+           select jsonb_build_object('count', l.count, 'objects', l.objects)
+           from weft._list_differences(b.catalog, a.catalog, weft._limit('differences_listed_count_max'), 'missing') as l) end order by d.ordinality), '[]')
+  from jsonb_array_elements(weft._recall_drift(p_deployment)) with ordinality as d
+  left join weft._snapshots as b on b.fingerprint = d.value #>> '{fingerprint,before}'
+  left join weft._snapshots as a on a.fingerprint = d.value #>> '{fingerprint,after}'
 $$;
 
-comment on function weft._describe_drift_found(weft._deployments) is 'Shows what a deployment found when it began that was not as the one before had left it; null when it found nothing.';
+comment on function weft._describe_drift_found(uuid) is 'Shows what a deployment found when it began, and when it was opened again, that was not as the one that ended last had left it.';

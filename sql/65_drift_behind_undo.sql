@@ -114,7 +114,7 @@ begin
   end if;
   return jsonb_build_object(
     'deployment', p_deployment, 'verdict', v_look.verdict, 'reason', v_look.reason,
-    'drift_found', weft._describe_drift_found(v_look.deployment),
+    'drift_found', weft._describe_drift_found(p_deployment),
     'compared', weft._describe_compared(v_look.deployment),
     'fingerprint', jsonb_build_object('before', (v_look.deployment).fingerprint_before, 'after', (v_look.deployment).fingerprint_after),
     'count', v_list.count, 'objects', v_list.objects);

@@ -157,8 +157,14 @@ create or replace function weft._reopen(p_deployment uuid, p_wish jsonb)
   language plpgsql
 as $$
 declare
-  v_undo  uuid;
+  v_undo         uuid;
+  v_fingerprint  text;
+  v_unread       jsonb;
 begin
+  if not exists (select from weft._deployments as d where d.id = p_deployment and d.state = 'degraded' and d.mode = 'apply') then
+    return;
+  end if;
+  select k.fingerprint, k.error into v_fingerprint, v_unread from weft._keep_snapshot() as k;  -- before any lock is taken
   perform from weft._lease as l for update;
   perform from weft._deployments as d where d.id = p_deployment and d.state = 'degraded' and d.mode = 'apply' for no key update;
   if not found or exists (select from weft._events as e where e.deployment_id = p_deployment and e.kind = 'reopened' and e.data ->> 'key' = p_wish ->> 'key') then
@@ -168,6 +174,13 @@ begin
   if found then
     raise exception 'Deployment % has been taken back, or is going to be: by deployment %. What failed in it is not tried again.', p_deployment, v_undo
       using errcode = 'WF071', hint = 'Nothing was changed. To have it all again, deploy the bundle again.';
+  end if;
+  perform weft._tell(p_deployment, 'reopened', p_data => jsonb_build_object('caller', 'role ' || session_user) || jsonb_strip_nulls(p_wish));
+  if v_unread is not null then
+    perform weft._tell(p_deployment, 'catalog_not_read', p_data => v_unread);
+  end if;
+  if not exists (select from weft._deployments as o where o.state = 'running' and o.mode = 'apply') then  -- which is changing what it then leaves
+    perform weft._tell_of_drift(p_deployment, v_fingerprint, true);
   end if;
   update weft._statements as t set state = 'pending', error = null, tries = 0, finished_at = null
   from weft._steps as s
@@ -179,7 +192,6 @@ begin
   where s.deployment_id = p_deployment and s.state = 'failed';
   update weft._deployments as d set state = 'running', finished_at = null, deaths = 0, fingerprint_after = null, has_committed = false, wal_after = null where d.id = p_deployment;
   delete from weft._cancellations as c where c.deployment_id = p_deployment;
-  perform weft._tell(p_deployment, 'reopened', p_data => jsonb_build_object('caller', 'role ' || session_user) || jsonb_strip_nulls(p_wish));
 end
 $$;
 

@@ -58,20 +58,21 @@ function titleOf({ state, undone }: Deployment): string[] {
 
 /** What was not as the deployment before had left it: by name, and what has become of that. */
 export function driftLines({ id, state, mode, drift_found, has_committed }: Deployment, style: Style): string[] {
-  if (!drift_found) return [];
-  const { since, count: found, objects } = drift_found;
-  const [were, them, they, count_] = found === 1 ? ['was', 'it', 'it', 'counts'] : ['were', 'them', 'they', 'count'];
-  const shown = objects.slice(0, DRIFT_SHOWN).map(({ change, kind, identity }) => `  ${change} ${oneLine(kind)} ${oneLine(identity)}`);
-  const meant = ` Behind this deployment ${they} ${count_} as meant.`;
-  const drift = ` Behind this deployment ${they} ${count_} as drift still, for it has committed nothing.`;
-  const becomes = !isOver(state) || mode === 'rehearse' ? '' : has_committed ? meant : drift;
-  return [
-    '',
-    style.yellow(`Drift: when it began, ${count(found, 'object')} ${were} not as deployment ${since} had left ${them}:`),
-    ...shown,
-    ...(found > shown.length ? [`  … and ${found - shown.length} more`] : []),
-    `"weft drift ${id}" shows what ${they} ${were} and what ${they} ${found === 1 ? 'is' : 'are'}.${becomes}`,
-  ];
+  return (drift_found ?? []).flatMap(({ since, reopened, count: found, objects }) => {
+    const [were, them, they, count_] = found === 1 ? ['was', 'it', 'it', 'counts'] : ['were', 'them', 'they', 'count'];
+    const shown = objects.slice(0, DRIFT_SHOWN).map(({ change, kind, identity }) => `  ${change} ${oneLine(kind)} ${oneLine(identity)}`);
+    const meant = ` Behind this deployment ${they} ${count_} as meant.`;
+    const drift = ` Behind this deployment ${they} ${count_} as drift still, for it has committed nothing.`;
+    const becomes = !isOver(state) || mode === 'rehearse' ? '' : has_committed ? meant : drift;
+    const left = since === id ? 'it' : `deployment ${since}`;
+    return [
+      '',
+      style.yellow(`Drift: when it ${reopened ? 'was opened again' : 'began'}, ${count(found, 'object')} ${were} not as ${left} had left ${them}:`),
+      ...shown,
+      ...(found > shown.length ? [`  … and ${found - shown.length} more`] : []),
+      `"weft drift ${id}" shows what ${they} ${were} and what ${they} ${found === 1 ? 'is' : 'are'}.${becomes}`,
+    ];
+  });
 }
 
 /** What an undo leaves where it is. */

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '78b356f0254c6fa07f225cb7941d7e586c01e8559ba0d754bc08e73f0f65584a';
+export const ENGINE_DIGEST = '6f94821b9159c9befe4a90ffc3eeb6d96b56a10993fde98c7bbf6b31f983090b';

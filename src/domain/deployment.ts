@@ -158,7 +158,8 @@ const namedDifferencesSchema = z.looseObject({
   ),
 });
 
-const driftFoundSchema = namedDifferencesSchema.extend({ since: z.string() });
+/** Once when it began, and once for each time it was opened again, where that met anything. */
+const driftFoundSchema = z.array(namedDifferencesSchema.extend({ since: z.string(), reopened: z.boolean() }));
 
 const comparedSchema = namedDifferencesSchema.extend({ verdict: z.enum(['same', 'differs', 'unknown']), reason: z.string().nullish() });
 
@@ -176,7 +177,7 @@ export const deploymentSchema = z.looseObject({
   undone: z.looseObject({ by: z.string(), state: deploymentStateSchema, finished_at: z.string().nullable(), whole: z.boolean() }).nullish(),
   /** Of an undo: what it leaves in the database, because it has no undo. */
   without_undo: z.array(z.looseObject({ phase: z.string(), path: z.string() })).nullish(),
-  /** What it found when it began that was not as the deployment `since` had left it: how many objects, and the first of them by name. */
+  /** What it found when it began, or was opened again, that was not as the deployment `since` had left it: how many objects, and the first of them by name. */
   drift_found: driftFoundSchema.nullish(),
   /** Of one that is over: whether it has left anything in the database. If not, drift is still told since the one before. */
   has_committed: z.boolean().nullish(),
@@ -318,7 +319,7 @@ export const driftSchema = differencesSchema.extend({
       bundle: z.string(),
       state: deploymentStateSchema,
       finished_at: z.string(),
-      /** What that one found when it began, and has taken over. */
+      /** What that one found when it began, or was opened again, and has taken over. */
       drift_found: driftFoundSchema.nullish(),
     })
     .nullable(),
@@ -330,7 +331,7 @@ export const driftSchema = differencesSchema.extend({
 export const changesSchema = differencesSchema.extend({
   deployment: z.string(),
   verdict: z.enum(['none', 'changed', 'unknown']),
-  /** What it found when it began that was not as the one before had left it. */
+  /** What it found when it began, or was opened again, that was not as the one that ended last had left it. */
   drift_found: driftFoundSchema.nullish(),
   /** Of an undo that has succeeded: how the catalog compares with what it was before the deployment that was taken back. */
   compared: comparedSchema.nullish(),
@@ -347,7 +348,7 @@ export type UndoPlan = z.infer<typeof undoPlanSchema>;
 export type HistoryEntry = z.infer<typeof historyEntrySchema>;
 export type Difference = z.infer<typeof differenceSchema>;
 export type NamedDifferences = z.infer<typeof namedDifferencesSchema>;
-export type DriftFound = z.infer<typeof driftFoundSchema>;
+export type DriftFound = z.infer<typeof driftFoundSchema>[number];
 export type Drift = z.infer<typeof driftSchema>;
 export type Changes = z.infer<typeof changesSchema>;
 

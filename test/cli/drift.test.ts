@@ -72,7 +72,7 @@ changed function public.twice(n integer)
     expect(failed.stdout).toContain(`Drift: when it began, 1 object was not as deployment ${id} had left it:\n  changed column public.goods.name\n`);
     expect((await weft('drift')).code).toBe(1);
     const taker = (await weft('deploy', makeFolder({ ...GOODS, '2.sql': 'create table two ()' }), '--json')).json();
-    expect(taker.drift_found).toMatchObject({ since: id, count: 1 });
+    expect(taker.drift_found).toMatchObject([{ since: id, count: 1, reopened: false }]);
     const { code, stdout } = await weft('drift');
     expect(code).toBe(0);
     expect(stdout).toContain(`it took that over: weft drift ${taker.id} shows it.`);

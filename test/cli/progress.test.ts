@@ -281,7 +281,7 @@ describe('a deployment elsewhere', () => {
   });
 
   it('tells drift once, when it is found', () => {
-    const drift_found = { since: 'deadbeef', count: 2, objects: [] };
+    const drift_found = [{ since: 'deadbeef', reopened: false, count: 2, objects: [] }];
     expect(linesBetween(running, { ...running, drift_found })).toEqual([
       `drift: 2 objects not as deployment deadbeef left the database; weft drift ${running.id}`,
     ]);

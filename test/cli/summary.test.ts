@@ -232,7 +232,7 @@ describe('the summary', () => {
 
   it('of drift that was found: what, and whether it still counts', () => {
     const objects = Array.from({ length: 7 }, (_, n) => ({ change: 'added' as const, kind: 'table', identity: `public.t${n}` }));
-    const drift_found = { since: 'deadbeef', count: 7, objects };
+    const drift_found = [{ since: 'deadbeef', reopened: false, count: 7, objects }];
     const told = show({ state: 'succeeded', drift_found, has_committed: true });
     expect(told).toContain('Drift: when it began, 7 objects were not as deployment deadbeef had left them:\n  added table public.t0\n');
     expect(told).toContain(

@@ -4,7 +4,7 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { AT_THE_GATE, connectOver, deployFiles as deployBundle, shutGate } from '../support/orders.ts';
+import { AT_THE_GATE, connectOver, deployFiles as deployBundle, shutGate, stageFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { deployFiles, passFiles, type Rule } from './support.ts';
 
@@ -36,7 +36,9 @@ describe('what is changed by hand while a deployment runs', () => {
     const rolledBack = await deployAndChange({ '2.sql': `do $$ begin perform ${AT_THE_GATE.slice('select '.length)} perform 1/0; end $$` }, transaction);
     expect(rolledBack).toMatchObject({ state: 'failed', has_committed: false });
     expect(await drift()).toEqual([MADE_BY_HAND]);
-    expect(await passFiles(database.url, { '3.sql': 'select 1' })).toMatchObject({ drift_found: { since: id, count: 1, objects: [MADE_BY_HAND] } });
+    expect(await passFiles(database.url, { '3.sql': 'select 1' })).toMatchObject({
+      drift_found: [{ since: id, reopened: false, count: 1, objects: [MADE_BY_HAND] }],
+    });
     expect(await drift()).toEqual([]);
   });
 
@@ -76,5 +78,80 @@ describe('what is changed by hand while a deployment runs', () => {
       });
     expect(await deployBatch(5)).toMatchObject({ state: 'failed', has_committed: false });
     expect(await deployBatch(15)).toMatchObject({ state: 'failed', has_committed: true });
+  });
+});
+
+describe('what is changed by hand between the end of a degraded deployment and its being tried again', () => {
+  const degrade = (step = 'select * from missing') =>
+    deployBundle(connectOver(database.url), {
+      'weft.yaml': JSON.stringify({
+        name: 'shop',
+        phases: [{ name: 'main', transaction: 'per-step', steps: [{ run: '1.sql' }, { run: '2.sql', on_error: 'continue' }] }],
+      }),
+      '1.sql': 'create table goods (id int); create index by_id on goods (id)',
+      '2.sql': step,
+    });
+  const reopen = async (id: string, key = 'a') => (await sql(database.url, `call weft.run('${id}', p_reopen => '{"key": "${key}"}')`))[0].result;
+  const GONE = { change: 'missing', kind: 'index', identity: 'public.by_id' };
+  const MADE = { change: 'added', kind: 'table', identity: 'public.missing' };
+
+  it('is told by it when it is opened again, with both definitions as long as the catalogs are kept', async () => {
+    const { id, fingerprint } = await degrade();
+    await sql(database.url, 'drop index by_id; create table missing ()');
+    expect(await drift()).toEqual([GONE, MADE]);
+    const end = await reopen(id);
+    expect(end).toMatchObject({
+      state: 'succeeded',
+      drift_found: [{ since: id, reopened: true, fingerprint: { before: fingerprint.after, after: expect.any(String) }, count: 2, objects: [GONE, MADE] }],
+    });
+    expect(await sql(database.url, `select kind from weft.events where kind in ('degraded', 'reopened', 'drift_found', 'succeeded') order by number`)).toEqual(
+      ['degraded', 'reopened', 'drift_found', 'succeeded'].map((kind) => ({ kind })),
+    );
+    expect(await drift()).toEqual([]); // what it has taken over it has told
+    const [{ found }] = await sql(database.url, `select weft.describe_changes('${id}') -> 'drift_found' as found`);
+    expect(found).toMatchObject([{ since: id, objects: [{ ...GONE, before: expect.stringMatching(/^CREATE INDEX by_id/), after: null }, MADE] }]);
+  });
+
+  it('is told each time, beside what it met when it began; and what has been told of the same two catalogs once', async () => {
+    const { id: first } = await passFiles(database.url, { '0.sql': 'create table older (id int)' });
+    await sql(database.url, 'drop table older');
+    const { id } = await degrade();
+    await reopen(id, 'a');
+    await sql(database.url, 'drop index by_id');
+    await reopen(id, 'b');
+    await reopen(id, 'b'); // the same wish
+    await sql(database.url, 'create table missing ()');
+    const end = await reopen(id, 'c');
+    expect(end).toMatchObject({
+      state: 'succeeded',
+      drift_found: [
+        { since: first, reopened: false, count: 1 },
+        { since: id, reopened: true, objects: [GONE] },
+        { since: id, reopened: true, objects: [MADE] },
+      ],
+    });
+  });
+
+  it('is told since the deployment that ended last, if another one has come in between', async () => {
+    const { id } = await degrade();
+    const { id: between } = await passFiles(database.url, { '9.sql': 'create table missing ()' });
+    await sql(database.url, 'drop index by_id');
+    expect((await reopen(id)).drift_found).toMatchObject([{ since: between, reopened: true, objects: [GONE] }]);
+  });
+
+  it('is not what a deployment has changed that is at work', async () => {
+    const { id } = await degrade();
+    const other = await stageFiles(database.url, {
+      'weft.yaml': JSON.stringify({ name: 'other', phases: [{ name: 'main', transaction: 'per-step', steps: [{ run: '*.sql' }] }] }),
+      '1.sql': 'create table missing ()',
+      '2.sql': AT_THE_GATE,
+    });
+    const gate = await shutGate(database.url);
+    const running = sql(database.url, `call weft.run('${other}')`);
+    await gate.reached();
+    await reopen(id);
+    await gate.open();
+    await running;
+    expect((await reopen(id)).drift_found).toEqual([]);
   });
 });

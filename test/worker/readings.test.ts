@@ -121,17 +121,17 @@ describe('drift', () => {
     await world.client.query('alter table more alter id type bigint');
     const found = { change: 'changed', kind: 'column', identity: 'public.more.id', before: 'integer', after: 'bigint' };
     const failed = await deploy({ files: inlineFiles({ '1.sql': 'select 1/0' }), folder: 'failing' });
-    expect(failed.document).toMatchObject({ state: 'failed', has_committed: false, drift_found: { since: start.document.id, count: 1 } });
+    expect(failed.document).toMatchObject({ state: 'failed', has_committed: false, drift_found: [{ since: start.document.id, count: 1 }] });
     expect(driftSchema.parse((await read('/drift')).document)).toMatchObject({ verdict: 'drift', objects: [found], since: { deployment: start.document.id } });
     const taker = await deploy({ files: inlineFiles({ '1.sql': 'create table taken ()' }), folder: 'taking' });
     expect(driftSchema.parse((await read('/drift')).document)).toMatchObject({
       verdict: 'none',
-      since: { deployment: taker.document.id, drift_found: { since: start.document.id, count: 1 } },
+      since: { deployment: taker.document.id, drift_found: [{ since: start.document.id, count: 1 }] },
     });
     expect(changesSchema.parse((await read(`/deployments/${taker.document.id}/changes`)).document)).toMatchObject({
       verdict: 'changed',
       objects: [{ change: 'added', identity: 'public.taken' }],
-      drift_found: { since: start.document.id, objects: [found] },
+      drift_found: [{ since: start.document.id, objects: [found] }],
     });
   });
 

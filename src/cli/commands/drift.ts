@@ -35,12 +35,13 @@ function show(printer: Printer, found: Drift | Changes, headline: string, readin
 
 /** What a deployment has met when it began, as far as that is kept. */
 function showDriftFound(printer: Printer, { deployment, drift_found }: Changes): void {
-  if (!drift_found) return;
-  const { since, count: objects } = drift_found;
-  printer.say(
-    `When deployment ${deployment} began, ${count(objects, 'object')} ${objects === 1 ? 'was' : 'were'} not as deployment ${since} had left ${objects === 1 ? 'it' : 'them'}.`,
-  );
-  showNamed(printer, drift_found);
+  for (const found of drift_found ?? []) {
+    const [objects, were, them] = [count(found.count, 'object'), found.count === 1 ? 'was' : 'were', found.count === 1 ? 'it' : 'them'];
+    printer.say(
+      `When deployment ${deployment} ${found.reopened ? 'was opened again' : 'began'}, ${objects} ${were} not as ${found.since === deployment ? 'it' : `deployment ${found.since}`} had left ${them}.`,
+    );
+    showNamed(printer, found);
+  }
 }
 
 /** What an undo has left that is not as it was before the deployment that it took back. */
@@ -68,8 +69,12 @@ function headlineOfDrift({ verdict, since, running, count: objects }: Drift): st
 
 /** What counts as meant because a deployment met it, and went on. */
 function takenOver(since: Drift['since']): string {
-  if (!since?.drift_found) return '';
-  return `\nWhen that one began, ${count(since.drift_found.count, 'object')} had been changed outside of deployments, and it took that over: weft drift ${since.deployment} shows it.`;
+  return (since?.drift_found ?? [])
+    .map(
+      ({ count: objects, reopened }) =>
+        `\nWhen that one ${reopened ? 'was opened again' : 'began'}, ${count(objects, 'object')} had been changed outside of deployments, and it took that over: weft drift ${since?.deployment} shows it.`,
+    )
+    .join('');
 }
 
 function headlineOfChanges({ verdict, deployment, count: objects }: Changes): string {

@@ -74,7 +74,8 @@ function undoneOf({ undone }: Deployment): string {
 }
 
 function driftOf({ drift_found }: Deployment): string {
-  return drift_found ? `met drift: ${count(drift_found.count, 'object')}` : '';
+  const objects = (drift_found ?? []).reduce((sum, found) => sum + found.count, 0);
+  return objects > 0 ? `met drift: ${count(objects, 'object')}` : '';
 }
 
 /** Enough of an id to find its line. */
