@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '6f94821b9159c9befe4a90ffc3eeb6d96b56a10993fde98c7bbf6b31f983090b';
+export const ENGINE_DIGEST = 'cb7a5262bc4c32b507e00cfe9afc2cb3c12c86531030992bd0a8da748e10a173';
