@@ -113,16 +113,16 @@ create or replace function weft._tell_apart(
   language plpgsql
 as $$
 declare
-  c_stand_in  constant text := 'weft_stands_here';
+  v_stand_in  text := case when p_kind = 'name' and p_word ~ '^[-+*/<>=~!@#%^&|`?]+$' then '<<|@|>>' else 'weft_stands_here' end;
   v_mark      text := weft._mark(p_parameters);
   v_try       text;
-  v_expected  text := case p_kind when 'source' then p_message else replace(p_message, p_word, c_stand_in) end;
+  v_expected  text := case p_kind when 'source' then p_message else replace(p_message, p_word, v_stand_in) end;
 begin
   for i in 1 .. least(cardinality(p_places), weft._limit('places_tried_count')) loop
     v_try := case
       when p_kind = 'source' and p_body_at > 0 then substr(p_text, p_body_at, p_places[i] + p_lengths[i] - p_body_at) || ' ;'
       when p_kind = 'source' then left(p_text, p_places[i] + p_lengths[i] - 1)
-      else overlay(p_text placing case p_kind when 'literal' then quote_literal(c_stand_in) else c_stand_in end from p_places[i] for p_lengths[i])
+      else overlay(p_text placing case p_kind when 'literal' then quote_literal(v_stand_in) else v_stand_in end from p_places[i] for p_lengths[i])
     end;
     if weft._ask_grammar(weft._interpolate(v_try, p_parameters, v_mark), case when p_body_at > 0 then 'plpgsql' else 'sql' end, p_kind <> 'source', p_search_path) = v_expected then
       return p_places[i];
@@ -133,6 +133,44 @@ end
 $$;
 
 comment on function weft._tell_apart(text, integer, integer[], integer[], text, text, text, jsonb, text) is 'Asks the server which of several places an error is about; null when it does not say.';
+
+
+-- A word that stands there once is still not the culprit where the server may mean something else that says the same: a string that holds it
+-- ('{1,x}', nextval('item_id')), or a word of SQL that becomes an operator (IN, LIKE, USING).
+create or replace function weft._is_doubtful(p_text text, p_kind text, p_word text, p_places integer[], p_from integer, p_to integer)
+  returns boolean
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_kind <> 'source' and (p_word ~ '^[-+*/<>=~!@#%^&|`?]+$' or exists (
+    select from weft._read_tokens(p_text) as t
+    where t.at between p_from and p_to and t.token ~ '^[eE]?''' and t.at <> all (p_places)
+      and case when p_kind = 'name'
+        then strpos(concat(' ', regexp_replace(lower(t.token), '\W+', ' ', 'g'), ' '), concat(' ', regexp_replace(lower(p_word), '\W+', ' ', 'g'), ' ')) > 0
+        else strpos(t.token, p_word) > 0 end))
+$$;
+
+comment on function weft._is_doubtful(text, text, text, integer[], integer, integer) is 'Tells whether an error may be about something else than the places where its word stands.';
+
+
+-- PL/pgSQL tells in which line its statement begins. All that begin in it are looked at: which of them it was is not told.
+create or replace function weft._find_statement_end(p_text text, p_from integer, p_to integer)
+  returns integer
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  with tokens as materialized (
+    select t.at, t.token, strpos(substr(p_text, p_from, t.at - p_from), E'\n') = 0 as is_in_line
+    from weft._read_tokens(p_text) as t where t.at between p_from and p_to
+  )
+  select coalesce(
+    (select case l.token when ';' then l.at end from tokens as l where l.is_in_line order by l.at desc limit 1),
+    (select min(t.at) from tokens as t where t.token = ';' and not t.is_in_line), p_to)
+$$;
+
+comment on function weft._find_statement_end(text, integer, integer) is 'Finds where the last of the statements ends that begin in a line of a body.';
 
 
 -- Where the body of a DO block or a function begins in its statement, and where it ends.
@@ -191,6 +229,7 @@ declare
   v_to        integer := length(v_text);
   v_places    integer[];
   v_lengths   integer[];
+  v_doubtful  boolean;
   v_at        integer;
 begin
   if v_text is null or length(v_text) > weft._limit('placed_characters') or p_error ->> 'sqlstate' ~ '^(WF|P0|0A|25|2D|40|53|55|57)' and v_block is null then
@@ -205,25 +244,29 @@ begin
       return null;
     end if;
     v_from := v_body_at;
-    if coalesce(v_block, v_near) > 1 then
-      v_from := v_from - 1 + coalesce(length(substring(substr(v_text, v_from, v_to - v_from + 1) from format('^(?:[^\n]*\n){%s}', coalesce(v_block, v_near) - 1))), 0) + 1;
+    if v_block > 1 then
+      v_from := v_from + coalesce(length(substring(substr(v_text, v_from, v_to - v_from + 1) from format('^(?:[^\n]*\n){%s}', v_block - 1))), 0);
+    elsif v_near > 0 then  -- where it was read to
+      v_to := v_from - 1 + coalesce(length(substring(substr(v_text, v_from, v_to - v_from + 1) from format('^(?:[^\n]*\n){%s}', v_near))), v_to - v_from + 1);
     end if;
   end if;
   if v_context = '' and v_message ~ 'at end of input$' then
     return weft._describe_place(v_text, p_line, length(rtrim(v_text, E' \t\n\r')) + 1, true);
   end if;
 
-  if v_block is null or v_context ~ '^PL/pgSQL function inline_code_block line \d+ at (?!RAISE|ASSERT|[^\n]*EXECUTE)' then
+  -- in a block a value is wrong only while it runs, and so says nothing of what stands there
+  if v_block is null or p_error ->> 'sqlstate' ~ '^42' and v_context ~ '^PL/pgSQL function inline_code_block line \d+ at (?!RAISE|ASSERT|[^\n]*EXECUTE)' then
     v_culprit := weft._read_culprit(p_error ->> 'sqlstate', v_message);
-    if v_block is not null then  -- within the statement of the block that begins there
-      v_to := least(v_to, coalesce((select min(t.at) from weft._read_tokens(v_text) as t where t.token = ';' and t.at > v_from), v_to));
+    if v_block is not null then
+      v_to := weft._find_statement_end(v_text, v_from, v_to);
     end if;
     if v_culprit.kind = 'source' and v_culprit.word ~ '^[eE]?[''"$/]' and strpos(substr(v_text, v_from), v_culprit.word) > 0 then  -- what does not end
       v_at := v_from - 1 + strpos(substr(v_text, v_from), v_culprit.word);
     else
       select array_agg(w.at order by w.at), array_agg(w.length order by w.at) into v_places, v_lengths
       from weft._find_word(v_text, v_culprit.kind, v_culprit.word, v_from, v_to) as w;
-      v_at := case coalesce(cardinality(v_places), 0) when 0 then null when 1 then v_places[1] else
+      v_doubtful := weft._is_doubtful(v_text, v_culprit.kind, v_culprit.word, v_places, v_from, v_to);
+      v_at := case when v_places is null then null when cardinality(v_places) = 1 and not v_doubtful then v_places[1] else
         weft._tell_apart(v_text, case when v_block is null and v_near is not null then v_body_at else 0 end, v_places, v_lengths, v_culprit.kind, v_culprit.word, v_message, p_parameters, p_search_path) end;
     end if;
   end if;
@@ -231,7 +274,7 @@ begin
     return weft._describe_place(v_text, p_line, v_at, true);
   elsif v_block is not null then
     return weft._describe_place(v_text, p_line, v_from, false);
-  elsif v_places is not null and strpos(substr(v_text, v_places[1], v_places[cardinality(v_places)] - v_places[1]), E'\n') = 0 then  -- which of them is not known, but the line is
+  elsif not v_doubtful and v_places is not null and strpos(substr(v_text, v_places[1], v_places[cardinality(v_places)] - v_places[1]), E'\n') = 0 then  -- which of them is not known, but the line is
     return weft._describe_place(v_text, p_line, v_places[1], false);
   end if;
   return null;

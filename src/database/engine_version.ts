@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'cb7a5262bc4c32b507e00cfe9afc2cb3c12c86531030992bd0a8da748e10a173';
+export const ENGINE_DIGEST = 'c17e811dc6f319ac19b987bef71b8947f4da0014cc3282f40d22d977f5454c9d';

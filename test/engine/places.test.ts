@@ -118,6 +118,15 @@ describe('an error in a body names the line of the file', () => {
     ['without a place, in a DO block', 'do $do$\nbegin\n  perform 1;\n»»  perform 1 / (id - id) from (values (1)) as v (id);\nend $do$;'],
     ['in a function that it calls', 'do $$\nbegin\n»»  perform inner_fault(1);\nend $$;'],
     ['of what it executes', "do $$\nbegin\n»»  execute 'select cost from item';\nend $$;"],
+    [
+      'of a value, which shows only while it runs',
+      "do $$\ndeclare\n  y text := 'x';\n  v int;\nbegin\n»»  v := case when y <> 'a' then y::int when y = 'x' then 1 end;\nend $$;",
+    ],
+    ['of a value that a condition asks for', "do $$\ndeclare\n  y text := 'x';\nbegin\n»»  if y::int > 0 or y = 'x' then null; end if;\nend $$;"],
+    ['of one of two statements in a line', 'do $$\nbegin\n»»  perform 1 as cost; perform cost from item;\nend $$;'],
+    ['of the one of them that it can be', 'do $$\nbegin\n  perform 1; perform »cost from item;\n  perform 1 as cost;\nend $$;'],
+    ['of a name that a value says', "do $$\nbegin\n  perform 1;\n»»  perform nextval('item_id') as item_id;\nend $$;"],
+    ['of an operator that a word stands for', "do $$\nbegin\n»»  perform 1 from item where id in ('a'::text) and id = 1;\nend $$;"],
     ['in CRLF', 'do $$\r\nbegin\r\n  perform »cost from item;\r\nend $$;\r\n'],
     ['of the grammar of plpgsql', 'select 1;\ncreate function f() returns void language plpgsql as $$\nbegin\n  if true then\n    null;\n  end »iff;\nend $$;'],
     [
@@ -152,10 +161,32 @@ describe('where the place is not known', () => {
       'select 1;\ncreate function cost() returns trigger language plpgsql as $$ begin raise exception \'column "id" is wrong\'; end $$;\ncreate trigger c before insert on item for each row execute function cost();\ninsert into item\n  (id) values (1);',
       4,
     ],
+    [
+      'one of several words in a body',
+      'select 1;\ncreate function f() returns void language plpgsql as $$\nbegin\n  perform 1 from item form item\n    where exists (\n      select from item);\nend $$;',
+      2,
+    ],
+    ['a condition that is none', 'select 1;\ndo $$\ndeclare\n  nope int;\nbegin\n  perform 1;\nexception when nope then\n  nope := 1;\nend $$;', 2],
   ])('the line of the statement is named, and no other: %s', async (_, text, line) => {
     const error = await failFiles(database.url, { [`${++number}.sql`]: text });
     expect(error).toMatchObject({ line });
     expect(error.character).toBeUndefined();
+  });
+
+  it.each([
+    ['a value out of the table', "select 1;\nselect note::int\nfrom item where note = 'x';", '22P02'],
+    ['a value out of a literal that holds more', "select 1;\nselect '{1,x}'::int[],\n  'x';", '22P02'],
+    ['a literal that looks like a name elsewhere', "select 1;\nselect nextval('item_id'),\n  1 as item_id;", '42P01'],
+    ['such a name with its schema', "select 1;\nselect 'Public.Nowhere'::regclass,\n  public.nowhere from (values (1)) as public (nowhere);", '42P01'],
+    ['an operator that a word stands for', "select 1;\nselect 1 from item\nwhere id in ('a'::text)\n  and id = 1;", '42883'],
+    ['a column that a function was asked for', "select 1;\nselect pg_get_serial_sequence('item', 'cost'),\n  1 as cost;", '42703'],
+  ])('as it is not of a word that only looks like the culprit: %s', async (_, text, sqlstate) => {
+    await sql(database.url, "insert into item (id, note) values (77, 'x') on conflict do nothing");
+    for (const rule of ['single', 'auto', 'none'] as const) {
+      const error = await failFiles(database.url, { [`${++number}.sql`]: text }, rule);
+      expect(error).toMatchObject({ sqlstate, line: 2 });
+      expect(error.character, JSON.stringify(error)).toBeUndefined();
+    }
   });
 
   it('a statement that is very long is not searched', async () => {
