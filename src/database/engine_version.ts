@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c17e811dc6f319ac19b987bef71b8947f4da0014cc3282f40d22d977f5454c9d';
+export const ENGINE_DIGEST = 'd7a4ec387e5a4ab6ce488a65a2442d01f6a94d8fb3d293e48522a7c76156ac22';
