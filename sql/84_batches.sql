@@ -42,7 +42,7 @@ begin
   v_batch.is_begun := false;
   v_batch.rounds_before := 0;
   v_batch.rows_before := 0;
-  v_batch.parameters := weft._digest_parameters(p_step.deployment_id, v_batch.statement);
+  v_batch.parameters := weft._digest_parameters(array(select p from weft._parameters as p where p.deployment_id = p_step.deployment_id), v_batch.statement);
   v_batch.sweeps := 0;
   v_batch.quiet_rounds := 0;
   v_batch.worked_ms := 0;
@@ -119,20 +119,19 @@ comment on function weft._write_round(weft._phases, weft._batches) is 'Writes th
 
 
 -- What a statement comes to depends on them as on its words. A secret is nowhere written down, so not as a digest either.
-create or replace function weft._digest_parameters(p_deployment uuid, p_statement text)
+create or replace function weft._digest_parameters(p_parameters weft._parameters[], p_statement text)
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
   select coalesce(jsonb_object_agg(p.name, case when p.is_secret then '"secret"' else to_jsonb(encode(sha256(convert_to(p.value, 'UTF8')), 'hex')) end), '{}')
-  from weft._parameters as p
-  where p.deployment_id = p_deployment
-    and (weft._interpolate(p_statement, jsonb_build_object(p.name, 'a'), weft._mark(jsonb_build_object(p.name, 'a'))) <> p_statement
-      or p_statement ~* '\mparameter\M' and p_statement ~ format('\m%s\M', p.name))  -- weft.parameter('x'), or what looks like it
+  from unnest(p_parameters) as p
+  where weft._interpolate(p_statement, jsonb_build_object(p.name, 'a'), weft._mark(jsonb_build_object(p.name, 'a'))) <> p_statement
+    or p_statement ~* '\mparameter\M' and p_statement ~ format('\m%s\M', p.name)  -- weft.parameter('x'), or what looks like it
 $$;
 
-comment on function weft._digest_parameters(uuid, text) is 'Digests the values of the parameters that a statement names, by name; of a secret one the name alone.';
+comment on function weft._digest_parameters(weft._parameters[], text) is 'Digests the values of the parameters that a statement names, by name; of a secret one the name alone.';
 
 
 -- The same batch in a deployment that is over, or was passed, and did not come to the end of it.
@@ -152,6 +151,23 @@ as $$
 $$;
 
 comment on function weft._find_earlier_batch(text, uuid, text) is 'Finds a batch of which an earlier deployment has committed rounds, and did not come to its end.';
+
+
+create or replace function weft._tell_other(p_earlier weft._batches, p_statement text, p_parameters jsonb)
+  returns text
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case when not weft._is_same_statement((p_earlier).statement, p_statement) then 'the statement was another one then'
+    when (p_earlier).parameters <> p_parameters then (
+      select format('parameters that it names had other values then: %s', string_agg(k.name, ', ' order by k.name))
+      from jsonb_object_keys((p_earlier).parameters || p_parameters) as k (name)
+      where (p_earlier).parameters -> k.name is distinct from p_parameters -> k.name)
+  end
+$$;
+
+comment on function weft._tell_other(weft._batches, text, jsonb) is 'Tells what is not as it was when an earlier deployment committed rounds of a batch: the statement, or values; else null.';
 
 
 create or replace function weft._describe_changed_batch(p_earlier weft._batches, p_other text)
@@ -194,13 +210,7 @@ begin
   end if;
   -- without a cursor the rows themselves tell what is done; and where weft.yaml says another one, it says from where
   if p_batch.start_cursor is not null and (v_earlier.start_cursor = p_batch.start_cursor or p_step.result ? 'continued') then
-    v_other := case
-      when not weft._is_same_statement(v_earlier.statement, p_batch.statement) then 'the statement was another one then'
-      when v_earlier.parameters <> p_batch.parameters then (
-        select format('parameters that it names had other values then: %s', string_agg(k.name, ', ' order by k.name))
-        from jsonb_object_keys(v_earlier.parameters || p_batch.parameters) as k (name)
-        where v_earlier.parameters -> k.name is distinct from p_batch.parameters -> k.name)
-    end;
+    v_other := weft._tell_other(v_earlier, p_batch.statement, p_batch.parameters);
     if v_other is not null and v_wish is null then
       v_refusal := weft._describe_changed_batch(v_earlier, v_other);
       raise exception using errcode = 'WF021', message = v_refusal ->> 'message', detail = v_refusal ->> 'detail', hint = v_refusal ->> 'hint';
@@ -227,33 +237,39 @@ comment on function weft._take_over(weft._batches, weft._steps, text) is
   'Begins a batch: where an earlier deployment stopped that ran the same statement with the same values from the same beginning, else where weft.yaml says; and what that one has done is accounted for here from now on.';
 
 
--- The same question before there is a deployment. Values of parameters are not compared.
-create or replace function weft._foresee_batches(p_manifest jsonb, p_texts jsonb)
+-- The same question before there is a deployment, with the plain values that it would be given. What is not known of them is taken for as it was.
+create or replace function weft._foresee_batches(p_manifest jsonb, p_texts jsonb, p_values jsonb)
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
+  with declared as materialized (
+    select d.name, (null::uuid, d.name, d.type, coalesce(d.secret, false), false, null::bytea,
+        case when d.secret is null then weft._accept_value(d.name, d.type, coalesce(p_values ->> d.name, d."default"), false) end)::weft._parameters as parameter
+    from jsonb_to_recordset(coalesce(p_manifest -> 'parameters', '[]')) as d (name text, type text, "default" text, required boolean, secret boolean)
+    where p_values is not null and (p_values ? d.name or d.secret or d.required is null)
+  )
   select coalesce(jsonb_agg(jsonb_build_object(
     'path', f.path, 'rounds', (f.earlier).rounds + (f.earlier).rounds_before, 'rows', (f.earlier).rows + (f.earlier).rows_before,
-    'goes_on', case when not f.is_compared or not f.is_changed or f.wish = 'continue' then 'behind' when f.wish = 'restart' then 'anew' else 'refused' end,
-    'refusal', case when f.is_compared and f.is_changed and f.wish is null then
-      weft._describe_changed_batch(f.earlier, 'the statement was another one then') || jsonb_build_object('path', f.path) end)), '[]')
+    'goes_on', case when f.begins_elsewhere then 'anew' when f.other is null or f.wish = 'continue' then 'behind' when f.wish = 'restart' then 'anew' else 'refused' end,
+    'refusal', case when f.other is not null and f.wish is null then weft._describe_changed_batch(f.earlier, f.other) || jsonb_build_object('path', f.path) end)), '[]')
   from (
     select s.value ->> 'path' as path, s.value ->> 'on_change' as wish, e as earlier,
-      (e).start_cursor is not null and (e).start_cursor = s.value ->> 'cursor' as is_compared,
-      exists (
-        select from weft._split(weft._new_scanner(), p_texts ->> (s.value ->> 'path'), true) as x
-        where p_texts ? (s.value ->> 'path') and not coalesce(weft._is_same_statement(x.statements[1], (e).statement), false)) as is_changed
-    from jsonb_array_elements(p_manifest -> 'phases') as p
-    cross join jsonb_array_elements(p.value -> 'steps') as s
+      s.value ? 'cursor' and (e).start_cursor is distinct from s.value ->> 'cursor' as begins_elsewhere,
+      case when (e).start_cursor = s.value ->> 'cursor' then weft._tell_other(e, t.statement,
+        weft._digest_parameters(array(select d.parameter from declared as d), t.statement)
+          || coalesce((select jsonb_object_agg(k.key, k.value) from jsonb_each((e).parameters) as k where k.key not in (select d.name from declared as d)), '{}')) end as other
+    from jsonb_path_query(p_manifest, '$.phases[*].steps[*]') as s (value)
     cross join lateral weft._find_earlier_batch(p_manifest ->> 'bundle', null, s.value ->> 'path') as e
+    left join lateral weft._split(weft._new_scanner(), p_texts ->> (s.value ->> 'path'), true) as x on p_texts ? (s.value ->> 'path')
+    cross join lateral (select case when p_texts ? (s.value ->> 'path') then coalesce(x.statements[1], '') else (e).statement end as statement) as t
     where s.value ->> 'kind' = 'batch' and (e).step is not null
       and not exists (select from weft._history as h where h.bundle = p_manifest ->> 'bundle' and h.path = s.value ->> 'path')
   ) as f
 $$;
 
-comment on function weft._foresee_batches(jsonb, jsonb) is 'Tells of which batches an earlier deployment has committed rounds, and whether they would go on behind them, begin anew, or be refused.';
+comment on function weft._foresee_batches(jsonb, jsonb, jsonb) is 'Tells of which batches an earlier deployment has committed rounds, and whether they would go on behind them, begin anew, or be refused.';
 
 
 -- Which round it was, what stays, and the ways forward. What was done before the first round (weft.yaml, the statement itself) was no round.

@@ -357,7 +357,7 @@ comment on function weft.list_history(text) is 'Lists what has been applied to t
 
 
 -- The same judgement as when a deployment begins, without one. Of files whose content comes along, it can tell more.
-create or replace function weft.plan(p_manifest jsonb, p_texts jsonb default '{}')
+create or replace function weft.plan(p_manifest jsonb, p_texts jsonb default '{}', p_values jsonb default null)
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
@@ -368,7 +368,7 @@ as $$
   select jsonb_build_object(
     'findings', (select coalesce(jsonb_agg(jsonb_build_object('path', f.path, 'verdict', f.verdict, 'data', f.data) order by f.ordinal), '[]') from unnest(j.findings) as f),
     'refusal', weft._describe_quarrel(j.findings, p_manifest ->> 'order', false),
-    'batches', weft._foresee_batches(p_manifest, p_texts),
+    'batches', weft._foresee_batches(p_manifest, p_texts, p_values),
     'groups', (
       select coalesce(jsonb_agg(g.paths order by g.phase, g.number), '[]')
       from (
@@ -392,5 +392,5 @@ as $$
   from (select array(select f from weft._judge_history(p_manifest, null, p_texts) as f order by f.ordinal) as findings) as j
 $$;
 
-comment on function weft.plan(jsonb, jsonb) is
-  'Tells what the history has to say of a bundle: files that changed, were renamed or come late, why it would be refused, in which order groups of repeatable files would be tried, and whose objects are gone. p_texts: the contents of files that changed or are new, by path.';
+comment on function weft.plan(jsonb, jsonb, jsonb) is
+  'Tells what the history has to say of a bundle: files that changed, were renamed or come late, why it would be refused, in which order groups of repeatable files would be tried, and whose objects are gone. p_texts: the contents of files that changed or are new, by path. p_values: the plain values of parameters that a deployment would be given, by name.';

@@ -316,8 +316,10 @@ export async function readHistory(session: Session, bundle?: string): Promise<Hi
 }
 
 /** What the history has to say of a bundle. @throws Problem engine_missing */
-export async function readForesight(session: Session, { manifest, texts }: ForesightQuestion): Promise<Foresight> {
-  return foresightSchema.parse(await ask(session, 'select weft.plan($1::jsonb, $2::jsonb) as document', [JSON.stringify(manifest), JSON.stringify(texts)]));
+export async function readForesight(session: Session, { manifest, texts, parameters }: ForesightQuestion): Promise<Foresight> {
+  const values = parameters === undefined ? null : JSON.stringify(parameters);
+  const asked = [JSON.stringify(manifest), JSON.stringify(texts), values];
+  return foresightSchema.parse(await ask(session, 'select weft.plan($1::jsonb, $2::jsonb, $3::jsonb) as document', asked));
 }
 
 /**

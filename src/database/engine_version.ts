@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd7a4ec387e5a4ab6ce488a65a2442d01f6a94d8fb3d293e48522a7c76156ac22';
+export const ENGINE_DIGEST = '002fbcbd37577edc800170e9d7cb788db35f7c529b808e47c03ac5e8c732969a';

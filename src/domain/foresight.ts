@@ -5,9 +5,17 @@
 import * as z from 'zod';
 import { deploymentErrorSchema } from './deployment.ts';
 import { manifestSchema, pathSchema } from './manifest.ts';
+import { givenSchema } from './parameters.ts';
 
-/** `texts`: the contents, by path, of files that changed or are new. Without them less can be told. */
-export const foresightQuestionSchema = z.strictObject({ manifest: manifestSchema, texts: z.record(pathSchema, z.string()).default({}) });
+/**
+ * `texts`: the contents, by path, of files that changed or are new. `parameters`: plain values that a deployment would be given. Without them
+ * less can be told.
+ */
+export const foresightQuestionSchema = z.strictObject({
+  manifest: manifestSchema,
+  texts: z.record(pathSchema, z.string()).default({}),
+  parameters: givenSchema.optional(),
+});
 
 export const findingSchema = z.looseObject({
   path: z.string(),
@@ -24,7 +32,7 @@ export const foresightSchema = z.looseObject({
   groups: z.array(z.array(z.string())),
   /** Repeatable files of which something is gone that they made. */
   lost: z.array(z.looseObject({ path: z.string(), missing: z.array(z.looseObject({ kind: z.string(), name: z.string() })) })),
-  /** Batches of which an earlier deployment has committed rounds. Values of parameters are not compared. */
+  /** Batches of which an earlier deployment has committed rounds. */
   batches: z
     .array(
       z.looseObject({

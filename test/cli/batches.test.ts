@@ -75,6 +75,42 @@ it('the second way: the statement is corrected, and weft plan already says what 
   expect(await missing()).toBe(0);
 });
 
+it('values of parameters that the statement names are compared too, and weft plan says what a deployment says', async () => {
+  const folder = makeFolder({
+    'weft.yaml': `name: shop
+parameters:
+  by: { type: integer, default: 1 }
+  unit: { type: text, default: EUR }
+  other: { type: text, default: a }
+  needed: { type: integer, required: true }
+  token: { type: text, secret: true }
+phases:
+  - { name: fill, steps: [{ batch: fill.sql, size: 10, cursor: 0 }] }
+`,
+    'fill.sql': STATEMENT.replace('text_total::int', `text_total::int * :by + :needed + length(:'unit') + length(coalesce(weft.parameter('token'), ''))`),
+  });
+  const given = (command: string, ...words: string[]) =>
+    run([command, folder, ...words], { env: { DATABASE_URL: database.url, TOKEN: 'a secret of the house' } });
+  const needed = ['--set', 'needed=1', '--set-env', 'token=TOKEN'];
+  expect((await given('deploy', ...needed)).code).toBe(1);
+  // what a value is, its type says; a secret is not compared; nor is what the statement does not name, or what is not given yet
+  for (const words of [needed, [], ['--set', 'needed=01'], ['--set', 'needed=1', '--set', 'by=+1'], [...needed, '--set', 'other=b']]) {
+    const plan = await given('plan', ...words);
+    expect(plan).toMatchObject({ code: 0, stdout: expect.stringContaining('goes on behind 3 rounds, 30 rows') });
+  }
+  for (const [words, names] of [
+    [[...needed, '--set', 'by=2'], 'by'],
+    [['--set', 'needed=2', '--set-env', 'token=TOKEN', '--set', 'unit=USD'], 'needed, unit'],
+  ] as const) {
+    for (const command of ['plan', 'deploy']) {
+      const { code, stdout } = await given(command, ...words);
+      expect(code).toBe(command === 'plan' ? 2 : 1);
+      expect(stdout).toContain(`3 rounds of this batch are in the database already, and parameters that it names had other values then: ${names}.`);
+    }
+  }
+  expect(await given('plan', ...needed, '--set', 'by=one')).toMatchObject({ code: 2, stderr: expect.stringContaining('The parameter "by" is no integer') });
+});
+
 it('where it may fail, weft resume is a way too, and the summary says what of it stays', async () => {
   const { code, stdout } = await weft('deploy', STATEMENT, '', 'on_error: continue, ');
   expect(code).toBe(0);

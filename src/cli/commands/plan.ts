@@ -168,7 +168,7 @@ export async function plan(call: Call): Promise<number> {
         (isGone || applied.has(file.step.path) || file.step.kind === 'batch'),
     );
     if (applied.size === 0 && !files.some(({ step }) => step.kind === 'batch' || repeatOf(step) !== 'once')) return null;
-    return readForesight(address, { manifest: bundle.manifest, texts: await readTexts(asked) }, printer.io);
+    return readForesight(address, { manifest: bundle.manifest, texts: await readTexts(asked), parameters: assigned.parameters }, printer.io);
   }
 
   /** As much as a question may hold; of what is larger, digests tell. */
