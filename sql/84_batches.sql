@@ -262,7 +262,7 @@ as $$
           || coalesce((select jsonb_object_agg(k.key, k.value) from jsonb_each((e).parameters) as k where k.key not in (select d.name from declared as d)), '{}')) end as other
     from jsonb_path_query(p_manifest, '$.phases[*].steps[*]') as s (value)
     cross join lateral weft._find_earlier_batch(p_manifest ->> 'bundle', null, s.value ->> 'path') as e
-    left join lateral weft._split(weft._new_scanner(), p_texts ->> (s.value ->> 'path'), true) as x on p_texts ? (s.value ->> 'path')
+    cross join lateral weft._split(weft._new_scanner(), coalesce(p_texts ->> (s.value ->> 'path'), ''), true) as x
     cross join lateral (select case when p_texts ? (s.value ->> 'path') then coalesce(x.statements[1], '') else (e).statement end as statement) as t
     where s.value ->> 'kind' = 'batch' and (e).step is not null
       and not exists (select from weft._history as h where h.bundle = p_manifest ->> 'bundle' and h.path = s.value ->> 'path')

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '002fbcbd37577edc800170e9d7cb788db35f7c529b808e47c03ac5e8c732969a';
+export const ENGINE_DIGEST = '6cae89e10f0be24ce8b9e041070a1d7e4b4e870bf2c1dc05b8af98e5190e7603';
