@@ -253,6 +253,7 @@ begin
       v_path := v_room ->> 'step';
       perform weft._give_back(p_phase, v_room);
     end loop;
+    update weft._steps as s set result = s.result - 'room' where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.ordinal between p_first and p_last and s.result ? 'room';
     return row('done', null, null)::weft._outcome;
   exception when others or query_canceled or assert_failure then
     get stacked diagnostics e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_hint = pg_exception_hint, e_context = pg_exception_context;

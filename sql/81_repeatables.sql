@@ -277,6 +277,7 @@ declare
   v_places      integer[];
   v_search      record;
   v_is_tolerated boolean;
+  v_advised     integer[];  -- who goes back does not write files anew
 begin
   if v_number is null or exists (
       select from weft._steps as s where s.deployment_id = v_deployment and s.phase = p_phase.ordinal and s.path = p_outcome.path and s.is_order_found) then
@@ -286,13 +287,14 @@ begin
   into v_members, v_left_out
   from weft._list_groups(v_deployment, p_phase.ordinal) as g
   where g.number = v_number;
+  v_advised := case when exists (select from weft._deployments as d where d.id = v_deployment and d.undoes is null) then v_members || v_left_out end;
   if cardinality(v_members || v_left_out) < 2 or not weft._is_lack(p_outcome.error) then
-    return row(p_outcome.verdict, p_outcome.path, weft._add_hint_of_group(p_outcome.error, v_members || v_left_out))::weft._outcome;
+    return row(p_outcome.verdict, p_outcome.path, weft._add_hint_of_group(p_outcome.error, v_advised))::weft._outcome;
   end if;
 
   v_search := weft._search_order(p_phase, p_first, v_members, v_left_out, p_fence);
   if (v_search.outcome).verdict is not null then
-    return row((v_search.outcome).verdict, (v_search.outcome).path, weft._add_hint_of_group((v_search.outcome).error, v_members || v_left_out))::weft._outcome;
+    return row((v_search.outcome).verdict, (v_search.outcome).path, weft._add_hint_of_group((v_search.outcome).error, v_advised))::weft._outcome;
   end if;
   v_found := v_search.ordinals;
   if jsonb_array_length(v_search.errors) > 0 then

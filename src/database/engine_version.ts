@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '6cae89e10f0be24ce8b9e041070a1d7e4b4e870bf2c1dc05b8af98e5190e7603';
+export const ENGINE_DIGEST = 'b42e4d7fc53275e65cdcd9456f9f3a39c2354dc800e68d555edfaeed406bee2b';
