@@ -152,7 +152,7 @@ as $$
     when p_kind = 'trigger' then (
       select format('drop trigger %I on %s', t.tgname, t.tgrelid::regclass)
       from pg_trigger as t join pg_class as c on c.oid = t.tgrelid
-      where not t.tgisinternal and format('%s.%I.%I', c.relnamespace::regnamespace, c.relname, t.tgname) = p_identity)
+      where not t.tgisinternal and t.tgparentid = 0 and format('%s.%I.%I', c.relnamespace::regnamespace, c.relname, t.tgname) = p_identity)
     when p_kind = 'policy' then (
       select format('drop policy %I on %s', p.polname, p.polrelid::regclass)
       from pg_policy as p join pg_class as c on c.oid = p.polrelid

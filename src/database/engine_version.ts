@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b42e4d7fc53275e65cdcd9456f9f3a39c2354dc800e68d555edfaeed406bee2b';
+export const ENGINE_DIGEST = '0be97eaba384f369f48b0f17b711733c887987a0ba34a0bd84a2cc90e2108b88';

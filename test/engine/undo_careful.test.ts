@@ -105,8 +105,11 @@ describe('what only the newer content has made, or others while it ran', () => {
     expect(await ask(`select made @> '[{"kind": "trigger", "on": "public.p1"}]' as clones from weft._history where path = 'f.sql'`)).toEqual([
       { clones: false },
     ]);
-    expect(await undo(database.url)).toMatchObject({ state: 'succeeded' });
+    const back = await undo(database.url);
+    expect(back).toMatchObject({ state: 'succeeded' });
     expect(await ask(`select count(*)::int as n from pg_trigger where tgname = 'tr'`)).toEqual([{ n: 2 }]);
+    // of a partition nobody can drop it
+    expect(back.compared.objects.map(({ drop }: { drop?: string }) => drop)).toEqual(['drop trigger tr on public.p', undefined]);
   });
 });
 
@@ -120,6 +123,7 @@ describe('what depends on a view that has to be dropped', () => {
     const back = await undo(database.url);
     expect(back).toMatchObject({ state: 'failed', error: { path: 'v.sql' } });
     expect(JSON.stringify(back.error)).toContain('w depends on view');
+    expect(back.error.hint).not.toContain('CASCADE');
     expect(await fingerprint()).toBe(before);
     expect(await pathsIn(database.url)).toEqual(['v.sql', 'w.sql']);
   });
