@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '0be97eaba384f369f48b0f17b711733c887987a0ba34a0bd84a2cc90e2108b88';
+export const ENGINE_DIGEST = 'cb4fb0112e3aa8edd03a3a33fdbb4ea4e0b92532f86056db5a34e2948f7c157d';
