@@ -40,6 +40,17 @@ describe('weft plan', () => {
     expect(row.n).toBe(1);
   });
 
+  it('says of no file that it would run when another one is refused, and everything with it', async () => {
+    await deploy({ '1.sql': write(1), '3.sql': write(3) });
+    const { code, stdout } = await weft('plan', makeFolder({ '1.sql': write(9), '2.sql': write(2), '3.sql': write(3), '4.sql': write(4) }));
+    expect(code).toBe(2);
+    expect(stdout).toMatch(
+      /refuse: applied with other bytes +1\.sql .*\n.*held back: out of order +2\.sql .*\n.*skip: applied +3\.sql .*\n.*held back +4\.sql /,
+    );
+    expect(stdout).toContain('Nothing would run: ');
+    expect(stdout).not.toMatch(/^ +\d+ +run/m);
+  });
+
   it('passes over comments and white space, and follows a rename', async () => {
     await deploy({ '1.sql': write(1), '2.sql': write(2) });
     const folder = makeFolder({ '1.sql': `-- one\n${write(1)}`, '2b.sql': write(2), '3.sql': write(3) });

@@ -38,6 +38,15 @@ const WORDS: Readonly<Record<Verdict, string>> = {
   asked: 'check',
 };
 
+/** What would run by itself, in a plan in which a file is refused: with it everything is. */
+const HELD_BACK: Readonly<Partial<Record<Verdict, string>>> = {
+  new: 'held back',
+  again: 'held back: changed',
+  late: 'held back: out of order',
+  lost: 'held back: something is gone',
+  asked: 'held back',
+};
+
 /** How often a step runs, as the engine has it (`weft._repeat_of`). */
 function repeatOf(step: Step): 'once' | 'on-change' | 'always' {
   if (step.kind === 'load') return step.mode === 'insert' ? 'once' : 'on-change';
@@ -84,8 +93,9 @@ export async function plan(call: Call): Promise<number> {
   const steps = phases.flatMap((phase) => phase.steps);
   const toRun = steps.filter((step) => ['new', 'again', 'late', 'lost', 'unknown', 'asked'].includes(verdictOf(step)));
   const begun = await readBegun();
-  for (const line of bundleLines(bundle.manifest, style, (step) => WORDS[verdictOf(step)], remarkOn, assigned)) printer.say(line);
   const refused = steps.filter((step) => ['changed', 'ambiguous', 'refused'].includes(verdictOf(step))).map(({ step }) => step.path);
+  const words = refused.length > 0 ? { ...WORDS, ...HELD_BACK } : WORDS;
+  for (const line of bundleLines(bundle.manifest, style, (step) => words[verdictOf(step)], remarkOn, assigned)) printer.say(line);
   const refusedBatches = (foresight?.batches ?? []).flatMap(({ refusal }) => (refusal ? [{ refusal }] : []));
   printer.say('');
   if (applied === null) printer.say(`${count(steps.length, 'step')}; history unknown: no address was given, so what is applied already is not known.`);
