@@ -380,8 +380,8 @@ declare
   v_delimiter  text := coalesce(p_reader.copy ->> 'delimiter', E'\t');
   v_row        record;
 begin
-  select r.n, cardinality(string_to_array(r.line, v_delimiter)) as fields, r.line into v_row
-  from unnest(string_to_array(p_reader.rows, E'\n')) with ordinality as r (line, n)
+  select r.n, greatest(cardinality(string_to_array(r.line, v_delimiter)), 1) as fields, r.line into v_row
+  from unnest(case when p_reader.rows = '' then array[''] else string_to_array(p_reader.rows, E'\n') end) with ordinality as r (line, n)
   where case when r.line = '' then cardinality(p_reader.columns) > 1 else cardinality(string_to_array(r.line, v_delimiter)) <> coalesce(cardinality(p_reader.columns), 0) end
   order by r.n limit 1;
   if found then

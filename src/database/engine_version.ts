@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'cb4fb0112e3aa8edd03a3a33fdbb4ea4e0b92532f86056db5a34e2948f7c157d';
+export const ENGINE_DIGEST = 'e7a140b9d1f41c70225874fda09c84bdccc9a1936ab7da5f2f1f1a6f2cb79706';

@@ -89,6 +89,16 @@ describe('rows that only the end of the file ends are refused', () => {
   });
 });
 
+it.each([
+  ['alone', '\n', 3],
+  ['in CSV', '\n', 3, '(format csv)'],
+  ['in CRLF', '\r\n', 3, '(format csv)'],
+  ['among others', 'a\tb\n\nc\td\n', 4],
+])('an empty line is a row with a field too few, and is not passed over: %s', async (_, rows, line, options = '') => {
+  const error = await fail(`create table t (a text, b text);\ncopy t from stdin ${options};\n${rows}\\.\nselect 1;\n`);
+  expect(error).toMatchObject({ sqlstate: '22P04', line, message: `Line ${line}: missing data for column "b"` });
+});
+
 describe('rows end as the first one does, as the server has it', () => {
   it.each([
     ['CSV: LF, then CRLF', '(format csv)', 'a\nb\r\n', 4, 'unquoted carriage return'],
