@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e7a140b9d1f41c70225874fda09c84bdccc9a1936ab7da5f2f1f1a6f2cb79706';
+export const ENGINE_DIGEST = '75c5a20df28751af148c776075d42db21dddb964a5df980f3601bf6503d468b9';
