@@ -209,7 +209,7 @@ declare
   v_at     integer;
 begin
   if p_scanner.tag is not null or p_scanner.mode not in ('code', 'string', 'name') or strpos(p_text, '$') > 0
-    or right(rtrim(p_text, E' \t\n\r\f\v'), 1) = ''''  -- a string with escapes may go on behind it
+    or right(rtrim(p_text, E' \t\n\r\f\x0b'), 1) = ''''  -- a string with escapes may go on behind it
     or strpos(p_text, '--') > 0 and p_text ~ '--[^\n\r]*$'
     or strpos(p_text, '\') > 0 and p_text ~ '(?:^|[^A-Za-z0-9_$\u0080-\U0010ffff])[eE]''' then
     return null;
@@ -304,7 +304,7 @@ declare
   c_opener   constant text := '[''"$\\]|--|/\*';
   c_escape   constant text := '(?:^|[^A-Za-z0-9_$\u0080-\U0010ffff])[eE]''';
   c_function constant text := '^\s*create\s+(or\s+replace\s+)?(function|procedure)\M';
-  c_blanks   constant text := E' \t\n\r\f\v';
+  c_blanks   constant text := E' \t\n\r\f\x0b';
   c_block    constant text := '\m(begin|case|end)\M';
   -- code that opens nothing, and the dollar quote behind it
   c_quote    constant text := '^((?:[^-/''"$\\]|-(?!-)|/(?!\*))*(?:[^-/''"$\\A-Za-z0-9_\u0080-\U0010ffff]))(\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$)';

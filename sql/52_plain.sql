@@ -43,7 +43,7 @@ as $$
   select coalesce(pg_catalog.array_agg(c.statement) filter (where c.is_code), '{}'), coalesce(pg_catalog.array_agg(c.line) filter (where c.is_code), '{}')
   from (
     select b.statement, b.characters, b.line,
-           case when pg_catalog."left"(pg_catalog.ltrim(b.statement, E' \t\n\r\f\v'), 1) operator(pg_catalog.=) any (array['', '-', '/'])
+           case when pg_catalog."left"(pg_catalog.ltrim(b.statement, E' \t\n\r\f\x0b'), 1) operator(pg_catalog.=) any (array['', '-', '/'])
              then b.statement operator(pg_catalog.!~) '^(?:[ \t\n\r\f\v]|--[^\n\r]*(?:[\n\r]|$)|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/)*$'
              else true end as is_code
     from (

@@ -62,7 +62,7 @@ as $$
   select
     coalesce(pg_catalog.array_agg(pg_catalog.sha256(pg_catalog.convert_to(s.statement, 'UTF8'))), '{}'),
     coalesce(pg_catalog.array_agg(
-      case when pg_catalog."left"(pg_catalog.ltrim(x.text, E' \t\n\r\f\v'), 1) operator(pg_catalog.=) any (array['s', 'S', 'w', 'W', '-', '/'])
+      case when pg_catalog."left"(pg_catalog.ltrim(x.text, E' \t\n\r\f\x0b'), 1) operator(pg_catalog.=) any (array['s', 'S', 'w', 'W', '-', '/'])
              and x.text operator(pg_catalog.~*) '\minto\M' and weft._skip_comments(x.text) operator(pg_catalog.~*) '^(select|with)\M'
              and pg_catalog.regexp_replace(x.text, '\minsert\s+into\M', '', 'gi') operator(pg_catalog.~*) '\minto\M'
            then x.text operator(pg_catalog.||) E'\n;select where false'

@@ -27,7 +27,7 @@ create or replace function weft._is_same_statement(p_one text, p_other text)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select p_one = p_other or rtrim(weft._skip_comments(p_one), E' \t\n\r\f\v') = rtrim(weft._skip_comments(p_other), E' \t\n\r\f\v')
+  select p_one = p_other or rtrim(weft._skip_comments(p_one), E' \t\n\r\f\x0b') = rtrim(weft._skip_comments(p_other), E' \t\n\r\f\x0b')
 $$;
 
 comment on function weft._is_same_statement(text, text) is 'Tells whether two statements differ in nothing but white space and comments before or behind them.';

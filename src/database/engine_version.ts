@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '75c5a20df28751af148c776075d42db21dddb964a5df980f3601bf6503d468b9';
+export const ENGINE_DIGEST = '96bfc0c6e4fddb2f6b698ea95fbfa3444792e4b8741666b3b838225558c2df16';

@@ -69,8 +69,11 @@ describe('the rows behind COPY … FROM STDIN', () => {
     ],
     [
       'with escapes',
-      'create table t (a text, b text);\ncopy t from stdin;\na\\tb\\nc\\\\d\\re\\\\N\t\\x41\\102\\q\\\\.\n\\.\n',
-      [['a\tb\nc\\d\re\\N', 'ABq\\.']],
+      'create table t (a text, b text);\ncopy t from stdin;\na\\tb\\nc\\\\d\\re\\\\N\t\\x41\\102\\q\\\\.\n\\v\\f\t\\bv\n\\.\n',
+      [
+        ['a\tb\nc\\d\re\\N', 'ABq\\.'],
+        ['\v\f', '\bv'],
+      ],
     ],
     ['with a tab and a line feed behind backslashes', 'create table t (a text, b text);\ncopy t from stdin;\na\\\tb\tc\\\nd\n\\.\n', [['a\tb', 'c\nd']]],
     ['of one column, some of them empty', 'create table t (a text);\ncopy t from stdin;\n\nx\n\\N\n\n\\.\n', [[''], ['x'], [null], ['']]],

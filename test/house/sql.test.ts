@@ -123,6 +123,10 @@ describe('the floors of sql/', () => {
     expect(FLOORS.filter((file) => /[^\u0000-\u007f]/.test(read(file)))).toEqual([]);
   });
 
+  it("write a vertical tab as \\x0b: before 16, E'\\v' is the letter", () => {
+    expect(FLOORS.filter((file) => /\bE'(?:[^'\\]|''|\\[^v])*\\v/.test(read(file)))).toEqual([]);
+  });
+
   it('begin with a comment', () => {
     expect(FLOORS.filter((file) => !/^-- \S/.test(read(file)))).toEqual([]);
   });
