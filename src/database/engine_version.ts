@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '96bfc0c6e4fddb2f6b698ea95fbfa3444792e4b8741666b3b838225558c2df16';
+export const ENGINE_DIGEST = '60579c8026935d087e1c34852e7a41c9d3a15e7bff6ef95345561d9281caaa11';
