@@ -51,6 +51,7 @@ declare
   v_our_role     pg_catalog.name;
   v_is_weft      pg_catalog.bool;
   v_is_admitted  pg_catalog.bool := false;
+  v_has_room     pg_catalog.bool := false;
   v_patience     pg_catalog.text := weft._lock_budget_ms(p_phase, 'data')::text;
   v_budgets      pg_catalog.text[];   -- where they differ by kind of statement
   v_budget       pg_catalog.text;     -- the one that was set last, as the server shows it
@@ -155,6 +156,7 @@ begin
         v_is_first := true;
         v_is_done := not v_is_wanted or v_script.kind <> 'run';
         if v_script.makes_room then
+          v_has_room := true;
           perform weft._make_room(p_phase, v_script.ordinal);
         end if;
         if v_script.begun_at is not null then
@@ -260,6 +262,9 @@ begin
           reset role;
         end if;
         v_their_path := weft._reset_session();
+        if v_has_room then
+          perform weft._return_rights(p_phase);
+        end if;
         if v_script.is_repeatable then
           v_result := jsonb_strip_nulls(jsonb_build_object('made', weft._note_made(p_deployment, v_script.ordinal, v_mark)));
         end if;

@@ -116,48 +116,27 @@ $$;
 comment on function weft._put_off(weft._phases, jsonb) is 'Lets files that cannot come back yet run at the end of the undo, and tells which those are.';
 
 
--- What was dropped to make room is there again, belongs to whom it belonged to, and lacks nothing; then it gets the rights that it had, exactly.
-create or replace function weft._give_back(p_phase weft._phases, p_room jsonb)
+-- Exactly those that it had. What its file gives to something that had none but what is given to anything new stays as it is.
+create or replace function weft._give_rights(p_phase weft._phases, p_room jsonb, p_classid oid, p_objid oid)
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_classid  oid;
-  v_objid    oid;
-  v_lost     text;
-  v_rights   jsonb;
-  v_now      jsonb;
-  v_what     text := case p_room ->> 'kind' when 'function' then 'routine ' else 'table ' end || (p_room ->> 'name');
-  v_grant    text;
+  v_rights  jsonb;
+  v_now     jsonb;
+  v_what    text := case p_room ->> 'kind' when 'function' then 'routine ' else 'table ' end || (p_room ->> 'name');
+  v_grant   text;
 begin
-  select f.classid, f.objid into v_classid, v_objid from weft._find_objects(jsonb_build_array(jsonb_build_object('kind', p_room -> 'kind', 'name', p_room -> 'name'))) as f;
-  if not found then
-    -- it comes in a later transaction: nobody could give anything back to it
-    v_lost := case
-      when (p_room ->> 'has_run')::boolean or not exists (select from weft._list_makers(p_phase.deployment_id) as m where m.path = p_room ->> 'path') then 'it itself: its file has not made it again'
-      when p_room -> 'attached' <> '[]' then (select string_agg(a.value ->> 'what', '; ' order by a.value ->> 'what') from jsonb_array_elements(p_room -> 'attached') as a)
-      when not (p_room ->> 'has_default_rights')::boolean then 'the rights that were granted on it' end;
-  else
-    v_lost := (
-      select string_agg(a.value ->> 'what', '; ' order by a.value ->> 'what')
-      from jsonb_array_elements(p_room -> 'attached') as a
-      where not weft._list_attached(v_classid, v_objid) @> jsonb_build_array(a.value) and weft._has_column(v_objid, a.value ->> 'column'));
-    v_lost := coalesce(v_lost, weft._refuse_drop(v_classid, v_objid, p_phase.role));
+  if (p_room ->> 'has_default_rights')::boolean then
+    return;
   end if;
-  if v_lost is not null then
-    raise exception '% has to be dropped, and made again by %, and that would lose: %', p_room ->> 'name', p_room ->> 'path', v_lost
-      using errcode = '55000', detail = v_lost, hint = weft._advise_on_room();
-  elsif v_objid is null or (p_room ->> 'has_default_rights')::boolean then
-    return;  -- it has the rights that its file gives it
-  end if;
-
-  v_rights := (select coalesce(jsonb_agg(r.value order by r.value), '[]') from jsonb_array_elements(p_room -> 'rights') as r where weft._has_column(v_objid, r.value ->> 'column'));
-  v_now := weft._list_rights(v_classid, v_objid);
+  v_rights := (select coalesce(jsonb_agg(r.value order by r.value), '[]') from jsonb_array_elements(p_room -> 'rights') as r where weft._has_column(p_objid, r.value ->> 'column'));
+  v_now := weft._list_rights(p_classid, p_objid);
   if v_now = v_rights then
     return;
-  elsif v_now <> weft._list_rights(v_classid, v_objid, true) then
+  elsif v_now <> weft._list_rights(p_classid, p_objid, true) then
     raise exception '% has to be dropped, and made again by %, which grants other rights than there were on it.', p_room ->> 'name', p_room ->> 'path'
       using errcode = '55000', detail = format(E'There were: %s\nThe file grants: %s', weft._say_rights(v_rights), weft._say_rights(v_now)), hint = weft._advise_on_room();
   end if;
@@ -180,7 +159,7 @@ begin
     execute v_grant;
   end loop;
   reset role;
-  v_now := weft._list_rights(v_classid, v_objid);
+  v_now := weft._list_rights(p_classid, p_objid);
   if v_now <> v_rights then
     raise exception '% was made again, and could not be given the rights that were on it.', p_room ->> 'name'
       using errcode = '55000', detail = format(E'There were: %s\nThere would be: %s', weft._say_rights(v_rights), weft._say_rights(v_now)), hint = weft._advise_on_room();
@@ -188,7 +167,74 @@ begin
 end
 $$;
 
-comment on function weft._give_back(weft._phases, jsonb) is 'Sees that an object that was dropped and made again has lost nothing, and gives it the rights that it had; raises what would be lost.';
+comment on function weft._give_rights(weft._phases, jsonb, oid, oid) is 'Gives an object that was dropped and made again the rights that it had, or raises why it cannot have them.';
+
+
+-- As soon as it is there: what a file behind it takes away stays taken away.
+create or replace function weft._return_rights(p_phase weft._phases)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_room  record;
+begin
+  for v_room in
+    select s.ordinal, (r.ordinality - 1)::text as place, r.value as noted, f.classid, f.objid
+    from weft._steps as s
+    cross join jsonb_array_elements(s.result -> 'room') with ordinality as r
+    cross join lateral weft._find_objects(jsonb_build_array(jsonb_build_object('kind', r.value -> 'kind', 'name', r.value -> 'name'))) as f
+    where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.result ? 'room' and not r.value ? 'given_to'
+  loop
+    if weft._refuse_drop(v_room.classid, v_room.objid, p_phase.role) is null then  -- else it is told behind the block
+      perform weft._give_rights(p_phase, v_room.noted, v_room.classid, v_room.objid);
+    end if;
+    update weft._steps as s set result = jsonb_set(s.result, array['room', v_room.place, 'given_to'], to_jsonb(v_room.objid::text))
+    where s.deployment_id = p_phase.deployment_id and s.ordinal = v_room.ordinal;
+  end loop;
+end
+$$;
+
+comment on function weft._return_rights(weft._phases) is 'Gives rights back to what was dropped in this block and is there again.';
+
+
+-- What was dropped to make room is there again, belongs to whom it belonged to, and lacks nothing.
+create or replace function weft._give_back(p_phase weft._phases, p_room jsonb)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_classid  oid;
+  v_objid    oid;
+  v_lost     text;
+begin
+  select f.classid, f.objid into v_classid, v_objid from weft._find_objects(jsonb_build_array(jsonb_build_object('kind', p_room -> 'kind', 'name', p_room -> 'name'))) as f;
+  if not found then
+    -- it comes in a later transaction: nobody could give anything back to it
+    v_lost := case
+      when (p_room ->> 'has_run')::boolean or not exists (select from weft._list_makers(p_phase.deployment_id) as m where m.path = p_room ->> 'path') then 'it itself: its file has not made it again'
+      when p_room -> 'attached' <> '[]' then (select string_agg(a.value ->> 'what', '; ' order by a.value ->> 'what') from jsonb_array_elements(p_room -> 'attached') as a)
+      when not (p_room ->> 'has_default_rights')::boolean then 'the rights that were granted on it' end;
+  else
+    v_lost := (
+      select string_agg(a.value ->> 'what', '; ' order by a.value ->> 'what')
+      from jsonb_array_elements(p_room -> 'attached') as a
+      where not weft._list_attached(v_classid, v_objid) @> jsonb_build_array(a.value) and weft._has_column(v_objid, a.value ->> 'column'));
+    v_lost := coalesce(v_lost, weft._refuse_drop(v_classid, v_objid, p_phase.role));
+  end if;
+  if v_lost is not null then
+    raise exception '% has to be dropped, and made again by %, and that would lose: %', p_room ->> 'name', p_room ->> 'path', v_lost
+      using errcode = '55000', detail = v_lost, hint = weft._advise_on_room();
+  elsif v_objid is not null and (p_room ->> 'given_to')::oid is distinct from v_objid then
+    perform weft._give_rights(p_phase, p_room, v_classid, v_objid);
+  end if;
+end
+$$;
+
+comment on function weft._give_back(weft._phases, jsonb) is 'Sees that an object that was dropped and made again has lost nothing, and that it was given the rights that it had; raises what would be lost.';
 
 
 create or replace function weft._has_column(p_relation oid, p_column text)

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '60579c8026935d087e1c34852e7a41c9d3a15e7bff6ef95345561d9281caaa11';
+export const ENGINE_DIGEST = '94002f3641653ca07624c597b82aa17ef20ab4d464af2be7640bad428a091c53';

@@ -238,6 +238,17 @@ describe('rights', () => {
     expect(await can()).toBe(false);
   });
 
+  it('that an undo file takes away in the same transaction, behind the view, are not given again either', async () => {
+    const g: Way = { run: 'grant select on v to weft_careful_app', undo: 'revoke select on v from weft_careful_app' };
+    await deployed({ 'v.sql': v1 });
+    await deployed({ 'g.sql': g, 'v.sql': v2 });
+    await ask('grant update on v to weft_careful_app');
+    expect(await can()).toBe(true);
+    expect(await undo(database.url)).toMatchObject({ state: 'succeeded' });
+    expect(await can()).toBe(false);
+    expect(await ask(`select has_table_privilege('weft_careful_app', 'v', 'update') as can`)).toEqual([{ can: true }]);
+  });
+
   it('other than those that its file grants cannot be told from what it takes away: the undo fails', async () => {
     await deployed({ 'v.sql': again(`${v1.run}; grant select on v to public`) });
     await deployed({ 'v.sql': again(`${v2.run}; grant select on v to public`) });
