@@ -46,6 +46,7 @@
 --   79 history     a bundle's files against the history        |
 --   79 objects     what came into being, and what is gone      |
 --   79 returns     what is in the way of older content          |
+--   79 rights      the rights on what was made again            |
 --   80 steps       one block: statements, record, or an error   |
 --   80 ways_back   an undo that makes room, and puts off        |
 --   81 repeatables files that run again and again              |

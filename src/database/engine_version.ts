@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '94002f3641653ca07624c597b82aa17ef20ab4d464af2be7640bad428a091c53';
+export const ENGINE_DIGEST = '32bc8ec1ae49f3ee8cbc530d5e8d65dbe3aabe42a7462f81c179e2c4e1725797';
