@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '32bc8ec1ae49f3ee8cbc530d5e8d65dbe3aabe42a7462f81c179e2c4e1725797';
+export const ENGINE_DIGEST = 'e99a710570cd3f655144a865bb6e29224cfc44109d537c803e171227ce5ffedf';
