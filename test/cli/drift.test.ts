@@ -89,7 +89,8 @@ changed function public.twice(n integer)
     await weft('deploy', makeFolder({ 'weft.yaml': yaml, '1.sql': 'create table a (n int); create view b as select 1 as n', 'undo.sql': 'drop table a' }));
     const undone = await weft('undo');
     const { id } = (await weft('status', '--json')).json().deployments[0];
-    expect(undone.stdout).toContain(`1 object differs.\n    view  public.b  is there, and was not\n  "weft drift ${id}" shows what was there and what is.\n`);
+    expect(undone.stdout).toMatch(/: 1 object differs\.\n {4}view {2}public\.b {2}was not there before, and nothing has dropped it/);
+    expect(undone.stdout).toContain(`  "weft drift ${id}" shows what was there and what is.\n`);
     expect((await weft('drift', id)).stdout).toMatch(
       /^When undo \S+ had ended, 1 object was not as before the deployment that it took back\.\n\nadded view public\.b\n {2}\+ owner .*\n {2}\+ {2}SELECT 1 AS n;\n/,
     );
