@@ -105,6 +105,19 @@ $$;
 comment on function weft._are_comparable(text, text) is 'Tells whether two fingerprints were made in the same way, on the same major version of the server.';
 
 
+-- As the journal keeps them: a definition may hold what shall not be written down, and may be long.
+create or replace function weft._by_name_alone(p_objects jsonb)
+  returns jsonb
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_agg(o.value - 'before' - 'after' order by o.ordinality), '[]') from jsonb_array_elements(p_objects) with ordinality as o
+$$;
+
+comment on function weft._by_name_alone(jsonb) is 'Leaves both definitions out of a list of differences.';
+
+
 -- What a deployment takes for its beginning, or goes on behind when it is opened again, would otherwise be forgotten with it.
 create or replace function weft._tell_of_drift(p_deployment uuid, p_fingerprint text, p_is_reopened boolean default false)
   returns void
@@ -125,7 +138,7 @@ begin
       (select s.catalog from weft._snapshots as s where s.fingerprint = v_last.fingerprint_after), (select s.catalog from weft._snapshots as s where s.fingerprint = p_fingerprint),
       weft._limit('drift_told_count_max'), 'missing') as l;
     perform weft._tell(p_deployment, 'drift_found', p_data => jsonb_build_object('since', v_last.id, 'reopened', p_is_reopened, 'fingerprint', v_both, 'count', v_list.count,
-      'objects', (select coalesce(jsonb_agg(o.value - 'before' - 'after' order by o.ordinality), '[]') from jsonb_array_elements(v_list.objects) with ordinality as o)));
+      'objects', weft._by_name_alone(v_list.objects)));
   end if;
 end
 $$;

@@ -42,7 +42,6 @@ $$;
 comment on function weft._compare_undo(weft._deployments, integer) is 'Compares what an undo has left with what the catalog was before the deployment that it took back: how many objects differ, and so many of them with both definitions.';
 
 
--- By name alone: a definition may hold what shall not be written down, and may be long.
 create or replace function weft._compare_with_before(p_undo uuid)
   returns void
   volatile
@@ -50,8 +49,7 @@ create or replace function weft._compare_with_before(p_undo uuid)
   language sql
 as $$
   select weft._tell(p_undo, case c.verdict when 'unknown' then 'not_compared' when 'same' then 'as_before' else 'not_as_before' end, p_data => jsonb_strip_nulls(jsonb_build_object(
-    'verdict', c.verdict, 'reason', c.reason, 'count', c.count,
-    'objects', (select coalesce(jsonb_agg(o.value - 'before' - 'after' order by o.ordinality), '[]') from jsonb_array_elements(c.objects) with ordinality as o))))
+    'verdict', c.verdict, 'reason', c.reason, 'count', c.count, 'objects', weft._by_name_alone(c.objects))))
   from weft._deployments as d
   cross join lateral weft._compare_undo(d, weft._limit('drift_told_count_max')) as c
   where d.id = p_undo and d.undoes is not null and d.state = 'succeeded'

@@ -97,7 +97,7 @@ begin
     select s.ordinal, (r.ordinality - 1)::text as place, r.value as noted, f.classid, f.objid
     from weft._steps as s
     cross join jsonb_array_elements(s.result -> 'room') with ordinality as r
-    cross join lateral weft._find_objects(jsonb_build_array(jsonb_build_object('kind', r.value -> 'kind', 'name', r.value -> 'name'))) as f
+    cross join lateral weft._find_objects(jsonb_build_array(r.value)) as f
     where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.result ? 'room' and not r.value ? 'given_to'
   loop
     if weft._refuse_drop(v_room.classid, v_room.objid, p_phase.role) is null then  -- else it is told behind the block

@@ -128,7 +128,7 @@ declare
   v_objid    oid;
   v_lost     text;
 begin
-  select f.classid, f.objid into v_classid, v_objid from weft._find_objects(jsonb_build_array(jsonb_build_object('kind', p_room -> 'kind', 'name', p_room -> 'name'))) as f;
+  select f.classid, f.objid into v_classid, v_objid from weft._find_objects(jsonb_build_array(p_room)) as f;
   if not found then
     -- it comes in a later transaction: nobody could give anything back to it
     v_lost := case

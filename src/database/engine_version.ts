@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e99a710570cd3f655144a865bb6e29224cfc44109d537c803e171227ce5ffedf';
+export const ENGINE_DIGEST = 'f8269727985f241ac37ab7d71571c79885d7d0fd1113525fbe8fd5659922cf47';
