@@ -9,6 +9,7 @@
 --   40 events      the journal of a deployment                  |
 --   48 texts       what one statement's text tells             |
 --   50 scanner     where a statement ends                       |  code: laid anew by every installation and upgrade
+--   51 split       a file's text as statements                 |
 --   52 plain       files that need no scanner                   |
 --   55 differences two contents of one file                    |
 --   60 texts       what many kinds say of themselves            |
@@ -47,19 +48,23 @@
 --   79 objects     what came into being, and what is gone      |
 --   79 returns     what is in the way of older content          |
 --   79 rights      the rights on what was made again            |
+--   80 records     what the steps of a block leave behind      |
 --   80 steps       one block: statements, record, or an error   |
 --   80 ways_back   an undo that makes room, and puts off        |
 --   81 repeatables files that run again and again              |
 --   82 blocks      what stands between BEGIN and COMMIT         |
 --   82 evidence    what a statement is about, and who works on it |
 --   82 judges      what the catalog says of a statement         |
+--   83 directives  a statement that runs in no transaction     |
 --   83 laid_out    a file's statements as rows                  |
 --   83 lent_sessions  what a file has made of its session       |
 --   83 statements  a step apart, statement by statement         |
 --   84 batches     one statement, run until it touches no row   |
+--   84 pace        how many rows next, and when it is too long |
 --   84 rounds      each in a transaction, and the next size     |
 --   85 endings     how a deployment ends, and is opened again   |
 --   85 line        whose turn it is, and the beginning          |
+--   85 phases      from one to the next, and how that went     |
 --   86 undo        going back with the files that came along    |
 --   87 forms       what a rehearsal does otherwise             |
 --   87 rehearsal   all of it, measured and taken back          |

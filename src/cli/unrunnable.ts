@@ -1,7 +1,7 @@
 /**
  * What a file holds that cannot run as it stands: commands of psql, COPY that talks to a client, transactions that begin or end in the middle
  * of it. For `weft check` and `weft plan`, which have no server to ask: a command of psql is a problem there, the rest words of warning. It
- * skips strings, comments and bodies as psql's scanner does; where statements really end is for `sql/50_scanner.sql`, and the engine decides.
+ * skips strings, comments and bodies as psql's scanner does; where statements really end is for `sql/51_split.sql`, and the engine decides.
  */
 import type { Bundle } from '../bundle/source.ts';
 import { Problem } from '../domain/problem.ts';

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'f8269727985f241ac37ab7d71571c79885d7d0fd1113525fbe8fd5659922cf47';
+export const ENGINE_DIGEST = 'c3e7c8dcbcc2707ef68aa24a3f9d4df70c0355ee3d2d542b75d913aadb4e1eee';

@@ -1,0 +1,85 @@
+-- What the steps of a block leave behind: in their rows, in the history, in the journal. In the transaction of their effects.
+
+create or replace function weft._record_steps(p_deployment uuid, p_phase text, p_records weft._step_record[])
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_last  integer := (select coalesce(max(e.number), 0) from weft._events as e where e.deployment_id = p_deployment);
+begin
+  update weft._steps as s
+  set state = case when r.is_wanted then 'succeeded' else 'skipped' end::weft.step_state, is_wanted = case when s.condition is not null then r.is_wanted end,
+      statements = case when r.is_wanted then r.statements end, rows = case when r.is_wanted then r.rows end, finished_at = r.finished_at,
+      milliseconds = round((extract(epoch from r.finished_at - r.started_at) * 1000)::numeric, 3),
+      replaced = case when r.is_wanted and (s.options ? 'repeat' or s.kind = 'load') then (
+        select to_jsonb(h) || jsonb_build_object('digest', encode(h.digest, 'hex'))
+        from weft._history as h join weft._deployments as d on d.bundle = h.bundle where d.id = p_deployment and h.path = s.path) end,
+      statement_lines = r.lines, statement_digests = r.digests, result = case when r.result is null then s.result else coalesce(s.result, '{}') || r.result end
+  from unnest(p_records) as r
+  where s.deployment_id = p_deployment and s.ordinal = r.ordinal;
+
+  if (select d.undoes is not null from weft._deployments as d where d.id = p_deployment) then
+    perform weft._take_back_history(p_deployment, p_records);
+  else
+    insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place, made)
+    select d.bundle, a.path, a.digest, d.id, r.finished_at, d.id, a.path, case when weft._repeat_of(s.kind, s.options) <> 'once' then s.ordinal end, r.result -> 'made'
+    from weft._deployments as d
+    cross join unnest(p_records) as r
+    join weft._steps as s on s.deployment_id = d.id and s.ordinal = r.ordinal
+    join weft._artifacts as a on a.deployment_id = d.id and a.path = s.path
+    where d.id = p_deployment and r.is_wanted and weft._repeat_of(s.kind, s.options) is not null
+    on conflict on constraint an_artifact_is_applied_once do update
+    -- once means once: null would be refused
+    set digest = case when excluded.place is not null then excluded.digest end, deployment_id = excluded.deployment_id,
+        applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, applied_path = excluded.applied_path, place = excluded.place,
+        made = weft._merge_made(h.made, excluded.made);
+    if exists (select from weft._phases as p where p.deployment_id = p_deployment and p.name = p_phase and p.has_repeatables) then
+      update weft._history as h set place = s.ordinal  -- of all of them: places are compared with each other
+      from weft._deployments as d
+      join weft._steps as s on s.deployment_id = d.id and s.options ? 'repeat'
+      where d.id = p_deployment and h.bundle = d.bundle and h.path = s.path and h.place is distinct from s.ordinal;
+    end if;
+  end if;
+
+  insert into weft._events (deployment_id, number, at, kind, phase, path, data)
+  select p_deployment, v_last + row_number() over (order by r.ordinal), r.finished_at, case when r.is_wanted then 'step_succeeded' else 'step_left_out' end, p_phase, s.path,
+         case when r.is_wanted then jsonb_build_object('step', r.ordinal, 'statements', r.statements, 'rows', r.rows) || coalesce(r.result, '{}')
+           else jsonb_build_object('step', r.ordinal, 'when', s.condition) end
+  from unnest(p_records) as r
+  join weft._steps as s on s.deployment_id = p_deployment and s.ordinal = r.ordinal;
+end
+$$;
+
+comment on function weft._record_steps(uuid, text, weft._step_record[]) is
+  'Records the steps of a block, in history and journal too, in the transaction of their effects. What its condition left out is in no history: the next deployment asks again.';
+
+
+create or replace function weft._tell_of_wrapper(p_deployment uuid, p_phase text, p_path text, p_line integer)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select weft._tell(p_deployment, 'wrapper_left_out', p_phase, p_path, jsonb_build_object('line', p_line))
+$$;
+
+comment on function weft._tell_of_wrapper(uuid, text, text, integer) is 'Tells that BEGIN and COMMIT around a file were left out: its transaction is Weft''s.';
+
+
+-- A step has failed without failing what is around it: that is as much of a record as any other.
+create or replace function weft._tolerate(p_phase weft._phases, p_outcome weft._outcome)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  update weft._steps as s set state = 'failed', error = p_outcome.error, result = coalesce(p_outcome.error -> 'check', s.result), finished_at = clock_timestamp()
+  where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path;
+  perform weft._tell(p_phase.deployment_id, 'step_tolerated', p_phase.name, p_outcome.path, p_outcome.error);
+end
+$$;
+
+comment on function weft._tolerate(weft._phases, weft._outcome) is 'Records that a step failed whose failure the manifest tolerates.';

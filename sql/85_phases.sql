@@ -1,0 +1,206 @@
+-- From phase to phase: which is next and which of its steps share a transaction, and what is written down of how that went.
+
+-- The next phase, with its attempt recorded; null when the deployment is over. Deaths without a word are counted here: an
+-- attempt that has no end while we hold the lease has died.
+create or replace function weft._begin_attempt(p_deployment uuid, p_fence bigint)
+  returns weft._phases
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_phase     weft._phases;
+  v_deaths    integer;
+  v_canceled  weft._cancellations;
+begin
+  perform weft._check_fence(p_fence, p_until_commit => true);
+  perform from weft._deployments as d where d.id = p_deployment and d.state = 'running' for no key update;
+  if not found then
+    return null;
+  end if;
+
+  select p.* into v_phase from weft._phases as p where p.deployment_id = p_deployment and p.state not in ('succeeded', 'skipped') order by p.ordinal limit 1;
+  if not found then
+    perform weft._forget_dropped(p_deployment);
+    perform weft._end(p_deployment, case when exists (select from weft._steps as s where s.deployment_id = p_deployment and s.state = 'failed') then 'degraded' else 'succeeded' end::weft.deployment_state, null);
+    return null;
+  end if;
+
+  select c.* into v_canceled from weft._cancellations as c where c.deployment_id = p_deployment;
+  -- what was sent is seen to its end first, so that nothing half-made stays
+  if found and not exists (select from weft._statements as t where t.deployment_id = p_deployment and t.state in ('sent', 'cleaning')) then
+    perform weft._end(p_deployment, 'cancelled', weft._describe_cancelled(v_canceled));
+    return null;
+  end if;
+
+  update weft._attempts as a set ended_at = clock_timestamp(), outcome = 'died' where a.deployment_id = p_deployment and a.ended_at is null;
+  if found then
+    update weft._deployments as d set deaths = d.deaths + 1 where d.id = p_deployment returning d.deaths into v_deaths;
+    perform weft._tell(p_deployment, 'resumed', v_phase.name, p_data => jsonb_build_object('deaths', v_deaths, 'fence', p_fence));
+    if v_deaths >= weft._limit('attempts_without_progress_count') then
+      perform weft._end(p_deployment, 'failed', jsonb_strip_nulls(jsonb_build_object(
+        'sqlstate', 'WF018',
+        'message', format('Died without a word %s times at %s.', v_deaths, coalesce(weft._whereabouts(p_deployment, v_phase), v_phase.name)),
+        'detail', 'The backend was gone before it could say why: an error at COMMIT, a crash, or a server short of memory. Nothing got done in between (attempts_without_progress_count).',
+        'hint', 'Look into the server''s log at the times in weft.events; then deploy again.',
+        'phase', v_phase.name,
+        'path', weft._whereabouts(p_deployment, v_phase))));
+      return null;
+    end if;
+  end if;
+
+  insert into weft._attempts (deployment_id, number, fence, phase, pid)
+  select p_deployment, coalesce(max(a.number), 0) + 1, p_fence, v_phase.ordinal, pg_backend_pid()
+  from weft._attempts as a where a.deployment_id = p_deployment;
+  update weft._phases as p
+  set state = 'running', attempts = p.attempts + 1, started_at = coalesce(p.started_at, clock_timestamp())
+  where p.deployment_id = p_deployment and p.ordinal = v_phase.ordinal
+  returning p.* into v_phase;
+  if v_phase.attempts = 1 then
+    perform weft._tell(p_deployment, 'phase_started', v_phase.name);
+    perform weft._call_back_lost(v_phase);
+  end if;
+  return v_phase;
+end
+$$;
+
+comment on function weft._begin_attempt(uuid, bigint) is 'Commits to the next phase: chooses it, counts the attempt, and ends a deployment that keeps dying, was cancelled, or has nothing left to do.';
+
+
+create or replace function weft._whereabouts(p_deployment uuid, p_phase weft._phases)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  -- in an all-or-nothing phase nobody knows at which step
+  select s.path
+  from weft._steps as s
+  where p_phase.transaction <> 'single' and s.deployment_id = p_deployment and s.phase = p_phase.ordinal and s.state = 'pending'
+  order by s.ordinal
+  limit 1
+$$;
+
+comment on function weft._whereabouts(uuid, weft._phases) is 'Names the step that a phase was at, where that can be known.';
+
+
+-- The pending steps of a phase that go into one block: all of them, or the next one.
+create or replace function weft._next_block(p_phase weft._phases, out first_step integer, out last_step integer, out is_apart boolean, out is_batch boolean)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select f.ordinal,
+         case when p_phase.transaction = 'single' then (
+             select max(s.ordinal) from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending')
+           when p_phase.has_repeatables then weft._end_of_group(p_phase, f.ordinal)
+           else f.ordinal end,
+         coalesce(f.kind = 'run' and (p_phase.transaction = 'none' or f.is_apart), false),
+         coalesce(f.kind = 'batch' and p_phase.transaction <> 'single', false)
+  from (values (true)) as one  -- a row also where nothing is pending
+  left join lateral (
+    select s.ordinal, s.kind, s.is_apart
+    from weft._steps as s
+    where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending'
+    order by s.ordinal
+    limit 1
+  ) as f on true
+$$;
+
+comment on function weft._next_block(weft._phases) is 'Tells which pending steps share the next transaction, or which one is run statement by statement, or in rounds.';
+
+
+-- A phase succeeds also where what failed in it is tolerated: which steps those are, they say themselves.
+create or replace function weft._end_phase(p_phase weft._phases)
+  returns boolean
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_state  weft.phase_state;
+begin
+  if exists (select from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending') then
+    return false;
+  end if;
+  update weft._phases as p set state = case when p.is_wanted = false then 'skipped' else 'succeeded' end::weft.phase_state, finished_at = clock_timestamp()
+  where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal
+  returning p.state into v_state;
+  if v_state = 'succeeded' then
+    perform weft._tell(p_phase.deployment_id, 'phase_succeeded', p_phase.name);
+  end if;
+  return true;
+end
+$$;
+
+comment on function weft._end_phase(weft._phases) is 'Ends a phase of which no step is pending any more; tells whether it was that far.';
+
+
+-- In the transaction of the block: what it has brought the deployment. Returns whether the phase has succeeded with it.
+create or replace function weft._record_block(p_phase weft._phases, p_outcome weft._outcome, p_fence bigint)
+  returns boolean
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_is_last  boolean := false;
+begin
+  perform weft._check_fence(p_fence, p_until_commit => true);
+  p_outcome.error := weft._scrub(p_outcome.error, p_phase.secrets);
+  case p_outcome.verdict
+    when 'done' then
+      update weft._deployments as d set deaths = 0 where d.id = p_phase.deployment_id and d.deaths > 0;
+      v_is_last := weft._end_phase(p_phase);
+      if v_is_last then
+        perform weft._end_attempt(p_phase.deployment_id, 'done');
+      end if;
+    when 'round' then
+      update weft._deployments as d set deaths = 0 where d.id = p_phase.deployment_id and d.deaths > 0;
+    when 'whole' then
+      update weft._steps as s set in_one_piece = true where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path;
+      perform weft._tell(p_phase.deployment_id, 'split_given_up', p_phase.name, p_outcome.path);
+    when 'apart' then
+      update weft._steps as s set is_apart = true where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path;
+      perform weft._tell(p_phase.deployment_id, 'run_apart', p_phase.name, p_outcome.path, p_outcome.error);
+    when 'wait' then
+      if (select e.kind from weft._events as e where e.deployment_id = p_phase.deployment_id order by e.number desc limit 1) <> 'waiting_for_others' then
+        perform weft._tell(p_phase.deployment_id, 'waiting_for_others', p_phase.name, p_outcome.path, p_outcome.error);
+      end if;
+    when 'directive', 'report' then
+      perform weft._lend_lease(p_fence);
+      perform weft._end_attempt(p_phase.deployment_id, 'directive');
+    when 'reordered' then
+      null;
+    when 'called_back' then
+      perform weft._call_back(p_phase, p_outcome.error);
+    when 'again' then
+      perform weft._tell(p_phase.deployment_id, 'lock_not_available', p_phase.name, p_outcome.path, p_outcome.error);
+    when 'interrupted' then
+      perform weft._end_attempt(p_phase.deployment_id, 'interrupted');
+      perform weft._tell(p_phase.deployment_id, 'interrupted', p_phase.name, p_outcome.path, p_outcome.error);
+    when 'failed' then
+      if exists (
+          select from weft._steps as s
+          where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path and s.on_error = 'continue') then
+        perform weft._tolerate(p_phase, p_outcome);
+        update weft._deployments as d set deaths = 0 where d.id = p_phase.deployment_id and d.deaths > 0;
+        perform weft._end_attempt(p_phase.deployment_id, 'failed');
+        return weft._end_phase(p_phase);
+      end if;
+      update weft._steps as s
+      set state = 'failed', error = p_outcome.error, result = coalesce(p_outcome.error -> 'check', s.result), finished_at = clock_timestamp()
+      where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path and s.state = 'pending';
+      update weft._steps as s set state = 'failed', error = l.value, finished_at = clock_timestamp()  -- the others of a group for which there is no order
+      from jsonb_array_elements(p_outcome.error -> 'left') as l
+      where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = l.value ->> 'path' and s.state = 'pending';
+      update weft._phases as p set state = 'failed', finished_at = clock_timestamp() where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal;
+      perform weft._end_attempt(p_phase.deployment_id, 'failed');
+      perform weft._tell(p_phase.deployment_id, case when p_outcome.path is null then 'phase_failed' else 'step_failed' end, p_phase.name, p_outcome.path, p_outcome.error);
+      perform weft._end(p_phase.deployment_id, 'failed', p_outcome.error);
+  end case;
+  return v_is_last;
+end
+$$;
+
+comment on function weft._record_block(weft._phases, weft._outcome, bigint) is 'Records what a block of steps came to, and tells whether it was the last of its phase.';
