@@ -36,6 +36,7 @@
 --   76 guards      what is asked around the work                |
 --   77 csv         the text of a data file as rows              |
 --   77 culprits    which of many rows it was                    |
+--   77 ends        where the rows behind a COPY end           |
 --   77 json        a part of a JSON array                       |
 --   77 load_parts  a data file, chunk by chunk                  |
 --   77 load_plans  the statements of a load                     |

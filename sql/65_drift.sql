@@ -130,7 +130,9 @@ declare
   v_both   jsonb := jsonb_build_object('before', v_last.fingerprint_after, 'after', p_fingerprint);
   v_list   record;
 begin
-  if v_last.fingerprint_after <> p_fingerprint and weft._are_comparable(v_last.fingerprint_after, p_fingerprint)
+  -- where another one is half-way, what it has changed is not yet in what anybody has left
+  if not exists (select from weft._deployments as o where o.state = 'running' and o.id <> p_deployment and weft._has_committed(o, o.state, p_fingerprint))
+      and v_last.fingerprint_after <> p_fingerprint and weft._are_comparable(v_last.fingerprint_after, p_fingerprint)
       and exists (select from weft._snapshots as s where s.fingerprint = v_last.fingerprint_after)
       and not exists (select from jsonb_array_elements(weft._recall_drift(p_deployment)) as d where d.value -> 'fingerprint' = v_both) then
     select l.count, l.objects into v_list
@@ -143,7 +145,7 @@ begin
 end
 $$;
 
-comment on function weft._tell_of_drift(uuid, text, boolean) is 'Writes into the journal of a deployment that begins, or is opened again, what is not as the one that ended last has left it.';
+comment on function weft._tell_of_drift(uuid, text, boolean) is 'Writes into the journal of a deployment that begins, or is opened again, what is not as the one that ended last has left it; nothing while another one is half-way.';
 
 
 create or replace function weft._recall_drift(p_deployment uuid)

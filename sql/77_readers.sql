@@ -256,6 +256,7 @@ begin
     p_reader.rows := v_rows;
     return;
   end if;
+  perform weft._refuse_another_copy(p_reader, v_rows);
   v_wrong := case when strpos(v_rows, '\.') > 0 then strpos(replace(v_rows, '\\', '__'), '\.') end;
   if v_wrong > 0 then
     raise exception 'Line %: end-of-copy marker is not alone on its line', p_reader.row_line + octet_length(left(v_rows, v_wrong)) - octet_length(replace(left(v_rows, v_wrong), E'\n', ''))
@@ -293,25 +294,6 @@ $$;
 comment on function weft._read_rows(weft._reader) is 'Reads the next rows of a COPY, ready for its INSERT.';
 
 
--- psql reads on to the end of the file. Whoever forgot the line \. has statements behind the rows, and a table that takes whatever comes (one
--- column of text) would eat them without a word.
-create or replace function weft._require_end(p_reader weft._reader)
-  returns void
-  stable
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-begin
-  if p_reader.rows_are_over and not p_reader.has_end then
-    raise exception 'No line \. ends the rows behind this COPY: all that is behind it, up to the end of the file, would be taken for rows.'
-      using errcode = 'WF087', hint = 'Write \. into a line of its own behind the last row, also where that is the end of the file.';
-  end if;
-end
-$$;
-
-comment on function weft._require_end(weft._reader) is 'Refuses rows behind a COPY that only the end of the file ends.';
-
-
 -- Under the role and the path of the file.
 create or replace function weft._insert_rows(p_reader weft._reader, p_name text, p_role text, p_path text)
   returns bigint
@@ -347,26 +329,6 @@ end
 $$;
 
 comment on function weft._insert_rows(weft._reader, text, text, text) is 'Puts rows of a COPY into their table.';
-
-
--- A forgotten line \. is seen only by what is behind it: all of that was taken for rows.
-create or replace function weft._advise_for_end(p_reader weft._reader, p_row text)
-  returns text
-  stable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select case
-    when not p_reader.has_end and not exists (
-        select from unnest(array_prepend(p_reader.text, p_reader.pieces)) as t (text) where strpos(concat(E'\n', t.text), E'\n\\.') > 0
-        union all
-        select from unnest(p_reader.chunks[p_reader.chunk:]) as d (digest) join weft._chunks as c on c.digest = d.digest where position('\x5c2e'::bytea in c.content) > 0)
-      then 'No line \. ends these rows: all that is behind COPY, up to the end of the file, was taken for rows. Write \. into a line of its own behind the last one.'
-    when p_row ~ ';\s*$' then 'Is the line \. missing that ends the rows? This one looks like SQL.'
-  end
-$$;
-
-comment on function weft._advise_for_end(weft._reader, text) is 'Says that the end of the rows behind a COPY is missing, where it is, or seems to be; else null.';
 
 
 -- A row with more or fewer fields than there are columns goes past the INSERT, and is missed afterwards.

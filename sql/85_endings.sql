@@ -160,6 +160,7 @@ declare
   v_undo         uuid;
   v_fingerprint  text;
   v_unread       jsonb;
+  v_read_at      timestamptz := clock_timestamp();
 begin
   if not exists (select from weft._deployments as d where d.id = p_deployment and d.state = 'degraded' and d.mode = 'apply') then
     return;
@@ -178,6 +179,9 @@ begin
   perform weft._tell(p_deployment, 'reopened', p_data => jsonb_build_object('caller', 'role ' || session_user) || jsonb_strip_nulls(p_wish));
   if v_unread is not null then
     perform weft._tell(p_deployment, 'catalog_not_read', p_data => v_unread);
+  end if;
+  if exists (select from weft._deployments as o where o.finished_at >= v_read_at) then  -- one has ended while the catalog was being read
+    select k.fingerprint into v_fingerprint from weft._keep_snapshot() as k;
   end if;
   if not exists (select from weft._deployments as o where o.state = 'running' and o.mode = 'apply') then  -- which is changing what it then leaves
     perform weft._tell_of_drift(p_deployment, v_fingerprint, true);

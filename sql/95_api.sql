@@ -369,6 +369,9 @@ as $$
     'findings', (select coalesce(jsonb_agg(jsonb_build_object('path', f.path, 'verdict', f.verdict, 'data', f.data) order by f.ordinal), '[]') from unnest(j.findings) as f),
     'refusal', weft._describe_quarrel(j.findings, p_manifest ->> 'order', false),
     'batches', weft._foresee_batches(p_manifest, p_texts, p_values),
+    'drift', (
+      select jsonb_build_object('verdict', d.drift -> 'verdict', 'count', d.drift -> 'count', 'since', d.drift #> '{since,deployment}', 'running', d.drift -> 'running')
+      from weft.describe_drift() as d (drift)),
     'groups', (
       select coalesce(jsonb_agg(g.paths order by g.phase, g.number), '[]')
       from (
@@ -393,4 +396,4 @@ as $$
 $$;
 
 comment on function weft.plan(jsonb, jsonb, jsonb) is
-  'Tells what the history has to say of a bundle: files that changed, were renamed or come late, why it would be refused, in which order groups of repeatable files would be tried, and whose objects are gone. p_texts: the contents of files that changed or are new, by path. p_values: the plain values of parameters that a deployment would be given, by name.';
+  'Tells what the history has to say of a bundle: files that changed, were renamed or come late, why it would be refused, in which order groups of repeatable files would be tried, whose objects are gone, and whether the catalog has drifted since the last deployment. p_texts: the contents of files that changed or are new, by path. p_values: the plain values of parameters that a deployment would be given, by name.';

@@ -134,6 +134,8 @@ export interface BundleDescription {
       readonly when: string | null;
       readonly done_when: string | null;
       readonly on_error: string;
+      /** The lines at which the file begins transactions of its own, each committed before what is behind it. */
+      readonly begins: readonly number[];
       /** What else the manifest says of it, as it would be signed. */
       readonly step: Step;
     }[];
@@ -143,7 +145,8 @@ export interface BundleDescription {
   readonly manifest: Manifest;
 }
 
-export function describeBundle({ manifest, warnings }: Bundle): BundleDescription {
+/** @param begins by path, the lines at which files begin transactions of their own */
+export function describeBundle({ manifest, warnings }: Bundle, begins: ReadonlyMap<string, readonly number[]>): BundleDescription {
   const phases = numberSteps(manifest).map(({ phase, steps }) => ({
     name: phase.name,
     transaction: phase.transaction,
@@ -161,6 +164,7 @@ export function describeBundle({ manifest, warnings }: Bundle): BundleDescriptio
       when: step.when ?? null,
       done_when: 'done_when' in step ? (step.done_when ?? null) : null,
       on_error: step.kind === 'check' ? 'stop' : (step.on_error ?? 'stop'),
+      begins: begins.get(step.path) ?? [],
       step,
     })),
   }));

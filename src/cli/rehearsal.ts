@@ -7,7 +7,7 @@ import type { MeasuredStatement, Rehearsal } from '../domain/rehearsal.ts';
 import type { Style } from './io.ts';
 import { rehearseAgain } from './next.ts';
 import { driftLines, errorLines, renderSummary } from './summary.ts';
-import { columns, count, cut, duration, oneLine, size } from './text.ts';
+import { andMore, columns, count, cut, duration, listSome, oneLine, size } from './text.ts';
 
 const STATEMENT_WIDTH = 90;
 const LISTED_COUNT = 40;
@@ -75,7 +75,7 @@ function stepLines({ steps }: Rehearsal, style: Style): string[] {
 function calledBack(missing: Rehearsal['steps'][number]['called_back']): string[] {
   const names = (missing ?? []).map(({ name }) => oneLine(name));
   if (names.length === 0) return [];
-  return [`unchanged, called back: ${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more` : ''} would be gone`];
+  return [`unchanged, called back: ${listSome(names, 3)} would be gone`];
 }
 
 /** Of a check, or of loaded data. */
@@ -139,12 +139,11 @@ function catalogLines({ catalog }: Rehearsal): string[] {
 
 function notShownLines({ not_shown }: Rehearsal): string[] {
   return (not_shown ?? []).map(({ text, places }) => {
-    const named = (places ?? []).slice(0, 5).map(oneLine).join(', ');
-    const rest = (places ?? []).length > 5 ? ` and ${(places ?? []).length - 5} more` : '';
-    return `  ${text}${named === '' ? '' : ` (${named}${rest})`}`;
+    const named = listSome((places ?? []).map(oneLine), 5);
+    return `  ${text}${named === '' ? '' : ` (${named})`}`;
   });
 }
 
 function more(total: number): string[] {
-  return total > LISTED_COUNT ? [`  and ${total - LISTED_COUNT} more; --json has them all`] : [];
+  return andMore(total - LISTED_COUNT).map((words) => `  ${words}; --json has them all`);
 }

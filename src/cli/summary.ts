@@ -7,7 +7,7 @@ import type { Style } from './io.ts';
 import { countsOf } from './loads.ts';
 import { isRefused, nextLines } from './next.ts';
 import { standing } from './standing.ts';
-import { columns, count, cut, cutFront, duration, harmless, moment, oneLine } from './text.ts';
+import { andMore, columns, count, cut, cutFront, duration, harmless, listSome, moment, oneLine } from './text.ts';
 import { comparedLines } from './undone.ts';
 
 const STATEMENT_LINES = 4;
@@ -69,7 +69,7 @@ export function driftLines({ id, state, mode, drift_found, has_committed }: Depl
       '',
       style.yellow(`Drift: when it ${reopened ? 'was opened again' : 'began'}, ${count(found, 'object')} ${were} not as ${left} had left ${them}:`),
       ...shown,
-      ...(found > shown.length ? [`  … and ${found - shown.length} more`] : []),
+      ...andMore(found - shown.length).map((more) => `  ${more}`),
       `"weft drift ${id}" shows what ${they} ${were} and what ${they} ${found === 1 ? 'is' : 'are'}.${becomes}`,
     ];
   });
@@ -78,7 +78,7 @@ export function driftLines({ id, state, mode, drift_found, has_committed }: Depl
 /** What an undo leaves where it is. */
 function lackingLines({ state, undoes, without_undo: lacking }: Deployment, style: Style): string[] {
   if (!undoes || !isOver(state) || !lacking || lacking.length === 0) return [];
-  const more = lacking.length > FILES_SHOWN ? [`  … and ${lacking.length - FILES_SHOWN} more`] : [];
+  const more = andMore(lacking.length - FILES_SHOWN).map((words) => `  ${words}`);
   return ['', style.yellow('No undo, stays in the database:'), ...lacking.slice(0, FILES_SHOWN).map(({ path }) => `  ${oneLine(path)}`), ...more];
 }
 
@@ -92,11 +92,10 @@ function baselineLines({ baseline }: Deployment): string[] {
       : by === 'catalog'
         ? `Looked for in the catalog by name: ${count(objects_found, 'object')}, all there.`
         : 'Nothing was looked at.';
-  const files =
-    unseen
-      .slice(0, FILES_SHOWN)
-      .map((path) => oneLine(path))
-      .join(', ') + (unseen.length > FILES_SHOWN ? ` and ${unseen.length - FILES_SHOWN} more` : '');
+  const files = listSome(
+    unseen.map((path) => oneLine(path)),
+    FILES_SHOWN,
+  );
   return [
     '',
     `  ${count(baseline.files, 'file')} recorded. ${verified}${unseen.length > 0 ? ` Not looked at, for they create nothing that has a name: ${files}.` : ''}`,
@@ -251,7 +250,7 @@ function offenderLines(check: unknown): string[] {
     typeof row === 'object' && row !== null ? names.map((name) => cell((row as Record<string, unknown>)[name] ?? null)) : [cell(row)],
   );
   const more = offenders_count - offenders.length;
-  return [...columns([names.map((name) => oneLine(name)), ...rows], '  | '), ...(more > 0 ? [`  | … ${count(more, 'more row')}`] : [])];
+  return [...columns([names.map((name) => oneLine(name)), ...rows], '  | '), ...andMore(more, 'row').map((words) => `  | ${words}`)];
 }
 
 /** The functions an error came through, innermost first; the statements between them are left out. */

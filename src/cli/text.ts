@@ -63,6 +63,16 @@ export function count(n: number, one: string, many = `${one}s`): string {
   return `${n} ${n === 1 ? one : many}`;
 }
 
+/** What is left out of a list: "… and 3 more", "… and 1 more row"; nothing where that is nothing. */
+export function andMore(left: number, one = ''): string[] {
+  return left > 0 ? [`… and ${one === '' ? `${left} more` : count(left, `more ${one}`)}`] : [];
+}
+
+/** The first of some names, in a sentence: "a, b, c and 4 more". */
+export function listSome(names: readonly string[], most: number): string {
+  return `${names.slice(0, most).join(', ')}${names.length > most ? ` and ${names.length - most} more` : ''}`;
+}
+
 /** Rows of cells under each other, two spaces between columns, the last one not padded. */
 export function columns(rows: readonly (readonly string[])[], indent = ''): string[] {
   const widths: number[] = [];

@@ -1,7 +1,7 @@
 /** The last word on an undo: what was undone, how the catalog compares with what it was before the deployment, and what to do next. Pure. */
 import type { Deployment, PhaseStatus } from '../domain/deployment.ts';
 import type { Style } from './io.ts';
-import { columns, count, duration, oneLine } from './text.ts';
+import { andMore, columns, count, duration, oneLine } from './text.ts';
 
 const OBJECTS_SHOWN = 10;
 const CHANGES: Readonly<Record<string, string>> = {
@@ -26,7 +26,7 @@ export function comparedLines({ id, compared, undoes }: Deployment, style: Style
         .map(({ kind, identity, change, drop }) => [kind, oneLine(identity), `${CHANGES[change] ?? change}${drop ? `: ${oneLine(drop)};` : ''}`]),
       '    ',
     ),
-    ...(rest > 0 ? [`    and ${rest} more; --json has ${objects.length < compared.count ? 'the first of them' : 'them all'}`] : []),
+    ...andMore(rest).map((more) => `    ${more}; --json has ${objects.length < compared.count ? 'the first of them' : 'them all'}`),
     `  "weft drift ${id}" shows what was there and what is.`,
   ];
 }

@@ -1,10 +1,11 @@
 /**
  * What a file holds that cannot run as it stands: commands of psql, COPY that talks to a client, transactions that begin or end in the middle
- * of it. For `weft check` and `weft plan`, which have no server to ask: a command of psql is a problem there, the rest words of warning. It
- * skips strings, comments and bodies as psql's scanner does; where statements really end is for `sql/51_split.sql`, and the engine decides.
+ * of it; and what runs otherwise than one may think: transactions of its own. For `weft check` and `weft plan`, which have no server to ask: a
+ * command of psql is a problem there, what cannot run words of warning. It skips strings, comments and bodies as psql's scanner does; where statements really end is for `sql/51_split.sql`, and the engine decides.
  */
 import type { Bundle } from '../bundle/source.ts';
 import { Problem } from '../domain/problem.ts';
+import { listSome } from './text.ts';
 
 /** A dump may be as large as an artifact; what is looked for shows at its beginning. */
 const LOOKED_AT_BYTES = 16 * 1024 * 1024;
@@ -15,6 +16,8 @@ const ADVICE = {
   psql: 'is a command of psql, which no server knows.',
   copy: 'talks to a client, and a run has none. Take it out.',
   rows: 'is followed by rows that no line "\\." ends: all that is behind it, up to the end of the file, would be taken for rows, and a deployment refuses that. Write \\. into a line of its own behind the last one.',
+  swallowed:
+    'stands among the rows of a COPY before it, and a deployment refuses that: is the line "\\." missing that ends those? Write it into a line of its own behind the last one.',
 } as const;
 
 /** What stands in weft.yaml, or elsewhere in SQL, for what a command of psql does. */
@@ -35,12 +38,23 @@ export interface Finding {
   readonly words: string;
 }
 
-/**
- * @returns a sentence for each file and each kind of finding in it, with the line of the first
- * @throws Problem invalid_bundle where a file holds commands of psql
- */
-export async function warnOfUnrunnable({ manifest, source }: Bundle): Promise<string[]> {
+export interface Look {
+  /** A sentence for each file and each kind of finding in it, with the line of the first. */
+  readonly warnings: readonly string[];
+  /** By path, the lines at which files begin transactions of their own. */
+  readonly begins: ReadonlyMap<string, readonly number[]>;
+}
+
+/** What is said of a file with transactions of its own, in its line: what of it stays when the rest fails. */
+export function remarkOnTransactions(lines: readonly number[] | undefined): string {
+  if (lines === undefined) return '';
+  return `its own BEGIN … COMMIT (${lines.length === 1 ? 'line' : 'lines'} ${listSome(lines.map(String), 3)}): runs statement by statement, and if it fails half-way, what it has committed stays`;
+}
+
+/** @throws Problem invalid_bundle where a file holds commands of psql */
+export async function lookIntoFiles({ manifest, source }: Bundle): Promise<Look> {
   const warnings: string[] = [];
+  const begins = new Map<string, number[]>();
   const run = new Set(manifest.phases.flatMap(({ steps }) => steps.filter(({ kind }) => kind === 'run').map(({ path }) => path)));
   const whole = new Set(
     manifest.phases.flatMap(({ steps, transaction: rule }) => (rule === 'single' || rule === 'per-step' ? steps.map(({ path }) => path) : [])),
@@ -48,7 +62,10 @@ export async function warnOfUnrunnable({ manifest, source }: Bundle): Promise<st
   for (const artifact of manifest.artifacts.filter(({ path }) => run.has(path))) {
     const { text, isWhole } = await readBeginning(source.open(artifact));
     const findings = findUnrunnable(text).filter(({ kind }) => isWhole || kind !== 'rows');
-    const isInBlocks = !whole.has(artifact.path) && arePairs(findings.filter(({ kind }) => kind === 'transaction'));
+    const transactions = findings.filter(({ kind }) => kind === 'transaction');
+    const isInBlocks = !whole.has(artifact.path) && arePairs(transactions);
+    const lines = transactions.flatMap(({ line }, index) => (index % 2 === 0 ? [line] : []));
+    if (isInBlocks && lines.length > 0) begins.set(artifact.path, lines);
     for (const kind of Object.keys(ADVICE) as Finding['kind'][]) {
       if (kind === 'transaction' && isInBlocks) continue;
       const [first, ...others] = findings.filter((finding) => finding.kind === kind);
@@ -58,11 +75,11 @@ export async function warnOfUnrunnable({ manifest, source }: Bundle): Promise<st
         const instead = INSTEAD.find(([command]) => command.test(first.words))?.[1] ?? 'Take it out.';
         throw new Problem('invalid_bundle', `"${artifact.path}", line ${first.line}: ${first.words} ${ADVICE.psql} ${instead}${more}`);
       }
-      const sentence = kind === 'rows' ? 'this will fail: ' : 'this will probably fail: ';
+      const sentence = kind === 'rows' || kind === 'swallowed' ? 'this will fail: ' : 'this will probably fail: ';
       warnings.push(`"${artifact.path}", line ${first.line}: ${sentence}${first.words} ${ADVICE[kind]}${more}`);
     }
   }
-  return warnings;
+  return { warnings, begins };
 }
 
 /** BEGIN and COMMIT in turn, to the end. */
@@ -130,8 +147,11 @@ export function findUnrunnable(text: string): Finding[] {
     const word = /^[\p{L}_]/u.test(token) && !token.endsWith("'") ? token.toLowerCase() : '';
     if (token === ';' && parentheses === 0 && blocks === 0) {
       if (readsRows) {
+        const rowsAt = at;
         at = endOfRows(text, at);
-        if (!/\n\\\.\r?$/.test(text.slice(Math.max(0, at - 4), at))) note('rows', 'COPY … FROM STDIN', begunAt);
+        const header = isText(text.slice(begunAt, start)) ? HEADER.exec(text.slice(rowsAt, at)) : null;
+        if (header !== null) note('swallowed', 'COPY … FROM STDIN', rowsAt + header.index + 1);
+        else if (!/\n\\\.\r?$/.test(text.slice(Math.max(0, at - 4), at))) note('rows', 'COPY … FROM STDIN', begunAt);
       }
       endStatement();
     } else if (first === '') {
@@ -201,6 +221,14 @@ function endOfEscaped(text: string, behind: number): number {
     }
   }
   return text.length;
+}
+
+/** A line that is a COPY whose rows follow, as the engine has it (`weft._refuse_another_copy`). */
+const HEADER = /\ncopy [^\n]* from stdin[^\n]*;[ \t]*\r?(?=\n)/i;
+
+/** Rows of text format are lines; a field of CSV may hold some. */
+function isText(statement: string): boolean {
+  return !/\bcsv\b/i.test(statement);
 }
 
 /** Rows follow a COPY FROM STDIN up to a line with nothing but "\." */

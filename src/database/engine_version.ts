@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c3e7c8dcbcc2707ef68aa24a3f9d4df70c0355ee3d2d542b75d913aadb4e1eee';
+export const ENGINE_DIGEST = 'e3beaab873b94b703c452e4679c2bc5118b143fb96fd598b41466ee85b24c800';

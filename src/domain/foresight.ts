@@ -44,6 +44,8 @@ export const foresightSchema = z.looseObject({
       }),
     )
     .nullish(),
+  /** Whether the catalog is as the last deployment left it; `count`: how many objects are not. */
+  drift: z.looseObject({ verdict: z.string(), count: z.int(), since: z.string().nullable(), running: z.string().nullable() }).nullish(),
 });
 
 export type ForesightQuestion = z.infer<typeof foresightQuestionSchema>;

@@ -99,4 +99,21 @@ describe('weft plan', () => {
     expect((await weft('plan', changed)).stdout).toMatch(/run: something is gone\s+a\.sql\s.*gone: public\.a/);
     expect((await weft('plan', changed)).stdout).toContain('3 of 4 steps would run.');
   });
+
+  it('warns of drift since the last deployment, with the count and what shows it; of none while there is none', async () => {
+    const files = { '1.sql': 'create table goods (id int);' };
+    await deploy(files);
+    const folder = makeFolder({ ...files, '2.sql': 'create table more (id int);' });
+    const { stderr: quiet, code } = await weft('plan', folder);
+    expect([code, quiet]).toEqual([0, '']);
+    await sql(database.url, 'alter table goods add by_hand int; create table mine ()');
+    const { code: still, stderr } = await weft('plan', folder);
+    expect(still).toBe(0);
+    expect(stderr).toMatch(
+      /^drift: 2 objects are not as deployment [0-9a-f-]{36} left them, and a deployment would take that for its beginning\. "weft drift" shows what was there and what is\.$/m,
+    );
+    const [{ id }] = await sql(database.url, 'select id from weft.deployments');
+    expect((await weft('plan', folder, '--json')).json().drift).toEqual({ verdict: 'drift', count: 2, since: id, running: null });
+    expect((await weft('plan', makeFolder({ '9.sql': 'select 1;' }))).stderr).toContain('drift: 2 objects'); // a bundle that was never here
+  });
 });

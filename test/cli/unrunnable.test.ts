@@ -21,6 +21,7 @@ describe('what no server takes from a file', () => {
     ['COPY a FROM STDIN WITH (format csv);\nbegin;\nrollback;\n\\.\n\\set x', ['5 psql: \\set']],
     ['copy (select n from a) to stdout', ['1 copy: COPY … TO STDOUT']],
     ['select 1;\ncopy a from stdin;\n1\nselect 2;\n', ['2 rows: COPY … FROM STDIN']],
+    ['copy a from stdin;\n1\nCOPY public.b (n, m) FROM stdin;\n1\t2\n\\.\nselect 1;', ['3 swallowed: COPY … FROM STDIN']],
     ['copy a from stdin;', ['1 rows: COPY … FROM STDIN']],
     ['copy a from stdin;\r\n1\r\n \\.\r\n', ['1 rows: COPY … FROM STDIN']],
     ['\ufeffbegin;', ['1 transaction: BEGIN']],
@@ -33,6 +34,8 @@ describe('what no server takes from a file', () => {
     'begin;\ncreate table a ();\ncommit;',
     '-- so\nSTART TRANSACTION; select 1; end -- so',
     'copy a from stdin;\n1\tbegin;\n\\i x\n\\.\n',
+    'copy a from stdin;\ncopy\tfrom stdin;\n\\.\n',
+    'copy a from stdin (format csv);\n"so:\nCOPY b FROM stdin;\n"\n\\.\n',
     'copy a from stdin;\r\n1\r\n\\.\r\ncopy a from stdin;\n\\.',
     '\\restrict abc\nselect 1;\n\\unrestrict abc\n',
     "select e'a'\n 'b\\';\\i x';",
@@ -78,6 +81,22 @@ describe('weft check', () => {
       valid: true,
       warnings: [/1\.sql/, /3\.sql/].map((path) => expect.stringMatching(path)),
     });
+  });
+
+  it.each(['check', 'plan'])('and weft plan name in the line of a file the transactions of its own, and what that means: %s', async (command) => {
+    const own = 'create table a ();\nbegin;\ncreate table b ();\ncommit;\nstart transaction; select 1; end;';
+    const files = { '1.sql': own, '2.sql': 'begin;\nselect 1;\ncommit;' };
+    const { stdout } = await run([command, makeFolder(files)]);
+    expect(stdout).toMatch(
+      / 1\.sql .* its own BEGIN … COMMIT \(lines 2, 5\): runs statement by statement, and if it fails half-way, what it has committed stays$/m,
+    );
+    expect(stdout).not.toMatch(/2\.sql.*BEGIN/); // around all of it they are left out
+    const { json } = await run([command, makeFolder(files), '--json']);
+    expect(json().phases[0].steps).toMatchObject([{ begins: [2, 5] }, { begins: [] }]);
+    const single = { ...files, 'weft.yaml': 'name: a\nphases: [{ name: b, transaction: single, steps: [{ run: "*.sql" }] }]' };
+    const refused = await run([command, makeFolder(single)]);
+    expect(refused.stdout).not.toContain('its own BEGIN'); // there a warning says that it fails
+    expect(refused.stderr).toContain('"1.sql", line 2: this will probably fail: BEGIN');
   });
 
   it.each(['check', 'plan'])('and weft plan refuse what only psql knows, with path and line, and say what to do instead: %s', async (command) => {

@@ -89,6 +89,38 @@ describe('rows that only the end of the file ends are refused', () => {
   });
 });
 
+describe('rows that only the line \\. behind a later COPY ends are refused, with the lines of both', () => {
+  const LATER = 'COPY public.t (a, "b;") FROM stdin;';
+  it.each([
+    ['of one column of text, which would take them', 'a text', 'x\n'],
+    ['of several', 'a text, b int', 'x\t1\n'],
+    ['behind an empty line, which is a row with a field too few', 'a text, b int', 'x\t1\n\n'],
+  ])('%s', async (_, columns, rows) => {
+    const error = await fail(`create table t (${columns});\n-- so\ncopy t from stdin;\n${rows}${LATER}\n1\t2\n\\.\nselect 1;\n`);
+    const line = 4 + rows.split('\n').length - 1;
+    expect(error).toMatchObject({
+      sqlstate: 'WF087',
+      line,
+      message: `Line ${line}: another COPY begins among the rows of the COPY in line 3, which no line \\. has ended.`,
+    });
+    expect(error.hint).toContain('Write \\. into a line of its own behind the last row of the first one.');
+  });
+
+  it('wherever the file is cut into pieces', async () => {
+    await setLimits(database.url, { copy_piece_characters: 7 });
+    expect(await fail(`create table t (a text);\ncopy t from stdin;\nx\n${LATER}\n1\n\\.\n`)).toMatchObject({ sqlstate: 'WF087', line: 4 });
+  });
+
+  it.each([
+    ['in a field of CSV', '"so:\nCOPY t FROM stdin;\n"\n', '(format csv)', 'so:\nCOPY t FROM stdin;\n'],
+    ['that is less than a line', `-- ${LATER}\n`, '', `-- ${LATER}`],
+    ['that has no semicolon', 'copy t from stdin\n', '', 'copy t from stdin'],
+  ])('and taken where it can be nothing but a value: %s', async (_, rows, options, value) => {
+    await pass(rows, options);
+    expect(await values()).toEqual([value]);
+  });
+});
+
 it.each([
   ['alone', '\n', 3],
   ['in CSV', '\n', 3, '(format csv)'],

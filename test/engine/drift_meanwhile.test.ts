@@ -155,3 +155,16 @@ describe('what is changed by hand between the end of a degraded deployment and i
     expect((await reopen(id)).drift_found).toEqual([]);
   });
 });
+
+describe('one that passes another that is half-way', () => {
+  it('takes for no drift what that one has changed so far', async () => {
+    await passFiles(database.url, { '0.sql': 'create table goods (id int)' });
+    const files = { '1.sql': 'create table half ()', '2.sql': 'create index concurrently by_id on goods (id)' };
+    const first = await stageFiles(database.url, files, { bundle: 'first', caller: 'first', transaction: 'auto' });
+    const [{ result }] = await sql(database.url, `call weft.run('${first}')`);
+    expect(result).toMatchObject({ directive: { path: '2.sql' } }); // and its session is gone
+    const second = await stageFiles(database.url, { '1.sql': 'create table other ()' }, { bundle: 'second', caller: 'second' });
+    const [{ result: passed }] = await sql(database.url, `call weft.run('${second}', p_callers => '{second}')`);
+    expect(passed).toMatchObject({ state: 'succeeded', drift_found: [] });
+  });
+});

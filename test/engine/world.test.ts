@@ -259,7 +259,7 @@ ${Array.from({ length: 20_000 }, (_, n) => `${n}\t${19_999 - n}\tx`).join('\n')}
       line,
       hint: expect.stringContaining('No line \\. ends these rows: all that is behind COPY, up to the end of the file, was taken for rows.'),
     });
-    const next = await fail(`create table t (${columns});\ncopy t from stdin;\n${text}copy t from stdin;\n\\.\n`);
+    const next = await fail(`create table t (${columns});\ncopy t from stdin;\n${text}\\.\n`);
     expect(next).toMatchObject({ line, hint: 'Is the line \\. missing that ends the rows? This one looks like SQL.' });
   });
 

@@ -4,7 +4,7 @@ import { readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import type { Printer, Style } from '../io.ts';
 import { readChanges, readDrift } from '../readings.ts';
-import { count, harmless, moment, oneLine } from '../text.ts';
+import { andMore, count, harmless, moment, oneLine } from '../text.ts';
 
 /** @returns 0: nothing differs, or what a deployment changed is shown; 1: drift; 2: it cannot be told */
 export async function drift(call: Call): Promise<number> {
@@ -26,7 +26,7 @@ export async function drift(call: Call): Promise<number> {
 
 function show(printer: Printer, found: Drift | Changes, headline: string, reading: string): void {
   const unlisted = found.count - found.objects.length;
-  const remainder = unlisted > 0 ? ['', `… and ${count(unlisted, 'more object')}; in psql: select * from weft.${reading}`] : [];
+  const remainder = andMore(unlisted, 'object').flatMap((more) => ['', `${more}; in psql: select * from weft.${reading}`]);
   printer.say(
     [found.reason === null ? headline : harmless(found.reason), ...found.objects.flatMap((one) => describe(one, printer.style)), ...remainder].join('\n'),
   );
@@ -56,7 +56,7 @@ function showCompared(printer: Printer, { deployment, compared }: Changes): void
 
 function showNamed(printer: Printer, { count: objects, objects: shown }: NamedDifferences): void {
   for (const { before = null, after = null, ...object } of shown) printer.say(describe({ ...object, before, after }, printer.style).join('\n'));
-  if (shown.length < objects) printer.say(`\n… and ${count(objects - shown.length, 'more object')}`);
+  for (const more of andMore(objects - shown.length, 'object')) printer.say(`\n${more}`);
   printer.say('');
 }
 

@@ -16,7 +16,7 @@ import { describeParameters } from '../parameter_lines.ts';
 import { readAssigned } from '../parameters.ts';
 import { readDeployments, readForesight, readHistory } from '../readings.ts';
 import { count, harmless } from '../text.ts';
-import { warnOfUnrunnable } from '../unrunnable.ts';
+import { lookIntoFiles, remarkOnTransactions } from '../unrunnable.ts';
 
 type Verdict = 'new' | 'applied' | 'again' | 'changed' | 'unchanged' | 'renamed' | 'ambiguous' | 'late' | 'refused' | 'lost' | 'unknown' | 'asked';
 
@@ -57,7 +57,8 @@ export async function plan(call: Call): Promise<number> {
   const { printer, positionals } = call;
   const { style } = printer;
   const read = await readFolder(positionals[0] as string);
-  const bundle = { ...read, warnings: [...read.warnings, ...(await warnOfUnrunnable(read))] };
+  const look = await lookIntoFiles(read);
+  const bundle = { ...read, warnings: [...read.warnings, ...look.warnings] };
   const declared = bundle.manifest.parameters ?? [];
   const assigned = await readAssigned(call, declared);
   const secrets = Object.keys(assigned.secrets);
@@ -95,7 +96,8 @@ export async function plan(call: Call): Promise<number> {
   const begun = await readBegun();
   const refused = steps.filter((step) => ['changed', 'ambiguous', 'refused'].includes(verdictOf(step))).map(({ step }) => step.path);
   const words = refused.length > 0 ? { ...WORDS, ...HELD_BACK } : WORDS;
-  for (const line of bundleLines(bundle.manifest, style, (step) => words[verdictOf(step)], remarkOn, assigned)) printer.say(line);
+  const remarks = (step: NumberedStep): string => [remarkOn(step), ownTransactionsOf(step)].filter((part) => part !== '').join('; ');
+  for (const line of bundleLines(bundle.manifest, style, (step) => words[verdictOf(step)], remarks, assigned)) printer.say(line);
   const refusedBatches = (foresight?.batches ?? []).flatMap(({ refusal }) => (refusal ? [{ refusal }] : []));
   printer.say('');
   if (applied === null) printer.say(`${count(steps.length, 'step')}; history unknown: no address was given, so what is applied already is not known.`);
@@ -120,6 +122,7 @@ export async function plan(call: Call): Promise<number> {
   }
   for (const group of foresight?.groups ?? [])
     printer.note(`The server decides the order of ${group.length} files. It tries first: ${group.map((path) => harmless(path)).join(', ')}.`);
+  for (const line of driftLines(foresight)) printer.note(`${printer.noteStyle.yellow('drift:')} ${line}`);
   const missing = declared.filter(({ name, required }) => required && !Object.hasOwn(assigned.parameters, name) && !secrets.includes(name));
   for (const { name, secret } of missing) {
     const form = secret ? `--set ${name}=@FILE or --set-env ${name}=VARIABLE` : `--set ${name}=VALUE`;
@@ -127,7 +130,7 @@ export async function plan(call: Call): Promise<number> {
   }
   for (const warning of bundle.warnings) printer.note(`${printer.noteStyle.yellow('warning:')} ${harmless(warning)}`);
 
-  const description = describeBundle(bundle);
+  const description = describeBundle(bundle, look.begins);
   const verdicts = new Map(steps.map((step) => [step.number, verdictOf(step)]));
   printer.document({
     ...description,
@@ -142,8 +145,14 @@ export async function plan(call: Call): Promise<number> {
     groups: foresight?.groups ?? [],
     findings: foresight?.findings ?? [],
     batches: foresight?.batches ?? [],
+    drift: foresight?.drift ?? null,
   });
   return refused.length + refusedBatches.length === 0 ? 0 : 2;
+
+  /** Of a file that is to run. */
+  function ownTransactionsOf(step: NumberedStep): string {
+    return toRun.some(({ number }) => number === step.number) ? remarkOnTransactions(look.begins.get(step.step.path)) : '';
+  }
 
   /** What the history has found; and only a file that is run statement by statement goes on where it stopped. */
   function remarkOn({ artifact }: NumberedStep): string {
@@ -177,7 +186,6 @@ export async function plan(call: Call): Promise<number> {
         applied.get(file.step.path) !== file.artifact?.digest &&
         (isGone || applied.has(file.step.path) || file.step.kind === 'batch'),
     );
-    if (applied.size === 0 && !files.some(({ step }) => step.kind === 'batch' || repeatOf(step) !== 'once')) return null;
     return readForesight(address, { manifest: bundle.manifest, texts: await readTexts(asked), parameters: assigned.parameters }, printer.io);
   }
 
@@ -216,6 +224,15 @@ export async function plan(call: Call): Promise<number> {
       throw error;
     }
   }
+}
+
+/** What somebody has changed since the last deployment, which a deployment would go on from. */
+function driftLines(foresight: Foresight | null): string[] {
+  const drift = foresight?.drift;
+  if (drift?.verdict !== 'drift') return [];
+  const objects = `${count(drift.count, 'object')} ${drift.count === 1 ? 'is' : 'are'} not as deployment ${drift.since} left ${drift.count === 1 ? 'it' : 'them'}`;
+  if (drift.running) return [`${objects}; deployment ${drift.running} is running, and what it has changed so far is among them. "weft drift" shows them.`];
+  return [`${objects}, and a deployment would take that for its beginning. "weft drift" shows what was there and what is.`];
 }
 
 /** The latest deployment of the bundle that has cut a file into statements knows how far it is; what it has not begun, an earlier one may have. */

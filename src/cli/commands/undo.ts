@@ -7,7 +7,7 @@ import type { Call } from '../commands.ts';
 import { conduct } from '../conduct.ts';
 import type { Style } from '../io.ts';
 import { readUndoPlan } from '../readings.ts';
-import { columns, count, moment, oneLine } from '../text.ts';
+import { columns, count, listSome, moment, oneLine } from '../text.ts';
 
 export async function undo(call: Call): Promise<number> {
   const { printer, values } = call;
@@ -68,10 +68,10 @@ function refusal({ deployment, lacking, phases }: UndoPlan): Problem {
 }
 
 function listed(paths: readonly string[]): string {
-  return `${paths
-    .slice(0, 5)
-    .map((path) => oneLine(path))
-    .join(', ')}${paths.length > 5 ? ` and ${paths.length - 5} more` : ''}`;
+  return listSome(
+    paths.map((path) => oneLine(path)),
+    5,
+  );
 }
 
 function planLines(
