@@ -42,19 +42,19 @@ create or replace function weft._cut_plain(p_text text)
 as $$
   select coalesce(pg_catalog.array_agg(c.statement) filter (where c.is_code), '{}'), coalesce(pg_catalog.array_agg(c.line) filter (where c.is_code), '{}')
   from (
-    select b.statement, b.characters, b.line,
+    select b.statement, b.bytes, b.line,
            case when pg_catalog."left"(pg_catalog.ltrim(b.statement, E' \t\n\r\f\x0b'), 1) operator(pg_catalog.=) any (array['', '-', '/'])
              then b.statement operator(pg_catalog.!~) '^(?:[ \t\n\r\f\v]|--[^\n\r]*(?:[\n\r]|$)|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/)*$'
              else true end as is_code
     from (
       select case when pg_catalog."right"(m.matched[1], 1) operator(pg_catalog.=) ';' then pg_catalog."left"(m.matched[1], -1) else m.matched[1] end as statement,
-             pg_catalog.length(m.matched[1]) as characters,
-             (1 operator(pg_catalog.+) coalesce(pg_catalog.sum(pg_catalog.length(m.matched[1]) operator(pg_catalog.-) pg_catalog.length(pg_catalog.replace(m.matched[1], E'\n', '')))
+             pg_catalog.octet_length(m.matched[1]) as bytes,
+             (1 operator(pg_catalog.+) coalesce(pg_catalog.sum(pg_catalog.octet_length(m.matched[1]) operator(pg_catalog.-) pg_catalog.octet_length(pg_catalog.replace(m.matched[1], E'\n', '')))
                over (order by m.place rows between unbounded preceding and 1 preceding), 0))::pg_catalog.int4 as line
       from pg_catalog.regexp_matches(p_text, weft._plain_pattern(p_text), 'g') with ordinality as m (matched, place)
     ) as b
   ) as c
-  having pg_catalog.sum(c.characters) operator(pg_catalog.=) pg_catalog.length(p_text)
+  having pg_catalog.sum(c.bytes) operator(pg_catalog.=) pg_catalog.octet_length(p_text)
 $$;
 
 comment on function weft._cut_plain(text) is 'Splits a whole file into statements without their semicolons, and tells the line at which the text of each begins; no row where that needs the scanner.';

@@ -317,7 +317,8 @@ create or replace function weft.status(p_deployment uuid)
   set jit = off
   language sql
 as $$
-  select jsonb_build_object(
+  -- as text until all of it stands: each jsonb in a jsonb would be taken apart and written anew
+  select json_build_object(
     'id', d.id,
     'state', d.state,
     'target', nullif(d.target, ''),
@@ -339,7 +340,7 @@ as $$
     'finished_at', d.finished_at,
     'parameters', weft._describe_parameters(d.id),
     'phases', (
-      select coalesce(jsonb_agg(jsonb_build_object(
+      select coalesce(json_agg(json_build_object(
         'name', p.name, 'transaction', p.transaction, 'when', p.condition, 'is_wanted', p.is_wanted, 'role', p.role, 'settings', p.settings, 'state', p.state, 'attempts', p.attempts,
         'started_at', p.started_at, 'finished_at', p.finished_at,
         'order_found', case when p.has_repeatables then (
@@ -347,7 +348,7 @@ as $$
         'steps', coalesce(g.steps, '[]')) order by p.ordinal), '[]')
       from weft._phases as p
       left join (
-        select s.phase, jsonb_agg(jsonb_build_object(
+        select s.phase, json_agg(json_build_object(
                  'path', s.path, 'kind', s.kind, 'undo', s.undo, 'undoes', s.undoes, 'when', s.condition, 'is_wanted', s.is_wanted, 'state', s.state, 'digest', encode(a.digest, 'hex'), 'size', a.size,
                  'on_error', s.on_error, 'options', s.options, 'result', s.result, 'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', coalesce(s.statements, t.done), 'error', s.error,
                  'batch', case when s.kind = 'batch' then weft._describe_batch(case when s.result ? 'continued' then weft._recall_batch(s, b) else b end) end,
@@ -389,7 +390,7 @@ as $$
     'cancelling', exists (select from weft._cancellations as c where c.deployment_id = d.id) and d.finished_at is null,
     'cleaning', case when d.finished_at is null then weft._describe_cleaning(d.id) end,
     'engine_version', d.engine_version,
-    'server_version', d.server_version)
+    'server_version', d.server_version)::jsonb
   from weft._deployments as d
   where d.id = p_deployment
 $$;

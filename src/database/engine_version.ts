@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e3beaab873b94b703c452e4679c2bc5118b143fb96fd598b41466ee85b24c800';
+export const ENGINE_DIGEST = '95bb3d69a8b635636dafee0f53aecb9f175065ac970f51518de13c50c17ae994';
