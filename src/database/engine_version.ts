@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '95bb3d69a8b635636dafee0f53aecb9f175065ac970f51518de13c50c17ae994';
+export const ENGINE_DIGEST = '9501eba74096747ed37d13b20171a1e270ff8e09c3ba93f1286b184de3dc3010';
