@@ -19,6 +19,7 @@
 --   64 snapshot    as rows, as a hash, and what differs         |
 --   65 drift       before and after, and since                  |
 --   65 drift_behind_undo  as it was before, or not             |
+--   65 drift_kept  what nobody has said is meant               |
 --   66 copies      rows behind a COPY, made ready for INSERT    |
 --   66 copies_csv  the same of CSV, as COPY reads it           |
 --   66 secrets     what must not be written down               |

@@ -60,6 +60,8 @@ create table weft._deployments (
   error               jsonb,
   fingerprint_before  text,
   fingerprint_after   text,
+  fingerprint_met     text,
+  fingerprint_expected  text,
   has_committed       boolean       not null default false,
   wal_before          pg_lsn,
   wal_after           pg_lsn,
@@ -82,6 +84,9 @@ comment on column weft._deployments.request_digest is 'SHA-256 of the document w
 comment on column weft._deployments.origin is 'Which database this row was written in: a copy of it must not go on with what was left unfinished here.';
 comment on column weft._deployments.has_committed is
   'Of one that is over: it has left a step, a statement or a round, or has recorded what is there. Drift is told since the last one of which that is true.';
+comment on column weft._deployments.fingerprint_met is 'What it met when it began, or was last opened again.';
+comment on column weft._deployments.fingerprint_expected is
+  'Of one that is over: what the catalog should be behind it. Before that: what it should have been when it began, or was last opened again.';
 comment on column weft._deployments.deaths is 'Attempts that ended without a word since something last got done.';
 
 create index deployments_in_line on weft._deployments (place) where state in ('staged', 'running');

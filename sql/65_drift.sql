@@ -23,9 +23,9 @@ $$;
 comment on function weft._keep_snapshot() is 'Reads the catalog, keeps it, and tells its fingerprint; or why it could not be read: that failed, or would have waited for a lock longer than a second.';
 
 
--- What a deployment has left is what the next one is held against. One that has committed nothing has left nothing: all of its files were
--- there already, or it failed and was rolled back. It takes over nothing that somebody has changed by hand, before or meanwhile: so what
--- counts is what the engine has done, and another catalog only where a statement was handed out, of which nobody can say what it came to.
+-- What the last deployment expects is what the catalog is held against (floor 65, drift_kept). One that has committed nothing has left nothing:
+-- all of its files were there already, or it failed and was rolled back. It changes nothing of what is expected: so what counts is what the
+-- engine has done, and another catalog only where a statement was handed out, of which nobody can say what it came to.
 create or replace function weft._has_committed(p_deployment weft._deployments, p_state weft.deployment_state, p_fingerprint_after text)
   returns boolean
   stable
@@ -69,22 +69,22 @@ create or replace function weft._forget_snapshots()
   language sql
 as $$
   delete from weft._snapshots as s
-  where s.fingerprint is distinct from (select l.fingerprint_after from weft._last_ended() as l) and s.fingerprint not in (
+  where not exists (select from weft._last_ended() as l where s.fingerprint in (l.fingerprint_after, l.fingerprint_expected)) and s.fingerprint not in (
     select u.fingerprint
     from (
-      select d.id, d.fingerprint_before, d.fingerprint_after
+      select d.id, d.fingerprint_before, d.fingerprint_met, d.fingerprint_expected, d.fingerprint_after
       from weft._deployments as d
       where d.started_at is not null and (d.mode <> 'rehearse' or d.finished_at is null)  -- a rehearsal leaves what it met
       order by coalesce(d.finished_at, d.started_at) desc
       limit weft._limit('deployments_with_snapshots_count')
     ) as d
     cross join lateral (
-      values (d.fingerprint_before), (d.fingerprint_after)
+      values (d.fingerprint_before), (d.fingerprint_met), (d.fingerprint_expected), (d.fingerprint_after)
       union all
       select f.value
       from weft._events as e
       cross join lateral jsonb_each_text(e.data -> 'fingerprint') as f
-      where e.deployment_id = d.id and e.kind = 'drift_found'
+      where e.deployment_id = d.id and e.kind in ('drift_found', 'drift_accepted')
     ) as u (fingerprint)
     where u.fingerprint is not null)
 $$;
@@ -118,7 +118,8 @@ $$;
 comment on function weft._by_name_alone(jsonb) is 'Leaves both definitions out of a list of differences.';
 
 
--- What a deployment takes for its beginning, or goes on behind when it is opened again, would otherwise be forgotten with it.
+-- What a deployment meets that should not be so is told, and stays to be told behind it. While another one has begun and is not over (it was
+-- passed), nobody can tell what that one has changed from what somebody has: then what that one has met counts.
 create or replace function weft._tell_of_drift(p_deployment uuid, p_fingerprint text, p_is_reopened boolean default false)
   returns void
   volatile
@@ -126,26 +127,40 @@ create or replace function weft._tell_of_drift(p_deployment uuid, p_fingerprint 
   language plpgsql
 as $$
 declare
-  v_last   weft._deployments := weft._last_ended();
-  v_both   jsonb := jsonb_build_object('before', v_last.fingerprint_after, 'after', p_fingerprint);
-  v_list   record;
+  v_last      weft._deployments := weft._last_ended();
+  v_both      jsonb := jsonb_build_object('before', v_last.fingerprint_expected, 'after', p_fingerprint);
+  v_other     weft._deployments;
+  v_expected  text := p_fingerprint;
+  v_met       text := p_fingerprint;
+  v_list      record;
 begin
-  -- where another one is half-way, what it has changed is not yet in what anybody has left
-  if not exists (select from weft._deployments as o where o.state = 'running' and o.id <> p_deployment and weft._has_committed(o, o.state, p_fingerprint))
-      and v_last.fingerprint_after <> p_fingerprint and weft._are_comparable(v_last.fingerprint_after, p_fingerprint)
-      and exists (select from weft._snapshots as s where s.fingerprint = v_last.fingerprint_after)
-      and not exists (select from jsonb_array_elements(weft._recall_drift(p_deployment)) as d where d.value -> 'fingerprint' = v_both) then
-    select l.count, l.objects into v_list
-    from weft._list_differences(
-      (select s.catalog from weft._snapshots as s where s.fingerprint = v_last.fingerprint_after), (select s.catalog from weft._snapshots as s where s.fingerprint = p_fingerprint),
-      weft._limit('drift_told_count_max'), 'missing') as l;
-    perform weft._tell(p_deployment, 'drift_found', p_data => jsonb_build_object('since', v_last.id, 'reopened', p_is_reopened, 'fingerprint', v_both, 'count', v_list.count,
-      'objects', weft._by_name_alone(v_list.objects)));
+  select d.* into v_other from weft._deployments as d
+  where d.state = 'running' and d.mode = 'apply' and d.id <> p_deployment and (p_is_reopened or weft._has_committed(d, d.state, p_fingerprint))  -- is half-way, or may be soon
+  order by d.started_at desc limit 1;
+  if found then
+    v_expected := v_other.fingerprint_expected;
+    v_met := v_other.fingerprint_met;
+  elsif p_fingerprint is null then  -- what came behind the last one is taken for this one's
+    v_expected := v_last.fingerprint_expected;
+    v_met := v_last.fingerprint_after;
+  elsif v_last.fingerprint_expected <> p_fingerprint and weft._are_comparable(v_last.fingerprint_expected, p_fingerprint)
+      and exists (select from weft._snapshots as s where s.fingerprint = v_last.fingerprint_expected) then
+    v_expected := v_last.fingerprint_expected;
+    if not exists (select from jsonb_array_elements(weft._recall_drift(p_deployment)) as d where d.value -> 'fingerprint' = v_both) then
+      select l.count, l.objects into v_list
+      from weft._list_differences(
+        (select s.catalog from weft._snapshots as s where s.fingerprint = v_last.fingerprint_expected), (select s.catalog from weft._snapshots as s where s.fingerprint = p_fingerprint),
+        weft._limit('drift_told_count_max'), 'missing') as l;
+      perform weft._tell(p_deployment, 'drift_found', p_data => jsonb_build_object('since', v_last.id, 'reopened', p_is_reopened, 'fingerprint', v_both, 'count', v_list.count,
+        'objects', weft._by_name_alone(v_list.objects)));
+    end if;
   end if;
+  update weft._deployments as d set fingerprint_expected = v_expected, fingerprint_met = v_met
+  where d.id = p_deployment and (d.fingerprint_expected is distinct from v_expected or d.fingerprint_met is distinct from v_met);
 end
 $$;
 
-comment on function weft._tell_of_drift(uuid, text, boolean) is 'Writes into the journal of a deployment that begins, or is opened again, what is not as the one that ended last has left it; nothing while another one is half-way.';
+comment on function weft._tell_of_drift(uuid, text, boolean) is 'Writes into the journal of a deployment that begins, or is opened again, what is not as deployments have left it, unless another one is half-way; and keeps what should be.';
 
 
 create or replace function weft._recall_drift(p_deployment uuid)
@@ -158,7 +173,23 @@ as $$
 $$;
 
 comment on function weft._recall_drift(uuid) is
-  'Tells what a deployment found when it began, and each time it was opened again, that was not as the one that ended last had left it: since which, how many objects, and the first of them by name.';
+  'Tells what a deployment found when it began, and each time it was opened again, that was not as deployments had left it: the last of those, how many objects, and the first of them by name.';
+
+
+create or replace function weft._recall_acceptance(p_deployment uuid)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object('at', e.at) || (e.data - 'fingerprint')
+  from weft._events as e
+  where e.deployment_id = p_deployment and e.kind = 'drift_accepted'
+  order by e.number desc
+  limit 1
+$$;
+
+comment on function weft._recall_acceptance(uuid) is 'Tells who said last, behind a deployment, that what was changed outside of deployments is meant, and what that was, by name; null when nobody has.';
 
 
 create or replace function weft._look_for_drift(out deployment weft._deployments, out fingerprint text, out verdict text, out reason text, out before text, out after text)
@@ -175,13 +206,13 @@ begin
   end if;
   after := weft._read_catalog();
   fingerprint := weft._hash_catalog(after);
-  before := (select s.catalog from weft._snapshots as s where s.fingerprint = (deployment).fingerprint_after);
-  if fingerprint = (deployment).fingerprint_after then
+  before := (select s.catalog from weft._snapshots as s where s.fingerprint = (deployment).fingerprint_expected);
+  if fingerprint = (deployment).fingerprint_expected then
     verdict := 'none';
-  elsif not weft._are_comparable((deployment).fingerprint_after, fingerprint) then
+  elsif not weft._are_comparable((deployment).fingerprint_expected, fingerprint) then
     verdict := 'other version';
     reason := format('The last deployment ended on PostgreSQL %s, and this is version %s: they write the same definitions differently. The next deployment that commits anything gives something to compare with.',
-      split_part((deployment).fingerprint_after, ':', 2), split_part(fingerprint, ':', 2));
+      split_part((deployment).fingerprint_expected, ':', 2), split_part(fingerprint, ':', 2));
   elsif before is null then
     verdict := 'unknown';
     reason := 'The catalog is not as the last deployment left it, and what that was is not kept any more.';
@@ -191,7 +222,7 @@ begin
 end
 $$;
 
-comment on function weft._look_for_drift() is 'Compares the catalog with what the last deployment that ended has left, as far as they can be compared.';
+comment on function weft._look_for_drift() is 'Compares the catalog with what it should be behind the last deployment that ended, as far as they can be compared.';
 
 
 create or replace function weft.drift()
@@ -214,7 +245,7 @@ end
 $$;
 
 comment on function weft.drift() is
-  'Names every object that is not as the last deployment that ended has left it: added, missing or changed, with its definition then and now. One row that says so where that cannot be told.';
+  'Names every object that is not as deployments have left it, and of which nobody has said that it is meant: added, missing or changed, with its definition then and now. One row that says so where that cannot be told.';
 
 
 create or replace function weft._look_for_changes(p_deployment uuid, out deployment weft._deployments, out verdict text, out reason text, out before text, out after text)
@@ -290,15 +321,15 @@ begin
     'verdict', v_look.verdict, 'reason', v_look.reason,
     'since', case when (v_look.deployment).id is not null then
       jsonb_build_object('deployment', (v_look.deployment).id, 'bundle', (v_look.deployment).bundle, 'state', (v_look.deployment).state, 'finished_at', (v_look.deployment).finished_at,
-        'drift_found', weft._recall_drift((v_look.deployment).id)) end,
-    'fingerprint', jsonb_build_object('before', (v_look.deployment).fingerprint_after, 'after', v_look.fingerprint),
+        'drift_found', weft._recall_drift((v_look.deployment).id), 'accepted', weft._recall_acceptance((v_look.deployment).id)) end,
+    'fingerprint', jsonb_build_object('before', (v_look.deployment).fingerprint_expected, 'after', v_look.fingerprint),
     -- whose changes are no drift, and may be among the objects
     'running', (select d.id from weft._deployments as d where d.state = 'running' order by d.started_at desc limit 1),
     'count', v_list.count, 'objects', v_list.objects);
 end
 $$;
 
-comment on function weft.describe_drift() is 'Shows as one document how the catalog differs from what the last deployment that ended has left.';
+comment on function weft.describe_drift() is 'Shows as one document how the catalog differs from what deployments have left.';
 
 
 -- With both definitions as long as the catalogs are kept; by name as long as the journal is.
@@ -316,4 +347,4 @@ as $$
   left join weft._snapshots as a on a.fingerprint = d.value #>> '{fingerprint,after}'
 $$;
 
-comment on function weft._describe_drift_found(uuid) is 'Shows what a deployment found when it began, and when it was opened again, that was not as the one that ended last had left it.';
+comment on function weft._describe_drift_found(uuid) is 'Shows what a deployment found when it began, and when it was opened again, that was not as deployments had left it.';

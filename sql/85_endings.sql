@@ -134,6 +134,7 @@ begin
   update weft._deployments as d
   set state = p_state, finished_at = clock_timestamp(), error = v_error,
       fingerprint_after = v_fingerprint,
+      fingerprint_expected = weft._expect(d, v_fingerprint),
       has_committed = weft._has_committed(d, p_state, v_fingerprint),
       wal_after = case when d.started_at is not null then pg_current_wal_insert_lsn() end
   where d.id = p_deployment;
@@ -183,9 +184,7 @@ begin
   if exists (select from weft._deployments as o where o.finished_at >= v_read_at) then  -- one has ended while the catalog was being read
     select k.fingerprint into v_fingerprint from weft._keep_snapshot() as k;
   end if;
-  if not exists (select from weft._deployments as o where o.state = 'running' and o.mode = 'apply') then  -- which is changing what it then leaves
-    perform weft._tell_of_drift(p_deployment, v_fingerprint, true);
-  end if;
+  perform weft._tell_of_drift(p_deployment, v_fingerprint, true);
   update weft._statements as t set state = 'pending', error = null, tries = 0, finished_at = null
   from weft._steps as s
   where t.deployment_id = p_deployment and t.state = 'failed' and s.deployment_id = t.deployment_id and s.ordinal = t.step and s.state = 'failed';

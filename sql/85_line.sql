@@ -207,7 +207,8 @@ begin
     return;
   end if;
   update weft._deployments as d
-  set state = 'running', started_at = clock_timestamp(), wal_before = pg_current_wal_insert_lsn(), fingerprint_before = v_fingerprint,
+  set state = 'running', started_at = clock_timestamp(), wal_before = pg_current_wal_insert_lsn(), fingerprint_before = v_fingerprint, fingerprint_met = v_fingerprint,
+      fingerprint_expected = v_fingerprint,
       engine_version = weft.version(), server_version = current_setting('server_version')
   where d.id = p_deployment;
   perform weft._tell(p_deployment, 'started', p_data => jsonb_build_object('fence', p_fence));

@@ -181,8 +181,8 @@ export function linesBetween(before: Deployment | null, after: Deployment): stri
   if (before?.state !== after.state && (after.state === 'staged' || after.state === 'running')) {
     lines.push(after.state === 'staged' ? 'staged: everything is in the database' : `running${after.live === null ? '' : ` as backend ${after.live.pid}`}`);
   }
-  for (const { count: objects, since } of (after.drift_found ?? []).slice(before?.drift_found?.length ?? 0)) {
-    lines.push(`drift: ${count(objects, 'object')} not as deployment ${since} left the database; weft drift ${after.id}`);
+  for (const { count: objects } of (after.drift_found ?? []).slice(before?.drift_found?.length ?? 0)) {
+    lines.push(`drift: ${count(objects, 'object')} not as deployments have left the database; weft drift ${after.id}`);
   }
   let number = 0;
   for (const [phaseIndex, phase] of after.phases.entries()) {

@@ -30,6 +30,13 @@ export async function readDrift(address: Address, io: Watcher): Promise<Drift> {
   return withSession(address, io, (session) => engine.readDrift(session));
 }
 
+/** Says that the catalog is meant as it is. @param fingerprint of what was looked at @throws Problem drift_not_accepted */
+export async function acceptDrift(address: Address, fingerprint: string, io: Watcher): Promise<Drift> {
+  if (address.kind === 'worker') throw new Error('no Worker accepts drift');
+  const { withSession, engine } = await loadDirect();
+  return withSession(address, io, (session) => engine.acceptDrift(session, fingerprint));
+}
+
 /** What of the catalog a deployment has changed. @throws Problem deployment_not_found */
 export async function readChanges(address: Address, id: string, io: Watcher): Promise<Changes> {
   if (address.kind === 'worker') return (await import('./remote_readings.ts')).readChangesThroughWorker(address, id, io.signal);

@@ -56,21 +56,23 @@ function titleOf({ state, undone }: Deployment): string[] {
   return state === 'succeeded' ? [] : ['The database now:'];
 }
 
-/** What was not as the deployment before had left it: by name, and what has become of that. */
-export function driftLines({ id, state, mode, drift_found, has_committed }: Deployment, style: Style): string[] {
-  return (drift_found ?? []).flatMap(({ since, reopened, count: found, objects }) => {
-    const [were, them, they, count_] = found === 1 ? ['was', 'it', 'it', 'counts'] : ['were', 'them', 'they', 'count'];
+/** What was not as deployments had left it: by name, and that it stays drift. */
+export function driftLines({ id, state, mode, drift_found }: Deployment, style: Style): string[] {
+  const found_ = drift_found ?? [];
+  return found_.flatMap(({ reopened, count: found, objects }, index) => {
+    const [were, them, they, stay] = found === 1 ? ['was', 'it', 'it', 'It stays'] : ['were', 'them', 'they', 'They stay'];
     const shown = objects.slice(0, DRIFT_SHOWN).map(({ change, kind, identity }) => `  ${change} ${oneLine(kind)} ${oneLine(identity)}`);
-    const meant = ` Behind this deployment ${they} ${count_} as meant.`;
-    const drift = ` Behind this deployment ${they} ${count_} as drift still, for it has committed nothing.`;
-    const becomes = !isOver(state) || mode === 'rehearse' ? '' : has_committed ? meant : drift;
-    const left = since === id ? 'it' : `deployment ${since}`;
+    const isTold = isOver(state) && mode !== 'rehearse' && mode !== 'baseline' && index === found_.length - 1;
+    const becomes = isTold
+      ? [`${stay} drift, but for what this deployment has changed itself; "weft drift --accept" says that ${found === 1 ? 'it is' : 'they are'} meant.`]
+      : [];
     return [
       '',
-      style.yellow(`Drift: when it ${reopened ? 'was opened again' : 'began'}, ${count(found, 'object')} ${were} not as ${left} had left ${them}:`),
+      style.yellow(`Drift: when it ${reopened ? 'was opened again' : 'began'}, ${count(found, 'object')} ${were} not as deployments had left ${them}:`),
       ...shown,
       ...andMore(found - shown.length).map((more) => `  ${more}`),
-      `"weft drift ${id}" shows what ${they} ${were} and what ${they} ${found === 1 ? 'is' : 'are'}.${becomes}`,
+      `"weft drift ${id}" shows what ${they} ${were} and what ${they} ${found === 1 ? 'is' : 'are'}.`,
+      ...becomes,
     ];
   });
 }

@@ -346,9 +346,14 @@ export function sampleMessage(id: string): Message {
   return { kind: 'simple', text: `call weft.sample(${literal(id)})` };
 }
 
-/** How the catalog differs from what the last deployment that ended has left. */
+/** How the catalog differs from what deployments have left. */
 export async function readDrift(session: Session): Promise<Drift> {
   return driftSchema.parse(await ask(session, 'select weft.describe_drift() as document', []));
+}
+
+/** Says that the catalog is meant as it is. @param fingerprint of what was looked at @throws Problem drift_not_accepted */
+export async function acceptDrift(session: Session, fingerprint: string): Promise<Drift> {
+  return driftSchema.parse(await ask(session, 'select weft.accept_drift($1::text) as document', [fingerprint]));
 }
 
 /** What of the catalog a deployment has changed. @throws Problem deployment_not_found */

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '9501eba74096747ed37d13b20171a1e270ff8e09c3ba93f1286b184de3dc3010';
+export const ENGINE_DIGEST = '4a002c5dcbbc2126bdb09c2716726dbe3e45a75a03ab65e8179f40f7329617bf';

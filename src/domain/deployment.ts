@@ -177,7 +177,7 @@ export const deploymentSchema = z.looseObject({
   undone: z.looseObject({ by: z.string(), state: deploymentStateSchema, finished_at: z.string().nullable(), whole: z.boolean() }).nullish(),
   /** Of an undo: what it leaves in the database, because it has no undo. */
   without_undo: z.array(z.looseObject({ phase: z.string(), path: z.string() })).nullish(),
-  /** What it found when it began, or was opened again, that was not as the deployment `since` had left it: how many objects, and the first of them by name. */
+  /** What it found when it began, or was opened again, that was not as deployments had left it (the last of them: `since`): how many objects, and the first of them by name. */
   drift_found: driftFoundSchema.nullish(),
   /** Of one that is over: whether it has left anything in the database. If not, drift is still told since the one before. */
   has_committed: z.boolean().nullish(),
@@ -310,7 +310,7 @@ const differencesSchema = z.looseObject({
   objects: z.array(differenceSchema),
 });
 
-/** How the catalog differs from what the last deployment that committed anything has left. */
+/** How the catalog differs from what deployments have left. */
 export const driftSchema = differencesSchema.extend({
   verdict: z.enum(['none', 'drift', 'other version', 'unknown']),
   since: z
@@ -319,8 +319,10 @@ export const driftSchema = differencesSchema.extend({
       bundle: z.string(),
       state: deploymentStateSchema,
       finished_at: z.string(),
-      /** What that one found when it began, or was opened again, and has taken over. */
+      /** What that one found when it began, or was opened again. */
       drift_found: driftFoundSchema.nullish(),
+      /** Behind it, somebody said that what is there is meant; `count` is null where what it should have been could not be compared. */
+      accepted: z.looseObject({ at: z.string(), by: z.string(), count: z.int().nullable() }).nullish(),
     })
     .nullable(),
   /** A deployment that has begun and is not over: its changes are among the objects. */
@@ -331,7 +333,7 @@ export const driftSchema = differencesSchema.extend({
 export const changesSchema = differencesSchema.extend({
   deployment: z.string(),
   verdict: z.enum(['none', 'changed', 'unknown']),
-  /** What it found when it began, or was opened again, that was not as the one that ended last had left it. */
+  /** What it found when it began, or was opened again, that was not as deployments had left it. */
   drift_found: driftFoundSchema.nullish(),
   /** Of an undo that has succeeded: how the catalog compares with what it was before the deployment that was taken back. */
   compared: comparedSchema.nullish(),

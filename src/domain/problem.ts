@@ -51,6 +51,7 @@ export const PROBLEMS = {
   artifact_out_of_order: { status: 422, exit: 2, title: 'An artifact arrived out of the order of the manifest.' },
   chunk_out_of_place: { status: 422, exit: 2, title: 'A chunk does not belong where it was put.' },
   deployment_not_found: { status: 404, exit: 2, title: 'There is no such deployment on this target.' },
+  drift_not_accepted: { status: 409, exit: 2, title: 'The drift was not accepted.' },
   nothing_to_undo: { status: 409, exit: 2, title: 'There is nothing to undo.' },
   undo_out_of_order: { status: 409, exit: 2, title: 'Another deployment has to end, or to be undone, before this one.' },
   undo_missing: { status: 409, exit: 2, title: 'Something that would stay has no undo.' },

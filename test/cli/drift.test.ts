@@ -36,7 +36,9 @@ describe('weft drift', () => {
     );
     const drift = await weft('drift');
     expect(drift.code).toBe(1);
-    expect(drift.stdout.replace(/deployment \S+ of shop, succeeded at .*\./, 'DEPLOYMENT.')).toBe(`3 objects changed since DEPLOYMENT.
+    expect(
+      drift.stdout.replace(/deployment \S+ of shop, succeeded at .*\./, 'DEPLOYMENT.'),
+    ).toBe(`3 objects are not as deployments have left them; the last was DEPLOYMENT.
 
 missing index public.by_name
   - CREATE INDEX by_name ON public.goods USING btree (name)
@@ -64,24 +66,39 @@ changed function public.twice(n integer)
     expect([missing.code, missing.stderr]).toEqual([2, expect.stringContaining('There is no deployment')]);
   });
 
-  it('is not over with a deployment that has committed nothing, and told by the one that takes it over', async () => {
+  it('is not over with a deployment, failed or not, until --accept says that it is meant', async () => {
     const { id } = (await weft('deploy', makeFolder(GOODS), '--json')).json();
     await sql(database.url, 'alter table goods alter name set not null');
     const failed = await weft('deploy', makeFolder({ ...GOODS, '2.sql': 'select 1/0' }));
-    expect(failed.stderr).toContain(`drift: 1 object not as deployment ${id} left the database`);
-    expect(failed.stdout).toContain(`Drift: when it began, 1 object was not as deployment ${id} had left it:\n  changed column public.goods.name\n`);
+    expect(failed.stderr).toContain(`drift: 1 object not as deployments have left the database`);
+    expect(failed.stdout).toContain(`Drift: when it began, 1 object was not as deployments had left it:\n  changed column public.goods.name\n`);
     expect((await weft('drift')).code).toBe(1);
     const taker = (await weft('deploy', makeFolder({ ...GOODS, '2.sql': 'create table two ()' }), '--json')).json();
     expect(taker.drift_found).toMatchObject([{ since: id, count: 1, reopened: false }]);
     const { code, stdout } = await weft('drift');
-    expect(code).toBe(0);
-    expect(stdout).toContain(`it took that over: weft drift ${taker.id} shows it.`);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^1 object is not as deployments have left it; the last was deployment \S+ of shop, succeeded at /);
+    expect(stdout).toContain(`When that one began, 1 object differed already: "weft drift ${taker.id}" shows it.`);
     expect((await weft('drift', taker.id)).stdout).toMatch(
-      /^When deployment \S+ began, 1 object was not as deployment \S+ had left it\.\n\nchanged column public\.goods\.name\n {2}- text\n {2}\+ text not null\n\nDeployment \S+ has changed 1 object/,
+      /^When deployment \S+ began, 1 object was not as deployments had left it\.\n\nchanged column public\.goods\.name\n {2}- text\n {2}\+ text not null\n\nDeployment \S+ has changed 1 object/,
     );
     expect((await weft('status')).stdout).toMatch(
       /succeeded {2}2\/2 {2}shop {2}met drift: 1 object\n.* failed .* failed: 2\.sql: 22012: division by zero; met drift: 1 object\n/,
     );
+    const accepted = await weft('drift', '--accept');
+    expect([accepted.code, accepted.stdout]).toEqual([
+      0,
+      expect.stringMatching(
+        /changed column public\.goods\.name\n {2}- text\n {2}\+ text not null\n\nAccepted: what is there now is what shall be\. Drift is told since now\.\n$/,
+      ),
+    ]);
+    const none = await weft('drift');
+    expect(none.code).toBe(0);
+    expect(none.stdout).toMatch(
+      /^Nothing has changed since .*\.\nBehind it, at .*, role \S+ said that what is there is meant: 1 object had been changed outside of deployments\.\n$/,
+    );
+    expect((await weft('drift', '--accept', '--json')).json()).toMatchObject({ verdict: 'none', since: { accepted: { count: 1 } } });
+    expect(await weft('drift', taker.id, '--accept')).toMatchObject({ code: 2, stderr: expect.stringContaining('no id goes with --accept') });
   });
 
   it('with the id of an undo: shows what is not as it was before the deployment that was undone, with both definitions', async () => {
@@ -101,7 +118,7 @@ changed function public.twice(n integer)
     const { code, stdout } = await weft('drift');
     expect([code, stdout]).toEqual([2, 'No deployment has left anything in this database yet, so there is nothing to compare it with.\n']);
     const { id } = (await weft('deploy', makeFolder(GOODS), '--json')).json();
-    await sql(database.url, `update weft._deployments set fingerprint_after = '1:13:00'`);
+    await sql(database.url, `update weft._deployments set fingerprint_after = '1:13:00', fingerprint_expected = '1:13:00'`);
     expect((await weft('drift', '--json')).json()).toMatchObject({ verdict: 'other version', objects: [], since: { deployment: id } });
     await sql(database.url, 'delete from weft._snapshots');
     expect(await weft('drift', id)).toMatchObject({ code: 2, stdout: expect.stringContaining('not kept any more') });

@@ -230,15 +230,16 @@ describe('the summary', () => {
     );
   });
 
-  it('of drift that was found: what, and whether it still counts', () => {
+  it('of drift that was found: what, and that it stays drift', () => {
     const objects = Array.from({ length: 7 }, (_, n) => ({ change: 'added' as const, kind: 'table', identity: `public.t${n}` }));
     const drift_found = [{ since: 'deadbeef', reopened: false, count: 7, objects }];
     const told = show({ state: 'succeeded', drift_found, has_committed: true });
-    expect(told).toContain('Drift: when it began, 7 objects were not as deployment deadbeef had left them:\n  added table public.t0\n');
+    expect(told).toContain('Drift: when it began, 7 objects were not as deployments had left them:\n  added table public.t0\n');
     expect(told).toContain(
-      `  … and 2 more\n"weft drift ${makeDeployment().id}" shows what they were and what they are. Behind this deployment they count as meant.`,
+      `  … and 2 more\n"weft drift ${makeDeployment().id}" shows what they were and what they are.\nThey stay drift, but for what this deployment has changed itself; "weft drift --accept" says that they are meant.`,
     );
-    expect(show({ state: 'failed', error: ERROR, drift_found, has_committed: false })).toContain('they count as drift still, for it has committed nothing.');
+    expect(show({ state: 'failed', error: ERROR, drift_found, has_committed: false })).toContain('\nThey stay drift');
+    expect(show({ state: 'succeeded', mode: 'baseline', drift_found, has_committed: true })).not.toContain('stay drift');
   });
 
   it('of a cancelled deployment', () => {

@@ -467,10 +467,12 @@ describe('ENGINE.md', () => {
   });
 
   test('describes catalogs, and names every view, every function and every state', async () => {
+    await statements('accept');
     await sql(database.url, 'create table by_hand (n int)');
     expect(await statements('drift')).toMatchObject([[{ change: 'added', kind: 'table', identity: 'public.by_hand', before: null }]]);
-    await sql(database.url, 'drop table by_hand');
+    expect(await statements('accept')).toMatchObject([[{ accept_drift: { verdict: 'none', since: { accepted: { count: 1 } } } }]]);
     expect(await statements('drift')).toEqual([[]]);
+    await sql(database.url, 'drop table by_hand');
     expect(await statements('changes')).toHaveLength(1);
     const [[{ fingerprint } = {}] = [], snapshot] = await statements('fingerprint');
     expect(fingerprint).toMatch(/^\d+:\d+:[0-9a-f]{64}$/);

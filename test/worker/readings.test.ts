@@ -116,8 +116,9 @@ describe('a plan', () => {
 });
 
 describe('drift', () => {
-  test('is named with both definitions, stays behind a deployment that failed, and is told by the one that takes it over', async () => {
+  test('is named with both definitions, stays behind deployments that failed or succeeded, and is told by each that meets it', async () => {
     const start = await deploy({ files: inlineFiles({ ...FILES, '3.sql': 'create table more (id int);' }), folder: 'shop' });
+    await world.client.query('select weft.accept_drift()'); // what other tests have made
     await world.client.query('alter table more alter id type bigint');
     const found = { change: 'changed', kind: 'column', identity: 'public.more.id', before: 'integer', after: 'bigint' };
     const failed = await deploy({ files: inlineFiles({ '1.sql': 'select 1/0' }), folder: 'failing' });
@@ -125,7 +126,8 @@ describe('drift', () => {
     expect(driftSchema.parse((await read('/drift')).document)).toMatchObject({ verdict: 'drift', objects: [found], since: { deployment: start.document.id } });
     const taker = await deploy({ files: inlineFiles({ '1.sql': 'create table taken ()' }), folder: 'taking' });
     expect(driftSchema.parse((await read('/drift')).document)).toMatchObject({
-      verdict: 'none',
+      verdict: 'drift',
+      objects: [found],
       since: { deployment: taker.document.id, drift_found: [{ since: start.document.id, count: 1 }] },
     });
     expect(changesSchema.parse((await read(`/deployments/${taker.document.id}/changes`)).document)).toMatchObject({

@@ -1,9 +1,10 @@
-/** `weft drift`: what changed in the catalog since the last deployment, or with one; either way in. */
+/** `weft drift`: what changed in the catalog outside of deployments, or with one, either way in; and the word that it is meant, straight to the database. */
 import type { Changes, Difference, Drift, NamedDifferences } from '../../domain/deployment.ts';
+import { Problem } from '../../domain/problem.ts';
 import { readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import type { Printer, Style } from '../io.ts';
-import { readChanges, readDrift } from '../readings.ts';
+import { acceptDrift, readChanges, readDrift } from '../readings.ts';
 import { andMore, count, harmless, moment, oneLine } from '../text.ts';
 
 /** @returns 0: nothing differs, or what a deployment changed is shown; 1: drift; 2: it cannot be told */
@@ -11,6 +12,14 @@ export async function drift(call: Call): Promise<number> {
   const { printer, positionals } = call;
   const address = requireAddress(call);
   const id = readDeploymentId(positionals[0]);
+  const accepts = call.values.accept === true;
+  if (accepts && (id !== null || address.kind === 'worker'))
+    throw new Problem(
+      'usage',
+      id !== null
+        ? 'What is accepted is the catalog as it is now: no id goes with --accept.'
+        : 'Drift is accepted straight at the database: set DATABASE_URL, or call weft.accept_drift() in psql.',
+    );
   if (id !== null) {
     const found = await readChanges(address, id, printer.io);
     showDriftFound(printer, found);
@@ -19,27 +28,37 @@ export async function drift(call: Call): Promise<number> {
     return found.reason === null ? 0 : 2;
   }
   const found = await readDrift(address, printer.io);
+  if (accepts) {
+    if (found.fingerprint.after === null || found.since === null) throw new Problem('drift_not_accepted', found.reason ?? 'There is nothing to accept.');
+    showObjects(printer, found, headlineOfDrift(found), 'drift()');
+    const accepted = await acceptDrift(address, found.fingerprint.after, printer.io);
+    if (found.verdict !== 'none') printer.say(`\nAccepted: what is there now is what shall be. Drift is told since now.`);
+    printer.document(accepted);
+    return 0;
+  }
   show(printer, found, headlineOfDrift(found), 'drift()');
   if (found.reason !== null) return 2;
   return found.verdict === 'drift' ? 1 : 0;
 }
 
 function show(printer: Printer, found: Drift | Changes, headline: string, reading: string): void {
+  showObjects(printer, found, headline, reading);
+  printer.document(found);
+}
+
+function showObjects(printer: Printer, found: Drift | Changes, headline: string, reading: string): void {
   const unlisted = found.count - found.objects.length;
   const remainder = andMore(unlisted, 'object').flatMap((more) => ['', `${more}; in psql: select * from weft.${reading}`]);
   printer.say(
     [found.reason === null ? headline : harmless(found.reason), ...found.objects.flatMap((one) => describe(one, printer.style)), ...remainder].join('\n'),
   );
-  printer.document(found);
 }
 
 /** What a deployment has met when it began, as far as that is kept. */
 function showDriftFound(printer: Printer, { deployment, drift_found }: Changes): void {
   for (const found of drift_found ?? []) {
     const [objects, were, them] = [count(found.count, 'object'), found.count === 1 ? 'was' : 'were', found.count === 1 ? 'it' : 'them'];
-    printer.say(
-      `When deployment ${deployment} ${found.reopened ? 'was opened again' : 'began'}, ${objects} ${were} not as ${found.since === deployment ? 'it' : `deployment ${found.since}`} had left ${them}.`,
-    );
+    printer.say(`When deployment ${deployment} ${found.reopened ? 'was opened again' : 'began'}, ${objects} ${were} not as deployments had left ${them}.`);
     showNamed(printer, found);
   }
 }
@@ -62,19 +81,20 @@ function showNamed(printer: Printer, { count: objects, objects: shown }: NamedDi
 
 function headlineOfDrift({ verdict, since, running, count: objects }: Drift): string {
   const then = since === null ? '' : `deployment ${since.deployment} of ${oneLine(since.bundle)}, ${since.state} at ${moment(since.finished_at)}`;
-  if (verdict === 'none') return `Nothing has changed since ${then}.${takenOver(since)}`;
+  if (verdict === 'none') return `Nothing has changed since ${then}.${acceptedOf(since)}`;
   const beside = running === null ? '' : `\nDeployment ${running} is running: what it has changed so far is among them.`;
-  return `${count(objects, 'object')} changed since ${then}.${beside}${takenOver(since)}`;
+  const earlier = since?.accepted ? null : since?.drift_found?.at(-1);
+  const met = earlier
+    ? `\nWhen that one ${earlier.reopened ? 'was opened again' : 'began'}, ${count(earlier.count, 'object')} differed already: "weft drift ${since?.deployment}" shows it.`
+    : '';
+  return `${count(objects, 'object')} ${objects === 1 ? 'is' : 'are'} not as deployments have left ${objects === 1 ? 'it' : 'them'}; the last was ${then}.${beside}${met}${acceptedOf(since)}`;
 }
 
-/** What counts as meant because a deployment met it, and went on. */
-function takenOver(since: Drift['since']): string {
-  return (since?.drift_found ?? [])
-    .map(
-      ({ count: objects, reopened }) =>
-        `\nWhen that one ${reopened ? 'was opened again' : 'began'}, ${count(objects, 'object')} had been changed outside of deployments, and it took that over: weft drift ${since?.deployment} shows it.`,
-    )
-    .join('');
+/** Behind it somebody has said that what was there then is meant. */
+function acceptedOf(since: Drift['since']): string {
+  if (!since?.accepted) return '';
+  const { at, by, count: objects } = since.accepted;
+  return `\nBehind it, at ${moment(at)}, ${oneLine(by)} said that what is there is meant${objects === null ? '' : `: ${count(objects, 'object')} had been changed outside of deployments`}.`;
 }
 
 function headlineOfChanges({ verdict, deployment, count: objects }: Changes): string {

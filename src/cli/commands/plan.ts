@@ -230,9 +230,9 @@ export async function plan(call: Call): Promise<number> {
 function driftLines(foresight: Foresight | null): string[] {
   const drift = foresight?.drift;
   if (drift?.verdict !== 'drift') return [];
-  const objects = `${count(drift.count, 'object')} ${drift.count === 1 ? 'is' : 'are'} not as deployment ${drift.since} left ${drift.count === 1 ? 'it' : 'them'}`;
+  const objects = `${count(drift.count, 'object')} ${drift.count === 1 ? 'is' : 'are'} not as deployments have left ${drift.count === 1 ? 'it' : 'them'}`;
   if (drift.running) return [`${objects}; deployment ${drift.running} is running, and what it has changed so far is among them. "weft drift" shows them.`];
-  return [`${objects}, and a deployment would take that for its beginning. "weft drift" shows what was there and what is.`];
+  return [`${objects}. "weft drift" shows what should be there and what is.`];
 }
 
 /** The latest deployment of the bundle that has cut a file into statements knows how far it is; what it has not begun, an earlier one may have. */

@@ -1,0 +1,169 @@
+-- Drift that stays drift: what the catalog should be behind a deployment that met another one, and how somebody says that a change is meant.
+--
+-- A deployment says nothing of what it has not touched. So behind it the catalog should be as it should have been before, with what the
+-- deployment itself has changed: object by object, and in tables column by column.
+
+-- Of tables that are on all three sides: their columns, and what is said of the table itself. Null where nothing stays of it.
+create or replace function weft._expect_table(p_expected text, p_met text, p_left text)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  with parts as materialized (
+    select v.side, p.place, p.part, case when p.place > 1 then coalesce(substring(p.part from '^"(?:[^"]|"")*"'), split_part(p.part, ' ', 1)) end as name
+    from (values ('expected', p_expected), ('met', p_met), ('left', p_left)) as v (side, object)
+    cross join lateral string_to_table(v.object, E'\x1d') with ordinality as p (part, place)
+  ),
+  columns as materialized (
+    select p.name,
+           max(p.part) filter (where p.side = 'expected') as expected, max(p.part) filter (where p.side = 'met') as met, max(p.part) filter (where p.side = 'left') as "left",
+           max(p.place) filter (where p.side = 'expected') as place_expected, max(p.place) filter (where p.side = 'met') as place_met, max(p.place) filter (where p.side = 'left') as place_left
+    from parts as p
+    group by p.name
+  ),
+  orders as (
+    select array_agg(c.name order by c.place_met) <> array_agg(c.name order by c.place_left) as is_reordered
+    from columns as c
+    where c.met is not null and c."left" is not null
+  )
+  select string_agg(k.part, E'\x1d' order by k.name is not null, case when o.is_reordered then coalesce(k.place_left, k.place_expected) else coalesce(k.place_expected, 10000 + k.place_left) end)
+  from (select c.*, case when c.met is distinct from c."left" then c."left" else c.expected end as part from columns as c) as k
+  cross join orders as o
+  where k.part is not null
+$$;
+
+comment on function weft._expect_table(text, text, text) is 'Writes what a table should be behind a deployment: as it should have been, with what the deployment has changed of it and its columns.';
+
+
+create or replace function weft._expect_catalog(p_expected text, p_met text, p_left text)
+  returns text
+  immutable
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off
+  set jit = off
+  language sql
+as $$
+  with
+  expected as materialized (select o.object from string_to_table(p_expected, E'\x1e') as o (object)),
+  met as materialized (select o.object from string_to_table(p_met, E'\x1e') as o (object)),
+  "left" as materialized (
+    select split_part(o.object, E'\x1f', 1) as kind, split_part(o.object, E'\x1f', 2) as identity, o.object from string_to_table(p_left, E'\x1e') as o (object)),
+  drifted as materialized (
+    select coalesce(e.kind, m.kind) as kind, coalesce(e.identity, m.identity) as identity, e.object as expected, m.object as met
+    from (
+      select split_part(o.object, E'\x1f', 1) as kind, split_part(o.object, E'\x1f', 2) as identity, o.object from (select * from expected except select * from met) as o
+    ) as e
+    full join (
+      select split_part(o.object, E'\x1f', 1) as kind, split_part(o.object, E'\x1f', 2) as identity, o.object from (select * from met except select * from expected) as o
+    ) as m on m.kind = e.kind and m.identity = e.identity
+  ),
+  settled as materialized (
+    select d.kind, d.identity, l.object as "left",
+           case
+             when d.met is null and d.kind = 'index' and d.expected like '% INVALID%' then l.object  -- half-made, and taken away: nobody misses it
+             when l.object is not distinct from d.met then d.expected
+             when d.met is null or l.object is null or d.met not like E'%\x1d%' or d.kind like '%view' then l.object  -- the deployment has made it what it is
+             when d.expected is not null then weft._expect_table(d.expected, d.met, l.object)
+             when split_part(d.met, E'\x1d', 1) <> split_part(l.object, E'\x1d', 1) then l.object
+           end as object
+    from drifted as d
+    left join "left" as l on l.kind = d.kind and l.identity = d.identity
+  )
+  select case when not exists (select from settled as s where s.object is distinct from s."left") then p_left else (
+    select string_agg(u.object, E'\x1e' order by u.identity collate "C", u.kind collate "C")
+    from (
+      select l.kind, l.identity, l.object from "left" as l where not exists (select from settled as s where s.kind = l.kind and s.identity = l.identity)
+      union all
+      select s.kind, s.identity, s.object from settled as s where s.object is not null
+    ) as u
+  ) end
+$$;
+
+comment on function weft._expect_catalog(text, text, text) is
+  'Writes what the catalog should be behind a deployment: as it should have been before, with all that is not as the deployment met it.';
+
+
+-- Where another one has ended since it began, the one tells what should be; what came behind that is taken for this one's.
+create or replace function weft._expect(p_deployment weft._deployments, p_fingerprint_after text)
+  returns text
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_last      weft._deployments := weft._last_ended();
+  v_began     timestamptz := greatest(p_deployment.started_at, (select max(e.at) from weft._events as e where e.deployment_id = p_deployment.id and e.kind = 'reopened'));
+  v_expected  text := p_deployment.fingerprint_expected;
+  v_met       text := p_deployment.fingerprint_met;
+  v_catalog   text;
+begin
+  if p_deployment.mode = 'baseline' or p_fingerprint_after is null then
+    return p_fingerprint_after;
+  elsif v_last.finished_at > v_began then
+    v_expected := v_last.fingerprint_expected;
+    v_met := v_last.fingerprint_after;
+  end if;
+  if v_expected is null or v_expected = v_met or not weft._are_comparable(v_expected, p_fingerprint_after) or not weft._are_comparable(v_met, p_fingerprint_after) then
+    return p_fingerprint_after;
+  end if;
+  v_catalog := weft._expect_catalog(
+    (select s.catalog from weft._snapshots as s where s.fingerprint = v_expected), (select s.catalog from weft._snapshots as s where s.fingerprint = v_met),
+    (select s.catalog from weft._snapshots as s where s.fingerprint = p_fingerprint_after));
+  if v_catalog is null then
+    return p_fingerprint_after;
+  end if;
+  v_expected := weft._hash_catalog(v_catalog);
+  insert into weft._snapshots (fingerprint, catalog) values (v_expected, v_catalog) on conflict on constraint a_catalog_is_kept_once do nothing;
+  return v_expected;
+end
+$$;
+
+comment on function weft._expect(weft._deployments, text) is 'Keeps what the catalog should be behind a deployment that ends, and tells its fingerprint: the one that it leaves, unless it met drift.';
+
+
+-- p_fingerprint: of the catalog that was looked at, so that nobody says yes to what came later.
+create or replace function weft.accept_drift(p_fingerprint text default null)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_last     weft._deployments;
+  v_running  uuid;
+  v_kept     record;
+  v_list     record;
+begin
+  select k.fingerprint, k.error into v_kept from weft._keep_snapshot() as k;  -- before any lock is taken
+  perform from weft._lease as l for update;
+  select d.id into v_running from weft._deployments as d where d.state = 'running' and d.mode = 'apply' order by d.started_at desc limit 1;
+  if found then
+    raise exception 'Deployment % has begun and is not over: what it has changed so far cannot be told from what was changed by hand.', v_running
+      using errcode = 'WF088', hint = 'Nothing was accepted. Let it come to its end first (weft resume), then look again.';
+  end if;
+  v_last := weft._last_ended();
+  if v_last.id is null then
+    raise exception 'No deployment has left anything in this database yet, so nothing can differ from it.' using errcode = 'WF088';
+  elsif v_kept.fingerprint is null then
+    raise exception 'The catalog could not be read: %', v_kept.error ->> 'message' using errcode = 'WF088', hint = 'Nothing was accepted. Try it again.';
+  elsif v_kept.fingerprint <> p_fingerprint then
+    raise exception 'The catalog is not any more what was looked at.' using errcode = 'WF088', hint = 'Nothing was accepted. Look at the drift again.';
+  end if;
+  perform from weft._deployments as d where d.id = v_last.id for no key update;
+  if v_last.fingerprint_expected <> v_kept.fingerprint then
+    select l.count, l.objects into v_list
+    from weft._snapshots as b
+    join weft._snapshots as a on a.fingerprint = v_kept.fingerprint
+    cross join lateral weft._list_differences(b.catalog, a.catalog, weft._limit('drift_told_count_max'), 'missing') as l
+    where b.fingerprint = v_last.fingerprint_expected and weft._are_comparable(b.fingerprint, a.fingerprint);
+    perform weft._tell(v_last.id, 'drift_accepted', p_data => jsonb_build_object('by', 'role ' || session_user,
+      'fingerprint', jsonb_build_object('before', v_last.fingerprint_expected, 'after', v_kept.fingerprint), 'count', v_list.count, 'objects', weft._by_name_alone(v_list.objects)));
+    update weft._deployments as d set fingerprint_expected = v_kept.fingerprint where d.id = v_last.id;
+  end if;
+  return weft.describe_drift();
+end
+$$;
+
+comment on function weft.accept_drift(text) is
+  'Says that the catalog is meant as it is: from now on drift is told since now. With the fingerprint of what was looked at (describe_drift) only if it is still that.';

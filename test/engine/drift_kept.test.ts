@@ -1,0 +1,196 @@
+/** Drift stays drift behind a deployment, failed or not, until it is as it was, a deployment changes it, or somebody says that it is meant. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { resume } from '../../src/deployment/resume.ts';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { connectOver, deployFiles as deployBundle, stageFiles } from '../support/orders.ts';
+import { sql } from '../support/sql.ts';
+import { deployFiles, passFiles } from './support.ts';
+import { deployWays, undo } from './undoing.ts';
+
+let database: TestDatabase;
+
+beforeEach(async () => {
+  database = await freshDatabase();
+});
+
+afterEach(() => database.drop());
+
+const drift = () => sql(database.url, 'select change, kind, identity from weft.drift()');
+const document = async () => (await sql(database.url, 'select weft.describe_drift() as document'))[0].document;
+const accept = async (fingerprint: string | null = null) =>
+  (await sql(database.url, `select weft.accept_drift(${fingerprint === null ? 'null' : `'${fingerprint}'`}) as document`))[0].document;
+const START = { '1.sql': 'create table goods (id int, name text); create index by_name on goods (name); create view v as select id from goods' };
+const COLUMN = { change: 'added', kind: 'column', identity: 'public.goods.by_hand' };
+const INDEX = { change: 'missing', kind: 'index', identity: 'public.by_name' };
+
+/** Deploys, and then changes something by hand. */
+async function start(byHand = 'alter table goods add by_hand int; drop index by_name') {
+  const deployment = await passFiles(database.url, START);
+  await sql(database.url, byHand);
+  return deployment;
+}
+
+describe('drift stays drift', () => {
+  it.each([
+    ['a statement of a file that failed', { '2.sql': 'create table two (n int); vacuum goods; select 1/0' }, 'auto', 'failed'],
+    ['a step in front of the one that failed', { '2.sql': 'create table two (n int)', '3.sql': 'select 1/0' }, 'per-step', 'failed'],
+    [
+      'all of it',
+      { '2.sql': 'create table two (n int); alter table goods add other int; create or replace view v as select id from goods' },
+      'single',
+      'succeeded',
+    ],
+  ] as const)('behind a deployment that has committed %s', async (_, files, transaction, state) => {
+    await start();
+    const { id } = await deployFiles(database.url, { ...START, ...files }, transaction);
+    expect(await document()).toMatchObject({
+      verdict: 'drift',
+      count: 2,
+      objects: [INDEX, COLUMN],
+      since: { deployment: id, state, drift_found: [{ count: 2 }], accepted: null },
+    });
+    await passFiles(database.url, { '9.sql': 'create table nine (n int)' });
+    expect(await drift()).toEqual([INDEX, COLUMN]);
+  });
+
+  it('behind a batch that has committed rounds and failed', async () => {
+    await start();
+    const batch = { batch: 'fill.sql', size: 2, cursor: 0 };
+    const half = await deployBundle(connectOver(database.url), {
+      'weft.yaml': JSON.stringify({ name: 'shop', phases: [{ name: 'fill', steps: [{ run: 'rows.sql' }, batch] }] }),
+      'rows.sql': 'insert into goods select n from generate_series(1, 5) as n',
+      'fill.sql': `update goods set by_hand = 1 / (id - 4) where id in (select id from goods where id > :'cursor' order by id limit :size) returning id as cursor`,
+    });
+    expect(half).toMatchObject({ state: 'failed', has_committed: true });
+    expect(await drift()).toEqual([INDEX, COLUMN]);
+  });
+
+  it('until it is as it was: by hand, or by a deployment', async () => {
+    await start();
+    await passFiles(database.url, { '2.sql': 'create index by_name on goods (name)' });
+    expect(await drift()).toEqual([COLUMN]);
+    await sql(database.url, 'alter table goods drop by_hand');
+    expect(await document()).toMatchObject({ verdict: 'none', count: 0 });
+  });
+
+  it('but for a half-made index that was taken away, as the account of its deployment says, once another one has come', async () => {
+    await sql(database.url, 'create table goods (id int, name text); insert into goods select 1 from generate_series(1, 2)');
+    await passFiles(database.url, { '1.sql': 'create table one (n int)' });
+    await sql(database.url, 'create table two (n int); insert into two values (1), (1)');
+    const client = await database.client();
+    await expect(client.query('create unique index concurrently half on two (n)')).rejects.toMatchObject({ code: '23505' });
+    await accept();
+    await client.query('drop index half');
+    await client.end();
+    expect(await drift()).toEqual([{ change: 'missing', kind: 'index', identity: 'public.half' }]);
+    await passFiles(database.url, { '2.sql': 'create table three (n int)' });
+    expect(await drift()).toEqual([]);
+  });
+
+  it('until a deployment changes that very object: then it is as that one has left it', async () => {
+    await start(
+      `alter table goods alter name set not null; create function f() returns int language sql as 'select 1'; create table made (n int); drop view v; alter table goods rename id to number`,
+    );
+    expect(await drift()).toHaveLength(6);
+    await passFiles(database.url, {
+      '2.sql': `alter table goods alter name type varchar(9); create or replace function f() returns int language sql as 'select 2'; alter table made add m int;
+        create view v as select 1 as id`,
+    });
+    expect(await drift()).toEqual([
+      { change: 'missing', kind: 'column', identity: 'public.goods.id' },
+      { change: 'added', kind: 'column', identity: 'public.goods.number' },
+      { change: 'added', kind: 'table', identity: 'public.made' },
+    ]);
+    await sql(database.url, 'alter table goods drop name');
+    expect(await drift()).toContainEqual({ change: 'missing', kind: 'column', identity: 'public.goods.name' });
+  });
+
+  it('and the order of columns is told only where a hand has changed it', async () => {
+    await start('alter table goods drop id cascade; alter table goods add id int');
+    const reordered = [
+      { change: 'changed', kind: 'table', identity: 'public.goods' },
+      { change: 'missing', kind: 'view', identity: 'public.v' },
+    ];
+    expect(await drift()).toEqual(reordered);
+    await passFiles(database.url, { '2.sql': 'alter table goods add other int' });
+    expect(await drift()).toEqual(reordered);
+    await passFiles(database.url, { '3.sql': 'alter table goods drop name; alter table goods add name text' });
+    expect(await drift()).toEqual(reordered.slice(1));
+  });
+
+  it('behind an undo, whose own changes are none', async () => {
+    await deployWays(database.url, { 'one.sql': { run: START['1.sql'] } });
+    await sql(database.url, 'alter table goods add by_hand int; drop index by_name');
+    await deployWays(database.url, { 'two.sql': { run: 'create table two (n int)', undo: 'drop table two' } });
+    expect(await drift()).toEqual([INDEX, COLUMN]);
+    expect(await undo(database.url)).toMatchObject({ state: 'succeeded' });
+    expect(await sql(database.url, `select to_regclass('two') as two`)).toEqual([{ two: null }]);
+    expect(await drift()).toEqual([INDEX, COLUMN]);
+  });
+
+  it('behind one that was passed, and behind the one that has passed it, whose changes are none', async () => {
+    await start();
+    const files = {
+      '1.sql': START['1.sql'],
+      '2.sql': 'create table two (n int)',
+      '3.sql': 'create index concurrently by_id on goods (id)',
+      '4.sql': 'create table four (n int)',
+    };
+    const first = await stageFiles(database.url, files, { caller: 'first', transaction: 'auto' });
+    expect((await sql(database.url, `call weft.run('${first}')`))[0].result).toMatchObject({ directive: { path: '3.sql' } }); // and its session is gone
+    const resumed = (id: string, callers: string[]) => resume({ connect: connectOver(database.url), id, target: null, callers, deadlineMs: 50_000 });
+    const second = await stageFiles(database.url, { '5.sql': 'create table five (n int)' }, { caller: 'second', bundle: 'other' });
+    expect(await resumed(second, ['second'])).toMatchObject({ state: 'succeeded', drift_found: [] });
+    expect(await drift()).toEqual([INDEX, COLUMN]);
+    expect(await resumed(first, ['first', 'second'])).toMatchObject({ state: 'succeeded', drift_found: [{ objects: [INDEX, COLUMN] }] });
+    expect(await drift()).toEqual([INDEX, COLUMN]);
+  });
+});
+
+describe('accept_drift', () => {
+  it('says that what is there is meant: drift is told since then, also when the deployment before it is opened again', async () => {
+    const { id } = await deployBundle(connectOver(database.url), {
+      'weft.yaml': JSON.stringify({
+        name: 'shop',
+        phases: [{ name: 'main', transaction: 'per-step', steps: [{ run: '1.sql' }, { run: '2.sql', on_error: 'continue' }] }],
+      }),
+      ...START,
+      '2.sql': 'create index by_hand on goods (by_hand)',
+    });
+    await sql(database.url, 'alter table goods add by_hand int; drop index by_name');
+    const seen = await document();
+    const accepted = await accept(seen.fingerprint.after);
+    expect(accepted).toMatchObject({
+      verdict: 'none',
+      since: { deployment: id, accepted: { by: expect.stringMatching(/^role /), count: 2, objects: [INDEX, COLUMN] } },
+    });
+    expect(await sql(database.url, `select data ->> 'count' as count from weft.events where kind = 'drift_accepted'`)).toEqual([{ count: '2' }]);
+    const [{ result }] = await sql(database.url, `call weft.run('${id}', p_reopen => '{"key": "a"}')`);
+    expect(result).toMatchObject({ state: 'succeeded', drift_found: [] });
+    expect(await drift()).toEqual([]);
+    await sql(database.url, 'drop table goods cascade');
+    expect((await document()).count).toBe(3);
+  });
+
+  it('accepts only what was looked at', async () => {
+    await start();
+    const seen = await document();
+    await sql(database.url, 'create table later (n int)');
+    await expect(accept(seen.fingerprint.after)).rejects.toMatchObject({ code: 'WF088', message: 'The catalog is not any more what was looked at.' });
+    expect((await document()).count).toBe(3);
+  });
+
+  it('accepts nothing while a deployment has begun and is not over, nor before one has left anything', async () => {
+    await expect(accept()).rejects.toMatchObject({ code: 'WF088', message: expect.stringMatching(/^No deployment has left anything/) });
+    await start();
+    const id = await stageFiles(database.url, { '2.sql': 'create index concurrently by_id on goods (id)' }, { transaction: 'none' });
+    await sql(database.url, `call weft.run('${id}')`);
+    await expect(accept()).rejects.toMatchObject({ code: 'WF088', message: expect.stringContaining(`Deployment ${id} has begun and is not over`) });
+  });
+
+  it('gives something to compare with on another major version too', async () => {
+    const { id } = await start();
+    await sql(database.url, `update weft._deployments set fingerprint_expected = '1:13:00' where id = '${id}'`);
+    expect(await accept()).toMatchObject({ verdict: 'none', since: { accepted: { count: null } } });
+  });
+});
