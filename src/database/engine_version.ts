@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '4a002c5dcbbc2126bdb09c2716726dbe3e45a75a03ab65e8179f40f7329617bf';
+export const ENGINE_DIGEST = 'f19b2529cb31123824b1fad6b5580b946acbab92fe9cca76ce8d5943874d4569';
