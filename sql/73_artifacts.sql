@@ -51,6 +51,21 @@ $$;
 comment on function weft._read_text(bytea) is 'Reads an artifact of one chunk as text in the encoding of this database, without a byte-order mark.';
 
 
+create or replace function weft._split_file(p_deployment uuid, p_path text, out statements text[], out lines integer[])
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select x.statements, x.lines
+  from weft._artifacts as a
+  join weft._chunks as c on c.digest = a.chunks[1]
+  cross join lateral weft._split(weft._new_scanner(), weft._read_text(c.content), true) as x
+  where a.deployment_id = p_deployment and a.path = p_path and cardinality(a.chunks) = 1
+$$;
+
+comment on function weft._split_file(uuid, text) is 'Splits a file of one chunk into its statements; null where it has more.';
+
+
 -- Digests are of the text as it stands in the file: one of a text with a secret in it would give the secret away to whoever tries.
 -- The server says of SELECT INTO that EXECUTE has not implemented it, and takes it with something behind it.
 -- No SET clause, so that the planner takes it into the query of whoever calls: every name in it is qualified.

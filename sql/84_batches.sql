@@ -11,18 +11,11 @@ create or replace function weft._new_batch(p_step weft._steps)
   language plpgsql
 as $$
 declare
-  v_batch     weft._batches;
-  v_artifact  weft._artifacts;
-  v_split     record;
-  v_lines     text;
+  v_batch  weft._batches;
+  v_split  record;
+  v_lines  text;
 begin
-  select a.* into strict v_artifact from weft._artifacts as a where a.deployment_id = p_step.deployment_id and a.path = p_step.path;
-  if cardinality(v_artifact.chunks) = 1 then
-    select x.statements, x.lines into v_split
-    from weft._chunks as c
-    cross join lateral weft._split(weft._new_scanner(), weft._read_text(c.content), true) as x
-    where c.digest = v_artifact.chunks[1];
-  end if;
+  select f.statements, f.lines into v_split from weft._split_file(p_step.deployment_id, p_step.path) as f;
   if cardinality(v_split.statements) is distinct from 1 then
     select string_agg(weft._first_line(s.statement, s.line)::text, ', ' order by s.line) into v_lines
     from unnest(v_split.statements[:10], v_split.lines[:10]) as s (statement, line);

@@ -68,13 +68,13 @@ begin
   cursor := v_answer -> 'best' ->> 'cursor';
   if coalesce(jsonb_typeof(v_answer -> 'best' -> 'cursor'), 'null') not in ('string', 'number') then
     raise exception 'The round has touched rows, and no cursor came back with them: a column called "cursor" with one value, not null.'
-      using errcode = 'WF052', hint = 'End the statement with: returning id as cursor';
+      using errcode = 'WF052', column = 'cursor', hint = 'End the statement with: returning id as cursor';
   elsif exists (select from pg_type as t where t.oid = (v_answer ->> 'type')::oid and t.typcollation <> 0) then
     raise exception 'Which of several texts is the greatest depends on a collation that the rows do not bring along.'
-      using errcode = 'WF052', hint = 'Let the statement return one row: with found as (select slug from t where slug > :''cursor'' order by slug limit :size), done as (update t ... from found ...) select max(slug) as cursor, count(*) as rows from found';
+      using errcode = 'WF052', column = 'cursor', hint = 'Let the statement return one row: with found as (select slug from t where slug > :''cursor'' order by slug limit :size), done as (update t ... from found ...) select max(slug) as cursor, count(*) as rows from found';
   elsif cursor = p_cursor then
     raise exception 'The round has touched rows, and the cursor has stayed where it was: the next one would touch the same again.'
-      using errcode = 'WF052', hint = 'Take the rows in the order of the cursor: where id > :''cursor'' order by id limit :size';
+      using errcode = 'WF052', column = 'cursor', hint = 'Take the rows in the order of the cursor: where id > :''cursor'' order by id limit :size';
   end if;
 end
 $$;
@@ -112,6 +112,40 @@ end
 $$;
 
 comment on function weft._end_batch(weft._phases, weft._batches) is 'Records a batch of which no row is left to be touched.';
+
+
+-- Where in its file a statement is no batch: the cursor that it names, or what it returns; of several statements the second.
+create or replace function weft._find_batch_place(p_step weft._steps, p_state text)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_file   record;
+  v_which  integer;
+  v_text   text;
+  v_line   integer;
+  v_at     integer;
+begin
+  select f.statements, f.lines into v_file from weft._split_file(p_step.deployment_id, p_step.path) as f;
+  v_which := least(cardinality(v_file.statements), 2);
+  if coalesce(v_which, 0) = 0 then
+    return jsonb_build_object('line', 1);
+  end if;
+  v_text := weft._skip_comments(v_file.statements[v_which]);
+  v_line := weft._first_line(v_file.statements[v_which], v_file.lines[v_which]);
+  if p_state = 'WF052' then
+    v_at := (select max(t.at) from weft._read_tokens(v_text) as t where lower(t.token) = 'returning');
+  elsif v_which = 1 and weft._says_cursor(v_text) then
+    v_at := (select min(t.at) from weft._read_tokens(v_text) as t where lower(btrim(t.token, '''"')) = 'cursor' and substr(v_text, t.at - 1, 1) = ':') - 1;
+  end if;
+  return weft._describe_place(v_text, v_line, coalesce(v_at, 1), v_at is not null)
+    || jsonb_build_object('statement', left(v_text, weft._limit('statement_shown_characters')));
+end
+$$;
+
+comment on function weft._find_batch_place(weft._steps, text) is 'Tells the place in a file for which its statement cannot be run as a batch.';
 
 
 -- The next round of a batch, in one transaction with its record: round when there is more to do, with the pause before that. A rehearsal is
@@ -292,6 +326,9 @@ begin
   e_context := regexp_replace(e_context, 'PL/pgSQL function inline_code_block line \d+ at [^\n]*\nSQL statement "\s*do \$weft_round\$.*$', 'PL/pgSQL function weft._execute_round');
   v_error := weft._scrub(
     weft._account_of_error(e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_phase.secrets);
+  if e_state in ('WF051', 'WF052') then
+    v_error := v_error || weft._find_batch_place(v_step, e_state);
+  end if;
   if e_state = 'WF012' then
     raise exception using errcode = e_state, message = e_message, hint = e_hint;
   elsif weft._is_interruption('_execute_round', e_state, e_context) then

@@ -83,6 +83,7 @@ declare
   v_fingerprint  text;
   v_objects      jsonb;
   v_missing      jsonb;
+  v_reached      text;  -- the last file before the first that lacks something
 begin
   if v_request ->> 'fingerprint' is not null then
     v_fingerprint := weft.fingerprint();
@@ -106,14 +107,28 @@ begin
     select coalesce(jsonb_agg(s.path order by s.ordinal), '[]') from weft._steps as s
     where s.deployment_id = p_deployment.id and s.kind <> 'check' and not exists (select from jsonb_array_elements(v_objects) as o where o.value ->> 'path' = s.path)));
   if v_missing is not null then
+    v_reached := (
+      select s.path
+      from weft._steps as s
+      where s.deployment_id = p_deployment.id and s.kind <> 'check'
+        and s.ordinal < (select min(f.ordinal) from weft._steps as f where f.deployment_id = s.deployment_id and f.path = v_missing -> 0 ->> 'path')
+        and v_objects -> 0 <> v_missing -> 0
+      order by s.ordinal desc
+      limit 1);
     quarrel := jsonb_build_object(
       'sqlstate', 'WF062',
-      'message', format('The database is not at this bundle: %s of %s objects that its files create %s not there.', jsonb_array_length(v_missing), jsonb_array_length(v_objects), case jsonb_array_length(v_missing) when 1 then 'is' else 'are' end),
+      'message', 'The database is not at this bundle: ' || case
+        when jsonb_array_length(v_objects) = 1 then 'the one object that its files create is not there.'
+        when jsonb_array_length(v_missing) = 1 then format('one of the %s objects that its files create is not there.', jsonb_array_length(v_objects))
+        else format('%s of the %s objects that its files create are not there.', jsonb_array_length(v_missing), jsonb_array_length(v_objects)) end,
       'detail', 'Nothing was recorded. Not there: ' || (
         select string_agg(format('%s %s%s (%s:%s)', m.value ->> 'kind', m.value ->> 'name', ' of ' || (m.value ->> 'on'), m.value ->> 'path', m.value ->> 'line'), ', ' order by m.ordinality)
         from jsonb_array_elements(v_missing) with ordinality as m where m.ordinality <= weft._limit('baseline_missing_count'))
         || case when jsonb_array_length(v_missing) > weft._limit('baseline_missing_count') then format(' and %s more.', jsonb_array_length(v_missing) - weft._limit('baseline_missing_count')) else '.' end,
-      'hint', 'Say with --up-to how far the database is. If you know better, --unverified records the bundle without a look.',
+      'hint', case when v_reached is not null then format('Up to %s all is there: if that is how far the database is, say --up-to %s, and the next deployment runs the rest.', v_reached,
+          case when v_reached ~ '^[A-Za-z0-9._/-]+$' then v_reached else quote_literal(v_reached) end)
+        else 'None of the bundle''s files before that creates anything, so there may be nothing to record: if the database is not at the bundle at all, deploy it.' end
+        || ' If what is missing has been dropped since, or is there by another name, --unverified records the files without a look.',
       'path', v_missing -> 0 ->> 'path', 'line', v_missing -> 0 -> 'line',
       'missing', v_missing);
   end if;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'f19b2529cb31123824b1fad6b5580b946acbab92fe9cca76ce8d5943874d4569';
+export const ENGINE_DIGEST = 'a70afdef931c12766027cbe2854f2089f820bf3fef5444a284c8f015920fb08c';

@@ -73,14 +73,27 @@ describe('weft baseline', () => {
         sqlstate: 'WF062',
         path: '2.sql',
         line: 1,
-        message: 'The database is not at this bundle: 3 of 11 objects that its files create are not there.',
+        message: 'The database is not at this bundle: 3 of the 11 objects that its files create are not there.',
         detail: 'Nothing was recorded. Not there: column price of goods (2.sql:1), policy seen (3.sql:2), relation later (5.sql:1).',
-        hint: expect.stringContaining('--up-to'),
+        hint: expect.stringMatching(/^Up to 1\.sql all is there: .* --up-to 1\.sql, and the next deployment runs the rest\. .* --unverified/),
       },
     });
     expect(await history()).toEqual([]);
     const told = await weft('baseline', makeFolder(FILES));
     expect(told.stdout).toContain('Next: as the hint says.');
+  });
+
+  it.each([
+    ['one object', ['1.sql'], 'the one object that its files create is not there.', /^None of .* deploy it\. /],
+    ['one of several', ['2.sql', '1.sql'], 'one of the 2 objects that its files create is not there.', /^None of .* deploy it\. /],
+    ['one that is said to be there by --up-to', ['0.sql', '1.sql', '2.sql'], 'one of the 2 objects that its files create is not there.', /^Up to 0\.sql /],
+  ])('says so in words that fit: %s', async (_, paths, message, hint) => {
+    await sql(database.url, 'create table a0 (); create table a2 ()');
+    const folder = makeFolder(Object.fromEntries(paths.map((path) => [path, `create table a${path.slice(0, 1)} ();`])));
+    const upTo = paths.includes('0.sql') ? ['--up-to', '1.sql'] : [];
+    const { stdout, json } = await weft('baseline', folder, ...upTo, '--json');
+    expect(stdout).toContain(message);
+    expect(json().error).toMatchObject({ message: `The database is not at this bundle: ${message}`, path: '1.sql', hint: expect.stringMatching(hint) });
   });
 
   it('takes its caller’s word for it with --unverified', async () => {

@@ -322,8 +322,27 @@ describe('what cannot be a batch is refused before any of it runs', () => {
     ['texts whose order is not known', BY_CURSOR.replace('id as cursor', 'id::text as cursor'), { cursor: 0 }, 'WF052', /collation/],
   ] as const)('%s', async (_, statement, words, sqlstate, message) => {
     const end = await deployBatch(statement, words);
-    expect(end).toMatchObject({ state: 'failed', error: { sqlstate, path: 'fill.sql', message: expect.stringMatching(message) } });
+    expect(end).toMatchObject({ state: 'failed', error: { sqlstate, path: 'fill.sql', line: expect.any(Number), message: expect.stringMatching(message) } });
     if (sqlstate !== 'WF052') expect(await ledger()).toEqual({ touched: 0, rounds: 0, most: 0 });
+  });
+
+  it.each([
+    ['of several statements the second', 'select 1;\n-- so\n\nselect 2 limit :size;', {}, { line: 4, statement: 'select 2 limit :size' }],
+    ['of a statement without :size its beginning', '-- so\n\nupdate shop.orders set total = 1', {}, { line: 3, excerpt: 'update shop.orders set total = 1' }],
+    [
+      'of a cursor without a beginning where it stands',
+      `-- 'cursor'\n${BY_CURSOR.replaceAll('\n', ' ').replace('where', 'where\n')}`,
+      {},
+      { line: 3, statement_line: 2, excerpt: expect.stringContaining(":'cursor'"), caret: expect.any(Number) },
+    ],
+    [
+      'of a cursor that does not come back what is returned',
+      `-- so\n${BY_CURSOR.replace('returning', '\n  returning').replace('as cursor', 'as place')}`,
+      { cursor: 0 },
+      { line: 5, character: 3, excerpt: expect.stringMatching(/^ {2}returning id as place/), caret: 3, column: 'cursor' },
+    ],
+  ] as const)('with its place: %s', async (_, statement, words, place) => {
+    expect((await deployBatch(statement, words)).error).toMatchObject(place);
   });
 
   it('in an all-or-nothing phase: by the line of weft.yaml, and by the engine', async () => {
