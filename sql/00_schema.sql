@@ -44,6 +44,7 @@
 --   77 loads       a data file into a table                     |
 --   77 readers     a file read while it runs                   |
 --   77 row_errors  which row of a COPY was refused             |
+--   77 shown_rows  that row, as it stands in the file           |
 --   78 checks      rows that break a rule                       |
 --   79 blockers    who had a lock that was not to be had        |
 --   79 history     a bundle's files against the history        |

@@ -201,9 +201,11 @@ as $$
     'excerpt', substr(p.line, p.first, weft._limit('excerpt_characters')),
     'caret', case when p_is_exact then p.number - p.first + 1 end))
   from (
-    select b.before, rtrim(split_part(substr(p_text, p_at - b.behind), E'\n', 1), E'\r') as line, b.behind + 1 as number,
-      greatest(1, b.behind + 1 - weft._limit('excerpt_characters') * 2 / 3) as first
-    from (select left(p_text, p_at - 1) as before, coalesce(nullif(strpos(reverse(left(p_text, p_at - 1)), E'\n'), 0), p_at) - 1 as behind) as b
+    select l.*, greatest(1, least(l.number - weft._limit('excerpt_characters') * 2 / 3, length(l.line) - weft._limit('excerpt_characters') + 1)) as first
+    from (
+      select b.before, rtrim(split_part(substr(p_text, p_at - b.behind), E'\n', 1), E'\r') as line, b.behind + 1 as number
+      from (select left(p_text, p_at - 1) as before, coalesce(nullif(strpos(reverse(left(p_text, p_at - 1)), E'\n'), 0), p_at) - 1 as behind) as b
+    ) as l
   ) as p
 $$;
 

@@ -350,7 +350,8 @@ begin
     raise exception using errcode = '22P04',
       message = format('Line %s: %s', weft._line_of_row(p_reader, v_row.n),
         case when v_row.fields < cardinality(p_reader.columns) then format('missing data for column "%s"', p_reader.columns[v_row.fields + 1]) else 'extra data after last expected column' end),
-      detail = format('The row has %s fields, and COPY names %s columns: %s.', v_row.fields, coalesce(cardinality(p_reader.columns), 0), array_to_string(p_reader.columns, ', ')),
+      detail = format('The row has %s, and COPY names %s: %s.', case v_row.fields when 1 then 'one field' else v_row.fields || ' fields' end,
+        case cardinality(p_reader.columns) when 1 then 'one column' else coalesce(cardinality(p_reader.columns), 0) || ' columns' end, array_to_string(p_reader.columns, ', ')),
       hint = coalesce(weft._advise_for_end(p_reader, v_row.line), '');
   end if;
 end

@@ -323,6 +323,10 @@ begin
   if v_statement is not null and v_reader.rows is not null then
     v_error := weft._explain_rows(v_reader, v_error, v_their_path);
   end if;
+  if v_script.kind = 'load' or v_statement is not null and v_reader.copy is not null then
+    v_error := weft._show_row(v_error, p_deployment, v_script.ordinal, v_script.chunks, weft._first_line(v_statement, v_line),
+      case when v_statement is not null then coalesce(v_reader.copy ->> 'delimiter', E'\t') end, v_reader.columns, p_phase.secrets);
+  end if;
   if e_state = 'WF022' then
     v_error := v_error - 'detail' || jsonb_build_object('check', e_detail::jsonb);
   end if;

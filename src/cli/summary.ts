@@ -221,12 +221,17 @@ export function errorLines(error: DeploymentError, style: Style): string[] {
     );
   else if (error.phase) lines.push(`  in phase ${style.bold(oneLine(error.phase))}`);
   lines.push(...statementLines(error, style));
-  lines.push(`  ${style.red(`${error.sqlstate}: ${indented(error.message)}`)}`);
+  lines.push(`  ${style.red(`${error.sqlstate}: ${indented(withoutPlace(error))}`)}`);
   lines.push(...offenderLines(error.check));
   if (error.detail) lines.push(`  Detail: ${indented(error.detail)}`);
   for (const place of placesInFunctions(error)) lines.push(`  in ${oneLine(place)}`);
   if (error.hint) lines.push(`  Hint: ${indented(error.hint)}`);
   return lines;
+}
+
+/** What the server said of a row, without the line that stands above it already. */
+function withoutPlace({ message, path, line }: DeploymentError): string {
+  return path && line ? message.replace(new RegExp(`^Line ${line}(?:: |, (?=column ))`), '') : message;
 }
 
 /** The beginning of the statement, and the line that the error is about, with a mark below the place. */
@@ -236,7 +241,7 @@ function statementLines({ statement, statement_line, line, excerpt, caret }: Dep
   const more = (number: number): string[] => (number > 0 ? [style.dim(`  | … ${count(number, 'more line')}`)] : []);
   const shown = text.slice(0, Math.min(before, STATEMENT_LINES));
   const head = shown.map((part) => style.dim(`  | ${cut(part.trimEnd(), STATEMENT_WIDTH)}`));
-  if (typeof excerpt !== 'string' || !line) return [...head, ...more(text.length - shown.length)];
+  if (typeof excerpt !== 'string') return [...head, ...more(text.length - shown.length)];
   const [pre, post] = caret ? [harmless([...excerpt].slice(0, caret - 1).join('')), harmless([...excerpt].slice(caret - 1).join(''))] : ['', harmless(excerpt)];
   const left = cutFront(pre, CARET_WIDTH);
   const mark = caret ? [`  | ${left.replace(/[^\t]/gu, (character) => (WIDE.test(character) ? '  ' : ' '))}${style.red('^')}`] : [];

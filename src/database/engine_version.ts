@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'a70afdef931c12766027cbe2854f2089f820bf3fef5444a284c8f015920fb08c';
+export const ENGINE_DIGEST = 'e7a4dd8bcffb0671c0346240360fa837f547473d07bff632adad984050a4d7bf';

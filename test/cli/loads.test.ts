@@ -66,7 +66,7 @@ describe('a bundle with data files', () => {
     const { code, stdout } = await weft('deploy', makeFolder({ ...FILES, 'sample.ndjson': '{"id": 1}\n{"id": "one"}\n' }));
     expect(code).toBe(1);
     expect(stdout).toContain('sample.ndjson:2  in phase data');
-    expect(stdout).toContain('WF030: Line 2, column id: invalid input syntax for type integer: "one"');
+    expect(stdout).toContain('sample.ndjson:2  in phase data\n  | {"id": "one"}\n  WF030: column id: invalid input syntax for type integer: "one"');
     expect(stdout).toContain('Next: correct sample.ndjson and deploy again');
   });
 });

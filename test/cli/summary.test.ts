@@ -137,6 +137,26 @@ describe('the summary', () => {
     expect(error({ statement: 'select 1;\r\n' })).not.toContain('x0d');
   });
 
+  it('of an error in a row: the row, and its line once', () => {
+    const error = (more: object) => show({ state: 'failed', phases: [makePhase('schema', 'single', 'failed', { pending: 1 })], error: { ...ERROR, ...more } });
+    const row = { statement: 'copy t from stdin', statement_line: 12, line: 14, character: 3, excerpt: '1\tx', caret: 3, detail: null, hint: null };
+    expect(error({ ...row, message: 'Line 14, column "n": no number' })).toContain(
+      [
+        '  schema/047_orders.sql:14:3  in phase schema',
+        '  | copy t from stdin',
+        '  | … 1 more line',
+        '  | 1\tx',
+        '  |  \t^',
+        '  23502: column "n": no number',
+      ].join('\n'),
+    );
+    expect(error({ ...row, message: 'Line 14: no row' })).toContain('  23502: no row\n');
+    expect(error({ ...row, message: 'Line 13: no row' })).toContain('  23502: Line 13: no row\n');
+    expect(error({ path: 'a.json', line: null, statement: null, excerpt: '{"a": 1}', message: 'Object 2: no' })).toContain(
+      ['  a.json  in phase schema', '  | {"a": 1}', '  23502: Object 2: no'].join('\n'),
+    );
+  });
+
   it('of a failed phase that commits each step', () => {
     const schema = makePhase('schema', 'per-step', 'failed', { done: 46, pending: 5 });
     schema.steps.splice(46, 0, makeStep('schema/047_orders.sql', 'failed', ERROR));

@@ -225,11 +225,11 @@ describe.each([
   });
 });
 
-it('is shown with path, line and column', async () => {
+it('is shown with path, line and column, and the row', async () => {
   const summary = renderSummary(await load(database, ITEM, `${HEAD}1,a,1,\n2,b,cheap,\n`), UNCOLOURED);
-  expect(summary).toContain('data.csv:3  in phase main');
+  expect(summary).toContain('data.csv:3:5  in phase main\n  | 2,b,cheap,\n  |     ^\n');
   expect(summary).not.toContain('weft._');
-  expect(summary).toContain('WF030: Line 3, column price: invalid input syntax for type numeric: "cheap"');
+  expect(summary).toContain('WF030: column price: invalid input syntax for type numeric: "cheap"');
 });
 
 it('takes back what else the file has brought, and the corrected one goes in', async () => {
