@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e7a4dd8bcffb0671c0346240360fa837f547473d07bff632adad984050a4d7bf';
+export const ENGINE_DIGEST = '205d93fadda1d259eb7f014e72159b1f92f67d07105ac2fef741e1a605cc1b79';
