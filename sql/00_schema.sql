@@ -69,12 +69,14 @@
 --   85 line        whose turn it is, and the beginning          |
 --   85 phases      from one to the next, and how that went     |
 --   86 undo        going back with the files that came along    |
+--   86 undo_plans  what that would run, and fail with           |
 --   87 forms       what a rehearsal does otherwise             |
 --   87 rehearsal   all of it, measured and taken back          |
 --   88 baseline    what is there already                        |
 --   89 reports     what a rehearsal showed, and did not         |
 --   90 run         the one procedure                            |
 --   95 api         the names that the doorman calls             |
+--   95 undo        going back, as he and people ask for it      |
 --   99 views       what people read                            /
 --
 -- Names: a leading underscore is internal. p_ is a parameter, v_ a variable. Every name is qualified, and every function

@@ -70,7 +70,7 @@ create table weft._deployments (
 
   constraint the_same_request_is_one_deployment unique (caller, target, request_id),
   constraint mode_is_known check (mode in ('apply', 'rehearse', 'baseline')),
-  constraint what_undoes_is_no_rehearsal check (undoes is null or mode = 'apply'),
+  constraint what_undoes_is_no_baseline check (undoes is null or mode <> 'baseline'),
   constraint what_is_staged_has_its_place check (state in ('open', 'cancelled') or place is not null),
   constraint what_is_over_has_its_time check ((state in ('succeeded', 'degraded', 'failed', 'cancelled')) = (finished_at is not null)),
   constraint what_failed_has_its_reason check (state <> 'failed' or error is not null)

@@ -52,7 +52,7 @@ as $$
     'verdict', c.verdict, 'reason', c.reason, 'count', c.count, 'objects', weft._by_name_alone(c.objects))))
   from weft._deployments as d
   cross join lateral weft._compare_undo(d, weft._limit('drift_told_count_max')) as c
-  where d.id = p_undo and d.undoes is not null and d.state = 'succeeded'
+  where d.id = p_undo and d.undoes is not null and d.mode = 'apply' and d.state = 'succeeded'
 $$;
 
 comment on function weft._compare_with_before(uuid) is 'Writes into the journal of an undo that has succeeded what of the catalog is not as it was before the deployment that it took back.';

@@ -115,7 +115,10 @@ create or replace function weft._read_scripts(p_deployment uuid, p_first integer
 as $$
   with pending as (
     select s.ordinal, s.kind, s.path, s.in_one_piece, s.condition, s.on_error = 'continue' as is_tolerated, s.options ? 'repeat' as is_repeatable,
-           s.options ? 'makes_room' as makes_room, s.options -> 'values' as own_values, a.chunks, a.size,
+           s.options ? 'makes_room' as makes_room, 
+           case when s.options ? 'values' then s.options -> 'values' || (
+             select coalesce(jsonb_object_agg(k.name, p_parameters -> k.name), '{}') from weft._parameters as k where k.deployment_id = p_deployment and k.is_secret) end as own_values,
+           a.chunks, a.size,
            sum(case s.kind when 'run' then a.size end) over (order by s.ordinal) as bytes, row_number() over (order by s.ordinal) as place
     from weft._steps as s
     left join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path

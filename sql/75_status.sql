@@ -301,7 +301,7 @@ create or replace function weft._describe_undone(p_deployment uuid)
 as $$
   select jsonb_build_object('by', u.id, 'state', u.state, 'finished_at', u.finished_at, 'whole', not weft._has_effects(p_deployment))
   from weft._deployments as u
-  where u.undoes = p_deployment and u.started_at is not null
+  where u.undoes = p_deployment and u.started_at is not null and u.mode = 'apply'
   order by u.place desc
   limit 1
 $$;
@@ -327,7 +327,7 @@ as $$
     'undoes', d.undoes,
     'baseline', case when d.mode = 'baseline' then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'baseline') end,
     'compared', case when d.undoes is not null then weft._recall_compared(d.id) end,
-    'undone_by', (select jsonb_agg(u.id order by u.place) from weft._deployments as u where u.undoes = d.id and u.started_at is not null),
+    'undone_by', (select jsonb_agg(u.id order by u.place) from weft._deployments as u where u.undoes = d.id and u.started_at is not null and u.mode = 'apply'),
     'undone', weft._describe_undone(d.id),
     'without_undo', case when d.undoes is not null then (select e.data -> 'lacking' from weft._events as e where e.deployment_id = d.id and e.kind = 'opened') end,
     'drift_found', weft._recall_drift(d.id),

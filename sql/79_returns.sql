@@ -195,13 +195,50 @@ $$;
 comment on function weft._refuse_drop(oid, oid, text) is 'Says why an object is not dropped to be made again; null when it may be.';
 
 
+-- The same words beforehand, in the plan, and when it fails.
+create or replace function weft._word_loss(p_name text, p_path text, p_lost text)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_name || ' has to be dropped, and made again by ' || p_path || ', and that would lose: ' || p_lost
+$$;
+
+comment on function weft._word_loss(text, text, text) is 'Says what would be lost if an undo dropped an object and made it again; null when nothing would be.';
+
+
+create or replace function weft._word_dependents(p_path text)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select format('%s: what is in the way has to be dropped first, and something depends on it that no repeatable file of this undo makes again.', p_path)
+$$;
+
+comment on function weft._word_dependents(text) is 'Says that something depends on what an undo would have to drop; what that is, stands in the detail.';
+
+
+create or replace function weft._advise_on_dependents()
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select 'Drop what the detail names, or change it so that it does not depend on that any more; make it again behind the undo.'
+$$;
+
+comment on function weft._advise_on_dependents() is 'Says what to do where something depends on what an undo would have to drop.';
+
+
 create or replace function weft._advise_on_room()
   returns text
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select 'Drop it yourself, with what the detail names, and undo again: its file makes it again, and what the detail names is yours to make again behind that. Or leave it, and deploy a bundle that goes forward.'
+  select 'Drop it yourself, with what would be lost, and undo again: its file makes it again, and what would be lost is yours to make again behind that. Or leave it, and deploy a bundle that goes forward.'
 $$;
 
 comment on function weft._advise_on_room() is 'Says what to do where an undo drops nothing because something would be lost.';
@@ -223,7 +260,7 @@ declare
   v_drop    text;
   v_detail  text;
 begin
-  select array_agg(l.statement), string_agg(weft._refuse_drop(l.classid, l.objid, l.role), '; '),
+  select array_agg(l.statement), string_agg(weft._word_loss(l.object ->> 'name', l.path, weft._refuse_drop(l.classid, l.objid, l.role)), '; '),
          jsonb_agg(l.object || jsonb_build_object('statement', l.statement, 'path', l.path, 'rights', weft._list_rights(l.classid, l.objid),
            'has_default_rights', weft._list_rights(l.classid, l.objid) = weft._list_rights(l.classid, l.objid, true), 'attached', weft._list_attached(l.classid, l.objid)))
   into v_drops, v_why, v_room
@@ -231,7 +268,7 @@ begin
   if v_drops is null then
     return;
   elsif v_why is not null then
-    raise exception 'What is in the way cannot be dropped and made again: that would lose %.', v_why using errcode = '55000', detail = v_why, hint = weft._advise_on_room();
+    raise exception '%', v_why using errcode = 'WF073', hint = weft._advise_on_room();
   end if;
   update weft._steps as s set result = coalesce(s.result, '{}') || jsonb_build_object('dropped', to_jsonb(v_drops), 'room', v_room)
   where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step
@@ -247,8 +284,7 @@ begin
   perform set_config('lock_timeout', v_budget, false);
 exception when dependent_objects_still_exist then
   get stacked diagnostics v_detail = pg_exception_detail;
-  raise exception '%: what is in the way has to be dropped first, and something depends on it that no repeatable file of this undo makes again: %', coalesce(v_path, v_drop), sqlerrm
-    using errcode = '2BP01', detail = v_detail, hint = 'Drop what the detail names, or change it so that it does not depend on that any more; make it again behind the undo.';
+  raise exception '%', weft._word_dependents(coalesce(v_path, v_drop)) using errcode = '2BP01', detail = v_detail, hint = weft._advise_on_dependents();
 end
 $$;
 

@@ -51,7 +51,7 @@ begin
     return;
   elsif v_now <> weft._list_rights(p_classid, p_objid, true) then
     raise exception '% has to be dropped, and made again by %, which grants other rights than there were on it.', p_room ->> 'name', p_room ->> 'path'
-      using errcode = '55000', detail = format(E'There were: %s\nThe file grants: %s', weft._say_rights(v_rights), weft._say_rights(v_now)), hint = weft._advise_on_room();
+      using errcode = 'WF073', detail = format(E'There were: %s\nThe file grants: %s', weft._say_rights(v_rights), weft._say_rights(v_now)), hint = weft._advise_on_room();
   end if;
   if p_phase.role is not null then
     perform set_config('role', p_phase.role, true);
@@ -75,7 +75,7 @@ begin
   v_now := weft._list_rights(p_classid, p_objid);
   if v_now <> v_rights then
     raise exception '% was made again, and could not be given the rights that were on it.', p_room ->> 'name'
-      using errcode = '55000', detail = format(E'There were: %s\nThere would be: %s', weft._say_rights(v_rights), weft._say_rights(v_now)), hint = weft._advise_on_room();
+      using errcode = 'WF073', detail = format(E'There were: %s\nThere would be: %s', weft._say_rights(v_rights), weft._say_rights(v_now)), hint = weft._advise_on_room();
   end if;
 end
 $$;

@@ -56,7 +56,7 @@ begin
     return p_outcome;
   end if;
   if weft._is_in_the_way(p_outcome.error) and not v_step.options ? 'makes_room' then
-    select array_agg(l.statement), string_agg(weft._refuse_drop(l.classid, l.objid, l.role), '; ') into v_drops, v_why
+    select array_agg(l.statement), string_agg(weft._word_loss(l.object ->> 'name', l.path, weft._refuse_drop(l.classid, l.objid, l.role)), '; ') into v_drops, v_why
     from weft._list_drops(p_phase.deployment_id, v_step.ordinal) as l;
     if v_why is null and v_drops is not null then
       update weft._steps as s set options = s.options || '{"makes_room": true}' where s.deployment_id = v_step.deployment_id and s.ordinal = v_step.ordinal;
@@ -73,7 +73,7 @@ begin
   end if;
   if v_why is not null then
     p_outcome.error := p_outcome.error || jsonb_build_object(
-      'detail', concat_ws(E'\n', p_outcome.error ->> 'detail', format('What is in the way was not dropped and made again, because that would lose %s.', v_why)), 'hint', weft._advise_on_room());
+      'detail', concat_ws(E'\n', p_outcome.error ->> 'detail', v_why), 'hint', weft._advise_on_room());
   end if;
   return p_outcome;
 end
@@ -143,8 +143,7 @@ begin
     v_lost := coalesce(v_lost, weft._refuse_drop(v_classid, v_objid, p_phase.role));
   end if;
   if v_lost is not null then
-    raise exception '% has to be dropped, and made again by %, and that would lose: %', p_room ->> 'name', p_room ->> 'path', v_lost
-      using errcode = '55000', detail = v_lost, hint = weft._advise_on_room();
+    raise exception '%', weft._word_loss(p_room ->> 'name', p_room ->> 'path', v_lost) using errcode = 'WF073', hint = weft._advise_on_room();
   elsif v_objid is not null and (p_room ->> 'given_to')::oid is distinct from v_objid then
     perform weft._give_rights(p_phase, p_room, v_classid, v_objid);
   end if;

@@ -280,7 +280,9 @@ declare
   v_advised     integer[];  -- who goes back does not write files anew
 begin
   if v_number is null or exists (
-      select from weft._steps as s where s.deployment_id = v_deployment and s.phase = p_phase.ordinal and s.path = p_outcome.path and s.is_order_found) then
+      select from weft._steps as s
+      where s.deployment_id = v_deployment and s.phase = p_phase.ordinal and s.path = p_outcome.path
+        and (s.is_order_found or s.options ? 'makes_room' and p_outcome.error ->> 'sqlstate' = '2BP01')) then  -- no file of the group can let go of what others hold
     return p_outcome;
   end if;
   select coalesce(array_agg(g.ordinal order by g.ordinal) filter (where g.state = 'pending'), '{}'), coalesce(array_agg(g.ordinal order by g.ordinal) filter (where g.is_left_out), '{}')

@@ -172,7 +172,7 @@ begin
   if not found or exists (select from weft._events as e where e.deployment_id = p_deployment and e.kind = 'reopened' and e.data ->> 'key' = p_wish ->> 'key') then
     return;
   end if;
-  select d.id into v_undo from weft._deployments as d where d.undoes = p_deployment and d.state not in ('failed', 'cancelled') order by d.created_at desc limit 1;
+  select d.id into v_undo from weft._deployments as d where d.undoes = p_deployment and d.mode = 'apply' and d.state not in ('failed', 'cancelled') order by d.created_at desc limit 1;
   if found then
     raise exception 'Deployment % has been taken back, or is going to be: by deployment %. What failed in it is not tried again.', p_deployment, v_undo
       using errcode = 'WF071', hint = 'Nothing was changed. To have it all again, deploy the bundle again.';

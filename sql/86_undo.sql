@@ -81,8 +81,65 @@ $$;
 comment on function weft._find_follower(uuid) is 'Finds the newest deployment of the same bundle that came after this one and of which something is in the database.';
 
 
+-- Of each bundle the newest deployment of which something is in the database.
+create or replace function weft._list_newest()
+  returns setof weft._deployments
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  with effective as (
+    select h.deployment_id as id from weft._history as h
+    union
+    select t.deployment_id from weft._statements as t where t.state = 'done'
+    union
+    select b.deployment_id from weft._batches as b join weft._steps as s on s.deployment_id = b.deployment_id and s.ordinal = b.step
+    where b.rounds + b.rounds_before > 0 and s.state <> 'succeeded'
+  ),
+  newest as (
+    select distinct on (d.bundle) d.id
+    from effective as e join weft._deployments as d on d.id = e.id
+    where d.undoes is null and d.mode = 'apply'
+    order by d.bundle, d.started_at desc
+  )
+  select d.* from newest as n join weft._deployments as d on d.id = n.id order by d.started_at desc
+$$;
+
+comment on function weft._list_newest() is 'Lists of each bundle the newest deployment that could be undone; the newest of all first.';
+
+
+-- Whoever names none of several bundles gets none of them: the newest of all may be of somebody else's.
+create or replace function weft._choose_newest(p_bundle text)
+  returns weft._deployments
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_found  weft._deployments[] := array(select n from weft._list_newest() as n);
+  v_ways   text := (
+    select string_agg(format('weft undo --bundle %s (deployment %s, %s)', n.bundle, n.id, to_char(n.started_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"')), E'\n' order by n.started_at desc)
+    from unnest(v_found) as n);
+begin
+  if cardinality(v_found) = 0 then
+    raise exception 'There is nothing to undo: nothing that was deployed here is in the database still.'
+      using errcode = 'WF070', hint = 'The view weft.history shows what is.';
+  elsif p_bundle is not null and not exists (select from unnest(v_found) as n where n.bundle = p_bundle) then
+    raise exception 'There is nothing to undo: nothing of the bundle % is in the database that a deployment of it has brought.', p_bundle
+      using errcode = 'WF070', hint = E'Of other bundles there is:\n' || v_ways;
+  elsif p_bundle is null and cardinality(v_found) > 1 then
+    raise exception '% bundles are in this database, and none of them was named. Nothing was undone.', cardinality(v_found)
+      using errcode = 'WF074', hint = format(E'Say which:\n%s\nIn SQL: weft.undo(p_bundle => %L).', v_ways, v_found[1].bundle);
+  end if;
+  return (select n from unnest(v_found) as n where p_bundle is null or n.bundle = p_bundle);
+end
+$$;
+
+comment on function weft._choose_newest(text) is 'Chooses the newest deployment of a bundle that could be undone; without a name, of the only bundle that there is.';
+
+
 -- Which deployment is meant, and whether it may be undone.
-create or replace function weft._choose_undone(p_deployment uuid)
+create or replace function weft._choose_undone(p_deployment uuid, p_bundle text default null)
   returns weft._deployments
   stable
   set search_path = pg_catalog, pg_temp
@@ -93,17 +150,13 @@ declare
   v_follower  uuid;
 begin
   if p_deployment is null then
-    select d.* into v_chosen from weft._deployments as d
-    where d.undoes is null and d.mode = 'apply' and weft._has_effects(d.id)
-    order by d.started_at desc limit 1;
-    if not found then
-      raise exception 'There is nothing to undo: nothing that was deployed here is in the database still.'
-        using errcode = 'WF070', hint = 'The view weft.history shows what is.';
-    end if;
+    v_chosen := weft._choose_newest(p_bundle);
   else
     select d.* into v_chosen from weft._deployments as d where d.id = p_deployment;
     if not found then
       raise exception 'There is no deployment % in this database.', p_deployment using errcode = 'WF002', hint = 'select * from weft.deployments';
+    elsif v_chosen.bundle <> p_bundle then
+      raise exception 'Deployment % is of the bundle %, not of %.', v_chosen.id, v_chosen.bundle, p_bundle using errcode = 'WF070', hint = 'Name the one or the other.';
     end if;
   end if;
 
@@ -129,7 +182,7 @@ begin
 end
 $$;
 
-comment on function weft._choose_undone(uuid) is 'Chooses the deployment that is to be undone: the one that is named, or the newest of which something is in the database. Refuses what may not be.';
+comment on function weft._choose_undone(uuid, text) is 'Chooses the deployment that is to be undone: the one that is named, or the newest of its bundle of which something is in the database. Refuses what may not be.';
 
 
 -- The steps of an undo, in their order: of the last phase first, in each the last step first. What runs again and again comes back as a group, where
@@ -198,50 +251,6 @@ $$;
 
 comment on function weft._list_undo_steps(uuid) is
   'Lists what undoing a deployment would run, in this order, and which repeatable files stand by to be called back (is_kept), in a phase of their own behind all others (is_again) or in their place.';
-
-
-create or replace function weft.plan_undo(p_deployment uuid default null)
-  returns jsonb
-  stable
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-declare
-  v_undone  weft._deployments := weft._choose_undone(p_deployment);
-begin
-  return (
-    with steps as materialized (select s.* from weft._list_undo_steps(v_undone.id) as s)
-    select jsonb_build_object(
-      'deployment', v_undone.id, 'bundle', v_undone.bundle, 'state', v_undone.state, 'caller', v_undone.caller,
-      'started_at', v_undone.started_at, 'finished_at', v_undone.finished_at,
-      'phases', (
-        select coalesce(jsonb_agg(jsonb_build_object('name', p.name, 'transaction', p.transaction, 'steps', g.steps) order by p.ordinal desc), '[]')
-        from weft._phases as p
-        join (
-          select s.phase, jsonb_agg(jsonb_build_object(
-                   'path', s.undoes, 'kind', s.kind, 'undo', s.path, 'digest', encode(s.digest, 'hex'), 'size', a.size,
-                   'given_by', case when s.is_given_by_other then s.given_by end, 'restores', s.restores, 'statements_done', s.done) order by s.place) as steps
-          from steps as s
-          cross join lateral (select max(x.size) as size from weft._artifacts as x where x.deployment_id = s.given_by and x.digest = s.digest) as a
-          where not s.is_kept
-          group by s.phase
-        ) as g on g.phase = p.ordinal
-        where p.deployment_id = v_undone.id),
-      -- kept nowhere, so an undo has not got them
-      'secrets_lacking', (select coalesce(jsonb_agg(p.name order by p.name), '[]') from weft._parameters as p where p.deployment_id = v_undone.id and p.is_secret and p.is_given),
-      -- what depends on something that goes is made again
-      'stand_by', (select coalesce(jsonb_agg(distinct s.path), '[]') from steps as s where s.is_kept and not s.restores),
-      'lacking', (
-        select coalesce(jsonb_agg(jsonb_build_object('phase', p.name, 'path', e.path, 'kind', e.kind, 'repeat', s.options -> 'repeat', 'statements_done', e.done) order by e.ordinal desc), '[]')
-        from weft._list_effects(v_undone.id) as e
-        join weft._steps as s on s.deployment_id = v_undone.id and s.ordinal = e.ordinal
-        join weft._phases as p on p.deployment_id = v_undone.id and p.ordinal = e.phase
-        where e.undo is null)));
-end
-$$;
-
-comment on function weft.plan_undo(uuid) is
-  'Shows what undoing a deployment would run, in this order, which unchanged repeatable files stand by to be called back, and what of it has no undo and would stay (lacking). Without an id: the newest deployment of which something is in the database.';
 
 
 create or replace function weft._name_again(p_deployment uuid, p_phase text)

@@ -182,6 +182,7 @@ create or replace function weft._rehearse_group(p_phase weft._phases, p_first in
 as $$
 declare
   v_last     integer := weft._end_of_group(p_phase, p_first);
+  v_is_undo  boolean := (select d.undoes is not null from weft._deployments as d where d.id = p_phase.deployment_id);
   v_moved    jsonb;
   v_outcome  weft._outcome;
 begin
@@ -201,6 +202,11 @@ begin
     end;
     if v_outcome.verdict = 'failed' then
       v_outcome := weft._find_order(p_phase, p_first, p_fence, v_outcome);
+      if v_is_undo and v_outcome.verdict = 'failed' then
+        v_outcome := weft._find_way(p_phase, v_outcome);
+      end if;
+    elsif v_outcome.verdict = 'done' and v_is_undo and p_phase.transaction <> 'single' then  -- else behind the phase
+      v_outcome := weft._look_after_returned(p_phase, p_first, v_last);
     end if;
     exit when v_outcome.verdict <> 'reordered';
   end loop;

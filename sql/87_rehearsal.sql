@@ -14,6 +14,7 @@ declare
   c_user        constant pg_catalog.text := '"?\$user"?\s*(,\s*|$)';
   v_is_weft     pg_catalog.bool := session_user operator(pg_catalog.=) 'weft';
   v_steps       pg_catalog.int4;
+  v_is_undo     pg_catalog.bool;
   v_passes      pg_catalog.int4 := 0;
   v_surprises   pg_catalog.jsonb := '{}';  -- what other passes have found out, by step and statement
   v_entries     pg_catalog.jsonb[];
@@ -67,6 +68,7 @@ declare
   e_type        pg_catalog.text;
 begin
   v_steps := (select count(*) from weft._steps as s where s.deployment_id = p_deployment);
+  v_is_undo := (select d.undoes is not null from weft._deployments as d where d.id = p_deployment);
   loop
     v_passes := v_passes + 1;
     v_steps_done := '{}';
@@ -84,6 +86,9 @@ begin
       v_began := clock_timestamp();
       v_known := weft._list_relations();
       v_held := weft._list_held_locks(v_known);
+      if v_is_undo then  -- it goes back over groups as wholes, and has its own ways then
+        v_surprises := v_surprises || (select coalesce(jsonb_object_agg(concat('group/', p.ordinal), true), '{}') from weft._phases as p where p.deployment_id = p_deployment and p.has_repeatables);
+      end if;
       v_phases := array(select p from weft._phases as p where p.deployment_id = p_deployment order by p.ordinal);
       -- no FOR over a query: its cursor would stand in the way of a file's CLOSE ALL
       foreach v_phase in array v_phases loop
@@ -115,7 +120,7 @@ begin
         while v_place < cardinality(v_of_phase) loop
           v_place := v_place + 1;
           v_step := v_of_phase[v_place];
-          if v_phase.has_repeatables and v_step.options ? 'repeat' and v_step.state = 'pending' and not v_step.is_order_found then
+          if v_phase.has_repeatables and v_step.options ? 'repeat' and v_step.state = 'pending' and not v_step.is_order_found and not v_is_undo then
             perform weft._settle_order(v_phase, v_step.ordinal, p_fence);
             v_of_phase := v_of_phase[1:v_place - 1] || array(
               select s from weft._steps as s
@@ -132,21 +137,22 @@ begin
           v_step_began := clock_timestamp();
           perform weft._reset_session(), weft._show_progress(v_step.ordinal, v_steps, v_phase.name);
           v_set := set_config('lock_timeout', weft._lock_budget_ms(v_phase, 'data')::text, false);
-          if v_surprises ? concat('group/', v_phase.ordinal) and v_step.options ? 'repeat' and v_phase.transaction <> 'none' then
-            select s.* into strict v_step from weft._steps as s where s.deployment_id = p_deployment and s.phase = v_phase.ordinal and s.path = v_path;
+          if (v_surprises ? concat('group/', v_phase.ordinal) and v_step.options ? 'repeat' or v_surprises ? concat(v_step.ordinal, '/way')) and v_phase.transaction <> 'none' then
             if v_step.state = 'pending' then
               v_within := weft._rehearse_group(v_phase, v_step.ordinal, p_fence);
-              v_of_phase := v_of_phase[1:v_place - 1] || array(  -- they may have another order now
+              v_of_phase := v_of_phase[1:v_place - 1] || array(  -- they may have another order now; and what an undo puts off is at the end of the phase
                 select s from weft._steps as s
-                where s.deployment_id = p_deployment and s.phase = v_phase.ordinal and s.path in (select u.path from unnest(v_of_phase[v_place:]) as u) order by s.ordinal);
-              v_path := (v_of_phase[v_place]).path;
-              select s.* into strict v_step from weft._steps as s where s.deployment_id = p_deployment and s.phase = v_phase.ordinal and s.path = v_path;
+                where s.deployment_id = p_deployment and s.phase = v_phase.ordinal and s.ordinal >= v_step.ordinal
+                  and (s.state = 'pending' or not s.options ? 'keeps' and s.path in (select u.path from unnest(v_of_phase[v_place:]) as u)) order by s.ordinal);
+              v_step := v_of_phase[v_place];
+              v_path := v_step.path;
               if v_within.verdict <> 'done' then
                 v_path := coalesce(v_within.path, v_path);
                 v_outcome := v_within;
                 raise exception using errcode = 'WF003';
               end if;
-              select a.entries, a.known, a.held into v_entries, v_known, v_held from weft._add_entry(v_entries, v_known, v_held, '{"instead": {"why": "group", "text": "With its group, in an order that had to be found."}}', v_step_began) as a;
+              select a.entries, a.known, a.held into v_entries, v_known, v_held from weft._add_entry(v_entries, v_known, v_held, case when v_is_undo
+                then '{"instead": {"why": "group", "text": "With its group, as an undo goes back over one."}}' else '{"instead": {"why": "group", "text": "With its group, in an order that had to be found."}}' end::jsonb, v_step_began) as a;
             end if;
             v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, case v_step.state when 'failed' then 'tolerated' else v_step.state::text end, v_entries, v_step.rows, v_step_began)
               || jsonb_strip_nulls(jsonb_build_object('error', v_step.error)));
@@ -289,8 +295,15 @@ begin
         v_path := null;
         set constraints all immediate;
         perform weft._reset_constraints(), weft._check_dependents();
+        if v_is_undo and v_phase.transaction = 'single' then
+          v_outcome := weft._look_after_returned(v_phase, 0, v_steps);
+          if v_outcome.verdict <> 'done' then
+            raise exception using errcode = 'WF003';  -- its steps have run, so the outcome alone names one
+          end if;
+          v_outcome := null;
+        end if;
         if v_phase.has_repeatables and not v_surprises ? concat('lost/', v_phase.ordinal) then
-          v_lost := (select jsonb_agg(jsonb_build_object('path', l.path, 'missing', l.missing) order by l.ordinal) from weft._find_lost(v_phase) as l);
+          v_lost := (select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('path', l.path, 'step', case when v_is_undo then l.ordinal end, 'missing', l.missing)) order by l.ordinal) from weft._find_lost(v_phase) as l);
           if v_lost is not null then
             raise exception using errcode = 'WF002';
           end if;
@@ -346,6 +359,11 @@ begin
           else weft._describe_error(v_error, v_phase.name, v_path, weft._first_line(v_row.statement, v_row.line), v_row.statement) end;
         if v_path is not null and v_condition is null and v_step.options ? 'repeat' and v_phase.transaction <> 'none' and not v_surprises ? concat('group/', v_phase.ordinal) then
           v_surprises := v_surprises || jsonb_build_object(concat('group/', v_phase.ordinal), true);
+          continue;
+        end if;
+        if v_path is not null and v_condition is null and v_is_undo and v_phase.has_repeatables and v_phase.transaction <> 'none' and weft._is_in_the_way(v_error)
+            and not v_step.options ? 'repeat' and not v_surprises ? concat(v_step.ordinal, '/way') then
+          v_surprises := v_surprises || jsonb_build_object(concat(v_step.ordinal, '/way'), true);
           continue;
         end if;
         if v_path is not null and v_step.on_error = 'continue' then

@@ -3,10 +3,17 @@
 create or replace view weft.deployments as
 select d.id, d.state, d.mode, d.undoes, d.bundle, nullif(d.target, '') as target, d.caller, d.request_id, d.place,
        d.created_at, d.staged_at, d.started_at, d.finished_at,
-       (select pg_catalog.count(*) from weft._steps as s where s.deployment_id = d.id) as steps,
-       (select pg_catalog.count(*) from weft._steps as s where s.deployment_id = d.id and s.state in ('succeeded', 'skipped')) as steps_done,
+       c.steps, c.steps_done,
        d.error ->> 'message' as error, d.fingerprint_before, d.fingerprint_after, d.wal_before, d.wal_after
-from weft._deployments as d;
+from weft._deployments as d
+cross join lateral (
+  select pg_catalog.count(*) as steps, pg_catalog.count(*) filter (where s.state in ('succeeded', 'skipped')) as steps_done
+  from weft._steps as s
+  where s.deployment_id = d.id
+    -- in an undo files stand by: what is not called back is no step of it, and what is put off counts where it is run at last
+    and (d.undoes is null or s.state <> 'skipped' or not s.options ? 'keeps' and not exists (
+      select from weft._steps as o where o.deployment_id = d.id and o.path = s.path and o.options ? 'keeps' and o.state <> 'skipped'))
+) as c;
 
 comment on view weft.deployments is 'Deployments to this database. To go on with one that is staged or running: call weft.run(id).';
 

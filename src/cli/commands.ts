@@ -63,7 +63,7 @@ const SET: Options = {
   'set-env': { type: 'string', value: 'NAME=VARIABLE', help: 'a parameter whose value is in the environment', multiple: true },
 };
 const SET_SECRETS: Options = {
-  set: { type: 'string', value: 'NAME=@FILE', help: 'a secret parameter that the deployment needs again; @- for standard input', multiple: true },
+  set: { type: 'string', value: 'NAME=@FILE', help: 'a secret parameter that is needed again; @- for standard input', multiple: true },
   'set-env': { type: 'string', value: 'NAME=VARIABLE', help: 'the same, from the environment', multiple: true },
 };
 const STRICT: Options = { strict: { type: 'boolean', help: 'exit with 1 when it ends degraded' } };
@@ -181,14 +181,19 @@ export const COMMANDS: readonly Command[] = [
     positionals: ['[id]'],
     summary: 'take a deployment back',
     about: [
-      'Runs the undo files of a deployment in reverse, from what the database has kept: no checkout is needed. Without an id: of the newest deployment of which something is in the database. It says first what it runs and what has no undo; if anything has none, it undoes nothing, unless you say --partly.',
+      'Runs the undo files of a deployment in reverse, from what the database has kept: no checkout is needed. Without an id: of the newest deployment of which something is in the database, of the bundle that --bundle names, or whose weft.yaml is in this folder; else of the only one that there is. Of several it names each, and undoes nothing.',
+      'It says first what it runs, what has no undo, and what it would fail with, as far as that can be known; if anything has no undo, it undoes nothing, unless you say --partly. With --rehearse all of it runs in one transaction that is rolled back, with a report.',
+      'Secret parameters are kept nowhere: if its files name some, it needs them again.',
       'An undo is a deployment of its own: it can be watched, cancelled and resumed. What it takes back is run again by the next deployment.',
     ],
     options: {
       ...ADDRESS,
       ...CALLER,
+      bundle: { type: 'string', value: 'NAME', help: 'of which bundle the newest deployment is meant' },
       plan: { type: 'boolean', help: 'show what it would run, and change nothing' },
+      rehearse: { type: 'boolean', help: 'all of it in one transaction that is rolled back, with a report' },
       partly: { type: 'boolean', help: 'leave in the database what has no undo' },
+      ...SET_SECRETS,
       id: { type: 'string', value: 'KEY', help: 'the key of this undo (random)' },
       ...STRICT,
       ...DEADLINE,

@@ -25,6 +25,9 @@ const CONNECT_MS = 30_000;
 /** How long opening a session may take without a word. */
 const SILENCE_MS = 1000;
 
+/** Which deployment is taken back, whether what has no undo may stay, and whether it is only rehearsed. */
+export type UndoWish = Pick<UndoRequest, 'deployment' | 'partly' | 'mode'> & { readonly secrets: SecretValues | null };
+
 export interface DirectErrand {
   readonly address: DatabaseAddress;
   /** Milliseconds since 1970. */
@@ -170,14 +173,30 @@ export async function cancelStraight(errand: DirectErrand, id: string, isPatient
 
 /**
  * Takes a deployment back.
- * @param partly whether what has no undo may stay
+ * @param wish which one, and how
  * @param id the same id is the same undo
  */
-export async function undoStraight(errand: DirectErrand, deployment: string, partly: boolean, id: string): Promise<Deployment> {
+export async function undoStraight(errand: DirectErrand, { secrets, ...wish }: UndoWish, id: string): Promise<Deployment> {
+  const names = Object.keys(secrets ?? {});
   const connect = connectFor(errand);
   return attend(errand, (leftMs, onStatus, onContact) => {
-    const request: UndoRequest = { type: 'undo', id, audience: null, target: null, expires_at: expiry(), deployment, partly };
-    const order = { request: new TextEncoder().encode(JSON.stringify(request)), caller: DIRECT_CALLER, target: null, signature: null };
+    const request: UndoRequest = {
+      type: 'undo',
+      id,
+      audience: null,
+      target: null,
+      expires_at: expiry(),
+      ...wish,
+      ...(names.length > 0 && { secrets: Object.fromEntries(names.map((name) => [name, null])) }),
+    };
+    const order = {
+      request: new TextEncoder().encode(JSON.stringify(request)),
+      caller: DIRECT_CALLER,
+      target: null,
+      mode: wish.mode,
+      signature: null,
+      secrets: names.length > 0 ? secrets : null,
+    };
     return undo({ connect, order, onOpened: onContact, onStatus, onTrouble: tellTrouble(errand), deadlineMs: leftMs, signal: errand.signal });
   });
 }

@@ -13,6 +13,8 @@ export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdout: Sink;
   readonly stderr: Sink;
+  /** Where the command is run; without it, where the process is. */
+  readonly folder?: string;
   /** What is piped in; absent where nothing can be. */
   readonly stdin?: AsyncIterable<Uint8Array>;
   /** Whether stderr is a terminal: progress is redrawn there, else it comes line by line. */

@@ -60,6 +60,7 @@ function afterCancel(deployment: Deployment, isToBeCleaned: boolean): string {
 
 /** Of a rehearsal nothing stays that could need anything. */
 export function rehearseAgain(deployment: Deployment): string {
+  if (deployment.undoes) return nextOfUndo(deployment).join('');
   if (isRefused(deployment)) return 'Next: as the hint says.';
   return deployment.state === 'cancelled' ? 'Next: rehearse again when you like.' : `Next: ${remedyOf(deployment)} and rehearse again.`;
 }

@@ -39,15 +39,23 @@ export interface Position {
 
 export function positionOf(deployment: Deployment): Position {
   const steps = deployment.phases.flatMap((phase) => phase.steps);
-  const over = steps.filter((step) => step.state === 'succeeded' || step.state === 'skipped').length;
+  const counted = steps.filter(isCounted(steps));
+  const over = counted.filter((step) => step.state === 'succeeded' || step.state === 'skipped').length;
   const live = deployment.live;
+  const behind = steps.slice(0, (live?.step ?? 1) - 1).filter(isCounted(steps)).length;
   const first = deployment.phases.find((phase) => phase.state === 'running') ?? null;
   return {
-    done: Math.min(steps.length, Math.max(over, (live?.step ?? 1) - 1)),
-    total: steps.length,
+    done: Math.min(counted.length, Math.max(over, behind)),
+    total: counted.length,
     phase: live?.phase ?? first?.name ?? null,
     path: live?.path ?? null,
   };
+}
+
+/** In an undo files stand by: what is not called back is no step of it. What is put off counts where it is run at last. */
+function isCounted(steps: readonly StepStatus[]): (step: StepStatus) => boolean {
+  const atLast = new Set(steps.flatMap(({ path, state, options }) => (options?.keeps === true && state !== 'skipped' ? [path] : [])));
+  return ({ path, state, options }) => state !== 'skipped' || (options?.keeps !== true && !atLast.has(path));
 }
 
 /**
@@ -176,7 +184,7 @@ function attemptOf(live: Live): string {
  */
 export function linesBetween(before: Deployment | null, after: Deployment): string[] {
   const lines: string[] = [];
-  const total = after.phases.reduce((sum, phase) => sum + phase.steps.length, 0);
+  const { done, total } = positionOf(after);
   if (before === null) lines.push(`deployment ${after.id}: ${oneLine(after.bundle)}, ${count(after.phases.length, 'phase')}, ${count(total, 'step')}`);
   if (before?.state !== after.state && (after.state === 'staged' || after.state === 'running')) {
     lines.push(after.state === 'staged' ? 'staged: everything is in the database' : `running${after.live === null ? '' : ` as backend ${after.live.pid}`}`);
@@ -184,9 +192,11 @@ export function linesBetween(before: Deployment | null, after: Deployment): stri
   for (const { count: objects } of (after.drift_found ?? []).slice(before?.drift_found?.length ?? 0)) {
     lines.push(`drift: ${count(objects, 'object')} not as deployments have left the database; weft drift ${after.id}`);
   }
+  const counts = isCounted(after.phases.flatMap(({ steps }) => steps));
   let number = 0;
   for (const [phaseIndex, phase] of after.phases.entries()) {
     for (const [stepIndex, step] of phase.steps.entries()) {
+      if (!counts(step)) continue;
       number += 1;
       const phaseBefore = before?.phases[phaseIndex];
       // The server orders files of a group anew.
@@ -203,7 +213,10 @@ export function linesBetween(before: Deployment | null, after: Deployment): stri
   const live = after.live;
   const isNewPlace = live !== null && live.path !== null && (live.path !== before?.live?.path || live.step !== before?.live?.step);
   const isOver = after.phases.some((phase) => phase.name === live?.phase && phase.steps.some((step) => step.path === live.path && step.state !== 'pending'));
-  if (isNewPlace && !isOver) lines.push(`${live.step ?? '?'}/${live.steps ?? total} ${oneLine(live.phase ?? '')}: ${oneLine(live.path ?? '')}: at work`);
+  if (isNewPlace && !isOver)
+    lines.push(
+      `${after.undoes ? done + 1 : (live.step ?? '?')}/${after.undoes ? total : (live.steps ?? total)} ${oneLine(live.phase ?? '')}: ${oneLine(live.path ?? '')}: at work`,
+    );
   const wait = waitOf(after, false);
   if (wait !== null && wait !== (before === null ? null : waitOf(before, false)) && (live !== null || after.ahead.length > 0)) lines.push(oneLine(wait));
   return lines;

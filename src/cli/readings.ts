@@ -58,11 +58,11 @@ export async function readStatus(address: Address, id: string, io: Watcher): Pro
   return withSession(address, io, (session) => engine.readStatus(session, id));
 }
 
-/** What an undo would run. @param id null: of the newest deployment of which something is in the database */
-export async function readUndoPlan(address: Address, id: string | null, io: Watcher): Promise<UndoPlan> {
-  if (address.kind === 'worker') return (await import('./remote_readings.ts')).readUndoPlanThroughWorker(address, id, io.signal);
+/** What an undo would run. @param id null: of the newest deployment of the bundle; of the only one, if none is named */
+export async function readUndoPlan(address: Address, id: string | null, bundle: string | null, io: Watcher): Promise<UndoPlan> {
+  if (address.kind === 'worker') return (await import('./remote_readings.ts')).readUndoPlanThroughWorker(address, id, bundle, io.signal);
   const { withSession, engine } = await loadDirect();
-  return withSession(address, io, (session) => engine.readUndoPlan(session, id));
+  return withSession(address, io, (session) => engine.readUndoPlan(session, id, bundle));
 }
 
 async function loadDirect() {

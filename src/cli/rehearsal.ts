@@ -41,13 +41,15 @@ export function renderRehearsal(deployment: Deployment, style: Style): string {
     .join('\n\n');
 }
 
-function headline({ state, bundle }: Deployment, { milliseconds, steps }: Rehearsal, style: Style): string {
+function headline({ state, bundle, undoes }: Deployment, { milliseconds, steps }: Rehearsal, style: Style): string {
+  const name = oneLine(bundle);
+  const [subject, object] = undoes ? [`The undo of ${name}`, `the undo of ${name}`] : [name, name];
   if (state === 'succeeded' && steps.length === 0)
-    return `${style.green(style.bold('Rehearsed.'))} ${oneLine(bundle)} was deployed before; there would be nothing to run.`;
-  const end = `in ${duration(milliseconds)}, and was rolled back: nothing of it is in the database`;
-  if (state === 'succeeded') return `${style.green(style.bold('Rehearsed.'))} ${oneLine(bundle)} ran through ${end}.`;
-  if (state === 'degraded') return `${style.yellow(style.bold('Rehearsed.'))} ${oneLine(bundle)} ran through, except for what may fail, ${end}.`;
-  return `${style.red(style.bold('Would fail.'))} The rehearsal of ${oneLine(bundle)} stopped. Nothing of it is in the database.`;
+    return `${style.green(style.bold('Rehearsed.'))} ${undoes ? `Nothing of ${name} is left to undo.` : `${name} was deployed before; there would be nothing to run.`}`;
+  const end = `in ${duration(milliseconds)}, and was rolled back: ${undoes ? 'nothing was undone' : 'nothing of it is in the database'}`;
+  if (state === 'succeeded') return `${style.green(style.bold('Rehearsed.'))} ${subject} ran through ${end}.`;
+  if (state === 'degraded') return `${style.yellow(style.bold('Rehearsed.'))} ${subject} ran through, except for what may fail, ${end}.`;
+  return `${style.red(style.bold('Would fail.'))} The rehearsal of ${object} stopped. ${undoes ? 'Nothing was undone.' : 'Nothing of it is in the database.'}`;
 }
 
 function titled(title: string, lines: readonly string[]): string[] {

@@ -15,6 +15,7 @@ import { digestSecrets } from '../trust/secrets.ts';
 import { makeSignedRequest } from '../trust/sign.ts';
 import type { WorkerAddress } from './address.ts';
 import { countingSource } from './counting.ts';
+import type { UndoWish } from './direct.ts';
 import type { Assigned } from './parameters.ts';
 import { pause, persist } from './persist.ts';
 import type { View } from './progress.ts';
@@ -144,15 +145,16 @@ export async function cancelThroughWorker(errand: Errand, deployment: string): P
 
 /**
  * Takes a deployment back, and stays with the undo until it is over.
- * @param partly whether what has no undo may stay
+ * @param wish which one, and how
  * @param id signed; the same id is the same undo
  */
-export async function undoThroughWorker(errand: Errand, deployment: string, partly: boolean, id: string): Promise<Deployment> {
-  const { origin, target } = errand.address;
-  const path = `${deploymentsPath(errand.address)}/${deployment}/undo`;
+export async function undoThroughWorker(errand: Errand, { secrets: values, ...wish }: UndoWish, id: string): Promise<Deployment> {
+  const { origin: audience, target, secret } = errand.address;
+  const path = `${deploymentsPath(errand.address)}/${wish.deployment}/undo`;
+  const secrets = values === null ? null : await digestSecrets(values, secret, { id, target });
   const attendance = new Attendance(errand, path, {
-    beside: null,
-    makeRequest: (expires_at) => ({ type: 'undo', id, audience: origin, target, expires_at, deployment, partly }),
+    beside: values === null ? null : bytesOf(values),
+    makeRequest: (expires_at) => ({ type: 'undo', id, audience, target, expires_at, ...wish, ...(secrets !== null && { secrets }) }),
   });
   await persist(() => attendance.knock(), attendance.persistence);
   return attendance.follow();

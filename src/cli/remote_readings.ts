@@ -39,8 +39,9 @@ export async function readHistoryThroughWorker(address: WorkerAddress, bundle: s
   return (await read(address, `${targetPath(address)}/history${query}`, schema, signal)).history;
 }
 
-export async function readUndoPlanThroughWorker(address: WorkerAddress, id: string | null, signal: AbortSignal): Promise<UndoPlan> {
-  const path = id === null ? `${targetPath(address)}/undo` : `${deploymentsPath(address)}/${encodeURIComponent(id)}/undo`;
+export async function readUndoPlanThroughWorker(address: WorkerAddress, id: string | null, bundle: string | null, signal: AbortSignal): Promise<UndoPlan> {
+  const query = bundle === null ? '' : `?bundle=${encodeURIComponent(bundle)}`;
+  const path = id === null ? `${targetPath(address)}/undo${query}` : `${deploymentsPath(address)}/${encodeURIComponent(id)}/undo`;
   return read(address, path, undoPlanSchema, signal);
 }
 

@@ -119,7 +119,7 @@ function warningLines({ path, result }: StepStatus, style: Style): string[] {
 /** What the deployment is, as the beginning of a sentence. */
 function subjectOf({ bundle, mode, undoes }: Deployment): string {
   const name = oneLine(bundle);
-  if (undoes) return `The undo of ${name}`;
+  if (undoes) return mode === 'rehearse' ? `The rehearsal of the undo of ${name}` : `The undo of ${name}`;
   return mode === 'rehearse' ? `The rehearsal of ${name}` : mode === 'baseline' ? `The baseline of ${name}` : name;
 }
 

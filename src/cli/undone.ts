@@ -55,8 +55,12 @@ export function standingOfUndo({ steps, state, transaction, ...phase }: PhaseSta
 }
 
 export function nextOfUndo(deployment: Deployment): string[] {
-  const { state, error, undoes } = deployment;
-  const again = `"weft undo ${undoes}" goes on with what is not undone; what is undone stays undone.`;
+  const { state, error, undoes, mode } = deployment;
+  const again =
+    mode === 'rehearse'
+      ? `"weft undo --rehearse ${undoes}" rehearses it again.`
+      : `"weft undo ${undoes}" goes on with what is not undone; what is undone stays undone.`;
+  if (state === 'cancelled' && mode === 'rehearse') return [`Next: ${again}`];
   if (state === 'cancelled') return [`Next: ${again} Or deploy the bundle, which runs what was undone again.`];
   if (state !== 'failed') return [];
   const step = deployment.phases.flatMap(({ steps }) => steps).find(({ path, state: of }) => path === error?.path && of === 'failed');

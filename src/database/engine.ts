@@ -325,20 +325,32 @@ export async function readForesight(session: Session, { manifest, texts, paramet
 /**
  * What an undo would run, and what has none.
  * @param id null: the newest deployment of which something is in the database
- * @throws Problem nothing_to_undo, undo_out_of_order, deployment_not_found, engine_missing
+ * @param bundle of which bundle; null: of the only one
+ * @throws Problem nothing_to_undo, undo_out_of_order, undo_ambiguous, deployment_not_found, engine_missing
  */
-export async function readUndoPlan(session: Session, id: string | null): Promise<UndoPlan> {
-  return undoPlanSchema.parse(await ask(session, 'select weft.plan_undo($1::uuid) as document', [id]));
+export async function readUndoPlan(session: Session, id: string | null, bundle: string | null = null): Promise<UndoPlan> {
+  return undoPlanSchema.parse(await ask(session, 'select weft.plan_undo($1::uuid, $2) as document', [id, bundle]));
 }
 
 /**
  * Opens and stages a deployment that takes another one back, or finds the one that the same request opened before. Nothing is missing of it.
- * @throws Problem nothing_to_undo, undo_out_of_order, undo_missing, deployment_not_found, id_conflict, engine_missing
+ * @throws Problem nothing_to_undo, undo_out_of_order, undo_missing, deployment_not_found, id_conflict, invalid_parameters, engine_missing
  */
-export async function openUndo(session: Session, { request, caller, target, signature }: UndoCall, backend: number): Promise<Omit<OpenedDeployment, 'server'>> {
-  const question = 'select weft.undo(p_request => $1, p_caller => $2, p_target => $3, p_signature => $4) as document';
-  const found = await ask(session, question, [request, caller, target, signature === null ? null : JSON.stringify(signature)]);
-  return readFound(found, backend);
+export async function openUndo(
+  session: Session,
+  { request, caller, target, signature, secrets }: UndoCall,
+  backend: number,
+): Promise<Omit<OpenedDeployment, 'server'>> {
+  const question: Message = {
+    kind: 'statement',
+    text: 'select weft.undo(p_request => $1, p_caller => $2, p_target => $3, p_signature => $4) as document',
+    values: [request, caller, target, signature === null ? null : JSON.stringify(signature)],
+  };
+  return asking(async () => {
+    const before = secretMessages(secrets);
+    const replies = await session.pipeline([...before, question, { kind: 'sync' }]);
+    return readFound(JSON.parse(onlyRow(replies[before.length]).document ?? 'null'), backend);
+  });
 }
 
 /** Looks who waits while a rehearsal runs, until it is over; to be sent alone, in a session of its own. */

@@ -42,6 +42,10 @@ export function problemOf(error: unknown): unknown {
       return new Problem('nothing_to_undo', said, facts, error);
     case 'WF071':
       return new Problem('undo_out_of_order', said, facts, error);
+    case 'WF074':
+      return new Problem('undo_ambiguous', said, facts, error);
+    case 'WF075':
+      return new Problem('undo_secrets_missing', said, facts, error);
     case 'WF072':
       return new Problem('undo_missing', said, facts, error);
     case 'WF088':

@@ -4,14 +4,16 @@
  */
 import { ensureEngine, openUndo } from '../database/engine.ts';
 import type { Deployment } from '../domain/deployment.ts';
+import { secretsMissing } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Opened, Order } from './deploy.ts';
 import { answerOf, type Errand, Patience, persist } from './errand.ts';
 import { runToEnd, sendCall } from './run.ts';
+import { sampleWaits } from './sample.ts';
 
 export interface UndoOptions extends Errand {
   /** The signed bytes say which deployment, and whether what has no undo may stay. */
-  readonly order: Omit<Order, 'manifest' | 'mode'>;
+  readonly order: Omit<Order, 'manifest'>;
   /** Called once it is opened: it has its place in line then. */
   readonly onOpened?: ((opened: Opened) => void) | undefined;
   /** Whose deployments may be run ahead of this one; without it, everybody's. */
@@ -20,7 +22,8 @@ export interface UndoOptions extends Errand {
 
 /**
  * @returns the deployment that undoes, as it ended, or as it is when the deadline passes
- * @throws Problem nothing_to_undo, undo_out_of_order, undo_missing, deployment_not_found, id_conflict, and what makes the session unfit
+ * @throws Problem nothing_to_undo, undo_out_of_order, undo_missing, deployment_not_found, id_conflict, invalid_parameters, secrets_missing, and what
+ * makes the session unfit
  */
 export async function undo(options: UndoOptions): Promise<Deployment> {
   const { order, callers = null, onOpened } = options;
@@ -30,11 +33,14 @@ export async function undo(options: UndoOptions): Promise<Deployment> {
   const begun = await persist(options, patience, async (session) => {
     const { server } = await answerOf(session, ensureEngine(session), patience);
     const found = await answerOf(session, openUndo(session, { ...order, signature }, server.backend), patience);
+    // Whoever is at work already has them.
+    if (found.lacking.length > 0 && found.state !== 'running') throw secretsMissing(found.lacking, found.id);
     onOpened?.({ id: found.id, state: found.state, repeated: found.repeated, missing: [], warning: server.warning });
-    const run = { id: found.id, target: order.target, callers };
+    const run = { id: found.id, target: order.target, callers, secrets: order.secrets };
     return { run, call: sendCall(session, run, found.backend) };
   });
-  const deployment = await runToEnd(options, patience, begun.run, begun.call);
+  const stopSampling = order.mode === 'rehearse' ? sampleWaits(options.connect, begun.run.id) : null;
+  const deployment = await runToEnd(options, patience, begun.run, begun.call).finally(() => stopSampling?.());
   if (deployment !== null) return deployment;
   throw new Problem('internal', `The engine said nothing of deployment ${begun.run.id}. \`weft status\` shows what the database knows.`);
 }

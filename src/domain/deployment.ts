@@ -257,8 +257,25 @@ export const undoPlanSchema = z.looseObject({
       ),
     }),
   ),
-  /** The secret parameters that the deployment was given: kept nowhere, so its undo has not got them. */
-  secrets_lacking: z.array(z.string()).optional(),
+  /** The secret parameters that files of the undo name, and that it has to be given: they are kept nowhere. */
+  secrets: z.array(z.looseObject({ name: z.string(), paths: z.array(z.string()) })).optional(),
+  /** What it would fail with, as far as that can be known beforehand, in the words of the refusal. */
+  foreseen: z
+    .array(
+      z.looseObject({
+        phase: z.string(),
+        path: z.string().nullish(),
+        sqlstate: z.string(),
+        message: z.string(),
+        detail: z.string().nullish(),
+        hint: z.string().nullish(),
+        /** Only if that has to be dropped which is in the way of older content: whether it has, shows when it runs. */
+        if: z.literal('dropped').nullish(),
+        /** And only if the file does not make it again. */
+        unless_made_again: z.boolean().nullish(),
+      }),
+    )
+    .optional(),
   /** Repeatable files that have not changed, and are called back if something of theirs goes with what is undone. */
   stand_by: z.array(z.string()).optional(),
   lacking: z.array(
@@ -268,6 +285,8 @@ export const undoPlanSchema = z.looseObject({
       kind: z.string(),
       /** It runs again and again, and came with that deployment: there is nothing before to go back to. */
       repeat: z.string().nullish(),
+      /** It stays, and is made again if something of it goes with what is undone. */
+      stands_by: z.boolean().nullish(),
       statements_done: z.int().nullable(),
     }),
   ),

@@ -54,6 +54,8 @@ export const PROBLEMS = {
   drift_not_accepted: { status: 409, exit: 2, title: 'The drift was not accepted.' },
   nothing_to_undo: { status: 409, exit: 2, title: 'There is nothing to undo.' },
   undo_out_of_order: { status: 409, exit: 2, title: 'Another deployment has to end, or to be undone, before this one.' },
+  undo_secrets_missing: { status: 422, exit: 2, title: 'The undo needs secrets that it was not given.' },
+  undo_ambiguous: { status: 409, exit: 2, title: 'Which deployment is to be undone was not said.' },
   undo_missing: { status: 409, exit: 2, title: 'Something that would stay has no undo.' },
   deployment_over: { status: 409, exit: 2, title: 'The deployment is over.' },
   deployment_not_staged: { status: 409, exit: 3, title: 'The deployment still lacks some of its artifacts.' },

@@ -63,6 +63,10 @@ export const undoRequestSchema = z.strictObject({
   deployment: deploymentIdSchema,
   /** Whether what has no undo may stay; else nothing is undone when anything has none. */
   partly: z.boolean().default(false),
+  /** `rehearse`: all of it in one transaction that is rolled back, with a report. */
+  mode: z.enum(['apply', 'rehearse']).default('apply'),
+  /** Secrets that the undo files name: kept nowhere, so they are given again. */
+  secrets: secretDigestsSchema.optional(),
 });
 
 export const requestSchema = z.discriminatedUnion('type', [deployRequestSchema, resumeRequestSchema, cancelRequestSchema, undoRequestSchema]);

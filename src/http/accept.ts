@@ -1,6 +1,6 @@
 /** Who signed, and whether they may: the room `trust` decides, with this Worker's keys, configuration and clock. */
 import type { SecretValues } from '../domain/parameters.ts';
-import type { DeployRequest, RequestType, ResumeRequest, WeftRequest } from '../domain/request.ts';
+import type { DeployRequest, RequestType, ResumeRequest, UndoRequest, WeftRequest } from '../domain/request.ts';
 import { acceptRequest } from '../trust/request.ts';
 import { proveSecrets, readSecretValues } from '../trust/secrets.ts';
 import type { SignedHeaders } from '../trust/signature.ts';
@@ -29,7 +29,7 @@ export async function acceptSigned<T extends RequestType>(
 export async function acceptSecrets(
   ports: Ports,
   caller: string,
-  request: Pick<DeployRequest | ResumeRequest, 'id' | 'target' | 'secrets'>,
+  request: Pick<DeployRequest | ResumeRequest | UndoRequest, 'id' | 'target' | 'secrets'>,
   bytes: Uint8Array | null,
 ): Promise<SecretValues | null> {
   const values = bytes === null ? null : readSecretValues(bytes);

@@ -35,7 +35,7 @@ export interface Ports {
   readEvents(session: Session, id: string, after: number): Promise<DeploymentEvent[]>;
   readHistory(session: Session, bundle?: string): Promise<HistoryEntry[]>;
   readForesight(session: Session, question: ForesightQuestion): Promise<Foresight>;
-  readUndoPlan(session: Session, id: string | null): Promise<UndoPlan>;
+  readUndoPlan(session: Session, id: string | null, bundle?: string | null): Promise<UndoPlan>;
   readDrift(session: Session): Promise<Drift>;
   readChanges(session: Session, id: string): Promise<Changes>;
   /** Writes one structured line. Whoever implements it takes out secrets. */

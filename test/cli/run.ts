@@ -15,6 +15,8 @@ export interface RunOptions {
   readonly isTTY?: boolean;
   readonly columns?: number;
   readonly signal?: AbortSignal;
+  /** Where it is run. */
+  readonly folder?: string;
   /** What is piped in. */
   readonly stdin?: string;
   /** Told of everything that goes to stderr, as it comes. */
@@ -28,6 +30,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   const isTTY = options.isTTY ?? false;
   const io: Io = {
     env: options.env ?? {},
+    ...(options.folder !== undefined && { folder: options.folder }),
     ...(stdin !== undefined && {
       stdin: (async function* () {
         yield new TextEncoder().encode(stdin);

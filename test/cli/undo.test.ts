@@ -95,6 +95,103 @@ describe('straight to a database', () => {
     expect(await tablesIn(database.url)).toEqual(['a', 'b']);
   });
 
+  it('of a failed undo weft status counts as done what was undone, and no file that stands by', async () => {
+    const yaml = `${YAML}  - name: code\n    transaction: single\n    steps: [{ run: "views/*.sql", repeat: on-change }, { run: "last/*.sql", undo: "first/*.sql" }]\n`;
+    const files = {
+      ...FILES,
+      'weft.yaml': yaml,
+      'views/v.sql': 'create or replace view v as select 1 as a;',
+      'last/1.sql': 'select 1;',
+      'first/1.sql': 'select 1;',
+    };
+    await weft('deploy', makeFolder({ ...files, 'undo/1_a.sql': 'select 1 / 0;' }));
+    expect((await weft('undo', '--partly')).code).toBe(1);
+    expect((await weft('status')).stdout.split('\n')[0]).toMatch(/failed +1\/3 +shop/); // last.sql; what schema did is rolled back
+  });
+
+  describe('without an id', () => {
+    const other = {
+      ...FILES,
+      'weft.yaml': YAML.replace('shop', 'other'),
+      'schema/1_a.sql': 'create table c (n int);',
+      'undo/1_a.sql': 'drop table c;',
+      'schema/2_b.sql': 'select 1;',
+      'undo/2_b.sql': 'select 1;',
+    };
+
+    it('in a folder with a bundle file, the newest deployment of that bundle is meant, and no other one', async () => {
+      const folder = makeFolder(FILES);
+      const shop = (await weft('deploy', folder, '--json')).json();
+      await weft('deploy', makeFolder(other));
+      const options = { env: { DATABASE_URL: database.url }, folder };
+      expect((await run(['undo', '--plan'], options)).stdout).toMatch(
+        new RegExp(`^Undo of shop, deployment ${shop.id}, .*the newest of the bundle in this folder`),
+      );
+      expect((await run(['undo'], options)).code).toBe(0);
+      expect(await tablesIn(database.url)).toEqual(['c']);
+      const nothing = await run(['undo'], options);
+      expect([nothing.code, nothing.stderr]).toEqual([
+        2,
+        expect.stringMatching(
+          /nothing of the bundle shop is in the database that a deployment of it\s+has brought\. Of other bundles there is:\n +weft undo --bundle other /,
+        ),
+      ]);
+      expect(await tablesIn(database.url)).toEqual(['c']);
+    });
+
+    it('elsewhere, of several bundles none is chosen: each is named, with its command; --bundle says which', async () => {
+      await weft('deploy', makeFolder(FILES));
+      await weft('deploy', makeFolder(other));
+      const refused = await weft('undo', '--json');
+      expect(refused.code).toBe(2);
+      expect(refused.json().problem.type).toBe('urn:weft:problem:undo_ambiguous');
+      expect(refused.stderr).toMatch(/\n +weft undo --bundle other \(deployment .*\n +weft undo --bundle shop \(deployment /);
+      expect((await weft('undo', '--plan')).code).toBe(2);
+      expect(await tablesIn(database.url)).toEqual(['a', 'b', 'c']);
+      expect((await weft('undo', '--bundle', 'shop')).code).toBe(0);
+      expect(await tablesIn(database.url)).toEqual(['c']);
+    });
+
+    it('a bundle file that cannot be read chooses nothing', async () => {
+      await weft('deploy', makeFolder(FILES));
+      const folder = makeFolder({ 'weft.yaml': 'name: [' });
+      const { code, stderr } = await run(['undo'], { env: { DATABASE_URL: database.url }, folder });
+      expect([code, stderr]).toEqual([2, expect.stringContaining('So which bundle is meant is not known')]);
+      expect(await tablesIn(database.url)).toEqual(['a', 'b']);
+    });
+  });
+
+  it('--rehearse runs it in one transaction that is rolled back, and says what it takes', async () => {
+    const { id } = (await weft('deploy', makeFolder(FILES), '--json')).json();
+    const { code, stdout } = await weft('undo', '--rehearse');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^Rehearsed\. The undo of shop ran through in .*, and was rolled back: nothing was undone\./);
+    expect(stdout).toMatch(/AccessExclusiveLock on public\.a/);
+    expect(stdout).toContain('- table public.a');
+    expect(await tablesIn(database.url)).toEqual(['a', 'b']);
+    expect((await weft('status')).stdout).toMatch(new RegExp(`rehearsal of the undo of ${id.slice(0, 8)}\n.* 2/2 +shop$`, 'm'));
+  });
+
+  it('needs the secrets that its files name, says so first, and undoes nothing without', async () => {
+    const yaml = `parameters: { token: { type: text, secret: true } }\n${YAML}`;
+    const folder = makeFolder({ ...FILES, 'weft.yaml': yaml, 'undo/1_a.sql': `drop table a; select 1 / (:'token' = 'hunter2-hunter2')::int;` });
+    const env = { DATABASE_URL: database.url, TOKEN: 'hunter2-hunter2' };
+    const { id } = (await run(['deploy', folder, '--set-env', 'token=TOKEN', '--json'], { env })).json();
+    const plan = await run(['undo', '--plan'], { env });
+    expect([plan.code, plan.stdout]).toEqual([0, expect.stringMatching(/Needs secrets.*\n +token +named in undo\/1_a\.sql/)]);
+    const without = await run(['undo', '--json'], { env });
+    expect([without.code, without.json().problem.type]).toEqual([2, 'urn:weft:problem:undo_secrets_missing']);
+    expect(without.stderr.replace(/\s+/g, ' ')).toContain(`weft undo ${id} --set token=@FILE`);
+    const unknown = await run(['undo', '--set-env', 'token=TOKEN', '--set-env', 'surprise=TOKEN'], { env });
+    expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringContaining('has no secret parameter "surprise"')]);
+    expect(await tablesIn(database.url)).toEqual(['a', 'b']);
+    expect(await sql(database.url, 'select count(*)::int as n from weft.deployments')).toEqual([{ n: 1 }]);
+    const undone = await run(['undo', '--set-env', 'token=TOKEN'], { env });
+    expect(undone.code, undone.stderr).toBe(0);
+    expect(undone.stdout + undone.stderr).not.toContain('hunter2');
+    expect(await tablesIn(database.url)).toEqual([]);
+  });
+
   it('says how the catalog compares with what it was, and names what differs', async () => {
     await weft('deploy', makeFolder({ ...FILES, 'schema/1_a.sql': 'create table a (n int); create table left_over (n int);' }));
     const { code, stdout } = await weft('undo');
@@ -120,6 +217,22 @@ describe('straight to a database', () => {
       expect(stderr).toContain('Called back if something of theirs goes: views/w.sql.');
       expect(stdout).toContain('The catalog is as it was before that deployment.');
       expect(stdout).toMatch(/code +single +committed: 1 step, 1 file called back/);
+    });
+
+    it('says first what would be lost if one had to be dropped, in the words in which it then fails', async () => {
+      await weft('deploy', makeFolder(views('1 as a')));
+      await weft('deploy', makeFolder(views('1 as a, 2 as b')));
+      await sql(database.url, `comment on view v is 'kept'`);
+      const plan = await weft('undo', '--plan');
+      const words = 'WF073: public.v has to be dropped, and made again by views/v.sql, and that would lose: comment on view public.v';
+      expect([plan.code, plan.stdout]).toEqual([0, expect.stringContaining(`${words} (unless the file makes that again)`)]);
+      const rehearsed = await weft('undo', '--rehearse');
+      expect([rehearsed.code, rehearsed.stdout]).toEqual([1, expect.stringContaining(`${words}\n`)]);
+      const undone = await weft('undo');
+      expect([undone.code, undone.stdout]).toEqual([1, expect.stringContaining(`${words}\n`)]);
+      expect(rehearsed.stdout).toMatch(
+        /Next: views\/v\.sql is the file as it was before, and cannot be corrected: .*"weft undo --rehearse [0-9a-f-]+" rehearses it again\./,
+      );
     });
 
     it('that cannot be names what is in the way, and says that older content cannot be corrected', async () => {
@@ -200,6 +313,32 @@ describe('through a Worker', () => {
     const again = await weft('undo', deployed.json().id, '--json');
     expect(again.code).toBe(2);
     expect(again.json().problem.type).toBe('urn:weft:problem:nothing_to_undo');
+  });
+
+  it('rehearses an undo, and gives it the secrets that it needs, bound by its own request', async () => {
+    const yaml = `parameters: { token: { type: text, secret: true } }\n${YAML.replace('shop', 'vault')}`;
+    const files = {
+      'weft.yaml': yaml,
+      'schema/1.sql': 'create table v (n int);',
+      'undo/1.sql': `drop table v; select 1 / (:'token' = 'hunter2-hunter2')::int;`,
+    };
+    const env = { ...stack.env, TOKEN: 'hunter2-hunter2' };
+    const deployed = await run(['deploy', makeFolder(files), '--set-env', 'token=TOKEN', '--json'], { env });
+    expect(deployed.code, deployed.stderr).toBe(0);
+    const blind = await run(['undo', deployed.json().id, '--json'], { env: { ...env, WEFT_CALLER: undefined } });
+    expect([blind.code, blind.json().problem.type]).toEqual([2, 'urn:weft:problem:undo_secrets_missing']);
+    const rehearsed = await run(['undo', '--bundle', 'vault', '--rehearse', '--set-env', 'token=TOKEN', '--json'], { env });
+    expect(rehearsed.code, rehearsed.stderr).toBe(0);
+    expect(rehearsed.json()).toMatchObject({
+      mode: 'rehearse',
+      undoes: deployed.json().id,
+      rehearsal: { steps: [{ path: 'undo/1.sql', state: 'succeeded' }] },
+    });
+    expect(await tablesIn(stack.databaseUrl)).toContain('v');
+    const undone = await run(['undo', '--bundle', 'vault', '--set-env', 'token=TOKEN', '--json'], { env });
+    expect(undone.code, undone.stderr).toBe(0);
+    expect(undone.json()).toMatchObject({ state: 'succeeded', parameters: [{ name: 'token', secret: true, given: true, value: null }] });
+    expect(await tablesIn(stack.databaseUrl)).not.toContain('v');
   });
 
   it('whoever may not read names the deployment, and the Worker still refuses what has no undo', async () => {

@@ -270,7 +270,7 @@ describe('rights', () => {
     );
     await ask('grant select on v to weft_careful_app');
     const back = await undo(database.url);
-    expect(back).toMatchObject({ state: 'failed', error: { path: 'undo/2.sql', detail: expect.stringContaining('rights') } });
+    expect(back).toMatchObject({ state: 'failed', error: { path: 'undo/2.sql', sqlstate: 'WF073', message: expect.stringContaining('rights') } });
     expect(await can()).toBe(true);
     await ask('revoke select on v from weft_careful_app');
     expect(await undo(database.url)).toMatchObject({ state: 'succeeded', compared: { verdict: 'same' } });

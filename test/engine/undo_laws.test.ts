@@ -76,7 +76,7 @@ it('ahead in line, it is run only under a grant to undo, whatever else its calle
   expect(other).toMatchObject({ state: 'succeeded' }); // straight to a database everybody's are run
   expect(await words()).toEqual(['one', 'not one', 'two']);
   await deployWays(database.url, { '1.sql': way('one') });
-  await openUndo(database.url, `p_caller => 'ci'`);
+  await openUndo(database.url, `p_bundle => 'shop', p_caller => 'ci'`);
   await sql(database.url, `call weft.run(p_callers => array['ci'])`);
   expect(await words()).toEqual(['one', 'not one', 'two', 'one']);
   await sql(database.url, `call weft.run(p_callers => array['undo:ci'])`);

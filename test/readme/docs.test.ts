@@ -444,7 +444,7 @@ describe('ENGINE.md', () => {
     );
     const artifacts = Object.entries(files).map(([path, content], index) => ({ path, digest: digests[index].digest, size: content.length }));
     const steps = [{ kind: 'run', path: '1.sql', undo: 'undo/1.sql' }];
-    const manifest = JSON.stringify({ format: 1, bundle: 'fro', artifacts, phases: [{ name: 'main', transaction: 'single', steps }] });
+    const manifest = JSON.stringify({ format: 1, bundle: 'billing', artifacts, phases: [{ name: 'main', transaction: 'single', steps }] });
     for (const mode of ['rehearse', 'apply']) {
       const request = JSON.stringify({ type: 'deploy', id: `fro-${mode}`, mode, expires_at: '2030-01-01T00:00:00Z' });
       const [{ opened }] = await sql(database.url, 'select weft.open($1, $2) as opened', [Buffer.from(request), manifest]);
@@ -462,7 +462,7 @@ describe('ENGINE.md', () => {
     const [rehearsed] = await statements('rehearsals');
     expect(rehearsed).toMatchObject([{ path: '1.sql', line: 1, locks: null, remark: null }]);
     const [[plan] = []] = await statements('undo');
-    expect(JSON.parse(String(plan?.jsonb_pretty))).toMatchObject({ bundle: 'fro', lacking: [] });
+    expect(JSON.parse(String(plan?.jsonb_pretty))).toMatchObject({ bundle: 'billing', lacking: [] });
     expect(await sql(database.url, `select to_regclass('to_and_fro') as gone`)).toEqual([{ gone: null }]);
   });
 

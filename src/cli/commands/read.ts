@@ -53,7 +53,8 @@ function deploymentLines(deployments: readonly Deployment[]): string[] {
 
 /** What is no plain deployment says so. */
 function kindOf({ mode, state, undoes }: Deployment): string {
-  if (undoes) return `undo of ${short(undoes)}`;
+  if (undoes && mode !== 'rehearse') return `undo of ${short(undoes)}`;
+  if (undoes) return `rehearsal of the undo of ${short(undoes)}${state === 'failed' ? ': would fail' : ''}`;
   if (mode === 'rehearse') return state === 'failed' ? 'rehearsal: would fail' : 'rehearsal';
   return mode === 'baseline' ? 'baseline' : '';
 }

@@ -1,13 +1,18 @@
-/** `weft undo`: says what would be run and what has no undo, and then takes a deployment back. */
+/** `weft undo`: says what would be run, what has no undo and what would be refused, and then takes a deployment back. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BUNDLE_FILE, parseBundleFile } from '../../bundle/bundle_file.ts';
 import type { UndoPlan } from '../../domain/deployment.ts';
+import type { SecretValues } from '../../domain/parameters.ts';
 import { Problem } from '../../domain/problem.ts';
 import { requestIdSchema } from '../../domain/request.ts';
 import { type Address, readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import { conduct } from '../conduct.ts';
-import type { Style } from '../io.ts';
+import { readSecrets } from '../parameters.ts';
 import { readUndoPlan } from '../readings.ts';
-import { columns, count, listSome, moment, oneLine } from '../text.ts';
+import { count } from '../text.ts';
+import { certainOf, listed, undoPlanLines } from '../undo_plan.ts';
 
 export async function undo(call: Call): Promise<number> {
   const { printer, values } = call;
@@ -16,11 +21,17 @@ export async function undo(call: Call): Promise<number> {
   if (!requestIdSchema.safeParse(key).success) throw new Problem('usage', '--id is a key of letters, digits, "_", ":" and "-", 128 at most.');
   const named = readDeploymentId(call.positionals[0]);
   const partly = values.partly === true;
-  const plan = await readPlan(call, address, named, typeof values.id === 'string');
+  if (values.plan === true && values.rehearse === true)
+    throw new Problem('usage', '--plan changes nothing, and --rehearse runs it and takes it back: say one.');
+  if (named !== null && values.bundle !== undefined) throw new Problem('usage', 'An id names one deployment, and --bundle the newest of a bundle: say one.');
+  const secrets = await readSecrets(call);
+  const ofFolder = named === null && values.bundle === undefined ? await bundleOfFolder(call) : null;
+  const bundle = typeof values.bundle === 'string' ? values.bundle : ofFolder;
+  const plan = await readPlan(call, address, named, bundle, typeof values.id === 'string');
   const isRefused = plan !== null && (plan.phases.length === 0 || (plan.lacking.length > 0 && !partly));
   if (values.plan === true) {
     if (plan === null) throw new Problem('usage', 'The plan was asked for, and nobody may read it: say who reads (--caller NAME or WEFT_CALLER).');
-    for (const line of planLines(plan, printer.style)) printer.say(line);
+    for (const line of undoPlanLines(plan, printer.style, ofFolder !== null)) printer.say(line);
     if (isRefused)
       printer.say(
         plan.phases.length === 0
@@ -28,19 +39,31 @@ export async function undo(call: Call): Promise<number> {
           : `Nothing would be undone as it stands: to undo the rest and leave these, weft undo --partly ${plan.deployment}.`,
       );
     printer.document(plan);
-    return isRefused ? 2 : 0;
+    return isRefused || certainOf(plan).length > 0 ? 2 : 0;
   }
-  for (const line of plan === null ? [] : planLines(plan, printer.noteStyle)) printer.note(line);
+  for (const line of plan === null ? [] : undoPlanLines(plan, printer.noteStyle, ofFolder !== null)) printer.note(line);
   if (plan !== null && isRefused) throw refusal(plan);
-  const deployment = plan?.deployment ?? (named as string);
+  if (plan !== null) checkSecrets(plan, secrets);
+  const wish = {
+    deployment: plan?.deployment ?? (named as string),
+    partly,
+    mode: values.rehearse === true ? ('rehearse' as const) : ('apply' as const),
+    secrets,
+  };
   return conduct(call, key, async (watch) => {
-    if (address.kind === 'database') return (await import('../direct.ts')).undoStraight({ address, ...watch }, deployment, partly, key);
-    return (await import('../remote.ts')).undoThroughWorker({ address, ...watch }, deployment, partly, key);
+    if (address.kind === 'database') return (await import('../direct.ts')).undoStraight({ address, ...watch }, wish, key);
+    return (await import('../remote.ts')).undoThroughWorker({ address, ...watch }, wish, key);
   });
 }
 
 /** Null where nobody may look: a caller who may undo what it names, and no more; or the same command was given before, and has perhaps undone it. */
-async function readPlan({ printer, values }: Call, address: Address, id: string | null, isRepeatable: boolean): Promise<UndoPlan | null> {
+async function readPlan(
+  { printer, values }: Call,
+  address: Address,
+  id: string | null,
+  bundle: string | null,
+  isRepeatable: boolean,
+): Promise<UndoPlan | null> {
   const isBlind = address.kind === 'worker' && address.caller === null;
   if (isBlind && id === null) {
     throw new Problem(
@@ -50,12 +73,40 @@ async function readPlan({ printer, values }: Call, address: Address, id: string 
   }
   if (isBlind) return null;
   try {
-    return await readUndoPlan(address, id, printer.io);
+    return await readUndoPlan(address, id, bundle, printer.io);
   } catch (error) {
     const isDone = error instanceof Problem && (error.slug === 'nothing_to_undo' || error.slug === 'undo_out_of_order');
     if (isDone && isRepeatable && id !== null && values.plan !== true) return null; // the engine knows whether it is the same request
     throw error;
   }
+}
+
+/**
+ * In a folder with a bundle file that bundle is meant, and never another one that happens to be newer.
+ * @returns its name; null where there is no bundle file
+ * @throws Problem invalid_bundle
+ */
+async function bundleOfFolder({ printer }: Call): Promise<string | null> {
+  const bytes = await readFile(join(printer.io.folder ?? '.', BUNDLE_FILE)).catch(() => null);
+  if (bytes === null) return null;
+  try {
+    return parseBundleFile(bytes).name;
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    throw new Problem(error.slug, `${error.message} So which bundle is meant is not known: say it (weft undo ID, or --bundle NAME).`, error.facts, error);
+  }
+}
+
+/** Before anything is opened. @throws Problem undo_secrets_missing */
+function checkSecrets({ deployment, secrets: needed = [] }: UndoPlan, given: SecretValues | null): void {
+  const lacking = needed.filter(({ name }) => given === null || !Object.hasOwn(given, name));
+  if (lacking.length === 0) return;
+  const what = lacking.map(({ name, paths }) => `"${name}", which is named in ${listed(paths)}`).join(' and ');
+  throw new Problem(
+    'undo_secrets_missing',
+    `The undo of deployment ${deployment} lacks the secret ${what}. Secrets are kept nowhere, so give it again: weft undo ${deployment} --set ${lacking[0]?.name}=@FILE. Nothing was undone.`,
+    { deployment, parameters: lacking.map(({ name }) => name) },
+  );
 }
 
 function refusal({ deployment, lacking, phases }: UndoPlan): Problem {
@@ -65,53 +116,4 @@ function refusal({ deployment, lacking, phases }: UndoPlan): Problem {
       ? `None of the files of deployment ${deployment} has an undo: ${names}. Nothing was undone. Write undo files and deploy the bundle with them: it runs nothing a second time, and keeps them in the database.`
       : `${count(lacking.length, 'file')} of deployment ${deployment} ${lacking.length === 1 ? 'has' : 'have'} no undo: ${names}. Nothing was undone. To undo the rest and leave these: weft undo --partly ${deployment}.`;
   return new Problem('undo_missing', what, { deployment, lacking: lacking.map(({ path }) => path) });
-}
-
-function listed(paths: readonly string[]): string {
-  return listSome(
-    paths.map((path) => oneLine(path)),
-    5,
-  );
-}
-
-function planLines(
-  { deployment, bundle, finished_at, phases, stand_by: standBy = [], secrets_lacking: secrets = [], lacking }: UndoPlan,
-  style: Style,
-): string[] {
-  const lines = [`Undo of ${style.bold(oneLine(bundle))}, deployment ${deployment}${finished_at === null ? '' : `, ${moment(finished_at)}`}`];
-  for (const phase of phases) {
-    const rows = phase.steps.map((step) => [
-      'run',
-      oneLine(step.undo),
-      step.restores ? 'as it was before' : `takes back ${oneLine(step.path)}`,
-      [
-        step.statements_done === null
-          ? ''
-          : `of which only ${count(step.statements_done, step.kind === 'batch' ? 'round' : 'statement')} ${step.statements_done === 1 ? 'is' : 'are'} in the database`,
-        step.given_by === null || step.restores ? '' : `as it came with deployment ${step.given_by}`,
-      ]
-        .filter((part) => part !== '')
-        .join('; '),
-    ]);
-    lines.push('', `${style.bold(oneLine(phase.name))}  ${style.dim(phase.transaction)}`, ...columns(rows, '  '));
-  }
-  if (phases.some(({ steps }) => steps.some(({ kind, restores }) => restores && kind === 'run')))
-    lines.push(
-      '',
-      'Files that run again and again come back in an order that the server finds; what cannot be replaced is dropped and made again, and what needs something that is undone behind it waits for that.',
-    );
-  if (secrets.length > 0)
-    lines.push('', style.yellow(`That deployment was given secrets, which are kept nowhere: a file that names one fails in the undo (${listed(secrets)}).`));
-  if (standBy.length > 0) lines.push(`Called back if something of theirs goes: ${listed(standBy)}.`);
-  if (lacking.length > 0)
-    lines.push(
-      '',
-      style.yellow('No undo, stays in the database:'),
-      ...columns(
-        lacking.map(({ path, phase, repeat }) => [oneLine(path), oneLine(phase), repeat ? 'new in that deployment: there is no version before' : '']),
-        '  ',
-      ),
-    );
-  lines.push('');
-  return lines;
 }

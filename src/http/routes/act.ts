@@ -6,6 +6,7 @@ import { type Deployment, isOver } from '../../domain/deployment.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { SecretValues } from '../../domain/parameters.ts';
 import { Problem } from '../../domain/problem.ts';
+import type { UndoRequest } from '../../domain/request.ts';
 import { mayBeRun } from '../../trust/grants.ts';
 import { proveSecrets } from '../../trust/secrets.ts';
 import { readSignedHeaders, type SignedHeaders } from '../../trust/signature.ts';
@@ -26,6 +27,8 @@ interface Act {
   readonly signed: SignedHeaders;
   /** Proved; null when none came along. */
   readonly secrets: SecretValues | null;
+  /** Of an undo. */
+  readonly mode?: UndoRequest['mode'];
 }
 
 export function actRoutes(ports: Ports): Hono<HttpEnv> {
@@ -92,14 +95,14 @@ async function postCancel(c: HttpContext, ports: Ports): Promise<Response> {
 
 /** An undo is a deployment of its own: answered as one, and to be read at an address of its own. */
 async function postUndo(c: HttpContext, ports: Ports): Promise<Response> {
-  const { caller, target, body, signed } = await acceptAct(c, ports, 'undo');
+  const { caller, target, body, signed, secrets, mode } = await acceptAct(c, ports, 'undo');
   const wait = readWait(c.req.header('prefer'));
   const opened = Promise.withResolvers<Opened>();
   let latest: Deployment | undefined;
   const outcome = toOutcome(
     ports.undo({
       connect: ports.connect(findTarget(ports, target)),
-      order: { request: body, caller, target, signature: signed },
+      order: { request: body, caller, target, signature: signed, secrets, mode },
       onOpened: opened.resolve,
       onStatus: (deployment) => {
         latest = deployment;
@@ -127,9 +130,9 @@ async function acceptAct(c: HttpContext, ports: Ports, type: 'resume' | 'cancel'
   c.var.notes.target = target;
   const signed = readSignedHeaders(c.req.raw.headers);
   const mediaType = (c.req.header('content-type') ?? '').split(';')[0]?.trim().toLowerCase();
-  const isTar = type === 'resume' && mediaType === 'application/x-tar';
+  const isTar = type !== 'cancel' && mediaType === 'application/x-tar';
   if (mediaType !== 'application/json' && !isTar) {
-    const more = type === 'resume' ? '; with secrets, a tar of it and secrets.json, of Content-Type application/x-tar' : '';
+    const more = type !== 'cancel' ? '; with secrets, a tar of it and secrets.json, of Content-Type application/x-tar' : '';
     throw new Problem('unsupported_media_type', `A ${type} is a signed document of Content-Type application/json${more}.`, { content_type: mediaType ?? '' });
   }
   const tar = isTar ? await readTar(c.var.body.stream(), 'identity') : null;
@@ -140,8 +143,8 @@ async function acceptAct(c: HttpContext, ports: Ports, type: 'resume' | 'cancel'
       deployment: request.deployment,
     });
   }
-  const secrets = request.type === 'resume' ? await acceptSecrets(ports, caller, request, (await tar?.secrets()) ?? null) : null;
-  return { caller, target, id: request.deployment.toLowerCase(), body, signed, secrets };
+  const secrets = request.type === 'cancel' ? null : await acceptSecrets(ports, caller, request, (await tar?.secrets()) ?? null);
+  return { caller, target, id: request.deployment.toLowerCase(), body, signed, secrets, ...(request.type === 'undo' && { mode: request.mode }) };
 }
 
 /** What is brought again must be what the deployment was signed with, by whoever signed it. */

@@ -29,7 +29,7 @@ export function readRoutes(ports: Ports): Hono<HttpEnv> {
     })
     .get('/undo', async (c) => {
       const { target } = await acceptReader(c, ports);
-      return c.json(await withSession(ports, target, (session) => ports.readUndoPlan(session, null)));
+      return c.json(await withSession(ports, target, (session) => ports.readUndoPlan(session, null, c.req.query('bundle') ?? null)));
     })
     .get('/deployments/:id/changes', async (c) => {
       const { target, deployment = '' } = await acceptReader(c, ports);

@@ -1,0 +1,104 @@
+/** The plan of an undo for people: what it runs, what has no undo, which secrets it needs, and what it would fail with. Pure. */
+import type { UndoPlan } from '../domain/deployment.ts';
+import type { Style } from './io.ts';
+import { columns, count, listSome, moment, oneLine } from './text.ts';
+
+type Foreseen = NonNullable<UndoPlan['foreseen']>[number];
+
+/** @param isOfFolder whether the bundle file of the folder at hand has chosen it */
+export function undoPlanLines(plan: UndoPlan, style: Style, isOfFolder: boolean): string[] {
+  const { deployment, bundle, finished_at, phases, stand_by: standBy = [], lacking } = plan;
+  const chosen = isOfFolder ? ', the newest of the bundle in this folder' : '';
+  const lines = [`Undo of ${style.bold(oneLine(bundle))}, deployment ${deployment}${finished_at === null ? '' : `, ${moment(finished_at)}`}${chosen}`];
+  for (const phase of phases) {
+    const rows = phase.steps.map((step) => [
+      'run',
+      oneLine(step.undo),
+      step.restores ? 'as it was before' : `takes back ${oneLine(step.path)}`,
+      remarksOf(step),
+    ]);
+    lines.push('', `${style.bold(oneLine(phase.name))}  ${style.dim(phase.transaction)}`, ...columns(rows, '  '));
+  }
+  if (phases.some(({ steps }) => steps.some(({ kind, restores }) => restores && kind === 'run')))
+    lines.push(
+      '',
+      'Files that run again and again come back in an order that the server finds; what cannot be replaced is dropped and made again, and what needs something that is undone behind it waits for that.',
+    );
+  if (standBy.length > 0) lines.push('', `Called back if something of theirs goes: ${listed(standBy)}.`);
+  if (lacking.length > 0)
+    lines.push(
+      '',
+      style.yellow('No undo, stays in the database:'),
+      ...columns(
+        lacking.map(({ path, phase, repeat, stands_by: isKept }) => [
+          oneLine(path),
+          oneLine(phase),
+          repeat ? `new in that deployment: there is no version before${isKept ? '; made again if something of it goes' : ''}` : '',
+        ]),
+        '  ',
+      ),
+    );
+  lines.push(...secretLines(plan, style), ...foreseenLines(plan, style), '');
+  return lines;
+}
+
+/** Paths or names in a row, not too many. */
+export function listed(paths: readonly string[]): string {
+  return listSome(
+    paths.map((path) => oneLine(path)),
+    5,
+  );
+}
+
+/** What it fails with in any case, as far as that is known. */
+export function certainOf({ foreseen = [] }: UndoPlan): Foreseen[] {
+  return foreseen.filter((refusal) => refusal.if !== 'dropped');
+}
+
+function remarksOf(step: UndoPlan['phases'][number]['steps'][number]): string {
+  const { statements_done: done, kind, given_by: by, restores } = step;
+  return [
+    done === null ? '' : `of which only ${count(done, kind === 'batch' ? 'round' : 'statement')} ${done === 1 ? 'is' : 'are'} in the database`,
+    by === null || restores ? '' : `as it came with deployment ${by}`,
+  ]
+    .filter((part) => part !== '')
+    .join('; ');
+}
+
+function secretLines({ secrets = [] }: UndoPlan, style: Style): string[] {
+  if (secrets.length === 0) return [];
+  return [
+    '',
+    style.yellow('Needs secrets, which are kept nowhere; give them again (--set NAME=@FILE, --set-env NAME=VARIABLE):'),
+    ...columns(
+      secrets.map(({ name, paths }) => [name, `named in ${listed(paths)}`]),
+      '  ',
+    ),
+  ];
+}
+
+function foreseenLines(plan: UndoPlan, style: Style): string[] {
+  const { foreseen = [] } = plan;
+  const certain = certainOf(plan);
+  const dropped = foreseen.filter((refusal) => refusal.if === 'dropped');
+  return [
+    ...(certain.length === 0 ? [] : ['', style.red('Would fail:'), ...certain.flatMap(refusalLines)]),
+    ...(dropped.length === 0
+      ? []
+      : [
+          '',
+          style.yellow('Would fail if older content cannot replace what is there, so that this has to be dropped first:'),
+          ...dropped.flatMap(refusalLines),
+          'Whether it has to be, only the server can say when it runs: "weft undo --rehearse" shows it.',
+        ]),
+  ];
+}
+
+function refusalLines({ phase, path, sqlstate, message, detail, hint, unless_made_again: isPerhaps }: Foreseen): string[] {
+  return [
+    `  ${oneLine(path ?? `phase ${phase}`)}`,
+    `    ${sqlstate}: ${oneLine(message)}${isPerhaps ? ' (unless the file makes that again)' : ''}`,
+    ...(detail ? [`    Detail: ${detail.split('\n').map(oneLine).join('; ')}`] : []),
+    ...(hint ? [`    Hint: ${oneLine(hint)}`] : []),
+  ];
+}
