@@ -336,19 +336,12 @@ export async function readUndoPlan(session: Session, id: string | null, bundle: 
  * Opens and stages a deployment that takes another one back, or finds the one that the same request opened before. Nothing is missing of it.
  * @throws Problem nothing_to_undo, undo_out_of_order, undo_missing, deployment_not_found, id_conflict, invalid_parameters, engine_missing
  */
-export async function openUndo(
-  session: Session,
-  { request, caller, target, signature, secrets }: UndoCall,
-  backend: number,
-): Promise<Omit<OpenedDeployment, 'server'>> {
-  const question: Message = {
-    kind: 'statement',
-    text: 'select weft.undo(p_request => $1, p_caller => $2, p_target => $3, p_signature => $4) as document',
-    values: [request, caller, target, signature === null ? null : JSON.stringify(signature)],
-  };
+export async function openUndo(session: Session, call: UndoCall, backend: number): Promise<Omit<OpenedDeployment, 'server'>> {
+  const text = 'select weft.undo(p_request => $1, p_caller => $2, p_target => $3, p_signature => $4) as document';
+  const values = [call.request, call.caller, call.target, call.signature === null ? null : JSON.stringify(call.signature)];
+  const before = secretMessages(call.secrets);
   return asking(async () => {
-    const before = secretMessages(secrets);
-    const replies = await session.pipeline([...before, question, { kind: 'sync' }]);
+    const replies = await session.pipeline([...before, { kind: 'statement', text, values }, { kind: 'sync' }]);
     return readFound(JSON.parse(onlyRow(replies[before.length]).document ?? 'null'), backend);
   });
 }
