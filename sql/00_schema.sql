@@ -34,6 +34,7 @@
 --   73 places      where in a file an error is                  |
 --   74 errors      the account of an error                      |
 --   75 status      what a deployment looks like                 |
+--   76 begun       files of which a part is in the database     |
 --   76 guards      what is asked around the work                |
 --   77 csv         the text of a data file as rows              |
 --   77 culprits    which of many rows it was                    |

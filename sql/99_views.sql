@@ -61,6 +61,12 @@ from weft._history as h;
 
 comment on view weft.history is 'What has been applied to this database, by bundle and path.';
 
+create or replace view weft.begun as
+select f.bundle, f.path, f.deployment_id, f.at, f.statements, f.rounds, f.account
+from weft._find_begun() as f;
+
+comment on view weft.begun is 'Files that were run in part and not to their end, by bundle and path: what of each is in this database.';
+
 create or replace view weft.events as
 select e.deployment_id, e.number, e.at, e.kind, e.phase, e.path, e.data
 from weft._events as e;

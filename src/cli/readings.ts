@@ -1,5 +1,5 @@
 /** Readings, either way in. The drivers of a database are loaded only when one is asked. */
-import type { Changes, Deployment, Drift, HistoryEntry, UndoPlan } from '../domain/deployment.ts';
+import type { Changes, Deployment, Drift, History, UndoPlan } from '../domain/deployment.ts';
 import type { Foresight, ForesightQuestion } from '../domain/foresight.ts';
 import type { Address } from './address.ts';
 import type { Io } from './io.ts';
@@ -9,8 +9,8 @@ const LISTED_COUNT = 20;
 /** Who reads: until when, and where to say that it takes long. */
 type Watcher = Pick<Io, 'signal' | 'stderr'>;
 
-/** What has been applied, of one bundle or of all. */
-export async function readHistory(address: Address, bundle: string | null, io: Watcher): Promise<HistoryEntry[]> {
+/** What has been applied, of one bundle or of all, and what of it in part. */
+export async function readHistory(address: Address, bundle: string | null, io: Watcher): Promise<History> {
   if (address.kind === 'worker') return (await import('./remote_readings.ts')).readHistoryThroughWorker(address, bundle, io.signal);
   const { withSession, engine } = await loadDirect();
   return withSession(address, io, (session) => engine.readHistory(session, bundle ?? undefined));

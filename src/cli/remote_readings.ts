@@ -10,8 +10,8 @@ import {
   type Drift,
   deploymentSchema,
   driftSchema,
-  type HistoryEntry,
-  historyEntrySchema,
+  type History,
+  historySchema,
   type UndoPlan,
   undoPlanSchema,
 } from '../domain/deployment.ts';
@@ -33,10 +33,9 @@ export async function readDeploymentsThroughWorker(address: WorkerAddress, signa
   return (await read(address, `${deploymentsPath(address)}?limit=${LISTED_COUNT}`, schema, signal)).deployments;
 }
 
-export async function readHistoryThroughWorker(address: WorkerAddress, bundle: string | null, signal: AbortSignal): Promise<HistoryEntry[]> {
+export async function readHistoryThroughWorker(address: WorkerAddress, bundle: string | null, signal: AbortSignal): Promise<History> {
   const query = bundle === null ? '' : `?bundle=${encodeURIComponent(bundle)}`;
-  const schema = z.looseObject({ history: z.array(historyEntrySchema) });
-  return (await read(address, `${targetPath(address)}/history${query}`, schema, signal)).history;
+  return read(address, `${targetPath(address)}/history${query}`, historySchema, signal);
 }
 
 export async function readUndoPlanThroughWorker(address: WorkerAddress, id: string | null, bundle: string | null, signal: AbortSignal): Promise<UndoPlan> {

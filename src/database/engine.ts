@@ -14,8 +14,8 @@ import {
   deploymentStateSchema,
   driftSchema,
   eventSchema,
-  type HistoryEntry,
-  historyEntrySchema,
+  type History,
+  historySchema,
   type UndoPlan,
   undoPlanSchema,
 } from '../domain/deployment.ts';
@@ -310,9 +310,10 @@ export async function readEvents(session: Session, id: string, after: number): P
   return z.array(eventSchema).parse(await ask(session, 'select weft.list_events($1::uuid, $2::integer) as document', [id, String(after)]));
 }
 
-/** What has been applied, of one bundle or of all. */
-export async function readHistory(session: Session, bundle?: string): Promise<HistoryEntry[]> {
-  return z.array(historyEntrySchema).parse(await ask(session, 'select weft.list_history($1) as document', [bundle ?? null]));
+/** What has been applied, of one bundle or of all, and what of it in part. */
+export async function readHistory(session: Session, bundle?: string): Promise<History> {
+  const question = `select jsonb_build_object('history', weft.list_history($1), 'begun', weft.list_begun($1)) as document`;
+  return historySchema.parse(await ask(session, question, [bundle ?? null]));
 }
 
 /** What the history has to say of a bundle. @throws Problem engine_missing */

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'fe828276a54dea3d7631a3211c2d8800a0ba6e769f754898518dc19fc33d85f0';
+export const ENGINE_DIGEST = 'aa913bee8bb6d20b3fd0c7e22986fcdcb7da01c8a6ddfb3b09f18626fd5a0e8a';

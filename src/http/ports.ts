@@ -10,7 +10,7 @@ import type { CancelOptions } from '../deployment/cancel.ts';
 import type { DeployOptions, Opened } from '../deployment/deploy.ts';
 import type { ResumeOptions } from '../deployment/resume.ts';
 import type { UndoOptions } from '../deployment/undo.ts';
-import type { Changes, Deployment, DeploymentEvent, Drift, HistoryEntry, UndoPlan } from '../domain/deployment.ts';
+import type { Changes, Deployment, DeploymentEvent, Drift, History, UndoPlan } from '../domain/deployment.ts';
 import type { Foresight, ForesightQuestion } from '../domain/foresight.ts';
 import type { LogEntry } from './log.ts';
 
@@ -33,7 +33,7 @@ export interface Ports {
   readStatus(session: Session, id: string): Promise<Deployment>;
   readDeployments(session: Session, limit: number): Promise<Deployment[]>;
   readEvents(session: Session, id: string, after: number): Promise<DeploymentEvent[]>;
-  readHistory(session: Session, bundle?: string): Promise<HistoryEntry[]>;
+  readHistory(session: Session, bundle?: string): Promise<History>;
   readForesight(session: Session, question: ForesightQuestion): Promise<Foresight>;
   readUndoPlan(session: Session, id: string | null, bundle?: string | null): Promise<UndoPlan>;
   readDrift(session: Session): Promise<Drift>;

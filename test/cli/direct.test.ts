@@ -382,6 +382,13 @@ describe('reading, straight from a database', () => {
     expect((await weft(['status', id])).stdout).toContain('Done.');
     expect((await weft(['history', '--json'])).json().history).toMatchObject([{ bundle: 'shop', path: '1.sql', deployment: id }]);
     expect((await weft(['history', 'other'])).stdout).toBe('Nothing has been applied yet.\n');
+    await weft([
+      'deploy',
+      makeFolder({ 'weft.yaml': 'name: half\nphases: [{ name: main, transaction: none, steps: [{ run: "*.sql" }] }]', '1.sql': 'select 1;\nselect 1/0;' }),
+    ]);
+    expect((await weft(['history', 'half'])).stdout).toMatch(
+      /^Nothing has been applied yet\.\n\nBegun, and not applied as a whole:\n20\S+ \S+ {2}half {2}1\.sql {2}[0-9a-f-]{36}\n {4}Statement 1 of 1\.sql stays in the database \(the 2nd, line 2, failed\)\. Deploy a corrected file and it goes on there\.\n$/,
+    );
   });
 
   it('counts what is done or skipped, and names what failed', async () => {

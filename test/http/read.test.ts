@@ -39,10 +39,10 @@ describe('reading', () => {
     const house = makeHouse({
       readHistory: async (_session, bundle) => {
         bundles.push(bundle);
-        return [entry];
+        return { history: [entry], begun: [] };
       },
     });
-    expect(await (await house.fetch('/v1/targets/staging/history', await withToken())).json()).toEqual({ history: [entry] });
+    expect(await (await house.fetch('/v1/targets/staging/history', await withToken())).json()).toEqual({ history: [entry], begun: [] });
     await house.fetch('/v1/targets/staging/history?bundle=shop', await withToken());
     expect(bundles).toEqual([undefined, 'shop']);
     expect(house.sessions).toEqual({ opened: 2, closed: 2 });

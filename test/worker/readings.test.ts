@@ -66,7 +66,7 @@ describe('a baseline', () => {
       state: 'failed',
       error: { sqlstate: 'WF062', path: '9.sql', line: 1, detail: expect.stringContaining('relation nowhere') },
     });
-    expect((await read('/history?bundle=other')).document).toEqual({ history: [] });
+    expect((await read('/history?bundle=other')).document).toEqual({ history: [], begun: [] });
   });
 
   test('is refused for a caller who may only deploy, before a session opens', async () => {

@@ -213,8 +213,8 @@ export async function plan(call: Call): Promise<number> {
   async function readApplied(): Promise<Map<string, string>> {
     if (address === null) throw new Error('there is no history without an address');
     try {
-      const entries = await readHistory(address, bundle.manifest.bundle, printer.io);
-      const inOrder = entries.toSorted((a, b) => Date.parse(a.applied_at) - Date.parse(b.applied_at));
+      const { history } = await readHistory(address, bundle.manifest.bundle, printer.io);
+      const inOrder = history.toSorted((a, b) => Date.parse(a.applied_at) - Date.parse(b.applied_at));
       return new Map(inOrder.map(({ path, digest }) => [path, digest]));
     } catch (error) {
       if (error instanceof Problem && error.slug === 'engine_missing') {

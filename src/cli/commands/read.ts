@@ -1,5 +1,5 @@
 /** `weft status` and `weft history`: reads, either way in, and changes nothing. */
-import { type Deployment, type HistoryEntry, isOver } from '../../domain/deployment.ts';
+import { type BegunEntry, type Deployment, type HistoryEntry, isOver } from '../../domain/deployment.ts';
 import { readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import type { Style } from '../io.ts';
@@ -31,9 +31,10 @@ export async function status(call: Call): Promise<number> {
 
 export async function history(call: Call): Promise<number> {
   const { printer, positionals } = call;
-  const entries = await readHistory(requireAddress(call), positionals[0] ?? null, printer.io);
-  printer.say(entries.length === 0 ? 'Nothing has been applied yet.' : historyLines(entries).join('\n'));
-  printer.document({ history: entries });
+  const found = await readHistory(requireAddress(call), positionals[0] ?? null, printer.io);
+  const applied = found.history.length === 0 ? ['Nothing has been applied yet.'] : historyLines(found.history);
+  printer.say([...applied, ...begunLines(found.begun, printer.style)].join('\n'));
+  printer.document(found);
   return 0;
 }
 
@@ -88,6 +89,14 @@ function historyLines(entries: readonly HistoryEntry[]): string[] {
   return columns(
     entries.map(({ applied_at, bundle, path, digest, deployment }) => [moment(applied_at), oneLine(bundle), oneLine(path), digest.slice(0, 12), deployment]),
   );
+}
+
+/** What of files is in the database without the rest of them. */
+function begunLines(entries: readonly BegunEntry[], style: Style): string[] {
+  if (entries.length === 0) return [];
+  const rows = columns(entries.map(({ at, bundle, path, deployment }) => [at === null ? '' : moment(at), oneLine(bundle), oneLine(path), deployment]));
+  const lines = entries.flatMap(({ account }, index) => [rows[index] ?? '', ...(account === null ? [] : [`    ${oneLine(account)}`])]);
+  return ['', style.yellow('Begun, and not applied as a whole:'), ...lines];
 }
 
 function liveLines(deployment: Deployment, style: Style): string[] {

@@ -49,7 +49,7 @@ export function readRoutes(ports: Ports): Hono<HttpEnv> {
     .get('/history', async (c) => {
       const { target } = await acceptReader(c, ports);
       const bundle = c.req.query('bundle');
-      return c.json({ history: await withSession(ports, target, (session) => ports.readHistory(session, bundle)) });
+      return c.json(await withSession(ports, target, (session) => ports.readHistory(session, bundle)));
     });
 }
 
