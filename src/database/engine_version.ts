@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'aa913bee8bb6d20b3fd0c7e22986fcdcb7da01c8a6ddfb3b09f18626fd5a0e8a';
+export const ENGINE_DIGEST = '7cc26f5e0f0a1ad58c982aeb87383d0c7887d096632676ef39c2cf5bcf9d0807';
