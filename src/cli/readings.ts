@@ -1,6 +1,7 @@
 /** Readings, either way in. The drivers of a database are loaded only when one is asked. */
-import type { Changes, Deployment, Drift, History, UndoPlan } from '../domain/deployment.ts';
+import type { Changes, Deployment, Drift, UndoPlan } from '../domain/deployment.ts';
 import type { Foresight, ForesightQuestion } from '../domain/foresight.ts';
+import type { History } from '../domain/history.ts';
 import type { Address } from './address.ts';
 import type { Io } from './io.ts';
 

@@ -10,12 +10,11 @@ import {
   type Drift,
   deploymentSchema,
   driftSchema,
-  type History,
-  historySchema,
   type UndoPlan,
   undoPlanSchema,
 } from '../domain/deployment.ts';
 import { type Foresight, type ForesightQuestion, foresightSchema } from '../domain/foresight.ts';
+import { type History, historySchema } from '../domain/history.ts';
 import { makeReadToken } from '../trust/read_token.ts';
 import { readName, type WorkerAddress } from './address.ts';
 import { ask, type Outgoing } from './worker_client.ts';

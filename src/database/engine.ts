@@ -14,12 +14,11 @@ import {
   deploymentStateSchema,
   driftSchema,
   eventSchema,
-  type History,
-  historySchema,
   type UndoPlan,
   undoPlanSchema,
 } from '../domain/deployment.ts';
 import { type Foresight, type ForesightQuestion, foresightSchema } from '../domain/foresight.ts';
+import { type History, historySchema } from '../domain/history.ts';
 import type { Manifest } from '../domain/manifest.ts';
 import type { SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';

@@ -303,30 +303,6 @@ export const eventSchema = z.looseObject({
   data: z.record(z.string(), z.unknown()),
 });
 
-export const historyEntrySchema = z.looseObject({
-  bundle: z.string(),
-  path: z.string(),
-  digest: z.string(),
-  deployment: z.string(),
-  applied_at: z.string(),
-});
-
-/** A file that was run in part, and not to its end. */
-export const begunEntrySchema = z.looseObject({
-  bundle: z.string(),
-  path: z.string(),
-  deployment: z.string(),
-  at: z.string().nullable(),
-  /** That are committed. */
-  statements: z.int().nullable(),
-  rounds: z.int().nullable(),
-  /** What stays, and how it goes on. */
-  account: z.string().nullable(),
-});
-
-/** What has been applied to a database, and what of it has only begun. */
-export const historySchema = z.looseObject({ history: z.array(historyEntrySchema), begun: z.array(begunEntrySchema) });
-
 /** An object of the catalog that differs: its definition then and now, null where it was or is not there. */
 export const differenceSchema = z.looseObject({
   change: z.enum(['added', 'removed', 'missing', 'changed']),
@@ -382,9 +358,6 @@ export type Live = z.infer<typeof liveSchema>;
 export type Deployment = z.infer<typeof deploymentSchema>;
 export type DeploymentEvent = z.infer<typeof eventSchema>;
 export type UndoPlan = z.infer<typeof undoPlanSchema>;
-export type HistoryEntry = z.infer<typeof historyEntrySchema>;
-export type BegunEntry = z.infer<typeof begunEntrySchema>;
-export type History = z.infer<typeof historySchema>;
 export type Difference = z.infer<typeof differenceSchema>;
 export type NamedDifferences = z.infer<typeof namedDifferencesSchema>;
 export type DriftFound = z.infer<typeof driftFoundSchema>[number];

@@ -10,8 +10,9 @@ import type { CancelOptions } from '../deployment/cancel.ts';
 import type { DeployOptions, Opened } from '../deployment/deploy.ts';
 import type { ResumeOptions } from '../deployment/resume.ts';
 import type { UndoOptions } from '../deployment/undo.ts';
-import type { Changes, Deployment, DeploymentEvent, Drift, History, UndoPlan } from '../domain/deployment.ts';
+import type { Changes, Deployment, DeploymentEvent, Drift, UndoPlan } from '../domain/deployment.ts';
 import type { Foresight, ForesightQuestion } from '../domain/foresight.ts';
+import type { History } from '../domain/history.ts';
 import type { LogEntry } from './log.ts';
 
 export interface Ports {

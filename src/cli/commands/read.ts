@@ -1,5 +1,6 @@
 /** `weft status` and `weft history`: reads, either way in, and changes nothing. */
-import { type BegunEntry, type Deployment, type HistoryEntry, isOver } from '../../domain/deployment.ts';
+import { type Deployment, isOver } from '../../domain/deployment.ts';
+import type { BegunEntry, HistoryEntry } from '../../domain/history.ts';
 import { readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import type { Style } from '../io.ts';
