@@ -33,6 +33,7 @@
 --   73 artifacts   bytes as statements                          |
 --   73 places      where in a file an error is                  |
 --   74 errors      the account of an error                      |
+--   74 stays       what stays of what stopped half-way          |
 --   75 status      what a deployment looks like                 |
 --   76 begun       files of which a part is in the database     |
 --   76 guards      what is asked around the work                |
@@ -60,6 +61,7 @@
 --   82 evidence    what a statement is about, and who works on it |
 --   82 judges      what the catalog says of a statement         |
 --   83 directives  a statement that runs in no transaction     |
+--   83 halves      a file of which a part has run               |
 --   83 laid_out    a file's statements as rows                  |
 --   83 lent_sessions  what a file has made of its session       |
 --   83 statements  a step apart, statement by statement         |

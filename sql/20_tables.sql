@@ -265,6 +265,8 @@ create table weft._batches (
   is_begun       boolean      not null default false,
   rounds_before  integer      not null default 0,
   rows_before    bigint       not null default 0,
+  rounds_replaced  integer    not null default 0,
+  rows_replaced  bigint       not null default 0,
   parameters     jsonb        not null default '{}',
   sweeps         integer      not null default 0,
   table_name     text,
@@ -288,6 +290,7 @@ comment on table weft._batches is 'How far each batch is: one row, written anew 
 comment on column weft._batches.cursor is 'How far the rounds have come: the next one begins behind it.';
 comment on column weft._batches.is_begun is 'The conditions were asked, and what an earlier deployment had done was taken over, in the transaction that wrote this.';
 comment on column weft._batches.rounds_before is 'Rounds that earlier deployments have committed, and that this one has gone on behind: their own rows are gone.';
+comment on column weft._batches.rounds_replaced is 'Rounds that were committed before the batch began anew: what it was then is in the rows that it has not come to yet.';
 comment on column weft._batches.parameters is 'A digest of the value of each parameter that the statement names; of a secret one that it is named.';
 comment on column weft._batches.size is 'How many rows the next round may touch.';
 comment on column weft._batches.sweeps is 'How often in succession no row was touched any more although done_when was not true.';

@@ -156,50 +156,6 @@ $$;
 comment on function weft._describe_cleaning(uuid) is 'Shows what is being taken away of a statement, and the error because of which that is so; null when nothing is.';
 
 
--- Of a step that is run statement by statement: how many of its statements are done, and whether one that is not done may have
--- committed something all the same. Afterwards the step itself remembers both, for a later deployment takes the statements over.
-create or replace function weft._count_statements(p_deployment uuid)
-  returns table (step integer, done integer, runs_again boolean)
-  stable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select t.step, (count(*) filter (where t.state = 'done'))::integer, bool_or(t.state <> 'done' and t.attempts > 0 and t.judge ->> 'kind' = 'expression')
-  from weft._statements as t
-  where t.deployment_id = p_deployment
-  group by t.step
-$$;
-
-comment on function weft._count_statements(uuid) is
-  'Counts the statements that are done of steps which are run statement by statement, and tells whether one that is not done has run and will run again.';
-
-
--- Of a step that is pending or failed. p_is_over: nothing of this deployment runs any more.
-create or replace function weft._tell_what_stays(p_step weft._steps, p_done integer, p_runs_again boolean, p_is_over boolean)
-  returns text
-  stable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select nullif(concat_ws(' ',
-    case when p_done > 0 then concat(
-      case p_done when 1 then 'Statement 1 of ' || p_step.path || ' stays' else format('Statements 1 to %s of %s stay', p_done, p_step.path) end, ' in the database',
-      case
-        when p_runs_again then '.'
-        when p_step.state = 'failed' and not p_step.error ? 'line' then ', and the rest of it has not run.'
-        when p_step.state = 'failed' then format(' (the %s%s, failed). Deploy a corrected file and it goes on there.', to_char(p_done + 1, 'FM999999999th'), ', line ' || (p_step.error ->> 'line'))
-        when p_is_over then '. Deploy it again and it goes on behind them.'
-        else '.'
-      end) end,
-    case when p_runs_again then format(
-      'Statement %s%s ran outside of a transaction: what it has committed is in the database, and the next deployment runs it again as long as its done_when is not true. So it must do no harm when it runs twice.',
-      p_done + 1, ', line ' || (p_step.error ->> 'line') || ',') end), '')
-$$;
-
-comment on function weft._tell_what_stays(weft._steps, integer, boolean, boolean) is
-  'Says what of a step that was run statement by statement is in the database without the rest of it; null when there is nothing to say.';
-
-
 -- What the journal names, as long as it is there; the name is looked up as text, for nobody but superusers may look into pg_toast.
 create or replace function weft._list_leftovers(p_deployment uuid)
   returns jsonb
@@ -214,67 +170,6 @@ as $$
 $$;
 
 comment on function weft._list_leftovers(uuid) is 'Lists invalid indexes that are left and that only a superuser may drop, each with the statement for it.';
-
-
-create or replace function weft._count_rounds(p_rounds integer)
-  returns text
-  immutable parallel safe
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select format(case p_rounds when 1 then '%s round' else '%s rounds' end, p_rounds)
-$$;
-
-comment on function weft._count_rounds(integer) is 'Writes a number of rounds.';
-
-
-create or replace function weft._tell_of_rounds(p_batch weft._batches)
-  returns text
-  immutable parallel safe
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select format('%s of it, with %s, %s in the database.', weft._count_rounds(n.rounds), format(case n.rows when 1 then '%s row' else '%s rows' end, n.rows),
-    case n.rounds when 1 then 'is' else 'are' end)
-  from (select p_batch.rounds + p_batch.rounds_before as rounds, p_batch.rows + p_batch.rows_before as rows) as n
-  where n.rounds > 0
-$$;
-
-comment on function weft._tell_of_rounds(weft._batches) is 'Says how much of a batch is in the database, with what earlier deployments did of it; null when nothing is.';
-
-
--- Where another deployment has gone on with it, the step remembers (without the cursor).
-create or replace function weft._recall_batch(p_step weft._steps, p_batch weft._batches)
-  returns weft._batches
-  stable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select case when p_step.result ? 'continued' then
-    jsonb_populate_record(null::weft._batches, p_step.result -> 'continued' || jsonb_build_object('deployment_id', p_step.deployment_id, 'step', p_step.ordinal))
-    else p_batch end
-$$;
-
-comment on function weft._recall_batch(weft._steps, weft._batches) is 'Tells how far a step of a batch is, or was when another deployment went on with it.';
-
-
--- Without the cursor, which is a value out of a table: the view weft.batches has it.
-create or replace function weft._describe_batch(p_batch weft._batches)
-  returns jsonb
-  stable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select jsonb_build_object(
-    'rounds', p_batch.rounds, 'rows', p_batch.rows, 'size', p_batch.size,
-    'table', p_batch.table_name, 'table_rows_estimate', p_batch.table_rows,
-    'rows_per_second', round(p_batch.rows * 1000 / nullif(p_batch.worked_ms + p_batch.paused_ms, 0), 1),
-    'last_round', case when p_batch.rounds > 0 then jsonb_build_object('rows', p_batch.last_rows, 'milliseconds', round(p_batch.last_ms, 1), 'at', p_batch.last_round_at) end,
-    'worked_ms', round(p_batch.worked_ms), 'paused_ms', round(p_batch.paused_ms), 'throttled_by', p_batch.throttled_by)
-  where p_batch.step is not null
-$$;
-
-comment on function weft._describe_batch(weft._batches) is 'Shows how far a batch is; null when there is none.';
 
 
 create or replace function weft._has_effects(p_deployment uuid)
@@ -354,7 +249,7 @@ as $$
                  'batch', case when s.kind = 'batch' then weft._describe_batch(case when s.result ? 'continued' then weft._recall_batch(s, b) else b end) end,
                  'account', case when s.kind = 'batch' and (s.state = 'failed' or s.state = 'pending' and d.finished_at is not null) then
                    s.path || ': ' || weft._tell_of_rounds(weft._recall_batch(s, b))
-                     || coalesce(' Deployment ' || (s.result #>> '{continued,by}') || ' has gone on behind them.', ' Deploy it again and it goes on behind them.')
+                     || coalesce(' Deployment ' || (s.result #>> '{continued,by}') || ' has gone on behind them.', weft._tell_how_on(s.options))
                    when s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then
                    weft._tell_what_stays(s, coalesce(s.statements, t.done), r.runs_again, d.finished_at is not null) end,
                  'runs_again', r.runs_again,

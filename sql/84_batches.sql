@@ -35,6 +35,8 @@ begin
   v_batch.is_begun := false;
   v_batch.rounds_before := 0;
   v_batch.rows_before := 0;
+  v_batch.rounds_replaced := 0;
+  v_batch.rows_replaced := 0;
   v_batch.parameters := weft._digest_parameters(array(select p from weft._parameters as p where p.deployment_id = p_step.deployment_id), v_batch.statement);
   v_batch.sweeps := 0;
   v_batch.quiet_rounds := 0;
@@ -163,25 +165,6 @@ $$;
 comment on function weft._tell_other(weft._batches, text, jsonb) is 'Tells what is not as it was when an earlier deployment committed rounds of a batch: the statement, or values; else null.';
 
 
-create or replace function weft._describe_changed_batch(p_earlier weft._batches, p_other text)
-  returns jsonb
-  immutable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select jsonb_build_object(
-    'sqlstate', 'WF021',
-    'message', format('%s of this batch %s in the database already, and %s.', n.rounds, case n.count when 1 then 'is' else 'are' end, p_other),
-    'detail', format('An earlier deployment (%s) has committed them, up to the cursor %s. The statement was: %s', p_earlier.deployment_id, p_earlier.cursor,
-      left(weft._skip_comments(p_earlier.statement), weft._limit('statement_shown_characters'))),
-    'hint', format('Nothing was run. Say in weft.yaml, with the step of this batch, what is meant: on_change: continue goes on behind the cursor %s; on_change: restart begins anew from the cursor %s, and touches what has been done once more. Or put the statement back as it was.',
-      p_earlier.cursor, p_earlier.start_cursor))
-  from (select p_earlier.rounds + p_earlier.rounds_before as count, weft._count_rounds(p_earlier.rounds + p_earlier.rounds_before) as rounds) as n
-$$;
-
-comment on function weft._describe_changed_batch(weft._batches, text) is 'Makes the refusal of a batch that is another one than the rounds which were committed.';
-
-
 -- From now on it is this one's: whoever goes on with the other one looks here in its turn, so a cursor stands in one row only, and undone
 -- with that row.
 create or replace function weft._take_over(p_batch weft._batches, p_step weft._steps, p_phase text)
@@ -195,6 +178,7 @@ declare
   v_other    text;  -- what is not as it was
   v_wish     text := p_step.options ->> 'on_change';
   v_refusal  jsonb;
+  v_is_anew  boolean;
 begin
   p_batch.is_begun := true;
   v_earlier := weft._find_earlier_batch((select d.bundle from weft._deployments as d where d.id = p_batch.deployment_id), p_batch.deployment_id, p_step.path);
@@ -210,9 +194,14 @@ begin
     elsif v_other is null or v_wish = 'continue' then
       p_batch.cursor := v_earlier.cursor;
     end if;
+    v_is_anew := v_other is not null and v_wish = 'restart';
+  else
+    v_is_anew := p_batch.start_cursor is not null;
   end if;
-  p_batch.rounds_before := v_earlier.rounds + v_earlier.rounds_before;
-  p_batch.rows_before := v_earlier.rows + v_earlier.rows_before;
+  p_batch.rounds_before := case when v_is_anew then 0 else v_earlier.rounds + v_earlier.rounds_before end;
+  p_batch.rows_before := case when v_is_anew then 0 else v_earlier.rows + v_earlier.rows_before end;
+  p_batch.rounds_replaced := v_earlier.rounds_replaced + case when v_is_anew then v_earlier.rounds + v_earlier.rounds_before else 0 end;
+  p_batch.rows_replaced := v_earlier.rows_replaced + case when v_is_anew then v_earlier.rows + v_earlier.rows_before else 0 end;
   update weft._steps as s set result = nullif(s.result - 'continued', '{}') where s.deployment_id = p_batch.deployment_id and s.ordinal = p_batch.step and s.result ? 'continued';
   update weft._steps as s  -- which is all that the earlier one can tell from now on
   set result = coalesce(s.result, '{}') || jsonb_build_object('continued',
@@ -220,7 +209,7 @@ begin
   where s.deployment_id = v_earlier.deployment_id and s.ordinal = v_earlier.step;
   delete from weft._batches as b where b.deployment_id = v_earlier.deployment_id and b.step = v_earlier.step;
   perform weft._tell(p_batch.deployment_id, 'continued', p_phase, p_step.path,
-    jsonb_build_object('rounds_done_before', p_batch.rounds_before, 'rows_done_before', p_batch.rows_before, 'by', v_earlier.deployment_id)
+    jsonb_build_object('rounds_done_before', v_earlier.rounds + v_earlier.rounds_before, 'rows_done_before', v_earlier.rows + v_earlier.rows_before, 'by', v_earlier.deployment_id)
       || case when v_other is not null then jsonb_build_object('on_change', v_wish) else '{}' end);
   return p_batch;
 end
@@ -263,29 +252,6 @@ as $$
 $$;
 
 comment on function weft._foresee_batches(jsonb, jsonb, jsonb) is 'Tells of which batches an earlier deployment has committed rounds, and whether they would go on behind them, begin anew, or be refused.';
-
-
--- Which round it was, what stays, and the ways forward. What was done before the first round (weft.yaml, the statement itself) was no round.
-create or replace function weft._describe_round_error(p_error jsonb, p_kept weft._batches, p_batch weft._batches, p_is_round boolean)
-  returns jsonb
-  immutable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select p_error || jsonb_strip_nulls(jsonb_build_object(
-    'detail', nullif(concat_ws(' ', p_error ->> 'detail',
-      case when r.is_round then format('It was round %s%s, of up to %s rows, and is rolled back.', r.done + 1, ' behind the cursor ' || b.cursor, b.size) end, weft._tell_of_rounds(p_kept)), ''),
-    'hint', nullif(concat_ws(' ', p_error ->> 'hint',
-      case when r.is_round then concat('Where rows are the cause, mend them and deploy again: the batch goes on ',
-        case when b.cursor is null then 'with what is left, also with another statement.'
-          when r.done = 0 then 'as any that has not begun, also with another statement.'
-          else format('behind the cursor %s. Where the statement is, correct it, and say in weft.yaml, with its step, from where: on_change: continue (behind that cursor) or on_change: restart (from the cursor %s).', b.cursor, b.start_cursor) end) end), '')))
-  from (select case when (p_kept).step is null then p_batch else p_kept end as batch) as k
-  cross join lateral (select (k.batch).*) as b
-  cross join lateral (select b.rounds + b.rounds_before as done, p_is_round and b.statement is not null as is_round) as r
-$$;
-
-comment on function weft._describe_round_error(jsonb, weft._batches, weft._batches, boolean) is 'Adds to an error of a batch which round it was, how much is in the database, and how it goes on.';
 
 
 -- The server says which table a statement writes to, and by that whether it can tell how many rows it touches. Null where it writes to none

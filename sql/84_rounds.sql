@@ -349,7 +349,7 @@ begin
     v_error := weft._describe_error(v_error, p_phase.name, v_step.path, weft._first_line(v_batch.statement, v_batch.line), coalesce(v_condition, v_batch.statement),
       coalesce(p_phase.parameters, '{}') || jsonb_build_object('size', v_batch.size, 'cursor', v_batch.cursor), v_path);
   end if;
-  v_error := weft._describe_round_error(v_error, v_kept, v_batch, v_condition is null and not v_is_entering and e_state not like 'WF0%' and e_state not in ('55P03', '40P01', '40001'));
+  v_error := weft._describe_round_error(v_error, v_kept, v_batch, v_condition is null and not v_is_entering and e_state not like 'WF0%' and e_state not in ('55P03', '40P01', '40001'), v_step.options);
   if e_state not in ('55P03', '40P01', '40001') then
     return row('failed', v_step.path, v_error)::weft._outcome;
   end if;

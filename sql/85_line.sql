@@ -139,7 +139,8 @@ create or replace function weft._go_on_with_halves(p_deployment weft._deployment
   language plpgsql
 as $$
 declare
-  v_half  record;
+  v_refusal  jsonb;
+  v_half     record;
 begin
   if not exists (select from weft._statements as t where t.deployment_id <> p_deployment.id) then
     return;
@@ -155,13 +156,9 @@ begin
     order by p.transaction = 'auto', s.ordinal  -- what ends the deployment comes first
   loop
     if v_half.transaction <> 'auto' then
-      perform weft._end(p_deployment.id, 'failed', jsonb_build_object(
-        'sqlstate', 'WF021',
-        'message', format('A part of %s is in the database already: an earlier deployment ran it statement by statement, and not to its end.', v_half.path),
-        'detail', 'In the transaction that its phase asks for now, all of it would run, also what is there. '
-          || case p_deployment.state when 'staged' then 'Nothing of this deployment was run.' else 'Another deployment of the bundle has passed this one, which goes no further.' end,
-        'hint', 'With "transaction: auto" or "none" it goes on where it stopped. To run all of it from its beginning, give the file another name.',
-        'path', v_half.path));
+      v_refusal := weft._describe_half_in_one(v_half.path);
+      perform weft._end(p_deployment.id, 'failed', v_refusal || jsonb_build_object('detail', concat(v_refusal ->> 'detail',
+        case p_deployment.state when 'staged' then ' Nothing of this deployment was run.' else ' Another deployment of the bundle has passed this one, which goes no further.' end)));
       return;
     end if;
     update weft._steps as s set is_apart = true where s.deployment_id = p_deployment.id and s.ordinal = v_half.ordinal;

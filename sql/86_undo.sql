@@ -28,7 +28,7 @@ as $$
     left join (
       select n.step, count(*)::integer as done from weft._statements as n where n.deployment_id = p_deployment and n.state = 'done' group by n.step
       union all
-      select b.step, b.rounds + b.rounds_before from weft._batches as b where b.deployment_id = p_deployment and b.rounds + b.rounds_before > 0
+      select b.step, b.rounds + b.rounds_before + b.rounds_replaced from weft._batches as b where b.deployment_id = p_deployment and b.rounds + b.rounds_before + b.rounds_replaced > 0
     ) as t on t.step = s.ordinal
     where d.id = p_deployment and (h.path is not null or t.done > 0)
   ),

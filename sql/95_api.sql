@@ -293,6 +293,7 @@ as $$
     'findings', (select coalesce(jsonb_agg(jsonb_build_object('path', f.path, 'verdict', f.verdict, 'data', f.data) order by f.ordinal), '[]') from unnest(j.findings) as f),
     'refusal', weft._describe_quarrel(j.findings, p_manifest ->> 'order', false),
     'batches', weft._foresee_batches(p_manifest, p_texts, p_values),
+    'halves', weft._foresee_halves(p_manifest, p_texts),
     'drift', (
       select jsonb_build_object('verdict', d.drift -> 'verdict', 'count', d.drift -> 'count', 'since', d.drift #> '{since,deployment}', 'running', d.drift -> 'running')
       from weft.describe_drift() as d (drift)),

@@ -1,5 +1,5 @@
 /** What is to be done after a deployment, for its reader at 2 AM. Pure. */
-import { type Deployment, isOver } from '../domain/deployment.ts';
+import { type Deployment, isOver, type StepStatus } from '../domain/deployment.ts';
 import { holdersOf } from './progress.ts';
 import { oneLine } from './text.ts';
 import { nextOfUndo } from './undone.ts';
@@ -42,8 +42,7 @@ function afterFailure(deployment: Deployment, isToBeCleaned: boolean): string {
   if (isRefused(deployment)) return 'Next: as the hint says. Nothing of this deployment was run, and nothing needs to be cleaned up.';
   const batch = deployment.phases.flatMap(({ steps }) => steps).find(({ kind, path }) => kind === 'batch' && path === error?.path);
   if (batch && error?.sqlstate === 'WF021') return `Next: say in weft.yaml what is meant, as the hint does, and deploy again.${cleanWords(isToBeCleaned)}`;
-  if (batch?.account)
-    return `Next: as the hint says: mend the rows, or correct ${oneLine(batch.path)}, and deploy again. What is committed stays.${cleanWords(isToBeCleaned)}`;
+  if (batch?.account) return `Next: ${remedyOfBatch(batch)} What is committed stays.${cleanWords(isToBeCleaned)}`;
   const what = remedyOf(deployment);
   const again = stepThatRunsAgain(deployment);
   if (error?.remains?.length) return `Next: take away what is half-made, as the hint says; ${what} and deploy again; what is committed is not run twice.`;
@@ -65,9 +64,20 @@ export function rehearseAgain(deployment: Deployment): string {
   return deployment.state === 'cancelled' ? 'Next: rehearse again when you like.' : `Next: ${remedyOf(deployment)} and rehearse again.`;
 }
 
+/** A batch of which rounds are committed: with a cursor, another statement needs a word on where it begins. */
+function remedyOfBatch({ path, options }: StepStatus): string {
+  const file = oneLine(path);
+  if (options?.cursor === undefined) return `where rows are the cause, mend them; where the statement is, correct ${file}; and deploy again.`;
+  const rows = 'where rows are the cause, mend them and deploy again. Where the statement is, correct';
+  if (options.on_change !== undefined)
+    return `${rows} ${file} and deploy again: it ${options.on_change === 'restart' ? 'begins anew' : 'goes on behind what is committed'}, as weft.yaml says (on_change).`;
+  return `${rows} ${file}, write "on_change: continue" (behind what is committed) or "on_change: restart" (from its beginning) beside it in weft.yaml, and deploy again.`;
+}
+
 function remedyOf({ error, phases }: Deployment): string {
   if (!error?.path) return 'remove the cause';
-  const path = oneLine(error.path);
+  const half = phases.flatMap(({ steps }) => steps).find(({ path, account, statements }) => path === error.path && account && (statements ?? 0) > 0);
+  const path = half && error.line ? `${oneLine(error.path)} from line ${error.line} on` : oneLine(error.path);
   // The rows are the file's.
   const isLoad = phases.some(({ steps }) => steps.some((step) => step.path === error.path && step.kind === 'load'));
   return isLoad && error.sqlstate.startsWith('23') ? `correct ${path}` : remedyFor(error.sqlstate, path);

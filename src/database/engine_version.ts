@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '7cc26f5e0f0a1ad58c982aeb87383d0c7887d096632676ef39c2cf5bcf9d0807';
+export const ENGINE_DIGEST = 'aa048e0eea54a42277daa2c1349b83e66f6616c1d5f552af33373fc3296a6eb0';

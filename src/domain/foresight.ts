@@ -44,6 +44,20 @@ export const foresightSchema = z.looseObject({
       }),
     )
     .nullish(),
+  /** Files of which an earlier deployment has committed a part; `unknown`: their texts are needed to tell. */
+  halves: z
+    .array(
+      z.looseObject({
+        path: z.string(),
+        statements: z.int(),
+        runs_again: z.boolean(),
+        /** Where it goes on, as far as that is known. */
+        next_line: z.int().nullable(),
+        goes_on: z.enum(['behind', 'refused', 'unknown']),
+        refusal: deploymentErrorSchema.nullable(),
+      }),
+    )
+    .nullish(),
   /** Whether the catalog is as the last deployment left it; `count`: how many objects are not. */
   drift: z.looseObject({ verdict: z.string(), count: z.int(), since: z.string().nullable(), running: z.string().nullable() }).nullish(),
 });

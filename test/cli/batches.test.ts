@@ -46,7 +46,12 @@ it('a round that fails says which it was, behind which cursor, what stays, and h
   expect(stdout).toContain('mend them and deploy again: the batch goes on behind the cursor 30.');
   expect(stdout).toContain('on_change: continue (behind that cursor) or on_change: restart (from the cursor 0)');
   expect(stdout).toMatch(/fill +auto +committed: 0 of 1 step, and a part of fill\.sql/);
-  expect(stdout).toContain('Next: as the hint says: mend the rows, or correct fill.sql, and deploy again.');
+  expect(stdout).toContain(
+    'Deploy it as it is and it goes on behind them. A corrected statement is refused until weft.yaml says beside it "on_change: continue" (it',
+  );
+  expect(stdout).toContain(
+    'Next: where rows are the cause, mend them and deploy again. Where the statement is, correct fill.sql, write "on_change: continue" (behind what is committed) or "on_change: restart" (from its beginning) beside it in weft.yaml, and deploy again.',
+  );
   expect(await missing()).toBe(70);
 });
 
@@ -73,6 +78,28 @@ it('the second way: the statement is corrected, and weft plan already says what 
   expect((await weft('plan', CORRECTED, ', on_change: restart')).stdout).toContain('begins anew, over 3 rounds, 30 rows');
   expect((await weft('deploy', CORRECTED, ', on_change: continue')).code).toBe(0);
   expect(await missing()).toBe(0);
+});
+
+it('the third way: the corrected statement begins anew, and says what it began anew over, wherever it stops again', async () => {
+  await weft('deploy');
+  const restarted = await weft('deploy', STATEMENT.replace('::int', '::int + 0'), ', on_change: restart');
+  expect(restarted.code).toBe(1);
+  expect(restarted.stdout).toContain(
+    'It was round 4 behind the cursor 30, of up to 10 rows, and is rolled back. 3 rounds of it, with 30 rows, are in the database.',
+  );
+  expect(restarted.stdout).toContain(
+    'Before it began anew, 3 rounds, with 30 rows, had been committed: what those have done is there where it has not come to since.',
+  );
+  expect(restarted.stdout).toContain('correct it and deploy again: it begins anew from the cursor 0, as weft.yaml says (on_change: restart).');
+  expect(restarted.stdout).toContain('Where the statement is, correct fill.sql and deploy again: it begins anew, as weft.yaml says (on_change).');
+  const first = await weft('deploy', STATEMENT.replace('text_total::int', `1 / (id - 5)`), ', on_change: restart');
+  expect(first.stdout).toContain(
+    'It was round 1 behind the cursor 0, of up to 10 rows, and is rolled back. Before it began anew, 6 rounds, with 60 rows, had been committed',
+  );
+  expect((await weft('plan', CORRECTED, ', on_change: restart')).stdout).toContain('begins anew, over 3 rounds, 30 rows');
+  expect((await weft('deploy', CORRECTED, ', on_change: restart')).code).toBe(0);
+  expect(await missing()).toBe(0);
+  expect((await weft('deploy', CORRECTED, ', on_change: restart')).stdout).toContain('there was nothing to run');
 });
 
 it('values of parameters that the statement names are compared too, and weft plan says what a deployment says', async () => {

@@ -344,8 +344,14 @@ describe('weft plan with an address', () => {
     const folder = makeFolder({ '1.sql': `${first}creat table b ();` });
     expect((await weft(['deploy', folder])).code).toBe(1);
     expect((await weft(['plan', folder])).stdout).toMatch(/ 1 {2}run {2}1\.sql {2}\d+ B {2}goes on at statement 3\n/);
-    putFiles(folder, { '1.sql': `${first}create table b ();` });
-    expect((await weft(['plan', folder])).stdout).toMatch(/B {2}goes on at statement 3, if what is before it is unchanged\n/);
+    putFiles(folder, { '1.sql': `${first.replace('a ', 'b ')}create table b ();` });
+    const refused = await weft(['plan', folder]);
+    expect(refused.code).toBe(2);
+    expect(refused.stdout).toMatch(
+      /B {2}refused: 2 statements of it are in the database\n\n1 file would be refused, and with it what comes behind\.\n1\.sql: Statement 1 of 1\.sql is in the database already/,
+    );
+    putFiles(folder, { '1.sql': `-- corrected\n${first}create table b ();` });
+    expect((await weft(['plan', folder])).stdout).toMatch(/B {2}goes on at statement 3, line 4\n/);
     expect((await weft(['plan', folder, '--json'])).json().phases[0].steps[0]).toMatchObject({ verdict: 'new', statements_done: 2 });
     expect((await weft(['deploy', folder])).code).toBe(0);
     expect((await weft(['plan', folder, '--json'])).json().phases[0].steps[0]).toMatchObject({ verdict: 'applied', statements_done: 0 });

@@ -23,7 +23,8 @@ const FILE = [
   'insert into a.t values (2)',
   'creat index a_y on a.t (x)',
 ];
-const STAYS = 'Statements 1 to 5 of 01.sql stay in the database (the 6th, line 6, failed). Deploy a corrected file and it goes on there.';
+const STAYS =
+  'Statements 1 to 5 of 01.sql stay in the database (the 6th, line 6, failed). A corrected file goes on there, if what stands before is as it was, but for comments and white space; "weft plan" says whether it is.';
 
 const deployed = (file: readonly string[], options: OrderOptions) => deployFiles(connectOver(database.url), { '01.sql': file.join(';\n') }, options);
 const statusOf = async ({ id }: Deployment) => deploymentSchema.parse((await sql(database.url, 'select weft.status($1) as status', [id]))[0].status);

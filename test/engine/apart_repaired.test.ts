@@ -1,7 +1,7 @@
 /** A file that failed half-way, outside of one transaction, goes on where it stopped, and never runs twice what is committed. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, deployFiles, type OrderOptions } from '../support/orders.ts';
+import { connectOver, deployFiles, makeOrder, type OrderOptions } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 
 let database: TestDatabase;
@@ -30,6 +30,13 @@ const REPAIRED = FILE.with(2, 'insert into journal values (3)');
 describe.each(['auto', 'none'] as const)('transaction: %s', (transaction) => {
   const deployed = (statements: readonly string[], options: OrderOptions = {}) =>
     deployFiles(connectOver(database.url), { '1.sql': statements.join(';\n'), '2.sql': 'insert into journal values (6)' }, { transaction, ...options });
+
+  /** What a plan says of the file, with its text or without. */
+  const foreseen = async (statements: readonly string[], options: OrderOptions = {}, text = true) => {
+    const content = statements.join(';\n');
+    const { order } = await makeOrder({ '1.sql': content, '2.sql': 'insert into journal values (6)' }, { transaction, ...options });
+    return (await sql(database.url, "select weft.plan($1, $2) -> 'halves' as halves", [order.manifest, text ? { '1.sql': content } : {}]))[0].halves;
+  };
 
   beforeEach(async () => {
     expect(await deployed(FILE)).toMatchObject({ state: 'failed', error: { sqlstate: '42P01', line: 3 } });
@@ -65,9 +72,12 @@ describe.each(['auto', 'none'] as const)('transaction: %s', (transaction) => {
         path: '1.sql',
         message: `Statement ${number} of 1.sql is in the database already, and ${what}.`,
         detail: expect.stringContaining(FILE[number - 1] ?? ''),
-        hint: expect.stringContaining('give the file another name'),
+        hint: expect.stringMatching(
+          /^Nothing of the file was run now\. Put statements 1 to 2 back as they were .*weft baseline FOLDER --up-to 1\.sql\. Under another name all of the file runs .*: take that back by hand first\.$/,
+        ),
       },
     });
+    expect(await foreseen(statements), 'as the plan has it').toMatchObject([{ goes_on: 'refused', refusal: refused.error }]);
     expect(await journal()).toEqual([1]);
     expect(await deployed(REPAIRED), 'put back, it goes on').toMatchObject({ state: 'succeeded' });
     expect(await journal()).toEqual([1, 3, 4, 5, 6]);
@@ -88,6 +98,20 @@ describe.each(['auto', 'none'] as const)('transaction: %s', (transaction) => {
   it('when the rest is taken out, nothing is left to do', async () => {
     expect(await deployed(FILE.slice(0, 2))).toMatchObject({ state: 'succeeded' });
     expect(await journal()).toEqual([1, 6]);
+  });
+
+  it('a plan says where it goes on; without its text only where it is the same, and of what no statement is done nothing', async () => {
+    const goesOn = { path: '1.sql', statements: 2, runs_again: false, refusal: null };
+    const commented = REPAIRED.map((statement) => `\n-- better\n${statement}`);
+    expect(await foreseen(commented)).toEqual([{ ...goesOn, goes_on: 'behind', next_line: 9 }]);
+    expect(await foreseen(['begin', ...REPAIRED.slice(0, 1), 'commit', ...REPAIRED.slice(1)])).toEqual([{ ...goesOn, goes_on: 'behind', next_line: 5 }]);
+    expect(await foreseen(FILE.slice(0, 2))).toEqual([{ ...goesOn, goes_on: 'behind', next_line: null }]);
+    expect(await foreseen(FILE, {}, false)).toEqual([{ ...goesOn, goes_on: 'behind', next_line: null }]);
+    expect(await foreseen(REPAIRED, {}, false)).toEqual([{ ...goesOn, goes_on: 'unknown', next_line: null }]);
+    expect(await foreseen(REPAIRED, { bundle: 'other' })).toEqual([]);
+    expect(await foreseen(REPAIRED, { transaction: 'single' })).toMatchObject([{ goes_on: 'refused', refusal: { sqlstate: 'WF021', path: '1.sql' } }]);
+    await deployed(REPAIRED);
+    expect(await foreseen(REPAIRED)).toEqual([]);
   });
 
   it('that fails again further on goes on from there', async () => {

@@ -228,7 +228,8 @@ describe('a round that fails', () => {
             {
               state: 'failed',
               batch: { rounds: 2, rows: 600 },
-              account: 'fill.sql: 2 rounds of it, with 600 rows, are in the database. Deploy it again and it goes on behind them.',
+              account:
+                'fill.sql: 2 rounds of it, with 600 rows, are in the database. Deploy it again, as it is or corrected, and it goes on with what is left.',
             },
           ],
         },

@@ -60,7 +60,9 @@ it('a deployment that is opened again goes on where the one that passed it has c
   expect(two).toMatchObject({
     state: 'degraded',
     phases: [
-      { steps: [{ batch: { rounds: 3, rows: 30 }, account: expect.stringContaining('6 rounds of it, with 60 rows, are in the database. Deploy it again') }] },
+      {
+        steps: [{ batch: { rounds: 3, rows: 30 }, account: expect.stringContaining('6 rounds of it, with 60 rows, are in the database. Deploy it as it is') }],
+      },
     ],
   });
   await sql(database.url, 'delete from bad');

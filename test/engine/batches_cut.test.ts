@@ -138,7 +138,18 @@ describe('with others in the same table', () => {
     const [{ status }] = await sql(database.url, `select weft.status('${id}') as status`);
     expect(status).toMatchObject({
       error: { detail: 'What had ended before stays. fill.sql: 4 rounds of it, with 400 rows, are in the database.' },
-      phases: [{ steps: [{ state: 'pending', account: expect.stringContaining('Deploy it again and it goes on behind them.') }] }],
+      phases: [
+        {
+          steps: [
+            {
+              state: 'pending',
+              account: expect.stringContaining(
+                'Deploy it as it is and it goes on behind them. A corrected statement is refused until weft.yaml says beside it',
+              ),
+            },
+          ],
+        },
+      ],
     });
     const next = await stageFiles(database.url, files());
     expect(await (await call(database.url, next)).answer).toBe('succeeded');

@@ -4,7 +4,6 @@
  */
 import { readFolder } from '../../bundle/folder.ts';
 import { readChunks } from '../../bundle/source.ts';
-import type { Deployment, StepStatus } from '../../domain/deployment.ts';
 import type { Foresight } from '../../domain/foresight.ts';
 import type { Step } from '../../domain/manifest.ts';
 import { checkParameters } from '../../domain/parameters.ts';
@@ -14,7 +13,7 @@ import { bundleLines, describeBundle, type NumberedStep, numberSteps } from '../
 import type { Call } from '../commands.ts';
 import { describeParameters } from '../parameter_lines.ts';
 import { readAssigned } from '../parameters.ts';
-import { readDeployments, readForesight, readHistory } from '../readings.ts';
+import { readForesight, readHistory } from '../readings.ts';
 import { count, harmless } from '../text.ts';
 import { lookIntoFiles, remarkOnTransactions } from '../unrunnable.ts';
 
@@ -93,20 +92,16 @@ export async function plan(call: Call): Promise<number> {
   const phases = numberSteps(bundle.manifest);
   const steps = phases.flatMap((phase) => phase.steps);
   const toRun = steps.filter((step) => ['new', 'again', 'late', 'lost', 'unknown', 'asked'].includes(verdictOf(step)));
-  const begun = await readBegun();
+  const halves = new Map(foresight?.halves?.map((half) => [half.path, half]));
   const refused = steps.filter((step) => ['changed', 'ambiguous', 'refused'].includes(verdictOf(step))).map(({ step }) => step.path);
   const words = refused.length > 0 ? { ...WORDS, ...HELD_BACK } : WORDS;
   const remarks = (step: NumberedStep): string => [remarkOn(step), ownTransactionsOf(step)].filter((part) => part !== '').join('; ');
   for (const line of bundleLines(bundle.manifest, style, (step) => words[verdictOf(step)], remarks, assigned)) printer.say(line);
-  const refusedBatches = (foresight?.batches ?? []).flatMap(({ refusal }) => (refusal ? [{ refusal }] : []));
+  const refusedSteps = [...(foresight?.batches ?? []), ...(foresight?.halves ?? [])].flatMap(({ refusal }) => (refusal ? [{ refusal }] : []));
   printer.say('');
   if (applied === null) printer.say(`${count(steps.length, 'step')}; history unknown: no address was given, so what is applied already is not known.`);
-  else if (refused.length === 0 && refusedBatches.length > 0)
-    printer.say(
-      style.red(
-        `${count(refusedBatches.length, 'batch', 'batches')} would be refused, and with ${refusedBatches.length === 1 ? 'it' : 'them'} what comes behind.`,
-      ),
-    );
+  else if (refused.length === 0 && refusedSteps.length > 0)
+    printer.say(style.red(`${count(refusedSteps.length, 'file')} would be refused, and with ${refusedSteps.length === 1 ? 'it' : 'them'} what comes behind.`));
   else if (refused.length === 0) printer.say(`${toRun.length} of ${count(steps.length, 'step')} would run.`);
   else
     printer.say(
@@ -116,7 +111,7 @@ export async function plan(call: Call): Promise<number> {
     );
   for (const detail of [foresight?.refusal?.detail, foresight?.refusal?.hint])
     if (detail) printer.say(harmless(detail.replace(' Nothing of this deployment was run.', '')));
-  for (const { refusal } of refusedBatches) {
+  for (const { refusal } of refusedSteps) {
     printer.say(style.red(`${harmless(refusal.path ?? '')}: ${harmless(refusal.message)}`));
     for (const said of [refusal.detail, refusal.hint]) if (said) printer.say(harmless(said));
   }
@@ -138,16 +133,17 @@ export async function plan(call: Call): Promise<number> {
     history: applied === null ? 'unknown' : 'known',
     phases: description.phases.map((phase) => ({
       ...phase,
-      steps: phase.steps.map((step) => ({ ...step, verdict: verdicts.get(step.number), statements_done: begun.get(step.path)?.statements ?? 0 })),
+      steps: phase.steps.map((step) => ({ ...step, verdict: verdicts.get(step.number), statements_done: halves.get(step.path)?.statements ?? 0 })),
     })),
     refused,
     refusal: foresight?.refusal ?? null,
     groups: foresight?.groups ?? [],
     findings: foresight?.findings ?? [],
     batches: foresight?.batches ?? [],
+    halves: foresight?.halves ?? [],
     drift: foresight?.drift ?? null,
   });
-  return refused.length + refusedBatches.length === 0 ? 0 : 2;
+  return refused.length + refusedSteps.length === 0 ? 0 : 2;
 
   /** Of a file that is to run. */
   function ownTransactionsOf(step: NumberedStep): string {
@@ -166,12 +162,14 @@ export async function plan(call: Call): Promise<number> {
       const done = `${count(batch.rounds, 'round')}, ${count(batch.rows, 'row')}`;
       return batch.goes_on === 'behind' ? `goes on behind ${done}` : batch.goes_on === 'anew' ? `begins anew, over ${done}` : `refused: changed behind ${done}`;
     }
-    const step = artifact === null ? undefined : begun.get(artifact.path);
-    if (step === undefined || artifact === null) return '';
-    const next = (step.statements ?? 0) + 1;
-    const again = step.runs_again ? `; statement ${next} has run before, and runs again as long as its done_when is not true` : '';
+    const half = artifact === null ? undefined : halves.get(artifact.path);
+    if (half === undefined) return '';
+    if (half.refusal) return `refused: ${count(half.statements, 'statement')} of it ${half.statements === 1 ? 'is' : 'are'} in the database`;
+    const next = half.statements + 1;
+    const again = half.runs_again ? `; statement ${next} has run before, and runs again as long as its done_when is not true` : '';
     if (next === 1) return again.slice(2);
-    return (step.digest === artifact.digest ? `goes on at statement ${next}` : `goes on at statement ${next}, if what is before it is unchanged`) + again;
+    const where = half.next_line === null ? '' : `, line ${half.next_line}`;
+    return (half.goes_on === 'unknown' ? `goes on at statement ${next}, if what is before it is unchanged` : `goes on at statement ${next}${where}`) + again;
   }
 
   /** Where digests do not say all: the database compares what was applied with what is there now. */
@@ -186,7 +184,12 @@ export async function plan(call: Call): Promise<number> {
         applied.get(file.step.path) !== file.artifact?.digest &&
         (isGone || applied.has(file.step.path) || file.step.kind === 'batch'),
     );
-    return readForesight(address, { manifest: bundle.manifest, texts: await readTexts(asked), parameters: assigned.parameters }, printer.io);
+    const ask = async (about: readonly NumberedStep[]) =>
+      readForesight(address, { manifest: bundle.manifest, texts: await readTexts(about), parameters: assigned.parameters }, printer.io);
+    const told = await ask(asked);
+    // Of a file that stopped half-way and was corrected, the text alone says whether what has run is as it was.
+    const unknown = new Set(told.halves?.filter(({ goes_on }) => goes_on === 'unknown').map(({ path }) => path));
+    return unknown.size === 0 ? told : ask([...files.filter(({ step }) => unknown.has(step.path)), ...asked]);
   }
 
   /** As much as a question may hold; of what is larger, digests tell. */
@@ -199,14 +202,6 @@ export async function plan(call: Call): Promise<number> {
       for await (const chunk of readChunks(bundle.source, artifact)) texts[artifact.path] = new TextDecoder().decode(chunk.bytes);
     }
     return texts;
-  }
-
-  /** By path, the steps of which an earlier deployment has done a part. */
-  async function readBegun(): Promise<Map<string, StepStatus>> {
-    const apart = phases.filter(({ phase }) => phase.transaction === 'auto' || phase.transaction === 'none').flatMap((phase) => phase.steps);
-    const asked = apart.filter((step) => ['new', 'late'].includes(verdictOf(step))).map(({ step }) => step.path);
-    if (address === null || asked.length === 0 || !isInstalled) return new Map();
-    return begunSteps(await readDeployments(address, printer.io), bundle.manifest.bundle, asked);
   }
 
   /** Digests by path, of the latest application. A database without the engine has no history, and that is known. */
@@ -233,17 +228,4 @@ function driftLines(foresight: Foresight | null): string[] {
   const objects = `${count(drift.count, 'object')} ${drift.count === 1 ? 'is' : 'are'} not as deployments have left ${drift.count === 1 ? 'it' : 'them'}`;
   if (drift.running) return [`${objects}; deployment ${drift.running} is running, and what it has changed so far is among them. "weft drift" shows them.`];
   return [`${objects}. "weft drift" shows what should be there and what is.`];
-}
-
-/** The latest deployment of the bundle that has cut a file into statements knows how far it is; what it has not begun, an earlier one may have. */
-function begunSteps(deployments: readonly Deployment[], bundle: string, paths: readonly string[]): Map<string, StepStatus> {
-  const inLine = deployments
-    .filter((deployment) => deployment.bundle === bundle)
-    .toSorted((a, b) => Date.parse(b.staged_at ?? '') - Date.parse(a.staged_at ?? ''));
-  const begun = new Map<string, StepStatus>();
-  for (const path of paths) {
-    const [latest] = inLine.flatMap(({ phases }) => phases.flatMap(({ steps }) => steps.filter((step) => step.path === path && step.statements !== null)));
-    if (latest?.account) begun.set(path, latest);
-  }
-  return begun;
 }

@@ -1,0 +1,180 @@
+-- What stays of what stopped half-way, a file that runs statement by statement or a batch, and how it goes on: the words of its account.
+
+-- Of a step that is run statement by statement: how many of its statements are done, and whether one that is not done may have
+-- committed something all the same. Afterwards the step itself remembers both, for a later deployment takes the statements over.
+create or replace function weft._count_statements(p_deployment uuid)
+  returns table (step integer, done integer, runs_again boolean)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select t.step, (count(*) filter (where t.state = 'done'))::integer, bool_or(t.state <> 'done' and t.attempts > 0 and t.judge ->> 'kind' = 'expression')
+  from weft._statements as t
+  where t.deployment_id = p_deployment
+  group by t.step
+$$;
+
+comment on function weft._count_statements(uuid) is
+  'Counts the statements that are done of steps which are run statement by statement, and tells whether one that is not done has run and will run again.';
+
+
+-- Of a step that is pending or failed. p_is_over: nothing of this deployment runs any more.
+create or replace function weft._tell_what_stays(p_step weft._steps, p_done integer, p_runs_again boolean, p_is_over boolean)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select nullif(concat_ws(' ',
+    case when p_done > 0 then concat(
+      case p_done when 1 then 'Statement 1 of ' || p_step.path || ' stays' else format('Statements 1 to %s of %s stay', p_done, p_step.path) end, ' in the database',
+      case
+        when p_runs_again then '.'
+        when p_step.state = 'failed' and not p_step.error ? 'line' then ', and the rest of it has not run.'
+        when p_step.state = 'failed' then format(' (the %s%s, failed). A corrected file goes on there, if what stands before is as it was, but for comments and white space; "weft plan" says whether it is.',
+          to_char(p_done + 1, 'FM999999999th'), ', line ' || (p_step.error ->> 'line'))
+        when p_is_over then '. Deploy it again and it goes on behind them.'
+        else '.'
+      end) end,
+    case when p_runs_again then format(
+      'Statement %s%s ran outside of a transaction: what it has committed is in the database, and the next deployment runs it again as long as its done_when is not true. So it must do no harm when it runs twice.',
+      p_done + 1, ', line ' || (p_step.error ->> 'line') || ',') end), '')
+$$;
+
+comment on function weft._tell_what_stays(weft._steps, integer, boolean, boolean) is
+  'Says what of a step that was run statement by statement is in the database without the rest of it; null when there is nothing to say.';
+
+
+create or replace function weft._count_rounds(p_rounds integer)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select format(case p_rounds when 1 then '%s round' else '%s rounds' end, p_rounds)
+$$;
+
+comment on function weft._count_rounds(integer) is 'Writes a number of rounds.';
+
+
+create or replace function weft._count_rows(p_rows bigint)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select format(case p_rows when 1 then '%s row' else '%s rows' end, p_rows)
+$$;
+
+comment on function weft._count_rows(bigint) is 'Writes a number of rows.';
+
+
+create or replace function weft._tell_of_rounds(p_batch weft._batches)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select nullif(concat_ws(' ',
+    case when n.rounds > 0 then format('%s of it, with %s, %s in the database.', weft._count_rounds(n.rounds), weft._count_rows(n.rows), case n.rounds when 1 then 'is' else 'are' end) end,
+    case when p_batch.rounds_replaced > 0 then format('Before it began anew, %s, with %s, had been committed: what %s done is there where it has not come to since.',
+      weft._count_rounds(p_batch.rounds_replaced), weft._count_rows(p_batch.rows_replaced), case p_batch.rounds_replaced when 1 then 'that one has' else 'those have' end) end), '')
+  from (select p_batch.rounds + p_batch.rounds_before as rounds, p_batch.rows + p_batch.rows_before as rows) as n
+$$;
+
+comment on function weft._tell_of_rounds(weft._batches) is 'Says how much of a batch is in the database, with what earlier deployments did of it; null when nothing is.';
+
+
+-- Without a cursor the rows themselves tell what is left, to any statement.
+create or replace function weft._tell_how_on(p_options jsonb)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case
+    when not p_options ? 'cursor' then ' Deploy it again, as it is or corrected, and it goes on with what is left.'
+    when p_options ? 'on_change' then format(' Deploy it as it is and it goes on behind them; a corrected statement %s, as weft.yaml says (on_change: %s).',
+      case p_options ->> 'on_change' when 'continue' then 'too' else 'begins anew' end, p_options ->> 'on_change')
+    else ' Deploy it as it is and it goes on behind them. A corrected statement is refused until weft.yaml says beside it "on_change: continue" (it goes on behind them) or "on_change: restart" (it begins anew).' end
+$$;
+
+comment on function weft._tell_how_on(jsonb) is 'Says how a batch that stopped half-way goes on, as it is and corrected.';
+
+
+-- Where another deployment has gone on with it, the step remembers (without the cursor).
+create or replace function weft._recall_batch(p_step weft._steps, p_batch weft._batches)
+  returns weft._batches
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case when p_step.result ? 'continued' then
+    jsonb_populate_record(null::weft._batches, p_step.result -> 'continued' || jsonb_build_object('deployment_id', p_step.deployment_id, 'step', p_step.ordinal))
+    else p_batch end
+$$;
+
+comment on function weft._recall_batch(weft._steps, weft._batches) is 'Tells how far a step of a batch is, or was when another deployment went on with it.';
+
+
+-- Without the cursor, which is a value out of a table: the view weft.batches has it.
+create or replace function weft._describe_batch(p_batch weft._batches)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object(
+    'rounds', p_batch.rounds, 'rows', p_batch.rows, 'size', p_batch.size,
+    'table', p_batch.table_name, 'table_rows_estimate', p_batch.table_rows,
+    'rows_per_second', round(p_batch.rows * 1000 / nullif(p_batch.worked_ms + p_batch.paused_ms, 0), 1),
+    'last_round', case when p_batch.rounds > 0 then jsonb_build_object('rows', p_batch.last_rows, 'milliseconds', round(p_batch.last_ms, 1), 'at', p_batch.last_round_at) end,
+    'worked_ms', round(p_batch.worked_ms), 'paused_ms', round(p_batch.paused_ms), 'throttled_by', p_batch.throttled_by)
+  where p_batch.step is not null
+$$;
+
+comment on function weft._describe_batch(weft._batches) is 'Shows how far a batch is; null when there is none.';
+
+
+create or replace function weft._describe_changed_batch(p_earlier weft._batches, p_other text)
+  returns jsonb
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object(
+    'sqlstate', 'WF021',
+    'message', format('%s of this batch %s in the database already, and %s.', n.rounds, case n.count when 1 then 'is' else 'are' end, p_other),
+    'detail', format('An earlier deployment (%s) has committed %s, up to the cursor %s. The statement was: %s', p_earlier.deployment_id, case n.count when 1 then 'it' else 'them' end, p_earlier.cursor,
+      left(weft._skip_comments(p_earlier.statement), weft._limit('statement_shown_characters'))),
+    'hint', format('Nothing was run. Say in weft.yaml, with the step of this batch, what is meant: on_change: continue goes on behind the cursor %s; on_change: restart begins anew from the cursor %s, and touches what has been done once more. Or put the statement back as it was.',
+      p_earlier.cursor, p_earlier.start_cursor))
+  from (select p_earlier.rounds + p_earlier.rounds_before as count, weft._count_rounds(p_earlier.rounds + p_earlier.rounds_before) as rounds) as n
+$$;
+
+comment on function weft._describe_changed_batch(weft._batches, text) is 'Makes the refusal of a batch that is another one than the rounds which were committed.';
+
+
+-- Which round it was, what stays, and the ways forward. What was done before the first round (weft.yaml, the statement itself) was no round.
+create or replace function weft._describe_round_error(p_error jsonb, p_kept weft._batches, p_batch weft._batches, p_is_round boolean, p_options jsonb)
+  returns jsonb
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_error || jsonb_strip_nulls(jsonb_build_object(
+    'detail', nullif(concat_ws(' ', p_error ->> 'detail',
+      case when r.is_round then format('It was round %s%s, of up to %s rows, and is rolled back.', r.done + 1, ' behind the cursor ' || b.cursor, b.size) end, weft._tell_of_rounds(k.batch)), ''),
+    'hint', nullif(concat_ws(' ', p_error ->> 'hint',
+      case when r.is_round then concat('Where rows are the cause, mend them and deploy again: the batch goes on ',
+        case when b.cursor is null then 'with what is left, also with another statement.'
+          when r.done = 0 then 'as any that has not begun, also with another statement.'
+          when p_options ? 'on_change' then format('behind the cursor %s. Where the statement is, correct it and deploy again: it %s, as weft.yaml says (on_change: %s).', b.cursor,
+            case p_options ->> 'on_change' when 'continue' then 'goes on there too' else format('begins anew from the cursor %s', b.start_cursor) end, p_options ->> 'on_change')
+          else format('behind the cursor %s. Where the statement is, correct it, and say in weft.yaml, with its step, from where: on_change: continue (behind that cursor) or on_change: restart (from the cursor %s).', b.cursor, b.start_cursor) end) end), '')))
+  from (select case when (p_kept).step is null then jsonb_populate_record(p_batch, '{"rounds": 0, "rows": 0}') else p_kept end as batch) as k  -- what it took over is there
+  cross join lateral (select (k.batch).*) as b
+  cross join lateral (select b.rounds + b.rounds_before as done, p_is_round and b.statement is not null as is_round) as r
+$$;
+
+comment on function weft._describe_round_error(jsonb, weft._batches, weft._batches, boolean, jsonb) is 'Adds to an error of a batch which round it was, how much is in the database, and how it goes on.';

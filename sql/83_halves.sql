@@ -1,0 +1,170 @@
+-- A file of which an earlier deployment has committed a part: whether it is still the same as far as it has run, and what becomes of it.
+
+-- The same file in a deployment that is over, or was passed because its caller may not deploy any more, where something of it is remembered.
+create or replace function weft._find_half(p_bundle text, p_deployment uuid, p_path text, p_is_undo boolean default false)
+  returns weft._steps
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select s
+  from weft._deployments as d
+  join weft._steps as s on s.deployment_id = d.id and s.path = p_path
+  where d.bundle = p_bundle and d.id is distinct from p_deployment and (d.undoes is not null) = p_is_undo and (d.finished_at is not null or d.state = 'running')
+    and exists (select from weft._statements as t where t.deployment_id = s.deployment_id and t.step = s.ordinal)
+  order by d.place desc nulls last
+  limit 1
+$$;
+
+comment on function weft._find_half(text, uuid, text, boolean) is 'Finds the step of an earlier deployment that ran the file of this path statement by statement, and not to its end.';
+
+
+create or replace function weft._find_earlier(p_deployment uuid, p_path text)
+  returns weft._steps
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select weft._find_half(d.bundle, d.id, p_path, d.undoes is not null) from weft._deployments as d where d.id = p_deployment
+$$;
+
+comment on function weft._find_earlier(uuid, text) is 'Finds what an earlier deployment than this one has left of a file that it ran statement by statement, and not to its end.';
+
+
+-- What stands in front of a statement is not the statement.
+create or replace function weft._is_same_statement(p_one text, p_other text)
+  returns boolean
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_one = p_other or rtrim(weft._skip_comments(p_one), E' \t\n\r\f\x0b') = rtrim(weft._skip_comments(p_other), E' \t\n\r\f\x0b')
+$$;
+
+comment on function weft._is_same_statement(text, text) is 'Tells whether two statements differ in nothing but white space and comments before or behind them.';
+
+
+create or replace function weft._name_beginning(p_done integer)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case p_done when 1 then 'statement 1' else format('statements 1 to %s', p_done) end
+$$;
+
+comment on function weft._name_beginning(integer) is 'Names so many statements at the beginning of a file.';
+
+
+-- What has been committed of a file must stand in it, in its place: run again, it would be there twice. p_same: so many are as they were;
+-- p_line: where the next one stands now, null where the file is over.
+create or replace function weft._describe_changed_half(p_earlier weft._steps, p_done integer, p_same integer, p_line integer)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object(
+    'sqlstate', 'WF021',
+    'message', format('Statement %s of %s is in the database already, and %s.', p_same + 1, p_earlier.path,
+      case when p_line is null then 'is missing in the file now' else format('something else stands in its place now, in line %s', p_line) end),
+    'detail', format('An earlier deployment (%s) ran the file statement by statement and has committed %s of them. This one was: %s',
+      p_earlier.deployment_id, p_done, left(weft._skip_comments(o.statement), weft._limit('statement_shown_characters'))),
+    'hint', format('Nothing of the file was run now. Put %s back as %s (comments and white space may differ): then it goes on behind %s, and a change of what is in the database already stands behind %s too, as a statement of its own. Or bring all of it about by hand, and say so: weft baseline FOLDER --up-to %s. '
+        || 'Under another name all of the file runs from its beginning, also what is in the database already: take that back by hand first.',
+      weft._name_beginning(p_done), case p_done when 1 then 'it was' else 'they were' end, case p_done when 1 then 'it' else 'them' end, case p_done when 1 then 'it' else 'them' end,
+      p_earlier.path))
+  from weft._statements as o
+  where o.deployment_id = p_earlier.deployment_id and o.step = p_earlier.ordinal and o.number = p_same + 1
+$$;
+
+comment on function weft._describe_changed_half(weft._steps, integer, integer, integer) is 'Makes the refusal of a file in which something that an earlier deployment has committed of it was changed, moved or taken out.';
+
+
+create or replace function weft._check_beginning(p_deployment uuid, p_step weft._steps, p_earlier weft._steps, p_same integer)
+  returns void
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_done     integer;
+  v_refusal  jsonb;
+begin
+  select count(*) into v_done from weft._statements as o where o.deployment_id = p_earlier.deployment_id and o.step = p_earlier.ordinal and o.state = 'done';
+  if p_same >= v_done then
+    return;
+  end if;
+  v_refusal := weft._describe_changed_half(p_earlier, v_done, p_same, (
+    select weft._first_line(n.statement, n.line) from weft._statements as n where n.deployment_id = p_deployment and n.step = p_step.ordinal and n.number = p_same + 1));
+  raise exception using errcode = 'WF021', message = v_refusal ->> 'message', detail = v_refusal ->> 'detail', hint = v_refusal ->> 'hint';
+end
+$$;
+
+comment on function weft._check_beginning(uuid, weft._steps, weft._steps, integer) is 'Refuses a file in which something that an earlier deployment has committed of it was changed, moved or taken out.';
+
+
+create or replace function weft._describe_half_in_one(p_path text)
+  returns jsonb
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object(
+    'sqlstate', 'WF021',
+    'message', format('A part of %s is in the database already: an earlier deployment ran it statement by statement, and not to its end.', p_path),
+    'detail', 'In the transaction that its phase asks for now, all of it would run, also what is there.',
+    'hint', format('With "transaction: auto" or "none" it goes on where it stopped. Or bring all of it about by hand, and say so: weft baseline FOLDER --up-to %s.', p_path),
+    'path', p_path)
+$$;
+
+comment on function weft._describe_half_in_one(text) is 'Makes the refusal of a file of which a part is in the database, in a phase that would run all of it.';
+
+
+-- The same judgement before there is a deployment, of the files whose text comes along or whose bytes are as they were.
+create or replace function weft._foresee_halves(p_manifest jsonb, p_texts jsonb)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_agg(jsonb_build_object('path', h.path, 'statements', h.done, 'runs_again', h.runs_again, 'next_line', h.next_line,
+    'goes_on', case when h.refusal is not null then 'refused' when h.is_known then 'behind' else 'unknown' end,
+    'refusal', h.refusal || jsonb_build_object('phase', h.phase, 'path', h.path))), '[]')
+  from (
+    select f.phase, f.path, c.done, c.runs_again, f.is_same or t.same is not null as is_known, case when t.same >= c.done then t.next_line end as next_line,
+           case
+             when c.done > 0 and f.transaction in ('single', 'per-step') then weft._describe_half_in_one(f.path)
+             when t.same < c.done then weft._describe_changed_half(f.earlier, c.done, t.same, t.next_line)
+           end as refusal
+    from (
+      select p.value ->> 'name' as phase, s.value ->> 'path' as path, p.value ->> 'transaction' as transaction, e as earlier,
+             exists (
+               select from weft._artifacts as a, jsonb_array_elements(p_manifest -> 'artifacts') as m
+               where a.deployment_id = e.deployment_id and a.path = e.path and m.value ->> 'path' = e.path and m.value ->> 'digest' = encode(a.digest, 'hex')) as is_same
+      from jsonb_array_elements(p_manifest -> 'phases') as p
+      cross join lateral jsonb_array_elements(p.value -> 'steps') as s
+      cross join lateral weft._find_half(p_manifest ->> 'bundle', null, s.value ->> 'path') as e
+      where s.value ->> 'kind' = 'run' and not s.value ? 'repeat' and e.ordinal is not null
+        and not exists (select from weft._history as h where h.bundle = p_manifest ->> 'bundle' and h.path = s.value ->> 'path')
+    ) as f
+    join lateral weft._count_statements((f.earlier).deployment_id) as c on c.step = (f.earlier).ordinal
+    left join lateral (
+      select coalesce(min(n.number) filter (where o.number is null) - 1, count(*))::integer as same,
+             (array_agg(n.line order by n.number) filter (where o.number is null))[1] as next_line
+      from weft._split(weft._new_scanner(), p_texts ->> f.path, true) as x
+      cross join lateral (
+        select row_number() over (order by u.place)::integer as number, u.statement, weft._first_line(u.statement, u.line) as line
+        from unnest(x.statements, x.lines) with ordinality as u (statement, line, place)
+        where not weft._is_begin(u.statement) and not weft._is_commit(u.statement)
+      ) as n
+      left join weft._statements as o on o.deployment_id = (f.earlier).deployment_id and o.step = (f.earlier).ordinal and o.number = n.number
+        and o.state = 'done' and weft._is_same_statement(o.statement, n.statement)
+      where p_texts ? f.path and not (f.earlier).in_one_piece
+      having p_texts ? f.path and not (f.earlier).in_one_piece
+    ) as t on true
+    where c.done > 0 or c.runs_again
+  ) as h
+$$;
+
+comment on function weft._foresee_halves(jsonb, jsonb) is 'Tells of which files an earlier deployment has committed a part, and whether they would go on behind it, or be refused; unknown without the text of a file whose bytes are others.';

@@ -1,0 +1,88 @@
+/** A file that stopped half-way, statement by statement: what its author is told, and that each way forward which is named leads on. */
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { sql } from '../support/sql.ts';
+import { makeFolder, putFiles } from './folder.ts';
+import { type Run, run } from './run.ts';
+
+let database: TestDatabase;
+let folder: string;
+
+const DONE = 'create table goods (id int);\ninsert into goods values (1);\nvacuum goods;\n';
+
+beforeEach(async () => {
+  database = await freshDatabase();
+  folder = makeFolder({ 'weft.yaml': 'name: shop\nphases: [{ name: main, steps: [{ run: "*.sql" }] }]\n', '1.sql': `${DONE}select 1/0;\n` });
+});
+
+afterEach(() => database.drop());
+
+const weft = (...argv: string[]): Promise<Run> => run(argv, { env: { DATABASE_URL: database.url } });
+const rows = async () => (await sql(database.url, 'select count(*)::int as n from goods'))[0].n;
+
+/** Deploys it, and then the file with a committed statement changed. */
+async function refuse(): Promise<Run> {
+  await weft('deploy', folder);
+  putFiles(folder, { '1.sql': `${DONE.replace('int', 'bigint')}select 1;\n` });
+  const plan = await weft('plan', folder);
+  expect(plan.code).toBe(2);
+  const deployed = await weft('deploy', folder);
+  expect(deployed.code).toBe(1);
+  for (const { stdout } of [plan, deployed]) {
+    expect(stdout).toContain('Put statements 1 to 3 back as they were (comments and white space may differ): then it goes on behind them,');
+    expect(stdout).toContain('Or bring all of it about by hand, and say so: weft baseline FOLDER --up-to 1.sql.');
+    expect(stdout).toContain('Under another name all of the file runs from its beginning, also what is in the database already: take that back by hand first.');
+  }
+  return deployed;
+}
+
+it('a statement that fails says what stays, from where the file is to be corrected, and what must stay as it is', async () => {
+  const { code, stdout } = await weft('deploy', folder);
+  expect(code).toBe(1);
+  expect(stdout).toContain(
+    'Statements 1 to 3 of 1.sql stay in the database (the 4th, line 4, failed). A corrected file goes on there, if what stands before is as it was, but for comments and white space; "weft plan" says whether it is.',
+  );
+  expect(stdout).toContain('Next: correct 1.sql from line 4 on and deploy again; what is committed is not run twice.');
+  putFiles(folder, { '1.sql': `-- corrected\n${DONE}select 1;\n` });
+  expect((await weft('plan', folder)).stdout).toContain('goes on at statement 4, line 5\n');
+  expect((await weft('deploy', folder)).code).toBe(0);
+  expect(await rows()).toBe(1);
+});
+
+it('the first way: what has run is put back as it was, and the change stands behind it', async () => {
+  await refuse();
+  putFiles(folder, { '1.sql': `${DONE}alter table goods alter id type bigint;\nselect 1;\n` });
+  expect((await weft('plan', folder)).code).toBe(0);
+  expect((await weft('deploy', folder)).code).toBe(0);
+  expect(await rows()).toBe(1);
+});
+
+it('the second way: all of it is brought about by hand, and a baseline says so', async () => {
+  await refuse();
+  await sql(database.url, 'alter table goods alter id type bigint');
+  expect((await weft('baseline', folder, '--up-to', '1.sql')).code).toBe(0);
+  expect((await weft('plan', folder)).stdout).toContain('0 of 1 step would run.');
+  expect((await weft('deploy', folder)).stdout).toContain('there was nothing to run');
+  expect(await rows()).toBe(1);
+  expect((await weft('drift')).code).toBe(0);
+});
+
+it('the third way: what has run is taken back by hand, and the file has another name', async () => {
+  await refuse();
+  await sql(database.url, 'drop table goods');
+  const renamed = makeFolder({
+    'weft.yaml': 'name: shop\nphases: [{ name: main, steps: [{ run: "*.sql" }] }]\n',
+    '2.sql': `${DONE.replace('int', 'bigint')}select 1;\n`,
+  });
+  expect((await weft('deploy', renamed)).code).toBe(0);
+  expect(await rows()).toBe(1);
+});
+
+it('in a phase that would run all of it in one transaction, the plan says that it is refused', async () => {
+  await weft('deploy', folder);
+  putFiles(folder, { 'weft.yaml': 'name: shop\nphases: [{ name: main, transaction: single, steps: [{ run: "*.sql" }] }]\n' });
+  const { code, stdout } = await weft('plan', folder);
+  expect(code).toBe(2);
+  expect(stdout).toContain('1.sql: A part of 1.sql is in the database already');
+  expect(stdout).toContain('With "transaction: auto" or "none" it goes on where it stopped.');
+});
