@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'aa048e0eea54a42277daa2c1349b83e66f6616c1d5f552af33373fc3296a6eb0';
+export const ENGINE_DIGEST = 'dd5e85dd7dda26c0f2490919a336a0d7cc2889abefc24c3ea44f9faebdd4d9af';
