@@ -223,7 +223,7 @@ as $$
     'baseline', case when d.mode = 'baseline' then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'baseline') end,
     'compared', case when d.undoes is not null then weft._recall_compared(d.id) end,
     'undone_by', (select jsonb_agg(u.id order by u.place) from weft._deployments as u where u.undoes = d.id and u.started_at is not null and u.mode = 'apply'),
-    'undone', weft._describe_undone(d.id),
+    'undone', weft._describe_undone(d.id), 'withdrawn', case when d.undoes is not null then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'baseline_withdrawn') end,
     'without_undo', case when d.undoes is not null then (select e.data -> 'lacking' from weft._events as e where e.deployment_id = d.id and e.kind = 'opened') end,
     'drift_found', weft._recall_drift(d.id),
     'has_committed', case when d.finished_at is not null then d.has_committed end,

@@ -99,7 +99,7 @@ as $$
   newest as (
     select distinct on (d.bundle) d.id
     from effective as e join weft._deployments as d on d.id = e.id
-    where d.undoes is null and d.mode = 'apply'
+    where d.undoes is null and d.mode <> 'rehearse'
     order by d.bundle, d.started_at desc
   )
   select d.* from newest as n join weft._deployments as d on d.id = n.id order by d.started_at desc
@@ -116,22 +116,32 @@ create or replace function weft._choose_newest(p_bundle text)
   language plpgsql
 as $$
 declare
-  v_found  weft._deployments[] := array(select n from weft._list_newest() as n);
-  v_ways   text := (
-    select string_agg(format('weft undo --bundle %s (deployment %s, %s)', n.bundle, n.id, to_char(n.started_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"')), E'\n' order by n.started_at desc)
+  v_found   weft._deployments[] := array(select n from weft._list_newest() as n);
+  v_chosen  weft._deployments;
+  v_before  uuid;
+  v_ways    text := (
+    select string_agg(format('weft undo --bundle %s (%s %s, %s)', n.bundle, case n.mode when 'baseline' then 'baseline' else 'deployment' end, n.id, to_char(n.started_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"')),
+      E'\n' order by n.started_at desc)
     from unnest(v_found) as n);
 begin
   if cardinality(v_found) = 0 then
-    raise exception 'There is nothing to undo: nothing that was deployed here is in the database still.'
-      using errcode = 'WF070', hint = 'The view weft.history shows what is.';
-  elsif p_bundle is not null and not exists (select from unnest(v_found) as n where n.bundle = p_bundle) then
-    raise exception 'There is nothing to undo: nothing of the bundle % is in the database that a deployment of it has brought.', p_bundle
-      using errcode = 'WF070', hint = E'Of other bundles there is:\n' || v_ways;
+    raise exception 'Nothing that was deployed here is in the database still.' using errcode = 'WF070', hint = 'The view weft.history shows what is.';
   elsif p_bundle is null and cardinality(v_found) > 1 then
     raise exception '% bundles are in this database, and none of them was named. Nothing was undone.', cardinality(v_found)
       using errcode = 'WF074', hint = format(E'Say which:\n%s\nIn SQL: weft.undo(p_bundle => %L).', v_ways, v_found[1].bundle);
   end if;
-  return (select n from unnest(v_found) as n where p_bundle is null or n.bundle = p_bundle);
+  select n.* into v_chosen from unnest(v_found) as n where p_bundle is null or n.bundle = p_bundle;
+  if not found then
+    raise exception 'Nothing that a deployment of the bundle % has brought is in the database.', p_bundle
+      using errcode = 'WF070', hint = E'Of other bundles there is:\n' || v_ways;
+  elsif v_chosen.mode = 'baseline' then
+    v_before := (
+      select d.id from weft._deployments as d where d.bundle = v_chosen.bundle and d.undoes is null and d.mode = 'apply' and weft._has_effects(d.id) order by d.started_at desc limit 1);
+    raise exception 'The newest of the bundle % is a baseline, which has run nothing. Nothing was undone.', v_chosen.bundle
+      using errcode = 'WF074', hint = format('To withdraw it, so that its files are taken for not applied: weft undo %s', v_chosen.id)
+        || coalesce(E'\nTo undo what was deployed before it: weft undo ' || v_before, '');
+  end if;
+  return v_chosen;
 end
 $$;
 
@@ -163,8 +173,8 @@ begin
   if v_chosen.undoes is not null then
     raise exception 'Deployment % is itself an undo, of deployment %.', v_chosen.id, v_chosen.undoes
       using errcode = 'WF070', hint = 'To go forward again, deploy the bundle: what was taken back is run again.';
-  elsif v_chosen.mode <> 'apply' then
-    raise exception 'Deployment % was a %: it has run nothing that could be taken back.', v_chosen.id, case v_chosen.mode when 'rehearse' then 'rehearsal' else v_chosen.mode end
+  elsif v_chosen.mode = 'rehearse' then
+    raise exception 'Deployment % was a rehearsal: it has run nothing that could be taken back.', v_chosen.id
       using errcode = 'WF070', hint = 'There is nothing to undo.';
   elsif v_chosen.finished_at is null then
     raise exception 'Deployment % is not over: it is %.', v_chosen.id, v_chosen.state

@@ -150,10 +150,19 @@ as $$
 declare
   v_undone  weft._deployments := weft._choose_undone(p_deployment, p_bundle);
 begin
+  if v_undone.mode = 'baseline' then
+    return jsonb_build_object(
+      'deployment', v_undone.id, 'bundle', v_undone.bundle, 'mode', v_undone.mode, 'state', v_undone.state, 'caller', v_undone.caller, 'started_at', v_undone.started_at, 'finished_at', v_undone.finished_at,
+      'phases', '[]'::jsonb, 'stand_by', '[]'::jsonb, 'lacking', '[]'::jsonb, 'secrets', '[]'::jsonb, 'foreseen', '[]'::jsonb,
+      'withdraws', (
+        select coalesce(jsonb_agg(jsonb_build_object('path', h.applied_path, 'as_before', s.replaced is not null) order by s.ordinal), '[]')
+        from weft._history as h left join weft._steps as s on s.deployment_id = v_undone.id and s.path = h.applied_path
+        where h.bundle = v_undone.bundle and h.deployment_id = v_undone.id));
+  end if;
   return (
     with steps as materialized (select s.* from weft._list_undo_steps(v_undone.id) as s)
     select jsonb_build_object(
-      'deployment', v_undone.id, 'bundle', v_undone.bundle, 'state', v_undone.state, 'caller', v_undone.caller,
+      'deployment', v_undone.id, 'mode', v_undone.mode, 'bundle', v_undone.bundle, 'state', v_undone.state, 'caller', v_undone.caller,
       'started_at', v_undone.started_at, 'finished_at', v_undone.finished_at,
       'phases', (
         select coalesce(jsonb_agg(jsonb_build_object('name', p.name, 'transaction', p.transaction, 'steps', g.steps) order by p.ordinal desc), '[]')

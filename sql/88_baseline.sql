@@ -138,6 +138,44 @@ $$;
 comment on function weft._verify_baseline(weft._deployments) is 'Holds a bundle against the catalog: by a fingerprint, if the request has one, else by the names of what its files create.';
 
 
+-- A baseline that was a mistake: what it has recorded leaves the history, or is again what was recorded before it. That it was recorded, and that it was
+-- withdrawn, stays in the journal, as two deployments.
+create or replace function weft._withdraw_baseline(p_undo uuid)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_baseline  weft._deployments;
+  v_paths     text[];
+  v_before    text[];
+begin
+  select b.* into v_baseline
+  from weft._deployments as d join weft._deployments as b on b.id = d.undoes
+  where d.id = p_undo and d.state = 'running' and b.mode = 'baseline' for no key update of d;
+  if not found then
+    return;
+  end if;
+  v_paths := array(select h.applied_path from weft._history as h where h.bundle = v_baseline.bundle and h.deployment_id = v_baseline.id order by h.applied_path collate "C");
+  with back as (
+    update weft._history as h
+    set path = s.replaced ->> 'path', digest = decode(s.replaced ->> 'digest', 'hex'), deployment_id = (s.replaced ->> 'deployment_id')::uuid, applied_at = (s.replaced ->> 'applied_at')::timestamptz,
+        bytes_in = (s.replaced ->> 'bytes_in')::uuid, applied_path = s.replaced ->> 'applied_path', place = (s.replaced ->> 'place')::integer
+    from weft._steps as s
+    where s.deployment_id = v_baseline.id and s.replaced is not null and h.bundle = v_baseline.bundle and h.deployment_id = v_baseline.id and h.applied_path = s.path
+    returning s.path
+  )
+  select coalesce(array_agg(b.path order by b.path collate "C"), '{}') into v_before from back as b;
+  delete from weft._history as h where h.bundle = v_baseline.bundle and h.deployment_id = v_baseline.id;
+  perform weft._tell(p_undo, 'baseline_withdrawn', p_data => jsonb_build_object('files', cardinality(v_paths), 'paths', to_jsonb(v_paths), 'as_before', to_jsonb(v_before)));
+  perform weft._end(p_undo, 'succeeded', null);
+end
+$$;
+
+comment on function weft._withdraw_baseline(uuid) is 'Takes out of the history what a baseline has recorded, as the undo of it; nothing is run, and nothing is dropped.';
+
+
 -- A deployment with the mode baseline: what it would run is recorded as applied, or nothing is.
 create or replace function weft._take_as_applied(p_deployment uuid, p_fence bigint)
   returns void
@@ -152,6 +190,7 @@ declare
   v_recorded    text[] := '{}';
 begin
   perform weft._check_fence(p_fence, p_until_commit => true);
+  perform weft._withdraw_baseline(p_deployment);
   select d.* into v_deployment from weft._deployments as d where d.id = p_deployment and d.state = 'running' and d.mode = 'baseline' for no key update;
   if not found then
     return;
@@ -170,6 +209,9 @@ begin
     where s.deployment_id = p_deployment and weft._repeat_of(s.kind, s.options) in ('once', 'on-change') and h.digest is distinct from a.digest
     order by s.ordinal
   loop
+    update weft._steps as s set replaced = to_jsonb(h) || jsonb_build_object('digest', encode(h.digest, 'hex'))  -- so that it can be withdrawn
+    from weft._history as h
+    where s.deployment_id = p_deployment and s.ordinal = v_file.ordinal and h.bundle = v_deployment.bundle and h.path = v_file.path;
     insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place)
     values (v_deployment.bundle, v_file.path, v_file.digest, p_deployment, clock_timestamp(), p_deployment, v_file.path, case when v_file.repeat <> 'once' then v_file.ordinal end)
     on conflict on constraint an_artifact_is_applied_once do update

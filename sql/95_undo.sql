@@ -74,8 +74,15 @@ begin
   v_undone := weft._choose_undone(coalesce((v_document ->> 'deployment')::uuid, p_deployment), p_bundle);
   v_plan := weft.plan_undo(v_undone.id);
   v_lacking := v_plan -> 'lacking';
-  v_manifest := weft._make_undo_manifest(v_undone);
-  if v_manifest -> 'phases' = '[]' or v_lacking <> '[]' and not coalesce((v_document ->> 'partly')::boolean, p_partly) then
+  if v_undone.mode = 'baseline' and v_document ->> 'mode' = 'rehearse' then
+    raise exception 'Deployment % was a baseline, which has run nothing: there is nothing to rehearse.', v_undone.id
+      using errcode = 'WF070', hint = 'Without the rehearsal, its files are taken out of the history; nothing is run then either.';
+  end if;
+  v_manifest := case v_undone.mode when 'baseline' then jsonb_build_object('format', 1, 'bundle', v_undone.bundle, 'undoes', v_undone.id, 'artifacts', '[]'::jsonb, 'phases', '[]'::jsonb)
+    else weft._make_undo_manifest(v_undone) end;
+  if v_undone.mode = 'baseline' then
+    null;  -- its undo files are for what others have made
+  elsif v_manifest -> 'phases' = '[]' or v_lacking <> '[]' and not coalesce((v_document ->> 'partly')::boolean, p_partly) then
     raise exception 'Of deployment % (%), % no undo: %.', v_undone.id, v_undone.bundle,
         case when v_manifest -> 'phases' = '[]' then 'all files have'
              when jsonb_array_length(v_lacking) = 1 then 'one file has' else format('%s files have', jsonb_array_length(v_lacking)) end,

@@ -253,6 +253,7 @@ export const COMMANDS: readonly Command[] = [
     summary: 'record a folder as applied, without running it',
     about: [
       'For a database that is there already. Nothing of the folder runs: its files are recorded in the history, with their bytes, as a deployment of its own. What the files create is first looked for in the catalog, by name, and if any of it is not there nothing is recorded. Data, rights and what a DO block makes are not looked for: the words of the end say which files that is.',
+      'A baseline that was a mistake is withdrawn with "weft undo ID": its files leave the history, nothing is run and nothing is dropped.',
       'Files with "repeat: always" and checks are in no history. A file that the history has with other bytes is recorded anew, and the journal says so.',
     ],
     options: {

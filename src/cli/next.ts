@@ -18,7 +18,8 @@ export function nextLines(deployment: Deployment, isToBeCleaned: boolean): strin
   if (!isOver(state)) return unfinishedLines(deployment);
   if (mode === 'rehearse') return state === 'succeeded' || state === 'degraded' ? [] : [rehearseAgain(deployment)];
   if (mode === 'baseline') {
-    if (state === 'succeeded') return ['Next: "weft plan" shows what is still to be run.'];
+    if (undone && isOver(undone.state)) return [];
+    if (state === 'succeeded') return [`Next: "weft plan" shows what is still to be run. If this was a mistake, "weft undo ${id}" withdraws it.`];
     return [isRefused(deployment) ? 'Next: as the hint says.' : 'Next: say it again when you like; nothing was recorded.'];
   }
   if (undone && isOver(undone.state)) return undone.whole ? [] : [`Next: "weft undo --plan ${id}" shows what of it is left, and what would take it back.`];

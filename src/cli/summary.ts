@@ -35,10 +35,10 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   if (deployment.state === 'degraded') {
     for (const step of tolerated) lines.push('', ...errorLines({ ...step.error, path: step.error?.path ?? step.path } as DeploymentError, style));
   }
-  lines.push(...driftLines(deployment, style), ...baselineLines(deployment), ...comparedLines(deployment, style));
+  lines.push(...driftLines(deployment, style), ...baselineLines(deployment), ...(deployment.withdrawn ? [] : comparedLines(deployment, style)));
   for (const step of warningsOf(deployment)) lines.push('', ...warningLines(step, style));
   lines.push(...lackingLines(deployment, style));
-  if (deployment.mode !== 'rehearse' || !isRefused(deployment)) lines.push('', ...titleOf(deployment), ...phaseLines(deployment));
+  if (!deployment.withdrawn && (deployment.mode !== 'rehearse' || !isRefused(deployment))) lines.push('', ...titleOf(deployment), ...phaseLines(deployment));
   const loads = loadLines(deployment);
   if (loads.length > 0) lines.push('', ...loads);
   const accounts = accountsOf(deployment);
@@ -51,8 +51,8 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   return lines.join('\n');
 }
 
-function titleOf({ state, undone }: Deployment): string[] {
-  if (undone && isOver(state) && isOver(undone.state)) return ['When it ended, before it was undone:'];
+function titleOf({ state, mode, undone }: Deployment): string[] {
+  if (undone && isOver(state) && isOver(undone.state)) return [mode === 'baseline' ? 'When it was recorded:' : 'When it ended, before it was undone:'];
   return state === 'succeeded' ? [] : ['The database now:'];
 }
 
@@ -136,6 +136,8 @@ function headline(deployment: Deployment, style: Style): string {
         const last = deployment.phases.flatMap(({ steps }) => steps).at(-1);
         return `${style.green(style.bold('Recorded.'))} This database is taken to be at ${bundle}${last === undefined ? '' : `, up to ${oneLine(last.path)}`}; nothing was run.`;
       }
+      if (deployment.withdrawn)
+        return `${style.green(style.bold('Withdrawn.'))} Baseline ${deployment.undoes} of ${bundle}: ${count(deployment.withdrawn.files, 'file')} taken out of the history; nothing was run or dropped. The next deployment runs ${deployment.withdrawn.files === 1 ? 'it' : 'them'}.`;
       if (deployment.undoes) {
         const isPart = (deployment.without_undo ?? []).length > 0;
         return `${isPart ? style.yellow(style.bold('Undone in part.')) : style.green(style.bold('Undone.'))} Deployment ${deployment.undoes} of ${bundle} was taken back${isPart ? ', except for what has no undo' : ''}${within}.`;
@@ -173,8 +175,10 @@ function failedHeadline(deployment: Deployment, style: Style, after: string): st
 }
 
 /** Of what others have taken back since, or tried to. */
-function undoneHeadline({ bundle, state, undone }: Deployment, style: Style): string {
+function undoneHeadline({ bundle, mode, state, undone }: Deployment, style: Style): string {
   const { by, finished_at, whole, state: how } = undone as NonNullable<Deployment['undone']>;
+  if (mode === 'baseline' && whole)
+    return `${style.yellow(style.bold('Withdrawn.'))} ${oneLine(bundle)} had been recorded as applied; deployment ${by} has taken that out of the history${finished_at === null ? '' : `, at ${moment(finished_at)}`}.`;
   const was = `${oneLine(bundle)} ${{ succeeded: 'had been deployed', degraded: 'had been deployed, and was degraded', failed: 'had failed', cancelled: 'had been cancelled' }[state as 'succeeded']}`;
   const when = finished_at === null ? '' : `, at ${moment(finished_at)}`;
   if (whole) return `${style.yellow(style.bold('Undone.'))} ${was}; deployment ${by} has taken it back${when}.`;

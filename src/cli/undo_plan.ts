@@ -10,6 +10,7 @@ export function undoPlanLines(plan: UndoPlan, style: Style, isOfFolder: boolean)
   const { deployment, bundle, finished_at, phases, stand_by: standBy = [], lacking } = plan;
   const chosen = isOfFolder ? ', the newest of the bundle in this folder' : '';
   const lines = [`Undo of ${style.bold(oneLine(bundle))}, deployment ${deployment}${finished_at === null ? '' : `, ${moment(finished_at)}`}${chosen}`];
+  if (plan.mode === 'baseline') lines.push(...baselineLines(plan));
   for (const phase of phases) {
     const rows = phase.steps.map((step) => [
       'run',
@@ -63,6 +64,17 @@ function remarksOf(step: UndoPlan['phases'][number]['steps'][number]): string {
   ]
     .filter((part) => part !== '')
     .join('; ');
+}
+
+function baselineLines({ withdraws }: UndoPlan): string[] {
+  return [
+    '',
+    'It was a baseline, which has run nothing. It would be withdrawn: nothing is run and nothing is dropped, and its files are taken for not applied, so that the next deployment runs them.',
+    ...columns(
+      (withdraws ?? []).map(({ path, as_before: isBefore }) => [oneLine(path), isBefore ? 'is again what the history had before' : 'leaves the history']),
+      '  ',
+    ),
+  ];
 }
 
 function secretLines({ secrets = [] }: UndoPlan, style: Style): string[] {

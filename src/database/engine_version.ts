@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'dd5e85dd7dda26c0f2490919a336a0d7cc2889abefc24c3ea44f9faebdd4d9af';
+export const ENGINE_DIGEST = '340ad2d060081913e4aa3b238e075d27a335b8a69a9af4f9799af11be4e4e107';

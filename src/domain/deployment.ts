@@ -175,6 +175,8 @@ export const deploymentSchema = z.looseObject({
   compared: comparedSchema.nullish(),
   /** The newest of those, how it ended, and whether nothing of this one is left. */
   undone: z.looseObject({ by: z.string(), state: deploymentStateSchema, finished_at: z.string().nullable(), whole: z.boolean() }).nullish(),
+  /** Of the undo of a baseline: files that have left the history, and those of them that are in it again as before. */
+  withdrawn: z.looseObject({ files: z.int(), paths: z.array(z.string()), as_before: z.array(z.string()) }).nullish(),
   /** Of an undo: what it leaves in the database, because it has no undo. */
   without_undo: z.array(z.looseObject({ phase: z.string(), path: z.string() })).nullish(),
   /** What it found when it began, or was opened again, that was not as deployments had left it (the last of them: `since`): how many objects, and the first of them by name. */
@@ -233,6 +235,9 @@ export const deploymentSchema = z.looseObject({
 export const undoPlanSchema = z.looseObject({
   deployment: z.string(),
   bundle: z.string(),
+  /** Of a baseline nothing is run: files leave the history, or are in it again as before. */
+  mode: z.string().nullish(),
+  withdraws: z.array(z.looseObject({ path: z.string(), as_before: z.boolean() })).nullish(),
   state: deploymentStateSchema,
   finished_at: z.string().nullable(),
   phases: z.array(

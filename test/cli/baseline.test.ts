@@ -54,6 +54,54 @@ describe('weft baseline', () => {
     ]);
   });
 
+  it('that was a mistake is withdrawn by its id, and by nothing else: its files are to be run again, and both stay on record', async () => {
+    const folder = makeFolder({
+      'weft.yaml': 'name: shop\nphases: [{ name: main, transaction: single, steps: [{ run: "*.sql", undo: "u/*.sql" }] }]\n',
+      '1.sql': 'create table if not exists goods (n int);',
+      'u/1.sql': 'drop table goods;',
+    });
+    await sql(database.url, 'create table goods (n int); insert into goods values (1)');
+    const { id } = (await weft('baseline', folder, '--json')).json();
+    const unnamed = await weft('undo', '--json');
+    expect([unnamed.code, unnamed.json().problem.type, unnamed.stderr]).toEqual([2, 'urn:weft:problem:undo_ambiguous', expect.stringContaining(id)]);
+    const plan = await weft('undo', '--plan', id);
+    expect([plan.code, plan.stdout]).toEqual([0, expect.stringMatching(/It was a baseline, which has run nothing\..*\n +1\.sql +leaves the history/)]);
+    expect((await weft('undo', '--rehearse', id, '--json')).json().problem.type).toBe('urn:weft:problem:nothing_to_undo');
+    const { code, stdout, stderr } = await weft('undo', id);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(new RegExp(`^Withdrawn\\. Baseline ${id} of shop: 1 file taken out of the history; nothing was run or dropped\\.`));
+    expect(await sql(database.url, 'select n from goods')).toEqual([{ n: 1 }]);
+    expect(await history()).toEqual([]);
+    const list = (await weft('status')).stdout;
+    expect(list).toMatch(new RegExp(`withdraws baseline ${id.slice(0, 8)}\n.*baseline; withdrawn by `));
+    expect((await weft('status', id)).stdout).toMatch(/^Withdrawn\. shop had been recorded as applied; deployment .* has taken that out of the history/);
+    expect((await weft('undo', id, '--json')).json().problem.type).toBe('urn:weft:problem:nothing_to_undo');
+    expect((await weft('deploy', folder, '--json')).json().phases[0].steps).toMatchObject([{ path: '1.sql', state: 'succeeded' }]);
+  });
+
+  it('withdrawn puts back what the history had before it', async () => {
+    const before = makeFolder({ '1.sql': 'create table goods (n int);', '2.sql': 'select 1;' });
+    const deployed = (await weft('deploy', before, '--json')).json();
+    const known = await sql(database.url, 'select * from weft._history order by path');
+    const { id } = (
+      await weft('baseline', makeFolder({ '1.sql': 'create table goods (m int);', '2.sql': 'select 1;', '3.sql': 'select 3;' }), '--json')
+    ).json();
+    expect(await history()).toEqual(['1.sql', '2.sql', '3.sql']);
+    expect((await weft('undo', '--plan', id)).stdout).toMatch(/1\.sql +is again what the history had before\n +3\.sql +leaves the history/);
+    const { withdrawn } = (await weft('undo', id, '--json')).json();
+    expect(withdrawn).toEqual({ files: 2, paths: ['1.sql', '3.sql'], as_before: ['1.sql'] });
+    expect(await sql(database.url, 'select * from weft._history order by path')).toEqual(known);
+    expect((await weft('undo', '--plan', '--json')).json()).toMatchObject({ deployment: deployed.id });
+  });
+
+  it('on which something was deployed is not withdrawn before that is undone', async () => {
+    await sql(database.url, 'create table goods (n int)');
+    const { id } = (await weft('baseline', makeFolder({ '1.sql': 'create table goods (n int);' }), '--json')).json();
+    await weft('deploy', makeFolder({ '1.sql': 'create table goods (n int);', '2.sql': 'select 2;' }));
+    expect((await weft('undo', id, '--json')).json().problem.type).toBe('urn:weft:problem:undo_out_of_order');
+    expect(await history()).toEqual(['1.sql', '2.sql']);
+  });
+
   it('keeps the bytes, so that a later change is shown', async () => {
     await weft('baseline', makeFolder({ '1.sql': 'insert into t values (1);' }));
     const changed = (await weft('deploy', makeFolder({ '1.sql': 'insert into t values (2);' }), '--json')).json();

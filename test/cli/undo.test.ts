@@ -133,7 +133,7 @@ describe('straight to a database', () => {
       expect([nothing.code, nothing.stderr]).toEqual([
         2,
         expect.stringMatching(
-          /nothing of the bundle shop is in the database that a deployment of it\s+has brought\. Of other bundles there is:\n +weft undo --bundle other /,
+          /Nothing that a deployment of the bundle shop has brought is in the database\. Of other\s+bundles\s+there is:\n +weft undo --bundle other /,
         ),
       ]);
       expect(await tablesIn(database.url)).toEqual(['c']);

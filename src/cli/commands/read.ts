@@ -54,7 +54,8 @@ function deploymentLines(deployments: readonly Deployment[]): string[] {
 }
 
 /** What is no plain deployment says so. */
-function kindOf({ mode, state, undoes }: Deployment): string {
+function kindOf({ mode, state, undoes, withdrawn }: Deployment): string {
+  if (undoes && withdrawn) return `withdraws baseline ${short(undoes)}`;
   if (undoes && mode !== 'rehearse') return `undo of ${short(undoes)}`;
   if (undoes) return `rehearsal of the undo of ${short(undoes)}${state === 'failed' ? ': would fail' : ''}`;
   if (mode === 'rehearse') return state === 'failed' ? 'rehearsal: would fail' : 'rehearsal';
@@ -71,8 +72,9 @@ function failuresOf({ phases, error, state }: Deployment): string {
 }
 
 /** Of what is not in the database any more, or not all of it. */
-function undoneOf({ undone }: Deployment): string {
+function undoneOf({ undone, mode }: Deployment): string {
   if (!undone || !isOver(undone.state)) return undone ? `being undone by ${short(undone.by)}` : '';
+  if (mode === 'baseline' && undone.whole) return `withdrawn by ${short(undone.by)}`;
   return undone.whole ? `undone by ${short(undone.by)}` : `undo by ${short(undone.by)} ${undone.state === 'succeeded' ? 'in part' : undone.state}`;
 }
 

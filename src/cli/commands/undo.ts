@@ -28,7 +28,7 @@ export async function undo(call: Call): Promise<number> {
   const ofFolder = named === null && values.bundle === undefined ? await bundleOfFolder(call) : null;
   const bundle = typeof values.bundle === 'string' ? values.bundle : ofFolder;
   const plan = await readPlan(call, address, named, bundle, typeof values.id === 'string');
-  const isRefused = plan !== null && (plan.phases.length === 0 || (plan.lacking.length > 0 && !partly));
+  const isRefused = plan !== null && plan.mode !== 'baseline' && (plan.phases.length === 0 || (plan.lacking.length > 0 && !partly));
   if (values.plan === true) {
     if (plan === null) throw new Problem('usage', 'The plan was asked for, and nobody may read it: say who reads (--caller NAME or WEFT_CALLER).');
     for (const line of undoPlanLines(plan, printer.style, ofFolder !== null)) printer.say(line);
