@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '340ad2d060081913e4aa3b238e075d27a335b8a69a9af4f9799af11be4e4e107';
+export const ENGINE_DIGEST = 'cd1f142b3d822d77ae80a268ccfe692730f9f867da7d689000f3d91af9312cb6';
