@@ -4,7 +4,8 @@
 --
 --   00 schema      the schema itself                           \  state: laid once, changed only by sql/upgrades/
 --   10 types       the state machines                           |
---   20 tables      what is remembered, and what must be true   /
+--   20 tables      what is remembered, and what must be true   |
+--   21 kept        what is kept when a deployment is over      /
 --   30 constants   version, limits                             \
 --   40 events      the journal of a deployment                  |
 --   48 texts       what one statement's text tells             |
@@ -37,6 +38,7 @@
 --   75 status      what a deployment looks like                 |
 --   76 begun       files of which a part is in the database     |
 --   76 guards      what is asked around the work                |
+--   76 receipts    how a deployment ended, for good             |
 --   77 csv         the text of a data file as rows              |
 --   77 culprits    which of many rows it was                    |
 --   77 ends        where the rows behind a COPY end           |

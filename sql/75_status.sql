@@ -204,6 +204,69 @@ $$;
 comment on function weft._describe_undone(uuid) is 'Tells which deployment has last begun to take another one back, how that ended, and whether nothing of it is left; null when none has.';
 
 
+-- What is written down of it when it is over (floor 76) says the same. p_is_over: nothing of this deployment runs any more.
+create or replace function weft._describe_phases(p_deployment uuid, p_is_over boolean)
+  returns json
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics, and nested loops over steps are quadratic
+  set jit = off
+  language sql
+as $$
+  select coalesce(json_agg(json_build_object(
+    'name', p.name, 'transaction', p.transaction, 'when', p.condition, 'is_wanted', p.is_wanted, 'role', p.role, 'settings', p.settings, 'state', p.state, 'attempts', p.attempts,
+    'started_at', p.started_at, 'finished_at', p.finished_at,
+    'order_found', case when p.has_repeatables then (
+      select e.data from weft._events as e where e.deployment_id = p_deployment and e.kind = 'order_found' and e.phase = p.name order by e.number desc limit 1) end,
+    'steps', coalesce(g.steps, '[]')) order by p.ordinal), '[]')
+  from weft._phases as p
+  left join (
+    select s.phase, json_agg(json_build_object(
+             'path', s.path, 'kind', s.kind, 'undo', s.undo, 'undoes', s.undoes, 'when', s.condition, 'is_wanted', s.is_wanted, 'state', s.state, 'digest', encode(a.digest, 'hex'), 'size', a.size,
+             'on_error', s.on_error, 'options', s.options, 'result', s.result, 'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', coalesce(s.statements, t.done), 'error', s.error,
+             'batch', case when s.kind = 'batch' then weft._describe_batch(case when s.result ? 'continued' then weft._recall_batch(s, b) else b end) end,
+             'account', case when s.kind = 'batch' and (s.state = 'failed' or s.state = 'pending' and p_is_over) then
+               s.path || ': ' || weft._tell_of_rounds(weft._recall_batch(s, b))
+                 || coalesce(' Deployment ' || (s.result #>> '{continued,by}') || ' has gone on behind them.', weft._tell_how_on(s.options))
+               when s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then
+               weft._tell_what_stays(s, coalesce(s.statements, t.done), r.runs_again, p_is_over) end,
+             'runs_again', r.runs_again,
+             'tries', case when s.state = 'succeeded' then case when s.is_apart or p.transaction = 'none' then 1 else 1 + coalesce(e.refused, 0) end end,
+             'found_done', case when s.state = 'succeeded' then coalesce(e.found_done, 0) end) order by s.ordinal) as steps
+    from weft._steps as s
+    left join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+    join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
+    left join (
+      select v.path, count(*) filter (where v.kind = 'lock_not_available') as refused, count(*) filter (where v.kind = 'statement_found_done') as found_done
+      from weft._events as v
+      where v.deployment_id = p_deployment and v.kind in ('lock_not_available', 'statement_found_done')
+      group by v.path
+    ) as e on e.path = s.path
+    left join weft._count_statements(p_deployment) as t on t.step = s.ordinal
+    left join weft._batches as b on b.deployment_id = s.deployment_id and b.step = s.ordinal
+    cross join lateral (select coalesce((s.error ->> 'runs_again')::boolean, t.runs_again, false) as runs_again) as r
+    where s.deployment_id = p_deployment
+    group by s.phase
+  ) as g on g.phase = p.ordinal
+  where p.deployment_id = p_deployment
+$$;
+
+comment on function weft._describe_phases(uuid, boolean) is 'Shows the phases of a deployment with their steps: states, errors, rows, and what of a half-done file is in the database.';
+
+
+create or replace function weft._describe_receipt(p_deployment uuid)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object('number', r.number, 'sha256', encode(r.digest, 'hex'), 'written_at', r.written_at)
+  from weft._receipts as r where r.deployment_id = p_deployment order by r.number desc limit 1
+$$;
+
+comment on function weft._describe_receipt(uuid) is 'Tells which receipt of a deployment is the newest, and its SHA-256; null until the deployment is over.';
+
+
 create or replace function weft.status(p_deployment uuid)
   returns jsonb
   volatile
@@ -234,44 +297,9 @@ as $$
     'started_at', d.started_at,
     'finished_at', d.finished_at,
     'parameters', weft._describe_parameters(d.id),
-    'phases', (
-      select coalesce(json_agg(json_build_object(
-        'name', p.name, 'transaction', p.transaction, 'when', p.condition, 'is_wanted', p.is_wanted, 'role', p.role, 'settings', p.settings, 'state', p.state, 'attempts', p.attempts,
-        'started_at', p.started_at, 'finished_at', p.finished_at,
-        'order_found', case when p.has_repeatables then (
-          select e.data from weft._events as e where e.deployment_id = p_deployment and e.kind = 'order_found' and e.phase = p.name order by e.number desc limit 1) end,
-        'steps', coalesce(g.steps, '[]')) order by p.ordinal), '[]')
-      from weft._phases as p
-      left join (
-        select s.phase, json_agg(json_build_object(
-                 'path', s.path, 'kind', s.kind, 'undo', s.undo, 'undoes', s.undoes, 'when', s.condition, 'is_wanted', s.is_wanted, 'state', s.state, 'digest', encode(a.digest, 'hex'), 'size', a.size,
-                 'on_error', s.on_error, 'options', s.options, 'result', s.result, 'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', coalesce(s.statements, t.done), 'error', s.error,
-                 'batch', case when s.kind = 'batch' then weft._describe_batch(case when s.result ? 'continued' then weft._recall_batch(s, b) else b end) end,
-                 'account', case when s.kind = 'batch' and (s.state = 'failed' or s.state = 'pending' and d.finished_at is not null) then
-                   s.path || ': ' || weft._tell_of_rounds(weft._recall_batch(s, b))
-                     || coalesce(' Deployment ' || (s.result #>> '{continued,by}') || ' has gone on behind them.', weft._tell_how_on(s.options))
-                   when s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then
-                   weft._tell_what_stays(s, coalesce(s.statements, t.done), r.runs_again, d.finished_at is not null) end,
-                 'runs_again', r.runs_again,
-                 'tries', case when s.state = 'succeeded' then case when s.is_apart or p.transaction = 'none' then 1 else 1 + coalesce(e.refused, 0) end end,
-                 'found_done', case when s.state = 'succeeded' then coalesce(e.found_done, 0) end) order by s.ordinal) as steps
-        from weft._steps as s
-        left join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
-        join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
-        left join (
-          select v.path, count(*) filter (where v.kind = 'lock_not_available') as refused, count(*) filter (where v.kind = 'statement_found_done') as found_done
-          from weft._events as v
-          where v.deployment_id = p_deployment and v.kind in ('lock_not_available', 'statement_found_done')
-          group by v.path
-        ) as e on e.path = s.path
-        left join weft._count_statements(p_deployment) as t on t.step = s.ordinal
-        left join weft._batches as b on b.deployment_id = s.deployment_id and b.step = s.ordinal
-        cross join lateral (select coalesce((s.error ->> 'runs_again')::boolean, t.runs_again, false) as runs_again) as r
-        where s.deployment_id = p_deployment
-        group by s.phase
-      ) as g on g.phase = p.ordinal
-      where p.deployment_id = p_deployment),
+    'phases', weft._describe_phases(d.id, d.finished_at is not null),
     'error', d.error,
+    'receipt', weft._describe_receipt(d.id),
     'fingerprint', jsonb_build_object('before', d.fingerprint_before, 'after', d.fingerprint_after),
     'wal', jsonb_build_object('before', d.wal_before, 'after', d.wal_after),
     'ahead', (

@@ -143,6 +143,7 @@ begin
   end if;
   perform weft._end_attempt(p_deployment, p_state::text);
   perform weft._tell(p_deployment, p_state::text, v_error ->> 'phase', v_error ->> 'path', coalesce(v_error, '{}'));
+  perform weft._write_receipt(p_deployment);  -- last: it says all of the above
 end
 $$;
 

@@ -105,6 +105,7 @@ create or replace function weft._describe_opened(p_deployment uuid, p_outcome te
 as $$
   select jsonb_build_object(
     'outcome', p_outcome, 'deployment', d.id, 'state', d.state, 'backend', pg_backend_pid(),
+    'receipt', weft._describe_receipt(d.id),
     'lacking', case when d.finished_at is null then weft._find_lacking(d.id, weft._peek_secrets()) end,
     'missing', case when d.state = 'open'
                  then (select coalesce(jsonb_agg(encode(m.digest, 'hex')), '[]') from weft._missing_chunks(d.id) as m)

@@ -73,6 +73,13 @@ from weft._events as e;
 
 comment on view weft.events is 'The journal of deployments.';
 
+create or replace view weft.receipts as
+select r.deployment_id, r.number, r.state, d.bundle, d.caller, r.written_at, pg_catalog.encode(r.digest, 'hex') as sha256, r.document
+from weft._receipts as r
+join weft._deployments as d on d.id = r.deployment_id;
+
+comment on view weft.receipts is 'How deployments ended: for each end its account, as it was written then, and the SHA-256 of that.';
+
 create or replace view weft.parameters as
 select p.deployment_id, p.name, p.type, p.is_secret, p.is_given, p.value
 from weft._parameters as p;

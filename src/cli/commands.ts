@@ -152,6 +152,18 @@ export const COMMANDS: readonly Command[] = [
     load: async () => (await import('./commands/drift.ts')).drift,
   },
   {
+    name: 'receipt',
+    positionals: ['<id>'],
+    summary: 'show the account of how a deployment ended',
+    about: [
+      'Who deployed what, with the digests of the request, the manifest and each file; parameters; what every step came to; fingerprints and WAL positions before and after. It was written in the transaction in which the deployment ended, and is never changed: whoever asks gets the same bytes, and --json prints exactly these, with no line end behind them.',
+      'One that ended degraded and was opened again has another receipt for each further end.',
+    ],
+    options: { ...ADDRESS, ...CALLER, number: { type: 'string', value: 'N', help: 'which one of several (the newest)' } },
+    address: 'needed',
+    load: async () => (await import('./commands/receipt.ts')).receipt,
+  },
+  {
     name: 'resume',
     positionals: ['[id]'],
     summary: 'continue a deployment, or attach to one that is running',
@@ -278,7 +290,6 @@ export const COMMANDS: readonly Command[] = [
     load: async () => (await import('./commands/dev.ts')).dev,
   },
   later('approve', ['<id>'], 'approve a deployment that waits for it'),
-  later('receipt', ['<id>'], 'show the account of how a deployment ended'),
 ];
 
 function later(name: string, positionals: readonly string[], summary: string): Command {

@@ -83,6 +83,13 @@ export class Printer {
     this.io.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
   }
 
+  /** The same of a document that counts to the byte: as it stands, and nothing behind it. */
+  bytes(text: string): void {
+    if (!this.json) return;
+    this.#documents += 1;
+    this.io.stdout.write(text);
+  }
+
   /** Whether the document is out already. */
   get hasDocument(): boolean {
     return this.#documents > 0;

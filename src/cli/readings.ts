@@ -45,6 +45,13 @@ export async function readChanges(address: Address, id: string, io: Watcher): Pr
   return withSession(address, io, (session) => engine.readChanges(session, id));
 }
 
+/** How a deployment ended, byte for byte. @param number null: the newest receipt @throws Problem deployment_not_found, receipt_not_found */
+export async function readReceipt(address: Address, id: string, number: number | null, io: Watcher): Promise<string> {
+  if (address.kind === 'worker') return (await import('./remote_readings.ts')).readReceiptThroughWorker(address, id, number, io.signal);
+  const [{ withSession }, receipts] = await Promise.all([import('./direct.ts'), import('../database/receipts.ts')]);
+  return withSession(address, io, (session) => receipts.readReceipt(session, id, number));
+}
+
 /** The newest first. */
 export async function readDeployments(address: Address, io: Watcher): Promise<Deployment[]> {
   if (address.kind === 'worker') return (await import('./remote_readings.ts')).readDeploymentsThroughWorker(address, io.signal);

@@ -35,7 +35,7 @@ export interface Answer<T> {
  */
 export async function ask<T>(origin: string, outgoing: Outgoing, schema: z.ZodType<T>): Promise<Answer<T>> {
   const response = await send(origin, outgoing);
-  const value = await readJson(response);
+  const value = parse(await readText(response));
   if (!response.ok) throw problemFrom(response, value);
   const parsed = schema.safeParse(value);
   if (!parsed.success) {
@@ -45,6 +45,17 @@ export async function ask<T>(origin: string, outgoing: Outgoing, schema: z.ZodTy
     );
   }
   return { status: response.status, document: parsed.data, location: readLocation(origin, response) };
+}
+
+/**
+ * The same, of what is read as it stands: its text, which may be all that counts.
+ * @throws Problem as `ask` does
+ */
+export async function askForBytes(origin: string, outgoing: Outgoing): Promise<string> {
+  const response = await send(origin, outgoing);
+  const text = await readText(response);
+  if (!response.ok) throw problemFrom(response, parse(text));
+  return text;
 }
 
 async function send(origin: string, outgoing: Outgoing): Promise<Response> {
@@ -75,15 +86,18 @@ async function send(origin: string, outgoing: Outgoing): Promise<Response> {
   }
 }
 
-async function readJson(response: Response): Promise<unknown> {
+async function readText(response: Response): Promise<string> {
   const announced = Number(response.headers.get('content-length') ?? 0);
-  let text: string;
   try {
     if (announced > ANSWER_BYTES_MAX) throw new Error('the answer is too large');
-    text = await response.text();
+    return await response.text();
   } catch (error) {
     throw unreachable('Its answer broke off.', error);
   }
+}
+
+/** @returns undefined where it is no JSON */
+function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

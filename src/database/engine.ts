@@ -14,6 +14,7 @@ import {
   deploymentStateSchema,
   driftSchema,
   eventSchema,
+  receiptMarkSchema,
   type UndoPlan,
   undoPlanSchema,
 } from '../domain/deployment.ts';
@@ -52,6 +53,7 @@ const openedSchema = z.object({
   backend: z.int().optional(),
   missing: z.array(z.string()).default([]),
   lacking: z.array(z.string()).nullish(),
+  receipt: receiptMarkSchema.nullish(),
 });
 
 export interface OpenedDeployment {
@@ -64,6 +66,8 @@ export interface OpenedDeployment {
   readonly missing: readonly string[];
   /** Names of secret parameters that every run needs and that did not come along. */
   readonly lacking: readonly string[];
+  /** Of a repeated request whose deployment is over: the receipt that the first one left; null when there is none yet. */
+  readonly receipt: z.infer<typeof receiptMarkSchema> | null;
   readonly server: ServerFacts;
 }
 
@@ -209,6 +213,7 @@ function readFound(document: unknown, backend: number): Omit<OpenedDeployment, '
     backend: opened.backend ?? backend,
     missing: opened.missing,
     lacking: opened.lacking ?? [],
+    receipt: opened.receipt ?? null,
   };
 }
 

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'cd1f142b3d822d77ae80a268ccfe692730f9f867da7d689000f3d91af9312cb6';
+export const ENGINE_DIGEST = '994697176fd516252162468b9b6d52bc5744f08ca43f4d43abed1289edd47b88';

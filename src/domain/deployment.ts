@@ -163,6 +163,9 @@ const driftFoundSchema = z.array(namedDifferencesSchema.extend({ since: z.string
 
 const comparedSchema = namedDifferencesSchema.extend({ verdict: z.enum(['same', 'differs', 'unknown']), reason: z.string().nullish() });
 
+/** How a receipt is known. */
+export const receiptMarkSchema = z.looseObject({ number: z.int(), sha256: z.string(), written_at: z.string() });
+
 export const deploymentSchema = z.looseObject({
   id: z.string(),
   state: deploymentStateSchema,
@@ -208,6 +211,8 @@ export const deploymentSchema = z.looseObject({
   error: deploymentErrorSchema.nullable(),
   fingerprint: z.looseObject({ before: z.string().nullable(), after: z.string().nullable() }),
   wal: z.looseObject({ before: z.string().nullable(), after: z.string().nullable() }),
+  /** Of one that is over: its newest receipt, the bytes of which never change. */
+  receipt: receiptMarkSchema.nullish(),
   /** Deployments that are staged before this one and not over. */
   ahead: z.array(z.string()),
   /** Set while a live backend runs this deployment. */

@@ -39,6 +39,7 @@ export interface Ports {
   readUndoPlan(session: Session, id: string | null, bundle?: string | null): Promise<UndoPlan>;
   readDrift(session: Session): Promise<Drift>;
   readChanges(session: Session, id: string): Promise<Changes>;
+  readReceipt(session: Session, id: string, number: number | null): Promise<string>;
   /** Writes one structured line. Whoever implements it takes out secrets. */
   log(entry: LogEntry): void;
 }

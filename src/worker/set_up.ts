@@ -8,6 +8,7 @@ import { type Config, parseConfig } from '../config/config.ts';
 import { readSecrets, type Secrets } from '../config/secrets.ts';
 import { connectTo } from '../database/connect.ts';
 import { readChanges, readDeployments, readDrift, readEvents, readForesight, readHistory, readStatus, readUndoPlan } from '../database/engine.ts';
+import { readReceipt } from '../database/receipts.ts';
 import { cancel } from '../deployment/cancel.ts';
 import { deploy } from '../deployment/deploy.ts';
 import { resume } from '../deployment/resume.ts';
@@ -53,5 +54,6 @@ function createConfiguredApp(config: Config, secrets: Secrets, surroundings: Omi
     readHistory,
     readDrift,
     readChanges,
+    readReceipt,
   });
 }

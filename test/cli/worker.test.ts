@@ -89,6 +89,20 @@ describe('weft deploy, through a Worker', () => {
     expect(await sql(database.url, 'select n from plain')).toEqual([{ n: 1 }]);
   });
 
+  it('and a receipt of it can be had, to the byte; who sends the same request again gets the first one’s', async () => {
+    const words = ['deploy', makeBundle('receipted', ['create table receipted (n int);']), '--id', 'receipted-1', '--json'];
+    const first = (await weft(words)).json();
+    const { code, stdout } = await weft(['receipt', first.id, '--json']);
+    expect(code).toBe(0);
+    expect(await sql(database.url, `select document, sha256 from weft.receipts where deployment_id = '${first.id}'`)).toEqual([
+      { document: stdout, sha256: first.receipt.sha256 },
+    ]);
+    const second = (await weft(words)).json();
+    expect([second.id, second.receipt]).toEqual([first.id, first.receipt]);
+    expect((await weft(['receipt', first.id, '--json'])).stdout).toBe(stdout);
+    expect((await weft(['receipt', first.id, '--number', '2'])).code).toBe(2);
+  });
+
   it('takes address and target from options, before the environment', async () => {
     const folder = makeBundle('options', ['select 1;']);
     const { code, stdout } = await weft(['deploy', folder, '--to', proxy.origin, '--target', 'shop'], {

@@ -261,7 +261,7 @@ describe('drop schema weft cascade', () => {
       url,
       `select 'class' as kind, c.oid::text, c.relname as name from pg_class as c where c.relnamespace in ('public'::regnamespace, 'stock'::regnamespace)
        union all select 'proc', f.oid::text, f.proname from pg_proc as f where f.pronamespace in ('public'::regnamespace, 'stock'::regnamespace)
-       union all select 'trigger', t.oid::text, t.tgname from pg_trigger as t where not t.tgisinternal
+       union all select 'trigger', t.oid::text, t.tgname from pg_trigger as t join pg_class as r on r.oid = t.tgrelid where not t.tgisinternal and r.relnamespace is distinct from to_regnamespace('weft')
        union all select 'constraint', k.oid::text, k.conname from pg_constraint as k where k.connamespace in ('public'::regnamespace, 'stock'::regnamespace)
        order by 1, 2`,
     );

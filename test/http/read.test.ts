@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { Problem } from '../../src/domain/problem.ts';
 import { DEPLOYMENTS, ID } from './requests.ts';
@@ -69,6 +70,41 @@ describe('reading', () => {
     expect((await post({ manifest })).status).toBe(401);
     expect((await post({ manifest: { ...manifest, format: 2 } }, await withToken())).status).toBe(422);
     expect(house.sessions).toEqual({ opened: 1, closed: 1 });
+  });
+
+  test('a receipt comes to the byte, with its SHA-256 as the tag by which who has it need not get it again', async () => {
+    const text = '{"format" : 1, "number" : 2,   "words" : "ä"}';
+    const tag = `"${createHash('sha256').update(text).digest('hex')}"`;
+    const asked: unknown[] = [];
+    const house = makeHouse({
+      readReceipt: async (_session, id, number) => {
+        asked.push([id, number]);
+        return text;
+      },
+    });
+    const get = async (query = '', more: Record<string, string> = {}) =>
+      house.fetch(`${DEPLOYMENTS}/${ID}/receipt${query}`, { headers: { ...(await requests.bearer()), ...more } });
+    const answer = await get();
+    expect([answer.status, answer.headers.get('etag'), answer.headers.get('content-type'), await answer.text()]).toEqual([
+      200,
+      tag,
+      'application/json; charset=utf-8',
+      text,
+    ]);
+    for (const known of [tag, `"other", W/${tag}`, '*']) {
+      const again = await get('?number=2', { 'if-none-match': known });
+      expect([again.status, again.headers.get('etag'), await again.text()]).toEqual([304, tag, '']);
+    }
+    expect((await get('', { 'if-none-match': '"other"' })).status).toBe(200);
+    expect((await get('?number=0')).status).toBe(422);
+    expect(asked).toEqual([
+      [ID, null],
+      [ID, 2],
+      [ID, 2],
+      [ID, 2],
+      [ID, null],
+    ]);
+    expect((await house.fetch(`${DEPLOYMENTS}/${ID}/receipt`)).status).toBe(401);
   });
 
   test('what changed since the last deployment, and with one', async () => {

@@ -124,6 +124,7 @@ export function makeHouse(changes: Partial<Ports> = {}): House {
     readForesight: async () => ({ findings: [], refusal: null, groups: [], lost: [] }),
     readHistory: async () => ({ history: [], begun: [] }),
     readDrift: async () => NO_DRIFT,
+    readReceipt: async (_session, deployment) => JSON.stringify({ id: deployment, number: 1 }),
     readChanges: async (_session, deployment) => ({ deployment, verdict: 'none', reason: null, fingerprint: NO_DRIFT.fingerprint, count: 0, objects: [] }),
     log: (entry) => void lines.push(entry),
     ...changes,

@@ -1,6 +1,7 @@
 /**
  * The pages in docs/, done as they say, and held equal to what they describe: routes, problems, limits, keys, states, functions.
  */
+import { createHash } from 'node:crypto';
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -477,6 +478,10 @@ describe('ENGINE.md', () => {
     const [[{ fingerprint } = {}] = [], snapshot] = await statements('fingerprint');
     expect(fingerprint).toMatch(/^\d+:\d+:[0-9a-f]{64}$/);
     expect(snapshot?.length).toBeGreaterThan(0);
+
+    const [receipts, kept] = await statements('receipts');
+    const digest = createHash('sha256').update(String(kept?.[0]?.receipt)).digest('hex');
+    expect(receipts).toContainEqual(expect.objectContaining({ sha256: digest, number: 1 }));
 
     const views = await sql(database.url, "select 'weft.' || viewname as name from pg_views where schemaname = 'weft'");
     expect(

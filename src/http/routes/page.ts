@@ -19,6 +19,7 @@ const ROUTES = [
   ['GET /v1/targets/{target}/deployments/{id}/undo', 'what taking it back would run, and what has no undo'],
   ['GET /v1/targets/{target}/undo', 'the same for the newest one'],
   ['GET /v1/targets/{target}/deployments/{id}/changes', 'what of the catalog it has changed'],
+  ['GET /v1/targets/{target}/deployments/{id}/receipt', 'how it ended, in bytes that never change'],
   ['GET /v1/targets/{target}/drift', 'what changed in this database outside of deployments'],
   ['GET /v1/targets/{target}/history', 'what has been applied to this database'],
   ['POST /v1/targets/{target}/plan', 'what the history has to say of a bundle'],

@@ -1,5 +1,6 @@
 /** What can be read of a target: one deployment, the newest ones, the history, what changed in the catalog, and what an undo would run. One session each, closed at once. */
 import { Hono } from 'hono';
+import { sha256 } from '../../bundle/chunks.ts';
 import { describeIssues, joinIssues } from '../../config/issues.ts';
 import { parseStrictJson } from '../../config/strict_json.ts';
 import { foresightQuestionSchema } from '../../domain/foresight.ts';
@@ -35,6 +36,16 @@ export function readRoutes(ports: Ports): Hono<HttpEnv> {
       const { target, deployment = '' } = await acceptReader(c, ports);
       return c.json(await withSession(ports, target, (session) => ports.readChanges(session, deployment)));
     })
+    .get('/deployments/:id/receipt', async (c) => {
+      const { target, deployment = '' } = await acceptReader(c, ports);
+      const number = readNumber(c.req.query('number'));
+      const text = await withSession(ports, target, (session) => ports.readReceipt(session, deployment, number));
+      const bytes = new TextEncoder().encode(text);
+      const tag = `"${await sha256(bytes)}"`;
+      c.header('etag', tag);
+      if (isKnown(c.req.header('if-none-match'), tag)) return c.body(null, 304);
+      return c.body(bytes, 200, { 'content-type': 'application/json; charset=utf-8' });
+    })
     .get('/drift', async (c) => {
       const { target } = await acceptReader(c, ports);
       return c.json(await withSession(ports, target, (session) => ports.readDrift(session)));
@@ -51,6 +62,18 @@ export function readRoutes(ports: Ports): Hono<HttpEnv> {
       const bundle = c.req.query('bundle');
       return c.json(await withSession(ports, target, (session) => ports.readHistory(session, bundle)));
     });
+}
+
+/** Which receipt of a deployment; null: the newest. */
+function readNumber(text: string | undefined): number | null {
+  if (text === undefined) return null;
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new Problem('invalid_request', `"number" is the number of a receipt, from 1 on, not "${text}".`, { path: 'number' });
+}
+
+/** RFC 9110, section 13.1.2: tags in a list, weak ones too, or all. */
+function isKnown(tags: string | undefined, tag: string): boolean {
+  return tags?.split(',').some((one) => ['*', tag].includes(one.trim().replace(/^W\//, ''))) ?? false;
 }
 
 function readLimit(text: string | undefined): number {

@@ -1,0 +1,18 @@
+-- What is kept when a deployment is over.
+
+create table weft._receipts (
+  deployment_id  uuid                   not null references weft._deployments,
+  number         integer                not null,
+  state          weft.deployment_state  not null,
+  written_at     timestamptz            not null default pg_catalog.clock_timestamp(),
+  document       text                   not null,
+  digest         bytea                  not null,
+
+  primary key (deployment_id, number),
+  constraint a_receipt_is_of_an_end check (state in ('succeeded', 'degraded', 'failed', 'cancelled')),
+  constraint digests_are_sha256 check (pg_catalog.length(digest) = 32)
+);
+comment on table weft._receipts is 'The account of each end of a deployment, written in the same transaction, and never changed: a trigger (floor 76) refuses it to everybody.';
+comment on column weft._receipts.number is 'One that ended degraded and was opened again has another behind it.';
+comment on column weft._receipts.document is 'JSON, as bytes that never change: what is read is this text, not what it says.';
+comment on column weft._receipts.digest is 'SHA-256 of the document in UTF-8.';

@@ -1,0 +1,127 @@
+-- The account of how a deployment ended. It is written once, in the transaction in which that happens, and kept as bytes: whoever asks,
+-- whenever, gets the same, also when the journal and the files of the deployment have gone. What is opened again and ends again has another.
+
+create or replace function weft._refuse_change()
+  returns trigger
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  raise exception 'A receipt is never changed and never taken away.' using errcode = 'WF090',
+    detail = format('%s on weft._receipts was refused; nothing was changed.', tg_op),
+    hint = 'It goes with the schema: drop schema weft cascade.';
+end
+$$;
+
+comment on function weft._refuse_change() is 'Refuses whatever would change a receipt, whoever asks.';
+
+create or replace trigger receipts_are_never_changed before update or delete on weft._receipts
+  for each row execute function weft._refuse_change();
+create or replace trigger receipts_are_never_emptied before truncate on weft._receipts
+  for each statement execute function weft._refuse_change();
+
+comment on trigger receipts_are_never_changed on weft._receipts is 'Keeps every receipt as it was written.';
+comment on trigger receipts_are_never_emptied on weft._receipts is 'Keeps them all.';
+
+
+-- Times are written in UTC: they are part of the bytes, and are not the session's business.
+create or replace function weft._write_receipt(p_deployment uuid)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set timezone = 'UTC'
+  set extra_float_digits = 1
+  set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off
+  language sql
+as $$
+  with built as materialized (
+    select d.id, n.number, d.state, json_build_object(
+      'format', 1,
+      'id', d.id,
+      'number', n.number,
+      'written_at', clock_timestamp(),
+      'state', d.state,
+      'bundle', d.bundle,
+      'target', nullif(d.target, ''),
+      'mode', d.mode,
+      'undoes', d.undoes,
+      'caller', d.caller,
+      'run_as', session_user,
+      'request', json_build_object(
+        'id', d.request_id, 'size', length(d.request), 'sha256', encode(sha256(d.request), 'hex'), 'sha256_without_expiry', encode(d.request_digest, 'hex'),
+        'signature_sha256', encode(sha256(convert_to(d.signature::text, 'UTF8')), 'hex')),
+      'manifest', json_build_object('sha256', encode(sha256(convert_to(d.manifest::text, 'UTF8')), 'hex')),
+      'artifacts', (  -- of no step: files that would undo one
+        select coalesce(json_agg(json_build_object('path', a.path, 'size', a.size, 'sha256', encode(a.digest, 'hex')) order by a.path collate "C"), '[]')
+        from weft._artifacts as a
+        where a.deployment_id = d.id and not exists (select from weft._steps as s where s.deployment_id = d.id and s.path = a.path)),
+      'parameters', weft._describe_parameters(d.id),
+      'database', d.origin,
+      'created_at', d.created_at,
+      'staged_at', d.staged_at,
+      'started_at', d.started_at,
+      'finished_at', d.finished_at,
+      'reopened', (
+        select coalesce(json_agg(json_build_object('at', e.at, 'caller', e.data -> 'caller') order by e.number), '[]')
+        from weft._events as e where e.deployment_id = d.id and e.kind = 'reopened'),
+      'cancelled', (select json_build_object('at', c.requested_at, 'caller', c.caller) from weft._cancellations as c where c.deployment_id = d.id),
+      'attempts', (
+        select coalesce(json_agg(json_build_object(
+                 'number', a.number, 'phase', p.name, 'fence', a.fence, 'pid', a.pid, 'started_at', a.started_at, 'ended_at', a.ended_at, 'outcome', a.outcome) order by a.number), '[]')
+        from weft._attempts as a left join weft._phases as p on p.deployment_id = a.deployment_id and p.ordinal = a.phase
+        where a.deployment_id = d.id),
+      'drift_found', weft._recall_drift(d.id),
+      'baseline', case when d.mode = 'baseline' then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'baseline') end,
+      'without_undo', case when d.undoes is not null then (select e.data -> 'lacking' from weft._events as e where e.deployment_id = d.id and e.kind = 'opened') end,
+      'compared', case when d.undoes is not null then weft._recall_compared(d.id) end,
+      'has_committed', d.has_committed,
+      'phases', weft._describe_phases(d.id, true),
+      'error', d.error,
+      'leftovers', weft._list_leftovers(d.id),
+      'rehearsal', case when d.mode = 'rehearse' then (select r.report from weft._reports as r where r.deployment_id = d.id) end,
+      'fingerprint', json_build_object('before', d.fingerprint_before, 'after', d.fingerprint_after),
+      'wal', json_build_object('before', d.wal_before, 'after', d.wal_after),
+      'engine_version', json_build_object('before', d.engine_version, 'after', weft.version()),
+      'server_version', json_build_object('before', d.server_version, 'after', current_setting('server_version')))::text as document
+    from weft._deployments as d
+    cross join lateral (select 1 + count(*) as number from weft._receipts as r where r.deployment_id = d.id) as n
+    where d.id = p_deployment
+  )
+  insert into weft._receipts (deployment_id, number, state, document, digest)
+  select b.id, b.number, b.state, b.document, sha256(convert_to(b.document, 'UTF8')) from built as b
+$$;
+
+comment on function weft._write_receipt(uuid) is 'Writes the receipt of a deployment that has just ended, in the transaction in which it has: all that is known of it, from one look.';
+
+
+create or replace function weft.receipt(p_deployment uuid, p_number integer default null)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_document  text;
+  v_state     weft.deployment_state;
+begin
+  select r.document into v_document
+  from weft._receipts as r where r.deployment_id = p_deployment and r.number = coalesce(p_number, r.number) order by r.number desc limit 1;
+  if found then
+    return v_document;
+  end if;
+  select d.state into v_state from weft._deployments as d where d.id = p_deployment;
+  if not found then
+    raise exception 'There is no deployment % in this database.', p_deployment using errcode = 'WF002', hint = 'select * from weft.deployments';
+  elsif exists (select from weft._receipts as r where r.deployment_id = p_deployment) then
+    raise exception 'Deployment % has no receipt with number %.', p_deployment, p_number
+      using errcode = 'WF091', hint = format('They are numbered from 1 to %s; without a number it is the newest.', (select max(r.number) from weft._receipts as r where r.deployment_id = p_deployment));
+  end if;
+  raise exception 'Deployment % has no receipt yet: it is %.', p_deployment, v_state
+    using errcode = 'WF091', hint = 'A receipt is written when a deployment ends. Until then weft.status(id) shows how it gets on.';
+end
+$$;
+
+comment on function weft.receipt(uuid, integer) is
+  'Returns the account of how a deployment ended, byte for byte as it was written then: the newest, or the one with a number. The view weft.receipts has the SHA-256 of each.';

@@ -1,0 +1,17 @@
+/** Receipts, read as they were written. What counts are the bytes: nothing here takes them apart. */
+import { problemOf } from './engine_problems.ts';
+import type { Session } from './session.ts';
+
+/**
+ * The account of how a deployment ended, byte for byte as it was written then.
+ * @param number null: the newest
+ * @throws Problem deployment_not_found, receipt_not_found, engine_missing
+ */
+export async function readReceipt(session: Session, id: string, number: number | null): Promise<string> {
+  try {
+    const rows = await session.query('select weft.receipt($1::uuid, $2::integer) as document', [id, number === null ? null : String(number)]);
+    return rows[0]?.document ?? '';
+  } catch (error) {
+    throw problemOf(error);
+  }
+}
