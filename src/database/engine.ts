@@ -14,7 +14,6 @@ import {
   deploymentStateSchema,
   driftSchema,
   eventSchema,
-  receiptMarkSchema,
   type UndoPlan,
   undoPlanSchema,
 } from '../domain/deployment.ts';
@@ -53,7 +52,7 @@ const openedSchema = z.object({
   backend: z.int().optional(),
   missing: z.array(z.string()).default([]),
   lacking: z.array(z.string()).nullish(),
-  receipt: receiptMarkSchema.nullish(),
+  receipt: deploymentSchema.shape.receipt,
 });
 
 export interface OpenedDeployment {
@@ -67,7 +66,7 @@ export interface OpenedDeployment {
   /** Names of secret parameters that every run needs and that did not come along. */
   readonly lacking: readonly string[];
   /** Of a repeated request whose deployment is over: the receipt that the first one left; null when there is none yet. */
-  readonly receipt: z.infer<typeof receiptMarkSchema> | null;
+  readonly receipt: NonNullable<Deployment['receipt']> | null;
   readonly server: ServerFacts;
 }
 
