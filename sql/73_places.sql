@@ -135,6 +135,64 @@ $$;
 comment on function weft._tell_apart(text, integer, integer[], integer[], text, text, text, jsonb, text) is 'Asks the server which of several places an error is about; null when it does not say.';
 
 
+-- A value of the wrong type: the message names the column that it was for. Which of the words is that column, the server says of another name in
+-- its place: only of a column that is written to does it name the table too. The value is what stands behind the sign of equality, or at the same
+-- place of VALUES; else the column itself is told.
+create or replace function weft._find_assigned(p_text text, p_column text, p_parameters jsonb, p_search_path text)
+  returns integer
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_mark      text := weft._mark(p_parameters);
+  v_place     record;
+  v_token     record;
+  v_at        integer;
+  v_depth     integer := 1;      -- the list of columns is one
+  v_commas    integer := 0;      -- of the row so far
+  v_values    integer;           -- the depth of the row
+  v_is_next   boolean := false;  -- stands where the value begins
+  v_first     integer;           -- how many columns of the list stand before it
+begin
+  for v_place in select w.at, w.length from weft._find_word(p_text, 'name', p_column, 1, length(p_text)) as w limit weft._limit('places_tried_count') loop
+    if weft._ask_grammar(weft._interpolate(overlay(p_text placing 'weft_stands_here' from v_place.at for v_place.length), p_parameters, v_mark), 'sql', true, p_search_path)
+        ~ 'weft_stands_here[^"]*"[^"]*"[^"]+"' then
+      v_at := v_place.at;
+      exit;
+    end if;
+  end loop;
+  if v_at is null then
+    return null;
+  end if;
+  v_first := (select count(*) from weft._read_tokens(left(p_text, v_at - 1)) as t where t.token = ','
+    and t.at > (select max(o.at) from weft._read_tokens(left(p_text, v_at - 1)) as o where o.token = '('));
+  for v_token in select t.at, t.token, t.number, lag(t.token) over (order by t.number) as before from weft._read_tokens(p_text) as t where t.at > v_at order by t.number loop
+    if v_token.before is null and v_token.token = '=' then
+      v_is_next := true;
+      continue;
+    elsif v_is_next then
+      return v_token.at;
+    end if;
+    v_depth := v_depth + case when v_token.token in ('(', '[') then 1 when v_token.token in (')', ']') then -1 else 0 end;
+    if v_values is null and lower(v_token.before) = 'values' and v_depth = 1 and v_token.token = '(' then
+      v_values := v_depth;
+      v_commas := 0;
+      v_is_next := v_first = 0;
+    elsif v_values is null and v_depth < 0 or v_values is not null and v_depth < v_values then
+      exit;
+    elsif v_values is not null and v_token.token = ',' and v_depth = v_values then
+      v_commas := v_commas + 1;
+      v_is_next := v_commas = v_first;
+    end if;
+  end loop;
+  return v_at;
+end
+$$;
+
+comment on function weft._find_assigned(text, text, jsonb, text) is 'Finds the value of the wrong type that a statement writes to a column, or the column; null where that cannot be told.';
+
+
 -- A word that stands there once is still not the culprit where the server may mean something else that says the same: a string that holds it
 -- ('{1,x}', nextval('item_id')), or a word of SQL that becomes an operator (IN, LIKE, USING).
 create or replace function weft._is_doubtful(p_text text, p_kind text, p_word text, p_places integer[], p_from integer, p_to integer)
@@ -262,7 +320,9 @@ begin
     if v_block is not null then
       v_to := weft._find_statement_end(v_text, v_from, v_to);
     end if;
-    if v_culprit.kind = 'source' and v_culprit.word ~ '^[eE]?[''"$/]' and strpos(substr(v_text, v_from), v_culprit.word) > 0 then  -- what does not end
+    if v_block is null and v_near is null and p_error ->> 'sqlstate' = '42804' and v_message ~ '^[^"]*"[^"]+"[^"]*$' then
+      v_at := weft._find_assigned(v_text, substring(v_message from '"([^"]+)"'), p_parameters, p_search_path);
+    elsif v_culprit.kind = 'source' and v_culprit.word ~ '^[eE]?[''"$/]' and strpos(substr(v_text, v_from), v_culprit.word) > 0 then  -- what does not end
       v_at := v_from - 1 + strpos(substr(v_text, v_from), v_culprit.word);
     else
       select array_agg(w.at order by w.at), array_agg(w.length order by w.at) into v_places, v_lengths

@@ -228,6 +228,7 @@ export function errorLines(error: DeploymentError, style: Style): string[] {
   lines.push(`  ${style.red(`${error.sqlstate}: ${indented(withoutPlace(error))}`)}`);
   lines.push(...offenderLines(error.check));
   if (error.detail) lines.push(`  Detail: ${indented(error.detail)}`);
+  lines.push(...aboutLines(error));
   for (const place of placesInFunctions(error)) lines.push(`  in ${oneLine(place)}`);
   if (error.hint) lines.push(`  Hint: ${indented(error.hint)}`);
   return lines;
@@ -264,11 +265,34 @@ function offenderLines(check: unknown): string[] {
   return [...columns([names.map((name) => oneLine(name)), ...rows], '  | '), ...andMore(more, 'row').map((words) => `  | ${words}`)];
 }
 
-/** The functions an error came through, innermost first; the statements between them are left out. */
+/** What an error is about, as far as its message does not say it. */
+function aboutLines({ message, schema, table, column, constraint, datatype }: DeploymentError): string[] {
+  const isSaid = (name: string) => message.includes(`"${name}"`) || message.split(/[\s,:]+/).includes(name);
+  const inSchema = (name: string) => (schema ? `${schema}.${name}` : name);
+  const [relation, type] = [table, datatype].map((name) =>
+    name && !(isSaid(inSchema(name)) || (schema === 'public' && isSaid(name))) ? inSchema(name) : null,
+  );
+  const facts = [
+    ...(relation ? [`table ${relation}`] : []),
+    ...(type ? [`type ${type}`] : []),
+    ...(column && !isSaid(column) ? [`column ${column}`] : []),
+    ...(constraint && !isSaid(constraint) ? [`constraint ${constraint}`] : []),
+  ];
+  return facts.length === 0 ? [] : [`  About: ${facts.map((fact) => oneLine(fact)).join(', ')}`];
+}
+
+/**
+ * The functions an error came through, innermost first, and what the server says of a value. The statements between them are left out, for they
+ * stand in the functions; but for those that a function has put together.
+ */
 function placesInFunctions({ context }: DeploymentError): string[] {
-  return (context ?? '')
+  const said = (context ?? '').replace(
+    /^SQL statement "((?:(?!"\nPL\/pgSQL function )[\s\S])*)"\nPL\/pgSQL function (.* at (?:EXECUTE|FOR over EXECUTE.*|RETURN QUERY.*|OPEN.*))$/gm,
+    (_, statement: string, place: string) => `PL/pgSQL statement ${cut(oneLine(statement), STATEMENT_WIDTH)}\nPL/pgSQL function ${place}`,
+  );
+  return said
     .split('\n')
-    .filter((line) => /^(PL\/pgSQL|SQL) function |^PL\/pgSQL /.test(line))
+    .filter((line) => /^(PL\/pgSQL|SQL) function |^PL\/pgSQL |^JSON data, /.test(line))
     .slice(0, FUNCTIONS_SHOWN);
 }
 

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '994697176fd516252162468b9b6d52bc5744f08ca43f4d43abed1289edd47b88';
+export const ENGINE_DIGEST = '6961a17c3e217cfb7586d6f5c6afad4b7ab18fe6a6d02d25bdf6f6314fcffaab';

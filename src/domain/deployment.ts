@@ -29,6 +29,12 @@ export const deploymentErrorSchema = z.looseObject({
   statement: z.string().nullish(),
   /** Where the statement begins, where `line` is another place. */
   statement_line: z.int().nullish(),
+  /** What the server names beside its message, where it does. */
+  schema: z.string().nullish(),
+  table: z.string().nullish(),
+  column: z.string().nullish(),
+  constraint: z.string().nullish(),
+  datatype: z.string().nullish(),
   /** What is half-made and could not be taken away, each with the statement that does it. */
   remains: z.array(z.looseObject({ object: z.string(), statement: z.string() })).nullish(),
   /** Of a check that vetoed: the same as the step's `result`. */

@@ -157,6 +157,29 @@ describe('the summary', () => {
     );
   });
 
+  it('of an error whose message does not name what it is about: table with its schema, type, column, constraint', () => {
+    const error = (more: object) => show({ state: 'failed', phases: [makePhase('schema', 'single', 'failed', { pending: 1 })], error: { ...ERROR, ...more } });
+    const named = { schema: 'shop', table: 'orders', column: 'total', constraint: 'positive' };
+    expect(error({ ...named, message: 'value in column "total" of relation "orders" violates "positive"' })).toContain('\n  About: table shop.orders\n');
+    expect(error({ ...named, message: 'no' })).toContain('\n  About: table shop.orders, column total, constraint positive\n');
+    expect(error({ schema: 'shop', datatype: 'mail', message: 'value for domain shop.mail' })).not.toContain('About');
+    expect(error({ schema: 'shop', datatype: 'mail', message: 'no' })).toContain('\n  About: type shop.mail\n');
+    expect(error({ schema: 'public', table: 'orders', message: 'relation "orders"' })).not.toContain('About');
+  });
+
+  it('of an error in a function: the statement that it has put together, and what the server says of a value', () => {
+    const error = (context: string) =>
+      show({ state: 'failed', phases: [makePhase('schema', 'single', 'failed', { pending: 1 })], error: { ...ERROR, context } });
+    const place = 'PL/pgSQL function f(integer) line 3 at';
+    expect(error(`SQL statement "insert into a\n  values ('"x"')"\n${place} EXECUTE`)).toContain(
+      `\n  in PL/pgSQL statement insert into a values ('"x"')\n  in ${place} EXECUTE\n`,
+    );
+    expect(error(`SQL statement "insert into a"\n${place} SQL statement\nSQL statement "b"\n${place} EXECUTE`)).toContain(
+      `\n  in ${place} SQL statement\n  in PL/pgSQL statement b\n  in ${place} EXECUTE\n`,
+    );
+    expect(error('JSON data, line 1: {"a": x...\nunnamed')).toContain('\n  in JSON data, line 1: {"a": x...\n');
+  });
+
   it('of a failed phase that commits each step', () => {
     const schema = makePhase('schema', 'per-step', 'failed', { done: 46, pending: 5 });
     schema.steps.splice(46, 0, makeStep('schema/047_orders.sql', 'failed', ERROR));

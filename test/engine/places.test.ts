@@ -41,6 +41,14 @@ async function expectPlace(marked: string, rule: Rule = 'single') {
   return error;
 }
 
+it('of a value of the wrong type out of a query names the column', async () => {
+  await expectPlace('insert into item (note,\n  »id) select note, note from item;');
+  await expectPlace('merge into item as i using item as j on i.id = j.id\nwhen matched then update set note = j.note, id = »j.note;').catch(async (error) => {
+    const [{ has_merge }] = await sql(database.url, `select current_setting('server_version_num')::int >= 150000 as has_merge`);
+    if (has_merge) throw error;
+  });
+});
+
 describe('an error names the line and the character of the very place', () => {
   it.each([
     ['a word in the wrong place', 'create table t (\n  id int,\n  price numeric »nott null\n);'],
@@ -57,6 +65,10 @@ describe('an error names the line and the character of the very place', () => {
     ['an operator', 'select id\nfrom item\nwhere id »+ note > 1;'],
     ['a type', 'create table t (\n  a int,\n  b »integr\n);'],
     ['a literal', "insert into item (id, price) values\n  (1, 1),\n  (»'two', 2);"],
+    ['a value of the wrong type that a column is set to', "update item\nset price = 1, note = 'price',\n  id = »now()\nwhere id = 1;"],
+    ['one of a row', "insert into item (price, id, note)\nvalues (1,\n  »'x'::text, 'id');"],
+    ['the first of a row', "insert into item (id, price)\nvalues\n  (»'x'::text, (select price from item));"],
+    ['one behind others with commas of their own', 'insert into item (price, note, id) values (coalesce(1, 2), (array[1, 2])[1],\n  »now());'],
     ['a date', "select\n  1,\n  date »'2024-02-30';"],
     ['a quoted name', 'select "id",\n  »"Price" from item;'],
     ['an ambiguous column', 'select\n  »id\nfrom item as a, item as b;'],
