@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '6961a17c3e217cfb7586d6f5c6afad4b7ab18fe6a6d02d25bdf6f6314fcffaab';
+export const ENGINE_DIGEST = '9aa454e6c83b814e872d4e7d57d119ce5de5b192928246c4a65be01fc38e10ab';
