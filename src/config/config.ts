@@ -19,6 +19,8 @@ export interface Config {
   readonly targets: ReadonlyMap<string, Target>;
   readonly callers: ReadonlyMap<string, Caller>;
   readonly grants: readonly Grant[];
+  /** The name of the secret with which secret parameters are encrypted in what the Worker leaves for itself; without it, they are left out. */
+  readonly sealing_key?: string;
 }
 
 export interface Target {
@@ -30,6 +32,8 @@ export interface Target {
   readonly proxy?: string;
   /** ws instead of wss; only to this machine. */
   readonly insecure?: boolean;
+  /** Whether the schedule looks for unfinished work here each time, also when it knows of none: for a database that never sleeps. */
+  readonly scheduled?: boolean;
 }
 
 export interface Caller {
@@ -59,6 +63,7 @@ const targetSchema = z.strictObject({
     .regex(/^[A-Za-z0-9._-]+(?::[0-9]{1,5})?(?:\/[A-Za-z0-9._~/-]*)?$/, 'must be host:port/path, without a scheme and without "?"')
     .optional(),
   insecure: z.boolean().optional(),
+  scheduled: z.boolean().optional(),
 });
 
 const callerSchema = z.strictObject({ secrets: z.array(secretNameSchema).min(1) });
@@ -74,6 +79,7 @@ const configSchema = z.strictObject({
   targets: z.record(nameSchema, targetSchema),
   callers: z.record(nameSchema, callerSchema),
   grants: z.array(grantSchema),
+  sealing_key: secretNameSchema.optional(),
 });
 
 /**
@@ -87,12 +93,13 @@ export function parseConfig(input: unknown): Config {
   const parsed = configSchema.safeParse(value);
   const faults = [...describeIssues(parsed.error?.issues ?? []), ...findContradictions(value)];
   if (faults.length > 0) refuse(faults);
-  const { origin, targets, callers, grants } = configSchema.parse(value);
+  const { origin, targets, callers, grants, sealing_key } = configSchema.parse(value);
   return {
     origin,
     targets: new Map(Object.entries(targets).map(([name, target]) => [name, makeTarget(name, target)])),
     callers: new Map(Object.entries(callers).map(([name, caller]) => [name, { name, ...caller }])),
     grants,
+    ...(sealing_key === undefined ? {} : { sealing_key }),
   };
 }
 
@@ -110,8 +117,15 @@ function refuse(faults: readonly string[]): never {
 }
 
 function makeTarget(name: string, target: z.infer<typeof targetSchema>): Target {
-  const { database, transport, proxy, insecure } = target;
-  return { name, database, transport, ...(proxy === undefined ? {} : { proxy }), ...(insecure === undefined ? {} : { insecure }) };
+  const { database, transport, proxy, insecure, scheduled } = target;
+  return {
+    name,
+    database,
+    transport,
+    ...(proxy === undefined ? {} : { proxy }),
+    ...(insecure === undefined ? {} : { insecure }),
+    ...(scheduled === undefined ? {} : { scheduled }),
+  };
 }
 
 function isOrigin(text: string): boolean {

@@ -19,6 +19,8 @@ export interface Secrets {
   readonly databases: ReadonlyMap<string, string>;
   /** In the order of the configuration. */
   readonly callers: readonly CallerKeys[];
+  /** Of the Worker itself: what it encrypts with; null when the configuration names none. */
+  readonly sealingKey: string | null;
 }
 
 interface Fault {
@@ -66,13 +68,20 @@ export function readSecrets(config: Config, env: Record<string, unknown>): Secre
     callers.push({ name: caller.name, secrets: values });
   }
 
+  const sealingKey = config.sealing_key === undefined ? null : readText(env, config.sealing_key, 'sealing_key', faults);
+  if (sealingKey !== null && decodeWebhookSecret(sealingKey) === null)
+    faults.push(invalid(`the secret ${config.sealing_key} (sealing_key) is not ${WEBHOOK_SECRET_FORM}`));
+  else if (sealingKey !== null && owners.has(sealingKey)) {
+    faults.push(invalid(`the secrets ${owners.get(sealingKey)} and ${config.sealing_key} have the same value; what a caller knows is no key of the Worker's`));
+  }
+
   const [first] = faults;
   if (first !== undefined) {
     const slug = faults.every((fault) => fault.slug === first.slug) ? first.slug : 'invalid_configuration';
     const texts = faults.map((fault) => fault.text);
     throw new Problem(slug, `The secrets of this Worker do not fit its configuration: ${joinIssues(texts)}`, { issues: texts });
   }
-  return { databases, callers };
+  return { databases, callers, sealingKey };
 }
 
 function invalid(text: string): Fault {

@@ -16,6 +16,8 @@ export interface Errand {
   /** How long to stay with it, in milliseconds. The deployment itself needs nobody. */
   readonly deadlineMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** Where another CALL is at work, or nothing can be run now, that is the answer; without it, one stays until the deployment is over. */
+  readonly isPassingBy?: boolean | undefined;
 }
 
 const pause_milliseconds_first = 200;

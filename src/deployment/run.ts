@@ -71,7 +71,7 @@ export async function runToEnd(errand: Errand, patience: Patience, run: Run, fir
         trouble = null;
         if (result.lacking.length > 0) throw secretsMissing(result.lacking, id); // before it is told that it was taken up
         if (result.deployment !== null) tell(result.deployment);
-        if (isEnd(result)) return result.deployment;
+        if (isEnd(result) || (errand.isPassingBy === true && isNothingToDo(result))) return result.deployment;
         if (result.attached?.holder === 'unknown' || result.attached?.holder === 'silent') trouble = holderUnknown(result.attached);
       }
     } catch (error) {
@@ -116,6 +116,11 @@ function isEnd(result: RunResult): boolean {
   if (result.interrupted) return true;
   if (result.attached !== null || result.directive !== null || result.isAsking || result.lacking.length > 0) return false;
   return result.deployment === null || isOver(result.deployment.state);
+}
+
+/** Whether somebody else is at work, or what is left waits for something that this CALL does not have. */
+function isNothingToDo({ attached, directive, isAsking }: RunResult): boolean {
+  return directive === null && !isAsking && (attached === null || attached.holder === 'alive');
 }
 
 /**

@@ -14,7 +14,7 @@ export interface WorkerOptions {
   /** The binding WEFT. Its `origin` is filled in when it is missing, as the port is not known before. */
   readonly config: object;
   /** Bindings by their names. */
-  readonly secrets: Readonly<Record<string, string>>;
+  readonly secrets: Readonly<Record<string, string | number | null>>;
   /** Just this one, or the start fails; without it any that is free. */
   readonly port?: number;
   /** Where workerd's own inspector listens; without it there is none. */
@@ -23,6 +23,8 @@ export interface WorkerOptions {
   readonly entry?: string;
   /** False: without the engine's text, as when somebody takes [assets] out of wrangler.toml. */
   readonly engine?: false;
+  /** The optional parts of wrangler.toml: a queue, a memory (a folder: it stays there when workerd ends). Without it neither. */
+  readonly aftercare?: { readonly queue?: boolean; readonly memory?: boolean | string };
   /** Receives each line that the Worker writes to its console. */
   readonly onLog?: (line: string, level: string) => void;
 }
@@ -32,8 +34,14 @@ export interface LocalWorker {
   readonly origin: string;
   /** Sends a request as a client would, over HTTP. @param path with its leading "/" */
   fetch(path: string, init?: RequestInit): Promise<Response>;
+  /** What the cron trigger does. Resolves when the run is over. */
+  runSchedule(): Promise<void>;
   stop(): Promise<void>;
 }
+
+/** The same as [[queues]] and [[durable_objects]] in wrangler.toml, which a test looks at. */
+export const QUEUE = { binding: 'WEFT_QUEUE', queue: 'weft', max_batch_size: 1, max_batch_timeout: 0, max_retries: 100 };
+export const MEMORY = { binding: 'WEFT_UNFINISHED', className: 'UnfinishedWork' };
 
 /** The same as `[assets]` in wrangler.toml, which a test looks at. */
 export const ASSETS = {
@@ -51,8 +59,9 @@ export async function startWorker(options: WorkerOptions): Promise<LocalWorker> 
   const [script, port] = await Promise.all([bundleWorker(options.entry), options.port ?? freePort()]);
   const origin = `http://127.0.0.1:${port}`;
   const restoreSignals = keepSignals();
-  const miniflare = new Miniflare(
-    convertV4MiniflareOptions({
+  const folder = options.aftercare?.memory;
+  const miniflare = new Miniflare({
+    ...convertV4MiniflareOptions({
       host: '127.0.0.1',
       port,
       log: new Log(LogLevel.ERROR),
@@ -68,10 +77,12 @@ export async function startWorker(options: WorkerOptions): Promise<LocalWorker> 
           modules: [{ type: 'ESModule', path: 'main.mjs', contents: script }],
           bindings: { WEFT: { origin, ...options.config }, ...options.secrets },
           ...(options.engine === false ? {} : { assets: ASSETS }),
+          ...describeAftercare(options.aftercare),
         },
       ],
     }),
-  );
+    ...(typeof folder === 'string' ? { resourcePersistencePath: folder } : {}),
+  });
   try {
     await miniflare.ready;
     restoreSignals();
@@ -86,10 +97,22 @@ export async function startWorker(options: WorkerOptions): Promise<LocalWorker> 
   return {
     origin,
     fetch: (path, init) => fetch(`${origin}${path}`, init),
+    runSchedule: async () => {
+      const worker = await miniflare.getWorker('weft');
+      await worker.scheduled();
+    },
     stop: async () => {
       await miniflare.dispose();
       for (const dog of dogs) dog.dismiss();
     },
+  };
+}
+
+function describeAftercare({ queue = false, memory = false }: NonNullable<WorkerOptions['aftercare']> = {}) {
+  const consumer = { maxBatchSize: QUEUE.max_batch_size, maxBatchTimeout: QUEUE.max_batch_timeout, maxRetries: QUEUE.max_retries };
+  return {
+    ...(queue ? { queueProducers: { [QUEUE.binding]: { queueName: QUEUE.queue } }, queueConsumers: { [QUEUE.queue]: consumer } } : {}),
+    ...(memory === false ? {} : { durableObjects: { [MEMORY.binding]: { className: MEMORY.className, useSQLite: true } } }),
   };
 }
 

@@ -17,6 +17,22 @@ export const LIMITS = {
   prefer_wait_seconds_max: 300,
   /** How long the Worker stays with a deployment that it has started; the database goes on without it. */
   drive_seconds_max: 15 * 60,
+  /** How long a message of the queue, or one run of the schedule, stays with a deployment: less than the 15 minutes that the platform gives them. */
+  attend_seconds_max: 14 * 60,
+  /** The pause before somebody looks for the first time after a deployment whose request has its answer; doubled for each further look. */
+  look_again_seconds_first: 15,
+  /** The longest such pause while somebody is at work on it. */
+  look_again_seconds_max: 300,
+  /** The longest such pause while nobody can go on with it: a look wakes a database that sleeps. */
+  look_again_waiting_seconds_max: 6 * 60 * 60,
+  /** The longest such pause while its database does not answer, or refuses. */
+  look_again_unreachable_seconds_max: 60 * 60,
+  /** How much later than the queue the schedule looks. */
+  schedule_slack_seconds: 600,
+  /** Deployments that one run of the schedule looks after. */
+  scheduled_looks_count_max: 50,
+  /** Secret parameters as text in a message of the queue, encrypted; a message may have 128 kB. */
+  sealed_characters: 120_000,
   /** How long the database may owe an answer, a CALL apart, before its connection counts as lost. */
   silence_seconds_max: 60,
   /** How often one drive sends its CALL again after it died of an error; the engine counts such deaths too. */

@@ -5,6 +5,7 @@
 import type { Deployment } from '../domain/deployment.ts';
 import { isOver } from '../domain/deployment.ts';
 import { LIMITS } from '../domain/limits.ts';
+import type { SecretValues } from '../domain/parameters.ts';
 import { mayDo } from '../trust/grants.ts';
 import { makeReadToken } from '../trust/read_token.ts';
 import type { HttpContext } from './context.ts';
@@ -66,4 +67,24 @@ export function stayWith(c: HttpContext, ports: Ports, outcome: Promise<Outcome>
     else ports.log({ level: 'info', message: 'drive', reference, deployment: end.deployment.id, state: end.deployment.state });
   });
   c.executionCtx.waitUntil(logged);
+}
+
+/**
+ * Sees that somebody looks after a deployment when this Worker is gone, however suddenly; and lets them know when it is over before.
+ * @returns resolves when that is so, and no answer should go out before; never rejects
+ */
+export function handOn(
+  c: HttpContext,
+  { aftercare }: Ports,
+  outcome: Promise<Outcome>,
+  work: { readonly target: string; readonly id: string; readonly secrets: SecretValues | null },
+): Promise<void> {
+  if (aftercare === undefined) return Promise.resolve();
+  const handedOn = aftercare.handOn(work.target, work.id, work.secrets);
+  c.executionCtx.waitUntil(
+    Promise.all([outcome, handedOn]).then(async ([end]) => {
+      if ('deployment' in end && isOver(end.deployment.state)) await aftercare.strikeOut(work.target, work.id);
+    }),
+  );
+  return handedOn;
 }

@@ -13,7 +13,16 @@ import type { UndoOptions } from '../deployment/undo.ts';
 import type { Changes, Deployment, DeploymentEvent, Drift, UndoPlan } from '../domain/deployment.ts';
 import type { Foresight, ForesightQuestion } from '../domain/foresight.ts';
 import type { History } from '../domain/history.ts';
+import type { SecretValues } from '../domain/parameters.ts';
 import type { LogEntry } from './log.ts';
+
+/** Who sees to a deployment after the request that brought it has its answer. Neither method rejects. */
+export interface Aftercare {
+  /** Resolves once it is sure that somebody will look again, or the log says why nobody will. @param secrets what was proved to be its secret parameters */
+  handOn(target: string, deployment: string, secrets: SecretValues | null): Promise<void>;
+  /** It is over. */
+  strikeOut(target: string, deployment: string): Promise<void>;
+}
 
 export interface Ports {
   readonly config: Config;
@@ -40,6 +49,8 @@ export interface Ports {
   readDrift(session: Session): Promise<Drift>;
   readChanges(session: Session, id: string): Promise<Changes>;
   readReceipt(session: Session, id: string, number: number | null): Promise<string>;
+  /** Absent where the Worker has neither a queue nor a memory. */
+  readonly aftercare?: Aftercare;
   /** Writes one structured line. Whoever implements it takes out secrets. */
   log(entry: LogEntry): void;
 }

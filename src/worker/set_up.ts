@@ -9,6 +9,7 @@ import { readSecrets, type Secrets } from '../config/secrets.ts';
 import { connectTo } from '../database/connect.ts';
 import { readChanges, readDeployments, readDrift, readEvents, readForesight, readHistory, readStatus, readUndoPlan } from '../database/engine.ts';
 import { readReceipt } from '../database/receipts.ts';
+import { attend } from '../deployment/attend.ts';
 import { cancel } from '../deployment/cancel.ts';
 import { deploy } from '../deployment/deploy.ts';
 import { resume } from '../deployment/resume.ts';
@@ -16,27 +17,45 @@ import { undo } from '../deployment/undo.ts';
 import { Problem } from '../domain/problem.ts';
 import { createApp, createUnconfiguredApp, type Surroundings } from '../http/app.ts';
 import type { HttpEnv } from '../http/context.ts';
+import { describeError } from '../http/log.ts';
+import type { Ports } from '../http/ports.ts';
+import { createAftercare } from './aftercare.ts';
+import { readBindings } from './bindings.ts';
 import { createLog } from './log.ts';
+import type { Caretaker } from './look_after.ts';
 import { sleep } from './sleep.ts';
 
-/** @param env the bindings: `WEFT`, and the secrets by their names */
-export function setUp(env: Record<string, unknown>): Hono<HttpEnv> {
+export interface Weft {
+  readonly app: Hono<HttpEnv>;
+  /** For the queue and the schedule; null when the configuration is not valid, and the log says so. */
+  readonly caretaker: Caretaker | null;
+}
+
+/** @param env the bindings: `WEFT`, the secrets by their names, and what `readBindings` looks for */
+export function setUp(env: Record<string, unknown>): Weft {
   const surroundings = { version: packageFile.version, now: () => Date.now(), sleep };
   try {
     const config = parseConfig(env.WEFT);
-    return createConfiguredApp(config, readSecrets(config, env), surroundings);
+    return createConfigured(config, readSecrets(config, env), surroundings, env);
   } catch (error) {
     const reason = error instanceof Problem ? error : new Problem('invalid_configuration', 'Reading the configuration failed unexpectedly.', {}, error);
-    return createUnconfiguredApp(reason, { ...surroundings, log: createLog(null) });
+    const log = createLog(null);
+    log({ level: 'error', message: 'set_up', errors: describeError(reason) });
+    return { app: createUnconfiguredApp(reason, { ...surroundings, log }), caretaker: null };
   }
 }
 
-function createConfiguredApp(config: Config, secrets: Secrets, surroundings: Omit<Surroundings, 'log'>): Hono<HttpEnv> {
-  return createApp({
+function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<Surroundings, 'log'>, env: Record<string, unknown>): Weft {
+  const bindings = readBindings(env);
+  const { sealingKey } = secrets;
+  const log = createLog(secrets);
+  const aftercare = createAftercare({ ...bindings, sealingKey, log, now: surroundings.now });
+  const ports: Ports = {
     ...surroundings,
     config,
     callers: secrets.callers,
-    log: createLog(secrets),
+    log,
+    ...(aftercare === undefined ? {} : { aftercare }),
     connect({ name, transport, proxy, insecure }) {
       const connectionString = secrets.databases.get(name);
       if (connectionString === undefined) throw new Error('every target has its secret, or the configuration would have been refused');
@@ -55,5 +74,6 @@ function createConfiguredApp(config: Config, secrets: Secrets, surroundings: Omi
     readDrift,
     readChanges,
     readReceipt,
-  });
+  };
+  return { app: createApp(ports), caretaker: { ...bindings, ports, sealingKey, attend } };
 }

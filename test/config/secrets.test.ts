@@ -33,7 +33,22 @@ describe('read_secrets', () => {
         { name: 'ci', secrets: [secretOf(1), secretOf(2)] },
         { name: 'people', secrets: [secretOf(3)] },
       ],
+      sealingKey: null,
     });
+  });
+
+  it('gives the key of the Worker where the configuration names one; it has the form of a secret, and is no caller’s', async () => {
+    const sealing = { ...config, sealing_key: 'SEALING_KEY' };
+    expect(readSecrets(sealing, { ...env(), SEALING_KEY: secretOf(4) }).sealingKey).toBe(secretOf(4));
+    for (const [value, words] of [
+      [undefined, 'there is no secret SEALING_KEY'],
+      ['short', 'SEALING_KEY (sealing_key) is not'],
+      [secretOf(3), 'PEOPLE and SEALING_KEY have the same value'],
+    ] as const) {
+      const problem = await problemOf(() => readSecrets(sealing, { ...env(), SEALING_KEY: value }));
+      expect(problem.slug).toBe('invalid_configuration');
+      expect(problem.message).toContain(words);
+    }
   });
 
   it.each([24, 64])('takes a secret of %i bytes', (length) => {

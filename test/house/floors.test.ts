@@ -27,7 +27,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   http: { uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment'], packages: ['hono'], node: [...BOTH, 'node:util'] },
   worker: {
     uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment', 'http'],
-    packages: ['hono', '@cloudflare/workers-types'],
+    packages: ['hono', '@cloudflare/workers-types', 'cloudflare:workers'],
     node: BOTH,
   },
   cli: { uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment'], packages: ['zod'], node: null },

@@ -5,7 +5,7 @@ import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { experimental_readRawConfig } from 'wrangler';
 import { parseConfig } from '../../src/config/config.ts';
-import { ASSETS } from '../../src/dev/miniflare.ts';
+import { ASSETS, MEMORY, QUEUE } from '../../src/dev/miniflare.ts';
 import { CHECKOUT } from '../../src/dev/places.ts';
 import { COMPATIBILITY_DATE } from '../../src/dev/worker_bundle.ts';
 import { filesIn, read } from './house.ts';
@@ -83,12 +83,22 @@ describe('package.json', () => {
 
 describe('wrangler.toml', () => {
   const { rawConfig } = experimental_readRawConfig({ config: join(CHECKOUT, 'wrangler.toml') }) as {
-    rawConfig: { main: string; compatibility_date: string; assets: Readonly<Record<string, unknown>>; vars: { WEFT: unknown } };
+    rawConfig: {
+      main: string;
+      compatibility_date: string;
+      assets: Readonly<Record<string, unknown>>;
+      vars: { WEFT: unknown };
+      queues: unknown;
+      durable_objects: unknown;
+      migrations: unknown;
+      triggers: { crons: string[] };
+    };
   };
 
   test('holds a configuration that is consistent, and names its secrets in the steps above it', () => {
     const config = parseConfig(rawConfig.vars.WEFT);
     const secrets = [...[...config.targets.values()].map(({ database }) => database), ...[...config.callers.values()].flatMap((caller) => caller.secrets)];
+    if (config.sealing_key !== undefined) secrets.push(config.sealing_key);
     for (const secret of secrets) expect(read('wrangler.toml')).toContain(`npx wrangler secret put ${secret}`);
   });
 
@@ -101,5 +111,13 @@ describe('wrangler.toml', () => {
     const { directory, binding, run_worker_first } = ASSETS;
     expect(rawConfig.assets).toEqual({ directory: `./${relative(CHECKOUT, directory)}`, binding, run_worker_first });
     expect(run_worker_first).toBe(true);
+  });
+  test('has queue, memory and schedule as the Worker of the tests has them', () => {
+    const { binding, queue, ...consumer } = QUEUE;
+    expect(rawConfig.queues).toEqual({ producers: [{ binding, queue }], consumers: [{ queue, ...consumer, dead_letter_queue: 'weft-dead' }] });
+    expect(rawConfig.durable_objects).toEqual({ bindings: [{ name: MEMORY.binding, class_name: MEMORY.className }] });
+    expect(rawConfig.migrations).toMatchObject([{ new_sqlite_classes: [MEMORY.className] }]);
+    expect(read('src/worker/main.ts')).toContain(`export { ${MEMORY.className} }`);
+    expect(rawConfig.triggers.crons).toHaveLength(1);
   });
 });

@@ -217,10 +217,12 @@ describe('CONFIGURATION.md', () => {
       'targets.NAME.transport',
       'targets.NAME.proxy',
       'targets.NAME.insecure',
+      'targets.NAME.scheduled',
       'callers.NAME.secrets',
       'grants[].caller',
       'grants[].targets',
       'grants[].actions',
+      'sealing_key',
     ]);
     const actions = rowsBelow('docs/CONFIGURATION.md', 'WEFT').at(-1)?.[1] ?? '';
     expect([...actions.matchAll(/`([a-z]+)`/g)].map(([, action]) => action)).toEqual(actionSchema.options);

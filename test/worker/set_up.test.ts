@@ -19,7 +19,7 @@ beforeEach(() => {
 afterEach(() => vi.restoreAllMocks());
 
 async function ask(bindings: Record<string, unknown>, path: string): Promise<{ status: number; text: string }> {
-  const answer = await setUp(bindings).request(path);
+  const answer = await setUp(bindings).app.request(path);
   return { status: answer.status, text: await answer.text() };
 }
 

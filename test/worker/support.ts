@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import { type LocalWorker, startWorker } from '../../src/dev/miniflare.ts';
+import { type LocalWorker, startWorker, type WorkerOptions } from '../../src/dev/miniflare.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { generateSecret } from '../../src/trust/sign.ts';
 import { makeRequests, type Requests } from '../http/requests.ts';
@@ -20,6 +20,8 @@ export interface World {
   readonly requests: Requests;
   /** What the Worker has written to its console. */
   readonly lines: string[];
+  /** Ends workerd with all that it holds, and starts another one at the same address. */
+  replaceWorker(): Promise<void>;
   send(path: string, init: RequestInit): Promise<{ answer: Response; document: AnyDocument }>;
   /** The number of rows. */
   count(table: string): Promise<number>;
@@ -31,8 +33,16 @@ export interface World {
 // biome-ignore lint/suspicious/noExplicitAny: a test looks into documents freely
 export type AnyDocument = any;
 
-/** @param engine false: the Worker does not have the engine's text */
-export async function openWorld({ engine }: { readonly engine?: false } = {}): Promise<World> {
+export interface WorldOptions extends Pick<WorkerOptions, 'aftercare' | 'entry' | 'engine'> {
+  /** More bindings. */
+  readonly variables?: WorkerOptions['secrets'];
+  /** Whether the Worker has a key to encrypt secret parameters with. */
+  readonly seals?: boolean;
+  /** Whether the schedule looks at staging each time. */
+  readonly scheduled?: boolean;
+}
+
+export async function openWorld({ variables = {}, seals = false, scheduled = false, ...options }: WorldOptions = {}): Promise<World> {
   const [database, tcpDatabase] = await Promise.all([emptyDatabase(), emptyDatabase()]);
   const { hostname: host, port } = new URL(database.url);
   const relay = await startRelay({ to: { host, port: Number(port) } });
@@ -41,10 +51,10 @@ export async function openWorld({ engine }: { readonly engine?: false } = {}): P
   const websocket = { transport: 'websocket', proxy: `127.0.0.1:${relay.port}/v1`, insecure: true };
   const secrets = { ci: generateSecret(), watcher: generateSecret(), reader: generateSecret(), stranger: generateSecret() };
   const lines: string[] = [];
-  const worker = await startWorker({
+  const workerOptions: WorkerOptions = {
     config: {
       targets: {
-        staging: { database: 'STAGING_URL', ...websocket },
+        staging: { database: 'STAGING_URL', ...websocket, ...(scheduled ? { scheduled } : {}) },
         'staging-tcp': { database: 'STAGING_TCP_URL', transport: 'tcp' },
         production: { database: 'PRODUCTION_URL', ...websocket },
       },
@@ -54,6 +64,7 @@ export async function openWorld({ engine }: { readonly engine?: false } = {}): P
         { caller: 'watcher', targets: ['*'], actions: ['deploy'] },
         { caller: 'reader', targets: ['*'], actions: ['read'] },
       ],
+      ...(seals ? { sealing_key: 'SEALING_KEY' } : {}),
     },
     secrets: {
       STAGING_URL: database.url,
@@ -62,13 +73,22 @@ export async function openWorld({ engine }: { readonly engine?: false } = {}): P
       CI_SECRET: secrets.ci,
       WATCHER_SECRET: secrets.watcher,
       READER_SECRET: secrets.reader,
+      SEALING_KEY: generateSecret(),
+      ...variables,
     },
     onLog: (line) => lines.push(line),
-    ...(engine === undefined ? {} : { engine }),
-  });
+    ...options,
+  };
+  let worker = await startWorker(workerOptions);
   const client = await database.client();
   return {
-    worker,
+    get worker() {
+      return worker;
+    },
+    async replaceWorker() {
+      await worker.stop();
+      worker = await startWorker({ ...workerOptions, port: Number(new URL(worker.origin).port) });
+    },
     relay,
     database,
     client,

@@ -11,7 +11,7 @@ import { mayBeRun } from '../../trust/grants.ts';
 import { proveSecrets } from '../../trust/secrets.ts';
 import { readSignedHeaders, type SignedHeaders } from '../../trust/signature.ts';
 import { acceptSecrets, acceptSigned, keysOf } from '../accept.ts';
-import { answerDeployment, setLocation, stayWith, toOutcome, waitFor } from '../answers.ts';
+import { answerDeployment, handOn, setLocation, stayWith, toOutcome, waitFor } from '../answers.ts';
 import type { HttpContext, HttpEnv } from '../context.ts';
 import type { Ports } from '../ports.ts';
 import { readWait } from '../prefer.ts';
@@ -61,7 +61,10 @@ async function postResume(c: HttpContext, ports: Ports): Promise<Response> {
   );
   stayWith(c, ports, outcome);
   // The first status says that the deployment exists and was taken up.
-  const end = (await Promise.race([outcome, seen.promise])) ?? (await waitFor(ports, outcome, wait));
+  const early = await Promise.race([outcome, seen.promise]);
+  const handedOn = early === null ? handOn(c, ports, outcome, { target, id, secrets }) : null;
+  const end = early ?? (await waitFor(ports, outcome, wait));
+  await handedOn;
   await setLocation(c, ports, caller, target, id);
   if (wait !== null) c.header('preference-applied', `wait=${wait}`);
   if (end !== null && 'error' in end) throw end.error;
@@ -86,6 +89,7 @@ async function postCancel(c: HttpContext, ports: Ports): Promise<Response> {
     c.header('preference-applied', `wait=${wait}`);
   }
   const end = wait === null ? await outcome : ((await Promise.race([outcome, seen.promise])) ?? (await waitFor(ports, outcome, wait)));
+  if (end === null || ('deployment' in end && !isOver(end.deployment.state))) await handOn(c, ports, outcome, { target, id, secrets: null });
   await setLocation(c, ports, caller, target, id);
   if (end !== null && 'error' in end) throw end.error;
   const deployment = end?.deployment ?? latest;
@@ -116,7 +120,9 @@ async function postUndo(c: HttpContext, ports: Ports): Promise<Response> {
   if (early !== null && 'error' in early) throw early.error;
   const { id, state, repeated } = await opened.promise;
   await setLocation(c, ports, caller, target, id);
+  const handedOn = early !== null || isOver(state) ? null : handOn(c, ports, outcome, { target, id, secrets: null });
   const end = early ?? (isOver(state) ? await outcome : await waitFor(ports, outcome, wait));
+  await handedOn;
   if (wait !== null) c.header('preference-applied', `wait=${wait}`);
   if (end !== null && 'error' in end) throw end.error;
   const deployment = end?.deployment ?? (wait === null ? undefined : latest);

@@ -8,7 +8,7 @@ import { LIMITS } from '../../domain/limits.ts';
 import { Problem } from '../../domain/problem.ts';
 import { mayBeRun } from '../../trust/grants.ts';
 import { readSignedHeaders } from '../../trust/signature.ts';
-import { answerDeployment, type Outcome, setLocation, stayWith, toOutcome, waitFor } from '../answers.ts';
+import { answerDeployment, handOn, type Outcome, setLocation, stayWith, toOutcome, waitFor } from '../answers.ts';
 import type { HttpContext, HttpEnv } from '../context.ts';
 import type { Ports } from '../ports.ts';
 import { readWait } from '../prefer.ts';
@@ -56,7 +56,9 @@ async function postDeployment(c: HttpContext, ports: Ports): Promise<Response> {
   if (missing.length > 0) return c.json(brief, 202);
 
   // A repeat of what is over is answered with its end, which is there already.
+  const handedOn = isOver(opened.state) ? null : handOn(c, ports, outcome, { target, id: opened.id, secrets: upload.secrets });
   const end: Outcome | null = isOver(opened.state) ? await outcome : await waitFor(ports, outcome, wait);
+  await handedOn;
   if (wait !== null) c.header('preference-applied', `wait=${wait}`);
   if (end === null) return latest === undefined || wait === null ? c.json(brief, 202) : answerDeployment(c, latest, more);
   if ('deployment' in end) return answerDeployment(c, end.deployment, more);

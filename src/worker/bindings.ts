@@ -1,0 +1,29 @@
+/** What wrangler.toml may give beside the configuration: a queue, and a memory. Either may be missing. */
+import type { DurableObjectNamespace, Queue } from '@cloudflare/workers-types';
+import type { Unfinished } from '../domain/unfinished.ts';
+import type { UnfinishedWork } from './unfinished_work.ts';
+
+/** The methods of UnfinishedWork, as they are called from outside. */
+export type Memory = Pick<UnfinishedWork, 'note' | 'strikeOut' | 'listDue'>;
+
+export interface Bindings {
+  readonly queue: Pick<Queue<Unfinished>, 'send'> | null;
+  readonly memory: Memory | null;
+}
+
+/** @param env the bindings `WEFT_QUEUE` and `WEFT_UNFINISHED` */
+export function readBindings(env: Record<string, unknown>): Bindings {
+  const queue = env.WEFT_QUEUE as Queue<Unfinished> | undefined;
+  const objects = env.WEFT_UNFINISHED as DurableObjectNamespace | undefined;
+  return { queue: queue ?? null, memory: objects === undefined ? null : connectMemory(objects) };
+}
+
+/** There is one, for all targets. A stub belongs to the request that made it: so each call makes one. */
+function connectMemory(objects: DurableObjectNamespace): Memory {
+  const object = () => objects.get(objects.idFromName('unfinished')) as unknown as Memory;
+  return {
+    note: (...given) => object().note(...given),
+    strikeOut: (...given) => object().strikeOut(...given),
+    listDue: (...given) => object().listDue(...given),
+  };
+}

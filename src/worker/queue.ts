@@ -1,0 +1,48 @@
+/**
+ * A message of the queue: look after the deployment that it names, and leave another one when it is not over. A message that was taken is
+ * acknowledged in every case but one, a database that does not answer or refuses: then it is the queue that counts, up to its dead letters.
+ */
+import type { Message, MessageBatch } from '@cloudflare/workers-types';
+import { type Unfinished, unfinishedSchema } from '../domain/unfinished.ts';
+import { describeError } from '../http/log.ts';
+import { noteNext } from './aftercare.ts';
+import { type Caretaker, lookAfter, pauseAfter } from './look_after.ts';
+
+/** Takes a batch, all of it at once, and what is in it twice but once. Never rejects. */
+export async function takeBatch(caretaker: Caretaker, batch: Pick<MessageBatch, 'messages'>): Promise<void> {
+  const seen = new Set<string>();
+  await Promise.all(
+    batch.messages.map(async (message) => {
+      const parsed = unfinishedSchema.safeParse(message.body);
+      if (!parsed.success) {
+        caretaker.ports.log({ level: 'error', message: 'look_after', by: 'queue', what: 'A message of the queue is none of ours; it was dropped.' });
+        return message.ack();
+      }
+      const key = `${parsed.data.target} ${parsed.data.deployment}`;
+      if (seen.has(key)) return message.ack();
+      seen.add(key);
+      await takeMessage(caretaker, message, parsed.data);
+    }),
+  );
+}
+
+async function takeMessage(caretaker: Caretaker, message: Message, work: Unfinished): Promise<void> {
+  const { queue, memory, ports } = caretaker;
+  // A message that comes again has been looked at before: its attempts count.
+  const looks = work.looks + message.attempts - 1;
+  const { finding, again_seconds } = await lookAfter(caretaker, 'queue', { ...work, looks });
+  const next = { ...work, looks: looks + 1 };
+  try {
+    if (again_seconds === null) await memory?.strikeOut(work.target, work.deployment);
+    else await noteNext({ ...caretaker, now: ports.now }, next, again_seconds);
+    if (finding === 'unreachable') return message.retry({ delaySeconds: again_seconds ?? 0 });
+    if (again_seconds !== null) {
+      if (queue === null) return message.retry({ delaySeconds: again_seconds });
+      await queue.send(next, { delaySeconds: again_seconds });
+    }
+    message.ack();
+  } catch (error) {
+    ports.log({ level: 'error', message: 'look_after', by: 'queue', target: work.target, deployment: work.deployment, errors: describeError(error) });
+    message.retry({ delaySeconds: pauseAfter('unreachable', looks) ?? 0 });
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * A run of the schedule: looks after what the memory knows to be unfinished and due, and after targets that the configuration calls scheduled.
+ * Without either it opens nothing: a database that sleeps is not woken to hear that there is nothing to do.
+ */
+import { LIMITS } from '../domain/limits.ts';
+import { Problem } from '../domain/problem.ts';
+import { describeError } from '../http/log.ts';
+import { mayBeRun } from '../trust/grants.ts';
+import { noteNext } from './aftercare.ts';
+import { type Caretaker, lookAfter } from './look_after.ts';
+import type { Remembered } from './unfinished_work.ts';
+
+/** Never rejects. */
+export async function runSchedule(caretaker: Caretaker): Promise<void> {
+  const { ports } = caretaker;
+  const due = await listDue(caretaker);
+  const byTarget = Map.groupBy(due, ({ target }) => target);
+  const scheduled = [...ports.config.targets.values()].filter((target) => target.scheduled === true);
+  ports.log({ level: 'info', message: 'schedule', due: due.length, scheduled: scheduled.length });
+  await Promise.all([
+    // of one database one after another: whoever carries the first finishes what is ahead of it
+    ...[...byTarget.values()].map(async (works) => {
+      for (const work of works) await takeUp(caretaker, work);
+    }),
+    ...scheduled.filter(({ name }) => !byTarget.has(name)).map(({ name }) => lookForAny(caretaker, name)),
+  ]);
+}
+
+async function listDue({ memory, ports }: Caretaker): Promise<readonly Remembered[]> {
+  try {
+    return (await memory?.listDue(ports.now(), LIMITS.scheduled_looks_count_max)) ?? [];
+  } catch (error) {
+    ports.log({ level: 'error', message: 'schedule', what: 'The memory did not answer.', errors: describeError(error) });
+    return [];
+  }
+}
+
+async function takeUp(caretaker: Caretaker, { target, deployment, looks }: Remembered): Promise<void> {
+  const { memory, ports } = caretaker;
+  const { again_seconds } = await lookAfter(caretaker, 'schedule', { target, deployment, looks, sealed: null });
+  try {
+    if (again_seconds === null) await memory?.strikeOut(target, deployment);
+    else await noteNext({ ...caretaker, now: ports.now }, { target, deployment, looks: looks + 1 }, again_seconds);
+  } catch (error) {
+    ports.log({ level: 'error', message: 'schedule', target, deployment, errors: describeError(error) });
+  }
+}
+
+/** Whatever is unfinished in a database that is always awake. */
+async function lookForAny({ ports, attend }: Caretaker, name: string): Promise<void> {
+  const target = ports.config.targets.get(name);
+  if (target === undefined) return;
+  try {
+    const deadlineMs = LIMITS.attend_seconds_max * 1000;
+    const { deployment } = await attend({ connect: ports.connect(target), id: null, target: name, callers: mayBeRun(ports.config, name), deadlineMs });
+    ports.log({ level: 'info', message: 'look_after', by: 'schedule', target: name, deployment: deployment?.id ?? null, state: deployment?.state ?? null });
+  } catch (error) {
+    const isNew = error instanceof Problem && error.slug === 'engine_missing'; // nothing was ever deployed there
+    if (!isNew) ports.log({ level: 'error', message: 'look_after', by: 'schedule', target: name, errors: describeError(error) });
+  }
+}
