@@ -42,8 +42,8 @@ $$;
 comment on function weft._missing_chunks(uuid) is 'Lists the chunks of a deployment that are not in the database.';
 
 
--- A client may go without a word just between what it asked for and the commit of it. Its session would hold locks for as long as
--- the network takes to notice, and whoever repeats the request would wait for it.
+-- A client may go without a word in the middle of what it asks for. Its session would hold locks for as long as the network takes to notice,
+-- and whoever repeats the request would wait for it; or just a snapshot, and each concurrent build of an index would.
 create or replace function weft._end_lost_sessions()
   returns void
   volatile
@@ -53,13 +53,13 @@ as $$
 begin
   perform pg_terminate_backend(a.pid)
   from pg_stat_activity as a
-  where a.datname = current_database() and a.usename = current_user and a.query ~ '^select weft\.(open|stage|cancel)\M'
-    and a.backend_xid is not null and a.wait_event = 'ClientRead'
+  where a.datname = current_database() and a.usename = current_user and a.pid <> pg_backend_pid() and a.query ~ '\mweft\.'
+    and a.state = 'active' and a.wait_event = 'ClientRead' and coalesce(a.backend_xid, a.backend_xmin) is not null
     and a.query_start < clock_timestamp() - make_interval(secs => weft._limit('client_silence_seconds'));
 end
 $$;
 
-comment on function weft._end_lost_sessions() is 'Ends sessions of this role that hold something of Weft''s uncommitted and have waited for their client too long.';
+comment on function weft._end_lost_sessions() is 'Ends sessions of this role that have waited too long for their client, in the middle of what it asked Weft for.';
 
 
 -- The deployment that is to be worked on before p_deployment may be over: whatever stands before it in line, then itself.

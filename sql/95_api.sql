@@ -188,6 +188,22 @@ comment on function weft.stage(uuid, text[], integer[], bytea, boolean) is
   'Takes chunks of a deployment''s artifacts, one behind the other in one value; keeps those whose digest is what was announced and what the manifest names, or none of them.';
 
 
+-- For whoever follows a deployment: nobody else may come for hours, and what is at work cannot look for itself.
+create or replace function weft.end_lost_sessions()
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  perform weft._end_lost_sessions();
+end
+$$;
+
+comment on function weft.end_lost_sessions() is
+  'Ends sessions of this role whose client has gone without a word in the middle of what it asked Weft for, and which may be in the way of a deployment.';
+
+
 create or replace function weft.cancel(p_deployment uuid, p_caller text default session_user)
   returns jsonb
   volatile

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '9aa454e6c83b814e872d4e7d57d119ce5de5b192928246c4a65be01fc38e10ab';
+export const ENGINE_DIGEST = '220d624652bf4c26cf8ceeee94ec325c8c1bfc20fc372e2e0ef7df0648d21a1c';

@@ -2,7 +2,7 @@
  * Watches a CALL from a second session: the first one is silent until the CALL ends, and a network that swallows everything
  * looks just the same. The watcher shows progress, and says when there is no use in waiting on.
  */
-import { readDeployments, readStatus } from '../database/engine.ts';
+import { endLostSessions, readDeployments, readStatus } from '../database/engine.ts';
 import type { Session } from '../database/session.ts';
 import { type Deployment, isOver } from '../domain/deployment.ts';
 import { answerOf, type Errand, type Patience } from './errand.ts';
@@ -73,6 +73,7 @@ async function watch(errand: Errand, id: string | null, patience: Patience, stop
     while (!stop.aborted && !patience.isExhausted) {
       try {
         session ??= await errand.connect();
+        await answerOf(session, endLostSessions(session), patience, undefined, look_milliseconds_max);
         const { deployment, isAtWork } = await look(session, id, patience);
         if (stop.aborted) return false;
         if (deployment !== null) errand.onStatus?.(deployment);

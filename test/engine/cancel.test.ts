@@ -4,7 +4,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cancel } from '../../src/deployment/cancel.ts';
 import { resume } from '../../src/deployment/resume.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { AT_THE_GATE, connectOver, type Gate, makeOrder, type OrderOptions, openOrder, shutGate, stageFiles, until } from '../support/orders.ts';
+import { setLimits } from '../support/limits.ts';
+import { AT_THE_GATE, connectOver, deployFiles, type Gate, makeOrder, type OrderOptions, openOrder, shutGate, stageFiles, until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 
 let database: TestDatabase;
@@ -211,6 +212,21 @@ describe('a client that went without a word before the commit of its request', (
       expect(await openOrder(session, order)).toMatchObject({ repeated: false, state: 'open' });
       await session.close();
     }
+    await lost.end().catch(() => undefined);
+  });
+
+  it('is in no concurrent build’s way, with no more than a snapshot: whoever follows the deployment ends its session', async () => {
+    await setLimits(database.url, { client_silence_seconds: 3 });
+    const lost = await database.client();
+    // biome-ignore lint/suspicious/noExplicitAny: the driver's own connection
+    const { connection, processID } = lost as any;
+    connection.parse({ text: 'select weft.version() as engine, pg_backend_pid() as backend' });
+    connection.bind({});
+    connection.flush();
+    await until(database.url, `exists (select from pg_stat_activity where pid = ${processID} and backend_xmin is not null and wait_event = 'ClientRead')`);
+    const built = { '1.sql': 'create table built (i int);', '2.sql': 'create index concurrently built_i on built (i);' };
+    expect(await deployFiles(connectOver(database.url), built, { transaction: 'auto' })).toMatchObject({ state: 'succeeded', error: null });
+    expect(await sql(database.url, `select from pg_stat_activity where pid = ${processID}`)).toEqual([]);
     await lost.end().catch(() => undefined);
   });
 });

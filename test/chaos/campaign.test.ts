@@ -1,0 +1,44 @@
+/** The campaign in small: its plan, and as many rounds of it as a test run has time for. `npm run chaos` plays thousands. */
+import { describe, expect, it } from 'vitest';
+import { offers } from '../support/source.ts';
+import { playCampaign } from './campaign.ts';
+import { describeRound, type Measure, planRounds } from './plan.ts';
+
+const SEED = 20_261_129;
+const ROUNDS = 24;
+
+const measure: Measure = { milliseconds: 700, messages: { tcp: { 'to-server': 20, 'to-client': 40 }, websocket: { 'to-server': 18, 'to-client': 38 } } };
+
+describe('the plan of a campaign', () => {
+  it('is the same for the same seed, whatever number of rounds, and another one for another seed', () => {
+    const { rounds } = planRounds(SEED, 300, measure);
+    expect(planRounds(SEED, 120, measure).rounds).toEqual(rounds.slice(0, 120));
+    expect(planRounds(SEED + 1, 300, measure).rounds).not.toEqual(rounds);
+    expect(new Set(rounds.map(describeRound)).size).toBe(300);
+  });
+
+  it('cuts the first connection in every place, before it cuts one again', () => {
+    const { places } = planRounds(SEED, 1, measure);
+    const { rounds } = planRounds(SEED, Math.ceil((places * 10) / 6), measure);
+    const seen = rounds.flatMap(({ way, stays, blows: [blow] }) =>
+      blow?.kind === 'cut' && blow.connection === 1 ? [`${way} ${stays} ${blow.direction} ${blow.after} ${blow.how}`] : [],
+    );
+    expect(new Set(seen).size).toBe(places);
+    for (const direction of ['to-server', 'to-client'] as const) {
+      for (let after = 0; after <= measure.messages.tcp[direction]; after += 1) expect(seen).toContain(`tcp false ${direction} ${after} silence`);
+    }
+  });
+});
+
+it.runIf(offers('servers to kill'))(
+  `${ROUNDS} deployments that are cut come to the end of an undisturbed one: no human act, no difference, nothing twice`,
+  { timeout: 300_000 },
+  async () => {
+    const said: string[] = [];
+    const tally = await playCampaign({ seed: SEED, rounds: ROUNDS, lanes: 2, say: (line) => said.push(line) });
+    expect(tally.failed, said.join('\n')).toEqual([]);
+    expect(tally).toMatchObject({ played: ROUNDS });
+    expect(tally.hits).toBeGreaterThan(ROUNDS / 2);
+    expect(tally.looks).toBeGreaterThan(ROUNDS);
+  },
+);

@@ -1,0 +1,159 @@
+/**
+ * What happens in which round. All of it follows from the seed and from how many messages an undisturbed deployment takes: so a round that failed
+ * can be played again by its number.
+ */
+import type { Direction, Sides } from '../../src/dev/relay.ts';
+
+export type Way = 'tcp' | 'websocket';
+
+export const WAYS: readonly Way[] = ['tcp', 'websocket'];
+
+/** What is done to a deployment. Milliseconds count from its beginning. */
+export type Blow =
+  /** After so many messages of the n-th connection, and some bytes of the next. */
+  | {
+      readonly kind: 'cut';
+      readonly connection: number;
+      readonly direction: Direction;
+      readonly after: number;
+      readonly extraBytes: number;
+      readonly how: 'reset' | 'half-close' | 'silence';
+      readonly sides: Sides;
+    }
+  | { readonly kind: 'signal'; readonly signal: 'terminate' | 'cancel'; readonly atMs: number }
+  /** The server is killed as by a power cut, and started again. */
+  | { readonly kind: 'power cut'; readonly atMs: number }
+  | { readonly kind: 'lock'; readonly table: string; readonly atMs: number; readonly forMs: number }
+  /** No session can be opened. */
+  | { readonly kind: 'full house'; readonly atMs: number; readonly forMs: number }
+  /** The client is gone, and does not come back. */
+  | { readonly kind: 'leave'; readonly atMs: number };
+
+export interface Round {
+  readonly number: number;
+  readonly way: Way;
+  /** How many deliver the same request at the same time. */
+  readonly clients: number;
+  /** Whether the client that was hit stays and attaches again by itself, or dies with the blow. */
+  readonly stays: boolean;
+  readonly blows: readonly Blow[];
+}
+
+/** What an undisturbed deployment takes. */
+export interface Measure {
+  readonly messages: Readonly<Record<Way, Readonly<Record<Direction, number>>>>;
+  readonly milliseconds: number;
+}
+
+/** Numbers in [0, 1), the same ones for the same seed (mulberry32). */
+export function randomOf(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const extra_bytes_max = 40;
+/** Of ten rounds so many are cuts of the first connection: each place where one can be, before any of them comes again. */
+const cuts_of_ten = 6;
+const power_cut_every = 40;
+
+/** Every place where a connection can be cut, in an order that the seed gives. */
+function listCuts({ messages }: Measure, random: () => number): { way: Way; blow: Extract<Blow, { kind: 'cut' }>; stays: boolean }[] {
+  const cuts = WAYS.flatMap((way) =>
+    (['to-server', 'to-client'] as const).flatMap((direction) =>
+      Array.from({ length: messages[way][direction] + 1 }, (_, after) => after).flatMap((after) =>
+        (way === 'tcp' ? (['reset', 'half-close', 'silence'] as const) : (['reset', 'silence'] as const)).flatMap((how) =>
+          (how === 'silence' ? [false] : [false, true]).map((stays) => ({
+            way,
+            stays,
+            blow: { kind: 'cut' as const, connection: 1, direction, after, extraBytes: 0, how, sides: 'both' as Sides },
+          })),
+        ),
+      ),
+    ),
+  );
+  for (let last = cuts.length - 1; last > 0; last -= 1) {
+    const other = Math.floor(random() * (last + 1));
+    const [a, b] = [cuts[last], cuts[other]];
+    if (a !== undefined && b !== undefined) [cuts[last], cuts[other]] = [b, a];
+  }
+  return cuts;
+}
+
+/** @returns so many rounds, always the same for the same seed and measure; and how many places for a cut of the first connection there are */
+export function planRounds(seed: number, count: number, measure: Measure): { rounds: Round[]; places: number } {
+  const cuts = listCuts(measure, randomOf(seed));
+  let cutsCount = 0;
+  const rounds = Array.from({ length: count }, (_, index): Round => {
+    const number = index + 1;
+    // each round has chance of its own, so that one more word in another round changes nothing here
+    const random = randomOf(seed * 1_000_003 + number);
+    const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)] as T;
+    const some = (most: number): number => Math.floor(random() * most);
+    const atMs = (): number => some(measure.milliseconds * 1.2);
+    const cut = cuts[cutsCount % cuts.length];
+    if (number % 10 < cuts_of_ten && cut !== undefined) {
+      const isAgain = cutsCount >= cuts.length;
+      cutsCount += 1;
+      const blow = isAgain ? { ...cut.blow, extraBytes: some(extra_bytes_max), sides: pick(['both', 'server', 'client'] as const) } : cut.blow;
+      const second = random() < 0.25 ? [nextCut(random, measure, cut.way)] : [];
+      return { number, way: cut.way, clients: 1, stays: cut.stays && blow.sides === 'both', blows: [blow, ...second] };
+    }
+    const way = pick(WAYS);
+    const clients = random() < 0.3 ? 2 + some(3) : 1;
+    const stays = random() < 0.7;
+    if (number % power_cut_every === 9) return { number, way, clients, stays, blows: [{ kind: 'power cut', atMs: atMs() }] };
+    const blow = (): Blow => {
+      switch (pick(['signal', 'signal', 'signal', 'lock', 'full house', 'leave', 'cut'] as const)) {
+        case 'signal':
+          return { kind: 'signal', signal: pick(['terminate', 'terminate', 'cancel'] as const), atMs: atMs() };
+        case 'lock':
+          return { kind: 'lock', table: pick(['public.orders', 'public.journal', 'public.rate']), atMs: atMs(), forMs: 20 + some(400) };
+        case 'full house':
+          return { kind: 'full house', atMs: atMs(), forMs: 20 + some(600) };
+        case 'leave':
+          return { kind: 'leave', atMs: atMs() };
+        case 'cut':
+          return nextCut(random, measure, way);
+      }
+    };
+    return { number, way, clients, stays, blows: Array.from({ length: 1 + some(3) }, blow) };
+  });
+  return { rounds, places: cuts.length };
+}
+
+/** A cut of one of the connections behind the first. */
+function nextCut(random: () => number, { messages }: Measure, way: Way): Blow {
+  const direction = random() < 0.5 ? ('to-server' as const) : ('to-client' as const);
+  const after = Math.floor(random() * messages[way][direction]);
+  const extraBytes = Math.floor(random() * extra_bytes_max);
+  return { kind: 'cut', connection: 2 + Math.floor(random() * 3), direction, after, extraBytes, how: 'reset', sides: 'both' };
+}
+
+/** One round in a line. */
+export function describeRound({ number, way, clients, stays, blows }: Round): string {
+  const who = clients === 1 ? `one client that ${stays ? 'stays' : 'dies'}` : `${clients} clients that ${stays ? 'stay' : 'die'}`;
+  return `round ${number}, ${way}, ${who}: ${blows.map(describeBlow).join('; ')}`;
+}
+
+function describeBlow(blow: Blow): string {
+  switch (blow.kind) {
+    case 'cut': {
+      const more = blow.extraBytes > 0 ? ` and ${blow.extraBytes} bytes` : '';
+      return `${blow.how} (${blow.sides}) of connection ${blow.connection} after ${blow.after} messages${more} ${blow.direction}`;
+    }
+    case 'signal':
+      return `${blow.signal} after ${blow.atMs} ms`;
+    case 'lock':
+      return `lock on ${blow.table} after ${blow.atMs} ms for ${blow.forMs} ms`;
+    case 'full house':
+      return `no free connection after ${blow.atMs} ms for ${blow.forMs} ms`;
+    case 'power cut':
+    case 'leave':
+      return `${blow.kind} after ${blow.atMs} ms`;
+  }
+}
