@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '220d624652bf4c26cf8ceeee94ec325c8c1bfc20fc372e2e0ef7df0648d21a1c';
+export const ENGINE_DIGEST = 'aa52ad713f684a82b8d1c9452e5efedf87939ffaa35a17679ce5af2efc49783d';
