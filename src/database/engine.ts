@@ -294,14 +294,6 @@ function hideSecrets(error: unknown, secrets: readonly string[]): unknown {
   return new SqlError({ sqlstate: error.sqlstate, message: 'The server’s words hold a secret parameter, and are not repeated here. Its log has them.' });
 }
 
-/**
- * Ends sessions of this role whose client has gone without a word in the middle of what it asked: what is at work may wait for them.
- * @throws Problem engine_missing
- */
-export async function endLostSessions(session: Session): Promise<void> {
-  await asking(() => session.query('select weft.end_lost_sessions()', []));
-}
-
 /** @throws Problem deployment_not_found, engine_missing */
 export async function readStatus(session: Session, id: string): Promise<Deployment> {
   const document = await ask(session, 'select weft.status($1::uuid) as document', [id]);

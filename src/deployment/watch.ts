@@ -2,7 +2,8 @@
  * Watches a CALL from a second session: the first one is silent until the CALL ends, and a network that swallows everything
  * looks just the same. The watcher shows progress, and says when there is no use in waiting on.
  */
-import { endLostSessions, readDeployments, readStatus } from '../database/engine.ts';
+import { readDeployments, readStatus } from '../database/engine.ts';
+import { endLostSessions } from '../database/lost_sessions.ts';
 import type { Session } from '../database/session.ts';
 import { type Deployment, isOver } from '../domain/deployment.ts';
 import { answerOf, type Errand, type Patience } from './errand.ts';

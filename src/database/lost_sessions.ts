@@ -1,0 +1,15 @@
+/** Sessions whose client has gone without a word: what is at work may wait for them. */
+import { problemOf } from './engine_problems.ts';
+import type { Session } from './session.ts';
+
+/**
+ * Ends those of this role that are in the middle of what they asked Weft for.
+ * @throws Problem engine_missing, session_lost
+ */
+export async function endLostSessions(session: Session): Promise<void> {
+  try {
+    await session.query('select weft.end_lost_sessions()', []);
+  } catch (error) {
+    throw problemOf(error);
+  }
+}
