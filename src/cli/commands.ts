@@ -190,10 +190,10 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     name: 'undo',
-    positionals: ['[id]'],
+    positionals: ['[id|folder]'],
     summary: 'take a deployment back',
     about: [
-      'Runs the undo files of a deployment in reverse, from what the database has kept: no checkout is needed. Without an id: of the newest deployment of which something is in the database, of the bundle that --bundle names, or whose weft.yaml is in this folder; else of the only one that there is. Of several it names each, and undoes nothing.',
+      'Runs the undo files of a deployment in reverse, from what the database has kept: no checkout is needed. Without an id: of the newest deployment of which something is in the database, of the bundle that --bundle names, or whose weft.yaml is in the folder that is named, or in this one; else of the only one that there is. Of several it names each, and undoes nothing.',
       'It says first what it runs, what has no undo, and what it would fail with, as far as that can be known; if anything has no undo, it undoes nothing, unless you say --partly. With --rehearse all of it runs in one transaction that is rolled back, with a report.',
       'Secret parameters are kept nowhere: if its files name some, it needs them again.',
       'An undo is a deployment of its own: it can be watched, cancelled and resumed. What it takes back is run again by the next deployment.',

@@ -8,7 +8,7 @@ type Foreseen = NonNullable<UndoPlan['foreseen']>[number];
 /** @param isOfFolder whether the bundle file of the folder at hand has chosen it */
 export function undoPlanLines(plan: UndoPlan, style: Style, isOfFolder: boolean): string[] {
   const { deployment, bundle, finished_at, phases, stand_by: standBy = [], lacking } = plan;
-  const chosen = isOfFolder ? ', the newest of the bundle in this folder' : '';
+  const chosen = isOfFolder ? ', the newest of the bundle in that folder' : '';
   const lines = [`Undo of ${style.bold(oneLine(bundle))}, deployment ${deployment}${finished_at === null ? '' : `, ${moment(finished_at)}`}${chosen}`];
   if (plan.mode === 'baseline') lines.push(...baselineLines(plan));
   for (const phase of phases) {

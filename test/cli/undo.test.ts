@@ -125,7 +125,7 @@ describe('straight to a database', () => {
       await weft('deploy', makeFolder(other));
       const options = { env: { DATABASE_URL: database.url }, folder };
       expect((await run(['undo', '--plan'], options)).stdout).toMatch(
-        new RegExp(`^Undo of shop, deployment ${shop.id}, .*the newest of the bundle in this folder`),
+        new RegExp(`^Undo of shop, deployment ${shop.id}, .*the newest of the bundle in that folder`),
       );
       expect((await run(['undo'], options)).code).toBe(0);
       expect(await tablesIn(database.url)).toEqual(['c']);
@@ -149,6 +149,19 @@ describe('straight to a database', () => {
       expect((await weft('undo', '--plan')).code).toBe(2);
       expect(await tablesIn(database.url)).toEqual(['a', 'b', 'c']);
       expect((await weft('undo', '--bundle', 'shop')).code).toBe(0);
+      expect(await tablesIn(database.url)).toEqual(['c']);
+    });
+
+    it('a folder can be named instead of an id; what is neither is refused, with what can be said', async () => {
+      const folder = makeFolder(FILES);
+      await weft('deploy', folder);
+      await weft('deploy', makeFolder(other));
+      const neither = await weft('undo', 'shop');
+      expect([neither.code, neither.stderr.replace(/\s+/g, ' ')]).toEqual([2, expect.stringContaining('"shop" is not the id of a deployment')]);
+      expect(neither.stderr.replace(/\s+/g, ' ')).toContain('--bundle NAME, or by the folder of its weft.yaml');
+      expect((await weft('undo', makeFolder({ '1.sql': 'select 1;' }))).code).toBe(2);
+      expect(await tablesIn(database.url)).toEqual(['a', 'b', 'c']);
+      expect((await weft('undo', folder)).code).toBe(0);
       expect(await tablesIn(database.url)).toEqual(['c']);
     });
 

@@ -1,17 +1,17 @@
 /** `weft undo`: says what would be run, what has no undo and what would be refused, and then takes a deployment back. */
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BUNDLE_FILE, parseBundleFile } from '../../bundle/bundle_file.ts';
 import type { UndoPlan } from '../../domain/deployment.ts';
 import type { SecretValues } from '../../domain/parameters.ts';
 import { Problem } from '../../domain/problem.ts';
-import { requestIdSchema } from '../../domain/request.ts';
+import { deploymentIdSchema, requestIdSchema } from '../../domain/request.ts';
 import { type Address, readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import { conduct } from '../conduct.ts';
 import { readSecrets } from '../parameters.ts';
 import { readUndoPlan } from '../readings.ts';
-import { count } from '../text.ts';
+import { count, harmless } from '../text.ts';
 import { certainOf, listed, undoPlanLines } from '../undo_plan.ts';
 
 export async function undo(call: Call): Promise<number> {
@@ -19,13 +19,17 @@ export async function undo(call: Call): Promise<number> {
   const address = requireAddress(call);
   const key = typeof values.id === 'string' ? values.id : crypto.randomUUID();
   if (!requestIdSchema.safeParse(key).success) throw new Problem('usage', '--id is a key of letters, digits, "_", ":" and "-", 128 at most.');
-  const named = readDeploymentId(call.positionals[0]);
+  const folder = await folderOf(call);
+  const named = folder === null ? readId(call.positionals[0]) : null;
   const partly = values.partly === true;
   if (values.plan === true && values.rehearse === true)
     throw new Problem('usage', '--plan changes nothing, and --rehearse runs it and takes it back: say one.');
-  if (named !== null && values.bundle !== undefined) throw new Problem('usage', 'An id names one deployment, and --bundle the newest of a bundle: say one.');
+  if (call.positionals[0] !== undefined && values.bundle !== undefined)
+    throw new Problem('usage', 'An id names one deployment, and a folder or --bundle the newest of a bundle: say one.');
   const secrets = await readSecrets(call);
-  const ofFolder = named === null && values.bundle === undefined ? await bundleOfFolder(call) : null;
+  const ofFolder = named === null && values.bundle === undefined ? await bundleOfFolder(folder ?? call.printer.io.folder ?? '.') : null;
+  if (folder !== null && ofFolder === null)
+    throw new Problem('usage', `${harmless(folder)} has no ${BUNDLE_FILE}, so which bundle is meant is not known: say it (weft undo ID, or --bundle NAME).`);
   const bundle = typeof values.bundle === 'string' ? values.bundle : ofFolder;
   const plan = await readPlan(call, address, named, bundle, typeof values.id === 'string');
   const isRefused = plan !== null && plan.mode !== 'baseline' && (plan.phases.length === 0 || (plan.lacking.length > 0 && !partly));
@@ -81,13 +85,28 @@ async function readPlan(
   }
 }
 
+/** The folder that was named where others name an id, as all other commands take one. */
+async function folderOf({ positionals: [text] }: Call): Promise<string | null> {
+  if (text === undefined || deploymentIdSchema.safeParse(text.toLowerCase()).success) return null;
+  return (await stat(text).catch(() => null))?.isDirectory() ? text : null;
+}
+
+function readId(text: string | undefined): string | null {
+  try {
+    return readDeploymentId(text);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    throw new Problem(error.slug, `${error.message} The newest of a bundle is meant by --bundle NAME, or by the folder of its ${BUNDLE_FILE}.`, {}, error);
+  }
+}
+
 /**
  * In a folder with a bundle file that bundle is meant, and never another one that happens to be newer.
  * @returns its name; null where there is no bundle file
  * @throws Problem invalid_bundle
  */
-async function bundleOfFolder({ printer }: Call): Promise<string | null> {
-  const bytes = await readFile(join(printer.io.folder ?? '.', BUNDLE_FILE)).catch(() => null);
+async function bundleOfFolder(folder: string): Promise<string | null> {
+  const bytes = await readFile(join(folder, BUNDLE_FILE)).catch(() => null);
   if (bytes === null) return null;
   try {
     return parseBundleFile(bytes).name;
