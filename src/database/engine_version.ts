@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'aa52ad713f684a82b8d1c9452e5efedf87939ffaa35a17679ce5af2efc49783d';
+export const ENGINE_DIGEST = '406cd7604939c2ee457eb89a2f732b72e92a22d623e4b18d9b59632c32d73047';

@@ -88,8 +88,9 @@ describe('weft baseline', () => {
     ).json();
     expect(await history()).toEqual(['1.sql', '2.sql', '3.sql']);
     expect((await weft('undo', '--plan', id)).stdout).toMatch(/1\.sql +is again what the history had before\n +3\.sql +leaves the history/);
-    const { withdrawn } = (await weft('undo', id, '--json')).json();
-    expect(withdrawn).toEqual({ files: 2, paths: ['1.sql', '3.sql'], as_before: ['1.sql'] });
+    const undone = (await weft('undo', id, '--json')).json();
+    expect(undone.withdrawn).toEqual({ files: 2, paths: ['1.sql', '3.sql'], as_before: ['1.sql'] });
+    expect((await weft('receipt', undone.id, '--json')).json()).toMatchObject({ undoes: id, withdrawn: undone.withdrawn });
     expect(await sql(database.url, 'select * from weft._history order by path')).toEqual(known);
     expect((await weft('undo', '--plan', '--json')).json()).toMatchObject({ deployment: deployed.id });
   });

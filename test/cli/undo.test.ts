@@ -182,6 +182,8 @@ describe('straight to a database', () => {
     expect(stdout).toMatch(/AccessExclusiveLock on public\.a/);
     expect(stdout).toContain('- table public.a');
     expect(await tablesIn(database.url)).toEqual(['a', 'b']);
+    const [{ id: rehearsal }] = await sql(database.url, `select id from weft.deployments where mode = 'rehearse'`);
+    expect((await weft('receipt', rehearsal)).stdout).toContain(`rehearsing to take back deployment ${id}`);
     expect((await weft('status')).stdout).toMatch(new RegExp(`rehearsal of the undo of ${id.slice(0, 8)}\n.* 2/2 +shop$`, 'm'));
   });
 

@@ -66,7 +66,7 @@ function receiptLines(receipt: Receipt, digest: string, style: Style): string[] 
 }
 
 function kindOf({ mode, undoes }: Receipt): string {
-  if (undoes !== null) return `, taking back deployment ${undoes}`;
+  if (undoes !== null) return mode === 'rehearse' ? `, rehearsing to take back deployment ${undoes}` : `, taking back deployment ${undoes}`;
   return mode === 'apply' ? '' : mode === 'rehearse' ? ', rehearsed' : ', recorded as a baseline';
 }
 
