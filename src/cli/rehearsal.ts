@@ -23,7 +23,7 @@ export function renderRehearsal(deployment: Deployment, style: Style): string {
     [headline(deployment, rehearsal, style)],
     error ? errorLines(error, style) : [],
     stepLines(rehearsal, style),
-    titled('Locks, and how long the deployment would hold them:', lockLines(rehearsal)),
+    titled(`Locks, and how long the ${deployment.undoes ? 'undo' : 'deployment'} would hold them:`, lockLines(rehearsal)),
     titled('Waited for locks meanwhile:', waitLines(rehearsal)),
     titled('The catalog would differ in:', catalogLines(rehearsal)),
     titled(

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
+import type { Rule } from './support.ts';
 import { deployWays, openUndo, type PhaseOfWays, pathsIn, undo, type Way, type Ways } from './undoing.ts';
 
 let database: TestDatabase;
@@ -19,8 +20,8 @@ const fingerprint = async (): Promise<string> => (await ask('select weft.fingerp
 const kept = async () => JSON.stringify([await fingerprint(), await ask('select * from weft.history order by path')]);
 const rehearse = () => undo(database.url, 'p_rehearse => true');
 
-async function deployed(what: Ways | readonly PhaseOfWays[]): Promise<string> {
-  const end = await deployWays(database.url, what);
+async function deployed(what: Ways | readonly PhaseOfWays[], rule: Rule = 'single'): Promise<string> {
+  const end = await deployWays(database.url, what, rule);
   expect(end.state, JSON.stringify(end.error)).toBe('succeeded');
   return end.id;
 }
@@ -81,9 +82,9 @@ describe.each([
   ['a view of somebody else that depends on it', [{ 'v.sql': v1 }, { 'v.sql': v2 }], 'create view report as select b from v'],
   ['an undo file that fails', [{ '1.sql': table }, { '1.sql': table, '2.sql': { run: 'select 1', undo: 'select 1 / 0' } }], ''],
 ] as const)('with %s', (_what, [first, second], between) => {
-  it('it ends as the undo ends, with the same error', async () => {
-    await deployed(first as Ways);
-    await deployed(second as Ways);
+  it.each(['single', 'per-step', 'auto'] as const)('it ends as the undo ends, with the same error, where the phase is %s', async (rule) => {
+    await deployed(first as Ways, rule);
+    await deployed(second as Ways, rule);
     if (between !== '') await ask(between);
     const before = await kept();
     const rehearsed = await rehearse();
