@@ -227,6 +227,7 @@ create table weft._statements (
   digest         bytea                 not null,
   statement      text                  not null,
   block          integer,
+  rows_at        integer,
   state          weft.statement_state  not null default 'pending',
   judge          jsonb,
   attempts       integer               not null default 0,
@@ -243,6 +244,7 @@ create table weft._statements (
   foreign key (deployment_id, step) references weft._steps on delete cascade,
   constraint what_is_sent_has_a_judge check (state not in ('sent', 'cleaning') or judge is not null)
 );
+comment on column weft._statements.rows_at is 'Of a COPY whose rows follow: so many characters are the statement, and what is behind them are its rows.';
 comment on column weft._statements.block is 'What stands between the same BEGIN and COMMIT of the file, and shares a transaction; null elsewhere.';
 comment on table weft._statements is
   'The statements of steps that are run statement by statement, until the step is done. Of a step that failed half-way they tell the next deployment where to go on.';

@@ -31,6 +31,19 @@ $$;
 comment on function weft._find_earlier(uuid, text) is 'Finds what an earlier deployment than this one has left of a file that it ran statement by statement, and not to its end.';
 
 
+-- Of a COPY the rows are no part of what the server parses.
+create or replace function weft._without_rows(p_statement weft._statements)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case when p_statement.rows_at is null then p_statement.statement else left(p_statement.statement, p_statement.rows_at) end
+$$;
+
+comment on function weft._without_rows(weft._statements) is 'Writes a statement without the rows that follow it.';
+
+
 -- What stands in front of a statement is not the statement.
 create or replace function weft._is_same_statement(p_one text, p_other text)
   returns boolean
@@ -69,7 +82,7 @@ as $$
     'message', format('Statement %s of %s is in the database already, and %s.', p_same + 1, p_earlier.path,
       case when p_line is null then 'is missing in the file now' else format('something else stands in its place now, in line %s', p_line) end),
     'detail', format('An earlier deployment (%s) ran the file statement by statement and has committed %s of them. This one was: %s',
-      p_earlier.deployment_id, p_done, left(weft._skip_comments(o.statement), weft._limit('statement_shown_characters'))),
+      p_earlier.deployment_id, p_done, left(weft._skip_comments(weft._without_rows(o)), weft._limit('statement_shown_characters')) || case when o.rows_at is not null then ', and its rows' else '' end),
     'hint', format('Nothing of the file was run now. Put %s back as %s (comments and white space may differ): then it goes on behind %s, and a change of what is in the database already stands behind %s too, as a statement of its own. Or bring all of it about by hand, and say so: weft baseline FOLDER --up-to %s. '
         || 'Under another name all of the file runs from its beginning, also what is in the database already: take that back by hand first.',
       weft._name_beginning(p_done), case p_done when 1 then 'it was' else 'they were' end, case p_done when 1 then 'it' else 'them' end, case p_done when 1 then 'it' else 'them' end,
@@ -121,6 +134,42 @@ $$;
 comment on function weft._describe_half_in_one(text) is 'Makes the refusal of a file of which a part is in the database, in a phase that would run all of it.';
 
 
+-- A text at hand as a whole, as floor 83, laid_out, lays out a file.
+create or replace function weft._split_with_rows(p_text text)
+  returns table (statement text, line integer)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_scanner  weft._scanner := weft._new_scanner();
+  v_text     text := p_text;
+  v_split    record;
+  v_behind   integer;
+  v_rows     record;
+begin
+  while v_text is not null loop
+    v_split := weft._split(v_scanner, v_text, true);
+    v_scanner := v_split.p_scanner;
+    v_text := null;
+    if v_scanner.mode = 'copy' then
+      v_scanner.mode := 'code';
+      v_behind := coalesce(nullif(strpos(v_split.rest, E'\n'), 0), length(v_split.rest));
+      v_rows := case when weft._flatten(v_split.statements[cardinality(v_split.statements)]) ~* '\mcsv\M' then weft._cut_csv_rows(substr(v_split.rest, v_behind + 1), true, '"')
+        else weft._cut_rows(substr(v_split.rest, v_behind + 1), true) end;
+      v_text := left(v_split.rest, length(v_split.rest) - length(v_rows.rest));
+      v_split.statements := trim_array(v_split.statements, 1) || (v_split.statements[cardinality(v_split.statements)] || v_text);
+      v_scanner.line := v_scanner.line + length(v_text) - length(replace(v_text, E'\n', ''));
+      v_text := v_rows.rest;
+    end if;
+    return query select u.statement, u.line from unnest(v_split.statements, v_split.lines) as u (statement, line);
+  end loop;
+end
+$$;
+
+comment on function weft._split_with_rows(text) is 'Splits a text into statements, each COPY with the rows that follow it.';
+
+
 -- The same judgement before there is a deployment, of the files whose text comes along or whose bytes are as they were.
 create or replace function weft._foresee_halves(p_manifest jsonb, p_texts jsonb)
   returns jsonb
@@ -152,10 +201,9 @@ as $$
     left join lateral (
       select coalesce(min(n.number) filter (where o.number is null) - 1, count(*))::integer as same,
              (array_agg(n.line order by n.number) filter (where o.number is null))[1] as next_line
-      from weft._split(weft._new_scanner(), p_texts ->> f.path, true) as x
-      cross join lateral (
-        select row_number() over (order by u.place)::integer as number, u.statement, weft._first_line(u.statement, u.line) as line
-        from unnest(x.statements, x.lines) with ordinality as u (statement, line, place)
+      from (
+        select row_number() over (order by u.ordinality)::integer as number, u.statement, weft._first_line(u.statement, u.line) as line
+        from weft._split_with_rows(p_texts ->> f.path) with ordinality as u
         where not weft._is_begin(u.statement) and not weft._is_commit(u.statement)
       ) as n
       left join weft._statements as o on o.deployment_id = (f.earlier).deployment_id and o.step = (f.earlier).ordinal and o.number = n.number

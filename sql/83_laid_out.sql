@@ -1,5 +1,61 @@
 -- A file laid out: its statements as rows, each with what an earlier deployment has done of it.
 
+-- p_text: the COPY, with the values of parameters.
+create or replace function weft._open_rows(p_statement weft._statements, p_text text)
+  returns weft._reader
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_reader  weft._reader := weft._open_reader('{}', null);
+  v_copy    text := weft._without_rows(p_statement);
+begin
+  v_reader.pieces := weft._cut_stretches(substr(p_statement.statement, p_statement.rows_at + 1), weft._limit('copy_piece_characters'));
+  v_reader.scanner.line := p_statement.line + length(v_copy) - length(replace(v_copy, E'\n', ''));
+  v_reader.statements := array[p_text];
+  v_reader.lines := array[p_statement.line];
+  return v_reader;
+end
+$$;
+
+comment on function weft._open_rows(weft._statements, text) is 'Makes a reader that stands behind a COPY whose rows were laid out with it.';
+
+
+-- Under the role and the path of the file, and back to them. Who has to tell which row was refused keeps the reader himself, as floor 83, statements, does.
+create or replace function weft._copy_rows(p_statement weft._statements, p_text text)
+  returns bigint
+  volatile
+  language plpgsql
+as $$
+declare
+  v_path        pg_catalog.text := pg_catalog.current_setting('search_path');
+  v_conforming  pg_catalog.text := pg_catalog.current_setting('standard_conforming_strings');
+  v_name        pg_catalog.text := session_user;
+  v_role        pg_catalog.text := pg_catalog.current_setting('role');
+  v_set         pg_catalog.text;
+  v_reader      weft._reader;
+  v_rows        pg_catalog.int8 := 0;
+begin
+  v_set := pg_catalog.set_config('standard_conforming_strings', 'on', false);
+  v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  reset session authorization;
+  reset role;
+  v_reader := weft._begin_copy(weft._open_rows(p_statement, p_text), v_name, v_role, v_path);
+  while not v_reader.rows_are_over loop
+    v_reader := weft._read_rows(v_reader);
+    v_rows := v_rows + weft._insert_rows(v_reader, v_name, v_role, v_path);
+  end loop;
+  perform weft._become(v_name, v_role);
+  v_set := pg_catalog.set_config('standard_conforming_strings', v_conforming, false);
+  v_set := pg_catalog.set_config('search_path', v_path, false);
+  return v_rows;
+end
+$$;
+
+comment on function weft._copy_rows(weft._statements, text) is 'Puts the rows of a COPY that were laid out with it into their table.';
+
+
 -- Splits the step's file into rows; what an earlier deployment has done of it is not done again.
 create or replace function weft._lay_out_statements(p_deployment uuid, p_phase text, p_step weft._steps, p_parameters jsonb)
   returns void
@@ -13,8 +69,17 @@ declare
   v_carry     bytea := '';
   v_rest      text := '';
   v_text      text;
+  v_all       text;        -- of the chunk
+  v_pieces    text[];
+  v_is_last   boolean;
   v_cut       integer;
   v_split     record;
+  v_copy      text;        -- whose rows follow
+  v_quote     text;
+  v_line      integer;
+  v_rows      record;
+  v_parts     text[];      -- of the rows, as they stand in the file
+  v_size      bigint;
   v_is_whole  boolean := p_step.in_one_piece;
   v_last      integer := 0;
   v_earlier   weft._steps;
@@ -23,35 +88,81 @@ declare
 begin
   select a.* into strict v_artifact from weft._artifacts as a where a.deployment_id = p_deployment and a.path = p_step.path;
   for v_chunk in 1 .. cardinality(v_artifact.chunks) loop
-    select r.text, r.carry into v_text, v_carry
+    select r.text, r.carry into v_all, v_carry
     from weft._read_chunk(v_artifact.chunks[v_chunk], v_carry, v_chunk = 1, v_chunk = cardinality(v_artifact.chunks)) as r;
-    v_text := v_rest || v_text;
-    v_rest := '';
     exit when v_is_whole;
-    if v_chunk < cardinality(v_artifact.chunks) then  -- cut behind a line's end: no token holds one
-      v_cut := length(v_text) - coalesce(nullif(strpos(reverse(v_text), E'\n'), 0), length(v_text) + 1) + 1;
-      v_rest := substr(v_text, v_cut + 1);
-      v_text := left(v_text, v_cut);
-    end if;
-    v_split := weft._split(v_scanner, v_text, v_chunk = cardinality(v_artifact.chunks));
-    v_scanner := v_split.p_scanner;
-    if v_scanner.mode = 'copy' then
-      raise exception 'Line %: the rows of a COPY stand in a file that is run statement by statement.',
-          weft._first_line(v_split.statements[cardinality(v_split.statements)], v_split.lines[cardinality(v_split.lines)])
-        using errcode = 'WF086', detail = 'Nothing of the file was run.',
-          hint = 'Cut the file in two: the COPY and its rows into one for a phase with "transaction: auto", "per-step" or "single", and what makes the file run statement by statement (vacuum, create index concurrently, BEGIN and COMMIT in the middle) into another.';
-    end if;
-    insert into weft._statements (deployment_id, step, number, line, digest, statement)
-    select p_deployment, p_step.ordinal, v_last + u.number, u.line, sha256(convert_to(u.statement, 'UTF8')), u.statement
-    from unnest(v_split.statements, v_split.lines) with ordinality as u (statement, line, number);
-    v_last := v_last + cardinality(v_split.statements);
+    v_pieces := case when v_copy is not null or weft._may_read_rows(v_all) then weft._cut_stretches(v_all, weft._limit('copy_piece_characters')) else array[v_all] end;
+    for v_piece in 1 .. cardinality(v_pieces) loop
+      v_is_last := v_chunk = cardinality(v_artifact.chunks) and v_piece = cardinality(v_pieces);
+      v_text := v_rest || v_pieces[v_piece];
+      v_rest := '';
+      if not v_is_last then  -- cut behind a line's end: no token holds one
+        v_cut := length(v_text) - coalesce(nullif(strpos(reverse(v_text), E'\n'), 0), length(v_text) + 1) + 1;
+        v_rest := substr(v_text, v_cut + 1);
+        v_text := left(v_text, v_cut);
+      end if;
+      loop
+        if v_copy is null then
+          v_split := weft._split(v_scanner, v_text, v_is_last);
+          v_scanner := v_split.p_scanner;
+          if v_scanner.mode = 'copy' then
+            v_scanner.mode := 'code';
+            v_copy := v_split.statements[cardinality(v_split.statements)];
+            v_line := v_split.lines[cardinality(v_split.lines)];
+            v_quote := weft._read_copy(weft._interpolate(v_copy, p_parameters, v_mark)) ->> 'quote';
+            v_split.statements := trim_array(v_split.statements, 1);
+            v_text := v_split.rest;
+            v_parts := '{}';
+            v_size := 0;
+          end if;
+          insert into weft._statements (deployment_id, step, number, line, digest, statement)
+          select p_deployment, p_step.ordinal, v_last + u.number, u.line, sha256(convert_to(u.statement, 'UTF8')), u.statement
+          from unnest(v_split.statements, v_split.lines[:cardinality(v_split.statements)]) with ordinality as u (statement, line, number);
+          v_last := v_last + cardinality(v_split.statements);
+          exit when v_copy is null;
+        end if;
+
+        if v_parts = '{}' then  -- the rest of its line
+          v_cut := strpos(v_text, E'\n');
+          if v_cut = 0 and not v_is_last then
+            v_rest := v_text || v_rest;
+            exit;
+          end if;
+          v_cut := case v_cut when 0 then length(v_text) else v_cut end;
+          v_parts := array[left(v_text, v_cut)];
+          v_text := substr(v_text, v_cut + 1);
+        end if;
+        v_rows := case when v_quote is null then weft._cut_rows(v_text, v_is_last) else weft._cut_csv_rows(v_text, v_is_last, v_quote) end;
+        v_parts := array_append(v_parts, left(v_text, length(v_text) - length(v_rows.rest)));
+        v_size := v_size + octet_length(v_parts[cardinality(v_parts)]);
+        if v_size > weft._limit('statement_bytes') then
+          raise exception 'Line %: the rows of a COPY in a file that is run statement by statement are more than % bytes (statement_bytes).', weft._first_line(v_copy, v_line), weft._limit('statement_bytes')
+            using errcode = 'WF086', detail = 'Nothing of the file was run.',
+              hint = 'Cut the file in two: the COPY and its rows into one for a phase with "transaction: auto", "per-step" or "single", and what makes the file run statement by statement (vacuum, create index concurrently, BEGIN and COMMIT in the middle) into another. Or cut the COPY into several.';
+        elsif not v_rows.is_over then
+          v_rest := v_rows.rest || v_rest;
+          exit;
+        elsif not v_rows.has_end then
+          raise exception 'Line %: no line \. ends the rows behind this COPY: all that is behind it, up to the end of the file, would be taken for rows.', weft._first_line(v_copy, v_line)
+            using errcode = 'WF087', detail = 'Nothing of the file was run.', hint = 'Write \. into a line of its own behind the last row, also where that is the end of the file.';
+        end if;
+        v_text := array_to_string(v_parts, '');
+        v_last := v_last + 1;
+        insert into weft._statements (deployment_id, step, number, line, digest, statement, rows_at)
+        values (p_deployment, p_step.ordinal, v_last, v_line, sha256(convert_to(v_copy || v_text, 'UTF8')), v_copy || v_text, length(v_copy));
+        v_scanner.line := v_scanner.line + length(v_text) - length(replace(v_text, E'\n', ''));
+        v_text := v_rows.rest;
+        v_copy := null;
+      end loop;
+    end loop;
   end loop;
+  v_text := v_all;
 
   -- before anything of it has run: is the split wrong, and not the author?
   if not v_is_whole and cardinality(v_artifact.chunks) = 1 and v_artifact.size <= weft._limit('whole_file_bytes')
       and exists (
         select from weft._statements as n
-        where n.deployment_id = p_deployment and n.step = p_step.ordinal and not weft._parses(weft._interpolate(n.statement, p_parameters, v_mark)))
+        where n.deployment_id = p_deployment and n.step = p_step.ordinal and not weft._parses(weft._interpolate(weft._without_rows(n), p_parameters, v_mark)))
       and weft._parses(weft._interpolate(v_text, p_parameters, v_mark)) then
     update weft._steps as s set in_one_piece = true where s.deployment_id = p_deployment and s.ordinal = p_step.ordinal;
     delete from weft._statements as n where n.deployment_id = p_deployment and n.step = p_step.ordinal;

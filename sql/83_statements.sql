@@ -9,7 +9,8 @@ as $$
 declare
   c_user        constant pg_catalog.text := '"?\$user"?\s*(,\s*|$)';
   v_block       weft._statements[] := weft._list_block(p_statement);
-  v_texts       pg_catalog.text[] := array(select b.statement from unnest(v_block) as b order by b.number);
+  v_heads       pg_catalog.text[] := array(select weft._without_rows(b) from unnest(v_block) as b order by b.number);
+  v_texts       pg_catalog.text[];
   v_local       pg_catalog.text[] := '{}';  -- what is set for the transaction alone
   v_text        pg_catalog.text;
   v_index       pg_catalog.int4 := 0;
@@ -18,6 +19,8 @@ declare
   v_their_path  pg_catalog.text;
   v_role        pg_catalog.text;
   v_user        pg_catalog.text;
+  v_name        pg_catalog.text;
+  v_reader      weft._reader;  -- of the rows of a COPY
   v_conforming  pg_catalog.text;
   v_rows        pg_catalog.int8;
   v_is_weft     pg_catalog.bool := session_user operator(pg_catalog.=) 'weft';
@@ -38,13 +41,13 @@ begin
   v_their_path := p_before ->> 'search_path';
   v_conforming := p_before ->> 'conforming';
   if p_statement.block is not null then
-    v_local := weft._list_local_settings(v_texts);
+    v_local := weft._list_local_settings(v_heads);
   end if;
-  v_texts := (weft._prepare_statements(v_texts, p_phase.parameters)).executables;
+  v_texts := (weft._prepare_statements(v_heads, p_phase.parameters)).executables;
   begin
     perform weft._check_fence(p_fence);
     if p_phase.lock_timeouts is not null then
-      v_budget_ms := weft._lock_budget_ms(p_phase, weft._name_lock_kind(p_statement.statement));
+      v_budget_ms := weft._lock_budget_ms(p_phase, weft._name_lock_kind(v_heads[1]));
       if not p_before -> 'settings' ? 'lock_timeout' then  -- else the file has its own way
         v_set := pg_catalog.set_config('lock_timeout', v_budget_ms::text, false);
       end if;
@@ -57,8 +60,29 @@ begin
     v_set := pg_catalog.set_config('search_path', v_their_path, false);
     foreach v_text in array v_texts loop
       v_index := v_index operator(pg_catalog.+) 1;
-      execute v_text;
-      get diagnostics v_rows = row_count;
+      if v_block[v_index].rows_at is null then
+        execute v_text;
+        get diagnostics v_rows = row_count;
+      else
+        v_their_path := pg_catalog.current_setting('search_path');
+        v_conforming := pg_catalog.current_setting('standard_conforming_strings');
+        v_set := pg_catalog.set_config('standard_conforming_strings', 'on', false);
+        v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+        v_name := session_user;
+        v_role := current_setting('role');
+        reset session authorization;
+        reset role;
+        v_rows := 0;
+        v_reader := weft._begin_copy(weft._open_rows(v_block[v_index], v_text), v_name, v_role, v_their_path);
+        while not v_reader.rows_are_over loop
+          v_reader := weft._read_rows(v_reader);
+          v_rows := v_rows + weft._insert_rows(v_reader, v_name, v_role, v_their_path);
+        end loop;
+        v_reader.rows := null;
+        perform weft._become(v_name, v_role);
+        v_set := pg_catalog.set_config('standard_conforming_strings', v_conforming, false);
+        v_set := pg_catalog.set_config('search_path', v_their_path, false);
+      end if;
       v_counts := pg_catalog.array_append(v_counts, v_rows);
       v_set := pg_catalog.set_config('client_min_messages', 'error', false);
     end loop;
@@ -89,7 +113,7 @@ begin
     end if;
     update weft._statements as s
     set state = 'done', rows = v_counts[s.number - p_statement.number + 1], finished_at = clock_timestamp(), verdict = 'ran', attempts = s.attempts + 1,
-        session = weft._veil(weft._forget_settings(weft._capture_session(p_before, array_to_string(array(select b.statement from unnest(v_block) as b order by b.number), ';'),
+        session = weft._veil(weft._forget_settings(weft._capture_session(p_before, array_to_string(v_heads, ';'),
           v_their_path, v_role, v_user, v_conforming, v_budget_ms), p_before, v_local), p_phase.secrets)
     where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number between p_statement.number and p_statement.number + cardinality(v_block) - 1;
     perform weft._check_fence(p_fence, p_until_commit => true);
@@ -113,10 +137,16 @@ begin
   elsif weft._is_refused_in_transaction(v_error) then
     v_error := v_error || '{"hint": "It stands between BEGIN and COMMIT, and PostgreSQL runs it in no transaction. Move it in front of BEGIN, or behind COMMIT."}';
   end if;
+  if v_block[v_index].rows_at is not null then
+    v_error := weft._show_row(case when v_reader.rows is null then v_error else weft._explain_rows(v_reader, v_error, v_their_path) end, p_statement.deployment_id, p_statement.step,
+      (select a.chunks from weft._artifacts as a where a.deployment_id = p_statement.deployment_id and a.path = p_path),
+      weft._first_line(v_heads[v_index], v_block[v_index].line), coalesce(v_reader.copy ->> 'delimiter', E'\t'), v_reader.columns, p_phase.secrets);
+  end if;
   if p_statement.block is not null then
     v_error := v_error || jsonb_build_object('detail', concat_ws(' ', v_error ->> 'detail', 'What stands between the same BEGIN and COMMIT is rolled back with it.'));
     p_statement := v_block[greatest(1, coalesce(v_index, cardinality(v_block)))];
   end if;
+  p_statement.statement := weft._without_rows(p_statement);
   return row(
     case when e_state in ('55P03', '40P01') then 'again' else 'failed' end, p_path,
     weft._describe_error(weft._add_blockers(v_error, p_statement.statement, v_budget_ms), p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement, p_phase.parameters, v_their_path))::weft._outcome;

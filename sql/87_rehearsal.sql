@@ -35,6 +35,7 @@ declare
   v_number      pg_catalog.int4;
   v_last        pg_catalog.int4;
   v_row         weft._statements;
+  v_laid         weft._statements;  -- with the rows of a COPY
   v_text        pg_catalog.text;
   v_as_run      pg_catalog.text;  -- the statement, with the values of parameters
   v_is_guarded  pg_catalog.bool;
@@ -163,7 +164,7 @@ begin
             continue;
           end if;
 
-          if v_step.kind <> 'run' or v_surprises ? concat(v_step.ordinal, '/whole') then
+          if v_step.kind <> 'run' or v_surprises -> concat(v_step.ordinal, '/whole') = 'true' then
             if v_step.kind = 'batch' then
               v_within := weft._run_round(v_phase, v_step.ordinal, p_fence, p_is_rehearsal => true);
             else
@@ -178,6 +179,8 @@ begin
             elsif v_within.verdict = 'failed' and v_step.on_error = 'continue' then
               v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, 'tolerated', v_entries, null, v_step_began) || jsonb_build_object('error', v_within.error));
               continue;
+            elsif v_within.verdict = 'apart' then
+              raise exception using errcode = 'WF086';
             end if;
             v_outcome := v_within;
             raise exception using errcode = 'WF003';
@@ -196,6 +199,10 @@ begin
             v_set := set_config('lock_timeout', weft._lock_budget_ms(v_phase, 'data')::text, false);
           end if;
           perform weft._lay_out_statements(p_deployment, v_phase.name, v_step, p_parameters);
+          if v_phase.transaction <> 'none' and not v_surprises ? concat(v_step.ordinal, '/whole')
+              and exists (select from weft._statements as t where t.deployment_id = p_deployment and t.step = v_step.ordinal and t.rows_at is not null) then
+            raise exception using errcode = 'WF086';
+          end if;
           if p_parameters is not null then
             v_set := set_config('weft.values', p_parameters::text, false);
           end if;
@@ -210,6 +217,8 @@ begin
             v_number := v_number + 1;
             select t.* into strict v_row from weft._statements as t where t.deployment_id = p_deployment and t.step = v_step.ordinal and t.number = v_number;
             continue when v_row.state = 'done';
+            v_laid := v_row;
+            v_row.statement := weft._without_rows(v_row);
             v_text := (weft._prepare_statements(array[v_row.statement], p_parameters)).executables[1];
             v_as_run := case when p_parameters is null then v_row.statement else weft._interpolate(v_row.statement, p_parameters, weft._mark(p_parameters)) end;
             v_refusal := v_surprises -> concat(v_step.ordinal, '/', v_number);
@@ -238,6 +247,9 @@ begin
                   exception when active_sql_transaction or invalid_transaction_termination or unsafe_new_enum_value_usage then
                     get stacked diagnostics e_state = returned_sqlstate, e_message = message_text;
                   end;
+                elsif v_row.rows_at is not null then
+                  v_rows := weft._copy_rows(v_laid, v_text);
+                  e_state := null;
                 else
                   execute v_text;
                   get diagnostics v_rows = row_count;
@@ -349,8 +361,8 @@ begin
             or e_state = '55P04' and (v_phase.transaction in ('auto', 'none') or v_enums_last = v_enums)) then
         v_surprises := v_surprises || jsonb_build_object(concat(v_step.ordinal, '/', v_row.number), jsonb_build_object('sqlstate', e_state, 'message', e_message));
         continue;
-      elsif e_state = 'WF086' and v_phase.transaction <> 'none' and not v_surprises ? concat(v_step.ordinal, '/whole') then  -- rows behind a COPY: no statement is alone
-        v_surprises := v_surprises || jsonb_build_object(concat(v_step.ordinal, '/whole'), true);
+      elsif e_state = 'WF086' and v_phase.transaction <> 'none' and v_surprises -> concat(v_step.ordinal, '/whole') is distinct from 'false' then  -- rows behind a COPY: as a deployment reads them
+        v_surprises := v_surprises || jsonb_build_object(concat(v_step.ordinal, '/whole'), not v_surprises ? concat(v_step.ordinal, '/whole'));
         continue;
       elsif e_state in ('55P03', '40P01') then
         v_outcome := row('again', v_path, weft._describe_error(v_error, v_phase.name, v_path, weft._first_line(v_row.statement, v_row.line), v_row.statement))::weft._outcome;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '406cd7604939c2ee457eb89a2f732b72e92a22d623e4b18d9b59632c32d73047';
+export const ENGINE_DIGEST = 'a53bd33ff2b1ab452ea370720d46e9a6d5763b75e8e65d355c77c47d298269e4';

@@ -122,7 +122,7 @@ it('one that went on and did nothing more is undone with what it took over', asy
   await sql(database.url, 'delete from orders where id > 30');
   expect(await deployBatch({ done_when: 'odd()' }, statement)).toMatchObject({ state: 'degraded' });
   expect(await undo(database.url)).toMatchObject({ state: 'succeeded' });
-  await expect(undo(database.url), 'all of it').rejects.toThrow(/nothing to undo/);
+  await expect(undo(database.url), 'all of it').rejects.toThrow(/Nothing that was deployed here/);
   expect(await totals()).toEqual([{ total: 0, count: 30 }]);
 });
 

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { setLimits } from '../support/limits.ts';
 import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
 import { failFiles, pack, passFiles, type Rule, send } from './support.ts';
@@ -336,8 +337,9 @@ copy t from stdin;\n1\n2\n3\n\\.\n`);
     expect(error).toMatchObject({ sqlstate: 'WF083', line: 3 });
   });
 
-  it('are refused in a file that runs statement by statement, before anything of it has run', async () => {
-    const error = await fail('create table t (a bigint);\ncopy t from stdin;\n1\n\\.\n', 'none');
+  it('are refused in a file that runs statement by statement where they are more than one statement may be, before anything of it has run', async () => {
+    await setLimits(database.url, { statement_bytes: 1000 });
+    const error = await fail(`create table t (a bigint);\ncopy t from stdin;\n${'1\n'.repeat(501)}\\.\n`, 'none');
     expect(error).toMatchObject({ sqlstate: 'WF086', line: 2 });
     expect(error.hint).toMatch(/auto/);
     expect(await sql(database.url, `select to_regclass('t') as t`)).toEqual([{ t: null }]);
