@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'a53bd33ff2b1ab452ea370720d46e9a6d5763b75e8e65d355c77c47d298269e4';
+export const ENGINE_DIGEST = '62ff6894c09b56bcf701539656525eb576917f24cd6a2254cb9fe7edf5c43198';
