@@ -17,6 +17,10 @@ export const LIMITS = {
   prefer_wait_seconds_max: 300,
   /** How long the Worker stays with a deployment that it has started; the database goes on without it. */
   drive_seconds_max: 15 * 60,
+  /** Sessions that deployments through one isolate of the Worker hold in one database; who comes then waits. */
+  sessions_per_target_max: 16,
+  /** How long they wait, before they come in all the same. */
+  session_wait_seconds_max: 30,
   /** How long a message of the queue, or one run of the schedule, stays with a deployment: less than the 15 minutes that the platform gives them. */
   attend_seconds_max: 14 * 60,
   /** The pause before somebody looks for the first time after a deployment whose request has its answer; doubled for each further look. */

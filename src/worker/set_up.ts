@@ -8,12 +8,15 @@ import { type Config, parseConfig } from '../config/config.ts';
 import { readSecrets, type Secrets } from '../config/secrets.ts';
 import { connectTo } from '../database/connect.ts';
 import { readChanges, readDeployments, readDrift, readEvents, readForesight, readHistory, readStatus, readUndoPlan } from '../database/engine.ts';
+import { Gate } from '../database/gate.ts';
 import { readReceipt } from '../database/receipts.ts';
+import type { Connect } from '../database/session.ts';
 import { attend } from '../deployment/attend.ts';
 import { cancel } from '../deployment/cancel.ts';
 import { deploy } from '../deployment/deploy.ts';
 import { resume } from '../deployment/resume.ts';
 import { undo } from '../deployment/undo.ts';
+import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
 import { createApp, createUnconfiguredApp, type Surroundings } from '../http/app.ts';
 import type { HttpEnv } from '../http/context.ts';
@@ -49,6 +52,7 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
   const bindings = readBindings(env);
   const { sealingKey } = secrets;
   const log = createLog(secrets);
+  const gates = makeGates();
   const aftercare = createAftercare({ ...bindings, sealingKey, log, now: surroundings.now });
   const ports: Ports = {
     ...surroundings,
@@ -61,10 +65,10 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
       if (connectionString === undefined) throw new Error('every target has its secret, or the configuration would have been refused');
       return connectTo({ connectionString, transport, ...(proxy === undefined ? {} : { proxy }), ...(insecure === undefined ? {} : { insecure }) });
     },
-    deploy,
-    resume,
+    deploy: (options) => deploy({ ...options, connect: gates.limit(options.order.target, options.connect) }),
+    resume: (options) => resume({ ...options, connect: gates.limit(options.target, options.connect) }),
     cancel,
-    undo,
+    undo: (options) => undo({ ...options, connect: gates.limit(options.order.target, options.connect) }),
     readForesight,
     readUndoPlan,
     readStatus,
@@ -76,4 +80,17 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
     readReceipt,
   };
   return { app: createApp(ports), caretaker: { ...bindings, ports, sealingKey, attend } };
+}
+
+/** One gate before each database, for those who wait in line there; whoever reads or cancels passes beside it. */
+function makeGates(): { limit(target: string | null, connect: Connect): Connect } {
+  const gates = new Map<string | null, Gate>();
+  return {
+    limit(target, connect) {
+      const gate =
+        gates.get(target) ?? new Gate({ sessions_max: LIMITS.sessions_per_target_max, wait_milliseconds_max: LIMITS.session_wait_seconds_max * 1000 });
+      gates.set(target, gate);
+      return gate.limit(connect);
+    },
+  };
 }

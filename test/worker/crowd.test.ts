@@ -1,0 +1,70 @@
+/** A crowd before one Worker and one database: the same request is one deployment, however many send it; different ones come one after another. */
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { LIMITS } from '../../src/domain/limits.ts';
+import { DEPLOYMENTS, inlineFiles } from '../http/requests.ts';
+import { stageFiles } from '../support/orders.ts';
+import { sql } from '../support/sql.ts';
+import { openWorld, type World } from './support.ts';
+
+const CROWD = 200;
+
+let world: World;
+beforeEach(async () => {
+  world = await openWorld();
+  await stageFiles(world.database.url, { 'installs.sql': '' }, { bundle: 'other' });
+});
+afterEach(() => world?.stop());
+
+/** Counts sessions of the database, again and again, until it is stopped. @returns the most that there were at once */
+function watchBackends(): () => Promise<number> {
+  let isStopped = false;
+  let most = 0;
+  const watching = (async () => {
+    while (!isStopped) {
+      const { rows } = await world.client.query(
+        'select count(*)::int as count from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
+      );
+      most = Math.max(most, rows[0].count);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  })();
+  return async () => {
+    isStopped = true;
+    await watching;
+    return most;
+  };
+}
+
+test(`${CROWD} who send the same request at the same moment get one deployment, and ${CROWD} equal answers`, async () => {
+  const files = {
+    'a/1.sql': 'create table journal (n int); insert into journal values (1);',
+    'a/2.sql': 'insert into journal values (2); select pg_sleep(1);',
+  };
+  const request = await world.requests.post(world.requests.makeRequest({ files: inlineFiles(files) }), { headers: { prefer: 'wait=150' } });
+  const stop = watchBackends();
+  const answers = await Promise.all(Array.from({ length: CROWD }, () => world.send(DEPLOYMENTS, request)));
+  expect(await stop()).toBeLessThanOrEqual(LIMITS.sessions_per_target_max);
+  expect(answers.filter(({ answer }) => answer.status !== 200).map(({ document }) => document)).toEqual([]);
+  const [first] = answers;
+  for (const { document } of answers) expect({ ...document, repeated: null }).toEqual({ ...first?.document, repeated: null });
+  expect(answers.filter(({ document }) => !document.repeated)).toHaveLength(1);
+  expect(await sql(world.database.url, `select state::text from weft.deployments where bundle = 'inline'`)).toEqual([{ state: 'succeeded' }]);
+  expect(await sql(world.database.url, 'select n from journal order by n')).toEqual([{ n: 1 }, { n: 2 }]);
+}, 180_000);
+
+test(`${CROWD} who send a request each at the same moment are all served, one after another, over a few connections`, async () => {
+  await sql(world.database.url, 'create table spans (who int, began timestamptz, ended timestamptz)');
+  const stop = watchBackends();
+  const answers = await Promise.all(
+    Array.from({ length: CROWD }, async (_, n) => {
+      const text = `insert into spans values (${n}, clock_timestamp()); update spans set ended = clock_timestamp() where who = ${n};`;
+      const request = world.requests.makeRequest({ folder: `b${n}`, files: inlineFiles({ [`${n}.sql`]: text }) });
+      return world.send(DEPLOYMENTS, await world.requests.post(request, { headers: { prefer: 'wait=150' } }));
+    }),
+  );
+  expect(await stop()).toBeLessThanOrEqual(LIMITS.sessions_per_target_max);
+  expect(answers.filter(({ document }) => document.state !== 'succeeded').map(({ document }) => document)).toEqual([]);
+  expect(await sql(world.database.url, 'select count(*)::int as count, count(distinct who)::int as who from spans')).toEqual([{ count: CROWD, who: CROWD }]);
+  const overlaps = 'select count(*)::int as count from spans as a join spans as b on a.who <> b.who and a.began < b.ended and b.began < a.ended';
+  expect(await sql(world.database.url, overlaps)).toEqual([{ count: 0 }]);
+}, 180_000);
