@@ -73,8 +73,10 @@ create type weft._reader as (
   executables    text[],     -- as EXECUTE takes them, without a COPY at the end
   parameters     jsonb,      -- for the statements, as psql has them
   begun_at       integer,    -- the line of the BEGIN that opened the file
-  held           text,       -- the COMMIT that may be the end of it, and its line
+  held           text,       -- the COMMIT that may be the end of it, or a BEGIN of which is not known what follows; and its line
   held_line      integer,
+  objects_at     integer,    -- the line of a BEGIN that was left out, with large objects behind it, and whose COMMIT is still to come
+  told_at        integer,    -- the same, to be told
   is_done        boolean,
   copy           jsonb,      -- the last statement read, a COPY whose rows follow
   plain_sql      text,       -- the INSERTs that do the same

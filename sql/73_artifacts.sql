@@ -104,6 +104,53 @@ $$;
 comment on function weft._is_wrapped(text[]) is 'Tells whether a file begins with BEGIN and ends with COMMIT, which then are left out.';
 
 
+create or replace function weft._refuse_open_transaction(p_line integer)
+  returns void
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  raise exception 'Line %: no COMMIT at the end of the file answers this BEGIN.', p_line
+    using errcode = 'WF085', hint = 'psql would take back all that is behind it. End the file with COMMIT, or take BEGIN out: the transactions are Weft''s.';
+end
+$$;
+
+comment on function weft._refuse_open_transaction(integer) is 'Refuses a file that begins a transaction and does not end it.';
+
+
+-- pg_dump writes large objects between BEGIN and COMMIT, for they are open no longer than a transaction. The file has one already: so the pair is
+-- left out, as one around the whole file is.
+create or replace function weft._leave_out_object_blocks(inout p_statements text[], inout p_lines integer[], inout p_objects_at integer, p_is_end boolean, out told_at integer)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_left_out  integer[] := '{}';
+begin
+  for v_index in 1 .. cardinality(p_statements) loop
+    if p_objects_at is null and weft._is_begin(p_statements[v_index]) and weft._skip_comments(p_statements[v_index + 1]) ~* '^select\s+pg_catalog\.lo_open\s*\(' then
+      p_objects_at := weft._first_line(p_statements[v_index], p_lines[v_index]);
+      told_at := coalesce(told_at, p_objects_at);
+      v_left_out := array_append(v_left_out, v_index);
+    elsif p_objects_at is not null and weft._is_commit(p_statements[v_index]) then
+      p_objects_at := null;
+      v_left_out := array_append(v_left_out, v_index);
+    end if;
+  end loop;
+  if p_objects_at is not null and p_is_end then
+    perform weft._refuse_open_transaction(p_objects_at);
+  elsif v_left_out <> '{}' then
+    select coalesce(array_agg(s.statement order by s.n), '{}'), coalesce(array_agg(s.line order by s.n), '{}') into p_statements, p_lines
+    from unnest(p_statements, p_lines) with ordinality as s (statement, line, n) where s.n <> all (v_left_out);
+  end if;
+end
+$$;
+
+comment on function weft._leave_out_object_blocks(text[], integer[], integer, boolean) is 'Leaves out BEGIN and COMMIT around large objects, as pg_dump writes them, and tells the line of the first BEGIN.';
+
+
 -- Steps are read some at a time: what one artifact costs is then a row, not a dozen statements. No more than about a chunk, or one step.
 create or replace function weft._read_scripts(p_deployment uuid, p_first integer, p_last integer, p_parameters jsonb)
   returns weft._script[]
@@ -124,33 +171,40 @@ as $$
     left join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
     where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
   ), texts as materialized (
-    select b.*, case when b.kind = 'run' and cardinality(b.chunks) = 1 then weft._read_text(c.content) end as text
-    from pending as b
-    left join weft._chunks as c on c.digest = b.chunks[1]
-    where b.place = 1 or b.bytes is null or b.bytes <= weft._limit('scripts_read_bytes')
+    select r.*, not r.in_one_piece and strpos(r.text, 'pg_catalog.lo_open(') > 0 as has_objects
+    from (
+      select b.*, case when b.kind = 'run' and cardinality(b.chunks) = 1 then weft._read_text(c.content) end as text
+      from pending as b
+      left join weft._chunks as c on c.digest = b.chunks[1]
+      where b.place = 1 or b.bytes is null or b.bytes <= weft._limit('scripts_read_bytes')
+      offset 0) as r
   ), plain as materialized (
-    select t.ordinal, t.own_values, c.statements, c.lines
+    select t.ordinal, t.own_values, c.statements, c.lines, t.has_objects
     from texts as t
     cross join lateral weft._cut_plain(t.text) as c
     where not t.in_one_piece and t.text is not null
   ), cut as materialized (
-    select p.ordinal, p.own_values, p.statements, p.lines from plain as p
+    select p.ordinal, p.own_values, p.statements, p.lines, p.has_objects from plain as p
     union all
-    select t.ordinal, t.own_values, c.statements, c.lines
+    select t.ordinal, t.own_values, c.statements, c.lines, t.has_objects
     from texts as t
     cross join lateral weft._split(weft._new_scanner(), t.text, true) as c
     where not t.in_one_piece and t.text is not null and t.ordinal not in (select p.ordinal from plain as p) and (c.p_scanner).mode <> 'copy'
     union all
-    select t.ordinal, t.own_values, array[t.text], array[1] from texts as t where t.in_one_piece and t.text is not null
+    select t.ordinal, t.own_values, array[t.text], array[1], false from texts as t where t.in_one_piece and t.text is not null
   ), prepared as (
-    select c.ordinal, c.statements, c.lines, p.digests, p.executables,
-           coalesce(case when c.statements[1] ~* '\m(?:begin|start)\M' then weft._is_wrapped(c.statements) end, false) as is_wrapped
+    select c.ordinal, o.statements, o.lines, o.told_at, p.digests, p.executables,
+           coalesce(case when o.statements[1] ~* '\m(?:begin|start)\M' then weft._is_wrapped(o.statements) end, false) as is_wrapped
     from cut as c
-    cross join lateral weft._prepare_statements(c.statements, coalesce(c.own_values, p_parameters)) as p
+    cross join lateral (
+      select c.statements, c.lines, null::integer as told_at where not c.has_objects
+      union all
+      select f.p_statements, f.p_lines, f.told_at from weft._leave_out_object_blocks(c.statements, c.lines, null, true) as f where c.has_objects) as o
+    cross join lateral weft._prepare_statements(o.statements, coalesce(c.own_values, p_parameters)) as p
   )
   select coalesce(array_agg(row(
            t.ordinal, t.kind, t.path, t.in_one_piece, t.chunks, t.size, t.condition, t.is_tolerated, t.is_repeatable, t.makes_room, t.own_values, p.statements is null,
-           case when p.is_wrapped then weft._first_line(p.statements[1], p.lines[1]) end,
+           case when p.is_wrapped then weft._first_line(p.statements[1], p.lines[1]) else p.told_at end,
            case when p.is_wrapped then trim_array(p.statements[2:], 1) else p.statements end,
            coalesce(case when p.is_wrapped then trim_array(p.lines[2:], 1) else p.lines end, '{}'),
            coalesce(case when p.is_wrapped then trim_array(p.digests[2:], 1) else p.digests end, '{}'),

@@ -84,6 +84,8 @@ begin
   v_hint := case
     when v_state = '25001' and v_message ilike 'set transaction%' then
       'The transaction is Weft''s and has begun already. Set default_transaction_isolation for the role instead, or leave the statement out.'
+    when v_state = '25001' and v_message ~ '^(?:CREATE|DROP) DATABASE ' then
+      'A deployment goes to one database, which is there. Make the dump without --create, or take CREATE DATABASE, DROP DATABASE and \connect out of the file.'
     when v_state = '25001' and p_error ->> 'hint' is null then
       'PostgreSQL runs this statement in no transaction. Put its file into a phase with "transaction: auto" or "transaction: none".'
     when v_state = '2D000' and p_error ->> 'hint' is null then

@@ -58,21 +58,6 @@ $$;
 comment on function weft._is_at_end(weft._reader) is 'Tells whether all of the file has been read, if not passed.';
 
 
-create or replace function weft._refuse_open_transaction(p_line integer)
-  returns void
-  stable
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-begin
-  raise exception 'Line %: no COMMIT at the end of the file answers this BEGIN.', p_line
-    using errcode = 'WF085', hint = 'psql would take back all that is behind it. End the file with COMMIT, or take BEGIN out: the transactions are Weft''s.';
-end
-$$;
-
-comment on function weft._refuse_open_transaction(integer) is 'Refuses a file that begins a transaction and does not end it.';
-
-
 -- The next statements, up to a COPY whose rows follow.
 create or replace function weft._read_statements(inout p_reader weft._reader)
   stable
@@ -99,6 +84,16 @@ begin
       v_split.statements := p_reader.held || v_split.statements;
       v_split.lines := p_reader.held_line || v_split.lines;
       p_reader.held := null;
+    end if;
+    if not p_reader.is_done and not v_is_copy and p_reader.digests is not null and weft._is_begin(v_split.statements[cardinality(v_split.statements)]) then
+      p_reader.held := v_split.statements[cardinality(v_split.statements)];
+      p_reader.held_line := v_split.lines[cardinality(v_split.lines)];
+      v_split.statements := trim_array(v_split.statements, 1);
+      v_split.lines := trim_array(v_split.lines, 1);
+    end if;
+    if p_reader.objects_at is not null or strpos(array_to_string(v_split.statements, ''), 'pg_catalog.lo_open(') > 0 then
+      select b.p_statements, b.p_lines, b.p_objects_at, b.told_at into v_split.statements, v_split.lines, p_reader.objects_at, p_reader.told_at
+      from weft._leave_out_object_blocks(v_split.statements, v_split.lines, p_reader.objects_at, p_reader.is_done) as b;
     end if;
     if p_reader.digests is null and cardinality(v_split.statements) > 0 then
       if weft._is_begin(v_split.statements[1]) then

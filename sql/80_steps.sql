@@ -180,8 +180,9 @@ begin
             v_script.executables := v_reader.executables;
             v_script.lines := v_script.lines || v_reader.lines;
             v_script.digests := v_script.digests || v_reader.digests;
-            if v_is_first and v_reader.begun_at is not null then
-              perform weft._tell_of_wrapper(p_deployment, p_phase.name, v_script.path, v_reader.begun_at);
+            if v_is_first and v_reader.begun_at is not null or v_reader.told_at is not null then
+              perform weft._tell_of_wrapper(p_deployment, p_phase.name, v_script.path, coalesce(v_reader.told_at, v_reader.begun_at));
+              v_reader.told_at := null;
             end if;
             perform weft._become(v_their_name, v_their_role);
           end if;

@@ -112,6 +112,8 @@ export function findUnrunnable(text: string): Finding[] {
   /** In which statement of the file each of them stands. */
   const places = new Map<number, number>();
   let statements = 0;
+  /** Each BEGIN of a block with large objects. */
+  const objects = new Set<Finding>();
   let counted = 0;
   let line = 1;
   const note = (kind: Finding['kind'], words: string, at: number): void => {
@@ -159,6 +161,9 @@ export function findUnrunnable(text: string): Finding[] {
       begunAt = start;
       statements += 1;
       if (TRANSACTION_WORDS.has(word)) note('transaction', word.toUpperCase(), start);
+      const last = findings.at(-1);
+      if (word === 'select' && last?.words === 'BEGIN' && places.get(findings.length - 1) === statements - 1 && OBJECT.test(text.slice(start, start + 100)))
+        objects.add(last);
     } else if (word !== '') {
       const pair = `${before} ${word}`;
       if (before === first && TRANSACTION_WORDS.has(pair) && !TRANSACTION_WORDS.has(first)) note('transaction', pair.toUpperCase(), begunAt);
@@ -175,6 +180,10 @@ export function findUnrunnable(text: string): Finding[] {
   const isAround = (finding: Finding, index: number): boolean =>
     (/^(BEGIN|START TRANSACTION)$/.test(finding.words) && places.get(index) === 1) ||
     (/^(COMMIT|END)$/.test(finding.words) && places.get(index) === statements);
+  const inObjects = findings.filter(
+    (finding, index) => objects.has(finding) || (objects.has(findings[index - 1] as Finding) && /^(COMMIT|END)$/.test(finding.words)),
+  );
+  if (inObjects.length > 0) return findings.filter((finding) => !inObjects.includes(finding));
   const around = findings.filter((finding, index) => finding.kind === 'transaction' && isAround(finding, index));
   const isAll = findings.filter(({ kind }) => kind === 'transaction').length === 2;
   return around.length === 2 && isAll ? findings.filter((finding) => !around.includes(finding)) : findings;
@@ -230,6 +239,9 @@ const HEADER = /\ncopy [^\n]* from stdin[^\n]*;[ \t]*\r?(?=\n)/i;
 function isText(statement: string): boolean {
   return !/\bcsv\b/i.test(statement);
 }
+
+/** pg_dump writes large objects between BEGIN and COMMIT; the engine leaves the pair out (`weft._leave_out_object_blocks`). */
+const OBJECT = /^select\s+pg_catalog\.lo_open\s*\(/i;
 
 /** Rows follow a COPY FROM STDIN up to a line with nothing but "\." */
 function endOfRows(text: string, at: number): number {

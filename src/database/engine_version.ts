@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '62ff6894c09b56bcf701539656525eb576917f24cd6a2254cb9fe7edf5c43198';
+export const ENGINE_DIGEST = '5316bdb067049e8d44578fbe5e062add40e56a842d2e877ee4d0f6c4f6bf0cbc';

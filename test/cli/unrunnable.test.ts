@@ -38,6 +38,7 @@ describe('what no server takes from a file', () => {
     'copy a from stdin (format csv);\n"so:\nCOPY b FROM stdin;\n"\n\\.\n',
     'copy a from stdin;\r\n1\r\n\\.\r\ncopy a from stdin;\n\\.',
     '\\restrict abc\nselect 1;\n\\unrestrict abc\n',
+    "select 1;\nBEGIN;\n\nSELECT pg_catalog.lo_open('47', 131072);\nSELECT pg_catalog.lo_close(0);\n\nCOMMIT;\nselect 2;",
     "select e'a'\n 'b\\';\\i x';",
     "select 'x; begin; ', \"a; commit;\", 'it''s; begin;'",
     "select e'it\\'s; begin; \\\\i', E'a''b\\'; commit;'",
