@@ -16,12 +16,24 @@ declare
   v_blocks   integer[] := '{}';
   v_rule     text;
   v_is_whole boolean;
+  v_left     record;
 begin
   if not exists (select from weft._statements as t where t.deployment_id = p_deployment and t.step = p_step.ordinal and (weft._is_begin(t.statement) or weft._is_commit(t.statement))) then
     return;
   end if;
   select case when d.mode = 'rehearse' and p.transaction <> 'none' then p.transaction else 'none' end into v_rule
   from weft._phases as p join weft._deployments as d on d.id = p.deployment_id where p.deployment_id = p_deployment and p.ordinal = p_step.phase;
+  if v_rule <> 'none' and exists (select from weft._statements as t where t.deployment_id = p_deployment and t.step = p_step.ordinal and strpos(t.statement, 'pg_catalog.lo_open(') > 0) then
+    select b.p_lines as numbers into v_left
+    from (
+      select array_agg(t.statement order by t.number) as statements, array_agg(t.number order by t.number) as numbers
+      from weft._statements as t where t.deployment_id = p_deployment and t.step = p_step.ordinal) as s
+    cross join lateral weft._leave_out_object_blocks(s.statements, s.numbers, null, false) as b;
+    delete from weft._statements as t where t.deployment_id = p_deployment and t.step = p_step.ordinal and t.number <> all (v_left.numbers);
+    for i in 1 .. cardinality(v_left.numbers) loop
+      update weft._statements as t set number = i where t.deployment_id = p_deployment and t.step = p_step.ordinal and t.number = v_left.numbers[i] and t.number <> i;
+    end loop;
+  end if;
   select array_agg(b.number::bigint order by b.number) = array[1, max(b.count)] into v_is_whole
   from (
     select t.number, weft._is_begin(t.statement) or weft._is_commit(t.statement) as is_end, count(*) over () as count

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '5316bdb067049e8d44578fbe5e062add40e56a842d2e877ee4d0f6c4f6bf0cbc';
+export const ENGINE_DIGEST = '1a640564dff6695ace8d5f3500e39764209d20d360d90ab0a02cdc3d31dbc75f';

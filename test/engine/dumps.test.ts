@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { freshDatabase } from '../support/database.ts';
 import { setLimits } from '../support/limits.ts';
+import { connectOver, deployFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { failFiles, passFiles, type Rule } from './support.ts';
 
@@ -45,6 +46,17 @@ describe('BEGIN and COMMIT around large objects are left out, and the event says
       expect(await sql(database.url, `select lo_get(47)::text as content`)).toEqual([{ content: '\\x3b' }]);
       const told = await sql(database.url, `select (data ->> 'line')::int as line from weft.events where kind = 'wrapper_left_out' order by number limit 1`);
       expect(told).toEqual([{ line }]);
+    } finally {
+      await database.drop();
+    }
+  });
+
+  it.each(['single', 'per-step', 'auto'] as const)('in a rehearsal too: %s', async (transaction) => {
+    const database = await freshDatabase();
+    try {
+      const files = { '1.sql': `${START}${BLOCK}insert into t values ('a');\n` };
+      const rehearsal = await deployFiles(connectOver(database.url), files, { transaction, mode: 'rehearse' });
+      expect(rehearsal).toMatchObject({ state: 'succeeded', error: null });
     } finally {
       await database.drop();
     }
