@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '1a640564dff6695ace8d5f3500e39764209d20d360d90ab0a02cdc3d31dbc75f';
+export const ENGINE_DIGEST = '7151fddc6fc1361c0735280087647fd237309be6d1ec6d5b61773b53bebaa816';
