@@ -1,4 +1,4 @@
--- What is kept when a deployment is over.
+-- What is kept when a deployment is over, and how what is newest in it is found, however much there is.
 
 create table weft._receipts (
   deployment_id  uuid                   not null references weft._deployments,
@@ -16,3 +16,11 @@ comment on table weft._receipts is 'The account of each end of a deployment, wri
 comment on column weft._receipts.number is 'One that ended degraded and was opened again has another behind it.';
 comment on column weft._receipts.document is 'JSON, as bytes that never change: what is read is this text, not what it says.';
 comment on column weft._receipts.digest is 'SHA-256 of the document in UTF-8.';
+
+-- Whoever asks for the newest reads so many rows, and no more, however long the history.
+create index deployments_by_opening on weft._deployments (created_at);
+create index deployments_by_beginning on weft._deployments (started_at) where started_at is not null;
+create index deployments_by_their_last_time on weft._deployments (coalesce(finished_at, started_at)) where started_at is not null;
+create index deployments_that_left_something on weft._deployments (finished_at) where has_committed and fingerprint_after is not null;
+create index deployments_of_a_bundle on weft._deployments (bundle, started_at);
+create index steps_with_an_undo on weft._steps (path) where undo is not null;

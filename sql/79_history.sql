@@ -202,10 +202,7 @@ as $$
     window w as (partition by k.phase, k.entry order by k.ordinal desc rows between unbounded preceding and unbounded following)
   ) as l
   where not l.is_applied and l.last_ordinal > l.ordinal
-    and not exists (  -- it is not new: a condition left it out, or it failed and the others went on
-      select from weft._deployments as d
-      join weft._steps as s on s.deployment_id = d.id and s.path = l.path and s.state in ('skipped', 'failed')
-      where d.bundle = p_bundle)
+    and not weft._was_left_out(p_bundle, l.path)  -- else it is not new: a condition left it out, or it failed and the others went on
 $$;
 
 comment on function weft._find_latecomers(text, weft._candidate[], text[]) is 'Finds new files whose place is before one that has been applied, among the files of one entry.';

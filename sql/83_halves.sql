@@ -7,11 +7,12 @@ create or replace function weft._find_half(p_bundle text, p_deployment uuid, p_p
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select s
-  from weft._deployments as d
-  join weft._steps as s on s.deployment_id = d.id and s.path = p_path
-  where d.bundle = p_bundle and d.id is distinct from p_deployment and (d.undoes is not null) = p_is_undo and (d.finished_at is not null or d.state = 'running')
-    and exists (select from weft._statements as t where t.deployment_id = s.deployment_id and t.step = s.ordinal)
+  -- from what is remembered of statements: of steps there may be very many
+  select s.step
+  from (select distinct t.deployment_id, t.step from weft._statements as t where t.deployment_id is distinct from p_deployment) as k
+  join weft._deployments as d on d.id = k.deployment_id
+  cross join lateral (select o as step from weft._steps as o where o.deployment_id = k.deployment_id and o.ordinal = k.step and o.path = p_path offset 0) as s
+  where d.bundle = p_bundle and (d.undoes is not null) = p_is_undo and (d.finished_at is not null or d.state = 'running')
   order by d.place desc nulls last
   limit 1
 $$;

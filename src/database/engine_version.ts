@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '7151fddc6fc1361c0735280087647fd237309be6d1ec6d5b61773b53bebaa816';
+export const ENGINE_DIGEST = '414522a1441a0d1671ac59c1233fec4c1935b5144a5e0660a4cd368f2493eca9';

@@ -1,0 +1,202 @@
+/**
+ * What history costs the next deployment: `npm run bench:history`. Two databases, equal but for what lies behind them: one deployment of a hundred
+ * steps, or a thousand of them. The same bundle is deployed to both, with new files, in pairs, in changing order. How to read it: bench/README.md.
+ *
+ *   --deployments N  behind the one database (1000); behind the other there is one
+ *   --steps N        of each of them (100)
+ *   --files N        new ones in the deployment that is measured (50); those of the history stand in it, too
+ *   --pairs N        (9)
+ *   --statistics S   of the engine's tables: none, fresh, or both in turn (both)
+ */
+import { randomUUID } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import { readInline } from '../src/bundle/inline.ts';
+import { wantedChunks } from '../src/bundle/source.ts';
+import { connectTo } from '../src/database/connect.ts';
+import { deploy } from '../src/deployment/deploy.ts';
+import type { InlineFile } from '../src/domain/request.ts';
+import { makeChangesets } from './changesets.ts';
+import { printConditions, printEnd } from './conditions.ts';
+import { median, readNumber, renderTable } from './figures.ts';
+import { type BenchServer, startBenchServer } from './server.ts';
+import { TimedSession } from './timed_session.ts';
+
+/** That the median of the pairs may be more with history than without: as much as pairs of equals differ by. */
+const ratio_max = 1.05;
+const deadline_milliseconds = 10 * 60_000;
+const readings_count = 5;
+
+const { values: options } = parseArgs({
+  options: {
+    deployments: { type: 'string', default: '1000' },
+    steps: { type: 'string', default: '100' },
+    files: { type: 'string', default: '50' },
+    pairs: { type: 'string', default: '9' },
+    statistics: { type: 'string', default: 'both' },
+  },
+});
+const deployments = readNumber('deployments', options.deployments, 1);
+const steps = readNumber('steps', options.steps, 1);
+const files = readNumber('files', options.files, 1);
+const pairs = readNumber('pairs', options.pairs, 1);
+const kinds = options.statistics === 'both' ? ['none', 'fresh'] : [options.statistics];
+
+/** What people and programs ask while there is that history. */
+const READINGS: readonly (readonly [string, string])[] = [
+  ['the newest 20 deployments', 'select weft.list_deployments(20)'],
+  ['weft.deployments, 10 of them', 'select * from weft.deployments order by created_at desc limit 10'],
+  ['one of them', 'select weft.status(id) from weft.deployments order by created_at desc limit 1'],
+  ['what is in the history', 'select weft.list_history()'],
+  ['files half done', 'select weft.list_begun()'],
+  ['drift', 'select weft.describe_drift()'],
+  ['what an undo would run', 'select weft.plan_undo()'],
+];
+
+const old: InlineFile[] = Array.from({ length: steps }, (_, n) => ({
+  path: `a/${String(n).padStart(4, '0')}.sql`,
+  content: `create table public.old_${n} (id integer primary key, name text);\n`,
+}));
+const WEFT_YAML = {
+  path: 'weft.yaml',
+  content: 'name: bench\nphases:\n  - { name: main, transaction: single, steps: [{ run: "a/*.sql" }, { run: "b/*.sql" }] }\n',
+};
+const before = await readInline([{ ...WEFT_YAML, content: WEFT_YAML.content.replace(', { run: "b/*.sql" }', '') }, ...old], 'bench');
+const added = makeChangesets({ count: files, seed: 1 }).files.map(({ content }, n) => ({ path: `b/${String(n).padStart(4, '0')}.sql`, content }));
+const next = await readInline([WEFT_YAML, ...old, ...added], 'bench');
+
+/** The rows that as many more deployments would have left, each with other bytes of five of its files. */
+const MULTIPLY = [
+  `create table public.m as select d.id as old, gen_random_uuid() as new, n from weft._deployments as d cross join generate_series(2, $1::integer) as n`,
+  `insert into weft._deployments select (jsonb_populate_record(d, jsonb_build_object('id', m.new, 'request_id', 'r' || m.n, 'place', d.place + 10 * m.n, 'created_at', d.created_at - m.n * interval '1 hour',
+     'started_at', d.started_at - m.n * interval '1 hour', 'finished_at', d.finished_at - m.n * interval '1 hour'))).* from weft._deployments as d join public.m on m.old = d.id`,
+  ...['_artifacts', '_phases', '_attempts', '_receipts'].map(
+    (table) =>
+      `insert into weft.${table} select (jsonb_populate_record(t, jsonb_build_object('deployment_id', m.new))).* from weft.${table} as t join public.m on m.old = t.deployment_id`,
+  ),
+  `insert into weft._steps select (jsonb_populate_record(s, jsonb_build_object('deployment_id', m.new, 'state', 'skipped'))).* from weft._steps as s join public.m on m.old = s.deployment_id`,
+  `insert into weft._events select (jsonb_populate_record(e, jsonb_build_object('deployment_id', m.new, 'at', e.at - m.n * interval '1 hour'))).* from weft._events as e join public.m on m.old = e.deployment_id`,
+  `update weft._artifacts as a set digest = x.digest, chunks = array[x.digest]
+   from (select m.new, o.path, sha256(convert_to(m.n || o.path, 'UTF8')) as digest from public.m join weft._artifacts as o on o.deployment_id = m.new and o.path < 'a/0005') as x
+   where a.deployment_id = x.new and a.path = x.path`,
+  `insert into weft._chunks (digest, content) select a.digest, convert_to(repeat(encode(a.digest, 'hex'), 20), 'UTF8') from weft._artifacts as a on conflict do nothing`,
+  'drop table public.m',
+];
+
+type Side = 'one' | 'many';
+
+printConditions('bench/history');
+console.log(
+  `${deployments} deployments of ${steps} steps behind one database, one behind the other; then ${files} new files beside those, one phase, transaction: single`,
+);
+const server = await startBenchServer({ autovacuum: 'off', max_locks_per_transaction: '256' });
+try {
+  await prepare(server);
+  for (const statistics of kinds) await showPairs(server, statistics);
+} finally {
+  await server.stop();
+}
+printEnd();
+
+/** One database with one deployment behind it, and a copy of it with many. */
+async function prepare(bench: BenchServer): Promise<void> {
+  const one = await bench.createDatabase('one_none', true);
+  await runDeployment(one, before);
+  const many = await copyDatabase(bench, one, 'many_none');
+  for (const text of MULTIPLY) await bench.query(many, text, text.includes('$1') ? [deployments] : []);
+  const [size] = await bench.query(
+    many,
+    `select count(*)::int as steps, (select count(*)::int from weft._events) as events, pg_size_pretty(pg_database_size(current_database())) as size from weft._steps`,
+  );
+  console.log(`${size.steps} steps, ${size.events} events, ${size.size}`);
+  for (const [side, url] of Object.entries({ one, many })) await bench.query(await copyDatabase(bench, url, `${side}_fresh`), 'analyze');
+}
+
+async function copyDatabase(bench: BenchServer, url: string, name: string): Promise<string> {
+  const copy = new URL(url);
+  const from = copy.pathname.slice(1);
+  copy.pathname = '/postgres';
+  await bench.query(copy.href, `create database ${name} template ${from} owner bench`);
+  copy.pathname = `/${name}`;
+  return copy.href;
+}
+
+async function showPairs(bench: BenchServer, statistics: string): Promise<void> {
+  const base = new URL(await bench.createDatabase(`base_${statistics}`, false));
+  const at = (side: Side): string => {
+    base.pathname = `/${side}_${statistics}`;
+    return base.href;
+  };
+  const measured: Record<Side, number>[] = [];
+  let last: Record<Side, string> = { one: '', many: '' };
+  for (let pair = 0; pair <= pairs; pair++) {
+    const run = async (side: Side) => {
+      last = { ...last, [side]: await copyDatabase(bench, at(side), `run_${statistics}_${side}_${pair}`) };
+      await bench.checkpoint();
+      return runDeployment(last[side], next);
+    };
+    const times = pair % 2 === 0 ? { one: await run('one'), many: await run('many') } : await inOtherOrder(run);
+    if (pair > 0) measured.push(times); // the first one warms up
+  }
+  const ratio = median(measured.map(({ one, many }) => many / one));
+  console.log(`\nstatistics: ${statistics}`);
+  console.log(
+    renderTable(
+      ['pair', 'one before: ms', 'many before: ms', 'ratio'],
+      [
+        ...measured.map(({ one, many }, index) => [String(index + 1), one.toFixed(0), many.toFixed(0), (many / one).toFixed(3)]),
+        ['median', median(measured.map(({ one }) => one)).toFixed(0), median(measured.map(({ many }) => many)).toFixed(0), ratio.toFixed(3)],
+      ],
+    ),
+  );
+  if (ratio > ratio_max) process.exitCode = 1;
+  const rows: string[][] = [];
+  for (const [what, text] of READINGS)
+    rows.push([what, (await timeReading(bench, last.one, text)).toFixed(1), (await timeReading(bench, last.many, text)).toFixed(1)]);
+  console.log(`\n${renderTable(['reading, after it', 'one before: ms', 'many before: ms'], rows)}`);
+}
+
+async function inOtherOrder(run: (side: Side) => Promise<number>): Promise<Record<Side, number>> {
+  const many = await run('many');
+  return { many, one: await run('one') };
+}
+
+/** @returns milliseconds: the median of several, connecting included */
+async function timeReading(bench: BenchServer, url: string, text: string): Promise<number> {
+  const times: number[] = [];
+  for (let n = 0; n < readings_count; n++) {
+    const startMs = performance.now();
+    await bench.query(url, text);
+    times.push(performance.now() - startMs);
+  }
+  return median(times);
+}
+
+/** From the first byte that is sent to the server's last answer, in a session that is open already. @returns milliseconds */
+async function runDeployment(url: string, bundle: typeof next): Promise<number> {
+  const connect = connectTo({ connectionString: url, transport: 'tcp' });
+  const session = new TimedSession(await connect());
+  const { manifest } = bundle;
+  const request = {
+    type: 'deploy',
+    id: randomUUID(),
+    audience: null,
+    target: null,
+    expires_at: new Date(Date.now() + deadline_milliseconds).toISOString(),
+    mode: 'apply',
+    manifest,
+  };
+  let isFirst = true;
+  const startMs = performance.now();
+  const deployment = await deploy({
+    connect: async () => {
+      if (!isFirst) return connect();
+      isFirst = false;
+      return session;
+    },
+    order: { request: Buffer.from(JSON.stringify(request)), manifest, caller: 'bench', target: null, signature: null },
+    chunks: (wanted) => wantedChunks(bundle, wanted),
+    deadlineMs: deadline_milliseconds,
+  }).done;
+  if (deployment.state !== 'succeeded') throw new Error(`the deployment is ${deployment.state}: ${JSON.stringify(deployment.error)}`);
+  return session.answeredMs - startMs;
+}
