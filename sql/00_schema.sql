@@ -8,6 +8,7 @@
 --   21 kept        what is kept when a deployment is over      /
 --   30 constants   version, limits                             \
 --   40 events      the journal of a deployment                  |
+--   45 retention   how long what nobody needs is kept          |
 --   48 texts       what one statement's text tells             |
 --   50 scanner     where a statement ends                       |  code: laid anew by every installation and upgrade
 --   51 split       a file's text as statements                 |

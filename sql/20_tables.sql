@@ -79,7 +79,7 @@ comment on table weft._deployments is 'One bundle going to this database, once. 
 comment on column weft._deployments.mode is 'A rehearsal runs in one transaction that is rolled back; what it showed is in _reports. A baseline runs nothing: its files are recorded as applied.';
 comment on column weft._deployments.undoes is 'The deployment that this one takes back.';
 comment on column weft._deployments.place is 'Place in line, given when the last artifact has arrived.';
-comment on column weft._deployments.request is 'The signed document, byte for byte.';
+comment on column weft._deployments.request is 'The signed document, byte for byte; empty when it was kept long enough (floor 45): its digests stay, here and in the receipt.';
 comment on column weft._deployments.request_digest is 'SHA-256 of the document without its expiry: a repeat may be signed anew.';
 comment on column weft._deployments.origin is 'Which database this row was written in: a copy of it must not go on with what was left unfinished here.';
 comment on column weft._deployments.has_committed is

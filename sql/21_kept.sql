@@ -17,6 +17,22 @@ comment on column weft._receipts.number is 'One that ended degraded and was open
 comment on column weft._receipts.document is 'JSON, as bytes that never change: what is read is this text, not what it says.';
 comment on column weft._receipts.digest is 'SHA-256 of the document in UTF-8.';
 
+create table weft._settings (
+  name        text         primary key,
+  value       integer      not null,
+  changed_at  timestamptz  not null default pg_catalog.clock_timestamp(),
+  changed_by  text         not null default session_user
+);
+comment on table weft._settings is 'What is set for this database otherwise than by default: how long things are kept (floor 45).';
+
+create table weft._sweeps (
+  is_the_one  boolean      primary key default true,
+  swept_at    timestamptz  not null,
+
+  constraint there_is_one_sweep check (is_the_one)
+);
+comment on table weft._sweeps is 'When everything was last swept that is not to be kept any more.';
+
 -- Whoever asks for the newest reads so many rows, and no more, however long the history.
 create index deployments_by_opening on weft._deployments (created_at);
 create index deployments_by_beginning on weft._deployments (started_at) where started_at is not null;

@@ -30,6 +30,10 @@ begin
     when 'cancel_looked_for_ms'            then 50         -- between two looks of a runner for the request to cancel, which comes with a signal
     when 'sample_every_ms'                 then 100        -- between two looks at who waits for a lock of a rehearsal
     when 'sample_patience_seconds'         then 30         -- of whoever looks, while nobody runs the rehearsal
+    when 'sweep_chunks_count'              then 64         -- of bytes that are not to be kept, in one transaction
+    when 'sweep_events_count'              then 5000       -- of the journal
+    when 'sweep_requests_count'            then 100
+    when 'sweep_behind_run_ms'             then 1000       -- that a run may stay to sweep, portion by portion, when its deployments are over
     when 'steps_between_lock_counts'       then 64
     when 'scripts_read_bytes'              then 1048576    -- of artifacts that are split together
     when 'scripts_before_plans_go'         then 32         -- split together, before the plans of the session are thrown away

@@ -11,6 +11,9 @@ declare
   v_state  weft.deployment_state;
 begin
   select d.state into v_state from weft._deployments as d where d.id = p_deployment for no key update;
+  if v_state = 'open' then  -- until the commit: what is found here does not go meanwhile
+    perform pg_advisory_xact_lock_shared(hashtextextended('weft: kept chunks', 0));
+  end if;
   if v_state = 'open' and not exists (select from weft._missing_chunks(p_deployment)) then
     perform pg_advisory_xact_lock(hashtextextended('weft: places in line', 0));  -- until the commit: places become visible in their order
     update weft._deployments as d

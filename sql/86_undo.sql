@@ -17,7 +17,7 @@ as $$
   with mine as materialized (
     select s.ordinal, s.phase, s.path, s.kind, s.undo, d.bundle, d.place, a.digest, h.path as path_now, h.digest as digest_now, case when h.path is null then t.done end as done,
            -- what was before must be able to come back: a file that runs again too, or data that the same table was brought in line with
-           case when h.path is not null and s.replaced ->> 'place' is not null and (s.kind = 'run' or s.kind = 'load' and s.options ->> 'mode' = 'sync' and exists (
+           case when h.path is not null and s.replaced ->> 'place' is not null and weft._is_kept((s.replaced ->> 'bytes_in')::uuid, s.path, decode(s.replaced ->> 'digest', 'hex')) and (s.kind = 'run' or s.kind = 'load' and s.options ->> 'mode' = 'sync' and exists (
              select from weft._steps as b
              where b.deployment_id = (s.replaced ->> 'bytes_in')::uuid and b.path = s.path and b.kind = 'load' and b.options ->> 'mode' = 'sync' and b.options ->> 'into' = s.options ->> 'into'
            )) then s.replaced end as replaced

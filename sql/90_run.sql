@@ -33,6 +33,7 @@ declare
   v_secrets  pg_catalog.jsonb;
   v_lacking  pg_catalog.text[];
   v_values   pg_catalog.jsonb;
+  v_sweeping pg_catalog.timestamptz;
 begin
   v_secrets := weft._take_secrets();  -- before anything else can read them
   v_opened := pg_catalog.current_setting('weft.opened', true);  -- before the reset
@@ -183,6 +184,13 @@ begin
   end loop;
 
   perform weft._release_lease(v_fence);
+  if weft._is_sweep_due() then
+    commit;
+    v_sweeping := pg_catalog.clock_timestamp();
+    while weft._sweep_behind_run(v_sweeping) loop
+      commit;
+    end loop;
+  end if;
   result := case when p_deployment is not null then weft.status(p_deployment) end;
   if v_lacking is not null then
     result := result || jsonb_build_object('lacking', v_lacking);

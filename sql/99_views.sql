@@ -80,6 +80,13 @@ join weft._deployments as d on d.id = r.deployment_id;
 
 comment on view weft.receipts is 'How deployments ended: for each end its account, as it was written then, and the SHA-256 of that.';
 
+create or replace view weft.settings as
+select l.name, weft._setting(l.name) as value, l.default_value, s.changed_at, s.changed_by, l.meaning
+from weft._list_settings() as l
+left join weft._settings as s on s.name = l.name;
+
+comment on view weft.settings is 'How long what nobody needs any more is kept in this database, days and hours as the names say. To change one: weft.change_setting(name, value).';
+
 create or replace view weft.parameters as
 select p.deployment_id, p.name, p.type, p.is_secret, p.is_given, p.value
 from weft._parameters as p;

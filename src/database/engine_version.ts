@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '414522a1441a0d1671ac59c1233fec4c1935b5144a5e0660a4cd368f2493eca9';
+export const ENGINE_DIGEST = '20c5acf37455ebe288dbcb85a20adfd818443a6bb2a5455c553b0f4ab21c6663';

@@ -38,6 +38,7 @@ const WITHOUT_PATH: Readonly<Record<string, string>> = {
   _evaluate: 'it asks under the search_path of a file',
   _rehearse: 'it runs statements, whose path is theirs',
   sample: 'a procedure that commits may have no SET clause',
+  sweep: 'a procedure that commits may have no SET clause',
   _is_phase_wanted: 'what it calls sets the path',
   _hurry_commit: 'a SET clause would undo the work',
   _take_secrets: 'a SET clause would undo the work',

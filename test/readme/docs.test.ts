@@ -481,6 +481,13 @@ describe('ENGINE.md', () => {
     expect(fingerprint).toMatch(/^\d+:\d+:[0-9a-f]{64}$/);
     expect(snapshot?.length).toBeGreaterThan(0);
 
+    const [settings, , [swept] = []] = await statements('kept');
+    expect(
+      rowsBelow(PAGE, 'What is kept')
+        .map(([name, value]) => [bare(name), Number(value)])
+        .sort(),
+    ).toEqual(settings?.map(({ name, default_value }) => [name, default_value]).sort());
+    expect(swept).toEqual({ result: { chunks: 0, events: 0, requests: 0 } });
     const [receipts, kept] = await statements('receipts');
     const digest = createHash('sha256').update(String(kept?.[0]?.receipt)).digest('hex');
     expect(receipts).toContainEqual(expect.objectContaining({ sha256: digest, number: 1 }));
