@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '20c5acf37455ebe288dbcb85a20adfd818443a6bb2a5455c553b0f4ab21c6663';
+export const ENGINE_DIGEST = 'a424e2834241e972abccbd2473716ba7e59bb1fcd32a386cf3561b1e61c8c497';

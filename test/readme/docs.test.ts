@@ -45,7 +45,7 @@ function rowsBelow(page: string, heading: string): string[][] {
         .split('|')
         .map((cell) => cell.trim()),
     )
-    .filter((cells) => !/^(-+|type|limit|key|variable|state|name|view|member)$/.test(cells[0] ?? ''));
+    .filter((cells) => !/^(-+|type|limit|key|variable|state|name|view|member|setting)$/.test(cells[0] ?? ''));
 }
 
 const bare = (cell: string | undefined): string => (cell ?? '').replaceAll('`', '');
