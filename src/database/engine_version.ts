@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'a424e2834241e972abccbd2473716ba7e59bb1fcd32a386cf3561b1e61c8c497';
+export const ENGINE_DIGEST = 'd359fcb6bcbc0a95053ed64a528d59c1879c546d863a7d6d54c354a59e2b784b';
