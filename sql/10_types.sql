@@ -148,3 +148,17 @@ create type weft._finding as (
 );
 comment on type weft._finding is
   'What the history says of a file that is neither new nor applied with the same bytes. unchanged: comments and white space apart; late: new, and in front of what has been applied.';
+
+create type weft._caught as (
+  state            text,
+  message          text,
+  detail           text,
+  hint             text,
+  context          text,
+  schema_name      text,
+  table_name       text,
+  column_name      text,
+  constraint_name  text,
+  datatype_name    text
+);
+comment on type weft._caught is 'All of GET STACKED DIAGNOSTICS, which only a handler can ask.';

@@ -14,22 +14,20 @@ comment on function weft._is_refused_in_transaction(jsonb) is 'Tells whether the
 
 
 -- All of GET STACKED DIAGNOSTICS; of the context, what is the user's: it ends where the engine's own functions begin.
-create or replace function weft._account_of_error(
-    p_state text, p_message text, p_detail text, p_hint text, p_context text,
-    p_schema text, p_table text, p_column text, p_constraint text, p_type text)
+create or replace function weft._account_of_error(p_caught weft._caught)
   returns jsonb
   immutable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
   select jsonb_strip_nulls(jsonb_build_object(
-    'sqlstate', p_state, 'message', p_message, 'detail', nullif(p_detail, ''), 'hint', nullif(p_hint, ''),
-    'context', nullif(left(split_part(p_context, 'PL/pgSQL function weft._', 1), weft._limit('statement_shown_characters')), ''),
-    'schema', nullif(p_schema, ''), 'table', nullif(p_table, ''), 'column', nullif(p_column, ''),
-    'constraint', nullif(p_constraint, ''), 'datatype', nullif(p_type, '')))
+    'sqlstate', p_caught.state, 'message', p_caught.message, 'detail', nullif(p_caught.detail, ''), 'hint', nullif(p_caught.hint, ''),
+    'context', nullif(left(split_part(p_caught.context, 'PL/pgSQL function weft._', 1), weft._limit('statement_shown_characters')), ''),
+    'schema', nullif(p_caught.schema_name, ''), 'table', nullif(p_caught.table_name, ''), 'column', nullif(p_caught.column_name, ''),
+    'constraint', nullif(p_caught.constraint_name, ''), 'datatype', nullif(p_caught.datatype_name, '')))
 $$;
 
-comment on function weft._account_of_error(text, text, text, text, text, text, text, text, text, text) is 'Keeps an error whole, without what is empty.';
+comment on function weft._account_of_error(weft._caught) is 'Keeps an error whole, without what is empty.';
 
 
 -- A file that raises query_canceled itself has failed.

@@ -24,16 +24,7 @@ declare
   v_high        bigint := p_last;
   v_middle      bigint := p_last;
   v_set         text;
-  e_state       text;
-  e_message     text;
-  e_detail      text;
-  e_hint        text;
-  e_context     text;
-  e_schema      text;
-  e_table       text;
-  e_column      text;
-  e_constraint  text;
-  e_type        text;
+  v_caught      weft._caught;
 begin
   while v_middle is not null loop
     begin
@@ -45,12 +36,12 @@ begin
       raise exception 'It went through, and is taken back.' using errcode = 'WF000';
     exception when others then
       get stacked diagnostics
-        e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_hint = pg_exception_hint, e_context = pg_exception_context,
-        e_schema = schema_name, e_table = table_name, e_column = column_name, e_constraint = constraint_name, e_type = pg_datatype_name;
+        v_caught.state = returned_sqlstate, v_caught.message = message_text, v_caught.detail = pg_exception_detail, v_caught.hint = pg_exception_hint, v_caught.context = pg_exception_context,
+        v_caught.schema_name = schema_name, v_caught.table_name = table_name, v_caught.column_name = column_name, v_caught.constraint_name = constraint_name, v_caught.datatype_name = pg_datatype_name;
     end;
-    if e_state <> 'WF000' then
+    if v_caught.state <> 'WF000' then
       v_high := v_middle;
-      error := weft._account_of_error(e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type);
+      error := weft._account_of_error(v_caught);
     elsif error is null then
       return;  -- alone they go through
     else

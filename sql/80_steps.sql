@@ -59,16 +59,7 @@ declare
   v_index        pg_catalog.int4;
   v_count_at     pg_catalog.int4 := weft._limit('steps_between_lock_counts');
   v_error        pg_catalog.jsonb;
-  e_state        pg_catalog.text;
-  e_message      pg_catalog.text;
-  e_detail       pg_catalog.text;
-  e_hint         pg_catalog.text;
-  e_context      pg_catalog.text;
-  e_schema       pg_catalog.text;
-  e_table        pg_catalog.text;
-  e_column       pg_catalog.text;
-  e_constraint   pg_catalog.text;
-  e_type         pg_catalog.text;
+  v_caught       weft._caught;
 begin
   v_steps := (select count(*) from weft._steps as s where s.deployment_id = p_deployment);
   begin
@@ -300,9 +291,9 @@ begin
 
   exception when others or query_canceled or assert_failure then
     get stacked diagnostics
-      e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_hint = pg_exception_hint,
-      e_context = pg_exception_context, e_schema = schema_name, e_table = table_name, e_column = column_name,
-      e_constraint = constraint_name, e_type = pg_datatype_name;
+      v_caught.state = returned_sqlstate, v_caught.message = message_text, v_caught.detail = pg_exception_detail, v_caught.hint = pg_exception_hint,
+      v_caught.context = pg_exception_context, v_caught.schema_name = schema_name, v_caught.table_name = table_name, v_caught.column_name = column_name,
+      v_caught.constraint_name = constraint_name, v_caught.datatype_name = pg_datatype_name;
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
     if not p_is_within then
       perform pg_advisory_unlock_all();  -- no rollback gives them back
@@ -317,10 +308,10 @@ begin
     v_statement := v_script.statements[v_index];
     v_line := v_script.lines[v_count + v_index];
   elsif v_script.kind = 'load' then
-    v_line := substring(e_message from '^Line (\d+)')::int4;  -- as weft._name_place says it
+    v_line := substring(v_caught.message from '^Line (\d+)')::int4;  -- as weft._name_place says it
   end if;
   v_error := weft._scrub(
-    weft._account_of_error(e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_phase.secrets);
+    weft._account_of_error(v_caught), p_phase.secrets);
   if v_statement is not null and v_reader.rows is not null then
     v_error := weft._explain_rows(v_reader, v_error, v_their_path);
   end if;
@@ -328,24 +319,24 @@ begin
     v_error := weft._show_row(v_error, p_deployment, v_script.ordinal, v_script.chunks, weft._first_line(v_statement, v_line),
       case when v_statement is not null then coalesce(v_reader.copy ->> 'delimiter', E'\t') end, v_reader.columns, p_phase.secrets);
   end if;
-  if e_state = 'WF022' then
-    v_error := v_error - 'detail' || jsonb_build_object('check', e_detail::jsonb);
+  if v_caught.state = 'WF022' then
+    v_error := v_error - 'detail' || jsonb_build_object('check', v_caught.detail::jsonb);
   end if;
-  if e_state = 'WF012' then
-    raise exception using errcode = e_state, message = e_message, hint = e_hint;
-  elsif e_state = 'WF003' then
+  if v_caught.state = 'WF012' then
+    raise exception using errcode = v_caught.state, message = v_caught.message, hint = v_caught.hint;
+  elsif v_caught.state = 'WF003' then
     return v_within;
-  elsif weft._is_interruption('_run_steps', e_state, e_context) then
+  elsif weft._is_interruption('_run_steps', v_caught.state, v_caught.context) then
     return row('interrupted', v_path, v_error)::weft._outcome;
-  elsif p_phase.transaction = 'auto' and v_script.kind = 'run' and v_condition is null and (e_state = '55P04' or weft._is_refused_in_transaction(v_error)
-      or e_state = '0A000' and (weft._is_begin(v_statement) or weft._is_commit(v_statement))) then
+  elsif p_phase.transaction = 'auto' and v_script.kind = 'run' and v_condition is null and (v_caught.state = '55P04' or weft._is_refused_in_transaction(v_error)
+      or v_caught.state = '0A000' and (weft._is_begin(v_statement) or weft._is_commit(v_statement))) then
     return row('apart', v_path, v_error)::weft._outcome;
-  elsif e_state = '42601' and v_statement is not null and not v_script.in_one_piece and weft._is_split_wrong(v_statement, v_script.chunks, v_script.size, p_phase.parameters) then
+  elsif v_caught.state = '42601' and v_statement is not null and not v_script.in_one_piece and weft._is_split_wrong(v_statement, v_script.chunks, v_script.size, p_phase.parameters) then
     return row('whole', v_path, null)::weft._outcome;
   end if;
   v_error := weft._add_blockers(v_error, coalesce(v_statement, v_condition), weft._lock_budget_ms(p_phase, coalesce(weft._name_lock_kind(v_statement), 'data')));
   return row(
-    case when e_state in ('55P03', '40P01') and not (p_is_within and p_is_last_try) then 'again' else 'failed' end, v_path,
+    case when v_caught.state in ('55P03', '40P01') and not (p_is_within and p_is_last_try) then 'again' else 'failed' end, v_path,
     case when v_condition is not null then weft._describe_condition_error(v_error, p_phase.name, v_path, v_condition)
       when v_is_entering then weft._describe_entry_error(v_error, p_phase, v_path)
       else weft._describe_error(v_error, p_phase.name, v_path, coalesce(weft._first_line(v_statement, v_line), v_line), v_statement, p_phase.parameters, v_their_path) end)::weft._outcome;

@@ -165,11 +165,7 @@ declare
   v_room     jsonb;
   v_path     text;
   v_error    jsonb;
-  e_state    text;
-  e_message  text;
-  e_detail   text;
-  e_hint     text;
-  e_context  text;
+  v_caught   weft._caught;
 begin
   v_rooms := (
     select jsonb_agg(r.value || jsonb_build_object('step', s.path, 'has_run', exists (
@@ -189,11 +185,11 @@ begin
     update weft._steps as s set result = s.result - 'room' where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.ordinal between p_first and p_last and s.result ? 'room';
     return row('done', null, null)::weft._outcome;
   exception when others or query_canceled or assert_failure then
-    get stacked diagnostics e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_hint = pg_exception_hint, e_context = pg_exception_context;
+    get stacked diagnostics v_caught.state = returned_sqlstate, v_caught.message = message_text, v_caught.detail = pg_exception_detail, v_caught.hint = pg_exception_hint, v_caught.context = pg_exception_context;
   end;
-  v_error := weft._scrub(weft._account_of_error(e_state, e_message, e_detail, e_hint, e_context, null, null, null, null, null), p_phase.secrets);
+  v_error := weft._scrub(weft._account_of_error(v_caught), p_phase.secrets);
   return row(
-    case when weft._is_interruption('_(look_after_returned|give_back)', e_state, e_context) then 'interrupted' when e_state in ('55P03', '40P01') then 'again' else 'failed' end,
+    case when weft._is_interruption('_(look_after_returned|give_back)', v_caught.state, v_caught.context) then 'interrupted' when v_caught.state in ('55P03', '40P01') then 'again' else 'failed' end,
     v_path, weft._describe_error(v_error, p_phase.name, v_path, null, null))::weft._outcome;
 end
 $$;

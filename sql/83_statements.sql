@@ -27,16 +27,7 @@ declare
   v_admitted    pg_catalog.text;  -- a role
   v_budget_ms   pg_catalog.int4 := p_phase.lock_timeout_ms;
   v_error       pg_catalog.jsonb;
-  e_state       pg_catalog.text;
-  e_message     pg_catalog.text;
-  e_detail      pg_catalog.text;
-  e_hint        pg_catalog.text;
-  e_context     pg_catalog.text;
-  e_schema      pg_catalog.text;
-  e_table       pg_catalog.text;
-  e_column      pg_catalog.text;
-  e_constraint  pg_catalog.text;
-  e_type        pg_catalog.text;
+  v_caught      weft._caught;
 begin
   v_their_path := p_before ->> 'search_path';
   v_conforming := p_before ->> 'conforming';
@@ -121,16 +112,16 @@ begin
 
   exception when others or query_canceled or assert_failure then
     get stacked diagnostics
-      e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_hint = pg_exception_hint,
-      e_context = pg_exception_context, e_schema = schema_name, e_table = table_name, e_column = column_name,
-      e_constraint = constraint_name, e_type = pg_datatype_name;
+      v_caught.state = returned_sqlstate, v_caught.message = message_text, v_caught.detail = pg_exception_detail, v_caught.hint = pg_exception_hint,
+      v_caught.context = pg_exception_context, v_caught.schema_name = schema_name, v_caught.table_name = table_name, v_caught.column_name = column_name,
+      v_caught.constraint_name = constraint_name, v_caught.datatype_name = pg_datatype_name;
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
   end;
   v_error := weft._scrub(
-    weft._account_of_error(e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_phase.secrets);
-  if e_state = 'WF012' then
-    raise exception using errcode = e_state, message = e_message, hint = e_hint;
-  elsif weft._is_interruption('_run_statement', e_state, e_context) then
+    weft._account_of_error(v_caught), p_phase.secrets);
+  if v_caught.state = 'WF012' then
+    raise exception using errcode = v_caught.state, message = v_caught.message, hint = v_caught.hint;
+  elsif weft._is_interruption('_run_statement', v_caught.state, v_caught.context) then
     return row('interrupted', p_path, v_error)::weft._outcome;
   elsif weft._is_refused_in_transaction(v_error) and p_statement.block is null then
     return row('directive', p_path, v_error)::weft._outcome;
@@ -148,7 +139,7 @@ begin
   end if;
   p_statement.statement := weft._without_rows(p_statement);
   return row(
-    case when e_state in ('55P03', '40P01') then 'again' else 'failed' end, p_path,
+    case when v_caught.state in ('55P03', '40P01') then 'again' else 'failed' end, p_path,
     weft._describe_error(weft._add_blockers(v_error, p_statement.statement, v_budget_ms), p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement, p_phase.parameters, v_their_path))::weft._outcome;
 end
 $$;

@@ -175,16 +175,7 @@ declare
   v_others     pg_catalog.jsonb;  -- who wait, or the standby that lags
   v_pause_ms   pg_catalog.int4;
   v_error      pg_catalog.jsonb;
-  e_state      pg_catalog.text;
-  e_message    pg_catalog.text;
-  e_detail     pg_catalog.text;
-  e_hint       pg_catalog.text;
-  e_context    pg_catalog.text;
-  e_schema     pg_catalog.text;
-  e_table      pg_catalog.text;
-  e_column     pg_catalog.text;
-  e_constraint pg_catalog.text;
-  e_type       pg_catalog.text;
+  v_caught     weft._caught;
 begin
   perform weft._check_fence(p_fence);
   select s.* into strict v_step from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
@@ -313,9 +304,9 @@ begin
 
   exception when others or query_canceled or assert_failure then
     get stacked diagnostics
-      e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_hint = pg_exception_hint,
-      e_context = pg_exception_context, e_schema = schema_name, e_table = table_name, e_column = column_name,
-      e_constraint = constraint_name, e_type = pg_datatype_name;
+      v_caught.state = returned_sqlstate, v_caught.message = message_text, v_caught.detail = pg_exception_detail, v_caught.hint = pg_exception_hint,
+      v_caught.context = pg_exception_context, v_caught.schema_name = schema_name, v_caught.table_name = table_name, v_caught.column_name = column_name,
+      v_caught.constraint_name = constraint_name, v_caught.datatype_name = pg_datatype_name;
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
     if not p_is_rehearsal then
       perform pg_advisory_unlock_all();  -- no rollback gives them back
@@ -323,15 +314,15 @@ begin
   end;
 
   -- the round is undone; what follows is the account of it
-  e_context := regexp_replace(e_context, 'PL/pgSQL function inline_code_block line \d+ at [^\n]*\nSQL statement "\s*do \$weft_round\$.*$', 'PL/pgSQL function weft._execute_round');
+  v_caught.context := regexp_replace(v_caught.context, 'PL/pgSQL function inline_code_block line \d+ at [^\n]*\nSQL statement "\s*do \$weft_round\$.*$', 'PL/pgSQL function weft._execute_round');
   v_error := weft._scrub(
-    weft._account_of_error(e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_phase.secrets);
-  if e_state in ('WF051', 'WF052') then
-    v_error := v_error || weft._find_batch_place(v_step, e_state);
+    weft._account_of_error(v_caught), p_phase.secrets);
+  if v_caught.state in ('WF051', 'WF052') then
+    v_error := v_error || weft._find_batch_place(v_step, v_caught.state);
   end if;
-  if e_state = 'WF012' then
-    raise exception using errcode = e_state, message = e_message, hint = e_hint;
-  elsif weft._is_interruption('_execute_round', e_state, e_context) then
+  if v_caught.state = 'WF012' then
+    raise exception using errcode = v_caught.state, message = v_caught.message, hint = v_caught.hint;
+  elsif weft._is_interruption('_execute_round', v_caught.state, v_caught.context) then
     return row('interrupted', v_step.path, v_error)::weft._outcome;
   end if;
   select b.* into v_kept from weft._batches as b where b.deployment_id = p_phase.deployment_id and b.step = p_step;
@@ -349,8 +340,8 @@ begin
     v_error := weft._describe_error(v_error, p_phase.name, v_step.path, weft._first_line(v_batch.statement, v_batch.line), coalesce(v_condition, v_batch.statement),
       coalesce(p_phase.parameters, '{}') || jsonb_build_object('size', v_batch.size, 'cursor', v_batch.cursor), v_path);
   end if;
-  v_error := weft._describe_round_error(v_error, v_kept, v_batch, v_condition is null and not v_is_entering and e_state not like 'WF0%' and e_state not in ('55P03', '40P01', '40001'), v_step.options);
-  if e_state not in ('55P03', '40P01', '40001') then
+  v_error := weft._describe_round_error(v_error, v_kept, v_batch, v_condition is null and not v_is_entering and v_caught.state not like 'WF0%' and v_caught.state not in ('55P03', '40P01', '40001'), v_step.options);
+  if v_caught.state not in ('55P03', '40P01', '40001') then
     return row('failed', v_step.path, v_error)::weft._outcome;
   end if;
   v_kept := case when v_kept.step is null and v_batch.step is not null then weft._new_batch(v_step) else v_kept end;  -- what it took over, it gave back

@@ -57,16 +57,7 @@ declare
   v_lost        pg_catalog.jsonb;
   v_error       pg_catalog.jsonb;
   v_outcome     weft._outcome;
-  e_state       pg_catalog.text;
-  e_message     pg_catalog.text;
-  e_detail      pg_catalog.text;
-  e_hint        pg_catalog.text;
-  e_context     pg_catalog.text;
-  e_schema      pg_catalog.text;
-  e_table       pg_catalog.text;
-  e_column      pg_catalog.text;
-  e_constraint  pg_catalog.text;
-  e_type        pg_catalog.text;
+  v_caught      weft._caught;
 begin
   v_steps := (select count(*) from weft._steps as s where s.deployment_id = p_deployment);
   v_is_undo := (select d.undoes is not null from weft._deployments as d where d.id = p_deployment);
@@ -243,17 +234,17 @@ begin
                   begin
                     execute v_text;
                     get diagnostics v_rows = row_count;
-                    e_state := null;
+                    v_caught.state := null;
                   exception when active_sql_transaction or invalid_transaction_termination or unsafe_new_enum_value_usage then
-                    get stacked diagnostics e_state = returned_sqlstate, e_message = message_text;
+                    get stacked diagnostics v_caught.state = returned_sqlstate, v_caught.message = message_text;
                   end;
                 elsif v_row.rows_at is not null then
                   v_rows := weft._copy_rows(v_laid, v_text);
-                  e_state := null;
+                  v_caught.state := null;
                 else
                   execute v_text;
                   get diagnostics v_rows = row_count;
-                  e_state := null;
+                  v_caught.state := null;
                 end if;
                 v_set := pg_catalog.set_config('client_min_messages', 'error', false);
                 if v_is_weft then
@@ -276,8 +267,8 @@ begin
                 if v_phase.transaction = 'none' or v_step.is_apart then
                   perform weft._reset_constraints();
                 end if;
-                if e_state is not null then
-                  v_refusal := jsonb_build_object('sqlstate', e_state, 'message', e_message);
+                if v_caught.state is not null then
+                  v_refusal := jsonb_build_object('sqlstate', v_caught.state, 'message', v_caught.message);
                   continue;
                 end if;
               end if;
@@ -331,40 +322,40 @@ begin
 
     exception when others or query_canceled or assert_failure then
       get stacked diagnostics
-        e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_hint = pg_exception_hint,
-        e_context = pg_exception_context, e_schema = schema_name, e_table = table_name, e_column = column_name,
-        e_constraint = constraint_name, e_type = pg_datatype_name;
+        v_caught.state = returned_sqlstate, v_caught.message = message_text, v_caught.detail = pg_exception_detail, v_caught.hint = pg_exception_hint,
+        v_caught.context = pg_exception_context, v_caught.schema_name = schema_name, v_caught.table_name = table_name, v_caught.column_name = column_name,
+        v_caught.constraint_name = constraint_name, v_caught.datatype_name = pg_datatype_name;
       perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
       perform pg_advisory_unlock_all();
     end;
 
     -- nothing of it is in the database; what follows is the account
-    if e_state = 'WF000' then
+    if v_caught.state = 'WF000' then
       perform weft._keep_report(p_deployment, v_steps_done, v_catalog, v_passes, v_began, null), weft._scrub_report(p_deployment, p_secrets);
       return row('done', null, null)::weft._outcome;
-    elsif e_state = 'WF003' and v_outcome.verdict is not null then
+    elsif v_caught.state = 'WF003' and v_outcome.verdict is not null then
       null;
-    elsif e_state = 'WF002' and v_lost is not null then  -- what others take away runs again with them
+    elsif v_caught.state = 'WF002' and v_lost is not null then  -- what others take away runs again with them
       v_surprises := v_surprises || jsonb_build_object(concat('lost/', v_phase.ordinal), v_lost);
       continue;
-    elsif e_state = 'WF002' and v_path is null and not v_surprises ? concat('group/', v_phase.ordinal) then
+    elsif v_caught.state = 'WF002' and v_path is null and not v_surprises ? concat('group/', v_phase.ordinal) then
       v_surprises := v_surprises || jsonb_build_object(concat('group/', v_phase.ordinal), true);
       continue;
-    elsif e_state = 'WF012' then
-      raise exception using errcode = e_state, message = e_message, hint = e_hint;
+    elsif v_caught.state = 'WF012' then
+      raise exception using errcode = v_caught.state, message = v_caught.message, hint = v_caught.hint;
     else
-      v_error := weft._scrub(weft._account_of_error(e_state, e_message, e_detail, e_hint, e_context, e_schema, e_table, e_column, e_constraint, e_type), p_secrets);
-      if weft._is_interruption('_rehearse', e_state, e_context) then
+      v_error := weft._scrub(weft._account_of_error(v_caught), p_secrets);
+      if weft._is_interruption('_rehearse', v_caught.state, v_caught.context) then
         return row('interrupted', v_path, v_error)::weft._outcome;
       elsif v_row.number is not null and not v_surprises ? concat(v_step.ordinal, '/', v_row.number)
           and (v_phase.transaction in ('auto', 'none') and weft._is_refused_in_transaction(v_error)
-            or e_state = '55P04' and (v_phase.transaction in ('auto', 'none') or v_enums_last = v_enums)) then
-        v_surprises := v_surprises || jsonb_build_object(concat(v_step.ordinal, '/', v_row.number), jsonb_build_object('sqlstate', e_state, 'message', e_message));
+            or v_caught.state = '55P04' and (v_phase.transaction in ('auto', 'none') or v_enums_last = v_enums)) then
+        v_surprises := v_surprises || jsonb_build_object(concat(v_step.ordinal, '/', v_row.number), jsonb_build_object('sqlstate', v_caught.state, 'message', v_caught.message));
         continue;
-      elsif e_state = 'WF086' and v_phase.transaction <> 'none' and v_surprises -> concat(v_step.ordinal, '/whole') is distinct from 'false' then  -- rows behind a COPY: as a deployment reads them
+      elsif v_caught.state = 'WF086' and v_phase.transaction <> 'none' and v_surprises -> concat(v_step.ordinal, '/whole') is distinct from 'false' then  -- rows behind a COPY: as a deployment reads them
         v_surprises := v_surprises || jsonb_build_object(concat(v_step.ordinal, '/whole'), not v_surprises ? concat(v_step.ordinal, '/whole'));
         continue;
-      elsif e_state in ('55P03', '40P01') then
+      elsif v_caught.state in ('55P03', '40P01') then
         v_outcome := row('again', v_path, weft._describe_error(v_error, v_phase.name, v_path, weft._first_line(v_row.statement, v_row.line), v_row.statement))::weft._outcome;
       else
         v_error := case when v_condition is not null then weft._describe_condition_error(v_error, v_phase.name, v_path, v_condition)

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd359fcb6bcbc0a95053ed64a528d59c1879c546d863a7d6d54c354a59e2b784b';
+export const ENGINE_DIGEST = 'd5771039f9976256329e0bf2cd8585bd4496d1d3346a1b2be37d830239bce788';
