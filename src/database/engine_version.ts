@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd5771039f9976256329e0bf2cd8585bd4496d1d3346a1b2be37d830239bce788';
+export const ENGINE_DIGEST = '9a2345ad6356bb2f948853422c0d786de10b8ea7162fdb6b967c950856d302a2';
