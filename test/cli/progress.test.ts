@@ -283,7 +283,7 @@ describe('a deployment elsewhere', () => {
   it('tells drift once, when it is found', () => {
     const drift_found = [{ since: 'deadbeef', reopened: false, count: 2, objects: [] }];
     expect(linesBetween(running, { ...running, drift_found })).toEqual([
-      `drift: 2 objects not as deployment deadbeef left the database; weft drift ${running.id}`,
+      `drift: 2 objects not as deployments have left the database; weft drift ${running.id}`,
     ]);
     expect(linesBetween({ ...running, drift_found }, { ...running, drift_found })).toEqual([]);
   });
