@@ -224,7 +224,7 @@ describe('CONFIGURATION.md', () => {
       'grants[].actions',
       'sealing_key',
     ]);
-    const actions = rowsBelow('docs/CONFIGURATION.md', 'WEFT').at(-1)?.[1] ?? '';
+    const actions = rowsBelow('docs/CONFIGURATION.md', 'WEFT').find(([key = '']) => bare(key) === 'grants[].actions')?.[1] ?? '';
     expect([...actions.matchAll(/`([a-z]+)`/g)].map(([, action]) => action)).toEqual(actionSchema.options);
   });
 
