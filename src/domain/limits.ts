@@ -26,7 +26,7 @@ export const LIMITS = {
   /** The pause before somebody looks for the first time after a deployment whose request has its answer; doubled for each further look. */
   look_again_seconds_first: 15,
   /** The longest such pause while somebody is at work on it. */
-  look_again_seconds_max: 300,
+  look_again_seconds_max: 60,
   /** The longest such pause while nobody can go on with it: a look wakes a database that sleeps. */
   look_again_waiting_seconds_max: 6 * 60 * 60,
   /** The longest such pause while its database does not answer, or refuses. */

@@ -94,7 +94,7 @@ test.each(['succeeded', 'degraded', 'failed', 'cancelled'] as const)('a deployme
   expect(seen).toMatchObject({ verdicts: ['ack'], sent: [], memory: new Map() });
 });
 
-test('somebody is at work: another message, later; twice as late each time, five minutes at most', async () => {
+test('somebody is at work: another message, later; twice as late each time, a minute at most', async () => {
   const { caretaker, seen } = makeCaretaker(found('running', true));
   for (const looks of [0, 1, 2, 9]) await take(caretaker, seen, [{ ...WORK, looks }]);
   expect(seen.verdicts).toEqual(['ack']);
