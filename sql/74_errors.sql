@@ -162,10 +162,11 @@ as $$
     'sqlstate', '57014',
     'message', format('Cancelled by %s.', p_cancellation.caller),
     'detail', 'Phases that had ended stay; the phase at work was rolled back as far as its transaction rule says.',
+    'cancelled_by', p_cancellation.caller,
     'requested_at', p_cancellation.requested_at)
 $$;
 
-comment on function weft._describe_cancellation(weft._cancellations) is 'Says who asked for the end.';
+comment on function weft._describe_cancellation(weft._cancellations) is 'Says who asked for the end, and when.';
 
 
 create or replace function weft._list_some(p_names text[])

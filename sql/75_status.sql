@@ -311,6 +311,7 @@ as $$
     'leftovers', weft._list_leftovers(d.id),
     'rehearsal', case when d.mode = 'rehearse' then (select r.report from weft._reports as r where r.deployment_id = d.id) end,
     'cancelling', exists (select from weft._cancellations as c where c.deployment_id = d.id) and d.finished_at is null,
+    'cancellation', (select jsonb_build_object('caller', c.caller, 'requested_at', c.requested_at) from weft._cancellations as c where c.deployment_id = d.id),
     'cleaning', case when d.finished_at is null then weft._describe_cleaning(d.id) end,
     'engine_version', d.engine_version,
     'server_version', d.server_version)::jsonb

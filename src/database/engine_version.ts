@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '9a2345ad6356bb2f948853422c0d786de10b8ea7162fdb6b967c950856d302a2';
+export const ENGINE_DIGEST = '0343dff359d6701651570b4490424e4e57ac9b8d1971b0690776d861c4be592b';

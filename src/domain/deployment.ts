@@ -227,6 +227,8 @@ export const deploymentSchema = z.looseObject({
   handed_out: handedOutSchema.nullish(),
   /** Whether somebody has asked for its end, and it is not there yet. */
   cancelling: z.boolean().optional(),
+  /** Who asked for the end first, and when; also of one that had ended before. Null when nobody did. */
+  cancellation: z.looseObject({ caller: z.string(), requested_at: z.string() }).nullish(),
   /** Set while what a statement outside of a transaction has left half-made is being taken away: of which, why, and by what that is at work right now. */
   cleaning: z.looseObject({ path: z.string(), line: z.int().nullable(), sent: z.string().nullable(), error: deploymentErrorSchema }).nullish(),
   /** Invalid indexes that are left behind it and that only a superuser may drop, each with the statement for it. */
