@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '0343dff359d6701651570b4490424e4e57ac9b8d1971b0690776d861c4be592b';
+export const ENGINE_DIGEST = '6438ae917537319fbb9e37d83ef3dc89fc76422ec8d5eaf50e96a5026cd6ac7a';
