@@ -184,8 +184,11 @@ describe('a receipt', () => {
     await session.close();
   });
 
-  it('reads the same whatever the session has set', async () => {
-    const { id } = await deploy(FILES);
+  it('reads the same whatever the session has set, and is written so', async () => {
+    await sql(database.url, `alter database ${database.name} set timezone = 'Asia/Kolkata'`);
+    const id = await stageFiles(database.url, FILES);
+    await sql(database.url, `call weft.run('${id}')`); // from a session that has set nothing else
+    expect((await receiptsOf(id))[0]?.document.finished_at).toMatch(/\+00:00$/);
     const read = async (settings: string) => (await sql(database.url, `${settings}; select weft.receipt('${id}') as text`))[0].text;
     expect(await read(`set timezone = 'Asia/Kolkata'; set datestyle = 'german'`)).toBe(await read('select 1'));
   });

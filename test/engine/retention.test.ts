@@ -57,7 +57,7 @@ describe('bytes of files', () => {
 
   it('that the history has stay: a change is shown as what it is after years', async () => {
     await deploy({ '1.sql': 'create table shelf (n integer);' });
-    for (const n of [2, 3]) await deploy({ '1.sql': 'create table shelf (n integer);', [`${n}.sql`]: `select ${n};` });
+    for (const n of [2, 3]) await deploy({ [`${n}.sql`]: `select ${n};` });
     await age(2000);
     await sweep();
     expect((await sql(database.url, `select convert_from(weft.kept_file('shop', '1.sql'), 'UTF8') as text`))[0].text).toBe('create table shelf (n integer);');
@@ -96,6 +96,7 @@ describe('bytes of files', () => {
 
   it('of a deployment that is not over stay; those of one whose files never all came go after a day, and are asked for again', async () => {
     const staged = await stageFiles(database.url, { '1.sql': 'select 1;' }, { bundle: 'staged' });
+    await stageFiles(database.url, { '2.sql': 'select 2;' }, { bundle: 'staged' }); // which is the newest
     const order = await makeOrder({ '1.sql': 'select 11;', '2.sql': 'select 22;' }, { id: 'half', bundle: 'half' });
     const session = await connectOver(database.url)();
     const opened = await openOrder(session, order);
