@@ -175,7 +175,7 @@ test('the schedule looks at what the memory says is due, and without a memory op
     const { caretaker, seen } = makeCaretaker(found('running', true), { memory, queue: false });
     await runSchedule(caretaker);
     expect(seen.attended).toHaveLength(memory ? 1 : 0);
-    expect([...seen.memory.values()]).toEqual(memory ? [{ looks: 4, lookAt: NOW + 120_000 }] : []);
+    expect([...seen.memory.values()]).toEqual(memory ? [{ looks: 4, lookAt: NOW + LIMITS.look_again_seconds_max * 1000 }] : []);
   }
 });
 
