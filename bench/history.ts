@@ -6,6 +6,7 @@
  *   --steps N        of each of them (100)
  *   --files N        new ones in the deployment that is measured (50); those of the history stand in it, too
  *   --pairs N        (9)
+ *   --functions      with track_functions, and where the time goes on both sides
  *   --statistics S   of the engine's tables: none, fresh, or both in turn (both)
  */
 import { randomUUID } from 'node:crypto';
@@ -25,6 +26,7 @@ import { TimedSession } from './timed_session.ts';
 const ratio_max = 1.05;
 const deadline_milliseconds = 10 * 60_000;
 const readings_count = 5;
+const functions_shown_count = 15;
 
 const { values: options } = parseArgs({
   options: {
@@ -33,6 +35,7 @@ const { values: options } = parseArgs({
     files: { type: 'string', default: '50' },
     pairs: { type: 'string', default: '9' },
     statistics: { type: 'string', default: 'both' },
+    functions: { type: 'boolean', default: false },
   },
 });
 const deployments = readNumber('deployments', options.deployments, 1);
@@ -50,6 +53,7 @@ const READINGS: readonly (readonly [string, string])[] = [
   ['files half done', 'select weft.list_begun()'],
   ['drift', 'select weft.describe_drift()'],
   ['what an undo would run', 'select weft.plan_undo()'],
+  ['a sweep that takes nothing', 'call weft.sweep()'],
 ];
 
 const old: InlineFile[] = Array.from({ length: steps }, (_, n) => ({
@@ -79,6 +83,7 @@ const MULTIPLY = [
    from (select m.new, o.path, sha256(convert_to(m.n || o.path, 'UTF8')) as digest from public.m join weft._artifacts as o on o.deployment_id = m.new and o.path < 'a/0005') as x
    where a.deployment_id = x.new and a.path = x.path`,
   `insert into weft._chunks (digest, content) select a.digest, convert_to(repeat(encode(a.digest, 'hex'), 20), 'UTF8') from weft._artifacts as a on conflict do nothing`,
+  `insert into weft._sweeps (swept_at) values (clock_timestamp())`, // which is a matter of once a day, and measured below
   'drop table public.m',
 ];
 
@@ -88,7 +93,7 @@ printConditions('bench/history');
 console.log(
   `${deployments} deployments of ${steps} steps behind one database, one behind the other; then ${files} new files beside those, one phase, transaction: single`,
 );
-const server = await startBenchServer({ autovacuum: 'off', max_locks_per_transaction: '256' });
+const server = await startBenchServer({ ...(options.functions && { track_functions: 'all' }), autovacuum: 'off', max_locks_per_transaction: '256' });
 try {
   await prepare(server);
   for (const statistics of kinds) await showPairs(server, statistics);
@@ -149,10 +154,25 @@ async function showPairs(bench: BenchServer, statistics: string): Promise<void> 
     ),
   );
   if (ratio > ratio_max) process.exitCode = 1;
+  if (options.functions) await showFunctions(bench, last);
   const rows: string[][] = [];
   for (const [what, text] of READINGS)
     rows.push([what, (await timeReading(bench, last.one, text)).toFixed(1), (await timeReading(bench, last.many, text)).toFixed(1)]);
   console.log(`\n${renderTable(['reading, after it', 'one before: ms', 'many before: ms'], rows)}`);
+}
+
+/** Where the time of the last deployment of each side went. */
+async function showFunctions(bench: BenchServer, last: Record<Side, string>): Promise<void> {
+  const ask = `select funcname as name, self_time from pg_stat_user_functions where schemaname = 'weft'`;
+  const one = new Map((await bench.query(last.one, ask)).map(({ name, self_time }) => [name as string, self_time as number]));
+  const many = (await bench.query(last.many, ask)).map(({ name, self_time }) => ({ name: name as string, one: one.get(name) ?? 0, many: self_time as number }));
+  const rows = many.sort((a, b) => b.many - b.one - (a.many - a.one)).slice(0, functions_shown_count);
+  console.log(
+    `\n${renderTable(
+      ['function', 'one before: self ms', 'many before: self ms'],
+      rows.map((row) => [row.name, row.one.toFixed(1), row.many.toFixed(1)]),
+    )}`,
+  );
 }
 
 async function inOtherOrder(run: (side: Side) => Promise<number>): Promise<Record<Side, number>> {

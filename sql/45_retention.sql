@@ -81,15 +81,19 @@ create or replace function weft._list_needed_chunks()
   set jit = off
   language sql
 as $$
-  with deployments as materialized (
+  with since as materialized (
+    select clock_timestamp() - make_interval(hours => weft._setting('kept_staged_hours')) as staged_at,
+           clock_timestamp() - make_interval(days => weft._setting('kept_artifacts_days')) as finished_at, weft._setting('kept_deployments_count') as deployments_count
+  ),
+  deployments as materialized (
     select d.id, d.bundle, d.state,
-           d.finished_at is null and (d.state <> 'open' or d.created_at > clock_timestamp() - make_interval(hours => weft._setting('kept_staged_hours')))
-             or d.finished_at > clock_timestamp() - make_interval(days => weft._setting('kept_artifacts_days'))
+           d.finished_at is null and (d.state <> 'open' or d.created_at > w.staged_at)
+             or d.finished_at > w.finished_at
              -- one whose files are never all there is not one of the newest
-             or d.state <> 'open' and row_number() over (partition by d.bundle, d.state = 'open' order by d.created_at desc) <= weft._setting('kept_deployments_count')
+             or d.state <> 'open' and row_number() over (partition by d.bundle, d.state = 'open' order by d.created_at desc) <= w.deployments_count
              or d.id in (select t.deployment_id from weft._statements as t)  -- something of it is half-done, and may be gone on with
              or d.id in (select b.deployment_id from weft._batches as b join weft._steps as s on s.deployment_id = b.deployment_id and s.ordinal = b.step where s.state <> 'succeeded') as is_whole
-    from weft._deployments as d
+    from weft._deployments as d cross join since as w
   ),
   replaced as materialized (  -- what an undo of the newest gives back
     select h.bundle, decode(s.replaced ->> 'digest', 'hex') as digest
@@ -137,7 +141,7 @@ begin
   delete from weft._chunks as c
   where c.digest in (
     select k.digest from weft._chunks as k
-    where k.staged_at < clock_timestamp() - make_interval(hours => weft._setting('kept_staged_hours'))
+    where k.staged_at < (select clock_timestamp() - make_interval(hours => weft._setting('kept_staged_hours')))
       and k.digest not in (select n.digest from weft._list_needed_chunks() as n)
     limit weft._limit('sweep_chunks_count'));
   get diagnostics v_count = row_count;
@@ -149,7 +153,7 @@ begin
   with ended as materialized (
     select d.id
     from (select o.id, o.finished_at, row_number() over (partition by o.bundle order by o.created_at desc) as age from weft._deployments as o where o.finished_at is not null) as d
-    where d.age > weft._setting('kept_deployments_count') and d.finished_at < clock_timestamp() - make_interval(days => weft._setting('kept_events_days'))
+    where d.age > (select weft._setting('kept_deployments_count')) and d.finished_at < (select clock_timestamp() - make_interval(days => weft._setting('kept_events_days')))
   ),
   portion as materialized (
     select e.deployment_id, e.number
@@ -171,7 +175,7 @@ begin
   where d.id in (
     select o.id
     from (select u.id, u.finished_at, length(u.request) as size, row_number() over (partition by u.bundle order by u.created_at desc) as age from weft._deployments as u) as o
-    where o.size > 0 and o.age > weft._setting('kept_deployments_count') and o.finished_at < clock_timestamp() - make_interval(days => weft._setting('kept_requests_days'))
+    where o.size > 0 and o.age > (select weft._setting('kept_deployments_count')) and o.finished_at < (select clock_timestamp() - make_interval(days => weft._setting('kept_requests_days')))
     limit weft._limit('sweep_requests_count'));
   get diagnostics v_count = row_count;
   if v_count > 0 then

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '6438ae917537319fbb9e37d83ef3dc89fc76422ec8d5eaf50e96a5026cd6ac7a';
+export const ENGINE_DIGEST = '9b9c36920c33165fdedb488a686730c92ef8931b2e4cf9ca11b0aeed4cd19b33';
