@@ -57,7 +57,7 @@ create or replace function weft._hash_catalog(p_catalog text)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select concat_ws(':', '1', current_setting('server_version_num')::integer / 10000, encode(sha256(convert_to(coalesce(p_catalog, ''), 'UTF8')), 'hex'))
+  select concat_ws(':', '1', current_setting('server_version_num')::integer / 10000, encode(sha256(weft._to_bytes(coalesce(p_catalog, ''))), 'hex'))
 $$;
 
 comment on function weft._hash_catalog(text) is 'Hashes a catalog that was read: version of the reading, major version of the server, SHA-256.';
@@ -132,8 +132,8 @@ create or replace function weft._list_differences(p_before text, p_after text, p
   language sql
 as $$
   select count(*),
-         coalesce(jsonb_agg(jsonb_build_object('change', case c.change when 'removed' then p_removed else c.change end, 'kind', c.kind, 'identity', c.identity, 'before', c.before, 'after', c.after) order by c.ordinality)
-           filter (where c.ordinality <= coalesce(p_limit, c.ordinality)), '[]')
+         weft._as_utf8(coalesce(json_agg(json_build_object('change', case c.change when 'removed' then p_removed else c.change end, 'kind', c.kind, 'identity', c.identity, 'before', c.before, 'after', c.after) order by c.ordinality)
+           filter (where c.ordinality <= coalesce(p_limit, c.ordinality)), '[]')::text)::jsonb
   from weft._compare_catalogs(p_before, p_after) with ordinality as c
 $$;
 

@@ -276,7 +276,7 @@ create or replace function weft.status(p_deployment uuid)
   language sql
 as $$
   -- as text until all of it stands: each jsonb in a jsonb would be taken apart and written anew
-  select json_build_object(
+  select weft._as_utf8(json_build_object(
     'id', d.id,
     'state', d.state,
     'target', nullif(d.target, ''),
@@ -314,7 +314,7 @@ as $$
     'cancellation', (select jsonb_build_object('caller', c.caller, 'requested_at', c.requested_at) from weft._cancellations as c where c.deployment_id = d.id),
     'cleaning', case when d.finished_at is null then weft._describe_cleaning(d.id) end,
     'engine_version', d.engine_version,
-    'server_version', d.server_version)::jsonb
+    'server_version', d.server_version)::text)::jsonb
   from weft._deployments as d
   where d.id = p_deployment
 $$;

@@ -26,8 +26,8 @@ comment on trigger receipts_are_never_emptied on weft._receipts is 'Keeps them a
 
 
 -- Times are written in UTC: they are part of the bytes, and are not the session's business.
-create or replace function weft._write_receipt(p_deployment uuid)
-  returns void
+create or replace function weft._account_for(p_deployment uuid)
+  returns text
   volatile
   set search_path = pg_catalog, pg_temp
   set timezone = 'UTC'
@@ -36,11 +36,10 @@ create or replace function weft._write_receipt(p_deployment uuid)
   set jit = off
   language sql
 as $$
-  with built as materialized (
-    select d.id, n.number, d.state, json_build_object(
+  select json_build_object(
       'format', 1,
       'id', d.id,
-      'number', n.number,
+      'number', (select 1 + count(*) from weft._receipts as r where r.deployment_id = d.id),
       'written_at', clock_timestamp(),
       'state', d.state,
       'bundle', d.bundle,
@@ -51,8 +50,8 @@ as $$
       'run_as', session_user,
       'request', json_build_object(
         'id', d.request_id, 'size', length(d.request), 'sha256', encode(sha256(d.request), 'hex'), 'sha256_without_expiry', encode(d.request_digest, 'hex'),
-        'signature_sha256', encode(sha256(convert_to(d.signature::text, 'UTF8')), 'hex')),
-      'manifest', json_build_object('sha256', encode(sha256(convert_to(d.manifest::text, 'UTF8')), 'hex')),
+        'signature_sha256', encode(sha256(weft._to_bytes(d.signature::text)), 'hex')),
+      'manifest', json_build_object('sha256', encode(sha256(weft._to_bytes(d.manifest::text)), 'hex')),
       'artifacts', (  -- of no step: files that would undo one
         select coalesce(json_agg(json_build_object('path', a.path, 'size', a.size, 'sha256', encode(a.digest, 'hex')) order by a.path collate "C"), '[]')
         from weft._artifacts as a
@@ -85,16 +84,43 @@ as $$
       'fingerprint', json_build_object('before', d.fingerprint_before, 'after', d.fingerprint_after),
       'wal', json_build_object('before', d.wal_before, 'after', d.wal_after),
       'engine_version', json_build_object('before', d.engine_version, 'after', weft.version()),
-      'server_version', json_build_object('before', d.server_version, 'after', current_setting('server_version')))::text as document
-    from weft._deployments as d
-    cross join lateral (select 1 + count(*) as number from weft._receipts as r where r.deployment_id = d.id) as n
-    where d.id = p_deployment
-  )
-  insert into weft._receipts (deployment_id, number, state, document, digest)
-  select b.id, b.number, b.state, b.document, sha256(convert_to(b.document, 'UTF8')) from built as b
+      'server_version', json_build_object('before', d.server_version, 'after', current_setting('server_version')))::text
+  from weft._deployments as d
+  where d.id = p_deployment
 $$;
 
-comment on function weft._write_receipt(uuid) is 'Writes the receipt of a deployment that has just ended, in the transaction in which it has: all that is known of it, from one look.';
+comment on function weft._account_for(uuid) is 'Gives an account of a deployment that has just ended: all that is known of it, from one look.';
+
+
+-- Whatever may be wrong with the account, the end of a deployment never fails because of it: then the receipt says just that.
+create or replace function weft._write_receipt(p_deployment uuid)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set timezone = 'UTC'
+  language plpgsql
+as $$
+declare
+  v_document  text;
+begin
+  begin
+    v_document := weft._as_utf8(weft._account_for(p_deployment));
+  exception when others then
+    select json_build_object(
+      'format', 1, 'id', d.id, 'number', (select 1 + count(*) from weft._receipts as r where r.deployment_id = d.id), 'written_at', clock_timestamp(), 'state', d.state,
+      'bundle', d.bundle, 'caller', d.caller, 'finished_at', d.finished_at, 'incomplete', weft._as_utf8(format('%s: %s', sqlstate, sqlerrm)))::text
+    into strict v_document
+    from weft._deployments as d
+    where d.id = p_deployment;
+  end;
+  insert into weft._receipts (deployment_id, number, state, document, digest)
+  select d.id, (select 1 + count(*) from weft._receipts as r where r.deployment_id = d.id), d.state, v_document, sha256(weft._to_bytes(v_document))
+  from weft._deployments as d
+  where d.id = p_deployment;
+end
+$$;
+
+comment on function weft._write_receipt(uuid) is 'Writes the receipt of a deployment that has just ended, in the transaction in which it has.';
 
 
 create or replace function weft.receipt(p_deployment uuid, p_number integer default null)

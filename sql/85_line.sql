@@ -56,7 +56,8 @@ as $$
 begin
   perform pg_terminate_backend(a.pid)
   from pg_stat_activity as a
-  where a.datname = current_database() and a.usename = current_user and a.pid <> pg_backend_pid() and a.query ~ '\mweft\.'
+  where a.datname = current_database() and a.usename = current_user and a.pid <> pg_backend_pid()
+    and a.query ~ '^(?:(?:select|call) weft\.|select (?:pg_catalog\.)?(?:set_config\(''weft\.|current_setting\(''server_version_num''\)))'  -- as Weft sends them
     and a.state = 'active' and a.wait_event = 'ClientRead' and coalesce(a.backend_xid, a.backend_xmin) is not null
     and a.query_start < clock_timestamp() - make_interval(secs => weft._limit('client_silence_seconds'));
 end

@@ -272,8 +272,8 @@ create or replace function weft.list_events(p_deployment uuid, p_after integer d
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select coalesce(jsonb_agg(jsonb_build_object(
-           'deployment', e.deployment_id, 'number', e.number, 'at', e.at, 'kind', e.kind, 'phase', e.phase, 'path', e.path, 'data', e.data) order by e.number), '[]')
+  select weft._as_utf8(coalesce(json_agg(json_build_object(
+           'deployment', e.deployment_id, 'number', e.number, 'at', e.at, 'kind', e.kind, 'phase', e.phase, 'path', e.path, 'data', e.data) order by e.number), '[]')::text)::jsonb
   from weft._events as e
   where e.deployment_id = p_deployment and e.number > p_after
 $$;

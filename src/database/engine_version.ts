@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '9b9c36920c33165fdedb488a686730c92ef8931b2e4cf9ca11b0aeed4cd19b33';
+export const ENGINE_DIGEST = '899560d39614d58488d269da672fd341224a7f73077c6e65abfe8157524c1699';

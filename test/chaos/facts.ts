@@ -56,6 +56,11 @@ join weft._steps as s on s.deployment_id = t.deployment_id and s.ordinal = t.ste
 join (values ('indexes/1.sql', 1, 'public.orders_item'), ('indexes/2.sql', 2, 'public.copied_id'), ('mixed/1.sql', 4, 'public.late_n')) as w (path, number, name) on w.path = s.path and w.number = t.number
 where t.state = 'done' and not exists (select from pg_index as i where i.indexrelid = to_regclass(w.name) and i.indisvalid and i.indisready)
 union all
+select 'receipt', format('%s, over: %s, receipts: %s', d.state, d.finished_at is not null, r.times)
+from weft._deployments as d
+cross join lateral (select count(*) as times from weft._receipts as r where r.deployment_id = d.id and r.state = d.state) as r
+where r.times <> (d.finished_at is not null)::int
+union all
 select 'two at work', string_agg(a.pid::text, ', ') from pg_stat_activity as a
 where a.datname = current_database() and a.application_name like 'weft %/%' having count(*) > 1
 `;

@@ -229,6 +229,19 @@ describe('a client that went without a word before the commit of its request', (
     expect(await sql(database.url, `select from pg_stat_activity where pid = ${processID}`)).toEqual([]);
     await lost.end().catch(() => undefined);
   });
+
+  it('is not taken for somebody whose client is at work, whatever stands in the statement', async () => {
+    await setLimits(database.url, { client_silence_seconds: 0 });
+    await sql(database.url, 'create table restored (n int)');
+    const client = await database.client();
+    // biome-ignore lint/suspicious/noExplicitAny: the driver's own connection
+    const { connection, processID } = client as any;
+    connection.query('copy restored from stdin -- weft.yaml names it too');
+    await until(database.url, `exists (select from pg_stat_activity where pid = ${processID} and backend_xmin is not null and wait_event = 'ClientRead')`);
+    await sql(database.url, 'select weft.end_lost_sessions()');
+    expect(await sql(database.url, `select pid from pg_stat_activity where pid = ${processID}`)).toEqual([{ pid: processID }]);
+    await client.end().catch(() => undefined);
+  });
 });
 
 it('a request that comes when everything has run changes nothing', async () => {

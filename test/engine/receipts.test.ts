@@ -223,3 +223,35 @@ describe('nobody changes a receipt', () => {
     expect(await receiptsOf(end.id)).toHaveLength(1);
   });
 });
+
+describe('the end of a deployment does not fail because of its receipt', () => {
+  it('where the database has no encoding, and an error quotes bytes that are no UTF-8', async () => {
+    const name = `${database.name}_ascii`;
+    await sql(database.url, `create database ${name} encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C' template template0`);
+    const url = new URL(database.url);
+    url.pathname = `/${name}`;
+    try {
+      const files = {
+        'weft.yaml': `name: shop\nphases: [{ name: main, transaction: per-step, on_error: continue, steps: [{ run: '*.sql' }] }]\n`,
+        '1.sql': `create table p (x text primary key); insert into p values (chr(233)); comment on table p is E'\\351';`,
+        '2.sql': 'insert into p values (chr(233));',
+      };
+      const end = await deployFiles(connectOver(url.href), files);
+      expect(end).toMatchObject({ state: 'degraded', fingerprint: { after: expect.stringMatching(/^1:/) } });
+      const [{ document, sha256: digest }] = await sql(url.href, 'select document, sha256 from weft.receipts');
+      expect(digest).toBe(sha256(document));
+      expect(JSON.parse(document).phases[0].steps[1]).toMatchObject({ path: '2.sql', state: 'failed', error: { detail: 'Key (x)=(?) already exists.' } });
+    } finally {
+      await sql(database.url, `drop database if exists ${name} with (force)`);
+    }
+  });
+
+  it('whatever is wrong with the account: then the receipt says just that', async () => {
+    await sql(database.url, `create or replace function weft._account_for(p_deployment uuid) returns text language sql as $$ select (1 / 0)::text $$`);
+    const end = await deploy(FILES);
+    expect(end).toMatchObject({ state: 'succeeded' });
+    const [receipt] = await receiptsOf(end.id);
+    expect(receipt?.document).toMatchObject({ format: 1, id: end.id, number: 1, state: 'succeeded', incomplete: '22012: division by zero' });
+    expect(receipt?.sha256).toBe(sha256(receipt?.text ?? ''));
+  });
+});

@@ -162,3 +162,24 @@ describe('a resume', () => {
     expect(house.sessions.opened).toBe(0);
   });
 });
+
+test('an undo is handed on with the secrets that it brings, for whoever sees it to its end', async () => {
+  const handedOn: unknown[] = [];
+  const house = makeHouse({
+    undo: async ({ onOpened }) => {
+      onOpened?.({ id: ID, state: 'staged', repeated: false, missing: [] });
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      return makeDeployment({ undoes: ID });
+    },
+    aftercare: {
+      handOn: async (...said) => {
+        handedOn.push(said);
+      },
+      strikeOut: async () => undefined,
+    },
+  });
+  const undo = makeRequest({ type: 'undo', deployment: ID, secrets: await digestsOf(SECRET) });
+  const answer = await house.fetch(`${DEPLOYMENTS}/${ID}/undo`, await postTar(undo, {}, {}, SECRET));
+  expect(answer.status, await answer.clone().text()).toBe(202);
+  expect(handedOn).toEqual([['staging', ID, SECRET]]);
+});

@@ -120,7 +120,7 @@ async function postUndo(c: HttpContext, ports: Ports): Promise<Response> {
   if (early !== null && 'error' in early) throw early.error;
   const { id, state, repeated } = await opened.promise;
   await setLocation(c, ports, caller, target, id);
-  const handedOn = early !== null || isOver(state) ? null : handOn(c, ports, outcome, { target, id, secrets: null });
+  const handedOn = early !== null || isOver(state) ? null : handOn(c, ports, outcome, { target, id, secrets });
   const end = early ?? (isOver(state) ? await outcome : await waitFor(ports, outcome, wait));
   await handedOn;
   if (wait !== null) c.header('preference-applied', `wait=${wait}`);
