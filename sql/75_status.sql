@@ -172,6 +172,37 @@ $$;
 comment on function weft._list_leftovers(uuid) is 'Lists invalid indexes that are left and that only a superuser may drop, each with the statement for it.';
 
 
+-- What another deployment has recorded since, a baseline above all, is that one's: whoever takes this one back leaves it where it is.
+create or replace function weft._list_halves(p_deployment uuid default null)
+  returns table (deployment_id uuid, step integer, path text, done integer, recorded_by uuid)
+  stable
+  set search_path = pg_catalog, pg_temp
+  set jit = off
+  language sql
+as $$
+  select k.deployment_id, k.step, s.path, k.done, h.deployment_id
+  from (
+    select t.deployment_id, t.step, count(*)::integer as done, max(t.finished_at) as at
+    from weft._statements as t
+    where t.state = 'done' and t.deployment_id = coalesce(p_deployment, t.deployment_id)
+    group by t.deployment_id, t.step
+    union all
+    select b.deployment_id, b.step, b.rounds + b.rounds_before + b.rounds_replaced, coalesce(b.last_round_at, b.started_at)
+    from weft._batches as b
+    where b.rounds + b.rounds_before + b.rounds_replaced > 0 and b.deployment_id = coalesce(p_deployment, b.deployment_id)
+  ) as k
+  join weft._deployments as d on d.id = k.deployment_id
+  join weft._steps as s on s.deployment_id = k.deployment_id and s.ordinal = k.step and s.state <> 'succeeded'
+  left join lateral (
+    select o.deployment_id from weft._history as o
+    where o.bundle = d.bundle and s.path in (o.path, o.applied_path) and o.deployment_id <> d.id and o.applied_at >= coalesce(k.at, d.started_at)
+    limit 1) as h on true
+$$;
+
+comment on function weft._list_halves(uuid) is
+  'Lists files of which a deployment has run so many statements, or rounds, and not all; and which other deployment has recorded each as applied since, a baseline say. Without a deployment: of all.';
+
+
 create or replace function weft._has_effects(p_deployment uuid)
   returns boolean
   stable
@@ -179,10 +210,7 @@ create or replace function weft._has_effects(p_deployment uuid)
   language sql
 as $$
   select exists (select from weft._history as h where h.deployment_id = p_deployment)
-      or exists (select from weft._statements as t where t.deployment_id = p_deployment and t.state = 'done')
-      or exists (
-        select from weft._batches as b join weft._steps as s on s.deployment_id = b.deployment_id and s.ordinal = b.step
-        where b.deployment_id = p_deployment and b.rounds + b.rounds_before > 0 and s.state <> 'succeeded')
+      or exists (select from weft._list_halves(p_deployment) as f where f.recorded_by is null)
 $$;
 
 comment on function weft._has_effects(uuid) is 'Tells whether anything of a deployment is in the database still, as far as the history knows.';

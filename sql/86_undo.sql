@@ -25,11 +25,7 @@ as $$
     join weft._steps as s on s.deployment_id = d.id
     join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
     left join weft._history as h on h.bundle = d.bundle and h.applied_path = s.path and h.deployment_id = d.id
-    left join (
-      select n.step, count(*)::integer as done from weft._statements as n where n.deployment_id = p_deployment and n.state = 'done' group by n.step
-      union all
-      select b.step, b.rounds + b.rounds_before + b.rounds_replaced from weft._batches as b where b.deployment_id = p_deployment and b.rounds + b.rounds_before + b.rounds_replaced > 0
-    ) as t on t.step = s.ordinal
+    left join weft._list_halves(p_deployment) as t on t.step = s.ordinal and t.recorded_by is null
     where d.id = p_deployment and (h.path is not null or t.done > 0)
   ),
   known_as as (
@@ -91,10 +87,7 @@ as $$
   with effective as (
     select h.deployment_id as id from weft._history as h
     union
-    select t.deployment_id from weft._statements as t where t.state = 'done'
-    union
-    select b.deployment_id from weft._batches as b join weft._steps as s on s.deployment_id = b.deployment_id and s.ordinal = b.step
-    where b.rounds + b.rounds_before > 0 and s.state <> 'succeeded'
+    select f.deployment_id from weft._list_halves() as f where f.recorded_by is null
   ),
   newest as (
     select distinct on (d.bundle) d.id
@@ -158,6 +151,7 @@ as $$
 declare
   v_chosen    weft._deployments;
   v_follower  uuid;
+  v_recorded  text;
 begin
   if p_deployment is null then
     v_chosen := weft._choose_newest(p_bundle);
@@ -185,7 +179,10 @@ begin
     raise exception 'Deployment % of the bundle % came after it, and is in the database.', v_follower, v_chosen.bundle
       using errcode = 'WF071', hint = format('Undo that one first: deployments of a bundle are undone from the newest on. Nothing of %s was undone.', v_chosen.id);
   elsif not weft._has_effects(v_chosen.id) then
-    raise exception 'Nothing of deployment % is in the database: % applied nothing, or it was undone already.', v_chosen.id, v_chosen.bundle
+    select string_agg(format('%s, which it ran in part, deployment %s has recorded as applied since.', f.path, f.recorded_by), ' ' order by f.path collate "C") into v_recorded
+    from weft._list_halves(v_chosen.id) as f where f.recorded_by is not null;
+    raise exception 'Nothing of deployment % is in the database%', v_chosen.id,
+        coalesce(' that is its own to take back: ' || v_recorded, format(': %s applied nothing, or it was undone already.', v_chosen.bundle))
       using errcode = 'WF070', hint = 'The view weft.history shows what is, and weft.deployments which deployment was undone.';
   end if;
   return v_chosen;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '899560d39614d58488d269da672fd341224a7f73077c6e65abfe8157524c1699';
+export const ENGINE_DIGEST = 'd230b7808f2f80d5a88ee779e3388adfb4111d88ac7c7dc6eda65443930237e8';

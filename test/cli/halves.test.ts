@@ -1,5 +1,5 @@
 /** A file that stopped half-way, statement by statement: what its author is told, and that each way forward which is named leads on. */
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { makeFolder, putFiles } from './folder.ts';
@@ -85,4 +85,58 @@ it('in a phase that would run all of it in one transaction, the plan says that i
   expect(code).toBe(2);
   expect(stdout).toContain('1.sql: A part of 1.sql is in the database already');
   expect(stdout).toContain('With "transaction: auto" or "none" it goes on where it stopped.');
+});
+
+describe('of what a baseline has recorded since', () => {
+  const HALF = 'create table two (n int);\nbegin; insert into two values (1); commit;\nselect 1/0;';
+  const pack = (two: string): string =>
+    makeFolder({
+      'weft.yaml': 'name: shop\nphases: [{ name: main, transaction: auto, steps: [{ run: "*.sql", undo: "u/*.sql" }] }]\n',
+      '1.sql': 'create table one (n int);',
+      'u/1.sql': 'drop table one;',
+      '2.sql': two,
+      'u/2.sql': 'drop table two;',
+    });
+  const paths = async () => (await sql(database.url, 'select path from weft.history order by path')).map(({ path }) => path);
+
+  it('an undo of the deployment that stopped half-way takes nothing back, also where the advice leads there', async () => {
+    const first = (await weft('deploy', pack(HALF), '--json')).json();
+    await sql(database.url, 'insert into two select generate_series(2, 1000)');
+    const corrected = pack('create table two (n bigint);\nselect 1;');
+    expect((await weft('deploy', corrected)).stdout).toContain('weft baseline FOLDER --up-to 2.sql');
+    expect((await weft('baseline', corrected, '--up-to', '2.sql')).code).toBe(0);
+    expect((await weft('undo')).stderr.replaceAll(/\s+/g, ' ')).toContain(`To undo what was deployed before it: weft undo ${first.id}`);
+
+    expect((await weft('undo', '--plan', first.id, '--json')).json().phases).toMatchObject([{ steps: [{ path: '1.sql' }] }]);
+    expect((await weft('undo', first.id, '--json')).json()).toMatchObject({ state: 'succeeded', phases: [{ steps: [{ undoes: '1.sql' }] }] });
+    expect(await sql(database.url, `select to_regclass('one') as one, (select count(*)::int from two) as two`)).toEqual([{ one: null, two: 1000 }]);
+    expect(await paths()).toEqual(['2.sql']);
+    expect((await weft('deploy', corrected)).stdout).toContain('committed: 1 step, 1 applied before');
+    expect(await sql(database.url, `select to_regclass('one') as one, (select count(*)::int from two) as two`)).toEqual([{ one: 'one', two: 1000 }]);
+  });
+
+  it('nothing of it is left to take back, and the refusal says why; once the baseline is withdrawn there is', async () => {
+    const folder = makeFolder({
+      'weft.yaml': 'name: shop\nphases: [{ name: main, transaction: none, steps: [{ batch: "fill.sql", size: 10, undo: "unfill.sql" }] }]\n',
+      'fill.sql': 'update goods set n = 1 where id in (select id from goods where n is null order by id limit :size)',
+      'unfill.sql': 'update goods set n = null;',
+    });
+    const filled = async () => (await sql(database.url, 'select count(n)::int as n from goods'))[0].n;
+    await sql(database.url, 'create table goods (id int primary key, n int constraint few check (n is null or id < 25))');
+    await sql(database.url, 'insert into goods select i from generate_series(1, 30) as i');
+    const first = (await weft('deploy', folder, '--json')).json();
+    expect([first.state, await filled()]).toEqual(['failed', 20]);
+    await sql(database.url, 'alter table goods drop constraint few; update goods set n = 1');
+    const { id } = (await weft('baseline', folder, '--json')).json();
+
+    const refused = await weft('undo', first.id, '--json');
+    expect(refused.json().problem).toMatchObject({ type: 'urn:weft:problem:nothing_to_undo' });
+    expect(refused.stderr.replaceAll(/\s+/g, ' ')).toContain(`fill.sql, which it ran in part, deployment ${id} has recorded as applied since.`);
+    expect((await weft('undo')).stderr).not.toContain('To undo what was deployed before it');
+    expect([await filled(), await paths()]).toEqual([30, ['fill.sql']]);
+
+    expect((await weft('undo', id)).code).toBe(0);
+    expect((await weft('undo', first.id)).code).toBe(0);
+    expect(await filled()).toBe(0);
+  });
 });
