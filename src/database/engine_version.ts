@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd230b7808f2f80d5a88ee779e3388adfb4111d88ac7c7dc6eda65443930237e8';
+export const ENGINE_DIGEST = '59e7e88b8e5def980f772cdc02065ae18c36c3e15ff5d748431df2b53fe160da';
