@@ -115,11 +115,11 @@ as $$
      or (d.bundle, a.digest) in (select h.bundle, h.digest from weft._history as h)
      or (d.bundle, a.digest) in (select r.bundle, r.digest from replaced as r)
      or (a.deployment_id, a.path) in (select n.deployment_id, n.path from undos as n)
-     or d.state = 'degraded' and (a.deployment_id, a.path) in (select s.deployment_id, s.path from weft._steps as s where s.state = 'failed')
+     or d.state = 'degraded' and (a.deployment_id, a.path) in (select s.deployment_id, s.path from weft._steps as s where s.state = 'failed' or s.kind = 'check')
 $$;
 
 comment on function weft._list_needed_chunks() is
-  'Lists the bytes that stay: of deployments that are not over, ended lately, or are among the newest of their bundle; what the history has; what an undo runs; what was tolerated and may be tried again; what is half-done.';
+  'Lists the bytes that stay: of deployments that are not over, ended lately, or are among the newest of their bundle; what the history has; what an undo runs; what was tolerated and may be tried again, with the checks behind it; what is half-done.';
 
 
 -- Nobody may rely on bytes that go at the same time: whoever looks which are here (weft.open, weft.stage) holds the lock shared until its commit.

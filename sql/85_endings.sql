@@ -110,6 +110,25 @@ $$;
 comment on function weft._add_remains(uuid, jsonb) is 'Adds to the account of an end what a deployment leaves half-made, and the statements that take it away.';
 
 
+-- Of one that had ended degraded there is more in the database than a phase that failed would tell.
+create or replace function weft._add_reopened(p_deployment uuid, p_error jsonb)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case when not exists (select from weft._events as e where e.deployment_id = p_deployment and e.kind = 'reopened') then p_error
+    else p_error || jsonb_build_object('detail', concat_ws(' ', p_error ->> 'detail', 'The deployment had ended degraded and was opened again: what it had committed by then stays.', (
+      select format('Of what was tried again, %s %s not in the database.', string_agg(s.path, ', ' order by s.ordinal), case when count(*) > 1 then 'are' else 'is' end)
+      from weft._steps as s
+      where s.deployment_id = p_deployment and s.state = 'pending' and s.kind in ('run', 'load')
+        and not exists (select from weft._statements as t where t.deployment_id = p_deployment and t.step = s.ordinal and t.state = 'done')
+      having count(*) > 0))) end
+$$;
+
+comment on function weft._add_reopened(uuid, jsonb) is 'Adds to the account of a failure, if the deployment had been opened again, what stays and what was taken back.';
+
+
 -- -> succeeded | degraded | failed | cancelled
 create or replace function weft._end(p_deployment uuid, p_state weft.deployment_state, p_error jsonb)
   returns void
@@ -130,6 +149,9 @@ begin
     if v_unread is not null then
       perform weft._tell(p_deployment, 'catalog_not_read', p_data => v_unread);
     end if;
+  end if;
+  if p_state = 'failed' then
+    v_error := weft._add_reopened(p_deployment, v_error);
   end if;
   update weft._deployments as d
   set state = p_state, finished_at = clock_timestamp(), error = v_error,
@@ -189,8 +211,13 @@ begin
   update weft._statements as t set state = 'pending', error = null, tries = 0, finished_at = null
   from weft._steps as s
   where t.deployment_id = p_deployment and t.state = 'failed' and s.deployment_id = t.deployment_id and s.ordinal = t.step and s.state = 'failed';
+  -- what is tried again may break a rule of its phase, or of one behind it
+  update weft._steps as s set state = 'pending', is_wanted = null, error = null, finished_at = null, milliseconds = null, result = null
+  from weft._phases as p
+  where s.deployment_id = p_deployment and s.kind = 'check' and p.deployment_id = p_deployment and p.ordinal = s.phase and p.state = 'succeeded'
+    and p.ordinal >= (select min(f.phase) from weft._steps as f where f.deployment_id = p_deployment and f.state = 'failed');
   update weft._phases as p set state = 'pending', finished_at = null
-  where p.deployment_id = p_deployment and exists (select from weft._steps as s where s.deployment_id = p.deployment_id and s.phase = p.ordinal and s.state = 'failed');
+  where p.deployment_id = p_deployment and exists (select from weft._steps as s where s.deployment_id = p.deployment_id and s.phase = p.ordinal and s.state in ('failed', 'pending'));
   update weft._steps as s set state = 'pending', error = null, finished_at = null, statements = null,
     result = case when s.result ? 'continued' then jsonb_build_object('continued', s.result -> 'continued') end
   where s.deployment_id = p_deployment and s.state = 'failed';
@@ -199,4 +226,4 @@ begin
 end
 $$;
 
-comment on function weft._reopen(uuid, jsonb) is 'Opens a degraded deployment again, for the steps whose failure was tolerated.';
+comment on function weft._reopen(uuid, jsonb) is 'Opens a degraded deployment again, for the steps whose failure was tolerated, and for the checks of their phases and of those behind them.';

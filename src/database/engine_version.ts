@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '59e7e88b8e5def980f772cdc02065ae18c36c3e15ff5d748431df2b53fe160da';
+export const ENGINE_DIGEST = 'd23162f1a7a8e9bf397aaad16bbdab410fc73616731af3e0324ad0498e078db7';
