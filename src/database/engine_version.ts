@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd23162f1a7a8e9bf397aaad16bbdab410fc73616731af3e0324ad0498e078db7';
+export const ENGINE_DIGEST = '7e7c44ebb3e2de41238fe903ee51a51aacf76bdb7edfce4fb5b54abf3104dbda';
