@@ -99,16 +99,34 @@ $$;
 comment on function weft._count_objects() is 'Counts what schema weft holds.';
 
 
+-- To look at all dependencies takes longer than most statements. So whoever runs many asks before and afterwards how often pg_depend was written to in this session.
+create or replace function weft._count_dependency_changes()
+  returns bigint
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case when current_setting('track_counts') = 'on' then
+    pg_stat_get_xact_tuples_inserted('pg_depend'::regclass) + pg_stat_get_xact_tuples_updated('pg_depend'::regclass) + pg_stat_get_xact_tuples_deleted('pg_depend'::regclass) end
+$$;
+
+comment on function weft._count_dependency_changes() is
+  'Counts how often this session has written to pg_depend since its statistics were last handed in, which is never in the middle of a CALL; null where the server does not count.';
+
+
 -- Weft leaves when asked: nothing of the user's may be in its schema, or depend on it.
-create or replace function weft._check_dependents()
+create or replace function weft._check_dependents(p_changes bigint default null)
   returns void
-  stable
+  volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
   v_dependent  text;
 begin
+  if weft._count_dependency_changes() = p_changes then
+    return;
+  end if;
   if weft._count_objects() <> (select i.objects_count from weft._installations as i order by i.version desc limit 1) then
     raise exception 'After this, schema weft would hold something else than the engine, which goes when the engine goes, or is needed by it.'
       using errcode = 'WF016', hint = 'Make it in a schema of your own. Nothing of this transaction is in the database.';
@@ -140,7 +158,8 @@ begin
 end
 $$;
 
-comment on function weft._check_dependents() is 'Refuses what would put an object of the user''s into schema weft, or tie one to it, as far as PostgreSQL records dependencies.';
+comment on function weft._check_dependents(bigint) is
+  'Refuses what would put an object of the user''s into schema weft, or tie one to it, as far as PostgreSQL records dependencies; unless no dependency has changed since they were counted.';
 
 
 -- What is deferred is looked at, and stays deferred: the private error takes queue and modes back.

@@ -29,6 +29,7 @@ declare
   v_line         pg_catalog.int4;
   v_count        pg_catalog.int4;
   v_rows         pg_catalog.int8;
+  v_changes      pg_catalog.int8;
   v_affected     pg_catalog.int8;
   v_reader       weft._reader;
   v_is_first     pg_catalog.bool;
@@ -69,6 +70,7 @@ begin
       perform weft._check_fence(p_fence);
       perform pg_advisory_unlock_all();  -- walks through all locks of the transaction, so only where it has none yet
     end if;
+    v_changes := weft._count_dependency_changes();
     v_their_path := weft._reset_session();
     v_our_role := current_user;
     v_is_weft := session_user = 'weft';
@@ -282,7 +284,7 @@ begin
     if v_is_admitted then
       perform weft._dismiss_role(p_phase.role);
     end if;
-    perform weft._check_dependents();
+    perform weft._check_dependents(v_changes);
     perform weft._record_steps(p_deployment, p_phase.name, v_records);
     if not p_is_within then
       perform weft._check_fence(p_fence, p_until_commit => true);

@@ -23,6 +23,7 @@ declare
   v_reader      weft._reader;  -- of the rows of a COPY
   v_conforming  pg_catalog.text;
   v_rows        pg_catalog.int8;
+  v_changes     pg_catalog.int8;
   v_is_weft     pg_catalog.bool := session_user operator(pg_catalog.=) 'weft';
   v_admitted    pg_catalog.text;  -- a role
   v_budget_ms   pg_catalog.int4 := p_phase.lock_timeout_ms;
@@ -37,6 +38,7 @@ begin
   v_texts := (weft._prepare_statements(v_heads, p_phase.parameters)).executables;
   begin
     perform weft._check_fence(p_fence);
+    v_changes := weft._count_dependency_changes();
     if p_phase.lock_timeouts is not null then
       v_budget_ms := weft._lock_budget_ms(p_phase, weft._name_lock_kind(v_heads[1]));
       if not p_before -> 'settings' ? 'lock_timeout' then  -- else the file has its own way
@@ -100,7 +102,7 @@ begin
       perform weft._dismiss_role(v_admitted);
     end if;
     if pg_current_xact_id_if_assigned() is not null then
-      perform weft._check_dependents();
+      perform weft._check_dependents(v_changes);
     end if;
     update weft._statements as s
     set state = 'done', rows = v_counts[s.number - p_statement.number + 1], finished_at = clock_timestamp(), verdict = 'ran', attempts = s.attempts + 1,

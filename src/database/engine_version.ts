@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '7e7c44ebb3e2de41238fe903ee51a51aacf76bdb7edfce4fb5b54abf3104dbda';
+export const ENGINE_DIGEST = 'ce7f31eb2eb9dc674f69a6599864bab6ef217228f6aa0734f2372f7b357434f6';
