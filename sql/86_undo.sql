@@ -4,8 +4,8 @@
 -- What there is to undo, the history says: what of a deployment is in it still. Whatever an undo file takes back leaves the history in
 -- the same transaction (floor 80), and the next deployment runs it again.
 
--- The undo of a file is the one that came with it, or with the same bytes of it later: so an undo can be repaired, or given at last. Of a
--- file that runs again and again it is the file itself, as it was before; so it is of data that a table is brought in line with.
+-- The undo of a file is the one that came with it, or with the same bytes of it later, in a deployment that came to something: so an undo can be
+-- repaired, or given at last. Of a file that runs again and again it is the file itself, as it was before; so it is of data that a table is brought in line with.
 create or replace function weft._list_effects(p_deployment uuid)
   returns table (ordinal integer, phase integer, path text, kind text, done integer, undo text, given_by uuid, digest bytea, restores boolean, values_of uuid)
   stable
@@ -33,19 +33,24 @@ as $$
     union
     select m.ordinal, m.path_now, m.digest_now from mine as m where m.path_now is not null
   ),
-  given as (
-    select m.ordinal, s.undo, d.id, u.digest,
-           row_number() over (partition by m.ordinal order by d.place desc) as age,
-           row_number() over (partition by s.undo, d.id <> p_deployment and m.undo is null order by d.place desc) as claim
+  offered as (
+    select m.ordinal, s.undo, d.id, d.place, u.digest, s.undo is not distinct from m.undo as is_own,
+           row_number() over (partition by s.undo, s.undo is distinct from m.undo order by d.place desc) as claim
     from mine as m
     join known_as as k on k.ordinal = m.ordinal
     join weft._steps as s on s.path = k.path and s.undo is not null
     join weft._deployments as d on d.id = s.deployment_id and d.bundle = m.bundle
     join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path and a.digest = k.digest
     join weft._artifacts as u on u.deployment_id = s.deployment_id and u.path = s.undo
-    where (d.id = p_deployment or d.place > m.place and d.started_at is not null and d.mode = 'apply' and d.undoes is null)
+    -- what was refused, or has come to nothing, changes nothing: neither what an undo does
+    where (d.id = p_deployment or d.place > m.place and d.mode = 'apply' and d.undoes is null and (d.state in ('succeeded', 'degraded') or d.has_committed or weft._has_committed(d, d.state, d.fingerprint_after)))
       -- each undo file is of one file
-      and (s.undo = m.undo or m.undo is null and not exists (select from mine as o where o.undo = s.undo))
+      and (s.undo = m.undo or not exists (select from mine as o where o.undo = s.undo))
+  ),
+  given as (  -- under another name it belongs to who had it last
+    select o.ordinal, o.undo, o.id, o.digest, row_number() over (partition by o.ordinal order by o.place desc) as age
+    from offered as o
+    where o.is_own or o.claim = 1
   )
   select m.ordinal, m.phase, m.path, m.kind, m.done,
          case when m.replaced is null then g.undo else m.path end,
@@ -53,7 +58,7 @@ as $$
          case when m.replaced is null then g.digest else decode(m.replaced ->> 'digest', 'hex') end,
          m.replaced is not null, (m.replaced ->> 'deployment_id')::uuid
   from mine as m
-  left join given as g on g.ordinal = m.ordinal and g.age = 1 and (m.undo is not null or g.claim = 1)
+  left join given as g on g.ordinal = m.ordinal and g.age = 1
 $$;
 
 comment on function weft._list_effects(uuid) is

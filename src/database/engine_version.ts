@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'ce7f31eb2eb9dc674f69a6599864bab6ef217228f6aa0734f2372f7b357434f6';
+export const ENGINE_DIGEST = '740b461b5f251664c595f06e8480fe25824e984658a77e80771203ad24b42b1b';

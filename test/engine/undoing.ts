@@ -10,6 +10,7 @@ export interface Way {
   readonly run: string;
   readonly undo?: string;
   readonly repeat?: 'on-change' | 'always';
+  readonly on_error?: 'continue';
 }
 
 /** Files by path; the undo of `x.sql` is called `undo/x.sql`. */
@@ -38,10 +39,10 @@ export function packWays(phases: readonly PhaseOfWays[], more: { bundle?: string
       name,
       transaction,
       ...rest,
-      steps: Object.entries(ways).map(([path, { run, undo, repeat }]) => {
+      steps: Object.entries(ways).map(([path, { run, undo, repeat, on_error }]) => {
         add(path, run);
         if (undo !== undefined) add(`undo/${path}`, undo);
-        return { kind: 'run' as const, path, ...(undo === undefined ? {} : { undo: `undo/${path}` }), ...(repeat === undefined ? {} : { repeat }) };
+        return { kind: 'run' as const, path, ...(undo === undefined ? {} : { undo: `undo/${path}` }), ...(repeat === undefined ? {} : { repeat }), ...(on_error === undefined ? {} : { on_error }) };
       }),
     })),
   };
@@ -63,6 +64,15 @@ export function packWays(phases: readonly PhaseOfWays[], more: { bundle?: string
 export function deployWays(url: string, ways: Ways | readonly PhaseOfWays[], transaction: Rule = 'single'): Promise<Deployment> {
   const phases = Array.isArray(ways) ? (ways as readonly PhaseOfWays[]) : [{ name: 'main', transaction, ways: ways as Ways }];
   return send(url, packWays(phases));
+}
+
+/** Opens and stages; somebody else runs it. */
+export async function stageWays(url: string, { order, chunks }: Parcel): Promise<string> {
+  const [{ opened }] = await sql(url, 'select weft.open($1) as opened', [Buffer.from(order.request)]);
+  const all = [...chunks].filter(([digest]) => opened.missing.includes(digest));
+  const [digests, bytes] = [all.map(([digest]) => digest), all.map(([, content]) => content)];
+  await sql(url, 'select weft.stage($1, $2, $3, $4)', [opened.deployment, digests, bytes.map(({ length }) => length), Buffer.concat(bytes)]);
+  return opened.deployment;
 }
 
 /** Opens an undo. @param what arguments of weft.undo, in SQL */
