@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '740b461b5f251664c595f06e8480fe25824e984658a77e80771203ad24b42b1b';
+export const ENGINE_DIGEST = '0d7cbd8bbc5be6f9ca68787364d40ed3d53544200acc2d82a4c7080bbff5f18e';
