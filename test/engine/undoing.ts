@@ -42,7 +42,13 @@ export function packWays(phases: readonly PhaseOfWays[], more: { bundle?: string
       steps: Object.entries(ways).map(([path, { run, undo, repeat, on_error }]) => {
         add(path, run);
         if (undo !== undefined) add(`undo/${path}`, undo);
-        return { kind: 'run' as const, path, ...(undo === undefined ? {} : { undo: `undo/${path}` }), ...(repeat === undefined ? {} : { repeat }), ...(on_error === undefined ? {} : { on_error }) };
+        return {
+          kind: 'run' as const,
+          path,
+          ...(undo === undefined ? {} : { undo: `undo/${path}` }),
+          ...(repeat === undefined ? {} : { repeat }),
+          ...(on_error === undefined ? {} : { on_error }),
+        };
       }),
     })),
   };
