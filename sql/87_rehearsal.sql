@@ -135,7 +135,7 @@ begin
               v_of_phase := v_of_phase[1:v_place - 1] || array(  -- they may have another order now; and what an undo puts off is at the end of the phase
                 select s from weft._steps as s
                 where s.deployment_id = p_deployment and s.phase = v_phase.ordinal and s.ordinal >= v_step.ordinal
-                  and (s.state = 'pending' or not s.options ? 'keeps' and s.path in (select u.path from unnest(v_of_phase[v_place:]) as u)) order by s.ordinal);
+                  and (s.state <> 'skipped' or not s.options ? 'keeps' and s.path in (select u.path from unnest(v_of_phase[v_place:]) as u)) order by s.ordinal);
               v_step := v_of_phase[v_place];
               v_path := v_step.path;
               if v_within.verdict <> 'done' then

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '0d7cbd8bbc5be6f9ca68787364d40ed3d53544200acc2d82a4c7080bbff5f18e';
+export const ENGINE_DIGEST = '574c95a97d5f240c84ed3d59f3c03ac974ef7822a1ff08cab943f901f9086e0a';

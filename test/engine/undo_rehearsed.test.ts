@@ -17,6 +17,10 @@ afterEach(() => database.drop());
 const ask = (text: string): Promise<any[]> => sql(database.url, text);
 const again = (run: string, undoing?: string): Way => ({ run, repeat: 'on-change', ...(undoing === undefined ? {} : { undo: undoing }) });
 const fingerprint = async (): Promise<string> => (await ask('select weft.fingerprint() as print'))[0].print;
+type Ran = { path: string; state: string };
+/** What ran, in its order; not what was put off, or has not been called. */
+const ranIn = (steps: readonly Ran[]) => steps.filter(({ state }) => state !== 'skipped').map(({ path, state }) => [path, state]);
+const allSteps = ({ phases }: { phases: { steps: Ran[] }[] }) => phases.flatMap(({ steps }) => steps);
 const kept = async () => JSON.stringify([await fingerprint(), await ask('select * from weft.history order by path')]);
 const rehearse = () => undo(database.url, 'p_rehearse => true');
 
@@ -90,6 +94,7 @@ describe.each([
     const rehearsed = await rehearse();
     expect(await kept()).toBe(before);
     const undone = await undo(database.url);
+    if (undone.state === 'succeeded') expect(ranIn(rehearsed.rehearsal.steps)).toEqual(ranIn(allSteps(undone)));
     expect([rehearsed.state, rehearsed.error?.sqlstate, rehearsed.error?.message, rehearsed.error?.detail, rehearsed.error?.path]).toEqual([
       undone.state,
       undone.error?.sqlstate,
@@ -98,6 +103,23 @@ describe.each([
       undone.error?.path,
     ]);
   });
+});
+
+it('names in its report each file that was put off or called back, with its phase, also where that is one of its own', async () => {
+  const [old, now] = ['select id, a from t', 'select id, b as a from t'];
+  const bundle = (view: string, more: Ways): readonly PhaseOfWays[] => [
+    { name: 'schema', transaction: 'single', ways: { '1.sql': { run: 'create table t (id int, a int)', undo: 'drop table t cascade' }, ...more } },
+    { name: 'code', transaction: 'per-step', ways: { 'v.sql': again(`create or replace view v as ${view}`) } },
+  ];
+  await deployed(bundle(old, {}));
+  await deployed(bundle(now, { '2.sql': { run: 'alter table t rename a to b', undo: 'alter table t rename b to a' } }));
+  const rehearsed = await rehearse();
+  expect(rehearsed).toMatchObject({ state: 'succeeded' });
+  expect(rehearsed.rehearsal.steps.map(({ phase, path, kind, state }: Record<string, string>) => [phase, path, kind, state])).toEqual([
+    ['code', 'v.sql', 'run', 'skipped'],
+    ['schema', 'undo/2.sql', 'run', 'succeeded'],
+    ['code (again)', 'v.sql', 'run', 'succeeded'],
+  ]);
 });
 
 it('leaves what was deployed to be undone by somebody else meanwhile', async () => {
