@@ -1,8 +1,31 @@
 -- Secrets kept out of what is written down: whatever is stored while a deployment with secrets runs goes through weft._scrub first, and what
 -- has to be read again, through weft._veil and back.
 
+-- Which stretches of a text are pieces of secrets: of p_count characters, and in the whole text at least p_span apart. The text may lack characters that
+-- the whole text has: p_places tells where there its characters stand.
+create or replace function weft._find_pieces(p_text text, p_places integer[], p_count integer, p_secrets text, p_span integer)
+  returns int4multirange
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  with windows as materialized (
+    select w.place::integer as place, string_agg(w.letter, '') over (order by w.place rows between current row and p_count - 1 following) as piece
+    from string_to_table(p_text, null) with ordinality as w (letter, place)
+  )
+  select range_agg(int4range(s.first, s.last, '[]'))
+  from windows as w
+  cross join lateral (select coalesce(p_places[w.place], w.place) as first, coalesce(p_places[w.place + p_count - 1], w.place + p_count - 1) as last) as s
+  where length(w.piece) = p_count and s.last - s.first + 1 >= p_span and strpos(p_secrets, w.piece) > 0
+$$;
+
+comment on function weft._find_pieces(text, integer[], integer, text, integer) is 'Finds the stretches of a text that stand in a list of secrets too.';
+
+
 -- Where a secret may show in parts: a server quotes the first bytes of a long value, or the word at which it stumbled. So
--- whatever a text has in common with a secret over eight characters goes, upper or lower case.
+-- whatever a text has in common with a secret over eight characters goes, upper or lower case. All forms are looked for in the text as it came: what one
+-- of them finds of a secret must not keep another from finding the whole. And as quoting can be quoted again, the text is also searched without
+-- the characters of quoting, against the forms without them.
 create or replace function weft._scrub_text(p_text text, p_forms text[])
   returns text
   immutable parallel safe
@@ -11,64 +34,159 @@ create or replace function weft._scrub_text(p_text text, p_forms text[])
 as $$
 declare
   c_window   constant integer := 8;
+  c_quoting  constant text := E'\\"''\r\n';
   v_text     text := left(p_text, weft._limit('scrubbed_characters')) || case when length(p_text) > weft._limit('scrubbed_characters') then '...' else '' end;
-  v_low      text := lower(v_text collate "C");
-  v_secret   text;
-  v_window   integer;
-  v_hidden   boolean[];
+  v_low      text := weft._lower_for_search(v_text);
+  v_bare     text := translate(v_low, c_quoting, '');
+  v_places   integer[];
+  v_found    int4multirange := '{}';
+  v_bare_ones int4multirange := '{}';
+  v_some     record;
+  v_stretch  int4range;
+  v_at       integer := 1;
+  v_clean    text := '';
 begin
-  foreach v_secret in array p_forms loop
-    v_window := least(c_window, length(v_secret));
-    if v_window = length(v_secret) then
-      continue when strpos(v_low, v_secret) = 0;
+  if length(v_text) < weft._limit('secret_characters_min') then
+    return v_text;
+  end if;
+  for v_some in  -- the forms by the length in which they are looked for: those of eight and more by their parts, a shorter one in whole
+    select f.is_bare, least(c_window, length(f.form)) as count, string_agg(f.form, E'\u0003') as forms
+    from (
+      select false as is_bare, u.form from unnest(p_forms) as u (form)
+      union
+      select true, translate(u.form, c_quoting, '') from unnest(p_forms) as u (form)
+      where length(translate(u.form, c_quoting, '')) >= case when translate(u.form, c_quoting, '') = u.form then c_window else weft._limit('secret_characters_min') end
+    ) as f
+    where length(f.form) >= c_window or strpos(case when f.is_bare then v_bare else v_low end, f.form) > 0
+    group by 1, 2
+  loop
+    if not v_some.is_bare then
+      v_found := v_found + coalesce(weft._find_pieces(v_low, null, v_some.count, v_some.forms, 0), '{}');
+    elsif v_bare <> v_low then
+      v_places := coalesce(v_places, array(
+        select l.place from string_to_table(v_low, null) with ordinality as l (letter, place) where strpos(c_quoting, l.letter) = 0 order by l.place));
+      v_bare_ones := v_bare_ones + coalesce(weft._find_pieces(v_bare, v_places, v_some.count, v_some.forms, case when v_some.count < c_window then v_some.count + 1 else 0 end), '{}');
     end if;
-    -- which characters are part of a window that the secret has too
-    v_hidden := array(
-      with windows as materialized (
-        select w.place, string_agg(w.letter, '') over (order by w.place rows between current row and v_window - 1 following) as piece
-        from string_to_table(v_low, null) with ordinality as w (letter, place)
-      ),
-      hits as materialized (
-        select w.place, length(w.piece) = v_window and strpos(v_secret, w.piece) > 0 as is_hit from windows as w
-      )
-      select bool_or(h.is_hit) over (order by h.place rows between v_window - 1 preceding and current row) from hits as h order by h.place);
-    continue when not (true = any (v_hidden));
-    v_text := (
-      select string_agg(case when not h.is_hidden then h.letter when h.was_hidden is not true then '***' else '' end, '' order by h.place)
-      from (
-        select l.letter, l.place, v_hidden[l.place] as is_hidden, v_hidden[l.place - 1] as was_hidden
-        from string_to_table(v_text, null) with ordinality as l (letter, place)
-      ) as h);
-    v_low := lower(v_text collate "C");
   end loop;
-  return v_text;
+  if exists (select from unnest(p_forms) as u (form) where strpos(c_quoting, left(u.form, 1)) > 0 or strpos(c_quoting, right(u.form, 1)) > 0) then
+    -- a secret that begins or ends with such characters: those around it may be its own
+    v_bare_ones := (
+      select range_agg(int4range(
+        lower(b.stretch) - length(substring(left(v_low, lower(b.stretch) - 1) from '[\\"''\r\n]*$')),
+        upper(b.stretch) + length(substring(substr(v_low, upper(b.stretch)) from '^[\\"''\r\n]*'))))
+      from unnest(v_bare_ones) as b (stretch));
+  end if;
+  for v_stretch in select u.stretch from unnest(v_found + coalesce(v_bare_ones, '{}')) as u (stretch) order by 1 loop
+    v_clean := v_clean || substr(v_text, v_at, lower(v_stretch) - v_at) || '***';
+    v_at := upper(v_stretch);
+  end loop;
+  return v_clean || substr(v_text, v_at);
 end
 $$;
 
 comment on function weft._scrub_text(text, text[]) is 'Takes out of a text whatever it has in common with secrets in these forms, in whole or in part.';
 
 
--- In lower case, in every form in which a server or a file may write them; the longest first.
+-- Every character stays in its place.
+create or replace function weft._lower_for_search(p_text text)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case when length(lower(p_text)) = length(p_text) then lower(p_text) else lower(p_text collate "C") end
+$$;
+
+comment on function weft._lower_for_search(text) is 'Writes a text in lower case, as far as that moves none of its characters.';
+
+
+-- The letters of a value in one of the ways in which languages, servers and files write what they would not write as it is.
+create or replace function weft._write_letters(p_value text, p_way text)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select string_agg(case
+    when p_way = 'percent' then case when l.letter ~ '^[A-Za-z0-9._~-]$' then l.letter else regexp_replace(l.bytes, '(..)', '%\1', 'g') end
+    when p_way = 'entities' then coalesce((array['&amp;', '&lt;', '&gt;', '&quot;', '&#39;'])[nullif(strpos('&<>"''', l.letter), 0)], l.letter)
+    when p_way = 'short' and l.code in (8, 9, 10, 11, 12, 13) then (array['\b', '\t', '\n', '\v', '\f', '\r'])[l.code - 7]
+    when p_way in ('utf16', 'utf16 short') and l.code = 34 or p_way not in ('percent', 'entities') and l.code = 92 then '\' || l.letter
+    when p_way = 'utf16 short' and l.code in (8, 9, 10, 12, 13) then (array['\b', '\t', '\n', '', '\f', '\r'])[l.code - 7]
+    when p_way = 'utf16 short' and l.letter = '/' then '\/'
+    when p_way in ('utf16', 'utf16 short') and l.code > 65535 then '\u' || to_hex(55296 + (l.code - 65536) / 1024) || '\u' || to_hex(56320 + (l.code - 65536) % 1024)
+    when l.code between 32 and 126 then l.letter
+    when p_way in ('utf16', 'utf16 short') then '\u' || lpad(to_hex(l.code), 4, '0')
+    when p_way = 'points' then case when l.code > 65535 then '\+' || lpad(to_hex(l.code), 6, '0') else '\' || lpad(to_hex(l.code), 4, '0') end
+    when p_way = 'long points' then case when l.code > 65535 then '\u' || lpad(to_hex(l.code), 8, '0') else '\u' || lpad(to_hex(l.code), 4, '0') end
+    when p_way = 'octal' then regexp_replace(encode(decode(l.bytes, 'hex'), 'escape'), '([[:cntrl:]])', '\' || lpad(concat(l.code / 64, l.code / 8 % 8, l.code % 8), 3, '0'))
+    when p_way = 'bytes' then regexp_replace(l.bytes, '(..)', '\\x\1', 'g')
+    else l.letter end, '' order by l.place)
+  from (
+    select o.letter, o.place, ascii(o.letter) as code, encode(convert_to(o.letter, 'UTF8'), 'hex') as bytes
+    from string_to_table(p_value, null) with ordinality as o (letter, place)
+  ) as l
+$$;
+
+comment on function weft._write_letters(text, text) is 'Writes a value with its letters escaped in one of the usual ways.';
+
+
+create or replace function weft._list_quoted(p_value text)
+  returns setof text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select distinct x.form
+  from (values
+    (p_value), (replace(p_value, '''', '''''')), (replace(replace(p_value, '\', '\\'), '''', '''''')), (replace(p_value, '"', '""')),
+    (replace(replace(p_value, '\', '\\'), '"', '""')), (replace(replace(p_value, '\', '\\'), '"', '\"')), (replace(replace(p_value, '\', '\\'), '''', '\''')),
+    (substr(to_jsonb(p_value)::text, 2, length(to_jsonb(p_value)::text) - 2))
+  ) as x (form)
+$$;
+
+comment on function weft._list_quoted(text) is 'Writes a value as it stands in literals, in names, in rows and arrays, and in JSON.';
+
+
+-- In lower case, in every form in which a server or a file may write them; the longest first. What is encoded in base64 within something longer looks
+-- otherwise after one byte, or two; its first and last characters belong to the neighbours too.
 create or replace function weft._list_forms(p_values text[])
   returns text[]
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
+  with quoted as (
+    select distinct t.form
+    from unnest(p_values) as v (value)
+    cross join lateral weft._list_quoted(v.value) as o (form)
+    cross join lateral weft._list_quoted(o.form) as t (form)
+  )
   select coalesce(array_agg(f.form order by length(f.form) desc, f.form), '{}')
   from (
-    select distinct lower(x.form collate "C") as form
-    from unnest(p_values) as v (value)
-    cross join lateral (values
-      (v.value), (replace(v.value, '''', '''''')), (replace(replace(v.value, '\', '\\'), '''', '''''')), (replace(v.value, '"', '""')),
-      (substr(to_jsonb(v.value)::text, 2, length(to_jsonb(v.value)::text) - 2)),
-      (encode(convert_to(v.value, 'UTF8'), 'hex')), (rtrim(replace(encode(convert_to(v.value, 'UTF8'), 'base64'), E'\n', ''), '='))
+    select distinct l.form
+    from (
+      select q.form from quoted as q
+      union all
+      select weft._write_letters(v.value, w.way)
+      from unnest(p_values) as v (value) cross join unnest(array['percent', 'entities', 'short', 'utf16', 'utf16 short', 'points', 'long points', 'octal', 'bytes']) as w (way)
+      union all
+      select encode(convert_to(v.value, 'UTF8'), e.way) from unnest(p_values) as v (value) cross join unnest(array['hex', 'escape']) as e (way)
+      union all
+      select translate(x.form, y.letters, y.others)
+      from unnest(p_values) as v (value)
+      cross join generate_series(0, 2) as b (before)
+      cross join lateral (select rtrim(translate(encode(convert_to(repeat(' ', b.before) || v.value, 'UTF8'), 'base64'), E'\n', ''), '=')) as w (whole)
+      cross join lateral (select substr(w.whole, (array[1, 3, 4])[b.before + 1])) as x (form)
+      cross join (values ('', ''), ('+/', '-_')) as y (letters, others)
+      where b.before = 0 or length(x.form) >= 8
     ) as x (form)
-    where x.form <> ''
+    cross join lateral (values (lower(x.form collate "C")), (weft._lower_for_search(x.form))) as l (form)
+    where l.form <> ''
   ) as f
 $$;
 
-comment on function weft._list_forms(text[]) is 'Lists the forms in which values may show: as they are, quoted, escaped as JSON, in hexadecimal and base64.';
+comment on function weft._list_forms(text[]) is 'Lists the forms in which values may show: as they are, quoted, quoted twice, escaped, in hexadecimal and base64.';
 
 
 -- Keys stay: they are the engine's own, or names of columns.
@@ -83,7 +201,7 @@ begin
     when 'string' then to_jsonb(weft._scrub_text(p_document #>> '{}', p_forms))
     when 'object' then coalesce((select jsonb_object_agg(e.key, weft._scrub_texts(e.value, p_forms)) from jsonb_each(p_document) as e), '{}')
     when 'array' then coalesce((select jsonb_agg(weft._scrub_texts(e.value, p_forms) order by e.place) from jsonb_array_elements(p_document) with ordinality as e (value, place)), '[]')
-    when 'number' then case when p_document #>> '{}' = any (p_forms) then '"***"' else p_document end
+    when 'number' then case when weft._scrub_text(p_document #>> '{}', p_forms) <> p_document #>> '{}' then to_jsonb(weft._scrub_text(p_document #>> '{}', p_forms)) else p_document end
     else p_document
   end;
 end

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '574c95a97d5f240c84ed3d59f3c03ac974ef7822a1ff08cab943f901f9086e0a';
+export const ENGINE_DIGEST = '2f557480b41259d8f9775032cf77bf916f2521039dfc7074f53b9a702f8e6933';
