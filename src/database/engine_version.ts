@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '2f557480b41259d8f9775032cf77bf916f2521039dfc7074f53b9a702f8e6933';
+export const ENGINE_DIGEST = 'd911ffa2715cddf9a3d075198a99e9a81a0de475b723030508c61deee7a1f87d';
