@@ -15,10 +15,15 @@ const LISTED_COUNT = 40;
 const WEAK_MODES: ReadonlySet<string> = new Set(['AccessShareLock', 'RowShareLock', 'RowExclusiveLock']);
 const SIGNS = { added: '+', removed: '-', changed: '~' } as const;
 
+const unreadable = (id: string) => `It has a report, which this version of weft cannot read. In SQL: select jsonb_pretty(weft.status('${id}') -> 'rehearsal');`;
+
 /** @returns the report, or the summary of a rehearsal that has none (it is not over, or did not begin) */
 export function renderRehearsal(deployment: Deployment, style: Style): string {
   const { rehearsal, error } = deployment;
-  if (!rehearsal) return renderSummary(deployment, style);
+  if (!rehearsal) {
+    const isLost = deployment.state === 'succeeded' || deployment.state === 'degraded';
+    return renderSummary(deployment, style) + (isLost ? `\n\n  ${style.yellow(unreadable(deployment.id))}` : '');
+  }
   const sections = [
     [headline(deployment, rehearsal, style)],
     error ? errorLines(error, style) : [],

@@ -167,6 +167,9 @@ const namedDifferencesSchema = z.looseObject({
 /** Once when it began, and once for each time it was opened again, where that met anything. */
 const driftFoundSchema = z.array(namedDifferencesSchema.extend({ since: z.string(), reopened: z.boolean() }));
 
+/** What only informs: where it reads otherwise than is known here, it is left out, and all the rest can be read. */
+const informing = <Kind extends z.ZodType>(schema: Kind) => schema.nullish().catch(null);
+
 const comparedSchema = namedDifferencesSchema.extend({ verdict: z.enum(['same', 'differs', 'unknown']), reason: z.string().nullish() });
 
 /** How a receipt is known. */
@@ -181,7 +184,7 @@ export const deploymentSchema = z.looseObject({
   undoes: z.string().nullish(),
   undone_by: z.array(z.string()).nullish(),
   /** Of an undo that has succeeded: how the catalog compares with what it was before the deployment that was taken back. */
-  compared: comparedSchema.nullish(),
+  compared: informing(comparedSchema),
   /** The newest of those, how it ended, and whether nothing of this one is left. */
   undone: z.looseObject({ by: z.string(), state: deploymentStateSchema, finished_at: z.string().nullable(), whole: z.boolean() }).nullish(),
   /** Of the undo of a baseline: files that have left the history, and those of them that are in it again as before. */
@@ -189,7 +192,7 @@ export const deploymentSchema = z.looseObject({
   /** Of an undo: what it leaves in the database, because it has no undo. */
   without_undo: z.array(z.looseObject({ phase: z.string(), path: z.string() })).nullish(),
   /** What it found when it began, or was opened again, that was not as deployments had left it (the last of them: `since`): how many objects, and the first of them by name. */
-  drift_found: driftFoundSchema.nullish(),
+  drift_found: informing(driftFoundSchema),
   /** Of one that is over: whether it has left anything in the database. If not, drift is still told since the one before. */
   has_committed: z.boolean().nullish(),
   target: z.string().nullable(),
@@ -241,7 +244,7 @@ export const deploymentSchema = z.looseObject({
     })
     .nullish(),
   /** Of a rehearsal that is over: what it has shown, and what it could not show. */
-  rehearsal: rehearsalSchema.nullish(),
+  rehearsal: informing(rehearsalSchema),
 });
 
 /** What an undo would run, in its order, and what of the deployment has none. */
