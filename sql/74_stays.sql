@@ -18,6 +18,29 @@ comment on function weft._count_statements(uuid) is
   'Counts the statements that are done of steps which are run statement by statement, and tells whether one that is not done has run and will run again.';
 
 
+-- The same of a step that takes a file back: that file is what its reader asks about.
+create or replace function weft._tell_what_is_undone(p_step weft._steps, p_done integer, p_runs_again boolean, p_is_over boolean)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select concat_ws(' ',
+    case when p_done > 0 then concat(p_step.undoes, ' is taken back in part: ',
+      case p_done when 1 then 'statement 1 of ' || p_step.path || ' has run' else format('statements 1 to %s of %s have run', p_done, p_step.path) end,
+      case when p_step.state = 'failed' and p_step.error ? 'line' then format(' (the %s, line %s, failed)', to_char(p_done + 1, 'FM999999999th'), p_step.error ->> 'line') end, '.') end,
+    case when p_runs_again then format(
+      'Statement %s of %s ran outside of a transaction: what it has committed is in the database, and it is run again as long as its done_when is not true. So it must do no harm when it runs twice.',
+      p_done + 1, p_step.path) end,
+    case when p_is_over then format('"weft undo %s" goes on there, with a corrected %s too, if what stands before is as it was.', d.undoes, p_step.path) end)
+  from weft._deployments as d
+  where d.id = p_step.deployment_id and (p_done > 0 or p_runs_again)
+$$;
+
+comment on function weft._tell_what_is_undone(weft._steps, integer, boolean, boolean) is
+  'Says how much of what a step of an undo takes back is taken back, where that is not all of it; null when there is nothing to say.';
+
+
 -- Of a step that is pending or failed. p_is_over: nothing of this deployment runs any more.
 create or replace function weft._tell_what_stays(p_step weft._steps, p_done integer, p_runs_again boolean, p_is_over boolean)
   returns text
@@ -25,7 +48,7 @@ create or replace function weft._tell_what_stays(p_step weft._steps, p_done inte
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select nullif(concat_ws(' ',
+  select case when p_step.undoes is not null then weft._tell_what_is_undone(p_step, p_done, p_runs_again, p_is_over) else nullif(concat_ws(' ',
     case when p_done > 0 then concat(
       case p_done when 1 then 'Statement 1 of ' || p_step.path || ' stays' else format('Statements 1 to %s of %s stay', p_done, p_step.path) end, ' in the database',
       case
@@ -38,7 +61,7 @@ as $$
       end) end,
     case when p_runs_again then format(
       'Statement %s%s ran outside of a transaction: what it has committed is in the database, and the next deployment runs it again as long as its done_when is not true. So it must do no harm when it runs twice.',
-      p_done + 1, ', line ' || (p_step.error ->> 'line') || ',') end), '')
+      p_done + 1, ', line ' || (p_step.error ->> 'line') || ',') end), '') end
 $$;
 
 comment on function weft._tell_what_stays(weft._steps, integer, boolean, boolean) is

@@ -18,6 +18,65 @@ $$;
 comment on function weft._was_left_out(text, text) is 'Tells whether a deployment of a bundle had this file, and went on without it.';
 
 
+-- What an undo has taken back in part, as long as it is of the deployment that was to be undone: what another one has recorded since is whole.
+create or replace function weft._list_half_undone(p_bundle text default null)
+  returns table (bundle text, path text, undo text, deployment_id uuid, undoes uuid, step integer, account text)
+  stable
+  set search_path = pg_catalog, pg_temp
+  set jit = off
+  language sql
+as $$
+  select d.bundle, coalesce(h.path, s.undoes), s.path, d.id, d.undoes, s.ordinal,
+         weft._tell_what_stays(s, c.done, coalesce((s.error ->> 'runs_again')::boolean, c.runs_again), d.finished_at is not null)
+  from (select distinct t.deployment_id from weft._statements as t) as k
+  join weft._deployments as d on d.id = k.deployment_id and d.undoes is not null and d.mode = 'apply' and d.bundle = coalesce(p_bundle, d.bundle)
+  cross join lateral weft._count_statements(d.id) as c
+  join weft._steps as s on s.deployment_id = d.id and s.ordinal = c.step and s.undoes is not null and s.state in ('pending', 'failed')
+  left join weft._history as h on h.bundle = d.bundle and h.deployment_id = d.undoes and h.applied_path = s.undoes
+  where (c.done > 0 or c.runs_again)
+    and (h.path is not null or exists (select from weft._list_halves(d.undoes) as f where f.path = s.undoes and f.recorded_by is null))
+$$;
+
+comment on function weft._list_half_undone(text) is 'Lists files of which undos have taken back a part, and not all: what the history has of each is not what is in the database.';
+
+
+-- Files of which an undo has taken back a part: the history has them, and the database has not. What runs anyway is not asked about.
+create or replace function weft._find_half_undone(p_bundle text, p_candidates weft._candidate[], p_renames weft._finding[])
+  returns setof weft._finding
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select distinct on (c.ordinal) c.ordinal, c.path, 'half_undone', jsonb_build_object('path', u.path, 'undo', u.undo, 'by', u.deployment_id, 'undoes', u.undoes, 'account', u.account)
+  from weft._list_half_undone(p_bundle) as u
+  join unnest(p_candidates) as c on c.path = u.path or exists (select from unnest(p_renames) as r where r.ordinal = c.ordinal and r.verdict = 'renamed' and r.data -> 'from' ->> 0 = u.path)
+  where c.repeat <> 'always'
+  order by c.ordinal
+$$;
+
+comment on function weft._find_half_undone(text, weft._candidate[], weft._finding[]) is 'Finds files of a bundle of which an undo has taken back a part, and not all.';
+
+
+create or replace function weft._describe_half_undone(p_findings weft._finding[], p_stand text)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object(
+    'sqlstate', 'WF064',
+    'message', format('%s %s taken back in part: an undo has stopped half-way.', weft._list_some(array_agg(f.path order by f.ordinal)), case count(*) when 1 then 'is' else 'are' end),
+    'detail', string_agg(f.data ->> 'account', ' ' order by f.ordinal) || p_stand,
+    'hint', format('To take back the rest: weft undo %s. If %s itself is wrong, correct it and deploy the bundle first: that is refused as this was, and brings the file here. '
+      || 'To go forward instead: bring all of %s about again by hand, and say so: weft baseline FOLDER --up-to %3$s.',
+      (array_agg(f.data ->> 'undoes' order by f.ordinal))[1], (array_agg(f.data ->> 'undo' order by f.ordinal))[1], (array_agg(f.path order by f.ordinal))[1]),
+    'path', (array_agg(f.path order by f.ordinal))[1])
+  from unnest(p_findings) as f
+$$;
+
+comment on function weft._describe_half_undone(weft._finding[], text) is 'Makes the refusal of a bundle with files of which an undo has taken back a part.';
+
+
 create or replace function weft._find_begun(p_bundle text default null)
   returns table (bundle text, path text, deployment_id uuid, at timestamptz, statements integer, rounds integer, account text)
   stable
@@ -44,6 +103,7 @@ as $$
   where d.mode = 'apply' and d.started_at is not null and (t.done is not null or b.step is not null) and d.bundle = coalesce(p_bundle, d.bundle)
     -- recorded since, or taken back with the rest of its deployment
     and not exists (select from weft._history as h where h.bundle = d.bundle and h.path = s.path and h.applied_at > d.finished_at)
+    and (d.undoes is null or s.undoes is null or exists (select from weft._list_half_undone(d.bundle) as u where u.deployment_id = d.id and u.step = s.ordinal))
   order by d.bundle, s.path, d.place desc nulls last
 $$;
 

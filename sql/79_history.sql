@@ -218,18 +218,20 @@ as $$
 declare
   v_bundle      text := p_manifest ->> 'bundle';
   v_candidates  weft._candidate[];
-  v_renames     weft._finding[];
+  v_renames     weft._finding[] := '{}';
 begin
-  if not exists (select from weft._history as h where h.bundle = v_bundle) then
-    return;
+  if exists (select from weft._history as h where h.bundle = v_bundle) then
+    v_candidates := weft._list_candidates(p_manifest);
+    return query select f.* from weft._find_changes(v_bundle, v_candidates, p_deployment, p_texts) as f;
+    v_renames := array(
+      select f from weft._find_renames(v_bundle, v_candidates,
+        array(select a.value ->> 'path' from jsonb_array_elements(p_manifest -> 'artifacts') as a), p_deployment, p_texts) as f);
+    return query select f.* from unnest(v_renames) as f;
+    return query select f.* from weft._find_latecomers(v_bundle, v_candidates, array(select f.path from unnest(v_renames) as f)) as f;
   end if;
-  v_candidates := weft._list_candidates(p_manifest);
-  return query select f.* from weft._find_changes(v_bundle, v_candidates, p_deployment, p_texts) as f;
-  v_renames := array(
-    select f from weft._find_renames(v_bundle, v_candidates,
-      array(select a.value ->> 'path' from jsonb_array_elements(p_manifest -> 'artifacts') as a), p_deployment, p_texts) as f);
-  return query select f.* from unnest(v_renames) as f;
-  return query select f.* from weft._find_latecomers(v_bundle, v_candidates, array(select f.path from unnest(v_renames) as f)) as f;
+  if exists (select from weft._statements as t where t.deployment_id is distinct from p_deployment) then
+    return query select f.* from weft._find_half_undone(v_bundle, coalesce(v_candidates, weft._list_candidates(p_manifest)), v_renames) as f;
+  end if;
 end
 $$;
 
@@ -248,6 +250,10 @@ declare
   v_paths   text[];
   v_stand   text := case when p_is_begun then ' Another deployment of the bundle has passed this one, which goes no further.' else ' Nothing of this deployment was run.' end;
 begin
+  if exists (select from unnest(p_findings) as f where f.verdict = 'half_undone') then
+    return weft._describe_half_undone(array(select f from unnest(p_findings) as f where f.verdict = 'half_undone' order by f.ordinal), v_stand);
+  end if;
+
   v_paths := array(select f.path from unnest(p_findings) as f where f.verdict = 'changed' order by f.ordinal);
   if v_paths <> '{}' then
     return jsonb_build_object(

@@ -13,6 +13,8 @@ as $$
   join weft._deployments as d on d.id = k.deployment_id
   cross join lateral (select o as step from weft._steps as o where o.deployment_id = k.deployment_id and o.ordinal = k.step and o.path = p_path offset 0) as s
   where d.bundle = p_bundle and (d.undoes is not null) = p_is_undo and (d.finished_at is not null or d.state = 'running')
+    -- what was brought about again since is taken back from its beginning
+    and (not p_is_undo or exists (select from weft._list_half_undone(p_bundle) as u where u.deployment_id = d.id and u.step = (s.step).ordinal))
   order by d.place desc nulls last
   limit 1
 $$;

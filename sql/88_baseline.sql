@@ -206,7 +206,8 @@ begin
     from weft._steps as s
     join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
     left join weft._history as h on h.bundle = v_deployment.bundle and h.path = s.path
-    where s.deployment_id = p_deployment and weft._repeat_of(s.kind, s.options) in ('once', 'on-change') and h.digest is distinct from a.digest
+    where s.deployment_id = p_deployment and weft._repeat_of(s.kind, s.options) in ('once', 'on-change')
+      and (h.digest is distinct from a.digest or exists (select from weft._list_half_undone(v_deployment.bundle) as u where u.path = s.path))
     order by s.ordinal
   loop
     update weft._steps as s set replaced = to_jsonb(h) || jsonb_build_object('digest', encode(h.digest, 'hex'))  -- so that it can be withdrawn
@@ -217,7 +218,7 @@ begin
     on conflict on constraint an_artifact_is_applied_once do update
     set digest = excluded.digest, deployment_id = excluded.deployment_id, applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, applied_path = excluded.applied_path, place = excluded.place;
     v_recorded := v_recorded || v_file.path;
-    if v_file.known is not null then
+    if v_file.known <> v_file.digest then
       perform weft._tell(p_deployment, 'content_replaced', p_path => v_file.path, p_data => jsonb_build_object('digest_before', encode(v_file.known, 'hex'), 'digest', encode(v_file.digest, 'hex')));
     end if;
   end loop;

@@ -5,7 +5,7 @@ import { oneLine } from './text.ts';
 import { nextOfUndo } from './undone.ts';
 
 /** The engine's words for what the history has against a bundle: other bytes, an ambiguous rename, an order that is broken. */
-const QUARRELS: readonly string[] = ['WF013', 'WF060', 'WF061', 'WF062', 'WF063'];
+const QUARRELS: readonly string[] = ['WF013', 'WF060', 'WF061', 'WF062', 'WF063', 'WF064'];
 
 /** Whether the history has something against it, so that nothing was begun. */
 export function isRefused({ state, error }: Deployment): boolean {

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd911ffa2715cddf9a3d075198a99e9a81a0de475b723030508c61deee7a1f87d';
+export const ENGINE_DIGEST = '38f86b719915dc36a913c889a7d754929c567ab1baecad343af464457fc63e9b';

@@ -359,6 +359,8 @@ export const driftSchema = differencesSchema.extend({
     .nullable(),
   /** A deployment that has begun and is not over: its changes are among the objects. */
   running: z.string().nullable(),
+  /** Files that an undo has taken back in part: what that has removed is no drift, and the history has them still. */
+  half_undone: z.array(z.looseObject({ bundle: z.string(), path: z.string(), undoes: z.string(), account: z.string() })).nullish(),
 });
 
 /** What of the catalog a deployment has changed. */

@@ -19,8 +19,11 @@ export const foresightQuestionSchema = z.strictObject({
 
 export const findingSchema = z.looseObject({
   path: z.string(),
-  /** unchanged: but for comments and white space · changed: refused · renamed, or ambiguous: refused · late: in front of what was applied. */
-  verdict: z.enum(['unchanged', 'changed', 'renamed', 'ambiguous', 'late']),
+  /**
+   * unchanged: but for comments and white space · changed: refused · renamed, or ambiguous: refused · late: in front of what was applied ·
+   * half_undone: an undo stopped half-way, refused.
+   */
+  verdict: z.enum(['unchanged', 'changed', 'renamed', 'ambiguous', 'late', 'half_undone']),
   data: z.record(z.string(), z.unknown()),
 });
 

@@ -37,6 +37,8 @@ export async function drift(call: Call): Promise<number> {
     return 0;
   }
   show(printer, found, headlineOfDrift(found), 'drift()');
+  for (const { bundle, account } of found.half_undone ?? [])
+    printer.say(`\nNo drift, and not as the history has it, in ${oneLine(bundle)}: ${oneLine(account)}`);
   if (found.reason !== null) return 2;
   return found.verdict === 'drift' ? 1 : 0;
 }

@@ -17,7 +17,20 @@ import { readForesight, readHistory } from '../readings.ts';
 import { count, harmless } from '../text.ts';
 import { lookIntoFiles, remarkOnTransactions } from '../unrunnable.ts';
 
-type Verdict = 'new' | 'applied' | 'again' | 'changed' | 'unchanged' | 'renamed' | 'ambiguous' | 'late' | 'refused' | 'lost' | 'unknown' | 'asked';
+type Verdict =
+  | 'new'
+  | 'applied'
+  | 'again'
+  | 'changed'
+  | 'unchanged'
+  | 'renamed'
+  | 'ambiguous'
+  | 'late'
+  | 'half_undone'
+  | 'refused'
+  | 'lost'
+  | 'unknown'
+  | 'asked';
 
 /** Of contents that go with the question. */
 const TEXTS_BYTES = 4 * 1024 * 1024;
@@ -31,6 +44,7 @@ const WORDS: Readonly<Record<Verdict, string>> = {
   renamed: 'skip: renamed',
   ambiguous: 'refuse: renamed from which?',
   late: 'run: out of order',
+  half_undone: 'refuse: half taken back',
   refused: 'refuse: out of order',
   lost: 'run: something is gone',
   unknown: 'run unless applied',
@@ -93,7 +107,7 @@ export async function plan(call: Call): Promise<number> {
   const steps = phases.flatMap((phase) => phase.steps);
   const toRun = steps.filter((step) => ['new', 'again', 'late', 'lost', 'unknown', 'asked'].includes(verdictOf(step)));
   const halves = new Map(foresight?.halves?.map((half) => [half.path, half]));
-  const refused = steps.filter((step) => ['changed', 'ambiguous', 'refused'].includes(verdictOf(step))).map(({ step }) => step.path);
+  const refused = steps.filter((step) => ['changed', 'ambiguous', 'half_undone', 'refused'].includes(verdictOf(step))).map(({ step }) => step.path);
   const words = refused.length > 0 ? { ...WORDS, ...HELD_BACK } : WORDS;
   const remarks = (step: NumberedStep): string => [remarkOn(step), ownTransactionsOf(step)].filter((part) => part !== '').join('; ');
   for (const line of bundleLines(bundle.manifest, style, (step) => words[verdictOf(step)], remarks, assigned)) printer.say(line);
