@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '38f86b719915dc36a913c889a7d754929c567ab1baecad343af464457fc63e9b';
+export const ENGINE_DIGEST = '3288ee6d16e22a37b2a1c18b943d0fc142a64bf489571e5438eff15114c9d885';
