@@ -325,9 +325,6 @@ begin
     'fingerprint', jsonb_build_object('before', (v_look.deployment).fingerprint_expected, 'after', v_look.fingerprint),
     -- whose changes are no drift, and may be among the objects
     'running', (select d.id from weft._deployments as d where d.state = 'running' order by d.started_at desc limit 1),
-    -- what an undo has removed is expected to be gone, and the history has it still
-    'half_undone', (select coalesce(jsonb_agg(jsonb_build_object('bundle', u.bundle, 'path', u.path, 'by', u.deployment_id, 'undoes', u.undoes, 'account', u.account) order by u.bundle, u.path), '[]')
-      from weft._list_half_undone() as u),
     'count', v_list.count, 'objects', v_list.objects);
 end
 $$;

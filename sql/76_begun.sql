@@ -122,3 +122,17 @@ as $$
 $$;
 
 comment on function weft.list_begun(text) is 'Lists files of which a part is in this database, of one bundle or of all.';
+
+
+create or replace function weft.list_half_undone(p_bundle text default null)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_agg(jsonb_build_object('bundle', u.bundle, 'path', u.path, 'by', u.deployment_id, 'undoes', u.undoes, 'account', u.account) order by u.bundle, u.path), '[]')
+  from weft._list_half_undone(p_bundle) as u
+$$;
+
+comment on function weft.list_half_undone(text) is
+  'Lists files that an undo has taken back in part, of one bundle or of all: what that has removed is expected to be gone, and so no drift, and the history has the file still.';

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '3288ee6d16e22a37b2a1c18b943d0fc142a64bf489571e5438eff15114c9d885';
+export const ENGINE_DIGEST = 'c417480210bb41c7ad74fd8797fa22b2e44db5c151095b2c554abedbed715f18';
