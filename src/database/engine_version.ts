@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c417480210bb41c7ad74fd8797fa22b2e44db5c151095b2c554abedbed715f18';
+export const ENGINE_DIGEST = '58ae9e02f3aa096d38dc7fc63d2387f4bba7bcaa536d4655fb97fe041354c8e9';
