@@ -33,6 +33,9 @@ as $$
     union
     select m.ordinal, m.path_now, m.digest_now from mine as m where m.path_now is not null
   ),
+  halves as materialized (
+    select u.path from weft._deployments as d cross join lateral weft._list_half_undone(d.bundle) as u where d.id = p_deployment and u.undoes = p_deployment
+  ),
   offered as (
     select m.ordinal, s.undo, d.id, d.place, u.digest, s.undo is not distinct from m.undo as is_own,
            row_number() over (partition by s.undo, s.undo is distinct from m.undo order by d.place desc) as claim
@@ -43,7 +46,9 @@ as $$
     join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path and a.digest = k.digest
     join weft._artifacts as u on u.deployment_id = s.deployment_id and u.path = s.undo
     -- what was refused, or has come to nothing, changes nothing: neither what an undo does
-    where (d.id = p_deployment or d.place > m.place and d.mode = 'apply' and d.undoes is null and (d.state in ('succeeded', 'degraded') or d.has_committed or weft._has_committed(d, d.state, d.fingerprint_after)))
+    where (d.id = p_deployment or d.place > m.place and d.mode = 'apply' and d.undoes is null and (d.state in ('succeeded', 'degraded') or d.has_committed or weft._has_committed(d, d.state, d.fingerprint_after)
+          -- but for what is half undone, behind which nothing else can come before an undo that was wrong is corrected
+          or d.state = 'failed' and d.error ->> 'sqlstate' = 'WF064' and k.path in (select f.path from halves as f)))
       -- each undo file is of one file
       and (s.undo = m.undo or not exists (select from mine as o where o.undo = s.undo))
   ),

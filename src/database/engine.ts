@@ -357,8 +357,7 @@ export function sampleMessage(id: string): Message {
 
 /** How the catalog differs from what deployments have left. */
 export async function readDrift(session: Session): Promise<Drift> {
-  const question = `select weft.describe_drift() || jsonb_build_object('half_undone', weft.list_half_undone()) as document`;
-  return driftSchema.parse(await ask(session, question, []));
+  return driftSchema.parse(await ask(session, `select weft.describe_drift() || jsonb_build_object('half_undone', weft.list_half_undone()) as document`, []));
 }
 
 /** Says that the catalog is meant as it is. @param fingerprint of what was looked at @throws Problem drift_not_accepted */

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '58ae9e02f3aa096d38dc7fc63d2387f4bba7bcaa536d4655fb97fe041354c8e9';
+export const ENGINE_DIGEST = 'a9a07878ba19bd86f80bc7239335ef0bd21fc8648150cb0691301d990f04dcb5';
