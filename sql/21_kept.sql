@@ -37,6 +37,6 @@ comment on table weft._sweeps is 'When everything was last swept that is not to 
 create index deployments_by_opening on weft._deployments (created_at);
 create index deployments_by_beginning on weft._deployments (started_at) where started_at is not null;
 create index deployments_by_their_last_time on weft._deployments (coalesce(finished_at, started_at)) where started_at is not null;
-create index deployments_that_left_something on weft._deployments (finished_at) where has_committed and fingerprint_after is not null;
+create index deployments_that_left_something on weft._deployments (finished_at) where has_committed;
 create index deployments_of_a_bundle on weft._deployments (bundle, started_at);
 create index steps_with_an_undo on weft._steps (path) where undo is not null;

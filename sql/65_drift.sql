@@ -53,12 +53,13 @@ create or replace function weft._last_ended()
 as $$
   select d.*
   from weft._deployments as d
-  where d.started_at is not null and d.finished_at is not null and d.fingerprint_after is not null and d.has_committed
+  where d.finished_at is not null and d.has_committed
   order by d.finished_at desc
   limit 1
 $$;
 
-comment on function weft._last_ended() is 'Finds the deployment that ended last of those that have committed anything, and of which it is known what it has left.';
+comment on function weft._last_ended() is
+  'Finds the deployment that ended last of those that have committed anything. Without a fingerprint behind it, it is not known yet what it has left.';
 
 
 -- Whoever asks what a deployment changed asks it of one of the newest.
@@ -69,7 +70,7 @@ create or replace function weft._forget_snapshots()
   language sql
 as $$
   delete from weft._snapshots as s
-  where not exists (select from weft._last_ended() as l where s.fingerprint in (l.fingerprint_after, l.fingerprint_expected)) and s.fingerprint not in (
+  where not exists (select from weft._last_ended() as l where s.fingerprint in (l.fingerprint_met, l.fingerprint_after, l.fingerprint_expected)) and s.fingerprint not in (
     select u.fingerprint
     from (
       select d.id, d.fingerprint_before, d.fingerprint_met, d.fingerprint_expected, d.fingerprint_after
@@ -127,7 +128,7 @@ create or replace function weft._tell_of_drift(p_deployment uuid, p_fingerprint 
   language plpgsql
 as $$
 declare
-  v_last      weft._deployments := weft._last_ended();
+  v_last      weft._deployments := weft._read_late(p_fingerprint);
   v_both      jsonb := jsonb_build_object('before', v_last.fingerprint_expected, 'after', p_fingerprint);
   v_other     weft._deployments;
   v_expected  text := p_fingerprint;
@@ -142,7 +143,7 @@ begin
     v_met := v_other.fingerprint_met;
   elsif p_fingerprint is null then  -- what came behind the last one is taken for this one's
     v_expected := v_last.fingerprint_expected;
-    v_met := v_last.fingerprint_after;
+    v_met := coalesce(v_last.fingerprint_after, v_last.fingerprint_met);
   elsif v_last.fingerprint_expected <> p_fingerprint and weft._are_comparable(v_last.fingerprint_expected, p_fingerprint)
       and exists (select from weft._snapshots as s where s.fingerprint = v_last.fingerprint_expected) then
     v_expected := v_last.fingerprint_expected;
@@ -207,7 +208,11 @@ begin
   after := weft._read_catalog();
   fingerprint := weft._hash_catalog(after);
   before := (select s.catalog from weft._snapshots as s where s.fingerprint = (deployment).fingerprint_expected);
-  if fingerprint = (deployment).fingerprint_expected then
+  if (deployment).fingerprint_after is null then
+    verdict := 'unknown';
+    reason := format('The catalog could not be read when deployment %s ended (its event catalog_not_read says why), so what it has left cannot be told from what was changed by hand since. '
+      'The next deployment takes what it finds for what that one has left; or accept what is there (weft drift --accept).', (deployment).id);
+  elsif fingerprint = (deployment).fingerprint_expected then
     verdict := 'none';
   elsif not weft._are_comparable((deployment).fingerprint_expected, fingerprint) then
     verdict := 'other version';

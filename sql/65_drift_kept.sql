@@ -84,34 +84,24 @@ comment on function weft._expect_catalog(text, text, text) is
   'Writes what the catalog should be behind a deployment: as it should have been before, with all that is not as the deployment met it.';
 
 
--- Where another one has ended since it began, the one tells what should be; what came behind that is taken for this one's.
-create or replace function weft._expect(p_deployment weft._deployments, p_fingerprint_after text)
+create or replace function weft._expect_behind(p_expected text, p_met text, p_left text)
   returns text
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_last      weft._deployments := weft._last_ended();
-  v_began     timestamptz := greatest(p_deployment.started_at, (select max(e.at) from weft._events as e where e.deployment_id = p_deployment.id and e.kind = 'reopened'));
-  v_expected  text := p_deployment.fingerprint_expected;
-  v_met       text := p_deployment.fingerprint_met;
+  v_expected  text;
   v_catalog   text;
 begin
-  if p_deployment.mode = 'baseline' or p_fingerprint_after is null then
-    return p_fingerprint_after;
-  elsif v_last.finished_at > v_began then
-    v_expected := v_last.fingerprint_expected;
-    v_met := v_last.fingerprint_after;
-  end if;
-  if v_expected is null or v_expected = v_met or not weft._are_comparable(v_expected, p_fingerprint_after) or not weft._are_comparable(v_met, p_fingerprint_after) then
-    return p_fingerprint_after;
+  if p_expected is null or p_met is null or p_expected = p_met or not weft._are_comparable(p_expected, p_left) or not weft._are_comparable(p_met, p_left) then
+    return p_left;
   end if;
   v_catalog := weft._expect_catalog(
-    (select s.catalog from weft._snapshots as s where s.fingerprint = v_expected), (select s.catalog from weft._snapshots as s where s.fingerprint = v_met),
-    (select s.catalog from weft._snapshots as s where s.fingerprint = p_fingerprint_after));
+    (select s.catalog from weft._snapshots as s where s.fingerprint = p_expected), (select s.catalog from weft._snapshots as s where s.fingerprint = p_met),
+    (select s.catalog from weft._snapshots as s where s.fingerprint = p_left));
   if v_catalog is null then
-    return p_fingerprint_after;
+    return p_left;
   end if;
   v_expected := weft._hash_catalog(v_catalog);
   insert into weft._snapshots (fingerprint, catalog) values (v_expected, v_catalog) on conflict on constraint a_catalog_is_kept_once do nothing;
@@ -119,7 +109,104 @@ begin
 end
 $$;
 
-comment on function weft._expect(weft._deployments, text) is 'Keeps what the catalog should be behind a deployment that ends, and tells its fingerprint: the one that it leaves, unless it met drift.';
+comment on function weft._expect_behind(text, text, text) is
+  'Keeps what the catalog should be behind a deployment, and tells its fingerprint: the one that it left, unless what it met was another one than there should have been.';
+
+
+-- Where another one has ended since it began, that one tells what should be; what came behind that is taken for this one's.
+create or replace function weft._recall_met(p_deployment weft._deployments, out expected text, out met text)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_last   weft._deployments := weft._last_ended();
+  v_began  timestamptz := greatest(p_deployment.started_at, (select max(e.at) from weft._events as e where e.deployment_id = p_deployment.id and e.kind = 'reopened'));
+begin
+  if p_deployment.mode = 'baseline' then
+    return;  -- what is there is what shall be
+  elsif v_last.finished_at > v_began then
+    expected := v_last.fingerprint_expected;
+    met := coalesce(v_last.fingerprint_after, v_last.fingerprint_met);
+  else
+    expected := p_deployment.fingerprint_expected;
+    met := p_deployment.fingerprint_met;
+  end if;
+end
+$$;
+
+comment on function weft._recall_met(weft._deployments) is 'Tells what should have been and what was there before what a deployment that ends has changed; nothing of a baseline.';
+
+
+-- Of one that ended without a look at the catalog, what is there now is what it has left: nobody can tell that any better later on.
+create or replace function weft._read_late(p_fingerprint text)
+  returns weft._deployments
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_last  weft._deployments := weft._last_ended();
+begin
+  if p_fingerprint is null or v_last.id is null or v_last.fingerprint_after is not null then
+    return v_last;
+  end if;
+  update weft._deployments as d
+  set fingerprint_after = p_fingerprint, fingerprint_expected = weft._expect_behind(d.fingerprint_expected, d.fingerprint_met, p_fingerprint)
+  where d.id = v_last.id
+  returning d.* into v_last;
+  perform weft._tell(v_last.id, 'catalog_read_late', p_data => jsonb_build_object('fingerprint', p_fingerprint, 'seconds', round(extract(epoch from clock_timestamp() - v_last.finished_at))));
+  return v_last;
+end
+$$;
+
+comment on function weft._read_late(text) is
+  'Takes a catalog for what the last deployment has left, if that could not be read at its end, and tells so; returns that deployment. Call it only under the lock of the lease.';
+
+
+-- Most locks are gone soon. Between two looks whoever calls commits, and nothing is held.
+create or replace function weft._read_behind_run(p_since timestamptz)
+  returns boolean
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '1s'
+  language plpgsql
+as $$
+declare
+  v_read_at      timestamptz := clock_timestamp();
+  v_fingerprint  text;
+begin
+  if not weft._is_unread() or v_read_at > p_since + make_interval(secs => weft._limit('catalog_read_again_ms') / 1000.0) then
+    return false;
+  end if;
+  select k.fingerprint into v_fingerprint from weft._keep_snapshot() as k;
+  if v_fingerprint is null then
+    return true;
+  end if;
+  perform from weft._lease as l for update;
+  if not exists (select from weft._deployments as o where o.state = 'running' or o.finished_at >= v_read_at) then
+    perform weft._read_late(v_fingerprint);
+  end if;
+  return false;
+exception when others or query_canceled or assert_failure then
+  return false;
+end
+$$;
+
+comment on function weft._read_behind_run(timestamptz) is 'Tries again to read what the last deployment has left, if nobody could at its end; tells whether to try once more.';
+
+
+create or replace function weft._is_unread()
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select exists (select from weft._last_ended() as l where l.id is not null and l.fingerprint_after is null)
+    and not exists (select from weft._deployments as d where d.state in ('staged', 'running'))  -- whoever comes next looks, too
+$$;
+
+comment on function weft._is_unread() is 'Tells whether nobody knows what the last deployment has left, and nobody is going to look.';
 
 
 -- p_fingerprint: of the catalog that was looked at, so that nobody says yes to what came later.
@@ -134,6 +221,7 @@ declare
   v_running  uuid;
   v_kept     record;
   v_list     record;
+  v_read_at  timestamptz := clock_timestamp();
 begin
   select k.fingerprint, k.error into v_kept from weft._keep_snapshot() as k;  -- before any lock is taken
   perform from weft._lease as l for update;
@@ -141,6 +229,9 @@ begin
   if found then
     raise exception 'Deployment % has begun and is not over: what it has changed so far cannot be told from what was changed by hand.', v_running
       using errcode = 'WF088', hint = 'Nothing was accepted. Let it come to its end first (weft resume), then look again.';
+  end if;
+  if exists (select from weft._deployments as o where o.finished_at >= v_read_at) then  -- one has ended while the catalog was being read
+    select k.fingerprint, k.error into v_kept from weft._keep_snapshot() as k;
   end if;
   v_last := weft._last_ended();
   if v_last.id is null then
@@ -151,6 +242,7 @@ begin
     raise exception 'The catalog is not any more what was looked at.' using errcode = 'WF088', hint = 'Nothing was accepted. Look at the drift again.';
   end if;
   perform from weft._deployments as d where d.id = v_last.id for no key update;
+  v_last := weft._read_late(v_kept.fingerprint);
   if v_last.fingerprint_expected <> v_kept.fingerprint then
     select l.count, l.objects into v_list
     from weft._snapshots as b

@@ -149,6 +149,7 @@ begin
     if v_unread is not null then
       perform weft._tell(p_deployment, 'catalog_not_read', p_data => v_unread);
     end if;
+    perform weft._read_late(v_fingerprint);
   end if;
   if p_state = 'failed' then
     v_error := weft._add_reopened(p_deployment, v_error);
@@ -156,10 +157,12 @@ begin
   update weft._deployments as d
   set state = p_state, finished_at = clock_timestamp(), error = v_error,
       fingerprint_after = v_fingerprint,
-      fingerprint_expected = weft._expect(d, v_fingerprint),
+      fingerprint_met = case when v_fingerprint is null then m.met else d.fingerprint_met end,  -- until it can be read, that is what there is to go by
+      fingerprint_expected = case when v_fingerprint is null then m.expected else weft._expect_behind(m.expected, m.met, v_fingerprint) end,
       has_committed = weft._has_committed(d, p_state, v_fingerprint),
       wal_after = case when d.started_at is not null then pg_current_wal_insert_lsn() end
-  where d.id = p_deployment;
+  from (select o.id, r.* from weft._deployments as o cross join lateral weft._recall_met(o) as r where o.id = p_deployment) as m
+  where d.id = m.id;
   if v_fingerprint is not null then
     perform weft._compare_with_before(p_deployment), weft._forget_snapshots();
   end if;

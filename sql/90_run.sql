@@ -34,6 +34,7 @@ declare
   v_lacking  pg_catalog.text[];
   v_values   pg_catalog.jsonb;
   v_sweeping pg_catalog.timestamptz;
+  v_looking  pg_catalog.timestamptz;
 begin
   v_secrets := weft._take_secrets();  -- before anything else can read them
   v_opened := pg_catalog.current_setting('weft.opened', true);  -- before the reset
@@ -184,6 +185,15 @@ begin
   end loop;
 
   perform weft._release_lease(v_fence);
+  if weft._is_unread() then
+    commit;
+    v_looking := pg_catalog.clock_timestamp();
+    while weft._read_behind_run(v_looking) loop
+      commit;
+      perform weft._rest(weft._limit('look_again_ms') / 1000.0);
+      commit;
+    end loop;
+  end if;
   if weft._is_sweep_due() then
     commit;
     v_sweeping := pg_catalog.clock_timestamp();

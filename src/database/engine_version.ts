@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'a9a07878ba19bd86f80bc7239335ef0bd21fc8648150cb0691301d990f04dcb5';
+export const ENGINE_DIGEST = 'ac1de76b10b990ce2ddb0f09d28604c0d42d18652f99d930f4a2afd59726a343';

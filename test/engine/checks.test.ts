@@ -59,7 +59,7 @@ describe('a check in a phase that is all or nothing', () => {
     const summary = renderSummary(await deployPhases([phase()], FILES), UNCOLOURED);
     expect(summary).toContain('checks/no_negative.sql  in phase p1');
     expect(summary).toMatch(/\| n {4}twice\n {2}\| -25 {2}-50\n/);
-    expect(summary).toContain('| … 5 more rows');
+    expect(summary).toContain('| … and 5 more rows');
     expect(summary).toContain('rolled back as a whole: nothing of it is left');
   });
 

@@ -190,20 +190,6 @@ describe('drift', () => {
     }
   });
 
-  it('is told since the last deployment whose end could read the catalog', async () => {
-    const { id } = await passFiles(database.url, { 'a.sql': 'create table goods (id int); create view v as select id from goods' });
-    const stranger = await database.client();
-    await stranger.query('begin; lock table goods in access exclusive mode');
-    const blind = await passFiles(database.url, { 'b.sql': 'create table more ()' });
-    await stranger.end();
-    expect(blind.fingerprint).toEqual({ before: null, after: null });
-    expect(await sql(database.url, `select kind, data ->> 'sqlstate' as state from weft.events where kind = 'catalog_not_read'`)).toEqual([
-      { kind: 'catalog_not_read', state: '55P03' },
-      { kind: 'catalog_not_read', state: '55P03' },
-    ]);
-    expect(await document()).toMatchObject({ verdict: 'drift', since: { deployment: id }, objects: [{ identity: 'public.more' }] });
-  });
-
   it('names the deployment that is running, whose changes may be among the objects', async () => {
     await passFiles(database.url, { 'a.sql': 'create table goods (id int)' });
     const id = await stageFiles(database.url, { 'b.sql': 'select 1' });
