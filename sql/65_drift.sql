@@ -119,51 +119,6 @@ $$;
 comment on function weft._by_name_alone(jsonb) is 'Leaves both definitions out of a list of differences.';
 
 
--- What a deployment meets that should not be so is told, and stays to be told behind it. While another one has begun and is not over (it was
--- passed), nobody can tell what that one has changed from what somebody has: then what that one has met counts.
-create or replace function weft._tell_of_drift(p_deployment uuid, p_fingerprint text, p_is_reopened boolean default false)
-  returns void
-  volatile
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-declare
-  v_last      weft._deployments := weft._read_late(p_fingerprint);
-  v_both      jsonb := jsonb_build_object('before', v_last.fingerprint_expected, 'after', p_fingerprint);
-  v_other     weft._deployments;
-  v_expected  text := p_fingerprint;
-  v_met       text := p_fingerprint;
-  v_list      record;
-begin
-  select d.* into v_other from weft._deployments as d
-  where d.state = 'running' and d.mode = 'apply' and d.id <> p_deployment and (p_is_reopened or weft._has_committed(d, d.state, p_fingerprint))  -- is half-way, or may be soon
-  order by d.started_at desc limit 1;
-  if found then
-    v_expected := v_other.fingerprint_expected;
-    v_met := v_other.fingerprint_met;
-  elsif p_fingerprint is null then  -- what came behind the last one is taken for this one's
-    v_expected := v_last.fingerprint_expected;
-    v_met := coalesce(v_last.fingerprint_after, v_last.fingerprint_met);
-  elsif v_last.fingerprint_expected <> p_fingerprint and weft._are_comparable(v_last.fingerprint_expected, p_fingerprint)
-      and exists (select from weft._snapshots as s where s.fingerprint = v_last.fingerprint_expected) then
-    v_expected := v_last.fingerprint_expected;
-    if not exists (select from jsonb_array_elements(weft._recall_drift(p_deployment)) as d where d.value -> 'fingerprint' = v_both) then
-      select l.count, l.objects into v_list
-      from weft._list_differences(
-        (select s.catalog from weft._snapshots as s where s.fingerprint = v_last.fingerprint_expected), (select s.catalog from weft._snapshots as s where s.fingerprint = p_fingerprint),
-        weft._limit('drift_told_count_max'), 'missing') as l;
-      perform weft._tell(p_deployment, 'drift_found', p_data => jsonb_build_object('since', v_last.id, 'reopened', p_is_reopened, 'fingerprint', v_both, 'count', v_list.count,
-        'objects', weft._by_name_alone(v_list.objects)));
-    end if;
-  end if;
-  update weft._deployments as d set fingerprint_expected = v_expected, fingerprint_met = v_met
-  where d.id = p_deployment and (d.fingerprint_expected is distinct from v_expected or d.fingerprint_met is distinct from v_met);
-end
-$$;
-
-comment on function weft._tell_of_drift(uuid, text, boolean) is 'Writes into the journal of a deployment that begins, or is opened again, what is not as deployments have left it, unless another one is half-way; and keeps what should be.';
-
-
 create or replace function weft._recall_drift(p_deployment uuid)
   returns jsonb
   stable

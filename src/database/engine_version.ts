@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'ac1de76b10b990ce2ddb0f09d28604c0d42d18652f99d930f4a2afd59726a343';
+export const ENGINE_DIGEST = '5b860811ecb417ec261dbf6ba5452d2905607e262a5f19710651af6f8bb2aa2b';
