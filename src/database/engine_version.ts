@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '5b860811ecb417ec261dbf6ba5452d2905607e262a5f19710651af6f8bb2aa2b';
+export const ENGINE_DIGEST = 'b97d13c0e19a3554378ab2d25626de6f58cc2712ea8228615f46d2b400aee17d';
