@@ -139,7 +139,7 @@ begin
       using errcode = 'WF070', hint = E'Of other bundles there is:\n' || v_ways;
   elsif v_chosen.mode = 'baseline' then
     v_before := (
-      select d.id from weft._deployments as d where d.bundle = v_chosen.bundle and d.undoes is null and d.mode = 'apply' and weft._has_effects(d.id) order by d.started_at desc limit 1);
+      select case when exists (select from weft._list_effects(d.id) as e where e.undo is not null) then d.id end from weft._deployments as d where d.bundle = v_chosen.bundle and d.undoes is null and d.mode = 'apply' and weft._has_effects(d.id) order by d.started_at desc limit 1);
     raise exception 'The newest of the bundle % is a baseline, which has run nothing. Nothing was undone.', v_chosen.bundle
       using errcode = 'WF074', hint = format('To withdraw it, so that its files are taken for not applied: weft undo %s', v_chosen.id)
         || coalesce(E'\nTo undo what was deployed before it: weft undo ' || v_before, '');

@@ -182,7 +182,7 @@ function matchStep(paths: readonly string[], run: string, line: number): readonl
 }
 
 /** A folder's name made a valid one: marks are taken from letters, and what else does not fit becomes "-". */
-function makeName(folder: string): string {
+export function makeName(folder: string): string {
   const name = folder
     .normalize('NFD')
     .replace(/\p{M}/gu, '')

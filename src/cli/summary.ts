@@ -8,7 +8,7 @@ import { countsOf } from './loads.ts';
 import { isRefused, nextLines } from './next.ts';
 import { standing } from './standing.ts';
 import { andMore, columns, count, cut, cutFront, duration, harmless, listSome, moment, oneLine } from './text.ts';
-import { comparedLines } from './undone.ts';
+import { comparedLines, withdrawnOf } from './undone.ts';
 
 const STATEMENT_LINES = 4;
 const STATEMENT_WIDTH = 110;
@@ -137,7 +137,7 @@ function headline(deployment: Deployment, style: Style): string {
         return `${style.green(style.bold('Recorded.'))} This database is taken to be at ${bundle}${last === undefined ? '' : `, up to ${oneLine(last.path)}`}; nothing was run.`;
       }
       if (deployment.withdrawn)
-        return `${style.green(style.bold('Withdrawn.'))} Baseline ${deployment.undoes} of ${bundle}: ${count(deployment.withdrawn.files, 'file')} taken out of the history; nothing was run or dropped. The next deployment runs ${deployment.withdrawn.files === 1 ? 'it' : 'them'}.`;
+        return `${style.green(style.bold('Withdrawn.'))} Baseline ${deployment.undoes} of ${bundle}: ${withdrawnOf(deployment.withdrawn)}`;
       if (deployment.undoes) {
         const isPart = (deployment.without_undo ?? []).length > 0;
         return `${isPart ? style.yellow(style.bold('Undone in part.')) : style.green(style.bold('Undone.'))} Deployment ${deployment.undoes} of ${bundle} was taken back${isPart ? ', except for what has no undo' : ''}${within}.`;

@@ -1,7 +1,7 @@
 /** The last word on an undo: what was undone, how the catalog compares with what it was before the deployment, and what to do next. Pure. */
 import type { Deployment, PhaseStatus } from '../domain/deployment.ts';
 import type { Style } from './io.ts';
-import { andMore, columns, count, duration, oneLine } from './text.ts';
+import { andMore, columns, count, duration, listSome, oneLine } from './text.ts';
 
 const OBJECTS_SHOWN = 10;
 const CHANGES: Readonly<Record<string, string>> = {
@@ -31,6 +31,20 @@ export function comparedLines({ id, compared, undoes }: Deployment, style: Style
   ];
 }
 
+/** What became of the files of a baseline that was withdrawn. */
+export function withdrawnOf({ paths, as_before: before }: NonNullable<Deployment['withdrawn']>): string {
+  const gone = paths.filter((path) => !before.includes(path));
+  const named = (some: readonly string[]) => listSome(some.map(oneLine), 5);
+  return [
+    gone.length === 0 ? 'no file left the history;' : `${count(gone.length, 'file')} taken out of the history (${named(gone)});`,
+    ...(before.length === 0
+      ? []
+      : [`${count(before.length, 'file')} put back as the history had ${before.length === 1 ? 'it' : 'them'} before (${named(before)});`]),
+    'nothing was run or dropped.',
+    ...(gone.length === 0 ? [] : [`The next deployment runs what was taken out.`]),
+  ].join(' ');
+}
+
 /** What of a phase of an undo has been undone. Files that stand by count only when they were called back. */
 export function standingOfUndo({ steps, state, transaction, ...phase }: PhaseStatus, isEnded: boolean): string {
   const own = steps.filter((step) => step.options?.keeps !== true);
@@ -50,6 +64,8 @@ export function standingOfUndo({ steps, state, transaction, ...phase }: PhaseSta
       ? `nothing of it is undone (${count(own.length, 'step')})`
       : `in flight, all or nothing: nothing is committed yet (${count(own.length, 'step')})`;
   }
+  if (own.length === 0)
+    return `${called === 0 ? 'no file' : `committed: ${count(called, 'file')}`} called back${state === 'failed' ? '; what failed is rolled back' : ''}`;
   const kept = `committed: ${done} of ${count(own.length, 'step')}${rest}`;
   return state === 'failed' ? `${kept}; the step that failed is rolled back` : `${kept}; the others have not run`;
 }
@@ -65,9 +81,20 @@ export function nextOfUndo(deployment: Deployment): string[] {
   if (state !== 'failed') return [];
   const step = deployment.phases.flatMap(({ steps }) => steps).find(({ path, state: of }) => path === error?.path && of === 'failed');
   if (error?.sqlstate === 'WF071' || !step) return [`Next: ${error?.hint ? 'as the hint says; then' : 'remove the cause; then'} ${again}`];
-  if (step.undoes && step.path !== step.undoes)
+  if (step.undoes && step.path !== step.undoes) {
+    const undone = deployment.phases.flatMap(({ steps }) => steps).filter(({ state: of, undoes: path }) => of === 'succeeded' && path);
+    const named = listSome(
+      undone.map(({ undoes: path }) => oneLine(path as string)),
+      3,
+    );
     return [
-      `Next: correct ${oneLine(step.path)} and deploy the bundle with it (of a file with the same bytes nothing runs again, and the undo that came last counts), or remove the cause in the database; then ${again}`,
+      `Next: remove the cause in the database; or correct ${oneLine(step.path)} and deploy the bundle with it, but without the files that are undone by now${undone.length === 0 || mode === 'rehearse' ? '' : ` (${named})`}: of what is in the history nothing runs again, and the undo that came last counts. Then ${again}`,
+      'A deployment with them runs them again, and is then undone first, by "weft undo" with its id.',
+    ];
+  }
+  if (step.options?.keeps === true)
+    return [
+      `Next: ${oneLine(step.path)} has not changed, and was to be made again, because something of it went with what was undone: remove the cause in the database, as the error says; then ${again}`,
     ];
   return [
     `Next: ${oneLine(step.path)} is the file as it was before, and cannot be corrected: remove the cause in the database, as the error says; then ${again}`,

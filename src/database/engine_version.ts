@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b97d13c0e19a3554378ab2d25626de6f58cc2712ea8228615f46d2b400aee17d';
+export const ENGINE_DIGEST = '5c0f77da75bd22f669abba73cbcaf12a8927c224fe9f909b0d691b73d2da506d';

@@ -69,7 +69,7 @@ describe('weft baseline', () => {
     expect((await weft('undo', '--rehearse', id, '--json')).json().problem.type).toBe('urn:weft:problem:nothing_to_undo');
     const { code, stdout, stderr } = await weft('undo', id);
     expect(code, stderr).toBe(0);
-    expect(stdout).toMatch(new RegExp(`^Withdrawn\\. Baseline ${id} of shop: 1 file taken out of the history; nothing was run or dropped\\.`));
+    expect(stdout).toMatch(new RegExp(`^Withdrawn\\. Baseline ${id} of shop: 1 file taken out of the history \\(1.sql\\); nothing was run or dropped\\.`));
     expect(await sql(database.url, 'select n from goods')).toEqual([{ n: 1 }]);
     expect(await history()).toEqual([]);
     const list = (await weft('status')).stdout;
@@ -90,9 +90,22 @@ describe('weft baseline', () => {
     expect((await weft('undo', '--plan', id)).stdout).toMatch(/1\.sql +is again what the history had before\n +3\.sql +leaves the history/);
     const undone = (await weft('undo', id, '--json')).json();
     expect(undone.withdrawn).toEqual({ files: 2, paths: ['1.sql', '3.sql'], as_before: ['1.sql'] });
+    expect((await weft('status', undone.id)).stdout).toContain(
+      '1 file taken out of the history (3.sql); 1 file put back as the history had it before (1.sql); nothing was run or dropped.',
+    );
     expect((await weft('receipt', undone.id, '--json')).json()).toMatchObject({ undoes: id, withdrawn: undone.withdrawn });
     expect(await sql(database.url, 'select * from weft._history order by path')).toEqual(known);
     expect((await weft('undo', '--plan', '--json')).json()).toMatchObject({ deployment: deployed.id });
+  });
+
+  it('says what could be undone behind it only where that has an undo', async () => {
+    const failing = { '1.sql': 'create table goods (n int);', '2.sql': 'select 1 / 0;' };
+    expect((await weft('deploy', makeFolder(failing))).code).toBe(1); // each file in a transaction of its own
+    expect(await history()).toEqual(['1.sql']);
+    await weft('baseline', makeFolder({ ...failing, '2.sql': 'select 2;' }));
+    const { code, stderr } = await weft('undo');
+    expect([code, stderr.replace(/\s+/g, ' ')]).toEqual([2, expect.stringContaining('To withdraw it')]);
+    expect(stderr.replace(/\s+/g, ' ')).not.toContain('To undo what was deployed before it');
   });
 
   it('on which something was deployed is not withdrawn before that is undone', async () => {

@@ -91,8 +91,21 @@ describe('straight to a database', () => {
     expect(stdout).toMatch(/^Failed\. The undo of shop stopped/);
     expect(stdout).toContain('undo/1_a.sql:2');
     expect(stdout).toContain('rolled back as a whole: nothing of it is undone');
-    expect(stdout).toMatch(/Next: correct undo\/1_a\.sql and deploy the bundle with it .*"weft undo [0-9a-f-]+" goes on with what is not undone/);
+    expect(stdout).toMatch(/Next: .* correct undo\/1_a\.sql and deploy the bundle with it, .*"weft undo [0-9a-f-]+" goes on with what is not undone/);
     expect(await tablesIn(database.url)).toEqual(['a', 'b']);
+  });
+
+  it('what it advises when it has failed half-way leads to the end', async () => {
+    const yaml = YAML.replace('single', 'per-step');
+    const { id } = (await weft('deploy', makeFolder({ ...FILES, 'weft.yaml': yaml, 'undo/1_a.sql': 'drop table nope;' }), '--json')).json();
+    const failed = await weft('undo');
+    expect([failed.code, await tablesIn(database.url)]).toEqual([1, ['a']]);
+    expect(failed.stdout).toContain('but without the files that are undone by now (schema/2_b.sql)');
+    const { 'schema/2_b.sql': _, 'undo/2_b.sql': _undo, ...rest } = FILES;
+    const corrected = (await weft('deploy', makeFolder({ ...rest, 'weft.yaml': yaml }), '--json')).json();
+    expect(corrected.phases[0].steps).toMatchObject([{ path: 'schema/1_a.sql', state: 'skipped' }]);
+    expect((await weft('undo', id)).code).toBe(0);
+    expect(await tablesIn(database.url)).toEqual([]);
   });
 
   it('of a failed undo weft status counts as done what was undone, and no file that stands by', async () => {
@@ -159,10 +172,18 @@ describe('straight to a database', () => {
       const neither = await weft('undo', 'shop');
       expect([neither.code, neither.stderr.replace(/\s+/g, ' ')]).toEqual([2, expect.stringContaining('"shop" is not the id of a deployment')]);
       expect(neither.stderr.replace(/\s+/g, ' ')).toContain('--bundle NAME, or by the folder of its weft.yaml');
-      expect((await weft('undo', makeFolder({ '1.sql': 'select 1;' }))).code).toBe(2);
+      const unknown = await weft('undo', `${makeFolder({ 'd/1.sql': 'select 1;' })}/d`);
+      expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringContaining('of the bundle d')]);
       expect(await tablesIn(database.url)).toEqual(['a', 'b', 'c']);
       expect((await weft('undo', folder)).code).toBe(0);
       expect(await tablesIn(database.url)).toEqual(['c']);
+    });
+
+    it('a folder without a bundle file is the bundle that a deployment of it is: by its name', async () => {
+      const folder = `${makeFolder({ 'd/1.sql': 'create table d (n int);' })}/d`;
+      const { id } = (await weft('deploy', folder, '--json')).json();
+      await weft('deploy', makeFolder(FILES));
+      expect((await weft('undo', folder, '--plan', '--json')).json()).toMatchObject({ deployment: id });
     });
 
     it('a bundle file that cannot be read chooses nothing', async () => {

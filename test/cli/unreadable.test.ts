@@ -16,7 +16,7 @@ it('a report with an odd line is left out, said to be so, and the rest of the de
   const read = deploymentSchema.parse({ ...makeDeployment({ state: 'succeeded', mode: 'rehearse' }), rehearsal });
   expect(read).toMatchObject({ id: ID, state: 'succeeded', rehearsal: null });
   const text = renderRehearsal(read, UNCOLOURED);
-  expect(text).toMatch(/^\nRehearsed\. Nothing of shop is in the database\./);
+  expect(text).toMatch(/^Rehearsed\. Nothing of shop is in the database\./);
   expect(text).toContain(`It has a report, which this version of weft cannot read. In SQL: select jsonb_pretty(weft.status('${ID}') -> 'rehearsal');`);
 });
 

@@ -1,7 +1,8 @@
 /** `weft undo`: says what would be run, what has no undo and what would be refused, and then takes a deployment back. */
-import { readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, realpath, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { BUNDLE_FILE, parseBundleFile } from '../../bundle/bundle_file.ts';
+import { makeName } from '../../bundle/resolve.ts';
 import type { UndoPlan } from '../../domain/deployment.ts';
 import type { SecretValues } from '../../domain/parameters.ts';
 import { Problem } from '../../domain/problem.ts';
@@ -11,7 +12,7 @@ import type { Call } from '../commands.ts';
 import { conduct } from '../conduct.ts';
 import { readSecrets } from '../parameters.ts';
 import { readUndoPlan } from '../readings.ts';
-import { count, harmless } from '../text.ts';
+import { count } from '../text.ts';
 import { certainOf, listed, undoPlanLines } from '../undo_plan.ts';
 
 export async function undo(call: Call): Promise<number> {
@@ -27,9 +28,8 @@ export async function undo(call: Call): Promise<number> {
   if (call.positionals[0] !== undefined && values.bundle !== undefined)
     throw new Problem('usage', 'An id names one deployment, and a folder or --bundle the newest of a bundle: say one.');
   const secrets = await readSecrets(call);
-  const ofFolder = named === null && values.bundle === undefined ? await bundleOfFolder(folder ?? call.printer.io.folder ?? '.') : null;
-  if (folder !== null && ofFolder === null)
-    throw new Problem('usage', `${harmless(folder)} has no ${BUNDLE_FILE}, so which bundle is meant is not known: say it (weft undo ID, or --bundle NAME).`);
+  const asked = named === null && values.bundle === undefined ? await bundleOfFolder(folder ?? call.printer.io.folder ?? '.') : null;
+  const ofFolder = asked ?? (folder === null ? null : makeName(basename(await realpath(folder)))); // without a bundle file, it is deployed under its own name
   const bundle = typeof values.bundle === 'string' ? values.bundle : ofFolder;
   const plan = await readPlan(call, address, named, bundle, typeof values.id === 'string');
   const isRefused = plan !== null && plan.mode !== 'baseline' && (plan.phases.length === 0 || (plan.lacking.length > 0 && !partly));
