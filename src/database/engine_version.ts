@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '5c0f77da75bd22f669abba73cbcaf12a8927c224fe9f909b0d691b73d2da506d';
+export const ENGINE_DIGEST = '88bff561c37aad37ae9f41e2ec6dae067b937abb7dba66e63f230a2c8fe20e7a';
