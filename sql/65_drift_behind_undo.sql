@@ -1,6 +1,7 @@
 -- How the catalog behind an undo compares with what it was, and the document of what a deployment has changed.
 
--- What an undo should have left is what the deployment had met. What others have changed since that one ended is not the undo's.
+-- What an undo should have left is what the deployment had met. What others have changed since that one ended is not the undo's, nor what they had
+-- changed before it was opened again.
 create or replace function weft._compare_undo(p_undo weft._deployments, p_limit integer, out verdict text, out reason text, out count bigint, out objects jsonb)
   stable
   set search_path = pg_catalog, pg_temp
@@ -12,6 +13,7 @@ declare
   v_is      text := (select s.catalog from weft._snapshots as s where s.fingerprint = p_undo.fingerprint_after);
   v_left    text;
   v_met     text;
+  v_theirs  jsonb;
 begin
   select d.* into strict v_undone from weft._deployments as d where d.id = p_undo.undoes;
   select s.catalog into v_was from weft._snapshots as s where s.fingerprint = v_undone.fingerprint_before;
@@ -23,6 +25,10 @@ begin
       when not weft._are_comparable(v_undone.fingerprint_before, p_undo.fingerprint_after) then 'The deployment began on another major version of PostgreSQL.'
       when v_was is null or v_is is null then 'What the catalog was before the deployment is not kept any more (deployments_with_snapshots_count).' end;
   end if;
+  v_theirs := (
+    select jsonb_agg(jsonb_build_object('kind', o.value -> 'kind', 'identity', o.value -> 'identity'))
+    from jsonb_array_elements(weft._recall_drift(v_undone.id)) as f cross join jsonb_array_elements(f.value -> 'objects') as o
+    where (f.value ->> 'reopened')::boolean);
   select count(*), coalesce(
     jsonb_agg(jsonb_build_object(
       'change', case o.change when 'removed' then 'missing' else o.change end, 'kind', o.kind, 'identity', o.identity, 'before', o.before, 'after', o.after)
@@ -34,6 +40,7 @@ begin
     where reason is null and p_undo.fingerprint_after is distinct from v_undone.fingerprint_before
       and (v_undone.fingerprint_after is not distinct from p_undo.fingerprint_before or v_left is null or v_met is null
         or not exists (select from weft._compare_catalogs(v_left, v_met) as m where m.kind = c.kind and m.identity = c.identity))
+      and (v_theirs is null or not v_theirs @> jsonb_build_array(jsonb_build_object('kind', c.kind, 'identity', c.identity)))
   ) as o;
   verdict := case when reason is not null then 'unknown' when count = 0 then 'same' else 'differs' end;
 end

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '88bff561c37aad37ae9f41e2ec6dae067b937abb7dba66e63f230a2c8fe20e7a';
+export const ENGINE_DIGEST = 'a2f1a40d10eb5237fb2c8b0f9031aaa9d3ad6ae942b673f840f34d5131f2f048';

@@ -3,6 +3,7 @@
  * for a definition may hold a secret, and may be long. Who asks for definitions gets them from the catalogs, as long as those are kept.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { resume } from '../../src/deployment/resume.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { setLimits } from '../support/limits.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
@@ -83,4 +84,14 @@ describe('both definitions', () => {
     expect(await described(back.id)).toEqual({ verdict: 'same', count: 0, objects: [] });
     expect(await described(back.undoes)).toBeNull();
   });
+});
+
+it('does not count what was made by hand before the deployment was opened again', async () => {
+  const needed = { run: 'insert into need values (1)', undo: 'delete from need', on_error: 'continue' as const };
+  const degraded = await deployWays(database.url, { '1.sql': { run: 'create table a (n int)', undo: 'drop table a' }, '2.sql': needed }, 'per-step');
+  expect(degraded).toMatchObject({ state: 'degraded' });
+  await sql(database.url, 'create table need (n int)');
+  const opened = await resume({ connect: connectOver(database.url), id: degraded.id, target: null, deadlineMs: 30_000 });
+  expect(opened).toMatchObject({ state: 'succeeded' });
+  expect(await undo(database.url)).toMatchObject({ state: 'succeeded', compared: { verdict: 'same', count: 0 } });
 });
