@@ -11,7 +11,7 @@ as $$
     ('kept_artifacts_days',    90,  0, 'Bytes of files, from the end of the deployment that brought them'),
     ('kept_deployments_count', 10,  1, 'The newest deployments of each bundle, of which everything is kept'),
     ('kept_staged_hours',      24,  1, 'Bytes that were staged for a deployment that never had all of its files'),
-    ('kept_events_days',       365, 0, 'The journal, from the end of its deployment; its last word and what weft.status() tells of it stay'),
+    ('kept_events_days',       365, 0, 'The journal, from the end of its deployment; how that ended, who accepted drift behind it, and what weft.status() tells of it stay'),
     ('kept_requests_days',     365, 0, 'The signed bytes of requests, from the end of the deployment; their digests stay'),
     ('sweep_every_hours',      24,  0, 'After which a run sweeps at its end; 0: behind every run')
 $$;
@@ -159,7 +159,7 @@ begin
     select e.deployment_id, e.number
     from ended as d
     join weft._events as e on e.deployment_id = d.id
-    where e.kind not in ('opened', 'reopened', 'drift_found', 'order_found', 'baseline', 'baseline_withdrawn', 'as_before', 'not_as_before', 'not_compared', 'leftover', 'leftover_out_of_reach')
+    where e.kind not in ('opened', 'reopened', 'succeeded', 'degraded', 'failed', 'cancelled', 'drift_found', 'drift_accepted', 'catalog_not_read', 'catalog_read_late', 'order_found', 'baseline', 'baseline_withdrawn', 'as_before', 'not_as_before', 'not_compared', 'leftover', 'leftover_out_of_reach')
       and exists (select from weft._events as o where o.deployment_id = e.deployment_id and o.number > e.number)
     limit weft._limit('sweep_events_count')
   )

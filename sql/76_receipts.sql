@@ -49,7 +49,10 @@ as $$
       'caller', d.caller,
       'run_as', session_user,
       'request', json_build_object(
-        'id', d.request_id, 'size', length(d.request), 'sha256', encode(sha256(d.request), 'hex'), 'sha256_without_expiry', encode(d.request_digest, 'hex'),
+        'id', d.request_id,
+        'size', case when d.request = '' then k.request -> 'size' else to_json(length(d.request)) end,
+        'sha256', case when d.request = '' then k.request ->> 'sha256' else encode(sha256(d.request), 'hex') end,
+        'sha256_without_expiry', encode(d.request_digest, 'hex'),
         'signature_sha256', encode(sha256(weft._to_bytes(d.signature::text)), 'hex')),
       'manifest', json_build_object('sha256', encode(sha256(weft._to_bytes(d.manifest::text)), 'hex')),
       'artifacts', (  -- of no step: files that would undo one
@@ -86,6 +89,12 @@ as $$
       'engine_version', json_build_object('before', d.engine_version, 'after', weft.version()),
       'server_version', json_build_object('before', d.server_version, 'after', current_setting('server_version')))::text
   from weft._deployments as d
+  left join lateral (  -- what was signed is not kept for ever: then an earlier receipt says what it was
+    select r.document::json -> 'request' as request from weft._receipts as r
+    where d.request = '' and r.deployment_id = d.id and r.document::json -> 'request' is not null
+    order by r.number
+    limit 1
+  ) as k on true
   where d.id = p_deployment
 $$;
 

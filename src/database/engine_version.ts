@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'a2f1a40d10eb5237fb2c8b0f9031aaa9d3ad6ae942b673f840f34d5131f2f048';
+export const ENGINE_DIGEST = '3cd2228fe106a5afc7a044fdff34816033f3cc86f26e4cdeebc5bc7b32fb3b09';

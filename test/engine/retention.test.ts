@@ -157,6 +157,36 @@ describe('the journal and requests', () => {
     expect(await sql(database.url, 'select * from weft._receipts order by written_at')).toEqual(receipts);
     expect(await deploy({ '1.sql': 'select 1;' }, { id: 'first' })).toMatchObject({ id: first.id, receipt: first.receipt });
   });
+
+  it('keep every end, and everybody who has accepted drift, however much came behind', async () => {
+    const { id } = await deploy({ '1.sql': 'create table shelf (n integer);' });
+    for (const column of ['a', 'b']) await sql(database.url, `alter table shelf add ${column} int; select weft.accept_drift()`);
+    await deploy({ '1.sql': 'create table shelf (n integer);' });
+    await age(366);
+    await sweep();
+    expect(
+      await sql(database.url, `select kind, data -> 'objects' -> 0 ->> 'identity' as what from weft.events where deployment_id = $1 order by number`, [id]),
+    ).toEqual([
+      { kind: 'opened', what: null },
+      { kind: 'succeeded', what: null },
+      { kind: 'drift_accepted', what: 'public.shelf.a' },
+      { kind: 'drift_accepted', what: 'public.shelf.b' },
+    ]);
+  });
+
+  it('leave their digests to every later receipt: of what is opened again after years', async () => {
+    const phases = [{ name: 'main', steps: [{ run: '1.sql', on_error: 'continue' }] }];
+    const { id } = await deploy({ 'weft.yaml': JSON.stringify({ name: 'shop', phases }), '1.sql': 'select * from missing;' });
+    await deploy({ '2.sql': 'select 2;' });
+    await age(366);
+    expect(await sweep()).toMatchObject({ requests: 1 });
+    for (let end = 2; end <= 3; end++) await sql(database.url, `call weft.run('${id}', p_reopen => '{}')`);
+    const requests = await sql(database.url, `select document::json -> 'request' as request from weft._receipts where deployment_id = $1 order by number`, [
+      id,
+    ]);
+    expect(requests[0]?.request).toMatchObject({ size: expect.any(Number), sha256: expect.stringMatching(/^[0-9a-f]{64}$/) });
+    expect(requests).toEqual(Array(3).fill(requests[0]));
+  });
 });
 
 describe('a run sweeps when it is over', () => {
