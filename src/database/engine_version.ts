@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '3cd2228fe106a5afc7a044fdff34816033f3cc86f26e4cdeebc5bc7b32fb3b09';
+export const ENGINE_DIGEST = 'bd7d6366744c0786f66c51c033d1239a0d815b7939a4800fc2d0a1f67b8494c5';
