@@ -105,6 +105,13 @@ describe('drift stays drift', () => {
     expect(await drift()).toContainEqual({ change: 'missing', kind: 'column', identity: 'public.goods.name' });
   });
 
+  it('until a deployment gives its table another name: objects are known by their names, and that deployment has told what it met', async () => {
+    await start('alter table goods add by_hand int; create index also_by_hand on goods (id)');
+    const end = await passFiles(database.url, { '2.sql': 'alter table goods rename to wares' });
+    expect(end.drift_found).toMatchObject([{ count: 2, objects: [{ change: 'added', kind: 'index', identity: 'public.also_by_hand' }, COLUMN] }]);
+    expect(await drift()).toEqual([]);
+  });
+
   it('and the order of columns is told only where a hand has changed it', async () => {
     await start('alter table goods drop id cascade; alter table goods add id int');
     const reordered = [
