@@ -54,6 +54,9 @@ as $$
   select d.*
   from weft._deployments as d
   where d.finished_at is not null and d.has_committed
+    -- a baseline that was withdrawn has said nothing, but for what somebody has accepted by name behind it
+    and not (d.mode = 'baseline' and exists (select from weft._deployments as u where u.undoes = d.id and u.state = 'succeeded')
+      and not exists (select from weft._events as e where e.deployment_id = d.id and e.kind = 'drift_accepted'))
   order by d.finished_at desc
   limit 1
 $$;

@@ -78,13 +78,14 @@ create or replace function weft._find_follower(p_deployment uuid)
 as $$
   select o.id
   from weft._deployments as d
-  join weft._deployments as o on o.bundle = d.bundle and o.started_at > d.started_at and o.undoes is null and o.mode = 'apply'
+  -- a baseline keeps what it has replaced in the history, to give it back: of baselines the newest comes first too
+  join weft._deployments as o on o.bundle = d.bundle and o.started_at > d.started_at and o.undoes is null and (o.mode = 'apply' or o.mode = 'baseline' and d.mode = 'baseline')
   where d.id = p_deployment and weft._has_effects(o.id)
   order by o.started_at desc
   limit 1
 $$;
 
-comment on function weft._find_follower(uuid) is 'Finds the newest deployment of the same bundle that came after this one and of which something is in the database.';
+comment on function weft._find_follower(uuid) is 'Finds the newest deployment of the same bundle that came after this one and of which something is in the database; of a baseline also another baseline.';
 
 
 -- Of each bundle the newest deployment of which something is in the database.
@@ -159,9 +160,10 @@ create or replace function weft._choose_undone(p_deployment uuid, p_bundle text 
   language plpgsql
 as $$
 declare
-  v_chosen    weft._deployments;
-  v_follower  uuid;
-  v_recorded  text;
+  v_chosen       weft._deployments;
+  v_follower     uuid;
+  v_is_baseline  boolean;
+  v_recorded     text;
 begin
   if p_deployment is null then
     v_chosen := weft._choose_newest(p_bundle);
@@ -185,8 +187,10 @@ begin
       using errcode = 'WF071', hint = 'Let it come to its end, or cancel it; then undo what it has done.';
   end if;
   v_follower := weft._find_follower(v_chosen.id);
+  v_is_baseline := (select d.mode = 'baseline' from weft._deployments as d where d.id = v_follower);
   if v_follower is not null then
-    raise exception 'Deployment % of the bundle % came after it, and is in the database.', v_follower, v_chosen.bundle
+    raise exception '% % of the bundle % came after it, and is in the %.', case when v_is_baseline then 'Baseline' else 'Deployment' end, v_follower, v_chosen.bundle,
+        case when v_is_baseline then 'history' else 'database' end
       using errcode = 'WF071', hint = format('Undo that one first: deployments of a bundle are undone from the newest on. Nothing of %s was undone.', v_chosen.id);
   elsif not weft._has_effects(v_chosen.id) then
     select string_agg(format('%s, which it ran in part, deployment %s has recorded as applied since.', f.path, f.recorded_by), ' ' order by f.path collate "C") into v_recorded

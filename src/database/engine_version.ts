@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'bd7d6366744c0786f66c51c033d1239a0d815b7939a4800fc2d0a1f67b8494c5';
+export const ENGINE_DIGEST = 'b1f5b1950c7c20a2dcdf94fdf5b2b69402a8b390d3a4c47c016a5f8bdba5ed7e';

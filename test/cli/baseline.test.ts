@@ -116,6 +116,53 @@ describe('weft baseline', () => {
     expect(await history()).toEqual(['1.sql', '2.sql']);
   });
 
+  it('behind which another one was recorded is not withdrawn before that: nothing comes back into the history that was withdrawn', async () => {
+    const first = (await weft('baseline', makeFolder({ '1.sql': 'select 1;', 'v.sql': 'select 2;' }), '--json')).json();
+    const second = (await weft('baseline', makeFolder({ '1.sql': 'select 1;', 'v.sql': 'select 3;' }), '--json')).json();
+    const refused = await weft('undo', first.id, '--json');
+    expect(refused.json().problem.type).toBe('urn:weft:problem:undo_out_of_order');
+    expect(refused.stderr.replaceAll(/\s+/g, ' ')).toContain(`Baseline ${second.id} of the bundle shop came after it, and is in the history.`);
+
+    expect((await weft('undo', second.id)).code).toBe(0);
+    expect(await sql(database.url, 'select path, deployment_id as by from weft.history order by path')).toEqual([
+      { path: '1.sql', by: first.id },
+      { path: 'v.sql', by: first.id },
+    ]);
+    expect((await weft('undo', first.id)).code).toBe(0);
+    expect(await history()).toEqual([]);
+    expect((await weft('deploy', makeFolder({ '1.sql': 'select 1;', 'v.sql': 'select 2;' }), '--json')).json().phases[0].steps).toMatchObject([
+      { path: '1.sql', state: 'succeeded' },
+      { path: 'v.sql', state: 'succeeded' },
+    ]);
+  });
+
+  it('withdrawn takes nothing for meant any more: what had drifted before it is drift again', async () => {
+    const { id: first } = (await weft('deploy', makeFolder({ '1.sql': 'create table goods (n int);' }), '--json')).json();
+    await sql(database.url, 'alter table goods add by_hand int');
+    const { id } = (await weft('baseline', makeFolder({ '1.sql': 'create table goods (n int);', '2.sql': 'select 1;' }), '--json')).json();
+    expect((await weft('drift', '--json')).json()).toMatchObject({ verdict: 'none', since: { deployment: id } });
+    expect((await weft('undo', id)).code).toBe(0);
+    const by = { verdict: 'drift', since: { deployment: first }, objects: [{ change: 'added', identity: 'public.goods.by_hand' }] };
+    expect((await weft('drift', '--json')).json()).toMatchObject(by);
+    const later = (await weft('deploy', makeFolder({ '1.sql': 'create table goods (n int);', '3.sql': 'select 3;' }), '--json')).json();
+    expect(later.drift_found).toMatchObject([{ since: first, count: 1 }]);
+    expect((await weft('drift', '--json')).json()).toMatchObject({ ...by, since: { deployment: later.id } });
+  });
+
+  it('withdrawn leaves what was accepted by name behind it, and with nothing before it there is nothing to compare with', async () => {
+    await sql(database.url, 'create table goods (n int)');
+    const folder = makeFolder({ '1.sql': 'create table goods (n int);' });
+    const mistaken = (await weft('baseline', folder, '--json')).json();
+    expect((await weft('undo', mistaken.id)).code).toBe(0);
+    expect((await weft('drift', '--json')).json()).toMatchObject({ verdict: 'unknown', since: null });
+
+    const { id } = (await weft('baseline', folder, '--json')).json();
+    await sql(database.url, 'alter table goods add by_hand int');
+    expect((await weft('drift', '--accept')).code).toBe(0);
+    expect((await weft('undo', id)).code).toBe(0);
+    expect((await weft('drift', '--json')).json()).toMatchObject({ verdict: 'none', since: { deployment: id } });
+  });
+
   it('keeps the bytes, so that a later change is shown', async () => {
     await weft('baseline', makeFolder({ '1.sql': 'insert into t values (1);' }));
     const changed = (await weft('deploy', makeFolder({ '1.sql': 'insert into t values (2);' }), '--json')).json();
