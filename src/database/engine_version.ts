@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b1f5b1950c7c20a2dcdf94fdf5b2b69402a8b390d3a4c47c016a5f8bdba5ed7e';
+export const ENGINE_DIGEST = '13324c33da574b426bb9edd726abe93f61eeed6665dde55d5058e011ed8873bb';
