@@ -79,6 +79,10 @@ begin
   update weft._steps as s set state = 'failed', error = p_outcome.error, result = coalesce(p_outcome.error -> 'check', s.result), finished_at = clock_timestamp()
   where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path;
   perform weft._tell(p_phase.deployment_id, 'step_tolerated', p_phase.name, p_outcome.path, p_outcome.error);
+  delete from weft._history as h  -- an undo has taken its objects along, and nothing makes them again
+  using weft._deployments as d, weft._steps as s
+  where d.id = p_phase.deployment_id and d.undoes is not null and h.bundle = d.bundle and h.path = p_outcome.path and h.deployment_id = d.undoes
+    and s.deployment_id = d.id and s.phase = p_phase.ordinal and s.path = h.path and s.options ? 'keeps' and s.state = 'failed';
 end
 $$;
 

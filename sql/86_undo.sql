@@ -317,7 +317,8 @@ as $$
       join (
         select s.phase, s.is_again, min(s.place) as place, jsonb_agg(
                  -- what is given back may need each other, as it did then; so may what takes new ones back
-                 case when s.is_kept then '{"kind": "run", "repeat": "on-change", "keeps": true}'
+                 -- what has no undo may stay, and may go along with what it needs
+                 case when s.is_kept then '{"kind": "run", "repeat": "on-change", "keeps": true}' || case when s.values_of = p_undone.id and s.undoes is null then '{"on_error": "continue"}' else '{}' end::jsonb
                    when s.restores then (
                      select o.options || case s.kind when 'run' then '{"repeat": "always"}' else '{}' end::jsonb
                      from weft._steps as o join weft._artifacts as a on a.deployment_id = o.deployment_id and a.path = o.path

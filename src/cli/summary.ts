@@ -8,7 +8,7 @@ import { countsOf } from './loads.ts';
 import { isRefused, nextLines } from './next.ts';
 import { standing } from './standing.ts';
 import { andMore, columns, count, cut, cutFront, duration, harmless, listSome, moment, oneLine } from './text.ts';
-import { comparedLines, withdrawnOf } from './undone.ts';
+import { comparedLines, goneAlong, withdrawnOf } from './undone.ts';
 
 const STATEMENT_LINES = 4;
 const STATEMENT_WIDTH = 110;
@@ -78,10 +78,25 @@ export function driftLines({ id, state, mode, drift_found }: Deployment, style: 
 }
 
 /** What an undo leaves where it is. */
-function lackingLines({ state, undoes, without_undo: lacking }: Deployment, style: Style): string[] {
+function lackingLines({ state, undoes, phases, without_undo: lacking }: Deployment, style: Style): string[] {
   if (!undoes || !isOver(state) || !lacking || lacking.length === 0) return [];
-  const more = andMore(lacking.length - FILES_SHOWN).map((words) => `  ${words}`);
-  return ['', style.yellow('No undo, stays in the database:'), ...lacking.slice(0, FILES_SHOWN).map(({ path }) => `  ${oneLine(path)}`), ...more];
+  const gone = new Set(goneAlong(phases));
+  const titled = (title: string, paths: readonly string[]) =>
+    paths.length === 0
+      ? []
+      : [
+          '',
+          style.yellow(title),
+          ...paths.slice(0, FILES_SHOWN).map((path) => `  ${oneLine(path)}`),
+          ...andMore(paths.length - FILES_SHOWN).map((words) => `  ${words}`),
+        ];
+  return [
+    ...titled(
+      'No undo, stays in the database:',
+      lacking.map(({ path }) => path).filter((path) => !gone.has(path)),
+    ),
+    ...titled('No undo, and gone with what it needs: out of the history too, so that the next deployment makes it again:', [...gone]),
+  ];
 }
 
 /** What a baseline was verified by, and what nobody has looked at. */
@@ -145,6 +160,8 @@ function headline(deployment: Deployment, style: Style): string {
       if (isAllThere(deployment)) return `${style.green(style.bold('Done.'))} ${bundle} was deployed before; there was nothing to run.`;
       return `${style.green(style.bold('Done.'))} ${bundle} is deployed${within}.`;
     case 'degraded':
+      if (goneAlong(deployment.phases).length > 0)
+        return `${style.yellow(style.bold('Undone in part.'))} Deployment ${deployment.undoes} of ${bundle} was taken back, except for what has no undo${within}.`;
       if (deployment.undoes)
         return `${style.yellow(style.bold('Degraded.'))} Deployment ${deployment.undoes} of ${bundle} was taken back${within}, except for what may fail.`;
       return `${style.yellow(style.bold('Degraded.'))} ${bundle} is deployed${within}, except for what may fail.`;

@@ -34,7 +34,7 @@ export function undoPlanLines(plan: UndoPlan, style: Style, isOfFolder: boolean)
         lacking.map(({ path, phase, repeat, stands_by: isKept }) => [
           oneLine(path),
           oneLine(phase),
-          repeat ? `new in that deployment: there is no version before${isKept ? '; made again if something of it goes' : ''}` : '',
+          repeat ? `new in that deployment: there is no version before${isKept ? '; made again if something of it goes, or gone with what it needs' : ''}` : '',
         ]),
         '  ',
       ),

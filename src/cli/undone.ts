@@ -45,6 +45,11 @@ export function withdrawnOf({ paths, as_before: before }: NonNullable<Deployment
   ].join(' ');
 }
 
+/** Files without an undo that something took along, and that could not be made again. */
+export function goneAlong(phases: Deployment['phases']): string[] {
+  return phases.flatMap(({ steps }) => steps).flatMap(({ options, state, path }) => (options?.keeps === true && state === 'failed' ? [path] : []));
+}
+
 /** What of a phase of an undo has been undone. Files that stand by count only when they were called back. */
 export function standingOfUndo({ steps, state, transaction, ...phase }: PhaseStatus, isEnded: boolean): string {
   const own = steps.filter((step) => step.options?.keeps !== true);
@@ -54,6 +59,9 @@ export function standingOfUndo({ steps, state, transaction, ...phase }: PhaseSta
   const milliseconds = phase.started_at && phase.finished_at ? Math.max(0, Date.parse(phase.finished_at) - Date.parse(phase.started_at)) : 0;
   const rest = `${skipped === 0 ? '' : `, ${skipped} undone before or put off`}${called === 0 ? '' : `, ${count(called, 'file')} called back or made at last`}`;
   if (state === 'succeeded') {
+    const lost = steps.filter((step) => step.options?.keeps === true && step.state === 'failed').length;
+    if (lost > 0 && own.length === 0)
+      return `${called === 0 ? '' : `committed: ${count(called, 'file')} called back or made at last; `}${count(lost, 'file')} could not be made again`;
     if (own.length === 0) return called === 0 ? 'nothing had to be called back' : `committed: ${count(called, 'file')} called back or made at last`;
     return `committed: ${count(done, 'step')}${rest}, ${duration(milliseconds)}`;
   }

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '13324c33da574b426bb9edd726abe93f61eeed6665dde55d5058e011ed8873bb';
+export const ENGINE_DIGEST = 'c6a3be11f26ba619f6db6675551110554fac4439ff549312f1eb44b80fdf8a45';

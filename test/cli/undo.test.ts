@@ -95,19 +95,6 @@ describe('straight to a database', () => {
     expect(await tablesIn(database.url)).toEqual(['a', 'b']);
   });
 
-  it('what it advises when it has failed half-way leads to the end', async () => {
-    const yaml = YAML.replace('single', 'per-step');
-    const { id } = (await weft('deploy', makeFolder({ ...FILES, 'weft.yaml': yaml, 'undo/1_a.sql': 'drop table nope;' }), '--json')).json();
-    const failed = await weft('undo');
-    expect([failed.code, await tablesIn(database.url)]).toEqual([1, ['a']]);
-    expect(failed.stdout).toContain('but without the files that are undone by now (schema/2_b.sql)');
-    const { 'schema/2_b.sql': _, 'undo/2_b.sql': _undo, ...rest } = FILES;
-    const corrected = (await weft('deploy', makeFolder({ ...rest, 'weft.yaml': yaml }), '--json')).json();
-    expect(corrected.phases[0].steps).toMatchObject([{ path: 'schema/1_a.sql', state: 'skipped' }]);
-    expect((await weft('undo', id)).code).toBe(0);
-    expect(await tablesIn(database.url)).toEqual([]);
-  });
-
   it('of a failed undo weft status counts as done what was undone, and no file that stands by', async () => {
     const yaml = `${YAML}  - name: code\n    transaction: single\n    steps: [{ run: "views/*.sql", repeat: on-change }, { run: "last/*.sql", undo: "first/*.sql" }]\n`;
     const files = {

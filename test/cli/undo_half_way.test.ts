@@ -1,0 +1,60 @@
+/** An undo that comes to no full end, and what its summary says then. */
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
+import { sql } from '../support/sql.ts';
+import { makeFolder } from './folder.ts';
+import { type Run, run } from './run.ts';
+
+const YAML = `name: shop
+phases:
+  - name: schema
+    transaction: single
+    steps: [{ run: "schema/*.sql", undo: "undo/*.sql" }]
+`;
+const FILES = {
+  'weft.yaml': YAML,
+  'schema/1_a.sql': 'create table a (n int);',
+  'undo/1_a.sql': 'drop table a;',
+  'schema/2_b.sql': 'create table b (n int);',
+  'undo/2_b.sql': 'drop table b;',
+};
+
+let database: TestDatabase;
+
+beforeEach(async () => {
+  database = await emptyDatabase();
+});
+
+afterEach(async () => {
+  await database.drop();
+});
+
+const weft = (...argv: string[]): Promise<Run> => run(argv, { env: { DATABASE_URL: database.url } });
+const tablesIn = async (url: string) =>
+  (await sql(url, `select tablename from pg_tables where schemaname = 'public' order by 1`)).map(({ tablename }) => tablename);
+
+it('what it advises when it has failed half-way leads to the end', async () => {
+  const yaml = YAML.replace('single', 'per-step');
+  const { id } = (await weft('deploy', makeFolder({ ...FILES, 'weft.yaml': yaml, 'undo/1_a.sql': 'drop table nope;' }), '--json')).json();
+  const failed = await weft('undo');
+  expect([failed.code, await tablesIn(database.url)]).toEqual([1, ['a']]);
+  expect(failed.stdout).toContain('but without the files that are undone by now (schema/2_b.sql)');
+  const { 'schema/2_b.sql': _, 'undo/2_b.sql': _undo, ...rest } = FILES;
+  const corrected = (await weft('deploy', makeFolder({ ...rest, 'weft.yaml': yaml }), '--json')).json();
+  expect(corrected.phases[0].steps).toMatchObject([{ path: 'schema/1_a.sql', state: 'skipped' }]);
+  expect((await weft('undo', id)).code).toBe(0);
+  expect(await tablesIn(database.url)).toEqual([]);
+});
+
+it('--partly names what has no undo and is gone with what it needs, and leaves nothing behind to be undone', async () => {
+  const yaml = `${YAML}  - name: code\n    transaction: per-step\n    steps: [{ run: "views/*.sql", repeat: on-change }]\n`;
+  const files = { ...FILES, 'weft.yaml': yaml, 'undo/1_a.sql': 'drop table a cascade;', 'views/v.sql': 'create or replace view v as select n from a;' };
+  const { id } = (await weft('deploy', makeFolder(files), '--json')).json();
+  expect((await weft('undo', '--plan', '--partly')).stdout).toContain('made again if something of it goes, or gone with what it needs');
+  const { code, stdout } = await weft('undo', '--partly');
+  expect(code, stdout).toBe(0);
+  expect(stdout).toMatch(/^Undone in part\. /);
+  expect(stdout).toMatch(/No undo, and gone with what it needs: .*\n +views\/v\.sql\n/);
+  expect(stdout).toMatch(/code \(again\) +per-step +1 file could not be made again/);
+  expect((await weft('undo', id, '--json')).json().problem.type).toBe('urn:weft:problem:nothing_to_undo');
+});
