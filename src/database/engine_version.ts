@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c6a3be11f26ba619f6db6675551110554fac4439ff549312f1eb44b80fdf8a45';
+export const ENGINE_DIGEST = 'dd40080c3a86d8b0fd0b3390a3f7264d2fd3c3bf52b4b68e0c6d303942ae8728';
