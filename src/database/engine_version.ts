@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'dd40080c3a86d8b0fd0b3390a3f7264d2fd3c3bf52b4b68e0c6d303942ae8728';
+export const ENGINE_DIGEST = '3a18f8bfc50dc0ec5b23575d7686301c38ec6b287f01205771aff3d4f0b4d0d9';

@@ -30,6 +30,10 @@ describe.each(['single', 'per-step', 'auto'] as const)('views without an undo, i
       code(rule, { 'v.sql': 'create or replace view v as select n from t', 'w.sql': 'create or replace view w as select 1 as a' }),
     ];
     const done = await deployWays(database.url, bundle);
+    const rehearsed = await undo(database.url, 'p_partly => true, p_rehearse => true');
+    expect(rehearsed, JSON.stringify(rehearsed.error)).toMatchObject({ state: 'degraded', error: null });
+    expect(rehearsed.rehearsal.steps).toContainEqual(expect.objectContaining({ path: 'v.sql', state: 'tolerated' }));
+    expect(await views()).toEqual(['v', 'w']);
     const back = await undo(database.url, 'p_partly => true');
     expect(back, JSON.stringify(back.error)).toMatchObject({ state: 'degraded', error: null });
     expect(await views()).toEqual(['w']);
