@@ -68,6 +68,21 @@ $$;
 comment on function weft._tell_of_wrapper(uuid, text, text, integer) is 'Tells that BEGIN and COMMIT around a file were left out: its transaction is Weft''s.';
 
 
+-- What has no undo goes along with what it needs, and for no other reason: else it would be lost.
+create or replace function weft._is_tolerated(p_deployment uuid, p_phase integer, p_path text, p_error jsonb)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select exists (
+    select from weft._steps as s
+    where s.deployment_id = p_deployment and s.phase = p_phase and s.path = p_path and s.on_error = 'continue' and (not s.options ? 'keeps' or weft._is_lack(p_error)))
+$$;
+
+comment on function weft._is_tolerated(uuid, integer, text, jsonb) is 'Tells whether a step may fail in this way without failing its phase.';
+
+
 -- A step has failed without failing what is around it: that is as much of a record as any other.
 create or replace function weft._tolerate(p_phase weft._phases, p_outcome weft._outcome)
   returns void

@@ -107,7 +107,7 @@ begin
           v_within := weft._run_steps(p_deployment, p_phase, v_script.ordinal, v_script.ordinal, p_fence, p_is_last_try, p_is_within => true);
           if v_within.verdict = 'failed' and v_script.is_repeatable and weft._may_run_later(p_deployment, v_script.ordinal, v_within.error) then
             raise exception using errcode = 'WF003';
-          elsif v_within.verdict = 'failed' then
+          elsif v_within.verdict = 'failed' and weft._is_tolerated(p_deployment, p_phase.ordinal, v_script.path, v_within.error) then
             perform weft._tolerate(p_phase, v_within);
           elsif v_within.verdict <> 'done' then
             raise exception using errcode = 'WF003';  -- the whole block is given up for it

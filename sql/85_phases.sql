@@ -180,9 +180,7 @@ begin
       perform weft._end_attempt(p_phase.deployment_id, 'interrupted');
       perform weft._tell(p_phase.deployment_id, 'interrupted', p_phase.name, p_outcome.path, p_outcome.error);
     when 'failed' then
-      if exists (
-          select from weft._steps as s
-          where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path and s.on_error = 'continue') then
+      if weft._is_tolerated(p_phase.deployment_id, p_phase.ordinal, p_outcome.path, p_outcome.error) then
         perform weft._tolerate(p_phase, p_outcome);
         update weft._deployments as d set deaths = 0 where d.id = p_phase.deployment_id and d.deaths > 0;
         perform weft._end_attempt(p_phase.deployment_id, 'failed');

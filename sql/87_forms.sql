@@ -208,9 +208,7 @@ begin
     elsif v_outcome.verdict = 'done' and v_is_undo and p_phase.transaction <> 'single' then  -- else behind the phase
       v_outcome := weft._look_after_returned(p_phase, p_first, v_last);
     end if;
-    if v_outcome.verdict = 'failed' and exists (
-        select from weft._steps as s
-        where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = v_outcome.path and s.state = 'pending' and s.on_error = 'continue') then
+    if v_outcome.verdict = 'failed' and weft._is_tolerated(p_phase.deployment_id, p_phase.ordinal, v_outcome.path, v_outcome.error) then
       perform weft._tolerate(p_phase, v_outcome);
       continue;  -- with the others
     end if;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '3a18f8bfc50dc0ec5b23575d7686301c38ec6b287f01205771aff3d4f0b4d0d9';
+export const ENGINE_DIGEST = '0b06d1c1f1c5420deda7fa313f7c115d6973c07ea7271df5d85764d758421d40';

@@ -43,4 +43,15 @@ describe.each(['single', 'per-step', 'auto'] as const)('views without an undo, i
     expect(await views()).toEqual(['v', 'w']);
     expect(done.id).not.toBe(again.id);
   });
+
+  it('that cannot be made again for another reason fail the undo, and stay in the history', async () => {
+    await sql(database.url, 'create table divisor as select 1 as n');
+    await deployWays(database.url, [
+      schema('single', { '1.sql': { run: 'create table t (n int)', undo: 'drop view v; update divisor set n = 0' } }),
+      code(rule, { 'v.sql': 'select 1 / n from divisor; create or replace view v as select 1 as a' }),
+    ]);
+    const back = await undo(database.url, 'p_partly => true');
+    expect(back).toMatchObject({ state: 'failed', error: { path: 'v.sql', sqlstate: '22012' } });
+    expect(await pathsIn(database.url)).toEqual(['v.sql']);
+  });
 });
