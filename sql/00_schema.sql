@@ -78,6 +78,7 @@
 --   86 undo_plans  what that would run, and fail with           |
 --   87 forms       what a rehearsal does otherwise             |
 --   87 rehearsal   all of it, measured and taken back          |
+--   87 created     what the files of a bundle leave               |
 --   88 baseline    what is there already                        |
 --   89 reports     what a rehearsal showed, and did not         |
 --   90 run         the one procedure                            |

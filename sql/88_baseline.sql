@@ -1,77 +1,6 @@
 -- Baseline: a database is at a bundle already, and nothing of it is to be run. The word of whoever says so is held against the catalog as
 -- far as that goes: the objects that the files create are looked for by their names. What was not looked for is told.
 --
--- Tokens name what is looked for, and the catalog answers. An object that some statement of the bundle drops, renames or moves is not
--- looked for; neither is what is temporary, what a DO block makes, or what is data, a right or a comment.
-
--- A name without a schema is looked for in all of them: which search_path it was made under is not known.
-create or replace function weft._is_created_there(p_object jsonb)
-  returns boolean
-  stable
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-declare
-  v_parts   text[] := parse_ident(p_object ->> 'name');
-  v_name    name := v_parts[cardinality(v_parts)];
-  v_schema  text := case when cardinality(v_parts) > 1 then v_parts[cardinality(v_parts) - 1] end;
-  v_table   text[] := parse_ident(p_object ->> 'on');
-begin
-  return case p_object ->> 'kind'
-    when 'schema' then exists (select from pg_namespace as n where n.nspname = v_name)
-    when 'extension' then exists (select from pg_extension as e where e.extname = v_name)
-    when 'trigger' then exists (select from pg_trigger as t where t.tgname = v_name)
-    when 'policy' then exists (select from pg_policy as p where p.polname = v_name)
-    when 'relation' then exists (select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.relname = v_name and n.nspname = coalesce(v_schema, n.nspname) and n.nspname !~ '^pg_' and n.nspname <> 'information_schema')
-    when 'function' then exists (select from pg_proc as f join pg_namespace as n on n.oid = f.pronamespace where f.proname = v_name and n.nspname = coalesce(v_schema, n.nspname) and n.nspname !~ '^pg_')
-    when 'type' then exists (select from pg_type as t join pg_namespace as n on n.oid = t.typnamespace where t.typname = v_name and n.nspname = coalesce(v_schema, n.nspname) and n.nspname !~ '^pg_')
-    when 'column' then exists (
-      select from pg_attribute as a join pg_class as c on c.oid = a.attrelid join pg_namespace as n on n.oid = c.relnamespace
-      where a.attname = v_name and not a.attisdropped and c.relname = v_table[cardinality(v_table)] and n.nspname = case when cardinality(v_table) > 1 then v_table[cardinality(v_table) - 1] else n.nspname end)
-  end;
-exception when invalid_parameter_value or syntax_error then  -- no name: then it is not looked for
-  return true;
-end
-$$;
-
-comment on function weft._is_created_there(jsonb) is 'Tells whether the catalog has an object of that kind and name.';
-
-
--- Every object that the files of a deployment create and keep, and whether it is there. Files that cannot be read here have none.
-create or replace function weft._look_for_created(p_deployment uuid)
-  returns table (path text, line integer, object jsonb, is_there boolean)
-  stable
-  set search_path = pg_catalog, pg_temp
-  set jit = off
-  language sql
-as $$
-  with statements as materialized (
-    select s.ordinal, s.path, u.number, weft._first_line(u.statement, u.line) as line, weft._flatten(weft._skip_comments(u.statement)) as flat
-    from weft._steps as s
-    join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
-    cross join lateral weft._split(weft._new_scanner(), weft._kept_text(s.deployment_id, s.path, a.digest), true) as x
-    cross join unnest(x.statements, x.lines) with ordinality as u (statement, line, number)
-    where s.deployment_id = p_deployment and s.kind = 'run' and octet_length(u.statement) <= 65536 and weft._kept_text(s.deployment_id, s.path, a.digest) is not null
-  ),
-  gone as materialized (  -- names in statements after which something may be called otherwise, or be no more
-    select distinct lower(m[1]) as name
-    from statements as t
-    cross join regexp_matches(t.flat, '("(?:[^"]|"")*"|[^][\s"''(),;.]+)', 'g') as m
-    where t.flat ~* '^drop\M|^alter .*\m(rename|set schema|drop)\M|^do\M'
-  ),
-  created as (
-    select t.ordinal, t.number, t.path, t.line, weft._name_created(t.flat) as object from statements as t
-  )
-  select c.path, c.line, c.object, weft._is_created_there(c.object)
-  from created as c
-  where c.object is not null
-    and not exists (select from gone as g where g.name in (lower(regexp_replace(c.object ->> 'name', '^.*\.\s*', '')), lower(regexp_replace(c.object ->> 'on', '^.*\.\s*', ''))))
-  order by c.ordinal, c.number
-$$;
-
-comment on function weft._look_for_created(uuid) is 'Lists what the files of a deployment create and do not drop or rename again, and whether the catalog has it.';
-
-
 -- Why the database cannot be at the bundle, or null; and what was looked at.
 create or replace function weft._verify_baseline(p_deployment weft._deployments, out quarrel jsonb, out verdict jsonb)
   stable
@@ -83,6 +12,7 @@ declare
   v_fingerprint  text;
   v_objects      jsonb;
   v_missing      jsonb;
+  v_gone         jsonb;  -- files that create what a later statement takes away again
   v_reached      text;  -- the last file before the first that lacks something
 begin
   if v_request ->> 'fingerprint' is not null then
@@ -99,13 +29,15 @@ begin
     verdict := '{"by": "nothing"}';
     return;
   end if;
-  select coalesce(jsonb_agg(jsonb_build_object('path', l.path, 'line', l.line) || l.object), '[]'),
-         jsonb_agg(jsonb_build_object('path', l.path, 'line', l.line) || l.object) filter (where not l.is_there)
-  into v_objects, v_missing
+  select coalesce(jsonb_agg(jsonb_build_object('path', l.path, 'line', l.line) || l.object) filter (where not l.is_gone), '[]'),
+         jsonb_agg(jsonb_build_object('path', l.path, 'line', l.line) || l.object) filter (where not l.is_gone and not l.is_there),
+         coalesce(jsonb_agg(distinct l.path) filter (where l.is_gone), '[]')
+  into v_objects, v_missing, v_gone
   from weft._look_for_created(p_deployment.id) as l;
   verdict := jsonb_build_object('by', 'catalog', 'objects_found', jsonb_array_length(v_objects) - coalesce(jsonb_array_length(v_missing), 0), 'not_looked_at', (
     select coalesce(jsonb_agg(s.path order by s.ordinal), '[]') from weft._steps as s
-    where s.deployment_id = p_deployment.id and s.kind <> 'check' and not exists (select from jsonb_array_elements(v_objects) as o where o.value ->> 'path' = s.path)));
+    where s.deployment_id = p_deployment.id and s.kind <> 'check' and not exists (select from jsonb_array_elements(v_objects) as o where o.value ->> 'path' = s.path)),
+    'gone_again', v_gone);
   if v_missing is not null then
     v_reached := (
       select s.path

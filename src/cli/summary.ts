@@ -102,21 +102,29 @@ function lackingLines({ state, undoes, phases, without_undo: lacking }: Deployme
 /** What a baseline was verified by, and what nobody has looked at. */
 function baselineLines({ baseline }: Deployment): string[] {
   if (!baseline) return [];
-  const { by, objects_found = 0, not_looked_at: unseen = [] } = baseline.verified;
+  const { by, objects_found = 0, not_looked_at: unseen = [], gone_again: gone = [] } = baseline.verified;
   const verified =
     by === 'fingerprint'
       ? 'The catalog has the fingerprint that was asked for.'
       : by === 'catalog'
         ? `Looked for in the catalog by name: ${count(objects_found, 'object')}, all there.`
         : 'Nothing was looked at.';
-  const files = listSome(
-    unseen.map((path) => oneLine(path)),
-    FILES_SHOWN,
+  const why = (words: string, paths: readonly string[]) =>
+    paths.length === 0
+      ? ''
+      : ` ${words}: ${listSome(
+          paths.map((path) => oneLine(path)),
+          FILES_SHOWN,
+        )}.`;
+  const unnamed = why(
+    'Not looked at, for they create nothing that is looked for by name',
+    unseen.filter((path) => !gone.includes(path)),
   );
-  return [
-    '',
-    `  ${count(baseline.files, 'file')} recorded. ${verified}${unseen.length > 0 ? ` Not looked at, for they create nothing that has a name: ${files}.` : ''}`,
-  ];
+  const taken = why(
+    'Not looked at, for later statements drop, rename or move what they create',
+    unseen.filter((path) => gone.includes(path)),
+  );
+  return ['', `  ${count(baseline.files, 'file')} recorded. ${verified}${unnamed}${taken}`];
 }
 
 /** Checks that found rows and only warn. */

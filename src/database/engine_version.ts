@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '0b06d1c1f1c5420deda7fa313f7c115d6973c07ea7271df5d85764d758421d40';
+export const ENGINE_DIGEST = '5cfd1dec11792449dd83df30771f2176a2e7099ac81e261a3b1415d8bb743338';

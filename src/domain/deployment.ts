@@ -240,7 +240,12 @@ export const deploymentSchema = z.looseObject({
   baseline: z
     .looseObject({
       files: z.int(),
-      verified: z.looseObject({ by: z.string(), objects_found: z.int().optional(), not_looked_at: z.array(z.string()).optional() }),
+      verified: z.looseObject({
+        by: z.string(),
+        objects_found: z.int().optional(),
+        not_looked_at: z.array(z.string()).optional(),
+        gone_again: z.array(z.string()).optional(),
+      }),
     })
     .nullish(),
   /** Of a rehearsal that is over: what it has shown, and what it could not show. */

@@ -40,7 +40,7 @@ describe('weft baseline', () => {
     expect(code, stdout + stderr).toBe(0);
     expect(stdout).toMatch(/^Recorded\. This database is taken to be at shop, up to 4\.sql; nothing was run\./);
     expect(stdout).toContain(
-      '4 files recorded. Looked for in the catalog by name: 10 objects, all there. Not looked at, for they create nothing that has a name: 4.sql.',
+      '4 files recorded. Looked for in the catalog by name: 11 objects, all there. Not looked at, for they create nothing that is looked for by name: 4.sql.',
     );
     expect(stdout).toContain('  main  auto  recorded: 4 files\n\nNext: "weft plan" shows what is still to be run.');
     expect(stderr).toContain('4/4 main: 4.sql: recorded\n');
@@ -182,7 +182,7 @@ describe('weft baseline', () => {
         sqlstate: 'WF062',
         path: '2.sql',
         line: 1,
-        message: 'The database is not at this bundle: 3 of the 11 objects that its files create are not there.',
+        message: 'The database is not at this bundle: 3 of the 12 objects that its files create are not there.',
         detail: 'Nothing was recorded. Not there: column price of goods (2.sql:1), policy seen (3.sql:2), relation later (5.sql:1).',
         hint: expect.stringMatching(/^Up to 1\.sql all is there: .* --up-to 1\.sql, and the next deployment runs the rest\. .* --unverified/),
       },
@@ -203,6 +203,73 @@ describe('weft baseline', () => {
     const { stdout, json } = await weft('baseline', folder, ...upTo, '--json');
     expect(stdout).toContain(message);
     expect(json().error).toMatchObject({ message: `The database is not at this bundle: ${message}`, path: '1.sql', hint: expect.stringMatching(hint) });
+  });
+
+  it.each([
+    'alter table t rename a to b',
+    'alter table t rename column a to b',
+    'alter table t drop column a',
+    'alter table t drop column if exists a, drop if exists a2',
+    'alter table only public.t alter a drop not null',
+    'alter table t alter column a drop default, alter a drop identity if exists',
+    'alter table t drop constraint if exists x',
+    'alter table t add x int; alter table t drop x',
+    'alter table t rename constraint x to y',
+    'drop trigger watch on t',
+    'drop policy if exists seen on t',
+    'alter trigger watch on t rename to look',
+    'alter table t alter a set not null',
+    'alter table t owner to dev',
+    'drop index t_a',
+    'drop table u, v cascade',
+    'drop function t(int)',
+    'drop table if exists other.t',
+    `do $$ begin alter table t add c int; end $$`,
+  ])('looks for a table of which a later file changes something: %s', async (change) => {
+    await sql(database.url, 'create table k (id int)');
+    const { code, json } = await weft(
+      'baseline',
+      makeFolder({ '0.sql': 'create table k (id int);', '1.sql': 'create table public.t (id int, a int);', '2.sql': `${change};` }),
+      '--json',
+    );
+    expect(code).toBe(1);
+    expect(json().error).toMatchObject({
+      sqlstate: 'WF062',
+      path: '1.sql',
+      missing: expect.arrayContaining([{ kind: 'relation', name: 'public.t', path: '1.sql', line: 1 }]),
+    });
+  });
+
+  it.each([
+    ['drops', 'drop table if exists k2, t cascade', 1],
+    ['drops with its schema', 'drop schema public cascade', 0],
+    ['drops in a block', 'do $$ begin drop table t; end $$', 1],
+    ['renames', 'alter table t rename to "k"', 2],
+    ['moves', 'alter table only t set schema kept', 2],
+    [
+      'drops, as its index and its column',
+      'create index t_a on t (a); create trigger w before insert on t execute function f(); alter table t add b int; drop table t',
+      1,
+    ],
+    ['renames, and something else takes its place', 'alter table t rename to k; create table t_new (); alter table t_new rename to l', 3],
+  ])('looks for no table that a later statement %s, but for what it is then', async (_, change, found) => {
+    await sql(database.url, 'create table k (id int); create table l (id int); create schema kept; create table kept.t (id int)');
+    const { code, stdout } = await weft(
+      'baseline',
+      makeFolder({ '0.sql': 'create table public.l (id int);', '1.sql': 'create table public.t (id int, a int);', '2.sql': `${change};` }),
+    );
+    expect(code, stdout).toBe(0);
+    expect(stdout).toContain(`by name: ${found} object${found === 1 ? '' : 's'}, all there.`);
+    expect(stdout).toMatch(/Not looked at, for later statements drop, rename or move what they create: (0\.sql, )?1\.sql/);
+  });
+
+  it('looks for what is made again behind its end, and for the column’s new name', async () => {
+    await sql(database.url, 'create table k (id int)');
+    const folder = makeFolder({ '1.sql': 'drop table if exists t; create table t (a int); alter table k rename id to key;' });
+    expect((await weft('baseline', folder, '--json')).json().error.missing).toMatchObject([
+      { kind: 'relation', name: 't' },
+      { kind: 'column', name: 'key', on: 'k' },
+    ]);
   });
 
   it('takes its caller’s word for it with --unverified', async () => {

@@ -1,0 +1,189 @@
+-- What the files of a bundle leave in the catalog, by its name: what they create, without what a later statement drops, renames or moves.
+-- By that a baseline is held against the catalog.
+--
+-- Tokens name what is looked for, and the catalog answers. What is temporary is not looked for, nor what a DO block makes, nor what is data, a right or a
+-- comment. A statement that drops or renames something of an object (a column, a constraint, a default) leaves the object where it is.
+
+-- A name without a schema is looked for in all of them: which search_path it was made under is not known.
+create or replace function weft._is_created_there(p_object jsonb)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_parts   text[] := parse_ident(p_object ->> 'name');
+  v_name    name := v_parts[cardinality(v_parts)];
+  v_schema  text := case when cardinality(v_parts) > 1 then v_parts[cardinality(v_parts) - 1] end;
+  v_table   text[] := parse_ident(p_object ->> 'on');
+begin
+  return case p_object ->> 'kind'
+    when 'schema' then exists (select from pg_namespace as n where n.nspname = v_name)
+    when 'extension' then exists (select from pg_extension as e where e.extname = v_name)
+    when 'trigger' then exists (select from pg_trigger as t where t.tgname = v_name)
+    when 'policy' then exists (select from pg_policy as p where p.polname = v_name)
+    when 'relation' then exists (select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.relname = v_name and n.nspname = coalesce(v_schema, n.nspname) and n.nspname !~ '^pg_' and n.nspname <> 'information_schema')
+    when 'function' then exists (select from pg_proc as f join pg_namespace as n on n.oid = f.pronamespace where f.proname = v_name and n.nspname = coalesce(v_schema, n.nspname) and n.nspname !~ '^pg_')
+    when 'type' then exists (select from pg_type as t join pg_namespace as n on n.oid = t.typnamespace where t.typname = v_name and n.nspname = coalesce(v_schema, n.nspname) and n.nspname !~ '^pg_')
+    when 'column' then exists (
+      select from pg_attribute as a join pg_class as c on c.oid = a.attrelid join pg_namespace as n on n.oid = c.relnamespace
+      where a.attname = v_name and not a.attisdropped and c.relname = v_table[cardinality(v_table)] and n.nspname = case when cardinality(v_table) > 1 then v_table[cardinality(v_table) - 1] else n.nspname end)
+  end;
+exception when invalid_parameter_value or syntax_error then  -- no name: then it is not looked for
+  return true;
+end
+$$;
+
+comment on function weft._is_created_there(jsonb) is 'Tells whether the catalog has an object of that kind and name.';
+
+
+create or replace function weft._fold_name(p_name text)
+  returns text[]
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select array_agg(case when m.part[1] like '"%' then replace(substr(m.part[1], 2, length(m.part[1]) - 2), '""', '"') else lower(m.part[1]) end order by m.place)
+  from regexp_matches(p_name, '("(?:[^"]|"")*"|[^\s".]+)', 'g') with ordinality as m (part, place)
+$$;
+
+comment on function weft._fold_name(text) is 'Takes a name apart as the server reads it, without looking at whether it is one.';
+
+
+create or replace function weft._last_of_name(p_name text)
+  returns text
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select o.parts[cardinality(o.parts)] from (select weft._fold_name(p_name) as parts) as o
+$$;
+
+comment on function weft._last_of_name(text) is 'Tells a name without its schema, as the server reads it.';
+
+
+create or replace function weft._is_same_name(p_one text, p_other text)
+  returns boolean
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(o.one[cardinality(o.one)] = o.other[cardinality(o.other)]
+    and (cardinality(o.one) < 2 or cardinality(o.other) < 2 or o.one[cardinality(o.one) - 1] = o.other[cardinality(o.other) - 1]), false)
+  from (select weft._fold_name(p_one) as one, weft._fold_name(p_other) as other) as o
+$$;
+
+comment on function weft._is_same_name(text, text) is 'Tells whether two names may mean the same object: one without a schema may be in any.';
+
+
+-- What a statement takes away, and by which name it is there afterwards. Kinds are those of weft._name_created; null is any. A column has its table ("on"), a
+-- trigger and a policy too, and the other name ("now") is without a value where the object is gone.
+create or replace function weft._name_taken_away(p_flat text)
+  returns table (kind text, name text, "on" text, now text)
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  c_ident  constant text := '(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)';
+  c_name   constant text := c_ident || '(?: ?\. ?' || c_ident || ')*';
+  c_kinds  constant jsonb := '{"table": "relation", "view": "relation", "sequence": "relation", "index": "relation", "function": "function", "procedure": "function", "routine": "function",
+    "aggregate": "function", "schema": "schema", "type": "type", "domain": "type", "extension": "extension", "trigger": "trigger", "policy": "policy"}';
+  c_start  constant text := '(?:foreign |materialized )?(table|view|sequence|index|function|procedure|routine|aggregate|schema|type|domain|extension|trigger|policy) (?:concurrently )?(?:if exists )?(?:only )?';
+  v_match  text[];
+  v_kind   text;
+  v_rest   text;
+begin
+  if p_flat ~* '^do\M' then  -- what it runs is not known; what it names may be gone, if it is that kind of block
+    if p_flat ~* '\m(drop|rename|execute)\M|\mset schema\M' then
+      return query select distinct null::text, m[1], null::text, null::text from regexp_matches(p_flat, '("(?:[^"]|"")*"|[^][\s"''(),;.]+)', 'g') as m;
+    end if;
+    return;
+  end if;
+  v_match := regexp_match(p_flat, '^drop ' || c_start || '(.*)$', 'i');
+  if v_match is not null then
+    v_kind := c_kinds ->> lower(v_match[1]);
+    if v_kind in ('trigger', 'policy') then
+      return query select v_kind, m[1], m[2], null::text from regexp_matches(v_match[2], '^(' || c_ident || ') on (' || c_name || ')', 'i') as m;
+    else
+      v_rest := regexp_replace(regexp_replace(v_match[2], ' ?\m(cascade|restrict) ?$', '', 'i'), '\([^()]*\)', '', 'g');
+      return query select v_kind, m[1], null::text, null::text from regexp_matches(v_rest, '(?:^|,) ?(' || c_name || ')', 'g') as m;
+    end if;
+    return;
+  end if;
+  v_match := regexp_match(p_flat, '^alter ' || c_start || '(' || c_name || ')(?: ?\*)?(?: ?\([^()]*\))? ?(?:on (' || c_name || ') )?(.*)$', 'i');
+  if v_match is null then
+    return;
+  end if;
+  v_kind := c_kinds ->> lower(v_match[1]);
+  v_rest := v_match[4];
+  if v_rest ~* '^rename to\M' then
+    name := v_match[2];
+    kind := v_kind;
+    "on" := v_match[3];
+    now := coalesce(substring(v_match[2] from '^(.*\. ?)' || c_ident || '$'), '') || substring(v_rest from '^\S+ \S+ (' || c_ident || ')');
+    return next;
+  elsif v_rest ~* '^set schema\M' and v_kind <> 'extension' then
+    return query select v_kind, v_match[2], null::text, substring(v_rest from '^\S+ \S+ (' || c_ident || ')') || '.' || substring(v_match[2] from c_ident || '$');
+  elsif v_kind = 'relation' and v_rest ~* '^rename (column )?(?!constraint\M)' then
+    return query select 'column'::text, m[1], v_match[2], m[2] from regexp_matches(v_rest, '^rename (?:column )?(' || c_ident || ') to (' || c_ident || ')', 'i') as m;
+  elsif v_kind = 'relation' then
+    return query select distinct 'column'::text, coalesce(m[1], m[2]), v_match[2], null::text
+      from regexp_matches(v_rest, '(?:^|,) ?drop (?:column (?:if exists )?(' || c_ident || ')|(?:if exists )?(?!(?:constraint|column|not|default|identity|expression|if)\M)(' || c_ident || '))', 'gi') as m;
+  end if;
+end
+$$;
+
+comment on function weft._name_taken_away(text) is 'Names what a statement without comments drops, renames or moves, and what that is called afterwards.';
+
+
+-- Files that cannot be read here have none. What is made on a table goes with it, and what is in a schema with that.
+create or replace function weft._look_for_created(p_deployment uuid)
+  returns table (path text, line integer, object jsonb, is_gone boolean, is_there boolean)
+  stable
+  set search_path = pg_catalog, pg_temp
+  set jit = off
+  language sql
+as $$
+  with statements as materialized (
+    select row_number() over (order by s.ordinal, u.number) as place, s.path, weft._first_line(u.statement, u.line) as line, weft._flatten(weft._skip_comments(u.statement)) as flat
+    from weft._steps as s
+    join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+    cross join lateral weft._split(weft._new_scanner(), weft._kept_text(s.deployment_id, s.path, a.digest), true) as x
+    cross join unnest(x.statements, x.lines) with ordinality as u (statement, line, number)
+    where s.deployment_id = p_deployment and s.kind = 'run' and octet_length(u.statement) <= 65536 and weft._kept_text(s.deployment_id, s.path, a.digest) is not null
+  ),
+  taken as materialized (
+    select t.place, t.path, t.line, n.kind, n.name, n."on", n.now, weft._last_of_name(n.name) as last
+    from statements as t cross join lateral weft._name_taken_away(t.flat) as n
+    where t.flat ~* '^(drop|alter|do)\M'
+  ),
+  created as materialized (
+    select t.place, t.path, t.line, o.object, coalesce(o.object ->> 'on', substring(t.flat from '(?i)^create .*? on (?:only )?((?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)(?: ?\. ?(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+))*)')) as "on"
+    from statements as t cross join lateral weft._name_created(t.flat) as o (object)
+    where o.object is not null
+    union all
+    select t.place, t.path, t.line, jsonb_strip_nulls(jsonb_build_object('kind', t.kind, 'name', t.now, 'on', case when t.kind = 'column' then t."on" end)), t."on"
+    from taken as t
+    where t.now is not null
+  ),
+  named as materialized (
+    select c.*, weft._last_of_name(c.object ->> 'name') as last, weft._last_of_name(c."on") as last_on from created as c
+  ),
+  judged as (
+    select c.*, exists (
+        select from taken as t
+        where t.place > c.place and case when t.last = c.last or t.last = c.last_on or t.kind = 'schema' then  -- most are others, and cost little so
+          t.kind is null and (weft._is_same_name(t.name, c.object ->> 'name') or weft._is_same_name(t.name, c.object ->> 'on'))
+          or t.kind = c.object ->> 'kind' and weft._is_same_name(t.name, c.object ->> 'name') and (t."on" is null or weft._is_same_name(t."on", c."on"))
+          or t.kind = 'relation' and weft._is_same_name(t.name, c."on") and (t.now is null or c.object ->> 'kind' = 'column')
+          or t.kind = 'schema' and cardinality(weft._fold_name(coalesce(c.object ->> 'on', c.object ->> 'name'))) > 1 and (weft._fold_name(coalesce(c.object ->> 'on', c.object ->> 'name')))[1] = (weft._fold_name(t.name))[1]
+        else false end) as is_gone
+    from named as c
+  )
+  select j.path, j.line, j.object, j.is_gone, j.is_gone or weft._is_created_there(j.object)
+  from judged as j
+  order by j.place
+$$;
+
+comment on function weft._look_for_created(uuid) is 'Lists what the files of a deployment create, whether a later statement of them takes it away again, and whether the catalog has it.';
