@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '5cfd1dec11792449dd83df30771f2176a2e7099ac81e261a3b1415d8bb743338';
+export const ENGINE_DIGEST = '8366c0fd3a4ad87233b8205d495fd80153afb544dd4bd963f053ca8dc4eca177';
