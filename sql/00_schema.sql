@@ -76,9 +76,9 @@
 --   85 phases      from one to the next, and how that went     |
 --   86 undo        going back with the files that came along    |
 --   86 undo_plans  what that would run, and fail with           |
+--   87 created     what the files of a bundle leave               |
 --   87 forms       what a rehearsal does otherwise             |
 --   87 rehearsal   all of it, measured and taken back          |
---   87 created     what the files of a bundle leave               |
 --   88 baseline    what is there already                        |
 --   89 reports     what a rehearsal showed, and did not         |
 --   90 run         the one procedure                            |

@@ -136,7 +136,7 @@ begin
   for v_one in select k.name, p.type from jsonb_object_keys(p_secrets) as k (name) left join weft._parameters as p on p.deployment_id = p_undone and p.name = k.name and p.is_secret order by 1 loop
     if v_one.type is null then
       raise exception 'Deployment % has no secret parameter "%".', p_undone, v_one.name
-        using errcode = 'WF040', hint = coalesce(format('It has: %s.', v_names), 'It has none.') || ' Nothing was undone. Its other parameters an undo has as they were.';
+        using errcode = 'WF040', hint = coalesce('It has: ' || v_names || '.', 'It has none.') || ' Nothing was undone. Its other parameters an undo has as they were.';
     end if;
     perform weft._accept_value(v_one.name, v_one.type, v_values ->> v_one.name, true);
   end loop;
@@ -255,6 +255,54 @@ $$;
 comment on function weft._take_secrets() is 'Takes the secrets out of the session, where no file shall find them.';
 
 
+-- The secrets that a deployment can take; an undo also those of the deployment that it takes back, though its files may need none of them.
+create or replace function weft._takes_secret(p_deployment uuid, p_name text)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select exists (select from weft._parameters as p where p.deployment_id = p_deployment and p.name = p_name and p.is_secret and p.is_given)
+    or exists (
+      select from weft._deployments as d join weft._parameters as p on p.deployment_id = d.undoes
+      where d.id = p_deployment and p.name = p_name and p.is_secret)
+$$;
+
+comment on function weft._takes_secret(uuid, text) is 'Tells whether a secret may come along with a CALL for a deployment.';
+
+
+-- A CALL that names no deployment brings its secrets for the one that waits for them, if there is no doubt which that is.
+create or replace function weft._choose_by_secrets(p_deployment uuid, p_secrets jsonb)
+  returns uuid
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_waiting  uuid[];
+  v_others   text;
+begin
+  if p_deployment is not null or p_secrets is null or not exists (select from weft._deployments as d where d.state in ('staged', 'running')) then
+    return p_deployment;
+  end if;
+  v_waiting := array(
+    select d.id from weft._deployments as d
+    where d.state in ('staged', 'running') and not exists (select from jsonb_object_keys(p_secrets) as k (name) where not weft._takes_secret(d.id, k.name))
+    order by weft._find_lacking(d.id, null) is null, d.place);
+  if cardinality(v_waiting) = 1 or weft._find_lacking(v_waiting[2], null) is null and cardinality(v_waiting) > 1 then
+    return v_waiting[1];
+  end if;
+  select string_agg(format('%s of %s (%s)', d.id, d.bundle, array_to_string(weft._find_lacking(d.id, null), ', ')), '; ' order by d.place) into v_others
+  from weft._deployments as d where d.state in ('staged', 'running') and weft._find_lacking(d.id, null) is not null;
+  raise exception 'It is not certain which deployment % for.', case when (select count(*) from jsonb_object_keys(p_secrets)) = 1 then 'the secret is' else 'the secrets are' end
+    using errcode = 'WF040', detail = 'In the session: ' || (select string_agg(k.name, ', ' order by k.name) from jsonb_object_keys(p_secrets) as k (name)) || '. Nothing was run.',
+      hint = coalesce('These wait for secrets: ' || v_others || '. Name one in the CALL: call weft.run(''ID'').', 'No unfinished deployment waits for any: call weft.run() without them.');
+end
+$$;
+
+comment on function weft._choose_by_secrets(uuid, jsonb) is 'Tells for which deployment secrets have come along with a CALL, or refuses them.';
+
+
 -- What a deployment needs and was not given: null when nothing is lacking. What it does not know is refused.
 create or replace function weft._find_lacking(p_deployment uuid, p_secrets jsonb)
   returns text[]
@@ -270,11 +318,11 @@ begin
   end if;
   select k.name into v_name
   from jsonb_object_keys(p_secrets) as k (name)
-  where not exists (select from weft._parameters as p where p.deployment_id = p_deployment and p.name = k.name and p.is_secret and p.is_given)
+  where p_deployment is not null and not weft._takes_secret(p_deployment, k.name)
   order by 1 limit 1;
   if found then
     raise exception 'The deployment has no secret parameter "%", or its request gave it no value.', v_name using errcode = 'WF040',
-      hint = case when p_deployment is null then 'Name the deployment in the CALL.' else coalesce((select format('It has: %s.', string_agg(p.name, ', ' order by p.name)) from weft._parameters as p where p.deployment_id = p_deployment and p.is_secret and p.is_given), 'It has none.') end;
+      hint = coalesce('It has: ' || (select string_agg(p.name, ', ' order by p.name) from weft._parameters as p where p.deployment_id = p_deployment and p.is_secret and p.is_given) || '.', 'It has none.');
   end if;
   return (
     select array_agg(p.name order by p.name)

@@ -69,7 +69,7 @@ comment on function weft._end_lost_sessions() is 'Ends sessions of this role tha
 -- The deployment that is to be worked on before p_deployment may be over: whatever stands before it in line, then itself.
 -- Without p_deployment: everything that is staged or begun. What stands ahead is run under its own caller's grant: whoever's caller
 -- is not among p_callers waits, and lets others pass. So does what needs secrets: those of p_deployment came along, unless p_is_lacking.
-create or replace function weft._next_in_line(p_deployment uuid, p_target text, p_fence bigint, p_callers text[], p_is_lacking boolean)
+create or replace function weft._next_in_line(p_deployment uuid, p_target text, p_fence bigint, p_callers text[], p_is_lacking boolean, p_secrets_of uuid default null)
   returns uuid
   volatile
   set search_path = pg_catalog, pg_temp
@@ -85,7 +85,7 @@ begin
     -- a place can become visible late: what has begun goes on before anything else begins
     where d.state in ('staged', 'running')
       and (d.id = p_deployment or p_callers is null or case when d.undoes is null then d.caller else 'undo:' || d.caller end = any (p_callers))
-      and case when d.id = p_deployment then not p_is_lacking
+      and case when d.id = coalesce(p_deployment, p_secrets_of) then not p_is_lacking
             else not exists (select from weft._parameters as s where s.deployment_id = d.id and s.is_secret and s.is_given) end
       and (p_deployment is null or d.state = 'running' or d.place <= (select m.place from weft._deployments as m where m.id = p_deployment))
     order by (d.state = 'running') desc, d.place
@@ -105,7 +105,7 @@ begin
 end
 $$;
 
-comment on function weft._next_in_line(uuid, text, bigint, text[], boolean) is 'Chooses the deployment whose turn it is, and cancels what only a copied database brought along.';
+comment on function weft._next_in_line(uuid, text, bigint, text[], boolean, uuid) is 'Chooses the deployment whose turn it is, and cancels what only a copied database brought along.';
 
 
 -- What is in the history already is left out. False when the history has something against it: then the deployment has ended.

@@ -31,6 +31,7 @@ declare
   v_pause    pg_catalog.float8;
   v_outcome  weft._outcome;
   v_secrets  pg_catalog.jsonb;
+  v_secrets_of pg_catalog.uuid;  -- the deployment for which they are
   v_lacking  pg_catalog.text[];
   v_values   pg_catalog.jsonb;
   v_sweeping pg_catalog.timestamptz;
@@ -54,7 +55,8 @@ begin
   perform weft._check_call(p_deployment, p_backend);
   perform weft._hurry_commit();
   commit;  -- of the row lock that settling took: the lease comes first in the order of locks
-  v_lacking := weft._find_lacking(p_deployment, v_secrets);
+  v_secrets_of := weft._choose_by_secrets(p_deployment, v_secrets);
+  v_lacking := weft._find_lacking(v_secrets_of, v_secrets);
   if p_reopen is not null and v_lacking is null then
     perform weft._reopen(p_deployment, p_reopen);
     commit;
@@ -68,7 +70,7 @@ begin
     return;
   end if;
   if v_secrets is not null and v_lacking is null then
-    v_values := weft._read_parameters(p_deployment, v_secrets);  -- or refuse them, before anything is run
+    v_values := weft._read_parameters(v_secrets_of, v_secrets);  -- or refuse them, before anything is run
   end if;
 
   select t.fence, t.holder into v_fence, v_holder from weft._take_lease(p_deployment) as t;
@@ -81,7 +83,7 @@ begin
   end if;
 
   loop
-    v_current := weft._next_in_line(p_deployment, p_target, v_fence, p_callers, v_lacking is not null);
+    v_current := weft._next_in_line(p_deployment, p_target, v_fence, p_callers, v_lacking is not null, v_secrets_of);
     perform weft._hurry_commit();
     commit;
     exit when v_current is null;
@@ -89,7 +91,7 @@ begin
     perform weft._hold_to_undo(v_current);
     perform weft._take_as_applied(v_current, v_fence);
     v_is_rehearsal := weft._prepare_rehearsal(v_current);
-    v_values := weft._read_parameters(v_current, case when v_current = p_deployment then v_secrets end);
+    v_values := weft._read_parameters(v_current, case when v_current = v_secrets_of then v_secrets end);
     perform weft._hurry_commit();
     commit;
 
@@ -201,8 +203,8 @@ begin
       commit;
     end loop;
   end if;
-  result := case when p_deployment is not null then weft.status(p_deployment) end;
-  if v_lacking is not null then
+  result := case when p_deployment is not null then weft.status(p_deployment) else weft._describe_lacking() end;
+  if p_deployment is not null and v_lacking is not null then
     result := result || jsonb_build_object('lacking', v_lacking);
   end if;
   reset all;
@@ -210,7 +212,7 @@ end
 $$;
 
 comment on procedure weft.run(uuid, text, integer, jsonb, text[], jsonb, jsonb) is
-  'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session was at, 0 for the one at which it opened the deployment, null where nobody looks. p_callers: those whose deployments may be run ahead of this one (and whose undos, with ''undo:'' before the name), null for all; others wait and let it pass. When the result holds a directive, run its statement in the same session, alone; if it succeeds, its report; then CALL again; p_report: the error of the statement, if the result asks for it. Secret parameters come through the setting weft.secrets, as a JSON object, set in the session before each CALL; a deployment that lacks some lets others pass, and the result says which it lacks. p_reopen: of a degraded deployment, try again the steps that failed: an object, in which "key" makes a repeated wish the same one. Whoever calls while another CALL is at work learns who that is, and need not wait.';
+  'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session was at, 0 for the one at which it opened the deployment, null where nobody looks. p_callers: those whose deployments may be run ahead of this one (and whose undos, with ''undo:'' before the name), null for all; others wait and let it pass. When the result holds a directive, run its statement in the same session, alone; if it succeeds, its report; then CALL again; p_report: the error of the statement, if the result asks for it. Secret parameters come through the setting weft.secrets, as a JSON object, set in the session before each CALL; without an id they go to the one unfinished deployment that they fit. A deployment that lacks some lets others pass, and the result says which it lacks. p_reopen: of a degraded deployment, try again the steps that failed: an object, in which "key" makes a repeated wish the same one. Whoever calls while another CALL is at work learns who that is, and need not wait.';
 
 
 -- Of whose turn it is, a crash may take back the newest: whoever comes next finds out again. Attempts, what a block did, and ends wait for
@@ -324,3 +326,25 @@ as $$
 $$;
 
 comment on function weft._attach(uuid, text) is 'Tells a caller who comes second which CALL is at work.';
+
+
+-- What a CALL that names no deployment has let stand in line: the first, as weft.status() shows it, and the others behind it.
+create or replace function weft._describe_lacking()
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  with waiting as materialized (
+    select d.id, d.bundle, d.place, weft._find_lacking(d.id, null) as lacking from weft._deployments as d where d.state in ('staged', 'running')
+  )
+  select weft.status(w.id) || jsonb_build_object('lacking', w.lacking) || coalesce((
+      select jsonb_build_object('others_lacking', jsonb_agg(jsonb_build_object('id', o.id, 'bundle', o.bundle, 'lacking', o.lacking) order by o.place))
+      from waiting as o where o.lacking is not null and o.id <> w.id having count(*) > 0), '{}')
+  from waiting as w
+  where w.lacking is not null
+  order by w.place
+  limit 1
+$$;
+
+comment on function weft._describe_lacking() is 'Shows the first deployment in line that waits for secrets, and names the others; null when none does.';

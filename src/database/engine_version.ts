@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '8366c0fd3a4ad87233b8205d495fd80153afb544dd4bd963f053ca8dc4eca177';
+export const ENGINE_DIGEST = '0ce29f49164493e2785b1c73f92ae74e5fa0aa80def72538ddbe7521f627320c';

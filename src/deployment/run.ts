@@ -69,6 +69,7 @@ export async function runToEnd(errand: Errand, patience: Patience, run: Run, fir
       }
       if (result !== null) {
         trouble = null;
+        if (result.lacking.length > 0 && id === null) return null; // all that could be run has been
         if (result.lacking.length > 0) throw secretsMissing(result.lacking, id); // before it is told that it was taken up
         if (result.deployment !== null) tell(result.deployment);
         if (isEnd(result) || (errand.isPassingBy === true && isNothingToDo(result))) return result.deployment;

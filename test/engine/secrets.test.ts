@@ -258,6 +258,90 @@ describe('what a deployment needs', () => {
     await expectNoTrace();
   });
 
+  describe('with a CALL that names no deployment', () => {
+    const say = async (client: Awaited<ReturnType<TestDatabase['client']>>, secrets: object) => {
+      await client.query(`select set_config('weft.secrets', $1, false)`, [JSON.stringify(secrets)]);
+    };
+    const stage = (name: string, declared: object = DECLARED, secrets: Record<string, string> = { token: secret }) =>
+      stageFiles(
+        database.url,
+        { 'weft.yaml': bundle({}, name, declared), '1.sql': 'create table if not exists t (n int); insert into t values (1);' },
+        { bundle: name, secrets },
+      );
+
+    it('is asked for by name, whether one waits or several, and what needs none is run', async () => {
+      const client = await database.client();
+      const ids = [await stage('a'), await stage('b', { key: { type: 'text', secret: true } }, { key: secret })];
+      const plain = await stageFiles(database.url, { '1.sql': 'create table plain ()' }, { bundle: 'c' });
+      const [{ result }] = (await client.query('call weft.run()')).rows;
+      expect(result).toMatchObject({ id: ids[0], state: 'staged', lacking: ['token'], others_lacking: [{ id: ids[1], bundle: 'b', lacking: ['key'] }] });
+      expect(await sql(database.url, 'select state::text from weft.deployments where id = $1', [plain])).toEqual([{ state: 'succeeded' }]);
+      await client.end();
+    });
+
+    it('goes to the one that it fits, and the others behind it are run too', async () => {
+      const client = await database.client();
+      await stage('a');
+      await stage('b', { key: { type: 'text', secret: true } }, { key: secret });
+      await stageFiles(database.url, { '1.sql': 'create table plain ()' }, { bundle: 'c' });
+      await say(client, { token: secret });
+      const [{ result }] = (await client.query('call weft.run()')).rows;
+      expect(result).toMatchObject({ bundle: 'b', lacking: ['key'] });
+      expect(await sql(database.url, 'select bundle, state::text from weft.deployments order by bundle')).toEqual([
+        { bundle: 'a', state: 'succeeded' },
+        { bundle: 'b', state: 'staged' },
+        { bundle: 'c', state: 'succeeded' },
+      ]);
+      await say(client, { key: secret });
+      expect((await client.query('call weft.run()')).rows).toEqual([{ result: null }]);
+      await client.end();
+      await expectNoTrace();
+    });
+
+    it('is refused where it fits several or none, and those that wait are named', async () => {
+      const client = await database.client();
+      const ids = [await stage('a'), await stage('b')];
+      for (const secrets of [{ token: secret }, { tokken: secret }]) {
+        await say(client, secrets);
+        await expect(client.query('call weft.run()')).rejects.toMatchObject({
+          code: 'WF040',
+          hint: `These wait for secrets: ${ids[0]} of a (token); ${ids[1]} of b (token). Name one in the CALL: call weft.run('ID').`,
+        });
+      }
+      await client.end();
+      expect(await sql(database.url, `select from weft.deployments where state <> 'staged'`)).toEqual([]);
+    });
+  });
+
+  it.each(['call weft.run()', 'call weft.run($1)'])('may come along with an undo in SQL whose files name none: %s', async (call) => {
+    const files = { '1.sql': `create table made (); insert into vault values (:'token', 1);`, 'u/1.sql': 'drop table made; delete from vault;' };
+    expect(await deployOne(files, { phase: { steps: [{ run: '*.sql', undo: 'u/*.sql' }] } })).toMatchObject({ state: 'succeeded' });
+    for (const isSaidFirst of [true, false]) {
+      const client = await database.client();
+      const say = () => client.query(`select set_config('weft.secrets', $1, false)`, [JSON.stringify({ token: secret })]);
+      if (isSaidFirst) await say();
+      const [{ id }] = (await client.query(`select weft.undo(p_rehearse => $1) ->> 'deployment' as id`, [isSaidFirst])).rows;
+      await say();
+      await client.query(call, call.includes('$') ? [id] : []);
+      await client.end();
+      expect(await sql(database.url, 'select state::text from weft.deployments where id = $1', [id])).toEqual([{ state: 'succeeded' }]);
+    }
+    expect(await sql(database.url, 'select from vault')).toEqual([]);
+    await expectNoTrace();
+  });
+
+  it('is not asked for with words that end in an empty list', async () => {
+    const id = await stageFiles(database.url, { '1.sql': 'select 1;' }, {});
+    const client = await database.client();
+    await client.query(`select set_config('weft.secrets', '{"token": "some value"}', false)`);
+    await expect(client.query('call weft.run($1)', [id])).rejects.toMatchObject({ code: 'WF040', hint: 'It has none.' });
+    await client.query(`select set_config('weft.secrets', '', false)`);
+    await client.query('call weft.run($1)', [id]);
+    await client.query(`select set_config('weft.secrets', '{"token": "some value"}', false)`);
+    await expect(client.query('select weft.undo($1, p_partly => true)', [id])).rejects.toThrow();
+    await client.end();
+  });
+
   it('goes to its own files only: not to those of a deployment that stands before it', async () => {
     const spying = `insert into vault values (coalesce(nullif(current_setting('weft.secrets', true), ''), nullif(current_setting('weft.values', true), ''), 'nothing'), 7);`;
     await stageFiles(database.url, { '1.sql': spying }, { bundle: 'spy' });
