@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '0ce29f49164493e2785b1c73f92ae74e5fa0aa80def72538ddbe7521f627320c';
+export const ENGINE_DIGEST = '31494e7572e4ac4d5d6aaf535d6fc28fb2dc3642fc0d50e272f350bb8bf62a7a';
