@@ -5,6 +5,8 @@
 import * as z from 'zod';
 import { rehearsalSchema } from './rehearsal.ts';
 
+const pathsSchema = z.array(z.string()).optional();
+
 /** open → staged → running → succeeded | degraded | failed | cancelled */
 export const deploymentStateSchema = z.enum(['open', 'staged', 'running', 'succeeded', 'degraded', 'failed', 'cancelled']);
 export const stepStateSchema = z.enum(['pending', 'succeeded', 'skipped', 'failed']);
@@ -240,12 +242,7 @@ export const deploymentSchema = z.looseObject({
   baseline: z
     .looseObject({
       files: z.int(),
-      verified: z.looseObject({
-        by: z.string(),
-        objects_found: z.int().optional(),
-        not_looked_at: z.array(z.string()).optional(),
-        gone_again: z.array(z.string()).optional(),
-      }),
+      verified: z.looseObject({ by: z.string(), objects_found: z.int().optional(), not_looked_at: pathsSchema, gone_again: pathsSchema }),
     })
     .nullish(),
   /** Of a rehearsal that is over: what it has shown, and what it could not show. */
