@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '31494e7572e4ac4d5d6aaf535d6fc28fb2dc3642fc0d50e272f350bb8bf62a7a';
+export const ENGINE_DIGEST = '196fd16ca21dbd4f93e4342ed539902bf7d131b93666f2c877792019383cb10e';
