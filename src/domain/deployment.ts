@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { rehearsalSchema } from './rehearsal.ts';
 
 const pathsSchema = z.array(z.string()).optional();
+const verifiedSchema = z.looseObject({ by: z.string(), objects_found: z.int().optional(), not_looked_at: pathsSchema, gone_again: pathsSchema });
 
 /** open → staged → running → succeeded | degraded | failed | cancelled */
 export const deploymentStateSchema = z.enum(['open', 'staged', 'running', 'succeeded', 'degraded', 'failed', 'cancelled']);
@@ -239,12 +240,7 @@ export const deploymentSchema = z.looseObject({
   /** Invalid indexes that are left behind it and that only a superuser may drop, each with the statement for it. */
   leftovers: z.array(z.looseObject({ index: z.string(), path: z.string().nullable(), statement: z.string() })).nullish(),
   /** Of a baseline that was recorded: how many files were new to the history, and by what that was verified. */
-  baseline: z
-    .looseObject({
-      files: z.int(),
-      verified: z.looseObject({ by: z.string(), objects_found: z.int().optional(), not_looked_at: pathsSchema, gone_again: pathsSchema }),
-    })
-    .nullish(),
+  baseline: z.looseObject({ files: z.int(), verified: verifiedSchema }).nullish(),
   /** Of a rehearsal that is over: what it has shown, and what it could not show. */
   rehearsal: informing(rehearsalSchema),
 });
