@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '196fd16ca21dbd4f93e4342ed539902bf7d131b93666f2c877792019383cb10e';
+export const ENGINE_DIGEST = '03da7e56ac84a561725adbd7333c792a020265f8431e8b6d102bc36667a3e057';
