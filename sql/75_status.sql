@@ -324,6 +324,8 @@ as $$
     'staged_at', d.staged_at,
     'started_at', d.started_at,
     'finished_at', d.finished_at,
+    'rests', case when d.finished_at is not null then (
+      select jsonb_agg(jsonb_build_object('since', e.data -> 'ended_at', 'until', e.at) order by e.number) from weft._events as e where e.deployment_id = d.id and e.kind = 'reopened') end,
     'parameters', weft._describe_parameters(d.id),
     'phases', weft._describe_phases(d.id, d.finished_at is not null),
     'error', d.error,

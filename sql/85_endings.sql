@@ -203,7 +203,8 @@ begin
     raise exception 'Deployment % has been taken back, or is going to be: by deployment %. What failed in it is not tried again.', p_deployment, v_undo
       using errcode = 'WF071', hint = 'Nothing was changed. To have it all again, deploy the bundle again.';
   end if;
-  perform weft._tell(p_deployment, 'reopened', p_data => jsonb_build_object('caller', 'role ' || session_user) || jsonb_strip_nulls(p_wish));
+  perform weft._tell(p_deployment, 'reopened', p_data => jsonb_build_object(
+    'caller', 'role ' || session_user, 'ended_at', (select d.finished_at from weft._deployments as d where d.id = p_deployment)) || jsonb_strip_nulls(p_wish));
   if v_unread is not null then
     perform weft._tell(p_deployment, 'catalog_not_read', p_data => v_unread);
   end if;

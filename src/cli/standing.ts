@@ -1,6 +1,6 @@
 /** What of a phase is in the database, in a line: committed, rolled back, recorded, or not begun, and how much of it was there before. Pure. */
 import { type Deployment, isOver, type PhaseStatus, type StepStatus } from '../domain/deployment.ts';
-import { count, duration, oneLine } from './text.ts';
+import { count, duration, oneLine, timeWorked } from './text.ts';
 import { standingOfUndo } from './undone.ts';
 
 /** The steps of a phase, by what became of them. */
@@ -28,7 +28,7 @@ export function standing(phase: PhaseStatus, deployment: Deployment): string {
     const partly = phase.steps.filter(({ state, account }) => state === 'failed' && account);
     const wholly = failed - partly.length;
     const stays = partly.length === 0 ? '' : `, ${partly.length} failed and in part committed (${partly.map(({ path }) => oneLine(path)).join(', ')})`;
-    return `committed: ${count(succeeded, 'step')}${beside}${wholly === 0 ? '' : `, ${wholly} failed and rolled back`}${stays}, ${duration(timeOfPhase(phase))}`;
+    return `committed: ${count(succeeded, 'step')}${beside}${wholly === 0 ? '' : `, ${wholly} failed and rolled back`}${stays}, ${duration(timeOfPhase(phase, deployment))}`;
   }
   if (phase.transaction === 'single') {
     const steps = `${count(total - tally.before, 'step')}${tally.before === 0 ? '' : `; ${tally.before} applied before`}`;
@@ -87,7 +87,7 @@ function recordOf({ steps }: PhaseStatus, { state }: Deployment): string {
 }
 
 /** All of it, with tries and pauses. */
-function timeOfPhase({ started_at, finished_at, steps }: PhaseStatus): number {
-  if (started_at && finished_at) return Math.max(0, Date.parse(finished_at) - Date.parse(started_at));
+function timeOfPhase({ started_at, finished_at, steps }: PhaseStatus, { rests }: Deployment): number {
+  if (started_at && finished_at) return timeWorked(started_at, finished_at, rests ?? []);
   return steps.reduce((sum, step) => sum + (step.milliseconds ?? 0), 0);
 }

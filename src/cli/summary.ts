@@ -7,7 +7,7 @@ import type { Style } from './io.ts';
 import { countsOf } from './loads.ts';
 import { isRefused, nextLines } from './next.ts';
 import { standing } from './standing.ts';
-import { andMore, columns, count, cut, cutFront, duration, harmless, listSome, moment, oneLine } from './text.ts';
+import { andMore, columns, count, cut, cutFront, duration, harmless, listSome, moment, oneLine, timeWorked } from './text.ts';
 import { comparedLines, goneAlong, withdrawnOf } from './undone.ts';
 
 const STATEMENT_LINES = 4;
@@ -385,6 +385,6 @@ function shorten(fingerprint: string | null): string | null {
 
 function timeOf(deployment: Deployment): string | null {
   if (deployment.started_at === null || deployment.finished_at === null) return null;
-  const milliseconds = Date.parse(deployment.finished_at) - Date.parse(deployment.started_at);
-  return Number.isFinite(milliseconds) ? duration(Math.max(0, milliseconds)) : null;
+  const milliseconds = timeWorked(deployment.started_at, deployment.finished_at, deployment.rests ?? []);
+  return Number.isFinite(milliseconds) ? duration(milliseconds) : null;
 }

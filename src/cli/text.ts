@@ -49,6 +49,16 @@ export function duration(milliseconds: number): string {
   return `${Math.floor(seconds / 3600)} h ${String(Math.floor((seconds % 3600) / 60)).padStart(2, '0')} min`;
 }
 
+/** From one moment to another, without the times between in which nobody worked. @returns milliseconds; NaN where one is no moment */
+export function timeWorked(from: string, to: string, rests: readonly { readonly since: string; readonly until: string }[] = []): number {
+  const [start, end] = [Date.parse(from), Date.parse(to)];
+  const rested = rests.map(({ since, until }) => Math.max(0, Math.min(end, Date.parse(until)) - Math.max(start, Date.parse(since))));
+  return Math.max(
+    0,
+    rested.reduce((left, rest) => left - rest, end - start),
+  );
+}
+
 /** @param milliseconds as a clock: "0:07", "12:30", "1:02:03" */
 export function clock(milliseconds: number): string {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));

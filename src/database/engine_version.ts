@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '03da7e56ac84a561725adbd7333c792a020265f8431e8b6d102bc36667a3e057';
+export const ENGINE_DIGEST = '56e448e9729d3e1ab6c4339fcaf2eb5a92852f9b8b6be23eeeed6fd8970f090c';

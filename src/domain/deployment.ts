@@ -225,6 +225,8 @@ export const deploymentSchema = z.looseObject({
   wal: z.looseObject({ before: z.string().nullable(), after: z.string().nullable() }),
   /** Of one that is over: its newest receipt, the bytes of which never change. */
   receipt: receiptMarkSchema.nullish(),
+  /** From an end until it was opened again, when nobody worked; null if it never was. */
+  rests: z.array(z.looseObject({ since: z.string(), until: z.string() })).nullish(),
   /** Deployments that are staged before this one and not over. */
   ahead: z.array(z.string()),
   /** Set while a live backend runs this deployment. */

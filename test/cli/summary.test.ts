@@ -429,3 +429,10 @@ describe('the summary', () => {
     expect(renderSummary(deployment, COLOURED).replace(/\u001b\[\d+m/g, '')).toBe(renderSummary(deployment, UNCOLOURED));
   });
 });
+
+it('a deployment that was opened again has taken what it worked, not what lay between its ends', () => {
+  const phase = { ...makePhase('main', 'single', 'succeeded', { done: 1 }), started_at: '2026-03-01T02:00:01.100Z', finished_at: '2026-03-01T02:00:13.300Z' };
+  const shown = show({ state: 'succeeded', phases: [phase], rests: [{ since: '2026-03-01T02:00:01.500Z', until: '2026-03-01T02:00:13.100Z' }] });
+  expect(shown).toMatch(/Done\..* in 800 ms/);
+  expect(shown).toContain(', 600 ms\n');
+});

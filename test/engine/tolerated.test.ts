@@ -94,6 +94,12 @@ describe.each(TRANSACTIONS)('transaction: %s', (transaction) => {
     expect(await sql(database.url, 'select n from later')).toEqual([{ n: 2 }]);
     expect(await journal()).toEqual([1, 3, 4]);
     expect(await again()).toMatchObject({ state: 'succeeded' });
+    const [{ is_rest }] = await sql(
+      database.url,
+      `select bool_and((r ->> 'since')::timestamptz < (r ->> 'until')::timestamptz) and count(*) = 2 as is_rest from jsonb_array_elements(weft.status($1) -> 'rests') as r`,
+      [degraded.id],
+    );
+    expect(is_rest).toBe(true);
     expect(await sql(database.url, `select kind from weft.events where kind in ('degraded', 'reopened', 'succeeded') order by number`)).toEqual(
       ['degraded', 'reopened', 'degraded', 'reopened', 'succeeded'].map((kind) => ({ kind })),
     );
