@@ -182,34 +182,3 @@ as $$
 $$;
 
 comment on function weft._is_commit(text) is 'Tells whether a statement ends a transaction as any other.';
-
-
--- A database in SQL_ASCII holds bytes, of whatever encoding, and none at all may be asked for in UTF8 that is none. ASCII, and what is UTF8
--- all the same, come out as everywhere.
-create or replace function weft._to_bytes(p_text text)
-  returns bytea
-  stable parallel safe
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select convert_to(p_text, case getdatabaseencoding() when 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end)
-$$;
-
-comment on function weft._to_bytes(text) is 'Writes a text as bytes: in UTF8, or as they are where the database has no encoding.';
-
-
-create or replace function weft._as_utf8(p_text text)
-  returns text
-  stable parallel safe
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-begin
-  perform convert_to(p_text, 'UTF8');
-  return p_text;
-exception when character_not_in_repertoire then
-  return regexp_replace(p_text, '[^\x01-\x7f]', '?', 'g');
-end
-$$;
-
-comment on function weft._as_utf8(text) is 'Returns a text as it is where it is UTF8, as it is in every database with an encoding; else with a question mark for each byte that is not ASCII.';

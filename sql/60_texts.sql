@@ -1,4 +1,4 @@
--- What many kinds of objects say of themselves, in one wording: rights, options, owners.
+-- What many kinds of objects say of themselves, in one wording: rights, options, owners. And texts as bytes, to be hashed and handed out.
 
 create or replace function weft._describe_rights(p_rights aclitem[], p_kind "char", p_owner oid)
   returns text
@@ -72,3 +72,34 @@ as $$
 $$;
 
 comment on function weft._escape_marks(text) is 'Writes the characters that stand between objects in a way that can be read.';
+
+
+-- A database in SQL_ASCII holds bytes, of whatever encoding, and none at all may be asked for in UTF8 that is none. ASCII, and what is UTF8
+-- all the same, come out as everywhere.
+create or replace function weft._to_bytes(p_text text)
+  returns bytea
+  stable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select convert_to(p_text, case getdatabaseencoding() when 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end)
+$$;
+
+comment on function weft._to_bytes(text) is 'Writes a text as bytes: in UTF8, or as they are where the database has no encoding.';
+
+
+create or replace function weft._as_utf8(p_text text)
+  returns text
+  stable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  perform convert_to(p_text, 'UTF8');
+  return p_text;
+exception when character_not_in_repertoire then
+  return regexp_replace(p_text, '[^\x01-\x7f]', '?', 'g');
+end
+$$;
+
+comment on function weft._as_utf8(text) is 'Returns a text as it is where it is UTF8, as it is in every database with an encoding; else with a question mark for each byte that is not ASCII.';

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '56e448e9729d3e1ab6c4339fcaf2eb5a92852f9b8b6be23eeeed6fd8970f090c';
+export const ENGINE_DIGEST = '8636330fefc91f9436a1842c71f490fcc79865895a0d2bbdf7c8861453f74dbc';
