@@ -105,7 +105,7 @@ function wordsOf(step: Step): string[] {
         step.pause_ms === undefined ? '' : `${duration(step.pause_ms)} between them`,
         step.cursor === undefined ? '' : `from ${oneLine(step.cursor)}`,
         step.done_when === undefined ? '' : `done when ${oneLine(step.done_when)}`,
-        step.on_change === undefined ? '' : `changed half-way, ${step.on_change === 'restart' ? 'begins anew' : 'goes on'}`,
+        step.on_change === undefined ? '' : `if its statement changes half-way it ${step.on_change === 'restart' ? 'begins anew' : 'goes on'}`,
         step.on_error === 'continue' ? 'if it fails, the deployment goes on' : '',
       ];
     case 'check':
