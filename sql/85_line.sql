@@ -46,8 +46,9 @@ comment on function weft._missing_chunks(uuid) is 'Lists the chunks of a deploym
 
 
 -- A client may go without a word in the middle of what it asks for. Its session would hold locks for as long as the network takes to notice,
--- and whoever repeats the request would wait for it; or just a snapshot, and each concurrent build of an index would.
-create or replace function weft._end_lost_sessions()
+-- and whoever repeats the request would wait for it; or just a snapshot, and each concurrent build of an index would. Every trigger ends such
+-- sessions, and so does whoever follows a deployment: nobody else may come for hours, and what is at work cannot look for itself.
+create or replace function weft.end_lost_sessions()
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
@@ -63,7 +64,8 @@ begin
 end
 $$;
 
-comment on function weft._end_lost_sessions() is 'Ends sessions of this role that have waited too long for their client, in the middle of what it asked Weft for.';
+comment on function weft.end_lost_sessions() is
+  'Ends sessions of this role whose client has gone without a word in the middle of what it asked Weft for, and which may be in the way of a deployment.';
 
 
 -- The deployment that is to be worked on before p_deployment may be over: whatever stands before it in line, then itself.

@@ -243,7 +243,7 @@ begin
       using errcode = 'WF010', hint = 'A pooler in transaction mode is in between. Use the database''s direct address.';
   end if;
   perform weft._check_session();
-  perform weft._end_lost_sessions();
+  perform weft.end_lost_sessions();
   if p_deployment is null then
     return;
   end if;

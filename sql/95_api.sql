@@ -31,7 +31,7 @@ begin
   end if;
   v_digest := sha256(convert_to((v_document - 'expires_at')::text, 'UTF8'));
 
-  perform weft._end_lost_sessions();
+  perform weft.end_lost_sessions();
   -- an insert alone would wait for whoever is just changing that row
   if not exists (select from weft._deployments as d where d.caller = p_caller and d.target = coalesce(p_target, '') and d.request_id = v_document ->> 'id') then
     insert into weft._deployments (id, caller, target, request_id, request_digest, request, signature, bundle, mode, manifest, origin)
@@ -186,22 +186,6 @@ $$;
 
 comment on function weft.stage(uuid, text[], integer[], bytea, boolean) is
   'Takes chunks of a deployment''s artifacts, one behind the other in one value; keeps those whose digest is what was announced and what the manifest names, or none of them.';
-
-
--- For whoever follows a deployment: nobody else may come for hours, and what is at work cannot look for itself.
-create or replace function weft.end_lost_sessions()
-  returns void
-  volatile
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-begin
-  perform weft._end_lost_sessions();
-end
-$$;
-
-comment on function weft.end_lost_sessions() is
-  'Ends sessions of this role whose client has gone without a word in the middle of what it asked Weft for, and which may be in the way of a deployment.';
 
 
 create or replace function weft.cancel(p_deployment uuid, p_caller text default session_user)

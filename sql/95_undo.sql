@@ -64,7 +64,7 @@ begin
 
   v_digest := sha256(convert_to((v_document - 'expires_at')::text, 'UTF8'));
 
-  perform weft._end_lost_sessions();
+  perform weft.end_lost_sessions();
   select d.id into v_existing from weft._deployments as d
   where d.caller = p_caller and d.target = coalesce(p_target, '') and d.request_id = v_document ->> 'id';
   if found then

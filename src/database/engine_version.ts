@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '8636330fefc91f9436a1842c71f490fcc79865895a0d2bbdf7c8861453f74dbc';
+export const ENGINE_DIGEST = 'ca3f870bfdf5313c33fb05ff8cf25e8cbc6cb3f28c1de66daf54e82593c607ae';
