@@ -26,7 +26,7 @@ comment on trigger receipts_are_never_emptied on weft._receipts is 'Keeps them a
 
 
 -- Times are written in UTC: they are part of the bytes, and are not the session's business.
-create or replace function weft._account_for(p_deployment uuid)
+create or replace function weft._account_for(p_deployment uuid, p_number bigint)
   returns text
   volatile
   set search_path = pg_catalog, pg_temp
@@ -39,7 +39,7 @@ as $$
   select json_build_object(
       'format', 1,
       'id', d.id,
-      'number', (select 1 + count(*) from weft._receipts as r where r.deployment_id = d.id),
+      'number', p_number,
       'written_at', clock_timestamp(),
       'state', d.state,
       'bundle', d.bundle,
@@ -98,7 +98,7 @@ as $$
   where d.id = p_deployment
 $$;
 
-comment on function weft._account_for(uuid) is 'Gives an account of a deployment that has just ended: all that is known of it, from one look.';
+comment on function weft._account_for(uuid, bigint) is 'Gives an account of a deployment that has just ended: all that is known of it, from one look.';
 
 
 -- Whatever may be wrong with the account, the end of a deployment never fails because of it: then the receipt says just that.
@@ -110,20 +110,21 @@ create or replace function weft._write_receipt(p_deployment uuid)
   language plpgsql
 as $$
 declare
+  v_number    bigint := (select 1 + count(*) from weft._receipts as r where r.deployment_id = p_deployment);
   v_document  text;
 begin
   begin
-    v_document := weft._as_utf8(weft._account_for(p_deployment));
+    v_document := weft._as_utf8(weft._account_for(p_deployment, v_number));
   exception when others then
     select json_build_object(
-      'format', 1, 'id', d.id, 'number', (select 1 + count(*) from weft._receipts as r where r.deployment_id = d.id), 'written_at', clock_timestamp(), 'state', d.state,
+      'format', 1, 'id', d.id, 'number', v_number, 'written_at', clock_timestamp(), 'state', d.state,
       'bundle', d.bundle, 'caller', d.caller, 'finished_at', d.finished_at, 'incomplete', weft._as_utf8(format('%s: %s', sqlstate, sqlerrm)))::text
     into strict v_document
     from weft._deployments as d
     where d.id = p_deployment;
   end;
   insert into weft._receipts (deployment_id, number, state, document, digest)
-  select d.id, (select 1 + count(*) from weft._receipts as r where r.deployment_id = d.id), d.state, v_document, sha256(weft._to_bytes(v_document))
+  select d.id, v_number, d.state, v_document, sha256(weft._to_bytes(v_document))
   from weft._deployments as d
   where d.id = p_deployment;
 end

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'ca3f870bfdf5313c33fb05ff8cf25e8cbc6cb3f28c1de66daf54e82593c607ae';
+export const ENGINE_DIGEST = '588b7613de2bda0ce407901e26c00304efc83a6d5dc49b72154d5fef535bd9cc';

@@ -186,8 +186,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     guard: 'The end of a deployment does not fail because of its receipt',
     file: 'sql/76_receipts.sql',
-    find: 'v_document := weft._as_utf8(weft._account_for(p_deployment));\n  exception when others then',
-    replace: "v_document := weft._as_utf8(weft._account_for(p_deployment));\n  exception when sqlstate 'ZZZZZ' then",
+    find: 'v_document := weft._as_utf8(weft._account_for(p_deployment, v_number));\n  exception when others then',
+    replace: "v_document := weft._as_utf8(weft._account_for(p_deployment, v_number));\n  exception when sqlstate 'ZZZZZ' then",
     test: 'test/engine/receipts.test.ts',
     named: 'whatever is wrong with the account',
   },
