@@ -76,6 +76,32 @@ comment on function weft.fingerprint() is
   'Hashes the snapshot: version of the reading, major version of the server, SHA-256. Equal fingerprints of one version mean equal snapshots.';
 
 
+-- Only what is not the same to the byte is taken apart.
+create or replace function weft._pair_differing(p_before text, p_after text)
+  returns table (kind text, identity text, before text, after text)
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off
+  set jit = off
+  language sql
+as $$
+  with
+  befores as materialized (select o.object from string_to_table(p_before, E'\x1e') as o (object)),
+  afters as materialized (select o.object from string_to_table(p_after, E'\x1e') as o (object))
+  select coalesce(b.kind, a.kind), coalesce(b.identity, a.identity), b.object, a.object
+  from (
+    select split_part(o.object, E'\x1f', 1) as kind, split_part(o.object, E'\x1f', 2) as identity, o.object
+    from (select * from befores except all select * from afters) as o
+  ) as b
+  full join (
+    select split_part(o.object, E'\x1f', 1) as kind, split_part(o.object, E'\x1f', 2) as identity, o.object
+    from (select * from afters except all select * from befores) as o
+  ) as a on a.kind = b.kind and a.identity = b.identity
+$$;
+
+comment on function weft._pair_differing(text, text) is 'Pairs the objects that are not the same in two catalogs, each as the catalog has it; null on the side where there is none.';
+
+
 create or replace function weft._compare_catalogs(p_before text, p_after text)
   returns table (change text, kind text, identity text, before text, after text)
   immutable parallel safe
@@ -87,20 +113,7 @@ as $$
 begin
   return query
   with
-  befores as materialized (select o.object from string_to_table(p_before, E'\x1e') as o (object)),
-  afters as materialized (select o.object from string_to_table(p_after, E'\x1e') as o (object)),
-  -- only what is not the same to the byte is taken apart
-  pairs as materialized (
-    select coalesce(b.kind, a.kind) as kind, coalesce(b.identity, a.identity) as identity, b.object as before, a.object as after
-    from (
-      select split_part(o.object, E'\x1f', 1) as kind, split_part(o.object, E'\x1f', 2) as identity, o.object
-      from (select * from befores except all select * from afters) as o
-    ) as b
-    full join (
-      select split_part(o.object, E'\x1f', 1) as kind, split_part(o.object, E'\x1f', 2) as identity, o.object
-      from (select * from afters except all select * from befores) as o
-    ) as a on a.kind = b.kind and a.identity = b.identity
-  ),
+  pairs as materialized (select p.kind, p.identity, p.before, p.after from weft._pair_differing(p_before, p_after) as p),
   -- of what is on both sides: the relation, and each of its columns
   details as (
     select coalesce(b.kind, a.kind) as kind, coalesce(b.identity, a.identity) as identity, b.definition as before, a.definition as after, b.columns as columns_before, a.columns as columns_after,

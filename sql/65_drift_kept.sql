@@ -45,19 +45,9 @@ create or replace function weft._expect_catalog(p_expected text, p_met text, p_l
   language sql
 as $$
   with
-  expected as materialized (select o.object from string_to_table(p_expected, E'\x1e') as o (object)),
-  met as materialized (select o.object from string_to_table(p_met, E'\x1e') as o (object)),
   "left" as materialized (
     select split_part(o.object, E'\x1f', 1) as kind, split_part(o.object, E'\x1f', 2) as identity, o.object from string_to_table(p_left, E'\x1e') as o (object)),
-  drifted as materialized (
-    select coalesce(e.kind, m.kind) as kind, coalesce(e.identity, m.identity) as identity, e.object as expected, m.object as met
-    from (
-      select split_part(o.object, E'\x1f', 1) as kind, split_part(o.object, E'\x1f', 2) as identity, o.object from (select * from expected except select * from met) as o
-    ) as e
-    full join (
-      select split_part(o.object, E'\x1f', 1) as kind, split_part(o.object, E'\x1f', 2) as identity, o.object from (select * from met except select * from expected) as o
-    ) as m on m.kind = e.kind and m.identity = e.identity
-  ),
+  drifted as materialized (select p.kind, p.identity, p.before as expected, p.after as met from weft._pair_differing(p_expected, p_met) as p),
   settled as materialized (
     select d.kind, d.identity, l.object as "left",
            case

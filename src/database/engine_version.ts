@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '588b7613de2bda0ce407901e26c00304efc83a6d5dc49b72154d5fef535bd9cc';
+export const ENGINE_DIGEST = '3afb3ddfc1d9f39a9623bcb7c6da9e0c2c3a196849fe85234e237b0a14101e7f';
