@@ -22,7 +22,7 @@ import { type History, historySchema } from '../domain/history.ts';
 import type { Manifest } from '../domain/manifest.ts';
 import type { SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
-import { problemOf } from './engine_problems.ts';
+import { asking, problemOf } from './engine_problems.ts';
 import { ENGINE_VERSION } from './engine_version.ts';
 import { installEngine } from './install.ts';
 import { assertSameBackend, fitCondition, judgeServer, onlyRow, SERVER_REPLIES_COUNT, type ServerFacts, serverQuestions } from './server.ts';
@@ -378,14 +378,6 @@ export async function requestCancel(session: Session, id: string, caller: string
 
 async function ask(session: Session, text: string, values: readonly Value[]): Promise<unknown> {
   return asking(async () => JSON.parse((await session.query(text, values))[0]?.document ?? 'null'));
-}
-
-async function asking<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw problemOf(error);
-  }
 }
 
 /** A literal for a message that takes no parameters. Ids and targets are names of plain characters; anything else is refused. */

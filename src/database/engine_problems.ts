@@ -4,6 +4,15 @@
 import { Problem } from '../domain/problem.ts';
 import { SqlError } from './session.ts';
 
+/** @throws what `work` throws, as the problem it means */
+export async function asking<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw problemOf(error);
+  }
+}
+
 /**
  * @param error what was thrown or replied
  * @returns the Problem it means; a Problem stays itself, and what is no SqlError stays what it is

@@ -1,5 +1,5 @@
 /** Sessions whose client has gone without a word: what is at work may wait for them. */
-import { problemOf } from './engine_problems.ts';
+import { asking } from './engine_problems.ts';
 import type { Session } from './session.ts';
 
 /**
@@ -7,9 +7,5 @@ import type { Session } from './session.ts';
  * @throws Problem engine_missing, session_lost
  */
 export async function endLostSessions(session: Session): Promise<void> {
-  try {
-    await session.query('select weft.end_lost_sessions()', []);
-  } catch (error) {
-    throw problemOf(error);
-  }
+  await asking(() => session.query('select weft.end_lost_sessions()', []));
 }
