@@ -12,6 +12,7 @@ import type { Ports } from '../http/ports.ts';
 import { findTarget } from '../http/targets.ts';
 import { mayBeRun } from '../trust/grants.ts';
 import { openSealed } from '../trust/seal.ts';
+import { noteNext } from './aftercare.ts';
 import type { Bindings } from './bindings.ts';
 
 export interface Caretaker extends Bindings {
@@ -57,6 +58,12 @@ export async function lookAfter(caretaker: Caretaker, by: 'queue' | 'schedule', 
     ports.log({ level: 'error', message: 'look_after', by, target, deployment, looks, finding, again_seconds, errors: describeError(error) });
     return { finding, again_seconds };
   }
+}
+
+/** Tells the memory what a look came to: when to look again, or that there is no use in it. */
+export async function remember({ queue, memory, ports }: Caretaker, { target, deployment, looks }: Unfinished, again_seconds: number | null): Promise<void> {
+  if (again_seconds === null) await memory?.strikeOut(target, deployment);
+  else await noteNext({ queue, memory, now: ports.now }, { target, deployment, looks: looks + 1 }, again_seconds);
 }
 
 /** @returns seconds, twice as many after each look; null when there is nothing to come */

@@ -5,8 +5,7 @@
 import type { Message, MessageBatch } from '@cloudflare/workers-types';
 import { type Unfinished, unfinishedSchema } from '../domain/unfinished.ts';
 import { describeError } from '../http/log.ts';
-import { noteNext } from './aftercare.ts';
-import { type Caretaker, lookAfter, pauseAfter } from './look_after.ts';
+import { type Caretaker, lookAfter, pauseAfter, remember } from './look_after.ts';
 
 /** Takes a batch, all of it at once, and what is in it twice but once. Never rejects. */
 export async function takeBatch(caretaker: Caretaker, batch: Pick<MessageBatch, 'messages'>): Promise<void> {
@@ -27,18 +26,17 @@ export async function takeBatch(caretaker: Caretaker, batch: Pick<MessageBatch, 
 }
 
 async function takeMessage(caretaker: Caretaker, message: Message, work: Unfinished): Promise<void> {
-  const { queue, memory, ports } = caretaker;
+  const { queue, ports } = caretaker;
   // A message that comes again has been looked at before: its attempts count.
   const looks = work.looks + message.attempts - 1;
-  const { finding, again_seconds } = await lookAfter(caretaker, 'queue', { ...work, looks });
-  const next = { ...work, looks: looks + 1 };
+  const looked = { ...work, looks };
+  const { finding, again_seconds } = await lookAfter(caretaker, 'queue', looked);
   try {
-    if (again_seconds === null) await memory?.strikeOut(work.target, work.deployment);
-    else await noteNext({ ...caretaker, now: ports.now }, next, again_seconds);
+    await remember(caretaker, looked, again_seconds);
     if (finding === 'unreachable') return message.retry({ delaySeconds: again_seconds ?? 0 });
     if (again_seconds !== null) {
       if (queue === null) return message.retry({ delaySeconds: again_seconds });
-      await queue.send(next, { delaySeconds: again_seconds });
+      await queue.send({ ...work, looks: looks + 1 }, { delaySeconds: again_seconds });
     }
     message.ack();
   } catch (error) {

@@ -2,12 +2,12 @@
  * A run of the schedule: looks after what the memory knows to be unfinished and due, and after targets that the configuration calls scheduled.
  * Without either it opens nothing: a database that sleeps is not woken to hear that there is nothing to do.
  */
+import type { Target } from '../config/config.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
 import { describeError } from '../http/log.ts';
 import { mayBeRun } from '../trust/grants.ts';
-import { noteNext } from './aftercare.ts';
-import { type Caretaker, lookAfter } from './look_after.ts';
+import { type Caretaker, lookAfter, remember } from './look_after.ts';
 import type { Remembered } from './unfinished_work.ts';
 
 /** Never rejects. */
@@ -22,7 +22,7 @@ export async function runSchedule(caretaker: Caretaker): Promise<void> {
     ...[...byTarget.values()].map(async (works) => {
       for (const work of works) await takeUp(caretaker, work);
     }),
-    ...scheduled.filter(({ name }) => !byTarget.has(name)).map(({ name }) => lookForAny(caretaker, name)),
+    ...scheduled.filter(({ name }) => !byTarget.has(name)).map((target) => lookForAny(caretaker, target)),
   ]);
 }
 
@@ -36,20 +36,18 @@ async function listDue({ memory, ports }: Caretaker): Promise<readonly Remembere
 }
 
 async function takeUp(caretaker: Caretaker, { target, deployment, looks }: Remembered): Promise<void> {
-  const { memory, ports } = caretaker;
-  const { again_seconds } = await lookAfter(caretaker, 'schedule', { target, deployment, looks, sealed: null });
+  const work = { target, deployment, looks, sealed: null };
+  const { again_seconds } = await lookAfter(caretaker, 'schedule', work);
   try {
-    if (again_seconds === null) await memory?.strikeOut(target, deployment);
-    else await noteNext({ ...caretaker, now: ports.now }, { target, deployment, looks: looks + 1 }, again_seconds);
+    await remember(caretaker, work, again_seconds);
   } catch (error) {
-    ports.log({ level: 'error', message: 'schedule', target, deployment, errors: describeError(error) });
+    caretaker.ports.log({ level: 'error', message: 'schedule', target, deployment, errors: describeError(error) });
   }
 }
 
 /** Whatever is unfinished in a database that is always awake. */
-async function lookForAny({ ports, attend }: Caretaker, name: string): Promise<void> {
-  const target = ports.config.targets.get(name);
-  if (target === undefined) return;
+async function lookForAny({ ports, attend }: Caretaker, target: Target): Promise<void> {
+  const { name } = target;
   try {
     const deadlineMs = LIMITS.attend_seconds_max * 1000;
     const { deployment } = await attend({ connect: ports.connect(target), id: null, target: name, callers: mayBeRun(ports.config, name), deadlineMs });
