@@ -9,22 +9,19 @@
  *   --functions      with track_functions, and where the time goes on both sides
  *   --statistics S   of the engine's tables: none, fresh, or both in turn (both)
  */
-import { randomUUID } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { readInline } from '../src/bundle/inline.ts';
-import { wantedChunks } from '../src/bundle/source.ts';
 import { connectTo } from '../src/database/connect.ts';
-import { deploy } from '../src/deployment/deploy.ts';
 import type { InlineFile } from '../src/domain/request.ts';
 import { makeChangesets } from './changesets.ts';
 import { printConditions, printEnd } from './conditions.ts';
 import { median, readNumber, renderTable } from './figures.ts';
+import { deployOver } from './open_session.ts';
 import { type BenchServer, startBenchServer } from './server.ts';
 import { TimedSession } from './timed_session.ts';
 
 /** That the median of the pairs may be more with history than without: as much as pairs of equals differ by. */
 const ratio_max = 1.05;
-const deadline_milliseconds = 10 * 60_000;
 const readings_count = 5;
 const functions_shown_count = 15;
 
@@ -195,28 +192,7 @@ async function timeReading(bench: BenchServer, url: string, text: string): Promi
 async function runDeployment(url: string, bundle: typeof next): Promise<number> {
   const connect = connectTo({ connectionString: url, transport: 'tcp' });
   const session = new TimedSession(await connect());
-  const { manifest } = bundle;
-  const request = {
-    type: 'deploy',
-    id: randomUUID(),
-    audience: null,
-    target: null,
-    expires_at: new Date(Date.now() + deadline_milliseconds).toISOString(),
-    mode: 'apply',
-    manifest,
-  };
-  let isFirst = true;
   const startMs = performance.now();
-  const deployment = await deploy({
-    connect: async () => {
-      if (!isFirst) return connect();
-      isFirst = false;
-      return session;
-    },
-    order: { request: Buffer.from(JSON.stringify(request)), manifest, caller: 'bench', target: null, signature: null },
-    chunks: (wanted) => wantedChunks(bundle, wanted),
-    deadlineMs: deadline_milliseconds,
-  }).done;
-  if (deployment.state !== 'succeeded') throw new Error(`the deployment is ${deployment.state}: ${JSON.stringify(deployment.error)}`);
+  await deployOver(session, connect, bundle);
   return session.answeredMs - startMs;
 }

@@ -9,23 +9,20 @@
  *   --seed N
  *   --functions        instead of pairs: one run with track_functions, and where the time goes in it
  */
-import { randomUUID } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { readInline } from '../src/bundle/inline.ts';
-import { wantedChunks } from '../src/bundle/source.ts';
 import { connectTo } from '../src/database/connect.ts';
-import type { Connect, Session } from '../src/database/session.ts';
-import { deploy } from '../src/deployment/deploy.ts';
+import type { Session } from '../src/database/session.ts';
 import { type Relay, startRelay } from '../src/dev/relay.ts';
 import { asBundleFiles, DEFAULT_SEED, makeChangesets, SCHEMA } from './changesets.ts';
 import { printConditions, printEnd } from './conditions.ts';
 import { median, readNumber, readNumbers, renderTable, seconds } from './figures.ts';
+import { deployOver } from './open_session.ts';
 import { type BenchServer, startBenchServer, throughPort } from './server.ts';
 import { TimedSession } from './timed_session.ts';
 
 /** What is aimed at, at every round trip. */
 const ratio_target = 1.15;
-const deadline_milliseconds = 30 * 60_000;
 const warm_up_pairs_min = 3;
 const warm_up_pairs_max = 10;
 /** Steady: the last two floors are no more than this above the fastest. */
@@ -163,7 +160,7 @@ async function measure(server: BenchServer, relay: Relay, side: Side, name: stri
   const connect = connectTo({ connectionString: throughPort(database, relay.tcpPort), transport: 'tcp' });
   const session = new TimedSession(await connect());
   const startMs = performance.now();
-  await (side === 'floor' ? runFloor(session) : runEngine(session, connect));
+  await (side === 'floor' ? runFloor(session) : deployOver(session, connect, bundle));
   await check(server, database);
   return { milliseconds: session.answeredMs - startMs, cpuMs: session.backendCpuMs, waitsMs: session.waitsMs, database };
 }
@@ -172,26 +169,6 @@ async function runFloor(session: Session): Promise<void> {
   const [reply] = await session.pipeline([{ kind: 'simple', text: floorSql }]);
   await session.close();
   if (reply?.kind === 'error') throw reply.error;
-}
-
-/** Opens, stages and runs a deployment: everything that a deployment does but connecting. */
-async function runEngine(session: Session, connect: Connect): Promise<void> {
-  const { manifest } = bundle;
-  const expires_at = new Date(Date.now() + deadline_milliseconds).toISOString();
-  const request = { type: 'deploy', id: randomUUID(), audience: null, target: null, expires_at, mode: 'apply', manifest };
-  let isFirst = true;
-  const deployment = await deploy({
-    // The first session is the open one; another only watches.
-    connect: async () => {
-      if (!isFirst) return connect();
-      isFirst = false;
-      return session;
-    },
-    order: { request: Buffer.from(JSON.stringify(request)), manifest, caller: 'bench', target: null, signature: null },
-    chunks: (wanted) => wantedChunks(bundle, wanted),
-    deadlineMs: deadline_milliseconds,
-  }).done;
-  if (deployment.state !== 'succeeded') throw new Error(`the deployment is ${deployment.state}: ${JSON.stringify(deployment.error)}`);
 }
 
 /** Both sides must have made the same. */
