@@ -21,17 +21,20 @@ export interface End {
   readonly history: readonly string[];
 }
 
+/** Where the journal is written to, as rows of VALUES. */
+const PLACES = MARKS.map(([path, number]) => `('${path}', ${number})`).join(', ');
+
 /** Where record and fact are not the same: no row where they are. */
 const DISCREPANCIES = `
 select 'journal' as what, format('%s, statement %s: written %s times, recorded as done: %s', m.path, m.number, j.times, r.is_done) as which
-from (values ${MARKS.map(([path, number]) => `('${path}', ${number})`).join(', ')}) as m (path, number)
+from (values ${PLACES}) as m (path, number)
 cross join lateral (select count(*) as times from public.journal as j where j.path = m.path and j.number = m.number) as j
 left join weft._steps as s on s.path = m.path
 left join weft._statements as t on t.deployment_id = s.deployment_id and t.step = s.ordinal and t.number = m.number
 cross join lateral (select coalesce(s.state = 'succeeded' and s.is_wanted is not false or t.state = 'done', false) as is_done) as r
 where j.times <> r.is_done::int
 union all
-select 'a stranger', j.path from public.journal as j where (j.path, j.number) not in (${MARKS.map(([path, number]) => `('${path}', ${number})`).join(', ')})
+select 'a stranger', j.path from public.journal as j where (j.path, j.number) not in (${PLACES})
 union all
 select 'history', s.path from weft._steps as s where s.kind = 'run' and (s.state = 'succeeded' and s.is_wanted is not false) <> exists (select from weft._history as h where h.path = s.path)
 union all

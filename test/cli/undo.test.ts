@@ -6,23 +6,7 @@ import { sql } from '../support/sql.ts';
 import { startTestStack, type TestStack } from '../support/stack.ts';
 import { makeFolder, putFiles } from './folder.ts';
 import { type Run, run } from './run.ts';
-
-const YAML = `name: shop
-phases:
-  - name: schema
-    transaction: single
-    steps: [{ run: "schema/*.sql", undo: "undo/*.sql" }]
-`;
-const FILES = {
-  'weft.yaml': YAML,
-  'schema/1_a.sql': 'create table a (n int);',
-  'undo/1_a.sql': 'drop table a;',
-  'schema/2_b.sql': 'create table b (n int);',
-  'undo/2_b.sql': 'drop table b;',
-};
-
-const tablesIn = async (url: string) =>
-  (await sql(url, `select tablename from pg_tables where schemaname = 'public' order by 1`)).map(({ tablename }) => tablename);
+import { FILES, tablesIn, YAML } from './undoable.ts';
 
 describe('straight to a database', () => {
   let database: TestDatabase;

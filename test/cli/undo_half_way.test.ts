@@ -1,23 +1,9 @@
 /** An undo that comes to no full end, and what its summary says then. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { emptyDatabase, type TestDatabase } from '../support/database.ts';
-import { sql } from '../support/sql.ts';
 import { makeFolder } from './folder.ts';
 import { type Run, run } from './run.ts';
-
-const YAML = `name: shop
-phases:
-  - name: schema
-    transaction: single
-    steps: [{ run: "schema/*.sql", undo: "undo/*.sql" }]
-`;
-const FILES = {
-  'weft.yaml': YAML,
-  'schema/1_a.sql': 'create table a (n int);',
-  'undo/1_a.sql': 'drop table a;',
-  'schema/2_b.sql': 'create table b (n int);',
-  'undo/2_b.sql': 'drop table b;',
-};
+import { FILES, tablesIn, YAML } from './undoable.ts';
 
 let database: TestDatabase;
 
@@ -30,8 +16,6 @@ afterEach(async () => {
 });
 
 const weft = (...argv: string[]): Promise<Run> => run(argv, { env: { DATABASE_URL: database.url } });
-const tablesIn = async (url: string) =>
-  (await sql(url, `select tablename from pg_tables where schemaname = 'public' order by 1`)).map(({ tablename }) => tablename);
 
 it('what it advises when it has failed half-way leads to the end', async () => {
   const yaml = YAML.replace('single', 'per-step');

@@ -247,7 +247,10 @@ describe('the end of a deployment does not fail because of its receipt', () => {
   });
 
   it('whatever is wrong with the account: then the receipt says just that', async () => {
-    await sql(database.url, `create or replace function weft._account_for(p_deployment uuid, p_number bigint) returns text language sql as $$ select (1 / 0)::text $$`);
+    await sql(
+      database.url,
+      `create or replace function weft._account_for(p_deployment uuid, p_number bigint) returns text language sql as $$ select (1 / 0)::text $$`,
+    );
     const end = await deploy(FILES);
     expect(end).toMatchObject({ state: 'succeeded' });
     const [receipt] = await receiptsOf(end.id);
