@@ -244,8 +244,8 @@ $$;
 comment on function weft._is_unread() is 'Tells whether nobody knows what the last deployment has left, and nobody is going to look.';
 
 
--- p_fingerprint: of the catalog that was looked at, so that nobody says yes to what came later.
-create or replace function weft.accept_drift(p_fingerprint text default null)
+-- p_fingerprint: of the catalog that was looked at, so that nobody says yes to what came later. p_caller: who says so; without it the role of the session.
+create or replace function weft.accept_drift(p_fingerprint text default null, p_caller text default null)
   returns jsonb
   volatile
   set search_path = pg_catalog, pg_temp
@@ -284,7 +284,7 @@ begin
     join weft._snapshots as a on a.fingerprint = v_kept.fingerprint
     cross join lateral weft._list_differences(b.catalog, a.catalog, weft._limit('drift_told_count_max'), 'missing') as l
     where b.fingerprint = v_last.fingerprint_expected and weft._are_comparable(b.fingerprint, a.fingerprint);
-    perform weft._tell(v_last.id, 'drift_accepted', p_data => jsonb_build_object('by', 'role ' || session_user,
+    perform weft._tell(v_last.id, 'drift_accepted', p_data => jsonb_build_object('by', coalesce(p_caller, 'role ' || session_user),
       'fingerprint', jsonb_build_object('before', v_last.fingerprint_expected, 'after', v_kept.fingerprint), 'count', v_list.count, 'objects', weft._by_name_alone(v_list.objects)));
     update weft._deployments as d set fingerprint_expected = v_kept.fingerprint where d.id = v_last.id;
   end if;
@@ -292,5 +292,5 @@ begin
 end
 $$;
 
-comment on function weft.accept_drift(text) is
+comment on function weft.accept_drift(text, text) is
   'Says that the catalog is meant as it is: from now on drift is told since now. With the fingerprint of what was looked at (describe_drift) only if it is still that.';

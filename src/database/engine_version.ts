@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '3afb3ddfc1d9f39a9623bcb7c6da9e0c2c3a196849fe85234e237b0a14101e7f';
+export const ENGINE_DIGEST = 'f534c4b70ec29b11ba8aefecdaee8c7996ad1363568b25f7083b1168637d7d2c';

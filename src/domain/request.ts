@@ -69,18 +69,32 @@ export const undoRequestSchema = z.strictObject({
   secrets: secretDigestsSchema.optional(),
 });
 
-export const requestSchema = z.discriminatedUnion('type', [deployRequestSchema, resumeRequestSchema, cancelRequestSchema, undoRequestSchema]);
+export const acceptDriftRequestSchema = z.strictObject({
+  type: z.literal('accept_drift'),
+  ...common,
+  /** Of the catalog that was looked at (`fingerprint.after` of the drift): nothing is accepted that came later. */
+  fingerprint: z.string().min(1).max(200),
+});
+
+export const requestSchema = z.discriminatedUnion('type', [
+  deployRequestSchema,
+  resumeRequestSchema,
+  cancelRequestSchema,
+  undoRequestSchema,
+  acceptDriftRequestSchema,
+]);
 
 export type InlineFile = z.infer<typeof inlineFileSchema>;
 export type DeployRequest = z.infer<typeof deployRequestSchema>;
 export type ResumeRequest = z.infer<typeof resumeRequestSchema>;
 export type CancelRequest = z.infer<typeof cancelRequestSchema>;
 export type UndoRequest = z.infer<typeof undoRequestSchema>;
+export type AcceptDriftRequest = z.infer<typeof acceptDriftRequestSchema>;
 export type WeftRequest = z.infer<typeof requestSchema>;
 export type RequestType = WeftRequest['type'];
 
 /** What a grant can allow. `read` is not a request: it is asked for with a reading token. */
-export const actionSchema = z.enum(['deploy', 'resume', 'cancel', 'undo', 'baseline', 'read']);
+export const actionSchema = z.enum(['deploy', 'resume', 'cancel', 'undo', 'baseline', 'accept_drift', 'read']);
 export type Action = z.infer<typeof actionSchema>;
 
 /** What a reading token says. Bound to one deployment when it names one, else good for the whole target. */

@@ -16,6 +16,7 @@ import { eventRoutes } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
 import { pageRoutes } from './routes/page.ts';
 import { readRoutes } from './routes/read.ts';
+import { wordRoutes } from './routes/word.ts';
 
 /** What an app needs in any case, also when there is no configuration. */
 export type Surroundings = Pick<Ports, 'log' | 'now' | 'sleep' | 'version'>;
@@ -28,6 +29,7 @@ export function createApp(ports: Ports): Hono<HttpEnv> {
   const target = '/v1/targets/:target';
   app.route(target, deployRoutes(ports));
   app.route(target, actRoutes(ports));
+  app.route(target, wordRoutes(ports));
   app.route(target, eventRoutes(ports));
   app.route(target, readRoutes(ports));
   refuseOtherMethods(app);

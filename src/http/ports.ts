@@ -47,6 +47,7 @@ export interface Ports {
   readForesight(session: Session, question: ForesightQuestion): Promise<Foresight>;
   readUndoPlan(session: Session, id: string | null, bundle?: string | null): Promise<UndoPlan>;
   readDrift(session: Session): Promise<Drift>;
+  acceptDrift(session: Session, fingerprint: string, caller: string | null): Promise<Drift>;
   readChanges(session: Session, id: string): Promise<Changes>;
   readReceipt(session: Session, id: string, number: number | null): Promise<string>;
   /** Absent where the Worker has neither a queue nor a memory. */

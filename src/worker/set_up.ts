@@ -7,7 +7,7 @@ import packageFile from '../../package.json' with { type: 'json' };
 import { type Config, parseConfig } from '../config/config.ts';
 import { readSecrets, type Secrets } from '../config/secrets.ts';
 import { connectTo } from '../database/connect.ts';
-import { readChanges, readDeployments, readDrift, readEvents, readForesight, readHistory, readStatus, readUndoPlan } from '../database/engine.ts';
+import { acceptDrift, readChanges, readDeployments, readDrift, readEvents, readForesight, readHistory, readStatus, readUndoPlan } from '../database/engine.ts';
 import { Gate } from '../database/gate.ts';
 import { readReceipt } from '../database/receipts.ts';
 import type { Connect } from '../database/session.ts';
@@ -76,6 +76,7 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
     readEvents,
     readHistory,
     readDrift,
+    acceptDrift,
     readChanges,
     readReceipt,
   };

@@ -333,6 +333,11 @@ it('weft plan, baseline and drift say the same through a Worker as straight to t
   const drift = await worker('drift');
   expect([drift.code, drift.stdout]).toEqual([1, expect.stringContaining('added column public.goods.m\n  + integer\n')]);
   expect(drift.stdout).toBe((await straight('drift')).stdout);
+  const accepted = await worker('drift', '--accept', '--json');
+  expect([accepted.code, accepted.json()]).toMatchObject([0, { verdict: 'none', since: { accepted: { by: stack.env.WEFT_CALLER, count: 1 } } }]);
+  expect((await straight('drift')).stdout).toContain(
+    `${stack.env.WEFT_CALLER} said that what is there is meant: 1 object had been changed outside of deployments.`,
+  );
   const listed = await worker('status');
   expect(listed.stdout.split('\n').map((line) => line.replace(/^.*? {2}\S+ +/, ''))).toEqual([
     expect.stringMatching(/^failed +0\/2 +shop +baseline; WF062: The database is not at this bundle/),

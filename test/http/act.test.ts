@@ -156,3 +156,38 @@ describe('undo', () => {
     expect(strict.sessions.opened).toBe(0);
   });
 });
+
+describe('the word that drift is meant', () => {
+  const path = '/v1/targets/staging/drift/accept';
+  const document = makeRequest({ type: 'accept_drift', fingerprint: '1:18:abc' });
+
+  test('is handed to the database with what was looked at and who says so', async () => {
+    const asked: unknown[] = [];
+    const house = makeHouse({
+      acceptDrift: async (_session, fingerprint, caller) => {
+        asked.push([fingerprint, caller]);
+        return { verdict: 'none', reason: null, since: null, running: null, fingerprint: { before: null, after: fingerprint }, count: 0, objects: [] };
+      },
+    });
+    const answer = await house.fetch(path, await post(document));
+    expect([answer.status, await answer.json()]).toMatchObject([200, { verdict: 'none' }]);
+    expect(asked).toEqual([['1:18:abc', 'ci']]);
+    expect(house.sessions).toEqual({ opened: 1, closed: 1 });
+  });
+
+  test('needs a grant of its own, a document that was signed for it, and says what it is about', async () => {
+    const house = makeHouse();
+    for (const [said, type] of [
+      [makeRequest({ type: 'cancel', deployment: ID }), 'wrong_type'],
+      [makeRequest({ type: 'accept_drift' }), 'invalid_request'],
+      [makeRequest({ type: 'accept_drift', fingerprint: '' }), 'invalid_request'],
+    ] as const)
+      expect(await (await house.fetch(path, await post(said))).json()).toMatchObject({ type: `urn:weft:problem:${type}` });
+    const other = await house.fetch(path, await post(document, { headers: { 'content-type': 'application/x-tar' } }));
+    expect(await other.json()).toMatchObject({ type: 'urn:weft:problem:unsupported_media_type' });
+    const grants = house.ports.config.grants.map((grant) => ({ ...grant, actions: grant.actions.filter((action) => action !== 'accept_drift') }));
+    const strict = makeHouse({ config: { ...house.ports.config, grants } });
+    expect(await (await strict.fetch(path, await post(document))).json()).toMatchObject({ type: 'urn:weft:problem:no_grant', action: 'accept_drift' });
+    expect([house.sessions.opened, strict.sessions.opened]).toEqual([0, 0]);
+  });
+});

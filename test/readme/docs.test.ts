@@ -225,7 +225,7 @@ describe('CONFIGURATION.md', () => {
       'sealing_key',
     ]);
     const actions = rowsBelow('docs/CONFIGURATION.md', 'WEFT').find(([key = '']) => bare(key) === 'grants[].actions')?.[1] ?? '';
-    expect([...actions.matchAll(/`([a-z]+)`/g)].map(([, action]) => action)).toEqual(actionSchema.options);
+    expect([...actions.matchAll(/`([a-z_]+)`/g)].map(([, action]) => action)).toEqual(actionSchema.options);
   });
 
   test('its command passes', async () => {
@@ -316,6 +316,20 @@ describe('HTTP.md', () => {
       const mac = createHmac('sha256', key).update('weft secret v1\nrun-1\nshop\ntoken\n4711').digest('hex');
       expect(await digestSecrets({ token: '4711' }, `whsec_${key.toString('base64')}`, { id: 'run-1', target: 'shop' })).toEqual({ token: mac });
       for (const part of ['weft secret v1', 'ID ', 'TARGET', 'NAME ', 'VALUE ']) expect(readPage('docs/HTTP.md')).toContain(`    ${part}`);
+    });
+
+    test('drift is said to be meant with a signed request, which binds what was looked at', async () => {
+      await sql(stack.databaseUrl, 'create table by_hand ()');
+      const drift = JSON.parse((await runShell('npx weft drift --json', { cwd: place.path, env })).stdout);
+      const { code, stdout, all } = await runShell(snippet('docs/HTTP.md', 'accept drift'), {
+        cwd: place.path,
+        env: { ...env, FINGERPRINT: drift.fingerprint.after },
+      });
+      expect(code, all).toBe(0);
+      expect(JSON.parse(stdout)).toMatchObject({
+        verdict: 'none',
+        since: { accepted: { by: env.WEFT_CALLER, objects: [{ change: 'added', identity: 'public.by_hand' }] } },
+      });
     });
 
     test('deployments are listed and followed with a token', async () => {

@@ -137,6 +137,28 @@ describe('drift', () => {
     });
   });
 
+  test('is meant, when a signed request of a caller with the grant says so of what was looked at', async () => {
+    const says = async (fingerprint: string, signing: Signing = {}) =>
+      world.send('/v1/targets/staging/drift/accept', await world.requests.post(world.requests.makeRequest({ type: 'accept_drift', fingerprint }), signing));
+    await world.client.query('create table by_hand ()');
+    const { document: seen } = await read('/drift');
+    await world.client.query('create table later ()');
+    expect((await says(seen.fingerprint.after)).document).toMatchObject({
+      type: 'urn:weft:problem:drift_not_accepted',
+      detail: 'The catalog is not any more what was looked at. Nothing was accepted. Look at the drift again.',
+    });
+    await world.client.query('drop table later');
+    expect((await says(seen.fingerprint.after, { secret: world.requests.secrets.reader })).document).toMatchObject({
+      type: 'urn:weft:problem:no_grant',
+      action: 'accept_drift',
+    });
+    expect((await read('/drift')).document).toMatchObject({ verdict: 'drift', since: { accepted: null } });
+    const { answer, document } = await says(seen.fingerprint.after);
+    expect(answer.status).toBe(200);
+    expect(driftSchema.parse(document)).toMatchObject({ verdict: 'none', since: { accepted: { by: 'ci' } } });
+    expect(document.since.accepted.objects).toContainEqual({ change: 'added', kind: 'table', identity: 'public.by_hand' });
+  });
+
   test('is for whoever may read, and for nobody else', async () => {
     const headers = await world.requests.bearer({ caller: 'watcher' });
     for (const path of ['/drift', `/deployments/0190a0de-0000-7000-8000-00000000000a/changes`]) {

@@ -1,4 +1,4 @@
-/** `weft drift`: what changed in the catalog outside of deployments, or with one, either way in; and the word that it is meant, straight to the database. */
+/** `weft drift`: what changed in the catalog outside of deployments, or with one, either way in; and the word that it is meant. */
 import type { Changes, Difference, Drift, NamedDifferences } from '../../domain/deployment.ts';
 import { Problem } from '../../domain/problem.ts';
 import { readDeploymentId, requireAddress } from '../address.ts';
@@ -13,13 +13,7 @@ export async function drift(call: Call): Promise<number> {
   const address = requireAddress(call);
   const id = readDeploymentId(positionals[0]);
   const accepts = call.values.accept === true;
-  if (accepts && (id !== null || address.kind === 'worker'))
-    throw new Problem(
-      'usage',
-      id !== null
-        ? 'What is accepted is the catalog as it is now: no id goes with --accept.'
-        : 'Drift is accepted straight at the database: set DATABASE_URL, or call weft.accept_drift() in psql.',
-    );
+  if (accepts && id !== null) throw new Problem('usage', 'What is accepted is the catalog as it is now: no id goes with --accept.');
   if (id !== null) {
     const found = await readChanges(address, id, printer.io);
     showDriftFound(printer, found);

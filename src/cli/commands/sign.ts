@@ -77,7 +77,7 @@ async function signRequestFile(call: Call, file: string): Promise<number> {
       { limit: 'inline_document_bytes' },
     );
   }
-  const url = `${request.audience}/v1/targets/${encodeURIComponent(request.target ?? '')}/deployments${request.type === 'deploy' ? '' : `/${request.deployment}/${request.type}`}`;
+  const url = `${request.audience}/v1/targets/${encodeURIComponent(request.target ?? '')}/${pathOf(request)}`;
   const all = { 'content-type': beside === null ? 'application/json' : 'application/x-tar', ...headers };
   const path = text(values.body);
   if (path === null && beside !== null) {
@@ -92,6 +92,12 @@ async function signRequestFile(call: Call, file: string): Promise<number> {
   );
   printer.document({ method: 'POST', url, headers: all, body: new TextDecoder().decode(body) });
   return 0;
+}
+
+/** Where it goes, below its target. */
+function pathOf(request: WeftRequest): string {
+  if (request.type === 'accept_drift') return 'drift/accept';
+  return request.type === 'deploy' ? 'deployments' : `deployments/${request.deployment}/${request.type}`;
 }
 
 /** The same with the digests that bind its secrets. */

@@ -1,0 +1,32 @@
+/** `POST …/drift/accept`: a signed document that says something of what a database holds. Nothing is run because of it. */
+import { Hono } from 'hono';
+import { Problem } from '../../domain/problem.ts';
+import type { RequestType, WeftRequest } from '../../domain/request.ts';
+import { readSignedHeaders } from '../../trust/signature.ts';
+import { acceptSigned } from '../accept.ts';
+import type { HttpContext, HttpEnv } from '../context.ts';
+import type { Ports } from '../ports.ts';
+import { withSession } from '../reading.ts';
+
+export function wordRoutes(ports: Ports): Hono<HttpEnv> {
+  return new Hono<HttpEnv>().post('/drift/accept', async (c) => {
+    const { caller, request, target } = await acceptWord(c, ports, 'accept_drift');
+    return c.json(await withSession(ports, target, (session) => ports.acceptDrift(session, request.fingerprint, caller)));
+  });
+}
+
+/** @throws Problem unsupported_media_type, and those of acceptSigned; no session has been opened by then */
+async function acceptWord<T extends RequestType>(
+  c: HttpContext,
+  ports: Ports,
+  type: T,
+): Promise<{ readonly caller: string; readonly target: string; readonly request: Extract<WeftRequest, { type: T }> }> {
+  const target = c.req.param('target') ?? '';
+  c.var.notes.target = target;
+  const signed = readSignedHeaders(c.req.raw.headers);
+  const mediaType = (c.req.header('content-type') ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
+  if (mediaType !== 'application/json')
+    throw new Problem('unsupported_media_type', `A request to ${type} is a signed document of Content-Type application/json.`, { content_type: mediaType });
+  const body = await c.var.body.readAll('request_bytes', `A request to ${type} needs a few hundred.`);
+  return { ...(await acceptSigned(c, ports, { body, signed, type, target })), target };
+}
