@@ -5,6 +5,7 @@
 import { Problem, type ProblemSlug } from '../domain/problem.ts';
 import type { Config, Target } from './config.ts';
 import { type ConnectionParts, isLocalHost, parseConnectionString } from './connection_string.ts';
+import { type ForgeSecrets, readForgeSecrets } from './forge_secrets.ts';
 import { joinIssues } from './issues.ts';
 import { decodeWebhookSecret, WEBHOOK_SECRET_FORM } from './webhook_secret.ts';
 
@@ -17,8 +18,10 @@ export interface CallerKeys {
 export interface Secrets {
   /** Connection strings by the name of the target. */
   readonly databases: ReadonlyMap<string, string>;
-  /** In the order of the configuration. */
+  /** In the order of the configuration; without those that have no key. */
   readonly callers: readonly CallerKeys[];
+  /** By the name of the caller. */
+  readonly forges: ReadonlyMap<string, ForgeSecrets>;
   /** Of the Worker itself: what it encrypts with; null when the configuration names none. */
   readonly sealingKey: string | null;
 }
@@ -38,6 +41,7 @@ export function readSecrets(config: Config, env: Record<string, unknown>): Secre
   const faults: Fault[] = [];
   const databases = new Map<string, string>();
   const callers: CallerKeys[] = [];
+  const forges = new Map<string, ForgeSecrets>();
   const owners = new Map<string, string>();
   const places = new Map<string, string>();
 
@@ -65,7 +69,17 @@ export function readSecrets(config: Config, env: Record<string, unknown>): Secre
       owners.set(value, name);
       values.push(value);
     }
-    callers.push({ name: caller.name, secrets: values });
+    if (caller.secrets.length > 0) callers.push({ name: caller.name, secrets: values });
+    if (caller.forge === undefined) continue;
+    const { secrets, faults: wrong } = readForgeSecrets(caller.name, caller.forge, (name, where) => {
+      const value = readText(env, name, where, faults);
+      const owner = value === null ? undefined : owners.get(value);
+      if (owner !== undefined) faults.push(invalid(`the secrets ${owner} and ${name} have the same value; who knows the one would have the other`));
+      if (value !== null) owners.set(value, name);
+      return value;
+    });
+    forges.set(caller.name, secrets);
+    faults.push(...wrong.map(invalid));
   }
 
   const sealingKey = config.sealing_key === undefined ? null : readText(env, config.sealing_key, 'sealing_key', faults);
@@ -81,7 +95,7 @@ export function readSecrets(config: Config, env: Record<string, unknown>): Secre
     const texts = faults.map((fault) => fault.text);
     throw new Problem(slug, `The secrets of this Worker do not fit its configuration: ${joinIssues(texts)}`, { issues: texts });
   }
-  return { databases, callers, sealingKey };
+  return { databases, callers, forges, sealingKey };
 }
 
 function invalid(text: string): Fault {

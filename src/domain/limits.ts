@@ -86,6 +86,8 @@ export const LIMITS = {
   /** Bytes of a caller's secret (Standard Webhooks). */
   webhook_secret_bytes_min: 24,
   webhook_secret_bytes_max: 64,
+  /** What proves a forge's webhooks, as text: at least so long. */
+  forge_secret_characters_min: 16,
   /** How deep objects and arrays of a JSON document may stand in each other. */
   json_depth: 32,
   /** The longest a reading token may live. */

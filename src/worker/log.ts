@@ -32,7 +32,9 @@ function hide(text: string, hidden: readonly string[]): string {
 
 /** Connection strings, their hosts and passwords as written and decoded, and signing secrets; the longest first. */
 function listHidden(secrets: Secrets): readonly string[] {
-  const values = new Set<string>([...secrets.callers.flatMap((caller) => caller.secrets), ...(secrets.sealingKey === null ? [] : [secrets.sealingKey])]);
+  const ofForges = [...secrets.forges.values()].flatMap(({ webhooks, token, privateKey }) => [...webhooks, token, privateKey]);
+  const all = [...secrets.callers.flatMap((caller) => caller.secrets), ...ofForges, secrets.sealingKey];
+  const values = new Set<string>(all.filter((value) => value !== null));
   for (const text of secrets.databases.values()) {
     const { host, password } = parseConnectionString(text);
     values.add(text).add(host);

@@ -33,6 +33,7 @@ describe('read_secrets', () => {
         { name: 'ci', secrets: [secretOf(1), secretOf(2)] },
         { name: 'people', secrets: [secretOf(3)] },
       ],
+      forges: new Map(),
       sealingKey: null,
     });
   });

@@ -11,6 +11,9 @@ import { PARAMETER_WORDS } from '../../src/bundle/parameter_words.ts';
 import { wordsOf } from '../../src/bundle/step_words.ts';
 import { COMMANDS } from '../../src/cli/commands.ts';
 import { parseConfig } from '../../src/config/config.ts';
+import { EVENTS } from '../../src/config/forges.ts';
+import { CLAIMS } from '../../src/config/identities.ts';
+import { findLater, LATER_WORDS } from '../../src/config/later.ts';
 import { readEngineFiles } from '../../src/database/engine_files.ts';
 import { deploymentStateSchema, eventSchema } from '../../src/domain/deployment.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
@@ -218,14 +221,40 @@ describe('CONFIGURATION.md', () => {
       'targets.NAME.proxy',
       'targets.NAME.insecure',
       'targets.NAME.scheduled',
+      'targets.NAME.environment',
+      'environments.NAME',
       'callers.NAME.secrets',
+      'callers.NAME.identity',
+      'callers.NAME.forge',
       'grants[].caller',
       'grants[].targets',
       'grants[].actions',
+      'sources[]',
       'sealing_key',
     ]);
     const actions = rowsBelow('docs/CONFIGURATION.md', 'WEFT').find(([key = '']) => bare(key) === 'grants[].actions')?.[1] ?? '';
     expect([...actions.matchAll(/`([a-z_]+)`/g)].map(([, action]) => action)).toEqual(actionSchema.options);
+  });
+
+  test('its example of all of it is consistent, and what is not there yet in it is refused by its key', () => {
+    const file = join(place.path, 'full.toml');
+    writeFileSync(file, snippet('docs/CONFIGURATION.md', 'full'));
+    const { vars } = experimental_readRawConfig({ config: file }).rawConfig as { vars: { WEFT: unknown } };
+    const config = parseConfig(vars.WEFT, []);
+    expect([...config.callers.keys()]).toEqual(['dashboard', 'actions', 'gitlab-ci', 'pipelines', 'github']);
+    expect(config.sources).toHaveLength(2);
+    const [, told = ''] = readPage('docs/CONFIGURATION.md').split('In this Weft that is:');
+    const words = [...told.slice(0, told.indexOf('\n\n')).matchAll(/`([^`]+)`/g)].map(([, word]) => word);
+    expect(words).toEqual(LATER_WORDS.map(([path]) => path));
+    expect(findLater(vars.WEFT, LATER_WORDS).length).toBeGreaterThanOrEqual(words.length);
+  });
+
+  test('its lists of claims and of events are those that are read', () => {
+    const claims = rowsBelow('docs/CONFIGURATION.md', 'Identity tokens').filter(([kind = '']) => bare(kind) in CLAIMS);
+    const named = (cells: readonly string[]) => cells.flatMap((cell) => [...cell.matchAll(/`([a-z_]+)`/g)].map(([, name]) => name));
+    expect(Object.fromEntries(claims.map(([kind = '', ...cells]) => [bare(kind), named(cells).filter((name) => name !== 'secrets')]))).toEqual(CLAIMS);
+    const [, events = ''] = rowsBelow('docs/CONFIGURATION.md', 'Forges').find(([key = '']) => bare(key) === 'event') ?? [];
+    expect(named([events])).toEqual(Object.values(EVENTS).flatMap((of) => Object.keys(of)));
   });
 
   test('its command passes', async () => {

@@ -5,6 +5,7 @@ const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 const secrets = {
   databases: new Map([['shop', 'postgres://deployer:p%40ssw0rd-long@ep-cool-1.example.test/shop?sslmode=require']]),
   callers: [{ name: 'ci', secrets: [SECRET] }],
+  forges: new Map(),
   sealingKey: `whsec_${Buffer.alloc(32, 8).toString('base64')}`,
 };
 

@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type Config, parseConfig } from '../../config/config.ts';
+import { type Caller, type Config, parseConfig, type Source } from '../../config/config.ts';
 import { Problem } from '../../domain/problem.ts';
 import type { Call } from '../commands.ts';
 import { columns, harmless } from '../text.ts';
@@ -18,22 +18,44 @@ export async function configCheck({ printer, positionals }: Call): Promise<numbe
   const section = (title: string, rows: readonly (readonly string[])[]): void => printer.say(['', style.bold(title), ...columns(rows, '  ')].join('\n'));
   section(
     'targets',
-    [...config.targets.values()].map((target) => [target.name, target.transport, `secret ${target.database}`]),
+    [...config.targets.values()].map(({ name, transport, database, environment }) => [
+      name,
+      transport,
+      `secret ${database}`,
+      ...(environment === undefined ? [] : [`environment ${environment}`]),
+    ]),
   );
   section(
     'callers',
-    [...config.callers.values()].map((caller) => [caller.name, `secrets ${caller.secrets.join(', ')}`]),
+    [...config.callers.values()].map((caller) => [caller.name, proofsOf(caller)]),
   );
   section(
     'grants',
     config.grants.map((grant) => [grant.caller, `may ${grant.actions.join(', ')}`, `on ${grant.targets.join(', ')}`]),
   );
+  if (config.sources.length > 0) section('sources', config.sources.map(rowOfSource));
   printer.document({ valid: true, ...plain(config) });
   return 0;
 }
 
+function proofsOf({ secrets, identity, forge }: Caller): string {
+  const proofs: string[] = [];
+  if (secrets.length > 0) proofs.push(`secrets ${secrets.join(', ')}`);
+  if (identity !== undefined) {
+    const claims = Object.entries(identity.claims).map(([claim, values]) => `${claim} ${values.join(' or ')}`);
+    proofs.push(`a token of ${identity.issuer} with ${claims.join(', ')}`);
+  }
+  if (forge !== undefined) proofs.push(`webhooks of ${forge.kind}, secrets ${forge.webhook_secrets.join(', ')}; asks ${forge.api}`);
+  return harmless(proofs.join(', and '));
+}
+
+function rowOfSource({ forge, repository_id, folder, event, branch, environment, target, mode }: Source): readonly string[] {
+  return [forge, `repository ${repository_id}`, folder ?? 'its root', `${event} ${branch ?? environment ?? ''}`, `${mode} on ${target}`].map(harmless);
+}
+
 function plain(config: Config): Record<string, unknown> {
-  return { origin: config.origin, targets: [...config.targets.values()], callers: [...config.callers.values()], grants: config.grants };
+  const { origin, environments, targets, callers, grants, sources } = config;
+  return { origin, environments: [...environments.values()], targets: [...targets.values()], callers: [...callers.values()], grants, sources };
 }
 
 /** The value of WEFT in the file, or the file itself when it is nothing but that. */

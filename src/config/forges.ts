@@ -1,0 +1,155 @@
+/**
+ * Callers that are a forge: what proves its webhooks, where its API is, and with what Weft asks there. And sources: which folder of which
+ * repository goes to which target when. What an event says is for the room `forges`.
+ */
+import * as z from 'zod';
+import { nameSchema, pathSchema } from '../domain/manifest.ts';
+import { givenSchema } from '../domain/parameters.ts';
+import { secretNameSchema } from './secret_name.ts';
+import { webAddressSchema } from './web_address.ts';
+
+export type ForgeKind = 'github' | 'gitlab' | 'azure';
+
+export interface Forge {
+  readonly kind: ForgeKind;
+  /** Names of the secrets that prove a webhook: two of them while one is changed for the other. */
+  readonly webhook_secrets: readonly string[];
+  /** The root of its API: the only host that is asked, but for `archives`. */
+  readonly api: string;
+  /** The origin to which it may lead a request for an archive. */
+  readonly archives: string;
+  /** How Weft proves itself there: as a GitHub App, or with a token. */
+  readonly app?: { readonly id: string; readonly installation: string; readonly private_key: string };
+  /** The name of a secret. */
+  readonly token?: string;
+}
+
+export interface Source {
+  /** The name of a caller that is a forge. */
+  readonly forge: string;
+  /** Immutable: GitHub's and GitLab's number, Azure's GUID. */
+  readonly repository_id: string;
+  /** The bundle's, from the root of the repository; null: the root itself. */
+  readonly folder: string | null;
+  readonly event: string;
+  /** A name, or a pattern with `*`: the branch pushed, or the one that a pull request is to go into. */
+  readonly branch?: string;
+  /** Of a deployment that the forge announces. */
+  readonly environment?: string;
+  /** The file of a workflow, or the name of a pipeline, that has to have succeeded. */
+  readonly workflow?: string;
+  readonly target: string;
+  readonly mode: 'apply' | 'rehearse';
+  readonly parameters?: z.infer<typeof givenSchema>;
+}
+
+const numberSchema = z.string().regex(/^[1-9][0-9]{0,18}$/, 'a number as text, such as "123456"');
+
+const common = {
+  webhook_secrets: z.array(secretNameSchema).min(1),
+  api: webAddressSchema.optional(),
+  archives: webAddressSchema.optional(),
+};
+
+export const forgeSchema = z.discriminatedUnion(
+  'kind',
+  [
+    z.strictObject({
+      kind: z.literal('github'),
+      ...common,
+      app: z.strictObject({ id: numberSchema, installation: numberSchema, private_key: secretNameSchema }).optional(),
+      token: secretNameSchema.optional(),
+    }),
+    z.strictObject({ kind: z.literal('gitlab'), ...common, token: secretNameSchema }),
+    z.strictObject({ kind: z.literal('azure'), ...common, api: webAddressSchema, token: secretNameSchema }),
+  ],
+  'must be "github", "gitlab" or "azure"',
+);
+
+const branchSchema = z
+  .string()
+  .regex(/^[^\s~^:?[\\]+$/, 'must be the name of a branch, or a pattern with "*"; without "refs/heads/"')
+  .max(255)
+  .refine((text) => !text.startsWith('refs/'), 'must be the name of a branch, or a pattern with "*"; without "refs/heads/"');
+
+export const sourceSchema = z.strictObject({
+  forge: nameSchema,
+  repository_id: z.string().regex(/^(?:[1-9][0-9]{0,18}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/, 'an id of a repository: digits as text, or a GUID'),
+  folder: pathSchema.optional(),
+  event: z.string().max(64),
+  branch: branchSchema.optional(),
+  environment: z.string().min(1).max(255).optional(),
+  workflow: z.string().min(1).max(255).optional(),
+  target: nameSchema,
+  mode: z.enum(['apply', 'rehearse']).optional(),
+  parameters: givenSchema.optional(),
+});
+
+const DEFAULTS: Readonly<Record<'github' | 'gitlab', { readonly api: string; readonly archives: string }>> = {
+  github: { api: 'https://api.github.com', archives: 'https://codeload.github.com' },
+  gitlab: { api: 'https://gitlab.com/api/v4', archives: 'https://gitlab.com' },
+};
+
+/** What each event needs to be told by: as the forge calls it. */
+export const EVENTS: Readonly<Record<ForgeKind, Readonly<Record<string, readonly ('branch' | 'environment' | 'workflow')[]>>>> = {
+  github: { push: ['branch'], pull_request: ['branch'], deployment: ['environment'], workflow_run: ['branch', 'workflow'] },
+  gitlab: { push: ['branch'], merge_request: ['branch'], deployment: ['environment'], pipeline: ['branch'] },
+  azure: { push: ['branch'], pull_request: ['branch'], build: ['branch', 'workflow'] },
+};
+
+/** Events of what nobody has looked at yet: rehearsed, if nothing else is said. */
+const UNREVIEWED: readonly string[] = ['pull_request', 'merge_request'];
+
+export function makeForge(given: z.infer<typeof forgeSchema>): Forge {
+  const { kind, webhook_secrets, token } = given;
+  const defaults = given.api === undefined ? DEFAULTS[kind as 'github' | 'gitlab'] : { api: given.api, archives: new URL(given.api).origin };
+  const app = given.kind === 'github' ? given.app : undefined;
+  return {
+    kind,
+    webhook_secrets,
+    ...defaults,
+    ...(given.archives === undefined ? {} : { archives: given.archives }),
+    ...(app && { app }),
+    ...(token && { token }),
+  };
+}
+
+export function makeSource({ folder, mode, branch, environment, workflow, parameters, ...rest }: z.infer<typeof sourceSchema>): Source {
+  return {
+    ...rest,
+    folder: folder ?? null,
+    mode: mode ?? (UNREVIEWED.includes(rest.event) ? 'rehearse' : 'apply'),
+    ...(branch === undefined ? {} : { branch }),
+    ...(environment === undefined ? {} : { environment }),
+    ...(workflow === undefined ? {} : { workflow }),
+    ...(parameters === undefined ? {} : { parameters }),
+  };
+}
+
+/** @returns what is wrong with a forge by itself, though each key of it is well-formed */
+export function findInForge(where: string, given: z.infer<typeof forgeSchema>): string[] {
+  if (given.kind !== 'github') return [];
+  if (given.app === undefined && given.token === undefined) return [`${where}: needs app (of GitHub) or token, to ask for files and to report back`];
+  if (given.app !== undefined && given.token !== undefined) return [`${where}: has app and token; one of them is asked with`];
+  return [];
+}
+
+/**
+ * @param where such as `sources[0]`
+ * @param kind of its forge
+ * @returns what the event lacks, or has too much
+ */
+export function findInSource(where: string, kind: ForgeKind, source: z.infer<typeof sourceSchema>): string[] {
+  const events = EVENTS[kind];
+  const needs = Object.hasOwn(events, source.event) ? events[source.event] : undefined;
+  if (needs === undefined)
+    return [
+      `${where}.event: expected one of ${Object.keys(events)
+        .map((event) => `"${event}"`)
+        .join('|')} (of ${kind})`,
+    ];
+  return (['branch', 'environment', 'workflow'] as const).flatMap((key) => {
+    if (needs.includes(key) && source[key] === undefined) return [`${where}.${key}: is missing; ${source.event} is told by it`];
+    return !needs.includes(key) && source[key] !== undefined ? [`${where}.${key}: is not for ${source.event}`] : [];
+  });
+}
