@@ -19,6 +19,7 @@ export type Options = Readonly<Record<string, Option>>;
 
 /** What a command gets: parsed, not yet understood. */
 export interface Call {
+  readonly command: Command;
   readonly printer: Printer;
   readonly positionals: readonly string[];
   readonly values: Readonly<Record<string, string | boolean | undefined>>;
@@ -66,6 +67,7 @@ const SET_SECRETS: Options = {
   set: { type: 'string', value: 'NAME=@FILE', help: 'a secret parameter that is needed again; @- for standard input', multiple: true },
   'set-env': { type: 'string', value: 'NAME=VARIABLE', help: 'the same, from the environment', multiple: true },
 };
+const REPORT: Options = { junit: { type: 'string', value: 'FILE', help: 'write what every step came to there, as JUnit XML' } };
 const STRICT: Options = { strict: { type: 'boolean', help: 'exit with 1 when it ends degraded' } };
 
 export const COMMANDS: readonly Command[] = [
@@ -114,6 +116,7 @@ export const COMMANDS: readonly Command[] = [
       ...ADDRESS,
       id: { type: 'string', value: 'KEY', help: 'the key of this deployment (random)' },
       ...STRICT,
+      ...REPORT,
       ...DEADLINE,
       ...SET,
       rehearse: { type: 'boolean', help: 'all of it in one transaction that is rolled back, with a report' },
@@ -179,7 +182,7 @@ export const COMMANDS: readonly Command[] = [
       'Of a deployment that ended degraded (without an id: the newest), the steps that failed are tried again, and no others.',
       'Secret parameters are kept nowhere: a deployment that has some needs them again, with its id.',
     ],
-    options: { ...ADDRESS, ...SET_SECRETS, ...STRICT, ...DEADLINE },
+    options: { ...ADDRESS, ...SET_SECRETS, ...STRICT, ...REPORT, ...DEADLINE },
     address: 'needed',
     load: async () => (await import('./commands/resume.ts')).resume,
   },
@@ -215,6 +218,7 @@ export const COMMANDS: readonly Command[] = [
       ...SET_SECRETS,
       id: { type: 'string', value: 'KEY', help: 'the key of this undo (random)' },
       ...STRICT,
+      ...REPORT,
       ...DEADLINE,
     },
     address: 'needed',
@@ -281,6 +285,7 @@ export const COMMANDS: readonly Command[] = [
       fingerprint: { type: 'string', value: 'TEXT', help: 'what the catalog must come to (weft.fingerprint(), after a deployment elsewhere)' },
       unverified: { type: 'boolean', help: 'record it without a look at the catalog' },
       id: { type: 'string', value: 'KEY', help: 'the key of this deployment (random)' },
+      ...REPORT,
       ...DEADLINE,
     },
     address: 'needed',

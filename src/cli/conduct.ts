@@ -6,7 +6,8 @@ import { type Deployment, exitCodeOf, isOver } from '../domain/deployment.ts';
 import { Problem } from '../domain/problem.ts';
 import { readSeconds } from './address.ts';
 import type { Call } from './commands.ts';
-import type { Style } from './io.ts';
+import { type Style, UNCOLOURED } from './io.ts';
+import { renderJunit, writeReport } from './junit.ts';
 import { ProgressPrinter, type View } from './progress.ts';
 import { renderRehearsal } from './rehearsal.ts';
 import { renderSummary } from './summary.ts';
@@ -44,7 +45,7 @@ export async function conduct(call: Call, key: string | null, work: (watch: Watc
   const { printer } = call;
   const { io } = printer;
   const deadlineAtMs = Date.now() + 1000 * readSeconds(call, 'deadline', DEADLINE_SECONDS, DEADLINE_SECONDS_MAX);
-  const progress = new ProgressPrinter(io, Date.now());
+  const progress = new ProgressPrinter(io, Date.now(), printer.pipeline);
   let deployment: Deployment;
   try {
     const working = work({ deadlineAtMs, signal: io.signal, onView: (change) => progress.update(change) });
@@ -58,11 +59,19 @@ export async function conduct(call: Call, key: string | null, work: (watch: Watc
   }
   if (io.signal.aborted && !isOver(deployment.state)) throw leaving({ ...progress.view, deployment, id: deployment.id }, key);
   const words = ending?.words ?? (deployment.mode === 'rehearse' ? renderRehearsal : renderSummary);
+  conclude(call, deployment, words(deployment, UNCOLOURED));
   printer.say(words(deployment, printer.style));
   // Beside a document the words are for whoever watches.
   if (printer.json) printer.note(words(deployment, printer.noteStyle));
   printer.document(deployment);
   return ending?.exitCode(deployment) ?? exitCodeOf(deployment.state, call.values.strict === true);
+}
+
+/** What a forge, and whoever reads the report, gets of it. */
+function conclude({ printer, values, positionals, command }: Call, deployment: Deployment, words: string): void {
+  const folder = command.positionals[0] === '<folder>' ? (positionals[0] ?? null) : null;
+  printer.pipeline?.conclude(deployment, folder, words);
+  writeReport(printer, values.junit, () => renderJunit(deployment, words));
 }
 
 /** Rejects a moment after Ctrl-C, so that work which does not come to rest holds nobody. */

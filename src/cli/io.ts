@@ -3,6 +3,7 @@
  * Passed in, so that tests and `npm start` run commands in their own process. Results go to stdout, everything else to
  * stderr; with `--json` stdout gets exactly one document. What is said is the commands' business.
  */
+import type { Pipeline } from './pipeline.ts';
 
 export interface Sink {
   write(text: string): unknown;
@@ -56,10 +57,15 @@ export class Printer {
   readonly style: Style;
   /** For words on stderr. */
   readonly noteStyle: Style;
+  /** In a job of a forge: what it shows of the command beside its log. */
+  readonly pipeline: Pipeline | null;
+  readonly #bare: Io;
   #documents = 0;
 
-  constructor(io: Io, json: boolean) {
-    this.io = io;
+  constructor(io: Io, json: boolean, pipeline: Pipeline | null = null) {
+    this.io = pipeline?.io ?? io;
+    this.#bare = io;
+    this.pipeline = pipeline;
     this.json = json;
     this.style = styleFor(io, io.stdout.isTTY === true);
     this.noteStyle = styleFor(io, io.isTTY);
@@ -80,14 +86,15 @@ export class Printer {
     if (!this.json) return;
     this.#documents += 1;
     if (this.#documents > 1) throw new Error('a command prints one JSON document, and this one has printed its own');
-    this.io.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+    const text = JSON.stringify(value, null, 2);
+    this.#bare.stdout.write(`${this.pipeline?.defuseJson(text) ?? text}\n`);
   }
 
   /** The same of a document that counts to the byte: as it stands, and nothing behind it. */
   bytes(text: string): void {
     if (!this.json) return;
     this.#documents += 1;
-    this.io.stdout.write(text);
+    this.#bare.stdout.write(text);
   }
 
   /** Whether the document is out already. */

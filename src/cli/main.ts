@@ -7,8 +7,10 @@ import packageFile from '../../package.json' with { type: 'json' };
 import { Problem } from '../domain/problem.ts';
 import { commandHelp, generalHelp } from './help.ts';
 import { type Io, Printer } from './io.ts';
+import { renderProblemJunit, writeReport } from './junit.ts';
 import { onSignal } from './leave.ts';
 import { asksForJson, parse } from './parse.ts';
+import { pipelineOf } from './pipeline.ts';
 import { asProblem, renderProblem, secretsOf } from './problems.ts';
 
 const { version } = packageFile;
@@ -21,7 +23,7 @@ export type { Io, Sink } from './io.ts';
  * @returns the exit code: 0 done · 1 the deployment failed · 2 something that was asked or set up is wrong · 3 interrupted, can be resumed
  */
 export async function runCommandLine(argv: readonly string[], io: Io): Promise<number> {
-  const printer = new Printer(io, asksForJson(argv));
+  const printer = new Printer(io, asksForJson(argv), pipelineOf(io));
   let values: Readonly<Record<string, string | boolean | undefined>> = {};
   try {
     const parsed = parse(argv);
@@ -38,11 +40,13 @@ export async function runCommandLine(argv: readonly string[], io: Io): Promise<n
     }
     if (parsed.command.load === null) throw new Error(`${parsed.command.name} has no code`);
     const run = await parsed.command.load();
-    const running = run({ printer, positionals: parsed.positionals, values, lists: parsed.lists });
+    const running = run({ command: parsed.command, printer, positionals: parsed.positionals, values, lists: parsed.lists });
     return await (parsed.command.stops === 'itself' ? running : Promise.race([running, left(io.signal)]));
   } catch (error) {
     const isAbort = io.signal.aborted && !(error instanceof Problem);
     const problem = isAbort ? new Problem('interrupted', 'Left before the command was done.', {}, error) : asProblem(error, secretsOf(io.env, values));
+    printer.pipeline?.complain(problem.title, problem.message);
+    writeReport(printer, values.junit, () => renderProblemJunit(problem.message));
     printer.note(renderProblem(problem, printer.noteStyle));
     if (!printer.hasDocument) printer.document({ problem });
     return problem.exit;

@@ -6,6 +6,7 @@
 import type { Deployment, DeploymentState, Live, PhaseStatus, StepStatus } from '../domain/deployment.ts';
 import { type Io, type Style, styleFor } from './io.ts';
 import { countsOf } from './loads.ts';
+import type { Pipeline } from './pipeline.ts';
 import { clock, count, cut, cutFront, duration, oneLine, size } from './text.ts';
 
 /** Of the statement of somebody who has a lock. */
@@ -178,19 +179,33 @@ function attemptOf(live: Live): string {
   return `, try ${attempt.number} of ${attempt.of}`;
 }
 
+/** A line of news, and the phase that it is about; without one, it stands with those before it. */
+export interface News {
+  readonly text: string;
+  readonly phase?: string;
+}
+
+/** The same as lines. */
+export function linesBetween(before: Deployment | null, after: Deployment): string[] {
+  return newsBetween(before, after).map(({ text }) => text);
+}
+
 /**
  * What happened between two looks, a line an event.
  * @param before the look before, or null
  */
-export function linesBetween(before: Deployment | null, after: Deployment): string[] {
-  const lines: string[] = [];
+export function newsBetween(before: Deployment | null, after: Deployment): News[] {
+  const lines: News[] = [];
   const { done, total } = positionOf(after);
-  if (before === null) lines.push(`deployment ${after.id}: ${oneLine(after.bundle)}, ${count(after.phases.length, 'phase')}, ${count(total, 'step')}`);
+  if (before === null)
+    lines.push({ text: `deployment ${after.id}: ${oneLine(after.bundle)}, ${count(after.phases.length, 'phase')}, ${count(total, 'step')}` });
   if (before?.state !== after.state && (after.state === 'staged' || after.state === 'running')) {
-    lines.push(after.state === 'staged' ? 'staged: everything is in the database' : `running${after.live === null ? '' : ` as backend ${after.live.pid}`}`);
+    lines.push({
+      text: after.state === 'staged' ? 'staged: everything is in the database' : `running${after.live === null ? '' : ` as backend ${after.live.pid}`}`,
+    });
   }
   for (const { count: objects } of (after.drift_found ?? []).slice(before?.drift_found?.length ?? 0)) {
-    lines.push(`drift: ${count(objects, 'object')} not as deployments have left the database; weft drift ${after.id}`);
+    lines.push({ text: `drift: ${count(objects, 'object')} not as deployments have left the database; weft drift ${after.id}` });
   }
   const counts = isCounted(after.phases.flatMap(({ steps }) => steps));
   let number = 0;
@@ -207,18 +222,20 @@ export function linesBetween(before: Deployment | null, after: Deployment): stri
         ...(step.milliseconds === null || step.state === 'skipped' ? [] : [timeOf(step.milliseconds, step.tries ?? 1)]),
         ...rowsOf(step),
       ];
-      lines.push(`${number}/${total} ${oneLine(phase.name)}: ${oneLine(step.path)}: ${facts.join(', ')}`);
+      lines.push({ text: `${number}/${total} ${oneLine(phase.name)}: ${oneLine(step.path)}: ${facts.join(', ')}`, phase: phase.name });
     }
   }
   const live = after.live;
   const isNewPlace = live !== null && live.path !== null && (live.path !== before?.live?.path || live.step !== before?.live?.step);
   const isOver = after.phases.some((phase) => phase.name === live?.phase && phase.steps.some((step) => step.path === live.path && step.state !== 'pending'));
   if (isNewPlace && !isOver)
-    lines.push(
-      `${after.undoes ? done + 1 : (live.step ?? '?')}/${after.undoes ? total : (live.steps ?? total)} ${oneLine(live.phase ?? '')}: ${oneLine(live.path ?? '')}: at work`,
-    );
+    lines.push({
+      text: `${after.undoes ? done + 1 : (live.step ?? '?')}/${after.undoes ? total : (live.steps ?? total)} ${oneLine(live.phase ?? '')}: ${oneLine(live.path ?? '')}: at work`,
+      ...(live.phase !== null && { phase: live.phase }),
+    });
   const wait = waitOf(after, false);
-  if (wait !== null && wait !== (before === null ? null : waitOf(before, false)) && (live !== null || after.ahead.length > 0)) lines.push(oneLine(wait));
+  if (wait !== null && wait !== (before === null ? null : waitOf(before, false)) && (live !== null || after.ahead.length > 0))
+    lines.push({ text: oneLine(wait) });
   return lines;
 }
 
@@ -259,11 +276,15 @@ export class ProgressPrinter {
   readonly #style: Style;
   readonly #startedMs: number;
   readonly #redraws: boolean;
+  readonly #pipeline: Pipeline | null;
+  #group: string | null = null;
   #view: View = FIRST_VIEW;
   #drawn = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(io: Io, nowMs: number) {
+  /** @param pipeline the job of a forge in which each phase is a group of lines; or null */
+  constructor(io: Io, nowMs: number, pipeline: Pipeline | null = null) {
+    this.#pipeline = pipeline;
     this.#io = io;
     this.#style = styleFor(io, io.isTTY);
     this.#startedMs = nowMs;
@@ -283,7 +304,7 @@ export class ProgressPrinter {
       return;
     }
     if (change.note && change.note !== before.note) this.#line(oneLine(change.note));
-    if (change.deployment) for (const line of linesBetween(before.deployment, change.deployment)) this.#line(line);
+    if (change.deployment) for (const news of newsBetween(before.deployment, change.deployment)) this.#tell(news);
   }
 
   get view(): View {
@@ -294,6 +315,15 @@ export class ProgressPrinter {
   end(): void {
     clearInterval(this.#timer);
     this.#erase();
+    this.#pipeline?.group(null);
+  }
+
+  #tell({ text, phase }: News): void {
+    if (this.#pipeline !== null && phase !== undefined && phase !== this.#group) {
+      this.#pipeline.group(phase);
+      this.#group = phase;
+    }
+    this.#line(text);
   }
 
   #line(text: string): void {
