@@ -38,6 +38,7 @@
 --   74 stays       what stays of what stopped half-way          |
 --   75 status      what a deployment looks like                 |
 --   76 begun       files of which a part is in the database     |
+--   76 forgotten   what is not there any more, as somebody says |
 --   76 guards      what is asked around the work                |
 --   76 receipts    how a deployment ended, for good             |
 --   77 csv         the text of a data file as rows              |

@@ -159,7 +159,7 @@ begin
     select e.deployment_id, e.number
     from ended as d
     join weft._events as e on e.deployment_id = d.id
-    where e.kind not in ('opened', 'reopened', 'succeeded', 'degraded', 'failed', 'cancelled', 'drift_found', 'drift_accepted', 'catalog_not_read', 'catalog_read_late', 'order_found', 'baseline', 'baseline_withdrawn', 'as_before', 'not_as_before', 'not_compared', 'leftover', 'leftover_out_of_reach')
+    where e.kind not in ('opened', 'reopened', 'succeeded', 'degraded', 'failed', 'cancelled', 'drift_found', 'drift_accepted', 'catalog_not_read', 'catalog_read_late', 'order_found', 'baseline', 'baseline_withdrawn', 'forgotten', 'as_before', 'not_as_before', 'not_compared', 'leftover', 'leftover_out_of_reach')
       and exists (select from weft._events as o where o.deployment_id = e.deployment_id and o.number > e.number)
     limit weft._limit('sweep_events_count')
   )

@@ -41,6 +41,20 @@ comment on function weft._tell_what_is_undone(weft._steps, integer, boolean, boo
   'Says how much of what a step of an undo takes back is taken back, where that is not all of it; null when there is nothing to say.';
 
 
+create or replace function weft._tell_of_forgetting(p_step weft._steps)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select format('%s said at %s that nothing of it is there any more: %s', w.by, to_char(w.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"'), rtrim(w.why, '. ') || '.')
+  from jsonb_to_record(p_step.result -> 'forgotten') as w (by text, at timestamptz, why text)
+  where p_step.result ? 'forgotten'
+$$;
+
+comment on function weft._tell_of_forgetting(weft._steps) is 'Says who has said that nothing of a file that stopped half-way is in the database any more, and why; null when nobody has.';
+
+
 -- Of a step that is pending or failed. p_is_over: nothing of this deployment runs any more.
 create or replace function weft._tell_what_stays(p_step weft._steps, p_done integer, p_runs_again boolean, p_is_over boolean)
   returns text
@@ -48,7 +62,12 @@ create or replace function weft._tell_what_stays(p_step weft._steps, p_done inte
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select case when p_step.undoes is not null then weft._tell_what_is_undone(p_step, p_done, p_runs_again, p_is_over) else nullif(concat_ws(' ',
+  select case
+    when p_step.undoes is not null then weft._tell_what_is_undone(p_step, p_done, p_runs_again, p_is_over)
+    when p_step.result ? 'forgotten' then
+      format('%s of %s %s committed. ', case p_done when 0 then 'A part' when 1 then 'Statement 1' else 'Statements 1 to ' || p_done end, p_step.path, case when p_done > 1 then 'were' else 'was' end)
+        || weft._tell_of_forgetting(p_step)
+    else nullif(concat_ws(' ',
     case when p_done > 0 then concat(
       case p_done when 1 then 'Statement 1 of ' || p_step.path || ' stays' else format('Statements 1 to %s of %s stay', p_done, p_step.path) end, ' in the database',
       case

@@ -255,7 +255,7 @@ as $$
              'batch', case when s.kind = 'batch' then weft._describe_batch(case when s.result ? 'continued' then weft._recall_batch(s, b) else b end) end,
              'account', case when s.kind = 'batch' and (s.state = 'failed' or s.state = 'pending' and p_is_over) then
                s.path || ': ' || weft._tell_of_rounds(weft._recall_batch(s, b))
-                 || coalesce(' Deployment ' || (s.result #>> '{continued,by}') || ' has gone on behind them.', weft._tell_how_on(s.options))
+                 || coalesce(' Deployment ' || (s.result #>> '{continued,by}') || ' has gone on behind them.', ' ' || weft._tell_of_forgetting(s), weft._tell_how_on(s.options))
                when s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then
                weft._tell_what_stays(s, coalesce(s.statements, t.done), r.runs_again, p_is_over) end,
              'runs_again', r.runs_again,

@@ -141,6 +141,9 @@ declare
   v_behind     pg_catalog.text;
   v_set        pg_catalog.text;
 begin
+  if p_reader.parameters is not null then
+    v_statement := weft._interpolate(v_statement, p_reader.parameters, weft._mark(p_reader.parameters));
+  end if;
   p_reader.copy := weft._read_copy(v_statement);
   v_target := p_reader.copy ->> 'target';
   perform weft._become(p_name, p_role);

@@ -87,7 +87,7 @@ as $$
     'detail', format('An earlier deployment (%s) ran the file statement by statement and has committed %s of them. This one was: %s',
       p_earlier.deployment_id, p_done, left(weft._skip_comments(weft._without_rows(o)), weft._limit('statement_shown_characters')) || case when o.rows_at is not null then ', and its rows' else '' end),
     'hint', format('Nothing of the file was run now. Put %s back as %s (comments and white space may differ): then it goes on behind %s, and a change of what is in the database already stands behind %s too, as a statement of its own. Or bring all of it about by hand, and say so: weft baseline FOLDER --up-to %s. '
-        || 'Under another name all of the file runs from its beginning, also what is in the database already: take that back by hand first.',
+        || 'Or take back by hand what has run, and say so: weft forget %5$s --why REASON; then all of it runs from its beginning. (Under another name it does that in any case, also over what is in the database already.)',
       weft._name_beginning(p_done), case p_done when 1 then 'it was' else 'they were' end, case p_done when 1 then 'it' else 'them' end, case p_done when 1 then 'it' else 'them' end,
       p_earlier.path))
   from weft._statements as o
@@ -130,15 +130,32 @@ as $$
     'sqlstate', 'WF021',
     'message', format('A part of %s is in the database already: an earlier deployment ran it statement by statement, and not to its end.', p_path),
     'detail', 'In the transaction that its phase asks for now, all of it would run, also what is there.',
-    'hint', format('With "transaction: auto" or "none" it goes on where it stopped. Or bring all of it about by hand, and say so: weft baseline FOLDER --up-to %s.', p_path),
+    'hint', format('With "transaction: auto" or "none" it goes on where it stopped. Or bring all of it about by hand, and say so: weft baseline FOLDER --up-to %s. Or take back by hand what has run, and say so: weft forget %1$s --why REASON.', p_path),
     'path', p_path)
 $$;
 
 comment on function weft._describe_half_in_one(text) is 'Makes the refusal of a file of which a part is in the database, in a phase that would run all of it.';
 
 
+-- p_names: the parameters that its bundle declares, for which anything stands in the statement.
+create or replace function weft._quote_of_copy(p_statement text, p_names jsonb)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  return weft._read_copy(weft._interpolate(p_statement, p_names, weft._mark(p_names))) ->> 'quote';
+exception when others then
+  return null;  -- which is refused before anything of its file runs
+end
+$$;
+
+comment on function weft._quote_of_copy(text, jsonb) is 'Tells with what a COPY quotes fields of CSV; null where its rows are text.';
+
+
 -- A text at hand as a whole, as floor 83, laid_out, lays out a file.
-create or replace function weft._split_with_rows(p_text text)
+create or replace function weft._split_with_rows(p_text text, p_names jsonb)
   returns table (statement text, line integer)
   stable
   set search_path = pg_catalog, pg_temp
@@ -149,6 +166,7 @@ declare
   v_text     text := p_text;
   v_split    record;
   v_behind   integer;
+  v_quote    text;
   v_rows     record;
 begin
   while v_text is not null loop
@@ -158,8 +176,8 @@ begin
     if v_scanner.mode = 'copy' then
       v_scanner.mode := 'code';
       v_behind := coalesce(nullif(strpos(v_split.rest, E'\n'), 0), length(v_split.rest));
-      v_rows := case when weft._flatten(v_split.statements[cardinality(v_split.statements)]) ~* '\mcsv\M' then weft._cut_csv_rows(substr(v_split.rest, v_behind + 1), true, '"')
-        else weft._cut_rows(substr(v_split.rest, v_behind + 1), true) end;
+      v_quote := weft._quote_of_copy(v_split.statements[cardinality(v_split.statements)], p_names);
+      v_rows := case when v_quote is null then weft._cut_rows(substr(v_split.rest, v_behind + 1), true) else weft._cut_csv_rows(substr(v_split.rest, v_behind + 1), true, v_quote) end;
       v_text := left(v_split.rest, length(v_split.rest) - length(v_rows.rest));
       v_split.statements := trim_array(v_split.statements, 1) || (v_split.statements[cardinality(v_split.statements)] || v_text);
       v_scanner.line := v_scanner.line + length(v_text) - length(replace(v_text, E'\n', ''));
@@ -170,7 +188,7 @@ begin
 end
 $$;
 
-comment on function weft._split_with_rows(text) is 'Splits a text into statements, each COPY with the rows that follow it.';
+comment on function weft._split_with_rows(text, jsonb) is 'Splits a text into statements, each COPY with the rows that follow it.';
 
 
 -- The same judgement before there is a deployment, of the files whose text comes along or whose bytes are as they were.
@@ -196,9 +214,9 @@ as $$
                where a.deployment_id = e.deployment_id and a.path = e.path and m.value ->> 'path' = e.path and m.value ->> 'digest' = encode(a.digest, 'hex')) as is_same
       from jsonb_array_elements(p_manifest -> 'phases') as p
       cross join lateral jsonb_array_elements(p.value -> 'steps') as s
-      cross join lateral weft._find_half(p_manifest ->> 'bundle', null, s.value ->> 'path') as e
+      join weft._find_begun(p_manifest ->> 'bundle') as b on b.path = s.value ->> 'path' and b.rounds is null
+      cross join lateral weft._find_half(p_manifest ->> 'bundle', null, b.path) as e
       where s.value ->> 'kind' = 'run' and not s.value ? 'repeat' and e.ordinal is not null
-        and not exists (select from weft._history as h where h.bundle = p_manifest ->> 'bundle' and h.path = s.value ->> 'path')
     ) as f
     join lateral weft._count_statements((f.earlier).deployment_id) as c on c.step = (f.earlier).ordinal
     left join lateral (
@@ -206,7 +224,8 @@ as $$
              (array_agg(n.line order by n.number) filter (where o.number is null))[1] as next_line
       from (
         select row_number() over (order by u.ordinality)::integer as number, u.statement, weft._first_line(u.statement, u.line) as line
-        from weft._split_with_rows(p_texts ->> f.path) with ordinality as u
+        from weft._split_with_rows(p_texts ->> f.path, (
+          select coalesce(jsonb_object_agg(a.value ->> 'name', 'a'), '{}') from jsonb_array_elements(coalesce(p_manifest -> 'parameters', '[]')) as a)) with ordinality as u
         where not weft._is_begin(u.statement) and not weft._is_commit(u.statement)
       ) as n
       left join weft._statements as o on o.deployment_id = (f.earlier).deployment_id and o.step = (f.earlier).ordinal and o.number = n.number

@@ -247,7 +247,7 @@ as $$
     cross join lateral weft._split(weft._new_scanner(), coalesce(p_texts ->> (s.value ->> 'path'), ''), true) as x
     cross join lateral (select case when p_texts ? (s.value ->> 'path') then coalesce(x.statements[1], '') else (e).statement end as statement) as t
     where s.value ->> 'kind' = 'batch' and (e).step is not null
-      and not exists (select from weft._history as h where h.bundle = p_manifest ->> 'bundle' and h.path = s.value ->> 'path')
+      and exists (select from weft._find_begun(p_manifest ->> 'bundle') as b where b.path = s.value ->> 'path' and b.rounds is not null)
   ) as f
 $$;
 

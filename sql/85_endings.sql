@@ -223,7 +223,7 @@ begin
   update weft._phases as p set state = 'pending', finished_at = null
   where p.deployment_id = p_deployment and exists (select from weft._steps as s where s.deployment_id = p.deployment_id and s.phase = p.ordinal and s.state in ('failed', 'pending'));
   update weft._steps as s set state = 'pending', error = null, finished_at = null, statements = null,
-    result = case when s.result ? 'continued' then jsonb_build_object('continued', s.result -> 'continued') end
+    result = case when s.result #>> '{continued,by}' is not null then jsonb_build_object('continued', s.result -> 'continued') end  -- what was forgotten begins anew
   where s.deployment_id = p_deployment and s.state = 'failed';
   update weft._deployments as d set state = 'running', finished_at = null, deaths = 0, fingerprint_after = null, has_committed = false, wal_after = null where d.id = p_deployment;
   delete from weft._cancellations as c where c.deployment_id = p_deployment;

@@ -295,6 +295,11 @@ as $$
     'refusal', weft._describe_quarrel(j.findings, p_manifest ->> 'order', false),
     'batches', weft._foresee_batches(p_manifest, p_texts, p_values),
     'halves', weft._foresee_halves(p_manifest, p_texts),
+    'begun', (  -- and not in the bundle
+      select coalesce(jsonb_agg(b.value order by b.ordinality), '[]')
+      from jsonb_array_elements(weft.list_begun(p_manifest ->> 'bundle')) with ordinality as b
+      where b.value ->> 'path' not in (select s.value ->> 'path' from jsonb_path_query(p_manifest, '$.phases[*].steps[*]') as s (value))
+        and b.value -> 'of_undo' = 'false'),
     'drift', (
       select jsonb_build_object('verdict', d.drift -> 'verdict', 'count', d.drift -> 'count', 'since', d.drift #> '{since,deployment}', 'running', d.drift -> 'running')
       from weft.describe_drift() as d (drift)),

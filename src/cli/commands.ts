@@ -155,11 +155,27 @@ export const COMMANDS: readonly Command[] = [
       ...CALLER,
       accept: {
         type: 'boolean',
-        help: 'say that what is there now is what shall be; through a Worker a signed request, for which the caller needs the grant accept_drift',
+        help: 'say that what is there now is what shall be (grant: accept_drift)',
       },
     },
     address: 'needed',
     load: async () => (await import('./commands/drift.ts')).drift,
+  },
+  {
+    name: 'forget',
+    positionals: ['<file>'],
+    summary: 'say that nothing of a file that stopped half-way is there any more',
+    about: [
+      'A file that runs statement by statement, or a batch, and stopped half-way, counts as begun: it goes on behind what is committed, "weft history" lists it, and an undo takes it back. When that was taken back by hand, say so: the deployment that brings the file next runs it from its beginning, and what went into the world under another name is not waited for any more. Who said so, when and why stays with the deployment that had run it.',
+      'The file is named by its path in the bundle. Nothing is run, and nothing but what Weft remembers is changed; what was dropped by hand is drift until "weft drift --accept".',
+    ],
+    options: {
+      ...ADDRESS,
+      bundle: { type: 'string', value: 'NAME', help: 'of which bundle (the only one of which such a file stopped half-way)' },
+      why: { type: 'string', value: 'REASON', help: 'why nothing of it is there any more; needed, and kept' },
+    },
+    address: 'needed',
+    load: async () => (await import('./commands/forget.ts')).forget,
   },
   {
     name: 'receipt',

@@ -31,13 +31,6 @@ export async function readDrift(address: Address, io: Watcher): Promise<Drift> {
   return withSession(address, io, (session) => engine.readDrift(session));
 }
 
-/** Says that the catalog is meant as it is. @param fingerprint of what was looked at @throws Problem drift_not_accepted */
-export async function acceptDrift(address: Address, fingerprint: string, io: Watcher): Promise<Drift> {
-  if (address.kind === 'worker') return (await import('./remote_words.ts')).acceptDriftThroughWorker(address, fingerprint, io.signal);
-  const { withSession, engine } = await loadDirect();
-  return withSession(address, io, (session) => engine.acceptDrift(session, fingerprint, null));
-}
-
 /** What of the catalog a deployment has changed. @throws Problem deployment_not_found */
 export async function readChanges(address: Address, id: string, io: Watcher): Promise<Changes> {
   if (address.kind === 'worker') return (await import('./remote_readings.ts')).readChangesThroughWorker(address, id, io.signal);

@@ -1,5 +1,8 @@
 /** What somebody says of a database through a Worker: one signed request, one answer. It runs nothing, and may be said again. */
+import type * as z from 'zod';
 import { type Drift, driftSchema } from '../domain/deployment.ts';
+import { type Forgotten, forgottenSchema } from '../domain/history.ts';
+import type { AcceptDriftRequest, ForgetRequest } from '../domain/request.ts';
 import { makeSignedRequest } from '../trust/sign.ts';
 import type { WorkerAddress } from './address.ts';
 import { ANSWER_MS, targetPath } from './remote_readings.ts';
@@ -9,25 +12,27 @@ const REQUEST_LIFE_SECONDS = 900;
 
 /** @param fingerprint of the catalog that was looked at @throws Problem drift_not_accepted, no_grant */
 export async function acceptDriftThroughWorker(address: WorkerAddress, fingerprint: string, signal: AbortSignal): Promise<Drift> {
+  return say(address, 'drift/accept', { type: 'accept_drift', fingerprint }, driftSchema, signal);
+}
+
+/** @throws Problem not_forgotten, no_grant */
+export async function forgetThroughWorker(
+  address: WorkerAddress,
+  wish: Pick<ForgetRequest, 'path' | 'bundle' | 'why'>,
+  signal: AbortSignal,
+): Promise<Forgotten> {
+  return say(address, 'history/forget', { type: 'forget', ...wish }, forgottenSchema, signal);
+}
+
+type Word = Omit<AcceptDriftRequest, 'id' | 'audience' | 'target' | 'expires_at'> | Omit<ForgetRequest, 'id' | 'audience' | 'target' | 'expires_at'>;
+
+async function say<T>(address: WorkerAddress, where: string, word: Word, schema: z.ZodType<T>, signal: AbortSignal): Promise<T> {
   const { origin: audience, target, secret } = address;
   const expires_at = new Date(Date.now() + REQUEST_LIFE_SECONDS * 1000).toISOString();
-  const { body, headers } = await makeSignedRequest(
-    { type: 'accept_drift', id: crypto.randomUUID(), audience, target, expires_at, fingerprint },
-    secret,
-    Math.floor(Date.now() / 1000),
-  );
+  const request = { ...word, id: crypto.randomUUID(), audience, target, expires_at };
+  const { body, headers } = await makeSignedRequest(request, secret, Math.floor(Date.now() / 1000));
+  const path = `${targetPath(address)}/${where}`;
   return (
-    await ask(
-      address.origin,
-      {
-        method: 'POST',
-        path: `${targetPath(address)}/drift/accept`,
-        headers: { ...headers, 'content-type': 'application/json' },
-        body,
-        signal,
-        timeoutMs: ANSWER_MS,
-      },
-      driftSchema,
-    )
+    await ask(address.origin, { method: 'POST', path, headers: { ...headers, 'content-type': 'application/json' }, body, signal, timeoutMs: ANSWER_MS }, schema)
   ).document;
 }

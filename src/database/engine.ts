@@ -360,11 +360,6 @@ export async function readDrift(session: Session): Promise<Drift> {
   return driftSchema.parse(await ask(session, `select weft.describe_drift() || jsonb_build_object('half_undone', weft.list_half_undone()) as document`, []));
 }
 
-/** Says that the catalog is meant as it is. @param fingerprint of what was looked at @param caller null: the role of the session @throws Problem drift_not_accepted */
-export async function acceptDrift(session: Session, fingerprint: string, caller: string | null): Promise<Drift> {
-  return driftSchema.parse(await ask(session, 'select weft.accept_drift($1::text, $2::text) as document', [fingerprint, caller]));
-}
-
 /** What of the catalog a deployment has changed. @throws Problem deployment_not_found */
 export async function readChanges(session: Session, id: string): Promise<Changes> {
   return changesSchema.parse(await ask(session, 'select weft.describe_changes($1::uuid) as document', [id]));

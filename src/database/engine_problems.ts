@@ -59,6 +59,8 @@ export function problemOf(error: unknown): unknown {
       return new Problem('undo_missing', said, facts, error);
     case 'WF088':
       return new Problem('drift_not_accepted', said, facts, error);
+    case 'WF093':
+      return new Problem('not_forgotten', said, facts, error);
     case 'WF091':
       return new Problem('receipt_not_found', said, facts, error);
     case '25006':

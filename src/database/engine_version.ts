@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'f534c4b70ec29b11ba8aefecdaee8c7996ad1363568b25f7083b1168637d7d2c';
+export const ENGINE_DIGEST = '66dc7d1a679ff43a0917bb5fd489bb99c072d45d17b0c7e5ef0f3771a7dc3b75';

@@ -48,7 +48,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       config: {
         targets: { [target]: { database: 'DATABASE_URL', transport: 'websocket', proxy: `127.0.0.1:${relay.port}/v1`, insecure: true }, ...tcp },
         callers: { [caller]: { secrets: ['CALLER_SECRET'] } },
-        grants: [{ caller, targets: ['*'], actions: ['deploy', 'resume', 'cancel', 'undo', 'baseline', 'accept_drift', 'read'] }],
+        grants: [{ caller, targets: ['*'], actions: ['deploy', 'resume', 'cancel', 'undo', 'baseline', 'accept_drift', 'forget', 'read'] }],
       },
       secrets: { DATABASE_URL: database.href, TCP_DATABASE_URL: throughRelay.href, CALLER_SECRET: options.secret },
       port: await freePort(preferredPorts?.worker),

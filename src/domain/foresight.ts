@@ -4,6 +4,7 @@
  */
 import * as z from 'zod';
 import { deploymentErrorSchema } from './deployment.ts';
+import { begunEntrySchema } from './history.ts';
 import { manifestSchema, pathSchema } from './manifest.ts';
 import { givenSchema } from './parameters.ts';
 
@@ -61,6 +62,8 @@ export const foresightSchema = z.looseObject({
       }),
     )
     .nullish(),
+  /** Files that stopped half-way, and that the bundle does not hold. */
+  begun: z.array(begunEntrySchema).nullish(),
   /** Whether the catalog is as the last deployment left it; `count`: how many objects are not. */
   drift: z.looseObject({ verdict: z.string(), count: z.int(), since: z.string().nullable(), running: z.string().nullable() }).nullish(),
 });

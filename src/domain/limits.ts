@@ -98,6 +98,8 @@ export const LIMITS = {
   caller_secrets_count: 64,
   /** Rows that a round of a batch may touch; the engine steers no further either. */
   batch_size_max: 1_000_000,
+  /** Why a file that stopped half-way is to be forgotten, as text. */
+  why_characters: 1000,
   /** Where a batch begins, as text. */
   cursor_characters: 1000,
   /** Bytes under way to the database without an acknowledgement. */

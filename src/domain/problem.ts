@@ -52,6 +52,7 @@ export const PROBLEMS = {
   chunk_out_of_place: { status: 422, exit: 2, title: 'A chunk does not belong where it was put.' },
   deployment_not_found: { status: 404, exit: 2, title: 'There is no such deployment on this target.' },
   drift_not_accepted: { status: 409, exit: 2, title: 'The drift was not accepted.' },
+  not_forgotten: { status: 409, exit: 2, title: 'Nothing was forgotten.' },
   receipt_not_found: { status: 404, exit: 2, title: 'The deployment has no such receipt.' },
   nothing_to_undo: { status: 409, exit: 2, title: 'There is nothing to undo.' },
   undo_out_of_order: { status: 409, exit: 2, title: 'Another deployment has to end, or to be undone, before this one.' },

@@ -3,6 +3,7 @@
  * artifact; its exact bytes are kept in the database. What may accompany it (files inline) is part of the same document.
  */
 import * as z from 'zod';
+import { LIMITS } from './limits.ts';
 import { manifestSchema, nameSchema, pathSchema } from './manifest.ts';
 import { givenSchema, secretDigestsSchema } from './parameters.ts';
 
@@ -76,12 +77,23 @@ export const acceptDriftRequestSchema = z.strictObject({
   fingerprint: z.string().min(1).max(200),
 });
 
+export const forgetRequestSchema = z.strictObject({
+  type: z.literal('forget'),
+  ...common,
+  /** Of the file that stopped half-way, and of which nothing is there any more. */
+  path: pathSchema,
+  /** May be left out where a file of that path stopped half-way in one bundle alone. */
+  bundle: nameSchema.optional(),
+  why: z.string().trim().min(1).max(LIMITS.why_characters),
+});
+
 export const requestSchema = z.discriminatedUnion('type', [
   deployRequestSchema,
   resumeRequestSchema,
   cancelRequestSchema,
   undoRequestSchema,
   acceptDriftRequestSchema,
+  forgetRequestSchema,
 ]);
 
 export type InlineFile = z.infer<typeof inlineFileSchema>;
@@ -90,11 +102,12 @@ export type ResumeRequest = z.infer<typeof resumeRequestSchema>;
 export type CancelRequest = z.infer<typeof cancelRequestSchema>;
 export type UndoRequest = z.infer<typeof undoRequestSchema>;
 export type AcceptDriftRequest = z.infer<typeof acceptDriftRequestSchema>;
+export type ForgetRequest = z.infer<typeof forgetRequestSchema>;
 export type WeftRequest = z.infer<typeof requestSchema>;
 export type RequestType = WeftRequest['type'];
 
 /** What a grant can allow. `read` is not a request: it is asked for with a reading token. */
-export const actionSchema = z.enum(['deploy', 'resume', 'cancel', 'undo', 'baseline', 'accept_drift', 'read']);
+export const actionSchema = z.enum(['deploy', 'resume', 'cancel', 'undo', 'baseline', 'accept_drift', 'forget', 'read']);
 export type Action = z.infer<typeof actionSchema>;
 
 /** What a reading token says. Bound to one deployment when it names one, else good for the whole target. */

@@ -12,8 +12,9 @@ import type { ResumeOptions } from '../deployment/resume.ts';
 import type { UndoOptions } from '../deployment/undo.ts';
 import type { Changes, Deployment, DeploymentEvent, Drift, UndoPlan } from '../domain/deployment.ts';
 import type { Foresight, ForesightQuestion } from '../domain/foresight.ts';
-import type { History } from '../domain/history.ts';
+import type { Forgotten, History } from '../domain/history.ts';
 import type { SecretValues } from '../domain/parameters.ts';
+import type { ForgetRequest } from '../domain/request.ts';
 import type { LogEntry } from './log.ts';
 
 /** Who sees to a deployment after the request that brought it has its answer. Neither method rejects. */
@@ -48,6 +49,7 @@ export interface Ports {
   readUndoPlan(session: Session, id: string | null, bundle?: string | null): Promise<UndoPlan>;
   readDrift(session: Session): Promise<Drift>;
   acceptDrift(session: Session, fingerprint: string, caller: string | null): Promise<Drift>;
+  forget(session: Session, wish: Pick<ForgetRequest, 'path' | 'bundle' | 'why'>, caller: string | null): Promise<Forgotten>;
   readChanges(session: Session, id: string): Promise<Changes>;
   readReceipt(session: Session, id: string, number: number | null): Promise<string>;
   /** Absent where the Worker has neither a queue nor a memory. */

@@ -7,10 +7,11 @@ import packageFile from '../../package.json' with { type: 'json' };
 import { type Config, parseConfig } from '../config/config.ts';
 import { readSecrets, type Secrets } from '../config/secrets.ts';
 import { connectTo } from '../database/connect.ts';
-import { acceptDrift, readChanges, readDeployments, readDrift, readEvents, readForesight, readHistory, readStatus, readUndoPlan } from '../database/engine.ts';
+import { readChanges, readDeployments, readDrift, readEvents, readForesight, readHistory, readStatus, readUndoPlan } from '../database/engine.ts';
 import { Gate } from '../database/gate.ts';
 import { readReceipt } from '../database/receipts.ts';
 import type { Connect } from '../database/session.ts';
+import { acceptDrift, forget } from '../database/words.ts';
 import { attend } from '../deployment/attend.ts';
 import { cancel } from '../deployment/cancel.ts';
 import { deploy } from '../deployment/deploy.ts';
@@ -77,6 +78,7 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
     readHistory,
     readDrift,
     acceptDrift,
+    forget,
     readChanges,
     readReceipt,
   };

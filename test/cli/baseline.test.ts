@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vit
 import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { startTestStack } from '../support/stack.ts';
-import { makeFolder } from './folder.ts';
+import { makeFolder, putFiles } from './folder.ts';
 import { type Run, run } from './run.ts';
 
 let database: TestDatabase;
@@ -338,8 +338,14 @@ it('weft plan, baseline and drift say the same through a Worker as straight to t
   expect((await straight('drift')).stdout).toContain(
     `${stack.env.WEFT_CALLER} said that what is there is meant: 1 object had been changed outside of deployments.`,
   );
+  putFiles(folder, { '2.sql': 'create table later (n int);\nvacuum later;\nselect 1/0;' });
+  expect((await worker('deploy', folder)).code).toBe(1);
+  expect((await worker('forget', '3.sql', '--why', 'x')).stderr).toContain('Of 3.sql of any bundle nothing is remembered that stopped half-way.');
+  const forgotten = await worker('forget', '2.sql', '--why', 'dropped by hand', '--json');
+  expect([forgotten.code, forgotten.json()]).toMatchObject([0, { path: '2.sql', statements: 2, by: stack.env.WEFT_CALLER, why: 'dropped by hand' }]);
   const listed = await worker('status');
   expect(listed.stdout.split('\n').map((line) => line.replace(/^.*? {2}\S+ +/, ''))).toEqual([
+    expect.stringMatching(/^failed +1\/2 +shop +failed: 2\.sql: 22012/),
     expect.stringMatching(/^failed +0\/2 +shop +baseline; WF062: The database is not at this bundle/),
     expect.stringMatching(/^succeeded +1\/1 +shop +baseline$/),
     '',

@@ -31,7 +31,8 @@ async function refuse(): Promise<Run> {
   for (const { stdout } of [plan, deployed]) {
     expect(stdout).toContain('Put statements 1 to 3 back as they were (comments and white space may differ): then it goes on behind them,');
     expect(stdout).toContain('Or bring all of it about by hand, and say so: weft baseline FOLDER --up-to 1.sql.');
-    expect(stdout).toContain('Under another name all of the file runs from its beginning, also what is in the database already: take that back by hand first.');
+    expect(stdout).toContain('Or take back by hand what has run, and say so: weft forget 1.sql --why REASON; then all of it runs from its beginning.');
+    expect(stdout).toContain('(Under another name it does that in any case, also over what is in the database already.)');
   }
   return deployed;
 }
@@ -76,6 +77,56 @@ it('the third way: what has run is taken back by hand, and the file has another 
   });
   expect((await weft('deploy', renamed)).code).toBe(0);
   expect(await rows()).toBe(1);
+});
+
+describe('weft forget', () => {
+  it('the fourth way: what has run is taken back by hand, and somebody says so: it runs from its beginning, corrected', async () => {
+    await refuse();
+    const [{ id }] = await sql(database.url, `select deployment_id as id from weft.begun`);
+    await sql(database.url, 'drop table goods');
+    expect(await weft('forget', '1.sql')).toMatchObject({ code: 2, stderr: expect.stringContaining('Say why nothing of it is there any more') });
+    const { code, stdout } = await weft('forget', '1.sql', '--why', 'dropped by hand');
+    expect([code, stdout]).toEqual([
+      0,
+      `Forgotten: 1.sql of shop, of which deployment ${id} had committed 3 statements. A deployment that brings it runs it from its beginning.\n`,
+    ]);
+    expect((await weft('history', '--json')).json()).toEqual({ history: [], begun: [] });
+    expect((await weft('status', id)).stdout).toMatch(
+      /Statements 1 to 3 of 1\.sql were committed\. role \S+ said at 20\S+ \S+Z that nothing of it is there any more: dropped by hand\.\n/,
+    );
+    const plan = await weft('plan', folder);
+    expect([plan.code, plan.stdout]).toEqual([0, expect.not.stringContaining('statement')]);
+    expect((await weft('deploy', folder)).code).toBe(0);
+    expect(await sql(database.url, `select atttypid::regtype::text as type from pg_attribute where attrelid = 'goods'::regclass and attname = 'id'`)).toEqual([
+      { type: 'bigint' },
+    ]);
+    expect((await weft('forget', '1.sql', '--why', 'x')).stderr.replace(/\s+/g, ' ')).toContain(
+      'Of 1.sql of any bundle nothing is remembered that stopped half-way. Nothing was forgotten. It was applied as a whole (bundle shop)',
+    );
+  });
+
+  it('ends what stays begun of a file that went into the world again under another name, of which plan and history tell until then', async () => {
+    await weft('deploy', folder);
+    await sql(database.url, 'drop table goods');
+    const renamed = makeFolder({
+      'weft.yaml': 'name: shop\nphases: [{ name: main, steps: [{ run: "*.sql" }] }]\n',
+      '2.sql': `${DONE}select 1;\n`,
+    });
+    const told =
+      /begun: 1\.sql is not in this bundle\. Statements 1 to 3 of 1\.sql stay in the database .* under another name now, that one runs from its beginning\. .*: weft forget 1\.sql --why REASON\.\n/;
+    expect(await weft('plan', renamed)).toMatchObject({ code: 0, stderr: expect.stringMatching(told) });
+    expect((await weft('deploy', renamed)).code).toBe(0);
+    expect(await rows()).toBe(1);
+    expect((await weft('plan', renamed)).stderr).toMatch(told);
+    expect((await weft('history')).stdout).toMatch(
+      /Begun, and not applied as a whole:\n.* 1\.sql .*\n {4}Statements 1 to 3 .*\nIf what has run of one was taken back by hand, say so: weft forget FILE --why REASON\.\n$/,
+    );
+    expect((await weft('forget', '1.sql', '--bundle', 'shop', '--why', 'it is 2.sql now', '--json')).json()).toMatchObject({
+      ...{ bundle: 'shop', path: '1.sql', statements: 3, rounds: null, why: 'it is 2.sql now', by: expect.stringMatching(/^role /) },
+    });
+    expect((await weft('plan', renamed)).stderr).not.toContain('begun');
+    expect((await weft('history')).stdout).not.toContain('Begun');
+  });
 });
 
 it('in a phase that would run all of it in one transaction, the plan says that it is refused', async () => {

@@ -83,6 +83,24 @@ describe.each(['auto', 'none'] as const)('transaction: %s', (transaction) => {
     expect((await rows()).length).toBe(3);
   });
 
+  it.each([
+    ['CSV with a quote of its own', "copy t (b, a) from stdin (format csv, quote '$');\n$a\"\n;$,4\n\\.", { a: 4, b: 'a"\n;' }],
+    ['text, in a table that is called csv', 'copy csv from stdin;\n1\t"x\n\\.', { a: 1, b: '"x' }],
+    ['CSV, in a table that a parameter names', 'copy :"name" (b, a) from stdin csv;\n"a\n;",4\n\\.', { a: 4, b: 'a\n;' }],
+  ])('is read by a plan as by the run: %s', async (_, copy, row) => {
+    const file = (last: string) => ({
+      'weft.yaml': `name: shop\nparameters: { name: { type: text, default: t } }\nphases: [{ name: main, transaction: ${transaction}, steps: [{ run: 1.sql }] }]`,
+      '1.sql': `create table t (a int, b text);\ncreate table csv (like t);\n${copy}\nvacuum t;\n${last};`,
+    });
+    expect(await deployFiles(connectOver(database.url), file('select 1/0'))).toMatchObject({ state: 'failed', error: { sqlstate: '22012' } });
+    expect(await sql(database.url, 'select a, b from t union all select a, b from csv')).toEqual([row]);
+    const corrected = file('select 1');
+    const { order } = await makeOrder(corrected);
+    const [{ halves }] = await sql(database.url, "select weft.plan($1, $2) -> 'halves' as halves", [order.manifest, { '1.sql': corrected['1.sql'] }]);
+    expect(halves).toMatchObject([{ goes_on: 'behind', statements: 4, refusal: null, next_line: corrected['1.sql'].split('\n').length }]);
+    expect(await deployFiles(connectOver(database.url), corrected)).toMatchObject({ state: 'succeeded' });
+  });
+
   it('is rehearsed, and nothing of it stays', async () => {
     const end = await deployed(`${HEAD}\n${COPY}\nvacuum t;\n${CSV}\nselect count(*) from t;`, { mode: 'rehearse' });
     expect(end).toMatchObject({ state: 'succeeded' });

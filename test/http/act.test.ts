@@ -191,3 +191,43 @@ describe('the word that drift is meant', () => {
     expect([house.sessions.opened, strict.sessions.opened]).toEqual([0, 0]);
   });
 });
+
+describe('the word that nothing of a file that stopped half-way is there any more', () => {
+  const path = '/v1/targets/staging/history/forget';
+  const word = { path: 'schema/1.sql', why: 'dropped by hand' };
+
+  test('is handed to the database with who says so', async () => {
+    const asked: unknown[] = [];
+    const house = makeHouse({
+      forget: async (_session, { path, bundle, why }, caller) => {
+        asked.push([path, bundle, why, caller]);
+        return { bundle: 'shop', path, deployment: ID, statements: 2, rounds: null, by: caller ?? '', at: '2026-03-01T12:00:00Z', why };
+      },
+    });
+    const answer = await house.fetch(path, await post(makeRequest({ type: 'forget', ...word })));
+    expect([answer.status, await answer.json()]).toMatchObject([200, { path: 'schema/1.sql', by: 'ci' }]);
+    expect((await house.fetch(path, await post(makeRequest({ type: 'forget', ...word, bundle: 'shop' })))).status).toBe(200);
+    expect(asked).toEqual([
+      ['schema/1.sql', undefined, 'dropped by hand', 'ci'],
+      ['schema/1.sql', 'shop', 'dropped by hand', 'ci'],
+    ]);
+  });
+
+  test('needs a grant of its own, a document that was signed for it, and says why', async () => {
+    const house = makeHouse();
+    for (const [said, type] of [
+      [makeRequest({ type: 'accept_drift', fingerprint: '1:18:abc' }), 'wrong_type'],
+      [makeRequest({ type: 'forget', path: '1.sql' }), 'invalid_request'],
+      [makeRequest({ type: 'forget', path: '1.sql', why: ' ' }), 'invalid_request'],
+      [makeRequest({ type: 'forget', path: '1.sql', why: 'x'.repeat(1001) }), 'invalid_request'],
+    ] as const)
+      expect(await (await house.fetch(path, await post(said))).json()).toMatchObject({ type: `urn:weft:problem:${type}` });
+    const grants = house.ports.config.grants.map((grant) => ({ ...grant, actions: grant.actions.filter((action) => action !== 'forget') }));
+    const strict = makeHouse({ config: { ...house.ports.config, grants } });
+    expect(await (await strict.fetch(path, await post(makeRequest({ type: 'forget', ...word })))).json()).toMatchObject({
+      type: 'urn:weft:problem:no_grant',
+      action: 'forget',
+    });
+    expect([house.sessions.opened, strict.sessions.opened]).toEqual([0, 0]);
+  });
+});

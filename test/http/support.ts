@@ -31,7 +31,7 @@ const config = parseConfig({
   targets: { staging: { database: 'STAGING_URL', transport: 'websocket' }, production: { database: 'PRODUCTION_URL', transport: 'websocket' } },
   callers: { ci: { secrets: ['CI_SECRET'] }, watcher: { secrets: ['WATCHER_SECRET'] } },
   grants: [
-    { caller: 'ci', targets: ['staging'], actions: ['deploy', 'resume', 'cancel', 'undo', 'accept_drift', 'read'] },
+    { caller: 'ci', targets: ['staging'], actions: ['deploy', 'resume', 'cancel', 'undo', 'accept_drift', 'forget', 'read'] },
     { caller: 'watcher', targets: ['*'], actions: ['deploy'] },
   ],
 });
@@ -125,6 +125,16 @@ export function makeHouse(changes: Partial<Ports> = {}): House {
     readHistory: async () => ({ history: [], begun: [] }),
     readDrift: async () => NO_DRIFT,
     acceptDrift: async () => NO_DRIFT,
+    forget: async (_session, { path, why }, caller) => ({
+      bundle: 'shop',
+      path,
+      deployment: ID,
+      statements: 2,
+      rounds: null,
+      by: caller ?? '',
+      at: '2026-03-01T12:00:00Z',
+      why,
+    }),
     readReceipt: async (_session, deployment) => JSON.stringify({ id: deployment, number: 1 }),
     readChanges: async (_session, deployment) => ({ deployment, verdict: 'none', reason: null, fingerprint: NO_DRIFT.fingerprint, count: 0, objects: [] }),
     log: (entry) => void lines.push(entry),

@@ -300,8 +300,8 @@ describe('HTTP.md', () => {
 
   test('shows a request of the right form, and names all of its members', () => {
     expect(requestSchema.parse(JSON.parse(snippet('docs/HTTP.md', 'request')))).toMatchObject({ type: 'deploy' });
-    const members = rowsBelow('docs/HTTP.md', 'The request').map(([name]) => bare(name));
-    expect(members.sort()).toEqual([...Object.keys(deployRequestSchema.shape), 'deployment', 'partly'].sort());
+    const members = rowsBelow('docs/HTTP.md', 'The request').flatMap(([name = '']) => name.split(', ').map(bare));
+    expect(members.sort()).toEqual([...Object.keys(deployRequestSchema.shape), 'deployment', 'partly', 'path', 'bundle', 'why'].sort());
   });
 
   test('says how a reading token is made, so that it can be made by hand', async () => {

@@ -60,7 +60,7 @@ export async function openWorld({ variables = {}, seals = false, scheduled = fal
       },
       callers: { ci: { secrets: ['CI_SECRET'] }, watcher: { secrets: ['WATCHER_SECRET'] }, reader: { secrets: ['READER_SECRET'] } },
       grants: [
-        { caller: 'ci', targets: ['staging*'], actions: ['deploy', 'baseline', 'accept_drift', 'resume', 'cancel', 'read'] },
+        { caller: 'ci', targets: ['staging*'], actions: ['deploy', 'baseline', 'accept_drift', 'forget', 'resume', 'cancel', 'read'] },
         { caller: 'watcher', targets: ['*'], actions: ['deploy'] },
         { caller: 'reader', targets: ['*'], actions: ['read'] },
       ],

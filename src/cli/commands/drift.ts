@@ -4,8 +4,9 @@ import { Problem } from '../../domain/problem.ts';
 import { readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import type { Printer, Style } from '../io.ts';
-import { acceptDrift, readChanges, readDrift } from '../readings.ts';
+import { readChanges, readDrift } from '../readings.ts';
 import { andMore, count, harmless, moment, oneLine } from '../text.ts';
+import { acceptDrift } from '../words.ts';
 
 /** @returns 0: nothing differs, or what a deployment changed is shown; 1: drift; 2: it cannot be told */
 export async function drift(call: Call): Promise<number> {

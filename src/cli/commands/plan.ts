@@ -131,6 +131,10 @@ export async function plan(call: Call): Promise<number> {
   }
   for (const group of foresight?.groups ?? [])
     printer.note(`The server decides the order of ${group.length} files. It tries first: ${group.map((path) => harmless(path)).join(', ')}.`);
+  for (const { path, account } of foresight?.begun ?? [])
+    printer.note(
+      `${printer.noteStyle.yellow('begun:')} ${harmless(path)} is not in this bundle. ${harmless(account ?? '')} If it is there under another name now, that one runs from its beginning. If what has run of it was taken back by hand, say so: weft forget ${harmless(path)} --why REASON.`,
+    );
   for (const line of driftLines(foresight)) printer.note(`${printer.noteStyle.yellow('drift:')} ${line}`);
   const missing = declared.filter(({ name, required }) => required && !Object.hasOwn(assigned.parameters, name) && !secrets.includes(name));
   for (const { name, secret } of missing) {
@@ -155,6 +159,7 @@ export async function plan(call: Call): Promise<number> {
     findings: foresight?.findings ?? [],
     batches: foresight?.batches ?? [],
     halves: foresight?.halves ?? [],
+    begun: foresight?.begun ?? [],
     drift: foresight?.drift ?? null,
   });
   return refused.length + refusedSteps.length === 0 ? 0 : 2;

@@ -99,7 +99,8 @@ function begunLines(entries: readonly BegunEntry[], style: Style): string[] {
   if (entries.length === 0) return [];
   const rows = columns(entries.map(({ at, bundle, path, deployment }) => [at === null ? '' : moment(at), oneLine(bundle), oneLine(path), deployment]));
   const lines = entries.flatMap(({ account }, index) => [rows[index] ?? '', ...(account === null ? [] : [`    ${oneLine(account)}`])]);
-  return ['', style.yellow('Begun, and not applied as a whole:'), ...lines];
+  const way = 'If what has run of one was taken back by hand, say so: weft forget FILE --why REASON.';
+  return ['', style.yellow('Begun, and not applied as a whole:'), ...lines, ...(entries.some(({ of_undo }) => of_undo !== true) ? [way] : [])];
 }
 
 function liveLines(deployment: Deployment, style: Style): string[] {

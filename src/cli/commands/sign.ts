@@ -97,6 +97,7 @@ async function signRequestFile(call: Call, file: string): Promise<number> {
 /** Where it goes, below its target. */
 function pathOf(request: WeftRequest): string {
   if (request.type === 'accept_drift') return 'drift/accept';
+  if (request.type === 'forget') return 'history/forget';
   return request.type === 'deploy' ? 'deployments' : `deployments/${request.deployment}/${request.type}`;
 }
 

@@ -21,7 +21,9 @@ const ROUTES = [
   ['GET /v1/targets/{target}/deployments/{id}/changes', 'what of the catalog it has changed'],
   ['GET /v1/targets/{target}/deployments/{id}/receipt', 'how it ended, in bytes that never change'],
   ['GET /v1/targets/{target}/drift', 'what changed in this database outside of deployments'],
+  ['POST /v1/targets/{target}/drift/accept', 'say that it is meant'],
   ['GET /v1/targets/{target}/history', 'what has been applied to this database'],
+  ['POST /v1/targets/{target}/history/forget', 'say that nothing of a file that stopped half-way is there any more'],
   ['POST /v1/targets/{target}/plan', 'what the history has to say of a bundle'],
   ['GET /healthz', 'whether this Worker is set up; asks no database'],
 ] as const;

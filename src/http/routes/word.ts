@@ -1,4 +1,4 @@
-/** `POST …/drift/accept`: a signed document that says something of what a database holds. Nothing is run because of it. */
+/** `POST …/drift/accept` and `/history/forget`: signed documents that say something of what a database holds. Nothing is run because of them. */
 import { Hono } from 'hono';
 import { Problem } from '../../domain/problem.ts';
 import type { RequestType, WeftRequest } from '../../domain/request.ts';
@@ -9,10 +9,15 @@ import type { Ports } from '../ports.ts';
 import { withSession } from '../reading.ts';
 
 export function wordRoutes(ports: Ports): Hono<HttpEnv> {
-  return new Hono<HttpEnv>().post('/drift/accept', async (c) => {
-    const { caller, request, target } = await acceptWord(c, ports, 'accept_drift');
-    return c.json(await withSession(ports, target, (session) => ports.acceptDrift(session, request.fingerprint, caller)));
-  });
+  return new Hono<HttpEnv>()
+    .post('/drift/accept', async (c) => {
+      const { caller, request, target } = await acceptWord(c, ports, 'accept_drift');
+      return c.json(await withSession(ports, target, (session) => ports.acceptDrift(session, request.fingerprint, caller)));
+    })
+    .post('/history/forget', async (c) => {
+      const { caller, request, target } = await acceptWord(c, ports, 'forget');
+      return c.json(await withSession(ports, target, (session) => ports.forget(session, request, caller)));
+    });
 }
 
 /** @throws Problem unsupported_media_type, and those of acceptSigned; no session has been opened by then */
