@@ -16,6 +16,7 @@ import type { InlineFile } from '../src/domain/request.ts';
 import { makeChangesets } from './changesets.ts';
 import { printConditions, printEnd } from './conditions.ts';
 import { median, readNumber, renderTable } from './figures.ts';
+import { renderLongHistory } from './long_history.ts';
 import { deployOver } from './open_session.ts';
 import { type BenchServer, startBenchServer } from './server.ts';
 import { TimedSession } from './timed_session.ts';
@@ -41,15 +42,18 @@ const files = readNumber('files', options.files, 1);
 const pairs = readNumber('pairs', options.pairs, 1);
 const kinds = options.statistics === 'both' ? ['none', 'fresh'] : [options.statistics];
 
-/** What people and programs ask while there is that history. */
+/** What people and programs ask while there is that history. The first two have as many deployments to show as there are, up to their page. */
 const READINGS: readonly (readonly [string, string])[] = [
-  ['the newest 20 deployments', 'select weft.list_deployments(20)'],
+  ['the newest 20 deployments (there are 2)', 'select weft.list_deployments(20)'],
+  ['the newest 2 deployments', 'select weft.list_deployments(2)'],
   ['weft.deployments, 10 of them', 'select * from weft.deployments order by created_at desc limit 10'],
   ['one of them', 'select weft.status(id) from weft.deployments order by created_at desc limit 1'],
   ['what is in the history', 'select weft.list_history()'],
   ['files half done', 'select weft.list_begun()'],
   ['drift', 'select weft.describe_drift()'],
   ['what an undo would run', 'select weft.plan_undo()'],
+  ['its receipt', `select weft.receipt(id) from weft.deployments order by created_at desc limit 1`],
+  ['what a deployment of the same would do', 'select weft.plan(manifest) from weft._deployments order by created_at desc limit 1'],
   ['a sweep that takes nothing', 'call weft.sweep()'],
 ];
 
@@ -57,32 +61,14 @@ const old: InlineFile[] = Array.from({ length: steps }, (_, n) => ({
   path: `a/${String(n).padStart(4, '0')}.sql`,
   content: `create table public.old_${n} (id integer primary key, name text);\n`,
 }));
-const WEFT_YAML = {
+const undo: InlineFile[] = old.map(({ path }, n) => ({ path: path.replace('a/', 'undo/'), content: `drop table public.old_${n};\n` }));
+const makeBundle = (more: string) => ({
   path: 'weft.yaml',
-  content: 'name: bench\nphases:\n  - { name: main, transaction: single, steps: [{ run: "a/*.sql" }, { run: "b/*.sql" }] }\n',
-};
-const before = await readInline([{ ...WEFT_YAML, content: WEFT_YAML.content.replace(', { run: "b/*.sql" }', '') }, ...old], 'bench');
+  content: `name: bench\nphases:\n  - { name: main, transaction: single, steps: [{ run: "a/*.sql", undo: "undo/*.sql" }${more}] }\n`,
+});
+const before = await readInline([makeBundle(''), ...old, ...undo], 'bench');
 const added = makeChangesets({ count: files, seed: 1 }).files.map(({ content }, n) => ({ path: `b/${String(n).padStart(4, '0')}.sql`, content }));
-const next = await readInline([WEFT_YAML, ...old, ...added], 'bench');
-
-/** The rows that as many more deployments would have left, each with other bytes of five of its files. */
-const MULTIPLY = [
-  `create table public.m as select d.id as old, gen_random_uuid() as new, n from weft._deployments as d cross join generate_series(2, $1::integer) as n`,
-  `insert into weft._deployments select (jsonb_populate_record(d, jsonb_build_object('id', m.new, 'request_id', 'r' || m.n, 'place', d.place + 10 * m.n, 'created_at', d.created_at - m.n * interval '1 hour',
-     'started_at', d.started_at - m.n * interval '1 hour', 'finished_at', d.finished_at - m.n * interval '1 hour'))).* from weft._deployments as d join public.m on m.old = d.id`,
-  ...['_artifacts', '_phases', '_attempts', '_receipts'].map(
-    (table) =>
-      `insert into weft.${table} select (jsonb_populate_record(t, jsonb_build_object('deployment_id', m.new))).* from weft.${table} as t join public.m on m.old = t.deployment_id`,
-  ),
-  `insert into weft._steps select (jsonb_populate_record(s, jsonb_build_object('deployment_id', m.new, 'state', 'skipped'))).* from weft._steps as s join public.m on m.old = s.deployment_id`,
-  `insert into weft._events select (jsonb_populate_record(e, jsonb_build_object('deployment_id', m.new, 'at', e.at - m.n * interval '1 hour'))).* from weft._events as e join public.m on m.old = e.deployment_id`,
-  `update weft._artifacts as a set digest = x.digest, chunks = array[x.digest]
-   from (select m.new, o.path, sha256(convert_to(m.n || o.path, 'UTF8')) as digest from public.m join weft._artifacts as o on o.deployment_id = m.new and o.path < 'a/0005') as x
-   where a.deployment_id = x.new and a.path = x.path`,
-  `insert into weft._chunks (digest, content) select a.digest, convert_to(repeat(encode(a.digest, 'hex'), 20), 'UTF8') from weft._artifacts as a on conflict do nothing`,
-  `insert into weft._sweeps (swept_at) values (clock_timestamp())`, // which is a matter of once a day, and measured below
-  'drop table public.m',
-];
+const next = await readInline([makeBundle(', { run: "b/*.sql" }'), ...old, ...undo, ...added], 'bench');
 
 type Side = 'one' | 'many';
 
@@ -104,7 +90,7 @@ async function prepare(bench: BenchServer): Promise<void> {
   const one = await bench.createDatabase('one_none', true);
   await runDeployment(one, before);
   const many = await copyDatabase(bench, one, 'many_none');
-  for (const text of MULTIPLY) await bench.query(many, text, text.includes('$1') ? [deployments] : []);
+  for (const text of renderLongHistory(deployments)) await bench.query(many, text);
   const [size] = await bench.query(
     many,
     `select count(*)::int as steps, (select count(*)::int from weft._events) as events, pg_size_pretty(pg_database_size(current_database())) as size from weft._steps`,

@@ -75,6 +75,7 @@
 --   85 endings     how a deployment ends, and is opened again   |
 --   85 line        whose turn it is, and the beginning          |
 --   85 phases      from one to the next, and how that went     |
+--   86 effects     what of a deployment is there still         |
 --   86 undo        going back with the files that came along    |
 --   86 undo_plans  what that would run, and fail with           |
 --   87 created     what the files of a bundle leave               |

@@ -66,7 +66,8 @@ as $$
   select exists (
     select from weft._artifacts as a
     where a.deployment_id = p_deployment and a.path = p_path and a.digest = p_digest
-      and not exists (select from unnest(a.chunks) as u (digest) where not exists (select from weft._chunks as c where c.digest = u.digest)))
+      -- each by its key: of chunks there are as many as are kept
+      and not exists (select from unnest(a.chunks) as u (digest) where not exists (select from weft._chunks as c where c.digest = u.digest offset 0)))
 $$;
 
 comment on function weft._is_kept(uuid, text, bytea) is 'Tells whether the bytes of a file that a deployment brought are kept.';

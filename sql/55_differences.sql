@@ -147,7 +147,7 @@ declare
 begin
   select c.content into v_content
   from weft._artifacts as a
-  join weft._chunks as c on c.digest = a.chunks[1]
+  cross join lateral (select k.content from weft._chunks as k where k.digest = a.chunks[1] offset 0) as c
   where a.deployment_id = p_deployment and a.path = p_path and a.digest = p_digest
     and cardinality(a.chunks) = 1 and a.size <= weft._limit('compared_bytes');
   if not found then

@@ -58,7 +58,7 @@ create or replace function weft._split_file(p_deployment uuid, p_path text, out 
 as $$
   select x.statements, x.lines
   from weft._artifacts as a
-  join weft._chunks as c on c.digest = a.chunks[1]
+  cross join lateral (select k.content from weft._chunks as k where k.digest = a.chunks[1] offset 0) as c
   cross join lateral weft._split(weft._new_scanner(), weft._read_text(c.content), true) as x
   where a.deployment_id = p_deployment and a.path = p_path and cardinality(a.chunks) = 1
 $$;
@@ -173,9 +173,9 @@ as $$
   ), texts as materialized (
     select r.*, not r.in_one_piece and strpos(r.text, 'pg_catalog.lo_open(') > 0 as has_objects
     from (
-      select b.*, case when b.kind = 'run' and cardinality(b.chunks) = 1 then weft._read_text(c.content) end as text
+      -- by its key, file by file: of chunks there are as many as are kept
+      select b.*, case when b.kind = 'run' and cardinality(b.chunks) = 1 then weft._read_text((select c.content from weft._chunks as c where c.digest = b.chunks[1])) end as text
       from pending as b
-      left join weft._chunks as c on c.digest = b.chunks[1]
       where b.place = 1 or b.bytes is null or b.bytes <= weft._limit('scripts_read_bytes')
       offset 0) as r
   ), plain as materialized (
@@ -230,7 +230,7 @@ begin
     select s.path, c.content
     from weft._steps as s
     join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path and cardinality(a.chunks) = 1
-    join weft._chunks as c on c.digest = a.chunks[1]
+    cross join lateral (select k.content from weft._chunks as k where k.digest = a.chunks[1] offset 0) as c
     where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending' and s.kind = 'run'
     order by s.ordinal
   loop

@@ -191,8 +191,9 @@ as $$
     from weft._batches as b
     where b.rounds + b.rounds_before + b.rounds_replaced > 0 and b.deployment_id = coalesce(p_deployment, b.deployment_id)
   ) as k
-  join weft._deployments as d on d.id = k.deployment_id
-  join weft._steps as s on s.deployment_id = k.deployment_id and s.ordinal = k.step and s.state <> 'succeeded'
+  -- from what is half done, each by its key: of steps there may be very many
+  cross join lateral (select o.id, o.bundle, o.started_at from weft._deployments as o where o.id = k.deployment_id offset 0) as d
+  cross join lateral (select o.path from weft._steps as o where o.deployment_id = k.deployment_id and o.ordinal = k.step and o.state <> 'succeeded' offset 0) as s
   left join lateral (
     select o.deployment_id from weft._history as o
     where o.bundle = d.bundle and s.path in (o.path, o.applied_path) and o.deployment_id <> d.id and o.applied_at >= coalesce(k.at, d.started_at)

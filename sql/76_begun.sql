@@ -29,7 +29,7 @@ as $$
   select d.bundle, coalesce(h.path, s.undoes), s.path, d.id, d.undoes, s.ordinal,
          weft._tell_what_stays(s, c.done, coalesce((s.error ->> 'runs_again')::boolean, c.runs_again), d.finished_at is not null)
   from (select distinct t.deployment_id from weft._statements as t) as k
-  join weft._deployments as d on d.id = k.deployment_id and d.undoes is not null and d.mode = 'apply' and d.bundle = coalesce(p_bundle, d.bundle)
+  cross join lateral (select o.* from weft._deployments as o where o.id = k.deployment_id and o.undoes is not null and o.mode = 'apply' and o.bundle = coalesce(p_bundle, o.bundle) offset 0) as d
   cross join lateral weft._count_statements(d.id) as c
   join weft._steps as s on s.deployment_id = d.id and s.ordinal = c.step and s.undoes is not null and s.state in ('pending', 'failed')
   left join weft._history as h on h.bundle = d.bundle and h.deployment_id = d.undoes and h.applied_path = s.undoes
@@ -91,7 +91,7 @@ as $$
     union
     select b.deployment_id, b.step from weft._batches as b where b.rounds + b.rounds_before > 0
   ) as k
-  join weft._deployments as d on d.id = k.deployment_id
+  cross join lateral (select o.* from weft._deployments as o where o.id = k.deployment_id offset 0) as d
   cross join lateral (
     select o as step from weft._steps as o
     where o.deployment_id = k.deployment_id and o.ordinal = k.step and o.state in ('pending', 'failed') and not coalesce(o.result ? 'continued', false) offset 0) as o

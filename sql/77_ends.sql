@@ -29,7 +29,7 @@ as $$
     when not p_reader.has_end and not exists (
         select from unnest(array_prepend(p_reader.text, p_reader.pieces)) as t (text) where strpos(concat(E'\n', t.text), E'\n\\.') > 0
         union all
-        select from unnest(p_reader.chunks[p_reader.chunk:]) as d (digest) join weft._chunks as c on c.digest = d.digest where position('\x5c2e'::bytea in c.content) > 0)
+        select from unnest(p_reader.chunks[p_reader.chunk:]) as d (digest) cross join lateral (select k.content from weft._chunks as k where k.digest = d.digest offset 0) as c where position('\x5c2e'::bytea in c.content) > 0)
       then 'No line \. ends these rows: all that is behind COPY, up to the end of the file, was taken for rows. Write \. into a line of its own behind the last one.'
     when p_row ~ ';\s*$' then 'Is the line \. missing that ends the rows? This one looks like SQL.'
   end

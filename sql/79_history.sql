@@ -393,7 +393,7 @@ as $$
   from weft._history as h
   join weft._artifacts as a on a.deployment_id = h.bytes_in and a.path = h.path and a.digest = h.digest
   cross join unnest(a.chunks) with ordinality as u (digest, ordinal)
-  join weft._chunks as c on c.digest = u.digest
+  cross join lateral (select k.content from weft._chunks as k where k.digest = u.digest offset 0) as c
   where h.bundle = p_bundle and h.path = p_path
 $$;
 

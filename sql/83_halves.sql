@@ -10,7 +10,7 @@ as $$
   -- from what is remembered of statements: of steps there may be very many
   select s.step
   from (select distinct t.deployment_id, t.step from weft._statements as t where t.deployment_id is distinct from p_deployment) as k
-  join weft._deployments as d on d.id = k.deployment_id
+  cross join lateral (select o.* from weft._deployments as o where o.id = k.deployment_id offset 0) as d
   cross join lateral (select o as step from weft._steps as o where o.deployment_id = k.deployment_id and o.ordinal = k.step and o.path = p_path offset 0) as s
   where d.bundle = p_bundle and (d.undoes is not null) = p_is_undo and (d.finished_at is not null or d.state = 'running')
     -- what was brought about again since is taken back from its beginning

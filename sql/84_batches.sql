@@ -138,7 +138,7 @@ create or replace function weft._find_earlier_batch(p_bundle text, p_deployment 
 as $$
   select b
   from weft._batches as b
-  join weft._deployments as d on d.id = b.deployment_id
+  cross join lateral (select o.* from weft._deployments as o where o.id = b.deployment_id offset 0) as d
   cross join lateral (select from weft._steps as o where o.deployment_id = b.deployment_id and o.ordinal = b.step and o.path = p_path and o.state <> 'succeeded' offset 0) as s
   where b.rounds + b.rounds_before > 0 and d.bundle = p_bundle and d.id is distinct from p_deployment and (d.finished_at is not null or d.state = 'running')
   order by d.place desc nulls last

@@ -4,90 +4,6 @@
 -- What there is to undo, the history says: what of a deployment is in it still. Whatever an undo file takes back leaves the history in
 -- the same transaction (floor 80), and the next deployment runs it again.
 
--- The undo of a file is the one that came with it, or with the same bytes of it later, in a deployment that came to something: so an undo can be
--- repaired, or given at last. Of a file that runs again and again it is the file itself, as it was before; so it is of data that a table is brought in line with.
-create or replace function weft._list_effects(p_deployment uuid)
-  returns table (ordinal integer, phase integer, path text, kind text, done integer, undo text, given_by uuid, digest bytea, restores boolean, values_of uuid)
-  stable
-  set search_path = pg_catalog, pg_temp
-  set enable_nestloop = off  -- rows that were just written have no statistics
-  set jit = off
-  language sql
-as $$
-  with mine as materialized (
-    select s.ordinal, s.phase, s.path, s.kind, s.undo, d.bundle, d.place, a.digest, h.path as path_now, h.digest as digest_now, case when h.path is null then t.done end as done,
-           -- what was before must be able to come back: a file that runs again too, or data that the same table was brought in line with
-           case when h.path is not null and s.replaced ->> 'place' is not null and weft._is_kept((s.replaced ->> 'bytes_in')::uuid, s.path, decode(s.replaced ->> 'digest', 'hex')) and (s.kind = 'run' or s.kind = 'load' and s.options ->> 'mode' = 'sync' and exists (
-             select from weft._steps as b
-             where b.deployment_id = (s.replaced ->> 'bytes_in')::uuid and b.path = s.path and b.kind = 'load' and b.options ->> 'mode' = 'sync' and b.options ->> 'into' = s.options ->> 'into'
-           )) then s.replaced end as replaced
-    from weft._deployments as d
-    join weft._steps as s on s.deployment_id = d.id
-    join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
-    left join weft._history as h on h.bundle = d.bundle and h.applied_path = s.path and h.deployment_id = d.id
-    left join weft._list_halves(p_deployment) as t on t.step = s.ordinal and t.recorded_by is null
-    where d.id = p_deployment and (h.path is not null or t.done > 0)
-  ),
-  known_as as (
-    select m.ordinal, m.path, m.digest from mine as m
-    union
-    select m.ordinal, m.path_now, m.digest_now from mine as m where m.path_now is not null
-  ),
-  halves as materialized (
-    select u.path from weft._deployments as d cross join lateral weft._list_half_undone(d.bundle) as u where d.id = p_deployment and u.undoes = p_deployment
-  ),
-  offered as (
-    select m.ordinal, s.undo, d.id, d.place, u.digest, s.undo is not distinct from m.undo as is_own,
-           row_number() over (partition by s.undo, s.undo is distinct from m.undo order by d.place desc) as claim
-    from mine as m
-    join known_as as k on k.ordinal = m.ordinal
-    join weft._steps as s on s.path = k.path and s.undo is not null
-    join weft._deployments as d on d.id = s.deployment_id and d.bundle = m.bundle
-    join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path and a.digest = k.digest
-    join weft._artifacts as u on u.deployment_id = s.deployment_id and u.path = s.undo
-    -- what was refused, or has come to nothing, changes nothing: neither what an undo does
-    where (d.id = p_deployment or d.place > m.place and d.mode = 'apply' and d.undoes is null and (d.state in ('succeeded', 'degraded') or d.has_committed or weft._has_committed(d, d.state, d.fingerprint_after)
-          -- but for what is half undone, behind which nothing else can come before an undo that was wrong is corrected
-          or d.state = 'failed' and d.error ->> 'sqlstate' = 'WF064' and k.path in (select f.path from halves as f)))
-      -- each undo file is of one file
-      and (s.undo = m.undo or not exists (select from mine as o where o.undo = s.undo))
-  ),
-  given as (  -- under another name it belongs to who had it last
-    select o.ordinal, o.undo, o.id, o.digest, row_number() over (partition by o.ordinal order by o.place desc) as age
-    from offered as o
-    where o.is_own or o.claim = 1
-  )
-  select m.ordinal, m.phase, m.path, m.kind, m.done,
-         case when m.replaced is null then g.undo else m.path end,
-         case when m.replaced is null then g.id else (m.replaced ->> 'bytes_in')::uuid end,
-         case when m.replaced is null then g.digest else decode(m.replaced ->> 'digest', 'hex') end,
-         m.replaced is not null, (m.replaced ->> 'deployment_id')::uuid
-  from mine as m
-  left join given as g on g.ordinal = m.ordinal and g.age = 1
-$$;
-
-comment on function weft._list_effects(uuid) is
-  'Lists what of a deployment is in the database still, and what would take it back: files in the history, and those of which only so many statements, or rounds, are done.';
-
-
-create or replace function weft._find_follower(p_deployment uuid)
-  returns uuid
-  stable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select o.id
-  from weft._deployments as d
-  -- a baseline keeps what it has replaced in the history, to give it back: of baselines the newest comes first too
-  join weft._deployments as o on o.bundle = d.bundle and o.started_at > d.started_at and o.undoes is null and (o.mode = 'apply' or o.mode = 'baseline' and d.mode = 'baseline')
-  where d.id = p_deployment and weft._has_effects(o.id)
-  order by o.started_at desc
-  limit 1
-$$;
-
-comment on function weft._find_follower(uuid) is 'Finds the newest deployment of the same bundle that came after this one and of which something is in the database; of a baseline also another baseline.';
-
-
 -- Of each bundle the newest deployment of which something is in the database.
 create or replace function weft._list_newest()
   returns setof weft._deployments
@@ -102,11 +18,15 @@ as $$
   ),
   newest as (
     select distinct on (d.bundle) d.id
-    from effective as e join weft._deployments as d on d.id = e.id
+    from effective as e
+    cross join lateral (select o.id, o.bundle, o.undoes, o.mode, o.started_at from weft._deployments as o where o.id = e.id offset 0) as d
     where d.undoes is null and d.mode <> 'rehearse'
     order by d.bundle, d.started_at desc
   )
-  select d.* from newest as n join weft._deployments as d on d.id = n.id order by d.started_at desc
+  select d.*
+  from newest as n
+  cross join lateral (select o.* from weft._deployments as o where o.id = n.id offset 0) as d
+  order by d.started_at desc
 $$;
 
 comment on function weft._list_newest() is 'Lists of each bundle the newest deployment that could be undone; the newest of all first.';
@@ -140,7 +60,10 @@ begin
       using errcode = 'WF070', hint = E'Of other bundles there is:\n' || v_ways;
   elsif v_chosen.mode = 'baseline' then
     v_before := (
-      select case when exists (select from weft._list_effects(d.id) as e where e.undo is not null) then d.id end from weft._deployments as d where d.bundle = v_chosen.bundle and d.undoes is null and d.mode = 'apply' and weft._has_effects(d.id) order by d.started_at desc limit 1);
+      select case when exists (select from weft._list_effects(o.id) as e where e.undo is not null) then o.id end
+      from (select d.id, d.started_at from weft._deployments as d where d.bundle = v_chosen.bundle and d.undoes is null and d.mode = 'apply' order by d.started_at desc offset 0) as o
+      where weft._has_effects(o.id)
+      limit 1);
     raise exception 'The newest of the bundle % is a baseline, which has run nothing. Nothing was undone.', v_chosen.bundle
       using errcode = 'WF074', hint = format('To withdraw it, so that its files are taken for not applied: weft undo %s', v_chosen.id)
         || coalesce(E'\nTo undo what was deployed before it: weft undo ' || v_before, '');

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '66dc7d1a679ff43a0917bb5fd489bb99c072d45d17b0c7e5ef0f3771a7dc3b75';
+export const ENGINE_DIGEST = '60d89c6bb63bd3b8860b68e8ba6112413e28e4d684d13c5425c120eba1c5466d';

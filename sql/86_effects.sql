@@ -1,0 +1,103 @@
+-- What of a deployment is in the database still, what would take it back, and which deployment came behind it. However much history there is, only
+-- what a deployment itself has left, and what came behind it, is looked at.
+
+-- The undo of a file is the one that came with it, or with the same bytes of it later, in a deployment that came to something: so an undo can be
+-- repaired, or given at last. Of a file that runs again and again it is the file itself, as it was before; so it is of data that a table is brought in line with.
+create or replace function weft._list_effects(p_deployment uuid)
+  returns table (ordinal integer, phase integer, path text, kind text, done integer, undo text, given_by uuid, digest bytea, restores boolean, values_of uuid)
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off
+  language sql
+as $$
+  with mine as materialized (
+    select s.ordinal, s.phase, s.path, s.kind, s.undo, d.bundle, d.place, a.digest, h.path as path_now, h.digest as digest_now, case when h.path is null then t.done end as done,
+           -- what was before must be able to come back: a file that runs again too, or data that the same table was brought in line with
+           case when h.path is not null and s.replaced ->> 'place' is not null and weft._is_kept((s.replaced ->> 'bytes_in')::uuid, s.path, decode(s.replaced ->> 'digest', 'hex')) and (s.kind = 'run' or s.kind = 'load' and s.options ->> 'mode' = 'sync' and exists (
+             select from weft._steps as b
+             where b.deployment_id = (s.replaced ->> 'bytes_in')::uuid and b.path = s.path and b.kind = 'load' and b.options ->> 'mode' = 'sync' and b.options ->> 'into' = s.options ->> 'into'
+             offset 0)) then s.replaced end as replaced
+    from weft._deployments as d
+    join weft._steps as s on s.deployment_id = d.id
+    join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+    left join weft._history as h on h.bundle = d.bundle and h.applied_path = s.path and h.deployment_id = d.id
+    left join weft._list_halves(p_deployment) as t on t.step = s.ordinal and t.recorded_by is null
+    where d.id = p_deployment and (h.path is not null or t.done > 0)
+  ),
+  known_as as (
+    select m.ordinal, m.path, m.digest from mine as m
+    union
+    select m.ordinal, m.path_now, m.digest_now from mine as m where m.path_now is not null
+  ),
+  halves as materialized (
+    select u.path from weft._deployments as d cross join lateral weft._list_half_undone(d.bundle) as u where d.id = p_deployment and u.undoes = p_deployment
+  ),
+  later as materialized (  -- by the key of their place, which is why there is none for the bundle: those before it are not looked at, however many they are
+    select d.id, d.place, true as is_whole from weft._deployments as d where d.id = p_deployment
+    union all
+    select d.id, d.place, d.is_whole
+    from weft._deployments as o
+    cross join lateral (
+      select l.id, l.place, l.state in ('succeeded', 'degraded') or l.has_committed or weft._has_committed(l, l.state, l.fingerprint_after) as is_whole
+      from weft._deployments as l
+      -- what was refused, or has come to nothing, changes nothing: neither what an undo does; but for what is half undone, behind which nothing
+      -- else can come before an undo that was wrong is corrected
+      where l.place > o.place and l.bundle || '' = o.bundle and l.mode = 'apply' and l.undoes is null
+        and (l.state in ('succeeded', 'degraded') or l.has_committed or l.state = 'failed' and l.error ->> 'sqlstate' = 'WF064' or weft._has_committed(l, l.state, l.fingerprint_after))
+      offset 0) as d
+    where o.id = p_deployment
+  ),
+  offered as (
+    select m.ordinal, s.undo, l.id, l.place, u.digest, s.undo is not distinct from m.undo as is_own,
+           row_number() over (partition by s.undo, s.undo is distinct from m.undo order by l.place desc) as claim
+    from later as l
+    cross join lateral (select o.path, o.undo from weft._steps as o where o.deployment_id = l.id and o.undo is not null offset 0) as s
+    join known_as as k on k.path = s.path
+    join mine as m on m.ordinal = k.ordinal
+    cross join lateral (select from weft._artifacts as a where a.deployment_id = l.id and a.path = s.path and a.digest = k.digest offset 0) as a
+    cross join lateral (select o.digest from weft._artifacts as o where o.deployment_id = l.id and o.path = s.undo offset 0) as u
+    where (l.is_whole or k.path in (select f.path from halves as f))
+      -- each undo file is of one file
+      and (s.undo = m.undo or not exists (select from mine as o where o.undo = s.undo))
+  ),
+  given as (  -- under another name it belongs to who had it last
+    select o.ordinal, o.undo, o.id, o.digest, row_number() over (partition by o.ordinal order by o.place desc) as age
+    from offered as o
+    where o.is_own or o.claim = 1
+  )
+  select m.ordinal, m.phase, m.path, m.kind, m.done,
+         case when m.replaced is null then g.undo else m.path end,
+         case when m.replaced is null then g.id else (m.replaced ->> 'bytes_in')::uuid end,
+         case when m.replaced is null then g.digest else decode(m.replaced ->> 'digest', 'hex') end,
+         m.replaced is not null, (m.replaced ->> 'deployment_id')::uuid
+  from mine as m
+  left join given as g on g.ordinal = m.ordinal and g.age = 1
+$$;
+
+comment on function weft._list_effects(uuid) is
+  'Lists what of a deployment is in the database still, and what would take it back: files in the history, and those of which only so many statements, or rounds, are done.';
+
+
+create or replace function weft._find_follower(p_deployment uuid)
+  returns uuid
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  with effective as materialized (  -- asked once, and not of each that came after
+    select h.deployment_id as id from weft._deployments as d join weft._history as h on h.bundle = d.bundle where d.id = p_deployment
+    union
+    select f.deployment_id from weft._list_halves() as f where f.recorded_by is null
+  )
+  select o.id
+  from weft._deployments as d
+  join effective as e on e.id <> d.id
+  cross join lateral (select l.id, l.bundle, l.mode, l.undoes, l.started_at from weft._deployments as l where l.id = e.id offset 0) as o
+  -- a baseline keeps what it has replaced in the history, to give it back: of baselines the newest comes first too
+  where d.id = p_deployment and o.bundle = d.bundle and o.started_at > d.started_at and o.undoes is null and (o.mode = 'apply' or o.mode = 'baseline' and d.mode = 'baseline')
+  order by o.started_at desc
+  limit 1
+$$;
+
+comment on function weft._find_follower(uuid) is 'Finds the newest deployment of the same bundle that came after this one and of which something is in the database; of a baseline also another baseline.';
