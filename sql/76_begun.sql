@@ -10,8 +10,8 @@ as $$
   select exists (
     select
     from weft._deployments as d
-    cross join lateral (select from weft._artifacts as a where a.deployment_id = d.id and a.path = p_path offset 0) as a
-    cross join lateral (select from weft._steps as s where s.deployment_id = d.id and s.path = p_path and s.state in ('skipped', 'failed') offset 0) as s
+    cross join lateral (select a.path from weft._artifacts as a where a.deployment_id = d.id and a.path = p_path offset 0) as a
+    cross join lateral (select from weft._steps as s where s.deployment_id = d.id and s.path = a.path and s.state in ('skipped', 'failed') offset 0) as s
     where d.bundle = p_bundle)
 $$;
 
@@ -27,11 +27,12 @@ create or replace function weft._list_half_undone(p_bundle text default null)
   language sql
 as $$
   select d.bundle, coalesce(h.path, s.undoes), s.path, d.id, d.undoes, s.ordinal,
-         weft._tell_what_stays(s, c.done, coalesce((s.error ->> 'runs_again')::boolean, c.runs_again), d.finished_at is not null)
+         weft._tell_what_stays(o.step, c.done, coalesce((s.error ->> 'runs_again')::boolean, c.runs_again), d.finished_at is not null)
   from (select distinct t.deployment_id from weft._statements as t) as k
   cross join lateral (select o.* from weft._deployments as o where o.id = k.deployment_id and o.undoes is not null and o.mode = 'apply' and o.bundle = coalesce(p_bundle, o.bundle) offset 0) as d
   cross join lateral weft._count_statements(d.id) as c
-  join weft._steps as s on s.deployment_id = d.id and s.ordinal = c.step and s.undoes is not null and s.state in ('pending', 'failed')
+  cross join lateral (select o as step from weft._steps as o where o.deployment_id = d.id and o.ordinal = c.step and o.undoes is not null and o.state in ('pending', 'failed') offset 0) as o
+  cross join lateral (select (o.step).*) as s
   left join weft._history as h on h.bundle = d.bundle and h.deployment_id = d.undoes and h.applied_path = s.undoes
   where (c.done > 0 or c.runs_again)
     and (h.path is not null or exists (select from weft._list_halves(d.undoes) as f where f.path = s.undoes and f.recorded_by is null))

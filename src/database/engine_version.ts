@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '60d89c6bb63bd3b8860b68e8ba6112413e28e4d684d13c5425c120eba1c5466d';
+export const ENGINE_DIGEST = 'b124c9a631b724362417b7dc0c83c2c9b36046a2876253cf946198ebdff3fa0c';
