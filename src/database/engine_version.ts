@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b124c9a631b724362417b7dc0c83c2c9b36046a2876253cf946198ebdff3fa0c';
+export const ENGINE_DIGEST = 'c27bbb92870b5b9ca9c81f4eb8d6869294e8dab238c055b87d29b39b9c9109e8';

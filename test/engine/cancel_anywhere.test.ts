@@ -136,7 +136,10 @@ Object.assign(PLACES, {
     files: batch(),
     prepare: async () => {
       const [{ text }] = await sql(database.url, `select pg_get_functiondef('weft._list_waiting()'::regprocedure) as text`);
-      await sql(database.url, text.replace(/AS \$function\$[\s\S]*\$function\$/, `AS $function$ select '[{"pid": 1}]'::jsonb $function$`).replace('LANGUAGE plpgsql', 'LANGUAGE sql'));
+      await sql(
+        database.url,
+        text.replace(/AS \$function\$[\s\S]*\$function\$/, `AS $function$ select '[{"pid": 1}]'::jsonb $function$`).replace('LANGUAGE plpgsql', 'LANGUAGE sql'),
+      );
       await setLimits(database.url, { batch_yield_ms: hour_ms });
     },
     isThere: `${SLEEPS} and (select rounds from weft.batches) = 1`,
@@ -148,7 +151,9 @@ Object.assign(PLACES, {
       const [{ text }] = await sql(database.url, `select pg_get_functiondef('weft._find_lagging(integer)'::regprocedure) as text`);
       await sql(
         database.url,
-        text.replace(/AS \$function\$[\s\S]*\$function\$/, `AS $function$ select '{"standby": "far away"}'::jsonb $function$`).replace('LANGUAGE plpgsql', 'LANGUAGE sql'),
+        text
+          .replace(/AS \$function\$[\s\S]*\$function\$/, `AS $function$ select '{"standby": "far away"}'::jsonb $function$`)
+          .replace('LANGUAGE plpgsql', 'LANGUAGE sql'),
       );
       await setLimits(database.url, { batch_lag_wait_ms_max: hour_ms });
     },
@@ -216,7 +221,11 @@ describe('a deployment whose client is gone is cancelled by one request', () => 
 describe('an undo', () => {
   it('is cancelled in the middle, and what it was to take back is there', async () => {
     const yaml = phases({ transaction: 'single', steps: [{ run: '1.sql', undo: 'undo.sql' }] });
-    const done = await deployFiles(connectOver(database.url), { 'weft.yaml': yaml, '1.sql': 'create table made ();', 'undo.sql': 'drop table made; select pg_sleep(3600);' });
+    const done = await deployFiles(connectOver(database.url), {
+      'weft.yaml': yaml,
+      '1.sql': 'create table made ();',
+      'undo.sql': 'drop table made; select pg_sleep(3600);',
+    });
     const [{ id }] = await sql(database.url, `select weft.undo('${done.id}') ->> 'deployment' as id`);
     const { over } = await call(id);
     await until(database.url, SLEEPS);
