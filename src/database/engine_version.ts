@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c27bbb92870b5b9ca9c81f4eb8d6869294e8dab238c055b87d29b39b9c9109e8';
+export const ENGINE_DIGEST = '8ed52e7c0d73994af51b9c8cffaa4dde4078b2be8e4916c0132cd62c1d81bdb7';
