@@ -162,8 +162,32 @@ comment on function weft._check_dependents(bigint) is
   'Refuses what would put an object of the user''s into schema weft, or tie one to it, as far as PostgreSQL records dependencies; unless no dependency has changed since they were counted.';
 
 
--- What is deferred is looked at, and stays deferred: the private error takes queue and modes back.
-create or replace function weft._find_unmet_constraint()
+-- Whatever is deferred, in the session in which a file of the phase begins: its triggers find there what they name, and wait no longer than it would.
+-- The caller resets the session.
+create or replace function weft._fire_deferred(p_phase weft._phases, p_path text)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_path  text;
+  v_set   text := set_config('lock_timeout', weft._lock_budget_ms(p_phase, 'data')::text, false);
+begin
+  v_path := weft._enter_file(p_phase, p_path);
+  v_set := pg_catalog.set_config('search_path', v_path, false);
+  set constraints all immediate;
+  v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  reset session authorization;
+  reset role;
+end
+$$;
+
+comment on function weft._fire_deferred(weft._phases, text) is 'Lets what is deferred to the commit happen now, in the session of a phase.';
+
+
+-- What is deferred is looked at, and stays deferred: the private error takes queue and modes back, and the session.
+create or replace function weft._find_unmet_constraint(p_phase weft._phases, p_path text)
   returns jsonb
   volatile
   set search_path = pg_catalog, pg_temp
@@ -178,7 +202,7 @@ declare
   e_constraint  text;
 begin
   begin
-    set constraints all immediate;
+    perform weft._fire_deferred(p_phase, p_path);
     raise exception using errcode = 'WF003';
   exception when others or assert_failure then
     get stacked diagnostics e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail,
@@ -190,4 +214,4 @@ begin
 end
 $$;
 
-comment on function weft._find_unmet_constraint() is 'Tells the error of a deferred constraint that would not hold now; null when all would. Changes nothing.';
+comment on function weft._find_unmet_constraint(weft._phases, text) is 'Tells the error of a deferred constraint that would not hold now; null when all would. Changes nothing.';

@@ -41,6 +41,7 @@ declare
   v_is_wanted    pg_catalog.bool;
   v_is_entering  pg_catalog.bool := false;
   v_is_settled   pg_catalog.bool;     -- nothing that was deferred before the step is owed
+  v_settle_at    pg_catalog.int4 := p_last;  -- the last step that no check is
   v_result       pg_catalog.jsonb;
   v_within       weft._outcome;
   v_mark         pg_catalog.oid[];
@@ -64,14 +65,16 @@ declare
 begin
   v_steps := (select count(*) from weft._steps as s where s.deployment_id = p_deployment);
   begin
-    if p_is_within then
-      v_is_settled := not p_is_search and weft._find_unmet_constraint() is null;
-    else
+    if not p_is_within then
       perform weft._check_fence(p_fence);
       perform pg_advisory_unlock_all();  -- walks through all locks of the transaction, so only where it has none yet
+      if p_first < p_last then
+        v_settle_at := (select max(s.ordinal) from weft._steps as s where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending' and s.kind <> 'check');
+      end if;
     end if;
     v_changes := weft._count_dependency_changes();
     v_their_path := weft._reset_session();
+    v_is_settled := p_is_within and not p_is_search and weft._find_unmet_constraint(p_phase, v_their_path) is null;
     v_our_role := current_user;
     v_is_weft := session_user = 'weft';
     if p_phase.condition is not null and not p_is_within then
@@ -113,6 +116,11 @@ begin
             raise exception using errcode = 'WF003';  -- the whole block is given up for it
           end if;
           v_their_path := weft._reset_session();
+          if v_script.ordinal in (v_settle_at, p_last) and not p_is_within then
+            v_path := null;
+            perform weft._fire_deferred(p_phase, v_their_path);
+            v_their_path := weft._reset_session();
+          end if;
           v_next := v_script.ordinal + 1;
           continue;
         end if;
@@ -243,12 +251,18 @@ begin
           v_count := v_count + v_index;
         end loop;
 
-        if v_script.ordinal = p_last and not p_is_within then
-          -- deferred constraints are looked at here, where an error can still be caught, and as the file would meet them at its end
-          v_path := case when p_first = p_last then v_path end;
-          v_set := pg_catalog.set_config('search_path', v_their_path, false);
-          set constraints all immediate;
-          v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+        if v_script.ordinal in (v_settle_at, p_last) and not p_is_within then
+          -- What is deferred happens before a check is asked, for it may break the rule; here an error can still be caught, and it is met as the file would at its end
+          v_path := case when p_first = v_script.ordinal then v_path end;
+          if v_is_wanted and v_script.kind = 'run' then
+            v_set := pg_catalog.set_config('search_path', v_their_path, false);
+            set constraints all immediate;
+            v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+          else
+            reset session authorization;
+            reset role;
+            perform weft._fire_deferred(p_phase, v_their_path);
+          end if;
           v_path := v_script.path;
         end if;
         if current_user <> v_our_role then
@@ -272,7 +286,7 @@ begin
 
     v_path := case when p_first = p_last then v_path end;
     if p_is_within and v_is_settled then  -- else what is owed may be owed by the steps before it
-      v_error := weft._find_unmet_constraint();
+      v_error := weft._find_unmet_constraint(p_phase, v_their_path);
       if v_error is not null then
         raise exception using errcode = v_error ->> 'sqlstate', message = v_error ->> 'message', detail = coalesce(v_error ->> 'detail', ''),
           schema = coalesce(v_error ->> 'schema', ''), table = coalesce(v_error ->> 'table', ''), constraint = coalesce(v_error ->> 'constraint', '');

@@ -156,6 +156,11 @@ begin
           end if;
 
           if v_step.kind <> 'run' or v_surprises -> concat(v_step.ordinal, '/whole') = 'true' then
+            if v_step.kind = 'check' and v_phase.transaction = 'single' then
+              v_path := null;
+              perform weft._fire_deferred(v_phase, p_start_path);
+              v_path := v_step.path;
+            end if;
             if v_step.kind = 'batch' then
               v_within := weft._run_round(v_phase, v_step.ordinal, p_fence, p_is_rehearsal => true);
             else
@@ -296,8 +301,11 @@ begin
           v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, 'succeeded', v_entries, v_all_rows, v_step_began));
         end loop;
         v_path := null;
-        set constraints all immediate;
-        perform weft._reset_constraints(), weft._check_dependents();
+        if cardinality(v_of_phase) > 0 then
+          perform weft._reset_session();
+          perform weft._fire_deferred(v_phase, p_start_path);
+          perform weft._reset_session(), weft._reset_constraints(), weft._check_dependents();
+        end if;
         if v_is_undo and v_phase.transaction = 'single' then
           v_outcome := weft._look_after_returned(v_phase, 0, v_steps);
           if v_outcome.verdict <> 'done' then

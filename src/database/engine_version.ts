@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '8ed52e7c0d73994af51b9c8cffaa4dde4078b2be8e4916c0132cd62c1d81bdb7';
+export const ENGINE_DIGEST = '2f5c6311366b0db66ca0a2eb662559bfa19fb91afe74e6289eb0f52d7d2a67e3';
