@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '2f5c6311366b0db66ca0a2eb662559bfa19fb91afe74e6289eb0f52d7d2a67e3';
+export const ENGINE_DIGEST = 'f49d7ebd51511746c8fe43ad0a935601f9d85e534ed9c1e81b18e2941fa11f3a';

@@ -50,7 +50,11 @@ describe.each([undefined, 'rehearse'] as const)('in a phase that is all or nothi
     await sql(database.url, `create schema theirs; set search_path = theirs; ${DEFERRED}`);
     const phase = { settings: { search_path: 'theirs' } };
     for (const file of [{ '1.sql': 'insert into o values (0);' }, { '1.sql': 'insert into o values (0);', '2.sql': 'set search_path = nowhere;' }]) {
-      const end = await deployShop({ ...phase, ...('2.sql' in file ? { steps: [{ run: '1.sql' }, { run: '2.sql', when: 'false' }] } : {}) }, { ...file, ...CHECK }, mode);
+      const end = await deployShop(
+        { ...phase, ...('2.sql' in file ? { steps: [{ run: '1.sql' }, { run: '2.sql', when: 'false' }] } : {}) },
+        { ...file, ...CHECK },
+        mode,
+      );
       expect(end).toMatchObject({ state: 'succeeded', error: null });
     }
   });
