@@ -6,15 +6,15 @@
  *   --rounds N     (200)
  *   --only N       just this round of that plan
  *   --lanes N      servers at work at the same time (2)
+ *
+ * SIGTERM ends it behind the rounds that are being played. It may be stopped and continued, with its servers: nothing in it counts on the time.
  */
 import { parseArgs } from 'node:util';
-import { startRelay } from '../../src/dev/relay.ts';
 import { makeOrder } from '../support/orders.ts';
-import { startOwnServer } from '../support/own_server.ts';
 import { BUNDLE } from './bundle.ts';
-import { type End, listDiscrepancies, readEnd } from './facts.ts';
-import { describeRound, type Measure, planRounds, type Round, WAYS } from './plan.ts';
-import { deliver, type Lane, makeDatabase, type Played, playRound } from './round.ts';
+import { type End, judge } from './facts.ts';
+import { describeRound, type Measure, planRounds, WAYS } from './plan.ts';
+import { deliver, endLane, type Lane, type Met, makeDatabase, type Played, playRound, startLane } from './round.ts';
 
 export interface CampaignOptions {
   readonly seed: number;
@@ -23,14 +23,17 @@ export interface CampaignOptions {
   readonly only?: number | undefined;
   readonly lanes: number;
   readonly say: (line: string) => void;
+  /** No further round is begun. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface Tally {
   readonly played: number;
   /** Places where the first connection can be cut. */
   readonly places: number;
-  /** Blows that met a deployment at work. */
-  readonly hits: number;
+  readonly met: Met;
+  /** Cuts, signals, power cuts and departures that met a deployment before it was over. */
+  readonly cutPoints: number;
   readonly triggers: number;
   readonly looks: number;
   /** Rounds that were not as they must be, each with what was wrong. */
@@ -38,7 +41,7 @@ export interface Tally {
 }
 
 /** Plays a campaign. */
-export async function playCampaign({ seed, rounds, only, lanes, say }: CampaignOptions): Promise<Tally> {
+export async function playCampaign({ seed, rounds, only, lanes, say, signal }: CampaignOptions): Promise<Tally> {
   const stables: Lane[] = [];
   try {
     for (let lane = 0; lane < lanes; lane += 1) stables.push(await startLane());
@@ -51,41 +54,53 @@ export async function playCampaign({ seed, rounds, only, lanes, say }: CampaignO
     say(
       `seed ${seed}, ${rounds} rounds. Undisturbed, a deployment takes ${milliseconds} ms (${counts}); its first connection can be cut in ${plan.places} places.`,
     );
+    const beganAt = performance.now();
     const queue = plan.rounds.filter(({ number }) => only === undefined || number === only);
-    const results: { round: Round; played: Played }[] = [];
+    const results: Played[] = [];
     const failed: { round: string; faults: readonly string[] }[] = [];
     const work = async (lane: Lane): Promise<void> => {
-      for (let round = queue.shift(); round !== undefined; round = queue.shift()) {
-        const played = await playRound(lane, round, wanted);
-        results.push({ round, played });
+      for (let round = queue.shift(); round !== undefined && signal?.aborted !== true; round = queue.shift()) {
+        const played = await playRound(lane, round, wanted).catch((error: unknown) => unplayed(error));
+        results.push(played);
         if (played.faults.length > 0) {
           failed.push({ round: describeRound(round), faults: played.faults });
           say(`✗ ${describeRound(round)}\n${played.faults.map((fault) => `    ${fault}`).join('\n')}`);
         }
-        if (results.length % 100 === 0) say(`${results.length} rounds, ${failed.length} failed`);
+        if (results.length % 100 === 0)
+          say(
+            `${countCutPoints(sumUp(results))} cut points in ${results.length} rounds and ${Math.round((performance.now() - beganAt) / 1000)} s, ${failed.length} failed`,
+          );
       }
     };
     await Promise.all(stables.map(work));
-    const sum = (of: (played: Played) => number): number => results.reduce((total, { played }) => total + of(played), 0);
     return {
       played: results.length,
       places: plan.places,
-      hits: sum(({ hits }) => hits),
-      triggers: sum(({ triggers }) => triggers),
-      looks: sum(({ looks }) => looks),
+      met: sumUp(results),
+      cutPoints: countCutPoints(sumUp(results)),
+      triggers: results.reduce((total, { triggers }) => total + triggers, 0),
+      looks: results.reduce((total, { looks }) => total + looks, 0),
       failed,
     };
   } finally {
-    for (const { relay, server } of stables) {
-      await relay.stop();
-      await server.postgres.stop();
-    }
+    for (const lane of stables) await endLane(lane);
   }
 }
 
-async function startLane(): Promise<Lane> {
-  const server = await startOwnServer();
-  return { server, relay: await startRelay({ to: { host: '127.0.0.1', port: server.postgres.port } }) };
+/** What keeps a round from being judged is a fault like any other. */
+function unplayed(error: unknown): Played {
+  return { faults: [`it could not be judged: ${error instanceof Error ? error.stack : error}`], met: NOTHING_MET, triggers: 0, looks: 0, milliseconds: 0 };
+}
+
+const NOTHING_MET: Met = { cuts: 0, earlyCuts: 0, signals: 0, powerCuts: 0, departures: 0, hindrances: 0, late: 0 };
+
+function sumUp(results: readonly Played[]): Met {
+  const sum = (of: keyof Met): number => results.reduce((total, { met }) => total + met[of], 0);
+  return Object.fromEntries(Object.keys(NOTHING_MET).map((of) => [of, sum(of as keyof Met)])) as unknown as Met;
+}
+
+function countCutPoints({ cuts, earlyCuts, signals, powerCuts, departures }: Met): number {
+  return cuts + earlyCuts + signals + powerCuts + departures;
 }
 
 /** What an undisturbed deployment comes to, either way, and what it takes. */
@@ -101,9 +116,9 @@ async function measureUndisturbed(lane: Lane): Promise<{ wanted: End; measure: M
     milliseconds = Math.round(performance.now() - beganAt);
     const [first] = lane.relay.connections;
     messages[way] = { 'to-server': first?.toServer.messages ?? 0, 'to-client': first?.toClient.messages ?? 0 };
-    const discrepancies = await listDiscrepancies(url);
+    const { end, discrepancies } = await judge(url);
     if (discrepancies.length > 0) throw new Error(`undisturbed, record and fact are not the same: ${discrepancies.join('; ')}`);
-    ends.push(await readEnd(url));
+    ends.push(end);
   }
   const [wanted] = ends;
   if (wanted === undefined || ends.some((end) => JSON.stringify(end) !== JSON.stringify(wanted)))
@@ -121,16 +136,22 @@ if (import.meta.main) {
     },
   });
   const beganAt = performance.now();
+  const stop = new AbortController();
+  process.on('SIGTERM', () => stop.abort());
   const tally = await playCampaign({
     seed: Number(values.seed),
     rounds: Number(values.rounds),
     only: values.only === undefined ? undefined : Number(values.only),
     lanes: Number(values.lanes),
     say: (line) => console.log(line),
+    signal: stop.signal,
   });
-  const { played, hits, triggers, looks, failed } = tally;
+  const { played, cutPoints, met, triggers, looks, failed } = tally;
   console.log(
-    `${played} rounds, ${hits} blows that met a deployment at work, ${triggers} more triggers, ${looks} looks of the watcher, in ${Math.round((performance.now() - beganAt) / 1000)} s: ` +
+    `${played} rounds in ${Math.round((performance.now() - beganAt) / 1000)} s: ${cutPoints} cut points, that is, blows that met a deployment before it was over ` +
+      `(${met.cuts} connections cut and ${met.earlyCuts} cut before they were made, ${met.signals} times backends terminated or statements cancelled, ${met.powerCuts} power cuts, ${met.departures} clients gone); ` +
+      `beside them ${met.hindrances} locks and full houses, and ${met.late} blows when it was over and its client had not heard of it. ` +
+      `${triggers} more triggers, ${looks} looks of the watcher: ` +
       `${failed.length === 0 ? 'no human act, no difference, nothing twice' : `${failed.length} FAILED`}`,
   );
   process.exitCode = failed.length === 0 ? 0 : 1;

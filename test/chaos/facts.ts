@@ -3,14 +3,13 @@
  * of its own, again and again, while a deployment runs. Each look is one statement, so one snapshot: what it sees was committed together.
  */
 import pg from 'pg';
-import { everyRow } from '../support/orders.ts';
-import { sql } from '../support/sql.ts';
 import { MARKS } from './bundle.ts';
 
 export const WATCHER = 'the watcher';
 
 const look_every_ms = 10;
-const leave_ms_max = 10_000;
+const leave_look_every_ms = 50;
+const leave_looks_count = 200;
 
 /** The end that every round must come to. */
 export interface End {
@@ -68,6 +67,8 @@ select 'two at work', string_agg(a.pid::text, ', ') from pg_stat_activity as a
 where a.datname = current_database() and a.application_name like 'weft %/%' having count(*) > 1
 `;
 
+const OF_THE_USER = `schemaname not in ('weft', 'information_schema') and schemaname !~ '^pg_'`;
+
 /** What nothing may leave. */
 const LEFTOVERS = `
 select 'invalid index' as what, i.indexrelid::regclass::text as which from pg_index as i where not (i.indisvalid and i.indisready and i.indislive)
@@ -80,30 +81,44 @@ where l.database = (select d.oid from pg_database as d where d.datname = current
   and l.pid in (select a.pid from pg_stat_activity as a where a.backend_type = 'client backend')
 `;
 
-/** Reads the end that a database has come to. */
-export async function readEnd(url: string): Promise<End> {
-  const [{ fingerprint }] = await sql(url, 'select weft.fingerprint() as fingerprint');
-  const list = async (text: string): Promise<string[]> => (await sql(url, text)).map(({ line }) => line);
-  return {
-    fingerprint,
-    rows: await everyRow(url),
-    deployments: await list(`select format('%s %s', d.state, d.finished_at is not null) as line from weft._deployments as d order by 1`),
-    steps: await list(`select format('%s %s %s', s.path, s.state, s.is_wanted) as line from weft._steps as s order by s.ordinal`),
-    history: await list(`select format('%s %s', h.path, encode(h.digest, 'hex')) as line from weft._history as h order by 1`),
-  };
+export interface Judgement {
+  readonly end: End;
+  /** Where record and fact differ. */
+  readonly discrepancies: readonly string[];
+  readonly leftovers: readonly string[];
+  /** When the deployment was over, in milliseconds since 1970; null when it is not. */
+  readonly finishedAt: number | null;
 }
 
-export async function listDiscrepancies(url: string): Promise<string[]> {
-  return (await sql(url, DISCREPANCIES)).map(({ what, which }) => `${what}: ${which}`);
-}
-
-/** Lists what was left, as soon as nothing is, or after so long that whoever was leaving would have. */
-export async function listLeftovers(url: string): Promise<string[]> {
-  const endAt = Date.now() + leave_ms_max;
-  for (;;) {
-    const left = (await sql(url, LEFTOVERS)).map(({ what, which }) => `${what}: ${which}`);
-    if (left.length === 0 || Date.now() > endAt) return left;
-    await new Promise((resolve) => setTimeout(resolve, 50));
+/** Reads what a database has come to; what is left, as soon as nothing is, or after so many looks that whoever was leaving would have left. */
+export async function judge(url: string): Promise<Judgement> {
+  const client = new pg.Client({ connectionString: url });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    const ask = async (text: string) => (await client.query(text)).rows;
+    const list = async (text: string): Promise<string[]> => (await ask(text)).map(({ line }) => line);
+    const tell = async (text: string): Promise<string[]> => (await ask(text)).map(({ what, which }) => `${what}: ${which}`);
+    let leftovers = await tell(LEFTOVERS);
+    for (let looks = 1; leftovers.length > 0 && looks < leave_looks_count; looks += 1) {
+      await new Promise((resolve) => setTimeout(resolve, leave_look_every_ms));
+      leftovers = await tell(LEFTOVERS);
+    }
+    const [{ fingerprint }] = await ask('select weft.fingerprint() as fingerprint');
+    const rows: Record<string, string[]> = {};
+    for (const name of await list(`select format('%I.%I', schemaname, tablename) as line from pg_tables where ${OF_THE_USER} order by 1`))
+      rows[name] = await list(`select t::text as line from ${name} as t order by 1`);
+    const end: End = {
+      fingerprint,
+      rows,
+      deployments: await list(`select format('%s %s', d.state, d.finished_at is not null) as line from weft._deployments as d order by 1`),
+      steps: await list(`select format('%s %s %s', s.path, s.state, s.is_wanted) as line from weft._steps as s order by s.ordinal`),
+      history: await list(`select format('%s %s', h.path, encode(h.digest, 'hex')) as line from weft._history as h order by 1`),
+    };
+    const [{ at }] = await ask('select (extract(epoch from max(d.finished_at)) * 1000)::float8 as at from weft._deployments as d');
+    return { end, discrepancies: await tell(DISCREPANCIES), leftovers, finishedAt: at };
+  } finally {
+    await client.end().catch(() => undefined);
   }
 }
 
@@ -127,7 +142,7 @@ export class Watcher {
 
   async #watch(): Promise<void> {
     while (!this.#isOver) {
-      const client = new pg.Client({ connectionString: this.#url, application_name: WATCHER });
+      const client = new pg.Client({ connectionString: this.#url, application_name: WATCHER, options: '-c plan_cache_mode=force_generic_plan' });
       client.on('error', () => undefined);
       try {
         await client.connect();

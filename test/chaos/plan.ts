@@ -8,19 +8,24 @@ export type Way = 'tcp' | 'websocket';
 
 export const WAYS: readonly Way[] = ['tcp', 'websocket'];
 
+/** Where a connection is cut, and how: after so many messages, and some bytes of the next. */
+export interface Cut {
+  readonly direction: Direction;
+  readonly after: number;
+  readonly extraBytes: number;
+  readonly how: 'reset' | 'half-close' | 'silence';
+  readonly sides: Sides;
+}
+
 /** What is done to a deployment. Milliseconds count from its beginning. */
 export type Blow =
-  /** After so many messages of the n-th connection, and some bytes of the next. */
-  | {
-      readonly kind: 'cut';
-      readonly connection: number;
-      readonly direction: Direction;
-      readonly after: number;
-      readonly extraBytes: number;
-      readonly how: 'reset' | 'half-close' | 'silence';
-      readonly sides: Sides;
-    }
+  /** Of the n-th connection. */
+  | ({ readonly kind: 'cut'; readonly connection: number } & Cut)
+  /** Of every connection, each where its turn says, until so many have been cut. Whose connection is cut stays, and attaches again by itself, or dies with it. */
+  | { readonly kind: 'storm'; readonly cuts: number; readonly of: readonly (Cut & { readonly stays: boolean })[] }
   | { readonly kind: 'signal'; readonly signal: 'terminate' | 'cancel'; readonly atMs: number }
+  /** All backends of the deployment terminated, again and again, each time so long behind the last one, as soon as there is one. */
+  | { readonly kind: 'hail'; readonly of: readonly { readonly waitMs: number; readonly stays: boolean }[] }
   /** The server is killed as by a power cut, and started again. */
   | { readonly kind: 'power cut'; readonly atMs: number }
   | { readonly kind: 'lock'; readonly table: string; readonly atMs: number; readonly forMs: number }
@@ -57,9 +62,19 @@ export function randomOf(seed: number): () => number {
 }
 
 const extra_bytes_max = 40;
-/** Of ten rounds so many are cuts of the first connection: each place where one can be, before any of them comes again. */
+/** Of ten rounds so many are cuts of the first connection, until each place where one can be has had its turn; then they are storms. */
 const cuts_of_ten = 6;
+const storms_of_ten = 3;
+const hail_every_storms = 6;
 const power_cut_every = 40;
+const storm_cuts_min = 8;
+const storm_cuts_max = 28;
+/** Connections that a storm cuts at most: some are over before their place has come. */
+const storm_connections_by_cuts = 2;
+const storm_early_share = 0.9;
+/** Of the messages of an undisturbed deployment: what a connection takes that attaches while one directive is left. */
+const early_share = 0.4;
+const hail_wait_ms_max = 250;
 
 /** Every place where a connection can be cut, in an order that the seed gives. */
 function listCuts({ messages }: Measure, random: () => number): { way: Way; blow: Extract<Blow, { kind: 'cut' }>; stays: boolean }[] {
@@ -95,18 +110,22 @@ export function planRounds(seed: number, count: number, measure: Measure): { rou
     const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)] as T;
     const some = (most: number): number => Math.floor(random() * most);
     const atMs = (): number => some(measure.milliseconds * 1.2);
-    const cut = cuts[cutsCount % cuts.length];
-    if (number % 10 < cuts_of_ten && cut !== undefined) {
-      const isAgain = cutsCount >= cuts.length;
+    const place = number % 10;
+    const cut = place < cuts_of_ten ? cuts[cutsCount] : undefined;
+    if (cut !== undefined) {
       cutsCount += 1;
-      const blow = isAgain ? { ...cut.blow, extraBytes: some(extra_bytes_max), sides: pick(['both', 'server', 'client'] as const) } : cut.blow;
       const second = random() < 0.25 ? [nextCut(random, measure, cut.way)] : [];
-      return { number, way: cut.way, clients: 1, stays: cut.stays && blow.sides === 'both', blows: [blow, ...second] };
+      return { number, way: cut.way, clients: 1, stays: cut.stays, blows: [cut.blow, ...second] };
     }
     const way = pick(WAYS);
+    if (place < cuts_of_ten + storms_of_ten) {
+      const clients = random() < 0.15 ? 2 : 1;
+      const isHail = some(hail_every_storms) === 0;
+      return { number, way, clients, stays: true, blows: [isHail ? planHail(random) : planStorm(random, measure, way)] };
+    }
     const clients = random() < 0.3 ? 2 + some(3) : 1;
     const stays = random() < 0.7;
-    if (number % power_cut_every === 9) return { number, way, clients, stays, blows: [{ kind: 'power cut', atMs: atMs() }] };
+    if (number % power_cut_every === power_cut_every - 1) return { number, way, clients, stays, blows: [{ kind: 'power cut', atMs: atMs() }] };
     const blow = (): Blow => {
       switch (pick(['signal', 'signal', 'signal', 'lock', 'full house', 'leave', 'cut'] as const)) {
         case 'signal':
@@ -134,6 +153,29 @@ function nextCut(random: () => number, { messages }: Measure, way: Way): Blow {
   return { kind: 'cut', connection: 2 + Math.floor(random() * 3), direction, after, extraBytes, how: 'reset', sides: 'both' };
 }
 
+/** Most of its cuts come early: a connection that attaches again takes fewer messages than the first one, and a storm goes on as long as none gets through. */
+function planStorm(random: () => number, { messages }: Measure, way: Way): Blow {
+  const cuts = storm_cuts_min + Math.floor(random() * (storm_cuts_max - storm_cuts_min + 1));
+  const of = Array.from({ length: cuts * storm_connections_by_cuts }, () => {
+    const direction = random() < 0.5 ? ('to-server' as const) : ('to-client' as const);
+    const after = Math.floor(random() * messages[way][direction] * (random() < storm_early_share ? early_share : 1));
+    const extraBytes = random() < 0.5 ? 0 : Math.floor(random() * extra_bytes_max);
+    const chance = random();
+    const how = chance < 0.03 ? ('silence' as const) : chance < 0.15 && way === 'tcp' ? ('half-close' as const) : ('reset' as const);
+    const unseen = random();
+    const sides: Sides = how !== 'reset' || unseen > 0.06 ? 'both' : unseen < 0.03 ? 'server' : 'client';
+    // whoever is told of nothing waits for seconds, and whoever stays pauses: one that dies does not
+    const stays = how === 'reset' && sides === 'both' && random() < 0.3;
+    return { direction, after, extraBytes, how, sides, stays };
+  });
+  return { kind: 'storm', cuts, of };
+}
+
+function planHail(random: () => number): Blow {
+  const signals = storm_cuts_min + Math.floor(random() * (storm_cuts_max - storm_cuts_min + 1));
+  return { kind: 'hail', of: Array.from({ length: signals }, () => ({ waitMs: Math.floor(random() * hail_wait_ms_max), stays: random() < 0.3 })) };
+}
+
 /** One round in a line. */
 export function describeRound({ number, way, clients, stays, blows }: Round): string {
   const who = clients === 1 ? `one client that ${stays ? 'stays' : 'dies'}` : `${clients} clients that ${stays ? 'stay' : 'die'}`;
@@ -142,10 +184,12 @@ export function describeRound({ number, way, clients, stays, blows }: Round): st
 
 function describeBlow(blow: Blow): string {
   switch (blow.kind) {
-    case 'cut': {
-      const more = blow.extraBytes > 0 ? ` and ${blow.extraBytes} bytes` : '';
-      return `${blow.how} (${blow.sides}) of connection ${blow.connection} after ${blow.after} messages${more} ${blow.direction}`;
-    }
+    case 'cut':
+      return `${describeCut(blow)} of connection ${blow.connection}`;
+    case 'storm':
+      return `a storm of ${blow.cuts} cuts: ${blow.of.map((cut) => `${describeCut(cut)}${cut.stays ? '' : ' and gone'}`).join(', ')}`;
+    case 'hail':
+      return `terminate after each of ${blow.of.map(({ waitMs, stays }) => `${waitMs}${stays ? '' : ' and gone'}`).join(', ')} ms`;
     case 'signal':
       return `${blow.signal} after ${blow.atMs} ms`;
     case 'lock':
@@ -156,4 +200,8 @@ function describeBlow(blow: Blow): string {
     case 'leave':
       return `${blow.kind} after ${blow.atMs} ms`;
   }
+}
+
+function describeCut({ direction, after, extraBytes, how, sides }: Cut): string {
+  return `${how} (${sides}) after ${after} messages${extraBytes > 0 ? ` and ${extraBytes} bytes` : ''} ${direction}`;
 }

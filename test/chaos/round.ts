@@ -2,57 +2,101 @@
  * One round: a new database, a deployment, what the plan does to it, and the same trigger again until it is over. Then the judgement: the same
  * catalog and rows as of an undisturbed deployment, each effect once, nothing left behind, and record equal to fact at every look.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
 import { connectTo } from '../../src/database/connect.ts';
 import { deploy } from '../../src/deployment/deploy.ts';
-import type { PlannedFault, Relay } from '../../src/dev/relay.ts';
+import { startRelay } from '../../src/dev/relay.ts';
 import { type Deployment, isOver } from '../../src/domain/deployment.ts';
 import { Problem } from '../../src/domain/problem.ts';
+import { withDatabase } from '../support/database.ts';
 import { setLimits } from '../support/limits.ts';
 import { makeOrder, type TestOrder } from '../support/orders.ts';
-import type { OwnServer } from '../support/own_server.ts';
+import { startOwnServer } from '../support/own_server.ts';
 import { sql } from '../support/sql.ts';
+import { copyClause } from '../support/template.ts';
 import { BUNDLE, TABLES } from './bundle.ts';
-import { type End, listDiscrepancies, listLeftovers, readEnd, WATCHER, Watcher } from './facts.ts';
+import { type End, judge, Watcher } from './facts.ts';
 import type { Blow, Round, Way } from './plan.ts';
+import { type Hit, type Lane, type Strike, strike } from './strikes.ts';
+
+export type { Lane } from './strikes.ts';
 
 const trigger_deadline_ms = 20_000;
-const triggers_count_max = 10;
+/** So that a silence while a connection is made does not cost more than one behind it. */
+const connect_deadline_ms = 2_000;
+const triggers_count_max = 30;
 const shown_characters = 600;
 
-/** What waits for minutes in life waits for a second here. */
-const LIMITS = { directive_silence_seconds: 1, client_silence_seconds: 1, look_again_ms: 50, attempts_without_progress_count: 1000 };
+/** What waits for minutes in life waits for a second here, and no patience with bad luck ends. */
+const LIMITS = {
+  directive_silence_seconds: 1,
+  client_silence_seconds: 1,
+  look_again_ms: 50,
+  attempts_without_progress_count: 1000,
+  directive_attempts_count: 1000,
+};
 
-/** A server of its own, and the relay before it; one round at a time. */
-export interface Lane {
-  readonly server: OwnServer;
-  readonly relay: Relay;
+/** How often something was done to a deployment that was not over. */
+export interface Met {
+  /** Connections cut when they were made. */
+  readonly cuts: number;
+  /** Connections cut before they were made. */
+  readonly earlyCuts: number;
+  /** Times that backends were there to be terminated, or statements cancelled. */
+  readonly signals: number;
+  readonly powerCuts: number;
+  /** Clients that went by themselves. */
+  readonly departures: number;
+  /** Locks held against it, and times without a free connection. */
+  readonly hindrances: number;
+  /** Anything of this when it was over, and its client had not heard of it yet. */
+  readonly late: number;
 }
 
 export interface Played {
   /** What was wrong: none where all is as it must be. */
   readonly faults: readonly string[];
-  /** Blows that met a deployment at work. */
-  readonly hits: number;
+  readonly met: Met;
   readonly triggers: number;
   readonly looks: number;
   readonly milliseconds: number;
 }
 
-/** A database before the deployment. */
-export async function makeDatabase({ server }: Lane): Promise<string> {
+export async function startLane(): Promise<Lane> {
+  const server = await startOwnServer();
+  const relay = await startRelay({ to: { host: '127.0.0.1', port: server.postgres.port } });
   const url = await server.createDatabaseWithEngine();
   await sql(url, TABLES);
   await setLimits(url, LIMITS);
-  return url;
+  const address = new URL(url);
+  address.port = String(relay.tcpPort);
+  const session = await connectTo({ connectionString: address.href, transport: 'tcp' })();
+  const handshake = relay.connections[0]?.toClient.messages ?? 0;
+  await session.close();
+  await sql(server.postgres.url, `alter database ${address.pathname.slice(1)} with allow_connections false`);
+  return { server, relay, template: address.pathname.slice(1), handshake };
+}
+
+export async function endLane({ server, relay }: Lane): Promise<void> {
+  await relay.stop();
+  await server.postgres.stop();
+}
+
+let databasesCount = 0;
+
+/** A database before the deployment. @returns its address */
+export async function makeDatabase({ server, template }: Lane): Promise<string> {
+  databasesCount += 1;
+  const name = `weft_chaos_${databasesCount}`;
+  const [{ version }] = await sql(server.postgres.url, `select current_setting('server_version_num')::int as version`);
+  await sql(server.postgres.url, `create database ${name} owner weft_test${copyClause(template, version, true)}`);
+  return withDatabase(server.url, name);
 }
 
 export function deliver(lane: Lane, url: string, way: Way, order: TestOrder, signal?: AbortSignal): Promise<Deployment> {
   const address = new URL(url);
   if (way === 'tcp') address.port = String(lane.relay.tcpPort);
   const proxy = { proxy: `127.0.0.1:${lane.relay.port}/v1`, insecure: true };
-  const connect = connectTo({ connectionString: address.href, transport: way, ...(way === 'websocket' ? proxy : {}) });
+  const connect = connectTo({ connectionString: address.href, transport: way, deadlineMs: connect_deadline_ms, ...(way === 'websocket' ? proxy : {}) });
   return deploy({ connect, ...order, chunksAgain: true, deadlineMs: trigger_deadline_ms, signal }).done;
 }
 
@@ -63,31 +107,48 @@ export async function playRound(lane: Lane, round: Round, wanted: End): Promise<
   const order = await makeOrder(BUNDLE, { id: `round-${round.number}`, bundle: 'chaos' });
   const faults: string[] = [];
   const watcher = new Watcher(url);
-  const away = new AbortController();
-  const leave = (): void => {
-    if (!round.stays) away.abort();
-  };
-  const first = lane.relay.connections.at(-1)?.number ?? 0;
-  const blows = round.blows.map((blow) => strike(lane, url, blow, first, leave));
-  const clients = Array.from({ length: round.clients }, () =>
-    deliver(lane, url, round.way, order, away.signal).catch((error: unknown) => judgeProblem(error, faults)),
-  );
-  const answers = await Promise.all(clients);
-  if (!round.stays) away.abort();
+  let client = new AbortController();
+  lane.relay.forget();
+  const strikes = round.blows.map((blow) => strike(lane, url, blow, () => client.abort(), round.stays));
+  const trigger = (): Promise<Deployment | null> => deliver(lane, url, round.way, order, client.signal).catch((error: unknown) => judgeProblem(error, faults));
+  const answers = await Promise.all(Array.from({ length: round.clients }, trigger));
   let deployment = answers.find((answer) => answer !== null && isOver(answer.state)) ?? null;
   let triggers = 0;
-  while (deployment === null && triggers < triggers_count_max) {
+  while (deployment === null && triggers < triggers_count_max + countBlows(round.blows)) {
     triggers += 1;
-    const answer = await deliver(lane, url, round.way, order).catch((error: unknown) => judgeProblem(error, faults));
+    client = new AbortController();
+    const answer = await trigger();
     if (answer !== null && isOver(answer.state)) deployment = answer;
   }
-  const hits = (await Promise.all(blows.map((blow) => blow.stop()))).filter((isHit) => isHit).length;
+  const blows = await Promise.all(strikes.map(async (one: Strike) => ({ kind: one.blow.kind, met: await one.stop() })));
   await watcher.stop();
   lane.relay.cutAll();
   if (deployment === null) faults.push(`it is not over after ${triggers} more triggers`);
-  faults.push(...watcher.found, ...(await listLeftovers(url)), ...(await listDiscrepancies(url)), ...compare(await readEnd(url), wanted));
+  const { end, discrepancies, leftovers, finishedAt } = await judge(url);
+  faults.push(...watcher.found, ...leftovers, ...discrepancies, ...compare(end, wanted));
   if (faults.length === 0) await sql(lane.server.postgres.url, `drop database ${new URL(url).pathname.slice(1)} with (force)`);
-  return { faults: [...new Set(faults)], hits, triggers, looks: watcher.looks, milliseconds: performance.now() - beganAt };
+  return { faults: [...new Set(faults)], met: count(blows, finishedAt), triggers, looks: watcher.looks, milliseconds: performance.now() - beganAt };
+}
+
+/** As many triggers may end with a blow. */
+function countBlows(blows: readonly Blow[]): number {
+  return blows.reduce((total, blow) => total + (blow.kind === 'storm' ? blow.cuts : blow.kind === 'hail' ? blow.of.length : 1), 0);
+}
+
+/** @param finishedAt when the deployment was over, by the clock of this machine; null when it is not */
+function count(blows: readonly { readonly kind: Blow['kind']; readonly met: readonly Hit[] }[], finishedAt: number | null): Met {
+  const isLate = ({ at }: Hit): boolean => finishedAt !== null && at >= finishedAt;
+  const met = (...kinds: Blow['kind'][]): Hit[] => blows.flatMap((blow) => (kinds.includes(blow.kind) ? blow.met.filter((hit) => !isLate(hit)) : []));
+  const cuts = met('cut', 'storm');
+  return {
+    cuts: cuts.filter(({ isEarly }) => !isEarly).length,
+    earlyCuts: cuts.filter(({ isEarly }) => isEarly).length,
+    signals: met('signal', 'hail').length,
+    powerCuts: met('power cut').length,
+    departures: met('leave').length,
+    hindrances: met('lock', 'full house').length,
+    late: blows.flatMap((blow) => blow.met.filter(isLate)).length,
+  };
 }
 
 /** A trigger may end without an answer; it may not end in a way that leaves its sender without a word. */
@@ -110,88 +171,4 @@ function differences(what: string, found: readonly string[], wanted: readonly st
   const only = (these: readonly string[], those: readonly string[]): string =>
     JSON.stringify(these.filter((line) => !those.includes(line))).slice(0, shown_characters);
   return [`${what}: ${found.length} lines instead of ${wanted.length}; there is ${only(found, wanted)}, there should be ${only(wanted, found)}`];
-}
-
-interface Strike {
-  /** Ends what still goes on of it. @returns whether it met anything */
-  stop(): Promise<boolean>;
-}
-
-/** @param first the number of the last connection before the round */
-function strike(lane: Lane, url: string, blow: Blow, first: number, leave: () => void): Strike {
-  if (blow.kind === 'cut') return cut(lane, blow, first, leave);
-  const isOver = new AbortController();
-  let isHit = false;
-  const done = (async () => {
-    await sleep(blow.atMs, undefined, { signal: isOver.signal }).catch(() => undefined);
-    if (isOver.signal.aborted) return;
-    isHit = true;
-    await hit(lane, url, blow, isOver.signal);
-    leave();
-  })();
-  done.catch(() => undefined);
-  return {
-    stop: async () => {
-      isOver.abort();
-      await done;
-      return isHit;
-    },
-  };
-}
-
-function cut(
-  { relay }: Lane,
-  { connection, direction, after, extraBytes, how, sides }: Extract<Blow, { kind: 'cut' }>,
-  first: number,
-  leave: () => void,
-): Strike {
-  const planned: PlannedFault = relay.plan({ direction, afterMessages: after, extraBytes, how, sides, where: ({ number }) => number === first + connection });
-  let isHit = false;
-  planned.fired.then(() => {
-    isHit = true;
-
-    leave();
-  });
-  return {
-    stop: async () => {
-      planned.cancel();
-      return isHit;
-    },
-  };
-}
-
-async function hit({ server }: Lane, url: string, blow: Exclude<Blow, { kind: 'cut' }>, over: AbortSignal): Promise<void> {
-  const database = new URL(url).pathname.slice(1);
-  const others = `from pg_stat_activity where datname = '${database}' and application_name <> '${WATCHER}' and pid <> pg_backend_pid()`;
-  switch (blow.kind) {
-    case 'signal':
-      await sql(server.postgres.url, `select pg_${blow.signal}_backend(pid) ${others}`).catch(() => undefined);
-      return;
-    case 'power cut':
-      await server.postgres.kill9();
-      await server.postgres.restart();
-      return;
-    case 'lock': {
-      const rival = new pg.Client({ connectionString: url, application_name: WATCHER });
-      rival.on('error', () => undefined);
-      await rival.connect().catch(() => undefined);
-      await rival.query(`begin; lock table ${blow.table} in access exclusive mode`).catch(() => undefined);
-      await sleep(blow.forMs, undefined, { signal: over }).catch(() => undefined);
-      await rival.end().catch(() => undefined);
-      return;
-    }
-    case 'full house':
-      await sql(server.postgres.url, `alter database ${database} connection limit 0`).catch(() => undefined);
-      await sleep(blow.forMs, undefined, { signal: over }).catch(() => undefined);
-      for (let isOpen = false; !isOpen; ) {
-        isOpen = await sql(server.postgres.url, `alter database ${database} connection limit -1`).then(
-          () => true,
-          () => false,
-        );
-        if (!isOpen) await sleep(50);
-      }
-      return;
-    case 'leave':
-      return;
-  }
 }

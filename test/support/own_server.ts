@@ -10,6 +10,8 @@ import { makeTemplate } from './template.ts';
 
 export interface OwnServer {
   readonly postgres: Server;
+  /** Of the role, in the database `postgres`. */
+  readonly url: string;
   /** Makes a database that belongs to the role. @returns its address, for the role */
   createDatabase(): Promise<string>;
   /** The same with the engine in it. */
@@ -28,6 +30,7 @@ export async function startOwnServer(settings: Readonly<Record<string, string>> 
   };
   return {
     postgres,
+    url,
     createDatabase: () => create(null),
     async createDatabaseWithEngine() {
       template ??= makeTemplate(url);
