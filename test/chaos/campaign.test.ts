@@ -5,7 +5,7 @@ import { playCampaign } from './campaign.ts';
 import { describeRound, type Measure, planRounds } from './plan.ts';
 
 const SEED = 20_261_129;
-const ROUNDS = 24;
+const ROUNDS = 20;
 
 const measure: Measure = { milliseconds: 700, messages: { tcp: { 'to-server': 20, 'to-client': 40 }, websocket: { 'to-server': 18, 'to-client': 38 } } };
 
