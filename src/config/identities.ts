@@ -14,6 +14,8 @@ export interface Identity {
   readonly issuer: string;
   /** Where the issuer's public keys are, on its own host; null: where its discovery document says, on the same host. */
   readonly keys: string | null;
+  /** `aud`, where it is not the Worker that chooses it: of Azure. */
+  readonly audience?: string;
   /** By claim, the values of which it must have one. */
   readonly claims: Readonly<Record<string, readonly string[]>>;
 }
@@ -64,13 +66,14 @@ export const CLAIMS: Readonly<Record<IssuerKind, readonly string[]>> = {
 };
 
 const address = { issuer: webAddressSchema.optional(), keys: webAddressSchema.optional() };
+const azureAddress = { issuer: webAddressSchema, keys: webAddressSchema.optional(), audience: valueSchema.optional() };
 
 export const identitySchema = z.discriminatedUnion(
   'kind',
   [
     z.strictObject({ kind: z.literal('github'), ...address, ...githubClaims }),
     z.strictObject({ kind: z.literal('gitlab'), ...address, ...gitlabClaims }),
-    z.strictObject({ kind: z.literal('azure'), ...address, issuer: webAddressSchema, ...azureClaims }),
+    z.strictObject({ kind: z.literal('azure'), ...azureAddress, ...azureClaims }),
   ],
   'must be "github", "gitlab" or "azure"',
 );
@@ -80,11 +83,12 @@ const ISSUERS: Readonly<Record<'github' | 'gitlab', string>> = { github: 'https:
 const KEYS: Readonly<Record<'github' | 'gitlab', string>> = { github: '/.well-known/jwks', gitlab: '/oauth/discovery/keys' };
 
 export function makeIdentity(given: z.infer<typeof identitySchema>): Identity {
-  const { kind, issuer: said, keys, ...claims } = given;
+  const { kind, issuer: said, keys, ...others } = given;
+  const { audience, ...claims }: { audience?: string | undefined } & Record<string, string | string[] | undefined> = others;
   const issuer = said ?? ISSUERS[kind as 'github' | 'gitlab'];
   const held: Record<string, readonly string[]> = {};
   for (const [claim, values] of Object.entries(claims)) if (values !== undefined) held[claim] = typeof values === 'string' ? [values] : values;
-  return { kind, issuer, keys: keys ?? (kind === 'azure' ? null : issuer + KEYS[kind]), claims: held };
+  return { kind, issuer, keys: keys ?? (kind === 'azure' ? null : issuer + KEYS[kind]), ...(audience === undefined ? {} : { audience }), claims: held };
 }
 
 /**

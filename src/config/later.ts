@@ -9,9 +9,6 @@ export type LaterWord = readonly [path: string, what: string];
 export const LATER_WORDS: readonly LaterWord[] = [
   ['environments.*.second_person', 'the approval of a second person'],
   ['environments.*.rehearsal_first', 'the rule that a rehearsal comes first'],
-  ['environments.*.branches', 'the rule of branches'],
-  ['environments.*.hours', 'the rule of hours'],
-  ['callers.*.identity', 'identity tokens'],
   ['callers.*.forge', 'webhooks of forges'],
   ['sources.*', 'webhooks of forges'],
   ['grants.*.actions.approve', 'the approval of a second person'],

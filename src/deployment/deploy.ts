@@ -27,7 +27,7 @@ export interface Order {
   /** As the request says it; without it, everything is applied. */
   readonly mode?: 'apply' | 'rehearse' | 'baseline' | undefined;
   /** Kept beside the request; null when nobody signed it. */
-  readonly signature: { readonly id: string; readonly timestamp: string; readonly signature: string } | null;
+  readonly signature: Readonly<Record<string, string>> | null;
   /** Values of the secret parameters that the request names, proved by whoever took it in. They are handed on with each CALL, and stored nowhere. */
   readonly secrets?: SecretValues | null;
 }

@@ -94,6 +94,28 @@ export const LIMITS = {
   read_token_seconds_max: 24 * 60 * 60,
   /** A reading token, as text. */
   read_token_characters: 2048,
+  /** An identity token, as text. */
+  identity_token_characters: 16_384,
+  /** The longest an identity token may live, from iat to exp. */
+  identity_token_seconds_max: 24 * 60 * 60,
+  /** How far the clock of an issuer may be from the Worker's. */
+  identity_clock_seconds: 30,
+  /** One claim of an identity token, as it is kept in the database. */
+  identity_evidence_characters: 512,
+  /** How long an issuer's keys are used before they are asked for again. */
+  identity_keys_seconds: 60 * 60,
+  /** How long they are used when the issuer does not answer. */
+  identity_keys_seconds_max: 24 * 60 * 60,
+  /** The pause between two questions for an issuer's keys, whoever names a key that is not known. */
+  identity_keys_pause_seconds: 30,
+  /** How long an issuer may take to answer. */
+  identity_keys_wait_seconds: 5,
+  /** The answer of an issuer. */
+  identity_keys_bytes: 256 * 1024,
+  /** The keys of an issuer. */
+  identity_keys_count: 64,
+  /** Identity tokens that one isolate remembers where the Worker has no memory. */
+  identity_tokens_count_max: 10_000,
   /** Secrets of all callers together: each is tried on a signature that names no caller. */
   caller_secrets_count: 64,
   /** Rows that a round of a batch may touch; the engine steers no further either. */

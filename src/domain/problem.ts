@@ -19,6 +19,8 @@ export const PROBLEMS = {
   signature_mismatch: { status: 401, exit: 2, title: 'No known secret made this signature.' },
   stale: { status: 401, exit: 2, title: 'The signature is too old or too new.' },
   expired: { status: 401, exit: 2, title: 'The signed request has expired.' },
+  identity_refused: { status: 401, exit: 2, title: 'The identity token is not accepted here.' },
+  issuer_unreachable: { status: 503, exit: 3, title: 'The issuer of the identity token does not answer.' },
   read_token_required: { status: 401, exit: 2, title: 'Reading needs a bearer token.' },
   read_token_invalid: { status: 401, exit: 2, title: 'The bearer token is not valid here.' },
   wrong_audience: { status: 403, exit: 2, title: 'The request was signed for another Weft.' },
@@ -26,6 +28,7 @@ export const PROBLEMS = {
   wrong_deployment: { status: 403, exit: 2, title: 'The request was signed for another deployment.' },
   wrong_type: { status: 403, exit: 2, title: 'The request was signed for another action.' },
   no_grant: { status: 403, exit: 2, title: 'This caller may not do this on this target.' },
+  environment_rule: { status: 403, exit: 2, title: 'A rule of the environment does not allow it now.' },
   unknown_target: { status: 404, exit: 2, title: 'There is no such target.' },
   id_conflict: { status: 409, exit: 2, title: 'This id was used before, for another request.' },
   // What is asked

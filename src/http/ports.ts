@@ -14,6 +14,7 @@ import type { Changes, Deployment, DeploymentEvent, Drift, UndoPlan } from '../d
 import type { Foresight, ForesightQuestion } from '../domain/foresight.ts';
 import type { Forgotten, History } from '../domain/history.ts';
 import type { SecretValues } from '../domain/parameters.ts';
+import type { FindKey } from '../trust/issuer_keys.ts';
 import type { ForgetRequest } from '../domain/request.ts';
 import type { LogEntry } from './log.ts';
 
@@ -25,10 +26,22 @@ export interface Aftercare {
   strikeOut(target: string, deployment: string): Promise<void>;
 }
 
+/** Which identity tokens were used, and what for: as far as it is remembered. */
+export interface TokenMemory {
+  /**
+   * @param token SHA-256 of the token · @param digest of the document that it is used for · @param expires seconds since 1970, when it may be forgotten
+   * @returns false when it was used for another document before
+   */
+  claim(token: string, digest: string, expires: number): Promise<boolean>;
+}
+
 export interface Ports {
   readonly config: Config;
   /** Every caller with the values of its secrets. */
   readonly callers: readonly CallerKeys[];
+  /** The public keys of those who issue identity tokens. */
+  readonly findKey: FindKey;
+  readonly tokens: TokenMemory;
   /** The version of this Weft, as package.json has it. */
   readonly version: string;
   /** Milliseconds since 1970. */

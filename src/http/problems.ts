@@ -4,6 +4,7 @@
  */
 import { SqlError } from '../database/session.ts';
 import { Problem, type ProblemSlug } from '../domain/problem.ts';
+import { TokenRefusal } from '../trust/identity_token.ts';
 import type { HttpContext } from './context.ts';
 import { describeError, type LogEntry } from './log.ts';
 
@@ -44,6 +45,10 @@ export function answerProblem(c: HttpContext, error: unknown, log: (entry: LogEn
   if (problem.status >= 500) {
     log({ level: 'error', message: 'problem', reference: notes.reference, problem: problem.slug, errors: describeError(error) });
   }
+  if (problem.cause instanceof TokenRefusal) {
+    const { reason, message } = problem.cause;
+    log({ level: 'info', message: 'identity_refused', reference: notes.reference, target: notes.target ?? null, reason, what: message });
+  }
   const challenge = challengeOf(problem.slug);
   if (challenge !== null) c.header('www-authenticate', challenge);
   if (problem.status === 503) c.header('retry-after', String(RETRY_AFTER_SECONDS));
@@ -57,6 +62,7 @@ function challengeOf(slug: ProblemSlug): string | null {
     case 'read_token_required':
       return 'Bearer realm="weft"';
     case 'read_token_invalid':
+    case 'identity_refused':
       return 'Bearer realm="weft", error="invalid_token"';
     case 'unsigned':
     case 'signature_mismatch':

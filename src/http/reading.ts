@@ -5,6 +5,9 @@
 import type { Session } from '../database/session.ts';
 import { Problem } from '../domain/problem.ts';
 import { deploymentIdSchema } from '../domain/request.ts';
+import { requireGrant } from '../trust/grants.ts';
+import { proveIdentity } from '../trust/identity.ts';
+import { looksLikeIdentityToken } from '../trust/identity_token.ts';
 import { acceptReadToken, readBearerToken } from '../trust/read_token.ts';
 import type { HttpContext } from './context.ts';
 import type { Ports } from './ports.ts';
@@ -18,19 +21,18 @@ export interface Reader {
 
 /**
  * Proves that the caller may read what the address names.
- * @throws Problem read_token_required, read_token_invalid, no_grant, unknown_target, deployment_not_found (the address holds no id); no session has been opened by then
+ * @throws Problem read_token_required, read_token_invalid, identity_refused, no_grant, unknown_target, deployment_not_found (the address holds no id); no session has been opened by then
  */
 export async function acceptReader(c: HttpContext, ports: Ports): Promise<Reader> {
   const target = c.req.param('target') ?? '';
   const id = c.req.param('id')?.toLowerCase();
   c.var.notes.target = target;
-  const { caller } = await acceptReadToken(readToken(c), {
-    callers: ports.callers,
-    config: ports.config,
-    target,
-    ...(id === undefined ? {} : { deployment: id }),
-    nowSeconds: Math.floor(ports.now() / 1000),
-  });
+  const token = readToken(c);
+  const { config, callers } = ports;
+  const nowSeconds = Math.floor(ports.now() / 1000);
+  const { caller } = looksLikeIdentityToken(token)
+    ? await acceptIdentity(token, ports, target, nowSeconds)
+    : await acceptReadToken(token, { callers, config, target, ...(id === undefined ? {} : { deployment: id }), nowSeconds });
   c.var.notes.caller = caller;
   findTarget(ports, target);
   if (id !== undefined) {
@@ -39,6 +41,13 @@ export async function acceptReader(c: HttpContext, ports: Ports): Promise<Reader
     c.var.notes.deployment = id;
   }
   return { target, deployment: id };
+}
+
+/** An identity token reads whatever its caller may. */
+async function acceptIdentity(token: string, { config, findKey }: Ports, target: string, nowSeconds: number): Promise<{ caller: string }> {
+  const { caller } = await proveIdentity(token, { config, findKey, nowSeconds, purpose: { kind: 'read' } });
+  requireGrant(config, caller, 'read', target);
+  return { caller };
 }
 
 /** Opens a session on the reader's target, for as long as `read` takes. */

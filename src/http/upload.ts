@@ -10,14 +10,15 @@ import type { Manifest } from '../domain/manifest.ts';
 import { checkParameters, type SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import type { DeployRequest, InlineFile } from '../domain/request.ts';
-import type { SignedHeaders } from '../trust/signature.ts';
-import { acceptSecrets, acceptSigned } from './accept.ts';
+import { acceptSecrets, acceptSigned, type Evidence, type Proof } from './accept.ts';
 import type { HttpContext } from './context.ts';
 import { resolveInline } from './inline.ts';
 import type { Ports } from './ports.ts';
 
 export interface Upload {
   readonly caller: string;
+  /** How the caller was proved, to be kept. */
+  readonly evidence: Evidence;
   /** The bytes that were signed. */
   readonly request: Uint8Array;
   readonly manifest: Manifest;
@@ -35,11 +36,11 @@ type Form = { readonly kind: 'json' } | { readonly kind: 'tar'; readonly encodin
  * @throws Problem unsupported_media_type, too_large, whatever the signature, the request, the grant, the tar's beginning or the
  *   inline files are refused with; invalid_parameters, secret_mismatch
  */
-export async function acceptUpload(c: HttpContext, ports: Ports, signed: SignedHeaders, target: string): Promise<Upload> {
+export async function acceptUpload(c: HttpContext, ports: Ports, proof: Proof, target: string): Promise<Upload> {
   const form = readForm(c.req.raw.headers);
   if (form.kind === 'tar') {
     const tar = await readTar(c.var.body.stream(), form.encoding);
-    const { caller, request } = await acceptSigned(c, ports, { body: tar.request, signed, type: 'deploy', target });
+    const { caller, request, evidence } = await acceptSigned(c, ports, { body: tar.request, proof, type: 'deploy', target });
     const secrets = await acceptSecrets(ports, caller, request, await tar.secrets());
     if (request.files !== undefined) {
       if (secrets === null) {
@@ -48,23 +49,28 @@ export async function acceptUpload(c: HttpContext, ports: Ports, signed: SignedH
         });
       }
       for await (const _ of tar.chunks({ format: 1, bundle: 'none', artifacts: [], phases: [] }, new Set())); // nothing else may stand there
-      return { secrets, ...(await uploadOfFiles(caller, tar.request, request, request.files)) };
+      return { secrets, evidence, ...(await uploadOfFiles(caller, tar.request, request, request.files)) };
     }
     const manifest = manifestOf(request);
     checkGiven(manifest, request);
-    return { caller, request: tar.request, manifest, mode: request.mode, secrets, chunks: (wanted) => tar.chunks(manifest, wanted) };
+    return { caller, evidence, request: tar.request, manifest, mode: request.mode, secrets, chunks: (wanted) => tar.chunks(manifest, wanted) };
   }
   const body = await c.var.body.readAll('inline_document_bytes', 'A larger bundle goes as a tar: Content-Type: application/x-tar.');
-  const { caller, request } = await acceptSigned(c, ports, { body, signed, type: 'deploy', target });
+  const { caller, request, evidence } = await acceptSigned(c, ports, { body, proof, type: 'deploy', target });
   const secrets = await acceptSecrets(ports, caller, request, null);
-  if (request.files !== undefined) return { secrets, ...(await uploadOfFiles(caller, body, request, request.files)) };
+  if (request.files !== undefined) return { secrets, evidence, ...(await uploadOfFiles(caller, body, request, request.files)) };
   const manifest = manifestOf(request);
   checkGiven(manifest, request);
-  return { caller, request: body, manifest, mode: request.mode, secrets };
+  return { caller, evidence, request: body, manifest, mode: request.mode, secrets };
 }
 
 /** Files that stand in the request itself. */
-async function uploadOfFiles(caller: string, body: Uint8Array, request: DeployRequest, files: readonly InlineFile[]): Promise<Omit<Upload, 'secrets'>> {
+async function uploadOfFiles(
+  caller: string,
+  body: Uint8Array,
+  request: DeployRequest,
+  files: readonly InlineFile[],
+): Promise<Omit<Upload, 'secrets' | 'evidence'>> {
   const bundle = await resolveInline(files, request);
   checkGiven(bundle.manifest, request);
   return { caller, request: body, manifest: bundle.manifest, mode: request.mode, chunks: (wanted) => wantedChunks(bundle, wanted) };

@@ -10,12 +10,17 @@ import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
 import { type RequestType, requestSchema, type WeftRequest } from '../domain/request.ts';
 import { requireGrant } from './grants.ts';
+import { type ProvedIdentity, refusedFor } from './identity.ts';
+import { TokenRefusal } from './identity_token.ts';
 import { type SignedHeaders, verifySignature } from './signature.ts';
 
 export interface ArrivedRequest {
   /** The signed document, exactly as it came. */
   readonly body: Uint8Array;
-  readonly signed: SignedHeaders;
+  /** null: no signature came, and a token has to say who it is. */
+  readonly signed: SignedHeaders | null;
+  /** Whose identity token came along, made for this very document; null or absent: none did. */
+  readonly identity?: Pick<ProvedIdentity, 'caller'> | null;
   readonly callers: readonly CallerKeys[];
   readonly config: Config;
   /** What the address asks for. */
@@ -28,21 +33,21 @@ export interface ArrivedRequest {
 
 /**
  * @returns who signed, and what
- * @throws Problem before the signature is proved: too_large, signature_mismatch, stale. After it, in this order: malformed_json,
+ * @throws Problem before the caller is proved: too_large, unsigned, signature_mismatch, stale, identity_refused. After it, in this order: malformed_json,
  *   invalid_request or invalid_manifest, invalid_request (id), wrong_audience, wrong_type, wrong_target, expired or invalid_request
  *   (expiry too far away), unknown_target, no_grant
  */
 export async function acceptRequest(arrived: ArrivedRequest): Promise<{ caller: string; request: WeftRequest }> {
-  const { body, signed, callers, config, type, target, nowSeconds } = arrived;
+  const { body, signed, config, type, target, nowSeconds } = arrived;
   if (body.length > LIMITS.request_bytes) {
     throw new Problem('too_large', `The signed request has ${body.length} bytes, more than ${LIMITS.request_bytes} (request_bytes).`, {
       limit: 'request_bytes',
     });
   }
-  const { caller } = await verifySignature(body, signed, callers, nowSeconds);
+  const caller = await findCaller(arrived);
   const request = checkRequest(parseStrictJson(body));
 
-  if (request.id !== signed.id) {
+  if (signed !== null && request.id !== signed.id) {
     throw new Problem('invalid_request', `The request has the id "${request.id}", but the header webhook-id says "${signed.id}". They must be equal.`);
   }
   if (request.audience !== config.origin) {
@@ -62,6 +67,29 @@ export async function acceptRequest(arrived: ArrivedRequest): Promise<{ caller: 
   requireGrant(config, caller, request.type === 'deploy' && request.mode === 'baseline' ? 'baseline' : type, target);
   return { caller, request };
 }
+
+/** By signature, by token, or by both where the caller has both. */
+async function findCaller({ body, signed, identity = null, callers, config, nowSeconds }: ArrivedRequest): Promise<string> {
+  if (signed === null && identity === null) throw new Problem('unsigned', UNSIGNED);
+  const signer = signed === null ? null : (await verifySignature(body, signed, callers, nowSeconds)).caller;
+  if (identity === null) {
+    if (config.callers.get(signer ?? '')?.identity !== undefined) {
+      throw refusedFor(new TokenRefusal('token missing', `The caller "${signer}" proves itself by an identity token too, and none came.`));
+    }
+    return signer ?? '';
+  }
+  const { caller } = identity;
+  if (signer === null && (config.callers.get(caller)?.secrets.length ?? 0) > 0) {
+    throw refusedFor(new TokenRefusal('signature missing', `The caller "${caller}" proves itself by a signature too, and none came.`));
+  }
+  if (signer !== null && signer !== caller) {
+    throw refusedFor(new TokenRefusal('two callers', `The signature is of "${signer}", the token of "${caller}".`));
+  }
+  return caller;
+}
+
+const UNSIGNED =
+  'Neither a signature (webhook-id, webhook-timestamp, webhook-signature, as Standard Webhooks say) nor an identity token ("Authorization: Bearer …") came along.';
 
 /**
  * @param value a parsed document

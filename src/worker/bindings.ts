@@ -6,6 +6,9 @@ import type { UnfinishedWork } from './unfinished_work.ts';
 /** The methods of UnfinishedWork, as they are called from outside. */
 export type Memory = Pick<UnfinishedWork, 'note' | 'strikeOut' | 'listDue'>;
 
+/** The same, of the object that remembers tokens. */
+export type TokenStore = Pick<UnfinishedWork, 'claimToken'>;
+
 export interface Bindings {
   readonly queue: Pick<Queue<Unfinished>, 'send'> | null;
   readonly memory: Memory | null;
@@ -16,6 +19,13 @@ export function readBindings(env: Record<string, unknown>): Bindings {
   const queue = env.WEFT_QUEUE as Queue<Unfinished> | undefined;
   const objects = env.WEFT_UNFINISHED as DurableObjectNamespace | undefined;
   return { queue: queue ?? null, memory: objects === undefined ? null : connectMemory(objects) };
+}
+
+/** @returns null where there is none: then each isolate remembers by itself */
+export function readTokenStore(env: Record<string, unknown>): TokenStore | null {
+  const objects = env.WEFT_UNFINISHED as DurableObjectNamespace | undefined;
+  if (objects === undefined) return null;
+  return { claimToken: (...given) => (objects.get(objects.idFromName('tokens')) as unknown as TokenStore).claimToken(...given) };
 }
 
 /** There is one, for all targets. A stub belongs to the request that made it: so each call makes one. */

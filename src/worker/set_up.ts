@@ -23,11 +23,13 @@ import { createApp, createUnconfiguredApp, type Surroundings } from '../http/app
 import type { HttpEnv } from '../http/context.ts';
 import { describeError } from '../http/log.ts';
 import type { Ports } from '../http/ports.ts';
+import { createIssuerKeys } from '../trust/issuer_keys.ts';
 import { createAftercare } from './aftercare.ts';
-import { readBindings } from './bindings.ts';
+import { readBindings, readTokenStore } from './bindings.ts';
 import { createLog } from './log.ts';
 import type { Caretaker } from './look_after.ts';
 import { sleep } from './sleep.ts';
+import { createTokenMemory } from './token_memory.ts';
 
 export interface Weft {
   readonly app: Hono<HttpEnv>;
@@ -59,6 +61,8 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
     ...surroundings,
     config,
     callers: secrets.callers,
+    findKey: createIssuerKeys({ fetch: (url, init) => fetch(url, init), now: surroundings.now }),
+    tokens: createTokenMemory({ store: readTokenStore(env), log, now: surroundings.now }),
     log,
     ...(aftercare === undefined ? {} : { aftercare }),
     connect({ name, transport, proxy, insecure }) {

@@ -1,6 +1,7 @@
 /**
- * What the edge remembers: which deployments were not over when somebody looked last, and when to look again. A Durable Object, one for all
- * targets, whose storage is SQLite. The database knows all of it too: losing this costs a wake-up, never correctness. No secret is kept here.
+ * What the edge remembers, in two Durable Objects of one class, whose storage is SQLite: one for which deployments were not over when somebody
+ * looked last, and when to look again; one for which identity tokens were used. Of deployments the database knows all too: losing this costs a
+ * wake-up, never correctness. No secret is kept here: of a token its digest.
  */
 import { DurableObject } from 'cloudflare:workers';
 
@@ -11,6 +12,18 @@ export interface Remembered {
   /** Milliseconds since 1970. */
   readonly lookAt: number;
 }
+
+interface UsedToken {
+  readonly digest: string;
+  /** Seconds since 1970. */
+  readonly expires: number;
+}
+
+/** A token is taken for some seconds longer than it says. */
+const FORGET_SECONDS = 60;
+
+/** Keys that the storage takes in one call. */
+const DELETED_AT_ONCE = 128;
 
 /** A name of a target holds no blank. */
 const keyOf = (target: string, deployment: string): string => `${target} ${deployment}`;
@@ -24,6 +37,30 @@ export class UnfinishedWork extends DurableObject {
   /** Forgets a deployment. */
   async strikeOut(target: string, deployment: string): Promise<void> {
     await this.ctx.storage.delete(keyOf(target, deployment));
+  }
+
+  /**
+   * Takes a token for one document.
+   * @param token SHA-256 of it · @param digest of the document · @param expires seconds since 1970
+   * @returns false when it was taken for another one
+   */
+  async claimToken(token: string, digest: string, expires: number): Promise<boolean> {
+    const known = await this.ctx.storage.get<UsedToken>(token);
+    if (known !== undefined) return known.digest === digest;
+    await this.ctx.storage.put(token, { digest, expires } satisfies UsedToken);
+    if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm((expires + FORGET_SECONDS) * 1000);
+    return true;
+  }
+
+  /** Forgets tokens that have expired. Only the object with tokens sets an alarm. */
+  async alarm(): Promise<void> {
+    const now = Date.now();
+    const all = await this.ctx.storage.list<UsedToken>();
+    const times = [...all.values()].map(({ expires }) => (expires + FORGET_SECONDS) * 1000);
+    const past = [...all].filter(([, { expires }]) => (expires + FORGET_SECONDS) * 1000 <= now).map(([token]) => token);
+    for (let at = 0; at < past.length; at += DELETED_AT_ONCE) await this.ctx.storage.delete(past.slice(at, at + DELETED_AT_ONCE));
+    const next = Math.min(...times.filter((time) => time > now));
+    if (Number.isFinite(next)) await this.ctx.storage.setAlarm(next);
   }
 
   /** @returns what is to be looked at by `now`, in milliseconds since 1970: the longest due first */

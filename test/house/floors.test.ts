@@ -21,7 +21,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   domain: { uses: [], packages: ['zod'], node: [] },
   config: { uses: ['domain'], packages: ['zod'], node: [] },
   bundle: { uses: ['domain'], packages: ['zod', 'yaml', 'picomatch', 'modern-tar'], node: BOTH },
-  trust: { uses: ['domain', 'config'], packages: [], node: [] },
+  trust: { uses: ['domain', 'config'], packages: ['jose', 'zod'], node: [] },
   database: { uses: ['domain', 'config'], packages: ['zod', 'pg', '@neondatabase/serverless', 'cloudflare:workers'], node: BOTH },
   deployment: { uses: ['domain', 'bundle', 'database'], packages: [], node: [] },
   http: { uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment'], packages: ['hono'], node: [...BOTH, 'node:util'] },

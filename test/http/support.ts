@@ -89,6 +89,8 @@ export function makeHouse(changes: Partial<Ports> = {}): House {
       { name: 'ci', secrets: [SECRETS.ci] },
       { name: 'watcher', secrets: [SECRETS.watcher] },
     ],
+    findKey: async () => null,
+    tokens: { claim: async () => true },
     version: '1.2.3',
     now: () => now,
     async sleep(milliseconds, signal) {

@@ -38,11 +38,13 @@ export interface WorldOptions extends Pick<WorkerOptions, 'aftercare' | 'entry' 
   readonly variables?: WorkerOptions['secrets'];
   /** Whether the Worker has a key to encrypt secret parameters with. */
   readonly seals?: boolean;
+  /** More callers and grants, and the environment of the target staging. */
+  readonly more?: { readonly callers?: object; readonly grants?: readonly object[]; readonly environment?: object };
   /** Whether the schedule looks at staging each time. */
   readonly scheduled?: boolean;
 }
 
-export async function openWorld({ variables = {}, seals = false, scheduled = false, ...options }: WorldOptions = {}): Promise<World> {
+export async function openWorld({ variables = {}, seals = false, scheduled = false, more = {}, ...options }: WorldOptions = {}): Promise<World> {
   const [database, tcpDatabase] = await Promise.all([emptyDatabase(), emptyDatabase()]);
   const { hostname: host, port } = new URL(database.url);
   const relay = await startRelay({ to: { host, port: Number(port) } });
@@ -54,15 +56,17 @@ export async function openWorld({ variables = {}, seals = false, scheduled = fal
   const workerOptions: WorkerOptions = {
     config: {
       targets: {
-        staging: { database: 'STAGING_URL', ...websocket, ...(scheduled ? { scheduled } : {}) },
+        staging: { database: 'STAGING_URL', ...websocket, ...(scheduled ? { scheduled } : {}), ...(more.environment && { environment: 'live' }) },
         'staging-tcp': { database: 'STAGING_TCP_URL', transport: 'tcp' },
         production: { database: 'PRODUCTION_URL', ...websocket },
       },
-      callers: { ci: { secrets: ['CI_SECRET'] }, watcher: { secrets: ['WATCHER_SECRET'] }, reader: { secrets: ['READER_SECRET'] } },
+      ...(more.environment && { environments: { live: more.environment } }),
+      callers: { ...more.callers, ci: { secrets: ['CI_SECRET'] }, watcher: { secrets: ['WATCHER_SECRET'] }, reader: { secrets: ['READER_SECRET'] } },
       grants: [
         { caller: 'ci', targets: ['staging*'], actions: ['deploy', 'baseline', 'accept_drift', 'forget', 'resume', 'cancel', 'read'] },
         { caller: 'watcher', targets: ['*'], actions: ['deploy'] },
         { caller: 'reader', targets: ['*'], actions: ['read'] },
+        ...(more.grants ?? []),
       ],
       ...(seals ? { sealing_key: 'SEALING_KEY' } : {}),
     },

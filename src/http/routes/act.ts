@@ -9,8 +9,7 @@ import { Problem } from '../../domain/problem.ts';
 import type { UndoRequest } from '../../domain/request.ts';
 import { mayBeRun } from '../../trust/grants.ts';
 import { proveSecrets } from '../../trust/secrets.ts';
-import { readSignedHeaders, type SignedHeaders } from '../../trust/signature.ts';
-import { acceptSecrets, acceptSigned, keysOf } from '../accept.ts';
+import { acceptSecrets, acceptSigned, type Evidence, keysOf, readProof } from '../accept.ts';
 import { answerDeployment, handOn, setLocation, stayWith, toOutcome, waitFor } from '../answers.ts';
 import type { HttpContext, HttpEnv } from '../context.ts';
 import type { Ports } from '../ports.ts';
@@ -24,7 +23,8 @@ interface Act {
   /** Of the deployment that it is about. */
   readonly id: string;
   readonly body: Uint8Array;
-  readonly signed: SignedHeaders;
+  /** How the caller was proved, to be kept. */
+  readonly evidence: Evidence;
   /** Proved; null when none came along. */
   readonly secrets: SecretValues | null;
   /** Of an undo. */
@@ -99,14 +99,14 @@ async function postCancel(c: HttpContext, ports: Ports): Promise<Response> {
 
 /** An undo is a deployment of its own: answered as one, and to be read at an address of its own. */
 async function postUndo(c: HttpContext, ports: Ports): Promise<Response> {
-  const { caller, target, body, signed, secrets, mode } = await acceptAct(c, ports, 'undo');
+  const { caller, target, body, evidence, secrets, mode } = await acceptAct(c, ports, 'undo');
   const wait = readWait(c.req.header('prefer'));
   const opened = Promise.withResolvers<Opened>();
   let latest: Deployment | undefined;
   const outcome = toOutcome(
     ports.undo({
       connect: ports.connect(findTarget(ports, target)),
-      order: { request: body, caller, target, signature: signed, secrets, mode },
+      order: { request: body, caller, target, signature: evidence, secrets, mode },
       onOpened: opened.resolve,
       onStatus: (deployment) => {
         latest = deployment;
@@ -134,7 +134,7 @@ async function acceptAct(c: HttpContext, ports: Ports, type: 'resume' | 'cancel'
   const target = c.req.param('target') ?? '';
   const id = c.req.param('id') ?? '';
   c.var.notes.target = target;
-  const signed = readSignedHeaders(c.req.raw.headers);
+  const proof = readProof(c.req.raw.headers);
   const mediaType = (c.req.header('content-type') ?? '').split(';')[0]?.trim().toLowerCase();
   const isTar = type !== 'cancel' && mediaType === 'application/x-tar';
   if (mediaType !== 'application/json' && !isTar) {
@@ -143,14 +143,14 @@ async function acceptAct(c: HttpContext, ports: Ports, type: 'resume' | 'cancel'
   }
   const tar = isTar ? await readTar(c.var.body.stream(), 'identity') : null;
   const body = tar?.request ?? (await c.var.body.readAll('request_bytes', `A ${type} needs a few hundred.`));
-  const { caller, request } = await acceptSigned(c, ports, { body, signed, type, target });
+  const { caller, request, evidence } = await acceptSigned(c, ports, { body, proof, type, target });
   if (request.deployment.toLowerCase() !== id.toLowerCase()) {
     throw new Problem('wrong_deployment', `The address names deployment "${id}", the signed document ${request.deployment}. No database was asked.`, {
       deployment: request.deployment,
     });
   }
   const secrets = request.type === 'cancel' ? null : await acceptSecrets(ports, caller, request, (await tar?.secrets()) ?? null);
-  return { caller, target, id: request.deployment.toLowerCase(), body, signed, secrets, ...(request.type === 'undo' && { mode: request.mode }) };
+  return { caller, target, id: request.deployment.toLowerCase(), body, evidence, secrets, ...(request.type === 'undo' && { mode: request.mode }) };
 }
 
 /** What is brought again must be what the deployment was signed with, by whoever signed it. */

@@ -7,7 +7,7 @@ import { type Deployment, isOver } from '../../domain/deployment.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { Problem } from '../../domain/problem.ts';
 import { mayBeRun } from '../../trust/grants.ts';
-import { readSignedHeaders } from '../../trust/signature.ts';
+import { readProof } from '../accept.ts';
 import { answerDeployment, handOn, type Outcome, setLocation, stayWith, toOutcome, waitFor } from '../answers.ts';
 import type { HttpContext, HttpEnv } from '../context.ts';
 import type { Ports } from '../ports.ts';
@@ -22,9 +22,9 @@ export function deployRoutes(ports: Ports): Hono<HttpEnv> {
 async function postDeployment(c: HttpContext, ports: Ports): Promise<Response> {
   const target = c.req.param('target') ?? '';
   c.var.notes.target = target;
-  const signed = readSignedHeaders(c.req.raw.headers);
+  const proof = readProof(c.req.raw.headers);
   const wait = readWait(c.req.header('prefer'));
-  const upload = await acceptUpload(c, ports, signed, target);
+  const upload = await acceptUpload(c, ports, proof, target);
 
   let latest: Deployment | undefined;
   const drive = ports.deploy({
@@ -35,7 +35,7 @@ async function postDeployment(c: HttpContext, ports: Ports): Promise<Response> {
       mode: upload.mode,
       caller: upload.caller,
       target,
-      signature: signed,
+      signature: upload.evidence,
       secrets: upload.secrets,
     },
     ...(upload.chunks === undefined ? {} : { chunks: upload.chunks }),

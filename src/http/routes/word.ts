@@ -2,8 +2,7 @@
 import { Hono } from 'hono';
 import { Problem } from '../../domain/problem.ts';
 import type { RequestType, WeftRequest } from '../../domain/request.ts';
-import { readSignedHeaders } from '../../trust/signature.ts';
-import { acceptSigned } from '../accept.ts';
+import { acceptSigned, readProof } from '../accept.ts';
 import type { HttpContext, HttpEnv } from '../context.ts';
 import type { Ports } from '../ports.ts';
 import { withSession } from '../reading.ts';
@@ -28,10 +27,10 @@ async function acceptWord<T extends RequestType>(
 ): Promise<{ readonly caller: string; readonly target: string; readonly request: Extract<WeftRequest, { type: T }> }> {
   const target = c.req.param('target') ?? '';
   c.var.notes.target = target;
-  const signed = readSignedHeaders(c.req.raw.headers);
+  const proof = readProof(c.req.raw.headers);
   const mediaType = (c.req.header('content-type') ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
   if (mediaType !== 'application/json')
     throw new Problem('unsupported_media_type', `A request to ${type} is a signed document of Content-Type application/json.`, { content_type: mediaType });
   const body = await c.var.body.readAll('request_bytes', `A request to ${type} needs a few hundred.`);
-  return { ...(await acceptSigned(c, ports, { body, signed, type, target })), target };
+  return { ...(await acceptSigned(c, ports, { body, proof, type, target })), target };
 }

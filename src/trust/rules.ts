@@ -1,0 +1,62 @@
+/**
+ * The rules of a target's environment, held against a request that is proved and granted. They are for what changes the database from now on:
+ * a rehearsal leaves nothing, and what was begun may be continued, cancelled and taken back at any hour, by whoever may.
+ */
+import type { Config } from '../config/config.ts';
+import { DAYS, type Environment, type Hours } from '../config/environments.ts';
+import { matchesPattern } from '../config/pattern.ts';
+import { Problem } from '../domain/problem.ts';
+import type { WeftRequest } from '../domain/request.ts';
+
+export interface Circumstances {
+  /** The branch that is proved, by a token or by a forge; null: none is. */
+  readonly branch: string | null;
+  /** Since 1970. */
+  readonly nowSeconds: number;
+}
+
+/** @throws Problem environment_rule, which names the rule */
+export function requireRules(config: Config, request: WeftRequest, circumstances: Circumstances): void {
+  if (request.type !== 'deploy' || request.mode === 'rehearse' || request.target === null) return;
+  const environment = config.environments.get(config.targets.get(request.target)?.environment ?? '');
+  if (environment === undefined) return;
+  requireBranch(environment, request.target, circumstances.branch);
+  requireHours(environment, request.target, circumstances.nowSeconds);
+}
+
+function requireBranch({ name, branches }: Environment, target: string, branch: string | null): void {
+  if (branches === undefined || (branch !== null && branches.some((pattern) => matchesPattern(pattern, branch)))) return;
+  const came =
+    branch === null
+      ? 'nothing proves from which branch this comes: an identity token of GitHub or GitLab does, of a job that runs for a branch'
+      : `this comes from "${branch}"`;
+  throw refusal(name, 'branches', target, `takes only what comes from ${branches.map((one) => `"${one}"`).join(' or ')}, and ${came}`);
+}
+
+function requireHours({ name, hours }: Environment, target: string, nowSeconds: number): void {
+  if (hours === undefined) return;
+  const { day, minutes } = timeIn(hours.zone, nowSeconds);
+  if (hours.days.includes(day) && minutes >= hours.from && minutes < hours.until) return;
+  const when = `${hours.days.join(', ')} from ${shown(hours.from)} to ${shown(hours.until)}`;
+  throw refusal(name, 'hours', target, `takes deployments on ${when} (${hours.zone}), and there it is ${day} ${shown(minutes)}`);
+}
+
+function refusal(environment: string, rule: string, target: string, what: string): Problem {
+  return new Problem('environment_rule', `The environment "${environment}" of the target "${target}" ${what}. No database was asked.`, {
+    environment,
+    rule,
+    target,
+  });
+}
+
+function timeIn(zone: string, nowSeconds: number): { readonly day: Hours['days'][number]; readonly minutes: number } {
+  const format = new Intl.DateTimeFormat('en-US', { timeZone: zone, weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+  const parts = new Map(format.formatToParts(new Date(nowSeconds * 1000)).map(({ type, value }) => [type, value]));
+  const day = DAYS.find((one) => one === parts.get('weekday')?.toLowerCase());
+  if (day === undefined) throw new Error('a day of the week is one of seven');
+  return { day, minutes: Number(parts.get('hour')) * 60 + Number(parts.get('minute')) };
+}
+
+function shown(minutes: number): string {
+  return `${String(Math.floor(minutes / 60)).padStart(2, '0')}:${String(minutes % 60).padStart(2, '0')}`;
+}
