@@ -14,8 +14,8 @@ import type { Changes, Deployment, DeploymentEvent, Drift, UndoPlan } from '../d
 import type { Foresight, ForesightQuestion } from '../domain/foresight.ts';
 import type { Forgotten, History } from '../domain/history.ts';
 import type { SecretValues } from '../domain/parameters.ts';
-import type { FindKey } from '../trust/issuer_keys.ts';
 import type { ForgetRequest } from '../domain/request.ts';
+import type { FindKey } from '../trust/issuer_keys.ts';
 import type { LogEntry } from './log.ts';
 
 /** Who sees to a deployment after the request that brought it has its answer. Neither method rejects. */
