@@ -25,8 +25,9 @@ import { Problem } from '../domain/problem.ts';
 import { asking, problemOf } from './engine_problems.ts';
 import { ENGINE_VERSION } from './engine_version.ts';
 import { installEngine } from './install.ts';
+import { readDocument } from './reading.ts';
 import { assertSameBackend, fitCondition, judgeServer, onlyRow, SERVER_REPLIES_COUNT, type ServerFacts, serverQuestions } from './server.ts';
-import { type Message, type Reply, type Session, SqlError, type Value } from './session.ts';
+import { type Message, type Reply, type Session, SqlError } from './session.ts';
 
 /** What goes with a request into `weft.undo`. */
 export type UndoCall = Omit<OpenCall, 'manifest'>;
@@ -296,34 +297,34 @@ function hideSecrets(error: unknown, secrets: readonly string[]): unknown {
 
 /** @throws Problem deployment_not_found, engine_missing */
 export async function readStatus(session: Session, id: string): Promise<Deployment> {
-  const document = await ask(session, 'select weft.status($1::uuid) as document', [id]);
+  const document = await readDocument(session, 'select weft.status($1::uuid) as document', [id], deploymentSchema.nullable());
   if (document === null) {
     throw new Problem('deployment_not_found', `There is no deployment ${id} in this database. \`weft status\` lists the newest.`);
   }
-  return deploymentSchema.parse(document);
+  return document;
 }
 
 /** The newest first. @param limit how many at most */
 export async function readDeployments(session: Session, limit: number): Promise<Deployment[]> {
-  return z.array(deploymentSchema).parse(await ask(session, 'select weft.list_deployments($1::integer) as document', [String(limit)]));
+  return readDocument(session, 'select weft.list_deployments($1::integer) as document', [String(limit)], z.array(deploymentSchema));
 }
 
 /** @param after the number of the last event that is known already; 0 for all */
 export async function readEvents(session: Session, id: string, after: number): Promise<DeploymentEvent[]> {
-  return z.array(eventSchema).parse(await ask(session, 'select weft.list_events($1::uuid, $2::integer) as document', [id, String(after)]));
+  return readDocument(session, 'select weft.list_events($1::uuid, $2::integer) as document', [id, String(after)], z.array(eventSchema));
 }
 
 /** What has been applied, of one bundle or of all, and what of it in part. */
 export async function readHistory(session: Session, bundle?: string): Promise<History> {
   const question = `select jsonb_build_object('history', weft.list_history($1), 'begun', weft.list_begun($1)) as document`;
-  return historySchema.parse(await ask(session, question, [bundle ?? null]));
+  return readDocument(session, question, [bundle ?? null], historySchema);
 }
 
 /** What the history has to say of a bundle. @throws Problem engine_missing */
 export async function readForesight(session: Session, { manifest, texts, parameters }: ForesightQuestion): Promise<Foresight> {
   const values = parameters === undefined ? null : JSON.stringify(parameters);
   const asked = [JSON.stringify(manifest), JSON.stringify(texts), values];
-  return foresightSchema.parse(await ask(session, 'select weft.plan($1::jsonb, $2::jsonb, $3::jsonb) as document', asked));
+  return readDocument(session, 'select weft.plan($1::jsonb, $2::jsonb, $3::jsonb) as document', asked, foresightSchema);
 }
 
 /**
@@ -333,7 +334,7 @@ export async function readForesight(session: Session, { manifest, texts, paramet
  * @throws Problem nothing_to_undo, undo_out_of_order, undo_ambiguous, deployment_not_found, engine_missing
  */
 export async function readUndoPlan(session: Session, id: string | null, bundle: string | null = null): Promise<UndoPlan> {
-  return undoPlanSchema.parse(await ask(session, 'select weft.plan_undo($1::uuid, $2) as document', [id, bundle]));
+  return readDocument(session, 'select weft.plan_undo($1::uuid, $2) as document', [id, bundle], undoPlanSchema);
 }
 
 /**
@@ -357,22 +358,18 @@ export function sampleMessage(id: string): Message {
 
 /** How the catalog differs from what deployments have left. */
 export async function readDrift(session: Session): Promise<Drift> {
-  return driftSchema.parse(await ask(session, `select weft.describe_drift() || jsonb_build_object('half_undone', weft.list_half_undone()) as document`, []));
+  return readDocument(session, `select weft.describe_drift() || jsonb_build_object('half_undone', weft.list_half_undone()) as document`, [], driftSchema);
 }
 
 /** What of the catalog a deployment has changed. @throws Problem deployment_not_found */
 export async function readChanges(session: Session, id: string): Promise<Changes> {
-  return changesSchema.parse(await ask(session, 'select weft.describe_changes($1::uuid) as document', [id]));
+  return readDocument(session, 'select weft.describe_changes($1::uuid) as document', [id], changesSchema);
 }
 
 /** Asks for the end of a deployment. @param caller null: the role of the session @throws Problem deployment_not_found */
 export async function requestCancel(session: Session, id: string, caller: string | null): Promise<Deployment> {
   const question = `select weft.cancel($1::uuid, coalesce($2::text, 'role ' || session_user)) as document`;
-  return deploymentSchema.parse(await ask(session, question, [id, caller]));
-}
-
-async function ask(session: Session, text: string, values: readonly Value[]): Promise<unknown> {
-  return asking(async () => JSON.parse((await session.query(text, values))[0]?.document ?? 'null'));
+  return readDocument(session, question, [id, caller], deploymentSchema);
 }
 
 /** A literal for a message that takes no parameters. Ids and targets are names of plain characters; anything else is refused. */

@@ -1,5 +1,5 @@
 /** Receipts, read as they were written. What counts are the bytes: nothing here takes them apart. */
-import { asking } from './engine_problems.ts';
+import { readText } from './reading.ts';
 import type { Session } from './session.ts';
 
 /**
@@ -8,6 +8,5 @@ import type { Session } from './session.ts';
  * @throws Problem deployment_not_found, receipt_not_found, engine_missing
  */
 export async function readReceipt(session: Session, id: string, number: number | null): Promise<string> {
-  const rows = await asking(() => session.query('select weft.receipt($1::uuid, $2::integer) as document', [id, number === null ? null : String(number)]));
-  return rows[0]?.document ?? '';
+  return (await readText(session, 'select weft.receipt($1::uuid, $2::integer) as document', [id, number === null ? null : String(number)])) ?? '';
 }

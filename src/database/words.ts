@@ -2,12 +2,12 @@
 import { type Drift, driftSchema } from '../domain/deployment.ts';
 import { type Forgotten, forgottenSchema } from '../domain/history.ts';
 import type { ForgetRequest } from '../domain/request.ts';
-import { asking } from './engine_problems.ts';
-import type { Session, Value } from './session.ts';
+import { readDocument } from './reading.ts';
+import type { Session } from './session.ts';
 
 /** Says that the catalog is meant as it is. @param fingerprint of what was looked at @param caller null: the role of the session @throws Problem drift_not_accepted */
 export async function acceptDrift(session: Session, fingerprint: string, caller: string | null): Promise<Drift> {
-  return driftSchema.parse(await say(session, 'select weft.accept_drift($1::text, $2::text) as document', [fingerprint, caller]));
+  return readDocument(session, 'select weft.accept_drift($1::text, $2::text) as document', [fingerprint, caller], driftSchema);
 }
 
 /**
@@ -20,11 +20,6 @@ export async function forget(
   { path, bundle, why }: Pick<ForgetRequest, 'path' | 'bundle' | 'why'>,
   caller: string | null,
 ): Promise<Forgotten> {
-  return forgottenSchema.parse(
-    await say(session, 'select weft.forget($1::text, $2::text, $3::text, $4::text) as document', [path, why, bundle ?? null, caller]),
-  );
-}
-
-async function say(session: Session, text: string, values: readonly Value[]): Promise<unknown> {
-  return asking(async () => JSON.parse((await session.query(text, values))[0]?.document ?? 'null'));
+  const values = [path, why, bundle ?? null, caller];
+  return readDocument(session, 'select weft.forget($1::text, $2::text, $3::text, $4::text) as document', values, forgottenSchema);
 }

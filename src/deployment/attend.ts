@@ -5,6 +5,7 @@
 import { ensureEngine, type Run } from '../database/engine.ts';
 import { type Deployment, isOver } from '../domain/deployment.ts';
 import type { SecretValues } from '../domain/parameters.ts';
+import { Problem } from '../domain/problem.ts';
 import { answerOf, type Errand, Patience, persist } from './errand.ts';
 import { runToEnd, sendCall } from './run.ts';
 import { look } from './watch.ts';
@@ -35,7 +36,11 @@ export async function attend(options: AttendOptions): Promise<Attended> {
   const run: Run = { id, target, callers, secrets };
   const patience = new Patience(options);
   const begun = await persist(options, patience, async (session) => {
-    const sight = await look(session, id, patience);
+    const sight = await look(session, id, patience).catch(async (error: unknown) => {
+      if (!(error instanceof Problem && error.slug === 'engine_older')) throw error;
+      await answerOf(session, ensureEngine(session), patience); // what an older Weft has opened, this one goes on with
+      return look(session, id, patience);
+    });
     if (id !== null && sight.deployment !== null && isOver(sight.deployment.state)) {
       await session.close();
       return { sight, call: null };

@@ -79,6 +79,7 @@ export const PROBLEMS = {
   activity_hidden: { status: 502, exit: 2, title: 'The server does not show who is at work.' },
   server_too_old: { status: 502, exit: 2, title: 'The server is older than PostgreSQL 14.' },
   engine_newer: { status: 502, exit: 2, title: 'The engine in the database is newer than this Weft.' },
+  engine_older: { status: 409, exit: 2, title: 'The engine in the database is older than this Weft.' },
   engine_missing: { status: 409, exit: 2, title: 'The engine is not installed in this database.' },
   // What happens on the way
   database_unreachable: { status: 503, exit: 3, title: 'The database could not be reached.' },

@@ -9,6 +9,7 @@ import { type Engine, installEngine, readEngine, renderInstallation, renderInsta
 import type { Session } from '../../src/database/session.ts';
 import { Problem } from '../../src/domain/problem.ts';
 import { emptyDatabase, type TestDatabase } from '../support/database.ts';
+import { nextEngine } from '../support/next_engine.ts';
 import { sql } from '../support/sql.ts';
 import { deployFiles, pack, passFiles, send } from './support.ts';
 
@@ -70,28 +71,6 @@ async function snapshotOfWeft(url = database.url): Promise<unknown[]> {
     .replaceAll(/comment on function [^;]*?;$/gm, '')
     .replaceAll(/\bweft\.(?=\w+\()/g, 'pg_temp.');
   return sql(url, `${ours}; select * from pg_temp.snapshot() order by kind, identity, definition`);
-}
-
-/**
- * An engine as it might be next: a table with a column more, a function gone, one that is new, one that says something else.
- * @param more what its upgrade does on top
- */
-function nextEngine(more = ''): Engine {
-  const changed = (name: string, sql: string) =>
-    sql
-      .replace('as $$ select 1 $$', () => 'as $$ select 2 $$')
-      .replace(/\n(\n {2}constraint an_artifact_is_applied_once)/, '\n  note           text,\n$1')
-      .replace(/create or replace function weft\.list_history\(p_bundle[\s\S]*?comment on function weft\.list_history\(text\)[^;]*;\n/, '')
-      .concat(
-        name === '95_api.sql'
-          ? `\ncreate or replace function weft.greet() returns text language sql as $$ select 'hello' $$;\ncomment on function weft.greet() is 'Greets.';\n`
-          : '',
-      );
-  return {
-    version: 2,
-    files: ENGINE.files.map((file) => ({ name: file.name, sql: changed(file.name, file.sql) })),
-    upgrades: [{ name: '2_notes.sql', sql: `alter table weft._history add column note text;\ndrop function weft.list_history(text);\n${more}` }],
-  };
 }
 
 describe('installing', () => {
@@ -273,17 +252,6 @@ describe('upgrading', () => {
     expect(await installEngine(await connect(), 1, nextEngine())).toBe(true);
     const [lease] = await sql(database.url, 'select pid, deployment_id from weft._lease');
     expect(lease).toEqual({ pid: null, deployment_id: null });
-  });
-
-  it('finds the deployment of an older engine, which then finishes', async () => {
-    await passFiles(database.url, { '0.sql': 'select 1;' });
-    const parcel = pack([{ name: 'main', transaction: 'single', files: { '1.sql': 'create table t ();' } }]);
-    const [{ opened }] = await sql(database.url, 'select weft.open($1) as opened', [Buffer.from(parcel.order.request)]);
-    const [[digest, bytes]] = [...parcel.chunks] as [[string, Uint8Array]];
-    await sql(database.url, 'select weft.stage($1, $2, $3, $4)', [opened.deployment, [digest], [bytes.length], Buffer.from(bytes)]);
-    await installEngine(await connect(), 1, nextEngine());
-    const [{ result }] = await sql(database.url, `call weft.run('${opened.deployment}')`);
-    expect(result).toMatchObject({ state: 'succeeded', engine_version: 2 });
   });
 });
 
