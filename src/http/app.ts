@@ -14,6 +14,7 @@ import { actRoutes } from './routes/act.ts';
 import { deployRoutes } from './routes/deploy.ts';
 import { eventRoutes } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
+import { openapiRoutes } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
 import { readRoutes } from './routes/read.ts';
 import { wordRoutes } from './routes/word.ts';
@@ -25,6 +26,7 @@ export type Surroundings = Pick<Ports, 'log' | 'now' | 'sleep' | 'version'>;
 export function createApp(ports: Ports): Hono<HttpEnv> {
   const app = createFrame(ports);
   app.route('/', pageRoutes(ports.version));
+  app.route('/', openapiRoutes(ports));
   app.route('/', healthRoutes({ version: ports.version, configured: true }));
   const target = '/v1/targets/:target';
   app.route(target, deployRoutes(ports));

@@ -24,7 +24,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   trust: { uses: ['domain', 'config'], packages: ['jose', 'zod'], node: [] },
   database: { uses: ['domain', 'config'], packages: ['zod', 'pg', '@neondatabase/serverless', 'cloudflare:workers'], node: BOTH },
   deployment: { uses: ['domain', 'bundle', 'database'], packages: [], node: [] },
-  http: { uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment'], packages: ['hono'], node: [...BOTH, 'node:util'] },
+  http: { uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment'], packages: ['hono', 'zod'], node: [...BOTH, 'node:util'] },
   worker: {
     uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment', 'http'],
     packages: ['hono', '@cloudflare/workers-types', 'cloudflare:workers'],

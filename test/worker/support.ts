@@ -63,7 +63,7 @@ export async function openWorld({ variables = {}, seals = false, scheduled = fal
       ...(more.environment && { environments: { live: more.environment } }),
       callers: { ...more.callers, ci: { secrets: ['CI_SECRET'] }, watcher: { secrets: ['WATCHER_SECRET'] }, reader: { secrets: ['READER_SECRET'] } },
       grants: [
-        { caller: 'ci', targets: ['staging*'], actions: ['deploy', 'baseline', 'accept_drift', 'forget', 'resume', 'cancel', 'read'] },
+        { caller: 'ci', targets: ['staging*'], actions: ['deploy', 'baseline', 'accept_drift', 'forget', 'resume', 'cancel', 'undo', 'read'] },
         { caller: 'watcher', targets: ['*'], actions: ['deploy'] },
         { caller: 'reader', targets: ['*'], actions: ['read'] },
         ...(more.grants ?? []),
