@@ -9,8 +9,16 @@ as $$
   select
     c.name, c.place::integer,
     format_type(a.atttypid, a.atttypmod) || coalesce((select format(' collate %I.%I', n.nspname, l.collname) from pg_collation as l join pg_namespace as n on n.oid = l.collnamespace where l.oid = a.attcollation), ''),
-    -- the operator of an extension's type lives with the type; all others are the server's own
-    coalesce((select n.nspname from pg_operator as o join pg_namespace as n on n.oid = o.oprnamespace where o.oprname = '=' and o.oprleft = t.base and o.oprright = t.base limit 1), 'pg_catalog'),
+    -- of an extension's type it lives with the type, and its operator class names it, which only a superuser makes: whatever anybody else calls "=" is not asked
+    coalesce((
+      select n.nspname
+      from pg_opclass as k
+      join pg_am as m on m.oid = k.opcmethod and m.amname in ('btree', 'hash')
+      join pg_amop as s on s.amopfamily = k.opcfamily and s.amoplefttype = t.base and s.amoprighttype = t.base and s.amopstrategy = case m.amname when 'btree' then 3 else 1 end
+      join pg_operator as o on o.oid = s.amopopr and o.oprname = '='
+      join pg_namespace as n on n.oid = o.oprnamespace
+      where k.opcdefault and k.opcintype = t.base
+      order by m.amname limit 1), 'pg_catalog'),
     c.name = any (p_key), c.name = any (coalesce(p_partial, '{}')), a.attidentity = 'a', a.attnotnull,
     coalesce(
       pg_get_expr(d.adbin, d.adrelid), t.default_value,

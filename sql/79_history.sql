@@ -262,7 +262,8 @@ begin
       'detail', 'An artifact is applied once, by bundle and path.' || v_stand || (
         select string_agg(E'\n' || weft._show_change(f.data), '' order by f.ordinal) from (
           select k.* from unnest(p_findings) as k where k.verdict = 'changed' order by k.ordinal limit weft._limit('differences_count')) as f),
-      'hint', 'Put the change into a new file, and give the old one its applied content back: weft.kept_file(bundle, path) has it. If the database holds the change already, "weft baseline" says so.',
+      'hint', case when p_is_begun then format('What that deployment brought is newer than this one. Deploy the bundle as it is meant now; where it changes %s, put the change into a new file.', v_paths[1]) else
+        'Put the change into a new file, and give the old one its applied content back: weft.kept_file(bundle, path) has it. If the database holds the change already, "weft baseline" says so.' end,
       'path', v_paths[1],
       'changed', (select jsonb_agg(f.data order by f.ordinal) from unnest(p_findings) as f where f.verdict = 'changed'));
   end if;
@@ -360,6 +361,12 @@ declare
   v_quarrel   jsonb;
 begin
   v_findings := array(select f from weft._judge_history(p_deployment.manifest, p_deployment.id, '{}') as f order by f.ordinal);
+  if v_findings <> '{}' and p_deployment.state <> 'staged' then  -- of what it has behind it, another one may have brought something newer since
+    v_findings := array(
+      select f from unnest(v_findings) as f
+      where f.verdict = 'half_undone' or exists (select from weft._steps as s where s.deployment_id = p_deployment.id and s.path = f.path and s.state = 'pending')
+      order by f.ordinal);
+  end if;
   if v_findings <> '{}' then
     v_quarrel := weft._describe_quarrel(v_findings, p_deployment.manifest ->> 'order', p_deployment.state <> 'staged');
     if v_quarrel is not null then

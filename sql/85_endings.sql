@@ -175,6 +175,44 @@ $$;
 comment on function weft._end(uuid, weft.deployment_state, jsonb) is 'Ends a deployment, with the fingerprint and the WAL position that it leaves.';
 
 
+-- What a later deployment has brought of the same file is newer than what failed then, whatever this one would bring.
+create or replace function weft._leave_to_later(p_deployment uuid)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_step  record;
+begin
+  for v_step in
+    select s.ordinal, s.path, p.name as phase, coalesce(h.deployment_id, t.id) as later_id
+    from weft._deployments as d
+    join weft._steps as s on s.deployment_id = d.id and s.state = 'failed' and s.kind <> 'check'
+    join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
+    left join lateral (
+      select k.deployment_id from weft._history as k
+      where k.bundle = d.bundle and s.path in (k.path, k.applied_path) and k.deployment_id <> d.id and k.applied_at > s.finished_at
+      order by k.applied_at desc limit 1) as h on true
+    left join lateral (
+      select o.id from weft._deployments as o
+      join weft._steps as n on n.deployment_id = o.id and n.path = s.path and n.state = 'succeeded'
+      where o.bundle = d.bundle and o.mode = 'apply' and o.undoes is null and o.place > d.place and n.finished_at > s.finished_at
+      order by o.place desc limit 1) as t on weft._repeat_of(s.kind, s.options) = 'always'  -- of which no history tells
+    where d.id = p_deployment and coalesce(h.deployment_id, t.id) is not null
+    order by s.ordinal
+  loop
+    update weft._steps as s
+    set state = 'skipped', error = null, finished_at = clock_timestamp(), result = (coalesce(s.result, '{}') - 'continued') || jsonb_build_object('overtaken_by', v_step.later_id)
+    where s.deployment_id = p_deployment and s.ordinal = v_step.ordinal;
+    perform weft._tell(p_deployment, 'overtaken', v_step.phase, v_step.path, jsonb_build_object('by', v_step.later_id));
+  end loop;
+end
+$$;
+
+comment on function weft._leave_to_later(uuid) is 'Leaves out of a degraded deployment that is opened again what a later one has applied of the files that failed in it, and tells of each.';
+
+
 -- degraded -> running: the steps whose failure was tolerated are pending again. What was sent apart keeps its judge: it may have come through since.
 -- Who repeats the same wish (its key), because the connection broke, has it once.
 create or replace function weft._reopen(p_deployment uuid, p_wish jsonb)
@@ -212,6 +250,7 @@ begin
     select k.fingerprint into v_fingerprint from weft._keep_snapshot() as k;
   end if;
   perform weft._tell_of_drift(p_deployment, v_fingerprint, true);
+  perform weft._leave_to_later(p_deployment);
   update weft._statements as t set state = 'pending', error = null, tries = 0, finished_at = null
   from weft._steps as s
   where t.deployment_id = p_deployment and t.state = 'failed' and s.deployment_id = t.deployment_id and s.ordinal = t.step and s.state = 'failed';

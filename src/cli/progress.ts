@@ -255,6 +255,7 @@ function stateOf({ state, when, is_wanted, result }: StepStatus, phase: PhaseSta
   if (state !== 'skipped' || undoes) return state;
   if (mode === 'baseline') return { now: 'recorded', before: 'known before' }[String(result?.recorded)] ?? 'is never recorded';
   if (is_wanted === false) return `left out, not ${oneLine(when ?? '')}`;
+  if (typeof result?.overtaken_by === 'string') return `left to deployment ${oneLine(result.overtaken_by)}, which has brought it since`;
   return phase.is_wanted === false ? `left out with its phase, not ${oneLine(phase.when ?? '')}` : 'applied before';
 }
 

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'f49d7ebd51511746c8fe43ad0a935601f9d85e534ed9c1e81b18e2941fa11f3a';
+export const ENGINE_DIGEST = 'c958f424dc30365241f92ab472c5c3137267db327db553a3be8cc2d5ef638ee2';

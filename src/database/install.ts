@@ -5,6 +5,7 @@
 import { Problem } from '../domain/problem.ts';
 import { type EngineFile, type EngineFiles, readEngineFiles } from './engine_files.ts';
 import { ENGINE_VERSION } from './engine_version.ts';
+import { keepOthersOut, noteWhatIsThere } from './install_rights.ts';
 import type { Session } from './session.ts';
 
 /** An engine, and its version: what `weft.version()` answers once it is laid. */
@@ -42,7 +43,9 @@ export function renderInstallation(installed: number | null, engine: Engine): st
     // Ten at once would collide over the schema's name. A lock of the transaction, so that nothing is left behind.
     `select pg_advisory_xact_lock(hashtextextended('weft: installation of the engine', 0));\n`,
     installed === null ? guardOfInstallation : renderGuardOfUpgrade(installed),
+    noteWhatIsThere,
     ...laid.map((file) => `\n-- ${file.name}\n\n${file.sql}`),
+    keepOthersOut,
     `\ninsert into weft._installations (version, objects_count) values (${engine.version}, weft._count_objects());\n`,
     installed === null ? '' : `select weft._release_lease((select l.fence from weft._lease as l));\n`,
   ].join('');

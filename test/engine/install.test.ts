@@ -139,6 +139,37 @@ describe('installing', () => {
     expect(row).toEqual({ schema: false, tables: false });
   });
 
+  it('gives none by default privileges of the role either, and an upgrade leaves alone what was granted since', async () => {
+    const { role } = await makeLogin();
+    for (const [rights, on] of [
+      ['all', 'tables'],
+      ['all', 'sequences'],
+      ['execute', 'functions'],
+      ['usage', 'types'],
+      ['usage, create', 'schemas'],
+    ])
+      await sql(database.url, `alter default privileges grant ${rights} on ${on} to ${role}`);
+    const granted = () =>
+      sql(
+        database.url,
+        `select o.name from (
+          select n.nspname::text as name, n.nspacl as acl from pg_namespace as n where n.nspname = 'weft'
+          union all select c.oid::regclass::text, c.relacl from pg_class as c where c.relnamespace = 'weft'::regnamespace
+          union all select p.oid::regprocedure::text, p.proacl from pg_proc as p where p.pronamespace = 'weft'::regnamespace
+          union all select t.oid::regtype::text, t.typacl from pg_type as t where t.typnamespace = 'weft'::regnamespace
+        ) as o cross join lateral aclexplode(o.acl) as a where a.grantee = $1::regrole order by 1`,
+        [role],
+      );
+    await installEngine(await connect(), null, ENGINE);
+    expect(await granted()).toEqual([]);
+    await sql(database.url, `grant select on weft.history to ${role}; grant usage on schema weft to ${role}`);
+    await installEngine(await connect(), 1, nextEngine('create table weft._notes (n int);'));
+    expect(await granted()).toEqual([{ name: 'weft' }, { name: 'weft.history' }]);
+    await sql(database.url, `drop owned by ${role}`).catch(() => undefined);
+    for (const on of ['tables', 'sequences', 'functions', 'types', 'schemas'])
+      await sql(database.url, `alter default privileges revoke all on ${on} from ${role}`);
+  });
+
   it('does not depend on the settings of the role', async () => {
     await sql(
       database.url,

@@ -122,7 +122,12 @@ describe('deployments in line', () => {
     expect(await call(`'${second}', p_callers => '{second}'`)).toMatchObject({ state: 'succeeded' });
     expect(await call(`'${first}'`)).toMatchObject({
       state: 'failed',
-      error: { sqlstate: 'WF013', path: '2.sql', detail: expect.stringContaining('has passed this one') },
+      error: {
+        sqlstate: 'WF013',
+        path: '2.sql',
+        detail: expect.stringContaining('has passed this one'),
+        hint: expect.stringMatching(/^What that deployment brought is newer than this one\. Deploy the bundle/),
+      },
     });
   });
 

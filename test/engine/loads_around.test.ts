@@ -163,6 +163,21 @@ describe('triggers', () => {
   });
 });
 
+it('compares keys with the operator of their type’s own class: nobody else’s is ever called', async () => {
+  await run(`create schema lowly; create table lowly.loot (who name); create type mood as enum ('a', 'b');
+    create table shelf (code varchar, moods mood, many int[], name text, primary key (code, moods, many));
+    create function lowly.eq(varchar, varchar) returns bool language plpgsql as $$ begin insert into lowly.loot values (current_user); return true; end $$;
+    create function lowly.eq(mood, mood) returns bool language plpgsql as $$ begin insert into lowly.loot values (current_user); return true; end $$;
+    create function lowly.eq(int[], int[]) returns bool language plpgsql as $$ begin insert into lowly.loot values (current_user); return true; end $$;
+    create operator lowly.= (leftarg = varchar, rightarg = varchar, function = lowly.eq);
+    create operator lowly.= (leftarg = mood, rightarg = mood, function = lowly.eq);
+    create operator lowly.= (leftarg = int[], rightarg = int[], function = lowly.eq)`);
+  const words = { into: 'shelf', mode: 'sync', key: ['code', 'moods', 'many'] };
+  expect(await passLoad(database, words, 'code,moods,many,name\nx,a,{1},one\ny,b,{2},two\n')).toEqual([2, 0, 0, 0]);
+  expect(await passLoad(database, words, 'code,moods,many,name\nx,a,{1},one\ny,b,{2},TWO\n')).toEqual([0, 1, 0, 1]);
+  expect(await tableOf(database, 'select count(*)::int from lowly.loot')).toEqual([[0]]);
+});
+
 describe('other targets', () => {
   it('a partitioned table takes its rows, and moves them', async () => {
     await run(`create table part (id int, day date, primary key (id, day)) partition by range (day);

@@ -183,3 +183,48 @@ it('a step that says how it would tie something to schema weft fails, and the re
   const end = await deployShop([phaseOf('single')], { ...RUNS, '2.sql': 'create view tied as select * from weft.history' });
   expect(end).toMatchObject({ state: 'degraded', phases: [{ steps: [{}, { error: { sqlstate: 'WF016', path: '2.sql' } }, {}] }] });
 });
+
+describe('opened again behind a later deployment', () => {
+  const phases = (words: object) => [
+    { name: 'main', on_error: 'continue', steps: [{ run: '1.sql' }, { run: '2.sql', ...words }, { load: 'd.csv', into: 'goods', key: ['k'], mode: 'sync' }] },
+  ];
+  const files = (value: number) => ({ '1.sql': 'select 1;', '2.sql': `insert into journal select ${value} from later;`, 'd.csv': `k\n${value}\n` });
+  const goods = async () => (await sql(database.url, 'select k from goods')).map(({ k }) => k);
+
+  it.each([
+    ['once', {}],
+    ['on-change', { repeat: 'on-change' }],
+    ['always', { repeat: 'always' }],
+  ])('it leaves to that one what it has brought since, and says so: what ran %s, and data', async (_, words) => {
+    const older = await deployShop(phases(words), files(1));
+    expect(older).toMatchObject({ state: 'degraded', phases: [{ steps: [{ state: 'succeeded' }, { state: 'failed' }, { state: 'failed' }] }] });
+    await sql(database.url, 'create table later as select; create table goods (k int primary key)');
+    const newer = await deployShop(phases(words), files(2));
+    expect(newer.state).toBe('succeeded');
+    const again = await resume({ connect: connectOver(database.url), id: older.id, target: null, deadlineMs: 30_000 });
+    expect(again).toMatchObject({
+      state: 'succeeded',
+      phases: [{ steps: [{}, { state: 'skipped', result: { overtaken_by: newer.id } }, { state: 'skipped', result: { overtaken_by: newer.id } }] }],
+    });
+    expect([await journal(), await goods()]).toEqual([[2], [2]]);
+    expect(await sql(database.url, `select path, data from weft.events where kind = 'overtaken' order by number`)).toEqual([
+      { path: '2.sql', data: { by: newer.id } },
+      { path: 'd.csv', data: { by: newer.id } },
+    ]);
+    expect((await deployShop(phases(words), files(2))).phases[0]?.steps.map(({ state }) => state)).toEqual([
+      'skipped',
+      'repeat' in words && words.repeat === 'always' ? 'succeeded' : 'skipped',
+      'skipped',
+    ]);
+  });
+
+  it('it tries again what the later one has not come to either', async () => {
+    const older = await deployShop(phases({}), files(1));
+    await deployShop(phases({}), files(2));
+    await sql(database.url, 'create table later as select; create table goods (k int primary key)');
+    expect(await resume({ connect: connectOver(database.url), id: older.id, target: null, deadlineMs: 30_000 })).toMatchObject({
+      state: 'succeeded',
+    });
+    expect([await journal(), await goods()]).toEqual([[1], [1]]);
+  });
+});
