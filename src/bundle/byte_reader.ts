@@ -23,17 +23,27 @@ export interface ByteReader {
   release(): void;
 }
 
-/** Reads a stream as it is: in large pieces when it is a byte stream, else in the parts it comes in. */
-export function readPlain(stream: ReadableStream<Uint8Array>): ByteReader {
-  return new StreamReader(stream, (error) => {
-    const detail = 'The body broke off before its end: the sender was cut off. What has arrived of the artifacts is kept; send the same request again.';
-    return new Problem('interrupted', detail, {}, error);
-  });
+/**
+ * Reads a stream as it is: in large pieces when it is a byte stream, else in the parts it comes in.
+ * @param explain what it means that the stream fails; without it, that a sender was cut off
+ */
+export function readPlain(stream: ReadableStream<Uint8Array>, explain: (error: unknown) => Problem = senderCutOff): ByteReader {
+  return new StreamReader(stream, explain);
+}
+
+function senderCutOff(error: unknown): Problem {
+  const detail = 'The body broke off before its end: the sender was cut off. What has arrived of the artifacts is kept; send the same request again.';
+  return new Problem('interrupted', detail, {}, error);
 }
 
 /** Reads what a gzip stream holds (RFC 1952, one member). */
 export function readGzip(stream: ReadableStream<Uint8Array>): ByteReader {
-  return new GzipReader(readPlain(stream));
+  return expandGzip(readPlain(stream));
+}
+
+/** The same of what somebody else reads. */
+export function expandGzip(input: ByteReader): ByteReader {
+  return new GzipReader(input);
 }
 
 class StreamReader implements ByteReader {

@@ -9,7 +9,7 @@ import { basename, join, resolve } from 'node:path';
 import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
 import { BUNDLE_FILE, bundleFileTooLarge } from './bundle_file.ts';
-import { assertPlainPath, isIgnored, resolveBundle } from './resolve.ts';
+import { assertPlainPath, isIgnored, refuseMisnamed, resolveBundle } from './resolve.ts';
 import { artifactTooLarge, type Bundle, describeArtifact } from './source.ts';
 
 const READ_BYTES = 256 * 1024;
@@ -74,9 +74,8 @@ async function listFiles(root: string): Promise<string[]> {
       }
     }
   }
-  const misnamed = paths.find((path) => /^weft\.ya?ml$/i.test(path) && path !== BUNDLE_FILE);
-  if (misnamed === undefined || paths.includes(BUNDLE_FILE)) return paths;
-  throw new Problem('invalid_bundle', `The bundle file is called ${BUNDLE_FILE}; rename "${misnamed}".`, { path: misnamed });
+  refuseMisnamed(paths);
+  return paths;
 }
 
 async function listEntries(root: string, folder: string): Promise<Dirent<Buffer>[]> {

@@ -43,6 +43,13 @@ export function assertPlainPath(path: string): void {
   throw new Problem('invalid_bundle', `A bundle cannot hold a file called ${JSON.stringify(path)}: its path must be ${why}.`, { path });
 }
 
+/** @throws Problem invalid_bundle when there is a file that is nearly called as the bundle file, and none that is */
+export function refuseMisnamed(paths: readonly string[]): void {
+  const misnamed = paths.find((path) => /^weft\.ya?ml$/i.test(path) && path !== BUNDLE_FILE);
+  if (misnamed === undefined || paths.includes(BUNDLE_FILE)) return;
+  throw new Problem('invalid_bundle', `The bundle file is called ${BUNDLE_FILE}; rename "${misnamed}".`, { path: misnamed });
+}
+
 /**
  * Resolves a bundle.
  * @returns its manifest, and warnings: what is allowed and probably not meant

@@ -7,16 +7,19 @@ import { createTarPacker, type TarPackController } from 'modern-tar';
 import { LIMITS } from '../domain/limits.ts';
 import { type Artifact, chunkDigests, type Manifest } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
-import { type ByteReader, readGzip, readPlain } from './byte_reader.ts';
+import { readGzip, readPlain } from './byte_reader.ts';
 import type { Chunk } from './chunks.ts';
 import { type ArtifactSource, proveChunks, readChunks } from './source.ts';
-import { checkPaxAttributes, forbidden, isZeros, malformed, parseTarHeader, TAR_BLOCK_BYTES, type TarHeader } from './tar_header.ts';
+import { checkPaxAttributes, forbidden, parseTarHeader, type TarHeader } from './tar_header.ts';
+import { TarReader } from './tar_reader.ts';
 import { TextCheck } from './text.ts';
 
 /** The name of the first entry. */
 export const REQUEST_ENTRY = 'request.json';
 /** Right behind it, where there are secrets. */
 export const SECRETS_ENTRY = 'secrets.json';
+
+type Tar = TarReader<TarHeader>;
 
 export interface TarUpload {
   /** The bytes of request.json. */
@@ -68,7 +71,7 @@ export function writeTar(
  * malformed_gzip · interrupted
  */
 export async function readTar(body: ReadableStream<Uint8Array>, encoding: 'identity' | 'gzip'): Promise<TarUpload> {
-  const tar = new TarReader(encoding === 'gzip' ? readGzip(body) : readPlain(body));
+  const tar: Tar = new TarReader(encoding === 'gzip' ? readGzip(body) : readPlain(body), { parse: parseTarHeader, takePax: checkPaxAttributes });
   try {
     const request = await readRequest(tar);
     return { request, secrets: () => readSecrets(tar), chunks: (manifest, wanted) => readArtifacts(tar, manifest, wanted) };
@@ -77,7 +80,7 @@ export async function readTar(body: ReadableStream<Uint8Array>, encoding: 'ident
   }
 }
 
-async function readRequest(tar: TarReader): Promise<Uint8Array> {
+async function readRequest(tar: Tar): Promise<Uint8Array> {
   const entry = await tar.nextEntry();
   if (entry?.name !== REQUEST_ENTRY) {
     const what = entry === null ? 'The tar is empty' : `The first entry of the tar is ${JSON.stringify(entry.name)}`;
@@ -87,7 +90,7 @@ async function readRequest(tar: TarReader): Promise<Uint8Array> {
   return readWhole(tar, entry);
 }
 
-async function readSecrets(tar: TarReader): Promise<Uint8Array | null> {
+async function readSecrets(tar: Tar): Promise<Uint8Array | null> {
   try {
     const entry = await tar.nextEntry();
     if (entry?.name !== SECRETS_ENTRY) {
@@ -101,7 +104,7 @@ async function readSecrets(tar: TarReader): Promise<Uint8Array | null> {
   }
 }
 
-async function readWhole(tar: TarReader, entry: TarHeader): Promise<Uint8Array> {
+async function readWhole(tar: Tar, entry: TarHeader): Promise<Uint8Array> {
   const whole = new Uint8Array(entry.size);
   let used = 0;
   for await (const part of tar.body()) {
@@ -111,7 +114,7 @@ async function readWhole(tar: TarReader, entry: TarHeader): Promise<Uint8Array> 
   return whole;
 }
 
-async function* readArtifacts(tar: TarReader, manifest: Manifest, wanted: ReadonlySet<string>): AsyncGenerator<Chunk> {
+async function* readArtifacts(tar: Tar, manifest: Manifest, wanted: ReadonlySet<string>): AsyncGenerator<Chunk> {
   const missing = new Set(wanted);
   const place = placeArtifacts(manifest);
   try {
@@ -179,104 +182,6 @@ function requestTooLarge(bytes: number): Problem {
 function secretsTooLarge(bytes: number): Problem {
   const detail = `${SECRETS_ENTRY} has ${bytes} bytes; the limit is ${LIMITS.secrets_bytes} (secrets_bytes).`;
   return new Problem('too_large', detail, { limit: 'secrets_bytes', bytes });
-}
-
-/** Entries out of bytes, one after the other, pulled. */
-class TarReader {
-  readonly #input: ByteReader;
-  /** What was read and not used yet: a piece of the input's own memory. */
-  #rest: Uint8Array = new Uint8Array(0);
-  /** Of the body of the current entry. */
-  #unread = 0;
-  #padding = 0;
-  #ended = false;
-  #next: TarHeader | null = null;
-
-  constructor(input: ByteReader) {
-    this.#input = input;
-  }
-
-  release(): void {
-    this.#input.release();
-  }
-
-  /** Lets the next call of `nextEntry` come to this entry again, of which no byte was read. */
-  putBack(entry: TarHeader): void {
-    this.#next = entry;
-  }
-
-  /** The next file's header, after what is left of the one before; null once the tar has ended as it should. */
-  async nextEntry(): Promise<TarHeader | null> {
-    if (this.#ended) return null;
-    const next = this.#next;
-    this.#next = null;
-    if (next !== null) return next;
-    for (;;) {
-      await this.#skipBody();
-      const header = parseTarHeader(await this.#take(TAR_BLOCK_BYTES, 'without the two blocks of zeros that end a tar'));
-      if (header === null) {
-        await this.#readEnd();
-        return null;
-      }
-      this.#unread = header.size;
-      this.#padding = -header.size & (TAR_BLOCK_BYTES - 1);
-      if (header.kind === 'file') return header;
-      if (header.size > LIMITS.tar_pax_bytes) throw malformed(`a pax header is larger than ${LIMITS.tar_pax_bytes} bytes (tar_pax_bytes)`);
-      this.#unread = 0;
-      checkPaxAttributes(await this.#take(header.size, 'inside a pax header'));
-    }
-  }
-
-  /** The body of the current entry; each part is good until the next is asked for. */
-  async *body(): AsyncGenerator<Uint8Array> {
-    while (this.#unread > 0) {
-      const part = await this.#some(this.#unread, 'inside an entry');
-      this.#unread -= part.length;
-      yield part;
-    }
-  }
-
-  async #skipBody(): Promise<void> {
-    for (let left = this.#unread + this.#padding; left > 0; ) left -= (await this.#some(left, 'inside an entry')).length;
-    this.#unread = 0;
-    this.#padding = 0;
-  }
-
-  /** A second block of zeros, and then nothing but zeros: a record is filled up with them. */
-  async #readEnd(): Promise<void> {
-    this.#ended = true;
-    if (!isZeros(await this.#take(TAR_BLOCK_BYTES, 'after one of the two blocks of zeros that end a tar'))) throw malformed('one block of zeros stands alone');
-    let padding = 0;
-    for (let part: Uint8Array | null = this.#rest; part !== null; part = await this.#input.read()) {
-      padding += part.length;
-      if (!isZeros(part)) throw malformed('something follows its end');
-      if (padding > LIMITS.tar_padding_bytes) throw malformed(`more than ${LIMITS.tar_padding_bytes} zeros (tar_padding_bytes) follow its end`);
-    }
-  }
-
-  /** One byte or more, `most` at most. */
-  async #some(most: number, where: string): Promise<Uint8Array> {
-    if (this.#rest.length === 0) {
-      const part = await this.#input.read();
-      if (part === null) throw malformed(`it ends ${where}`);
-      this.#rest = part;
-    }
-    const some = this.#rest.subarray(0, most);
-    this.#rest = this.#rest.subarray(some.length);
-    return some;
-  }
-
-  /** Exactly so many bytes, copied. */
-  async #take(count: number, where: string): Promise<Uint8Array> {
-    const taken = new Uint8Array(count);
-    let used = 0;
-    while (used < count) {
-      const part = await this.#some(count - used, where);
-      taken.set(part, used);
-      used += part.length;
-    }
-    return taken;
-  }
 }
 
 async function packEntries(

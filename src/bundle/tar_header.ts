@@ -15,7 +15,7 @@ export interface TarHeader {
 }
 
 /** What else an entry can be. */
-const OTHER_KINDS: Readonly<Record<string, string>> = {
+export const OTHER_KINDS: Readonly<Record<string, string>> = {
   '1': 'a hard link',
   '2': 'a symbolic link',
   '3': 'a device',
@@ -36,10 +36,7 @@ const OTHER_KINDS: Readonly<Record<string, string>> = {
  */
 export function parseTarHeader(block: Uint8Array): TarHeader | null {
   if (isZeros(block)) return null;
-  const magic = latin1(block.subarray(257, 263));
-  if (magic !== 'ustar\0' && magic !== 'ustar ') throw malformed('an entry does not have a ustar header');
-  if (readOctal(block.subarray(148, 156)) !== checksum(block)) throw malformed('the checksum of a header is wrong');
-
+  const magic = checkHeader(block);
   const field = block.subarray(0, 100);
   const end = field.indexOf(0);
   const name = latin1(end < 0 ? field : field.subarray(0, end));
@@ -66,17 +63,36 @@ export function parseTarHeader(block: Uint8Array): TarHeader | null {
  * @throws Problem forbidden_entry for names, links and sizes; malformed_tar
  */
 export function checkPaxAttributes(body: Uint8Array): void {
+  for (const [key] of readPaxRecords(body)) {
+    if (/^(path|linkpath|size|hdrcharset|GNU\.sparse\..*)$/.test(key)) {
+      throw forbidden(key, `A pax header sets "${key}" of an entry; names and sizes stand in the entry's own header.`);
+    }
+  }
+}
+
+/**
+ * The records of a pax header, keys and values by their bytes, one character each.
+ * @throws Problem malformed_tar
+ */
+export function* readPaxRecords(body: Uint8Array): Generator<readonly [key: string, value: string]> {
   let at = 0;
   while (at < body.length) {
     const record = /^(\d{1,6}) ([^=]+)=/.exec(latin1(body.subarray(at, at + 256)));
     const length = Number(record?.[1]);
-    const key = record?.[2] ?? '';
-    if (!(length > 0) || at + length > body.length || body[at + length - 1] !== 0x0a) throw malformed('a pax header is not a list of records');
-    if (/^(path|linkpath|size|hdrcharset|GNU\.sparse\..*)$/.test(key)) {
-      throw forbidden(key, `A pax header sets "${key}" of an entry; names and sizes stand in the entry's own header.`);
-    }
+    const begin = at + (record?.[0].length ?? 0);
+    if (!(length > 0) || at + length > body.length || begin >= at + length || body[at + length - 1] !== 0x0a)
+      throw malformed('a pax header is not a list of records');
+    yield [record?.[2] ?? '', latin1(body.subarray(begin, at + length - 1))];
     at += length;
   }
+}
+
+/** Magic and checksum of a header. @returns the magic @throws Problem malformed_tar */
+export function checkHeader(block: Uint8Array): string {
+  const magic = latin1(block.subarray(257, 263));
+  if (magic !== 'ustar\0' && magic !== 'ustar ') throw malformed('an entry does not have a ustar header');
+  if (readOctal(block.subarray(148, 156)) !== checksum(block)) throw malformed('the checksum of a header is wrong');
+  return magic;
 }
 
 export function malformed(what: string): Problem {
@@ -93,7 +109,7 @@ export function isZeros(bytes: Uint8Array): boolean {
 }
 
 /** An octal number in ASCII, ended by a space or NUL; null when it is none (GNU's base-256 is for sizes above every limit). */
-function readOctal(field: Uint8Array): number | null {
+export function readOctal(field: Uint8Array): number | null {
   const digits = /^ *([0-7]+)[ \0]*$/.exec(latin1(field))?.[1];
   return digits === undefined ? null : Number.parseInt(digits, 8);
 }
@@ -103,6 +119,9 @@ function checksum(block: Uint8Array): number {
   return block.reduce((sum, byte, index) => sum + (index >= 148 && index < 156 ? 0x20 : byte), 0);
 }
 
-function latin1(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes);
+/** A character for each byte. */
+export function latin1(bytes: Uint8Array): string {
+  let text = '';
+  for (let at = 0; at < bytes.length; at += 4096) text += String.fromCharCode(...bytes.subarray(at, at + 4096));
+  return text;
 }

@@ -10,7 +10,7 @@ export interface ForgeSecrets {
   readonly webhooks: readonly string[];
   /** What is sent along to the API; null where an App signs for itself. */
   readonly token: string | null;
-  /** Of a GitHub App: PEM of a key in PKCS#8; null without one. */
+  /** Of a GitHub App: PEM of a key in PKCS#8, or in PKCS#1; null without one. */
   readonly privateKey: string | null;
 }
 
@@ -37,9 +37,9 @@ export function readForgeSecrets(
   if (token !== null && !/^[\x21-\x7e]+$/.test(token))
     faults.push(`the secret ${forge.token} (${where}.token) holds a blank, a line break or a letter that no token has`);
   const privateKey = forge.app === undefined ? null : read(forge.app.private_key, `${where}.app.private_key`);
-  if (privateKey !== null && !/^-----BEGIN PRIVATE KEY-----\s[A-Za-z0-9+/=\s]+-----END PRIVATE KEY-----\s*$/.test(privateKey)) {
+  if (privateKey !== null && !/^-----BEGIN ((?:RSA )?PRIVATE KEY)-----\s[A-Za-z0-9+/=\s]+-----END \1-----\s*$/.test(privateKey)) {
     faults.push(
-      `the secret ${forge.app?.private_key} (${where}.app.private_key) is no private key in PKCS#8 ("-----BEGIN PRIVATE KEY-----"); of the file that GitHub gives, "openssl pkcs8 -topk8 -nocrypt -in FILE" makes one`,
+      `the secret ${forge.app?.private_key} (${where}.app.private_key) is no private key in PEM, as GitHub gives it ("-----BEGIN RSA PRIVATE KEY-----") or in PKCS#8 ("-----BEGIN PRIVATE KEY-----")`,
     );
   }
   return { secrets: { webhooks, token, privateKey }, faults };

@@ -9,8 +9,8 @@ export type LaterWord = readonly [path: string, what: string];
 export const LATER_WORDS: readonly LaterWord[] = [
   ['environments.*.second_person', 'the approval of a second person'],
   ['environments.*.rehearsal_first', 'the rule that a rehearsal comes first'],
-  ['callers.*.forge', 'webhooks of forges'],
-  ['sources.*', 'webhooks of forges'],
+  ['callers.*.forge.kind.gitlab', 'GitLab'],
+  ['callers.*.forge.kind.azure', 'Azure DevOps'],
   ['grants.*.actions.approve', 'the approval of a second person'],
 ];
 
@@ -23,10 +23,10 @@ export function findLater(value: unknown, words: readonly LaterWord[]): string[]
   return words.flatMap(([path, what]) => find(value, path.split('.'), '').map((where) => `${where}: ${what} is not there yet in this Weft; take it out`));
 }
 
-/** An object has keys, a list positions; of a list of texts its texts are its keys. */
+/** An object has keys, a list positions; of a list of texts its texts are its keys, and so is a text. */
 function find(value: unknown, [first, ...rest]: readonly string[], where: string): string[] {
   if (first === undefined) return [where];
-  if (typeof value !== 'object' || value === null) return [];
+  if (typeof value !== 'object' || value === null) return value === first && rest.length === 0 ? [where] : [];
   if (Array.isArray(value)) {
     if (first !== '*') return value.flatMap((item, index) => (item === first && rest.length === 0 ? [`${where}[${index}]`] : []));
     return value.flatMap((item, index) => find(item, rest, `${where}[${index}]`));

@@ -26,7 +26,7 @@ export interface Order {
   readonly target: string | null;
   /** As the request says it; without it, everything is applied. */
   readonly mode?: 'apply' | 'rehearse' | 'baseline' | undefined;
-  /** Kept beside the request; null when nobody signed it. */
+  /** What proves the request, kept beside it: its signature, its identity token's mark, or the webhook that it was made for; null when nobody signed anything. */
   readonly signature: Readonly<Record<string, string>> | null;
   /** Values of the secret parameters that the request names, proved by whoever took it in. They are handed on with each CALL, and stored nowhere. */
   readonly secrets?: SecretValues | null;

@@ -77,6 +77,35 @@ export const LIMITS = {
   tar_padding_bytes: 1024 * 1024,
   /** A pax header in a tar: times and owners, which are passed over. */
   tar_pax_bytes: 64 * 1024,
+  /** The body of a webhook: GitHub sends none that is larger. */
+  webhook_bytes: 25 * 1024 * 1024,
+  /** How long a forge has for one answer. */
+  forge_seconds_max: 15,
+  /** One answer of a forge's API, an archive apart. */
+  forge_answer_bytes: 16 * 1024 * 1024,
+  /** The longest that a forge's word is taken on when to ask again. */
+  forge_retry_seconds_max: 60 * 60,
+  /** How long before its end a token of a forge is not used any more. */
+  forge_token_margin_seconds: 60,
+  /** How often a change that a forge told of is taken up, before it is given up because its forge or its database does not answer. */
+  forge_tries_count_max: 20,
+  /** What is to be told at a forge, in a message of the queue; it is cut to that. */
+  forge_account_bytes: 90_000,
+  /** Pages of a hundred comments of a pull request in which the own one is looked for. */
+  forge_comment_pages_count: 10,
+  /** How long an archive may take to arrive. */
+  archive_seconds_max: 10 * 60,
+  /** Redirects from a forge's API to its archive. */
+  archive_redirects_count: 3,
+  /** Entries of the archive of a repository, those outside of the bundle's folder too. */
+  archive_entries_count: 1_000_000,
+  /** All that an archive of a repository unpacks to; only what is under the bundle's folder is looked at. */
+  archive_bytes: 4 * 1024 * 1024 * 1024,
+  /** How many times as large an archive may become when it is unpacked, from `archive_ratio_bytes` on. */
+  archive_ratio_max: 400,
+  archive_ratio_bytes: 64 * 1024 * 1024,
+  /** A bundle out of an archive that is held in memory; a larger one is fetched again when its bytes are sent. */
+  archive_held_bytes: 8 * 1024 * 1024,
   /** How far a signature's timestamp may be from now, either way (Standard Webhooks). */
   signature_tolerance_seconds: 300,
   /** How far in the future a signed request may expire. */

@@ -81,7 +81,9 @@ export const PROBLEMS = {
   engine_newer: { status: 502, exit: 2, title: 'The engine in the database is newer than this Weft.' },
   engine_older: { status: 409, exit: 2, title: 'The engine in the database is older than this Weft.' },
   engine_missing: { status: 409, exit: 2, title: 'The engine is not installed in this database.' },
+  forge_refused: { status: 502, exit: 2, title: 'The forge refused what Weft asked of it.' },
   // What happens on the way
+  forge_unreachable: { status: 503, exit: 3, title: 'The forge did not answer.' },
   database_unreachable: { status: 503, exit: 3, title: 'The database could not be reached.' },
   no_free_connection: { status: 503, exit: 3, title: 'The database has no free connection.' },
   session_lost: { status: 503, exit: 3, title: 'The connection to the database was lost.' },

@@ -17,6 +17,7 @@ import { healthRoutes } from './routes/health.ts';
 import { openapiRoutes } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
 import { readRoutes } from './routes/read.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
 import { wordRoutes } from './routes/word.ts';
 
 /** What an app needs in any case, also when there is no configuration. */
@@ -34,6 +35,7 @@ export function createApp(ports: Ports): Hono<HttpEnv> {
   app.route(target, wordRoutes(ports));
   app.route(target, eventRoutes(ports));
   app.route(target, readRoutes(ports));
+  app.route('/webhooks', webhookRoutes(ports));
   refuseOtherMethods(app);
   return app;
 }

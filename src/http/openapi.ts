@@ -3,6 +3,7 @@
  * Schemas are JSON Schema, draft 2020-12, as that version of OpenAPI has it.
  */
 import * as z from 'zod';
+import { forgeKindSchema } from '../domain/change.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { PROBLEMS } from '../domain/problem.ts';
 import { ANSWER_SCHEMAS, OPERATIONS, type Operation, REQUEST_SCHEMAS } from './operations.ts';
@@ -16,6 +17,7 @@ const SCHEMAS = '#/components/schemas/';
 const PARAMETERS = {
   target: { name: 'target', in: 'path', required: true, description: "The Worker's name of a database.", schema: { type: 'string' } },
   id: { name: 'id', in: 'path', required: true, description: 'Of a deployment.', schema: { type: 'string', format: 'uuid' } },
+  forge: { name: 'forge', in: 'path', required: true, description: 'Which kind of forge tells.', schema: { type: 'string', enum: forgeKindSchema.options } },
   webhookId: { name: 'webhook-id', in: 'header', required: true, description: 'The id of the request that is signed.', schema: { type: 'string' } },
   webhookTimestamp: {
     name: 'webhook-timestamp',
@@ -101,6 +103,12 @@ export function describeApi(origin: string, version: string): JsonObject {
           name: 'webhook-signature',
           description: 'Standard Webhooks: "v1," and base64 of HMAC-SHA256 over "id.timestamp.body".',
         },
+        webhook: {
+          type: 'apiKey',
+          in: 'header',
+          name: 'x-hub-signature-256',
+          description: 'GitHub: "sha256=" and HMAC-SHA256 in hexadecimal over the body.',
+        },
         bearer: { type: 'http', scheme: 'bearer', description: 'What "weft sign --read" prints.' },
         token: { type: 'apiKey', in: 'query', name: 'token', description: 'What stands in Location: good for one deployment.' },
       },
@@ -109,14 +117,19 @@ export function describeApi(origin: string, version: string): JsonObject {
 }
 
 function describe({ id, method, path, does, proof, body, alsoAs = [], answers, takes = [] }: Operation): JsonObject {
-  const inPath = (['target', 'id'] as const).filter((name) => path.includes(`{${name}}`));
+  const inPath = (['target', 'id', 'forge'] as const).filter((name) => path.includes(`{${name}}`));
   const signed = proof === 'signature' ? (['webhookId', 'webhookTimestamp'] as const) : [];
   const parameters = [...inPath, ...signed, ...takes].map((name) => ({ $ref: `#/components/parameters/${name}` }));
   return {
     operationId: id,
     summary: does,
-    tags: [{ signature: 'change', bearer: 'read', none: 'worker' }[proof]],
-    security: proof === 'signature' ? [{ signature: [] }] : proof === 'bearer' ? [{ bearer: [] }, ...(path.includes('{id}') ? [{ token: [] }] : [])] : [],
+    tags: [{ signature: 'change', webhook: 'change', bearer: 'read', none: 'worker' }[proof]],
+    security:
+      proof === 'signature' || proof === 'webhook'
+        ? [{ [proof]: [] }]
+        : proof === 'bearer'
+          ? [{ bearer: [] }, ...(path.includes('{id}') ? [{ token: [] }] : [])]
+          : [],
     ...(parameters.length > 0 && { parameters }),
     ...(body !== undefined && {
       requestBody: {
@@ -124,6 +137,7 @@ function describe({ id, method, path, does, proof, body, alsoAs = [], answers, t
         content: { 'application/json': { schema: ref(body) }, ...Object.fromEntries(alsoAs.map((type) => [type, {}])) },
       },
     }),
+    ...(proof === 'webhook' && { requestBody: { required: true, content: { 'application/json': { schema: { type: 'object' } } } } }),
     responses: {
       ...Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, respond(Number(status), answer, method, path)])),
       ...(proof === 'none' ? {} : { '4XX': { $ref: '#/components/responses/Refused' }, '5XX': { $ref: '#/components/responses/Failed' } }),

@@ -30,6 +30,18 @@ const acceptedSchema = z.looseObject({
 
 const healthSchema = z.strictObject({ status: z.enum(['ok', 'failing']), configuration: z.enum(['ok', 'not ok']), version: z.string() });
 
+/** What follows from a webhook; with `ignored`, nothing does. */
+const webhookAnswerSchema = z.discriminatedUnion('outcome', [
+  z.strictObject({
+    outcome: z.literal('accepted'),
+    /** SHA-256 of the body that was sent. */
+    delivery: z.string(),
+    commit: z.string(),
+    deployments: z.array(z.strictObject({ target: z.string(), folder: z.string().nullable(), queued: z.boolean() })),
+  }),
+  z.strictObject({ outcome: z.literal('ignored'), delivery: z.string(), reason: z.string() }),
+]);
+
 /** What is sent, as it may be written. */
 export const REQUEST_SCHEMAS = {
   DeployRequest: deployRequestSchema,
@@ -53,6 +65,7 @@ export const ANSWER_SCHEMAS = {
   Forgotten: forgottenSchema,
   History: historySchema,
   Plan: foresightSchema,
+  WebhookAnswer: webhookAnswerSchema,
   Health: healthSchema,
 } as const;
 
@@ -64,7 +77,7 @@ export interface Operation {
   /** In a few words. */
   readonly does: string;
   /** How who asks is known. */
-  readonly proof: 'signature' | 'bearer' | 'none';
+  readonly proof: 'signature' | 'bearer' | 'webhook' | 'none';
   readonly body?: keyof typeof REQUEST_SCHEMAS;
   /** Media types in which the body may come beside application/json. */
   readonly alsoAs?: readonly string[];
@@ -218,6 +231,14 @@ export const OPERATIONS: readonly Operation[] = [
     proof: 'bearer',
     body: 'PlanQuestion',
     answers: { 200: 'Plan' },
+  },
+  {
+    id: 'takeWebhook',
+    method: 'post',
+    path: '/webhooks/{forge}',
+    does: 'take what a forge tells',
+    proof: 'webhook',
+    answers: { 200: 'WebhookAnswer', 202: 'WebhookAnswer' },
   },
   {
     id: 'getHealth',

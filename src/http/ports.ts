@@ -10,11 +10,13 @@ import type { CancelOptions } from '../deployment/cancel.ts';
 import type { DeployOptions, Opened } from '../deployment/deploy.ts';
 import type { ResumeOptions } from '../deployment/resume.ts';
 import type { UndoOptions } from '../deployment/undo.ts';
+import type { ForgeWork } from '../domain/change.ts';
 import type { Changes, Deployment, DeploymentEvent, Drift, UndoPlan } from '../domain/deployment.ts';
 import type { Foresight, ForesightQuestion } from '../domain/foresight.ts';
 import type { Forgotten, History } from '../domain/history.ts';
 import type { SecretValues } from '../domain/parameters.ts';
 import type { ForgetRequest } from '../domain/request.ts';
+import type { ForgeAtHand } from '../forges/forge.ts';
 import type { FindKey } from '../trust/issuer_keys.ts';
 import type { LogEntry } from './log.ts';
 
@@ -33,6 +35,14 @@ export interface TokenMemory {
    * @returns false when it was used for another document before
    */
   claim(token: string, digest: string, expires: number): Promise<boolean>;
+}
+
+/** Who sees to what a forge has told of, once its webhook is proved. */
+export interface ChangeTaker {
+  /** Leaves it in the queue. Absent where there is none. @throws whatever the queue does */
+  leave?(work: ForgeWork): Promise<void>;
+  /** Takes it up at once. Resolves when it is over, or the log says why it is not; never rejects. */
+  takeUp(work: ForgeWork): Promise<void>;
 }
 
 export interface Ports {
@@ -65,6 +75,9 @@ export interface Ports {
   forget(session: Session, wish: Pick<ForgetRequest, 'path' | 'bundle' | 'why'>, caller: string | null): Promise<Forgotten>;
   readChanges(session: Session, id: string): Promise<Changes>;
   readReceipt(session: Session, id: string, number: number | null): Promise<string>;
+  /** Callers that are forges, by their names. */
+  readonly forges: ReadonlyMap<string, ForgeAtHand>;
+  readonly changes: ChangeTaker;
   /** Absent where the Worker has neither a queue nor a memory. */
   readonly aftercare?: Aftercare;
   /** Writes one structured line. Whoever implements it takes out secrets. */

@@ -1,5 +1,6 @@
 /** What wrangler.toml may give beside the configuration: a queue, and a memory. Either may be missing. */
 import type { DurableObjectNamespace, Queue } from '@cloudflare/workers-types';
+import type { ForgeWork } from '../domain/change.ts';
 import type { Unfinished } from '../domain/unfinished.ts';
 import type { UnfinishedWork } from './unfinished_work.ts';
 
@@ -10,13 +11,13 @@ export type Memory = Pick<UnfinishedWork, 'note' | 'strikeOut' | 'listDue'>;
 export type TokenStore = Pick<UnfinishedWork, 'claimToken'>;
 
 export interface Bindings {
-  readonly queue: Pick<Queue<Unfinished>, 'send'> | null;
+  readonly queue: Pick<Queue<Unfinished | ForgeWork>, 'send'> | null;
   readonly memory: Memory | null;
 }
 
 /** @param env the bindings `WEFT_QUEUE` and `WEFT_UNFINISHED` */
 export function readBindings(env: Record<string, unknown>): Bindings {
-  const queue = env.WEFT_QUEUE as Queue<Unfinished> | undefined;
+  const queue = env.WEFT_QUEUE as Queue<Unfinished | ForgeWork> | undefined;
   const objects = env.WEFT_UNFINISHED as DurableObjectNamespace | undefined;
   return { queue: queue ?? null, memory: objects === undefined ? null : connectMemory(objects) };
 }

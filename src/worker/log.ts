@@ -17,17 +17,21 @@ const TOKENS = /\b(?:weft_read|whsec)_?[A-Za-z0-9+/=._~-]+/g;
  * @param output the console, or what a test has in its place
  */
 export function createLog(secrets: Secrets | null, output: Pick<Console, LogEntry['level']> = console): (entry: LogEntry) => void {
-  const hidden = secrets === null ? [] : listHidden(secrets);
+  const hide = createHide(secrets);
   return (entry) => {
-    const line = JSON.stringify(entry, (_key, value: unknown) => (typeof value === 'string' ? hide(value, hidden) : value));
+    const line = JSON.stringify(entry, (_key, value: unknown) => (typeof value === 'string' ? hide(value) : value));
     output[entry.level](line);
   };
 }
 
-function hide(text: string, hidden: readonly string[]): string {
-  let clean = text;
-  for (const value of hidden) clean = clean.replaceAll(value, '[hidden]');
-  return clean.replace(TOKENS, '[hidden]');
+/** @returns what takes secrets, and where databases are, out of a text */
+export function createHide(secrets: Secrets | null): (text: string) => string {
+  const hidden = secrets === null ? [] : listHidden(secrets);
+  return (text) => {
+    let clean = text;
+    for (const value of hidden) clean = clean.replaceAll(value, '[hidden]');
+    return clean.replace(TOKENS, '[hidden]');
+  };
 }
 
 /** Connection strings, their hosts and passwords as written and decoded, and signing secrets; the longest first. */

@@ -10,6 +10,7 @@ import type { Finding, Unfinished } from '../domain/unfinished.ts';
 import { describeError } from '../http/log.ts';
 import type { Ports } from '../http/ports.ts';
 import { findTarget } from '../http/targets.ts';
+import type { ChangeDesk } from '../operations/change.ts';
 import { mayBeRun } from '../trust/grants.ts';
 import { openSealed } from '../trust/seal.ts';
 import { noteNext } from './aftercare.ts';
@@ -17,6 +18,8 @@ import type { Bindings } from './bindings.ts';
 
 export interface Caretaker extends Bindings {
   readonly ports: Pick<Ports, 'config' | 'connect' | 'log' | 'now'>;
+  /** For what forges have told of. */
+  readonly desk: ChangeDesk;
   readonly sealingKey: string | null;
   attend(options: AttendOptions): Promise<Attended>;
 }

@@ -1,10 +1,13 @@
 /**
  * A message of the queue: look after the deployment that it names, and leave another one when it is not over. A message that was taken is
  * acknowledged in every case but one, a database that does not answer or refuses: then it is the queue that counts, up to its dead letters.
+ * What a forge has told of comes the same way (`changes.ts`).
  */
 import type { Message, MessageBatch } from '@cloudflare/workers-types';
+import { forgeWorkSchema } from '../domain/change.ts';
 import { type Unfinished, unfinishedSchema } from '../domain/unfinished.ts';
 import { describeError } from '../http/log.ts';
+import { takeChangeMessage } from './changes.ts';
 import { type Caretaker, lookAfter, pauseAfter, remember } from './look_after.ts';
 
 /** Takes a batch, all of it at once, and what is in it twice but once. Never rejects. */
@@ -12,6 +15,8 @@ export async function takeBatch(caretaker: Caretaker, batch: Pick<MessageBatch, 
   const seen = new Set<string>();
   await Promise.all(
     batch.messages.map(async (message) => {
+      const change = forgeWorkSchema.safeParse(message.body);
+      if (change.success) return takeChangeMessage(caretaker, message, change.data);
       const parsed = unfinishedSchema.safeParse(message.body);
       if (!parsed.success) {
         caretaker.ports.log({ level: 'error', message: 'look_after', by: 'queue', what: 'A message of the queue is none of ours; it was dropped.' });

@@ -19,14 +19,17 @@ import { resume } from '../deployment/resume.ts';
 import { undo } from '../deployment/undo.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
+import { connectForges } from '../forges/connect.ts';
 import { createApp, createUnconfiguredApp, type Surroundings } from '../http/app.ts';
 import type { HttpEnv } from '../http/context.ts';
 import { describeError } from '../http/log.ts';
 import type { Ports } from '../http/ports.ts';
+import type { ChangeDesk } from '../operations/change.ts';
 import { createIssuerKeys } from '../trust/issuer_keys.ts';
 import { createAftercare } from './aftercare.ts';
 import { readBindings, readTokenStore } from './bindings.ts';
-import { createLog } from './log.ts';
+import { createChangeTaker } from './changes.ts';
+import { createHide, createLog } from './log.ts';
 import type { Caretaker } from './look_after.ts';
 import { sleep } from './sleep.ts';
 import { createTokenMemory } from './token_memory.ts';
@@ -57,6 +60,7 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
   const log = createLog(secrets);
   const gates = makeGates();
   const aftercare = createAftercare({ ...bindings, sealingKey, log, now: surroundings.now });
+  const forges = connectForges(config, secrets, { ...surroundings, fetch: (input, init) => fetch(input, init) });
   const ports: Ports = {
     ...surroundings,
     config,
@@ -64,6 +68,8 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
     findKey: createIssuerKeys({ fetch: (url, init) => fetch(url, init), now: surroundings.now }),
     tokens: createTokenMemory({ store: readTokenStore(env), log, now: surroundings.now }),
     log,
+    forges,
+    changes: createChangeTaker(bindings.queue, () => desk, log, surroundings.sleep),
     ...(aftercare === undefined ? {} : { aftercare }),
     connect({ name, transport, proxy, insecure }) {
       const connectionString = secrets.databases.get(name);
@@ -86,7 +92,18 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
     readChanges,
     readReceipt,
   };
-  return { app: createApp(ports), caretaker: { ...bindings, ports, sealingKey, attend } };
+  const desk: ChangeDesk = {
+    config,
+    forges,
+    connect: ports.connect,
+    deploy: ports.deploy,
+    attend,
+    now: ports.now,
+    hide: createHide(secrets),
+    onOpened: async (target, deployment) => aftercare?.handOn(target, deployment, null),
+    onOver: async (target, deployment) => aftercare?.strikeOut(target, deployment),
+  };
+  return { app: createApp(ports), caretaker: { ...bindings, ports, desk, sealingKey, attend } };
 }
 
 /** One gate before each database, for those who wait in line there; whoever reads or cancels passes beside it. */

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
+import { LIMITS, type LimitName } from '../../src/domain/limits.ts';
 import { Problem, type ProblemSlug } from '../../src/domain/problem.ts';
 
 /** Of every property test in this room; fast-check prints it when one fails, and WEFT_TEST_SEED repeats it. */
@@ -50,4 +51,13 @@ export async function folderOf(files: Readonly<Record<string, string | Uint8Arra
     await writeFile(join(folder, path), content);
   }
   return folder;
+}
+
+/** Smaller limits until the test is over, or until what this returns is called. */
+export function smallLimits(limits: Partial<Record<LimitName, number>>): () => void {
+  const before = { ...LIMITS };
+  Object.assign(LIMITS, limits);
+  const restore = () => void Object.assign(LIMITS, before);
+  onTestFinished(restore);
+  return restore;
 }

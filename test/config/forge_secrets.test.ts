@@ -41,7 +41,7 @@ describe('read_secrets', () => {
     ['a webhook secret with a line break', { HUB: 'hunter2-hunter2-hunter2\n' }, 'the secret HUB (callers.hub.forge.webhook_secrets[0])'],
     ['a webhook secret that is missing', { HUB_NEXT: undefined }, 'there is no secret HUB_NEXT, which callers.hub.forge.webhook_secrets[1] names'],
     ['a token with a line break', { LAB_TOKEN: 'hunter2\n' }, 'the secret LAB_TOKEN (callers.lab.forge.token) holds a blank'],
-    ['a key as GitHub gives it', { HUB_KEY: KEY.replaceAll('PRIVATE', 'RSA PRIVATE') }, 'openssl pkcs8 -topk8 -nocrypt'],
+    ['a key of another kind', { HUB_KEY: KEY.replaceAll('PRIVATE', 'EC PRIVATE') }, 'is no private key in PEM'],
     ['one value for two', { LAB: env.HUB }, 'the secrets HUB and LAB have the same value'],
     ["one value for a caller's key and a webhook", { LAB: CI }, 'LAB'],
   ])('refuses %s, and repeats no part of it', async (_name, edit, words) => {

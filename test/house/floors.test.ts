@@ -24,9 +24,15 @@ const ROOMS: Readonly<Record<string, Room>> = {
   trust: { uses: ['domain', 'config'], packages: ['jose', 'zod'], node: [] },
   database: { uses: ['domain', 'config'], packages: ['zod', 'pg', '@neondatabase/serverless', 'cloudflare:workers'], node: BOTH },
   deployment: { uses: ['domain', 'bundle', 'database'], packages: [], node: [] },
-  http: { uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment'], packages: ['hono', 'zod'], node: [...BOTH, 'node:util'] },
+  forges: { uses: ['domain', 'config', 'bundle', 'trust'], packages: ['zod'], node: BOTH },
+  operations: { uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment', 'forges'], packages: [], node: [] },
+  http: {
+    uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment', 'forges', 'operations'],
+    packages: ['hono', 'zod'],
+    node: [...BOTH, 'node:util'],
+  },
   worker: {
-    uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment', 'http'],
+    uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment', 'forges', 'operations', 'http'],
     packages: ['hono', '@cloudflare/workers-types', 'cloudflare:workers'],
     node: BOTH,
   },

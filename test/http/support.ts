@@ -85,6 +85,8 @@ export function makeHouse(changes: Partial<Ports> = {}): House {
   const session = { announcedPid: 1, close: async () => void sessions.closed++ } as Partial<Session> as Session;
   const ports: Ports = {
     config,
+    forges: new Map(),
+    changes: { takeUp: async () => undefined },
     callers: [
       { name: 'ci', secrets: [SECRETS.ci] },
       { name: 'watcher', secrets: [SECRETS.watcher] },

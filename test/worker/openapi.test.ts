@@ -144,6 +144,7 @@ describe('every operation', () => {
       expect((await call(path, { parameters: { id }, init: { body: '{}', headers: { 'content-type': 'application/json' } } })).status).toBe(401);
     }
     expect((await call('listDeployments', { ...(await reading()), query: '?limit=none' })).status).toBe(422);
+    expect((await call('takeWebhook', { parameters: { forge: 'github' }, init: { body: '{}' } })).status).toBe(404); // here is no forge
     expect((await call('getDeployment', { ...(await reading()), parameters: { id: crypto.randomUUID() } })).status).toBe(404);
   });
 

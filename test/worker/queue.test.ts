@@ -5,6 +5,7 @@ import { parseConfig } from '../../src/config/config.ts';
 import type { Attended, AttendOptions } from '../../src/deployment/attend.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { Problem, type ProblemSlug } from '../../src/domain/problem.ts';
+import type { ChangeDesk } from '../../src/operations/change.ts';
 import { createAftercare } from '../../src/worker/aftercare.ts';
 import { type Caretaker, pauseAfter } from '../../src/worker/look_after.ts';
 import { takeBatch } from '../../src/worker/queue.ts';
@@ -34,6 +35,7 @@ function makeCaretaker(attend: () => Promise<Attended>, o: { queue?: boolean | '
   const seen: Seen = { verdicts: [], sent: [], memory: new Map(), lines: [], attended: [] };
   const caretaker: Caretaker = {
     ports: { config, connect: () => () => Promise.reject(new Error('nobody opens a session here')), log: (line) => void seen.lines.push(line), now: () => NOW },
+    desk: {} as ChangeDesk, // what forges tell of is another test's
     sealingKey: null,
     attend: (options) => {
       seen.attended.push(options);

@@ -1,0 +1,273 @@
+/**
+ * A folder inside the archive of a repository (a tar, through gzip, with one folder at its top), made a bundle. The archive is streamed: what
+ * is not under the folder is passed over, and of what is, only a small bundle is held in memory; for a larger one the archive is
+ * fetched again when its bytes are sent, and each of them is proved again. Where archives come from is for the forges.
+ */
+import { Buffer } from 'node:buffer';
+import { LIMITS, type LimitName } from '../domain/limits.ts';
+import { type Artifact, chunkDigests, type Manifest } from '../domain/manifest.ts';
+import { Problem } from '../domain/problem.ts';
+import { type ArchiveEntry, ArchiveForm } from './archive_header.ts';
+import { BUNDLE_FILE, bundleFileTooLarge } from './bundle_file.ts';
+import { type ByteReader, expandGzip, readPlain } from './byte_reader.ts';
+import type { Chunk } from './chunks.ts';
+import { assertPlainPath, isIgnored, refuseMisnamed, resolveBundle } from './resolve.ts';
+import { artifactTooLarge, describeArtifact, proveChunks, wantedChunks } from './source.ts';
+import { malformed } from './tar_header.ts';
+import { TarReader } from './tar_reader.ts';
+
+export interface ArchivePlace {
+  /** The archive from its beginning, each time it is called. */
+  open(): Promise<ReadableStream<Uint8Array>>;
+  /** Of the bundle, from the repository's root; "" for the root itself. */
+  readonly folder: string;
+  /** What a bundle without a bundle file is called when the folder is the root. */
+  readonly repositoryName: string;
+  /** What the archive must be of, if it says so. */
+  readonly commit: string;
+}
+
+export interface ArchivedBundle {
+  readonly manifest: Manifest;
+  readonly warnings: readonly string[];
+  /** The chunks that are wanted, each once, in any order; may be called again. */
+  chunks(wanted: ReadonlySet<string>): AsyncIterable<Chunk>;
+}
+
+/**
+ * Makes the manifest that `weft deploy FOLDER` would make of the same files.
+ * @throws Problem invalid_bundle (no such folder, links, improper names, nothing to run, mistakes in weft.yaml), not_utf8, too_large with the
+ * limit's name, malformed_gzip, malformed_tar, forge_unreachable when the stream breaks off, and what `open` throws
+ */
+export async function readArchive(place: ArchivePlace): Promise<ArchivedBundle> {
+  const files = await collectFiles(place);
+  refuseMisnamed([...files.described.keys()].concat(files.bundleFile === null ? [] : [BUNDLE_FILE]));
+  const { manifest, warnings } = await resolveBundle({
+    paths: [...files.described.keys()],
+    bundleFile: files.bundleFile,
+    fallbackName: place.folder === '' ? place.repositoryName : (place.folder.split('/').at(-1) ?? ''),
+    describe: async (path) => {
+      const found = files.described.get(path);
+      if (found instanceof Problem) throw found;
+      if (found === undefined) throw new Error(`resolveBundle asks for "${path}", which is none of the paths that it was given`);
+      return found;
+    },
+  });
+  const { held } = files;
+  if (held === null) return { manifest, warnings, chunks: (wanted) => fetchChunks(place, manifest, wanted) };
+  const source = {
+    async *open({ path }: Artifact) {
+      yield held.get(path) ?? new Uint8Array(0);
+    },
+  };
+  return { manifest, warnings, chunks: (wanted) => wantedChunks({ manifest, warnings, source }, wanted) };
+}
+
+interface Files {
+  /** By path in the bundle; where a file cannot be one of a bundle, why. The bundle file is not among them. */
+  readonly described: ReadonlyMap<string, Artifact | Problem>;
+  readonly bundleFile: Uint8Array | null;
+  /** The bytes of all files; null when they are too many to be held. */
+  readonly held: ReadonlyMap<string, Uint8Array> | null;
+}
+
+async function collectFiles(place: ArchivePlace): Promise<Files> {
+  const described = new Map<string, Artifact | Problem>();
+  let bundleFile: Uint8Array | null = null;
+  let held: Map<string, Uint8Array> | null = new Map();
+  let heldBytes = 0;
+  await readEntries(place, async (path, entry, body) => {
+    if (described.has(path) || (path === BUNDLE_FILE && bundleFile !== null)) throw malformed(`it holds "${path}" twice`);
+    if (path === BUNDLE_FILE) {
+      if (entry.size > LIMITS.bundle_file_bytes) throw bundleFileTooLarge();
+      bundleFile = await readWhole(body, entry.size);
+      return;
+    }
+    heldBytes += entry.size;
+    if (heldBytes > LIMITS.archive_held_bytes) held = null;
+    const bytes = held === null ? null : await readWhole(body, entry.size);
+    if (bytes !== null) held?.set(path, bytes);
+    described.set(path, await describe(path, entry.size, bytes === null ? body : once(bytes)));
+    if (described.size > LIMITS.folder_entries_count) throw tooLarge('folder_entries_count', `The folder "${place.folder}" holds more files`);
+  });
+  return { described, bundleFile, held };
+}
+
+/** That a file is no text matters only if a step runs it. */
+async function describe(path: string, size: number, body: AsyncIterable<Uint8Array>): Promise<Artifact | Problem> {
+  if (size > LIMITS.artifact_bytes) return artifactTooLarge(path);
+  try {
+    return await describeArtifact(path, body);
+  } catch (error) {
+    if (error instanceof Problem && error.slug === 'not_utf8') return error;
+    throw error;
+  }
+}
+
+/** The archive once more, for the chunks that are wanted. */
+async function* fetchChunks(place: ArchivePlace, manifest: Manifest, wanted: ReadonlySet<string>): AsyncGenerator<Chunk> {
+  const missing = new Set(wanted);
+  const artifacts = new Map(manifest.artifacts.map((artifact) => [artifact.path, artifact]));
+  const walk = new ArchiveWalk(place);
+  try {
+    for (let file = await walk.next(); file !== null && missing.size > 0; file = await walk.next()) {
+      const artifact = artifacts.get(file.path);
+      if (artifact === undefined || !chunkDigests(artifact).some((digest) => missing.has(digest))) continue;
+      const where = `"${artifact.path}" is another one in the archive that was fetched for its bytes than in the one that its manifest was made of.`;
+      for await (const chunk of proveChunks(artifact, walk.body(), where)) if (missing.delete(chunk.digest)) yield chunk;
+    }
+  } finally {
+    await walk.close();
+  }
+  if (missing.size === 0) return;
+  throw new Problem(
+    'artifact_missing',
+    `The archive of commit ${place.commit}, fetched again for its bytes, lacks ${missing.size} chunks that its manifest names.`,
+  );
+}
+
+/** Hands each file of the folder to `take`, which reads as much of its body as it needs. */
+async function readEntries(place: ArchivePlace, take: (path: string, entry: ArchiveEntry, body: AsyncIterable<Uint8Array>) => Promise<void>): Promise<void> {
+  const walk = new ArchiveWalk(place);
+  try {
+    for (let file = await walk.next(); file !== null; file = await walk.next()) await take(file.path, file.entry, walk.body());
+  } finally {
+    await walk.close();
+  }
+  if (!walk.isFolderFound)
+    throw new Problem('invalid_bundle', `There is no folder "${place.folder}" in the repository at commit ${place.commit}.`, { path: place.folder });
+}
+
+/** One way through an archive. */
+class ArchiveWalk {
+  readonly #place: ArchivePlace;
+  readonly #form = new ArchiveForm();
+  /** Of the folder within the archive, a character for each byte; without the archive's own folder at the top. */
+  readonly #folder: string;
+  #stream: ReadableStream<Uint8Array> | null = null;
+  #tar: TarReader<ArchiveEntry> | null = null;
+  #top: string | null = null;
+  #entriesCount = 0;
+  isFolderFound = false;
+
+  constructor(place: ArchivePlace) {
+    this.#place = place;
+    this.#folder = Buffer.from(place.folder, 'utf8').toString('latin1');
+  }
+
+  /** The next file of the bundle; null when the archive has ended as it should. */
+  async next(): Promise<{ readonly path: string; readonly entry: ArchiveEntry } | null> {
+    const tar = this.#tar ?? (await this.#open());
+    for (let entry = await tar.nextEntry(); entry !== null; entry = await tar.nextEntry()) {
+      this.#entriesCount += 1;
+      if (this.#entriesCount > LIMITS.archive_entries_count)
+        throw tooLarge('archive_entries_count', 'The archive of the repository holds more files and folders');
+      const path = this.#pathOf(entry);
+      if (path === null || entry.kind === 'folder') continue;
+      if (entry.kind === 'file') return { path, entry };
+      throw new Problem('invalid_bundle', `"${path}" is ${entry.what}. A bundle holds plain files only; put the file itself there.`, { path });
+    }
+    if (this.#form.commit !== null && /^[0-9a-f]{40,64}$/.test(this.#form.commit) && this.#form.commit !== this.#place.commit)
+      throw malformed(`it is of commit ${this.#form.commit}, and ${this.#place.commit} was asked for`);
+    return null;
+  }
+
+  async *body(): AsyncGenerator<Uint8Array> {
+    if (this.#tar !== null) yield* this.#tar.body();
+  }
+
+  /** Gives the connection up, if the archive was not read to its end. */
+  async close(): Promise<void> {
+    this.#tar?.release();
+    await this.#stream?.cancel().catch(() => undefined);
+  }
+
+  async #open(): Promise<TarReader<ArchiveEntry>> {
+    this.#stream = await this.#place.open();
+    const input = new CountedReader(
+      readPlain(this.#stream, (error) => new Problem('forge_unreachable', 'The archive of the repository broke off before its end.', {}, error)),
+    );
+    const output = new CountedReader(expandGzip(input), (bytes) => {
+      if (bytes > LIMITS.archive_bytes) throw tooLarge('archive_bytes', 'The archive of the repository unpacks to more bytes');
+      if (bytes > LIMITS.archive_ratio_bytes && bytes > input.bytes * LIMITS.archive_ratio_max)
+        throw tooLarge('archive_ratio_max', 'The archive of the repository is packed more densely');
+    });
+    this.#tar = new TarReader(output, this.#form);
+    return this.#tar;
+  }
+
+  /** The path in the bundle; null for what is no part of it. */
+  #pathOf({ name, kind, what }: ArchiveEntry): string | null {
+    const [top = '', ...rest] = name.split('/');
+    this.#top ??= top;
+    if (top !== this.#top || top === '' || top === '.' || top === '..') throw malformed('its entries do not lie in one folder at its top');
+    if (rest.some((part) => part === '' || part === '.' || part === '..')) throw malformed(`the path ${JSON.stringify(name.slice(0, 200))} is not a plain one`);
+    const inside = rest.join('/');
+    if (this.#folder !== '' && (inside === this.#folder || (kind !== 'folder' && this.#folder.startsWith(`${inside}/`) && inside !== ''))) {
+      if (kind !== 'folder') {
+        const found = kind === 'file' ? 'a file' : what;
+        throw new Problem('invalid_bundle', `"${decodePath(inside)}" in the repository is ${found}, and no folder with a bundle.`, {
+          path: this.#place.folder,
+        });
+      }
+      this.isFolderFound = true;
+      return null;
+    }
+    if (this.#folder === '') this.isFolderFound = true;
+    else if (!inside.startsWith(`${this.#folder}/`)) return null;
+    this.isFolderFound = true;
+    const within = this.#folder === '' ? inside : inside.slice(this.#folder.length + 1);
+    if (within === '' || isIgnored(within)) return null;
+    const path = decodePath(within);
+    assertPlainPath(path);
+    return path;
+  }
+}
+
+class CountedReader implements ByteReader {
+  readonly #input: ByteReader;
+  readonly #check: (bytes: number) => void;
+  bytes = 0;
+
+  constructor(input: ByteReader, check: (bytes: number) => void = () => undefined) {
+    this.#input = input;
+    this.#check = check;
+  }
+
+  async read(): Promise<Uint8Array | null> {
+    const part = await this.#input.read();
+    this.bytes += part?.length ?? 0;
+    this.#check(this.bytes);
+    return part;
+  }
+
+  release(): void {
+    this.#input.release();
+  }
+}
+
+function decodePath(name: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.from(name, 'latin1'));
+  } catch (error) {
+    throw new Problem('invalid_bundle', `The name of a file is not UTF-8 (read as Latin-1 it is ${JSON.stringify(name)}). Rename it.`, {}, error);
+  }
+}
+
+async function readWhole(body: AsyncIterable<Uint8Array>, size: number): Promise<Uint8Array> {
+  const whole = new Uint8Array(size);
+  let used = 0;
+  for await (const part of body) {
+    whole.set(part, used);
+    used += part.length;
+  }
+  return whole;
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+function tooLarge(limit: LimitName, what: string): Problem {
+  return new Problem('too_large', `${what} than ${LIMITS[limit]} (${limit}).`, { limit });
+}

@@ -1,0 +1,147 @@
+/**
+ * GitHub's REST API as far as Weft asks it: one method for each thing that is asked or told, each answer read by its form. Paths and bodies
+ * are those of docs.github.com/rest, version 2022-11-28.
+ */
+import * as z from 'zod';
+import type { Change } from '../../domain/change.ts';
+import { commitSchema } from '../../domain/change.ts';
+import { Problem } from '../../domain/problem.ts';
+import type { Asking, Question } from '../asking.ts';
+
+const idSchema = z.int().min(1);
+const refSchema = z.object({ object: z.object({ sha: commitSchema }) });
+const repositorySchema = z.object({ id: idSchema });
+const pullSchema = z.object({
+  state: z.string(),
+  head: z.object({ sha: commitSchema, repo: z.object({ id: idSchema }).nullable() }),
+  base: z.object({ ref: z.string() }),
+});
+const deploymentSchema = z.object({ id: idSchema, sha: commitSchema, ref: z.string(), environment: z.string() });
+const runSchema = z.object({ head_sha: commitSchema, head_branch: z.string().nullable(), conclusion: z.string().nullable(), run_attempt: z.int() });
+const checkRunsSchema = z.object({ check_runs: z.array(z.object({ id: idSchema, external_id: z.string().nullish() })) });
+const createdSchema = z.object({ id: idSchema });
+const commentsSchema = z.array(
+  z.object({
+    id: idSchema,
+    body: z.string().nullish(),
+    user: z.object({ id: idSchema }).nullish(),
+    performed_via_github_app: z.object({ id: idSchema }).nullish(),
+  }),
+);
+
+export type Comment = z.infer<typeof commentsSchema>[number];
+
+export class GitHubApi {
+  readonly #asking: Asking;
+  readonly #authorize: (repository: string) => Promise<string>;
+
+  /** @param authorize what proves Weft to the API for the repository of this id */
+  constructor(asking: Asking, authorize: (repository: string) => Promise<string>) {
+    this.#asking = asking;
+    this.#authorize = authorize;
+  }
+
+  /** The id of whatever repository has this name now; null when none has. */
+  async repositoryId(change: Change): Promise<string | null> {
+    const found = await this.#find(repositorySchema, change, { path: '' });
+    return found === null ? null : String(found.id);
+  }
+
+  async branchHead(change: Change, branch: string): Promise<string | null> {
+    const found = await this.#find(refSchema, change, { path: `/git/ref/heads/${encodePath(branch)}` });
+    return found?.object.sha ?? null;
+  }
+
+  pullRequest(change: Change, number: number) {
+    return this.#find(pullSchema, change, { path: `/pulls/${number}` });
+  }
+
+  deployment(change: Change, id: number) {
+    return this.#find(deploymentSchema, change, { path: `/deployments/${id}` });
+  }
+
+  /** The newest deployment of an environment. */
+  async newestDeployment(change: Change, environment: string) {
+    const found = await this.#find(z.array(deploymentSchema), change, {
+      path: `/deployments?environment=${encodeURIComponent(environment)}&per_page=1`,
+    });
+    return found?.[0] ?? null;
+  }
+
+  workflowRun(change: Change, id: number) {
+    return this.#find(runSchema, change, { path: `/actions/runs/${id}` });
+  }
+
+  async openArchive(change: Change): Promise<ReadableStream<Uint8Array>> {
+    return this.#asking.openArchive(await this.#question(change, { path: `/tarball/${change.commit}` }));
+  }
+
+  /** The check run of this commit that has this name and our mark; null when there is none. */
+  async findCheckRun(change: Change, name: string, externalId: string): Promise<number | null> {
+    const path = `/commits/${change.commit}/check-runs?check_name=${encodeURIComponent(name)}&filter=latest&per_page=100`;
+    const found = await this.#find(checkRunsSchema, change, { path });
+    return found?.check_runs.find(({ external_id }) => external_id === externalId)?.id ?? null;
+  }
+
+  async createCheckRun(change: Change, body: object): Promise<number> {
+    return (await this.#ask(createdSchema, change, { method: 'POST', path: '/check-runs', body })).id;
+  }
+
+  async updateCheckRun(change: Change, id: number, body: object): Promise<void> {
+    await this.#ask(createdSchema, change, { method: 'PATCH', path: `/check-runs/${id}`, body });
+  }
+
+  async setCommitStatus(change: Change, body: object): Promise<void> {
+    await this.#ask(z.object({}), change, { method: 'POST', path: `/statuses/${change.commit}`, body });
+  }
+
+  async setDeploymentStatus(change: Change, id: number, body: object): Promise<void> {
+    await this.#ask(createdSchema, change, { method: 'POST', path: `/deployments/${id}/statuses`, body });
+  }
+
+  /** A page of a hundred comments of a pull request, oldest first. */
+  comments(change: Change, number: number, page: number): Promise<Comment[]> {
+    return this.#ask(commentsSchema, change, { path: `/issues/${number}/comments?per_page=100&page=${page}` });
+  }
+
+  async createComment(change: Change, number: number, body: string): Promise<number> {
+    return (await this.#ask(createdSchema, change, { method: 'POST', path: `/issues/${number}/comments`, body: { body } })).id;
+  }
+
+  /** @returns whether it was there to be changed */
+  async updateComment(change: Change, id: number, body: string): Promise<boolean> {
+    return (await this.#find(createdSchema, change, { method: 'PATCH', path: `/issues/comments/${id}`, body: { body } })) !== null;
+  }
+
+  /** The id of whoever the token belongs to. */
+  async ownUserId(change: Change): Promise<number> {
+    const answer = await this.#asking.ask({ path: '/user', authorization: await this.#authorize(change.repository.id) });
+    return readForm(createdSchema, answer, '/user').id;
+  }
+
+  async #ask<Schema extends z.ZodType>(schema: Schema, change: Change, question: Omit<Question, 'authorization'>): Promise<z.infer<Schema>> {
+    return readForm(schema, await this.#asking.ask(await this.#question(change, question)), question.path);
+  }
+
+  async #find<Schema extends z.ZodType>(schema: Schema, change: Change, question: Omit<Question, 'authorization'>): Promise<z.infer<Schema> | null> {
+    const answer = await this.#asking.askIfThere(await this.#question(change, question));
+    return answer === null ? null : readForm(schema, answer, question.path);
+  }
+
+  async #question(change: Change, question: Omit<Question, 'authorization'>): Promise<Question> {
+    const authorization = await this.#authorize(change.repository.id);
+    return { ...question, path: `/repos/${encodePath(change.repository.name)}${question.path}`, authorization };
+  }
+}
+
+function readForm<Schema extends z.ZodType>(schema: Schema, value: unknown, path: string): z.infer<Schema> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const key = parsed.error.issues[0]?.path.join('.');
+  throw new Problem('forge_refused', `GitHub has answered ${path.replace(/\?.*$/, '') || 'for the repository'} in a form that is not known here (${key}).`);
+}
+
+/** Each part of a path, encoded; the "/" between them stay. */
+function encodePath(path: string): string {
+  return path.split('/').map(encodeURIComponent).join('/');
+}

@@ -1,0 +1,57 @@
+/**
+ * Whether what a delivery said is still so. A delivery has no time under its signature, so an old one, sent again by whoever has captured it,
+ * proves just as well: it says something that was true once. GitHub says what is true now, before any database is woken.
+ */
+import type { Change } from '../../domain/change.ts';
+import type { Confirmed } from '../forge.ts';
+import type { GitHubApi } from './api.ts';
+
+/** @throws Problem forge_unreachable, forge_refused */
+export async function confirmChange(api: GitHubApi, change: Change): Promise<Confirmed> {
+  // A name may have come to another repository since.
+  if ((await api.repositoryId(change)) !== change.repository.id)
+    return { stale: `The repository ${change.repository.name} is not there any more, or is another one now.` };
+  const { event, number, branch } = change;
+  if (event === 'push') return confirmBranch(api, change, branch);
+  if (event === 'pull_request' && number !== null) return confirmPullRequest(api, change, number);
+  if (event === 'deployment' && number !== null) return confirmDeployment(api, change, number);
+  if (event === 'workflow_run' && number !== null) return confirmRun(api, change, number);
+  return { stale: `Nothing can be asked of an event "${event}".` };
+}
+
+async function confirmBranch(api: GitHubApi, change: Change, branch: string | null): Promise<Confirmed> {
+  const head = branch === null ? null : await api.branchHead(change, branch);
+  if (head === change.commit) return { branch, stale: null };
+  return { stale: head === null ? `The branch "${branch}" is not there any more.` : `The head of "${branch}" is ${head} by now.` };
+}
+
+async function confirmPullRequest(api: GitHubApi, change: Change, number: number): Promise<Confirmed> {
+  const found = await api.pullRequest(change, number);
+  if (found === null || found.state !== 'open') return { stale: `The pull request #${number} is not open any more.` };
+  if (String(found.head.repo?.id ?? '') !== change.repository.id) return { stale: `The pull request #${number} comes from a fork.` };
+  if (found.base.ref !== change.branch) return { stale: `The pull request #${number} goes into "${found.base.ref}" by now.` };
+  if (found.head.sha !== change.commit) return { stale: `The head of the pull request #${number} is ${found.head.sha} by now.` };
+  // What is proposed for a branch does not come from it.
+  return { branch: null, stale: null };
+}
+
+/** What a deployment was asked for may be a branch, and then its head counts; a tag or a commit has none. */
+async function confirmDeployment(api: GitHubApi, change: Change, number: number): Promise<Confirmed> {
+  const { environment, branch: ref } = change;
+  const found = await api.deployment(change, number);
+  if (found === null || environment === null || found.sha !== change.commit || found.environment !== environment || found.ref !== ref)
+    return { stale: `The deployment ${number} is not there any more, or is another one.` };
+  const newest = await api.newestDeployment(change, environment);
+  if (newest?.id !== number) return { stale: `The newest deployment of the environment "${environment}" is ${newest?.id ?? 'none'} by now.` };
+  if (ref === change.commit) return { branch: null, stale: null };
+  const head = await api.branchHead(change, ref);
+  if (head !== null && head !== change.commit) return { stale: `The head of "${ref}" is ${head} by now.` };
+  return { branch: head === null ? null : ref, stale: null };
+}
+
+async function confirmRun(api: GitHubApi, change: Change, number: number): Promise<Confirmed> {
+  const found = await api.workflowRun(change, number);
+  if (found === null || found.head_sha !== change.commit || found.head_branch !== change.branch || found.conclusion !== 'success')
+    return { stale: `The run ${number} is no success of this commit any more.` };
+  return confirmBranch(api, change, change.branch);
+}

@@ -1,0 +1,150 @@
+/**
+ * What GitHub's webhooks say (docs.github.com, "Webhook events and payloads"). The name of an event stands in a header that nobody signs: so each
+ * is read by a form that no other event has, and what an attacker calls otherwise than it is fits none. Unknown keys are passed over.
+ */
+import * as z from 'zod';
+import { parseStrictJson } from '../../config/strict_json.ts';
+import { type Change, commitSchema } from '../../domain/change.ts';
+import { Problem } from '../../domain/problem.ts';
+import type { Delivery, Heard } from '../forge.ts';
+
+const idSchema = z.int().min(1);
+const branchSchema = z.string().min(1).max(1024);
+
+/** A name by which the API finds it: it becomes a part of a path. */
+const repositorySchema = z.object({
+  id: idSchema,
+  full_name: z.string().regex(/^(?!\.{1,2}\/)[A-Za-z0-9._-]{1,100}\/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$/, 'owner/name'),
+});
+
+/** Keys by which another event would be told: they must not be there. */
+const absent = z.undefined().optional();
+
+const pushSchema = z.object({
+  ref: z.string(),
+  after: commitSchema,
+  deleted: z.boolean().default(false),
+  repository: repositorySchema,
+  pull_request: absent,
+  deployment: absent,
+  workflow_run: absent,
+});
+
+const pullRequestSchema = z.object({
+  action: z.string(),
+  number: idSchema,
+  pull_request: z.object({
+    head: z.object({ sha: commitSchema, repo: z.object({ id: idSchema }).nullable() }),
+    base: z.object({ ref: branchSchema, repo: z.object({ id: idSchema }) }),
+  }),
+  repository: repositorySchema,
+  review: absent,
+  comment: absent,
+  thread: absent,
+});
+
+const deploymentSchema = z.object({
+  action: z.literal('created'),
+  deployment: z.object({ id: idSchema, sha: commitSchema, ref: z.string().min(1).max(1024), environment: z.string().min(1).max(255) }),
+  repository: repositorySchema,
+  deployment_status: absent,
+  check_run: absent,
+});
+
+const workflowRunSchema = z.object({
+  action: z.string(),
+  workflow_run: z.object({
+    id: idSchema,
+    run_attempt: z.int().min(1),
+    head_sha: commitSchema,
+    head_branch: branchSchema.nullable(),
+    head_repository: z.object({ id: idSchema }).nullable(),
+    event: z.string(),
+    conclusion: z.string().nullable(),
+    path: z.string().max(1024),
+  }),
+  repository: repositorySchema,
+  deployment: absent,
+});
+
+const pingSchema = z.object({ zen: z.string(), hook_id: idSchema });
+
+/** After these a pull request has another head than before, or is open again. */
+const NEW_HEADS: readonly string[] = ['opened', 'reopened', 'synchronize'];
+/** What runs for a branch of the repository itself, by somebody who may write to it. */
+const OWN_RUNS: readonly string[] = ['push', 'workflow_dispatch', 'schedule'];
+
+/** @throws Problem unsigned without the header that names the event */
+export function readEventName(headers: Headers): string {
+  const name = headers.get('x-github-event');
+  if (name !== null && /^[a-z_]{1,64}$/.test(name)) return name;
+  throw new Problem('unsigned', 'There is no header X-GitHub-Event with the name of an event: this is none of GitHub’s deliveries.');
+}
+
+/**
+ * @param delivery that was proved
+ * @throws Problem malformed_json; invalid_request when the body is not what an event of this name has
+ */
+export function readEvent({ headers, body }: Delivery): Heard {
+  const name = readEventName(headers);
+  const read = Object.hasOwn(READERS, name) ? READERS[name] : undefined;
+  if (read === undefined) return { ignored: `The event "${name}" is none that deployments follow from.` };
+  return read(parseStrictJson(body, 'The body of the webhook'));
+}
+
+const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
+  ping(value) {
+    parse(pingSchema, 'ping', value);
+    return { ignored: 'The webhook is set up, and its secret is the right one.' };
+  },
+  push(value) {
+    const { ref, after, deleted, repository } = parse(pushSchema, 'push', value);
+    if (!ref.startsWith('refs/heads/')) return { ignored: `"${ref}" is no branch.` };
+    if (deleted || /^0+$/.test(after)) return { ignored: 'The branch was deleted.' };
+    return { change: { ...ofRepository(repository), event: 'push', commit: after, branch: ref.slice('refs/heads/'.length) } };
+  },
+  pull_request(value) {
+    const { action, number, pull_request, repository } = parse(pullRequestSchema, 'pull_request', value);
+    const { head, base } = pull_request;
+    if (!NEW_HEADS.includes(action)) return { ignored: `The action "${action}" of a pull request gives it no other head.` };
+    if (head.repo?.id !== repository.id || base.repo.id !== repository.id)
+      return { ignored: 'The pull request comes from a fork; nothing of a fork is ever run, rehearsed or fetched.' };
+    return { change: { ...ofRepository(repository), event: 'pull_request', commit: head.sha, branch: base.ref, number } };
+  },
+  deployment(value) {
+    const { deployment, repository } = parse(deploymentSchema, 'deployment', value);
+    const { id, sha, ref, environment } = deployment;
+    return { change: { ...ofRepository(repository), event: 'deployment', commit: sha, branch: ref, environment, number: id, attempt: id } };
+  },
+  workflow_run(value) {
+    const { action, workflow_run: run, repository } = parse(workflowRunSchema, 'workflow_run', value);
+    if (action !== 'completed' || run.conclusion !== 'success')
+      return { ignored: `The run of the workflow is ${run.conclusion ?? action}, and not a success.` };
+    if (run.head_repository?.id !== repository.id || !OWN_RUNS.includes(run.event) || run.head_branch === null)
+      return { ignored: `A run for "${run.event}" is none of a branch of this repository.` };
+    return {
+      change: {
+        ...ofRepository(repository),
+        event: 'workflow_run',
+        commit: run.head_sha,
+        branch: run.head_branch,
+        workflow: run.path.replace(/@.*$/, ''),
+        number: run.id,
+        attempt: run.run_attempt > 1 ? run.run_attempt : null,
+      },
+    };
+  },
+};
+
+function parse<Schema extends z.ZodType>(schema: Schema, name: string, value: unknown): z.infer<Schema> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new Problem('invalid_request', `The body is not that of the event "${name}": ${issue?.path.join('.')}: ${issue?.message}. Nothing was done.`, {
+    path: issue?.path.join('.') ?? '',
+  });
+}
+
+function ofRepository({ id, full_name }: z.infer<typeof repositorySchema>): Omit<Change, 'event' | 'commit'> {
+  return { repository: { id: String(id), name: full_name }, branch: null, environment: null, workflow: null, number: null, attempt: null };
+}

@@ -1,0 +1,80 @@
+/**
+ * `POST /webhooks/{forge}`: what a forge tells. Proved over its raw bytes, read, held against the sources of the configuration, and left in the
+ * queue: the forge has its answer in a moment, and nothing was asked of anybody by then. Without a queue it is taken up at once, behind the
+ * answer. What nothing follows from is no error: forges switch off webhooks that are answered with one.
+ */
+import { Hono } from 'hono';
+import { sha256 } from '../../bundle/chunks.ts';
+import { type ForgeWork, forgeKindSchema } from '../../domain/change.ts';
+import { Problem } from '../../domain/problem.ts';
+import { DIALECTS } from '../../forges/connect.ts';
+import { findSources } from '../../operations/sources.ts';
+import type { HttpContext, HttpEnv } from '../context.ts';
+import { describeError } from '../log.ts';
+import type { Ports } from '../ports.ts';
+
+export function webhookRoutes(ports: Ports): Hono<HttpEnv> {
+  return new Hono<HttpEnv>().post('/:forge', (c) => postWebhook(c, ports));
+}
+
+async function postWebhook(c: HttpContext, ports: Ports): Promise<Response> {
+  const kind = forgeKindSchema.safeParse(c.req.param('forge')).data;
+  const dialect = kind === undefined ? null : DIALECTS[kind];
+  const callers = [...ports.forges.values()].filter((forge) => forge.kind === kind).map(({ name, webhooks }) => ({ name, secrets: webhooks }));
+  if (dialect === null || callers.length === 0)
+    throw new Problem('not_found', 'No caller of this Worker’s configuration is such a forge. No database was asked.');
+  const { headers } = c.req.raw;
+  dialect.checkHeaders(headers);
+  const body = (await c.var.body.readAll('webhook_bytes', 'No forge sends more.')) as Uint8Array<ArrayBuffer>;
+  const delivery = { headers, body };
+  const { caller, signature } = await dialect.prove(delivery, callers, Math.floor(ports.now() / 1000));
+  c.var.notes.caller = caller;
+  const heard = dialect.read(delivery);
+  const key = await sha256(body);
+  if ('ignored' in heard) return ignore(c, ports, key, heard.ignored);
+  const { change } = heard;
+  const sources = findSources(ports.config.sources, caller, change);
+  if (sources.length === 0) {
+    const { event, repository, branch, environment, workflow } = change;
+    const told = [branch, environment, workflow].filter((word) => word !== null).join(', ');
+    return ignore(c, ports, key, `No source follows "${event}" of the repository ${repository.id} (${repository.name}) with ${told}.`);
+  }
+  const works = sources.map(({ target, folder }): ForgeWork => {
+    const proof = { delivery: key, signature };
+    return { kind: 'change', forge: caller, change, proof, folder, target, deployment: null, reports: {}, account: null, looks: 0 };
+  });
+  const isQueued = await Promise.all(works.map((work) => leaveOrTakeUp(c, ports, work)));
+  const deployments = works.map(({ target, folder }, index) => ({ target, folder, queued: isQueued[index] }));
+  return c.json({ outcome: 'accepted', delivery: key, commit: change.commit, deployments }, 202);
+}
+
+/** @returns whether it lies in the queue; if not, it is being worked at */
+async function leaveOrTakeUp(c: HttpContext, { changes, log }: Ports, work: ForgeWork): Promise<boolean> {
+  const { reference } = c.var.notes;
+  const { forge, target, change, proof } = work;
+  try {
+    if (changes.leave !== undefined) {
+      await changes.leave(work);
+      log({ level: 'info', message: 'webhook', reference, forge, event: change.event, commit: change.commit, target, delivery: proof.delivery, queued: true });
+      return true;
+    }
+  } catch (error) {
+    log({
+      level: 'error',
+      message: 'webhook',
+      reference,
+      forge,
+      target,
+      what: 'The queue did not take it: it is taken up at once.',
+      errors: describeError(error),
+    });
+  }
+  log({ level: 'info', message: 'webhook', reference, forge, event: change.event, commit: change.commit, target, delivery: proof.delivery, queued: false });
+  c.executionCtx.waitUntil(changes.takeUp(work));
+  return false;
+}
+
+function ignore(c: HttpContext, { log }: Ports, delivery: string, reason: string): Response {
+  log({ level: 'info', message: 'webhook', reference: c.var.notes.reference, forge: c.var.notes.caller ?? null, delivery, ignored: reason });
+  return c.json({ outcome: 'ignored', delivery, reason });
+}

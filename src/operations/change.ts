@@ -1,0 +1,241 @@
+/**
+ * From what a forge says to a deployment, and back: confirm that it is still so, fetch the folder at that commit, deploy it as a signed request
+ * would, and tell the forge how it goes. Each call takes one piece of work as far as it gets, and says what is left of it; taking it up once
+ * too often changes nothing, because the request that is made of it is always the same one.
+ */
+import type { ArchivedBundle } from '../bundle/archive.ts';
+import { sha256 } from '../bundle/chunks.ts';
+import type { Config, Target } from '../config/config.ts';
+import type { Source } from '../config/forges.ts';
+import type { Connect } from '../database/session.ts';
+import type { Attended, AttendOptions } from '../deployment/attend.ts';
+import type { DeployOptions, Opened } from '../deployment/deploy.ts';
+import type { Account, ForgeWork } from '../domain/change.ts';
+import { type Deployment, isOver } from '../domain/deployment.ts';
+import { LIMITS } from '../domain/limits.ts';
+import { checkParameters } from '../domain/parameters.ts';
+import { Problem, type ProblemSlug } from '../domain/problem.ts';
+import type { DeployRequest } from '../domain/request.ts';
+import { type AccountPlace, accountOfBeginning, accountOfDeployment, accountOfProblem, accountOfStale } from '../forges/account.ts';
+import type { ForgeAtHand } from '../forges/forge.ts';
+import { mayBeRun, requireGrant } from '../trust/grants.ts';
+import { requireRules } from '../trust/rules.ts';
+import { findSources } from './sources.ts';
+
+export interface ChangeDesk {
+  readonly config: Config;
+  /** By the name of the caller. */
+  readonly forges: ReadonlyMap<string, ForgeAtHand>;
+  connect(target: Target): Connect;
+  deploy(options: DeployOptions): { opened: Promise<Opened>; done: Promise<Deployment> };
+  attend(options: AttendOptions): Promise<Attended>;
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Takes out of a text what must not be read at a forge: secrets, and where databases are. */
+  hide(text: string): string;
+  /** Called as soon as there is a deployment. Never rejects. */
+  onOpened(target: string, deployment: string): Promise<void>;
+  /** Called when it is over. Never rejects. */
+  onOver(target: string, deployment: string): Promise<void>;
+}
+
+/** `told`: it is over, and the forge knows. `untold`: it is over, and the forge does not know yet. `dropped`: nothing follows from it any more. */
+export type ChangeFinding = 'told' | 'untold' | 'at_work' | 'unreachable' | 'stale' | 'dropped';
+
+export interface ChangeProgress {
+  readonly finding: ChangeFinding;
+  /** What is left to be done; its `looks` are one more. */
+  readonly work: ForgeWork;
+  /** Until it should be taken up again; null when there is nothing left. */
+  readonly again_seconds: number | null;
+  readonly state: Deployment['state'] | null;
+  /** What went wrong on the way, for the log. */
+  readonly errors: readonly unknown[];
+}
+
+/** What no further look would change. */
+const HOPELESS: readonly ProblemSlug[] = ['deployment_not_found', 'deployment_not_staged', 'engine_missing', 'secrets_missing', 'unknown_target'];
+
+/** @param deadlineMs how long to stay with it; the deployment itself needs nobody. Never rejects */
+export async function carryOut(desk: ChangeDesk, work: ForgeWork, deadlineMs: number): Promise<ChangeProgress> {
+  return new Errand(desk, work, deadlineMs).run();
+}
+
+/** How a try has ended: with an account for the forge, or with something to come back for. */
+type End = { readonly account: Account } | { readonly again: 'at_work' | 'unreachable'; readonly seconds: number };
+
+class Errand {
+  readonly #desk: ChangeDesk;
+  readonly #deadlineMs: number;
+  readonly #errors: unknown[] = [];
+  #work: ForgeWork;
+  #state: Deployment['state'] | null = null;
+
+  constructor(desk: ChangeDesk, work: ForgeWork, deadlineMs: number) {
+    this.#desk = desk;
+    this.#work = work;
+    this.#deadlineMs = deadlineMs;
+  }
+
+  async run(): Promise<ChangeProgress> {
+    const { config, forges } = this.#desk;
+    const { forge: name, change, target, folder } = this.#work;
+    const forge = forges.get(name);
+    const source = findSources(config.sources, name, change).find((one) => one.target === target && one.folder === folder);
+    // The configuration is another one than when the webhook came.
+    if (forge === undefined || source === undefined || !config.targets.has(target)) return this.#progress('dropped', null);
+    if (this.#work.account !== null) return this.#tellEnd(forge, this.#work.account);
+    const place: AccountPlace = { target, folder: folder ?? '', mode: source.mode };
+    const end = await this.#try(forge, source, place).catch((error: unknown) => this.#endOf(place, error));
+    if (end === null) return this.#progress('stale', null);
+    if ('again' in end) return this.#progress(end.again, end.seconds);
+    return this.#tellEnd(forge, end.account);
+  }
+
+  /** @returns null when there is nothing to do, and nobody to be told */
+  async #try(forge: ForgeAtHand, source: Source, place: AccountPlace): Promise<End | null> {
+    if (this.#work.deployment !== null) return this.#attend(place, this.#work.deployment);
+    const { change, looks } = this.#work;
+    requireGrant(this.#desk.config, forge.name, 'deploy', place.target);
+    const confirmed = await forge.client.confirm(change);
+    // A webhook of old, that was never taken up, is not answered at the forge: whoever has captured it could make noise there.
+    if (confirmed.stale !== null) return looks === 0 ? null : { account: accountOfStale(place, confirmed.stale) };
+    const request = await this.#request(forge, source);
+    requireRules(this.#desk.config, request, { branch: confirmed.branch, nowSeconds: Math.floor(this.#desk.now() / 1000) });
+    await this.#tell(forge, accountOfBeginning(place));
+    return this.#deploy(forge, request, place, await forge.client.fetchBundle(change, place.folder));
+  }
+
+  /** As whoever signs would write it, but for its manifest. What it says of its source no signed request can say. */
+  async #request(forge: ForgeAtHand, source: Source): Promise<DeployRequest & { readonly source: object }> {
+    const { target, mode, parameters, folder, repository_id } = source;
+    return {
+      type: 'deploy',
+      id: await idOf(forge, source, this.#work),
+      audience: this.#desk.config.origin,
+      target,
+      expires_at: new Date(this.#desk.now() + LIMITS.signature_tolerance_seconds * 1000).toISOString(),
+      mode,
+      ...(parameters === undefined ? {} : { parameters }),
+      source: { forge: forge.kind, repository: repository_id, commit: this.#work.change.commit, folder },
+    };
+  }
+
+  async #deploy(forge: ForgeAtHand, request: DeployRequest, place: AccountPlace, { manifest, chunks }: ArchivedBundle): Promise<End> {
+    const { target } = place;
+    checkParameters(manifest.parameters ?? [], request.parameters ?? {}, []);
+    const drive = this.#desk.deploy({
+      connect: this.#desk.connect(this.#target(target)),
+      order: {
+        request: new TextEncoder().encode(JSON.stringify({ ...request, manifest })),
+        manifest,
+        mode: request.mode,
+        caller: forge.name,
+        target,
+        signature: proofOf(forge, this.#work),
+      },
+      chunks,
+      chunksAgain: true,
+      callers: mayBeRun(this.#desk.config, target),
+      deadlineMs: this.#deadlineMs,
+    });
+    drive.done.catch(() => undefined);
+    const { id } = await drive.opened;
+    this.#work = { ...this.#work, deployment: id };
+    await this.#desk.onOpened(target, id);
+    return this.#look(place, await drive.done);
+  }
+
+  async #attend(place: AccountPlace, id: string): Promise<End> {
+    const { config, connect } = this.#desk;
+    const { target } = place;
+    const attended = await this.#desk.attend({
+      connect: connect(this.#target(target)),
+      id,
+      target,
+      callers: mayBeRun(config, target),
+      deadlineMs: this.#deadlineMs,
+    });
+    if (attended.deployment === null) throw new Problem('deployment_not_found', `Deployment ${id} is not in this database any more.`, { deployment: id });
+    return this.#look(place, attended.deployment);
+  }
+
+  async #look(place: AccountPlace, deployment: Deployment): Promise<End> {
+    this.#state = deployment.state;
+    if (!isOver(deployment.state)) return { again: 'at_work', seconds: this.#pause(LIMITS.look_again_seconds_max) };
+    await this.#desk.onOver(place.target, deployment.id);
+    return { account: accountOfDeployment(place, deployment) };
+  }
+
+  /** What an error comes to: to be tried again, for it passes by itself; or an end. */
+  #endOf(place: AccountPlace, error: unknown): End {
+    this.#errors.push(error);
+    const problem = error instanceof Problem ? error : new Problem('internal', 'The Worker’s log has the reason. The commit can be deployed again.', {}, error);
+    // What has a deployment goes on, whatever keeps us from looking at it.
+    const mayPass = this.#work.deployment === null ? problem.exit === 3 && problem.slug !== 'secrets_missing' : !HOPELESS.includes(problem.slug);
+    if (!mayPass || this.#work.looks + 1 >= LIMITS.forge_tries_count_max) return { account: accountOfProblem(place, problem) };
+    const after = Number(problem.facts.retry_after_seconds ?? 0);
+    return { again: 'unreachable', seconds: Math.max(after, this.#pause(LIMITS.look_again_unreachable_seconds_max)) };
+  }
+
+  async #tellEnd(forge: ForgeAtHand, account: Account): Promise<ChangeProgress> {
+    const hidden = this.#hide(account);
+    const error = await this.#tell(forge, hidden);
+    if (error === undefined) return this.#progress('told', null);
+    // What is refused is refused again: a permission is missing, say, and the log has it.
+    const isEnough = this.#work.looks + 1 >= LIMITS.forge_tries_count_max || (error instanceof Problem && error.slug === 'forge_refused');
+    this.#work = { ...this.#work, account: cutToMessage(hidden) };
+    return this.#progress('untold', isEnough ? null : this.#pause(LIMITS.look_again_unreachable_seconds_max));
+  }
+
+  /** @returns what has kept the forge from knowing it, if something did */
+  async #tell(forge: ForgeAtHand, account: Account): Promise<unknown> {
+    const { reports, error } = await forge.client.report(this.#work.change, account, this.#work.reports);
+    this.#work = { ...this.#work, reports: { ...reports } };
+    if (error !== undefined) this.#errors.push(error);
+    return error;
+  }
+
+  #hide(account: Account): Account {
+    const { hide } = this.#desk;
+    const remarks = account.remarks.map((remark) => ({ ...remark, message: hide(remark.message) }));
+    return { ...account, title: hide(account.title), text: hide(account.text), remarks };
+  }
+
+  #target(name: string): Target {
+    const target = this.#desk.config.targets.get(name);
+    if (target === undefined) throw new Problem('unknown_target', `The configuration has no target "${name}".`, { target: name });
+    return target;
+  }
+
+  #pause(most: number): number {
+    return Math.min(LIMITS.look_again_seconds_first * 2 ** Math.min(this.#work.looks, 30), most);
+  }
+
+  #progress(finding: ChangeFinding, again_seconds: number | null): ChangeProgress {
+    const work = { ...this.#work, looks: this.#work.looks + 1 };
+    return { finding, work, again_seconds, state: this.#state, errors: this.#errors };
+  }
+}
+
+/**
+ * The same for everything that asks for the same: a webhook that comes twice, or two events of one commit, are one deployment. What is asked for
+ * again (a deployment made anew, a workflow run again) is another one.
+ */
+async function idOf(forge: ForgeAtHand, { repository_id, folder, target, mode, parameters }: Source, { change }: ForgeWork): Promise<string> {
+  const given = Object.entries(parameters ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
+  const parts = [repository_id, change.commit, folder, target, mode, given, change.attempt];
+  return `${forge.kind}-${await sha256(new TextEncoder().encode(JSON.stringify(parts)))}`;
+}
+
+/** Nobody has signed a request that the Worker has made for a webhook: what was signed is the webhook, by a secret of the forge's. */
+function proofOf(forge: ForgeAtHand, { change, proof }: ForgeWork): Record<string, string> {
+  return { webhook_of: forge.kind, event: change.event, repository: change.repository.name, body_sha256: proof.delivery, signature: proof.signature };
+}
+
+/** A message of the queue has 128 kB. */
+function cutToMessage(account: Account): Account {
+  if (new TextEncoder().encode(JSON.stringify(account)).length <= LIMITS.forge_account_bytes) return account;
+  const remarks = account.remarks.slice(0, 5).map((remark) => ({ ...remark, message: remark.message.slice(0, 1000) }));
+  return { ...account, text: `${account.text.slice(0, LIMITS.forge_account_bytes / 5)}\n\n… cut here`, remarks };
+}

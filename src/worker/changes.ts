@@ -1,0 +1,66 @@
+/**
+ * What forges have told of, as messages of the queue, or at once where there is none. A message that has led to something new is replaced by
+ * one that knows it; one that dies on the way comes again as it was, which costs a few questions and changes nothing.
+ */
+import type { Message, Queue } from '@cloudflare/workers-types';
+import type { ForgeWork } from '../domain/change.ts';
+import { LIMITS } from '../domain/limits.ts';
+import { describeError, type LogEntry } from '../http/log.ts';
+import type { ChangeTaker } from '../http/ports.ts';
+import { type ChangeDesk, type ChangeProgress, carryOut } from '../operations/change.ts';
+import type { Caretaker } from './look_after.ts';
+
+type Log = (entry: LogEntry) => void;
+
+/** Without a queue it is tried again only as often and as soon as an isolate may be expected to be there. */
+const TRIES_WITHOUT_QUEUE = 3;
+const PAUSE_WITHOUT_QUEUE_SECONDS_MAX = 5;
+
+/** @param desk asked for when it is needed */
+export function createChangeTaker(
+  queue: Pick<Queue<ForgeWork>, 'send'> | null,
+  desk: () => ChangeDesk,
+  log: Log,
+  sleep: (milliseconds: number) => Promise<void>,
+): ChangeTaker {
+  return {
+    ...(queue === null ? {} : { leave: async (work: ForgeWork) => void (await queue.send(work)) }),
+    async takeUp(given) {
+      let work = given;
+      for (let tries = 1; ; tries++) {
+        const progress = await carryOut(desk(), work, LIMITS.drive_seconds_max * 1000);
+        tell(log, 'request', progress);
+        const { again_seconds } = progress;
+        work = progress.work;
+        if (again_seconds === null) return;
+        if (tries >= TRIES_WITHOUT_QUEUE || again_seconds > LIMITS.look_again_seconds_max)
+          return log({ level: 'error', message: 'change', target: work.target, what: 'It is left here: without a queue nobody takes it up again by itself.' });
+        await sleep(Math.min(again_seconds, PAUSE_WITHOUT_QUEUE_SECONDS_MAX) * 1000);
+      }
+    },
+  };
+}
+
+/** Never rejects. */
+export async function takeChangeMessage({ desk, queue, ports }: Caretaker, message: Message, work: ForgeWork): Promise<void> {
+  // A message that comes again has been taken up before: its attempts count.
+  const progress = await carryOut(desk, { ...work, looks: work.looks + message.attempts - 1 }, LIMITS.attend_seconds_max * 1000);
+  tell(ports.log, 'queue', progress);
+  const { again_seconds } = progress;
+  if (again_seconds === null) return message.ack();
+  try {
+    if (queue === null) return message.retry({ delaySeconds: again_seconds });
+    await queue.send(progress.work, { delaySeconds: again_seconds });
+    message.ack();
+  } catch (error) {
+    ports.log({ level: 'error', message: 'change', by: 'queue', target: work.target, errors: describeError(error) });
+    message.retry({ delaySeconds: again_seconds });
+  }
+}
+
+function tell(log: Log, by: 'queue' | 'request', { finding, work, again_seconds, state, errors }: ChangeProgress): void {
+  const { forge, change, proof, target, deployment, looks } = work;
+  const facts = { by, forge, event: change.event, commit: change.commit, delivery: proof.delivery, target, deployment, looks, finding, state, again_seconds };
+  if (errors.length === 0) log({ level: 'info', message: 'change', ...facts });
+  else log({ level: 'error', message: 'change', ...facts, errors: errors.flatMap((error) => describeError(error)) });
+}

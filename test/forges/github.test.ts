@@ -1,0 +1,301 @@
+/**
+ * The whole way: GitHub (a double that speaks its documented API) tells of a change, the Worker in workerd proves it, asks, fetches and deploys to a
+ * real PostgreSQL, and GitHub's people are told how it went.
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { sql } from '../support/sql.ts';
+import { type ForgeWorld, NEXT_SECRET, openForgeWorld, send, settle, triesOf } from './world.ts';
+
+/** A bundle whose name and table belong to one test. */
+const bundle = (name: string, files: Record<string, string> = {}) => ({
+  'README.md': '# Not of the bundle\n',
+  'src/app.sql': 'drop schema public cascade;\n',
+  'db/shop/weft.yaml': `name: ${name}\nphases: [{ name: main, transaction: per-step, steps: [{ run: "*.sql" }] }]\n`,
+  'db/shop/001_table.sql': `create table ${name} (n int primary key);\n`,
+  ...Object.fromEntries(Object.entries(files).map(([path, content]) => [`db/shop/${path}`, content])),
+});
+
+let at: ForgeWorld;
+
+const rows = (text: string) => sql(at.database.url, text);
+const exists = async (table: string) => (await rows(`select to_regclass('public.${table}') is not null as is_there`))[0].is_there as boolean;
+/** Nobody looks after an earlier deployment any more. @returns how many connections there have been */
+async function quiet(): Promise<number> {
+  for (let before = -1; before !== at.relay.connections.length; await new Promise((resolve) => setTimeout(resolve, 1500))) before = at.relay.connections.length;
+  return at.relay.connections.length;
+}
+const deploymentsOf = (name: string) => rows(`select id, mode::text, state::text, caller from weft.deployments where bundle = '${name}' order by created_at`);
+
+afterEach(() => {
+  expect(at.github.faults).toEqual([]);
+  const told = JSON.stringify([at.github.repository, at.lines]);
+  for (const secret of [new URL(at.database.url).password, NEXT_SECRET, 'BEGIN', 'ghs_']) expect(told).not.toContain(secret);
+});
+
+describe('with an App and a queue', () => {
+  beforeAll(async () => {
+    at = await openForgeWorld();
+  });
+  afterAll(() => at.stop());
+
+  test('a push is proved, queued, confirmed, fetched, deployed and told as a check run; the record says whose word it was', async () => {
+    const commit = at.github.commit(bundle('pushed', { '002_rows.sql': 'insert into pushed values (1), (2);\n' }));
+    const { status, document } = await send(at, 'push', at.github.push());
+    expect([status, document]).toMatchObject([202, { outcome: 'accepted', commit, deployments: [{ target: 'shop', folder: 'db/shop', queued: true }] }]);
+    await expect.poll(() => triesOf(at, document.delivery), { timeout: 30_000 }).toMatchObject([{ by: 'queue', finding: 'told', state: 'succeeded' }]);
+    expect(await rows('select n from pushed order by n')).toEqual([{ n: 1 }, { n: 2 }]);
+    expect(at.github.repository.checkRuns).toMatchObject([
+      { head_sha: commit, name: 'weft: db/shop to shop', status: 'completed', conclusion: 'success', output: { title: 'pushed is deployed to shop' } },
+    ]);
+    const [row] = await rows(`select caller, mode, convert_from(request, 'UTF8')::jsonb -> 'source' as source, signature from weft._deployments`);
+    expect(row).toMatchObject({
+      caller: 'github',
+      mode: 'apply',
+      source: { forge: 'github', repository: '1296269', commit, folder: 'db/shop' },
+      signature: { webhook_of: 'github', event: 'push', repository: 'octo/shop', body_sha256: document.delivery },
+    });
+    expect(row.signature.signature).toMatch(/^sha256=[0-9a-f]{64}$/);
+  });
+
+  test('the same webhook again, and another event of the same commit, are the same deployment', async () => {
+    at.github.commit(bundle('twice'));
+    const payload = at.github.push();
+    await settle(at, 'push', payload);
+    const again = await settle(at, 'push', payload);
+    const other = await settle(at, 'push', { ...payload, forced: true });
+    const [deployment, ...more] = await deploymentsOf('twice');
+    expect([deployment, more]).toMatchObject([{ state: 'succeeded', mode: 'apply' }, []]);
+    expect([again, other]).toMatchObject([
+      { finding: 'told', deployment: deployment.id },
+      { finding: 'told', deployment: deployment.id },
+    ]);
+    expect(at.github.repository.checkRuns.filter(({ output }) => output.title.startsWith('twice'))).toHaveLength(1);
+  });
+
+  test('an old webhook, sent again by whoever has captured it, wakes no database and is told nowhere', async () => {
+    const old = at.github.commit(bundle('captured'));
+    const payload = at.github.push();
+    at.github.commit(bundle('newer'));
+    const [connections, asked] = [await quiet(), at.github.asked.length];
+    expect(await settle(at, 'push', payload)).toMatchObject({ finding: 'stale', deployment: null });
+    expect(at.relay.connections.length).toBe(connections);
+    expect(at.github.asked.slice(asked).filter((line) => !line.startsWith('GET ') && !line.endsWith('/access_tokens'))).toEqual([]);
+    expect(at.github.repository.checkRuns.filter(({ head_sha }) => head_sha === old)).toEqual([]);
+  });
+
+  test('a pull request is rehearsed, and told in one comment that is changed, not repeated, whoever else writes its mark', async () => {
+    const { repository } = at.github;
+    const first = at.github.commit(bundle('proposed'), 'feature');
+    const head = { sha: first, repo: { id: repository.id } };
+    repository.pulls.set(7, { state: 'open', head, base: { ref: 'main' } });
+    repository.comments.push({ id: 1, issue: 7, user: { id: 99 }, performed_via_github_app: null, body: '<!-- weft rehearsal: db/shop to shop -->\nmine' });
+    await settle(at, 'pull_request', at.github.pullRequest(7));
+    expect(await exists('proposed')).toBe(false);
+    expect(await deploymentsOf('proposed')).toMatchObject([{ mode: 'rehearse', state: 'succeeded', caller: 'github' }]);
+    head.sha = at.github.commit(bundle('proposed', { '002_rows.sql': "insert into proposed values ('a');\n" }), 'feature');
+    await settle(at, 'pull_request', at.github.pullRequest(7, 'synchronize'));
+    const [foreign, ...own] = repository.comments;
+    expect(foreign.body).toContain('mine');
+    expect(own).toHaveLength(1);
+    expect(own[0].body).toContain('proposed would fail at shop');
+    expect(own[0].body).toContain('`db/shop/002_rows.sql`');
+    expect(own[0].body).toContain(head.sha);
+    expect(repository.checkRuns.filter(({ name }) => name === 'weft rehearsal: db/shop to shop')).toMatchObject([
+      { head_sha: first, conclusion: 'success' },
+      { head_sha: head.sha, conclusion: 'failure' },
+    ]);
+  });
+
+  test('nothing of a fork is fetched, and no other action of a pull request does anything', async () => {
+    const sha = at.github.commit(bundle('forked'), 'of-a-fork');
+    at.github.repository.pulls.set(8, { state: 'open', head: { sha, repo: { id: 666 } }, base: { ref: 'main' } });
+    const asked = at.github.asked.length;
+    expect(await send(at, 'pull_request', at.github.pullRequest(8))).toMatchObject({ status: 200, document: { outcome: 'ignored' } });
+    expect(await send(at, 'pull_request', at.github.pullRequest(7, 'closed'))).toMatchObject({ status: 200, document: { outcome: 'ignored' } });
+    expect(at.github.asked.length).toBe(asked);
+  });
+
+  test('a pull request that has become one of a fork since, or is closed, is not rehearsed', async () => {
+    const { repository } = at.github;
+    const sha = at.github.commit(bundle('turned'), 'turned');
+    const pull = { state: 'open', head: { sha, repo: { id: repository.id } }, base: { ref: 'main' } };
+    repository.pulls.set(9, pull);
+    const payload = at.github.pullRequest(9);
+    repository.pulls.set(9, { ...pull, head: { sha, repo: { id: 666 } } });
+    expect(await settle(at, 'pull_request', payload)).toMatchObject({ finding: 'stale' });
+    repository.pulls.set(9, { ...pull, state: 'closed' });
+    expect(await settle(at, 'pull_request', payload)).toMatchObject({ finding: 'stale' });
+  });
+
+  test('a deployment that somebody asks for at GitHub has its status; the same commit asked for again is another one', async () => {
+    const { repository } = at.github;
+    const sha = at.github.commit(bundle('asked_for'));
+    for (const id of [31, 32]) {
+      repository.deployments.push({ id, sha, ref: 'main', environment: 'production' });
+      await settle(at, 'deployment', at.github.deployment(id));
+    }
+    expect(repository.deploymentStatuses.map(({ deployment, state }) => [deployment, state])).toEqual([
+      [31, 'in_progress'],
+      [31, 'success'],
+      [32, 'in_progress'],
+      [32, 'success'],
+    ]);
+    expect(await deploymentsOf('asked_for')).toHaveLength(2);
+    expect(await settle(at, 'deployment', at.github.deployment(31))).toMatchObject({ finding: 'stale' }); // no longer the newest
+  });
+
+  test('a workflow that has succeeded deploys the head of its branch; a failed one, one of a fork and one of another file do not', async () => {
+    const { repository } = at.github;
+    const sha = at.github.commit(bundle('built'), 'release/1.0');
+    const run = {
+      id: 51,
+      run_attempt: 1,
+      head_sha: sha,
+      head_branch: 'release/1.0',
+      head_repository: { id: repository.id },
+      event: 'push',
+      status: 'completed',
+      conclusion: 'success',
+      path: '.github/workflows/ci.yml@refs/heads/release/1.0',
+    };
+    for (const change of [{ conclusion: 'failure' }, { head_repository: { id: 666 } }, { event: 'pull_request' }, { path: '.github/workflows/other.yml' }]) {
+      repository.runs.set(51, { ...run, ...change });
+      expect(await send(at, 'workflow_run', at.github.workflowRun(51))).toMatchObject({ status: 200, document: { outcome: 'ignored' } });
+    }
+    repository.runs.set(51, run);
+    expect(await settle(at, 'workflow_run', at.github.workflowRun(51))).toMatchObject({ finding: 'told', state: 'succeeded' });
+    expect(await exists('built')).toBe(true);
+  });
+
+  test('an error is told at its line of the file in the repository, without what stands in rows and without where the database is', async () => {
+    const { repository } = at.github;
+    const commit = at.github.commit(
+      bundle('failing', { '002_rows.sql': 'insert into failing values (1);\n\ninsert into failing\n  values (471142), (471142);\n' }),
+    );
+    expect(await settle(at, 'push', at.github.push())).toMatchObject({ finding: 'told', state: 'failed' });
+    const run = repository.checkRuns.find(({ head_sha }) => head_sha === commit);
+    expect(run).toMatchObject({ conclusion: 'failure', output: { title: 'failing failed at shop' } });
+    expect(run.output.annotations).toMatchObject([{ path: 'db/shop/002_rows.sql', start_line: 3, annotation_level: 'failure' }]);
+    expect(run.output.annotations[0].message).toContain('23505');
+    expect(JSON.stringify(run)).not.toContain('471142');
+    expect(JSON.stringify(run)).not.toContain('127.0.0.1');
+  });
+
+  test('a bundle that is wrong is told at its line, and wakes no database', async () => {
+    const { repository } = at.github;
+    const wrong: [Record<string, string | { link: string }>, object, string][] = [
+      [{ ...bundle('wrong'), 'db/shop/weft.yaml': 'name: wrong\nphases:\n  - nam: main\n' }, { path: 'db/shop/weft.yaml', start_line: 3 }, 'nam'],
+      [{ ...bundle('wrong'), 'db/shop/003.sql': { link: '../../src/app.sql' } }, { path: 'db/shop/003.sql', start_line: 1 }, 'a symbolic link'],
+      [{ 'README.md': 'no such folder' }, { path: 'db/shop/db/shop', start_line: 1 }, 'There is no folder'],
+    ];
+    const connections = await quiet();
+    for (const [files, annotation, words] of wrong) {
+      const commit = at.github.commit(files);
+      expect(await settle(at, 'push', at.github.push())).toMatchObject({ finding: 'told', deployment: null });
+      const run = repository.checkRuns.find(({ head_sha }) => head_sha === commit);
+      expect(run, words).toMatchObject({ conclusion: 'failure', output: { annotations: [annotation] } });
+      expect(run.output.summary).toContain(words);
+      expect(at.relay.connections.length).toBe(connections);
+    }
+  });
+
+  test('a forge that does not answer, or takes no more requests for now, is asked again by the queue', async () => {
+    at.github.commit(bundle('patient'));
+    at.github.fail({ path: /\/git\/ref\//, status: 502 });
+    at.github.fail({ path: /\/tarball\//, status: 503 });
+    at.github.fail({ path: /\/tarball\//, status: 403, headers: { 'retry-after': '1' } });
+    const last = await settle(at, 'push', at.github.push());
+    expect(last).toMatchObject({ finding: 'told', state: 'succeeded' });
+    expect(triesOf(at, last.delivery).map(({ finding }) => finding)).toEqual(['unreachable', 'unreachable', 'unreachable', 'told']);
+  });
+
+  test('a report that fails does not fail the deployment, is made later, and wakes no database for it', async () => {
+    const commit = at.github.commit(bundle('untold'));
+    at.github.fail({ method: 'POST', path: /\/check-runs/, status: 500 });
+    at.github.fail({ method: 'GET', path: /\/check-runs/, status: 500, times: 2 });
+    const { document } = await send(at, 'push', at.github.push());
+    await expect.poll(() => triesOf(at, document.delivery).at(0)?.finding, { timeout: 30_000 }).toBe('untold');
+    expect(await exists('untold')).toBe(true);
+    await expect.poll(() => triesOf(at, document.delivery).at(-1)?.finding, { timeout: 30_000 }).toBe('told');
+    expect(at.github.repository.checkRuns.find(({ head_sha }) => head_sha === commit)).toMatchObject({ conclusion: 'success' });
+  });
+
+  test('an archive is fetched from nowhere but where the configuration says, and never with what proves Weft', async () => {
+    const { github } = at;
+    const places = [
+      'http://127.0.0.1:9/x',
+      'http://169.254.169.254/latest',
+      'http://evil@127.0.0.1/',
+      'file:///etc/passwd',
+      github.archives.replace('127.0.0.1', 'localhost'),
+    ];
+    for (const place of places) {
+      const commit = github.commit(bundle('led_astray'));
+      github.archiveLocation = place;
+      expect(await settle(at, 'push', github.push())).toMatchObject({ finding: 'told', deployment: null });
+      github.archiveLocation = null;
+      const run = github.repository.checkRuns.find(({ head_sha }) => head_sha === commit);
+      expect(run.output.title, place).toBe('The forge refused what Weft asked of it.');
+    }
+    expect(await exists('led_astray')).toBe(false);
+  });
+
+  test('an archive of another commit is refused', async () => {
+    const { github } = at;
+    const other = github.commit(bundle('other_commit'));
+    const commit = github.commit(bundle('this_commit'));
+    const { makeArchive } = await import('../support/github.ts');
+    github.archiveBytes = makeArchive(github.repository.name, other, github.repository.commits.get(other) ?? {});
+    expect(await settle(at, 'push', github.push())).toMatchObject({ finding: 'told', deployment: null });
+    github.archiveBytes = null;
+    expect(github.repository.checkRuns.find(({ head_sha }) => head_sha === commit).output.summary).toContain(`it is of commit ${other}`);
+  });
+
+  test('the name of a repository that belongs to another one now is not asked further', async () => {
+    const { github } = at;
+    github.commit(bundle('renamed'));
+    const payload = github.push();
+    (github.repository as { id: number }).id = 777;
+    const last = await settle(at, 'push', payload);
+    (github.repository as { id: number }).id = 1296269;
+    expect(last).toMatchObject({ deployment: null, finding: 'untold' }); // GitHub gives no token for it
+    expect(await exists('renamed')).toBe(false);
+  });
+
+  test('what is not proved is answered with 401, and nobody is asked', async () => {
+    const asked = at.github.asked.length;
+    expect(await send(at, 'push', at.github.push(), 'another-secret-altogether')).toMatchObject({ status: 401 });
+    expect(at.github.asked.length).toBe(asked);
+    expect(await send(at, 'ping', { zen: 'Design for failure.', hook_id: 1 }, NEXT_SECRET)).toMatchObject({ status: 200, document: { outcome: 'ignored' } });
+  });
+});
+
+describe('with a token and no queue', () => {
+  beforeAll(async () => {
+    at = await openForgeWorld({ queue: false, by: 'token' });
+  });
+  afterAll(() => at.stop());
+
+  test('a push is taken up at once, which the answer says, and told as a commit status', async () => {
+    const commit = at.github.commit(bundle('at_once'));
+    const { status, document } = await send(at, 'push', at.github.push());
+    expect([status, document]).toMatchObject([202, { outcome: 'accepted', deployments: [{ queued: false }] }]);
+    await expect.poll(() => triesOf(at, document.delivery), { timeout: 30_000 }).toMatchObject([{ by: 'request', finding: 'told', state: 'succeeded' }]);
+    expect(at.github.repository.statuses).toMatchObject([
+      { sha: commit, state: 'pending', context: 'weft: db/shop to shop' },
+      { sha: commit, state: 'success', description: 'at_once is deployed to shop' },
+    ]);
+    expect(at.github.repository.checkRuns).toEqual([]);
+  });
+
+  test('its own comment is found by who owns the token', async () => {
+    const { repository } = at.github;
+    const head = { sha: at.github.commit(bundle('commented'), 'feature'), repo: { id: repository.id } };
+    repository.pulls.set(7, { state: 'open', head, base: { ref: 'main' } });
+    for (const action of ['opened', 'reopened']) {
+      const { document } = await send(at, 'pull_request', at.github.pullRequest(7, action));
+      await expect.poll(() => triesOf(at, document.delivery).at(-1)?.finding, { timeout: 30_000 }).toBe('told');
+    }
+    expect(repository.comments).toHaveLength(1);
+  });
+});

@@ -1,0 +1,104 @@
+/** GitHub's double, the Worker in workerd, the relay and a database on a real server; and what of it tests ask again and again. */
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { type LocalWorker, startWorker, type WorkerOptions } from '../../src/dev/miniflare.ts';
+import { type Relay, startRelay } from '../../src/dev/relay.ts';
+import { emptyDatabase, type TestDatabase } from '../support/database.ts';
+import { APP_ID, type GitHub, INSTALLATION_ID, startGitHub, TOKEN } from '../support/github.ts';
+
+export const SECRET = 'of-the-tests-and-of-nobody-else';
+export const NEXT_SECRET = 'the-one-that-is-to-replace-it';
+
+export interface ForgeWorld {
+  readonly github: GitHub;
+  readonly worker: LocalWorker;
+  readonly relay: Relay;
+  readonly database: TestDatabase;
+  /** What the Worker has written to its console. */
+  readonly lines: string[];
+  stop(): Promise<void>;
+}
+
+/** @param o pauses of the queue are a second at most */
+export async function openForgeWorld(o: { queue?: boolean; by?: 'app' | 'token' } = {}): Promise<ForgeWorld> {
+  const [github, database] = await Promise.all([startGitHub(), emptyDatabase()]);
+  const { hostname: host, port } = new URL(database.url);
+  const relay = await startRelay({ to: { host, port: Number(port) } });
+  const lines: string[] = [];
+  const repository = { forge: 'github', repository_id: String(github.repository.id), folder: 'db/shop', target: 'shop' };
+  const options: WorkerOptions = {
+    entry: join(import.meta.dirname, '..', 'worker', 'mortal_entry.ts'),
+    config: {
+      targets: { shop: { database: 'SHOP_URL', transport: 'websocket', proxy: `127.0.0.1:${relay.port}/v1`, insecure: true } },
+      callers: {
+        github: {
+          forge: {
+            kind: 'github',
+            webhook_secrets: ['WEBHOOK_SECRET', 'WEBHOOK_SECRET_NEXT'],
+            api: github.api,
+            archives: github.archives,
+            ...(o.by === 'token' ? { token: 'GITHUB_TOKEN' } : { app: { id: APP_ID, installation: INSTALLATION_ID, private_key: 'APP_KEY' } }),
+          },
+        },
+      },
+      grants: [{ caller: 'github', targets: ['shop'], actions: ['deploy'] }],
+      sources: [
+        { ...repository, event: 'push', branch: 'main' },
+        { ...repository, event: 'pull_request', branch: 'main' },
+        { ...repository, event: 'deployment', environment: 'production' },
+        { ...repository, event: 'workflow_run', branch: 'release/*', workflow: 'ci.yml' },
+      ],
+    },
+    secrets: {
+      SHOP_URL: database.url,
+      WEBHOOK_SECRET: SECRET,
+      WEBHOOK_SECRET_NEXT: NEXT_SECRET,
+      APP_KEY: github.privateKey.pkcs1,
+      GITHUB_TOKEN: TOKEN,
+      LIFE_SECONDS: 600,
+      PAUSE_SECONDS: 1,
+    },
+    ...(o.queue === false ? {} : { aftercare: { queue: true } }),
+    onLog: (line) => lines.push(line),
+  };
+  const worker = await startWorker(options);
+  return {
+    github,
+    worker,
+    relay,
+    database,
+    lines,
+    async stop() {
+      await worker.stop();
+      await Promise.all([github.stop(), relay.stop()]);
+      await database.drop();
+    },
+  };
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a test looks into documents freely
+type AnyDocument = any;
+
+/** Sends a webhook as GitHub does. */
+export async function send(at: ForgeWorld, event: string, payload: object, secret = SECRET): Promise<{ status: number; document: AnyDocument }> {
+  const { headers, body } = at.github.deliver(event, payload, secret);
+  const answer = await at.worker.fetch('/webhooks/github', { method: 'POST', headers, body });
+  return { status: answer.status, document: await answer.json() };
+}
+
+/** What the log has of a delivery's work, try by try. @param from which of its lines on */
+export function triesOf(at: ForgeWorld, delivery: string, from = 0): AnyDocument[] {
+  return at.lines
+    .slice(from)
+    .map((line) => JSON.parse(line) as AnyDocument)
+    .filter((line) => line.message === 'change' && line.delivery === delivery);
+}
+
+/** Sends a webhook, and waits until there is nothing left to do for it. @returns the last that the log has of it */
+export async function settle(at: ForgeWorld, event: string, payload: object): Promise<AnyDocument> {
+  const from = at.lines.length;
+  const { status, document } = await send(at, event, payload);
+  expect([status, document.outcome]).toEqual([202, 'accepted']);
+  await expect.poll(() => triesOf(at, document.delivery, from).at(-1)?.again_seconds, { timeout: 40_000 }).toBeNull();
+  return triesOf(at, document.delivery, from).at(-1);
+}
