@@ -7,6 +7,7 @@ import { nameSchema } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
 import { deploymentIdSchema } from '../domain/request.ts';
 import type { Call } from './commands.ts';
+import { adviseIdentity, findIdentity, type IdentitySource } from './identity.ts';
 import { harmless } from './text.ts';
 
 export interface DatabaseAddress {
@@ -20,8 +21,10 @@ export interface WorkerAddress {
   /** Scheme, host and port: the audience of what is signed. */
   readonly origin: string;
   readonly target: string;
-  /** `whsec_…` */
-  readonly secret: string;
+  /** `whsec_…`; null where an identity proves who asks. */
+  readonly secret: string | null;
+  /** Where an identity token comes from; null where a secret is all that proves who asks. */
+  readonly identity: IdentitySource | null;
   /** What the Worker calls the owner of the secret; only reading tokens need it. */
   readonly caller: string | null;
 }
@@ -58,11 +61,13 @@ export function findAddress({ printer, values }: Pick<Call, 'printer' | 'values'
   }
   if (option('transport') !== null)
     throw new Problem('usage', '--transport belongs to the address of a database (--database); how a Worker reaches its databases is in its configuration.');
+  const identity = findIdentity(env);
   return {
     kind: 'worker',
     origin: readOrigin(to),
     target: readName(option('target') ?? fromEnv('WEFT_TARGET'), 'target', 'WEFT_TARGET'),
-    secret: readSecret(env),
+    secret: identity === null ? readSecret(env) : fromEnv('WEFT_SECRET'),
+    identity,
     caller: option('caller') ?? fromEnv('WEFT_CALLER'),
   };
 }
@@ -103,7 +108,10 @@ export function readOrigin(text: string): string {
 export function readSecret(env: Readonly<Record<string, string | undefined>>): string {
   const secret = env.WEFT_SECRET;
   if (!secret)
-    throw new Problem('set_up', 'WEFT_SECRET is not set: the secret that signs requests to the Worker (whsec_…). It comes from the environment only.');
+    throw new Problem(
+      'set_up',
+      `WEFT_SECRET is not set: the secret that signs requests to the Worker (whsec_…). It comes from the environment only.${adviseIdentity(env)}`,
+    );
   return secret;
 }
 

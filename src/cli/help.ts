@@ -11,6 +11,7 @@ const ADDRESSES = [
   'DATABASE_URL                 straight to a database',
   'WEFT_URL, WEFT_TARGET        through a Worker: its address, and its name for the database',
   'WEFT_SECRET                  the secret that signs requests to it (whsec_…); environment only',
+  'WEFT_ID_TOKEN                in a job of GitLab CI, its identity token; in GitHub Actions one is asked for',
   'WEFT_CALLER                  the name the Worker knows the secret by; only needed for reading',
 ];
 

@@ -19,7 +19,7 @@ export function asProblem(error: unknown, secrets: readonly string[]): Problem {
 
 /** Everything in an environment and in options that must appear in no output. */
 export function secretsOf(env: Readonly<Record<string, string | undefined>>, values: Readonly<Record<string, string | boolean | undefined>>): string[] {
-  const found = [env.WEFT_SECRET];
+  const found = [env.WEFT_SECRET, env.WEFT_ID_TOKEN, env.ACTIONS_ID_TOKEN_REQUEST_TOKEN, env.SYSTEM_ACCESSTOKEN];
   for (const address of [env.DATABASE_URL, values.database]) {
     if (typeof address !== 'string') continue;
     found.push(address);

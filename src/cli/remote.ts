@@ -12,13 +12,13 @@ import type { SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import type { DeployRequest, WeftRequest } from '../domain/request.ts';
 import { digestSecrets } from '../trust/secrets.ts';
-import { makeSignedRequest } from '../trust/sign.ts';
 import type { WorkerAddress } from './address.ts';
 import { countingSource } from './counting.ts';
 import type { UndoWish } from './direct.ts';
 import type { Assigned } from './parameters.ts';
 import { pause, persist } from './persist.ts';
 import type { View } from './progress.ts';
+import { expiryFor, explainRefusal, proveReading, proveRequest, requireSecret } from './proofs.ts';
 import { ANSWER_MS, deploymentsPath } from './remote_readings.ts';
 import { type Answer, ask, type Outgoing } from './worker_client.ts';
 
@@ -31,7 +31,6 @@ const ENTRY_OVERHEAD_BYTES = 1024;
 
 /** An upload of 90 MB over a slow line. */
 const UPLOAD_MS = 30 * 60_000;
-const REQUEST_LIFE_SECONDS = 900;
 const POLL_MS_MIN = 300;
 const POLL_MS_MAX = 2000;
 /** How long nobody may be seen at work before it is knocked again; twice as long each time. In line, others are at work. */
@@ -76,8 +75,9 @@ export async function deployThroughWorker(
 ): Promise<Deployment> {
   const { manifest } = bundle;
   const { parameters, secrets: values } = assigned;
-  const { origin: audience, target, secret } = errand.address;
-  const beside = Object.keys(values).length === 0 ? null : { bytes: bytesOf(values), digests: await digestSecrets(values, secret, { id, target }) };
+  const { origin: audience, target } = errand.address;
+  const beside =
+    Object.keys(values).length === 0 ? null : { bytes: bytesOf(values), digests: await digestSecrets(values, requireSecret(errand.address), { id, target }) };
   const attendance = new Attendance(errand, deploymentsPath(errand.address), {
     beside: beside?.bytes ?? null,
     makeRequest: (expires_at) => ({
@@ -149,9 +149,9 @@ export async function cancelThroughWorker(errand: Errand, deployment: string): P
  * @param id signed; the same id is the same undo
  */
 export async function undoThroughWorker(errand: Errand, { secrets: values, ...wish }: UndoWish, id: string): Promise<Deployment> {
-  const { origin: audience, target, secret } = errand.address;
+  const { origin: audience, target } = errand.address;
   const path = `${deploymentsPath(errand.address)}/${wish.deployment}/undo`;
-  const secrets = values === null ? null : await digestSecrets(values, secret, { id, target });
+  const secrets = values === null ? null : await digestSecrets(values, requireSecret(errand.address), { id, target });
   const attendance = new Attendance(errand, path, {
     beside: values === null ? null : bytesOf(values),
     makeRequest: (expires_at) => ({ type: 'undo', id, audience, target, expires_at, ...wish, ...(secrets !== null && { secrets }) }),
@@ -161,9 +161,9 @@ export async function undoThroughWorker(errand: Errand, { secrets: values, ...wi
 }
 
 async function actThroughWorker(errand: Errand, type: 'resume' | 'cancel', deployment: string, values: SecretValues | null = null): Promise<Deployment> {
-  const { origin: audience, target, secret } = errand.address;
+  const { origin: audience, target } = errand.address;
   const id = crypto.randomUUID();
-  const secrets = values === null ? null : await digestSecrets(values, secret, { id, target });
+  const secrets = values === null ? null : await digestSecrets(values, requireSecret(errand.address), { id, target });
   const attendance = new Attendance(errand, `${deploymentsPath(errand.address)}/${deployment}/${type}`, {
     beside: values === null ? null : bytesOf(values),
     makeRequest: (expires_at) => {
@@ -196,7 +196,10 @@ class Attendance {
   /** Secrets, as they travel beside the request. */
   readonly #beside: Uint8Array | null;
   readonly #waitSeconds: number;
-  #location: { readonly path: string; readonly token: string } | null = null;
+  #location: Location | null = null;
+  /** False once it has shown that the job's identity token may not read. */
+  #mayRead = true;
+  #expiresAt = '';
   #latest: Deployment | null = null;
   #hasContact = false;
 
@@ -234,8 +237,9 @@ class Attendance {
    */
   async knock(wrap: Wrap = (request) => this.#wrapBare(request), waitSeconds = this.#waitSeconds): Promise<Reception> {
     const { address, signal, onView } = this.#errand;
-    const expiresAt = new Date(Date.now() + REQUEST_LIFE_SECONDS * 1000).toISOString();
-    const { body, headers } = await makeSignedRequest(this.#makeRequest(expiresAt), address.secret, Math.floor(Date.now() / 1000));
+    // A token that is there once counts for one document: so its bytes stay the same.
+    if (address.identity?.isFixed !== true || this.#expiresAt === '') this.#expiresAt = await expiryFor(address, signal);
+    const { body, headers, token } = await proveRequest(address, this.#makeRequest(this.#expiresAt), signal);
     const wrapped = await wrap(body);
     const prefer: Record<string, string> = waitSeconds > 0 ? { prefer: `wait=${waitSeconds}` } : {};
     const answer = await ask(
@@ -249,10 +253,12 @@ class Attendance {
         headers: { ...headers, ...wrapped.headers, ...prefer },
       },
       receptionSchema,
-    );
+    ).catch((error: unknown) => {
+      throw explainRefusal(error, token);
+    });
     this.#hasContact = true;
     const { document } = answer;
-    this.#location = readTokenOf(answer);
+    this.#location = this.#mayRead ? readLocation(answer, address) : null;
     onView({ id: document.id, state: document.state, note: null });
     const whole = deploymentSchema.safeParse(document);
     if (whole.success) this.#see(whole.data);
@@ -300,12 +306,18 @@ class Attendance {
       return this.#latest;
     }
     const { path, token } = this.#location;
-    const outgoing: Outgoing = { method: 'GET', path, headers: { authorization: `Bearer ${token}` }, signal, timeoutMs: ANSWER_MS };
     try {
+      const headers = token === null ? await proveReading(address, signal) : { authorization: `Bearer ${token}` };
+      const outgoing: Outgoing = { method: 'GET', path, headers, signal, timeoutMs: ANSWER_MS };
       const { document } = await ask(address.origin, outgoing, deploymentSchema);
       this.#see(document);
       return document;
     } catch (error) {
+      if (token === null && error instanceof Problem && error.slug === 'no_grant') {
+        this.#mayRead = false;
+        this.#location = null;
+        throw new Problem('interrupted', 'This job may not read.', {}, error);
+      }
       // The token of a Location lives an hour; another knock brings another.
       if (!(error instanceof Problem) || error.slug !== 'read_token_invalid') throw error;
       await this.knock();
@@ -319,10 +331,18 @@ class Attendance {
   }
 }
 
-/** The token travels in a header from here on, where no log of addresses has it. */
-function readTokenOf({ location }: Answer<unknown>): { path: string; token: string } | null {
-  const token = location?.searchParams.get('token');
-  return location && token ? { path: location.pathname, token } : null;
+/** Where a deployment can be read, and with which token; null: with the job's own. */
+interface Location {
+  readonly path: string;
+  readonly token: string | null;
+}
+
+/** The token travels in a header from here on, where no log of addresses has it. Who has no secret gets none, and reads with an identity token. */
+function readLocation({ location }: Answer<unknown>, { secret, identity }: WorkerAddress): Location | null {
+  if (location === null) return null;
+  const token = location.searchParams.get('token');
+  if (token) return { path: location.pathname, token };
+  return secret === null && identity !== null ? { path: location.pathname, token: null } : null;
 }
 
 function isSmall(artifacts: readonly Artifact[]): boolean {

@@ -15,12 +15,11 @@ import {
 } from '../domain/deployment.ts';
 import { type Foresight, type ForesightQuestion, foresightSchema } from '../domain/foresight.ts';
 import { type History, historySchema } from '../domain/history.ts';
-import { makeReadToken } from '../trust/read_token.ts';
-import { readName, type WorkerAddress } from './address.ts';
+import type { WorkerAddress } from './address.ts';
+import { proveReading } from './proofs.ts';
 import { ask, askForBytes, type Outgoing } from './worker_client.ts';
 
 export const ANSWER_MS = 60_000;
-const READ_TOKEN_SECONDS = 600;
 const LISTED_COUNT = 20;
 
 export async function readStatusThroughWorker(address: WorkerAddress, id: string, signal: AbortSignal): Promise<Deployment> {
@@ -57,18 +56,12 @@ export async function readForesightThroughWorker(address: WorkerAddress, questio
 
 export async function readReceiptThroughWorker(address: WorkerAddress, id: string, number: number | null, signal: AbortSignal): Promise<string> {
   const path = `${deploymentsPath(address)}/${encodeURIComponent(id)}/receipt${number === null ? '' : `?number=${number}`}`;
-  return askForBytes(address.origin, { path, signal, timeoutMs: ANSWER_MS, method: 'GET', headers: await bearer(address) });
-}
-
-async function bearer(address: WorkerAddress): Promise<Record<string, string>> {
-  const caller = readName(address.caller, 'caller', 'WEFT_CALLER');
-  const expires = Math.floor(Date.now() / 1000) + READ_TOKEN_SECONDS;
-  return { authorization: `Bearer ${await makeReadToken({ caller, target: address.target, expires }, address.secret)}` };
+  return askForBytes(address.origin, { path, signal, timeoutMs: ANSWER_MS, method: 'GET', headers: await proveReading(address, signal) });
 }
 
 /** @param body with which it is asked, if it takes more than an address */
 async function read<T>(address: WorkerAddress, path: string, schema: z.ZodType<T>, signal: AbortSignal, body?: Uint8Array<ArrayBuffer>): Promise<T> {
-  const headers = await bearer(address);
+  const headers = await proveReading(address, signal);
   const outgoing: Outgoing = {
     path,
     signal,

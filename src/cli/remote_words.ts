@@ -3,12 +3,10 @@ import type * as z from 'zod';
 import { type Drift, driftSchema } from '../domain/deployment.ts';
 import { type Forgotten, forgottenSchema } from '../domain/history.ts';
 import type { AcceptDriftRequest, ForgetRequest } from '../domain/request.ts';
-import { makeSignedRequest } from '../trust/sign.ts';
 import type { WorkerAddress } from './address.ts';
+import { expiryFor, explainRefusal, proveRequest } from './proofs.ts';
 import { ANSWER_MS, targetPath } from './remote_readings.ts';
 import { ask } from './worker_client.ts';
-
-const REQUEST_LIFE_SECONDS = 900;
 
 /** @param fingerprint of the catalog that was looked at @throws Problem drift_not_accepted, no_grant */
 export async function acceptDriftThroughWorker(address: WorkerAddress, fingerprint: string, signal: AbortSignal): Promise<Drift> {
@@ -27,12 +25,15 @@ export async function forgetThroughWorker(
 type Word = Omit<AcceptDriftRequest, 'id' | 'audience' | 'target' | 'expires_at'> | Omit<ForgetRequest, 'id' | 'audience' | 'target' | 'expires_at'>;
 
 async function say<T>(address: WorkerAddress, where: string, word: Word, schema: z.ZodType<T>, signal: AbortSignal): Promise<T> {
-  const { origin: audience, target, secret } = address;
-  const expires_at = new Date(Date.now() + REQUEST_LIFE_SECONDS * 1000).toISOString();
+  const { origin: audience, target } = address;
+  const expires_at = await expiryFor(address, signal);
   const request = { ...word, id: crypto.randomUUID(), audience, target, expires_at };
-  const { body, headers } = await makeSignedRequest(request, secret, Math.floor(Date.now() / 1000));
+  const { body, headers, token } = await proveRequest(address, request, signal);
   const path = `${targetPath(address)}/${where}`;
-  return (
-    await ask(address.origin, { method: 'POST', path, headers: { ...headers, 'content-type': 'application/json' }, body, signal, timeoutMs: ANSWER_MS }, schema)
-  ).document;
+  const outgoing = { method: 'POST' as const, path, headers: { ...headers, 'content-type': 'application/json' }, body, signal, timeoutMs: ANSWER_MS };
+  try {
+    return (await ask(address.origin, outgoing, schema)).document;
+  } catch (error) {
+    throw explainRefusal(error, token);
+  }
 }

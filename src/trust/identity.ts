@@ -6,13 +6,9 @@ import type { Config } from '../config/config.ts';
 import type { Identity } from '../config/identities.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
+import { audienceOf, type Purpose } from './audience.ts';
 import { type GenuineToken, quote, TokenRefusal, verifyIdentityToken } from './identity_token.ts';
 import type { FindKey } from './issuer_keys.ts';
-
-/** What a token is brought for. */
-export type Purpose =
-  /** The SHA-256 of the signed document, in hexadecimal. */
-  { readonly kind: 'request'; readonly digest: string } | { readonly kind: 'read' };
 
 export interface ProvedIdentity {
   readonly caller: string;
@@ -37,11 +33,6 @@ const KEPT_CLAIMS = [
   ...['sub', 'jti', 'sha', 'ref', 'environment', 'event_name', 'repository', 'repository_id', 'actor', 'actor_id', 'run_id', 'run_attempt', 'workflow_ref'],
   ...['project_path', 'project_id', 'pipeline_id', 'pipeline_source', 'job_id', 'user_login', 'user_id'],
 ];
-
-/** @returns the audience that a GitHub job has to ask for */
-export function audienceOf(origin: string, purpose: Purpose): string {
-  return purpose.kind === 'read' ? origin : `${origin}/sha256:${purpose.digest}`;
-}
 
 /**
  * @param token as it came

@@ -21,9 +21,14 @@ export interface SignedRequest {
  * @throws Problem invalid_request or invalid_manifest when request or secret do not have the right form
  */
 export async function makeSignedRequest(request: WeftRequest, secret: string, nowSeconds: number): Promise<SignedRequest> {
-  const body = new TextEncoder().encode(JSON.stringify(checkRequest(request)));
+  const body = encodeRequest(request);
   const signed = await signRequest(body, secret, request.id, nowSeconds);
   return { body, signed, headers: signedHeadersOf(signed) };
+}
+
+/** @returns the document: JSON in UTF-8, keys in the order of the schema, no white space @throws Problem invalid_request, invalid_manifest */
+export function encodeRequest(request: WeftRequest): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(JSON.stringify(checkRequest(request)));
 }
 
 /** @returns the headers that readSignedHeaders reads */

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/config.ts';
 import { Problem } from '../../src/domain/problem.ts';
-import { audienceOf, type ProvedIdentity, type Purpose, proveIdentity } from '../../src/trust/identity.ts';
+import { audienceOf, type Purpose } from '../../src/trust/audience.ts';
+import { type ProvedIdentity, proveIdentity } from '../../src/trust/identity.ts';
 import { TokenRefusal } from '../../src/trust/identity_token.ts';
 import { createIssuerKeys } from '../../src/trust/issuer_keys.ts';
 import { azureClaims, githubClaims, gitlabClaims, type Issuer, startIssuer, WRONG_TIMES } from '../support/issuer.ts';
