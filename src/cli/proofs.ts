@@ -22,14 +22,12 @@ const REQUEST_LIFE_MS = 900_000;
 const READ_TOKEN_SECONDS = 600;
 /** A token is asked for anew when the one at hand has no longer to live than that. */
 const SPARE_MS = 60_000;
-const REQUEST_LIFE_MS_MAX = 24 * 60 * 60_000;
 
-/** When a request that is made now shall expire: one that a fixed token comes with stays the same as long as that lives. */
+/** When a request that is made now shall expire: with a fixed token when that does, so that its bytes, for which alone the token counts, stay the same. */
 export async function expiryFor({ identity }: WorkerAddress, signal: AbortSignal): Promise<string> {
   const now = Date.now();
   const token = identity?.isFixed === true ? await identity.makeToken('', signal) : null;
-  const time = token === null ? now + REQUEST_LIFE_MS : Math.min(expiryOf(token) ?? 0, now + REQUEST_LIFE_MS_MAX - SPARE_MS);
-  return new Date(time).toISOString();
+  return new Date(token === null ? now + REQUEST_LIFE_MS : (expiryOf(token) ?? 0)).toISOString();
 }
 
 /** @throws Problem invalid_request; set_up or worker_unreachable when a token is not to be had */

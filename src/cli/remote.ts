@@ -199,7 +199,6 @@ class Attendance {
   #location: Location | null = null;
   /** False once it has shown that the job's identity token may not read. */
   #mayRead = true;
-  #expiresAt = '';
   #latest: Deployment | null = null;
   #hasContact = false;
 
@@ -237,9 +236,8 @@ class Attendance {
    */
   async knock(wrap: Wrap = (request) => this.#wrapBare(request), waitSeconds = this.#waitSeconds): Promise<Reception> {
     const { address, signal, onView } = this.#errand;
-    // A token that is there once counts for one document: so its bytes stay the same.
-    if (address.identity?.isFixed !== true || this.#expiresAt === '') this.#expiresAt = await expiryFor(address, signal);
-    const { body, headers, token } = await proveRequest(address, this.#makeRequest(this.#expiresAt), signal);
+    const request = this.#makeRequest(await expiryFor(address, signal));
+    const { body, headers, token } = await proveRequest(address, request, signal);
     const wrapped = await wrap(body);
     const prefer: Record<string, string> = waitSeconds > 0 ? { prefer: `wait=${waitSeconds}` } : {};
     const answer = await ask(
