@@ -2,6 +2,7 @@
  * `npm run chaos -- --seed S --rounds N`: deployments that are cut everywhere. Plan and seed are printed first; a round that failed is played again
  * by its number. Exits with 0 only if no round needed a human act and all came to the same end.
  *
+ *   --story NAME   what is done (deploy); all_stories.ts lists the others
  *   --seed S       (1)
  *   --rounds N     (200)
  *   --only N       just this round of that plan
@@ -10,13 +11,15 @@
  * SIGTERM ends it behind the rounds that are being played. It may be stopped and continued, with its servers: nothing in it counts on the time.
  */
 import { parseArgs } from 'node:util';
-import { makeOrder } from '../support/orders.ts';
-import { BUNDLE } from './bundle.ts';
+import { STORIES } from './all_stories.ts';
 import { type End, judge } from './facts.ts';
 import { describeRound, type Measure, planRounds, WAYS } from './plan.ts';
-import { deliver, endLane, type Lane, type Met, makeDatabase, type Played, playRound, startLane } from './round.ts';
+import { endLane, type Lane, type Met, makeDatabase, type Played, playRound, send, startLane } from './round.ts';
+import { DEPLOY, type Story } from './stories.ts';
 
 export interface CampaignOptions {
+  /** What is told (default: a deployment). */
+  readonly story?: Story | undefined;
   readonly seed: number;
   readonly rounds: number;
   /** Just this round of the plan. */
@@ -41,10 +44,10 @@ export interface Tally {
 }
 
 /** Plays a campaign. */
-export async function playCampaign({ seed, rounds, only, lanes, say, signal }: CampaignOptions): Promise<Tally> {
+export async function playCampaign({ story = DEPLOY, seed, rounds, only, lanes, say, signal }: CampaignOptions): Promise<Tally> {
   const stables: Lane[] = [];
   try {
-    for (let lane = 0; lane < lanes; lane += 1) stables.push(await startLane());
+    for (let lane = 0; lane < lanes; lane += 1) stables.push(await startLane(story));
     const [one] = stables;
     if (one === undefined) throw new Error('a campaign needs a lane');
     const { wanted, measure } = await measureUndisturbed(one);
@@ -52,7 +55,7 @@ export async function playCampaign({ seed, rounds, only, lanes, say, signal }: C
     const plan = planRounds(seed, rounds, measure);
     const counts = WAYS.map((way) => `${way}: ${messages[way]['to-server']} messages to the server, ${messages[way]['to-client']} to the client`).join('; ');
     say(
-      `seed ${seed}, ${rounds} rounds. Undisturbed, a deployment takes ${milliseconds} ms (${counts}); its first connection can be cut in ${plan.places} places.`,
+      `${story.name}: seed ${seed}, ${rounds} rounds. Undisturbed, it takes ${milliseconds} ms (${counts}); the first connection can be cut in ${plan.places} places.`,
     );
     const beganAt = performance.now();
     const queue = plan.rounds.filter(({ number }) => only === undefined || number === only);
@@ -110,13 +113,15 @@ async function measureUndisturbed(lane: Lane): Promise<{ wanted: End; measure: M
   let milliseconds = 0;
   for (const way of [...WAYS, ...WAYS]) {
     const url = await makeDatabase(lane);
+    const trigger = await lane.story.begin(url, 'undisturbed');
     lane.relay.forget();
     const beganAt = performance.now();
-    await deliver(lane, url, way, await makeOrder(BUNDLE, { bundle: 'chaos' }));
+    const isOver = await send(lane, url, way, trigger);
+    if (!isOver) throw new Error('undisturbed, one trigger is not enough');
     milliseconds = Math.round(performance.now() - beganAt);
     const [first] = lane.relay.connections;
     messages[way] = { 'to-server': first?.toServer.messages ?? 0, 'to-client': first?.toClient.messages ?? 0 };
-    const { end, discrepancies } = await judge(url);
+    const { end, discrepancies } = await judge(url, lane.story);
     if (discrepancies.length > 0) throw new Error(`undisturbed, record and fact are not the same: ${discrepancies.join('; ')}`);
     ends.push(end);
   }
@@ -129,6 +134,7 @@ async function measureUndisturbed(lane: Lane): Promise<{ wanted: End; measure: M
 if (import.meta.main) {
   const { values } = parseArgs({
     options: {
+      story: { type: 'string', default: 'deploy' },
       seed: { type: 'string', default: '1' },
       rounds: { type: 'string', default: '200' },
       only: { type: 'string' },
@@ -138,7 +144,10 @@ if (import.meta.main) {
   const beganAt = performance.now();
   const stop = new AbortController();
   process.on('SIGTERM', () => stop.abort());
+  const story = STORIES.find(({ name }) => name === values.story);
+  if (story === undefined) throw new Error(`there is no story "${values.story}"; there are ${STORIES.map(({ name }) => name).join(', ')}`);
   const tally = await playCampaign({
+    story,
     seed: Number(values.seed),
     rounds: Number(values.rounds),
     only: values.only === undefined ? undefined : Number(values.only),

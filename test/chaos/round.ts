@@ -3,19 +3,16 @@
  * catalog and rows as of an undisturbed deployment, each effect once, nothing left behind, and record equal to fact at every look.
  */
 import { connectTo } from '../../src/database/connect.ts';
-import { deploy } from '../../src/deployment/deploy.ts';
 import { startRelay } from '../../src/dev/relay.ts';
-import { type Deployment, isOver } from '../../src/domain/deployment.ts';
 import { Problem } from '../../src/domain/problem.ts';
 import { withDatabase } from '../support/database.ts';
 import { setLimits } from '../support/limits.ts';
-import { makeOrder, type TestOrder } from '../support/orders.ts';
 import { startOwnServer } from '../support/own_server.ts';
 import { sql } from '../support/sql.ts';
 import { copyClause } from '../support/template.ts';
-import { BUNDLE, TABLES } from './bundle.ts';
 import { type End, judge, Watcher } from './facts.ts';
 import type { Blow, Round, Way } from './plan.ts';
+import type { Story, Trigger } from './stories.ts';
 import { type Hit, type Lane, type Strike, strike } from './strikes.ts';
 
 export type { Lane } from './strikes.ts';
@@ -61,11 +58,11 @@ export interface Played {
   readonly milliseconds: number;
 }
 
-export async function startLane(): Promise<Lane> {
+export async function startLane(story: Story): Promise<Lane> {
   const server = await startOwnServer();
   const relay = await startRelay({ to: { host: '127.0.0.1', port: server.postgres.port } });
   const url = await server.createDatabaseWithEngine();
-  await sql(url, TABLES);
+  await story.prepare(url);
   await setLimits(url, LIMITS);
   const address = new URL(url);
   address.port = String(relay.tcpPort);
@@ -73,7 +70,7 @@ export async function startLane(): Promise<Lane> {
   const handshake = relay.connections[0]?.toClient.messages ?? 0;
   await session.close();
   await sql(server.postgres.url, `alter database ${address.pathname.slice(1)} with allow_connections false`);
-  return { server, relay, template: address.pathname.slice(1), handshake };
+  return { story, server, relay, template: address.pathname.slice(1), handshake };
 }
 
 export async function endLane({ server, relay }: Lane): Promise<void> {
@@ -92,39 +89,38 @@ export async function makeDatabase({ server, template }: Lane): Promise<string> 
   return withDatabase(server.url, name);
 }
 
-export function deliver(lane: Lane, url: string, way: Way, order: TestOrder, signal?: AbortSignal): Promise<Deployment> {
+/** Sends a trigger. @returns whether it is over */
+export function send(lane: Lane, url: string, way: Way, trigger: Trigger, signal: AbortSignal = new AbortController().signal): Promise<boolean> {
   const address = new URL(url);
   if (way === 'tcp') address.port = String(lane.relay.tcpPort);
   const proxy = { proxy: `127.0.0.1:${lane.relay.port}/v1`, insecure: true };
   const connect = connectTo({ connectionString: address.href, transport: way, deadlineMs: connect_deadline_ms, ...(way === 'websocket' ? proxy : {}) });
-  return deploy({ connect, ...order, chunksAgain: true, deadlineMs: trigger_deadline_ms, signal }).done;
+  return trigger({ connect, deadlineMs: trigger_deadline_ms, signal });
 }
 
 /** Plays a round, and judges. @param wanted the end of an undisturbed deployment */
 export async function playRound(lane: Lane, round: Round, wanted: End): Promise<Played> {
   const beganAt = performance.now();
   const url = await makeDatabase(lane);
-  const order = await makeOrder(BUNDLE, { id: `round-${round.number}`, bundle: 'chaos' });
+  const trigger = await lane.story.begin(url, `round-${round.number}`);
   const faults: string[] = [];
-  const watcher = new Watcher(url);
+  const watcher = new Watcher(url, lane.story);
   let client = new AbortController();
   lane.relay.forget();
   const strikes = round.blows.map((blow) => strike(lane, url, blow, () => client.abort(), round.stays));
-  const trigger = (): Promise<Deployment | null> => deliver(lane, url, round.way, order, client.signal).catch((error: unknown) => judgeProblem(error, faults));
-  const answers = await Promise.all(Array.from({ length: round.clients }, trigger));
-  let deployment = answers.find((answer) => answer !== null && isOver(answer.state)) ?? null;
+  const sendOnce = (): Promise<boolean> => send(lane, url, round.way, trigger, client.signal).catch((error: unknown) => judgeProblem(error, faults));
+  let over = (await Promise.all(Array.from({ length: round.clients }, sendOnce))).some((is) => is);
   let triggers = 0;
-  while (deployment === null && triggers < triggers_count_max + countBlows(round.blows)) {
+  while (!over && triggers < triggers_count_max + countBlows(round.blows)) {
     triggers += 1;
     client = new AbortController();
-    const answer = await trigger();
-    if (answer !== null && isOver(answer.state)) deployment = answer;
+    over = await sendOnce();
   }
   const blows = await Promise.all(strikes.map(async (one: Strike) => ({ kind: one.blow.kind, met: await one.stop() })));
   await watcher.stop();
   lane.relay.cutAll();
-  if (deployment === null) faults.push(`it is not over after ${triggers} more triggers`);
-  const { end, discrepancies, leftovers, finishedAt } = await judge(url);
+  if (!over) faults.push(`it is not over after ${triggers} more triggers`);
+  const { end, discrepancies, leftovers, finishedAt } = await judge(url, lane.story);
   faults.push(...watcher.found, ...leftovers, ...discrepancies, ...compare(end, wanted));
   if (faults.length === 0) await sql(lane.server.postgres.url, `drop database ${new URL(url).pathname.slice(1)} with (force)`);
   return { faults: [...new Set(faults)], met: count(blows, finishedAt), triggers, looks: watcher.looks, milliseconds: performance.now() - beganAt };
@@ -152,17 +148,17 @@ function count(blows: readonly { readonly kind: Blow['kind']; readonly met: read
 }
 
 /** A trigger may end without an answer; it may not end in a way that leaves its sender without a word. */
-function judgeProblem(error: unknown, faults: string[]): null {
+function judgeProblem(error: unknown, faults: string[]): false {
   if (!(error instanceof Problem) || error.slug === 'internal')
     faults.push(`a trigger ended with ${error instanceof Error ? `${error.name}: ${error.message}` : error}`);
-  return null;
+  return false;
 }
 
 function compare(end: End, wanted: End): string[] {
   const faults: string[] = [];
   if (end.fingerprint !== wanted.fingerprint) faults.push(`the fingerprint is ${end.fingerprint}, not ${wanted.fingerprint}`);
   for (const table of Object.keys({ ...wanted.rows, ...end.rows })) faults.push(...differences(table, end.rows[table] ?? [], wanted.rows[table] ?? []));
-  for (const part of ['deployments', 'steps', 'history'] as const) faults.push(...differences(part, end[part], wanted[part]));
+  for (const part of ['deployments', 'steps', 'history', 'more'] as const) faults.push(...differences(part, end[part], wanted[part]));
   return faults;
 }
 

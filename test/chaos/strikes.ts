@@ -6,9 +6,11 @@ import type { OwnServer } from '../support/own_server.ts';
 import { sql } from '../support/sql.ts';
 import { WATCHER } from './facts.ts';
 import type { Blow, Cut } from './plan.ts';
+import type { Story } from './stories.ts';
 
 /** A server of its own, and the relay before it; one round at a time. */
 export interface Lane {
+  readonly story: Story;
   readonly server: OwnServer;
   readonly relay: Relay;
   /** Of a database before the deployment, to be copied; its name. */
