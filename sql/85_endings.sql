@@ -251,7 +251,8 @@ begin
   end if;
   perform weft._tell_of_drift(p_deployment, v_fingerprint, true);
   perform weft._leave_to_later(p_deployment);
-  update weft._statements as t set state = 'pending', error = null, tries = 0, finished_at = null
+  -- what it is about may have come, or have become something else, since: it is looked for anew
+  update weft._statements as t set state = 'pending', judge = null, error = null, tries = 0, finished_at = null
   from weft._steps as s
   where t.deployment_id = p_deployment and t.state = 'failed' and s.deployment_id = t.deployment_id and s.ordinal = t.step and s.state = 'failed';
   -- what is tried again may break a rule of its phase, or of one behind it

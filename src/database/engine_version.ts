@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c958f424dc30365241f92ab472c5c3137267db327db553a3be8cc2d5ef638ee2';
+export const ENGINE_DIGEST = 'e5e8040974953cf9b2066f6cefb0e41cae3a9b191b5ff641b659cacf1ec0b08d';

@@ -159,6 +159,18 @@ describe('in a phase that is all or nothing', () => {
   });
 });
 
+it('opened again, a statement that goes apart looks anew for what it is about', async () => {
+  const files = { '1.sql': 'insert into journal values (1);\ncreate index concurrently late_n on public.late (n);\ninsert into journal values (3);' };
+  const phase = { name: 'main', transaction: 'none', on_error: 'continue', steps: [{ run: '1.sql' }] };
+  const { id, state } = await deployShop([phase], files);
+  expect(state).toBe('degraded');
+  await sql(database.url, 'create table late (n int)');
+  const end = await resume({ connect: connectOver(database.url), id, target: null, deadlineMs: 30_000 });
+  expect(end, JSON.stringify(end.phases[0]?.steps[0]?.error)).toMatchObject({ state: 'succeeded' });
+  expect(await journal()).toEqual([1, 3]);
+  expect(await sql(database.url, `select indisvalid from pg_index where indexrelid = 'late_n'::regclass`)).toEqual([{ indisvalid: true }]);
+});
+
 it('what was taken back is not tried again', async () => {
   const phases = [
     {

@@ -23,7 +23,7 @@ export interface OrderOptions {
   /** Of every step. */
   readonly doneWhen?: string;
   readonly lockTimeout?: string;
-  readonly mode?: 'apply' | 'rehearse' | undefined;
+  readonly mode?: 'apply' | 'rehearse' | 'baseline' | undefined;
   /** Values of plain parameters. */
   readonly parameters?: Readonly<Record<string, string | number | boolean>> | undefined;
   /** Values of secret ones, which go beside the request. */
