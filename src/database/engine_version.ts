@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e5e8040974953cf9b2066f6cefb0e41cae3a9b191b5ff641b659cacf1ec0b08d';
+export const ENGINE_DIGEST = '9fb34645753692052b2f3b0bb5fb3736d60c1f4f68828ee48ed069e3b0c2a703';
