@@ -3,6 +3,8 @@
  * another version, and what to do; nothing is changed by whoever is too old, and whoever is newer brings the engine up to date before it runs anything.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { attend } from '../../src/deployment/attend.ts';
+import { connectOver, stageFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { openWorld, type World } from '../worker/support.ts';
 import { makeFolder } from './folder.ts';
@@ -81,4 +83,12 @@ describe.each(['straight', 'through the Worker'])('%s', (way) => {
     expect((await weft(way, ['status', id])).json()).toMatchObject({ id, state: 'succeeded' });
     expect(await sql(world.database.url, 'select version from weft._installations order by version')).toEqual([{ version: 0 }, { version: 1 }]);
   });
+});
+
+it('whoever looks after what an older Weft has opened brings the engine up to date, and goes on with it', async () => {
+  const staged = await stageFiles(world.database.url, { '2.sql': 'create table more (n int);' }, { target: 'staging' });
+  await sql(world.database.url, others(0));
+  const options = { connect: connectOver(world.database.url), id: staged, target: 'staging', callers: ['direct'], deadlineMs: 30_000 };
+  expect(await attend(options)).toMatchObject({ deployment: { id: staged, state: 'succeeded' }, isAtWork: false });
+  expect(await sql(world.database.url, `select to_regclass('more') is not null as is_there`)).toEqual([{ is_there: true }]);
 });

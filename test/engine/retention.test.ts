@@ -4,7 +4,7 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, deployFiles, makeOrder, openOrder, stageFiles, stageOrder } from '../support/orders.ts';
+import { AT_THE_GATE, connectOver, deployFiles, makeOrder, openOrder, shutGate, stageFiles, stageOrder } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 
 let database: TestDatabase;
@@ -123,6 +123,36 @@ describe('bytes of files', () => {
     await age(2000);
     await sweep();
     expect(await has(half['1.sql'])).toBe(true);
+  });
+
+  it('of what was tolerated stay, with the checks behind it, so that it is tried again after years', async () => {
+    const phases = [{ name: 'main', transaction: 'per-step', steps: [{ run: '1.sql', on_error: 'continue' }], checks: ['check.sql'] }];
+    const files = {
+      'weft.yaml': JSON.stringify({ name: 'shop', phases }),
+      '1.sql': 'create table late as select * from missing;',
+      'check.sql': 'select 1 where false',
+    };
+    const { id, state } = await deploy(files);
+    expect(state).toBe('degraded');
+    for (const n of [2, 3]) await deploy({ [`${n}.sql`]: `select ${n};` });
+    await age(2000);
+    await sweep();
+    await sql(database.url, 'create table missing as select 1 as n');
+    expect((await sql(database.url, `call weft.run('${id}', p_reopen => '{}')`))[0].result).toMatchObject({ state: 'succeeded' });
+    expect(await sql(database.url, 'select n from late')).toEqual([{ n: 1 }]);
+  });
+
+  it('are swept by hand beside a deployment at work, which neither waits nor lacks anything', async () => {
+    for (const n of [1, 2, 3]) await deployView(n);
+    await age(100);
+    const id = await stageFiles(database.url, { '1.sql': AT_THE_GATE, '2.sql': view(1) }, { transaction: 'single' });
+    const gate = await shutGate(database.url);
+    const running = sql(database.url, `call weft.run('${id}')`);
+    await gate.reached();
+    expect(await sweep()).toMatchObject({ chunks: 0 }); // the one that is at work has it again
+    await gate.open();
+    expect((await running)[0].result).toMatchObject({ state: 'succeeded' });
+    expect(await sql(database.url, 'select n from v')).toEqual([{ n: 1 }]);
   });
 
   it('are not swept while somebody opens a deployment that counts on them', async () => {
