@@ -94,6 +94,22 @@ describe('bytes of files', () => {
     expect(await has('drop table shelf;')).toBe(true);
   });
 
+  it('that take back what only an old deployment has brought stay: it is undone after years, though nothing newer has its files', async () => {
+    const one = (n: number) => ({
+      'weft.yaml': JSON.stringify({ name: 'shop', phases: [{ name: 'main', steps: [{ run: `${n}.sql`, undo: `undo/${n}.sql` }] }] }),
+      [`${n}.sql`]: `create table shelf_${n} (n integer);`,
+      [`undo/${n}.sql`]: `drop table shelf_${n};`,
+    });
+    for (const n of [1, 2]) await deploy(one(n));
+    await age(2000);
+    await sweep();
+    for (const n of [2, 1]) {
+      const [{ id }] = await sql(database.url, `select weft.undo() ->> 'deployment' as id`);
+      expect((await sql(database.url, `call weft.run('${id}')`))[0].result).toMatchObject({ state: 'succeeded' });
+      expect(await sql(database.url, `select to_regclass('shelf_${n}') as shelf`)).toEqual([{ shelf: null }]);
+    }
+  });
+
   it('of a deployment that is not over stay; those of one whose files never all came go after a day, and are asked for again', async () => {
     const staged = await stageFiles(database.url, { '1.sql': 'select 1;' }, { bundle: 'staged' });
     await stageFiles(database.url, { '2.sql': 'select 2;' }, { bundle: 'staged' }); // which is the newest

@@ -197,7 +197,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'or (a.deployment_id, a.path) in (select n.deployment_id, n.path from undos as n)',
     replace: 'or false',
     test: 'test/engine/retention.test.ts',
-    named: 'that an undo needs stay',
+    named: 'that take back what only an old deployment has brought stay',
   },
   {
     guard: 'What an undo of the newest gives back is never swept',

@@ -75,7 +75,7 @@ async function expectDoneOnce(at: World, id: string): Promise<void> {
 describe('a deployment whose first Worker is gone', () => {
   test('stands still where a session is needed, without queue, memory and schedule, until somebody calls', async () => {
     const at = await openMortalWorld({});
-    const id = await deploy(at, sleepThenIndex(3));
+    const id = await deploy(at, sleepThenIndex(2));
     await expect.poll(() => isAtWork(at), { timeout: 20_000 }).toBe(true);
     await expect.poll(() => isAtWork(at), { timeout: 20_000 }).toBe(false);
     await at.worker.runSchedule();
@@ -88,7 +88,7 @@ describe('a deployment whose first Worker is gone', () => {
 
   test('is brought to its end by messages of the queue', async () => {
     const at = await openMortalWorld({ aftercare: { queue: true } });
-    const id = await deploy(at, sleepThenIndex(5));
+    const id = await deploy(at, sleepThenIndex(3));
     await expectDoneOnce(at, id);
     await expect.poll(() => findings(at).at(-1), { timeout: 10_000 }).toBe('over');
     expect(findings(at).slice(0, -1)).toContain('at_work');
@@ -142,7 +142,7 @@ describe('a deployment whose first Worker is gone', () => {
 
   test('goes on where its backend was ended, too: the next message takes over', async () => {
     const at = await openMortalWorld({ aftercare: { queue: true } });
-    const id = await deploy(at, { 'a/1.sql': 'create table items (n int);', 'a/2.sql': 'insert into items values (1); select pg_sleep(3);' });
+    const id = await deploy(at, { 'a/1.sql': 'create table items (n int);', 'a/2.sql': 'insert into items values (1); select pg_sleep(1.5);' });
     await expect.poll(() => isAtWork(at), { timeout: 20_000 }).toBe(true);
     const [killed] = await sql(at.database.url, 'select pg_terminate_backend(pid) as done from weft._lease');
     expect(killed).toEqual({ done: true });
@@ -155,7 +155,7 @@ describe('a deployment whose first Worker is gone', () => {
       'weft.yaml':
         'name: shop\nparameters: { token: { type: text, required: true, secret: true } }\nphases: [{ name: main, transaction: per-step, steps: [{ run: "*.sql" }] }]\n',
       '1.sql': 'create table items (n int);',
-      '2.sql': "insert into items select 1 where length(weft.parameter('token')) = 12; select pg_sleep(4);",
+      '2.sql': "insert into items select 1 where length(weft.parameter('token')) = 12; select pg_sleep(2);",
       '3.sql': "insert into items select 2 where length(weft.parameter('token')) = 12;",
     };
     const outcomes = [];
