@@ -28,6 +28,7 @@ begin
     pg_catalog.set_config('client_connection_check_interval', '0', false),
     pg_catalog.set_config('standard_conforming_strings', 'on', false),  -- as the engine's own patterns are written
     pg_catalog.set_config('default_transaction_isolation', 'read committed', false);  -- else nobody's request would be seen
+  reset client_encoding;  -- what a file sets is of its client, and would garble what is handed out, and the answer
 end
 $$;
 

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '9fb34645753692052b2f3b0bb5fb3736d60c1f4f68828ee48ed069e3b0c2a703';
+export const ENGINE_DIGEST = 'e8af2e81b2bd355e2220846db7c7ec1d3a14db775269f4468c1e9807a202aeae';

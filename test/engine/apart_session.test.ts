@@ -137,3 +137,20 @@ it('what a session holds is given back at the end of its file', async () => {
   expect(await sql(url, 'select * from held')).toEqual([{ locks: '0', kept: null, channels: '0', prepared: '0' }]);
   await client.end();
 });
+
+it.each([
+  ['a character that it has', 'é'],
+  ['a character that it has not', '€'],
+])('a file that sets client_encoding garbles nothing that is handed out: %s', async (_, character) => {
+  const end = await deployFiles(
+    connectOver(url),
+    {
+      '1.sql': `create table te (a text);\nset client_encoding = 'LATIN1';\ninsert into te values ('${character}');\ncreate index concurrently te_a on te (a) where a <> '${character}';\nselect '${character}';\nvacuum te;`,
+    },
+    { transaction: 'none' },
+  );
+  expect(end).toMatchObject({ state: 'succeeded', error: null });
+  expect(await sql(url, `select pg_get_indexdef('te_a'::regclass) as definition`)).toEqual([
+    { definition: expect.stringContaining(`WHERE (a <> '${character}'::text)`) },
+  ]);
+});
