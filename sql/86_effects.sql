@@ -58,8 +58,10 @@ as $$
     cross join lateral (select from weft._artifacts as a where a.deployment_id = l.id and a.path = s.path and a.digest = k.digest offset 0) as a
     cross join lateral (select o.digest from weft._artifacts as o where o.deployment_id = l.id and o.path = s.undo offset 0) as u
     where (l.is_whole or k.path in (select f.path from halves as f))
-      -- each undo file is of one file
-      and (s.undo = m.undo or not exists (select from mine as o where o.undo = s.undo))
+      -- each undo file is of one file, and may go from one to another where the same deployment gives that one another
+      and (s.undo = m.undo or not exists (
+        select from mine as o
+        where o.undo = s.undo and not exists (select from weft._steps as n where n.deployment_id = l.id and n.path in (o.path, o.path_now) and n.undo <> s.undo)))
   ),
   given as (  -- under another name it belongs to who had it last
     select o.ordinal, o.undo, o.id, o.digest, row_number() over (partition by o.ordinal order by o.place desc) as age

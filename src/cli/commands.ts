@@ -222,6 +222,7 @@ export const COMMANDS: readonly Command[] = [
       'Runs the undo files of a deployment in reverse, from what the database has kept: no checkout is needed. Without an id: of the newest deployment of which something is in the database, of the bundle that --bundle names, or whose weft.yaml is in the folder that is named, or in this one; else of the only one that there is. Of several it names each, and undoes nothing.',
       'It says first what it runs, what has no undo, and what it would fail with, as far as that can be known; if anything has no undo, it undoes nothing, unless you say --partly. With --rehearse all of it runs in one transaction that is rolled back, with a report.',
       'Secret parameters are kept nowhere: if its files name some, it needs them again.',
+      'If an undo file that is kept is wrong, --with FOLDER brings the corrected ones first: of the files that the deployment has applied, and that have the same bytes in the folder, the undo files of the folder count. Nothing else of the folder is deployed.',
       'An undo is a deployment of its own: it can be watched, cancelled and resumed. What it takes back is run again by the next deployment.',
     ],
     options: {
@@ -231,6 +232,7 @@ export const COMMANDS: readonly Command[] = [
       plan: { type: 'boolean', help: 'show what it would run, and change nothing' },
       rehearse: { type: 'boolean', help: 'all of it in one transaction that is rolled back, with a report' },
       partly: { type: 'boolean', help: 'leave in the database what has no undo' },
+      with: { type: 'string', value: 'FOLDER', help: 'with the undo files of this folder, where they were corrected' },
       ...SET_SECRETS,
       id: { type: 'string', value: 'KEY', help: 'the key of this undo (random)' },
       ...STRICT,

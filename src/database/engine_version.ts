@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e8af2e81b2bd355e2220846db7c7ec1d3a14db775269f4468c1e9807a202aeae';
+export const ENGINE_DIGEST = 'ef51d433839e928ef2c7301683b3336d936af2c7a0667088e8fc1dd91fbfb1b4';

@@ -1,6 +1,7 @@
 /** Which undo file of a file is run: the one that came last, of what has come to something. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { connectOver, deployFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { deployWays, packWays, pathsIn, stageWays, undo, type Way } from './undoing.ts';
 
@@ -71,5 +72,38 @@ describe('an undo file that came with a deployment', () => {
     expect(back).toMatchObject({ state: 'succeeded' });
     expect(back.phases[0].steps.map(({ path }: { path: string }) => path)).toEqual(['undo/2.sql', 'undo/01.sql']);
     expect(await pathsIn(database.url)).toEqual([]);
+  });
+
+  it('in which two files have exchanged the names of their undo files counts for both', async () => {
+    const ways = (first: string, second: string) => ({
+      'weft.yaml': `name: shop\nphases: [{ name: main, steps: [{ run: 1.sql, undo: ${first} }, { run: 2.sql, undo: ${second} }] }]`,
+      '1.sql': 'create table a (n int);',
+      '2.sql': 'create table b (n int);',
+    });
+    await deployFiles(connectOver(database.url), { ...ways('u/x.sql', 'u/y.sql'), 'u/x.sql': 'drop table wrong;', 'u/y.sql': 'drop table b;' });
+    const { id } = await deployFiles(connectOver(database.url), {
+      ...ways('u/y.sql', 'u/x.sql'),
+      'u/y.sql': 'drop table a;',
+      'u/x.sql': 'drop table b; select 1;',
+    });
+    expect((await plan()).phases[0].steps).toMatchObject([
+      { path: '2.sql', undo: 'u/x.sql', given_by: id },
+      { path: '1.sql', undo: 'u/y.sql', given_by: id },
+    ]);
+    expect(await undo(database.url)).toMatchObject({ state: 'succeeded' });
+    expect(await pathsIn(database.url)).toEqual([]);
+  });
+
+  it('in which one undo file is another file’s, which that deployment does not hold, does not count: it would run twice', async () => {
+    await deployWays(database.url, { '1.sql': { run: 'create table a (n int)', undo: 'drop table a' }, '2.sql': table('b') });
+    await deployFiles(connectOver(database.url), {
+      'weft.yaml': 'name: shop\nphases: [{ name: main, steps: [{ run: 1.sql, undo: undo/2.sql }] }]',
+      '1.sql': 'create table a (n int)',
+      'undo/2.sql': 'drop table a; select 2',
+    });
+    expect((await plan()).phases[0].steps.map(({ path, undo }: { path: string; undo: string }) => [path, undo])).toEqual([
+      ['2.sql', 'undo/2.sql'],
+      ['1.sql', 'undo/1.sql'],
+    ]);
   });
 });

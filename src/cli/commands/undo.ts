@@ -14,6 +14,7 @@ import { readSecrets } from '../parameters.ts';
 import { readUndoPlan } from '../readings.ts';
 import { count } from '../text.ts';
 import { certainOf, listed, undoPlanLines } from '../undo_plan.ts';
+import { bringUndos } from '../undo_with.ts';
 
 export async function undo(call: Call): Promise<number> {
   const { printer, values } = call;
@@ -25,13 +26,19 @@ export async function undo(call: Call): Promise<number> {
   const partly = values.partly === true;
   if (values.plan === true && values.rehearse === true)
     throw new Problem('usage', '--plan changes nothing, and --rehearse runs it and takes it back: say one.');
+  if (values.plan === true && values.with !== undefined)
+    throw new Problem(
+      'usage',
+      '--plan changes nothing, and --with brings undo files into the database: say one. (weft undo --rehearse --with FOLDER runs it and takes it back.)',
+    );
   if (call.positionals[0] !== undefined && values.bundle !== undefined)
     throw new Problem('usage', 'An id names one deployment, and a folder or --bundle the newest of a bundle: say one.');
   const secrets = await readSecrets(call);
   const asked = named === null && values.bundle === undefined ? await bundleOfFolder(folder ?? call.printer.io.folder ?? '.') : null;
   const ofFolder = asked ?? (folder === null ? null : makeName(basename(await realpath(folder)))); // without a bundle file, it is deployed under its own name
   const bundle = typeof values.bundle === 'string' ? values.bundle : ofFolder;
-  const plan = await readPlan(call, address, named, bundle, typeof values.id === 'string');
+  let plan = await readPlan(call, address, named, bundle, typeof values.id === 'string');
+  if (typeof values.with === 'string') plan = await bringUndos(call, address, plan, values.with, key);
   const isRefused = plan !== null && plan.mode !== 'baseline' && (plan.phases.length === 0 || (plan.lacking.length > 0 && !partly));
   if (values.plan === true) {
     if (plan === null) throw new Problem('usage', 'The plan was asked for, and nobody may read it: say who reads (--caller NAME or WEFT_CALLER).');

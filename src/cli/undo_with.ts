@@ -1,0 +1,127 @@
+/**
+ * `weft undo --with FOLDER`: brings undo files that were corrected. They come as a deployment of just those files that are applied with the
+ * same bytes, which therefore runs nothing; from then on they count.
+ */
+import { readFolder } from '../bundle/folder.ts';
+import type { Bundle } from '../bundle/source.ts';
+import type { Deployment, UndoPlan } from '../domain/deployment.ts';
+import type { Manifest } from '../domain/manifest.ts';
+import { Problem } from '../domain/problem.ts';
+import type { Address } from './address.ts';
+import type { Call } from './commands.ts';
+import type { Watch } from './conduct.ts';
+import { readHistory, readUndoPlan } from './readings.ts';
+import { harmless } from './text.ts';
+
+const REQUEST_ID_CHARACTERS = 128;
+const DEADLINE_MS = 10 * 60_000;
+
+/** An undo file of the folder that is another one than what would run. */
+interface Corrected {
+  readonly path: string;
+  readonly undo: string;
+  readonly digest: string;
+  /** What would run instead; null: nothing. */
+  readonly kept: string | null;
+}
+
+/**
+ * @param plan what would be run as it stands
+ * @param key of the undo: the same one brings the same
+ * @returns what would be run with the undo files of the folder
+ * @throws Problem usage where the folder is another bundle, undo_missing where it has nothing that counts; and whatever the bundle or the database refuses
+ */
+export async function bringUndos(call: Call, address: Address, plan: UndoPlan | null, folder: string, key: string): Promise<UndoPlan> {
+  const { printer } = call;
+  if (plan === null) throw new Problem('usage', 'To bring undo files, the plan has to be read: say who reads (--caller NAME or WEFT_CALLER).');
+  const bundle = await readFolder(folder);
+  if (bundle.manifest.bundle !== plan.bundle)
+    throw new Problem(
+      'usage',
+      `${harmless(folder)} is the bundle ${harmless(bundle.manifest.bundle)}, and deployment ${plan.deployment} of ${harmless(plan.bundle)}.`,
+    );
+  const { history } = await readHistory(address, plan.bundle, printer.io);
+  const applied = new Map(history.filter(({ deployment }) => deployment === plan.deployment).map(({ path, digest }) => [path, digest]));
+  const { manifest, others } = cutToApplied(bundle.manifest, applied);
+  for (const path of others)
+    printer.note(`${printer.noteStyle.yellow('warning:')} ${harmless(path)} is not as the deployment has applied it: what takes it back stays as it is kept.`);
+  const corrected = findCorrected(manifest, plan);
+  if (corrected.length === 0) {
+    printer.note(`The undo files of ${harmless(folder)} are those that would run: nothing was brought.`);
+    return plan;
+  }
+  for (const { path, undo, kept } of corrected)
+    printer.note(
+      `${harmless(path)}: ${harmless(undo)} of ${harmless(folder)} takes it back${kept === null ? '' : kept === undo ? ', and not as it was kept' : `, and not ${harmless(kept)}`}.`,
+    );
+  await deploy(call, address, { ...bundle, manifest }, `${key.slice(0, REQUEST_ID_CHARACTERS - 5)}-with`);
+  const renewed = await readUndoPlan(address, plan.deployment, null, printer.io);
+  const left = corrected.filter(({ path, digest }) => !undosOf(renewed).some((step) => step.digest === digest && isOf(step.path, path, plan, renewed)));
+  if (left.length > 0)
+    throw new Problem(
+      'undo_missing',
+      `${left.map(({ path, undo }) => `${harmless(undo)} was brought for ${harmless(path)}, and does not count`).join('; ')}: an undo file of that name is another file's, which the folder does not take it from. Nothing was undone. Give it a name of its own.`,
+      { deployment: plan.deployment },
+    );
+  return renewed;
+}
+
+/** A file may have another name now than the deployment knew it by; where the plan does not name it, its undo alone tells. */
+function isOf(planned: string, path: string, before: UndoPlan, renewed: UndoPlan): boolean {
+  const known = [before, renewed].some((plan) => undosOf(plan).some((step) => step.path === path));
+  return planned === path || !known;
+}
+
+function undosOf(plan: UndoPlan): UndoPlan['phases'][number]['steps'] {
+  return plan.phases.flatMap(({ steps }) => steps);
+}
+
+/** What of a bundle is applied with the same bytes and has an undo: as a bundle of its own, of which nothing is run. */
+function cutToApplied({ parameters: _, ...manifest }: Manifest, applied: ReadonlyMap<string, string>): { manifest: Manifest; others: string[] } {
+  const digests = new Map(manifest.artifacts.map(({ path, digest }) => [path, digest]));
+  const others: string[] = [];
+  const phases = manifest.phases.flatMap(({ entries: _entries, when: _when, ...phase }) => {
+    const steps = phase.steps.flatMap((step) => {
+      if (step.kind === 'check' || step.undo === undefined || !applied.has(step.path)) return [];
+      if (applied.get(step.path) !== digests.get(step.path)) {
+        others.push(step.path);
+        return [];
+      }
+      const { when: _condition, ...rest } = step;
+      return [rest];
+    });
+    return steps.length === 0 ? [] : [{ ...phase, steps }];
+  });
+  const named = new Set(phases.flatMap(({ steps }) => steps.flatMap(({ path, undo }) => (undo === undefined ? [path] : [path, undo]))));
+  return { manifest: { ...manifest, phases, artifacts: manifest.artifacts.filter(({ path }) => named.has(path)) }, others };
+}
+
+function findCorrected(manifest: Manifest, plan: UndoPlan): Corrected[] {
+  const digests = new Map(manifest.artifacts.map(({ path, digest }) => [path, digest]));
+  const kept = new Map(undosOf(plan).map((step) => [step.path, step]));
+  return manifest.phases.flatMap(({ steps }) =>
+    steps.flatMap((step) => {
+      if (step.kind === 'check' || step.undo === undefined) return [];
+      const digest = digests.get(step.undo) ?? '';
+      const known = kept.get(step.path);
+      // Older content of its own takes it back: no undo file does.
+      return known?.digest === digest || known?.restores === true ? [] : [{ path: step.path, undo: step.undo, digest, kept: known?.undo ?? null }];
+    }),
+  );
+}
+
+/** @throws Problem what the database refuses; but for files that were taken back in part, behind which nothing else comes, and of which that brings the undo */
+async function deploy({ printer }: Call, address: Address, bundle: Bundle, id: string): Promise<void> {
+  const watch: Watch = { deadlineAtMs: Date.now() + DEADLINE_MS, signal: printer.io.signal, onView: () => undefined };
+  const nothing = { parameters: {}, secrets: {} };
+  const deployment: Deployment =
+    address.kind === 'database'
+      ? await (await import('./direct.ts')).deployStraight({ address, ...watch }, bundle, id, nothing)
+      : await (await import('./remote.ts')).deployThroughWorker({ address, ...watch }, bundle, id, nothing);
+  if (deployment.state === 'succeeded' || deployment.error?.sqlstate === 'WF064') return;
+  throw new Problem(
+    'undo_missing',
+    `The undo files could not be brought: deployment ${deployment.id}, which brings them and runs nothing, is ${deployment.state}${deployment.error === null ? '' : `: ${harmless(deployment.error.message)}`}. Nothing was undone.`,
+    { deployment: deployment.id },
+  );
+}
