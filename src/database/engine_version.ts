@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'ef51d433839e928ef2c7301683b3336d936af2c7a0667088e8fc1dd91fbfb1b4';
+export const ENGINE_DIGEST = '59e3dabe25c17e29436b56ba8612fa013e763edf4be17b5c890921e0960ba60e';
