@@ -240,6 +240,16 @@ describe('with an App and a queue', () => {
     expect(await exists('led_astray')).toBe(false);
   });
 
+  test('a bundle that is too large to be held is fetched twice, and what arrived is what was described', async () => {
+    const line = (index: number) => `insert into large values (${index}); -- ${'x'.repeat(500)} ${Math.sin(index)}\n`;
+    const text = (from: number) => Array.from({ length: 8500 }, (_, index) => line(from + index)).join('');
+    at.github.commit(bundle('large', { '002_rows.sql': text(0), '003_rows.sql': text(8500) }));
+    const asked = at.github.asked.length;
+    expect(await settle(at, 'push', at.github.push())).toMatchObject({ finding: 'told', state: 'succeeded' });
+    expect(at.github.asked.slice(asked).filter((one) => one.startsWith('archive '))).toHaveLength(2);
+    expect(await rows('select count(*)::int as count from large')).toEqual([{ count: 17_000 }]);
+  }, 60_000);
+
   test('an archive of another commit is refused', async () => {
     const { github } = at;
     const other = github.commit(bundle('other_commit'));

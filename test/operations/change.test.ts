@@ -1,0 +1,284 @@
+/** What becomes of a change that a forge has told of, try by try: with a forge and a drive that do as the test says, and no database. */
+import { expect, test } from 'vitest';
+import { parseConfig } from '../../src/config/config.ts';
+import type { AttendOptions } from '../../src/deployment/attend.ts';
+import type { DeployOptions } from '../../src/deployment/deploy.ts';
+import type { Account, Change, ForgeWork } from '../../src/domain/change.ts';
+import type { Deployment } from '../../src/domain/deployment.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import { Problem, type ProblemSlug } from '../../src/domain/problem.ts';
+import type { Confirmed, ForgeClient } from '../../src/forges/forge.ts';
+import { type ChangeDesk, carryOut } from '../../src/operations/change.ts';
+import { ID, manifestOf } from '../http/requests.ts';
+import { makeDeployment } from '../http/support.ts';
+
+/** A Wednesday. */
+const NOW = Date.parse('2026-03-04T12:00:00Z');
+const COMMIT = 'a'.repeat(40);
+
+const makeConfig = (edit: (config: Record<string, unknown>) => void = () => undefined) => {
+  const config = {
+    origin: 'https://weft.test',
+    environments: { production: { branches: ['main'], hours: { days: ['mon', 'tue', 'wed'], from: '08:00', until: '18:00', zone: 'UTC' } } },
+    targets: { shop: { database: 'A', transport: 'tcp', environment: 'production' }, staging: { database: 'B', transport: 'tcp' } },
+    callers: { hub: { forge: { kind: 'github', webhook_secrets: ['C'], token: 'D' } } },
+    grants: [{ caller: 'hub', targets: ['*'], actions: ['deploy'] }],
+    sources: [
+      { forge: 'hub', repository_id: '7', folder: 'db', event: 'push', branch: '*', target: 'shop' },
+      { forge: 'hub', repository_id: '7', folder: 'db', event: 'pull_request', branch: 'main', target: 'shop', mode: 'apply' },
+      { forge: 'hub', repository_id: '7', folder: 'db', event: 'deployment', environment: 'staging', target: 'staging', parameters: { size: 3 } },
+    ],
+  };
+  edit(config);
+  return parseConfig(config);
+};
+
+const CHANGE: Change = {
+  event: 'push',
+  repository: { id: '7', name: 'octo/shop' },
+  commit: COMMIT,
+  branch: 'main',
+  environment: null,
+  workflow: null,
+  number: null,
+  attempt: null,
+};
+
+const makeWork = (changes: Partial<ForgeWork> = {}, change: Partial<Change> = {}): ForgeWork => ({
+  kind: 'change',
+  forge: 'hub',
+  change: { ...CHANGE, ...change },
+  proof: { delivery: 'b'.repeat(64), signature: 'sha256=00' },
+  folder: 'db',
+  target: 'shop',
+  deployment: null,
+  reports: {},
+  account: null,
+  looks: 0,
+  ...changes,
+});
+
+interface Will {
+  readonly config?: ReturnType<typeof makeConfig>;
+  readonly confirmed?: Confirmed | ProblemSlug;
+  readonly fetch?: ProblemSlug;
+  /** How the drive ends, or what it throws before or after there is a deployment. */
+  readonly end?: Partial<Deployment>;
+  readonly refused?: ProblemSlug;
+  readonly lost?: ProblemSlug;
+  readonly attended?: Partial<Deployment> | ProblemSlug;
+  readonly report?: ProblemSlug;
+}
+
+function makeDesk(will: Will = {}) {
+  const fail = (slug: ProblemSlug, facts = {}): never => {
+    throw new Problem(slug, 'As the test has it, at db.internal.example.', facts);
+  };
+  const seen = {
+    told: [] as Account[],
+    fetched: 0,
+    drives: [] as DeployOptions[],
+    attended: [] as AttendOptions[],
+    opened: [] as string[],
+    over: [] as string[],
+  };
+  const client: ForgeClient = {
+    confirm: async ({ branch }) => (typeof will.confirmed === 'string' ? fail(will.confirmed) : (will.confirmed ?? { branch, stale: null })),
+    fetchBundle: async () => {
+      seen.fetched += 1;
+      if (will.fetch !== undefined) fail(will.fetch, { path: 'weft.yaml', line: 3 });
+      return {
+        manifest: manifestOf({ '1.sql': 'select 1;' }, { parameters: [{ name: 'size', type: 'integer' }] } as object),
+        warnings: [],
+        async *chunks() {},
+      };
+    },
+    report: async (_change, account, reports) => {
+      if (will.report !== undefined) return { reports, error: new Problem(will.report, 'As the test has it.') };
+      seen.told.push(account);
+      return { reports: { ...reports, check: '12' }, error: undefined };
+    },
+  };
+  const desk: ChangeDesk = {
+    config: will.config ?? makeConfig(),
+    forges: new Map([['hub', { name: 'hub', kind: 'github', webhooks: [], client }]]),
+    connect: () => () => Promise.reject(new Error('nobody opens a session here')),
+    deploy(options) {
+      seen.drives.push(options);
+      const opened = (async () => (will.refused === undefined ? { id: ID, state: 'staged' as const, repeated: false, missing: [] } : fail(will.refused)))();
+      return { opened, done: opened.then(() => (will.lost === undefined ? makeDeployment(will.end ?? {}) : fail(will.lost))) };
+    },
+    attend: async (options) => {
+      seen.attended.push(options);
+      return { deployment: typeof will.attended === 'string' ? fail(will.attended) : makeDeployment(will.attended ?? {}), isAtWork: false };
+    },
+    now: () => NOW,
+    hide: (text) => text.replaceAll('db.internal.example', '[hidden]'),
+    onOpened: async (_target, id) => void seen.opened.push(id),
+    onOver: async (_target, id) => void seen.over.push(id),
+  };
+  return { desk, seen };
+}
+
+const take = async (will: Will = {}, work = makeWork()) => {
+  const { desk, seen } = makeDesk(will);
+  return { progress: await carryOut(desk, work, 1000), seen };
+};
+
+test('it is told twice: when it is taken up, and how it ended', async () => {
+  const { progress, seen } = await take();
+  expect(progress).toMatchObject({ finding: 'told', again_seconds: null, state: 'succeeded', errors: [] });
+  expect(seen.told.map(({ state, title }) => [state, title])).toEqual([
+    ['running', 'Deploying to shop'],
+    ['success', 'shop is deployed to shop'],
+  ]);
+  expect([seen.opened, seen.over]).toEqual([[ID], [ID]]);
+});
+
+test('the request is the same for the same, and another one for what is asked for anew or given other parameters', async () => {
+  const idOf = async (work: ForgeWork, config = makeConfig()) => {
+    const { seen } = await take({ config }, work);
+    const { request, caller, signature, mode } = seen.drives[0]?.order ?? {};
+    const document = JSON.parse(new TextDecoder().decode(request));
+    expect([caller, document.audience, document.mode ?? null]).toEqual(['hub', 'https://weft.test', mode ?? null]);
+    expect(signature).toMatchObject({ webhook_of: 'github', body_sha256: 'b'.repeat(64), signature: 'sha256=00' });
+    return document.id as string;
+  };
+  const first = await idOf(makeWork());
+  expect(first).toMatch(/^github-[0-9a-f]{64}$/);
+  // Another delivery, another branch with the same head, a repository that was renamed.
+  const repository = { id: '7', name: 'octo/renamed' };
+  expect(await idOf(makeWork({ looks: 3, proof: { delivery: 'b'.repeat(64), signature: 'sha256=00' } }, { branch: 'main', repository }))).toBe(first);
+  const other = makeConfig((config) => {
+    config.sources = [
+      { forge: 'hub', repository_id: '7', folder: 'db', event: 'deployment', environment: 'staging', target: 'staging', parameters: { size: 4 } },
+    ];
+  });
+  const deployment = (attempt: number) => makeWork({ target: 'staging' }, { event: 'deployment', environment: 'staging', number: attempt, attempt });
+  const others = [await idOf(makeWork({}, { commit: 'c'.repeat(40) })), await idOf(deployment(1)), await idOf(deployment(2)), await idOf(deployment(2), other)];
+  expect(new Set([first, ...others]).size).toBe(5);
+});
+
+test('a commit that is not the head any more: nothing is fetched, nothing is told; but what was taken up before is', async () => {
+  const confirmed = { stale: 'The head of "main" is another one by now.' };
+  expect(await take({ confirmed })).toMatchObject({ progress: { finding: 'stale', again_seconds: null }, seen: { fetched: 0, told: [], drives: [] } });
+  const { progress, seen } = await take({ confirmed }, makeWork({ looks: 1 }));
+  expect(progress.finding).toBe('told');
+  expect(seen.told).toMatchObject([{ state: 'neutral', title: 'Overtaken', text: expect.stringContaining('another one by now') }]);
+});
+
+test('the rules of the environment hold: by the branch that the forge has confirmed, and at their hours; nothing is fetched for what they refuse', async () => {
+  const words = async (will: Will, work: ForgeWork) => {
+    const { progress, seen } = await take(will, work);
+    expect([progress.finding, seen.fetched, seen.drives]).toEqual(['told', 0, []]);
+    return seen.told.at(-1)?.text;
+  };
+  expect(await words({}, makeWork({}, { branch: 'feature' }))).toContain('this comes from "feature"');
+  // What is proposed for main does not come from main.
+  const confirmed = { branch: null, stale: null };
+  expect(await words({ confirmed }, makeWork({}, { event: 'pull_request', number: 3 }))).toContain('takes only what comes from "main"');
+  const closed = makeConfig((config) => Object.assign((config.environments as { production: { hours: object } }).production.hours, { days: ['sun'] }));
+  expect(await words({ config: closed }, makeWork())).toContain('takes deployments on sun');
+});
+
+test('a source, a forge or a target that the configuration has no more: nothing is asked', async () => {
+  for (const work of [
+    makeWork({ folder: 'other' }),
+    makeWork({ forge: 'gone' }),
+    makeWork({ target: 'staging' }),
+    makeWork({}, { repository: { id: '8', name: 'x/y' } }),
+  ]) {
+    expect(await take({ confirmed: 'internal' }, work)).toMatchObject({
+      progress: { finding: 'dropped', again_seconds: null, errors: [] },
+      seen: { told: [] },
+    });
+  }
+});
+
+test.each([
+  [{ confirmed: 'forge_unreachable' }],
+  [{ fetch: 'forge_unreachable' }],
+  [{ refused: 'database_unreachable' }],
+  [{ refused: 'no_free_connection' }],
+  [{ refused: 'interrupted' }],
+] as [Will][])('what passes by itself is tried again, later each time, and given up at last: %o', async (will) => {
+  for (const [looks, seconds] of [
+    [0, 15],
+    [1, 30],
+    [18, 3600],
+  ] as const) {
+    expect((await take(will, makeWork({ looks }))).progress).toMatchObject({
+      finding: 'unreachable',
+      again_seconds: seconds,
+      work: { looks: looks + 1, deployment: null },
+    });
+  }
+  const { progress, seen } = await take(will, makeWork({ looks: LIMITS.forge_tries_count_max - 1 }));
+  expect([progress.finding, progress.again_seconds, seen.told.at(-1)?.state]).toEqual(['told', null, 'failure']);
+});
+
+test.each(['invalid_bundle', 'not_utf8', 'too_large', 'forge_refused', 'malformed_tar', 'internal'] as const)(
+  'what does not (%s) is told at once, at its line, without where the database is',
+  async (fetch) => {
+    const { progress, seen } = await take({ fetch });
+    expect(progress).toMatchObject({ finding: 'told', again_seconds: null, errors: [{ slug: fetch }] });
+    expect(seen.told.at(-1)).toMatchObject({ state: 'failure', remarks: [{ path: 'db/weft.yaml', line: 3, level: 'failure' }] });
+    expect(JSON.stringify(seen.told)).not.toContain('db.internal.example');
+  },
+);
+
+test.each(['database_authentication', 'id_conflict', 'secrets_missing', 'transaction_pooler', 'environment_rule'] as const)(
+  'what the database or the engine refuses (%s) is told at once',
+  async (refused) => {
+    const { progress, seen } = await take({ refused });
+    expect([progress.finding, seen.told.at(-1)?.state, seen.opened]).toEqual(['told', 'failure', []]);
+  },
+);
+
+test('a deployment that is not over, or was lost sight of, is looked after by the next try, which opens none and asks the forge nothing', async () => {
+  for (const will of [{ end: { state: 'running' } }, { lost: 'session_lost' }, { lost: 'holder_unknown' }, { lost: 'internal' }] as Will[]) {
+    const { progress, seen } = await take(will);
+    expect(progress).toMatchObject({ again_seconds: 15, work: { deployment: ID, looks: 1, reports: { check: '12' } } });
+    expect(seen.told.map(({ state }) => state)).toEqual(['running']);
+    const next = await take({ confirmed: 'internal', attended: { state: 'failed' } }, progress.work);
+    expect(next).toMatchObject({ progress: { finding: 'told', state: 'failed' }, seen: { fetched: 0, drives: [], over: [ID] } });
+    expect(next.seen.attended).toMatchObject([{ id: ID, target: 'shop', callers: ['hub', 'direct', 'undo:direct'] }]);
+  }
+});
+
+test('a deployment that is not there any more, or lacks what only people can bring, is told', async () => {
+  for (const attended of ['deployment_not_found', 'secrets_missing', 'engine_missing'] as const) {
+    expect(await take({ attended }, makeWork({ deployment: ID, looks: 1 }))).toMatchObject({
+      progress: { finding: 'told' },
+      seen: { told: [{ state: 'failure' }] },
+    });
+  }
+  expect((await take({ attended: 'database_unreachable' }, makeWork({ deployment: ID, looks: 1 }))).progress).toMatchObject({
+    finding: 'unreachable',
+    again_seconds: 30,
+  });
+});
+
+test('a report that fails is made again from what is known, without a look at the database; one that is refused is not', async () => {
+  const { progress, seen } = await take({ report: 'forge_unreachable' });
+  expect(progress).toMatchObject({ finding: 'untold', state: 'succeeded', again_seconds: 15, work: { account: { state: 'success' } } });
+  expect(seen.over).toEqual([ID]);
+  const next = await take({ confirmed: 'internal', attended: 'internal' }, progress.work);
+  expect(next).toMatchObject({ progress: { finding: 'told', again_seconds: null }, seen: { told: [{ state: 'success' }], attended: [], drives: [] } });
+  expect((await take({ report: 'forge_refused' })).progress).toMatchObject({ finding: 'untold', again_seconds: null });
+});
+
+test('what is left to be told fits into a message of the queue', async () => {
+  const steps = Array.from({ length: 60 }, (_, index) => ({
+    path: `${index}.sql`,
+    kind: 'run',
+    state: 'failed' as const,
+    milliseconds: 1,
+    rows: null,
+    statements: null,
+    error: { sqlstate: 'P0001', message: '€'.repeat(9000) },
+  }));
+  const end = { state: 'degraded' as const, phases: [{ name: 'main', transaction: 'per-step', state: 'succeeded' as const, steps }] };
+  const { progress } = await take({ end, report: 'forge_unreachable' });
+  expect(new TextEncoder().encode(JSON.stringify(progress.work)).length).toBeLessThan(128_000);
+});
