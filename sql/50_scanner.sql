@@ -158,7 +158,7 @@ begin
     else
       select p_scanner.words || coalesce(string_agg(case when f.word in ('create', 'or', 'replace', 'function', 'procedure') then left(f.word, 1) else '.' end, ''), '')
       into p_scanner.words
-      from (select lower(w.matches[1]) as word from regexp_matches(p_code, c_word, 'g') as w (matches) limit 4) as f;
+      from (select lower(w.matches[1] collate "C") as word from regexp_matches(p_code, c_word, 'g') as w (matches) limit 4) as f;
     end if;
   end if;
 
@@ -170,7 +170,7 @@ begin
   end if;
 
   -- in the text of a function itself, BEGIN opens a block, and so does a CASE within one
-  for v_word in select w.word from (select lower(m.matches[1]) as word from regexp_matches(p_code, '[()]|' || c_word, 'g') as m (matches)) as w
+  for v_word in select w.word from (select lower(m.matches[1] collate "C") as word from regexp_matches(p_code, '[()]|' || c_word, 'g') as m (matches)) as w
     where w.word in ('(', ')', 'begin', 'case', 'end')
   loop
     if v_word = '(' then

@@ -182,7 +182,7 @@ begin
           v_code := null;
         end if;
       end if;
-      if v_words = '' and lower(left(ltrim(v_code, c_blanks), 6)) = 'create' and v_code ~* c_function then
+      if v_words = '' and lower(left(ltrim(v_code, c_blanks), 6) collate "C") = 'create' and v_code ~* c_function then
         v_code := null;
       end if;
     end if;

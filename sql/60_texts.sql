@@ -10,7 +10,7 @@ as $$
   from (
     select case x.grantee when 0 then 'public' when p_owner then 'its owner' else quote_ident(pg_get_userbyid(x.grantee)) end as grantee,
            case when x.grantor <> p_owner then ' by ' || quote_ident(pg_get_userbyid(x.grantor)) else '' end as grantor,
-           string_agg(lower(x.privilege_type) || case when x.is_grantable then ' with grant option' else '' end, ', ' order by x.privilege_type collate "C") as privileges
+           string_agg(lower(x.privilege_type collate "C") || case when x.is_grantable then ' with grant option' else '' end, ', ' order by x.privilege_type collate "C") as privileges
     from aclexplode(p_rights) as x
     group by 1, 2
   ) as g
@@ -42,7 +42,7 @@ create or replace function weft._describe_foreign_options(p_options text[])
   language sql
 as $$
   select 'options ' || string_agg(
-           case when lower(split_part(o, '=', 1)) ~ 'pass|secret|key|token|cred|auth|user|conn|url|uri|header' then split_part(o, '=', 1) || ' (not shown)' else o end,
+           case when lower(split_part(o, '=', 1) collate "C") ~ 'pass|secret|key|token|cred|auth|user|conn|url|uri|header' then split_part(o, '=', 1) || ' (not shown)' else o end,
            ', ' order by o collate "C")
   from unnest(p_options) as o
 $$;

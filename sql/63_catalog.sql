@@ -49,7 +49,8 @@ begin
   ),
   attributes as materialized (
     select a.attrelid, a.attnum, case when a.attisdropped then '' else quote_ident(a.attname) end as name, a.atttypid, a.attcollation,
-           case when not a.attisdropped and (r.relkind not in ('v', 'm') or a.atthasdef or a.attacl is not null or a.attoptions is not null) then
+           case when not a.attisdropped and (r.relkind not in ('v', 'm') or a.atthasdef or a.attacl is not null or a.attoptions is not null
+                      or r.relkind = 'm' and (a.attstattarget <> -1 or a.attcompression <> '' or a.attstorage <> t.typstorage)) then
              concat(
                quote_ident(a.attname), ' ', format_type(a.atttypid, a.atttypmod),
                case when a.attcollation <> t.typcollation then ' collate ' || a.attcollation::regcollation end,
@@ -100,6 +101,9 @@ begin
     select a.relacl, a.relowner, a.kind, weft._describe_rights(a.relacl, a.kind, a.relowner) as words
     from (select distinct r.relacl, r.relowner, case r.relkind when 'S' then 's' else 'r' end::"char" as kind from relations as r where r.relacl is not null) as a
   ),
+  row_types as materialized (  -- of which anybody has said who may use them
+    select t.typrelid, weft._describe_rights(t.typacl, 'T', t.typowner) as words from pg_type as t where t.typrelid <> 0 and t.typacl is not null
+  ),
   opclasses as materialized (  -- that go without saying, as no options can be given to them
     select o.oid, u.type
     from pg_opclass as o
@@ -135,11 +139,13 @@ begin
            i.indnatts = i.indnkeyatts and i.indnkeyatts <= 4 and i.indexprs is null and i.indpred is null and c.reloptions is null
              and not i.indisexclusion and not i.indnullsnotdistinct as is_plain,
            i.indexrelid in (select c.conindid from constraints as c where c.contype in ('p', 'u', 'x')) as is_of_constraint,
-           case when not i.indisvalid or not i.indisready or i.indisclustered or i.indisreplident or c.reltablespace <> 0 then
+           case when not i.indisvalid or not i.indisready or i.indisclustered or i.indisreplident or c.reltablespace <> 0 or i.indexprs is not null then
              concat(
                case when not i.indisvalid then ' INVALID' end, case when not i.indisready then ' NOT READY' end,
                case when i.indisclustered then ' clustered' end, case when i.indisreplident then ' replica identity' end,
-               case when c.reltablespace <> 0 then (select ' tablespace ' || quote_ident(s.spcname) from pg_tablespace as s where s.oid = c.reltablespace) end)
+               case when c.reltablespace <> 0 then (select ' tablespace ' || quote_ident(s.spcname) from pg_tablespace as s where s.oid = c.reltablespace) end,
+               (select string_agg(format(' statistics of column %s: %s', a.attnum, a.attstattarget), '' order by a.attnum)
+                from pg_attribute as a where a.attrelid = i.indexrelid and i.indexprs is not null and a.attstattarget <> -1))
            else '' end as remarks
     -- what a server does not have yet means what the outer query says
     from (select false as indnullsnotdistinct) as before_15
@@ -210,13 +216,15 @@ begin
                case when r.relkind in ('r', 'p', 'm') then case r.relreplident when 'f' then 'replica identity full' when 'n' then 'replica identity nothing' end end,
                case when r.reltablespace <> 0 then (select 'tablespace ' || quote_ident(s.spcname) from pg_tablespace as s where s.oid = r.reltablespace) end,
                weft._describe_options(r.reloptions),
-               a.words),
+               a.words,
+               case when r.relkind <> 'c' then 'row type ' end || y.words, case when r.relkind = 'c' then y.words end),
              c.columns,
              case when r.relkind in ('v', 'm') then pg_get_viewdef(r.oid) end)
     from relations as r
     left join columns as c on c.attrelid = r.oid
     left join parents as p on p.inhrelid = r.oid
     left join rights as a on a.relacl = r.relacl and a.relowner = r.relowner and a.kind = 'r'
+    left join row_types as y on y.typrelid = r.oid
     where r.relkind <> 'S'
 
     union all

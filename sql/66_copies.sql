@@ -29,17 +29,17 @@ begin
       raise exception 'COPY FROM STDIN with "%" is not understood.', p_options
         using errcode = 'WF081', hint = 'Known are format, delimiter, null, header, quote, escape, encoding and freeze. Else write the rows as INSERT, or as a file of their own with "load:" in weft.yaml.';
     end if;
-    v_name := lower(v_found[1]);
+    v_name := lower(v_found[1] collate "C");
     v_value := coalesce(v_found[2], 'true');
     v_rest := v_found[3];
     if v_value ~ '^[eE]?''' then
       execute 'select ' || v_value into v_value;
     else
-      v_value := lower(v_value);
+      v_value := lower(v_value collate "C");
     end if;
     if v_name = 'freeze' or v_name = 'log_verbosity' or v_name = 'on_error' and v_value = 'stop' then
       continue;  -- nothing that a row would show
-    elsif v_name = 'encoding' and replace(lower(v_value), '-', '') = 'utf8' then
+    elsif v_name = 'encoding' and replace(lower(v_value collate "C"), '-', '') = 'utf8' then
       continue;
     elsif v_name = 'header' and v_value in ('true', 'on', '1', 'false', 'off', '0', 'match') then
       v_value := case when v_value in ('false', 'off', '0') then null when v_value = 'match' then 'match' else 'true' end;
@@ -92,7 +92,7 @@ begin
   return v_options || jsonb_build_object(
     'target', v_found[2],
     'columns', case when v_found[3] is not null then to_jsonb(array(
-      select case when left(m.name[1], 1) = '"' then replace(substr(m.name[1], 2, length(m.name[1]) - 2), '""', '"') else lower(m.name[1]) end
+      select case when left(m.name[1], 1) = '"' then replace(substr(m.name[1], 2, length(m.name[1]) - 2), '""', '"') else lower(m.name[1] collate "C") end
       from regexp_matches(substr(v_found[3], 2), '"(?:[^"]|"")*"|[^\s",()]+', 'g') with ordinality as m (name, ordinal) order by m.ordinal)) end);
 end
 $$;

@@ -88,7 +88,7 @@ as $$
     from weft._read_tokens(p_text) as t
     cross join lateral (
       select case when left(t.token, 1) = '"' then replace(substr(t.token, 2, length(t.token) - 2), '""', '"')
-        when t.token ~ '^[eE]?''' then replace(regexp_replace(t.token, '^[eE]?''|''$', '', 'g'), '''''', '''') else lower(t.token) end as name) as n
+        when t.token ~ '^[eE]?''' then replace(regexp_replace(t.token, '^[eE]?''|''$', '', 'g'), '''''', '''') else lower(t.token collate "C") end as name) as n
     window f as (order by t.number)
   ) as w
   where w.at between p_from and p_to and case
@@ -175,7 +175,7 @@ begin
       return v_token.at;
     end if;
     v_depth := v_depth + case when v_token.token in ('(', '[') then 1 when v_token.token in (')', ']') then -1 else 0 end;
-    if v_values is null and lower(v_token.before) = 'values' and v_depth = 1 and v_token.token = '(' then
+    if v_values is null and lower(v_token.before collate "C") = 'values' and v_depth = 1 and v_token.token = '(' then
       v_values := v_depth;
       v_commas := 0;
       v_is_next := v_first = 0;
@@ -205,7 +205,7 @@ as $$
     select from weft._read_tokens(p_text) as t
     where t.at between p_from and p_to and t.token ~ '^[eE]?''' and t.at <> all (p_places)
       and case when p_kind = 'name'
-        then strpos(concat(' ', regexp_replace(lower(t.token), '\W+', ' ', 'g'), ' '), concat(' ', regexp_replace(lower(p_word), '\W+', ' ', 'g'), ' ')) > 0
+        then strpos(concat(' ', regexp_replace(lower(t.token collate "C"), '\W+', ' ', 'g'), ' '), concat(' ', regexp_replace(lower(p_word collate "C"), '\W+', ' ', 'g'), ' ')) > 0
         else strpos(t.token, p_word) > 0 end))
 $$;
 

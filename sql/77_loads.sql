@@ -81,7 +81,7 @@ begin
     raise exception '%: the key (%) is NULL.', weft._name_place(p_format, p_first), v_key using errcode = 'WF033', hint = 'Every row has its key: rows are told apart by it.';
   end if;
   raise exception '%: the key (%) is % there, as in %.', weft._name_place(p_format, p_last), v_key, p_value,
-      case p_count when 2 then lower(weft._name_place(p_format, p_first)) else format('%s other rows, the first of them in %s', p_count - 1, lower(weft._name_place(p_format, p_first))) end
+      case p_count when 2 then lower((weft._name_place(p_format, p_first)) collate "C") else format('%s other rows, the first of them in %s', p_count - 1, lower((weft._name_place(p_format, p_first)) collate "C")) end
     using errcode = 'WF033', hint = 'Leave one of the rows in the file, or name more columns in "key".';
 end
 $$;
@@ -272,8 +272,7 @@ begin
     end;
   end loop attempts;
   v_set := set_config('role', coalesce(v_role, v_our_role), false);
-  drop table pg_temp._weft_load;
-  drop type pg_temp._weft_row;
+  discard temp;  -- unlike DROP, no event trigger can forbid it
   return jsonb_build_object('inserted', v_made, 'updated', v_changed, 'deleted', v_gone, 'unchanged', greatest(v_total - v_made - v_changed, 0));
 end
 $$;

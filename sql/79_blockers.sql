@@ -37,7 +37,7 @@ create or replace function weft._guess_mode(p_statement text)
 as $$
   select case
     when s.flat ~* '^lock\M' then coalesce((
-      select replace(initcap(m.words[1]), ' ', '') || 'Lock'
+      select replace(initcap(m.words[1] collate "C"), ' ', '') || 'Lock'
       from regexp_match(s.flat, '\min ((?:access |row )?(?:share|exclusive|share update exclusive|share row exclusive)) mode\M', 'i') as m (words)), 'AccessExclusiveLock')
     when s.flat ~* '^(insert|update|delete|merge|copy)\M' or s.flat ~* '^with\M.*\m(insert|update|delete|merge)\M' then 'RowExclusiveLock'
     when s.flat ~* '^(select|with|table|values)\M' then case when s.flat ~* '\mfor (no key )?(update|share|key share)\M' then 'RowShareLock' else 'AccessShareLock' end
@@ -62,8 +62,8 @@ create or replace function weft._list_named_relations(p_text text)
 as $$
   with recursive words as materialized (
     select distinct
-      case when w.part[1] like '"%' then replace(btrim(w.part[1], '"'), '""', '"') else lower(w.part[1]) end::name as schema,
-      case when w.part[2] like '"%' then replace(btrim(w.part[2], '"'), '""', '"') else lower(w.part[2]) end::name as name
+      case when w.part[1] like '"%' then replace(btrim(w.part[1], '"'), '""', '"') else lower(w.part[1] collate "C") end::name as schema,
+      case when w.part[2] like '"%' then replace(btrim(w.part[2], '"'), '""', '"') else lower(w.part[2] collate "C") end::name as name
     from regexp_matches(left(p_text, 20000),
       '(?:("(?:[^"]|"")+"|[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*)\s*\.\s*)?("(?:[^"]|"")+"|[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*)', 'g') as w (part)
   ),

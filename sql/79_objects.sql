@@ -163,8 +163,8 @@ begin
     return jsonb_build_object('kind', 'function', 'name', v_match[2]);
   end if;
   v_match := regexp_match(p_flat, '^create (?:or replace )?(?:trusted )?(?:constraint )?(schema|type|domain|extension|trigger|policy) (?:if not exists )?(' || c_name || ')', 'i');
-  if v_match is not null and lower(v_match[2]) <> 'authorization' then
-    return jsonb_build_object('kind', case lower(v_match[1]) when 'domain' then 'type' else lower(v_match[1]) end, 'name', v_match[2]);
+  if v_match is not null and lower(v_match[2] collate "C") <> 'authorization' then
+    return jsonb_build_object('kind', case lower(v_match[1] collate "C") when 'domain' then 'type' else lower(v_match[1] collate "C") end, 'name', v_match[2]);
   end if;
   v_match := regexp_match(p_flat, '^alter table (?:if exists )?(?:only )?(' || c_name || ') add (?:column )?(?:if not exists )?(?!(?:constraint|primary|foreign|unique|check|exclude)\M)(' || c_ident || ') ', 'i');
   if v_match is not null then
@@ -187,7 +187,7 @@ create or replace function weft._find_waits(p_deployment uuid, p_errors jsonb)
   language sql
 as $$
   with made as materialized (
-    select distinct e.value ->> 'path' as path, lower(trim('"' from regexp_replace(c.object ->> 'name', '^.*\.\s*', ''))) as name
+    select distinct e.value ->> 'path' as path, lower((trim('"' from regexp_replace(c.object ->> 'name', '^.*\.\s*', ''))) collate "C") as name
     from jsonb_array_elements(p_errors) as e
     join weft._artifacts as a on a.deployment_id = p_deployment and a.path = e.value ->> 'path'
     cross join lateral weft._split(weft._new_scanner(), weft._kept_text(p_deployment, a.path, a.digest), true) as x
@@ -198,7 +198,7 @@ as $$
   select distinct e.value ->> 'path', m.path
   from jsonb_array_elements(p_errors) as e
   join made as m on m.path <> e.value ->> 'path'
-    and lower(e.value ->> 'message') ~ concat('(^|[^[:alnum:]_])', regexp_replace(m.name, '([^[:alnum:]_])', '\\\1', 'g'), '($|[^[:alnum:]_])')
+    and lower((e.value ->> 'message') collate "C") ~ concat('(^|[^[:alnum:]_])', regexp_replace(m.name, '([^[:alnum:]_])', '\\\1', 'g'), '($|[^[:alnum:]_])')
 $$;
 
 comment on function weft._find_waits(uuid, jsonb) is 'Tells which of several files that failed lacks what which other one of them would make.';

@@ -20,7 +20,7 @@ create or replace function weft._say_rights(p_rights jsonb)
 as $$
   select coalesce(string_agg(g.words, ', ' order by g.words), 'none')
   from (
-    select format('%s: %s', r.value ->> 'grantee', string_agg(concat_ws(' ', lower(r.value ->> 'privilege'), '(' || quote_ident(r.value ->> 'column') || ')', case when r.value @> '{"is_grantable": true}' then 'with grant option' end), ' ')) as words
+    select format('%s: %s', r.value ->> 'grantee', string_agg(concat_ws(' ', lower((r.value ->> 'privilege') collate "C"), '(' || quote_ident(r.value ->> 'column') || ')', case when r.value @> '{"is_grantable": true}' then 'with grant option' end), ' ')) as words
     from jsonb_array_elements(p_rights) as r
     group by r.value ->> 'grantee'
   ) as g

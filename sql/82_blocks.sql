@@ -97,7 +97,7 @@ create or replace function weft._list_local_settings(p_statements text[])
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select coalesce(array_agg(lower(m.name)), '{}')
+  select coalesce(array_agg(lower(m.name collate "C")), '{}')
   from unnest(p_statements) as s (text)
   cross join lateral (select substring(weft._skip_comments(s.text) from '(?i)^set\s+local\s+([a-z_][\w.$]*)') as name where s.text ~* '\mlocal\M') as m
   where m.name is not null

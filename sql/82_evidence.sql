@@ -147,13 +147,13 @@ begin
     if v_match[3] is null and coalesce(v_match[1], '') !~* 'concurrently' then
       return '{"kind": "repeat"}';  -- the same again does no harm
     end if;
-    v_other := case when lower(v_match[2]) in ('index', 'table') then weft._find_relation(v_match[4], p_before) end;
+    v_other := case when lower(v_match[2] collate "C") in ('index', 'table') then weft._find_relation(v_match[4], p_before) end;
     return (
       with tables as (
         select t.oid
         from pg_class as t
         join pg_namespace as n on n.oid = t.relnamespace
-        where t.relkind in ('r', 'm') and t.relpersistence <> 't' and case lower(v_match[2])
+        where t.relkind in ('r', 'm') and t.relpersistence <> 't' and case lower(v_match[2] collate "C")
           when 'index' then t.oid in (select i.indrelid from pg_index as i where i.indexrelid = v_other or i.indexrelid in (select p.relid from pg_partition_tree(v_other) as p))
           when 'table' then t.oid = v_other or t.oid in (select p.relid from pg_partition_tree(v_other) as p)
           when 'schema' then n.nspname = (parse_ident(v_match[4]))[1]::name
@@ -163,8 +163,8 @@ begin
       select jsonb_build_object('kind', 'reindex', 'tables', coalesce(jsonb_agg(t.oid::bigint), '[]'), 'indexes', (
         select coalesce(jsonb_agg(i.indexrelid::bigint), '[]')
         from pg_index as i
-        where i.indrelid in (select x.oid from tables as x) and not i.indisexclusion and (i.indisvalid or lower(v_match[2]) = 'index')
-          and (lower(v_match[2]) <> 'index' or i.indexrelid = v_other or i.indexrelid in (select p.relid from pg_partition_tree(v_other) as p where p.isleaf))))
+        where i.indrelid in (select x.oid from tables as x) and not i.indisexclusion and (i.indisvalid or lower(v_match[2] collate "C") = 'index')
+          and (lower(v_match[2] collate "C") <> 'index' or i.indexrelid = v_other or i.indexrelid in (select p.relid from pg_partition_tree(v_other) as p where p.isleaf))))
       from tables as t);
   end if;
 
@@ -178,8 +178,8 @@ begin
 
   v_match := regexp_match(v_flat, '^(create|drop) (database|tablespace|subscription) (if exists )?(' || c_ident || ')', 'i');
   if v_match is not null then
-    return jsonb_build_object('kind', lower(v_match[2]), 'name', (parse_ident(v_match[4]))[1]::name, 'wanted', lower(v_match[1]) = 'create',
-      'may_be_absent', v_match[3] is not null, 'was', weft._is_there(lower(v_match[2]), (parse_ident(v_match[4]))[1]::name));
+    return jsonb_build_object('kind', lower(v_match[2] collate "C"), 'name', (parse_ident(v_match[4]))[1]::name, 'wanted', lower(v_match[1] collate "C") = 'create',
+      'may_be_absent', v_match[3] is not null, 'was', weft._is_there(lower(v_match[2] collate "C"), (parse_ident(v_match[4]))[1]::name));
   end if;
 
   v_match := regexp_match(v_flat, '^vacuum ((?:\([^)]*\) ?)?(?:(?:full|freeze|verbose|analyze|analyse)\M ?)*)(' || c_name || ')(?: ?\([^)]*\))?$', 'i');

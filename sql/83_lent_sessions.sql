@@ -15,7 +15,7 @@ as $$
     from (
       select k.name from jsonb_object_keys(p_before -> 'settings') as k (name) where k.name ~ '\.'
       union
-      select lower(m.names[1]) from regexp_matches(p_statement, '\mset(?:\s+session|_config\s*\(\s*'')?\s*([a-z_][\w$]*(?:\.[a-z_][\w$]*)+)', 'gi') as m (names)
+      select lower(m.names[1] collate "C") from regexp_matches(p_statement, '\mset(?:\s+session|_config\s*\(\s*'')?\s*([a-z_][\w$]*(?:\.[a-z_][\w$]*)+)', 'gi') as m (names)
     ) as n
     where n.name not like 'weft.%' and current_setting(n.name, true) is not null and not exists (select from pg_settings as g where g.name = n.name)
     union all

@@ -136,9 +136,9 @@ begin
   v_text := weft._skip_comments(v_file.statements[v_which]);
   v_line := weft._first_line(v_file.statements[v_which], v_file.lines[v_which]);
   if p_state = 'WF052' then
-    v_at := (select max(t.at) from weft._read_tokens(v_text) as t where lower(t.token) = 'returning');
+    v_at := (select max(t.at) from weft._read_tokens(v_text) as t where lower(t.token collate "C") = 'returning');
   elsif v_which = 1 and weft._says_cursor(v_text) then
-    v_at := (select min(t.at) from weft._read_tokens(v_text) as t where lower(btrim(t.token, '''"')) = 'cursor' and substr(v_text, t.at - 1, 1) = ':') - 1;
+    v_at := (select min(t.at) from weft._read_tokens(v_text) as t where lower(btrim(t.token, '''"') collate "C") = 'cursor' and substr(v_text, t.at - 1, 1) = ':') - 1;
   end if;
   return weft._describe_place(v_text, v_line, coalesce(v_at, 1), v_at is not null)
     || jsonb_build_object('statement', left(v_text, weft._limit('statement_shown_characters')));

@@ -43,7 +43,7 @@ create or replace function weft._fold_name(p_name text)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select array_agg(case when m.part[1] like '"%' then replace(substr(m.part[1], 2, length(m.part[1]) - 2), '""', '"') else lower(m.part[1]) end order by m.place)
+  select array_agg(case when m.part[1] like '"%' then replace(substr(m.part[1], 2, length(m.part[1]) - 2), '""', '"') else lower(m.part[1] collate "C") end order by m.place)
   from regexp_matches(p_name, '("(?:[^"]|"")*"|[^\s".]+)', 'g') with ordinality as m (part, place)
 $$;
 
@@ -102,7 +102,7 @@ begin
   end if;
   v_match := regexp_match(p_flat, '^drop ' || c_start || '(.*)$', 'i');
   if v_match is not null then
-    v_kind := c_kinds ->> lower(v_match[1]);
+    v_kind := c_kinds ->> lower(v_match[1] collate "C");
     if v_kind in ('trigger', 'policy') then
       return query select v_kind, m[1], m[2], null::text from regexp_matches(v_match[2], '^(' || c_ident || ') on (' || c_name || ')', 'i') as m;
     else
@@ -115,7 +115,7 @@ begin
   if v_match is null then
     return;
   end if;
-  v_kind := c_kinds ->> lower(v_match[1]);
+  v_kind := c_kinds ->> lower(v_match[1] collate "C");
   v_rest := v_match[4];
   if v_rest ~* '^rename to\M' then
     name := v_match[2];

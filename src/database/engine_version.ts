@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '59e3dabe25c17e29436b56ba8612fa013e763edf4be17b5c890921e0960ba60e';
+export const ENGINE_DIGEST = '8e94124a5034126f736274e8129dbf11e779329d09fe474245e4aefa9c167026';

@@ -96,7 +96,23 @@ export async function installEngine(session: Session, installed: number | null, 
       { sqlstate: error.sqlstate },
     );
   }
-  throw error;
+  if (isJudgedAbove(error.sqlstate)) throw error;
+  // Its words are about what refused the script, an event trigger say, and not about what is there.
+  const { sqlstate, message, detail, hint, context } = error;
+  const more = [detail && `Detail: ${detail}.`, hint && `Hint: ${hint}.`, context && `Where: ${context.split('\n')[0]}.`]
+    .map((one) => (one ? `${one} ` : ''))
+    .join('');
+  throw new Problem(
+    'statement_failed',
+    `The engine was not ${installed === null ? 'installed' : 'upgraded'}: the database refused its script with ${sqlstate}: ${message}. ${more}Nothing was changed. Where an event trigger of the database did that, let it pass over schema weft.`,
+    { sqlstate },
+    error,
+  );
+}
+
+/** Connection trouble, a lock or a deadlock, somebody who ended it, a read-only server, and the engine's own words. */
+function isJudgedAbove(sqlstate: string): boolean {
+  return /^(?:08|25|28|40|53|55|57|WF)/.test(sqlstate);
 }
 
 export function engineNewer(installed: number, ours: number): Problem {

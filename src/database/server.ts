@@ -23,7 +23,8 @@ const newest_tested_version_number = 189999;
 const question = `select current_setting('server_version_num') as version_number, current_setting('server_version') as version,
   pg_backend_pid() as backend, pg_is_in_recovery() as is_standby, current_setting('transaction_read_only') as is_read_only,
   current_setting('statement_timeout') as statement_timeout, current_setting('client_min_messages') as client_min_messages,
-  current_setting('track_activities') as track_activities, set_config('weft.met', $1, false) as met`;
+  current_setting('track_activities') as track_activities, set_config('weft.met', $1, false) as met,
+  case when current_setting('server_version_num')::integer >= 170000 then set_config('transaction_timeout', '0', false) end as transaction_timeout`;
 
 const question_of_engine = `select weft.version() as engine, pg_backend_pid() as backend,
   set_config('weft.met', current_setting('weft.met', true) || ' again', false) as met`;

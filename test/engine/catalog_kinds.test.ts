@@ -171,6 +171,30 @@ describe('a change shows as what it is:', () => {
     ['a compression', '', 'alter table shop.goods alter name set compression pglz', changed('column', 'shop.goods.name', 'text', 'text compression pglz')],
     ['a statistics target', '', 'alter table shop.goods alter name set statistics 7', changed('column', 'shop.goods.name', 'text', 'text statistics 7')],
     [
+      'a statistics target of an expression',
+      'create index i on shop.goods (lower(name))',
+      'alter index shop.i alter column 1 set statistics 7',
+      changed('index', 'shop.i', expect.not.stringContaining('statistics'), expect.stringContaining(' statistics of column 1: 7')),
+    ],
+    [
+      'a statistics target of a materialized view',
+      'create materialized view shop.m as select name from shop.goods',
+      'alter materialized view shop.m alter name set statistics 7',
+      [expect.objectContaining({ identity: expect.stringMatching(/^shop\.m/) })],
+    ],
+    [
+      'the rights on a composite type',
+      'create type shop.both as (a int, b text)',
+      `revoke usage on type shop.both from public; grant usage on type shop.both to ${role}`,
+      changed('composite type', 'shop.both', expect.not.stringContaining('rights'), expect.stringContaining('rights')),
+    ],
+    [
+      'the rights on the row type of a table',
+      '',
+      'revoke usage on type shop.goods from public',
+      changed('table', 'shop.goods', expect.not.stringContaining('row type'), expect.stringContaining('row type rights')),
+    ],
+    [
       'an option of a column',
       '',
       'alter table shop.goods alter name set (n_distinct = 3)',

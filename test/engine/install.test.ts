@@ -10,6 +10,7 @@ import type { Session } from '../../src/database/session.ts';
 import { Problem } from '../../src/domain/problem.ts';
 import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { nextEngine } from '../support/next_engine.ts';
+import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
 import { deployFiles, pack, passFiles, send } from './support.ts';
 
@@ -195,7 +196,7 @@ describe('installing', () => {
 
   it('that fails in the middle leaves nothing', async () => {
     const broken: Engine = { ...ENGINE, files: [...ENGINE.files, { name: '99_zz.sql', sql: 'select 1/0;' }] };
-    await expect(installEngine(await connect(), null, broken)).rejects.toMatchObject({ sqlstate: '22012' });
+    await expect(installEngine(await connect(), null, broken)).rejects.toMatchObject({ slug: 'statement_failed', facts: { sqlstate: '22012' } });
     expect(await sql(database.url, `select to_regnamespace('weft') as schema`)).toEqual([{ schema: null }]);
   });
 });
@@ -259,7 +260,7 @@ describe('upgrading', () => {
   it('that fails leaves the older engine as it was, and it works', async () => {
     await installEngine(await connect(), null);
     const before = await snapshotOfWeft();
-    await expect(installEngine(await connect(), 1, nextEngine('select 1/0;'))).rejects.toMatchObject({ sqlstate: '22012' });
+    await expect(installEngine(await connect(), 1, nextEngine('select 1/0;'))).rejects.toMatchObject({ slug: 'statement_failed', facts: { sqlstate: '22012' } });
     expect(await snapshotOfWeft()).toEqual(before);
     await passFiles(database.url, { '1.sql': 'create table t ();' });
   });
@@ -358,5 +359,41 @@ it.each(['LATIN1', 'SQL_ASCII'])('a database in %s takes the engine and files of
     if (encoding === 'LATIN1') expect(deployment).toMatchObject({ state: 'failed', error: { sqlstate: '22P05', path: '3.sql' } });
   } finally {
     await sql(database.url, `drop database if exists ${name} with (force)`);
+  }
+});
+
+it('a transaction_timeout of the database, shorter than an installation takes, ends nothing of the engine', async () => {
+  const [{ version }] = await sql(database.url, `select current_setting('server_version_num')::int as version`);
+  if (version < 170000) return; // there is no such setting
+  const name = `${database.name}_short`;
+  await sql(database.url, `create database ${name}`);
+  const url = new URL(database.url);
+  url.pathname = `/${name}`;
+  try {
+    await sql(database.url, `alter database ${name} set transaction_timeout = '20ms'`);
+    await passFiles(url.href, { '1.sql': 'select pg_sleep(0.1);' });
+  } finally {
+    await sql(database.url, `drop database if exists ${name} with (force)`);
+  }
+});
+
+it.runIf(offers('a superuser'))('an installation that an event trigger refuses says so, and what it said; the database is as it was', async () => {
+  const empty = await emptyDatabase();
+  try {
+    await sql(
+      empty.superuserUrl as string,
+      `create function audit() returns event_trigger language plpgsql as $$ begin insert into audit_log values (1); end $$;
+       create event trigger audit on ddl_command_end execute function audit();`,
+    );
+    const refused = deployFiles(empty.url, { '1.sql': 'select 1;' });
+    await expect(refused).rejects.toMatchObject({
+      slug: 'statement_failed',
+      message: expect.stringMatching(
+        /^The engine was not installed: .* 42P01: relation "audit_log" does not exist\. Where: .*audit\(\).*Nothing was changed\. Where an event trigger/,
+      ),
+    });
+    expect(await sql(empty.url, `select to_regnamespace('weft') as there`)).toEqual([{ there: null }]);
+  } finally {
+    await empty.drop();
   }
 });

@@ -5,6 +5,7 @@ import { linesBetween } from '../../src/cli/progress.ts';
 import { renderSummary } from '../../src/cli/summary.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { AT_THE_GATE, connectOver, deployFiles, randomId, shutGate } from '../support/orders.ts';
+import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
 import { load, passLoad, tableOf } from './loading.ts';
 
@@ -247,4 +248,25 @@ it('is shown with its counts, in progress, summary, journal and views', async ()
     ['1', '3'],
   ]);
   expect(await tableOf(database, `select kind, rows::int, result ->> 'unchanged' from weft.steps`)).toEqual([['load', 3, '1']]);
+});
+
+it.runIf(offers('a superuser'))('an event trigger that forbids DROP forbids no load, for nothing of the bundle drops anything', async () => {
+  await sql(
+    database.superuserUrl as string,
+    `create function no_drop() returns event_trigger language plpgsql as $$ begin raise 'no drop here'; end $$;
+     create event trigger no_drop on ddl_command_start when tag in ('DROP TABLE', 'DROP TYPE') execute function no_drop();`,
+  );
+  const steps = [
+    { load: '1.csv', into: 'item' },
+    { load: '2.csv', into: 'item' },
+  ];
+  const files = { '1.csv': 'id,name\n1,one\n', '2.csv': 'id,name\n2,two\n' };
+  for (const transaction of ['single', 'none']) {
+    expect(await deployPhases([{ name: 'main', transaction, steps }], files)).toMatchObject({ state: 'succeeded' });
+    expect(await items()).toEqual([
+      [1, 'one'],
+      [2, 'two'],
+    ]);
+    await run('truncate item');
+  }
 });

@@ -312,3 +312,25 @@ describe('drop schema weft cascade', () => {
     await database.drop();
   });
 });
+
+it("folds letters as the server folds names, whatever the collation of the database: in Turkish lower('I') is another letter", () => {
+  const folding = /(?<![\w.])(?:lower|upper|initcap)\((?!b\.stretch\)|v_stretch\))/g;
+  const found = FLOORS.flatMap((file) => {
+    const code = codeOf(file);
+    return [...code.matchAll(folding)].flatMap(({ index }) => {
+      let depth = 0;
+      let end = code.indexOf('(', index);
+      do {
+        depth += { '(': 1, ')': -1 }[code[end] ?? ''] ?? 0;
+        end += 1;
+      } while (depth > 0);
+      const call = code.slice(index, end);
+      return / collate "C"\)$/.test(call) ? [] : [`${file}:${code.slice(0, index).split('\n').length}: ${call}`];
+    });
+  });
+  // Of texts that people wrote, letter by letter.
+  expect(found).toEqual([
+    expect.stringMatching(/^sql\/66_secrets\.sql:\d+: lower\(p_text\)$/),
+    expect.stringMatching(/^sql\/66_secrets\.sql:\d+: lower\(p_text\)$/),
+  ]);
+});
