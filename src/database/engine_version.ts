@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '8e94124a5034126f736274e8129dbf11e779329d09fe474245e4aefa9c167026';
+export const ENGINE_DIGEST = '5a7a9294ec9d79ff2312d6a57639a2e1a50d03495e4d9f90154f8eb6ea692e5a';

@@ -260,7 +260,10 @@ describe('upgrading', () => {
   it('that fails leaves the older engine as it was, and it works', async () => {
     await installEngine(await connect(), null);
     const before = await snapshotOfWeft();
-    await expect(installEngine(await connect(), 1, nextEngine('select 1/0;'))).rejects.toMatchObject({ slug: 'statement_failed', facts: { sqlstate: '22012' } });
+    await expect(installEngine(await connect(), 1, nextEngine('select 1/0;'))).rejects.toMatchObject({
+      slug: 'statement_failed',
+      facts: { sqlstate: '22012' },
+    });
     expect(await snapshotOfWeft()).toEqual(before);
     await passFiles(database.url, { '1.sql': 'create table t ();' });
   });
