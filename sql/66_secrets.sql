@@ -189,7 +189,7 @@ $$;
 comment on function weft._list_forms(text[]) is 'Lists the forms in which values may show: as they are, quoted, quoted twice, escaped, in hexadecimal and base64.';
 
 
--- Keys stay: they are the engine's own, or names of columns.
+-- Keys stay: they are the engine's own. Those that are somebody's, names of columns and keys of documents in rows, go through weft._scrub_rows.
 create or replace function weft._scrub_texts(p_document jsonb, p_forms text[])
   returns jsonb
   immutable parallel safe
@@ -221,6 +221,53 @@ as $$
 $$;
 
 comment on function weft._scrub(jsonb, jsonb) is 'Takes secrets, given by name and value, out of a document before it is stored; null means that there are none.';
+
+
+create or replace function weft._scrub_keys(p_document jsonb, p_forms text[])
+  returns jsonb
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  return case jsonb_typeof(p_document)
+    when 'object' then coalesce((
+      select jsonb_object_agg(k.clean || case when k.number > 1 then format(' (%s)', k.number) else '' end, weft._scrub_keys(k.value, p_forms))
+      from (
+        select e.value, c.clean, dense_rank() over (partition by c.clean order by e.key collate "C") as number
+        from jsonb_each(p_document) as e cross join lateral (select weft._scrub_text(e.key, p_forms) as clean) as c) as k), '{}')
+    when 'array' then coalesce((select jsonb_agg(weft._scrub_keys(e.value, p_forms) order by e.place) from jsonb_array_elements(p_document) with ordinality as e (value, place)), '[]')
+    else p_document
+  end;
+end
+$$;
+
+comment on function weft._scrub_keys(jsonb, text[]) is 'Takes secrets in these forms out of the keys of a document; those that come to the same are numbered.';
+
+
+-- Of a query's rows, in which every name may be somebody's.
+create or replace function weft._scrub_rows(inout p_columns jsonb, inout p_rows jsonb, p_secrets jsonb)
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_forms  text[];
+begin
+  if p_secrets is null then
+    return;
+  end if;
+  v_forms := weft._list_forms(array(select s.value from jsonb_each_text(p_secrets) as s));
+  p_rows := weft._scrub_keys(weft._scrub_texts(p_rows, v_forms), v_forms);
+  p_columns := (
+    select jsonb_agg(k.clean || case when k.number > 1 then format(' (%s)', k.number) else '' end order by k.place)
+    from (
+      select e.place, c.clean, dense_rank() over (partition by c.clean order by e.key collate "C") as number
+      from jsonb_array_elements_text(p_columns) with ordinality as e (key, place) cross join lateral (select weft._scrub_text(e.key, v_forms) as clean) as c) as k);
+end
+$$;
+
+comment on function weft._scrub_rows(jsonb, jsonb, jsonb) is 'Takes secrets out of rows, out of the names of their columns and of the keys of documents in them.';
 
 
 -- What a file has made of its session goes on with the next statement; where it has put a secret there, the name is kept in its

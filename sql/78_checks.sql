@@ -136,6 +136,7 @@ declare
   v_count      pg_catalog.int8;
   v_rows       pg_catalog.json;
   v_columns    pg_catalog.jsonb;
+  v_offenders  pg_catalog.jsonb;
   v_result     pg_catalog.jsonb;
 begin
   select s.* into strict v_step from weft._steps as s where s.deployment_id = p_deployment and s.ordinal = p_step;
@@ -166,8 +167,9 @@ begin
   end if;
   perform weft._reset_session();
   v_columns := (select jsonb_agg(k.key) from json_object_keys(case when json_typeof(v_rows -> 0) = 'object' then v_rows -> 0 end) as k (key));
+  select s.p_columns, s.p_rows into v_columns, v_offenders from weft._scrub_rows(v_columns, coalesce(v_rows, '[]')::jsonb, p_phase.secrets) as s;
   v_result := jsonb_strip_nulls(jsonb_build_object(
-    'severity', coalesce(v_step.options ->> 'severity', 'error'), 'offenders_count', v_count, 'columns', v_columns, 'offenders', weft._scrub(coalesce(v_rows, '[]')::jsonb, p_phase.secrets)));
+    'severity', coalesce(v_step.options ->> 'severity', 'error'), 'offenders_count', v_count, 'columns', v_columns, 'offenders', v_offenders));
   if v_count > 0 and coalesce(v_step.options ->> 'severity', 'error') = 'error' then
     raise exception '% % the rule%.', case v_count when 1 then '1 row' else v_count::text || ' rows' end, case v_count when 1 then 'breaks' else 'break' end,
         case when v_rule is null then '' else format(' "%s"', v_rule) end

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '5a7a9294ec9d79ff2312d6a57639a2e1a50d03495e4d9f90154f8eb6ea692e5a';
+export const ENGINE_DIGEST = '89a096a6975b0f0ed96ec0fe777228260c34c412841690aae2f2da7b6ac52ec2';

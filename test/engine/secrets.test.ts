@@ -164,6 +164,18 @@ describe('no trace is left', () => {
     await expectNoTrace();
   });
 
+  it.each(['error', 'warn'])('of a secret that is the name of a column, or a key of a document, in the rows of a check (%s)', async (severity) => {
+    secret = secret.replace('Ünïcode', 'Unicode').slice(0, 60); // a name has 63 bytes
+    const files = {
+      '1.sql': 'insert into vault values (1, 2);',
+      'rule.sql': `select n as :"token", n as "x${'***'}", jsonb_build_object('a', jsonb_build_array(jsonb_build_object(:'token', 1, :'token' || '!', 2))) as document, n from vault`,
+    };
+    const end = await deployOne(files, { phase: { steps: [{ run: '1.sql' }], checks: [{ check: 'rule.sql', severity }] } });
+    const found = { columns: ['***', 'x***', 'document', 'n'], offenders: [{ '***': 2, 'x***': 2, document: { a: [{ '***': 1, '***!': 2 }] }, n: 2 }] };
+    expect(severity === 'error' ? end.error?.check : end.phases[0]?.steps[1]?.result).toMatchObject(found);
+    await expectNoTrace();
+  });
+
   it('in the session that goes on behind a cut: the next statement has it all the same', async () => {
     const gate = await shutGate(database.url);
     const file = `set app.token = :'token';\nset app.both = :'token' ':';\n${AT_THE_GATE}\ninsert into vault values (current_setting('app.token') || current_setting('app.both'), 1);`;
