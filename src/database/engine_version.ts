@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '89a096a6975b0f0ed96ec0fe777228260c34c412841690aae2f2da7b6ac52ec2';
+export const ENGINE_DIGEST = '0d4e362a443e9f9672a2881f975af34c8c67aac02229e184e1cf77eaa9b35ca9';
