@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util';
 import { CHECKOUT } from '../../src/dev/places.ts';
 import { MUTANTS, type Mutant } from './mutants.ts';
 
-const COPIED = ['src', 'sql', 'test', 'examples', 'package.json', 'tsconfig.json', 'vitest.config.ts', 'wrangler.toml', 'README.md'];
+const COPIED = ['src', 'sql', 'test', 'bench', 'examples', 'package.json', 'tsconfig.json', 'vitest.config.ts', 'wrangler.toml', 'README.md'];
 
 const { values } = parseArgs({ options: { only: { type: 'string' } } });
 const chosen = MUTANTS.filter((_, index) => values.only === undefined || index + 1 === Number(values.only));
