@@ -120,7 +120,7 @@ as $$
   select coalesce(jsonb_agg(jsonb_build_object(
            'bundle', f.bundle, 'path', f.path, 'deployment', f.deployment_id, 'at', f.at, 'statements', f.statements, 'rounds', f.rounds, 'of_undo', d.undoes is not null, 'account', f.account) order by f.at, f.path), '[]')
   from weft._find_begun(p_bundle) as f
-  join weft._deployments as d on d.id = f.deployment_id
+  cross join lateral (select o.undoes from weft._deployments as o where o.id = f.deployment_id offset 0) as d
 $$;
 
 comment on function weft.list_begun(text) is 'Lists files of which a part is in this database, of one bundle or of all.';
