@@ -12,7 +12,7 @@ declare
   v_applied  text;
 begin
   select d.* into v_undo
-  from weft._find_begun(p_bundle) as f join weft._deployments as d on d.id = f.deployment_id and d.undoes is not null
+  from weft._find_begun(p_bundle) as f cross join lateral (select o.* from weft._deployments as o where o.id = f.deployment_id and o.undoes is not null offset 0) as d
   where f.path = p_path limit 1;
   if found then
     raise exception '% is an undo file: what it has taken back is known, and so what is left to be taken back.', p_path
@@ -83,7 +83,7 @@ begin
   end if;
   perform from weft._lease as l for update;
   v_bundles := array(
-    select distinct f.bundle from weft._find_begun(p_bundle) as f join weft._deployments as d on d.id = f.deployment_id and d.undoes is null where f.path = p_path order by f.bundle);
+    select distinct f.bundle from weft._find_begun(p_bundle) as f cross join lateral (select from weft._deployments as o where o.id = f.deployment_id and o.undoes is null offset 0) as d where f.path = p_path order by f.bundle);
   if cardinality(v_bundles) = 0 then
     perform weft._refuse_to_forget(p_path, p_bundle);
   elsif cardinality(v_bundles) > 1 then

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '0d4e362a443e9f9672a2881f975af34c8c67aac02229e184e1cf77eaa9b35ca9';
+export const ENGINE_DIGEST = 'f8e2085a8baff1c32dee88e7551911cfa8380706373e8957a0edae330a4de3fc';
