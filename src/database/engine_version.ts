@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'f8e2085a8baff1c32dee88e7551911cfa8380706373e8957a0edae330a4de3fc';
+export const ENGINE_DIGEST = '1153d7dbe81c72054dfa9989ece6128106357f59a62c4c0d2026b200706d18eb';
