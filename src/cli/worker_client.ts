@@ -114,7 +114,7 @@ function problemFrom(response: Response, value: unknown): Problem {
     const facts: Record<string, ProblemFacts[string]> = {};
     for (const [name, fact] of Object.entries(rest)) if (isFact(fact)) facts[name] = fact;
     const retryAfter = Number(response.headers.get('retry-after'));
-    if (response.status === 503 && retryAfter > 0) facts.retry_after_seconds = retryAfter;
+    if ((response.status === 503 || response.status === 429) && retryAfter > 0) facts.retry_after_seconds = retryAfter;
     if (Object.hasOwn(PROBLEMS, slug)) return new Problem(slug as ProblemSlug, detail, facts);
     return new Problem(response.status >= 500 ? 'internal' : 'invalid_request', `${oneLine(String(title ?? slug))} ${detail}`, facts);
   }

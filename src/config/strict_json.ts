@@ -54,6 +54,7 @@ class Checker {
   readonly #text: string;
   readonly #what: string | undefined;
   #at = 0;
+  #values = 0;
   /** Innermost last: the keys met so far of an object, null for an array. */
   readonly #open: (Set<string> | null)[] = [];
 
@@ -84,6 +85,8 @@ class Checker {
       } else if (expected === 'key' || expected === 'key or }') {
         this.#key(character);
         expected = 'value';
+      } else if (++this.#values > LIMITS.json_values_count) {
+        this.#fail(`more than ${LIMITS.json_values_count} values stand in the document (json_values_count)`);
       } else if (character === '{' || character === '[') {
         if (this.#open.length === LIMITS.json_depth) this.#fail(`objects and arrays stand more than ${LIMITS.json_depth} deep in each other here (json_depth)`);
         this.#open.push(character === '{' ? new Set() : null);

@@ -25,6 +25,8 @@ export interface WorkerOptions {
   readonly engine?: false;
   /** The optional parts of wrangler.toml: a queue, a memory (a folder: it stays there when workerd ends). Without it neither. */
   readonly aftercare?: { readonly queue?: boolean; readonly memory?: boolean | string };
+  /** How often an address, and a caller, may ask in a minute: the rate limiting of wrangler.toml. Without it none. */
+  readonly rates?: { readonly strangers: number; readonly callers: number };
   /** Receives each line that the Worker writes to its console. */
   readonly onLog?: (line: string, level: string) => void;
 }
@@ -78,6 +80,7 @@ export async function startWorker(options: WorkerOptions): Promise<LocalWorker> 
           bindings: { WEFT: { origin, ...options.config }, ...options.secrets },
           ...(options.engine === false ? {} : { assets: ASSETS }),
           ...describeAftercare(options.aftercare),
+          ...(options.rates === undefined ? {} : { ratelimits: describeRates(options.rates) }),
         },
       ],
     }),
@@ -106,6 +109,18 @@ export async function startWorker(options: WorkerOptions): Promise<LocalWorker> 
       for (const dog of dogs) dog.dismiss();
     },
   };
+}
+
+/** The same as [[ratelimits]] in wrangler.toml, which a test looks at. */
+export const RATES = { strangers: { name: 'WEFT_STRANGERS', namespace_id: '1001' }, callers: { name: 'WEFT_CALLERS', namespace_id: '1002' } };
+
+function describeRates(rates: NonNullable<WorkerOptions['rates']>) {
+  return Object.fromEntries(
+    (['strangers', 'callers'] as const).map((who) => [
+      RATES[who].name,
+      { namespace_id: RATES[who].namespace_id, simple: { limit: rates[who], period: 60 as const } },
+    ]),
+  );
 }
 
 function describeAftercare({ queue = false, memory = false }: NonNullable<WorkerOptions['aftercare']> = {}) {

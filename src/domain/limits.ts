@@ -145,6 +145,18 @@ export const LIMITS = {
   identity_keys_count: 64,
   /** Identity tokens that one isolate remembers where the Worker has no memory. */
   identity_tokens_count_max: 10_000,
+  /** The minute in which is counted how often somebody asks. */
+  rate_seconds: 60,
+  /** Requests of one address in a minute that could not be proved, before one isolate looks at none of its requests for the rest of it. */
+  address_refusals_count_max: 60,
+  /** Requests of one caller in a minute that one isolate takes. */
+  caller_requests_count_max: 3000,
+  /** Addresses, and callers, that one isolate counts. */
+  rate_keys_count_max: 10_000,
+  /** Values of a JSON document: objects, arrays, texts, numbers. */
+  json_values_count: 500_000,
+  /** Steps of one bundle. */
+  steps_count: 40_000,
   /** Secrets of all callers together: each is tried on a signature that names no caller. */
   caller_secrets_count: 64,
   /** Rows that a round of a batch may touch; the engine steers no further either. */

@@ -276,8 +276,8 @@ export const manifestSchema = z
         if (undos.has(step.undo)) context.addIssue({ code: 'custom', path: [...where.slice(0, -1), 'undo'], message: `"${step.undo}" undoes two steps` });
         undos.add(step.undo);
       }
-      const inPhase = phase.steps.map(({ path }) => path);
-      const twice = inPhase.find((path, position) => inPhase.indexOf(path) !== position);
+      const inPhase = new Set<string>();
+      const twice = phase.steps.find(({ path }) => inPhase.size === inPhase.add(path).size)?.path;
       if (twice !== undefined) context.addIssue({ code: 'custom', path: ['phases', index, 'steps'], message: `"${twice}" stands in the phase twice` });
     }
     for (const [index, artifact] of manifest.artifacts.entries()) {

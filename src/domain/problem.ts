@@ -28,6 +28,7 @@ export const PROBLEMS = {
   wrong_deployment: { status: 403, exit: 2, title: 'The request was signed for another deployment.' },
   wrong_type: { status: 403, exit: 2, title: 'The request was signed for another action.' },
   no_grant: { status: 403, exit: 2, title: 'This caller may not do this on this target.' },
+  too_many_requests: { status: 429, exit: 3, title: 'Too many requests came in a short time.' },
   environment_rule: { status: 403, exit: 2, title: 'A rule of the environment does not allow it now.' },
   unknown_target: { status: 404, exit: 2, title: 'There is no such target.' },
   id_conflict: { status: 409, exit: 2, title: 'This id was used before, for another request.' },

@@ -11,6 +11,7 @@ import { proveSecrets, readSecretValues } from '../trust/secrets.ts';
 import { readSignedHeaders, type SignedHeaders } from '../trust/signature.ts';
 import type { HttpContext } from './context.ts';
 import type { Ports } from './ports.ts';
+import { requireRate } from './rates.ts';
 
 /** What came to prove who asks. At least one of them is there. */
 export interface Proof {
@@ -49,7 +50,7 @@ export async function acceptSigned<T extends RequestType>(
   const digest = token === null ? '' : await sha256(body);
   const identity = token === null ? null : await proveIdentity(token, { config, findKey: ports.findKey, nowSeconds, purpose: { kind: 'request', digest } });
   const { caller, request } = await acceptRequest({ body, signed, identity, callers, config, type, target, nowSeconds });
-  c.var.notes.caller = caller;
+  await requireRate(c, ports.rates, caller);
   requireRules(config, request, { branch: identity?.branch ?? null, nowSeconds });
   if (identity !== null && !(await ports.tokens.claim(identity.token.digest, digest, identity.token.expires))) {
     throw refusedFor(new TokenRefusal('used', `The token was used for another request before; it counts for one. Token ${identity.token.digest}.`));

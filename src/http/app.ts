@@ -10,6 +10,7 @@ import { hearOut } from './hear_out.ts';
 import { logRequests } from './log.ts';
 import type { Ports } from './ports.ts';
 import { answerProblem } from './problems.ts';
+import { limitStrangers } from './rates.ts';
 import { actRoutes } from './routes/act.ts';
 import { deployRoutes } from './routes/deploy.ts';
 import { eventRoutes } from './routes/events.ts';
@@ -26,6 +27,8 @@ export type Surroundings = Pick<Ports, 'log' | 'now' | 'sleep' | 'version'>;
 /** The app of a Worker whose configuration is valid. */
 export function createApp(ports: Ports): Hono<HttpEnv> {
   const app = createFrame(ports);
+  app.use('/v1/*', limitStrangers(ports.rates));
+  app.use('/webhooks/*', limitStrangers(ports.rates));
   app.route('/', pageRoutes(ports.version));
   app.route('/', openapiRoutes(ports));
   app.route('/', healthRoutes({ version: ports.version, configured: true }));

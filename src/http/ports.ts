@@ -19,6 +19,7 @@ import type { ForgetRequest } from '../domain/request.ts';
 import type { ForgeAtHand } from '../forges/forge.ts';
 import type { FindKey } from '../trust/issuer_keys.ts';
 import type { LogEntry } from './log.ts';
+import type { Rates } from './rates.ts';
 
 /** Who sees to a deployment after the request that brought it has its answer. Neither method rejects. */
 export interface Aftercare {
@@ -52,6 +53,8 @@ export interface Ports {
   /** The public keys of those who issue identity tokens. */
   readonly findKey: FindKey;
   readonly tokens: TokenMemory;
+  /** How often somebody may ask. */
+  readonly rates: Rates;
   /** The version of this Weft, as package.json has it. */
   readonly version: string;
   /** Milliseconds since 1970. */

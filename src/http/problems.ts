@@ -3,6 +3,7 @@
  * act on goes to the log under a reference that the answer names.
  */
 import { SqlError } from '../database/session.ts';
+import { LIMITS } from '../domain/limits.ts';
 import { Problem, type ProblemSlug } from '../domain/problem.ts';
 import { TokenRefusal } from '../trust/identity_token.ts';
 import type { HttpContext } from './context.ts';
@@ -52,6 +53,7 @@ export function answerProblem(c: HttpContext, error: unknown, log: (entry: LogEn
   const challenge = challengeOf(problem.slug);
   if (challenge !== null) c.header('www-authenticate', challenge);
   if (problem.status === 503) c.header('retry-after', String(RETRY_AFTER_SECONDS));
+  if (problem.status === 429) c.header('retry-after', String(LIMITS.rate_seconds));
   c.header('content-type', 'application/problem+json');
   return c.body(JSON.stringify(problem), problem.status as 400);
 }

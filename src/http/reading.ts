@@ -11,6 +11,7 @@ import { looksLikeIdentityToken } from '../trust/identity_token.ts';
 import { acceptReadToken, readBearerToken } from '../trust/read_token.ts';
 import type { HttpContext } from './context.ts';
 import type { Ports } from './ports.ts';
+import { requireRate } from './rates.ts';
 import { findTarget } from './targets.ts';
 
 export interface Reader {
@@ -33,7 +34,7 @@ export async function acceptReader(c: HttpContext, ports: Ports): Promise<Reader
   const { caller } = looksLikeIdentityToken(token)
     ? await acceptIdentity(token, ports, target, nowSeconds)
     : await acceptReadToken(token, { callers, config, target, ...(id === undefined ? {} : { deployment: id }), nowSeconds });
-  c.var.notes.caller = caller;
+  await requireRate(c, ports.rates, caller);
   findTarget(ports, target);
   if (id !== undefined) {
     if (!deploymentIdSchema.safeParse(id).success)

@@ -6,7 +6,7 @@ import type { Config } from '../config/config.ts';
 import { describeIssues, joinIssues, SHOWN_ISSUES_COUNT } from '../config/issues.ts';
 import type { CallerKeys } from '../config/secrets.ts';
 import { parseStrictJson } from '../config/strict_json.ts';
-import { LIMITS } from '../domain/limits.ts';
+import { LIMITS, type LimitName } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
 import { type RequestType, requestSchema, type WeftRequest } from '../domain/request.ts';
 import { requireGrant } from './grants.ts';
@@ -96,6 +96,7 @@ const UNSIGNED =
  * @throws Problem invalid_manifest when all that is wrong lies under `manifest`, invalid_request otherwise; both name key paths
  */
 export function checkRequest(value: unknown): WeftRequest {
+  refuseCrowds(value);
   const parsed = requestSchema.safeParse(value);
   if (!parsed.success) {
     const issues = describeIssues(parsed.error.issues);
@@ -107,6 +108,36 @@ export function checkRequest(value: unknown): WeftRequest {
     throw new Problem('invalid_request', 'A deploy request needs a manifest, or files from which one can be made.');
   }
   return request;
+}
+
+/**
+ * Lists are counted before their items are looked at: a million wrong ones are not a million things to say.
+ * @throws Problem too_large, which names the limit
+ */
+function refuseCrowds(value: unknown): void {
+  const { files, manifest, parameters, secrets } = membersOf(value);
+  const { artifacts, phases } = membersOf(manifest);
+  const steps = Array.isArray(phases) && phases.length <= LIMITS.phases_count ? phases.map((phase) => countOf(membersOf(phase).steps)) : [];
+  const crowds: readonly (readonly [what: string, count: number, limit: LimitName])[] = [
+    ['files', countOf(files), 'artifacts_count'],
+    ['manifest.artifacts', countOf(artifacts), 'artifacts_count'],
+    ['manifest.phases', countOf(phases), 'phases_count'],
+    ['steps of the manifest', steps.reduce((sum, count) => sum + count, 0), 'steps_count'],
+    ['parameters', Object.keys(membersOf(parameters)).length, 'parameters_count'],
+    ['secrets', Object.keys(membersOf(secrets)).length, 'parameters_count'],
+  ];
+  for (const [what, count, limit] of crowds) {
+    if (count > LIMITS[limit])
+      throw new Problem('too_large', `There are ${count} ${what}, more than ${LIMITS[limit]} (${limit}).`, { limit, limit_count: LIMITS[limit] });
+  }
+}
+
+function membersOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+}
+
+function countOf(value: unknown): number {
+  return Array.isArray(value) ? value.length : 0;
 }
 
 function checkExpiry(expiresAt: string, nowSeconds: number): void {

@@ -31,6 +31,7 @@ import { readBindings, readTokenStore } from './bindings.ts';
 import { createChangeTaker } from './changes.ts';
 import { createHide, createLog } from './log.ts';
 import type { Caretaker } from './look_after.ts';
+import { createRates, readRateLimits } from './rates.ts';
 import { sleep } from './sleep.ts';
 import { createTokenMemory } from './token_memory.ts';
 
@@ -66,6 +67,7 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
     config,
     callers: secrets.callers,
     findKey: createIssuerKeys({ fetch: (url, init) => fetch(url, init), now: surroundings.now }),
+    rates: createRates({ ...readRateLimits(env), log, now: surroundings.now }),
     tokens: createTokenMemory({ store: readTokenStore(env), log, now: surroundings.now }),
     log,
     forges,

@@ -5,9 +5,10 @@ import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { experimental_readRawConfig } from 'wrangler';
 import { parseConfig } from '../../src/config/config.ts';
-import { ASSETS, MEMORY, QUEUE } from '../../src/dev/miniflare.ts';
+import { ASSETS, MEMORY, QUEUE, RATES } from '../../src/dev/miniflare.ts';
 import { CHECKOUT } from '../../src/dev/places.ts';
 import { COMPATIBILITY_DATE } from '../../src/dev/worker_bundle.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
 import { filesIn, read } from './house.ts';
 
 type Versions = Readonly<Record<string, string>>;
@@ -90,6 +91,7 @@ describe('wrangler.toml', () => {
       vars: { WEFT: unknown };
       queues: unknown;
       durable_objects: unknown;
+      ratelimits: readonly { name: string; namespace_id: string; simple: { limit: number } }[];
       migrations: unknown;
       triggers: { crons: string[] };
     };
@@ -116,6 +118,9 @@ describe('wrangler.toml', () => {
     const { binding, queue, ...consumer } = QUEUE;
     expect(rawConfig.queues).toEqual({ producers: [{ binding, queue }], consumers: [{ queue, ...consumer, dead_letter_queue: 'weft-dead' }] });
     expect(rawConfig.durable_objects).toEqual({ bindings: [{ name: MEMORY.binding, class_name: MEMORY.className }] });
+    const told = rawConfig.ratelimits.map(({ name, namespace_id }) => ({ name, namespace_id }));
+    expect(told).toEqual(Object.values(RATES));
+    expect(rawConfig.ratelimits.at(1)?.simple.limit).toBe(LIMITS.caller_requests_count_max);
     expect(rawConfig.migrations).toMatchObject([{ new_sqlite_classes: [MEMORY.className] }]);
     expect(read('src/worker/main.ts')).toContain(`export { ${MEMORY.className} }`);
     expect(rawConfig.triggers.crons).toHaveLength(1);

@@ -93,6 +93,7 @@ export function makeHouse(changes: Partial<Ports> = {}): House {
     ],
     findKey: async () => null,
     tokens: { claim: async () => true },
+    rates: { admitAddress: async () => true, noteRefusal: () => undefined, admitCaller: async () => true },
     version: '1.2.3',
     now: () => now,
     async sleep(milliseconds, signal) {

@@ -33,7 +33,7 @@ export interface World {
 // biome-ignore lint/suspicious/noExplicitAny: a test looks into documents freely
 export type AnyDocument = any;
 
-export interface WorldOptions extends Pick<WorkerOptions, 'aftercare' | 'entry' | 'engine'> {
+export interface WorldOptions extends Pick<WorkerOptions, 'aftercare' | 'entry' | 'engine' | 'rates'> {
   /** More bindings. */
   readonly variables?: WorkerOptions['secrets'];
   /** Whether the Worker has a key to encrypt secret parameters with. */

@@ -12,6 +12,7 @@ import { findSources } from '../../operations/sources.ts';
 import type { HttpContext, HttpEnv } from '../context.ts';
 import { describeError } from '../log.ts';
 import type { Ports } from '../ports.ts';
+import { requireRate } from '../rates.ts';
 
 export function webhookRoutes(ports: Ports): Hono<HttpEnv> {
   return new Hono<HttpEnv>().post('/:forge', (c) => postWebhook(c, ports));
@@ -28,7 +29,7 @@ async function postWebhook(c: HttpContext, ports: Ports): Promise<Response> {
   const body = (await c.var.body.readAll('webhook_bytes', 'No forge sends more.')) as Uint8Array<ArrayBuffer>;
   const delivery = { headers, body };
   const { caller, signature } = await dialect.prove(delivery, callers, Math.floor(ports.now() / 1000));
-  c.var.notes.caller = caller;
+  await requireRate(c, ports.rates, caller);
   const heard = dialect.read(delivery);
   const key = await sha256(body);
   if ('ignored' in heard) return ignore(c, ports, key, heard.ignored);

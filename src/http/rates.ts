@@ -1,0 +1,58 @@
+/**
+ * How often somebody may ask: an address before anything is proved, a caller once it is. It keeps strangers from making the Worker compute, and a
+ * caller that runs wild from opening a session after the other. Who counts, and how exactly, is the Worker's business.
+ */
+import type { MiddlewareHandler } from 'hono';
+import { LIMITS } from '../domain/limits.ts';
+import { Problem } from '../domain/problem.ts';
+import type { HttpContext, HttpEnv } from './context.ts';
+
+/** None of them rejects. */
+export interface Rates {
+  /** @param address as Cloudflare says who asks @returns false when it has come too often */
+  admitAddress(address: string): Promise<boolean>;
+  /** What came from there was not proved. */
+  noteRefusal(address: string): void;
+  /** @returns false when this caller, who is proved, has come too often */
+  admitCaller(caller: string): Promise<boolean>;
+}
+
+/** Before a route: nothing of the body has been read, and nothing computed. */
+export function limitStrangers(rates: Rates): MiddlewareHandler<HttpEnv> {
+  return async function limitStranger(c, next) {
+    const address = addressOf(c.req.header('cf-connecting-ip'));
+    if (address !== null && !(await rates.admitAddress(address))) {
+      throw tooMany('Too much came from your address that could not be proved, or too much altogether. Nothing of this request was looked at.');
+    }
+    await next();
+    if (address !== null && c.res.status === 401) rates.noteRefusal(address);
+  };
+}
+
+/** @throws Problem too_many_requests; no session has been opened by then */
+export async function requireRate(c: HttpContext, rates: Rates, caller: string): Promise<void> {
+  c.var.notes.caller = caller;
+  if (!(await rates.admitCaller(caller))) throw tooMany(`The caller "${caller}" asks too often. No database was asked.`);
+}
+
+function tooMany(what: string): Problem {
+  return new Problem('too_many_requests', `${what} Wait a minute.`, { retry_after_seconds: LIMITS.rate_seconds });
+}
+
+/**
+ * Whoever has an address of IPv6 has a whole network of them: its first 64 bits count.
+ * @param text the header that Cloudflare sets, whatever the client has sent; it is missing where Weft runs behind somebody else
+ * @returns null where nobody says who asks, and for this machine itself
+ */
+export function addressOf(text: string | undefined): string | null {
+  if (text === undefined || !/^[0-9A-Fa-f.:]{2,45}$/.test(text) || text === '127.0.0.1' || text === '::1') return null;
+  if (!text.includes(':')) return text;
+  const [head = '', tail] = text.toLowerCase().split('::');
+  const groups = head === '' ? [] : head.split(':');
+  const rest = tail === undefined || tail === '' ? [] : tail.split(':');
+  const all = tail === undefined ? groups : [...groups, ...Array<string>(Math.max(0, 8 - groups.length - rest.length)).fill('0'), ...rest];
+  return `${all
+    .slice(0, 4)
+    .map((group) => group.replace(/^0+(?=.)/, ''))
+    .join(':')}::/64`;
+}

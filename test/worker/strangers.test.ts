@@ -1,0 +1,129 @@
+/** Against strangers, the whole way: in workerd, with Cloudflare's rate limiting as it is simulated there, and a relay that counts who reaches the database. */
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { LIMITS } from '../../src/domain/limits.ts';
+import { END, entry } from '../bundle/tars.ts';
+import { DEPLOYMENTS, type Document, inlineFiles, manifestOf } from '../http/requests.ts';
+import { openWorld, type World } from './support.ts';
+
+let world: World;
+beforeAll(async () => {
+  world = await openWorld({ rates: { strangers: 100, callers: 40 } });
+});
+afterAll(() => world?.stop());
+
+const from = (address: string) => ({ 'cf-connecting-ip': address });
+const read = async (address: string, seconds = 60) => {
+  const { answer, document } = await world.send(DEPLOYMENTS, { headers: { ...from(address), ...(await world.requests.bearer({ seconds })) } });
+  return { answer, document, type: document.type?.replace('urn:weft:problem:', '') ?? answer.status };
+};
+
+describe('who comes too often', () => {
+  test('with what cannot be proved is not looked at any more, for the rest of the minute, and nobody else suffers', async () => {
+    const types: string[] = [];
+    for (let time = 0; time < LIMITS.address_refusals_count_max + 5; time++) types.push((await read('192.0.2.1', -1)).type);
+    expect(types.slice(0, LIMITS.address_refusals_count_max)).toEqual(Array(LIMITS.address_refusals_count_max).fill('read_token_invalid'));
+    expect(new Set(types.slice(LIMITS.address_refusals_count_max))).toEqual(new Set(['too_many_requests']));
+    const { answer, document } = await read('192.0.2.1'); // even what is right
+    expect([answer.status, answer.headers.get('retry-after'), document.retry_after_seconds]).toEqual([429, '60', 60]);
+    expect(world.relay.connections).toEqual([]);
+    expect((await read('192.0.2.2', -1)).type).toBe('read_token_invalid');
+  });
+
+  test('from one network of IPv6 is one', async () => {
+    for (let time = 0; time < LIMITS.address_refusals_count_max; time++) await read(`2001:db8:0:7:${time.toString(16)}::1`, -1);
+    expect((await read('2001:0db8::7:ffff:0:0:2', -1)).type).toBe('too_many_requests');
+    expect((await read('2001:db8:0:8::1', -1)).type).toBe('read_token_invalid');
+  });
+
+  test('at all is stopped by Cloudflare’s own counting', async () => {
+    let admitted = 0;
+    while (admitted <= 100 && (await world.send('/v1/nowhere', { headers: from('192.0.2.3') })).answer.status === 404) admitted += 1;
+    expect(admitted).toBe(100);
+    expect(world.relay.connections).toEqual([]);
+  });
+
+  test('though it is proved is stopped before a session opens', async () => {
+    const listed: string[] = [];
+    for (let time = 0; time < 45; time++) {
+      const headers = await world.requests.bearer({ caller: 'reader', target: 'production' });
+      listed.push((await world.send('/v1/targets/production/deployments?limit=0', { headers })).document.type);
+    }
+    expect(listed.filter((type) => type === 'urn:weft:problem:invalid_request')).toHaveLength(40);
+    expect(listed.slice(40)).toEqual(Array(5).fill('urn:weft:problem:too_many_requests'));
+    expect(world.relay.connections).toEqual([]);
+  });
+});
+
+describe('what is too much is refused at the limit that says so, and reaches no database', () => {
+  const limitOf = async (init: RequestInit) => {
+    const { document } = await world.send(DEPLOYMENTS, init);
+    expect(world.relay.connections).toEqual([]);
+    return document.limit ?? document.detail;
+  };
+  const signed = async (document: Document | string) => world.requests.post(document);
+
+  test('a gigabyte of zeros, in a megabyte of gzip: as a request, and as what stands before it', async () => {
+    // Deflate repeats: 1 MiB of it says a gigabyte.
+    const zeros = gzipSync(Buffer.alloc(1 << 30), { level: 9 });
+    const init = { method: 'POST', body: zeros, headers: { 'content-type': 'application/gzip', ...(await world.requests.sign(zeros, 'run-1')) } };
+    expect(await limitOf(init)).toMatch(/tar/);
+    const head = entry({ name: 'request.json', body: Buffer.alloc(0) }).subarray(0, 512);
+    const large = Buffer.from(entry({ name: 'request.json', body: Buffer.alloc(LIMITS.request_bytes + 1) }));
+    expect(head).toHaveLength(512);
+    expect(await limitOf({ ...init, body: gzipSync(Buffer.concat([large, END])) })).toBe('request_bytes');
+  }, 60_000);
+
+  test('a gigabyte behind a request that is proved and did not announce it', async () => {
+    const files = { '1.sql': 'select 1;' };
+    const document = world.requests.makeRequest({ manifest: manifestOf(files) });
+    const init = await world.requests.postTar(document, {});
+    const [artifact] = manifestOf(files).artifacts;
+    const head = entry({ name: 'request.json', body: JSON.stringify(document) });
+    const huge = Buffer.concat([head, entry({ name: artifact?.digest ?? '', body: Buffer.alloc(64 << 20) }), END]);
+    const { document: answer } = await world.send(DEPLOYMENTS, {
+      ...init,
+      body: gzipSync(huge),
+      headers: { ...init.headers, 'content-type': 'application/gzip' },
+    });
+    expect(answer.type).toBe('urn:weft:problem:digest_mismatch');
+    expect(world.relay.connections).toEqual([]);
+  }, 60_000);
+
+  test('a manifest with a million steps, or with as many artifacts, phases, files or values', async () => {
+    const { phases, artifacts, ...manifest } = manifestOf({ '1.sql': 'select 1;' });
+    const many = (count: number, item: unknown) => Array.from({ length: count }, () => item);
+    const phase = { ...phases[0], steps: many(LIMITS.steps_count + 1, {}) };
+    expect(await limitOf(await signed(world.requests.makeRequest({ manifest: { ...manifest, artifacts, phases: [phase] } })))).toBe('steps_count');
+    expect(
+      await limitOf(await signed(world.requests.makeRequest({ manifest: { ...manifest, artifacts: many(LIMITS.artifacts_count + 1, {}), phases } }))),
+    ).toBe('artifacts_count');
+    expect(await limitOf(await signed(world.requests.makeRequest({ manifest: { ...manifest, artifacts, phases: many(LIMITS.phases_count + 1, {}) } })))).toBe(
+      'phases_count',
+    );
+    expect(await limitOf(await signed(world.requests.makeRequest({ files: many(LIMITS.artifacts_count + 1, {}) })))).toBe('artifacts_count');
+    const text = JSON.stringify(world.requests.makeRequest({ id: 'run-1', manifest: { phases: [{ steps: many(1_000_000, 0) }] } }));
+    expect(await limitOf(await signed(text))).toContain('json_values_count');
+  }, 60_000);
+
+  test('headers that are too long', async () => {
+    const document = world.requests.makeRequest({ files: inlineFiles({ '1.sql': 'select 1;' }) });
+    const { document: answer } = await world.send(
+      DEPLOYMENTS,
+      await world.requests.post(document, { headers: { authorization: `Bearer eyJ${'a'.repeat(LIMITS.identity_token_characters)}` } }),
+    );
+    expect(answer.type).toBe('urn:weft:problem:identity_refused');
+    const signatures = Array.from({ length: LIMITS.signatures_count + 1 }, () => `v1,${'A'.repeat(43)}=`).join(' ');
+    expect((await world.send(DEPLOYMENTS, await world.requests.post(document, { headers: { 'webhook-signature': signatures } }))).document.type).toBe(
+      'urn:weft:problem:unsigned',
+    );
+    expect(world.relay.connections).toEqual([]);
+  });
+
+  test('an old capture, played again', async () => {
+    const document = world.requests.makeRequest({ files: inlineFiles({ '1.sql': 'select 1;' }) });
+    const capture = await world.requests.post(document, { at: Date.now() - (LIMITS.signature_tolerance_seconds + 1) * 1000 });
+    for (let time = 0; time < 3; time++) expect((await world.send(DEPLOYMENTS, capture)).document.type).toBe('urn:weft:problem:stale');
+    expect(world.relay.connections).toEqual([]);
+  });
+});
