@@ -14,6 +14,7 @@ import { CHECKOUT } from '../../src/dev/places.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { generateSecret } from '../../src/trust/sign.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { azureClaims, githubClaims, gitlabClaims, type Issuer, startIssuer } from '../support/issuer.ts';
 import { sql } from '../support/sql.ts';
 import { putFiles } from './folder.ts';
 
@@ -27,6 +28,8 @@ interface Given {
   readonly secretParameters?: string;
   readonly rehearse?: boolean;
   readonly strict?: boolean;
+  /** Without the caller's secret, where the forge's tokens are enough. */
+  readonly keyless?: boolean;
 }
 
 interface Job {
@@ -36,25 +39,38 @@ interface Job {
 }
 
 const SECRET = generateSecret();
+const AZURE_SECRET = generateSecret();
+const SUB = '/eid1/c/pub/t/abc/a/def/sc/1111/2222';
 
 let database: TestDatabase;
 let relay: Relay;
 let worker: LocalWorker;
+let issuer: Issuer;
 /** Where `npx` is the command line of this checkout. */
 let bin: string;
 
 beforeAll(async () => {
-  database = await freshDatabase();
+  [database, issuer] = await Promise.all([freshDatabase(), startIssuer()]);
   const url = new URL(database.url);
   relay = await startRelay({ to: { host: url.hostname, port: Number(url.port) } });
   worker = await startWorker({
     config: {
       targets: { shop: { database: 'SHOP_URL', transport: 'websocket', proxy: `127.0.0.1:${relay.port}/v1`, insecure: true } },
-      callers: { ci: { secrets: ['CI_SECRET'] } },
-      grants: [{ caller: 'ci', targets: ['shop'], actions: ['deploy', 'read'] }],
+      callers: {
+        ci: { secrets: ['CI_SECRET'] },
+        github: { identity: { kind: 'github', issuer: `${issuer.origin}/github`, repository_id: '123456789', repository_owner_id: '9919' } },
+        gitlab: { identity: { kind: 'gitlab', issuer: issuer.origin, project_id: '4711', namespace_id: '77' } },
+        azure: { secrets: ['AZURE_SECRET'], identity: { kind: 'azure', issuer: `${issuer.origin}/tenant/v2.0`, sub: SUB } },
+      },
+      grants: ['ci', 'github', 'gitlab', 'azure'].map((caller) => ({ caller, targets: ['shop'], actions: ['deploy', 'read'] })),
     },
-    secrets: { SHOP_URL: database.url, CI_SECRET: SECRET },
+    secrets: { SHOP_URL: database.url, CI_SECRET: SECRET, AZURE_SECRET },
   });
+  issuer.onTokenRequest = async (asked) => {
+    const audience = asked.searchParams.get('audience') ?? '';
+    if (asked.pathname === '/runner') return { status: 200, body: { value: await issuer.sign(githubClaims(`${issuer.origin}/github`, audience, now())) } };
+    return { status: 200, body: { oidcToken: await issuer.sign(azureClaims(`${issuer.origin}/tenant/v2.0`, SUB, now())) } };
+  };
   bin = mkdtempSync(join(tmpdir(), 'weft-bin-'));
   writeFileSync(
     join(bin, 'npx'),
@@ -66,9 +82,12 @@ beforeAll(async () => {
 afterAll(async () => {
   if (bin) rmSync(bin, { recursive: true });
   await worker?.stop();
+  await issuer?.stop();
   await relay?.stop();
   await database?.drop();
 });
+
+const now = () => Math.floor(Date.now() / 1000);
 
 function read(path: string): string {
   return readFileSync(join(CHECKOUT, path), 'utf8');
@@ -86,7 +105,7 @@ function needed(values: Values, name: string): string {
 }
 
 const JOBS: Readonly<Record<Forge, (given: Given, run: string) => Job>> = {
-  github: ({ folder, parameters, secretParameters, rehearse, strict }, run) => {
+  github: ({ folder, parameters, secretParameters, rehearse, strict, keyless }, run) => {
     const action = parse(read('action.yml'));
     const step = action.runs.steps.find(({ run }: { run?: string }) => run !== undefined);
     const defaults = Object.fromEntries(
@@ -97,7 +116,7 @@ const JOBS: Readonly<Record<Forge, (given: Given, run: string) => Job>> = {
       'inputs.folder': folder,
       'inputs.to': worker.origin,
       'inputs.target': 'shop',
-      'inputs.secret': SECRET,
+      'inputs.secret': keyless === true ? '' : SECRET,
       'inputs.parameters': parameters ?? '',
       'inputs.secret-parameters': secretParameters ?? '',
       'inputs.rehearse': String(rehearse === true),
@@ -110,7 +129,7 @@ const JOBS: Readonly<Record<Forge, (given: Given, run: string) => Job>> = {
     // As the runner starts what `shell: bash` names.
     return { shell: 'bash --noprofile --norc -eo pipefail', script: step.run, env: filled(step.env, /\$\{\{ ([\w.-]+) \}\}/g, (name) => needed(values, name)) };
   },
-  gitlab: ({ folder, parameters, secretParameters, rehearse, strict }, run) => {
+  gitlab: ({ folder, parameters, secretParameters, rehearse, strict, keyless }, run) => {
     const [spec, jobs] = parseAllDocuments(read('templates/gitlab.yml')).map((document) => document.toJS());
     const defaults = Object.fromEntries(Object.entries<{ default?: unknown }>(spec.spec.inputs).map(([name, input]) => [name, String(input.default ?? '')]));
     const values = {
@@ -126,10 +145,10 @@ const JOBS: Readonly<Record<Forge, (given: Given, run: string) => Job>> = {
     const [job] = Object.values<{ variables: Values; script: string[] }>(jobs);
     if (job === undefined) throw new Error('no job');
     const env = filled(job.variables, /\$\[\[ inputs\.([\w-]+) \]\]/g, (name) => needed(values, name));
-    const ofGitlab = { CI_PIPELINE_ID: run, CI_JOB_NAME_SLUG: 'weft', CI_COMMIT_SHA: 'f'.repeat(40), WEFT_SECRET: SECRET };
+    const ofGitlab = { CI_PIPELINE_ID: run, CI_JOB_NAME_SLUG: 'weft', CI_COMMIT_SHA: 'f'.repeat(40), ...(keyless !== true && { WEFT_SECRET: SECRET }) };
     return { shell: 'sh -e', script: job.script.join('\n'), env: { ...env, ...ofGitlab } };
   },
-  azure: ({ folder, parameters, secretParameters, rehearse, strict }, run) => {
+  azure: ({ folder, parameters, secretParameters, rehearse, strict, keyless }, run) => {
     const { parameters: declared, steps } = parse(read('templates/azure.yml'));
     const defaults = Object.fromEntries(declared.map((one: { name: string; default?: unknown }) => [`parameters.${one.name}`, String(one.default ?? '')]));
     const values = {
@@ -142,11 +161,18 @@ const JOBS: Readonly<Record<Forge, (given: Given, run: string) => Job>> = {
       // As Azure writes a boolean.
       'parameters.rehearse': rehearse === true ? 'True' : 'False',
       'parameters.strict': strict === true ? 'True' : 'False',
+      'parameters.serviceConnection': keyless === true ? '2222' : '',
     };
     const step = steps.find(({ bash }: { bash?: string }) => bash !== undefined);
     const own = Object.fromEntries(Object.entries<string>(step.env).filter(([name]) => !name.startsWith('${{')));
     const env = filled(own, /\$\{\{ ([\w.]+) \}\}/g, (name) => needed(values, name));
-    const ofAzure = { BUILD_BUILDID: run, SYSTEM_JOBID: 'job', SYSTEM_JOBATTEMPT: '1', WEFT_SECRET: SECRET, SYSTEM_ACCESSTOKEN: '' };
+    const ofAzure = {
+      BUILD_BUILDID: run,
+      SYSTEM_JOBID: 'job',
+      SYSTEM_JOBATTEMPT: '1',
+      WEFT_SECRET: keyless === true ? AZURE_SECRET : SECRET,
+      SYSTEM_ACCESSTOKEN: 'a',
+    };
     return { shell: 'bash --noprofile --norc', script: step.bash, env: { ...env, ...ofAzure } };
   },
 };
@@ -236,6 +262,17 @@ describe.each(['github', 'gitlab', 'azure'] as const)('%s', (forge) => {
     expect(code, log).toBe(0);
     expect(log).not.toContain('s3cret-s3cret');
     expect(await sql(database.url, `select * from ${name}`)).toEqual([{ note, length: 13 }]);
+  });
+
+  it('deploys as who its identity token says, where the Worker knows that', async () => {
+    const tokens = {
+      github: async () => ({ ACTIONS_ID_TOKEN_REQUEST_URL: `${issuer.origin}/runner?api-version=2.0`, ACTIONS_ID_TOKEN_REQUEST_TOKEN: 'of-the-runner' }),
+      gitlab: async () => ({ WEFT_ID_TOKEN: await issuer.sign(gitlabClaims(issuer.origin, worker.origin, now())) }),
+      azure: async () => ({ SYSTEM_OIDCREQUESTURI: `${issuer.origin}/azure/oidctoken` }),
+    };
+    const { code, log } = await runJob(forge, bundle(`keyless_${forge}`), { keyless: true }, await tokens[forge]());
+    expect(code, log).toBe(0);
+    expect(await sql(database.url, `select caller from weft.deployments where bundle = 'keyless_${forge}'`)).toEqual([{ caller: forge }]);
   });
 
   it('rehearses when it is told so', async () => {
