@@ -5,6 +5,7 @@
 import type { ArchivedBundle } from '../bundle/archive.ts';
 import type { CallerKeys } from '../config/secrets.ts';
 import type { Account, Change, ForgeKind } from '../domain/change.ts';
+import type { Fetch } from './asking.ts';
 
 /** A webhook as it came. */
 export interface Delivery {
@@ -57,4 +58,12 @@ export interface ForgeAtHand {
   /** What proves its webhooks. */
   readonly webhooks: readonly string[];
   readonly client: ForgeClient;
+}
+
+export interface ForgeSurroundings {
+  readonly fetch: Fetch;
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** The version of this Weft. */
+  readonly version: string;
 }

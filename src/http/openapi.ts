@@ -103,12 +103,13 @@ export function describeApi(origin: string, version: string): JsonObject {
           name: 'webhook-signature',
           description: 'Standard Webhooks: "v1," and base64 of HMAC-SHA256 over "id.timestamp.body".',
         },
-        webhook: {
+        hub: {
           type: 'apiKey',
           in: 'header',
           name: 'x-hub-signature-256',
           description: 'GitHub: "sha256=" and HMAC-SHA256 in hexadecimal over the body.',
         },
+        lab: { type: 'apiKey', in: 'header', name: 'x-gitlab-token', description: 'GitLab, where it does not sign: the secret token of the webhook.' },
         bearer: { type: 'http', scheme: 'bearer', description: 'What "weft sign --read" prints.' },
         token: { type: 'apiKey', in: 'query', name: 'token', description: 'What stands in Location: good for one deployment.' },
       },
@@ -124,12 +125,7 @@ function describe({ id, method, path, does, proof, body, alsoAs = [], answers, t
     operationId: id,
     summary: does,
     tags: [{ signature: 'change', webhook: 'change', bearer: 'read', none: 'worker' }[proof]],
-    security:
-      proof === 'signature' || proof === 'webhook'
-        ? [{ [proof]: [] }]
-        : proof === 'bearer'
-          ? [{ bearer: [] }, ...(path.includes('{id}') ? [{ token: [] }] : [])]
-          : [],
+    security: secure(proof, path),
     ...(parameters.length > 0 && { parameters }),
     ...(body !== undefined && {
       requestBody: {
@@ -143,6 +139,20 @@ function describe({ id, method, path, does, proof, body, alsoAs = [], answers, t
       ...(proof === 'none' ? {} : { '4XX': { $ref: '#/components/responses/Refused' }, '5XX': { $ref: '#/components/responses/Failed' } }),
     },
   };
+}
+
+/** Any one of them proves who asks. */
+function secure(proof: Operation['proof'], path: string): Json {
+  switch (proof) {
+    case 'signature':
+      return [{ signature: [] }];
+    case 'webhook':
+      return [{ hub: [] }, { signature: [] }, { lab: [] }];
+    case 'bearer':
+      return [{ bearer: [] }, ...(path.includes('{id}') ? [{ token: [] }] : [])];
+    case 'none':
+      return [];
+  }
 }
 
 function respond(status: number, answer: Operation['answers'][number], method: string, path: string): JsonObject {

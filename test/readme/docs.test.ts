@@ -278,6 +278,18 @@ describe('FORGES.md', () => {
     const events = rowsBelow('docs/FORGES.md', 'What follows from an event').map(([event]) => bare(event));
     expect(events.filter((event) => event !== 'event')).toEqual(Object.keys(EVENTS.github));
   });
+
+  test('the same of GitLab', () => {
+    const file = join(place.path, 'gitlab.toml');
+    writeFileSync(file, snippet('docs/FORGES.md', 'gitlab'));
+    const { vars } = experimental_readRawConfig({ config: file }).rawConfig as { vars: { WEFT: unknown } };
+    expect(parseConfig(vars.WEFT).sources.map(({ event, mode }) => [event, mode])).toEqual([
+      ['pipeline', 'apply'],
+      ['merge_request', 'rehearse'],
+    ]);
+    const events = rowsBelow('docs/FORGES.md', "What follows from an event of GitLab's").map(([event]) => bare(event));
+    expect(events.filter((event) => event !== 'event')).toEqual(Object.keys(EVENTS.gitlab));
+  });
 });
 
 describe('LIMITS.md', () => {

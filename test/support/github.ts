@@ -19,6 +19,9 @@ const TOKEN_LIFE_MS = 3_600_000;
 // biome-ignore lint/suspicious/noExplicitAny: a double holds whatever it was told
 type Any = any;
 
+/** By path; a link is `{ link: target }`. */
+export type ArchiveFiles = Record<string, string | Uint8Array | { link: string }>;
+
 type Answer = readonly [status: number, document: unknown, headers?: Record<string, string>];
 
 interface Asked {
@@ -41,8 +44,8 @@ export interface Repository {
   /** owner/name */
   name: string;
   readonly branches: Map<string, string>;
-  /** The files of each commit, by path; a link is `{ link: target }`. */
-  readonly commits: Map<string, Record<string, string | Uint8Array | { link: string }>>;
+  /** The files of each commit. */
+  readonly commits: Map<string, ArchiveFiles>;
   readonly pulls: Map<number, { state: string; head: { sha: string; repo: { id: number } | null }; base: { ref: string } }>;
   readonly deployments: { id: number; sha: string; ref: string; environment: string }[];
   readonly runs: Map<number, Any>;
@@ -80,7 +83,7 @@ export interface GitHub {
   archiveBytes: Uint8Array | null;
   fail(failure: Failure): void;
   /** Puts files at the head of a branch. @returns the commit */
-  commit(files: Record<string, string | Uint8Array | { link: string }>, branch?: string): string;
+  commit(files: ArchiveFiles, branch?: string): string;
   /** A webhook, ready to be sent. */
   deliver(event: string, payload: object, secret: string): { headers: Record<string, string>; body: string };
   push(branch?: string, changes?: object): object;
@@ -415,7 +418,7 @@ function wrongCheckRun(body: Any): string | null {
 }
 
 /** As `git archive --format=tar.gz` makes it: the commit in a global pax header, folders before what is in them, long names in prefix or pax. */
-export function makeArchive(repository: string, commit: string, files: Record<string, string | Uint8Array | { link: string }>): Buffer {
+export function makeArchive(repository: string, commit: string, files: ArchiveFiles): Buffer {
   const top = `${repository.replace('/', '-')}-${commit.slice(0, 7)}`;
   const parts = [entry({ name: 'pax_global_header', type: 'g', body: paxRecord('comment', commit) }), entry({ name: `${top}/`, type: '5' })];
   const folders = new Set<string>();

@@ -5,8 +5,8 @@ import type { Forge } from '../../config/forges.ts';
 import type { Change } from '../../domain/change.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { readHubSignature, verifyHubSignature } from '../../trust/hub_signature.ts';
-import { Asking, type Fetch } from '../asking.ts';
-import type { Dialect, ForgeClient } from '../forge.ts';
+import { Asking } from '../asking.ts';
+import type { Dialect, ForgeClient, ForgeSurroundings } from '../forge.ts';
 import { GitHubApi } from './api.ts';
 import { AppTokens } from './app.ts';
 import { confirmChange } from './confirm.ts';
@@ -24,14 +24,6 @@ export const github: Dialect = {
   },
   read: readEvent,
 };
-
-export interface ForgeSurroundings {
-  readonly fetch: Fetch;
-  /** Milliseconds since 1970. */
-  now(): number;
-  /** The version of this Weft. */
-  readonly version: string;
-}
 
 /** @param forge of the kind github */
 export function connectGitHub(forge: Forge, secrets: ForgeSecrets, { fetch, now, version }: ForgeSurroundings): ForgeClient {

@@ -3,8 +3,9 @@
  * runs), the status of the deployment where one was asked for, and one comment on the pull request, which is changed and not repeated.
  */
 import type { Account, Change } from '../../domain/change.ts';
-import { Problem } from '../../domain/problem.ts';
+import { commentOf, cutText, markOf, nameOf } from '../comment.ts';
 import type { Reports } from '../forge.ts';
+import { makeReports } from '../reports.ts';
 import type { GitHubApi } from './api.ts';
 
 /** Who asks: decides which reports can be made, and which comment is our own. */
@@ -26,36 +27,29 @@ interface Telling {
   readonly now: number;
 }
 
-/** Makes each report that fits; one that fails keeps no other from being made. Never rejects. */
-export async function tell(telling: Telling): Promise<{ reports: Reports; error: unknown }> {
-  const { identity, change, account } = telling;
-  const left: Record<string, string> = { ...telling.reports };
-  const errors: unknown[] = [];
-  const trying = async (key: string, work: () => Promise<string>): Promise<void> => {
-    try {
-      left[key] = await work();
-    } catch (error) {
-      errors.push(error);
-    }
-  };
-  const isTold = (key: string): boolean => left[key] === `told ${account.state}`;
-  if ('app' in identity) await trying('check', () => tellByCheckRun(telling));
-  else if (!isTold('status')) await trying('status', () => tellByCommitStatus(telling));
+/** Makes each report that fits. Never rejects. */
+export function tell(telling: Telling): Promise<{ reports: Reports; error: unknown }> {
+  const { identity, change, account, reports } = telling;
   const { event, number } = change;
-  if (event === 'deployment' && number !== null && !isTold('deployment')) await trying('deployment', () => tellByDeployment(telling, number));
-  if (event === 'pull_request' && number !== null && account.state !== 'running') await trying('comment', () => tellByComment(telling, number));
-  // One that passes is worth another try of all.
-  return { reports: left, error: errors.find((error) => !(error instanceof Problem && error.slug === 'forge_refused')) ?? errors[0] };
+  const told = `told ${account.state}`;
+  const isOf = (one: string) => number !== null && event === one;
+  const isApp = 'app' in identity;
+  return makeReports(reports, [
+    ['check', isApp, () => tellByCheckRun(telling)],
+    ['status', !isApp && reports.status !== told, () => tellByCommitStatus(telling)],
+    ['deployment', isOf('deployment') && reports.deployment !== told, () => tellByDeployment(telling, number ?? 0)],
+    ['comment', isOf('pull_request') && account.state !== 'running', () => tellByComment(telling, number ?? 0)],
+  ]);
 }
 
 async function tellByCheckRun({ api, change, account, reports, now }: Telling): Promise<string> {
-  const mark = markOf(account);
+  const mark = nameOf(account.name);
   const isOver = account.state !== 'running';
   const body = {
     ...(isOver ? { status: 'completed', conclusion: account.state, completed_at: new Date(now).toISOString() } : { status: 'in_progress' }),
     output: {
       title: account.title,
-      summary: cut(account.text),
+      summary: cutText(account.text),
       ...(isOver && account.remarks.length > 0 ? { annotations: account.remarks.slice(0, REMARKS_COUNT).map(annotationOf) } : {}),
     },
   };
@@ -85,9 +79,8 @@ async function tellByDeployment({ api, change, account }: Telling, number: numbe
 }
 
 async function tellByComment({ api, identity, change, account, reports, maxCommentPages }: Telling, number: number): Promise<string> {
-  const mark = `<!-- ${markOf(account)} -->`;
-  const body = `${mark}\n**${literal(account.name)}**: ${literal(account.title)}\n\n${cut(account.text)}\n\nAt ${change.commit}.`;
-  const known = reports.comment === undefined ? await findComment(api, identity, change, number, mark, maxCommentPages) : Number(reports.comment);
+  const body = commentOf(account, change.commit);
+  const known = reports.comment === undefined ? await findComment(api, identity, change, number, markOf(account), maxCommentPages) : Number(reports.comment);
   if (known !== null && (await api.updateComment(change, known, body))) return String(known);
   return String(await api.createComment(change, number, body));
 }
@@ -107,18 +100,6 @@ async function findComment(api: GitHubApi, identity: Identity, change: Change, n
   return null;
 }
 
-function markOf({ name }: Account): string {
-  return name.replaceAll('--', '- -').slice(0, 255);
-}
-
 function describe({ title }: Account): string {
   return title.length <= DESCRIPTION_CHARACTERS ? title : `${title.slice(0, DESCRIPTION_CHARACTERS - 1)}…`;
-}
-
-function cut(text: string): string {
-  return text.length <= TEXT_CHARACTERS ? text : `${text.slice(0, TEXT_CHARACTERS)}\n\n… cut here`;
-}
-
-function literal(text: string): string {
-  return text.replace(/[\\`*_{}[\]<>()#!|@~&]/g, '\\$&');
 }

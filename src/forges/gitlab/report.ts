@@ -1,0 +1,72 @@
+/**
+ * How GitLab's people are told: a commit status; behind a failure that no merge request is told of, a comment on the commit; the status of a
+ * deployment that was made through the API; and one note on the merge request, which is changed and not repeated.
+ */
+import type { Account, Change } from '../../domain/change.ts';
+import { Problem } from '../../domain/problem.ts';
+import { commentOf, markOf } from '../comment.ts';
+import type { Reports } from '../forge.ts';
+import { makeReports } from '../reports.ts';
+import type { GitLabApi } from './api.ts';
+
+const DESCRIPTION_CHARACTERS = 255;
+const STATUSES = { running: 'running', success: 'success', failure: 'failed', neutral: 'canceled' } as const;
+
+interface Telling {
+  readonly api: GitLabApi;
+  readonly change: Change;
+  readonly account: Account;
+  readonly reports: Reports;
+  readonly maxNotePages: number;
+}
+
+/** Makes each report that fits; one that fails keeps no other from being made. Never rejects. */
+export async function tell({ api, change, account, reports, maxNotePages }: Telling): Promise<{ reports: Reports; error: unknown }> {
+  const { event, number } = change;
+  const isOver = account.state !== 'running';
+  const told = `told ${account.state}`;
+  const isOf = (one: string) => number !== null && event === one;
+  return makeReports(reports, [
+    ['status', reports.status !== told, () => setStatus(api, change, account).then(() => told)],
+    [
+      'deployment',
+      isOf('deployment') && reports.deployment !== told && isOver,
+      () => api.setDeploymentStatus(change, number ?? 0, STATUSES[account.state]).then(() => told),
+    ],
+    ['note', isOf('merge_request') && isOver, () => tellByNote(api, change, account, reports, number ?? 0, maxNotePages)],
+    [
+      'comment',
+      !isOf('merge_request') && account.state === 'failure' && reports.comment !== told,
+      () => api.createCommitComment(change, commentOf(account, change.commit)).then(() => told),
+    ],
+  ]);
+}
+
+async function setStatus(api: GitLabApi, change: Change, account: Account): Promise<void> {
+  const description = account.title.slice(0, DESCRIPTION_CHARACTERS);
+  try {
+    await api.setCommitStatus(change, { state: STATUSES[account.state], name: account.name, description });
+  } catch (error) {
+    // GitLab refuses what a status is already.
+    if (!(error instanceof Problem && error.facts.status_of_forge === 400 && /Cannot transition status/.test(error.message))) throw error;
+  }
+}
+
+async function tellByNote(api: GitLabApi, change: Change, account: Account, reports: Reports, number: number, pages: number): Promise<string> {
+  const body = commentOf(account, change.commit);
+  const known = reports.note === undefined ? await findNote(api, change, number, markOf(account), pages) : Number(reports.note);
+  if (known !== null && (await api.updateNote(change, number, known, body))) return String(known);
+  return String(await api.createNote(change, number, body));
+}
+
+/** The own one only: anybody may write our mark into a note. */
+async function findNote(api: GitLabApi, change: Change, number: number, mark: string, pages: number): Promise<number | null> {
+  const self = await api.ownUserId();
+  for (let page = 1; page <= pages; page++) {
+    const notes = await api.notes(change, number, page);
+    const own = notes.find(({ body, author, system }) => system !== true && author?.id === self && body?.startsWith(mark) === true);
+    if (own !== undefined) return own.id;
+    if (notes.length < 100) return null;
+  }
+  return null;
+}

@@ -1,0 +1,57 @@
+/**
+ * What proves GitLab's webhooks: a signing token, which is Standard Webhooks, or in older ones `X-Gitlab-Token`, the secret itself
+ * (docs.gitlab.com, "Webhooks", "Validate payloads"). The latter proves who sent, and nothing of what is sent.
+ */
+import type { CallerKeys } from '../config/secrets.ts';
+import { Problem } from '../domain/problem.ts';
+import { makeCompare, makeHmac } from './hmac.ts';
+import { readSignedHeaders, type SignedHeaders, verifySignature } from './signature.ts';
+
+/** A secret of this form signs, and is never sent. */
+const SIGNING = 'whsec_';
+
+export type GitLabProof = { readonly signed: SignedHeaders } | { readonly token: string };
+
+/**
+ * What came to prove it. Where there is a part of a signature, nothing but a whole one counts.
+ * @throws Problem unsigned
+ */
+export function readGitLabProof(headers: Headers): GitLabProof {
+  if (['webhook-id', 'webhook-timestamp', 'webhook-signature'].some((name) => headers.has(name))) return { signed: readSignedHeaders(headers) };
+  const token = headers.get('x-gitlab-token');
+  if (token !== null && token.length > 0 && token.length <= 1024) return { token };
+  throw new Problem(
+    'unsigned',
+    'There is neither a signature of Standard Webhooks nor the header X-Gitlab-Token. A webhook without either proves nothing: give it a signing token, or a secret token, and let the configuration name it.',
+  );
+}
+
+/**
+ * Finds who sent. Every secret of every caller is tried, whichever has matched before.
+ * @param nowSeconds since 1970; a signature has a time, a token has none
+ * @throws Problem signature_mismatch; stale
+ */
+export async function verifyGitLabProof(
+  body: Uint8Array<ArrayBuffer>,
+  proof: GitLabProof,
+  callers: readonly CallerKeys[],
+  nowSeconds: number,
+): Promise<{ caller: string; signature: string }> {
+  const having = (isSigning: boolean) =>
+    callers.map(({ name, secrets }) => ({ name, secrets: secrets.filter((one) => one.startsWith(SIGNING) === isSigning) }));
+  if ('signed' in proof) {
+    const { caller } = await verifySignature(body, proof.signed, having(true), nowSeconds);
+    const { id, timestamp, signature } = proof.signed;
+    return { caller, signature: `${id}.${timestamp} ${signature}`.slice(0, 1024) };
+  }
+  const isSame = await makeCompare();
+  // Both of one length, whatever came.
+  const digest = (text: string) => makeHmac(new Uint8Array(32), new TextEncoder().encode(text));
+  const given = await digest(proof.token);
+  let caller: string | null = null;
+  for (const { name, secrets } of having(false)) {
+    for (const secret of secrets) if (await isSame(await digest(secret), given)) caller = name;
+  }
+  if (caller !== null) return { caller, signature: 'X-Gitlab-Token' };
+  throw new Problem('signature_mismatch', 'X-Gitlab-Token is no secret that is known here. Check the secret token of the webhook at the forge.');
+}
