@@ -106,6 +106,7 @@ create type weft._script as (
   is_tolerated  boolean,    -- its failure is: it gets a savepoint of its own
   is_repeatable boolean,    -- it runs again and again
   makes_room    boolean,    -- what is in its way is dropped first
+  comes_back    boolean,    -- it is called back, and what its objects had is noted
   parameters    jsonb,      -- where they are others than those of its phase: of what comes back in an undo
   is_streamed   boolean,    -- an artifact of several chunks, or with rows of COPY, is read while it runs, so that one chunk is held at a time
   begun_at      integer,    -- the line of the BEGIN that is left out with the COMMIT at the end

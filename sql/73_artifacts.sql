@@ -162,7 +162,7 @@ create or replace function weft._read_scripts(p_deployment uuid, p_first integer
 as $$
   with pending as (
     select s.ordinal, s.kind, s.path, s.in_one_piece, s.condition, s.on_error = 'continue' as is_tolerated, s.options ? 'repeat' as is_repeatable,
-           s.options ? 'makes_room' as makes_room, 
+           s.options ? 'makes_room' as makes_room, s.had is not null as comes_back,
            case when s.options ? 'values' then s.options -> 'values' || (
              select coalesce(jsonb_object_agg(k.name, p_parameters -> k.name), '{}') from weft._parameters as k where k.deployment_id = p_deployment and k.is_secret) end as own_values,
            a.chunks, a.size,
@@ -203,7 +203,7 @@ as $$
     cross join lateral weft._prepare_statements(o.statements, coalesce(c.own_values, p_parameters)) as p
   )
   select coalesce(array_agg(row(
-           t.ordinal, t.kind, t.path, t.in_one_piece, t.chunks, t.size, t.condition, t.is_tolerated, t.is_repeatable, t.makes_room, t.own_values, p.statements is null,
+           t.ordinal, t.kind, t.path, t.in_one_piece, t.chunks, t.size, t.condition, t.is_tolerated, t.is_repeatable, t.makes_room, t.comes_back, t.own_values, p.statements is null,
            case when p.is_wrapped then weft._first_line(p.statements[1], p.lines[1]) else p.told_at end,
            case when p.is_wrapped then trim_array(p.statements[2:], 1) else p.statements end,
            coalesce(case when p.is_wrapped then trim_array(p.lines[2:], 1) else p.lines end, '{}'),

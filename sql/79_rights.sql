@@ -29,6 +29,18 @@ $$;
 comment on function weft._say_rights(jsonb) is 'Says who has which rights.';
 
 
+create or replace function weft._advise_on_called_back()
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select 'It is made again because something that this deployment runs has dropped it. Let its own file make what would be lost (a file that has changed runs as it is), or a repeatable file behind it; or drop it yourself before, if that may go.'
+$$;
+
+comment on function weft._advise_on_called_back() is 'Says what to do where a file that is called back cannot give back what its objects had.';
+
+
 -- Exactly those that it had. What its file gives to something that had none but what is given to anything new stays as it is.
 create or replace function weft._give_rights(p_phase weft._phases, p_room jsonb, p_classid oid, p_objid oid)
   returns void
@@ -49,9 +61,9 @@ begin
   v_now := weft._list_rights(p_classid, p_objid);
   if v_now = v_rights then
     return;
-  elsif v_now <> weft._list_rights(p_classid, p_objid, true) then
+  elsif v_now <> weft._list_rights(p_classid, p_objid, true) and not (p_room ? 'is_called_back' and v_rights @> v_now) then
     raise exception '% has to be dropped, and made again by %, which grants other rights than there were on it.', p_room ->> 'name', p_room ->> 'path'
-      using errcode = 'WF073', detail = format(E'There were: %s\nThe file grants: %s', weft._say_rights(v_rights), weft._say_rights(v_now)), hint = weft._advise_on_room();
+      using errcode = 'WF073', detail = format(E'There were: %s\nThe file grants: %s', weft._say_rights(v_rights), weft._say_rights(v_now)), hint = case when p_room ? 'is_called_back' then weft._advise_on_called_back() else weft._advise_on_room() end;
   end if;
   if p_phase.role is not null then
     perform set_config('role', p_phase.role, true);
@@ -75,7 +87,7 @@ begin
   v_now := weft._list_rights(p_classid, p_objid);
   if v_now <> v_rights then
     raise exception '% was made again, and could not be given the rights that were on it.', p_room ->> 'name'
-      using errcode = 'WF073', detail = format(E'There were: %s\nThere would be: %s', weft._say_rights(v_rights), weft._say_rights(v_now)), hint = weft._advise_on_room();
+      using errcode = 'WF073', detail = format(E'There were: %s\nThere would be: %s', weft._say_rights(v_rights), weft._say_rights(v_now)), hint = case when p_room ? 'is_called_back' then weft._advise_on_called_back() else weft._advise_on_room() end;
   end if;
 end
 $$;

@@ -275,6 +275,9 @@ begin
         end if;
         if v_script.is_repeatable then
           v_result := jsonb_strip_nulls(jsonb_build_object('made', weft._note_made(p_deployment, v_script.ordinal, v_mark)));
+          if v_script.comes_back then
+            perform weft._give_back_had(p_phase, v_script.ordinal);
+          end if;
         end if;
         v_records := array_append(v_records, row(v_script.ordinal, v_is_wanted, v_count, v_rows, v_started, clock_timestamp(), v_script.lines, v_script.digests, v_result)::weft._step_record);
         if cardinality(v_records) >= v_count_at then

@@ -391,7 +391,8 @@ as $$
     where d.id = p_deployment and d.undoes is not null
     order by s.path, s.state = 'succeeded' desc, s.ordinal
   ) as k
-  where h.bundle = k.bundle and h.path = k.path and h.place is distinct from k.ordinal
+  where h.bundle = k.bundle and h.path = k.path and h.place is distinct from k.ordinal;
+  update weft._steps as s set had = null where s.deployment_id = p_deployment and s.had is not null
 $$;
 
 comment on function weft._forget_dropped(uuid) is 'Forgets objects of repeatable files that a deployment has dropped; behind an undo, gives their files places among each other.';

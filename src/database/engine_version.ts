@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '1153d7dbe81c72054dfa9989ece6128106357f59a62c4c0d2026b200706d18eb';
+export const ENGINE_DIGEST = 'fdef6cc331794dbec2f5259315fab11ed721f1ce99e025049ffae6a2c40698c8';

@@ -1,0 +1,181 @@
+-- What a file that is called back makes anew has what it had: rights, comments, options, indexes and triggers that others have given to it. It
+-- was Weft that made it again, so nothing of it is lost without a word: what cannot be given back fails the file, and names it.
+--
+-- It is noted before the first thing that a phase does, of files that do not run because they have not changed: once such an object is gone,
+-- nobody knows any more what it had. What its own file gives stands in the file.
+
+-- An index or a trigger that a file makes again is not given back by others.
+create or replace function weft._name_remade(p_bundle text)
+  returns text[]
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(array_agg(pg_describe_object(k.classid, k.objid, 0)), '{}')
+  from weft._history as h
+  cross join jsonb_array_elements(h.made) as o
+  cross join lateral (
+    select 'pg_trigger'::regclass::oid as classid, t.oid as objid from pg_trigger as t
+    where t.tgrelid = case o.value ->> 'kind' when 'trigger' then to_regclass(o.value ->> 'on') end and t.tgname = o.value ->> 'name'
+    union all
+    select 'pg_class'::regclass, c.oid from pg_class as c where c.oid = case o.value ->> 'kind' when 'index' then to_regclass(o.value ->> 'name') end
+  ) as k
+  where h.bundle = p_bundle and h.made is not null and o.value ->> 'kind' in ('trigger', 'index')
+$$;
+
+comment on function weft._name_remade(text) is 'Names the triggers and indexes that repeatable files of a bundle make.';
+
+
+-- What would be lost with an object, in words, but for what p_remade names.
+create or replace function weft._list_losable(p_classid oid, p_objid oid, p_remade text[])
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_agg(a.value), '[]')
+  from jsonb_array_elements(weft._list_attached(p_classid, p_objid)) as a
+  where not exists (select from unnest(p_remade) as r (name) where a.value ->> 'what' in (r.name, 'comment on ' || r.name) or starts_with(a.value ->> 'what', r.name || ' fires: '))
+$$;
+
+comment on function weft._list_losable(oid, oid, text[]) is 'Lists what would go with an object and comes back with no file.';
+
+
+create or replace function weft._note_had_of(p_object jsonb, p_remade text[])
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select o.noted
+  from (
+    select f.*, jsonb_build_object(
+        'kind', p_object ->> 'kind', 'name', p_object ->> 'name', 'owner', f.owner, 'of', f.of,
+        'rights', weft._list_rights(f.classid, f.objid), 'has_default_rights', weft._list_rights(f.classid, f.objid) = weft._list_rights(f.classid, f.objid, true),
+        'attached', weft._list_losable(f.classid, f.objid, p_remade), 'options', to_jsonb(f.options),
+        'comments', (select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('column', a.attname, 'text', c.description)))
+          from pg_description as c left join pg_attribute as a on f.classid = 'pg_class'::regclass and a.attrelid = f.objid and a.attnum = c.objsubid and c.objsubid <> 0
+          where c.classoid = f.classid and c.objoid = f.objid),
+        'statements', (select jsonb_agg(s.statement order by s.statement) from (
+          select pg_get_indexdef(i.indexrelid) as statement from pg_index as i
+          where f.classid = 'pg_class'::regclass and i.indrelid = f.objid and pg_describe_object('pg_class'::regclass, i.indexrelid, 0) <> all (p_remade)
+          union all
+          select pg_get_triggerdef(t.oid) from pg_trigger as t
+          where f.classid = 'pg_class'::regclass and t.tgrelid = f.objid and not t.tgisinternal and pg_describe_object('pg_trigger'::regclass, t.oid, 0) <> all (p_remade)) as s)) as noted
+    from (
+      select 'pg_class'::regclass::oid as classid, c.oid as objid, pg_get_userbyid(c.relowner)::text as owner, case c.relkind when 'v' then 'view' else 'materialized view' end as of, c.reloptions as options
+      from pg_class as c where c.oid = case p_object ->> 'kind' when 'relation' then to_regclass(p_object ->> 'name') end and c.relkind in ('v', 'm')
+      union all
+      select 'pg_proc'::regclass, f.oid, pg_get_userbyid(f.proowner), 'routine', null
+      from pg_proc as f where f.oid = case when p_object ->> 'kind' = 'function' and weft._is_object_there(p_object) then to_regprocedure(p_object ->> 'name')::oid end and f.prokind in ('f', 'p')
+    ) as f
+  ) as o
+$$;
+
+comment on function weft._note_had_of(jsonb, text[]) is 'Notes what a view or function has that its file may not give it again; null when it is not there.';
+
+
+create or replace function weft._note_had(p_deployment uuid)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_bundle  text;
+  v_remade  text[];
+begin
+  if not exists (select from weft._phases as p where p.deployment_id = p_deployment and p.has_repeatables)
+      or not exists (select from weft._steps as s where s.deployment_id = p_deployment and s.state = 'pending') then
+    return;
+  end if;
+  v_bundle := (select d.bundle from weft._deployments as d where d.id = p_deployment);
+  v_remade := weft._name_remade(v_bundle);
+  update weft._steps as s set had = n.had
+  from (
+    select g.ordinal, jsonb_agg(k.noted) as had
+    from weft._list_groups(p_deployment) as g
+    join weft._history as h on h.bundle = v_bundle and h.path = g.path and h.made is not null
+    cross join jsonb_array_elements(h.made) as o
+    cross join lateral (select weft._note_had_of(o.value, v_remade) as noted offset 0) as k
+    where g.is_left_out and k.noted is not null
+    group by g.ordinal
+  ) as n
+  where s.deployment_id = p_deployment and s.ordinal = n.ordinal;
+end
+$$;
+
+comment on function weft._note_had(uuid) is 'Notes, of the files that do not run because they have not changed, what the objects have that they made: so that nothing is lost if one is called back.';
+
+
+create or replace function weft._word_called_back(p_noted jsonb, p_lost text)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select format('%s is dropped by what this deployment runs, and made again by %s, which has not changed; and that would lose: %s', p_noted ->> 'name', p_noted ->> 'path', p_lost)
+$$;
+
+comment on function weft._word_called_back(jsonb, text) is 'Says what would be lost if a file that is called back made an object again.';
+
+
+-- In the block of the file, right behind it: what a file behind it takes away stays taken away.
+create or replace function weft._give_back_had(p_phase weft._phases, p_step integer)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_path       text;
+  v_had        jsonb;
+  v_noted      jsonb;
+  v_now        jsonb;
+  v_classid    oid;
+  v_objid      oid;
+  v_statement  text;
+  v_lost       text;
+begin
+  select s.path, s.had into v_path, v_had from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
+  for v_noted in select n.value || jsonb_build_object('path', v_path, 'is_called_back', true) from jsonb_array_elements(v_had) as n loop
+    v_now := weft._note_had_of(v_noted, '{}');
+    continue when v_now is null;
+    v_classid := case v_noted ->> 'kind' when 'function' then 'pg_proc'::regclass else 'pg_class'::regclass end;
+    v_objid := case v_noted ->> 'kind' when 'function' then to_regprocedure(v_noted ->> 'name')::oid else to_regclass(v_noted ->> 'name')::oid end;
+    if v_now ->> 'owner' <> v_noted ->> 'owner' then
+      raise exception '%', weft._word_called_back(v_noted, format('its owner: it belonged to %s, and would belong to %s', v_noted ->> 'owner', v_now ->> 'owner'))
+        using errcode = 'WF073', hint = weft._advise_on_called_back();
+    end if;
+    perform weft._give_rights(p_phase, v_noted, v_classid, v_objid);
+    if p_phase.role is not null then
+      perform set_config('role', p_phase.role, true);
+    end if;
+    for v_statement in
+      select format('alter %s %s set (%s = %L)', v_noted ->> 'of', v_noted ->> 'name', split_part(o.value, '=', 1), substring(o.value from '=(.*)$'))
+      from jsonb_array_elements_text(nullif(v_noted -> 'options', 'null')) as o
+      where not exists (select from jsonb_array_elements_text(nullif(v_now -> 'options', 'null')) as n where split_part(n.value, '=', 1) = split_part(o.value, '=', 1))
+      union all
+      select format('comment on %s is %L', case when c.value ? 'column' then format('column %s.%I', v_noted ->> 'name', c.value ->> 'column') else concat_ws(' ', v_noted ->> 'of', v_noted ->> 'name') end, c.value ->> 'text')
+      from jsonb_array_elements(nullif(v_noted -> 'comments', 'null')) as c
+      where weft._has_column(v_objid, c.value ->> 'column')
+        and not exists (select from jsonb_array_elements(nullif(v_now -> 'comments', 'null')) as n where n.value ->> 'column' is not distinct from c.value ->> 'column')
+      union all
+      select s.value from jsonb_array_elements_text(nullif(v_noted -> 'statements', 'null')) as s
+      where not coalesce(v_now -> 'statements' @> jsonb_build_array(s.value), false)
+    loop
+      execute v_statement;
+    end loop;
+    reset role;
+    v_lost := (
+      select string_agg(a.value ->> 'what', '; ' order by a.value ->> 'what')
+      from jsonb_array_elements(v_noted -> 'attached') as a
+      where not weft._list_attached(v_classid, v_objid) @> jsonb_build_array(a.value) and weft._has_column(v_objid, a.value ->> 'column'));
+    if v_lost is not null then
+      raise exception '%', weft._word_called_back(v_noted, v_lost) using errcode = 'WF073', hint = weft._advise_on_called_back();
+    end if;
+  end loop;
+end
+$$;
+
+comment on function weft._give_back_had(weft._phases, integer) is 'Gives what a file has made again when it was called back all that it had; raises what would be lost.';

@@ -1,0 +1,107 @@
+/**
+ * What a file that is called back makes again has what others gave to it: rights, comments, options, indexes, triggers. Weft made it again, so
+ * nothing of it may be lost without a word.
+ */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { sql } from '../support/sql.ts';
+import type { Rule } from './support.ts';
+import { deployWays, type PhaseOfWays, type Way } from './undoing.ts';
+
+let database: TestDatabase;
+
+beforeEach(async () => {
+  database = await freshDatabase();
+  await sql(database.url, 'create table t (id int primary key, who text)');
+});
+
+afterEach(() => database.drop());
+
+const FILES: Readonly<Record<string, Way>> = {
+  'v/a.sql': { run: 'drop view if exists va cascade; create view va as select id from t', repeat: 'on-change' },
+  'v/b.sql': { run: 'create or replace view vb as select id from va', repeat: 'on-change' },
+};
+const WIDER: Way = { run: 'drop view if exists va cascade; create view va as select id, who from t', repeat: 'on-change' };
+const MORE = [
+  `grant select on vb to public; grant update (id) on vb to public; comment on view vb is 'of a migration'; comment on column vb.id is 'the key'`,
+  'alter view vb set (security_barrier); create function no_op() returns trigger language plpgsql as $$begin return new; end$$',
+  'create trigger tr instead of update on vb for each row execute function no_op()',
+].join(';');
+const whole = async () => {
+  const [{ print }] = await sql(database.url, 'select fingerprint as print from weft._keep_snapshot()');
+  const [{ objects }] = await sql(database.url, `select string_to_array(catalog, e'\\x1e') as objects from weft._snapshots where fingerprint = $1`, [print]);
+  const ours = objects.filter((object: string) => object.includes('vb'));
+  expect(ours).not.toEqual([]);
+  return ours;
+};
+
+describe.each(['single', 'per-step'] as const)('a view that went with another one, under transaction: %s', (rule: Rule) => {
+  it('comes back with the rights, comments, options and triggers that a migration gave it', async () => {
+    expect(await deployWays(database.url, { ...FILES, 'w.sql': { run: MORE } }, rule)).toMatchObject({ state: 'succeeded' });
+    const before = await whole();
+    expect(await deployWays(database.url, { ...FILES, 'v/a.sql': WIDER, 'w.sql': { run: MORE } }, rule)).toMatchObject({ state: 'succeeded' });
+    expect(await whole()).toEqual(before);
+    expect(before.join()).toContain('security_barrier');
+    expect(before.join()).toContain('of a migration');
+  });
+
+  it('comes back so also where a phase before has dropped it', async () => {
+    const phases = (more: Readonly<Record<string, Way>>): PhaseOfWays[] => [
+      { name: 'schema', transaction: rule, ways: { '0.sql': { run: 'select 1' }, ...more } },
+      { name: 'code', transaction: rule, ways: FILES },
+    ];
+    expect(await deployWays(database.url, phases({}))).toMatchObject({ state: 'succeeded' });
+    await sql(database.url, MORE);
+    expect(await deployWays(database.url, phases({ '1.sql': { run: 'select 2' } }))).toMatchObject({ state: 'succeeded' });
+    const before = await whole();
+    const grown = phases({
+      '1.sql': { run: 'select 2' },
+      '2.sql': { run: 'drop view va cascade; alter table t alter id type bigint; alter table t alter id type int' },
+    });
+    expect(await deployWays(database.url, grown)).toMatchObject({ state: 'succeeded' });
+    expect(await whole()).toEqual(before);
+  });
+
+  it('what cannot be given back fails it, and is named', async () => {
+    await deployWays(database.url, FILES, rule);
+    await sql(database.url, 'create rule r as on delete to vb do instead nothing');
+    const end = await deployWays(database.url, { ...FILES, 'v/a.sql': WIDER }, rule);
+    expect(end).toMatchObject({
+      state: 'failed',
+      error: { sqlstate: 'WF073', path: 'v/b.sql', message: expect.stringMatching(/public\.vb .* would lose: rule r on view public\.vb/) },
+    });
+    expect(await sql(database.url, "select rulename from pg_rules where tablename = 'vb'")).toEqual([{ rulename: 'r' }]);
+  });
+});
+
+describe('a materialized view that went with another one', () => {
+  it('comes back with the indexes that a migration gave it', async () => {
+    const files = { ...FILES, 'v/b.sql': { run: 'create materialized view if not exists vb as select id from va', repeat: 'on-change' as const } };
+    await deployWays(database.url, { ...files, 'w.sql': { run: 'create unique index vb_key on vb (id) where id > 0; grant select on vb to public' } });
+    const before = await whole();
+    expect(
+      await deployWays(database.url, {
+        ...files,
+        'v/a.sql': WIDER,
+        'w.sql': { run: 'create unique index vb_key on vb (id) where id > 0; grant select on vb to public' },
+      }),
+    ).toMatchObject({
+      state: 'succeeded',
+    });
+    expect(await whole()).toEqual(before);
+  });
+});
+
+describe('a function that went with another object', () => {
+  it('has the rights that were taken from it', async () => {
+    const files: Readonly<Record<string, Way>> = {
+      'v/a.sql': FILES['v/a.sql'] as Way,
+      'v/f.sql': { run: 'create or replace function vbf(va) returns int language sql as $$select 1$$', repeat: 'on-change' },
+    };
+    await deployWays(database.url, files);
+    await sql(database.url, 'revoke execute on function vbf(va) from public');
+    const before = await whole();
+    expect(await deployWays(database.url, { ...files, 'v/a.sql': WIDER })).toMatchObject({ state: 'succeeded' });
+    expect(await whole()).toEqual(before);
+  });
+});
