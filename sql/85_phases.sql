@@ -1,5 +1,39 @@
 -- From phase to phase: which is next and which of its steps share a transaction, and what is written down of how that went.
 
+-- Before anything can take it away.
+create or replace function weft._note_had(p_deployment uuid)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_bundle  text;
+  v_remade  text[];
+begin
+  if not exists (select from weft._phases as p where p.deployment_id = p_deployment and p.has_repeatables)
+      or not exists (select from weft._steps as s where s.deployment_id = p_deployment and s.state = 'pending') then
+    return;
+  end if;
+  v_bundle := (select d.bundle from weft._deployments as d where d.id = p_deployment);
+  v_remade := weft._name_remade(v_bundle);
+  update weft._steps as s set had = n.had
+  from (
+    select g.ordinal, jsonb_agg(k.noted) as had
+    from weft._list_groups(p_deployment) as g
+    join weft._history as h on h.bundle = v_bundle and h.path = g.path and h.made is not null
+    cross join jsonb_array_elements(h.made) as o
+    cross join lateral (select weft._note_had_of(o.value, v_remade) as noted offset 0) as k
+    where g.is_left_out and k.noted is not null
+    group by g.ordinal
+  ) as n
+  where s.deployment_id = p_deployment and s.ordinal = n.ordinal;
+end
+$$;
+
+comment on function weft._note_had(uuid) is 'Notes, of the files that do not run because they have not changed, what the objects have that they made: so that nothing is lost if one is called back.';
+
+
 -- The next phase, with its attempt recorded; null when the deployment is over. Deaths without a word are counted here: an
 -- attempt that has no end while we hold the lease has died.
 create or replace function weft._begin_attempt(p_deployment uuid, p_fence bigint)

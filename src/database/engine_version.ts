@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'fdef6cc331794dbec2f5259315fab11ed721f1ce99e025049ffae6a2c40698c8';
+export const ENGINE_DIGEST = 'b09764ec80f08d98dc2d790c26e130910ed8babc5d4c10e84f7052fdea77e4ff';
