@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b09764ec80f08d98dc2d790c26e130910ed8babc5d4c10e84f7052fdea77e4ff';
+export const ENGINE_DIGEST = '302deed2d1e82591d2e10a9e0e8d084e041dc1a92d84064a7710a77cd9d56e0e';
