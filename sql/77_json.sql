@@ -71,6 +71,7 @@ as $$
 declare
   v_array   json;
   v_wrong   record;
+  e_state   text;
   e_detail  text;
 begin
   begin
@@ -85,16 +86,21 @@ begin
   if found then
     raise exception 'Object % is none: it is of type %.', p_number + v_wrong.n, v_wrong.type using errcode = 'WF031', hint = 'Every row is an object: {"column": value, ...}.';
   end if;
-  select coalesce(jsonb_object_agg(m.member, m.count), '{}') into members
-  from (
-    select c.member, sum(c.count) as count
+  begin
+    select coalesce(jsonb_object_agg(m.member, m.count), '{}') into members
     from (
-      select k.member, 1 as count from json_array_elements(v_array) as o (object) cross join json_object_keys(o.object) as k (member)
-      union all
-      select b.key, b.value::bigint from jsonb_each_text(p_members) as b
-    ) as c
-    group by c.member
-  ) as m;
+      select c.member, sum(c.count) as count
+      from (
+        select k.member, 1 as count from json_array_elements(v_array) as o (object) cross join json_object_keys(o.object) as k (member)
+        union all
+        select b.key, b.value::bigint from jsonb_each_text(p_members) as b
+      ) as c
+      group by c.member
+    ) as m;
+  exception when invalid_text_representation or untranslatable_character or character_not_in_repertoire then  -- what json itself lets stand: \u0000, half a character
+    get stacked diagnostics e_state = returned_sqlstate, e_detail = pg_exception_detail;
+    perform weft._explain_text(p_objects, p_format, p_number, e_state, sqlerrm, e_detail);
+  end;
   objects := coalesce(json_array_length(v_array), 0);
 end
 $$;
@@ -123,3 +129,43 @@ end
 $$;
 
 comment on function weft._explain_json(text, text, bigint, text, text) is 'Says where a part of a file is no JSON.';
+
+
+-- A text that no text of the server's can be. Of an object with such a one the server tells no member: so it is read once more, with \u as text.
+create or replace function weft._explain_text(p_objects text, p_format text, p_number bigint, p_state text, p_message text, p_detail text)
+  returns void
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  c_probe   constant text := 'select count(k) from %s with ordinality as l (object, n), json_object_keys(l.object::json) as k where l.n between $3 and $4 and l.object::text !~ ''^\s*$''';
+  v_place   bigint;
+  v_object  text;
+  v_column  text;
+  v_member  record;
+begin
+  if p_format = 'ndjson' then
+    v_place := (weft._find_row(format(c_probe, 'string_to_table($1, $2)'), p_objects, E'\n', 1, weft._count_lines(p_objects) + 1, null, 'pg_catalog, pg_temp')).place;
+    v_object := (string_to_array(p_objects, E'\n'))[v_place];
+  else
+    v_place := (weft._find_row(format(c_probe, 'json_array_elements($1::json)'), p_objects, null, 1, json_array_length(p_objects::json), null, 'pg_catalog, pg_temp')).place;
+    v_object := (select o.object from json_array_elements(p_objects::json) with ordinality as o (object, n) where o.n = v_place);  -- "->" would read all of its texts
+  end if;
+  for v_member in
+    select m.key, m.value::text as value from json_each(replace(replace(replace(v_object, '\\', chr(1)), '\u', chr(127) || 'u'), chr(1), '\\')::json) as m
+  loop
+    begin
+      perform json_object_keys(json_build_object('value', replace(v_member.value, chr(127), '\')::json));
+    exception when invalid_text_representation or untranslatable_character or character_not_in_repertoire then
+      v_column := v_member.key;
+      exit;
+    end;
+  end loop;
+  raise exception using errcode = 'WF030', column = coalesce(v_column, ''),
+    message = concat(weft._name_place(p_format, p_number + v_place), ', column ' || quote_ident(v_column), ': ', p_message),
+    detail = concat_ws(' ', p_detail, format('SQLSTATE %s.', p_state));
+end
+$$;
+
+comment on function weft._explain_text(text, text, bigint, text, text, text) is 'Refuses the first text of a part of a file that is none for the server, with its place.';

@@ -32,8 +32,8 @@ begin
     raise exception '%: what begins there does not end within % bytes (record_bytes).', weft._name_place(p_format, p_line + 1), weft._limit('record_bytes')
       using errcode = 'WF031', hint = case p_format when 'csv' then 'Perhaps a quote is not closed.' else '' end;
   end if;
-exception when character_not_in_repertoire then
-  perform weft._explain_encoding(v_bytes, p_format, p_line, sqlerrm);
+exception when character_not_in_repertoire or untranslatable_character then
+  perform weft._explain_encoding(v_bytes, p_format, p_line, sqlstate, sqlerrm);
 end
 $$;
 
@@ -65,23 +65,32 @@ $$;
 comment on function weft._refuse_encoding(bytea) is 'Refuses a file that by its first bytes is something else than text in UTF-8, by its name.';
 
 
-create or replace function weft._explain_encoding(p_bytes bytea, p_format text, p_line bigint, p_message text)
+create or replace function weft._explain_encoding(p_bytes bytea, p_format text, p_line bigint, p_state text, p_message text)
   returns void
   stable
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_lines  text := convert_from(p_bytes, 'LATIN1');  -- in which every byte is a character
+  v_lines  text;
   v_place  bigint;
+  v_where  text;
 begin
-  v_place := (weft._find_row('select count(convert_from(convert_to(l.text, ''LATIN1''), ''UTF8'')) from string_to_table($1, $2) with ordinality as l (text, n) where l.n between $3 and $4',
-    v_lines, E'\n', 1, weft._count_lines(v_lines) + 1, null, 'pg_catalog, pg_temp')).place;
-  raise exception '%: the file is not UTF-8 there: %.', case p_format when 'json' then format('Behind object %s', p_line) else format('Line %s', p_line + v_place) end, p_message
+  begin
+    v_lines := convert_from(p_bytes, 'LATIN1');  -- in which every byte is a character
+    v_place := (weft._find_row('select count(convert_from(convert_to(l.text, ''LATIN1''), ''UTF8'')) from string_to_table($1, $2) with ordinality as l (text, n) where l.n between $3 and $4',
+      v_lines, E'\n', 1, weft._count_lines(v_lines) + 1, null, 'pg_catalog, pg_temp')).place;
+  exception when character_not_in_repertoire or untranslatable_character or feature_not_supported or undefined_function then
+    v_place := null;
+  end;
+  v_where := case when p_format = 'json' then format('Behind object %s', p_line) when v_place is null then format('Behind line %s', p_line) else format('Line %s', p_line + v_place) end;
+  if p_state = '22P05' then
+    raise exception '%: %', v_where, p_message
+      using errcode = p_state, hint = format('The database keeps its text in %s, which lacks that character: leave it out of the file.', getdatabaseencoding());
+  end if;
+  raise exception '%: the file is not UTF-8 there: %.', v_where, p_message
     using errcode = 'WF035', hint = 'Save it as UTF-8. Perhaps it is Latin-1 or Windows-1252, as spreadsheets write CSV.';
-exception when character_not_in_repertoire or untranslatable_character or feature_not_supported or undefined_function then
-  raise exception 'Behind line %: the file is not UTF-8: %.', p_line, p_message using errcode = 'WF035', hint = 'Save it as UTF-8.';
 end
 $$;
 
-comment on function weft._explain_encoding(bytea, text, bigint, text) is 'Says where bytes are not UTF-8.';
+comment on function weft._explain_encoding(bytea, text, bigint, text, text) is 'Says where bytes are not UTF-8, or a character that the database''s encoding has not.';

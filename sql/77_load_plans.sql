@@ -1,7 +1,29 @@
 -- Which columns a data file gives, what of its target matters, and every statement of the load as text.
 
+-- The server keeps it for its indexes: what is equal for the type's own order is the same, byte for byte (support function 4, equalimage). Not of
+-- 1.0 and 1.00, of citext, or under a collation for which upper and lower case are equal; nor of character, whose blanks at the end do not count.
+create or replace function weft._is_exact(p_type oid, p_collation oid)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select t.oid <> 'bpchar'::regtype
+    and coalesce((select c.collisdeterministic from pg_collation as c where c.oid = p_collation), true)
+    and exists (
+      select from pg_opclass as k
+      join pg_am as m on m.oid = k.opcmethod and m.amname = 'btree'
+      join pg_amproc as p on p.amprocfamily = k.opcfamily and p.amproclefttype = k.opcintype and p.amprocrighttype = k.opcintype and p.amprocnum = 4
+      where k.opcdefault and k.opcintype = case when t.typtype = 'e' then 'anyenum'::regtype when t.oid = 'varchar'::regtype then 'text'::regtype else t.oid end)
+  from pg_type as t
+  where t.oid = p_type
+$$;
+
+comment on function weft._is_exact(oid, oid) is 'Tells whether values of a type that are equal are the same, under a collation.';
+
+
 create or replace function weft._describe_columns(p_target regclass, p_columns text[], p_partial text[], p_key text[])
-  returns table (name text, place integer, type text, equality name, is_key boolean, is_partial boolean, is_always boolean, is_required boolean, default_value text, is_constant boolean)
+  returns table (name text, place integer, type text, equality name, is_key boolean, is_partial boolean, is_always boolean, is_required boolean, default_value text, is_constant boolean, is_exact boolean)
   stable
   set search_path = pg_catalog, pg_temp
   language sql
@@ -25,7 +47,8 @@ as $$
       (select format('pg_catalog.nextval(%L::pg_catalog.regclass)', q.objid::regclass) from pg_depend as q
        where a.attidentity <> '' and q.classid = 'pg_class'::regclass and q.refclassid = 'pg_class'::regclass and q.refobjid = a.attrelid and q.refobjsubid = a.attnum and q.deptype = 'i'),
       'null'),
-    a.attidentity = '' and coalesce(d.adbin::text, t.default_tree, '{CONST') like '{CONST%'
+    a.attidentity = '' and coalesce(d.adbin::text, t.default_tree, '{CONST') like '{CONST%',
+    weft._is_exact(t.base, a.attcollation)
   from unnest(p_columns) with ordinality as c (name, place)
   join pg_attribute as a on a.attrelid = p_target and a.attname = c.name and a.attnum > 0 and not a.attisdropped
   left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
@@ -139,6 +162,27 @@ $$;
 comment on function weft._can_go_straight(regclass, text, text[]) is 'Tells whether rows may go into a table part by part.';
 
 
+-- A row that is asked for, and does not come: triggers before it and row security may say so without an error, of a table or of what belongs to it.
+create or replace function weft._may_leave_rows(p_target regclass)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  with recursive tree as (
+    select c.oid from pg_class as c where c.oid = p_target
+    union
+    select i.inhrelid from tree as t join pg_inherits as i on i.inhparent = t.oid
+  )
+  select exists (
+    select from tree as t join pg_class as c on c.oid = t.oid
+    where c.relrowsecurity or c.relhasrules or c.relkind = 'f'
+       or exists (select from pg_trigger as g where g.tgrelid = c.oid and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 1 = 1 and g.tgtype & 2 = 2))
+$$;
+
+comment on function weft._may_leave_rows(regclass) is 'Tells whether rows may be left as they are, though a statement is to insert, update or delete them.';
+
+
 -- The rows of a part: what was read of each (r), its number (n), its text, and as an object (o).
 create or replace function weft._rows_of_part(p_format text, p_null text, p_columns integer)
   returns text
@@ -185,8 +229,11 @@ declare
   v_columns  record;
   v_insert   text;
   v_changed  text;
-  v_gone     text;
   v_new      text;
+  v_bounds   text;
+  v_is_new   text;      -- of a row of the file
+  v_is_changed text;    -- of one of the table and its own of the file
+  v_is_gone  text;      -- of one of the table
 begin
   select format('%I.%I', n.nspname, c.relname), quote_ident(c.relname) into strict v_target, v_us
   from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = p_target;
@@ -202,15 +249,17 @@ begin
     string_agg(format('%s.%I operator(%I.=) _weft_file.%I', v_us, c.name, c.equality, c.name), ' and ' order by c.place) filter (where c.is_key) as is_same,
     string_agg(format('_weft_file.%I', c.name), ', ' order by c.place) filter (where c.is_key) as key,
     string_agg(format('_weft_file.%I is null', c.name), ' or ' order by c.place) filter (where c.is_key) as has_no_key,
-    string_agg(format('%s.%I', v_us, c.name), ', ' order by c.place) filter (where not c.is_key) as there,
-    string_agg(c.wanted, ', ' order by c.place) filter (where not c.is_key) as wanted,
-    string_agg(format('%I = %s', c.name, c.wanted), ', ' order by c.place) filter (where not c.is_key) as sets,
+    string_agg(format('%s.%I', v_us, c.name), ', ' order by c.place) filter (where c.is_set) as there,
+    string_agg(c.wanted, ', ' order by c.place) filter (where c.is_set) as wanted,
+    string_agg(format('%I = %s', c.name, c.wanted), ', ' order by c.place) filter (where c.is_set) as sets,
     bool_or(c.is_always) as is_overriding
   into strict v_columns
   from (
     select d.*,
+      -- a key that is equal may yet be another one than the file's
+      not d.is_key or not d.is_exact and not d.is_always as is_set,
       -- what only some objects have, the others take from the default; in a row that is there only if that does not depend on the moment
-      case when not d.is_partial then format('_weft_file.%I', d.name)
+      case when not d.is_partial or d.is_key then format('_weft_file.%I', d.name)
         else format('case when _weft_file._weft_has_%s then _weft_file.%I else %s end', d.place, d.name, case when d.is_constant then d.default_value else format('%s.%I', v_us, d.name) end)
       end as wanted
     from weft._describe_columns(p_target, p_columns, p_partial, v_key) as d
@@ -226,7 +275,8 @@ begin
     || 'select y.*, coalesce(pg_catalog.sum(pg_catalog.octet_length(y.text) operator(pg_catalog.-) pg_catalog.octet_length(pg_catalog.replace(y.text, E''\n'', '''')))'
     || ' over (order by y.n rows between unbounded preceding and 1 preceding), 0)::pg_catalog.int8 as held from (%s) as y offset 0) as x', v_columns.fields, v_columns.has, v_rows);
 
-  v_new := format('%s select %s from pg_temp._weft_load as _weft_file where _weft_file._weft_line operator(pg_catalog.>=) $3 and _weft_file._weft_line operator(pg_catalog.<=) $4', v_insert, v_columns.made);
+  v_bounds := '_weft_file._weft_line operator(pg_catalog.>=) $3 and _weft_file._weft_line operator(pg_catalog.<=) $4';
+  v_new := format('%s select %s from pg_temp._weft_load as _weft_file where %s', v_insert, v_columns.made, v_bounds);
   if v_mode = 'insert' then
     apply_sql := v_new;
     probe_sql := v_new;
@@ -235,22 +285,26 @@ begin
 
   -- One statement, so that foreign keys are looked at when all of it is done; and its parts one after the other, so that what goes is not in
   -- the way of what comes. Rows are compared as they are stored: what is equal only for an operator is not what the file says.
-  v_new := format('%s and not exists (select from %s where %s)', v_new, v_target || ' as ' || v_us, v_columns.is_same);
-  v_changed := format(
-    'update %s as %s set %s from pg_temp._weft_load as _weft_file where %s and row(%s)::pg_catalog.record operator(pg_catalog.*<>) row(%s)::pg_catalog.record'
-    || ' and _weft_file._weft_line operator(pg_catalog.>=) $3 and _weft_file._weft_line operator(pg_catalog.<=) $4',
-    v_target, v_us, v_columns.sets, v_columns.is_same, v_columns.there, v_columns.wanted);
-  v_gone := format('delete from %s as %s where %s not exists (select from pg_temp._weft_load as _weft_file where %s)',
-    v_target, v_us, case when p_options ? 'where' then format('(%s%s) and', p_options ->> 'where', E'\n') end, v_columns.is_same);
+  v_is_new := format('not exists (select from %s as %s where %s)', v_target, v_us, v_columns.is_same);
+  v_is_changed := format('%s and row(%s)::pg_catalog.record operator(pg_catalog.*<>) row(%s)::pg_catalog.record and %s', v_columns.is_same, v_columns.there, v_columns.wanted, v_bounds);
+  v_is_gone := format('%s not exists (select from pg_temp._weft_load as _weft_file where %s)',
+    case when p_options ? 'where' then format('(%s%s) and', p_options ->> 'where', E'\n') end, v_columns.is_same);
+  v_new := v_new || ' and ' || v_is_new;
+  v_changed := format('update %s as %s set %s from pg_temp._weft_load as _weft_file where %s', v_target, v_us, v_columns.sets, v_is_changed);
   if v_columns.sets is null then
     v_changed := 'select where false';
   end if;
   probe_sql := format('with changed as (%s) %s', v_changed || case when v_columns.sets is not null then ' returning 1' else '' end, v_new);
   apply_sql := format('with gone as (%s), changed as (%s), made as (%s)'
-    || ' select (select pg_catalog.count(*) from made), (select pg_catalog.count(*) from changed), (select pg_catalog.count(*) from gone)',
-    case v_mode when 'sync' then v_gone || ' returning 1' else 'select where false' end,
+    || ' select (select pg_catalog.count(*) from made), (select pg_catalog.count(*) from changed), (select pg_catalog.count(*) from gone), %s',
+    case v_mode when 'sync' then format('delete from %s as %s where %s returning 1', v_target, v_us, v_is_gone) else 'select where false' end,
     v_changed || case when v_columns.sets is not null then ' and (select pg_catalog.count(*) from gone) operator(pg_catalog.>=) 0 returning 1' else '' end,
-    v_new || ' and (select pg_catalog.count(*) from changed) operator(pg_catalog.>=) 0 and (select pg_catalog.count(*) from gone) operator(pg_catalog.>=) 0 returning 1');
+    v_new || ' and (select pg_catalog.count(*) from changed) operator(pg_catalog.>=) 0 and (select pg_catalog.count(*) from gone) operator(pg_catalog.>=) 0 returning 1',
+    case when weft._may_leave_rows(p_target) then
+      format('array[(select pg_catalog.count(*) from pg_temp._weft_load as _weft_file where %s and %s), ', v_bounds, v_is_new)
+        || case when v_columns.sets is null then '0, ' else format('(select pg_catalog.count(*) from %s as %s, pg_temp._weft_load as _weft_file where %s), ', v_target, v_us, v_is_changed) end
+        || case v_mode when 'sync' then format('(select pg_catalog.count(*) from %s as %s where %s)', v_target, v_us, v_is_gone) else '0' end || ']'
+      else 'null::pg_catalog.int8[]' end);
   nulls_sql := format('select pg_catalog.min(_weft_file._weft_line) from pg_temp._weft_load as _weft_file where %s', v_columns.has_no_key);
   twice_sql := format('select pg_catalog.min(_weft_file._weft_line), pg_catalog.max(_weft_file._weft_line), pg_catalog.count(*), pg_catalog.concat_ws('', '', %s)'
     || ' from pg_temp._weft_load as _weft_file group by %s having pg_catalog.count(*) operator(pg_catalog.>) 1 order by 1 limit 1', v_columns.key, v_columns.key);

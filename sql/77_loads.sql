@@ -102,6 +102,26 @@ $$;
 comment on function weft._is_about_a_row(text) is 'Tells whether an error may be about one row: its values, a constraint, what a trigger says.';
 
 
+-- p_asked: how many rows were to be inserted, updated and deleted, where a trigger, a rule or row security may have left some of them as they are.
+create or replace function weft._count_rows(p_mode text, p_rows bigint, p_made bigint, p_changed bigint, p_gone bigint, p_asked bigint[])
+  returns jsonb
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object('inserted', p_made, 'updated', p_changed, 'deleted', p_gone, 'unchanged', p_rows - c.asked)
+    || case when c.left_out > 0 then jsonb_build_object('left_out', c.left_out) else '{}' end
+  from (
+    select
+      case when p_mode = 'insert' then p_rows else least(coalesce(p_asked[1] + p_asked[2], p_made + p_changed), p_rows) end as asked,
+      case when p_mode = 'insert' then greatest(p_rows - p_made, 0)
+        else greatest(p_asked[1] - p_made, 0) + greatest(p_asked[2] - p_changed, 0) + greatest(p_asked[3] - p_gone, 0) end as left_out
+  ) as c
+$$;
+
+comment on function weft._count_rows(text, bigint, bigint, bigint, bigint, bigint[]) is 'Tells how many rows of a load were inserted, updated, deleted, were equal, and were left out by somebody else.';
+
+
 create or replace function weft._load(p_deployment uuid, p_step integer, p_phase weft._phases, p_path text)
   returns jsonb
   volatile
@@ -135,6 +155,7 @@ declare
   v_made       bigint := 0;
   v_changed    bigint := 0;
   v_gone       bigint := 0;
+  v_asked      bigint[];    -- to be inserted, updated, deleted, where others may leave some as they are
   v_first      bigint;
   v_last       bigint;
   v_value      text;
@@ -243,7 +264,9 @@ begin
       end if;
       if v_refusal is not null and v_total <= weft._limit('rows_looked_through_count') and not (v_refusal = '23503' and weft._is_own_parent(v_target)) then
         v_found := weft._find_row(v_plan.probe_sql, null, null, 0, v_before, v_role, v_path);
-        if v_found.place is not null then
+        if v_found.place = 0 then  -- without any row too: a trigger for each statement
+          perform weft._raise_at(null, v_found.error || jsonb_build_object('hint', coalesce(nullif(v_found.error ->> 'hint', ''), 'The file is refused as a whole, whatever its rows.')));
+        elsif v_found.place is not null then
           perform weft._raise_at(weft._name_place(v_format, v_found.place), v_found.error);
         end if;
       end if;
@@ -253,7 +276,7 @@ begin
         execute v_plan.apply_sql using null::pg_catalog.text, null::pg_catalog.text, 0::pg_catalog.int8, c_last;
         get diagnostics v_made = row_count;
       else
-        execute v_plan.apply_sql into v_made, v_changed, v_gone using null::pg_catalog.text, null::pg_catalog.text, 0::pg_catalog.int8, c_last;
+        execute v_plan.apply_sql into v_made, v_changed, v_gone, v_asked using null::pg_catalog.text, null::pg_catalog.text, 0::pg_catalog.int8, c_last;
       end if;
       v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
       exit attempts;
@@ -273,7 +296,8 @@ begin
   end loop attempts;
   v_set := set_config('role', coalesce(v_role, v_our_role), false);
   discard temp;  -- unlike DROP, no event trigger can forbid it
-  return jsonb_build_object('inserted', v_made, 'updated', v_changed, 'deleted', v_gone, 'unchanged', greatest(v_total - v_made - v_changed, 0));
+  v_set := set_config('role', v_our_role, false);
+  return weft._count_rows(v_mode, v_total, v_made, v_changed, v_gone, v_asked);
 end
 $$;
 

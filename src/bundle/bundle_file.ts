@@ -107,6 +107,7 @@ export function parseBundleFile(bytes: Uint8Array): BundleFile {
   const document = readDocument(new TextDecoder().decode(bytes));
   const parsed = bundleFileSchema.safeParse(document.value);
   if (!parsed.success) throw explain(document, parsed.error.issues);
+  refuseLostDigits(document, parsed.data);
   const { name, order, parameters = [], role, settings, phases } = parsed.data;
   const lines = new Map<string, number>();
   for (const [index, phase] of phases.entries()) {
@@ -139,6 +140,24 @@ export function parseBundleFile(bytes: Uint8Array): BundleFile {
   };
 }
 
+/** Where text is meant, YAML's number is another text than the one that was written: 1.10 is 1.1, 007 is 7. */
+function refuseLostDigits(document: YamlText, { parameters = [], phases }: z.infer<typeof bundleFileSchema>): void {
+  const settings = [[], ...phases.map((_, index) => ['phases', index])].map((path) => [...path, 'settings']);
+  const asText = parameters.filter(({ type }) => type !== 'integer' && type !== 'bigint' && type !== 'boolean');
+  const paths: Path[] = [
+    ...settings.flatMap((path) => Object.keys(valueAt(document.value, path) ?? {}).map((key) => [...path, key])),
+    ...asText.map(({ name }) => ['parameters', name, 'default']),
+  ];
+  for (const path of paths) {
+    const value = valueAt(document.value, path);
+    const source = document.sourceOf(path);
+    const isRead = typeof value === 'number' || (typeof value === 'boolean' && path[0] === 'parameters');
+    if (!isRead || source === null || source === String(value)) continue;
+    const name = path.at(-1) === 'default' ? `the default of "${String(path.at(-2))}"` : nameOf(path);
+    throw invalid(document.locate(path), `${name} must be in quotes: YAML reads ${source} as ${String(value)}`);
+  }
+}
+
 function lockTimeoutsOf({ default: all, ...kinds }: LockTimeouts): Pick<BundleFilePhase, 'lock_timeout_ms' | 'lock_timeouts_ms'> {
   return { lock_timeout_ms: all ?? null, lock_timeouts_ms: Object.keys(kinds).length === 0 ? null : kinds };
 }
@@ -165,6 +184,8 @@ interface YamlText {
   readonly value: unknown;
   /** The place of a value, or of the nearest thing around it that is there. */
   locate(path: Path): Place;
+  /** A value as it is written, without what stands around it; null where it is none, or none that YAML reads as anything but text. */
+  sourceOf(path: Path): string | null;
   /** The place of a key. */
   locateKey(path: Path, key: string): Place;
 }
@@ -198,6 +219,10 @@ function readDocument(text: string): YamlText {
   return {
     value,
     locate: (path) => placeOf(findNode(path)?.range?.[0] ?? 0),
+    sourceOf: (path) => {
+      const node = findNode(path);
+      return isScalar(node) ? (node.source ?? null) : null;
+    },
     locateKey: (path, key) => {
       const map = findNode(path);
       const pair = isMap(map) ? map.items.find((item: Pair) => isScalar(item.key) && String(item.key.value) === key) : undefined;

@@ -5,6 +5,7 @@
 import type { Deployment } from '../domain/deployment.ts';
 import type { MeasuredStatement, Rehearsal } from '../domain/rehearsal.ts';
 import type { Style } from './io.ts';
+import { COUNTS } from './loads.ts';
 import { rehearseAgain } from './next.ts';
 import { driftLines, errorLines, renderSummary } from './summary.ts';
 import { andMore, columns, count, cut, duration, listSome, oneLine, size } from './text.ts';
@@ -87,9 +88,7 @@ function calledBack(missing: Rehearsal['steps'][number]['called_back']): string[
 
 /** Of a check, or of loaded data. */
 function verdictOf(result: Rehearsal['steps'][number]['result']): string[] {
-  const loaded = ['inserted', 'updated', 'deleted', 'unchanged']
-    .filter((word) => typeof result?.[word] === 'number')
-    .map((word) => `${result?.[word]} ${word}`);
+  const loaded = Object.entries(COUNTS).flatMap(([key, word]) => (typeof result?.[key] === 'number' ? [`${result[key]} ${word}`] : []));
   const offenders = result?.offenders_count;
   if (typeof offenders !== 'number') return loaded;
   return [offenders === 0 ? 'no row breaks the rule' : `${count(offenders, 'row')} ${offenders === 1 ? 'breaks' : 'break'} the rule`];

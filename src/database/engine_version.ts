@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '302deed2d1e82591d2e10a9e0e8d084e041dc1a92d84064a7710a77cd9d56e0e';
+export const ENGINE_DIGEST = 'bad936d757ac13aea19e4e33dc7bb8375d5dbfb33d032c4c91f1c10006c6921e';

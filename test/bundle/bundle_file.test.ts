@@ -238,6 +238,39 @@ phases:
     expect(problem.facts).toMatchObject({ file: 'weft.yaml', line: 3 });
   });
 
+  it.each([
+    ['a version', 'a: { type: text, default: 1.10 }', 'the default of "a" must be in quotes: YAML reads 1.10 as 1.1'],
+    ['zeros in front', 'a: { type: text, default: 01067 }', 'YAML reads 01067 as 1067'],
+    ['an exponent', 'a: { type: text, default: 1e3 }', 'YAML reads 1e3 as 1000'],
+    ['a scale', 'a: { type: numeric, default: 0.1000 }', 'YAML reads 0.1000 as 0.1'],
+    ['a hexadecimal number', 'a: { type: jsonb, default: 0x10 }', 'YAML reads 0x10 as 16'],
+    ['a word in capitals', 'a: { type: text, default: True }', 'YAML reads True as true'],
+    ['the alias of one', 'b: { type: text, default: &v 1.10 }\n  a: { type: text, default: *v }', 'YAML reads 1.10 as 1.1'],
+  ])('refuses a default whose text YAML does not keep: %s', async (_, parameter, words) => {
+    const problem = await refusal(declared(parameter));
+    expect(problem.message).toContain(words);
+    expect(problem.facts).toMatchObject({ line: 3 });
+  });
+
+  it.each([
+    ['of the file', 'name: a\nsettings:\n  work_mem: 64MB\n  app.version: 1.10\nphases: [{name: m, steps: [{run: x}]}]', { line: 4, column: 16 }],
+    ['of a phase', 'name: a\nphases:\n- name: m\n  settings: { app.code: 007 }\n  steps: [{run: x}]', { line: 4, column: 25 }],
+  ])('refuses a setting %s whose text YAML does not keep', async (_, file, place) => {
+    const problem = await refusal(file);
+    expect(problem.message).toMatch(/"app\.\w+" must be in quotes: YAML reads (1\.10 as 1\.1|007 as 7)/);
+    expect(problem.facts).toMatchObject(place);
+  });
+
+  it('takes numbers whose text or value is kept', () => {
+    const { parameters, phases } = parse(
+      'name: a\nsettings: { work_mem: 4096, seq_page_cost: 1.5, app.neg: -2, jit: True, app.text: "1.10" }\n' +
+        'parameters: { a: { type: integer, default: 007 }, b: { type: numeric, default: 1.5 }, c: { type: text, default: "1.10" }, d: { type: boolean, default: True } }\n' +
+        'phases: [{name: m, steps: [{run: x}]}]',
+    );
+    expect(parameters.map(({ default: value }) => value)).toEqual(['7', '1.5', '1.10', 'true']);
+    expect(phases[0]?.settings).toEqual({ work_mem: '4096', seq_page_cost: '1.5', 'app.neg': '-2', jit: 'on', 'app.text': '1.10' });
+  });
+
   const _step = (line: string) => `name: a\nphases:\n- name: m\n  steps:\n  - run: x\n    ${line}`;
 });
 

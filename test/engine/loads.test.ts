@@ -71,6 +71,47 @@ describe.each(['upsert', 'sync'])('mode: %s', (mode) => {
     expect(await tableOf(database, 'select amount::text, note::text from shop.fine where id = 1')).toEqual([['1.00', '{"a":1}']]);
   });
 
+  it.each([
+    ['numeric', 'numeric', '1.0', '1.00'],
+    ['interval', 'interval', '1 day', '24:00:00'],
+    ['a text that disregards case', 'text collate shop.any_case', 'usd', 'USD'],
+    ['citext', 'shop.citext', 'usd', 'USD'],
+    ['an array of numeric', 'numeric[]', '{1.0}', '{1.00}'],
+  ])(
+    'brings a key of %s in line that is equal and not the same, also in a file of nothing else, and what refers to it goes along',
+    async (_, type, there, wanted) => {
+      await run(`create collation shop.any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`);
+      if (type === 'shop.citext') await run('create extension citext schema shop');
+      await run(`create table shop.keyed (k ${type} primary key, v text);
+      create table shop.use (k ${type} references shop.keyed on update cascade);
+      insert into shop.keyed values ('${there}', 'a'); insert into shop.use values ('${there}')`);
+      const keyed = { into: 'shop.keyed', mode, key: ['k'] };
+      expect(await passLoad(database, keyed, `k,v\n"${wanted}",a\n`)).toEqual([0, 1, 0, 0]);
+      expect(await tableOf(database, 'select k::text, v from shop.keyed union all select k::text, null from shop.use')).toEqual([
+        [wanted, 'a'],
+        [wanted, null],
+      ]);
+      expect(await passLoad(database, keyed, `k\n"${wanted}"\n`)).toEqual([0, 0, 0, 1]);
+      expect(await passLoad(database, keyed, `k\n"${there}"\n`)).toEqual([0, 1, 0, 0]);
+      expect(await tableOf(database, 'select k::text, v from shop.keyed')).toEqual([[there, 'a']]);
+    },
+  );
+
+  it.each(['int', 'text', 'varchar(3)', 'uuid', 'shop.kind', 'shop.short'])(
+    'leaves a key of %s out of the update: what is equal there is the same',
+    async (type) => {
+      await run(`create type shop.kind as enum ('1', '2'); create domain shop.short as varchar(5); create table shop.keyed (k ${type} primary key, v text);
+      create table shop.moved (k text);
+      create function note() returns trigger language plpgsql as $$ begin insert into shop.moved values (new.k); return new; end $$;
+      create trigger note before update of k on shop.keyed for each row execute function note()`);
+      const [one, two] = type === 'uuid' ? ['00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000002'] : ['1', '2'];
+      const keyed = { into: 'shop.keyed', mode, key: ['k'] };
+      expect(await passLoad(database, keyed, `k,v\n${one},a\n`)).toEqual([1, 0, 0, 0]);
+      expect(await passLoad(database, keyed, `k,v\n${one},b\n${two},b\n`)).toEqual([1, 1, 0, 0]);
+      expect(await tableOf(database, 'select * from shop.moved')).toEqual([]);
+    },
+  );
+
   it('needs no index on the key, and takes several columns and columns of any type as one', async () => {
     await run(`create type shop.kind as enum ('a', 'b'); create domain shop.day as date;
       create table shop.price (kind shop.kind, day shop.day, tags text[], price numeric(10, 2));

@@ -152,6 +152,36 @@ describe('triggers', () => {
     ]);
   });
 
+  it.each(['insert', 'upsert', 'sync'])('that leave rows as they are have them counted under a word of their own: %s', async (mode) => {
+    const words = { into: 'item', mode, ...(mode === 'insert' ? {} : { key: ['id'] }) };
+    const counts = async (file: string) => {
+      const end = await load(database, words, file);
+      expect(end.state, JSON.stringify(end.error)).toBe('succeeded');
+      return { ...end.phases[0]?.steps[0]?.result, shown: linesBetween(null, end).join('\n') };
+    };
+    await run(`create function skip() returns trigger language plpgsql as $$ begin return case when coalesce(new.id, old.id) % 2 = 0 then coalesce(new, old) end; end $$;
+      create trigger skip before insert or update or delete on item for each row execute function skip()`);
+    const first = await counts('id,name\n1,a\n2,b\n3,c\n');
+    expect(first).toMatchObject({ inserted: 1, updated: 0, deleted: 0, unchanged: 0, left_out: 2, shown: expect.stringContaining('1 inserted, 2 left out') });
+    if (mode === 'insert') return;
+    await run(
+      `alter table item disable trigger skip; insert into item values (1, 'a'), (3, 'c'), (4, 'd'), (5, 'e'), (6, 'f'); alter table item enable trigger skip`,
+    );
+    const second = await counts('id,name\n1,z\n2,z\n3,c\n4,d\n7,g\n8,h\n');
+    expect(second).toMatchObject({ inserted: 1, updated: 1, deleted: mode === 'sync' ? 1 : 0, unchanged: 2, left_out: mode === 'sync' ? 3 : 2 });
+    await run(`delete from item; alter table item disable trigger skip`);
+    expect(await counts('id,name\n1,z\n2,z\n')).not.toHaveProperty('left_out');
+  });
+
+  it.each(['single', 'per-step'])('of a statement refuse without naming a line that is none: %s', async (transaction) => {
+    await run(`insert into item values (1, 'a');
+      create function refuse() returns trigger language plpgsql as $$ begin raise exception 'maintenance'; end $$;
+      create trigger refuse before insert on item for each statement execute function refuse()`);
+    const end = await load(database, { into: 'item', mode: 'sync', key: ['id'] }, 'id,name\n1,a\n2,b\n', { transaction });
+    expect(end).toMatchObject({ state: 'failed', error: { sqlstate: 'P0001', message: 'maintenance', hint: expect.stringContaining('whatever its rows') } });
+    expect(end.error).not.toHaveProperty('line');
+  });
+
   it('run under the search_path of the phase, and operators of a user’s schema lead nobody astray', async () => {
     await run(`create schema wild; create table wild.item (like public.item including all);
       create function wild.never(int, int) returns boolean language sql as 'select false'; create operator wild.= (leftarg = int, rightarg = int, function = wild.never);
@@ -177,6 +207,20 @@ it('compares keys with the operator of their type’s own class: nobody else’s
   expect(await passLoad(database, words, 'code,moods,many,name\nx,a,{1},one\ny,b,{2},two\n')).toEqual([2, 0, 0, 0]);
   expect(await passLoad(database, words, 'code,moods,many,name\nx,a,{1},one\ny,b,{2},TWO\n')).toEqual([0, 1, 0, 1]);
   expect(await tableOf(database, 'select count(*)::int from lowly.loot')).toEqual([[0]]);
+});
+
+describe('row security', () => {
+  it('that hides rows from an update has them counted as left out', async () => {
+    const role = `reader_${randomId().replaceAll('-', '_')}`;
+    await run(`create role ${role}; grant ${role} to current_user; grant all on schema public to ${role}; grant all on item to ${role}; alter table item enable row level security;
+      create policy reads on item for select using (true); create policy writes on item for update using (id > 1); insert into item values (1, 'a'), (2, 'b'), (3, 'c')`);
+    try {
+      const end = await load(database, { into: 'item', mode: 'upsert', key: ['id'] }, 'id,name\n1,z\n2,z\n3,c\n', { role });
+      expect(end.phases[0]?.steps[0]?.result, JSON.stringify(end.error)).toEqual({ inserted: 0, updated: 1, deleted: 0, unchanged: 1, left_out: 1 });
+    } finally {
+      await run(`drop owned by ${role}; drop role ${role}`);
+    }
+  });
 });
 
 describe('other targets', () => {

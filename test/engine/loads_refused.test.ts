@@ -93,6 +93,29 @@ const VALUES: readonly Case[] = [
   ],
 ];
 
+/** What JSON itself lets stand, and no text of the server's can hold. */
+const STRINGS: readonly Case[] = (
+  [
+    ['NUL', '"\\u0000"', '22P05'],
+    ['half a character', '"x\\ud83dy"', '22P02'],
+    ['the other half', '"\\\\ \\\\u0041 \\udc00"', '22P02'],
+    ['NUL deep in a list', '[{"\\u00e9": "\\u0000"}]', '22P05'],
+  ] as const
+).flatMap(([what, value, state]) => [
+  [
+    `${what} in a line of objects`,
+    { into: 'shop.watched', path: 'i.ndjson' },
+    `${Array.from({ length: 1500 }, (_, n) => `{"id": ${n}, "name": "\\u00e4 \\\\u0000 \\ud83d\\ude00"}\n`).join('')}{"id": 1500, "name": ${value}}\n{"id": 1501}\n`,
+    { sqlstate: 'WF030', line: 1501, column: 'name', message: expect.stringMatching(/^Line 1501, column name: /), detail: expect.stringContaining(state) },
+  ],
+  [
+    `${what} in an array`,
+    { into: 'shop.watched', path: 'i.json' },
+    `[{"id": 1, "name": "\\\\u0000"}, {"name": ${value}, "id": 2}]`,
+    { sqlstate: 'WF030', column: 'name', message: expect.stringMatching(/^Object 2, column name: /), detail: expect.stringContaining(state) },
+  ],
+]);
+
 const ROWS: readonly Case[] = [
   [
     'NULL where there must be something',
@@ -214,6 +237,7 @@ const TEXTS: readonly Case[] = [
 
 describe.each([
   ['a value', VALUES],
+  ['a string', STRINGS],
   ['a row', ROWS],
   ['a key', KEYS],
   ['a column', COLUMNS],
@@ -238,6 +262,25 @@ it('takes back what else the file has brought, and the corrected one goes in', a
   await failLoad(database, words, 'id,name\n2,fine\n3,bad\n');
   expect(await tableOf(database, 'select id from shop.watched')).toEqual([[1]]);
   expect(await passLoad(database, words, 'id,name\n2,fine\n3,better\n')).toEqual([2, 0, 1, 0]);
+});
+
+it('names the line of a character that the database’s encoding lacks', async () => {
+  const name = `${database.name}_latin1`;
+  await sql(database.url, `create database ${name} encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0`);
+  const url = new URL(database.url);
+  url.pathname = `/${name}`;
+  try {
+    await sql(url.href, 'create table item (id int, name text)');
+    const there = { ...database, url: url.href };
+    expect(await failLoad(there, { into: 'item' }, 'id,name\n1,ä\n2,"a\nb"\n3,€\n4,c\n')).toMatchObject({
+      sqlstate: '22P05',
+      line: 5,
+      hint: expect.stringContaining('LATIN1'),
+    });
+    expect(await passLoad(there, { into: 'item' }, 'id,name\n1,ä\n')).toEqual([1, 0, 0, 0]);
+  } finally {
+    await sql(database.url, `drop database if exists ${name} with (force)`);
+  }
 });
 
 describe('bytes that are no UTF-8, which another sender than ours may bring', () => {
