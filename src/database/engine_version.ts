@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'bad936d757ac13aea19e4e33dc7bb8375d5dbfb33d032c4c91f1c10006c6921e';
+export const ENGINE_DIGEST = 'd7590ce82b9a6c0e83f60a530087488842167c612bf75df61480ea2ace63f2b6';
