@@ -103,7 +103,7 @@ comment on function weft._is_about_a_row(text) is 'Tells whether an error may be
 
 
 -- p_asked: how many rows were to be inserted, updated and deleted, where a trigger, a rule or row security may have left some of them as they are.
-create or replace function weft._count_rows(p_mode text, p_rows bigint, p_made bigint, p_changed bigint, p_gone bigint, p_asked bigint[])
+create or replace function weft._account_for_rows(p_mode text, p_rows bigint, p_made bigint, p_changed bigint, p_gone bigint, p_asked bigint[])
   returns jsonb
   immutable
   set search_path = pg_catalog, pg_temp
@@ -119,7 +119,7 @@ as $$
   ) as c
 $$;
 
-comment on function weft._count_rows(text, bigint, bigint, bigint, bigint, bigint[]) is 'Tells how many rows of a load were inserted, updated, deleted, were equal, and were left out by somebody else.';
+comment on function weft._account_for_rows(text, bigint, bigint, bigint, bigint, bigint[]) is 'Tells how many rows of a load were inserted, updated, deleted, were equal, and were left out by somebody else.';
 
 
 create or replace function weft._load(p_deployment uuid, p_step integer, p_phase weft._phases, p_path text)
@@ -297,7 +297,7 @@ begin
   v_set := set_config('role', coalesce(v_role, v_our_role), false);
   discard temp;  -- unlike DROP, no event trigger can forbid it
   v_set := set_config('role', v_our_role, false);
-  return weft._count_rows(v_mode, v_total, v_made, v_changed, v_gone, v_asked);
+  return weft._account_for_rows(v_mode, v_total, v_made, v_changed, v_gone, v_asked);
 end
 $$;
 

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd7590ce82b9a6c0e83f60a530087488842167c612bf75df61480ea2ace63f2b6';
+export const ENGINE_DIGEST = '70377029e95008acccafa0dba8f968a92d93c5377b9167012e73c0ca28d4d29f';
