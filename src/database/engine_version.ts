@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '70377029e95008acccafa0dba8f968a92d93c5377b9167012e73c0ca28d4d29f';
+export const ENGINE_DIGEST = 'b3661cb1781ed8b2a8da961f9ce1ea3b0c9f73916e0d7f48aa2f4ab603a56e9f';
