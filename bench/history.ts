@@ -165,7 +165,9 @@ async function showFunctions(bench: BenchServer, last: Record<Side, string>): Pr
   );
 }
 
-const middle = (all: readonly Took[]): Took => ({ ms: median(all.map(({ ms }) => ms)), userMs: median(all.map(({ userMs }) => userMs)) });
+function middle(all: readonly Took[]): Took {
+  return { ms: median(all.map(({ ms }) => ms)), userMs: median(all.map(({ userMs }) => userMs)) };
+}
 
 function showPair({ one, many }: Record<Side, Took>, ratio = many.ms / one.ms): string[] {
   return [one.ms.toFixed(0), many.ms.toFixed(0), ratio.toFixed(3), one.userMs.toFixed(0), many.userMs.toFixed(0)];
