@@ -2,6 +2,8 @@
  * The guards of the house, and which test protects each: what is broken on purpose, one at a time, and the test that must fail then.
  * `npm run mutants` breaks them; `guards.test.ts` sees to it that this list is about what is there.
  */
+import { TRUST_MUTANTS } from './trust.ts';
+
 export interface Mutant {
   /** What the guard is for, as a sentence. */
   readonly guard: string;
@@ -319,4 +321,5 @@ export const MUTANTS: readonly Mutant[] = [
     test: 'test/trust/signature.test.ts',
     named: 'tells how old a genuine signature is',
   },
+  ...TRUST_MUTANTS,
 ];

@@ -131,11 +131,14 @@ describe('find_key', () => {
     const DISCOVERY = '/tenant/v2.0/.well-known/openid-configuration';
     expect(await findKey(azure, 'key-1')).not.toBeNull();
     expect(issuer.asked).toEqual([DISCOVERY, '/tenant/v2.0/discovery/v2.0/keys']);
-    for (const change of [{ jwks_uri: 'http://127.0.0.1:1/keys' }, { jwks_uri: 'keys' }, { issuer: 'https://elsewhere.example.com' }]) {
+    const elsewhere = await startIssuer();
+    for (const change of [{ jwks_uri: elsewhere.origin + KEYS }, { jwks_uri: 'keys' }, { issuer: elsewhere.origin }]) {
       const document = { issuer: azure.issuer, jwks_uri: `${issuer.origin}/tenant/v2.0/discovery/v2.0/keys`, ...change };
       issuer.answer(DISCOVERY, (response) => response.writeHead(200).end(JSON.stringify(document)));
       const fresh = createIssuerKeys({ fetch: (url, init) => fetch(url, init), now: () => now });
       expect(await slugOf(fresh(azure, 'key-1'))).toBe('issuer_unreachable');
     }
+    await elsewhere.stop();
+    expect(elsewhere.asked).toEqual([]);
   });
 });
