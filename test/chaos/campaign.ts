@@ -143,7 +143,7 @@ if (import.meta.main) {
   });
   const beganAt = performance.now();
   const stop = new AbortController();
-  process.on('SIGTERM', () => stop.abort());
+  process.once('SIGTERM', () => stop.abort());
   const story = STORIES.find(({ name }) => name === values.story);
   if (story === undefined) throw new Error(`there is no story "${values.story}"; there are ${STORIES.map(({ name }) => name).join(', ')}`);
   const tally = await playCampaign({

@@ -11,6 +11,7 @@ import { startOwnServer } from '../support/own_server.ts';
 import { sql } from '../support/sql.ts';
 import { copyClause } from '../support/template.ts';
 import { type End, judge, Watcher } from './facts.ts';
+import { LIMITS } from './limits.ts';
 import type { Blow, Round, Way } from './plan.ts';
 import type { Story, Trigger } from './stories.ts';
 import { type Hit, type Lane, type Strike, strike } from './strikes.ts';
@@ -22,15 +23,6 @@ const trigger_deadline_ms = 20_000;
 const connect_deadline_ms = 2_000;
 const triggers_count_max = 30;
 const shown_characters = 600;
-
-/** What waits for minutes in life waits for a second here, and no patience with bad luck ends. */
-const LIMITS = {
-  directive_silence_seconds: 1,
-  client_silence_seconds: 1,
-  look_again_ms: 50,
-  attempts_without_progress_count: 1000,
-  directive_attempts_count: 1000,
-};
 
 /** How often something was done to a deployment that was not over. */
 export interface Met {
@@ -80,11 +72,10 @@ export async function endLane({ server, relay }: Lane): Promise<void> {
 
 let databasesCount = 0;
 
-/** A database before the deployment. @returns its address */
-export async function makeDatabase({ server, template }: Lane): Promise<string> {
-  databasesCount += 1;
-  const name = `weft_chaos_${databasesCount}`;
+/** A database before the deployment. @param name if another one has it, that one goes @returns its address */
+export async function makeDatabase({ server, template }: Lane, name = `weft_chaos_${++databasesCount}`): Promise<string> {
   const [{ version }] = await sql(server.postgres.url, `select current_setting('server_version_num')::int as version`);
+  await sql(server.postgres.url, `drop database if exists ${name} with (force)`);
   await sql(server.postgres.url, `create database ${name} owner weft_test${copyClause(template, version, true)}`);
   return withDatabase(server.url, name);
 }
@@ -154,7 +145,7 @@ function judgeProblem(error: unknown, faults: string[]): false {
   return false;
 }
 
-function compare(end: End, wanted: End): string[] {
+export function compare(end: End, wanted: End): string[] {
   const faults: string[] = [];
   if (end.fingerprint !== wanted.fingerprint) faults.push(`the fingerprint is ${end.fingerprint}, not ${wanted.fingerprint}`);
   for (const table of Object.keys({ ...wanted.rows, ...end.rows })) faults.push(...differences(table, end.rows[table] ?? [], wanted.rows[table] ?? []));
