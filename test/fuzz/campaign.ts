@@ -1,0 +1,176 @@
+/**
+ * `npm run fuzz -- --seed S --requests N`: requests that nobody should send, to the Worker in workerd. Seed first; a request that was answered wrongly is
+ * sent again by its number (`--only`). Exits with 0 only if each was answered with less than 500, nothing was left unhandled, no connection went to
+ * a database, and the live memory of the isolate has not grown.
+ *
+ *   --seed S        (1)
+ *   --requests N    (100000)
+ *   --only N        just this request
+ */
+
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { parseArgs } from 'node:util';
+import { Isolate } from '../../bench/isolate.ts';
+import { startWorker } from '../../src/dev/miniflare.ts';
+import { freePort } from '../../src/dev/ports.ts';
+import { generateSecret } from '../../src/trust/sign.ts';
+import { randomOf } from '../chaos/plan.ts';
+import { makeRequests } from '../http/requests.ts';
+import { generate } from './generate.ts';
+
+/** How many are under way at once. */
+const lanes = 16;
+/** Requests before memory is looked at for the first time: code is compiled, schemas are made. */
+const warm_up_requests = 3000;
+/** Of live memory, between that look and the last. */
+const growth_bytes_max = 2 * 1024 * 1024;
+
+export interface Fuzzed {
+  readonly sent: number;
+  /** By status. */
+  readonly answers: Readonly<Record<string, number>>;
+  readonly connections: number;
+  /** What the Worker wrote that is no line of its log, or tells of a fault of its own. */
+  readonly faults: readonly string[];
+  /** Live bytes after the warm-up and at the end; null where there were too few requests. */
+  readonly memory: { readonly before: number; readonly after: number } | null;
+}
+
+/** @param only just this request of the seed */
+export async function fuzz(o: {
+  readonly seed: number;
+  readonly requests: number;
+  readonly only?: number;
+  readonly say: (line: string) => void;
+}): Promise<Fuzzed> {
+  const { seed, say } = o;
+  let connections = 0;
+  const database = createServer((socket) => {
+    connections += 1;
+    socket.destroy();
+  });
+  await new Promise<void>((resolve) => database.listen(0, '127.0.0.1', resolve));
+  const { port } = database.address() as AddressInfo;
+  const secrets = { ci: generateSecret(), watcher: generateSecret(), reader: generateSecret(), stranger: generateSecret() };
+  const faults: string[] = [];
+  const inspectorPort = await freePort();
+  const target = { transport: 'websocket', proxy: `127.0.0.1:${port}/v1`, insecure: true };
+  const worker = await startWorker({
+    config: {
+      targets: { staging: { database: 'STAGING_URL', ...target }, production: { database: 'PRODUCTION_URL', ...target } },
+      callers: {
+        ci: { secrets: ['CI_SECRET'] },
+        watcher: { secrets: ['WATCHER_SECRET'] },
+        reader: { secrets: ['READER_SECRET'] },
+        forge: { forge: { kind: 'github', webhook_secrets: ['HOOK_SECRET'], token: 'HOOK_TOKEN', api: `http://127.0.0.1:${port}` } },
+      },
+      grants: [
+        { caller: 'ci', targets: ['staging'], actions: ['deploy', 'resume', 'cancel', 'undo', 'accept_drift', 'forget', 'read'] },
+        { caller: 'forge', targets: ['staging'], actions: ['deploy'] },
+      ],
+      sources: [{ forge: 'forge', repository_id: '1', event: 'push', branch: 'main', target: 'staging' }],
+    },
+    secrets: {
+      STAGING_URL: `postgres://a:b@127.0.0.1:${port}/staging`,
+      PRODUCTION_URL: `postgres://a:b@127.0.0.1:${port}/production`,
+      CI_SECRET: secrets.ci,
+      WATCHER_SECRET: secrets.watcher,
+      READER_SECRET: secrets.reader,
+      HOOK_SECRET: 'a-webhook-secret-of-32-characters',
+      HOOK_TOKEN: 'a-token',
+    },
+    inspectorPort,
+    onLog: (line) => {
+      if (!isQuiet(line)) faults.push(line.slice(0, 500));
+    },
+  });
+  const answers: Record<string, number> = {};
+  let memory: Fuzzed['memory'] = null;
+  let sent = 0;
+  try {
+    const requests = makeRequests({ origin: worker.origin, secrets, now: () => Date.now(), makeId: () => crypto.randomUUID() });
+    const send = async (number: number): Promise<void> => {
+      const { kind, path, init } = await generate(randomOf(seed * 1_000_003 + number), requests);
+      sent += 1;
+      const status = await worker.fetch(path, { ...init, redirect: 'manual', signal: AbortSignal.timeout(30_000) }).then(
+        async (answer) => {
+          await answer.arrayBuffer();
+          return String(answer.status);
+        },
+        (error: unknown) =>
+          `no answer: ${error instanceof Error ? `${error.message}${error.cause instanceof Error ? `, ${error.cause.message}` : ''}` : error}`,
+      );
+      answers[status] = (answers[status] ?? 0) + 1;
+      if (!/^[234]\d\d$/.test(status)) say(`✗ request ${number}, ${kind}, ${init.method} ${path.slice(0, 200)}: ${status}`);
+    };
+    const sendAll = async (from: number, to: number): Promise<void> => {
+      let next = from;
+      await Promise.all(
+        Array.from({ length: lanes }, async () => {
+          for (let number = next++; number <= to; number = next++) await send(number);
+        }),
+      );
+    };
+    if (o.only !== undefined) await send(o.only);
+    else {
+      await sendAll(1, Math.min(warm_up_requests, o.requests));
+      if (o.requests > warm_up_requests) {
+        const isolate = await Isolate.find(inspectorPort, async () => (await worker.fetch('/healthz')).arrayBuffer());
+        const live = async (): Promise<number> => {
+          const { usedBytes, backingBytes } = await isolate.measure();
+          return usedBytes + backingBytes;
+        };
+        const before = await live();
+        await sendAll(warm_up_requests + 1, o.requests);
+        memory = { before, after: await live() };
+        isolate.close();
+      }
+    }
+  } finally {
+    await worker.stop();
+    database.close();
+  }
+  return { sent, answers, connections, faults, memory };
+}
+
+/** A line of the Worker's own log that tells of nothing wrong with the Worker. */
+function isQuiet(line: string): boolean {
+  try {
+    const { level } = JSON.parse(line) as { level?: string };
+    return level === 'info' || level === 'warn';
+  } catch {
+    return false;
+  }
+}
+
+/** What is not as it must be, in words. */
+export function judge({ answers, connections, faults, memory }: Fuzzed): string[] {
+  const wrong = Object.entries(answers).filter(([status]) => !/^[234]\d\d$/.test(status));
+  const growth = memory === null ? 0 : memory.after - memory.before;
+  return [
+    ...wrong.map(([status, count]) => `${count} answered with ${status}`),
+    ...(connections > 0 ? [`${connections} connections to a database`] : []),
+    ...[...new Set(faults)].slice(0, 5).map((line) => `the Worker wrote: ${line}`),
+    ...(growth > growth_bytes_max ? [`live memory has grown by ${growth} bytes`] : []),
+  ];
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: { seed: { type: 'string', default: '1' }, requests: { type: 'string', default: '100000' }, only: { type: 'string' } },
+  });
+  const [seed, requests] = [Number(values.seed), Number(values.requests)];
+  console.log(`seed ${seed}, ${requests} requests`);
+  const beganAt = performance.now();
+  const fuzzed = await fuzz({ seed, requests, ...(values.only !== undefined && { only: Number(values.only) }), say: (line) => console.log(line) });
+  const wrong = judge(fuzzed);
+  const { sent, answers, memory } = fuzzed;
+  const statuses = Object.entries(answers)
+    .sort()
+    .map(([status, count]) => `${count} × ${status}`);
+  console.log(`${sent} requests in ${Math.round((performance.now() - beganAt) / 1000)} s: ${statuses.join(', ')}`);
+  if (memory !== null) console.log(`live memory: ${(memory.before / 2 ** 20).toFixed(2)} MiB, then ${(memory.after / 2 ** 20).toFixed(2)} MiB`);
+  console.log(wrong.length === 0 ? 'no 5xx, nothing unhandled, no connection to a database, no growth' : `WRONG: ${wrong.join('; ')}`);
+  process.exitCode = wrong.length === 0 ? 0 : 1;
+}
