@@ -36,6 +36,7 @@ begin
     when 'sweep_behind_run_ms'             then 1000       -- that a run may stay to sweep, portion by portion, when its deployments are over
     when 'catalog_read_again_ms'           then 5000       -- that a run may stay to read the catalog, when another session's lock was in the way at its end
     when 'steps_between_lock_counts'       then 64
+    when 'oids_since_checkpoint_count'     then 65536      -- that the cluster may have given away since then, before objects are marked one by one
     when 'scripts_read_bytes'              then 1048576    -- of artifacts that are split together
     when 'scripts_before_plans_go'         then 32         -- split together, before the plans of the session are thrown away
     when 'whole_file_bytes'                then 1048576    -- what may be executed in one piece when its split does not parse

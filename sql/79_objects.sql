@@ -3,45 +3,82 @@
 -- Objects that come into being with a file that runs again and again, so that they can be missed when they are gone: a view that a
 -- DROP ... CASCADE took along is made again by the file that made it, although that file has not changed.
 --
--- What was made since a moment is what has a higher OID. After four billion objects of a cluster that number begins anew: then
--- something may be missed that could have been noticed, and nothing else goes wrong.
+-- What was made since a moment is what has a higher OID, as long as that number has not begun anew: the whole cluster counts it, and every long value that
+-- is stored out of line counts. Whether it may have, the last checkpoint tells. Then what there is is written down, and what was made is the rest.
 
-create or replace function weft._mark_objects()
-  returns oid[]
+create or replace function weft._list_makeable(p_above bigint[])
+  returns table (catalog integer, oid oid)
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select array[(select max(c.oid) from pg_class as c), (select max(f.oid) from pg_proc as f), (select max(t.oid) from pg_trigger as t), (select max(p.oid) from pg_policy as p)]
+  select 1, c.oid from pg_class as c where c.oid > p_above[1]::oid and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+  union all
+  select 2, f.oid from pg_proc as f where f.oid > p_above[2]::oid
+  union all
+  select 3, t.oid from pg_trigger as t where t.oid > p_above[3]::oid and not t.tgisinternal
+  union all
+  select 4, p.oid from pg_policy as p where p.oid > p_above[4]::oid
 $$;
 
-comment on function weft._mark_objects() is 'Marks which objects there are; weft._list_made lists the ones that came later.';
+comment on function weft._list_makeable(bigint[]) is 'Lists what a repeatable file may have made, by catalog, above an OID of each.';
 
 
-create or replace function weft._list_made(p_mark oid[])
+create or replace function weft._mark_objects()
+  returns bigint[]
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  c_any      constant bigint[] := '{16383,16383,0,0}';  -- what initdb made ends there
+  v_highest  bigint[];
+  v_next     bigint;
+begin
+  if has_function_privilege('pg_catalog.pg_control_checkpoint()', 'execute') then
+    v_highest := array[coalesce((select max(c.oid) from pg_class as c), 0), coalesce((select max(f.oid) from pg_proc as f), 0),
+      coalesce((select max(t.oid) from pg_trigger as t), 0), coalesce((select max(p.oid) from pg_policy as p), 0)];
+    v_next := (select k.next_oid from pg_control_checkpoint() as k);
+  end if;
+  if greatest(v_highest[1], v_highest[2], v_highest[3], v_highest[4]) <= v_next + weft._limit('oids_since_checkpoint_count') then
+    return v_highest;
+  end if;
+  return c_any || array(select c.catalog * 4294967296 + c.oid::bigint from weft._list_makeable(c_any) as c);
+end
+$$;
+
+comment on function weft._mark_objects() is
+  'Marks which objects there are, by the highest OID of each catalog, or all of them; weft._list_made lists the ones that came later.';
+
+
+create or replace function weft._list_made(p_mark bigint[])
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
+  with later as materialized (
+    select c.catalog, c.oid from weft._list_makeable(p_mark[1:4]) as c
+    where c.catalog * 4294967296 + c.oid::bigint not in (select m.number from unnest(p_mark[5:]) as m (number))
+  )
   select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('kind', m.kind, 'name', m.name, 'on', m.place)) order by m.kind, m.name, m.place)
   from (
     select 'relation' as kind, format('%I.%I', n.nspname, c.relname) as name, null::text as place
-    from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
-    where c.oid > coalesce(p_mark[1], 0) and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.relpersistence <> 't' and n.nspname <> 'weft' and n.nspname !~ '^pg_'
+    from later as l join pg_class as c on c.oid = l.oid join pg_namespace as n on n.oid = c.relnamespace
+    where l.catalog = 1 and c.relpersistence <> 't' and n.nspname <> 'weft' and n.nspname !~ '^pg_'
     union all
     select 'function', f.oid::regprocedure::text, null
-    from pg_proc as f join pg_namespace as n on n.oid = f.pronamespace
-    where f.oid > coalesce(p_mark[2], 0) and n.nspname <> 'weft' and n.nspname !~ '^pg_'
+    from later as l join pg_proc as f on f.oid = l.oid join pg_namespace as n on n.oid = f.pronamespace
+    where l.catalog = 2 and n.nspname <> 'weft' and n.nspname !~ '^pg_'
     union all
-    select 'trigger', t.tgname::text, t.tgrelid::regclass::text from pg_trigger as t
-    where t.oid > coalesce(p_mark[3], 0) and not t.tgisinternal and t.tgparentid = 0  -- those of partitions come and go with that of their table
+    select 'trigger', t.tgname::text, t.tgrelid::regclass::text from later as l join pg_trigger as t on t.oid = l.oid
+    where l.catalog = 3 and t.tgparentid = 0  -- those of partitions come and go with that of their table
     union all
-    select 'policy', p.polname::text, p.polrelid::regclass::text from pg_policy as p where p.oid > coalesce(p_mark[4], 0)
+    select 'policy', p.polname::text, p.polrelid::regclass::text from later as l join pg_policy as p on p.oid = l.oid where l.catalog = 4
   ) as m
 $$;
 
-comment on function weft._list_made(oid[]) is 'Lists relations, functions, triggers and policies that came into being since a mark; null when there are none.';
+comment on function weft._list_made(bigint[]) is 'Lists relations, functions, triggers and policies that came into being since a mark; null when there are none.';
 
 
 create or replace function weft._is_object_there(p_object jsonb)

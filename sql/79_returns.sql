@@ -292,7 +292,7 @@ comment on function weft._make_room(weft._phases, integer) is 'Drops what is in 
 
 
 -- What a file that has run again has made by now: what came into being with it, and what it had made before and is there still.
-create or replace function weft._note_made(p_deployment uuid, p_step integer, p_mark oid[])
+create or replace function weft._note_made(p_deployment uuid, p_step integer, p_mark bigint[])
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
@@ -306,7 +306,7 @@ as $$
   where s.deployment_id = p_deployment and s.ordinal = p_step
 $$;
 
-comment on function weft._note_made(uuid, integer, oid[]) is 'Lists the objects of a repeatable file that has just run; of one that has come back, those of its older content.';
+comment on function weft._note_made(uuid, integer, bigint[]) is 'Lists the objects of a repeatable file that has just run; of one that has come back, those of its older content.';
 
 
 -- Of a deployment that undoes another one.
