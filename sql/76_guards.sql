@@ -162,9 +162,9 @@ comment on function weft._check_dependents(bigint) is
   'Refuses what would put an object of the user''s into schema weft, or tie one to it, as far as PostgreSQL records dependencies; unless no dependency has changed since they were counted.';
 
 
--- Whatever is deferred, in the session in which a file of the phase begins: its triggers find there what they name, and wait no longer than it would.
--- The caller resets the session.
-create or replace function weft._fire_deferred(p_phase weft._phases, p_path text)
+-- Whatever is deferred, in the session that the last file has left (p_ended), as it would be met at its end; or, where that is not known, in one in which a file
+-- of the phase begins: its triggers find there what they name, and wait no longer than it would. The caller resets the session.
+create or replace function weft._fire_deferred(p_phase weft._phases, p_path text, p_ended jsonb default null)
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
@@ -175,6 +175,11 @@ declare
   v_set   text := set_config('lock_timeout', weft._lock_budget_ms(p_phase, 'data')::text, false);
 begin
   v_path := weft._enter_file(p_phase, p_path);
+  if p_ended is not null then
+    reset role;
+    perform set_config('session_authorization', p_ended ->> 'authorization', false), set_config('role', p_ended ->> 'role', false);
+    v_path := p_ended ->> 'search_path';
+  end if;
   v_set := pg_catalog.set_config('search_path', v_path, false);
   set constraints all immediate;
   v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
@@ -183,11 +188,11 @@ begin
 end
 $$;
 
-comment on function weft._fire_deferred(weft._phases, text) is 'Lets what is deferred to the commit happen now, in the session of a phase.';
+comment on function weft._fire_deferred(weft._phases, text, jsonb) is 'Lets what is deferred to the commit happen now, in the session of a phase or of a file.';
 
 
 -- What is deferred is looked at, and stays deferred: the private error takes queue and modes back, and the session.
-create or replace function weft._find_unmet_constraint(p_phase weft._phases, p_path text)
+create or replace function weft._find_unmet_constraint(p_phase weft._phases, p_path text, p_ended jsonb default null)
   returns jsonb
   volatile
   set search_path = pg_catalog, pg_temp
@@ -202,7 +207,7 @@ declare
   e_constraint  text;
 begin
   begin
-    perform weft._fire_deferred(p_phase, p_path);
+    perform weft._fire_deferred(p_phase, p_path, p_ended);
     raise exception using errcode = 'WF003';
   exception when others or assert_failure then
     get stacked diagnostics e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail,
@@ -214,4 +219,4 @@ begin
 end
 $$;
 
-comment on function weft._find_unmet_constraint(weft._phases, text) is 'Tells the error of a deferred constraint that would not hold now; null when all would. Changes nothing.';
+comment on function weft._find_unmet_constraint(weft._phases, text, jsonb) is 'Tells the error of a deferred constraint that would not hold now; null when all would. Changes nothing.';

@@ -41,10 +41,11 @@ declare
   v_is_wanted    pg_catalog.bool;
   v_is_entering  pg_catalog.bool := false;
   v_is_settled   pg_catalog.bool;     -- nothing that was deferred before the step is owed
+  v_ended        pg_catalog.jsonb;    -- the session as a step has left it that may fail
   v_settle_at    pg_catalog.int4 := p_last;  -- the last step that no check is
   v_result       pg_catalog.jsonb;
   v_within       weft._outcome;
-  v_mark         pg_catalog.oid[];
+  v_mark         pg_catalog.int8[];
   v_values       pg_catalog.jsonb := p_phase.parameters;
   v_their_path   pg_catalog.text;
   v_set          pg_catalog.text;
@@ -118,7 +119,7 @@ begin
           v_their_path := weft._reset_session();
           if v_script.ordinal in (v_settle_at, p_last) and not p_is_within then
             v_path := null;
-            perform weft._fire_deferred(p_phase, v_their_path);
+            perform weft._fire_deferred(p_phase, v_their_path, case v_within.verdict when 'done' then v_within.error end);
             v_their_path := weft._reset_session();
           end if;
           v_next := v_script.ordinal + 1;
@@ -265,6 +266,9 @@ begin
           end if;
           v_path := v_script.path;
         end if;
+        if p_is_within and v_is_wanted and v_script.kind = 'run' then
+          v_ended := jsonb_build_object('authorization', session_user, 'role', current_setting('role'), 'search_path', v_their_path);
+        end if;
         if current_user <> v_our_role then
           reset session authorization;
           reset role;
@@ -289,7 +293,7 @@ begin
 
     v_path := case when p_first = p_last then v_path end;
     if p_is_within and v_is_settled then  -- else what is owed may be owed by the steps before it
-      v_error := weft._find_unmet_constraint(p_phase, v_their_path);
+      v_error := weft._find_unmet_constraint(p_phase, v_their_path, v_ended);
       if v_error is not null then
         raise exception using errcode = v_error ->> 'sqlstate', message = v_error ->> 'message', detail = coalesce(v_error ->> 'detail', ''),
           schema = coalesce(v_error ->> 'schema', ''), table = coalesce(v_error ->> 'table', ''), constraint = coalesce(v_error ->> 'constraint', '');
@@ -306,7 +310,7 @@ begin
     if not p_is_within then
       perform weft._check_fence(p_fence, p_until_commit => true);
     end if;
-    return row('done', null, null)::weft._outcome;
+    return row('done', null, v_ended)::weft._outcome;
 
   exception when others or query_canceled or assert_failure then
     get stacked diagnostics

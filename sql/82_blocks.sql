@@ -90,20 +90,80 @@ $$;
 comment on function weft._list_block(weft._statements) is 'Lists the statements that share a transaction with one, from there on.';
 
 
--- SET LOCAL ends with the transaction, which nobody sees from inside.
+-- What SET LOCAL gives ends with the transaction, and before its end no view tells it from what SET gives. The server itself does when a function ends that
+-- has the setting in a SET clause: then the one is gone and the other stays. So the values that the session is to keep are set around this function
+-- (p_entered: by an argument, when the right to call it has been looked at), and in it those of the moment, for the transaction alone.
+create or replace function weft._run_text(p_text text, p_inside jsonb, p_entered text[], out inside jsonb, out row_count bigint)
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set role = 'none'
+  set standard_conforming_strings = on
+  language plpgsql
+as $$
+declare
+  v_path  pg_catalog.text := p_inside ->> 'search_path';
+  v_set   pg_catalog.text;
+begin
+  v_set := set_config('role', p_inside ->> 'role', true);
+  v_set := set_config('standard_conforming_strings', p_inside ->> 'conforming', true);
+  v_set := pg_catalog.set_config('search_path', v_path, true);
+  execute p_text;
+  get diagnostics row_count = row_count;
+  -- nothing is set from here on: it would count as the file's
+  inside := pg_catalog.jsonb_build_object('search_path', pg_catalog.current_setting('search_path'), 'role', pg_catalog.current_setting('role'),
+    'conforming', pg_catalog.current_setting('standard_conforming_strings'));
+end
+$$;
+
+comment on function weft._run_text(text, jsonb, text[]) is 'Runs a statement and tells under which role and path it ends; behind it they are those that the session keeps.';
+
+
+-- From the engine's session, and back to it. outside: what the session keeps when the transaction ends; inside: what holds until then.
+create or replace function weft._run_inside(p_text text, inout outside jsonb, inout inside jsonb, out row_count bigint)
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_set  text;
+begin
+  select r.inside, r.row_count into inside, row_count
+  from weft._run_text(p_text, inside, array[
+    case when outside ->> 'authorization' <> session_user then set_config('session_authorization', outside ->> 'authorization', false) end,
+    set_config('role', outside ->> 'role', false), set_config('standard_conforming_strings', outside ->> 'conforming', false),
+    set_config('search_path', outside ->> 'search_path', false)]) as r;
+  -- the session is the file's: whatever is evaluated is qualified, operators too
+  outside := outside operator(pg_catalog.||) pg_catalog.jsonb_build_object('search_path', pg_catalog.current_setting('search_path'),
+    'role', pg_catalog.current_setting('role'), 'authorization', session_user, 'conforming', pg_catalog.current_setting('standard_conforming_strings'));
+  v_set := pg_catalog.set_config('client_min_messages', 'error', false);
+  v_set := pg_catalog.set_config('standard_conforming_strings', 'on', false);  -- as the engine's own patterns are written
+  v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  reset session authorization;
+  reset role;
+  if session_user = 'weft' then
+    outside := outside || jsonb_build_object('search_path', weft._leave_out_user(outside ->> 'search_path'));
+    inside := inside || jsonb_build_object('search_path', weft._leave_out_user(inside ->> 'search_path'));
+  end if;
+end
+$$;
+
+comment on function weft._run_inside(text, jsonb, jsonb) is 'Runs a statement in the session of its file, and tells what of that session ends with the transaction and what stays.';
+
+
+-- What else SET LOCAL gives is known when the transaction is over (weft._settle_captured). Until then, what it names counts as gone.
 create or replace function weft._list_local_settings(p_statements text[])
   returns text[]
   immutable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select coalesce(array_agg(lower(m.name collate "C")), '{}')
+  select coalesce(array_agg(case m.name when 'time' then 'timezone' when 'names' then 'client_encoding' when 'xml' then 'xmloption' else m.name end), '{}')
   from unnest(p_statements) as s (text)
-  cross join lateral (select substring(weft._skip_comments(s.text) from '(?i)^set\s+local\s+([a-z_][\w.$]*)') as name where s.text ~* '\mlocal\M') as m
+  cross join lateral (select lower(replace(substring(weft._skip_comments(s.text) collate "C" from '(?i)^set\s+local\s+("(?:[^"]|"")+"|[a-z_][\w.$]*)'), '"', '') collate "C") as name where s.text ~* '\mlocal\M') as m
   where m.name is not null
 $$;
 
-comment on function weft._list_local_settings(text[]) is 'Names what statements set for their transaction alone.';
+comment on function weft._list_local_settings(text[]) is 'Names in small letters what statements set for their transaction alone.';
 
 
 create or replace function weft._forget_settings(p_session jsonb, p_before jsonb, p_local text[])
@@ -112,8 +172,12 @@ create or replace function weft._forget_settings(p_session jsonb, p_before jsonb
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select case when p_local = '{}' then p_session else jsonb_set(p_session, '{settings}', (p_session -> 'settings') - p_local || coalesce((
-    select jsonb_object_agg(b.key, b.value) from jsonb_each(p_before -> 'settings') as b where b.key = any (p_local)), '{}')) end
+  select case when p_local = '{}' then p_session else jsonb_set(p_session, '{settings}', (
+    select coalesce(jsonb_object_agg(k.key, k.value), '{}')
+    from (
+      select s.key, s.value from jsonb_each(p_session -> 'settings') as s where lower(s.key collate "C") <> all (p_local)
+      union all
+      select b.key, b.value from jsonb_each(p_before -> 'settings') as b where lower(b.key collate "C") = any (p_local)) as k)) end
 $$;
 
 comment on function weft._forget_settings(jsonb, jsonb, text[]) is 'Gives a session that is written down the settings of before, of those that ended with the transaction.';

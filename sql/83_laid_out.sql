@@ -22,38 +22,29 @@ $$;
 comment on function weft._open_rows(weft._statements, text) is 'Makes a reader that stands behind a COPY whose rows were laid out with it.';
 
 
--- Under the role and the path of the file, and back to them. Who has to tell which row was refused keeps the reader himself, as floor 83, statements, does.
-create or replace function weft._copy_rows(p_statement weft._statements, p_text text)
+-- Under the role and the path of the file. Who has to tell which row was refused keeps the reader himself, as floor 83, statements, does.
+create or replace function weft._copy_rows(p_statement weft._statements, p_text text, p_user text, p_inside jsonb)
   returns bigint
   volatile
+  set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_path        pg_catalog.text := pg_catalog.current_setting('search_path');
-  v_conforming  pg_catalog.text := pg_catalog.current_setting('standard_conforming_strings');
-  v_name        pg_catalog.text := session_user;
-  v_role        pg_catalog.text := pg_catalog.current_setting('role');
-  v_set         pg_catalog.text;
-  v_reader      weft._reader;
-  v_rows        pg_catalog.int8 := 0;
+  v_role    text := p_inside ->> 'role';
+  v_path    text := p_inside ->> 'search_path';
+  v_reader  weft._reader;
+  v_rows    bigint := 0;
 begin
-  v_set := pg_catalog.set_config('standard_conforming_strings', 'on', false);
-  v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-  reset session authorization;
-  reset role;
-  v_reader := weft._begin_copy(weft._open_rows(p_statement, p_text), v_name, v_role, v_path);
+  v_reader := weft._begin_copy(weft._open_rows(p_statement, p_text), p_user, v_role, v_path);
   while not v_reader.rows_are_over loop
     v_reader := weft._read_rows(v_reader);
-    v_rows := v_rows + weft._insert_rows(v_reader, v_name, v_role, v_path);
+    v_rows := v_rows + weft._insert_rows(v_reader, p_user, v_role, v_path);
   end loop;
-  perform weft._become(v_name, v_role);
-  v_set := pg_catalog.set_config('standard_conforming_strings', v_conforming, false);
-  v_set := pg_catalog.set_config('search_path', v_path, false);
   return v_rows;
 end
 $$;
 
-comment on function weft._copy_rows(weft._statements, text) is 'Puts the rows of a COPY that were laid out with it into their table.';
+comment on function weft._copy_rows(weft._statements, text, text, jsonb) is 'Puts the rows of a COPY that were laid out with it into their table.';
 
 
 -- Splits the step's file into rows; what an earlier deployment has done of it is not done again.

@@ -3,13 +3,13 @@
 
 -- The session as a file has left it. No view shows settings of classes that no module has defined ("app.tenant"): they are those that
 -- were known before, and those that the statement names.
-create or replace function weft._capture_session(p_before jsonb, p_statement text, p_search_path text, p_role text, p_authorization text, p_conforming text, p_lock_timeout_ms integer)
+create or replace function weft._capture_session(p_before jsonb, p_statement text, p_outside jsonb, p_lock_timeout_ms integer)
   returns jsonb
   volatile
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select jsonb_build_object('search_path', p_search_path, 'role', p_role, 'authorization', p_authorization, 'conforming', p_conforming, 'settings', coalesce(jsonb_object_agg(s.name, s.setting), '{}'))
+  select p_outside - 'unsettled' || jsonb_build_object('settings', coalesce(jsonb_object_agg(s.name, s.setting), '{}'))
   from (
     select n.name, current_setting(n.name, true) as setting
     from (
@@ -28,7 +28,7 @@ as $$
   ) as s
 $$;
 
-comment on function weft._capture_session(jsonb, text, text, text, text, text, integer) is 'Writes down what a file has made of its session.';
+comment on function weft._capture_session(jsonb, text, jsonb, integer) is 'Writes down what a file has made of its session.';
 
 
 -- What the next statement of a step begins with.
@@ -48,6 +48,27 @@ as $$
 $$;
 
 comment on function weft._session_before(weft._phases, integer, text) is 'Tells the role, settings and search_path that the last statement of a step has left.';
+
+
+-- In the session in which the statement ran, when its transaction is over: by then the server has ended what was set for that alone.
+create or replace function weft._settle_captured(p_phase weft._phases, p_step integer, p_before jsonb, p_fence bigint)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_session  jsonb := weft._capture_session(p_before, '', p_before, (p_before ->> 'unsettled')::integer);
+begin
+  perform weft._check_fence(p_fence, p_until_commit => true);
+  update weft._statements as t set session = weft._veil(v_session, p_phase.secrets)
+  where t.deployment_id = p_phase.deployment_id and t.step = p_step
+    and t.number = (select max(d.number) from weft._statements as d where d.deployment_id = t.deployment_id and d.step = t.step and d.state = 'done');
+  return v_session;
+end
+$$;
+
+comment on function weft._settle_captured(weft._phases, integer, jsonb, bigint) is 'Writes down which settings a session has kept behind a statement that changed some.';
 
 
 -- The settings of a file are restored under the role that the file has become: it may have been allowed more than the engine's.

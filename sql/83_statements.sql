@@ -7,34 +7,24 @@ create or replace function weft._run_statement(p_statement weft._statements, p_b
   language plpgsql
 as $$
 declare
-  c_user        constant pg_catalog.text := '"?\$user"?\s*(,\s*|$)';
   v_block       weft._statements[] := weft._list_block(p_statement);
   v_heads       pg_catalog.text[] := array(select weft._without_rows(b) from unnest(v_block) as b order by b.number);
   v_texts       pg_catalog.text[];
-  v_local       pg_catalog.text[] := '{}';  -- what is set for the transaction alone
   v_text        pg_catalog.text;
   v_index       pg_catalog.int4 := 0;
   v_counts      pg_catalog.int8[] := '{}';
   v_set         pg_catalog.text;
-  v_their_path  pg_catalog.text;
-  v_role        pg_catalog.text;
-  v_user        pg_catalog.text;
-  v_name        pg_catalog.text;
+  v_outside     pg_catalog.jsonb := p_before;  -- what the session keeps
+  v_inside      pg_catalog.jsonb := p_before;  -- what holds until the commit
+  v_session     pg_catalog.jsonb;
   v_reader      weft._reader;  -- of the rows of a COPY
-  v_conforming  pg_catalog.text;
   v_rows        pg_catalog.int8;
   v_changes     pg_catalog.int8;
-  v_is_weft     pg_catalog.bool := session_user operator(pg_catalog.=) 'weft';
   v_admitted    pg_catalog.text;  -- a role
   v_budget_ms   pg_catalog.int4 := p_phase.lock_timeout_ms;
   v_error       pg_catalog.jsonb;
   v_caught      weft._caught;
 begin
-  v_their_path := p_before ->> 'search_path';
-  v_conforming := p_before ->> 'conforming';
-  if p_statement.block is not null then
-    v_local := weft._list_local_settings(v_heads);
-  end if;
   v_texts := (weft._prepare_statements(v_heads, p_phase.parameters)).executables;
   begin
     perform weft._check_fence(p_fence);
@@ -48,55 +38,27 @@ begin
     if p_phase.parameters is not null then
       v_admitted := case when weft._admit_role(p_before ->> 'role') then p_before ->> 'role' end;
     end if;
-    perform weft._restore_role(p_before);
-    v_set := pg_catalog.set_config('standard_conforming_strings', v_conforming, false);
-    v_set := pg_catalog.set_config('search_path', v_their_path, false);
     foreach v_text in array v_texts loop
-      v_index := v_index operator(pg_catalog.+) 1;
+      v_index := v_index + 1;
       if v_block[v_index].rows_at is null then
-        execute v_text;
-        get diagnostics v_rows = row_count;
+        select r.outside, r.inside, r.row_count into v_outside, v_inside, v_rows from weft._run_inside(v_text, v_outside, v_inside) as r;
       else
-        v_their_path := pg_catalog.current_setting('search_path');
-        v_conforming := pg_catalog.current_setting('standard_conforming_strings');
-        v_set := pg_catalog.set_config('standard_conforming_strings', 'on', false);
-        v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-        v_name := session_user;
-        v_role := current_setting('role');
-        reset session authorization;
-        reset role;
         v_rows := 0;
-        v_reader := weft._begin_copy(weft._open_rows(v_block[v_index], v_text), v_name, v_role, v_their_path);
+        v_reader := weft._begin_copy(weft._open_rows(v_block[v_index], v_text), v_outside ->> 'authorization', v_inside ->> 'role', v_inside ->> 'search_path');
         while not v_reader.rows_are_over loop
           v_reader := weft._read_rows(v_reader);
-          v_rows := v_rows + weft._insert_rows(v_reader, v_name, v_role, v_their_path);
+          v_rows := v_rows + weft._insert_rows(v_reader, v_outside ->> 'authorization', v_inside ->> 'role', v_inside ->> 'search_path');
         end loop;
         v_reader.rows := null;
-        perform weft._become(v_name, v_role);
-        v_set := pg_catalog.set_config('standard_conforming_strings', v_conforming, false);
-        v_set := pg_catalog.set_config('search_path', v_their_path, false);
       end if;
-      v_counts := pg_catalog.array_append(v_counts, v_rows);
-      v_set := pg_catalog.set_config('client_min_messages', 'error', false);
+      v_counts := array_append(v_counts, v_rows);
     end loop;
-    if v_is_weft then
-      v_set := pg_catalog.set_config('search_path', pg_catalog.regexp_replace(pg_catalog.current_setting('search_path'), c_user, '', 'g'), false);
-    end if;
-    v_conforming := pg_catalog.current_setting('standard_conforming_strings');
-    v_set := pg_catalog.set_config('standard_conforming_strings', 'on', false);  -- as the engine's own patterns are written
-    if pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'on' or pg_catalog.current_setting('default_transaction_read_only') operator(pg_catalog.=) 'on' then
+    if current_setting('transaction_read_only') = 'on' or current_setting('default_transaction_read_only') = 'on' then
       raise exception 'The statement made the transaction read-only, so that nothing could be recorded.'
         using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
     end if;
     v_index := null;
-    set constraints all immediate;
-    v_their_path := pg_catalog.current_setting('search_path');
-    v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-    v_their_path := case when 'search_path' = any (v_local) then p_before ->> 'search_path' else v_their_path end;
-    v_role := case when 'role' = any (v_local) then p_before ->> 'role' else current_setting('role') end;
-    v_user := session_user;
-    reset session authorization;
-    reset role;
+    select r.outside, r.inside into v_outside, v_inside from weft._run_inside('set constraints all immediate', v_outside, v_inside) as r;
     perform weft._settle_settings();
     if v_admitted is not null then
       perform weft._dismiss_role(v_admitted);
@@ -104,10 +66,13 @@ begin
     if pg_current_xact_id_if_assigned() is not null then
       perform weft._check_dependents(v_changes);
     end if;
+    v_session := weft._forget_settings(weft._capture_session(p_before, array_to_string(v_heads, ';'), v_outside, v_budget_ms), p_before, weft._list_local_settings(v_heads));
+    if v_session -> 'settings' <> p_before -> 'settings' then
+      v_session := v_session || jsonb_build_object('unsettled', v_budget_ms);
+    end if;
     update weft._statements as s
     set state = 'done', rows = v_counts[s.number - p_statement.number + 1], finished_at = clock_timestamp(), verdict = 'ran', attempts = s.attempts + 1,
-        session = weft._veil(weft._forget_settings(weft._capture_session(p_before, array_to_string(v_heads, ';'),
-          v_their_path, v_role, v_user, v_conforming, v_budget_ms), p_before, v_local), p_phase.secrets)
+        session = weft._veil(v_session, p_phase.secrets)
     where s.deployment_id = p_statement.deployment_id and s.step = p_statement.step and s.number between p_statement.number and p_statement.number + cardinality(v_block) - 1;
     perform weft._check_fence(p_fence, p_until_commit => true);
     return row('done', null, null)::weft._outcome;
@@ -131,7 +96,7 @@ begin
     v_error := v_error || '{"hint": "It stands between BEGIN and COMMIT, and PostgreSQL runs it in no transaction. Move it in front of BEGIN, or behind COMMIT."}';
   end if;
   if v_block[v_index].rows_at is not null then
-    v_error := weft._show_row(case when v_reader.rows is null then v_error else weft._explain_rows(v_reader, v_error, v_their_path) end, p_statement.deployment_id, p_statement.step,
+    v_error := weft._show_row(case when v_reader.rows is null then v_error else weft._explain_rows(v_reader, v_error, v_inside ->> 'search_path') end, p_statement.deployment_id, p_statement.step,
       (select a.chunks from weft._artifacts as a where a.deployment_id = p_statement.deployment_id and a.path = p_path),
       weft._first_line(v_heads[v_index], v_block[v_index].line), coalesce(v_reader.copy ->> 'delimiter', E'\t'), v_reader.columns, p_phase.secrets);
   end if;
@@ -142,7 +107,7 @@ begin
   p_statement.statement := weft._without_rows(p_statement);
   return row(
     case when v_caught.state in ('55P03', '40P01') then 'again' else 'failed' end, p_path,
-    weft._describe_error(weft._add_blockers(v_error, p_statement.statement, v_budget_ms), p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement, p_phase.parameters, v_their_path))::weft._outcome;
+    weft._describe_error(weft._add_blockers(v_error, p_statement.statement, v_budget_ms), p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement, p_phase.parameters, v_inside ->> 'search_path'))::weft._outcome;
 end
 $$;
 

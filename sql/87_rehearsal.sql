@@ -11,8 +11,6 @@ create or replace function weft._rehearse(p_deployment uuid, p_start_path text, 
   language plpgsql
 as $$
 declare
-  c_user        constant pg_catalog.text := '"?\$user"?\s*(,\s*|$)';
-  v_is_weft     pg_catalog.bool := session_user operator(pg_catalog.=) 'weft';
   v_steps       pg_catalog.int4;
   v_is_undo     pg_catalog.bool;
   v_passes      pg_catalog.int4 := 0;
@@ -44,8 +42,9 @@ declare
   v_is_last     pg_catalog.bool;
   v_try         pg_catalog.int4;
   v_before      pg_catalog.jsonb;
-  v_their_path  pg_catalog.text;
-  v_conforming  pg_catalog.text;
+  v_inside      pg_catalog.jsonb;  -- what holds until the commit that the deployment would make
+  v_ended       pg_catalog.jsonb;  -- the session as the last file has left it
+  v_block       pg_catalog.int4;
   v_rows        pg_catalog.int8;
   v_all_rows    pg_catalog.int8;
   v_step_began  pg_catalog.timestamptz;
@@ -109,6 +108,7 @@ begin
         end if;
 
         v_place := 0;
+        v_ended := null;
         while v_place < cardinality(v_of_phase) loop
           v_place := v_place + 1;
           v_step := v_of_phase[v_place];
@@ -158,7 +158,7 @@ begin
           if v_step.kind <> 'run' or v_surprises -> concat(v_step.ordinal, '/whole') = 'true' then
             if v_step.kind = 'check' and v_phase.transaction = 'single' then
               v_path := null;
-              perform weft._fire_deferred(v_phase, p_start_path);
+              perform weft._fire_deferred(v_phase, p_start_path, v_ended);
               v_path := v_step.path;
             end if;
             if v_step.kind = 'batch' then
@@ -168,6 +168,7 @@ begin
             end if;
             select s.* into strict v_step from weft._steps as s where s.deployment_id = p_deployment and s.ordinal = v_step.ordinal;
             if v_within.verdict = 'done' then
+              v_ended := case v_step.kind when 'check' then v_ended else v_within.error end;
               select a.entries, a.known, a.held into v_entries, v_known, v_held from weft._add_entry(v_entries, v_known, v_held, jsonb_strip_nulls(jsonb_build_object('rows', v_step.rows,
                 'instead', case when v_step.kind = 'batch' and v_step.state = 'succeeded' then '{"why": "round", "text": "One round. A deployment runs as many as it takes until no row is touched, each in a transaction of its own."}'::jsonb end)), v_step_began) as a;
               v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, v_step.state::text, v_entries, v_step.rows, v_step_began));
@@ -209,10 +210,15 @@ begin
           reset role;
           select max(t.number) into v_last from weft._statements as t where t.deployment_id = p_deployment and t.step = v_step.ordinal;
           v_number := 0;
+          v_inside := null;
           while v_number < v_last loop
             v_number := v_number + 1;
             select t.* into strict v_row from weft._statements as t where t.deployment_id = p_deployment and t.step = v_step.ordinal and t.number = v_number;
             continue when v_row.state = 'done';
+            if v_inside is null or (v_phase.transaction = 'none' or v_step.is_apart) and (v_row.block is null or v_row.block is distinct from v_block) then
+              v_inside := v_before;
+            end if;
+            v_block := v_row.block;
             v_laid := v_row;
             v_row.statement := weft._without_rows(v_row);
             v_text := (weft._prepare_statements(array[v_row.statement], p_parameters)).executables[1];
@@ -230,45 +236,27 @@ begin
               end if;
               v_started := clock_timestamp();
               if v_text is not null then
-                v_their_path := v_before ->> 'search_path';
-                v_conforming := v_before ->> 'conforming';
-                perform weft._restore_role(v_before);
-                v_set := pg_catalog.set_config('standard_conforming_strings', v_conforming, false);
-                v_set := pg_catalog.set_config('search_path', v_their_path, false);
                 if v_is_guarded and v_note is null then
                   begin
-                    execute v_text;
-                    get diagnostics v_rows = row_count;
+                    select r.outside, r.inside, r.row_count into v_before, v_inside, v_rows from weft._run_inside(v_text, v_before, v_inside) as r;
                     v_caught.state := null;
                   exception when active_sql_transaction or invalid_transaction_termination or unsafe_new_enum_value_usage then
                     get stacked diagnostics v_caught.state = returned_sqlstate, v_caught.message = message_text;
                   end;
                 elsif v_row.rows_at is not null then
-                  v_rows := weft._copy_rows(v_laid, v_text);
+                  v_rows := weft._copy_rows(v_laid, v_text, v_before ->> 'authorization', v_inside);
                   v_caught.state := null;
                 else
-                  execute v_text;
-                  get diagnostics v_rows = row_count;
+                  select r.outside, r.inside, r.row_count into v_before, v_inside, v_rows from weft._run_inside(v_text, v_before, v_inside) as r;
                   v_caught.state := null;
                 end if;
-                v_set := pg_catalog.set_config('client_min_messages', 'error', false);
-                if v_is_weft then
-                  v_set := pg_catalog.set_config('search_path', pg_catalog.regexp_replace(pg_catalog.current_setting('search_path'), c_user, '', 'g'), false);
-                end if;
-                v_conforming := pg_catalog.current_setting('standard_conforming_strings');
-                v_set := pg_catalog.set_config('standard_conforming_strings', 'on', false);
-                if pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'on' then
+                if current_setting('transaction_read_only') = 'on' then
                   raise exception 'The statement made the transaction read-only, so that nothing could be recorded.'
                     using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
                 end if;
-                if v_phase.transaction operator(pg_catalog.=) 'none' or v_step.is_apart then
-                  set constraints all immediate;
+                if v_phase.transaction = 'none' or v_step.is_apart then
+                  select r.outside, r.inside into v_before, v_inside from weft._run_inside('set constraints all immediate', v_before, v_inside) as r;
                 end if;
-                v_their_path := pg_catalog.current_setting('search_path');
-                v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-                v_before := v_before || jsonb_build_object('search_path', v_their_path, 'role', current_setting('role'), 'authorization', session_user, 'conforming', v_conforming);
-                reset session authorization;
-                reset role;
                 if v_phase.transaction = 'none' or v_step.is_apart then
                   perform weft._reset_constraints();
                 end if;
@@ -287,12 +275,10 @@ begin
             end loop;
           end loop;
           v_row := null;
+          v_ended := v_before || coalesce(v_inside, '{}');
 
           if v_phase.transaction <> 'single' then
-            v_their_path := v_before ->> 'search_path';
-            v_set := pg_catalog.set_config('search_path', v_their_path, false);
-            set constraints all immediate;
-            v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+            perform weft._run_inside('set constraints all immediate', v_before, coalesce(v_inside, v_before));
             perform weft._reset_constraints(), weft._check_dependents();
           end if;
           if cardinality(v_steps_done) >= v_count_at then
@@ -303,7 +289,7 @@ begin
         v_path := null;
         if cardinality(v_of_phase) > 0 then
           perform weft._reset_session();
-          perform weft._fire_deferred(v_phase, p_start_path);
+          perform weft._fire_deferred(v_phase, p_start_path, v_ended);
           perform weft._reset_session(), weft._reset_constraints(), weft._check_dependents();
         end if;
         if v_is_undo and v_phase.transaction = 'single' then

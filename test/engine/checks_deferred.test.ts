@@ -77,4 +77,25 @@ describe('what the steps before a step that may fail have deferred', () => {
     expect(end).toMatchObject({ state: 'succeeded', phases: [{ steps: [{ state: 'succeeded' }, { state: 'succeeded' }] }] });
     expect(await sql(database.url, 'select n from q')).toHaveLength(before + 1);
   });
+
+  it.each(['deploy', 'rehearse'] as const)('fires in the session that the file itself has made, also where it is the last one (%s)', async (mode) => {
+    await sql(database.url, `create schema theirs; set search_path = theirs; ${DEFERRED}`);
+    const insert = 'set search_path = theirs; insert into o values (1);';
+    for (const name of ['2.sql', '3.sql']) {
+      const files = { '1.sql': insert, '2.sql': name === '2.sql' ? insert : 'select 2;', '3.sql': insert };
+      const phase = { steps: Object.keys(files).map((run) => (run === name ? { run, on_error: 'continue' } : { run })), checks: [] };
+      expect(await deployShop(phase, files, mode === 'deploy' ? undefined : mode)).toMatchObject({ state: 'succeeded', error: null });
+      await sql(database.url, 'delete from weft._history');
+    }
+    expect(await sql(database.url, 'select n from theirs.q')).toHaveLength(mode === 'deploy' ? 5 : 0);
+  });
+
+  it('breaks a constraint in the step that may fail: that step fails, whatever path it has set', async () => {
+    await sql(database.url, 'create schema theirs; create table p (n int primary key); create table c (n int references p initially deferred)');
+    const end = await deployShop({ steps, checks: [] }, { '1.sql': 'select 1;', '2.sql': 'insert into c values (1); set search_path = theirs;' });
+    expect(end).toMatchObject({
+      state: 'degraded',
+      phases: [{ steps: [{ state: 'succeeded' }, { state: 'failed', error: { sqlstate: '23503', path: '2.sql' } }] }],
+    });
+  });
 });

@@ -30,7 +30,6 @@ const WITHOUT_PATH: Readonly<Record<string, string>> = {
   _run_statement: 'it runs statements, whose path is theirs',
   _advance_step: 'it runs statements, whose path is theirs',
   _become: 'it gives the role back, and changes nothing else',
-  _copy_rows: 'it gives the role and the path of the file back, with which it came',
   _begin_copy: 'it asks for a table under the path of the file',
   _insert_rows: 'it runs a statement under the path of the file',
   _enter_file: 'a SET clause would undo the work',
