@@ -373,7 +373,8 @@ comment on function weft._tend_groups(weft._phases, integer, integer, bigint, we
   'Sees behind a block whether a file of a group failed that could run behind others, or whether the block has taken away what other files made. called_back: the block is to be rolled back, and run with them.';
 
 
--- A deployment has succeeded: what is gone by now is meant to be gone.
+-- A deployment has succeeded: what is gone by now is meant to be gone. Not what an undo takes along of files that it is not about: they stay applied, and
+-- the next deployment in which they stand makes it again.
 create or replace function weft._forget_dropped(p_deployment uuid)
   returns void
   volatile
@@ -382,7 +383,8 @@ create or replace function weft._forget_dropped(p_deployment uuid)
 as $$
   update weft._history as h set made = weft._merge_made(h.made, null)
   from weft._deployments as d
-  where d.id = p_deployment and h.bundle = d.bundle and h.made is not null and weft._list_missing(h.made) is not null;
+  where d.id = p_deployment and h.bundle = d.bundle and h.made is not null and weft._list_missing(h.made) is not null
+    and (d.undoes is null or exists (select from weft._steps as s where s.deployment_id = d.id and s.path = h.path));
   -- what has come back has the place that it had then, what stood by the one that it had since: they are compared with each other
   update weft._history as h set place = k.ordinal
   from (
