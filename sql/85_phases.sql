@@ -34,9 +34,43 @@ $$;
 comment on function weft._note_had(uuid) is 'Notes, of the files that do not run because they have not changed, what the objects have that they made: so that nothing is lost if one is called back.';
 
 
+-- What the server said when a CALL died (p_said, with the backend): an error at the very COMMIT, behind every place where the engine could catch it. Where it is about
+-- the files or the data, it is the outcome of the attempt, and trying again would say the same.
+create or replace function weft._fail_as_said(p_phase weft._phases, p_said jsonb, p_fence bigint)
+  returns boolean
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_path       text := weft._whereabouts(p_phase.deployment_id, p_phase);
+  v_statement  weft._statements;
+begin
+  if left(p_said ->> 'sqlstate', 2) not in ('0A', '22', '23', '2B', '2F', '38', '39', '42', '44', 'P0') then
+    return false;
+  end if;
+  select t.* into v_statement
+  from weft._steps as s
+  join weft._statements as t on t.deployment_id = s.deployment_id and t.step = s.ordinal and t.state <> 'done'
+  where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = v_path
+  order by t.number limit 1;
+  if found then
+    v_statement.statement := weft._without_rows(v_statement);
+  end if;
+  perform weft._record_block(p_phase, row('failed', v_path, weft._describe_error(
+    jsonb_strip_nulls(p_said - 'died' || jsonb_build_object('context', nullif(split_part(p_said ->> 'context', 'PL/pgSQL function weft.', 1), ''),
+      'detail', concat_ws(' ', p_said ->> 'detail', 'The server said it at COMMIT: what was to be committed is rolled back.'))),
+    p_phase.name, v_path, weft._first_line(v_statement.statement, v_statement.line), v_statement.statement))::weft._outcome, p_fence);
+  return true;
+end
+$$;
+
+comment on function weft._fail_as_said(weft._phases, jsonb, bigint) is 'Ends an attempt that died at COMMIT with what the server said, unless that may pass by itself; tells whether it did.';
+
+
 -- The next phase, with its attempt recorded; null when the deployment is over. Deaths without a word are counted here: an
 -- attempt that has no end while we hold the lease has died.
-create or replace function weft._begin_attempt(p_deployment uuid, p_fence bigint)
+create or replace function weft._begin_attempt(p_deployment uuid, p_fence bigint, p_said jsonb default null)
   returns weft._phases
   volatile
   set search_path = pg_catalog, pg_temp
@@ -67,6 +101,12 @@ begin
     return null;
   end if;
 
+  if not exists (select from weft._attempts as a where a.deployment_id = p_deployment and a.ended_at is null and a.pid = (p_said ->> 'died')::integer) then
+    p_said := null;  -- of another one
+  elsif weft._fail_as_said(v_phase, p_said, p_fence) then
+    return weft._begin_attempt(p_deployment, p_fence);
+  end if;
+
   update weft._attempts as a set ended_at = clock_timestamp(), outcome = 'died' where a.deployment_id = p_deployment and a.ended_at is null;
   if found then
     update weft._deployments as d set deaths = d.deaths + 1 where d.id = p_deployment returning d.deaths into v_deaths;
@@ -75,7 +115,8 @@ begin
       perform weft._end(p_deployment, 'failed', jsonb_strip_nulls(jsonb_build_object(
         'sqlstate', 'WF018',
         'message', format('Died without a word %s times at %s.', v_deaths, coalesce(weft._whereabouts(p_deployment, v_phase), v_phase.name)),
-        'detail', 'The backend was gone before it could say why: an error at COMMIT, a crash, or a server short of memory. Nothing got done in between (attempts_without_progress_count).',
+        'detail', concat_ws(' ', case when p_said is not null then format('The last time, the server said: %s (%s).', p_said ->> 'message', p_said ->> 'sqlstate') end,
+          'The backend was gone before it could say why: an error at COMMIT, a crash, or a server short of memory. Nothing got done in between (attempts_without_progress_count).'),
         'hint', 'Look into the server''s log at the times in weft.events; then deploy again.',
         'phase', v_phase.name,
         'path', weft._whereabouts(p_deployment, v_phase))));
@@ -99,7 +140,7 @@ begin
 end
 $$;
 
-comment on function weft._begin_attempt(uuid, bigint) is 'Commits to the next phase: chooses it, counts the attempt, and ends a deployment that keeps dying, was cancelled, or has nothing left to do.';
+comment on function weft._begin_attempt(uuid, bigint, jsonb) is 'Commits to the next phase: chooses it, counts the attempt, and ends a deployment that keeps dying, was cancelled, or has nothing left to do.';
 
 
 create or replace function weft._whereabouts(p_deployment uuid, p_phase weft._phases)

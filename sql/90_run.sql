@@ -14,6 +14,7 @@ declare
   v_reported pg_catalog.text;
   v_is_owed  pg_catalog.bool;
   v_asked    pg_catalog.bool;
+  v_said     pg_catalog.jsonb;  -- when the CALL before this one died
   v_start    pg_catalog.text;
   v_at       pg_catalog.text;
   v_is_apart pg_catalog.bool;
@@ -41,6 +42,7 @@ begin
   v_opened := pg_catalog.current_setting('weft.opened', true);  -- before the reset
   v_reported := pg_catalog.current_setting('weft.reported', true);
   v_start := weft._settle_session();
+  v_said := case when p_report ? 'died' then p_report end;
   v_is_owed := weft._is_continuing();
   if not v_is_owed then  -- else a file goes on in this session, and what it says of the statement is believed
     v_start := weft._reset_session();
@@ -97,7 +99,8 @@ begin
 
     <<phases>>
     loop
-      v_phase := weft._begin_attempt(v_current, v_fence);
+      v_phase := weft._begin_attempt(v_current, v_fence, v_said);
+      v_said := null;
       commit;  -- which waits for the disk: a death that takes the server along is counted by it, and an end is seen by others
       exit phases when v_phase.ordinal is null;
       v_tries := 0;
@@ -128,6 +131,9 @@ begin
             if v_at is distinct from concat(v_current, '/', v_first) then
               v_outcome := weft._enter_step(v_phase, v_first, v_before, v_is_owed);
               v_at := concat(v_current, '/', v_first);
+            elsif v_before ? 'unsettled' then
+              v_before := weft._settle_captured(v_phase, v_first, v_before, v_fence);
+              commit;
             end if;
             if v_outcome.verdict is null then
               v_outcome := weft._advance_step(v_phase, v_first, v_before, v_fence, weft._is_reported(v_current, v_first, v_reported), p_report, v_is_owed and not v_asked);
@@ -212,7 +218,7 @@ end
 $$;
 
 comment on procedure weft.run(uuid, text, integer, jsonb, text[], jsonb, jsonb) is
-  'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session was at, 0 for the one at which it opened the deployment, null where nobody looks. p_callers: those whose deployments may be run ahead of this one (and whose undos, with ''undo:'' before the name), null for all; others wait and let it pass. When the result holds a directive, run its statement in the same session, alone; if it succeeds, its report; then CALL again; p_report: the error of the statement, if the result asks for it. Secret parameters come through the setting weft.secrets, as a JSON object, set in the session before each CALL; without an id they go to the one unfinished deployment that they fit. A deployment that lacks some lets others pass, and the result says which it lacks. p_reopen: of a degraded deployment, try again the steps that failed: an object, in which "key" makes a repeated wish the same one. Whoever calls while another CALL is at work learns who that is, and need not wait.';
+  'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session was at, 0 for the one at which it opened the deployment, null where nobody looks. p_callers: those whose deployments may be run ahead of this one (and whose undos, with ''undo:'' before the name), null for all; others wait and let it pass. When the result holds a directive, run its statement in the same session, alone; if it succeeds, its report; then CALL again; p_report: the error of the statement, if the result asks for it; or, in another session, that with which the CALL before this one died, and its backend as "died". Secret parameters come through the setting weft.secrets, as a JSON object, set in the session before each CALL; without an id they go to the one unfinished deployment that they fit. A deployment that lacks some lets others pass, and the result says which it lacks. p_reopen: of a degraded deployment, try again the steps that failed: an object, in which "key" makes a repeated wish the same one. Whoever calls while another CALL is at work learns who that is, and need not wait.';
 
 
 -- Of whose turn it is, a crash may take back the newest: whoever comes next finds out again. Attempts, what a block did, and ends wait for

@@ -250,11 +250,14 @@ export function directiveMessages({ statement, report }: Directive, run: Run, ba
   ];
 }
 
-/** The CALL that tells the engine what the server said of a directive. */
-export function reportMessages(error: SqlError, run: Run, backend: number): Message[] {
+/**
+ * The CALL that tells the engine what the server said of a directive; or, with the backend that died, of the CALL before.
+ * @param died that backend
+ */
+export function reportMessages(error: Pick<SqlError, 'sqlstate' | 'message'> & Partial<SqlError>, run: Run, backend: number, died?: number): Message[] {
   const { sqlstate, message, detail, hint, context } = error;
   // in hexadecimal: the settings of the session, those of literals too, are the file's
-  const report = `pg_catalog.convert_from(pg_catalog.decode('${Buffer.from(JSON.stringify({ sqlstate, message, detail, hint, context })).toString('hex')}', 'hex'), 'UTF8')::pg_catalog.jsonb`;
+  const report = `pg_catalog.convert_from(pg_catalog.decode('${Buffer.from(JSON.stringify({ sqlstate, message, detail, hint, context, died })).toString('hex')}', 'hex'), 'UTF8')::pg_catalog.jsonb`;
   return runMessages(run, backend, `, p_report => ${report}`);
 }
 

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b3661cb1781ed8b2a8da961f9ce1ea3b0c9f73916e0d7f48aa2f4ab603a56e9f';
+export const ENGINE_DIGEST = '4f838cd557b79ec5528349312f246ab318981729bf2f08fe452e2b817561bf2f';

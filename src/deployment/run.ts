@@ -24,8 +24,17 @@ export interface CallOnItsWay {
   readonly directed?: Promise<Reply | undefined>;
 }
 
-export function sendCall(session: Session, run: Run, backend: number): CallOnItsWay {
-  return { session, backend, reply: session.pipeline(runMessages(run, backend)).then((replies) => replies.at(-1)) };
+/** With what the server said a CALL died, and in which backend. */
+interface Death {
+  readonly sqlstate: string;
+  readonly message: string;
+  readonly backend: number;
+}
+
+/** @param death of the CALL before this one */
+export function sendCall(session: Session, run: Run, backend: number, death?: Death | null): CallOnItsWay {
+  const messages = death === undefined || death === null ? runMessages(run, backend) : reportMessages(death, run, backend, death.backend);
+  return { session, backend, reply: session.pipeline(messages).then((replies) => replies.at(-1)) };
 }
 
 /** Runs a statement at top level, as the engine asked for: only in the session whose CALL said so. */
@@ -57,11 +66,13 @@ export async function runToEnd(errand: Errand, patience: Patience, run: Run, fir
   let call: CallOnItsWay | undefined = first;
   let trouble: unknown = null;
   let diedCount = 0;
+  let death: Death | null = null;
   for (;;) {
     try {
-      call ??= await sendAgain(errand, patience, run);
+      call ??= await sendAgain(errand, patience, run, death);
       if (!(trouble instanceof Problem && trouble.slug === 'holder_unknown')) trouble = null;
       let result = await resultOf({ ...errand, onStatus: tell }, patience, run, call);
+      death = null;
       while (result !== null && (result.directive !== null || result.isAsking) && !patience.isExhausted) {
         if (result.deployment !== null) tell(result.deployment);
         call = result.directive === null ? await report(call, run) : obey(call, result.directive, run);
@@ -79,6 +90,7 @@ export async function runToEnd(errand: Errand, patience: Patience, run: Run, fir
       if (!(patience.isOver && error instanceof Problem && error.slug === 'interrupted')) {
         const isDeath = call !== undefined && (await hasDied(error, call.session, id, patience));
         if (isDeath) diedCount += 1;
+        death = call === undefined ? death : deathOf(error, call.backend);
         if (!(isDeath && diedCount <= LIMITS.calls_died_count_max) && !passes(error)) throw error;
         trouble = error;
         if (error instanceof Problem && !patience.isExhausted) errand.onTrouble?.(error);
@@ -97,12 +109,25 @@ export async function runToEnd(errand: Errand, patience: Patience, run: Run, fir
 }
 
 /** In a new session, which is looked at first: what stands at the address may be another server by now, or a pooler. */
-async function sendAgain(errand: Errand, patience: Patience, run: Run): Promise<CallOnItsWay> {
+async function sendAgain(errand: Errand, patience: Patience, run: Run, death: Death | null): Promise<CallOnItsWay> {
   const session = await errand.connect();
   return closingOnError(session, async () => {
     const { backend } = await answerOf(session, inspectServer(session), patience);
-    return sendCall(session, run, backend);
+    return sendCall(session, run, backend, death);
   });
+}
+
+/** The server's last words in a CALL that has died; null where it has said none, or none that tell anything of the deployment. */
+function deathOf(error: unknown, backend: number): Death | null {
+  if (!(error instanceof Problem)) return null;
+  const { cause } = error;
+  if (cause instanceof SqlError) return /^WF|^57014$/.test(cause.sqlstate) ? null : { ...wordsOf(cause), backend };
+  const { sqlstate } = error.facts;
+  return error.slug === 'session_lost' && typeof sqlstate === 'string' && cause instanceof Error ? { sqlstate, message: cause.message, backend } : null;
+}
+
+function wordsOf({ sqlstate, message, detail, hint, context }: SqlError): Omit<Death, 'backend'> {
+  return { sqlstate, message, ...{ detail, hint, context } };
 }
 
 /** @returns null when there is no use in waiting for the answer any more */

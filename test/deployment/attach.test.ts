@@ -14,8 +14,7 @@ import type { Deployment } from '../../src/domain/deployment.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { problemOf, through, type Way, ways } from '../database/ways.ts';
 import { freshDatabase, type TestDatabase, testServer } from '../support/database.ts';
-import { setLimits } from '../support/limits.ts';
-import { AT_THE_GATE, COMMIT_FAILS, makeOrder, shutGate, stageFiles, type TestOrder } from '../support/orders.ts';
+import { AT_THE_GATE, makeOrder, shutGate, stageFiles, type TestOrder } from '../support/orders.ts';
 import { startOwnServer } from '../support/own_server.ts';
 import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
@@ -100,12 +99,6 @@ describe('lost while a statement runs', () => {
     } finally {
       await server.postgres.stop();
     }
-  });
-
-  it('a CALL that dies of an error is sent again, until the engine says that it is enough', async () => {
-    await setLimits(database.url, { attempts_without_progress_count: 3 });
-    const { done } = drive(await makeOrder({ '1.sql': `${COMMIT_FAILS} insert into doom values ('yes');`, '2.sql': 'insert into doomed values (1);' }));
-    expect(await done).toMatchObject({ state: 'failed', error: { sqlstate: 'WF018', path: '2.sql' } });
   });
 
   it('a CALL whose lease was taken attaches to whoever took it', async () => {
