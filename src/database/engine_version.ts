@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '4f838cd557b79ec5528349312f246ab318981729bf2f08fe452e2b817561bf2f';
+export const ENGINE_DIGEST = 'cffe1709401d591c80fe110d40fcf9e9076d702d7921232ba10af92fd8f0a0be';
