@@ -118,8 +118,8 @@ $$;
 comment on function weft._run_text(text, jsonb, text[]) is 'Runs a statement and tells under which role and path it ends; behind it they are those that the session keeps.';
 
 
--- From the engine's session, and back to it. outside: what the session keeps when the transaction ends; inside: what holds until then.
-create or replace function weft._run_inside(p_text text, inout outside jsonb, inout inside jsonb, out row_count bigint)
+-- From the engine's session, and back to it. p_outside: what the session keeps when the transaction ends; p_inside: what holds until then.
+create or replace function weft._run_inside(p_text text, inout p_outside jsonb, inout p_inside jsonb, out row_count bigint)
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
@@ -127,13 +127,13 @@ as $$
 declare
   v_set  text;
 begin
-  select r.inside, r.row_count into inside, row_count
-  from weft._run_text(p_text, inside, array[
-    case when outside ->> 'authorization' <> session_user then set_config('session_authorization', outside ->> 'authorization', false) end,
-    set_config('role', outside ->> 'role', false), set_config('standard_conforming_strings', outside ->> 'conforming', false),
-    set_config('search_path', outside ->> 'search_path', false)]) as r;
+  select r.inside, r.row_count into p_inside, row_count
+  from weft._run_text(p_text, p_inside, array[
+    case when p_outside ->> 'authorization' <> session_user then set_config('session_authorization', p_outside ->> 'authorization', false) end,
+    set_config('role', p_outside ->> 'role', false), set_config('standard_conforming_strings', p_outside ->> 'conforming', false),
+    set_config('search_path', p_outside ->> 'search_path', false)]) as r;
   -- the session is the file's: whatever is evaluated is qualified, operators too
-  outside := outside operator(pg_catalog.||) pg_catalog.jsonb_build_object('search_path', pg_catalog.current_setting('search_path'),
+  p_outside := p_outside operator(pg_catalog.||) pg_catalog.jsonb_build_object('search_path', pg_catalog.current_setting('search_path'),
     'role', pg_catalog.current_setting('role'), 'authorization', session_user, 'conforming', pg_catalog.current_setting('standard_conforming_strings'));
   v_set := pg_catalog.set_config('client_min_messages', 'error', false);
   v_set := pg_catalog.set_config('standard_conforming_strings', 'on', false);  -- as the engine's own patterns are written
@@ -141,8 +141,8 @@ begin
   reset session authorization;
   reset role;
   if session_user = 'weft' then
-    outside := outside || jsonb_build_object('search_path', weft._leave_out_user(outside ->> 'search_path'));
-    inside := inside || jsonb_build_object('search_path', weft._leave_out_user(inside ->> 'search_path'));
+    p_outside := p_outside || jsonb_build_object('search_path', weft._leave_out_user(p_outside ->> 'search_path'));
+    p_inside := p_inside || jsonb_build_object('search_path', weft._leave_out_user(p_inside ->> 'search_path'));
   end if;
 end
 $$;

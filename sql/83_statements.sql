@@ -41,7 +41,7 @@ begin
     foreach v_text in array v_texts loop
       v_index := v_index + 1;
       if v_block[v_index].rows_at is null then
-        select r.outside, r.inside, r.row_count into v_outside, v_inside, v_rows from weft._run_inside(v_text, v_outside, v_inside) as r;
+        select r.p_outside, r.p_inside, r.row_count into v_outside, v_inside, v_rows from weft._run_inside(v_text, v_outside, v_inside) as r;
       else
         v_rows := 0;
         v_reader := weft._begin_copy(weft._open_rows(v_block[v_index], v_text), v_outside ->> 'authorization', v_inside ->> 'role', v_inside ->> 'search_path');
@@ -58,7 +58,7 @@ begin
         using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
     end if;
     v_index := null;
-    select r.outside, r.inside into v_outside, v_inside from weft._run_inside('set constraints all immediate', v_outside, v_inside) as r;
+    select r.p_outside, r.p_inside into v_outside, v_inside from weft._run_inside('set constraints all immediate', v_outside, v_inside) as r;
     perform weft._settle_settings();
     if v_admitted is not null then
       perform weft._dismiss_role(v_admitted);

@@ -238,7 +238,7 @@ begin
               if v_text is not null then
                 if v_is_guarded and v_note is null then
                   begin
-                    select r.outside, r.inside, r.row_count into v_before, v_inside, v_rows from weft._run_inside(v_text, v_before, v_inside) as r;
+                    select r.p_outside, r.p_inside, r.row_count into v_before, v_inside, v_rows from weft._run_inside(v_text, v_before, v_inside) as r;
                     v_caught.state := null;
                   exception when active_sql_transaction or invalid_transaction_termination or unsafe_new_enum_value_usage then
                     get stacked diagnostics v_caught.state = returned_sqlstate, v_caught.message = message_text;
@@ -247,7 +247,7 @@ begin
                   v_rows := weft._copy_rows(v_laid, v_text, v_before ->> 'authorization', v_inside);
                   v_caught.state := null;
                 else
-                  select r.outside, r.inside, r.row_count into v_before, v_inside, v_rows from weft._run_inside(v_text, v_before, v_inside) as r;
+                  select r.p_outside, r.p_inside, r.row_count into v_before, v_inside, v_rows from weft._run_inside(v_text, v_before, v_inside) as r;
                   v_caught.state := null;
                 end if;
                 if current_setting('transaction_read_only') = 'on' then
@@ -255,7 +255,7 @@ begin
                     using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
                 end if;
                 if v_phase.transaction = 'none' or v_step.is_apart then
-                  select r.outside, r.inside into v_before, v_inside from weft._run_inside('set constraints all immediate', v_before, v_inside) as r;
+                  select r.p_outside, r.p_inside into v_before, v_inside from weft._run_inside('set constraints all immediate', v_before, v_inside) as r;
                 end if;
                 if v_phase.transaction = 'none' or v_step.is_apart then
                   perform weft._reset_constraints();

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'cffe1709401d591c80fe110d40fcf9e9076d702d7921232ba10af92fd8f0a0be';
+export const ENGINE_DIGEST = '4681a1aa541e97c1f871cfbbfa9f52647d744a8599bf333b9b48224e61111ced';
