@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '4681a1aa541e97c1f871cfbbfa9f52647d744a8599bf333b9b48224e61111ced';
+export const ENGINE_DIGEST = '14d11b005db172f1c7c338301c3196aff5ed714578f1837a6b4d4a89bd93119d';
