@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '14d11b005db172f1c7c338301c3196aff5ed714578f1837a6b4d4a89bd93119d';
+export const ENGINE_DIGEST = '31da9a6e83edf0adf1df4f55b5cef29308fc9097f4be9e276ba645932f1faac6';
