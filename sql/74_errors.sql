@@ -81,7 +81,7 @@ declare
 begin
   v_hint := case
     when v_state = '25001' and v_message ilike 'set transaction%' then
-      'The transaction is Weft''s and has begun already. Set default_transaction_isolation for the role instead, or leave the statement out.'
+      'The transaction is Weft''s, has begun already, and is read committed: a file cannot choose that. Leave the statement out, and lock what must not change meanwhile (lock table ...).'
     when v_state = '25001' and v_message ~ '^(?:CREATE|DROP) DATABASE ' then
       'A deployment goes to one database, which is there. Make the dump without --create, or take CREATE DATABASE, DROP DATABASE and \connect out of the file.'
     when v_state = '25001' and p_error ->> 'hint' is null then
@@ -90,6 +90,8 @@ begin
       'This DO block or procedure commits. Put its file into a phase with "transaction: auto" or "transaction: none", with a done_when that tells when it is done; or take COMMIT and ROLLBACK out of it.'
     when v_state = '0A000' and v_message ilike '%transaction command%' and weft._skip_comments(p_statement) ~* '^(savepoint|release|rollback\s+(work\s+|transaction\s+)?to)\M' then
       'Savepoints are made by Weft: a file with "on_error: continue" in weft.yaml may fail without the rest of its "transaction: single". Within a file, a DO block can catch an error (exception when ...).'
+    when v_state = '0A000' and v_message ilike '%transaction command%' and weft._flatten(left(weft._skip_comments(p_statement), 200)) ~* '^(begin|start)\M.*\m(isolation|read\s+only|deferrable)\M' then
+      'Weft''s transactions are read committed, read and write: a file cannot choose that. Write BEGIN alone, or leave it out with its COMMIT; and lock what must not change meanwhile (lock table ...).'
     when v_state = '0A000' and v_message ilike '%transaction command%' then
       'Weft begins and ends the transactions. BEGIN and COMMIT around a whole file are left out; elsewhere they are for phases with "transaction: auto" or "none", where what stands between them is a transaction. Here, cut the file in two there, or take them out.'
     when v_state = '0A000' and v_message ilike '%copy%' then

@@ -318,6 +318,7 @@ as $$
     'undone', weft._describe_undone(d.id), 'withdrawn', case when d.undoes is not null then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'baseline_withdrawn') end,
     'without_undo', case when d.undoes is not null then (select e.data -> 'lacking' from weft._events as e where e.deployment_id = d.id and e.kind = 'opened') end,
     'drift_found', weft._recall_drift(d.id),
+    'files_gone', case when d.finished_at is not null then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'files_gone' order by e.number limit 1) end,
     'has_committed', case when d.finished_at is not null then d.has_committed end,
     'caller', d.caller,
     'request_id', d.request_id,

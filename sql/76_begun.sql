@@ -138,3 +138,49 @@ $$;
 
 comment on function weft.list_half_undone(text) is
   'Lists files that an undo has taken back in part, of one bundle or of all: what that has removed is expected to be gone, and so no drift, and the history has the file still.';
+
+
+-- Another checkout may be at work: an older one, or one that lacks a merge. What runs again and again may go from a bundle with its object; it is not asked for.
+create or replace function weft._list_gone(p_manifest jsonb, p_findings weft._finding[])
+  returns text[]
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off
+  language sql
+as $$
+  select array(
+    select h.path
+    from weft._history as h
+    where h.bundle = p_manifest ->> 'bundle' and h.place is null and h.made is null
+      and not exists (select from jsonb_array_elements(p_manifest -> 'artifacts') as a where a.value ->> 'path' = h.path)
+      and not exists (select from unnest(p_findings) as f where f.verdict = 'renamed' and f.data -> 'from' ->> 0 = h.path)
+      and not exists (  -- data that is brought in line
+        select from weft._steps as s
+        where s.deployment_id = h.deployment_id and s.path = h.applied_path and (s.options ? 'repeat' or s.kind = 'load' and coalesce(s.options ->> 'mode', 'insert') <> 'insert'))
+    order by h.path collate "C")
+$$;
+
+comment on function weft._list_gone(jsonb, weft._finding[]) is 'Lists files that run once, were applied, and are not in a bundle any more, under no other name either.';
+
+
+create or replace function weft._tell_gone(p_deployment weft._deployments, p_findings weft._finding[])
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_gone  text[];
+begin
+  if p_deployment.state <> 'staged' then
+    return;
+  end if;
+  v_gone := weft._list_gone(p_deployment.manifest, p_findings);
+  if v_gone <> '{}' then
+    perform weft._tell(p_deployment.id, 'files_gone', p_data => jsonb_build_object('count', cardinality(v_gone), 'paths', v_gone[:20]));
+  end if;
+end
+$$;
+
+comment on function weft._tell_gone(weft._deployments, weft._finding[]) is 'Tells the journal which applied files the bundle of a deployment has not.';

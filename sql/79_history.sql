@@ -367,6 +367,7 @@ begin
       where f.verdict = 'half_undone' or exists (select from weft._steps as s where s.deployment_id = p_deployment.id and s.path = f.path and s.state = 'pending')
       order by f.ordinal);
   end if;
+  perform weft._tell_gone(p_deployment, v_findings);
   if v_findings <> '{}' then
     v_quarrel := weft._describe_quarrel(v_findings, p_deployment.manifest ->> 'order', p_deployment.state <> 'staged');
     if v_quarrel is not null then

@@ -300,6 +300,7 @@ as $$
       from jsonb_array_elements(weft.list_begun(p_manifest ->> 'bundle')) with ordinality as b
       where b.value ->> 'path' not in (select s.value ->> 'path' from jsonb_path_query(p_manifest, '$.phases[*].steps[*]') as s (value))
         and b.value -> 'of_undo' = 'false'),
+    'gone', to_jsonb(weft._list_gone(p_manifest, j.findings)),
     'drift', (
       select jsonb_build_object('verdict', d.drift -> 'verdict', 'count', d.drift -> 'count', 'since', d.drift #> '{since,deployment}', 'running', d.drift -> 'running')
       from weft.describe_drift() as d (drift)),

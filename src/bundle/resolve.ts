@@ -2,6 +2,7 @@
  * From files and a bundle file to a manifest: which files each step means, in which order, and what about them is wrong or
  * suspicious. Where the files are (a folder, a JSON document) is for `folder.ts` and `inline.ts`; the two give the same manifest.
  */
+
 import picomatch from 'picomatch/posix.js';
 import { LIMITS } from '../domain/limits.ts';
 import { type Artifact, type Manifest, nameSchema, type Phase, pathSchema, type Step, stepSchema } from '../domain/manifest.ts';
@@ -10,6 +11,7 @@ import { Problem } from '../domain/problem.ts';
 import { BUNDLE_FILE, type BundleFile, type BundleFileStep, invalidAt, parseBundleFile } from './bundle_file.ts';
 import { wordsOfLoad } from './loads.ts';
 import { compareBytes, findNearest, findNumericInversion } from './order.ts';
+import { refuseUndoFiles, warnOfOtherTools } from './other_tools.ts';
 import { type Pairing, pairUndos } from './undo.ts';
 
 /** The files of a bundle, wherever they are. */
@@ -89,13 +91,14 @@ function planFolder(paths: readonly string[], fallbackName: string): Plan {
     throw new Problem('invalid_bundle', `The bundle is empty: there is no file that ends in .sql, and no ${BUNDLE_FILE}. "weft init" writes one.`);
   }
   refuseTooMany(chosen.length);
+  refuseUndoFiles(chosen, paths);
   const steps = chosen.map((path) => ({ kind: 'run' as const, path }));
   return {
     name: makeName(fallbackName),
     order: 'any',
     parameters: [],
     phases: [{ name: 'main', transaction: 'auto', steps }],
-    warnings: warnOfNumbers(chosen),
+    warnings: [...warnOfNumbers(chosen), ...warnOfOtherTools(chosen)],
   };
 }
 

@@ -2,7 +2,9 @@
  * The last word on a deployment, for a reader at 2 AM: how it ended, what failed and where, what the database looks like
  * now (law 1: effect and record commit together, so this can be said exactly), what to do next. Pure.
  */
+
 import { type Deployment, type DeploymentError, isOver, type StepStatus } from '../domain/deployment.ts';
+import { goneLines } from './gone.ts';
 import type { Style } from './io.ts';
 import { countsOf } from './loads.ts';
 import { isRefused, nextLines } from './next.ts';
@@ -35,7 +37,12 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   if (deployment.state === 'degraded') {
     for (const step of tolerated) lines.push('', ...errorLines({ ...step.error, path: step.error?.path ?? step.path } as DeploymentError, style));
   }
-  lines.push(...driftLines(deployment, style), ...baselineLines(deployment), ...(deployment.withdrawn ? [] : comparedLines(deployment, style)));
+  lines.push(
+    ...driftLines(deployment, style),
+    ...goneLines(deployment, style),
+    ...baselineLines(deployment),
+    ...(deployment.withdrawn ? [] : comparedLines(deployment, style)),
+  );
   for (const step of warningsOf(deployment)) lines.push('', ...warningLines(step, style));
   lines.push(...lackingLines(deployment, style));
   if (!deployment.withdrawn && (deployment.mode !== 'rehearse' || !isRefused(deployment))) lines.push('', ...titleOf(deployment), ...phaseLines(deployment));

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '31da9a6e83edf0adf1df4f55b5cef29308fc9097f4be9e276ba645932f1faac6';
+export const ENGINE_DIGEST = 'fa8b9e8f336becc0ccf2ce5b04b3c6c23586e52b4351111cd34de15a8161cd0b';

@@ -64,6 +64,8 @@ export const foresightSchema = z.looseObject({
     .nullish(),
   /** Files that stopped half-way, and that the bundle does not hold. */
   begun: z.array(begunEntrySchema).nullish(),
+  /** Files that run once, were applied, and are not in the bundle, under no other name either. */
+  gone: z.array(z.string()).nullish(),
   /** Whether the catalog is as the last deployment left it; `count`: how many objects are not. */
   drift: z.looseObject({ verdict: z.string(), count: z.int(), since: z.string().nullable(), running: z.string().nullable() }).nullish(),
 });

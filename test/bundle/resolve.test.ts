@@ -115,6 +115,23 @@ describe('the files of a step', () => {
   });
 });
 
+describe('a folder of another tool, without weft.yaml', () => {
+  it.each([
+    ['Flyway', ['V1__a.sql', 'V2__b.sql', 'sql/U2__b.sql'], '"sql/U2__b.sql"', 'undo: "**/U*.sql"'],
+    ['Sqitch', ['sqitch.plan', 'deploy/a.sql', 'revert/a.sql', 'verify/a.sql'], '"revert/a.sql"', 'undo: revert/NAME.sql'],
+  ])('is not run with the files that take others back: %s', async (tool, paths, path, words) => {
+    const problem = await problemOf(bundle(paths), 'invalid_bundle');
+    for (const said of [tool, path, words, 'weft init']) expect(problem.message).toContain(said);
+  });
+
+  it('with weft.yaml means what that says, and what is called so by chance is run', async () => {
+    const { manifest, warnings } = await bundle(['V1__a.sql', 'U1__a.sql'], runs('**/V*.sql", undo: "**/U*.sql'));
+    expect(manifest.phases[0]?.steps).toMatchObject([{ path: 'V1__a.sql', undo: 'U1__a.sql' }]);
+    expect(warnings).toEqual([]);
+    expect((await bundle(['users/U_before.sql', 'revert/a.sql', 'R_2.sql', 'after_all.sql', 'Update.sql'])).warnings).toEqual([]);
+  });
+});
+
 describe('warnings', () => {
   it.each<[string, readonly string[], string | undefined, string]>([
     ['a number that counts for less than its digits', ['V10__b.sql', 'V2__a.sql'], undefined, '"V10__b.sql" runs before "V2__a.sql"'],
@@ -123,6 +140,8 @@ describe('warnings', () => {
     ['a file that a folder without weft.yaml does not run', ['a.sql', 'b.SQL'], undefined, 'No step runs "b.SQL".'],
     ['two paths that differ only in case', ['a.sql', 'A.sql'], undefined, '"A.sql" and "a.sql" differ only in upper and lower case'],
     ['two paths that differ only in normalisation', ['caf\u00e9.sql', 'cafe\u0301.sql'], undefined, 'two Unicode normalisations'],
+    ['Flyway’s repeatable files', ['R__view.sql', 'V1__a.sql'], undefined, 'repeat: on-change }, behind'],
+    ['Flyway’s callbacks', ['V1__a.sql', 'beforeMigrate.sql'], undefined, '"beforeMigrate.sql" is called as Flyway calls a callback'],
     ['what is run and does not end in .sql', ['a.txt'], runs('a.txt'), '"a.txt" is run as SQL'],
   ])('tell of %s', async (_, paths, yaml, words) => {
     const { warnings } = await bundle(paths, yaml);

@@ -51,6 +51,36 @@ describe('weft plan', () => {
     expect(stdout).not.toMatch(/^ +\d+ +run/m);
   });
 
+  it.each(['any', 'strict'])('names files that were applied and are not in the bundle, as the deployment does when it is over: order: %s', async (order) => {
+    const yaml = (views = '') =>
+      `name: shop\norder: ${order}\nphases:\n- name: m\n  steps: [{ run: "*.sql" }${views}, { load: d.csv, into: d, key: [k], mode: sync }]\n`;
+    const data = { 'd.csv': 'k\n1\n' };
+    const views = ', { run: "v/*.sql", repeat: on-change }';
+    const first = makeFolder({
+      ...data,
+      'weft.yaml': yaml(views),
+      '1.sql': `${write(1)} create table d (k int primary key);`,
+      '2.sql': write(2),
+      '3.sql': write(3),
+      'v/v.sql': 'create view v as select 1 as a',
+    });
+    expect((await weft('deploy', first)).code).toBe(0);
+    expect((await weft('plan', first)).stderr).not.toContain('gone:');
+    const older = makeFolder({
+      'weft.yaml': yaml().replace(', { load: d.csv, into: d, key: [k], mode: sync }', ''),
+      '1.sql': `${write(1)} create table d (k int primary key);`,
+      '3b.sql': write(3),
+      '4.sql': write(4),
+    });
+    const plan = await weft('plan', older);
+    expect(plan.code).toBe(0);
+    expect(plan.stderr).toMatch(/gone: 1 file was applied to this database, and is not in this bundle: 2\.sql\. An older checkout/);
+    expect((await weft('plan', older, '--json')).json()).toMatchObject({ gone: ['2.sql'] });
+    const deployed = await weft('deploy', older);
+    expect(deployed.code).toBe(0);
+    expect(deployed.stdout).toContain('Gone: 1 file was applied to this database, and is not in this bundle: 2.sql.');
+  });
+
   it('passes over comments and white space, and follows a rename', async () => {
     await deploy({ '1.sql': write(1), '2.sql': write(2) });
     const folder = makeFolder({ '1.sql': `-- one\n${write(1)}`, '2b.sql': write(2), '3.sql': write(3) });

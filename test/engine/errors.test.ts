@@ -274,7 +274,8 @@ describe('a lock that is not to be had', () => {
 
 describe('what PostgreSQL runs in no function is refused with just that reason:', () => {
   it.each([
-    ['SET TRANSACTION', 'set transaction isolation level serializable;', '25001', /default_transaction_isolation/],
+    ['SET TRANSACTION', 'set transaction isolation level serializable;', '25001', /lock what must not change meanwhile/],
+    ['BEGIN at another level', 'begin isolation level serializable; select 1; commit;', '0A000', /Weft's transactions are read committed/],
     ['BEGIN', 'begin;', '0A000', /cut the file in two/],
     ['COMMIT', 'commit;', '0A000', /cut the file in two/],
     ['SAVEPOINT', 'savepoint s;', '0A000', /on_error: continue/],

@@ -11,6 +11,7 @@ import { Problem } from '../../domain/problem.ts';
 import { findAddress } from '../address.ts';
 import { bundleLines, describeBundle, type NumberedStep, numberSteps } from '../bundles.ts';
 import type { Call } from '../commands.ts';
+import { tellGone } from '../gone.ts';
 import { describeParameters } from '../parameter_lines.ts';
 import { readAssigned } from '../parameters.ts';
 import { readForesight, readHistory } from '../readings.ts';
@@ -135,6 +136,8 @@ export async function plan(call: Call): Promise<number> {
     printer.note(
       `${printer.noteStyle.yellow('begun:')} ${harmless(path)} is not in this bundle. ${harmless(account ?? '')} If it is there under another name now, that one runs from its beginning. If what has run of it was taken back by hand, say so: weft forget ${harmless(path)} --why REASON.`,
     );
+  const gone = foresight?.gone ?? [];
+  if (gone.length > 0) printer.note(`${printer.noteStyle.yellow('gone:')} ${tellGone(gone.length, gone)}`);
   for (const line of driftLines(foresight)) printer.note(`${printer.noteStyle.yellow('drift:')} ${line}`);
   const missing = declared.filter(({ name, required }) => required && !Object.hasOwn(assigned.parameters, name) && !secrets.includes(name));
   for (const { name, secret } of missing) {
@@ -160,6 +163,7 @@ export async function plan(call: Call): Promise<number> {
     batches: foresight?.batches ?? [],
     halves: foresight?.halves ?? [],
     begun: foresight?.begun ?? [],
+    gone,
     drift: foresight?.drift ?? null,
   });
   return refused.length + refusedSteps.length === 0 ? 0 : 2;
