@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'fa8b9e8f336becc0ccf2ce5b04b3c6c23586e52b4351111cd34de15a8161cd0b';
+export const ENGINE_DIGEST = '27154c10d1ea350b23507cb741d864aea0052fe7e40e6977b818eb3c3c5a1938';
