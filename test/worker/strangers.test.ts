@@ -37,20 +37,24 @@ describe('who comes too often', () => {
   });
 
   test('at all is stopped by Cloudflare’s own counting', async () => {
-    let admitted = 0;
-    while (admitted <= 100 && (await world.send('/v1/nowhere', { headers: from('192.0.2.3') })).answer.status === 404) admitted += 1;
-    expect(admitted).toBe(100);
+    // Its minutes are those of the clock, and one may begin on the way.
+    const statuses: number[] = [];
+    while (statuses.at(-1) !== 429 && statuses.length < 250) statuses.push((await world.send('/v1/nowhere', { headers: from('192.0.2.3') })).answer.status);
+    expect(statuses.length).toBeGreaterThan(100);
+    expect(new Set(statuses.slice(0, -1))).toEqual(new Set([404]));
+    expect(statuses.at(-1)).toBe(429);
     expect(world.relay.connections).toEqual([]);
   });
 
   test('though it is proved is stopped before a session opens', async () => {
-    const listed: string[] = [];
-    for (let time = 0; time < 45; time++) {
+    const types: string[] = [];
+    while (types.at(-1) !== 'urn:weft:problem:too_many_requests' && types.length < 150) {
       const headers = await world.requests.bearer({ caller: 'reader', target: 'production' });
-      listed.push((await world.send('/v1/targets/production/deployments?limit=0', { headers })).document.type);
+      types.push((await world.send('/v1/targets/production/deployments?limit=0', { headers })).document.type);
     }
-    expect(listed.filter((type) => type === 'urn:weft:problem:invalid_request')).toHaveLength(40);
-    expect(listed.slice(40)).toEqual(Array(5).fill('urn:weft:problem:too_many_requests'));
+    expect(types.length).toBeGreaterThan(40);
+    expect(new Set(types.slice(0, -1))).toEqual(new Set(['urn:weft:problem:invalid_request']));
+    expect(types.at(-1)).toBe('urn:weft:problem:too_many_requests');
     expect(world.relay.connections).toEqual([]);
   });
 });
