@@ -9,8 +9,8 @@ import type { LogEntry } from '../http/log.ts';
 /** A password that is shorter may be an ordinary word, and would be cut out of ordinary sentences. */
 const PASSWORD_LENGTH_MIN = 8;
 
-/** Reading tokens, and signing secrets of whichever caller. */
-const TOKENS = /\b(?:weft_read|whsec)_?[A-Za-z0-9+/=._~-]+/g;
+/** Reading tokens, signing secrets of whichever caller, and tokens of GitHub and GitLab. */
+const TOKENS = /\b(?:(?:weft_read|whsec)_?|gh[a-z]_|github_pat_|glpat-)[A-Za-z0-9+/=._~-]+/g;
 
 /**
  * @param secrets what must never appear; null when there are none because the configuration is not valid

@@ -1,0 +1,124 @@
+/** What GitHub and GitLab have to say before a commit counts as the head that it was said to be; each answer wrong in one way. */
+import { describe, expect, test } from 'vitest';
+import type { Change } from '../../src/domain/change.ts';
+import type { GitHubApi } from '../../src/forges/github/api.ts';
+import { confirmChange } from '../../src/forges/github/confirm.ts';
+import type { GitLabApi } from '../../src/forges/gitlab/api.ts';
+import { confirmChange as confirmAtGitLab } from '../../src/forges/gitlab/confirm.ts';
+
+const COMMIT = 'a'.repeat(40);
+const OTHER = 'b'.repeat(40);
+const CHANGE: Change = {
+  event: 'push',
+  repository: { id: '7', name: 'octo/shop' },
+  commit: COMMIT,
+  branch: 'main',
+  environment: null,
+  workflow: null,
+  number: null,
+  attempt: null,
+};
+const DEPLOYMENT = { ...CHANGE, event: 'deployment', environment: 'production', number: 5, attempt: 5 };
+
+describe('GitHub', () => {
+  const right = {
+    repositoryId: '7' as string | null,
+    branchHead: COMMIT as string | null,
+    pullRequest: { state: 'open', head: { sha: COMMIT, repo: { id: 7 } as { id: number } | null }, base: { ref: 'main' } } as object | null,
+    deployment: { id: 5, sha: COMMIT, ref: 'main', environment: 'production' } as object | null,
+    newestDeployment: { id: 5 } as object | null,
+    workflowRun: { head_sha: COMMIT, head_branch: 'main', conclusion: 'success', run_attempt: 1 } as object | null,
+  };
+  const confirm = (change: Change, answers: Partial<typeof right> = {}) =>
+    confirmChange(
+      Object.fromEntries(Object.entries({ ...right, ...answers }).map(([name, answer]) => [name, async () => answer])) as unknown as GitHubApi,
+      change,
+    );
+  const PULL = { ...CHANGE, event: 'pull_request', number: 3 };
+  const RUN = { ...CHANGE, event: 'workflow_run', number: 9, workflow: '.github/workflows/ci.yml' };
+
+  test('a push, a run and a deployment prove the branch whose head it is', async () => {
+    for (const change of [CHANGE, RUN, DEPLOYMENT]) expect(await confirm(change)).toEqual({ branch: 'main', stale: null });
+  });
+
+  test('a pull request proves no branch, and neither does a deployment of a tag or of a commit', async () => {
+    expect(await confirm(PULL)).toEqual({ branch: null, stale: null });
+    const ofCommit = { deployment: { id: 5, sha: COMMIT, ref: COMMIT, environment: 'production' } };
+    expect(await confirm({ ...DEPLOYMENT, branch: COMMIT }, ofCommit)).toEqual({ branch: null, stale: null });
+    expect(await confirm({ ...DEPLOYMENT, branch: 'v1' }, { deployment: { ...ofCommit.deployment, ref: 'v1' }, branchHead: null })).toEqual({
+      branch: null,
+      stale: null,
+    });
+  });
+
+  test.each<[string, Change, Partial<typeof right>]>([
+    ['the name belongs to another repository', CHANGE, { repositoryId: '8' }],
+    ['the repository is gone', CHANGE, { repositoryId: null }],
+    ['the branch is gone', CHANGE, { branchHead: null }],
+    ['the branch has another head', CHANGE, { branchHead: OTHER }],
+    ['the pull request is gone', PULL, { pullRequest: null }],
+    ['it is closed', PULL, { pullRequest: { ...right.pullRequest, state: 'closed' } }],
+    ['it is of a fork', PULL, { pullRequest: { ...right.pullRequest, head: { sha: COMMIT, repo: { id: 66 } } } }],
+    ['its fork is gone', PULL, { pullRequest: { ...right.pullRequest, head: { sha: COMMIT, repo: null } } }],
+    ['it has another head', PULL, { pullRequest: { ...right.pullRequest, head: { sha: OTHER, repo: { id: 7 } } } }],
+    ['it goes elsewhere', PULL, { pullRequest: { ...right.pullRequest, base: { ref: 'other' } } }],
+    ['the deployment is gone', DEPLOYMENT, { deployment: null }],
+    ['it is of another commit', DEPLOYMENT, { deployment: { ...right.deployment, sha: OTHER } }],
+    ['it is for another environment', DEPLOYMENT, { deployment: { ...right.deployment, environment: 'staging' } }],
+    ['it is of another branch', DEPLOYMENT, { deployment: { ...right.deployment, ref: 'other' } }],
+    ['it is not the newest', DEPLOYMENT, { newestDeployment: { id: 6 } }],
+    ['its branch has another head', DEPLOYMENT, { branchHead: OTHER }],
+    ['the run is gone', RUN, { workflowRun: null }],
+    ['it was run again and failed', RUN, { workflowRun: { ...right.workflowRun, conclusion: 'failure' } }],
+    ['it is of another commit', RUN, { workflowRun: { ...right.workflowRun, head_sha: OTHER } }],
+    ['it is of another branch', RUN, { workflowRun: { ...right.workflowRun, head_branch: 'other' } }],
+    ['its branch has another head', RUN, { branchHead: OTHER }],
+    ['there is no such event', { ...CHANGE, event: 'release' }, {}],
+  ])('%s: nothing follows', async (_name, change, answers) => {
+    expect((await confirm(change, answers)).stale).toMatch(/\.$/);
+  });
+});
+
+describe('GitLab', () => {
+  const right = {
+    branchHead: COMMIT as string | null,
+    mergeRequest: { state: 'opened', sha: COMMIT, source_project_id: 7, target_branch: 'main' } as object | null,
+    deployment: { id: 5, sha: COMMIT, ref: 'main', status: 'running', environment: { name: 'production' } } as object | null,
+    newestDeployment: { id: 5 } as object | null,
+    pipeline: { status: 'success', sha: COMMIT, ref: 'main' } as object | null,
+  };
+  const confirm = (change: Change, answers: Partial<typeof right> = {}) =>
+    confirmAtGitLab(
+      Object.fromEntries(Object.entries({ ...right, ...answers }).map(([name, answer]) => [name, async () => answer])) as unknown as GitLabApi,
+      change,
+    );
+  const MERGE = { ...CHANGE, event: 'merge_request', number: 3 };
+  const PIPELINE = { ...CHANGE, event: 'pipeline', number: 9 };
+
+  test('a push, a pipeline and a deployment prove the branch whose head it is; a merge request proves none', async () => {
+    for (const change of [CHANGE, PIPELINE, DEPLOYMENT]) expect(await confirm(change)).toEqual({ branch: 'main', stale: null });
+    expect(await confirm(MERGE)).toEqual({ branch: null, stale: null });
+  });
+
+  test.each<[string, Change, Partial<typeof right>]>([
+    ['the branch is gone', CHANGE, { branchHead: null }],
+    ['the branch has another head', CHANGE, { branchHead: OTHER }],
+    ['the merge request is gone', MERGE, { mergeRequest: null }],
+    ['it is merged', MERGE, { mergeRequest: { ...right.mergeRequest, state: 'merged' } }],
+    ['it is of a fork', MERGE, { mergeRequest: { ...right.mergeRequest, source_project_id: 66 } }],
+    ['its fork is gone', MERGE, { mergeRequest: { ...right.mergeRequest, source_project_id: null } }],
+    ['it has another head', MERGE, { mergeRequest: { ...right.mergeRequest, sha: OTHER } }],
+    ['it goes elsewhere', MERGE, { mergeRequest: { ...right.mergeRequest, target_branch: 'other' } }],
+    ['the deployment is gone', DEPLOYMENT, { deployment: null }],
+    ['it is of another commit', DEPLOYMENT, { deployment: { ...right.deployment, sha: OTHER } }],
+    ['it is for another environment', DEPLOYMENT, { deployment: { ...right.deployment, environment: { name: 'staging' } } }],
+    ['it is not the newest', DEPLOYMENT, { newestDeployment: { id: 6 } }],
+    ['its branch has another head', DEPLOYMENT, { branchHead: OTHER }],
+    ['the pipeline is gone', PIPELINE, { pipeline: null }],
+    ['it failed when it was run again', PIPELINE, { pipeline: { ...right.pipeline, status: 'failed' } }],
+    ['it is of another branch', PIPELINE, { pipeline: { ...right.pipeline, ref: 'other' } }],
+    ['its branch has another head', PIPELINE, { branchHead: OTHER }],
+  ])('%s: nothing follows', async (_name, change, answers) => {
+    expect((await confirm(change, answers)).stale).toMatch(/\.$/);
+  });
+});
