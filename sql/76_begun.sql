@@ -149,16 +149,19 @@ create or replace function weft._list_gone(p_manifest jsonb, p_findings weft._fi
   set jit = off
   language sql
 as $$
-  select array(
-    select h.path
+  with gone as materialized (
+    select h.path, h.deployment_id, h.applied_path
     from weft._history as h
     where h.bundle = p_manifest ->> 'bundle' and h.place is null and h.made is null
       and not exists (select from jsonb_array_elements(p_manifest -> 'artifacts') as a where a.value ->> 'path' = h.path)
       and not exists (select from unnest(p_findings) as f where f.verdict = 'renamed' and f.data -> 'from' ->> 0 = h.path)
-      and not exists (  -- data that is brought in line
-        select from weft._steps as s
-        where s.deployment_id = h.deployment_id and s.path = h.applied_path and (s.options ? 'repeat' or s.kind = 'load' and coalesce(s.options ->> 'mode', 'insert') <> 'insert'))
-    order by h.path collate "C")
+  )
+  select array(
+    select g.path
+    from gone as g
+    left join lateral (select s.kind, s.options from weft._steps as s where s.deployment_id = g.deployment_id and s.path = g.applied_path limit 1) as s on true
+    where s.kind is null or not (s.options ? 'repeat' or s.kind = 'load' and s.options ->> 'mode' is distinct from 'insert')
+    order by g.path collate "C")
 $$;
 
 comment on function weft._list_gone(jsonb, weft._finding[]) is 'Lists files that run once, were applied, and are not in a bundle any more, under no other name either.';

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '27154c10d1ea350b23507cb741d864aea0052fe7e40e6977b818eb3c3c5a1938';
+export const ENGINE_DIGEST = 'f44da15f67adc3148ee9a6618fccdfc0d00cd3cd2e9e8d1dd4d0fe9d051bcf69';
