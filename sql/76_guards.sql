@@ -162,6 +162,48 @@ comment on function weft._check_dependents(bigint) is
   'Refuses what would put an object of the user''s into schema weft, or tie one to it, as far as PostgreSQL records dependencies; unless no dependency has changed since they were counted.';
 
 
+-- A commit would do it: each constraint is checked again when its definition says. What is so looked at, is in the session that a file has left.
+create or replace function weft._reset_constraints(p_ended jsonb default null)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_immediate  text;
+  v_path       text := coalesce(p_ended ->> 'search_path', 'pg_catalog, pg_temp');
+  v_set        text;
+begin
+  if not exists (select from pg_constraint as c where c.condeferrable) then
+    return;
+  end if;
+  set constraints all deferred;
+  select string_agg(k.name, ', ') into v_immediate
+  from (
+    select format('%I.%I', n.nspname, c.conname) as name
+    from pg_constraint as c
+    join pg_namespace as n on n.oid = c.connamespace
+    where c.condeferrable
+    group by n.nspname, c.conname
+    having not bool_or(c.condeferred)
+  ) as k;
+  if v_immediate is null then
+    return;
+  end if;
+  if p_ended is not null then
+    perform set_config('session_authorization', p_ended ->> 'authorization', false), set_config('role', p_ended ->> 'role', false);
+  end if;
+  v_set := pg_catalog.set_config('search_path', v_path, false);
+  execute pg_catalog.concat('set constraints ', v_immediate, ' immediate');
+  v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  reset session authorization;
+  reset role;
+end
+$$;
+
+comment on function weft._reset_constraints(jsonb) is 'Lets deferrable constraints be checked when their definitions say, as at the beginning of a transaction.';
+
+
 -- Whatever is deferred, in the session that the last file has left (p_ended), as it would be met at its end; or, where that is not known, in one in which a file
 -- of the phase begins: its triggers find there what they name, and wait no longer than it would. The caller resets the session.
 create or replace function weft._fire_deferred(p_phase weft._phases, p_path text, p_ended jsonb default null)

@@ -41,7 +41,8 @@ declare
   v_is_wanted    pg_catalog.bool;
   v_is_entering  pg_catalog.bool := false;
   v_is_settled   pg_catalog.bool;     -- nothing that was deferred before the step is owed
-  v_ended        pg_catalog.jsonb;    -- the session as a step has left it that may fail
+  v_sets_modes   pg_catalog.bool;     -- of constraints
+  v_ended        pg_catalog.jsonb;    -- the session as a step has left it
   v_settle_at    pg_catalog.int4 := p_last;  -- the last step that no check is
   v_result       pg_catalog.jsonb;
   v_within       weft._outcome;
@@ -266,12 +267,18 @@ begin
           end if;
           v_path := v_script.path;
         end if;
-        if p_is_within and v_is_wanted and v_script.kind = 'run' then
+        -- SET CONSTRAINTS holds until the commit, and no RESET ends it: else it would for the files behind this one, too
+        v_sets_modes := v_is_wanted and v_script.kind = 'run' and (p_is_within or v_script.ordinal not in (v_settle_at, p_last))
+          and (v_script.is_streamed or strpos(lower(array_to_string(v_script.executables, ' ') collate "C"), 'constraints') > 0);
+        if (p_is_within or v_sets_modes) and v_is_wanted and v_script.kind = 'run' then
           v_ended := jsonb_build_object('authorization', session_user, 'role', current_setting('role'), 'search_path', v_their_path);
         end if;
         if current_user <> v_our_role then
           reset session authorization;
           reset role;
+        end if;
+        if v_sets_modes then
+          perform weft._reset_constraints(v_ended);
         end if;
         v_their_path := weft._reset_session();
         if v_has_room then
@@ -310,7 +317,7 @@ begin
     if not p_is_within then
       perform weft._check_fence(p_fence, p_until_commit => true);
     end if;
-    return row('done', null, v_ended)::weft._outcome;
+    return row('done', null, case when p_is_within then v_ended end)::weft._outcome;
 
   exception when others or query_canceled or assert_failure then
     get stacked diagnostics

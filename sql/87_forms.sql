@@ -93,38 +93,6 @@ $$;
 comment on function weft._scrub_report(uuid, jsonb) is 'Takes secrets out of the report of a rehearsal, before it is committed.';
 
 
--- A commit would do it: each constraint is checked again when its definition says.
-create or replace function weft._reset_constraints()
-  returns void
-  volatile
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-declare
-  v_immediate  text;
-begin
-  if not exists (select from pg_constraint as c where c.condeferrable) then
-    return;
-  end if;
-  set constraints all deferred;
-  select string_agg(k.name, ', ') into v_immediate
-  from (
-    select format('%I.%I', n.nspname, c.conname) as name
-    from pg_constraint as c
-    join pg_namespace as n on n.oid = c.connamespace
-    where c.condeferrable
-    group by n.nspname, c.conname
-    having not bool_or(c.condeferred)
-  ) as k;
-  if v_immediate is not null then
-    execute 'set constraints ' || v_immediate || ' immediate';
-  end if;
-end
-$$;
-
-comment on function weft._reset_constraints() is 'Lets deferrable constraints be checked when their definitions say, as at the beginning of a transaction.';
-
-
 -- For a rehearsal, which runs file by file anyway: what stands before the group has run already in this transaction.
 create or replace function weft._settle_order(p_phase weft._phases, p_step integer, p_fence bigint)
   returns void

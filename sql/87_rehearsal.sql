@@ -280,6 +280,8 @@ begin
           if v_phase.transaction <> 'single' then
             perform weft._run_inside('set constraints all immediate', v_before, coalesce(v_inside, v_before));
             perform weft._reset_constraints(), weft._check_dependents();
+          elsif exists (select from weft._statements as t where t.deployment_id = p_deployment and t.step = v_step.ordinal and t.statement ~* '\mconstraints\M') then
+            perform weft._reset_constraints(v_ended);
           end if;
           if cardinality(v_steps_done) >= v_count_at then
             v_count_at := weft._check_lock_table(cardinality(v_steps_done));

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'f44da15f67adc3148ee9a6618fccdfc0d00cd3cd2e9e8d1dd4d0fe9d051bcf69';
+export const ENGINE_DIGEST = '10fced142e74b9edc5b6682640c9dbf478fdf8d54b8ad8b3392191de6c9015a2';
