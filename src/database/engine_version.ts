@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '10fced142e74b9edc5b6682640c9dbf478fdf8d54b8ad8b3392191de6c9015a2';
+export const ENGINE_DIGEST = '7fa780b16bbad6480733942f44084c40b8e3f9f96abd43e2c394cac04f58edcc';
