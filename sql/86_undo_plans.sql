@@ -13,7 +13,9 @@ begin
   end if;
   return (
     with files as materialized (
-      select distinct s.path, weft._kept_text(s.given_by, s.path, s.digest) as text from weft._list_undo_steps(p_undone) as s where s.kind <> 'load'
+      select distinct s.path, case when s.kind <> 'load' then weft._kept_text(s.given_by, s.path, s.digest)
+        else coalesce((select string_agg(o.options ->> 'where', ' ') from weft._steps as o where o.deployment_id in (p_undone, s.given_by) and o.path = s.path and o.kind = 'load'), '') end as text
+      from weft._list_undo_steps(p_undone) as s
     )
     select coalesce(jsonb_agg(jsonb_build_object('name', n.name, 'paths', n.paths) order by n.name), '[]')
     from (
@@ -159,7 +161,7 @@ begin
         from weft._history as h left join weft._steps as s on s.deployment_id = v_undone.id and s.path = h.applied_path
         where h.bundle = v_undone.bundle and h.deployment_id = v_undone.id));
   end if;
-  return (
+  return weft._as_answer((
     with steps as materialized (select s.* from weft._list_undo_steps(v_undone.id) as s)
     select jsonb_build_object(
       'deployment', v_undone.id, 'mode', v_undone.mode, 'bundle', v_undone.bundle, 'state', v_undone.state, 'caller', v_undone.caller,
@@ -189,7 +191,7 @@ begin
         from weft._list_effects(v_undone.id) as e
         join weft._steps as s on s.deployment_id = v_undone.id and s.ordinal = e.ordinal
         join weft._phases as p on p.deployment_id = v_undone.id and p.ordinal = e.phase
-        where e.undo is null)));
+        where e.undo is null))));
 end
 $$;
 

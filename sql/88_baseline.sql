@@ -120,6 +120,7 @@ declare
   v_check       record;
   v_file        record;
   v_recorded    text[] := '{}';
+  v_replaced    text[] := '{}';  -- which were applied with another content
 begin
   perform weft._check_fence(p_fence, p_until_commit => true);
   perform weft._withdraw_baseline(p_deployment);
@@ -151,6 +152,7 @@ begin
     set digest = excluded.digest, deployment_id = excluded.deployment_id, applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, applied_path = excluded.applied_path, place = excluded.place;
     v_recorded := v_recorded || v_file.path;
     if v_file.known <> v_file.digest then
+      v_replaced := v_replaced || v_file.path;
       perform weft._tell(p_deployment, 'content_replaced', p_path => v_file.path, p_data => jsonb_build_object('digest_before', encode(v_file.known, 'hex'), 'digest', encode(v_file.digest, 'hex')));
     end if;
   end loop;
@@ -159,7 +161,7 @@ begin
       result = jsonb_build_object('recorded', case
         when s.kind = 'check' or weft._repeat_of(s.kind, s.options) = 'always' then 'never'  -- neither is in any history
         when s.path = any (v_recorded) then 'now'
-        else 'before' end)
+        else 'before' end) || case when s.path = any (v_replaced) then '{"replaced": true}' else '{}' end::jsonb
   where s.deployment_id = p_deployment and s.state = 'pending';
   update weft._phases as p set state = 'skipped', finished_at = clock_timestamp() where p.deployment_id = p_deployment;
   perform weft._tell(p_deployment, 'baseline', p_data => jsonb_build_object('files', cardinality(v_recorded), 'verified', v_check.verdict));

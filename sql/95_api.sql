@@ -290,7 +290,7 @@ create or replace function weft.plan(p_manifest jsonb, p_texts jsonb default '{}
   set jit = off
   language sql
 as $$
-  select jsonb_build_object(
+  select weft._as_answer(jsonb_build_object(
     'findings', (select coalesce(jsonb_agg(jsonb_build_object('path', f.path, 'verdict', f.verdict, 'data', f.data) order by f.ordinal), '[]') from unnest(j.findings) as f),
     'refusal', weft._describe_quarrel(j.findings, p_manifest ->> 'order', false),
     'batches', weft._foresee_batches(p_manifest, p_texts, p_values),
@@ -323,7 +323,7 @@ as $$
       from weft._history as h
       cross join lateral (select weft._list_missing(h.made) as missing) as m
       where h.bundle = p_manifest ->> 'bundle' and h.made is not null and m.missing is not null
-        and exists (select from jsonb_array_elements(p_manifest -> 'artifacts') as a where a.value ->> 'path' = h.path)))
+        and exists (select from jsonb_array_elements(p_manifest -> 'artifacts') as a where a.value ->> 'path' = h.path))))
   from (select array(select f from weft._judge_history(p_manifest, null, p_texts) as f order by f.ordinal) as findings) as j
 $$;
 

@@ -83,7 +83,9 @@ function recordOf({ steps }: PhaseStatus, { state }: Deployment): string {
   if (state !== 'succeeded') return isOver(state) ? `nothing recorded (${count(steps.length, 'step')})` : 'not recorded yet';
   const recorded = (when: string) => steps.filter(({ result }) => result?.recorded === when).length;
   const [before, never] = [recorded('before'), recorded('never')];
-  return `recorded: ${count(recorded('now'), 'file')}${before === 0 ? '' : `, ${before} known before`}${never === 0 ? '' : `, ${never} never recorded (checks, and what runs with every deployment)`}`;
+  const replaced = steps.filter(({ result }) => result?.replaced === true).map(({ path }) => oneLine(path));
+  const instead = replaced.length === 0 ? '' : ` (of these ${replaced.join(', ')} with another content than was applied: it was not run, and never will be)`;
+  return `recorded: ${count(recorded('now'), 'file')}${instead}${before === 0 ? '' : `, ${before} known before`}${never === 0 ? '' : `, ${never} never recorded (checks, and what runs with every deployment)`}`;
 }
 
 /** All of it, with tries and pauses. */

@@ -85,19 +85,18 @@ export function nextOfUndo(deployment: Deployment): string[] {
       ? `"weft undo --rehearse ${undoes}" rehearses it again.`
       : `"weft undo ${undoes}" goes on with what is not undone; what is undone stays undone.`;
   if (state === 'cancelled' && mode === 'rehearse') return [`Next: ${again}`];
+  const steps = deployment.phases.flatMap(({ steps: of }) => of);
+  const halves = steps.filter(({ state: of, account }) => of !== 'succeeded' && account).map(({ undoes: path }) => oneLine(path ?? ''));
+  if (state === 'cancelled' && halves.length > 0)
+    return [`Next: ${again} Until then a deployment of ${listSome(halves, 3)}, which ${halves.length === 1 ? 'is' : 'are'} taken back in part, is refused.`];
   if (state === 'cancelled') return [`Next: ${again} Or deploy the bundle, which runs what was undone again.`];
   if (state !== 'failed') return [];
-  const step = deployment.phases.flatMap(({ steps }) => steps).find(({ path, state: of }) => path === error?.path && of === 'failed');
+  const step = steps.find(({ path, state: of }) => path === error?.path && of === 'failed');
   if (error?.sqlstate === 'WF071' || !step) return [`Next: ${error?.hint ? 'as the hint says; then' : 'remove the cause; then'} ${again}`];
   if (step.undoes && step.path !== step.undoes) {
-    const undone = deployment.phases.flatMap(({ steps }) => steps).filter(({ state: of, undoes: path }) => of === 'succeeded' && path);
-    const named = listSome(
-      undone.map(({ undoes: path }) => oneLine(path as string)),
-      3,
-    );
+    const way = `weft undo${mode === 'rehearse' ? ' --rehearse' : ''} ${undoes} --with FOLDER`;
     return [
-      `Next: remove the cause in the database; or correct ${oneLine(step.path)} and deploy the bundle with it, but without the files that are undone by now${undone.length === 0 || mode === 'rehearse' ? '' : ` (${named})`}: of what is in the history nothing runs again, and the undo that came last counts. Then ${again}`,
-      'A deployment with them runs them again, and is then undone first, by "weft undo" with its id.',
+      `Next: remove the cause in the database, and ${again} Or correct ${oneLine(step.path)} in the folder of the bundle: "${way}" brings it, runs nothing else of the folder, and goes on.`,
     ];
   }
   if (step.options?.keeps === true)

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '7fa780b16bbad6480733942f44084c40b8e3f9f96abd43e2c394cac04f58edcc';
+export const ENGINE_DIGEST = '24366fe0d5f927915c2ebcf0a00ede25c3b6e86a6a42dafe20c32bc22e0c10f9';

@@ -163,6 +163,35 @@ describe('weft baseline', () => {
     expect((await weft('drift', '--json')).json()).toMatchObject({ verdict: 'none', since: { deployment: id } });
   });
 
+  it('withdrawn leaves to a later deployment of another bundle what that one has met: for it nothing had drifted', async () => {
+    await weft('deploy', makeFolder({ '1.sql': 'create table goods (n int);' }));
+    await sql(database.url, 'alter table goods add by_hand int');
+    const { id } = (await weft('baseline', makeFolder({ '1.sql': 'create table goods (n int);', '2.sql': 'select 1;' }), '--json')).json();
+    const other = (
+      await weft(
+        'deploy',
+        makeFolder({ 'weft.yaml': 'name: other\nphases: [{ name: p, steps: [{ run: o.sql }] }]\n', 'o.sql': 'create table other ();' }),
+        '--json',
+      )
+    ).json();
+    expect((await weft('undo', id)).code).toBe(0);
+    expect((await weft('drift', '--json')).json()).toMatchObject({ verdict: 'none', since: { deployment: other.id } });
+  });
+
+  it('names what it records with another content than was applied, since that is never run', async () => {
+    const view = (columns: string) => ({
+      'weft.yaml': 'name: shop\nphases: [{ name: p, steps: [{ run: 1.sql }, { run: v.sql, repeat: on-change }] }]\n',
+      '1.sql': 'create table goods (n int, m int);',
+      'v.sql': `create or replace view v as select ${columns} from goods;`,
+    });
+    await weft('deploy', makeFolder(view('n')));
+    const { code, stdout } = await weft('baseline', makeFolder(view('n, m')));
+    expect([code, stdout]).toEqual([
+      0,
+      expect.stringContaining('1 file (of these v.sql with another content than was applied: it was not run, and never will be), 1 known before'),
+    ]);
+  });
+
   it('keeps the bytes, so that a later change is shown', async () => {
     await weft('baseline', makeFolder({ '1.sql': 'insert into t values (1);' }));
     const changed = (await weft('deploy', makeFolder({ '1.sql': 'insert into t values (2);' }), '--json')).json();

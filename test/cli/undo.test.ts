@@ -75,7 +75,7 @@ describe('straight to a database', () => {
     expect(stdout).toMatch(/^Failed\. The undo of shop stopped/);
     expect(stdout).toContain('undo/1_a.sql:2');
     expect(stdout).toContain('rolled back as a whole: nothing of it is undone');
-    expect(stdout).toMatch(/Next: .* correct undo\/1_a\.sql and deploy the bundle with it, .*"weft undo [0-9a-f-]+" goes on with what is not undone/);
+    expect(stdout).toMatch(/Next: .*"weft undo [0-9a-f-]+" goes on with what is not undone.* correct undo\/1_a\.sql in the folder of the bundle: "weft undo [0-9a-f-]+ --with FOLDER" brings it/);
     expect(await tablesIn(database.url)).toEqual(['a', 'b']);
   });
 

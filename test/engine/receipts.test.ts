@@ -246,6 +246,32 @@ describe('the end of a deployment does not fail because of its receipt', () => {
     }
   });
 
+  it('and there a plan, and the plan of an undo, can be told to a client too, whatever bytes are in names', async () => {
+    const name = `${database.name}_ascii`;
+    await sql(database.url, `create database ${name} encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C' template template0`);
+    const url = new URL(database.url);
+    url.pathname = `/${name}`;
+    const made = (columns: string) =>
+      `do $$ begin execute format('create or replace view %I as select ${columns}', convert_from('\\xe9', 'SQL_ASCII')); end $$;`;
+    try {
+      const files = (columns: string) => ({
+        'weft.yaml': 'name: shop\nphases: [{ name: main, steps: [{ run: v.sql, repeat: on-change }] }]\n',
+        'v.sql': made(columns),
+      });
+      await deployFiles(connectOver(url.href), files('1 as n'));
+      const newer = await deployFiles(connectOver(url.href), files('1 as n, 2 as m'));
+      expect(newer.state).toBe('succeeded');
+      await sql(url.href, `do $$ begin execute format('create view w as select * from %I', convert_from('\\xe9', 'SQL_ASCII')); end $$;`);
+      const [{ plan }] = await sql(url.href, `select weft.plan_undo('${newer.id}') as plan`);
+      expect(JSON.stringify(plan.foreseen)).toContain('?');
+      await sql(url.href, `set client_min_messages = error; do $$ begin execute format('drop view %I cascade', convert_from('\\xe9', 'SQL_ASCII')); end $$;`);
+      const [{ lost }] = await sql(url.href, `select weft.plan(d.manifest) -> 'lost' as lost from weft._deployments as d order by d.place desc limit 1`);
+      expect(lost).toMatchObject([{ path: 'v.sql', missing: [{ kind: 'view', name: expect.stringContaining('?') }] }]);
+    } finally {
+      await sql(database.url, `drop database if exists ${name} with (force)`);
+    }
+  });
+
   it('whatever is wrong with the account: then the receipt says just that', async () => {
     await sql(
       database.url,

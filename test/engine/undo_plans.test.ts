@@ -183,6 +183,28 @@ describe('secrets', () => {
     expect((await planned()).secrets).toEqual([{ name: 'token', paths: ['undo/1.sql'] }]);
   });
 
+  it('that only the rows of a sync are chosen by are asked for too', async () => {
+    await sql(database.url, 'create table goods (k int primary key, tenant text)');
+    const files = (rows: string) => ({
+      'weft.yaml': JSON.stringify({
+        name: 'shop',
+        parameters: { token: { type: 'text', secret: true } },
+        phases: [
+          {
+            name: 'main',
+            transaction: 'single',
+            steps: [{ load: 'd.csv', into: 'goods', key: ['k'], mode: 'sync', where: "tenant is distinct from weft.parameter('token')" }],
+          },
+        ],
+      }),
+      'd.csv': `k,tenant\n${rows}`,
+    });
+    await deployFiles(connectOver(database.url), files('1,x\n'), { secrets: { token: TOKEN } });
+    await deployFiles(connectOver(database.url), files('1,x\n2,y\n'), { secrets: { token: TOKEN } });
+    expect((await planned()).secrets).toEqual([{ name: 'token', paths: ['d.csv'] }]);
+    await expect(open({})).rejects.toMatchObject({ code: 'WF075' });
+  });
+
   it.each([
     ['one that is lacking', {}, 'WF075', 'lacks the secret "token", which is named in undo/1.sql'],
     ['one of another name', { token: TOKEN, surprise: TOKEN }, 'WF040', 'has no secret parameter "surprise"'],
