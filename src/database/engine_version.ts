@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '24366fe0d5f927915c2ebcf0a00ede25c3b6e86a6a42dafe20c32bc22e0c10f9';
+export const ENGINE_DIGEST = '17c4ce14deb2d9c1fdf7ef32dfb7da38420e9e9f01ba8aedbe4c08e53a9fc69f';
