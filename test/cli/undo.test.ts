@@ -75,7 +75,9 @@ describe('straight to a database', () => {
     expect(stdout).toMatch(/^Failed\. The undo of shop stopped/);
     expect(stdout).toContain('undo/1_a.sql:2');
     expect(stdout).toContain('rolled back as a whole: nothing of it is undone');
-    expect(stdout).toMatch(/Next: .*"weft undo [0-9a-f-]+" goes on with what is not undone.* correct undo\/1_a\.sql in the folder of the bundle: "weft undo [0-9a-f-]+ --with FOLDER" brings it/);
+    expect(stdout).toMatch(
+      /Next: .*"weft undo [0-9a-f-]+" goes on with what is not undone.* correct undo\/1_a\.sql in the folder of the bundle: "weft undo [0-9a-f-]+ --with FOLDER" brings it/,
+    );
     expect(await tablesIn(database.url)).toEqual(['a', 'b']);
   });
 

@@ -266,7 +266,8 @@ describe('the end of a deployment does not fail because of its receipt', () => {
       expect(JSON.stringify(plan.foreseen)).toContain('?');
       await sql(url.href, `set client_min_messages = error; do $$ begin execute format('drop view %I cascade', convert_from('\\xe9', 'SQL_ASCII')); end $$;`);
       const [{ lost }] = await sql(url.href, `select weft.plan(d.manifest) -> 'lost' as lost from weft._deployments as d order by d.place desc limit 1`);
-      expect(lost).toMatchObject([{ path: 'v.sql', missing: [{ kind: 'view', name: expect.stringContaining('?') }] }]);
+      expect(lost).toMatchObject([{ path: 'v.sql' }]);
+      expect(JSON.stringify(lost)).toContain('?');
     } finally {
       await sql(database.url, `drop database if exists ${name} with (force)`);
     }
