@@ -105,10 +105,10 @@ $$;
 comment on function weft._as_utf8(text) is 'Returns a text as it is where it is UTF8, as it is in every database with an encoding; else with a question mark for each byte that is not ASCII.';
 
 
--- No SET clause: it is asked of every answer, and mostly there is nothing to do.
 create or replace function weft._as_answer(p_document jsonb)
   returns jsonb
   stable parallel safe
+  set search_path = pg_catalog, pg_temp
   language sql
 as $$
   select case pg_catalog.getdatabaseencoding() when 'SQL_ASCII' then weft._as_utf8(p_document::pg_catalog.text)::pg_catalog.jsonb else p_document end

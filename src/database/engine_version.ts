@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '17c4ce14deb2d9c1fdf7ef32dfb7da38420e9e9f01ba8aedbe4c08e53a9fc69f';
+export const ENGINE_DIGEST = 'da44b04d65960165efe3433658e9ffb044a18d127f8987abba05bc6944898659';
