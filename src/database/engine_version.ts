@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'da44b04d65960165efe3433658e9ffb044a18d127f8987abba05bc6944898659';
+export const ENGINE_DIGEST = '55c533937369c4bfce8843dd191cc8cd51bbef0508c0db482fc3dc009ff5e26b';
