@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '55c533937369c4bfce8843dd191cc8cd51bbef0508c0db482fc3dc009ff5e26b';
+export const ENGINE_DIGEST = '110ee21ed2bc1dcd26f9261752760ae42c404d3e3181efa6b0f566d4f55718bf';
