@@ -69,7 +69,7 @@ as $$
     'message', format('%s %s taken back in part: an undo has stopped half-way.', weft._list_some(array_agg(f.path order by f.ordinal)), case count(*) when 1 then 'is' else 'are' end),
     'detail', string_agg(f.data ->> 'account', ' ' order by f.ordinal) || p_stand,
     'hint', format('To take back the rest: weft undo %s. If %s itself is wrong, correct it and deploy the bundle first: that is refused as this was, and brings the file here. '
-      || 'To go forward instead: bring all of %s about again by hand, and say so: weft baseline FOLDER --up-to %3$s.',
+      || 'To go forward instead: bring all of %s about again by hand, and say so: weft baseline FOLDER --only %3$s.',
       (array_agg(f.data ->> 'undoes' order by f.ordinal))[1], (array_agg(f.data ->> 'undo' order by f.ordinal))[1], (array_agg(f.path order by f.ordinal))[1]),
     'path', (array_agg(f.path order by f.ordinal))[1])
   from unnest(p_findings) as f

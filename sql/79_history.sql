@@ -263,7 +263,8 @@ begin
         select string_agg(E'\n' || weft._show_change(f.data), '' order by f.ordinal) from (
           select k.* from unnest(p_findings) as k where k.verdict = 'changed' order by k.ordinal limit weft._limit('differences_count')) as f),
       'hint', case when p_is_begun then format('What that deployment brought is newer than this one. Deploy the bundle as it is meant now; where it changes %s, put the change into a new file.', v_paths[1]) else
-        'Put the change into a new file, and give the old one its applied content back: weft.kept_file(bundle, path) has it. If the database holds the change already, say so: "weft baseline FOLDER --up-to ' || v_paths[1] || '", which takes whatever stands before it in the bundle for applied too, as it is now.' end,
+        'Put the change into a new file, and give the old one its applied content back: weft.kept_file(bundle, path) has it. ' || format('If the database holds the change already, say so of this file alone: weft baseline FOLDER --only %s.',
+          case when v_paths[1] ~ '^[A-Za-z0-9._/-]+$' then v_paths[1] else quote_literal(v_paths[1]) end) end,
       'path', v_paths[1],
       'changed', (select jsonb_agg(f.data order by f.ordinal) from unnest(p_findings) as f where f.verdict = 'changed'));
   end if;

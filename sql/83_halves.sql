@@ -86,7 +86,7 @@ as $$
       case when p_line is null then 'is missing in the file now' else format('something else stands in its place now, in line %s', p_line) end),
     'detail', format('An earlier deployment (%s) ran the file statement by statement and has committed %s of them. This one was: %s',
       p_earlier.deployment_id, p_done, left(weft._skip_comments(weft._without_rows(o)), weft._limit('statement_shown_characters')) || case when o.rows_at is not null then ', and its rows' else '' end),
-    'hint', format('Nothing of the file was run now. Put %s back as %s (comments and white space may differ): then it goes on behind %s, and a change of what is in the database already stands behind %s too, as a statement of its own. Or bring all of it about by hand, and say so: weft baseline FOLDER --up-to %s. '
+    'hint', format('Nothing of the file was run now. Put %s back as %s (comments and white space may differ): then it goes on behind %s, and a change of what is in the database already stands behind %s too, as a statement of its own. Or bring all of it about by hand, and say so: weft baseline FOLDER --only %s. '
         || 'Or take back by hand what has run, and say so: weft forget %5$s --why REASON; then all of it runs from its beginning. (Under another name it does that in any case, also over what is in the database already.)',
       weft._name_beginning(p_done), case p_done when 1 then 'it was' else 'they were' end, case p_done when 1 then 'it' else 'them' end, case p_done when 1 then 'it' else 'them' end,
       p_earlier.path))
@@ -130,7 +130,7 @@ as $$
     'sqlstate', 'WF021',
     'message', format('A part of %s is in the database already: an earlier deployment ran it statement by statement, and not to its end.', p_path),
     'detail', 'In the transaction that its phase asks for now, all of it would run, also what is there.',
-    'hint', format('With "transaction: auto" or "none" it goes on where it stopped. Or bring all of it about by hand, and say so: weft baseline FOLDER --up-to %s. Or take back by hand what has run, and say so: weft forget %1$s --why REASON.', p_path),
+    'hint', format('With "transaction: auto" or "none" it goes on where it stopped. Or bring all of it about by hand, and say so: weft baseline FOLDER --only %s. Or take back by hand what has run, and say so: weft forget %1$s --why REASON.', p_path),
     'path', p_path)
 $$;
 

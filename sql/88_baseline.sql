@@ -149,7 +149,8 @@ begin
     insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place)
     values (v_deployment.bundle, v_file.path, v_file.digest, p_deployment, clock_timestamp(), p_deployment, v_file.path, case when v_file.repeat <> 'once' then v_file.ordinal end)
     on conflict on constraint an_artifact_is_applied_once do update
-    set digest = excluded.digest, deployment_id = excluded.deployment_id, applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, applied_path = excluded.applied_path, place = excluded.place;
+    set digest = excluded.digest, deployment_id = excluded.deployment_id, applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, applied_path = excluded.applied_path,
+        place = case when excluded.place is not null then coalesce(h.place, excluded.place) end;
     v_recorded := v_recorded || v_file.path;
     if v_file.known <> v_file.digest then
       v_replaced := v_replaced || v_file.path;
@@ -164,7 +165,7 @@ begin
         else 'before' end) || case when s.path = any (v_replaced) then '{"replaced": true}' else '{}' end::jsonb
   where s.deployment_id = p_deployment and s.state = 'pending';
   update weft._phases as p set state = 'skipped', finished_at = clock_timestamp() where p.deployment_id = p_deployment;
-  perform weft._tell(p_deployment, 'baseline', p_data => jsonb_build_object('files', cardinality(v_recorded), 'verified', v_check.verdict));
+  perform weft._tell(p_deployment, 'baseline', p_data => jsonb_build_object('files', cardinality(v_recorded), 'replaced', to_jsonb(v_replaced), 'verified', v_check.verdict));
   perform weft._end(p_deployment, 'succeeded', null);
 end
 $$;

@@ -295,11 +295,12 @@ export const COMMANDS: readonly Command[] = [
     about: [
       'For a database that is there already. Nothing of the folder runs: its files are recorded in the history, with their bytes, as a deployment of its own. What the files create is first looked for in the catalog, by name, and if any of it is not there nothing is recorded. Data, rights and what a DO block makes are not looked for: the words of the end say which files that is.',
       'A baseline that was a mistake is withdrawn with "weft undo ID": its files leave the history, nothing is run and nothing is dropped.',
-      'Files with "repeat: always" and checks are in no history. A file that the history has with other bytes is recorded anew, and the journal says so.',
+      'Files with "repeat: always" and checks are in no history. A file that the history has with other bytes is recorded anew, unrun, and the end names it: to say it of one file, and leave the others to be run, use --only.',
     ],
     options: {
       ...ADDRESS,
       'up-to': { type: 'string', value: 'PATH', help: 'no further than this file, in the order of the plan; the others are still to be run' },
+      only: { type: 'string', value: 'PATH', help: 'this file alone; whatever else would run is still to be run' },
       fingerprint: { type: 'string', value: 'TEXT', help: 'what the catalog must come to (weft.fingerprint(), after a deployment elsewhere)' },
       unverified: { type: 'boolean', help: 'record it without a look at the catalog' },
       id: { type: 'string', value: 'KEY', help: 'the key of this deployment (random)' },

@@ -40,7 +40,7 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   lines.push(
     ...driftLines(deployment, style),
     ...goneLines(deployment, style),
-    ...baselineLines(deployment),
+    ...baselineLines(deployment, style),
     ...(deployment.withdrawn ? [] : comparedLines(deployment, style)),
   );
   for (const step of warningsOf(deployment)) lines.push('', ...warningLines(step, style));
@@ -107,7 +107,7 @@ function lackingLines({ state, undoes, phases, without_undo: lacking }: Deployme
 }
 
 /** What a baseline was verified by, and what nobody has looked at. */
-function baselineLines({ baseline }: Deployment): string[] {
+function baselineLines({ id, baseline }: Deployment, style: Style): string[] {
   if (!baseline) return [];
   const { by, objects_found = 0, not_looked_at: unseen = [], gone_again: gone = [] } = baseline.verified;
   const verified =
@@ -131,7 +131,17 @@ function baselineLines({ baseline }: Deployment): string[] {
     'Not looked at, for later statements drop, rename or move what they create',
     unseen.filter((path) => gone.includes(path)),
   );
-  return ['', `  ${count(baseline.files, 'file')} recorded. ${verified}${unnamed}${taken}`];
+  const replaced = (baseline.replaced ?? []).map((path) => oneLine(path));
+  return [
+    '',
+    `  ${count(baseline.files, 'file')} recorded. ${verified}${unnamed}${taken}`,
+    ...(replaced.length === 0
+      ? []
+      : [
+          `  ${style.yellow('Warning:')} applied before with other content, and now recorded as it is in the folder, which was not run: ${listSome(replaced, FILES_SHOWN)}.`,
+          `  What of it is not in the database comes with no later deployment. If that was not meant: weft undo ${id}`,
+        ]),
+  ];
 }
 
 /** Checks that found rows and only warn. */
@@ -163,8 +173,10 @@ function headline(deployment: Deployment, style: Style): string {
     case 'succeeded':
       if (deployment.mode === 'rehearse') return `${style.green(style.bold('Rehearsed.'))} Nothing of ${bundle} is in the database.`;
       if (deployment.mode === 'baseline') {
-        const last = deployment.phases.flatMap(({ steps }) => steps).at(-1);
-        return `${style.green(style.bold('Recorded.'))} This database is taken to be at ${bundle}${last === undefined ? '' : `, up to ${oneLine(last.path)}`}; nothing was run.`;
+        const steps = deployment.phases.flatMap((phase) => phase.steps);
+        const last = oneLine(steps.at(-1)?.path ?? '');
+        const what = steps.length === 1 ? `taken to have ${last} of ${bundle}` : `taken to be at ${bundle}${last === '' ? '' : `, up to ${last}`}`;
+        return `${style.green(style.bold('Recorded.'))} This database is ${what}; nothing was run.`;
       }
       if (deployment.withdrawn)
         return `${style.green(style.bold('Withdrawn.'))} Baseline ${deployment.undoes} of ${bundle}: ${withdrawnOf(deployment.withdrawn)}`;

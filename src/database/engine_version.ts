@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '110ee21ed2bc1dcd26f9261752760ae42c404d3e3181efa6b0f566d4f55718bf';
+export const ENGINE_DIGEST = '147a396e2c48a65479e0dafeff25c85b9ca86146cef39fb20c8d25c03ace49b4';

@@ -242,8 +242,8 @@ export const deploymentSchema = z.looseObject({
   cleaning: z.looseObject({ path: z.string(), line: z.int().nullable(), sent: z.string().nullable(), error: deploymentErrorSchema }).nullish(),
   /** Invalid indexes that are left behind it and that only a superuser may drop, each with the statement for it. */
   leftovers: z.array(z.looseObject({ index: z.string(), path: z.string().nullable(), statement: z.string() })).nullish(),
-  /** Of a baseline that was recorded: how many files were new to the history, and by what that was verified. */
-  baseline: z.looseObject({ files: z.int(), verified: verifiedSchema }).nullish(),
+  /** Of a baseline that was recorded: how many files were new to the history, which of them it had with other content, and by what that was verified. */
+  baseline: z.looseObject({ files: z.int(), replaced: z.array(z.string()).nullish(), verified: verifiedSchema }).nullish(),
   /** Of a rehearsal that is over: what it has shown, and what it could not show. */
   rehearsal: informing(rehearsalSchema),
 });

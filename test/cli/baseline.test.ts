@@ -333,6 +333,27 @@ describe('weft baseline', () => {
     expect((await weft('deploy', makeFolder({ '1.sql': 'create table goods (n bigint);' }), '--json')).json().state).toBe('succeeded');
   });
 
+  it('of one file leaves the others to be run, and of a whole folder names what was applied with other content', async () => {
+    const folder = (files: Readonly<Record<string, string>>) =>
+      makeFolder({
+        'weft.yaml': 'name: shop\nphases: [{ name: p, transaction: single, steps: [{ run: s/*.sql }, { run: v/*.sql, repeat: on-change }] }]\n',
+        ...files,
+      });
+    await weft('deploy', folder({ 's/1.sql': 'create table goods (n int)', 'v/a.sql': 'create or replace view a as select n from goods' }));
+    await sql(database.url, 'alter table goods add m int');
+    const newer = folder({ 's/1.sql': 'create table goods (n int, m int)', 'v/a.sql': 'create or replace view a as select n, m from goods' });
+    expect((await weft('deploy', newer)).stdout).toContain('say so of this file alone: weft baseline FOLDER --only s/1.sql.');
+    expect((await weft('baseline', newer, '--only', 's/9.sql')).stderr).toContain('--only: no step of the bundle runs "s/9.sql"');
+    const whole = await weft('baseline', newer);
+    const [, id] = whole.stdout.match(/and now recorded as it is in the folder, which was not run: s\/1\.sql, v\/a\.sql\.\n.* weft undo ([0-9a-f-]+)\n/) ?? [];
+    expect(id, whole.stdout).toBeDefined();
+    expect((await weft('undo', id as string)).code).toBe(0);
+    expect((await weft('baseline', newer, '--only', 's/1.sql')).stdout).toMatch(
+      /^Recorded\. This database is taken to have s\/1\.sql of shop; nothing was run\.\n/,
+    );
+    expect((await weft('deploy', newer, '--json')).json().phases[0].steps).toMatchObject([{ state: 'skipped' }, { path: 'v/a.sql', state: 'succeeded' }]);
+  });
+
   it('refuses an --up-to that no step runs', async () => {
     const { code, stderr } = await weft('baseline', makeFolder(FILES), '--up-to', '9.sql');
     expect(code).toBe(2);
@@ -350,7 +371,7 @@ it('weft plan, baseline and drift say the same through a Worker as straight to t
 
   const recorded = await worker('baseline', folder, '--up-to', '1.sql');
   expect(recorded.code, recorded.stderr).toBe(0);
-  expect(recorded.stdout).toMatch(/^Recorded\. This database is taken to be at shop, up to 1\.sql; nothing was run\.\n\n {2}1 file recorded\./);
+  expect(recorded.stdout).toMatch(/^Recorded\. This database is taken to have 1\.sql of shop; nothing was run\.\n\n {2}1 file recorded\./);
   const refused = await worker('baseline', folder);
   expect([refused.code, refused.stdout]).toEqual([1, expect.stringMatching(/^Failed\. Nothing of shop was recorded\./)]);
 

@@ -46,7 +46,7 @@ it('refuses each deployment with the file, says why, and names the ways on; so d
     expect(said).toContain('1.sql is taken back in part: an undo has stopped half-way.');
     expect(said).toContain(account);
     expect(said).toContain(`To take back the rest: weft undo ${id}.`);
-    expect(said).toContain('To go forward instead: bring all of 1.sql about again by hand, and say so: weft baseline FOLDER --up-to 1.sql.');
+    expect(said).toContain('To go forward instead: bring all of 1.sql about again by hand, and say so: weft baseline FOLDER --only 1.sql.');
   }
   expect(flat(deployed)).toContain('Nothing of this deployment was run, and nothing needs to be cleaned up.');
   expect((await weft('deploy', folder, '--json')).json().error).toMatchObject({ sqlstate: 'WF064', path: '1.sql' });
@@ -98,9 +98,9 @@ describe('the ways on', () => {
   it('forward: all of it is brought about by hand, a baseline says so, and what is undone later is undone from its beginning', async () => {
     const { folder, id } = await half();
     putFiles(folder, { 'u/1.sql': REPAIRED, '2.sql': 'create table three (n int);', 'u/2.sql': 'drop table three;' });
-    expect((await weft('baseline', folder, '--up-to', '1.sql', '--json')).json().error.sqlstate).toBe('WF062'); // it is not there yet
+    expect((await weft('baseline', folder, '--only', '1.sql', '--json')).json().error.sqlstate).toBe('WF062'); // it is not there yet
     await sql(database.url, 'create table two (n int)');
-    const baseline = (await weft('baseline', folder, '--up-to', '1.sql', '--json')).json();
+    const baseline = (await weft('baseline', folder, '--only', '1.sql', '--json')).json();
     expect(baseline).toMatchObject({ state: 'succeeded', baseline: { files: 1 } });
     expect(await sql(database.url, 'select * from weft.begun')).toEqual([]);
     expect((await weft('undo', id, '--json')).json().problem.type).toBe('urn:weft:problem:nothing_to_undo');

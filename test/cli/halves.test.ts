@@ -30,7 +30,7 @@ async function refuse(): Promise<Run> {
   expect(deployed.code).toBe(1);
   for (const { stdout } of [plan, deployed]) {
     expect(stdout).toContain('Put statements 1 to 3 back as they were (comments and white space may differ): then it goes on behind them,');
-    expect(stdout).toContain('Or bring all of it about by hand, and say so: weft baseline FOLDER --up-to 1.sql.');
+    expect(stdout).toContain('Or bring all of it about by hand, and say so: weft baseline FOLDER --only 1.sql.');
     expect(stdout).toContain('Or take back by hand what has run, and say so: weft forget 1.sql --why REASON; then all of it runs from its beginning.');
     expect(stdout).toContain('(Under another name it does that in any case, also over what is in the database already.)');
   }
@@ -61,7 +61,7 @@ it('the first way: what has run is put back as it was, and the change stands beh
 it('the second way: all of it is brought about by hand, and a baseline says so', async () => {
   await refuse();
   await sql(database.url, 'alter table goods alter id type bigint');
-  expect((await weft('baseline', folder, '--up-to', '1.sql')).code).toBe(0);
+  expect((await weft('baseline', folder, '--only', '1.sql')).code).toBe(0);
   expect((await weft('plan', folder)).stdout).toContain('0 of 1 step would run.');
   expect((await weft('deploy', folder)).stdout).toContain('there was nothing to run');
   expect(await rows()).toBe(1);
@@ -154,8 +154,8 @@ describe('of what a baseline has recorded since', () => {
     const first = (await weft('deploy', pack(HALF), '--json')).json();
     await sql(database.url, 'insert into two select generate_series(2, 1000)');
     const corrected = pack('create table two (n bigint);\nselect 1;');
-    expect((await weft('deploy', corrected)).stdout).toContain('weft baseline FOLDER --up-to 2.sql');
-    expect((await weft('baseline', corrected, '--up-to', '2.sql')).code).toBe(0);
+    expect((await weft('deploy', corrected)).stdout).toContain('weft baseline FOLDER --only 2.sql');
+    expect((await weft('baseline', corrected, '--only', '2.sql')).code).toBe(0);
     expect((await weft('undo')).stderr.replaceAll(/\s+/g, ' ')).toContain(`To undo what was deployed before it: weft undo ${first.id}`);
 
     expect((await weft('undo', '--plan', first.id, '--json')).json().phases).toMatchObject([{ steps: [{ path: '1.sql' }] }]);

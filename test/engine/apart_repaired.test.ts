@@ -73,7 +73,7 @@ describe.each(['auto', 'none'] as const)('transaction: %s', (transaction) => {
         message: `Statement ${number} of 1.sql is in the database already, and ${what}.`,
         detail: expect.stringContaining(FILE[number - 1] ?? ''),
         hint: expect.stringMatching(
-          /^Nothing of the file was run now\. Put statements 1 to 2 back as they were .*weft baseline FOLDER --up-to 1\.sql\. Or take back by hand what has run, and say so: weft forget 1\.sql --why REASON; .*\(Under another name .*\)$/,
+          /^Nothing of the file was run now\. Put statements 1 to 2 back as they were .*weft baseline FOLDER --only 1\.sql\. Or take back by hand what has run, and say so: weft forget 1\.sql --why REASON; .*\(Under another name .*\)$/,
         ),
       },
     });

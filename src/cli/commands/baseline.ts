@@ -17,7 +17,10 @@ export async function baseline(call: Call): Promise<number> {
     throw new Problem('usage', '--unverified looks at nothing, and --fingerprint at the catalog: give one.');
   const bundle = await readFolder(positionals[0] as string);
   for (const warning of bundle.warnings) printer.note(`${printer.noteStyle.yellow('warning:')} ${harmless(warning)}`);
-  const recorded = { ...bundle, manifest: cutManifest(bundle.manifest, typeof values['up-to'] === 'string' ? values['up-to'] : null) };
+  const path = (value: unknown): string | null => (typeof value === 'string' ? value : null);
+  const [upTo, only] = [path(values['up-to']), path(values.only)];
+  if (upTo !== null && only !== null) throw new Problem('usage', '--up-to records all files up to one, and --only that one: give one.');
+  const recorded = { ...bundle, manifest: only === null ? cutManifest(bundle.manifest, upTo) : pickFromManifest(bundle.manifest, only) };
   const claims = {
     ...(typeof values.fingerprint === 'string' && { fingerprint: values.fingerprint }),
     ...(values.unverified === true && { verify: 'none' as const }),
@@ -42,6 +45,23 @@ export function cutManifest({ parameters: _, ...manifest }: Manifest, upTo: stri
     if (index < last) return { ...phase, ...(entries !== undefined && { entries }) };
     return { ...phase, steps: phase.steps.slice(0, phase.steps.findIndex(({ path }) => path === upTo) + 1) };
   });
+  return withArtifactsOf(manifest, phases);
+}
+
+/**
+ * One file of a bundle, in its phase.
+ * @throws Problem usage when no step has that path
+ */
+export function pickFromManifest({ parameters: _, ...manifest }: Manifest, only: string): Manifest {
+  const phases = manifest.phases.flatMap(({ entries: __, ...phase }) => {
+    const steps = phase.steps.filter(({ path }) => path === only);
+    return steps.length === 0 ? [] : [{ ...phase, steps }];
+  });
+  if (phases.length === 0) throw new Problem('usage', `--only: no step of the bundle runs "${harmless(only)}". "weft plan" lists them.`);
+  return withArtifactsOf(manifest, phases);
+}
+
+function withArtifactsOf(manifest: Omit<Manifest, 'parameters'>, phases: Manifest['phases']): Manifest {
   const named = new Set(
     phases.flatMap(({ steps }) => steps.flatMap((step) => ('undo' in step && step.undo !== undefined ? [step.path, step.undo] : [step.path]))),
   );
