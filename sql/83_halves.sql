@@ -120,6 +120,63 @@ $$;
 comment on function weft._check_beginning(uuid, weft._steps, weft._steps, integer) is 'Refuses a file in which something that an earlier deployment has committed of it was changed, moved or taken out.';
 
 
+-- What a statement comes to depends on them as on its words. A secret is nowhere written down, so not as a digest either.
+create or replace function weft._digest_parameters(p_parameters weft._parameters[], p_statement text)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_object_agg(p.name, case when p.is_secret then '"secret"' else to_jsonb(encode(sha256(convert_to(p.value, 'UTF8')), 'hex')) end), '{}')
+  from unnest(p_parameters) as p
+  where weft._interpolate(p_statement, jsonb_build_object(p.name, 'a'), weft._mark(jsonb_build_object(p.name, 'a'))) <> p_statement
+    or p_statement ~* '\mparameter\M' and p_statement ~ format('\m%s\M', p.name)  -- weft.parameter('x'), or what looks like it
+$$;
+
+comment on function weft._digest_parameters(weft._parameters[], text) is 'Digests the values of the parameters that a statement names, by name; of a secret one the name alone.';
+
+
+-- Half of a file with one value, and half with another one, is what nobody meant. Only of what is named on both sides; a secret is not compared.
+create or replace function weft._check_values(p_deployment uuid, p_step weft._steps, p_earlier weft._steps, p_same integer)
+  returns void
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_changed  weft._parameters[] := array(
+    select n from weft._parameters as n join weft._parameters as o on o.deployment_id = p_earlier.deployment_id and o.name = n.name
+    where n.deployment_id = p_deployment and not n.is_secret and not o.is_secret and n.value is distinct from o.value);
+  v_words    text;
+  v_back     text;
+begin
+  if p_same = 0 or v_changed = '{}' then
+    return;
+  end if;
+  select string_agg(format('%s was %s, and is %s', k.name, coalesce(o.value, 'not given'), coalesce(n.value, 'not given')), '; ' order by k.name), string_agg(format('%s=%s', k.name, o.value), ', ' order by k.name)
+  into v_words, v_back
+  from (
+    select d.name
+    from (
+      select string_agg(weft._without_rows(t), ';' order by t.number) filter (where t.number <= p_same) as done, string_agg(weft._without_rows(t), ';' order by t.number) filter (where t.number > p_same) as rest
+      from weft._statements as t where t.deployment_id = p_deployment and t.step = p_step.ordinal) as s
+    cross join lateral jsonb_object_keys(weft._digest_parameters(v_changed, s.done)) as d (name)
+    where weft._digest_parameters(v_changed, s.rest) ? d.name
+  ) as k
+  join weft._parameters as o on o.deployment_id = p_earlier.deployment_id and o.name = k.name
+  join weft._parameters as n on n.deployment_id = p_deployment and n.name = k.name;
+  if v_words is not null then
+    raise exception 'A part of % is in the database already, with other values of parameters that the rest of it names too.', p_step.path
+      using errcode = 'WF021', detail = format('%s. An earlier deployment (%s) has committed %s.', v_words, p_earlier.deployment_id, weft._name_beginning(p_same)),
+        hint = format('Nothing of the file was run now. Deploy with the values that it began with (%s), and it goes on behind that. Or bring all of it about by hand, and say so: weft baseline FOLDER --only %s. '
+          || 'Or take back by hand what has run, and say so: weft forget %2$s --why REASON; then all of it runs from its beginning.', v_back, p_step.path);
+  end if;
+end
+$$;
+
+comment on function weft._check_values(uuid, weft._steps, weft._steps, integer) is 'Refuses to go on with a file with other values of parameters than those with which its beginning was run.';
+
+
 create or replace function weft._describe_half_in_one(p_path text)
   returns jsonb
   immutable

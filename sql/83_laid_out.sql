@@ -183,7 +183,7 @@ begin
     left join weft._statements as o on o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal and o.number = n.number
       and o.state = 'done' and weft._is_same_statement(o.statement, n.statement)
     where n.deployment_id = p_deployment and n.step = p_step.ordinal and o.number is null), v_last);
-  perform weft._check_beginning(p_deployment, p_step, v_earlier, v_same);
+  perform weft._check_beginning(p_deployment, p_step, v_earlier, v_same), weft._check_values(p_deployment, p_step, v_earlier, v_same);
   update weft._statements as n
   set state = case when n.number <= v_same then 'done'::weft.statement_state else n.state end,
       verdict = case when n.number <= v_same then 'before' end,

@@ -113,22 +113,6 @@ $$;
 comment on function weft._write_round(weft._phases, weft._batches) is 'Writes the statement of the next round, with the parameters of the deployment.';
 
 
--- What a statement comes to depends on them as on its words. A secret is nowhere written down, so not as a digest either.
-create or replace function weft._digest_parameters(p_parameters weft._parameters[], p_statement text)
-  returns jsonb
-  stable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select coalesce(jsonb_object_agg(p.name, case when p.is_secret then '"secret"' else to_jsonb(encode(sha256(convert_to(p.value, 'UTF8')), 'hex')) end), '{}')
-  from unnest(p_parameters) as p
-  where weft._interpolate(p_statement, jsonb_build_object(p.name, 'a'), weft._mark(jsonb_build_object(p.name, 'a'))) <> p_statement
-    or p_statement ~* '\mparameter\M' and p_statement ~ format('\m%s\M', p.name)  -- weft.parameter('x'), or what looks like it
-$$;
-
-comment on function weft._digest_parameters(weft._parameters[], text) is 'Digests the values of the parameters that a statement names, by name; of a secret one the name alone.';
-
-
 -- The same batch in a deployment that is over, or was passed, and did not come to the end of it.
 create or replace function weft._find_earlier_batch(p_bundle text, p_deployment uuid, p_path text)
   returns weft._batches

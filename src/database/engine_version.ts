@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '147a396e2c48a65479e0dafeff25c85b9ca86146cef39fb20c8d25c03ace49b4';
+export const ENGINE_DIGEST = '3af8a56775e3feb3ffbd073afd1f2bc8f28ab08d39c0fb1d3592914f3d8411be';

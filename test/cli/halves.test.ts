@@ -50,6 +50,28 @@ it('a statement that fails says what stays, from where the file is to be correct
   expect(await rows()).toBe(1);
 });
 
+it('a file goes on with no other values of parameters than those with which it began', async () => {
+  const manifest =
+    'name: shop\nparameters: { n: { type: integer, default: 5 }, k: { type: text, default: "1" } }\nphases: [{ name: main, transaction: none, steps: [{ run: "1.sql" }] }]\n';
+  putFiles(folder, {
+    'weft.yaml': manifest,
+    '1.sql': "create table goods (n int, k text);\ninsert into goods values (:n);\nselect 1 / count(*) from stop;\ninsert into goods values (:n, :'k');\n",
+  });
+  await sql(database.url, 'create table stop (n int)');
+  expect((await weft('deploy', folder)).code).toBe(1);
+  await sql(database.url, 'insert into stop values (1)');
+  const { code, stdout } = await weft('deploy', folder, '--set', 'n=7', '--set', 'k=2');
+  expect([code, stdout]).toEqual([
+    1,
+    expect.stringMatching(/WF021: A part of 1\.sql is in the database already, with other values[\s\S]*n was 5, and is 7\. [\s\S]*began with \(n=5\)/),
+  ]);
+  expect((await weft('deploy', folder, '--set', 'k=2')).code).toBe(0); // what only the rest names may be another one
+  expect(await sql(database.url, 'select n, k from goods order by k nulls first')).toEqual([
+    { n: 5, k: null },
+    { n: 5, k: '2' },
+  ]);
+});
+
 it('the first way: what has run is put back as it was, and the change stands behind it', async () => {
   await refuse();
   putFiles(folder, { '1.sql': `${DONE}alter table goods alter id type bigint;\nselect 1;\n` });
