@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '3af8a56775e3feb3ffbd073afd1f2bc8f28ab08d39c0fb1d3592914f3d8411be';
+export const ENGINE_DIGEST = '4ecc3285a602233209a50bfbd2baf7e85702651e4a56456946701908606d71e2';
