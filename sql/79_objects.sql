@@ -12,7 +12,7 @@ create or replace function weft._list_makeable(p_above bigint[])
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select 1, c.oid from pg_class as c where c.oid > p_above[1]::oid and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+  select 1, c.oid from pg_class as c where c.oid > p_above[1]::oid and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'i')
   union all
   select 2, f.oid from pg_proc as f where f.oid > p_above[2]::oid
   union all
@@ -65,7 +65,12 @@ as $$
   from (
     select 'relation' as kind, format('%I.%I', n.nspname, c.relname) as name, null::text as place
     from later as l join pg_class as c on c.oid = l.oid join pg_namespace as n on n.oid = c.relnamespace
-    where l.catalog = 1 and c.relpersistence <> 't' and n.nspname <> 'weft' and n.nspname !~ '^pg_'
+    where l.catalog = 1 and c.relkind <> 'i' and c.relpersistence <> 't' and n.nspname <> 'weft' and n.nspname !~ '^pg_'
+    union all  -- the index of a materialized view goes with it, say; that of a key or of a partition stands for itself nowhere
+    select 'index', format('%I.%I', n.nspname, c.relname), i.indrelid::regclass::text
+    from later as l join pg_class as c on c.oid = l.oid join pg_index as i on i.indexrelid = c.oid join pg_namespace as n on n.oid = c.relnamespace
+    where l.catalog = 1 and c.relkind = 'i' and c.relpersistence <> 't' and n.nspname <> 'weft' and n.nspname !~ '^pg_' and not c.relispartition
+      and not exists (select from pg_constraint as k where k.conindid = c.oid and k.contype in ('p', 'u', 'x'))
     union all
     select 'function', f.oid::regprocedure::text, null
     from later as l join pg_proc as f on f.oid = l.oid join pg_namespace as n on n.oid = f.pronamespace
@@ -78,7 +83,7 @@ as $$
   ) as m
 $$;
 
-comment on function weft._list_made(bigint[]) is 'Lists relations, functions, triggers and policies that came into being since a mark; null when there are none.';
+comment on function weft._list_made(bigint[]) is 'Lists relations, indexes, functions, triggers and policies that came into being since a mark; null when there are none.';
 
 
 create or replace function weft._is_object_there(p_object jsonb)
@@ -90,6 +95,7 @@ as $$
 begin
   return case p_object ->> 'kind'
     when 'relation' then to_regclass(p_object ->> 'name') is not null
+    when 'index' then to_regclass(p_object ->> 'name') is not null
     when 'function' then to_regprocedure(p_object ->> 'name') is not null
     when 'trigger' then exists (select from pg_trigger as t where t.tgrelid = to_regclass(p_object ->> 'on') and t.tgname = p_object ->> 'name')
     when 'policy' then exists (select from pg_policy as p where p.polrelid = to_regclass(p_object ->> 'on') and p.polname = p_object ->> 'name')

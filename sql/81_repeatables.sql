@@ -23,6 +23,25 @@ $$;
 comment on function weft._list_groups(uuid, integer) is 'Lists the members of groups: repeatable steps that stand next to each other in a phase. is_left_out: unchanged, so that it does not run.';
 
 
+-- Files that have not changed, so that they do not run. Of a phase without transactions too: they are in no group, and come back in their place.
+create or replace function weft._list_left_out(p_deployment uuid, p_phase integer default null)
+  returns table (ordinal integer, path text, number bigint)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select g.ordinal, g.path, g.number from weft._list_groups(p_deployment, p_phase) as g where g.is_left_out
+  union all
+  select s.ordinal, s.path, null
+  from weft._phases as p
+  join weft._steps as s on s.deployment_id = p.deployment_id and s.phase = p.ordinal
+  where p.deployment_id = p_deployment and (p_phase is null or p.ordinal = p_phase) and p.has_repeatables and p.transaction = 'none'
+    and s.kind = 'run' and s.state = 'skipped' and s.is_wanted is distinct from false and s.options ->> 'repeat' = 'on-change' and not s.options ? 'keeps'
+$$;
+
+comment on function weft._list_left_out(uuid, integer) is 'Lists repeatable files that do not run because they have not changed.';
+
+
 -- Gives steps of a group their places among themselves. Ordinals are a key, so they go out of each other's way first.
 create or replace function weft._reorder(p_deployment uuid, p_from integer[], p_to integer[])
   returns void
@@ -95,11 +114,11 @@ create or replace function weft._find_lost(p_phase weft._phases)
   language sql
 as $$
   select g.ordinal, g.path, g.number, m.missing
-  from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as g
+  from weft._list_left_out(p_phase.deployment_id, p_phase.ordinal) as g
   join weft._deployments as d on d.id = p_phase.deployment_id
   join weft._history as h on h.bundle = d.bundle and h.path = g.path and h.made is not null
   cross join lateral (select weft._list_missing(h.made) as missing) as m
-  where g.is_left_out and m.missing is not null
+  where m.missing is not null
     -- an undo has a file twice: it comes back in its place, and stands at the end to be called
     and not exists (select from weft._steps as o where o.deployment_id = p_phase.deployment_id and o.phase = p_phase.ordinal and o.path = g.path and o.state = 'pending')
     and not exists (select from weft._phases as p where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal and p.is_wanted = false)
@@ -371,30 +390,3 @@ $$;
 
 comment on function weft._tend_groups(weft._phases, integer, integer, bigint, weft._outcome) is
   'Sees behind a block whether a file of a group failed that could run behind others, or whether the block has taken away what other files made. called_back: the block is to be rolled back, and run with them.';
-
-
--- A deployment has succeeded: what is gone by now is meant to be gone. Not what an undo takes along of files that it is not about: they stay applied, and
--- the next deployment in which they stand makes it again.
-create or replace function weft._forget_dropped(p_deployment uuid)
-  returns void
-  volatile
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  update weft._history as h set made = weft._merge_made(h.made, null)
-  from weft._deployments as d
-  where d.id = p_deployment and h.bundle = d.bundle and h.made is not null and weft._list_missing(h.made) is not null
-    and (d.undoes is null or exists (select from weft._steps as s where s.deployment_id = d.id and s.path = h.path));
-  -- what has come back has the place that it had then, what stood by the one that it had since: they are compared with each other
-  update weft._history as h set place = k.ordinal
-  from (
-    select distinct on (s.path) d.bundle, s.path, s.ordinal
-    from weft._deployments as d join weft._steps as s on s.deployment_id = d.id and s.options ? 'repeat'
-    where d.id = p_deployment and d.undoes is not null
-    order by s.path, s.state = 'succeeded' desc, s.ordinal
-  ) as k
-  where h.bundle = k.bundle and h.path = k.path and h.place is distinct from k.ordinal;
-  update weft._steps as s set had = null where s.deployment_id = p_deployment and s.had is not null
-$$;
-
-comment on function weft._forget_dropped(uuid) is 'Forgets objects of repeatable files that a deployment has dropped; behind an undo, gives their files places among each other.';

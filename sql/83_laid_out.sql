@@ -249,6 +249,9 @@ begin
       update weft._steps as s set is_wanted = true where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
     end if;
     v_condition := null;
+    if v_step.options ? 'repeat' then
+      update weft._steps as s set options = s.options || jsonb_build_object('mark', to_jsonb(weft._mark_objects())) where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
+    end if;
     perform weft._lay_out_statements(p_phase.deployment_id, p_phase.name, v_step, p_phase.parameters);
     return null;
   exception when others or query_canceled or assert_failure then  -- in a condition, or no text in the encoding of this database

@@ -191,6 +191,29 @@ comment on function weft._advance_step(weft._phases, integer, jsonb, bigint, boo
   'Makes the next move of a step that is run statement by statement, and records it.';
 
 
+-- It may have taken hours, and others are at work meanwhile: only what its statements name is the file's.
+create or replace function weft._note_made_apart(p_step weft._steps)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object('made', m.made)
+  from (
+    select jsonb_agg(o.value) as made
+    from jsonb_array_elements(weft._note_made(p_step.deployment_id, p_step.ordinal, array(select k.value::bigint from jsonb_array_elements_text(p_step.options -> 'mark') with ordinality as k order by k.ordinality))) as o
+    cross join lateral (select trim('"' from regexp_replace(split_part(o.value ->> 'name', '(', 1), '^.*\.', '')) as bare) as b
+    where exists (
+      select from weft._statements as t
+      where t.deployment_id = p_step.deployment_id and t.step = p_step.ordinal
+        and strpos(lower(t.statement collate "C"), lower(b.bare collate "C")) > 0)
+  ) as m
+  where p_step.options ? 'mark' and m.made is not null
+$$;
+
+comment on function weft._note_made_apart(weft._steps) is 'Lists what a repeatable file has made that was run statement by statement; null when that is nothing.';
+
+
 -- It has taken all the time since the one before it was over: tries and pauses too, and whatever came between two sessions.
 create or replace function weft._end_step(p_phase weft._phases, p_step weft._steps)
   returns void
@@ -198,13 +221,27 @@ create or replace function weft._end_step(p_phase weft._phases, p_step weft._ste
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
+declare
+  e_state    text;
+  e_message  text;
 begin
   perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[(
     select row(p_step.ordinal, true, count(*), coalesce(sum(t.rows), 0)::bigint, greatest(p_phase.started_at, (
                  select max(e.finished_at) from weft._steps as e where e.deployment_id = p_phase.deployment_id and e.ordinal < p_step.ordinal)), clock_timestamp(),
-               coalesce(array_agg(t.line order by t.number), '{}'), coalesce(array_agg(t.digest order by t.number), '{}'), null)::weft._step_record
+               coalesce(array_agg(t.line order by t.number), '{}'), coalesce(array_agg(t.digest order by t.number), '{}'), weft._note_made_apart(p_step))::weft._step_record
     from weft._statements as t
     where t.deployment_id = p_phase.deployment_id and t.step = p_step.ordinal)]);
+  if p_step.options ? 'mark' then
+    update weft._steps as s set options = s.options - 'mark' where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step.ordinal;
+  end if;
+  if p_step.had is not null then
+    begin
+      perform weft._give_back_had(p_phase, p_step.ordinal);
+    exception when others then  -- what has run is committed: so it is told
+      get stacked diagnostics e_state = returned_sqlstate, e_message = message_text;
+      perform weft._tell(p_phase.deployment_id, 'not_given_back', p_phase.name, p_step.path, jsonb_build_object('sqlstate', e_state, 'message', e_message));
+    end;
+  end if;
   delete from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step.ordinal;
 end
 $$;

@@ -1,5 +1,32 @@
 -- From phase to phase: which is next and which of its steps share a transaction, and what is written down of how that went.
 
+-- A deployment has succeeded: what is gone by now is meant to be gone. Not what an undo takes along of files that it is not about: they stay applied, and
+-- the next deployment in which they stand makes it again.
+create or replace function weft._forget_dropped(p_deployment uuid)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  update weft._history as h set made = weft._merge_made(h.made, null)
+  from weft._deployments as d
+  where d.id = p_deployment and h.bundle = d.bundle and h.made is not null and weft._list_missing(h.made) is not null
+    and (d.undoes is null or exists (select from weft._steps as s where s.deployment_id = d.id and s.path = h.path));
+  -- what has come back has the place that it had then, what stood by the one that it had since: they are compared with each other
+  update weft._history as h set place = k.ordinal
+  from (
+    select distinct on (s.path) d.bundle, s.path, s.ordinal
+    from weft._deployments as d join weft._steps as s on s.deployment_id = d.id and s.options ? 'repeat'
+    where d.id = p_deployment and d.undoes is not null
+    order by s.path, s.state = 'succeeded' desc, s.ordinal
+  ) as k
+  where h.bundle = k.bundle and h.path = k.path and h.place is distinct from k.ordinal;
+  update weft._steps as s set had = null where s.deployment_id = p_deployment and s.had is not null
+$$;
+
+comment on function weft._forget_dropped(uuid) is 'Forgets objects of repeatable files that a deployment has dropped; behind an undo, gives their files places among each other.';
+
+
 -- Before anything can take it away.
 create or replace function weft._note_had(p_deployment uuid)
   returns void
@@ -20,11 +47,11 @@ begin
   update weft._steps as s set had = n.had
   from (
     select g.ordinal, jsonb_agg(k.noted) as had
-    from weft._list_groups(p_deployment) as g
+    from weft._list_left_out(p_deployment) as g
     join weft._history as h on h.bundle = v_bundle and h.path = g.path and h.made is not null
     cross join jsonb_array_elements(h.made) as o
     cross join lateral (select weft._note_had_of(o.value, v_remade) as noted offset 0) as k
-    where g.is_left_out and k.noted is not null
+    where k.noted is not null
     group by g.ordinal
   ) as n
   where s.deployment_id = p_deployment and s.ordinal = n.ordinal;

@@ -8,8 +8,9 @@ import { goneLines } from './gone.ts';
 import type { Style } from './io.ts';
 import { countsOf } from './loads.ts';
 import { isRefused, nextLines } from './next.ts';
+import { baselineLines } from './recorded.ts';
 import { standing } from './standing.ts';
-import { andMore, columns, count, cut, cutFront, duration, harmless, listSome, moment, oneLine, timeWorked } from './text.ts';
+import { andMore, columns, count, cut, cutFront, duration, harmless, moment, oneLine, timeWorked } from './text.ts';
 import { comparedLines, goneAlong, withdrawnOf } from './undone.ts';
 
 const STATEMENT_LINES = 4;
@@ -103,44 +104,6 @@ function lackingLines({ state, undoes, phases, without_undo: lacking }: Deployme
       lacking.map(({ path }) => path).filter((path) => !gone.has(path)),
     ),
     ...titled('No undo, and gone with what it needs: out of the history too, so that the next deployment makes it again:', [...gone]),
-  ];
-}
-
-/** What a baseline was verified by, and what nobody has looked at. */
-function baselineLines({ id, baseline }: Deployment, style: Style): string[] {
-  if (!baseline) return [];
-  const { by, objects_found = 0, not_looked_at: unseen = [], gone_again: gone = [] } = baseline.verified;
-  const verified =
-    by === 'fingerprint'
-      ? 'The catalog has the fingerprint that was asked for.'
-      : by === 'catalog'
-        ? `Looked for in the catalog by name: ${count(objects_found, 'object')}, all there.`
-        : 'Nothing was looked at.';
-  const why = (words: string, paths: readonly string[]) =>
-    paths.length === 0
-      ? ''
-      : ` ${words}: ${listSome(
-          paths.map((path) => oneLine(path)),
-          FILES_SHOWN,
-        )}.`;
-  const unnamed = why(
-    'Not looked at, for they create nothing that is looked for by name',
-    unseen.filter((path) => !gone.includes(path)),
-  );
-  const taken = why(
-    'Not looked at, for later statements drop, rename or move what they create',
-    unseen.filter((path) => gone.includes(path)),
-  );
-  const replaced = (baseline.replaced ?? []).map((path) => oneLine(path));
-  return [
-    '',
-    `  ${count(baseline.files, 'file')} recorded. ${verified}${unnamed}${taken}`,
-    ...(replaced.length === 0
-      ? []
-      : [
-          `  ${style.yellow('Warning:')} applied before with other content, and now recorded as it is in the folder, which was not run: ${listSome(replaced, FILES_SHOWN)}.`,
-          `  What of it is not in the database comes with no later deployment. If that was not meant: weft undo ${id}`,
-        ]),
   ];
 }
 

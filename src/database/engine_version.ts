@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '4ecc3285a602233209a50bfbd2baf7e85702651e4a56456946701908606d71e2';
+export const ENGINE_DIGEST = '8e4efd78ca3581bd1b0be623bf4cab33b768a16af2455106a489a82eedecb227';

@@ -105,3 +105,36 @@ describe('a function that went with another object', () => {
     expect(await whole()).toEqual(before);
   });
 });
+
+describe('what a materialized view takes along that is made anew because its file has changed', () => {
+  it('is made again: its indexes and views, by files in its phase and in one without transactions', async () => {
+    const phases = (columns: string): PhaseOfWays[] => [
+      {
+        name: 'code',
+        transaction: 'auto',
+        ways: {
+          'v/1.sql': { run: `drop materialized view if exists mv cascade; create materialized view mv as select ${columns} from t`, repeat: 'on-change' },
+          'v/2.sql': { run: 'drop index if exists mv_two; create index mv_two on mv (id)', repeat: 'on-change' },
+        },
+      },
+      {
+        name: 'indexes',
+        transaction: 'none',
+        ways: {
+          'n/1.sql': { run: 'drop index concurrently if exists mv_one; create unique index concurrently mv_one on mv (id)', repeat: 'on-change' },
+          'n/2.sql': { run: 'create or replace view vb as select id from mv', repeat: 'on-change' },
+        },
+      },
+    ];
+    const there = async () =>
+      (await sql(database.url, `select relname from pg_class where relname ~ '^mv_|^vb$' order by relname`)).map(({ relname }) => relname);
+    expect(await deployWays(database.url, phases('id'))).toMatchObject({ state: 'succeeded' });
+    await sql(database.url, 'grant select on vb to public');
+    const before = await whole();
+    expect(await deployWays(database.url, phases('id, who'))).toMatchObject({ state: 'succeeded' });
+    expect(await there()).toEqual(['mv_one', 'mv_two', 'vb']);
+    expect(await whole()).toEqual(before);
+    const again = await deployWays(database.url, phases('id, who'));
+    expect(again.phases.flatMap(({ steps }) => steps.map(({ state }) => state))).toEqual(['skipped', 'skipped', 'skipped', 'skipped']);
+  });
+});

@@ -1,0 +1,44 @@
+/** What is said of a baseline behind its end. Pure. */
+import type { Deployment } from '../domain/deployment.ts';
+import type { Style } from './io.ts';
+import { count, listSome, oneLine } from './text.ts';
+
+const FILES_SHOWN = 10;
+
+/** What a baseline was verified by, what nobody has looked at, and what it has kept from being run. */
+export function baselineLines({ id, baseline }: Deployment, style: Style): string[] {
+  if (!baseline) return [];
+  const { by, objects_found = 0, not_looked_at: unseen = [], gone_again: gone = [] } = baseline.verified;
+  const verified =
+    by === 'fingerprint'
+      ? 'The catalog has the fingerprint that was asked for.'
+      : by === 'catalog'
+        ? `Looked for in the catalog by name: ${count(objects_found, 'object')}, all there.`
+        : 'Nothing was looked at.';
+  const why = (words: string, paths: readonly string[]) =>
+    paths.length === 0
+      ? ''
+      : ` ${words}: ${listSome(
+          paths.map((path) => oneLine(path)),
+          FILES_SHOWN,
+        )}.`;
+  const unnamed = why(
+    'Not looked at, for they create nothing that is looked for by name',
+    unseen.filter((path) => !gone.includes(path)),
+  );
+  const taken = why(
+    'Not looked at, for later statements drop, rename or move what they create',
+    unseen.filter((path) => gone.includes(path)),
+  );
+  const replaced = (baseline.replaced ?? []).map((path) => oneLine(path));
+  return [
+    '',
+    `  ${count(baseline.files, 'file')} recorded. ${verified}${unnamed}${taken}`,
+    ...(replaced.length === 0
+      ? []
+      : [
+          `  ${style.yellow('Warning:')} applied before with other content, and now recorded as it is in the folder, which was not run: ${listSome(replaced, FILES_SHOWN)}.`,
+          `  What of it is not in the database comes with no later deployment. If that was not meant: weft undo ${id}`,
+        ]),
+  ];
+}
