@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '8e4efd78ca3581bd1b0be623bf4cab33b768a16af2455106a489a82eedecb227';
+export const ENGINE_DIGEST = '36feddf40a90e0182bb6488d69cd0a810a43776585e4512628007c4d8fe5d4da';
