@@ -68,7 +68,7 @@ export async function judge(url: string, { look, more, overAt = OVER_AT }: Story
       fingerprint,
       rows,
       deployments: await list(`select format('%s %s', d.state, d.finished_at is not null) as line from weft._deployments as d order by 1`),
-      steps: await list(`select format('%s %s %s', s.path, s.state, s.is_wanted) as line from weft._steps as s order by s.ordinal`),
+      steps: await list(`select format('%s %s %s', s.path, s.state, s.is_wanted) as line from weft._steps as s order by s.ordinal, 1`),
       more: more === undefined ? [] : await list(more),
       history: await list(`select format('%s %s', h.path, encode(h.digest, 'hex')) as line from weft._history as h order by 1`),
     };
