@@ -137,4 +137,22 @@ describe('the import floors of src/', () => {
     const callers = FILES.filter((file) => roomOf(file) === 'database' && file !== 'src/database/install.ts');
     expect(callers.filter((file) => /\bweft\._/.test(read(file)))).toEqual([]);
   });
+
+  test('the web is asked from one place of the Worker, for the keys of issuers and for forges', () => {
+    const asks = /(?<![.#\w])(?:globalThis\.)?fetch\((?!\w+: )|\bXMLHttpRequest\b|\bEventSource\(/g;
+    const places = FILES.filter((file) => !['cli', 'dev'].includes(roomOf(file))).flatMap((file) =>
+      Array.from(
+        read(file)
+          .replace(/\/\*\*[\s\S]*?\*\//g, '')
+          .matchAll(asks),
+        () => file,
+      ),
+    );
+    expect(places).toEqual(['src/worker/set_up.ts', 'src/worker/set_up.ts']);
+    expect(
+      read('src/worker/set_up.ts')
+        .match(/^.*\bfetch\(.*$/gm)
+        ?.map((line) => /(connectForges|createIssuerKeys)\(/.exec(line)?.[1]),
+    ).toEqual(['connectForges', 'createIssuerKeys']);
+  });
 });

