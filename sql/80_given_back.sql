@@ -95,14 +95,15 @@ create or replace function weft._give_back_had(p_phase weft._phases, p_step inte
   language plpgsql
 as $$
 declare
-  v_path       text;
-  v_had        jsonb;
-  v_noted      jsonb;
-  v_now        jsonb;
-  v_classid    oid;
-  v_objid      oid;
-  v_statement  text;
-  v_lost       text;
+  v_path        text;
+  v_had         jsonb;
+  v_noted       jsonb;
+  v_now         jsonb;
+  v_classid     oid;
+  v_objid       oid;
+  v_statement   text;
+  v_statements  text[];
+  v_lost        text;
 begin
   select s.path, s.had into v_path, v_had from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
   for v_noted in select n.value || jsonb_build_object('path', v_path, 'is_called_back', true) from jsonb_array_elements(v_had) as n loop
@@ -115,10 +116,8 @@ begin
         using errcode = 'WF073', hint = weft._advise_on_called_back();
     end if;
     perform weft._give_rights(p_phase, v_noted, v_classid, v_objid);
-    if p_phase.role is not null then
-      perform set_config('role', p_phase.role, true);
-    end if;
-    for v_statement in
+    -- all of them first: the role of a phase may not look into schema weft
+    v_statements := array(
       select format('alter %s %s set (%s = %L)', v_noted ->> 'of', v_noted ->> 'name', split_part(o.value, '=', 1), substring(o.value from '=(.*)$'))
       from jsonb_array_elements_text(nullif(v_noted -> 'options', 'null')) as o
       where not exists (select from jsonb_array_elements_text(nullif(v_now -> 'options', 'null')) as n where split_part(n.value, '=', 1) = split_part(o.value, '=', 1))
@@ -129,8 +128,11 @@ begin
         and not exists (select from jsonb_array_elements(nullif(v_now -> 'comments', 'null')) as n where n.value ->> 'column' is not distinct from c.value ->> 'column')
       union all
       select s.value from jsonb_array_elements_text(nullif(v_noted -> 'statements', 'null')) as s
-      where not coalesce(v_now -> 'statements' @> jsonb_build_array(s.value), false)
-    loop
+      where not coalesce(v_now -> 'statements' @> jsonb_build_array(s.value), false));
+    if p_phase.role is not null then
+      perform set_config('role', p_phase.role, true);
+    end if;
+    foreach v_statement in array v_statements loop
       execute v_statement;
     end loop;
     reset role;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '36feddf40a90e0182bb6488d69cd0a810a43776585e4512628007c4d8fe5d4da';
+export const ENGINE_DIGEST = 'dcfd80d8eb2089e9e999f6597770d51bb3a2507ab14460b291cec169a198115d';
