@@ -184,9 +184,9 @@ describe('a change shows as what it is:', () => {
     ],
     [
       'the rights on a composite type',
-      'create type shop.both as (a int, b text)',
-      `revoke usage on type shop.both from public; grant usage on type shop.both to ${role}`,
-      changed('composite type', 'shop.both', expect.not.stringContaining('rights'), expect.stringContaining('rights')),
+      'create type shop.duo as (a int, b text)',
+      `revoke usage on type shop.duo from public; grant usage on type shop.duo to ${role}`,
+      changed('composite type', 'shop.duo', expect.not.stringContaining('rights'), expect.stringContaining('rights')),
     ],
     [
       'the rights on the row type of a table',
