@@ -85,8 +85,10 @@ describe('every operation', () => {
     const first = await call('deploy', await signed(makeDeploy({ '1.sql': 'create table goods (id int);' }), WAIT));
     expect(first).toMatchObject({ status: 200, document: { state: 'succeeded' } });
     id = first.document.id;
-    const second = await call('deploy', await signed(makeDeploy({ '1.sql': 'select pg_sleep(1);' }, 'slow')));
+    const second = await call('deploy', await signed(makeDeploy({ '1.sql': 'select pg_sleep(0.5);' }, 'slow')));
     expect(second.status).toBe(202);
+    const isOver = async () => (await world.client.query(`select weft.status($1::uuid) ->> 'state' as state`, [second.document.id])).rows[0].state;
+    await expect.poll(isOver, { timeout: 20_000 }).toBe('succeeded');
     const { files: _, folder: __, ...bare } = makeDeploy({});
     const asks = await call('deploy', await signed({ ...bare, manifest: manifestOf({ '7.sql': 'select 7;' }) }));
     expect(asks).toMatchObject({ status: 202, document: { missing: [{ path: '7.sql' }] } });
