@@ -89,7 +89,8 @@ async function measure(): Promise<Record<string, Record<string, number>>> {
 }
 
 describe.each(['none', 'fresh'])('with statistics of the tables: %s', (statistics) => {
-  it(`${DEPLOYMENTS} deployments behind it make nobody read more`, async () => {
+  // Once in many runs the server counts rows of an errand that nobody asked for (seen on a busy machine); what grows, grows every time.
+  it(`${DEPLOYMENTS} deployments behind it make nobody read more`, { retry: 2 }, async () => {
     await deployFiles(connectOver(database.url), BEFORE);
     const other = await freshDatabase();
     const short = database;
