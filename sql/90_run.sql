@@ -161,9 +161,9 @@ begin
               when 'round' then (v_outcome.error ->> 'pause_ms')::pg_catalog.float8 / 1000
               else least(weft._limit('lock_wait_between_ms') * 2 ^ (v_tries - 1), weft._limit('lock_wait_between_ms_max')) * (0.5 + random()) / 1000 end;
             while v_pause > 0 loop
-              perform weft._rest(least(v_pause, 1));
+              perform weft._rest(least(v_pause, 0.5));  -- a request to cancel is seen within a second
               commit;
-              v_pause := v_pause - 1;
+              v_pause := v_pause - 0.5;
               exit when exists (select from weft._cancellations as c where c.deployment_id = v_current);
             end loop;
             commit;

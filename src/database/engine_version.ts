@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'dcfd80d8eb2089e9e999f6597770d51bb3a2507ab14460b291cec169a198115d';
+export const ENGINE_DIGEST = '1027f8da8978b41aa883d6179f34861aea097c9141ab43ed01339083af7b4b34';
