@@ -3,7 +3,7 @@
  * mounted for it, with the database in it; somebody else fills it at any time, and makes room again. Then the same trigger comes until the deployment is over; if it has failed by then, because a file met the full disk, the bundle
  * is deployed again. In the end all is as without it.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -22,6 +22,7 @@ const { values } = parseArgs({
 });
 const random = randomOf(Number(values.seed));
 const triggers_count_max = 40;
+const step_bytes = 256 * 1024;
 
 const lane = await startLane(DEPLOY);
 const { postgres } = lane.server;
@@ -34,7 +35,10 @@ execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=96m', 'tmpfs', small]);
 const filler = join(small, 'filler');
 function fill(leavesBytes: number): void {
   const { bavail, bsize } = statfsSync(small);
-  execFileSync('fallocate', ['-l', String(Math.max(4096, bavail * bsize - leavesBytes)), filler]);
+  for (let bytes = bavail * bsize - leavesBytes; bytes > 0; bytes -= step_bytes) {
+    // meanwhile the deployment takes of it, too
+    if (spawnSync('fallocate', ['-l', String(bytes), filler], { stdio: 'ignore' }).status === 0) return;
+  }
 }
 
 try {
@@ -67,7 +71,7 @@ try {
       await sleep(atMs);
       fill(leaves);
       await sleep(forMs);
-      rmSync(filler);
+      rmSync(filler, { force: true });
     })();
     let isOver = await send(lane, url, 'tcp', trigger).catch(() => false);
     await blow;
