@@ -56,8 +56,8 @@ const FACTS = `select 'fact', format('%s, statement %s is %s, and what it does i
 from weft._statements as t
 join weft._steps as s on s.deployment_id = t.deployment_id and s.ordinal = t.step
 join (values
-  ('apart/1.sql', 2, not exists (select from pg_inherits as i where i.inhrelid = to_regclass('public.monday'))),
-  ('apart/3.sql', 3, to_regclass('public.big_id') is null),
+  ('apart/1.sql', 2, not exists (select from pg_inherits as i where i.inhrelid = (select k.oid from pg_class as k where k.relnamespace = 'public'::regnamespace and k.relname = 'monday'))),
+  ('apart/3.sql', 3, (select k.oid from pg_class as k where k.relnamespace = 'public'::regnamespace and k.relname = 'big_id') is null),
   ('fill/1.sql', 2, not exists (select from public.big as b where b.n is null))
 ) as w (path, number, is_done) on w.path = s.path and w.number = t.number
 where t.state = 'done' and not w.is_done`;

@@ -44,7 +44,7 @@ const INDEXES = `select 'index', format('%s, statement %s is recorded as done, a
 from weft._statements as t
 join weft._steps as s on s.deployment_id = t.deployment_id and s.ordinal = t.step
 join (values ('apart/1.sql', 2, 'public.missing_n'), ('apart/1.sql', 4, 'public.missing_again')) as w (path, number, name) on w.path = s.path and w.number = t.number
-where t.state = 'done' and not exists (select from pg_index as i where i.indexrelid = to_regclass(w.name) and i.indisvalid and i.indisready)`;
+where t.state = 'done' and not exists (select from pg_index as i where i.indexrelid = (select k.oid from pg_class as k where k.relnamespace = 'public'::regnamespace and k.relname = replace(w.name, 'public.', '')) and i.indisvalid and i.indisready)`;
 
 /** One for each end; opening it again takes none of them away. */
 const RECEIPTS = `select 'receipt', format('%s, receipts: %s', d.state, string_agg(r.state::text, ', ')) from weft._deployments as d

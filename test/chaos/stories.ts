@@ -64,7 +64,7 @@ where s.kind = 'batch' and (n.touched <> coalesce(b.rows, 0) or n.most > 1)`,
 from weft._statements as t
 join weft._steps as s on s.deployment_id = t.deployment_id and s.ordinal = t.step
 join (values ('indexes/1.sql', 1, 'public.orders_item'), ('indexes/2.sql', 2, 'public.copied_id'), ('mixed/1.sql', 4, 'public.late_n')) as w (path, number, name) on w.path = s.path and w.number = t.number
-where t.state = 'done' and not exists (select from pg_index as i where i.indexrelid = to_regclass(w.name) and i.indisvalid and i.indisready)`,
+where t.state = 'done' and not exists (select from pg_index as i where i.indexrelid = (select k.oid from pg_class as k where k.relnamespace = 'public'::regnamespace and k.relname = replace(w.name, 'public.', '')) and i.indisvalid and i.indisready)`,
   RECEIPTS,
   AT_WORK,
 ].join('\nunion all\n');

@@ -63,8 +63,8 @@ const FACTS = `select 'fact', format('%s is recorded as %s, and what it takes ba
 from weft._steps as s
 join weft._deployments as d on d.id = s.deployment_id and d.undoes is not null
 join lateral (values
-  ('undo/2.sql', exists (select from pg_attribute as a where a.attrelid = to_regclass('public.c') and a.attname = 'note' and not a.attisdropped)),
-  ('apart/u.sql', to_regclass('public.apart') is not null),
+  ('undo/2.sql', exists (select from pg_attribute as a where a.attrelid = (select k.oid from pg_class as k where k.relnamespace = 'public'::regnamespace and k.relname = 'c') and a.attname = 'note' and not a.attisdropped)),
+  ('apart/u.sql', (select k.oid from pg_class as k where k.relnamespace = 'public'::regnamespace and k.relname = 'apart') is not null),
   ('unfill.sql', exists (select from public.big as b where b.total is not null)),
   ('data/c.csv', not exists (select from public.c where code = 'b'))
 ) as w (path, is_there) on w.path = s.path
