@@ -3,9 +3,9 @@
  */
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { type Deployment, isOver, type PhaseStatus, type StepStatus } from '../domain/deployment.ts';
+import type { Deployment, PhaseStatus, StepStatus } from '../domain/deployment.ts';
 import type { Printer } from './io.ts';
-import { cut, oneLine } from './text.ts';
+import { cut, oneLine, timeBetween } from './text.ts';
 
 /** Of a message that is an attribute. */
 const MESSAGE_CHARACTERS = 200;
@@ -19,10 +19,10 @@ export function renderJunit(deployment: Deployment, words: string): string {
     const cases = phase.steps.map((step) => caseOf(phase, step, deployment, words));
     const failures = phase.steps.filter((step) => isFailed(step, deployment)).length;
     const skipped = phase.steps.filter((step) => !isFailed(step, deployment) && step.state !== 'succeeded').length;
-    const head = `tests="${cases.length}" failures="${failures}" skipped="${skipped}" time="${inSeconds(phaseMs(phase))}"`;
+    const head = `tests="${cases.length}" failures="${failures}" skipped="${skipped}" time="${inSeconds(timeBetween(phase.started_at, phase.finished_at))}"`;
     return [`  <testsuite name="${xml(phase.name)}" ${head}>`, ...cases, '  </testsuite>'].join('\n');
   });
-  const others = isOver(deployment.state) && deployment.state === 'failed' && !hasFailedStep(deployment) ? [lonely(deployment.bundle, words)] : [];
+  const others = deployment.state === 'failed' && !hasFailedStep(deployment) ? [lonely(deployment.bundle, words)] : [];
   return ['<?xml version="1.0" encoding="UTF-8"?>', `<testsuites name="${xml(`weft ${deployment.bundle}`)}">`, ...suites, ...others, '</testsuites>', ''].join(
     '\n',
   );
@@ -55,10 +55,6 @@ function isFailed({ path, state }: StepStatus, { error }: Deployment): boolean {
 
 function hasFailedStep(deployment: Deployment): boolean {
   return deployment.phases.some(({ steps }) => steps.some((step) => isFailed(step, deployment)));
-}
-
-function phaseMs({ started_at, finished_at }: PhaseStatus): number {
-  return started_at && finished_at ? Math.max(0, Date.parse(finished_at) - Date.parse(started_at)) || 0 : 0;
 }
 
 function inSeconds(ms: number): string {

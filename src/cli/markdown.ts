@@ -2,7 +2,8 @@
  * A deployment as Markdown, for the page that a forge has for a run. Pure; pipeline.ts writes it.
  */
 import type { Deployment, PhaseStatus } from '../domain/deployment.ts';
-import { count, cut, duration, oneLine } from './text.ts';
+import { fenceOf } from '../domain/fence.ts';
+import { count, cut, duration, oneLine, timeBetween } from './text.ts';
 
 /** Of the words, in characters: GitHub takes 1 MiB a step, and nobody reads that. */
 const WORDS_CHARACTERS = 200_000;
@@ -38,13 +39,9 @@ function signed(state: string): string {
   return `${SIGNS[state] ?? ''} ${state}`.trim();
 }
 
-function timeOf(phase: PhaseStatus): string {
-  const ms = phaseMs(phase);
+function timeOf({ started_at, finished_at }: PhaseStatus): string {
+  const ms = timeBetween(started_at, finished_at);
   return ms === 0 ? '' : duration(ms);
-}
-
-function phaseMs({ started_at, finished_at }: PhaseStatus): number {
-  return started_at && finished_at ? Math.max(0, Date.parse(finished_at) - Date.parse(started_at)) || 0 : 0;
 }
 
 /** A name in a table or a title: as it is, and no Markdown, link or mention. */
@@ -55,7 +52,6 @@ function escaped(name: string): string {
 /** As it stands; whatever is in it cannot end it. */
 function fenced(words: string): string {
   const text = words.length > WORDS_CHARACTERS ? `${words.slice(0, WORDS_CHARACTERS)}\n…` : words;
-  const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([run]) => run.length));
-  const fence = '`'.repeat(longest + 1);
+  const fence = fenceOf(text);
   return `${fence}text\n${text}\n${fence}`;
 }

@@ -59,6 +59,11 @@ export function timeWorked(from: string, to: string, rests: readonly { readonly 
   );
 }
 
+/** The same of what may not have begun, or not have ended: then 0. */
+export function timeBetween(from: string | null | undefined, to: string | null | undefined): number {
+  return from && to ? timeWorked(from, to) || 0 : 0;
+}
+
 /** @param milliseconds as a clock: "0:07", "12:30", "1:02:03" */
 export function clock(milliseconds: number): string {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));

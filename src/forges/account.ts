@@ -4,6 +4,7 @@
  */
 import type { Account, Remark } from '../domain/change.ts';
 import { type Deployment, type DeploymentError, isOver, type StepStatus } from '../domain/deployment.ts';
+import { fenceOf } from '../domain/fence.ts';
 import type { Problem } from '../domain/problem.ts';
 import type { Rehearsal } from '../domain/rehearsal.ts';
 
@@ -166,7 +167,7 @@ function inRepository({ folder }: AccountPlace, path: string): string {
 
 /** A block of code, in which nothing is markup: neither mentions nor links nor pictures. */
 function quote(text: string): string {
-  const fence = '`'.repeat(Math.max(3, 1 + Math.max(0, ...[...text.matchAll(/`+/g)].map(([run]) => run.length))));
+  const fence = fenceOf(text);
   return `${fence}\n${text.replace(/[^\P{Cc}\n\t]/gu, ' ')}\n${fence}`;
 }
 

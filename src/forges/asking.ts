@@ -155,6 +155,15 @@ export class Asking {
   }
 }
 
+/**
+ * @param reset of a header: seconds since 1970, when asking makes sense again
+ * @param now milliseconds since 1970
+ * @returns seconds from now; a minute where nothing is said
+ */
+export function secondsUntil(reset: string | null, now: number): number {
+  return reset !== null && /^\d{1,12}$/.test(reset) ? Math.max(1, Number(reset) - Math.floor(now / 1000)) : 60;
+}
+
 /** The message that an error's document has, a short one. */
 function messageOf(text: string): string {
   try {

@@ -26,3 +26,25 @@ export function cutText(text: string): string {
 function literal(text: string): string {
   return text.replace(/[\\`*_{}[\]<>()#!|@~&%$]/g, '\\$&');
 }
+
+/** As many as both forges give at once. */
+const PAGE_COUNT = 100;
+
+/**
+ * Looks through what was written, a page after the other, for what Weft has written itself.
+ * @param pages how many at most
+ * @param isOwn anybody may write our mark into a text, so the author counts
+ */
+export async function findOwn<Comment extends { readonly id: number }>(
+  pages: number,
+  read: (page: number) => Promise<readonly Comment[]>,
+  isOwn: (comment: Comment) => boolean,
+): Promise<number | null> {
+  for (let page = 1; page <= pages; page++) {
+    const comments = await read(page);
+    const own = comments.find(isOwn);
+    if (own !== undefined) return own.id;
+    if (comments.length < PAGE_COUNT) return null;
+  }
+  return null;
+}

@@ -4,6 +4,7 @@
  */
 import type { CallerKeys } from '../config/secrets.ts';
 import { Problem } from '../domain/problem.ts';
+import { findCaller } from './find_caller.ts';
 import { makeCompare, makeHmac } from './hmac.ts';
 import { readSignedHeaders, type SignedHeaders, verifySignature } from './signature.ts';
 
@@ -27,7 +28,7 @@ export function readGitLabProof(headers: Headers): GitLabProof {
 }
 
 /**
- * Finds who sent. Every secret of every caller is tried, whichever has matched before.
+ * Finds who sent.
  * @param nowSeconds since 1970; a signature has a time, a token has none
  * @throws Problem signature_mismatch; stale
  */
@@ -48,10 +49,7 @@ export async function verifyGitLabProof(
   // Both of one length, whatever came.
   const digest = (text: string) => makeHmac(new Uint8Array(32), new TextEncoder().encode(text));
   const given = await digest(proof.token);
-  let caller: string | null = null;
-  for (const { name, secrets } of having(false)) {
-    for (const secret of secrets) if (await isSame(await digest(secret), given)) caller = name;
-  }
+  const caller = await findCaller(having(false), async (secret) => isSame(await digest(secret), given));
   if (caller !== null) return { caller, signature: 'X-Gitlab-Token' };
   throw new Problem('signature_mismatch', 'X-Gitlab-Token is no secret that is known here. Check the secret token of the webhook at the forge.');
 }

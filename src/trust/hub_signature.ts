@@ -4,6 +4,7 @@
  */
 import type { CallerKeys } from '../config/secrets.ts';
 import { Problem } from '../domain/problem.ts';
+import { findCaller } from './find_caller.ts';
 import { makeCompare, makeHmac } from './hmac.ts';
 
 /** @returns the header @throws Problem unsigned when there is none, or not one such signature */
@@ -16,7 +17,7 @@ export function readHubSignature(headers: Headers): string {
 }
 
 /**
- * Finds who signed. Every secret of every caller is tried, whichever has matched before.
+ * Finds who signed.
  * @param body the bytes that came
  * @param signature from readHubSignature
  * @throws Problem signature_mismatch
@@ -24,12 +25,7 @@ export function readHubSignature(headers: Headers): string {
 export async function verifyHubSignature(body: Uint8Array<ArrayBuffer>, signature: string, callers: readonly CallerKeys[]): Promise<{ caller: string }> {
   const given = Uint8Array.from(signature.slice('sha256='.length).match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
   const isSame = await makeCompare();
-  let caller: string | null = null;
-  for (const { name, secrets } of callers) {
-    for (const secret of secrets) {
-      if (await isSame(await makeHmac(new TextEncoder().encode(secret), body), given)) caller = name;
-    }
-  }
+  const caller = await findCaller(callers, async (secret) => isSame(await makeHmac(new TextEncoder().encode(secret), body), given));
   if (caller !== null) return { caller };
   throw new Problem('signature_mismatch', 'No secret known here made X-Hub-Signature-256 over these bytes. Check the secret of the webhook at the forge.');
 }

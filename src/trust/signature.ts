@@ -10,6 +10,7 @@ import { decodeWebhookSecret, WEBHOOK_SECRET_FORM } from '../config/webhook_secr
 import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
 import { requestIdSchema } from '../domain/request.ts';
+import { findCaller } from './find_caller.ts';
 import { makeCompare, makeHmac } from './hmac.ts';
 
 /** The three headers, each of the right form, as they came: they are part of what is signed. */
@@ -92,13 +93,12 @@ export async function verifySignature(
   const message = signedBytes(signed.id, signed.timestamp, body);
   const given = signed.signature.split(' ').flatMap(readSignature);
   const isSame = await makeCompare();
-  let caller: string | null = null;
-  for (const { name, secrets } of callers) {
-    for (const secret of secrets) {
-      const expected = await makeHmac(decodeWebhookSecret(secret) ?? unreadable(name), message);
-      for (const signature of given) if (await isSame(expected, signature)) caller = name;
-    }
-  }
+  const caller = await findCaller(callers, async (secret, name) => {
+    const expected = await makeHmac(decodeWebhookSecret(secret) ?? unreadable(name), message);
+    let isOne = false;
+    for (const signature of given) if (await isSame(expected, signature)) isOne = true;
+    return isOne;
+  });
   if (caller === null) {
     throw new Problem(
       'signature_mismatch',

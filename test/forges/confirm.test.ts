@@ -5,19 +5,9 @@ import type { GitHubApi } from '../../src/forges/github/api.ts';
 import { confirmChange } from '../../src/forges/github/confirm.ts';
 import type { GitLabApi } from '../../src/forges/gitlab/api.ts';
 import { confirmChange as confirmAtGitLab } from '../../src/forges/gitlab/confirm.ts';
+import { CHANGE, COMMIT } from '../support/changes.ts';
 
-const COMMIT = 'a'.repeat(40);
 const OTHER = 'b'.repeat(40);
-const CHANGE: Change = {
-  event: 'push',
-  repository: { id: '7', name: 'octo/shop' },
-  commit: COMMIT,
-  branch: 'main',
-  environment: null,
-  workflow: null,
-  number: null,
-  attempt: null,
-};
 const DEPLOYMENT = { ...CHANGE, event: 'deployment', environment: 'production', number: 5, attempt: 5 };
 
 describe('GitHub', () => {

@@ -7,10 +7,10 @@ import { LIMITS } from '../../src/domain/limits.ts';
 import type { ForgeAtHand } from '../../src/forges/forge.ts';
 import { ANSWER_SCHEMAS } from '../../src/http/operations.ts';
 import { readHubSignature, verifyHubSignature } from '../../src/trust/hub_signature.ts';
+import { CHANGE, COMMIT } from '../support/changes.ts';
 import { makeHouse } from './support.ts';
 
 const SECRETS = ['the-secret-of-this-webhook', 'the-one-that-replaces-it'];
-const COMMIT = 'a'.repeat(40);
 const repository = { id: 7, full_name: 'octo/shop' };
 const PUSH = { ref: 'refs/heads/main', after: COMMIT, deleted: false, repository };
 
@@ -104,18 +104,8 @@ test('a push is left in the queue once for each source that follows it, with wha
       ],
     },
   ]);
-  const change = {
-    event: 'push',
-    repository: { id: '7', name: 'octo/shop' },
-    commit: COMMIT,
-    branch: 'main',
-    environment: null,
-    workflow: null,
-    number: null,
-    attempt: null,
-  };
   const proof = { delivery, signature: init.headers['x-hub-signature-256'] };
-  const common = { kind: 'change', forge: 'hub', change, proof, deployment: null, reports: {}, account: null, looks: 0 };
+  const common = { kind: 'change', forge: 'hub', change: CHANGE, proof, deployment: null, reports: {}, account: null, looks: 0 };
   expect(door.left).toEqual([
     { ...common, folder: 'db', target: 'staging' },
     { ...common, folder: 'audit', target: 'shop' },

@@ -11,10 +11,10 @@ import type { Confirmed, ForgeClient } from '../../src/forges/forge.ts';
 import { type ChangeDesk, carryOut } from '../../src/operations/change.ts';
 import { ID, manifestOf } from '../http/requests.ts';
 import { makeDeployment } from '../http/support.ts';
+import { CHANGE } from '../support/changes.ts';
 
 /** A Wednesday. */
 const NOW = Date.parse('2026-03-04T12:00:00Z');
-const COMMIT = 'a'.repeat(40);
 
 const makeConfig = (edit: (config: Record<string, unknown>) => void = () => undefined) => {
   const config = {
@@ -31,17 +31,6 @@ const makeConfig = (edit: (config: Record<string, unknown>) => void = () => unde
   };
   edit(config);
   return parseConfig(config);
-};
-
-const CHANGE: Change = {
-  event: 'push',
-  repository: { id: '7', name: 'octo/shop' },
-  commit: COMMIT,
-  branch: 'main',
-  environment: null,
-  workflow: null,
-  number: null,
-  attempt: null,
 };
 
 const makeWork = (changes: Partial<ForgeWork> = {}, change: Partial<Change> = {}): ForgeWork => ({

@@ -4,6 +4,7 @@
  */
 import type { Change } from '../../domain/change.ts';
 import type { Confirmed } from '../forge.ts';
+import { confirmBranch, confirmNewest } from '../heads.ts';
 import type { GitHubApi } from './api.ts';
 
 /** @throws Problem forge_unreachable, forge_refused */
@@ -19,12 +20,6 @@ export async function confirmChange(api: GitHubApi, change: Change): Promise<Con
   return { stale: `Nothing can be asked of an event "${event}".` };
 }
 
-async function confirmBranch(api: GitHubApi, change: Change, branch: string | null): Promise<Confirmed> {
-  const head = branch === null ? null : await api.branchHead(change, branch);
-  if (head === change.commit) return { branch, stale: null };
-  return { stale: head === null ? `The branch "${branch}" is not there any more.` : `The head of "${branch}" is ${head} by now.` };
-}
-
 async function confirmPullRequest(api: GitHubApi, change: Change, number: number): Promise<Confirmed> {
   const found = await api.pullRequest(change, number);
   if (found === null || found.state !== 'open') return { stale: `The pull request #${number} is not open any more.` };
@@ -35,18 +30,12 @@ async function confirmPullRequest(api: GitHubApi, change: Change, number: number
   return { branch: null, stale: null };
 }
 
-/** What a deployment was asked for may be a branch, and then its head counts; a tag or a commit has none. */
 async function confirmDeployment(api: GitHubApi, change: Change, number: number): Promise<Confirmed> {
   const { environment, branch: ref } = change;
   const found = await api.deployment(change, number);
-  if (found === null || environment === null || found.sha !== change.commit || found.environment !== environment || found.ref !== ref)
+  if (found === null || environment === null || ref === null || found.sha !== change.commit || found.environment !== environment || found.ref !== ref)
     return { stale: `The deployment ${number} is not there any more, or is another one.` };
-  const newest = await api.newestDeployment(change, environment);
-  if (newest?.id !== number) return { stale: `The newest deployment of the environment "${environment}" is ${newest?.id ?? 'none'} by now.` };
-  if (ref === change.commit) return { branch: null, stale: null };
-  const head = await api.branchHead(change, ref);
-  if (head !== null && head !== change.commit) return { stale: `The head of "${ref}" is ${head} by now.` };
-  return { branch: head === null ? null : ref, stale: null };
+  return confirmNewest(api, change, number, environment, ref);
 }
 
 async function confirmRun(api: GitHubApi, change: Change, number: number): Promise<Confirmed> {

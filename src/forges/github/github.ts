@@ -5,7 +5,7 @@ import type { Forge } from '../../config/forges.ts';
 import type { Change } from '../../domain/change.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { readHubSignature, verifyHubSignature } from '../../trust/hub_signature.ts';
-import { Asking } from '../asking.ts';
+import { Asking, secondsUntil } from '../asking.ts';
 import type { Dialect, ForgeClient, ForgeSurroundings } from '../forge.ts';
 import { GitHubApi } from './api.ts';
 import { AppTokens } from './app.ts';
@@ -63,6 +63,5 @@ function readRetry(answer: Response, now: number): number | null {
   if (after !== null && (answer.status === 403 || answer.status === 429 || answer.status === 503)) return /^\d{1,6}$/.test(after) ? Number(after) : 60;
   if (answer.status === 403 && answer.headers.get('x-ratelimit-remaining') !== '0') return null;
   if (answer.status !== 403 && answer.status !== 429) return null;
-  const reset = answer.headers.get('x-ratelimit-reset');
-  return reset !== null && /^\d{1,12}$/.test(reset) ? Math.max(1, Number(reset) - Math.floor(now / 1000)) : 60;
+  return secondsUntil(answer.headers.get('x-ratelimit-reset'), now);
 }

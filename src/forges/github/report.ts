@@ -3,7 +3,7 @@
  * runs), the status of the deployment where one was asked for, and one comment on the pull request, which is changed and not repeated.
  */
 import type { Account, Change } from '../../domain/change.ts';
-import { commentOf, cutText, markOf, nameOf } from '../comment.ts';
+import { commentOf, cutText, findOwn, markOf, nameOf } from '../comment.ts';
 import type { Reports } from '../forge.ts';
 import { makeReports } from '../reports.ts';
 import type { GitHubApi } from './api.ts';
@@ -85,19 +85,14 @@ async function tellByComment({ api, identity, change, account, reports, maxComme
   return String(await api.createComment(change, number, body));
 }
 
-/** The own one only: anybody may write our mark into a comment. */
 async function findComment(api: GitHubApi, identity: Identity, change: Change, number: number, mark: string, pages: number): Promise<number | null> {
   const self = 'app' in identity ? null : await api.ownUserId(change);
-  for (let page = 1; page <= pages; page++) {
-    const comments = await api.comments(change, number, page);
-    const own = comments.find(
-      ({ body, user, performed_via_github_app: by }) =>
-        body?.startsWith(mark) === true && ('app' in identity ? String(by?.id) === identity.app : by == null && user?.id === self),
-    );
-    if (own !== undefined) return own.id;
-    if (comments.length < 100) return null;
-  }
-  return null;
+  return findOwn(
+    pages,
+    (page) => api.comments(change, number, page),
+    ({ body, user, performed_via_github_app: by }) =>
+      body?.startsWith(mark) === true && ('app' in identity ? String(by?.id) === identity.app : by == null && user?.id === self),
+  );
 }
 
 function describe({ title }: Account): string {

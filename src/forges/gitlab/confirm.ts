@@ -1,6 +1,7 @@
 /** Whether what a delivery of GitLab's said is still so. An older webhook proves who sent it and no more, so GitLab says what is true. */
 import type { Change } from '../../domain/change.ts';
 import type { Confirmed } from '../forge.ts';
+import { confirmBranch, confirmNewest } from '../heads.ts';
 import type { GitLabApi } from './api.ts';
 
 /** @throws Problem forge_unreachable, forge_refused */
@@ -11,12 +12,6 @@ export async function confirmChange(api: GitLabApi, change: Change): Promise<Con
   if (event === 'pipeline' && number !== null) return confirmPipeline(api, change, number);
   if (event === 'deployment' && number !== null) return confirmDeployment(api, change, number);
   return { stale: `Nothing can be asked of an event "${event}".` };
-}
-
-async function confirmBranch(api: GitLabApi, change: Change, branch: string | null): Promise<Confirmed> {
-  const head = branch === null ? null : await api.branchHead(change, branch);
-  if (head === change.commit) return { branch, stale: null };
-  return { stale: head === null ? `The branch "${branch}" is not there any more.` : `The head of "${branch}" is ${head} by now.` };
 }
 
 async function confirmMergeRequest(api: GitLabApi, change: Change, number: number): Promise<Confirmed> {
@@ -41,9 +36,5 @@ async function confirmDeployment(api: GitLabApi, change: Change, number: number)
   const found = await api.deployment(change, number);
   if (found === null || environment === null || ref === null || found.sha !== change.commit || found.environment.name !== environment || found.ref !== ref)
     return { stale: `The deployment ${number} is not there any more, or is another one.` };
-  const newest = await api.newestDeployment(change, environment);
-  if (newest?.id !== number) return { stale: `The newest deployment of the environment "${environment}" is ${newest?.id ?? 'none'} by now.` };
-  const head = ref === change.commit ? null : await api.branchHead(change, ref);
-  if (head !== null && head !== change.commit) return { stale: `The head of "${ref}" is ${head} by now.` };
-  return { branch: head === null ? null : ref, stale: null };
+  return confirmNewest(api, change, number, environment, ref);
 }

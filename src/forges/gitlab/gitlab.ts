@@ -4,7 +4,7 @@ import type { ForgeSecrets } from '../../config/forge_secrets.ts';
 import type { Forge } from '../../config/forges.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { readGitLabProof, verifyGitLabProof } from '../../trust/gitlab_token.ts';
-import { Asking } from '../asking.ts';
+import { Asking, secondsUntil } from '../asking.ts';
 import type { Dialect, ForgeClient, ForgeSurroundings } from '../forge.ts';
 import { GitLabApi } from './api.ts';
 import { confirmChange } from './confirm.ts';
@@ -45,6 +45,5 @@ function readRetry(answer: Response, now: number): number | null {
   if (answer.status !== 429 && answer.status !== 503) return null;
   const after = answer.headers.get('retry-after');
   if (after !== null && /^\d{1,6}$/.test(after)) return Number(after);
-  const reset = answer.headers.get('ratelimit-reset');
-  return reset !== null && /^\d{1,12}$/.test(reset) ? Math.max(1, Number(reset) - Math.floor(now / 1000)) : 60;
+  return secondsUntil(answer.headers.get('ratelimit-reset'), now);
 }

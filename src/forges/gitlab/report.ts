@@ -4,7 +4,7 @@
  */
 import type { Account, Change } from '../../domain/change.ts';
 import { Problem } from '../../domain/problem.ts';
-import { commentOf, markOf } from '../comment.ts';
+import { commentOf, findOwn, markOf } from '../comment.ts';
 import type { Reports } from '../forge.ts';
 import { makeReports } from '../reports.ts';
 import type { GitLabApi } from './api.ts';
@@ -59,14 +59,11 @@ async function tellByNote(api: GitLabApi, change: Change, account: Account, repo
   return String(await api.createNote(change, number, body));
 }
 
-/** The own one only: anybody may write our mark into a note. */
 async function findNote(api: GitLabApi, change: Change, number: number, mark: string, pages: number): Promise<number | null> {
   const self = await api.ownUserId();
-  for (let page = 1; page <= pages; page++) {
-    const notes = await api.notes(change, number, page);
-    const own = notes.find(({ body, author, system }) => system !== true && author?.id === self && body?.startsWith(mark) === true);
-    if (own !== undefined) return own.id;
-    if (notes.length < 100) return null;
-  }
-  return null;
+  return findOwn(
+    pages,
+    (page) => api.notes(change, number, page),
+    ({ body, author, system }) => system !== true && author?.id === self && body?.startsWith(mark) === true,
+  );
 }
