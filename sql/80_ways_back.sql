@@ -37,6 +37,20 @@ $$;
 comment on function weft._is_in_the_way(jsonb) is 'Tells whether a file failed because of what is there already, so that it may succeed when that is dropped first.';
 
 
+-- Of data any of what the table, its constraints and triggers, or other tables have against its rows; not what is wrong with the file itself.
+create or replace function weft._may_come_later(p_kind text, p_error jsonb)
+  returns boolean
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select weft._is_in_the_way(p_error) or weft._is_lack(p_error)
+    or p_kind = 'load' and (left(p_error ->> 'sqlstate', 2) in ('22', '23', '42', '44', 'P0') or p_error ->> 'sqlstate' in ('WF030', 'WF032', 'WF033', 'WF034'))
+$$;
+
+comment on function weft._may_come_later(text, jsonb) is 'Tells whether older content that has failed may succeed behind what is undone after it.';
+
+
 -- Returns reordered where the block is to run again, because there is a way; else the failure.
 create or replace function weft._find_way(p_phase weft._phases, p_outcome weft._outcome)
   returns weft._outcome
@@ -65,7 +79,7 @@ begin
       return row('reordered', null, null)::weft._outcome;
     end if;
   end if;
-  if weft._is_in_the_way(p_outcome.error) or weft._is_lack(p_outcome.error) then
+  if weft._may_come_later(v_step.kind, p_outcome.error) then
     v_paths := weft._put_off(p_phase, coalesce(p_outcome.error -> 'left', jsonb_build_array(p_outcome.error || jsonb_build_object('path', p_outcome.path))));
     if v_paths <> '{}' then
       return row('reordered', null, null)::weft._outcome;
@@ -83,7 +97,7 @@ comment on function weft._find_way(weft._phases, weft._outcome) is
   'Finds a way for a step of an undo that has failed: drops first what is in its way, or puts files off that need what is undone behind them.';
 
 
--- Each file of an undo that runs again and again stands in it twice: where its turn is, and at the end, for when it is called back, or put off.
+-- Each file of an undo that runs again and again stands in it twice: where its turn is, and at the end, for when it is called back, or put off; so does data.
 create or replace function weft._put_off(p_phase weft._phases, p_errors jsonb)
   returns text[]
   volatile
@@ -97,7 +111,7 @@ begin
   for v_error in select e.value from jsonb_array_elements(p_errors) as e loop
     update weft._steps as s set state = 'pending', finished_at = null
     from weft._steps as f
-    where f.deployment_id = p_phase.deployment_id and f.phase = p_phase.ordinal and f.path = v_error ->> 'path' and f.state = 'pending' and f.path = f.undoes and f.options ? 'repeat'
+    where f.deployment_id = p_phase.deployment_id and f.phase = p_phase.ordinal and f.path = v_error ->> 'path' and f.state = 'pending' and f.path = f.undoes and (f.options ? 'repeat' or f.kind = 'load')
       and s.deployment_id = f.deployment_id and s.path = f.path and s.ordinal > f.ordinal and s.options ? 'keeps' and s.state = 'skipped';
     continue when not found;
     update weft._steps as s set state = 'skipped', finished_at = clock_timestamp()

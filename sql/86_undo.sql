@@ -132,6 +132,7 @@ comment on function weft._choose_undone(uuid, text) is 'Chooses the deployment t
 -- The steps of an undo, in their order: of the last phase first, in each the last step first. What runs again and again comes back as a group, where
 -- that stood: first what takes new files back, then the files in the order that they had. Its other files stand in it too, to be called back when
 -- something takes their objects along. For what is undone behind it, all of them stand once more at the end: in the last phase, or in one of their own.
+-- So does data that a table is brought in line with: its older rows may need a column that is undone behind them, or rows of another table.
 create or replace function weft._list_undo_steps(p_deployment uuid)
   returns table (
     place bigint, phase integer, is_again boolean, path text, kind text, undoes text, digest bytea, given_by uuid, restores boolean, is_kept boolean, done integer, is_given_by_other boolean, values_of uuid)
@@ -176,25 +177,26 @@ as $$
           or (t.phase, t.turn) < (n.phase, (select max(o.turn) from turns as o where o.phase = n.phase and o.number = n.number))))
   ),
   agains as (
-    select t.phase, t.number, t.ordinal, t.path, t.undoes, t.digest, t.given_by, t.restores, t.values_of from turns as t where t.restores and t.number is not null
+    select t.phase, t.number, t.ordinal, t.path, t.kind, t.undoes, t.digest, t.given_by, t.restores, t.values_of from turns as t where t.restores and (t.number is not null or t.kind = 'load')
     union all
-    select k.phase, k.number, k.ordinal, k.path, null, k.digest, k.bytes_in, false, k.deployment_id from kept as k
+    select k.phase, k.number, k.ordinal, k.path, 'run', null, k.digest, k.bytes_in, false, k.deployment_id from kept as k
   ),
   sorted as (
     select row_number() over (order by f.phase desc, f.turn desc, f.restores or f.is_kept, case when f.number is not null and (f.restores or f.is_kept) then f.ordinal else - f.ordinal end) as place,
            f.phase, false as is_again, f.path, f.kind, f.undoes, f.digest, f.given_by, f.restores, f.is_kept, f.done, f.values_of
     from firsts as f
     union all
-    select 1000000000 + row_number() over (order by a.phase, a.ordinal), a.phase, a.phase > (select min(t.phase) from turns as t), a.path, 'run', a.undoes, a.digest, a.given_by, a.restores, true, null, a.values_of
+    select 1000000000 + row_number() over (order by a.phase, a.ordinal), a.phase, a.phase > (select min(t.phase) from turns as t), a.path, a.kind, a.undoes, a.digest, a.given_by, a.restores, true, null, a.values_of
     from agains as a
-    where exists (select from groups as g where g.phase = a.phase and g.number = a.number)
+    where case a.kind when 'load' then exists (select from turns as t where (t.phase, t.turn) < (a.phase, a.ordinal))
+      else exists (select from groups as g where g.phase = a.phase and g.number = a.number) end
   )
   select s.place, s.phase, s.is_again, s.path, s.kind, s.undoes, s.digest, s.given_by, s.restores, s.is_kept, s.done, s.given_by <> p_deployment, s.values_of
   from sorted as s
 $$;
 
 comment on function weft._list_undo_steps(uuid) is
-  'Lists what undoing a deployment would run, in this order, and which repeatable files stand by to be called back (is_kept), in a phase of their own behind all others (is_again) or in their place.';
+  'Lists what undoing a deployment would run, in this order, and which repeatable files stand by to be called back, or files and data to be put off (is_kept), in a phase of their own behind all others (is_again) or in their place.';
 
 
 create or replace function weft._name_again(p_deployment uuid, p_phase text)
@@ -241,11 +243,11 @@ as $$
         select s.phase, s.is_again, min(s.place) as place, jsonb_agg(
                  -- what is given back may need each other, as it did then; so may what takes new ones back
                  -- what has no undo may stay, and may go along with what it needs
-                 case when s.is_kept then '{"kind": "run", "repeat": "on-change", "keeps": true}' || case when s.values_of = p_undone.id and s.undoes is null then '{"on_error": "continue"}' else '{}' end::jsonb
+                 case when s.is_kept and s.kind = 'run' then '{"kind": "run", "repeat": "on-change", "keeps": true}' || case when s.values_of = p_undone.id and s.undoes is null then '{"on_error": "continue"}' else '{}' end::jsonb
                    when s.restores then (
                      select o.options || case s.kind when 'run' then '{"repeat": "always"}' else '{}' end::jsonb
                      from weft._steps as o join weft._artifacts as a on a.deployment_id = o.deployment_id and a.path = o.path
-                     where o.deployment_id = s.given_by and o.path = s.path and a.digest = s.digest and o.kind = s.kind limit 1) || jsonb_build_object('kind', s.kind)
+                     where o.deployment_id = s.given_by and o.path = s.path and a.digest = s.digest and o.kind = s.kind limit 1) || jsonb_build_object('kind', s.kind) || case when s.is_kept then '{"keeps": true}' else '{}' end::jsonb
                    when exists (select from weft._list_groups(p_undone.id) as u where u.path = s.undoes) then '{"kind": "run", "repeat": "always"}'
                    else '{"kind": "run"}' end
                  || jsonb_build_object('path', s.path) || case when s.undoes is not null then jsonb_build_object('undoes', s.undoes) else '{}' end

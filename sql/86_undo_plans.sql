@@ -172,7 +172,8 @@ begin
         join (
           select s.phase, jsonb_agg(jsonb_build_object(
                    'path', s.undoes, 'kind', s.kind, 'undo', s.path, 'digest', encode(s.digest, 'hex'), 'size', a.size,
-                   'given_by', case when s.is_given_by_other then s.given_by end, 'restores', s.restores, 'statements_done', s.done) order by s.place) as steps
+                   'given_by', case when s.is_given_by_other then s.given_by end, 'restores', s.restores, 'statements_done', s.done,
+                   'may_wait', exists (select from steps as k where k.is_kept and k.restores and k.path = s.path and k.undoes = s.undoes)) order by s.place) as steps
           from steps as s
           cross join lateral (select max(x.size) as size from weft._artifacts as x where x.deployment_id = s.given_by and x.digest = s.digest) as a
           where not s.is_kept

@@ -179,6 +179,16 @@ begin
             elsif v_within.verdict = 'apart' then
               raise exception using errcode = 'WF086';
             end if;
+            if v_is_undo and v_within.verdict = 'failed' then
+              v_within := weft._find_way(v_phase, v_within);
+              if v_within.verdict = 'reordered' then  -- put off, perhaps to the end of this phase
+                v_of_phase := v_of_phase[1:v_place] || array(
+                  select s from weft._steps as s
+                  where s.deployment_id = p_deployment and s.phase = v_phase.ordinal and s.ordinal > v_step.ordinal and s.state = 'pending' order by s.ordinal);
+                v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, 'skipped', v_entries, null, v_step_began));
+                continue;
+              end if;
+            end if;
             v_outcome := v_within;
             raise exception using errcode = 'WF003';
           end if;

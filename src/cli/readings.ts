@@ -1,7 +1,8 @@
 /** Readings, either way in. The drivers of a database are loaded only when one is asked. */
-import type { Changes, Deployment, Drift, UndoPlan } from '../domain/deployment.ts';
+import type { Changes, Deployment, Drift } from '../domain/deployment.ts';
 import type { Foresight, ForesightQuestion } from '../domain/foresight.ts';
 import type { History } from '../domain/history.ts';
+import type { UndoPlan } from '../domain/undo_plan.ts';
 import type { Address } from './address.ts';
 import type { Io } from './io.ts';
 

@@ -3,18 +3,10 @@
  * worker_client.ts's.
  */
 import * as z from 'zod';
-import {
-  type Changes,
-  changesSchema,
-  type Deployment,
-  type Drift,
-  deploymentSchema,
-  driftSchema,
-  type UndoPlan,
-  undoPlanSchema,
-} from '../domain/deployment.ts';
+import { type Changes, changesSchema, type Deployment, type Drift, deploymentSchema, driftSchema } from '../domain/deployment.ts';
 import { type Foresight, type ForesightQuestion, foresightSchema } from '../domain/foresight.ts';
 import { type History, historySchema } from '../domain/history.ts';
+import { type UndoPlan, undoPlanSchema } from '../domain/undo_plan.ts';
 import type { WorkerAddress } from './address.ts';
 import { proveReading } from './proofs.ts';
 import { ask, askForBytes, type Outgoing } from './worker_client.ts';

@@ -1,5 +1,5 @@
 /** The plan of an undo for people: what it runs, what has no undo, which secrets it needs, and what it would fail with. Pure. */
-import type { UndoPlan } from '../domain/deployment.ts';
+import type { UndoPlan } from '../domain/undo_plan.ts';
 import type { Style } from './io.ts';
 import { columns, count, listSome, moment, oneLine } from './text.ts';
 
@@ -21,10 +21,7 @@ export function undoPlanLines(plan: UndoPlan, style: Style, isOfFolder: boolean)
     lines.push('', `${style.bold(oneLine(phase.name))}  ${style.dim(phase.transaction)}`, ...columns(rows, '  '));
   }
   if (phases.some(({ steps }) => steps.some(({ kind, restores }) => restores && kind === 'run')))
-    lines.push(
-      '',
-      'Files that run again and again come back in an order that the server finds; what cannot be replaced is dropped and made again, and what needs something that is undone behind it waits for that.',
-    );
+    lines.push('', 'Files that run again and again come back in an order that the server finds; what cannot be replaced is dropped and made again.');
   if (standBy.length > 0) lines.push('', `Called back if something of theirs goes: ${listed(standBy)}.`);
   if (lacking.length > 0)
     lines.push(
@@ -57,10 +54,11 @@ export function certainOf({ foreseen = [] }: UndoPlan): Foreseen[] {
 }
 
 function remarksOf(step: UndoPlan['phases'][number]['steps'][number]): string {
-  const { statements_done: done, kind, given_by: by, restores } = step;
+  const { statements_done: done, kind, given_by: by, restores, may_wait: mayWait } = step;
   return [
     done === null ? '' : `of which only ${count(done, kind === 'batch' ? 'round' : 'statement')} ${done === 1 ? 'is' : 'are'} in the database`,
     by === null || restores ? '' : `as it came with deployment ${by}`,
+    mayWait === true ? 'or at the end, if it needs what is undone behind it' : '',
   ]
     .filter((part) => part !== '')
     .join('; ');

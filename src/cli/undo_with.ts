@@ -4,9 +4,10 @@
  */
 import { readFolder } from '../bundle/folder.ts';
 import type { Bundle } from '../bundle/source.ts';
-import type { Deployment, UndoPlan } from '../domain/deployment.ts';
+import type { Deployment } from '../domain/deployment.ts';
 import type { Manifest } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
+import type { UndoPlan } from '../domain/undo_plan.ts';
 import type { Address } from './address.ts';
 import type { Call } from './commands.ts';
 import type { Watch } from './conduct.ts';

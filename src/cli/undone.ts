@@ -99,7 +99,7 @@ export function nextOfUndo(deployment: Deployment): string[] {
       `Next: remove the cause in the database, and ${again} Or correct ${oneLine(step.path)} in the folder of the bundle: "${way}" brings it, runs nothing else of the folder, and goes on.`,
     ];
   }
-  if (step.options?.keeps === true)
+  if (step.options?.keeps === true && !step.undoes)
     return [
       `Next: ${oneLine(step.path)} has not changed, and was to be made again, because something of it went with what was undone: remove the cause in the database, as the error says; then ${again}`,
     ];

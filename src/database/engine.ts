@@ -14,14 +14,13 @@ import {
   deploymentStateSchema,
   driftSchema,
   eventSchema,
-  type UndoPlan,
-  undoPlanSchema,
 } from '../domain/deployment.ts';
 import { type Foresight, type ForesightQuestion, foresightSchema } from '../domain/foresight.ts';
 import { type History, historySchema } from '../domain/history.ts';
 import type { Manifest } from '../domain/manifest.ts';
 import type { SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
+import { type UndoPlan, undoPlanSchema } from '../domain/undo_plan.ts';
 import { asking, problemOf } from './engine_problems.ts';
 import { ENGINE_VERSION } from './engine_version.ts';
 import { installEngine } from './install.ts';

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '1027f8da8978b41aa883d6179f34861aea097c9141ab43ed01339083af7b4b34';
+export const ENGINE_DIGEST = 'c10015cb9a27ab879ed13fe052af56b4e27095b2461f700746bc2176536a5d85';

@@ -248,72 +248,6 @@ export const deploymentSchema = z.looseObject({
   rehearsal: informing(rehearsalSchema),
 });
 
-/** What an undo would run, in its order, and what of the deployment has none. */
-export const undoPlanSchema = z.looseObject({
-  deployment: z.string(),
-  bundle: z.string(),
-  /** Of a baseline nothing is run: files leave the history, or are in it again as before. */
-  mode: z.string().nullish(),
-  withdraws: z.array(z.looseObject({ path: z.string(), as_before: z.boolean() })).nullish(),
-  state: deploymentStateSchema,
-  finished_at: z.string().nullable(),
-  phases: z.array(
-    z.looseObject({
-      name: z.string(),
-      transaction: z.string(),
-      steps: z.array(
-        z.looseObject({
-          /** What is taken back, and by what. */
-          path: z.string(),
-          undo: z.string(),
-          kind: z.string(),
-          digest: z.string(),
-          size: z.number(),
-          /** The later deployment with which the undo file came; null when it came with the file. */
-          given_by: z.string().nullable(),
-          /** Of a file that runs again and again: it is run as it was before. */
-          restores: z.boolean().optional(),
-          /** Of a file that ran only half-way: how many of its statements are in the database. */
-          statements_done: z.int().nullable(),
-        }),
-      ),
-    }),
-  ),
-  /** The secret parameters that files of the undo name, and that it has to be given: they are kept nowhere. */
-  secrets: z.array(z.looseObject({ name: z.string(), paths: z.array(z.string()) })).optional(),
-  /** What it would fail with, as far as that can be known beforehand, in the words of the refusal. */
-  foreseen: z
-    .array(
-      z.looseObject({
-        phase: z.string(),
-        path: z.string().nullish(),
-        sqlstate: z.string(),
-        message: z.string(),
-        detail: z.string().nullish(),
-        hint: z.string().nullish(),
-        /** Only if that has to be dropped which is in the way of older content: whether it has, shows when it runs. */
-        if: z.literal('dropped').nullish(),
-        /** And only if the file does not make it again. */
-        unless_made_again: z.boolean().nullish(),
-      }),
-    )
-    .optional(),
-  /** Repeatable files that have not changed, and are called back if something of theirs goes with what is undone. */
-  stand_by: z.array(z.string()).optional(),
-  lacking: z.array(
-    z.looseObject({
-      phase: z.string(),
-      path: z.string(),
-      kind: z.string(),
-      /** It runs again and again, and came with that deployment: there is nothing before to go back to. */
-      repeat: z.string().nullish(),
-      /** It stays, and is made again if something of it goes with what is undone. */
-      stands_by: z.boolean().nullish(),
-      statements_done: z.int().nullable(),
-    }),
-  ),
-});
-
 export const eventSchema = z.looseObject({
   deployment: z.string(),
   /** Counted from 1 in each deployment, without gaps, in the order of commits: the `id:` of a server-sent event. */
@@ -381,7 +315,6 @@ export type PhaseStatus = z.infer<typeof phaseStatusSchema>;
 export type Live = z.infer<typeof liveSchema>;
 export type Deployment = z.infer<typeof deploymentSchema>;
 export type DeploymentEvent = z.infer<typeof eventSchema>;
-export type UndoPlan = z.infer<typeof undoPlanSchema>;
 export type Difference = z.infer<typeof differenceSchema>;
 export type NamedDifferences = z.infer<typeof namedDifferencesSchema>;
 export type DriftFound = z.infer<typeof driftFoundSchema>[number];

@@ -3,7 +3,7 @@
  * to the routes. Schemas are those by which requests are read and rows are parsed.
  */
 import * as z from 'zod';
-import { changesSchema, deploymentSchema, deploymentStateSchema, driftSchema, undoPlanSchema } from '../domain/deployment.ts';
+import { changesSchema, deploymentSchema, deploymentStateSchema, driftSchema } from '../domain/deployment.ts';
 import { foresightQuestionSchema, foresightSchema } from '../domain/foresight.ts';
 import { forgottenSchema, historySchema } from '../domain/history.ts';
 import { receiptSchema } from '../domain/receipt.ts';
@@ -15,6 +15,7 @@ import {
   resumeRequestSchema,
   undoRequestSchema,
 } from '../domain/request.ts';
+import { undoPlanSchema } from '../domain/undo_plan.ts';
 
 /** How far a deployment is that is not over, or a few words of it before its document is there. */
 const acceptedSchema = z.looseObject({
