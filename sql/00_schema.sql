@@ -30,6 +30,7 @@
 --   69 others      what may be told of other sessions           |
 --   70 lease       which CALL runs now, and the fence           |
 --   71 parameters  what a deployment is given                  |
+--   71 undo_values what an undo is given                       |
 --   72 budgets     how long a statement may wait for a lock    |
 --   72 session     role, path and settings, there and back      |
 --   73 artifacts   bytes as statements                          |

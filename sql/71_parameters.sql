@@ -103,56 +103,6 @@ $$;
 comment on function weft._open_parameters(uuid, jsonb, jsonb) is 'Keeps what a request gives for the parameters that its bundle declares; refuses what is undeclared, missing, or not of its type.';
 
 
--- An undo runs with what its deployment ran with, as far as that is known: secrets are given anew, and may be others by now.
-create or replace function weft._inherit_parameters(p_deployment uuid, p_from uuid, p_secrets jsonb)
-  returns void
-  volatile
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  insert into weft._parameters (deployment_id, name, type, is_secret, is_given, digest, value)
-  select p_deployment, p.name, p.type, p.is_secret, case when p.is_secret then p_secrets ? p.name else p.is_given end, decode(p_secrets ->> p.name, 'hex'), p.value
-  from weft._parameters as p
-  where p.deployment_id = p_from
-    and (not p.is_secret or not p.is_given or p_secrets ? p.name)  -- a file that names another one fails: with nothing in its place it would do something else
-$$;
-
-comment on function weft._inherit_parameters(uuid, uuid, jsonb) is 'Gives an undo the plain parameters of the deployment that it takes back, and the secrets that it is given itself, by name and digest.';
-
-
--- Before an undo is opened: what it is given must be secrets of its deployment, and of their types, and nothing that its files name may be lacking.
-create or replace function weft._check_secrets_of_undo(p_undone uuid, p_secrets jsonb, p_needed jsonb)
-  returns void
-  volatile
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-declare
-  v_names   text := (select string_agg(p.name, ', ' order by p.name) from weft._parameters as p where p.deployment_id = p_undone and p.is_secret);
-  v_values  jsonb := weft._peek_secrets();
-  v_lacking jsonb;
-  v_one     record;
-begin
-  for v_one in select k.name, p.type from jsonb_object_keys(p_secrets) as k (name) left join weft._parameters as p on p.deployment_id = p_undone and p.name = k.name and p.is_secret order by 1 loop
-    if v_one.type is null then
-      raise exception 'Deployment % has no secret parameter "%".', p_undone, v_one.name
-        using errcode = 'WF040', hint = coalesce('It has: ' || v_names || '.', 'It has none.') || ' Nothing was undone. Its other parameters an undo has as they were.';
-    end if;
-    perform weft._accept_value(v_one.name, v_one.type, v_values ->> v_one.name, true);
-  end loop;
-  v_lacking := (select jsonb_agg(n.value order by n.ordinality) from jsonb_array_elements(p_needed) with ordinality as n where not p_secrets ? (n.value ->> 'name'));
-  if v_lacking is not null then
-    raise exception 'The undo of deployment % lacks the secret %.', p_undone, (
-        select string_agg(format('"%s", which is named in %s', l.value ->> 'name', (select string_agg(p.path, ', ') from jsonb_array_elements_text(l.value -> 'paths') as p (path))), ' and ' order by l.ordinality)
-        from jsonb_array_elements(v_lacking) with ordinality as l)
-      using errcode = 'WF075', hint = format('Secrets are kept nowhere, so give it again: weft undo %s --set %s=@FILE. Nothing was undone.', p_undone, v_lacking -> 0 ->> 'name');
-  end if;
-end
-$$;
-
-comment on function weft._check_secrets_of_undo(uuid, jsonb, jsonb) is 'Refuses secrets that an undo cannot have, and an undo whose files name secrets that it is not given.';
-
-
 -- Without the secret ones.
 create or replace function weft._list_values(p_deployment uuid)
   returns jsonb
@@ -164,25 +114,6 @@ as $$
 $$;
 
 comment on function weft._list_values(uuid) is 'Lists the values of the plain parameters of a deployment, by name.';
-
-
-create or replace function weft._add_hint_of_secrets(p_deployment uuid, p_error jsonb)
-  returns jsonb
-  stable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select case when k.names is null or p_error ->> 'path' is null then p_error
-    else p_error || jsonb_build_object('hint', concat_ws(' ', p_error ->> 'hint', format(
-      'The deployment that is undone was given secrets that this undo was not (%s): a file that names one needs it again.', k.names))) end
-  from (
-    select string_agg(p.name, ', ' order by p.name) as names
-    from weft._deployments as d join weft._parameters as p on p.deployment_id = d.undoes and p.is_secret and p.is_given
-    where d.id = p_deployment and not exists (select from weft._parameters as o where o.deployment_id = d.id and o.name = p.name)
-  ) as k
-$$;
-
-comment on function weft._add_hint_of_secrets(uuid, jsonb) is 'Adds to the account of an undo that failed which secrets it has not got.';
 
 
 create or replace function weft._accept_value(p_name text, p_type text, p_value text, p_is_secret boolean)

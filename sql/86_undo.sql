@@ -215,6 +215,19 @@ $$;
 comment on function weft._name_again(uuid, text) is 'Names the phase at the end of an undo in which repeatable files of a phase stand by.';
 
 
+create or replace function weft._list_givers(p_undone uuid)
+  returns uuid[]
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(array_agg(distinct s.given_by), '{}') from weft._list_undo_steps(p_undone) as s
+  where exists (select from weft._parameters) and s.is_given_by_other and not s.restores and not s.is_kept
+$$;
+
+comment on function weft._list_givers(uuid) is 'Lists the later deployments with which undo files of a deployment came; none where nobody has parameters.';
+
+
 -- The same artifacts, the phases and their steps turned round. No conditions: what has run is undone.
 create or replace function weft._make_undo_manifest(p_undone weft._deployments)
   returns jsonb
@@ -224,6 +237,9 @@ create or replace function weft._make_undo_manifest(p_undone weft._deployments)
 as $$
   with steps as materialized (
     select s.* from weft._list_undo_steps(p_undone.id) as s
+  ),
+  all_of as materialized (
+    select weft._list_values(p_undone.id) as base, weft._merge_values(p_undone.id, array(select distinct s.given_by from steps as s where s.is_given_by_other and not s.restores and not s.is_kept)) as known
   )
   select jsonb_build_object(
     'format', 1, 'bundle', p_undone.bundle, 'undoes', p_undone.id,
@@ -251,9 +267,12 @@ as $$
                    when exists (select from weft._list_groups(p_undone.id) as u where u.path = s.undoes) then '{"kind": "run", "repeat": "always"}'
                    else '{"kind": "run"}' end
                  || jsonb_build_object('path', s.path) || case when s.undoes is not null then jsonb_build_object('undoes', s.undoes) else '{}' end
-                 -- with the values of parameters that it had then
-                 || case when s.kind = 'run' and s.values_of is not null and weft._list_values(s.values_of) <> weft._list_values(p_undone.id) then jsonb_build_object('values', weft._list_values(s.values_of)) else '{}' end order by s.place) as steps
+                 -- with the values of parameters that it had then, or that came with it
+                 || case when v.own <> all_of.known then jsonb_build_object('values', v.own) else '{}' end order by s.place) as steps
         from steps as s
+        cross join all_of
+        cross join lateral (
+          select case when s.values_of is not null then weft._list_values(s.values_of) when s.is_given_by_other then weft._merge_values(p_undone.id, array[s.given_by]) else all_of.base end as own) as v
         group by s.phase, s.is_again
       ) as g on g.phase = p.ordinal
       where p.deployment_id = p_undone.id))

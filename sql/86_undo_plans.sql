@@ -7,27 +7,35 @@ create or replace function weft._list_secrets_needed(p_undone uuid)
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
+declare
+  v_givers  uuid[];
 begin
-  if not exists (select from weft._parameters as p where p.deployment_id = p_undone and p.is_secret and p.is_given) then
+  if not exists (select from weft._parameters as p where p.is_secret) then
+    return '[]';
+  end if;
+  v_givers := weft._list_givers(p_undone);
+  if not exists (select from weft._list_secrets_of(p_undone, v_givers) as p where p.is_needed) then
     return '[]';
   end if;
   return (
     with files as materialized (
-      select distinct s.path, case when s.kind <> 'load' then weft._kept_text(s.given_by, s.path, s.digest)
+      select distinct s.path, s.given_by, case when s.kind <> 'load' then weft._kept_text(s.given_by, s.path, s.digest)
         else coalesce((select string_agg(o.options ->> 'where', ' ') from weft._steps as o where o.deployment_id in (p_undone, s.given_by) and o.path = s.path and o.kind = 'load'), '') end as text
       from weft._list_undo_steps(p_undone) as s
     )
     select coalesce(jsonb_agg(jsonb_build_object('name', n.name, 'paths', n.paths) order by n.name), '[]')
     from (
-      select p.name, jsonb_agg(f.path order by f.path collate "C") as paths
-      from weft._parameters as p join files as f on f.text is null or f.text ~ concat('\m', p.name, '\M')
-      where p.deployment_id = p_undone and p.is_secret and p.is_given
+      select p.name, jsonb_agg(distinct f.path) as paths
+      from weft._list_secrets_of(p_undone, v_givers) as p
+      -- what is new in a deployment is nothing to others
+      join files as f on (f.text is null or f.text ~ concat('\m', p.name, '\M')) and (p.declared_by = p_undone or f.given_by = any (v_givers))
+      where p.is_needed
       group by p.name
     ) as n);
 end
 $$;
 
-comment on function weft._list_secrets_needed(uuid) is 'Lists the secret parameters that a deployment was given and that files of its undo name, with the paths of those.';
+comment on function weft._list_secrets_needed(uuid) is 'Lists the secret parameters that a deployment was given, or that an undo file brought along, and that files of its undo name, with the paths of those.';
 
 
 -- A role as which nothing can be run.

@@ -50,6 +50,7 @@ declare
   v_step_began  pg_catalog.timestamptz;
   v_started     pg_catalog.timestamptz;
   v_set         pg_catalog.text;
+  v_values      pg_catalog.jsonb;  -- of the parameters, that the file has
   v_count_at    pg_catalog.int4;
   v_enums       pg_catalog.int8;
   v_enums_last  pg_catalog.int8;
@@ -205,13 +206,14 @@ begin
             perform weft._show_progress(v_step.ordinal, v_steps, v_phase.name);
             v_set := set_config('lock_timeout', weft._lock_budget_ms(v_phase, 'data')::text, false);
           end if;
-          perform weft._lay_out_statements(p_deployment, v_phase.name, v_step, p_parameters);
+          v_values := case when v_step.options ? 'values' then weft._values_of_step(p_deployment, v_step.ordinal, p_parameters) else p_parameters end;
+          perform weft._lay_out_statements(p_deployment, v_phase.name, v_step, v_values);
           if v_phase.transaction <> 'none' and not v_surprises ? concat(v_step.ordinal, '/whole')
               and exists (select from weft._statements as t where t.deployment_id = p_deployment and t.step = v_step.ordinal and t.rows_at is not null) then
             raise exception using errcode = 'WF086';
           end if;
-          if p_parameters is not null then
-            v_set := set_config('weft.values', p_parameters::text, false);
+          if v_values is not null then
+            v_set := set_config('weft.values', v_values::text, false);
           end if;
           v_before := weft._session_before(v_phase, v_step.ordinal, p_start_path);
           perform weft._restore_role(v_before);
@@ -231,8 +233,8 @@ begin
             v_block := v_row.block;
             v_laid := v_row;
             v_row.statement := weft._without_rows(v_row);
-            v_text := (weft._prepare_statements(array[v_row.statement], p_parameters)).executables[1];
-            v_as_run := case when p_parameters is null then v_row.statement else weft._interpolate(v_row.statement, p_parameters, weft._mark(p_parameters)) end;
+            v_text := (weft._prepare_statements(array[v_row.statement], v_values)).executables[1];
+            v_as_run := case when v_values is null then v_row.statement else weft._interpolate(v_row.statement, v_values, weft._mark(v_values)) end;
             v_refusal := v_surprises -> concat(v_step.ordinal, '/', v_number);
             v_is_guarded := v_phase.transaction in ('auto', 'none') and v_refusal is null and weft._may_be_refused(v_row.statement);
             v_note := null;

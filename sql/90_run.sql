@@ -111,6 +111,11 @@ begin
 
       loop
         select b.first_step, b.last_step, b.is_apart, b.is_batch into v_first, v_last, v_is_apart, v_is_batch from weft._next_block(v_phase) as b;
+        if v_is_apart and v_values is not null then
+          v_phase.parameters := weft._values_of_step(v_current, v_first, v_values);
+        elsif v_values is not null then
+          v_phase.parameters := v_values;
+        end if;
         if v_is_rehearsal then
           v_outcome := weft._rehearse(v_current, v_start, v_fence, v_phase.parameters, v_phase.secrets);
         elsif v_is_batch then

@@ -42,6 +42,7 @@ declare
   v_plan      jsonb;
   v_lacking   jsonb;
   v_secrets   jsonb;
+  v_givers    uuid[];      -- with which undo files came later
   v_manifest  jsonb;
   v_digest    bytea;
   v_existing  uuid;
@@ -95,7 +96,8 @@ begin
   -- where it would stop half-way, for sure
   perform weft._refuse_foreseen(f.value) from jsonb_array_elements(v_plan -> 'foreseen') as f where not f.value ? 'if';
   v_secrets := coalesce(nullif(v_document -> 'secrets', 'null'), '{}');
-  perform weft._check_secrets_of_undo(v_undone.id, v_secrets, v_plan -> 'secrets');
+  v_givers := weft._list_givers(v_undone.id);
+  perform weft._check_secrets_of_undo(v_undone.id, v_givers, v_secrets, v_plan -> 'secrets');
 
   insert into weft._deployments (id, caller, target, request_id, request_digest, request, signature, bundle, mode, undoes, manifest, origin)
   values (v_id, p_caller, coalesce(p_target, ''), v_document ->> 'id', v_digest, v_request, p_signature,
@@ -106,7 +108,7 @@ begin
     return weft._describe_repeated(v_existing, v_digest);
   end if;
   perform weft._lay_out(v_id, v_manifest);
-  perform weft._let_stand_by(v_id), weft._inherit_parameters(v_id, v_undone.id, v_secrets);
+  perform weft._let_stand_by(v_id), weft._inherit_parameters(v_id, v_undone.id, v_givers, v_secrets);
   perform weft._tell(v_id, 'opened', p_data => jsonb_build_object(
     'caller', p_caller, 'request_id', v_document ->> 'id', 'bundle', v_undone.bundle, 'undoes', v_undone.id, 'lacking', v_lacking));
   perform weft._settle_staged(v_id);

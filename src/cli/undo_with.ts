@@ -78,7 +78,7 @@ function undosOf(plan: UndoPlan): UndoPlan['phases'][number]['steps'] {
 }
 
 /** What of a bundle is applied with the same bytes and has an undo: as a bundle of its own, of which nothing is run. */
-function cutToApplied({ parameters: _, ...manifest }: Manifest, applied: ReadonlyMap<string, string>): { manifest: Manifest; others: string[] } {
+function cutToApplied({ parameters, ...manifest }: Manifest, applied: ReadonlyMap<string, string>): { manifest: Manifest; others: string[] } {
   const digests = new Map(manifest.artifacts.map(({ path, digest }) => [path, digest]));
   const others: string[] = [];
   const phases = manifest.phases.flatMap(({ entries: _entries, when: _when, ...phase }) => {
@@ -94,7 +94,10 @@ function cutToApplied({ parameters: _, ...manifest }: Manifest, applied: Readonl
     return steps.length === 0 ? [] : [{ ...phase, steps }];
   });
   const named = new Set(phases.flatMap(({ steps }) => steps.flatMap(({ path, undo }) => (undo === undefined ? [path] : [path, undo]))));
-  return { manifest: { ...manifest, phases, artifacts: manifest.artifacts.filter(({ path }) => named.has(path)) }, others };
+  // Nothing runs that could ask for a value. Of one that must be given, the undo has the value which the deployment was given, if it had it already.
+  const declared = parameters?.filter(({ required }) => required === undefined) ?? [];
+  const artifacts = manifest.artifacts.filter(({ path }) => named.has(path));
+  return { manifest: { ...manifest, ...(declared.length > 0 && { parameters: declared }), phases, artifacts }, others };
 }
 
 function findCorrected(manifest: Manifest, plan: UndoPlan): Corrected[] {

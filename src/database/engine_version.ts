@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c10015cb9a27ab879ed13fe052af56b4e27095b2461f700746bc2176536a5d85';
+export const ENGINE_DIGEST = '40edae695fc31ad59d665e6d864eb39d9bb7d02c757b8641a8b7500a13a962eb';

@@ -35,6 +35,24 @@ describe('weft undo --with', () => {
     expect(await sql(database.url, `select steps_done, steps from weft.deployments where request_id like '%-with'`)).toEqual([{ steps_done: '2', steps: '2' }]);
   });
 
+  it('has the parameters of the folder that are new there, with their defaults', async () => {
+    const { id } = (await weft('deploy', folder, '--json')).json();
+    const yaml = `${FILES['weft.yaml']}parameters: { name: { type: text, default: a }, other: { type: text, required: true } }\n`;
+    putFiles(folder, { 'weft.yaml': yaml, 'undo/1_a.sql': 'drop table :"name";' });
+    const { code, stderr } = await weft('undo', id, '--with', folder);
+    expect(code, stderr).toBe(0);
+    expect(await tablesIn(database.url)).toEqual([]);
+  });
+
+  it('says of a name that no value stands behind which names have one', async () => {
+    const { id } = (await weft('deploy', folder, '--json')).json();
+    const yaml = `${FILES['weft.yaml']}parameters: { name: { type: text, default: a }, other: { type: text, required: true } }\n`;
+    putFiles(folder, { 'weft.yaml': yaml, 'undo/1_a.sql': 'drop table :other;' });
+    const { code, stdout } = await weft('undo', id, '--with', folder);
+    expect(code).toBe(1);
+    expect(flat(stdout)).toContain('A name behind a colon stands for a parameter if it is declared: here these are name.');
+  });
+
   it('sees names that were exchanged, and says so', async () => {
     const yaml = (first: string, second: string) =>
       `name: shop\nphases: [{ name: schema, transaction: single, steps: [{ run: schema/1_a.sql, undo: undo/${first}.sql }, { run: schema/2_b.sql, undo: undo/${second}.sql }] }]\n`;

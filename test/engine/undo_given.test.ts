@@ -1,5 +1,6 @@
 /** Which undo file of a file is run: the one that came last, of what has come to something. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { resume } from '../../src/deployment/resume.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
@@ -104,6 +105,76 @@ describe('an undo file that came with a deployment', () => {
     expect((await plan()).phases[0].steps.map(({ path, undo }: { path: string; undo: string }) => [path, undo])).toEqual([
       ['2.sql', 'undo/2.sql'],
       ['1.sql', 'undo/1.sql'],
+    ]);
+  });
+});
+
+describe.each(['single', 'per-step', 'none'])('an undo file that came later, under transaction: %s', (transaction) => {
+  const files = (parameters: object, undone: string, more: Record<string, string> = {}) => ({
+    'weft.yaml': JSON.stringify({
+      name: 'shop',
+      parameters,
+      phases: [{ name: 'main', transaction, steps: [{ run: 's/*.sql', undo: 'u/*.sql' }] }],
+    }),
+    's/1.sql': `create table log (t text)`,
+    's/2.sql': `insert into log values (:'a')`,
+    'u/2.sql': undone,
+    ...more,
+  });
+  const a = { type: 'text', default: 'one' };
+  const b = { type: 'text', default: 'two' };
+  const log = async () => (await sql(database.url, 'select t from log')).map(({ t }) => t);
+  const send = async (what: Record<string, string>, options: object = {}) => {
+    const end = await deployFiles(connectOver(database.url), what, options);
+    expect(end.state, JSON.stringify(end.error)).toBe('succeeded');
+    return end;
+  };
+  const taken = async (state: string) => {
+    for (const what of ['p_partly => true, p_rehearse => true', 'p_partly => true']) {
+      const end = await undo(database.url, what);
+      expect(end.state, JSON.stringify(end.error)).toBe(state);
+    }
+  };
+
+  it('has the parameters that are new in its deployment, and of those that both have the value with which the file ran', async () => {
+    await send(files({ a }, 'select 1 / 0'), { parameters: { a: 'given' } });
+    await send(files({ a, b }, `insert into log values (:'b' || weft.parameter('b') || :'a')`));
+    await taken('succeeded');
+    expect(await log()).toEqual(['given', 'twotwogiven']);
+  });
+
+  it('has them where the deployment that is undone had none', async () => {
+    const first = { ...files({}, 'select 1 / 0'), 's/2.sql': 'insert into log values (1)' };
+    await send({ ...first, 'weft.yaml': first['weft.yaml'].replace('"parameters":{},', '') });
+    await send({ ...first, ...files({ b }, `insert into log values (:'b')`), 's/2.sql': first['s/2.sql'] });
+    await taken('succeeded');
+    expect(await log()).toEqual(['1', 'two']);
+  });
+
+  it('alone has them: one that came with its file has what that deployment had', async () => {
+    const first = { 's/0.sql': 'select 0', 'u/0.sql': `insert into log values ('x')` };
+    const own = { 'u/1.sql': `insert into log select coalesce(nullif(current_setting('weft.values', true), ''), '{}')` };
+    await send(files({ a }, 'select 1 / 0', { ...first, ...own }), { parameters: { a: 'given' } });
+    await send(files({ a, b }, `insert into log values (:'b')`, first));
+    await taken('succeeded');
+    expect(await log()).toEqual(['given', 'two', '{"a": "given"}', 'x']);
+  });
+
+  it('is given a secret that is new in it, and is not run without', async () => {
+    await send(files({ a }, 'select 1 / 0'));
+    await send(files({ a, token: { type: 'text', secret: true } }, `insert into log values (upper(:'token'))`));
+    expect((await plan()).secrets).toEqual([{ name: 'token', paths: ['u/2.sql'] }]);
+    await expect(undo(database.url, 'p_partly => true')).rejects.toMatchObject({ code: 'WF075' });
+    const secrets = { token: 'hush-hush' };
+    const [{ id }] = await sql(
+      database.url,
+      `select set_config('weft.secrets', '${JSON.stringify(secrets)}', false); select weft.undo(p_partly => true) ->> 'deployment' as id`,
+    );
+    const end = await resume({ connect: connectOver(database.url), id, target: null, deadlineMs: 50_000, secrets });
+    expect(end, JSON.stringify(end?.error)).toMatchObject({ state: 'succeeded' });
+    expect(await log()).toEqual(['one', 'HUSH-HUSH']);
+    expect(await sql(database.url, `select name, is_given, value from weft._parameters where deployment_id = '${id}' and is_secret`)).toEqual([
+      { name: 'token', is_given: true, value: null },
     ]);
   });
 });
