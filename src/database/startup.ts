@@ -3,6 +3,9 @@
  * (a statement_timeout inside a CALL comes too late for that CALL), outrank what ALTER ROLE and ALTER DATABASE say, and are
  * what RESET ALL brings back.
  */
+import { LIMITS } from '../domain/limits.ts';
+
+const { tcp_probe_after_seconds, tcp_probe_every_seconds, tcp_probes_count } = LIMITS;
 
 const settings: Readonly<Record<string, string>> = {
   statement_timeout: '0',
@@ -15,6 +18,14 @@ const settings: Readonly<Record<string, string>> = {
   default_transaction_isolation: 'read committed',
   // A notice to a client that has gone ends the backend.
   client_min_messages: 'error',
+  // So that a backend whose client the network has swallowed is over in minutes, not in hours. A run that is at work sends nothing, looks at no
+  // socket, and so goes on: only what sits there and waits for a client ends, or what cannot get rid of its answer. A server that cannot do it
+  // says so in its log, and goes on; over a socket of its own machine it has no meaning.
+  tcp_keepalives_idle: String(tcp_probe_after_seconds),
+  tcp_keepalives_interval: String(tcp_probe_every_seconds),
+  tcp_keepalives_count: String(tcp_probes_count),
+  // Probes are not sent while something is on its way: then the kernel would try for a quarter of an hour.
+  tcp_user_timeout: String((tcp_probe_after_seconds + tcp_probe_every_seconds * tcp_probes_count) * 1000),
   // Text forms that do not depend on who asks.
   DateStyle: 'ISO',
   IntervalStyle: 'postgres',

@@ -39,10 +39,11 @@ export class Lane {
   /**
    * Takes bytes in.
    * @param after called when just these bytes have gone out
+   * @param laterMs in milliseconds: so much later than the latency says, and what comes behind them not before
    */
-  push(bytes: Uint8Array, after?: () => void): void {
+  push(bytes: Uint8Array, after?: () => void, laterMs = 0): void {
     if (this.#closed) return;
-    this.#queue.push({ due: performance.now() + this.#ends.delayMs(), bytes, after });
+    this.#queue.push({ due: performance.now() + this.#ends.delayMs() + laterMs, bytes, after });
     this.#heldBytes += bytes.length;
     if (!this.#paused && this.#heldBytes > HELD_BYTES_MAX) {
       this.#paused = true;

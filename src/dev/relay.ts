@@ -7,10 +7,10 @@
  * counts: messages, bytes, and how often the client had to wait for the server.
  */
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
-import { type AddressInfo, connect, createServer as createTcpServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { Lane } from './lane.ts';
-import { type Direction, type WireMessage, WireReader } from './wire.ts';
+import { Connection, type End, socketEnd, webSocketEnd } from './relay_connection.ts';
+import type { Direction } from './wire.ts';
 
 export type { Direction } from './wire.ts';
 
@@ -24,6 +24,11 @@ export interface RelayOptions {
   readonly tcpPort?: number;
   /** Latency of each direction from the start on. The opening handshakes of TCP and WebSocket themselves are not delayed. */
   readonly delayMs?: Delay;
+  /**
+   * When nothing comes through any more on a connection, by a fault: how soon the server is told, as its machine would notice, which asks the other one and hears nothing.
+   * Only of sessions that have asked for that in their start-up message (tcp_keepalives_idle). Never without it.
+   */
+  readonly noticedAfterMs?: number;
 }
 
 export interface Flow {
@@ -52,6 +57,8 @@ export interface ConnectionRecord {
    * than the latency is long; without latency a pipelining client's answers overtake its next message, and it counts too many.
    */
   readonly turns: number;
+  /** What the server has said to each duplicate, the beginning of it. */
+  readonly copies: readonly string[];
   readonly open: boolean;
   /** Cuts this connection now, by RST. @param sides who is to notice (default: both) */
   cut(sides?: Sides): void;
@@ -68,8 +75,12 @@ export interface Fault {
   /**
    * `reset`: RST. `half-close`: the far end of this direction sees the end of the stream (FIN), the other direction lives on.
    * `silence`: nothing passes in either direction, and nobody is told.
+   * `delay`: what follows in this direction passes `delayMs` later.
+   * `duplicate`: a second connection to the server is made, which brings it every byte that the client has sent so far once more; what it answers there is thrown away.
    */
-  readonly how: 'reset' | 'half-close' | 'silence';
+  readonly how: 'reset' | 'half-close' | 'silence' | 'delay' | 'duplicate';
+  /** Of a `delay`, in milliseconds. */
+  readonly delayMs?: number;
   /** Who sees the reset (default: both). The other one is left with a connection on which nothing comes. */
   readonly sides?: Sides;
   /** Which connections it is for, asked when the messages have passed (default: any). */
@@ -115,22 +126,12 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   return relay;
 }
 
-interface Plan {
+export interface Plan {
   readonly fault: Fault;
   /** How many messages had already come in on a lane when the fault was planned. */
   readonly base: WeakMap<Connection, number>;
   left: number;
   readonly happened: (connection: ConnectionRecord) => void;
-}
-
-/** One end of a connection, whichever way it came in. */
-interface End {
-  write(bytes: Uint8Array): Promise<void> | undefined;
-  pause(): void;
-  resume(): void;
-  /** No more bytes will follow. */
-  finish(): void;
-  reset(): void;
 }
 
 class LocalRelay implements Relay {
@@ -141,6 +142,7 @@ class LocalRelay implements Relay {
   delay: { toServer: number; toClient: number };
   silent = false;
   readonly to: { readonly host: string; readonly port: number };
+  readonly noticedAfterMs: number | undefined;
   readonly #options: RelayOptions;
   readonly #http = createHttpServer((_request, response) =>
     response.writeHead(426, { Upgrade: 'websocket' }).end('This is a WebSocket relay to a database.\n'),
@@ -155,6 +157,7 @@ class LocalRelay implements Relay {
   constructor(options: RelayOptions) {
     this.#options = options;
     this.to = options.to;
+    this.noticedAfterMs = options.noticedAfterMs;
     this.delay = bothWays(options.delayMs ?? 0);
     this.#http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket as Socket, head));
     this.#http.on('connection', (socket: Socket) => this.#remember(socket));
@@ -258,219 +261,6 @@ class LocalRelay implements Relay {
     this.connections.push(connection);
     this.#live.add(connection);
   }
-}
-
-class Connection implements ConnectionRecord {
-  readonly number: number;
-  readonly way: 'websocket' | 'tcp';
-  startup: Readonly<Record<string, string>> = {};
-  readonly toServer = { messages: 0, bytes: 0 };
-  readonly toClient = { messages: 0, bytes: 0 };
-  waits = 0;
-  turns = 0;
-  open = true;
-  readonly #relay: LocalRelay;
-  readonly #client: End;
-  readonly #server: End;
-  readonly #lanes: Record<Direction, Lane>;
-  readonly #readers: Record<Direction, WireReader> = { 'to-server': new WireReader('to-server'), 'to-client': new WireReader('to-client') };
-  readonly #arrived: Record<Direction, number> = { 'to-server': 0, 'to-client': 0 };
-  /** A direction that is over: what still comes in is thrown away. */
-  readonly #over: Record<Direction, boolean> = { 'to-server': false, 'to-client': false };
-  /** The message after which a fault happens has passed; so many bytes of the next still do. */
-  readonly #cutting: Record<Direction, { plan: Plan; bytes: number } | null> = { 'to-server': null, 'to-client': null };
-  #silent = false;
-  /** Turns that the client has asked for and the server has not ended. */
-  #asked = 0;
-  /** Whether the last thing that the client sent was such a request, whole. */
-  #idle = false;
-  #clientSpoke = false;
-
-  constructor(relay: LocalRelay, number: number, way: 'websocket' | 'tcp', client: End, source: Socket | WebSocket) {
-    this.#relay = relay;
-    this.number = number;
-    this.way = way;
-    this.#client = client;
-    const server = connect({ host: relay.to.host, port: relay.to.port, noDelay: true, allowHalfOpen: true });
-    this.#server = socketEnd(server);
-    const isSilent = (): boolean => this.#silent || relay.silent;
-    this.#lanes = {
-      'to-server': new Lane({
-        write: (bytes) => this.#server.write(bytes),
-        pauseSource: () => client.pause(),
-        resumeSource: () => client.resume(),
-        delayMs: () => relay.delay.toServer,
-        isSilent,
-      }),
-      'to-client': new Lane({
-        write: (bytes) => client.write(bytes),
-        pauseSource: () => server.pause(),
-        resumeSource: () => server.resume(),
-        delayMs: () => relay.delay.toClient,
-        isSilent,
-      }),
-    };
-    server.on('data', (bytes) => this.#arrive('to-client', bytes));
-    server.on('end', () => this.#lanes['to-client'].push(NOTHING, () => client.finish()));
-    server.on('error', () => this.#lanes['to-client'].push(NOTHING, () => client.reset()));
-    server.on('close', () => this.#lanes['to-client'].push(NOTHING, () => this.#end()));
-    const clientEnded = (): void => this.#lanes['to-server'].push(NOTHING, () => this.#server.finish());
-    const clientGone = (): void =>
-      this.#lanes['to-server'].push(NOTHING, () => {
-        server.destroySoon();
-        this.#end();
-      });
-    source.on('error', () => undefined);
-    if (isWebSocket(source)) source.on('message', (bytes: Buffer) => this.#arrive('to-server', bytes));
-    else source.on('data', (bytes: Buffer) => this.#arrive('to-server', bytes)).on('end', clientEnded);
-    source.on('close', clientGone);
-  }
-
-  arrived(direction: Direction): number {
-    return this.#arrived[direction];
-  }
-
-  poke(): void {
-    for (const lane of Object.values(this.#lanes)) lane.poke();
-  }
-
-  cut(sides: Sides = 'both'): void {
-    if (sides !== 'client') this.#server.reset();
-    if (sides !== 'server') this.#client.reset();
-    if (sides === 'both') this.#end();
-    // Nothing shall tell the other side.
-    else this.#silent = true;
-  }
-
-  #end(): void {
-    this.open = false;
-    for (const lane of Object.values(this.#lanes)) lane.close();
-    this.#relay.gone(this);
-  }
-
-  #arrive(direction: Direction, bytes: Uint8Array): void {
-    if (this.#over[direction]) return;
-    const messages = this.#readers[direction].feed(bytes);
-    if (direction === 'to-server') this.#clientSpoke = true;
-    if (direction === 'to-server') this.#hearClient(messages, bytes.length);
-    let passed = 0;
-    let whole = 0;
-    this.#aim(direction);
-    for (const message of messages) {
-      if (this.#cutting[direction] !== null) break;
-      this.#arrived[direction]++;
-      whole++;
-      passed = message.end;
-      this.#aim(direction);
-    }
-    const cutting = this.#cutting[direction];
-    if (cutting === null) {
-      this.#pass(direction, bytes, messages);
-      return;
-    }
-    const more = Math.min(cutting.bytes, bytes.length - passed);
-    cutting.bytes -= more;
-    this.#pass(direction, bytes.subarray(0, passed + more), messages.slice(0, whole));
-    if (cutting.bytes > 0) return;
-    this.#over[direction] = true;
-    this.#lanes[direction].push(NOTHING, () => this.#suffer(direction, cutting.plan));
-  }
-
-  /** Looks whether the messages that have come in so far are as many as a fault lets pass. */
-  #aim(direction: Direction): void {
-    if (this.#cutting[direction] !== null) return;
-    for (const plan of this.#relay.plans) {
-      const { fault } = plan;
-      if (fault.direction !== direction || this.#arrived[direction] - (plan.base.get(this) ?? 0) !== fault.afterMessages) continue;
-      if (fault.where !== undefined && !fault.where(this)) continue;
-      plan.left--;
-      if (plan.left <= 0) this.#relay.dropPlan(plan);
-      this.#cutting[direction] = { plan, bytes: fault.extraBytes ?? 0 };
-      return;
-    }
-  }
-
-  #suffer(direction: Direction, plan: Plan): void {
-    const { how, sides } = plan.fault;
-    if (how === 'reset') this.cut(sides);
-    else if (how === 'silence') this.#silent = true;
-    else if (direction === 'to-server') this.#server.finish();
-    else this.#client.finish();
-    plan.happened(this);
-  }
-
-  #pass(direction: Direction, bytes: Uint8Array, messages: readonly WireMessage[]): void {
-    if (bytes.length === 0) return;
-    const flow = direction === 'to-server' ? this.toServer : this.toClient;
-    this.#lanes[direction].push(bytes, () => {
-      flow.bytes += bytes.length;
-      flow.messages += messages.length;
-      if (direction === 'to-client') this.#hearServer(messages);
-    });
-  }
-
-  #hearClient(messages: readonly WireMessage[], length: number): void {
-    for (const message of messages) {
-      if (message.role === 'ask') this.#asked++;
-      if (message.expectsByte) this.#readers['to-client'].expectByte();
-      if (message.startup !== undefined) this.startup = message.startup;
-    }
-    const last = messages.at(-1);
-    this.#idle = last?.role === 'ask' && last.end === length;
-  }
-
-  #hearServer(messages: readonly WireMessage[]): void {
-    if (this.#clientSpoke) this.turns++;
-    this.#clientSpoke = false;
-    for (const message of messages) {
-      if (message.role !== 'answer') continue;
-      this.#asked = Math.max(0, this.#asked - 1);
-      if (this.#asked === 0 && this.#idle) {
-        this.waits++;
-        this.#idle = false;
-      }
-    }
-  }
-}
-
-const NOTHING = new Uint8Array(0);
-
-function socketEnd(socket: Socket): End {
-  socket.on('error', () => undefined);
-  return {
-    write: (bytes) => {
-      if (socket.destroyed || socket.writableEnded || socket.write(bytes)) return undefined;
-      return new Promise((resolve) => {
-        const go = (): void => {
-          socket.off('drain', go).off('close', go);
-          resolve();
-        };
-        socket.on('drain', go).on('close', go);
-      });
-    },
-    pause: () => socket.pause(),
-    resume: () => socket.resume(),
-    finish: () => socket.end(),
-    reset: () => socket.resetAndDestroy(),
-  };
-}
-
-function webSocketEnd(webSocket: WebSocket, socket: Socket): End {
-  return {
-    write: (bytes) => {
-      if (webSocket.readyState !== webSocket.OPEN) return undefined;
-      const sent = new Promise<void>((resolve) => webSocket.send(bytes, { binary: true }, () => resolve()));
-      return webSocket.bufferedAmount > 1024 * 1024 ? sent : undefined;
-    },
-    pause: () => webSocket.pause(),
-    resume: () => webSocket.resume(),
-    finish: () => webSocket.close(1000),
-    reset: () => socket.resetAndDestroy(),
-  };
-}
-
-function isWebSocket(source: Socket | WebSocket): source is WebSocket {
-  return 'readyState' in source && 'ping' in source;
 }
 
 function bothWays(delay: Delay): { toServer: number; toClient: number } {

@@ -39,6 +39,12 @@ export const LIMITS = {
   sealed_characters: 120_000,
   /** How long the database may owe an answer, a CALL apart, before its connection counts as lost. */
   silence_seconds_max: 60,
+  /** How long a database hears nothing of a client before it begins to ask whether the client's machine is there still. */
+  tcp_probe_after_seconds: 30,
+  /** The pause between two such questions. */
+  tcp_probe_every_seconds: 10,
+  /** How many of them stay without an answer before the session is over: with the time before the first, a minute and a half. */
+  tcp_probes_count: 6,
   /** How often one drive sends its CALL again after it died of an error; the engine counts such deaths too. */
   calls_died_count_max: 20,
   /** How long one answer of server-sent events lasts; the client resumes with Last-Event-ID. */

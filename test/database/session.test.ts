@@ -122,6 +122,11 @@ describe.each(ways)('a session over %s', (way) => {
           lock_timeout: '0',
           standard_conforming_strings: 'on',
           statement_timeout: '0',
+          // what the kernel has for this very connection, not what was asked for
+          tcp_keepalives_count: '6',
+          tcp_keepalives_idle: '30',
+          tcp_keepalives_interval: '10',
+          tcp_user_timeout: '90000',
         });
         expect(await session.query('show datestyle')).toEqual([{ DateStyle: expect.stringMatching(/^ISO, /) }]);
       } finally {

@@ -266,6 +266,31 @@ describe.each(ways)('over %s', (_way, open) => {
     expect(settled).toBe(false);
   });
 
+  test('a delay holds one direction from the k-th message on, loses nothing, and leaves the other connections alone', async () => {
+    const client = await open();
+    const { fired } = relay.plan({ direction: 'to-client', afterMessages: 0, how: 'delay', delayMs: 600 });
+    const order: string[] = [];
+    const late = client.query('select 1 as it').then(({ rows }) => order.push(`late ${rows[0]?.it}`));
+    await until(async () => (await sql(database.url, `select 1 from pg_stat_activity where application_name = 'test' and query = 'select 1 as it'`)).length === 1);
+    const other = await open();
+    order.push(`other ${(await other.query('select 2 as it')).rows[0]?.it}`);
+    await fired;
+    await late;
+    expect(order).toEqual(['other 2', 'late 1']);
+    expect((await client.query('select 3 as it')).rows).toEqual([{ it: 3 }]);
+  });
+
+  test('a duplicate brings the server everything once more: a proof of the password that was used before is refused, and nothing of it runs', async () => {
+    relay.plan({ direction: 'to-server', afterMessages: 4, how: 'duplicate' });
+    const client = await open();
+    await client.query('create table if not exists once (n int)');
+    await client.query('truncate once');
+    await client.query('insert into once values (1)');
+    await until(() => only().copies[0]?.includes('invalid SCRAM response') === true);
+    expect((await client.query('select count(*)::int from once')).rows).toEqual([{ count: 1 }]);
+    expect(await backends()).toBe(1);
+  });
+
   test('a fault chooses its connections and its times', async () => {
     relay.plan({ direction: 'to-server', afterMessages: 1, how: 'reset', times: 2, where: (connection) => connection.startup.application_name === 'test' });
     await expect(open()).rejects.toBeDefined();
@@ -288,6 +313,48 @@ describe.each(ways)('over %s', (_way, open) => {
     await client.end();
     await until(async () => (await backends()) === 0);
     await until(() => !only().open);
+  });
+});
+
+describe('a machine that asks whether the other one is there still', () => {
+  let asking: Relay;
+
+  beforeEach(async () => {
+    const { hostname, port } = new URL(database.url);
+    asking = await startRelay({ to: { host: hostname, port: Number(port) }, noticedAfterMs: 200 });
+  });
+  afterEach(() => asking.stop());
+
+  async function openWith(options: string): Promise<pg.Client> {
+    const url = new URL(database.url);
+    url.port = String(asking.tcpPort);
+    const client = new pg.Client({ connectionString: url.href, application_name: 'test', options });
+    client.on('error', () => undefined);
+    clients.push(client);
+    await client.connect();
+    return client;
+  }
+
+  test('ends the backend of a connection that has fallen silent, if the session wants that, and tells the client nothing', async () => {
+    const client = await openWith('-c tcp_keepalives_idle=30');
+    const { fired } = asking.plan({ direction: 'to-server', afterMessages: 0, how: 'silence' });
+    let settled = false;
+    const settle = (): boolean => (settled = true);
+    client.query('select 1').then(settle, settle);
+    await fired;
+    await until(async () => (await backends()) === 0);
+    expect(settled).toBe(false);
+  });
+
+  test('leaves one alone that does not', async () => {
+    const client = await openWith('-c lock_timeout=0');
+    const { fired } = asking.plan({ direction: 'to-server', afterMessages: 0, how: 'silence' });
+    client.query('select 1').catch(() => undefined);
+    await fired;
+    const other = await openWith('-c tcp_keepalives_idle=30');
+    asking.plan({ direction: 'to-server', afterMessages: 0, how: 'silence' });
+    other.query('select 1').catch(() => undefined);
+    await until(async () => (await backends()) === 1);
   });
 });
 
