@@ -90,7 +90,7 @@ export interface Fault {
 }
 
 export interface PlannedFault {
-  /** Resolves with the connection when it has happened, the first time. */
+  /** Resolves with the connection when it has happened, the first time; of a delay, when it begins. */
   readonly fired: Promise<ConnectionRecord>;
   cancel(): void;
 }

@@ -148,8 +148,9 @@ export class Connection implements ConnectionRecord {
         passUpTo(passed + more);
         if (cutting.bytes > 0) return;
         this.#over[direction] = isCut(cutting.plan);
-        this.#lanes[direction].push(NOTHING, () => this.#suffer(direction, cutting.plan), cutting.plan.fault.delayMs);
+        this.#lanes[direction].push(NOTHING, () => this.#suffer(direction, cutting.plan));
         if (isCut(cutting.plan)) return;
+        this.#lanes[direction].push(NOTHING, undefined, cutting.plan.fault.delayMs);
         this.#cutting[direction] = null;
       }
       const message = messages[whole];
@@ -198,9 +199,11 @@ export class Connection implements ConnectionRecord {
     const { host, port } = this.#relay.to;
     const copy = connect({ host, port, noDelay: true });
     const index = this.copies.push('') - 1;
-    copy.on('error', () => undefined).on('data', (bytes) => {
-      this.copies[index] += bytes.toString('latin1').slice(0, COPY_CHARACTERS_MAX - (this.copies[index] ?? '').length);
-    });
+    copy
+      .on('error', () => undefined)
+      .on('data', (bytes) => {
+        this.copies[index] += bytes.toString('latin1').slice(0, COPY_CHARACTERS_MAX - (this.copies[index] ?? '').length);
+      });
     for (const bytes of this.#sent) copy.write(bytes);
     this.#duplicates.push(copy);
   }

@@ -1,6 +1,6 @@
 /**
  * The bundle of the campaign, and the tables that are there before it: every kind of step, all four transaction rules, a condition, a check, files that commit half-way, a failure that is
- * tolerated. Each effect can be counted: the journal has no key that would hide a second time, and a batch adds one to each row. No value comes from a
+ * tolerated; and locks that a rival can keep from it, since no statement waits long for one. Each effect can be counted: the journal has no key that would hide a second time, and a batch adds one to each row. No value comes from a
  * sequence: what a block that was rolled back took from one is gone, with any tool.
  */
 
@@ -35,7 +35,7 @@ parameters:
 phases:
   - name: schema
     transaction: single
-    lock_timeout: 1h
+    lock_timeout: 60ms
     steps:
       - run: schema/*.sql
       - { load: data/currencies.csv, into: public.currency, key: [code], mode: sync }
@@ -44,27 +44,27 @@ phases:
     checks: [checks/*.sql]
   - name: steps
     transaction: per-step
-    lock_timeout: 1h
+    lock_timeout: 60ms
     steps:
       - run: steps/*.sql
       - { run: elsewhere/1.sql, when: weft.parameter('place') <> 'here' }
   - name: indexes
     transaction: none
-    lock_timeout: 1h
+    lock_timeout: 60ms
     steps: [{ run: indexes/*.sql }]
   - name: mixed
     transaction: auto
-    lock_timeout: 1h
+    lock_timeout: 60ms
     steps: [{ run: mixed/*.sql }]
   - name: totals
     transaction: auto
-    lock_timeout: 1h
+    lock_timeout: 60ms
     steps:
       - { batch: batches/walk.sql, size: ${round_rows}, cursor: 0 }
       - { batch: batches/sweep.sql, size: ${round_rows} }
   - name: nightly
     transaction: per-step
-    lock_timeout: 1h
+    lock_timeout: 60ms
     on_error: continue
     steps: [{ run: nightly/*.sql }]
 `,
@@ -112,4 +112,15 @@ returning id as cursor`,
 where id in (select id from public.orders where swept = 0 limit :size)`,
   'nightly/1.sql': `${journal('nightly/1.sql')} select 1 / 0;`,
   'nightly/2.sql': journal('nightly/2.sql'),
+};
+
+/** Together with a comment that makes it large, another one in each. */
+const large_files = ['schema/4.sql', 'schema/5.sql', 'schema/6.sql'];
+const large_characters = 900_000;
+
+export const LARGE_MARKS: typeof MARKS = [...MARKS, ...large_files.map((path) => [path, 1] as const)];
+
+export const LARGE_BUNDLE: typeof BUNDLE = {
+  ...BUNDLE,
+  ...Object.fromEntries(large_files.map((path) => [path, `${journal(path)}\n-- ${path.repeat(large_characters / path.length)}\n`])),
 };

@@ -1,20 +1,21 @@
 /**
- * `npm run chaos -- --seed S --rounds N`: deployments that are cut everywhere. Plan and seed are printed first; a round that failed is played again
- * by its number. Exits with 0 only if no round needed a human act and all came to the same end.
+ * `npm run chaos -- --seed S --rounds N`: deployments that are cut everywhere. Seed and plan are printed first, a line for each round; a round that failed is
+ * said with the command that plays it again, from the very same plan. Exits with 0 only if no round needed a human act and all came to the same end.
  *
  *   --story NAME   what is done (deploy); all_stories.ts lists the others
  *   --seed S       (1)
  *   --rounds N     (200)
  *   --only N       just this round of that plan
  *   --lanes N      servers at work at the same time (2)
+ *   --measure M    the plan as it was made where an undisturbed deployment took that, as the command for a round that failed has it
  *
  * SIGTERM ends it behind the rounds that are being played. It may be stopped and continued, with its servers: nothing in it counts on the time.
  */
-import { parseArgs } from 'node:util';
 import { STORIES } from './all_stories.ts';
+import { describeRound, LEGEND, readChoice, replayCommand } from './described.ts';
 import { type End, judge } from './facts.ts';
-import { describeRound, type Measure, planRounds, WAYS } from './plan.ts';
-import { endLane, type Lane, type Met, makeDatabase, type Played, playRound, send, startLane } from './round.ts';
+import { type Measure, planRounds, WAYS } from './plan.ts';
+import { endLane, type Lane, type Met, makeDatabase, type Played, playRound, send, startLane, type Wanted } from './round.ts';
 import { DEPLOY, type Story } from './stories.ts';
 
 export interface CampaignOptions {
@@ -25,6 +26,8 @@ export interface CampaignOptions {
   /** Just this round of the plan. */
   readonly only?: number | undefined;
   readonly lanes: number;
+  /** What an undisturbed deployment took where the plan was made (default: what it takes here). */
+  readonly measure?: Measure | undefined;
   readonly say: (line: string) => void;
   /** No further round is begun. */
   readonly signal?: AbortSignal | undefined;
@@ -44,21 +47,25 @@ export interface Tally {
 }
 
 /** Plays a campaign. */
-export async function playCampaign({ story = DEPLOY, seed, rounds, only, lanes, say, signal }: CampaignOptions): Promise<Tally> {
+export async function playCampaign(options: CampaignOptions): Promise<Tally> {
+  const { story = DEPLOY, seed, rounds, only, lanes, say, signal } = options;
   const stables: Lane[] = [];
   try {
     for (let lane = 0; lane < lanes; lane += 1) stables.push(await startLane(story));
     const [one] = stables;
     if (one === undefined) throw new Error('a campaign needs a lane');
-    const { wanted, measure } = await measureUndisturbed(one);
+    const { wanted, measure: here } = await measureUndisturbed(one);
+    const measure = options.measure ?? here;
     const { messages, milliseconds } = measure;
     const plan = planRounds(seed, rounds, measure);
     const counts = WAYS.map((way) => `${way}: ${messages[way]['to-server']} messages to the server, ${messages[way]['to-client']} to the client`).join('; ');
     say(
-      `${story.name}: seed ${seed}, ${rounds} rounds. Undisturbed, it takes ${milliseconds} ms (${counts}); the first connection can be cut in ${plan.places} places.`,
+      `${story.name}: seed ${seed}, ${rounds} rounds. Undisturbed, it takes ${milliseconds} ms (${counts})${options.measure === undefined ? '' : ', where the plan was made'}; the first connection can be cut, delayed or doubled in ${plan.places} places.`,
     );
-    const beganAt = performance.now();
     const queue = plan.rounds.filter(({ number }) => only === undefined || number === only);
+    for (const round of queue) say(describeRound(round));
+    if (queue.some(({ blows }) => blows.some(({ kind }) => kind === 'storm'))) say(LEGEND);
+    const beganAt = performance.now();
     const results: Played[] = [];
     const failed: { round: string; faults: readonly string[] }[] = [];
     const work = async (lane: Lane): Promise<void> => {
@@ -67,7 +74,8 @@ export async function playCampaign({ story = DEPLOY, seed, rounds, only, lanes, 
         results.push(played);
         if (played.faults.length > 0) {
           failed.push({ round: describeRound(round), faults: played.faults });
-          say(`✗ ${describeRound(round)}\n${played.faults.map((fault) => `    ${fault}`).join('\n')}`);
+          const again = replayCommand({ story: story.name, seed, rounds, only, lanes, measure }, round.number);
+          say(`✗ ${describeRound(round)}\n${played.faults.map((fault) => `    ${fault}`).join('\n')}\n    again: ${again}`);
         }
         if (results.length % 100 === 0)
           say(
@@ -95,7 +103,7 @@ function unplayed(error: unknown): Played {
   return { faults: [`it could not be judged: ${error instanceof Error ? error.stack : error}`], met: NOTHING_MET, triggers: 0, looks: 0, milliseconds: 0 };
 }
 
-const NOTHING_MET: Met = { cuts: 0, earlyCuts: 0, signals: 0, powerCuts: 0, departures: 0, hindrances: 0, late: 0 };
+const NOTHING_MET: Met = { cuts: 0, earlyCuts: 0, signals: 0, powerCuts: 0, departures: 0, hindrances: 0, lockTimeouts: 0, lateRequests: 0, late: 0 };
 
 function sumUp(results: readonly Played[]): Met {
   const sum = (of: keyof Met): number => results.reduce((total, { met }) => total + met[of], 0);
@@ -107,10 +115,11 @@ function countCutPoints({ cuts, earlyCuts, signals, powerCuts, departures }: Met
 }
 
 /** What an undisturbed deployment comes to, either way, and what it takes. */
-async function measureUndisturbed(lane: Lane): Promise<{ wanted: End; measure: Measure }> {
+export async function measureUndisturbed(lane: Lane): Promise<{ wanted: Wanted; measure: Measure }> {
   const ends: End[] = [];
   const messages: Record<string, Record<'to-server' | 'to-client', number>> = {};
   let milliseconds = 0;
+  let behindNewer: End | null = null;
   for (const way of [...WAYS, ...WAYS]) {
     const url = await makeDatabase(lane);
     const trigger = await lane.story.begin(url, 'undisturbed');
@@ -124,42 +133,30 @@ async function measureUndisturbed(lane: Lane): Promise<{ wanted: End; measure: M
     const { end, discrepancies } = await judge(url, lane.story);
     if (discrepancies.length > 0) throw new Error(`undisturbed, record and fact are not the same: ${discrepancies.join('; ')}`);
     ends.push(end);
+    if (lane.story.newer === undefined) continue;
+    if (!(await send(lane, url, way, await lane.story.newer('newer')))) throw new Error('undisturbed, a newer one is not over with one trigger');
+    behindNewer = (await judge(url, lane.story)).end;
   }
   const [wanted] = ends;
   if (wanted === undefined || ends.some((end) => JSON.stringify(end) !== JSON.stringify(wanted)))
     throw new Error('undisturbed deployments do not come to the same end');
-  return { wanted, measure: { messages: messages as Measure['messages'], milliseconds } };
+  return { wanted: { end: wanted, behindNewer }, measure: { messages: messages as Measure['messages'], milliseconds } };
 }
 
 if (import.meta.main) {
-  const { values } = parseArgs({
-    options: {
-      story: { type: 'string', default: 'deploy' },
-      seed: { type: 'string', default: '1' },
-      rounds: { type: 'string', default: '200' },
-      only: { type: 'string' },
-      lanes: { type: 'string', default: '2' },
-    },
-  });
+  const choice = readChoice(process.argv.slice(2));
   const beganAt = performance.now();
   const stop = new AbortController();
   process.once('SIGTERM', () => stop.abort());
-  const story = STORIES.find(({ name }) => name === values.story);
-  if (story === undefined) throw new Error(`there is no story "${values.story}"; there are ${STORIES.map(({ name }) => name).join(', ')}`);
-  const tally = await playCampaign({
-    story,
-    seed: Number(values.seed),
-    rounds: Number(values.rounds),
-    only: values.only === undefined ? undefined : Number(values.only),
-    lanes: Number(values.lanes),
-    say: (line) => console.log(line),
-    signal: stop.signal,
-  });
+  const story = STORIES.find(({ name }) => name === choice.story);
+  if (story === undefined) throw new Error(`there is no story "${choice.story}"; there are ${STORIES.map(({ name }) => name).join(', ')}`);
+  const tally = await playCampaign({ ...choice, story, say: (line) => console.log(line), signal: stop.signal });
   const { played, cutPoints, met, triggers, looks, failed } = tally;
   console.log(
     `${played} rounds in ${Math.round((performance.now() - beganAt) / 1000)} s: ${cutPoints} cut points, that is, blows that met a deployment before it was over ` +
       `(${met.cuts} connections cut and ${met.earlyCuts} cut before they were made, ${met.signals} times backends terminated or statements cancelled, ${met.powerCuts} power cuts, ${met.departures} clients gone); ` +
-      `beside them ${met.hindrances} locks and full houses, and ${met.late} blows when it was over and its client had not heard of it. ` +
+      `beside them ${met.hindrances} rival's locks, full houses, delays and connections made twice, ${met.lockTimeouts} times a lock was not to be had in its time, ` +
+      `${met.lateRequests} requests once more when all was over, and ${met.late} blows when it was over and its client had not heard of it. ` +
       `${triggers} more triggers, ${looks} looks of the watcher: ` +
       `${failed.length === 0 ? 'no human act, no difference, nothing twice' : `${failed.length} FAILED`}`,
   );

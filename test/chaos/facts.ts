@@ -44,6 +44,8 @@ export interface Judgement {
   readonly leftovers: readonly string[];
   /** When the deployment was over, in milliseconds since 1970; null when it is not. */
   readonly finishedAt: number | null;
+  /** Times that a lock was not to be had. */
+  readonly lockTimeouts: number;
 }
 
 /** Reads what a database has come to; what is left, as soon as nothing is, or after so many looks that whoever was leaving would have left. */
@@ -73,7 +75,8 @@ export async function judge(url: string, { look, more, overAt = OVER_AT }: Story
       history: await list(`select format('%s %s', h.path, encode(h.digest, 'hex')) as line from weft._history as h order by 1`),
     };
     const [{ at }] = await ask(`select (extract(epoch from ${overAt}) * 1000)::float8 as at`);
-    return { end, discrepancies: await tell(look), leftovers, finishedAt: at };
+    const [{ times }] = await ask(`select count(*)::int as times from weft._events as e where e.kind = 'lock_not_available'`);
+    return { end, discrepancies: await tell(look), leftovers, finishedAt: at, lockTimeouts: times };
   } finally {
     await client.end().catch(() => undefined);
   }

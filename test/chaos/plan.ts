@@ -13,9 +13,12 @@ export interface Cut {
   readonly direction: Direction;
   readonly after: number;
   readonly extraBytes: number;
-  readonly how: 'reset' | 'half-close' | 'silence';
+  /** A delay holds what follows in this direction for a while, and a duplicate brings the server all that was sent so far once more: the connection itself goes on. */
+  readonly how: 'reset' | 'half-close' | 'silence' | 'delay' | 'duplicate';
   readonly sides: Sides;
 }
+
+export const delay_ms = 300;
 
 /** What is done to a deployment. Milliseconds count from its beginning. */
 export type Blow =
@@ -26,8 +29,9 @@ export type Blow =
   | { readonly kind: 'signal'; readonly signal: 'terminate' | 'cancel'; readonly atMs: number }
   /** All backends of the deployment terminated, again and again, each time so long behind the last one, as soon as there is one. */
   | { readonly kind: 'hail'; readonly of: readonly { readonly waitMs: number; readonly stays: boolean }[] }
-  /** The server is killed as by a power cut, and started again. */
+  /** The server is killed as by a power cut, and started again: at some time, or behind so many messages of the first connection, of which the next has not arrived. */
   | { readonly kind: 'power cut'; readonly atMs: number }
+  | { readonly kind: 'power cut between'; readonly direction: Direction; readonly after: number }
   | { readonly kind: 'lock'; readonly table: string; readonly atMs: number; readonly forMs: number }
   /** No session can be opened. */
   | { readonly kind: 'full house'; readonly atMs: number; readonly forMs: number }
@@ -42,6 +46,11 @@ export interface Round {
   /** Whether the client that was hit stays and attaches again by itself, or dies with the blow. */
   readonly stays: boolean;
   readonly blows: readonly Blow[];
+  /**
+   * The same request once more, when the deployment has been over: as a network delivers what it had lost, or a queue a second time. `again`: at once; `behind`: when a newer one of
+   * the same bundle is over, too; `beside`: while that is at work.
+   */
+  readonly late: null | 'again' | 'behind' | 'beside';
 }
 
 /** What an undisturbed deployment takes. */
@@ -67,6 +76,9 @@ const cuts_of_ten = 6;
 const storms_of_ten = 3;
 const hail_every_storms = 6;
 const power_cut_every = 40;
+/** Of the rounds of single cuts: a rival holds a lock meanwhile, for longer than a statement of the bundle waits for it. */
+const rival_share = 0.1;
+const late_share = 0.12;
 const storm_cuts_min = 8;
 const storm_cuts_max = 28;
 /** Connections that a storm cuts at most: some are over before their place has come. */
@@ -76,13 +88,15 @@ const storm_early_share = 0.9;
 const early_share = 0.4;
 const hail_wait_ms_max = 250;
 
-/** Every place where a connection can be cut, in an order that the seed gives. */
+const WAYS_TO_SUFFER = ['reset', 'half-close', 'silence', 'delay', 'duplicate'] as const;
+
+/** Every place where a connection can be cut, delayed or doubled, in an order that the seed gives. */
 function listCuts({ messages }: Measure, random: () => number): { way: Way; blow: Extract<Blow, { kind: 'cut' }>; stays: boolean }[] {
   const cuts = WAYS.flatMap((way) =>
     (['to-server', 'to-client'] as const).flatMap((direction) =>
       Array.from({ length: messages[way][direction] + 1 }, (_, after) => after).flatMap((after) =>
-        (way === 'tcp' ? (['reset', 'half-close', 'silence'] as const) : (['reset', 'silence'] as const)).flatMap((how) =>
-          (how === 'silence' ? [false] : [false, true]).map((stays) => ({
+        WAYS_TO_SUFFER.filter((how) => (how !== 'half-close' || way === 'tcp') && (how !== 'duplicate' || direction === 'to-server')).flatMap((how) =>
+          (how === 'delay' || how === 'duplicate' ? [true] : [false, true]).map((stays) => ({
             way,
             stays,
             blow: { kind: 'cut' as const, connection: 1, direction, after, extraBytes: 0, how, sides: 'both' as Sides },
@@ -107,14 +121,21 @@ export function planRounds(seed: number, count: number, measure: Measure): { rou
     const number = index + 1;
     // each round has chance of its own, so that one more word in another round changes nothing here
     const random = randomOf(seed * 1_000_003 + number);
+    const round = planBlows(number, random);
+    return { ...round, late: random() < late_share ? ((['again', 'behind', 'beside'] as const)[Math.floor(random() * 3)] ?? null) : null };
+  });
+  return { rounds, places: cuts.length };
+
+  function planBlows(number: number, random: () => number): Omit<Round, 'late'> {
     const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)] as T;
     const some = (most: number): number => Math.floor(random() * most);
     const atMs = (): number => some(measure.milliseconds * 1.2);
+    const lock = (): Blow => ({ kind: 'lock', table: pick(['public.orders', 'public.journal', 'public.rate']), atMs: atMs(), forMs: 20 + some(400) });
     const place = number % 10;
     const cut = place < cuts_of_ten ? cuts[cutsCount] : undefined;
     if (cut !== undefined) {
       cutsCount += 1;
-      const second = random() < 0.25 ? [nextCut(random, measure, cut.way)] : [];
+      const second = random() < 0.25 ? [nextCut(random, measure, cut.way)] : random() < rival_share ? [lock()] : [];
       return { number, way: cut.way, clients: 1, stays: cut.stays, blows: [cut.blow, ...second] };
     }
     const way = pick(WAYS);
@@ -125,13 +146,17 @@ export function planRounds(seed: number, count: number, measure: Measure): { rou
     }
     const clients = random() < 0.3 ? 2 + some(3) : 1;
     const stays = random() < 0.7;
-    if (number % power_cut_every === power_cut_every - 1) return { number, way, clients, stays, blows: [{ kind: 'power cut', atMs: atMs() }] };
+    const powerCut = (): Blow =>
+      random() < 0.5
+        ? { kind: 'power cut', atMs: atMs() }
+        : { kind: 'power cut between', direction: 'to-server', after: some(measure.messages[way]['to-server']) };
+    if (number % power_cut_every === power_cut_every - 1) return { number, way, clients, stays, blows: [powerCut()] };
     const blow = (): Blow => {
       switch (pick(['signal', 'signal', 'signal', 'lock', 'full house', 'leave', 'cut'] as const)) {
         case 'signal':
           return { kind: 'signal', signal: pick(['terminate', 'terminate', 'cancel'] as const), atMs: atMs() };
         case 'lock':
-          return { kind: 'lock', table: pick(['public.orders', 'public.journal', 'public.rate']), atMs: atMs(), forMs: 20 + some(400) };
+          return lock();
         case 'full house':
           return { kind: 'full house', atMs: atMs(), forMs: 20 + some(600) };
         case 'leave':
@@ -141,8 +166,7 @@ export function planRounds(seed: number, count: number, measure: Measure): { rou
       }
     };
     return { number, way, clients, stays, blows: Array.from({ length: 1 + some(3) }, blow) };
-  });
-  return { rounds, places: cuts.length };
+  }
 }
 
 /** A cut of one of the connections behind the first. */
@@ -174,34 +198,4 @@ function planStorm(random: () => number, { messages }: Measure, way: Way): Blow 
 function planHail(random: () => number): Blow {
   const signals = storm_cuts_min + Math.floor(random() * (storm_cuts_max - storm_cuts_min + 1));
   return { kind: 'hail', of: Array.from({ length: signals }, () => ({ waitMs: Math.floor(random() * hail_wait_ms_max), stays: random() < 0.3 })) };
-}
-
-/** One round in a line. */
-export function describeRound({ number, way, clients, stays, blows }: Round): string {
-  const who = clients === 1 ? `one client that ${stays ? 'stays' : 'dies'}` : `${clients} clients that ${stays ? 'stay' : 'die'}`;
-  return `round ${number}, ${way}, ${who}: ${blows.map(describeBlow).join('; ')}`;
-}
-
-function describeBlow(blow: Blow): string {
-  switch (blow.kind) {
-    case 'cut':
-      return `${describeCut(blow)} of connection ${blow.connection}`;
-    case 'storm':
-      return `a storm of ${blow.cuts} cuts: ${blow.of.map((cut) => `${describeCut(cut)}${cut.stays ? '' : ' and gone'}`).join(', ')}`;
-    case 'hail':
-      return `terminate after each of ${blow.of.map(({ waitMs, stays }) => `${waitMs}${stays ? '' : ' and gone'}`).join(', ')} ms`;
-    case 'signal':
-      return `${blow.signal} after ${blow.atMs} ms`;
-    case 'lock':
-      return `lock on ${blow.table} after ${blow.atMs} ms for ${blow.forMs} ms`;
-    case 'full house':
-      return `no free connection after ${blow.atMs} ms for ${blow.forMs} ms`;
-    case 'power cut':
-    case 'leave':
-      return `${blow.kind} after ${blow.atMs} ms`;
-  }
-}
-
-function describeCut({ direction, after, extraBytes, how, sides }: Cut): string {
-  return `${how} (${sides}) after ${after} messages${extraBytes > 0 ? ` and ${extraBytes} bytes` : ''} ${direction}`;
 }

@@ -11,7 +11,7 @@ import { startOwnServer } from '../support/own_server.ts';
 import { sql } from '../support/sql.ts';
 import { copyClause } from '../support/template.ts';
 import { type End, judge, Watcher } from './facts.ts';
-import { LIMITS } from './limits.ts';
+import { LIMITS, noticed_after_ms, shortenSilence } from './limits.ts';
 import type { Blow, Round, Way } from './plan.ts';
 import type { Story, Trigger } from './stories.ts';
 import { type Hit, type Lane, type Strike, strike } from './strikes.ts';
@@ -35,8 +35,12 @@ export interface Met {
   readonly powerCuts: number;
   /** Clients that went by themselves. */
   readonly departures: number;
-  /** Locks held against it, and times without a free connection. */
+  /** Locks held against it, times without a free connection, delays, and connections made twice. */
   readonly hindrances: number;
+  /** Times that a lock was not to be had in its time, as the deployment has written down. */
+  readonly lockTimeouts: number;
+  /** Requests that came once more when their deployment had been over. */
+  readonly lateRequests: number;
   /** Anything of this when it was over, and its client had not heard of it yet. */
   readonly late: number;
 }
@@ -52,7 +56,8 @@ export interface Played {
 
 export async function startLane(story: Story): Promise<Lane> {
   const server = await startOwnServer();
-  const relay = await startRelay({ to: { host: '127.0.0.1', port: server.postgres.port } });
+  const relay = await startRelay({ to: { host: '127.0.0.1', port: server.postgres.port }, noticedAfterMs: noticed_after_ms });
+  shortenSilence();
   const url = await server.createDatabaseWithEngine();
   await story.prepare(url);
   await setLimits(url, LIMITS);
@@ -89,8 +94,14 @@ export function send(lane: Lane, url: string, way: Way, trigger: Trigger, signal
   return trigger({ connect, deadlineMs: trigger_deadline_ms, signal });
 }
 
-/** Plays a round, and judges. @param wanted the end of an undisturbed deployment */
-export async function playRound(lane: Lane, round: Round, wanted: End): Promise<Played> {
+/** The ends of an undisturbed deployment: itself; and behind a newer one, where a story has that. */
+export interface Wanted {
+  readonly end: End;
+  readonly behindNewer: End | null;
+}
+
+/** Plays a round, and judges. */
+export async function playRound(lane: Lane, round: Round, wanted: Wanted): Promise<Played> {
   const beganAt = performance.now();
   const url = await makeDatabase(lane);
   const trigger = await lane.story.begin(url, `round-${round.number}`);
@@ -107,14 +118,36 @@ export async function playRound(lane: Lane, round: Round, wanted: End): Promise<
     client = new AbortController();
     over = await sendOnce();
   }
-  const blows = await Promise.all(strikes.map(async (one: Strike) => ({ kind: one.blow.kind, met: await one.stop() })));
+  const blows = await Promise.all(strikes.map(async (one: Strike) => ({ kind: kindOf(one.blow), met: await one.stop() })));
   await watcher.stop();
-  lane.relay.cutAll();
   if (!over) faults.push(`it is not over after ${triggers} more triggers`);
-  const { end, discrepancies, leftovers, finishedAt } = await judge(url, lane.story);
-  faults.push(...watcher.found, ...leftovers, ...discrepancies, ...compare(end, wanted));
+  const { end, discrepancies, leftovers, finishedAt, lockTimeouts } = await judge(url, lane.story);
+  lane.relay.cutAll();
+  faults.push(...watcher.found, ...leftovers, ...discrepancies, ...compare(end, wanted.end));
+  const isLate = round.late !== null && wanted.behindNewer !== null && faults.length === 0;
+  if (isLate) faults.push(...(await playLate(lane, round, url, trigger, wanted)));
   if (faults.length === 0) await sql(lane.server.postgres.url, `drop database ${new URL(url).pathname.slice(1)} with (force)`);
-  return { faults: [...new Set(faults)], met: count(blows, finishedAt), triggers, looks: watcher.looks, milliseconds: performance.now() - beganAt };
+  return {
+    faults: [...new Set(faults)],
+    met: { ...count(blows, finishedAt), lockTimeouts, lateRequests: Number(isLate) },
+    triggers,
+    looks: watcher.looks,
+    milliseconds: performance.now() - beganAt,
+  };
+}
+
+/** The same request, long after its deployment: it is answered, and nothing comes of it. */
+async function playLate(lane: Lane, { late, number, way }: Round, url: string, trigger: Trigger, wanted: Wanted): Promise<string[]> {
+  const deliver = async (): Promise<string[]> => ((await send(lane, url, way, trigger)) ? [] : ['late, its answer is not the end of its deployment']);
+  if (late === 'again' || lane.story.newer === undefined) {
+    const faults = await deliver();
+    return [...faults, ...compare((await judge(url, lane.story)).end, wanted.end)];
+  }
+  const newer = await lane.story.newer(`newer-than-${number}`);
+  const sendNewer = async (): Promise<string[]> => ((await send(lane, url, way, newer)) ? [] : ['the newer deployment is not over']);
+  const faults = late === 'beside' ? (await Promise.all([sendNewer(), deliver()])).flat() : [...(await sendNewer()), ...(await deliver())];
+  const { end, leftovers } = await judge(url, lane.story);
+  return [...faults, ...leftovers, ...compare(end, wanted.behindNewer ?? wanted.end)];
 }
 
 /** As many triggers may end with a blow. */
@@ -122,18 +155,25 @@ function countBlows(blows: readonly Blow[]): number {
   return blows.reduce((total, blow) => total + (blow.kind === 'storm' ? blow.cuts : blow.kind === 'hail' ? blow.of.length : 1), 0);
 }
 
+/** A connection that is delayed or doubled goes on: that cuts nothing. */
+type Kind = Blow['kind'] | 'detour';
+
+function kindOf(blow: Blow): Kind {
+  return blow.kind === 'cut' && (blow.how === 'delay' || blow.how === 'duplicate') ? 'detour' : blow.kind;
+}
+
 /** @param finishedAt when the deployment was over, by the clock of this machine; null when it is not */
-function count(blows: readonly { readonly kind: Blow['kind']; readonly met: readonly Hit[] }[], finishedAt: number | null): Met {
+function count(blows: readonly { readonly kind: Kind; readonly met: readonly Hit[] }[], finishedAt: number | null): Omit<Met, 'lockTimeouts' | 'lateRequests'> {
   const isLate = ({ at }: Hit): boolean => finishedAt !== null && at >= finishedAt;
-  const met = (...kinds: Blow['kind'][]): Hit[] => blows.flatMap((blow) => (kinds.includes(blow.kind) ? blow.met.filter((hit) => !isLate(hit)) : []));
+  const met = (...kinds: Kind[]): Hit[] => blows.flatMap((blow) => (kinds.includes(blow.kind) ? blow.met.filter((hit) => !isLate(hit)) : []));
   const cuts = met('cut', 'storm');
   return {
     cuts: cuts.filter(({ isEarly }) => !isEarly).length,
     earlyCuts: cuts.filter(({ isEarly }) => isEarly).length,
     signals: met('signal', 'hail').length,
-    powerCuts: met('power cut').length,
+    powerCuts: met('power cut', 'power cut between').length,
     departures: met('leave').length,
-    hindrances: met('lock', 'full house').length,
+    hindrances: met('lock', 'full house', 'detour').length,
     late: blows.flatMap((blow) => blow.met.filter(isLate)).length,
   };
 }

@@ -5,7 +5,7 @@ import type { PlannedFault, Relay } from '../../src/dev/relay.ts';
 import type { OwnServer } from '../support/own_server.ts';
 import { sql } from '../support/sql.ts';
 import { WATCHER } from './facts.ts';
-import type { Blow, Cut } from './plan.ts';
+import { type Blow, type Cut, delay_ms } from './plan.ts';
 import type { Story } from './stories.ts';
 
 /** A server of its own, and the relay before it; one round at a time. */
@@ -35,6 +35,8 @@ export interface Hit {
 /** A server that was stopped with all its processes for minutes may be late. */
 const restart_tries_count = 3;
 const hail_look_every_ms = 20;
+/** Longer than it takes to kill a server. */
+const held_ms = 1_000;
 
 /** @param leave ends the client at work */
 export function strike(lane: Lane, url: string, blow: Blow, leave: () => void, stays: boolean): Strike {
@@ -45,6 +47,8 @@ export function strike(lane: Lane, url: string, blow: Blow, leave: () => void, s
       return { blow, ...storm(lane, blow.of, 1, blow.cuts, leave) };
     case 'hail':
       return { blow, ...afterWaits(blow.of, (over) => terminateSomebody(lane, url, over), leave) };
+    case 'power cut between':
+      return { blow, ...powerCutBetween(lane, blow, () => stays || leave()) };
     default:
       return { blow, ...afterWaits([{ waitMs: blow.atMs, stays }], (over) => hit(lane, url, blow, over), leave) };
   }
@@ -61,7 +65,7 @@ function storm(
   const met: Hit[] = [];
   const planned: PlannedFault[] = of.map(({ direction, after, extraBytes, how, sides, stays }, index) => {
     const where = (connection: object): boolean => relay.connections[first + index - 1] === connection;
-    const fault = relay.plan({ direction, afterMessages: after, extraBytes, how, sides, where });
+    const fault = relay.plan({ direction, afterMessages: after, extraBytes, how, sides, where, ...(how === 'delay' ? { delayMs: delay_ms } : {}) });
     fault.fired.then(({ toClient }) => {
       met.push({ at: Date.now(), isEarly: toClient.messages < handshake });
       if (met.length >= count) cancel();
@@ -75,6 +79,31 @@ function storm(
   return {
     stop: async () => {
       cancel();
+      return met;
+    },
+  };
+}
+
+/** What follows those messages is held until the server is dead. */
+function powerCutBetween(
+  { relay, server, handshake }: Lane,
+  { direction, after }: Extract<Blow, { kind: 'power cut between' }>,
+  then: () => void,
+): Omit<Strike, 'blow'> {
+  const met: Hit[] = [];
+  const where = (connection: object): boolean => relay.connections[0] === connection;
+  const fault = relay.plan({ direction, afterMessages: after, how: 'delay', delayMs: held_ms, where });
+  let done = Promise.resolve();
+  fault.fired.then(({ toClient }) => {
+    met.push({ at: Date.now(), isEarly: toClient.messages < handshake });
+    then();
+    done = cutPower(server);
+    done.catch(() => undefined);
+  });
+  return {
+    stop: async () => {
+      fault.cancel();
+      await done;
       return met;
     },
   };
@@ -124,23 +153,19 @@ async function terminate({ server }: Lane, url: string, signal: 'terminate' | 'c
 }
 
 /** @returns whether it met something */
-async function hit(lane: Lane, url: string, blow: Exclude<Blow, { kind: 'cut' | 'storm' | 'hail' }>, over: AbortSignal): Promise<boolean> {
+async function hit(
+  lane: Lane,
+  url: string,
+  blow: Exclude<Blow, { kind: 'cut' | 'storm' | 'hail' | 'power cut between' }>,
+  over: AbortSignal,
+): Promise<boolean> {
   const { postgres } = lane.server;
   switch (blow.kind) {
     case 'signal':
       return terminate(lane, url, blow.signal);
     case 'power cut':
-      await postgres.kill9();
-      for (let tries = 1; ; tries += 1) {
-        const isUp = await postgres.restart().then(
-          () => true,
-          (error: unknown) => {
-            if (tries >= restart_tries_count) throw error;
-            return false;
-          },
-        );
-        if (isUp) return true;
-      }
+      await cutPower(lane.server);
+      return true;
     case 'lock': {
       const rival = new pg.Client({ connectionString: url, application_name: WATCHER });
       rival.on('error', () => undefined);
@@ -166,5 +191,19 @@ async function hit(lane: Lane, url: string, blow: Exclude<Blow, { kind: 'cut' | 
     }
     case 'leave':
       return true;
+  }
+}
+
+async function cutPower({ postgres }: OwnServer): Promise<void> {
+  await postgres.kill9();
+  for (let tries = 1; ; tries += 1) {
+    const isUp = await postgres.restart().then(
+      () => true,
+      (error: unknown) => {
+        if (tries >= restart_tries_count) throw error;
+        return false;
+      },
+    );
+    if (isUp) return;
   }
 }

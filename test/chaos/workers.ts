@@ -169,8 +169,8 @@ async function playOne(lane: Lane, pair: Pair, round: number, random: () => numb
     state = states.find(isOverState) ?? null;
   }
   await watcher.stop();
-  lane.relay.cutAll();
   const { end, discrepancies, leftovers, finishedAt } = await judge(url, lane.story);
+  lane.relay.cutAll();
   const faults = [...watcher.found, ...leftovers, ...discrepancies, ...(wanted === null ? [] : compare(end, wanted))];
   if (!isOverState(state)) faults.push(`it is not over after ${deliveries} deliveries`);
   const count = (times: readonly number[]): number => times.filter((at) => finishedAt === null || at < finishedAt).length;

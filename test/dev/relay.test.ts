@@ -271,7 +271,9 @@ describe.each(ways)('over %s', (_way, open) => {
     const { fired } = relay.plan({ direction: 'to-client', afterMessages: 0, how: 'delay', delayMs: 600 });
     const order: string[] = [];
     const late = client.query('select 1 as it').then(({ rows }) => order.push(`late ${rows[0]?.it}`));
-    await until(async () => (await sql(database.url, `select 1 from pg_stat_activity where application_name = 'test' and query = 'select 1 as it'`)).length === 1);
+    await until(
+      async () => (await sql(database.url, `select 1 from pg_stat_activity where application_name = 'test' and query = 'select 1 as it'`)).length === 1,
+    );
     const other = await open();
     order.push(`other ${(await other.query('select 2 as it')).rows[0]?.it}`);
     await fired;
