@@ -23,7 +23,7 @@ comment on function weft._is_exact(oid, oid) is 'Tells whether values of a type 
 
 
 create or replace function weft._describe_columns(p_target regclass, p_columns text[], p_partial text[], p_key text[])
-  returns table (name text, place integer, type text, equality name, is_key boolean, is_partial boolean, is_always boolean, is_required boolean, default_value text, is_constant boolean, is_exact boolean)
+  returns table (name text, place integer, type text, equality name, is_key boolean, is_partial boolean, is_always boolean, is_required boolean, default_value text, is_constant boolean, is_exact boolean, domain text)
   stable
   set search_path = pg_catalog, pg_temp
   language sql
@@ -48,7 +48,8 @@ as $$
        where a.attidentity <> '' and q.classid = 'pg_class'::regclass and q.refclassid = 'pg_class'::regclass and q.refobjid = a.attrelid and q.refobjsubid = a.attnum and q.deptype = 'i'),
       'null'),
     a.attidentity = '' and coalesce(d.adbin::text, t.default_tree, '{CONST') like '{CONST%',
-    weft._is_exact(t.base, a.attcollation)
+    weft._is_exact(t.base, a.attcollation),
+    case when a.atttypid <> t.base then format_type(a.atttypid, null) end
   from unnest(p_columns) with ordinality as c (name, place)
   join pg_attribute as a on a.attrelid = p_target and a.attname = c.name and a.attnum > 0 and not a.attisdropped
   left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
@@ -225,6 +226,7 @@ declare
   v_key      text[] := array(select jsonb_array_elements_text(p_options -> 'key'));
   v_rows     text := weft._rows_of_part(p_format, coalesce(p_options ->> 'null_as', ''), cardinality(p_columns));
   v_target   text;
+  v_only     text;      -- the same without the tables that inherit from it: of these no file says anything
   v_us       text;
   v_columns  record;
   v_insert   text;
@@ -235,7 +237,7 @@ declare
   v_is_changed text;    -- of one of the table and its own of the file
   v_is_gone  text;      -- of one of the table
 begin
-  select format('%I.%I', n.nspname, c.relname), quote_ident(c.relname) into strict v_target, v_us
+  select format('%I.%I', n.nspname, c.relname), format('%s%I.%I', case c.relkind when 'r' then 'only ' else '' end, n.nspname, c.relname), quote_ident(c.relname) into strict v_target, v_only, v_us
   from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = p_target;
 
   select
@@ -244,7 +246,7 @@ begin
     string_agg(format('(x.r).%I', c.name), ', ' order by c.place) as fields,
     string_agg(format(', _weft_has_%s pg_catalog.bool', c.place), '' order by c.place) filter (where c.is_partial) as flags,
     string_agg(format(', (x.o operator(pg_catalog.->) %L) is not null', c.name), '' order by c.place) filter (where c.is_partial) as has,
-    string_agg(case when c.is_partial then format('case when _weft_file._weft_has_%s then _weft_file.%I else %s end', c.place, c.name, c.default_value)
+    string_agg(case when c.is_partial then format('(case when _weft_file._weft_has_%s then _weft_file.%I else %s end)%s', c.place, c.name, c.default_value, '::' || c.domain)
       else format('_weft_file.%I', c.name) end, ', ' order by c.place) as made,
     string_agg(format('%s.%I operator(%I.=) _weft_file.%I', v_us, c.name, c.equality, c.name), ' and ' order by c.place) filter (where c.is_key) as is_same,
     string_agg(format('_weft_file.%I', c.name), ', ' order by c.place) filter (where c.is_key) as key,
@@ -260,7 +262,8 @@ begin
       not d.is_key or not d.is_exact and not d.is_always as is_set,
       -- what only some objects have, the others take from the default; in a row that is there only if that does not depend on the moment
       case when not d.is_partial or d.is_key then format('_weft_file.%I', d.name)
-        else format('case when _weft_file._weft_has_%s then _weft_file.%I else %s end', d.place, d.name, case when d.is_constant then d.default_value else format('%s.%I', v_us, d.name) end)
+        -- with its base type, a domain would come to that
+        else format('(case when _weft_file._weft_has_%s then _weft_file.%I else %s end)%s', d.place, d.name, case when d.is_constant then d.default_value else format('%s.%I', v_us, d.name) end, '::' || d.domain)
       end as wanted
     from weft._describe_columns(p_target, p_columns, p_partial, v_key) as d
   ) as c;
@@ -285,31 +288,31 @@ begin
 
   -- One statement, so that foreign keys are looked at when all of it is done; and its parts one after the other, so that what goes is not in
   -- the way of what comes. Rows are compared as they are stored: what is equal only for an operator is not what the file says.
-  v_is_new := format('not exists (select from %s as %s where %s)', v_target, v_us, v_columns.is_same);
+  v_is_new := format('not exists (select from %s as %s where %s)', v_only, v_us, v_columns.is_same);
   v_is_changed := format('%s and row(%s)::pg_catalog.record operator(pg_catalog.*<>) row(%s)::pg_catalog.record and %s', v_columns.is_same, v_columns.there, v_columns.wanted, v_bounds);
   v_is_gone := format('%s not exists (select from pg_temp._weft_load as _weft_file where %s)',
     case when p_options ? 'where' then format('(%s%s) and', p_options ->> 'where', E'\n') end, v_columns.is_same);
   v_new := v_new || ' and ' || v_is_new;
-  v_changed := format('update %s as %s set %s from pg_temp._weft_load as _weft_file where %s', v_target, v_us, v_columns.sets, v_is_changed);
+  v_changed := format('update %s as %s set %s from pg_temp._weft_load as _weft_file where %s', v_only, v_us, v_columns.sets, v_is_changed);
   if v_columns.sets is null then
     v_changed := 'select where false';
   end if;
   probe_sql := format('with changed as (%s) %s', v_changed || case when v_columns.sets is not null then ' returning 1' else '' end, v_new);
   apply_sql := format('with gone as (%s), changed as (%s), made as (%s)'
     || ' select (select pg_catalog.count(*) from made), (select pg_catalog.count(*) from changed), (select pg_catalog.count(*) from gone), %s',
-    case v_mode when 'sync' then format('delete from %s as %s where %s returning 1', v_target, v_us, v_is_gone) else 'select where false' end,
+    case v_mode when 'sync' then format('delete from %s as %s where %s returning 1', v_only, v_us, v_is_gone) else 'select where false' end,
     v_changed || case when v_columns.sets is not null then ' and (select pg_catalog.count(*) from gone) operator(pg_catalog.>=) 0 returning 1' else '' end,
     v_new || ' and (select pg_catalog.count(*) from changed) operator(pg_catalog.>=) 0 and (select pg_catalog.count(*) from gone) operator(pg_catalog.>=) 0 returning 1',
     case when weft._may_leave_rows(p_target) then
       format('array[(select pg_catalog.count(*) from pg_temp._weft_load as _weft_file where %s and %s), ', v_bounds, v_is_new)
-        || case when v_columns.sets is null then '0, ' else format('(select pg_catalog.count(*) from %s as %s, pg_temp._weft_load as _weft_file where %s), ', v_target, v_us, v_is_changed) end
-        || case v_mode when 'sync' then format('(select pg_catalog.count(*) from %s as %s where %s)', v_target, v_us, v_is_gone) else '0' end || ']'
+        || case when v_columns.sets is null then '0, ' else format('(select pg_catalog.count(*) from %s as %s, pg_temp._weft_load as _weft_file where %s), ', v_only, v_us, v_is_changed) end
+        || case v_mode when 'sync' then format('(select pg_catalog.count(*) from %s as %s where %s)', v_only, v_us, v_is_gone) else '0' end || ']'
       else 'null::pg_catalog.int8[]' end);
   nulls_sql := format('select pg_catalog.min(_weft_file._weft_line) from pg_temp._weft_load as _weft_file where %s', v_columns.has_no_key);
   twice_sql := format('select pg_catalog.min(_weft_file._weft_line), pg_catalog.max(_weft_file._weft_line), pg_catalog.count(*), pg_catalog.concat_ws('', '', %s)'
     || ' from pg_temp._weft_load as _weft_file group by %s having pg_catalog.count(*) operator(pg_catalog.>) 1 order by 1 limit 1', v_columns.key, v_columns.key);
-  lock_sql := format('lock table %s in share row exclusive mode', v_target);
-  empty_sql := format('select not exists (select from %s)', v_target);
+  lock_sql := format('lock table %s in share row exclusive mode', v_only);
+  empty_sql := format('select not exists (select from %s)', v_only);
 end
 $$;
 

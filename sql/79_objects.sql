@@ -7,18 +7,18 @@
 -- is stored out of line counts. Whether it may have, the last checkpoint tells. Then what there is is written down, and what was made is the rest.
 
 create or replace function weft._list_makeable(p_above bigint[])
-  returns table (catalog integer, oid oid)
+  returns table (catalog integer, oid oid, made_by xid)
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select 1, c.oid from pg_class as c where c.oid > p_above[1]::oid and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'i')
+  select 1, c.oid, c.xmin from pg_class as c where c.oid > p_above[1]::oid and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'i')
   union all
-  select 2, f.oid from pg_proc as f where f.oid > p_above[2]::oid
+  select 2, f.oid, f.xmin from pg_proc as f where f.oid > p_above[2]::oid
   union all
-  select 3, t.oid from pg_trigger as t where t.oid > p_above[3]::oid and not t.tgisinternal
+  select 3, t.oid, t.xmin from pg_trigger as t where t.oid > p_above[3]::oid and not t.tgisinternal
   union all
-  select 4, p.oid from pg_policy as p where p.oid > p_above[4]::oid
+  select 4, p.oid, p.xmin from pg_policy as p where p.oid > p_above[4]::oid
 $$;
 
 comment on function weft._list_makeable(bigint[]) is 'Lists what a repeatable file may have made, by catalog, above an OID of each.';
@@ -51,7 +51,21 @@ comment on function weft._mark_objects() is
   'Marks which objects there are, by the highest OID of each catalog, or all of them; weft._list_made lists the ones that came later.';
 
 
-create or replace function weft._list_made(p_mark bigint[])
+-- What other sessions have committed meanwhile is there too, and is theirs. Numbers of transactions begin anew every four thousand million.
+create or replace function weft._is_of_this_transaction(p_xid xid)
+  returns boolean
+  volatile parallel restricted
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case when abs(age(p_xid)::bigint) < 2147483647 then
+    coalesce(pg_xact_status((pg_current_xact_id()::text::bigint - age(p_xid))::text::xid8) = 'in progress', false) else false end
+$$;
+
+comment on function weft._is_of_this_transaction(xid) is 'Tells of a row that is seen whether the transaction at hand has written it, or a part of it.';
+
+
+create or replace function weft._list_made(p_mark bigint[], p_is_one_transaction boolean)
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
@@ -60,6 +74,7 @@ as $$
   with later as materialized (
     select c.catalog, c.oid from weft._list_makeable(p_mark[1:4]) as c
     where c.catalog * 4294967296 + c.oid::bigint not in (select m.number from unnest(p_mark[5:]) as m (number))
+      and (not p_is_one_transaction or weft._is_of_this_transaction(c.made_by))
   )
   select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('kind', m.kind, 'name', m.name, 'on', m.place)) order by m.kind, m.name, m.place)
   from (
@@ -83,7 +98,7 @@ as $$
   ) as m
 $$;
 
-comment on function weft._list_made(bigint[]) is 'Lists relations, indexes, functions, triggers and policies that came into being since a mark; null when there are none.';
+comment on function weft._list_made(bigint[], boolean) is 'Lists relations, indexes, functions, triggers and policies that came into being since a mark; null when there are none. p_is_one_transaction: only what the transaction at hand has made.';
 
 
 create or replace function weft._is_object_there(p_object jsonb)

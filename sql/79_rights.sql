@@ -41,7 +41,7 @@ $$;
 comment on function weft._advise_on_called_back() is 'Says what to do where a file that is called back cannot give back what its objects had.';
 
 
--- Exactly those that it had. What its file gives to something that had none but what is given to anything new stays as it is.
+-- Exactly those that it had. What its file gives to something that had none but what is given to anything new stays as it is; unless that is something else by now.
 create or replace function weft._give_rights(p_phase weft._phases, p_room jsonb, p_classid oid, p_objid oid)
   returns void
   volatile
@@ -54,7 +54,7 @@ declare
   v_what    text := case p_room ->> 'kind' when 'function' then 'routine ' else 'table ' end || (p_room ->> 'name');
   v_grant   text;
 begin
-  if (p_room ->> 'has_default_rights')::boolean then
+  if (p_room ->> 'has_default_rights')::boolean and weft._list_rights(p_classid, p_objid, true) = p_room -> 'rights' then
     return;
   end if;
   v_rights := (select coalesce(jsonb_agg(r.value order by r.value), '[]') from jsonb_array_elements(p_room -> 'rights') as r where weft._has_column(p_objid, r.value ->> 'column'));

@@ -25,7 +25,7 @@ begin
     if v_seen operator(pg_catalog.=) 1 then
       v_best := v_row;
       exit when not v_json operator(pg_catalog.?) 'cursor';
-    elsif v_row.cursor > v_best.cursor then
+    elsif array[v_row.cursor] operator(pg_catalog.>) array[v_best.cursor] then  -- so the type itself says how it is ordered, and no operator of anybody's
       v_best := v_row;
     end if;
   end loop;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '40edae695fc31ad59d665e6d864eb39d9bb7d02c757b8641a8b7500a13a962eb';
+export const ENGINE_DIGEST = 'b78e234ed9122ef93918d555649f7429fc9523afaf157416530a99522035a6ce';

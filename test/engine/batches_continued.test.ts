@@ -217,3 +217,24 @@ describe('a batch whose statement was corrected half-way', () => {
     ]);
   });
 });
+
+it('compares cursors as their type is ordered, and with no operator that somebody has laid into the path', async () => {
+  await sql(
+    database.url,
+    `create type size as enum ('s', 'm', 'l');
+     create table loot (who name);
+     create function gte(size, size) returns boolean language plpgsql as $$ begin insert into public.loot values (current_user); return false; end $$;
+     create operator > (leftarg = size, rightarg = size, function = gte);
+     create table t (c size primary key, n int not null default 0);
+     insert into t values ('s'), ('m'), ('l')`,
+  );
+  const statement = `update public.t set n = n operator(pg_catalog.+) 1
+    where c in (select c from public.t where c operator(pg_catalog.>) :'cursor'::size order by c limit :size) returning c as cursor`;
+  expect(await deployBatch({ size: 2, cursor: 's' }, statement)).toMatchObject({ state: 'succeeded' });
+  expect(await sql(database.url, 'select c::text, n from t order by t.c')).toEqual([
+    { c: 's', n: 0 },
+    { c: 'm', n: 1 },
+    { c: 'l', n: 1 },
+  ]);
+  expect(await sql(database.url, 'select * from loot')).toEqual([]);
+});

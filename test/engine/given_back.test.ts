@@ -138,3 +138,15 @@ describe('what a materialized view takes along that is made anew because its fil
     expect(again.phases.flatMap(({ steps }) => steps.map(({ state }) => state))).toEqual(['skipped', 'skipped', 'skipped', 'skipped']);
   });
 });
+
+it('a view with the rights of anything new comes back with those, whatever anything new is given by now', async () => {
+  expect(await deployWays(database.url, FILES)).toMatchObject({ state: 'succeeded' });
+  const granted: Way = { run: 'alter default privileges grant select on tables to public' };
+  expect(await deployWays(database.url, { '0.sql': granted, ...FILES, 'v/a.sql': WIDER })).toMatchObject({ state: 'succeeded' });
+  expect(
+    await sql(database.url, `select relname, has_table_privilege('public', oid, 'select') as is_open from pg_class where relname in ('va', 'vb') order by 1`),
+  ).toEqual([
+    { relname: 'va', is_open: true },
+    { relname: 'vb', is_open: false },
+  ]);
+});

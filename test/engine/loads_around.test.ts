@@ -209,6 +209,18 @@ it('compares keys with the operator of their type’s own class: nobody else’s
   expect(await tableOf(database, 'select count(*)::int from lowly.loot')).toEqual([[0]]);
 });
 
+it('a sync into a table from which others inherit looks at its own rows: of theirs the file says nothing', async () => {
+  await run(`create table par (k int primary key, v text); create table chi (extra int) inherits (par);
+    insert into chi values (7, 'child', 1), (1, 'of the child', 1); insert into par values (1, 'one'), (2, 'two')`);
+  expect(await passLoad(database, { into: 'par', mode: 'sync', key: ['k'] }, 'k,v\n1,eins\n3,drei\n')).toEqual([1, 1, 1, 0]);
+  expect(await tableOf(database, 'select tableoid::regclass::text, k, v from par order by 1, 2')).toEqual([
+    ['chi', 1, 'of the child'],
+    ['chi', 7, 'child'],
+    ['par', 1, 'eins'],
+    ['par', 3, 'drei'],
+  ]);
+});
+
 describe('row security', () => {
   it('that hides rows from an update has them counted as left out', async () => {
     const role = `reader_${randomId().replaceAll('-', '_')}`;

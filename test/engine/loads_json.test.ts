@@ -139,3 +139,17 @@ it('wherever chunks cut an array, the parts hold whole objects, and nothing is l
     { numRuns: 200 },
   );
 });
+
+it.each(['upsert', 'sync'])('a domain that only some objects have is compared as a domain, again and again: %s', async (mode) => {
+  await sql(
+    database.url,
+    `drop table if exists d; drop domain if exists pos, short; create domain pos as int check (value > 0); create domain short as varchar(3); create table d (k text primary key, d pos, s short default 'new', v text)`,
+  );
+  const words = { into: 'd', path: 'd.json', mode, key: ['k'] };
+  expect(await passLoad(database, words, '[{"k":"a","d":1},{"k":"b","v":"x","s":"old"}]')).toEqual([2, 0, 0, 0]);
+  expect(await passLoad(database, words, '[{"k":"a","d":1},{"k":"b","v":"y","s":"old"}]')).toEqual([0, 1, 0, 1]);
+  expect(await tableOf(database, 'select * from d order by k')).toEqual([
+    ['a', 1, 'new', null],
+    ['b', null, 'old', 'y'],
+  ]);
+});

@@ -136,6 +136,23 @@ describe('one session that stands in the way is named for certain', () => {
     expect(said).toContain('which has row lock on a row of shop.orders: update shop.orders set total = ? where id = ?.');
   });
 
+  it('a row, and no policy of a table that is only called the same is run to find it', async () => {
+    await sql(
+      database.url,
+      `create schema lowly;
+       create table lowly.loot (who name);
+       create function lowly.evil() returns boolean language plpgsql as $$ begin insert into lowly.loot values (current_user); return true; end $$;
+       create table lowly.orders (id int primary key, total int);
+       insert into lowly.orders select i from generate_series(1, 100) as i;
+       alter table lowly.orders enable row level security, force row level security;
+       create policy p on lowly.orders using (lowly.evil())`,
+    );
+    const holder = await other('holder', 'begin', 'update shop.orders set total = 1 where id = 7', 'lock table lowly.orders in access share mode');
+    const { blockers } = await refused('update shop.orders set total = 2 where id = 7');
+    expect(blockers[0]).toMatchObject({ pid: holder.pid, mode: 'row lock' });
+    expect(await sql(database.url, 'select * from lowly.loot')).toEqual([]);
+  });
+
   it('a row that several hold together', async () => {
     const one = await other('one', 'begin', 'select from shop.orders where id = 2 for share');
     const two = await other('two', 'begin', 'select from shop.orders where id = 2 for share');

@@ -1,7 +1,7 @@
 /** What a repeatable file makes is known also where the cluster's counter of OIDs has begun anew, and new objects have lower ones than old. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, deployFiles } from '../support/orders.ts';
+import { AT_THE_GATE, connectOver, deployFiles, shutGate } from '../support/orders.ts';
 import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
 
@@ -46,4 +46,22 @@ it.runIf(offers('a superuser')).each([false, true])('and is called back (the cou
   await sql(database.url, 'drop function mine() cascade; drop policy p on t');
   expect(await deployShop()).toMatchObject({ phases: [{ steps: [{ state: 'succeeded' }, { state: 'succeeded' }] }] });
   expect(await sql(database.url, 'select n, (select count(*)::int from pg_policy) as policies from seen')).toEqual([{ n: 1, policies: 1 }]);
+});
+
+it('and is its own, not what another session commits while the file runs', async () => {
+  const gate = await shutGate(database.url);
+  const running = deployFiles(connectOver(database.url), {
+    ...FILES,
+    'v/1.sql': `create or replace view va as select 1 as a; ${AT_THE_GATE}
+      do $$ begin create function within() returns int language sql as 'select 1'; exception when others then null; end $$;`,
+    'v/2.sql': 'create or replace view vb as select a from va',
+  });
+  await gate.reached();
+  await sql(database.url, 'create view others as select 1 as x; create function otherf() returns int language sql as $$ select 1 $$');
+  await gate.open();
+  expect(await running).toMatchObject({ state: 'succeeded' });
+  expect(await made()).toEqual([
+    ['v/1.sql', ['public.va', 'public.within()']],
+    ['v/2.sql', ['public.vb']],
+  ]);
 });
