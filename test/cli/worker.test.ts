@@ -1,11 +1,13 @@
 /** The command line through a Worker in workerd, with a port between the two whose connections can be cut. */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type LocalWorker, startWorker } from '../../src/dev/miniflare.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { deploymentSchema } from '../../src/domain/deployment.ts';
+import { makeReadToken } from '../../src/trust/read_token.ts';
 import { generateSecret } from '../../src/trust/sign.ts';
 import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
@@ -101,6 +103,40 @@ describe('weft deploy, through a Worker', () => {
     expect([second.id, second.receipt]).toEqual([first.id, first.receipt]);
     expect((await weft(['receipt', first.id, '--json'])).stdout).toBe(stdout);
     expect((await weft(['receipt', first.id, '--number', '2'])).code).toBe(2);
+  });
+
+  it('whoever asks for its receipt gets the same bytes: over HTTP, by the command line either way in, in SQL from any session; also when the journal has gone', async () => {
+    const broken = makeBundle('asked', [
+      'create table asked (at timestamptz default now(), word text);',
+      "insert into asked (word) values ('ä \\ €'); select 1/0;",
+    ]);
+    const { id, receipt } = (await weft(['deploy', broken, '--json'])).json();
+    expect(receipt.number).toBe(1);
+    const token = await makeReadToken({ caller: 'ci', target: 'shop', expires: Math.floor(Date.now() / 1000) + 60 }, SECRET);
+    const overHttp = async (): Promise<string> => {
+      const answer = await fetch(`${proxy.origin}/v1/targets/shop/deployments/${id}/receipt`, { headers: { authorization: `Bearer ${token}` } });
+      expect(answer.headers.get('etag')).toBe(`"${receipt.sha256}"`);
+      return answer.text();
+    };
+    const inSql = async (settings: string): Promise<string> => {
+      const client = new pg.Client({ connectionString: database.url, options: settings });
+      await client.connect();
+      return (await client.query('select weft.receipt($1) as bytes', [id]).finally(() => client.end())).rows[0].bytes;
+    };
+    const asked = async (): Promise<string[]> => [
+      await overHttp(),
+      (await weft(['receipt', id, '--json'])).stdout,
+      (await weft(['receipt', id, '--json', '--number', '1'])).stdout,
+      (await run(['receipt', id, '--json'], { env: { DATABASE_URL: database.url } })).stdout,
+      await inSql(''),
+      await inSql(
+        '-c timezone=Asia/Tokyo -c datestyle=german -c intervalstyle=iso_8601 -c extra_float_digits=-3 -c bytea_output=escape -c search_path=weft,public',
+      ),
+    ];
+    const before = await asked();
+    await sql(database.url, `delete from weft._events where deployment_id = '${id}'`);
+    for (const bytes of [...before, ...(await asked())]) expect(createHash('sha256').update(bytes).digest('hex')).toBe(receipt.sha256);
+    expect(JSON.parse(before[0] ?? '')).toMatchObject({ id, state: 'failed', caller: 'ci', target: 'shop', error: { sqlstate: '22012' } });
   });
 
   it('takes address and target from options, before the environment', async () => {
