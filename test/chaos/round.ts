@@ -138,13 +138,20 @@ export async function playRound(lane: Lane, round: Round, wanted: Wanted): Promi
 
 /** The same request, long after its deployment: it is answered, and nothing comes of it. */
 async function playLate(lane: Lane, { late, number, way }: Round, url: string, trigger: Trigger, wanted: Wanted): Promise<string[]> {
-  const deliver = async (): Promise<string[]> => ((await send(lane, url, way, trigger)) ? [] : ['late, its answer is not the end of its deployment']);
+  const repeat = async (what: string, one: Trigger): Promise<string[]> => {
+    const faults: string[] = [];
+    for (let tries = 0; tries < triggers_count_max; tries += 1) {
+      if (await send(lane, url, way, one).catch((error: unknown) => judgeProblem(error, faults))) return faults;
+    }
+    return [...faults, `${what} is not answered with the end of its deployment`];
+  };
+  const deliver = (): Promise<string[]> => repeat('what comes late', trigger);
   if (late === 'again' || lane.story.newer === undefined) {
     const faults = await deliver();
     return [...faults, ...compare((await judge(url, lane.story)).end, wanted.end)];
   }
   const newer = await lane.story.newer(`newer-than-${number}`);
-  const sendNewer = async (): Promise<string[]> => ((await send(lane, url, way, newer)) ? [] : ['the newer deployment is not over']);
+  const sendNewer = (): Promise<string[]> => repeat('the newer one', newer);
   const faults = late === 'beside' ? (await Promise.all([sendNewer(), deliver()])).flat() : [...(await sendNewer()), ...(await deliver())];
   const { end, leftovers } = await judge(url, lane.story);
   return [...faults, ...leftovers, ...compare(end, wanted.behindNewer ?? wanted.end)];
