@@ -32,7 +32,9 @@ as $$
         select from pg_description as d
         where d.objoid >= 16384 and d.classoid not in ('pg_class'::regclass, 'pg_namespace'::regclass, 'pg_extension'::regclass, 'pg_largeobject'::regclass)
           and (d.classoid, d.objoid) not in (  -- the engine's own
-            select n.classid, n.objid from pg_depend as n where n.refclassid = 'pg_namespace'::regclass and n.refobjid = 'weft'::regnamespace)))
+            select n.classid, n.objid from pg_depend as n where n.refclassid = 'pg_namespace'::regclass and n.refobjid = 'weft'::regnamespace
+            union all
+            select t.tableoid, t.oid from pg_trigger as t join pg_class as c on c.oid = t.tgrelid where c.relnamespace = 'weft'::regnamespace)))
 $$;
 
 comment on function weft._find_kinds() is 'Tells in which catalogs there may be something of the less common kinds.';

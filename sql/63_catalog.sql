@@ -187,7 +187,10 @@ begin
   descriptions as materialized (
     select d.classoid, d.objoid, d.objsubid, d.description
     from pg_description as d
-    where d.classoid = 'pg_class'::regclass and d.objoid >= 16384 or d.classoid = 'pg_namespace'::regclass
+    where d.objoid >= 16384 and d.classoid in ('pg_class'::regclass, 'pg_namespace'::regclass)
+    union all
+    select d.classoid, d.objoid, d.objsubid, d.description from pg_description as d 
+    where d.objoid = any (array(select s.oid from schemas as s where s.oid < 16384)) and d.classoid = 'pg_namespace'::regclass  -- public
   ),
   objects (kind, identity, definition) as (
     select 'schema', s.identity,

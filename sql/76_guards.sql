@@ -85,18 +85,65 @@ $$;
 comment on function weft._check_lock_table(integer) is 'Stops a phase before it fills the shared lock table; returns the number of steps after which to look again.';
 
 
-create or replace function weft._count_objects()
-  returns bigint
+create or replace function weft._count_objects(out objects bigint, out dependents bigint)
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select (select count(*) from pg_class as c where c.relnamespace = 'weft'::regnamespace)
-       + (select count(*) from pg_proc as f where f.pronamespace = 'weft'::regnamespace)
-       + (select count(*) from pg_type as t where t.typnamespace = 'weft'::regnamespace)
+  with ours as materialized (
+    select 'pg_class'::regclass::oid as classid, c.oid from pg_class as c where c.relnamespace = 'weft'::regnamespace
+    union all
+    select 'pg_proc'::regclass, f.oid from pg_proc as f where f.pronamespace = 'weft'::regnamespace
+    union all
+    select 'pg_type'::regclass, t.oid from pg_type as t where t.typnamespace = 'weft'::regnamespace
+  )
+  select (select count(*) from ours), (select count(*) from ours as o join pg_depend as d on d.refclassid = o.classid and d.refobjid = o.oid where d.deptype = 'n')
 $$;
 
-comment on function weft._count_objects() is 'Counts what schema weft holds.';
+comment on function weft._count_objects() is 'Counts what schema weft holds, and how often something depends on that.';
+
+
+create or replace function weft._find_dependent()
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  with ours as materialized (
+    select 'pg_class'::regclass as classid, c.oid from pg_class as c where c.relnamespace = 'weft'::regnamespace
+    union all
+    select 'pg_proc'::regclass, f.oid from pg_proc as f where f.pronamespace = 'weft'::regnamespace
+    union all
+    select 'pg_type'::regclass, t.oid from pg_type as t where t.typnamespace = 'weft'::regnamespace
+  )
+  select pg_describe_object(d.classid, d.objid, d.objsubid)
+  from ours as o
+  join pg_depend as d on d.refclassid = o.classid and d.refobjid = o.oid and d.deptype = 'n'
+  where (d.classid, d.objid) not in (select x.classid::oid, x.oid from ours as x)
+    and case d.classid
+          when 'pg_rewrite'::regclass then not exists (select from pg_rewrite as w join ours as x on x.oid = w.ev_class where w.oid = d.objid)
+          when 'pg_constraint'::regclass then not exists (select from pg_constraint as k join ours as x on x.oid in (k.conrelid, k.contypid) where k.oid = d.objid)
+          when 'pg_attrdef'::regclass then not exists (select from pg_attrdef as k join ours as x on x.oid = k.adrelid where k.oid = d.objid)
+          when 'pg_trigger'::regclass then not exists (select from pg_trigger as k join ours as x on x.oid = k.tgrelid where k.oid = d.objid)
+          else true
+        end
+  limit 1
+$$;
+
+comment on function weft._find_dependent() is 'Names an object of the user''s that depends on schema weft, as far as PostgreSQL records dependencies; null when there is none.';
+
+
+create or replace function weft._note_installation(p_version integer)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  insert into weft._installations (version, objects_count, dependents_count)
+  select p_version, c.objects, case when weft._find_dependent() is null then c.dependents end from weft._count_objects() as c
+$$;
+
+comment on function weft._note_installation(integer) is 'Writes down that this version of the engine has been laid, and what schema weft holds with it.';
 
 
 -- To look at all dependencies takes longer than most statements. So whoever runs many asks before and afterwards how often pg_depend was written to in this session.
@@ -122,36 +169,23 @@ create or replace function weft._check_dependents(p_changes bigint default null)
   language plpgsql
 as $$
 declare
+  v_laid       weft._installations;
+  v_found      record;
   v_dependent  text;
 begin
   if weft._count_dependency_changes() = p_changes then
     return;
   end if;
-  if weft._count_objects() <> (select i.objects_count from weft._installations as i order by i.version desc limit 1) then
+  select i.* into v_laid from weft._installations as i order by i.version desc limit 1;
+  select c.objects, c.dependents into v_found from weft._count_objects() as c;
+  if v_found.objects <> v_laid.objects_count then
     raise exception 'After this, schema weft would hold something else than the engine, which goes when the engine goes, or is needed by it.'
       using errcode = 'WF016', hint = 'Make it in a schema of your own. Nothing of this transaction is in the database.';
+  elsif v_found.dependents = v_laid.dependents_count then
+    return;
   end if;
-
-  with ours as materialized (
-    select 'pg_class'::regclass as classid, c.oid from pg_class as c where c.relnamespace = 'weft'::regnamespace
-    union all
-    select 'pg_proc'::regclass, f.oid from pg_proc as f where f.pronamespace = 'weft'::regnamespace
-    union all
-    select 'pg_type'::regclass, t.oid from pg_type as t where t.typnamespace = 'weft'::regnamespace
-  )
-  select pg_describe_object(d.classid, d.objid, d.objsubid) into v_dependent
-  from ours as o
-  join pg_depend as d on d.refclassid = o.classid and d.refobjid = o.oid and d.deptype = 'n'
-  where (d.classid, d.objid) not in (select x.classid::oid, x.oid from ours as x)
-    and case d.classid
-          when 'pg_rewrite'::regclass then not exists (select from pg_rewrite as w join ours as x on x.oid = w.ev_class where w.oid = d.objid)
-          when 'pg_constraint'::regclass then not exists (select from pg_constraint as k join ours as x on x.oid in (k.conrelid, k.contypid) where k.oid = d.objid)
-          when 'pg_attrdef'::regclass then not exists (select from pg_attrdef as k join ours as x on x.oid = k.adrelid where k.oid = d.objid)
-          when 'pg_trigger'::regclass then not exists (select from pg_trigger as k join ours as x on x.oid = k.tgrelid where k.oid = d.objid)
-          else true
-        end
-  limit 1;
-  if found then
+  v_dependent := weft._find_dependent();
+  if v_dependent is not null then
     raise exception 'After this, % would depend on Weft''s own schema, which could then not be dropped any more.', v_dependent
       using errcode = 'WF016', hint = 'Take what names the schema weft out of it. Nothing of this transaction is in the database.';
   end if;

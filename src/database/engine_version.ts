@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b78e234ed9122ef93918d555649f7429fc9523afaf157416530a99522035a6ce';
+export const ENGINE_DIGEST = 'afa3fe9301a1957191277962ced81e9a23d60a9e20a9b1f46f262197627cd867';
