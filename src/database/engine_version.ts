@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'afa3fe9301a1957191277962ced81e9a23d60a9e20a9b1f46f262197627cd867';
+export const ENGINE_DIGEST = '1f688acd91c4818c63f849d5e116e31ec059f2188daee8dba3419af621e335e3';
