@@ -4,8 +4,13 @@
  */
 import { Problem } from '../domain/problem.ts';
 
-/** One read: what a byte stream is asked to fill before it answers. By default workerd hands out 4 KiB at a time, which costs ten times the CPU. */
-const READ_BYTES = 1024 * 1024;
+/**
+ * One read: what a byte stream is asked to fill before it answers. By default workerd hands out 4 KiB at a time, which costs ten times the CPU.
+ * The first asks for less, and each that was filled lets the next ask for more, so that nobody holds memory for bytes that do not come.
+ */
+const READ_BYTES_FIRST = 16 * 1024;
+const READ_BYTES_MAX = 1024 * 1024;
+const READ_GROWTH = 4;
 
 /**
  * What the decompressor is given at a time. Deflate shrinks 1032 to 1 at most, and workerd's DecompressionStream expands all it
@@ -47,9 +52,12 @@ export function expandGzip(input: ByteReader): ByteReader {
 }
 
 class StreamReader implements ByteReader {
-  readonly #stream: ReadableStream<Uint8Array>;
+  /** Null once it has failed. The error that workerd's stream then keeps remembers who was reading, and whoever remembers the stream too keeps both for ever. */
+  #stream: ReadableStream<Uint8Array> | null;
+  #failure: Problem | null = null;
   readonly #explain: (error: unknown) => Problem;
   #buffer = new ArrayBuffer(0);
+  #readBytes = READ_BYTES_FIRST;
   #ended = false;
   #byob: ReadableStreamBYOBReader | null = null;
   #plain: ReadableStreamDefaultReader<Uint8Array> | null = null;
@@ -61,13 +69,19 @@ class StreamReader implements ByteReader {
 
   async read(): Promise<Uint8Array | null> {
     while (!this.#ended) {
-      this.#lock();
-      const part = await (this.#byob === null ? this.#readPart() : this.#readInto(this.#byob)).catch((error: unknown) => {
-        throw error instanceof Problem ? error : this.#explain(error);
-      });
+      if (this.#stream === null) throw this.#failure;
+      this.#lock(this.#stream);
+      const part = await (this.#byob === null ? this.#readPart() : this.#readInto(this.#byob)).catch((error: unknown) => this.#fail(error));
       if (part.length > 0) return part;
     }
     return null;
+  }
+
+  #fail(error: unknown): never {
+    this.release();
+    this.#stream = null;
+    this.#failure = error instanceof Problem ? error : this.#explain(error);
+    throw this.#failure;
   }
 
   release(): void {
@@ -77,13 +91,13 @@ class StreamReader implements ByteReader {
     this.#plain = null;
   }
 
-  #lock(): void {
+  #lock(stream: ReadableStream<Uint8Array>): void {
     if (this.#byob !== null || this.#plain !== null) return;
     try {
-      this.#byob = this.#stream.getReader({ mode: 'byob' });
+      this.#byob = stream.getReader({ mode: 'byob' });
     } catch {
       // Not a byte stream (Streams Standard, 4.2.4): those can only hand out their own parts.
-      this.#plain = this.#stream.getReader();
+      this.#plain = stream.getReader();
     }
   }
 
@@ -94,8 +108,10 @@ class StreamReader implements ByteReader {
   }
 
   async #readInto(reader: ReadableStreamBYOBReader): Promise<Uint8Array> {
-    const buffer = this.#buffer.byteLength === 0 ? new ArrayBuffer(READ_BYTES) : this.#buffer;
-    const { done, value } = await reader.read(new Uint8Array(buffer), { min: READ_BYTES });
+    const bytes = this.#readBytes;
+    const buffer = this.#buffer.byteLength < bytes ? new ArrayBuffer(bytes) : this.#buffer;
+    const { done, value } = await reader.read(new Uint8Array(buffer), { min: bytes });
+    this.#readBytes = Math.min(bytes * READ_GROWTH, READ_BYTES_MAX);
     // Reading moves the memory: what went in is detached, what comes back is the same bytes under a new object.
     this.#buffer = value?.buffer ?? new ArrayBuffer(0);
     this.#ended = done;

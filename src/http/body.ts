@@ -6,8 +6,13 @@
 import { LIMITS, type LimitName } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
 
-/** What one read asks for. By default workerd hands out 4 KiB at a time, at ten times the CPU. */
-const READ_BYTES = 1024 * 1024;
+/**
+ * What one read asks for: by default workerd hands out 4 KiB at a time, at ten times the CPU. The first one asks for less, and each that was
+ * filled lets the next ask for more: so a sender who stops holds no more memory than a few times what has come of him.
+ */
+const READ_BYTES_FIRST = 16 * 1024;
+const READ_BYTES_MAX = 1024 * 1024;
+const READ_GROWTH = 4;
 
 interface Part {
   readonly done: boolean;
@@ -22,7 +27,7 @@ interface WorkerdReader {
 export class IncomingBody {
   /** What Content-Length announces, or null. */
   readonly announcedBytes: number | null;
-  readonly #read: () => Promise<Part>;
+  readonly #source: Source;
   #last: Promise<unknown> = Promise.resolve();
   #ended: boolean;
 
@@ -30,7 +35,7 @@ export class IncomingBody {
     const announced = request.headers.get('content-length');
     this.announcedBytes = announced !== null && /^\d{1,15}$/.test(announced) ? Number(announced) : null;
     this.#ended = request.body === null;
-    this.#read = request.body === null ? async () => ({ done: true }) : openReader(request.body);
+    this.#source = new Source(request.body);
   }
 
   /** Whether all of it has been read. */
@@ -106,9 +111,10 @@ export class IncomingBody {
     while (!this.#ended) {
       let part: Part;
       try {
-        part = await this.#read();
+        part = await this.#source.read();
       } catch (error) {
         this.#ended = true;
+        this.#source.forget();
         throw new Problem('interrupted', 'The body broke off before its end: the sender was cut off. Send the same request again.', {}, error);
       }
       this.#ended = part.done;
@@ -118,22 +124,39 @@ export class IncomingBody {
   }
 }
 
-/** Opened at the first read, so that a body that nobody reads stays as it is. */
-function openReader(body: ReadableStream<Uint8Array>): () => Promise<Part> {
-  let read: (() => Promise<Part>) | undefined;
-  return () => {
-    read ??= chooseReader(body);
-    return read();
-  };
-}
+/** Reads a stream that it opens at the first read, so that a body that nobody reads stays as it is. */
+class Source {
+  #body: ReadableStream<Uint8Array> | null;
+  #filling: WorkerdReader | null = null;
+  #plain: ReadableStreamDefaultReader<Uint8Array> | null = null;
+  #readBytes = READ_BYTES_FIRST;
 
-function chooseReader(body: ReadableStream<Uint8Array>): () => Promise<Part> {
-  if ('ReadableStreamBYOBReader' in globalThis && 'readAtLeast' in ReadableStreamBYOBReader.prototype) {
-    const reader = body.getReader({ mode: 'byob' }) as unknown as WorkerdReader;
-    return () => reader.readAtLeast(READ_BYTES, new Uint8Array(READ_BYTES));
+  constructor(body: ReadableStream<Uint8Array> | null) {
+    this.#body = body;
   }
-  const reader = body.getReader();
-  return () => reader.read();
+
+  async read(): Promise<Part> {
+    this.#open();
+    if (this.#filling === null) return (await this.#plain?.read()) ?? { done: true };
+    const bytes = this.#readBytes;
+    const part = await this.#filling.readAtLeast(bytes, new Uint8Array(bytes));
+    this.#readBytes = Math.min(bytes * READ_GROWTH, READ_BYTES_MAX);
+    return part;
+  }
+
+  /** After an error: workerd's stream keeps it, and it remembers who was reading. Whoever remembers the stream too would keep both for ever. */
+  forget(): void {
+    this.#filling = null;
+    this.#plain = null;
+  }
+
+  #open(): void {
+    if (this.#body === null) return;
+    if ('ReadableStreamBYOBReader' in globalThis && 'readAtLeast' in ReadableStreamBYOBReader.prototype)
+      this.#filling = this.#body.getReader({ mode: 'byob' }) as unknown as WorkerdReader;
+    else this.#plain = this.#body.getReader();
+    this.#body = null;
+  }
 }
 
 function tooLarge(what: string, limit: LimitName, advice: string): Problem {
