@@ -1,18 +1,18 @@
 /**
  * A folder inside the archive of a repository (a tar, through gzip, with one folder at its top), made a bundle. The archive is streamed: what
- * is not under the folder is passed over, and of what is, only a small bundle is held in memory; for a larger one the archive is
- * fetched again when its bytes are sent, and each of them is proved again. Where archives come from is for the forges.
+ * is not under the folder is passed over; for a bundle that is not held the archive is fetched again when its bytes are sent, and each of them is
+ * proved again. Where archives come from is for the forges.
  */
 import { Buffer } from 'node:buffer';
-import { LIMITS, type LimitName } from '../domain/limits.ts';
-import { type Artifact, chunkDigests, type Manifest } from '../domain/manifest.ts';
+import { LIMITS } from '../domain/limits.ts';
+import { chunkDigests, type Manifest } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
 import { type ArchiveEntry, ArchiveForm } from './archive_header.ts';
-import { BUNDLE_FILE, bundleFileTooLarge } from './bundle_file.ts';
 import { type ByteReader, expandGzip, readPlain } from './byte_reader.ts';
 import type { Chunk } from './chunks.ts';
-import { assertPlainPath, isIgnored, refuseMisnamed, resolveBundle } from './resolve.ts';
-import { artifactTooLarge, describeArtifact, proveChunks, wantedChunks } from './source.ts';
+import { type ArchivedBundle, CollectedFiles, tooLarge } from './collected.ts';
+import { assertPlainPath, isIgnored } from './resolve.ts';
+import { proveChunks } from './source.ts';
 import { malformed } from './tar_header.ts';
 import { TarReader } from './tar_reader.ts';
 
@@ -27,81 +27,18 @@ export interface ArchivePlace {
   readonly commit: string;
 }
 
-export interface ArchivedBundle {
-  readonly manifest: Manifest;
-  readonly warnings: readonly string[];
-  /** The chunks that are wanted, each once, in any order; may be called again. */
-  chunks(wanted: ReadonlySet<string>): AsyncIterable<Chunk>;
-}
-
 /**
  * Makes the manifest that `weft deploy FOLDER` would make of the same files.
  * @throws Problem invalid_bundle (no such folder, links, improper names, nothing to run, mistakes in weft.yaml), not_utf8, too_large with the
  * limit's name, malformed_gzip, malformed_tar, forge_unreachable when the stream breaks off, and what `open` throws
  */
 export async function readArchive(place: ArchivePlace): Promise<ArchivedBundle> {
-  const files = await collectFiles(place);
-  refuseMisnamed([...files.described.keys()].concat(files.bundleFile === null ? [] : [BUNDLE_FILE]));
-  const { manifest, warnings } = await resolveBundle({
-    paths: [...files.described.keys()],
-    bundleFile: files.bundleFile,
-    fallbackName: place.folder === '' ? place.repositoryName : (place.folder.split('/').at(-1) ?? ''),
-    describe: async (path) => {
-      const found = files.described.get(path);
-      if (found instanceof Problem) throw found;
-      if (found === undefined) throw new Error(`resolveBundle asks for "${path}", which is none of the paths that it was given`);
-      return found;
-    },
-  });
-  const { held } = files;
-  if (held === null) return { manifest, warnings, chunks: (wanted) => fetchChunks(place, manifest, wanted) };
-  const source = {
-    async *open({ path }: Artifact) {
-      yield held.get(path) ?? new Uint8Array(0);
-    },
-  };
-  return { manifest, warnings, chunks: (wanted) => wantedChunks({ manifest, warnings, source }, wanted) };
-}
-
-interface Files {
-  /** By path in the bundle; where a file cannot be one of a bundle, why. The bundle file is not among them. */
-  readonly described: ReadonlyMap<string, Artifact | Problem>;
-  readonly bundleFile: Uint8Array | null;
-  /** The bytes of all files; null when they are too many to be held. */
-  readonly held: ReadonlyMap<string, Uint8Array> | null;
-}
-
-async function collectFiles(place: ArchivePlace): Promise<Files> {
-  const described = new Map<string, Artifact | Problem>();
-  let bundleFile: Uint8Array | null = null;
-  let held: Map<string, Uint8Array> | null = new Map();
-  let heldBytes = 0;
+  const files = new CollectedFiles(place.folder);
   await readEntries(place, async (path, entry, body) => {
-    if (described.has(path) || (path === BUNDLE_FILE && bundleFile !== null)) throw malformed(`it holds "${path}" twice`);
-    if (path === BUNDLE_FILE) {
-      if (entry.size > LIMITS.bundle_file_bytes) throw bundleFileTooLarge();
-      bundleFile = await readWhole(body, entry.size);
-      return;
-    }
-    heldBytes += entry.size;
-    if (heldBytes > LIMITS.archive_held_bytes) held = null;
-    const bytes = held === null ? null : await readWhole(body, entry.size);
-    if (bytes !== null) held?.set(path, bytes);
-    described.set(path, await describe(path, entry.size, bytes === null ? body : once(bytes)));
-    if (described.size > LIMITS.folder_entries_count) throw tooLarge('folder_entries_count', `The folder "${place.folder}" holds more files`);
+    if (files.has(path)) throw malformed(`it holds "${path}" twice`);
+    await files.take(path, entry.size, body);
   });
-  return { described, bundleFile, held };
-}
-
-/** That a file is no text matters only if a step runs it. */
-async function describe(path: string, size: number, body: AsyncIterable<Uint8Array>): Promise<Artifact | Problem> {
-  if (size > LIMITS.artifact_bytes) return artifactTooLarge(path);
-  try {
-    return await describeArtifact(path, body);
-  } catch (error) {
-    if (error instanceof Problem && error.slug === 'not_utf8') return error;
-    throw error;
-  }
+  return files.toBundle(place.repositoryName, (manifest, wanted) => fetchChunks(place, manifest, wanted));
 }
 
 /** The archive once more, for the chunks that are wanted. */
@@ -252,22 +189,4 @@ function decodePath(name: string): string {
   } catch (error) {
     throw new Problem('invalid_bundle', `The name of a file is not UTF-8 (read as Latin-1 it is ${JSON.stringify(name)}). Rename it.`, {}, error);
   }
-}
-
-async function readWhole(body: AsyncIterable<Uint8Array>, size: number): Promise<Uint8Array> {
-  const whole = new Uint8Array(size);
-  let used = 0;
-  for await (const part of body) {
-    whole.set(part, used);
-    used += part.length;
-  }
-  return whole;
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
-}
-
-function tooLarge(limit: LimitName, what: string): Problem {
-  return new Problem('too_large', `${what} than ${LIMITS[limit]} (${limit}).`, { limit });
 }

@@ -36,7 +36,7 @@ export interface Source {
   readonly branch?: string;
   /** Of a deployment that the forge announces. */
   readonly environment?: string;
-  /** The file of a workflow, or the name of a pipeline, that has to have succeeded. */
+  /** The file of a workflow, or at Azure the id of a pipeline's definition, that has to have succeeded. */
   readonly workflow?: string;
   readonly target: string;
   readonly mode: 'apply' | 'rehearse';
@@ -148,8 +148,21 @@ export function findInSource(where: string, kind: ForgeKind, source: z.infer<typ
         .map((event) => `"${event}"`)
         .join('|')} (of ${kind})`,
     ];
-  return (['branch', 'environment', 'workflow'] as const).flatMap((key) => {
-    if (needs.includes(key) && source[key] === undefined) return [`${where}.${key}: is missing; ${source.event} is told by it`];
-    return !needs.includes(key) && source[key] !== undefined ? [`${where}.${key}: is not for ${source.event}`] : [];
-  });
+  const faults = kind === 'azure' ? findInAzureSource(where, source) : [];
+  return (['branch', 'environment', 'workflow'] as const)
+    .flatMap((key) => {
+      if (needs.includes(key) && source[key] === undefined) return [`${where}.${key}: is missing; ${source.event} is told by it`];
+      return !needs.includes(key) && source[key] !== undefined ? [`${where}.${key}: is not for ${source.event}`] : [];
+    })
+    .concat(faults);
+}
+
+/** Names of repositories and of pipelines may be somebody else's tomorrow. */
+function findInAzureSource(where: string, { repository_id, workflow }: z.infer<typeof sourceSchema>): string[] {
+  return [
+    ...(repository_id.includes('-') ? [] : [`${where}.repository_id: must be a GUID; Azure has no other ids of repositories`]),
+    ...(workflow === undefined || /^[1-9][0-9]{0,18}$/.test(workflow)
+      ? []
+      : [`${where}.workflow: must be the id of a pipeline, such as "12" (definitionId in its address)`]),
+  ];
 }

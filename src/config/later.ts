@@ -9,7 +9,6 @@ export type LaterWord = readonly [path: string, what: string];
 export const LATER_WORDS: readonly LaterWord[] = [
   ['environments.*.second_person', 'the approval of a second person'],
   ['environments.*.rehearsal_first', 'the rule that a rehearsal comes first'],
-  ['callers.*.forge.kind.azure', 'Azure DevOps'],
   ['grants.*.actions.approve', 'the approval of a second person'],
 ];
 

@@ -25,7 +25,7 @@ export const changeSchema = z.strictObject({
   /** The branch that was pushed or built, or into which a pull request is to go; of a deployment, what it was asked for; null where there is none. */
   branch: z.string().max(1024).nullable(),
   environment: z.string().max(255).nullable(),
-  /** The file of a workflow, or the name of a pipeline. */
+  /** The file of a workflow, or at Azure the id of a pipeline's definition. */
   workflow: z.string().max(1024).nullable(),
   /** Of the pull request, the deployment or the run. */
   number: z.int().min(1).nullable(),

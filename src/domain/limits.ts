@@ -112,6 +112,14 @@ export const LIMITS = {
   archive_ratio_bytes: 64 * 1024 * 1024,
   /** A bundle out of an archive that is held in memory; a larger one is fetched again when its bytes are sent. */
   archive_held_bytes: 8 * 1024 * 1024,
+  /** Files that are fetched from Azure DevOps in one zip, by their sizes in git; a larger one comes alone. */
+  forge_batch_bytes: 8 * 1024 * 1024,
+  /** The same by their number. */
+  forge_batch_files_count: 1000,
+  /** Files of one bundle that come one by one: those that are too large for a zip, or that were not in it. */
+  forge_files_alone_count: 200,
+  /** Branches of one push that deployments follow from; whoever pushes more of them at once has to push again. */
+  push_branches_count_max: 50,
   /** How far a signature's timestamp may be from now, either way (Standard Webhooks). */
   signature_tolerance_seconds: 300,
   /** How far in the future a signed request may expire. */

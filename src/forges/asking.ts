@@ -30,6 +30,8 @@ export interface Question {
   readonly authorization: string;
   /** Sent as JSON. */
   readonly body?: unknown;
+  /** Of the answer, where it is another one than usual. */
+  readonly accept?: string;
 }
 
 export class Asking {
@@ -81,8 +83,8 @@ export class Asking {
     return answer.body as ReadableStream<Uint8Array>;
   }
 
-  #send({ method = 'GET', path, authorization, body }: Question, signal: AbortSignal): Promise<Response> {
-    const headers = this.#headersOf(authorization);
+  #send({ method = 'GET', path, authorization, body, accept }: Question, signal: AbortSignal): Promise<Response> {
+    const headers = { ...this.#headersOf(authorization), ...(accept === undefined ? {} : { accept }) };
     const json = body === undefined ? {} : { body: JSON.stringify(body) };
     return this.#fetch(`${this.#options.api}${path}`, {
       method,

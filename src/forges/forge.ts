@@ -2,7 +2,7 @@
  * What Weft needs of a forge: that it can be told what a webhook says and who sent it, that what it said is still so, where the files are, and
  * how to report back. One folder each; nothing outside of it knows what an API looks like.
  */
-import type { ArchivedBundle } from '../bundle/archive.ts';
+import type { ArchivedBundle } from '../bundle/collected.ts';
 import type { CallerKeys } from '../config/secrets.ts';
 import type { Account, Change, ForgeKind } from '../domain/change.ts';
 import type { Fetch } from './asking.ts';
@@ -13,8 +13,8 @@ export interface Delivery {
   readonly body: Uint8Array<ArrayBuffer>;
 }
 
-/** What a delivery says: something that sources may follow, or why nothing follows from it. */
-export type Heard = { readonly change: Change } | { readonly ignored: string };
+/** What a delivery says: something that sources may follow (a push of several branches says several things), or why nothing follows from it. */
+export type Heard = { readonly changes: readonly Change[] } | { readonly ignored: string };
 
 /** How the webhooks of a kind of forge are proved and read. */
 export interface Dialect {

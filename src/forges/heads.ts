@@ -9,7 +9,7 @@ export interface Heads {
 }
 
 /** @throws Problem forge_unreachable, forge_refused */
-export async function confirmBranch(api: Heads, change: Change, branch: string | null): Promise<Confirmed> {
+export async function confirmBranch(api: Pick<Heads, 'branchHead'>, change: Change, branch: string | null): Promise<Confirmed> {
   const head = branch === null ? null : await api.branchHead(change, branch);
   if (head === change.commit) return { branch, stale: null };
   return { stale: head === null ? `The branch "${branch}" is not there any more.` : `The head of "${branch}" is ${head} by now.` };

@@ -110,6 +110,8 @@ export function describeApi(origin: string, version: string): JsonObject {
           description: 'GitHub: "sha256=" and HMAC-SHA256 in hexadecimal over the body.',
         },
         lab: { type: 'apiKey', in: 'header', name: 'x-gitlab-token', description: 'GitLab, where it does not sign: the secret token of the webhook.' },
+        azureHeader: { type: 'apiKey', in: 'header', name: 'x-weft-token', description: 'Azure DevOps, which does not sign: the secret of the service hook.' },
+        azureBasic: { type: 'http', scheme: 'basic', description: 'The same as a password: the user is "weft", the password the secret of the service hook.' },
         bearer: { type: 'http', scheme: 'bearer', description: 'What "weft sign --read" prints.' },
         token: { type: 'apiKey', in: 'query', name: 'token', description: 'What stands in Location: good for one deployment.' },
       },
@@ -147,7 +149,7 @@ function secure(proof: Operation['proof'], path: string): Json {
     case 'signature':
       return [{ signature: [] }];
     case 'webhook':
-      return [{ hub: [] }, { signature: [] }, { lab: [] }];
+      return [{ hub: [] }, { signature: [] }, { lab: [] }, { azureHeader: [] }, { azureBasic: [] }];
     case 'bearer':
       return [{ bearer: [] }, ...(path.includes('{id}') ? [{ token: [] }] : [])];
     case 'none':

@@ -37,8 +37,7 @@ const webhookAnswerSchema = z.discriminatedUnion('outcome', [
     outcome: z.literal('accepted'),
     /** SHA-256 of the body that was sent. */
     delivery: z.string(),
-    commit: z.string(),
-    deployments: z.array(z.strictObject({ target: z.string(), folder: z.string().nullable(), queued: z.boolean() })),
+    deployments: z.array(z.strictObject({ target: z.string(), folder: z.string().nullable(), commit: z.string(), queued: z.boolean() })),
   }),
   z.strictObject({ outcome: z.literal('ignored'), delivery: z.string(), reason: z.string() }),
 ]);

@@ -3,8 +3,9 @@
  * would, and tell the forge how it goes. Each call takes one piece of work as far as it gets, and says what is left of it; taking it up once
  * too often changes nothing, because the request that is made of it is always the same one.
  */
-import type { ArchivedBundle } from '../bundle/archive.ts';
+
 import { sha256 } from '../bundle/chunks.ts';
+import type { ArchivedBundle } from '../bundle/collected.ts';
 import type { Config, Target } from '../config/config.ts';
 import type { Source } from '../config/forges.ts';
 import type { Connect } from '../database/session.ts';

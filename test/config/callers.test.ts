@@ -23,16 +23,19 @@ const good = (): Json => ({
     azure: { secrets: ['AZURE_SECRET'], identity: { kind: 'azure', issuer: 'https://login.example.com/t/v2.0', sub: 'sc://o/p/c' } },
     hub: { forge: { kind: 'github', webhook_secrets: ['HUB', 'HUB_NEXT'], app: { id: '1', installation: '2', private_key: 'HUB_KEY' } } },
     lab: { forge: { kind: 'gitlab', api: 'https://gitlab.example.com/api/v4', webhook_secrets: ['LAB'], token: 'LAB_TOKEN' } },
+    repos: { forge: { kind: 'azure', api: 'https://dev.azure.com/fabrikam', webhook_secrets: ['REPOS'], token: 'REPOS_TOKEN' } },
   },
   grants: [
     { caller: 'actions', targets: ['*'], actions: ['deploy', 'read'] },
     { caller: 'hub', targets: ['staging'], actions: ['deploy'] },
     { caller: 'lab', targets: ['*'], actions: ['deploy', 'approve'] },
+    { caller: 'repos', targets: ['staging'], actions: ['deploy'] },
   ],
   sources: [
     { forge: 'hub', repository_id: '2', folder: 'db', event: 'push', branch: 'main', target: 'staging' },
     { forge: 'hub', repository_id: '2', event: 'pull_request', branch: '*', target: 'staging' },
     { forge: 'lab', repository_id: '3', event: 'deployment', environment: 'production', target: 'shop', parameters: { size: 3 } },
+    { forge: 'repos', repository_id: '278d5cd2-584d-4b63-824a-2ba458937249', folder: 'db', event: 'build', branch: 'main', workflow: '12', target: 'staging' },
   ],
 });
 
@@ -71,6 +74,7 @@ describe('parse_config', () => {
         app: { id: '1', installation: '2', private_key: 'HUB_KEY' },
       },
     });
+    expect(config.callers.get('repos')?.forge).toMatchObject({ api: 'https://dev.azure.com/fabrikam', archives: 'https://dev.azure.com' });
     expect(config.callers.get('lab')?.forge).toMatchObject({
       api: 'https://gitlab.example.com/api/v4',
       archives: 'https://gitlab.example.com',
@@ -83,6 +87,7 @@ describe('parse_config', () => {
       ['push', 'apply', 'db'],
       ['pull_request', 'rehearse', null],
       ['deployment', 'apply', null],
+      ['build', 'apply', 'db'],
     ]);
   });
 
@@ -153,6 +158,12 @@ describe('parse_config', () => {
     ['a forge with both', (c) => (c.callers.hub.forge.token = 'HUB_TOKEN'), 'callers.hub.forge: has app and token'],
     ['an App of GitLab', (c) => (c.callers.lab.forge.app = c.callers.hub.forge.app), 'callers.lab.forge.app: no such key is known'],
     ['an API with a password', (c) => (c.callers.lab.forge.api = 'https://u:hunter2@g.example.com/api'), 'callers.lab.forge.api: must be an address'],
+    ['an Azure without an organisation', (c) => delete c.callers.repos.forge.api, 'callers.repos.forge.api: is missing'],
+    ['an Azure without a token', (c) => delete c.callers.repos.forge.token, 'callers.repos.forge.token: is missing'],
+    ['a repository of Azure by a number', (c) => (c.sources[3].repository_id = '12'), 'sources[3].repository_id: must be a GUID'],
+    ['a pipeline of Azure by its name', (c) => (c.sources[3].workflow = 'ci'), 'sources[3].workflow: must be the id of a pipeline'],
+    ['a build without its pipeline', (c) => delete c.sources[3].workflow, 'sources[3].workflow: is missing; build is told by it'],
+    ['a deployment at Azure', (c) => (c.sources[3].event = 'deployment'), 'sources[3].event: expected one of "push"|"pull_request"|"build" (of azure)'],
     ['a source of nobody', (c) => (c.sources[0].forge = 'hubb'), 'sources[0].forge: there is no caller "hubb"'],
     ['a source of a caller that is no forge', (c) => (c.sources[0].forge = 'actions'), 'sources[0].forge: the caller "actions" is no forge'],
     ['a source for no target', (c) => (c.sources[0].target = 'shopp'), 'sources[0].target: there is no target "shopp"'],
@@ -193,6 +204,7 @@ describe('parse_config', () => {
       'sources[0]: another is not there yet in this Weft; take it out',
       'sources[1]: another is not there yet in this Weft; take it out',
       'sources[2]: another is not there yet in this Weft; take it out',
+      'sources[3]: another is not there yet in this Weft; take it out',
       'grants[2].actions[1]: a third is not there yet in this Weft; take it out',
     ]);
   });

@@ -1,6 +1,8 @@
-/** What GitHub and GitLab have to say before a commit counts as the head that it was said to be; each answer wrong in one way. */
+/** What GitHub, GitLab and Azure DevOps have to say before a commit counts as the head that it was said to be; each answer wrong in one way. */
 import { describe, expect, test } from 'vitest';
 import type { Change } from '../../src/domain/change.ts';
+import type { AzureApi } from '../../src/forges/azure/api.ts';
+import { confirmChange as confirmAtAzure } from '../../src/forges/azure/confirm.ts';
 import type { GitHubApi } from '../../src/forges/github/api.ts';
 import { confirmChange } from '../../src/forges/github/confirm.ts';
 import type { GitLabApi } from '../../src/forges/gitlab/api.ts';
@@ -108,6 +110,76 @@ describe('GitLab', () => {
     ['it failed when it was run again', PIPELINE, { pipeline: { ...right.pipeline, status: 'failed' } }],
     ['it is of another branch', PIPELINE, { pipeline: { ...right.pipeline, ref: 'other' } }],
     ['its branch has another head', PIPELINE, { branchHead: OTHER }],
+  ])('%s: nothing follows', async (_name, change, answers) => {
+    expect((await confirm(change, answers)).stale).toMatch(/\.$/);
+  });
+});
+
+describe('Azure DevOps', () => {
+  const AT_AZURE = { ...CHANGE, repository: { id: 'r-1', name: 'p-1/r-1' } };
+  const right = {
+    repository: { id: 'r-1', name: 'shop', project: { id: 'p-1' } } as object | null,
+    branchHead: COMMIT as string | null,
+    pullRequest: {
+      status: 'active',
+      repository: { id: 'r-1' },
+      sourceRefName: 'refs/heads/feature',
+      targetRefName: 'refs/heads/main',
+      lastMergeSourceCommit: { commitId: COMMIT },
+    } as object | null,
+    build: {
+      status: 'completed',
+      result: 'succeeded',
+      sourceBranch: 'refs/heads/main',
+      sourceVersion: COMMIT,
+      definition: { id: 12 },
+      repository: { id: 'r-1', type: 'TfsGit' },
+    } as object | null,
+  };
+  const confirm = (change: Change, answers: Partial<typeof right> = {}) =>
+    confirmAtAzure(
+      Object.fromEntries(Object.entries({ ...right, ...answers }).map(([name, answer]) => [name, async () => answer])) as unknown as AzureApi,
+      change,
+    );
+  const PULL = { ...AT_AZURE, event: 'pull_request', number: 3 };
+  const BUILD = { ...AT_AZURE, event: 'build', number: 9, workflow: '12' };
+
+  test('a push and a build prove the branch whose head it is; a pull request proves none', async () => {
+    for (const change of [AT_AZURE, BUILD]) expect(await confirm(change)).toEqual({ branch: 'main', stale: null });
+    expect(await confirm(PULL)).toEqual({ branch: null, stale: null });
+  });
+
+  test('a build may be of another project than its repository', async () => {
+    expect(await confirm({ ...BUILD, repository: { id: 'r-1', name: 'p-2/r-1' } })).toEqual({ branch: 'main', stale: null });
+  });
+
+  test.each<[string, Change, Partial<typeof right>]>([
+    ['the repository is gone', AT_AZURE, { repository: null }],
+    ['it is another one', AT_AZURE, { repository: { id: 'r-2', name: 'shop', project: { id: 'p-1' } } }],
+    ['it is of another project', AT_AZURE, { repository: { id: 'r-1', name: 'shop', project: { id: 'p-2' } } }],
+    ['the same of a pull request', PULL, { repository: { id: 'r-1', name: 'shop', project: { id: 'p-2' } } }],
+    ['the branch is gone', AT_AZURE, { branchHead: null }],
+    ['the branch has another head', AT_AZURE, { branchHead: OTHER }],
+    ['the pull request is gone', PULL, { pullRequest: null }],
+    ['it is closed', PULL, { pullRequest: { ...right.pullRequest, status: 'completed' } }],
+    ['it is of another repository', PULL, { pullRequest: { ...right.pullRequest, repository: { id: 'r-2' } } }],
+    ['it is of a fork', PULL, { pullRequest: { ...right.pullRequest, forkSource: {} } }],
+    ['it has another head', PULL, { pullRequest: { ...right.pullRequest, lastMergeSourceCommit: { commitId: OTHER } } }],
+    ['it has no head yet', PULL, { pullRequest: { ...right.pullRequest, lastMergeSourceCommit: null } }],
+    ['its branch is further', PULL, { branchHead: OTHER }],
+    ['its branch is gone', PULL, { branchHead: null }],
+    ['it goes elsewhere', PULL, { pullRequest: { ...right.pullRequest, targetRefName: 'refs/heads/other' } }],
+    ['the build is gone', BUILD, { build: null }],
+    ['it is not over', BUILD, { build: { ...right.build, status: 'inProgress' } }],
+    ['it failed when it was run again', BUILD, { build: { ...right.build, result: 'failed' } }],
+    ['it has no result', BUILD, { build: { ...right.build, result: null } }],
+    ['it is of another commit', BUILD, { build: { ...right.build, sourceVersion: OTHER } }],
+    ['it is of another branch', BUILD, { build: { ...right.build, sourceBranch: 'refs/heads/other' } }],
+    ['it is of another pipeline', BUILD, { build: { ...right.build, definition: { id: 13 } } }],
+    ['it is of another repository', BUILD, { build: { ...right.build, repository: { id: 'r-2', type: 'TfsGit' } } }],
+    ['it is of a repository elsewhere', BUILD, { build: { ...right.build, repository: { id: 'r-1', type: 'GitHub' } } }],
+    ['its branch has another head', BUILD, { branchHead: OTHER }],
+    ['there is no such event', { ...AT_AZURE, event: 'release' }, {}],
   ])('%s: nothing follows', async (_name, change, answers) => {
     expect((await confirm(change, answers)).stale).toMatch(/\.$/);
   });

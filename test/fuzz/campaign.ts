@@ -17,7 +17,7 @@ import { freePort } from '../../src/dev/ports.ts';
 import { generateSecret } from '../../src/trust/sign.ts';
 import { randomOf } from '../chaos/plan.ts';
 import { makeRequests } from '../http/requests.ts';
-import { generate } from './generate.ts';
+import { generate, REPOS_SECRET } from './generate.ts';
 
 /** How many are under way at once. */
 const lanes = 16;
@@ -64,6 +64,7 @@ export async function fuzz(o: {
         watcher: { secrets: ['WATCHER_SECRET'] },
         reader: { secrets: ['READER_SECRET'] },
         forge: { forge: { kind: 'github', webhook_secrets: ['HOOK_SECRET'], token: 'HOOK_TOKEN', api: `http://127.0.0.1:${port}` } },
+        repos: { forge: { kind: 'azure', webhook_secrets: ['REPOS_SECRET'], token: 'REPOS_TOKEN', api: `http://127.0.0.1:${port}` } },
       },
       grants: [
         { caller: 'ci', targets: ['staging'], actions: ['deploy', 'resume', 'cancel', 'undo', 'accept_drift', 'forget', 'read'] },
@@ -78,6 +79,8 @@ export async function fuzz(o: {
       WATCHER_SECRET: secrets.watcher,
       READER_SECRET: secrets.reader,
       HOOK_SECRET: 'a-webhook-secret-of-32-characters',
+      REPOS_SECRET,
+      REPOS_TOKEN: 'another-token',
       HOOK_TOKEN: 'a-token',
     },
     inspectorPort,

@@ -174,7 +174,40 @@ async function act(chance: Chance, requests: Requests): Promise<Generated> {
   return { kind: 'act', path: `/v1/targets/${chance.happens(0.5) ? 'production' : 'staging'}/${path}`, init: { ...init, method: 'POST' } };
 }
 
+/** Of a service hook of Azure DevOps, which has no signature: so its bodies can be bent, and are still proved. */
+export const REPOS_SECRET = 'a-secret-of-a-service-hook';
+
 async function webhook(chance: Chance): Promise<Generated> {
+  return chance.happens(0.4) ? serviceHook(chance) : signedWebhook(chance);
+}
+
+async function serviceHook(chance: Chance): Promise<Generated> {
+  const guid = '278d5cd2-584d-4b63-824a-2ba458937249';
+  const repository = { id: guid, project: { id: guid }, type: 'TfsGit' };
+  const commit = 'f'.repeat(40);
+  const resource = {
+    repository,
+    refUpdates: [{ name: 'refs/heads/main', newObjectId: commit }],
+    pullRequestId: 1,
+    id: 1,
+    status: chance.pick(['active', 'completed']),
+    result: 'succeeded',
+    reason: chance.pick(['manual', 'individualCI', 'pullRequest']),
+    definition: { id: 12 },
+    project: { id: guid },
+    sourceBranch: 'refs/heads/main',
+    sourceRefName: 'refs/heads/main',
+    targetRefName: 'refs/heads/main',
+    sourceVersion: commit,
+    lastMergeSourceCommit: { commitId: commit },
+  };
+  const eventType = chance.pick(['git.push', 'git.pullrequest.created', 'git.pullrequest.updated', 'build.complete', 'constructor', chance.text(10)]);
+  const body = JSON.stringify(bend(chance, { id: guid, eventType, resource }, 4));
+  const proof = chance.happens(0.8) ? { 'x-weft-token': REPOS_SECRET } : { authorization: printable(`Basic ${chance.text(40)}`) };
+  return { kind: 'webhook', path: '/webhooks/azure', init: { method: 'POST', headers: { 'content-type': 'application/json', ...proof }, body } };
+}
+
+async function signedWebhook(chance: Chance): Promise<Generated> {
   const body = chance.happens(0.5)
     ? chance.bytes(500)
     : JSON.stringify(bend(chance, { ref: 'refs/heads/main', repository: { id: 1, full_name: 'a/b' }, after: 'f'.repeat(40) }, 3));

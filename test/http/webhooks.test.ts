@@ -97,10 +97,9 @@ test('a push is left in the queue once for each source that follows it, with wha
     {
       outcome: 'accepted',
       delivery,
-      commit: COMMIT,
       deployments: [
-        { target: 'staging', folder: 'db', queued: true },
-        { target: 'shop', folder: 'audit', queued: true },
+        { target: 'staging', folder: 'db', commit: COMMIT, queued: true },
+        { target: 'shop', folder: 'audit', commit: COMMIT, queued: true },
       ],
     },
   ]);
@@ -116,7 +115,7 @@ test('a push is left in the queue once for each source that follows it, with wha
 test.each([false, 'full'] as const)('without a queue (%s) it is taken up behind the answer, which says so', async (queue) => {
   const door = makeDoor({ queue });
   const { status, document } = await post(door, signed({ ...PUSH, ref: 'refs/heads/release/1' }));
-  expect([status, document.deployments]).toEqual([202, [{ target: 'shop', folder: 'db', queued: false }]]);
+  expect([status, document.deployments]).toEqual([202, [{ target: 'shop', folder: 'db', commit: COMMIT, queued: false }]]);
   expect(door.taken).toMatchObject([{ target: 'shop', folder: 'db' }]);
 });
 

@@ -241,8 +241,8 @@ describe('CONFIGURATION.md', () => {
     writeFileSync(file, snippet('docs/CONFIGURATION.md', 'full'));
     const { vars } = experimental_readRawConfig({ config: file }).rawConfig as { vars: { WEFT: unknown } };
     const config = parseConfig(vars.WEFT, []);
-    expect([...config.callers.keys()]).toEqual(['dashboard', 'actions', 'gitlab-ci', 'pipelines', 'github']);
-    expect(config.sources).toHaveLength(2);
+    expect([...config.callers.keys()]).toEqual(['dashboard', 'actions', 'gitlab-ci', 'pipelines', 'github', 'azure-repos']);
+    expect(config.sources).toHaveLength(3);
     const [, told = ''] = readPage('docs/CONFIGURATION.md').split('In this Weft that is:');
     const words = [...told.slice(0, told.indexOf('\n\n')).matchAll(/`([^`]+)`/g)].map(([, word]) => word);
     expect(words).toEqual(LATER_WORDS.map(([path]) => path));
@@ -289,6 +289,19 @@ describe('FORGES.md', () => {
     ]);
     const events = rowsBelow('docs/FORGES.md', "What follows from an event of GitLab's").map(([event]) => bare(event));
     expect(events.filter((event) => event !== 'event')).toEqual(Object.keys(EVENTS.gitlab));
+  });
+
+  test('the same of Azure DevOps', () => {
+    const file = join(place.path, 'azure.toml');
+    writeFileSync(file, snippet('docs/FORGES.md', 'azure'));
+    const { vars } = experimental_readRawConfig({ config: file }).rawConfig as { vars: { WEFT: unknown } };
+    expect(parseConfig(vars.WEFT).sources.map(({ event, mode, target }) => [event, mode, target])).toEqual([
+      ['push', 'apply', 'shop-staging'],
+      ['pull_request', 'rehearse', 'shop-staging'],
+      ['build', 'apply', 'shop'],
+    ]);
+    const events = rowsBelow('docs/FORGES.md', 'What follows from an event of Azure DevOps').map(([event]) => bare(event));
+    expect(events.filter((event) => event !== 'event')).toEqual(Object.keys(EVENTS.azure));
   });
 });
 

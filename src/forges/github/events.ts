@@ -101,7 +101,7 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
     const { ref, after, deleted, repository } = parse(pushSchema, 'push', value);
     if (!ref.startsWith('refs/heads/')) return { ignored: `"${ref}" is no branch.` };
     if (deleted || /^0+$/.test(after)) return { ignored: 'The branch was deleted.' };
-    return { change: { ...ofRepository(repository), event: 'push', commit: after, branch: ref.slice('refs/heads/'.length) } };
+    return { changes: [{ ...ofRepository(repository), event: 'push', commit: after, branch: ref.slice('refs/heads/'.length) }] };
   },
   pull_request(value) {
     const { action, number, pull_request, repository } = parse(pullRequestSchema, 'pull_request', value);
@@ -109,12 +109,12 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
     if (!NEW_HEADS.includes(action)) return { ignored: `The action "${action}" of a pull request gives it no other head.` };
     if (head.repo?.id !== repository.id || base.repo.id !== repository.id)
       return { ignored: 'The pull request comes from a fork; nothing of a fork is ever run, rehearsed or fetched.' };
-    return { change: { ...ofRepository(repository), event: 'pull_request', commit: head.sha, branch: base.ref, number } };
+    return { changes: [{ ...ofRepository(repository), event: 'pull_request', commit: head.sha, branch: base.ref, number }] };
   },
   deployment(value) {
     const { deployment, repository } = parse(deploymentSchema, 'deployment', value);
     const { id, sha, ref, environment } = deployment;
-    return { change: { ...ofRepository(repository), event: 'deployment', commit: sha, branch: ref, environment, number: id, attempt: id } };
+    return { changes: [{ ...ofRepository(repository), event: 'deployment', commit: sha, branch: ref, environment, number: id, attempt: id }] };
   },
   workflow_run(value) {
     const { action, workflow_run: run, repository } = parse(workflowRunSchema, 'workflow_run', value);
@@ -123,15 +123,17 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
     if (run.head_repository?.id !== repository.id || !OWN_RUNS.includes(run.event) || run.head_branch === null)
       return { ignored: `A run for "${run.event}" is none of a branch of this repository.` };
     return {
-      change: {
-        ...ofRepository(repository),
-        event: 'workflow_run',
-        commit: run.head_sha,
-        branch: run.head_branch,
-        workflow: run.path.replace(/@.*$/, ''),
-        number: run.id,
-        attempt: run.run_attempt > 1 ? run.run_attempt : null,
-      },
+      changes: [
+        {
+          ...ofRepository(repository),
+          event: 'workflow_run',
+          commit: run.head_sha,
+          branch: run.head_branch,
+          workflow: run.path.replace(/@.*$/, ''),
+          number: run.id,
+          attempt: run.run_attempt > 1 ? run.run_attempt : null,
+        },
+      ],
     };
   },
 };

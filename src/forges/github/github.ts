@@ -1,5 +1,6 @@
 /** GitHub: its webhooks, and one GitHub (github.com, or a server of one's own) to be asked and told. */
-import { type ArchivedBundle, readArchive } from '../../bundle/archive.ts';
+import { readArchive } from '../../bundle/archive.ts';
+import type { ArchivedBundle } from '../../bundle/collected.ts';
 import type { ForgeSecrets } from '../../config/forge_secrets.ts';
 import type { Forge } from '../../config/forges.ts';
 import type { Change } from '../../domain/change.ts';

@@ -65,7 +65,7 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
   push: reader(pushSchema, ({ ref, after, project }) => {
     if (!ref.startsWith('refs/heads/')) return { ignored: `"${ref}" is no branch.` };
     if (/^0+$/.test(after)) return { ignored: 'The branch was deleted.' };
-    return { change: { ...ofProject(project), event: 'push', commit: after, branch: ref.slice('refs/heads/'.length) } };
+    return { changes: [{ ...ofProject(project), event: 'push', commit: after, branch: ref.slice('refs/heads/'.length) }] };
   }),
   merge_request: reader(mergeRequestSchema, ({ project, object_attributes: request }) => {
     const { iid, action, oldrev, source_project_id, target_project_id, target_branch, last_commit } = request;
@@ -73,13 +73,13 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
       return { ignored: `The action "${action ?? ''}" of a merge request gives it no other head.` };
     if (source_project_id !== project.id || target_project_id !== project.id)
       return { ignored: 'The merge request comes from a fork; nothing of a fork is ever run, rehearsed or fetched.' };
-    return { change: { ...ofProject(project), event: 'merge_request', commit: last_commit.id, branch: target_branch, number: iid } };
+    return { changes: [{ ...ofProject(project), event: 'merge_request', commit: last_commit.id, branch: target_branch, number: iid }] };
   }),
   pipeline: reader(pipelineSchema, ({ project, object_attributes: { id, ref, tag, sha, status, source } }) => {
     if (status !== 'success') return { ignored: `The pipeline is "${status}", and not a success.` };
     const isAnew = RUNS_ANEW.includes(source ?? '');
     if (tag || !(isAnew || FIRST_RUNS.includes(source ?? ''))) return { ignored: `A pipeline for "${source ?? ''}" is none of a branch of this project.` };
-    return { change: { ...ofProject(project), event: 'pipeline', commit: sha, branch: ref, number: id, attempt: isAnew ? id : null } };
+    return { changes: [{ ...ofProject(project), event: 'pipeline', commit: sha, branch: ref, number: id, attempt: isAnew ? id : null }] };
   }),
   deployment: reader(deploymentSchema, ({ project, status, deployment_id, deployable_id, environment, ref, commit_url }) => {
     if (deployable_id != null) return { ignored: 'The deployment belongs to a job of a pipeline; "pipeline" follows those.' };
@@ -87,7 +87,7 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
     const commit = commitSchema.safeParse(/\/commit\/([0-9a-f]+)$/.exec(commit_url)?.[1]).data;
     if (commit === undefined) return { ignored: 'The deployment does not say of which commit it is.' };
     const number = deployment_id;
-    return { change: { ...ofProject(project), event: 'deployment', commit, branch: ref, environment, number, attempt: number } };
+    return { changes: [{ ...ofProject(project), event: 'deployment', commit, branch: ref, environment, number, attempt: number }] };
   }),
 };
 

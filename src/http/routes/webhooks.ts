@@ -5,7 +5,7 @@
  */
 import { Hono } from 'hono';
 import { sha256 } from '../../bundle/chunks.ts';
-import { type ForgeWork, forgeKindSchema } from '../../domain/change.ts';
+import { type Change, type ForgeWork, forgeKindSchema } from '../../domain/change.ts';
 import { Problem } from '../../domain/problem.ts';
 import { DIALECTS } from '../../forges/connect.ts';
 import { findSources } from '../../operations/sources.ts';
@@ -20,10 +20,10 @@ export function webhookRoutes(ports: Ports): Hono<HttpEnv> {
 
 async function postWebhook(c: HttpContext, ports: Ports): Promise<Response> {
   const kind = forgeKindSchema.safeParse(c.req.param('forge')).data;
-  const dialect = kind === undefined ? null : DIALECTS[kind];
   const callers = [...ports.forges.values()].filter((forge) => forge.kind === kind).map(({ name, webhooks }) => ({ name, secrets: webhooks }));
-  if (dialect === null || callers.length === 0)
+  if (kind === undefined || callers.length === 0)
     throw new Problem('not_found', 'No caller of this Worker’s configuration is such a forge. No database was asked.');
+  const dialect = DIALECTS[kind];
   const { headers } = c.req.raw;
   dialect.checkHeaders(headers);
   const body = (await c.var.body.readAll('webhook_bytes', 'No forge sends more.')) as Uint8Array<ArrayBuffer>;
@@ -33,20 +33,22 @@ async function postWebhook(c: HttpContext, ports: Ports): Promise<Response> {
   const heard = dialect.read(delivery);
   const key = await sha256(body);
   if ('ignored' in heard) return ignore(c, ports, key, heard.ignored);
-  const { change } = heard;
-  const sources = findSources(ports.config.sources, caller, change);
-  if (sources.length === 0) {
-    const { event, repository, branch, environment, workflow } = change;
-    const told = [branch, environment, workflow].filter((word) => word !== null).join(', ');
-    return ignore(c, ports, key, `No source follows "${event}" of the repository ${repository.id} (${repository.name}) with ${told}.`);
-  }
-  const works = sources.map(({ target, folder }): ForgeWork => {
-    const proof = { delivery: key, signature };
-    return { kind: 'change', forge: caller, change, proof, folder, target, deployment: null, reports: {}, account: null, looks: 0 };
-  });
+  const { changes } = heard;
+  const works = changes.flatMap((change) =>
+    findSources(ports.config.sources, caller, change).map(({ target, folder }): ForgeWork => {
+      const proof = { delivery: key, signature };
+      return { kind: 'change', forge: caller, change, proof, folder, target, deployment: null, reports: {}, account: null, looks: 0 };
+    }),
+  );
+  if (works.length === 0) return ignore(c, ports, key, changes.map(describeUnfollowed).join(' '));
   const isQueued = await Promise.all(works.map((work) => leaveOrTakeUp(c, ports, work)));
-  const deployments = works.map(({ target, folder }, index) => ({ target, folder, queued: isQueued[index] }));
-  return c.json({ outcome: 'accepted', delivery: key, commit: change.commit, deployments }, 202);
+  const deployments = works.map(({ target, folder, change }, index) => ({ target, folder, commit: change.commit, queued: isQueued[index] }));
+  return c.json({ outcome: 'accepted', delivery: key, deployments }, 202);
+}
+
+function describeUnfollowed({ event, repository, branch, environment, workflow }: Change): string {
+  const told = [branch, environment, workflow].filter((word) => word !== null).join(', ');
+  return `No source follows "${event}" of the repository ${repository.id} (${repository.name}) with ${told}.`;
 }
 
 /** @returns whether it lies in the queue; if not, it is being worked at */

@@ -1,0 +1,78 @@
+/**
+ * How Azure DevOps' people are told: a status of the commit; of a pull request a status that a policy of its branch may ask for, and one thread, whose
+ * comment is changed and not repeated. A thread stays open while it tells of a failure.
+ */
+import type { Account, Change } from '../../domain/change.ts';
+import { commentOf, markOf } from '../comment.ts';
+import type { Reports } from '../forge.ts';
+import { makeReports } from '../reports.ts';
+import type { AzureApi, Status } from './api.ts';
+
+const DESCRIPTION_CHARACTERS = 255;
+const GENRE = 'weft';
+/** `notApplicable` would be as good as a success to a policy. */
+const STATES = { running: 'pending', success: 'succeeded', failure: 'failed', neutral: 'error' } as const;
+
+interface Telling {
+  readonly api: AzureApi;
+  readonly change: Change;
+  readonly account: Account;
+  readonly reports: Reports;
+}
+
+/** Makes each report that fits; one that fails keeps no other from being made. Never rejects. */
+export function tell(telling: Telling): Promise<{ reports: Reports; error: unknown }> {
+  const { api, change, account, reports } = telling;
+  const { event, number } = change;
+  const told = `told ${account.state}`;
+  const isOver = account.state !== 'running';
+  const pullRequest = event === 'pull_request' ? number : null;
+  return makeReports(reports, [
+    ['status', reports.status !== told, () => api.setCommitStatus(change, statusOf(account)).then(() => told)],
+    [
+      'pull_request_status',
+      pullRequest !== null && !isOver && reports.pull_request_status !== told,
+      () => tellByStatus(telling, pullRequest ?? 0).then(() => told),
+    ],
+    // Its status is set anew with it: the answer says who we are.
+    ['thread', pullRequest !== null && isOver, () => tellByThread(telling, pullRequest ?? 0)],
+  ]);
+}
+
+async function tellByStatus({ api, change, account }: Telling, number: number): Promise<string> {
+  return api.setPullRequestStatus(change, number, await api.iteration(change, number), statusOf(account));
+}
+
+/** @returns `THREAD COMMENT` */
+async function tellByThread(telling: Telling, number: number): Promise<string> {
+  const { api, change, account, reports } = telling;
+  const self = await tellByStatus(telling, number);
+  const content = commentOf(account, change.commit);
+  const state = account.state === 'failure' ? 'active' : 'closed';
+  const known = reports.thread ?? (await findThread(api, change, number, markOf(account), self));
+  const [thread = 0, comment = 0] = known?.split(' ').map(Number) ?? [];
+  if (known !== null && (await api.updateComment(change, number, thread, comment, content))) {
+    await api.updateThread(change, number, thread, state);
+    return known;
+  }
+  const made = await api.createThread(change, number, content, state);
+  return `${made.id} ${made.comments?.[0]?.id ?? 1}`;
+}
+
+/** Anybody may write our mark into a text, so the author counts. */
+async function findThread(api: AzureApi, change: Change, number: number, mark: string, self: string): Promise<string | null> {
+  for (const { id, isDeleted, comments } of await api.threads(change, number)) {
+    const first = comments?.[0];
+    if (isDeleted || first === undefined || first.isDeleted) continue;
+    if (first.author?.id === self && first.content?.startsWith(mark)) return `${id} ${first.id}`;
+  }
+  return null;
+}
+
+/** A push has no place for more than a line: so the line says where it failed, too. */
+function statusOf({ state, name, title, remarks: [remark] }: Account): Status {
+  const where = state === 'failure' && remark !== undefined ? `. ${remark.path}:${remark.line}: ${remark.message}` : '';
+  const description = `${title}${where}`.replace(/\s+/g, ' ');
+  const cut = description.length <= DESCRIPTION_CHARACTERS ? description : `${description.slice(0, DESCRIPTION_CHARACTERS - 1)}…`;
+  return { state: STATES[state], description: cut, context: { genre: GENRE, name } };
+}
