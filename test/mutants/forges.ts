@@ -93,8 +93,8 @@ export const FORGE_MUTANTS: readonly Mutant[] = [
   {
     guard: 'A branch at Azure DevOps is the one that was asked for, and none whose name begins so',
     file: 'src/forges/azure/api.ts',
-    find: 'name === `refs/heads/${branch}`',
-    replace: 'name.startsWith(`refs/heads/${branch}`)',
+    find: '({ name }) => name === ',
+    replace: '({ name }) => name >= ',
     test: 'test/forges/azure.test.ts',
     named: 'only begins like another',
   },
