@@ -283,6 +283,7 @@ create table weft._batches (
   paused_ms      numeric      not null default 0,
   throttled_by   jsonb,
   quiet_rounds   integer      not null default 0,
+  is_uneven      boolean      not null default false,
   lag_since      timestamptz,
   started_at     timestamptz  not null,
   last_round_at  timestamptz,
@@ -303,6 +304,7 @@ comment on column weft._batches.sweeps is 'How often in succession no row was to
 comment on column weft._batches.table_rows is 'How many rows the table has that the statement writes to, as the planner estimates it.';
 comment on column weft._batches.throttled_by is 'Because of whom it goes slower than it could; null when it does not.';
 comment on column weft._batches.quiet_rounds is 'Rounds since that was last so.';
+comment on column weft._batches.is_uneven is 'A round has touched more or fewer rows than its size: it is not the rows that the statement counts.';
 
 create table weft._history (
   bundle         text         not null,

@@ -44,7 +44,7 @@ as $$
     and (c.done > 0 or c.runs_again);
   update weft._steps as s
   set result = coalesce(s.result, '{}') || jsonb_build_object('continued',
-    jsonb_strip_nulls(to_jsonb(b) - '{deployment_id,step,statement,line,start_cursor,cursor,parameters,is_begun,sweeps,throttled_by,quiet_rounds,lag_since}'::text[]))
+    jsonb_strip_nulls(to_jsonb(b) - '{deployment_id,step,statement,line,start_cursor,cursor,parameters,is_begun,sweeps,throttled_by,quiet_rounds,is_uneven,lag_since}'::text[]))
   from weft._deployments as d
   join weft._batches as b on b.deployment_id = d.id and b.rounds + b.rounds_before + b.rounds_replaced > 0
   where d.bundle = p_bundle and d.mode = 'apply' and s.deployment_id = d.id and s.ordinal = b.step and s.path = p_path and s.state <> 'succeeded';

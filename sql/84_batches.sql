@@ -40,6 +40,7 @@ begin
   v_batch.parameters := weft._digest_parameters(array(select p from weft._parameters as p where p.deployment_id = p_step.deployment_id), v_batch.statement);
   v_batch.sweeps := 0;
   v_batch.quiet_rounds := 0;
+  v_batch.is_uneven := false;
   v_batch.worked_ms := 0;
   v_batch.paused_ms := 0;
   v_batch.started_at := clock_timestamp();
@@ -189,7 +190,7 @@ begin
   update weft._steps as s set result = nullif(s.result - 'continued', '{}') where s.deployment_id = p_batch.deployment_id and s.ordinal = p_batch.step and s.result ? 'continued';
   update weft._steps as s  -- which is all that the earlier one can tell from now on
   set result = coalesce(s.result, '{}') || jsonb_build_object('continued',
-    jsonb_build_object('by', p_batch.deployment_id) || jsonb_strip_nulls(to_jsonb(v_earlier) - '{deployment_id,step,statement,line,start_cursor,cursor,parameters,is_begun,sweeps,throttled_by,quiet_rounds,lag_since}'::text[]))
+    jsonb_build_object('by', p_batch.deployment_id) || jsonb_strip_nulls(to_jsonb(v_earlier) - '{deployment_id,step,statement,line,start_cursor,cursor,parameters,is_begun,sweeps,throttled_by,quiet_rounds,is_uneven,lag_since}'::text[]))
   where s.deployment_id = v_earlier.deployment_id and s.ordinal = v_earlier.step;
   delete from weft._batches as b where b.deployment_id = v_earlier.deployment_id and b.step = v_earlier.step;
   perform weft._tell(p_batch.deployment_id, 'continued', p_phase, p_step.path,

@@ -2,7 +2,9 @@
 
 -- Runs one round in the session of the file: how many rows, and the greatest cursor among them. The comparison is the type's own: so a DO block,
 -- which is compiled for what the statement returns. Its answer comes through a setting, because the file's role may call nothing of ours.
-create or replace function weft._execute_round(p_phase weft._phases, p_path text, p_statement text, p_cursor text, out rows bigint, out cursor text)
+-- p_full: as many rows as that were asked for; where the greatest cursor stands twice among them, there may be more of it behind the limit, and no round
+-- would come to those. Null where the number of rows does not tell.
+create or replace function weft._execute_round(p_phase weft._phases, p_path text, p_statement text, p_cursor text, p_full integer, out rows bigint, out cursor text)
   volatile
   language plpgsql
 as $$
@@ -15,6 +17,7 @@ declare
   v_json  pg_catalog.jsonb;
   v_seen  pg_catalog.int8 := 0;
   v_rows  pg_catalog.int8 := 0;
+  v_is_shared  pg_catalog.bool := false;
   v_type  pg_catalog.text;
   v_set   pg_catalog.text;
 begin
@@ -27,6 +30,9 @@ begin
       exit when not v_json operator(pg_catalog.?) 'cursor';
     elsif array[v_row.cursor] operator(pg_catalog.>) array[v_best.cursor] then  -- so the type itself says how it is ordered, and no operator of anybody's
       v_best := v_row;
+      v_is_shared := false;
+    elsif not v_is_shared then
+      v_is_shared := array[v_row.cursor] operator(pg_catalog.=) array[v_best.cursor];
     end if;
   end loop;
   if v_seen operator(pg_catalog.=) 0 then
@@ -35,7 +41,7 @@ begin
     v_type := pg_catalog.pg_typeof(v_best.cursor)::pg_catalog.oid::pg_catalog.text;
     v_json := pg_catalog.to_jsonb(v_best);
   end if;
-  v_set := pg_catalog.set_config('weft.round', pg_catalog.jsonb_build_object('rows', v_rows, 'best', v_json, 'type', v_type)::pg_catalog.text, true);
+  v_set := pg_catalog.set_config('weft.round', pg_catalog.jsonb_build_object('rows', v_rows, 'best', v_json, 'type', v_type, 'is_shared', v_is_shared and v_seen operator(pg_catalog.=) v_rows)::pg_catalog.text, true);
 end $weft_round$
 $do$;
   v_set     pg_catalog.text := weft._enter_file(p_phase, p_path);
@@ -75,11 +81,15 @@ begin
   elsif cursor = p_cursor then
     raise exception 'The round has touched rows, and the cursor has stayed where it was: the next one would touch the same again.'
       using errcode = 'WF052', column = 'cursor', hint = 'Take the rows in the order of the cursor: where id > :''cursor'' order by id limit :size';
+  elsif rows = p_full and (v_answer ->> 'is_shared')::boolean then
+    raise exception 'The round has touched as many rows as it may, and several of them have the greatest cursor: whether there are more of those nobody knows, and the next round begins behind them.'
+      using errcode = 'WF052', column = 'cursor',
+        hint = 'Let the cursor tell rows apart: order by id ... returning id as cursor. Or limit by its values, and return one row: with found as (select distinct k from t where k > :''cursor'' order by k limit :size), done as (update t ... from found ...) select max(k) as cursor, count(*) as rows from found';
   end if;
 end
 $$;
 
-comment on function weft._execute_round(weft._phases, text, text, text) is 'Runs the statement of a round; tells how many rows it has touched and how far the cursor has come.';
+comment on function weft._execute_round(weft._phases, text, text, text, integer) is 'Runs the statement of a round; tells how many rows it has touched and how far the cursor has come.';
 
 
 create or replace function weft._keep_batch(p_batch weft._batches)
@@ -243,7 +253,7 @@ begin
     v_is_admitted := v_is_admitted or p_phase.parameters is not null and weft._admit_role(p_phase.role);
     v_statement := weft._write_round(p_phase, v_batch);
     v_started := clock_timestamp();
-    select r.rows, r.cursor into v_rows, v_cursor from weft._execute_round(p_phase, v_path, v_statement, v_batch.cursor) as r;
+    select r.rows, r.cursor into v_rows, v_cursor from weft._execute_round(p_phase, v_path, v_statement, v_batch.cursor, case when v_batch.is_uneven is not true then v_batch.size end) as r;
     v_ms := extract(epoch from clock_timestamp() - v_started) * 1000;
     if not p_is_rehearsal then
       perform pg_advisory_unlock_all();
@@ -266,6 +276,7 @@ begin
               hint = 'Are rows locked all the time that the statement skips? Else the statement and the done_when do not mean the same rows.';
         end if;
         v_batch.cursor := v_batch.start_cursor;
+        v_batch.is_uneven := false;
         v_pause_ms := least(weft._limit('lock_wait_between_ms') * 2 ^ v_batch.sweeps, weft._limit('lock_wait_between_ms_max'));
         perform weft._keep_batch(v_batch);
         perform weft._check_fence(p_fence, p_until_commit => true);
@@ -288,6 +299,7 @@ begin
     v_batch.rows := v_batch.rows + v_rows;
     v_batch.sweeps := 0;
     v_batch.cursor := v_cursor;
+    v_batch.is_uneven := v_batch.is_uneven or v_rows <> v_batch.size;
     perform weft._check_progress(v_batch, (v_step.options ->> 'max_rounds')::integer);
     v_batch.size := weft._next_size(v_batch.size, v_rows, v_ms, coalesce((v_step.options ->> 'size')::integer, weft._limit('batch_size_default')), (v_step.options ->> 'target_ms')::integer, v_others is not null);
     v_batch := weft._throttle(v_batch, p_phase.name, v_step.path, case when v_others is not null then jsonb_build_object('why', 'others wait', 'waiting', v_others) end);

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '1f688acd91c4818c63f849d5e116e31ec059f2188daee8dba3419af621e335e3';
+export const ENGINE_DIGEST = 'a6e28b87b44cbabdfb4250e167c7dee3fa0ad9bb653abec4487f73b088bf7ed6';

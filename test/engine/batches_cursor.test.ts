@@ -1,0 +1,79 @@
+/**
+ * The cursor of a batch has to tell rows apart: what shares one, and does not fit into a round, no later round would come to.
+ */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Deployment } from '../../src/domain/deployment.ts';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { connectOver, deployFiles, type OrderOptions } from '../support/orders.ts';
+import { sql } from '../support/sql.ts';
+
+let database: TestDatabase;
+
+beforeEach(async () => {
+  database = await freshDatabase();
+  await sql(
+    database.url,
+    `create table days (day int, is_seen boolean); insert into days select i % 4, false from generate_series(1, 40) as i;
+     create table lines (line int primary key, order_id int, is_seen boolean);
+     create table orders (id int primary key); insert into orders select i from generate_series(1, 40) as i`,
+  );
+});
+
+afterEach(() => database.drop());
+
+const BY_DAY = `update days set is_seen = true
+where ctid in (select ctid from days where day > :cursor order by day limit :size)
+returning day as cursor`;
+const BY_ORDER = `update lines set is_seen = true
+where order_id in (select id from orders where id > :cursor order by id limit :size)
+returning order_id as cursor`;
+
+function deployBatch(statement: string, size: number, options: OrderOptions = {}): Promise<Deployment> {
+  const phases = [{ name: 'p', steps: [{ batch: 'see.sql', size, cursor: -1 }] }];
+  return deployFiles(connectOver(database.url), { 'weft.yaml': JSON.stringify({ name: 'shop', phases }), 'see.sql': statement }, options);
+}
+const unseen = async (table: string) => (await sql(database.url, `select count(*)::int as n from ${table} where not is_seen`))[0].n;
+
+describe('a cursor that rows share', () => {
+  it('fails the round that ends among them, and says what to do: what is behind the limit would be passed by', async () => {
+    expect(await deployBatch(BY_DAY, 7)).toMatchObject({
+      state: 'failed',
+      error: {
+        sqlstate: 'WF052',
+        line: 3,
+        message: expect.stringContaining('several of them have the greatest cursor'),
+        hint: expect.stringContaining('select distinct'),
+      },
+    });
+    expect(await unseen('days'), 'the round is undone').toBe(40);
+  });
+
+  it('passes where the hint is followed: the limit counts its values', async () => {
+    const counted = `with found as (select distinct day from days where day > :cursor order by day limit :size),
+done as (update days set is_seen = true from found where days.day = found.day)
+select max(day) as cursor, count(*) as rows from found`;
+    expect(await deployBatch(counted, 3)).toMatchObject({ state: 'succeeded', phases: [{ steps: [{ batch: { rounds: 2 } }] }] });
+    expect(await unseen('days')).toBe(0);
+  });
+
+  it('passes where a round is not full: then the limit has cut nothing off', async () => {
+    expect(await deployBatch(BY_DAY, 41)).toMatchObject({ state: 'succeeded' });
+    expect(await unseen('days')).toBe(0);
+  });
+
+  it('passes where the limit counts something else than the rows that are touched, although they come to the same number once', async () => {
+    // of the first ten orders each has two lines; of the next ten some have one and the last has two: ten in all
+    await sql(
+      database.url,
+      `insert into lines select i, (i + 1) / 2, false from generate_series(1, 20) as i;
+       insert into lines select 20 + i, 10 + i, false from generate_series(1, 8) as i;
+       insert into lines values (29, 20, false), (30, 20, false)`,
+    );
+    expect(await deployBatch(BY_ORDER, 10)).toMatchObject({ state: 'succeeded', phases: [{ steps: [{ rows: 30, batch: { rounds: 2 } }] }] });
+    expect(await unseen('lines')).toBe(0);
+  });
+
+  it('is told by a rehearsal too, which runs one round', async () => {
+    expect(await deployBatch(BY_DAY, 7, { mode: 'rehearse' })).toMatchObject({ state: 'failed', error: { sqlstate: 'WF052' } });
+  });
+});
