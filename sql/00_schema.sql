@@ -5,7 +5,8 @@
 --   00 schema      the schema itself                           \  state: laid once, changed only by sql/upgrades/
 --   10 types       the state machines                           |
 --   20 tables      what is remembered, and what must be true   |
---   21 kept        what is kept when a deployment is over      /
+--   21 kept        what is kept when a deployment is over       |
+--   22 protection  what it needs before it may start           /
 --   30 constants   version, limits                             \
 --   40 events      the journal of a deployment                  |
 --   45 retention   how long what nobody needs is kept          |
@@ -36,6 +37,7 @@
 --   73 artifacts   bytes as statements                          |
 --   73 places      where in a file an error is                  |
 --   74 errors      the account of an error                      |
+--   74 protection  who has to approve it, or to rehearse it    |
 --   74 stays       what stays of what stopped half-way          |
 --   75 status      what a deployment looks like                 |
 --   76 begun       files of which a part is in the database     |
@@ -77,6 +79,7 @@
 --   85 endings     how a deployment ends, and is opened again   |
 --   85 line        whose turn it is, and the beginning          |
 --   85 phases      from one to the next, and how that went     |
+--   86 approvals   an approval, and its absence                |
 --   86 effects     what of a deployment is there still         |
 --   86 undo        going back with the files that came along    |
 --   86 undo_plans  what that would run, and fail with           |

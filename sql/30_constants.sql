@@ -30,6 +30,7 @@ begin
     when 'cancel_looked_for_ms'            then 50         -- between two looks of a runner for the request to cancel, which comes with a signal
     when 'sample_every_ms'                 then 100        -- between two looks at who waits for a lock of a rehearsal
     when 'sample_patience_seconds'         then 30         -- of whoever looks, while nobody runs the rehearsal
+    when 'rehearsal_counts_hours'          then 168        -- from its end, for an environment that takes only what was rehearsed
     when 'sweep_chunks_count'              then 64         -- of bytes that are not to be kept, in one transaction
     when 'sweep_events_count'              then 5000       -- of the journal
     when 'sweep_requests_count'            then 100

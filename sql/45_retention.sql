@@ -11,6 +11,7 @@ as $$
     ('kept_artifacts_days',    90,  0, 'Bytes of files, from the end of the deployment that brought them'),
     ('kept_deployments_count', 10,  1, 'The newest deployments of each bundle, of which everything is kept'),
     ('kept_staged_hours',      24,  1, 'Bytes that were staged for a deployment that never had all of its files'),
+    ('approval_hours',         168, 1, 'For which a deployment waits for the approval of a second person, with its bytes; then it is cancelled'),
     ('kept_events_days',       365, 0, 'The journal, from the end of its deployment; how that ended, who accepted drift behind it, and what weft.status() tells of it stay'),
     ('kept_requests_days',     365, 0, 'The signed bytes of requests, from the end of the deployment; their digests stay'),
     ('sweep_every_hours',      24,  0, 'After which a run sweeps at its end; 0: behind every run')
@@ -88,7 +89,8 @@ as $$
   ),
   deployments as materialized (
     select d.id, d.bundle, d.state,
-           d.finished_at is null and (d.state <> 'open' or d.created_at > w.staged_at)
+           d.finished_at is null and (d.state <> 'open' or d.created_at > w.staged_at or exists (
+             select from weft._protections as p where p.deployment_id = d.id and p.approve_until > clock_timestamp()))
              or d.finished_at > w.finished_at
              -- one whose files are never all there is not one of the newest
              or d.state <> 'open' and row_number() over (partition by d.bundle, d.state = 'open' order by d.created_at desc) <= w.deployments_count
@@ -160,7 +162,7 @@ begin
     select e.deployment_id, e.number
     from ended as d
     join weft._events as e on e.deployment_id = d.id
-    where e.kind not in ('opened', 'reopened', 'succeeded', 'degraded', 'failed', 'cancelled', 'drift_found', 'drift_accepted', 'catalog_not_read', 'catalog_read_late', 'order_found', 'baseline', 'baseline_withdrawn', 'forgotten', 'as_before', 'not_as_before', 'not_compared', 'leftover', 'leftover_out_of_reach')
+    where e.kind not in ('opened', 'waits_for_approval', 'approved', 'reopened', 'succeeded', 'degraded', 'failed', 'cancelled', 'drift_found', 'drift_accepted', 'catalog_not_read', 'catalog_read_late', 'order_found', 'baseline', 'baseline_withdrawn', 'forgotten', 'as_before', 'not_as_before', 'not_compared', 'leftover', 'leftover_out_of_reach')
       and exists (select from weft._events as o where o.deployment_id = e.deployment_id and o.number > e.number)
     limit weft._limit('sweep_events_count')
   )

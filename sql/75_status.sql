@@ -329,6 +329,8 @@ as $$
     'rests', case when d.finished_at is not null then (
       select jsonb_agg(jsonb_build_object('since', e.data -> 'ended_at', 'until', e.at) order by e.number) from weft._events as e where e.deployment_id = d.id and e.kind = 'reopened') end,
     'parameters', weft._describe_parameters(d.id),
+    'approval', weft._describe_approval(d.id),
+    'rehearsed_by', (select p.rehearsal from weft._protections as p where p.deployment_id = d.id),
     'phases', weft._describe_phases(d.id, d.finished_at is not null),
     'error', d.error,
     'receipt', weft._describe_receipt(d.id),

@@ -60,6 +60,8 @@ as $$
         from weft._artifacts as a
         where a.deployment_id = d.id and not exists (select from weft._steps as s where s.deployment_id = d.id and s.path = a.path)),
       'parameters', weft._describe_parameters(d.id),
+      'approval', weft._describe_approval(d.id),
+      'rehearsed_by', (select p.rehearsal from weft._protections as p where p.deployment_id = d.id),
       'database', d.origin,
       'created_at', d.created_at,
       'staged_at', d.staged_at,

@@ -1,6 +1,6 @@
 -- Whose turn it is, and how a deployment begins or goes on. Every function here is one arrow: lock, read, write, tell.
 
--- open -> staged, when nothing is missing any more. The place in line is given here.
+-- open -> staged, when nothing is missing any more, and whoever has to has approved it. The place in line is given here: who waits has none, and holds up nobody.
 create or replace function weft._settle_staged(p_deployment uuid)
   returns weft.deployment_state
   volatile
@@ -14,7 +14,11 @@ begin
   if v_state = 'open' then  -- until the commit: what is found here does not go meanwhile
     perform pg_advisory_xact_lock_shared(hashtextextended('weft: kept chunks', 0));
   end if;
-  if v_state = 'open' and not exists (select from weft._missing_chunks(p_deployment)) then
+  if v_state is distinct from 'open' or exists (select from weft._missing_chunks(p_deployment)) then
+    null;
+  elsif weft._lacks_approval(p_deployment) then
+    perform weft._ask_for_approval(p_deployment);
+  else
     perform pg_advisory_xact_lock(hashtextextended('weft: places in line', 0));  -- until the commit: places become visible in their order
     update weft._deployments as d
     set state = 'staged', place = nextval('weft._places'), staged_at = clock_timestamp()
@@ -26,7 +30,7 @@ begin
 end
 $$;
 
-comment on function weft._settle_staged(uuid) is 'Gives a deployment its place in line as soon as all of its artifacts are here.';
+comment on function weft._settle_staged(uuid) is 'Gives a deployment its place in line as soon as all of its artifacts are here, and its approval, if it needs one.';
 
 
 create or replace function weft._missing_chunks(p_deployment uuid)

@@ -57,6 +57,12 @@ begin
   perform weft._check_call(p_deployment, p_backend);
   perform weft._hurry_commit();
   commit;  -- of the row lock that settling took: the lease comes first in the order of locks
+  if weft._waits_for_approval(p_deployment) then
+    perform weft._end_unapproved(p_deployment);
+    result := weft.status(p_deployment);
+    reset all;
+    return;
+  end if;
   v_secrets_of := weft._choose_by_secrets(p_deployment, v_secrets);
   v_lacking := weft._find_lacking(v_secrets_of, v_secrets);
   if p_reopen is not null and v_lacking is null then
@@ -208,6 +214,7 @@ begin
     end loop;
   end if;
   if weft._is_sweep_due() then
+    perform weft._end_unapproved();
     commit;
     v_sweeping := pg_catalog.clock_timestamp();
     while weft._sweep_behind_run(v_sweeping) loop
@@ -261,7 +268,7 @@ begin
   v_state := weft._settle_staged(p_deployment);
   if v_state is null then
     raise exception 'There is no deployment % in this database.', p_deployment using errcode = 'WF002', hint = 'select * from weft.deployments';
-  elsif v_state = 'open' then
+  elsif v_state = 'open' and not weft._waits_for_approval(p_deployment) then
     raise exception 'The deployment lacks % of its chunks.', (select count(*) from weft._missing_chunks(p_deployment))
       using errcode = 'WF007', hint = 'Deploy the same bundle again: what has arrived is kept, and only the rest is sent.';
   end if;

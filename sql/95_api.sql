@@ -2,7 +2,7 @@
 
 create or replace function weft.open(
     p_request bytea, p_manifest jsonb default null, p_caller text default 'direct', p_target text default null, p_signature jsonb default null,
-    p_engine integer default null, p_deployment uuid default null)
+    p_engine integer default null, p_deployment uuid default null, p_protection jsonb default null)
   returns jsonb
   volatile
   set search_path = pg_catalog, pg_temp
@@ -53,14 +53,15 @@ begin
   perform weft._lay_out(v_id, v_manifest);
   perform weft._open_parameters(v_id, v_manifest, v_document);
   perform weft._tell(v_id, 'opened', p_data => jsonb_build_object('caller', p_caller, 'request_id', v_document ->> 'id', 'bundle', v_manifest ->> 'bundle'));
+  perform weft._protect(v_id, p_protection);
   perform weft._settle_staged(v_id);
   perform set_config('weft.opened', v_id::text, false);  -- by which a CALL in the same breath knows that it meets the same backend
   return weft._describe_opened(v_id, 'created');
 end
 $$;
 
-comment on function weft.open(bytea, jsonb, text, text, jsonb, integer, uuid) is
-  'Opens a deployment for a request, under the proposed id if there is one, or finds the one that the same request opened before: outcome created, repeated or conflict, and the digests of the chunks that are missing.';
+comment on function weft.open(bytea, jsonb, text, text, jsonb, integer, uuid, jsonb) is
+  'Opens a deployment for a request, under the proposed id if there is one, or finds the one that the same request opened before: outcome created, repeated or conflict, and the digests of the chunks that are missing. p_protection: what its environment asks of it, as an object: environment (a name), second_person, rehearsal_first.';
 
 
 -- What a manifest says, in rows.
@@ -106,6 +107,7 @@ as $$
   select jsonb_build_object(
     'outcome', p_outcome, 'deployment', d.id, 'state', d.state, 'backend', pg_backend_pid(),
     'receipt', weft._describe_receipt(d.id),
+    'approval', weft._describe_approval(d.id),
     'lacking', case when d.finished_at is null then weft._find_lacking(d.id, weft._peek_secrets()) end,
     'missing', case when d.state = 'open'
                  then (select coalesce(jsonb_agg(encode(m.digest, 'hex')), '[]') from weft._missing_chunks(d.id) as m)
@@ -272,9 +274,10 @@ create or replace function weft.list_history(p_bundle text default null)
   language sql
 as $$
   select coalesce(jsonb_agg(jsonb_build_object(
-           'bundle', h.bundle, 'path', h.path, 'digest', encode(h.digest, 'hex'), 'deployment', h.deployment_id, 'applied_at', h.applied_at)
+           'bundle', h.bundle, 'path', h.path, 'digest', encode(h.digest, 'hex'), 'deployment', h.deployment_id, 'applied_at', h.applied_at, 'approved_by', a.caller)
            order by h.applied_at, h.path), '[]')
   from weft._history as h
+  left join weft._approvals as a on a.deployment_id = h.deployment_id
   where p_bundle is null or h.bundle = p_bundle
 $$;
 

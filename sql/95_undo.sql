@@ -29,7 +29,7 @@ comment on function weft._refuse_foreseen(jsonb) is 'Refuses an undo with what i
 
 create or replace function weft.undo(
     p_deployment uuid default null, p_partly boolean default false, p_request bytea default null, p_caller text default 'direct', p_target text default null,
-    p_signature jsonb default null, p_id uuid default null, p_bundle text default null, p_rehearse boolean default false)
+    p_signature jsonb default null, p_id uuid default null, p_bundle text default null, p_rehearse boolean default false, p_protection jsonb default null)
   returns jsonb
   volatile
   set search_path = pg_catalog, pg_temp
@@ -111,11 +111,12 @@ begin
   perform weft._let_stand_by(v_id), weft._inherit_parameters(v_id, v_undone.id, v_givers, v_secrets);
   perform weft._tell(v_id, 'opened', p_data => jsonb_build_object(
     'caller', p_caller, 'request_id', v_document ->> 'id', 'bundle', v_undone.bundle, 'undoes', v_undone.id, 'lacking', v_lacking));
+  perform weft._protect(v_id, p_protection);
   perform weft._settle_staged(v_id);
   perform set_config('weft.opened', v_id::text, false);
   return weft._describe_opened(v_id, 'created');
 end
 $$;
 
-comment on function weft.undo(uuid, boolean, bytea, text, text, jsonb, uuid, text, boolean) is
-  'Opens and stages a deployment that undoes another one: the one that is named and that no other of its bundle has followed, or the newest of the bundle p_bundle, or of the only one in the database. p_rehearse: all of it in one transaction that is rolled back. Secrets that its files name come through the setting weft.secrets, as with weft.run(). It is refused as long as anything of it has no undo, unless p_partly says that this may stay. Then: call weft.run(id).';
+comment on function weft.undo(uuid, boolean, bytea, text, text, jsonb, uuid, text, boolean, jsonb) is
+  'Opens and stages a deployment that undoes another one: the one that is named and that no other of its bundle has followed, or the newest of the bundle p_bundle, or of the only one in the database. p_rehearse: all of it in one transaction that is rolled back. Secrets that its files name come through the setting weft.secrets, as with weft.run(). It is refused as long as anything of it has no undo, unless p_partly says that this may stay. p_protection: as with weft.open(). Then: call weft.run(id).';

@@ -4,7 +4,8 @@ create or replace view weft.deployments as
 select d.id, d.state, d.mode, d.undoes, d.bundle, nullif(d.target, '') as target, d.caller, d.request_id, d.place,
        d.created_at, d.staged_at, d.started_at, d.finished_at,
        c.steps, c.steps_done,
-       d.error ->> 'message' as error, d.fingerprint_before, d.fingerprint_after, d.wal_before, d.wal_after
+       d.error ->> 'message' as error, d.fingerprint_before, d.fingerprint_after, d.wal_before, d.wal_after,
+       (select a.caller from weft._approvals as a where a.deployment_id = d.id) as approved_by
 from weft._deployments as d
 cross join lateral (
   select pg_catalog.count(*) as steps, pg_catalog.count(*) filter (where s.state in ('succeeded', 'skipped')) as steps_done
@@ -15,7 +16,16 @@ cross join lateral (
       select from weft._steps as o where o.deployment_id = d.id and o.path = s.path and o.options ? 'keeps' and o.state <> 'skipped'))
 ) as c;
 
-comment on view weft.deployments is 'Deployments to this database. To go on with one that is staged or running: call weft.run(id).';
+comment on view weft.deployments is 'Deployments to this database. To go on with one that is staged or running: call weft.run(id). To approve one that waits for that: weft.approve(id, digest), as weft.approvals lists them.';
+
+create or replace view weft.approvals as
+select p.deployment_id, d.bundle, d.mode, d.state, d.caller, p.environment, pg_catalog.encode(p.digest, 'hex') as digest, p.asked_at, p.approve_until, a.caller as approved_by, a.approved_at
+from weft._protections as p
+join weft._deployments as d on d.id = p.deployment_id
+left join weft._approvals as a on a.deployment_id = p.deployment_id
+where p.second_person;
+
+comment on view weft.approvals is 'Deployments that need the approval of somebody else than their caller: of which digest, until when, and who has given it.';
 
 create or replace view weft.steps as
 select s.deployment_id, s.ordinal, p.name as phase, p.transaction, s.kind, s.path, s.condition, s.is_wanted, s.state, coalesce(s.statements, t.done) as statements, s.rows, s.milliseconds, s.finished_at,
@@ -56,8 +66,9 @@ where s.kind = 'batch' and b.step is not null;
 comment on view weft.batches is 'How far each batch is, after its last round that was committed; where another deployment has gone on with it, how far it was, without the cursor.';
 
 create or replace view weft.history as
-select h.bundle, h.path, pg_catalog.encode(h.digest, 'hex') as digest, h.deployment_id, h.applied_at
-from weft._history as h;
+select h.bundle, h.path, pg_catalog.encode(h.digest, 'hex') as digest, h.deployment_id, h.applied_at, a.caller as approved_by
+from weft._history as h
+left join weft._approvals as a on a.deployment_id = h.deployment_id;
 
 comment on view weft.history is 'What has been applied to this database, by bundle and path.';
 

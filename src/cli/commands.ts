@@ -42,8 +42,7 @@ export interface Command {
   readonly address: 'needed' | 'used' | 'none';
   /** Whether it comes to an end by itself after Ctrl-C, however long that takes. */
   readonly stops?: 'itself';
-  /** Null: this version does not have the command. */
-  readonly load: (() => Promise<Run>) | null;
+  readonly load: () => Promise<Run>;
 }
 
 export const COMMON_OPTIONS: Options = {
@@ -215,6 +214,25 @@ export const COMMANDS: readonly Command[] = [
     load: async () => (await import('./commands/resume.ts')).cancel,
   },
   {
+    name: 'approve',
+    positionals: ['<id>'],
+    summary: 'approve a deployment that waits for a second person',
+    about: [
+      'Where the environment of a target asks for a second person, a deployment waits in state open until somebody else than its caller approves it. Who that was stands in its receipt. It is run then, and this shows how it gets on; if it needs secrets, whoever has them brings them with "weft resume".',
+      'An approval names the digest of what is run: its files, their order and its parameters. "weft status" shows it, and so do the words of whoever deploys. Without --digest the deployment is read, its digest shown, and that is approved.',
+      'Straight to a database the role of the session approves; in psql that is: select weft.approve(id, digest).',
+    ],
+    options: {
+      ...ADDRESS,
+      ...CALLER,
+      digest: { type: 'string', value: 'SHA256', help: 'of what is approved (the one that the deployment has)' },
+      ...REPORT,
+      ...DEADLINE,
+    },
+    address: 'needed',
+    load: async () => (await import('./commands/approve.ts')).approve,
+  },
+  {
     name: 'undo',
     positionals: ['[id|folder]'],
     summary: 'take a deployment back',
@@ -320,9 +338,4 @@ export const COMMANDS: readonly Command[] = [
     stops: 'itself',
     load: async () => (await import('./commands/dev.ts')).dev,
   },
-  later('approve', ['<id>'], 'approve a deployment that waits for it'),
 ];
-
-function later(name: string, positionals: readonly string[], summary: string): Command {
-  return { name, positionals, summary, about: [], options: {}, address: 'none', load: null };
-}

@@ -5,6 +5,7 @@
 import { type Bundle, wantedChunks } from '../bundle/source.ts';
 import { connectTo } from '../database/connect.ts';
 import type { Connect, Session } from '../database/session.ts';
+import { approve } from '../deployment/approve.ts';
 import { cancel } from '../deployment/cancel.ts';
 import { deploy, type Opened } from '../deployment/deploy.ts';
 import { resume } from '../deployment/resume.ts';
@@ -12,7 +13,7 @@ import { undo } from '../deployment/undo.ts';
 import type { Deployment } from '../domain/deployment.ts';
 import type { SecretValues } from '../domain/parameters.ts';
 import type { Problem } from '../domain/problem.ts';
-import { type DeployRequest, DIRECT_CALLER, type UndoRequest } from '../domain/request.ts';
+import { type ApproveRequest, type DeployRequest, DIRECT_CALLER, type UndoRequest } from '../domain/request.ts';
 import type { DatabaseAddress } from './address.ts';
 import type { Io } from './io.ts';
 import type { Assigned } from './parameters.ts';
@@ -169,6 +170,15 @@ export async function resumeStraight(errand: DirectErrand, id: string, secrets: 
 export async function cancelStraight(errand: DirectErrand, id: string, isPatient: boolean): Promise<Deployment> {
   const connect = connectFor(errand);
   return attend(errand, (leftMs, onStatus) => cancel({ connect, id, caller: null, target: null, onStatus, deadlineMs: isPatient ? leftMs : undefined }));
+}
+
+/** Approves a deployment in the name of the session's role, and has it run. */
+export async function approveStraight(errand: DirectErrand, { deployment, digest }: Pick<ApproveRequest, 'deployment' | 'digest'>): Promise<Deployment> {
+  const connect = connectFor(errand);
+  const word = { deployment, digest, caller: null, request: null, signature: null };
+  return attend(errand, (leftMs, onStatus) =>
+    approve({ connect, ...word, target: null, onStatus, onTrouble: tellTrouble(errand), deadlineMs: leftMs, signal: errand.signal }),
+  );
 }
 
 /**

@@ -27,19 +27,15 @@ const EXIT_CODES = [
 
 /** @returns the help of everything */
 export function generalHelp(version: string): string {
-  const there = COMMANDS.filter((command) => command.load !== null);
-  const absent = COMMANDS.filter((command) => command.load === null).map((command) => command.name);
   return [
     `weft ${version}: deploys changes to PostgreSQL from inside PostgreSQL`,
     '',
     'Usage: weft <command> [options]',
     '',
     ...columns(
-      there.map((command) => [[command.name, ...command.positionals].join(' '), command.summary]),
+      COMMANDS.map((command) => [[command.name, ...command.positionals].join(' '), command.summary]),
       '  ',
     ),
-    '',
-    `Not in this version: ${absent.join(', ')}.`,
     '',
     'Every command:',
     ...optionLines(COMMON_OPTIONS),
@@ -57,7 +53,6 @@ export function generalHelp(version: string): string {
 export function commandHelp(command: Command): string {
   const lines = [`Usage: weft ${[command.name, ...command.positionals].join(' ')} [options]`, '', `${capital(command.summary)}.`];
   for (const paragraph of command.about) lines.push('', wrap(paragraph, WIDTH));
-  if (command.load === null) lines.push('', 'This version does not have it yet.');
   const own = Object.fromEntries(Object.entries(command.options).filter(([, option]) => !option.absent));
   lines.push('', 'Options:', ...optionLines({ ...own, ...COMMON_OPTIONS }));
   const absent = Object.entries(command.options).filter(([, option]) => option.absent);

@@ -38,7 +38,6 @@ export async function runCommandLine(argv: readonly string[], io: Io): Promise<n
       const help = parsed.command === null ? generalHelp(version) : commandHelp(parsed.command);
       return answer(printer, { help }, help);
     }
-    if (parsed.command.load === null) throw new Error(`${parsed.command.name} has no code`);
     const run = await parsed.command.load();
     const running = run({ command: parsed.command, printer, positionals: parsed.positionals, values, lists: parsed.lists });
     return await (parsed.command.stops === 'itself' ? running : Promise.race([running, left(io.signal)]));

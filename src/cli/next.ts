@@ -1,5 +1,7 @@
 /** What is to be done after a deployment, for its reader at 2 AM. Pure. */
+import { isUnapproved } from '../domain/approval.ts';
 import { type Deployment, isOver, type StepStatus } from '../domain/deployment.ts';
+import { unapprovedLines, waitsForSecrets } from './approved.ts';
 import { holdersOf } from './progress.ts';
 import { oneLine } from './text.ts';
 import { nextOfUndo } from './undone.ts';
@@ -94,6 +96,8 @@ function stepThatRunsAgain({ phases }: Deployment) {
 
 function unfinishedLines(deployment: Deployment): string[] {
   const { id, state, undoes, live } = deployment;
+  if (isUnapproved(deployment)) return unapprovedLines(deployment);
+  if (waitsForSecrets(deployment)) return [`Next: whoever has its secrets goes on with it: weft resume ${id} --set name=… "weft cancel ${id}" stops it.`];
   if (state === 'open') return [`Next: repeat the same "weft ${undoes ? 'undo' : 'deploy'}" with the same --id; what has arrived is not sent twice.`];
   if (deployment.cancelling || deployment.cleaning) return endingLines(deployment);
   if (state === 'running' && live === null) {

@@ -72,10 +72,7 @@ export function parse(argv: readonly string[]): Parsed {
     if (positionals.length > 0) throw unknownCommand(positionals[0] as string);
     return { command, positionals, values, lists, json, help, version: values.version === true };
   }
-  if (!help) {
-    if (command.load === null) throw notYet(`the command "weft ${command.name}"`);
-    checkPositionals(command, positionals);
-  }
+  if (!help) checkPositionals(command, positionals);
   return { command, positionals, values, lists, json, help, version: false };
 }
 

@@ -49,7 +49,11 @@ export class Pipeline {
     this.#mark(this.#marksOf(deployment, folder));
     this.#summarise(renderMarkdown(deployment, words));
     const { GITHUB_OUTPUT } = this.io.env;
-    if (this.#dialect.name === 'github' && GITHUB_OUTPUT) this.#append(GITHUB_OUTPUT, `deployment=${deployment.id}\nstate=${deployment.state}\n`);
+    if (this.#dialect.name === 'github' && GITHUB_OUTPUT)
+      this.#append(
+        GITHUB_OUTPUT,
+        `deployment=${deployment.id}\nstate=${deployment.state}\n${deployment.approval ? `digest=${deployment.approval.digest}\n` : ''}`,
+      );
     if (this.#dialect.name === 'azure') {
       this.#command(azureCommand('task.setvariable', ['variable=weftDeployment', 'isOutput=true'], deployment.id));
       this.#command(azureCommand('task.setvariable', ['variable=weftState', 'isOutput=true'], deployment.state));

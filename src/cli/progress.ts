@@ -4,6 +4,7 @@
  * for summary.ts.
  */
 import type { Deployment, DeploymentState, Live, PhaseStatus, StepStatus } from '../domain/deployment.ts';
+import { approvalWait } from './approved.ts';
 import { type Io, type Style, styleFor } from './io.ts';
 import { countsOf } from './loads.ts';
 import type { Pipeline } from './pipeline.ts';
@@ -107,6 +108,8 @@ export function waitOf(deployment: Deployment, withNumbers = true): string | nul
 
 function plainWaitOf(deployment: Deployment, withNumbers: boolean): string | null {
   const { live, ahead } = deployment;
+  const approval = approvalWait(deployment);
+  if (approval !== null) return approval;
   if (live?.build) {
     const held = live.blocked_by.length === 0 ? '' : `, held by backend ${backendsOf(live, withNumbers)}`;
     return `${buildOf(live.build, withNumbers)}${held}${attemptOf(live)}`;

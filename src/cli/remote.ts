@@ -6,13 +6,15 @@
 import * as z from 'zod';
 import { type Bundle, NO_ARTIFACTS } from '../bundle/source.ts';
 import { writeTar } from '../bundle/tar.ts';
+import { isUnapproved } from '../domain/approval.ts';
 import { type Deployment, deploymentSchema, deploymentStateSchema, isOver } from '../domain/deployment.ts';
 import type { Artifact } from '../domain/manifest.ts';
 import type { SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
-import type { DeployRequest, WeftRequest } from '../domain/request.ts';
+import type { ApproveRequest, DeployRequest, WeftRequest } from '../domain/request.ts';
 import { digestSecrets } from '../trust/secrets.ts';
 import type { WorkerAddress } from './address.ts';
+import { waitsForSecrets } from './approved.ts';
 import { countingSource } from './counting.ts';
 import type { UndoWish } from './direct.ts';
 import type { Assigned } from './parameters.ts';
@@ -143,6 +145,18 @@ export async function cancelThroughWorker(errand: Errand, deployment: string): P
   return actThroughWorker(errand, 'cancel', deployment);
 }
 
+/** Approves a deployment, and stays until it is over, or waits for what somebody else has to bring. */
+export async function approveThroughWorker(errand: Errand, wish: Pick<ApproveRequest, 'deployment' | 'digest'>): Promise<Deployment> {
+  const { origin: audience, target } = errand.address;
+  const id = crypto.randomUUID();
+  const attendance = new Attendance(errand, `${deploymentsPath(errand.address)}/${wish.deployment}/approve`, {
+    beside: null,
+    makeRequest: (expires_at) => ({ type: 'approve', id, audience, target, expires_at, ...wish }),
+  });
+  await persist(() => attendance.knock(), attendance.persistence);
+  return attendance.follow(waitsForSecrets);
+}
+
 /**
  * Takes a deployment back, and stays with the undo until it is over.
  * @param wish which one, and how
@@ -269,17 +283,20 @@ class Attendance {
     return { headers: { 'content-type': 'application/x-tar' }, body, timeoutMs: ANSWER_MS };
   }
 
-  /** Watches until the end or the deadline; knocks again when nobody is at work. */
-  async follow(): Promise<Deployment> {
+  /**
+   * Watches until the end or the deadline; knocks again when nobody is at work.
+   * @param isAtRest whether somebody else has to bring something first; without it, only an approval
+   */
+  async follow(isAtRest: (deployment: Deployment) => boolean = isUnapproved): Promise<Deployment> {
     const { deadlineAtMs, signal } = this.#errand;
     let pollMs = POLL_MS_MIN;
     let idleSinceMs = Date.now();
     let idleMs = IDLE_MS_MIN;
     for (;;) {
       const before = this.#latest;
-      if (before !== null && isOver(before.state)) return before;
+      if (before !== null && (isOver(before.state) || isAtRest(before))) return before;
       const deployment = await persist(() => this.#look(), this.persistence);
-      if (isOver(deployment.state)) return deployment;
+      if (isOver(deployment.state) || isAtRest(deployment)) return deployment;
       const nowMs = Date.now();
       if (nowMs >= deadlineAtMs) return deployment;
       if (deployment.live !== null) {

@@ -3,7 +3,9 @@
  * now (law 1: effect and record commit together, so this can be said exactly), what to do next. Pure.
  */
 
+import { isUnapproved } from '../domain/approval.ts';
 import { type Deployment, type DeploymentError, isOver, type StepStatus } from '../domain/deployment.ts';
+import { approvedFact, unapprovedHeadline } from './approved.ts';
 import { goneLines } from './gone.ts';
 import type { Style } from './io.ts';
 import { countsOf } from './loads.ts';
@@ -165,6 +167,7 @@ function headline(deployment: Deployment, style: Style): string {
     case 'staged':
       return `${style.bold('Staged.')} ${subject} has not begun; all that it needs is in the database.`;
     case 'open':
+      if (isUnapproved(deployment)) return unapprovedHeadline(subject, deployment, style);
       return `${style.bold('Open.')} ${subject} is announced; not all of its files have arrived.`;
   }
 }
@@ -347,6 +350,8 @@ function factLines(deployment: Deployment, style: Style): string[] {
   const parameters = (deployment.parameters ?? []).map(
     ({ name, secret, given, value }) => `${name}=${secret ? (given ? '***' : '') : cut(oneLine(value ?? ''), PARAMETER_WIDTH)}`,
   );
+  const approved = approvedFact(deployment);
+  if (approved !== null) rows.push(['approved by', approved]);
   if (parameters.length > 0) rows.push(['parameters', parameters.join('  ')]);
   return columns(rows, '  ').map(style.dim);
 }

@@ -42,7 +42,7 @@ export interface Grant {
 const grantSchema = z.strictObject({
   caller: nameSchema,
   targets: z.array(z.string().regex(/^[A-Za-z0-9._*-]{1,63}$/, 'must be the name of a target, or a pattern with "*"')).min(1),
-  actions: z.array(z.enum([...actionSchema.options, 'approve'])).min(1),
+  actions: z.array(actionSchema).min(1),
 });
 
 const configSchema = z.strictObject({
@@ -73,7 +73,7 @@ export function parseConfig(input: unknown, later: readonly LaterWord[] = LATER_
     environments: new Map(Object.entries(environments).map(([name, environment]) => [name, makeEnvironment(name, environment)])),
     targets: new Map(Object.entries(targets).map(([name, target]) => [name, makeTarget(name, target)])),
     callers: new Map(Object.entries(callers).map(([name, caller]) => [name, makeCaller(name, caller)])),
-    grants: grants as readonly Grant[],
+    grants,
     sources: sources.map(makeSource),
     ...(sealing_key === undefined ? {} : { sealing_key }),
   };

@@ -6,11 +6,7 @@
 /** Where the word stands, `*` for any one key; and what it waits for. */
 export type LaterWord = readonly [path: string, what: string];
 
-export const LATER_WORDS: readonly LaterWord[] = [
-  ['environments.*.second_person', 'the approval of a second person'],
-  ['environments.*.rehearsal_first', 'the rule that a rehearsal comes first'],
-  ['grants.*.actions.approve', 'the approval of a second person'],
-];
+export const LATER_WORDS: readonly LaterWord[] = [];
 
 /**
  * @param value the configuration as it came

@@ -3,6 +3,7 @@
  * they enter. What to call when is the drive's business (`deployment/`).
  */
 import * as z from 'zod';
+import type { Approval, Protection } from '../domain/approval.ts';
 import {
   type Changes,
   changesSchema,
@@ -43,6 +44,8 @@ export interface OpenCall {
   readonly signature: Readonly<Record<string, string>> | null;
   /** Values of secret parameters, which are stored nowhere; null when there are none. */
   readonly secrets?: SecretValues | null | undefined;
+  /** What the environment asks of it; null when it asks nothing. */
+  readonly protection?: Protection | null | undefined;
 }
 
 const openedSchema = z.object({
@@ -53,6 +56,7 @@ const openedSchema = z.object({
   missing: z.array(z.string()).default([]),
   lacking: z.array(z.string()).nullish(),
   receipt: deploymentSchema.shape.receipt,
+  approval: deploymentSchema.shape.approval,
 });
 
 export interface OpenedDeployment {
@@ -67,6 +71,8 @@ export interface OpenedDeployment {
   readonly lacking: readonly string[];
   /** Of a repeated request whose deployment is over: the receipt that the first one left; null when there is none yet. */
   readonly receipt: NonNullable<Deployment['receipt']> | null;
+  /** Null when it needs none. */
+  readonly approval: Approval | null;
   readonly server: ServerFacts;
 }
 
@@ -170,7 +176,7 @@ function secretMessages(secrets: SecretValues | null | undefined): Message[] {
 function openMessage(call: OpenCall, id: string): Message {
   return {
     kind: 'statement',
-    text: `select weft.open(p_request => $1, p_manifest => $2, p_caller => $3, p_target => $4, p_signature => $5, p_engine => $6, p_deployment => $7::uuid) as opened
+    text: `select weft.open(p_request => $1, p_manifest => $2, p_caller => $3, p_target => $4, p_signature => $5, p_engine => $6, p_deployment => $7::uuid, p_protection => $8) as opened
 where ${fitCondition('$7::text', ENGINE_VERSION)}`,
     values: [
       call.request,
@@ -180,8 +186,13 @@ where ${fitCondition('$7::text', ENGINE_VERSION)}`,
       call.signature === null ? null : JSON.stringify(call.signature),
       String(ENGINE_VERSION),
       id,
+      protectionOf(call),
     ],
   };
+}
+
+function protectionOf({ protection }: Pick<OpenCall, 'protection'>): string | null {
+  return protection === null || protection === undefined ? null : JSON.stringify(protection);
 }
 
 function readOpened(reply: Reply | undefined, server: ServerFacts): OpenedDeployment {
@@ -213,6 +224,7 @@ function readFound(document: unknown, backend: number): Omit<OpenedDeployment, '
     missing: opened.missing,
     lacking: opened.lacking ?? [],
     receipt: opened.receipt ?? null,
+    approval: opened.approval ?? null,
   };
 }
 
@@ -344,8 +356,8 @@ export async function readUndoPlan(session: Session, id: string | null, bundle: 
  * @throws Problem nothing_to_undo, undo_out_of_order, undo_missing, deployment_not_found, id_conflict, invalid_parameters, engine_missing
  */
 export async function openUndo(session: Session, call: UndoCall, backend: number): Promise<Omit<OpenedDeployment, 'server'>> {
-  const text = 'select weft.undo(p_request => $1, p_caller => $2, p_target => $3, p_signature => $4) as document';
-  const values = [call.request, call.caller, call.target, call.signature === null ? null : JSON.stringify(call.signature)];
+  const text = 'select weft.undo(p_request => $1, p_caller => $2, p_target => $3, p_signature => $4, p_protection => $5) as document';
+  const values = [call.request, call.caller, call.target, call.signature === null ? null : JSON.stringify(call.signature), protectionOf(call)];
   const before = secretMessages(call.secrets);
   return asking(async () => {
     const replies = await session.pipeline([...before, { kind: 'statement', text, values }, { kind: 'sync' }]);

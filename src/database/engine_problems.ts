@@ -61,6 +61,12 @@ export function problemOf(error: unknown): unknown {
       return new Problem('drift_not_accepted', said, facts, error);
     case 'WF093':
       return new Problem('not_forgotten', said, facts, error);
+    case 'WF094':
+      return new Problem('own_approval', said, facts, error);
+    case 'WF095':
+      return new Problem('not_approved', said, facts, error);
+    case 'WF096':
+      return new Problem('rehearsal_missing', said, facts, error);
     case 'WF091':
       return new Problem('receipt_not_found', said, facts, error);
     case '25006':

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'a6e28b87b44cbabdfb4250e167c7dee3fa0ad9bb653abec4487f73b088bf7ed6';
+export const ENGINE_DIGEST = '212383c72ba158196d32b91bc09bcb46bdd972fabea685bd96e1f57b835e68ee';

@@ -1,5 +1,5 @@
-/** What somebody says of a database: it runs nothing, and changes nothing but what the engine takes for so. */
-import { type Drift, driftSchema } from '../domain/deployment.ts';
+/** What somebody says of a database, or of a deployment: it runs nothing, and changes nothing but what the engine takes for so. */
+import { type Deployment, type Drift, deploymentSchema, driftSchema } from '../domain/deployment.ts';
 import { type Forgotten, forgottenSchema } from '../domain/history.ts';
 import type { ForgetRequest } from '../domain/request.ts';
 import { readDocument } from './reading.ts';
@@ -22,4 +22,26 @@ export async function forget(
 ): Promise<Forgotten> {
   const values = [path, why, bundle ?? null, caller];
   return readDocument(session, 'select weft.forget($1::text, $2::text, $3::text, $4::text) as document', values, forgottenSchema);
+}
+
+/** An approval, and what proves it. */
+export interface ApprovalCall {
+  readonly deployment: string;
+  /** Of what is approved. */
+  readonly digest: string;
+  /** Null: the role of the session. */
+  readonly caller: string | null;
+  /** The signed bytes, and the headers of the signature, to be kept; null where nobody signed. */
+  readonly request: Uint8Array | null;
+  readonly signature: Readonly<Record<string, string>> | null;
+}
+
+/**
+ * Approves a deployment that waits for that.
+ * @returns the deployment: it has its place in line, unless some of its artifacts are missing
+ * @throws Problem deployment_not_found, not_approved, own_approval, rehearsal_missing
+ */
+export async function approve(session: Session, { deployment, digest, caller, request, signature }: ApprovalCall): Promise<Deployment> {
+  const values = [deployment, digest, caller, request, signature === null ? null : JSON.stringify(signature)];
+  return readDocument(session, 'select weft.approve($1::uuid, $2::text, $3::text, $4::bytea, $5::jsonb) as document', values, deploymentSchema);
 }

@@ -3,6 +3,7 @@
  * `resume` it is nobody's wish: it installs no engine where there is none, and opens nothing that is over.
  */
 import { ensureEngine, type Run } from '../database/engine.ts';
+import { isUnapproved } from '../domain/approval.ts';
 import { type Deployment, isOver } from '../domain/deployment.ts';
 import type { SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
@@ -41,7 +42,7 @@ export async function attend(options: AttendOptions): Promise<Attended> {
       await answerOf(session, ensureEngine(session), patience); // what an older Weft has opened, this one goes on with
       return look(session, id, patience);
     });
-    if (id !== null && sight.deployment !== null && isOver(sight.deployment.state)) {
+    if (id !== null && sight.deployment !== null && (isOver(sight.deployment.state) || isUnapproved(sight.deployment))) {
       await session.close();
       return { sight, call: null };
     }
@@ -50,6 +51,6 @@ export async function attend(options: AttendOptions): Promise<Attended> {
   });
   if (begun.call === null) return { deployment: begun.sight.deployment, isAtWork: false };
   const deployment = await runToEnd({ ...options, isPassingBy: true }, patience, run, begun.call);
-  if (deployment === null || isOver(deployment.state)) return { deployment, isAtWork: false };
+  if (deployment === null || isOver(deployment.state) || isUnapproved(deployment)) return { deployment, isAtWork: false };
   return { deployment, isAtWork: deployment.live !== null || begun.sight.isAtWork };
 }

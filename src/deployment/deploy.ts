@@ -7,6 +7,7 @@ import { type OpenedDeployment, openDeployment, type Run, readStatus, runMessage
 import { problemOf } from '../database/engine_problems.ts';
 import type { Reply, Session } from '../database/session.ts';
 import { stagingMessages } from '../database/staging.ts';
+import { type Approval, isUnapproved, lacksApproval, type Protection } from '../domain/approval.ts';
 import { type Deployment, type DeploymentState, isOver } from '../domain/deployment.ts';
 import { type Artifact, chunkDigests, type Manifest } from '../domain/manifest.ts';
 import { type SecretValues, secretsMissing } from '../domain/parameters.ts';
@@ -30,6 +31,8 @@ export interface Order {
   readonly signature: Readonly<Record<string, string>> | null;
   /** Values of the secret parameters that the request names, proved by whoever took it in. They are handed on with each CALL, and stored nowhere. */
   readonly secrets?: SecretValues | null;
+  /** What the environment of the target asks of it; null or absent straight to a database, and where it asks nothing. */
+  readonly protection?: Protection | null | undefined;
 }
 
 export interface Opened {
@@ -41,6 +44,8 @@ export interface Opened {
   readonly missing: readonly Artifact[];
   /** What a newer server than the tested ones earns: a sentence, or null. */
   readonly warning?: string | null;
+  /** Whose approval it needs before it is run; null when it needs none. */
+  readonly approval?: Approval | null;
 }
 
 export interface DeployOptions extends Errand {
@@ -56,7 +61,7 @@ export interface DeployOptions extends Errand {
 /**
  * Deploys.
  * @returns opened: once everything is staged, with the CALL right behind it, or that was found not to be needed. done: the deployment as it ended, or as
- * it is when the deadline passes. Both reject with a Problem when the database, the request or the chunks are not what they must be
+ * it is when the deadline passes, or when it waits for its approval. Both reject with a Problem when the database, the request or the chunks are not what they must be
  */
 export function deploy(options: DeployOptions): { opened: Promise<Opened>; done: Promise<Deployment> } {
   const opened = Promise.withResolvers<Opened>();
@@ -98,11 +103,11 @@ async function begin(session: Session, options: DeployOptions, patience: Patienc
     return { call: null, deployment };
   }
   // Whoever is at work already has them.
-  if (missing.length === 0 && found.lacking.length > 0 && found.state !== 'running') throw secretsMissing(found.lacking, id);
+  if (missing.length === 0 && found.lacking.length > 0 && found.state !== 'running' && !isUnapproved(found)) throw secretsMissing(found.lacking, id);
   const { staging, staged, called } = flight?.of(id) ?? sendMissing(session, found, run, supply);
   checkStaged(await answerOf(session, staged, patience, () => staging.owedSince));
   supply.checkTaken(new Set(found.missing));
-  tellOpened(describe(found, stagedOr(found.state), []));
+  tellOpened(describe(found, stagedOr(found), []));
   return { id, call: { session, backend: found.backend, reply: called } };
 }
 
@@ -124,11 +129,11 @@ function missingArtifacts(manifest: Manifest, { missing }: OpenedDeployment): Ar
   return manifest.artifacts.filter((artifact) => chunkDigests(artifact).some((digest) => wanted.has(digest)));
 }
 
-/** What an open deployment has become once everything was taken. */
-function stagedOr(state: DeploymentState): DeploymentState {
-  return state === 'open' ? 'staged' : state;
+/** What an open deployment has become once everything was taken: one that somebody has to approve stays what it is. */
+function stagedOr(found: OpenedDeployment): DeploymentState {
+  return found.state === 'open' && !lacksApproval(found) ? 'staged' : found.state;
 }
 
 function describe(found: OpenedDeployment, state: DeploymentState, missing: readonly Artifact[]): Opened {
-  return { id: found.id, state, repeated: found.repeated, missing, warning: found.server.warning };
+  return { id: found.id, state, repeated: found.repeated, missing, warning: found.server.warning, approval: found.approval };
 }

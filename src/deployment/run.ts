@@ -5,6 +5,7 @@
  */
 import { type Directive, directiveMessages, inspectServer, type Run, type RunResult, readRunResult, reportMessages, runMessages } from '../database/engine.ts';
 import { type Reply, type Session, SqlError } from '../database/session.ts';
+import { isUnapproved } from '../domain/approval.ts';
 import { type Deployment, isOver } from '../domain/deployment.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { secretsMissing } from '../domain/parameters.ts';
@@ -53,7 +54,7 @@ async function report({ session, backend, directed }: CallOnItsWay, run: Run): P
 /**
  * @param run what to run, and for whom
  * @param first a CALL that was sent already
- * @returns the deployment when it is over, was interrupted on the server, or when the deadline came; null when there was nothing to do
+ * @returns the deployment when it is over, waits for its approval, was interrupted on the server, or when the deadline came; null when there was nothing to do
  * @throws Problem interrupted (nothing could be learnt before the deadline, or the signal fired), holder_unknown, secrets_missing, and what the engine refuses
  */
 export async function runToEnd(errand: Errand, patience: Patience, run: Run, first: CallOnItsWay): Promise<Deployment | null> {
@@ -141,7 +142,7 @@ async function resultOf(errand: Errand, patience: Patience, { id, secrets }: Run
 function isEnd(result: RunResult): boolean {
   if (result.interrupted) return true;
   if (result.attached !== null || result.directive !== null || result.isAsking || result.lacking.length > 0) return false;
-  return result.deployment === null || isOver(result.deployment.state);
+  return result.deployment === null || isOver(result.deployment.state) || isUnapproved(result.deployment);
 }
 
 /** Whether somebody else is at work, or what is left waits for something that this CALL does not have. */

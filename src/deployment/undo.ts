@@ -3,6 +3,7 @@
  * from there on an undo is a deployment like any other.
  */
 import { ensureEngine, openUndo } from '../database/engine.ts';
+import { isUnapproved } from '../domain/approval.ts';
 import type { Deployment } from '../domain/deployment.ts';
 import { secretsMissing } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
@@ -21,7 +22,7 @@ export interface UndoOptions extends Errand {
 }
 
 /**
- * @returns the deployment that undoes, as it ended, or as it is when the deadline passes
+ * @returns the deployment that undoes, as it ended, or as it is when the deadline passes, or when it waits for its approval
  * @throws Problem nothing_to_undo, undo_out_of_order, undo_missing, deployment_not_found, id_conflict, invalid_parameters, secrets_missing, and what
  * makes the session unfit
  */
@@ -34,8 +35,8 @@ export async function undo(options: UndoOptions): Promise<Deployment> {
     const { server } = await answerOf(session, ensureEngine(session), patience);
     const found = await answerOf(session, openUndo(session, { ...order, signature }, server.backend), patience);
     // Whoever is at work already has them.
-    if (found.lacking.length > 0 && found.state !== 'running') throw secretsMissing(found.lacking, found.id);
-    onOpened?.({ id: found.id, state: found.state, repeated: found.repeated, missing: [], warning: server.warning });
+    if (found.lacking.length > 0 && found.state !== 'running' && !isUnapproved(found)) throw secretsMissing(found.lacking, found.id);
+    onOpened?.({ id: found.id, state: found.state, repeated: found.repeated, missing: [], warning: server.warning, approval: found.approval });
     const run = { id: found.id, target: order.target, callers, secrets: order.secrets };
     return { run, call: sendCall(session, run, found.backend) };
   });

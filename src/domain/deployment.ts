@@ -3,6 +3,7 @@
  * that `--json` prints. Rows are parsed where they enter; this is the shape they must have.
  */
 import * as z from 'zod';
+import { approvalSchema } from './approval.ts';
 import { rehearsalSchema } from './rehearsal.ts';
 
 const pathsSchema = z.array(z.string()).optional();
@@ -175,9 +176,6 @@ const informing = <Kind extends z.ZodType>(schema: Kind) => schema.nullish().cat
 
 const comparedSchema = namedDifferencesSchema.extend({ verdict: z.enum(['same', 'differs', 'unknown']), reason: z.string().nullish() });
 
-/** How a receipt is known. */
-export const receiptMarkSchema = z.looseObject({ number: z.int(), sha256: z.string(), written_at: z.string() });
-
 export const deploymentSchema = z.looseObject({
   id: z.string(),
   state: deploymentStateSchema,
@@ -225,7 +223,9 @@ export const deploymentSchema = z.looseObject({
   fingerprint: z.looseObject({ before: z.string().nullable(), after: z.string().nullable() }),
   wal: z.looseObject({ before: z.string().nullable(), after: z.string().nullable() }),
   /** Of one that is over: its newest receipt, the bytes of which never change. */
-  receipt: receiptMarkSchema.nullish(),
+  receipt: z.looseObject({ number: z.int(), sha256: z.string(), written_at: z.string() }).nullish(),
+  /** Whose approval it needs, and who has given it; null when it needs none. */
+  approval: approvalSchema.nullish(),
   /** From an end until it was opened again, when nobody worked; null if it never was. */
   rests: z.array(z.looseObject({ since: z.string(), until: z.string() })).nullish(),
   /** Deployments that are staged before this one and not over. */

@@ -4,7 +4,7 @@
  */
 import * as z from 'zod';
 import { LIMITS } from './limits.ts';
-import { manifestSchema, nameSchema, pathSchema } from './manifest.ts';
+import { digestSchema, manifestSchema, nameSchema, pathSchema } from './manifest.ts';
 import { givenSchema, secretDigestsSchema } from './parameters.ts';
 
 /** The webhook-id of Standard Webhooks: signed together with the timestamp by ".", so it holds none. */
@@ -70,6 +70,14 @@ export const undoRequestSchema = z.strictObject({
   secrets: secretDigestsSchema.optional(),
 });
 
+export const approveRequestSchema = z.strictObject({
+  type: z.literal('approve'),
+  ...common,
+  deployment: deploymentIdSchema,
+  /** Of what would be run (`approval.digest` of the deployment): nothing is approved that was not looked at. */
+  digest: digestSchema,
+});
+
 export const acceptDriftRequestSchema = z.strictObject({
   type: z.literal('accept_drift'),
   ...common,
@@ -92,6 +100,7 @@ export const requestSchema = z.discriminatedUnion('type', [
   resumeRequestSchema,
   cancelRequestSchema,
   undoRequestSchema,
+  approveRequestSchema,
   acceptDriftRequestSchema,
   forgetRequestSchema,
 ]);
@@ -101,13 +110,14 @@ export type DeployRequest = z.infer<typeof deployRequestSchema>;
 export type ResumeRequest = z.infer<typeof resumeRequestSchema>;
 export type CancelRequest = z.infer<typeof cancelRequestSchema>;
 export type UndoRequest = z.infer<typeof undoRequestSchema>;
+export type ApproveRequest = z.infer<typeof approveRequestSchema>;
 export type AcceptDriftRequest = z.infer<typeof acceptDriftRequestSchema>;
 export type ForgetRequest = z.infer<typeof forgetRequestSchema>;
 export type WeftRequest = z.infer<typeof requestSchema>;
 export type RequestType = WeftRequest['type'];
 
 /** What a grant can allow. `read` is not a request: it is asked for with a reading token. */
-export const actionSchema = z.enum(['deploy', 'resume', 'cancel', 'undo', 'baseline', 'accept_drift', 'forget', 'read']);
+export const actionSchema = z.enum(['deploy', 'resume', 'cancel', 'undo', 'approve', 'baseline', 'accept_drift', 'forget', 'read']);
 export type Action = z.infer<typeof actionSchema>;
 
 /** What a reading token says. Bound to one deployment when it names one, else good for the whole target. */

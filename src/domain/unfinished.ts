@@ -17,5 +17,8 @@ export const unfinishedSchema = z.strictObject({
 
 export type Unfinished = z.infer<typeof unfinishedSchema>;
 
-/** What a look has found. `at_work`: somebody runs it, or what stands before it in line. `waiting`: nobody does, and nothing of it can be run now. */
-export type Finding = 'over' | 'at_work' | 'waiting' | 'unreachable' | 'lost';
+/**
+ * What a look has found. `at_work`: somebody runs it, or what stands before it in line. `waiting`: nobody does, and nothing of it can be run now. `unapproved`: somebody has
+ * to approve it first, and who does sees to it then.
+ */
+export type Finding = 'over' | 'at_work' | 'waiting' | 'unapproved' | 'unreachable' | 'lost';

@@ -3,12 +3,14 @@
  * to the routes. Schemas are those by which requests are read and rows are parsed.
  */
 import * as z from 'zod';
+import { approvalSchema } from '../domain/approval.ts';
 import { changesSchema, deploymentSchema, deploymentStateSchema, driftSchema } from '../domain/deployment.ts';
 import { foresightQuestionSchema, foresightSchema } from '../domain/foresight.ts';
 import { forgottenSchema, historySchema } from '../domain/history.ts';
 import { receiptSchema } from '../domain/receipt.ts';
 import {
   acceptDriftRequestSchema,
+  approveRequestSchema,
   cancelRequestSchema,
   deployRequestSchema,
   forgetRequestSchema,
@@ -25,6 +27,8 @@ const acceptedSchema = z.looseObject({
   bundle: z.string().optional(),
   /** Whether it was opened by an earlier copy of the same request. */
   repeated: z.boolean().optional(),
+  /** Whose approval it needs before it is run; null when it needs none. */
+  approval: approvalSchema.nullish(),
   /** Artifacts of which the database lacks something. */
   missing: z.array(z.looseObject({ digest: z.string(), path: z.string(), size: z.int() })).optional(),
 });
@@ -48,6 +52,7 @@ export const REQUEST_SCHEMAS = {
   ResumeRequest: resumeRequestSchema,
   CancelRequest: cancelRequestSchema,
   UndoRequest: undoRequestSchema,
+  ApproveRequest: approveRequestSchema,
   AcceptDriftRequest: acceptDriftRequestSchema,
   ForgetRequest: forgetRequestSchema,
   PlanQuestion: foresightQuestionSchema,
@@ -151,6 +156,16 @@ export const OPERATIONS: readonly Operation[] = [
     proof: 'signature',
     body: 'UndoRequest',
     alsoAs: TAR,
+    takes: ['prefer'],
+    answers: { 200: 'Deployment', 202: 'Accepted' },
+  },
+  {
+    id: 'approveDeployment',
+    method: 'post',
+    path: `${ONE}/approve`,
+    does: 'approve it, as a second person, by its digest',
+    proof: 'signature',
+    body: 'ApproveRequest',
     takes: ['prefer'],
     answers: { 200: 'Deployment', 202: 'Accepted' },
   },

@@ -6,6 +6,7 @@
 import type { Config, Target } from '../config/config.ts';
 import type { CallerKeys } from '../config/secrets.ts';
 import type { Connect, Session } from '../database/session.ts';
+import type { ApproveOptions } from '../deployment/approve.ts';
 import type { CancelOptions } from '../deployment/cancel.ts';
 import type { DeployOptions, Opened } from '../deployment/deploy.ts';
 import type { ResumeOptions } from '../deployment/resume.ts';
@@ -68,6 +69,7 @@ export interface Ports {
   resume(options: ResumeOptions): Promise<Deployment>;
   cancel(options: CancelOptions): Promise<Deployment>;
   undo(options: UndoOptions): Promise<Deployment>;
+  approve(options: ApproveOptions): Promise<Deployment>;
   readStatus(session: Session, id: string): Promise<Deployment>;
   readDeployments(session: Session, limit: number): Promise<Deployment[]>;
   readEvents(session: Session, id: string, after: number): Promise<DeploymentEvent[]>;

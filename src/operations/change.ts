@@ -20,7 +20,7 @@ import type { DeployRequest } from '../domain/request.ts';
 import { type AccountPlace, accountOfBeginning, accountOfDeployment, accountOfProblem, accountOfStale } from '../forges/account.ts';
 import type { ForgeAtHand } from '../forges/forge.ts';
 import { mayBeRun, requireGrant } from '../trust/grants.ts';
-import { requireRules } from '../trust/rules.ts';
+import { protectionOf, requireRules } from '../trust/rules.ts';
 import { findSources } from './sources.ts';
 
 export interface ChangeDesk {
@@ -134,6 +134,7 @@ class Errand {
         caller: forge.name,
         target,
         signature: proofOf(forge, this.#work),
+        protection: protectionOf(this.#desk.config, target),
       },
       chunks,
       chunksAgain: true,

@@ -1,12 +1,16 @@
 /**
- * The rules of a target's environment, held against a request that is proved and granted. They are for what changes the database from now on:
- * a rehearsal leaves nothing, and what was begun may be continued, cancelled and taken back at any hour, by whoever may.
+ * The rules of a target's environment. Branches and hours are held against a request that is proved and granted, and an approval again against
+ * the hours: they are for what changes the database from now on. A rehearsal leaves nothing, and what was begun may be continued, cancelled and
+ * taken back at any hour, by whoever may. What asks the database, a second person or a rehearsal first, goes there with the request.
  */
 import type { Config } from '../config/config.ts';
 import { DAYS, type Environment, type Hours } from '../config/environments.ts';
 import { matchesPattern } from '../config/pattern.ts';
+import type { Protection } from '../domain/approval.ts';
+import type { Deployment } from '../domain/deployment.ts';
 import { Problem } from '../domain/problem.ts';
-import type { WeftRequest } from '../domain/request.ts';
+import { DIRECT_CALLER, type WeftRequest } from '../domain/request.ts';
+import { requireGrant } from './grants.ts';
 
 export interface Circumstances {
   /** The branch that is proved, by a token or by a forge; null: none is. */
@@ -24,6 +28,27 @@ export function requireRules(config: Config, request: WeftRequest, circumstances
   requireHours(environment, request.target, circumstances.nowSeconds);
 }
 
+/** What the environment of a target asks of every deployment there that is opened; null when it asks nothing. */
+export function protectionOf(config: Config, target: string): Protection | null {
+  const environment = config.environments.get(config.targets.get(target)?.environment ?? '');
+  const { second_person = false, rehearsal_first = false } = environment ?? {};
+  return environment === undefined || !(second_person || rehearsal_first) ? null : { environment: environment.name, second_person, rehearsal_first };
+}
+
+/**
+ * What waits for its approval may start now, and whoever has opened it may still do so.
+ * @throws Problem environment_rule, no_grant
+ */
+export function requireApprovable(config: Config, target: string, { caller, mode, undoes }: Deployment, nowSeconds: number): void {
+  const action = undoes ? 'undo' : mode === 'baseline' ? 'baseline' : 'deploy';
+  if (caller !== DIRECT_CALLER) requireGrant(config, caller ?? '', action, target);
+  const environment = config.environments.get(config.targets.get(target)?.environment ?? '');
+  if (environment !== undefined && action !== 'undo') requireHours(environment, target, nowSeconds, NOT_APPROVED);
+}
+
+const NOTHING_ASKED = 'No database was asked.';
+const NOT_APPROVED = 'It was not approved, and waits on.';
+
 function requireBranch({ name, branches }: Environment, target: string, branch: string | null): void {
   if (branches === undefined || (branch !== null && branches.some((pattern) => matchesPattern(pattern, branch)))) return;
   const came =
@@ -33,16 +58,16 @@ function requireBranch({ name, branches }: Environment, target: string, branch: 
   throw refusal(name, 'branches', target, `takes only what comes from ${branches.map((one) => `"${one}"`).join(' or ')}, and ${came}`);
 }
 
-function requireHours({ name, hours }: Environment, target: string, nowSeconds: number): void {
+function requireHours({ name, hours }: Environment, target: string, nowSeconds: number, outcome = NOTHING_ASKED): void {
   if (hours === undefined) return;
   const { day, minutes } = timeIn(hours.zone, nowSeconds);
   if (hours.days.includes(day) && minutes >= hours.from && minutes < hours.until) return;
   const when = `${hours.days.join(', ')} from ${shown(hours.from)} to ${shown(hours.until)}`;
-  throw refusal(name, 'hours', target, `takes deployments on ${when} (${hours.zone}), and there it is ${day} ${shown(minutes)}`);
+  throw refusal(name, 'hours', target, `takes deployments on ${when} (${hours.zone}), and there it is ${day} ${shown(minutes)}`, outcome);
 }
 
-function refusal(environment: string, rule: string, target: string, what: string): Problem {
-  return new Problem('environment_rule', `The environment "${environment}" of the target "${target}" ${what}. No database was asked.`, {
+function refusal(environment: string, rule: string, target: string, what: string, outcome = NOTHING_ASKED): Problem {
+  return new Problem('environment_rule', `The environment "${environment}" of the target "${target}" ${what}. ${outcome}`, {
     environment,
     rule,
     target,

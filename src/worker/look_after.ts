@@ -3,6 +3,7 @@
  * look again. The queue and the schedule both end here. Looking once too often is harmless: the engine lets no second runner begin.
  */
 import type { Attended, AttendOptions } from '../deployment/attend.ts';
+import { isUnapproved } from '../domain/approval.ts';
 import { isOver } from '../domain/deployment.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { Problem, type ProblemSlug } from '../domain/problem.ts';
@@ -51,7 +52,7 @@ export async function lookAfter(caretaker: Caretaker, by: 'queue' | 'schedule', 
       deadlineMs: LIMITS.attend_seconds_max * 1000,
     });
     const state = attended.deployment?.state ?? null;
-    const finding = state === null || isOver(state) ? 'over' : attended.isAtWork ? 'at_work' : 'waiting';
+    const finding = findingOf(attended);
     const again_seconds = pauseAfter(finding, looks);
     ports.log({ level: 'info', message: 'look_after', by, target, deployment, looks, finding, state, again_seconds });
     return { finding, again_seconds };
@@ -61,6 +62,12 @@ export async function lookAfter(caretaker: Caretaker, by: 'queue' | 'schedule', 
     ports.log({ level: 'error', message: 'look_after', by, target, deployment, looks, finding, again_seconds, errors: describeError(error) });
     return { finding, again_seconds };
   }
+}
+
+function findingOf({ deployment, isAtWork }: Attended): Finding {
+  if (deployment === null || isOver(deployment.state)) return 'over';
+  if (isUnapproved(deployment)) return 'unapproved';
+  return isAtWork ? 'at_work' : 'waiting';
 }
 
 /** Tells the memory what a look came to: when to look again, or that there is no use in it. */
@@ -74,6 +81,7 @@ export function pauseAfter(finding: Finding, looks: number): number | null {
   const longest: Readonly<Record<Finding, number | null>> = {
     over: null,
     lost: null,
+    unapproved: null,
     at_work: LIMITS.look_again_seconds_max,
     waiting: LIMITS.look_again_waiting_seconds_max,
     unreachable: LIMITS.look_again_unreachable_seconds_max,

@@ -12,6 +12,7 @@ import { Gate } from '../database/gate.ts';
 import { readReceipt } from '../database/receipts.ts';
 import type { Connect } from '../database/session.ts';
 import { acceptDrift, forget } from '../database/words.ts';
+import { approve } from '../deployment/approve.ts';
 import { attend } from '../deployment/attend.ts';
 import { cancel } from '../deployment/cancel.ts';
 import { deploy } from '../deployment/deploy.ts';
@@ -82,6 +83,7 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
     resume: (options) => resume({ ...options, connect: gates.limit(options.target, options.connect) }),
     cancel,
     undo: (options) => undo({ ...options, connect: gates.limit(options.order.target, options.connect) }),
+    approve: (options) => approve({ ...options, connect: gates.limit(options.target, options.connect) }),
     readForesight,
     readUndoPlan,
     readStatus,

@@ -65,12 +65,6 @@ describe('the command line', () => {
     }
   });
 
-  it.each(['approve x'])('says that this version does not have "%s" yet, and exits with 2', async (words) => {
-    const { code, stderr } = await run(words.split(' '));
-    expect(code).toBe(2);
-    expect(stderr).toContain(`does not have the command "weft ${words.split(' ')[0]}" yet`);
-  });
-
   it('takes --set and --set-env as often as they stand there', () => {
     const argv = ['deploy', 'shop', '--set', 'a=b', '--set-env', 'c=D', '--set', 'e=f=g'];
     expect(parse(argv)).toMatchObject({ values: {}, lists: { set: ['a=b', 'e=f=g'], 'set-env': ['c=D'] } });

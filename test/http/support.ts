@@ -122,6 +122,11 @@ export function makeHouse(changes: Partial<Ports> = {}): House {
       options.onOpened?.({ id: ID, state: 'staged', repeated: false, missing: [] });
       return makeDeployment();
     },
+    approve: async (options) => {
+      const deployment = makeDeployment();
+      options.onStatus?.(deployment);
+      return deployment;
+    },
     readUndoPlan: async () => ({ deployment: ID, bundle: 'shop', state: 'succeeded', finished_at: null, phases: [], lacking: [] }),
     readStatus: async () => makeDeployment(),
     readDeployments: async () => [makeDeployment()],

@@ -236,6 +236,15 @@ describe('CONFIGURATION.md', () => {
     expect([...actions.matchAll(/`([a-z_]+)`/g)].map(([, action]) => action)).toEqual(actionSchema.options);
   });
 
+  test('its example of a second person is consistent', () => {
+    const file = join(place.path, 'second_person.toml');
+    writeFileSync(file, snippet('docs/CONFIGURATION.md', 'second-person'));
+    const { vars } = experimental_readRawConfig({ config: file }).rawConfig as { vars: { WEFT: unknown } };
+    const config = parseConfig(vars.WEFT);
+    expect(config.environments.get('production')).toMatchObject({ second_person: true });
+    expect(config.grants.find(({ caller }) => caller === 'reviewed')?.actions).toContain('approve');
+  });
+
   test('its example of all of it is consistent, and what is not there yet in it is refused by its key', () => {
     const file = join(place.path, 'full.toml');
     writeFileSync(file, snippet('docs/CONFIGURATION.md', 'full'));
@@ -342,7 +351,7 @@ describe('HTTP.md', () => {
   test('shows a request of the right form, and names all of its members', () => {
     expect(requestSchema.parse(JSON.parse(snippet('docs/HTTP.md', 'request')))).toMatchObject({ type: 'deploy' });
     const members = rowsBelow('docs/HTTP.md', 'The request').flatMap(([name = '']) => name.split(', ').map(bare));
-    expect(members.sort()).toEqual([...Object.keys(deployRequestSchema.shape), 'deployment', 'partly', 'path', 'bundle', 'why'].sort());
+    expect(members.sort()).toEqual([...Object.keys(deployRequestSchema.shape), 'deployment', 'digest', 'partly', 'path', 'bundle', 'why'].sort());
   });
 
   test('says how a reading token is made, so that it can be made by hand', async () => {
@@ -485,6 +494,16 @@ describe('ENGINE.md', () => {
     await sql(database.url, 'select weft.open($1, $2)', [Buffer.from(request.replace('psql-1', 'psql-2')), JSON.stringify(manifest)]);
     const [cancelled] = await statements('cancel');
     expect(cancelled).toEqual([{ '?column?': 'cancelled' }]);
+
+    const protection = JSON.stringify({ environment: 'production', second_person: true });
+    const guarded = [Buffer.from(request.replace('psql-1', 'psql-3')), JSON.stringify(manifest), protection];
+    await sql(database.url, `select weft.open($1, $2, p_caller => 'ci', p_protection => $3)`, guarded);
+    const [asked, approved] = await statements('approve');
+    expect(asked).toMatchObject([{ bundle: 'psql', caller: 'ci', environment: 'production' }]);
+    expect(approved).toEqual([{ state: 'staged' }]);
+    expect(await sql(database.url, 'select state, approved_by is not null as is_approved from weft.approvals')).toEqual([
+      { state: 'succeeded', is_approved: true },
+    ]);
   });
 
   test('finds what a deployment could not take away, under the names that the page has', async () => {
@@ -603,8 +622,7 @@ describe('README.md', () => {
     const [, section = ''] = readPage('README.md').split('**Commands**');
     const [missing = ''] = section.split('- **');
     for (const command of COMMANDS) {
-      const named = missing.includes(`\`weft ${command.name}\``);
-      expect(named, command.name).toBe(command.load === null);
+      expect(missing.includes(`\`weft ${command.name}\``), command.name).toBe(false);
       for (const [name, option] of Object.entries(command.options)) expect(missing.includes(`--${name}`), name).toBe(option.absent === true);
     }
     expect(new Problem('invalid_bundle', '').exit).toBe(2);

@@ -10,6 +10,7 @@ import { type OpenedDeployment, openDeployment } from '../../src/database/engine
 import type { Connect, Session } from '../../src/database/session.ts';
 import { stagingMessages } from '../../src/database/staging.ts';
 import { type DeployOptions, deploy, type Order } from '../../src/deployment/deploy.ts';
+import type { Protection } from '../../src/domain/approval.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
 import { sql } from './sql.ts';
 
@@ -28,6 +29,8 @@ export interface OrderOptions {
   readonly parameters?: Readonly<Record<string, string | number | boolean>> | undefined;
   /** Values of secret ones, which go beside the request. */
   readonly secrets?: Readonly<Record<string, string>> | undefined;
+  /** What the environment of its target asks of it. */
+  readonly protection?: Protection | undefined;
 }
 
 export interface TestOrder {
@@ -48,6 +51,7 @@ export async function makeOrder(files: Readonly<Record<string, string>>, options
     mode = 'apply',
     parameters,
     secrets,
+    protection,
   } = options;
   const step = `{ run: '**/*.sql'${doneWhen === undefined ? '' : `, done_when: ${JSON.stringify(doneWhen)}`} }`;
   const phase = `{ name: main, transaction: ${transaction}, lock_timeout: ${lockTimeout}, steps: [${step}] }`;
@@ -59,7 +63,16 @@ export async function makeOrder(files: Readonly<Record<string, string>>, options
   const given = { parameters, secrets: secrets && Object.fromEntries(Object.keys(secrets).map((name) => [name, null])) };
   const request = { type: 'deploy', id, audience: null, target, expires_at: '2030-01-01T00:00:00Z', mode, ...given, manifest: made.manifest };
   return {
-    order: { request: Buffer.from(JSON.stringify(request)), manifest: made.manifest, caller, target, mode, signature: null, secrets: secrets ?? null },
+    order: {
+      request: Buffer.from(JSON.stringify(request)),
+      manifest: made.manifest,
+      caller,
+      target,
+      mode,
+      signature: null,
+      secrets: secrets ?? null,
+      protection,
+    },
     chunks: (wanted) => wantedChunks(made, wanted),
   };
 }

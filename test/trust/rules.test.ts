@@ -1,9 +1,10 @@
-/** The rules of an environment: from which branches, and in which hours. */
+/** The rules of an environment: from which branches, in which hours, and what of them the database is asked. */
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/config.ts';
 import type { WeftRequest } from '../../src/domain/request.ts';
-import { requireRules } from '../../src/trust/rules.ts';
+import { protectionOf, requireApprovable, requireRules } from '../../src/trust/rules.ts';
 import { problemOf } from '../config/problems.ts';
+import { makeDeployment } from '../http/support.ts';
 import { deployRequest } from './fixtures.ts';
 
 const at = (text: string) => Date.parse(text) / 1000;
@@ -12,8 +13,11 @@ const configOf = (environment: object) =>
     origin: 'https://weft.example.com',
     environments: { live: environment },
     targets: { shop: { database: 'SHOP_URL', transport: 'websocket', environment: 'live' }, free: { database: 'FREE_URL', transport: 'websocket' } },
-    callers: {},
-    grants: [],
+    callers: { ci: { secrets: ['CI_SECRET'] }, undoer: { secrets: ['UNDOER_SECRET'] } },
+    grants: [
+      { caller: 'ci', targets: ['shop'], actions: ['deploy'] },
+      { caller: 'undoer', targets: ['shop'], actions: ['undo'] },
+    ],
   });
 const branches = configOf({ branches: ['main', 'release/*'] });
 const hours = configOf({ hours: { days: ['mon', 'tue', 'fri'], from: '08:30', until: '16:00', zone: 'Europe/Berlin' } });
@@ -73,5 +77,28 @@ describe('require_rules', () => {
       { type: 'undo', ...common, deployment, partly: false, mode: 'apply' },
     ] as WeftRequest[];
     for (const act of acts) requireRules(branches, act, { branch: null, nowSeconds: MONDAY_NOON });
+  });
+});
+
+describe('what asks the database', () => {
+  it('goes there with whatever is opened on a target of the environment, and with nothing else', () => {
+    const config = configOf({ second_person: true, hours: { days: ['mon'], from: '08:00', until: '09:00', zone: 'UTC' } });
+    expect(protectionOf(config, 'shop')).toEqual({ environment: 'live', second_person: true, rehearsal_first: false });
+    expect(protectionOf(configOf({ rehearsal_first: true }), 'shop')).toEqual({ environment: 'live', second_person: false, rehearsal_first: true });
+    expect(protectionOf(config, 'free')).toBeNull();
+    expect(protectionOf(configOf({ branches: ['main'] }), 'shop')).toBeNull();
+  });
+
+  it('may be approved while its caller may still deploy, at the hours of the environment; an undo at any hour', async () => {
+    const config = configOf({ second_person: true, hours: { days: ['mon'], from: '08:00', until: '09:00', zone: 'UTC' } });
+    const monday = Date.parse('2026-03-02T08:30:00Z') / 1000;
+    const waiting = makeDeployment({ state: 'open', caller: 'ci' });
+    expect(() => requireApprovable(config, 'shop', waiting, monday)).not.toThrow();
+    expect((await problemOf(() => requireApprovable(config, 'shop', waiting, monday + 3600))).slug).toBe('environment_rule');
+    expect((await problemOf(() => requireApprovable(config, 'shop', { ...waiting, caller: 'gone' }, monday))).slug).toBe('no_grant');
+    expect((await problemOf(() => requireApprovable(config, 'shop', { ...waiting, mode: 'baseline' }, monday))).slug).toBe('no_grant');
+    expect((await problemOf(() => requireApprovable(config, 'shop', { ...waiting, undoes: 'x' }, monday))).slug).toBe('no_grant');
+    expect(() => requireApprovable(config, 'shop', { ...waiting, caller: 'undoer', undoes: 'x' }, monday + 3600)).not.toThrow();
+    expect(() => requireApprovable(config, 'shop', { ...waiting, caller: 'direct' }, monday)).not.toThrow();
   });
 });

@@ -14,7 +14,9 @@ let ajv: Ajv2020;
 const called = new Set<string>();
 
 beforeAll(async () => {
-  world = await openWorld();
+  world = await openWorld({
+    more: { environmentOfTcp: { second_person: true }, grants: [{ caller: 'watcher', targets: ['staging-tcp'], actions: ['approve'] }] },
+  });
   api = await (await world.worker.fetch('/openapi.json')).json();
   // OpenAPI's own words (discriminator and the like) are no words of JSON Schema.
   ajv = new Ajv2020({ strict: false, allErrors: true });
@@ -138,6 +140,22 @@ describe('every operation', () => {
     expect((await call('planNewestUndo', { ...(await reading()), query: '?bundle=shop' })).document).toMatchObject({ deployment: id });
     const whole = await call('undoDeployment', await act('undo'));
     expect(whole).toMatchObject({ status: 409, document: { type: 'urn:weft:problem:undo_missing' } });
+  });
+
+  test('approves what waits for a second person', async () => {
+    const files = { '9.sql': 'select 9;' };
+    const waiting = await call('deploy', {
+      ...(await signed({ ...makeDeploy(files), target: 'staging-tcp' }, WAIT)),
+      parameters: { target: 'staging-tcp' },
+    });
+    expect(waiting).toMatchObject({ status: 202, document: { state: 'open', approval: { waits: true } } });
+    const { id: deployment, approval } = waiting.document;
+    const wish = world.requests.makeRequest({ type: 'approve', deployment, digest: approval.digest, target: 'staging-tcp' });
+    const init = await world.requests.post(wish, { secret: world.secrets.watcher, headers: WAIT });
+    expect(await call('approveDeployment', { init, sent: wish, parameters: { target: 'staging-tcp', id: deployment } })).toMatchObject({
+      status: 200,
+      document: { state: 'succeeded', approval: { by: 'watcher' } },
+    });
   });
 
   test('is refused with a problem that the description has: without a proof, with nonsense, for what is not there', async () => {

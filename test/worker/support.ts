@@ -18,6 +18,8 @@ export interface World {
   readonly client: pg.Client;
   /** Requests that this Worker understands. */
   readonly requests: Requests;
+  /** Of its callers, by their names. */
+  readonly secrets: Readonly<Record<'ci' | 'watcher' | 'reader' | 'stranger', string>>;
   /** What the Worker has written to its console. */
   readonly lines: string[];
   /** Ends workerd with all that it holds, and starts another one at the same address. */
@@ -38,8 +40,13 @@ export interface WorldOptions extends Pick<WorkerOptions, 'aftercare' | 'entry' 
   readonly variables?: WorkerOptions['secrets'];
   /** Whether the Worker has a key to encrypt secret parameters with. */
   readonly seals?: boolean;
-  /** More callers and grants, and the environment of the target staging. */
-  readonly more?: { readonly callers?: object; readonly grants?: readonly object[]; readonly environment?: object };
+  /** More callers and grants, and the environments of the targets staging and staging-tcp. */
+  readonly more?: {
+    readonly callers?: object;
+    readonly grants?: readonly object[];
+    readonly environment?: object;
+    readonly environmentOfTcp?: object;
+  };
   /** Whether the schedule looks at staging each time. */
   readonly scheduled?: boolean;
 }
@@ -57,10 +64,10 @@ export async function openWorld({ variables = {}, seals = false, scheduled = fal
     config: {
       targets: {
         staging: { database: 'STAGING_URL', ...websocket, ...(scheduled ? { scheduled } : {}), ...(more.environment && { environment: 'live' }) },
-        'staging-tcp': { database: 'STAGING_TCP_URL', transport: 'tcp' },
+        'staging-tcp': { database: 'STAGING_TCP_URL', transport: 'tcp', ...(more.environmentOfTcp && { environment: 'guarded' }) },
         production: { database: 'PRODUCTION_URL', ...websocket },
       },
-      ...(more.environment && { environments: { live: more.environment } }),
+      environments: { ...(more.environment && { live: more.environment }), ...(more.environmentOfTcp && { guarded: more.environmentOfTcp }) },
       callers: { ...more.callers, ci: { secrets: ['CI_SECRET'] }, watcher: { secrets: ['WATCHER_SECRET'] }, reader: { secrets: ['READER_SECRET'] } },
       grants: [
         { caller: 'ci', targets: ['staging*'], actions: ['deploy', 'baseline', 'accept_drift', 'forget', 'resume', 'cancel', 'undo', 'read'] },
@@ -97,6 +104,7 @@ export async function openWorld({ variables = {}, seals = false, scheduled = fal
     database,
     client,
     requests: makeRequests({ origin: worker.origin, secrets, now: () => Date.now(), makeId: randomUUID }),
+    secrets,
     lines,
     async send(path, init) {
       const answer = await worker.fetch(path, init);

@@ -1,16 +1,18 @@
-/** `POST …/deployments/{id}/resume`, `/cancel` and `/undo`: signed documents about a deployment that exists. */
+/** `POST …/deployments/{id}/resume`, `/cancel`, `/undo` and `/approve`: signed documents about a deployment that exists. */
 import { Hono } from 'hono';
 import { readTar } from '../../bundle/tar.ts';
 import type { Opened } from '../../deployment/deploy.ts';
+import { isUnapproved } from '../../domain/approval.ts';
 import { type Deployment, isOver } from '../../domain/deployment.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { SecretValues } from '../../domain/parameters.ts';
 import { Problem } from '../../domain/problem.ts';
 import type { UndoRequest } from '../../domain/request.ts';
 import { mayBeRun } from '../../trust/grants.ts';
+import { protectionOf, requireApprovable } from '../../trust/rules.ts';
 import { proveSecrets } from '../../trust/secrets.ts';
 import { acceptSecrets, acceptSigned, type Evidence, keysOf, readProof } from '../accept.ts';
-import { answerDeployment, handOn, setLocation, stayWith, toOutcome, waitFor } from '../answers.ts';
+import { answerDeployment, handOn, type Outcome, setLocation, stayWith, toOutcome, waitFor } from '../answers.ts';
 import type { HttpContext, HttpEnv } from '../context.ts';
 import type { Ports } from '../ports.ts';
 import { readWait } from '../prefer.ts';
@@ -29,13 +31,16 @@ interface Act {
   readonly secrets: SecretValues | null;
   /** Of an undo. */
   readonly mode?: UndoRequest['mode'];
+  /** Of an approval. */
+  readonly digest?: string;
 }
 
 export function actRoutes(ports: Ports): Hono<HttpEnv> {
   return new Hono<HttpEnv>()
     .post('/deployments/:id/resume', (c) => postResume(c, ports))
     .post('/deployments/:id/cancel', (c) => postCancel(c, ports))
-    .post('/deployments/:id/undo', (c) => postUndo(c, ports));
+    .post('/deployments/:id/undo', (c) => postUndo(c, ports))
+    .post('/deployments/:id/approve', (c) => postApprove(c, ports));
 }
 
 async function postResume(c: HttpContext, ports: Ports): Promise<Response> {
@@ -59,18 +64,8 @@ async function postResume(c: HttpContext, ports: Ports): Promise<Response> {
       deadlineMs: LIMITS.drive_seconds_max * 1000,
     }),
   );
-  stayWith(c, ports, outcome);
   // The first status says that the deployment exists and was taken up.
-  const early = await Promise.race([outcome, seen.promise]);
-  const handedOn = early === null ? handOn(c, ports, outcome, { target, id, secrets }) : null;
-  const end = early ?? (await waitFor(ports, outcome, wait));
-  await handedOn;
-  await setLocation(c, ports, caller, target, id);
-  if (wait !== null) c.header('preference-applied', `wait=${wait}`);
-  if (end !== null && 'error' in end) throw end.error;
-  const deployment = end?.deployment ?? latest;
-  if (deployment === undefined) throw new Error('a drive without an end showed a status before, so it is known');
-  return answerDeployment(c, deployment);
+  return answerTakenUp(c, ports, { caller, target, id, secrets }, { outcome, isTakenUp: seen.promise, latest: () => latest, wait });
 }
 
 async function postCancel(c: HttpContext, ports: Ports): Promise<Response> {
@@ -106,7 +101,7 @@ async function postUndo(c: HttpContext, ports: Ports): Promise<Response> {
   const outcome = toOutcome(
     ports.undo({
       connect: ports.connect(findTarget(ports, target)),
-      order: { request: body, caller, target, signature: evidence, secrets, mode },
+      order: { request: body, caller, target, signature: evidence, secrets, mode, protection: protectionOf(ports.config, target) },
       onOpened: opened.resolve,
       onStatus: (deployment) => {
         latest = deployment;
@@ -118,10 +113,11 @@ async function postUndo(c: HttpContext, ports: Ports): Promise<Response> {
   stayWith(c, ports, outcome);
   const early = await Promise.race([outcome, opened.promise.then(() => null)]);
   if (early !== null && 'error' in early) throw early.error;
-  const { id, state, repeated } = await opened.promise;
+  const { id, state, repeated, approval = null } = await opened.promise;
   await setLocation(c, ports, caller, target, id);
-  const handedOn = early !== null || isOver(state) ? null : handOn(c, ports, outcome, { target, id, secrets });
-  const end = early ?? (isOver(state) ? await outcome : await waitFor(ports, outcome, wait));
+  const isStill = isOver(state) || isUnapproved({ approval });
+  const handedOn = early !== null || isStill ? null : handOn(c, ports, outcome, { target, id, secrets });
+  const end = early ?? (isStill ? await outcome : await waitFor(ports, outcome, wait));
   await handedOn;
   if (wait !== null) c.header('preference-applied', `wait=${wait}`);
   if (end !== null && 'error' in end) throw end.error;
@@ -129,16 +125,65 @@ async function postUndo(c: HttpContext, ports: Ports): Promise<Response> {
   return deployment === undefined ? c.json({ id, state, target, repeated }, 202) : answerDeployment(c, deployment, { repeated });
 }
 
+/** Who approves has it run: what follows is that of a resume. An approval that is there stays, whatever becomes of the run behind it. */
+async function postApprove(c: HttpContext, ports: Ports): Promise<Response> {
+  const { caller, target, id, body, evidence, digest = '' } = await acceptAct(c, ports, 'approve');
+  const wait = readWait(c.req.header('prefer'));
+  let latest: Deployment | undefined;
+  const approved = Promise.withResolvers<null>();
+  const outcome = toOutcome(
+    ports.approve({
+      connect: ports.connect(findTarget(ports, target)),
+      deployment: id,
+      digest,
+      caller,
+      target,
+      request: body,
+      signature: evidence,
+      judge: (deployment) => requireApprovable(ports.config, target, deployment, Math.floor(ports.now() / 1000)),
+      onStatus: (deployment) => {
+        latest = deployment;
+        approved.resolve(null);
+      },
+      callers: mayBeRun(ports.config, target),
+      deadlineMs: LIMITS.drive_seconds_max * 1000,
+    }),
+  );
+  return answerTakenUp(c, ports, { caller, target, id, secrets: null }, { outcome, isTakenUp: approved.promise, latest: () => latest, wait });
+}
+
+/** Answers when it is known that the deployment was taken up, or later where somebody waits for its end; and hands it on where it is not over by then. */
+async function answerTakenUp(
+  c: HttpContext,
+  ports: Ports,
+  { caller, target, id, secrets }: Pick<Act, 'caller' | 'target' | 'id' | 'secrets'>,
+  o: { outcome: Promise<Outcome>; isTakenUp: Promise<null>; latest: () => Deployment | undefined; wait: number | null },
+): Promise<Response> {
+  const { outcome, wait } = o;
+  stayWith(c, ports, outcome);
+  const early = await Promise.race([outcome, o.isTakenUp]);
+  const handedOn = early === null ? handOn(c, ports, outcome, { target, id, secrets }) : null;
+  const end = early ?? (await waitFor(ports, outcome, wait));
+  await handedOn;
+  await setLocation(c, ports, caller, target, id);
+  if (wait !== null) c.header('preference-applied', `wait=${wait}`);
+  if (end !== null && 'error' in end) throw end.error;
+  const deployment = end?.deployment ?? o.latest();
+  if (deployment === undefined) throw new Error('a drive without an end showed a status before, so it is known');
+  return answerDeployment(c, deployment);
+}
+
 /** @throws Problem wrong_deployment when the address names another deployment than the signed document; and those of acceptRequest and acceptSecrets */
-async function acceptAct(c: HttpContext, ports: Ports, type: 'resume' | 'cancel' | 'undo'): Promise<Act> {
+async function acceptAct(c: HttpContext, ports: Ports, type: 'resume' | 'cancel' | 'undo' | 'approve'): Promise<Act> {
   const target = c.req.param('target') ?? '';
   const id = c.req.param('id') ?? '';
   c.var.notes.target = target;
   const proof = readProof(c.req.raw.headers);
   const mediaType = (c.req.header('content-type') ?? '').split(';')[0]?.trim().toLowerCase();
-  const isTar = type !== 'cancel' && mediaType === 'application/x-tar';
+  const mayHaveSecrets = type === 'resume' || type === 'undo';
+  const isTar = mayHaveSecrets && mediaType === 'application/x-tar';
   if (mediaType !== 'application/json' && !isTar) {
-    const more = type !== 'cancel' ? '; with secrets, a tar of it and secrets.json, of Content-Type application/x-tar' : '';
+    const more = mayHaveSecrets ? '; with secrets, a tar of it and secrets.json, of Content-Type application/x-tar' : '';
     throw new Problem('unsupported_media_type', `A ${type} is a signed document of Content-Type application/json${more}.`, { content_type: mediaType ?? '' });
   }
   const tar = isTar ? await readTar(c.var.body.stream(), 'identity') : null;
@@ -149,8 +194,17 @@ async function acceptAct(c: HttpContext, ports: Ports, type: 'resume' | 'cancel'
       deployment: request.deployment,
     });
   }
-  const secrets = request.type === 'cancel' ? null : await acceptSecrets(ports, caller, request, (await tar?.secrets()) ?? null);
-  return { caller, target, id: request.deployment.toLowerCase(), body, evidence, secrets, ...(request.type === 'undo' && { mode: request.mode }) };
+  const secrets = request.type === 'cancel' || request.type === 'approve' ? null : await acceptSecrets(ports, caller, request, (await tar?.secrets()) ?? null);
+  return {
+    caller,
+    target,
+    id: request.deployment.toLowerCase(),
+    body,
+    evidence,
+    secrets,
+    ...(request.type === 'undo' && { mode: request.mode }),
+    ...(request.type === 'approve' && { digest: request.digest }),
+  };
 }
 
 /** What is brought again must be what the deployment was signed with, by whoever signed it. */

@@ -1,0 +1,285 @@
+/**
+ * A second person, and a rehearsal first: what the environment of a target asks of a deployment stands in the database with it, so that whoever
+ * comes next meets it too, and the engine alone decides whether it was given.
+ */
+import { randomBytes } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type ApproveOptions, approve } from '../../src/deployment/approve.ts';
+import { attend } from '../../src/deployment/attend.ts';
+import { cancel } from '../../src/deployment/cancel.ts';
+import { resume } from '../../src/deployment/resume.ts';
+import type { Deployment } from '../../src/domain/deployment.ts';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { connectOver, deployFiles, makeOrder, type OrderOptions, openOrder, stageFiles, stageOrder } from '../support/orders.ts';
+import { offers } from '../support/source.ts';
+import { sql } from '../support/sql.ts';
+
+let database: TestDatabase;
+
+beforeEach(async () => {
+  database = await freshDatabase();
+});
+
+afterEach(() => database.drop());
+
+const FILES = { '1.sql': 'create table shelf (n int);' };
+const SECOND = { environment: 'production', second_person: true, rehearsal_first: false };
+const REHEARSED = { environment: 'production', second_person: false, rehearsal_first: true };
+const FIVE_SECONDS = { deadlineMs: 5_000 };
+
+const connect = () => connectOver(database.url);
+const deploy = (files: Readonly<Record<string, string>> = FILES, options: OrderOptions & { deadlineMs?: number } = {}) =>
+  deployFiles(connect(), files, { caller: 'ci', protection: SECOND, ...options });
+/** As the Worker says it. */
+const say = (deployment: Deployment, more: Partial<ApproveOptions> = {}) =>
+  approve({
+    connect: connect(),
+    deployment: deployment.id,
+    digest: deployment.approval?.digest ?? '',
+    caller: 'boss',
+    target: null,
+    request: null,
+    signature: null,
+    ...FIVE_SECONDS,
+    ...more,
+  });
+const statusOf = async (id: string): Promise<Deployment> => (await sql(database.url, 'select weft.status($1) as it', [id]))[0].it;
+const eventsOf = async (id: string) =>
+  (await sql(database.url, 'select kind from weft.events where deployment_id = $1 order by number', [id])).map(({ kind }) => kind);
+const hasShelf = async () => (await sql(database.url, `select to_regclass('shelf') is not null as it`))[0].it;
+
+describe('a deployment that needs a second person', () => {
+  it('waits in state open, with everything in the database, and is run by nobody: not by its own CALL, not by a resume, not by whoever looks after it', async () => {
+    const waiting = await deploy();
+    expect(waiting).toMatchObject({ state: 'open', live: null, ahead: [], approval: { environment: 'production', not_by: 'ci', waits: true, by: null } });
+    expect(waiting.approval?.digest).toMatch(/^[0-9a-f]{64}$/);
+    expect(await resume({ connect: connect(), id: waiting.id, target: null, ...FIVE_SECONDS })).toMatchObject({ state: 'open' });
+    expect(await attend({ connect: connect(), id: waiting.id, target: '', callers: ['ci'], ...FIVE_SECONDS })).toMatchObject({
+      deployment: { state: 'open' },
+      isAtWork: false,
+    });
+    expect((await sql(database.url, 'call weft.run()'))[0].result).toBeNull();
+    expect(await hasShelf()).toBe(false);
+    expect(await eventsOf(waiting.id)).toEqual(['opened', 'waits_for_approval']);
+  });
+
+  it('is run when somebody else approves its digest; who that was is told by status, events, receipt, history and the views', async () => {
+    const waiting = await deploy();
+    const done = await say(waiting);
+    expect(done).toMatchObject({ state: 'succeeded', approval: { by: 'boss', waits: false, digest: waiting.approval?.digest } });
+    expect(await hasShelf()).toBe(true);
+    expect((await eventsOf(done.id)).slice(0, 4)).toEqual(['opened', 'waits_for_approval', 'approved', 'staged']);
+    const [{ receipt }] = await sql(database.url, 'select weft.receipt($1)::jsonb as receipt', [done.id]);
+    expect(receipt.approval).toMatchObject({ by: 'boss', digest: waiting.approval?.digest, environment: 'production', not_by: 'ci' });
+    expect((await sql(database.url, 'select weft.list_history() as it'))[0].it).toMatchObject([{ path: '1.sql', approved_by: 'boss' }]);
+    expect(await sql(database.url, 'select approved_by from weft.history')).toEqual([{ approved_by: 'boss' }]);
+    expect(await sql(database.url, 'select approved_by from weft.deployments')).toEqual([{ approved_by: 'boss' }]);
+    expect(await sql(database.url, 'select state, caller, approved_by from weft.approvals')).toEqual([
+      { state: 'succeeded', caller: 'ci', approved_by: 'boss' },
+    ]);
+  });
+
+  it('is never approved by whoever has opened it, under whichever proof', async () => {
+    const waiting = await deploy();
+    await expect(say(waiting, { caller: 'ci' })).rejects.toMatchObject({ slug: 'own_approval' });
+    await expect(say(waiting, { caller: 'ci', signature: { token_of: 'another' } })).rejects.toMatchObject({ slug: 'own_approval' });
+    expect(await statusOf(waiting.id)).toMatchObject({ state: 'open', approval: { by: null } });
+  });
+
+  it.each([
+    ['another digest', (id: string) => ({ deployment: id, digest: '0'.repeat(64) }), 'not_approved'],
+    ['no digest', (id: string) => ({ deployment: id, digest: '' }), 'not_approved'],
+    ['an unknown deployment', () => ({ deployment: '00000000-0000-4000-8000-000000000000' }), 'deployment_not_found'],
+  ])('is not approved by %s', async (_, change, slug) => {
+    const waiting = await deploy();
+    await expect(say(waiting, change(waiting.id))).rejects.toMatchObject({ slug });
+    expect(await statusOf(waiting.id)).toMatchObject({ state: 'open', approval: { by: null } });
+  });
+
+  it('cannot be approved any more when it is over, and one that needs no approval cannot be given one', async () => {
+    const cancelled = await deploy();
+    await cancel({ connect: connect(), id: cancelled.id, caller: 'ci', target: null });
+    await expect(say(cancelled)).rejects.toMatchObject({ slug: 'not_approved', message: expect.stringContaining('it is cancelled') });
+    const plain = await deploy({ '2.sql': 'select 2;' }, { protection: undefined });
+    await expect(say(plain, { digest: '0'.repeat(64) })).rejects.toMatchObject({ slug: 'not_approved', message: expect.stringContaining('needs no approval') });
+  });
+
+  it('is approved once: who repeats it, or comes second, changes nothing, also when it is over', async () => {
+    const waiting = await deploy();
+    await say(waiting);
+    expect(await say(waiting)).toMatchObject({ state: 'succeeded', approval: { by: 'boss' } });
+    await expect(say(waiting, { caller: 'other' })).rejects.toMatchObject({ slug: 'not_approved' });
+    expect((await eventsOf(waiting.id)).filter((kind) => kind === 'approved' || kind === 'started')).toEqual(['approved', 'started']);
+  });
+
+  it('approved by two at the same time, while it is resumed, is approved by one of them and run once', async () => {
+    const waiting = await deploy({ '1.sql': 'create table shelf (n int); select pg_sleep(0.3);' });
+    const results = await Promise.allSettled([
+      say(waiting),
+      say(waiting, { caller: 'other' }),
+      resume({ connect: connect(), id: waiting.id, target: null, ...FIVE_SECONDS }),
+    ]);
+    expect(results[0]?.status === 'fulfilled' || results[1]?.status === 'fulfilled').toBe(true);
+    const end = await resume({ connect: connect(), id: waiting.id, target: null, ...FIVE_SECONDS });
+    expect(end).toMatchObject({ state: 'succeeded', approval: { by: expect.stringMatching(/^(?:boss|other)$/) } });
+    expect((await eventsOf(waiting.id)).filter((kind) => kind === 'approved' || kind === 'started')).toEqual(['approved', 'started']);
+  });
+
+  it('approved before all of its artifacts are here, it is run when they are', async () => {
+    const order = await makeOrder(FILES, { id: 'early', caller: 'ci', protection: SECOND });
+    const session = await connect()();
+    const opened = await openOrder(session, order);
+    expect(opened).toMatchObject({ state: 'open', approval: { waits: false, by: null } });
+    expect(await say({ id: opened.id, approval: opened.approval } as Deployment)).toMatchObject({ state: 'open', approval: { by: 'boss' } });
+    await stageOrder(session, order, opened);
+    await session.close();
+    expect(await statusOf(opened.id)).toMatchObject({ state: 'staged' });
+  });
+
+  it('is asked about once: the same request again, and a resume behind the approval, do not ask anew', async () => {
+    const waiting = await deploy(FILES, { id: 'run-1' });
+    expect(await deploy(FILES, { id: 'run-1' })).toMatchObject({ id: waiting.id, state: 'open' });
+    await sql(database.url, 'select weft.approve($1, $2, $3)', [waiting.id, waiting.approval?.digest ?? '', 'boss']);
+    expect(await deploy(FILES, { id: 'run-1' })).toMatchObject({ id: waiting.id, state: 'succeeded' });
+    expect((await eventsOf(waiting.id)).filter((kind) => kind === 'waits_for_approval')).toHaveLength(1);
+  });
+
+  it('has no place in line, so it holds up nobody, and nobody who is behind it', async () => {
+    const waiting = await deploy();
+    const next = await deploy({ '2.sql': 'create table rack (n int);' }, { protection: undefined });
+    expect(next.state).toBe('succeeded');
+    expect(await say(waiting)).toMatchObject({ state: 'succeeded' });
+  });
+
+  it('with secrets waits for its approval first, and then for them', async () => {
+    const files = {
+      'weft.yaml': 'name: shop\nparameters:\n  key: { type: text, secret: true }\nphases:\n  - { name: main, steps: [{ run: "*.sql" }] }\n',
+      '1.sql': `create table shelf as select length(:'key') as n;`,
+    };
+    const waiting = await deploy(files, { secrets: { key: 'a-secret-of-ours' }, id: 'run-1' });
+    expect(waiting).toMatchObject({ state: 'open' });
+    expect(await resume({ connect: connect(), id: waiting.id, target: null, ...FIVE_SECONDS })).toMatchObject({ state: 'open' });
+    expect(await say(waiting)).toMatchObject({ state: 'staged', approval: { by: 'boss' } });
+    expect(await deploy(files, { secrets: { key: 'a-secret-of-ours' }, id: 'run-1' })).toMatchObject({ id: waiting.id, state: 'succeeded' });
+  });
+
+  it('is cancelled when nobody approves it in time; by then an approval comes too late', async () => {
+    const waiting = await deploy();
+    const late = await deploy({ '2.sql': 'select 2;' });
+    await sql(database.url, `update weft._protections set asked_at = asked_at - interval '200 hours', approve_until = approve_until - interval '200 hours'`);
+    expect(await say(waiting)).toMatchObject({ state: 'cancelled', approval: { by: null }, error: { sqlstate: 'WF097' } });
+    await sql(database.url, `select weft.change_setting('sweep_every_hours', 0)`);
+    await deploy({ '3.sql': 'select 3;' }, { protection: undefined });
+    expect(await statusOf(late.id)).toMatchObject({ state: 'cancelled', error: { sqlstate: 'WF097' } });
+    expect(await hasShelf()).toBe(false);
+  });
+
+  it('keeps its bytes as long as it may be approved, though they are older than what is staged for nothing', async () => {
+    const waiting = await deploy();
+    await sql(
+      database.url,
+      `update weft._chunks set staged_at = staged_at - interval '100 hours'; update weft._deployments set created_at = created_at - interval '100 hours'`,
+    );
+    for (const n of [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]) await stageFiles(database.url, { [`x${n}.sql`]: `select ${n};` });
+    await sql(database.url, 'call weft.sweep()');
+    expect(await say(waiting)).toMatchObject({ state: 'succeeded' });
+  });
+
+  it('a baseline and an undo are asked about, a rehearsal is not', async () => {
+    const up = { '1.sql': 'create table shelf (n int);' };
+    expect(await deploy(up, { mode: 'rehearse' })).toMatchObject({ state: 'succeeded', approval: null });
+    await sql(database.url, 'create table shelf (n int)');
+    const baseline = await deploy(up, { mode: 'baseline' });
+    expect(baseline).toMatchObject({ state: 'open' });
+    expect(await say(baseline)).toMatchObject({ state: 'succeeded', mode: 'baseline', approval: { by: 'boss' } });
+    const [{ it: opened }] = await sql(database.url, `select weft.undo($1, p_caller => 'ci', p_protection => $2::jsonb) as it`, [
+      baseline.id,
+      JSON.stringify(SECOND),
+    ]);
+    expect(opened).toMatchObject({ state: 'open', approval: { waits: true } });
+    const undo = await statusOf(opened.deployment);
+    await expect(say(undo, { caller: 'ci' })).rejects.toMatchObject({ slug: 'own_approval' });
+    expect(await say(undo)).toMatchObject({ state: 'succeeded', undoes: baseline.id });
+  });
+
+  it('has the same digest for the same files and parameters, and another for others', async () => {
+    const parameters = 'parameters:\n  who: { type: text, required: true }\n';
+    const files = { 'weft.yaml': `name: shop\n${parameters}phases:\n  - { name: main, steps: [{ run: "*.sql" }] }\n`, ...FILES };
+    const digest = async (more: Readonly<Record<string, string>>, who: string) =>
+      (await deploy({ ...files, ...more }, { parameters: { who } })).approval?.digest;
+    const first = await digest({}, 'a');
+    expect(await digest({}, 'a')).toBe(first);
+    expect(new Set([first, await digest({}, 'b'), await digest({ '2.sql': 'select 2;' }, 'a')]).size).toBe(3);
+  });
+});
+
+describe('in SQL alone', () => {
+  it('a role approves in its own name, and the next CALL runs it', async () => {
+    const waiting = await deploy();
+    const [{ it: approved }] = await sql(database.url, 'select weft.approve($1, $2) as it', [waiting.id, waiting.approval?.digest ?? '']);
+    expect(approved).toMatchObject({ state: 'staged', approval: { by: expect.stringMatching(/^role /) } });
+    expect((await sql(database.url, `call weft.run('${waiting.id}')`))[0].result).toMatchObject({ state: 'succeeded' });
+  });
+
+  it.runIf(offers('a superuser'))('a role that has the rights of the owner approves under its own name; one that has not does not', async () => {
+    const role = `weft_test_${randomBytes(4).toString('hex')}`;
+    await sql(database.superuserUrl as string, `create role ${role} login password 'of-the-tests-only'`);
+    try {
+      const url = new URL(database.url);
+      const owner = decodeURIComponent(url.username);
+      url.username = role;
+      url.password = 'of-the-tests-only';
+      const waiting = await deploy();
+      const wish = [waiting.id, waiting.approval?.digest ?? ''];
+      await expect(sql(url.href, 'select weft.approve($1, $2)', wish)).rejects.toMatchObject({ code: '42501' });
+      await sql(database.superuserUrl as string, `grant ${owner} to ${role}`);
+      const [{ it: approved }] = await sql(url.href, 'select weft.approve($1, $2) as it', wish);
+      expect(approved).toMatchObject({ state: 'staged', approval: { by: `role ${role}` } });
+    } finally {
+      await sql(database.superuserUrl as string, `drop role ${role}`);
+    }
+  });
+});
+
+describe('a deployment that has to be rehearsed first', () => {
+  const again = (files = FILES, options: OrderOptions = {}) => deploy(files, { protection: REHEARSED, ...options });
+
+  it('is refused without a rehearsal of the same digest there, and nothing of it is kept', async () => {
+    await expect(again()).rejects.toMatchObject({ slug: 'rehearsal_missing', message: expect.stringContaining('weft deploy --rehearse') });
+    await again({ '1.sql': 'create table shelf (m int);' }, { mode: 'rehearse' });
+    await expect(again()).rejects.toMatchObject({ slug: 'rehearsal_missing' });
+    expect(await sql(database.url, `select mode from weft.deployments`)).toEqual([{ mode: 'rehearse' }]);
+    expect(await hasShelf()).toBe(false);
+  });
+
+  it('starts behind a rehearsal that ended well, whoever rehearsed it, and the receipt names that', async () => {
+    const rehearsal = await again(FILES, { mode: 'rehearse', caller: 'somebody' });
+    const done = await again();
+    expect(done).toMatchObject({ state: 'succeeded', rehearsed_by: rehearsal.id, approval: null });
+    expect((await sql(database.url, 'select weft.receipt($1)::jsonb ->> $2 as it', [done.id, 'rehearsed_by']))[0].it).toBe(rehearsal.id);
+  });
+
+  it('does not start behind one that failed, also where an older one ended well, or behind one that is too old', async () => {
+    await again(FILES, { mode: 'rehearse' });
+    await sql(database.url, 'create table shelf (n int)');
+    expect(await again(FILES, { mode: 'rehearse' })).toMatchObject({ state: 'failed' });
+    await expect(again()).rejects.toMatchObject({ slug: 'rehearsal_missing', message: expect.stringContaining('failed') });
+    await sql(database.url, 'drop table shelf');
+    await again(FILES, { mode: 'rehearse' });
+    await sql(database.url, `update weft._deployments set finished_at = finished_at - interval '169 hours'`);
+    await expect(again()).rejects.toMatchObject({ slug: 'rehearsal_missing', message: expect.stringContaining('rehearsal_counts_hours') });
+  });
+
+  it('is held to it again when it is approved', async () => {
+    await again(FILES, { mode: 'rehearse' });
+    const waiting = await again(FILES, { protection: { ...SECOND, rehearsal_first: true } });
+    expect(waiting).toMatchObject({ state: 'open' });
+    await sql(database.url, 'create table shelf (n int)');
+    await again(FILES, { mode: 'rehearse' });
+    await expect(say(waiting)).rejects.toMatchObject({ slug: 'rehearsal_missing' });
+    expect(await statusOf(waiting.id)).toMatchObject({ state: 'open', approval: { by: null } });
+    await sql(database.url, 'drop table shelf');
+    await again(FILES, { mode: 'rehearse' });
+    expect(await say(waiting)).toMatchObject({ state: 'succeeded' });
+  });
+});
