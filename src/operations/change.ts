@@ -50,6 +50,8 @@ export interface ChangeProgress {
   /** Until it should be taken up again; null when there is nothing left. */
   readonly again_seconds: number | null;
   readonly state: Deployment['state'] | null;
+  /** Why what was told is not so any more, a sentence; null where it is so, or was not asked. */
+  readonly stale: string | null;
   /** What went wrong on the way, for the log. */
   readonly errors: readonly unknown[];
 }
@@ -71,6 +73,7 @@ class Errand {
   readonly #errors: unknown[] = [];
   #work: ForgeWork;
   #state: Deployment['state'] | null = null;
+  #stale: string | null = null;
 
   constructor(desk: ChangeDesk, work: ForgeWork, deadlineMs: number) {
     this.#desk = desk;
@@ -99,6 +102,7 @@ class Errand {
     const { change, looks } = this.#work;
     requireGrant(this.#desk.config, forge.name, 'deploy', place.target);
     const confirmed = await forge.client.confirm(change);
+    this.#stale = confirmed.stale;
     // A webhook of old, that was never taken up, is not answered at the forge: whoever has captured it could make noise there.
     if (confirmed.stale !== null) return looks === 0 ? null : { account: accountOfStale(place, confirmed.stale) };
     const request = await this.#request(forge, source);
@@ -216,7 +220,7 @@ class Errand {
 
   #progress(finding: ChangeFinding, again_seconds: number | null): ChangeProgress {
     const work = { ...this.#work, looks: this.#work.looks + 1 };
-    return { finding, work, again_seconds, state: this.#state, errors: this.#errors };
+    return { finding, work, again_seconds, state: this.#state, stale: this.#stale, errors: this.#errors };
   }
 }
 

@@ -58,9 +58,22 @@ export async function takeChangeMessage({ desk, queue, ports }: Caretaker, messa
   }
 }
 
-function tell(log: Log, by: 'queue' | 'request', { finding, work, again_seconds, state, errors }: ChangeProgress): void {
+function tell(log: Log, by: 'queue' | 'request', { finding, work, again_seconds, state, stale, errors }: ChangeProgress): void {
   const { forge, change, proof, target, deployment, looks } = work;
-  const facts = { by, forge, event: change.event, commit: change.commit, delivery: proof.delivery, target, deployment, looks, finding, state, again_seconds };
+  const facts = {
+    by,
+    forge,
+    event: change.event,
+    commit: change.commit,
+    delivery: proof.delivery,
+    target,
+    deployment,
+    looks,
+    finding,
+    state,
+    stale,
+    again_seconds,
+  };
   if (errors.length === 0) log({ level: 'info', message: 'change', ...facts });
   else log({ level: 'error', message: 'change', ...facts, errors: errors.flatMap((error) => describeError(error)) });
 }

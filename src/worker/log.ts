@@ -2,9 +2,11 @@
  * Where log lines go: the console, one JSON line each, which Workers Logs take apart again. Errors from below are written
  * by drivers and runtimes, so every line is searched for what must not be in it.
  */
+import { encodeBase64 } from '../config/base64.ts';
 import { parseConnectionString } from '../config/connection_string.ts';
 import type { Secrets } from '../config/secrets.ts';
 import type { LogEntry } from '../http/log.ts';
+import { AZURE_USER } from '../trust/azure_token.ts';
 
 /** A password that is shorter may be an ordinary word, and would be cut out of ordinary sentences. */
 const PASSWORD_LENGTH_MIN = 8;
@@ -34,9 +36,15 @@ export function createHide(secrets: Secrets | null): (text: string) => string {
   };
 }
 
+/** As they are sent for Basic authentication: to Azure DevOps, and by its service hooks. */
+function asPasswords(webhooks: readonly string[], token: string | null): string[] {
+  const encode = (user: string, password: string) => encodeBase64(new TextEncoder().encode(`${user}:${password}`));
+  return [...webhooks.map((secret) => encode(AZURE_USER, secret)), ...(token === null ? [] : [encode('', token)])];
+}
+
 /** Connection strings, their hosts and passwords as written and decoded, and signing secrets; the longest first. */
 function listHidden(secrets: Secrets): readonly string[] {
-  const ofForges = [...secrets.forges.values()].flatMap(({ webhooks, token, privateKey }) => [...webhooks, token, privateKey]);
+  const ofForges = [...secrets.forges.values()].flatMap(({ webhooks, token, privateKey }) => [...webhooks, token, privateKey, ...asPasswords(webhooks, token)]);
   const all = [...secrets.callers.flatMap((caller) => caller.secrets), ...ofForges, secrets.sealingKey];
   const values = new Set<string>(all.filter((value) => value !== null));
   for (const text of secrets.databases.values()) {

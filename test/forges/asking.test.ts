@@ -36,6 +36,17 @@ test('an answer is a document; 404 is none where it may be missing', async () =>
   expect((await problemOf(makeAsking(Response.json({}, { status: 404 })).asking.ask(QUESTION), 'forge_refused')).facts).toEqual({ status_of_forge: 404 });
 });
 
+test('another form of an answer is asked for where a question says so', async () => {
+  const accepted: (string | null)[] = [];
+  const fetch: Fetch = async (_address, init) => {
+    accepted.push(new Headers(init.headers).get('accept'));
+    return Response.json({});
+  };
+  const asking = new Asking({ title: 'The forge', api: API, archives: ARCHIVES, headers: { accept: 'x' }, readRetry: () => null, fetch });
+  for (const accept of [{}, { accept: 'application/zip' }]) await asking.ask({ ...QUESTION, ...accept });
+  expect(accepted).toEqual(['x', 'application/zip']);
+});
+
 test.each([
   [[500], 'forge_unreachable'],
   [[503], 'forge_unreachable'],

@@ -142,7 +142,7 @@ test('an old webhook, sent again, wakes no database and is told nowhere', async 
   const payload = azure.push();
   azure.commit(bundle('newer'));
   const [connections, asked] = [await quiet(), azure.asked.length];
-  expect(await settle(payload)).toMatchObject({ finding: 'stale', deployment: null });
+  expect(await settle(payload)).toMatchObject({ finding: 'stale', deployment: null, stale: expect.stringContaining('The head of "main" is') });
   expect(relay.connections.length).toBe(connections);
   expect(azure.asked.slice(asked).filter((line) => !line.startsWith('GET '))).toEqual([]);
   expect(azure.statuses.filter(({ sha }) => sha === old)).toEqual([]);
@@ -269,6 +269,31 @@ test('a forge that takes no more requests for now is asked again by the queue', 
   azure.commit(bundle('patient'));
   azure.fail({ path: /trees/, status: 429, headers: { 'retry-after': '1' } });
   expect(await settle(azure.push())).toMatchObject({ finding: 'told', state: 'succeeded', looks: 2 });
+});
+
+test('the page to sign in, with which a token that has expired is answered, is taken for no answer', async () => {
+  const sha = azure.commit(bundle('expired'));
+  azure.fail({ path: /refs/, status: 203 });
+  const told = await settle(azure.push());
+  expect(told).toMatchObject({
+    finding: 'told',
+    deployment: null,
+    errors: [{ slug: 'forge_refused', message: expect.stringContaining('it may have expired') }],
+  });
+  expect(azure.statuses.filter((one) => one.sha === sha)).toMatchObject([{ state: 'failed' }]);
+});
+
+test('a thread that somebody has taken away is made again, and what Azure DevOps refuses of it takes nothing from the rest', async () => {
+  const sha = azure.commit(bundle('threaded'), 'threaded');
+  azure.pullRequests.set(8, { status: 'active', sha, source: 'threaded', target: 'main' });
+  await settle(azure.pullRequest(8));
+  const [thread] = azure.threads.filter(({ number }) => number === 8);
+  Object.assign(thread, { isDeleted: true });
+  await settle(azure.pullRequest(8, 'git.pullrequest.updated'));
+  expect(azure.threads.filter(({ number, isDeleted }) => number === 8 && !isDeleted)).toHaveLength(1);
+  azure.fail({ path: /threads$/, status: 403 });
+  expect(await settle(azure.pullRequest(8, 'git.pullrequest.updated'))).toMatchObject({ finding: 'untold', errors: [{ slug: 'forge_refused' }] });
+  expect(azure.pullRequestStatuses.filter(({ number }) => number === 8).at(-1)).toMatchObject({ state: 'succeeded' });
 });
 
 test('files that are not those of git are not run, and the commit says so', async () => {

@@ -41,7 +41,7 @@ describe('with an App and a queue', () => {
   test('a push is proved, queued, confirmed, fetched, deployed and told as a check run; the record says whose word it was', async () => {
     const commit = at.github.commit(bundle('pushed', { '002_rows.sql': 'insert into pushed values (1), (2);\n' }));
     const { status, document } = await send(at, 'push', at.github.push());
-    expect([status, document]).toMatchObject([202, { outcome: 'accepted', commit, deployments: [{ target: 'shop', folder: 'db/shop', queued: true }] }]);
+    expect([status, document]).toMatchObject([202, { outcome: 'accepted', deployments: [{ target: 'shop', folder: 'db/shop', commit, queued: true }] }]);
     await expect.poll(() => triesOf(at, document.delivery), { timeout: 30_000 }).toMatchObject([{ by: 'queue', finding: 'told', state: 'succeeded' }]);
     expect(await rows('select n from pushed order by n')).toEqual([{ n: 1 }, { n: 2 }]);
     expect(at.github.repository.checkRuns).toMatchObject([

@@ -150,7 +150,10 @@ test('the request is the same for the same, and another one for what is asked fo
 
 test('a commit that is not the head any more: nothing is fetched, nothing is told; but what was taken up before is', async () => {
   const confirmed = { stale: 'The head of "main" is another one by now.' };
-  expect(await take({ confirmed })).toMatchObject({ progress: { finding: 'stale', again_seconds: null }, seen: { fetched: 0, told: [], drives: [] } });
+  expect(await take({ confirmed })).toMatchObject({
+    progress: { finding: 'stale', stale: confirmed.stale, again_seconds: null },
+    seen: { fetched: 0, told: [], drives: [] },
+  });
   const { progress, seen } = await take({ confirmed }, makeWork({ looks: 1 }));
   expect(progress.finding).toBe('told');
   expect(seen.told).toMatchObject([{ state: 'neutral', title: 'Overtaken', text: expect.stringContaining('another one by now') }]);
