@@ -95,6 +95,9 @@ create or replace function weft._as_utf8(p_text text)
   language plpgsql
 as $$
 begin
+  if getdatabaseencoding() = 'UTF8' then
+    return p_text;  -- no other text comes in there, and to look would cost as much as to copy it
+  end if;
   perform convert_to(p_text, 'UTF8');
   return p_text;
 exception when character_not_in_repertoire then

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '212383c72ba158196d32b91bc09bcb46bdd972fabea685bd96e1f57b835e68ee';
+export const ENGINE_DIGEST = '81597ce2ad247318fb7225ba7c185849012e6f2562e2984115878d854eb17f72';
