@@ -194,7 +194,8 @@ async function hit(
   }
 }
 
-async function cutPower({ postgres }: OwnServer): Promise<void> {
+/** Kills the server, or what there is of it, and starts it again. */
+export async function cutPower({ postgres }: OwnServer): Promise<void> {
   await postgres.kill9();
   for (let tries = 1; ; tries += 1) {
     const isUp = await postgres.restart().then(
