@@ -107,6 +107,14 @@ export const MUTANTS: readonly Mutant[] = [
     named: 'with everything a long run needs, whatever the database says otherwise',
   },
   {
+    guard: 'A server asks after a client that says nothing: an idle session ends in minutes, not in hours',
+    file: 'src/database/startup.ts',
+    find: 'tcp_keepalives_idle: String(tcp_probe_after_seconds)',
+    replace: "tcp_keepalives_idle: '0'",
+    test: 'test/database/session.test.ts',
+    named: 'with everything a long run needs, whatever the database says otherwise',
+  },
+  {
     guard: 'The same request is one deployment; another one under its id is a conflict',
     file: 'sql/95_api.sql',
     find: 'if v_existing.request_digest <> v_digest then',
