@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '81597ce2ad247318fb7225ba7c185849012e6f2562e2984115878d854eb17f72';
+export const ENGINE_DIGEST = 'ae9ec3d987453175e82d2c2b2eef4fc27d8b11fcdb7e816cede47c0ecef8d4ea';
