@@ -112,7 +112,7 @@ export const FORGE_MUTANTS: readonly Mutant[] = [
     find: "if (idOf('blob', bytes) !== file.id) throw another(file);",
     replace: '',
     test: 'test/bundle/git_tree.test.ts',
-    named: 'in a zip, %s',
+    named: 'in a zip, ',
   },
   {
     guard: 'A file that comes by itself is the one that git has',
@@ -120,7 +120,7 @@ export const FORGE_MUTANTS: readonly Mutant[] = [
     find: "if (bytes !== file.size || hash.digest('hex') !== file.id)",
     replace: 'if (bytes !== file.size)',
     test: 'test/bundle/git_tree.test.ts',
-    named: 'by itself, %s',
+    named: 'by itself, ',
   },
   {
     guard: 'A file of a zip unpacks to no more than it says',
