@@ -51,20 +51,6 @@ comment on function weft._mark_objects() is
   'Marks which objects there are, by the highest OID of each catalog, or all of them; weft._list_made lists the ones that came later.';
 
 
--- What other sessions have committed meanwhile is there too, and is theirs. Numbers of transactions begin anew every four thousand million.
-create or replace function weft._is_of_this_transaction(p_xid xid)
-  returns boolean
-  volatile parallel restricted
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select case when abs(age(p_xid)::bigint) < 2147483647 then
-    coalesce(pg_xact_status((pg_current_xact_id()::text::bigint - age(p_xid))::text::xid8) = 'in progress', false) else false end
-$$;
-
-comment on function weft._is_of_this_transaction(xid) is 'Tells of a row that is seen whether the transaction at hand has written it, or a part of it.';
-
-
 create or replace function weft._list_made(p_mark bigint[], p_is_one_transaction boolean)
   returns jsonb
   stable
@@ -191,48 +177,6 @@ as $$
 $$;
 
 comment on function weft._add_hint_of_group(jsonb, integer[]) is 'Adds what can be done when an object cannot be replaced alone.';
-
-
--- What a statement creates, or null: tokens name it, and whoever asks looks into the catalog.
-create or replace function weft._name_created(p_flat text)
-  returns jsonb
-  immutable parallel safe
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-declare
-  c_ident  constant text := '(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)';
-  c_name   constant text := c_ident || '(?: ?\. ?' || c_ident || ')*';
-  v_match  text[];
-begin
-  if p_flat !~* '^(create|alter table)\M' or p_flat ~* '^create (or replace )?((global|local) )?temp(orary)?\M' then
-    return null;
-  end if;
-  v_match := regexp_match(p_flat, '^create (?:or replace )?(?:unlogged |foreign |recursive |materialized )*(table|view|sequence) (?:if not exists )?(' || c_name || ')', 'i');
-  if v_match is not null then
-    return jsonb_build_object('kind', 'relation', 'name', v_match[2]);
-  end if;
-  v_match := regexp_match(p_flat, '^create (?:unique )?index (?:concurrently )?(?:if not exists )?(' || c_ident || ') on ', 'i');
-  if v_match is not null then
-    return jsonb_build_object('kind', 'relation', 'name', v_match[1]);
-  end if;
-  v_match := regexp_match(p_flat, '^create (?:or replace )?(function|procedure|aggregate) (' || c_name || ') ?\(', 'i');
-  if v_match is not null then
-    return jsonb_build_object('kind', 'function', 'name', v_match[2]);
-  end if;
-  v_match := regexp_match(p_flat, '^create (?:or replace )?(?:trusted )?(?:constraint )?(schema|type|domain|extension|trigger|policy) (?:if not exists )?(' || c_name || ')', 'i');
-  if v_match is not null and lower(v_match[2] collate "C") <> 'authorization' then
-    return jsonb_build_object('kind', case lower(v_match[1] collate "C") when 'domain' then 'type' else lower(v_match[1] collate "C") end, 'name', v_match[2]);
-  end if;
-  v_match := regexp_match(p_flat, '^alter table (?:if exists )?(?:only )?(' || c_name || ') add (?:column )?(?:if not exists )?(?!(?:constraint|primary|foreign|unique|check|exclude)\M)(' || c_ident || ') ', 'i');
-  if v_match is not null then
-    return jsonb_build_object('kind', 'column', 'name', v_match[2], 'on', v_match[1]);
-  end if;
-  return null;
-end
-$$;
-
-comment on function weft._name_created(text) is 'Names what a statement without comments creates: kind, name and, of a column, its table; null when it creates nothing that is looked for.';
 
 
 -- Which of several files that lack something waits for which other one, because that one would make it. Its name stands in what the server

@@ -292,13 +292,13 @@ comment on function weft._make_room(weft._phases, integer) is 'Drops what is in 
 
 
 -- What a file that has run again has made by now: what came into being with it, and what it had made before and is there still.
-create or replace function weft._note_made(p_deployment uuid, p_step integer, p_mark bigint[], p_is_one_transaction boolean default true)
+create or replace function weft._note_made(p_deployment uuid, p_step integer, p_mark bigint[], p_statements text[])
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select weft._merge_made(case when u.ordinal is null then h.made else nullif(u.replaced -> 'made', 'null') end, weft._list_made(p_mark, p_is_one_transaction))
+  select weft._merge_made(case when u.ordinal is null then h.made else nullif(u.replaced -> 'made', 'null') end, nullif(coalesce(weft._list_made(p_mark, p_statements is not null), '[]') || coalesce(weft._list_replaced(p_statements), '[]'), '[]'))
   from weft._steps as s
   join weft._deployments as d on d.id = s.deployment_id
   left join weft._history as h on h.bundle = d.bundle and h.path = s.path
@@ -306,7 +306,7 @@ as $$
   where s.deployment_id = p_deployment and s.ordinal = p_step
 $$;
 
-comment on function weft._note_made(uuid, integer, bigint[], boolean) is 'Lists the objects of a repeatable file that has just run; of one that has come back, those of its older content.';
+comment on function weft._note_made(uuid, integer, bigint[], text[]) is 'Lists the objects of a repeatable file that has just run; of one that has come back, those of its older content. p_statements: what it has run in this transaction; null where it took several.';
 
 
 -- Of a deployment that undoes another one.

@@ -285,7 +285,7 @@ begin
           perform weft._return_rights(p_phase);
         end if;
         if v_script.is_repeatable then
-          v_result := jsonb_strip_nulls(jsonb_build_object('made', weft._note_made(p_deployment, v_script.ordinal, v_mark)));
+          v_result := jsonb_strip_nulls(jsonb_build_object('made', weft._note_made(p_deployment, v_script.ordinal, v_mark, coalesce(v_script.statements, '{}'))));
           if v_script.comes_back then
             perform weft._give_back_had(p_phase, v_script.ordinal);
           end if;

@@ -85,6 +85,10 @@ begin
       return row('reordered', null, null)::weft._outcome;
     end if;
   end if;
+  if v_why is null and v_drops is null and weft._is_in_the_way(p_outcome.error) and not v_step.options ? 'makes_room' and v_step.kind = 'run' and v_step.path = v_step.undoes then
+    p_outcome.error := p_outcome.error || jsonb_build_object('hint', concat_ws(' ', p_outcome.error ->> 'hint', format(
+      'Nothing that is in the way is known to be made by %s, so nothing was dropped for it. Drop it yourself (what depends on it, and the rights and comments on it, are yours to make again), and undo again: the file makes it again as it was.', v_step.path)));
+  end if;
   if v_why is not null then
     p_outcome.error := p_outcome.error || jsonb_build_object(
       'detail', concat_ws(E'\n', p_outcome.error ->> 'detail', v_why), 'hint', weft._advise_on_room());

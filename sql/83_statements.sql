@@ -201,7 +201,7 @@ as $$
   select jsonb_build_object('made', m.made)
   from (
     select jsonb_agg(o.value) as made
-    from jsonb_array_elements(weft._note_made(p_step.deployment_id, p_step.ordinal, array(select k.value::bigint from jsonb_array_elements_text(p_step.options -> 'mark') with ordinality as k order by k.ordinality), false)) as o
+    from jsonb_array_elements(weft._note_made(p_step.deployment_id, p_step.ordinal, array(select k.value::bigint from jsonb_array_elements_text(p_step.options -> 'mark') with ordinality as k order by k.ordinality), null)) as o
     cross join lateral (select trim('"' from regexp_replace(split_part(o.value ->> 'name', '(', 1), '^.*\.', '')) as bare) as b
     where exists (
       select from weft._statements as t

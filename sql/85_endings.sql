@@ -175,42 +175,58 @@ $$;
 comment on function weft._end(uuid, weft.deployment_state, jsonb) is 'Ends a deployment, with the fingerprint and the WAL position that it leaves.';
 
 
--- What a later deployment has brought of the same file is newer than what failed then, whatever this one would bring.
-create or replace function weft._leave_to_later(p_deployment uuid)
+-- What a later deployment has brought of the same file is newer than what failed then, or has not run yet, whatever this one would bring. So is that it
+-- has a file no more, or under another name, of what runs again and again: else an older view would be in the database, and nobody would say so.
+create or replace function weft._leave_to_later(p_deployment uuid, p_state weft.step_state)
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_step  record;
+  v_newest  uuid;  -- that has come to something, and not to the undo files of what is applied alone
+  v_step    record;
 begin
+  select o.id into v_newest
+  from weft._deployments as d
+  cross join lateral (select l.* from weft._deployments as l where l.place > d.place and l.bundle || '' = d.bundle offset 0) as o
+  where d.id = p_deployment and o.mode = 'apply' and o.undoes is null and o.state in ('succeeded', 'degraded')
+    and exists (select from weft._steps as s where s.deployment_id = o.id and (s.state = 'succeeded' or s.undo is null))
+    and not exists (select from weft._deployments as u where u.undoes = o.id and u.mode = 'apply' and u.state in ('succeeded', 'degraded'))
+  order by o.place desc limit 1;
   for v_step in
-    select s.ordinal, s.path, p.name as phase, coalesce(h.deployment_id, t.id) as later_id
+    select s.ordinal, s.path, p.name as phase, coalesce(h.deployment_id, t.id, v_newest) as later_id
     from weft._deployments as d
-    join weft._steps as s on s.deployment_id = d.id and s.state = 'failed' and s.kind <> 'check'
+    join weft._steps as s on s.deployment_id = d.id and s.state = p_state and s.kind <> 'check'
     join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
     left join lateral (
-      select k.deployment_id from weft._history as k
-      where k.bundle = d.bundle and s.path in (k.path, k.applied_path) and k.deployment_id <> d.id and k.applied_at > s.finished_at
-      order by k.applied_at desc limit 1) as h on true
+      select k.deployment_id from weft._history as k join weft._deployments as o on o.id = k.deployment_id
+      where k.bundle = d.bundle and s.path in (k.path, k.applied_path) and o.place > d.place
+      order by o.place desc limit 1) as h on true
     left join lateral (
       select o.id from weft._deployments as o
       join weft._steps as n on n.deployment_id = o.id and n.path = s.path and n.state = 'succeeded'
-      where o.bundle = d.bundle and o.mode = 'apply' and o.undoes is null and o.place > d.place and n.finished_at > s.finished_at
+      where o.bundle = d.bundle and o.mode = 'apply' and o.undoes is null and o.place > d.place
       order by o.place desc limit 1) as t on weft._repeat_of(s.kind, s.options) = 'always'  -- of which no history tells
-    where d.id = p_deployment and coalesce(h.deployment_id, t.id) is not null
+    where d.id = p_deployment and (p_state = 'failed' or weft._repeat_of(s.kind, s.options) in ('on-change', 'always'))
+      and (coalesce(h.deployment_id, t.id) is not null
+        or v_newest is not null and weft._repeat_of(s.kind, s.options) in ('on-change', 'always') and not exists (
+          select from weft._steps as n where n.deployment_id = v_newest and n.path = s.path))
     order by s.ordinal
   loop
     update weft._steps as s
     set state = 'skipped', error = null, finished_at = clock_timestamp(), result = (coalesce(s.result, '{}') - 'continued') || jsonb_build_object('overtaken_by', v_step.later_id)
     where s.deployment_id = p_deployment and s.ordinal = v_step.ordinal;
+    if p_state = 'pending' then
+      delete from weft._statements as t where t.deployment_id = p_deployment and t.step = v_step.ordinal;
+    end if;
     perform weft._tell(p_deployment, 'overtaken', v_step.phase, v_step.path, jsonb_build_object('by', v_step.later_id));
   end loop;
 end
 $$;
 
-comment on function weft._leave_to_later(uuid) is 'Leaves out of a degraded deployment that is opened again what a later one has applied of the files that failed in it, and tells of each.';
+comment on function weft._leave_to_later(uuid, weft.step_state) is
+  'Leaves out of a deployment that is opened again, or that others have passed, what a later one has applied of the files that failed in it, or have yet to run, and tells of each.';
 
 
 -- degraded -> running: the steps whose failure was tolerated are pending again. What was sent apart keeps its judge: it may have come through since.
@@ -250,7 +266,7 @@ begin
     select k.fingerprint into v_fingerprint from weft._keep_snapshot() as k;
   end if;
   perform weft._tell_of_drift(p_deployment, v_fingerprint, true);
-  perform weft._leave_to_later(p_deployment);
+  perform weft._leave_to_later(p_deployment, 'failed');
   -- what it is about may have come, or have become something else, since: it is looked for anew
   update weft._statements as t set state = 'pending', judge = null, error = null, tries = 0, finished_at = null
   from weft._steps as s

@@ -130,8 +130,13 @@ begin
   v_quarrel := weft._settle_with_history(p_deployment);
   if v_quarrel is not null then
     perform weft._end(p_deployment.id, 'failed', v_quarrel);
-  elsif p_deployment.state = 'staged' then
-    perform weft._arrange_groups(p_deployment);
+  else
+    if exists (select from weft._deployments as o where o.place > p_deployment.place and o.finished_at is not null) then  -- which has passed this one
+      perform weft._leave_to_later(p_deployment.id, 'pending');
+    end if;
+    if p_deployment.state = 'staged' then
+      perform weft._arrange_groups(p_deployment);
+    end if;
   end if;
   return v_quarrel is null;
 end

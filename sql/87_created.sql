@@ -37,31 +37,6 @@ $$;
 comment on function weft._is_created_there(jsonb) is 'Tells whether the catalog has an object of that kind and name.';
 
 
-create or replace function weft._fold_name(p_name text)
-  returns text[]
-  immutable strict parallel safe
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select array_agg(case when m.part[1] like '"%' then replace(substr(m.part[1], 2, length(m.part[1]) - 2), '""', '"') else lower(m.part[1] collate "C") end order by m.place)
-  from regexp_matches(p_name, '("(?:[^"]|"")*"|[^\s".]+)', 'g') with ordinality as m (part, place)
-$$;
-
-comment on function weft._fold_name(text) is 'Takes a name apart as the server reads it, without looking at whether it is one.';
-
-
-create or replace function weft._last_of_name(p_name text)
-  returns text
-  immutable strict parallel safe
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select o.parts[cardinality(o.parts)] from (select weft._fold_name(p_name) as parts) as o
-$$;
-
-comment on function weft._last_of_name(text) is 'Tells a name without its schema, as the server reads it.';
-
-
 create or replace function weft._is_same_name(p_one text, p_other text)
   returns boolean
   immutable parallel safe

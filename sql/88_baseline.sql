@@ -93,7 +93,7 @@ begin
   with back as (
     update weft._history as h
     set path = s.replaced ->> 'path', digest = decode(s.replaced ->> 'digest', 'hex'), deployment_id = (s.replaced ->> 'deployment_id')::uuid, applied_at = (s.replaced ->> 'applied_at')::timestamptz,
-        bytes_in = (s.replaced ->> 'bytes_in')::uuid, applied_path = s.replaced ->> 'applied_path', place = (s.replaced ->> 'place')::integer
+        bytes_in = (s.replaced ->> 'bytes_in')::uuid, applied_path = s.replaced ->> 'applied_path', place = (s.replaced ->> 'place')::integer, made = nullif(s.replaced -> 'made', 'null')
     from weft._steps as s
     where s.deployment_id = v_baseline.id and s.replaced is not null and h.bundle = v_baseline.bundle and h.deployment_id = v_baseline.id and h.applied_path = s.path
     returning s.path
@@ -120,6 +120,7 @@ declare
   v_check       record;
   v_file        record;
   v_recorded    text[] := '{}';
+  v_made        jsonb;  -- by path, what is there of repeatable files
   v_replaced    text[] := '{}';  -- which were applied with another content
 begin
   perform weft._check_fence(p_fence, p_until_commit => true);
@@ -134,6 +135,19 @@ begin
     return;
   end if;
 
+  if exists (select from weft._steps as s where s.deployment_id = p_deployment and s.kind = 'run' and s.options ? 'repeat') then
+    -- as if they had made it: so it is called back, and an undo can drop it to make it again
+    v_made := (
+      select jsonb_object_agg(m.path, m.made)
+      from (
+        select l.path, weft._list_claimed(array_agg(l.object)) as made
+        from weft._look_for_created(p_deployment) as l
+        join weft._steps as s on s.deployment_id = p_deployment and s.path = l.path and s.kind = 'run' and s.options ? 'repeat'
+        where l.is_there and not l.is_gone
+        group by l.path) as m
+      where m.made is not null);
+  end if;
+
   for v_file in
     select s.ordinal, s.path, a.digest, weft._repeat_of(s.kind, s.options) as repeat, h.digest as known
     from weft._steps as s
@@ -146,11 +160,11 @@ begin
     update weft._steps as s set replaced = to_jsonb(h) || jsonb_build_object('digest', encode(h.digest, 'hex'))  -- so that it can be withdrawn
     from weft._history as h
     where s.deployment_id = p_deployment and s.ordinal = v_file.ordinal and h.bundle = v_deployment.bundle and h.path = v_file.path;
-    insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place)
-    values (v_deployment.bundle, v_file.path, v_file.digest, p_deployment, clock_timestamp(), p_deployment, v_file.path, case when v_file.repeat <> 'once' then v_file.ordinal end)
+    insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place, made)
+    values (v_deployment.bundle, v_file.path, v_file.digest, p_deployment, clock_timestamp(), p_deployment, v_file.path, case when v_file.repeat <> 'once' then v_file.ordinal end, v_made -> v_file.path)
     on conflict on constraint an_artifact_is_applied_once do update
     set digest = excluded.digest, deployment_id = excluded.deployment_id, applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, applied_path = excluded.applied_path,
-        place = case when excluded.place is not null then coalesce(h.place, excluded.place) end;
+        place = case when excluded.place is not null then coalesce(h.place, excluded.place) end, made = case when excluded.place is not null then coalesce(excluded.made, h.made) end;
     v_recorded := v_recorded || v_file.path;
     if v_file.known <> v_file.digest then
       v_replaced := v_replaced || v_file.path;

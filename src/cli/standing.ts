@@ -32,6 +32,9 @@ export function standing(phase: PhaseStatus, deployment: Deployment): string {
   }
   if (phase.transaction === 'single') {
     const steps = `${count(total - tally.before, 'step')}${tally.before === 0 ? '' : `; ${tally.before} applied before`}`;
+    // Of a deployment that was opened again: what its first end has committed.
+    if (succeeded > 0 && phase.state !== 'running')
+      return `committed before: ${count(succeeded, 'step')}${beside}; of what was tried again nothing is left (${count(failed + pending, 'step')})`;
     if (phase.state === 'failed') return `rolled back as a whole: nothing of it is left (${steps})`;
     if (isOver(deployment.state)) return `nothing of it (${steps})`;
     return phase.state === 'running' ? `in flight, all or nothing: nothing is committed yet (${steps})` : 'not begun';

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'ae9ec3d987453175e82d2c2b2eef4fc27d8b11fcdb7e816cede47c0ecef8d4ea';
+export const ENGINE_DIGEST = '4f2adff6bb4d18211e0b156d7177216f273f78874fc92b87cc9bfae8f5d125d1';

@@ -26,7 +26,7 @@ const made = async () =>
   ).map((row) => [row.path, row.names]);
 const MADE = [
   ['v/1.sql', ['public.mine()']],
-  ['v/2.sql', ['p', 'public.seen', 'public.t']],
+  ['v/2.sql', ['p', 'public.old()', 'public.seen', 'public.t']],
 ];
 const OLD = 'create function old() returns int language sql as $$ select 1 $$';
 

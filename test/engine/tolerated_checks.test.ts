@@ -1,6 +1,9 @@
 /** Checks when a degraded deployment is opened again: what is tried again is held against them, as it would have been at first. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { UNCOLOURED } from '../../src/cli/io.ts';
+import { renderSummary } from '../../src/cli/summary.ts';
 import { resume } from '../../src/deployment/resume.ts';
+import type { Deployment } from '../../src/domain/deployment.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
@@ -48,6 +51,7 @@ describe.each(['single', 'per-step', 'auto', 'none'])('transaction: %s', (transa
     expect(end.error?.detail).toBe(
       `The deployment had ended degraded and was opened again: what it had committed by then stays.${stays ? '' : ' Of what was tried again, 2.sql is not in the database.'}`,
     );
+    if (!stays) expect(renderSummary(end as Deployment, UNCOLOURED)).toContain('committed before: 1 step; of what was tried again nothing is left (2 steps)');
     expect(await later()).toEqual(stays ? [5] : []);
     expect(await sql(database.url, 'select path from weft.history order by path')).toEqual((stays ? ['1.sql', '2.sql'] : ['1.sql']).map((path) => ({ path })));
     expect(await again(id), 'is over').toMatchObject({ state: 'failed' });

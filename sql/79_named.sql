@@ -1,0 +1,147 @@
+-- What the statements of a file name, as the catalog has it. Tokens name what is looked for, and the catalog answers.
+
+-- What a statement creates, or null: tokens name it, and whoever asks looks into the catalog.
+create or replace function weft._name_created(p_flat text)
+  returns jsonb
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  c_ident  constant text := '(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)';
+  c_name   constant text := c_ident || '(?: ?\. ?' || c_ident || ')*';
+  v_match  text[];
+begin
+  if p_flat !~* '^(create|alter table)\M' or p_flat ~* '^create (or replace )?((global|local) )?temp(orary)?\M' then
+    return null;
+  end if;
+  v_match := regexp_match(p_flat, '^create (?:or replace )?(?:unlogged |foreign |recursive |materialized )*(table|view|sequence) (?:if not exists )?(' || c_name || ')', 'i');
+  if v_match is not null then
+    return jsonb_build_object('kind', 'relation', 'name', v_match[2]);
+  end if;
+  v_match := regexp_match(p_flat, '^create (?:unique )?index (?:concurrently )?(?:if not exists )?(' || c_ident || ') on ', 'i');
+  if v_match is not null then
+    return jsonb_build_object('kind', 'relation', 'name', v_match[1]);
+  end if;
+  v_match := regexp_match(p_flat, '^create (?:or replace )?(function|procedure|aggregate) (' || c_name || ') ?\(', 'i');
+  if v_match is not null then
+    return jsonb_build_object('kind', 'function', 'name', v_match[2]);
+  end if;
+  v_match := regexp_match(p_flat, '^create (?:or replace )?(?:trusted )?(?:constraint )?(schema|type|domain|extension|trigger|policy) (?:if not exists )?(' || c_name || ')', 'i');
+  if v_match is not null and lower(v_match[2] collate "C") <> 'authorization' then
+    return jsonb_build_object('kind', case lower(v_match[1] collate "C") when 'domain' then 'type' else lower(v_match[1] collate "C") end, 'name', v_match[2]);
+  end if;
+  v_match := regexp_match(p_flat, '^alter table (?:if exists )?(?:only )?(' || c_name || ') add (?:column )?(?:if not exists )?(?!(?:constraint|primary|foreign|unique|check|exclude)\M)(' || c_ident || ') ', 'i');
+  if v_match is not null then
+    return jsonb_build_object('kind', 'column', 'name', v_match[2], 'on', v_match[1]);
+  end if;
+  return null;
+end
+$$;
+
+comment on function weft._name_created(text) is 'Names what a statement without comments creates: kind, name and, of a column, its table; null when it creates nothing that is looked for.';
+
+
+create or replace function weft._fold_name(p_name text)
+  returns text[]
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select array_agg(case when m.part[1] like '"%' then replace(substr(m.part[1], 2, length(m.part[1]) - 2), '""', '"') else lower(m.part[1] collate "C") end order by m.place)
+  from regexp_matches(p_name, '("(?:[^"]|"")*"|[^\s".]+)', 'g') with ordinality as m (part, place)
+$$;
+
+comment on function weft._fold_name(text) is 'Takes a name apart as the server reads it, without looking at whether it is one.';
+
+
+create or replace function weft._last_of_name(p_name text)
+  returns text
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select o.parts[cardinality(o.parts)] from (select weft._fold_name(p_name) as parts) as o
+$$;
+
+comment on function weft._last_of_name(text) is 'Tells a name without its schema, as the server reads it.';
+
+
+-- What other sessions have committed meanwhile is there too, and is theirs. Numbers of transactions begin anew every four thousand million.
+create or replace function weft._is_of_this_transaction(p_xid xid)
+  returns boolean
+  volatile parallel restricted
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case when abs(age(p_xid)::bigint) < 2147483647 then
+    coalesce(pg_xact_status((pg_current_xact_id()::text::bigint - age(p_xid))::text::xid8) = 'in progress', false) else false end
+$$;
+
+comment on function weft._is_of_this_transaction(xid) is 'Tells of a row that is seen whether the transaction at hand has written it, or a part of it.';
+
+
+-- A name without a schema may be in any: which search_path it was made under is not known.
+create or replace function weft._find_named(p_object jsonb, p_is_ours boolean)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_parts   text[] := weft._fold_name(p_object ->> 'name');
+  v_name    name := v_parts[cardinality(v_parts)];
+  v_schema  name := case when cardinality(v_parts) > 1 then v_parts[cardinality(v_parts) - 1] end;
+begin
+  return case p_object ->> 'kind'
+    when 'relation' then (
+      select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('kind', case when c.relkind = 'i' then 'index' else 'relation' end, 'name', format('%I.%I', n.nspname, c.relname), 'on', i.indrelid::regclass::text)))
+      from pg_class as c join pg_namespace as n on n.oid = c.relnamespace left join pg_index as i on i.indexrelid = c.oid
+      where c.relname = v_name and (v_schema is null or n.nspname = v_schema) and n.nspname <> 'weft' and n.nspname !~ '^pg_' and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'i') and c.relpersistence <> 't'
+        -- of a view that is replaced by one with the same columns, its rule alone is written
+        and (not p_is_ours or weft._is_of_this_transaction(c.xmin) or exists (select from pg_rewrite as w where w.ev_class = c.oid and weft._is_of_this_transaction(w.xmin))))
+    when 'function' then (
+      select jsonb_agg(jsonb_build_object('kind', 'function', 'name', f.oid::regprocedure::text))
+      from pg_proc as f join pg_namespace as n on n.oid = f.pronamespace
+      where f.proname = v_name and (v_schema is null or n.nspname = v_schema) and n.nspname <> 'weft' and n.nspname !~ '^pg_' and (not p_is_ours or weft._is_of_this_transaction(f.xmin)))
+    when 'trigger' then (
+      select jsonb_agg(jsonb_build_object('kind', 'trigger', 'name', t.tgname, 'on', t.tgrelid::regclass::text))
+      from pg_trigger as t where t.tgname = v_name and not t.tgisinternal and t.tgparentid = 0 and (not p_is_ours or weft._is_of_this_transaction(t.xmin)))
+    when 'policy' then (
+      select jsonb_agg(jsonb_build_object('kind', 'policy', 'name', p.polname, 'on', p.polrelid::regclass::text)) from pg_policy as p where p.polname = v_name and not p_is_ours)
+  end;
+end
+$$;
+
+comment on function weft._find_named(jsonb, boolean) is 'Finds what a statement names as weft._list_made writes it: all that has this name, or only what the transaction at hand has written (p_is_ours); null when there is none.';
+
+
+-- CREATE OR REPLACE makes nothing new of what is there already; yet from then on it is the file's.
+create or replace function weft._list_replaced(p_statements text[])
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_agg(f.value)
+  from unnest(p_statements) as u (statement)
+  cross join lateral (select left(weft._skip_comments(u.statement), 1000) as head offset 0) as h
+  cross join lateral (select weft._name_created(weft._flatten(h.head)) as object where h.head ~* '^create\s+or\s+replace\M' offset 0) as o
+  cross join lateral jsonb_array_elements(weft._find_named(o.object, true)) as f
+  where u.statement ~* '\mreplace\M'
+$$;
+
+comment on function weft._list_replaced(text[]) is 'Lists what the statements of a file have just made or replaced by CREATE OR REPLACE; null when there is nothing.';
+
+
+-- What is there under a name that only one has.
+create or replace function weft._list_claimed(p_objects jsonb[])
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_agg(distinct f.found -> 0) from unnest(p_objects) as o (object) cross join lateral weft._find_named(o.object, false) as f (found) where jsonb_array_length(f.found) = 1
+$$;
+
+comment on function weft._list_claimed(jsonb[]) is 'Lists, of objects that the statements of a file name, those that are there and of whose name there are no others.';
