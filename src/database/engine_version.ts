@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '4f2adff6bb4d18211e0b156d7177216f273f78874fc92b87cc9bfae8f5d125d1';
+export const ENGINE_DIGEST = 'ac5c4beeb74a4622f848da1c9ae6e062547b165f5d0b0d33dd9a3294d324b826';
