@@ -16,7 +16,7 @@ export const LIMITS = {
 /** How soon the server's machine notices that nothing comes from a client's any more, for a session that wants it to look. */
 export const noticed_after_ms = 1_500;
 
-/** A client that stays bears a silence for a second, in this whole process. */
+/** A client that stays bears a silence for two seconds, in this whole process. */
 export function shortenSilence(): void {
-  Object.assign(OF_THE_CLIENT, { silence_seconds_max: 1 });
+  Object.assign(OF_THE_CLIENT, { silence_seconds_max: 2 });
 }

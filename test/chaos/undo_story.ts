@@ -58,17 +58,19 @@ const SECOND = bundle(
   },
 );
 
-/** What each step of the undo leaves, or not yet: by the path that it has in the record. */
-const FACTS = `select 'fact', format('%s is recorded as %s, and what it takes back is there: %s', s.path, s.state, w.is_there)
-from weft._steps as s
-join weft._deployments as d on d.id = s.deployment_id and d.undoes is not null
+/** What each file of the undo leaves, or not yet: by the path that it has in the record, where it may stand twice, for what has to wait for something behind it. */
+const FACTS = `select 'fact', format('%s is recorded as done: %s, and what it takes back is there: %s', s.path, s.is_done, w.is_there)
+from (
+  select o.path, bool_or(o.state = 'succeeded') as is_done from weft._steps as o
+  join weft._deployments as d on d.id = o.deployment_id and d.undoes is not null
+  group by o.path) as s
 join lateral (values
   ('undo/2.sql', exists (select from pg_attribute as a where a.attrelid = (select k.oid from pg_class as k where k.relnamespace = 'public'::regnamespace and k.relname = 'c') and a.attname = 'note' and not a.attisdropped)),
   ('apart/u.sql', (select k.oid from pg_class as k where k.relnamespace = 'public'::regnamespace and k.relname = 'apart') is not null),
   ('unfill.sql', exists (select from public.big as b where b.total is not null)),
   ('data/c.csv', not exists (select from public.c where code = 'b'))
 ) as w (path, is_there) on w.path = s.path
-where (s.state = 'succeeded') = w.is_there`;
+where s.is_done = w.is_there`;
 
 /** What is taken back is not in the history, and what is not is. */
 const HISTORY = `select 'history', s.undoes_path from (

@@ -17,6 +17,8 @@ import { DEPLOY, type Story } from './stories.ts';
 const ENGINE = await readEngine();
 const again_ms = 100;
 const tries_count_max = 100;
+/** An upgrade says nothing until it is done. */
+const upgrade_ms_max = 8_000;
 
 /** The one before: without a column that came, with a function that went. */
 const OLDER: Engine = {
@@ -80,7 +82,7 @@ export const UPGRADE: Story = {
       for (let tries = 1; ; tries += 1) {
         const session = await errand.connect();
         const installing = inspectServer(session).then(({ engine }) => installEngine(session, engine, NEWER));
-        const isDone = await answerOf(session, installing, patience)
+        const isDone = await answerOf(session, installing, patience, undefined, upgrade_ms_max)
           .then(
             () => true,
             (error: unknown) => {
