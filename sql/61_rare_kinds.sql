@@ -202,8 +202,15 @@ begin
     select 'subscription', quote_ident(s.subname),
            concat_ws(', ', 'owner ' || quote_ident(pg_get_userbyid(s.subowner)), case when not s.subenabled then 'disabled' end,
              'to ' || array_to_string(array(select unnest(s.subpublications) order by 1), ', '), 'slot ' || quote_ident(s.subslotname), case when s.subbinary then 'binary' end,
-             'streaming ' || s.substream::text, 'synchronous_commit ' || s.subsynccommit)
-    from pg_subscription as s
+             'streaming ' || s.substream::text, 'synchronous_commit ' || s.subsynccommit, s.remarks)
+    -- what a server does not have yet means what the outer query says
+    from (select 'd'::"char" as subtwophasestate, false as subdisableonerr, true as subpasswordrequired, false as subrunasowner, 'any' as suborigin, false as subfailover) as before_17
+    cross join lateral (
+      select s.subdbid, s.subname, s.subowner, s.subenabled, s.subpublications, s.subslotname, s.subbinary, s.substream, s.subsynccommit,
+             nullif(concat_ws(', ', case when subtwophasestate <> 'd' then 'two_phase' end, case when subdisableonerr then 'disable_on_error' end, case when not subpasswordrequired then 'password not required' end,
+               case when subrunasowner then 'run_as_owner' end, 'origin ' || nullif(suborigin, 'any'), case when subfailover then 'failover' end), '') as remarks
+      from pg_subscription as s
+    ) as s
     where s.subdbid = (select d.oid from pg_database as d where d.datname = current_database());
   end if;
 

@@ -40,7 +40,7 @@ begin
     select d.classid, d.objid from pg_depend as d where d.refclassid = 'pg_extension'::regclass and d.deptype = 'e'
   ),
   relations as materialized (
-    select c.oid, c.relkind, s.prefix, s.prefix || quote_ident(c.relname) as identity, c.relowner, c.relacl, c.relam, c.reltablespace, c.reloftype,
+    select c.oid, c.relkind, c.relname, s.prefix, s.prefix || quote_ident(c.relname) as identity, c.relowner, c.relacl, c.relam, c.reltablespace, c.reloftype,
            c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.relispopulated, c.relreplident, c.reloptions, c.relpartbound
     from pg_class as c
     join schemas as s on s.oid = c.relnamespace
@@ -55,6 +55,7 @@ begin
                quote_ident(a.attname), ' ', format_type(a.atttypid, a.atttypmod),
                case when a.attcollation <> t.typcollation then ' collate ' || a.attcollation::regcollation end,
                case when a.attnotnull then ' not null' end,
+               case when n.conislocal and n.conname <> concat(r.relname, '_', a.attname, '_not_null') then ' constraint ' || quote_ident(n.conname) end,
                -- only what is generated names columns, and makes the server open the table
                case when d.adbin is null then null
                  when a.attgenerated = '' then ' default ' || pg_get_expr(d.adbin, 0)
@@ -76,6 +77,7 @@ begin
     join pg_attribute as a on a.attrelid = r.oid and a.attnum > 0
     join pg_type as t on t.oid = case when a.attisdropped then 'int4'::regtype else a.atttypid end
     left join pg_attrdef as d on a.atthasdef and d.adrelid = a.attrelid and d.adnum = a.attnum
+    left join pg_constraint as n on a.attnotnull and n.contype = 'n' and n.conrelid = a.attrelid and n.conkey[1] = a.attnum
     where r.relkind <> 'S' and (r.relkind <> 'v' or a.atthasdef or a.attacl is not null or a.attoptions is not null)  -- a view's are in its text
   ),
   columns as materialized (
@@ -135,7 +137,7 @@ begin
   ),
   indexes as materialized (
     select i.indexrelid, t.prefix || quote_ident(c.relname) as identity, c.relkind, c.relname, m.amname, t.identity as table_identity, t.names, t.types, t.collations,
-           i.indisunique, i.indnkeyatts, i.indkey, i.indclass, i.indcollation, i.indoption,
+           i.indisunique, i.indnkeyatts, i.indkey, i.indclass, i.indcollation, i.indoption, c.reloptions,
            i.indnatts = i.indnkeyatts and i.indnkeyatts <= 4 and i.indexprs is null and i.indpred is null and c.reloptions is null
              and not i.indisexclusion and not i.indnullsnotdistinct as is_plain,
            i.indexrelid in (select c.conindid from constraints as c where c.contype in ('p', 'u', 'x')) as is_of_constraint,
@@ -262,6 +264,7 @@ begin
                  t.names[c.conkey[1]], ', ' || t.names[c.conkey[2]], ', ' || t.names[c.conkey[3]], ', ' || t.names[c.conkey[4]], ')')
              else pg_get_constraintdef(c.oid)
            end
+           || case when c.contype in ('p', 'u') then coalesce(' ' || weft._describe_options(i.reloptions), '') else '' end
            || coalesce(i.remarks, '')
            || case when c.contype = 'f' and c.oid in (select t.tgconstraint from triggers as t where t.tgisinternal) then '; not enforced: its triggers are disabled' else '' end
     from constraints as c

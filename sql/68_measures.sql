@@ -88,6 +88,44 @@ $$;
 comment on function weft._list_sequences() is 'Lists the sequences that this role may read, with the value that each gave last; null where one is locked.';
 
 
+-- No rollback takes a setval() back, and a sequence that was set back gives out numbers that are in use. So it is set to where it stood, which
+-- leaves a gap at the worst.
+create or replace function weft._put_back_sequences(p_deployment uuid)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '1s'
+  language plpgsql
+as $$
+declare
+  v_sequence  record;
+  v_back      jsonb := '[]';
+begin
+  for v_sequence in
+    select b.key as name, (b.value #>> '{}')::bigint as stood, s.last_value as stands
+    from weft._reports as r
+    cross join jsonb_each(r.sequences_before) as b
+    join pg_sequences as s on format('%I.%I', s.schemaname, s.sequencename) = b.key
+    where r.deployment_id = p_deployment and jsonb_typeof(b.value) = 'number'
+      and (s.last_value is null or case when s.increment_by > 0 then s.last_value < (b.value #>> '{}')::bigint else s.last_value > (b.value #>> '{}')::bigint end)
+    order by b.key
+  loop
+    begin
+      perform setval(v_sequence.name::regclass, v_sequence.stood);
+      v_back := v_back || jsonb_build_object('sequence', v_sequence.name, 'before', v_sequence.stood, 'after', v_sequence.stands, 'put_back', true);
+    exception when others then
+      null;  -- then the report shows it where it is
+    end;
+  end loop;
+  if v_back <> '[]' then
+    perform weft._tell(p_deployment, 'sequences_put_back', p_data => jsonb_build_object('sequences', v_back));
+  end if;
+end
+$$;
+
+comment on function weft._put_back_sequences(uuid) is 'Sets the sequences that a rehearsal has set back to where they stood before it.';
+
+
 create or replace function weft._list_catalog()
   returns text
   volatile

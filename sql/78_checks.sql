@@ -26,6 +26,8 @@ as $$
       where k.contype = 'f' and k.conparentid = 0 and u.schema = any (coalesce($1, array[u.schema]))
         and not exists (  -- one that begins with the columns of the key, in whatever order, over all rows
           select from pg_index as i
+          join pg_class as c on c.oid = i.indexrelid
+          join pg_am as m on m.oid = c.relam and m.amname in ('btree', 'hash', 'gist', 'spgist')  -- the others find no single key
           where i.indrelid = k.conrelid and i.indisvalid and i.indpred is null
             and (i.indkey::smallint[])[0:cardinality(k.conkey) - 1] @> k.conkey and i.indnkeyatts >= cardinality(k.conkey))
       order by 1, 2 $rule$
@@ -40,16 +42,30 @@ as $$
       from pg_constraint as k
       join (select o.oid, o.schema from weft._list_user_objects('pg_class') as o union all select o.oid, o.schema from weft._list_user_objects('pg_type') as o) as u
         on u.oid = coalesce(nullif(k.conrelid, 0), k.contypid)
-      where not k.convalidated and u.schema = any (coalesce($1, array[u.schema]))
+      where not k.convalidated and coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true) and u.schema = any (coalesce($1, array[u.schema]))
       order by 1, 2 $rule$
     when 'sequences-with-room' then $rule$
-      select format('%I.%I', s.schemaname, s.sequencename) as sequence, s.last_value, s.max_value, round(r.used * 100, 1) as percent
+      select format('%I.%I', s.schemaname, s.sequencename) as sequence, s.last_value, m.max_value, round(r.used * 100, 1) as percent
       from weft._list_user_objects('pg_class') as u
       join pg_class as c on c.oid = u.oid and c.relkind = 'S'
       join pg_sequences as s on s.schemaname = u.schema and s.sequencename = c.relname
+      cross join lateral (  -- a column that its numbers go to may hold less than the sequence
+        select min(case a.atttypid when 'int2'::regtype then 32767 when 'int4'::regtype then 2147483647 else 9223372036854775807 end) as of_columns
+        from (
+          select d.refobjid as oid, d.refobjsubid as attnum from pg_depend as d
+          where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i')
+          union all
+          select f.adrelid, f.adnum from pg_depend as d join pg_attrdef as f on f.oid = d.objid
+          where d.classid = 'pg_attrdef'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = c.oid
+        ) as t
+        join pg_attribute as a on a.attrelid = t.oid and a.attnum = t.attnum
+      ) as h
       cross join lateral (
-        select case when s.increment_by > 0 then (s.last_value::numeric - s.min_value) / nullif(s.max_value::numeric - s.min_value, 0)
-                 else (s.max_value::numeric - s.last_value) / nullif(s.max_value::numeric - s.min_value, 0) end as used
+        select least(s.max_value, h.of_columns) as max_value, greatest(s.min_value, case h.of_columns when 32767 then -32768 when 2147483647 then -2147483648 end) as min_value
+      ) as m
+      cross join lateral (
+        select case when s.increment_by > 0 then (s.last_value::numeric - m.min_value) / nullif(m.max_value::numeric - m.min_value, 0)
+                 else (m.max_value::numeric - s.last_value) / nullif(m.max_value::numeric - m.min_value, 0) end as used
       ) as r
       where not s.cycle and r.used * 100 > weft._limit('sequence_percent_max') and u.schema = any (coalesce($1, array[u.schema]))
       order by 1 $rule$
@@ -63,8 +79,28 @@ as $$
         select 'pg_type'::regclass, o.oid, o.schema, t.typowner from weft._list_user_objects('pg_type') as o join pg_type as t on t.oid = o.oid where t.typtype in ('e', 'd', 'r') or t.typtype = 'c' and exists (select from pg_class as c where c.oid = t.typrelid and c.relkind = 'c')
         union all
         select 'pg_namespace'::regclass, n.oid, n.nspname::text, n.nspowner from pg_namespace as n where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'weft', 'public')
+        union all
+        select r.classid, r.oid, n.nspname::text, r.owner
+        from (
+          select o.tableoid::regclass, o.oid, o.stxnamespace, o.stxowner from pg_statistic_ext as o
+          union all select o.tableoid, o.oid, o.cfgnamespace, o.cfgowner from pg_ts_config as o
+          union all select o.tableoid, o.oid, o.dictnamespace, o.dictowner from pg_ts_dict as o
+          union all select o.tableoid, o.oid, o.oprnamespace, o.oprowner from pg_operator as o
+          union all select o.tableoid, o.oid, o.opcnamespace, o.opcowner from pg_opclass as o
+          union all select o.tableoid, o.oid, o.opfnamespace, o.opfowner from pg_opfamily as o
+          union all select o.tableoid, o.oid, o.collnamespace, o.collowner from pg_collation as o
+          union all select o.tableoid, o.oid, o.connamespace, o.conowner from pg_conversion as o
+          union all select o.tableoid, o.oid, null, o.srvowner from pg_foreign_server as o
+          union all select o.tableoid, o.oid, null, o.fdwowner from pg_foreign_data_wrapper as o
+          union all select o.tableoid, o.oid, null, o.pubowner from pg_publication as o
+          union all select o.tableoid, o.oid, null, o.evtowner from pg_event_trigger as o
+          union all select o.tableoid, o.oid, null, o.lanowner from pg_language as o
+        ) as r (classid, oid, namespace, owner)
+        left join pg_namespace as n on n.oid = r.namespace
+        where r.oid >= 16384 and coalesce(n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'weft'), true)
+          and not exists (select from pg_depend as d where d.classid = r.classid and d.objid = r.oid and d.deptype = 'e')
       ) as u
-      where pg_get_userbyid(u.owner) <> $2 and u.schema = any (coalesce($1, array[u.schema]))
+      where pg_get_userbyid(u.owner) <> $2 and ($1 is null or u.schema = any ($1))
       order by 1 $rule$
   end
 $$;
@@ -152,6 +188,7 @@ begin
   -- to be read only by a query: the server says so of anything else
   v_query := concat(
     'select pg_catalog.count(*), pg_catalog.json_agg(case when pg_catalog.length(x.j::pg_catalog.text) operator(pg_catalog.<=) ', v_length,
+    ' and pg_catalog.strpos(x.j::pg_catalog.text, E''\\u0000'') operator(pg_catalog.=) 0',  -- which jsonb does not hold
     ' then x.j else pg_catalog.to_json(pg_catalog.left(x.j::pg_catalog.text, ', v_length, ')) end) filter (where x.n operator(pg_catalog.<=) ', v_shown,
     ') from (select pg_catalog.to_json(_weft_row) as j, pg_catalog.row_number() over () as n from (', v_query, E'\n) as _weft_row) as x');
   if v_rule is null then

@@ -37,6 +37,18 @@ $$;
 comment on function weft._may_be_refused(text) is 'Tells whether a statement looks like one that PostgreSQL runs in no transaction. It decides nothing but where a savepoint is set.';
 
 
+create or replace function weft._note_behind(p_error jsonb)
+  returns jsonb
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object('why', 'behind', 'text', format('It failed here (%s: %s), behind a statement that was not rehearsed and may bring what it lacks.', p_error ->> 'sqlstate', p_error ->> 'message'))
+$$;
+
+comment on function weft._note_behind(jsonb) is 'Says of something that failed for lack of something, behind what a rehearsal had to leave out, that nothing is known of it.';
+
+
 -- What the server refuses to run in a transaction, in the form that it takes: as long as the catalog says that there is something to do.
 -- Raises what the deployment would fail with.
 create or replace function weft._choose_form(p_step weft._steps, p_statement text, p_refusal jsonb, p_before jsonb, p_try integer, out form text, out is_last boolean, out note jsonb)
@@ -49,7 +61,10 @@ declare
   v_said   record;
 begin
   is_last := true;
-  if p_refusal ->> 'sqlstate' = '55P04' then
+  if p_refusal ? 'behind' then
+    note := weft._note_behind(p_refusal);
+    return;
+  elsif p_refusal ->> 'sqlstate' = '55P04' then
     note := jsonb_build_object('why', 'commit', 'text', 'It needs a commit before it: it uses a value of an enum that this deployment adds. The deployment commits in between; a rehearsal cannot.');
     return;
   elsif v_judge is null and p_step.done_when is null then

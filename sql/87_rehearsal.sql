@@ -41,6 +41,7 @@ declare
   v_note        pg_catalog.jsonb;  -- of a statement that is rehearsed in another form, or not at all
   v_is_last     pg_catalog.bool;
   v_try         pg_catalog.int4;
+  v_is_behind   pg_catalog.bool;  -- something was left out, and what lacks something may lack just that
   v_before      pg_catalog.jsonb;
   v_inside      pg_catalog.jsonb;  -- what holds until the commit that the deployment would make
   v_ended       pg_catalog.jsonb;  -- the session as the last file has left it
@@ -71,6 +72,7 @@ begin
     v_row := null;
     v_path := null;
     v_condition := null;
+    v_is_behind := false;
     begin
       perform weft._check_fence(p_fence);
       perform pg_advisory_unlock_all();
@@ -174,6 +176,11 @@ begin
                 'instead', case when v_step.kind = 'batch' and v_step.state = 'succeeded' then '{"why": "round", "text": "One round. A deployment runs as many as it takes until no row is touched, each in a transaction of its own."}'::jsonb end)), v_step_began) as a;
               v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, v_step.state::text, v_entries, v_step.rows, v_step_began));
               continue;
+            elsif v_within.verdict = 'failed' and v_is_behind and weft._is_lack(v_within.error) then
+              select a.entries, a.known, a.held into v_entries, v_known, v_held
+              from weft._add_entry(v_entries, v_known, v_held, jsonb_build_object('instead', weft._note_behind(v_within.error)), v_step_began) as a;
+              v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, 'skipped', v_entries, null, v_step_began));
+              continue;
             elsif v_within.verdict = 'failed' and v_step.on_error = 'continue' then
               v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, 'tolerated', v_entries, null, v_step_began) || jsonb_build_object('error', v_within.error));
               continue;
@@ -236,7 +243,7 @@ begin
             v_text := (weft._prepare_statements(array[v_row.statement], v_values)).executables[1];
             v_as_run := case when v_values is null then v_row.statement else weft._interpolate(v_row.statement, v_values, weft._mark(v_values)) end;
             v_refusal := v_surprises -> concat(v_step.ordinal, '/', v_number);
-            v_is_guarded := v_phase.transaction in ('auto', 'none') and v_refusal is null and weft._may_be_refused(v_row.statement);
+            v_is_guarded := v_refusal is null and (v_is_behind or v_phase.transaction in ('auto', 'none') and weft._may_be_refused(v_row.statement));
             v_note := null;
             v_is_last := true;
             v_try := 0;
@@ -254,6 +261,12 @@ begin
                     v_caught.state := null;
                   exception when active_sql_transaction or invalid_transaction_termination or unsafe_new_enum_value_usage then
                     get stacked diagnostics v_caught.state = returned_sqlstate, v_caught.message = message_text;
+                  when undefined_table or undefined_column or undefined_object or undefined_function or invalid_schema_name then
+                    if not v_is_behind then
+                      raise;
+                    end if;
+                    get stacked diagnostics v_caught.state = returned_sqlstate, v_caught.message = message_text;
+                    v_refusal := jsonb_build_object('behind', true);
                   end;
                 elsif v_row.rows_at is not null then
                   v_rows := weft._copy_rows(v_laid, v_text, v_before ->> 'authorization', v_inside);
@@ -273,7 +286,7 @@ begin
                   perform weft._reset_constraints();
                 end if;
                 if v_caught.state is not null then
-                  v_refusal := jsonb_build_object('sqlstate', v_caught.state, 'message', v_caught.message);
+                  v_refusal := coalesce(v_refusal, '{}') || jsonb_build_object('sqlstate', v_caught.state, 'message', v_caught.message);
                   continue;
                 end if;
               end if;
@@ -283,6 +296,7 @@ begin
                 'number', v_number, 'line', weft._first_line(v_row.statement, v_row.line), 'statement', left(weft._skip_comments(v_row.statement), weft._limit('statement_shown_characters')),
                 'rows', case when v_text is not null then v_rows end, 'instead', v_note)), v_started) as a;
               v_enums_last := (select count(*) from pg_enum);
+              v_is_behind := v_is_behind or coalesce(v_note ->> 'why' in ('none', 'commit', 'work', 'behind'), false);
               exit when v_is_last;
             end loop;
           end loop;
@@ -338,6 +352,7 @@ begin
     end;
 
     -- nothing of it is in the database; what follows is the account
+    perform weft._put_back_sequences(p_deployment);
     if v_caught.state = 'WF000' then
       perform weft._keep_report(p_deployment, v_steps_done, v_catalog, v_passes, v_began, null), weft._scrub_report(p_deployment, p_secrets);
       return row('done', null, null)::weft._outcome;

@@ -41,6 +41,7 @@ as $$
       ('none', 'These statements PostgreSQL runs in no transaction, and they have no other form: they were not rehearsed, and what comes behind them was rehearsed without their effect.'),
       ('form', 'These statements PostgreSQL runs in no transaction. They were rehearsed in the form that a transaction takes: it locks more than the deployment would, and says nothing of how long theirs takes.'),
       ('commit', 'These statements need a commit before them, and were not rehearsed.'),
+      ('behind', 'These lacked something, behind statements that were not rehearsed: whether it is there once those have run, is not known.'),
       ('work', 'Others are at work on what these statements are about: the deployment would wait for them.')) as w (why, text)
     where exists (select from statements as s where s.why = w.why)
     union all
@@ -118,7 +119,8 @@ begin
     'sequences', case when v_kept.sequences_before is not null and v_now is not null then (
       select coalesce(jsonb_agg(jsonb_build_object('sequence', n.key, 'before', v_kept.sequences_before -> n.key, 'after', n.value) order by n.key), '[]')
       from jsonb_each(v_now) as n
-      where v_kept.sequences_before ? n.key and n.value <> v_kept.sequences_before -> n.key) end,
+      where v_kept.sequences_before ? n.key and n.value <> v_kept.sequences_before -> n.key)
+      || coalesce((select jsonb_path_query_array(jsonb_agg(e.data -> 'sequences' order by e.number), '$[*][*]') from weft._events as e where e.deployment_id = p_deployment and e.kind = 'sequences_put_back'), '[]') end,
     'waits', case when v_sampling.looks > 0 then weft._list_waits(p_deployment, v_kept.report -> 'steps') end,
     'sampled', case when v_sampling.looks > 0 then jsonb_build_object('looks', v_sampling.looks, 'every_milliseconds', weft._limit('sample_every_ms'), 'from', v_sampling.first_at, 'to', v_sampling.last_at) end);
   v_report := v_report || jsonb_build_object('not_shown', weft._list_not_shown(v_report, coalesce(v_sampling.looks, 0) > 0));

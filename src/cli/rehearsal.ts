@@ -34,7 +34,10 @@ export function renderRehearsal(deployment: Deployment, style: Style): string {
     titled('The catalog would differ in:', catalogLines(rehearsal)),
     titled(
       'Sequences that have moved on, and do not go back:',
-      (rehearsal.sequences ?? []).map(({ sequence, before, after }) => `  ${oneLine(sequence)}  ${before ?? 'unused'} → ${after}`),
+      (rehearsal.sequences ?? []).map(
+        ({ sequence, before, after, put_back }) =>
+          `  ${oneLine(sequence)}  ${before ?? 'unused'} → ${after ?? 'unused'}${put_back ? `, which would give numbers out twice: set to ${before} again` : ''}`,
+      ),
     ),
     titled('What this does not show:', notShownLines(rehearsal)),
     driftLines(deployment, style).slice(1),

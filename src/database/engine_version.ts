@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'ac5c4beeb74a4622f848da1c9ae6e062547b165f5d0b0d33dd9a3294d324b826';
+export const ENGINE_DIGEST = '9c5e3a8278933eb98b3076f2070fedb3815683ab3a9b04eb07d97fa662cb21ae';

@@ -18,7 +18,9 @@ const measuredStatementSchema = z.looseObject({
   /** What was written anew, with its size then. */
   rewritten: z.array(z.looseObject({ object: z.string(), kind: z.string(), bytes: z.number() })),
   /** Of what PostgreSQL runs in no transaction: in which form it was rehearsed, or why it was not. */
-  instead: z.looseObject({ why: z.enum(['form', 'none', 'commit', 'done', 'work', 'group', 'round']), text: z.string(), form: z.string().nullish() }).nullish(),
+  instead: z
+    .looseObject({ why: z.enum(['form', 'none', 'commit', 'done', 'work', 'group', 'round', 'behind']), text: z.string(), form: z.string().nullish() })
+    .nullish(),
 });
 
 export const rehearsalSchema = z.looseObject({
@@ -57,8 +59,10 @@ export const rehearsalSchema = z.looseObject({
       }),
     )
     .nullable(),
-  /** Of which values are used up: no rollback gives them back. */
-  sequences: z.array(z.looseObject({ sequence: z.string(), before: z.number().nullable(), after: z.number() })).nullish(),
+  /** Of which values are used up: no rollback gives them back. Null: nothing given out. put_back: the rehearsal had set it back, and it was set to where it stood. */
+  sequences: z
+    .array(z.looseObject({ sequence: z.string(), before: z.number().nullable(), after: z.number().nullable(), put_back: z.boolean().nullish() }))
+    .nullish(),
   /** Who waited for a lock, as a second session has seen it: the rehearsal itself, or others because of it. Null when nobody has looked. */
   waits: z
     .array(

@@ -87,7 +87,9 @@ describe('what is written for many at once is what the server says of each', () 
         await client.query(`alter table shop.uses add constraint part foreign key (b, a) references shop.parts (b, a) on delete set null (a)`);
       if ((await major()) >= 18) await client.query('alter table shop.uses add constraint idle foreign key (h) references shop.goods not enforced');
       const { rows } = await client.query(
-        `select s.identity, s.definition as ours, pg_get_constraintdef(c.oid) as theirs
+        `select s.identity, s.definition as ours,
+                pg_get_constraintdef(c.oid)
+                  || coalesce((select ' with ' || array_to_string(i.reloptions, ', ') from pg_class as i where i.oid = c.conindid and c.contype in ('p', 'u')), '') as theirs
          from weft.snapshot() as s
          full join pg_constraint as c on c.conrelid <> 0 and s.identity = format('%s.%I', c.conrelid::regclass, c.conname)
          where s.kind = 'constraint' and c.connamespace = 'shop'::regnamespace order by 1`,
@@ -98,6 +100,16 @@ describe('what is written for many at once is what the server says of each', () 
       await client.end();
     }
   });
+});
+
+it('the name of a NOT NULL that has one of its own (since PostgreSQL 18)', async () => {
+  const found = await changesOf(
+    'create table shop.exact (a int not null, b int) partition by list (a); create table shop.exact_1 partition of shop.exact for values in (1)',
+    (await major()) >= 18 ? 'alter table shop.exact rename constraint exact_a_not_null to nn' : 'select 1',
+  );
+  expect(found.map(({ identity, before, after }) => [identity, before, after])).toEqual(
+    (await major()) >= 18 ? [['shop.exact.a', 'integer not null', 'integer not null constraint nn']] : [],
+  );
 });
 
 async function major(): Promise<number> {
@@ -207,6 +219,12 @@ describe('a change shows as what it is:', () => {
       '',
       'alter table shop.goods cluster on goods_pkey',
       changed('constraint', 'shop.goods.goods_pkey', 'PRIMARY KEY (id)', 'PRIMARY KEY (id) clustered'),
+    ],
+    [
+      'an option of the index of a constraint',
+      '',
+      'alter index shop.goods_pkey set (fillfactor = 50)',
+      changed('constraint', 'shop.goods.goods_pkey', 'PRIMARY KEY (id)', 'PRIMARY KEY (id) with fillfactor=50'),
     ],
     ['a comment on an index', 'create index i on shop.goods (name)', `comment on index shop.i is 'x'`, added('comment', 'index shop.i')],
     [

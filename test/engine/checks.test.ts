@@ -137,6 +137,17 @@ describe('a check in other phases', () => {
     expect(await exists('price')).toBe(true);
   });
 
+  it('may warn of rows that no jsonb holds', async () => {
+    const end = await deployPhases([{ transaction: 'single', steps: [{ run: '1.sql' }], checks: [{ check: 'c.sql', severity: 'warn' }] }], {
+      '1.sql': 'create table t (id int); insert into t values (1), (2)',
+      'c.sql': `select id, case id when 1 then json '{"a":"\\u0000"}' else '{}' end as j from t order by id`,
+    });
+    expect(end).toMatchObject({
+      state: 'succeeded',
+      phases: [{ steps: [{}, { result: { offenders_count: 2, offenders: [expect.stringContaining('\\u0000'), { id: 2, j: {} }] } }] }],
+    });
+  });
+
   it('may be asked after several phases', async () => {
     const end = await deployPhases(
       [
@@ -188,17 +199,62 @@ describe('the rules that come with Weft', () => {
     },
   };
 
+  const ask = (check: object) => deployPhases([{ transaction: 'single', steps: [{ run: '1.sql' }], checks: [check] }], { '1.sql': 'select 1' });
+
+  it.each([
+    ['that it is of', "create table t (id int primary key default nextval('s')); alter sequence s owned by t.id"],
+    ['whose default it is', "create table t (id int primary key default nextval('s'))"],
+  ])('sequences-with-room: a column may hold less than the sequence: one %s', async (_, table) => {
+    await sql(database.url, `create sequence s; ${table}; select setval('s', 2147480000)`);
+    expect(await ask({ rule: 'sequences-with-room' })).toMatchObject({
+      state: 'failed',
+      error: { check: { offenders: [{ sequence: 'public.s', last_value: 2147480000, max_value: 2147483647, percent: 100 }] } },
+    });
+    await sql(database.url, 'alter table t alter id type bigint');
+    expect(await ask({ rule: 'sequences-with-room' })).toMatchObject({ state: 'succeeded' });
+  });
+
+  it('indexed-foreign-keys: an index that finds no single key is none', async () => {
+    await sql(database.url, 'create table a (id int primary key); create table b (a int references a); create index on b using brin (a)');
+    expect(await ask({ rule: 'indexed-foreign-keys' })).toMatchObject({ state: 'failed', error: { check: { offenders: [{ table: 'public.b' }] } } });
+    await sql(database.url, 'create index on b using hash (a)');
+    expect(await ask({ rule: 'indexed-foreign-keys' })).toMatchObject({ state: 'succeeded' });
+  });
+
+  it('valid-constraints: one that is not to be enforced is none that waits for it (since PostgreSQL 18)', async () => {
+    const [{ major }] = await sql(database.url, `select current_setting('server_version_num')::int / 10000 as major`);
+    await sql(database.url, `create table t (n int); alter table t add constraint positive check (n > 0) ${major >= 18 ? 'not enforced' : ''}`);
+    expect(await ask({ rule: 'valid-constraints' })).toMatchObject({ state: 'succeeded' });
+  });
+
+  it('owners: also of what is no table', async () => {
+    await sql(
+      database.url,
+      `create table mine (a int, b int); create statistics counted on a, b from mine; create text search configuration words (copy = simple); create collation letters from "C"`,
+    );
+    expect(await ask({ rule: 'owners', owner: 'nobody_at_all' })).toMatchObject({
+      error: {
+        check: {
+          offenders: expect.arrayContaining(
+            ['statistics object counted', 'text search configuration words', 'collation letters'].map((name) =>
+              expect.objectContaining({ object: expect.stringContaining(name.split(' ').at(-1) as string) }),
+            ),
+          ),
+        },
+      },
+    });
+  });
+
   it.each(CHECK_RULES)('%s: names what breaks it, and is quiet once that is mended', async (rule) => {
     const { before, mended, offender } = BROKEN[rule];
     await sql(database.url, before);
     const owner = rule === 'owners' ? { owner: 'nobody_at_all' } : {};
-    const ask = (more: object) => deployPhases([{ transaction: 'single', steps: [{ run: '1.sql' }], checks: [{ rule, ...more }] }], { '1.sql': 'select 1' });
-    expect(await ask(owner)).toMatchObject({
+    expect(await ask({ rule, ...owner })).toMatchObject({
       state: 'failed',
       error: { sqlstate: 'WF022', path: `rule:${rule}`, check: { offenders: expect.arrayContaining([expect.objectContaining(offender)]) } },
     });
-    expect(await ask({ ...owner, schemas: ['elsewhere'] })).toMatchObject({ state: 'succeeded' });
+    expect(await ask({ rule, ...owner, schemas: ['elsewhere'] })).toMatchObject({ state: 'succeeded' });
     for (const statement of mended === '' ? [] : [mended]) await sql(database.url, statement);
-    expect(await ask({})).toMatchObject({ state: 'succeeded' });
+    expect(await ask({ rule })).toMatchObject({ state: 'succeeded' });
   });
 });

@@ -112,6 +112,53 @@ it('names the sequences of which something is used up, for no rollback takes tha
   expect(done.rehearsal.not_shown).toContainEqual(expect.objectContaining({ why: 'sequences', places: ['public.s', 'public.t_id_seq'] }));
 });
 
+describe('a sequence that a file sets back', () => {
+  it.each([
+    ['a number', `select setval('s', 10)`, 10],
+    ['its beginning, as pg_dump writes it of one that was never used', `select setval('s', 1, false)`, null],
+  ])('to %s: stands where it stood behind the rehearsal, and the report says so', async (_, set, after) => {
+    await sql(database.url, `create sequence s; select setval('s', 5000)`);
+    const done = await rehearse({ '1.sql': { run: set } });
+    expect(done).toMatchObject({ state: 'succeeded', rehearsal: { sequences: [{ sequence: 'public.s', before: 5000, after, put_back: true }] } });
+    expect(await sql(database.url, `select nextval('s')::int as next`)).toEqual([{ next: 5001 }]);
+  });
+
+  it('stands where it stood also behind a rehearsal that failed, and one that counts down', async () => {
+    await sql(database.url, `create sequence s; create sequence down increment -1; select setval('s', 5000), setval('down', -70)`);
+    const done = await rehearse({ '1.sql': { run: `select setval('s', 10), setval('down', -7); select nothing` } });
+    expect(done).toMatchObject({ state: 'failed', rehearsal: { sequences: [{ sequence: 'public.down' }, { sequence: 'public.s', put_back: true }] } });
+    expect(await sql(database.url, `select nextval('s')::int as s, nextval('down')::int as down`)).toEqual([{ s: 5001, down: -71 }]);
+  });
+});
+
+describe('what lacks something behind what could not be rehearsed', () => {
+  it('is no failure: it is named as not known, and the rest goes on', async () => {
+    await sql(database.url, `create type en as enum ('a'); create table kept (n int)`);
+    const ways = {
+      '1.sql': { run: `alter type en add value 'b'; create table z (e en default 'b'); insert into z values ('b'); insert into kept values (1)` },
+    };
+    const done = await rehearse(ways, 'auto');
+    expect(done).toMatchObject({
+      state: 'succeeded',
+      rehearsal: {
+        error: null,
+        steps: [
+          {
+            state: 'succeeded',
+            statements: [{}, { instead: { why: 'commit' } }, { instead: { why: 'behind', text: expect.stringContaining('42P01') } }, { rows: 1 }],
+          },
+        ],
+      },
+    });
+    expect(done.rehearsal.not_shown).toContainEqual(expect.objectContaining({ why: 'behind', places: ['1.sql:1'] }));
+    expect(await send(database.url, packWays([{ name: 'main', transaction: 'auto', ways }]))).toMatchObject({ state: 'succeeded' });
+  });
+
+  it('fails where nothing was left out before it', async () => {
+    expect(await rehearse({ '1.sql': { run: 'insert into nowhere values (1)' } }, 'auto')).toMatchObject({ state: 'failed', error: { sqlstate: '42P01' } });
+  });
+});
+
 describe('what PostgreSQL runs in no transaction', () => {
   it('is named, and rehearsed in the form that a transaction takes, where there is one', async () => {
     await sql(
