@@ -226,7 +226,7 @@ begin
   rows := replace(rows, '\' || p_delimiter, v_free[4]);
   rows := replace(replace(replace(replace(rows, '\r', E'\r'), '\b', E'\b'), '\f', E'\f'), '\v', E'\x0b');
   if p_null = c_null and strpos(rows, c_null) > 0 then
-    rows := regexp_replace(regexp_replace(rows, format('([^\n%s])\\N', p_delimiter), '\1N', 'g'), format('\\N(?=[^\n%s])', p_delimiter), 'N', 'g');
+    rows := regexp_replace(regexp_replace(rows, format('(?<=[^\n%s])\\N', p_delimiter), 'N', 'g'), format('\\N(?=[^\n%s])', p_delimiter), 'N', 'g');
   end if;
   if rows ~ '\\[^N]' or p_null <> c_null and strpos(rows, '\') > 0 then
     for v_code in

@@ -267,7 +267,9 @@ begin
         if v_found.place = 0 then  -- without any row too: a trigger for each statement
           perform weft._raise_at(null, v_found.error || jsonb_build_object('hint', coalesce(nullif(v_found.error ->> 'hint', ''), 'The file is refused as a whole, whatever its rows.')));
         elsif v_found.place is not null then
-          perform weft._raise_at(weft._name_place(v_format, v_found.place), v_found.error);
+          perform weft._raise_at(weft._name_place(v_format, v_found.place), v_found.error || case when v_refusal = '23505' and v_plan.lock_sql is not null then jsonb_build_object('hint',
+            'Do rows of the file trade these values among rows that are there? PostgreSQL looks at each row by itself, unless the constraint is deferrable: alter it, or free the values in a step before.')
+            else '{}' end);
         end if;
       end if;
       v_set := set_config('role', coalesce(v_role, v_our_role), false);

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '9c5e3a8278933eb98b3076f2070fedb3815683ab3a9b04eb07d97fa662cb21ae';
+export const ENGINE_DIGEST = '3330bacc1cf9e8b1fd55fd12d8971ab292958736b3dc83c3819fd7d5680922ab';

@@ -5,7 +5,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
-import { passLoad, tableOf } from './loading.ts';
+import { failLoad, passLoad, tableOf } from './loading.ts';
 
 let database: TestDatabase;
 
@@ -123,6 +123,16 @@ describe.each(['upsert', 'sync'])('mode: %s', (mode) => {
       ['a', '{x}', '2.00'],
       ['b', '{x,y}', '3.00'],
     ]);
+  });
+
+  it('that trades values of another unique column between rows is told the way, and takes it', async () => {
+    await run('alter table shop.currency add constraint once unique (name)');
+    await passLoad(database, { into: 'shop.currency' }, FILE);
+    const traded = 'code,name,digits,symbol\nEUR,Yen,2,€\nJPY,Euro,0,¥\nXAU,Gold,0,\n';
+    const refused = await failLoad(database, words, traded);
+    expect(refused).toMatchObject({ sqlstate: '23505', constraint: 'once', hint: expect.stringContaining('deferrable') });
+    await run('alter table shop.currency drop constraint once, add constraint once unique (name) deferrable');
+    expect(await passLoad(database, words, traded)).toEqual([0, 2, 0, 1]);
   });
 
   it('with nothing but the key in the file inserts, and updates nothing', async () => {

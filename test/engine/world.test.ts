@@ -77,6 +77,7 @@ describe('the rows behind COPY … FROM STDIN', () => {
       ],
     ],
     ['with a tab and a line feed behind backslashes', 'create table t (a text, b text);\ncopy t from stdin;\na\\\tb\tc\\\nd\n\\.\n', [['a\tb', 'c\nd']]],
+    ['with \\N in longer fields', 'create table t (a text, b text);\ncopy t from stdin;\nx\\N\\N\t\\N\\Ny\n\\.\n', [['xNN', 'NNy']]],
     ['of one column, some of them empty', 'create table t (a text);\ncopy t from stdin;\n\nx\n\\N\n\n\\.\n', [[''], ['x'], [null], ['']]],
     ['of one column and one row, empty', 'create table t (a text);\ncopy t from stdin;\n\n\\.\n', [['']]],
     ['of no column', 'create table t ();\ncopy t from stdin;\n\n\n\\.\n', [[], []]],
