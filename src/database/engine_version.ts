@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '3330bacc1cf9e8b1fd55fd12d8971ab292958736b3dc83c3819fd7d5680922ab';
+export const ENGINE_DIGEST = '4348e4370857907776cde246c7d58297259012d4137d3bd82323d72248433f27';
