@@ -296,6 +296,32 @@ test('a thread that somebody has taken away is made again, and what Azure DevOps
   expect(azure.pullRequestStatuses.filter(({ number }) => number === 8).at(-1)).toMatchObject({ state: 'succeeded' });
 });
 
+test('three hundred files are asked for as often as three', async () => {
+  const questions = async (name: string, files: number) => {
+    azure.commit({ ...bundle(name), ...Object.fromEntries(Array.from({ length: files }, (_, n) => [`db/shop/${1000 + n}.sql`, `select ${n};\n`])) });
+    const from = azure.asked.length;
+    expect(await settle(azure.push())).toMatchObject({ finding: 'told', state: 'succeeded', looks: 1 });
+    return azure.asked.slice(from);
+  };
+  const few = await questions('few', 3);
+  expect((await questions('many', 300)).length).toBe(few.length);
+  // With what Cloudflare's free plan allows of them.
+  expect(few.length).toBeLessThan(20);
+});
+
+test('a bundle that is too large to be held is fetched once more for the bytes that run, and its large files come by themselves', async () => {
+  azure.commit({ ...bundle('large', 'insert into large values (1);\n'), 'db/shop/large.txt': `${'x'.repeat(99)}\n`.repeat(95_000) });
+  const from = azure.asked.length;
+  expect(await settle(azure.push())).toMatchObject({ finding: 'told', state: 'succeeded' });
+  expect(await sql(database.url, 'select n from large')).toEqual([{ n: 1 }]);
+  const fetched = azure.asked.slice(from).filter((line) => line.includes('/blobs'));
+  expect(fetched.map((line) => line.replace(/[0-9a-f]{40}$/, 'ID').replace(/^(\w+) .*\/blobs/, '$1 blobs'))).toEqual([
+    'GET blobs/ID',
+    'POST blobs',
+    'POST blobs',
+  ]);
+});
+
 test('files that are not those of git are not run, and the commit says so', async () => {
   const sha = azure.commit(bundle('swapped'));
   azure.bendZip((files) =>
