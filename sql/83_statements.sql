@@ -222,6 +222,7 @@ create or replace function weft._end_step(p_phase weft._phases, p_step weft._ste
   language plpgsql
 as $$
 declare
+  v_lost     jsonb;
   e_state    text;
   e_message  text;
 begin
@@ -243,6 +244,12 @@ begin
     end;
   end if;
   delete from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step.ordinal;
+  if p_phase.has_repeatables then  -- what it has taken along of files behind it is made again in their place
+    v_lost := (select jsonb_agg(jsonb_build_object('path', l.path, 'step', l.ordinal, 'missing', l.missing) order by l.ordinal) from weft._find_lost(p_phase) as l where l.ordinal > p_step.ordinal);
+    if v_lost is not null then
+      perform weft._call_back(p_phase, v_lost);
+    end if;
+  end if;
 end
 $$;
 

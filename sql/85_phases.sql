@@ -1,7 +1,7 @@
 -- From phase to phase: which is next and which of its steps share a transaction, and what is written down of how that went.
 
--- A deployment has succeeded: what is gone by now is meant to be gone. Not what an undo takes along of files that it is not about: they stay applied, and
--- the next deployment in which they stand makes it again.
+-- A deployment has succeeded: what is gone by now of a file is meant to be gone, if something behind it has run. Not what an undo takes along of files
+-- that it is not about, nor what a file was to make again and has failed to: they stay applied, and the next deployment in which they stand makes it again.
 create or replace function weft._forget_dropped(p_deployment uuid)
   returns void
   volatile
@@ -11,7 +11,10 @@ as $$
   update weft._history as h set made = weft._merge_made(h.made, null)
   from weft._deployments as d
   where d.id = p_deployment and h.bundle = d.bundle and h.made is not null and weft._list_missing(h.made) is not null
-    and (d.undoes is null or exists (select from weft._steps as s where s.deployment_id = d.id and s.path = h.path));
+    and exists (select from weft._steps as s where s.deployment_id = d.id and s.path = h.path)
+    and (d.undoes is not null or not exists (select from weft._steps as s where s.deployment_id = d.id and s.path = h.path and s.state = 'failed') and exists (
+      select from weft._steps as s join weft._steps as o on o.deployment_id = s.deployment_id and o.ordinal >= s.ordinal and o.state = 'succeeded' and o.kind <> 'check'
+      where s.deployment_id = d.id and s.path = h.path));
   -- what has come back has the place that it had then, what stood by the one that it had since: they are compared with each other
   update weft._history as h set place = k.ordinal
   from (

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '4348e4370857907776cde246c7d58297259012d4137d3bd82323d72248433f27';
+export const ENGINE_DIGEST = '6a1d6ea0bf889745f18f3672d65a4f9f28f15b3c1f39b8de7f90fd6dfc77bef8';

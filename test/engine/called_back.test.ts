@@ -1,0 +1,73 @@
+/** Files that run again because something of theirs has gone: also behind a file that runs statement by statement, and once more where that failed. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { connectOver, deployFiles } from '../support/orders.ts';
+import { sql } from '../support/sql.ts';
+
+let database: TestDatabase;
+
+beforeEach(async () => {
+  database = await freshDatabase();
+  await sql(database.url, 'create table t (id int, a int)');
+});
+
+afterEach(() => database.drop());
+
+type Files = Readonly<Record<string, string>>;
+const bundle = (files: Files, words: object): Record<string, string> => ({
+  'weft.yaml': JSON.stringify({ name: 'shop', phases: [{ name: 'code', ...words, steps: [{ run: '*.sql', repeat: 'on-change' }] }] }),
+  ...files,
+});
+const send = (files: Files, words: object) => deployFiles(connectOver(database.url), bundle(files, words));
+const base = (columns: string, more = '') => `drop view if exists va cascade; ${more} create view va as select ${columns} from t;`;
+const views = async () => (await sql(database.url, `select viewname as name from pg_views where schemaname = 'public' order by 1`)).map(({ name }) => name);
+const called = async () =>
+  (await sql(database.url, `select path from weft.events where kind = 'called_back' order by deployment_id, number`)).map(({ path }) => path);
+
+describe.each([
+  ['none', ''],
+  ['auto', 'vacuum t;'],
+] as const)('under transaction: %s, of a file that ran statement by statement', (transaction, more) => {
+  const dependent = { '2.sql': 'create or replace view vb as select id from va', '3.sql': 'create or replace view vc as select id from vb' };
+
+  it('what it has taken along of files behind it is made again in their place, with what it had', async () => {
+    await send({ '1.sql': base('id', more), ...dependent }, { transaction });
+    await sql(database.url, 'grant select on vb to public');
+    const end = await send({ '1.sql': base('id, a', more), ...dependent }, { transaction });
+    expect(end.state, JSON.stringify(end.error)).toBe('succeeded');
+    expect(await views()).toEqual(['va', 'vb', 'vc']);
+    expect(await called()).toEqual(['2.sql', '3.sql']);
+    expect(await sql(database.url, `select has_table_privilege('public', 'vb', 'select') as is_open`)).toEqual([{ is_open: true }]);
+  });
+
+  it('what it has taken along of files before it is meant to be gone', async () => {
+    const files = { '1.sql': 'create or replace view va as select 1 as id;', '2.sql': `${more} select 1;` };
+    await send(files, { transaction });
+    await send({ ...files, '2.sql': `${more} drop view va;` }, { transaction });
+    expect(await views()).toEqual([]);
+    expect(await send(files, { transaction })).toMatchObject({ state: 'succeeded' });
+    expect([await views(), await called()]).toEqual([[], []]);
+  });
+});
+
+it.each(['single', 'per-step', 'auto', 'none'])(
+  'a file that was to be made again, and failed where that is tolerated, is tried again: %s',
+  async (transaction) => {
+    const words = { transaction, on_error: 'continue' };
+    const dependent = { '2.sql': 'create or replace view vb as select a from va' };
+    expect(await send({ '1.sql': base('id, a'), ...dependent }, words)).toMatchObject({ state: 'succeeded' });
+    expect(await send({ '1.sql': base('id'), ...dependent }, words)).toMatchObject({ state: 'degraded' });
+    expect(await views()).toEqual(['va']);
+    expect(await send({ '1.sql': base('id, a, 1 as k'), ...dependent }, words)).toMatchObject({ state: 'succeeded' });
+    expect(await views()).toEqual(['va', 'vb']);
+  },
+);
+
+it('what somebody has dropped is not forgotten while a condition leaves its phase out', async () => {
+  const files = { '1.sql': 'create or replace view va as select 1 as id' };
+  await send(files, { when: 'true' });
+  await sql(database.url, 'drop view va');
+  expect(await send(files, { when: 'false' })).toMatchObject({ state: 'succeeded' });
+  expect(await send(files, { when: 'true' })).toMatchObject({ state: 'succeeded' });
+  expect(await views()).toEqual(['va']);
+});
