@@ -224,6 +224,7 @@ declare
   v_step        integer;
   v_try         weft._outcome;
   v_is_moving   boolean;
+  v_alone integer[]; v_stuck integer[];  -- what went without files that have not changed, and what did not
 begin
   ordinals := '{}';
   errors := '[]';
@@ -265,6 +266,8 @@ begin
         exit when p_left_out = '{}';
         -- what they lack may be made by files that have not changed
         update weft._steps as s set state = 'pending' where s.deployment_id = v_deployment and s.ordinal = any (p_left_out);
+        v_alone := ordinals;
+        v_stuck := v_queue;
         v_queue := v_queue || p_left_out;
         p_left_out := '{}';
       end if;
@@ -273,6 +276,10 @@ begin
   exception when sqlstate 'WF003' then
     null;
   end;
+  if not v_stuck && ordinals then  -- they helped nobody: what has not changed does not run
+    errors := (select jsonb_agg(e.value) from jsonb_array_elements(errors) as e join weft._steps as s on s.deployment_id = v_deployment and s.ordinal = any (v_stuck) and s.path = e.value ->> 'path');
+    ordinals := v_alone;
+  end if;
 end
 $$;
 
@@ -333,7 +340,8 @@ begin
   perform weft._reorder(v_deployment, v_found, v_places);
   update weft._steps as s set is_order_found = true where s.deployment_id = v_deployment and s.ordinal = any (v_places);
   perform weft._tell(v_deployment, 'order_found', p_phase.name, p_outcome.path, jsonb_build_object(
-    'order', (select jsonb_agg(s.path order by s.ordinal) from weft._steps as s where s.deployment_id = v_deployment and s.ordinal = any (v_places)), 'because', jsonb_build_object('sqlstate', p_outcome.error ->> 'sqlstate', 'message', p_outcome.error ->> 'message', 'line', p_outcome.error -> 'line')));
+    'order', (select jsonb_agg(s.path order by s.ordinal) from weft._steps as s where s.deployment_id = v_deployment and s.ordinal = any (v_places)), 'because', jsonb_build_object('sqlstate', p_outcome.error ->> 'sqlstate', 'message', p_outcome.error ->> 'message', 'line', p_outcome.error -> 'line')))
+  where v_found <> v_members;
   return row('reordered', null, null)::weft._outcome;
 end
 $$;

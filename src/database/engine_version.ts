@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '6a1d6ea0bf889745f18f3672d65a4f9f28f15b3c1f39b8de7f90fd6dfc77bef8';
+export const ENGINE_DIGEST = '6ef4f52c2231444eb09b4b84088d996eef8bb50db7d01507d0f0ddf529cf0ee5';

@@ -71,3 +71,19 @@ it('what somebody has dropped is not forgotten while a condition leaves its phas
   expect(await send(files, { when: 'true' })).toMatchObject({ state: 'succeeded' });
   expect(await views()).toEqual(['va']);
 });
+
+it.each(['single', 'per-step'])(
+  'a tolerated file that lacks what nobody makes lets those of its group that have not changed stand by: %s',
+  async (transaction) => {
+    await sql(database.url, 'create table log (n int)');
+    const words = { transaction, on_error: 'continue' };
+    const files = {
+      '1.sql': 'create or replace view va as select * from t; insert into log values (1)',
+      '2.sql': 'create or replace view vb as select nope from va',
+    };
+    for (const _ of [1, 2, 3]) expect(await send(files, words)).toMatchObject({ state: 'degraded' });
+    expect(await sql(database.url, 'select count(*)::int as runs from log')).toEqual([{ runs: 1 }]);
+    const first = (await sql(database.url, `select id from weft.deployments order by place limit 1`))[0].id;
+    expect(await sql(database.url, `select path, deployment_id as by from weft._history`)).toEqual([{ path: '1.sql', by: first }]);
+  },
+);
