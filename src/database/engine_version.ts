@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '6ef4f52c2231444eb09b4b84088d996eef8bb50db7d01507d0f0ddf529cf0ee5';
+export const ENGINE_DIGEST = '2dc52b9a50443ff3f94f183b01151af6e48f35f2634daabfd20828a3ed52abfb';
