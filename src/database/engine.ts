@@ -24,6 +24,7 @@ import { Problem } from '../domain/problem.ts';
 import { type UndoPlan, undoPlanSchema } from '../domain/undo_plan.ts';
 import { asking, problemOf } from './engine_problems.ts';
 import { ENGINE_VERSION } from './engine_version.ts';
+import { guardMessages } from './guard.ts';
 import { installEngine } from './install.ts';
 import { readDocument } from './reading.ts';
 import { assertSameBackend, fitCondition, judgeServer, onlyRow, SERVER_REPLIES_COUNT, type ServerFacts, serverQuestions } from './server.ts';
@@ -122,10 +123,15 @@ const runResultSchema = z.looseObject({
 
 /**
  * Looks at the server and the engine. One wait.
- * @throws Problem what makes the session unfit; see `judgeServer`
+ * @throws Problem engine_missing, and what makes the session unfit; see `judgeServer`
  */
 export async function inspectServer(session: Session): Promise<ServerFacts> {
-  return asking(async () => judgeServer(await session.pipeline(serverQuestions(''))));
+  return asking(async () => {
+    const replies = await session.pipeline(serverQuestions(''));
+    const server = judgeServer(replies);
+    if (server.engine === null) for (const reply of replies) if (reply.kind === 'error') throw reply.error;
+    return server;
+  });
 }
 
 /**
@@ -133,9 +139,14 @@ export async function inspectServer(session: Session): Promise<ServerFacts> {
  * @returns the server, and whether this call installed or upgraded
  */
 export async function ensureEngine(session: Session): Promise<{ server: ServerFacts; changed: boolean }> {
-  const server = await inspectServer(session);
-  const changed = await asking(() => installEngine(session, server.engine));
-  return { server: { ...server, engine: ENGINE_VERSION }, changed };
+  return asking(async () => {
+    for (;;) {
+      const server = judgeServer(await session.pipeline(serverQuestions('')));
+      if (server.engine === ENGINE_VERSION) return { server, changed: false };
+      // What came meanwhile is looked at like what was there before.
+      if (await installEngine(session, server.engine)) return { server: { ...server, engine: ENGINE_VERSION }, changed: true };
+    }
+  });
 }
 
 /**
@@ -365,9 +376,9 @@ export async function openUndo(session: Session, call: UndoCall, backend: number
   });
 }
 
-/** Looks who waits while a rehearsal runs, until it is over; to be sent alone, in a session of its own. */
-export function sampleMessage(id: string): Message {
-  return { kind: 'simple', text: `call weft.sample(${literal(id)})` };
+/** Looks who waits while a rehearsal runs, until it is over; to be sent in a session of its own. */
+export function sampleMessages(id: string): Message[] {
+  return [...guardMessages(), { kind: 'simple', text: `call weft.sample(${literal(id)})` }];
 }
 
 /** How the catalog differs from what deployments have left. */

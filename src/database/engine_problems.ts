@@ -41,6 +41,8 @@ export function problemOf(error: unknown): unknown {
     case 'WF009':
     case '42501':
       return new Problem('role_without_rights', said, facts, error);
+    case 'WF024':
+      return new Problem('engine_not_trusted', said, facts, error);
     case 'WF010':
       return new Problem('transaction_pooler', said, facts, error);
     case 'WF040':

@@ -6,7 +6,7 @@ import { Problem } from '../domain/problem.ts';
 import { type EngineFile, type EngineFiles, readEngineFiles } from './engine_files.ts';
 import { ENGINE_VERSION } from './engine_version.ts';
 import { keepOthersOut, noteWhatIsThere } from './install_rights.ts';
-import type { Session } from './session.ts';
+import type { Message, Session } from './session.ts';
 
 /** An engine, and its version: what `weft.version()` answers once it is laid. */
 export interface Engine extends EngineFiles {
@@ -75,7 +75,9 @@ export async function installEngine(session: Session, installed: number | null, 
   const version = engine?.version ?? ENGINE_VERSION;
   if (installed !== null && installed > version) throw engineNewer(installed, version);
   if (installed === version) return false;
-  const [reply] = await session.pipeline([{ kind: 'simple', text: renderInstallation(installed, engine ?? (await readEngine())) }]);
+  const script: Message = { kind: 'simple', text: renderInstallation(installed, engine ?? (await readEngine())) };
+  // Where there was none, whoever asked has left a failed transaction behind.
+  const reply = (await session.pipeline(installed === null ? [{ kind: 'simple', text: 'rollback' }, script] : [script])).at(-1);
   if (reply?.kind !== 'error') return true;
   const { error } = reply;
   if (error.sqlstate === installed_meanwhile) return false;

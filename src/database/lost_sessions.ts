@@ -1,5 +1,6 @@
 /** Sessions whose client has gone without a word: what is at work may wait for them. */
 import { asking } from './engine_problems.ts';
+import { queryEngine } from './guard.ts';
 import type { Session } from './session.ts';
 
 /**
@@ -7,5 +8,5 @@ import type { Session } from './session.ts';
  * @throws Problem engine_missing, session_lost
  */
 export async function endLostSessions(session: Session): Promise<void> {
-  await asking(() => session.query('select weft.end_lost_sessions()', []));
+  await asking(() => queryEngine(session, 'select weft.end_lost_sessions()'));
 }

@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { Problem } from '../domain/problem.ts';
 import { asking } from './engine_problems.ts';
 import { ENGINE_VERSION } from './engine_version.ts';
+import { queryEngine } from './guard.ts';
 import { engineNewer } from './install.ts';
 import { type Session, SqlError, type Value } from './session.ts';
 
@@ -19,7 +20,7 @@ const unknown_names = ['3F000', '42883', '42P01', '42703'];
  */
 export async function readDocument<T>(session: Session, text: string, values: readonly Value[], schema: z.ZodType<T>): Promise<T> {
   try {
-    return schema.parse(JSON.parse((await session.query(text, values))[0]?.document ?? 'null'));
+    return schema.parse(JSON.parse((await queryEngine(session, text, values))[0]?.document ?? 'null'));
   } catch (error) {
     return asking(async () => {
       throw await explain(session, error);
@@ -30,7 +31,7 @@ export async function readDocument<T>(session: Session, text: string, values: re
 /** The same of a document that is a text. @returns null when there is none */
 export async function readText(session: Session, text: string, values: readonly Value[]): Promise<string | null> {
   try {
-    return (await session.query(text, values))[0]?.document ?? null;
+    return (await queryEngine(session, text, values))[0]?.document ?? null;
   } catch (error) {
     return asking(async () => {
       throw await explain(session, error);
@@ -41,7 +42,7 @@ export async function readText(session: Session, text: string, values: readonly 
 async function explain(session: Session, error: unknown): Promise<unknown> {
   const isOfAnother = error instanceof z.ZodError || (error instanceof SqlError && unknown_names.includes(error.sqlstate));
   if (!isOfAnother) return error;
-  const engine = await session.query('select weft.version() as engine', []).then(
+  const engine = await queryEngine(session, 'select weft.version() as engine').then(
     (rows) => Number(rows[0]?.engine ?? ENGINE_VERSION),
     () => ENGINE_VERSION, // there is none, or the session is gone: the first error says it
   );

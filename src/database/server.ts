@@ -3,6 +3,7 @@
  * It is asked in the same breath as the first call of the engine, so it costs no wait of its own.
  */
 import { Problem } from '../domain/problem.ts';
+import { guardMessages } from './guard.ts';
 import type { Message, Reply, Row } from './session.ts';
 import { SqlError } from './session.ts';
 
@@ -20,14 +21,17 @@ export interface ServerFacts {
 const oldest_version_number = 140000;
 const newest_tested_version_number = 189999;
 
-const question = `select current_setting('server_version_num') as version_number, current_setting('server_version') as version,
-  pg_backend_pid() as backend, pg_is_in_recovery() as is_standby, current_setting('transaction_read_only') as is_read_only,
-  current_setting('statement_timeout') as statement_timeout, current_setting('client_min_messages') as client_min_messages,
-  current_setting('track_activities') as track_activities, set_config('weft.met', $1, false) as met,
-  case when current_setting('server_version_num')::integer >= 170000 then set_config('transaction_timeout', '0', false) end as transaction_timeout`;
+const setting = (name: string): string => `pg_catalog.current_setting('${name}')`;
 
-const question_of_engine = `select weft.version() as engine, pg_backend_pid() as backend,
-  set_config('weft.met', current_setting('weft.met', true) || ' again', false) as met`;
+const question = `select ${setting('server_version_num')} as version_number, ${setting('server_version')} as version,
+  pg_catalog.pg_backend_pid() as backend, pg_catalog.pg_is_in_recovery() as is_standby, ${setting('transaction_read_only')} as is_read_only,
+  ${setting('statement_timeout')} as statement_timeout, ${setting('client_min_messages')} as client_min_messages,
+  ${setting('track_activities')} as track_activities, pg_catalog.set_config('weft.met', $1, false) as met,
+  case when ${setting('server_version_num')}::integer operator(pg_catalog.>=) 170000
+    then pg_catalog.set_config('transaction_timeout', '0', false) end as transaction_timeout`;
+
+const question_of_engine = `select weft.version() as engine, pg_catalog.pg_backend_pid() as backend,
+  pg_catalog.set_config('weft.met', pg_catalog.current_setting('weft.met', true) operator(pg_catalog.||) ' again', false) as met`;
 
 /**
  * The messages that ask; their replies go to `judgeServer`.
@@ -37,6 +41,7 @@ export function serverQuestions(mark: string): Message[] {
   return [
     { kind: 'statement', text: question, values: [mark] },
     { kind: 'sync' },
+    ...guardMessages(),
     { kind: 'statement', text: question_of_engine, values: [] },
     { kind: 'sync' },
   ];
@@ -48,20 +53,23 @@ export function serverQuestions(mark: string): Message[] {
  * @param mark an expression for it, `$1` say
  */
 export function fitCondition(mark: string, engine: number): string {
-  return `current_setting('server_version_num')::integer >= ${oldest_version_number}
-  and current_setting('statement_timeout') = '0' and current_setting('client_min_messages') = 'error'
-  and current_setting('weft.met', true) = ${mark} || ' again' and weft.version() = ${engine}`;
+  const equals = 'operator(pg_catalog.=)';
+  return `${setting('server_version_num')}::integer operator(pg_catalog.>=) ${oldest_version_number}
+  and ${setting('statement_timeout')} ${equals} '0' and ${setting('client_min_messages')} ${equals} 'error'
+  and pg_catalog.current_setting('weft.met', true) ${equals} (${mark} operator(pg_catalog.||) ' again') and weft.version() ${equals} ${engine}`;
 }
 
 /** How many replies belong to the questions. */
-export const SERVER_REPLIES_COUNT = 2;
+export const SERVER_REPLIES_COUNT = 5;
 
 /**
  * @param replies the first replies of the pipeline, those to `serverQuestions`
- * @throws Problem server_too_old, standby_server, read_only_server, transaction_pooler, activity_hidden; SqlError
+ * @returns with no engine, the session is left in a transaction that has failed
+ * @throws Problem server_too_old, standby_server, read_only_server, transaction_pooler, activity_hidden; SqlError, also for a schema that is not to be trusted
  */
 export function judgeServer(replies: readonly (Reply | undefined)[]): ServerFacts {
-  const row = onlyRow(replies[0]);
+  const [asked, begun, guarded, , answered] = replies;
+  const row = onlyRow(asked);
   const versionNumber = Number(row.version_number);
   if (versionNumber < oldest_version_number) {
     throw new Problem('server_too_old', `The server is PostgreSQL ${row.version}; Weft needs 14 or newer. Nothing was changed.`);
@@ -88,7 +96,7 @@ export function judgeServer(replies: readonly (Reply | undefined)[]): ServerFact
       'track_activities is off on the server: nobody could tell a live runner from a dead one. Nothing was changed. As a superuser: alter database … set track_activities = on.',
     );
   }
-  const engine = readEngine(replies[1]);
+  const engine = readEngine([begun, guarded].find((reply) => reply?.kind === 'error') ?? answered);
   assertSameBackend(row.backend, engine?.backend);
   return {
     versionNumber,

@@ -2,7 +2,7 @@
  * While a rehearsal runs in one session, another one looks who waits because of it. The engine does the looking, every now and then,
  * by itself: so it costs the network nothing. Where it cannot, the report says that nobody has looked.
  */
-import { sampleMessage } from '../database/engine.ts';
+import { sampleMessages } from '../database/engine.ts';
 import type { Connect, Session } from '../database/session.ts';
 
 /**
@@ -14,7 +14,7 @@ export function sampleWaits(connect: Connect, id: string): () => Promise<void> {
   let session: Session | null = null;
   const sampling = (async () => {
     session = await connect();
-    if (!isStopped) await session.pipeline([sampleMessage(id)]);
+    if (!isStopped) await session.pipeline(sampleMessages(id));
   })().catch(() => undefined);
   return async () => {
     isStopped = true;

@@ -58,8 +58,8 @@ const deployments = async () => {
 describe('a transaction pooler', () => {
   it.each(SIZES)('that changes the backend is refused as soon as it shows, and nothing is opened ($what)', async ({ bytes }) => {
     await stageFiles(database.url, { 'installs.sql': '' });
-    // the opening, and a CALL behind it, meet the backend of the first question
-    impostor = await startPooler(database.url, { passesSettings: true, backends: 2 });
+    // the opening, and what follows it, meet the backend of the first question
+    impostor = await startPooler(database.url, { passesSettings: true, backends: 3 });
     const problem = await problemOf(deployTo(impostor.url, {}, bytes), 'transaction_pooler');
     expect(problem.message).toMatch(/backend \d+, and a transaction later at \d+/);
     expect(await deployments()).toEqual([{ state: 'staged' }]);
@@ -67,8 +67,8 @@ describe('a transaction pooler', () => {
   });
 
   it.each([
-    { turn: 3, before: 'the artifacts' },
-    { turn: 4, before: 'the CALL' },
+    { turn: 4, before: 'the artifacts' },
+    { turn: 5, before: 'the CALL' },
   ])('that changes the backend only before $before is refused by the CALL, and nothing is run', async ({ turn }) => {
     await stageFiles(database.url, { 'installs.sql': '' });
     impostor = await startPooler(database.url, { passesSettings: true, backends: 2, turn });

@@ -11,7 +11,7 @@
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { parseArgs } from 'node:util';
-import { Isolate } from '../../bench/isolate.ts';
+import { bytesOf, Isolate } from '../../bench/isolate.ts';
 import { startWorker } from '../../src/dev/miniflare.ts';
 import { freePort } from '../../src/dev/ports.ts';
 import { generateSecret } from '../../src/trust/sign.ts';
@@ -23,8 +23,10 @@ import { generate, REPOS_SECRET } from './generate.ts';
 const lanes = 16;
 /** Requests before memory is looked at for the first time: code is compiled, schemas are made. */
 const warm_up_requests = 3000;
-/** Of live memory, between that look and the last. */
-const growth_bytes_max = 2 * 1024 * 1024;
+/** So often after it. */
+const look_every_requests = 10_000;
+/** Of live memory, between the first look and the last: a few code caches. A thing of 20 bytes that each request left would be more. */
+const growth_bytes_max = 1024 * 1024;
 
 export interface Fuzzed {
   readonly sent: number;
@@ -33,8 +35,8 @@ export interface Fuzzed {
   readonly connections: number;
   /** What the Worker wrote that is no line of its log, or tells of a fault of its own. */
   readonly faults: readonly string[];
-  /** Live bytes after the warm-up and at the end; null where there were too few requests. */
-  readonly memory: { readonly before: number; readonly after: number } | null;
+  /** Live bytes after the warm-up, and then every so often up to the end; none where there were too few requests. */
+  readonly memory: readonly { readonly requests: number; readonly bytes: number }[];
 }
 
 /** @param only just this request of the seed */
@@ -89,7 +91,7 @@ export async function fuzz(o: {
     },
   });
   const answers: Record<string, number> = {};
-  let memory: Fuzzed['memory'] = null;
+  const memory: { requests: number; bytes: number }[] = [];
   let sent = 0;
   try {
     const requests = makeRequests({ origin: worker.origin, secrets, now: () => Date.now(), makeId: () => crypto.randomUUID() });
@@ -120,13 +122,13 @@ export async function fuzz(o: {
       await sendAll(1, Math.min(warm_up_requests, o.requests));
       if (o.requests > warm_up_requests) {
         const isolate = await Isolate.find(inspectorPort, async () => (await worker.fetch('/healthz')).arrayBuffer());
-        const live = async (): Promise<number> => {
-          const { usedBytes, backingBytes } = await isolate.measure();
-          return usedBytes + backingBytes;
-        };
-        const before = await live();
-        await sendAll(warm_up_requests + 1, o.requests);
-        memory = { before, after: await live() };
+        memory.push({ requests: warm_up_requests, bytes: bytesOf(await isolate.measure()) });
+        for (let at = warm_up_requests; at < o.requests; ) {
+          const to = Math.min(o.requests, (Math.floor(at / look_every_requests) + 1) * look_every_requests);
+          await sendAll(at + 1, to);
+          memory.push({ requests: to, bytes: bytesOf(await isolate.measure()) });
+          at = to;
+        }
         isolate.close();
       }
     }
@@ -150,7 +152,7 @@ function isQuiet(line: string): boolean {
 /** What is not as it must be, in words. */
 export function judge({ answers, connections, faults, memory }: Fuzzed): string[] {
   const wrong = Object.entries(answers).filter(([status]) => !/^[234]\d\d$/.test(status));
-  const growth = memory === null ? 0 : memory.after - memory.before;
+  const growth = (memory.at(-1)?.bytes ?? 0) - (memory[0]?.bytes ?? 0);
   return [
     ...wrong.map(([status, count]) => `${count} answered with ${status}`),
     ...(connections > 0 ? [`${connections} connections to a database`] : []),
@@ -173,7 +175,7 @@ if (import.meta.main) {
     .sort()
     .map(([status, count]) => `${count} × ${status}`);
   console.log(`${sent} requests in ${Math.round((performance.now() - beganAt) / 1000)} s: ${statuses.join(', ')}`);
-  if (memory !== null) console.log(`live memory: ${(memory.before / 2 ** 20).toFixed(2)} MiB, then ${(memory.after / 2 ** 20).toFixed(2)} MiB`);
+  for (const { requests, bytes } of memory) console.log(`live memory after ${requests} requests: ${(bytes / 2 ** 20).toFixed(2)} MiB`);
   console.log(wrong.length === 0 ? 'no 5xx, nothing unhandled, no connection to a database, no growth' : `WRONG: ${wrong.join('; ')}`);
   process.exitCode = wrong.length === 0 ? 0 : 1;
 }

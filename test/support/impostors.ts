@@ -102,7 +102,9 @@ export async function startServerThatSays(url: string, says: Readonly<Record<str
         isAsked = text.includes('as version_number');
       }
       if (type === 'E') {
-        client.write(isAsked ? answerRow(row) : message('E', Buffer.from('SERROR\0VERROR\0C3F000\0Mschema "weft" does not exist\0\0')));
+        const isBegin = statements.at(-1)?.startsWith('begin') === true;
+        if (isBegin) client.write(message('C', Buffer.from('BEGIN\0')));
+        else client.write(isAsked ? answerRow(row) : message('E', Buffer.from('SERROR\0VERROR\0C3F000\0Mschema "weft" does not exist\0\0')));
       }
       if (type === 'S') client.write(READY);
       if (type === 'X') client.end();
