@@ -22,13 +22,13 @@ import type { Manifest } from '../domain/manifest.ts';
 import type { SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import { type UndoPlan, undoPlanSchema } from '../domain/undo_plan.ts';
-import { asking, problemOf } from './engine_problems.ts';
+import { asking, hideSecrets, problemOf } from './engine_problems.ts';
 import { ENGINE_VERSION } from './engine_version.ts';
 import { guardMessages } from './guard.ts';
 import { installEngine } from './install.ts';
 import { readDocument } from './reading.ts';
 import { assertSameBackend, fitCondition, judgeServer, onlyRow, SERVER_REPLIES_COUNT, type ServerFacts, serverQuestions } from './server.ts';
-import { type Message, type Reply, type Session, SqlError } from './session.ts';
+import type { Message, Reply, Session, SqlError } from './session.ts';
 
 /** What goes with a request into `weft.undo`. */
 export type UndoCall = Omit<OpenCall, 'manifest'>;
@@ -305,19 +305,6 @@ export function readRunResult(reply: Reply | undefined, secrets?: SecretValues |
   } catch (error) {
     throw problemOf(hideSecrets(error, Object.values(secrets ?? {})));
   }
-}
-
-/** An error at the very COMMIT: nobody has taken the secrets out of it. Eight characters of one are enough to keep silent. */
-function hideSecrets(error: unknown, secrets: readonly string[]): unknown {
-  if (!(error instanceof SqlError)) return error;
-  const told = [error.message, error.detail, error.hint].join('\n').toLowerCase();
-  const shows = secrets.some((secret) => {
-    const width = Math.min(8, secret.length);
-    for (let at = 0; width > 0 && at + width <= secret.length; at += 1) if (told.includes(secret.slice(at, at + width).toLowerCase())) return true;
-    return false;
-  });
-  if (!shows) return error;
-  return new SqlError({ sqlstate: error.sqlstate, message: 'The server’s words hold a secret parameter, and are not repeated here. Its log has them.' });
 }
 
 /** @throws Problem deployment_not_found, engine_missing */
