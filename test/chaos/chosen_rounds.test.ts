@@ -1,4 +1,4 @@
-/** The server is lost while the bytes of a larger bundle are on their way: in the middle of the staging, between two of its messages, and within one. */
+/** Rounds that no seed has to find: the server lost while the bytes of a larger bundle are on their way, and a silence behind the last answer but one. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { offers } from '../support/source.ts';
 import { measureUndisturbed } from './campaign.ts';
@@ -12,11 +12,14 @@ const first_after = 20;
 
 let lane: Lane;
 let wanted: Wanted;
+let answers: number;
 
 beforeAll(async () => {
   if (!offers('servers to kill')) return;
   lane = await startLane(LARGE);
-  wanted = (await measureUndisturbed(lane)).wanted;
+  const undisturbed = await measureUndisturbed(lane);
+  wanted = undisturbed.wanted;
+  answers = undisturbed.measure.messages.tcp['to-client'];
 }, 120_000);
 
 afterAll(() => lane && endLane(lane));
@@ -35,5 +38,16 @@ it.runIf(offers('servers to kill'))(
       // some of the chunks had arrived, and some had not
       if (bytes > mebibyte / 2 && bytes < 2.5 * mebibyte) halves.push(bytes);
     }
+  },
+);
+
+it.runIf(offers('servers to kill'))(
+  'of a connection that falls silent when all is over but its last answer, no backend is left, though nobody closes it and nobody comes again',
+  { timeout: 120_000 },
+  async () => {
+    const after = answers - 2;
+    const blows: Round['blows'] = [{ kind: 'cut', connection: 1, direction: 'to-client', after, extraBytes: 0, how: 'silence', sides: 'both' }];
+    const { faults } = await playRound(lane, { number: 1000, way: 'tcp', clients: 1, stays: false, blows, late: 'again' }, wanted);
+    expect(faults).toEqual([]);
   },
 );
