@@ -92,13 +92,21 @@ const DEFAULTS: Readonly<Record<'github' | 'gitlab', { readonly api: string; rea
 
 /** What each event needs to be told by: as the forge calls it. */
 export const EVENTS: Readonly<Record<ForgeKind, Readonly<Record<string, readonly ('branch' | 'environment' | 'workflow')[]>>>> = {
-  github: { push: ['branch'], pull_request: ['branch'], deployment: ['environment'], workflow_run: ['branch', 'workflow'] },
+  github: {
+    push: ['branch'],
+    pull_request: ['branch'],
+    deployment: ['environment'],
+    workflow_run: ['branch', 'workflow'],
+    deployment_protection_rule: ['environment'],
+  },
   gitlab: { push: ['branch'], merge_request: ['branch'], deployment: ['environment'], pipeline: ['branch'] },
   azure: { push: ['branch'], pull_request: ['branch'], build: ['branch', 'workflow'] },
 };
 
 /** Events of what nobody has looked at yet: rehearsed, if nothing else is said. */
-const UNREVIEWED: readonly string[] = ['pull_request', 'merge_request'];
+const UNREVIEWED: readonly string[] = ['pull_request', 'merge_request', 'deployment_protection_rule'];
+/** What asks whether a job may start is answered with a rehearsal, and deploys nothing. */
+const QUESTION = 'deployment_protection_rule';
 
 export function makeForge(given: z.infer<typeof forgeSchema>): Forge {
   const { kind, webhook_secrets, token } = given;
@@ -149,6 +157,8 @@ export function findInSource(where: string, kind: ForgeKind, source: z.infer<typ
         .join('|')} (of ${kind})`,
     ];
   const faults = kind === 'azure' ? findInAzureSource(where, source) : [];
+  if (source.event === QUESTION && source.mode === 'apply')
+    faults.push(`${where}.mode: a ${QUESTION} is answered with a rehearsal; what it lets start may deploy`);
   return (['branch', 'environment', 'workflow'] as const)
     .flatMap((key) => {
       if (needs.includes(key) && source[key] === undefined) return [`${where}.${key}: is missing; ${source.event} is told by it`];

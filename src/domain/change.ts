@@ -31,6 +31,8 @@ export const changeSchema = z.strictObject({
   number: z.int().min(1).nullable(),
   /** What was asked for again, though the commit is the same: the how-manieth time it is. */
   attempt: z.int().min(1).nullable(),
+  /** Where an answer is asked for, and whether a job may start depends on it. */
+  answer_to: z.string().max(2048).optional(),
 });
 export type Change = z.infer<typeof changeSchema>;
 
@@ -55,7 +57,8 @@ export type Remark = z.infer<typeof remarkSchema>;
 
 /** What is told at a forge of how a change fares. */
 export const accountSchema = z.strictObject({
-  state: z.enum(['running', 'success', 'failure', 'neutral']),
+  /** `waiting`: somebody has to approve it first. */
+  state: z.enum(['running', 'waiting', 'success', 'failure', 'neutral']),
   /** By which a repeated account is found again: one for each folder and target. */
   name: z.string(),
   /** One line. */
@@ -65,6 +68,11 @@ export const accountSchema = z.strictObject({
   remarks: z.array(remarkSchema),
 });
 export type Account = z.infer<typeof accountSchema>;
+
+/** Whether nothing further follows. */
+export function isAccountOver({ state }: Account): boolean {
+  return state !== 'running' && state !== 'waiting';
+}
 
 export const forgeWorkSchema = z.strictObject({
   kind: z.literal('change'),

@@ -31,6 +31,8 @@ export const LIMITS = {
   look_again_waiting_seconds_max: 6 * 60 * 60,
   /** The longest such pause while its database does not answer, or refuses. */
   look_again_unreachable_seconds_max: 60 * 60,
+  /** Of a webhook's deployment that waits for somebody's approval: so long at most until the forge is told how it ended. */
+  look_again_approval_seconds_max: 60 * 60,
   /** How much later than the queue the schedule looks. */
   schedule_slack_seconds: 600,
   /** Deployments that one run of the schedule looks after. */

@@ -2,6 +2,7 @@
  * What is told at a forge of how a change fares: a title, a text, and remarks at lines of files. Whoever may read a repository may read it: so
  * it names files, statements' places and the server's message, and neither a database's address nor what stands in its rows.
  */
+import { isUnapproved } from '../domain/approval.ts';
 import type { Account, Remark } from '../domain/change.ts';
 import { type Deployment, type DeploymentError, isOver, type StepStatus } from '../domain/deployment.ts';
 import { fenceOf } from '../domain/fence.ts';
@@ -55,6 +56,7 @@ export function accountOfDeployment(place: AccountPlace, deployment: Deployment)
   const failed = steps.filter((step) => step.state === 'failed' && step.error);
   const errors = error === null ? failed.flatMap(errorOf) : [error];
   const text = [
+    ...describeApproval(deployment),
     ...errors.map((one) => describe(place, one)),
     ...accounts(steps),
     rehearsal ? describeRehearsal(rehearsal) : describePhases(deployment),
@@ -62,14 +64,23 @@ export function accountOfDeployment(place: AccountPlace, deployment: Deployment)
   ];
   return {
     ...namesOf(place),
-    state: !isOver(state) ? 'running' : state === 'succeeded' || state === 'degraded' ? 'success' : state === 'cancelled' ? 'neutral' : 'failure',
+    state: isUnapproved(deployment)
+      ? 'waiting'
+      : !isOver(state)
+        ? 'running'
+        : state === 'succeeded' || state === 'degraded'
+          ? 'success'
+          : state === 'cancelled'
+            ? 'neutral'
+            : 'failure',
     title: oneLine(titleOf(place, deployment)),
     text: text.filter((part) => part !== '').join('\n\n'),
     remarks: errors.flatMap((one) => (one.path ? [remarkOf(place, one.path, one.line ?? 1, messageOf(one), error === null ? 'warning' : 'failure')] : [])),
   };
 }
 
-function titleOf({ target, mode }: AccountPlace, { state, bundle }: Deployment): string {
+function titleOf({ target, mode }: AccountPlace, deployment: Deployment): string {
+  const { state, bundle } = deployment;
   const isRehearsal = mode === 'rehearse';
   switch (state) {
     case 'succeeded':
@@ -81,7 +92,7 @@ function titleOf({ target, mode }: AccountPlace, { state, bundle }: Deployment):
     case 'cancelled':
       return `${bundle} was cancelled at ${target}`;
     default:
-      return `${bundle} is on its way at ${target}`;
+      return isUnapproved(deployment) ? `${bundle} waits for approval at ${target}` : `${bundle} is on its way at ${target}`;
   }
 }
 
@@ -91,6 +102,16 @@ function namesOf({ target, folder, mode }: AccountPlace): Pick<Account, 'name'> 
 
 function errorOf({ error, path }: StepStatus): DeploymentError[] {
   return error === null ? [] : [{ ...error, path: error.path ?? path }];
+}
+
+/** Who waits for whom, and who has approved it. */
+function describeApproval(deployment: Deployment): string[] {
+  const { id, approval } = deployment;
+  if (!approval) return [];
+  if (approval.by !== null) return [`Approved by ${code(approval.by)}.`];
+  if (!isUnapproved(deployment)) return [];
+  const until = approval.until === null ? '' : `, until ${approval.until}; then it is cancelled`;
+  return [`Somebody else than ${code(approval.not_by)} has to approve it${until}: \`weft approve ${id} --digest ${approval.digest}\``];
 }
 
 /** Without detail, context and excerpt: those show rows. */

@@ -41,6 +41,11 @@ export class Asking {
     this.#options = options;
   }
 
+  /** The root of the API. */
+  get api(): string {
+    return this.#options.api;
+  }
+
   /**
    * @returns the document, and null for 404
    * @throws Problem forge_unreachable for what passes by itself; forge_refused

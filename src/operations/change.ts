@@ -11,6 +11,7 @@ import type { Source } from '../config/forges.ts';
 import type { Connect } from '../database/session.ts';
 import type { Attended, AttendOptions } from '../deployment/attend.ts';
 import type { DeployOptions, Opened } from '../deployment/deploy.ts';
+import { isUnapproved } from '../domain/approval.ts';
 import type { Account, ForgeWork } from '../domain/change.ts';
 import { type Deployment, isOver } from '../domain/deployment.ts';
 import { LIMITS } from '../domain/limits.ts';
@@ -40,8 +41,8 @@ export interface ChangeDesk {
   onOver(target: string, deployment: string): Promise<void>;
 }
 
-/** `told`: it is over, and the forge knows. `untold`: it is over, and the forge does not know yet. `dropped`: nothing follows from it any more. */
-export type ChangeFinding = 'told' | 'untold' | 'at_work' | 'unreachable' | 'stale' | 'dropped';
+/** `told`: it is over, and the forge knows. `untold`: it is over, and the forge does not know yet. `dropped`: nothing follows from it any more. `waiting`: somebody has to approve it. */
+export type ChangeFinding = 'told' | 'untold' | 'at_work' | 'waiting' | 'unreachable' | 'stale' | 'dropped';
 
 export interface ChangeProgress {
   readonly finding: ChangeFinding;
@@ -56,6 +57,9 @@ export interface ChangeProgress {
   readonly errors: readonly unknown[];
 }
 
+/** Behind so many looks the pause is the longest. */
+const LOOKS_WAITING_MAX = 9;
+
 /** What no further look would change. */
 const HOPELESS: readonly ProblemSlug[] = ['deployment_not_found', 'deployment_not_staged', 'engine_missing', 'secrets_missing', 'unknown_target'];
 
@@ -65,7 +69,7 @@ export async function carryOut(desk: ChangeDesk, work: ForgeWork, deadlineMs: nu
 }
 
 /** How a try has ended: with an account for the forge, or with something to come back for. */
-type End = { readonly account: Account } | { readonly again: 'at_work' | 'unreachable'; readonly seconds: number };
+type End = { readonly account: Account } | { readonly again: 'at_work' | 'waiting' | 'unreachable'; readonly seconds: number };
 
 class Errand {
   readonly #desk: ChangeDesk;
@@ -98,7 +102,7 @@ class Errand {
 
   /** @returns null when there is nothing to do, and nobody to be told */
   async #try(forge: ForgeAtHand, source: Source, place: AccountPlace): Promise<End | null> {
-    if (this.#work.deployment !== null) return this.#attend(place, this.#work.deployment);
+    if (this.#work.deployment !== null) return this.#attend(forge, place, this.#work.deployment);
     const { change, looks } = this.#work;
     requireGrant(this.#desk.config, forge.name, 'deploy', place.target);
     const confirmed = await forge.client.confirm(change);
@@ -149,10 +153,10 @@ class Errand {
     const { id } = await drive.opened;
     this.#work = { ...this.#work, deployment: id };
     await this.#desk.onOpened(target, id);
-    return this.#look(place, await drive.done);
+    return this.#look(forge, place, await drive.done);
   }
 
-  async #attend(place: AccountPlace, id: string): Promise<End> {
+  async #attend(forge: ForgeAtHand, place: AccountPlace, id: string): Promise<End> {
     const { config, connect } = this.#desk;
     const { target } = place;
     const attended = await this.#desk.attend({
@@ -163,11 +167,15 @@ class Errand {
       deadlineMs: this.#deadlineMs,
     });
     if (attended.deployment === null) throw new Problem('deployment_not_found', `Deployment ${id} is not in this database any more.`, { deployment: id });
-    return this.#look(place, attended.deployment);
+    return this.#look(forge, place, attended.deployment);
   }
 
-  async #look(place: AccountPlace, deployment: Deployment): Promise<End> {
+  async #look(forge: ForgeAtHand, place: AccountPlace, deployment: Deployment): Promise<End> {
     this.#state = deployment.state;
+    if (isUnapproved(deployment)) {
+      await this.#tell(forge, this.#hide(accountOfDeployment(place, deployment)));
+      return { again: 'waiting', seconds: this.#pause(LIMITS.look_again_approval_seconds_max) };
+    }
     if (!isOver(deployment.state)) return { again: 'at_work', seconds: this.#pause(LIMITS.look_again_seconds_max) };
     await this.#desk.onOver(place.target, deployment.id);
     return { account: accountOfDeployment(place, deployment) };
@@ -219,7 +227,9 @@ class Errand {
   }
 
   #progress(finding: ChangeFinding, again_seconds: number | null): ChangeProgress {
-    const work = { ...this.#work, looks: this.#work.looks + 1 };
+    // Waiting for somebody is no failed try, however long.
+    const looks = finding === 'waiting' ? Math.min(this.#work.looks + 1, LOOKS_WAITING_MAX) : this.#work.looks + 1;
+    const work = { ...this.#work, looks };
     return { finding, work, again_seconds, state: this.#state, stale: this.#stale, errors: this.#errors };
   }
 }

@@ -32,7 +32,7 @@ export function createChangeTaker(
         tell(log, 'request', progress);
         const { again_seconds } = progress;
         work = progress.work;
-        if (again_seconds === null) return;
+        if (again_seconds === null || progress.finding === 'waiting') return;
         if (tries >= TRIES_WITHOUT_QUEUE || again_seconds > LIMITS.look_again_seconds_max)
           return log({ level: 'error', message: 'change', target: work.target, what: 'It is left here: without a queue nobody takes it up again by itself.' });
         await sleep(Math.min(again_seconds, PAUSE_WITHOUT_QUEUE_SECONDS_MAX) * 1000);

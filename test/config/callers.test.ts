@@ -169,9 +169,14 @@ describe('parse_config', () => {
     ['a source for no target', (c) => (c.sources[0].target = 'shopp'), 'sources[0].target: there is no target "shopp"'],
     ['a source without a grant', (c) => (c.sources[0].target = 'shop'), 'sources[0].target: no grant lets "hub" deploy on "shop"'],
     [
+      'a job’s question that would deploy',
+      (c) => Object.assign(c.sources[0], { event: 'deployment_protection_rule', environment: 'production', mode: 'apply' }),
+      'sources[0].mode: a deployment_protection_rule is answered with a rehearsal',
+    ],
+    [
       'an event of another forge',
       (c) => (c.sources[0].event = 'merge_request'),
-      'sources[0].event: expected one of "push"|"pull_request"|"deployment"|"workflow_run" (of github)',
+      'sources[0].event: expected one of "push"|"pull_request"|"deployment"|"workflow_run"|"deployment_protection_rule" (of github)',
     ],
     ['an event called like a method', (c) => (c.sources[0].event = 'constructor'), 'sources[0].event: expected one of'],
     ['a push without its branch', (c) => delete c.sources[0].branch, 'sources[0].branch: is missing; push is told by it'],

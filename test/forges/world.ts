@@ -3,10 +3,13 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { type LocalWorker, startWorker, type WorkerOptions } from '../../src/dev/miniflare.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
+import { generateSecret } from '../../src/trust/sign.ts';
 import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { APP_ID, type GitHub, INSTALLATION_ID, startGitHub, TOKEN } from '../support/github.ts';
 
 export const SECRET = 'of-the-tests-and-of-nobody-else';
+/** Of a caller that approves, where the target has an environment. */
+export const BOSS_SECRET = generateSecret();
 export const NEXT_SECRET = 'the-one-that-is-to-replace-it';
 
 export interface ForgeWorld {
@@ -20,7 +23,7 @@ export interface ForgeWorld {
 }
 
 /** @param o pauses of the queue are a second at most */
-export async function openForgeWorld(o: { queue?: boolean; by?: 'app' | 'token' } = {}): Promise<ForgeWorld> {
+export async function openForgeWorld(o: { queue?: boolean; by?: 'app' | 'token'; environment?: object } = {}): Promise<ForgeWorld> {
   const [github, database] = await Promise.all([startGitHub(), emptyDatabase()]);
   const { hostname: host, port } = new URL(database.url);
   const relay = await startRelay({ to: { host, port: Number(port) } });
@@ -29,8 +32,18 @@ export async function openForgeWorld(o: { queue?: boolean; by?: 'app' | 'token' 
   const options: WorkerOptions = {
     entry: join(import.meta.dirname, '..', 'worker', 'mortal_entry.ts'),
     config: {
-      targets: { shop: { database: 'SHOP_URL', transport: 'websocket', proxy: `127.0.0.1:${relay.port}/v1`, insecure: true } },
+      targets: {
+        shop: {
+          database: 'SHOP_URL',
+          transport: 'websocket',
+          proxy: `127.0.0.1:${relay.port}/v1`,
+          insecure: true,
+          ...(o.environment && { environment: 'live' }),
+        },
+      },
+      ...(o.environment && { environments: { live: o.environment } }),
       callers: {
+        ...(o.environment && { boss: { secrets: ['BOSS_SECRET'] } }),
         github: {
           forge: {
             kind: 'github',
@@ -41,11 +54,15 @@ export async function openForgeWorld(o: { queue?: boolean; by?: 'app' | 'token' 
           },
         },
       },
-      grants: [{ caller: 'github', targets: ['shop'], actions: ['deploy'] }],
+      grants: [
+        { caller: 'github', targets: ['shop'], actions: ['deploy'] },
+        ...(o.environment ? [{ caller: 'boss', targets: ['shop'], actions: ['approve'] }] : []),
+      ],
       sources: [
         { ...repository, event: 'push', branch: 'main' },
         { ...repository, event: 'pull_request', branch: 'main' },
         { ...repository, event: 'deployment', environment: 'production' },
+        { ...repository, event: 'deployment_protection_rule', environment: 'production' },
         { ...repository, event: 'workflow_run', branch: 'release/*', workflow: 'ci.yml' },
       ],
     },
@@ -55,6 +72,7 @@ export async function openForgeWorld(o: { queue?: boolean; by?: 'app' | 'token' 
       WEBHOOK_SECRET_NEXT: NEXT_SECRET,
       APP_KEY: github.privateKey.pkcs1,
       GITHUB_TOKEN: TOKEN,
+      BOSS_SECRET,
       LIFE_SECONDS: 600,
       PAUSE_SECONDS: 1,
     },

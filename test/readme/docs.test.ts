@@ -274,6 +274,13 @@ describe('CONFIGURATION.md', () => {
 });
 
 describe('FORGES.md', () => {
+  test('its source for a job that asks whether it may start is one that is rehearsed', () => {
+    const file = join(place.path, 'rule.toml');
+    writeFileSync(file, `${snippet('docs/FORGES.md', 'github')}\n${snippet('docs/FORGES.md', 'rule')}`);
+    const { vars } = experimental_readRawConfig({ config: file }).rawConfig as { vars: { WEFT: unknown } };
+    expect(parseConfig(vars.WEFT).sources.at(-1)).toMatchObject({ event: 'deployment_protection_rule', mode: 'rehearse', target: 'shop' });
+  });
+
   test('its example is a configuration that this Weft takes, and its events are those that are followed', () => {
     const file = join(place.path, 'github.toml');
     writeFileSync(file, snippet('docs/FORGES.md', 'github'));

@@ -53,6 +53,9 @@ export interface Repository {
   readonly statuses: Any[];
   readonly deploymentStatuses: Any[];
   readonly comments: Any[];
+  /** Environments that each run waits for, and what it was answered. */
+  readonly pending: Map<number, string[]>;
+  readonly ruleAnswers: Any[];
 }
 
 export interface Failure {
@@ -90,6 +93,8 @@ export interface GitHub {
   pullRequest(number: number, action?: string): object;
   deployment(id: number): object;
   workflowRun(id: number): object;
+  /** A job of a run asks whether it may start in the environment of a deployment. */
+  protectionRule(run: number, deployment: number): object;
   stop(): Promise<void>;
 }
 
@@ -111,13 +116,15 @@ export async function startGitHub(): Promise<GitHub> {
     statuses: [],
     deploymentStatuses: [],
     comments: [],
+    pending: new Map(),
+    ruleAnswers: [],
   };
   const asked: string[] = [];
   const faults: string[] = [];
   let counter = 1000;
   const nextId = () => ++counter;
 
-  const { branches, commits, pulls, deployments, runs, checkRuns, statuses, deploymentStatuses, comments } = repository;
+  const { branches, commits, pulls, deployments, runs, checkRuns, statuses, deploymentStatuses, comments, pending, ruleAnswers } = repository;
   const notFound: Answer = [404, { message: 'Not Found' }];
   const invalid = (what = 'Validation Failed'): Answer => [422, { message: what }];
   const given = (found: unknown): Answer => (found === undefined ? notFound : [200, found]);
@@ -146,6 +153,26 @@ export async function startGitHub(): Promise<GitHub> {
         if (!states.includes(body.state) || (body.description ?? '').length > 140) return invalid();
         deploymentStatuses.push({ deployment: Number(id), ...body });
         return [201, { id: nextId(), ...body }];
+      },
+    ],
+    [
+      'GET',
+      /^\/actions\/runs\/(\d+)\/pending_deployments$/,
+      ({ id }) => [200, (pending.get(Number(id)) ?? []).map((name) => ({ environment: { id: 1, name }, wait_timer: 0, reviewers: [] }))],
+    ],
+    [
+      'POST',
+      /^\/actions\/runs\/(\d+)\/deployment_protection_rule$/,
+      ({ id, body, who }) => {
+        if (who.user) return [403, { message: 'Resource not accessible by personal access token' }];
+        const waiting = pending.get(Number(id)) ?? [];
+        if (!waiting.includes(body.environment_name) || !['approved', 'rejected'].includes(body.state)) return invalid();
+        pending.set(
+          Number(id),
+          waiting.filter((name) => name !== body.environment_name),
+        );
+        ruleAnswers.push({ run: Number(id), ...body });
+        return [204, {}];
       },
     ],
     ['GET', /^\/actions\/runs\/(\d+)$/, ({ id }) => given(runs.get(Number(id)))],
@@ -393,6 +420,20 @@ export async function startGitHub(): Promise<GitHub> {
       repository: repositoryOf(),
       sender: { id: USER_ID },
     }),
+    protectionRule: (run, id) => {
+      const deployment = repository.deployments.find((one) => one.id === id);
+      return {
+        action: 'requested',
+        environment: deployment?.environment,
+        event: 'push',
+        deployment_callback_url: `${originOf(api)}/repos/${repository.name}/actions/runs/${run}/deployment_protection_rule`,
+        deployment,
+        pull_requests: [],
+        repository: repositoryOf(),
+        installation: { id: Number(INSTALLATION_ID) },
+        sender: { id: USER_ID },
+      };
+    },
     stop: async () => {
       await Promise.all([api, archives].map((server) => new Promise((resolve) => server.close(resolve).closeAllConnections())));
     },

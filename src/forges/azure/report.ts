@@ -2,7 +2,7 @@
  * How Azure DevOps' people are told: a status of the commit; of a pull request a status that a policy of its branch may ask for, and one thread, whose
  * comment is changed and not repeated. A thread stays open while it tells of a failure.
  */
-import type { Account, Change } from '../../domain/change.ts';
+import { type Account, type Change, isAccountOver } from '../../domain/change.ts';
 import { commentOf, markOf } from '../comment.ts';
 import type { Reports } from '../forge.ts';
 import { makeReports } from '../reports.ts';
@@ -11,7 +11,7 @@ import type { AzureApi, Status } from './api.ts';
 const DESCRIPTION_CHARACTERS = 255;
 const GENRE = 'weft';
 /** `notApplicable` would be as good as a success to a policy. */
-const STATES = { running: 'pending', success: 'succeeded', failure: 'failed', neutral: 'error' } as const;
+const STATES = { running: 'pending', waiting: 'pending', success: 'succeeded', failure: 'failed', neutral: 'error' } as const;
 
 interface Telling {
   readonly api: AzureApi;
@@ -25,7 +25,7 @@ export function tell(telling: Telling): Promise<{ reports: Reports; error: unkno
   const { api, change, account, reports } = telling;
   const { event, number } = change;
   const told = `told ${account.state}`;
-  const isOver = account.state !== 'running';
+  const isOver = isAccountOver(account);
   const pullRequest = event === 'pull_request' ? number : null;
   return makeReports(reports, [
     ['status', reports.status !== told, () => api.setCommitStatus(change, statusOf(account)).then(() => told)],

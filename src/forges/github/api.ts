@@ -18,6 +18,8 @@ const pullSchema = z.object({
 });
 const deploymentSchema = z.object({ id: idSchema, sha: commitSchema, ref: z.string(), environment: z.string() });
 const runSchema = z.object({ head_sha: commitSchema, head_branch: z.string().nullable(), conclusion: z.string().nullable(), run_attempt: z.int() });
+const ownRunSchema = z.object({ head_repository: z.object({ id: idSchema }).nullable() });
+const pendingSchema = z.array(z.object({ environment: z.object({ name: z.string() }) }));
 const checkRunsSchema = z.object({ check_runs: z.array(z.object({ id: idSchema, external_id: z.string().nullish() })) });
 const createdSchema = z.object({ id: idSchema });
 const commentsSchema = z.array(
@@ -70,6 +72,27 @@ export class GitHubApi {
 
   workflowRun(change: Change, id: number) {
     return this.#find(runSchema, change, { path: `/actions/runs/${id}` });
+  }
+
+  /** The id of the repository that a run's commits come from; null where there is no such run, or its repository is gone. */
+  async repositoryOfRun(change: Change, id: number): Promise<string | null> {
+    const found = await this.#find(ownRunSchema, change, { path: `/actions/runs/${id}` });
+    return found?.head_repository == null ? null : String(found.head_repository.id);
+  }
+
+  /** The environments whose rules a run waits for. */
+  async pendingEnvironments(change: Change, run: number): Promise<string[]> {
+    const found = await this.#find(pendingSchema, change, { path: `/actions/runs/${run}/pending_deployments` });
+    return found?.map(({ environment }) => environment.name) ?? [];
+  }
+
+  /** Where a run's question is answered, from the configured root of the API on: the answer goes nowhere else, whatever an event says. */
+  isAnsweredAt(change: Change, run: number, address: string): boolean {
+    return address === `${this.#asking.api}${pathOfRule(change, run)}`;
+  }
+
+  async answerProtectionRule(change: Change, run: number, body: object): Promise<void> {
+    await this.#ask(z.object({}), change, { method: 'POST', path: `/actions/runs/${run}/deployment_protection_rule`, body });
   }
 
   async openArchive(change: Change): Promise<ReadableStream<Uint8Array>> {
@@ -132,6 +155,10 @@ export class GitHubApi {
     const authorization = await this.#authorize(change.repository.id);
     return { ...question, path: `/repos/${encodePath(change.repository.name)}${question.path}`, authorization };
   }
+}
+
+function pathOfRule({ repository }: Change, run: number): string {
+  return `/repos/${encodePath(repository.name)}/actions/runs/${run}/deployment_protection_rule`;
 }
 
 function readForm<Schema extends z.ZodType>(schema: Schema, value: unknown, path: string): z.infer<Schema> {

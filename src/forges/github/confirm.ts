@@ -17,6 +17,7 @@ export async function confirmChange(api: GitHubApi, change: Change): Promise<Con
   if (event === 'pull_request' && number !== null) return confirmPullRequest(api, change, number);
   if (event === 'deployment' && number !== null) return confirmDeployment(api, change, number);
   if (event === 'workflow_run' && number !== null) return confirmRun(api, change, number);
+  if (event === 'deployment_protection_rule' && number !== null) return confirmQuestion(api, change, number);
   return { stale: `Nothing can be asked of an event "${event}".` };
 }
 
@@ -43,4 +44,16 @@ async function confirmRun(api: GitHubApi, change: Change, number: number): Promi
   if (found === null || found.head_sha !== change.commit || found.head_branch !== change.branch || found.conclusion !== 'success')
     return { stale: `The run ${number} is no success of this commit any more.` };
   return confirmBranch(api, change, change.branch);
+}
+
+/** A job waits for an answer: of a commit of this repository, in this environment, and at the one address to which Weft answers. */
+async function confirmQuestion(api: GitHubApi, change: Change, run: number): Promise<Confirmed> {
+  const { environment, attempt, answer_to = '' } = change;
+  if (!api.isAnsweredAt(change, run, answer_to)) return { stale: 'Its deployment_callback_url is not of the API of the configuration.' };
+  if ((await api.repositoryOfRun(change, run)) !== change.repository.id) return { stale: `The run ${run} is not there any more, or comes from a fork.` };
+  const deployment = attempt === null ? null : await api.deployment(change, attempt);
+  if (deployment === null || environment === null || deployment.sha !== change.commit || deployment.environment !== environment)
+    return { stale: `The deployment ${attempt} is not there any more, or is another one.` };
+  if (!(await api.pendingEnvironments(change, run)).includes(environment)) return { stale: `The run ${run} does not wait for "${environment}" any more.` };
+  return { branch: null, stale: null };
 }

@@ -49,6 +49,7 @@ const deploymentSchema = z.object({
   repository: repositorySchema,
   deployment_status: absent,
   check_run: absent,
+  deployment_callback_url: absent,
 });
 
 const workflowRunSchema = z.object({
@@ -65,6 +66,16 @@ const workflowRunSchema = z.object({
   }),
   repository: repositorySchema,
   deployment: absent,
+});
+
+const protectionRuleSchema = z.object({
+  action: z.literal('requested'),
+  environment: z.string().min(1).max(255),
+  deployment_callback_url: z.string().max(2048),
+  deployment: z.object({ id: idSchema, sha: commitSchema, environment: z.string() }),
+  repository: repositorySchema,
+  deployment_status: absent,
+  workflow_run: absent,
 });
 
 const pingSchema = z.object({ zen: z.string(), hook_id: idSchema });
@@ -115,6 +126,24 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
     const { deployment, repository } = parse(deploymentSchema, 'deployment', value);
     const { id, sha, ref, environment } = deployment;
     return { changes: [{ ...ofRepository(repository), event: 'deployment', commit: sha, branch: ref, environment, number: id, attempt: id }] };
+  },
+  deployment_protection_rule(value): Heard {
+    const { environment, deployment, deployment_callback_url, repository } = parse(protectionRuleSchema, 'deployment_protection_rule', value);
+    const run = /\/actions\/runs\/([1-9]\d{0,15})\/deployment_protection_rule$/.exec(deployment_callback_url)?.[1];
+    if (run === undefined) return { ignored: 'Its deployment_callback_url is of no run of a workflow.' };
+    return {
+      changes: [
+        {
+          ...ofRepository(repository),
+          event: 'deployment_protection_rule',
+          commit: deployment.sha,
+          environment,
+          number: Number(run),
+          attempt: deployment.id,
+          answer_to: deployment_callback_url,
+        },
+      ],
+    };
   },
   workflow_run(value) {
     const { action, workflow_run: run, repository } = parse(workflowRunSchema, 'workflow_run', value);

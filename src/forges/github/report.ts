@@ -1,8 +1,9 @@
 /**
  * How GitHub's people are told: a check run on the commit with remarks at the lines (a commit status where a token asks, which may not make check
- * runs), the status of the deployment where one was asked for, and one comment on the pull request, which is changed and not repeated.
+ * runs), the status of the deployment where one was asked for, the answer to a job that waits for one, and one comment on the pull request, which
+ * is changed and not repeated.
  */
-import type { Account, Change } from '../../domain/change.ts';
+import { type Account, type Change, isAccountOver } from '../../domain/change.ts';
 import { commentOf, cutText, findOwn, markOf, nameOf } from '../comment.ts';
 import type { Reports } from '../forge.ts';
 import { makeReports } from '../reports.ts';
@@ -15,6 +16,7 @@ export type Identity = { readonly app: string } | { readonly token: true };
 const REMARKS_COUNT = 50;
 const TEXT_CHARACTERS = 60_000;
 const DESCRIPTION_CHARACTERS = 140;
+const RULE_CHARACTERS = 5000;
 
 interface Telling {
   readonly api: GitHubApi;
@@ -38,15 +40,18 @@ export function tell(telling: Telling): Promise<{ reports: Reports; error: unkno
     ['check', isApp, () => tellByCheckRun(telling)],
     ['status', !isApp && reports.status !== told, () => tellByCommitStatus(telling)],
     ['deployment', isOf('deployment') && reports.deployment !== told, () => tellByDeployment(telling, number ?? 0)],
-    ['comment', isOf('pull_request') && account.state !== 'running', () => tellByComment(telling, number ?? 0)],
+    ['rule', isOf('deployment_protection_rule') && isAccountOver(account) && reports.rule !== told, () => tellByRule(telling, number ?? 0)],
+    ['comment', isOf('pull_request') && isAccountOver(account), () => tellByComment(telling, number ?? 0)],
   ]);
 }
 
 async function tellByCheckRun({ api, change, account, reports, now }: Telling): Promise<string> {
   const mark = nameOf(account.name);
-  const isOver = account.state !== 'running';
+  const isOver = isAccountOver(account);
   const body = {
-    ...(isOver ? { status: 'completed', conclusion: account.state, completed_at: new Date(now).toISOString() } : { status: 'in_progress' }),
+    ...(isOver
+      ? { status: 'completed', conclusion: account.state, completed_at: new Date(now).toISOString() }
+      : { status: account.state === 'waiting' ? 'queued' : 'in_progress' }),
     output: {
       title: account.title,
       summary: cutText(account.text),
@@ -64,17 +69,24 @@ function annotationOf({ path, line, level, message }: Account['remarks'][number]
   return { path, start_line: line, end_line: line, annotation_level: level, message: message.slice(0, TEXT_CHARACTERS) };
 }
 
-const STATUSES = { running: 'pending', success: 'success', failure: 'failure', neutral: 'error' } as const;
+const STATUSES = { running: 'pending', waiting: 'pending', success: 'success', failure: 'failure', neutral: 'error' } as const;
 
 async function tellByCommitStatus({ api, change, account }: Telling): Promise<string> {
   await api.setCommitStatus(change, { state: STATUSES[account.state], context: account.name, description: describe(account) });
   return `told ${account.state}`;
 }
 
-const DEPLOYMENT_STATES = { running: 'in_progress', success: 'success', failure: 'failure', neutral: 'inactive' } as const;
+const DEPLOYMENT_STATES = { running: 'in_progress', waiting: 'pending', success: 'success', failure: 'failure', neutral: 'inactive' } as const;
 
 async function tellByDeployment({ api, change, account }: Telling, number: number): Promise<string> {
   await api.setDeploymentStatus(change, number, { state: DEPLOYMENT_STATES[account.state], description: describe(account) });
+  return `told ${account.state}`;
+}
+
+/** Only what ran through lets a job start: what was overtaken or cancelled says nothing for it. */
+async function tellByRule({ api, change, account }: Telling, run: number): Promise<string> {
+  const comment = `${account.title}\n\n${account.text}`.slice(0, RULE_CHARACTERS);
+  await api.answerProtectionRule(change, run, { environment_name: change.environment, state: account.state === 'success' ? 'approved' : 'rejected', comment });
   return `told ${account.state}`;
 }
 

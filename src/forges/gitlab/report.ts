@@ -2,7 +2,7 @@
  * How GitLab's people are told: a commit status; behind a failure that no merge request is told of, a comment on the commit; the status of a
  * deployment that was made through the API; and one note on the merge request, which is changed and not repeated.
  */
-import type { Account, Change } from '../../domain/change.ts';
+import { type Account, type Change, isAccountOver } from '../../domain/change.ts';
 import { Problem } from '../../domain/problem.ts';
 import { commentOf, findOwn, markOf } from '../comment.ts';
 import type { Reports } from '../forge.ts';
@@ -10,7 +10,8 @@ import { makeReports } from '../reports.ts';
 import type { GitLabApi } from './api.ts';
 
 const DESCRIPTION_CHARACTERS = 255;
-const STATUSES = { running: 'running', success: 'success', failure: 'failed', neutral: 'canceled' } as const;
+/** A status that was running goes back to no other: then its text alone would be new, and GitLab keeps the old one. */
+const STATUSES = { running: 'running', waiting: 'pending', success: 'success', failure: 'failed', neutral: 'canceled' } as const;
 
 interface Telling {
   readonly api: GitLabApi;
@@ -23,7 +24,7 @@ interface Telling {
 /** Makes each report that fits; one that fails keeps no other from being made. Never rejects. */
 export async function tell({ api, change, account, reports, maxNotePages }: Telling): Promise<{ reports: Reports; error: unknown }> {
   const { event, number } = change;
-  const isOver = account.state !== 'running';
+  const isOver = isAccountOver(account);
   const told = `told ${account.state}`;
   const isOf = (one: string) => number !== null && event === one;
   return makeReports(reports, [
