@@ -43,6 +43,7 @@
 --   76 begun       files of which a part is in the database     |
 --   76 forgotten   what is not there any more, as somebody says |
 --   76 guards      what is asked around the work                |
+--   76 parts       the engine stays as it was laid               |
 --   76 receipts    how a deployment ended, for good             |
 --   77 csv         the text of a data file as rows              |
 --   77 culprits    which of many rows it was                    |

@@ -7,12 +7,14 @@ create table weft._installations (
   installed_at      timestamptz  not null default pg_catalog.clock_timestamp(),
   installed_by      text         not null default session_user,
   server_version    text         not null default pg_catalog.current_setting('server_version'),
-  objects_count     bigint       not null,
-  dependents_count  bigint
+  parts_count       bigint       not null,
+  dependents_count  bigint,
+  parts             jsonb        not null
 );
 comment on table weft._installations is 'Every version of the engine that this database has had; the highest is the one at work.';
-comment on column weft._installations.objects_count is 'What schema weft holds, and no more: a step that changes it is undone.';
+comment on column weft._installations.parts_count is 'How much schema weft holds, with what hangs on that: a step that changes it is undone.';
 comment on column weft._installations.dependents_count is 'How often something depends on what schema weft holds: as long as that is so, nothing of the user''s does. Null where something of the user''s did from the beginning.';
+comment on column weft._installations.parts is 'Each of these, with what of it a statement could change.';
 
 create table weft._lease (
   is_the_one     boolean      primary key default true,

@@ -100,6 +100,8 @@ begin
       weft._advise_for_psql(p_statement)
     when v_state = '42601' and v_message like '%at or near ":"%' then
       'A name behind a colon stands for a parameter if it is declared' || coalesce(': here these are ' || (select string_agg(k.name, ', ' order by k.name) from jsonb_object_keys(p_parameters) as k (name)) || '.', '; here none is.')
+    when v_state = '42P06' and weft._flatten(left(weft._skip_comments(p_statement), 200)) ~* '^create schema "?weft"?( |$)' then
+      weft._advise_on_own_schema()
     when v_state = 'WF022' then
       'The transaction in which it was asked is rolled back. Correct the rows or the files, and deploy again; or give the check "severity: warn".'
     when v_state = '42501' and v_message = 'permission denied for schema weft' then

@@ -340,6 +340,9 @@ begin
   elsif v_script.kind = 'load' then
     v_line := substring(v_caught.message from '^Line (\d+)')::int4;  -- as weft._name_place says it
   end if;
+  if weft._is_taken_apart(v_caught, v_script.executables) then
+    v_caught := weft._describe_taken_apart(v_caught);
+  end if;
   v_error := weft._scrub(
     weft._account_of_error(v_caught), p_phase.secrets);
   if v_statement is not null and v_reader.rows is not null then

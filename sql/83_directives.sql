@@ -120,7 +120,7 @@ begin
       perform weft._check_dependents();
     exception when sqlstate 'WF016' then
       v_verdict := 'failed';
-      v_why := jsonb_build_object('sqlstate', 'WF016', 'message', sqlerrm, 'hint', 'What the statement has made is in the database, because it ran in no transaction. Drop it, and take what names the schema weft out of the file.');
+      v_why := jsonb_build_object('sqlstate', 'WF016', 'message', sqlerrm, 'hint', 'What the statement has done is in the database, because it ran in no transaction. Drop it, if it has made something, and take what names the schema weft out of the file.');
     end;
   end if;
 

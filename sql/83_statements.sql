@@ -84,6 +84,9 @@ begin
       v_caught.constraint_name = constraint_name, v_caught.datatype_name = pg_datatype_name;
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
   end;
+  if weft._is_taken_apart(v_caught, v_heads) then
+    v_caught := weft._describe_taken_apart(v_caught);
+  end if;
   v_error := weft._scrub(
     weft._account_of_error(v_caught), p_phase.secrets);
   if v_caught.state = 'WF012' then

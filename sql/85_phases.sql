@@ -163,6 +163,7 @@ begin
   returning p.* into v_phase;
   if v_phase.attempts = 1 then
     perform weft._tell(p_deployment, 'phase_started', v_phase.name);
+    perform weft._note_other_parts();
     perform weft._note_had(p_deployment);
     perform weft._call_back_lost(v_phase);
   end if;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '2dc52b9a50443ff3f94f183b01151af6e48f35f2634daabfd20828a3ed52abfb';
+export const ENGINE_DIGEST = '901d9960d95e604f621c9ebbd0958be099b7aa212d697798de53b2dca97eb608';

@@ -46,7 +46,7 @@ export function renderInstallation(installed: number | null, engine: Engine): st
     noteWhatIsThere,
     ...laid.map((file) => `\n-- ${file.name}\n\n${file.sql}`),
     keepOthersOut,
-    `\nselect weft._note_installation(${engine.version});\n`,
+    `\nselect weft._note_parts(${engine.version});\n`,
     installed === null ? '' : `select weft._release_lease((select l.fence from weft._lease as l));\n`,
   ].join('');
 }

@@ -75,8 +75,8 @@ async function limit(name: string, value: number): Promise<void> {
   await sql(
     url,
     `alter function weft._limit(text) rename to _limit_of_old;
-     update weft._installations set objects_count = objects_count + 1;
-     create function weft._limit(text) returns int language sql as $$ select case $1 when '${name}' then ${value} else weft._limit_of_old($1) end $$`,
+     create function weft._limit(text) returns int language sql as $$ select case $1 when '${name}' then ${value} else weft._limit_of_old($1) end $$;
+     select weft._note_other_parts()`,
   );
 }
 
@@ -257,7 +257,7 @@ describe('what cannot be taken away', () => {
     await expectTold(ended);
     await sql(
       url,
-      `drop function weft._limit; alter function weft._limit_of_old(text) rename to _limit; update weft._installations set objects_count = objects_count - 1`,
+      `drop function weft._limit; alter function weft._limit_of_old(text) rename to _limit; select weft._note_other_parts()`,
     );
     expect(await deployFiles(connectOver(url), { '1.sql': `select 1;\n${BUILD};\nselect 2;` }, { transaction: 'none' })).toMatchObject({ state: 'succeeded' });
     await expectNothingHalfMade(url);

@@ -202,8 +202,8 @@ describe('a client that went without a word before the commit of its request', (
     await sql(
       database.url,
       `alter function weft._limit(text) rename to _limit_of_old;
-       update weft._installations set objects_count = objects_count + 1;
-       create function weft._limit(text) returns int language sql as $$ select case $1 when 'client_silence_seconds' then 0 else weft._limit_of_old($1) end $$`,
+       create function weft._limit(text) returns int language sql as $$ select case $1 when 'client_silence_seconds' then 0 else weft._limit_of_old($1) end $$;
+       select weft._note_other_parts()`,
     );
     if (what === 'cancel') {
       expect(await call(id)).toMatchObject({ state: 'succeeded', cancelling: false });

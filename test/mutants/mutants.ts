@@ -220,15 +220,15 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     guard: 'Nothing of the user’s depends on schema weft',
-    file: 'sql/76_guards.sql',
-    find: "  if found then\n    raise exception 'After this, % would depend on Weft",
+    file: 'sql/76_parts.sql',
+    find: "  if v_words is not null then\n    raise exception 'After this, % would depend on Weft",
     replace: "  if false then\n    raise exception 'After this, % would depend on Weft",
     test: 'test/engine/errors.test.ts',
     named: 'that would depend on the schema weft, or change what it holds (law 11)',
   },
   {
     guard: 'Dependencies are looked at whenever one has changed, in a transaction',
-    file: 'sql/76_guards.sql',
+    file: 'sql/76_parts.sql',
     find: 'if weft._count_dependency_changes() = p_changes then',
     replace: 'if p_changes is not null then',
     test: 'test/engine/errors.test.ts',

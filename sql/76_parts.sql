@@ -1,0 +1,273 @@
+-- Weft leaves when asked, and is whole until then: nothing of the user's may be in schema weft or depend on it, and what a file does must leave the
+-- engine as it was laid. Who may own the schema may do all of that by hand; a dump of a database that has Weft in it does it by mistake.
+
+-- Counted is what pg_depend says of the schema, of each object in it, and of their types: row types, types of arrays. An index, a trigger, a constraint, a
+-- default hang on their table there; so nothing of any kind comes or goes without another number.
+create or replace function weft._count_parts(out parts bigint, out dependents bigint)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  with recursive bonds as (
+    select d.classid, d.objid, d.deptype, true as is_in_it from pg_depend as d where d.refclassid = 'pg_namespace'::regclass and d.refobjid = 'weft'::regnamespace
+    union all
+    select d.classid, d.objid, d.deptype, false
+    from bonds as b join pg_depend as d on d.refclassid = b.classid and d.refobjid = b.objid
+    where b.is_in_it or b.classid = 'pg_type'::regclass and b.deptype = 'i'
+  )
+  select count(*) filter (where b.is_in_it or b.deptype <> 'n'), count(*) filter (where not b.is_in_it and b.deptype = 'n') from bonds as b
+$$;
+
+comment on function weft._count_parts() is 'Counts what schema weft holds and what hangs on that; and how often something depends on it.';
+
+
+-- One line for each, by its name, with what of it a statement can change; without what is the owner's to say (rights, comments, options of storage), and without
+-- the constraints NOT NULL, which only newer servers have.
+create or replace function weft._list_parts()
+  returns table (part text, definition text)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  with recursive bonds as (
+    select d.classid, d.objid from pg_depend as d where d.refclassid = 'pg_namespace'::regclass and d.refobjid = 'weft'::regnamespace
+    union
+    select d.classid, d.objid from bonds as b join pg_depend as d on d.refclassid = b.classid and d.refobjid = b.objid and d.deptype <> 'n'
+  )
+  select concat_ws(' ', i.type, i.identity), case b.classid
+      when 'pg_proc'::regclass then (
+        select md5(concat_ws(E'\n', f.prosrc, f.proconfig::text, f.prokind, f.prosecdef, f.provolatile, f.proisstrict, f.prorettype::regtype)) from pg_proc as f where f.oid = b.objid)
+      when 'pg_trigger'::regclass then (select concat_ws(' ', t.tgenabled, t.tgtype, t.tgfoid::regproc) from pg_trigger as t where t.oid = b.objid)
+      when 'pg_constraint'::regclass then (select concat_ws(' ', k.contype, k.convalidated, k.condeferrable) from pg_constraint as k where k.oid = b.objid)
+      when 'pg_class'::regclass then (
+        select concat_ws(' ', c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, (
+          select string_agg(concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef), ', ' order by a.attnum)
+          from pg_attribute as a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped))
+        from pg_class as c where c.oid = b.objid)
+      else '' end
+  from bonds as b
+  cross join lateral pg_identify_object(b.classid, b.objid, 0) as i
+  where not (b.classid = 'pg_constraint'::regclass and exists (select from pg_constraint as k where k.oid = b.objid and k.contype = 'n'))
+    and not (b.classid = 'pg_trigger'::regclass and exists (select from pg_trigger as t where t.oid = b.objid and t.tgisinternal))
+$$;
+
+comment on function weft._list_parts() is 'Lists what schema weft consists of, each with what a statement could change of it.';
+
+
+-- Whether the transaction at hand has written one of their rows: a file that replaces a function, or disables a trigger, changes no number. No other transaction
+-- is younger than ours but those that have begun meanwhile.
+create or replace function weft._has_written_parts()
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  with ours as materialized (
+    select d.classid, d.objid from pg_depend as d
+    where pg_current_xact_id_if_assigned() is not null and d.refclassid = 'pg_namespace'::regclass and d.refobjid = 'weft'::regnamespace
+  ),
+  relations as materialized (
+    select c.oid, c.xmin as by, c.relkind from ours as o join pg_class as c on c.oid = o.objid where o.classid = 'pg_class'::regclass
+  )
+  select exists (select from relations as r where age(r.by) <= 0)
+    or exists (select from ours as o join pg_proc as f on f.oid = o.objid where o.classid = 'pg_proc'::regclass and age(f.xmin) <= 0)
+    or exists (select from relations as r join pg_trigger as t on t.tgrelid = r.oid where age(t.xmin) <= 0)
+    or exists (select from relations as r join pg_rewrite as w on w.ev_class = r.oid where r.relkind = 'v' and age(w.xmin) <= 0)
+    or exists (select from relations as r join pg_attribute as a on a.attrelid = r.oid where r.relkind = 'r' and age(a.xmin) <= 0)
+    or exists (select from ours as o join pg_type as t on t.oid = o.objid where o.classid = 'pg_type'::regclass and age(t.xmin) <= 0)
+$$;
+
+comment on function weft._has_written_parts() is 'Tells whether the transaction at hand may have changed a part of the engine.';
+
+
+create or replace function weft._find_dependent()
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  with ours as materialized (
+    select 'pg_class'::regclass as classid, c.oid from pg_class as c where c.relnamespace = 'weft'::regnamespace
+    union all
+    select 'pg_proc'::regclass, f.oid from pg_proc as f where f.pronamespace = 'weft'::regnamespace
+    union all
+    select 'pg_type'::regclass, t.oid from pg_type as t where t.typnamespace = 'weft'::regnamespace
+  )
+  select pg_describe_object(d.classid, d.objid, d.objsubid)
+  from ours as o
+  join pg_depend as d on d.refclassid = o.classid and d.refobjid = o.oid and d.deptype = 'n'
+  where (d.classid, d.objid) not in (select x.classid::oid, x.oid from ours as x)
+    and case d.classid
+          when 'pg_rewrite'::regclass then not exists (select from pg_rewrite as w join ours as x on x.oid = w.ev_class where w.oid = d.objid)
+          when 'pg_constraint'::regclass then not exists (select from pg_constraint as k join ours as x on x.oid in (k.conrelid, k.contypid) where k.oid = d.objid)
+          when 'pg_attrdef'::regclass then not exists (select from pg_attrdef as k join ours as x on x.oid = k.adrelid where k.oid = d.objid)
+          when 'pg_trigger'::regclass then not exists (select from pg_trigger as k join ours as x on x.oid = k.tgrelid where k.oid = d.objid)
+          else true
+        end
+  limit 1
+$$;
+
+comment on function weft._find_dependent() is 'Names an object of the user''s that depends on schema weft, as far as PostgreSQL records dependencies; null when there is none.';
+
+
+-- As the engine was laid; and again when a phase begins, if somebody has had a hand in it between deployments: that is not the files'.
+create or replace function weft._note_parts(p_version integer)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  insert into weft._installations as i (version, parts_count, dependents_count, parts)
+  select p_version, c.parts, case when weft._find_dependent() is null then c.dependents end, (select jsonb_object_agg(p.part, p.definition) from weft._list_parts() as p)
+  from weft._count_parts() as c
+  on conflict (version) do update set parts_count = excluded.parts_count, dependents_count = excluded.dependents_count, parts = excluded.parts
+$$;
+
+comment on function weft._note_parts(integer) is 'Writes down that this version of the engine has been laid, and what schema weft holds with it.';
+
+
+create or replace function weft._note_other_parts()
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select weft._note_parts(i.version)
+  from (select max(l.version) as version from weft._installations as l) as n
+  join weft._installations as i on i.version = n.version
+  where i.parts_count <> (weft._count_parts()).parts
+$$;
+
+comment on function weft._note_other_parts() is 'Writes down what schema weft holds, where that is something else than was noted.';
+
+
+-- To look at all dependencies takes longer than most statements. So whoever runs many asks before and afterwards how often the catalogs were written to in
+-- this session that say what there is; of new rows of the others, pg_depend has one too.
+create or replace function weft._count_dependency_changes()
+  returns bigint
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case when current_setting('track_counts') = 'on' then
+    pg_stat_get_xact_tuples_inserted('pg_depend'::regclass) + pg_stat_get_xact_tuples_updated('pg_depend'::regclass) + pg_stat_get_xact_tuples_deleted('pg_depend'::regclass)
+    + pg_stat_get_xact_tuples_updated('pg_class'::regclass) + pg_stat_get_xact_tuples_updated('pg_proc'::regclass) + pg_stat_get_xact_tuples_updated('pg_type'::regclass)
+    + pg_stat_get_xact_tuples_updated('pg_trigger'::regclass) + pg_stat_get_xact_tuples_updated('pg_attribute'::regclass) + pg_stat_get_xact_tuples_updated('pg_constraint'::regclass)
+    + pg_stat_get_xact_tuples_updated('pg_rewrite'::regclass) end
+$$;
+
+comment on function weft._count_dependency_changes() is
+  'Counts how often this session has changed what there is since its statistics were last handed in, which is never in the middle of a CALL; null where the server does not count.';
+
+
+create or replace function weft._advise_on_own_schema()
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select 'Make what is yours in a schema of your own. If the file is a dump of a database with Weft in it: pg_dump -N weft leaves that out.'
+$$;
+
+comment on function weft._advise_on_own_schema() is 'Says what to do where a file has to do with what is in schema weft.';
+
+
+-- Once a file has dropped the engine, what the engine calls next is not there any more: the server says it of our own statement, and all is rolled back.
+create or replace function weft._is_taken_apart(p_caught weft._caught, p_statements text[])
+  returns boolean
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_caught.state in ('3F000', '42883', '42P01', '42703', '42704', 'XX000') and (p_caught.state = 'XX000' or p_caught.message ~ '\mweft\M')
+    and coalesce(substring(p_caught.context from 'PL/pgSQL function weft\._[^\n]*') !~ 'EXECUTE$', true)
+    and array_to_string(p_statements, ' ') ~* '\mweft\M'
+$$;
+
+comment on function weft._is_taken_apart(weft._caught, text[]) is 'Tells whether an error is the engine''s own, in a file that names schema weft.';
+
+
+create or replace function weft._describe_taken_apart(p_caught weft._caught)
+  returns weft._caught
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  p_caught.detail := format('The server said: %s (%s).', p_caught.message, p_caught.state);
+  p_caught.state := 'WF016';
+  p_caught.message := 'The file has taken schema weft apart, in which the engine is that runs it.';
+  p_caught.hint := weft._advise_on_own_schema() || ' Nothing of this transaction is in the database.';
+  return p_caught;
+end
+$$;
+
+comment on function weft._describe_taken_apart(weft._caught) is 'Makes the account of a file that has dropped what the engine needs.';
+
+
+create or replace function weft._say_other_parts(p_noted jsonb)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select string_agg(concat_ws(' ', g.word, weft._list_some(g.parts)), '; ' order by g.place)
+  from (
+    select k.place, (array['without', 'with another', 'with'])[k.place] as word, array_agg(k.part order by k.part !~ '^(table|view|function|type|sequence) ', k.part ~ '^table constraint ', k.part) as parts
+    from (
+      select case when p.part is null then 1 when n.key is null then 3 else 2 end as place, coalesce(n.key, p.part) as part
+      from jsonb_each_text(p_noted) as n
+      full join weft._list_parts() as p on p.part = n.key
+      where p.definition is distinct from n.value
+      union all  -- as the server shows it, it is another one on another server
+      select 2, concat_ws(' ', i.type, i.identity)
+      from pg_class as c
+      join pg_rewrite as w on w.ev_class = c.oid
+      cross join lateral pg_identify_object('pg_class'::regclass, c.oid, 0) as i
+      where pg_current_xact_id_if_assigned() is not null and c.relnamespace = 'weft'::regnamespace and c.relkind = 'v' and age(w.xmin) <= 0 and p_noted ? concat_ws(' ', i.type, i.identity)
+    ) as k
+    group by k.place
+  ) as g
+$$;
+
+comment on function weft._say_other_parts(jsonb) is 'Says what schema weft lacks, holds otherwise, or holds besides; null when it is as it was noted.';
+
+
+create or replace function weft._check_dependents(p_changes bigint default null)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_version     integer;
+  v_parts       bigint;
+  v_dependents  bigint;
+  v_found       record;
+  v_is_other    boolean;
+  v_words       text;
+begin
+  if weft._count_dependency_changes() = p_changes then
+    return;
+  end if;
+  select i.version, i.parts_count, i.dependents_count into v_version, v_parts, v_dependents from weft._installations as i order by i.version desc limit 1;
+  select c.parts, c.dependents into v_found from weft._count_parts() as c;
+  v_is_other := v_found.parts <> v_parts or weft._has_written_parts();
+  if not v_is_other and v_found.dependents = v_dependents then
+    return;
+  end if;
+  v_words := weft._find_dependent();
+  if v_words is not null then
+    raise exception 'After this, % would depend on Weft''s own schema, which could then not be dropped any more.', v_words
+      using errcode = 'WF016', hint = 'Take what names the schema weft out of it. Nothing of this transaction is in the database.';
+  end if;
+  v_words := case when v_is_other then weft._say_other_parts((select i.parts from weft._installations as i where i.version = v_version)) end;
+  if v_words is not null then
+    raise exception 'After this, schema weft would hold something else than the engine: %.', v_words
+      using errcode = 'WF016', detail = 'What is in there is needed by the engine, or goes when the engine goes.', hint = weft._advise_on_own_schema() || ' Nothing of this transaction is in the database.';
+  end if;
+end
+$$;
+
+comment on function weft._check_dependents(bigint) is
+  'Refuses what would change the engine, put an object of the user''s into its schema, or tie one to it, as far as PostgreSQL records dependencies; unless nothing has changed since it was counted.';
