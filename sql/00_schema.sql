@@ -62,6 +62,7 @@
 --   79 objects     what came into being, and what is gone      |
 --   79 returns     what is in the way of older content          |
 --   79 rights      the rights on what was made again            |
+--   79 traits      and what else ALTER said of it               |
 --   80 given_back  what a file called back gives its objects   |
 --   80 records     what the steps of a block leave behind      |
 --   80 steps       one block: statements, record, or an error   |

@@ -40,3 +40,4 @@ create index deployments_by_their_last_time on weft._deployments (coalesce(finis
 create index deployments_that_left_something on weft._deployments (finished_at) where has_committed;
 create index deployments_of_a_bundle on weft._deployments (bundle, started_at);
 create index steps_with_an_undo on weft._steps (path) where undo is not null;
+create index steps_that_know_what_was_had on weft._steps (path) where had is not null;

@@ -262,7 +262,9 @@ declare
 begin
   select array_agg(l.statement), string_agg(weft._word_loss(l.object ->> 'name', l.path, weft._refuse_drop(l.classid, l.objid, l.role)), '; '),
          jsonb_agg(l.object || jsonb_build_object('statement', l.statement, 'path', l.path, 'rights', weft._list_rights(l.classid, l.objid),
-           'has_default_rights', weft._list_rights(l.classid, l.objid) = weft._list_rights(l.classid, l.objid, true), 'attached', weft._list_attached(l.classid, l.objid)))
+           'has_default_rights', weft._list_rights(l.classid, l.objid) = weft._list_rights(l.classid, l.objid, true), 'attached', weft._list_attached(l.classid, l.objid))
+           -- a file that comes back says it itself
+           || case when not exists (select from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.path = l.path and s.undoes = s.path) then jsonb_build_object('traits', weft._list_traits(l.classid, l.objid)) else '{}' end)
   into v_drops, v_why, v_room
   from weft._list_drops(p_phase.deployment_id, p_step) as l;
   if v_drops is null then

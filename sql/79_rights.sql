@@ -93,32 +93,3 @@ end
 $$;
 
 comment on function weft._give_rights(weft._phases, jsonb, oid, oid) is 'Gives an object that was dropped and made again the rights that it had, or raises why it cannot have them.';
-
-
--- As soon as it is there: what a file behind it takes away stays taken away.
-create or replace function weft._return_rights(p_phase weft._phases)
-  returns void
-  volatile
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-declare
-  v_room  record;
-begin
-  for v_room in
-    select s.ordinal, (r.ordinality - 1)::text as place, r.value as noted, f.classid, f.objid
-    from weft._steps as s
-    cross join jsonb_array_elements(s.result -> 'room') with ordinality as r
-    cross join lateral weft._find_objects(jsonb_build_array(r.value)) as f
-    where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.result ? 'room' and not r.value ? 'given_to'
-  loop
-    if weft._refuse_drop(v_room.classid, v_room.objid, p_phase.role) is null then  -- else it is told behind the block
-      perform weft._give_rights(p_phase, v_room.noted, v_room.classid, v_room.objid);
-    end if;
-    update weft._steps as s set result = jsonb_set(s.result, array['room', v_room.place, 'given_to'], to_jsonb(v_room.objid::text))
-    where s.deployment_id = p_phase.deployment_id and s.ordinal = v_room.ordinal;
-  end loop;
-end
-$$;
-
-comment on function weft._return_rights(weft._phases) is 'Gives rights back to what was dropped in this block and is there again.';

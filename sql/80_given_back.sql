@@ -50,7 +50,8 @@ as $$
   select o.noted
   from (
     select f.*, jsonb_build_object(
-        'kind', p_object ->> 'kind', 'name', p_object ->> 'name', 'owner', f.owner, 'of', f.of,
+        'kind', p_object ->> 'kind', 'name', p_object ->> 'name', 'on', p_object ->> 'on', 'owner', f.owner, 'of', f.of, 'subject', f.subject, 'classid', f.classid, 'objid', f.objid,
+        'traits', weft._list_traits(f.classid, f.objid),
         'rights', weft._list_rights(f.classid, f.objid), 'has_default_rights', weft._list_rights(f.classid, f.objid) = weft._list_rights(f.classid, f.objid, true),
         'attached', weft._list_losable(f.classid, f.objid, p_remade), 'options', to_jsonb(f.options),
         'comments', (select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('column', a.attname, 'text', c.description)))
@@ -63,16 +64,39 @@ as $$
           select pg_get_triggerdef(t.oid) from pg_trigger as t
           where f.classid = 'pg_class'::regclass and t.tgrelid = f.objid and not t.tgisinternal and pg_describe_object('pg_trigger'::regclass, t.oid, 0) <> all (p_remade)) as s)) as noted
     from (
-      select 'pg_class'::regclass::oid as classid, c.oid as objid, pg_get_userbyid(c.relowner)::text as owner, case c.relkind when 'v' then 'view' else 'materialized view' end as of, c.reloptions as options
+      select 'pg_class'::regclass::oid as classid, c.oid as objid, pg_get_userbyid(c.relowner)::text as owner, case c.relkind when 'v' then 'view' else 'materialized view' end as of, c.reloptions as options,
+        concat_ws(' ', case c.relkind when 'v' then 'view' else 'materialized view' end, p_object ->> 'name') as subject
       from pg_class as c where c.oid = case p_object ->> 'kind' when 'relation' then to_regclass(p_object ->> 'name') end and c.relkind in ('v', 'm')
       union all
-      select 'pg_proc'::regclass, f.oid, pg_get_userbyid(f.proowner), 'routine', null
+      select 'pg_proc'::regclass, f.oid, pg_get_userbyid(f.proowner), 'routine', null, 'routine ' || (p_object ->> 'name')
       from pg_proc as f where f.oid = case when p_object ->> 'kind' = 'function' and weft._is_object_there(p_object) then to_regprocedure(p_object ->> 'name')::oid end and f.prokind in ('f', 'p')
+      union all
+      select 'pg_trigger'::regclass, t.oid, pg_get_userbyid(c.relowner), 'trigger', null, format('trigger %I on %s', t.tgname, p_object ->> 'on')
+      from pg_trigger as t join pg_class as c on c.oid = t.tgrelid where t.tgrelid = case p_object ->> 'kind' when 'trigger' then to_regclass(p_object ->> 'on') end and t.tgname = p_object ->> 'name'
+      union all
+      select 'pg_policy'::regclass, p.oid, pg_get_userbyid(c.relowner), 'policy', null, format('policy %I on %s', p.polname, p_object ->> 'on')
+      from pg_policy as p join pg_class as c on c.oid = p.polrelid where p.polrelid = case p_object ->> 'kind' when 'policy' then to_regclass(p_object ->> 'on') end and p.polname = p_object ->> 'name'
     ) as f
   ) as o
 $$;
 
-comment on function weft._note_had_of(jsonb, text[]) is 'Notes what a view or function has that its file may not give it again; null when it is not there.';
+comment on function weft._note_had_of(jsonb, text[]) is 'Notes what a view, function, trigger or policy has that its file may not give it again; null when it is not there.';
+
+
+create or replace function weft._merge_had(p_now jsonb, p_before jsonb)
+  returns jsonb
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select nullif(coalesce(p_now, '[]') || coalesce(jsonb_agg(b.value), '[]'), '[]')
+  from jsonb_array_elements(p_before) as b
+  where not exists (
+    select from jsonb_array_elements(p_now) as n
+    where n.value ->> 'kind' = b.value ->> 'kind' and n.value ->> 'name' = b.value ->> 'name' and n.value ->> 'on' is not distinct from b.value ->> 'on')
+$$;
+
+comment on function weft._merge_had(jsonb, jsonb) is 'Adds to what the objects of a file have now what those had that are gone.';
 
 
 create or replace function weft._word_called_back(p_noted jsonb, p_lost text)
@@ -109,20 +133,22 @@ begin
   for v_noted in select n.value || jsonb_build_object('path', v_path, 'is_called_back', true) from jsonb_array_elements(v_had) as n loop
     v_now := weft._note_had_of(v_noted, '{}');
     continue when v_now is null;
-    v_classid := case v_noted ->> 'kind' when 'function' then 'pg_proc'::regclass else 'pg_class'::regclass end;
-    v_objid := case v_noted ->> 'kind' when 'function' then to_regprocedure(v_noted ->> 'name')::oid else to_regclass(v_noted ->> 'name')::oid end;
+    v_classid := v_now ->> 'classid';
+    v_objid := v_now ->> 'objid';
     if v_now ->> 'owner' <> v_noted ->> 'owner' then
       raise exception '%', weft._word_called_back(v_noted, format('its owner: it belonged to %s, and would belong to %s', v_noted ->> 'owner', v_now ->> 'owner'))
         using errcode = 'WF073', hint = weft._advise_on_called_back();
     end if;
-    perform weft._give_rights(p_phase, v_noted, v_classid, v_objid);
+    if v_noted ->> 'kind' in ('relation', 'function') then
+      perform weft._give_rights(p_phase, v_noted, v_classid, v_objid);
+    end if;
     -- all of them first: the role of a phase may not look into schema weft
     v_statements := array(
       select format('alter %s %s set (%s = %L)', v_noted ->> 'of', v_noted ->> 'name', split_part(o.value, '=', 1), substring(o.value from '=(.*)$'))
       from jsonb_array_elements_text(nullif(v_noted -> 'options', 'null')) as o
       where not exists (select from jsonb_array_elements_text(nullif(v_now -> 'options', 'null')) as n where split_part(n.value, '=', 1) = split_part(o.value, '=', 1))
       union all
-      select format('comment on %s is %L', case when c.value ? 'column' then format('column %s.%I', v_noted ->> 'name', c.value ->> 'column') else concat_ws(' ', v_noted ->> 'of', v_noted ->> 'name') end, c.value ->> 'text')
+      select format('comment on %s is %L', case when c.value ? 'column' then format('column %s.%I', v_noted ->> 'name', c.value ->> 'column') else v_noted ->> 'subject' end, c.value ->> 'text')
       from jsonb_array_elements(nullif(v_noted -> 'comments', 'null')) as c
       where weft._has_column(v_objid, c.value ->> 'column')
         and not exists (select from jsonb_array_elements(nullif(v_now -> 'comments', 'null')) as n where n.value ->> 'column' is not distinct from c.value ->> 'column')
@@ -136,6 +162,7 @@ begin
       execute v_statement;
     end loop;
     reset role;
+    perform weft._give_traits(p_phase, v_noted, v_classid, v_objid);
     v_lost := (
       select string_agg(a.value ->> 'what', '; ' order by a.value ->> 'what')
       from jsonb_array_elements(v_noted -> 'attached') as a

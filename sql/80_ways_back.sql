@@ -152,7 +152,8 @@ begin
     v_lost := case
       when (p_room ->> 'has_run')::boolean or not exists (select from weft._list_makers(p_phase.deployment_id) as m where m.path = p_room ->> 'path') then 'it itself: its file has not made it again'
       when p_room -> 'attached' <> '[]' then (select string_agg(a.value ->> 'what', '; ' order by a.value ->> 'what') from jsonb_array_elements(p_room -> 'attached') as a)
-      when not (p_room ->> 'has_default_rights')::boolean then 'the rights that were granted on it' end;
+      when not (p_room ->> 'has_default_rights')::boolean then 'the rights that were granted on it'
+      when p_room -> 'traits' ->> 'security' = 'security definer' then 'that it runs as its owner (security definer)' end;
   else
     v_lost := (
       select string_agg(a.value ->> 'what', '; ' order by a.value ->> 'what')
@@ -164,6 +165,7 @@ begin
     raise exception '%', weft._word_loss(p_room ->> 'name', p_room ->> 'path', v_lost) using errcode = 'WF073', hint = weft._advise_on_room();
   elsif v_objid is not null and (p_room ->> 'given_to')::oid is distinct from v_objid then
     perform weft._give_rights(p_phase, p_room, v_classid, v_objid);
+    perform weft._give_traits(p_phase, p_room, v_classid, v_objid);
   end if;
 end
 $$;

@@ -4,6 +4,85 @@
 -- Tokens name what is looked for, and the catalog answers. What is temporary is not looked for, nor what a DO block makes, nor what is data, a right or a
 -- comment. A statement that drops or renames something of an object (a column, a constraint, a default) leaves the object where it is.
 
+-- What stands in the parentheses behind the name of a function; null where there is anything in it that this does not read.
+create or replace function weft._read_arguments(p_flat text)
+  returns text
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_text   text := substring(p_flat from '(?i)^create (?:or replace )?(?:function|procedure) (?:"(?:[^"]|"")*"|[^"(]+)+\((.*)$');
+  v_token  text[];
+  v_depth  integer := 0;
+  v_read   text := '';
+begin
+  for v_token in select m from regexp_matches(v_text, '''[^'']*''|"[^"]*"|[()]|[^()''"]+|.', 'g') as m loop
+    v_depth := v_depth + case v_token[1] when '(' then 1 when ')' then -1 else 0 end;
+    if v_depth < 0 then
+      return case when v_read !~ '[;$\\]' then v_read end;
+    end if;
+    v_read := v_read || v_token[1];
+  end loop;
+  return null;
+end
+$$;
+
+comment on function weft._read_arguments(text) is 'Tells what arguments a statement without comments gives a function or procedure.';
+
+
+create or replace function weft._name_types(p_function oid)
+  returns text[]
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select array(select t.typname::text from unnest(f.proargtypes) with ordinality as a (type, place) join pg_type as t on t.oid = a.type order by a.place)
+  from pg_proc as f where f.oid = p_function
+$$;
+
+comment on function weft._name_types(oid) is 'Names the types of what a function is called with, without their schemas.';
+
+
+-- The server reads them: a function with them is made, looked at, and taken back. Types are those of any schema. Null where it makes none.
+create or replace function weft._ask_for_types(p_routine text, p_arguments text)
+  returns text[]
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set check_function_bodies = off
+  set lock_timeout = 100
+  language plpgsql
+as $$
+declare
+  v_path   pg_catalog.text;
+  v_form   pg_catalog.text;
+  v_set    pg_catalog.text;
+  v_types  pg_catalog.text[];
+begin
+  if p_arguments is null then
+    return null;
+  end if;
+  select concat_ws(', ', 'pg_catalog', string_agg(quote_ident(n.nspname), ', ' order by n.nspname <> 'public', n.nspname)) into v_path
+  from pg_namespace as n where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'weft') and has_schema_privilege(n.oid, 'usage');
+  -- one that has OUT says by them what it returns
+  foreach v_form in array case p_routine when 'procedure' then array['procedure pg_temp.weft_asks(%s)'] else array['function pg_temp.weft_asks(%s) returns void', 'function pg_temp.weft_asks(%s)'] end loop
+    begin
+      v_set := pg_catalog.set_config('search_path', v_path, true);
+      execute pg_catalog.concat('create ', pg_catalog.format(v_form, p_arguments), ' language sql as ''''');
+      v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+      v_types := (select weft._name_types(f.oid) from pg_proc as f where f.proname = 'weft_asks' and f.pronamespace = pg_my_temp_schema());
+      raise exception using errcode = 'WF003';
+    exception when others then  -- which leaves nothing behind
+      exit when v_types is not null;
+    end;
+  end loop;
+  return v_types;
+end
+$$;
+
+comment on function weft._ask_for_types(text, text) is 'Lists the types of what a function is called with, by their names without schema; null where the server cannot tell.';
+
+
 -- A name without a schema is looked for in all of them: which search_path it was made under is not known.
 create or replace function weft._is_created_there(p_object jsonb)
   returns boolean
@@ -16,14 +95,21 @@ declare
   v_name    name := v_parts[cardinality(v_parts)];
   v_schema  text := case when cardinality(v_parts) > 1 then v_parts[cardinality(v_parts) - 1] end;
   v_table   text[] := parse_ident(p_object ->> 'on');
+  v_types   text[] := weft._ask_for_types(p_object ->> 'routine', p_object ->> 'arguments');
 begin
   return case p_object ->> 'kind'
     when 'schema' then exists (select from pg_namespace as n where n.nspname = v_name)
     when 'extension' then exists (select from pg_extension as e where e.extname = v_name)
-    when 'trigger' then exists (select from pg_trigger as t where t.tgname = v_name)
-    when 'policy' then exists (select from pg_policy as p where p.polname = v_name)
+    when 'trigger' then exists (
+      select from pg_trigger as t join pg_class as c on c.oid = t.tgrelid join pg_namespace as n on n.oid = c.relnamespace
+      where t.tgname = v_name and (v_table is null or c.relname = v_table[cardinality(v_table)] and n.nspname = case when cardinality(v_table) > 1 then v_table[cardinality(v_table) - 1] else n.nspname end))
+    when 'policy' then exists (
+      select from pg_policy as p join pg_class as c on c.oid = p.polrelid join pg_namespace as n on n.oid = c.relnamespace
+      where p.polname = v_name and (v_table is null or c.relname = v_table[cardinality(v_table)] and n.nspname = case when cardinality(v_table) > 1 then v_table[cardinality(v_table) - 1] else n.nspname end))
     when 'relation' then exists (select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.relname = v_name and n.nspname = coalesce(v_schema, n.nspname) and n.nspname !~ '^pg_' and n.nspname <> 'information_schema')
-    when 'function' then exists (select from pg_proc as f join pg_namespace as n on n.oid = f.pronamespace where f.proname = v_name and n.nspname = coalesce(v_schema, n.nspname) and n.nspname !~ '^pg_')
+    when 'function' then exists (
+      select from pg_proc as f join pg_namespace as n on n.oid = f.pronamespace
+      where f.proname = v_name and n.nspname = coalesce(v_schema, n.nspname) and n.nspname !~ '^pg_' and (v_types is null or weft._name_types(f.oid) = v_types))
     when 'type' then exists (select from pg_type as t join pg_namespace as n on n.oid = t.typnamespace where t.typname = v_name and n.nspname = coalesce(v_schema, n.nspname) and n.nspname !~ '^pg_')
     when 'column' then exists (
       select from pg_attribute as a join pg_class as c on c.oid = a.attrelid join pg_namespace as n on n.oid = c.relnamespace
@@ -134,11 +220,12 @@ as $$
     where t.flat ~* '^(drop|alter|do)\M'
   ),
   created as materialized (
-    select t.place, t.path, t.line, o.object, coalesce(o.object ->> 'on', substring(t.flat from '(?i)^create .*? on (?:only )?((?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)(?: ?\. ?(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+))*)')) as "on"
+    select t.place, t.path, t.line, o.object, coalesce(o.object ->> 'on', substring(t.flat from '(?i)^create .*? on (?:only )?((?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)(?: ?\. ?(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+))*)(?=$| [^.]|\()')) as "on",
+      case when o.object ->> 'kind' = 'function' then jsonb_build_object('routine', case when t.flat ~* '^create (or replace )?procedure\M' then 'procedure' else 'function' end, 'arguments', weft._read_arguments(t.flat)) end as more
     from statements as t cross join lateral weft._name_created(t.flat) as o (object)
     where o.object is not null
     union all
-    select t.place, t.path, t.line, jsonb_strip_nulls(jsonb_build_object('kind', t.kind, 'name', t.now, 'on', case when t.kind = 'column' then t."on" end)), t."on"
+    select t.place, t.path, t.line, jsonb_strip_nulls(jsonb_build_object('kind', t.kind, 'name', t.now, 'on', case when t.kind = 'column' then t."on" end)), t."on", null
     from taken as t
     where t.now is not null
   ),
@@ -151,13 +238,14 @@ as $$
         where t.place > c.place and case when t.last = c.last or t.last = c.last_on or t.kind = 'schema' then  -- most are others, and cost little so
           t.kind is null and (weft._is_same_name(t.name, c.object ->> 'name') or weft._is_same_name(t.name, c.object ->> 'on'))
           or t.kind = c.object ->> 'kind' and weft._is_same_name(t.name, c.object ->> 'name') and (t."on" is null or weft._is_same_name(t."on", c."on"))
-          or t.kind = 'relation' and weft._is_same_name(t.name, c."on") and (t.now is null or c.object ->> 'kind' = 'column')
+          or t.kind = 'relation' and weft._is_same_name(t.name, c."on") and (t.now is null or c.object ->> 'kind' in ('column', 'trigger', 'policy'))
           or t.kind = 'schema' and cardinality(weft._fold_name(coalesce(c.object ->> 'on', c.object ->> 'name'))) > 1 and (weft._fold_name(coalesce(c.object ->> 'on', c.object ->> 'name')))[1] = (weft._fold_name(t.name))[1]
         else false end) as is_gone
     from named as c
   )
-  select j.path, j.line, j.object, j.is_gone, j.is_gone or weft._is_created_there(j.object)
+  select j.path, j.line, o.object, j.is_gone, j.is_gone or weft._is_created_there(o.object || coalesce(j.more, '{}'))
   from judged as j
+  cross join lateral (select j.object || case when j.object ->> 'kind' in ('trigger', 'policy') and j."on" is not null then jsonb_build_object('on', j."on") else '{}' end as object) as o
   order by j.place
 $$;
 

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '901d9960d95e604f621c9ebbd0958be099b7aa212d697798de53b2dca97eb608';
+export const ENGINE_DIGEST = 'b7340412b3095a737b81e929b17235b58786be61cfeefa4b4dcab5b5ab7c65f0';

@@ -54,6 +54,28 @@ describe('weft baseline', () => {
     ]);
   });
 
+  it('looks for a trigger and a policy on their table, and for a function with its arguments: a name alone may be another one’s', async () => {
+    const made = (table: string) => `create trigger touched before insert on ${table} for each row execute function touch();\ncreate policy tenant on public.${table} using (true);`;
+    const start = `create table a (n int); create table b (n int); create type level as enum ('low'); create function touch() returns trigger language plpgsql as 'begin return new; end';`;
+    const calc = (args: string) => `create or replace function calc(${args}) returns text language sql as 'select $t$x$t$';`;
+    await sql(database.url, `${start} ${made('a')} ${calc('n int')} ${calc(`l level, x numeric(10, 2) default 0`)}`);
+    const folder = makeFolder({
+      '1.sql': start,
+      '2.sql': [made('a'), calc('int'), calc(`"of" level, x numeric default (1 + 2)`), calc(`n integer, out done text`).replace('returns text ', '')].join('\n'),
+      '3.sql': [made('b'), calc('text'), calc(`n int, m text default ')'`)].join('\n'),
+    });
+    const { code, stdout, stderr } = await weft('baseline', folder, '--json');
+    expect(code, stdout + stderr).not.toBe(0);
+    expect(JSON.parse(stdout).error).toMatchObject({
+      sqlstate: 'WF062',
+      message: expect.stringContaining('4 of the 13 objects'),
+      detail: expect.stringContaining('Not there: trigger touched of b (3.sql:1), policy tenant of public.b (3.sql:2), function calc (3.sql:3), function calc (3.sql:4).'),
+    });
+    await sql(database.url, `${made('b')} ${calc('text')} ${calc('int, text')}`);
+    expect((await weft('baseline', folder)).code).toBe(0);
+    expect(await sql(database.url, `select from pg_proc where proname = 'weft_asks'`)).toEqual([]);
+  });
+
   it('that was a mistake is withdrawn by its id, and by nothing else: its files are to be run again, and both stay on record', async () => {
     const folder = makeFolder({
       'weft.yaml': 'name: shop\nphases: [{ name: main, transaction: single, steps: [{ run: "*.sql", undo: "u/*.sql" }] }]\n',
@@ -212,7 +234,7 @@ describe('weft baseline', () => {
         path: '2.sql',
         line: 1,
         message: 'The database is not at this bundle: 3 of the 12 objects that its files create are not there.',
-        detail: 'Nothing was recorded. Not there: column price of goods (2.sql:1), policy seen (3.sql:2), relation later (5.sql:1).',
+        detail: 'Nothing was recorded. Not there: column price of goods (2.sql:1), policy seen of goods (3.sql:2), relation later (5.sql:1).',
         hint: expect.stringMatching(/^Up to 1\.sql all is there: .* --up-to 1\.sql, and the next deployment runs the rest\. .* --unverified/),
       },
     });
