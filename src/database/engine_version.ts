@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b7340412b3095a737b81e929b17235b58786be61cfeefa4b4dcab5b5ab7c65f0';
+export const ENGINE_DIGEST = '7bbe878ef434abb927f323e6eeeb489ecb8c07e2f08e04dd28ad41f9dcdbc916';
