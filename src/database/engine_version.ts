@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '7bbe878ef434abb927f323e6eeeb489ecb8c07e2f08e04dd28ad41f9dcdbc916';
+export const ENGINE_DIGEST = 'e3e986544344f2ea7926438a53653fcdca2fdfcac862cc5fa0558f56d4415d30';
