@@ -65,6 +65,18 @@ $$;
 comment on function weft._advise_for_psql(text) is 'Says what to do in place of a command of psql.';
 
 
+create or replace function weft._advise_on_own_schema()
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select 'Make what is yours in a schema of your own. If the file is a dump of a database with Weft in it: pg_dump -N weft leaves that out.'
+$$;
+
+comment on function weft._advise_on_own_schema() is 'Says what to do where a file has to do with what is in schema weft.';
+
+
 -- What a failed block leaves to be told: all of GET STACKED DIAGNOSTICS, and where it was.
 create or replace function weft._describe_error(
     p_error jsonb, p_phase text, p_path text, p_line integer, p_statement text, p_parameters jsonb default null, p_search_path text default 'pg_catalog, pg_temp')

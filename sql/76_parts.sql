@@ -160,18 +160,6 @@ comment on function weft._count_dependency_changes() is
   'Counts how often this session has changed what there is since its statistics were last handed in, which is never in the middle of a CALL; null where the server does not count.';
 
 
-create or replace function weft._advise_on_own_schema()
-  returns text
-  immutable parallel safe
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select 'Make what is yours in a schema of your own. If the file is a dump of a database with Weft in it: pg_dump -N weft leaves that out.'
-$$;
-
-comment on function weft._advise_on_own_schema() is 'Says what to do where a file has to do with what is in schema weft.';
-
-
 -- Once a file has dropped the engine, what the engine calls next is not there any more: the server says it of our own statement, and all is rolled back.
 create or replace function weft._is_taken_apart(p_caught weft._caught, p_statements text[])
   returns boolean

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e3e986544344f2ea7926438a53653fcdca2fdfcac862cc5fa0558f56d4415d30';
+export const ENGINE_DIGEST = 'bbdbbcb144fdd5410ddd6e9ba2ed7cbca7cb470be0e6831ca7fcb45015e4272c';

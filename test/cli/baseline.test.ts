@@ -55,13 +55,16 @@ describe('weft baseline', () => {
   });
 
   it('looks for a trigger and a policy on their table, and for a function with its arguments: a name alone may be another one’s', async () => {
-    const made = (table: string) => `create trigger touched before insert on ${table} for each row execute function touch();\ncreate policy tenant on public.${table} using (true);`;
+    const made = (table: string) =>
+      `create trigger touched before insert on ${table} for each row execute function touch();\ncreate policy tenant on public.${table} using (true);`;
     const start = `create table a (n int); create table b (n int); create type level as enum ('low'); create function touch() returns trigger language plpgsql as 'begin return new; end';`;
     const calc = (args: string) => `create or replace function calc(${args}) returns text language sql as 'select $t$x$t$';`;
     await sql(database.url, `${start} ${made('a')} ${calc('n int')} ${calc(`l level, x numeric(10, 2) default 0`)}`);
     const folder = makeFolder({
       '1.sql': start,
-      '2.sql': [made('a'), calc('int'), calc(`"of" level, x numeric default (1 + 2)`), calc(`n integer, out done text`).replace('returns text ', '')].join('\n'),
+      '2.sql': [made('a'), calc('int'), calc(`"of" level, x numeric default (1 + 2)`), calc(`n integer, out done text`).replace('returns text ', '')].join(
+        '\n',
+      ),
       '3.sql': [made('b'), calc('text'), calc(`n int, m text default ')'`)].join('\n'),
     });
     const { code, stdout, stderr } = await weft('baseline', folder, '--json');
@@ -69,7 +72,9 @@ describe('weft baseline', () => {
     expect(JSON.parse(stdout).error).toMatchObject({
       sqlstate: 'WF062',
       message: expect.stringContaining('4 of the 13 objects'),
-      detail: expect.stringContaining('Not there: trigger touched of b (3.sql:1), policy tenant of public.b (3.sql:2), function calc (3.sql:3), function calc (3.sql:4).'),
+      detail: expect.stringContaining(
+        'Not there: trigger touched of b (3.sql:1), policy tenant of public.b (3.sql:2), function calc (3.sql:3), function calc (3.sql:4).',
+      ),
     });
     await sql(database.url, `${made('b')} ${calc('text')} ${calc('int, text')}`);
     expect((await weft('baseline', folder)).code).toBe(0);

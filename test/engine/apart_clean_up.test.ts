@@ -255,10 +255,7 @@ describe('what cannot be taken away', () => {
     await limit('directive_attempts_count', 0);
     const ended = await cancel({ connect: connectOver(url), id, caller: 'somebody', target: null });
     await expectTold(ended);
-    await sql(
-      url,
-      `drop function weft._limit; alter function weft._limit_of_old(text) rename to _limit; select weft._note_other_parts()`,
-    );
+    await sql(url, `drop function weft._limit; alter function weft._limit_of_old(text) rename to _limit; select weft._note_other_parts()`);
     expect(await deployFiles(connectOver(url), { '1.sql': `select 1;\n${BUILD};\nselect 2;` }, { transaction: 'none' })).toMatchObject({ state: 'succeeded' });
     await expectNothingHalfMade(url);
   });

@@ -87,7 +87,11 @@ it('what ALTER cannot say fails the file, which names it', async () => {
   await sql(database.url, 'drop policy po on t; create policy po on t as restrictive for select using (adm())');
   expect(await deployWays(database.url, files('; select 2'))).toMatchObject({
     state: 'failed',
-    error: { sqlstate: 'WF073', path: 'v/2.sql', message: expect.stringMatching(/po .* would lose: its command: it was r, and would be \*; its kind: it was restrictive, and would be permissive/) },
+    error: {
+      sqlstate: 'WF073',
+      path: 'v/2.sql',
+      message: expect.stringMatching(/po .* would lose: its command: it was r, and would be \*; its kind: it was restrictive, and would be permissive/),
+    },
   });
   expect(await sql(database.url, 'select polpermissive from pg_policy')).toEqual([{ polpermissive: false }]);
 });

@@ -23,11 +23,19 @@ const parts = async () => (await sql(database.url, 'select jsonb_object_agg(part
 const CHANGES = [
   ['a trigger that goes', 'drop trigger receipts_are_never_changed on weft._receipts', /without trigger receipts_are_never_changed on weft\._receipts/],
   ['a trigger that is disabled', 'alter table weft._receipts disable trigger receipts_are_never_changed', /with another trigger receipts_are_never_changed/],
-  ['a constraint that goes', 'alter table weft._history drop constraint an_artifact_is_applied_once', /without .*constraint an_artifact_is_applied_once on weft\._history/],
+  [
+    'a constraint that goes',
+    'alter table weft._history drop constraint an_artifact_is_applied_once',
+    /without .*constraint an_artifact_is_applied_once on weft\._history/,
+  ],
   ['a default that goes', 'alter table weft._lease alter is_the_one drop default', /without default value for weft\._lease\.is_the_one/],
   ['a column that goes', 'alter table weft._artifacts drop size', /with another table weft\._artifacts/],
   ['a column that comes', 'alter table weft._artifacts add more int', /with another table weft\._artifacts/],
-  ['a function that is another one', 'create or replace function weft.version() returns int language sql as $$ select 7 $$', /with another function weft\.version/],
+  [
+    'a function that is another one',
+    'create or replace function weft.version() returns int language sql as $$ select 7 $$',
+    /with another function weft\.version/,
+  ],
   ['a function with another name', 'alter function weft._skip_comments(text) rename to skip', /without function weft\._skip_comments/],
   ['a view that is another one', 'create or replace view weft.history as select h.* from (table weft.history) as h', /another/],
   ['a table with another name', 'alter table weft._receipts rename to _receipts_of_old', /without table weft\._receipts,.* with table weft\._receipts_of_old,/],
@@ -66,7 +74,10 @@ describe.each(['single', 'auto', 'per-step', 'none'] as const)('a file that drop
 });
 
 it('a dump of a database that has Weft in it says how it is made without', async () => {
-  expect(await deploy('create schema weft;')).toMatchObject({ state: 'failed', error: { sqlstate: '42P06', line: 1, hint: expect.stringContaining('pg_dump -N weft') } });
+  expect(await deploy('create schema weft;')).toMatchObject({
+    state: 'failed',
+    error: { sqlstate: '42P06', line: 1, hint: expect.stringContaining('pg_dump -N weft') },
+  });
 });
 
 it('a file may read what people read, and say who may, what it is called in words, and how it is stored', async () => {
@@ -77,7 +88,13 @@ grant select (path) on weft._history to public; create or replace function publi
 });
 
 it('what somebody does to the schema between two deployments is not the files’, and stands in nobody’s way', async () => {
-  await sql(database.url, 'create index by_path on weft._history (path); drop trigger receipts_are_never_changed on weft._receipts; create table weft.mine (a int)');
+  await sql(
+    database.url,
+    'create index by_path on weft._history (path); drop trigger receipts_are_never_changed on weft._receipts; create table weft.mine (a int)',
+  );
   expect(await deploy('create table t (a int)')).toMatchObject({ state: 'succeeded' });
-  expect(await deploy('drop table weft.mine')).toMatchObject({ state: 'failed', error: { sqlstate: 'WF016', message: expect.stringContaining('without table weft.mine') } });
+  expect(await deploy('drop table weft.mine')).toMatchObject({
+    state: 'failed',
+    error: { sqlstate: 'WF016', message: expect.stringContaining('without table weft.mine') },
+  });
 });
