@@ -21,6 +21,7 @@
 --   63 catalog     the catalog as one text                      |
 --   64 snapshot    as rows, as a hash, and what differs         |
 --   65 drift       before and after, and since                  |
+--   65 drift_along what went with what was dropped         |
 --   65 drift_behind_undo  as it was before, or not             |
 --   65 drift_kept  what nobody has said is meant               |
 --   66 copies      rows behind a COPY, made ready for INSERT    |

@@ -319,6 +319,7 @@ as $$
     'without_undo', case when d.undoes is not null then (select e.data -> 'lacking' from weft._events as e where e.deployment_id = d.id and e.kind = 'opened') end,
     'drift_found', weft._recall_drift(d.id),
     'files_gone', case when d.finished_at is not null then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'files_gone' order by e.number limit 1) end,
+    'gone_along', case when d.finished_at is not null then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'gone_along' order by e.number desc limit 1) end,
     'has_committed', case when d.finished_at is not null then d.has_committed end,
     'caller', d.caller,
     'request_id', d.request_id,

@@ -164,7 +164,7 @@ begin
   from (select o.id, r.* from weft._deployments as o cross join lateral weft._recall_met(o) as r where o.id = p_deployment) as m
   where d.id = m.id;
   if v_fingerprint is not null then
-    perform weft._compare_with_before(p_deployment), weft._forget_snapshots();
+    perform weft._compare_with_before(p_deployment), weft._tell_gone_along(p_deployment), weft._forget_snapshots();
   end if;
   perform weft._end_attempt(p_deployment, p_state::text);
   perform weft._tell(p_deployment, p_state::text, v_error ->> 'phase', v_error ->> 'path', coalesce(v_error, '{}'));

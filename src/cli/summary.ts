@@ -42,6 +42,7 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   }
   lines.push(
     ...driftLines(deployment, style),
+    ...goneAlongLines(deployment, style),
     ...goneLines(deployment, style),
     ...baselineLines(deployment, style),
     ...(deployment.withdrawn ? [] : comparedLines(deployment, style)),
@@ -85,6 +86,18 @@ export function driftLines({ id, state, mode, drift_found }: Deployment, style: 
       ...becomes,
     ];
   });
+}
+
+/** What psql would show as a notice: the server drops it without asking, and nothing makes it again. */
+function goneAlongLines({ gone_along: gone }: Deployment, style: Style): string[] {
+  if (!gone) return [];
+  const shown = gone.objects.slice(0, DRIFT_SHOWN).map(({ kind, identity }) => `  ${oneLine(kind)} ${oneLine(identity)}`);
+  return [
+    '',
+    style.yellow(`Gone with what was dropped (cascade), named by no file that ran, and made again by none: ${count(gone.count, 'object')}:`),
+    ...shown,
+    ...andMore(gone.count - shown.length).map((more) => `  ${more}`),
+  ];
 }
 
 /** What an undo leaves where it is. */

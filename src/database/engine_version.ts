@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'bbdbbcb144fdd5410ddd6e9ba2ed7cbca7cb470be0e6831ca7fcb45015e4272c';
+export const ENGINE_DIGEST = 'b6d235e3d4bd5bfb3466ae24089341f4e2defa94eaae62626387bc047399d18f';

@@ -194,6 +194,8 @@ export const deploymentSchema = z.looseObject({
   without_undo: z.array(z.looseObject({ phase: z.string(), path: z.string() })).nullish(),
   /** What it found when it began, or was opened again, that was not as deployments had left it (the last of them: `since`): how many objects, and the first of them by name. */
   drift_found: informing(driftFoundSchema),
+  /** Of one that is over: objects that went with what it has dropped (`cascade`), and that no file names or has made again: how many, and the first of them. */
+  gone_along: informing(z.looseObject({ count: z.int(), objects: z.array(z.looseObject({ kind: z.string(), identity: z.string() })) })),
   files_gone: z.looseObject({ count: z.int(), paths: z.array(z.string()) }).nullish(),
   /** Of one that is over: whether it has left anything in the database. If not, drift is still told since the one before. */
   has_committed: z.boolean().nullish(),

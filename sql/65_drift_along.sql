@@ -1,0 +1,67 @@
+-- What went along with what a deployment has dropped with CASCADE, and nobody has made again. psql would show the server's notice of it.
+
+-- Named are objects that were there when it began, are gone, and whose name stands in no file that has run: whoever names what he drops knows of it. What hangs
+-- on a table or view goes with that, and is not told apart.
+create or replace function weft._list_gone_along(p_deployment weft._deployments)
+  returns table (kind text, identity text)
+  stable
+  set search_path = pg_catalog, pg_temp
+  set jit = off
+  language plpgsql
+as $$
+declare
+  v_text     text;
+  v_before   text;
+  v_after    text;
+begin
+  if p_deployment.undoes is not null or p_deployment.mode <> 'apply' or p_deployment.fingerprint_before = p_deployment.fingerprint_after
+      or not coalesce(weft._are_comparable(p_deployment.fingerprint_before, p_deployment.fingerprint_after), false) then
+    return;
+  end if;
+  select lower(string_agg(weft._kept_text(s.deployment_id, s.path, a.digest), E'\n') collate "C") into v_text
+  from weft._steps as s
+  join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+  where s.deployment_id = p_deployment.id and s.kind = 'run' and s.state in ('succeeded', 'failed');
+  if v_text is null or v_text !~ '\mcascade\M' then
+    return;
+  end if;
+  select s.catalog into v_before from weft._snapshots as s where s.fingerprint = p_deployment.fingerprint_before;
+  select s.catalog into v_after from weft._snapshots as s where s.fingerprint = p_deployment.fingerprint_after;
+  return query
+  with changes as materialized (
+    select c.change, c.kind, c.identity, c.before, c.after,
+           case when c.kind in ('constraint', 'trigger', 'policy', 'rule', 'column') then regexp_replace(c.identity, '\.("(?:[^"]|"")*"|[^."]*)$', '') end as parent,
+           lower(replace(trim('"' from regexp_replace(regexp_replace(c.identity, '\(.*$', ''), '^.*\.(?=("(?:[^"]|"")*"|[^."]*)$)', '')), '""', '"') collate "C") as bare
+    from weft._compare_catalogs(v_before, v_after) as c
+    where c.change = 'removed' or c.kind = 'column' and c.before ~* '\mdefault\M' and c.after !~* '\mdefault\M'
+  )
+  select case when c.change = 'removed' then c.kind else 'default of column' end, c.identity
+  from changes as c
+  where c.kind not in ('comment', 'column privilege', 'default privileges') and (c.change <> 'removed' or c.kind <> 'column')
+    and v_text !~ concat('(^|[^[:alnum:]_])', regexp_replace(c.bare, '([^[:alnum:]_])', '\\\1', 'g'), '($|[^[:alnum:]_])')
+    and not exists (
+      select from changes as t
+      where t.change = 'removed' and t.kind <> 'column' and (t.identity = c.parent or c.kind = 'index' and strpos(c.before, concat(' ON ', t.identity, ' ')) > 0))
+  order by c.identity collate "C", c.kind;
+end
+$$;
+
+comment on function weft._list_gone_along(weft._deployments) is 'Lists objects that were there when a deployment began, that are gone, and that no file which has run names: they went with what was dropped.';
+
+
+create or replace function weft._tell_gone_along(p_deployment uuid)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select weft._tell(p_deployment, 'gone_along', p_data => jsonb_build_object('count', k.count, 'objects', k.objects))
+  from (
+    select count(*) as count, coalesce(jsonb_agg(jsonb_build_object('kind', g.kind, 'identity', g.identity) order by g.ordinality) filter (where g.ordinality <= weft._limit('drift_told_count_max')), '[]') as objects
+    from weft._deployments as d cross join lateral weft._list_gone_along(d) with ordinality as g
+    where d.id = p_deployment
+  ) as k
+  where k.count > 0
+$$;
+
+comment on function weft._tell_gone_along(uuid) is 'Writes into the journal of a deployment that has ended what went with what it has dropped, and was made again by nobody.';

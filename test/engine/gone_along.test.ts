@@ -1,0 +1,77 @@
+/** What a file's `drop … cascade` takes along, and nothing makes again, is named at the end: psql would show a notice, and the engine is silent while it runs. */
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { UNCOLOURED } from '../../src/cli/io.ts';
+import { renderSummary } from '../../src/cli/summary.ts';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { connectOver, deployFiles } from '../support/orders.ts';
+import { sql } from '../support/sql.ts';
+
+let database: TestDatabase;
+
+beforeEach(async () => {
+  database = await freshDatabase();
+});
+
+afterEach(() => database.drop());
+
+type Files = Readonly<Record<string, string>>;
+const send = (files: Files, transaction = 'single') =>
+  deployFiles(connectOver(database.url), {
+    'weft.yaml': JSON.stringify({
+      name: 'shop',
+      phases: [
+        { name: 'code', transaction, steps: [{ run: 's/1.sql' }, { run: 'v/*.sql', repeat: 'on-change' }] },
+        { name: 'rest', transaction, steps: [{ run: 'z/*.sql' }] },
+      ],
+    }),
+    ...files,
+  });
+const OK = (body: string) =>
+  `drop function if exists ok(text) cascade; create function ok(t text) returns boolean language sql immutable as $$ select ${body} $$;`;
+const FILES: Files = {
+  's/1.sql': 'create table acct (id int primary key, tenant text, is_ok boolean)',
+  'v/f.sql': OK('t is not null'),
+  'z/1.sql': `alter table acct enable row level security; create policy own on acct using (ok(tenant)); alter table acct add constraint ck check (ok(tenant));
+    create index ai on acct (id) where ok(tenant); create materialized view mv as select * from acct where ok(tenant); create index mvi on mv (id); alter table acct alter is_ok set default ok('x')`,
+};
+
+it.each(['single', 'per-step', 'none'])('under transaction: %s', async (transaction) => {
+  expect(await send(FILES, transaction)).toMatchObject({ state: 'succeeded', gone_along: null });
+  await sql(
+    database.url,
+    'create view report as select * from mv; create function of_report() returns setof report language sql as $$ select * from report $$',
+  );
+  const end = await send({ ...FILES, 'v/f.sql': OK(`t <> ''`) }, transaction);
+  expect(end).toMatchObject({
+    state: 'succeeded',
+    gone_along: {
+      count: 7,
+      objects: [
+        { kind: 'constraint', identity: 'public.acct.ck' },
+        { kind: 'default of column', identity: 'public.acct.is_ok' },
+        { kind: 'policy', identity: 'public.acct.own' },
+        { kind: 'index', identity: 'public.ai' },
+        { kind: 'materialized view', identity: 'public.mv' },
+        { kind: 'function', identity: 'public.of_report()' },
+        { kind: 'view', identity: 'public.report' },
+      ],
+    },
+  });
+  expect(renderSummary(end, UNCOLOURED)).toContain(
+    'Gone with what was dropped (cascade), named by no file that ran, and made again by none: 7 objects:\n  constraint public.acct.ck\n',
+  );
+  expect((await send({ ...FILES, 'v/f.sql': OK(`t <> ''`) }, transaction)).gone_along).toBeNull();
+});
+
+it('what a file names when it drops it, what hangs on it, and what is made again, is not told', async () => {
+  await send({ ...FILES, 'v/g.sql': 'create or replace view g as select ok(tenant) as is_fine from acct' });
+  await sql(database.url, 'create view others as select id from acct');
+  const end = await send({
+    ...FILES,
+    'v/f.sql': OK(`t <> ''`),
+    'v/g.sql': 'create or replace view g as select ok(tenant) as is_fine from acct',
+    'z/2.sql': '-- own, ck, ai, mv and the default of is_ok go with this\ndrop table acct cascade',
+  });
+  expect(end, JSON.stringify(end.error)).toMatchObject({ state: 'succeeded' });
+  expect(end.gone_along).toMatchObject({ count: 1, objects: [{ kind: 'view', identity: 'public.others' }] });
+});
