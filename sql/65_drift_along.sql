@@ -31,8 +31,9 @@ begin
   with changes as materialized (
     select c.change, c.kind, c.identity, c.before, c.after,
            case when c.kind in ('constraint', 'trigger', 'policy', 'rule', 'column') then regexp_replace(c.identity, '\.("(?:[^"]|"")*"|[^."]*)$', '') end as parent,
-           lower(replace(trim('"' from regexp_replace(regexp_replace(c.identity, '\(.*$', ''), '^.*\.(?=("(?:[^"]|"")*"|[^."]*)$)', '')), '""', '"') collate "C") as bare
+           lower(b.bare collate "C") as bare
     from weft._compare_catalogs(v_before, v_after) as c
+    cross join lateral (select replace(trim('"' from regexp_replace(regexp_replace(c.identity, '\(.*$', ''), '^.*\.(?=("(?:[^"]|"")*"|[^."]*)$)', '')), '""', '"') as bare) as b
     where c.change = 'removed' or c.kind = 'column' and c.before ~* '\mdefault\M' and c.after !~* '\mdefault\M'
   )
   select case when c.change = 'removed' then c.kind else 'default of column' end, c.identity

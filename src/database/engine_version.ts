@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b6d235e3d4bd5bfb3466ae24089341f4e2defa94eaae62626387bc047399d18f';
+export const ENGINE_DIGEST = 'a35fd8abe8ba3f0571a8b813c5e2db49d135f26ff6016dbbdc70e7343721ec12';
