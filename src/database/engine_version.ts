@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'a35fd8abe8ba3f0571a8b813c5e2db49d135f26ff6016dbbdc70e7343721ec12';
+export const ENGINE_DIGEST = '82b9befe0eee3de715cf52059c17d78861d36fde7585d9535956632382f4ec58';
