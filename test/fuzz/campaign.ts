@@ -17,7 +17,9 @@ import { freePort } from '../../src/dev/ports.ts';
 import { generateSecret } from '../../src/trust/sign.ts';
 import { randomOf } from '../chaos/plan.ts';
 import { makeRequests } from '../http/requests.ts';
+import { startIssuer } from '../support/issuer.ts';
 import { generate, REPOS_SECRET } from './generate.ts';
+import { startNonsenseForge } from './nonsense_forge.ts';
 
 /** How many are under way at once. */
 const lanes = 16;
@@ -33,6 +35,8 @@ export interface Fuzzed {
   /** By status. */
   readonly answers: Readonly<Record<string, number>>;
   readonly connections: number;
+  /** How many archives the forge was asked for. */
+  readonly archives: number;
   /** What the Worker wrote that is no line of its log, or tells of a fault of its own. */
   readonly faults: readonly string[];
   /** Live bytes after the warm-up, and then every so often up to the end; none where there were too few requests. */
@@ -55,6 +59,8 @@ export async function fuzz(o: {
   await new Promise<void>((resolve) => database.listen(0, '127.0.0.1', resolve));
   const { port } = database.address() as AddressInfo;
   const secrets = { ci: generateSecret(), watcher: generateSecret(), reader: generateSecret(), stranger: generateSecret() };
+  const [hub, lab] = ['a-webhook-secret-of-32-characters', generateSecret()];
+  const [issuer, forge] = [await startIssuer(), await startNonsenseForge(seed)];
   const faults: string[] = [];
   const inspectorPort = await freePort();
   const target = { transport: 'websocket', proxy: `127.0.0.1:${port}/v1`, insecure: true };
@@ -65,14 +71,20 @@ export async function fuzz(o: {
         ci: { secrets: ['CI_SECRET'] },
         watcher: { secrets: ['WATCHER_SECRET'] },
         reader: { secrets: ['READER_SECRET'] },
-        forge: { forge: { kind: 'github', webhook_secrets: ['HOOK_SECRET'], token: 'HOOK_TOKEN', api: `http://127.0.0.1:${port}` } },
+        hub: { forge: { kind: 'github', webhook_secrets: ['HUB_SECRET'], token: 'HUB_TOKEN', api: forge.origin, archives: forge.origin } },
+        lab: { forge: { kind: 'gitlab', webhook_secrets: ['LAB_SECRET'], token: 'LAB_TOKEN', api: forge.origin } },
+        actions: { identity: { kind: 'github', issuer: `${issuer.origin}/github`, repository_id: '123456789', repository_owner_id: '9919' } },
+        pipelines: { identity: { kind: 'gitlab', issuer: issuer.origin, project_id: '4711', namespace_id: '77' } },
         repos: { forge: { kind: 'azure', webhook_secrets: ['REPOS_SECRET'], token: 'REPOS_TOKEN', api: `http://127.0.0.1:${port}` } },
       },
       grants: [
         { caller: 'ci', targets: ['staging'], actions: ['deploy', 'resume', 'cancel', 'undo', 'accept_drift', 'forget', 'read'] },
-        { caller: 'forge', targets: ['staging'], actions: ['deploy'] },
+        ...['hub', 'lab', 'actions', 'pipelines'].map((caller) => ({ caller, targets: ['staging'], actions: ['deploy'] })),
       ],
-      sources: [{ forge: 'forge', repository_id: '1', event: 'push', branch: 'main', target: 'staging' }],
+      sources: [
+        ...['push', 'pull_request'].map((event) => ({ forge: 'hub', repository_id: '1', event, branch: 'main', target: 'staging' })),
+        ...['push', 'merge_request'].map((event) => ({ forge: 'lab', repository_id: '1', event, branch: 'main', target: 'staging' })),
+      ],
     },
     secrets: {
       STAGING_URL: `postgres://a:b@127.0.0.1:${port}/staging`,
@@ -80,10 +92,12 @@ export async function fuzz(o: {
       CI_SECRET: secrets.ci,
       WATCHER_SECRET: secrets.watcher,
       READER_SECRET: secrets.reader,
-      HOOK_SECRET: 'a-webhook-secret-of-32-characters',
+      HUB_SECRET: hub,
+      LAB_SECRET: lab,
       REPOS_SECRET,
       REPOS_TOKEN: 'another-token',
-      HOOK_TOKEN: 'a-token',
+      HUB_TOKEN: 'a-token-of-the-hub',
+      LAB_TOKEN: 'a-token-of-the-lab',
     },
     inspectorPort,
     onLog: (line) => {
@@ -95,8 +109,9 @@ export async function fuzz(o: {
   let sent = 0;
   try {
     const requests = makeRequests({ origin: worker.origin, secrets, now: () => Date.now(), makeId: () => crypto.randomUUID() });
+    const proofs = { requests, origin: worker.origin, issuer, hub, lab };
     const send = async (number: number): Promise<void> => {
-      const { kind, path, init } = await generate(randomOf(seed * 1_000_003 + number), requests);
+      const { kind, path, init } = await generate(randomOf(seed * 1_000_003 + number), proofs);
       sent += 1;
       const status = await worker.fetch(path, { ...init, redirect: 'manual', signal: AbortSignal.timeout(30_000) }).then(
         async (answer) => {
@@ -135,15 +150,17 @@ export async function fuzz(o: {
   } finally {
     await worker.stop();
     database.close();
+    await issuer.stop();
+    await forge.stop();
   }
-  return { sent, answers, connections, faults, memory };
+  return { sent, answers, connections, faults, memory, archives: forge.asked.archives };
 }
 
 /** A line of the Worker's own log that tells of nothing wrong with the Worker. */
 function isQuiet(line: string): boolean {
   try {
-    const { level } = JSON.parse(line) as { level?: string };
-    return level === 'info' || level === 'warn';
+    const { level, message } = JSON.parse(line) as { level?: string; message?: string };
+    return level === 'info' || level === 'warn' || message === 'change'; // what a forge has said, or not
   } catch {
     return false;
   }

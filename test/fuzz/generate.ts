@@ -1,9 +1,12 @@
 /**
  * Requests that nobody should send, made by chance from a seed: malformed and mutated JSON, tar, gzip, headers, paths, tokens and manifests, with no
- * signature, a wrong one, or the right one of a caller who may not do what the document asks. None of them may reach a database.
+ * signature, a wrong one, or the right one of a caller who may not do what the document asks. None of them may reach a database. What is proved
+ * and bad all the same is `proved.ts`.
  */
 import { gzipSync } from 'node:zlib';
 import { inlineFiles, manifestOf, type Requests } from '../http/requests.ts';
+import { bend, Chance, type Random } from './chance.ts';
+import { hubEvent, identity, labEvent, type Proofs, wrongAct, wrongDocument } from './proved.ts';
 
 export interface Generated {
   readonly kind: string;
@@ -11,39 +14,6 @@ export interface Generated {
   readonly init: RequestInit & { readonly method: string };
 }
 
-type Random = () => number;
-
-/** What chance is asked for. */
-class Chance {
-  readonly #random: Random;
-
-  constructor(random: Random) {
-    this.#random = random;
-  }
-
-  /** A whole number from 0 to below. */
-  number(below: number): number {
-    return Math.floor(this.#random() * below);
-  }
-
-  pick<T>(values: readonly T[]): T {
-    return values[this.number(values.length)] as T;
-  }
-
-  happens(probability: number): boolean {
-    return this.#random() < probability;
-  }
-
-  text(most: number): string {
-    return Array.from({ length: this.number(most) }, () => this.pick(CHARACTERS)).join('');
-  }
-
-  bytes(most: number): Uint8Array<ArrayBuffer> {
-    return Uint8Array.from({ length: this.number(most) }, () => this.number(256));
-  }
-}
-
-const CHARACTERS = [...'abcXYZ019 _-./\\\'"`$:;,(){}[]<>%&=+*?#@!~^|\n\r\t\u0000\u001b\u0085\u2028äß€𝄞\ud800\ufeff'];
 const IDS = ['0190a0de-0000-7000-8000-00000000000a', '00000000-0000-0000-0000-000000000000', 'x', '%2e%2e', "' or 1=1 --", '0190A0DE'];
 const TARGETS = ['staging', 'production', 'nowhere', '..', '%00', 'staging%2f', 'STAGING', ''];
 const WORDS = [
@@ -72,12 +42,13 @@ const TYPES = [
   'application/json; charset=utf-16',
   '',
 ];
-const LEAVES: readonly unknown[] = [null, true, false, 0, -1, 1e308, 2 ** 53, 0.1, '', '\u0000', '\ud800', [], {}, [[]], { a: { b: {} } }, 'a'.repeat(300)];
+const UNPROVED = [anything, anything, unsigned, mutated, mutated, mutated, bundle, tar, tar, reading, act, webhook];
+const PROVED = [wrongDocument, wrongDocument, wrongAct, hubEvent, labEvent, identity];
 
-/** @param chance for this request alone, so that it can be made again by its number */
-export async function generate(random: Random, requests: Requests): Promise<Generated> {
+/** @param random for this request alone, so that it can be made again by its number */
+export async function generate(random: Random, proofs: Proofs): Promise<Generated> {
   const chance = new Chance(random);
-  return chance.pick([anything, anything, unsigned, mutated, mutated, mutated, bundle, tar, tar, reading, act, webhook])(chance, requests);
+  return chance.happens(0.6) ? chance.pick(UNPROVED)(chance, proofs.requests) : chance.pick(PROVED)(chance, proofs);
 }
 
 /** Any method, path, headers and body. */
@@ -224,35 +195,6 @@ async function signedWebhook(chance: Chance): Promise<Generated> {
 function baseline(requests: Requests): Record<string, unknown> {
   const files = { '1.sql': 'create table a (id int);', '2.sql': "insert into a values (1);\n-- ;'\n" };
   return requests.makeRequest({ mode: 'baseline', manifest: manifestOf(files), files: inlineFiles(files), parameters: { a: 'b', n: 1 } });
-}
-
-/** The same value with changes in so many places. */
-function bend(chance: Chance, value: unknown, times: number): unknown {
-  let bent = structuredClone(value);
-  for (let n = 0; n < times; n += 1) bent = bendOnce(chance, bent);
-  return bent;
-}
-
-function bendOnce(chance: Chance, value: unknown): unknown {
-  if (value === null || typeof value !== 'object' || chance.happens(0.15)) return chance.happens(0.5) ? chance.pick(LEAVES) : chance.text(60);
-  if (chance.happens(0.03)) return nested(chance.number(2000));
-  if (Array.isArray(value)) {
-    if (value.length === 0 || chance.happens(0.2)) return [...value, chance.pick(LEAVES), ...value];
-    const at = chance.number(value.length);
-    return value.map((one, index) => (index === at ? bendOnce(chance, one) : one));
-  }
-  const names = Object.keys(value);
-  if (names.length === 0 || chance.happens(0.15))
-    return { ...value, [chance.pick(['__proto__', 'constructor', 'toString', chance.text(10)])]: chance.pick(LEAVES) };
-  const name = chance.pick(names);
-  if (chance.happens(0.15)) return Object.fromEntries(Object.entries(value).filter(([key]) => key !== name));
-  return { ...value, [name]: bendOnce(chance, (value as Record<string, unknown>)[name]) };
-}
-
-function nested(depth: number): unknown {
-  let value: unknown = 1;
-  for (let n = 0; n < depth; n += 1) value = [value];
-  return value;
 }
 
 /** Text of JSON that is none any more, or says a key twice. */
