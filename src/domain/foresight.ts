@@ -66,6 +66,8 @@ export const foresightSchema = z.looseObject({
   begun: z.array(begunEntrySchema).nullish(),
   /** Files that run once, were applied, and are not in the bundle, under no other name either. */
   gone: z.array(z.string()).nullish(),
+  /** What the environment of the target asks of a deployment there; only a Worker knows. */
+  protection: z.looseObject({ environment: z.string(), second_person: z.boolean(), rehearsal_first: z.boolean() }).nullish(),
   /** Whether the catalog is as the last deployment left it; `count`: how many objects are not. */
   drift: z.looseObject({ verdict: z.string(), count: z.int(), since: z.string().nullable(), running: z.string().nullable() }).nullish(),
 });

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { generateSecret } from '../../src/trust/sign.ts';
-import { DEPLOYMENTS, type Document, digestOf, inlineFiles } from '../http/requests.ts';
+import { DEPLOYMENTS, type Document, digestOf, inlineFiles, manifestOf } from '../http/requests.ts';
 import { githubClaims, type Issuer, startIssuer } from '../support/issuer.ts';
 import { type AnyDocument, openWorld, type World } from './support.ts';
 
@@ -194,4 +194,11 @@ describe('the reviewers of an environment of GitHub', () => {
     const { rows } = await world.client.query('select signature from weft._approvals where deployment_id = $1', [waiting.id]);
     expect(rows[0].signature).toMatchObject({ proof: 'identity', run_id: '777', actor: 'mona' });
   });
+});
+
+test('a plan says what the environment will ask', async () => {
+  const question = { manifest: manifestOf({ '1.sql': 'select 1;' }), texts: {} };
+  const headers = { 'content-type': 'application/json', ...(await world.requests.bearer()) };
+  const { document } = await world.send('/v1/targets/staging/plan', { method: 'POST', body: JSON.stringify(question), headers });
+  expect(document.protection).toEqual({ environment: 'live', second_person: true, rehearsal_first: false });
 });

@@ -15,7 +15,7 @@ import { tellGone } from '../gone.ts';
 import { describeParameters } from '../parameter_lines.ts';
 import { readAssigned } from '../parameters.ts';
 import { readForesight, readHistory } from '../readings.ts';
-import { count, harmless } from '../text.ts';
+import { count, harmless, oneLine } from '../text.ts';
 import { lookIntoFiles, remarkOnTransactions } from '../unrunnable.ts';
 
 type Verdict =
@@ -138,6 +138,7 @@ export async function plan(call: Call): Promise<number> {
     );
   const gone = foresight?.gone ?? [];
   if (gone.length > 0) printer.note(`${printer.noteStyle.yellow('gone:')} ${tellGone(gone.length, gone)}`);
+  for (const line of protectionLines(foresight)) printer.note(`${printer.noteStyle.yellow('approval:')} ${line}`);
   for (const line of driftLines(foresight)) printer.note(`${printer.noteStyle.yellow('drift:')} ${line}`);
   const missing = declared.filter(({ name, required }) => required && !Object.hasOwn(assigned.parameters, name) && !secrets.includes(name));
   for (const { name, secret } of missing) {
@@ -245,6 +246,17 @@ export async function plan(call: Call): Promise<number> {
 }
 
 /** What somebody has changed since the last deployment, which a deployment would go on from. */
+/** What the environment of the target will ask, as the Worker says it. */
+function protectionLines(foresight: Foresight | null): string[] {
+  const { environment, second_person, rehearsal_first } = foresight?.protection ?? {};
+  return [
+    ...(rehearsal_first ? [`The environment "${oneLine(environment ?? '')}" takes only what was rehearsed there before: weft deploy --rehearse.`] : []),
+    ...(second_person
+      ? [`A deployment waits there until somebody else than its caller approves it, as the environment "${oneLine(environment ?? '')}" asks for.`]
+      : []),
+  ];
+}
+
 function driftLines(foresight: Foresight | null): string[] {
   const drift = foresight?.drift;
   if (drift?.verdict !== 'drift') return [];

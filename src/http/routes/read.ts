@@ -6,6 +6,7 @@ import { parseStrictJson } from '../../config/strict_json.ts';
 import { foresightQuestionSchema } from '../../domain/foresight.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { Problem } from '../../domain/problem.ts';
+import { protectionOf } from '../../trust/rules.ts';
 import type { HttpEnv } from '../context.ts';
 import type { Ports } from '../ports.ts';
 import { acceptReader, withSession } from '../reading.ts';
@@ -55,7 +56,9 @@ export function readRoutes(ports: Ports): Hono<HttpEnv> {
       const body = await c.var.body.readAll('inline_document_bytes', 'Leave contents out of "texts": less is told then.');
       const parsed = foresightQuestionSchema.safeParse(parseStrictJson(body));
       if (!parsed.success) throw new Problem('invalid_request', joinIssues(describeIssues(parsed.error.issues)));
-      return c.json(await withSession(ports, target, (session) => ports.readForesight(session, parsed.data)));
+      const foresight = await withSession(ports, target, (session) => ports.readForesight(session, parsed.data));
+      const protection = protectionOf(ports.config, target);
+      return c.json(protection === null ? foresight : { ...foresight, protection });
     })
     .get('/history', async (c) => {
       const { target } = await acceptReader(c, ports);
