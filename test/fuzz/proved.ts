@@ -128,7 +128,7 @@ export async function identity(chance: Chance, { requests, origin, issuer }: Pro
   const wrong = isDocumentWrong ? {} : { [chance.pick(required)]: chance.pick(['1', 'x', '', null, [], {}, true]) };
   const token = await issuer.sign(
     { ...claims, ...wrong },
-    chance.happens(0.1) ? { header: { [chance.pick(['crit', 'jku', 'x5u', 'typ'])]: chance.text(9) } } : {},
+    chance.happens(0.1) ? { header: { [chance.pick(['jku', 'x5u', 'typ'])]: chance.text(9) } } : {},
   );
   return {
     kind: 'identity',
