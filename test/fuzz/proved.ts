@@ -126,10 +126,7 @@ export async function identity(chance: Chance, { requests, origin, issuer }: Pro
   const claims = isHub ? githubClaims(`${issuer.origin}/github`, `${origin}/sha256:${digestOf(body)}`, now()) : gitlabClaims(issuer.origin, origin, now());
   const required = isHub ? ['aud', 'repository_id', 'repository_owner_id', 'exp', 'iat', 'iss'] : ['aud', 'project_id', 'namespace_id', 'exp', 'iss'];
   const wrong = isDocumentWrong ? {} : { [chance.pick(required)]: chance.pick(['1', 'x', '', null, [], {}, true]) };
-  const token = await issuer.sign(
-    { ...claims, ...wrong },
-    chance.happens(0.1) ? { header: { [chance.pick(['jku', 'x5u', 'typ'])]: chance.text(9) } } : {},
-  );
+  const token = await issuer.sign({ ...claims, ...wrong }, chance.happens(0.1) ? { header: { [chance.pick(['jku', 'x5u', 'typ'])]: chance.text(9) } } : {});
   return {
     kind: 'identity',
     path: DEPLOYMENTS,
