@@ -21,8 +21,32 @@ $$;
 comment on function weft._count_parts() is 'Counts what schema weft holds and what hangs on that; and how often something depends on it.';
 
 
--- One line for each, by its name, with what of it a statement can change; without what is the owner's to say (rights, comments, options of storage), and without
--- the constraints NOT NULL, which only newer servers have.
+-- What of a part a statement can change; without what is the owner's to say (rights, comments, options of storage).
+create or replace function weft._define_part(p_classid oid, p_objid oid)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  return case p_classid
+    when 'pg_proc'::regclass then (
+      select md5(concat_ws(E'\n', f.prosrc, f.proconfig::text, f.prokind, f.prosecdef, f.provolatile, f.proisstrict, f.prorettype::regtype)) from pg_proc as f where f.oid = p_objid)
+    when 'pg_trigger'::regclass then (select concat_ws(' ', t.tgenabled, t.tgtype, t.tgfoid::regproc) from pg_trigger as t where t.oid = p_objid)
+    when 'pg_constraint'::regclass then (select concat_ws(' ', k.contype, k.convalidated, k.condeferrable) from pg_constraint as k where k.oid = p_objid)
+    when 'pg_class'::regclass then (
+      select concat_ws(' ', c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, (
+        select string_agg(concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef), ', ' order by a.attnum)
+        from pg_attribute as a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped))
+      from pg_class as c where c.oid = p_objid)
+    else '' end;
+end
+$$;
+
+comment on function weft._define_part(oid, oid) is 'Tells of a part of the engine what a statement could change.';
+
+
+-- One line for each, by its name; without the constraints NOT NULL, which only newer servers have.
 create or replace function weft._list_parts()
   returns table (part text, definition text)
   stable
@@ -34,17 +58,7 @@ as $$
     union
     select d.classid, d.objid from bonds as b join pg_depend as d on d.refclassid = b.classid and d.refobjid = b.objid and d.deptype <> 'n'
   )
-  select concat_ws(' ', i.type, i.identity), case b.classid
-      when 'pg_proc'::regclass then (
-        select md5(concat_ws(E'\n', f.prosrc, f.proconfig::text, f.prokind, f.prosecdef, f.provolatile, f.proisstrict, f.prorettype::regtype)) from pg_proc as f where f.oid = b.objid)
-      when 'pg_trigger'::regclass then (select concat_ws(' ', t.tgenabled, t.tgtype, t.tgfoid::regproc) from pg_trigger as t where t.oid = b.objid)
-      when 'pg_constraint'::regclass then (select concat_ws(' ', k.contype, k.convalidated, k.condeferrable) from pg_constraint as k where k.oid = b.objid)
-      when 'pg_class'::regclass then (
-        select concat_ws(' ', c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, (
-          select string_agg(concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef), ', ' order by a.attnum)
-          from pg_attribute as a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped))
-        from pg_class as c where c.oid = b.objid)
-      else '' end
+  select concat_ws(' ', i.type, i.identity), weft._define_part(b.classid, b.objid)
   from bonds as b
   cross join lateral pg_identify_object(b.classid, b.objid, 0) as i
   where not (b.classid = 'pg_constraint'::regclass and exists (select from pg_constraint as k where k.oid = b.objid and k.contype = 'n'))
@@ -54,8 +68,22 @@ $$;
 comment on function weft._list_parts() is 'Lists what schema weft consists of, each with what a statement could change of it.';
 
 
--- Whether the transaction at hand has written one of their rows: a file that replaces a function, or disables a trigger, changes no number. No other transaction
--- is younger than ours but those that have begun meanwhile.
+create or replace function weft._is_part_as_noted(p_classid oid, p_objid oid)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce((
+    select n.parts ->> concat_ws(' ', i.type, i.identity) = weft._define_part(p_classid, p_objid)
+    from (select l.parts from weft._installations as l order by l.version desc limit 1) as n, pg_identify_object(p_classid, p_objid, 0) as i), false)
+$$;
+
+comment on function weft._is_part_as_noted(oid, oid) is 'Tells whether a part of the engine is what it was when it was noted.';
+
+
+-- Whether the transaction at hand has written one of their rows, and not only said who may do what with it: a file that replaces a function, or disables a
+-- trigger, changes no number. No other transaction is younger than ours but those that have begun meanwhile.
 create or replace function weft._has_written_parts()
   returns boolean
   stable
@@ -69,11 +97,11 @@ as $$
   relations as materialized (
     select c.oid, c.xmin as by, c.relkind from ours as o join pg_class as c on c.oid = o.objid where o.classid = 'pg_class'::regclass
   )
-  select exists (select from relations as r where age(r.by) <= 0)
-    or exists (select from ours as o join pg_proc as f on f.oid = o.objid where o.classid = 'pg_proc'::regclass and age(f.xmin) <= 0)
+  select exists (select from relations as r where age(r.by) <= 0 and not weft._is_part_as_noted('pg_class'::regclass, r.oid))
+    or exists (select from ours as o join pg_proc as f on f.oid = o.objid where o.classid = 'pg_proc'::regclass and age(f.xmin) <= 0 and not weft._is_part_as_noted('pg_proc'::regclass, f.oid))
     or exists (select from relations as r join pg_trigger as t on t.tgrelid = r.oid where age(t.xmin) <= 0)
     or exists (select from relations as r join pg_rewrite as w on w.ev_class = r.oid where r.relkind = 'v' and age(w.xmin) <= 0)
-    or exists (select from relations as r join pg_attribute as a on a.attrelid = r.oid where r.relkind = 'r' and age(a.xmin) <= 0)
+    or exists (select from relations as r join pg_attribute as a on a.attrelid = r.oid where r.relkind = 'r' and age(a.xmin) <= 0 and not weft._is_part_as_noted('pg_class'::regclass, a.attrelid))
     or exists (select from ours as o join pg_type as t on t.oid = o.objid where o.classid = 'pg_type'::regclass and age(t.xmin) <= 0)
 $$;
 

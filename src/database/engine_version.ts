@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '82b9befe0eee3de715cf52059c17d78861d36fde7585d9535956632382f4ec58';
+export const ENGINE_DIGEST = 'c2ccbd908c09d1faf4b13f0d7ea3c4683c2ab9880f2ef2fc66de0fa65b2a6233';
