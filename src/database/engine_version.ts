@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c2ccbd908c09d1faf4b13f0d7ea3c4683c2ab9880f2ef2fc66de0fa65b2a6233';
+export const ENGINE_DIGEST = '4bacb450c1d26d3d21e8086063f0f1d62ad96a72077300c11e52cd831454f59c';
