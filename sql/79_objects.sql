@@ -143,47 +143,50 @@ create or replace function weft._list_traits(p_classid oid, p_objid oid)
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
-  language sql
+  language plpgsql  -- keeps its plans, where many are asked of
 as $$
-  select coalesce(jsonb_object_agg(t.name, t.value), '{}')
-  from (
-    select k.name, k.value
-    from pg_proc as f
-    cross join lateral (values
-      ('volatility', case f.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end),
-      ('answer to null', case when f.proisstrict then 'strict' else 'called on null input' end),
-      ('leaks', case when f.proleakproof then 'leakproof' else 'not leakproof' end),
-      ('security', case when f.prosecdef then 'security definer' else 'security invoker' end),
-      ('parallel', case f.proparallel when 's' then 'parallel safe' when 'r' then 'parallel restricted' else 'parallel unsafe' end),
-      ('cost', 'cost ' || f.procost), ('rows', case when f.proretset then 'rows ' || f.prorows end), ('support', case when f.prosupport <> 0 then 'support ' || f.prosupport end),
-      ('settings', f.proconfig::text)) as k (name, value)
-    where p_classid = 'pg_proc'::regclass and f.oid = p_objid
-    union all
-    select 'firing', case t.tgenabled when 'D' then 'disable' when 'R' then 'enable replica' when 'A' then 'enable always' else 'enable' end
-    from pg_trigger as t where p_classid = 'pg_trigger'::regclass and t.oid = p_objid
-    union all
-    select k.name, k.value
-    from pg_policy as p
-    cross join lateral (values
-      ('command', p.polcmd::text), ('kind', case when p.polpermissive then 'permissive' else 'restrictive' end),
-      ('roles', (select string_agg(case r.oid when 0 then 'public' else r.oid::regrole::text end, ', ' order by 1) from unnest(p.polroles) as r (oid))),
-      ('condition', pg_get_expr(p.polqual, p.polrelid)), ('check', pg_get_expr(p.polwithcheck, p.polrelid))) as k (name, value)
-    where p_classid = 'pg_policy'::regclass and p.oid = p_objid
-    union all
-    select k.name || quote_ident(a.attname), k.value
-    from pg_class as c
-    join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-    cross join lateral (values
-      ('statistics of ', nullif(a.attstattarget, -1)::text), ('storage of ', case when a.attstorage <> (select t.typstorage from pg_type as t where t.oid = a.atttypid) then
-        case a.attstorage when 'p' then 'plain' when 'e' then 'external' when 'm' then 'main' else 'extended' end end),
-      ('compression of ', case a.attcompression when 'p' then 'pglz' when 'l' then 'lz4' end), ('options of ', array_to_string(a.attoptions, ', '))) as k (name, value)
-    where p_classid = 'pg_class'::regclass and c.oid = p_objid and c.relkind = 'm'
-    union all
-    select 'cluster', quote_ident(i.relname) from pg_index as x join pg_class as i on i.oid = x.indexrelid where p_classid = 'pg_class'::regclass and x.indrelid = p_objid and x.indisclustered
-    union all
-    select 'tablespace', quote_ident(s.spcname) from pg_class as c join pg_tablespace as s on s.oid = c.reltablespace where p_classid = 'pg_class'::regclass and c.oid = p_objid and c.relkind = 'm'
-  ) as t
-  where t.value is not null
+begin
+  return (
+    select coalesce(jsonb_object_agg(t.name, t.value), '{}')
+    from (
+      select k.name, k.value
+      from pg_proc as f
+      cross join lateral (values
+        ('volatility', case f.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end),
+        ('answer to null', case when f.proisstrict then 'strict' else 'called on null input' end),
+        ('leaks', case when f.proleakproof then 'leakproof' else 'not leakproof' end),
+        ('security', case when f.prosecdef then 'security definer' else 'security invoker' end),
+        ('parallel', case f.proparallel when 's' then 'parallel safe' when 'r' then 'parallel restricted' else 'parallel unsafe' end),
+        ('cost', 'cost ' || f.procost), ('rows', case when f.proretset then 'rows ' || f.prorows end), ('support', case when f.prosupport <> 0 then 'support ' || f.prosupport end),
+        ('settings', f.proconfig::text)) as k (name, value)
+      where p_classid = 'pg_proc'::regclass and f.oid = p_objid
+      union all
+      select 'firing', case t.tgenabled when 'D' then 'disable' when 'R' then 'enable replica' when 'A' then 'enable always' else 'enable' end
+      from pg_trigger as t where p_classid = 'pg_trigger'::regclass and t.oid = p_objid
+      union all
+      select k.name, k.value
+      from pg_policy as p
+      cross join lateral (values
+        ('command', p.polcmd::text), ('kind', case when p.polpermissive then 'permissive' else 'restrictive' end),
+        ('roles', (select string_agg(case r.oid when 0 then 'public' else r.oid::regrole::text end, ', ' order by 1) from unnest(p.polroles) as r (oid))),
+        ('condition', pg_get_expr(p.polqual, p.polrelid)), ('check', pg_get_expr(p.polwithcheck, p.polrelid))) as k (name, value)
+      where p_classid = 'pg_policy'::regclass and p.oid = p_objid
+      union all
+      select k.name || quote_ident(a.attname), k.value
+      from pg_class as c
+      join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+      cross join lateral (values
+        ('statistics of ', nullif(a.attstattarget, -1)::text), ('storage of ', case when a.attstorage <> (select t.typstorage from pg_type as t where t.oid = a.atttypid) then
+          case a.attstorage when 'p' then 'plain' when 'e' then 'external' when 'm' then 'main' else 'extended' end end),
+        ('compression of ', case a.attcompression when 'p' then 'pglz' when 'l' then 'lz4' end), ('options of ', array_to_string(a.attoptions, ', '))) as k (name, value)
+      where p_classid = 'pg_class'::regclass and c.oid = p_objid and c.relkind = 'm'
+      union all
+      select 'cluster', quote_ident(i.relname) from pg_index as x join pg_class as i on i.oid = x.indexrelid where p_classid = 'pg_class'::regclass and x.indrelid = p_objid and x.indisclustered
+      union all
+      select 'tablespace', quote_ident(s.spcname) from pg_class as c join pg_tablespace as s on s.oid = c.reltablespace where p_classid = 'pg_class'::regclass and c.oid = p_objid and c.relkind = 'm'
+    ) as t
+    where t.value is not null);
+end
 $$;
 
 comment on function weft._list_traits(oid, oid) is 'Lists what ALTER can say of a function, a policy, a trigger or a materialized view, by name.';

@@ -104,31 +104,34 @@ create or replace function weft._list_rights(p_classid oid, p_objid oid, p_is_de
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
-  language sql
+  language plpgsql  -- keeps its plans, where many are asked of
 as $$
-  with object as (
-    select c.relacl as acl, c.relowner as owner, c.relnamespace as place, 'r'::"char" as type from pg_class as c where p_classid = 'pg_class'::regclass and c.oid = p_objid
-    union all
-    select f.proacl, f.proowner, f.pronamespace, 'f' from pg_proc as f where p_classid = 'pg_proc'::regclass and f.oid = p_objid
-  ),
-  lists as (
-    select null::name as column_name, coalesce(o.acl, acldefault(o.type, o.owner)) as acl from object as o where not p_is_default
-    union all
-    select a.attname, a.attacl from pg_attribute as a
-    where not p_is_default and p_classid = 'pg_class'::regclass and a.attrelid = p_objid and a.attacl is not null and not a.attisdropped
-    union all
-    select null, coalesce((select d.defaclacl from pg_default_acl as d where d.defaclrole = o.owner and d.defaclnamespace = 0 and d.defaclobjtype = o.type), acldefault(o.type, o.owner))
-    from object as o where p_is_default
-    union all
-    select null, d.defaclacl from object as o join pg_default_acl as d on d.defaclrole = o.owner and d.defaclnamespace = o.place and d.defaclobjtype = o.type where p_is_default
-  )
-  select coalesce(jsonb_agg(r.item order by r.item), '[]')
-  from (
-    select jsonb_strip_nulls(jsonb_build_object('column', l.column_name, 'grantor', x.grantor::regrole::text, 'grantee', case x.grantee when 0 then 'public' else x.grantee::regrole::text end,
-             'privilege', x.privilege_type, 'is_grantable', bool_or(x.is_grantable))) as item
-    from lists as l cross join lateral aclexplode(l.acl) as x
-    group by l.column_name, x.grantor, x.grantee, x.privilege_type
-  ) as r
+begin
+  return (
+    with object as (
+      select c.relacl as acl, c.relowner as owner, c.relnamespace as place, 'r'::"char" as type from pg_class as c where p_classid = 'pg_class'::regclass and c.oid = p_objid
+      union all
+      select f.proacl, f.proowner, f.pronamespace, 'f' from pg_proc as f where p_classid = 'pg_proc'::regclass and f.oid = p_objid
+    ),
+    lists as (
+      select null::name as column_name, coalesce(o.acl, acldefault(o.type, o.owner)) as acl from object as o where not p_is_default
+      union all
+      select a.attname, a.attacl from pg_attribute as a
+      where not p_is_default and p_classid = 'pg_class'::regclass and a.attrelid = p_objid and a.attacl is not null and not a.attisdropped
+      union all
+      select null, coalesce((select d.defaclacl from pg_default_acl as d where d.defaclrole = o.owner and d.defaclnamespace = 0 and d.defaclobjtype = o.type), acldefault(o.type, o.owner))
+      from object as o where p_is_default
+      union all
+      select null, d.defaclacl from object as o join pg_default_acl as d on d.defaclrole = o.owner and d.defaclnamespace = o.place and d.defaclobjtype = o.type where p_is_default
+    )
+    select coalesce(jsonb_agg(r.item order by r.item), '[]')
+    from (
+      select jsonb_strip_nulls(jsonb_build_object('column', l.column_name, 'grantor', x.grantor::regrole::text, 'grantee', case x.grantee when 0 then 'public' else x.grantee::regrole::text end,
+               'privilege', x.privilege_type, 'is_grantable', bool_or(x.is_grantable))) as item
+      from lists as l cross join lateral aclexplode(l.acl) as x
+      group by l.column_name, x.grantor, x.grantee, x.privilege_type
+    ) as r);
+end
 $$;
 
 comment on function weft._list_rights(oid, oid, boolean) is 'Lists the rights on a view or function, or those that it would have if it had just been made.';
@@ -139,34 +142,40 @@ create or replace function weft._list_attached(p_classid oid, p_objid oid)
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
-  language sql
+  language plpgsql  -- keeps its plans, where many are asked of
 as $$
-  with attached as materialized (
-    select d.classid, d.objid, d.objsubid, pg_describe_object(d.classid, d.objid, d.objsubid) as words,
-           case when d.classid = 'pg_attrdef'::regclass then (select b.adnum from pg_attrdef as b where b.oid = d.objid) end as number
-    from pg_depend as d
-    where d.refclassid = p_classid and d.refobjid = p_objid and d.deptype = 'a'
-  ),
-  all_of_it as (
-    select a.words, a.number from attached as a
-    union all
-    select format('%s fires: %s', a.words, t.tgenabled), null from attached as a join pg_trigger as t on a.classid = 'pg_trigger'::regclass and t.oid = a.objid and t.tgenabled <> 'O'
-    union all
-    select format('%s is enabled: %s', a.words, w.ev_enabled), null from attached as a join pg_rewrite as w on a.classid = 'pg_rewrite'::regclass and w.oid = a.objid and w.ev_enabled <> 'O'
-    union all
+begin
+  return (
+    with attached as materialized (
+      select d.classid, d.objid, d.objsubid, pg_describe_object(d.classid, d.objid, d.objsubid) as words,
+             case when d.classid = 'pg_attrdef'::regclass then (select b.adnum from pg_attrdef as b where b.oid = d.objid) end as number
+      from pg_depend as d
+      where d.refclassid = p_classid and d.refobjid = p_objid and d.deptype = 'a'
+    ),
+    all_of_it as (
+      select a.words, a.number from attached as a
+      union all
+      select format('%s fires: %s', a.words, t.tgenabled), null from attached as a join pg_trigger as t on a.classid = 'pg_trigger'::regclass and t.oid = a.objid and t.tgenabled <> 'O'
+      union all
+      select format('%s is enabled: %s', a.words, w.ev_enabled), null from attached as a join pg_rewrite as w on a.classid = 'pg_rewrite'::regclass and w.oid = a.objid and w.ev_enabled <> 'O'
+      union all
+      select format('comment on %s', pg_describe_object(c.classoid, c.objoid, c.objsubid)), nullif(c.objsubid, 0)
+      from pg_description as c
+      where c.classoid = p_classid and c.objoid = p_objid
+    union all  -- each by its key: of comments there are thousands
     select format('comment on %s', pg_describe_object(c.classoid, c.objoid, c.objsubid)), nullif(c.objsubid, 0)
-    from pg_description as c
-    where c.classoid = p_classid and c.objoid = p_objid or (c.classoid, c.objoid) in (select a.classid, a.objid from attached as a)
-    union all
-    select format('security label of %s on %s', l.provider, pg_describe_object(l.classoid, l.objoid, l.objsubid)), nullif(l.objsubid, 0) from pg_seclabel as l where l.classoid = p_classid and l.objoid = p_objid
-    union all
-    select format('option %s', o.value), null from pg_class as c cross join lateral unnest(c.reloptions) as o (value) where p_classid = 'pg_class'::regclass and c.oid = p_objid
-    union all
-    select format('bond to %s', pg_describe_object(d.refclassid, d.refobjid, 0)), null from pg_depend as d where d.classid = p_classid and d.objid = p_objid and d.deptype in ('e', 'x')
-  )
-  select coalesce(jsonb_agg(distinct jsonb_strip_nulls(jsonb_build_object('what', l.words, 'column', a.attname))), '[]')
-  from all_of_it as l
-  left join pg_attribute as a on p_classid = 'pg_class'::regclass and a.attrelid = p_objid and a.attnum = l.number
+    from attached as a join pg_description as c on c.classoid = a.classid and c.objoid = a.objid
+      union all
+      select format('security label of %s on %s', l.provider, pg_describe_object(l.classoid, l.objoid, l.objsubid)), nullif(l.objsubid, 0) from pg_seclabel as l where l.classoid = p_classid and l.objoid = p_objid
+      union all
+      select format('option %s', o.value), null from pg_class as c cross join lateral unnest(c.reloptions) as o (value) where p_classid = 'pg_class'::regclass and c.oid = p_objid
+      union all
+      select format('bond to %s', pg_describe_object(d.refclassid, d.refobjid, 0)), null from pg_depend as d where d.classid = p_classid and d.objid = p_objid and d.deptype in ('e', 'x')
+    )
+    select coalesce(jsonb_agg(distinct jsonb_strip_nulls(jsonb_build_object('what', l.words, 'column', a.attname))), '[]')
+    from all_of_it as l
+    left join pg_attribute as a on p_classid = 'pg_class'::regclass and a.attrelid = p_objid and a.attnum = l.number);
+end
 $$;
 
 comment on function weft._list_attached(oid, oid) is 'Lists what would go with an object: triggers, rules and defaults on it, comments, labels, options, bonds to extensions.';

@@ -31,11 +31,14 @@ create or replace function weft._list_losable(p_classid oid, p_objid oid, p_rema
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
-  language sql
+  language plpgsql  -- keeps its plans, where many are asked of
 as $$
-  select coalesce(jsonb_agg(a.value), '[]')
-  from jsonb_array_elements(weft._list_attached(p_classid, p_objid)) as a
-  where not exists (select from unnest(p_remade) as r (name) where a.value ->> 'what' in (r.name, 'comment on ' || r.name) or starts_with(a.value ->> 'what', r.name || ' fires: '))
+begin
+  return (
+    select coalesce(jsonb_agg(a.value), '[]')
+    from jsonb_array_elements(weft._list_attached(p_classid, p_objid)) as a
+    where not exists (select from unnest(p_remade) as r (name) where a.value ->> 'what' in (r.name, 'comment on ' || r.name) or starts_with(a.value ->> 'what', r.name || ' fires: ')));
+end
 $$;
 
 comment on function weft._list_losable(oid, oid, text[]) is 'Lists what would go with an object and comes back with no file.';
@@ -45,39 +48,42 @@ create or replace function weft._note_had_of(p_object jsonb, p_remade text[])
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
-  language sql
+  language plpgsql  -- keeps its plans, where many are asked of
 as $$
-  select o.noted
-  from (
-    select f.*, jsonb_build_object(
-        'kind', p_object ->> 'kind', 'name', p_object ->> 'name', 'on', p_object ->> 'on', 'owner', f.owner, 'of', f.of, 'subject', f.subject, 'classid', f.classid, 'objid', f.objid,
-        'traits', weft._list_traits(f.classid, f.objid),
-        'rights', weft._list_rights(f.classid, f.objid), 'has_default_rights', weft._list_rights(f.classid, f.objid) = weft._list_rights(f.classid, f.objid, true),
-        'attached', weft._list_losable(f.classid, f.objid, p_remade), 'options', to_jsonb(f.options),
-        'comments', (select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('column', a.attname, 'text', c.description)))
-          from pg_description as c left join pg_attribute as a on f.classid = 'pg_class'::regclass and a.attrelid = f.objid and a.attnum = c.objsubid and c.objsubid <> 0
-          where c.classoid = f.classid and c.objoid = f.objid),
-        'statements', (select jsonb_agg(s.statement order by s.statement) from (
-          select pg_get_indexdef(i.indexrelid) as statement from pg_index as i
-          where f.classid = 'pg_class'::regclass and i.indrelid = f.objid and pg_describe_object('pg_class'::regclass, i.indexrelid, 0) <> all (p_remade)
-          union all
-          select pg_get_triggerdef(t.oid) from pg_trigger as t
-          where f.classid = 'pg_class'::regclass and t.tgrelid = f.objid and not t.tgisinternal and pg_describe_object('pg_trigger'::regclass, t.oid, 0) <> all (p_remade)) as s)) as noted
+begin
+  return (
+    select o.noted
     from (
-      select 'pg_class'::regclass::oid as classid, c.oid as objid, pg_get_userbyid(c.relowner)::text as owner, case c.relkind when 'v' then 'view' else 'materialized view' end as of, c.reloptions as options,
-        concat_ws(' ', case c.relkind when 'v' then 'view' else 'materialized view' end, p_object ->> 'name') as subject
-      from pg_class as c where c.oid = case p_object ->> 'kind' when 'relation' then to_regclass(p_object ->> 'name') end and c.relkind in ('v', 'm')
-      union all
-      select 'pg_proc'::regclass, f.oid, pg_get_userbyid(f.proowner), 'routine', null, 'routine ' || (p_object ->> 'name')
-      from pg_proc as f where f.oid = case when p_object ->> 'kind' = 'function' and weft._is_object_there(p_object) then to_regprocedure(p_object ->> 'name')::oid end and f.prokind in ('f', 'p')
-      union all
-      select 'pg_trigger'::regclass, t.oid, pg_get_userbyid(c.relowner), 'trigger', null, format('trigger %I on %s', t.tgname, p_object ->> 'on')
-      from pg_trigger as t join pg_class as c on c.oid = t.tgrelid where t.tgrelid = case p_object ->> 'kind' when 'trigger' then to_regclass(p_object ->> 'on') end and t.tgname = p_object ->> 'name'
-      union all
-      select 'pg_policy'::regclass, p.oid, pg_get_userbyid(c.relowner), 'policy', null, format('policy %I on %s', p.polname, p_object ->> 'on')
-      from pg_policy as p join pg_class as c on c.oid = p.polrelid where p.polrelid = case p_object ->> 'kind' when 'policy' then to_regclass(p_object ->> 'on') end and p.polname = p_object ->> 'name'
-    ) as f
-  ) as o
+      select f.*, jsonb_build_object(
+          'kind', p_object ->> 'kind', 'name', p_object ->> 'name', 'on', p_object ->> 'on', 'owner', f.owner, 'of', f.of, 'subject', f.subject, 'classid', f.classid, 'objid', f.objid,
+          'traits', weft._list_traits(f.classid, f.objid),
+          'rights', weft._list_rights(f.classid, f.objid), 'has_default_rights', weft._list_rights(f.classid, f.objid) = weft._list_rights(f.classid, f.objid, true),
+          'attached', weft._list_losable(f.classid, f.objid, p_remade), 'options', to_jsonb(f.options),
+          'comments', (select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('column', a.attname, 'text', c.description)))
+            from pg_description as c left join pg_attribute as a on f.classid = 'pg_class'::regclass and a.attrelid = f.objid and a.attnum = c.objsubid and c.objsubid <> 0
+            where c.classoid = f.classid and c.objoid = f.objid),
+          'statements', (select jsonb_agg(s.statement order by s.statement) from (
+            select pg_get_indexdef(i.indexrelid) as statement from pg_index as i
+            where f.classid = 'pg_class'::regclass and i.indrelid = f.objid and pg_describe_object('pg_class'::regclass, i.indexrelid, 0) <> all (p_remade)
+            union all
+            select pg_get_triggerdef(t.oid) from pg_trigger as t
+            where f.classid = 'pg_class'::regclass and t.tgrelid = f.objid and not t.tgisinternal and pg_describe_object('pg_trigger'::regclass, t.oid, 0) <> all (p_remade)) as s)) as noted
+      from (
+        select 'pg_class'::regclass::oid as classid, c.oid as objid, pg_get_userbyid(c.relowner)::text as owner, case c.relkind when 'v' then 'view' else 'materialized view' end as of, c.reloptions as options,
+          concat_ws(' ', case c.relkind when 'v' then 'view' else 'materialized view' end, p_object ->> 'name') as subject
+        from pg_class as c where c.oid = case p_object ->> 'kind' when 'relation' then to_regclass(p_object ->> 'name') end and c.relkind in ('v', 'm')
+        union all
+        select 'pg_proc'::regclass, f.oid, pg_get_userbyid(f.proowner), 'routine', null, 'routine ' || (p_object ->> 'name')
+        from pg_proc as f where f.oid = case when p_object ->> 'kind' = 'function' and weft._is_object_there(p_object) then to_regprocedure(p_object ->> 'name')::oid end and f.prokind in ('f', 'p')
+        union all
+        select 'pg_trigger'::regclass, t.oid, pg_get_userbyid(c.relowner), 'trigger', null, format('trigger %I on %s', t.tgname, p_object ->> 'on')
+        from pg_trigger as t join pg_class as c on c.oid = t.tgrelid where t.tgrelid = case p_object ->> 'kind' when 'trigger' then to_regclass(p_object ->> 'on') end and t.tgname = p_object ->> 'name'
+        union all
+        select 'pg_policy'::regclass, p.oid, pg_get_userbyid(c.relowner), 'policy', null, format('policy %I on %s', p.polname, p_object ->> 'on')
+        from pg_policy as p join pg_class as c on c.oid = p.polrelid where p.polrelid = case p_object ->> 'kind' when 'policy' then to_regclass(p_object ->> 'on') end and p.polname = p_object ->> 'name'
+      ) as f
+    ) as o);
+end
 $$;
 
 comment on function weft._note_had_of(jsonb, text[]) is 'Notes what a view, function, trigger or policy has that its file may not give it again; null when it is not there.';

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '4bacb450c1d26d3d21e8086063f0f1d62ad96a72077300c11e52cd831454f59c';
+export const ENGINE_DIGEST = '82bc3ca7501f0ceddf3d5d3b913348d87de654b8719fa4cd84310ed056f89892';
