@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '82bc3ca7501f0ceddf3d5d3b913348d87de654b8719fa4cd84310ed056f89892';
+export const ENGINE_DIGEST = '192d8c8384ce0f2d8134ecf8b588ba37d59e6f98e65c2c77eac1ed9fc6b55699';
