@@ -35,14 +35,17 @@ interface Corrected {
 export async function bringUndos(call: Call, address: Address, plan: UndoPlan | null, folder: string, key: string): Promise<UndoPlan> {
   const { printer } = call;
   if (plan === null) throw new Problem('usage', 'To bring undo files, the plan has to be read: say who reads (--caller NAME or WEFT_CALLER).');
-  const bundle = await readFolder(folder);
-  if (bundle.manifest.bundle !== plan.bundle)
+  const read = await readFolder(folder);
+  if (read.manifest.bundle !== plan.bundle)
     throw new Problem(
       'usage',
-      `${harmless(folder)} is the bundle ${harmless(bundle.manifest.bundle)}, and deployment ${plan.deployment} of ${harmless(plan.bundle)}.`,
+      `${harmless(folder)} is the bundle ${harmless(read.manifest.bundle)}, and deployment ${plan.deployment} of ${harmless(plan.bundle)}.`,
     );
   const { history } = await readHistory(address, plan.bundle, printer.io);
   const applied = new Map(history.filter(({ deployment }) => deployment === plan.deployment).map(({ path, digest }) => [path, digest]));
+  const renamed = findRenamed(read.manifest, applied);
+  for (const [path, before] of renamed) printer.note(`${harmless(path)} is what was applied as ${harmless(before)}.`);
+  const bundle = underOldNames(read, withUndosRenamed(read.manifest, renamed, plan));
   const { manifest, others } = cutToApplied(bundle.manifest, applied);
   for (const path of others)
     printer.note(`${printer.noteStyle.yellow('warning:')} ${harmless(path)} is not as the deployment has applied it: what takes it back stays as it is kept.`);
@@ -75,6 +78,53 @@ function isOf(planned: string, path: string, before: UndoPlan, renewed: UndoPlan
 
 function undosOf(plan: UndoPlan): UndoPlan['phases'][number]['steps'] {
   return plan.phases.flatMap(({ steps }) => steps);
+}
+
+/** Files whose content was applied under a name that the folder has no more, where only one can be meant: by their name, the name that the history knows. */
+function findRenamed({ artifacts, phases }: Manifest, applied: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  const digests = new Map(artifacts.map(({ path, digest }) => [path, digest]));
+  const gone = [...applied].filter(([path]) => !digests.has(path));
+  const others = phases.flatMap(({ steps }) => steps.flatMap(({ kind, path }) => (kind === 'check' || applied.has(path) ? [] : [path])));
+  return new Map(
+    others.flatMap((path): [string, string][] => {
+      const before = gone.filter(([, digest]) => digest === digests.get(path));
+      const isOnly = others.filter((other) => digests.get(other) === digests.get(path)).length === 1;
+      return isOnly && before.length === 1 && before[0] !== undefined ? [[path, before[0][0]]] : [];
+    }),
+  );
+}
+
+/** An undo file that was renamed with its file: under its old name it goes on where it has stopped. */
+function withUndosRenamed({ artifacts, phases }: Manifest, renamed: ReadonlyMap<string, string>, plan: UndoPlan): ReadonlyMap<string, string> {
+  const there = new Set(artifacts.map(({ path }) => path));
+  const undos = phases.flatMap(({ steps }) =>
+    steps.flatMap((step): [string, string][] => {
+      const kept = undosOf(plan).find(({ path }) => path === renamed.get(step.path))?.undo;
+      return step.kind === 'check' || step.undo === undefined || kept === undefined || there.has(kept) ? [] : [[step.undo, kept]];
+    }),
+  );
+  return new Map([...renamed, ...undos]);
+}
+
+function underOldNames({ manifest, source, ...bundle }: Bundle, renamed: ReadonlyMap<string, string>): Bundle {
+  const nameOf = (path: string) => renamed.get(path) ?? path;
+  const names = new Map([...renamed].map(([path, before]) => [before, path]));
+  return {
+    ...bundle,
+    manifest: {
+      ...manifest,
+      artifacts: manifest.artifacts.map((artifact) => ({ ...artifact, path: nameOf(artifact.path) })),
+      phases: manifest.phases.map((phase) => ({
+        ...phase,
+        steps: phase.steps.map((step) =>
+          step.kind === 'check' || step.undo === undefined
+            ? { ...step, path: nameOf(step.path) }
+            : { ...step, path: nameOf(step.path), undo: nameOf(step.undo) },
+        ),
+      })),
+    },
+    source: { open: (artifact) => source.open({ ...artifact, path: names.get(artifact.path) ?? artifact.path }) },
+  };
 }
 
 /** What of a bundle is applied with the same bytes and has an undo: as a bundle of its own, of which nothing is run. */

@@ -35,6 +35,26 @@ describe('weft undo --with', () => {
     expect(await sql(database.url, `select steps_done, steps from weft.deployments where request_id like '%-with'`)).toEqual([{ steps_done: '2', steps: '2' }]);
   });
 
+  it('knows a file by its content where it was renamed, also one that was taken back in part, which no deployment brings', async () => {
+    const yaml = `name: half\nphases: [{ name: p, transaction: none, steps: [{ run: "schema/*.sql", undo: "undo/*.sql" }] }]\n`;
+    const half = 'create table t (v text); create index concurrently ti on t (v);';
+    const one = makeFolder({
+      'weft.yaml': yaml,
+      'schema/a.sql': half,
+      'undo/a.sql': 'drop index concurrently ti; select 1 / (select count(*) from t); drop table t',
+    });
+    const { id } = (await weft('deploy', one, '--json')).json();
+    expect((await weft('undo', id)).code).toBe(1);
+    const two = makeFolder({ 'weft.yaml': yaml, 'schema/b.sql': half, 'undo/b.sql': 'drop index concurrently ti; select 1; drop table t' });
+    expect((await weft('deploy', two)).code).toBe(1);
+    const { code, stderr } = await weft('undo', id, '--with', two);
+    expect(code, stderr).toBe(0);
+    expect(flat(stderr)).toContain('schema/b.sql is what was applied as schema/a.sql.');
+    expect(flat(stderr)).toMatch(/schema\/a\.sql: undo\/a\.sql of .* takes it back, and not as it was kept\./);
+    expect(await tablesIn(database.url)).toEqual([]);
+    expect(await sql(database.url, 'select path from weft.history')).toEqual([]);
+  });
+
   it('has the parameters of the folder that are new there, with their defaults', async () => {
     const { id } = (await weft('deploy', folder, '--json')).json();
     const yaml = `${FILES['weft.yaml']}parameters: { name: { type: text, default: a }, other: { type: text, required: true } }\n`;
