@@ -269,6 +269,7 @@ export const COMMANDS: readonly Command[] = [
       database: ADDRESS.database as Option,
       transport: ADDRESS.transport as Option,
       print: { type: 'boolean', help: 'write the SQL, run nothing' },
+      published: { type: 'boolean', help: 'install it although a publication FOR ALL TABLES sends its tables to subscribers' },
     },
     address: 'used',
     load: async () => (await import('./commands/install.ts')).install,

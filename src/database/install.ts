@@ -25,6 +25,7 @@ export async function readEngine(): Promise<Engine> {
 const first_floor_of_code = 30;
 
 const installed_meanwhile = 'WF001';
+const all_published = 'WF025';
 const runner_at_work = 'WF019';
 
 /**
@@ -84,6 +85,9 @@ export async function installEngine(session: Session, installed: number | null, 
   if (error.sqlstate === runner_at_work) {
     throw new Problem('interrupted', `The engine was not upgraded: ${error.message} The database is as it was. Try again when that deployment is over.`);
   }
+  if (error.sqlstate === all_published) {
+    throw new Problem('all_tables_published', [error.message, error.detail, error.hint].filter(Boolean).join(' '), { sqlstate: error.sqlstate });
+  }
   if (error.sqlstate === '42P06') {
     throw new Problem(
       'role_without_rights',
@@ -125,13 +129,25 @@ export function engineNewer(installed: number, ours: number): Problem {
   );
 }
 
+/**
+ * A subscriber that lacks a table of the publisher's ends there with its first row, and takes nothing any more, of no table; and what is staged would go
+ * out to whoever listens. Of a table of one's own one knows. `weft.published` says that it is meant.
+ */
+const refusal_of_publication = `  if coalesce(current_setting('weft.published', true), '') <> 'yes' and exists (select from pg_publication as p where p.puballtables) then
+    raise exception 'The publication % publishes all tables of this database, and so those of the engine: a subscriber that has no such tables would stop, for all its tables.',
+        (select string_agg(quote_ident(p.pubname), ', ' order by p.pubname) from pg_publication as p where p.puballtables)
+      using errcode = '${all_published}', detail = 'Nothing was changed.',
+        hint = 'Publish schemas or tables by their names instead; or make the tables at each subscriber first (weft install --print). Then, or where nobody subscribes who needs them: weft install --published.';
+  end if;
+`;
+
 const guardOfInstallation = `
 do $guard$
 begin
   if to_regprocedure('weft.version()') is not null then
     raise exception 'The engine is installed already.' using errcode = '${installed_meanwhile}', hint = 'weft install';
   end if;
-end
+${refusal_of_publication}end
 $guard$;
 `;
 

@@ -21,7 +21,10 @@ export async function install(call: Call): Promise<number> {
     );
   }
   const [{ withSession }, { ensureEngine }] = await Promise.all([import('../direct.ts'), import('../../database/engine.ts')]);
-  const { changed } = await withSession(address, printer.io, ensureEngine);
+  const { changed } = await withSession(address, printer.io, async (session) => {
+    if (values.published === true) await session.pipeline([{ kind: 'simple', text: `set weft.published = 'yes'` }]);
+    return ensureEngine(session);
+  });
   printer.say(changed ? `The engine is installed, version ${version}.` : `The engine is there already, version ${version}. Nothing was changed.`);
   printer.document({ version, changed });
   return 0;
