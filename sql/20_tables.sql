@@ -165,7 +165,7 @@ create table weft._phases (
 comment on table weft._phases is 'A group of steps under one transaction rule.';
 comment on column weft._phases.lock_timeouts is 'How long statements of some kinds may wait for a lock, in milliseconds by kind (floor 79); null where all wait for lock_timeout_ms.';
 comment on column weft._phases.condition is 'An expression: if it is not true when the phase begins, none of its steps runs.';
-comment on column weft._phases.has_repeatables is 'Some of its steps run again and again: those next to each other are a group.';
+comment on column weft._phases.has_repeatables is 'Some of its steps run again and again: files next to each other are a group.';
 comment on column weft._phases.role is 'As whom each file of the phase begins; null for the role that deploys.';
 comment on column weft._phases.settings is 'With which settings each file of the phase begins, by name.';
 comment on column weft._phases.is_wanted is 'What the condition came to, committed with the first thing that the phase did.';

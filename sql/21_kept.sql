@@ -33,6 +33,11 @@ create table weft._sweeps (
 );
 comment on table weft._sweeps is 'When everything was last swept that is not to be kept any more.';
 
+-- With the history: of what is in a table, and goes with it.
+alter table weft._history add column table_name text, add column table_oid oid;
+comment on column weft._history.table_name is 'Of data and of a batch: the table into which it went, if that is known.';
+comment on column weft._history.table_oid is 'Which table that was when the newest deployment began; null when there was none of that name.';
+
 -- Whoever asks for the newest reads so many rows, and no more, however long the history.
 create index deployments_by_opening on weft._deployments (created_at);
 create index deployments_by_beginning on weft._deployments (started_at) where started_at is not null;

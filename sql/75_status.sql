@@ -233,6 +233,23 @@ $$;
 comment on function weft._describe_undone(uuid) is 'Tells which deployment has last begun to take another one back, how that ended, and whether nothing of it is left; null when none has.';
 
 
+-- What an undo has left as it was, for there was nothing to take it back: also that it is gone all the same.
+create or replace function weft._list_without_undo(p_deployment uuid)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_agg(l.value || case when g.path is not null then '{"is_gone": true}' else '{}' end::jsonb order by l.ordinality)
+  from weft._events as e
+  cross join jsonb_array_elements(e.data -> 'lacking') with ordinality as l
+  left join lateral (select k.path from weft._events as k where k.deployment_id = p_deployment and k.kind = 'went_with_table' and k.path = l.value ->> 'path' limit 1) as g on true
+  where e.deployment_id = p_deployment and e.kind = 'opened'
+$$;
+
+comment on function weft._list_without_undo(uuid) is 'Lists what of a deployment had no undo when it was undone; is_gone: it went with its table.';
+
+
 -- What is written down of it when it is over (floor 76) says the same. p_is_over: nothing of this deployment runs any more.
 create or replace function weft._describe_phases(p_deployment uuid, p_is_over boolean)
   returns json
@@ -316,7 +333,7 @@ as $$
     'compared', case when d.undoes is not null then weft._recall_compared(d.id) end,
     'undone_by', (select jsonb_agg(u.id order by u.place) from weft._deployments as u where u.undoes = d.id and u.started_at is not null and u.mode = 'apply'),
     'undone', weft._describe_undone(d.id), 'withdrawn', case when d.undoes is not null then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'baseline_withdrawn') end,
-    'without_undo', case when d.undoes is not null then (select e.data -> 'lacking' from weft._events as e where e.deployment_id = d.id and e.kind = 'opened') end,
+    'without_undo', case when d.undoes is not null then weft._list_without_undo(d.id) end,
     'drift_found', weft._recall_drift(d.id),
     'files_gone', case when d.finished_at is not null then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'files_gone' order by e.number limit 1) end,
     'gone_along', case when d.finished_at is not null then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'gone_along' order by e.number desc limit 1) end,

@@ -79,7 +79,7 @@ as $$
       'drift_found', weft._recall_drift(d.id),
       'baseline', case when d.mode = 'baseline' then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'baseline') end,
       'withdrawn', case when d.undoes is not null then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'baseline_withdrawn') end,
-      'without_undo', case when d.undoes is not null then (select e.data -> 'lacking' from weft._events as e where e.deployment_id = d.id and e.kind = 'opened') end,
+      'without_undo', case when d.undoes is not null then weft._list_without_undo(d.id) end,
       'compared', case when d.undoes is not null then weft._recall_compared(d.id) end,
       'has_committed', d.has_committed,
       'phases', weft._describe_phases(d.id, true),

@@ -163,6 +163,22 @@ $$;
 comment on function weft._can_go_straight(regclass, text, text[]) is 'Tells whether rows may go into a table part by part.';
 
 
+-- A unique index of the key, or of a part of it: then a table has no two rows with one key, and nobody has to look.
+create or replace function weft._keeps_apart(p_target regclass, p_key text[])
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select exists (
+    select from pg_index as i
+    where i.indrelid = p_target and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
+      and p_key @> array(select a.attname::text from unnest(i.indkey[:i.indnkeyatts - 1]) as k (number) join pg_attribute as a on a.attrelid = p_target and a.attnum = k.number))
+$$;
+
+comment on function weft._keeps_apart(regclass, text[]) is 'Tells whether an index of a table allows no two rows with one key.';
+
+
 -- A row that is asked for, and does not come: triggers before it and row security may say so without an error, of a table or of what belongs to it.
 create or replace function weft._may_leave_rows(p_target regclass)
   returns boolean
@@ -216,7 +232,7 @@ comment on function weft._rows_of_part(text, text, integer) is 'Writes the query
 create or replace function weft._plan_load(
     p_target regclass, p_options jsonb, p_format text, p_columns text[], p_partial text[],
     out set_up text, out cast_sql text, out direct_sql text, out stage_sql text, out stage_long_sql text, out apply_sql text, out probe_sql text,
-    out nulls_sql text, out twice_sql text, out lock_sql text, out empty_sql text)
+    out nulls_sql text, out twice_sql text, out shared_sql text, out lock_sql text, out empty_sql text)
   stable
   set search_path = pg_catalog, pg_temp
   language plpgsql
@@ -311,6 +327,10 @@ begin
   nulls_sql := format('select pg_catalog.min(_weft_file._weft_line) from pg_temp._weft_load as _weft_file where %s', v_columns.has_no_key);
   twice_sql := format('select pg_catalog.min(_weft_file._weft_line), pg_catalog.max(_weft_file._weft_line), pg_catalog.count(*), pg_catalog.concat_ws('', '', %s)'
     || ' from pg_temp._weft_load as _weft_file group by %s having pg_catalog.count(*) operator(pg_catalog.>) 1 order by 1 limit 1', v_columns.key, v_columns.key);
+  if not weft._keeps_apart(p_target, v_key) then
+    shared_sql := format('select _weft_file._weft_line, pg_catalog.count(*), pg_catalog.concat_ws('', '', %s) from %s as %s, pg_temp._weft_load as _weft_file where %s'
+      || ' group by _weft_file._weft_line, %s having pg_catalog.count(*) operator(pg_catalog.>) 1 order by 1 limit 1', v_columns.key, v_only, v_us, v_columns.is_same, v_columns.key);
+  end if;
   lock_sql := format('lock table %s in share row exclusive mode', v_only);
   empty_sql := format('select not exists (select from %s)', v_only);
 end

@@ -89,6 +89,23 @@ $$;
 comment on function weft._explain_key(text, jsonb, bigint, bigint, bigint, text) is 'Refuses a key that is NULL, or that rows of the file share.';
 
 
+create or replace function weft._explain_shared(p_format text, p_key jsonb, p_place bigint, p_count bigint, p_value text, p_table text)
+  returns void
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_key  text := (select string_agg(quote_ident(k.name), ', ') from jsonb_array_elements_text(p_key) as k (name));
+begin
+  raise exception '%: the key (%) is % there, and % rows of % have it: which of them is this one, nobody knows.', weft._name_place(p_format, p_place), v_key, p_value, p_count, p_table
+    using errcode = 'WF033', table = p_table, hint = 'Leave one of those rows in the table, by a file that runs before this one, or name more columns in "key". A unique index of the key keeps it so.';
+end
+$$;
+
+comment on function weft._explain_shared(text, jsonb, bigint, bigint, text, text) is 'Refuses a key of a row of the file that several rows of the table share.';
+
+
 -- Where the server says which row it refuses, it says so of the table's row. Here it becomes one of the file.
 create or replace function weft._is_about_a_row(p_state text)
   returns boolean
@@ -141,9 +158,11 @@ declare
   v_null       text;
   v_file       record;
   v_target     regclass;
+  v_name       text;        -- with its schema
   v_plan       record;
   v_straight   boolean;
   v_is_read    boolean;     -- all of the file
+  v_is_shared  boolean := false;  -- the key, by rows of the table
   v_refusal    text;        -- of the first attempt: a SQLSTATE
   v_rows       text;
   v_rest       bytea;
@@ -181,6 +200,7 @@ begin
   if v_target is null then
     raise exception 'There is no table % (into).', v_step.options ->> 'into' using errcode = '42P01', hint = format('It was looked for with the search_path %s.', v_path);
   end if;
+  v_name := (select format('%I.%I', n.nspname, c.relname) from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = v_target);
   if v_file.objects = 0 then
     if v_mode = 'sync' and v_format = 'ndjson' then
       raise exception 'The file is empty; to bring the table in line with it would delete everything.'
@@ -188,7 +208,7 @@ begin
     end if;
     v_file.columns := array(select jsonb_array_elements_text(v_step.options -> 'key'));
     if v_file.columns = '{}' then
-      return jsonb_build_object('inserted', 0, 'updated', 0, 'deleted', 0, 'unchanged', 0);
+      return jsonb_build_object('inserted', 0, 'updated', 0, 'deleted', 0, 'unchanged', 0, 'table', v_name);
     end if;
   end if;
   perform weft._check_target(v_target, v_mode, array(select jsonb_array_elements_text(v_step.options -> 'key')), v_file.columns);
@@ -256,10 +276,16 @@ begin
         else
           v_count := null;
         end if;
+        if v_first is null and v_plan.shared_sql is not null then
+          execute v_plan.shared_sql into v_first, v_count, v_value;
+          v_is_shared := v_first is not null;
+        end if;
       end if;
       v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
       v_set := set_config('role', v_our_role, false);
-      if v_first is not null and v_plan.nulls_sql is not null then
+      if v_is_shared then
+        perform weft._explain_shared(v_format, v_step.options -> 'key', v_first, v_count, v_value, v_name);
+      elsif v_first is not null and v_plan.nulls_sql is not null then
         perform weft._explain_key(v_format, v_step.options -> 'key', v_first, v_last, v_count, v_value);
       end if;
       if v_refusal is not null and v_total <= weft._limit('rows_looked_through_count') and not (v_refusal = '23503' and weft._is_own_parent(v_target)) then
@@ -299,8 +325,8 @@ begin
   v_set := set_config('role', coalesce(v_role, v_our_role), false);
   discard temp;  -- unlike DROP, no event trigger can forbid it
   v_set := set_config('role', v_our_role, false);
-  return weft._account_for_rows(v_mode, v_total, v_made, v_changed, v_gone, v_asked);
+  return weft._account_for_rows(v_mode, v_total, v_made, v_changed, v_gone, v_asked) || jsonb_build_object('table', v_name);
 end
 $$;
 
-comment on function weft._load(uuid, integer, weft._phases, text) is 'Loads a data file into its table; returns how many rows were inserted, updated, deleted and left as they are.';
+comment on function weft._load(uuid, integer, weft._phases, text) is 'Loads a data file into its table; returns how many rows were inserted, updated, deleted and left as they are, and into which table.';

@@ -16,15 +16,16 @@ begin
       replaced = case when r.is_wanted and (s.options ? 'repeat' or s.kind = 'load') then (
         select to_jsonb(h) || jsonb_build_object('digest', encode(h.digest, 'hex'))
         from weft._history as h join weft._deployments as d on d.bundle = h.bundle where d.id = p_deployment and h.path = s.path) end,
-      statement_lines = r.lines, statement_digests = r.digests, result = case when r.result is null then s.result else coalesce(s.result, '{}') || r.result end
+      statement_lines = r.lines, statement_digests = r.digests, result = case when r.result is null then s.result else coalesce(s.result, '{}') || (r.result - 'table') end
   from unnest(p_records) as r
   where s.deployment_id = p_deployment and s.ordinal = r.ordinal;
 
   if (select d.undoes is not null from weft._deployments as d where d.id = p_deployment) then
     perform weft._take_back_history(p_deployment, p_records);
   else
-    insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place, made)
-    select d.bundle, a.path, a.digest, d.id, r.finished_at, d.id, a.path, case when weft._repeat_of(s.kind, s.options) <> 'once' then s.ordinal end, r.result -> 'made'
+    insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place, made, table_name, table_oid)
+    select d.bundle, a.path, a.digest, d.id, r.finished_at, d.id, a.path, case when weft._repeat_of(s.kind, s.options) <> 'once' then s.ordinal end, r.result -> 'made',
+           r.result ->> 'table', case when r.result ? 'table' then weft._find_table(r.result ->> 'table') end
     from weft._deployments as d
     cross join unnest(p_records) as r
     join weft._steps as s on s.deployment_id = d.id and s.ordinal = r.ordinal
@@ -34,7 +35,7 @@ begin
     -- once means once: null would be refused
     set digest = case when excluded.place is not null then excluded.digest end, deployment_id = excluded.deployment_id,
         applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, applied_path = excluded.applied_path, place = excluded.place,
-        made = weft._merge_made(h.made, excluded.made);
+        made = weft._merge_made(h.made, excluded.made), table_name = excluded.table_name, table_oid = excluded.table_oid;
     if exists (select from weft._phases as p where p.deployment_id = p_deployment and p.name = p_phase and p.has_repeatables) then
       update weft._history as h set place = s.ordinal  -- of all of them: places are compared with each other
       from weft._deployments as d
@@ -45,7 +46,7 @@ begin
 
   insert into weft._events (deployment_id, number, at, kind, phase, path, data)
   select p_deployment, v_last + row_number() over (order by r.ordinal), r.finished_at, case when r.is_wanted then 'step_succeeded' else 'step_left_out' end, p_phase, s.path,
-         case when r.is_wanted then jsonb_build_object('step', r.ordinal, 'statements', r.statements, 'rows', r.rows) || coalesce(r.result, '{}')
+         case when r.is_wanted then jsonb_build_object('step', r.ordinal, 'statements', r.statements, 'rows', r.rows) || coalesce(r.result - 'table', '{}')
            else jsonb_build_object('step', r.ordinal, 'when', s.condition) end
   from unnest(p_records) as r
   join weft._steps as s on s.deployment_id = p_deployment and s.ordinal = r.ordinal;

@@ -122,9 +122,10 @@ as $$
     -- an undo has a file twice: it comes back in its place, and stands at the end to be called
     and not exists (select from weft._steps as o where o.deployment_id = p_phase.deployment_id and o.phase = p_phase.ordinal and o.path = g.path and o.state = 'pending')
     and not exists (select from weft._phases as p where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal and p.is_wanted = false)
+  union all select e.ordinal, e.path, null, e.missing from weft._find_emptied(p_phase) as e
 $$;
 
-comment on function weft._find_lost(weft._phases) is 'Finds files of a phase that were left out because they have not changed, and whose objects are not all there.';
+comment on function weft._find_lost(weft._phases) is 'Finds files of a phase that were left out because they have not changed, and whose objects are not all there; and data whose table was made anew.';
 
 
 create or replace function weft._call_back(p_phase weft._phases, p_lost jsonb)

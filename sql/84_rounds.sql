@@ -35,10 +35,12 @@ begin
       v_is_shared := array[v_row.cursor] operator(pg_catalog.=) array[v_best.cursor];
     end if;
   end loop;
-  if v_seen operator(pg_catalog.=) 0 then
-    v_json := null;
-  elsif v_seen operator(pg_catalog.>) 1 then
-    v_type := pg_catalog.pg_typeof(v_best.cursor)::pg_catalog.oid::pg_catalog.text;
+  v_json := null;
+  if v_seen operator(pg_catalog.>) 0 then
+    if v_seen operator(pg_catalog.>) 1 then
+      v_type := pg_catalog.pg_typeof(v_best.cursor)::pg_catalog.oid::pg_catalog.text;
+    end if;
+    v_set := pg_catalog.set_config('extra_float_digits', '1', true);  -- all digits: behind a rounded one rows are touched twice, or passed by
     v_json := pg_catalog.to_jsonb(v_best);
   end if;
   v_set := pg_catalog.set_config('weft.round', pg_catalog.jsonb_build_object('rows', v_rows, 'best', v_json, 'type', v_type, 'is_shared', v_is_shared and v_seen operator(pg_catalog.=) v_rows)::pg_catalog.text, true);
@@ -117,7 +119,7 @@ begin
   perform weft._keep_batch(p_batch);
   perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[row(p_batch.step, true, 1, p_batch.rows, p_batch.started_at, clock_timestamp(), array[p_batch.line],
     array[sha256(convert_to(p_batch.statement, 'UTF8'))],
-    jsonb_build_object('rounds', p_batch.rounds, 'size', p_batch.size, 'worked_ms', round(p_batch.worked_ms), 'paused_ms', round(p_batch.paused_ms)))::weft._step_record]);
+    jsonb_build_object('rounds', p_batch.rounds, 'size', p_batch.size, 'worked_ms', round(p_batch.worked_ms), 'paused_ms', round(p_batch.paused_ms)) || jsonb_strip_nulls(jsonb_build_object('table', p_batch.table_name)))::weft._step_record]);
 end
 $$;
 

@@ -122,6 +122,7 @@ as $$
 declare
   v_phase     weft._phases;
   v_deaths    integer;
+  v_number    integer;
   v_canceled  weft._cancellations;
 begin
   perform weft._check_fence(p_fence, p_until_commit => true);
@@ -132,7 +133,7 @@ begin
 
   select p.* into v_phase from weft._phases as p where p.deployment_id = p_deployment and p.state not in ('succeeded', 'skipped') order by p.ordinal limit 1;
   if not found then
-    perform weft._forget_dropped(p_deployment);
+    perform weft._forget_dropped(p_deployment), weft._forget_gone(p_deployment);
     perform weft._end(p_deployment, case when exists (select from weft._steps as s where s.deployment_id = p_deployment and s.state = 'failed') then 'degraded' else 'succeeded' end::weft.deployment_state, null);
     return null;
   end if;
@@ -169,11 +170,15 @@ begin
 
   insert into weft._attempts (deployment_id, number, fence, phase, pid)
   select p_deployment, coalesce(max(a.number), 0) + 1, p_fence, v_phase.ordinal, pg_backend_pid()
-  from weft._attempts as a where a.deployment_id = p_deployment;
+  from weft._attempts as a where a.deployment_id = p_deployment
+  returning number into v_number;
   update weft._phases as p
   set state = 'running', attempts = p.attempts + 1, started_at = coalesce(p.started_at, clock_timestamp())
   where p.deployment_id = p_deployment and p.ordinal = v_phase.ordinal
   returning p.* into v_phase;
+  if v_number = 1 then
+    perform weft._note_tables(p_deployment);
+  end if;
   if v_phase.attempts = 1 then
     perform weft._tell(p_deployment, 'phase_started', v_phase.name);
     perform weft._note_other_parts();

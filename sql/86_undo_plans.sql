@@ -196,6 +196,7 @@ begin
         where s.is_kept and not s.restores and s.path not in (select l.path from weft._list_effects(v_undone.id) as l where l.undo is null)),
       'lacking', (
         select coalesce(jsonb_agg(jsonb_build_object('phase', p.name, 'path', e.path, 'kind', e.kind, 'repeat', s.options -> 'repeat', 'statements_done', e.done,
+          'ran_once', case when s.options ? 'repeat' and s.replaced is not null and s.replaced ->> 'place' is null then s.replaced -> 'deployment_id' end,
           'stands_by', exists (select from steps as k where k.path = e.path and k.is_kept))  order by e.ordinal desc), '[]')
         from weft._list_effects(v_undone.id) as e
         join weft._steps as s on s.deployment_id = v_undone.id and s.ordinal = e.ordinal

@@ -78,7 +78,7 @@ begin
   from jsonb_to_recordset(p_manifest -> 'artifacts') as a (path text, digest text, size bigint, chunks jsonb);
 
   insert into weft._phases (deployment_id, ordinal, name, transaction, condition, role, settings, has_repeatables, lock_timeouts, lock_timeout_ms)
-  select p_deployment, p.ordinality, p.value ->> 'name', p.value ->> 'transaction', p.value ->> 'when', p.value ->> 'role', coalesce(p.value -> 'settings', '{}'), jsonb_path_exists(p.value, '$.steps[*].repeat'), p.value -> 'lock_timeouts_ms',
+  select p_deployment, p.ordinality, p.value ->> 'name', p.value ->> 'transaction', p.value ->> 'when', p.value ->> 'role', coalesce(p.value -> 'settings', '{}'), jsonb_path_exists(p.value, '$.steps[*] ? (exists (@.repeat) || @.mode == "sync" || @.mode == "upsert")'), p.value -> 'lock_timeouts_ms',
          coalesce((p.value ->> 'lock_timeout_ms')::integer, weft._limit('lock_timeout_ms_default'))
   from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p;
 

@@ -101,9 +101,13 @@ function goneAlongLines({ gone_along: gone }: Deployment, style: Style): string[
 }
 
 /** What an undo leaves where it is. */
-function lackingLines({ state, undoes, phases, without_undo: lacking }: Deployment, style: Style): string[] {
+function lackingLines({ state, undoes, phases, without_undo: lacking, compared }: Deployment, style: Style): string[] {
   if (!undoes || !isOver(state) || !lacking || lacking.length === 0) return [];
-  const gone = new Set(goneAlong(phases));
+  const gone = new Set([...goneAlong(phases), ...lacking.flatMap(({ path, is_gone: isGone }) => (isGone ? [path] : []))]);
+  const left = lacking.filter(({ path }) => !gone.has(path));
+  // what a file may have done to rows, no catalog tells
+  const undone = compared?.verdict === 'same' ? left.filter(({ kind }) => kind === 'run') : [];
+  const pathsOf = (files: typeof left) => files.map(({ path }) => path);
   const titled = (title: string, paths: readonly string[]) =>
     paths.length === 0
       ? []
@@ -114,10 +118,9 @@ function lackingLines({ state, undoes, phases, without_undo: lacking }: Deployme
           ...andMore(paths.length - FILES_SHOWN).map((words) => `  ${words}`),
         ];
   return [
-    ...titled(
-      'No undo, stays in the database:',
-      lacking.map(({ path }) => path).filter((path) => !gone.has(path)),
-    ),
+    ...titled('No undo, stays in the database:', pathsOf(left.filter((file) => !undone.includes(file)))),
+    ...titled('No undo; what it made in the catalog is gone all the same. It stays in the history, and the next deployment does not run it:', pathsOf(undone)),
+    ...(undone.length === 0 ? [] : [`To have it run again, give it an undo file ("select 1" will do), and: weft undo ${undoes} --with FOLDER`]),
     ...titled('No undo, and gone with what it needs: out of the history too, so that the next deployment makes it again:', [...gone]),
   ];
 }

@@ -28,16 +28,21 @@ export function undoPlanLines(plan: UndoPlan, style: Style, isOfFolder: boolean)
       '',
       style.yellow('No undo, stays in the database:'),
       ...columns(
-        lacking.map(({ path, phase, repeat, stands_by: isKept }) => [
-          oneLine(path),
-          oneLine(phase),
-          repeat ? `new in that deployment: there is no version before${isKept ? '; made again if something of it goes, or gone with what it needs' : ''}` : '',
-        ]),
+        lacking.map((file) => [oneLine(file.path), oneLine(file.phase), whyLacking(file)]),
         '  ',
       ),
     );
   lines.push(...secretLines(plan, style), ...foreseenLines(plan, style), '');
   return lines;
+}
+
+function whyLacking({ repeat, kind, ran_once: ranOnce, stands_by: isKept }: UndoPlan['lacking'][number]): string {
+  if (kind === 'load' || kind === 'batch') return 'if its table goes, out of the history with it, so that the next deployment runs it again';
+  if (!repeat) return '';
+  const why = ranOnce
+    ? `the version before was applied once, by deployment ${ranOnce}, and what runs once does not run again: it needs an undo file`
+    : 'new in that deployment: there is no version before';
+  return `${why}${isKept ? '; made again if something of it goes, or gone with what it needs' : ''}`;
 }
 
 /** Paths or names in a row, not too many. */

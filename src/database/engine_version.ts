@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '192d8c8384ce0f2d8134ecf8b588ba37d59e6f98e65c2c77eac1ed9fc6b55699';
+export const ENGINE_DIGEST = '6b0110081eddd0d8e259751f00afef09ab14c1e0076712d5e174c022cd6d01ca';

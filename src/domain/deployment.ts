@@ -190,8 +190,8 @@ export const deploymentSchema = z.looseObject({
   undone: z.looseObject({ by: z.string(), state: deploymentStateSchema, finished_at: z.string().nullable(), whole: z.boolean() }).nullish(),
   /** Of the undo of a baseline: files that have left the history, and those of them that are in it again as before. */
   withdrawn: z.looseObject({ files: z.int(), paths: z.array(z.string()), as_before: z.array(z.string()) }).nullish(),
-  /** Of an undo: what it leaves in the database, because it has no undo. */
-  without_undo: z.array(z.looseObject({ phase: z.string(), path: z.string() })).nullish(),
+  /** Of an undo: what it leaves in the database, because it has no undo; `is_gone` of what went with its table, and so left the history. */
+  without_undo: z.array(z.looseObject({ phase: z.string(), path: z.string(), kind: z.string().nullish(), is_gone: z.boolean().nullish() })).nullish(),
   /** What it found when it began, or was opened again, that was not as deployments had left it (the last of them: `since`): how many objects, and the first of them by name. */
   drift_found: informing(driftFoundSchema),
   /** Of one that is over: objects that went with what it has dropped (`cascade`), and that no file names or has made again: how many, and the first of them. */

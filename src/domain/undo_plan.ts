@@ -63,6 +63,8 @@ export const undoPlanSchema = z.looseObject({
       kind: z.string(),
       /** It runs again and again, and came with that deployment: there is nothing before to go back to. */
       repeat: z.string().nullish(),
+      /** The deployment that applied the version before, as a file that runs once: that version does not run again. */
+      ran_once: z.string().nullish(),
       /** It stays, and is made again if something of it goes with what is undone. */
       stands_by: z.boolean().nullish(),
       statements_done: z.int().nullable(),

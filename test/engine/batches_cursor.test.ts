@@ -77,3 +77,21 @@ select max(day) as cursor, count(*) as rows from found`;
     expect(await deployBatch(BY_DAY, 7, { mode: 'rehearse' })).toMatchObject({ state: 'failed', error: { sqlstate: 'WF052' } });
   });
 });
+
+describe('a cursor that is no whole number', () => {
+  it('is kept with all its digits, whatever the phase says of them: behind a rounded one rows are touched twice, or passed by', async () => {
+    await sql(
+      database.url,
+      'create table roots (root float8 primary key, times int default 0); insert into roots select sqrt(i) from generate_series(1, 300) as i',
+    );
+    const statement = `update roots set times = times + 1
+where root in (select root from roots where root > :'cursor' order by root limit :size)
+returning root as cursor`;
+    for (const size of [1, 10]) {
+      const phases = [{ name: 'p', settings: { extra_float_digits: '-3' }, steps: [{ batch: 'roots.sql', size, cursor: 0, max_rounds: 400 }] }];
+      const bundle = { 'weft.yaml': JSON.stringify({ name: `roots${size}`, phases }), 'roots.sql': statement };
+      expect(await deployFiles(connectOver(database.url), bundle)).toMatchObject({ state: 'succeeded' });
+    }
+    expect(await sql(database.url, 'select times, count(*)::int as n from roots group by times')).toEqual([{ times: 2, n: 300 }]);
+  });
+});

@@ -304,3 +304,29 @@ describe('bytes that are no UTF-8, which another sender than ours may bring', ()
     });
   });
 });
+
+describe('a key that several rows of the table have', () => {
+  it.each(['sync', 'upsert'])('refuses %s with the line, the value and the table: which row it is, nobody knows', async (mode) => {
+    await sql(
+      database.url,
+      `create table if not exists rules (a int, b text); truncate rules; insert into rules values (2, 'x'), (1, 'y'), (1, 'z'), (null, 'n'), (null, 'n')`,
+    );
+    expect(await failLoad(database, { into: 'rules', mode, key: ['a'] }, 'a,b\n2,q\n1,r\n')).toMatchObject({
+      sqlstate: 'WF033',
+      line: 3,
+      message: 'Line 3: the key (a) is 1 there, and 2 rows of public.rules have it: which of them is this one, nobody knows.',
+      hint: expect.stringContaining('name more columns in "key"'),
+    });
+    expect(await sql(database.url, 'select count(*)::int as n from rules')).toEqual([{ n: 5 }]);
+    expect(await passLoad(database, { into: 'rules', mode, key: ['a', 'b'] }, 'a,b\n1,y\n')).toEqual([0, 0, mode === 'sync' ? 4 : 0, 1]);
+  });
+
+  it('is nothing to look for where a unique index keeps rows apart, by the key or by a part of it', async () => {
+    await sql(
+      database.url,
+      `create table apart (a int, b int, c int, d int, primary key (a, b), unique (c)); create unique index on apart (d) where a > 0; create unique index on apart ((d + 1))`,
+    );
+    const kept = async (key: string) => (await sql(database.url, `select weft._keeps_apart('apart', '${key}') as kept`))[0].kept;
+    expect(await Promise.all(['{a,b}', '{b,a,d}', '{c}', '{a,c}', '{a}', '{d}'].map(kept))).toEqual([true, true, true, true, false, false]);
+  });
+});

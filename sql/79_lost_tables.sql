@@ -1,0 +1,84 @@
+-- The tables into which data and batches went. What went into a table goes with it when it is dropped, and then the history is not to say that it is there:
+-- an undo takes it out of the history, and data that a table is brought in line with comes again where a migration makes its table anew.
+--
+-- A table is known by its name, and whether it is the same one by its number: noted when a deployment begins, so that a database which was
+-- dumped and restored, where all numbers are others, has lost nothing.
+
+create or replace function weft._find_table(p_name text)
+  returns oid
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  -- by the catalog: a name in a schema that one may not use would be an error elsewhere
+  select c.oid from parse_ident(p_name) as p (parts) join pg_namespace as n on n.nspname = p.parts[1] join pg_class as c on c.relnamespace = n.oid and c.relname = p.parts[2]
+$$;
+
+comment on function weft._find_table(text) is 'Finds a table by its qualified name; null when there is none.';
+
+
+-- Before a deployment does anything. Of one that goes on where another one stopped, what was there before that one counts.
+create or replace function weft._note_tables(p_deployment uuid)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  update weft._history as h set table_oid = weft._find_table(h.table_name)
+  from weft._deployments as d
+  where d.id = p_deployment and h.bundle = d.bundle and h.table_name is not null and h.table_oid is distinct from weft._find_table(h.table_name)
+    and case when d.undoes is null then exists (select from weft._steps as s where s.deployment_id = d.id and s.kind = 'load')
+      else not exists (select from weft._deployments as o where o.undoes = d.undoes and o.id <> d.id and o.mode = 'apply' and o.started_at is not null) end
+$$;
+
+comment on function weft._note_tables(uuid) is 'Notes which tables those are that data and batches of the bundle went into, so that it shows when they are dropped.';
+
+
+-- At the end of an undo. Of the deployment that was undone whatever went into a table that is gone; of others data that a table is brought in line with.
+create or replace function weft._forget_gone(p_deployment uuid)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_gone  weft._history;
+begin
+  for v_gone in
+    select h.*
+    from weft._deployments as d
+    join weft._history as h on h.bundle = d.bundle and h.table_oid is not null
+    where d.id = p_deployment and d.undoes is not null and d.mode = 'apply'
+      and not exists (select from pg_class as c where c.oid = h.table_oid)
+      and (h.deployment_id = d.undoes or h.place is not null and weft._find_table(h.table_name) is not null)
+    order by h.path
+  loop
+    delete from weft._history as h where h.bundle = v_gone.bundle and h.path = v_gone.path;
+    delete from weft._batches as b using weft._steps as s  -- which begins anew
+    where s.deployment_id = v_gone.deployment_id and s.path = v_gone.applied_path and b.deployment_id = s.deployment_id and b.step = s.ordinal;
+    perform weft._tell(p_deployment, 'went_with_table', p_path => v_gone.path, p_data => jsonb_build_object('table', v_gone.table_name, 'deployment', v_gone.deployment_id));
+  end loop;
+end
+$$;
+
+comment on function weft._forget_gone(uuid) is 'Takes out of the history, at the end of an undo, data and batches whose table was dropped by it, so that the next deployment runs them again.';
+
+
+-- Data that has not changed, so that it is not loaded, and whose table this deployment has made anew. Not of an undo, which knows what it brings back.
+create or replace function weft._find_emptied(p_phase weft._phases)
+  returns table (ordinal integer, path text, missing jsonb)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select s.ordinal, s.path, jsonb_build_array(jsonb_build_object('kind', 'relation', 'name', h.table_name))
+  from weft._deployments as d
+  join weft._steps as s on s.deployment_id = d.id
+  join weft._history as h on h.bundle = d.bundle and h.path = s.path and h.table_name is not null and h.place is not null
+  cross join lateral (select weft._find_table(h.table_name) as oid offset 0) as t
+  where d.id = p_phase.deployment_id and d.undoes is null and s.phase = p_phase.ordinal and s.kind = 'load' and s.state = 'skipped' and s.is_wanted is distinct from false
+    and weft._repeat_of(s.kind, s.options) = 'on-change' and t.oid <> coalesce(h.table_oid, 0)
+    and not exists (select from weft._phases as p where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal and p.is_wanted = false)
+$$;
+
+comment on function weft._find_emptied(weft._phases) is 'Finds data of a phase that was left out because it has not changed, and whose table was made anew since the deployment began.';
