@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '6b0110081eddd0d8e259751f00afef09ab14c1e0076712d5e174c022cd6d01ca';
+export const ENGINE_DIGEST = 'aedc32d269f4ca3abe51c231cb6a0ae600cc891e3899ea18a0185ae7b70dc085';
