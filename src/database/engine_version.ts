@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'aedc32d269f4ca3abe51c231cb6a0ae600cc891e3899ea18a0185ae7b70dc085';
+export const ENGINE_DIGEST = '68dcf66c96017c32b474ea13a4071a774f116cc4cd485a46781a77ab8896c0c2';

@@ -67,7 +67,7 @@ describe.each(['single', 'auto', 'per-step', 'none'] as const)('a file that drop
     const before = await parts();
     expect(await deploy(`create table t (a int);\n${text};\ncreate table u (a int)`, transaction)).toMatchObject({
       state: 'failed',
-      error: { sqlstate: 'WF016', path: '1.sql', hint: expect.stringContaining('pg_dump -N weft') },
+      error: { sqlstate: 'WF016', path: '1.sql', line: 2, hint: expect.stringContaining('pg_dump -N weft') },
     });
     expect(await parts()).toEqual(before);
   });
