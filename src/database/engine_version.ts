@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '68dcf66c96017c32b474ea13a4071a774f116cc4cd485a46781a77ab8896c0c2';
+export const ENGINE_DIGEST = '391c3a267ab93f422f3a64d5021b98bcae727cc65a9a9303991e73e412c7a6da';
