@@ -108,7 +108,7 @@ describe('an undo that drops a table', () => {
   });
 });
 
-describe.each(['single', 'per-step', 'auto'] as const)('a migration that makes a table anew, in a phase that is %s', (rule) => {
+describe.each(['single', 'per-step', 'auto', 'none'] as const)('a migration that makes a table anew, in a phase that is %s', (rule) => {
   it('calls unchanged data back that stands behind it', async () => {
     const steps = [MIGRATIONS, COUNTRIES, { load: 'once.csv', into: 'country' }];
     const first = { ...FIRST, 'once.csv': 'iso\nIT\n' };
