@@ -23,7 +23,7 @@ as $$
              (select string_agg(quote_ident(a.attname), ', ' order by n.place) from unnest(k.conkey) with ordinality as n (attnum, place) join pg_attribute as a on a.attrelid = k.conrelid and a.attnum = n.attnum) as columns
       from weft._list_user_objects('pg_class') as u
       join pg_constraint as k on k.conrelid = u.oid
-      where k.contype = 'f' and k.conparentid = 0 and u.schema = any (coalesce($1, array[u.schema]))
+      where k.contype = 'f' and k.conparentid = 0 and coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true) and u.schema = any (coalesce($1, array[u.schema]))
         and not exists (  -- one that begins with the columns of the key, in whatever order, over all rows
           select from pg_index as i
           join pg_class as c on c.oid = i.indexrelid

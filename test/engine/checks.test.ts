@@ -225,6 +225,8 @@ describe('the rules that come with Weft', () => {
     const [{ major }] = await sql(database.url, `select current_setting('server_version_num')::int / 10000 as major`);
     await sql(database.url, `create table t (n int); alter table t add constraint positive check (n > 0) ${major >= 18 ? 'not enforced' : ''}`);
     expect(await ask({ rule: 'valid-constraints' })).toMatchObject({ state: 'succeeded' });
+    if (major >= 18) await sql(database.url, 'create table p (id int primary key); create table c (p int references p not enforced)');
+    expect(await ask({ rule: 'indexed-foreign-keys' })).toMatchObject({ state: 'succeeded' });
   });
 
   it('owners: also of what is no table', async () => {

@@ -5,20 +5,77 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 
+/** Sessions that nobody is in, by address: to sign in takes longer than most of what is looked at. */
+const idle = new Map<string, pg.Client[]>();
+const idle_count_max = 8;
+
 /**
- * Runs one statement (or several, without values) in a new session.
+ * Runs one statement (or several, without values) in a session that is as a new one: nothing that it sets or makes is left for the next.
+ * What `alter role` and `alter database` set is what it was when the session began: `sqlAnew` sees it.
  * @returns the rows of the last one, as node-postgres reads them
  */
 // biome-ignore lint/suspicious/noExplicitAny: rows of a test, of whatever shape it asked for
 export async function sql(url: string, text: string, values?: readonly unknown[]): Promise<any[]> {
-  const client = new pg.Client({ connectionString: url });
-  client.on('error', () => undefined);
-  await client.connect();
+  const kept = idle.get(url)?.pop();
+  if (kept === undefined) return runIn(url, await connect(url), text, values);
   try {
-    const result = await client.query(text, values as unknown[] | undefined);
-    return (Array.isArray(result) ? result.at(-1) : result).rows;
+    return await runIn(url, kept, text, values);
+  } catch (error) {
+    // It was ended while nobody was in it; else the server would have a word on the statement.
+    if (isLost(error)) return runIn(url, await connect(url), text, values);
+    throw error;
+  }
+}
+
+/** The same, in a session that begins now, and ends. */
+export async function sqlAnew(url: string, text: string): Promise<ReturnType<typeof sql>> {
+  const client = await connect(url);
+  try {
+    return rowsOf(await client.query(text));
   } finally {
     await client.end();
+  }
+}
+
+async function runIn(url: string, client: pg.Client, text: string, values: readonly unknown[] | undefined): ReturnType<typeof sql> {
+  try {
+    const rows = rowsOf(await client.query(text, values as unknown[] | undefined));
+    await client.query('discard all').then(
+      () => keep(url, client),
+      () => void client.end(), // a transaction is open
+    );
+    return rows;
+  } catch (error) {
+    void client.end();
+    throw error;
+  }
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: as above
+const rowsOf = (result: pg.QueryResult | pg.QueryResult[]): any[] => (Array.isArray(result) ? result.at(-1) : result)?.rows ?? [];
+
+const isLost = (error: unknown) => ['57P01', '57P02', '57P03', 'ECONNRESET', 'EPIPE', undefined].includes((error as { code?: string }).code);
+
+async function connect(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url });
+  const forget = () => {
+    const sessions = idle.get(url)?.filter((other) => other !== client) ?? [];
+    if (sessions.length > 0) idle.set(url, sessions);
+    else idle.delete(url);
+  };
+  client.on('error', forget).on('end', forget);
+  await client.connect();
+  return client;
+}
+
+function keep(url: string, client: pg.Client): void {
+  const sessions = idle.get(url) ?? [];
+  idle.delete(url); // so that the one that was used last is the last
+  idle.set(url, [...sessions, client]);
+  for (const [oldest, clients] of idle) {
+    if (idle.size <= idle_count_max) break;
+    idle.delete(oldest);
+    for (const old of clients) void old.end();
   }
 }
 
