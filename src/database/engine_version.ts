@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '391c3a267ab93f422f3a64d5021b98bcae727cc65a9a9303991e73e412c7a6da';
+export const ENGINE_DIGEST = '9a4d257239e720b5fd915e1515d15ceb44c610c3232f062fdd84ae774adad3d6';

@@ -2,7 +2,7 @@
  * What PostgreSQL runs in no transaction, and would do harm if it were done twice, or half: a partition detached, indexes built anew, a block that commits for
  * itself, and between them statements that count. Each is judged by the catalog, or by its `done_when`.
  */
-import { sql } from '../support/sql.ts';
+import { sqlAnew as sql } from '../support/sql.ts';
 import { AT_WORK, journalLook, RECEIPTS } from './looks.ts';
 import { type Story, triggerOf } from './stories.ts';
 

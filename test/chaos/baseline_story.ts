@@ -1,5 +1,5 @@
 /** A database that has everything already is said to be at a bundle: nothing runs, and all of it is recorded, or nothing. */
-import { sql } from '../support/sql.ts';
+import { sqlAnew as sql } from '../support/sql.ts';
 import { AT_WORK, RECEIPTS } from './looks.ts';
 import { type Story, triggerOf } from './stories.ts';
 

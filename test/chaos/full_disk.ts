@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { Deployment } from '../../src/domain/deployment.ts';
 import { withDatabase } from '../support/database.ts';
-import { sql } from '../support/sql.ts';
+import { sqlAnew as sql } from '../support/sql.ts';
 import { BUNDLE } from './bundle.ts';
 import { judge } from './facts.ts';
 import { randomOf } from './plan.ts';

@@ -4,7 +4,7 @@
  */
 import { resume } from '../../src/deployment/resume.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
-import { sql } from '../support/sql.ts';
+import { sqlAnew as sql } from '../support/sql.ts';
 import { AT_WORK, journalLook } from './looks.ts';
 import type { Story } from './stories.ts';
 

@@ -8,7 +8,7 @@ import { Problem } from '../../src/domain/problem.ts';
 import { withDatabase } from '../support/database.ts';
 import { setLimits } from '../support/limits.ts';
 import { startOwnServer } from '../support/own_server.ts';
-import { sql } from '../support/sql.ts';
+import { leave, sqlAnew as sql } from '../support/sql.ts';
 import { copyClause } from '../support/template.ts';
 import { type End, judge, Watcher } from './facts.ts';
 import { LIMITS, noticed_after_ms, shortenSilence } from './limits.ts';
@@ -61,6 +61,7 @@ export async function startLane(story: Story): Promise<Lane> {
   const url = await server.createDatabaseWithEngine();
   await story.prepare(url);
   await setLimits(url, LIMITS);
+  await leave(url);
   const address = new URL(url);
   address.port = String(relay.tcpPort);
   const session = await connectTo({ connectionString: address.href, transport: 'tcp' })();

@@ -6,7 +6,7 @@ import type { Connect } from '../../src/database/session.ts';
 import { deploy } from '../../src/deployment/deploy.ts';
 import { type Deployment, isOver } from '../../src/domain/deployment.ts';
 import { makeOrder, type OrderOptions } from '../support/orders.ts';
-import { sql } from '../support/sql.ts';
+import { sqlAnew as sql } from '../support/sql.ts';
 import { BUNDLE, LARGE_BUNDLE, LARGE_MARKS, MARKS, TABLES } from './bundle.ts';
 import { AT_WORK, journalLook, RECEIPTS } from './looks.ts';
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { PlannedFault, Relay } from '../../src/dev/relay.ts';
 import type { OwnServer } from '../support/own_server.ts';
-import { sql } from '../support/sql.ts';
+import { sqlAnew as sql } from '../support/sql.ts';
 import { WATCHER } from './facts.ts';
 import { type Blow, type Cut, delay_ms } from './plan.ts';
 import type { Story } from './stories.ts';

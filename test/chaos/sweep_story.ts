@@ -3,7 +3,7 @@ import type { SqlError } from '../../src/database/session.ts';
 import { answerOf, Patience } from '../../src/deployment/errand.ts';
 import { setLimits } from '../support/limits.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
-import { sql } from '../support/sql.ts';
+import { sqlAnew as sql } from '../support/sql.ts';
 import { AT_WORK, RECEIPTS } from './looks.ts';
 import type { Story } from './stories.ts';
 

@@ -6,7 +6,7 @@ import type { Connect } from '../../src/database/session.ts';
 import { undo } from '../../src/deployment/undo.ts';
 import { isOver } from '../../src/domain/deployment.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
-import { sql } from '../support/sql.ts';
+import { sqlAnew as sql } from '../support/sql.ts';
 import { AT_WORK, journalLook, RECEIPTS } from './looks.ts';
 import type { Story } from './stories.ts';
 

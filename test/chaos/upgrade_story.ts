@@ -9,7 +9,7 @@ import { type Engine, installEngine, readEngine, renderInstallation } from '../.
 import { answerOf, Patience } from '../../src/deployment/errand.ts';
 import { Problem } from '../../src/domain/problem.ts';
 import { makeOrder, type TestOrder } from '../support/orders.ts';
-import { sql } from '../support/sql.ts';
+import { sqlAnew as sql } from '../support/sql.ts';
 import { BUNDLE, TABLES } from './bundle.ts';
 import { LIMITS } from './limits.ts';
 import { DEPLOY, type Story } from './stories.ts';

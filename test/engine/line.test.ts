@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { resume } from '../../src/deployment/resume.ts';
 import { freshDatabase, type TestDatabase, withDatabase } from '../support/database.ts';
 import { AT_THE_GATE, connectOver, makeOrder, openOrder, shutGate, stageFiles, stageOrder } from '../support/orders.ts';
-import { sql } from '../support/sql.ts';
+import { leave, sql } from '../support/sql.ts';
 
 let database: TestDatabase;
 
@@ -206,6 +206,7 @@ describe('a copied database', () => {
     await interruptBeforeSecondFile(begun);
     await stage('waiting');
     const copy = `${database.name}_copy`;
+    await leave(database.url);
     await sql(withDatabase(database.url, 'postgres'), `create database ${copy} template ${database.name}`);
     const url = withDatabase(database.url, copy);
     try {
@@ -218,7 +219,7 @@ describe('a copied database', () => {
       const own = await stageFiles(url, entry('own'), { bundle: 'own' });
       expect(await call(`'${own}'`, url)).toMatchObject({ state: 'succeeded' });
     } finally {
-      await sql(database.url, `drop database ${copy}`);
+      await sql(database.url, `drop database ${copy} with (force)`);
     }
     await sql(database.url, 'create table later (n int)');
     await call('');
@@ -245,10 +246,12 @@ describe('a copied database', () => {
     const a = await stage('a');
     const name = `${database.name}_renamed`;
     const maintenance = withDatabase(database.url, 'postgres');
+    await leave(database.url);
     await sql(maintenance, `alter database ${database.name} rename to ${name}`);
     try {
       expect(await call(`'${a}'`, withDatabase(database.url, name))).toMatchObject({ state: 'succeeded' });
     } finally {
+      await leave(withDatabase(database.url, name));
       await sql(maintenance, `alter database ${name} rename to ${database.name}`);
     }
     expect(await journal()).toEqual(['a']);
@@ -259,13 +262,14 @@ describe('a copied database', () => {
     const id = await stageFiles(database.url, files, { bundle: 'done', id: 'same' });
     await call(`'${id}'`);
     const copy = `${database.name}_copy`;
+    await leave(database.url);
     await sql(withDatabase(database.url, 'postgres'), `create database ${copy} template ${database.name}`);
     try {
       const url = withDatabase(database.url, copy);
       expect(await stageFiles(url, files, { bundle: 'done', id: 'same' })).toBe(id);
       expect(await journal(url)).toEqual(['done']);
     } finally {
-      await sql(database.url, `drop database ${copy}`);
+      await sql(database.url, `drop database ${copy} with (force)`);
     }
   });
 

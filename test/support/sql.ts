@@ -11,7 +11,7 @@ const idle_count_max = 8;
 
 /**
  * Runs one statement (or several, without values) in a session that is as a new one: nothing that it sets or makes is left for the next.
- * What `alter role` and `alter database` set is what it was when the session began: `sqlAnew` sees it.
+ * What `alter role` and `alter database` set is what it was when the session began; `leave` ends it.
  * @returns the rows of the last one, as node-postgres reads them
  */
 // biome-ignore lint/suspicious/noExplicitAny: rows of a test, of whatever shape it asked for
@@ -27,14 +27,22 @@ export async function sql(url: string, text: string, values?: readonly unknown[]
   }
 }
 
-/** The same, in a session that begins now, and ends. */
-export async function sqlAnew(url: string, text: string): Promise<ReturnType<typeof sql>> {
-  const client = await connect(url);
+/** The same in a session that begins now and ends with it: where sessions are counted, and servers killed all the time. */
+// biome-ignore lint/suspicious/noExplicitAny: as above
+export async function sqlAnew(url: string, text: string, values?: readonly unknown[]): Promise<any[]> {
+  const client = new pg.Client({ connectionString: url });
+  client.on('error', () => undefined);
+  await client.connect();
   try {
-    return rowsOf(await client.query(text));
+    return rowsOf(await client.query(text, values as unknown[] | undefined));
   } finally {
     await client.end();
   }
+}
+
+/** Leaves a database alone: for who copies it or gives it another name, and nobody may be in it. */
+export async function leave(url: string): Promise<void> {
+  await Promise.all((idle.get(url) ?? []).map((client) => client.end()));
 }
 
 async function runIn(url: string, client: pg.Client, text: string, values: readonly unknown[] | undefined): ReturnType<typeof sql> {
