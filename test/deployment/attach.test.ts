@@ -192,10 +192,10 @@ describe('silence of the network', () => {
 
   it('in which the CALL itself is swallowed is noticed too, and the CALL is sent again', async () => {
     const id = await stageFiles(database.url, files());
-    // start-up, two messages of SCRAM, and the questions to the server with their two Syncs: what comes next is the CALL
-    const fault = relay.plan({ direction: 'to-server', afterMessages: 13, extraBytes: 1, how: 'silence' });
+    // start-up, two messages of SCRAM, the questions to the server and the guard with their three Syncs: what comes next is the CALL
+    const fault = relay.plan({ direction: 'to-server', afterMessages: 26, extraBytes: 1, how: 'silence' });
     const deployment = await resume({ connect: connect(), id, target: null, deadlineMs: 50_000 });
-    expect((await fault.fired).toServer.messages).toBe(13);
+    expect((await fault.fired).toServer.messages).toBe(26);
     expect(deployment).toMatchObject({ state: 'succeeded' });
     expect(await journal()).toEqual([1, 2, 3]);
   });
@@ -203,18 +203,18 @@ describe('silence of the network', () => {
   it('in which the CALL for one that waits in line is swallowed is noticed too', async () => {
     await stageFiles(database.url, files());
     const id = await stageFiles(database.url, { '4.sql': 'insert into journal values (4)' }, { bundle: 'other' });
-    const fault = relay.plan({ direction: 'to-server', afterMessages: 13, extraBytes: 1, how: 'silence' });
+    const fault = relay.plan({ direction: 'to-server', afterMessages: 26, extraBytes: 1, how: 'silence' });
     const deployment = await resume({ connect: connect(), id, target: null, deadlineMs: 50_000 });
-    expect((await fault.fired).toServer.messages).toBe(13);
+    expect((await fault.fired).toServer.messages).toBe(26);
     expect(deployment).toMatchObject({ id, state: 'succeeded' });
     expect(await journal()).toEqual([1, 2, 3, 4]);
   });
 
   it('in which the CALL for whatever is unfinished is swallowed is noticed too', async () => {
     const id = await stageFiles(database.url, files());
-    const fault = relay.plan({ direction: 'to-server', afterMessages: 13, extraBytes: 1, how: 'silence' });
+    const fault = relay.plan({ direction: 'to-server', afterMessages: 26, extraBytes: 1, how: 'silence' });
     const deployment = await resume({ connect: connect(), id: null, target: null, deadlineMs: 50_000 });
-    expect((await fault.fired).toServer.messages).toBe(13);
+    expect((await fault.fired).toServer.messages).toBe(26);
     expect(deployment).toMatchObject({ id, state: 'succeeded' });
   });
 

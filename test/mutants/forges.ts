@@ -13,8 +13,8 @@ export const FORGE_MUTANTS: readonly Mutant[] = [
   {
     guard: 'An event that a header calls otherwise than it is has the form of none',
     file: 'src/forges/github/events.ts',
-    find: '  deployment_status: absent,\n',
-    replace: '',
+    find: '  deployment_status: absent,\n  check_run: absent,\n',
+    replace: '  check_run: absent,\n',
     test: 'test/http/webhooks.test.ts',
     named: 'a status of a deployment as a deployment',
   },
@@ -37,7 +37,7 @@ export const FORGE_MUTANTS: readonly Mutant[] = [
   {
     guard: 'What is proposed for a branch does not count as coming from it',
     file: 'src/forges/github/confirm.ts',
-    find: 'return { branch: null, stale: null };',
+    find: '// What is proposed for a branch does not come from it.\n  return { branch: null, stale: null };',
     replace: 'return { branch: change.branch, stale: null };',
     test: 'test/forges/confirm.test.ts',
     named: 'a pull request proves no branch',

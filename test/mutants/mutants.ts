@@ -277,8 +277,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     guard: 'Files of a deployment that is not over are never swept',
     file: 'sql/45_retention.sql',
-    find: "d.finished_at is null and (d.state <> 'open' or d.created_at > w.staged_at)",
-    replace: 'false',
+    find: "d.finished_at is null and (d.state <> 'open' or",
+    replace: "false and (d.state <> 'open' or",
     test: 'test/engine/retention.test.ts',
     named: 'of a deployment that is not over stay',
   },
