@@ -159,8 +159,10 @@ export async function fuzz(o: {
 /** A line of the Worker's own log that tells of nothing wrong with the Worker. */
 function isQuiet(line: string): boolean {
   try {
-    const { level, message } = JSON.parse(line) as { level?: string; message?: string };
-    return level === 'info' || level === 'warn' || message === 'change'; // what a forge has said, or not
+    const { level, message, errors } = JSON.parse(line) as { level?: string; message?: string; errors?: readonly { readonly name?: string }[] };
+    if (level === 'info' || level === 'warn') return true;
+    // What a caller has sent, or a forge has said or not, has a name. What has none is a fault.
+    return (message === 'drive' || message === 'change') && errors?.[0]?.name === 'Problem';
   } catch {
     return false;
   }

@@ -6,7 +6,7 @@
 import { gzipSync } from 'node:zlib';
 import { inlineFiles, manifestOf, type Requests } from '../http/requests.ts';
 import { bend, Chance, type Random } from './chance.ts';
-import { hubEvent, identity, labEvent, type Proofs, wrongAct, wrongDocument } from './proved.ts';
+import { hubEvent, identity, labEvent, type Proofs, wrongAct, wrongDocument, wrongTar } from './proved.ts';
 
 export interface Generated {
   readonly kind: string;
@@ -43,7 +43,7 @@ const TYPES = [
   '',
 ];
 const UNPROVED = [anything, anything, unsigned, mutated, mutated, mutated, bundle, tar, tar, reading, act, webhook];
-const PROVED = [wrongDocument, wrongDocument, wrongAct, hubEvent, labEvent, identity];
+const PROVED = [wrongDocument, wrongDocument, wrongTar, wrongTar, wrongAct, hubEvent, labEvent, identity];
 
 /** @param random for this request alone, so that it can be made again by its number */
 export async function generate(random: Random, proofs: Proofs): Promise<Generated> {

@@ -1,8 +1,10 @@
 /**
- * What is proved, and bad all the same: signed documents, webhooks under the right signature, identity tokens of the right issuer. Past the
- * proofs the readers of manifests and events are met, and behind a forge those of archives. Each request here is wrong for certain, so none of them may reach a database.
+ * What is proved, and bad all the same: signed documents and archives, webhooks under the right signature, identity tokens of the right issuer. Past the
+ * proofs the readers of manifests, tars, gzips and events are met. Each request here is wrong for certain, so none of them may reach a database.
  */
 import { createHmac } from 'node:crypto';
+import { gzipSync } from 'node:zlib';
+import { END, entry } from '../bundle/tars.ts';
 import { DEPLOYMENTS, type Document, digestOf, inlineFiles, manifestOf, type Requests } from '../http/requests.ts';
 import { deliverFromGitLab } from '../support/gitlab.ts';
 import { githubClaims, gitlabClaims, type Issuer } from '../support/issuer.ts';
@@ -21,6 +23,40 @@ export interface Proofs {
 
 const now = (): number => Math.floor(Date.now() / 1000);
 const encode = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
+
+/** A tar whose request is signed, and in which one thing behind it is wrong. One that lacks an artifact is not: the database may have it. */
+export async function wrongTar(chance: Chance, { requests }: Proofs): Promise<Generated> {
+  const files = { '1.sql': `select '${chance.text(500).replace(/[^a-z0-9]/gi, '')}';`, '2.sql': 'select 2;' };
+  const manifest = manifestOf(files);
+  const request = encode(JSON.stringify(requests.makeRequest({ manifest })));
+  const [first, second] = Object.values(files).map((body) => ({ name: digestOf(body), body })) as [
+    { name: string; body: string },
+    { name: string; body: string },
+  ];
+  const head = { name: 'request.json', body: request };
+  const bent = chance.pick<() => Buffer[]>([
+    () => [entry(head), entry({ ...first, body: `${first.body} ` }), entry(second), END],
+    () => [entry(head), entry(second), entry(first), END],
+    () => [entry(head), entry(first), entry(first), entry(second), END],
+    () => [entry(head), entry(first), entry(second), entry({ name: digestOf('no'), body: 'no' }), END],
+    () => [entry(head), entry({ ...first, type: chance.pick(['1', '2', '3', '4', '5', '6', '7', 'Z']) }), entry(second), END],
+    () => [entry(head), entry({ ...first, name: chance.pick(['../x', '/etc/passwd', 'a/../b', '.', '', first.name.toUpperCase()]) }), entry(second), END],
+    () => [entry(head), entry({ ...first, spoilt: true }), entry(second), END],
+    () => [entry(head), entry({ ...first, size: chance.pick(['77777777777\0', '-0000000001\0', '          9\0', 'x'.repeat(12)]) }), entry(second), END],
+    () => [entry(head), entry(first), entry({ name: 'secrets.json', body: '{}' }), entry(second), END],
+    () => [entry(head), entry({ name: 'secrets.json', body: chance.pick(['[]', '{"a":1}', '{', '{"a":"b"}', '\ufeff{}']) }), entry(first), entry(second), END],
+  ])();
+  let body = Uint8Array.from(Buffer.concat(bent));
+  const headers: Record<string, string> = { 'content-type': 'application/x-tar', ...(await requests.sign(request, idOf(request))) };
+  if (chance.happens(0.5)) {
+    body = Uint8Array.from(gzipSync(body));
+    headers['content-encoding'] = 'gzip';
+    const broken = chance.number(3);
+    if (broken === 0) body = body.slice(0, body.length - 1 - chance.number(8));
+    if (broken === 1) body = Uint8Array.from(Buffer.concat([body, body]));
+  }
+  return { kind: 'wrong tar', path: DEPLOYMENTS, init: { method: 'POST', body, headers } };
+}
 
 /** A signed document with a manifest, files or parameters that are not what they must be. */
 export async function wrongDocument(chance: Chance, { requests }: Proofs): Promise<Generated> {
