@@ -318,6 +318,8 @@ create table weft._history (
   applied_path   text         not null,
   place          integer,
   made           jsonb,
+  table_name     text,
+  table_oid      oid,
 
   constraint an_artifact_is_applied_once primary key (bundle, path)
 );

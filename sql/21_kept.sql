@@ -34,7 +34,6 @@ create table weft._sweeps (
 comment on table weft._sweeps is 'When everything was last swept that is not to be kept any more.';
 
 -- With the history: of what is in a table, and goes with it.
-alter table weft._history add column table_name text, add column table_oid oid;
 comment on column weft._history.table_name is 'Of data and of a batch: the table into which it went, if that is known.';
 comment on column weft._history.table_oid is 'Which table that was when the newest deployment began; null when there was none of that name.';
 

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '9a4d257239e720b5fd915e1515d15ceb44c610c3232f062fdd84ae774adad3d6';
+export const ENGINE_DIGEST = '45ae6ee126c9117c6b7b8d80b96ac7c603b15ca73ca994b7bc8c3f19d27cdf71';
