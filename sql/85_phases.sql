@@ -26,9 +26,11 @@ as $$
   where h.bundle = k.bundle and h.path = k.path and h.place is distinct from k.ordinal;
   -- and nobody needs to know any more what it had; but for what is still to be made again
   update weft._steps as s set had = null
-  from weft._deployments as d, weft._deployments as o
-  where d.id = p_deployment and o.bundle = d.bundle and s.deployment_id = o.id and s.had is not null
-    and not exists (select from weft._history as h where h.bundle = d.bundle and h.path = s.path and weft._list_missing(h.made) is not null)
+  where s.had is not null
+    and (select o.bundle from weft._deployments as o where o.id = s.deployment_id) = (select d.bundle from weft._deployments as d where d.id = p_deployment)
+    and not exists (
+      select from weft._history as h
+      where h.bundle = (select d.bundle from weft._deployments as d where d.id = p_deployment) and h.path = s.path and weft._list_missing(h.made) is not null)
 $$;
 
 comment on function weft._forget_dropped(uuid) is 'Forgets objects of repeatable files that a deployment has dropped; behind an undo, gives their files places among each other.';
@@ -67,9 +69,9 @@ begin
   from weft._list_left_out(p_deployment) as g
   join weft._history as h on h.bundle = v_bundle and h.path = g.path and h.made is not null and weft._list_missing(h.made) is not null
   cross join lateral (
-    select o.had from weft._steps as o join weft._deployments as d on d.id = o.deployment_id
-    where o.path = g.path and o.had is not null and d.bundle = v_bundle and d.id <> p_deployment
-    order by d.place desc nulls last limit 1) as e
+    select o.had from weft._steps as o
+    where o.path = g.path and o.had is not null and o.deployment_id <> p_deployment and (select d.bundle from weft._deployments as d where d.id = o.deployment_id) = v_bundle
+    order by (select d.place from weft._deployments as d where d.id = o.deployment_id) desc nulls last limit 1) as e
   where s.deployment_id = p_deployment and s.ordinal = g.ordinal;
 end
 $$;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '45ae6ee126c9117c6b7b8d80b96ac7c603b15ca73ca994b7bc8c3f19d27cdf71';
+export const ENGINE_DIGEST = '7d1eb8d2fe1e539b8e372809e8f15bce4f6f9bc4bb2004a72d2154794d080bb3';

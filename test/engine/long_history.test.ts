@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { renderLongHistory } from '../../bench/long_history.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles, until } from '../support/orders.ts';
-import { sql } from '../support/sql.ts';
+import { sqlAnew as sql } from '../support/sql.ts';
 
 const DEPLOYMENTS = 300;
 /** The newest ten, which a run looks at and a page shows, are there only with history; a scan of what all of them have left reads some thousands. */

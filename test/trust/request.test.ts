@@ -63,7 +63,7 @@ describe('accept_request', () => {
     ['a path twice, deep inside', { document: text((json) => json.replace('"size":10', '"size":10,"path":"b.sql"')) }, 'malformed_json', 'the key "path"'],
     ['a list', { document: '[]' }, 'invalid_request', 'the document: expected object'],
     ['a type that is none', { document: { ...deployRequest(), type: 'drop' } }, 'invalid_request', "type: expected 'deploy' | 'resume' | 'cancel'"],
-    ['a type of a later version', { document: { ...deployRequest(), type: 'approve' } }, 'invalid_request', 'type: '],
+    ['a type of a later version', { document: { ...deployRequest(), type: 'promote' } }, 'invalid_request', 'type: '],
     ['an unknown key', { document: { ...deployRequest(), database: 'postgres://h/d' } }, 'invalid_request', 'database: no such key is known'],
     ['an unknown mode', { document: { ...deployRequest(), mode: 'force' } }, 'invalid_request', 'mode: '],
     ['no id', { document: { ...deployRequest(), id: undefined } }, 'invalid_request', 'id: is missing'],
