@@ -11,7 +11,7 @@ import { type Postgres, type PostgresOptions, startPostgres } from '../../src/de
 import { childrenOf, commandLineOf, isAlive } from '../../src/dev/processes.ts';
 import { startRelay } from '../../src/dev/relay.ts';
 import { Problem } from '../../src/domain/problem.ts';
-import { sql } from '../support/sql.ts';
+import { sqlAnew as sql } from '../support/sql.ts';
 
 const servers: Postgres[] = [];
 const parents: ChildProcess[] = [];
