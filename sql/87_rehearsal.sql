@@ -255,7 +255,7 @@ begin
               end if;
               v_started := clock_timestamp();
               if v_text is not null then
-                if v_is_guarded and v_note is null then
+                if v_is_guarded and v_note is null and v_row.rows_at is null then
                   begin
                     select r.p_outside, r.p_inside, r.row_count into v_before, v_inside, v_rows from weft._run_inside(v_text, v_before, v_inside) as r;
                     v_caught.state := null;
@@ -296,7 +296,8 @@ begin
                 'number', v_number, 'line', weft._first_line(v_row.statement, v_row.line), 'statement', left(weft._skip_comments(v_row.statement), weft._limit('statement_shown_characters')),
                 'rows', case when v_text is not null then v_rows end, 'instead', v_note)), v_started) as a;
               v_enums_last := (select count(*) from pg_enum);
-              v_is_behind := v_is_behind or coalesce(v_note ->> 'why' in ('none', 'commit', 'work', 'behind'), false);
+              v_is_behind := v_is_behind or coalesce(v_note ->> 'why' in ('none', 'commit', 'work', 'behind'), false)
+                and weft._skip_comments(v_row.statement) !~* '^(vacuum|cluster|reindex|alter\s+system)\M';  -- which bring nothing that anything could lack
               exit when v_is_last;
             end loop;
           end loop;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '7d1eb8d2fe1e539b8e372809e8f15bce4f6f9bc4bb2004a72d2154794d080bb3';
+export const ENGINE_DIGEST = '35f12ac0e496935b28474c93fabfbfe7b02bef2b188a197427815beb907cc9e9';
