@@ -13,10 +13,11 @@ comment on type weft.deployment_state is 'States of a deployment, in the order i
 
 create type weft.phase_state as enum (
   'pending',    -- -> running, or succeeded when nothing is left to do
-  'running',    -- -> succeeded, skipped, failed
+  'running',    -- -> succeeded, skipped, failed, cancelled
   'succeeded',
   'skipped',    -- its condition was not true
-  'failed'
+  'failed',
+  'cancelled'   -- its deployment was, while the phase was running
 );
 comment on type weft.phase_state is 'States of a phase.';
 

@@ -154,6 +154,9 @@ begin
   if p_state = 'failed' then
     v_error := weft._add_reopened(p_deployment, v_error);
   end if;
+  if p_state in ('failed', 'cancelled') then  -- nobody runs it any more
+    update weft._phases as p set state = p_state::text::weft.phase_state, finished_at = clock_timestamp() where p.deployment_id = p_deployment and p.state = 'running';
+  end if;
   update weft._deployments as d
   set state = p_state, finished_at = clock_timestamp(), error = v_error,
       fingerprint_after = v_fingerprint,

@@ -211,7 +211,7 @@ begin
   insert into weft._cancellations (deployment_id, caller) values (p_deployment, p_caller) on conflict (deployment_id) do nothing;
 
   v_holder := weft._look_at_holder(v_lease);
-  if v_lease.deployment_id = p_deployment and v_holder = 'alive'
+  if v_lease.deployment_id = p_deployment and v_holder in ('alive', 'silent')
       -- where the engine is cleaning, or only looks again, it knows already, or soon: a signal would undo its own work. The lease's row is locked here, and no
       -- runner hands anything out without it, so this stays true until the signal is there.
       and exists (
@@ -219,9 +219,15 @@ begin
         where t.deployment_id = p_deployment
           and (t.state = 'cleaning' or t.state = 'sent' and v_lease.directive_at is null and t.judge ->> 'kind' <> 'expression')) then
     null;
-  elsif v_lease.deployment_id = p_deployment and v_holder = 'alive' then
+  elsif v_lease.deployment_id = p_deployment and v_holder in ('alive', 'silent') then
     begin
-      perform pg_cancel_backend(v_lease.pid);  -- ends the statement at work; the runner then finds the row
+      if v_lease.directive_at is null then
+        perform pg_cancel_backend(v_lease.pid);  -- ends the statement at work; the runner then finds the row
+      else
+        -- The statement may be on its way to a session that rests, where a signal to cancel is lost, and nobody would look for the row until it has run. So
+        -- the session is ended, at rest or at work: its client comes back, or another one, and that CALL finds the row and asks the catalog.
+        perform pg_terminate_backend(v_lease.pid);
+      end if;
     exception when insufficient_privilege then
       null;  -- a superuser's: it finds the row between two steps
     end;

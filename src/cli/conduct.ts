@@ -58,13 +58,21 @@ export async function conduct(call: Call, key: string | null, work: (watch: Watc
     progress.end();
   }
   if (io.signal.aborted && !isOver(deployment.state)) throw leaving({ ...progress.view, deployment, id: deployment.id }, key);
-  const words = ending?.words ?? (deployment.mode === 'rehearse' ? renderRehearsal : renderSummary);
+  const render = ending?.words ?? (deployment.mode === 'rehearse' ? renderRehearsal : renderSummary);
+  const more = wordsOnId(call, deployment);
+  const words = (of: Deployment, style: Style): string => `${render(of, style)}${more}`;
   conclude(call, deployment, words(deployment, UNCOLOURED));
   printer.say(words(deployment, printer.style));
   // Beside a document the words are for whoever watches.
   if (printer.json) printer.note(words(deployment, printer.noteStyle));
   printer.document(deployment);
   return ending?.exitCode(deployment) ?? exitCodeOf(deployment.state, call.values.strict === true);
+}
+
+/** Whoever has given the id repeats the same command, a CI above all: the answer would be this end for ever. */
+function wordsOnId({ values }: Call, { state }: Deployment): string {
+  if (typeof values.id !== 'string' || !isOver(state) || state === 'succeeded') return '';
+  return `\n\nTo try it again, give another --id: with --id ${values.id} this end is the answer, and nothing runs.`;
 }
 
 /** What a forge, and whoever reads the report, gets of it. */

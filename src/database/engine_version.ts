@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '35f12ac0e496935b28474c93fabfbfe7b02bef2b188a197427815beb907cc9e9';
+export const ENGINE_DIGEST = '1c6ae2c24939242a15fc28fe62f3e05335387577ab6f5a57d336f1e7ffebe9a8';

@@ -12,7 +12,7 @@ const verifiedSchema = z.looseObject({ by: z.string(), objects_found: z.int().op
 /** open → staged → running → succeeded | degraded | failed | cancelled */
 export const deploymentStateSchema = z.enum(['open', 'staged', 'running', 'succeeded', 'degraded', 'failed', 'cancelled']);
 export const stepStateSchema = z.enum(['pending', 'succeeded', 'skipped', 'failed']);
-export const phaseStateSchema = z.enum(['pending', 'running', 'succeeded', 'skipped', 'failed']);
+export const phaseStateSchema = z.enum(['pending', 'running', 'succeeded', 'skipped', 'failed', 'cancelled']);
 
 /** An error kept whole: GET STACKED DIAGNOSTICS (PostgreSQL manual, 41.6.8.1), and where it was. */
 export const deploymentErrorSchema = z.looseObject({

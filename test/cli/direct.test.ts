@@ -75,6 +75,18 @@ describe('weft deploy, straight to a database', () => {
     expect(other.json().problem.type).toBe('urn:weft:problem:id_conflict');
   });
 
+  it('with the id of one that did not succeed answers with that end, and says that another id is needed to try it again', async () => {
+    const words = /\n\nTo try it again, give another --id: with --id run-1 this end is the answer, and nothing runs\.\n$/;
+    const folder = makeFolder({ '1.sql': 'select 1/0;' });
+    const one = await weft(['deploy', folder, '--id', 'run-1']);
+    expect(one).toMatchObject({ code: 1, stdout: expect.stringMatching(words) });
+    const two = await weft(['deploy', folder, '--id', 'run-1']);
+    expect(two).toMatchObject({ code: 1, stdout: expect.stringMatching(words) });
+    expect(await sql(database.url, 'select count(*)::int as n from weft.deployments')).toEqual([{ n: 1 }]);
+    const other = await weft(['deploy', folder]);
+    expect(other.stdout, 'its id is no other one’s').not.toContain('--id');
+  });
+
   it('says what failed, where, and what the database looks like now, and ends with 1', async () => {
     const folder = makeFolder({
       'weft.yaml': bundleFile('single'),

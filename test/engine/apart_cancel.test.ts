@@ -1,9 +1,13 @@
 /** Somebody asks for the end while a statement is out: it comes, and nothing half-made is left. Where there is no way back, it goes to its end. */
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Connect, Message } from '../../src/database/session.ts';
 import { cancel } from '../../src/deployment/cancel.ts';
+import { resume } from '../../src/deployment/resume.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { freshDatabase, type TestDatabase, testServer } from '../support/database.ts';
-import { connectOver, deployFiles, until } from '../support/orders.ts';
+import { setLimits } from '../support/limits.ts';
+import { connectOver, deployFiles, stageFiles, until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { expectNothingHalfMade, hold, over } from './cells.ts';
 
@@ -82,5 +86,84 @@ describe.each(Object.entries(STATEMENTS))('%s', (_, { statement, held, isDone, d
     expect(await sql(url, 'select n from journal order by n')).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }]);
     await expectNothingHalfMade(url);
     if (!/reindex/.test(statement)) expect(await sql(url, `select ${done} as done`)).toEqual([{ done: true }]);
+  });
+});
+
+describe('a single request, with nobody who asks again', () => {
+  const files = { '1.sql': 'insert into journal values (1);', '2.sql': 'create index concurrently t_a on t (a);', '3.sql': 'insert into journal values (3);' };
+  const request = (id: string) => sql(url, `select weft.cancel('${id}', 'somebody')`);
+  const CANCELLED = { state: 'cancelled', error: { sqlstate: '57014', message: 'Cancelled by somebody.' } };
+
+  async function expectNeverRun(): Promise<void> {
+    expect(await sql(url, `select to_regclass('t_a') as made`)).toEqual([{ made: null }]);
+    expect(await sql(url, `select from pg_stat_activity where datname = current_database() and query ~* '^create index'`)).toEqual([]);
+    expect(await sql(url, 'select n from journal')).toEqual([{ n: 1 }]);
+    await expectNothingHalfMade(url);
+  }
+
+  it.each([
+    ['has just been handed it, and rests', async () => undefined],
+    [
+      'has rested for so long that it counts as abandoned',
+      async () => {
+        await setLimits(url, { directive_silence_seconds: 1 });
+        await until(url, `(select weft._look_at_holder(l) from weft._lease as l) = 'silent'`);
+      },
+    ],
+    ['has done something else meanwhile, by hand', async (runner: pg.Client) => runner.query('select 1')],
+  ])('reaches a statement that is on its way to a session that %s: it never runs', async (_what, before) => {
+    const id = await stageFiles(url, files, { transaction: 'none' });
+    const runner = new pg.Client({ connectionString: url });
+    runner.on('error', () => undefined);
+    await runner.connect();
+    const { directive } = (await runner.query(`call weft.run('${id}')`)).rows[0].result;
+    expect(directive.statement).toContain('create index concurrently');
+    await before(runner);
+    await request(id);
+    await expect(runner.query(directive.statement)).rejects.toThrow();
+    await runner.end().catch(() => undefined);
+    expect(await resume({ connect: connectOver(url), id, target: null, deadlineMs: 50_000 })).toMatchObject({ id, ...CANCELLED });
+    await expectNeverRun();
+  });
+
+  it('reaches the drive in the moment in which it sends the statement: it attaches again, and ends the deployment by itself', async () => {
+    const id = await stageFiles(url, files, { transaction: 'none' });
+    let requested = 0;
+    const connect: Connect = async () => {
+      const session = await connectOver(url)();
+      const pipeline: typeof session.pipeline = async (messages, onReply) => {
+        const all: Message[] = [];
+        for await (const message of messages) all.push(message);
+        const [first] = all;
+        if (first?.kind === 'statement' && /^create index concurrently/.test(first.text)) {
+          requested += 1;
+          await request(id);
+        }
+        return session.pipeline(all, onReply);
+      };
+      return new Proxy(session, {
+        get: (of, name) => {
+          if (name === 'pipeline') return pipeline;
+          const value = Reflect.get(of, name, of);
+          return typeof value === 'function' ? value.bind(of) : value;
+        },
+      });
+    };
+    expect(await resume({ connect, id, target: null, deadlineMs: 50_000 })).toMatchObject({ id, ...CANCELLED });
+    expect(requested).toBe(1);
+    await expectNeverRun();
+  });
+
+  it('reaches the statement at work, and its client ends the deployment by itself', async () => {
+    const holder = await hold(url, 'snapshot');
+    const id = await stageFiles(url, files, { transaction: 'none' });
+    const ended = resume({ connect: connectOver(url), id, target: null, deadlineMs: 50_000 });
+    ended.catch(() => undefined);
+    await until(url, AT_WORK, 'it is at work');
+    await request(id);
+    await until(url, `exists (select from weft.events where kind = 'remains_being_dropped')`, 'it was ended');
+    await holder.end();
+    expect(await ended).toMatchObject({ id, ...CANCELLED });
+    await expectNeverRun();
   });
 });

@@ -52,6 +52,7 @@ describe('a step that kills its backend', () => {
     expect(answer).toMatchObject({
       state: 'failed',
       error: { sqlstate: 'WF018', message: 'Died without a word 5 times at 2.sql.', path: '2.sql', phase: 'main' },
+      phases: [{ state: 'failed', finished_at: expect.any(String) }],
     });
     expect(await journal(), 'what was committed before stays, and nothing of the one that died').toEqual(['1']);
     expect(await sql(database.url, 'select outcome, count(*)::int from weft._attempts group by 1')).toEqual([{ outcome: 'died', count: 5 }]);

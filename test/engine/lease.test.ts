@@ -321,6 +321,31 @@ describe('a paused runner', () => {
   });
 });
 
+describe('a runner inside COMMIT', () => {
+  const COMMIT_WAITS = `${COMMIT_FAILS}
+    create or replace function fail_late() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock_shared(47); return null; end $$;`;
+
+  it('holds the lease until it has committed: who would take it meanwhile waits, and what the one has done the other does not do again', async () => {
+    const files = journal(3, { 2: 'insert into doomed values (1);' });
+    const id = await stageFiles(database.url, { ...files, '000.sql': `${files['000.sql']} ${COMMIT_WAITS}` });
+    const gate = await shutGate(database.url);
+    const running = call(await newClient(), id);
+    running.catch(() => undefined);
+    await gate.reached();
+    const rival = await newClient();
+    const taking = rival.query('update weft._lease set fence = fence + 1, pid = null, backend_start = null, query_start = null'); // as if nobody could be seen there
+    const waiting = until(database.url, `exists (select from pg_locks where pid = ${pidOf(rival)} and not granted)`);
+    waiting.catch(() => undefined);
+    const what = await Promise.race([taking.then(() => 'has taken it'), waiting.then(() => 'waits')]);
+    await gate.open();
+    expect(what).toBe('waits');
+    await taking;
+    await running.catch(({ code }) => expect(code).toBe('WF012')); // or it was through before the other one had it
+    expect(await call(rival, id)).toMatchObject({ state: 'succeeded' });
+    expect(await steps()).toEqual(upTo(3));
+  });
+});
+
 /** Writes a holder into the lease that never was. */
 async function forgeLease(id: string, pid: number, backendStart: string): Promise<void> {
   await sql(

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, deployFiles, makeOrder, openOrder, stageFiles } from '../support/orders.ts';
+import { AT_THE_GATE, connectOver, deployFiles, makeOrder, openOrder, shutGate, stageFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 
 let database: TestDatabase;
@@ -130,6 +130,30 @@ describe('a receipt', () => {
       { name: 'town', value: 'Ulm' },
     ]);
     expect(receipt?.text).not.toContain('correct horse');
+  });
+
+  it('of a deployment that was cancelled at work says of no phase that it runs', async () => {
+    const phase = (name: string) => ({ name, transaction: 'per-step', lock_timeout: '1h', steps: [{ run: `${name}.sql` }] });
+    const files = {
+      'weft.yaml': JSON.stringify({ name: 'shop', phases: ['a', 'b', 'c'].map(phase) }),
+      'a.sql': 'select 1;',
+      'b.sql': AT_THE_GATE,
+      'c.sql': 'select 3;',
+    };
+    const gate = await shutGate(database.url);
+    const id = await stageFiles(database.url, files);
+    const running = sql(database.url, `call weft.run('${id}')`);
+    await gate.reached();
+    await sql(database.url, `select weft.cancel('${id}')`);
+    const [{ result }] = await running;
+    await gate.open();
+    const phases = [
+      { state: 'succeeded' },
+      { state: 'cancelled', finished_at: expect.any(String), steps: [{ state: 'pending' }] },
+      { state: 'pending', started_at: null },
+    ];
+    expect(result).toMatchObject({ state: 'cancelled', phases });
+    expect((await receiptsOf(id))[0]?.document).toMatchObject({ state: 'cancelled', phases });
   });
 
   it('is there exactly when the deployment is over: they are one commit', async () => {

@@ -75,6 +75,22 @@ export const MUTANTS: readonly Mutant[] = [
     named: 'that wakes up after another one has finished commits nothing any more',
   },
   {
+    guard: 'The fence holds until the commit: nobody takes the lease between the last look at it and the end of COMMIT',
+    file: 'sql/70_lease.sql',
+    find: 'perform from weft._lease as l where l.fence = p_fence for share;',
+    replace: 'perform from weft._lease as l where l.fence = p_fence;',
+    test: 'test/engine/lease.test.ts',
+    named: 'holds the lease until it has committed',
+  },
+  {
+    guard: 'A request to cancel reaches a statement that is on its way to a session at rest',
+    file: 'sql/95_api.sql',
+    find: 'perform pg_terminate_backend(v_lease.pid);',
+    replace: 'perform pg_cancel_backend(v_lease.pid);',
+    test: 'test/engine/apart_cancel.test.ts',
+    named: 'reaches the drive in the moment in which it sends the statement',
+  },
+  {
     guard: 'Liveness: whoever is at work is left at work',
     file: 'sql/70_lease.sql',
     find: "when v_activity.query_start = p_lease.query_start and v_activity.state = 'active' then 'alive'",
