@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { AT_THE_GATE, COMMIT_FAILS, shutGate, stageFiles } from '../support/orders.ts';
-import { sql } from '../support/sql.ts';
+import { sql, sqlAnew } from '../support/sql.ts';
 
 let database: TestDatabase;
 
@@ -27,14 +27,14 @@ const failsAtCommit = (file: string) => `insert into journal values ('${file}');
 // biome-ignore lint/suspicious/noExplicitAny: the document of weft.status
 async function callUntilAnswer(id: string): Promise<{ deaths: number; answer: any }> {
   for (let deaths = 0; deaths < 20; deaths++) {
-    const answer = await sql(database.url, `call weft.run('${id}')`).catch(() => null);
+    const answer = await sqlAnew(database.url, `call weft.run('${id}')`).catch(() => null);
     if (answer !== null) return { deaths, answer: answer[0].result };
   }
   throw new Error('20 CALLs have died');
 }
 
 async function die(id: string, times: number): Promise<void> {
-  for (let n = 0; n < times; n++) await expect(sql(database.url, `call weft.run('${id}')`)).rejects.toThrow();
+  for (let n = 0; n < times; n++) await expect(sqlAnew(database.url, `call weft.run('${id}')`)).rejects.toThrow();
 }
 
 const journal = async () => (await sql(database.url, 'select file from journal order by file')).map(({ file }) => file);
@@ -112,7 +112,7 @@ describe('the count of deaths', () => {
     const id = await stageFiles(database.url, { '1.sql': SETS_UP, '2.sql': AT_THE_GATE });
     const gate = await shutGate(database.url);
     for (let n = 0; n < 6; n++) {
-      const running = sql(database.url, `call weft.run('${id}')`);
+      const running = sqlAnew(database.url, `call weft.run('${id}')`);
       await gate.reached();
       await sql(database.url, 'select pg_cancel_backend(pid) from weft._lease');
       expect((await running)[0].result).toMatchObject({ state: 'running', interrupted: { sqlstate: '57014' } });
@@ -127,7 +127,7 @@ describe('the count of deaths', () => {
     const id = await stageFiles(database.url, { '2.sql': 'lock table wanted' }, { lockTimeout: '20ms' });
     const locker = await database.client();
     await locker.query('begin; lock table wanted');
-    const running = sql(database.url, `call weft.run('${id}')`);
+    const running = sqlAnew(database.url, `call weft.run('${id}')`);
     const told = `select count(*)::int as count from weft.events where kind = 'lock_not_available'`;
     while ((await sql(database.url, told))[0].count < 3);
     await locker.end();
