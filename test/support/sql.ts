@@ -16,15 +16,16 @@ const idle_count_max = 8;
  */
 // biome-ignore lint/suspicious/noExplicitAny: rows of a test, of whatever shape it asked for
 export async function sql(url: string, text: string, values?: readonly unknown[]): Promise<any[]> {
+  return runIn(url, (await takeKept(url)) ?? (await connect(url)), text, values);
+}
+
+/** One that is kept and still there: it may have been ended while nobody was in it. */
+async function takeKept(url: string): Promise<pg.Client | undefined> {
   const kept = idle.get(url)?.pop();
-  if (kept === undefined) return runIn(url, await connect(url), text, values);
-  try {
-    return await runIn(url, kept, text, values);
-  } catch (error) {
-    // It was ended while nobody was in it; else the server would have a word on the statement.
-    if (isLost(error)) return runIn(url, await connect(url), text, values);
-    throw error;
-  }
+  return kept?.query('select').then(
+    () => kept,
+    () => undefined,
+  );
 }
 
 /** The same in a session that begins now and ends with it: where sessions are counted, and servers killed all the time. */
@@ -61,8 +62,6 @@ async function runIn(url: string, client: pg.Client, text: string, values: reado
 
 // biome-ignore lint/suspicious/noExplicitAny: as above
 const rowsOf = (result: pg.QueryResult | pg.QueryResult[]): any[] => (Array.isArray(result) ? result.at(-1) : result)?.rows ?? [];
-
-const isLost = (error: unknown) => ['57P01', '57P02', '57P03', 'ECONNRESET', 'EPIPE', undefined].includes((error as { code?: string }).code);
 
 async function connect(url: string): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: url });
