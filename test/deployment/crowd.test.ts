@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { deploy } from '../../src/deployment/deploy.ts';
 import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, makeOrder, randomId, stageFiles } from '../support/orders.ts';
-import { sql } from '../support/sql.ts';
+import { sqlAnew as sql } from '../support/sql.ts';
 
 let database: TestDatabase;
 

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { DEPLOYMENTS, inlineFiles } from '../http/requests.ts';
 import { stageFiles } from '../support/orders.ts';
-import { sql } from '../support/sql.ts';
+import { sqlAnew as sql } from '../support/sql.ts';
 import { openWorld, type World } from './support.ts';
 
 const CROWD = 200;
