@@ -4,8 +4,7 @@
  * either proof, and fails when a test says so.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type Answer, type Failure, startDouble } from './double.ts';
 import { type GitObjects, listTree, makeGitObjects } from './git_objects.ts';
 import type { ArchiveFiles } from './github.ts';
 import { makeZip, type ZipFile } from './zips.ts';
@@ -17,7 +16,6 @@ export const REPOSITORY_ID = '278d5cd2-584d-4b63-824a-2ba458937249';
 
 // biome-ignore lint/suspicious/noExplicitAny: a double holds whatever it was told
 type Any = any;
-type Answer = readonly [status: number, document: unknown, headers?: Record<string, string>];
 
 export interface Azure {
   /** The root of the API: an organisation. */
@@ -31,7 +29,7 @@ export interface Azure {
   readonly threads: Any[];
   readonly asked: string[];
   readonly faults: string[];
-  fail(failure: { readonly path: RegExp; readonly status: number; readonly headers?: Record<string, string> }): void;
+  fail(failure: Failure): void;
   /** Bends what the next zip holds. */
   bendZip(bend: (files: ZipFile[]) => ZipFile[]): void;
   commit(files: ArchiveFiles, branch?: string): string;
@@ -60,8 +58,7 @@ export async function startAzure(): Promise<Azure> {
   const objects: Azure['objects'] = new Map();
   const pullRequests: Azure['pullRequests'] = new Map();
   const builds: Azure['builds'] = new Map();
-  const [statuses, pullRequestStatuses, threads, asked, faults]: [Any[], Any[], Any[], string[], string[]] = [[], [], [], [], []];
-  const failures: Parameters<Azure['fail']>[0][] = [];
+  const [statuses, pullRequestStatuses, threads, faults]: [Any[], Any[], Any[], string[]] = [[], [], [], []];
   const bends: Parameters<Azure['bendZip']>[0][] = [];
   let counter = 100;
   const project = { id: PROJECT_ID, name: 'Shop', state: 'wellFormed' };
@@ -167,19 +164,7 @@ export async function startAzure(): Promise<Azure> {
     ],
   ];
 
-  const server = createServer(async (request, response) => {
-    const url = new URL(request.url ?? '/', 'http://azure.test');
-    const { method = 'GET' } = request;
-    asked.push(`${method} ${url.pathname}`);
-    let text = '';
-    for await (const part of request.setEncoding('utf8')) text += part;
-    const send = ([status, document, headers = {}]: Answer) =>
-      response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(document));
-    const failure = failures.find(({ path }) => path.test(url.pathname));
-    if (failure !== undefined) {
-      failures.splice(failures.indexOf(failure), 1);
-      return send([failure.status, { message: 'As the test has it' }, failure.headers ?? {}]);
-    }
+  const { origin, asked, fail, stop } = await startDouble(({ method, url, text, request, response, send }) => {
     if (request.headers.authorization !== `Basic ${Buffer.from(`:${AZURE_TOKEN}`).toString('base64')}`) {
       return response.writeHead(203, { 'content-type': 'text/html' }).end('<html>Azure DevOps Services | Sign In</html>');
     }
@@ -208,8 +193,6 @@ export async function startAzure(): Promise<Azure> {
     faults.push(`${method} ${url.pathname}: the documentation has no such route`);
     return send(notFound);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const event = (eventType: string, resourceVersion: string, resource: unknown) => ({
     subscriptionId: '00000000-0000-0000-0000-000000000001',
     notificationId: ++counter,
@@ -234,7 +217,7 @@ export async function startAzure(): Promise<Azure> {
     threads,
     asked,
     faults,
-    fail: (failure) => void failures.push(failure),
+    fail,
     bendZip: (bend) => void bends.push(bend),
     commit(files, branch = 'main') {
       const made = makeGitObjects(files);
@@ -257,9 +240,7 @@ export async function startAzure(): Promise<Azure> {
       }),
     pullRequest: (number, eventType = 'git.pullrequest.created') => event(eventType, '1.0', documentOf(number)),
     build: (id) => event('build.complete', '2.0', builds.get(id)),
-    stop: async () => {
-      await new Promise((resolve) => server.close(resolve).closeAllConnections());
-    },
+    stop,
   };
 }
 

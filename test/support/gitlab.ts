@@ -3,8 +3,7 @@
  * told, refuses what GitLab refuses, makes archives as GitLab does, signs webhooks in the new way and the old, and fails when a test says so.
  */
 import { createHash, createHmac, randomUUID } from 'node:crypto';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type Answer, type Failure, startDouble } from './double.ts';
 import { type ArchiveFiles, makeArchive } from './github.ts';
 
 export const GITLAB_TOKEN = 'glpat-of-the-tests-only';
@@ -12,7 +11,6 @@ const USER_ID = 31;
 
 // biome-ignore lint/suspicious/noExplicitAny: a double holds whatever it was told
 type Any = any;
-type Answer = readonly [status: number, document: unknown, headers?: Record<string, string>];
 
 export interface GitLab {
   /** The root of the API. */
@@ -28,7 +26,7 @@ export interface GitLab {
   readonly commitComments: Any[];
   readonly asked: string[];
   readonly faults: string[];
-  fail(failure: { readonly path: RegExp; readonly status: number; readonly headers?: Record<string, string> }): void;
+  fail(failure: Failure): void;
   commit(files: ArchiveFiles, branch?: string): string;
   push(branch?: string): object;
   mergeRequest(iid: number, attributes?: object): object;
@@ -63,15 +61,7 @@ export async function startGitLab(): Promise<GitLab> {
   const commits: GitLab['commits'] = new Map();
   const mergeRequests: GitLab['mergeRequests'] = new Map();
   const pipelines: GitLab['pipelines'] = new Map();
-  const [deployments, statuses, notes, commitComments, asked, faults]: [GitLab['deployments'], Any[], Any[], Any[], string[], string[]] = [
-    [],
-    [],
-    [],
-    [],
-    [],
-    [],
-  ];
-  const failures: Parameters<GitLab['fail']>[0][] = [];
+  const [deployments, statuses, notes, commitComments, faults]: [GitLab['deployments'], Any[], Any[], Any[], string[]] = [[], [], [], [], []];
   let counter = 5000;
   const notFound: Answer = [404, { message: '404 Not found' }];
   const given = (found: unknown): Answer => (found === undefined ? notFound : [200, found]);
@@ -150,19 +140,7 @@ export async function startGitLab(): Promise<GitLab> {
     ],
   ];
 
-  const server = createServer(async (request, response) => {
-    const url = new URL(request.url ?? '/', 'http://gitlab.test');
-    const { method = 'GET' } = request;
-    asked.push(`${method} ${url.pathname}`);
-    let text = '';
-    for await (const part of request.setEncoding('utf8')) text += part;
-    const send = ([status, document, headers = {}]: Answer) =>
-      response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(document));
-    const failure = failures.find(({ path }) => path.test(url.pathname));
-    if (failure !== undefined) {
-      failures.splice(failures.indexOf(failure), 1);
-      return send([failure.status, { message: 'As the test has it' }, failure.headers ?? {}]);
-    }
+  const { origin, asked, fail, stop } = await startDouble(({ method, url, text, request, response, send }) => {
     if (request.headers.authorization !== `Bearer ${GITLAB_TOKEN}`) return send([401, { message: '401 Unauthorized' }]);
     if (!request.headers['user-agent']) faults.push(`${method} ${url.pathname}: no User-Agent`);
     if (url.pathname === '/api/v4/user') return send([200, { id: USER_ID, username: 'weft' }]);
@@ -182,8 +160,6 @@ export async function startGitLab(): Promise<GitLab> {
     faults.push(`${method} ${url.pathname}: the documentation has no such route`);
     return send(notFound);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const headOf = (branch: string) => branches.get(branch) ?? '0'.repeat(40);
 
   return {
@@ -199,7 +175,7 @@ export async function startGitLab(): Promise<GitLab> {
     commitComments,
     asked,
     faults,
-    fail: (failure) => void failures.push(failure),
+    fail,
     commit(files, branch = 'main') {
       const sha = createHash('sha1')
         .update(JSON.stringify([Object.entries(files), commits.size]))
@@ -253,8 +229,6 @@ export async function startGitLab(): Promise<GitLab> {
         ...changes,
       };
     },
-    stop: async () => {
-      await new Promise((resolve) => server.close(resolve).closeAllConnections());
-    },
+    stop,
   };
 }

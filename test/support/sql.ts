@@ -31,9 +31,7 @@ async function takeKept(url: string): Promise<pg.Client | undefined> {
 /** The same in a session that begins now and ends with it: where sessions are counted, and servers killed all the time. */
 // biome-ignore lint/suspicious/noExplicitAny: as above
 export async function sqlAnew(url: string, text: string, values?: readonly unknown[]): Promise<any[]> {
-  const client = new pg.Client({ connectionString: url });
-  client.on('error', () => undefined);
-  await client.connect();
+  const client = await connect(url);
   try {
     return rowsOf(await client.query(text, values as unknown[] | undefined));
   } finally {
