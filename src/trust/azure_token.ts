@@ -5,8 +5,7 @@
 import { encodeBase64 } from '../config/base64.ts';
 import type { CallerKeys } from '../config/secrets.ts';
 import { Problem } from '../domain/problem.ts';
-import { findCaller } from './find_caller.ts';
-import { makeCompare, makeHmac } from './hmac.ts';
+import { findCallerByToken } from './find_caller.ts';
 
 export const AZURE_HEADER = 'X-Weft-Token';
 export const AZURE_USER = 'weft';
@@ -37,11 +36,7 @@ export function readAzureProof(headers: Headers): AzureProof {
  * @throws Problem signature_mismatch
  */
 export async function verifyAzureProof({ by, given }: AzureProof, callers: readonly CallerKeys[]): Promise<{ caller: string; signature: string }> {
-  const isSame = await makeCompare();
-  // Both of one length, whatever came.
-  const digest = (text: string) => makeHmac(new Uint8Array(32), new TextEncoder().encode(text));
-  const came = await digest(given);
-  const caller = await findCaller(callers, async (secret) => isSame(await digest(writeProof(by, secret)), came));
+  const caller = await findCallerByToken(callers, given, (secret) => writeProof(by, secret));
   if (caller !== null) return { caller, signature: by };
   const what = by === 'Basic' ? `The user and password of the service hook are not "${AZURE_USER}" and` : `${AZURE_HEADER} is not`;
   throw new Problem('signature_mismatch', `${what} a secret that is known here. Check the service hook at the forge.`);

@@ -8,6 +8,10 @@ import { parseStrictJson } from '../../config/strict_json.ts';
 import { type Change, commitSchema } from '../../domain/change.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Delivery, Heard } from '../forge.ts';
+import { reader } from '../forms.ts';
+
+/** "Resource details to send" is not "All", say, or the version is an old one. */
+const FORM = 'what such an event has, in its newest version and with all details';
 
 const HEADS = 'refs/heads/';
 
@@ -60,16 +64,17 @@ const RUNS_ANEW: readonly string[] = ['manual', 'schedule', 'scheduleForced', 'u
  * @throws Problem malformed_json
  */
 export function readEvent({ body }: Delivery): Heard {
-  const event = eventSchema.safeParse(parseStrictJson(body, 'The body of the webhook'));
-  if (!event.success) return ignoreIssue(event.error);
-  const { eventType, resource } = event.data;
+  return readNotification(parseStrictJson(body, 'The body of the webhook'));
+}
+
+const readNotification = reader(eventSchema, FORM, ({ eventType, resource }) => {
   const read = Object.hasOwn(READERS, eventType) ? READERS[eventType] : undefined;
   if (read === undefined) return { ignored: `The event "${eventType}" is none that deployments follow from.` };
   return read(resource);
-}
+});
 
 const READERS: Readonly<Record<string, (resource: unknown) => Heard>> = {
-  'git.push': reader(pushSchema, ({ repository, refUpdates }) => {
+  'git.push': reader(pushSchema, FORM, ({ repository, refUpdates }) => {
     const heads = refUpdates.filter(({ name }) => name.startsWith(HEADS) && name !== HEADS);
     if (heads.length === 0) return { ignored: 'No branch was pushed.' };
     const pushed = heads.filter(({ newObjectId }) => !/^0+$/.test(newObjectId));
@@ -79,9 +84,9 @@ const READERS: Readonly<Record<string, (resource: unknown) => Heard>> = {
     const of = ofRepository(repository);
     return { changes: pushed.map(({ name, newObjectId }) => ({ ...of, event: 'push', commit: newObjectId, branch: name.slice(HEADS.length) })) };
   }),
-  'git.pullrequest.created': reader(pullRequestSchema, readPullRequest),
-  'git.pullrequest.updated': reader(pullRequestSchema, readPullRequest),
-  'build.complete': reader(buildSchema, ({ id, status, result, reason, definition, project, repository, sourceBranch, sourceVersion }) => {
+  'git.pullrequest.created': reader(pullRequestSchema, FORM, readPullRequest),
+  'git.pullrequest.updated': reader(pullRequestSchema, FORM, readPullRequest),
+  'build.complete': reader(buildSchema, FORM, ({ id, status, result, reason, definition, project, repository, sourceBranch, sourceVersion }) => {
     if (status !== 'completed' || result !== 'succeeded') return { ignored: `The build is ${status}, ${result}, and not a success.` };
     const isAnew = RUNS_ANEW.includes(reason);
     if (!sourceBranch.startsWith(HEADS) || !(isAnew || FIRST_RUNS.includes(reason)))
@@ -108,18 +113,6 @@ function readPullRequest(request: z.infer<typeof pullRequestSchema>): Heard {
   if (!targetRefName.startsWith(HEADS)) return { ignored: `"${targetRefName}" is no branch.` };
   const branch = targetRefName.slice(HEADS.length);
   return { changes: [{ ...ofRepository(repository), event: 'pull_request', commit: lastMergeSourceCommit.commitId, branch, number: pullRequestId }] };
-}
-
-function reader<Schema extends z.ZodType>(schema: Schema, read: (resource: z.infer<Schema>) => Heard): (resource: unknown) => Heard {
-  return (resource) => {
-    const parsed = schema.safeParse(resource);
-    return parsed.success ? read(parsed.data) : ignoreIssue(parsed.error);
-  };
-}
-
-/** "Resource details to send" is not "All", say, or the version is an old one. */
-function ignoreIssue({ issues: [issue] }: z.ZodError): Heard {
-  return { ignored: `The body is not what such an event has, in its newest version and with all details: ${issue?.path.join('.')}: ${issue?.message}.` };
 }
 
 /** Found by ids alone: `PROJECT/REPOSITORY`. Of a build the project is the build's own. */

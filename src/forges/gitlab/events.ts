@@ -6,6 +6,9 @@ import * as z from 'zod';
 import { parseStrictJson } from '../../config/strict_json.ts';
 import { type Change, commitSchema } from '../../domain/change.ts';
 import type { Delivery, Heard } from '../forge.ts';
+import { reader } from '../forms.ts';
+
+const FORM = 'what such an event has';
 
 const idSchema = z.int().min(1);
 const branchSchema = z.string().min(1).max(1024);
@@ -62,12 +65,12 @@ export function readEvent({ body }: Delivery): Heard {
 }
 
 const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
-  push: reader(pushSchema, ({ ref, after, project }) => {
+  push: reader(pushSchema, FORM, ({ ref, after, project }) => {
     if (!ref.startsWith('refs/heads/')) return { ignored: `"${ref}" is no branch.` };
     if (/^0+$/.test(after)) return { ignored: 'The branch was deleted.' };
     return { changes: [{ ...ofProject(project), event: 'push', commit: after, branch: ref.slice('refs/heads/'.length) }] };
   }),
-  merge_request: reader(mergeRequestSchema, ({ project, object_attributes: request }) => {
+  merge_request: reader(mergeRequestSchema, FORM, ({ project, object_attributes: request }) => {
     const { iid, action, oldrev, source_project_id, target_project_id, target_branch, last_commit } = request;
     if (!(action === 'open' || action === 'reopen' || (action === 'update' && oldrev)))
       return { ignored: `The action "${action ?? ''}" of a merge request gives it no other head.` };
@@ -75,13 +78,13 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
       return { ignored: 'The merge request comes from a fork; nothing of a fork is ever run, rehearsed or fetched.' };
     return { changes: [{ ...ofProject(project), event: 'merge_request', commit: last_commit.id, branch: target_branch, number: iid }] };
   }),
-  pipeline: reader(pipelineSchema, ({ project, object_attributes: { id, ref, tag, sha, status, source } }) => {
+  pipeline: reader(pipelineSchema, FORM, ({ project, object_attributes: { id, ref, tag, sha, status, source } }) => {
     if (status !== 'success') return { ignored: `The pipeline is "${status}", and not a success.` };
     const isAnew = RUNS_ANEW.includes(source ?? '');
     if (tag || !(isAnew || FIRST_RUNS.includes(source ?? ''))) return { ignored: `A pipeline for "${source ?? ''}" is none of a branch of this project.` };
     return { changes: [{ ...ofProject(project), event: 'pipeline', commit: sha, branch: ref, number: id, attempt: isAnew ? id : null }] };
   }),
-  deployment: reader(deploymentSchema, ({ project, status, deployment_id, deployable_id, environment, ref, commit_url }) => {
+  deployment: reader(deploymentSchema, FORM, ({ project, status, deployment_id, deployable_id, environment, ref, commit_url }) => {
     if (deployable_id != null) return { ignored: 'The deployment belongs to a job of a pipeline; "pipeline" follows those.' };
     if (status !== 'running') return { ignored: `The deployment is "${status}", and not begun just now.` };
     const commit = commitSchema.safeParse(/\/commit\/([0-9a-f]+)$/.exec(commit_url)?.[1]).data;
@@ -90,15 +93,6 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
     return { changes: [{ ...ofProject(project), event: 'deployment', commit, branch: ref, environment, number, attempt: number }] };
   }),
 };
-
-function reader<Schema extends z.ZodType>(schema: Schema, read: (value: z.infer<Schema>) => Heard): (value: unknown) => Heard {
-  return (value) => {
-    const parsed = schema.safeParse(value);
-    if (parsed.success) return read(parsed.data);
-    const [issue] = parsed.error.issues;
-    return { ignored: `The body is not what such an event has: ${issue?.path.join('.')}: ${issue?.message}.` };
-  };
-}
 
 function ofProject({ id, path_with_namespace }: z.infer<typeof projectSchema>): Omit<Change, 'event' | 'commit'> {
   return { repository: { id: String(id), name: path_with_namespace }, branch: null, environment: null, workflow: null, number: null, attempt: null };
