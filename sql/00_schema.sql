@@ -52,6 +52,7 @@
 --   77 json        a part of a JSON array                       |
 --   77 load_parts  a data file, chunk by chunk                  |
 --   77 load_plans  the statements of a load                     |
+--   77 load_words  the words that decide what comes of it       |
 --   77 loads       a data file into a table                     |
 --   77 readers     a file read while it runs                   |
 --   77 row_errors  which row of a COPY was refused             |

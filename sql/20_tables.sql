@@ -320,6 +320,7 @@ create table weft._history (
   made           jsonb,
   table_name     text,
   table_oid      oid,
+  words          jsonb,
 
   constraint an_artifact_is_applied_once primary key (bundle, path)
 );

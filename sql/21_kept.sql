@@ -36,6 +36,7 @@ comment on table weft._sweeps is 'When everything was last swept that is not to 
 -- With the history: of what is in a table, and goes with it.
 comment on column weft._history.table_name is 'Of data and of a batch: the table into which it went, if that is known.';
 comment on column weft._history.table_oid is 'Which table that was when the newest deployment began; null when there was none of that name.';
+comment on column weft._history.words is 'Of data and of a batch: the words of weft.yaml that decide, besides the bytes, what came of it.';
 
 -- Whoever asks for the newest reads so many rows, and no more, however long the history.
 create index deployments_by_opening on weft._deployments (created_at);

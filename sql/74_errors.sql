@@ -199,6 +199,18 @@ $$;
 comment on function weft._list_some(text[]) is 'Writes the first five names of a list.';
 
 
+create or replace function weft._quote_path(p_path text)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case when p_path ~ '^[A-Za-z0-9._/-]+$' then p_path else quote_literal(p_path) end
+$$;
+
+comment on function weft._quote_path(text) is 'Writes a path as a shell takes it.';
+
+
 create or replace function weft._texts_of(p_array jsonb)
   returns text[]
   immutable parallel safe

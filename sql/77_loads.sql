@@ -200,7 +200,10 @@ begin
   if v_target is null then
     raise exception 'There is no table % (into).', v_step.options ->> 'into' using errcode = '42P01', hint = format('It was looked for with the search_path %s.', v_path);
   end if;
-  v_name := (select format('%I.%I', n.nspname, c.relname) from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = v_target);
+  v_name := weft._qualify_table(v_target);
+  if weft._is_same_table(p_deployment, v_step, v_target, v_name) then
+    return jsonb_build_object('inserted', 0, 'updated', 0, 'deleted', 0, 'same_table', v_name);
+  end if;
   if v_file.objects = 0 then
     if v_mode = 'sync' and v_format = 'ndjson' then
       raise exception 'The file is empty; to bring the table in line with it would delete everything.'

@@ -227,6 +227,7 @@ begin
       select f from weft._find_renames(v_bundle, v_candidates,
         array(select a.value ->> 'path' from jsonb_array_elements(p_manifest -> 'artifacts') as a), p_deployment, p_texts) as f);
     return query select f.* from unnest(v_renames) as f;
+    return query select f.* from weft._find_reworded(v_bundle, p_manifest, v_renames) as f;
     return query select f.* from weft._find_latecomers(v_bundle, v_candidates, array(select f.path from unnest(v_renames) as f)) as f;
   end if;
   if exists (select from weft._statements as t where t.deployment_id is distinct from p_deployment) then
@@ -263,10 +264,13 @@ begin
         select string_agg(E'\n' || weft._show_change(f.data), '' order by f.ordinal) from (
           select k.* from unnest(p_findings) as k where k.verdict = 'changed' order by k.ordinal limit weft._limit('differences_count')) as f),
       'hint', case when p_is_begun then format('What that deployment brought is newer than this one. Deploy the bundle as it is meant now; where it changes %s, put the change into a new file.', v_paths[1]) else
-        'Put the change into a new file, and give the old one its applied content back: weft.kept_file(bundle, path) has it. ' || format('If the database holds the change already, say so of this file alone: weft baseline FOLDER --only %s.',
-          case when v_paths[1] ~ '^[A-Za-z0-9._/-]+$' then v_paths[1] else quote_literal(v_paths[1]) end) end,
+        'Put the change into a new file, and give the old one its applied content back: weft.kept_file(bundle, path) has it. ' || format('If the database holds the change already, say so of this file alone: weft baseline FOLDER --only %s.', weft._quote_path(v_paths[1])) end,
       'path', v_paths[1],
       'changed', (select jsonb_agg(f.data order by f.ordinal) from unnest(p_findings) as f where f.verdict = 'changed'));
+  end if;
+
+  if weft._describe_reworded(p_findings, v_stand) is not null then
+    return weft._describe_reworded(p_findings, v_stand);
   end if;
 
   v_paths := array(select f.path from unnest(p_findings) as f where f.verdict = 'ambiguous' order by f.ordinal);
@@ -326,7 +330,10 @@ declare
   v_finding  weft._finding;
 begin
   foreach v_finding in array p_findings loop
-    if v_finding.verdict in ('unchanged', 'renamed') then
+    if v_finding.verdict = 'reworded' then
+      perform weft._follow_words(p_deployment, v_finding);
+      continue;
+    elsif v_finding.verdict in ('unchanged', 'renamed') then
       update weft._history as h
       set path = v_finding.path, digest = decode(v_finding.data ->> 'digest', 'hex'), bytes_in = p_deployment.id
       where h.bundle = p_deployment.bundle and h.path = case v_finding.verdict when 'renamed' then v_finding.data -> 'from' ->> 0 else v_finding.path end;
@@ -382,28 +389,11 @@ begin
   from weft._artifacts as a
   join weft._history as h on h.path = a.path and h.digest = a.digest
   where s.deployment_id = p_deployment.id and s.state = 'pending' and a.deployment_id = s.deployment_id and a.path = s.path and h.bundle = p_deployment.bundle
-    and weft._repeat_of(s.kind, s.options) in ('once', 'on-change');
+    and weft._repeat_of(s.kind, s.options) in ('once', 'on-change')
+    and not exists (select from unnest(v_findings) as f where f.verdict = 'reworded' and f.path = s.path and f.data ->> 'does' in ('runs', 'looks'));
   return null;
 end
 $$;
 
 comment on function weft._settle_with_history(weft._deployments) is
   'Marks the steps whose artifacts the history has already, lets the history follow what was only renamed or reformatted, and tells why a deployment cannot be.';
-
-
--- For whoever has to give a file its applied content back.
-create or replace function weft.kept_file(p_bundle text, p_path text)
-  returns bytea
-  stable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select string_agg(c.content, '' order by u.ordinal)
-  from weft._history as h
-  join weft._artifacts as a on a.deployment_id = h.bytes_in and a.path = h.path and a.digest = h.digest
-  cross join unnest(a.chunks) with ordinality as u (digest, ordinal)
-  cross join lateral (select k.content from weft._chunks as k where k.digest = u.digest offset 0) as c
-  where h.bundle = p_bundle and h.path = p_path
-$$;
-
-comment on function weft.kept_file(text, text) is 'Returns the bytes of a file as they were applied to this database.';

@@ -2,7 +2,7 @@
 -- an undo takes it out of the history, and data that a table is brought in line with comes again where a migration makes its table anew.
 --
 -- A table is known by its name, and whether it is the same one by its number: noted when a deployment begins, so that a database which was
--- dumped and restored, where all numbers are others, has lost nothing.
+-- dumped and restored, where all numbers are others, has lost nothing. What has another name when a deployment ends is known by that.
 
 create or replace function weft._find_table(p_name text)
   returns oid
@@ -24,14 +24,31 @@ create or replace function weft._note_tables(p_deployment uuid)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  update weft._history as h set table_oid = weft._find_table(h.table_name)
-  from weft._deployments as d
-  where d.id = p_deployment and h.bundle = d.bundle and h.table_name is not null and h.table_oid is distinct from weft._find_table(h.table_name)
+  update weft._history as h set table_oid = t.oid
+  from weft._deployments as d, weft._history as k
+  cross join lateral (select coalesce(weft._find_table(k.table_name), (select c.oid from pg_class as c where c.oid = k.table_oid)) as oid offset 0) as t
+  where d.id = p_deployment and h.bundle = d.bundle and h.table_name is not null and k.bundle = h.bundle and k.path = h.path and h.table_oid is distinct from t.oid
     and case when d.undoes is null then exists (select from weft._steps as s where s.deployment_id = d.id and s.kind = 'load')
       else not exists (select from weft._deployments as o where o.undoes = d.undoes and o.id <> d.id and o.mode = 'apply' and o.started_at is not null) end
 $$;
 
 comment on function weft._note_tables(uuid) is 'Notes which tables those are that data and batches of the bundle went into, so that it shows when they are dropped.';
+
+
+-- When it is over, whatever it came to.
+create or replace function weft._follow_tables(p_deployment uuid)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  update weft._history as h set table_name = format('%I.%I', n.nspname, c.relname)
+  from weft._deployments as d, pg_class as c, pg_namespace as n
+  where d.id = p_deployment and h.bundle = d.bundle and c.oid = h.table_oid and n.oid = c.relnamespace and h.table_name <> format('%I.%I', n.nspname, c.relname)
+    and (d.undoes is not null or exists (select from weft._steps as s where s.deployment_id = d.id and s.kind = 'load'))
+$$;
+
+comment on function weft._follow_tables(uuid) is 'Takes over the names that tables have been given into which data and batches of the bundle went.';
 
 
 -- At the end of an undo. Of the deployment that was undone whatever went into a table that is gone; of others data that a table is brought in line with.

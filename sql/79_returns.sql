@@ -332,7 +332,7 @@ as $$
   set path = u.path, digest = decode(u.replaced ->> 'digest', 'hex'), deployment_id = (u.replaced ->> 'deployment_id')::uuid, applied_at = (u.replaced ->> 'applied_at')::timestamptz,
       bytes_in = (u.replaced ->> 'bytes_in')::uuid, applied_path = u.replaced ->> 'applied_path', place = (u.replaced ->> 'place')::integer,
       made = coalesce(r.result -> 'made', nullif(u.replaced -> 'made', 'null')),
-      table_name = r.result ->> 'table', table_oid = case when r.result ? 'table' then weft._find_table(r.result ->> 'table') end
+      table_name = r.result ->> 'table', table_oid = case when r.result ? 'table' then weft._find_table(r.result ->> 'table') end, words = nullif(u.replaced -> 'words', 'null')
   from weft._deployments as d
   join weft._steps as s on s.deployment_id = d.id
   join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted

@@ -10,7 +10,7 @@ declare
   v_last  integer := (select coalesce(max(e.number), 0) from weft._events as e where e.deployment_id = p_deployment);
 begin
   update weft._steps as s
-  set state = case when r.is_wanted then 'succeeded' else 'skipped' end::weft.step_state, is_wanted = case when s.condition is not null then r.is_wanted end,
+  set state = case when r.is_wanted then 'succeeded' else 'skipped' end::weft.step_state, is_wanted = case when s.condition is not null then r.is_wanted or coalesce(r.result ? 'same_table', false) end,
       statements = case when r.is_wanted then r.statements end, rows = case when r.is_wanted then r.rows end, finished_at = r.finished_at,
       milliseconds = round((extract(epoch from r.finished_at - r.started_at) * 1000)::numeric, 3),
       replaced = case when r.is_wanted and (s.options ? 'repeat' or s.kind = 'load') then (
@@ -23,9 +23,9 @@ begin
   if (select d.undoes is not null from weft._deployments as d where d.id = p_deployment) then
     perform weft._take_back_history(p_deployment, p_records);
   else
-    insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place, made, table_name, table_oid)
+    insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place, made, table_name, table_oid, words)
     select d.bundle, a.path, a.digest, d.id, r.finished_at, d.id, a.path, case when weft._repeat_of(s.kind, s.options) <> 'once' then s.ordinal end, r.result -> 'made',
-           r.result ->> 'table', case when r.result ? 'table' then weft._find_table(r.result ->> 'table') end
+           r.result ->> 'table', case when r.result ? 'table' then weft._find_table(r.result ->> 'table') end, weft._words_of(s.kind, s.options)
     from weft._deployments as d
     cross join unnest(p_records) as r
     join weft._steps as s on s.deployment_id = d.id and s.ordinal = r.ordinal
@@ -35,7 +35,7 @@ begin
     -- once means once: null would be refused
     set digest = case when excluded.place is not null then excluded.digest end, deployment_id = excluded.deployment_id,
         applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, applied_path = excluded.applied_path, place = excluded.place,
-        made = weft._merge_made(h.made, excluded.made), table_name = excluded.table_name, table_oid = excluded.table_oid;
+        made = weft._merge_made(h.made, excluded.made), table_name = excluded.table_name, table_oid = excluded.table_oid, words = excluded.words;
     if exists (select from weft._phases as p where p.deployment_id = p_deployment and p.name = p_phase and p.has_repeatables) then
       update weft._history as h set place = s.ordinal  -- of all of them: places are compared with each other
       from weft._deployments as d
@@ -47,6 +47,7 @@ begin
   insert into weft._events (deployment_id, number, at, kind, phase, path, data)
   select p_deployment, v_last + row_number() over (order by r.ordinal), r.finished_at, case when r.is_wanted then 'step_succeeded' else 'step_left_out' end, p_phase, s.path,
          case when r.is_wanted then jsonb_build_object('step', r.ordinal, 'statements', r.statements, 'rows', r.rows) || coalesce(r.result - 'table', '{}')
+           when r.result ? 'same_table' then jsonb_build_object('step', r.ordinal, 'same_table', r.result -> 'same_table')
            else jsonb_build_object('step', r.ordinal, 'when', s.condition) end
   from unnest(p_records) as r
   join weft._steps as s on s.deployment_id = p_deployment and s.ordinal = r.ordinal;

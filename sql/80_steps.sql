@@ -154,6 +154,7 @@ begin
           v_result := weft._check(p_deployment, v_script.ordinal, p_phase, v_their_path);
         elsif v_is_wanted and v_script.kind = 'load' then
           v_result := weft._load(p_deployment, v_script.ordinal, p_phase, v_their_path);
+          v_is_wanted := not v_result ? 'same_table';
           v_rows := (v_result ->> 'inserted')::int8 + (v_result ->> 'updated')::int8 + (v_result ->> 'deleted')::int8;
         end if;
         v_is_first := true;

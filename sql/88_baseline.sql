@@ -57,8 +57,7 @@ begin
         select string_agg(format('%s %s%s (%s:%s)', m.value ->> 'kind', m.value ->> 'name', ' of ' || (m.value ->> 'on'), m.value ->> 'path', m.value ->> 'line'), ', ' order by m.ordinality)
         from jsonb_array_elements(v_missing) with ordinality as m where m.ordinality <= weft._limit('baseline_missing_count'))
         || case when jsonb_array_length(v_missing) > weft._limit('baseline_missing_count') then format(' and %s more.', jsonb_array_length(v_missing) - weft._limit('baseline_missing_count')) else '.' end,
-      'hint', case when v_reached is not null then format('Up to %s all is there: if that is how far the database is, say --up-to %s, and the next deployment runs the rest.', v_reached,
-          case when v_reached ~ '^[A-Za-z0-9._/-]+$' then v_reached else quote_literal(v_reached) end)
+      'hint', case when v_reached is not null then format('Up to %s all is there: if that is how far the database is, say --up-to %s, and the next deployment runs the rest.', v_reached, weft._quote_path(v_reached))
         else 'None of the bundle''s files before that creates anything, so there may be nothing to record: if the database is not at the bundle at all, deploy it.' end
         || ' If what is missing has been dropped since, or is there by another name, --unverified records the files without a look.',
       'path', v_missing -> 0 ->> 'path', 'line', v_missing -> 0 -> 'line',
@@ -93,7 +92,8 @@ begin
   with back as (
     update weft._history as h
     set path = s.replaced ->> 'path', digest = decode(s.replaced ->> 'digest', 'hex'), deployment_id = (s.replaced ->> 'deployment_id')::uuid, applied_at = (s.replaced ->> 'applied_at')::timestamptz,
-        bytes_in = (s.replaced ->> 'bytes_in')::uuid, applied_path = s.replaced ->> 'applied_path', place = (s.replaced ->> 'place')::integer, made = nullif(s.replaced -> 'made', 'null')
+        bytes_in = (s.replaced ->> 'bytes_in')::uuid, applied_path = s.replaced ->> 'applied_path', place = (s.replaced ->> 'place')::integer, made = nullif(s.replaced -> 'made', 'null'),
+        words = nullif(s.replaced -> 'words', 'null'), table_name = s.replaced ->> 'table_name', table_oid = (s.replaced ->> 'table_oid')::oid
     from weft._steps as s
     where s.deployment_id = v_baseline.id and s.replaced is not null and h.bundle = v_baseline.bundle and h.deployment_id = v_baseline.id and h.applied_path = s.path
     returning s.path
@@ -149,22 +149,26 @@ begin
   end if;
 
   for v_file in
-    select s.ordinal, s.path, a.digest, weft._repeat_of(s.kind, s.options) as repeat, h.digest as known
+    select s.ordinal, s.path, a.digest, weft._repeat_of(s.kind, s.options) as repeat, h.digest as known, weft._words_of(s.kind, s.options) as words, t.oid as table_oid
     from weft._steps as s
+    join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
+    cross join lateral (select case s.kind when 'load' then weft._find_target(s.options ->> 'into', p.role, p.settings) end as oid offset 0) as t
     join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
     left join weft._history as h on h.bundle = v_deployment.bundle and h.path = s.path
     where s.deployment_id = p_deployment and weft._repeat_of(s.kind, s.options) in ('once', 'on-change')
-      and (h.digest is distinct from a.digest or exists (select from weft._list_half_undone(v_deployment.bundle) as u where u.path = s.path))
+      and (h.digest is distinct from a.digest or h.words is distinct from weft._words_of(s.kind, s.options) or exists (select from weft._list_half_undone(v_deployment.bundle) as u where u.path = s.path))
     order by s.ordinal
   loop
     update weft._steps as s set replaced = to_jsonb(h) || jsonb_build_object('digest', encode(h.digest, 'hex'))  -- so that it can be withdrawn
     from weft._history as h
     where s.deployment_id = p_deployment and s.ordinal = v_file.ordinal and h.bundle = v_deployment.bundle and h.path = v_file.path;
-    insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place, made)
-    values (v_deployment.bundle, v_file.path, v_file.digest, p_deployment, clock_timestamp(), p_deployment, v_file.path, case when v_file.repeat <> 'once' then v_file.ordinal end, v_made -> v_file.path)
+    insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place, made, words, table_name, table_oid)
+    values (v_deployment.bundle, v_file.path, v_file.digest, p_deployment, clock_timestamp(), p_deployment, v_file.path, case when v_file.repeat <> 'once' then v_file.ordinal end, v_made -> v_file.path,
+            v_file.words, weft._qualify_table(v_file.table_oid), v_file.table_oid)
     on conflict on constraint an_artifact_is_applied_once do update
     set digest = excluded.digest, deployment_id = excluded.deployment_id, applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, applied_path = excluded.applied_path,
-        place = case when excluded.place is not null then coalesce(h.place, excluded.place) end, made = case when excluded.place is not null then coalesce(excluded.made, h.made) end;
+        place = case when excluded.place is not null then coalesce(h.place, excluded.place) end, made = case when excluded.place is not null then coalesce(excluded.made, h.made) end,
+        words = excluded.words, table_name = excluded.table_name, table_oid = excluded.table_oid;
     v_recorded := v_recorded || v_file.path;
     if v_file.known <> v_file.digest then
       v_replaced := v_replaced || v_file.path;

@@ -338,3 +338,21 @@ $$;
 
 comment on function weft.plan(jsonb, jsonb, jsonb) is
   'Tells what the history has to say of a bundle: files that changed, were renamed or come late, why it would be refused, in which order groups of repeatable files would be tried, whose objects are gone, and whether the catalog has drifted since the last deployment. p_texts: the contents of files that changed or are new, by path. p_values: the plain values of parameters that a deployment would be given, by name.';
+
+
+-- For whoever has to give a file its applied content back.
+create or replace function weft.kept_file(p_bundle text, p_path text)
+  returns bytea
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select string_agg(c.content, '' order by u.ordinal)
+  from weft._history as h
+  join weft._artifacts as a on a.deployment_id = h.bytes_in and a.path = h.path and a.digest = h.digest
+  cross join unnest(a.chunks) with ordinality as u (digest, ordinal)
+  cross join lateral (select k.content from weft._chunks as k where k.digest = u.digest offset 0) as c
+  where h.bundle = p_bundle and h.path = p_path
+$$;
+
+comment on function weft.kept_file(text, text) is 'Returns the bytes of a file as they were applied to this database.';

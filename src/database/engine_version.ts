@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '1c6ae2c24939242a15fc28fe62f3e05335387577ab6f5a57d336f1e7ffebe9a8';
+export const ENGINE_DIGEST = 'dc77b46e939212de458eb0e5477b511455f6ee50fc7b0630bcae35bb9bf297bb';

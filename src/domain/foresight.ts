@@ -22,9 +22,9 @@ export const findingSchema = z.looseObject({
   path: z.string(),
   /**
    * unchanged: but for comments and white space · changed: refused · renamed, or ambiguous: refused · late: in front of what was applied ·
-   * half_undone: an undo stopped half-way, refused.
+   * half_undone: an undo stopped half-way, refused · reworded: applied with these bytes and other words; `data.does` says what becomes of it.
    */
-  verdict: z.enum(['unchanged', 'changed', 'renamed', 'ambiguous', 'late', 'half_undone']),
+  verdict: z.enum(['unchanged', 'changed', 'renamed', 'ambiguous', 'late', 'half_undone', 'reworded']),
   data: z.record(z.string(), z.unknown()),
 });
 

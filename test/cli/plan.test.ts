@@ -145,3 +145,45 @@ describe('weft plan', () => {
     expect((await weft('plan', makeFolder({ '9.sql': 'select 1;' }))).stderr).toContain('drift: 2 objects'); // a bundle that was never here
   });
 });
+
+describe('weft plan, of a file with the bytes that were applied and other words', () => {
+  const CSV = { 'c.csv': 'k\n1\n' };
+  const load = (words: string, files: Files = CSV) => makeFolder({ ...files, 'weft.yaml': bundle(`{ load: c.csv, ${words} }`) });
+  const lineOf = (stdout: string) => stdout.split('\n').find((line) => line.includes('c.csv')) ?? '';
+
+  beforeEach(async () => {
+    await sql(database.url, 'create table a (k text primary key); create table b (k text primary key)');
+  });
+
+  const deployed = async (words: string): Promise<void> => expect((await weft('deploy', load(words))).code).toBe(0);
+
+  it('says that data which is brought in line runs into another table, and that the rows in the first stay', async () => {
+    await deployed('into: a, key: [k], mode: upsert');
+    const { code, stdout } = await weft('plan', load('into: b, key: [k], mode: upsert'));
+    expect(code).toBe(0);
+    expect(lineOf(stdout)).toMatch(/run again: other words +c\.csv .*into b, upsert by k; it was loaded into public\.a, whose rows stay$/);
+    expect(stdout).toContain('1 of 1 step would run.');
+  });
+
+  it('says what the words were', async () => {
+    await deployed('into: a, key: [k], mode: upsert');
+    const { stdout } = await weft('plan', load('into: a, key: [k], mode: sync, where: "k > \'0\'"'));
+    expect(lineOf(stdout)).toMatch(/run again: other words .*; when it was applied: mode upsert, where not said$/);
+    expect(await verdicts(load('into: a, key: [k], mode: sync'))).toEqual({ 'c.csv': 'reworded' });
+  });
+
+  it('says that what is only inserted is refused elsewhere, and exits with 2; or skipped, where it is the same table', async () => {
+    await deployed('into: a');
+    const { code, stdout } = await weft('plan', load('into: b'));
+    expect(code).toBe(2);
+    expect(lineOf(stdout)).toContain('refuse: applied with other words');
+    expect(stdout).toContain('Nothing would run: c.csv was loaded into public.a, and is to go into public.b now.');
+    expect(lineOf((await weft('plan', load('into: later'))).stdout)).toMatch(
+      /run: other table .*unless that is public\.a by another name: it was loaded into that$/,
+    );
+    await sql(database.url, 'alter table a rename to c');
+    const same = await weft('plan', load('into: c'));
+    expect(same.code).toBe(0);
+    expect(lineOf(same.stdout)).toMatch(/skip: applied .*; into the same table, whose name has changed: into a when it was applied$/);
+  });
+});

@@ -15,6 +15,7 @@ import { tellGone } from '../gone.ts';
 import { describeParameters } from '../parameter_lines.ts';
 import { readAssigned } from '../parameters.ts';
 import { readForesight, readHistory } from '../readings.ts';
+import { remarkOnWords } from '../reworded.ts';
 import { count, harmless, oneLine } from '../text.ts';
 import { lookIntoFiles, remarkOnTransactions } from '../unrunnable.ts';
 
@@ -28,6 +29,9 @@ type Verdict =
   | 'ambiguous'
   | 'late'
   | 'half_undone'
+  | 'reworded'
+  | 'looks'
+  | 'unlike'
   | 'refused'
   | 'lost'
   | 'unknown'
@@ -46,6 +50,9 @@ const WORDS: Readonly<Record<Verdict, string>> = {
   ambiguous: 'refuse: renamed from which?',
   late: 'run: out of order',
   half_undone: 'refuse: half taken back',
+  reworded: 'run again: other words',
+  looks: 'run: other table',
+  unlike: 'refuse: applied with other words',
   refused: 'refuse: out of order',
   lost: 'run: something is gone',
   unknown: 'run unless applied',
@@ -57,9 +64,14 @@ const HELD_BACK: Readonly<Partial<Record<Verdict, string>>> = {
   new: 'held back',
   again: 'held back: changed',
   late: 'held back: out of order',
+  reworded: 'held back: other words',
+  looks: 'held back: other table',
   lost: 'held back: something is gone',
   asked: 'held back',
 };
+
+/** What becomes of a file with other words, as the engine says it; what is not here is skipped. */
+const REWORDED: Readonly<Record<string, Verdict>> = { runs: 'reworded', looks: 'looks', refused: 'unlike' };
 
 /** How often a step runs, as the engine has it (`weft._repeat_of`). */
 function repeatOf(step: Step): 'once' | 'on-change' | 'always' {
@@ -95,20 +107,24 @@ export async function plan(call: Call): Promise<number> {
     return digest === artifact.digest ? 'applied' : repeat === 'on-change' ? 'again' : 'changed';
   };
   const foresight = await readMore();
-  const found = new Map(foresight?.findings.map((finding) => [finding.path, finding]));
+  const findings = foresight?.findings ?? [];
+  const found = new Map(findings.filter(({ verdict }) => verdict !== 'reworded').map((finding) => [finding.path, finding]));
+  const rewordings = new Map(findings.flatMap(({ path, verdict, data }) => (verdict === 'reworded' ? [[path, String(data.does)] as const] : [])));
   const lost = new Map(foresight?.lost.map((loss) => [loss.path, loss.missing]));
   const verdictOf = (numbered: NumberedStep): Verdict => {
     const verdict = digestVerdict(numbered);
     const finding = found.get(numbered.step.path)?.verdict;
+    const reworded = rewordings.get(numbered.step.path);
+    if (numbered.step.kind !== 'check' && reworded !== undefined && reworded in REWORDED) return REWORDED[reworded] as Verdict;
     if (numbered.step.kind === 'check' || finding === undefined) return verdict === 'applied' && lost.has(numbered.step.path) ? 'lost' : verdict;
     return finding === 'late' && bundle.manifest.order === 'strict' ? 'refused' : finding;
   };
 
   const phases = numberSteps(bundle.manifest);
   const steps = phases.flatMap((phase) => phase.steps);
-  const toRun = steps.filter((step) => ['new', 'again', 'late', 'lost', 'unknown', 'asked'].includes(verdictOf(step)));
+  const toRun = steps.filter((step) => ['new', 'again', 'reworded', 'looks', 'late', 'lost', 'unknown', 'asked'].includes(verdictOf(step)));
   const halves = new Map(foresight?.halves?.map((half) => [half.path, half]));
-  const refused = steps.filter((step) => ['changed', 'ambiguous', 'half_undone', 'refused'].includes(verdictOf(step))).map(({ step }) => step.path);
+  const refused = steps.filter((step) => ['changed', 'ambiguous', 'unlike', 'half_undone', 'refused'].includes(verdictOf(step))).map(({ step }) => step.path);
   const words = refused.length > 0 ? { ...WORDS, ...HELD_BACK } : WORDS;
   const remarks = (step: NumberedStep): string => [remarkOn(step), ownTransactionsOf(step)].filter((part) => part !== '').join('; ');
   for (const line of bundleLines(bundle.manifest, style, (step) => words[verdictOf(step)], remarks, assigned)) printer.say(line);
@@ -175,7 +191,13 @@ export async function plan(call: Call): Promise<number> {
   }
 
   /** What the history has found; and only a file that is run statement by statement goes on where it stopped. */
-  function remarkOn({ artifact }: NumberedStep): string {
+  function remarkOn(step: NumberedStep): string {
+    return [remarkOnHistory(step), remarkOnWords(findings.find(({ path, verdict }) => verdict === 'reworded' && path === step.artifact?.path))]
+      .filter((part) => part !== '')
+      .join('; ');
+  }
+
+  function remarkOnHistory({ artifact }: NumberedStep): string {
     const finding = artifact === null ? undefined : found.get(artifact.path);
     if (finding?.verdict === 'renamed') return `from ${String(finding.data.from)}`;
     if (finding?.verdict === 'late') return `${String(finding.data.behind)} comes behind it, and has been applied`;

@@ -1,0 +1,35 @@
+/** Files that were applied with these bytes and with other words of weft.yaml, in words. Pure. */
+import type { Foresight } from '../domain/foresight.ts';
+import { oneLine } from './text.ts';
+
+type Finding = Foresight['findings'][number];
+
+function wordOf(value: unknown): string {
+  return value === null || value === undefined ? 'not said' : oneLine(Array.isArray(value) ? value.join(', ') : String(value));
+}
+
+/** `into a then`: what the words were that are others now. */
+function wordsThen(words: unknown): string {
+  return Object.entries((words ?? {}) as Readonly<Record<string, readonly unknown[]>>)
+    .map(([word, [before]]) => `${word} ${wordOf(before)}`)
+    .join(', ');
+}
+
+/** Behind the line of a file in a plan. */
+export function remarkOnWords(finding: Finding | undefined): string {
+  if (finding === undefined) return '';
+  const { does, words, table, table_before: before } = finding.data;
+  const then = wordsThen(words);
+  switch (does) {
+    case 'follows':
+      return `into the same table, whose name has changed: ${then} when it was applied`;
+    case 'looks':
+      return `unless that is ${wordOf(before)} by another name: it was loaded into that`;
+    case 'runs':
+      return table === undefined ? `when it was applied: ${then}` : `it was loaded into ${wordOf(before)}, whose rows stay`;
+    case 'refused':
+      return `when it was applied: ${then}`;
+    default:
+      return `when it was applied: ${then}; what it has done is not done again`;
+  }
+}
