@@ -1,6 +1,15 @@
 /** Events by their form. A forge switches a webhook off that is answered with errors: what has another form is ignored, with the reason. */
-import type * as z from 'zod';
+import * as z from 'zod';
 import type { Heard } from './forge.ts';
+
+const BRANCH_CHARACTERS = 1024;
+
+/** The name of a branch, or of a tag, as git lets one be called (git-check-ref-format): it becomes a part of a path, and leads nowhere else. */
+export const branchSchema = z.string().min(1).max(BRANCH_CHARACTERS).refine(isRefName, 'must be a name that git lets a branch have');
+
+function isRefName(text: string): boolean {
+  return !/[\p{Cc} ~^:?*[\\]|\.\.|@\{|\.$/u.test(text) && text.split('/').every((part) => part !== '' && !part.startsWith('.') && !part.endsWith('.lock'));
+}
 
 /**
  * @param form what an event of that kind has, as the reason says it

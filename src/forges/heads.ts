@@ -17,12 +17,13 @@ export async function confirmBranch(api: Pick<Heads, 'branchHead'>, change: Chan
 
 /**
  * What a deployment was asked for may be a branch, and then its head counts; a tag or a commit has none.
+ * @param ref what may be a branch; null when it is none
  * @throws Problem forge_unreachable, forge_refused
  */
-export async function confirmNewest(api: Heads, change: Change, number: number, environment: string, ref: string): Promise<Confirmed> {
+export async function confirmNewest(api: Heads, change: Change, number: number, environment: string, ref: string | null): Promise<Confirmed> {
   const newest = await api.newestDeployment(change, environment);
   if (newest?.id !== number) return { stale: `The newest deployment of the environment "${environment}" is ${newest?.id ?? 'none'} by now.` };
-  const head = ref === change.commit ? null : await api.branchHead(change, ref);
+  const head = ref === null || ref === change.commit ? null : await api.branchHead(change, ref);
   if (head !== null && head !== change.commit) return { stale: `The head of "${ref}" is ${head} by now.` };
   return { branch: head === null ? null : ref, stale: null };
 }

@@ -19,7 +19,17 @@ describe('GitHub', () => {
     pullRequest: { state: 'open', head: { sha: COMMIT, repo: { id: 7 } as { id: number } | null }, base: { ref: 'main' } } as object | null,
     deployment: { id: 5, sha: COMMIT, ref: 'main', environment: 'production' } as object | null,
     newestDeployment: { id: 5 } as object | null,
-    workflowRun: { head_sha: COMMIT, head_branch: 'main', conclusion: 'success', run_attempt: 1 } as object | null,
+    deploymentStates: ['in_progress'],
+    isTag: true,
+    workflowRun: {
+      head_sha: COMMIT,
+      head_branch: 'main',
+      head_repository: { id: 7 },
+      event: 'push',
+      path: '.github/workflows/ci.yml@refs/heads/main',
+      conclusion: 'success',
+      run_attempt: 1,
+    } as object | null,
   };
   const confirm = (change: Change, answers: Partial<typeof right> = {}) =>
     confirmChange(
@@ -37,10 +47,15 @@ describe('GitHub', () => {
     expect(await confirm(PULL)).toEqual({ branch: null, stale: null });
     const ofCommit = { deployment: { id: 5, sha: COMMIT, ref: COMMIT, environment: 'production' } };
     expect(await confirm({ ...DEPLOYMENT, branch: COMMIT }, ofCommit)).toEqual({ branch: null, stale: null });
-    expect(await confirm({ ...DEPLOYMENT, branch: 'v1' }, { deployment: { ...ofCommit.deployment, ref: 'v1' }, branchHead: null })).toEqual({
-      branch: null,
-      stale: null,
-    });
+    for (const ref of ['v1', 'refs/tags/v1', COMMIT.slice(0, 7)]) {
+      const found = { deployment: { ...ofCommit.deployment, ref }, branchHead: null };
+      expect(await confirm({ ...DEPLOYMENT, branch: ref }, found), ref).toEqual({ branch: null, stale: null });
+    }
+  });
+
+  test('a deployment of a branch proves it by whichever of its names it was asked for', async () => {
+    const found = { deployment: { id: 5, sha: COMMIT, ref: 'refs/heads/main', environment: 'production' } };
+    expect(await confirm({ ...DEPLOYMENT, branch: 'refs/heads/main' }, found)).toEqual({ branch: 'main', stale: null });
   });
 
   test.each<[string, Change, Partial<typeof right>]>([
@@ -60,10 +75,19 @@ describe('GitHub', () => {
     ['it is of another branch', DEPLOYMENT, { deployment: { ...right.deployment, ref: 'other' } }],
     ['it is not the newest', DEPLOYMENT, { newestDeployment: { id: 6 } }],
     ['its branch has another head', DEPLOYMENT, { branchHead: OTHER }],
+    ['it belongs to a job that waits', DEPLOYMENT, { deploymentStates: ['waiting'] }],
+    ['it belongs to a job that has waited', DEPLOYMENT, { deploymentStates: ['in_progress', 'queued', 'waiting'] }],
+    ['its branch and tag are of nobody here', DEPLOYMENT, { branchHead: null, isTag: false }],
     ['the run is gone', RUN, { workflowRun: null }],
     ['it was run again and failed', RUN, { workflowRun: { ...right.workflowRun, conclusion: 'failure' } }],
     ['it is of another commit', RUN, { workflowRun: { ...right.workflowRun, head_sha: OTHER } }],
     ['it is of another branch', RUN, { workflowRun: { ...right.workflowRun, head_branch: 'other' } }],
+    ['it is of another workflow', RUN, { workflowRun: { ...right.workflowRun, path: '.github/workflows/lint.yml' } }],
+    ['it is of a fork', RUN, { workflowRun: { ...right.workflowRun, head_repository: { id: 66 } } }],
+    ['its fork is gone', RUN, { workflowRun: { ...right.workflowRun, head_repository: null } }],
+    ['it is for a pull request', RUN, { workflowRun: { ...right.workflowRun, event: 'pull_request' } }],
+    ['it is another attempt', RUN, { workflowRun: { ...right.workflowRun, run_attempt: 2 } }],
+    ['it is not the attempt that was said', { ...RUN, attempt: 2 }, {}],
     ['its branch has another head', RUN, { branchHead: OTHER }],
     ['there is no such event', { ...CHANGE, event: 'release' }, {}],
   ])('%s: nothing follows', async (_name, change, answers) => {
@@ -77,7 +101,7 @@ describe('GitLab', () => {
     mergeRequest: { state: 'opened', sha: COMMIT, source_project_id: 7, target_branch: 'main' } as object | null,
     deployment: { id: 5, sha: COMMIT, ref: 'main', status: 'running', environment: { name: 'production' } } as object | null,
     newestDeployment: { id: 5 } as object | null,
-    pipeline: { status: 'success', sha: COMMIT, ref: 'main' } as object | null,
+    pipeline: { status: 'success', sha: COMMIT, ref: 'main', source: 'push' } as object | null,
   };
   const confirm = (change: Change, answers: Partial<typeof right> = {}) =>
     confirmAtGitLab(
@@ -109,6 +133,10 @@ describe('GitLab', () => {
     ['the pipeline is gone', PIPELINE, { pipeline: null }],
     ['it failed when it was run again', PIPELINE, { pipeline: { ...right.pipeline, status: 'failed' } }],
     ['it is of another branch', PIPELINE, { pipeline: { ...right.pipeline, ref: 'other' } }],
+    ['it is for a merge request', PIPELINE, { pipeline: { ...right.pipeline, source: 'merge_request_event' } }],
+    ['it was started anew', PIPELINE, { pipeline: { ...right.pipeline, source: 'web' } }],
+    ['it was not started anew', { ...PIPELINE, attempt: 9 }, {}],
+    ['its deployment belongs to a job', DEPLOYMENT, { deployment: { ...right.deployment, deployable: { id: 1 } } }],
     ['its branch has another head', PIPELINE, { branchHead: OTHER }],
   ])('%s: nothing follows', async (_name, change, answers) => {
     expect((await confirm(change, answers)).stale).toMatch(/\.$/);
@@ -132,6 +160,7 @@ describe('Azure DevOps', () => {
       result: 'succeeded',
       sourceBranch: 'refs/heads/main',
       sourceVersion: COMMIT,
+      reason: 'individualCI',
       definition: { id: 12 },
       repository: { id: 'r-1', type: 'TfsGit' },
     } as object | null,
@@ -175,6 +204,9 @@ describe('Azure DevOps', () => {
     ['it has no result', BUILD, { build: { ...right.build, result: null } }],
     ['it is of another commit', BUILD, { build: { ...right.build, sourceVersion: OTHER } }],
     ['it is of another branch', BUILD, { build: { ...right.build, sourceBranch: 'refs/heads/other' } }],
+    ['it is for a pull request', BUILD, { build: { ...right.build, reason: 'pullRequest' } }],
+    ['it was started anew', BUILD, { build: { ...right.build, reason: 'manual' } }],
+    ['it was not started anew', { ...BUILD, attempt: 9 }, {}],
     ['it is of another pipeline', BUILD, { build: { ...right.build, definition: { id: 13 } } }],
     ['it is of another repository', BUILD, { build: { ...right.build, repository: { id: 'r-2', type: 'TfsGit' } } }],
     ['it is of a repository elsewhere', BUILD, { build: { ...right.build, repository: { id: 'r-1', type: 'GitHub' } } }],

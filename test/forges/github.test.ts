@@ -115,6 +115,40 @@ describe('with an App and a queue', () => {
     expect(at.github.asked.length).toBe(asked);
   });
 
+  test('whoever has the secret and invents something has nothing deployed: no branch leads to a fork, no other run counts, no job that waits is passed', async () => {
+    const { repository, asked } = at.github;
+    const sha = at.github.commit(bundle('invented'), 'invented');
+    repository.pulls.set(5, { state: 'open', head: { sha, repo: { id: 666 } }, base: { ref: 'main' } });
+    const [connections, before] = [await quiet(), asked.length];
+    const push = { ref: 'refs/heads/release/../../pull/5/head', after: sha, repository: { id: repository.id, full_name: repository.name } };
+    expect(await send(at, 'push', push)).toMatchObject({ status: 422 });
+    expect(asked.length).toBe(before);
+    const run = { id: 52, run_attempt: 1, head_sha: at.github.commit(bundle('invented'), 'release/9'), head_branch: 'release/9', event: 'push' };
+    const green = { ...run, head_repository: { id: repository.id }, conclusion: 'success', path: '.github/workflows/lint.yml' };
+    repository.runs.set(52, green);
+    const said = at.github.workflowRun(52) as { workflow_run: object };
+    for (const invented of [{ path: '.github/workflows/ci.yml' }, { path: '.github/workflows/ci.yml', run_attempt: 7 }])
+      expect(await settle(at, 'workflow_run', { ...said, workflow_run: { ...green, ...invented } })).toMatchObject({ finding: 'stale' });
+    repository.branches.delete('invented');
+    repository.deployments.push({ id: 33, sha, ref: 'patch-1', environment: 'production' });
+    expect(await settle(at, 'deployment', at.github.deployment(33))).toMatchObject({ finding: 'stale' });
+    const main = at.github.commit(bundle('invented'));
+    repository.deployments.push({ id: 34, sha: main, ref: 'main', environment: 'production' });
+    repository.deploymentStatuses.push({ deployment: 34, state: 'waiting' });
+    expect(await settle(at, 'deployment', at.github.deployment(34))).toMatchObject({ finding: 'stale' });
+    repository.deploymentStatuses.length = 0;
+    expect(at.relay.connections.length).toBe(connections);
+    expect(await exists('invented')).toBe(false);
+  });
+
+  test('a deployment that GitHub has made for a job is none that somebody asked for', async () => {
+    const sha = at.github.commit(bundle('of_a_job'));
+    at.github.repository.deployments.push({ id: 35, sha, ref: 'main', environment: 'production' });
+    const payload = { ...at.github.deployment(35), workflow: { id: 1 }, workflow_run: { id: 99, event: 'pull_request', head_repository: { id: 666 } } };
+    const { status, document } = await send(at, 'deployment', payload);
+    expect([status, document.outcome, document.reason]).toEqual([200, 'ignored', expect.stringContaining('belongs to a job')]);
+  });
+
   test('a pull request that has become one of a fork since, or is closed, is not rehearsed', async () => {
     const { repository } = at.github;
     const sha = at.github.commit(bundle('turned'), 'turned');

@@ -197,6 +197,16 @@ test.each([
   ['a pull request as a push', { ...PUSH, ...pull() }, 'push'],
   ['a name of a repository that leads elsewhere', { ...PUSH, repository: { id: 7, full_name: 'octo/shop/../../user' } }, 'push'],
   ['a name of a repository that leads elsewhere', { ...PUSH, repository: { id: 7, full_name: '../shop' } }, 'push'],
+  ...['release/../../pull/5/head', '../main', 'release/', 'a//b', 'release/.x', 'a b', 'main.lock', 'a\u0000b'].map((branch): [string, object, string] => [
+    'a branch that leads elsewhere, or is none',
+    { ...PUSH, ref: `refs/heads/${branch}` },
+    'push',
+  ]),
+  [
+    'a deployment of a branch that leads elsewhere',
+    { action: 'created', deployment: { ...deployment(), ref: '../pull/5/head' }, workflow_run: null, repository },
+    'deployment',
+  ],
   ['an id that is no number', { ...PUSH, repository: { id: '7', full_name: 'octo/shop' } }, 'push'],
   ['a commit that is none', { ...PUSH, after: 'main' }, 'push'],
   ['a document that is no object', [], 'push'],
@@ -223,6 +233,7 @@ test.each([
   ['pull_request', { action: 'opened', ...pull({ head: { sha: COMMIT, repo: null } }) }, /fork/],
   ['pull_request', { action: 'opened', ...pull({ base: { ref: 'other', repo: { id: 7 } } }) }, /No source follows/],
   ['deployment', { action: 'created', deployment: deployment(), repository }, /No source follows/],
+  ['deployment', { action: 'created', deployment: deployment(), workflow_run: { id: 1 }, repository }, /belongs to a job/],
 ])('what nothing follows from is no error: %s (%#)', async (event, document, reason) => {
   const door = makeDoor();
   const answer = await post(door, signed(document, { event }));

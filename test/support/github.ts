@@ -44,6 +44,7 @@ export interface Repository {
   /** owner/name */
   name: string;
   readonly branches: Map<string, string>;
+  readonly tags: Map<string, string>;
   /** The files of each commit. */
   readonly commits: Map<string, ArchiveFiles>;
   readonly pulls: Map<number, { state: string; head: { sha: string; repo: { id: number } | null }; base: { ref: string } }>;
@@ -108,6 +109,7 @@ export async function startGitHub(): Promise<GitHub> {
     id: 1296269,
     name: 'octo/shop',
     branches: new Map(),
+    tags: new Map(),
     commits: new Map(),
     pulls: new Map(),
     deployments: [],
@@ -124,7 +126,7 @@ export async function startGitHub(): Promise<GitHub> {
   let counter = 1000;
   const nextId = () => ++counter;
 
-  const { branches, commits, pulls, deployments, runs, checkRuns, statuses, deploymentStatuses, comments, pending, ruleAnswers } = repository;
+  const { branches, tags, commits, pulls, deployments, runs, checkRuns, statuses, deploymentStatuses, comments, pending, ruleAnswers } = repository;
   const notFound: Answer = [404, { message: 'Not Found' }];
   const invalid = (what = 'Validation Failed'): Answer => [422, { message: what }];
   const given = (found: unknown): Answer => (found === undefined ? notFound : [200, found]);
@@ -134,6 +136,17 @@ export async function startGitHub(): Promise<GitHub> {
       'GET',
       /^\/git\/ref\/heads\/(.+)$/,
       ({ id }) => (branches.has(id) ? [200, { ref: `refs/heads/${id}`, object: { type: 'commit', sha: branches.get(id) } }] : notFound),
+    ],
+    [
+      'GET',
+      /^\/git\/ref\/tags\/(.+)$/,
+      ({ id }) => (tags.has(id) ? [200, { ref: `refs/tags/${id}`, object: { type: 'commit', sha: tags.get(id) } }] : notFound),
+    ],
+    [
+      'GET',
+      // Of forks too.
+      /^\/git\/ref\/pull\/(\d+)\/head$/,
+      ({ id }) => given(pulls.has(Number(id)) ? { ref: `refs/pull/${id}/head`, object: { type: 'commit', sha: pulls.get(Number(id))?.head.sha } } : undefined),
     ],
     ['GET', /^\/pulls\/(\d+)$/, ({ id }) => given(pulls.get(Number(id)))],
     ['GET', /^\/deployments\/(\d+)$/, ({ id }) => given(deployments.find((one) => one.id === Number(id)))],
@@ -145,6 +158,7 @@ export async function startGitHub(): Promise<GitHub> {
         return [200, all.slice(0, Number(url.searchParams.get('per_page') ?? 30))];
       },
     ],
+    ['GET', /^\/deployments\/(\d+)\/statuses$/, ({ id }) => [200, deploymentStatuses.filter(({ deployment }) => deployment === Number(id)).reverse()]],
     [
       'POST',
       /^\/deployments\/(\d+)\/statuses$/,

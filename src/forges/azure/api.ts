@@ -29,6 +29,7 @@ const iterationsSchema = z.object({ value: z.array(z.object({ id: idSchema, sour
 const buildSchema = z.object({
   status: z.string(),
   result: z.string().nullish(),
+  reason: z.string(),
   sourceBranch: z.string(),
   sourceVersion: z.string(),
   definition: z.object({ id: idSchema }),

@@ -6,6 +6,7 @@ import type { Change } from '../../domain/change.ts';
 import type { Confirmed } from '../forge.ts';
 import { confirmBranch } from '../heads.ts';
 import type { AzureApi } from './api.ts';
+import { isRunAnew } from './events.ts';
 
 /** @throws Problem forge_unreachable, forge_refused */
 export async function confirmChange(api: AzureApi, change: Change): Promise<Confirmed> {
@@ -43,6 +44,7 @@ async function confirmBuild(api: AzureApi, change: Change, number: number): Prom
     found.sourceVersion === change.commit &&
     found.sourceBranch === `refs/heads/${change.branch}` &&
     String(found.definition.id) === change.workflow &&
+    isRunAnew(found.reason) === (change.attempt !== null) &&
     found.repository.type === 'TfsGit' &&
     found.repository.id === change.repository.id;
   if (!isIt) return { stale: `The build ${number} is no success of this commit any more.` };

@@ -8,7 +8,7 @@ import { parseStrictJson } from '../../config/strict_json.ts';
 import { type Change, commitSchema } from '../../domain/change.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Delivery, Heard } from '../forge.ts';
-import { reader } from '../forms.ts';
+import { branchSchema, reader } from '../forms.ts';
 
 /** "Resource details to send" is not "All", say, or the version is an old one. */
 const FORM = 'what such an event has, in its newest version and with all details';
@@ -20,7 +20,7 @@ const guidSchema = z
   .string()
   .regex(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i, 'a GUID')
   .transform((text) => text.toLowerCase());
-const refSchema = z.string().max(1024);
+const refSchema = branchSchema;
 const repositorySchema = z.object({ id: guidSchema, project: z.object({ id: guidSchema }) });
 
 /** By `id` a notification is the same when it is sent again. */
@@ -59,6 +59,12 @@ const buildSchema = z.object({
 const FIRST_RUNS: readonly string[] = ['individualCI', 'batchedCI'];
 const RUNS_ANEW: readonly string[] = ['manual', 'schedule', 'scheduleForced', 'userCreated'];
 
+/** @returns whether a build was asked for anew; null for one that is none of a branch of the repository itself */
+export function isRunAnew(reason: string): boolean | null {
+  if (RUNS_ANEW.includes(reason)) return true;
+  return FIRST_RUNS.includes(reason) ? false : null;
+}
+
 /**
  * @param delivery that was proved
  * @throws Problem malformed_json
@@ -88,9 +94,8 @@ const READERS: Readonly<Record<string, (resource: unknown) => Heard>> = {
   'git.pullrequest.updated': reader(pullRequestSchema, FORM, readPullRequest),
   'build.complete': reader(buildSchema, FORM, ({ id, status, result, reason, definition, project, repository, sourceBranch, sourceVersion }) => {
     if (status !== 'completed' || result !== 'succeeded') return { ignored: `The build is ${status}, ${result}, and not a success.` };
-    const isAnew = RUNS_ANEW.includes(reason);
-    if (!sourceBranch.startsWith(HEADS) || !(isAnew || FIRST_RUNS.includes(reason)))
-      return { ignored: `A build for "${reason}" of "${sourceBranch}" is none of a branch.` };
+    const isAnew = isRunAnew(reason);
+    if (!sourceBranch.startsWith(HEADS) || isAnew === null) return { ignored: `A build for "${reason}" of "${sourceBranch}" is none of a branch.` };
     const guid = guidSchema.safeParse(repository.id).data;
     if (repository.type !== 'TfsGit' || guid === undefined) return { ignored: 'The repository of the build is none of Azure Repos.' };
     const change = {

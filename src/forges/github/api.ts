@@ -17,11 +17,21 @@ const pullSchema = z.object({
   base: z.object({ ref: z.string() }),
 });
 const deploymentSchema = z.object({ id: idSchema, sha: commitSchema, ref: z.string(), environment: z.string() });
-const runSchema = z.object({ head_sha: commitSchema, head_branch: z.string().nullable(), conclusion: z.string().nullable(), run_attempt: z.int() });
+const statusesSchema = z.array(z.object({ state: z.string() }));
+const runSchema = z.object({
+  head_sha: commitSchema,
+  head_branch: z.string().nullable(),
+  head_repository: z.object({ id: idSchema }).nullable(),
+  event: z.string(),
+  path: z.string(),
+  conclusion: z.string().nullable(),
+  run_attempt: z.int(),
+});
 const ownRunSchema = z.object({ head_repository: z.object({ id: idSchema }).nullable() });
 const pendingSchema = z.array(z.object({ environment: z.object({ name: z.string() }) }));
 const checkRunsSchema = z.object({ check_runs: z.array(z.object({ id: idSchema, external_id: z.string().nullish() })) });
 const createdSchema = z.object({ id: idSchema });
+const anySchema = z.object({});
 const commentsSchema = z.array(
   z.object({
     id: idSchema,
@@ -54,6 +64,10 @@ export class GitHubApi {
     return found?.object.sha ?? null;
   }
 
+  async isTag(change: Change, name: string): Promise<boolean> {
+    return (await this.#find(anySchema, change, { path: `/git/ref/tags/${encodePath(name)}` })) !== null;
+  }
+
   pullRequest(change: Change, number: number) {
     return this.#find(pullSchema, change, { path: `/pulls/${number}` });
   }
@@ -68,6 +82,11 @@ export class GitHubApi {
       path: `/deployments?environment=${encodeURIComponent(environment)}&per_page=1`,
     });
     return found?.[0] ?? null;
+  }
+
+  /** States of a deployment, the newest first. */
+  async deploymentStates(change: Change, id: number): Promise<string[]> {
+    return (await this.#ask(statusesSchema, change, { path: `/deployments/${id}/statuses?per_page=100` })).map(({ state }) => state);
   }
 
   workflowRun(change: Change, id: number) {
@@ -92,7 +111,7 @@ export class GitHubApi {
   }
 
   async answerProtectionRule(change: Change, run: number, body: object): Promise<void> {
-    await this.#ask(z.object({}), change, { method: 'POST', path: `/actions/runs/${run}/deployment_protection_rule`, body });
+    await this.#ask(anySchema, change, { method: 'POST', path: `/actions/runs/${run}/deployment_protection_rule`, body });
   }
 
   async openArchive(change: Change): Promise<ReadableStream<Uint8Array>> {
@@ -115,7 +134,7 @@ export class GitHubApi {
   }
 
   async setCommitStatus(change: Change, body: object): Promise<void> {
-    await this.#ask(z.object({}), change, { method: 'POST', path: `/statuses/${change.commit}`, body });
+    await this.#ask(anySchema, change, { method: 'POST', path: `/statuses/${change.commit}`, body });
   }
 
   async setDeploymentStatus(change: Change, id: number, body: object): Promise<void> {
@@ -168,7 +187,10 @@ function readForm<Schema extends z.ZodType>(schema: Schema, value: unknown, path
   throw new Problem('forge_refused', `GitHub has answered ${path.replace(/\?.*$/, '') || 'for the repository'} in a form that is not known here (${key}).`);
 }
 
-/** Each part of a path, encoded; the "/" between them stay. */
+/** Each part of a path, encoded; the "/" between them stay. @throws Problem forge_refused for a part that leads elsewhere */
 function encodePath(path: string): string {
-  return path.split('/').map(encodeURIComponent).join('/');
+  const parts = path.split('/');
+  if (parts.some((part) => part === '' || part === '.' || part === '..'))
+    throw new Problem('forge_refused', 'GitHub is not asked for a name that leads elsewhere.');
+  return parts.map(encodeURIComponent).join('/');
 }

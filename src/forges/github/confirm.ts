@@ -6,6 +6,7 @@ import type { Change } from '../../domain/change.ts';
 import type { Confirmed } from '../forge.ts';
 import { confirmBranch, confirmNewest } from '../heads.ts';
 import type { GitHubApi } from './api.ts';
+import { fileOf, OWN_RUNS } from './events.ts';
 
 /** @throws Problem forge_unreachable, forge_refused */
 export async function confirmChange(api: GitHubApi, change: Change): Promise<Confirmed> {
@@ -31,18 +32,32 @@ async function confirmPullRequest(api: GitHubApi, change: Change, number: number
   return { branch: null, stale: null };
 }
 
+/** GitHub makes deployments for jobs too, before anybody has said that they may start: what has ever waited for that is none that somebody asked for. */
 async function confirmDeployment(api: GitHubApi, change: Change, number: number): Promise<Confirmed> {
-  const { environment, branch: ref } = change;
+  const { environment, branch: ref, commit } = change;
   const found = await api.deployment(change, number);
-  if (found === null || environment === null || ref === null || found.sha !== change.commit || found.environment !== environment || found.ref !== ref)
+  if (found === null || environment === null || ref === null || found.sha !== commit || found.environment !== environment || found.ref !== ref)
     return { stale: `The deployment ${number} is not there any more, or is another one.` };
-  return confirmNewest(api, change, number, environment, ref);
+  if ((await api.deploymentStates(change, number)).includes('waiting')) return { stale: `The deployment ${number} belongs to a job of a workflow.` };
+  const isCommit = /^[0-9a-f]{7,}$/.test(ref) && commit.startsWith(ref);
+  const tag = /^refs\/tags\/(.+)$/.exec(ref)?.[1] ?? null;
+  const confirmed = await confirmNewest(api, change, number, environment, isCommit || tag !== null ? null : ref.replace(/^refs\/heads\//, ''));
+  if (confirmed.stale !== null || confirmed.branch !== null || isCommit || (await api.isTag(change, tag ?? ref))) return confirmed;
+  return { stale: `"${ref}" is no branch and no tag of this repository.` };
 }
 
 async function confirmRun(api: GitHubApi, change: Change, number: number): Promise<Confirmed> {
   const found = await api.workflowRun(change, number);
-  if (found === null || found.head_sha !== change.commit || found.head_branch !== change.branch || found.conclusion !== 'success')
-    return { stale: `The run ${number} is no success of this commit any more.` };
+  const isIt =
+    found !== null &&
+    found.conclusion === 'success' &&
+    found.head_sha === change.commit &&
+    found.head_branch === change.branch &&
+    String(found.head_repository?.id ?? '') === change.repository.id &&
+    OWN_RUNS.includes(found.event) &&
+    fileOf(found.path) === change.workflow &&
+    found.run_attempt === (change.attempt ?? 1);
+  if (!isIt) return { stale: `The run ${number} is no success of this workflow and this commit any more.` };
   return confirmBranch(api, change, change.branch);
 }
 

@@ -7,9 +7,9 @@ import { parseStrictJson } from '../../config/strict_json.ts';
 import { type Change, commitSchema } from '../../domain/change.ts';
 import { Problem } from '../../domain/problem.ts';
 import type { Delivery, Heard } from '../forge.ts';
+import { branchSchema } from '../forms.ts';
 
 const idSchema = z.int().min(1);
-const branchSchema = z.string().min(1).max(1024);
 
 /** A name by which the API finds it: it becomes a part of a path. */
 const repositorySchema = z.object({
@@ -45,8 +45,10 @@ const pullRequestSchema = z.object({
 
 const deploymentSchema = z.object({
   action: z.literal('created'),
-  deployment: z.object({ id: idSchema, sha: commitSchema, ref: z.string().min(1).max(1024), environment: z.string().min(1).max(255) }),
+  deployment: z.object({ id: idSchema, sha: commitSchema, ref: branchSchema, environment: z.string().min(1).max(255) }),
   repository: repositorySchema,
+  /** Of the job for which GitHub has made it; null when somebody has made it through the API. */
+  workflow_run: z.unknown().optional(),
   deployment_status: absent,
   check_run: absent,
   deployment_callback_url: absent,
@@ -83,7 +85,7 @@ const pingSchema = z.object({ zen: z.string(), hook_id: idSchema });
 /** After these a pull request has another head than before, or is open again. */
 const NEW_HEADS: readonly string[] = ['opened', 'reopened', 'synchronize'];
 /** What runs for a branch of the repository itself, by somebody who may write to it. */
-const OWN_RUNS: readonly string[] = ['push', 'workflow_dispatch', 'schedule'];
+export const OWN_RUNS: readonly string[] = ['push', 'workflow_dispatch', 'schedule'];
 
 /** @throws Problem unsigned without the header that names the event */
 export function readEventName(headers: Headers): string {
@@ -112,7 +114,8 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
     const { ref, after, deleted, repository } = parse(pushSchema, 'push', value);
     if (!ref.startsWith('refs/heads/')) return { ignored: `"${ref}" is no branch.` };
     if (deleted || /^0+$/.test(after)) return { ignored: 'The branch was deleted.' };
-    return { changes: [{ ...ofRepository(repository), event: 'push', commit: after, branch: ref.slice('refs/heads/'.length) }] };
+    const branch = parse(branchSchema, 'push', ref.slice('refs/heads/'.length));
+    return { changes: [{ ...ofRepository(repository), event: 'push', commit: after, branch }] };
   },
   pull_request(value) {
     const { action, number, pull_request, repository } = parse(pullRequestSchema, 'pull_request', value);
@@ -123,7 +126,9 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
     return { changes: [{ ...ofRepository(repository), event: 'pull_request', commit: head.sha, branch: base.ref, number }] };
   },
   deployment(value) {
-    const { deployment, repository } = parse(deploymentSchema, 'deployment', value);
+    const { deployment, repository, workflow_run } = parse(deploymentSchema, 'deployment', value);
+    // It is there before anybody has said that the job may start.
+    if (workflow_run != null) return { ignored: 'The deployment belongs to a job of a workflow; "workflow_run" follows those.' };
     const { id, sha, ref, environment } = deployment;
     return { changes: [{ ...ofRepository(repository), event: 'deployment', commit: sha, branch: ref, environment, number: id, attempt: id }] };
   },
@@ -158,7 +163,7 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
           event: 'workflow_run',
           commit: run.head_sha,
           branch: run.head_branch,
-          workflow: run.path.replace(/@.*$/, ''),
+          workflow: fileOf(run.path),
           number: run.id,
           attempt: run.run_attempt > 1 ? run.run_attempt : null,
         },
@@ -166,6 +171,11 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
     };
   },
 };
+
+/** The file of a workflow, without the ref of which it is. */
+export function fileOf(path: string): string {
+  return path.replace(/@.*$/, '');
+}
 
 function parse<Schema extends z.ZodType>(schema: Schema, name: string, value: unknown): z.infer<Schema> {
   const parsed = schema.safeParse(value);

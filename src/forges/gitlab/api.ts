@@ -10,8 +10,15 @@ import type { Asking, Question } from '../asking.ts';
 const idSchema = z.int().min(1);
 const branchSchema = z.object({ commit: z.object({ id: commitSchema }) });
 const mergeRequestSchema = z.object({ state: z.string(), sha: commitSchema.nullable(), source_project_id: idSchema.nullable(), target_branch: z.string() });
-const pipelineSchema = z.object({ status: z.string(), sha: commitSchema, ref: z.string() });
-const deploymentSchema = z.object({ id: idSchema, sha: commitSchema, ref: z.string(), status: z.string(), environment: z.object({ name: z.string() }) });
+const pipelineSchema = z.object({ status: z.string(), sha: commitSchema, ref: z.string(), source: z.string().nullish() });
+const deploymentSchema = z.object({
+  id: idSchema,
+  sha: commitSchema,
+  ref: z.string(),
+  status: z.string(),
+  environment: z.object({ name: z.string() }),
+  deployable: z.unknown().optional(),
+});
 const createdSchema = z.object({ id: idSchema });
 const notesSchema = z.array(
   z.object({ id: idSchema, body: z.string().nullish(), system: z.boolean().nullish(), author: z.object({ id: idSchema }).nullish() }),

@@ -3,6 +3,7 @@ import type { Change } from '../../domain/change.ts';
 import type { Confirmed } from '../forge.ts';
 import { confirmBranch, confirmNewest } from '../heads.ts';
 import type { GitLabApi } from './api.ts';
+import { isRunAnew } from './events.ts';
 
 /** @throws Problem forge_unreachable, forge_refused */
 export async function confirmChange(api: GitLabApi, change: Change): Promise<Confirmed> {
@@ -26,8 +27,13 @@ async function confirmMergeRequest(api: GitLabApi, change: Change, number: numbe
 
 async function confirmPipeline(api: GitLabApi, change: Change, number: number): Promise<Confirmed> {
   const found = await api.pipeline(change, number);
-  if (found === null || found.status !== 'success' || found.sha !== change.commit || found.ref !== change.branch)
-    return { stale: `The pipeline ${number} is no success of this commit any more.` };
+  const isIt =
+    found !== null &&
+    found.status === 'success' &&
+    found.sha === change.commit &&
+    found.ref === change.branch &&
+    isRunAnew(found.source) === (change.attempt !== null);
+  if (!isIt) return { stale: `The pipeline ${number} is no success of this commit any more.` };
   return confirmBranch(api, change, change.branch);
 }
 
@@ -36,5 +42,6 @@ async function confirmDeployment(api: GitLabApi, change: Change, number: number)
   const found = await api.deployment(change, number);
   if (found === null || environment === null || ref === null || found.sha !== change.commit || found.environment.name !== environment || found.ref !== ref)
     return { stale: `The deployment ${number} is not there any more, or is another one.` };
+  if (found.deployable != null) return { stale: `The deployment ${number} belongs to a job of a pipeline.` };
   return confirmNewest(api, change, number, environment, ref);
 }

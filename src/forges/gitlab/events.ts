@@ -6,17 +6,16 @@ import * as z from 'zod';
 import { parseStrictJson } from '../../config/strict_json.ts';
 import { type Change, commitSchema } from '../../domain/change.ts';
 import type { Delivery, Heard } from '../forge.ts';
-import { reader } from '../forms.ts';
+import { branchSchema, reader } from '../forms.ts';
 
 const FORM = 'what such an event has';
 
 const idSchema = z.int().min(1);
-const branchSchema = z.string().min(1).max(1024);
 const projectSchema = z.object({ id: idSchema, path_with_namespace: z.string().max(512) });
 
 const kindSchema = z.object({ object_kind: z.string().max(64) });
 
-const pushSchema = z.object({ ref: z.string(), after: commitSchema, project: projectSchema });
+const pushSchema = z.object({ ref: branchSchema, after: commitSchema, project: projectSchema });
 
 const mergeRequestSchema = z.object({
   project: projectSchema,
@@ -52,6 +51,12 @@ const deploymentSchema = z.object({
 const FIRST_RUNS: readonly string[] = ['push'];
 const RUNS_ANEW: readonly string[] = ['web', 'schedule', 'api', 'trigger', 'chat'];
 
+/** @returns whether a pipeline was asked for anew; null for one that is none of a branch of the project itself */
+export function isRunAnew(source: string | null | undefined): boolean | null {
+  if (RUNS_ANEW.includes(source ?? '')) return true;
+  return FIRST_RUNS.includes(source ?? '') ? false : null;
+}
+
 /**
  * @param delivery that was proved
  * @throws Problem malformed_json
@@ -80,8 +85,8 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
   }),
   pipeline: reader(pipelineSchema, FORM, ({ project, object_attributes: { id, ref, tag, sha, status, source } }) => {
     if (status !== 'success') return { ignored: `The pipeline is "${status}", and not a success.` };
-    const isAnew = RUNS_ANEW.includes(source ?? '');
-    if (tag || !(isAnew || FIRST_RUNS.includes(source ?? ''))) return { ignored: `A pipeline for "${source ?? ''}" is none of a branch of this project.` };
+    const isAnew = isRunAnew(source);
+    if (tag || isAnew === null) return { ignored: `A pipeline for "${source ?? ''}" is none of a branch of this project.` };
     return { changes: [{ ...ofProject(project), event: 'pipeline', commit: sha, branch: ref, number: id, attempt: isAnew ? id : null }] };
   }),
   deployment: reader(deploymentSchema, FORM, ({ project, status, deployment_id, deployable_id, environment, ref, commit_url }) => {
