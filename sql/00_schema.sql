@@ -6,7 +6,8 @@
 --   10 types       the state machines                           |
 --   20 tables      what is remembered, and what must be true   |
 --   21 kept        what is kept when a deployment is over       |
---   22 protection  what it needs before it may start           /
+--   22 protection  what it needs before it may start            |
+--   23 owed        what forges are still to be told            /
 --   30 constants   version, limits                             \
 --   40 events      the journal of a deployment                  |
 --   45 retention   how long what nobody needs is kept          |
@@ -91,6 +92,7 @@
 --   86 undo_plans  what that would run, and fail with           |
 --   87 created     what the files of a bundle leave               |
 --   87 forms       what a rehearsal does otherwise             |
+--   87 owed        words that are owed to forges               |
 --   87 rehearsal   all of it, measured and taken back          |
 --   88 baseline    what is there already                        |
 --   89 reports     what a rehearsal showed, and did not         |

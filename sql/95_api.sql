@@ -2,7 +2,7 @@
 
 create or replace function weft.open(
     p_request bytea, p_manifest jsonb default null, p_caller text default 'direct', p_target text default null, p_signature jsonb default null,
-    p_engine integer default null, p_deployment uuid default null, p_protection jsonb default null)
+    p_engine integer default null, p_deployment uuid default null, p_protection jsonb default null, p_owed jsonb default null)
   returns jsonb
   volatile
   set search_path = pg_catalog, pg_temp
@@ -47,6 +47,7 @@ begin
     if v_existing.request_digest <> v_digest then
       return jsonb_build_object('outcome', 'conflict', 'deployment', v_existing.id, 'state', v_existing.state);
     end if;
+    perform weft._owe(v_existing.id, p_owed);
     return weft._describe_opened(v_existing.id, 'repeated');
   end if;
 
@@ -54,14 +55,15 @@ begin
   perform weft._open_parameters(v_id, v_manifest, v_document);
   perform weft._tell(v_id, 'opened', p_data => jsonb_build_object('caller', p_caller, 'request_id', v_document ->> 'id', 'bundle', v_manifest ->> 'bundle'));
   perform weft._protect(v_id, p_protection);
+  perform weft._owe(v_id, p_owed);
   perform weft._settle_staged(v_id);
   perform set_config('weft.opened', v_id::text, false);  -- by which a CALL in the same breath knows that it meets the same backend
   return weft._describe_opened(v_id, 'created');
 end
 $$;
 
-comment on function weft.open(bytea, jsonb, text, text, jsonb, integer, uuid, jsonb) is
-  'Opens a deployment for a request, under the proposed id if there is one, or finds the one that the same request opened before: outcome created, repeated or conflict, and the digests of the chunks that are missing. p_protection: what its environment asks of it, as an object: environment (a name), second_person, rehearsal_first.';
+comment on function weft.open(bytea, jsonb, text, text, jsonb, integer, uuid, jsonb, jsonb) is
+  'Opens a deployment for a request, under the proposed id if there is one, or finds the one that the same request opened before: outcome created, repeated or conflict, and the digests of the chunks that are missing. p_protection: what its environment asks of it, as an object: environment (a name), second_person, rehearsal_first. p_owed: what a forge is to be told of it, as an object: key, errand, proof, and the seconds for which whoever opens it is about that.';
 
 
 -- What a manifest says, in rows.

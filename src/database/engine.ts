@@ -26,12 +26,13 @@ import { asking, hideSecrets, problemOf } from './engine_problems.ts';
 import { ENGINE_VERSION } from './engine_version.ts';
 import { guardMessages } from './guard.ts';
 import { installEngine } from './install.ts';
+import type { OwedCall } from './owed.ts';
 import { readDocument } from './reading.ts';
 import { assertSameBackend, fitCondition, judgeServer, onlyRow, SERVER_REPLIES_COUNT, type ServerFacts, serverQuestions } from './server.ts';
 import type { Message, Reply, Session, SqlError } from './session.ts';
 
 /** What goes with a request into `weft.undo`. */
-export type UndoCall = Omit<OpenCall, 'manifest'>;
+export type UndoCall = Omit<OpenCall, 'manifest' | 'owed'>;
 
 /** What goes with a request into `weft.open`. */
 export interface OpenCall {
@@ -47,6 +48,8 @@ export interface OpenCall {
   readonly secrets?: SecretValues | null | undefined;
   /** What the environment asks of it; null when it asks nothing. */
   readonly protection?: Protection | null | undefined;
+  /** Whom to tell how it ends; null where nobody waits for that but whoever asks. */
+  readonly owed?: OwedCall | null | undefined;
 }
 
 const openedSchema = z.object({
@@ -187,7 +190,7 @@ function secretMessages(secrets: SecretValues | null | undefined): Message[] {
 function openMessage(call: OpenCall, id: string): Message {
   return {
     kind: 'statement',
-    text: `select weft.open(p_request => $1, p_manifest => $2, p_caller => $3, p_target => $4, p_signature => $5, p_engine => $6, p_deployment => $7::uuid, p_protection => $8) as opened
+    text: `select weft.open(p_request => $1, p_manifest => $2, p_caller => $3, p_target => $4, p_signature => $5, p_engine => $6, p_deployment => $7::uuid, p_protection => $8, p_owed => $9) as opened
 where ${fitCondition('$7::text', ENGINE_VERSION)}`,
     values: [
       call.request,
@@ -197,13 +200,14 @@ where ${fitCondition('$7::text', ENGINE_VERSION)}`,
       call.signature === null ? null : JSON.stringify(call.signature),
       String(ENGINE_VERSION),
       id,
-      protectionOf(call),
+      orNull(call.protection),
+      orNull(call.owed),
     ],
   };
 }
 
-function protectionOf({ protection }: Pick<OpenCall, 'protection'>): string | null {
-  return protection === null || protection === undefined ? null : JSON.stringify(protection);
+function orNull(document: object | null | undefined): string | null {
+  return document === null || document === undefined ? null : JSON.stringify(document);
 }
 
 function readOpened(reply: Reply | undefined, server: ServerFacts): OpenedDeployment {
@@ -355,7 +359,7 @@ export async function readUndoPlan(session: Session, id: string | null, bundle: 
  */
 export async function openUndo(session: Session, call: UndoCall, backend: number): Promise<Omit<OpenedDeployment, 'server'>> {
   const text = 'select weft.undo(p_request => $1, p_caller => $2, p_target => $3, p_signature => $4, p_protection => $5) as document';
-  const values = [call.request, call.caller, call.target, call.signature === null ? null : JSON.stringify(call.signature), protectionOf(call)];
+  const values = [call.request, call.caller, call.target, call.signature === null ? null : JSON.stringify(call.signature), orNull(call.protection)];
   const before = secretMessages(call.secrets);
   return asking(async () => {
     const replies = await session.pipeline([...before, { kind: 'statement', text, values }, { kind: 'sync' }]);

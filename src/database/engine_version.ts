@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'dc77b46e939212de458eb0e5477b511455f6ee50fc7b0630bcae35bb9bf297bb';
+export const ENGINE_DIGEST = '456032fe8ebef9ff37753fa032e790b6f78ae3e90096b955965dd9b894b8d998';

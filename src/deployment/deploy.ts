@@ -5,6 +5,7 @@
  */
 import { type OpenedDeployment, openDeployment, type Run, readStatus, runMessages } from '../database/engine.ts';
 import { problemOf } from '../database/engine_problems.ts';
+import type { OwedCall } from '../database/owed.ts';
 import type { Reply, Session } from '../database/session.ts';
 import { stagingMessages } from '../database/staging.ts';
 import { type Approval, isUnapproved, lacksApproval, type Protection } from '../domain/approval.ts';
@@ -33,6 +34,8 @@ export interface Order {
   readonly secrets?: SecretValues | null;
   /** What the environment of the target asks of it; null or absent straight to a database, and where it asks nothing. */
   readonly protection?: Protection | null | undefined;
+  /** Whom to tell how it ends, beside whoever asks. */
+  readonly owed?: OwedCall | null | undefined;
 }
 
 export interface Opened {

@@ -31,7 +31,7 @@ export const LIMITS = {
   look_again_waiting_seconds_max: 6 * 60 * 60,
   /** The longest such pause while its database does not answer, or refuses. */
   look_again_unreachable_seconds_max: 60 * 60,
-  /** Of a webhook's deployment that waits for somebody's approval: so long at most until the forge is told how it ended. */
+  /** Between two looks of the queue at a webhook's deployment that waits for somebody's approval: whoever approves it in SQL tells no Worker. */
   look_again_approval_seconds_max: 60 * 60,
   /** How much later than the queue the schedule looks. */
   schedule_slack_seconds: 600,

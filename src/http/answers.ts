@@ -70,20 +70,21 @@ export function stayWith(c: HttpContext, ports: Ports, outcome: Promise<Outcome>
 }
 
 /**
- * Sees that somebody looks after a deployment when this Worker is gone, however suddenly; and lets them know when it is over before.
+ * Sees that somebody looks after a deployment when this Worker is gone, however suddenly; and when it is over before, tells the forges that wait
+ * for that, and lets those who would look know.
  * @returns resolves when that is so, and no answer should go out before; never rejects
  */
 export function handOn(
   c: HttpContext,
-  { aftercare }: Ports,
+  { aftercare, changes }: Ports,
   outcome: Promise<Outcome>,
   work: { readonly target: string; readonly id: string; readonly secrets: SecretValues | null },
 ): Promise<void> {
-  if (aftercare === undefined) return Promise.resolve();
-  const handedOn = aftercare.handOn(work.target, work.id, work.secrets);
+  const handedOn = aftercare?.handOn(work.target, work.id, work.secrets) ?? Promise.resolve();
   c.executionCtx.waitUntil(
     Promise.all([outcome, handedOn]).then(async ([end]) => {
-      if ('deployment' in end && isOver(end.deployment.state)) await aftercare.strikeOut(work.target, work.id);
+      const left = await changes.tellOwed(work.target); // also when it is not: what stood before it may be over
+      if ('deployment' in end && isOver(end.deployment.state) && !left.has(work.id)) await aftercare?.strikeOut(work.target, work.id);
     }),
   );
   return handedOn;

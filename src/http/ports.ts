@@ -46,6 +46,11 @@ export interface ChangeTaker {
   leave?(work: ForgeWork): Promise<void>;
   /** Takes it up at once. Resolves when it is over, or the log says why it is not; never rejects. */
   takeUp(work: ForgeWork): Promise<void>;
+  /**
+   * Tells forges how deployments of this target ended that their events have asked for.
+   * @returns those that are to be looked at again, for a forge did not take it; never rejects
+   */
+  tellOwed(target: string): Promise<ReadonlySet<string>>;
 }
 
 export interface Ports {

@@ -8,6 +8,7 @@ import { sha256 } from '../bundle/chunks.ts';
 import type { ArchivedBundle } from '../bundle/collected.ts';
 import type { Config, Target } from '../config/config.ts';
 import type { Source } from '../config/forges.ts';
+import type { OwedCall, SettledOwed, TakenOwed, TakeOwed } from '../database/owed.ts';
 import type { Connect } from '../database/session.ts';
 import type { Attended, AttendOptions } from '../deployment/attend.ts';
 import type { DeployOptions, Opened } from '../deployment/deploy.ts';
@@ -22,6 +23,7 @@ import { type AccountPlace, accountOfBeginning, accountOfDeployment, accountOfPr
 import type { ForgeAtHand } from '../forges/forge.ts';
 import { mayBeRun, requireGrant } from '../trust/grants.ts';
 import { protectionOf, requireRules } from '../trust/rules.ts';
+import { keyOfWork, writeOwed } from './owed.ts';
 import { findSources } from './sources.ts';
 
 export interface ChangeDesk {
@@ -31,6 +33,11 @@ export interface ChangeDesk {
   connect(target: Target): Connect;
   deploy(options: DeployOptions): { opened: Promise<Opened>; done: Promise<Deployment> };
   attend(options: AttendOptions): Promise<Attended>;
+  /** What forges are still to be told of this target's deployments. */
+  takeOwed(target: Target, what: TakeOwed): Promise<TakenOwed>;
+  settleOwed(target: Target, settled: readonly SettledOwed[]): Promise<void>;
+  /** Whether what is left to be done is taken up again by itself, should this try die; else nothing is told before it is owed in the database. */
+  readonly isKept: boolean;
   /** Milliseconds since 1970. */
   now(): number;
   /** Takes out of a text what must not be read at a forge: secrets, and where databases are. */
@@ -63,9 +70,16 @@ const LOOKS_WAITING_MAX = 9;
 /** What no further look would change. */
 const HOPELESS: readonly ProblemSlug[] = ['deployment_not_found', 'deployment_not_staged', 'engine_missing', 'secrets_missing', 'unknown_target'];
 
-/** @param deadlineMs how long to stay with it; the deployment itself needs nobody. Never rejects */
-export async function carryOut(desk: ChangeDesk, work: ForgeWork, deadlineMs: number): Promise<ChangeProgress> {
-  return new Errand(desk, work, deadlineMs).run();
+/** So much longer than a try may take, or than the pause behind one, nobody else tells what is owed. */
+const HOLD_SLACK_SECONDS = 60;
+
+/**
+ * @param deadlineMs how long to stay with it; the deployment itself needs nobody
+ * @param isLast nobody takes it up again by itself
+ * @returns never rejects
+ */
+export async function carryOut(desk: ChangeDesk, work: ForgeWork, deadlineMs: number, isLast = false): Promise<ChangeProgress> {
+  return new Errand(desk, work, deadlineMs, isLast).run();
 }
 
 /** How a try has ended: with an account for the forge, or with something to come back for. */
@@ -74,15 +88,20 @@ type End = { readonly account: Account } | { readonly again: 'at_work' | 'waitin
 class Errand {
   readonly #desk: ChangeDesk;
   readonly #deadlineMs: number;
+  readonly #isLast: boolean;
   readonly #errors: unknown[] = [];
   #work: ForgeWork;
   #state: Deployment['state'] | null = null;
   #stale: string | null = null;
+  /** Of what is owed in the database: `ours` to be told, `unknown` whether somebody else does or did, or `none` of its business. */
+  #owed: 'ours' | 'unknown' | 'none';
 
-  constructor(desk: ChangeDesk, work: ForgeWork, deadlineMs: number) {
+  constructor(desk: ChangeDesk, work: ForgeWork, deadlineMs: number, isLast: boolean) {
     this.#desk = desk;
     this.#work = work;
     this.#deadlineMs = deadlineMs;
+    this.#isLast = isLast;
+    this.#owed = work.deployment === null ? 'none' : work.account === null ? 'unknown' : 'ours';
   }
 
   async run(): Promise<ChangeProgress> {
@@ -94,9 +113,12 @@ class Errand {
     if (forge === undefined || source === undefined || !config.targets.has(target)) return this.#progress('dropped', null);
     if (this.#work.account !== null) return this.#tellEnd(forge, this.#work.account);
     const place: AccountPlace = { target, folder: folder ?? '', mode: source.mode };
-    const end = await this.#try(forge, source, place).catch((error: unknown) => this.#endOf(place, error));
+    const end = await this.#try(forge, source, place).catch((error: unknown) => this.#endOf(forge, place, error));
     if (end === null) return this.#progress('stale', null);
-    if ('again' in end) return this.#progress(end.again, end.seconds);
+    if ('again' in end) {
+      await this.#leave(forge, 0);
+      return this.#progress(end.again, end.seconds);
+    }
     return this.#tellEnd(forge, end.account);
   }
 
@@ -111,7 +133,7 @@ class Errand {
     if (confirmed.stale !== null) return looks === 0 ? null : { account: accountOfStale(place, confirmed.stale) };
     const request = await this.#request(forge, source);
     requireRules(this.#desk.config, request, { branch: confirmed.branch, nowSeconds: Math.floor(this.#desk.now() / 1000) });
-    await this.#tell(forge, accountOfBeginning(place));
+    if (this.#desk.isKept) await this.#tell(forge, accountOfBeginning(place));
     return this.#deploy(forge, request, place, await forge.client.fetchBundle(change, place.folder));
   }
 
@@ -143,6 +165,7 @@ class Errand {
         target,
         signature: proofOf(forge, this.#work),
         protection: protectionOf(this.#desk.config, target),
+        owed: await writeOwed(forge, this.#work, this.#holdSeconds()),
       },
       chunks,
       chunksAgain: true,
@@ -152,7 +175,9 @@ class Errand {
     drive.done.catch(() => undefined);
     const { id } = await drive.opened;
     this.#work = { ...this.#work, deployment: id };
+    this.#owed = 'ours';
     await this.#desk.onOpened(target, id);
+    if (!this.#desk.isKept) await this.#tell(forge, accountOfBeginning(place));
     return this.#look(forge, place, await drive.done);
   }
 
@@ -173,7 +198,7 @@ class Errand {
   async #look(forge: ForgeAtHand, place: AccountPlace, deployment: Deployment): Promise<End> {
     this.#state = deployment.state;
     if (isUnapproved(deployment)) {
-      await this.#tell(forge, this.#hide(accountOfDeployment(place, deployment)));
+      await this.#tell(forge, hideAccount(this.#desk, accountOfDeployment(place, deployment)));
       return { again: 'waiting', seconds: this.#pause(LIMITS.look_again_approval_seconds_max) };
     }
     if (!isOver(deployment.state)) return { again: 'at_work', seconds: this.#pause(LIMITS.look_again_seconds_max) };
@@ -182,24 +207,84 @@ class Errand {
   }
 
   /** What an error comes to: to be tried again, for it passes by itself; or an end. */
-  #endOf(place: AccountPlace, error: unknown): End {
+  async #endOf(forge: ForgeAtHand, place: AccountPlace, error: unknown): Promise<End> {
     this.#errors.push(error);
     const problem = error instanceof Problem ? error : new Problem('internal', 'The Worker’s log has the reason. The commit can be deployed again.', {}, error);
     // What has a deployment goes on, whatever keeps us from looking at it.
     const mayPass = this.#work.deployment === null ? problem.exit === 3 && problem.slug !== 'secrets_missing' : !HOPELESS.includes(problem.slug);
-    if (!mayPass || this.#work.looks + 1 >= LIMITS.forge_tries_count_max) return { account: accountOfProblem(place, problem) };
+    const isEnough = this.#work.looks + 1 >= LIMITS.forge_tries_count_max || (this.#isLast && this.#work.deployment === null);
+    if (!mayPass || isEnough) {
+      await this.#leaveUnknown(forge, problem);
+      return { account: accountOfProblem(place, problem) };
+    }
     const after = Number(problem.facts.retry_after_seconds ?? 0);
     return { again: 'unreachable', seconds: Math.max(after, this.#pause(LIMITS.look_again_unreachable_seconds_max)) };
   }
 
   async #tellEnd(forge: ForgeAtHand, account: Account): Promise<ChangeProgress> {
-    const hidden = this.#hide(account);
+    const others = await this.#take();
+    if (others === 'told') return this.#progress('told', null);
+    if (others === 'about_it') return this.#progress('at_work', this.#pause(LIMITS.look_again_seconds_max));
+    const hidden = hideAccount(this.#desk, account);
     const error = await this.#tell(forge, hidden);
-    if (error === undefined) return this.#progress('told', null);
+    if (error === undefined) {
+      await this.#settle(null);
+      return this.#progress('told', null);
+    }
     // What is refused is refused again: a permission is missing, say, and the log has it.
     const isEnough = this.#work.looks + 1 >= LIMITS.forge_tries_count_max || (error instanceof Problem && error.slug === 'forge_refused');
     this.#work = { ...this.#work, account: cutToMessage(hidden) };
-    return this.#progress('untold', isEnough ? null : this.#pause(LIMITS.look_again_unreachable_seconds_max));
+    if (isEnough) {
+      await this.#settle(null);
+      return this.#progress('untold', null);
+    }
+    const pause = this.#pause(LIMITS.look_again_unreachable_seconds_max);
+    await this.#leave(forge, pause + (this.#desk.isKept ? HOLD_SLACK_SECONDS : 0));
+    return this.#progress('untold', pause);
+  }
+
+  /** Sees to it that nobody else tells the same. @returns what others do, or have done */
+  async #take(): Promise<'nothing' | 'told' | 'about_it'> {
+    const { deployment, target } = this.#work;
+    if (this.#owed !== 'unknown' || deployment === null) return 'nothing';
+    this.#owed = 'ours';
+    try {
+      const of = { deployment, key: await keyOfWork(this.#work) };
+      const { taken, is_owed } = await this.#desk.takeOwed(this.#target(target), { seconds: this.#holdSeconds(), count: 1, of });
+      return taken.length > 0 ? 'nothing' : is_owed ? 'about_it' : 'told';
+    } catch (error) {
+      this.#errors.push(error); // better twice than never
+      return 'nothing';
+    }
+  }
+
+  /** Leaves it to whoever comes by when the deployment is over. @param seconds in which nobody is to try */
+  async #leave(forge: ForgeAtHand, seconds: number): Promise<void> {
+    await this.#settle(() => writeOwed(forge, this.#work, seconds));
+  }
+
+  /** What has become of the deployment is not known, or somebody has to bring something first: whoever sees it end tells that too. */
+  async #leaveUnknown(forge: ForgeAtHand, { slug, facts }: Problem): Promise<void> {
+    const { deployment } = this.#work;
+    if (slug === 'secrets_missing' && typeof facts.deployment === 'string') {
+      this.#work = { ...this.#work, deployment: facts.deployment };
+      this.#owed = 'ours';
+      await this.#leave(forge, 0);
+      this.#work = { ...this.#work, deployment };
+    }
+    this.#owed = 'none';
+  }
+
+  /** @param left null: it is told, and owed no more */
+  async #settle(left: (() => Promise<OwedCall>) | null): Promise<void> {
+    const { deployment, target } = this.#work;
+    if (this.#owed !== 'ours' || deployment === null) return;
+    try {
+      const settled = { deployment, ...(left === null ? { key: await keyOfWork(this.#work) } : await left()) };
+      await this.#desk.settleOwed(this.#target(target), [settled]);
+    } catch (error) {
+      this.#errors.push(error); // it is owed for a while, and told once more
+    }
   }
 
   /** @returns what has kept the forge from knowing it, if something did */
@@ -210,16 +295,14 @@ class Errand {
     return error;
   }
 
-  #hide(account: Account): Account {
-    const { hide } = this.#desk;
-    const remarks = account.remarks.map((remark) => ({ ...remark, message: hide(remark.message) }));
-    return { ...account, title: hide(account.title), text: hide(account.text), remarks };
-  }
-
   #target(name: string): Target {
     const target = this.#desk.config.targets.get(name);
     if (target === undefined) throw new Problem('unknown_target', `The configuration has no target "${name}".`, { target: name });
     return target;
+  }
+
+  #holdSeconds(): number {
+    return Math.ceil(this.#deadlineMs / 1000) + HOLD_SLACK_SECONDS;
   }
 
   #pause(most: number): number {
@@ -249,8 +332,14 @@ function proofOf(forge: ForgeAtHand, { change, proof }: ForgeWork): Record<strin
   return { webhook_of: forge.kind, event: change.event, repository: change.repository.name, body_sha256: proof.delivery, signature: proof.signature };
 }
 
+/** Without secrets, and without where databases are. */
+export function hideAccount({ hide }: Pick<ChangeDesk, 'hide'>, account: Account): Account {
+  const remarks = account.remarks.map((remark) => ({ ...remark, message: hide(remark.message) }));
+  return { ...account, title: hide(account.title), text: hide(account.text), remarks };
+}
+
 /** A message of the queue has 128 kB. */
-function cutToMessage(account: Account): Account {
+export function cutToMessage(account: Account): Account {
   if (new TextEncoder().encode(JSON.stringify(account)).length <= LIMITS.forge_account_bytes) return account;
   const remarks = account.remarks.slice(0, 5).map((remark) => ({ ...remark, message: remark.message.slice(0, 1000) }));
   return { ...account, text: `${account.text.slice(0, LIMITS.forge_account_bytes / 5)}\n\n… cut here`, remarks };

@@ -45,6 +45,17 @@ export function createAftercare(options: AftercareOptions): Aftercare | undefine
   };
 }
 
+/** @returns what has the schedule look at a deployment in so many seconds, where there is a memory; never rejects */
+export function createLookAgain(options: Omit<AftercareOptions, 'sealingKey'>): (target: string, deployment: string, seconds: number) => Promise<void> {
+  return async (target, deployment, seconds) => {
+    try {
+      await noteNext({ ...options, queue: null }, { target, deployment, looks: 0 }, seconds);
+    } catch (error) {
+      options.log({ level: 'error', message: 'aftercare', target, deployment, what: 'The memory did not take it.', errors: describeError(error) });
+    }
+  };
+}
+
 /** Remembers when to look next. Where there is a queue, that is its business, and the memory is for messages that went astray. */
 export async function noteNext(
   { queue, memory, now }: { readonly queue: unknown; readonly memory: Memory | null; now(): number },

@@ -1,13 +1,16 @@
 /**
  * What forges have told of, as messages of the queue, or at once where there is none. A message that has led to something new is replaced by
- * one that knows it; one that dies on the way comes again as it was, which costs a few questions and changes nothing.
+ * one that knows it; one that dies on the way comes again as it was, which costs a few questions and changes nothing. What was not over then is owed
+ * to the forge, in the database, and told by whoever sees it end.
  */
 import type { Message, Queue } from '@cloudflare/workers-types';
 import type { ForgeWork } from '../domain/change.ts';
 import { LIMITS } from '../domain/limits.ts';
+import { Problem } from '../domain/problem.ts';
 import { describeError, type LogEntry } from '../http/log.ts';
 import type { ChangeTaker } from '../http/ports.ts';
 import { type ChangeDesk, type ChangeProgress, carryOut } from '../operations/change.ts';
+import { tellOwed } from '../operations/tell_owed.ts';
 import type { Caretaker } from './look_after.ts';
 
 type Log = (entry: LogEntry) => void;
@@ -16,29 +19,58 @@ type Log = (entry: LogEntry) => void;
 const TRIES_WITHOUT_QUEUE = 3;
 const PAUSE_WITHOUT_QUEUE_SECONDS_MAX = 5;
 
+/** Has somebody look at a deployment again, where there is a memory. Never rejects. */
+export type LookAgain = (target: string, deployment: string, seconds: number) => Promise<void>;
+
 /** @param desk asked for when it is needed */
 export function createChangeTaker(
   queue: Pick<Queue<ForgeWork>, 'send'> | null,
   desk: () => ChangeDesk,
   log: Log,
   sleep: (milliseconds: number) => Promise<void>,
+  lookAgain: LookAgain,
 ): ChangeTaker {
   return {
     ...(queue === null ? {} : { leave: async (work: ForgeWork) => void (await queue.send(work)) }),
     async takeUp(given) {
       let work = given;
       for (let tries = 1; ; tries++) {
-        const progress = await carryOut(desk(), work, LIMITS.drive_seconds_max * 1000);
+        const progress = await carryOut(desk(), work, LIMITS.drive_seconds_max * 1000, tries >= TRIES_WITHOUT_QUEUE);
         tell(log, 'request', progress);
-        const { again_seconds } = progress;
+        const { again_seconds, finding } = progress;
         work = progress.work;
-        if (again_seconds === null || progress.finding === 'waiting') return;
-        if (tries >= TRIES_WITHOUT_QUEUE || again_seconds > LIMITS.look_again_seconds_max)
-          return log({ level: 'error', message: 'change', target: work.target, what: 'It is left here: without a queue nobody takes it up again by itself.' });
+        const { target, deployment } = work;
+        if (again_seconds === null) return;
+        if (finding === 'waiting' && deployment !== null) return lookAgain(target, deployment, again_seconds);
+        if (tries >= TRIES_WITHOUT_QUEUE || again_seconds > LIMITS.look_again_seconds_max) {
+          const what = 'Without a queue nobody takes it up again by itself: how it ends is told by whoever comes to this target next, or by the schedule.';
+          log({ level: 'error', message: 'change', by: 'request', target, deployment, what });
+          return deployment === null ? undefined : lookAgain(target, deployment, again_seconds);
+        }
         await sleep(Math.min(again_seconds, PAUSE_WITHOUT_QUEUE_SECONDS_MAX) * 1000);
       }
     },
+    tellOwed: (target) => tellWhatIsOwed(desk(), log, target, lookAgain),
   };
+}
+
+/** @returns deployments that are to be looked at again, for a forge did not take it; never rejects */
+export async function tellWhatIsOwed(desk: ChangeDesk, log: Log, target: string, lookAgain: LookAgain): Promise<ReadonlySet<string>> {
+  const left = new Set<string>();
+  try {
+    for (const progress of await tellOwed(desk, target)) {
+      tell(log, 'passing', progress);
+      const { again_seconds, work } = progress;
+      if (again_seconds === null || work.deployment === null) continue;
+      left.add(work.deployment);
+      await lookAgain(target, work.deployment, again_seconds);
+    }
+  } catch (error) {
+    const isNew = error instanceof Problem && error.slug === 'engine_missing'; // nothing was ever deployed there
+    if (!isNew)
+      log({ level: 'error', message: 'change', by: 'passing', target, what: 'What forges are owed could not be read.', errors: describeError(error) });
+  }
+  return left;
 }
 
 /** Never rejects. */
@@ -58,7 +90,7 @@ export async function takeChangeMessage({ desk, queue, ports }: Caretaker, messa
   }
 }
 
-function tell(log: Log, by: 'queue' | 'request', { finding, work, again_seconds, state, stale, errors }: ChangeProgress): void {
+function tell(log: Log, by: 'queue' | 'request' | 'passing', { finding, work, again_seconds, state, stale, errors }: ChangeProgress): void {
   const { forge, change, proof, target, deployment, looks } = work;
   const facts = {
     by,

@@ -16,12 +16,14 @@ import { mayBeRun } from '../trust/grants.ts';
 import { openSealed } from '../trust/seal.ts';
 import { noteNext } from './aftercare.ts';
 import type { Bindings } from './bindings.ts';
+import type { LookAgain } from './changes.ts';
 
 export interface Caretaker extends Bindings {
   readonly ports: Pick<Ports, 'config' | 'connect' | 'log' | 'now'>;
   /** For what forges have told of. */
   readonly desk: ChangeDesk;
   readonly sealingKey: string | null;
+  readonly lookAgain: LookAgain;
   attend(options: AttendOptions): Promise<Attended>;
 }
 
@@ -29,7 +31,12 @@ export interface Found {
   readonly finding: Finding;
   /** Until the next look; nothing when there is no use in one. */
   readonly again_seconds: number | null;
+  /** Of what waits for its approval: until its time is over, and it is cancelled. A message of the queue does not wait so long. */
+  readonly overdue_seconds?: number;
 }
+
+/** Clocks differ. */
+const OVERDUE_SLACK_SECONDS = 60;
 
 /** What no further look would change: there is no such thing, or somebody has to bring something. */
 const HOPELESS: readonly ProblemSlug[] = ['unknown_target', 'deployment_not_found', 'deployment_not_staged', 'engine_missing', 'secrets_missing'];
@@ -54,8 +61,11 @@ export async function lookAfter(caretaker: Caretaker, by: 'queue' | 'schedule', 
     const state = attended.deployment?.state ?? null;
     const finding = findingOf(attended);
     const again_seconds = pauseAfter(finding, looks);
+    const until = finding === 'unapproved' ? Date.parse(attended.deployment?.approval?.until ?? '') : Number.NaN;
     ports.log({ level: 'info', message: 'look_after', by, target, deployment, looks, finding, state, again_seconds });
-    return { finding, again_seconds };
+    return Number.isNaN(until)
+      ? { finding, again_seconds }
+      : { finding, again_seconds, overdue_seconds: Math.max(0, (until - ports.now()) / 1000) + OVERDUE_SLACK_SECONDS };
   } catch (error) {
     const finding = error instanceof Problem && HOPELESS.includes(error.slug) ? 'lost' : 'unreachable';
     const again_seconds = pauseAfter(finding, looks);
@@ -71,9 +81,10 @@ function findingOf({ deployment, isAtWork }: Attended): Finding {
 }
 
 /** Tells the memory what a look came to: when to look again, or that there is no use in it. */
-export async function remember({ queue, memory, ports }: Caretaker, { target, deployment, looks }: Unfinished, again_seconds: number | null): Promise<void> {
-  if (again_seconds === null) await memory?.strikeOut(target, deployment);
-  else await noteNext({ queue, memory, now: ports.now }, { target, deployment, looks: looks + 1 }, again_seconds);
+export async function remember({ queue, memory, ports }: Caretaker, { target, deployment, looks }: Unfinished, found: Found): Promise<void> {
+  const seconds = found.again_seconds ?? found.overdue_seconds ?? null;
+  if (seconds === null) await memory?.strikeOut(target, deployment);
+  else await noteNext({ queue, memory, now: ports.now }, { target, deployment, looks: looks + 1 }, seconds);
 }
 
 /** @returns seconds, twice as many after each look; null when there is nothing to come */

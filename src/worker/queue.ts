@@ -7,8 +7,10 @@ import type { Message, MessageBatch } from '@cloudflare/workers-types';
 import { forgeWorkSchema } from '../domain/change.ts';
 import { type Unfinished, unfinishedSchema } from '../domain/unfinished.ts';
 import { describeError } from '../http/log.ts';
-import { takeChangeMessage } from './changes.ts';
+import { takeChangeMessage, tellWhatIsOwed } from './changes.ts';
 import { type Caretaker, lookAfter, pauseAfter, remember } from './look_after.ts';
+
+const NOTHING: ReadonlySet<string> = new Set();
 
 /** Takes a batch, all of it at once, and what is in it twice but once. Never rejects. */
 export async function takeBatch(caretaker: Caretaker, batch: Pick<MessageBatch, 'messages'>): Promise<void> {
@@ -35,9 +37,11 @@ async function takeMessage(caretaker: Caretaker, message: Message, work: Unfinis
   // A message that comes again has been looked at before: its attempts count.
   const looks = work.looks + message.attempts - 1;
   const looked = { ...work, looks };
-  const { finding, again_seconds } = await lookAfter(caretaker, 'queue', looked);
+  const found = await lookAfter(caretaker, 'queue', looked);
+  const { finding, again_seconds } = found;
+  const left = finding === 'over' ? await tellWhatIsOwed(caretaker.desk, ports.log, work.target, caretaker.lookAgain) : NOTHING;
   try {
-    await remember(caretaker, looked, again_seconds);
+    if (!left.has(work.deployment)) await remember(caretaker, looked, found);
     if (finding === 'unreachable') return message.retry({ delaySeconds: again_seconds ?? 0 });
     if (again_seconds !== null) {
       if (queue === null) return message.retry({ delaySeconds: again_seconds });

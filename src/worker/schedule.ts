@@ -7,6 +7,7 @@ import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
 import { describeError } from '../http/log.ts';
 import { mayBeRun } from '../trust/grants.ts';
+import { tellWhatIsOwed } from './changes.ts';
 import { type Caretaker, lookAfter, remember } from './look_after.ts';
 import type { Remembered } from './unfinished_work.ts';
 
@@ -37,16 +38,17 @@ async function listDue({ memory, ports }: Caretaker): Promise<readonly Remembere
 
 async function takeUp(caretaker: Caretaker, { target, deployment, looks }: Remembered): Promise<void> {
   const work = { target, deployment, looks, sealed: null };
-  const { again_seconds } = await lookAfter(caretaker, 'schedule', work);
+  const found = await lookAfter(caretaker, 'schedule', work);
+  const left = await tellWhatIsOwed(caretaker.desk, caretaker.ports.log, target, caretaker.lookAgain);
   try {
-    await remember(caretaker, work, again_seconds);
+    if (!left.has(deployment)) await remember(caretaker, work, found);
   } catch (error) {
     caretaker.ports.log({ level: 'error', message: 'schedule', target, deployment, errors: describeError(error) });
   }
 }
 
 /** Whatever is unfinished in a database that is always awake. */
-async function lookForAny({ ports, attend }: Caretaker, target: Target): Promise<void> {
+async function lookForAny({ ports, attend, desk, lookAgain }: Caretaker, target: Target): Promise<void> {
   const { name } = target;
   try {
     const deadlineMs = LIMITS.attend_seconds_max * 1000;
@@ -55,5 +57,7 @@ async function lookForAny({ ports, attend }: Caretaker, target: Target): Promise
   } catch (error) {
     const isNew = error instanceof Problem && error.slug === 'engine_missing'; // nothing was ever deployed there
     if (!isNew) ports.log({ level: 'error', message: 'look_after', by: 'schedule', target: name, errors: describeError(error) });
+    return;
   }
+  await tellWhatIsOwed(desk, ports.log, name, lookAgain);
 }

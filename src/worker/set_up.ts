@@ -9,8 +9,9 @@ import { readSecrets, type Secrets } from '../config/secrets.ts';
 import { connectTo } from '../database/connect.ts';
 import { readChanges, readDeployments, readDrift, readEvents, readForesight, readHistory, readStatus, readUndoPlan } from '../database/engine.ts';
 import { Gate } from '../database/gate.ts';
+import { settleOwed, takeOwed } from '../database/owed.ts';
 import { readReceipt } from '../database/receipts.ts';
-import type { Connect } from '../database/session.ts';
+import type { Connect, Session } from '../database/session.ts';
 import { acceptDrift, forget } from '../database/words.ts';
 import { approve } from '../deployment/approve.ts';
 import { attend } from '../deployment/attend.ts';
@@ -27,7 +28,7 @@ import { describeError } from '../http/log.ts';
 import type { Ports } from '../http/ports.ts';
 import type { ChangeDesk } from '../operations/change.ts';
 import { createIssuerKeys } from '../trust/issuer_keys.ts';
-import { createAftercare } from './aftercare.ts';
+import { createAftercare, createLookAgain } from './aftercare.ts';
 import { readBindings, readTokenStore } from './bindings.ts';
 import { createChangeTaker } from './changes.ts';
 import { createHide, createLog } from './log.ts';
@@ -62,6 +63,7 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
   const log = createLog(secrets);
   const gates = makeGates();
   const aftercare = createAftercare({ ...bindings, sealingKey, log, now: surroundings.now });
+  const lookAgain = createLookAgain({ ...bindings, log, now: surroundings.now });
   const forges = connectForges(config, secrets, { ...surroundings, fetch: (input, init) => fetch(input, init) });
   const ports: Ports = {
     ...surroundings,
@@ -72,7 +74,7 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
     tokens: createTokenMemory({ store: readTokenStore(env), log, now: surroundings.now }),
     log,
     forges,
-    changes: createChangeTaker(bindings.queue, () => desk, log, surroundings.sleep),
+    changes: createChangeTaker(bindings.queue, () => desk, log, surroundings.sleep, lookAgain),
     ...(aftercare === undefined ? {} : { aftercare }),
     connect({ name, transport, proxy, insecure }) {
       const connectionString = secrets.databases.get(name);
@@ -102,12 +104,24 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
     connect: ports.connect,
     deploy: ports.deploy,
     attend,
+    takeOwed: (target, what) => withSession(ports.connect(target), (session) => takeOwed(session, what)),
+    settleOwed: (target, settled) => withSession(ports.connect(target), (session) => settleOwed(session, settled)),
+    isKept: bindings.queue !== null,
     now: ports.now,
     hide: createHide(secrets),
     onOpened: async (target, deployment) => aftercare?.handOn(target, deployment, null),
     onOver: async (target, deployment) => aftercare?.strikeOut(target, deployment),
   };
-  return { app: createApp(ports), caretaker: { ...bindings, ports, desk, sealingKey, attend } };
+  return { app: createApp(ports), caretaker: { ...bindings, ports, desk, sealingKey, attend, lookAgain } };
+}
+
+async function withSession<T>(connect: Connect, ask: (session: Session) => Promise<T>): Promise<T> {
+  const session = await connect();
+  try {
+    return await ask(session);
+  } finally {
+    await session.close();
+  }
 }
 
 /** One gate before each database, for those who wait in line there; whoever reads or cancels passes beside it. */

@@ -2,11 +2,9 @@
  * What GitHub and a rule of an environment have to do with each other: a push that has to be approved first is told of as waiting, and a job that
  * asks whether it may start (a deployment protection rule) is answered with a rehearsal of its commit.
  */
-import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { makeSignedRequest } from '../../src/trust/sign.ts';
 import { sql } from '../support/sql.ts';
-import { BOSS_SECRET, type ForgeWorld, openForgeWorld, send, settle, triesOf } from './world.ts';
+import { approve, type ForgeWorld, openForgeWorld, send, settle, triesOf } from './world.ts';
 
 let at: ForgeWorld;
 beforeAll(async () => {
@@ -22,24 +20,6 @@ const bundle = (name: string, text = `create table ${name} (n int primary key);\
 const deploymentsOf = (name: string) =>
   sql(at.database.url, `select id, mode::text, state::text from weft.deployments where bundle = '${name}' order by created_at`);
 
-async function approve(deployment: string, digest: string): Promise<Response> {
-  const request = {
-    type: 'approve',
-    id: randomUUID(),
-    audience: at.worker.origin,
-    target: 'shop',
-    expires_at: new Date(Date.now() + 60_000).toISOString(),
-    deployment,
-    digest,
-  } as const;
-  const { body, headers } = await makeSignedRequest(request, BOSS_SECRET, Math.floor(Date.now() / 1000));
-  return at.worker.fetch(`/v1/targets/shop/deployments/${deployment}/approve`, {
-    method: 'POST',
-    body,
-    headers: { ...headers, 'content-type': 'application/json', prefer: 'wait=30' },
-  });
-}
-
 describe('a push to an environment that asks for a second person', () => {
   test('is told of as waiting, with the words that approve it, and as what became of it when somebody has', async () => {
     const commit = at.github.commit(bundle('guarded'));
@@ -49,8 +29,7 @@ describe('a push to an environment that asks for a second person', () => {
     expect(check()).toMatchObject({ status: 'queued', output: { title: 'guarded waits for approval at shop' } });
     const [, id = '', digest = ''] = /weft approve ([0-9a-f-]{36}) --digest ([0-9a-f]{64})/.exec(check().output.summary) ?? [];
     expect(await deploymentsOf('guarded')).toEqual([{ id, mode: 'apply', state: 'open' }]);
-    const answer = await approve(id, digest);
-    expect([answer.status, ((await answer.json()) as { state: string }).state]).toEqual([200, 'succeeded']);
+    expect(await approve(at.worker, id, digest)).toMatchObject({ status: 200, document: { state: 'succeeded' } });
     await expect.poll(() => triesOf(at, document.delivery).at(-1), { timeout: 40_000 }).toMatchObject({ finding: 'told', state: 'succeeded' });
     expect(check()).toMatchObject({ status: 'completed', conclusion: 'success', output: { summary: expect.stringContaining('Approved by `boss`') } });
   });

@@ -1,10 +1,11 @@
 /** GitHub's double, the Worker in workerd, the relay and a database on a real server; and what of it tests ask again and again. */
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { type LocalWorker, startWorker, type WorkerOptions } from '../../src/dev/miniflare.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
-import { generateSecret } from '../../src/trust/sign.ts';
-import { emptyDatabase, type TestDatabase } from '../support/database.ts';
+import { generateSecret, makeSignedRequest } from '../../src/trust/sign.ts';
+import { emptyDatabase, freshDatabase, type TestDatabase } from '../support/database.ts';
 import { APP_ID, type GitHub, INSTALLATION_ID, startGitHub, TOKEN } from '../support/github.ts';
 
 export const SECRET = 'of-the-tests-and-of-nobody-else';
@@ -22,9 +23,22 @@ export interface ForgeWorld {
   stop(): Promise<void>;
 }
 
-/** @param o pauses of the queue are a second at most */
-export async function openForgeWorld(o: { queue?: boolean; by?: 'app' | 'token'; environment?: object } = {}): Promise<ForgeWorld> {
-  const [github, database] = await Promise.all([startGitHub(), emptyDatabase()]);
+export interface ForgeWorldOptions {
+  /** Pauses of the queue are a second at most. */
+  readonly queue?: boolean;
+  readonly memory?: boolean;
+  readonly by?: 'app' | 'token';
+  readonly environment?: object;
+  /** Whether the schedule looks at the target each time. */
+  readonly scheduled?: boolean;
+  /** So long behind its answer, everything is taken away from a request. */
+  readonly lifeSeconds?: number;
+  /** Whether the engine is there from the beginning. */
+  readonly isInstalled?: boolean;
+}
+
+export async function openForgeWorld(o: ForgeWorldOptions = {}): Promise<ForgeWorld> {
+  const [github, database] = await Promise.all([startGitHub(), o.isInstalled ? freshDatabase() : emptyDatabase()]);
   const { hostname: host, port } = new URL(database.url);
   const relay = await startRelay({ to: { host, port: Number(port) } });
   const lines: string[] = [];
@@ -38,6 +52,7 @@ export async function openForgeWorld(o: { queue?: boolean; by?: 'app' | 'token';
           transport: 'websocket',
           proxy: `127.0.0.1:${relay.port}/v1`,
           insecure: true,
+          ...(o.scheduled && { scheduled: true }),
           ...(o.environment && { environment: 'live' }),
         },
       },
@@ -73,10 +88,10 @@ export async function openForgeWorld(o: { queue?: boolean; by?: 'app' | 'token';
       APP_KEY: github.privateKey.pkcs1,
       GITHUB_TOKEN: TOKEN,
       BOSS_SECRET,
-      LIFE_SECONDS: 600,
+      LIFE_SECONDS: o.lifeSeconds ?? 600,
       PAUSE_SECONDS: 1,
     },
-    ...(o.queue === false ? {} : { aftercare: { queue: true } }),
+    aftercare: { queue: o.queue !== false, ...(o.memory && { memory: true }) },
     onLog: (line) => lines.push(line),
   };
   const worker = await startWorker(options);
@@ -96,6 +111,26 @@ export async function openForgeWorld(o: { queue?: boolean; by?: 'app' | 'token';
 
 // biome-ignore lint/suspicious/noExplicitAny: a test looks into documents freely
 type AnyDocument = any;
+
+/** Approves as the caller `boss`, and waits for what follows. */
+export async function approve(worker: LocalWorker, deployment: string, digest: string): Promise<{ status: number; document: AnyDocument }> {
+  const request = {
+    type: 'approve',
+    id: randomUUID(),
+    audience: worker.origin,
+    target: 'shop',
+    expires_at: new Date(Date.now() + 60_000).toISOString(),
+    deployment,
+    digest,
+  } as const;
+  const { body, headers } = await makeSignedRequest(request, BOSS_SECRET, Math.floor(Date.now() / 1000));
+  const answer = await worker.fetch(`/v1/targets/shop/deployments/${deployment}/approve`, {
+    method: 'POST',
+    body,
+    headers: { ...headers, 'content-type': 'application/json', prefer: 'wait=30' },
+  });
+  return { status: answer.status, document: await answer.json() };
+}
 
 /** Sends a webhook as GitHub does. */
 export async function send(at: ForgeWorld, event: string, payload: object, secret = SECRET): Promise<{ status: number; document: AnyDocument }> {

@@ -86,7 +86,7 @@ export function makeHouse(changes: Partial<Ports> = {}): House {
   const ports: Ports = {
     config,
     forges: new Map(),
-    changes: { takeUp: async () => undefined },
+    changes: { takeUp: async () => undefined, tellOwed: async () => new Set() },
     callers: [
       { name: 'ci', secrets: [SECRETS.ci] },
       { name: 'watcher', secrets: [SECRETS.watcher] },

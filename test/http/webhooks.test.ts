@@ -55,6 +55,7 @@ function makeDoor(o: { queue?: boolean | 'full' } = {}) {
             },
           }),
       takeUp: async (work) => void taken.push(work),
+      tellOwed: async () => new Set(),
     },
   });
   return { house, left, taken };

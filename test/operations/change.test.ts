@@ -1,6 +1,7 @@
 /** What becomes of a change that a forge has told of, try by try: with a forge and a drive that do as the test says, and no database. */
 import { expect, test } from 'vitest';
 import { parseConfig } from '../../src/config/config.ts';
+import type { SettledOwed, TakeOwed } from '../../src/database/owed.ts';
 import type { AttendOptions } from '../../src/deployment/attend.ts';
 import type { DeployOptions } from '../../src/deployment/deploy.ts';
 import type { Account, Change, ForgeWork } from '../../src/domain/change.ts';
@@ -57,6 +58,9 @@ interface Will {
   readonly lost?: ProblemSlug;
   readonly attended?: Partial<Deployment> | ProblemSlug;
   readonly report?: ProblemSlug;
+  /** What others do with what is owed: told it, or are about it; without it, it is left to us. */
+  readonly others?: 'told' | 'about_it' | 'unreachable';
+  readonly isKept?: boolean;
 }
 
 function makeDesk(will: Will = {}) {
@@ -70,6 +74,8 @@ function makeDesk(will: Will = {}) {
     attended: [] as AttendOptions[],
     opened: [] as string[],
     over: [] as string[],
+    taken: [] as TakeOwed[],
+    settled: [] as SettledOwed[],
   };
   const client: ForgeClient = {
     confirm: async ({ branch }) => (typeof will.confirmed === 'string' ? fail(will.confirmed) : (will.confirmed ?? { branch, stale: null })),
@@ -90,7 +96,7 @@ function makeDesk(will: Will = {}) {
   };
   const desk: ChangeDesk = {
     config: will.config ?? makeConfig(),
-    forges: new Map([['hub', { name: 'hub', kind: 'github', webhooks: [], client }]]),
+    forges: new Map([['hub', { name: 'hub', kind: 'github', webhooks: ['of-the-test'], client }]]),
     connect: () => () => Promise.reject(new Error('nobody opens a session here')),
     deploy(options) {
       seen.drives.push(options);
@@ -101,6 +107,14 @@ function makeDesk(will: Will = {}) {
       seen.attended.push(options);
       return { deployment: typeof will.attended === 'string' ? fail(will.attended) : makeDeployment(will.attended ?? {}), isAtWork: false };
     },
+    takeOwed: async (_target, what) => {
+      seen.taken.push(what);
+      if (will.others === 'unreachable') fail('database_unreachable');
+      const owed = { key: what.of?.key ?? '', errand: '', proof: '', tries: 1, deployment: makeDeployment() };
+      return { taken: will.others === undefined ? [owed] : [], is_owed: will.others !== 'told' };
+    },
+    settleOwed: async (_target, settled) => void seen.settled.push(...settled),
+    isKept: will.isKept ?? true,
     now: () => NOW,
     hide: (text) => text.replaceAll('db.internal.example', '[hidden]'),
     onOpened: async (_target, id) => void seen.opened.push(id),
@@ -273,4 +287,51 @@ test('what is left to be told fits into a message of the queue', async () => {
   const end = { state: 'degraded' as const, phases: [{ name: 'main', transaction: 'per-step', state: 'succeeded' as const, steps }] };
   const { progress } = await take({ end, report: 'forge_unreachable' });
   expect(new TextEncoder().encode(JSON.stringify(progress.work)).length).toBeLessThan(128_000);
+});
+
+const WAITING = {
+  state: 'open' as const,
+  approval: { environment: 'live', digest: 'd'.repeat(64), not_by: 'hub', asked_at: '2026-03-04T12:00:00Z', until: null, waits: true, by: null, at: null },
+};
+
+test('what is opened is owed to the forge, in the same moment, as long as a try may take; once told it is not', async () => {
+  const { seen } = await take();
+  const { owed } = seen.drives[0]?.order ?? {};
+  expect(owed).toMatchObject({ key: expect.stringMatching(/^[0-9a-f]{64}$/), seconds: 61 });
+  expect(JSON.parse(owed?.errand ?? '')).toEqual({ ...makeWork(), reports: { check: '12' } });
+  expect(seen.settled).toEqual([{ deployment: ID, key: owed?.key }]);
+  expect(seen.taken).toEqual([]);
+});
+
+test.each([{ end: WAITING }, { end: { state: 'running' } }, { lost: 'session_lost' }] as Will[])(
+  'what is not over is left to whoever sees it end, with what is known by then: %o',
+  async (will) => {
+    const { seen } = await take(will);
+    expect(seen.settled).toMatchObject([{ deployment: ID, seconds: 0, errand: expect.stringContaining('"check":"12"') }]);
+  },
+);
+
+test('what somebody else has told by then is not told again; what somebody else is about is looked at later', async () => {
+  const work = makeWork({ deployment: ID, looks: 1 });
+  expect(await take({ others: 'told' }, work)).toMatchObject({ progress: { finding: 'told', again_seconds: null }, seen: { told: [], settled: [] } });
+  expect(await take({ others: 'about_it' }, work)).toMatchObject({ progress: { finding: 'at_work', again_seconds: 30 }, seen: { told: [] } });
+  expect((await take({}, work)).seen).toMatchObject({ told: [{ state: 'success' }], settled: [{ deployment: ID }] });
+  // Better twice than never.
+  expect((await take({ others: 'unreachable' }, work)).seen.told).toMatchObject([{ state: 'success' }]);
+});
+
+test('what the forge did not take is owed on, for it or for whoever comes by; what it refuses is not', async () => {
+  expect((await take({ report: 'forge_unreachable' })).seen.settled).toMatchObject([{ deployment: ID, seconds: 75 }]);
+  expect((await take({ report: 'forge_unreachable', isKept: false })).seen.settled).toMatchObject([{ deployment: ID, seconds: 15 }]);
+  const { settled } = (await take({ report: 'forge_refused' })).seen;
+  expect(settled).toEqual([{ deployment: ID, key: expect.any(String) }]);
+});
+
+test('where nothing is taken up again by itself, nothing is told as begun before it is owed; and what the last try did not reach is told as failed', async () => {
+  const states = ({ seen }: Awaited<ReturnType<typeof take>>) => seen.told.map(({ state }) => state);
+  expect(states(await take({ isKept: false }))).toEqual(['running', 'success']);
+  expect(states(await take({ isKept: false, refused: 'database_unreachable' }))).toEqual([]);
+  const { desk, seen } = makeDesk({ isKept: false, refused: 'database_unreachable' });
+  expect(await carryOut(desk, makeWork(), 1000, true)).toMatchObject({ finding: 'told', again_seconds: null });
+  expect(seen.told).toMatchObject([{ state: 'failure' }]);
 });

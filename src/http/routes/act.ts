@@ -85,6 +85,7 @@ async function postCancel(c: HttpContext, ports: Ports): Promise<Response> {
   }
   const end = wait === null ? await outcome : ((await Promise.race([outcome, seen.promise])) ?? (await waitFor(ports, outcome, wait)));
   if (end === null || ('deployment' in end && !isOver(end.deployment.state))) await handOn(c, ports, outcome, { target, id, secrets: null });
+  else c.executionCtx.waitUntil(ports.changes.tellOwed(target));
   await setLocation(c, ports, caller, target, id);
   if (end !== null && 'error' in end) throw end.error;
   const deployment = end?.deployment ?? latest;
@@ -163,6 +164,7 @@ async function answerTakenUp(
   stayWith(c, ports, outcome);
   const early = await Promise.race([outcome, o.isTakenUp]);
   const handedOn = early === null ? handOn(c, ports, outcome, { target, id, secrets }) : null;
+  if (early !== null) c.executionCtx.waitUntil(ports.changes.tellOwed(target));
   const end = early ?? (await waitFor(ports, outcome, wait));
   await handedOn;
   await setLocation(c, ports, caller, target, id);

@@ -1,0 +1,80 @@
+-- Words that are owed to forges: written down with the deployment, taken by whoever comes by when it is over, and gone when they were said.
+
+create or replace function weft._owe(p_deployment uuid, p_owed jsonb)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  insert into weft._owed (deployment_id, key, errand, proof, held_until)
+  select p_deployment, p_owed ->> 'key', p_owed ->> 'errand', p_owed ->> 'proof', clock_timestamp() + make_interval(secs => (p_owed ->> 'seconds')::integer)
+  where p_owed is not null
+  on conflict (deployment_id, key) do update set errand = excluded.errand, proof = excluded.proof, held_until = excluded.held_until
+$$;
+
+comment on function weft._owe(uuid, jsonb) is 'Writes down that a forge is to be told how a deployment ends, and that whoever opens it is about that for so many seconds.';
+
+
+-- Two who come by at once take different ones. Whoever takes some and dies, leaves them to the next behind those seconds.
+create or replace function weft.take_owed(p_seconds integer, p_count integer, p_deployment uuid default null, p_key text default null)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_taken  jsonb;
+begin
+  perform weft._end_unapproved();  -- whoever waits for that is at work nowhere
+  with due as materialized (
+    select o.deployment_id, o.key
+    from weft._owed as o
+    join weft._deployments as d on d.id = o.deployment_id
+    where d.finished_at is not null and o.held_until <= clock_timestamp()
+      and (p_deployment is null or o.deployment_id = p_deployment and o.key = p_key)
+    order by o.owed_since
+    limit p_count
+    for no key update of o skip locked
+  ),
+  taken as (
+    update weft._owed as o
+    set held_until = clock_timestamp() + make_interval(secs => p_seconds), tries = o.tries + 1
+    from due as u
+    where o.deployment_id = u.deployment_id and o.key = u.key
+    returning o.*
+  )
+  select coalesce(jsonb_agg(to_jsonb(t) - '{owed_since,held_until}'::text[] order by t.owed_since), '[]') into v_taken from taken as t;
+  return jsonb_build_object(
+    'taken', (select coalesce(jsonb_agg(t.value || jsonb_build_object('deployment', weft.status((t.value ->> 'deployment_id')::uuid)) order by t.ordinality), '[]')
+              from jsonb_array_elements(v_taken) with ordinality as t),
+    'is_owed', exists (select from weft._owed as o where o.deployment_id = p_deployment and o.key = p_key));
+end
+$$;
+
+comment on function weft.take_owed(integer, integer, uuid, text) is
+  'Takes what forges are to be told of deployments that are over, for so many seconds: those that waited for it the longest, or that of one deployment and key. Each with the deployment; and whether the one that was named is owed at all.';
+
+
+create or replace function weft.settle_owed(p_settled jsonb)
+  returns integer
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  with settled as materialized (
+    select s.* from jsonb_to_recordset(p_settled) as s (deployment uuid, key text, errand text, proof text, seconds integer)
+  ),
+  told as (
+    delete from weft._owed as o using settled as s where o.deployment_id = s.deployment and o.key = s.key and s.errand is null
+  ),
+  left_owed as (
+    update weft._owed as o
+    set errand = s.errand, proof = s.proof, held_until = clock_timestamp() + make_interval(secs => s.seconds)
+    from settled as s
+    where o.deployment_id = s.deployment and o.key = s.key and s.errand is not null
+  )
+  select count(*)::integer from weft._owed as o join settled as s on o.deployment_id = s.deployment and o.key = s.key where s.errand is null
+$$;
+
+comment on function weft.settle_owed(jsonb) is
+  'Takes out what was told, and leaves for later, with what is known by now, what was not: an array of objects with deployment, key, and, of what is still owed, errand, proof, and seconds in which it is not to be tried again. Returns how many were told.';

@@ -1,0 +1,39 @@
+/**
+ * Tells forges what they are owed: how deployments ended that their events have asked for, whoever had them run, and however long that took. Called
+ * by whoever has just been at a database, when it has come to an end there.
+ */
+import { accountOfDeployment } from '../forges/account.ts';
+import { type ChangeDesk, type ChangeProgress, carryOut, cutToMessage, hideAccount } from './change.ts';
+import { readOwed } from './owed.ts';
+import { findSources } from './sources.ts';
+
+/** One answer of a forge takes seconds at most, and an account is a few of them. */
+const HELD_SECONDS = 180;
+const TAKEN_COUNT_MAX = 20;
+
+/**
+ * @param target its name
+ * @returns what became of each that was due; nothing is asked where no source leads to this target
+ * @throws Problem what keeps us from the database
+ */
+export async function tellOwed(desk: ChangeDesk, target: string): Promise<readonly ChangeProgress[]> {
+  const at = desk.config.targets.get(target);
+  const sources = desk.config.sources.filter((source) => source.target === target);
+  if (at === undefined || sources.length === 0) return [];
+  const { taken } = await desk.takeOwed(at, { seconds: HELD_SECONDS, count: TAKEN_COUNT_MAX, of: null });
+  const told: ChangeProgress[] = [];
+  for (const owed of taken) {
+    const { key, deployment, tries } = owed;
+    const work = await readOwed(desk.forges, target, owed);
+    const source = work === null ? undefined : findSources(sources, work.forge, work.change).find(({ folder }) => folder === work.folder);
+    if (work === null || source === undefined) {
+      // The configuration is another one by now, or it was not a Worker who wrote this.
+      await desk.settleOwed(at, [{ deployment: deployment.id, key }]);
+      continue;
+    }
+    const account = accountOfDeployment({ target, folder: work.folder ?? '', mode: source.mode }, deployment);
+    const known = { ...work, deployment: deployment.id, account: cutToMessage(hideAccount(desk, account)), looks: tries - 1 };
+    told.push(await carryOut(desk, known, 0));
+  }
+  return told;
+}
