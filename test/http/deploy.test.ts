@@ -189,7 +189,7 @@ describe('Prefer: wait', () => {
     expect(answer.status).toBe(202);
     expect(await answer.json()).toMatchObject({ id: ID, state: 'running', phases: [], repeated: false });
     end.resolve(makeDeployment());
-    expect(await house.settle()).toBe(1);
+    expect(await house.settle()).toBe(2); // the drive, and what forges are told behind it
     expect(house.lines).toContainEqual(expect.objectContaining({ message: 'drive', deployment: ID, state: 'succeeded' }));
   });
 

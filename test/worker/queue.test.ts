@@ -182,6 +182,15 @@ test('the schedule looks at what the memory says is due, and without a memory op
   }
 });
 
+test('what waits for an approval is looked at by nobody until its time is over: no message is left, and the memory says when', async () => {
+  const until = new Date(NOW + 600_000).toISOString();
+  const approval = { environment: 'live', digest: 'd'.repeat(64), not_by: 'ci', asked_at: until, until, waits: true, by: null, at: null };
+  const { caretaker, seen } = makeCaretaker(async () => ({ deployment: makeDeployment({ state: 'open', approval }), isAtWork: false }));
+  await take(caretaker, seen, [WORK]);
+  expect([seen.verdicts, seen.sent]).toEqual([['ack'], []]);
+  expect([...seen.memory.values()]).toEqual([{ looks: 1, lookAt: NOW + (600 + 60 + LIMITS.schedule_slack_seconds) * 1000 }]);
+});
+
 test('a queue and a memory that do not answer keep nobody from an answer; the log says so', async () => {
   const lines: Record<string, unknown>[] = [];
   const broken = () => Promise.reject(new Error('down'));
