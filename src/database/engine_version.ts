@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '456032fe8ebef9ff37753fa032e790b6f78ae3e90096b955965dd9b894b8d998';
+export const ENGINE_DIGEST = '6370998273eb7faf4367d286e44cf9d2dd02d5f8c94d3d3dcc0a919c1a5888f0';
