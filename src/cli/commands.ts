@@ -67,6 +67,9 @@ const SET_SECRETS: Options = {
   'set-env': { type: 'string', value: 'NAME=VARIABLE', help: 'the same, from the environment', multiple: true },
 };
 const REPORT: Options = { junit: { type: 'string', value: 'FILE', help: 'write what every step came to there, as JUnit XML' } };
+const UP_TO: Options = {
+  'up-to': { type: 'string', value: 'PATH', help: 'no further than this file, in the order of the plan; the others are still to be run' },
+};
 const STRICT: Options = { strict: { type: 'boolean', help: 'exit with 1 when it ends degraded' } };
 
 export const COMMANDS: readonly Command[] = [
@@ -97,7 +100,7 @@ export const COMMANDS: readonly Command[] = [
     about: [
       'Step by step, in order. With an address it asks the history of the database: new, already applied, or changed since it was applied. Without one the history is unknown. Nothing is written. Exits with 2 when the database would refuse the bundle.',
     ],
-    options: { ...ADDRESS, ...CALLER, ...SET },
+    options: { ...ADDRESS, ...CALLER, ...SET, ...UP_TO },
     address: 'used',
     load: async () => (await import('./commands/plan.ts')).plan,
   },
@@ -118,6 +121,7 @@ export const COMMANDS: readonly Command[] = [
       ...REPORT,
       ...DEADLINE,
       ...SET,
+      ...UP_TO,
       rehearse: { type: 'boolean', help: 'all of it in one transaction that is rolled back, with a report' },
     },
     address: 'needed',
@@ -318,7 +322,7 @@ export const COMMANDS: readonly Command[] = [
     ],
     options: {
       ...ADDRESS,
-      'up-to': { type: 'string', value: 'PATH', help: 'no further than this file, in the order of the plan; the others are still to be run' },
+      ...UP_TO,
       only: { type: 'string', value: 'PATH', help: 'this file alone; whatever else would run is still to be run' },
       fingerprint: { type: 'string', value: 'TEXT', help: 'what the catalog must come to (weft.fingerprint(), after a deployment elsewhere)' },
       unverified: { type: 'boolean', help: 'record it without a look at the catalog' },

@@ -11,6 +11,7 @@ import { Problem } from '../../domain/problem.ts';
 import { findAddress } from '../address.ts';
 import { bundleLines, describeBundle, type NumberedStep, numberSteps } from '../bundles.ts';
 import type { Call } from '../commands.ts';
+import { cutManifest } from '../cut.ts';
 import { tellGone } from '../gone.ts';
 import { describeParameters } from '../parameter_lines.ts';
 import { readAssigned } from '../parameters.ts';
@@ -80,9 +81,10 @@ function repeatOf(step: Step): 'once' | 'on-change' | 'always' {
 }
 
 export async function plan(call: Call): Promise<number> {
-  const { printer, positionals } = call;
+  const { printer, positionals, values } = call;
   const { style } = printer;
-  const read = await readFolder(positionals[0] as string);
+  const whole = await readFolder(positionals[0] as string);
+  const read = { ...whole, manifest: cutManifest(whole.manifest, typeof values['up-to'] === 'string' ? values['up-to'] : null) };
   const look = await lookIntoFiles(read);
   const bundle = { ...read, warnings: [...read.warnings, ...look.warnings] };
   const declared = bundle.manifest.parameters ?? [];
@@ -267,7 +269,6 @@ export async function plan(call: Call): Promise<number> {
   }
 }
 
-/** What somebody has changed since the last deployment, which a deployment would go on from. */
 /** What the environment of the target will ask, as the Worker says it. */
 function protectionLines(foresight: Foresight | null): string[] {
   const { environment, second_person, rehearsal_first } = foresight?.protection ?? {};
@@ -279,6 +280,7 @@ function protectionLines(foresight: Foresight | null): string[] {
   ];
 }
 
+/** What somebody has changed since the last deployment, which a deployment would go on from. */
 function driftLines(foresight: Foresight | null): string[] {
   const drift = foresight?.drift;
   if (drift?.verdict !== 'drift') return [];
