@@ -59,6 +59,7 @@
 --   77 row_errors  which row of a COPY was refused             |
 --   77 shown_rows  that row, as it stands in the file           |
 --   78 checks      rows that break a rule                       |
+--   78 superseded  what was applied, and is not what is there   |
 --   79 blockers    who had a lock that was not to be had        |
 --   79 history     a bundle's files against the history        |
 --   79 lost_tables data that is gone with its table           |

@@ -145,11 +145,11 @@ comment on type weft._candidate is 'A file of a bundle that is to be held agains
 create type weft._finding as (
   ordinal  bigint,
   path     text,
-  verdict  text,     -- unchanged | changed | renamed | ambiguous | reworded | late | half_undone
+  verdict  text,     -- unchanged | changed | renamed | ambiguous | superseded | reworded | late | half_undone
   data     jsonb
 );
 comment on type weft._finding is
-  'What the history says of a file that is neither new nor applied with the same bytes. unchanged: comments and white space apart; reworded: with these bytes, and with other words of weft.yaml; late: new, and in front of what has been applied; half_undone: an undo has taken a part of it back, and not all.';
+  'What the history says of a file that is neither new nor applied with the same bytes. unchanged: comments and white space apart; superseded: with these bytes, and what it made was made anew by a file that is gone; reworded: with these bytes, and with other words of weft.yaml; late: new, and in front of what has been applied; half_undone: an undo has taken a part of it back, and not all.';
 
 create type weft._caught as (
   state            text,

@@ -218,15 +218,15 @@ as $$
 declare
   v_bundle      text := p_manifest ->> 'bundle';
   v_candidates  weft._candidate[];
+  v_changes     weft._finding[];
   v_renames     weft._finding[] := '{}';
 begin
   if exists (select from weft._history as h where h.bundle = v_bundle) then
     v_candidates := weft._list_candidates(p_manifest);
-    return query select f.* from weft._find_changes(v_bundle, v_candidates, p_deployment, p_texts) as f;
-    v_renames := array(
-      select f from weft._find_renames(v_bundle, v_candidates,
-        array(select a.value ->> 'path' from jsonb_array_elements(p_manifest -> 'artifacts') as a), p_deployment, p_texts) as f);
-    return query select f.* from unnest(v_renames) as f;
+    v_changes := array(select f from weft._find_changes(v_bundle, v_candidates, p_deployment, p_texts) as f);
+    v_renames := array(select f from weft._find_renames(v_bundle, v_candidates, array(select a.value ->> 'path' from jsonb_array_elements(p_manifest -> 'artifacts') as a), p_deployment, p_texts) as f);
+    return query select f.* from unnest(v_changes || v_renames) as f;
+    return query select f.* from weft._find_superseded(v_bundle, p_manifest, v_changes || v_renames) as f;
     return query select f.* from weft._find_reworded(v_bundle, p_manifest, v_renames) as f;
     return query select f.* from weft._find_latecomers(v_bundle, v_candidates, array(select f.path from unnest(v_renames) as f)) as f;
   end if;
@@ -339,14 +339,14 @@ begin
       where h.bundle = p_deployment.bundle and h.path = case v_finding.verdict when 'renamed' then v_finding.data -> 'from' ->> 0 else v_finding.path end;
     end if;
     perform weft._tell(p_deployment.id,
-      case v_finding.verdict when 'unchanged' then 'content_unchanged' when 'renamed' then 'renamed' else 'out_of_order' end,
+      case v_finding.verdict when 'unchanged' then 'content_unchanged' when 'late' then 'out_of_order' else v_finding.verdict end,
       (select p.name from weft._phases as p join weft._steps as s on s.deployment_id = p.deployment_id and s.phase = p.ordinal
        where p.deployment_id = p_deployment.id and s.path = v_finding.path limit 1),
       v_finding.path,
       case v_finding.verdict when 'renamed' then jsonb_build_object('from', v_finding.data -> 'from' -> 0) else v_finding.data end);
     update weft._steps as s set result = coalesce(s.result, '{}') || jsonb_build_object('history',
       case v_finding.verdict when 'renamed' then jsonb_build_object('renamed_from', v_finding.data -> 'from' -> 0)
-        when 'unchanged' then '{"content": "unchanged"}' else jsonb_build_object('out_of_order', v_finding.data -> 'behind') end)
+        when 'unchanged' then '{"content": "unchanged"}' when 'superseded' then jsonb_build_object('superseded_by', v_finding.data -> 'by') else jsonb_build_object('out_of_order', v_finding.data -> 'behind') end)
     where s.deployment_id = p_deployment.id and s.path = v_finding.path;
   end loop;
 end
@@ -390,7 +390,7 @@ begin
   join weft._history as h on h.path = a.path and h.digest = a.digest
   where s.deployment_id = p_deployment.id and s.state = 'pending' and a.deployment_id = s.deployment_id and a.path = s.path and h.bundle = p_deployment.bundle
     and weft._repeat_of(s.kind, s.options) in ('once', 'on-change')
-    and not exists (select from unnest(v_findings) as f where f.verdict = 'reworded' and f.path = s.path and f.data ->> 'does' in ('runs', 'looks'));
+    and not exists (select from unnest(v_findings) as f where f.path = s.path and (f.verdict = 'superseded' or f.verdict = 'reworded' and f.data ->> 'does' in ('runs', 'looks')));
   return null;
 end
 $$;

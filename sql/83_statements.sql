@@ -194,7 +194,7 @@ comment on function weft._advance_step(weft._phases, integer, jsonb, bigint, boo
   'Makes the next move of a step that is run statement by statement, and records it.';
 
 
--- It may have taken hours, and others are at work meanwhile: only what its statements name is the file's.
+-- It may have taken hours, and others are at work meanwhile: only what its statements name is the file's. So is what they replace, if one object has that name.
 create or replace function weft._note_made_apart(p_step weft._steps)
   returns jsonb
   stable
@@ -203,7 +203,10 @@ create or replace function weft._note_made_apart(p_step weft._steps)
 as $$
   select jsonb_build_object('made', m.made)
   from (
-    select jsonb_agg(o.value) as made
+    select weft._merge_made(jsonb_agg(o.value), (
+             select weft._list_claimed(array_agg(weft._name_created(weft._flatten(h.head))))
+             from weft._statements as t cross join lateral (select left(weft._skip_comments(t.statement), 1000) as head offset 0) as h
+             where t.deployment_id = p_step.deployment_id and t.step = p_step.ordinal and h.head ~* '^create\s+or\s+replace\M')) as made
     from jsonb_array_elements(weft._note_made(p_step.deployment_id, p_step.ordinal, array(select k.value::bigint from jsonb_array_elements_text(p_step.options -> 'mark') with ordinality as k order by k.ordinality), null)) as o
     cross join lateral (select trim('"' from regexp_replace(split_part(o.value ->> 'name', '(', 1), '^.*\.', '')) as bare) as b
     where exists (

@@ -120,6 +120,7 @@ declare
   v_check       record;
   v_file        record;
   v_recorded    text[] := '{}';
+  v_superseded  text[];  -- which are not what was applied last
   v_made        jsonb;  -- by path, what is there of repeatable files
   v_replaced    text[] := '{}';  -- which were applied with another content
 begin
@@ -148,6 +149,7 @@ begin
       where m.made is not null);
   end if;
 
+  v_superseded := array(select f.path from weft._judge_history(v_deployment.manifest, p_deployment, '{}') as f where f.verdict = 'superseded');
   for v_file in
     select s.ordinal, s.path, a.digest, weft._repeat_of(s.kind, s.options) as repeat, h.digest as known, weft._words_of(s.kind, s.options) as words, t.oid as table_oid
     from weft._steps as s
@@ -156,7 +158,8 @@ begin
     join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
     left join weft._history as h on h.bundle = v_deployment.bundle and h.path = s.path
     where s.deployment_id = p_deployment and weft._repeat_of(s.kind, s.options) in ('once', 'on-change')
-      and (h.digest is distinct from a.digest or h.words is distinct from weft._words_of(s.kind, s.options) or exists (select from weft._list_half_undone(v_deployment.bundle) as u where u.path = s.path))
+      and (h.digest is distinct from a.digest or h.words is distinct from weft._words_of(s.kind, s.options) or s.path = any (v_superseded)
+        or exists (select from weft._list_half_undone(v_deployment.bundle) as u where u.path = s.path))
     order by s.ordinal
   loop
     update weft._steps as s set replaced = to_jsonb(h) || jsonb_build_object('digest', encode(h.digest, 'hex'))  -- so that it can be withdrawn

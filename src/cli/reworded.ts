@@ -1,6 +1,8 @@
-/** Files that were applied with these bytes and with other words of weft.yaml, in words. Pure. */
+/** Files that were applied as they are, and run all the same: with other words of weft.yaml, or because another file came behind them. Pure. */
 import type { Foresight } from '../domain/foresight.ts';
-import { oneLine } from './text.ts';
+import { listSome, oneLine } from './text.ts';
+
+const OBJECTS_SHOWN = 3;
 
 type Finding = Foresight['findings'][number];
 
@@ -32,4 +34,11 @@ export function remarkOnWords(finding: Finding | undefined): string {
     default:
       return `when it was applied: ${then}; what it has done is not done again`;
   }
+}
+
+/** Of a file whose objects another one has made anew since. */
+export function remarkOnLater(data: Finding['data'] | undefined): string {
+  if (data === undefined) return '';
+  const names = (data.objects as readonly { readonly name: string }[]).map(({ name }) => oneLine(name));
+  return `${listSome(names, OBJECTS_SHOWN)} ${names.length === 1 ? 'is' : 'are'} as ${oneLine(String(data.by))} has left ${names.length === 1 ? 'it' : 'them'}, which is gone from the bundle`;
 }

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '6370998273eb7faf4367d286e44cf9d2dd02d5f8c94d3d3dcc0a919c1a5888f0';
+export const ENGINE_DIGEST = '407e5a538f78fd0b2deef9b1c0cfb18bcfcc908a114cddd1f2f691b6919420f7';

@@ -22,9 +22,10 @@ export const findingSchema = z.looseObject({
   path: z.string(),
   /**
    * unchanged: but for comments and white space · changed: refused · renamed, or ambiguous: refused · late: in front of what was applied ·
-   * half_undone: an undo stopped half-way, refused · reworded: applied with these bytes and other words; `data.does` says what becomes of it.
+   * half_undone: an undo stopped half-way, refused · reworded: applied with these bytes and other words; `data.does` says what becomes of it ·
+   * superseded: applied, and a file that is gone has made its objects anew since: it runs again.
    */
-  verdict: z.enum(['unchanged', 'changed', 'renamed', 'ambiguous', 'late', 'half_undone', 'reworded']),
+  verdict: z.enum(['unchanged', 'changed', 'renamed', 'ambiguous', 'late', 'half_undone', 'reworded', 'superseded']),
   data: z.record(z.string(), z.unknown()),
 });
 

@@ -146,6 +146,19 @@ describe('weft plan', () => {
   });
 });
 
+it('weft plan says that a file runs again whose view another one has replaced since, which is gone', async () => {
+  const yaml = bundle('{ run: "v/*.sql", repeat: on-change }');
+  const view = (n: number): string => `create or replace view va as select ${n} as n`;
+  const older = { 'weft.yaml': yaml, 'v/1.sql': view(1) };
+  await deploy(older);
+  await deploy({ 'weft.yaml': yaml, 'v/2.sql': view(2) });
+  const { stdout } = await weft('plan', makeFolder(older));
+  expect(stdout).toMatch(/run again: replaced since +v\/1\.sql .*; public\.va is as v\/2\.sql has left it, which is gone from the bundle\n/);
+  expect(stdout).toContain('1 of 1 step would run.');
+  await deploy(older);
+  expect(await verdicts(makeFolder(older))).toEqual({ 'v/1.sql': 'applied' });
+});
+
 describe('weft plan, of a file with the bytes that were applied and other words', () => {
   const CSV = { 'c.csv': 'k\n1\n' };
   const load = (words: string, files: Files = CSV) => makeFolder({ ...files, 'weft.yaml': bundle(`{ load: c.csv, ${words} }`) });

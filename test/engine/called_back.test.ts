@@ -63,6 +63,14 @@ it.each(['single', 'per-step', 'auto', 'none'])(
   },
 );
 
+it.each(['single', 'per-step', 'auto', 'none'])('a view that was there, and that a file has replaced, is that file’s: %s', async (transaction) => {
+  const replaces = { '2.sql': 'create or replace view vb as select id from va' };
+  await sql(database.url, 'create view va as select id from t; create view vb as select id from va');
+  await send({ '1.sql': 'select 1', ...replaces }, { transaction });
+  expect(await send({ '1.sql': base('id, a'), ...replaces }, { transaction })).toMatchObject({ state: 'succeeded' });
+  expect(await views()).toEqual(['va', 'vb']);
+});
+
 it('what somebody has dropped is not forgotten while a condition leaves its phase out', async () => {
   const files = { '1.sql': 'create or replace view va as select 1 as id' };
   await send(files, { when: 'true' });

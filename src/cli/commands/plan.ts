@@ -16,7 +16,7 @@ import { tellGone } from '../gone.ts';
 import { describeParameters } from '../parameter_lines.ts';
 import { readAssigned } from '../parameters.ts';
 import { readForesight, readHistory } from '../readings.ts';
-import { remarkOnWords } from '../reworded.ts';
+import { remarkOnLater, remarkOnWords } from '../reworded.ts';
 import { count, harmless, oneLine } from '../text.ts';
 import { lookIntoFiles, remarkOnTransactions } from '../unrunnable.ts';
 
@@ -32,6 +32,7 @@ type Verdict =
   | 'half_undone'
   | 'reworded'
   | 'looks'
+  | 'superseded'
   | 'unlike'
   | 'refused'
   | 'lost'
@@ -53,6 +54,7 @@ const WORDS: Readonly<Record<Verdict, string>> = {
   half_undone: 'refuse: half taken back',
   reworded: 'run again: other words',
   looks: 'run: other table',
+  superseded: 'run again: replaced since',
   unlike: 'refuse: applied with other words',
   refused: 'refuse: out of order',
   lost: 'run: something is gone',
@@ -67,6 +69,7 @@ const HELD_BACK: Readonly<Partial<Record<Verdict, string>>> = {
   late: 'held back: out of order',
   reworded: 'held back: other words',
   looks: 'held back: other table',
+  superseded: 'held back: replaced since',
   lost: 'held back: something is gone',
   asked: 'held back',
 };
@@ -110,7 +113,8 @@ export async function plan(call: Call): Promise<number> {
   };
   const foresight = await readMore();
   const findings = foresight?.findings ?? [];
-  const found = new Map(findings.filter(({ verdict }) => verdict !== 'reworded').map((finding) => [finding.path, finding]));
+  const found = new Map(findings.filter(({ verdict }) => verdict !== 'reworded' && verdict !== 'superseded').map((finding) => [finding.path, finding]));
+  const superseded = new Map(findings.flatMap(({ path, verdict, data }) => (verdict === 'superseded' ? [[path, data] as const] : [])));
   const rewordings = new Map(findings.flatMap(({ path, verdict, data }) => (verdict === 'reworded' ? [[path, String(data.does)] as const] : [])));
   const lost = new Map(foresight?.lost.map((loss) => [loss.path, loss.missing]));
   const verdictOf = (numbered: NumberedStep): Verdict => {
@@ -118,13 +122,14 @@ export async function plan(call: Call): Promise<number> {
     const finding = found.get(numbered.step.path)?.verdict;
     const reworded = rewordings.get(numbered.step.path);
     if (numbered.step.kind !== 'check' && reworded !== undefined && reworded in REWORDED) return REWORDED[reworded] as Verdict;
+    if (numbered.step.kind !== 'check' && superseded.has(numbered.step.path)) return 'superseded';
     if (numbered.step.kind === 'check' || finding === undefined) return verdict === 'applied' && lost.has(numbered.step.path) ? 'lost' : verdict;
     return finding === 'late' && bundle.manifest.order === 'strict' ? 'refused' : finding;
   };
 
   const phases = numberSteps(bundle.manifest);
   const steps = phases.flatMap((phase) => phase.steps);
-  const toRun = steps.filter((step) => ['new', 'again', 'reworded', 'looks', 'late', 'lost', 'unknown', 'asked'].includes(verdictOf(step)));
+  const toRun = steps.filter((step) => ['new', 'again', 'reworded', 'looks', 'superseded', 'late', 'lost', 'unknown', 'asked'].includes(verdictOf(step)));
   const halves = new Map(foresight?.halves?.map((half) => [half.path, half]));
   const refused = steps.filter((step) => ['changed', 'ambiguous', 'unlike', 'half_undone', 'refused'].includes(verdictOf(step))).map(({ step }) => step.path);
   const words = refused.length > 0 ? { ...WORDS, ...HELD_BACK } : WORDS;
@@ -194,7 +199,11 @@ export async function plan(call: Call): Promise<number> {
 
   /** What the history has found; and only a file that is run statement by statement goes on where it stopped. */
   function remarkOn(step: NumberedStep): string {
-    return [remarkOnHistory(step), remarkOnWords(findings.find(({ path, verdict }) => verdict === 'reworded' && path === step.artifact?.path))]
+    return [
+      remarkOnHistory(step),
+      remarkOnLater(superseded.get(step.step.path)),
+      remarkOnWords(findings.find(({ path, verdict }) => verdict === 'reworded' && path === step.artifact?.path)),
+    ]
       .filter((part) => part !== '')
       .join('; ');
   }

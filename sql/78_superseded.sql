@@ -1,0 +1,65 @@
+-- What runs again and again is in the database as the file has it that ran last. If that one has another name and is gone from the bundle (a
+-- checkout was taken back, say), then what the bundle has was applied once, and is not what is there.
+
+-- Files with the content that was applied, whose objects, or whose table, a later file has made anew that the bundle does not have.
+create or replace function weft._find_superseded(p_bundle text, p_manifest jsonb, p_findings weft._finding[])
+  returns setof weft._finding
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off  -- which such a plan looks dear enough for
+  language plpgsql
+as $$
+declare
+  v_paths  text[] := array(select a.value ->> 'path' from jsonb_array_elements(p_manifest -> 'artifacts') as a);
+  v_gone   weft._history[];
+begin
+  v_gone := array(
+    select h from weft._history as h
+    where h.bundle = p_bundle and h.place is not null and (h.made is not null or h.table_name is not null) and not exists (select from unnest(v_paths) as u (path) where u.path = h.path));
+  if v_gone = '{}' then
+    return;
+  end if;
+  return query
+  with files as materialized (
+    select row_number() over (order by p.ordinality, s.ordinality) as ordinal, s.value ->> 'path' as path, weft._repeat_of(s.value ->> 'kind', s.value) as repeat
+    from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p
+    cross join jsonb_array_elements(p.value -> 'steps') with ordinality as s
+  ),
+  known as materialized (
+    select f.ordinal, f.path, h.path as was, h.applied_path, h.applied_at, h.made, h.table_name, h.words
+    from files as f
+    join jsonb_to_recordset(p_manifest -> 'artifacts') as a (path text, digest text) on a.path = f.path
+    left join unnest(p_findings) as r on r.path = f.path and r.verdict = 'renamed'
+    join weft._history as h on h.bundle = p_bundle and h.path = coalesce(r.data -> 'from' ->> 0, f.path)
+      and (h.digest = decode(a.digest, 'hex') or exists (select from unnest(p_findings) as u where u.path = f.path and u.verdict in ('unchanged', 'renamed')))
+    where f.repeat = 'on-change'
+  ),
+  objects as materialized (
+    select g.path, o.value as object from unnest(v_gone) as g cross join jsonb_array_elements(nullif(g.made, 'null')) as o
+  ),
+  later as (
+    select distinct on (k.ordinal) k.ordinal, k.path, g.path as by, g.deployment_id, t.objects
+    from known as k
+    join unnest(v_gone) as g on g.path <> k.was and g.applied_at > k.applied_at
+    cross join lateral (
+      select jsonb_agg(o.object order by o.object) as objects
+      from (
+        select c.object from objects as c where c.path = g.path and k.made @> jsonb_build_array(c.object)
+        union all
+        select jsonb_build_object('kind', 'relation', 'name', k.table_name)
+        where k.table_name = g.table_name
+          -- of several files with rows of one table, those stay that do not touch each other's
+          and ('sync' in (k.words ->> 'mode', g.words ->> 'mode')
+            or not exists (select from weft._artifacts as a where a.deployment_id = g.deployment_id and a.path in (k.was, k.applied_path)))) as o) as t
+    where t.objects is not null
+    order by k.ordinal, g.applied_at desc
+  )
+  select l.ordinal, l.path, 'superseded', jsonb_build_object('by', l.by, 'deployment', l.deployment_id, 'objects', l.objects)
+  from later as l
+  where not exists (select from unnest(p_findings) as f where f.verdict = 'renamed' and f.data -> 'from' ->> 0 = l.by);
+end
+$$;
+
+comment on function weft._find_superseded(text, jsonb, weft._finding[]) is
+  'Finds files that run again and again, were applied as they are, and whose objects or table another file has made anew since that the bundle does not have: they run again.';
