@@ -2,6 +2,23 @@
 -- rows that are there. The history keeps those under which a file was applied. With other ones the same bytes are something else: data that
 -- a table is brought in line with runs again, and what runs once is refused, or stays as it is.
 
+-- How often a step runs, by what the manifest says of it. What reads only, like a check, is in no history.
+create or replace function weft._repeat_of(p_kind text, p_words jsonb)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case p_kind
+    when 'run' then coalesce(p_words ->> 'repeat', 'once')
+    when 'batch' then 'once'
+    when 'load' then case when p_words ->> 'mode' = 'insert' then 'once' else 'on-change' end
+  end
+$$;
+
+comment on function weft._repeat_of(text, jsonb) is 'Tells how often a step runs: once, on-change or always; null of a kind that no history knows.';
+
+
 -- Of a step of a manifest, or the options of one that was laid out. Null where only the bytes count.
 create or replace function weft._words_of(p_kind text, p_words jsonb)
   returns jsonb

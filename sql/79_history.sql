@@ -4,23 +4,6 @@
 -- An artifact is known by bundle and path. The history keeps the digest, and which deployment brought the bytes of it: these are
 -- never thrown away as long as the history names them, so that a change is shown as what it is.
 
--- How often a step runs, by what the manifest says of it. What reads only, like a check, is in no history.
-create or replace function weft._repeat_of(p_kind text, p_words jsonb)
-  returns text
-  immutable parallel safe
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select case p_kind
-    when 'run' then coalesce(p_words ->> 'repeat', 'once')
-    when 'batch' then 'once'
-    when 'load' then case when p_words ->> 'mode' = 'insert' then 'once' else 'on-change' end
-  end
-$$;
-
-comment on function weft._repeat_of(text, jsonb) is 'Tells how often a step runs: once, on-change or always; null of a kind that no history knows.';
-
-
 -- Which entry of weft.yaml a step comes from counts for the order alone: entries holds how many steps each has, one behind the other.
 create or replace function weft._list_candidates(p_manifest jsonb)
   returns weft._candidate[]

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '407e5a538f78fd0b2deef9b1c0cfb18bcfcc908a114cddd1f2f691b6919420f7';
+export const ENGINE_DIGEST = 'f0c9ce0963d602a9218a0ad8355fc3c395b8fde18064a0084191a17e2deccc52';
