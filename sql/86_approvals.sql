@@ -1,5 +1,25 @@
 -- An approval, and its absence.
 
+-- What was opened before it is older, also where it is approved later: run behind what has been deployed since, it would set that back.
+create or replace function weft._overtaken_by(p_deployment weft._deployments)
+  returns weft._deployments
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select d.*
+  from weft._deployments as d
+  where p_deployment.undoes is null
+    and d.bundle = p_deployment.bundle and d.mode = 'apply' and d.undoes is null and d.created_at > p_deployment.created_at and d.id <> p_deployment.id
+    and (d.has_committed or d.state in ('staged', 'running'))
+  order by d.has_committed desc, d.created_at desc
+  limit 1
+$$;
+
+comment on function weft._overtaken_by(weft._deployments) is
+  'Finds a deployment of the same bundle that was opened later, and has left something, or is in line or at work: null when there is none, and always of an undo.';
+
+
 -- Whoever comes by does this: somebody who waits for an approval is at work nowhere.
 create or replace function weft._end_unapproved(p_deployment uuid default null)
   returns void
@@ -8,26 +28,36 @@ create or replace function weft._end_unapproved(p_deployment uuid default null)
   language plpgsql
 as $$
 declare
-  v_overdue  record;
+  v_waiting  record;
+  v_later    weft._deployments;
 begin
-  for v_overdue in
-    select d.id, d.caller, p.environment, p.asked_at
+  for v_waiting in
+    select d as deployment, p.environment, p.asked_at, p.approve_until
     from weft._protections as p
     join weft._deployments as d on d.id = p.deployment_id
-    where d.state = 'open' and p.approve_until <= clock_timestamp() and d.id = coalesce(p_deployment, d.id)
+    where d.state = 'open' and p.asked_at is not null and d.id = coalesce(p_deployment, d.id)
       and not exists (select from weft._approvals as a where a.deployment_id = d.id)
     for no key update of d skip locked
   loop
-    perform weft._end(v_overdue.id, 'cancelled', jsonb_build_object(
-      'sqlstate', 'WF097',
-      'message', format('Nobody but its caller (%s) has approved the deployment in time, as the environment "%s" asks for.', v_overdue.caller, v_overdue.environment),
-      'detail', format('It has waited since %s. Nothing of it was run.', v_overdue.asked_at),
-      'hint', 'Deploy it again, under another id. How long one waits is set by weft.change_setting(''approval_hours'', hours).'));
+    select l.* into v_later from weft._overtaken_by(v_waiting.deployment) as l;
+    if v_later.has_committed then
+      perform weft._end((v_waiting.deployment).id, 'cancelled', jsonb_build_object(
+        'sqlstate', 'WF098',
+        'message', format('While it waited for its approval, deployment %s of the same bundle was run, which was opened later: this one would set back what that one has brought.', v_later.id),
+        'detail', format('It has waited since %s. Nothing of it was run.', v_waiting.asked_at),
+        'hint', 'Where something of it lacks, deploy it again, under another id.'));
+    elsif v_waiting.approve_until <= clock_timestamp() then
+      perform weft._end((v_waiting.deployment).id, 'cancelled', jsonb_build_object(
+        'sqlstate', 'WF097',
+        'message', format('Nobody but its caller (%s) has approved the deployment in time, as the environment "%s" asks for.', (v_waiting.deployment).caller, v_waiting.environment),
+        'detail', format('It has waited since %s. Nothing of it was run.', v_waiting.asked_at),
+        'hint', 'Deploy it again, under another id. How long one waits is set by weft.change_setting(''approval_hours'', hours).'));
+    end if;
   end loop;
 end
 $$;
 
-comment on function weft._end_unapproved(uuid) is 'Cancels deployments that nobody has approved in time: the one that is named, or all.';
+comment on function weft._end_unapproved(uuid) is 'Cancels deployments that nobody has approved in time, or before a later one of their bundle: the one that is named, or all.';
 
 
 -- The doorman says for whom he speaks; in SQL it is the role of the session, which has the rights of whoever owns the engine.
@@ -42,6 +72,7 @@ declare
   v_deployment  weft._deployments;
   v_protection  weft._protections;
   v_by          text;
+  v_later       weft._deployments;
 begin
   select d.* into v_deployment from weft._deployments as d where d.id = p_deployment for no key update;  -- who approves at the same time waits, and finds it approved
   if not found then
@@ -62,7 +93,8 @@ begin
   elsif v_deployment.caller = v_caller then
     raise exception 'Deployment % was opened by "%" too: it needs the approval of somebody else.', p_deployment, v_caller using errcode = 'WF094', hint = 'Nothing was changed.';
   end if;
-  if v_protection.approve_until <= clock_timestamp() then
+  select l.* into v_later from weft._overtaken_by(v_deployment) as l;
+  if v_protection.approve_until <= clock_timestamp() or v_later.has_committed and v_protection.asked_at is not null then
     perform weft._end_unapproved(p_deployment);
     return weft.status(p_deployment);
   end if;
@@ -72,6 +104,12 @@ begin
   insert into weft._approvals (deployment_id, caller, digest, request, signature) values (p_deployment, v_caller, v_protection.digest, p_request, p_signature);
   perform weft._tell(p_deployment, 'approved', p_data => jsonb_build_object('caller', v_caller, 'digest', p_digest));
   perform weft._settle_staged(p_deployment);
+  select l.* into v_later from weft._overtaken_by(v_deployment) as l;  -- no other comes into line from here on until the commit
+  if v_later.id is not null then
+    raise exception 'Deployment % was opened before deployment %, which is of the same bundle, and %.', p_deployment, v_later.id,
+        case v_later.state when 'running' then 'at work' when 'staged' then 'in line' else 'has been run' end
+      using errcode = 'WF095', hint = 'Nothing was changed. See how that one ends: where it leaves nothing, this one can be approved then.';
+  end if;
   return weft.status(p_deployment);
 end
 $$;

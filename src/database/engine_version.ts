@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'f0c9ce0963d602a9218a0ad8355fc3c395b8fde18064a0084191a17e2deccc52';
+export const ENGINE_DIGEST = '8030436e2c4f6cdb4dfc34f3e160ee0ad05247fdd43dd523536bf65d4d69e033';

@@ -3,7 +3,7 @@
  * `resume` it is nobody's wish: it installs no engine where there is none, and opens nothing that is over.
  */
 import { ensureEngine, type Run } from '../database/engine.ts';
-import { isOverdue, isUnapproved } from '../domain/approval.ts';
+import { isUnapproved } from '../domain/approval.ts';
 import { type Deployment, isOver } from '../domain/deployment.ts';
 import type { SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
@@ -42,7 +42,7 @@ export async function attend(options: AttendOptions): Promise<Attended> {
       await answerOf(session, ensureEngine(session), patience); // what an older Weft has opened, this one goes on with
       return look(session, id, patience);
     });
-    if (id !== null && sight.deployment !== null && (isOver(sight.deployment.state) || waits(sight.deployment))) {
+    if (id !== null && sight.deployment !== null && isOver(sight.deployment.state)) {
       await session.close();
       return { sight, call: null };
     }
@@ -53,9 +53,4 @@ export async function attend(options: AttendOptions): Promise<Attended> {
   const deployment = await runToEnd({ ...options, isPassingBy: true }, patience, run, begun.call);
   if (deployment === null || isOver(deployment.state) || isUnapproved(deployment)) return { deployment, isAtWork: false };
   return { deployment, isAtWork: deployment.live !== null || begun.sight.isAtWork };
-}
-
-/** For its approval, and may do so. */
-function waits(deployment: Deployment): boolean {
-  return isUnapproved(deployment) && !isOverdue(deployment, Date.now());
 }

@@ -32,11 +32,6 @@ export function isUnapproved({ approval }: { readonly approval?: Approval | null
   return approval?.waits === true;
 }
 
-/** Whether it has waited for its approval for too long: whoever has it run then ends it. @param now milliseconds since 1970 */
-export function isOverdue({ approval }: { readonly approval?: Approval | null | undefined }, now: number): boolean {
-  return approval?.waits === true && approval.until !== null && Date.parse(approval.until) <= now;
-}
-
 /** Whether it still has to be approved, also while some of its artifacts are missing. */
 export function lacksApproval({ state, approval }: { readonly state: string; readonly approval?: Approval | null | undefined }): boolean {
   return state === 'open' && approval !== null && approval !== undefined && approval.by === null;

@@ -25,6 +25,11 @@ afterEach(() => database.drop());
 const FILES = { '1.sql': 'create table shelf (n int);' };
 const SECOND = { environment: 'production', second_person: true, rehearsal_first: false };
 const REHEARSED = { environment: 'production', second_person: false, rehearsal_first: true };
+/** Of a bundle of its own: what of its own bundle was opened later ends what waits. */
+const elsewhere = (files: Readonly<Record<string, string>>) => ({
+  'weft.yaml': 'name: elsewhere\nphases: [{ name: main, steps: [{ run: "*.sql" }] }]\n',
+  ...files,
+});
 const FIVE_SECONDS = { deadlineMs: 5_000 };
 
 const connect = () => connectOver(database.url);
@@ -50,11 +55,11 @@ const hasShelf = async () => (await sql(database.url, `select to_regclass('shelf
 
 describe('a deployment that needs a second person', () => {
   it('waits in state open, with everything in the database, and is run by nobody: not by its own CALL, not by a resume, not by whoever looks after it', async () => {
-    const waiting = await deploy();
+    const waiting = await deploy(FILES, { target: 'shop' });
     expect(waiting).toMatchObject({ state: 'open', live: null, ahead: [], approval: { environment: 'production', not_by: 'ci', waits: true, by: null } });
     expect(waiting.approval?.digest).toMatch(/^[0-9a-f]{64}$/);
-    expect(await resume({ connect: connect(), id: waiting.id, target: null, ...FIVE_SECONDS })).toMatchObject({ state: 'open' });
-    expect(await attend({ connect: connect(), id: waiting.id, target: '', callers: ['ci'], ...FIVE_SECONDS })).toMatchObject({
+    expect(await resume({ connect: connect(), id: waiting.id, target: 'shop', ...FIVE_SECONDS })).toMatchObject({ state: 'open' });
+    expect(await attend({ connect: connect(), id: waiting.id, target: 'shop', callers: ['ci'], ...FIVE_SECONDS })).toMatchObject({
       deployment: { state: 'open' },
       isAtWork: false,
     });
@@ -146,9 +151,38 @@ describe('a deployment that needs a second person', () => {
 
   it('has no place in line, so it holds up nobody, and nobody who is behind it', async () => {
     const waiting = await deploy();
-    const next = await deploy({ '2.sql': 'create table rack (n int);' }, { protection: undefined });
+    const next = await deploy(elsewhere({ '2.sql': 'create table rack (n int);' }), { protection: undefined });
     expect(next.state).toBe('succeeded');
     expect(await say(waiting)).toMatchObject({ state: 'succeeded' });
+  });
+
+  describe('behind which another one of its bundle was opened', () => {
+    const view = (content: string) => ({
+      'weft.yaml': 'name: shop\nphases: [{ name: main, steps: [{ run: v.sql, repeat: on-change }] }]\n',
+      'v.sql': `create or replace view v as select '${content}'::text as it;`,
+    });
+    const seen = async () => (await sql(database.url, 'select it from v'))[0].it;
+
+    it('sets nothing back: once that one has run it is cancelled, by whoever comes by, or by its approval', async () => {
+      const older = await deploy(view('old'));
+      const old = await deploy(view('older'), { target: 'shop' });
+      const newer = await deploy(view('new'));
+      expect(await say(newer)).toMatchObject({ state: 'succeeded' });
+      expect(await say(older)).toMatchObject({ state: 'cancelled', approval: { by: null }, error: { sqlstate: 'WF098', message: expect.stringContaining(newer.id) } });
+      expect(await attend({ connect: connect(), id: old.id, target: 'shop', callers: ['ci'], ...FIVE_SECONDS })).toMatchObject({ deployment: { state: 'cancelled' } });
+      expect(await seen()).toBe('new');
+    });
+
+    it('is not approved while that one stands in line; where that one has left nothing, it is', async () => {
+      const older = await deploy(view('old'));
+      const newer = await deploy({ ...view('new'), 'v.sql': 'select 1/0;' });
+      await sql(database.url, 'select weft.approve($1, $2, $3)', [newer.id, newer.approval?.digest ?? '', 'boss']);
+      await expect(say(older)).rejects.toMatchObject({ slug: 'not_approved', message: expect.stringContaining(`${newer.id}, which is of the same bundle, and in line`) });
+      expect(await statusOf(older.id)).toMatchObject({ state: 'open', approval: { by: null } });
+      expect((await sql(database.url, `call weft.run('${newer.id}')`))[0].result).toMatchObject({ state: 'failed' });
+      expect(await say(older)).toMatchObject({ state: 'succeeded' });
+      expect(await seen()).toBe('old');
+    });
   });
 
   it('with secrets waits for its approval first, and then for them', async () => {
@@ -169,7 +203,7 @@ describe('a deployment that needs a second person', () => {
     await sql(database.url, `update weft._protections set asked_at = asked_at - interval '200 hours', approve_until = approve_until - interval '200 hours'`);
     expect(await say(waiting)).toMatchObject({ state: 'cancelled', approval: { by: null }, error: { sqlstate: 'WF097' } });
     await sql(database.url, `select weft.change_setting('sweep_every_hours', 0)`);
-    await deploy({ '3.sql': 'select 3;' }, { protection: undefined });
+    await deploy(elsewhere({ '3.sql': 'select 3;' }), { protection: undefined });
     expect(await statusOf(late.id)).toMatchObject({ state: 'cancelled', error: { sqlstate: 'WF097' } });
     expect(await hasShelf()).toBe(false);
   });
@@ -180,7 +214,7 @@ describe('a deployment that needs a second person', () => {
       database.url,
       `update weft._chunks set staged_at = staged_at - interval '100 hours'; update weft._deployments set created_at = created_at - interval '100 hours'`,
     );
-    for (const n of [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]) await stageFiles(database.url, { [`x${n}.sql`]: `select ${n};` });
+    for (const n of [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]) await stageFiles(database.url, elsewhere({ [`x${n}.sql`]: `select ${n};` }));
     await sql(database.url, 'call weft.sweep()');
     expect(await say(waiting)).toMatchObject({ state: 'succeeded' });
   });
