@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '8030436e2c4f6cdb4dfc34f3e160ee0ad05247fdd43dd523536bf65d4d69e033';
+export const ENGINE_DIGEST = 'bc0d4f708bf0c3cd7f7fead053d7a9457608449cd8b042550636c265a218023f';

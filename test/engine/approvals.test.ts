@@ -168,8 +168,14 @@ describe('a deployment that needs a second person', () => {
       const old = await deploy(view('older'), { target: 'shop' });
       const newer = await deploy(view('new'));
       expect(await say(newer)).toMatchObject({ state: 'succeeded' });
-      expect(await say(older)).toMatchObject({ state: 'cancelled', approval: { by: null }, error: { sqlstate: 'WF098', message: expect.stringContaining(newer.id) } });
-      expect(await attend({ connect: connect(), id: old.id, target: 'shop', callers: ['ci'], ...FIVE_SECONDS })).toMatchObject({ deployment: { state: 'cancelled' } });
+      expect(await say(older)).toMatchObject({
+        state: 'cancelled',
+        approval: { by: null },
+        error: { sqlstate: 'WF098', message: expect.stringContaining(newer.id) },
+      });
+      expect(await attend({ connect: connect(), id: old.id, target: 'shop', callers: ['ci'], ...FIVE_SECONDS })).toMatchObject({
+        deployment: { state: 'cancelled' },
+      });
       expect(await seen()).toBe('new');
     });
 
@@ -177,7 +183,10 @@ describe('a deployment that needs a second person', () => {
       const older = await deploy(view('old'));
       const newer = await deploy({ ...view('new'), 'v.sql': 'select 1/0;' });
       await sql(database.url, 'select weft.approve($1, $2, $3)', [newer.id, newer.approval?.digest ?? '', 'boss']);
-      await expect(say(older)).rejects.toMatchObject({ slug: 'not_approved', message: expect.stringContaining(`${newer.id}, which is of the same bundle, and in line`) });
+      await expect(say(older)).rejects.toMatchObject({
+        slug: 'not_approved',
+        message: expect.stringContaining(`${newer.id}, which is of the same bundle, and in line`),
+      });
       expect(await statusOf(older.id)).toMatchObject({ state: 'open', approval: { by: null } });
       expect((await sql(database.url, `call weft.run('${newer.id}')`))[0].result).toMatchObject({ state: 'failed' });
       expect(await say(older)).toMatchObject({ state: 'succeeded' });
