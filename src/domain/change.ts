@@ -31,6 +31,8 @@ export const changeSchema = z.strictObject({
   number: z.int().min(1).nullable(),
   /** What was asked for again, though the commit is the same: the how-manieth time it is. */
   attempt: z.int().min(1).nullable(),
+  /** Of a push, what the branch was at before it: a branch that is set back to an older commit is asked for again. */
+  before: commitSchema.optional(),
   /** Where an answer is asked for, and whether a job may start depends on it. */
   answer_to: z.string().max(2048).optional(),
 });
@@ -85,6 +87,8 @@ export const forgeWorkSchema = z.strictObject({
   target: nameSchema,
   /** Once there is one. */
   deployment: deploymentIdSchema.nullable(),
+  /** Once it has been told at the forge: by which name it is told on, whatever becomes of its source. */
+  mode: z.enum(['apply', 'rehearse']).optional(),
   /** What was left at the forge to report with, by names of the forge's own. */
   reports: z.record(z.string().max(64), z.string().max(256)),
   /** When it is over, and nothing is left but to tell it. */

@@ -41,6 +41,12 @@ export function accountOfStale(place: AccountPlace, why: string): Account {
   return { ...namesOf(place), state: 'neutral', title: 'Overtaken', text: quote(why), remarks: [] };
 }
 
+/** It has been taken up, and the configuration has nothing that it belongs to any more. */
+export function accountOfNothing(place: AccountPlace): Account {
+  const text = 'The configuration of the Worker has no source or no target for it any more. What is in the database already goes on there.';
+  return { ...namesOf(place), state: 'neutral', title: 'Not followed any more', text, remarks: [] };
+}
+
 /** It came to no deployment, or it is not known what became of it. */
 export function accountOfProblem(place: AccountPlace, problem: Problem): Account {
   const { path, line, file } = problem.facts;

@@ -19,7 +19,7 @@ import { LIMITS } from '../domain/limits.ts';
 import { checkParameters } from '../domain/parameters.ts';
 import { Problem, type ProblemSlug } from '../domain/problem.ts';
 import type { DeployRequest } from '../domain/request.ts';
-import { type AccountPlace, accountOfBeginning, accountOfDeployment, accountOfProblem, accountOfStale } from '../forges/account.ts';
+import { type AccountPlace, accountOfBeginning, accountOfDeployment, accountOfNothing, accountOfProblem, accountOfStale } from '../forges/account.ts';
 import type { ForgeAtHand } from '../forges/forge.ts';
 import { mayBeRun, requireGrant } from '../trust/grants.ts';
 import { protectionOf, requireRules } from '../trust/rules.ts';
@@ -64,8 +64,8 @@ export interface ChangeProgress {
   readonly errors: readonly unknown[];
 }
 
-/** Behind so many looks the pause is the longest. */
-const LOOKS_WAITING_MAX = 9;
+/** Behind so many looks the pause is the longest. More are not counted where all was well: what is seen to go on, or to wait for somebody, is no failed try. */
+const LOOKS_WELL_MAX = 9;
 
 /** What no further look would change. */
 const HOPELESS: readonly ProblemSlug[] = ['deployment_not_found', 'deployment_not_staged', 'engine_missing', 'secrets_missing', 'unknown_target'];
@@ -109,11 +109,14 @@ class Errand {
     const { forge: name, change, target, folder } = this.#work;
     const forge = forges.get(name);
     const source = findSources(config.sources, name, change).find((one) => one.target === target && one.folder === folder);
-    // The configuration is another one than when the webhook came.
-    if (forge === undefined || source === undefined || !config.targets.has(target)) return this.#progress('dropped', null);
+    if (forge === undefined) return this.#progress('dropped', null);
     if (this.#work.account !== null) return this.#tellEnd(forge, this.#work.account);
-    const place: AccountPlace = { target, folder: folder ?? '', mode: source.mode };
-    const end = await this.#try(forge, source, place).catch((error: unknown) => this.#endOf(forge, place, error));
+    const { deployment, mode } = this.#work;
+    const place: AccountPlace = { target, folder: folder ?? '', mode: mode ?? source?.mode ?? 'apply' };
+    // The configuration is another one than when the webhook came: what has begun is told to its end all the same, or its people would wait for it.
+    if (!config.targets.has(target) || (source === undefined && deployment === null))
+      return mode === undefined ? this.#progress('dropped', null) : this.#tellEnd(forge, accountOfNothing(place));
+    const end = await this.#try(forge, source ?? null, place).catch((error: unknown) => this.#endOf(forge, place, error));
     if (end === null) return this.#progress('stale', null);
     if ('again' in end) {
       await this.#leave(forge, 0);
@@ -123,8 +126,9 @@ class Errand {
   }
 
   /** @returns null when there is nothing to do, and nobody to be told */
-  async #try(forge: ForgeAtHand, source: Source, place: AccountPlace): Promise<End | null> {
+  async #try(forge: ForgeAtHand, source: Source | null, place: AccountPlace): Promise<End | null> {
     if (this.#work.deployment !== null) return this.#attend(forge, place, this.#work.deployment);
+    if (source === null) throw new Error('a change without a source has a deployment');
     const { change, looks } = this.#work;
     requireGrant(this.#desk.config, forge.name, 'deploy', place.target);
     const confirmed = await forge.client.confirm(change);
@@ -133,8 +137,12 @@ class Errand {
     if (confirmed.stale !== null) return looks === 0 ? null : { account: accountOfStale(place, confirmed.stale) };
     const request = await this.#request(forge, source);
     requireRules(this.#desk.config, request, { branch: confirmed.branch, nowSeconds: Math.floor(this.#desk.now() / 1000) });
-    if (this.#desk.isKept) await this.#tell(forge, accountOfBeginning(place));
-    return this.#deploy(forge, request, place, await forge.client.fetchBundle(change, place.folder));
+    if (this.#desk.isKept) await this.#tellBeginning(forge, place);
+    const bundle = await forge.client.fetchBundle(change, place.folder);
+    // Files may be long on their way, and something newer may have come and gone meanwhile.
+    const { stale } = await forge.client.confirm(change);
+    this.#stale = stale;
+    return stale === null ? this.#deploy(forge, request, place, bundle) : { account: accountOfStale(place, stale) };
   }
 
   /** As whoever signs would write it, but for its manifest. What it says of its source no signed request can say. */
@@ -177,7 +185,7 @@ class Errand {
     this.#work = { ...this.#work, deployment: id };
     this.#owed = 'ours';
     await this.#desk.onOpened(target, id);
-    if (!this.#desk.isKept) await this.#tell(forge, accountOfBeginning(place));
+    if (!this.#desk.isKept) await this.#tellBeginning(forge, place);
     return this.#look(forge, place, await drive.done);
   }
 
@@ -287,6 +295,11 @@ class Errand {
     }
   }
 
+  async #tellBeginning(forge: ForgeAtHand, place: AccountPlace): Promise<void> {
+    this.#work = { ...this.#work, mode: place.mode };
+    await this.#tell(forge, accountOfBeginning(place));
+  }
+
   /** @returns what has kept the forge from knowing it, if something did */
   async #tell(forge: ForgeAtHand, account: Account): Promise<unknown> {
     const { reports, error } = await forge.client.report(this.#work.change, account, this.#work.reports);
@@ -310,8 +323,7 @@ class Errand {
   }
 
   #progress(finding: ChangeFinding, again_seconds: number | null): ChangeProgress {
-    // Waiting for somebody is no failed try, however long.
-    const looks = finding === 'waiting' ? Math.min(this.#work.looks + 1, LOOKS_WAITING_MAX) : this.#work.looks + 1;
+    const looks = finding === 'waiting' || finding === 'at_work' ? Math.min(this.#work.looks + 1, LOOKS_WELL_MAX) : this.#work.looks + 1;
     const work = { ...this.#work, looks };
     return { finding, work, again_seconds, state: this.#state, stale: this.#stale, errors: this.#errors };
   }
@@ -319,11 +331,11 @@ class Errand {
 
 /**
  * The same for everything that asks for the same: a webhook that comes twice, or two events of one commit, are one deployment. What is asked for
- * again (a deployment made anew, a workflow run again) is another one.
+ * again (a deployment made anew, a workflow run again, a branch set back to where it was) is another one.
  */
 async function idOf(forge: ForgeAtHand, { repository_id, folder, target, mode, parameters }: Source, { change }: ForgeWork): Promise<string> {
   const given = Object.entries(parameters ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-  const parts = [repository_id, change.commit, folder, target, mode, given, change.attempt];
+  const parts = [repository_id, change.commit, folder, target, mode, given, change.attempt, change.before ?? null];
   return `${forge.kind}-${await sha256(new TextEncoder().encode(JSON.stringify(parts)))}`;
 }
 

@@ -26,12 +26,13 @@ export async function tellOwed(desk: ChangeDesk, target: string): Promise<readon
     const { key, deployment, tries } = owed;
     const work = await readOwed(desk.forges, target, owed);
     const source = work === null ? undefined : findSources(sources, work.forge, work.change).find(({ folder }) => folder === work.folder);
-    if (work === null || source === undefined) {
-      // The configuration is another one by now, or it was not a Worker who wrote this.
+    const mode = work?.mode ?? source?.mode;
+    if (work === null || mode === undefined) {
+      // The configuration is another one by now and nothing was told, or it was not a Worker who wrote this.
       await desk.settleOwed(at, [{ deployment: deployment.id, key }]);
       continue;
     }
-    const account = accountOfDeployment({ target, folder: work.folder ?? '', mode: source.mode }, deployment);
+    const account = accountOfDeployment({ target, folder: work.folder ?? '', mode }, deployment);
     const known = { ...work, deployment: deployment.id, account: cutToMessage(hideAccount(desk, account)), looks: tries - 1 };
     told.push(await carryOut(desk, known, 0));
   }

@@ -72,6 +72,29 @@ describe('with an App and a queue', () => {
     expect(at.github.repository.checkRuns.filter(({ output }) => output.title.startsWith('twice'))).toHaveLength(1);
   });
 
+  test('a branch that is set back to an older commit is deployed again: what was deployed since does not stay', async () => {
+    const view = (n: number) =>
+      bundle('set_back', {
+        'weft.yaml': 'name: set_back\nphases: [{ name: main, steps: [{ run: "*.sql", repeat: on-change }] }]\n',
+        '001_table.sql': `create or replace view set_back as select ${n} as n;\n`,
+      });
+    const { branches } = at.github.repository;
+    const old = at.github.commit(view(1));
+    const first = { ...at.github.push(), before: 'd'.repeat(40) };
+    await settle(at, 'push', first);
+    const newer = at.github.commit(view(2));
+    await settle(at, 'push', { ...at.github.push(), before: old });
+    expect(await rows('select n from set_back')).toEqual([{ n: 2 }]);
+    branches.set('main', old);
+    const back = { ...at.github.push(), before: newer, forced: true };
+    const { deployment } = await settle(at, 'push', back);
+    expect(await rows('select n from set_back')).toEqual([{ n: 1 }]);
+    expect(await settle(at, 'push', back)).toMatchObject({ finding: 'told', deployment });
+    // The first one, sent again, is no new wish.
+    await settle(at, 'push', first);
+    expect(await deploymentsOf('set_back')).toHaveLength(3);
+  });
+
   test('an old webhook, sent again by whoever has captured it, wakes no database and is told nowhere', async () => {
     const old = at.github.commit(bundle('captured'));
     const payload = at.github.push();

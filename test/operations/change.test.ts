@@ -51,6 +51,8 @@ const makeWork = (changes: Partial<ForgeWork> = {}, change: Partial<Change> = {}
 interface Will {
   readonly config?: ReturnType<typeof makeConfig>;
   readonly confirmed?: Confirmed | ProblemSlug;
+  /** What the forge says when the files are there. */
+  readonly confirmedAgain?: Confirmed;
   readonly fetch?: ProblemSlug;
   /** How the drive ends, or what it throws before or after there is a deployment. */
   readonly end?: Partial<Deployment>;
@@ -78,7 +80,10 @@ function makeDesk(will: Will = {}) {
     settled: [] as SettledOwed[],
   };
   const client: ForgeClient = {
-    confirm: async ({ branch }) => (typeof will.confirmed === 'string' ? fail(will.confirmed) : (will.confirmed ?? { branch, stale: null })),
+    confirm: async ({ branch }) => {
+      if (seen.fetched > 0 && will.confirmedAgain !== undefined) return will.confirmedAgain;
+      return typeof will.confirmed === 'string' ? fail(will.confirmed) : (will.confirmed ?? { branch, stale: null });
+    },
     fetchBundle: async () => {
       seen.fetched += 1;
       if (will.fetch !== undefined) fail(will.fetch, { path: 'weft.yaml', line: 3 });
@@ -160,6 +165,20 @@ test('the request is the same for the same, and another one for what is asked fo
   const deployment = (attempt: number) => makeWork({ target: 'staging' }, { event: 'deployment', environment: 'staging', number: attempt, attempt });
   const others = [await idOf(makeWork({}, { commit: 'c'.repeat(40) })), await idOf(deployment(1)), await idOf(deployment(2)), await idOf(deployment(2), other)];
   expect(new Set([first, ...others]).size).toBe(5);
+  // A branch that is set back to an older commit is pushed from another one.
+  const pushes = [await idOf(makeWork({}, { before: 'c'.repeat(40) })), await idOf(makeWork({}, { before: 'd'.repeat(40) }))];
+  expect(new Set([first, ...pushes]).size).toBe(3);
+  expect(await idOf(makeWork({ looks: 1 }, { before: 'c'.repeat(40) }))).toBe(pushes[0]);
+});
+
+test('a commit that is overtaken while its files are fetched goes to no database, and is told as overtaken', async () => {
+  const { progress, seen } = await take({ confirmedAgain: { stale: 'The head of "main" is another one by now.' } });
+  expect(progress).toMatchObject({ finding: 'told', stale: 'The head of "main" is another one by now.', again_seconds: null });
+  expect([seen.fetched, seen.drives]).toEqual([1, []]);
+  expect(seen.told.map(({ state, title }) => [state, title])).toEqual([
+    ['running', 'Deploying to shop'],
+    ['neutral', 'Overtaken'],
+  ]);
 });
 
 test('a commit that is not the head any more: nothing is fetched, nothing is told; but what was taken up before is', async () => {
@@ -199,6 +218,33 @@ test('a source, a forge or a target that the configuration has no more: nothing 
       seen: { told: [] },
     });
   }
+});
+
+test('what has begun under a source that the configuration has no more is told to its end, by the name that it was begun with', async () => {
+  const config = makeConfig((given) => {
+    given.sources = [];
+  });
+  const { progress } = await take({ end: { state: 'running' } }, makeWork({}, { branch: 'main' }));
+  const next = await take({ config, confirmed: 'internal', attended: { state: 'failed' } }, progress.work);
+  expect(next).toMatchObject({ progress: { finding: 'told', state: 'failed', again_seconds: null }, seen: { over: [ID] } });
+  expect(next.seen.told).toMatchObject([{ state: 'failure', name: 'weft: db to shop' }]);
+  const unopened = { ...(await take({ fetch: 'forge_unreachable' })).progress.work, mode: 'rehearse' as const };
+  const gone = await take({ config, confirmed: 'internal' }, unopened);
+  expect(gone).toMatchObject({ progress: { finding: 'told', again_seconds: null }, seen: { fetched: 0, drives: [] } });
+  expect(gone.seen.told).toMatchObject([{ state: 'neutral', name: 'weft rehearsal: db to shop', title: 'Not followed any more' }]);
+  // Nor is it waited for where its target is gone.
+  const elsewhere = makeConfig((given) => {
+    given.targets = { staging: { database: 'B', transport: 'tcp' } };
+    given.sources = [];
+  });
+  expect((await take({ config: elsewhere, attended: 'internal' }, progress.work)).seen.told).toMatchObject([{ state: 'neutral' }]);
+});
+
+test('a deployment may go on for as long as it likes: what was seen to go on is no failed try', async () => {
+  let { work } = (await take({ end: { state: 'running' } })).progress;
+  for (let looks = 0; looks < 40; looks++) ({ work } = (await take({ attended: { state: 'running' } }, work)).progress);
+  expect((await take({ attended: 'session_lost' }, work)).progress).toMatchObject({ finding: 'unreachable', again_seconds: 3600 });
+  expect((await take({ attended: {}, report: 'forge_unreachable' }, work)).progress).toMatchObject({ finding: 'untold', again_seconds: 3600 });
 });
 
 test.each([
@@ -298,7 +344,7 @@ test('what is opened is owed to the forge, in the same moment, as long as a try 
   const { seen } = await take();
   const { owed } = seen.drives[0]?.order ?? {};
   expect(owed).toMatchObject({ key: expect.stringMatching(/^[0-9a-f]{64}$/), seconds: 61 });
-  expect(JSON.parse(owed?.errand ?? '')).toEqual({ ...makeWork(), reports: { check: '12' } });
+  expect(JSON.parse(owed?.errand ?? '')).toEqual({ ...makeWork(), reports: { check: '12' }, mode: 'apply' });
   expect(seen.settled).toEqual([{ deployment: ID, key: owed?.key }]);
   expect(seen.taken).toEqual([]);
 });

@@ -28,7 +28,7 @@ const eventSchema = z.object({ id: guidSchema, eventType: z.string().max(128), r
 
 const pushSchema = z.object({
   repository: repositorySchema,
-  refUpdates: z.array(z.object({ name: refSchema, newObjectId: commitSchema })).max(10_000),
+  refUpdates: z.array(z.object({ name: refSchema, oldObjectId: commitSchema.optional(), newObjectId: commitSchema })).max(10_000),
 });
 
 const pullRequestSchema = z.object({
@@ -88,7 +88,15 @@ const READERS: Readonly<Record<string, (resource: unknown) => Heard>> = {
     if (pushed.length > LIMITS.push_branches_count_max)
       return { ignored: `${pushed.length} branches were pushed at once, more than ${LIMITS.push_branches_count_max} (push_branches_count_max).` };
     const of = ofRepository(repository);
-    return { changes: pushed.map(({ name, newObjectId }) => ({ ...of, event: 'push', commit: newObjectId, branch: name.slice(HEADS.length) })) };
+    return {
+      changes: pushed.map(({ name, oldObjectId: before, newObjectId }) => ({
+        ...of,
+        event: 'push',
+        commit: newObjectId,
+        branch: name.slice(HEADS.length),
+        ...(before && { before }),
+      })),
+    };
   }),
   'git.pullrequest.created': reader(pullRequestSchema, FORM, readPullRequest),
   'git.pullrequest.updated': reader(pullRequestSchema, FORM, readPullRequest),
