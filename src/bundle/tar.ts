@@ -20,6 +20,7 @@ export const REQUEST_ENTRY = 'request.json';
 export const SECRETS_ENTRY = 'secrets.json';
 
 type Tar = TarReader<TarHeader>;
+type Hold = (bytes: number) => void;
 
 export interface TarUpload {
   /** The bytes of request.json. */
@@ -67,27 +68,28 @@ export function writeTar(
 /**
  * Reads an upload as far as its request, and not a byte of what comes after it.
  * @param body as it came; never cancelled, and unlocked again when this returns or throws
+ * @param hold told of each memory before it is taken for the request, in bytes; what it throws is thrown
  * @throws Problem invalid_request when request.json is not first · too_large (request_bytes) · forbidden_entry · malformed_tar ·
  * malformed_gzip · interrupted
  */
-export async function readTar(body: ReadableStream<Uint8Array>, encoding: 'identity' | 'gzip'): Promise<TarUpload> {
+export async function readTar(body: ReadableStream<Uint8Array>, encoding: 'identity' | 'gzip', hold: Hold = () => undefined): Promise<TarUpload> {
   const tar: Tar = new TarReader(encoding === 'gzip' ? readGzip(body) : readPlain(body), { parse: parseTarHeader, takePax: checkPaxAttributes });
   try {
-    const request = await readRequest(tar);
+    const request = await readRequest(tar, hold);
     return { request, secrets: () => readSecrets(tar), chunks: (manifest, wanted) => readArtifacts(tar, manifest, wanted) };
   } finally {
     tar.release();
   }
 }
 
-async function readRequest(tar: Tar): Promise<Uint8Array> {
+async function readRequest(tar: Tar, hold: Hold): Promise<Uint8Array> {
   const entry = await tar.nextEntry();
   if (entry?.name !== REQUEST_ENTRY) {
     const what = entry === null ? 'The tar is empty' : `The first entry of the tar is ${JSON.stringify(entry.name)}`;
     throw new Problem('invalid_request', `${what}; it must begin with the signed request, as an entry called ${REQUEST_ENTRY} (without "./").`);
   }
   if (entry.size > LIMITS.request_bytes) throw requestTooLarge(entry.size);
-  return readWhole(tar, entry);
+  return readWhole(tar, entry, hold);
 }
 
 async function readSecrets(tar: Tar): Promise<Uint8Array | null> {
@@ -104,10 +106,18 @@ async function readSecrets(tar: Tar): Promise<Uint8Array | null> {
   }
 }
 
-async function readWhole(tar: Tar, entry: TarHeader): Promise<Uint8Array> {
-  const whole = new Uint8Array(entry.size);
+/** Memory is taken as bytes come: the size in a header is anybody's word. */
+async function readWhole(tar: Tar, entry: TarHeader, hold: Hold = () => undefined): Promise<Uint8Array> {
+  let whole = new Uint8Array(0);
   let used = 0;
   for await (const part of tar.body()) {
+    if (used + part.length > whole.length) {
+      const larger = Math.min(entry.size, Math.max(used + part.length, 2 * whole.length));
+      hold(larger - whole.length);
+      const grown = new Uint8Array(larger);
+      grown.set(whole.subarray(0, used));
+      whole = grown;
+    }
     whole.set(part, used);
     used += part.length;
   }

@@ -13,6 +13,12 @@ export const LIMITS = {
   drain_bytes: 8 * 1024 * 1024,
   /** How long a refused sender is heard out. */
   drain_seconds: 30,
+  /** What one isolate holds of bodies whose sender is not proved yet; whoever comes then is told to come again. */
+  unproved_bytes_max: 48 * 1024 * 1024,
+  /** The same of one address (of IPv6: of one network): the largest webhook, and a little. */
+  unproved_address_bytes_max: 26 * 1024 * 1024,
+  /** How long a body may take to arrive whose sender is not proved yet. */
+  unproved_seconds_max: 60,
   /** The longest `Prefer: wait` that is honoured. */
   prefer_wait_seconds_max: 300,
   /** How long the Worker stays with a deployment that it has started; the database goes on without it. */

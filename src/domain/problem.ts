@@ -29,6 +29,8 @@ export const PROBLEMS = {
   wrong_type: { status: 403, exit: 2, title: 'The request was signed for another action.' },
   no_grant: { status: 403, exit: 2, title: 'This caller may not do this on this target.' },
   too_many_requests: { status: 429, exit: 3, title: 'Too many requests came in a short time.' },
+  busy: { status: 503, exit: 3, title: 'The Worker holds as much at once as it can.' },
+  too_slow: { status: 408, exit: 3, title: 'The body of the request came too slowly.' },
   environment_rule: { status: 403, exit: 2, title: 'A rule of the environment does not allow it now.' },
   unknown_target: { status: 404, exit: 2, title: 'There is no such target.' },
   id_conflict: { status: 409, exit: 2, title: 'This id was used before, for another request.' },

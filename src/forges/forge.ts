@@ -16,16 +16,23 @@ export interface Delivery {
 /** What a delivery says: something that sources may follow (a push of several branches says several things), or why nothing follows from it. */
 export type Heard = { readonly changes: readonly Change[] } | { readonly ignored: string };
 
+/** Who sent a delivery, and what proves it. */
+export interface Proved {
+  readonly caller: string;
+  readonly signature: string;
+}
+
 /** How the webhooks of a kind of forge are proved and read. */
 export interface Dialect {
   /**
+   * What the headers alone say of who sent; to be asked before the body is read, and memory taken for it.
    * @param callers those that are forges of this kind, with what proves their webhooks
-   * @returns who sent it, and what proves it
-   * @throws Problem unsigned, signature_mismatch
+   * @returns who sent it, and what proves it; null where that needs the body
+   * @throws Problem unsigned when the headers that every delivery has are missing; signature_mismatch
    */
-  prove(delivery: Delivery, callers: readonly CallerKeys[], nowSeconds: number): Promise<{ readonly caller: string; readonly signature: string }>;
-  /** @throws Problem unsigned when the headers that every delivery has are missing; to be asked before the body is read */
-  checkHeaders(headers: Headers): void;
+  proveByHeaders(headers: Headers, callers: readonly CallerKeys[]): Promise<Proved | null>;
+  /** The same by the body too. @throws Problem unsigned, signature_mismatch, stale */
+  prove(delivery: Delivery, callers: readonly CallerKeys[], nowSeconds: number): Promise<Proved>;
   /** @throws Problem malformed_json, invalid_request */
   read(delivery: Delivery): Heard;
 }

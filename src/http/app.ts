@@ -4,7 +4,7 @@
  */
 import { Hono } from 'hono';
 import { Problem } from '../domain/problem.ts';
-import { type HttpEnv, prepareRequest } from './context.ts';
+import { type HttpEnv, prepareRequests } from './context.ts';
 import { setSecurityHeaders } from './headers.ts';
 import { hearOut } from './hear_out.ts';
 import { logRequests } from './log.ts';
@@ -20,6 +20,7 @@ import { pageRoutes } from './routes/page.ts';
 import { readRoutes } from './routes/read.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
 import { wordRoutes } from './routes/word.ts';
+import { UnprovedBytes } from './unproved.ts';
 
 /** What an app needs in any case, also when there is no configuration. */
 export type Surroundings = Pick<Ports, 'log' | 'now' | 'sleep' | 'version'>;
@@ -61,7 +62,7 @@ export function createUnconfiguredApp(reason: Problem, surroundings: Surrounding
 
 function createFrame(surroundings: Surroundings): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>();
-  app.use(prepareRequest, logRequests(surroundings.log, surroundings.now), setSecurityHeaders, hearOut(surroundings.sleep));
+  app.use(prepareRequests(new UnprovedBytes()), logRequests(surroundings.log, surroundings.now), setSecurityHeaders, hearOut(surroundings.sleep));
   app.onError((error, c) => answerProblem(c, error, surroundings.log));
   app.notFound((c) => answerProblem(c, new Problem('not_found', 'No route has this address. GET / lists them.'), surroundings.log));
   return app;

@@ -3,6 +3,8 @@
  */
 import type { Context, MiddlewareHandler } from 'hono';
 import { IncomingBody } from './body.ts';
+import { addressOf } from './rates.ts';
+import type { UnprovedBytes } from './unproved.ts';
 
 /** What is known about a request by the time it is answered; for the log line. */
 export interface Notes {
@@ -21,8 +23,15 @@ export interface HttpEnv {
 export type HttpContext = Context<HttpEnv>;
 
 /** Gives each request its notes and its body. Comes before all other middleware. */
-export const prepareRequest: MiddlewareHandler<HttpEnv> = async (c, next) => {
-  c.set('notes', { reference: crypto.randomUUID() });
-  c.set('body', new IncomingBody(c.req.raw));
-  await next();
-};
+export function prepareRequests(unproved: UnprovedBytes): MiddlewareHandler<HttpEnv> {
+  return async function prepareRequest(c, next) {
+    const body = new IncomingBody(c.req.raw, unproved.open(addressOf(c.req.header('cf-connecting-ip'))));
+    c.set('notes', { reference: crypto.randomUUID() });
+    c.set('body', body);
+    try {
+      await next();
+    } finally {
+      body.admit(); // answered: nothing of it is held any more
+    }
+  };
+}

@@ -29,9 +29,10 @@ export function limitStrangers(rates: Rates): MiddlewareHandler<HttpEnv> {
   };
 }
 
-/** @throws Problem too_many_requests; no session has been opened by then */
+/** Of a caller who is proved from here on. @throws Problem too_many_requests; no session has been opened by then */
 export async function requireRate(c: HttpContext, rates: Rates, caller: string): Promise<void> {
   c.var.notes.caller = caller;
+  c.var.body.admit();
   if (!(await rates.admitCaller(caller))) throw tooMany(`The caller "${caller}" asks too often. No database was asked.`);
 }
 

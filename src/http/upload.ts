@@ -39,7 +39,7 @@ type Form = { readonly kind: 'json' } | { readonly kind: 'tar'; readonly encodin
 export async function acceptUpload(c: HttpContext, ports: Ports, proof: Proof, target: string): Promise<Upload> {
   const form = readForm(c.req.raw.headers);
   if (form.kind === 'tar') {
-    const tar = await readTar(c.var.body.stream(), form.encoding);
+    const tar = await readTar(c.var.body.stream(), form.encoding, (bytes) => c.var.body.hold(bytes));
     const { caller, request, evidence } = await acceptSigned(c, ports, { body: tar.request, proof, type: 'deploy', target });
     const secrets = await acceptSecrets(ports, caller, request, await tar.secrets());
     if (request.files !== undefined) {

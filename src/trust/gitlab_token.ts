@@ -37,14 +37,19 @@ export async function verifyGitLabProof(
   callers: readonly CallerKeys[],
   nowSeconds: number,
 ): Promise<{ caller: string; signature: string }> {
-  const having = (isSigning: boolean) =>
-    callers.map(({ name, secrets }) => ({ name, secrets: secrets.filter((one) => one.startsWith(SIGNING) === isSigning) }));
-  if ('signed' in proof) {
-    const { caller } = await verifySignature(body, proof.signed, having(true), nowSeconds);
-    const { id, timestamp, signature } = proof.signed;
-    return { caller, signature: `${id}.${timestamp} ${signature}`.slice(0, 1024) };
-  }
-  const caller = await findCallerByToken(having(false), proof.token);
+  if ('token' in proof) return verifyGitLabToken(proof.token, callers);
+  const { caller } = await verifySignature(body, proof.signed, having(true, callers), nowSeconds);
+  const { id, timestamp, signature } = proof.signed;
+  return { caller, signature: `${id}.${timestamp} ${signature}`.slice(0, 1024) };
+}
+
+function having(isSigning: boolean, callers: readonly CallerKeys[]): CallerKeys[] {
+  return callers.map(({ name, secrets }) => ({ name, secrets: secrets.filter((one) => one.startsWith(SIGNING) === isSigning) }));
+}
+
+/** The same by `X-Gitlab-Token`, which needs no body. @throws Problem signature_mismatch */
+export async function verifyGitLabToken(token: string, callers: readonly CallerKeys[]): Promise<{ caller: string; signature: string }> {
+  const caller = await findCallerByToken(having(false, callers), token);
   if (caller !== null) return { caller, signature: 'X-Gitlab-Token' };
   throw new Problem('signature_mismatch', 'X-Gitlab-Token is no secret that is known here. Check the secret token of the webhook at the forge.');
 }

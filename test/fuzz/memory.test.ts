@@ -5,7 +5,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { bytesOf, Isolate } from '../../bench/isolate.ts';
 import { type LocalWorker, startWorker } from '../../src/dev/miniflare.ts';
 import { freePort } from '../../src/dev/ports.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
 import { generateSecret } from '../../src/trust/sign.ts';
+import { entry } from '../bundle/tars.ts';
 import { DEPLOYMENTS } from '../http/requests.ts';
 
 const warm_up_requests = 200;
@@ -15,6 +17,7 @@ const lanes = 20;
 const growth_bytes_max = 100_000;
 const senders = 60;
 const bytes_per_sender_max = 128 * 1024;
+const sent_on_the_way_bytes = 16 * 1024 * 1024;
 
 let worker: LocalWorker;
 let isolate: Isolate;
@@ -24,12 +27,24 @@ beforeAll(async () => {
   worker = await startWorker({
     config: {
       targets: { staging: { database: 'STAGING_URL', transport: 'tcp' } },
-      callers: { ci: { secrets: ['CI_SECRET'] } },
+      callers: {
+        ci: { secrets: ['CI_SECRET'] },
+        hub: { forge: { kind: 'github', webhook_secrets: ['HUB_SECRET'], token: 'HUB_TOKEN' } },
+        lab: { forge: { kind: 'gitlab', webhook_secrets: ['LAB_SECRET'], token: 'LAB_TOKEN' } },
+      },
       grants: [{ caller: 'ci', targets: ['staging'], actions: ['deploy'] }],
     },
-    secrets: { STAGING_URL: 'postgres://a:b@127.0.0.1:1/staging', CI_SECRET: generateSecret() },
+    secrets: {
+      STAGING_URL: 'postgres://a:b@127.0.0.1:1/staging',
+      CI_SECRET: generateSecret(),
+      HUB_SECRET: 'the-secret-of-these-webhooks',
+      HUB_TOKEN: 'a-token-of-this-forge',
+      LAB_SECRET: 'the-secret-of-those-webhooks',
+      LAB_TOKEN: 'a-token-of-that-forge',
+    },
     inspectorPort,
   });
+  expect((await worker.fetch('/healthz')).status).toBe(200);
   isolate = await Isolate.find(inspectorPort, async () => (await worker.fetch('/healthz')).arrayBuffer());
 });
 
@@ -55,13 +70,15 @@ async function sendGzip(body: Uint8Array<ArrayBuffer>): Promise<void> {
 }
 
 /** The head of a request that announces more, and its first bytes. */
-async function beginToSend(bytes: string): Promise<Socket> {
+async function beginToSend(bytes: string | Uint8Array, path = DEPLOYMENTS, more: Record<string, string> = headers, length = 1_000_000): Promise<Socket> {
   const { hostname, port } = new URL(worker.origin);
   const socket = connect(Number(port), hostname);
-  const fields = Object.entries({ host: 'weft', 'content-length': '1000000', ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
+  const fields = Object.entries({ host: 'weft', 'content-length': String(length), ...more }).map(([name, value]) => `${name}: ${value}\r\n`);
   await new Promise((resolve, reject) => socket.once('error', reject).once('connect', resolve));
   socket.on('error', () => undefined);
-  await new Promise((resolve) => socket.write(`POST ${DEPLOYMENTS} HTTP/1.1\r\n${fields.join('')}\r\n${bytes}`, resolve));
+  socket.write(`POST ${path} HTTP/1.1\r\n${fields.join('')}\r\n`);
+  // Not awaited: who is not read any more does not get rid of it.
+  socket.write(bytes);
   return socket;
 }
 
@@ -71,6 +88,46 @@ test('who announces much, sends little, and stays takes no more memory than litt
   try {
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect((await live()) - before).toBeLessThan(senders * bytes_per_sender_max);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+  }
+});
+
+/** A body of so many bytes, all but the last of it sent, without a proof. */
+const WEBHOOK = Buffer.alloc(LIMITS.webhook_bytes - 1, ' ');
+const hub = { 'content-type': 'application/json', 'x-github-event': 'push', 'x-hub-signature-256': `sha256=${'a'.repeat(64)}` };
+/** A tar whose request is announced with the most that is allowed, and of which little has come. */
+const claiming = entry({ name: 'request.json', body: Buffer.alloc(LIMITS.request_bytes) }).subarray(0, 20 * 1024);
+
+test.each<[string, number, number, () => Promise<Socket>]>([
+  ['webhooks', 12, LIMITS.unproved_bytes_max, () => beginToSend(WEBHOOK, '/webhooks/github', hub, LIMITS.webhook_bytes)],
+  [
+    'requests',
+    24,
+    LIMITS.unproved_bytes_max,
+    () =>
+      beginToSend(
+        WEBHOOK.subarray(0, LIMITS.inline_document_bytes - 1),
+        DEPLOYMENTS,
+        { ...headers, 'content-type': 'application/json' },
+        LIMITS.inline_document_bytes,
+      ),
+  ],
+  ['tars that only announce much', 24, 24 * bytes_per_sender_max, () => beginToSend(claiming, DEPLOYMENTS, headers, LIMITS.request_bytes)],
+  [
+    'webhooks with a token that is none, of which no body is needed',
+    12,
+    12 * bytes_per_sender_max,
+    () => beginToSend(WEBHOOK, '/webhooks/gitlab', { 'content-type': 'application/json', 'x-gitlab-token': 'not-the-secret-of-these' }, LIMITS.webhook_bytes),
+  ],
+])('who sends much of %s, and stays, takes no more memory than all who are not proved may', async (_, count, most, begin) => {
+  const before = await live();
+  const sockets = await Promise.all(Array.from({ length: count }, begin));
+  try {
+    for (let look = 0; look < 6; look++) {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      expect((await live()) - before).toBeLessThan(most + sent_on_the_way_bytes);
+    }
   } finally {
     for (const socket of sockets) socket.destroy();
   }

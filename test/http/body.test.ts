@@ -1,7 +1,8 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { Problem } from '../../src/domain/problem.ts';
 import { IncomingBody } from '../../src/http/body.ts';
+import { UnprovedBytes } from '../../src/http/unproved.ts';
 import { DEPLOYMENTS } from './requests.ts';
 import { makeHouse } from './support.ts';
 
@@ -91,6 +92,94 @@ describe('streaming', () => {
     await body.drain(LIMITS.drain_bytes, new AbortController().signal);
     expect(seen).toEqual({ mebibytes: 5, cancelled: false });
     expect(body.ended).toBe(true);
+  });
+});
+
+describe('of who is not proved yet', () => {
+  const share = (unproved: UnprovedBytes, address: string | null = null) => unproved.open(address);
+  const held = (body: IncomingBody) => body.readAll('webhook_bytes', advice);
+
+  test('is held up to a limit of all together; whoever comes then is told to come again, and what was refused or proved makes room', async () => {
+    const unproved = new UnprovedBytes();
+    const two = await Promise.all(
+      [1, 2].map(async () => {
+        const body = new IncomingBody(request(makeBody(23).stream), share(unproved));
+        expect(await held(body)).toHaveLength(23 * MIB);
+        return body;
+      }),
+    );
+    const third = new IncomingBody(request(makeBody(3).stream), share(unproved));
+    await expect(held(third)).rejects.toMatchObject({ slug: 'busy', status: 503, facts: { limit: 'unproved_bytes_max' } });
+    await third.drain(LIMITS.drain_bytes, new AbortController().signal);
+    expect(await held(new IncomingBody(request(makeBody(2).stream), share(unproved)))).toHaveLength(2 * MIB);
+    two[0]?.admit();
+    expect(await held(new IncomingBody(request(makeBody(20).stream), share(unproved)))).toHaveLength(20 * MIB);
+    expect(await held(new IncomingBody(request(makeBody(25).stream)))).toHaveLength(25 * MIB);
+  });
+
+  test('is held up to a limit of each address, so that one leaves room for others', async () => {
+    const unproved = new UnprovedBytes();
+    await held(new IncomingBody(request(makeBody(20).stream), share(unproved, '192.0.2.1')));
+    const body = new IncomingBody(request(makeBody(7).stream), share(unproved, '192.0.2.1'));
+    await expect(held(body)).rejects.toMatchObject({ slug: 'busy', facts: { limit: 'unproved_address_bytes_max' } });
+    await body.drain(LIMITS.drain_bytes, new AbortController().signal);
+    expect(await held(new IncomingBody(request(makeBody(7).stream), share(unproved, '192.0.2.2')))).toHaveLength(7 * MIB);
+  });
+
+  test('takes no more of it when it is streamed than one part, and what is made of it', async () => {
+    const unproved = new UnprovedBytes();
+    const body = new IncomingBody(request(makeBody(100).stream), share(unproved));
+    for await (const _ of body.stream() as unknown as AsyncIterable<Uint8Array>);
+    body.hold(40 * MIB);
+    expect(() => body.hold(10 * MIB)).toThrow(/unproved_bytes_max/);
+  });
+
+  test('has to be there in a minute, and no longer is anything held for who stays silent', async () => {
+    vi.useFakeTimers();
+    try {
+      const unproved = new UnprovedBytes();
+      let sent = 0;
+      const stream = new ReadableStream<Uint8Array>({
+        pull: (controller) => (sent++ < 20 ? controller.enqueue(new Uint8Array(MIB)) : new Promise(() => {})),
+      });
+      const body = new IncomingBody(request(stream), share(unproved));
+      const refused = expect(held(body)).rejects.toMatchObject({ slug: 'too_slow', status: 408, facts: { limit: 'unproved_seconds_max' } });
+      await vi.advanceTimersByTimeAsync(LIMITS.unproved_seconds_max * 1000);
+      await refused;
+      // Its request was ended by the platform, and so nothing was given back.
+      const large = () => held(new IncomingBody(request(makeBody(25).stream), share(unproved)));
+      await large();
+      await expect(large()).rejects.toMatchObject({ slug: 'busy' });
+      await vi.advanceTimersByTimeAsync(70_000);
+      await large();
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test('is not hurried any more once it is proved', async () => {
+    vi.useFakeTimers();
+    try {
+      const next = Promise.withResolvers<void>();
+      const stream = new ReadableStream<Uint8Array>(
+        {
+          async pull(controller) {
+            await next.promise;
+            controller.enqueue(new Uint8Array(7));
+            controller.close();
+          },
+        },
+        { highWaterMark: 0 },
+      );
+      const body = new IncomingBody(request(stream), share(new UnprovedBytes()));
+      body.admit();
+      const all = held(body);
+      await vi.advanceTimersByTimeAsync(2 * LIMITS.unproved_seconds_max * 1000);
+      next.resolve();
+      expect(await all).toHaveLength(7);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });
 

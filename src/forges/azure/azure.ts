@@ -11,9 +11,7 @@ import { readEvent } from './events.ts';
 import { tell } from './report.ts';
 
 export const azure: Dialect = {
-  checkHeaders(headers) {
-    readAzureProof(headers);
-  },
+  proveByHeaders: async (headers, callers) => verifyAzureProof(readAzureProof(headers), callers),
   prove: ({ headers }, callers) => verifyAzureProof(readAzureProof(headers), callers),
   read: readEvent,
 };

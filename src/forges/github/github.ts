@@ -15,9 +15,10 @@ import { readEvent, readEventName } from './events.ts';
 import { type Identity, tell } from './report.ts';
 
 export const github: Dialect = {
-  checkHeaders(headers) {
+  async proveByHeaders(headers) {
     readHubSignature(headers);
     readEventName(headers);
+    return null;
   },
   async prove({ headers, body }, callers) {
     const signature = readHubSignature(headers);

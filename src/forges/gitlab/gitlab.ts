@@ -3,7 +3,7 @@ import { readArchive } from '../../bundle/archive.ts';
 import type { ForgeSecrets } from '../../config/forge_secrets.ts';
 import type { Forge } from '../../config/forges.ts';
 import { LIMITS } from '../../domain/limits.ts';
-import { readGitLabProof, verifyGitLabProof } from '../../trust/gitlab_token.ts';
+import { readGitLabProof, verifyGitLabProof, verifyGitLabToken } from '../../trust/gitlab_token.ts';
 import { Asking, secondsUntil } from '../asking.ts';
 import type { Dialect, ForgeClient, ForgeSurroundings } from '../forge.ts';
 import { GitLabApi } from './api.ts';
@@ -12,8 +12,9 @@ import { readEvent } from './events.ts';
 import { tell } from './report.ts';
 
 export const gitlab: Dialect = {
-  checkHeaders(headers) {
-    readGitLabProof(headers);
+  async proveByHeaders(headers, callers) {
+    const proof = readGitLabProof(headers);
+    return 'token' in proof ? verifyGitLabToken(proof.token, callers) : null;
   },
   prove: ({ headers, body }, callers, nowSeconds) => verifyGitLabProof(body, readGitLabProof(headers), callers, nowSeconds),
   read: readEvent,

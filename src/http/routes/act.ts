@@ -188,7 +188,7 @@ async function acceptAct(c: HttpContext, ports: Ports, type: 'resume' | 'cancel'
     const more = mayHaveSecrets ? '; with secrets, a tar of it and secrets.json, of Content-Type application/x-tar' : '';
     throw new Problem('unsupported_media_type', `A ${type} is a signed document of Content-Type application/json${more}.`, { content_type: mediaType ?? '' });
   }
-  const tar = isTar ? await readTar(c.var.body.stream(), 'identity') : null;
+  const tar = isTar ? await readTar(c.var.body.stream(), 'identity', (bytes) => c.var.body.hold(bytes)) : null;
   const body = tar?.request ?? (await c.var.body.readAll('request_bytes', `A ${type} needs a few hundred.`));
   const { caller, request, evidence } = await acceptSigned(c, ports, { body, proof, type, target });
   if (request.deployment.toLowerCase() !== id.toLowerCase()) {

@@ -25,11 +25,12 @@ async function postWebhook(c: HttpContext, ports: Ports): Promise<Response> {
     throw new Problem('not_found', 'No caller of this Worker’s configuration is such a forge. No database was asked.');
   const dialect = DIALECTS[kind];
   const { headers } = c.req.raw;
-  dialect.checkHeaders(headers);
+  const byHeaders = await dialect.proveByHeaders(headers, callers);
+  if (byHeaders !== null) await requireRate(c, ports.rates, byHeaders.caller);
   const body = (await c.var.body.readAll('webhook_bytes', 'No forge sends more.')) as Uint8Array<ArrayBuffer>;
   const delivery = { headers, body };
-  const { caller, signature } = await dialect.prove(delivery, callers, Math.floor(ports.now() / 1000));
-  await requireRate(c, ports.rates, caller);
+  const { caller, signature } = byHeaders ?? (await dialect.prove(delivery, callers, Math.floor(ports.now() / 1000)));
+  if (byHeaders === null) await requireRate(c, ports.rates, caller);
   const heard = dialect.read(delivery);
   const key = await sha256(body);
   if ('ignored' in heard) return ignore(c, ports, key, heard.ignored);
