@@ -23,6 +23,15 @@ describe('claim', () => {
     expect(await memory.claim('u', 'b', NOW + 60)).toBe(true);
   });
 
+  it('remembers it as long as it is taken: some seconds longer than it says', async () => {
+    const { memory, clock } = memoryOf(null);
+    expect(await memory.claim('t', 'a', NOW + 60)).toBe(true);
+    clock.seconds += 60 + LIMITS.identity_clock_seconds - 1;
+    expect(await memory.claim('t', 'b', NOW + 60)).toBe(false);
+    clock.seconds += 1;
+    expect(await memory.claim('t', 'b', NOW + 60)).toBe(true);
+  });
+
   it('asks the memory, which other isolates ask too', async () => {
     const asked: string[] = [];
     const { memory } = memoryOf({ claimToken: async (token, digest) => asked.push(`${token} ${digest}`) > 1 });
