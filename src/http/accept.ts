@@ -11,7 +11,7 @@ import { proveSecrets, readSecretValues } from '../trust/secrets.ts';
 import { readSignedHeaders, type SignedHeaders } from '../trust/signature.ts';
 import type { HttpContext } from './context.ts';
 import type { Ports } from './ports.ts';
-import { requireRate } from './rates.ts';
+import { noteCaller, requireRate } from './rates.ts';
 
 /** What came to prove who asks. At least one of them is there. */
 export interface Proof {
@@ -49,7 +49,17 @@ export async function acceptSigned<T extends RequestType>(
   const nowSeconds = Math.floor(ports.now() / 1000);
   const digest = token === null ? '' : await sha256(body);
   const identity = token === null ? null : await proveIdentity(token, { config, findKey: ports.findKey, nowSeconds, purpose: { kind: 'request', digest } });
-  const { caller, request } = await acceptRequest({ body, signed, identity, callers, config, type, target, nowSeconds });
+  const { caller, request } = await acceptRequest({
+    body,
+    signed,
+    identity,
+    callers,
+    config,
+    type,
+    target,
+    nowSeconds,
+    onCaller: (name) => noteCaller(c, name),
+  });
   await requireRate(c, ports.rates, caller);
   requireRules(config, request, { branch: identity?.branch ?? null, nowSeconds });
   if (identity !== null && !(await ports.tokens.claim(identity.token.digest, digest, identity.token.expires))) {

@@ -11,11 +11,14 @@ import type { HttpContext, HttpEnv } from './context.ts';
 export interface Rates {
   /** @param address as Cloudflare says who asks @returns false when it has come too often */
   admitAddress(address: string): Promise<boolean>;
-  /** What came from there was not proved. */
+  /** What came from there was not proved, or could not even be read. */
   noteRefusal(address: string): void;
   /** @returns false when this caller, who is proved, has come too often */
   admitCaller(caller: string): Promise<boolean>;
 }
+
+/** Refusals that say nothing of who asks; a grant is asked only of who is proved, and a token that is good may lack one. */
+const NOT_COUNTED: readonly number[] = [403, 404, 405, 429];
 
 /** Before a route: nothing of the body has been read, and nothing computed. */
 export function limitStrangers(rates: Rates): MiddlewareHandler<HttpEnv> {
@@ -25,14 +28,26 @@ export function limitStrangers(rates: Rates): MiddlewareHandler<HttpEnv> {
       throw tooMany('Too much came from your address that could not be proved, or too much altogether. Nothing of this request was looked at.');
     }
     await next();
-    if (address !== null && c.res.status === 401) rates.noteRefusal(address);
+    if (address !== null && isRefusalOfStranger(c)) rates.noteRefusal(address);
   };
+}
+
+/** What cannot be read is no better than what cannot be proved; nor is a body that breaks off. What the Worker itself fails at is not held against anybody. */
+function isRefusalOfStranger(c: HttpContext): boolean {
+  const { caller, problem } = c.var.notes;
+  const { status } = c.res;
+  return caller === undefined && ((status >= 400 && status < 500 && !NOT_COUNTED.includes(status)) || problem === 'interrupted');
+}
+
+/** Who asks is proved. */
+export function noteCaller(c: HttpContext, caller: string): void {
+  c.var.notes.caller = caller;
+  c.var.body.admit();
 }
 
 /** Of a caller who is proved from here on. @throws Problem too_many_requests; no session has been opened by then */
 export async function requireRate(c: HttpContext, rates: Rates, caller: string): Promise<void> {
-  c.var.notes.caller = caller;
-  c.var.body.admit();
+  noteCaller(c, caller);
   if (!(await rates.admitCaller(caller))) throw tooMany(`The caller "${caller}" asks too often. No database was asked.`);
 }
 

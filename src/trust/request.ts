@@ -29,6 +29,8 @@ export interface ArrivedRequest {
   readonly target: string;
   /** Since 1970. */
   readonly nowSeconds: number;
+  /** Told who it is as soon as that is proved, whatever is refused behind it. */
+  readonly onCaller?: (caller: string) => void;
 }
 
 /**
@@ -45,6 +47,7 @@ export async function acceptRequest(arrived: ArrivedRequest): Promise<{ caller: 
     });
   }
   const caller = await findCaller(arrived);
+  arrived.onCaller?.(caller);
   const request = checkRequest(parseStrictJson(body));
 
   if (signed !== null && request.id !== signed.id) {

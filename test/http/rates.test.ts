@@ -59,6 +59,30 @@ describe('what comes from an address', () => {
     expect(noted).toHaveLength(2);
   });
 
+  it('is noted when it could not even be read, and not what a caller who is proved does wrong', async () => {
+    const noted: string[] = [];
+    const house = makeHouse({ rates: { admitAddress: async () => true, noteRefusal: (address) => void noted.push(address), admitCaller: async () => true } });
+    const ask = async (init: RequestInit, path = DEPLOYMENTS) => {
+      const before = noted.length;
+      const { status } = await house.fetch(path, { ...init, headers: { ...(init.headers as object), 'cf-connecting-ip': '192.0.2.7' } });
+      return [status, noted.length - before];
+    };
+    const init = await requests.post(requests.makeRequest());
+    const headers = init.headers as Record<string, string>;
+    expect(await ask({ ...init, body: 'x'.repeat(2000), headers: { ...headers, 'content-type': 'application/gzip' } })).toEqual([400, 1]);
+    expect(await ask({ ...init, body: 'x'.repeat(2000), headers: { ...headers, 'content-type': 'application/x-tar' } })).toEqual([400, 1]);
+    expect(await ask({ ...init, body: new Uint8Array(LIMITS.inline_document_bytes + 1) })).toEqual([413, 1]);
+    expect(await ask({ ...init, headers: { ...headers, 'content-type': 'text/plain' } })).toEqual([415, 1]);
+    const broken = new ReadableStream({ pull: (controller) => controller.error(new Error('gone')) });
+    expect(await ask({ ...init, body: broken, duplex: 'half' } as RequestInit)).toEqual([503, 1]);
+    expect(await ask(await requests.post('{"no": "request"}'))).toEqual([422, 0]);
+    expect(await ask(await requests.post('no JSON'))).toEqual([400, 0]);
+    expect(
+      await ask(await requests.post(requests.makeRequest({ files: [{ path: '1.sql', content: 'select 1;' }], audience: 'https://elsewhere.test' }))),
+    ).toEqual([403, 0]);
+    expect(await ask({ headers: await requests.bearer() }, `${DEPLOYMENTS}?limit=none`)).toEqual([422, 0]);
+  });
+
   it('of a caller is refused before a session opens', async () => {
     const house = makeHouse({ rates: { admitAddress: async () => true, noteRefusal: () => undefined, admitCaller: async (caller) => caller !== 'ci' } });
     expect((await house.fetch(DEPLOYMENTS, { headers: await requests.bearer() })).status).toBe(429);

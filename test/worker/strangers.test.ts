@@ -30,6 +30,26 @@ describe('who comes too often', () => {
     expect((await read('192.0.2.2', -1)).type).toBe('read_token_invalid');
   });
 
+  test.each<[string, string, number, () => RequestInit]>([
+    ['what is no gzip', '192.0.2.11', 400, () => ({ body: Buffer.alloc(600, 7), headers: { 'content-type': 'application/gzip' } })],
+    ['bodies that are too large', '192.0.2.12', 413, () => ({ body: Buffer.alloc(LIMITS.inline_document_bytes + 1) })],
+    ['other types of content', '192.0.2.13', 415, () => ({ body: 'x', headers: { 'content-type': 'text/plain' } })],
+  ])('with %s, without a proof, is not looked at any more either', async (_, address, status, make) => {
+    const proof = { 'webhook-id': 'run-1', 'webhook-timestamp': String(Math.floor(Date.now() / 1000)), 'webhook-signature': 'v1,AAAA' };
+    const statuses: number[] = [];
+    while (statuses.at(-1) !== 429 && statuses.length < LIMITS.address_refusals_count_max + 5) {
+      const { headers, ...init } = make();
+      const { answer } = await world.send(DEPLOYMENTS, {
+        method: 'POST',
+        ...init,
+        headers: { 'content-type': 'application/json', ...proof, ...(headers as object), ...from(address) },
+      });
+      statuses.push(answer.status);
+    }
+    expect(statuses).toEqual([...Array(LIMITS.address_refusals_count_max).fill(status), 429]);
+    expect(world.relay.connections).toEqual([]);
+  });
+
   test('from one network of IPv6 is one', async () => {
     for (let time = 0; time < LIMITS.address_refusals_count_max; time++) await read(`2001:db8:0:7:${time.toString(16)}::1`, -1);
     expect((await read('2001:0db8::7:ffff:0:0:2', -1)).type).toBe('too_many_requests');
