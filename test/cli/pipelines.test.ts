@@ -28,6 +28,8 @@ interface Given {
   readonly secretParameters?: string;
   readonly rehearse?: boolean;
   readonly strict?: boolean;
+  /** Where the file of the forge takes one. */
+  readonly id?: string;
   /** Without the caller's secret, where the forge's tokens are enough. */
   readonly keyless?: boolean;
 }
@@ -105,7 +107,7 @@ function needed(values: Values, name: string): string {
 }
 
 const JOBS: Readonly<Record<Forge, (given: Given, run: string) => Job>> = {
-  github: ({ folder, parameters, secretParameters, rehearse, strict, keyless }, run) => {
+  github: ({ folder, parameters, secretParameters, rehearse, strict, keyless, id }, run) => {
     const action = parse(read('action.yml'));
     const step = action.runs.steps.find(({ run }: { run?: string }) => run !== undefined);
     const defaults = Object.fromEntries(
@@ -121,6 +123,7 @@ const JOBS: Readonly<Record<Forge, (given: Given, run: string) => Job>> = {
       'inputs.secret-parameters': secretParameters ?? '',
       'inputs.rehearse': String(rehearse === true),
       'inputs.strict': String(strict === true),
+      'inputs.id': id ?? '',
       'github.run_id': run,
       'github.run_attempt': '1',
       'github.job': 'deploy',
@@ -129,7 +132,7 @@ const JOBS: Readonly<Record<Forge, (given: Given, run: string) => Job>> = {
     // As the runner starts what `shell: bash` names.
     return { shell: 'bash --noprofile --norc -eo pipefail', script: step.run, env: filled(step.env, /\$\{\{ ([\w.-]+) \}\}/g, (name) => needed(values, name)) };
   },
-  gitlab: ({ folder, parameters, secretParameters, rehearse, strict, keyless }, run) => {
+  gitlab: ({ folder, parameters, secretParameters, rehearse, strict, keyless, id }, run) => {
     const [spec, jobs] = parseAllDocuments(read('templates/gitlab.yml')).map((document) => document.toJS());
     const defaults = Object.fromEntries(Object.entries<{ default?: unknown }>(spec.spec.inputs).map(([name, input]) => [name, String(input.default ?? '')]));
     const values = {
@@ -141,6 +144,7 @@ const JOBS: Readonly<Record<Forge, (given: Given, run: string) => Job>> = {
       'secret-parameters': secretParameters ?? '',
       rehearse: String(rehearse === true),
       strict: String(strict === true),
+      id: id ?? '',
     };
     const [job] = Object.values<{ variables: Values; script: string[] }>(jobs);
     if (job === undefined) throw new Error('no job');
@@ -264,6 +268,17 @@ describe.each(['github', 'gitlab', 'azure'] as const)('%s', (forge) => {
     expect(await sql(database.url, `select * from ${name}`)).toEqual([{ note, length: 13 }]);
   });
 
+  it('takes the value of a parameter as it is: an @ at its beginning reads no file of the runner', async () => {
+    const name = `literal_${forge}`;
+    const files = {
+      'weft.yaml': `name: ${name}\nparameters: { note: { type: text }, more: { type: text } }\nphases: [{ name: main, steps: [{ run: 1.sql }] }]\n`,
+      '1.sql': `create table ${name} as select :'note' as note, :'more' as more;`,
+    };
+    const { code, log } = await runJob(forge, files, { parameters: 'note=@db/1.sql\nmore=a=@@b\n' });
+    expect(code, log).toBe(0);
+    expect(await sql(database.url, `select * from ${name}`)).toEqual([{ note: '@db/1.sql', more: 'a=@@b' }]);
+  });
+
   it('deploys as who its identity token says, where the Worker knows that', async () => {
     const tokens = {
       github: async () => ({ ACTIONS_ID_TOKEN_REQUEST_URL: `${issuer.origin}/runner?api-version=2.0`, ACTIONS_ID_TOKEN_REQUEST_TOKEN: 'of-the-runner' }),
@@ -289,6 +304,16 @@ describe.each(['github', 'gitlab', 'azure'] as const)('%s', (forge) => {
     expect([first.code, second.code], second.log).toEqual([0, 0]);
     expect(await sql(database.url, `select count(*)::int as count from weft.deployments where bundle = 'twice_${forge}'`)).toEqual([{ count: 1 }]);
   });
+});
+
+it.each(['github', 'gitlab'] as const)('%s: a job that is run once more with an id of its own is another deployment', async (forge) => {
+  const files = bundle(`again_${forge}`, `select 1 from nowhere_${forge};`);
+  const first = await runJob(forge, files);
+  expect(first.code, first.log).toBe(1);
+  await sql(database.url, `create table nowhere_${forge} (n int)`);
+  expect((await runJob(forge, files, {}, {}, first.run)).code).toBe(1);
+  const other = await runJob(forge, files, { id: `${first.run}-again` }, {}, first.run);
+  expect(other.code, other.log).toBe(0);
 });
 
 describe('the files for pipelines', () => {
