@@ -129,10 +129,18 @@ function makeEvidence({ issuer, claims, digest }: GenuineToken): Record<string, 
   return evidence;
 }
 
+/** Of GitLab's pipelines, those that run for the branch that they name. One for a merge request names the branch that it comes from, which may be a fork's. */
+const BRANCH_SOURCES: readonly unknown[] = ['push', 'web', 'schedule', 'api', 'trigger', 'chat', 'pipeline'];
+
 /** GitHub has the whole ref, and what kind it is; GitLab the name. Of a tag, or of a pull request that is merged for trial, there is none. */
 function branchOf({ issuer, claims }: GenuineToken): string | null {
   const { ref, ref_type } = claims;
   if (typeof ref !== 'string' || ref_type !== 'branch') return null;
   if (issuer.kind === 'github') return ref.startsWith('refs/heads/') ? ref.slice('refs/heads/'.length) : null;
-  return issuer.kind === 'gitlab' ? ref : null;
+  return issuer.kind === 'gitlab' && isOfBranch(claims) ? ref : null;
+}
+
+/** Whose child a pipeline is, its token does not say: only that its branch is protected, which none of a fork's is. */
+function isOfBranch({ pipeline_source, ref_protected }: GenuineToken['claims']): boolean {
+  return BRANCH_SOURCES.includes(pipeline_source) || (pipeline_source === 'parent_pipeline' && ref_protected === 'true');
 }

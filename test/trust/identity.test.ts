@@ -240,11 +240,22 @@ describe('prove_identity', () => {
       {
         origin: ORIGIN,
         targets: { shop: { database: 'SHOP_URL', transport: 'websocket' } },
-        callers: { actions: { identity: { kind: 'github', issuer: at.github, repository_id: '123456789', repository_owner_id: '9919' } } },
+        callers: {
+          actions: { identity: { kind: 'github', issuer: at.github, repository_id: '123456789', repository_owner_id: '9919' } },
+          lab: { identity: { kind: 'gitlab', issuer: at.gitlab, project_id: '4711', namespace_id: '77' } },
+        },
         grants: [],
       },
       [],
     );
+    const labOf = async (changes: object) =>
+      (await proveIdentity(await issuer.sign(gitlab(changes as Record<string, unknown>)), { config: free, findKey, nowSeconds: NOW, purpose: REQUEST })).branch;
+    for (const pipeline_source of ['push', 'web', 'schedule', 'api', 'trigger', 'chat', 'pipeline']) expect(await labOf({ pipeline_source })).toBe('main');
+    // The branch that a merge request comes from, which may be a fork's that is called alike.
+    for (const pipeline_source of ['merge_request_event', 'external_pull_request_event', 'whatever_comes', undefined])
+      expect(await labOf({ pipeline_source }), pipeline_source).toBeNull();
+    expect(await labOf({ pipeline_source: 'parent_pipeline' })).toBe('main');
+    expect(await labOf({ pipeline_source: 'parent_pipeline', ref_protected: 'false' })).toBeNull();
     const branchOf = async (changes: object) =>
       (await proveIdentity(await issuer.sign(github(changes as Record<string, unknown>)), { config: free, findKey, nowSeconds: NOW, purpose: REQUEST })).branch;
     expect(await branchOf({ ref: 'refs/heads/release/7' })).toBe('release/7');
