@@ -63,6 +63,7 @@
 --   79 blockers    who had a lock that was not to be had        |
 --   79 history     a bundle's files against the history        |
 --   79 lost_tables data that is gone with its table           |
+--   79 made_anew   what ran once for a table of before          |
 --   79 named       what a file's statements name               |
 --   79 objects     what came into being, and what is gone      |
 --   79 returns     what is in the way of older content          |

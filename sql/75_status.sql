@@ -337,6 +337,9 @@ as $$
     'drift_found', weft._recall_drift(d.id),
     'files_gone', case when d.finished_at is not null then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'files_gone' order by e.number limit 1) end,
     'gone_along', case when d.finished_at is not null then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'gone_along' order by e.number desc limit 1) end,
+    'made_anew', case when d.finished_at is not null then (
+      select jsonb_agg(jsonb_build_object('path', e.path, 'kind', e.data -> 'kind', 'table', e.data -> 'table', 'runs_again', e.kind = 'went_with_table') order by e.number)
+      from weft._events as e where e.deployment_id = d.id and e.kind in ('table_made_anew', 'went_with_table')) end,
     'has_committed', case when d.finished_at is not null then d.has_committed end,
     'caller', d.caller,
     'request_id', d.request_id,

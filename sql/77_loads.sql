@@ -211,7 +211,7 @@ begin
     end if;
     v_file.columns := array(select jsonb_array_elements_text(v_step.options -> 'key'));
     if v_file.columns = '{}' then
-      return jsonb_build_object('inserted', 0, 'updated', 0, 'deleted', 0, 'unchanged', 0, 'table', v_name);
+      return jsonb_build_object('inserted', 0, 'updated', 0, 'deleted', 0, 'unchanged', 0, 'table', v_name, 'table_oid', v_target::oid::bigint);
     end if;
   end if;
   perform weft._check_target(v_target, v_mode, array(select jsonb_array_elements_text(v_step.options -> 'key')), v_file.columns);
@@ -328,7 +328,7 @@ begin
   v_set := set_config('role', coalesce(v_role, v_our_role), false);
   discard temp;  -- unlike DROP, no event trigger can forbid it
   v_set := set_config('role', v_our_role, false);
-  return weft._account_for_rows(v_mode, v_total, v_made, v_changed, v_gone, v_asked) || jsonb_build_object('table', v_name);
+  return weft._account_for_rows(v_mode, v_total, v_made, v_changed, v_gone, v_asked) || jsonb_build_object('table', v_name, 'table_oid', v_target::oid::bigint);
 end
 $$;
 

@@ -28,7 +28,7 @@ as $$
   from weft._deployments as d, weft._history as k
   cross join lateral (select coalesce(weft._find_table(k.table_name), (select c.oid from pg_class as c where c.oid = k.table_oid)) as oid offset 0) as t
   where d.id = p_deployment and h.bundle = d.bundle and h.table_name is not null and k.bundle = h.bundle and k.path = h.path and h.table_oid is distinct from t.oid
-    and case when d.undoes is null then exists (select from weft._steps as s where s.deployment_id = d.id and s.kind = 'load')
+    and case when d.undoes is null then exists (select from weft._steps as s where s.deployment_id = d.id and s.kind in ('load', 'batch'))
       else not exists (select from weft._deployments as o where o.undoes = d.undoes and o.id <> d.id and o.mode = 'apply' and o.started_at is not null) end
 $$;
 
@@ -45,7 +45,7 @@ as $$
   update weft._history as h set table_name = format('%I.%I', n.nspname, c.relname)
   from weft._deployments as d, pg_class as c, pg_namespace as n
   where d.id = p_deployment and h.bundle = d.bundle and c.oid = h.table_oid and n.oid = c.relnamespace and h.table_name <> format('%I.%I', n.nspname, c.relname)
-    and (d.undoes is not null or exists (select from weft._steps as s where s.deployment_id = d.id and s.kind = 'load'))
+    and (d.undoes is not null or exists (select from weft._steps as s where s.deployment_id = d.id and s.kind in ('load', 'batch')))
 $$;
 
 comment on function weft._follow_tables(uuid) is 'Takes over the names that tables have been given into which data and batches of the bundle went.';
@@ -73,7 +73,7 @@ begin
     delete from weft._history as h where h.bundle = v_gone.bundle and h.path = v_gone.path;
     delete from weft._batches as b using weft._steps as s  -- which begins anew
     where s.deployment_id = v_gone.deployment_id and s.path = v_gone.applied_path and b.deployment_id = s.deployment_id and b.step = s.ordinal;
-    perform weft._tell(p_deployment, 'went_with_table', p_path => v_gone.path, p_data => jsonb_build_object('table', v_gone.table_name, 'deployment', v_gone.deployment_id));
+    perform weft._tell(p_deployment, 'went_with_table', p_path => v_gone.path, p_data => jsonb_build_object('kind', v_gone.words ->> 'kind', 'table', v_gone.table_name, 'deployment', v_gone.deployment_id));
   end loop;
 end
 $$;
@@ -81,7 +81,8 @@ $$;
 comment on function weft._forget_gone(uuid) is 'Takes out of the history, at the end of an undo, data and batches whose table was dropped by it, so that the next deployment runs them again.';
 
 
--- Data that has not changed, so that it is not loaded, and whose table this deployment has made anew. Not of an undo, which knows what it brings back.
+-- Data that has not changed, so that it is not loaded, and whose table this deployment has made anew. In an undo, what it has brought back, and has lost again
+-- with a table that it makes anew behind that.
 create or replace function weft._find_emptied(p_phase weft._phases)
   returns table (ordinal integer, path text, missing jsonb)
   stable
@@ -96,6 +97,14 @@ as $$
   where d.id = p_phase.deployment_id and d.undoes is null and s.phase = p_phase.ordinal and s.kind = 'load' and s.state = 'skipped' and s.is_wanted is distinct from false
     and weft._repeat_of(s.kind, s.options) = 'on-change' and t.oid <> coalesce(h.table_oid, 0)
     and not exists (select from weft._phases as p where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal and p.is_wanted = false)
+  union all
+  select s.ordinal, s.path, jsonb_build_array(jsonb_build_object('kind', 'relation', 'name', h.table_name))
+  from weft._deployments as d
+  join weft._steps as s on s.deployment_id = d.id
+  join weft._history as h on h.bundle = d.bundle and h.path = s.path and h.table_name is not null
+  cross join lateral (select weft._find_table(h.table_name) as oid offset 0) as t
+  where d.id = p_phase.deployment_id and d.undoes is not null and s.phase = p_phase.ordinal and s.kind = 'load' and s.state = 'skipped' and s.options ? 'keeps' and t.oid <> coalesce(h.table_oid, 0)
+    and exists (select from weft._steps as o where o.deployment_id = d.id and o.path = s.path and o.ordinal < s.ordinal and o.state = 'succeeded')
 $$;
 
 comment on function weft._find_emptied(weft._phases) is 'Finds data of a phase that was left out because it has not changed, and whose table was made anew since the deployment began.';

@@ -332,14 +332,15 @@ as $$
   set path = u.path, digest = decode(u.replaced ->> 'digest', 'hex'), deployment_id = (u.replaced ->> 'deployment_id')::uuid, applied_at = (u.replaced ->> 'applied_at')::timestamptz,
       bytes_in = (u.replaced ->> 'bytes_in')::uuid, applied_path = u.replaced ->> 'applied_path', place = (u.replaced ->> 'place')::integer,
       made = coalesce(r.result -> 'made', nullif(u.replaced -> 'made', 'null')),
-      table_name = r.result ->> 'table', table_oid = case when r.result ? 'table' then weft._find_table(r.result ->> 'table') end, words = nullif(u.replaced -> 'words', 'null')
+      table_name = r.result ->> 'table', table_oid = (r.result ->> 'table_oid')::oid, words = nullif(u.replaced -> 'words', 'null')
   from weft._deployments as d
   join weft._steps as s on s.deployment_id = d.id
   join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
   join weft._steps as u on u.deployment_id = d.undoes and u.path = s.undoes
   where d.id = p_deployment and s.path = s.undoes and h.bundle = d.bundle and h.applied_path = s.undoes and h.deployment_id = d.undoes;
   -- what was called back has made its objects anew
-  update weft._history as h set made = weft._merge_made(h.made, r.result -> 'made')
+  update weft._history as h
+  set made = weft._merge_made(h.made, r.result -> 'made'), table_oid = coalesce((r.result ->> 'table_oid')::oid, h.table_oid)
   from weft._deployments as d
   join weft._steps as s on s.deployment_id = d.id and s.options ? 'keeps'
   join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted

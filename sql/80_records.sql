@@ -16,7 +16,7 @@ begin
       replaced = case when r.is_wanted and (s.options ? 'repeat' or s.kind = 'load') then (
         select to_jsonb(h) || jsonb_build_object('digest', encode(h.digest, 'hex'))
         from weft._history as h join weft._deployments as d on d.bundle = h.bundle where d.id = p_deployment and h.path = s.path) end,
-      statement_lines = r.lines, statement_digests = r.digests, result = case when r.result is null then s.result else coalesce(s.result, '{}') || (r.result - 'table') end
+      statement_lines = r.lines, statement_digests = r.digests, result = case when r.result is null then s.result else coalesce(s.result, '{}') || (r.result - '{table,table_oid}'::text[]) end
   from unnest(p_records) as r
   where s.deployment_id = p_deployment and s.ordinal = r.ordinal;
 
@@ -25,7 +25,7 @@ begin
   else
     insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place, made, table_name, table_oid, words)
     select d.bundle, a.path, a.digest, d.id, r.finished_at, d.id, a.path, case when weft._repeat_of(s.kind, s.options) <> 'once' then s.ordinal end, r.result -> 'made',
-           r.result ->> 'table', case when r.result ? 'table' then weft._find_table(r.result ->> 'table') end, weft._words_of(s.kind, s.options)
+           r.result ->> 'table', coalesce((r.result ->> 'table_oid')::oid, case when r.result ? 'table' then weft._find_table(r.result ->> 'table') end), weft._words_of(s.kind, s.options)
     from weft._deployments as d
     cross join unnest(p_records) as r
     join weft._steps as s on s.deployment_id = d.id and s.ordinal = r.ordinal
@@ -46,7 +46,7 @@ begin
 
   insert into weft._events (deployment_id, number, at, kind, phase, path, data)
   select p_deployment, v_last + row_number() over (order by r.ordinal), r.finished_at, case when r.is_wanted then 'step_succeeded' else 'step_left_out' end, p_phase, s.path,
-         case when r.is_wanted then jsonb_build_object('step', r.ordinal, 'statements', r.statements, 'rows', r.rows) || coalesce(r.result - 'table', '{}')
+         case when r.is_wanted then jsonb_build_object('step', r.ordinal, 'statements', r.statements, 'rows', r.rows) || coalesce(r.result - '{table,table_oid}'::text[], '{}')
            when r.result ? 'same_table' then jsonb_build_object('step', r.ordinal, 'same_table', r.result -> 'same_table')
            else jsonb_build_object('step', r.ordinal, 'when', s.condition) end
   from unnest(p_records) as r

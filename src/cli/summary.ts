@@ -9,6 +9,7 @@ import { approvedFact, unapprovedHeadline } from './approved.ts';
 import { goneLines } from './gone.ts';
 import type { Style } from './io.ts';
 import { countsOf } from './loads.ts';
+import { madeAnewLines } from './made_anew.ts';
 import { isRefused, nextLines } from './next.ts';
 import { baselineLines } from './recorded.ts';
 import { standing } from './standing.ts';
@@ -43,6 +44,7 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   lines.push(
     ...driftLines(deployment, style),
     ...goneAlongLines(deployment, style),
+    ...madeAnewLines(deployment, style),
     ...goneLines(deployment, style),
     ...baselineLines(deployment, style),
     ...(deployment.withdrawn ? [] : comparedLines(deployment, style)),

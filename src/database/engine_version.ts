@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'bc0d4f708bf0c3cd7f7fead053d7a9457608449cd8b042550636c265a218023f';
+export const ENGINE_DIGEST = '1edfe2db7c7d2307bd583b47d490cb650dd861f2bde62daf3a4223e93a54d580';

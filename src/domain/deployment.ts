@@ -196,6 +196,8 @@ export const deploymentSchema = z.looseObject({
   drift_found: informing(driftFoundSchema),
   /** Of one that is over: objects that went with what it has dropped (`cascade`), and that no file names or has made again: how many, and the first of them. */
   gone_along: informing(z.looseObject({ count: z.int(), objects: z.array(z.looseObject({ kind: z.string(), identity: z.string() })) })),
+  /** Of one that is over: data and batches whose table it has made anew, or has dropped; those that the next deployment runs again have left the history. */
+  made_anew: informing(z.array(z.looseObject({ path: z.string(), kind: z.string().nullable(), table: z.string(), runs_again: z.boolean() }))),
   files_gone: z.looseObject({ count: z.int(), paths: z.array(z.string()) }).nullish(),
   /** Of one that is over: whether it has left anything in the database. If not, drift is still told since the one before. */
   has_committed: z.boolean().nullish(),

@@ -151,3 +151,66 @@ it('a file that ran once before it runs again and again says what it lacks: the 
   expect(words).toContain(`the version before was applied once, by deployment ${once.id}, and what runs once does not run again: it needs an undo file`);
   expect(words).not.toContain('there is no version before');
 });
+
+describe('what ran once for a table that is made anew', () => {
+  const steps = [MIGRATIONS, { load: 'once.csv', into: 'country' }];
+  const files = {
+    ...FIRST,
+    'once.csv': 'iso,name\nIT,Italy\n',
+    'upper.sql': 'update country set name = upper(name) where iso in (select iso from country where name <> upper(name) limit :size)',
+  };
+  const phases = [
+    { name: 'p', transaction: 'single', steps },
+    { name: 'b', steps: [{ batch: 'upper.sql', size: 10 }] },
+  ];
+  const second = { ...files, 's/2.sql': ANEW, 'u/2.sql': ANEW.replace(', more int', '') };
+
+  it('is not run again, and is named at the end of the migration, with what to do', async () => {
+    await deployed(inPhases(phases, files));
+    const end = await deployed(inPhases(phases, second));
+    expect(await countries()).toEqual([]);
+    expect(end.made_anew).toEqual([
+      { path: 'once.csv', kind: 'load', table: 'public.country', runs_again: false },
+      { path: 'upper.sql', kind: 'batch', table: 'public.country', runs_again: false },
+    ]);
+    expect(renderSummary(end, UNCOLOURED)).toContain(
+      `Made anew is the table of what ran once, and has not run again: in a new database it would.
+  once.csv   data   public.country
+  upper.sql  batch  public.country
+If the rows came along, nothing is to be done. Data runs again with a key and "mode: upsert". A batch runs again as a copy under another name.`,
+    );
+    expect((await deployed(inPhases(phases, { ...second, 's/3.sql': 'select 1', 'u/3.sql': 'select 1' }))).made_anew).toBeNull();
+    const upsert = [{ name: 'p', transaction: 'single', steps: [MIGRATIONS, { load: 'once.csv', into: 'country', key: ['iso'], mode: 'upsert' }] }];
+    await deployed(inPhases(upsert, { ...second, 's/3.sql': 'select 1', 'u/3.sql': 'select 1' }));
+    expect(await countries()).toEqual(['IT']);
+  });
+
+  it('is named at the end of an undo that makes the table anew behind it', async () => {
+    await deployed(inPhases(phases, files));
+    const grows = { ...files, 's/2.sql': 'alter table country add more int', 'u/2.sql': second['u/2.sql'] };
+    await deployed(inPhases(phases, grows));
+    const back = await undo(database.url);
+    expect(back).toMatchObject({ state: 'succeeded' });
+    expect(back.made_anew.map(({ path }: { path: string }) => path)).toEqual(['once.csv', 'upper.sql']);
+  });
+
+  it('is not named where it stands before what made the table anew: in a new database it would be gone, too', async () => {
+    const late = (more: object[]) => [{ name: 'p', transaction: 'single', steps: [MIGRATIONS, { load: 'once.csv', into: 'country' }, ...more] }];
+    await deployed(inPhases(late([]), files));
+    const end = await deployed(inPhases(late([{ run: 'late.sql' }]), { ...files, 'late.sql': ANEW }));
+    expect(end.made_anew).toBeNull();
+  });
+});
+
+it.each(['single', 'per-step', 'auto', 'none'] as const)(
+  'older data that an undo has brought back comes again behind what makes its table anew: %s',
+  async (rule) => {
+    await deployed(inOne(rule, [MIGRATIONS, COUNTRIES], FIRST));
+    const second = { ...FIRST, 's/2.sql': 'alter table country add more int', 'u/2.sql': ANEW.replace(', more int', ''), 'c.csv': 'iso,name\nIT,Italy\n' };
+    await deployed(inOne(rule, [MIGRATIONS, COUNTRIES], second));
+    const back = await undo(database.url);
+    expect(back).toMatchObject({ state: 'succeeded', made_anew: null });
+    expect(await countries()).toEqual(['DE', 'FR']);
+    expect(await deployed(inOne(rule, [MIGRATIONS, COUNTRIES], FIRST))).toMatchObject({ phases: [{ steps: [{ state: 'skipped' }, { state: 'skipped' }] }] });
+  },
+);
