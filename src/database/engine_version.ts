@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '1edfe2db7c7d2307bd583b47d490cb650dd861f2bde62daf3a4223e93a54d580';
+export const ENGINE_DIGEST = 'b212dab9b8e75ce7ef94ba873a6d9dddae28425643b39b9b238bf4394e2e94e3';
