@@ -171,6 +171,8 @@ export const LIMITS = {
   rate_seconds: 60,
   /** Requests of one address in a minute that could not be proved, before one isolate looks at none of its requests for the rest of it. */
   address_refusals_count_max: 60,
+  /** The same of webhooks: of one address of a forge, which all of its users share. */
+  address_webhooks_refused_count_max: 600,
   /** Requests of one caller in a minute that one isolate takes. */
   caller_requests_count_max: 3000,
   /** Addresses, and callers, that one isolate counts. */

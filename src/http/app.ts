@@ -28,8 +28,8 @@ export type Surroundings = Pick<Ports, 'log' | 'now' | 'sleep' | 'version'>;
 /** The app of a Worker whose configuration is valid. */
 export function createApp(ports: Ports): Hono<HttpEnv> {
   const app = createFrame(ports);
-  app.use('/v1/*', limitStrangers(ports.rates));
-  app.use('/webhooks/*', limitStrangers(ports.rates));
+  app.use('/v1/*', limitStrangers(ports.rates, 'api'));
+  app.use('/webhooks/*', limitStrangers(ports.rates, 'webhooks'));
   app.route('/', pageRoutes(ports.version));
   app.route('/', openapiRoutes(ports));
   app.route('/', healthRoutes({ version: ports.version, configured: true }));

@@ -7,12 +7,15 @@ import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
 import type { HttpContext, HttpEnv } from './context.ts';
 
+/** Counted apart: all users of a forge send their webhooks from the same few addresses, and the forge sends none again that was refused. */
+export type Door = 'api' | 'webhooks';
+
 /** None of them rejects. */
 export interface Rates {
-  /** @param address as Cloudflare says who asks @returns false when it has come too often */
-  admitAddress(address: string): Promise<boolean>;
+  /** @param address as Cloudflare says who asks @param door the API without it @returns false when it has come too often */
+  admitAddress(address: string, door?: Door): Promise<boolean>;
   /** What came from there was not proved, or could not even be read. */
-  noteRefusal(address: string): void;
+  noteRefusal(address: string, door?: Door): void;
   /** @returns false when this caller, who is proved, has come too often */
   admitCaller(caller: string): Promise<boolean>;
 }
@@ -21,14 +24,14 @@ export interface Rates {
 const NOT_COUNTED: readonly number[] = [403, 404, 405, 429];
 
 /** Before a route: nothing of the body has been read, and nothing computed. */
-export function limitStrangers(rates: Rates): MiddlewareHandler<HttpEnv> {
+export function limitStrangers(rates: Rates, door: Door): MiddlewareHandler<HttpEnv> {
   return async function limitStranger(c, next) {
     const address = addressOf(c.req.header('cf-connecting-ip'));
-    if (address !== null && !(await rates.admitAddress(address))) {
+    if (address !== null && !(await rates.admitAddress(address, door))) {
       throw tooMany('Too much came from your address that could not be proved, or too much altogether. Nothing of this request was looked at.');
     }
     await next();
-    if (address !== null && isRefusalOfStranger(c)) rates.noteRefusal(address);
+    if (address !== null && isRefusalOfStranger(c)) rates.noteRefusal(address, door);
   };
 }
 

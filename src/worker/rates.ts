@@ -26,7 +26,10 @@ export function readRateLimits(env: Record<string, unknown>): Pick<RatesOptions,
 }
 
 export function createRates({ strangers, callers, log, now }: RatesOptions): Rates {
-  const refusals = new Counter(LIMITS.address_refusals_count_max, now);
+  const refusals = {
+    api: new Counter(LIMITS.address_refusals_count_max, now),
+    webhooks: new Counter(LIMITS.address_webhooks_refused_count_max, now),
+  };
   const requests = new Counter(LIMITS.caller_requests_count_max, now);
   const ask = async (limit: RateLimit | null, key: string): Promise<boolean> => {
     try {
@@ -37,8 +40,8 @@ export function createRates({ strangers, callers, log, now }: RatesOptions): Rat
     }
   };
   return {
-    admitAddress: async (address) => !refusals.isFull(address) && ask(strangers, address),
-    noteRefusal: (address) => refusals.add(address),
+    admitAddress: async (address, door = 'api') => !refusals[door].isFull(address) && ask(strangers, door === 'api' ? address : `${door} ${address}`),
+    noteRefusal: (address, door = 'api') => refusals[door].add(address),
     async admitCaller(caller) {
       if (requests.isFull(caller)) return false;
       requests.add(caller);

@@ -1,4 +1,5 @@
 /** Against strangers, the whole way: in workerd, with Cloudflare's rate limiting as it is simulated there, and a relay that counts who reaches the database. */
+import { createHmac } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LIMITS } from '../../src/domain/limits.ts';
@@ -6,9 +7,15 @@ import { END, entry } from '../bundle/tars.ts';
 import { DEPLOYMENTS, type Document, inlineFiles, manifestOf } from '../http/requests.ts';
 import { openWorld, type World } from './support.ts';
 
+const HOOK_SECRET = 'of-the-tests-and-of-nobody-else';
+
 let world: World;
 beforeAll(async () => {
-  world = await openWorld({ rates: { strangers: 100, callers: 40 } });
+  world = await openWorld({
+    rates: { strangers: 100, callers: 40 },
+    variables: { HOOK_SECRET, HOOK_TOKEN: 'of-the-tests-only' },
+    more: { callers: { hub: { forge: { kind: 'github', webhook_secrets: ['HOOK_SECRET'], token: 'HOOK_TOKEN' } } } },
+  });
 });
 afterAll(() => world?.stop());
 
@@ -48,6 +55,22 @@ describe('who comes too often', () => {
     }
     expect(statuses).toEqual([...Array(LIMITS.address_refusals_count_max).fill(status), 429]);
     expect(world.relay.connections).toEqual([]);
+  });
+
+  test('from the address of a forge, which all of its users share, does not have its webhooks refused', async () => {
+    const at = from('192.0.2.5');
+    const tell = async (secret: string) => {
+      const body = JSON.stringify({ zen: 'Keep it logically awesome.', hook_id: 7 });
+      const signature = `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`;
+      const headers = { ...at, 'content-type': 'application/json', 'x-github-event': 'ping', 'x-hub-signature-256': signature };
+      return (await world.worker.fetch('/webhooks/github', { method: 'POST', body, headers })).status;
+    };
+    for (let time = 0; time < LIMITS.address_refusals_count_max; time++) await read('192.0.2.5', -1);
+    const statuses = new Set<number>();
+    for (let time = 0; time < LIMITS.address_refusals_count_max + 5; time++) statuses.add(await tell('of-some-other-repository'));
+    expect([...statuses]).toEqual([401]);
+    expect(await tell(HOOK_SECRET)).toBe(200);
+    expect((await read('192.0.2.5')).type).toBe('too_many_requests');
   });
 
   test('from one network of IPv6 is one', async () => {
