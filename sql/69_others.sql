@@ -102,6 +102,70 @@ comment on function weft._describe_sessions(integer[]) is
   'Names sessions by number, application and role, and says what they do and since when, as far as this role may see it. Of statements the literals are left out.';
 
 
+create or replace function weft._describe_prepared(p_transactions text[])
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_agg(
+    jsonb_build_object('prepared', p.gid, 'role', p.owner, 'transaction_seconds', round(extract(epoch from clock_timestamp() - p.prepared)::numeric, 1))
+    order by p.prepared, p.gid), '[]')
+  from pg_prepared_xacts as p
+  where p.transaction in (
+    select l.transactionid from pg_locks as l
+    where l.locktype = 'transactionid' and l.granted and l.pid is null and l.virtualtransaction = any (p_transactions))
+$$;
+
+comment on function weft._describe_prepared(text[]) is 'Names prepared transactions, which belong to no session any more, by what pg_locks calls them (virtualtransaction).';
+
+
+-- PostgreSQL manual, table 13.2.
+create or replace function weft._conflicting_modes(p_mode text)
+  returns text[]
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select array(
+    select m.mode || 'Lock'
+    from unnest('{AccessShare,RowShare,RowExclusive,ShareUpdateExclusive,Share,ShareRowExclusive,Exclusive,AccessExclusive}'::text[]) with ordinality as m (mode, place)
+    -- which of the eight stand against it, as bits
+    where substr(case p_mode
+      when 'AccessShareLock'          then '00000001'
+      when 'RowShareLock'             then '00000011'
+      when 'RowExclusiveLock'         then '00001111'
+      when 'ShareUpdateExclusiveLock' then '00011111'
+      when 'ShareLock'                then '00110111'
+      when 'ShareRowExclusiveLock'    then '00111111'
+      when 'ExclusiveLock'            then '01111111'
+      else '11111111'
+    end, m.place::integer, 1) = '1')
+$$;
+
+comment on function weft._conflicting_modes(text) is 'Lists the modes of locks on a table that conflict with one.';
+
+
+-- pg_blocking_pids() says 0 for a prepared transaction, which has no session: which one it is, the lock table tells.
+create or replace function weft._describe_holders(p_waiter integer, p_pids integer[])
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select weft._describe_sessions(array(select p.pid from unnest(p_pids) with ordinality as p (pid, place) where p.pid <> 0 order by p.place))
+    || case when 0 = any (p_pids) then weft._describe_prepared(array(
+      select h.virtualtransaction
+      from pg_locks as w
+      join pg_locks as h on h.granted and h.pid is null and h.locktype = w.locktype and h.mode = any (weft._conflicting_modes(w.mode))
+        and (h.database, h.relation, h.page, h.tuple, h.transactionid::text, h.virtualxid, h.classid, h.objid, h.objsubid)
+          is not distinct from (w.database, w.relation, w.page, w.tuple, w.transactionid::text, w.virtualxid, w.classid, w.objid, w.objsubid)
+      where w.pid = p_waiter and not w.granted)) else '[]' end
+$$;
+
+comment on function weft._describe_holders(integer, integer[]) is 'Names those for whose locks a session waits, as pg_blocking_pids() lists them: sessions, and prepared transactions.';
+
+
 create or replace function weft._say_session(p_session jsonb)
   returns text
   immutable

@@ -105,7 +105,7 @@ begin
            'path', (select t.path from weft._steps as t where t.deployment_id = p_deployment and t.ordinal = s.step),
            'waiting_for', case when a.wait_event_type = 'Lock' then concat(a.wait_event_type, ': ', a.wait_event) end,
            'blocked_by', b.pids,
-           'blockers', weft._describe_sessions(b.pids),
+           'blockers', weft._describe_holders(a.pid, b.pids),
            'attempt', weft._count_attempt(p_deployment, v_lease.directive_at is not null),
            'build', weft._describe_build(a.pid),
            'handed_out', case when v_lease.directive_at is not null then weft._describe_handed_out(p_deployment) end)

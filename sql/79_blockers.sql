@@ -2,32 +2,6 @@
 -- lock table is searched for what others hold on anything that the statement, or the server's words about it, name. That tells for sure where
 -- one session holds what conflicts, and has done so since before the wait; else it is said that it is a guess, or that nobody can be named.
 
--- PostgreSQL manual, table 13.2.
-create or replace function weft._conflicting_modes(p_mode text)
-  returns text[]
-  immutable parallel safe
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select array(
-    select m.mode || 'Lock'
-    from unnest('{AccessShare,RowShare,RowExclusive,ShareUpdateExclusive,Share,ShareRowExclusive,Exclusive,AccessExclusive}'::text[]) with ordinality as m (mode, place)
-    -- which of the eight stand against it, as bits
-    where substr(case p_mode
-      when 'AccessShareLock'          then '00000001'
-      when 'RowShareLock'             then '00000011'
-      when 'RowExclusiveLock'         then '00001111'
-      when 'ShareUpdateExclusiveLock' then '00011111'
-      when 'ShareLock'                then '00110111'
-      when 'ShareRowExclusiveLock'    then '00111111'
-      when 'ExclusiveLock'            then '01111111'
-      else '11111111'
-    end, m.place::integer, 1) = '1')
-$$;
-
-comment on function weft._conflicting_modes(text) is 'Lists the modes of locks on a table that conflict with one.';
-
-
 -- A guess, and used as one: it narrows down whom to name, and decides nothing.
 create or replace function weft._guess_mode(p_statement text)
   returns text
@@ -223,7 +197,7 @@ begin
     case when l.gid is null then weft._describe_sessions(array[l.pid]) -> 0
       else jsonb_build_object('prepared', l.gid, 'role', l.owner, 'transaction_seconds', round(extract(epoch from clock_timestamp() - l.since)::numeric, 1)) end
     || jsonb_build_object('object', l.object, 'mode', l.mode, 'granted', l.granted, 'is_certain', l.is_certain)
-    || case when l.granted then '{}' else jsonb_build_object('behind', weft._describe_sessions(array(select b.pid from unnest(pg_blocking_pids(l.pid)) as b (pid) where b.pid <> pg_backend_pid()))) end
+    || case when l.granted then '{}' else jsonb_build_object('behind', weft._describe_holders(l.pid, array_remove(pg_blocking_pids(l.pid), pg_backend_pid()))) end
     order by l.is_certain desc, l.granted desc, l.rank, l.since nulls last, l.pid)
   into v_blockers
   from listed as l;

@@ -300,14 +300,15 @@ create or replace function weft._list_users(p_table oid)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select weft._describe_sessions(array(
-    select l.pid
+  with users as materialized (
+    select l.pid, l.virtualtransaction
     from pg_locks as l
-    left join pg_stat_activity as a on a.pid = l.pid
-    where l.locktype = 'relation' and l.relation = p_table and l.granted and l.pid <> pg_backend_pid()
+    where l.locktype = 'relation' and l.relation = p_table and l.granted and l.pid is distinct from pg_backend_pid()
       and l.database = (select d.oid from pg_database as d where d.datname = current_database())
-    group by l.pid, a.xact_start
-    order by a.xact_start, l.pid))
+  )
+  select weft._describe_sessions(array(
+      select u.pid from users as u left join pg_stat_activity as a on a.pid = u.pid where u.pid is not null group by u.pid, a.xact_start order by a.xact_start, u.pid))
+    || weft._describe_prepared(array(select u.virtualtransaction from users as u where u.pid is null))
 $$;
 
-comment on function weft._list_users(oid) is 'Lists the sessions that hold a lock of any kind on a table, as far as this role may see them.';
+comment on function weft._list_users(oid) is 'Lists the sessions, and prepared transactions, that hold a lock of any kind on a table, as far as this role may see them.';

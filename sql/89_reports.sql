@@ -190,7 +190,7 @@ begin
   select p_deployment, w.pid, w.waitstart,
          case w.locktype when 'relation' then coalesce((select format('%I.%I', n.nspname, c.relname) from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = w.relation), 'something new')
            when 'advisory' then 'advisory lock ' || concat_ws('/', nullif(w.classid, 0), w.objid) when 'transactionid' then 'a row, or what else a transaction holds' when 'tuple' then 'a row' else w.locktype end,
-         w.mode, w.pid = v_lease.pid, weft._describe_sessions(b.pids), weft._describe_sessions(array[w.pid]) -> 0, clock_timestamp(), clock_timestamp()
+         w.mode, w.pid = v_lease.pid, weft._describe_holders(w.pid, b.pids), weft._describe_sessions(array[w.pid]) -> 0, clock_timestamp(), clock_timestamp()
   from pg_locks as w
   cross join lateral (select pg_blocking_pids(w.pid) as pids) as b
   where not w.granted and w.waitstart is not null and (w.pid = v_lease.pid and b.pids <> '{}' or v_lease.pid = any (b.pids))

@@ -8,7 +8,7 @@ import { approvalWait } from './approved.ts';
 import { type Io, type Style, styleFor } from './io.ts';
 import { countsOf } from './loads.ts';
 import type { Pipeline } from './pipeline.ts';
-import { clock, count, cut, cutFront, duration, oneLine, size } from './text.ts';
+import { clock, count, cut, cutFront, duration, oneLine, preparedOf, size } from './text.ts';
 
 /** Of the statement of somebody who has a lock. */
 const QUERY_WIDTH = 80;
@@ -111,7 +111,7 @@ function plainWaitOf(deployment: Deployment, withNumbers: boolean): string | nul
   const approval = approvalWait(deployment);
   if (approval !== null) return approval;
   if (live?.build) {
-    const held = live.blocked_by.length === 0 ? '' : `, held by backend ${backendsOf(live, withNumbers)}`;
+    const held = live.blocked_by.length === 0 ? '' : `, held by ${backendsOf(live, withNumbers)}`;
     return `${buildOf(live.build, withNumbers)}${held}${attemptOf(live)}`;
   }
   if (live !== null && live.blocked_by.length > 0) return `waits for ${holdersOf(live, withNumbers)}${attemptOf(live)}`;
@@ -142,7 +142,7 @@ function roundOf({ phases, live }: Deployment, withNumbers: boolean): string | n
 
 /** What a backend waits for, and who has it. */
 export function holdersOf(live: Live, withNumbers = true): string {
-  return `${live.waiting_for ?? 'a lock'}${isForOthers(live) ? ':' : ', held by'} backend ${backendsOf(live, withNumbers)}`;
+  return `${live.waiting_for ?? 'a lock'}${isForOthers(live) ? ':' : ', held by'} ${backendsOf(live, withNumbers)}`;
 }
 
 /** Whether it looks again and again, and holds nothing meanwhile. */
@@ -157,7 +157,8 @@ function buildOf({ table, phase, done, total, unit }: NonNullable<Live['build']>
 
 /** @param withNumbers also for how long, and what a busy session is at, which changes from look to look */
 function backendsOf({ blocked_by, blockers }: Live, withNumbers: boolean): string {
-  const holders = blocked_by.map((pid) => {
+  const pids = blocked_by.filter((pid) => pid !== 0);
+  const backends = pids.map((pid) => {
     const holder = blockers?.find((session) => session.pid === pid);
     if (holder === undefined) return `${pid}`;
     const { application, role, kind, state, state_seconds, query } = holder;
@@ -172,7 +173,13 @@ function backendsOf({ blocked_by, blockers }: Live, withNumbers: boolean): strin
     const what = query && (withNumbers || isIdle) ? `: ${cut(oneLine(query), QUERY_WIDTH)}` : '';
     return `${pid}${facts.length === 0 ? '' : ` (${facts.join(', ')}${what})`}`;
   });
-  return holders.join(', ');
+  const prepared = (blockers ?? []).flatMap(({ prepared: id, role, transaction_seconds }) => {
+    if (!id) return [];
+    const since = withNumbers && transaction_seconds ? `, prepared ${duration(Math.max(0, transaction_seconds) * 1000)} ago` : '';
+    return [`${preparedOf(id)} (${role ? `role ${role}${since}; ` : ''}rollback prepared, or commit prepared, ends it)`];
+  });
+  const unnamed = prepared.length === 0 && pids.length < blocked_by.length ? ['a prepared transaction'] : [];
+  return [...(backends.length === 0 ? [] : [`backend ${backends.join(', ')}`]), ...prepared, ...unnamed].join(', ');
 }
 
 /** A statement that was handed out mostly waits without a limit, in its first try. */

@@ -8,7 +8,7 @@ import type { Style } from './io.ts';
 import { COUNTS } from './loads.ts';
 import { rehearseAgain } from './next.ts';
 import { driftLines, errorLines, renderSummary } from './summary.ts';
-import { andMore, columns, count, cut, duration, listSome, oneLine, size } from './text.ts';
+import { andMore, columns, count, cut, duration, listSome, oneLine, preparedOf, size } from './text.ts';
 
 const STATEMENT_WIDTH = 90;
 const LISTED_COUNT = 40;
@@ -125,7 +125,7 @@ function lockLines({ locks }: Rehearsal): string[] {
 
 function waitLines({ waits }: Rehearsal): string[] {
   const lines = (waits ?? []).slice(0, LISTED_COUNT).map(({ who, pid, application, role, waited_for, milliseconds, because_of, during, blocked_by }) => {
-    const by = (blocked_by ?? []).map((blocker) => `pid ${blocker.pid}`).join(', ');
+    const by = (blocked_by ?? []).map(({ pid: holder, prepared }) => (prepared ? preparedOf(prepared) : `pid ${holder}`)).join(', ');
     if (who === 'rehearsal')
       return `  the rehearsal, ${duration(milliseconds)} for ${oneLine(waited_for)}${by === '' ? '' : `, which ${by} had`}${placeOf(during)}`;
     const name = [application, role].filter((word) => word).map((word) => oneLine(word ?? ''));

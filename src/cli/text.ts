@@ -151,3 +151,8 @@ export function moment(text: string): string {
   const time = new Date(text);
   return Number.isNaN(time.getTime()) ? text : `${time.toISOString().slice(0, 19).replace('T', ' ')}Z`;
 }
+
+/** A transaction that was prepared belongs to no session: whoever looks for it needs the identifier. */
+export function preparedOf(id: string): string {
+  return `the prepared transaction '${oneLine(id).replaceAll("'", "''")}'`;
+}

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b212dab9b8e75ce7ef94ba873a6d9dddae28425643b39b9b238bf4394e2e94e3';
+export const ENGINE_DIGEST = '8d70c5356e1f10938c4f7001ed67ae3eff6f6ff5c1db244254a69033cd38033f';

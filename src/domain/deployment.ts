@@ -108,11 +108,13 @@ export const phaseStatusSchema = z.looseObject({
 /** A statement that PostgreSQL runs in no transaction, and that a session was handed. */
 const handedOutSchema = z.looseObject({ path: z.string(), number: z.int(), line: z.int(), statement: z.string() });
 
-/** Another session, as far as the role that deploys may see it; its statement without its literals. */
+/** Another session, as far as the role that deploys may see it; its statement without its literals. Or a prepared transaction, which has none. */
 const sessionSchema = z.looseObject({
-  pid: z.int(),
-  application: z.string().nullable(),
+  pid: z.int().nullish(),
+  application: z.string().nullish(),
   role: z.string().nullable(),
+  /** The identifier of a prepared transaction. */
+  prepared: z.string().nullish(),
   /** Of what is no client's: "autovacuum worker", say. */
   kind: z.string().nullish(),
   state: z.string().nullish(),
@@ -130,10 +132,10 @@ export const liveSchema = z.looseObject({
   step: z.int().nullable(),
   steps: z.int().nullable(),
   path: z.string().nullable(),
-  /** What the backend waits for, such as "Lock: relation", and which pids hold it. */
+  /** What the backend waits for, such as "Lock: relation", and which pids hold it; 0 is a prepared transaction. */
   waiting_for: z.string().nullable(),
   blocked_by: z.array(z.int()),
-  /** The same, with what everybody may know of their sessions. */
+  /** The same, with what everybody may know of them. */
   blockers: z.array(sessionSchema).nullish(),
   /** Which try of what is at work, of how many before its step fails: it is tried again when a lock was not to be had. */
   attempt: z.looseObject({ number: z.int(), of: z.int() }).nullish(),

@@ -76,7 +76,9 @@ export const rehearsalSchema = z.looseObject({
         waited_for: z.string(),
         mode: z.string().nullish(),
         milliseconds: z.number(),
-        blocked_by: z.array(z.looseObject({ pid: z.int(), application: z.string().nullish(), role: z.string().nullish() })).nullish(),
+        blocked_by: z
+          .array(z.looseObject({ pid: z.int().nullish(), application: z.string().nullish(), role: z.string().nullish(), prepared: z.string().nullish() }))
+          .nullish(),
         /** The statement that had taken the lock; and the one that was at work. */
         because_of: placeSchema.nullish(),
         during: placeSchema.nullish(),

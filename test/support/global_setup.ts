@@ -68,7 +68,7 @@ async function provideServer(source: Source): Promise<Provided> {
       },
     };
   }
-  const server = await startServer(source);
+  const server = await startServer(source, { settings: { max_prepared_transactions: '20' } });
   const url = await makeRole(server, 'createdb createrole', randomBytes(18).toString('base64url'));
   return {
     access: { url, superuserUrl: server.url, copying: await copyClauses(url, await makeTemplate(url), source.kind === 'embedded') },
