@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '8d70c5356e1f10938c4f7001ed67ae3eff6f6ff5c1db244254a69033cd38033f';
+export const ENGINE_DIGEST = '9a6bcbc19e225067e3d3eaf6b03cf368d6e17d8f0ad084dfb8ae98f40ec28925';
