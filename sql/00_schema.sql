@@ -55,6 +55,7 @@
 --   77 load_plans  the statements of a load                     |
 --   77 load_words  the words that decide what comes of it       |
 --   77 loads       a data file into a table                     |
+--   77 queries     the file of a check, and what is wrong with it |
 --   77 readers     a file read while it runs                   |
 --   77 row_errors  which row of a COPY was refused             |
 --   77 shown_rows  that row, as it stands in the file           |

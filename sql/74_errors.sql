@@ -147,7 +147,7 @@ create or replace function weft._describe_condition_error(p_error jsonb, p_phase
 as $$
   select p_error || jsonb_strip_nulls(jsonb_build_object(
     'message', format('The condition (when) cannot be evaluated: %s', p_error ->> 'message'),
-    'phase', p_phase, 'path', p_path, 'statement', left(p_condition, weft._limit('statement_shown_characters')),
+    'phase', p_phase, 'path', p_path, 'statement', left(p_condition, weft._limit('statement_shown_characters')), 'in_bundle_file', true,
     'hint', concat_ws(' ', p_error ->> 'hint', format('It stands in weft.yaml, with the %s; it is an SQL expression of type boolean, asked when that begins.',
       case when p_path is null then 'phase' else 'step' end))))
 $$;
@@ -163,11 +163,36 @@ create or replace function weft._describe_entry_error(p_error jsonb, p_phase wef
 as $$
   select p_error || jsonb_strip_nulls(jsonb_build_object(
     'message', format('The file cannot begin with the role and settings of its phase: %s', p_error ->> 'message'),
-    'phase', p_phase.name, 'path', p_path,
+    'phase', p_phase.name, 'path', p_path, 'in_bundle_file', true,
     'hint', concat_ws(' ', p_error ->> 'hint', format('They stand in weft.yaml: role %s, settings %s. The role that deploys is %s.', coalesce(p_phase.role, 'none'), p_phase.settings, session_user))))
 $$;
 
 comment on function weft._describe_entry_error(jsonb, weft._phases, text) is 'Makes the account of a role or a setting of a phase that could not be had.';
+
+
+-- The server has said it of the whole statement of a load. If it says the same of the expression alone, that is what it is about.
+create or replace function weft._describe_where_error(p_error jsonb, p_phase weft._phases, p_step integer, p_search_path text)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_step   weft._steps := (select s from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step);
+  v_where  text := v_step.options ->> 'where';
+begin
+  if v_where is null or p_error ->> 'sqlstate' !~ '^42'
+      or p_error ->> 'message' <> weft._ask_grammar(format(E'select from %s where (%s\n)', v_step.options ->> 'into', v_where), 'sql', true, p_search_path) then
+    return weft._describe_error(p_error, p_phase.name, v_step.path, null, null, p_phase.parameters, p_search_path);
+  end if;
+  return p_error || jsonb_build_object(
+    'message', format('The "where" of the load cannot be evaluated: %s', p_error ->> 'message'),
+    'phase', p_phase.name, 'path', v_step.path, 'statement', left(v_where, weft._limit('statement_shown_characters')), 'in_bundle_file', true,
+    'hint', concat_ws(' ', p_error ->> 'hint', 'It stands in weft.yaml, with the step; it is an SQL expression of type boolean over the columns of the table.'));
+end
+$$;
+
+comment on function weft._describe_where_error(jsonb, weft._phases, integer, text) is 'Makes the account of an error of a load, and tells whether its "where" is what it is about.';
 
 
 create or replace function weft._describe_cancellation(p_cancellation weft._cancellations)

@@ -130,31 +130,6 @@ $$;
 comment on function weft._list_user_objects(regclass) is 'Lists what is the user''s in pg_class, pg_proc or pg_type: nothing of the server''s, of an extension''s, of Weft''s.';
 
 
--- The one query of a check's file.
-create or replace function weft._read_query(p_deployment uuid, p_path text)
-  returns text
-  stable
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-declare
-  v_chunks  bytea[] := (select a.chunks from weft._artifacts as a where a.deployment_id = p_deployment and a.path = p_path);
-  v_split   record;
-begin
-  if cardinality(v_chunks) = 1 then
-    v_split := weft._split(weft._new_scanner(), (select weft._read_text(c.content) from weft._chunks as c where c.digest = v_chunks[1]), true);
-  end if;
-  if v_split is null or cardinality(v_split.statements) <> 1 then
-    raise exception 'A check is one query, and this file holds %.', case when v_split is null then 'more than a mebibyte' else format('%s statements', cardinality(v_split.statements)) end
-      using errcode = 'WF023', hint = 'Give each query a file of its own.';
-  end if;
-  return v_split.statements[1];
-end
-$$;
-
-comment on function weft._read_query(uuid, text) is 'Reads the query of a check.';
-
-
 -- No SET clause: a file's query is asked under the path that is the file's.
 create or replace function weft._check(p_deployment uuid, p_step integer, p_phase weft._phases, p_path text)
   returns jsonb

@@ -49,9 +49,15 @@ const phaseSchema = z.strictObject({
   ...sessionShape,
   /** For each of its steps that does not say otherwise. */
   on_error: onErrorSchema.optional(),
-  steps: z.array(writtenStepSchema).min(1),
+  /** None where there are checks: then the phase does nothing but look. */
+  steps: z.array(writtenStepSchema).optional(),
   /** Looked at behind the steps. */
   checks: z.array(writtenCheckSchema).default([]),
+});
+
+const phaseWithStepsSchema = phaseSchema.superRefine(({ steps, checks }, context) => {
+  if (steps === undefined && checks.length === 0) context.addIssue({ code: 'invalid_type', expected: 'array', path: ['steps'] });
+  if (steps?.length === 0) context.addIssue({ code: 'too_small', origin: 'array', minimum: 1, path: ['steps'] });
 });
 
 /** weft.yaml, as this version has it. */
@@ -62,7 +68,7 @@ export const bundleFileSchema = z.strictObject({
   /** What a deployment can or must be given, by name. */
   parameters: writtenParametersSchema.optional(),
   ...sessionShape,
-  phases: z.array(phaseSchema).min(1).max(LIMITS.phases_count),
+  phases: z.array(phaseWithStepsSchema).min(1).max(LIMITS.phases_count),
 });
 
 export interface BundleFileStep extends WrittenStep {
@@ -128,7 +134,7 @@ export function parseBundleFile(bytes: Uint8Array): BundleFile {
       role: phase.role ?? role ?? null,
       settings: { ...settings, ...phase.settings },
       steps: [
-        ...phase.steps.map(({ kind, glob, words: { on_error = phase.on_error, ...words } }, position) => ({
+        ...(phase.steps ?? []).map(({ kind, glob, words: { on_error = phase.on_error, ...words } }, position) => ({
           kind,
           glob,
           words: { ...words, ...(on_error === 'continue' && { on_error }) },

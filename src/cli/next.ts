@@ -78,6 +78,7 @@ function remedyOfBatch({ path, options }: StepStatus): string {
 }
 
 function remedyOf({ error, phases }: Deployment): string {
+  if (error?.in_bundle_file) return 'correct weft.yaml (or what it names)';
   if (!error?.path) return 'remove the cause';
   const half = phases.flatMap(({ steps }) => steps).find(({ path, account, statements }) => path === error.path && account && (statements ?? 0) > 0);
   const path = half && error.line ? `${oneLine(error.path)} from line ${error.line} on` : oneLine(error.path);

@@ -7,6 +7,7 @@ import type { MeasuredStatement, Rehearsal } from '../domain/rehearsal.ts';
 import type { Style } from './io.ts';
 import { COUNTS } from './loads.ts';
 import { rehearseAgain } from './next.ts';
+import { offenderLines } from './offenders.ts';
 import { driftLines, errorLines, renderSummary } from './summary.ts';
 import { andMore, columns, count, cut, duration, listSome, oneLine, preparedOf, size } from './text.ts';
 
@@ -78,7 +79,12 @@ function stepLines({ steps }: Rehearsal, style: Style): string[] {
     ].filter((word) => word !== '');
     const remarkable = (step.statements ?? []).flatMap((statement) => statementLines(statement, style));
     const error = step.state === 'tolerated' && step.error ? [`       ${step.error.sqlstate}: ${oneLine(step.error.message)}`] : [];
-    return [`  ${style.bold(oneLine(step.path))}  ${style.dim(words.join(', '))}`, ...error, ...remarkable];
+    return [
+      `  ${style.bold(oneLine(step.path))}  ${style.dim(words.join(', '))}`,
+      ...error,
+      ...(step.state === 'succeeded' ? offenderLines(step.result) : []),
+      ...remarkable,
+    ];
   });
 }
 

@@ -11,6 +11,7 @@ import type { Style } from './io.ts';
 import { countsOf } from './loads.ts';
 import { madeAnewLines } from './made_anew.ts';
 import { isRefused, nextLines } from './next.ts';
+import { offenderLines } from './offenders.ts';
 import { baselineLines } from './recorded.ts';
 import { standing } from './standing.ts';
 import { andMore, columns, count, cut, cutFront, duration, harmless, moment, oneLine, timeWorked } from './text.ts';
@@ -22,7 +23,6 @@ const STATEMENT_WIDTH = 110;
 const CARET_WIDTH = 80;
 /** Characters that take two columns of a terminal. */
 const WIDE = /\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/u;
-const OFFENDER_WIDTH = 40;
 const PARAMETER_WIDTH = 40;
 const FUNCTIONS_SHOWN = 3;
 const FILES_SHOWN = 10;
@@ -279,18 +279,6 @@ function statementLines({ statement, statement_line, line, excerpt, caret }: Dep
   const left = cutFront(pre, CARET_WIDTH);
   const mark = caret ? [`  | ${left.replace(/[^\t]/gu, (character) => (WIDE.test(character) ? '  ' : ' '))}${style.red('^')}`] : [];
   return [...head, ...more(before - shown.length), `  | ${left}${cut(post.trimEnd(), STATEMENT_WIDTH - [...left].length)}`, ...mark];
-}
-
-/** The rows that break the rule of a check, as a table. */
-function offenderLines(check: unknown): string[] {
-  const { offenders = [], columns: names = [], offenders_count = 0 } = (check ?? {}) as { offenders?: unknown[]; columns?: string[]; offenders_count?: number };
-  if (offenders.length === 0) return [];
-  const cell = (value: unknown) => cut(oneLine(typeof value === 'string' ? value : JSON.stringify(value)), OFFENDER_WIDTH);
-  const rows = offenders.map((row) =>
-    typeof row === 'object' && row !== null ? names.map((name) => cell((row as Record<string, unknown>)[name] ?? null)) : [cell(row)],
-  );
-  const more = offenders_count - offenders.length;
-  return [...columns([names.map((name) => oneLine(name)), ...rows], '  | '), ...andMore(more, 'row').map((words) => `  | ${words}`)];
 }
 
 /** What an error is about, as far as its message does not say it. */

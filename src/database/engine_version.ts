@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '9a6bcbc19e225067e3d3eaf6b03cf368d6e17d8f0ad084dfb8ae98f40ec28925';
+export const ENGINE_DIGEST = '17609b62946ba6a3bdccff2c8a1144fb5b51ea8006d97c900aa6598185299f98';

@@ -41,6 +41,8 @@ export const deploymentErrorSchema = z.looseObject({
   datatype: z.string().nullish(),
   /** What is half-made and could not be taken away, each with the statement that does it. */
   remains: z.array(z.looseObject({ object: z.string(), statement: z.string() })).nullish(),
+  /** Whether it is about words of weft.yaml, and not about the file. */
+  in_bundle_file: z.boolean().nullish(),
   /** Of a check that vetoed: the same as the step's `result`. */
   check: z.looseObject({ offenders_count: z.number(), offenders: z.array(z.unknown()) }).nullish(),
 });
