@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '17609b62946ba6a3bdccff2c8a1144fb5b51ea8006d97c900aa6598185299f98';
+export const ENGINE_DIGEST = '21f076a6e9b890392403d72ba152dee0ef16c4576603f48449b4094ee67b9004';
