@@ -1,6 +1,7 @@
 /**
  * So many sessions at a time and no more: a crowd before one database waits here, and not on its connections, which others need as well. Only this
- * isolate's are counted, and nobody waits for ever: it spares the database a burst, and nothing relies on it.
+ * isolate's are counted, and nobody waits for ever: it spares the database a burst, and nothing relies on it. Who would stay for long may be sent
+ * away in place of that.
  */
 import type { Connect, Session } from './session.ts';
 
@@ -13,6 +14,8 @@ export interface GateOptions {
   readonly sessions_max: number;
   /** How long somebody waits before they come in all the same. */
   readonly wait_milliseconds_max: number;
+  /** What they are told who do not come in then; without it they do. */
+  readonly refuse?: () => Error;
 }
 
 interface Holder {
@@ -52,7 +55,9 @@ export class Gate {
       await new Promise((resolve) => setTimeout(resolve, look_every_milliseconds * (0.5 + Math.random())));
       me.seenAt = Date.now();
     }
+    const isIn = this.#options.refuse === undefined || this.#isNext(me);
     this.#waiting.delete(me);
+    if (!isIn && this.#options.refuse !== undefined) throw this.#options.refuse();
     this.#holders.add(me);
     const heart = setInterval(() => {
       me.seenAt = Date.now();
@@ -80,8 +85,11 @@ export class Gate {
 function leaveAtClose(session: Session, leave: () => void): Session {
   const close = session.close.bind(session);
   session.close = async () => {
-    leave();
-    await close();
+    try {
+      await close();
+    } finally {
+      leave(); // not before: until then the connection is taken
+    }
   };
   return session;
 }

@@ -25,6 +25,10 @@ export const LIMITS = {
   drive_seconds_max: 15 * 60,
   /** Sessions that deployments through one isolate of the Worker hold in one database; who comes then waits. */
   sessions_per_target_max: 16,
+  /** Sessions for readings: the same. */
+  readings_per_target_max: 16,
+  /** Streams of events that one isolate of the Worker holds open for one database, each with a session of its own; who comes then is told to come again. */
+  followers_per_target_max: 32,
   /** How long they wait, before they come in all the same. */
   session_wait_seconds_max: 30,
   /** How long a message of the queue, or one run of the schedule, stays with a deployment: less than the 15 minutes that the platform gives them. */

@@ -68,8 +68,11 @@ export interface Ports {
   now(): number;
   /** Resolves after so many milliseconds, or as soon as the signal fires. */
   sleep(milliseconds: number, signal?: AbortSignal): Promise<void>;
-  /** The way to a target's database. Nothing is opened until the result is called. */
-  connect(target: Target): Connect;
+  /**
+   * The way to a target's database. Nothing is opened until the result is called.
+   * @param purpose of who only looks, and is let in as far as that leaves room for others: readers wait, followers are refused (busy)
+   */
+  connect(target: Target, purpose?: 'read' | 'follow'): Connect;
   deploy(options: DeployOptions): { opened: Promise<Opened>; done: Promise<Deployment> };
   resume(options: ResumeOptions): Promise<Deployment>;
   cancel(options: CancelOptions): Promise<Deployment>;

@@ -51,9 +51,9 @@ async function acceptIdentity(token: string, { config, findKey }: Ports, target:
   return { caller };
 }
 
-/** Opens a session on the reader's target, for as long as `read` takes. */
+/** Opens a session on the reader's target, for as long as `read` takes; among many, when it is its turn. */
 export async function withSession<T>(ports: Ports, target: string, read: (session: Session) => Promise<T>): Promise<T> {
-  const session = await ports.connect(findTarget(ports, target))();
+  const session = await ports.connect(findTarget(ports, target), 'read')();
   try {
     return await read(session);
   } finally {

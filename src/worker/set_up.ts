@@ -8,7 +8,7 @@ import { type Config, parseConfig } from '../config/config.ts';
 import { readSecrets, type Secrets } from '../config/secrets.ts';
 import { connectTo } from '../database/connect.ts';
 import { readChanges, readDeployments, readDrift, readEvents, readForesight, readHistory, readStatus, readUndoPlan } from '../database/engine.ts';
-import { Gate } from '../database/gate.ts';
+import { Gate, type GateOptions } from '../database/gate.ts';
 import { settleOwed, takeOwed } from '../database/owed.ts';
 import { readReceipt } from '../database/receipts.ts';
 import type { Connect, Session } from '../database/session.ts';
@@ -61,7 +61,11 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
   const bindings = readBindings(env);
   const { sealingKey } = secrets;
   const log = createLog(secrets);
-  const gates = makeGates();
+  const gates = makeGates({ sessions_max: LIMITS.sessions_per_target_max, wait_milliseconds_max: LIMITS.session_wait_seconds_max * 1000 });
+  const lookers = {
+    read: makeGates({ sessions_max: LIMITS.readings_per_target_max, wait_milliseconds_max: LIMITS.session_wait_seconds_max * 1000 }),
+    follow: makeGates({ sessions_max: LIMITS.followers_per_target_max, wait_milliseconds_max: 0, refuse: tooManyFollow }),
+  };
   const aftercare = createAftercare({ ...bindings, sealingKey, log, now: surroundings.now });
   const lookAgain = createLookAgain({ ...bindings, log, now: surroundings.now });
   const forges = connectForges(config, secrets, { ...surroundings, fetch: (input, init) => fetch(input, init) });
@@ -76,10 +80,11 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
     forges,
     changes: createChangeTaker(bindings.queue, () => desk, log, surroundings.sleep, lookAgain),
     ...(aftercare === undefined ? {} : { aftercare }),
-    connect({ name, transport, proxy, insecure }) {
+    connect({ name, transport, proxy, insecure }, purpose) {
       const connectionString = secrets.databases.get(name);
       if (connectionString === undefined) throw new Error('every target has its secret, or the configuration would have been refused');
-      return connectTo({ connectionString, transport, ...(proxy === undefined ? {} : { proxy }), ...(insecure === undefined ? {} : { insecure }) });
+      const connect = connectTo({ connectionString, transport, ...(proxy === undefined ? {} : { proxy }), ...(insecure === undefined ? {} : { insecure }) });
+      return purpose === undefined ? connect : lookers[purpose].limit(name, connect);
     },
     deploy: (options) => deploy({ ...options, connect: gates.limit(options.order.target, options.connect) }),
     resume: (options) => resume({ ...options, connect: gates.limit(options.target, options.connect) }),
@@ -124,13 +129,20 @@ async function withSession<T>(connect: Connect, ask: (session: Session) => Promi
   }
 }
 
-/** One gate before each database, for those who wait in line there; whoever reads or cancels passes beside it. */
-function makeGates(): { limit(target: string | null, connect: Connect): Connect } {
+function tooManyFollow(): Problem {
+  return new Problem(
+    'busy',
+    `${LIMITS.followers_per_target_max} follow a deployment to this target already (followers_per_target_max), each with a connection, which others need as well. The deployment goes on. Ask for it from time to time, or follow it a little later.`,
+    { limit: 'followers_per_target_max', limit_count: LIMITS.followers_per_target_max },
+  );
+}
+
+/** One gate before each database. Those who deploy have one, those who read another; whoever cancels or approves finds room beside them. */
+function makeGates(options: GateOptions): { limit(target: string | null, connect: Connect): Connect } {
   const gates = new Map<string | null, Gate>();
   return {
     limit(target, connect) {
-      const gate =
-        gates.get(target) ?? new Gate({ sessions_max: LIMITS.sessions_per_target_max, wait_milliseconds_max: LIMITS.session_wait_seconds_max * 1000 });
+      const gate = gates.get(target) ?? new Gate(options);
       gates.set(target, gate);
       return gate.limit(connect);
     },

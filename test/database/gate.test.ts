@@ -62,6 +62,18 @@ test('a holder without a sign of life, whose request the platform has ended, hol
   expect(later.came).toEqual([0]);
 });
 
+test('who would stay for long is refused when all places are taken, if that is said, and comes in when one is given up', async () => {
+  const gate = new Gate({ sessions_max: 2, wait_milliseconds_max: 0, refuse: () => new Error('full') });
+  const { came, sessions } = ask(gate, 2);
+  await vi.advanceTimersByTimeAsync(10);
+  expect(came).toEqual([0, 1]);
+  await expect(gate.limit(() => Promise.reject(new Error('never asked')))()).rejects.toThrow('full');
+  await sessions.get(0)?.close();
+  expect(ask(gate, 1).came).toEqual([]);
+  await vi.advanceTimersByTimeAsync(10);
+  await expect(gate.limit(() => Promise.reject(new Error('never asked')))()).rejects.toThrow('full');
+});
+
 test('nobody waits longer than that: the gate spares a burst, and refuses nothing', async () => {
   const { came } = ask(new Gate({ sessions_max: 1, wait_milliseconds_max: 10_000 }), 3);
   await vi.advanceTimersByTimeAsync(9_000);

@@ -4,7 +4,7 @@ import { LIMITS } from '../../src/domain/limits.ts';
 import { DEPLOYMENTS, inlineFiles } from '../http/requests.ts';
 import { stageFiles } from '../support/orders.ts';
 import { sqlAnew as sql } from '../support/sql.ts';
-import { openWorld, type World } from './support.ts';
+import { openWorld, type World, watchBackends } from './support.ts';
 
 const CROWD = 200;
 
@@ -15,33 +15,13 @@ beforeEach(async () => {
 });
 afterEach(() => world?.stop());
 
-/** Counts sessions of the database, again and again, until it is stopped. @returns the most that there were at once */
-function watchBackends(): () => Promise<number> {
-  let isStopped = false;
-  let most = 0;
-  const watching = (async () => {
-    while (!isStopped) {
-      const { rows } = await world.client.query(
-        'select count(*)::int as count from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
-      );
-      most = Math.max(most, rows[0].count);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  })();
-  return async () => {
-    isStopped = true;
-    await watching;
-    return most;
-  };
-}
-
 test(`${CROWD} who send the same request at the same moment get one deployment, and ${CROWD} equal answers`, async () => {
   const files = {
     'a/1.sql': 'create table journal (n int); insert into journal values (1);',
     'a/2.sql': 'insert into journal values (2); select pg_sleep(1);',
   };
   const request = await world.requests.post(world.requests.makeRequest({ files: inlineFiles(files) }), { headers: { prefer: 'wait=150' } });
-  const stop = watchBackends();
+  const stop = watchBackends(world);
   const answers = await Promise.all(Array.from({ length: CROWD }, () => world.send(DEPLOYMENTS, request)));
   expect(await stop()).toBeLessThanOrEqual(LIMITS.sessions_per_target_max);
   expect(answers.filter(({ answer }) => answer.status !== 200).map(({ document }) => document)).toEqual([]);
@@ -54,7 +34,7 @@ test(`${CROWD} who send the same request at the same moment get one deployment, 
 
 test(`${CROWD} who send a request each at the same moment are all served, one after another, over a few connections`, async () => {
   await sql(world.database.url, 'create table spans (who int, began timestamptz, ended timestamptz)');
-  const stop = watchBackends();
+  const stop = watchBackends(world);
   const answers = await Promise.all(
     Array.from({ length: CROWD }, async (_, n) => {
       const text = `insert into spans values (${n}, clock_timestamp()); update spans set ended = clock_timestamp() where who = ${n};`;

@@ -1,9 +1,10 @@
 /** Following, resuming and cancelling the whole way. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { LIMITS } from '../../src/domain/limits.ts';
 import { DEPLOYMENTS, inlineFiles } from '../http/requests.ts';
 import { AT_THE_GATE, shutGate, until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
-import { type AnyDocument, openWorld, type World } from './support.ts';
+import { type AnyDocument, openWorld, type World, watchBackends } from './support.ts';
 
 let world: World;
 beforeAll(async () => {
@@ -99,6 +100,30 @@ describe('following', () => {
     expect(await stateOf(location)).toBe('running');
     await gate.open();
     await expect.poll(() => stateOf(location), { timeout: 20_000 }).toBe('succeeded');
+  });
+
+  test('who may only read leaves room for others: so many follow, so many read at a time, and a deployment is cancelled all the same', async () => {
+    const gate = await shutGate(world.database.url);
+    const { id, query, location } = await deploy({ 'many/1.sql': `${AT_THE_GATE} select 'many';` });
+    await gate.reached();
+    const most = watchBackends(world);
+    const abort = new AbortController();
+    const path = `${DEPLOYMENTS}/${id}/events${query}`;
+    const ask = () => world.worker.fetch(path, { signal: abort.signal });
+    const following = await Promise.all(Array.from({ length: LIMITS.followers_per_target_max }, ask));
+    expect(new Set(following.map(({ status }) => status))).toEqual(new Set([200]));
+    const more = await Promise.all(Array.from({ length: 8 }, ask));
+    for (const answer of more) {
+      expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '5']);
+      expect(await answer.json()).toMatchObject({ type: 'urn:weft:problem:busy', limit: 'followers_per_target_max' });
+    }
+    const readings = await Promise.all(Array.from({ length: 48 }, () => world.send(location, {})));
+    expect(new Set(readings.map(({ document }) => document.state))).toEqual(new Set(['running']));
+    expect((await act('cancel', id)).document).toMatchObject({ id, state: 'cancelled' });
+    // The deployment, who watches it, who cancels it, and those of this test.
+    expect(await most()).toBeLessThanOrEqual(LIMITS.followers_per_target_max + LIMITS.readings_per_target_max + 8);
+    abort.abort();
+    await gate.open();
   });
 
   test('what is not there is a problem, and no stream', async () => {

@@ -120,3 +120,21 @@ export async function openWorld({ variables = {}, seals = false, scheduled = fal
     },
   };
 }
+
+/** Counts sessions of the database of staging, again and again, until it is stopped. @returns the most that there were at once */
+export function watchBackends({ client }: Pick<World, 'client'>): () => Promise<number> {
+  let isStopped = false;
+  let most = 0;
+  const watching = (async () => {
+    while (!isStopped) {
+      const { rows } = await client.query('select count(*)::int as count from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()');
+      most = Math.max(most, rows[0].count);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  })();
+  return async () => {
+    isStopped = true;
+    await watching;
+    return most;
+  };
+}

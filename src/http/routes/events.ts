@@ -26,7 +26,7 @@ export function eventRoutes(ports: Ports): Hono<HttpEnv> {
 async function getEvents(c: HttpContext, ports: Ports): Promise<Response> {
   const { target, deployment: id = '' } = await acceptReader(c, ports);
   const after = readLastEventId(c.req.header('last-event-id'));
-  const session = await ports.connect(findTarget(ports, target))();
+  const session = await ports.connect(findTarget(ports, target), 'follow')();
   const closed = Promise.withResolvers<void>();
   c.executionCtx.waitUntil(closed.promise);
   const close = async () => {
