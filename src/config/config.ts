@@ -139,8 +139,19 @@ function findInGrants(parts: ReadableParts): string[] {
       if (!targets.some((target) => matchesPattern(pattern, target))) faults.push(`grants[${index}].targets[${position}]: "${pattern}" matches no target`);
     }
     if (new Set(grant.actions).size < grant.actions.length) faults.push(`grants[${index}].actions: names an action twice`);
+    const idle = grant.actions.filter((action) => action !== 'deploy');
+    if (idle.length > 0 && grant.caller !== undefined && isForge(parts, grant.caller)) {
+      const words = idle.map((action) => `"${action}"`).join(', ');
+      faults.push(
+        `grants[${index}].actions: "${grant.caller}" is a forge, whose webhooks deploy, and do nothing else: ${words} would be read by nobody; take it out`,
+      );
+    }
   }
   return faults;
+}
+
+function isForge({ callers }: ReadableParts, name: string): boolean {
+  return Object.hasOwn(callers, name) && callers[name]?.forge !== undefined;
 }
 
 function findInSources({ sources, callers, targets, grants }: ReadableParts): string[] {
@@ -149,7 +160,7 @@ function findInSources({ sources, callers, targets, grants }: ReadableParts): st
     const where = `sources[${index}]`;
     const caller = Object.hasOwn(callers, source.forge) ? callers[source.forge] : undefined;
     if (caller === undefined) return [`${where}.forge: there is no caller "${source.forge}"`];
-    const faults = caller.forge === undefined ? [] : findInSource(where, caller.forge.kind, source);
+    const faults = caller.forge === undefined ? [] : findInSource(where, caller.forge, source);
     if (caller.forge === undefined && (caller.secrets?.length || caller.identity)) faults.push(`${where}.forge: the caller "${source.forge}" is no forge`);
     if (!Object.hasOwn(targets, source.target)) faults.push(`${where}.target: there is no target "${source.target}"`);
     else if (

@@ -3,6 +3,7 @@
  * the grants say.
  */
 import * as z from 'zod';
+import { branchSchema } from './pattern.ts';
 
 export interface Environment {
   readonly name: string;
@@ -42,10 +43,7 @@ const hoursSchema = z
   .refine(({ from, until }) => from < until, { path: ['until'], message: 'must be later than from; hours over midnight are not known' });
 
 export const environmentSchema = z.strictObject({
-  branches: z
-    .array(z.string().regex(/^[^\s~^:?[\\]{1,255}$/, 'must be the name of a branch, or a pattern with "*"'))
-    .min(1)
-    .optional(),
+  branches: z.array(branchSchema).min(1).optional(),
   hours: hoursSchema.optional(),
   second_person: z.boolean().optional(),
   rehearsal_first: z.boolean().optional(),

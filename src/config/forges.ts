@@ -5,6 +5,7 @@
 import * as z from 'zod';
 import { nameSchema, pathSchema } from '../domain/manifest.ts';
 import { givenSchema } from '../domain/parameters.ts';
+import { branchSchema } from './pattern.ts';
 import { secretNameSchema } from './secret_name.ts';
 import { webAddressSchema } from './web_address.ts';
 
@@ -65,12 +66,6 @@ export const forgeSchema = z.discriminatedUnion(
   ],
   'must be "github", "gitlab" or "azure"',
 );
-
-const branchSchema = z
-  .string()
-  .regex(/^[^\s~^:?[\\]+$/, 'must be the name of a branch, or a pattern with "*"; without "refs/heads/"')
-  .max(255)
-  .refine((text) => !text.startsWith('refs/'), 'must be the name of a branch, or a pattern with "*"; without "refs/heads/"');
 
 export const sourceSchema = z.strictObject({
   forge: nameSchema,
@@ -144,10 +139,11 @@ export function findInForge(where: string, given: z.infer<typeof forgeSchema>): 
 
 /**
  * @param where such as `sources[0]`
- * @param kind of its forge
+ * @param forge its forge, as it is given
  * @returns what the event lacks, or has too much
  */
-export function findInSource(where: string, kind: ForgeKind, source: z.infer<typeof sourceSchema>): string[] {
+export function findInSource(where: string, forge: z.infer<typeof forgeSchema>, source: z.infer<typeof sourceSchema>): string[] {
+  const { kind } = forge;
   const events = EVENTS[kind];
   const needs = Object.hasOwn(events, source.event) ? events[source.event] : undefined;
   if (needs === undefined)
@@ -159,6 +155,8 @@ export function findInSource(where: string, kind: ForgeKind, source: z.infer<typ
   const faults = kind === 'azure' ? findInAzureSource(where, source) : [];
   if (source.event === QUESTION && source.mode === 'apply')
     faults.push(`${where}.mode: a ${QUESTION} is answered with a rehearsal; what it lets start may deploy`);
+  if (source.event === QUESTION && kind === 'github' && forge.app === undefined)
+    faults.push(`${where}.event: GitHub takes the answer to a ${QUESTION} from an App alone: callers.${source.forge}.forge needs app in place of token`);
   return (['branch', 'environment', 'workflow'] as const)
     .flatMap((key) => {
       if (needs.includes(key) && source[key] === undefined) return [`${where}.${key}: is missing; ${source.event} is told by it`];

@@ -25,13 +25,22 @@ const CLAIM_CHARACTERS = 512;
 const idSchema = z.string().regex(/^[1-9][0-9]{0,18}$/, 'an id: its digits as text, such as "123456" (a name may belong to somebody else tomorrow)');
 const valueSchema = z.string().min(1).max(CLAIM_CHARACTERS);
 const valuesSchema = z.union([valueSchema, z.array(valueSchema).min(1)], 'must be a text, or a list of texts of which one must be the claim');
+/** As each of them writes it: what is written as the other does is never equal. */
+const githubRefSchema = valuesSchema.refine(
+  (given) => [given].flat().every((ref) => ref.startsWith('refs/')),
+  'GitHub says the whole ref, such as "refs/heads/main"',
+);
+const gitlabRefSchema = valuesSchema.refine(
+  (given) => ![given].flat().some((ref) => /^refs\/(?:heads|tags)\//.test(ref)),
+  'GitLab says the name alone, such as "main"',
+);
 
 /** Claims that a caller of a kind can be held to; those that are not optional make sure whose token it is. */
 const githubClaims = {
   repository_id: idSchema,
   repository_owner_id: idSchema,
   environment: valuesSchema.optional(),
-  ref: valuesSchema.optional(),
+  ref: githubRefSchema.optional(),
   ref_type: valuesSchema.optional(),
   ref_protected: valuesSchema.optional(),
   event_name: valuesSchema.optional(),
@@ -46,7 +55,7 @@ const gitlabClaims = {
   environment: valuesSchema.optional(),
   environment_protected: valuesSchema.optional(),
   deployment_tier: valuesSchema.optional(),
-  ref: valuesSchema.optional(),
+  ref: gitlabRefSchema.optional(),
   ref_type: valuesSchema.optional(),
   ref_protected: valuesSchema.optional(),
   pipeline_source: valuesSchema.optional(),

@@ -2,6 +2,16 @@
  * Patterns over names: `*` stands for any run of characters, everything else for itself. Grants name targets with them.
  */
 
+import * as z from 'zod';
+
+const BRANCH = 'must be the name of a branch, or a pattern with "*"; without "refs/heads/"';
+
+/** Of branches. */
+export const branchSchema = z
+  .string()
+  .max(255)
+  .refine((text) => /^[^\s~^:?[\\]+$/.test(text) && !text.startsWith('refs/'), BRANCH);
+
 /**
  * @param pattern such as `shop`, `preview-*`, `*`
  * @param name the whole of which must match

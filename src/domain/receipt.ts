@@ -21,6 +21,8 @@ export const receiptSchema = z.looseObject({
   /** Files that no step has run: those that would undo one. */
   artifacts: z.array(z.looseObject({ path: z.string(), size: z.int(), sha256: z.string() })),
   parameters: deploymentSchema.shape.parameters,
+  approval: deploymentSchema.shape.approval,
+  rehearsed_by: z.string().nullish(),
   created_at: z.string(),
   started_at: z.string().nullable(),
   finished_at: z.string(),

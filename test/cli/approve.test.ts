@@ -49,6 +49,16 @@ it('approves by the digest that is named, has it run, and says who has approved 
   expect((await weft('approve', id, '--json')).json()).toMatchObject({ id, state: 'succeeded', approval: { by: expect.stringMatching(/^role /) } });
 });
 
+it('receipt says who has approved it, and by which digest; or that nobody has', async () => {
+  const { id, digest } = await waiting();
+  await weft('approve', id, '--digest', digest);
+  const approved = await weft('receipt', id);
+  expect(approved.stdout).toMatch(new RegExp(`^ +approved by +role \\S+, \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\dZ, digest ${digest}$`, 'm'));
+  const other = await waiting();
+  await weft('cancel', other.id);
+  expect((await weft('receipt', other.id)).stdout).toMatch(/^ +approved by +nobody; it needed somebody else than ci$/m);
+});
+
 it('without a digest approves what it has shown', async () => {
   const { id, digest } = await waiting();
   const done = await weft('approve', id);

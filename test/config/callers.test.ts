@@ -28,7 +28,7 @@ const good = (): Json => ({
   grants: [
     { caller: 'actions', targets: ['*'], actions: ['deploy', 'read'] },
     { caller: 'hub', targets: ['staging'], actions: ['deploy'] },
-    { caller: 'lab', targets: ['*'], actions: ['deploy', 'approve'] },
+    { caller: 'lab', targets: ['*'], actions: ['deploy'] },
     { caller: 'repos', targets: ['staging'], actions: ['deploy'] },
   ],
   sources: [
@@ -182,6 +182,39 @@ describe('parse_config', () => {
     ['a push without its branch', (c) => delete c.sources[0].branch, 'sources[0].branch: is missing; push is told by it'],
     ['a push of an environment', (c) => (c.sources[0].environment = 'x'), 'sources[0].environment: is not for push'],
     ['a branch as a ref', (c) => (c.sources[0].branch = 'refs/heads/main'), 'sources[0].branch: must be the name of a branch'],
+    [
+      'a branch of an environment as a ref',
+      (c) => (c.environments.production.branches[1] = 'refs/heads/main'),
+      'environments.production.branches[1]: must be the name of a branch',
+    ],
+    [
+      'a branch as the ref of GitHub’s',
+      (c) => (c.callers.actions.identity.ref = 'main'),
+      'callers.actions.identity.ref: GitHub says the whole ref, such as "refs/heads/main"',
+    ],
+    [
+      'one of several refs of GitHub’s',
+      (c) => (c.callers.actions.identity.ref = ['refs/heads/main', 'v1']),
+      'callers.actions.identity.ref: GitHub says the whole ref',
+    ],
+    [
+      'a ref of GitLab’s as GitHub says it',
+      (c) => (c.callers.gitlab.identity.ref = 'refs/heads/main'),
+      'callers.gitlab.identity.ref: GitLab says the name alone, such as "main"',
+    ],
+    [
+      'a job’s question to which no App answers',
+      (c) => {
+        c.callers.hub.forge = { kind: 'github', webhook_secrets: ['HUB'], token: 'HUB_TOKEN' };
+        c.sources[0] = { forge: 'hub', repository_id: '2', event: 'deployment_protection_rule', environment: 'production', target: 'staging' };
+      },
+      'sources[0].event: GitHub takes the answer to a deployment_protection_rule from an App alone: callers.hub.forge needs app in place of token',
+    ],
+    [
+      'a forge that may do more than deploy',
+      (c) => (c.grants[1].actions = ['deploy', 'approve', 'read']),
+      'grants[1].actions: "hub" is a forge, whose webhooks deploy, and do nothing else: "approve", "read"',
+    ],
     ['a folder that leads away', (c) => (c.sources[0].folder = '../db'), 'sources[0].folder: must be a relative path'],
     ['an environment that is not there', (c) => (c.targets.staging.environment = 'stage'), 'targets.staging.environment: there is no environment "stage"'],
     ['an unknown rule', (c) => (c.environments.production.approvals = 2), 'environments.production.approvals: no such key is known'],
@@ -202,7 +235,7 @@ describe('parse_config', () => {
     const faults = findLater(good(), [
       ['environments.*.second_person', 'one thing'],
       ['sources.*', 'another'],
-      ['grants.*.actions.approve', 'a third'],
+      ['grants.*.actions.read', 'a third'],
     ]);
     expect(faults).toEqual([
       'environments.production.second_person: one thing is not there yet in this Weft; take it out',
@@ -210,7 +243,7 @@ describe('parse_config', () => {
       'sources[1]: another is not there yet in this Weft; take it out',
       'sources[2]: another is not there yet in this Weft; take it out',
       'sources[3]: another is not there yet in this Weft; take it out',
-      'grants[2].actions[1]: a third is not there yet in this Weft; take it out',
+      'grants[0].actions[1]: a third is not there yet in this Weft; take it out',
     ]);
   });
 

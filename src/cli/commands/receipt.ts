@@ -40,6 +40,7 @@ function receiptLines(receipt: Receipt, digest: string, style: Style): string[] 
       `  ${oneLine(name)}`,
       secret ? (given ? `secret${keyed ? `, keyed digest ${keyed}` : ''}` : 'secret, not given') : cut(oneLine(value ?? ''), VALUE_WIDTH),
     ]),
+    ...approvalFacts(receipt),
     ['opened', moment(receipt.created_at)],
     ['begun', receipt.started_at === null ? 'never' : moment(receipt.started_at)],
     ...receipt.reopened.map(({ at, caller }) => ['opened again', `${moment(at)}${caller ? ` by ${oneLine(caller)}` : ''}`]),
@@ -63,6 +64,16 @@ function receiptLines(receipt: Receipt, digest: string, style: Style): string[] 
     '',
     style.dim(`SHA-256 of this receipt: ${digest}`),
   ];
+}
+
+/** Why it could start, where its environment asks for more than a grant. */
+function approvalFacts({ approval, rehearsed_by }: Receipt): string[][] {
+  const facts: string[][] = [];
+  if (approval?.by != null)
+    facts.push(['approved by', `${oneLine(approval.by)}, ${approval.at === null ? '' : `${moment(approval.at)}, `}digest ${approval.digest}`]);
+  else if (approval) facts.push(['approved by', `nobody; it needed somebody else than ${oneLine(approval.not_by)}`]);
+  if (rehearsed_by) facts.push(['rehearsed', `before, as deployment ${oneLine(rehearsed_by)}`]);
+  return facts;
 }
 
 function kindOf({ mode, undoes }: Receipt): string {
