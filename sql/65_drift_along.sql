@@ -6,6 +6,7 @@ create or replace function weft._list_gone_along(p_deployment weft._deployments)
   returns table (kind text, identity text)
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
   set jit = off
   language plpgsql
 as $$
@@ -16,6 +17,15 @@ declare
 begin
   if p_deployment.undoes is not null or p_deployment.mode <> 'apply' or p_deployment.fingerprint_before = p_deployment.fingerprint_after
       or not coalesce(weft._are_comparable(p_deployment.fingerprint_before, p_deployment.fingerprint_after), false) then
+    return;
+  end if;
+  -- most name it in no file: so it is looked for in the bytes
+  if not exists (
+      select from weft._steps as s
+      join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path and cardinality(a.chunks) = 1 and a.size <= weft._limit('compared_bytes')
+      cross join lateral (select k.content from weft._chunks as k where k.digest = a.chunks[1] offset 0) as c
+      where s.deployment_id = p_deployment.id and s.kind = 'run' and s.state in ('succeeded', 'failed')
+        and strpos(lower(encode(c.content, 'escape') collate "C"), 'cascade') > 0) then
     return;
   end if;
   select lower(string_agg(weft._kept_text(s.deployment_id, s.path, a.digest), E'\n') collate "C") into v_text

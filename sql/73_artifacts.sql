@@ -77,7 +77,7 @@ as $$
   select
     coalesce(pg_catalog.array_agg(pg_catalog.sha256(pg_catalog.convert_to(s.statement, 'UTF8'))), '{}'),
     coalesce(pg_catalog.array_agg(
-      case when pg_catalog."left"(pg_catalog.ltrim(x.text, E' \t\n\r\f\x0b'), 1) operator(pg_catalog.=) any (array['s', 'S', 'w', 'W', '-', '/'])
+      case when pg_catalog."left"(pg_catalog.ltrim(pg_catalog."left"(x.text, 16), E' \t\n\r\f\x0b'), 1) operator(pg_catalog.=) any (array['', 's', 'S', 'w', 'W', '-', '/'])
              and x.text operator(pg_catalog.~*) '\minto\M' and weft._skip_comments(x.text) operator(pg_catalog.~*) '^(select|with)\M'
              and pg_catalog.regexp_replace(x.text, '\minsert\s+into\M', '', 'gi') operator(pg_catalog.~*) '\minto\M'
            then x.text operator(pg_catalog.||) E'\n;select where false'
@@ -178,18 +178,11 @@ as $$
       from pending as b
       where b.place = 1 or b.bytes is null or b.bytes <= weft._limit('scripts_read_bytes')
       offset 0) as r
-  ), plain as materialized (
-    select t.ordinal, t.own_values, c.statements, c.lines, t.has_objects
-    from texts as t
-    cross join lateral weft._cut_plain(t.text) as c
-    where not t.in_one_piece and t.text is not null
   ), cut as materialized (
-    select p.ordinal, p.own_values, p.statements, p.lines, p.has_objects from plain as p
-    union all
     select t.ordinal, t.own_values, c.statements, c.lines, t.has_objects
     from texts as t
-    cross join lateral weft._split(weft._new_scanner(), t.text, true) as c
-    where not t.in_one_piece and t.text is not null and t.ordinal not in (select p.ordinal from plain as p) and (c.p_scanner).mode <> 'copy'
+    cross join lateral weft._cut_file(t.text) as c
+    where not t.in_one_piece and t.text is not null and c.statements is not null
     union all
     select t.ordinal, t.own_values, array[t.text], array[1], false from texts as t where t.in_one_piece and t.text is not null
   ), prepared as (

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '21f076a6e9b890392403d72ba152dee0ef16c4576603f48449b4094ee67b9004';
+export const ENGINE_DIGEST = 'e0c30b62f1e5c6a389d1bf87da17bb26265d1cfcc8b098e3aa0f1334a5906b22';

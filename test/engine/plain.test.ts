@@ -48,6 +48,43 @@ describe('a file is cut in one go', () => {
   });
 });
 
+describe('a file needs no regular expression', () => {
+  it.each([
+    ['with strings', `select 'a''b', 'c';\nselect 2;\n`, [`select 'a''b', 'c'`, '\nselect 2'], [1, 1]],
+    ['with a last statement that no semicolon ends', 'select 1;\n select 2', ['select 1', '\n select 2'], [1, 1]],
+    ['with dollar quotes of one kind', "do $a$ ; $$ '; -- it's $b$ $a$;\n\ndo $a$ begin; end $a$;", ["do $a$ ; $$ '; -- it's $b$ $a$", '\n\ndo $a$ begin; end $a$'], [1, 1]],
+    ['with dollar quotes without a tag', 'do $$ ; $ "; \\ /* $$; select 1', ['do $$ ; $ "; \\ /* $$', ' select 1'], [1, 1]],
+    ['with nothing between two semicolons', `;; select 1 ; ; ${' '.repeat(100)};\n;`, [' select 1 '], [1]],
+    ['that begins with many blanks', `${'\n'.repeat(100)}select 1;select 2`, [`${'\n'.repeat(100)}select 1`, 'select 2'], [1, 101]],
+    ['that is empty', '', [], []],
+  ])('%s', async (_, text, statements, lines) => {
+    const { rows } = await client.query('select * from weft._cut_simple($1)', [text]);
+    expect(rows[0]).toEqual({ statements, lines });
+    expect(await cut(text)).toEqual({ statements, lines });
+  });
+
+  it.each([
+    ['unless a semicolon is in a string', `select 'a;b';`],
+    ['unless it has comments', 'select 1; -- one'],
+    ['unless it has names in quotes', 'select "a"'],
+    ['unless it has backslashes', `select '\\'`],
+    ['unless a dollar quote begins in a string', `select '$a$'; select '; $a$ '; $a$ ' $a$`],
+    ['unless a dollar quote is of another kind', `select $a$ $a$, $b$;$b$`],
+    ['unless a dollar stands behind a name', 'select a$$; select 1 as b$$;'],
+    ['unless a dollar quote is left open', 'do $a$ begin; end $a$; do $a$ ;'],
+    ['unless a dollar is of a parameter', 'select $1; select $1'],
+    ['unless a string is left open', "select 'a"],
+    ['unless semicolons may be within a statement', 'Create Rule r as on insert to t do also (select 1; select 2)'],
+    ['unless a body is not quoted', 'create function f() returns int begin Atomic select 1; end'],
+    ['unless rows may follow', 'copy t from STDIN;\n1;2\n'],
+    ['unless it holds what stands for a semicolon', 'do $$ \x1a $$;'],
+    ['unless it holds what stands for a quote', 'do $$ \x19 $$;'],
+  ])('%s', async (_, text) => {
+    const { rows } = await client.query('select statements from weft._cut_simple($1)', [text]);
+    expect(rows).toEqual([{ statements: null }]);
+  });
+});
+
 describe('a file is left to the scanner', () => {
   it.each([
     ['with escapes in a string', `select E'it\\'s;';`],

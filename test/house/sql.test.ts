@@ -46,6 +46,8 @@ const WITHOUT_PATH: Readonly<Record<string, string>> = {
   _read_text: 'called for every small file; every name in it is qualified',
   _plain_pattern: 'a SET clause would keep it from being inlined; every name in it is qualified',
   _cut_plain: 'a SET clause would keep it from being inlined; every name in it is qualified',
+  _cut_simple: 'called for every small file; every name in it is qualified',
+  _cut_file: 'called for every small file; every name in it is qualified',
   _prepare_statements: 'a SET clause would keep it from being inlined; every name in it is qualified',
   version: 'a constant',
 };
