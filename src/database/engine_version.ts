@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e0c30b62f1e5c6a389d1bf87da17bb26265d1cfcc8b098e3aa0f1334a5906b22';
+export const ENGINE_DIGEST = '123ff08eecf8a0733650fd5ad61a1a811a9ddd9dc2a08d0bc03d4afa616559e7';

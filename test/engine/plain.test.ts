@@ -52,7 +52,12 @@ describe('a file needs no regular expression', () => {
   it.each([
     ['with strings', `select 'a''b', 'c';\nselect 2;\n`, [`select 'a''b', 'c'`, '\nselect 2'], [1, 1]],
     ['with a last statement that no semicolon ends', 'select 1;\n select 2', ['select 1', '\n select 2'], [1, 1]],
-    ['with dollar quotes of one kind', "do $a$ ; $$ '; -- it's $b$ $a$;\n\ndo $a$ begin; end $a$;", ["do $a$ ; $$ '; -- it's $b$ $a$", '\n\ndo $a$ begin; end $a$'], [1, 1]],
+    [
+      'with dollar quotes of one kind',
+      "do $a$ ; $$ '; -- it's $b$ $a$;\n\ndo $a$ begin; end $a$;",
+      ["do $a$ ; $$ '; -- it's $b$ $a$", '\n\ndo $a$ begin; end $a$'],
+      [1, 1],
+    ],
     ['with dollar quotes without a tag', 'do $$ ; $ "; \\ /* $$; select 1', ['do $$ ; $ "; \\ /* $$', ' select 1'], [1, 1]],
     ['with nothing between two semicolons', `;; select 1 ; ; ${' '.repeat(100)};\n;`, [' select 1 '], [1]],
     ['that begins with many blanks', `${'\n'.repeat(100)}select 1;select 2`, [`${'\n'.repeat(100)}select 1`, 'select 2'], [1, 101]],
