@@ -165,11 +165,11 @@ begin
 
   -- the rows begin in the next line
   loop
-    v_behind := substring(coalesce(p_reader.text, '') from '^[ \t\f\v\r]*(?:--[^\n]*)?\n');
+    v_behind := substring(coalesce(p_reader.text, '') from '^(?:[ \t\f\v\r]|/\*[^*/\n]*\*/)*(?:--[^\n]*)?\n');
     exit when v_behind is not null or weft._is_at_end(p_reader);
     p_reader := weft._read_more(p_reader);
   end loop;
-  if coalesce(v_behind, p_reader.text) !~ '^[ \t\f\v\r]*(?:--[^\n]*)?\n?$' then
+  if coalesce(v_behind, p_reader.text) !~ '^(?:[ \t\f\v\r]|/\*[^*/\n]*\*/)*(?:--[^\n]*)?\n?$' then
     raise exception 'Behind COPY FROM STDIN; something stands in the same line.' using errcode = 'WF081', hint = 'The rows begin in the next line. Move it behind the line \. that ends them.';
   end if;
   p_reader.text := substr(p_reader.text, length(v_behind) + 1);

@@ -42,6 +42,9 @@ begin
     end if;
     v_set := pg_catalog.set_config('extra_float_digits', '1', true);  -- all digits: behind a rounded one rows are touched twice, or passed by
     v_json := pg_catalog.to_jsonb(v_best);
+    if pg_catalog.jsonb_typeof(v_json operator(pg_catalog.->) 'cursor') operator(pg_catalog.=) any ('{object,array}'::pg_catalog.text[]) then  -- of several columns: as the type writes it
+      v_json := v_json operator(pg_catalog.||) pg_catalog.jsonb_build_object('cursor', pg_catalog.format('%%s', v_best.cursor));
+    end if;
   end if;
   v_set := pg_catalog.set_config('weft.round', pg_catalog.jsonb_build_object('rows', v_rows, 'best', v_json, 'type', v_type, 'is_shared', v_is_shared and v_seen operator(pg_catalog.=) v_rows)::pg_catalog.text, true);
 end $weft_round$
@@ -77,7 +80,13 @@ begin
   if coalesce(jsonb_typeof(v_answer -> 'best' -> 'cursor'), 'null') not in ('string', 'number') then
     raise exception 'The round has touched rows, and no cursor came back with them: a column called "cursor" with one value, not null.'
       using errcode = 'WF052', column = 'cursor', hint = 'End the statement with: returning id as cursor';
-  elsif exists (select from pg_type as t where t.oid = (v_answer ->> 'type')::oid and t.typcollation <> 0) then
+  elsif (v_answer ->> 'type')::oid = 'record'::regtype then
+    raise exception 'The cursor is a row without a type, so that nothing could read it again.'
+      using errcode = 'WF052', column = 'cursor', hint = 'Give it one: create type shop.place as (a int, b int), in a file before; returning row(a, b)::shop.place as cursor; and where row(a, b)::shop.place > :''cursor''::shop.place order by a, b';
+  elsif exists (
+      select from pg_type as t where t.oid = (v_answer ->> 'type')::oid and (t.typcollation <> 0 or exists (
+        select from pg_attribute as a join pg_type as p on p.oid = a.atttypid
+        where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped and (a.attcollation <> 0 or p.typtype in ('c', 'd'))))) then
     raise exception 'Which of several texts is the greatest depends on a collation that the rows do not bring along.'
       using errcode = 'WF052', column = 'cursor', hint = 'Let the statement return one row: with found as (select slug from t where slug > :''cursor'' order by slug limit :size), done as (update t ... from found ...) select max(slug) as cursor, count(*) as rows from found';
   elsif cursor = p_cursor then

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '123ff08eecf8a0733650fd5ad61a1a811a9ddd9dc2a08d0bc03d4afa616559e7';
+export const ENGINE_DIGEST = '45e060df3950c102fd282c45fbf5fd14c900199504b705d879d8af45ef1c6b52';

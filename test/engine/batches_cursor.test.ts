@@ -28,8 +28,8 @@ const BY_ORDER = `update lines set is_seen = true
 where order_id in (select id from orders where id > :cursor order by id limit :size)
 returning order_id as cursor`;
 
-function deployBatch(statement: string, size: number, options: OrderOptions = {}): Promise<Deployment> {
-  const phases = [{ name: 'p', steps: [{ batch: 'see.sql', size, cursor: -1 }] }];
+function deployBatch(statement: string, size: number, options: OrderOptions = {}, cursor: number | string = -1): Promise<Deployment> {
+  const phases = [{ name: 'p', steps: [{ batch: 'see.sql', size, cursor }] }];
   return deployFiles(connectOver(database.url), { 'weft.yaml': JSON.stringify({ name: 'shop', phases }), 'see.sql': statement }, options);
 }
 const unseen = async (table: string) => (await sql(database.url, `select count(*)::int as n from ${table} where not is_seen`))[0].n;
@@ -93,5 +93,47 @@ returning root as cursor`;
       expect(await deployFiles(connectOver(database.url), bundle)).toMatchObject({ state: 'succeeded' });
     }
     expect(await sql(database.url, 'select times, count(*)::int as n from roots group by times')).toEqual([{ times: 2, n: 300 }]);
+  });
+});
+
+describe('a cursor of several columns, as a key may be', () => {
+  const bySlot = (type: string) => `update slots set seen = seen + 1
+where (a, b) in (select a, b from slots where row(a, b)::place > :'cursor'::place order by a, b limit :size)
+returning row(a, b)${type} as cursor`;
+  const makeSlots = (b: string) =>
+    sql(
+      database.url,
+      `create type place as (a int, b ${b}); create table slots (a int, b ${b}, seen int not null default 0, primary key (a, b));
+       insert into slots select i % 4, i from generate_series(1, 40) as i`,
+    );
+  const seen = async () => (await sql(database.url, 'select min(seen) as least, max(seen) as most from slots'))[0];
+
+  it('is a value of a composite type: every row is touched once, and none is passed by', async () => {
+    await makeSlots('numeric');
+    const end = await deployBatch(bySlot('::place'), 7, {}, '(-1,-1)');
+    expect(end).toMatchObject({ state: 'succeeded', phases: [{ steps: [{ rows: 40, batch: { rounds: 6 } }] }] });
+    expect(await sql(database.url, 'select cursor from weft.batches')).toEqual([{ cursor: '(3,39)' }]);
+    expect(await seen()).toEqual({ least: 1, most: 1 });
+  });
+
+  it('needs its type, by which the next round reads it', async () => {
+    await makeSlots('int');
+    expect(await deployBatch(bySlot(''), 7, {}, '(-1,-1)')).toMatchObject({
+      state: 'failed',
+      error: { sqlstate: 'WF052', message: expect.stringContaining('a row without a type'), hint: expect.stringContaining('create type') },
+    });
+  });
+
+  it('holds no text, the order of which the rows do not bring along; unless the statement itself says which is the last', async () => {
+    await makeSlots('text collate "C"');
+    expect(await deployBatch(bySlot('::place'), 7, {}, '(-1,)')).toMatchObject({
+      state: 'failed',
+      error: { sqlstate: 'WF052', message: expect.stringContaining('collation') },
+    });
+    const one = `with found as (select a, b from slots where row(a, b)::place > :'cursor'::place order by a, b limit :size),
+done as (update slots set seen = seen + 1 from found where (slots.a, slots.b) = (found.a, found.b))
+select (select row(a, b)::place from found order by a desc, b desc limit 1) as cursor, count(*) as rows from found`;
+    expect(await deployBatch(one, 7, { bundle: 'one' }, '(-1,"")')).toMatchObject({ state: 'succeeded', phases: [{ steps: [{ rows: 40 }] }] });
+    expect(await seen()).toEqual({ least: 1, most: 1 });
   });
 });

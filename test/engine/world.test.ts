@@ -93,6 +93,7 @@ describe('the rows behind COPY … FROM STDIN', () => {
     ],
     ['behind a byte order mark', '\ufeffcreate table t (a int);\ncopy t from stdin;\n1\n\\.\n', [[1]]],
     ['behind a comment in the line of the COPY', 'create table t (a int);\ncopy t from stdin; -- rows; here\n1\n\\.\n', [[1]]],
+    ['behind comments of both kinds', 'create table t (a int);\ncopy t from stdin; /* rows; */ /**/ -- here */\n1\n\\.\n', [[1]]],
     [
       'of a table whose name is odd',
       'create table "a ""t;" ("from" int);\ncreate view t as table "a ""t;";\ncopy "a ""t;" ("from") from stdin;\n1\n\\.\n',
