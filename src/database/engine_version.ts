@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '45e060df3950c102fd282c45fbf5fd14c900199504b705d879d8af45ef1c6b52';
+export const ENGINE_DIGEST = 'cbade9bb1b678472274fff655cc91c7131ec5b1e460a308098369e1faf31337d';
