@@ -185,7 +185,7 @@ create or replace function weft._find_reworded(p_bundle text, p_manifest jsonb, 
   language sql
 as $$
   with files as materialized (
-    select row_number() over (order by p.ordinality, s.ordinality) as ordinal, s.value ->> 'path' as path, s.value ->> 'kind' as kind, p.value ->> 'role' as role,
+    select row_number() over (order by p.ordinality, s.ordinality) as ordinal, s.value ->> 'path' as path, s.value ->> 'kind' as kind, p.value ->> 'role' as role, s.value ->> 'when' as condition,
            coalesce(p.value -> 'settings', '{}') as settings, weft._words_of(s.value ->> 'kind', s.value) as words
     from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p
     cross join jsonb_array_elements(p.value -> 'steps') with ordinality as s
@@ -196,7 +196,7 @@ as $$
     join jsonb_to_recordset(p_manifest -> 'artifacts') as a (path text, digest text) on a.path = f.path
     left join unnest(p_renames) as r on r.path = f.path and r.verdict = 'renamed'
     join weft._history as h on h.bundle = p_bundle and h.path = coalesce(r.data -> 'from' ->> 0, f.path) and h.digest = decode(a.digest, 'hex')
-    where h.words is not null and f.kind <> 'check'
+    where h.words is not null and f.kind <> 'check' and f.condition is distinct from 'false'  -- which never runs, and only brings its undo file
   ),
   looked as (
     select k.*, t.oid as target, weft._qualify_table(t.oid) as target_name

@@ -22,7 +22,7 @@ begin
   end if;
   return query
   with files as materialized (
-    select row_number() over (order by p.ordinality, s.ordinality) as ordinal, s.value ->> 'path' as path, weft._repeat_of(s.value ->> 'kind', s.value) as repeat
+    select row_number() over (order by p.ordinality, s.ordinality) as ordinal, s.value ->> 'path' as path, weft._repeat_of(s.value ->> 'kind', s.value) as repeat, s.value ->> 'when' as condition
     from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p
     cross join jsonb_array_elements(p.value -> 'steps') with ordinality as s
   ),
@@ -33,7 +33,7 @@ begin
     left join unnest(p_findings) as r on r.path = f.path and r.verdict = 'renamed'
     join weft._history as h on h.bundle = p_bundle and h.path = coalesce(r.data -> 'from' ->> 0, f.path)
       and (h.digest = decode(a.digest, 'hex') or exists (select from unnest(p_findings) as u where u.path = f.path and u.verdict in ('unchanged', 'renamed')))
-    where f.repeat = 'on-change'
+    where f.repeat = 'on-change' and f.condition is distinct from 'false'  -- which never runs, and only brings its undo file
   ),
   objects as materialized (
     select g.path, o.value as object from unnest(v_gone) as g cross join jsonb_array_elements(nullif(g.made, 'null')) as o

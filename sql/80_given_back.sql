@@ -1,8 +1,8 @@
 -- What a file that is called back makes anew has what it had: rights, comments, options, indexes and triggers that others have given to it. It
 -- was Weft that made it again, so nothing of it is lost without a word: what cannot be given back fails the file, and names it.
 --
--- It is noted before the first thing that a phase does, of files that do not run because they have not changed: once such an object is gone,
--- nobody knows any more what it had. What its own file gives stands in the file.
+-- It is noted before the first thing that a phase does, of files that do not run because they have not changed, and again before a file in which DROP
+-- stands: once such an object is gone, nobody knows any more what it had. What its own file gives stands in the file.
 
 -- An index or a trigger that a file makes again is not given back by others.
 create or replace function weft._name_remade(p_bundle text)
@@ -103,6 +103,40 @@ as $$
 $$;
 
 comment on function weft._merge_had(jsonb, jsonb) is 'Adds to what the objects of a file have now what those had that are gone.';
+
+
+-- Before what may drop them: a step of this deployment may have given them something since its phase began.
+create or replace function weft._note_had_anew(p_deployment uuid, p_phase integer, p_is_begun boolean)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_bundle  text;
+  v_remade  text[];
+begin
+  if not exists (select from weft._steps as s where s.deployment_id = p_deployment and s.had is not null and s.state in ('skipped', 'pending'))
+      or not p_is_begun and not exists (select from weft._steps as s where s.deployment_id = p_deployment and s.phase = p_phase and s.state = 'succeeded' and s.kind <> 'check') then
+    return;
+  end if;
+  v_bundle := (select d.bundle from weft._deployments as d where d.id = p_deployment);
+  v_remade := weft._name_remade(v_bundle);
+  update weft._steps as s set had = weft._merge_had(n.had, s.had)
+  from (
+    select f.ordinal, jsonb_agg(k.noted) as had
+    from weft._steps as f
+    join weft._history as h on h.bundle = v_bundle and h.path = f.path and h.made is not null
+    cross join jsonb_array_elements(h.made) as o
+    cross join lateral (select weft._note_had_of(o.value, v_remade) as noted offset 0) as k
+    where f.deployment_id = p_deployment and f.had is not null and f.state in ('skipped', 'pending') and k.noted is not null
+    group by f.ordinal
+  ) as n
+  where s.deployment_id = p_deployment and s.ordinal = n.ordinal;
+end
+$$;
+
+comment on function weft._note_had_anew(uuid, integer, boolean) is 'Notes anew what the objects of files have that do not run, if something has run since that was noted (p_is_begun: in this block).';
 
 
 create or replace function weft._word_called_back(p_noted jsonb, p_lost text)

@@ -61,6 +61,7 @@ declare
   v_budget       pg_catalog.text;     -- the one that was set last, as the server shows it
   v_records      weft._step_record[] := '{}';
   v_index        pg_catalog.int4;
+  v_is_noted     pg_catalog.bool := false;  -- what the objects have of files that do not run
   v_count_at     pg_catalog.int4 := weft._limit('steps_between_lock_counts');
   v_error        pg_catalog.jsonb;
   v_caught       weft._caught;
@@ -138,6 +139,12 @@ begin
         v_result := null;
         if v_script.is_repeatable then
           v_mark := weft._mark_objects();
+        end if;
+        if v_is_noted then  -- by the file before it, in which DROP stands too
+          v_is_noted := v_script.is_repeatable;
+        elsif v_script.kind = 'run' and (v_script.is_streamed or strpos(lower(array_to_string(v_script.executables, ' ') collate "C"), 'drop') > 0) then
+          perform weft._note_had_anew(p_deployment, p_phase.ordinal, p_is_within or cardinality(v_records) > 0);
+          v_is_noted := v_script.is_repeatable;
         end if;
         v_set := weft._show_progress(v_script.ordinal, v_steps, p_phase.name);
         v_set := set_config('lock_timeout', v_patience, false);

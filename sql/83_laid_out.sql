@@ -253,6 +253,9 @@ begin
       update weft._steps as s set options = s.options || jsonb_build_object('mark', to_jsonb(weft._mark_objects())) where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
     end if;
     perform weft._lay_out_statements(p_phase.deployment_id, p_phase.name, v_step, p_phase.parameters);
+    if exists (select from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step and t.statement ~* '\mdrop\M') then
+      perform weft._note_had_anew(p_phase.deployment_id, p_phase.ordinal, false);
+    end if;
     return null;
   exception when others or query_canceled or assert_failure then  -- in a condition, or no text in the encoding of this database
     get stacked diagnostics e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_hint = pg_exception_hint,

@@ -127,6 +127,9 @@ function underOldNames({ manifest, source, ...bundle }: Bundle, renamed: Readonl
   };
 }
 
+/** As the engine knows it: what never runs is not judged by its words, nor by what came behind it. */
+const NEVER = 'false';
+
 /** What of a bundle is applied with the same bytes and has an undo: as a bundle of its own, of which nothing is run. */
 function cutToApplied({ parameters, ...manifest }: Manifest, applied: ReadonlyMap<string, string>): { manifest: Manifest; others: string[] } {
   const digests = new Map(manifest.artifacts.map(({ path, digest }) => [path, digest]));
@@ -138,8 +141,8 @@ function cutToApplied({ parameters, ...manifest }: Manifest, applied: ReadonlyMa
         others.push(step.path);
         return [];
       }
-      const { when: _condition, ...rest } = step;
-      return [rest];
+      // also where the words beside it are others than those with which it was applied
+      return [{ ...step, when: NEVER }];
     });
     return steps.length === 0 ? [] : [{ ...phase, steps }];
   });

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'cbade9bb1b678472274fff655cc91c7131ec5b1e460a308098369e1faf31337d';
+export const ENGINE_DIGEST = '36fb74fb28049a9cc417db2e6bc59df9dda3ec3985752e58a8e80926a271fe89';

@@ -35,6 +35,38 @@ describe('weft undo --with', () => {
     expect(await sql(database.url, `select steps_done, steps from weft.deployments where request_id like '%-with'`)).toEqual([{ steps_done: '2', steps: '2' }]);
   });
 
+  it('runs nothing of it where the words beside a file are others, what it made was made anew by others, or it runs with every deployment', async () => {
+    await sql(database.url, 'create table a (k text primary key); create table b (k text primary key)');
+    const yaml = (load: string, runs: string) =>
+      `name: words\nphases: [{ name: p, transaction: single, steps: [{ run: s.sql, undo: u.sql }, { load: c.csv, undo: uc.sql, ${load} }, { run: "v/*.sql", repeat: on-change${runs} }, { run: w.sql, repeat: always, undo: uw.sql }] }]\n`;
+    const files = {
+      's.sql': 'create table s (n int)',
+      'u.sql': 'drop table wrong',
+      'c.csv': 'k\n1\n',
+      'uc.sql': 'delete from a',
+      'v/1.sql': 'create or replace view va as select 1 as n',
+      'v/2.sql': 'create or replace view va as select 2 as n',
+      'w.sql': `insert into a values (gen_random_uuid()::text)`,
+      'uw.sql': 'select 1',
+    };
+    const one = makeFolder({ ...files, 'weft.yaml': yaml('into: a', '') });
+    const { id } = (await weft('deploy', one, '--json')).json();
+    const { 'v/2.sql': _left, ...corrected } = files;
+    const two = makeFolder({
+      ...corrected,
+      'u.sql': 'drop table s',
+      'u/1.sql': 'drop view va',
+      'weft.yaml': yaml('into: b, key: [k], mode: upsert', ', undo: "u/*.sql"'),
+    });
+    await weft('undo', id, '--with', two);
+    const [brought] = await sql(
+      database.url,
+      `select state::text, (select count(*)::int from weft.steps as s where s.deployment_id = d.id and s.state = 'succeeded') as ran from weft.deployments as d where request_id like '%-with'`,
+    );
+    expect(brought).toEqual({ state: 'succeeded', ran: 0 });
+    expect(await sql(database.url, 'select k from b')).toEqual([]);
+  });
+
   it('knows a file by its content where it was renamed, also one that was taken back in part, which no deployment brings', async () => {
     const yaml = `name: half\nphases: [{ name: p, transaction: none, steps: [{ run: "schema/*.sql", undo: "undo/*.sql" }] }]\n`;
     const half = 'create table t (v text); create index concurrently ti on t (v);';

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import type { Rule } from './support.ts';
-import { deployWays, type PhaseOfWays, type Way } from './undoing.ts';
+import { deployWays, type PhaseOfWays, type Way, type Ways } from './undoing.ts';
 
 let database: TestDatabase;
 
@@ -17,6 +17,7 @@ beforeEach(async () => {
 
 afterEach(() => database.drop());
 
+const again = (run: string): Way => ({ run, repeat: 'on-change' });
 const FILES: Readonly<Record<string, Way>> = {
   'v/a.sql': { run: 'drop view if exists va cascade; create view va as select id from t', repeat: 'on-change' },
   'v/b.sql': { run: 'create or replace view vb as select id from va', repeat: 'on-change' },
@@ -149,4 +150,28 @@ it('a view with the rights of anything new comes back with those, whatever anyth
     { relname: 'va', is_open: true },
     { relname: 'vb', is_open: false },
   ]);
+});
+
+describe('what a step of the same deployment has given to a view comes back with it, where another one drops it', () => {
+  const view = { 'v/a.sql': again('create or replace view va as select id from t'), 'v/b.sql': again('create or replace view vb as select id from va') };
+  const phase = (transaction: Rule, ways: Ways): PhaseOfWays => ({ name: 'p', transaction, ways });
+  const rights = async () => (await sql(database.url, `select relacl::text as rights, obj_description(oid) as comment from pg_class where relname = 'vb'`))[0];
+
+  it.each(['single', 'per-step', 'auto', 'none'] as const)('in a phase that is %s', async (transaction) => {
+    await deployWays(database.url, [phase(transaction, { 's/1.sql': { run: 'select 1' }, ...view })]);
+    const gives = { run: `grant select on vb to public; comment on view vb is 'new'` };
+    const drops = { run: 'drop view va cascade; alter table t add z int' };
+    const end = await deployWays(database.url, [phase(transaction, { 's/1.sql': { run: 'select 1' }, 's/2.sql': gives, 's/3.sql': drops, ...view })]);
+    expect(end.state, JSON.stringify(end.error)).toBe('succeeded');
+    expect(await rights()).toMatchObject({ rights: expect.stringContaining('=r/'), comment: 'new' });
+  });
+
+  it('in several phases, the second of which drops it twice', async () => {
+    const schema = (ways: Ways) => [phase('per-step', { 's/1.sql': { run: 'select 1' }, ...ways }), { ...phase('single', view), name: 'v' }];
+    await deployWays(database.url, schema({}));
+    const gives = { 's/2.sql': { run: `grant select on vb to public; comment on view vb is 'old'` }, 's/3.sql': { run: `comment on view vb is 'new'` } };
+    const end = await deployWays(database.url, schema({ ...gives, 's/4.sql': { run: 'drop view vb' }, 's/5.sql': { run: 'drop view va cascade' } }));
+    expect(end.state, JSON.stringify(end.error)).toBe('succeeded');
+    expect(await rights()).toMatchObject({ rights: expect.stringContaining('=r/'), comment: 'new' });
+  });
 });
