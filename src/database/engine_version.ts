@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '36fb74fb28049a9cc417db2e6bc59df9dda3ec3985752e58a8e80926a271fe89';
+export const ENGINE_DIGEST = '422488a67bfa9a7d518dcab63bcb6a3f2e173f805bcfeddfbd1f98d8ce1668e0';
