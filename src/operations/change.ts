@@ -145,6 +145,12 @@ class Errand {
     return stale === null ? this.#deploy(forge, request, place, bundle) : { account: accountOfStale(place, stale) };
   }
 
+  /** What waits for its second person in a moment is told as that: no forge lets a status go back from what runs to what waits. */
+  async #tellBeginning(forge: ForgeAtHand, place: AccountPlace): Promise<void> {
+    const waits = place.mode === 'apply' && protectionOf(this.#desk.config, place.target)?.second_person === true;
+    if (!waits) await this.#tell(forge, accountOfBeginning(place));
+  }
+
   /** As whoever signs would write it, but for its manifest. What it says of its source no signed request can say. */
   async #request(forge: ForgeAtHand, source: Source): Promise<DeployRequest & { readonly source: object }> {
     const { target, mode, parameters, folder, repository_id } = source;

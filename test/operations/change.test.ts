@@ -381,3 +381,9 @@ test('where nothing is taken up again by itself, nothing is told as begun before
   expect(await carryOut(desk, makeWork(), 1000, true)).toMatchObject({ finding: 'told', again_seconds: null });
   expect(seen.told).toMatchObject([{ state: 'failure' }]);
 });
+
+test('what has to wait for a second person is told as that first, and not as begun', async () => {
+  const config = makeConfig((config) => Object.assign((config.environments as { production: object }).production, { second_person: true }));
+  const { seen } = await take({ config, end: WAITING });
+  expect(seen.told.map(({ state }) => state)).toEqual(['waiting']);
+});

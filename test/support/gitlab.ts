@@ -100,7 +100,9 @@ export async function startGitLab(): Promise<GitLab> {
         if (!['pending', 'running', 'success', 'failed', 'canceled', 'skipped'].includes(body.state) || body.description.length > 255)
           return [400, { message: 'invalid' }];
         const last = statuses.findLast((one) => one.sha === id && one.name === body.name);
-        if (last?.state === body.state) return [400, { message: `Cannot transition status via :enqueue from :${body.state}` }];
+        // Nor does one that runs go back to the line.
+        if (last?.state === body.state || (last?.state === 'running' && body.state === 'pending'))
+          return [400, { message: `Cannot transition status via :enqueue from :${last.state}` }];
         statuses.push({ sha: id, ...body });
         return [201, { id: ++counter, ...body }];
       },
