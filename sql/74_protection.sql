@@ -173,3 +173,26 @@ as $$
 $$;
 
 comment on function weft._describe_approval(uuid) is 'Shows whose approval a deployment needs, of which digest and until when, and who has given it; null when it needs none.';
+
+
+-- What a job's token or a webhook said: of a signature alone there is nothing to tell.
+create or replace function weft._describe_source(p_signature jsonb)
+  returns jsonb
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'forge', p_signature ->> 'webhook_of',
+    'issuer', p_signature ->> 'iss',
+    'event', coalesce(p_signature ->> 'event', p_signature ->> 'event_name', p_signature ->> 'pipeline_source'),
+    'repository', coalesce(p_signature ->> 'repository', p_signature ->> 'project_path'),
+    'commit', coalesce(p_signature ->> 'commit', p_signature ->> 'sha'),
+    'folder', p_signature ->> 'folder',
+    'ref', p_signature ->> 'ref',
+    'run', coalesce(p_signature ->> 'run_id', p_signature ->> 'pipeline_id'),
+    'actor', coalesce(p_signature ->> 'actor', p_signature ->> 'user_login')))
+  where p_signature ?| array['webhook_of', 'proof']
+$$;
+
+comment on function weft._describe_source(jsonb) is 'Tells from which repository and commit a deployment comes, as far as what proves its request says so: a webhook, or an identity token; null of a signature alone.';

@@ -342,6 +342,7 @@ as $$
       from weft._events as e where e.deployment_id = d.id and e.kind in ('table_made_anew', 'went_with_table')) end,
     'has_committed', case when d.finished_at is not null then d.has_committed end,
     'caller', d.caller,
+    'source', weft._describe_source(d.signature),
     'request_id', d.request_id,
     'created_at', d.created_at,
     'staged_at', d.staged_at,

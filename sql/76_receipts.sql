@@ -47,6 +47,7 @@ as $$
       'mode', d.mode,
       'undoes', d.undoes,
       'caller', d.caller,
+      'source', weft._describe_source(d.signature),
       'run_as', session_user,
       'request', json_build_object(
         'id', d.request_id,

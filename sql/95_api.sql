@@ -358,3 +358,19 @@ as $$
 $$;
 
 comment on function weft.kept_file(text, text) is 'Returns the bytes of a file as they were applied to this database.';
+
+
+create or replace function weft.file(p_deployment uuid, p_path text)
+  returns bytea
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select string_agg(c.content, '' order by u.ordinal)
+  from weft._artifacts as a
+  cross join unnest(a.chunks) with ordinality as u (digest, ordinal)
+  cross join lateral (select k.content from weft._chunks as k where k.digest = u.digest offset 0) as c
+  where a.deployment_id = p_deployment and a.path = p_path and weft._is_kept(a.deployment_id, a.path, a.digest)
+$$;
+
+comment on function weft.file(uuid, text) is 'Returns the bytes of a file that a deployment has brought, also before it is run: for whoever approves it. Null where they are not all here, or not kept any more.';

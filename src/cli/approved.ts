@@ -1,8 +1,12 @@
-/** What the words of a deployment say of its approval. Pure. */
+/** What the words of a deployment say of its approval, and of what is approved. Pure. */
 import { isUnapproved } from '../domain/approval.ts';
 import type { Deployment } from '../domain/deployment.ts';
 import type { Style } from './io.ts';
-import { moment, oneLine } from './text.ts';
+import { andMore, columns, moment, oneLine, size } from './text.ts';
+
+const STEPS_SHOWN = 50;
+const DIGEST_SHOWN = 12;
+const COMMIT_SHOWN = 12;
 
 /** Whether it could begin, and only waits for secrets that are kept nowhere. */
 export function waitsForSecrets({ state, live, ahead, parameters }: Deployment): boolean {
@@ -23,6 +27,37 @@ export function unapprovedHeadline(subject: string, { approval }: Deployment, st
 export function unapprovedLines({ id, approval }: Deployment): string[] {
   const until = approval?.until ? ` Until ${moment(approval.until)}; then it is cancelled.` : '';
   return [`Next: whoever approves it says: weft approve ${id} --digest ${approval?.digest}${until}`, `It holds up nobody. "weft cancel ${id}" ends it.`];
+}
+
+/** What it would run, file by file: what is approved is just these bytes. */
+export function toRunLines({ phases }: Pick<Deployment, 'phases'>): string[] {
+  const rows = phases.flatMap(({ name, steps }) =>
+    steps.map(({ kind, path, digest, size: bytes }) => [
+      oneLine(name),
+      kind,
+      oneLine(path),
+      typeof bytes === 'number' ? size(bytes) : '',
+      digest ? `sha256 ${digest.slice(0, DIGEST_SHOWN)}…` : '',
+    ]),
+  );
+  return [...columns(rows.slice(0, STEPS_SHOWN), '  '), ...andMore(rows.length - STEPS_SHOWN, 'step').map((more) => `  ${more}`)];
+}
+
+/** From which commit of which repository it comes; null where nothing says so. */
+export function sourceFact({ source }: Pick<Deployment, 'source'>): string | null {
+  if (!source) return null;
+  const { forge, issuer, repository, commit, folder, ref, event, run, actor } = source;
+  const words = [
+    forge ?? (issuer ? `a token of ${issuer}` : ''),
+    repository ?? '',
+    commit ? `at ${commit.slice(0, COMMIT_SHOWN)}` : '',
+    folder ? `folder ${folder}` : '',
+    ref ? `ref ${ref}` : '',
+    event ? `by ${event}` : '',
+    run ? `run ${run}` : '',
+    actor ? `of ${actor}` : '',
+  ];
+  return oneLine(words.filter((word) => word !== '').join(' '));
 }
 
 /** Of one that is approved. */

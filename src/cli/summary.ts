@@ -5,7 +5,7 @@
 
 import { isUnapproved } from '../domain/approval.ts';
 import { type Deployment, type DeploymentError, isOver, type StepStatus } from '../domain/deployment.ts';
-import { approvedFact, unapprovedHeadline } from './approved.ts';
+import { approvedFact, sourceFact, toRunLines, unapprovedHeadline } from './approved.ts';
 import { goneLines } from './gone.ts';
 import type { Style } from './io.ts';
 import { countsOf } from './loads.ts';
@@ -52,6 +52,7 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   for (const step of warningsOf(deployment)) lines.push('', ...warningLines(step, style));
   lines.push(...lackingLines(deployment, style));
   if (!deployment.withdrawn && (deployment.mode !== 'rehearse' || !isRefused(deployment))) lines.push('', ...titleOf(deployment), ...phaseLines(deployment));
+  if (isUnapproved(deployment)) lines.push('', 'It would run:', ...toRunLines(deployment));
   const loads = loadLines(deployment);
   if (loads.length > 0) lines.push('', ...loads);
   const accounts = accountsOf(deployment);
@@ -356,8 +357,8 @@ function factLines(deployment: Deployment, style: Style): string[] {
   const parameters = (deployment.parameters ?? []).map(
     ({ name, secret, given, value }) => `${name}=${secret ? (given ? '***' : '') : cut(oneLine(value ?? ''), PARAMETER_WIDTH)}`,
   );
-  const approved = approvedFact(deployment);
-  if (approved !== null) rows.push(['approved by', approved]);
+  for (const [name, fact] of [['source', sourceFact(deployment)] as const, ['approved by', approvedFact(deployment)] as const])
+    if (fact !== null) rows.push([name, fact]);
   if (parameters.length > 0) rows.push(['parameters', parameters.join('  ')]);
   return columns(rows, '  ').map(style.dim);
 }

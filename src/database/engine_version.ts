@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '422488a67bfa9a7d518dcab63bcb6a3f2e173f805bcfeddfbd1f98d8ce1668e0';
+export const ENGINE_DIGEST = '2e462850427cb83cfecb6233583ebe9cbd2d76259ad6a2b329ea29c3a7741b44';

@@ -50,6 +50,9 @@ export const deploymentErrorSchema = z.looseObject({
 export const stepStatusSchema = z.looseObject({
   path: z.string(),
   kind: z.string(),
+  /** Of the file: SHA-256, and bytes. */
+  digest: z.string().nullish(),
+  size: z.int().nullish(),
   /** The file that takes it back; and of an undo, the file that it takes back. */
   undo: z.string().nullish(),
   undoes: z.string().nullish(),
@@ -208,6 +211,22 @@ export const deploymentSchema = z.looseObject({
   target: z.string().nullable(),
   bundle: z.string(),
   caller: z.string(),
+  /** From which repository and commit it comes, as far as a webhook or an identity token has said so; null of a signature alone. */
+  source: z
+    .looseObject({
+      /** Of a webhook: "github", say. */
+      forge: z.string().nullish(),
+      /** Of an identity token. */
+      issuer: z.string().nullish(),
+      event: z.string().nullish(),
+      repository: z.string().nullish(),
+      commit: z.string().nullish(),
+      folder: z.string().nullish(),
+      ref: z.string().nullish(),
+      run: z.string().nullish(),
+      actor: z.string().nullish(),
+    })
+    .nullish(),
   request_id: z.string(),
   created_at: z.string(),
   staged_at: z.string().nullable(),

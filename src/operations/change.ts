@@ -346,8 +346,9 @@ async function idOf(forge: ForgeAtHand, { repository_id, folder, target, mode, p
 }
 
 /** Nobody has signed a request that the Worker has made for a webhook: what was signed is the webhook, by a secret of the forge's. */
-function proofOf(forge: ForgeAtHand, { change, proof }: ForgeWork): Record<string, string> {
-  return { webhook_of: forge.kind, event: change.event, repository: change.repository.name, body_sha256: proof.delivery, signature: proof.signature };
+function proofOf(forge: ForgeAtHand, { change, folder, proof }: ForgeWork): Record<string, string> {
+  const { event, repository, commit } = change;
+  return { webhook_of: forge.kind, event, repository: repository.name, commit, folder: folder ?? '', body_sha256: proof.delivery, signature: proof.signature };
 }
 
 /** Without secrets, and without where databases are. */

@@ -2,7 +2,7 @@
  * A second person, and a rehearsal first: what the environment of a target asks of a deployment stands in the database with it, so that whoever
  * comes next meets it too, and the engine alone decides whether it was given.
  */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ApproveOptions, approve } from '../../src/deployment/approve.ts';
 import { attend } from '../../src/deployment/attend.ts';
@@ -82,6 +82,41 @@ describe('a deployment that needs a second person', () => {
     expect(await sql(database.url, 'select state, caller, approved_by from weft.approvals')).toEqual([
       { state: 'succeeded', caller: 'ci', approved_by: 'boss' },
     ]);
+  });
+
+  it('shows each file that it would run to whoever approves it, byte for byte, by its digest', async () => {
+    const waiting = await deploy({ ...FILES, '2.sql': 'select 1;' });
+    expect(waiting.phases[0]?.steps).toMatchObject([
+      { path: '1.sql', size: 27, digest: createHash('sha256').update(FILES['1.sql']).digest('hex') },
+      { path: '2.sql', size: 9 },
+    ]);
+    const [row] = await sql(database.url, `select convert_from(weft.file($1, '1.sql'), 'UTF8') as it, weft.file($1, 'no.sql') as none`, [waiting.id]);
+    expect(row).toEqual({ it: FILES['1.sql'], none: null });
+  });
+
+  it('says from which commit it comes, as far as a webhook or a token has said so, and so does its receipt', async () => {
+    const commit = 'a'.repeat(40);
+    const webhook = { webhook_of: 'github', event: 'push', repository: 'octo/shop', commit, folder: 'db', body_sha256: 'b', signature: 'sha256=c' };
+    const token = {
+      proof: 'identity',
+      iss: 'https://gitlab.example.com',
+      token_sha256: 'd',
+      sha: commit,
+      project_path: 'octo/shop',
+      ref: 'main',
+      pipeline_id: '7',
+      user_login: 'mona',
+    };
+    const sourceOf = async (signature: object | null) =>
+      (await sql(database.url, 'select weft._describe_source($1::jsonb) as it', [signature === null ? null : JSON.stringify(signature)]))[0].it;
+    expect(await sourceOf(webhook)).toEqual({ forge: 'github', event: 'push', repository: 'octo/shop', commit, folder: 'db' });
+    expect(await sourceOf(token)).toEqual({ issuer: token.iss, repository: 'octo/shop', commit, ref: 'main', run: '7', actor: 'mona' });
+    expect([await sourceOf({ 'webhook-id': 'x', 'webhook-signature': 'v1,y' }), await sourceOf(null)]).toEqual([null, null]);
+    const waiting = await deploy();
+    await sql(database.url, 'update weft._deployments set signature = $1 where id = $2', [JSON.stringify(webhook), waiting.id]);
+    expect((await say(waiting)).source).toMatchObject({ commit });
+    const [{ it: receipt }] = await sql(database.url, 'select weft.receipt($1)::jsonb as it', [waiting.id]);
+    expect(receipt.source).toMatchObject({ forge: 'github', repository: 'octo/shop', commit });
   });
 
   it('is never approved by whoever has opened it, under whichever proof', async () => {

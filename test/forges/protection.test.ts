@@ -29,7 +29,8 @@ describe('a push to an environment that asks for a second person', () => {
     expect(check()).toMatchObject({ status: 'queued', output: { title: 'guarded waits for approval at shop' } });
     const [, id = '', digest = ''] = /weft approve ([0-9a-f-]{36}) --digest ([0-9a-f]{64})/.exec(check().output.summary) ?? [];
     expect(await deploymentsOf('guarded')).toEqual([{ id, mode: 'apply', state: 'open' }]);
-    expect(await approve(at.worker, id, digest)).toMatchObject({ status: 200, document: { state: 'succeeded' } });
+    const source = { forge: 'github', event: 'push', repository: 'octo/shop', commit, folder: 'db/shop' };
+    expect(await approve(at.worker, id, digest)).toMatchObject({ status: 200, document: { state: 'succeeded', source } });
     await expect.poll(() => triesOf(at, document.delivery).at(-1), { timeout: 40_000 }).toMatchObject({ finding: 'told', state: 'succeeded' });
     expect(check()).toMatchObject({ status: 'completed', conclusion: 'success', output: { summary: expect.stringContaining('Approved by `boss`') } });
   });

@@ -505,8 +505,9 @@ describe('ENGINE.md', () => {
     const protection = JSON.stringify({ environment: 'production', second_person: true });
     const guarded = [Buffer.from(request.replace('psql-1', 'psql-3')), JSON.stringify(manifest), protection];
     await sql(database.url, `select weft.open($1, $2, p_caller => 'ci', p_protection => $3)`, guarded);
-    const [asked, approved] = await statements('approve');
+    const [asked, shown, approved] = await statements('approve');
     expect(asked).toMatchObject([{ bundle: 'psql', caller: 'ci', environment: 'production' }]);
+    expect(shown).toEqual([{ path: '1.sql', text: expect.stringContaining('create table by_psql') }]);
     expect(approved).toEqual([{ state: 'staged' }]);
     expect(await sql(database.url, 'select state, approved_by is not null as is_approved from weft.approvals')).toEqual([
       { state: 'succeeded', is_approved: true },

@@ -3,7 +3,7 @@ import { type Deployment, exitCodeOf } from '../../domain/deployment.ts';
 import { digestSchema } from '../../domain/manifest.ts';
 import { Problem } from '../../domain/problem.ts';
 import { readDeploymentId, requireAddress } from '../address.ts';
-import { waitsForSecrets } from '../approved.ts';
+import { sourceFact, toRunLines, waitsForSecrets } from '../approved.ts';
 import type { Call } from '../commands.ts';
 import { conduct, type Ending } from '../conduct.ts';
 import { readStatus } from '../readings.ts';
@@ -18,7 +18,9 @@ export async function approve(call: Call): Promise<number> {
   if (!said.success) throw new Problem('usage', '--digest is the SHA-256 that "weft status" shows of the deployment: 64 characters, 0 to 9 and a to f.');
   let digest = said.data;
   if (digest === undefined) {
-    const deployment = await readStatus(address, id, printer.io);
+    const deployment = await readStatus(address, id, printer.io).catch((error: unknown) => {
+      throw error instanceof Problem && error.slug === 'no_grant' ? blind(error) : error;
+    });
     if (!deployment.approval)
       throw new Problem('not_approved', `Deployment ${id} needs no approval; it is ${deployment.state}. Nothing was changed.`, { deployment: id });
     digest = deployment.approval.digest;
@@ -43,9 +45,22 @@ const ENDING: Ending = {
   unanswered: 'Left before there was an answer. If it has arrived, the deployment is approved, and is run. To look: weft status.',
 };
 
+/** It cannot be shown to whoever may approve and not read. */
+function blind({ slug, message, facts }: Problem): Problem {
+  return new Problem(
+    slug,
+    `${message} Without --digest a deployment is read and shown before it is approved: name the digest that you were told (--digest D).`,
+    facts,
+  );
+}
+
 /** What is approved, before it is. */
-function describe({ id, bundle, caller, mode, undoes, phases }: Deployment, digest: string): string {
+function describe(deployment: Deployment, digest: string): string {
+  const { id, bundle, caller, mode, undoes, phases } = deployment;
   const what = undoes ? `the undo of ${undoes} (${oneLine(bundle)})` : `${mode === 'baseline' ? 'the baseline of ' : ''}${oneLine(bundle)}`;
   const steps = phases.flatMap((phase) => phase.steps);
-  return `Approving ${what}, opened by ${oneLine(caller ?? 'somebody')}: deployment ${id}, ${count(steps.length, 'step')}, digest ${digest}.`;
+  const source = sourceFact(deployment);
+  const lines = [`Approving ${what}, opened by ${oneLine(caller ?? 'somebody')}: deployment ${id}, ${count(steps.length, 'step')}, digest ${digest}.`];
+  if (source !== null) lines.push(`It comes from ${source}.`);
+  return [...lines, ...toRunLines(deployment)].join('\n');
 }
