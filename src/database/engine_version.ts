@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '2e462850427cb83cfecb6233583ebe9cbd2d76259ad6a2b329ea29c3a7741b44';
+export const ENGINE_DIGEST = 'e978678e5ca964c8f9d7847e6448d82a84c04ca771f61d9c8a0d22858ea5f2bb';
