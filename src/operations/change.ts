@@ -145,12 +145,6 @@ class Errand {
     return stale === null ? this.#deploy(forge, request, place, bundle) : { account: accountOfStale(place, stale) };
   }
 
-  /** What waits for its second person in a moment is told as that: no forge lets a status go back from what runs to what waits. */
-  async #tellBeginning(forge: ForgeAtHand, place: AccountPlace): Promise<void> {
-    const waits = place.mode === 'apply' && protectionOf(this.#desk.config, place.target)?.second_person === true;
-    if (!waits) await this.#tell(forge, accountOfBeginning(place));
-  }
-
   /** As whoever signs would write it, but for its manifest. What it says of its source no signed request can say. */
   async #request(forge: ForgeAtHand, source: Source): Promise<DeployRequest & { readonly source: object }> {
     const { target, mode, parameters, folder, repository_id } = source;
@@ -179,7 +173,7 @@ class Errand {
         target,
         signature: proofOf(forge, this.#work),
         protection: protectionOf(this.#desk.config, target),
-        owed: await writeOwed(forge, this.#work, this.#holdSeconds()),
+        owed: await writeOwed(forge, { ...this.#work, mode: place.mode }, this.#holdSeconds()),
       },
       chunks,
       chunksAgain: true,
@@ -212,6 +206,7 @@ class Errand {
   async #look(forge: ForgeAtHand, place: AccountPlace, deployment: Deployment): Promise<End> {
     this.#state = deployment.state;
     if (isUnapproved(deployment)) {
+      this.#work = { ...this.#work, mode: place.mode };
       await this.#tell(forge, hideAccount(this.#desk, accountOfDeployment(place, deployment)));
       return { again: 'waiting', seconds: this.#pause(LIMITS.look_again_approval_seconds_max) };
     }
@@ -301,7 +296,9 @@ class Errand {
     }
   }
 
+  /** What waits for its second person in a moment is told as that: no forge lets a status go back from what runs to what waits. */
   async #tellBeginning(forge: ForgeAtHand, place: AccountPlace): Promise<void> {
+    if (place.mode === 'apply' && protectionOf(this.#desk.config, place.target)?.second_person === true) return;
     this.#work = { ...this.#work, mode: place.mode };
     await this.#tell(forge, accountOfBeginning(place));
   }

@@ -3,9 +3,9 @@
  * by whoever has just been at a database, when it has come to an end there.
  */
 import { accountOfDeployment } from '../forges/account.ts';
+import { mayDo } from '../trust/grants.ts';
 import { type ChangeDesk, type ChangeProgress, carryOut, cutToMessage, hideAccount } from './change.ts';
 import { readOwed } from './owed.ts';
-import { findSources } from './sources.ts';
 
 /** One answer of a forge takes seconds at most, and an account is a few of them. */
 const HELD_SECONDS = 180;
@@ -13,26 +13,24 @@ const TAKEN_COUNT_MAX = 20;
 
 /**
  * @param target its name
- * @returns what became of each that was due; nothing is asked where no source leads to this target
+ * @returns what became of each that was due; nothing is asked where no forge may deploy to this target
  * @throws Problem what keeps us from the database
  */
 export async function tellOwed(desk: ChangeDesk, target: string): Promise<readonly ChangeProgress[]> {
   const at = desk.config.targets.get(target);
-  const sources = desk.config.sources.filter((source) => source.target === target);
-  if (at === undefined || sources.length === 0) return [];
+  const mayDeploy = [...desk.forges.keys()].some((name) => mayDo(desk.config, name, 'deploy', target));
+  if (at === undefined || !mayDeploy) return [];
   const { taken } = await desk.takeOwed(at, { seconds: HELD_SECONDS, count: TAKEN_COUNT_MAX, of: null });
   const told: ChangeProgress[] = [];
   for (const owed of taken) {
     const { key, deployment, tries } = owed;
     const work = await readOwed(desk.forges, target, owed);
-    const source = work === null ? undefined : findSources(sources, work.forge, work.change).find(({ folder }) => folder === work.folder);
-    const mode = work?.mode ?? source?.mode;
-    if (work === null || mode === undefined) {
-      // The configuration is another one by now and nothing was told, or it was not a Worker who wrote this.
+    if (work === null) {
+      // The forge is not in the configuration any more, or has other secrets; or it was not a Worker who wrote this.
       await desk.settleOwed(at, [{ deployment: deployment.id, key }]);
       continue;
     }
-    const account = accountOfDeployment({ target, folder: work.folder ?? '', mode }, deployment);
+    const account = accountOfDeployment({ target, folder: work.folder ?? '', mode: work.mode ?? 'apply' }, deployment);
     const known = { ...work, deployment: deployment.id, account: cutToMessage(hideAccount(desk, account)), looks: tries - 1 };
     told.push(await carryOut(desk, known, 0));
   }

@@ -35,7 +35,7 @@ function makeCaretaker(attend: () => Promise<Attended>, o: { queue?: boolean | '
   const seen: Seen = { verdicts: [], sent: [], memory: new Map(), lines: [], attended: [] };
   const caretaker: Caretaker = {
     ports: { config, connect: () => () => Promise.reject(new Error('nobody opens a session here')), log: (line) => void seen.lines.push(line), now: () => NOW },
-    desk: { config } as ChangeDesk, // without sources: what forges tell of is another test's
+    desk: { config, forges: new Map() } as unknown as ChangeDesk, // without forges: what forges tell of is another test's
     sealingKey: null,
     lookAgain: async () => undefined,
     attend: (options) => {
