@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e978678e5ca964c8f9d7847e6448d82a84c04ca771f61d9c8a0d22858ea5f2bb';
+export const ENGINE_DIGEST = '8623db6c3ceb2ae6db7316f12bbaabb9efa0c89716a4dff8b0f3190bbb4375a6';
