@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '8623db6c3ceb2ae6db7316f12bbaabb9efa0c89716a4dff8b0f3190bbb4375a6';
+export const ENGINE_DIGEST = 'fe87c93ef84ef326b6cc4323aa0abc9a2649fdc9b42baa8bc15328169c02cf27';
