@@ -110,6 +110,8 @@ as $$
     'outcome', p_outcome, 'deployment', d.id, 'state', d.state, 'backend', pg_backend_pid(),
     'receipt', weft._describe_receipt(d.id),
     'approval', weft._describe_approval(d.id),
+    'overtaken_by', case when p_outcome = 'repeated' and d.finished_at is not null and d.mode = 'apply'
+                      then (select l.id from weft._overtaken_by(d) as l where l.has_committed) end,
     'lacking', case when d.finished_at is null then weft._find_lacking(d.id, weft._peek_secrets()) end,
     'missing', case when d.state = 'open'
                  then (select coalesce(jsonb_agg(encode(m.digest, 'hex')), '[]') from weft._missing_chunks(d.id) as m)

@@ -28,15 +28,15 @@ export async function readForesight(address: Address, question: ForesightQuestio
 /** How the catalog differs from what the last deployment that ended has left. */
 export async function readDrift(address: Address, io: Watcher): Promise<Drift> {
   if (address.kind === 'worker') return (await import('./remote_readings.ts')).readDriftThroughWorker(address, io.signal);
-  const { withSession, engine } = await loadDirect();
-  return withSession(address, io, (session) => engine.readDrift(session));
+  const [{ withSession }, { readDrift: read }] = await Promise.all([loadDirect(), import('../database/drift.ts')]);
+  return withSession(address, io, read);
 }
 
 /** What of the catalog a deployment has changed. @throws Problem deployment_not_found */
 export async function readChanges(address: Address, id: string, io: Watcher): Promise<Changes> {
   if (address.kind === 'worker') return (await import('./remote_readings.ts')).readChangesThroughWorker(address, id, io.signal);
-  const { withSession, engine } = await loadDirect();
-  return withSession(address, io, (session) => engine.readChanges(session, id));
+  const [{ withSession }, { readChanges: read }] = await Promise.all([loadDirect(), import('../database/drift.ts')]);
+  return withSession(address, io, (session) => read(session, id));
 }
 
 /** How a deployment ended, byte for byte. @param number null: the newest receipt @throws Problem deployment_not_found, receipt_not_found */

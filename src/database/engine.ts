@@ -4,18 +4,7 @@
  */
 import * as z from 'zod';
 import type { Approval, Protection } from '../domain/approval.ts';
-import {
-  type Changes,
-  changesSchema,
-  type Deployment,
-  type DeploymentEvent,
-  type DeploymentState,
-  type Drift,
-  deploymentSchema,
-  deploymentStateSchema,
-  driftSchema,
-  eventSchema,
-} from '../domain/deployment.ts';
+import { type Deployment, type DeploymentEvent, type DeploymentState, deploymentSchema, deploymentStateSchema, eventSchema } from '../domain/deployment.ts';
 import { type Foresight, type ForesightQuestion, foresightSchema } from '../domain/foresight.ts';
 import { type History, historySchema } from '../domain/history.ts';
 import type { Manifest } from '../domain/manifest.ts';
@@ -61,6 +50,7 @@ const openedSchema = z.object({
   lacking: z.array(z.string()).nullish(),
   receipt: deploymentSchema.shape.receipt,
   approval: deploymentSchema.shape.approval,
+  overtaken_by: z.string().nullish(),
 });
 
 export interface OpenedDeployment {
@@ -77,6 +67,8 @@ export interface OpenedDeployment {
   readonly receipt: NonNullable<Deployment['receipt']> | null;
   /** Null when it needs none. */
   readonly approval: Approval | null;
+  /** Of a repeated request whose deployment is over: one of the same bundle that has run since; null when there is none. */
+  readonly overtakenBy: string | null;
   readonly server: ServerFacts;
 }
 
@@ -240,6 +232,7 @@ function readFound(document: unknown, backend: number): Omit<OpenedDeployment, '
     lacking: opened.lacking ?? [],
     receipt: opened.receipt ?? null,
     approval: opened.approval ?? null,
+    overtakenBy: opened.overtaken_by ?? null,
   };
 }
 
@@ -370,16 +363,6 @@ export async function openUndo(session: Session, call: UndoCall, backend: number
 /** Looks who waits while a rehearsal runs, until it is over; to be sent in a session of its own. */
 export function sampleMessages(id: string): Message[] {
   return [...guardMessages(), { kind: 'simple', text: `call weft.sample(${literal(id)})` }];
-}
-
-/** How the catalog differs from what deployments have left. */
-export async function readDrift(session: Session): Promise<Drift> {
-  return readDocument(session, `select weft.describe_drift() || jsonb_build_object('half_undone', weft.list_half_undone()) as document`, [], driftSchema);
-}
-
-/** What of the catalog a deployment has changed. @throws Problem deployment_not_found */
-export async function readChanges(session: Session, id: string): Promise<Changes> {
-  return readDocument(session, 'select weft.describe_changes($1::uuid) as document', [id], changesSchema);
 }
 
 /** Asks for the end of a deployment. @param caller null: the role of the session @throws Problem deployment_not_found */

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'fe87c93ef84ef326b6cc4323aa0abc9a2649fdc9b42baa8bc15328169c02cf27';
+export const ENGINE_DIGEST = '62e414c0b35ec67c0ee10664237e1861f8980c141631795fd9ec20291f844c3c';

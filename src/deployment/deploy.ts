@@ -49,6 +49,8 @@ export interface Opened {
   readonly warning?: string | null;
   /** Whose approval it needs before it is run; null when it needs none. */
   readonly approval?: Approval | null;
+  /** Where the same request came before, and its deployment is over: one of the same bundle that has run since; null or absent when there is none. */
+  readonly overtakenBy?: string | null;
 }
 
 export interface DeployOptions extends Errand {
@@ -138,5 +140,5 @@ function stagedOr(found: OpenedDeployment): DeploymentState {
 }
 
 function describe(found: OpenedDeployment, state: DeploymentState, missing: readonly Artifact[]): Opened {
-  return { id: found.id, state, repeated: found.repeated, missing, warning: found.server.warning, approval: found.approval };
+  return { id: found.id, state, repeated: found.repeated, missing, warning: found.server.warning, approval: found.approval, overtakenBy: found.overtakenBy };
 }

@@ -55,6 +55,18 @@ export function accountOfProblem(place: AccountPlace, problem: Problem): Account
   return { ...namesOf(place), state: 'failure', title: oneLine(problem.title), text: quote(problem.message), remarks };
 }
 
+/** It is there from before, and what has run since is another one of its bundle: so nothing was run, and what is there now is not this. */
+export function accountOfOvertaken(place: AccountPlace, { id, bundle }: Deployment, by: string): Account {
+  const text = `\`${id}\` has deployed this commit before, and \`${by}\` of the same bundle has run since: nothing was run now. To have this one back, push a new commit, or deploy it by hand.`;
+  return {
+    ...namesOf(place),
+    state: 'neutral',
+    title: oneLine(`${bundle} was deployed to ${place.target} before, and has been replaced since`),
+    text,
+    remarks: [],
+  };
+}
+
 /** As it is, or as it ended. */
 export function accountOfDeployment(place: AccountPlace, deployment: Deployment): Account {
   const { state, error, rehearsal } = deployment;

@@ -19,7 +19,15 @@ import { LIMITS } from '../domain/limits.ts';
 import { checkParameters } from '../domain/parameters.ts';
 import { Problem, type ProblemSlug } from '../domain/problem.ts';
 import type { DeployRequest } from '../domain/request.ts';
-import { type AccountPlace, accountOfBeginning, accountOfDeployment, accountOfNothing, accountOfProblem, accountOfStale } from '../forges/account.ts';
+import {
+  type AccountPlace,
+  accountOfBeginning,
+  accountOfDeployment,
+  accountOfNothing,
+  accountOfOvertaken,
+  accountOfProblem,
+  accountOfStale,
+} from '../forges/account.ts';
 import type { ForgeAtHand } from '../forges/forge.ts';
 import { mayBeRun, requireGrant } from '../trust/grants.ts';
 import { protectionOf, requireRules } from '../trust/rules.ts';
@@ -181,12 +189,15 @@ class Errand {
       deadlineMs: this.#deadlineMs,
     });
     drive.done.catch(() => undefined);
-    const { id } = await drive.opened;
+    const { id, overtakenBy = null } = await drive.opened;
     this.#work = { ...this.#work, deployment: id };
     this.#owed = 'ours';
     await this.#desk.onOpened(target, id);
     if (!this.#desk.isKept) await this.#tellBeginning(forge, place);
-    return this.#look(forge, place, await drive.done);
+    const deployment = await drive.done;
+    const end = await this.#look(forge, place, deployment);
+    const isThere = deployment.state === 'succeeded' || deployment.state === 'degraded';
+    return overtakenBy !== null && isThere ? { account: accountOfOvertaken(place, deployment, overtakenBy) } : end;
   }
 
   async #attend(forge: ForgeAtHand, place: AccountPlace, id: string): Promise<End> {

@@ -1,7 +1,8 @@
 /** A checkout that is taken back: what runs again and again under its old name, when a file with another name has made the same objects since. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { deploy } from '../../src/deployment/deploy.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, deployFiles, type OrderOptions } from '../support/orders.ts';
+import { connectOver, deployFiles, makeOrder, type OrderOptions } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 
 let database: TestDatabase;
@@ -50,6 +51,21 @@ describe.each(['single', 'per-step', 'auto', 'none'] as const)('in a phase that 
     expect(await deployed(bundle(NEWER, rule))).toEqual({ 'v/2.sql': 'succeeded', 'd/2.csv': 'succeeded' });
     expect(await shown()).toEqual({ view: 2, goods: [2] });
   });
+});
+
+it('a request that came before says what has run since, and the one that ran last that nothing has', async () => {
+  const connect = connectOver(database.url);
+  const bring = async (files: Files, id: string, options: OrderOptions = {}) => {
+    const { opened, done } = deploy({ connect, deadlineMs: 30_000, ...(await makeOrder(bundle(files), { ...options, id })) });
+    return Promise.all([opened, done]);
+  };
+  const [older] = await bring(OLDER, 'one');
+  expect(older.overtakenBy).toBeNull();
+  await bring(NEWER, 'rehearsed', { mode: 'rehearse' });
+  expect((await bring(OLDER, 'one'))[0]).toMatchObject({ id: older.id, repeated: true, overtakenBy: null });
+  const [newer] = await bring(NEWER, 'two');
+  expect((await bring(OLDER, 'one'))[0]).toMatchObject({ id: older.id, repeated: true, overtakenBy: newer.id });
+  expect((await bring(NEWER, 'two'))[0]).toMatchObject({ id: newer.id, repeated: true, overtakenBy: null });
 });
 
 it('it comes back also under a third name, and with other comments', async () => {

@@ -90,9 +90,13 @@ describe('with an App and a queue', () => {
     const { deployment } = await settle(at, 'push', back);
     expect(await rows('select n from set_back')).toEqual([{ n: 1 }]);
     expect(await settle(at, 'push', back)).toMatchObject({ finding: 'told', deployment });
-    // The first one, sent again, is no new wish.
+    // The first one, sent again, is no new wish: and what it has brought is not what is there.
     await settle(at, 'push', first);
     expect(await deploymentsOf('set_back')).toHaveLength(3);
+    expect(at.github.repository.checkRuns.find(({ head_sha }) => head_sha === old)).toMatchObject({
+      conclusion: 'neutral',
+      output: { title: 'set_back was deployed to shop before, and has been replaced since' },
+    });
   });
 
   test('an old webhook, sent again by whoever has captured it, wakes no database and is told nowhere', async () => {

@@ -57,6 +57,7 @@ interface Will {
   /** How the drive ends, or what it throws before or after there is a deployment. */
   readonly end?: Partial<Deployment>;
   readonly refused?: ProblemSlug;
+  readonly overtakenBy?: string;
   readonly lost?: ProblemSlug;
   readonly attended?: Partial<Deployment> | ProblemSlug;
   readonly report?: ProblemSlug;
@@ -105,7 +106,10 @@ function makeDesk(will: Will = {}) {
     connect: () => () => Promise.reject(new Error('nobody opens a session here')),
     deploy(options) {
       seen.drives.push(options);
-      const opened = (async () => (will.refused === undefined ? { id: ID, state: 'staged' as const, repeated: false, missing: [] } : fail(will.refused)))();
+      const opened = (async () =>
+        will.refused === undefined
+          ? { id: ID, state: 'staged' as const, repeated: false, missing: [], overtakenBy: will.overtakenBy ?? null }
+          : fail(will.refused))();
       return { opened, done: opened.then(() => (will.lost === undefined ? makeDeployment(will.end ?? {}) : fail(will.lost))) };
     },
     attend: async (options) => {
@@ -179,6 +183,16 @@ test('a commit that is overtaken while its files are fetched goes to no database
     ['running', 'Deploying to shop'],
     ['neutral', 'Overtaken'],
   ]);
+});
+
+test('what was deployed before, and replaced by another deployment since, is told as that, and not as if it were there', async () => {
+  const overtakenBy = '0190a0de-0000-7000-8000-00000000000c';
+  const { progress, seen } = await take({ overtakenBy });
+  expect(progress).toMatchObject({ finding: 'told', again_seconds: null });
+  expect(seen.told.at(-1)).toMatchObject({ state: 'neutral', title: 'shop was deployed to shop before, and has been replaced since' });
+  expect(seen.told.at(-1)?.text).toContain(overtakenBy);
+  // What failed then has failed.
+  expect((await take({ overtakenBy, end: { state: 'failed' } })).seen.told.at(-1)).toMatchObject({ state: 'failure' });
 });
 
 test('a commit that is not the head any more: nothing is fetched, nothing is told; but what was taken up before is', async () => {
