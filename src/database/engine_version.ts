@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '62e414c0b35ec67c0ee10664237e1861f8980c141631795fd9ec20291f844c3c';
+export const ENGINE_DIGEST = '440057d3bf251fe065a76bd513f518c66c1ef905e91545fd98eeedfe7e22440f';
