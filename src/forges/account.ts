@@ -24,6 +24,11 @@ const TITLE_CHARACTERS = 140;
 /** Which neither readers nor writers ever wait for (PostgreSQL manual, 13.3.1). */
 const WEAK_MODES: readonly string[] = ['AccessShareLock', 'RowShareLock', 'RowExclusiveLock'];
 
+/** The words that approve what waits for somebody; null in every other account. For whom there is room for a line alone. */
+export function approvalIn({ state, text }: Account): string | null {
+  return state === 'waiting' ? (/`(weft approve [^`]*)`/.exec(text)?.[1] ?? null) : null;
+}
+
 /** It has been taken up. */
 export function accountOfBeginning(place: AccountPlace): Account {
   const what = place.mode === 'rehearse' ? 'Rehearsing' : 'Deploying';

@@ -3,6 +3,7 @@
  * comment is changed and not repeated. A thread stays open while it tells of a failure.
  */
 import { type Account, type Change, isAccountOver } from '../../domain/change.ts';
+import { approvalIn } from '../account.ts';
 import { commentOf, markOf } from '../comment.ts';
 import type { Reports } from '../forge.ts';
 import { makeReports } from '../reports.ts';
@@ -69,8 +70,20 @@ async function findThread(api: AzureApi, change: Change, number: number, mark: s
   return null;
 }
 
-/** A push has no place for more than a line: so the line says where it failed, too. */
-function statusOf({ state, name, title, remarks: [remark] }: Account): Status {
+/** A push has no place for more than a line: so the line says where it failed, and how it is approved, too. */
+function statusOf(account: Account): Status {
+  const {
+    state,
+    name,
+    title,
+    remarks: [remark],
+  } = account;
+  const command = approvalIn(account);
+  if (command !== null) {
+    const room = DESCRIPTION_CHARACTERS - command.length - 2;
+    const said = title.length <= room ? title : `${title.slice(0, room - 1)}…`;
+    return { state: STATES[state], description: `${said}: ${command}`, context: { genre: GENRE, name } };
+  }
   const where = state === 'failure' && remark !== undefined ? `. ${remark.path}:${remark.line}: ${remark.message}` : '';
   const description = `${title}${where}`.replace(/\s+/g, ' ');
   const cut = description.length <= DESCRIPTION_CHARACTERS ? description : `${description.slice(0, DESCRIPTION_CHARACTERS - 1)}…`;

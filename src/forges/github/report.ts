@@ -4,6 +4,7 @@
  * is changed and not repeated.
  */
 import { type Account, type Change, isAccountOver } from '../../domain/change.ts';
+import { approvalIn } from '../account.ts';
 import { commentOf, cutText, findOwn, markOf, nameOf } from '../comment.ts';
 import type { Reports } from '../forge.ts';
 import { makeReports } from '../reports.ts';
@@ -107,6 +108,8 @@ async function findComment(api: GitHubApi, identity: Identity, change: Change, n
   );
 }
 
-function describe({ title }: Account): string {
+function describe(account: Account): string {
+  const command = approvalIn(account);
+  const title = command === null ? account.title : `Waits: ${command}`;
   return title.length <= DESCRIPTION_CHARACTERS ? title : `${title.slice(0, DESCRIPTION_CHARACTERS - 1)}…`;
 }

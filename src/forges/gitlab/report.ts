@@ -1,6 +1,6 @@
 /**
- * How GitLab's people are told: a commit status; behind a failure that no merge request is told of, a comment on the commit; the status of a
- * deployment that was made through the API; and one note on the merge request, which is changed and not repeated.
+ * How GitLab's people are told: a commit status; of a failure, or of what waits for somebody, that no merge request is told of, a comment on the
+ * commit; the status of a deployment that was made through the API; and one note on the merge request, which is changed and not repeated.
  */
 import { type Account, type Change, isAccountOver } from '../../domain/change.ts';
 import { Problem } from '../../domain/problem.ts';
@@ -34,10 +34,10 @@ export async function tell({ api, change, account, reports, maxNotePages }: Tell
       isOf('deployment') && reports.deployment !== told && isOver,
       () => api.setDeploymentStatus(change, number ?? 0, STATUSES[account.state]).then(() => told),
     ],
-    ['note', isOf('merge_request') && isOver, () => tellByNote(api, change, account, reports, number ?? 0, maxNotePages)],
+    ['note', isOf('merge_request') && (isOver || account.state === 'waiting'), () => tellByNote(api, change, account, reports, number ?? 0, maxNotePages)],
     [
       'comment',
-      !isOf('merge_request') && account.state === 'failure' && reports.comment !== told,
+      !isOf('merge_request') && (account.state === 'failure' || account.state === 'waiting') && reports.comment !== told,
       () => api.createCommitComment(change, commentOf(account, change.commit)).then(() => told),
     ],
   ]);
