@@ -113,10 +113,10 @@ create or replace function weft._is_about_a_row(p_state text)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select left(p_state, 2) in ('22', '23', '44', 'P0')
+  select left(p_state, 2) in ('22', '23', '44', 'P0') or p_state = '42501'
 $$;
 
-comment on function weft._is_about_a_row(text) is 'Tells whether an error may be about one row: its values, a constraint, what a trigger says.';
+comment on function weft._is_about_a_row(text) is 'Tells whether an error may be about one row: its values, a constraint, what a trigger says, row security.';
 
 
 -- p_asked: how many rows were to be inserted, updated and deleted, where a trigger, a rule or row security may have left some of them as they are.
@@ -294,7 +294,7 @@ begin
       if v_refusal is not null and v_total <= weft._limit('rows_looked_through_count') and not (v_refusal = '23503' and weft._is_own_parent(v_target)) then
         v_found := weft._find_row(v_plan.probe_sql, null, null, 0, v_before, v_role, v_path);
         if v_found.place = 0 then  -- without any row too: a trigger for each statement
-          perform weft._raise_at(null, v_found.error || jsonb_build_object('hint', coalesce(nullif(v_found.error ->> 'hint', ''), 'The file is refused as a whole, whatever its rows.')));
+          perform weft._raise_at(null, v_found.error || jsonb_build_object('hint', coalesce(nullif(v_found.error ->> 'hint', ''), case when v_refusal <> '42501' then 'The file is refused as a whole, whatever its rows.' end)));
         elsif v_found.place is not null then
           perform weft._raise_at(weft._name_place(v_format, v_found.place), v_found.error || case when v_refusal = '23505' and v_plan.lock_sql is not null then jsonb_build_object('hint',
             'Do rows of the file trade these values among rows that are there? PostgreSQL looks at each row by itself, unless the constraint is deferrable: alter it, or free the values in a step before.')

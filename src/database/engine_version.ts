@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '440057d3bf251fe065a76bd513f518c66c1ef905e91545fd98eeedfe7e22440f';
+export const ENGINE_DIGEST = '0e1cd1c40a035ecb885d5d9039d1078c47552080be882e1f8d996be394a5a0aa';

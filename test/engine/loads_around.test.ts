@@ -222,6 +222,31 @@ it('a sync into a table from which others inherit looks at its own rows: of thei
 });
 
 describe('row security', () => {
+  it.each([
+    ['insert', undefined],
+    ['sync', ['id']],
+  ])('that refuses a row is told with its line: %s', async (mode, key) => {
+    const role = `writer_${randomId().replaceAll('-', '_')}`;
+    await run(`create role ${role}; grant ${role} to current_user; grant all on schema public to ${role}; grant all on item to ${role}; alter table item enable row level security;
+      create policy few on item using (id < 100) with check (id < 100)`);
+    try {
+      const refused = await load(database, { into: 'item', mode, ...(key && { key }) }, 'id,name\n1,a\n200,b\n300,c\n', { role });
+      expect(refused).toMatchObject({
+        state: 'failed',
+        error: { sqlstate: '42501', line: 3, message: expect.stringMatching(/^Line 3: .*row-level security/) },
+      });
+      await run(`revoke insert on item from ${role}`);
+      const denied = await load(database, { into: 'item', mode, ...(key && { key }) }, 'id,name\n1,a\n2,b\n', { role });
+      expect(denied, 'what no row is the reason of').toMatchObject({
+        state: 'failed',
+        error: { sqlstate: '42501', message: 'permission denied for table item' },
+      });
+      expect(denied.error).not.toHaveProperty('line');
+    } finally {
+      await run(`drop owned by ${role}; drop role ${role}`);
+    }
+  });
+
   it('that hides rows from an update has them counted as left out', async () => {
     const role = `reader_${randomId().replaceAll('-', '_')}`;
     await run(`create role ${role}; grant ${role} to current_user; grant all on schema public to ${role}; grant all on item to ${role}; alter table item enable row level security;
