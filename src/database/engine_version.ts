@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '0e1cd1c40a035ecb885d5d9039d1078c47552080be882e1f8d996be394a5a0aa';
+export const ENGINE_DIGEST = '79bea21bade17ea0c0c039d1cb335f3fef6fbf313a6f7fb1f3e6977c3481a17c';
