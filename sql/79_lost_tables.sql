@@ -17,7 +17,8 @@ $$;
 comment on function weft._find_table(text) is 'Finds a table by its qualified name; null when there is none.';
 
 
--- Before a deployment does anything. Of one that goes on where another one stopped, what was there before that one counts.
+-- Before a deployment does anything. Of one that goes on where another one stopped, what was there before that one counts: an undo, and a deployment
+-- behind one that has committed something and did not succeed, which may have made a table anew and not come to its data.
 create or replace function weft._note_tables(p_deployment uuid)
   returns void
   volatile
@@ -29,6 +30,10 @@ as $$
   cross join lateral (select coalesce(weft._find_table(k.table_name), (select c.oid from pg_class as c where c.oid = k.table_oid)) as oid offset 0) as t
   where d.id = p_deployment and h.bundle = d.bundle and h.table_name is not null and k.bundle = h.bundle and k.path = h.path and h.table_oid is distinct from t.oid
     and case when d.undoes is null then exists (select from weft._steps as s where s.deployment_id = d.id and s.kind in ('load', 'batch'))
+        and coalesce((
+          select o.state = 'succeeded' from weft._deployments as o
+          where o.place < d.place and o.bundle || '' = d.bundle and o.mode = 'apply' and o.undoes is null and o.has_committed
+          order by o.place desc limit 1), true)
       else not exists (select from weft._deployments as o where o.undoes = d.undoes and o.id <> d.id and o.mode = 'apply' and o.started_at is not null) end
 $$;
 

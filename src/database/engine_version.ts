@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '79bea21bade17ea0c0c039d1cb335f3fef6fbf313a6f7fb1f3e6977c3481a17c';
+export const ENGINE_DIGEST = '143e3ef4ac69559ec9dc44f29841c0e2f38f2db53fe86e4260d290be82e009fa';

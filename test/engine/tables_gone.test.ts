@@ -134,6 +134,32 @@ it('a migration in a phase before calls it back too, and one behind it does not:
   expect(await countries()).toEqual([]);
 });
 
+describe('a deployment that makes a table anew and stops before its data', () => {
+  const data = { name: 'data', steps: [{ ...COUNTRIES, on_error: 'continue' }] };
+  const inTwo = (files: Files) => inPhases([{ name: 'early', transaction: 'per-step', steps: [{ run: 's/*.sql' }] }, data], files);
+  const second = { ...FIRST, 's/2.sql': ANEW };
+
+  it('leaves them to the next one that comes to them, however many stop in between, and whoever rehearses it', async () => {
+    await deployed(inTwo(FIRST));
+    const broken = inTwo({ ...second, 's/3.sql': 'select 1 / 0' });
+    expect((await deployFiles(connectOver(database.url), broken)).state).toBe('failed');
+    expect(await countries()).toEqual([]);
+    expect((await deployFiles(connectOver(database.url), broken)).state).toBe('failed');
+    await deployFiles(connectOver(database.url), inTwo({ ...second, 's/3.sql': 'select 1' }), { mode: 'rehearse' });
+    await deployed(inTwo({ ...second, 's/3.sql': 'select 1' }));
+    expect(await countries()).toEqual(['DE', 'FR']);
+  });
+
+  it('does so too where they may fail, and did', async () => {
+    await deployed(inTwo(FIRST));
+    const strict = ANEW.replace('more int', 'more int not null');
+    const degraded = await deployFiles(connectOver(database.url), inTwo({ ...FIRST, 's/2.sql': strict }));
+    expect(degraded.state).toBe('degraded');
+    await deployed(inTwo({ ...FIRST, 's/2.sql': strict, 's/3.sql': 'alter table country alter more drop not null' }));
+    expect(await countries()).toEqual(['DE', 'FR']);
+  });
+});
+
 it('a database that was restored, where all numbers are others, has lost nothing', async () => {
   const bundle = inOne('single', [MIGRATIONS, COUNTRIES], FIRST);
   await deployed(bundle);
