@@ -85,6 +85,7 @@ create type weft._reader as (
   columns        text[],
   types          text[],
   lengths        integer[],
+  readers        text[],     -- how a text is read as a value of each
   is_whole       boolean,    -- all rows at once
   is_crlf        boolean,
   row_line       integer,    -- the line of the first of these rows

@@ -38,21 +38,30 @@ begin
   select s.catalog into v_before from weft._snapshots as s where s.fingerprint = p_deployment.fingerprint_before;
   select s.catalog into v_after from weft._snapshots as s where s.fingerprint = p_deployment.fingerprint_after;
   return query
-  with changes as materialized (
-    select c.change, c.kind, c.identity, c.before, c.after,
-           case when c.kind in ('constraint', 'trigger', 'policy', 'rule', 'column') then regexp_replace(c.identity, '\.("(?:[^"]|"")*"|[^."]*)$', '') end as parent,
-           lower(b.bare collate "C") as bare
+  with differences as materialized (
+    select c.change, c.kind, c.identity, c.before, c.after, lower(b.bare collate "C") as bare
     from weft._compare_catalogs(v_before, v_after) as c
     cross join lateral (select replace(trim('"' from regexp_replace(regexp_replace(c.identity, '\(.*$', ''), '^.*\.(?=("(?:[^"]|"")*"|[^."]*)$)', '')), '""', '"') as bare) as b
-    where c.change = 'removed' or c.kind = 'column' and c.before ~* '\mdefault\M' and c.after !~* '\mdefault\M'
+  ),
+  changes as materialized (
+    select d.*, case when d.kind in ('constraint', 'trigger', 'policy', 'rule', 'column') then regexp_replace(d.identity, '\.("(?:[^"]|"")*"|[^."]*)$', '')
+        when d.kind = 'index' then substring(d.before from ' ON (?:ONLY )?((?:"(?:[^"]|"")*"|[^\s".]+)\.(?:"(?:[^"]|"")*"|[^\s".]+)) USING ') end as parent
+    from differences as d
+    where d.change = 'removed' or d.kind = 'column' and d.before ~* '\mdefault\M' and d.after !~* '\mdefault\M'
+  ),
+  words as materialized (  -- of all files once, and not of each for every object
+    select distinct w.word
+    from (select v_text as text where exists (select from changes)) as t
+    cross join lateral string_to_table(regexp_replace(t.text, '[^[:alnum:]_]+', ' ', 'g'), ' ') as w (word)
   )
   select case when c.change = 'removed' then c.kind else 'default of column' end, c.identity
   from changes as c
   where c.kind not in ('comment', 'column privilege', 'default privileges') and (c.change <> 'removed' or c.kind <> 'column')
-    and v_text !~ concat('(^|[^[:alnum:]_])', regexp_replace(c.bare, '([^[:alnum:]_])', '\\\1', 'g'), '($|[^[:alnum:]_])')
-    and not exists (
-      select from changes as t
-      where t.change = 'removed' and t.kind <> 'column' and (t.identity = c.parent or c.kind = 'index' and strpos(c.before, concat(' ON ', t.identity, ' ')) > 0))
+    and not exists (select from words as w where w.word = c.bare)
+    and case when c.bare ~ '[^[:alnum:]_]' then strpos(v_text, c.bare) = 0 else true end
+    -- what has only moved to another schema is there
+    and not exists (select from differences as n where n.change = 'added' and n.kind = c.kind and n.bare = c.bare)
+    and not exists (select from changes as t where t.change = 'removed' and t.kind <> 'column' and t.identity = c.parent)
   order by c.identity collate "C", c.kind;
 end
 $$;

@@ -127,9 +127,35 @@ comment on function weft._is_copied_whole(regclass) is
   'Tells whether something about a table looks at all rows of a statement: a trigger after it, a reference to the table itself, a unique constraint that is looked at in the end.';
 
 
--- Values are read as COPY reads them: by the type's input function, and then assigned, so that what is too long is an error. A cast from text that
--- is a function of its own might read them otherwise, so there the input function is called by name.
-create or replace function weft._plan_copy(p_copy jsonb, p_relation regclass, out plain_sql text, out escaped_sql text, out columns text[], out types text[], out lengths integer[])
+-- How a text (%s) becomes a value as the type itself reads it, and not as a cast does that somebody has made over it: that may read it otherwise, and is
+-- somebody's code. A type's input function is called by name; that of an enum, a range or a row, which no query may call, for an element of an array.
+create or replace function weft._read_as(p_type oid)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  with casts as (select c.casttarget, c.oid from pg_cast as c where c.castsource = 'text'::regtype and c.castmethod = 'f')
+  select case
+    when t.oid = 'text'::regtype then '%s'
+    when not exists (select from casts as c where c.casttarget = t.oid and (c.oid >= 16384 or t.typelem = 0)) then format('%%s::%I.%I', n.nspname, t.typname)
+    when t.typtype = 'b' and t.typelem = 0 then format(case i.pronargs when 1 then '%I.%I(pg_catalog.textout(%%s))' else '%I.%I(pg_catalog.textout(%%s), %s, -1)' end, f.nspname, i.proname, t.oid)
+    when t.typarray <> 0 and not exists (select from casts as c where c.casttarget = t.typarray) then
+      format($read$((E'{"' operator(pg_catalog.||) pg_catalog.replace(pg_catalog.replace(%%s, E'\\', E'\\\\'), '"', E'\\"') operator(pg_catalog.||) '"}')::%I.%I)[1]$read$,
+        (select o.nspname from pg_type as a join pg_namespace as o on o.oid = a.typnamespace where a.oid = t.typarray), (select a.typname from pg_type as a where a.oid = t.typarray))
+  end
+  from pg_type as t
+  join pg_namespace as n on n.oid = t.typnamespace
+  join pg_proc as i on i.oid = t.typinput
+  join pg_namespace as f on f.oid = i.pronamespace
+  where t.oid = p_type
+$$;
+
+comment on function weft._read_as(oid) is 'Writes how a text becomes a value of a type by the input function of that; null where casts that somebody has made stand before every way there is.';
+
+
+-- Values are read as COPY reads them, and then assigned, so that what is too long is an error.
+create or replace function weft._plan_copy(p_copy jsonb, p_relation regclass, out plain_sql text, out escaped_sql text, out columns text[], out types text[], out lengths integer[], out readers text[])
   stable
   set search_path = pg_catalog, pg_temp
   language plpgsql
@@ -165,18 +191,16 @@ begin
   )
   select array_agg(w.attname::text order by w.place), array_agg(format_type(w.atttypid, w.atttypmod) order by w.place),
     array_agg(case when t.oid in ('varchar'::regtype, 'bpchar'::regtype) then u.typmod - 4 end order by w.place),
-    array_agg(case
-      when t.oid = 'text'::regtype then '%s'
-      when t.typtype = 'b' and t.typelem = 0 and exists (select from pg_cast as c where c.castsource = 'text'::regtype and c.casttarget = t.oid and c.castmethod = 'f') then
-        format(case i.pronargs when 1 then '%I.%I(pg_catalog.textout(%%s))' else '%I.%I(pg_catalog.textout(%%s), %s, -1)' end, f.nspname, i.proname, t.oid)
-      else format('%%s::%I.%I', n.nspname, t.typname) end order by w.place)
+    array_agg(weft._read_as(t.oid) order by w.place)
   into columns, types, lengths, v_casts
   from wanted as w
   join unwrapped as u on u.place = w.place
-  join pg_type as t on t.oid = u.oid and t.typtype <> 'd'
-  join pg_namespace as n on n.oid = t.typnamespace
-  join pg_proc as i on i.oid = t.typinput
-  join pg_namespace as f on f.oid = i.pronamespace;
+  join pg_type as t on t.oid = u.oid and t.typtype <> 'd';
+  if array_position(v_casts, null) is not null then
+    raise exception 'Somebody has made a cast from text over the type %, and it would read the rows, not the type itself.', types[array_position(v_casts, null)]
+      using errcode = 'WF083', hint = 'Write the rows as INSERT, or drop the cast.';
+  end if;
+  readers := v_casts;
 
   v_rows := format(' from (select %s as f from pg_catalog.unnest(case when $1 operator(pg_catalog.=) '''' then array[''''] else pg_catalog.string_to_array($1, pg_catalog.chr(10)) end) as l offset 0) as r'
       || ' where pg_catalog.cardinality(r.f) operator(pg_catalog.=) %s',

@@ -23,7 +23,7 @@ comment on function weft._is_exact(oid, oid) is 'Tells whether values of a type 
 
 
 create or replace function weft._describe_columns(p_target regclass, p_columns text[], p_partial text[], p_key text[])
-  returns table (name text, place integer, type text, equality name, is_key boolean, is_partial boolean, is_always boolean, is_required boolean, default_value text, is_constant boolean, is_exact boolean, domain text)
+  returns table (name text, place integer, type text, equality name, is_key boolean, is_partial boolean, is_always boolean, is_required boolean, default_value text, is_constant boolean, is_exact boolean, domain text, base text)
   stable
   set search_path = pg_catalog, pg_temp
   language sql
@@ -49,7 +49,8 @@ as $$
       'null'),
     a.attidentity = '' and coalesce(d.adbin::text, t.default_tree, '{CONST') like '{CONST%',
     weft._is_exact(t.base, a.attcollation),
-    case when a.atttypid <> t.base then format_type(a.atttypid, null) end
+    case when a.atttypid <> t.base then format_type(a.atttypid, null) end,
+    case when a.atttypid <> t.base then (select format('::%I.%I', n.nspname, y.typname) from pg_type as y join pg_namespace as n on n.oid = y.typnamespace where y.oid = t.base) end
   from unnest(p_columns) with ordinality as c (name, place)
   join pg_attribute as a on a.attrelid = p_target and a.attname = c.name and a.attnum > 0 and not a.attisdropped
   left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
@@ -264,7 +265,8 @@ begin
     string_agg(format(', (x.o operator(pg_catalog.->) %L) is not null', c.name), '' order by c.place) filter (where c.is_partial) as has,
     string_agg(case when c.is_partial then format('(case when _weft_file._weft_has_%s then _weft_file.%I else %s end)%s', c.place, c.name, c.default_value, '::' || c.domain)
       else format('_weft_file.%I', c.name) end, ', ' order by c.place) as made,
-    string_agg(format('%s.%I operator(%I.=) _weft_file.%I', v_us, c.name, c.equality, c.name), ' and ' order by c.place) filter (where c.is_key) as is_same,
+    -- of a domain as its base type: before the type's own operator, the server would take one that somebody has made for the domain
+    string_agg(format('%s.%I%s operator(%I.=) _weft_file.%I%s', v_us, c.name, c.base, c.equality, c.name, c.base), ' and ' order by c.place) filter (where c.is_key) as is_same,
     string_agg(format('_weft_file.%I', c.name), ', ' order by c.place) filter (where c.is_key) as key,
     string_agg(format('_weft_file.%I is null', c.name), ' or ' order by c.place) filter (where c.is_key) as has_no_key,
     string_agg(format('%s.%I', v_us, c.name), ', ' order by c.place) filter (where c.is_set) as there,

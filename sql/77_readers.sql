@@ -157,7 +157,7 @@ begin
   if v_relation is null then
     raise exception 'relation % does not exist', v_target using errcode = '42P01', hint = concat('It was looked for with the search_path ', p_path, '.');
   end if;
-  select p.plain_sql, p.escaped_sql, p.columns, p.types, p.lengths into p_reader.plain_sql, p_reader.escaped_sql, p_reader.columns, p_reader.types, p_reader.lengths
+  select p.plain_sql, p.escaped_sql, p.columns, p.types, p.lengths, p.readers into p_reader.plain_sql, p_reader.escaped_sql, p_reader.columns, p_reader.types, p_reader.lengths, p_reader.readers
   from weft._plan_copy(p_reader.copy, v_relation) as p;
   p_reader.is_whole := weft._is_copied_whole(v_relation);
   p_reader.is_crlf := null;

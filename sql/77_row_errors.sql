@@ -43,7 +43,7 @@ begin
       continue when p_reader.types[f] = 'text';
       begin
         v_set := set_config('search_path', p_path, true);
-        execute pg_catalog.concat('select pg_catalog.translate($1, $2, $3)::', p_reader.types[f]) using v_fields[f], coalesce(p_reader.stand_ins, ''), coalesce(p_reader.meant, '');
+        execute pg_catalog.concat('select (', pg_catalog.replace(p_reader.readers[f], '%s', 'pg_catalog.translate($1, $2, $3)'), ')::', p_reader.types[f]) using v_fields[f], coalesce(p_reader.stand_ins, ''), coalesce(p_reader.meant, '');
         v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
       exception when others then
         get stacked diagnostics v_state = returned_sqlstate;

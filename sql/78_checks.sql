@@ -45,7 +45,7 @@ as $$
       where not k.convalidated and coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true) and u.schema = any (coalesce($1, array[u.schema]))
       order by 1, 2 $rule$
     when 'sequences-with-room' then $rule$
-      select format('%I.%I', s.schemaname, s.sequencename) as sequence, s.last_value, m.max_value, round(r.used * 100, 1) as percent
+      select format('%I.%I', s.schemaname, s.sequencename) as sequence, coalesce(to_jsonb(s.last_value), '"not for this role to read"') as last_value, m.max_value, round(r.used * 100, 1) as percent
       from weft._list_user_objects('pg_class') as u
       join pg_class as c on c.oid = u.oid and c.relkind = 'S'
       join pg_sequences as s on s.schemaname = u.schema and s.sequencename = c.relname
@@ -67,7 +67,8 @@ as $$
         select case when s.increment_by > 0 then (s.last_value::numeric - m.min_value) / nullif(m.max_value::numeric - m.min_value, 0)
                  else (m.max_value::numeric - s.last_value) / nullif(m.max_value::numeric - m.min_value, 0) end as used
       ) as r
-      where not s.cycle and r.used * 100 > weft._limit('sequence_percent_max') and u.schema = any (coalesce($1, array[u.schema]))
+      where not s.cycle and u.schema = any (coalesce($1, array[u.schema]))
+        and (r.used * 100 > weft._limit('sequence_percent_max') or not has_sequence_privilege(c.oid, 'select, usage'))  -- where one stands that may not be read, nobody can tell
       order by 1 $rule$
     when 'owners' then $rule$
       select pg_describe_object(u.classid, u.oid, 0) as object, pg_get_userbyid(u.owner) as owner
@@ -130,6 +131,66 @@ $$;
 comment on function weft._list_user_objects(regclass) is 'Lists what is the user''s in pg_class, pg_proc or pg_type: nothing of the server''s, of an extension''s, of Weft''s.';
 
 
+-- to_json asks for casts to json, of enums, rows and whatever else somebody has made: that is somebody's code. Those of extensions are let be.
+create or replace function weft._has_casts_to_json()
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select exists (
+    select from pg_cast as c
+    where c.casttarget = 'json'::regtype and c.castmethod = 'f' and c.oid >= 16384
+      and not exists (select from pg_depend as d where d.classid = 'pg_cast'::regclass and d.objid = c.oid and d.deptype = 'e'))
+$$;
+
+comment on function weft._has_casts_to_json() is 'Tells whether anybody has made a cast to json.';
+
+
+-- Nothing of the query is run for it: of a row that is not there every column is null, and no cast is asked for null.
+create or replace function weft._name_columns(p_phase weft._phases, p_path text, p_query text)
+  returns text[]
+  volatile
+  language plpgsql
+as $$
+declare
+  v_path   pg_catalog.text := weft._enter_file(p_phase, p_path);
+  v_set    pg_catalog.text;
+  v_none   pg_catalog.record;
+  v_names  pg_catalog.text[];
+begin
+  v_set := pg_catalog.set_config('search_path', v_path, false);
+  execute pg_catalog.concat('select x.* from (values (1)) as one (n) left join (', p_query, E'\n) as x on false') into v_none;
+  v_names := array(select k.name from pg_catalog.json_object_keys(pg_catalog.to_json(v_none)) as k (name));
+  v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+  reset session authorization;
+  reset role;
+  return v_names;
+end
+$$;
+
+comment on function weft._name_columns(weft._phases, text, text) is 'Names the columns that a query has in the session of a phase.';
+
+
+-- What is of the server's own types as they are in JSON, all else as its type writes it.
+create or replace function weft._write_row_as_json(p_names text[])
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case when count(*) = count(distinct n.name) then format('(select pg_catalog.json_object_agg(k.name, k.value order by k.place) from (values %s) as k (place, name, value))', string_agg(format(
+      '(%s, %L, case when _weft_row.%I is null then null when pg_catalog.pg_typeof(_weft_row.%3$I)::pg_catalog.oid operator(pg_catalog.<) 16384::pg_catalog.oid'
+        || ' and pg_catalog.pg_typeof(_weft_row.%3$I)::pg_catalog.oid operator(pg_catalog.<>) all (array[2249, 2287]::pg_catalog.oid[])'  -- record, and array of records: they may hold anything
+        || ' then pg_catalog.to_json(_weft_row.%3$I) else pg_catalog.to_json(pg_catalog.concat(_weft_row.%3$I)) end)',
+      n.place, n.name, n.name), ', ' order by n.place))
+    else 'pg_catalog.to_json(_weft_row::pg_catalog.text)' end
+  from unnest(p_names) with ordinality as n (name, place)
+$$;
+
+comment on function weft._write_row_as_json(text[]) is 'Writes the expression that makes JSON of a row with these columns, and asks no cast for it that anybody has made.';
+
+
 -- No SET clause: a file's query is asked under the path that is the file's.
 create or replace function weft._check(p_deployment uuid, p_step integer, p_phase weft._phases, p_path text)
   returns jsonb
@@ -140,6 +201,7 @@ declare
   v_step       weft._steps;
   v_rule       pg_catalog.text;
   v_query      pg_catalog.text;
+  v_as_json    pg_catalog.text := 'pg_catalog.to_json(_weft_row)';
   v_their_path pg_catalog.text;
   v_set        pg_catalog.text;
   v_shown      pg_catalog.int4 := weft._limit('offenders_count');
@@ -159,13 +221,16 @@ begin
     end if;
   else
     v_query := weft._interpolate(weft._read_query(p_deployment, v_step.path), p_phase.parameters, weft._mark(p_phase.parameters));
+    if weft._has_casts_to_json() then
+      v_as_json := weft._write_row_as_json(weft._name_columns(p_phase, p_path, v_query));
+    end if;
   end if;
   -- to be read only by a query: the server says so of anything else
   v_query := concat(
     'select pg_catalog.count(*), pg_catalog.json_agg(case when pg_catalog.length(x.j::pg_catalog.text) operator(pg_catalog.<=) ', v_length,
     ' and pg_catalog.strpos(x.j::pg_catalog.text, E''\\u0000'') operator(pg_catalog.=) 0',  -- which jsonb does not hold
     ' then x.j else pg_catalog.to_json(pg_catalog.left(x.j::pg_catalog.text, ', v_length, ')) end) filter (where x.n operator(pg_catalog.<=) ', v_shown,
-    ') from (select pg_catalog.to_json(_weft_row) as j, pg_catalog.row_number() over () as n from (', v_query, E'\n) as _weft_row) as x');
+    ') from (select ', v_as_json, ' as j, pg_catalog.row_number() over () as n from (', v_query, E'\n) as _weft_row) as x');
   if v_rule is null then
     v_their_path := weft._enter_file(p_phase, p_path);
     v_set := pg_catalog.set_config('search_path', v_their_path, false);

@@ -145,3 +145,26 @@ as $$
 $$;
 
 comment on function weft._list_claimed(jsonb[]) is 'Lists, of objects that the statements of a file name, those that are there and of whose name there are no others.';
+
+
+-- A file that does not run because it has not changed since it ran only once, or under a name before which it was no file that runs again: what it has
+-- made is not known then, and could not be missed. What is looked for once is not looked for again.
+create or replace function weft._claim_left_out(p_deployment weft._deployments)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  update weft._history as h
+  set made = coalesce((
+    select weft._list_claimed(array_agg(o.object))
+    from weft._split(weft._new_scanner(), coalesce(weft._kept_text(h.bytes_in, h.path, h.digest), ''), true) as x
+    cross join unnest(x.statements) as u (statement)
+    cross join lateral (select weft._name_created(weft._flatten(weft._skip_comments(u.statement))) as object offset 0) as o
+    where octet_length(u.statement) <= 65536 and o.object is not null), '[]')
+  from weft._steps as s
+  where s.deployment_id = p_deployment.id and h.bundle = p_deployment.bundle and h.path = s.path and h.made is null
+    and s.kind = 'run' and s.state = 'skipped' and s.is_wanted is distinct from false and s.options ->> 'repeat' = 'on-change' and not s.options ? 'keeps'
+$$;
+
+comment on function weft._claim_left_out(weft._deployments) is 'Takes what files name that run again and again, and have not changed, for what they have made, where that is not known.';

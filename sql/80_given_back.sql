@@ -69,12 +69,12 @@ begin
             select pg_get_triggerdef(t.oid) from pg_trigger as t
             where f.classid = 'pg_class'::regclass and t.tgrelid = f.objid and not t.tgisinternal and pg_describe_object('pg_trigger'::regclass, t.oid, 0) <> all (p_remade)) as s)) as noted
       from (
-        select 'pg_class'::regclass::oid as classid, c.oid as objid, pg_get_userbyid(c.relowner)::text as owner, case c.relkind when 'v' then 'view' else 'materialized view' end as of, c.reloptions as options,
-          concat_ws(' ', case c.relkind when 'v' then 'view' else 'materialized view' end, p_object ->> 'name') as subject
-        from pg_class as c where c.oid = case p_object ->> 'kind' when 'relation' then to_regclass(p_object ->> 'name') end and c.relkind in ('v', 'm')
+        select 'pg_class'::regclass::oid as classid, c.oid as objid, pg_get_userbyid(c.relowner)::text as owner, k.word as of, c.reloptions as options, concat_ws(' ', k.word, p_object ->> 'name') as subject
+        from pg_class as c cross join lateral (select case c.relkind when 'v' then 'view' when 'm' then 'materialized view' else 'foreign table' end as word) as k
+        where c.oid = case p_object ->> 'kind' when 'relation' then to_regclass(p_object ->> 'name') end and c.relkind in ('v', 'm', 'f')
         union all
         select 'pg_proc'::regclass, f.oid, pg_get_userbyid(f.proowner), 'routine', null, 'routine ' || (p_object ->> 'name')
-        from pg_proc as f where f.oid = case when p_object ->> 'kind' = 'function' and weft._is_object_there(p_object) then to_regprocedure(p_object ->> 'name')::oid end and f.prokind in ('f', 'p')
+        from pg_proc as f where f.oid = case when p_object ->> 'kind' = 'function' and weft._is_object_there(p_object) then to_regprocedure(p_object ->> 'name')::oid end
         union all
         select 'pg_trigger'::regclass, t.oid, pg_get_userbyid(c.relowner), 'trigger', null, format('trigger %I on %s', t.tgname, p_object ->> 'on')
         from pg_trigger as t join pg_class as c on c.oid = t.tgrelid where t.tgrelid = case p_object ->> 'kind' when 'trigger' then to_regclass(p_object ->> 'on') end and t.tgname = p_object ->> 'name'

@@ -17,36 +17,56 @@ declare
   v_json  pg_catalog.jsonb;
   v_seen  pg_catalog.int8 := 0;
   v_rows  pg_catalog.int8 := 0;
-  v_is_shared  pg_catalog.bool := false;
+  v_is_shared   pg_catalog.bool := false;
+  v_has_rows    pg_catalog.bool := false;
+  v_has_cursor  pg_catalog.bool := false;
   v_type  pg_catalog.text;
   v_set   pg_catalog.text;
 begin
   for v_row in execute %L loop
     v_seen := v_seen operator(pg_catalog.+) 1;
-    v_json := pg_catalog.to_jsonb(v_row);
-    v_rows := v_rows operator(pg_catalog.+) case when v_json operator(pg_catalog.?) 'rows' then coalesce((v_json operator(pg_catalog.->>) 'rows')::pg_catalog.int8, 0) else 1 end;
     if v_seen operator(pg_catalog.=) 1 then
       v_best := v_row;
-      exit when not v_json operator(pg_catalog.?) 'cursor';
-    elsif array[v_row.cursor] operator(pg_catalog.>) array[v_best.cursor] then  -- so the type itself says how it is ordered, and no operator of anybody's
-      v_best := v_row;
-      v_is_shared := false;
-    elsif not v_is_shared then
-      v_is_shared := array[v_row.cursor] operator(pg_catalog.=) array[v_best.cursor];
+      begin
+        v_has_cursor := pg_catalog.pg_typeof(v_row.cursor) is not null;
+      exception when undefined_column then null;
+      end;
+      begin
+        v_has_rows := pg_catalog.pg_typeof(v_row.rows) is not null;
+      exception when undefined_column then null;
+      end;
+    end if;
+    if v_has_rows then
+      v_rows := v_rows operator(pg_catalog.+) case when v_row.rows is null then 0 else pg_catalog.concat(v_row.rows)::pg_catalog.int8 end;
+    else
+      v_rows := v_rows operator(pg_catalog.+) 1;
+    end if;
+    exit when not v_has_cursor;
+    if v_seen operator(pg_catalog.>) 1 then
+      if array[v_row.cursor] operator(pg_catalog.>) array[v_best.cursor] then  -- so the type itself says how it is ordered, and no operator of anybody's
+        v_best := v_row;
+        v_is_shared := false;
+      elsif not v_is_shared then
+        v_is_shared := array[v_row.cursor] operator(pg_catalog.=) array[v_best.cursor];
+      end if;
     end if;
   end loop;
-  v_json := null;
-  if v_seen operator(pg_catalog.>) 0 then
+  if v_has_cursor then
     if v_seen operator(pg_catalog.>) 1 then
       v_type := pg_catalog.pg_typeof(v_best.cursor)::pg_catalog.oid::pg_catalog.text;
     end if;
     v_set := pg_catalog.set_config('extra_float_digits', '1', true);  -- all digits: behind a rounded one rows are touched twice, or passed by
-    v_json := pg_catalog.to_jsonb(v_best);
-    if pg_catalog.jsonb_typeof(v_json operator(pg_catalog.->) 'cursor') operator(pg_catalog.=) any ('{object,array}'::pg_catalog.text[]) then  -- of several columns: as the type writes it
-      v_json := v_json operator(pg_catalog.||) pg_catalog.jsonb_build_object('cursor', pg_catalog.format('%%s', v_best.cursor));
+    if not v_best.cursor is null then
+      if pg_catalog.pg_typeof(v_best.cursor)::pg_catalog.oid operator(pg_catalog.<) 16384::pg_catalog.oid and pg_catalog.pg_typeof(v_best.cursor)::pg_catalog.oid operator(pg_catalog.<>) 2249::pg_catalog.oid then
+        v_json := pg_catalog.to_jsonb(v_best.cursor);
+      end if;
+      if v_json is null or pg_catalog.jsonb_typeof(v_json) operator(pg_catalog.=) any ('{object,array}'::pg_catalog.text[]) then
+        -- of several columns, or of a type that somebody has made: as the type writes it, for a cast to JSON would be somebody's code
+        v_json := pg_catalog.to_jsonb(pg_catalog.concat(v_best.cursor));
+      end if;
     end if;
   end if;
-  v_set := pg_catalog.set_config('weft.round', pg_catalog.jsonb_build_object('rows', v_rows, 'best', v_json, 'type', v_type, 'is_shared', v_is_shared and v_seen operator(pg_catalog.=) v_rows)::pg_catalog.text, true);
+  v_set := pg_catalog.set_config('weft.round', pg_catalog.jsonb_build_object('rows', v_rows, 'cursor', v_json, 'type', v_type, 'is_shared', v_is_shared and v_seen operator(pg_catalog.=) v_rows)::pg_catalog.text, true);
 end $weft_round$
 $do$;
   v_set     pg_catalog.text := weft._enter_file(p_phase, p_path);
@@ -76,8 +96,8 @@ begin
   if rows = 0 then
     return;
   end if;
-  cursor := v_answer -> 'best' ->> 'cursor';
-  if coalesce(jsonb_typeof(v_answer -> 'best' -> 'cursor'), 'null') not in ('string', 'number') then
+  cursor := v_answer ->> 'cursor';
+  if coalesce(jsonb_typeof(v_answer -> 'cursor'), 'null') not in ('string', 'number') then
     raise exception 'The round has touched rows, and no cursor came back with them: a column called "cursor" with one value, not null.'
       using errcode = 'WF052', column = 'cursor', hint = 'End the statement with: returning id as cursor';
   elsif (v_answer ->> 'type')::oid = 'record'::regtype then

@@ -135,7 +135,7 @@ begin
       perform weft._leave_to_later(p_deployment.id, 'pending');
     end if;
     if p_deployment.state = 'staged' then
-      perform weft._arrange_groups(p_deployment);
+      perform weft._claim_left_out(p_deployment), weft._arrange_groups(p_deployment);
     end if;
   end if;
   return v_quarrel is null;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '143e3ef4ac69559ec9dc44f29841c0e2f38f2db53fe86e4260d290be82e009fa';
+export const ENGINE_DIGEST = '176328bedb91d754b048543413d6b2320bbd2869781c173074c8defa8de04bdf';

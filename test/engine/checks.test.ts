@@ -214,6 +214,16 @@ describe('the rules that come with Weft', () => {
     expect(await ask({ rule: 'sequences-with-room' })).toMatchObject({ state: 'succeeded' });
   });
 
+  it('sequences-with-room: one that this role may not read is named, for nobody can tell', async () => {
+    await sql(database.url, "create sequence s maxvalue 10; select setval('s', 9); revoke all on sequence s from current_user");
+    expect(await ask({ rule: 'sequences-with-room' })).toMatchObject({
+      state: 'failed',
+      error: { check: { offenders: [{ sequence: 'public.s', last_value: 'not for this role to read', max_value: 10 }] } },
+    });
+    await sql(database.url, 'grant select on sequence s to current_user; alter sequence s maxvalue 1000');
+    expect(await ask({ rule: 'sequences-with-room' })).toMatchObject({ state: 'succeeded' });
+  });
+
   it('indexed-foreign-keys: an index that finds no single key is none', async () => {
     await sql(database.url, 'create table a (id int primary key); create table b (a int references a); create index on b using brin (a)');
     expect(await ask({ rule: 'indexed-foreign-keys' })).toMatchObject({ state: 'failed', error: { check: { offenders: [{ table: 'public.b' }] } } });

@@ -130,3 +130,25 @@ it('where nothing is known to be the file’s, the undo says that, and what to d
   await undone();
   expect(await fingerprint()).toBe(before);
 });
+
+describe('a file that ran once, and runs again and again from now on', () => {
+  const phase = (steps: readonly object[]) => JSON.stringify({ name: 'shop', phases: [{ name: 'code', transaction: 'single', steps }] });
+  const once = { 'm/1.sql': 'select 1', 'v/a.sql': FILES['v/a.sql'], 'v/b.sql': FILES['v/b.sql'] };
+  const steps = [{ run: 'm/*.sql' }, { run: 'v/*.sql', repeat: 'on-change' }];
+
+  it.each([
+    ['in its place', 'v/'],
+    ['in another folder', 'r/'],
+  ])('is called back when what it has made goes, with the rights that that had, though it has not changed: %s', async (_, folder) => {
+    await deployed({ ...once, 'weft.yaml': phase([{ run: '{m,v}/*.sql' }]) });
+    await sql(database.url, 'grant select on va to public');
+    const moved = Object.fromEntries(Object.entries(once).map(([path, text]) => [path.replace('v/', folder), text]));
+    const bundle = { ...moved, 'weft.yaml': phase(steps).replace('v/*', `${folder}*`) };
+    await deployed(bundle);
+    expect(Object.values(await made())).toEqual(expect.arrayContaining([['public.va'], ['public.fb()', 'public.vb']]));
+    await deployed({ ...bundle, 'm/2.sql': 'alter table t drop column id cascade; alter table t add id bigint' });
+    expect(await sql(database.url, "select has_table_privilege('public', 'va', 'select') as may, (select count(*)::int from vb) as there")).toEqual([
+      { may: true, there: 0 },
+    ]);
+  });
+});

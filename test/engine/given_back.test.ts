@@ -4,6 +4,7 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
 import type { Rule } from './support.ts';
 import { deployWays, type PhaseOfWays, type Way, type Ways } from './undoing.ts';
@@ -73,6 +74,43 @@ describe.each(['single', 'per-step'] as const)('a view that went with another on
     });
     expect(await sql(database.url, "select rulename from pg_rules where tablename = 'vb'")).toEqual([{ rulename: 'r' }]);
   });
+});
+
+it('an aggregate that went with its function comes back with the rights and the comment that a migration gave it', async () => {
+  const files = (body: string): Readonly<Record<string, Way>> => ({
+    'v/a.sql': {
+      run: `drop function if exists add(int, int) cascade; create function add(int, int) returns int language sql immutable as $$ select ${body} $$`,
+      repeat: 'on-change',
+    },
+    'v/b.sql': { run: 'drop aggregate if exists total(int); create aggregate total(int) (sfunc = add, stype = int)', repeat: 'on-change' },
+    'w.sql': { run: `revoke execute on function total(int) from public; comment on aggregate total(int) is 'of a migration'` },
+  });
+  const had = () => sql(database.url, `select proacl::text as acl, obj_description(oid, 'pg_proc') as said from pg_proc where proname = 'total'`);
+  expect(await deployWays(database.url, files('coalesce($1, 0) + $2'))).toMatchObject({ state: 'succeeded' });
+  const before = await had();
+  expect(before).toMatchObject([{ acl: expect.not.stringContaining('{=X'), said: 'of a migration' }]);
+  expect(await deployWays(database.url, files('coalesce($1, 0) + coalesce($2, 0)'))).toMatchObject({ state: 'succeeded' });
+  expect(await had()).toEqual(before);
+});
+
+it.runIf(offers('a superuser'))('a foreign table that went with its server comes back with them too', async () => {
+  const [{ owner }] = await sql(database.url, 'select quote_ident(current_user) as owner');
+  await sql(database.superuserUrl as string, `create foreign data wrapper w; grant usage on foreign data wrapper w to ${owner}`);
+  const files = (version: string): Readonly<Record<string, Way>> => ({
+    'v/a.sql': { run: `drop server if exists far cascade; create server far version '${version}' foreign data wrapper w`, repeat: 'on-change' },
+    'v/b.sql': { run: 'drop foreign table if exists ft; create foreign table ft (a int, b text) server far', repeat: 'on-change' },
+    'w.sql': { run: `grant select (a) on ft to public; comment on foreign table ft is 'of a migration'; comment on column ft.a is 'the key'` },
+  });
+  const had = () =>
+    sql(
+      database.url,
+      `select attacl::text as acl, obj_description(attrelid, 'pg_class') as said, col_description(attrelid, 1) as key from pg_attribute where attrelid = 'ft'::regclass and attnum = 1`,
+    );
+  expect(await deployWays(database.url, files('1'))).toMatchObject({ state: 'succeeded' });
+  const before = await had();
+  expect(before).toMatchObject([{ said: 'of a migration', key: 'the key' }]);
+  expect(await deployWays(database.url, files('2'))).toMatchObject({ state: 'succeeded' });
+  expect(await had()).toEqual(before);
 });
 
 describe('a materialized view that went with another one', () => {

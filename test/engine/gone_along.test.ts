@@ -75,3 +75,24 @@ it('what a file names when it drops it, what hangs on it, and what is made again
   expect(end, JSON.stringify(end.error)).toMatchObject({ state: 'succeeded' });
   expect(end.gone_along).toMatchObject({ count: 1, objects: [{ kind: 'view', identity: 'public.others' }] });
 });
+
+it('what has only moved to another schema is there, and is not told; nor is an index of a partitioned table that goes with that', async () => {
+  await send({
+    's/1.sql':
+      'create schema old; create table old.a (id serial primary key); create table old.b (id int, at date) partition by range (at); create index b_at on old.b (at)',
+    'v/f.sql': 'create or replace view old.va as select id from old.a',
+    'z/1.sql':
+      'create function old.f() returns trigger language plpgsql as $$ begin return new; end $$; create trigger t before insert on old.a for each row execute function old.f()',
+  });
+  await sql(database.url, 'create view old.lost as select 1 as one; create view old.by_hand as select one from old.lost');
+  const end = await send({
+    's/1.sql':
+      'create schema old; create table old.a (id serial primary key); create table old.b (id int, at date) partition by range (at); create index b_at on old.b (at)',
+    'v/f.sql': 'create or replace view old.va as select id from old.a',
+    'z/1.sql':
+      'create function old.f() returns trigger language plpgsql as $$ begin return new; end $$; create trigger t before insert on old.a for each row execute function old.f()',
+    'z/2.sql': 'drop view old.lost cascade; drop table old.b; create schema later; alter table old.a set schema later; alter schema old rename to new',
+  });
+  expect(end, JSON.stringify(end.error)).toMatchObject({ state: 'succeeded' });
+  expect(end.gone_along).toMatchObject({ count: 1, objects: [{ kind: 'view', identity: 'old.by_hand' }] });
+});
