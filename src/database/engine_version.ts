@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '176328bedb91d754b048543413d6b2320bbd2869781c173074c8defa8de04bdf';
+export const ENGINE_DIGEST = 'e0a19373cf2aea9a5daf6845006567891f224994e67f2fbcaff8544ea8577590';
