@@ -34,6 +34,7 @@ const WITHOUT_PATH: Readonly<Record<string, string>> = {
   _insert_rows: 'it runs a statement under the path of the file',
   _enter_file: 'a SET clause would undo the work',
   _check: 'it asks under the search_path of a file',
+  _name_columns: 'it asks under the search_path of a file',
   _evaluate: 'it asks under the search_path of a file',
   _rehearse: 'it runs statements, whose path is theirs',
   sample: 'a procedure that commits may have no SET clause',
