@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e0a19373cf2aea9a5daf6845006567891f224994e67f2fbcaff8544ea8577590';
+export const ENGINE_DIGEST = 'e6b5277c4b9ae936dad76991a44745e59292c9f23c478c7907d586cb93b5d776';
