@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e6b5277c4b9ae936dad76991a44745e59292c9f23c478c7907d586cb93b5d776';
+export const ENGINE_DIGEST = '68b9793068d80ee0961c95e2740483703bcf590d82ea9abd6e38b92168eddb42';
