@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '68b9793068d80ee0961c95e2740483703bcf590d82ea9abd6e38b92168eddb42';
+export const ENGINE_DIGEST = 'ea4be0fda41de83548151e85f1b0f35a0e17e1a398f7f10d9cf521fc2d39192f';
