@@ -9,7 +9,7 @@ import { Problem } from '../domain/problem.ts';
 import { type Action, actionSchema } from '../domain/request.ts';
 import { type Caller, callerSchema, findInCallers, makeCaller, readableCallerSchema } from './callers.ts';
 import { type Environment, environmentSchema, makeEnvironment } from './environments.ts';
-import { findInSource, makeSource, type Source, sourceSchema } from './forges.ts';
+import { canFollowSame, findInSource, makeSource, type Source, sourceSchema } from './forges.ts';
 import { describeIssues, joinIssues } from './issues.ts';
 import { findLater, LATER_WORDS, type LaterWord } from './later.ts';
 import { matchesPattern } from './pattern.ts';
@@ -170,6 +170,9 @@ function findInSources({ sources, callers, targets, grants }: ReadableParts): st
     ) {
       faults.push(`${where}.target: no grant lets "${source.forge}" deploy on "${source.target}"`);
     }
+    const twin = sources.findIndex((other, before) => before < index && other !== undefined && canFollowSame(source, other));
+    if (twin >= 0)
+      faults.push(`${where}: sources[${twin}] can follow the same ${source.event}, with the same folder to the same target; let one of them do it`);
     return faults;
   });
 }

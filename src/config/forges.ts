@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import { nameSchema, pathSchema } from '../domain/manifest.ts';
 import { givenSchema } from '../domain/parameters.ts';
-import { branchSchema } from './pattern.ts';
+import { branchSchema, patternsMeet } from './pattern.ts';
 import { secretNameSchema } from './secret_name.ts';
 import { webAddressSchema } from './web_address.ts';
 
@@ -127,6 +127,18 @@ export function makeSource({ folder, mode, branch, environment, workflow, parame
     ...(workflow === undefined ? {} : { workflow }),
     ...(parameters === undefined ? {} : { parameters }),
   };
+}
+
+/** Whether one event could be followed by both, with one folder to one target: that is one deployment, and which source says how it is made would be anybody's guess. */
+export function canFollowSame(one: z.infer<typeof sourceSchema>, other: z.infer<typeof sourceSchema>): boolean {
+  const isSame = (['forge', 'repository_id', 'event', 'folder', 'target', 'environment'] as const).every((key) => one[key] === other[key]);
+  return isSame && patternsMeet(one.branch ?? '*', other.branch ?? '*') && isSameWorkflow(one.workflow, other.workflow);
+}
+
+/** A file goes by its whole path or by its name alone. */
+function isSameWorkflow(one: string | undefined, other: string | undefined): boolean {
+  const isNameOf = (name = '', path = '') => !name.includes('/') && path.split('/').at(-1) === name;
+  return one === other || isNameOf(one, other) || isNameOf(other, one);
 }
 
 /** @returns what is wrong with a forge by itself, though each key of it is well-formed */

@@ -178,6 +178,12 @@ describe('parse_config', () => {
       (c) => (c.sources[0].event = 'merge_request'),
       'sources[0].event: expected one of "push"|"pull_request"|"deployment"|"workflow_run"|"deployment_protection_rule" (of github)',
     ],
+    [
+      'a push that two sources follow, one by a pattern',
+      (c) => c.sources.push({ ...c.sources[0], branch: 'm*', parameters: { env: 'any' } }),
+      'sources[4]: sources[0] can follow the same push, with the same folder to the same target',
+    ],
+    ['a build that two sources follow', (c) => c.sources.push({ ...c.sources[3], branch: '*' }), 'sources[4]: sources[3] can follow the same build'],
     ['an event called like a method', (c) => (c.sources[0].event = 'constructor'), 'sources[0].event: expected one of'],
     ['a push without its branch', (c) => delete c.sources[0].branch, 'sources[0].branch: is missing; push is told by it'],
     ['a push of an environment', (c) => (c.sources[0].environment = 'x'), 'sources[0].environment: is not for push'],
