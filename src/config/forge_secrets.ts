@@ -4,6 +4,7 @@
  */
 import { LIMITS } from '../domain/limits.ts';
 import type { Forge } from './forges.ts';
+import { decodeWebhookSecret, isSigningToken, WEBHOOK_SECRET_FORM } from './webhook_secret.ts';
 
 export interface ForgeSecrets {
   /** Any of them may prove a webhook. */
@@ -29,6 +30,11 @@ export function readForgeSecrets(
     if (value.length < LIMITS.forge_secret_characters_min || /\s/.test(value)) {
       faults.push(
         `the secret ${secret} (${place}) is shorter than ${LIMITS.forge_secret_characters_min} characters (forge_secret_characters_min), or holds a blank`,
+      );
+    }
+    if (forge.kind === 'gitlab' && isSigningToken(value) && decodeWebhookSecret(value) === null) {
+      faults.push(
+        `the secret ${secret} (${place}) begins as a signing token does, and is none: that is ${WEBHOOK_SECRET_FORM}, as GitLab makes it. A secret token of your own begins otherwise`,
       );
     }
     return [value];

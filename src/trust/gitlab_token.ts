@@ -3,12 +3,10 @@
  * (docs.gitlab.com, "Webhooks", "Validate payloads"). The latter proves who sent, and nothing of what is sent.
  */
 import type { CallerKeys } from '../config/secrets.ts';
+import { isSigningToken } from '../config/webhook_secret.ts';
 import { Problem } from '../domain/problem.ts';
 import { findCallerByToken } from './find_caller.ts';
 import { readSignedHeaders, type SignedHeaders, verifySignature } from './signature.ts';
-
-/** A secret of this form signs, and is never sent. */
-const SIGNING = 'whsec_';
 
 export type GitLabProof = { readonly signed: SignedHeaders } | { readonly token: string };
 
@@ -43,8 +41,9 @@ export async function verifyGitLabProof(
   return { caller, signature: `${id}.${timestamp} ${signature}`.slice(0, 1024) };
 }
 
+/** A secret of the form of Standard Webhooks signs, and is never sent. */
 function having(isSigning: boolean, callers: readonly CallerKeys[]): CallerKeys[] {
-  return callers.map(({ name, secrets }) => ({ name, secrets: secrets.filter((one) => one.startsWith(SIGNING) === isSigning) }));
+  return callers.map(({ name, secrets }) => ({ name, secrets: secrets.filter((one) => isSigningToken(one) === isSigning) }));
 }
 
 /** The same by `X-Gitlab-Token`, which needs no body. @throws Problem signature_mismatch */

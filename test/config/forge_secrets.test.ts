@@ -23,7 +23,7 @@ const env = {
   HUB: 'hunter2-hunter2-1',
   HUB_NEXT: 'hunter2-hunter2-2',
   HUB_KEY: KEY,
-  LAB: 'whsec_hunter2-hunter2',
+  LAB: `whsec_${Buffer.alloc(32, 8).toString('base64')}`,
   LAB_TOKEN: 'glpat-hunter2',
   CI_SECRET: CI,
 };
@@ -36,12 +36,22 @@ describe('read_secrets', () => {
     expect(callers.map(({ name }) => name)).toEqual(['ci']);
   });
 
+  it('takes a secret of GitHub whatever it begins with, and one of GitLab that is sent', () => {
+    const { forges } = readSecrets(config, { ...env, HUB: 'whsec_hunter2-hunter2', LAB: 'hunter2-hunter2-hunter2' });
+    expect(forges.get('hub')?.webhooks[0]).toBe('whsec_hunter2-hunter2');
+  });
+
   it.each([
     ['a webhook secret that is short', { HUB: 'hunter2' }, 'the secret HUB (callers.hub.forge.webhook_secrets[0]) is shorter than 16 characters'],
     ['a webhook secret with a line break', { HUB: 'hunter2-hunter2-hunter2\n' }, 'the secret HUB (callers.hub.forge.webhook_secrets[0])'],
     ['a webhook secret that is missing', { HUB_NEXT: undefined }, 'there is no secret HUB_NEXT, which callers.hub.forge.webhook_secrets[1] names'],
     ['a token with a line break', { LAB_TOKEN: 'hunter2\n' }, 'the secret LAB_TOKEN (callers.lab.forge.token) holds a blank'],
     ['a key of another kind', { HUB_KEY: KEY.replaceAll('PRIVATE', 'EC PRIVATE') }, 'is no private key in PEM'],
+    [
+      'a signing token of GitLab that is none',
+      { LAB: 'whsec_hunter2-hunter2' },
+      'the secret LAB (callers.lab.forge.webhook_secrets[0]) begins as a signing token does, and is none',
+    ],
     ['one value for two', { LAB: env.HUB }, 'the secrets HUB and LAB have the same value'],
     ["one value for a caller's key and a webhook", { LAB: CI }, 'LAB'],
   ])('refuses %s, and repeats no part of it', async (_name, edit, words) => {
