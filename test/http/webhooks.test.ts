@@ -88,6 +88,13 @@ test('the signature is the one that GitHub publishes as an example', async () =>
   expect(await verifyHubSignature(body, signature, [{ name: 'hub', secrets: ["It's a Secret to Everybody"] }])).toEqual({ caller: 'hub' });
 });
 
+test('a webhook that sends a form, as GitHub does by default, is told what to set', async () => {
+  const init = signed(`payload=${encodeURIComponent(JSON.stringify(PUSH))}`);
+  const { status, document } = await post(makeDoor(), { ...init, headers: { ...init.headers, 'content-type': 'application/x-www-form-urlencoded' } });
+  expect([status, document.type]).toEqual([415, 'urn:weft:problem:unsupported_media_type']);
+  expect(document.detail).toContain('Set its content type to application/json at GitHub');
+});
+
 test('a push is left in the queue once for each source that follows it, with what proves it; nobody was asked by then', async () => {
   const door = makeDoor();
   const init = signed(PUSH);

@@ -97,9 +97,17 @@ export function readEventName(headers: Headers): string {
 
 /**
  * @param delivery that was proved
- * @throws Problem malformed_json; invalid_request when the body is not what an event of this name has
+ * @throws Problem unsupported_media_type (a form); malformed_json; invalid_request when the body is not what an event of this name has
  */
 export function readEvent({ headers, body }: Delivery): Heard {
+  const type = (headers.get('content-type') ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
+  if (type === 'application/x-www-form-urlencoded') {
+    throw new Problem(
+      'unsupported_media_type',
+      'The webhook sends a form (application/x-www-form-urlencoded), as GitHub does where nothing else is chosen. Set its content type to application/json at GitHub, and deliver it again.',
+      { content_type: type },
+    );
+  }
   const name = readEventName(headers);
   const read = Object.hasOwn(READERS, name) ? READERS[name] : undefined;
   if (read === undefined) return { ignored: `The event "${name}" is none that deployments follow from.` };
