@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createLog } from '../../src/worker/log.ts';
+import { createHide, createLog } from '../../src/worker/log.ts';
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 const secrets = {
@@ -38,6 +38,19 @@ test.each([
   const [line = ''] = logged({ errors: [{ cause: { message: text } }] });
   expect(line).toContain('[hidden]');
   expect(line).not.toMatch(/ssw0rd|cool-1|c2lnbmF0dXJl|BwcHBw/);
+});
+
+test('a host without a dot is hidden where it stands as one, and in no other word or path', () => {
+  const known = { ...secrets, databases: new Map([['shop', 'postgres://deployer:p%40ssw0rd-long@db:5432/shop']]) };
+  const hide = createHide(known);
+  for (const text of ['getaddrinfo ENOTFOUND db', 'connect to db:5432', 'tcp://db/shop', 'deployer@db/shop', 'Host: db. is not in the cert', 'host "DB"'])
+    expect(hide(text), text).toMatch(/\[hidden\]/);
+  for (const text of ['db/shop/1.sql', 'shop/db/1.sql', 'db.sql, line 7', 'my-db', 'dbs and adb', 'the table x_db']) expect(hide(text)).toBe(text);
+});
+
+test('an identity token is hidden, whole', () => {
+  const token = `${Buffer.from('{"alg":"RS256"}').toString('base64url')}.${Buffer.from('{"sub":"x"}').toString('base64url')}.c2ln-_bmF0`;
+  expect(createHide(null)(`the token ${token} is not accepted`)).toBe('the token [hidden] is not accepted');
 });
 
 test('tokens and signing secrets are hidden even where no configuration is known', () => {
