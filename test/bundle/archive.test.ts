@@ -48,6 +48,37 @@ const FILES = {
 const under = (folder: string, files: Record<string, string | Uint8Array>) =>
   Object.fromEntries(Object.entries(files).map(([path, content]) => [`${folder}/${path}`, content]));
 
+test('a repository of 34 MiB is never held: neither what lies beside the folder, nor a large bundle in it', () => {
+  const url = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
+  const code = `
+    import { Readable } from 'node:stream';
+    import { createGzip } from 'node:zlib';
+    import { readArchive } from ${url('../../src/bundle/archive.ts')};
+    import { END, entry } from ${url('./tars.ts')};
+    const MIB = 1024 * 1024;
+    let most = 0, begun = 0;
+    const look = () => { globalThis.gc(); most = Math.max(most, process.memoryUsage().arrayBuffers - begun); };
+    const large = (name, mib, byte) => [entry({ name, size: (mib * MIB).toString(8).padStart(11, '0') + '\\0' }), mib, byte];
+    async function* tar() {
+      yield entry({ name: 'shop/db/shop/001.sql', body: 'select 1;' });
+      for (const [head, mib, byte] of [large('shop/video.bin', 24, 1), large('shop/db/shop/002.sql', 10, 0x61)]) {
+        yield head;
+        for (let part = 0; part < mib; part++) { if (part % 4 === 0) look(); yield Buffer.alloc(MIB, byte + (part % 20)); }
+      }
+      yield END;
+    }
+    const place = { folder: 'db/shop', repositoryName: 'shop', commit: ${JSON.stringify(COMMIT)}, open: async () => Readable.toWeb(Readable.from(tar()).pipe(createGzip({ level: 1 }))) };
+    begun = process.memoryUsage().arrayBuffers;
+    const { manifest, chunks } = await readArchive(place);
+    let bytes = 0;
+    for await (const chunk of chunks(new Set(manifest.artifacts.flatMap(({ digest, chunks }) => chunks ?? [digest])))) { bytes += chunk.bytes.length; look(); }
+    console.log(JSON.stringify({ most, bytes }));`;
+  const flags = ['--expose-gc', '--no-concurrent-array-buffer-sweeping'];
+  const { most, bytes } = JSON.parse(execFileSync(process.execPath, [...flags, '--input-type=module', '-e', code], { encoding: 'utf8' }));
+  expect(bytes).toBe(10 * 1024 * 1024 + 9);
+  expect(most).toBeLessThan(6 * 1024 * 1024);
+}, 60_000);
+
 describe('the manifest', () => {
   test('is that of the folder itself, with its bytes, whatever lies beside it', async () => {
     const folder = await readFolder(await folderOf(FILES, 'shop'));
