@@ -10,7 +10,7 @@ export function compareBytes(a: string, b: string): number {
 }
 
 /**
- * The first neighbours of a list in byte order that stand the other way round when numbers count as numbers: V10 before V2.
+ * The first neighbours of a list in byte order that stand the other way round when numbers count as numbers: V10 before V2, V2.1 before V2.
  * @param paths sorted by `compareBytes`
  * @returns the two, as they stand; null when both orders agree
  */
@@ -36,15 +36,38 @@ export function findNearest(word: string, known: Iterable<string>): string | nul
   return nearest;
 }
 
-/** As `compareBytes`, except that where two digit runs begin at the same place, the first difference is between numbers. */
+/** Whether one name has a version of more parts than the other: 2.1 and 2. */
+export function isOfMoreParts(a: string, b: string): boolean {
+  const [one, other] = versionsOf(a, b);
+  return one !== null && other !== null && one.length !== other.length && one[0] === other[0];
+}
+
+/** The numbers at the place where two names begin to differ: those that a dot parts, or in a name of Flyway's form (`V2_1__x`) an underscore. */
+function versionsOf(a: string, b: string): readonly [readonly bigint[] | null, readonly bigint[] | null] {
+  let end = 0;
+  while (end < a.length && a[end] === b[end]) end += 1;
+  const common = a.slice(0, end);
+  const readFrom = (start: number) => [readVersion(a.slice(start)), readVersion(b.slice(start))] as const;
+  // where the whole version is the same as far as it is read, only the number at which they differ is left
+  const whole = readFrom(end - (/\d[\d._]*$/.exec(common)?.[0].length ?? 0));
+  return String(whole[0]) === String(whole[1]) ? readFrom(end - (/\d+$/.exec(common)?.[0].length ?? 0)) : whole;
+}
+
+function readVersion(text: string): readonly bigint[] | null {
+  const found = /^\d+(?:[._]\d+)*(?=__)/.exec(text) ?? /^\d+(?:\.\d+)*/.exec(text);
+  return found === null ? null : found[0].split(/[._]/).map(BigInt);
+}
+
+/** As `compareBytes`, except that where two versions begin at the same place, the first difference is between numbers, and 2 comes before 2.1. */
 function compareNumerically(a: string, b: string): number {
-  let start = 0;
-  while (start < a.length && a[start] === b[start]) start += 1;
-  while (start > 0 && /\d/.test(a[start - 1] ?? '')) start -= 1;
-  const one = /^\d+/.exec(a.slice(start))?.[0];
-  const other = /^\d+/.exec(b.slice(start))?.[0];
-  if (one === undefined || other === undefined || BigInt(one) === BigInt(other)) return compareBytes(a, b);
-  return BigInt(one) < BigInt(other) ? -1 : 1;
+  const [one, other] = versionsOf(a, b);
+  if (one === null || other === null) return compareBytes(a, b);
+  for (const [place, number] of one.entries()) {
+    const counterpart = other[place];
+    if (counterpart === undefined) return 1;
+    if (number !== counterpart) return number < counterpart ? -1 : 1;
+  }
+  return one.length < other.length ? -1 : compareBytes(a, b);
 }
 
 /** Levenshtein's distance, where two neighbours that changed places count once. */

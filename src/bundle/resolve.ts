@@ -10,7 +10,7 @@ import type { Parameter } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import { BUNDLE_FILE, type BundleFile, type BundleFileStep, invalidAt, parseBundleFile } from './bundle_file.ts';
 import { wordsOfLoad } from './loads.ts';
-import { compareBytes, findNearest, findNumericInversion } from './order.ts';
+import { compareBytes, findNearest, findNumericInversion, isOfMoreParts } from './order.ts';
 import { refuseUndoFiles, warnOfOtherTools } from './other_tools.ts';
 import { type Pairing, pairUndos } from './undo.ts';
 
@@ -221,7 +221,7 @@ function warnOfNumbers(paths: readonly string[]): string[] {
   if (inversion === null) return [];
   const [first, second] = inversion;
   return [
-    `"${first}" runs before "${second}": files run in the order of the bytes of their paths. If that is not meant, write the numbers with leading zeros.`,
+    `"${first}" runs before "${second}": files run in the order of the bytes of their paths. If that is not meant, ${isOfMoreParts(first, second) ? 'write versions of as many parts (2.0 and 2.1)' : 'write the numbers with leading zeros'}.`,
   ];
 }
 

@@ -30,6 +30,28 @@ describe('findNumericInversion', () => {
       ['a/10/x.sql', 'a/9/x.sql'],
       ['a/10/x.sql', 'a/9/x.sql'],
     ],
+    [
+      ['V2.1__b.sql', 'V2__a.sql'],
+      ['V2.1__b.sql', 'V2__a.sql'],
+    ],
+    [
+      ['V1__x.sql', 'V2_1__b.sql', 'V2__a.sql', 'V3__c.sql'],
+      ['V2_1__b.sql', 'V2__a.sql'],
+    ],
+    [
+      ['V1.2.1__b.sql', 'V1.2__a.sql'],
+      ['V1.2.1__b.sql', 'V1.2__a.sql'],
+    ],
+    [
+      ['2.1-b.sql', '2.sql'],
+      ['2.1-b.sql', '2.sql'],
+    ],
+    [
+      ['1_10.sql', '1_9.sql'],
+      ['1_10.sql', '1_9.sql'],
+    ],
+    [['V2.0__a.sql', 'V2.1__b.sql'], null],
+    [['001_2024.sql', '001_a.sql', '002.sql'], null],
     [['001.sql', '002.sql', '010.sql'], null],
     [['20240101_a.sql', '20240102_b.sql'], null],
     [['a-1.sql', 'a1.sql'], null],
