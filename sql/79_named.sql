@@ -42,6 +42,62 @@ $$;
 comment on function weft._name_created(text) is 'Names what a statement without comments creates: kind, name and, of a column, its table; null when it creates nothing that is looked for.';
 
 
+-- What else of it a catalog can be asked for by name: constraints, columns behind the first, and kinds that no repeatable file is known by.
+create or replace function weft._name_added(p_flat text)
+  returns setof jsonb
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  c_ident   constant text := '(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)';
+  c_name    constant text := c_ident || '(?: ?\. ?' || c_ident || ')*';
+  c_kept    constant text := '(?:check|primary key|unique|foreign key|exclude|references)\M';  -- NOT NULL has a name from version 18 on
+  c_others  constant text := '^create (?:or replace )?(?:default |trusted |procedural )*(collation|publication|subscription|statistics|event trigger|text search (?:configuration|dictionary|parser|template)|server|'
+    || 'foreign data wrapper|language|conversion|access method|operator class|operator family) (?:if not exists )?(?!on\M)(' || c_name || ')';
+  v_match   text[];
+begin
+  if p_flat !~* '^(create|alter (foreign table|table|type))\M' or p_flat ~* '^create (or replace )?((global|local) )?temp(orary)?\M' then
+    return;
+  end if;
+  v_match := regexp_match(p_flat, '^create (?:unlogged |foreign )?table (?:if not exists )?(' || c_name || ') ?\(', 'i');
+  if v_match is not null then
+    return query select jsonb_build_object('kind', 'constraint', 'name', m[1], 'on', v_match[1]) from regexp_matches(p_flat, '\mconstraint (' || c_ident || ') ' || c_kept, 'gi') as m;
+    return;
+  end if;
+  v_match := regexp_match(p_flat, '^alter (?:foreign )?table (?:if exists )?(?:only )?(' || c_name || ')(?: ?\*)? (add\M.*|.*, ?add\M.*)$', 'i');
+  if v_match is not null then
+    return query select jsonb_build_object('kind', 'constraint', 'name', m[1], 'on', v_match[1]) from regexp_matches(v_match[2], '\mconstraint (' || c_ident || ') ' || c_kept, 'gi') as m;
+    return query
+    select jsonb_build_object('kind', 'column', 'name', m[1], 'on', v_match[1])
+    from regexp_matches(v_match[2], '(?:^|,) ?add (?:column )?(?:if not exists )?(?!(?:column|if|constraint|primary|foreign|unique|check|exclude|not)\M)(' || c_ident || ') ', 'gi') as m;
+    return;
+  end if;
+  v_match := regexp_match(p_flat, '^alter type (' || c_name || ') add value (?:if not exists )?''((?:[^'']|'''')*)''', 'i');
+  if v_match is not null then
+    return next jsonb_build_object('kind', 'enum value', 'name', format('"%s"', replace(replace(v_match[2], '''''', ''''), '"', '""')), 'on', v_match[1]);
+    return;
+  end if;
+  v_match := regexp_match(p_flat, '^create (?:or replace )?rule (' || c_ident || ') as on \w+ to (' || c_name || ')', 'i');
+  if v_match is not null then
+    return next jsonb_build_object('kind', 'rule', 'name', v_match[1], 'on', v_match[2]);
+    return;
+  end if;
+  v_match := regexp_match(p_flat, '^create operator ((?:' || c_ident || ' ?\. ?)*)([-+*/<>=~!@#%^&|`?]+) ?\(', 'i');
+  if v_match is not null then
+    return next jsonb_build_object('kind', 'operator', 'name', format('%s"%s"', v_match[1], v_match[2]));
+    return;
+  end if;
+  v_match := regexp_match(p_flat, c_others, 'i');
+  if v_match is not null then
+    return next jsonb_build_object('kind', lower(v_match[1] collate "C"), 'name', v_match[2]);
+  end if;
+end
+$$;
+
+comment on function weft._name_added(text) is 'Names what a statement without comments creates beside what weft._name_created names: each with its kind, and its table where it has one.';
+
+
 create or replace function weft._fold_name(p_name text)
   returns text[]
   immutable strict parallel safe

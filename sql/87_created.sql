@@ -83,6 +83,47 @@ $$;
 comment on function weft._ask_for_types(text, text) is 'Lists the types of what a function is called with, by their names without schema; null where the server cannot tell.';
 
 
+-- What weft._name_added names. Each is in one catalog, most of them in a schema.
+create or replace function weft._is_rarely_there(p_kind text, p_name name, p_schema text, p_table text, p_table_schema text)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select exists (
+    select from (
+      select k.connamespace as place, k.conrelid as on_relation, 0::oid as on_type from pg_constraint as k where p_kind = 'constraint' and k.conname = p_name
+      union all select null, w.ev_class, 0 from pg_rewrite as w where p_kind = 'rule' and w.rulename = p_name
+      union all select null, 0, e.enumtypid from pg_enum as e where p_kind = 'enum value' and e.enumlabel = p_name
+      union all select o.oprnamespace, 0, 0 from pg_operator as o where p_kind = 'operator' and o.oprname = p_name
+      union all select o.opcnamespace, 0, 0 from pg_opclass as o where p_kind = 'operator class' and o.opcname = p_name
+      union all select o.opfnamespace, 0, 0 from pg_opfamily as o where p_kind = 'operator family' and o.opfname = p_name
+      union all select c.collnamespace, 0, 0 from pg_collation as c where p_kind = 'collation' and c.collname = p_name
+      union all select c.connamespace, 0, 0 from pg_conversion as c where p_kind = 'conversion' and c.conname = p_name
+      union all select s.stxnamespace, 0, 0 from pg_statistic_ext as s where p_kind = 'statistics' and s.stxname = p_name
+      union all select t.cfgnamespace, 0, 0 from pg_ts_config as t where p_kind = 'text search configuration' and t.cfgname = p_name
+      union all select t.dictnamespace, 0, 0 from pg_ts_dict as t where p_kind = 'text search dictionary' and t.dictname = p_name
+      union all select t.prsnamespace, 0, 0 from pg_ts_parser as t where p_kind = 'text search parser' and t.prsname = p_name
+      union all select t.tmplnamespace, 0, 0 from pg_ts_template as t where p_kind = 'text search template' and t.tmplname = p_name
+      union all select null, 0, 0 from pg_publication as b where p_kind = 'publication' and b.pubname = p_name
+      union all select null, 0, 0 from pg_event_trigger as e where p_kind = 'event trigger' and e.evtname = p_name
+      union all select null, 0, 0 from pg_foreign_server as f where p_kind = 'server' and f.srvname = p_name
+      union all select null, 0, 0 from pg_foreign_data_wrapper as f where p_kind = 'foreign data wrapper' and f.fdwname = p_name
+      union all select null, 0, 0 from pg_language as l where p_kind = 'language' and l.lanname = p_name
+      union all select null, 0, 0 from pg_am as a where p_kind = 'access method' and a.amname = p_name
+      union all select null, 0, 0 where p_kind = 'subscription' and exists (select from pg_stat_subscription as s where s.subname = p_name)
+    ) as f
+    left join pg_namespace as n on n.oid = f.place
+    left join pg_class as c on c.oid = f.on_relation
+    left join pg_type as t on t.oid = f.on_type
+    left join pg_namespace as o on o.oid = coalesce(c.relnamespace, t.typnamespace)
+    where (p_schema is null or n.nspname = p_schema)
+      and (p_table is null or coalesce(c.relname, t.typname) = p_table and (p_table_schema is null or o.nspname = p_table_schema)))
+$$;
+
+comment on function weft._is_rarely_there(text, name, text, text, text) is 'Tells whether the catalog has a constraint, a rule, an operator, a publication or the like of that name, on that table.';
+
+
 -- A name without a schema is looked for in all of them: which search_path it was made under is not known.
 create or replace function weft._is_created_there(p_object jsonb)
   returns boolean
@@ -114,6 +155,7 @@ begin
     when 'column' then exists (
       select from pg_attribute as a join pg_class as c on c.oid = a.attrelid join pg_namespace as n on n.oid = c.relnamespace
       where a.attname = v_name and not a.attisdropped and c.relname = v_table[cardinality(v_table)] and n.nspname = case when cardinality(v_table) > 1 then v_table[cardinality(v_table) - 1] else n.nspname end)
+    else weft._is_rarely_there(p_object ->> 'kind', v_name, v_schema, v_table[cardinality(v_table)], case when cardinality(v_table) > 1 then v_table[cardinality(v_table) - 1] end)
   end;
 exception when invalid_parameter_value or syntax_error then  -- no name: then it is not looked for
   return true;
@@ -150,7 +192,8 @@ declare
   c_name   constant text := c_ident || '(?: ?\. ?' || c_ident || ')*';
   c_kinds  constant jsonb := '{"table": "relation", "view": "relation", "sequence": "relation", "index": "relation", "function": "function", "procedure": "function", "routine": "function",
     "aggregate": "function", "schema": "schema", "type": "type", "domain": "type", "extension": "extension", "trigger": "trigger", "policy": "policy"}';
-  c_start  constant text := '(?:foreign |materialized )?(table|view|sequence|index|function|procedure|routine|aggregate|schema|type|domain|extension|trigger|policy) (?:concurrently )?(?:if exists )?(?:only )?';
+  c_others constant text := 'rule|collation|publication|subscription|statistics|event trigger|text search (?:configuration|dictionary|parser|template)|server|foreign data wrapper|language|conversion|access method|operator class|operator family';
+  c_start  constant text := '(?:foreign (?!data)|materialized |procedural )?(table|view|sequence|index|function|procedure|routine|aggregate|schema|type|domain|extension|trigger|policy|' || c_others || ') (?:concurrently )?(?:if exists )?(?:only )?';
   v_match  text[];
   v_kind   text;
   v_rest   text;
@@ -161,10 +204,15 @@ begin
     end if;
     return;
   end if;
+  if p_flat ~* '^(drop|alter) operator (?!class|family)' then
+    return query select 'operator'::text, format('%s"%s"', m[1], m[2]), null::text, null::text
+      from regexp_matches(p_flat, '((?:' || c_ident || ' ?\. ?)*)([-+*/<>=~!@#%^&|`?]+) ?\(', 'g') as m where p_flat ~* '^drop|\mset schema\M';
+    return;
+  end if;
   v_match := regexp_match(p_flat, '^drop ' || c_start || '(.*)$', 'i');
   if v_match is not null then
-    v_kind := c_kinds ->> lower(v_match[1] collate "C");
-    if v_kind in ('trigger', 'policy') then
+    v_kind := coalesce(c_kinds ->> lower(v_match[1] collate "C"), lower(v_match[1] collate "C"));
+    if v_kind in ('trigger', 'policy', 'rule') then
       return query select v_kind, m[1], m[2], null::text from regexp_matches(v_match[2], '^(' || c_ident || ') on (' || c_name || ')', 'i') as m;
     else
       v_rest := regexp_replace(regexp_replace(v_match[2], ' ?\m(cascade|restrict) ?$', '', 'i'), '\([^()]*\)', '', 'g');
@@ -176,7 +224,7 @@ begin
   if v_match is null then
     return;
   end if;
-  v_kind := c_kinds ->> lower(v_match[1] collate "C");
+  v_kind := coalesce(c_kinds ->> lower(v_match[1] collate "C"), lower(v_match[1] collate "C"));
   v_rest := v_match[4];
   if v_rest ~* '^rename to\M' then
     name := v_match[2];
@@ -188,7 +236,13 @@ begin
     return query select v_kind, v_match[2], null::text, substring(v_rest from '^\S+ \S+ (' || c_ident || ')') || '.' || substring(v_match[2] from c_ident || '$');
   elsif v_kind = 'relation' and v_rest ~* '^rename (column )?(?!constraint\M)' then
     return query select 'column'::text, m[1], v_match[2], m[2] from regexp_matches(v_rest, '^rename (?:column )?(' || c_ident || ') to (' || c_ident || ')', 'i') as m;
+  elsif v_kind = 'type' and v_rest ~* '^rename value\M' then
+    return query select 'enum value'::text, format('"%s"', replace(m[1], '''''', '''')), v_match[2], format('"%s"', replace(m[2], '''''', ''''))
+      from regexp_matches(v_rest, '^rename value ''((?:[^'']|'''')*)'' to ''((?:[^'']|'''')*)''', 'i') as m;
+  elsif v_kind = 'relation' and v_rest ~* '^rename constraint\M' then
+    return query select 'constraint'::text, m[1], v_match[2], m[2] from regexp_matches(v_rest, '^rename constraint (' || c_ident || ') to (' || c_ident || ')', 'i') as m;
   elsif v_kind = 'relation' then
+    return query select distinct 'constraint'::text, m[1], v_match[2], null::text from regexp_matches(v_rest, '(?:^|,) ?drop constraint (?:if exists )?(' || c_ident || ')', 'gi') as m;
     return query select distinct 'column'::text, coalesce(m[1], m[2]), v_match[2], null::text
       from regexp_matches(v_rest, '(?:^|,) ?drop (?:column (?:if exists )?(' || c_ident || ')|(?:if exists )?(?!(?:constraint|column|not|default|identity|expression|if)\M)(' || c_ident || '))', 'gi') as m;
   end if;
@@ -215,7 +269,7 @@ as $$
     where s.deployment_id = p_deployment and s.kind = 'run' and octet_length(u.statement) <= 65536 and weft._kept_text(s.deployment_id, s.path, a.digest) is not null
   ),
   taken as materialized (
-    select t.place, t.path, t.line, n.kind, n.name, n."on", n.now, weft._last_of_name(n.name) as last
+    select t.place, t.path, t.line, n.kind, n.name, n."on", n.now, weft._last_of_name(n.name) as last, t.flat ~* '\mcascade\M' as is_wide
     from statements as t cross join lateral weft._name_taken_away(t.flat) as n
     where t.flat ~* '^(drop|alter|do)\M'
   ),
@@ -224,8 +278,11 @@ as $$
       case when o.object ->> 'kind' = 'function' then jsonb_build_object('routine', case when t.flat ~* '^create (or replace )?procedure\M' then 'procedure' else 'function' end, 'arguments', weft._read_arguments(t.flat)) end as more
     from statements as t cross join lateral weft._name_created(t.flat) as o (object)
     where o.object is not null
+    union
+    select t.place, t.path, t.line, o.object, o.object ->> 'on', null
+    from statements as t cross join lateral weft._name_added(t.flat) as o (object)
     union all
-    select t.place, t.path, t.line, jsonb_strip_nulls(jsonb_build_object('kind', t.kind, 'name', t.now, 'on', case when t.kind = 'column' then t."on" end)), t."on", null
+    select t.place, t.path, t.line, jsonb_strip_nulls(jsonb_build_object('kind', t.kind, 'name', t.now, 'on', case when t.kind in ('column', 'constraint', 'enum value') then t."on" end)), t."on", null
     from taken as t
     where t.now is not null
   ),
@@ -235,17 +292,20 @@ as $$
   judged as (
     select c.*, exists (
         select from taken as t
-        where t.place > c.place and case when t.last = c.last or t.last = c.last_on or t.kind = 'schema' then  -- most are others, and cost little so
+        where t.place > c.place and case
+          when c.object ->> 'kind' = 'constraint' and (t.is_wide or t.kind = 'column' and t.now is null and weft._is_same_name(t."on", c."on")) then true  -- which may have gone along
+          when t.last = c.last or t.last = c.last_on or t.kind = 'schema' then  -- most are others, and cost little so
           t.kind is null and (weft._is_same_name(t.name, c.object ->> 'name') or weft._is_same_name(t.name, c.object ->> 'on'))
           or t.kind = c.object ->> 'kind' and weft._is_same_name(t.name, c.object ->> 'name') and (t."on" is null or weft._is_same_name(t."on", c."on"))
-          or t.kind = 'relation' and weft._is_same_name(t.name, c."on") and (t.now is null or c.object ->> 'kind' in ('column', 'trigger', 'policy'))
+          or t.kind = 'relation' and weft._is_same_name(t.name, c."on") and (t.now is null or c.object ->> 'kind' in ('column', 'trigger', 'policy', 'constraint', 'rule'))
+          or t.kind = 'type' and c.object ->> 'kind' = 'enum value' and weft._is_same_name(t.name, c."on")
           or t.kind = 'schema' and cardinality(weft._fold_name(coalesce(c.object ->> 'on', c.object ->> 'name'))) > 1 and (weft._fold_name(coalesce(c.object ->> 'on', c.object ->> 'name')))[1] = (weft._fold_name(t.name))[1]
         else false end) as is_gone
     from named as c
   )
   select j.path, j.line, o.object, j.is_gone, j.is_gone or weft._is_created_there(o.object || coalesce(j.more, '{}'))
   from judged as j
-  cross join lateral (select j.object || case when j.object ->> 'kind' in ('trigger', 'policy') and j."on" is not null then jsonb_build_object('on', j."on") else '{}' end as object) as o
+  cross join lateral (select j.object || case when j.object ->> 'kind' in ('trigger', 'policy', 'rule') and j."on" is not null then jsonb_build_object('on', j."on") else '{}' end as object) as o
   order by j.place
 $$;
 

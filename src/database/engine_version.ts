@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'ea4be0fda41de83548151e85f1b0f35a0e17e1a398f7f10d9cf521fc2d39192f';
+export const ENGINE_DIGEST = '733b0ac7e6813fc96714ab35b007432b5e8c5622c7fca5a76d54300f51445d4b';

@@ -261,6 +261,61 @@ describe('weft baseline', () => {
     expect(json().error).toMatchObject({ message: `The database is not at this bundle: ${message}`, path: '1.sql', hint: expect.stringMatching(hint) });
   });
 
+  describe('of what has a name, and is rarer', () => {
+    const TABLES = `create table public.t (id int primary key, n int); create type public.mood as enum ('ok');`;
+    const RARE: readonly (readonly [string, string])[] = [
+      ['constraint n_pos of public.t', 'alter table only public.t add constraint n_pos check (n > 0)'],
+      ['constraint n_fk of public.t', 'alter table public.t add constraint n_fk foreign key (n) references public.t'],
+      ['constraint u_key of public.u', 'create table public.u (id int, constraint u_key unique (id))'],
+      ['column m of public.t', 'alter table public.t add column k int, add column m numeric(10, 2)'],
+      ['rule r2 of public.t', 'create rule r2 as on delete to public.t do instead nothing'],
+      ['statistics st2', 'create statistics st2 (ndistinct) on id, n from public.t'],
+      ['collation c2', `create collation c2 (locale = 'C')`],
+      ['operator public."==="', 'create operator public.=== (leftarg = int, rightarg = int, function = int4eq)'],
+      ['text search configuration public.words', 'create text search configuration public.words (copy = simple)'],
+      ['enum value "new mood" of public.mood', `alter type public.mood add value 'new mood'`],
+    ];
+
+    it('each is looked for by it, on its table', async () => {
+      await sql(
+        database.url,
+        `${TABLES} create table u (id int); alter table public.t add column k int; create table other (n int constraint n_pos check (n > 0))`,
+      );
+      const folder = makeFolder({ '0.sql': TABLES, '1.sql': RARE.map(([, statement]) => `${statement};`).join('\n') });
+      const { code, json } = await weft('baseline', folder, '--json');
+      expect(code).toBe(1);
+      const { missing } = json().error;
+      expect(missing.map(({ kind, name, on }: Record<string, string>) => `${kind} ${name}${on === undefined ? '' : ` of ${on}`}`)).toEqual(
+        RARE.map(([what]) => what),
+      );
+      for (const [, statement] of RARE)
+        await sql(
+          database.url,
+          statement.replace('create table public.u (id int, ', 'alter table u add ').replace('unique (id))', 'unique (id)').replace('add column k int, ', ''),
+        );
+      expect((await weft('baseline', folder)).code).toBe(0);
+    });
+
+    it('none is that a later statement drops, renames, or may have taken along', async () => {
+      await sql(database.url, `${TABLES} alter table t add constraint c check (n > 1); create collation c3 (locale = 'C')`);
+      const folder = makeFolder({
+        '0.sql': TABLES,
+        '1.sql': `${RARE.slice(0, 2)
+          .map(([, statement]) => `${statement};`)
+          .join(
+            '\n',
+          )} create rule r2 as on delete to public.t do instead nothing; create collation c2 (locale = 'C'); create operator public.=== (leftarg = int, rightarg = int, function = int4eq);`,
+        '2.sql':
+          'alter table t rename constraint n_pos to c; alter table t drop constraint n_fk; drop rule r2 on t; alter collation c2 rename to c3; drop operator public.=== (int, int);',
+        '3.sql':
+          'create table w (a int, b int, constraint w_a check (a > 0)); alter table w drop column a; create table x (id int constraint x_key primary key); drop schema if exists gone cascade;',
+      });
+      await sql(database.url, 'create table w (b int); create table x (id int)');
+      const { code, stdout, stderr } = await weft('baseline', folder);
+      expect(code, stdout + stderr).toBe(0);
+    });
+  });
+
   it.each([
     'alter table t rename a to b',
     'alter table t rename column a to b',
