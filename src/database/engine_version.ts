@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '733b0ac7e6813fc96714ab35b007432b5e8c5622c7fca5a76d54300f51445d4b';
+export const ENGINE_DIGEST = 'e1e140b3a2456588965e415d685404f1b062779407138fe2a66e117230964f92';
