@@ -5,6 +5,7 @@ create or replace function weft._tell(p_deployment uuid, p_kind text, p_phase te
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan  -- to plan this takes longer than to do it
   language plpgsql
 as $$
 begin

@@ -73,6 +73,7 @@ declare
   v_tag   pg_catalog.text;
   v_is    pg_catalog.bool;
   v_part  pg_catalog.text;
+  v_rest  pg_catalog.text;
   v_line  pg_catalog.int4 := 1;
   v_has_strings  pg_catalog.bool;
   v_statements   pg_catalog.text[] := '{}';
@@ -113,11 +114,12 @@ begin
     if v_tag is not null then
       v_part := pg_catalog.replace(pg_catalog.replace(v_part, E'\x1a', ';'), E'\x19', '''');
     end if;
-    if pg_catalog.ltrim(pg_catalog.left(v_part, 8), E' \t\n\r\f\x0b') operator(pg_catalog.<>) '' or v_part operator(pg_catalog.~) '[^ \t\n\r\f\v]' then
+    v_rest := pg_catalog.replace(v_part, E'\n', '');
+    if v_rest operator(pg_catalog.>=) '!' collate "C" or v_rest operator(pg_catalog.~) '[^ \t\n\r\f\v]' then  -- what begins with a blank is looked at closely
       v_statements := pg_catalog.array_append(v_statements, v_part);
       lines := pg_catalog.array_append(lines, v_line);
     end if;
-    v_line := v_line operator(pg_catalog.+) pg_catalog.octet_length(v_part) operator(pg_catalog.-) pg_catalog.octet_length(pg_catalog.replace(v_part, E'\n', ''));
+    v_line := v_line operator(pg_catalog.+) pg_catalog.octet_length(v_part) operator(pg_catalog.-) pg_catalog.octet_length(v_rest);
   end loop;
   statements := v_statements;
 end

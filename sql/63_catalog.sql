@@ -304,7 +304,7 @@ begin
     union all
     -- a function that is not called leaves no plans in the session: each DDL statement would walk past them
     select u.kind, u.identity, u.definition
-    from (select weft._find_kinds() as kinds) as k
+    from (select weft._find_kinds() as kinds offset 0) as k  -- so that the planner does not ask, to learn how many there will be
     cross join lateral unnest(case when k.kinds <> '{}' then array[k.kinds::text] end) as f (kinds)
     cross join lateral weft._list_uncommon_objects(f.kinds::text[]) as u
   )

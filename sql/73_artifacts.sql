@@ -156,6 +156,7 @@ create or replace function weft._read_scripts(p_deployment uuid, p_first integer
   returns weft._script[]
   stable
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan  -- a deployment reads often, and to plan this takes longer than to do it
   set enable_nestloop = off  -- rows that were just written have no statistics
   set jit = off  -- which such a plan looks dear enough for
   language sql

@@ -255,6 +255,7 @@ create or replace function weft._describe_phases(p_deployment uuid, p_is_over bo
   returns json
   stable
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan  -- the receipt asks, and then whoever waits for the end
   set enable_nestloop = off  -- rows that were just written have no statistics, and nested loops over steps are quadratic
   set jit = off
   language sql

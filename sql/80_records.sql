@@ -4,6 +4,7 @@ create or replace function weft._record_steps(p_deployment uuid, p_phase text, p
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan  -- each block records
   language plpgsql
 as $$
 declare

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e1e140b3a2456588965e415d685404f1b062779407138fe2a66e117230964f92';
+export const ENGINE_DIGEST = '4559dd164513bc584c8d1b8b9f071cc959a0ef34da5624590fba51475aca7eeb';
