@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '4559dd164513bc584c8d1b8b9f071cc959a0ef34da5624590fba51475aca7eeb';
+export const ENGINE_DIGEST = 'fe3f703bfa48af1d4fa1a9b009864821541ceb5208c06428c6ef5cc8923247ec';
