@@ -19,6 +19,8 @@ import { TarReader } from './tar_reader.ts';
 export interface ArchivePlace {
   /** The archive from its beginning, each time it is called. */
   open(): Promise<ReadableStream<Uint8Array>>;
+  /** The files of the folder at the commit, by path in it, with their sizes, as the forge lists them; null, or left out: it does not. */
+  list?(): Promise<ReadonlyMap<string, number> | null>;
   /** Of the bundle, from the repository's root; "" for the root itself. */
   readonly folder: string;
   /** What a bundle without a bundle file is called when the folder is the root. */
@@ -38,6 +40,7 @@ export async function readArchive(place: ArchivePlace): Promise<ArchivedBundle> 
     if (files.has(path)) throw malformed(`it holds "${path}" twice`);
     await files.take(path, entry.size, body);
   });
+  files.requireAll((await place.list?.()) ?? new Map(), place.commit);
   return files.toBundle(place.repositoryName, (manifest, wanted) => fetchChunks(place, manifest, wanted));
 }
 

@@ -7,7 +7,7 @@ import type { Artifact, Manifest } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
 import { BUNDLE_FILE, bundleFileTooLarge } from './bundle_file.ts';
 import type { Chunk } from './chunks.ts';
-import { refuseMisnamed, resolveBundle } from './resolve.ts';
+import { isIgnored, refuseMisnamed, resolveBundle } from './resolve.ts';
 import { artifactTooLarge, describeArtifact, wantedChunks } from './source.ts';
 
 export interface ArchivedBundle {
@@ -22,6 +22,7 @@ export class CollectedFiles {
   readonly #folder: string;
   /** By path in the bundle; where a file cannot be one of a bundle, why. The bundle file is not among them. */
   readonly #described = new Map<string, Artifact | Problem>();
+  readonly #sizes = new Map<string, number>();
   #bundleFile: Uint8Array | null = null;
   /** The bytes of all files; null when they are too many to be held. */
   #held: Map<string, Uint8Array> | null = new Map();
@@ -42,6 +43,7 @@ export class CollectedFiles {
    * @throws Problem too_large, and what the body throws
    */
   async take(path: string, size: number, body: AsyncIterable<Uint8Array>): Promise<void> {
+    this.#sizes.set(path, size);
     if (path === BUNDLE_FILE) {
       if (size > LIMITS.bundle_file_bytes) throw bundleFileTooLarge();
       this.#bundleFile = await readWhole(body, size);
@@ -53,6 +55,25 @@ export class CollectedFiles {
     if (bytes !== null) this.#held?.set(path, bytes);
     this.#described.set(path, await describe(path, size, bytes === null ? body : once(bytes)));
     if (this.#described.size > LIMITS.folder_entries_count) throw tooLarge('folder_entries_count', `The folder "${this.#folder}" holds more files`);
+  }
+
+  /**
+   * An archive of `git archive` leaves files out, and changes others, where a `.gitattributes` says so.
+   * @param listed what the commit has, by path in the bundle, with its size
+   * @throws Problem invalid_bundle
+   */
+  requireAll(listed: ReadonlyMap<string, number>, commit: string): void {
+    for (const [path, size] of listed) {
+      const found = this.#sizes.get(path);
+      if (isIgnored(path) || found === size) continue;
+      const [what, word] = found === undefined ? ['lacks', 'export-ignore'] : ['has another', 'export-subst'];
+      const where = this.#folder === '' ? path : `${this.#folder}/${path}`;
+      throw new Problem(
+        'invalid_bundle',
+        `The forge's archive of commit ${commit} ${what} "${where}" than the commit has: a .gitattributes of the repository says ${word} of it, say. Take the word away from it, or the file out of the folder. Nothing was deployed.`,
+        { path },
+      );
+    }
   }
 
   /**

@@ -3,6 +3,7 @@
  * real PostgreSQL, and GitHub's people are told how it went.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { makeArchive } from '../support/github.ts';
 import { sql } from '../support/sql.ts';
 import { type ForgeWorld, NEXT_SECRET, openForgeWorld, send, settle, triesOf } from './world.ts';
 
@@ -301,6 +302,25 @@ describe('with an App and a queue', () => {
     expect(await exists('led_astray')).toBe(false);
   });
 
+  test('an archive that leaves a file out, or has other bytes of it, as .gitattributes may say, is not deployed', async () => {
+    const { github } = at;
+    const { name } = github.repository;
+    for (const [without, words] of [
+      [(files: Record<string, string>) => ({ ...files, 'db/shop/002_more.sql': undefined }), 'lacks "db/shop/002_more.sql"'],
+      [(files: Record<string, string>) => ({ ...files, 'db/shop/002_more.sql': 'select 22222;' }), 'another "db/shop/002_more.sql"'],
+    ] as const) {
+      const files = { 'db/shop/001_first.sql': 'create table left_out (n int);', 'db/shop/002_more.sql': 'select 2;', 'db/shop/.hidden': 'no matter' };
+      const commit = github.commit(files);
+      github.archiveBytes = makeArchive(name, commit, JSON.parse(JSON.stringify(without(files))));
+      expect(await settle(at, 'push', github.push())).toMatchObject({ finding: 'told', deployment: null });
+      github.archiveBytes = null;
+      const { output } = github.repository.checkRuns.find(({ head_sha }) => head_sha === commit);
+      expect([output.title, output.summary]).toEqual(['The bundle is not valid.', expect.stringContaining(words)]);
+      expect(output.summary).toContain('export-');
+    }
+    expect(await exists('left_out')).toBe(false);
+  });
+
   test('a bundle that is too large to be held is fetched twice, and what arrived is what was described', async () => {
     const line = (index: number) => `insert into large values (${index}); -- ${'x'.repeat(500)} ${Math.sin(index)}\n`;
     const text = (from: number) => Array.from({ length: 8500 }, (_, index) => line(from + index)).join('');
@@ -315,7 +335,6 @@ describe('with an App and a queue', () => {
     const { github } = at;
     const other = github.commit(bundle('other_commit'));
     const commit = github.commit(bundle('this_commit'));
-    const { makeArchive } = await import('../support/github.ts');
     github.archiveBytes = makeArchive(github.repository.name, other, github.repository.commits.get(other) ?? {});
     expect(await settle(at, 'push', github.push())).toMatchObject({ finding: 'told', deployment: null });
     github.archiveBytes = null;

@@ -77,7 +77,7 @@ export async function openForgeWorld(o: ForgeWorldOptions = {}): Promise<ForgeWo
         { ...repository, event: 'push', branch: 'main' },
         { ...repository, event: 'pull_request', branch: 'main' },
         { ...repository, event: 'deployment', environment: 'production' },
-        { ...repository, event: 'deployment_protection_rule', environment: 'production' },
+        ...(o.by === 'token' ? [] : [{ ...repository, event: 'deployment_protection_rule', environment: 'production' }]),
         { ...repository, event: 'workflow_run', branch: 'release/*', workflow: 'ci.yml' },
       ],
     },

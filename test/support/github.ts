@@ -8,6 +8,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { END, entry, paxRecord } from '../bundle/tars.ts';
+import { listTree, makeGitObjects } from './git_objects.ts';
 
 export const APP_ID = '4711';
 export const INSTALLATION_ID = '815';
@@ -198,6 +199,20 @@ export async function startGitHub(): Promise<GitHub> {
         const ticket = randomBytes(12).toString('hex');
         archiveTickets.add(ticket);
         return [302, {}, { location: archiveLocation ?? `${archivesOrigin}/${repository.name}/legacy.tar.gz/${id}?token=${ticket}` }];
+      },
+    ],
+    [
+      'GET',
+      /^\/git\/trees\/([0-9a-f]{40})$/,
+      ({ id, url }) => {
+        for (const [commit, files] of commits) {
+          const objects = makeGitObjects(files);
+          const found = listTree(objects, id === commit ? objects.root : id, url.searchParams.get('recursive') === '1');
+          if (found === null) continue;
+          const tree = found.map((one) => ({ path: one.relativePath, mode: one.mode, type: one.gitObjectType, sha: one.objectId, size: one.size }));
+          return [200, { sha: id, tree, truncated: false }];
+        }
+        return notFound;
       },
     ],
     [

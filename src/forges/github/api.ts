@@ -30,6 +30,10 @@ const runSchema = z.object({
 const ownRunSchema = z.object({ head_repository: z.object({ id: idSchema }).nullable() });
 const pendingSchema = z.array(z.object({ environment: z.object({ name: z.string() }) }));
 const checkRunsSchema = z.object({ check_runs: z.array(z.object({ id: idSchema, external_id: z.string().nullish() })) });
+const treeSchema = z.object({
+  tree: z.array(z.object({ path: z.string(), type: z.string(), sha: commitSchema, size: z.int().min(0).optional() })),
+  truncated: z.boolean(),
+});
 const createdSchema = z.object({ id: idSchema });
 const anySchema = z.object({});
 const commentsSchema = z.array(
@@ -112,6 +116,19 @@ export class GitHubApi {
 
   async answerProtectionRule(change: Change, run: number, body: object): Promise<void> {
     await this.#ask(anySchema, change, { method: 'POST', path: `/actions/runs/${run}/deployment_protection_rule`, body });
+  }
+
+  /** The files of a folder at the commit, by path in it, with their sizes; null where there is no such folder, or GitHub does not list it whole. */
+  async listFolder(change: Change, folder: string): Promise<ReadonlyMap<string, number> | null> {
+    let id = change.commit;
+    for (const part of folder === '' ? [] : folder.split('/')) {
+      const { tree } = await this.#ask(treeSchema, change, { path: `/git/trees/${id}` });
+      const found = tree.find(({ path, type }) => path === part && type === 'tree');
+      if (found === undefined) return null;
+      id = found.sha;
+    }
+    const { tree, truncated } = await this.#ask(treeSchema, change, { path: `/git/trees/${id}?recursive=1` });
+    return truncated ? null : new Map(tree.flatMap(({ path, type, size }) => (type === 'blob' && size !== undefined ? [[path, size]] : [])));
   }
 
   async openArchive(change: Change): Promise<ReadableStream<Uint8Array>> {

@@ -56,7 +56,7 @@ export function connectGitHub(forge: Forge, secrets: ForgeSecrets, { fetch, now,
 
 function fetchBundle(api: GitHubApi, change: Change, folder: string): Promise<ArchivedBundle> {
   const repositoryName = change.repository.name.split('/')[1] ?? '';
-  return readArchive({ open: () => api.openArchive(change), folder, repositoryName, commit: change.commit });
+  return readArchive({ open: () => api.openArchive(change), list: () => api.listFolder(change, folder), folder, repositoryName, commit: change.commit });
 }
 
 /** docs.github.com, "Rate limits for the REST API", "Exceeding the rate limit": 403 or 429, with one of two headers, or for a minute with none. */
