@@ -241,6 +241,11 @@ begin
   else
     execute v_query into v_count, v_rows
     using (select array_agg(s.value) from jsonb_array_elements_text(v_step.options -> 'schemas') as s), coalesce(v_step.options ->> 'owner', p_phase.role, current_user);
+    if v_count = 0 then  -- what looks at nothing must not look like what holds
+      select count(*), json_agg(json_build_object('schema', s.value, 'is', 'not there') order by s.value) into v_count, v_rows
+      from jsonb_array_elements_text(v_step.options -> 'schemas') as s
+      where not exists (select from pg_namespace as n where n.nspname = s.value);
+    end if;
   end if;
   perform weft._reset_session();
   v_columns := (select jsonb_agg(k.key) from json_object_keys(case when json_typeof(v_rows -> 0) = 'object' then v_rows -> 0 end) as k (key));

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'fe3f703bfa48af1d4fa1a9b009864821541ceb5208c06428c6ef5cc8923247ec';
+export const ENGINE_DIGEST = '952c2f866719c8375a1fa4909d74475a84d7cd573aab50cbafbdaf0c50433f5f';

@@ -265,7 +265,14 @@ describe('the rules that come with Weft', () => {
       state: 'failed',
       error: { sqlstate: 'WF022', path: `rule:${rule}`, check: { offenders: expect.arrayContaining([expect.objectContaining(offender)]) } },
     });
-    expect(await ask({ rule, ...owner, schemas: ['elsewhere'] })).toMatchObject({ state: 'succeeded' });
+    const nowhere = { offenders: [{ schema: 'elsewhere', is: 'not there' }], offenders_count: 1 };
+    expect(await ask({ rule, ...owner, schemas: ['elsewhere'] }), 'what looks at nothing does not hold').toMatchObject({
+      state: 'failed',
+      error: { check: nowhere },
+    });
+    expect((await ask({ rule, ...owner, schemas: ['elsewhere'], severity: 'warn' })).phases[0]?.steps.at(-1)?.result).toMatchObject(nowhere);
+    await sql(database.url, 'create schema elsewhere');
+    expect(await ask({ rule, ...owner, schemas: ['elsewhere'] })).toMatchObject({ state: rule === 'owners' ? 'failed' : 'succeeded' });
     for (const statement of mended === '' ? [] : [mended]) await sql(database.url, statement);
     expect(await ask({ rule })).toMatchObject({ state: 'succeeded' });
   });
