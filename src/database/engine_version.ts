@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '952c2f866719c8375a1fa4909d74475a84d7cd573aab50cbafbdaf0c50433f5f';
+export const ENGINE_DIGEST = '2e6050e61b7425e8665e907b53440683d732d9cbbe0a3cedf9b50bbdc3a1b96b';
