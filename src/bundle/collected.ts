@@ -66,11 +66,12 @@ export class CollectedFiles {
     for (const [path, size] of listed) {
       const found = this.#sizes.get(path);
       if (isIgnored(path) || found === size) continue;
-      const [what, word] = found === undefined ? ['lacks', 'export-ignore'] : ['has another', 'export-subst'];
-      const where = this.#folder === '' ? path : `${this.#folder}/${path}`;
+      const where = JSON.stringify(this.#folder === '' ? path : `${this.#folder}/${path}`);
+      const [what, word] =
+        found === undefined ? [`lacks ${where}, which the commit has`, 'export-ignore'] : [`has another ${where} than the commit`, 'export-subst'];
       throw new Problem(
         'invalid_bundle',
-        `The forge's archive of commit ${commit} ${what} "${where}" than the commit has: a .gitattributes of the repository says ${word} of it, say. Take the word away from it, or the file out of the folder. Nothing was deployed.`,
+        `The forge's archive of commit ${commit} ${what}, as where a .gitattributes says ${word} of it. Take the word away, or the file out of the folder. Nothing was deployed.`,
         { path },
       );
     }
