@@ -29,8 +29,9 @@ begin
            r.result ->> 'table', coalesce((r.result ->> 'table_oid')::oid, case when r.result ? 'table' then weft._find_table(r.result ->> 'table') end), weft._words_of(s.kind, s.options)
     from weft._deployments as d
     cross join unnest(p_records) as r
-    join weft._steps as s on s.deployment_id = d.id and s.ordinal = r.ordinal
-    join weft._artifacts as a on a.deployment_id = d.id and a.path = s.path
+    -- each by its key: rows that were just written have no statistics, and a plan that joins them is quadratic, of one file or of all
+    cross join lateral (select k.kind, k.options, k.ordinal, k.path from weft._steps as k where k.deployment_id = p_deployment and k.ordinal = r.ordinal offset 0) as s
+    cross join lateral (select k.path, k.digest from weft._artifacts as k where k.deployment_id = p_deployment and k.path = s.path offset 0) as a
     where d.id = p_deployment and r.is_wanted and weft._repeat_of(s.kind, s.options) is not null
     on conflict on constraint an_artifact_is_applied_once do update
     -- once means once: null would be refused
@@ -51,7 +52,7 @@ begin
            when r.result ? 'same_table' then jsonb_build_object('step', r.ordinal, 'same_table', r.result -> 'same_table')
            else jsonb_build_object('step', r.ordinal, 'when', s.condition) end
   from unnest(p_records) as r
-  join weft._steps as s on s.deployment_id = p_deployment and s.ordinal = r.ordinal;
+  cross join lateral (select k.path, k.condition from weft._steps as k where k.deployment_id = p_deployment and k.ordinal = r.ordinal offset 0) as s;
 end
 $$;
 

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '2e6050e61b7425e8665e907b53440683d732d9cbbe0a3cedf9b50bbdc3a1b96b';
+export const ENGINE_DIGEST = 'ce134195dee6abb085f93489e301c6928921d442708e919bf6eef817f4f4e7b5';
