@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'ce134195dee6abb085f93489e301c6928921d442708e919bf6eef817f4f4e7b5';
+export const ENGINE_DIGEST = 'f3a4e60e64d04a7f244564b8c76ecf87129c3bb0e1795662b47656698e8a19fc';
