@@ -399,13 +399,13 @@ describe('reading, straight from a database', () => {
     expect((await weft(['status'])).stdout).toContain(id);
     expect((await weft(['status', id])).stdout).toContain('Done.');
     expect((await weft(['history', '--json'])).json().history).toMatchObject([{ bundle: 'shop', path: '1.sql', deployment: id }]);
-    expect((await weft(['history', 'other'])).stdout).toBe('Nothing has been applied yet.\n');
+    expect((await weft(['history', 'other'])).stdout).toBe('Nothing of a bundle "other" is applied; "weft history" alone shows all.\n');
     await weft([
       'deploy',
       makeFolder({ 'weft.yaml': 'name: half\nphases: [{ name: main, transaction: none, steps: [{ run: "*.sql" }] }]', '1.sql': 'select 1;\nselect 1/0;' }),
     ]);
     expect((await weft(['history', 'half'])).stdout).toMatch(
-      /^Nothing has been applied yet\.\n\nBegun, and not applied as a whole:\n20\S+ \S+ {2}half {2}1\.sql {2}[0-9a-f-]{36}\n {4}Statement 1 of 1\.sql stays in the database \(the 2nd, line 2, failed\)\. A corrected file goes on there, if what stands before is as it was, but for comments and white space; "weft plan" says whether it is\.\nIf what has run of one was taken back by hand, say so: weft forget FILE --why REASON\.\n$/,
+      /^Nothing of a bundle "half" is applied; "weft history" alone shows all\.\n\nBegun, and not applied as a whole:\n20\S+ \S+ {2}half {2}1\.sql {2}[0-9a-f-]{36}\n {4}Statement 1 of 1\.sql stays in the database \(the 2nd, line 2, failed\)\. A corrected file goes on there, if what stands before is as it was, but for comments and white space; "weft plan" says whether it is\.\nIf what has run of one was taken back by hand, say so: weft forget FILE --why REASON\.\n$/,
     );
   });
 

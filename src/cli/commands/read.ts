@@ -32,8 +32,11 @@ export async function status(call: Call): Promise<number> {
 
 export async function history(call: Call): Promise<number> {
   const { printer, positionals } = call;
-  const found = await readHistory(requireAddress(call), positionals[0] ?? null, printer.io);
-  const applied = found.history.length === 0 ? ['Nothing has been applied yet.'] : historyLines(found.history);
+  const bundle = positionals[0] ?? null;
+  const found = await readHistory(requireAddress(call), bundle, printer.io);
+  // Of a name that is spelt otherwise there is nothing either: so it says of what.
+  const nothing = bundle === null ? 'Nothing has been applied yet.' : `Nothing of a bundle "${oneLine(bundle)}" is applied; "weft history" alone shows all.`;
+  const applied = found.history.length === 0 ? [nothing] : historyLines(found.history);
   printer.say([...applied, ...begunLines(found.begun, printer.style)].join('\n'));
   printer.document(found);
   return 0;
