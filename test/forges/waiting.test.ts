@@ -128,10 +128,10 @@ describe.each([
     const request = { state: 'opened', sha: gitlab.commit(bundle('lab_merge'), 'feature'), source_project_id: gitlab.project.id, target_branch: 'main' };
     gitlab.mergeRequests.set(4, request);
     const waiting = await fromGitLab(gitlab.mergeRequest(4));
-    expect(gitlab.notes).toEqual([]);
+    expect(gitlab.notes).toMatchObject([{ body: expect.stringContaining(`weft approve ${waiting.id} --digest ${waiting.digest}`) }]);
     await say(waiting);
-    await until(() => gitlab.notes.length === 1);
-    expect(gitlab.notes[0].body).toContain('Approved by `boss`.');
+    await until(() => gitlab.notes[0]?.body.includes('Approved by `boss`.'));
+    expect(gitlab.notes).toHaveLength(1);
     gitlab.deployments.push({ id: 61, sha: gitlab.commit(bundle('lab_deployment')), ref: 'main', status: 'running', environment: { name: 'production' } });
     const asked = await fromGitLab(gitlab.deployment(61));
     expect(gitlab.deployments[0]?.status).toBe('running');
@@ -143,16 +143,21 @@ describe.each([
   test('what fails when it is approved is told at GitLab by file and line, once', async () => {
     const sha = gitlab.commit(bundle('lab_failing', 'select nonsense;\n'));
     await say(await fromGitLab(gitlab.push()));
-    await until(() => gitlab.commitComments.some((one) => one.sha === sha));
-    expect(statusesOf(gitlab.statuses, sha).at(-1)?.state).toBe('failed');
+    await until(() => statusesOf(gitlab.statuses, sha).at(-1)?.state === 'failed');
     await isOwedNothing();
-    expect(gitlab.commitComments.filter((one) => one.sha === sha)).toMatchObject([{ note: expect.stringContaining('`db/2.sql`, line 1') }]);
+    expect(gitlab.commitComments.filter((one) => one.sha === sha)).toMatchObject([
+      { note: expect.stringContaining('weft approve ') },
+      { note: expect.stringContaining('`db/2.sql`, line 1') },
+    ]);
   });
 
   test('a push, and a build, at Azure DevOps wait as a pending status, and are told as a success when somebody has approved them', async () => {
     const pushed = azure.commit(bundle('azure_push'));
     const waiting = await fromAzure(azure.push());
-    expect(statusesOf(azure.statuses, pushed).at(-1)).toMatchObject({ state: 'pending', description: 'azure_push waits for approval at shop' });
+    expect(statusesOf(azure.statuses, pushed).at(-1)).toMatchObject({
+      state: 'pending',
+      description: expect.stringContaining('azure_push waits for approval at shop: weft approve '),
+    });
     await say(waiting);
     await until(() => statusesOf(azure.statuses, pushed).at(-1)?.state === 'succeeded');
     const built = azure.commit(bundle('azure_build'), 'release/1');
@@ -165,7 +170,10 @@ describe.each([
   test('a pull request at Azure DevOps waits as the pending status of its iteration, and has its thread when it is over, with who has approved it', async () => {
     azure.pullRequests.set(5, { status: 'active', sha: azure.commit(bundle('azure_pull'), 'feature'), source: 'feature', target: 'main' });
     const waiting = await fromAzure(azure.pullRequest(5));
-    expect(azure.pullRequestStatuses.at(-1)).toMatchObject({ state: 'pending', description: 'azure_pull waits for approval at shop' });
+    expect(azure.pullRequestStatuses.at(-1)).toMatchObject({
+      state: 'pending',
+      description: expect.stringContaining('azure_pull waits for approval at shop: weft approve '),
+    });
     expect(azure.threads).toEqual([]);
     await say(waiting);
     await until(() => azure.threads.length === 1);
