@@ -2,6 +2,7 @@
  * The guards of the house, and which test protects each: what is broken on purpose, one at a time, and the test that must fail then.
  * `npm run mutants` breaks them; `guards.test.ts` sees to it that this list is about what is there.
  */
+import { APPROVAL_MUTANTS } from './approvals.ts';
 import { FORGE_MUTANTS } from './forges.ts';
 import { TRUST_MUTANTS } from './trust.ts';
 
@@ -396,4 +397,5 @@ export const MUTANTS: readonly Mutant[] = [
   },
   ...TRUST_MUTANTS,
   ...FORGE_MUTANTS,
+  ...APPROVAL_MUTANTS,
 ];
