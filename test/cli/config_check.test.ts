@@ -66,6 +66,17 @@ describe('weft config check', () => {
     expect((await run(['config', 'check', put('wrangler.jsonc', `// a comment\n${JSON.stringify({ vars: { WEFT: CONFIG } })}`)])).code).toBe(0);
   });
 
+  it('warns of what can never be, by its key, and ends with 0', async () => {
+    const asked = { ...CONFIG, environments: { live: { second_person: true } }, targets: { shop: { ...CONFIG.targets.shop, environment: 'live' } } };
+    const file = put('weft.json', JSON.stringify(asked));
+    const { code, stdout } = await run(['config', 'check', file]);
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/what can never be\n {2}targets\.shop\.environment: "live" asks for a second person/)]);
+    expect((await run(['config', 'check', file, '--json'])).json()).toMatchObject({
+      valid: true,
+      warnings: [expect.stringContaining('targets.shop.environment')],
+    });
+  });
+
   it('names the key that is wrong', async () => {
     const file = put('weft.json', JSON.stringify({ ...CONFIG, grants: [{ caller: 'nobody', targets: ['shop'], actions: ['deploy'] }] }));
     const result = await run(['config', 'check', file, '--json']);

@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Caller, type Config, parseConfig, type Source } from '../../config/config.ts';
 import { Problem } from '../../domain/problem.ts';
+import { findNever } from '../../trust/never.ts';
 import type { Call } from '../commands.ts';
 import { columns, harmless } from '../text.ts';
 
@@ -34,7 +35,10 @@ export async function configCheck({ printer, positionals }: Call): Promise<numbe
     config.grants.map((grant) => [grant.caller, `may ${grant.actions.join(', ')}`, `on ${grant.targets.join(', ')}`]),
   );
   if (config.sources.length > 0) section('sources', config.sources.map(rowOfSource));
-  printer.document({ valid: true, ...plain(config) });
+  const warnings = findNever(config);
+  if (warnings.length > 0)
+    printer.say(['', style.yellow(style.bold('what can never be')), ...warnings.map((warning) => style.yellow(`  ${harmless(warning)}`))].join('\n'));
+  printer.document({ valid: true, warnings, ...plain(config) });
   return 0;
 }
 
