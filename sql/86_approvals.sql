@@ -60,6 +60,26 @@ $$;
 comment on function weft._end_unapproved(uuid) is 'Cancels deployments that nobody has approved in time, or before a later one of their bundle: the one that is named, or all.';
 
 
+-- By what they would run, and not by who says so: the same files, under the same rules, with the same plain parameters. Newest first.
+create or replace function weft.find_waiting(p_manifest jsonb, p_parameters jsonb default '{}')
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_agg(jsonb_build_object('deployment', d.id, 'digest', encode(p.digest, 'hex'), 'caller', d.caller, 'actor', d.signature ->> 'actor_id') order by d.created_at desc), '[]')
+  from weft._protections as p
+  join weft._deployments as d on d.id = p.deployment_id
+  where weft._waits_for_approval(d.id) and d.mode = 'apply' and d.undoes is null and d.bundle = p_manifest ->> 'bundle' and d.manifest = p_manifest
+    and (select coalesce(jsonb_object_agg(v.name, v.value), '{}') from weft._parameters as v where v.deployment_id = d.id and v.is_given and not v.is_secret)
+      = (select coalesce(jsonb_object_agg(g.key, weft._accept_value(g.key, m.type, g.value, false)), '{}')
+         from jsonb_each_text(p_parameters) as g
+         join jsonb_to_recordset(coalesce(p_manifest -> 'parameters', '[]')) as m (name text, type text) on m.name = g.key)
+$$;
+
+comment on function weft.find_waiting(jsonb, jsonb) is 'Finds deployments that wait for their approval and would run just this manifest, with these values of plain parameters: each with its digest, who has opened it, and for whom, where a token has said so.';
+
+
 -- The doorman says for whom he speaks; in SQL it is the role of the session, which has the rights of whoever owns the engine.
 create or replace function weft.approve(p_deployment uuid, p_digest text, p_caller text default null, p_request bytea default null, p_signature jsonb default null)
   returns jsonb

@@ -9,7 +9,7 @@ import { Problem } from '../domain/problem.ts';
 import { type Action, actionSchema } from '../domain/request.ts';
 import { type Caller, callerSchema, findInCallers, makeCaller, readableCallerSchema } from './callers.ts';
 import { type Environment, environmentSchema, makeEnvironment } from './environments.ts';
-import { canFollowSame, findInSource, makeSource, type Source, sourceSchema } from './forges.ts';
+import { canFollowSame, findInSource, makeSource, REVIEW, type Source, sourceSchema } from './forges.ts';
 import { describeIssues, joinIssues } from './issues.ts';
 import { findLater, LATER_WORDS, type LaterWord } from './later.ts';
 import { matchesPattern } from './pattern.ts';
@@ -139,11 +139,12 @@ function findInGrants(parts: ReadableParts): string[] {
       if (!targets.some((target) => matchesPattern(pattern, target))) faults.push(`grants[${index}].targets[${position}]: "${pattern}" matches no target`);
     }
     if (new Set(grant.actions).size < grant.actions.length) faults.push(`grants[${index}].actions: names an action twice`);
-    const idle = grant.actions.filter((action) => action !== 'deploy');
+    const reviews = parts.sources.some((source) => source !== undefined && source.forge === grant.caller && source.event === REVIEW);
+    const idle = grant.actions.filter((action) => action !== 'deploy' && !(action === 'approve' && reviews));
     if (idle.length > 0 && grant.caller !== undefined && isForge(parts, grant.caller)) {
       const words = idle.map((action) => `"${action}"`).join(', ');
       faults.push(
-        `grants[${index}].actions: "${grant.caller}" is a forge, whose webhooks deploy, and do nothing else: ${words} would be read by nobody; take it out`,
+        `grants[${index}].actions: "${grant.caller}" is a forge, whose webhooks deploy, and approve only by a source for ${REVIEW}: ${words} would be read by nobody; take it out`,
       );
     }
   }
@@ -163,12 +164,12 @@ function findInSources({ sources, callers, targets, grants }: ReadableParts): st
     const faults = caller.forge === undefined ? [] : findInSource(where, caller.forge, source);
     if (caller.forge === undefined && (caller.secrets?.length || caller.identity)) faults.push(`${where}.forge: the caller "${source.forge}" is no forge`);
     if (!Object.hasOwn(targets, source.target)) faults.push(`${where}.target: there is no target "${source.target}"`);
-    else if (
-      !grants.some(
-        (grant) => grant.caller === source.forge && grant.actions.includes('deploy') && grant.targets.some((pattern) => matchesPattern(pattern, source.target)),
-      )
-    ) {
-      faults.push(`${where}.target: no grant lets "${source.forge}" deploy on "${source.target}"`);
+    else {
+      const action = source.event === REVIEW ? 'approve' : 'deploy';
+      const isGranted = grants.some(
+        (grant) => grant.caller === source.forge && grant.actions.includes(action) && grant.targets.some((pattern) => matchesPattern(pattern, source.target)),
+      );
+      if (!isGranted) faults.push(`${where}.target: no grant lets "${source.forge}" ${action} on "${source.target}"`);
     }
     const twin = sources.findIndex((other, before) => before < index && other !== undefined && canFollowSame(source, other));
     if (twin >= 0)

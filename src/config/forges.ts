@@ -40,7 +40,8 @@ export interface Source {
   /** The file of a workflow, or at Azure the id of a pipeline's definition, that has to have succeeded. */
   readonly workflow?: string;
   readonly target: string;
-  readonly mode: 'apply' | 'rehearse';
+  /** `approve`: what waits for a second person, and is just this. */
+  readonly mode: 'apply' | 'rehearse' | 'approve';
   readonly parameters?: z.infer<typeof givenSchema>;
 }
 
@@ -76,7 +77,7 @@ export const sourceSchema = z.strictObject({
   environment: z.string().min(1).max(255).optional(),
   workflow: z.string().min(1).max(255).optional(),
   target: nameSchema,
-  mode: z.enum(['apply', 'rehearse']).optional(),
+  mode: z.enum(['apply', 'rehearse', 'approve']).optional(),
   parameters: givenSchema.optional(),
 });
 
@@ -93,6 +94,7 @@ export const EVENTS: Readonly<Record<ForgeKind, Readonly<Record<string, readonly
     deployment: ['environment'],
     workflow_run: ['branch', 'workflow'],
     deployment_protection_rule: ['environment'],
+    deployment_review: ['environment'],
   },
   gitlab: { push: ['branch'], merge_request: ['branch'], deployment: ['environment'], pipeline: ['branch'] },
   azure: { push: ['branch'], pull_request: ['branch'], build: ['branch', 'workflow'] },
@@ -102,6 +104,8 @@ export const EVENTS: Readonly<Record<ForgeKind, Readonly<Record<string, readonly
 const UNREVIEWED: readonly string[] = ['pull_request', 'merge_request', 'deployment_protection_rule'];
 /** What asks whether a job may start is answered with a rehearsal, and deploys nothing. */
 const QUESTION = 'deployment_protection_rule';
+/** What reviewers say of a job approves what waits, and deploys nothing by itself. */
+export const REVIEW = 'deployment_review';
 
 export function makeForge(given: z.infer<typeof forgeSchema>): Forge {
   const { kind, webhook_secrets, token } = given;
@@ -121,7 +125,7 @@ export function makeSource({ folder, mode, branch, environment, workflow, parame
   return {
     ...rest,
     folder: folder ?? null,
-    mode: mode ?? (UNREVIEWED.includes(rest.event) ? 'rehearse' : 'apply'),
+    mode: mode ?? (rest.event === REVIEW ? 'approve' : UNREVIEWED.includes(rest.event) ? 'rehearse' : 'apply'),
     ...(branch === undefined ? {} : { branch }),
     ...(environment === undefined ? {} : { environment }),
     ...(workflow === undefined ? {} : { workflow }),
@@ -165,6 +169,8 @@ export function findInSource(where: string, forge: z.infer<typeof forgeSchema>, 
         .join('|')} (of ${kind})`,
     ];
   const faults = kind === 'azure' ? findInAzureSource(where, source) : [];
+  if (source.mode !== undefined && (source.mode === 'approve') !== (source.event === REVIEW))
+    faults.push(`${where}.mode: a ${REVIEW} approves, and nothing else does`);
   if (source.event === QUESTION && source.mode === 'apply')
     faults.push(`${where}.mode: a ${QUESTION} is answered with a rehearsal; what it lets start may deploy`);
   if (source.event === QUESTION && kind === 'github' && forge.app === undefined)

@@ -1,6 +1,8 @@
 /** What somebody says of a database, or of a deployment: it runs nothing, and changes nothing but what the engine takes for so. */
+import * as z from 'zod';
 import { type Deployment, type Drift, deploymentSchema, driftSchema } from '../domain/deployment.ts';
 import { type Forgotten, forgottenSchema } from '../domain/history.ts';
+import type { Manifest } from '../domain/manifest.ts';
 import type { ForgetRequest } from '../domain/request.ts';
 import { readDocument } from './reading.ts';
 import type { Session } from './session.ts';
@@ -22,6 +24,17 @@ export async function forget(
 ): Promise<Forgotten> {
   const values = [path, why, bundle ?? null, caller];
   return readDocument(session, 'select weft.forget($1::text, $2::text, $3::text, $4::text) as document', values, forgottenSchema);
+}
+
+const waitingSchema = z.array(z.object({ deployment: z.string(), digest: z.string(), caller: z.string(), actor: z.string().nullable() }));
+
+/** A deployment that waits for its approval. */
+export type Waiting = z.infer<typeof waitingSchema>[number];
+
+/** Those that would run just this, the newest first. @param parameters values of plain ones */
+export async function findWaiting(session: Session, manifest: Manifest, parameters: object): Promise<Waiting[]> {
+  const values = [JSON.stringify(manifest), JSON.stringify(parameters)];
+  return readDocument(session, 'select weft.find_waiting($1::jsonb, $2::jsonb) as document', values, waitingSchema);
 }
 
 /** An approval, and what proves it. */

@@ -88,7 +88,7 @@ export const forgeWorkSchema = z.strictObject({
   /** Once there is one. */
   deployment: deploymentIdSchema.nullable(),
   /** Once it has been told at the forge: by which name it is told on, whatever becomes of its source. */
-  mode: z.enum(['apply', 'rehearse']).optional(),
+  mode: z.enum(['apply', 'rehearse', 'approve']).optional(),
   /** What was left at the forge to report with, by names of the forge's own. */
   reports: z.record(z.string().max(64), z.string().max(256)),
   /** When it is over, and nothing is left but to tell it. */

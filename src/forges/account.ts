@@ -14,7 +14,7 @@ export interface AccountPlace {
   readonly target: string;
   /** Of the bundle, from the repository's root; "" for the root. */
   readonly folder: string;
-  readonly mode: 'apply' | 'rehearse';
+  readonly mode: 'apply' | 'rehearse' | 'approve';
 }
 
 const STEPS_SHOWN = 50;
@@ -50,6 +50,11 @@ export function accountOfStale(place: AccountPlace, why: string): Account {
 export function accountOfNothing(place: AccountPlace): Account {
   const text = 'The configuration of the Worker has no source or no target for it any more. What is in the database already goes on there.';
   return { ...namesOf(place), state: 'neutral', title: 'Not followed any more', text, remarks: [] };
+}
+
+/** A review has come, and nothing was approved by it. */
+export function accountOfNoApproval(place: AccountPlace, why: string): Account {
+  return { ...namesOf(place), state: 'neutral', title: oneLine(`Nothing was approved at ${place.target}`), text: quote(why), remarks: [] };
 }
 
 /** It came to no deployment, or it is not known what became of it. */
@@ -120,7 +125,9 @@ function titleOf({ target, mode }: AccountPlace, deployment: Deployment): string
 }
 
 function namesOf({ target, folder, mode }: AccountPlace): Pick<Account, 'name'> {
-  return { name: `weft${mode === 'rehearse' ? ' rehearsal' : ''}: ${folder === '' ? 'the repository' : folder} to ${target}` };
+  return {
+    name: `weft${mode === 'rehearse' ? ' rehearsal' : mode === 'approve' ? ' approval' : ''}: ${folder === '' ? 'the repository' : folder} to ${target}`,
+  };
 }
 
 function errorOf({ error, path }: StepStatus): DeploymentError[] {

@@ -55,7 +55,8 @@ export interface ForgeClient {
   report(change: Change, account: Account, reports: Reports): Promise<{ readonly reports: Reports; readonly error: unknown }>;
 }
 
-export type Confirmed = { readonly branch: string | null; readonly stale: null } | { readonly stale: string };
+/** `reviewers`: of a review, the ids of those who have approved, and have not started what they approve. */
+export type Confirmed = { readonly branch: string | null; readonly reviewers?: readonly string[]; readonly stale: null } | { readonly stale: string };
 export type Reports = Readonly<Record<string, string>>;
 
 /** A caller of the configuration that is a forge. */

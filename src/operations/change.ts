@@ -4,18 +4,20 @@
  * too often changes nothing, because the request that is made of it is always the same one.
  */
 
-import { sha256 } from '../bundle/chunks.ts';
 import type { ArchivedBundle } from '../bundle/collected.ts';
 import type { Config, Target } from '../config/config.ts';
 import type { Source } from '../config/forges.ts';
 import type { OwedCall, SettledOwed, TakenOwed, TakeOwed } from '../database/owed.ts';
 import type { Connect } from '../database/session.ts';
+import type { Waiting } from '../database/words.ts';
+import type { ApproveOptions } from '../deployment/approve.ts';
 import type { Attended, AttendOptions } from '../deployment/attend.ts';
 import type { DeployOptions, Opened } from '../deployment/deploy.ts';
 import { isUnapproved } from '../domain/approval.ts';
 import type { Account, ForgeWork } from '../domain/change.ts';
 import { type Deployment, isOver } from '../domain/deployment.ts';
 import { LIMITS } from '../domain/limits.ts';
+import type { Manifest } from '../domain/manifest.ts';
 import { checkParameters } from '../domain/parameters.ts';
 import { Problem, type ProblemSlug } from '../domain/problem.ts';
 import type { DeployRequest } from '../domain/request.ts';
@@ -23,6 +25,7 @@ import {
   type AccountPlace,
   accountOfBeginning,
   accountOfDeployment,
+  accountOfNoApproval,
   accountOfNothing,
   accountOfOvertaken,
   accountOfProblem,
@@ -30,9 +33,10 @@ import {
 } from '../forges/account.ts';
 import type { ForgeAtHand } from '../forges/forge.ts';
 import { mayBeRun, requireGrant } from '../trust/grants.ts';
-import { protectionOf, requireRules } from '../trust/rules.ts';
+import { protectionOf, requireApprovable, requireRules } from '../trust/rules.ts';
 import { keyOfWork, writeOwed } from './owed.ts';
 import { findSources } from './sources.ts';
+import { cutToMessage, hideAccount, idOf, proofOf } from './written.ts';
 
 export interface ChangeDesk {
   readonly config: Config;
@@ -41,6 +45,9 @@ export interface ChangeDesk {
   connect(target: Target): Connect;
   deploy(options: DeployOptions): { opened: Promise<Opened>; done: Promise<Deployment> };
   attend(options: AttendOptions): Promise<Attended>;
+  /** What waits for its approval and would run just this. */
+  findWaiting(target: Target, manifest: Manifest, parameters: object): Promise<Waiting[]>;
+  approve(options: ApproveOptions): Promise<Deployment>;
   /** What forges are still to be told of this target's deployments. */
   takeOwed(target: Target, what: TakeOwed): Promise<TakenOwed>;
   settleOwed(target: Target, settled: readonly SettledOwed[]): Promise<void>;
@@ -109,7 +116,7 @@ class Errand {
     this.#work = work;
     this.#deadlineMs = deadlineMs;
     this.#isLast = isLast;
-    this.#owed = work.deployment === null ? 'none' : work.account === null ? 'unknown' : 'ours';
+    this.#owed = work.deployment === null || work.mode === 'approve' ? 'none' : work.account === null ? 'unknown' : 'ours';
   }
 
   async run(): Promise<ChangeProgress> {
@@ -138,12 +145,14 @@ class Errand {
     if (this.#work.deployment !== null) return this.#attend(forge, place, this.#work.deployment);
     if (source === null) throw new Error('a change without a source has a deployment');
     const { change, looks } = this.#work;
-    requireGrant(this.#desk.config, forge.name, 'deploy', place.target);
+    const { mode } = source;
+    requireGrant(this.#desk.config, forge.name, mode === 'approve' ? 'approve' : 'deploy', place.target);
     const confirmed = await forge.client.confirm(change);
     this.#stale = confirmed.stale;
     // A webhook of old, that was never taken up, is not answered at the forge: whoever has captured it could make noise there.
     if (confirmed.stale !== null) return looks === 0 ? null : { account: accountOfStale(place, confirmed.stale) };
-    const request = await this.#request(forge, source);
+    if (mode === 'approve') return this.#approve(forge, source, place, confirmed.reviewers ?? []);
+    const request = await this.#request(forge, source, mode);
     requireRules(this.#desk.config, request, { branch: confirmed.branch, nowSeconds: Math.floor(this.#desk.now() / 1000) });
     if (this.#desk.isKept) await this.#tellBeginning(forge, place);
     const bundle = await forge.client.fetchBundle(change, place.folder);
@@ -154,8 +163,8 @@ class Errand {
   }
 
   /** As whoever signs would write it, but for its manifest. What it says of its source no signed request can say. */
-  async #request(forge: ForgeAtHand, source: Source): Promise<DeployRequest & { readonly source: object }> {
-    const { target, mode, parameters, folder, repository_id } = source;
+  async #request(forge: ForgeAtHand, source: Source, mode: 'apply' | 'rehearse'): Promise<DeployRequest & { readonly source: object }> {
+    const { target, parameters, folder, repository_id } = source;
     return {
       type: 'deploy',
       id: await idOf(forge, source, this.#work),
@@ -200,6 +209,45 @@ class Errand {
     return overtakenBy !== null && isThere ? { account: accountOfOvertaken(place, deployment, overtakenBy) } : end;
   }
 
+  /**
+   * A reviewer at the forge is the second person of what somebody else than this forge has opened, and waits with just the files of that commit.
+   * @param reviewers who have approved it there; none of them is who has opened it here, as far as a token has said who that was
+   */
+  async #approve(forge: ForgeAtHand, source: Source, place: AccountPlace, reviewers: readonly string[]): Promise<End> {
+    const { change } = this.#work;
+    const { config, connect, now } = this.#desk;
+    const target = this.#target(place.target);
+    const { manifest } = await forge.client.fetchBundle(change, place.folder);
+    checkParameters(manifest.parameters ?? [], source.parameters ?? {}, []);
+    const again = await forge.client.confirm(change);
+    this.#stale = again.stale;
+    if (again.stale !== null) return { account: accountOfNoApproval(place, again.stale) };
+    const waiting = await this.#desk.findWaiting(target, manifest, source.parameters ?? {});
+    const byOthers = waiting.find(({ caller, actor }) => caller !== forge.name && reviewers.some((reviewer) => reviewer !== actor));
+    if (byOthers === undefined) {
+      const why =
+        waiting.length === 0
+          ? 'Nothing that waits for an approval there has these files and parameters.'
+          : 'What waits there with these files was opened by who approves it now.';
+      return { account: accountOfNoApproval(place, why) };
+    }
+    const { deployment: id, digest } = byOthers;
+    this.#work = { ...this.#work, mode: 'approve', deployment: id };
+    const deployment = await this.#desk.approve({
+      connect: connect(target),
+      deployment: id,
+      digest,
+      caller: forge.name,
+      target: place.target,
+      request: null,
+      signature: { ...proofOf(forge, this.#work), environment: change.environment ?? '', run_id: String(change.number ?? ''), reviewers: reviewers.join(' ') },
+      judge: (found) => requireApprovable(config, place.target, found, Math.floor(now() / 1000)),
+      callers: mayBeRun(config, place.target),
+      deadlineMs: this.#deadlineMs,
+    });
+    return this.#look(forge, place, deployment);
+  }
+
   async #attend(forge: ForgeAtHand, place: AccountPlace, id: string): Promise<End> {
     const { config, connect } = this.#desk;
     const { target } = place;
@@ -231,7 +279,12 @@ class Errand {
     this.#errors.push(error);
     const problem = error instanceof Problem ? error : new Problem('internal', 'The Worker’s log has the reason. The commit can be deployed again.', {}, error);
     // What has a deployment goes on, whatever keeps us from looking at it.
-    const mayPass = this.#work.deployment === null ? problem.exit === 3 && problem.slug !== 'secrets_missing' : !HOPELESS.includes(problem.slug);
+    const isRefused = ['own_approval', 'not_approved', 'rehearsal_missing', 'environment_rule', 'no_grant'].includes(problem.slug);
+    const mayPass = isRefused
+      ? false
+      : this.#work.deployment === null
+        ? problem.exit === 3 && problem.slug !== 'secrets_missing'
+        : !HOPELESS.includes(problem.slug);
     const isEnough = this.#work.looks + 1 >= LIMITS.forge_tries_count_max || (this.#isLast && this.#work.deployment === null);
     if (!mayPass || isEnough) {
       await this.#leaveUnknown(forge, problem);
@@ -341,33 +394,4 @@ class Errand {
     const work = { ...this.#work, looks };
     return { finding, work, again_seconds, state: this.#state, stale: this.#stale, errors: this.#errors };
   }
-}
-
-/**
- * The same for everything that asks for the same: a webhook that comes twice, or two events of one commit, are one deployment. What is asked for
- * again (a deployment made anew, a workflow run again, a branch set back to where it was) is another one.
- */
-async function idOf(forge: ForgeAtHand, { repository_id, folder, target, mode, parameters }: Source, { change }: ForgeWork): Promise<string> {
-  const given = Object.entries(parameters ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-  const parts = [repository_id, change.commit, folder, target, mode, given, change.attempt, change.before ?? null];
-  return `${forge.kind}-${await sha256(new TextEncoder().encode(JSON.stringify(parts)))}`;
-}
-
-/** Nobody has signed a request that the Worker has made for a webhook: what was signed is the webhook, by a secret of the forge's. */
-function proofOf(forge: ForgeAtHand, { change, folder, proof }: ForgeWork): Record<string, string> {
-  const { event, repository, commit } = change;
-  return { webhook_of: forge.kind, event, repository: repository.name, commit, folder: folder ?? '', body_sha256: proof.delivery, signature: proof.signature };
-}
-
-/** Without secrets, and without where databases are. */
-export function hideAccount({ hide }: Pick<ChangeDesk, 'hide'>, account: Account): Account {
-  const remarks = account.remarks.map((remark) => ({ ...remark, message: hide(remark.message) }));
-  return { ...account, title: hide(account.title), text: hide(account.text), remarks };
-}
-
-/** A message of the queue has 128 kB. */
-export function cutToMessage(account: Account): Account {
-  if (new TextEncoder().encode(JSON.stringify(account)).length <= LIMITS.forge_account_bytes) return account;
-  const remarks = account.remarks.slice(0, 5).map((remark) => ({ ...remark, message: remark.message.slice(0, 1000) }));
-  return { ...account, text: `${account.text.slice(0, LIMITS.forge_account_bytes / 5)}\n\n… cut here`, remarks };
 }

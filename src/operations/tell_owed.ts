@@ -4,8 +4,9 @@
  */
 import { accountOfDeployment } from '../forges/account.ts';
 import { mayDo } from '../trust/grants.ts';
-import { type ChangeDesk, type ChangeProgress, carryOut, cutToMessage, hideAccount } from './change.ts';
+import { type ChangeDesk, type ChangeProgress, carryOut } from './change.ts';
 import { readOwed } from './owed.ts';
+import { cutToMessage, hideAccount } from './written.ts';
 
 /** One answer of a forge takes seconds at most, and an account is a few of them. */
 const HELD_SECONDS = 180;

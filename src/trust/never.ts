@@ -50,7 +50,7 @@ function findAt(config: Config, target: string, environmentName: string | undefi
 
 /** Nobody approves what they have opened. */
 function findUnapprovable(config: Config, where: string, { name }: Environment, target: string, mayOpen: readonly Caller[]): string[] {
-  const approvers = [...config.callers.keys()].filter((caller) => mayDo(config, caller, 'approve', target));
+  const approvers = [...config.callers.keys()].filter((caller) => mayDo(config, caller, 'approve', target)); // a forge too, where a source has it do so
   const end = 'what waits there is cancelled when its time is over';
   if (approvers.length === 0)
     return [`${where}.environment: "${name}" asks for a second person, and no grant gives "approve" on "${target}" to anybody; ${end}`];

@@ -40,7 +40,7 @@ export function createChangeTaker(
         const { again_seconds, finding } = progress;
         work = progress.work;
         const { target, deployment } = work;
-        if (again_seconds === null) return;
+        if (again_seconds === null) return tellOthers(desk(), log, work, lookAgain);
         if (finding === 'waiting' && deployment !== null) return lookAgain(target, deployment, again_seconds);
         if (tries >= TRIES_WITHOUT_QUEUE || again_seconds > LIMITS.look_again_seconds_max) {
           const what = 'Without a queue nobody takes it up again by itself: how it ends is told by whoever comes to this target next, or by the schedule.';
@@ -52,6 +52,11 @@ export function createChangeTaker(
     },
     tellOwed: (target) => tellWhatIsOwed(desk(), log, target, lookAgain),
   };
+}
+
+/** What a review has approved somebody else may have opened, whose forge waits for its end. */
+async function tellOthers(desk: ChangeDesk, log: Log, { mode, target }: ForgeWork, lookAgain: LookAgain): Promise<void> {
+  if (mode === 'approve') await tellWhatIsOwed(desk, log, target, lookAgain);
 }
 
 /** @returns deployments that are to be looked at again, for a forge did not take it; never rejects */
@@ -74,12 +79,15 @@ export async function tellWhatIsOwed(desk: ChangeDesk, log: Log, target: string,
 }
 
 /** Never rejects. */
-export async function takeChangeMessage({ desk, queue, ports }: Caretaker, message: Message, work: ForgeWork): Promise<void> {
+export async function takeChangeMessage({ desk, queue, ports, lookAgain }: Caretaker, message: Message, work: ForgeWork): Promise<void> {
   // A message that comes again has been taken up before: its attempts count.
   const progress = await carryOut(desk, { ...work, looks: work.looks + message.attempts - 1 }, LIMITS.attend_seconds_max * 1000);
   tell(ports.log, 'queue', progress);
   const { again_seconds } = progress;
-  if (again_seconds === null) return message.ack();
+  if (again_seconds === null) {
+    await tellOthers(desk, ports.log, progress.work, lookAgain);
+    return message.ack();
+  }
   try {
     if (queue === null) return message.retry({ delaySeconds: again_seconds });
     await queue.send(progress.work, { delaySeconds: again_seconds });

@@ -13,7 +13,7 @@ import { Gate, type GateOptions } from '../database/gate.ts';
 import { settleOwed, takeOwed } from '../database/owed.ts';
 import { readReceipt } from '../database/receipts.ts';
 import type { Connect, Session } from '../database/session.ts';
-import { acceptDrift, forget } from '../database/words.ts';
+import { acceptDrift, findWaiting, forget } from '../database/words.ts';
 import { approve } from '../deployment/approve.ts';
 import { attend } from '../deployment/attend.ts';
 import { cancel } from '../deployment/cancel.ts';
@@ -110,6 +110,8 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
     connect: ports.connect,
     deploy: ports.deploy,
     attend,
+    findWaiting: (target, manifest, parameters) => withSession(ports.connect(target), (session) => findWaiting(session, manifest, parameters)),
+    approve: ports.approve,
     takeOwed: (target, what) => withSession(ports.connect(target), (session) => takeOwed(session, what)),
     settleOwed: (target, settled) => withSession(ports.connect(target), (session) => settleOwed(session, settled)),
     isKept: bindings.queue !== null,

@@ -176,7 +176,7 @@ describe('parse_config', () => {
     [
       'an event of another forge',
       (c) => (c.sources[0].event = 'merge_request'),
-      'sources[0].event: expected one of "push"|"pull_request"|"deployment"|"workflow_run"|"deployment_protection_rule" (of github)',
+      'sources[0].event: expected one of "push"|"pull_request"|"deployment"|"workflow_run"|"deployment_protection_rule"|"deployment_review" (of github)',
     ],
     [
       'a push that two sources follow, one by a pattern',
@@ -219,7 +219,7 @@ describe('parse_config', () => {
     [
       'a forge that may do more than deploy',
       (c) => (c.grants[1].actions = ['deploy', 'approve', 'read']),
-      'grants[1].actions: "hub" is a forge, whose webhooks deploy, and do nothing else: "approve", "read"',
+      'grants[1].actions: "hub" is a forge, whose webhooks deploy, and approve only by a source for deployment_review: "approve", "read"',
     ],
     ['a folder that leads away', (c) => (c.sources[0].folder = '../db'), 'sources[0].folder: must be a relative path'],
     ['an environment that is not there', (c) => (c.targets.staging.environment = 'stage'), 'targets.staging.environment: there is no environment "stage"'],

@@ -119,6 +119,20 @@ describe('a deployment that needs a second person', () => {
     expect(receipt.source).toMatchObject({ forge: 'github', repository: 'octo/shop', commit });
   });
 
+  it('is found by just its files and parameters, as long as it waits', async () => {
+    const files = { 'weft.yaml': 'name: shop\nparameters: { size: { type: integer } }\nphases: [{ name: main, steps: [{ run: "*.sql" }] }]\n', ...FILES };
+    const waiting = await deploy(files, { parameters: { size: 3 } });
+    const manifestOf = (id: string) => `(select manifest from weft._deployments where id = '${id}')`;
+    const find = async (manifest: string, parameters: object) =>
+      (await sql(database.url, `select weft.find_waiting(${manifest}, $1::jsonb) as it`, [JSON.stringify(parameters)]))[0].it;
+    const found = [{ deployment: waiting.id, digest: waiting.approval?.digest, caller: 'ci', actor: null }];
+    expect(await find(manifestOf(waiting.id), { size: 3 })).toEqual(found);
+    for (const other of [{}, { size: 4 }]) expect(await find(manifestOf(waiting.id), other)).toEqual([]);
+    expect(await find(`jsonb_set(${manifestOf(waiting.id)}, '{artifacts,0,digest}', '"${'0'.repeat(64)}"')`, { size: 3 })).toEqual([]);
+    await say(waiting);
+    expect(await find(manifestOf(waiting.id), { size: 3 })).toEqual([]);
+  });
+
   it('is never approved by whoever has opened it, under whichever proof', async () => {
     const waiting = await deploy();
     await expect(say(waiting, { caller: 'ci' })).rejects.toMatchObject({ slug: 'own_approval' });

@@ -35,6 +35,13 @@ export interface ForgeWorldOptions {
   readonly lifeSeconds?: number;
   /** Whether the engine is there from the beginning. */
   readonly isInstalled?: boolean;
+  /** More of the configuration, with its secrets. */
+  readonly more?: (api: object) => {
+    readonly callers?: object;
+    readonly grants?: readonly object[];
+    readonly sources?: readonly object[];
+    readonly secrets?: WorkerOptions['secrets'];
+  };
 }
 
 export async function openForgeWorld(o: ForgeWorldOptions = {}): Promise<ForgeWorld> {
@@ -42,6 +49,8 @@ export async function openForgeWorld(o: ForgeWorldOptions = {}): Promise<ForgeWo
   const { hostname: host, port } = new URL(database.url);
   const relay = await startRelay({ to: { host, port: Number(port) } });
   const lines: string[] = [];
+  const app = { app: { id: APP_ID, installation: INSTALLATION_ID, private_key: 'APP_KEY' } };
+  const more = o.more?.({ api: github.api, archives: github.archives }) ?? {};
   const repository = { forge: 'github', repository_id: String(github.repository.id), folder: 'db/shop', target: 'shop' };
   const options: WorkerOptions = {
     entry: join(import.meta.dirname, '..', 'worker', 'mortal_entry.ts'),
@@ -59,19 +68,21 @@ export async function openForgeWorld(o: ForgeWorldOptions = {}): Promise<ForgeWo
       ...(o.environment && { environments: { live: o.environment } }),
       callers: {
         ...(o.environment && { boss: { secrets: ['BOSS_SECRET'] } }),
+        ...more.callers,
         github: {
           forge: {
             kind: 'github',
             webhook_secrets: ['WEBHOOK_SECRET', 'WEBHOOK_SECRET_NEXT'],
             api: github.api,
             archives: github.archives,
-            ...(o.by === 'token' ? { token: 'GITHUB_TOKEN' } : { app: { id: APP_ID, installation: INSTALLATION_ID, private_key: 'APP_KEY' } }),
+            ...(o.by === 'token' ? { token: 'GITHUB_TOKEN' } : app),
           },
         },
       },
       grants: [
         { caller: 'github', targets: ['shop'], actions: ['deploy'] },
         ...(o.environment ? [{ caller: 'boss', targets: ['shop'], actions: ['approve'] }] : []),
+        ...(more.grants ?? []),
       ],
       sources: [
         { ...repository, event: 'push', branch: 'main' },
@@ -79,6 +90,7 @@ export async function openForgeWorld(o: ForgeWorldOptions = {}): Promise<ForgeWo
         { ...repository, event: 'deployment', environment: 'production' },
         ...(o.by === 'token' ? [] : [{ ...repository, event: 'deployment_protection_rule', environment: 'production' }]),
         { ...repository, event: 'workflow_run', branch: 'release/*', workflow: 'ci.yml' },
+        ...(more.sources ?? []).map((source) => ({ ...repository, ...source })),
       ],
     },
     secrets: {
@@ -90,6 +102,7 @@ export async function openForgeWorld(o: ForgeWorldOptions = {}): Promise<ForgeWo
       BOSS_SECRET,
       LIFE_SECONDS: o.lifeSeconds ?? 600,
       PAUSE_SECONDS: 1,
+      ...more.secrets,
     },
     aftercare: { queue: o.queue !== false, ...(o.memory && { memory: true }) },
     onLog: (line) => lines.push(line),
@@ -148,9 +161,9 @@ export function triesOf(at: ForgeWorld, delivery: string, from = 0): AnyDocument
 }
 
 /** Sends a webhook, and waits until there is nothing left to do for it. @returns the last that the log has of it */
-export async function settle(at: ForgeWorld, event: string, payload: object): Promise<AnyDocument> {
+export async function settle(at: ForgeWorld, event: string, payload: object, secret = SECRET): Promise<AnyDocument> {
   const from = at.lines.length;
-  const { status, document } = await send(at, event, payload);
+  const { status, document } = await send(at, event, payload, secret);
   expect([status, document.outcome]).toEqual([202, 'accepted']);
   await expect.poll(() => triesOf(at, document.delivery, from).at(-1)?.again_seconds, { timeout: 40_000 }).toBeNull();
   return triesOf(at, document.delivery, from).at(-1);

@@ -84,4 +84,28 @@ export const APPROVAL_MUTANTS: readonly Mutant[] = [
     test: 'test/engine/owed.test.ts',
     named: 'is nobody else’s as long as whoever opens it is about it',
   },
+  {
+    guard: 'A forge approves nothing that it has opened, nor a reviewer what they have',
+    file: 'src/operations/change.ts',
+    find: 'caller !== forge.name && reviewers.some((reviewer) => reviewer !== actor)',
+    replace: 'caller !== forge.name || actor !== null',
+    test: 'test/operations/change.test.ts',
+    named: 'a review approves the newest that somebody else has opened',
+  },
+  {
+    guard: 'Who has started a run is not its reviewer',
+    file: 'src/forges/github/confirm.ts',
+    find: 'user !== null && !starters.includes(user.id)',
+    replace: 'user !== null',
+    test: 'test/forges/reviews.test.ts',
+    named: 'approves nothing, and wakes no database',
+  },
+  {
+    guard: 'What is approved by a review has the files that were reviewed',
+    file: 'sql/86_approvals.sql',
+    find: "and d.bundle = p_manifest ->> 'bundle' and d.manifest = p_manifest",
+    replace: "and d.bundle = p_manifest ->> 'bundle'",
+    test: 'test/forges/reviews.test.ts',
+    named: 'approves no other files than those of the commit',
+  },
 ];

@@ -2,6 +2,8 @@
 import { expect, test } from 'vitest';
 import { parseConfig } from '../../src/config/config.ts';
 import type { SettledOwed, TakeOwed } from '../../src/database/owed.ts';
+import type { Waiting } from '../../src/database/words.ts';
+import type { ApproveOptions } from '../../src/deployment/approve.ts';
 import type { AttendOptions } from '../../src/deployment/attend.ts';
 import type { DeployOptions } from '../../src/deployment/deploy.ts';
 import type { Account, Change, ForgeWork } from '../../src/domain/change.ts';
@@ -64,6 +66,8 @@ interface Will {
   /** What others do with what is owed: told it, or are about it; without it, it is left to us. */
   readonly others?: 'told' | 'about_it' | 'unreachable';
   readonly isKept?: boolean;
+  /** What waits with these files, the newest first; and who has reviewed. */
+  readonly waiting?: Waiting[];
 }
 
 function makeDesk(will: Will = {}) {
@@ -77,6 +81,7 @@ function makeDesk(will: Will = {}) {
     attended: [] as AttendOptions[],
     opened: [] as string[],
     over: [] as string[],
+    approved: [] as ApproveOptions[],
     taken: [] as TakeOwed[],
     settled: [] as SettledOwed[],
   };
@@ -115,6 +120,11 @@ function makeDesk(will: Will = {}) {
     attend: async (options) => {
       seen.attended.push(options);
       return { deployment: typeof will.attended === 'string' ? fail(will.attended) : makeDeployment(will.attended ?? {}), isAtWork: false };
+    },
+    findWaiting: async () => will.waiting ?? [],
+    approve: async (options) => {
+      seen.approved.push(options);
+      return makeDeployment();
     },
     takeOwed: async (_target, what) => {
       seen.taken.push(what);
@@ -400,4 +410,27 @@ test('what has to wait for a second person is told as that first, and not as beg
   const config = makeConfig((config) => Object.assign((config.environments as { production: object }).production, { second_person: true }));
   const { seen } = await take({ config, end: WAITING });
   expect(seen.told.map(({ state }) => state)).toEqual(['waiting']);
+});
+
+test('a review approves the newest that somebody else has opened, and nothing that the forge itself, or who reviews it, has', async () => {
+  const config = makeConfig((config) => {
+    (config.grants as { actions: string[] }[])[0]?.actions.push('approve');
+    config.sources = [{ forge: 'hub', repository_id: '7', folder: 'db', event: 'deployment_review', environment: 'live', target: 'shop' }];
+  });
+  const work = makeWork({}, { event: 'deployment_review', environment: 'live', branch: null, number: 9 });
+  const approvedOf = async (...waiting: Waiting[]) => {
+    const { seen, progress } = await take({ config, waiting, confirmed: { branch: null, reviewers: ['2'], stale: null } }, work);
+    expect([progress.finding, seen.drives]).toEqual(['told', []]);
+    return { ids: seen.approved.map(({ deployment, digest, caller }) => [deployment, digest, caller]), told: seen.told.at(-1) };
+  };
+  const waits = (deployment: string, caller = 'ci', actor: string | null = null): Waiting => ({ deployment, digest: `of ${deployment}`, caller, actor });
+  expect(await approvedOf(waits('b'), waits('a'))).toMatchObject({ ids: [['b', 'of b', 'hub']], told: { state: 'success' } });
+  expect(await approvedOf(waits('b', 'hub'), waits('a'))).toMatchObject({ ids: [['a', 'of a', 'hub']] });
+  expect(await approvedOf(waits('b', 'ci', '2'), waits('a', 'ci', '3'))).toMatchObject({ ids: [['a', 'of a', 'hub']] });
+  expect(await approvedOf(waits('b', 'hub'))).toMatchObject({ ids: [], told: { state: 'neutral', title: 'Nothing was approved at shop' } });
+  expect(await approvedOf(waits('b', 'ci', '2'))).toMatchObject({ ids: [], told: { state: 'neutral' } });
+  expect(await approvedOf()).toMatchObject({ ids: [], told: { state: 'neutral' } });
+  // Without the grant nothing is asked.
+  const ungranted = makeConfig();
+  expect((await take({ config: ungranted, waiting: [waits('a')] }, work)).seen.approved).toEqual([]);
 });

@@ -274,11 +274,14 @@ describe('CONFIGURATION.md', () => {
 });
 
 describe('FORGES.md', () => {
-  test('its source for a job that asks whether it may start is one that is rehearsed', () => {
+  test('its source for a job that asks whether it may start is one that is rehearsed, and that for its reviewers one that approves', () => {
     const file = join(place.path, 'rule.toml');
-    writeFileSync(file, `${snippet('docs/FORGES.md', 'github')}\n${snippet('docs/FORGES.md', 'rule')}`);
+    writeFileSync(file, `${snippet('docs/FORGES.md', 'github')}\n${snippet('docs/FORGES.md', 'rule')}\n${snippet('docs/FORGES.md', 'review')}`);
     const { vars } = experimental_readRawConfig({ config: file }).rawConfig as { vars: { WEFT: unknown } };
-    expect(parseConfig(vars.WEFT).sources.at(-1)).toMatchObject({ event: 'deployment_protection_rule', mode: 'rehearse', target: 'shop' });
+    expect(parseConfig(vars.WEFT).sources.slice(-2)).toMatchObject([
+      { event: 'deployment_protection_rule', mode: 'rehearse', target: 'shop' },
+      { event: 'deployment_review', mode: 'approve', target: 'shop' },
+    ]);
   });
 
   test('its example is a configuration that this Weft takes, and its events are those that are followed', () => {

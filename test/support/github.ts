@@ -51,6 +51,8 @@ export interface Repository {
   readonly pulls: Map<number, { state: string; head: { sha: string; repo: { id: number } | null }; base: { ref: string } }>;
   readonly deployments: { id: number; sha: string; ref: string; environment: string }[];
   readonly runs: Map<number, Any>;
+  /** The review history of runs. */
+  readonly reviews: Map<number, Any[]>;
   readonly checkRuns: Any[];
   readonly statuses: Any[];
   readonly deploymentStatuses: Any[];
@@ -97,6 +99,7 @@ export interface GitHub {
   workflowRun(id: number): object;
   /** A job of a run asks whether it may start in the environment of a deployment. */
   protectionRule(run: number, deployment: number): object;
+  deploymentReview(run: number, environment: string, action?: string): object;
   stop(): Promise<void>;
 }
 
@@ -115,6 +118,7 @@ export async function startGitHub(): Promise<GitHub> {
     pulls: new Map(),
     deployments: [],
     runs: new Map(),
+    reviews: new Map(),
     checkRuns: [],
     statuses: [],
     deploymentStatuses: [],
@@ -191,6 +195,7 @@ export async function startGitHub(): Promise<GitHub> {
       },
     ],
     ['GET', /^\/actions\/runs\/(\d+)$/, ({ id }) => given(runs.get(Number(id)))],
+    ['GET', /^\/actions\/runs\/(\d+)\/approvals$/, ({ id }) => [200, repository.reviews.get(Number(id)) ?? []]],
     [
       'GET',
       /^\/tarball\/([0-9a-f]{40})$/,
@@ -448,6 +453,18 @@ export async function startGitHub(): Promise<GitHub> {
       workflow: { id: 1, path: '.github/workflows/ci.yml' },
       repository: repositoryOf(),
       sender: { id: USER_ID },
+    }),
+    deploymentReview: (run, environment, action = 'approved') => ({
+      action,
+      approver: { id: 2, login: 'reviewer' },
+      comment: 'go',
+      since: '5 minutes ago',
+      reviewers: [],
+      workflow_job_runs: [{ id: 1, environment, status: 'queued', conclusion: null }],
+      workflow_run: runs.get(run),
+      repository: repositoryOf(),
+      installation: { id: Number(INSTALLATION_ID) },
+      sender: { id: 2 },
     }),
     protectionRule: (run, id) => {
       const deployment = repository.deployments.find((one) => one.id === id);

@@ -27,6 +27,16 @@ const runSchema = z.object({
   conclusion: z.string().nullable(),
   run_attempt: z.int(),
 });
+const reviewedRunSchema = z.object({
+  head_sha: commitSchema,
+  status: z.string(),
+  head_repository: z.object({ id: idSchema }).nullable(),
+  actor: z.object({ id: idSchema }).nullable(),
+  triggering_actor: z.object({ id: idSchema }).nullable(),
+});
+const reviewsSchema = z.array(
+  z.object({ state: z.string(), user: z.object({ id: idSchema }).nullable(), environments: z.array(z.object({ name: z.string() })) }),
+);
 const ownRunSchema = z.object({ head_repository: z.object({ id: idSchema }).nullable() });
 const pendingSchema = z.array(z.object({ environment: z.object({ name: z.string() }) }));
 const checkRunsSchema = z.object({ check_runs: z.array(z.object({ id: idSchema, external_id: z.string().nullish() })) });
@@ -95,6 +105,16 @@ export class GitHubApi {
 
   workflowRun(change: Change, id: number) {
     return this.#find(runSchema, change, { path: `/actions/runs/${id}` });
+  }
+
+  /** A run with those who have started it, and started it again. */
+  reviewedRun(change: Change, id: number) {
+    return this.#find(reviewedRunSchema, change, { path: `/actions/runs/${id}` });
+  }
+
+  /** What reviewers have said of the jobs of a run. */
+  async reviewsOf(change: Change, id: number) {
+    return (await this.#find(reviewsSchema, change, { path: `/actions/runs/${id}/approvals` })) ?? [];
   }
 
   /** The id of the repository that a run's commits come from; null where there is no such run, or its repository is gone. */

@@ -19,6 +19,7 @@ export async function confirmChange(api: GitHubApi, change: Change): Promise<Con
   if (event === 'deployment' && number !== null) return confirmDeployment(api, change, number);
   if (event === 'workflow_run' && number !== null) return confirmRun(api, change, number);
   if (event === 'deployment_protection_rule' && number !== null) return confirmQuestion(api, change, number);
+  if (event === 'deployment_review' && number !== null) return confirmReview(api, change, number);
   return { stale: `Nothing can be asked of an event "${event}".` };
 }
 
@@ -71,4 +72,19 @@ async function confirmQuestion(api: GitHubApi, change: Change, run: number): Pro
     return { stale: `The deployment ${attempt} is not there any more, or is another one.` };
   if (!(await api.pendingEnvironments(change, run)).includes(environment)) return { stale: `The run ${run} does not wait for "${environment}" any more.` };
   return { branch: null, stale: null };
+}
+
+/** Who has started a run is nobody's second person, whatever the settings of the environment say; and of a run that is over a review says nothing any more. */
+async function confirmReview(api: GitHubApi, change: Change, run: number): Promise<Confirmed> {
+  const { environment } = change;
+  const found = await api.reviewedRun(change, run);
+  if (found === null || found.head_sha !== change.commit) return { stale: `The run ${run} is not there any more, or is of another commit.` };
+  if (String(found.head_repository?.id ?? '') !== change.repository.id) return { stale: `The run ${run} comes from a fork.` };
+  if (found.status === 'completed') return { stale: `The run ${run} is over.` };
+  const reviews = (await api.reviewsOf(change, run)).filter(({ environments }) => environments.some(({ name }) => name === environment));
+  if (reviews.some(({ state }) => state === 'rejected')) return { stale: `A reviewer has rejected "${environment}" in the run ${run}.` };
+  const starters = [found.actor?.id, found.triggering_actor?.id];
+  const reviewers = reviews.flatMap(({ state, user }) => (state === 'approved' && user !== null && !starters.includes(user.id) ? [String(user.id)] : []));
+  if (reviewers.length === 0) return { stale: `Nobody but who has started the run ${run} has approved "${environment}" there.` };
+  return { branch: null, reviewers, stale: null };
 }

@@ -81,6 +81,21 @@ const protectionRuleSchema = z.object({
   workflow_run: absent,
 });
 
+/** Of a job that waited for its reviewers: `since`, and what has waited, no other event has. */
+const reviewSchema = z.object({
+  action: z.string(),
+  since: z.string(),
+  workflow_run: z.object({ id: idSchema, head_sha: commitSchema }),
+  workflow_job_run: z.object({ environment: z.string().min(1).max(255) }).nullish(),
+  workflow_job_runs: z
+    .array(z.object({ environment: z.string().min(1).max(255) }))
+    .max(256)
+    .nullish(),
+  repository: repositorySchema,
+  deployment: absent,
+  pull_request: absent,
+});
+
 const pingSchema = z.object({ zen: z.string(), hook_id: idSchema });
 
 /** After these a pull request has another head than before, or is open again. */
@@ -158,6 +173,14 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
         },
       ],
     };
+  },
+  deployment_review(value): Heard {
+    const { action, workflow_run: run, workflow_job_run: job, workflow_job_runs: jobs, repository } = parse(reviewSchema, 'deployment_review', value);
+    if (action !== 'approved') return { ignored: `The review is "${action}", and approves nothing.` };
+    const environments = new Set([...(job ? [job] : []), ...(jobs ?? [])].map(({ environment }) => environment));
+    if (environments.size === 0) return { ignored: 'The review says of no environment that it was approved.' };
+    const of = { ...ofRepository(repository), event: 'deployment_review', commit: run.head_sha, number: run.id };
+    return { changes: [...environments].map((environment) => ({ ...of, environment })) };
   },
   workflow_run(value) {
     const { action, workflow_run: run, repository } = parse(workflowRunSchema, 'workflow_run', value);
