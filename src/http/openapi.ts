@@ -18,12 +18,16 @@ const PARAMETERS = {
   target: { name: 'target', in: 'path', required: true, description: "The Worker's name of a database.", schema: { type: 'string' } },
   id: { name: 'id', in: 'path', required: true, description: 'Of a deployment.', schema: { type: 'string', format: 'uuid' } },
   forge: { name: 'forge', in: 'path', required: true, description: 'Which kind of forge tells.', schema: { type: 'string', enum: forgeKindSchema.options } },
-  webhookId: { name: 'webhook-id', in: 'header', required: true, description: 'The id of the request that is signed.', schema: { type: 'string' } },
+  webhookId: {
+    name: 'webhook-id',
+    in: 'header',
+    description: 'Comes with webhook-signature, and only then: the id of the request that is signed.',
+    schema: { type: 'string' },
+  },
   webhookTimestamp: {
     name: 'webhook-timestamp',
     in: 'header',
-    required: true,
-    description: 'Seconds since 1970, at most five minutes from the clock of the Worker.',
+    description: 'Comes with webhook-signature, and only then: seconds since 1970, at most five minutes from the clock of the Worker.',
     schema: { type: 'string', pattern: '^[0-9]+$' },
   },
   prefer: {
@@ -73,12 +77,12 @@ export function describeApi(origin: string, version: string): JsonObject {
       title: 'Weft',
       version,
       description:
-        'Deploys changes to PostgreSQL from inside PostgreSQL. What changes something is signed (Standard Webhooks); what reads needs a bearer token.',
+        'Deploys changes to PostgreSQL from inside PostgreSQL. What changes something is signed (Standard Webhooks), or comes with the identity token of a job; what reads needs a bearer token.',
       license: { name: 'Apache License 2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: origin }],
     tags: [
-      { name: 'change', description: 'What changes something: signed.' },
+      { name: 'change', description: 'What changes something: signed, or with an identity token.' },
       { name: 'read', description: 'What only reads: with a bearer token.' },
       { name: 'worker', description: 'What the Worker says of itself, to anybody.' },
     ],
@@ -112,6 +116,13 @@ export function describeApi(origin: string, version: string): JsonObject {
         lab: { type: 'apiKey', in: 'header', name: 'x-gitlab-token', description: 'GitLab, where it does not sign: the secret token of the webhook.' },
         azureHeader: { type: 'apiKey', in: 'header', name: 'x-weft-token', description: 'Azure DevOps, which does not sign: the secret of the service hook.' },
         azureBasic: { type: 'http', scheme: 'basic', description: 'The same as a password: the user is "weft", the password the secret of the service hook.' },
+        identity: {
+          type: 'http',
+          scheme: 'bearer',
+          bearerFormat: 'JWT',
+          description:
+            'The identity token of a job of GitHub Actions or GitLab CI, whose caller has no secret: then no signature is sent. Of Azure Pipelines it comes beside a signature.',
+        },
         bearer: { type: 'http', scheme: 'bearer', description: 'What "weft sign --read" prints.' },
         token: { type: 'apiKey', in: 'query', name: 'token', description: 'What stands in Location: good for one deployment.' },
       },
@@ -121,7 +132,7 @@ export function describeApi(origin: string, version: string): JsonObject {
 
 function describe({ id, method, path, does, proof, body, alsoAs = [], answers, takes = [] }: Operation): JsonObject {
   const inPath = (['target', 'id', 'forge'] as const).filter((name) => path.includes(`{${name}}`));
-  const signed = proof === 'signature' ? (['webhookId', 'webhookTimestamp'] as const) : [];
+  const signed = proof === 'signature' || proof === 'webhook' ? (['webhookId', 'webhookTimestamp'] as const) : [];
   const parameters = [...inPath, ...signed, ...takes].map((name) => ({ $ref: `#/components/parameters/${name}` }));
   return {
     operationId: id,
@@ -147,11 +158,11 @@ function describe({ id, method, path, does, proof, body, alsoAs = [], answers, t
 function secure(proof: Operation['proof'], path: string): Json {
   switch (proof) {
     case 'signature':
-      return [{ signature: [] }];
+      return [{ signature: [] }, { identity: [] }, { signature: [], identity: [] }];
     case 'webhook':
       return [{ hub: [] }, { signature: [] }, { lab: [] }, { azureHeader: [] }, { azureBasic: [] }];
     case 'bearer':
-      return [{ bearer: [] }, ...(path.includes('{id}') ? [{ token: [] }] : [])];
+      return [{ bearer: [] }, { identity: [] }, ...(path.includes('{id}') ? [{ token: [] }] : [])];
     case 'none':
       return [];
   }

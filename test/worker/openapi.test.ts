@@ -5,17 +5,31 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { DEPLOYMENTS, type Document, inlineFiles, manifestOf } from '../http/requests.ts';
+import { DEPLOYMENTS, type Document, digestOf, inlineFiles, manifestOf } from '../http/requests.ts';
+import { githubClaims, type Issuer, startIssuer } from '../support/issuer.ts';
 import { type AnyDocument, openWorld, type World } from './support.ts';
 
 let world: World;
 let api: AnyDocument;
+let issuer: Issuer;
 let ajv: Ajv2020;
 const called = new Set<string>();
 
 beforeAll(async () => {
+  issuer = await startIssuer();
   world = await openWorld({
-    more: { environmentOfTcp: { second_person: true }, grants: [{ caller: 'watcher', targets: ['staging-tcp'], actions: ['approve'] }] },
+    more: {
+      environmentOfTcp: { second_person: true },
+      callers: {
+        actions: {
+          identity: { kind: 'github', repository_id: '123456789', repository_owner_id: '9919', environment: 'production', issuer: `${issuer.origin}/github` },
+        },
+      },
+      grants: [
+        { caller: 'watcher', targets: ['staging-tcp'], actions: ['approve'] },
+        { caller: 'actions', targets: ['staging'], actions: ['deploy', 'read'] },
+      ],
+    },
   });
   api = await (await world.worker.fetch('/openapi.json')).json();
   // OpenAPI's own words (discriminator and the like) are no words of JSON Schema.
@@ -25,7 +39,10 @@ beforeAll(async () => {
   ajv.addSchema({ ...api, $id: 'api' });
 });
 
-afterAll(() => world?.stop());
+afterAll(async () => {
+  await world?.stop();
+  await issuer?.stop();
+});
 
 function judge(schema: string, value: unknown): void {
   const validate = ajv.getSchema(`api#/components/schemas/${schema}`);
@@ -41,6 +58,26 @@ interface Call {
   readonly sent?: unknown;
 }
 
+/** Who follows the description sends one of the proofs that it names, and every header that it says must be there. */
+function judgeProof({ security, parameters = [] }: AnyDocument, path: string, headers: Headers): void {
+  const isSent = (name: string) => {
+    const { type, in: place, name: key, scheme, bearerFormat } = api.components.securitySchemes[name];
+    if (place === 'query') return path.includes(`${key}=`);
+    if (type === 'apiKey') return headers.has(key);
+    const [word = '', token = ''] = (headers.get('authorization') ?? '').split(' ');
+    return word.toLowerCase() === scheme && (scheme !== 'bearer' || token.startsWith('eyJ') === (bearerFormat === 'JWT'));
+  };
+  const isFit = (one: object) =>
+    Object.keys(api.components.securitySchemes)
+      .filter((name) => !['hub', 'lab', 'azureHeader', 'azureBasic'].includes(name))
+      .every((name) => isSent(name) === Object.hasOwn(one, name));
+  expect(security.length === 0 || security.some(isFit), JSON.stringify(security)).toBe(true);
+  for (const { $ref } of parameters) {
+    const { in: place, name, required } = api.components.parameters[$ref.split('/').at(-1)];
+    if (place === 'header' && required) expect([...headers.keys()]).toContain(name.toLowerCase());
+  }
+}
+
 /** Calls an operation, and holds question and answer to the description. */
 async function call(id: string, { parameters = {}, query = '', init = {}, sent }: Call = {}): Promise<{ status: number; document: AnyDocument }> {
   called.add(id);
@@ -51,6 +88,7 @@ async function call(id: string, { parameters = {}, query = '', init = {}, sent }
       if (sent !== undefined) judge(operation.requestBody.content['application/json'].schema.$ref.split('/').at(-1), sent);
       const answer = await world.worker.fetch(`${path}${query}`, { ...init, method: method.toUpperCase() });
       const described = operation.responses[answer.status] ?? operation.responses[`${Math.floor(answer.status / 100)}XX`];
+      if (answer.ok) judgeProof(operation, `${path}${query}`, new Headers(init.headers));
       expect(described, `${id} answers ${answer.status}: ${await answer.clone().text()}`).toBeDefined();
       const response = described.$ref === undefined ? described : api.components.responses[described.$ref.split('/').at(-1)];
       const type = (answer.headers.get('content-type') ?? '').split(';')[0] ?? '';
@@ -98,6 +136,19 @@ describe('every operation', () => {
       ...(await signed(world.requests.makeRequest({ type: 'cancel', deployment: asks.document.id }), WAIT)),
       parameters: { id: asks.document.id },
     });
+  });
+
+  test('deploys and reads without any secret: with the identity token of a job, and no signature', async () => {
+    const document = makeDeploy({ '5.sql': 'select 5;' }, 'keyless');
+    const body = JSON.stringify(document);
+    const now = Math.floor(Date.now() / 1000);
+    const tokenFor = (audience: string) => issuer.sign(githubClaims(`${issuer.origin}/github`, audience, now));
+    const authorization = `Bearer ${await tokenFor(`${world.worker.origin}/sha256:${digestOf(body)}`)}`;
+    const init = { method: 'POST', body, headers: { 'content-type': 'application/json', authorization, ...WAIT } };
+    const made = await call('deploy', { init, sent: document });
+    expect(made).toMatchObject({ status: 200, document: { state: 'succeeded', caller: 'actions' } });
+    const reads = { init: { headers: { authorization: `Bearer ${await tokenFor(world.worker.origin)}` } }, parameters: { id: made.document.id } };
+    expect((await call('getDeployment', reads)).status).toBe(200);
   });
 
   test('reads a deployment, its changes, its receipt, and its events', async () => {

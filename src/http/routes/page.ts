@@ -20,7 +20,7 @@ export function pageRoutes(version: string): Hono<HttpEnv> {
 <table>
 ${rows}
 </table>
-<p>What changes something is signed (Standard Webhooks). What reads needs a bearer token. Refusals are problem documents (RFC 9457).</p>
+<p>What changes something is signed (Standard Webhooks), or comes with the identity token of a job. What reads needs a bearer token. Refusals are problem documents (RFC 9457).</p>
 </body>
 </html>
 `;
