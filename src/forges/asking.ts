@@ -23,7 +23,7 @@ export interface AskingOptions {
 }
 
 export interface Question {
-  readonly method?: 'GET' | 'POST' | 'PATCH' | 'PUT';
+  readonly method?: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
   /** From the root of the API on, with each part encoded. */
   readonly path: string;
   /** What proves us. */

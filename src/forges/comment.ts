@@ -27,6 +27,21 @@ function literal(text: string): string {
   return text.replace(/[\\`*_{}[\]<>()#!|@~&%$]/g, '\\$&');
 }
 
+/**
+ * Two messages of one commit may be at work at once, and neither finds what the other is about to write. So it is looked for once more behind
+ * that, and of two the first stays: everybody finds the same one.
+ * @returns the id of what stays
+ */
+export async function keepFirst<Id extends number | string>(
+  made: Id,
+  o: { find(): Promise<Id | null>; change(first: Id): Promise<boolean>; remove(made: Id): Promise<void> },
+): Promise<Id> {
+  const first = await o.find();
+  if (first === null || first === made || !(await o.change(first))) return made;
+  await o.remove(made);
+  return first;
+}
+
 /** As many as both forges give at once. */
 const PAGE_COUNT = 100;
 

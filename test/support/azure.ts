@@ -154,6 +154,14 @@ export async function startAzure(): Promise<Azure> {
       },
     ],
     [
+      'DELETE',
+      /^\/pullRequests\/(\d+)\/threads\/(\d+)\/comments\/(\d+)$/,
+      ({ ids: [, id, comment] }) => {
+        const found = threads.find((one) => one.id === Number(id))?.comments.find((one: Any) => one.id === Number(comment));
+        return given(found === undefined ? undefined : Object.assign(found, { isDeleted: true, content: null }));
+      },
+    ],
+    [
       'PATCH',
       /^\/pullRequests\/(\d+)\/threads\/(\d+)\/comments\/(\d+)$/,
       ({ ids: [, id, comment], body }) => {

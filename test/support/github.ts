@@ -281,6 +281,16 @@ export async function startGitHub(): Promise<GitHub> {
       },
     ],
     [
+      'DELETE',
+      /^\/issues\/comments\/(\d+)$/,
+      ({ id }) => {
+        const at = comments.findIndex((one) => one.id === Number(id));
+        if (at < 0) return notFound;
+        comments.splice(at, 1);
+        return [204, null];
+      },
+    ],
+    [
       'PATCH',
       /^\/issues\/comments\/(\d+)$/,
       ({ id, body }) => {

@@ -125,6 +125,16 @@ export async function startGitLab(): Promise<GitLab> {
       },
     ],
     [
+      'DELETE',
+      /^\/merge_requests\/(\d+)\/notes\/(\d+)$/,
+      ({ more }) => {
+        const at = notes.findIndex((one) => one.id === Number(more));
+        if (at < 0) return notFound;
+        notes.splice(at, 1);
+        return [204, null];
+      },
+    ],
+    [
       'PUT',
       /^\/merge_requests\/(\d+)\/notes\/(\d+)$/,
       ({ more, body }) => {

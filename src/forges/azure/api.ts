@@ -142,6 +142,11 @@ export class AzureApi {
     return (await this.#asking.askIfThere(this.#question({ method: 'PATCH', path, body: { content } }))) !== null;
   }
 
+  async deleteComment(change: Change, number: number, thread: number, comment: number): Promise<void> {
+    const path = ofRepository(change, `/pullRequests/${number}/threads/${thread}/comments/${comment}`);
+    await this.#asking.askIfThere(this.#question({ method: 'DELETE', path }));
+  }
+
   async updateThread(change: Change, number: number, thread: number, status: string): Promise<void> {
     await this.#ask(anySchema, { method: 'PATCH', path: ofRepository(change, `/pullRequests/${number}/threads/${thread}`), body: { status } });
   }

@@ -4,7 +4,7 @@
  */
 import { type Account, type Change, isAccountOver } from '../../domain/change.ts';
 import { approvalIn } from '../account.ts';
-import { commentOf, markOf } from '../comment.ts';
+import { commentOf, keepFirst, markOf } from '../comment.ts';
 import type { Reports } from '../forge.ts';
 import { makeReports } from '../reports.ts';
 import type { AzureApi, Status } from './api.ts';
@@ -50,19 +50,28 @@ async function tellByThread(telling: Telling, number: number): Promise<string> {
   const self = await tellByStatus(telling, number);
   const content = commentOf(account, change.commit);
   const state = account.state === 'failure' ? 'active' : 'closed';
-  const known = reports.thread ?? (await findThread(api, change, number, markOf(account), self));
-  const [thread = 0, comment = 0] = known?.split(' ').map(Number) ?? [];
-  if (known !== null && (await api.updateComment(change, number, thread, comment, content))) {
+  const find = () => findThread(api, change, number, markOf(account), self);
+  const rewrite = async (known: string): Promise<boolean> => {
+    const [thread, comment] = partsOf(known);
+    if (!(await api.updateComment(change, number, thread, comment, content))) return false;
     await api.updateThread(change, number, thread, state);
-    return known;
-  }
-  const made = await api.createThread(change, number, content, state);
-  return `${made.id} ${made.comments?.[0]?.id ?? 1}`;
+    return true;
+  };
+  const known = reports.thread ?? (await find());
+  if (known !== null && (await rewrite(known))) return known;
+  const { id, comments } = await api.createThread(change, number, content, state);
+  return keepFirst(`${id} ${comments?.[0]?.id ?? 1}`, { find, change: rewrite, remove: (made) => api.deleteComment(change, number, ...partsOf(made)) });
+}
+
+function partsOf(known: string): [thread: number, comment: number] {
+  const [thread = 0, comment = 0] = known.split(' ').map(Number);
+  return [thread, comment];
 }
 
 /** Anybody may write our mark into a text, so the author counts. */
 async function findThread(api: AzureApi, change: Change, number: number, mark: string, self: string): Promise<string | null> {
-  for (const { id, isDeleted, comments } of await api.threads(change, number)) {
+  const threads = await api.threads(change, number);
+  for (const { id, isDeleted, comments } of threads.sort((a, b) => a.id - b.id)) {
     const first = comments?.[0];
     if (isDeleted || first === undefined || first.isDeleted) continue;
     if (first.author?.id === self && first.content?.startsWith(mark)) return `${id} ${first.id}`;

@@ -155,11 +155,12 @@ export class GitHubApi {
     return this.#asking.openArchive(await this.#question(change, { path: `/tarball/${change.commit}` }));
   }
 
-  /** The check run of this commit that has this name and our mark; null when there is none. */
+  /** The newest check run of this commit that has this name and our mark; null when there is none. */
   async findCheckRun(change: Change, name: string, externalId: string): Promise<number | null> {
     const path = `/commits/${change.commit}/check-runs?check_name=${encodeURIComponent(name)}&filter=latest&per_page=100`;
     const found = await this.#find(checkRunsSchema, change, { path });
-    return found?.check_runs.find(({ external_id }) => external_id === externalId)?.id ?? null;
+    const own = found?.check_runs.filter(({ external_id }) => external_id === externalId).map(({ id }) => id) ?? [];
+    return own.length === 0 ? null : Math.max(...own);
   }
 
   async createCheckRun(change: Change, body: object): Promise<number> {
@@ -190,6 +191,10 @@ export class GitHubApi {
   /** @returns whether it was there to be changed */
   async updateComment(change: Change, id: number, body: string): Promise<boolean> {
     return (await this.#find(createdSchema, change, { method: 'PATCH', path: `/issues/comments/${id}`, body: { body } })) !== null;
+  }
+
+  async deleteComment(change: Change, id: number): Promise<void> {
+    await this.#find(anySchema, change, { method: 'DELETE', path: `/issues/comments/${id}` });
   }
 
   /** The id of whoever the token belongs to. */

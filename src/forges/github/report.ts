@@ -5,7 +5,7 @@
  */
 import { type Account, type Change, isAccountOver } from '../../domain/change.ts';
 import { approvalIn } from '../account.ts';
-import { commentOf, cutText, findOwn, markOf, nameOf } from '../comment.ts';
+import { commentOf, cutText, findOwn, keepFirst, markOf, nameOf } from '../comment.ts';
 import type { Reports } from '../forge.ts';
 import { makeReports } from '../reports.ts';
 import type { GitHubApi } from './api.ts';
@@ -61,10 +61,20 @@ async function tellByCheckRun({ api, change, account, reports, now }: Telling): 
   };
   // A message that was lost behind its effect: so what was made is looked for before it is made.
   const known = reports.check === undefined ? await api.findCheckRun(change, account.name, mark) : Number(reports.check);
-  if (known === null) return String(await api.createCheckRun(change, { name: account.name, head_sha: change.commit, external_id: mark, ...body }));
-  await api.updateCheckRun(change, known, body);
-  return String(known);
+  if (known !== null) {
+    await api.updateCheckRun(change, known, body);
+    return String(known);
+  }
+  const made = await api.createCheckRun(change, { name: account.name, head_sha: change.commit, external_id: mark, ...body });
+  // Somebody else may have made one meanwhile. None is ever deleted, and GitHub shows the newest: so that one is gone on with.
+  const newest = await api.findCheckRun(change, account.name, mark);
+  if (newest === null || newest === made) return String(made);
+  await api.updateCheckRun(change, made, { status: 'completed', conclusion: 'neutral', completed_at: new Date(now).toISOString(), output: TOLD_ELSEWHERE });
+  await api.updateCheckRun(change, newest, body);
+  return String(newest);
 }
+
+const TOLD_ELSEWHERE = { title: 'Another check run of this name tells it', summary: 'Two messages of one commit were taken up at once.' };
 
 function annotationOf({ path, line, level, message }: Account['remarks'][number]) {
   return { path, start_line: line, end_line: line, annotation_level: level, message: message.slice(0, TEXT_CHARACTERS) };
@@ -93,9 +103,11 @@ async function tellByRule({ api, change, account }: Telling, run: number): Promi
 
 async function tellByComment({ api, identity, change, account, reports, maxCommentPages }: Telling, number: number): Promise<string> {
   const body = commentOf(account, change.commit);
-  const known = reports.comment === undefined ? await findComment(api, identity, change, number, markOf(account), maxCommentPages) : Number(reports.comment);
+  const find = () => findComment(api, identity, change, number, markOf(account), maxCommentPages);
+  const known = reports.comment === undefined ? await find() : Number(reports.comment);
   if (known !== null && (await api.updateComment(change, known, body))) return String(known);
-  return String(await api.createComment(change, number, body));
+  const made = await api.createComment(change, number, body);
+  return String(await keepFirst(made, { find, change: (id) => api.updateComment(change, id, body), remove: (id) => api.deleteComment(change, id) }));
 }
 
 async function findComment(api: GitHubApi, identity: Identity, change: Change, number: number, mark: string, pages: number): Promise<number | null> {

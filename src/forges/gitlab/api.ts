@@ -91,6 +91,10 @@ export class GitLabApi {
     return (await this.#asking.askIfThere(question)) !== null;
   }
 
+  async deleteNote(change: Change, number: number, id: number): Promise<void> {
+    await this.#asking.askIfThere(this.#question(change, { method: 'DELETE', path: `/merge_requests/${number}/notes/${id}` }));
+  }
+
   async createCommitComment(change: Change, note: string): Promise<void> {
     await this.#ask(z.object({}), change, { method: 'POST', path: `/repository/commits/${change.commit}/comments`, body: { note } });
   }

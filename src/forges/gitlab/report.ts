@@ -4,7 +4,7 @@
  */
 import { type Account, type Change, isAccountOver } from '../../domain/change.ts';
 import { Problem } from '../../domain/problem.ts';
-import { commentOf, findOwn, markOf } from '../comment.ts';
+import { commentOf, findOwn, keepFirst, markOf } from '../comment.ts';
 import type { Reports } from '../forge.ts';
 import { makeReports } from '../reports.ts';
 import type { GitLabApi } from './api.ts';
@@ -55,9 +55,11 @@ async function setStatus(api: GitLabApi, change: Change, account: Account): Prom
 
 async function tellByNote(api: GitLabApi, change: Change, account: Account, reports: Reports, number: number, pages: number): Promise<string> {
   const body = commentOf(account, change.commit);
-  const known = reports.note === undefined ? await findNote(api, change, number, markOf(account), pages) : Number(reports.note);
+  const find = () => findNote(api, change, number, markOf(account), pages);
+  const known = reports.note === undefined ? await find() : Number(reports.note);
   if (known !== null && (await api.updateNote(change, number, known, body))) return String(known);
-  return String(await api.createNote(change, number, body));
+  const made = await api.createNote(change, number, body);
+  return String(await keepFirst(made, { find, change: (id) => api.updateNote(change, number, id, body), remove: (id) => api.deleteNote(change, number, id) }));
 }
 
 async function findNote(api: GitLabApi, change: Change, number: number, mark: string, pages: number): Promise<number | null> {
