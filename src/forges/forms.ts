@@ -23,3 +23,9 @@ export function reader<Schema extends z.ZodType>(schema: Schema, form: string, r
     return { ignored: `The body is not ${form}: ${issue?.path.join('.')}: ${issue?.message}.` };
   };
 }
+
+/** When it was opened again: by that it is another time than the one before. @returns seconds since 1970; null when the text is no moment */
+export function momentOf(text: string | null | undefined): number | null {
+  const seconds = Math.floor(Date.parse((text ?? '').replace(/ UTC$/, 'Z').replace(' ', 'T')) / 1000);
+  return Number.isSafeInteger(seconds) && seconds > 0 ? seconds : null;
+}

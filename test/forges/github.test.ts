@@ -134,6 +134,20 @@ describe('with an App and a queue', () => {
     ]);
   });
 
+  test('a pull request that is opened again is rehearsed anew, for what is there now; the same webhook twice is one rehearsal', async () => {
+    const { repository } = at.github;
+    const head = { sha: at.github.commit(bundle('reopened'), 'reopened'), repo: { id: repository.id } };
+    repository.pulls.set(17, { state: 'open', head, base: { ref: 'main' } });
+    await settle(at, 'pull_request', at.github.pullRequest(17));
+    const payload = at.github.pullRequest(17, 'reopened') as { pull_request: object };
+    const again = (updated_at: string) => settle(at, 'pull_request', { ...payload, pull_request: { ...payload.pull_request, updated_at } });
+    await again('2026-11-29T15:00:00Z');
+    await again('2026-11-29T15:00:00Z');
+    expect(await deploymentsOf('reopened')).toHaveLength(2);
+    await again('2026-11-29T16:00:00Z');
+    expect(await deploymentsOf('reopened')).toMatchObject([{ mode: 'rehearse' }, { mode: 'rehearse' }, { mode: 'rehearse' }]);
+  });
+
   test('nothing of a fork is fetched, and no other action of a pull request does anything', async () => {
     const sha = at.github.commit(bundle('forked'), 'of-a-fork');
     at.github.repository.pulls.set(8, { state: 'open', head: { sha, repo: { id: 666 } }, base: { ref: 'main' } });

@@ -122,6 +122,19 @@ test('a merge request is rehearsed, and told in one note that is changed, not re
   expect(own[0].body).toContain('`db/2.sql`');
 });
 
+test('a merge request that is opened again is rehearsed anew', async () => {
+  gitlab.mergeRequests.set(14, {
+    state: 'opened',
+    sha: gitlab.commit(bundle('reopened'), 'reopened'),
+    source_project_id: gitlab.project.id,
+    target_branch: 'main',
+  });
+  await settle(gitlab.mergeRequest(14));
+  for (const updated_at of ['2026-11-29 15:00:00 UTC', '2026-11-29 15:00:00 UTC', '2026-11-29T16:00:00Z'])
+    await settle(gitlab.mergeRequest(14, { action: 'reopen', updated_at }));
+  expect(await sql(database.url, `select count(*)::int as n from weft.deployments where bundle = 'reopened'`)).toEqual([{ n: 3 }]);
+});
+
 test('nothing of a fork, no other action, no pipeline that failed or is for a merge request, no deployment of a job: ignored with 200', async () => {
   const sha = gitlab.commit(bundle('forked'), 'release/0');
   gitlab.mergeRequests.set(5, { state: 'opened', sha, source_project_id: 666, target_branch: 'main' });

@@ -7,7 +7,7 @@ import { parseStrictJson } from '../../config/strict_json.ts';
 import { type Change, commitSchema } from '../../domain/change.ts';
 import { Problem } from '../../domain/problem.ts';
 import type { Delivery, Heard } from '../forge.ts';
-import { branchSchema } from '../forms.ts';
+import { branchSchema, momentOf } from '../forms.ts';
 
 const idSchema = z.int().min(1);
 
@@ -35,6 +35,7 @@ const pullRequestSchema = z.object({
   action: z.string(),
   number: idSchema,
   pull_request: z.object({
+    updated_at: z.string().max(64).nullish(),
     head: z.object({ sha: commitSchema, repo: z.object({ id: idSchema }).nullable() }),
     base: z.object({ ref: branchSchema, repo: z.object({ id: idSchema }) }),
   }),
@@ -143,11 +144,22 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
   },
   pull_request(value) {
     const { action, number, pull_request, repository } = parse(pullRequestSchema, 'pull_request', value);
-    const { head, base } = pull_request;
+    const { head, base, updated_at } = pull_request;
     if (!NEW_HEADS.includes(action)) return { ignored: `The action "${action}" of a pull request gives it no other head.` };
     if (head.repo?.id !== repository.id || base.repo.id !== repository.id)
       return { ignored: 'The pull request comes from a fork; nothing of a fork is ever run, rehearsed or fetched.' };
-    return { changes: [{ ...ofRepository(repository), event: 'pull_request', commit: head.sha, branch: base.ref, number }] };
+    return {
+      changes: [
+        {
+          ...ofRepository(repository),
+          event: 'pull_request',
+          commit: head.sha,
+          branch: base.ref,
+          number,
+          attempt: action === 'reopened' ? momentOf(updated_at) : null,
+        },
+      ],
+    };
   },
   deployment(value) {
     const { deployment, repository, workflow_run } = parse(deploymentSchema, 'deployment', value);

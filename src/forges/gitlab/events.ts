@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { parseStrictJson } from '../../config/strict_json.ts';
 import { type Change, commitSchema } from '../../domain/change.ts';
 import type { Delivery, Heard } from '../forge.ts';
-import { branchSchema, reader } from '../forms.ts';
+import { branchSchema, momentOf, reader } from '../forms.ts';
 
 const FORM = 'what such an event has';
 
@@ -22,6 +22,7 @@ const mergeRequestSchema = z.object({
   object_attributes: z.object({
     iid: idSchema,
     action: z.string().nullish(),
+    updated_at: z.string().max(64).nullish(),
     /** There when an update has brought commits. */
     oldrev: z.string().nullish(),
     source_project_id: idSchema.nullable(),
@@ -76,12 +77,13 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
     return { changes: [{ ...ofProject(project), event: 'push', commit: after, branch: ref.slice('refs/heads/'.length), ...(before && { before }) }] };
   }),
   merge_request: reader(mergeRequestSchema, FORM, ({ project, object_attributes: request }) => {
-    const { iid, action, oldrev, source_project_id, target_project_id, target_branch, last_commit } = request;
+    const { iid, action, updated_at, oldrev, source_project_id, target_project_id, target_branch, last_commit } = request;
     if (!(action === 'open' || action === 'reopen' || (action === 'update' && oldrev)))
       return { ignored: `The action "${action ?? ''}" of a merge request gives it no other head.` };
     if (source_project_id !== project.id || target_project_id !== project.id)
       return { ignored: 'The merge request comes from a fork; nothing of a fork is ever run, rehearsed or fetched.' };
-    return { changes: [{ ...ofProject(project), event: 'merge_request', commit: last_commit.id, branch: target_branch, number: iid }] };
+    const attempt = action === 'reopen' ? momentOf(updated_at) : null;
+    return { changes: [{ ...ofProject(project), event: 'merge_request', commit: last_commit.id, branch: target_branch, number: iid, attempt }] };
   }),
   pipeline: reader(pipelineSchema, FORM, ({ project, object_attributes: { id, ref, tag, sha, status, source } }) => {
     if (status !== 'success') return { ignored: `The pipeline is "${status}", and not a success.` };
