@@ -156,3 +156,39 @@ as $$
 $$;
 
 comment on function weft._line_of_row(weft._reader, bigint) is 'Tells at which line of the file one of the rows at hand begins.';
+
+
+-- Of a file that is only read: where its COPY is one that is not understood, the rows end as those of text do.
+create or replace function weft._list_statements(p_text text, out statements text[], out lines integer[])
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_rest   text := p_text;
+  v_split  record;
+  v_rows   record;
+  v_quote  text;
+  v_line   integer := 0;  -- before what is left
+begin
+  statements := '{}';
+  lines := '{}';
+  while v_rest <> '' loop
+    v_split := weft._split(weft._new_scanner(), v_rest, true);
+    statements := statements || v_split.statements;
+    lines := lines || array(select l.line + v_line from unnest(v_split.lines) with ordinality as l (line, place) order by l.place);
+    exit when (v_split.p_scanner).mode <> 'copy' or strpos(v_split.rest, E'\n') = 0;
+    begin
+      v_quote := weft._read_copy(v_split.statements[cardinality(v_split.statements)]) ->> 'quote';
+    exception when others then
+      v_quote := null;
+    end;
+    v_split.rest := substr(v_split.rest, strpos(v_split.rest, E'\n') + 1);
+    v_rows := case when v_quote is null then weft._cut_rows(v_split.rest, true) else weft._cut_csv_rows(v_split.rest, true, v_quote) end;
+    v_line := v_line + length(v_rest) - length(replace(v_rest, E'\n', '')) - length(v_rows.rest) + length(replace(v_rows.rest, E'\n', ''));
+    v_rest := v_rows.rest;
+  end loop;
+end
+$$;
+
+comment on function weft._list_statements(text) is 'Splits a file into statements, with the line at which the text of each begins; the rows behind a COPY are passed over.';

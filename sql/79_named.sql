@@ -214,7 +214,7 @@ as $$
   update weft._history as h
   set made = coalesce((
     select weft._list_claimed(array_agg(o.object))
-    from weft._split(weft._new_scanner(), coalesce(weft._kept_text(h.bytes_in, h.path, h.digest), ''), true) as x
+    from weft._list_statements(weft._kept_text(h.bytes_in, h.path, h.digest)) as x
     cross join unnest(x.statements) as u (statement)
     cross join lateral (select weft._name_created(weft._flatten(weft._skip_comments(u.statement))) as object offset 0) as o
     where octet_length(u.statement) <= 65536 and o.object is not null), '[]')

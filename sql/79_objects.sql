@@ -246,7 +246,7 @@ as $$
     select distinct e.value ->> 'path' as path, lower((trim('"' from regexp_replace(c.object ->> 'name', '^.*\.\s*', ''))) collate "C") as name
     from jsonb_array_elements(p_errors) as e
     join weft._artifacts as a on a.deployment_id = p_deployment and a.path = e.value ->> 'path'
-    cross join lateral weft._split(weft._new_scanner(), weft._kept_text(p_deployment, a.path, a.digest), true) as x
+    cross join lateral weft._list_statements(weft._kept_text(p_deployment, a.path, a.digest)) as x
     cross join unnest(x.statements) as u (statement)
     cross join lateral weft._name_created(weft._flatten(weft._skip_comments(u.statement))) as c (object)
     where octet_length(u.statement) <= 65536 and c.object is not null and weft._kept_text(p_deployment, a.path, a.digest) is not null

@@ -264,7 +264,7 @@ as $$
     select row_number() over (order by s.ordinal, u.number) as place, s.path, weft._first_line(u.statement, u.line) as line, weft._flatten(weft._skip_comments(u.statement)) as flat
     from weft._steps as s
     join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
-    cross join lateral weft._split(weft._new_scanner(), weft._kept_text(s.deployment_id, s.path, a.digest), true) as x
+    cross join lateral weft._list_statements(weft._kept_text(s.deployment_id, s.path, a.digest)) as x
     cross join unnest(x.statements, x.lines) with ordinality as u (statement, line, number)
     where s.deployment_id = p_deployment and s.kind = 'run' and octet_length(u.statement) <= 65536 and weft._kept_text(s.deployment_id, s.path, a.digest) is not null
   ),

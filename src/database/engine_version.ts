@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd5bec535a5c2ff8055f445729973e1c9cfac446bf7a2b360a5bb82f90cbb6d1d';
+export const ENGINE_DIGEST = '9f5eed5bccc7fada4c541eac0ab4c4dd351e1dcc08461cd10bd51d7ef503ac54';

@@ -54,6 +54,20 @@ describe('weft baseline', () => {
     ]);
   });
 
+  it('looks for what stands behind the rows of a COPY, as in a dump', async () => {
+    const folder = makeFolder({
+      '1.sql': `create table t (id int, n text);\ncopy t from stdin;\n1\tit's; create view no as select 1;\n\\.\ncreate index t_n\n  on t (n);
+copy t from stdin (format csv);\n2,"two\nlines;"\n\\.\ncreate view seen as select 1 as one; copy t from stdin (force_null (n), format csv);\n3,x\n\\.\nalter table t add constraint t_key primary key (id);`,
+    });
+    await sql(database.url, 'create table t (id int, n text)');
+    const missing = await weft('baseline', folder);
+    expect(missing.code).toBe(1);
+    expect(missing.stdout).toContain('3 of the 4 objects that its files create are not there');
+    expect(missing.stdout).toContain('Not there: relation t_n (1.sql:5), relation seen (1.sql:11), constraint t_key of t (1.sql:14)');
+    await sql(database.url, 'create index t_n on t (n); create view seen as select 1 as one; alter table t add constraint t_key primary key (id)');
+    expect((await weft('baseline', folder)).stdout).toContain('Looked for in the catalog by name: 4 objects, all there.');
+  });
+
   it('looks for a trigger and a policy on their table, and for a function with its arguments: a name alone may be another one’s', async () => {
     const made = (table: string) =>
       `create trigger touched before insert on ${table} for each row execute function touch();\ncreate policy tenant on public.${table} using (true);`;
