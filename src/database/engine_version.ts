@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '9f5eed5bccc7fada4c541eac0ab4c4dd351e1dcc08461cd10bd51d7ef503ac54';
+export const ENGINE_DIGEST = '1c55caee716a34aeee3a539da9ea9b3a1886cf563db336e6f9042a4302e60c6e';
