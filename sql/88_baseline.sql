@@ -37,7 +37,9 @@ begin
   verdict := jsonb_build_object('by', 'catalog', 'objects_found', jsonb_array_length(v_objects) - coalesce(jsonb_array_length(v_missing), 0), 'not_looked_at', (
     select coalesce(jsonb_agg(s.path order by s.ordinal), '[]') from weft._steps as s
     where s.deployment_id = p_deployment.id and s.kind <> 'check' and not exists (select from jsonb_array_elements(v_objects) as o where o.value ->> 'path' = s.path)),
-    'gone_again', v_gone);
+    'gone_again', v_gone, 'too_large', (
+    select coalesce(jsonb_agg(s.path order by s.ordinal), '[]') from weft._steps as s join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+    where s.deployment_id = p_deployment.id and s.kind = 'run' and a.size > weft._limit('compared_bytes')));
   if v_missing is not null then
     v_reached := (
       select s.path

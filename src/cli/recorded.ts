@@ -8,7 +8,7 @@ const FILES_SHOWN = 10;
 /** What a baseline was verified by, what nobody has looked at, and what it has kept from being run. */
 export function baselineLines({ id, baseline }: Deployment, style: Style): string[] {
   if (!baseline) return [];
-  const { by, objects_found = 0, not_looked_at: unseen = [], gone_again: gone = [] } = baseline.verified;
+  const { by, objects_found = 0, not_looked_at: unseen = [], gone_again: gone = [], too_large: large = [] } = baseline.verified;
   const verified =
     by === 'fingerprint'
       ? 'The catalog has the fingerprint that was asked for.'
@@ -24,8 +24,9 @@ export function baselineLines({ id, baseline }: Deployment, style: Style): strin
         )}.`;
   const unnamed = why(
     'Not looked at, for they create nothing that is looked for by name',
-    unseen.filter((path) => !gone.includes(path)),
+    unseen.filter((path) => !gone.includes(path) && !large.includes(path)),
   );
+  const unread = why('Not read, for a file of more than 1 MiB (compared_bytes) is not looked through', large);
   const taken = why(
     'Not looked at, for later statements drop, rename or move what they create',
     unseen.filter((path) => gone.includes(path)),
@@ -33,7 +34,7 @@ export function baselineLines({ id, baseline }: Deployment, style: Style): strin
   const replaced = (baseline.replaced ?? []).map((path) => oneLine(path));
   return [
     '',
-    `  ${count(baseline.files, 'file')} recorded. ${verified}${unnamed}${taken}`,
+    `  ${count(baseline.files, 'file')} recorded. ${verified}${unread}${unnamed}${taken}`,
     ...(replaced.length === 0
       ? []
       : [

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '1c55caee716a34aeee3a539da9ea9b3a1886cf563db336e6f9042a4302e60c6e';
+export const ENGINE_DIGEST = 'c163ee84628382527ca887de545dca74b9bd5135b79ddd1154a3a44afb985ae1';

@@ -7,7 +7,13 @@ import { approvalSchema } from './approval.ts';
 import { rehearsalSchema } from './rehearsal.ts';
 
 const pathsSchema = z.array(z.string()).optional();
-const verifiedSchema = z.looseObject({ by: z.string(), objects_found: z.int().optional(), not_looked_at: pathsSchema, gone_again: pathsSchema });
+const verifiedSchema = z.looseObject({
+  by: z.string(),
+  objects_found: z.int().optional(),
+  not_looked_at: pathsSchema,
+  gone_again: pathsSchema,
+  too_large: pathsSchema,
+});
 
 /** open → staged → running → succeeded | degraded | failed | cancelled */
 export const deploymentStateSchema = z.enum(['open', 'staged', 'running', 'succeeded', 'degraded', 'failed', 'cancelled']);

@@ -68,6 +68,18 @@ copy t from stdin (format csv);\n2,"two\nlines;"\n\\.\ncreate view seen as selec
     expect((await weft('baseline', folder)).stdout).toContain('Looked for in the catalog by name: 4 objects, all there.');
   });
 
+  it('says of a file that is too large to be looked through that nobody has looked', async () => {
+    const rows = Array.from({ length: 180_000 }, (_, n) => n).join('\n');
+    await sql(database.url, 'create table t (n int)');
+    const { code, stdout } = await weft(
+      'baseline',
+      makeFolder({ '1.sql': 'create table t (n int);', '2.sql': `copy t from stdin;\n${rows}\n\\.\ncreate view no as select 1;` }),
+    );
+    expect(code, stdout).toBe(0);
+    expect(stdout).toContain('1 object, all there. Not read, for a file of more than 1 MiB (compared_bytes) is not looked through: 2.sql.');
+    expect(stdout).not.toContain('create nothing');
+  });
+
   it('looks for a trigger and a policy on their table, and for a function with its arguments: a name alone may be another one’s', async () => {
     const made = (table: string) =>
       `create trigger touched before insert on ${table} for each row execute function touch();\ncreate policy tenant on public.${table} using (true);`;
