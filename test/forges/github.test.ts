@@ -148,6 +148,20 @@ describe('with an App and a queue', () => {
     expect(await deploymentsOf('reopened')).toMatchObject([{ mode: 'rehearse' }, { mode: 'rehearse' }, { mode: 'rehearse' }]);
   });
 
+  test('what failed is told again in a check run of its own, whose remarks stand there once; and so is a success behind it', async () => {
+    const sha = at.github.commit(bundle('remarked', { '002_rows.sql': 'insert into not_yet_there values (1);\n' }));
+    const runs = () => at.github.repository.checkRuns.filter(({ head_sha }) => head_sha === sha);
+    const remarks = () => runs().map(({ output }) => output.annotations?.length ?? 0);
+    await settle(at, 'push', at.github.push());
+    expect(remarks()).toEqual([1]);
+    await settle(at, 'push', at.github.push());
+    expect(remarks()).toEqual([1, 1]);
+    await rows('create table not_yet_there (n int)');
+    at.github.repository.deployments.push({ id: 4242, sha, ref: 'main', environment: 'production' });
+    await settle(at, 'deployment', at.github.deployment(4242));
+    expect([remarks(), runs().at(-1)?.conclusion]).toEqual([[1, 1, 0], 'success']);
+  });
+
   test('nothing of a fork is fetched, and no other action of a pull request does anything', async () => {
     const sha = at.github.commit(bundle('forked'), 'of-a-fork');
     at.github.repository.pulls.set(8, { state: 'open', head: { sha, repo: { id: 666 } }, base: { ref: 'main' } });

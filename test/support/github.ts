@@ -225,7 +225,8 @@ export async function startGitHub(): Promise<GitHub> {
       /^\/commits\/([0-9a-f]{40})\/check-runs$/,
       ({ id, url }) => {
         const found = checkRuns.filter((run) => run.head_sha === id && run.name === url.searchParams.get('check_name'));
-        return [200, { total_count: found.length, check_runs: found }];
+        const counted = found.map((run) => ({ ...run, output: { ...run.output, annotations_count: run.output.annotations?.length ?? 0 } }));
+        return [200, { total_count: found.length, check_runs: counted }];
       },
     ],
     [
@@ -247,7 +248,9 @@ export async function startGitHub(): Promise<GitHub> {
         const run = checkRuns.find((one) => one.id === Number(id));
         const wrong = wrongCheckRun(body);
         if (run === undefined || wrong !== null) return wrong === null ? notFound : invalid(wrong);
-        return [200, Object.assign(run, body)];
+        // Annotations are appended to those that are there.
+        const annotations = [...(run.output.annotations ?? []), ...(body.output?.annotations ?? [])];
+        return [200, Object.assign(run, body, { output: { ...body.output, ...(annotations.length > 0 && { annotations }) } })];
       },
     ],
     [

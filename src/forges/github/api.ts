@@ -39,7 +39,8 @@ const reviewsSchema = z.array(
 );
 const ownRunSchema = z.object({ head_repository: z.object({ id: idSchema }).nullable() });
 const pendingSchema = z.array(z.object({ environment: z.object({ name: z.string() }) }));
-const checkRunsSchema = z.object({ check_runs: z.array(z.object({ id: idSchema, external_id: z.string().nullish() })) });
+const checkRunSchema = z.object({ id: idSchema, external_id: z.string().nullish(), output: z.object({ annotations_count: z.int().nullish() }).nullish() });
+const checkRunsSchema = z.object({ check_runs: z.array(checkRunSchema) });
 const treeSchema = z.object({
   tree: z.array(z.object({ path: z.string(), type: z.string(), sha: commitSchema, size: z.int().min(0).optional() })),
   truncated: z.boolean(),
@@ -156,11 +157,12 @@ export class GitHubApi {
   }
 
   /** The newest check run of this commit that has this name and our mark; null when there is none. */
-  async findCheckRun(change: Change, name: string, externalId: string): Promise<number | null> {
+  async findCheckRun(change: Change, name: string, externalId: string): Promise<{ readonly id: number; readonly isRemarked: boolean } | null> {
     const path = `/commits/${change.commit}/check-runs?check_name=${encodeURIComponent(name)}&filter=latest&per_page=100`;
     const found = await this.#find(checkRunsSchema, change, { path });
-    const own = found?.check_runs.filter(({ external_id }) => external_id === externalId).map(({ id }) => id) ?? [];
-    return own.length === 0 ? null : Math.max(...own);
+    const own = found?.check_runs.filter(({ external_id }) => external_id === externalId) ?? [];
+    const newest = own.sort((a, b) => b.id - a.id)[0];
+    return newest === undefined ? null : { id: newest.id, isRemarked: (newest.output?.annotations_count ?? 0) > 0 };
   }
 
   async createCheckRun(change: Change, body: object): Promise<number> {

@@ -49,30 +49,40 @@ export function tell(telling: Telling): Promise<{ reports: Reports; error: unkno
 async function tellByCheckRun({ api, change, account, reports, now }: Telling): Promise<string> {
   const mark = nameOf(account.name);
   const isOver = isAccountOver(account);
-  const body = {
+  const [known = '', remarked] = reports.check?.split(' ') ?? [];
+  const hasRemarks = isOver && account.remarks.length > 0;
+  const bodyOf = (withRemarks: boolean) => ({
     ...(isOver
       ? { status: 'completed', conclusion: account.state, completed_at: new Date(now).toISOString() }
       : { status: account.state === 'waiting' ? 'queued' : 'in_progress' }),
     output: {
       title: account.title,
       summary: cutText(account.text),
-      ...(isOver && account.remarks.length > 0 ? { annotations: account.remarks.slice(0, REMARKS_COUNT).map(annotationOf) } : {}),
+      ...(withRemarks ? { annotations: account.remarks.slice(0, REMARKS_COUNT).map(annotationOf) } : {}),
     },
-  };
-  // A message that was lost behind its effect: so what was made is looked for before it is made.
-  const known = reports.check === undefined ? await api.findCheckRun(change, account.name, mark) : Number(reports.check);
-  if (known !== null) {
-    await api.updateCheckRun(change, known, body);
-    return String(known);
+  });
+  const told = (id: number | string) => `${id}${hasRemarks ? REMARKED : ''}`;
+  if (known !== '') {
+    await api.updateCheckRun(change, Number(known), bodyOf(hasRemarks && remarked === undefined));
+    return told(known);
   }
-  const made = await api.createCheckRun(change, { name: account.name, head_sha: change.commit, external_id: mark, ...body });
+  // A message that was lost behind its effect: so what was made is looked for before it is made. One with remarks keeps them for ever: then there is another.
+  const found = await api.findCheckRun(change, account.name, mark);
+  if (found !== null && !found.isRemarked) {
+    await api.updateCheckRun(change, found.id, bodyOf(hasRemarks));
+    return told(found.id);
+  }
+  const made = await api.createCheckRun(change, { name: account.name, head_sha: change.commit, external_id: mark, ...bodyOf(hasRemarks) });
   // Somebody else may have made one meanwhile. None is ever deleted, and GitHub shows the newest: so that one is gone on with.
   const newest = await api.findCheckRun(change, account.name, mark);
-  if (newest === null || newest === made) return String(made);
+  if (newest === null || newest.id === made) return told(made);
   await api.updateCheckRun(change, made, { status: 'completed', conclusion: 'neutral', completed_at: new Date(now).toISOString(), output: TOLD_ELSEWHERE });
-  await api.updateCheckRun(change, newest, body);
-  return String(newest);
+  await api.updateCheckRun(change, newest.id, bodyOf(hasRemarks && !newest.isRemarked));
+  return told(newest.id);
 }
+
+/** Behind the id of a check run that has them: GitHub appends those of each update. */
+const REMARKED = ' remarked';
 
 const TOLD_ELSEWHERE = { title: 'Another check run of this name tells it', summary: 'Two messages of one commit were taken up at once.' };
 
