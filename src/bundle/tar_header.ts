@@ -95,8 +95,9 @@ export function checkHeader(block: Uint8Array): string {
   return magic;
 }
 
-export function malformed(what: string): Problem {
-  return new Problem('malformed_tar', `The tar cannot be read: ${what}.`);
+/** @param limit the name of the limit that it goes beyond, if that is what is wrong */
+export function malformed(what: string, limit?: string): Problem {
+  return new Problem('malformed_tar', `The tar cannot be read: ${what}.`, limit === undefined ? {} : { limit });
 }
 
 export function forbidden(entry: string, what: string): Problem {

@@ -62,7 +62,7 @@ export class TarReader<Header extends AnyHeader> {
       this.#unread = header.size;
       this.#padding = -header.size & (TAR_BLOCK_BYTES - 1);
       if (header.kind !== 'pax') return header;
-      if (header.size > LIMITS.tar_pax_bytes) throw malformed(`a pax header is larger than ${LIMITS.tar_pax_bytes} bytes (tar_pax_bytes)`);
+      if (header.size > LIMITS.tar_pax_bytes) throw malformed(`a pax header is larger than ${LIMITS.tar_pax_bytes} bytes (tar_pax_bytes)`, 'tar_pax_bytes');
       this.#unread = 0;
       this.#form.takePax(await this.#take(header.size, 'inside a pax header'), header);
     }
@@ -91,7 +91,8 @@ export class TarReader<Header extends AnyHeader> {
     for (let part: Uint8Array | null = this.#rest; part !== null; part = await this.#input.read()) {
       padding += part.length;
       if (!isZeros(part)) throw malformed('something follows its end');
-      if (padding > LIMITS.tar_padding_bytes) throw malformed(`more than ${LIMITS.tar_padding_bytes} zeros (tar_padding_bytes) follow its end`);
+      if (padding > LIMITS.tar_padding_bytes)
+        throw malformed(`more than ${LIMITS.tar_padding_bytes} zeros (tar_padding_bytes) follow its end`, 'tar_padding_bytes');
     }
   }
 
