@@ -123,6 +123,7 @@ export const COMMANDS: readonly Command[] = [
       ...SET,
       ...UP_TO,
       rehearse: { type: 'boolean', help: 'all of it in one transaction that is rolled back, with a report' },
+      'may-wait': { type: 'boolean', help: "exit with 0 when it waits for somebody's approval (3)" },
     },
     address: 'needed',
     load: async () => (await import('./commands/deploy.ts')).deploy,

@@ -2,6 +2,7 @@
  * A command that stays with a deployment: shows it while it goes on, leaves on Ctrl-C with the words that it goes on without
  * us, and ends with the summary and the exit code. What is done meanwhile is direct.ts's or remote.ts's.
  */
+import { isUnapproved } from '../domain/approval.ts';
 import { type Deployment, exitCodeOf, isOver } from '../domain/deployment.ts';
 import { Problem } from '../domain/problem.ts';
 import { readSeconds } from './address.ts';
@@ -66,6 +67,7 @@ export async function conduct(call: Call, key: string | null, work: (watch: Watc
   // Beside a document the words are for whoever watches.
   if (printer.json) printer.note(words(deployment, printer.noteStyle));
   printer.document(deployment);
+  if (call.values['may-wait'] === true && isUnapproved(deployment)) return 0;
   return ending?.exitCode(deployment) ?? exitCodeOf(deployment.state, call.values.strict === true);
 }
 

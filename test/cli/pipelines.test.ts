@@ -28,6 +28,8 @@ interface Given {
   readonly secretParameters?: string;
   readonly rehearse?: boolean;
   readonly strict?: boolean;
+  /** To the target that asks for a second person; whether it may wait for them. */
+  readonly guarded?: { readonly mayWait: boolean };
   /** Where the file of the forge takes one. */
   readonly id?: string;
   /** Without the caller's secret, where the forge's tokens are enough. */
@@ -45,6 +47,7 @@ const AZURE_SECRET = generateSecret();
 const SUB = '/eid1/c/pub/t/abc/a/def/sc/1111/2222';
 
 let database: TestDatabase;
+let guarded: TestDatabase;
 let relay: Relay;
 let worker: LocalWorker;
 let issuer: Issuer;
@@ -52,21 +55,25 @@ let issuer: Issuer;
 let bin: string;
 
 beforeAll(async () => {
-  [database, issuer] = await Promise.all([freshDatabase(), startIssuer()]);
+  [database, guarded, issuer] = await Promise.all([freshDatabase(), freshDatabase(), startIssuer()]);
   const url = new URL(database.url);
   relay = await startRelay({ to: { host: url.hostname, port: Number(url.port) } });
   worker = await startWorker({
     config: {
-      targets: { shop: { database: 'SHOP_URL', transport: 'websocket', proxy: `127.0.0.1:${relay.port}/v1`, insecure: true } },
+      environments: { guarded: { second_person: true } },
+      targets: {
+        shop: { database: 'SHOP_URL', transport: 'websocket', proxy: `127.0.0.1:${relay.port}/v1`, insecure: true },
+        guarded: { database: 'GUARDED_URL', transport: 'websocket', proxy: `127.0.0.1:${relay.port}/v1`, insecure: true, environment: 'guarded' },
+      },
       callers: {
         ci: { secrets: ['CI_SECRET'] },
         github: { identity: { kind: 'github', issuer: `${issuer.origin}/github`, repository_id: '123456789', repository_owner_id: '9919' } },
         gitlab: { identity: { kind: 'gitlab', issuer: issuer.origin, project_id: '4711', namespace_id: '77' } },
         azure: { secrets: ['AZURE_SECRET'], identity: { kind: 'azure', issuer: `${issuer.origin}/tenant/v2.0`, sub: SUB } },
       },
-      grants: ['ci', 'github', 'gitlab', 'azure'].map((caller) => ({ caller, targets: ['shop'], actions: ['deploy', 'read'] })),
+      grants: ['ci', 'github', 'gitlab', 'azure'].map((caller) => ({ caller, targets: ['shop', 'guarded'], actions: ['deploy', 'read'] })),
     },
-    secrets: { SHOP_URL: database.url, CI_SECRET: SECRET, AZURE_SECRET },
+    secrets: { SHOP_URL: database.url, GUARDED_URL: guarded.url, CI_SECRET: SECRET, AZURE_SECRET },
   });
   issuer.onTokenRequest = async (asked) => {
     const audience = asked.searchParams.get('audience') ?? '';
@@ -87,6 +94,7 @@ afterAll(async () => {
   await issuer?.stop();
   await relay?.stop();
   await database?.drop();
+  await guarded?.drop();
 });
 
 const now = () => Math.floor(Date.now() / 1000);
@@ -107,7 +115,7 @@ function needed(values: Values, name: string): string {
 }
 
 const JOBS: Readonly<Record<Forge, (given: Given, run: string) => Job>> = {
-  github: ({ folder, parameters, secretParameters, rehearse, strict, keyless, id }, run) => {
+  github: ({ folder, parameters, secretParameters, rehearse, strict, guarded, keyless, id }, run) => {
     const action = parse(read('action.yml'));
     const step = action.runs.steps.find(({ run }: { run?: string }) => run !== undefined);
     const defaults = Object.fromEntries(
@@ -117,7 +125,8 @@ const JOBS: Readonly<Record<Forge, (given: Given, run: string) => Job>> = {
       ...defaults,
       'inputs.folder': folder,
       'inputs.to': worker.origin,
-      'inputs.target': 'shop',
+      'inputs.target': guarded ? 'guarded' : 'shop',
+      'inputs.may-wait': String(guarded?.mayWait === true),
       'inputs.secret': keyless === true ? '' : SECRET,
       'inputs.parameters': parameters ?? '',
       'inputs.secret-parameters': secretParameters ?? '',
@@ -132,14 +141,15 @@ const JOBS: Readonly<Record<Forge, (given: Given, run: string) => Job>> = {
     // As the runner starts what `shell: bash` names.
     return { shell: 'bash --noprofile --norc -eo pipefail', script: step.run, env: filled(step.env, /\$\{\{ ([\w.-]+) \}\}/g, (name) => needed(values, name)) };
   },
-  gitlab: ({ folder, parameters, secretParameters, rehearse, strict, keyless, id }, run) => {
+  gitlab: ({ folder, parameters, secretParameters, rehearse, strict, guarded, keyless, id }, run) => {
     const [spec, jobs] = parseAllDocuments(read('templates/gitlab.yml')).map((document) => document.toJS());
     const defaults = Object.fromEntries(Object.entries<{ default?: unknown }>(spec.spec.inputs).map(([name, input]) => [name, String(input.default ?? '')]));
     const values = {
       ...defaults,
       folder,
       to: worker.origin,
-      target: 'shop',
+      target: guarded ? 'guarded' : 'shop',
+      'may-wait': String(guarded?.mayWait === true),
       parameters: parameters ?? '',
       'secret-parameters': secretParameters ?? '',
       rehearse: String(rehearse === true),
@@ -152,14 +162,15 @@ const JOBS: Readonly<Record<Forge, (given: Given, run: string) => Job>> = {
     const ofGitlab = { CI_PIPELINE_ID: run, CI_JOB_NAME_SLUG: 'weft', CI_COMMIT_SHA: 'f'.repeat(40), ...(keyless !== true && { WEFT_SECRET: SECRET }) };
     return { shell: 'sh -e', script: job.script.join('\n'), env: { ...env, ...ofGitlab } };
   },
-  azure: ({ folder, parameters, secretParameters, rehearse, strict, keyless }, run) => {
+  azure: ({ folder, parameters, secretParameters, rehearse, strict, guarded, keyless }, run) => {
     const { parameters: declared, steps } = parse(read('templates/azure.yml'));
     const defaults = Object.fromEntries(declared.map((one: { name: string; default?: unknown }) => [`parameters.${one.name}`, String(one.default ?? '')]));
     const values = {
       ...defaults,
       'parameters.folder': folder,
       'parameters.to': worker.origin,
-      'parameters.target': 'shop',
+      'parameters.target': guarded ? 'guarded' : 'shop',
+      'parameters.mayWait': guarded?.mayWait === true ? 'True' : 'False',
       'parameters.parameters': parameters ?? '',
       'parameters.secretParameters': secretParameters ?? '',
       // As Azure writes a boolean.
@@ -187,6 +198,8 @@ interface Ended {
   readonly checkout: string;
   /** What the forge shows beside the log. */
   readonly summary: string;
+  /** What later jobs get of it, at GitHub. */
+  readonly output: string;
 }
 
 let runs = 0;
@@ -214,7 +227,8 @@ async function runJob(forge: Forge, files: Values, given: Partial<Given> = {}, m
     for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (log += text));
     const code = await new Promise<number>((resolve) => child.on('close', (code) => resolve(code ?? -1)));
     const found = forge === 'gitlab' ? join(checkout, 'weft.junit.xml') : join(beside, readdirSync(beside).find((name) => name.endsWith('.md')) ?? 'none');
-    return { code, log, checkout, summary: existsSync(found) ? readFileSync(found, 'utf8') : '', run };
+    const output = existsSync(join(beside, 'output')) ? readFileSync(join(beside, 'output'), 'utf8') : '';
+    return { code, log, checkout, summary: existsSync(found) ? readFileSync(found, 'utf8') : '', output, run };
   } finally {
     rmSync(checkout, { recursive: true });
   }
@@ -295,6 +309,16 @@ describe.each(['github', 'gitlab', 'azure'] as const)('%s', (forge) => {
     expect(code, log).toBe(0);
     expect(log).toContain('Rehearsed.');
     expect(await sql(database.url, `select to_regclass('tried_${forge}') as made`)).toEqual([{ made: null }]);
+  });
+
+  it('ends with 3 when it waits for a second person, and well where it may wait: then it says for which deployment', async () => {
+    const red = await runJob(forge, bundle(`asks_${forge}`), { guarded: { mayWait: false } });
+    expect(red.code, red.log).toBe(3);
+    const { code, log, output } = await runJob(forge, bundle(`waits_${forge}`), { guarded: { mayWait: true } });
+    expect(code, log).toBe(0);
+    const [{ id, digest }] = await sql(guarded.url, 'select deployment_id as id, digest from weft.approvals where bundle = $1', [`waits_${forge}`]);
+    expect(log).toContain(`weft approve ${id} --digest ${digest}`);
+    if (forge === 'github') expect(output).toBe(`deployment=${id}\nstate=open\ndigest=${digest}\n`);
   });
 
   it('is the same deployment when the forge runs the job once more', async () => {

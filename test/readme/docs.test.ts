@@ -6,6 +6,7 @@ import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { experimental_readRawConfig } from 'wrangler';
+import { parse } from 'yaml';
 import { parseBundleFile } from '../../src/bundle/bundle_file.ts';
 import { PARAMETER_WORDS } from '../../src/bundle/parameter_words.ts';
 import { wordsOf } from '../../src/bundle/step_words.ts';
@@ -15,6 +16,7 @@ import { EVENTS } from '../../src/config/forges.ts';
 import { CLAIMS } from '../../src/config/identities.ts';
 import { findLater, LATER_WORDS } from '../../src/config/later.ts';
 import { readEngineFiles } from '../../src/database/engine_files.ts';
+import { CHECKOUT } from '../../src/dev/places.ts';
 import { deploymentStateSchema, eventSchema } from '../../src/domain/deployment.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { CHECK_RULES } from '../../src/domain/manifest.ts';
@@ -282,6 +284,17 @@ describe('FORGES.md', () => {
       { event: 'deployment_protection_rule', mode: 'rehearse', target: 'shop' },
       { event: 'deployment_review', mode: 'approve', target: 'shop' },
     ]);
+  });
+
+  test('its jobs give what action.yml takes, and take what it gives', () => {
+    const { jobs } = parse(snippet('docs/FORGES.md', 'approval job')) as {
+      jobs: Record<'deploy' | 'approve', { outputs?: object; steps: { uses?: string; with?: object }[] }>;
+    };
+    const action = parse(readFileSync(join(CHECKOUT, 'action.yml'), 'utf8'));
+    const step = jobs.deploy.steps.find(({ uses }) => uses?.startsWith('OWNER/weft@'));
+    expect(Object.keys(action.inputs)).toEqual(expect.arrayContaining(Object.keys(step?.with ?? {})));
+    expect(Object.keys(action.outputs)).toEqual(expect.arrayContaining(Object.keys(jobs.deploy.outputs ?? {})));
+    expect(JSON.stringify(jobs.approve)).toContain(`pgweft@${action.inputs.version.default} approve`);
   });
 
   test('its example is a configuration that this Weft takes, and its events are those that are followed', () => {
