@@ -9,6 +9,8 @@ import type { Connect, Session } from './session.ts';
 const heartbeat_milliseconds = 1_000;
 const gone_after_milliseconds = 5_000;
 const look_every_milliseconds = 25;
+/** Whoever wakes so much too late was held up, and with them all the signs of life of others. */
+const late_after_milliseconds = 1_000;
 
 export interface GateOptions {
   readonly sessions_max: number;
@@ -28,6 +30,8 @@ export class Gate {
   readonly #holders = new Set<Holder>();
   /** In the order in which they came; who is gone shows no sign of life either. */
   readonly #waiting = new Set<Holder>();
+  /** When this isolate was held up, it cannot tell who is gone until all have had the time for a sign of life. */
+  #tellsAgainAt = 0;
 
   constructor(options: GateOptions) {
     this.#options = options;
@@ -51,11 +55,15 @@ export class Gate {
     const me: Holder = { seenAt: Date.now() };
     const endAt = me.seenAt + this.#options.wait_milliseconds_max;
     this.#waiting.add(me);
-    while (!this.#isNext(me) && Date.now() < endAt) {
+    let hasSlept = false; // who has just come does not know what was before
+    while (!this.#isNext(me, hasSlept) && Date.now() < endAt) {
+      const sleptAt = Date.now();
       await new Promise((resolve) => setTimeout(resolve, look_every_milliseconds * (0.5 + Math.random())));
       me.seenAt = Date.now();
+      hasSlept = true;
+      if (me.seenAt - sleptAt >= late_after_milliseconds) this.#tellsAgainAt = me.seenAt + 2 * heartbeat_milliseconds;
     }
-    const isIn = this.#options.refuse === undefined || this.#isNext(me);
+    const isIn = this.#options.refuse === undefined || this.#isNext(me, true);
     this.#waiting.delete(me);
     if (!isIn && this.#options.refuse !== undefined) throw this.#options.refuse();
     this.#holders.add(me);
@@ -68,8 +76,9 @@ export class Gate {
     };
   }
 
-  #isNext(me: Holder): boolean {
-    for (const crowd of [this.#holders, this.#waiting]) {
+  /** @param mayTell whether those without a sign of life are taken for gone */
+  #isNext(me: Holder, mayTell: boolean): boolean {
+    for (const crowd of mayTell && Date.now() >= this.#tellsAgainAt ? [this.#holders, this.#waiting] : []) {
       for (const one of crowd) if (Date.now() - one.seenAt > gone_after_milliseconds) crowd.delete(one);
     }
     const free = this.#options.sessions_max - this.#holders.size;

@@ -62,6 +62,16 @@ test('a holder without a sign of life, whose request the platform has ended, hol
   expect(later.came).toEqual([0]);
 });
 
+test('an isolate that was held up itself takes nobody for gone: neither who waited meanwhile, nor who comes then', async () => {
+  const gate = new Gate({ sessions_max: 1, wait_milliseconds_max: 60_000 });
+  const { came } = ask(gate, 2);
+  await vi.advanceTimersByTimeAsync(100);
+  vi.setSystemTime(Date.now() + 30_000); // and no timer has fired
+  const later = ask(gate, 1);
+  await vi.advanceTimersByTimeAsync(3_000);
+  expect([came, later.came]).toEqual([[0], []]);
+});
+
 test('who would stay for long is refused when all places are taken, if that is said, and comes in when one is given up', async () => {
   const gate = new Gate({ sessions_max: 2, wait_milliseconds_max: 0, refuse: () => new Error('full') });
   const { came, sessions } = ask(gate, 2);

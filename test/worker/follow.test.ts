@@ -124,6 +124,13 @@ describe('following', () => {
     expect(await most()).toBeLessThanOrEqual(LIMITS.followers_per_target_max + LIMITS.readings_per_target_max + 8);
     abort.abort();
     await gate.open();
+    // Who has gone makes room: the stream of what is over ends by itself.
+    const again = async () => {
+      const answer = await world.worker.fetch(path);
+      await answer.text();
+      return answer.status;
+    };
+    await expect.poll(again, { timeout: 20_000 }).toBe(200);
   });
 
   test('what is not there is a problem, and no stream', async () => {
