@@ -112,7 +112,12 @@ describe.runIf(offers('servers to kill'))('cut in the middle of its fifth round'
       `${SET_UP.replace('if new.id = 450 then perform pg_advisory_xact_lock_shared(47); end if;', 'if new.id % 100 = 50 and (select count(*) from shop.killed) <= new.id / 100 then perform pg_terminate_backend(pg_backend_pid()); end if;')}; create table shop.killed (n int)`,
     );
     const id = await stageFiles(url, files({ size: 10 }));
-    for (let n = 0; n < 30 && (await (await call(url, id)).answer) === 'lost'; n++) await sql(url, 'insert into shop.killed values (1)');
+    for (let n = 0; n < 100; n++) {
+      const answer = await (await call(url, id)).answer;
+      if (answer === 'succeeded') break;
+      // A backend that is ending still may be seen: then the call leaves the rest to it, and the next one goes on.
+      if (answer === 'lost') await sql(url, 'insert into shop.killed values (1)');
+    }
     expect(await ledger(url)).toMatchObject({ touched: 1000, most: 1 });
     expect(await sql(url, 'select state, deaths from weft._deployments')).toEqual([{ state: 'succeeded', deaths: 0 }]);
   });

@@ -121,13 +121,22 @@ export async function openWorld({ variables = {}, seals = false, scheduled = fal
   };
 }
 
-/** Counts sessions of the database of staging, again and again, until it is stopped. @returns the most that there were at once */
-export function watchBackends({ client }: Pick<World, 'client'>): () => Promise<number> {
+/**
+ * Counts sessions of the database of staging that come from now on, again and again, until it is stopped.
+ * @param milliseconds for which it counts at most
+ * @returns the most that there were at once
+ */
+export function watchBackends({ client }: Pick<World, 'client'>, milliseconds = Number.POSITIVE_INFINITY): () => Promise<number> {
+  const endAt = Date.now() + milliseconds;
   let isStopped = false;
   let most = 0;
   const watching = (async () => {
-    while (!isStopped) {
-      const { rows } = await client.query('select count(*)::int as count from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()');
+    // What the test itself has closed just before may not have gone yet, and autovacuum comes and goes.
+    const [{ now }] = (await client.query('select clock_timestamp()::text as now')).rows;
+    const ofOthers = `select count(*)::int as count from pg_stat_activity
+      where datname = current_database() and backend_type = 'client backend' and backend_start > $1::timestamptz and pid <> pg_backend_pid()`;
+    while (!isStopped && Date.now() < endAt) {
+      const { rows } = await client.query(ofOthers, [now]);
       most = Math.max(most, rows[0].count);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
