@@ -135,6 +135,20 @@ $$;
 comment on function weft._is_same_content(text, text) is 'Tells whether two files differ in nothing but comments and white space outside of quotes.';
 
 
+create or replace function weft._join_chunks(p_digests bytea[])
+  returns bytea
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select string_agg(c.content, '' order by u.ordinal)
+  from unnest(p_digests) with ordinality as u (digest, ordinal)
+  cross join lateral (select k.content from weft._chunks as k where k.digest = u.digest offset 0) as c
+$$;
+
+comment on function weft._join_chunks(bytea[]) is 'Returns the bytes of an artifact, by the digests of its chunks.';
+
+
 -- Text of an artifact as the history keeps it; null where there is none to compare: it is large, not kept, or no text here.
 create or replace function weft._kept_text(p_deployment uuid, p_path text, p_digest bytea)
   returns text

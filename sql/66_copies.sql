@@ -127,6 +127,18 @@ comment on function weft._is_copied_whole(regclass) is
   'Tells whether something about a table looks at all rows of a statement: a trigger after it, a reference to the table itself, a unique constraint that is looked at in the end.';
 
 
+create or replace function weft._qualify_table(p_table oid)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select format('%I.%I', n.nspname, c.relname) from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = p_table
+$$;
+
+comment on function weft._qualify_table(oid) is 'Names a table with its schema, as SQL has it; null when there is none.';
+
+
 -- How a text (%s) becomes a value as the type itself reads it, and not as a cast does that somebody has made over it: that may read it otherwise, and is
 -- somebody's code. A type's input function is called by name; that of an enum, a range or a row, which no query may call, for an element of an array.
 create or replace function weft._read_as(p_type oid)
@@ -163,7 +175,7 @@ as $$
 declare
   c_field     constant text := 'r.f[%s]';
   c_replaced  constant text := 'pg_catalog.translate(r.f[%s], $4, $5)';
-  v_target    text := (select format('%I.%I', n.nspname, c.relname) from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = p_relation);
+  v_target    text := weft._qualify_table(p_relation);
   v_wanted    text[] := case when jsonb_typeof(p_copy -> 'columns') = 'array' then array(select jsonb_array_elements_text(p_copy -> 'columns')) end;
   v_missing   text;
   v_casts     text[];

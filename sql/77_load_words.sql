@@ -109,18 +109,6 @@ $$;
 comment on function weft._find_target(text, text, jsonb) is 'Finds the table into which a load would go now, by the path of its phase; null when there is none.';
 
 
-create or replace function weft._qualify_table(p_table oid)
-  returns text
-  stable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select format('%I.%I', n.nspname, c.relname) from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = p_table
-$$;
-
-comment on function weft._qualify_table(oid) is 'Names a table with its schema, as SQL has it; null when there is none.';
-
-
 -- The account of it, which fails the step, or the deployment before anything of it runs.
 create or replace function weft._describe_elsewhere(p_path text, p_before text, p_after text, p_is_gone boolean, p_deployment uuid)
   returns jsonb

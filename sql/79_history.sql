@@ -231,8 +231,9 @@ create or replace function weft._describe_quarrel(p_findings weft._finding[], p_
   language plpgsql
 as $$
 declare
-  v_paths   text[];
-  v_stand   text := case when p_is_begun then ' Another deployment of the bundle has passed this one, which goes no further.' else ' Nothing of this deployment was run.' end;
+  v_paths     text[];
+  v_reworded  jsonb;
+  v_stand     text := case when p_is_begun then ' Another deployment of the bundle has passed this one, which goes no further.' else ' Nothing of this deployment was run.' end;
 begin
   if exists (select from unnest(p_findings) as f where f.verdict = 'half_undone') then
     return weft._describe_half_undone(array(select f from unnest(p_findings) as f where f.verdict = 'half_undone' order by f.ordinal), v_stand);
@@ -252,8 +253,9 @@ begin
       'changed', (select jsonb_agg(f.data order by f.ordinal) from unnest(p_findings) as f where f.verdict = 'changed'));
   end if;
 
-  if weft._describe_reworded(p_findings, v_stand) is not null then
-    return weft._describe_reworded(p_findings, v_stand);
+  v_reworded := weft._describe_reworded(p_findings, v_stand);
+  if v_reworded is not null then
+    return v_reworded;
   end if;
 
   v_paths := array(select f.path from unnest(p_findings) as f where f.verdict = 'ambiguous' order by f.ordinal);

@@ -47,9 +47,9 @@ create or replace function weft._follow_tables(p_deployment uuid)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  update weft._history as h set table_name = format('%I.%I', n.nspname, c.relname)
-  from weft._deployments as d, pg_class as c, pg_namespace as n
-  where d.id = p_deployment and h.bundle = d.bundle and c.oid = h.table_oid and n.oid = c.relnamespace and h.table_name <> format('%I.%I', n.nspname, c.relname)
+  update weft._history as h set table_name = weft._qualify_table(h.table_oid)
+  from weft._deployments as d
+  where d.id = p_deployment and h.bundle = d.bundle and h.table_name <> weft._qualify_table(h.table_oid)
     and (d.undoes is not null or exists (select from weft._steps as s where s.deployment_id = d.id and s.kind in ('load', 'batch')))
 $$;
 

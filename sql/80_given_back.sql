@@ -105,6 +105,33 @@ $$;
 comment on function weft._merge_had(jsonb, jsonb) is 'Adds to what the objects of a file have now what those had that are gone.';
 
 
+create or replace function weft._note_had_by(p_deployment uuid, p_steps integer[])
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_bundle  text := (select d.bundle from weft._deployments as d where d.id = p_deployment);
+  v_remade  text[] := weft._name_remade(v_bundle);
+begin
+  update weft._steps as s set had = weft._merge_had(n.had, s.had)
+  from (
+    select f.ordinal, jsonb_agg(k.noted) as had
+    from weft._steps as f
+    join weft._history as h on h.bundle = v_bundle and h.path = f.path and h.made is not null
+    cross join jsonb_array_elements(h.made) as o
+    cross join lateral (select weft._note_had_of(o.value, v_remade) as noted offset 0) as k
+    where f.deployment_id = p_deployment and f.ordinal = any (p_steps) and k.noted is not null
+    group by f.ordinal
+  ) as n
+  where s.deployment_id = p_deployment and s.ordinal = n.ordinal;
+end
+$$;
+
+comment on function weft._note_had_by(uuid, integer[]) is 'Notes, of these files of a deployment, what the objects have that they made; what has been noted of objects that are gone stays.';
+
+
 -- Before what may drop them: a step of this deployment may have given them something since its phase began.
 create or replace function weft._note_had_anew(p_deployment uuid, p_phase integer, p_is_begun boolean)
   returns void
@@ -113,26 +140,12 @@ create or replace function weft._note_had_anew(p_deployment uuid, p_phase intege
   language plpgsql
 as $$
 declare
-  v_bundle  text;
-  v_remade  text[];
+  v_steps  integer[] := array(select s.ordinal from weft._steps as s where s.deployment_id = p_deployment and s.had is not null and s.state in ('skipped', 'pending'));
 begin
-  if not exists (select from weft._steps as s where s.deployment_id = p_deployment and s.had is not null and s.state in ('skipped', 'pending'))
-      or not p_is_begun and not exists (select from weft._steps as s where s.deployment_id = p_deployment and s.phase = p_phase and s.state = 'succeeded' and s.kind <> 'check') then
-    return;
+  if v_steps <> '{}' and (p_is_begun
+      or exists (select from weft._steps as s where s.deployment_id = p_deployment and s.phase = p_phase and s.state = 'succeeded' and s.kind <> 'check')) then
+    perform weft._note_had_by(p_deployment, v_steps);
   end if;
-  v_bundle := (select d.bundle from weft._deployments as d where d.id = p_deployment);
-  v_remade := weft._name_remade(v_bundle);
-  update weft._steps as s set had = weft._merge_had(n.had, s.had)
-  from (
-    select f.ordinal, jsonb_agg(k.noted) as had
-    from weft._steps as f
-    join weft._history as h on h.bundle = v_bundle and h.path = f.path and h.made is not null
-    cross join jsonb_array_elements(h.made) as o
-    cross join lateral (select weft._note_had_of(o.value, v_remade) as noted offset 0) as k
-    where f.deployment_id = p_deployment and f.had is not null and f.state in ('skipped', 'pending') and k.noted is not null
-    group by f.ordinal
-  ) as n
-  where s.deployment_id = p_deployment and s.ordinal = n.ordinal;
 end
 $$;
 

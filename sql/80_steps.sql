@@ -39,7 +39,6 @@ declare
   v_look_every   pg_catalog.interval := make_interval(secs => weft._limit('cancel_looked_for_ms') / 1000.0);
   v_condition    pg_catalog.text;     -- that is being asked
   v_is_wanted    pg_catalog.bool;
-  v_is_entering  pg_catalog.bool := false;
   v_is_settled   pg_catalog.bool;     -- nothing that was deferred before the step is owed
   v_sets_modes   pg_catalog.bool;     -- of constraints
   v_ended        pg_catalog.jsonb;    -- the session as a step has left it
@@ -61,6 +60,7 @@ declare
   v_budget       pg_catalog.text;     -- the one that was set last, as the server shows it
   v_records      weft._step_record[] := '{}';
   v_index        pg_catalog.int4;
+  v_code         pg_catalog.text;     -- of a file that is at hand as a whole, in lower case
   v_is_noted     pg_catalog.bool := false;  -- what the objects have of files that do not run
   v_count_at     pg_catalog.int4 := weft._limit('steps_between_lock_counts');
   v_error        pg_catalog.jsonb;
@@ -140,9 +140,10 @@ begin
         if v_script.is_repeatable then
           v_mark := weft._mark_objects();
         end if;
+        v_code := case when v_script.kind = 'run' and not v_script.is_streamed then lower(array_to_string(v_script.executables, ' ') collate "C") end;
         if v_is_noted then  -- by the file before it, in which DROP stands too
           v_is_noted := v_script.is_repeatable;
-        elsif v_script.kind = 'run' and (v_script.is_streamed or strpos(lower(array_to_string(v_script.executables, ' ') collate "C"), 'drop') > 0) then
+        elsif v_script.kind = 'run' and (v_script.is_streamed or strpos(v_code, 'drop') > 0) then
           perform weft._note_had_anew(p_deployment, p_phase.ordinal, p_is_within or cardinality(v_records) > 0);
           v_is_noted := v_script.is_repeatable;
         end if;
@@ -203,9 +204,7 @@ begin
             v_budget := case when v_is_first then current_setting('lock_timeout') else v_budget end;
           end if;
           if v_is_first and (p_phase.role is not null or p_phase.settings <> '{}' or p_phase.parameters is not null) then
-            v_is_entering := true;
             v_their_path := weft._enter_file(p_phase, v_their_path);
-            v_is_entering := false;
           end if;
           -- From here to the end of the loop the search_path is the file's: whatever is evaluated is qualified, operators too.
           v_set := pg_catalog.set_config('search_path', v_their_path, false);
@@ -277,7 +276,7 @@ begin
         end if;
         -- SET CONSTRAINTS holds until the commit, and no RESET ends it: else it would for the files behind this one, too
         v_sets_modes := v_is_wanted and v_script.kind = 'run' and (p_is_within or v_script.ordinal not in (v_settle_at, p_last))
-          and (v_script.is_streamed or strpos(lower(array_to_string(v_script.executables, ' ') collate "C"), 'constraints') > 0);
+          and (v_script.is_streamed or strpos(v_code, 'constraints') > 0);
         if (p_is_within or v_sets_modes) and v_is_wanted and v_script.kind = 'run' then
           v_ended := jsonb_build_object('authorization', session_user, 'role', current_setting('role'), 'search_path', v_their_path);
         end if;
@@ -382,7 +381,7 @@ begin
   return row(
     case when v_caught.state in ('55P03', '40P01') and not (p_is_within and p_is_last_try) then 'again' else 'failed' end, v_path,
     case when v_condition is not null then weft._describe_condition_error(v_error, p_phase.name, v_path, v_condition)
-      when v_is_entering or v_caught.context ~ 'PL/pgSQL function weft\._enter_file\(' then weft._describe_entry_error(v_error, p_phase, v_path)
+      when v_caught.context ~ 'PL/pgSQL function weft\._enter_file\(' then weft._describe_entry_error(v_error, p_phase, v_path)
       when v_script.kind = 'load' and v_script.path = v_path and v_line is null then weft._describe_where_error(v_error, p_phase, v_script.ordinal, v_their_path)
       when v_script.kind = 'check' and v_script.path = v_path then weft._describe_query_error(v_error, p_deployment, p_phase, v_path, v_their_path)
       else weft._describe_error(v_error, p_phase.name, v_path, coalesce(weft._first_line(v_statement, v_line), v_line), v_statement, p_phase.parameters, v_their_path) end)::weft._outcome;

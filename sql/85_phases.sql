@@ -45,25 +45,13 @@ create or replace function weft._note_had(p_deployment uuid)
 as $$
 declare
   v_bundle  text;
-  v_remade  text[];
 begin
   if not exists (select from weft._phases as p where p.deployment_id = p_deployment and p.has_repeatables)
       or not exists (select from weft._steps as s where s.deployment_id = p_deployment and s.state = 'pending') then
     return;
   end if;
   v_bundle := (select d.bundle from weft._deployments as d where d.id = p_deployment);
-  v_remade := weft._name_remade(v_bundle);
-  update weft._steps as s set had = weft._merge_had(n.had, s.had)
-  from (
-    select g.ordinal, jsonb_agg(k.noted) as had
-    from weft._list_left_out(p_deployment) as g
-    join weft._history as h on h.bundle = v_bundle and h.path = g.path and h.made is not null
-    cross join jsonb_array_elements(h.made) as o
-    cross join lateral (select weft._note_had_of(o.value, v_remade) as noted offset 0) as k
-    where k.noted is not null
-    group by g.ordinal
-  ) as n
-  where s.deployment_id = p_deployment and s.ordinal = n.ordinal;
+  perform weft._note_had_by(p_deployment, array(select g.ordinal from weft._list_left_out(p_deployment) as g));
   -- what is gone already, an earlier deployment has noted that came to nothing
   update weft._steps as s set had = weft._merge_had(s.had, e.had)
   from weft._list_left_out(p_deployment) as g

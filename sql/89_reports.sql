@@ -188,7 +188,7 @@ begin
   end if;
   insert into weft._samples as s (deployment_id, pid, waits_since, waits_for, mode, is_runner, blocked_by, session, first_seen_at, last_seen_at)
   select p_deployment, w.pid, w.waitstart,
-         case w.locktype when 'relation' then coalesce((select format('%I.%I', n.nspname, c.relname) from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = w.relation), 'something new')
+         case w.locktype when 'relation' then coalesce(weft._qualify_table(w.relation), 'something new')
            when 'advisory' then 'advisory lock ' || concat_ws('/', nullif(w.classid, 0), w.objid) when 'transactionid' then 'a row, or what else a transaction holds' when 'tuple' then 'a row' else w.locktype end,
          w.mode, w.pid = v_lease.pid, weft._describe_holders(w.pid, b.pids), weft._describe_sessions(array[w.pid]) -> 0, clock_timestamp(), clock_timestamp()
   from pg_locks as w

@@ -351,11 +351,9 @@ create or replace function weft.kept_file(p_bundle text, p_path text)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select string_agg(c.content, '' order by u.ordinal)
+  select weft._join_chunks(a.chunks)
   from weft._history as h
   join weft._artifacts as a on a.deployment_id = h.bytes_in and a.path = h.path and a.digest = h.digest
-  cross join unnest(a.chunks) with ordinality as u (digest, ordinal)
-  cross join lateral (select k.content from weft._chunks as k where k.digest = u.digest offset 0) as c
   where h.bundle = p_bundle and h.path = p_path
 $$;
 
@@ -368,10 +366,8 @@ create or replace function weft.file(p_deployment uuid, p_path text)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select string_agg(c.content, '' order by u.ordinal)
+  select weft._join_chunks(a.chunks)
   from weft._artifacts as a
-  cross join unnest(a.chunks) with ordinality as u (digest, ordinal)
-  cross join lateral (select k.content from weft._chunks as k where k.digest = u.digest offset 0) as c
   where a.deployment_id = p_deployment and a.path = p_path and weft._is_kept(a.deployment_id, a.path, a.digest)
 $$;
 

@@ -4,12 +4,20 @@ import { Problem } from '../domain/problem.ts';
 import { harmless } from './text.ts';
 
 /**
- * The bundle up to one file. The checks of that file's phase stay: what vetoes a commit vetoes this one too.
- * @param upTo the path of the last file, in the order of the plan; null for all
+ * A bundle as far as `--up-to` says.
+ * @param upTo the option; all of it without one
  * @throws Problem usage when no step has that path
  */
-export function cutManifest(manifest: Manifest, upTo: string | null): Manifest {
-  if (upTo === null) return manifest;
+export function cutBundle<T extends { readonly manifest: Manifest }>(bundle: T, upTo: unknown): T {
+  return typeof upTo === 'string' ? { ...bundle, manifest: cutManifest(bundle.manifest, upTo) } : bundle;
+}
+
+/**
+ * The manifest up to one file. The checks of that file's phase stay: what vetoes a commit vetoes this one too.
+ * @param upTo the path of the last file, in the order of the plan
+ * @throws Problem usage when no step has that path
+ */
+export function cutManifest(manifest: Manifest, upTo: string): Manifest {
   const last = manifest.phases.findIndex(({ steps }) => steps.some(({ path }) => path === upTo));
   if (last < 0) throw new Problem('usage', `--up-to: no step of the bundle runs "${harmless(upTo)}". "weft plan" lists them.`);
   const phases = manifest.phases.slice(0, last + 1);

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c163ee84628382527ca887de545dca74b9bd5135b79ddd1154a3a44afb985ae1';
+export const ENGINE_DIGEST = '37849a7a22721f5d0dd0c2ce3fcafce4fcc9190ad90f5e69aa06496cf5e02b6f';

@@ -5,7 +5,7 @@ import { requestIdSchema } from '../../domain/request.ts';
 import { requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import { conduct } from '../conduct.ts';
-import { cutManifest, pickFromManifest } from '../cut.ts';
+import { cutBundle, pickFromManifest } from '../cut.ts';
 import { harmless } from '../text.ts';
 
 export async function baseline(call: Call): Promise<number> {
@@ -17,10 +17,9 @@ export async function baseline(call: Call): Promise<number> {
     throw new Problem('usage', '--unverified looks at nothing, and --fingerprint at the catalog: give one.');
   const bundle = await readFolder(positionals[0] as string);
   for (const warning of bundle.warnings) printer.note(`${printer.noteStyle.yellow('warning:')} ${harmless(warning)}`);
-  const path = (value: unknown): string | null => (typeof value === 'string' ? value : null);
-  const [upTo, only] = [path(values['up-to']), path(values.only)];
-  if (upTo !== null && only !== null) throw new Problem('usage', '--up-to records all files up to one, and --only that one: give one.');
-  const { parameters: _, ...manifest } = only === null ? cutManifest(bundle.manifest, upTo) : pickFromManifest(bundle.manifest, only); // nothing is run that could read them
+  const { 'up-to': upTo, only } = values;
+  if (upTo !== undefined && only !== undefined) throw new Problem('usage', '--up-to records all files up to one, and --only that one: give one.');
+  const { parameters: _, ...manifest } = typeof only === 'string' ? pickFromManifest(bundle.manifest, only) : cutBundle(bundle, upTo).manifest; // nothing is run that could read them
   const recorded = { ...bundle, manifest };
   const claims = {
     ...(typeof values.fingerprint === 'string' && { fingerprint: values.fingerprint }),

@@ -6,7 +6,7 @@ import { requestIdSchema } from '../../domain/request.ts';
 import { requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import { conduct } from '../conduct.ts';
-import { cutManifest } from '../cut.ts';
+import { cutBundle } from '../cut.ts';
 import { readAssigned } from '../parameters.ts';
 import { harmless } from '../text.ts';
 
@@ -15,8 +15,7 @@ export async function deploy(call: Call): Promise<number> {
   const address = requireAddress(call);
   const id = typeof values.id === 'string' ? values.id : crypto.randomUUID();
   if (!requestIdSchema.safeParse(id).success) throw new Problem('usage', '--id is a key of letters, digits, "_", ":" and "-", 128 at most.');
-  const read = await readFolder(positionals[0] as string);
-  const bundle = { ...read, manifest: cutManifest(read.manifest, typeof values['up-to'] === 'string' ? values['up-to'] : null) };
+  const bundle = cutBundle(await readFolder(positionals[0] as string), values['up-to']);
   for (const warning of bundle.warnings) printer.note(`${printer.noteStyle.yellow('warning:')} ${harmless(warning)}`);
   const declared = bundle.manifest.parameters ?? [];
   const assigned = await readAssigned(call, declared);

@@ -11,7 +11,7 @@ import { Problem } from '../../domain/problem.ts';
 import { findAddress } from '../address.ts';
 import { bundleLines, describeBundle, type NumberedStep, numberSteps } from '../bundles.ts';
 import type { Call } from '../commands.ts';
-import { cutManifest } from '../cut.ts';
+import { cutBundle } from '../cut.ts';
 import { tellGone } from '../gone.ts';
 import { describeParameters } from '../parameter_lines.ts';
 import { readAssigned } from '../parameters.ts';
@@ -86,8 +86,7 @@ function repeatOf(step: Step): 'once' | 'on-change' | 'always' {
 export async function plan(call: Call): Promise<number> {
   const { printer, positionals, values } = call;
   const { style } = printer;
-  const whole = await readFolder(positionals[0] as string);
-  const read = { ...whole, manifest: cutManifest(whole.manifest, typeof values['up-to'] === 'string' ? values['up-to'] : null) };
+  const read = cutBundle(await readFolder(positionals[0] as string), values['up-to']);
   const look = await lookIntoFiles(read);
   const bundle = { ...read, warnings: [...read.warnings, ...look.warnings] };
   const declared = bundle.manifest.parameters ?? [];
