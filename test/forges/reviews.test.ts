@@ -117,6 +117,11 @@ describe('a reviewer at GitHub', () => {
     await tell(review(files).payload);
     expect(await deploymentOf('pushed')).toMatchObject({ state: 'succeeded', approved_by: 'reviews' });
     await expect.poll(() => at.github.repository.checkRuns.find(({ head_sha }) => head_sha === pushed)?.conclusion, { timeout: 20_000 }).toBe('success');
+    // Two messages of the queue still look at it, and the tests below count who comes to the database: the push's own, and the deployment's.
+    const ofQueue = () => at.lines.map((line) => JSON.parse(line)).filter(({ by, target }) => by === 'queue' && target === 'shop');
+    const last = (what: object) => ofQueue().findLast((line) => Object.entries(what).every(([key, value]) => line[key] === value));
+    await expect.poll(() => last({ message: 'change', delivery: document.delivery })?.again_seconds, { timeout: 20_000 }).toBeNull();
+    await expect.poll(() => last({ message: 'look_after' })?.finding, { timeout: 20_000 }).toBe('over');
   });
 
   test.each<[string, { run?: object; reviews?: object[] }]>([
@@ -136,6 +141,8 @@ describe('a reviewer at GitHub', () => {
     await expect.poll(() => at.relay.connections.filter(({ open }) => open).length, { timeout: 20_000 }).toBe(0);
     const before = at.relay.connections.length;
     expect(await tell(payload)).toMatchObject({ finding: 'stale', deployment: null });
+    // What follows an approval (telling forges what they are owed) comes behind what the log has of it.
+    await new Promise((resolve) => setTimeout(resolve, 500));
     expect(at.relay.connections).toHaveLength(before);
     expect(await deploymentOf(name)).toMatchObject({ state: 'open', approved_by: null });
   });
