@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { SecondTries } from './test/support/second_tries.ts';
 
 // Each file runs in a process of its own, and what it imports is compiled once for all of them.
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('node_modules/.cache/node-compile-cache', import.meta.url));
@@ -12,5 +13,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     pool: 'forks',
     maxWorkers: 2,
+    // In CI a failure stops everybody: whoever fails there is asked once more, and named at the end.
+    retry: process.env.CI ? 1 : 0,
+    reporters: ['default', new SecondTries()],
   },
 });
