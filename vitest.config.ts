@@ -11,6 +11,7 @@ export default defineConfig({
     globalSetup: ['test/support/global_setup.ts'],
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 20_000 } },
     pool: 'forks',
     maxWorkers: 2,
     // In CI a failure stops everybody: whoever fails there is asked once more, and named at the end.

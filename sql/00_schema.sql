@@ -44,6 +44,7 @@
 --   75 status      what a deployment looks like                 |
 --   76 begun       files of which a part is in the database     |
 --   76 forgotten   what is not there any more, as somebody says |
+--   76 glance      whether it looks like that still             |
 --   76 guards      what is asked around the work                |
 --   76 parts       the engine stays as it was laid               |
 --   76 receipts    how a deployment ended, for good             |

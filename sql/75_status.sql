@@ -314,6 +314,20 @@ $$;
 comment on function weft._describe_receipt(uuid) is 'Tells which receipt of a deployment is the newest, and its SHA-256; null until the deployment is over.';
 
 
+create or replace function weft._list_ahead(p_deployment weft._deployments)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(jsonb_agg(o.id order by (o.state = 'running') desc, o.place), '[]') from weft._deployments as o
+  where p_deployment.finished_at is null and o.id <> p_deployment.id
+    and (o.state = 'running' and p_deployment.state <> 'running' or o.state in ('staged', 'running') and o.place < p_deployment.place)
+$$;
+
+comment on function weft._list_ahead(weft._deployments) is 'Lists deployments that are run before this one.';
+
+
 create or replace function weft.status(p_deployment uuid)
   returns jsonb
   volatile
@@ -359,10 +373,7 @@ as $$
     'receipt', weft._describe_receipt(d.id),
     'fingerprint', jsonb_build_object('before', d.fingerprint_before, 'after', d.fingerprint_after),
     'wal', jsonb_build_object('before', d.wal_before, 'after', d.wal_after),
-    'ahead', (
-      select coalesce(jsonb_agg(o.id order by (o.state = 'running') desc, o.place), '[]') from weft._deployments as o
-      where d.finished_at is null and o.id <> d.id
-        and (o.state = 'running' and d.state <> 'running' or o.state in ('staged', 'running') and o.place < d.place)),
+    'ahead', weft._list_ahead(d),
     'live', case when d.finished_at is null then weft._describe_live(d.id) end,
     'handed_out', case when d.finished_at is null then weft._describe_handed_out(d.id) end,
     'leftovers', weft._list_leftovers(d.id),

@@ -4,7 +4,16 @@
  */
 import * as z from 'zod';
 import type { Approval, Protection } from '../domain/approval.ts';
-import { type Deployment, type DeploymentEvent, type DeploymentState, deploymentSchema, deploymentStateSchema, eventSchema } from '../domain/deployment.ts';
+import {
+  type Deployment,
+  type DeploymentEvent,
+  type DeploymentState,
+  deploymentSchema,
+  deploymentStateSchema,
+  eventSchema,
+  type Glance,
+  glanceSchema,
+} from '../domain/deployment.ts';
 import { type Foresight, type ForesightQuestion, foresightSchema } from '../domain/foresight.ts';
 import { type History, historySchema } from '../domain/history.ts';
 import type { Manifest } from '../domain/manifest.ts';
@@ -306,11 +315,17 @@ export function readRunResult(reply: Reply | undefined, secrets?: SecretValues |
 
 /** @throws Problem deployment_not_found, engine_missing */
 export async function readStatus(session: Session, id: string): Promise<Deployment> {
-  const document = await readDocument(session, 'select weft.status($1::uuid) as document', [id], deploymentSchema.nullable());
-  if (document === null) {
-    throw new Problem('deployment_not_found', `There is no deployment ${id} in this database. \`weft status\` lists the newest.`);
-  }
-  return document;
+  return found(id, await readDocument(session, 'select weft.status($1::uuid) as document', [id], deploymentSchema.nullable()));
+}
+
+/** What of a deployment changes while it runs: cheap, however many steps it has. @throws Problem deployment_not_found, engine_missing */
+export async function readGlance(session: Session, id: string): Promise<Glance> {
+  return found(id, await readDocument(session, 'select weft.glance($1::uuid) as document', [id], glanceSchema.nullable()));
+}
+
+function found<T>(id: string, document: T | null): T {
+  if (document !== null) return document;
+  throw new Problem('deployment_not_found', `There is no deployment ${id} in this database. \`weft status\` lists the newest.`);
 }
 
 /** The newest first. @param limit how many at most */

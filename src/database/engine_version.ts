@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '37849a7a22721f5d0dd0c2ce3fcafce4fcc9190ad90f5e69aa06496cf5e02b6f';
+export const ENGINE_DIGEST = 'd737395003c0fe7f2e510507ec4b7c2eea51eb3790fcc75232f39319d273e1e3';

@@ -64,6 +64,7 @@ export async function runToEnd(errand: Errand, patience: Patience, run: Run, fir
     known = deployment;
     errand.onStatus?.(deployment);
   };
+  const watched = errand.onStatus === undefined ? errand : { ...errand, onStatus: tell };
   let call: CallOnItsWay | undefined = first;
   let trouble: unknown = null;
   let diedCount = 0;
@@ -72,12 +73,12 @@ export async function runToEnd(errand: Errand, patience: Patience, run: Run, fir
     try {
       call ??= await sendAgain(errand, patience, run, death);
       if (!(trouble instanceof Problem && trouble.slug === 'holder_unknown')) trouble = null;
-      let result = await resultOf({ ...errand, onStatus: tell }, patience, run, call);
+      let result = await resultOf(watched, patience, run, call);
       death = null;
       while (result !== null && (result.directive !== null || result.isAsking) && !patience.isExhausted) {
         if (result.deployment !== null) tell(result.deployment);
         call = result.directive === null ? await report(call, run) : obey(call, result.directive, run);
-        result = await resultOf({ ...errand, onStatus: tell }, patience, run, call);
+        result = await resultOf(watched, patience, run, call);
       }
       if (result !== null) {
         trouble = null;

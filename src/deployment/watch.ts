@@ -2,10 +2,10 @@
  * Watches a CALL from a second session: the first one is silent until the CALL ends, and a network that swallows everything
  * looks just the same. The watcher shows progress, and says when there is no use in waiting on.
  */
-import { readDeployments, readStatus } from '../database/engine.ts';
+import { readDeployments, readGlance, readStatus } from '../database/engine.ts';
 import { endLostSessions } from '../database/lost_sessions.ts';
 import type { Session } from '../database/session.ts';
-import { type Deployment, isOver } from '../domain/deployment.ts';
+import { type Deployment, type Glance, isOver } from '../domain/deployment.ts';
 import { answerOf, type Errand, type Patience } from './errand.ts';
 
 /** Most CALLs are over before anybody needs a second session. */
@@ -39,13 +39,49 @@ export async function look(session: Session, id: string | null, patience: Patien
     return { deployment: atWork ?? all[0] ?? null, isAtWork: atWork !== undefined, isBegun: all.some(({ state }) => state === 'running') };
   }
   const deployment = await ask(readStatus(session, id));
-  const [first] = deployment.ahead;
-  const ahead = first === undefined ? null : await ask(readStatus(session, first));
-  return {
-    deployment,
-    isAtWork: deployment.live !== null || (ahead !== null && ahead.live !== null),
-    isBegun: deployment.state === 'running' || ahead?.state === 'running',
-  };
+  return { deployment, ...(await lookAhead(session, deployment, patience)) };
+}
+
+/** Of a deployment, with what stands before it in line: whether somebody is at work, and whether anything was begun that is not over. */
+async function lookAhead(session: Session, { state, live, ahead }: Pick<Glance, 'state' | 'live' | 'ahead'>, patience: Patience) {
+  const [first] = ahead;
+  const before = first === undefined ? null : await answerOf(session, readGlance(session, first), patience, undefined, look_milliseconds_max);
+  return { isAtWork: live !== null || (before !== null && before.live !== null), isBegun: state === 'running' || before?.state === 'running' };
+}
+
+type Seen = Pick<Sight, 'deployment' | 'isAtWork'> & { readonly isEnded: boolean };
+
+/**
+ * Who looks at one deployment again and again asks for what changes while it runs, and for all of it only when something was committed, and somebody
+ * is to be told: of thousands of steps that is a long document.
+ */
+class Watch {
+  readonly #id: string;
+  readonly #patience: Patience;
+  #known: { readonly mark: string; readonly deployment: Deployment } | null = null;
+
+  constructor(id: string, patience: Patience) {
+    this.#id = id;
+    this.#patience = patience;
+  }
+
+  /** @param isToldOf whether all of it is asked for; if not, `deployment` is null */
+  async look(session: Session, isToldOf: boolean): Promise<Seen> {
+    const glance = await answerOf(session, readGlance(session, this.#id), this.#patience, undefined, look_milliseconds_max);
+    const deployment = isToldOf ? await this.#learn(session, glance) : null;
+    const { isAtWork } = await lookAhead(session, glance, this.#patience);
+    return { deployment, isAtWork, isEnded: isOver(glance.state) };
+  }
+
+  async #learn(session: Session, { mark, state, live, ahead }: Glance): Promise<Deployment> {
+    const known = this.#known;
+    const deployment =
+      known?.mark === mark
+        ? { ...known.deployment, state, live, ahead }
+        : await answerOf(session, readStatus(session, this.#id), this.#patience, undefined, look_milliseconds_max);
+    this.#known = { mark, deployment }; // read behind its mark: what was committed in between is read again
+    return deployment;
+  }
 }
 
 /**
@@ -69,16 +105,17 @@ export async function watchCall(errand: Errand, id: string | null, call: Promise
 async function watch(errand: Errand, id: string | null, patience: Patience, stop: AbortSignal): Promise<boolean> {
   await patience.rest(watch_after_milliseconds, stop);
   let session: Session | null = null;
+  const at = id === null ? null : new Watch(id, patience);
   let fruitless = 0;
   try {
     while (!stop.aborted && !patience.isExhausted) {
       try {
         session ??= await errand.connect();
         await answerOf(session, endLostSessions(session), patience, undefined, look_milliseconds_max);
-        const { deployment, isAtWork } = await look(session, id, patience);
+        const isToldOf = errand.onStatus !== undefined;
+        const { deployment, isAtWork, isEnded } = at === null ? { ...(await look(session, null, patience)), isEnded: false } : await at.look(session, isToldOf);
         if (stop.aborted) return false;
         if (deployment !== null) errand.onStatus?.(deployment);
-        const isEnded = id !== null && deployment !== null && isOver(deployment.state);
         fruitless = isAtWork && !isEnded ? 0 : fruitless + 1;
         if (fruitless >= lost_after_looks_count) return true;
       } catch {

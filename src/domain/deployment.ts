@@ -281,6 +281,18 @@ export const deploymentSchema = z.looseObject({
   rehearsal: informing(rehearsalSchema),
 });
 
+/** What of a deployment changes while it runs, for whoever asks again and again. */
+export const glanceSchema = z.looseObject({
+  id: z.string(),
+  state: deploymentStateSchema,
+  ahead: z.array(z.string()),
+  live: liveSchema.nullable(),
+  /** The number of its newest event; 0 when there is none. */
+  event: z.int(),
+  /** While it stays the same, nothing was committed of the deployment, and all else of its document is what it was. */
+  mark: z.string(),
+});
+
 export const eventSchema = z.looseObject({
   deployment: z.string(),
   /** Counted from 1 in each deployment, without gaps, in the order of commits: the `id:` of a server-sent event. */
@@ -347,6 +359,7 @@ export type StepStatus = z.infer<typeof stepStatusSchema>;
 export type PhaseStatus = z.infer<typeof phaseStatusSchema>;
 export type Live = z.infer<typeof liveSchema>;
 export type Deployment = z.infer<typeof deploymentSchema>;
+export type Glance = z.infer<typeof glanceSchema>;
 export type DeploymentEvent = z.infer<typeof eventSchema>;
 export type Difference = z.infer<typeof differenceSchema>;
 export type NamedDifferences = z.infer<typeof namedDifferencesSchema>;

@@ -12,7 +12,7 @@ import type { DeployOptions, Opened } from '../deployment/deploy.ts';
 import type { ResumeOptions } from '../deployment/resume.ts';
 import type { UndoOptions } from '../deployment/undo.ts';
 import type { ForgeWork } from '../domain/change.ts';
-import type { Changes, Deployment, DeploymentEvent, Drift } from '../domain/deployment.ts';
+import type { Changes, Deployment, DeploymentEvent, Drift, Glance } from '../domain/deployment.ts';
 import type { Foresight, ForesightQuestion } from '../domain/foresight.ts';
 import type { Forgotten, History } from '../domain/history.ts';
 import type { SecretValues } from '../domain/parameters.ts';
@@ -79,6 +79,7 @@ export interface Ports {
   undo(options: UndoOptions): Promise<Deployment>;
   approve(options: ApproveOptions): Promise<Deployment>;
   readStatus(session: Session, id: string): Promise<Deployment>;
+  readGlance(session: Session, id: string): Promise<Glance>;
   readDeployments(session: Session, limit: number): Promise<Deployment[]>;
   readEvents(session: Session, id: string, after: number): Promise<DeploymentEvent[]>;
   readHistory(session: Session, bundle?: string): Promise<History>;

@@ -8,7 +8,7 @@ import { type Config, parseConfig } from '../config/config.ts';
 import { readSecrets, type Secrets } from '../config/secrets.ts';
 import { connectTo } from '../database/connect.ts';
 import { readChanges, readDrift } from '../database/drift.ts';
-import { readDeployments, readEvents, readForesight, readHistory, readStatus, readUndoPlan } from '../database/engine.ts';
+import { readDeployments, readEvents, readForesight, readGlance, readHistory, readStatus, readUndoPlan } from '../database/engine.ts';
 import { Gate, type GateOptions } from '../database/gate.ts';
 import { settleOwed, takeOwed } from '../database/owed.ts';
 import { readReceipt } from '../database/receipts.ts';
@@ -95,6 +95,7 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
     readForesight,
     readUndoPlan,
     readStatus,
+    readGlance,
     readDeployments,
     readEvents,
     readHistory,

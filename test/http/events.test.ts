@@ -2,18 +2,20 @@ import { describe, expect, test } from 'vitest';
 import type { Deployment, DeploymentEvent } from '../../src/domain/deployment.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { DEPLOYMENTS, ID } from './requests.ts';
-import { type House, makeDeployment, makeEvent, makeHouse, NOW, requests } from './support.ts';
+import { glanceOf, type House, makeDeployment, makeEvent, makeHouse, NOW, requests } from './support.ts';
 
 /** A house whose deployment goes through these documents, one at each look (the first is to see that it exists), with all events so far. */
 function makeRunning(looks: { deployment: Deployment; events: number }[], changes: Parameters<typeof makeHouse>[0] = {}): House {
   let look = -1;
   const current = () => looks[Math.min(Math.max(look, 0), looks.length - 1)] ?? { deployment: makeDeployment(), events: 0 };
   return makeHouse({
-    readStatus: async () => {
-      const { deployment } = current();
+    readGlance: async () => {
+      const before = current();
       look++;
-      return look === 0 ? deployment : current().deployment;
+      const { deployment, events } = look === 0 ? before : current();
+      return glanceOf(deployment, events);
     },
+    readStatus: async () => current().deployment,
     readEvents: async (_session, _id, after) => {
       const events: DeploymentEvent[] = [];
       for (let number = after + 1; number <= current().events; number++) events.push(makeEvent(number));
@@ -95,9 +97,9 @@ describe('following a deployment', () => {
   test('ends without "end" when the session is lost, says so in the log, and closes', async () => {
     let looks = 0;
     const house = makeRunning([{ deployment: running, events: 1 }], {
-      readStatus: async () => {
+      readGlance: async () => {
         if (looks++ > 1) throw new Error('lost');
-        return running;
+        return glanceOf(running, 1);
       },
     });
     const shown = parse(await (await follow(house)).text());

@@ -138,11 +138,10 @@ describe('reading', () => {
   });
 
   test('what is not there is 404, and the session is closed', async () => {
-    const house = makeHouse({
-      readStatus: async () => {
-        throw new Problem('deployment_not_found', 'Nothing has this id.');
-      },
-    });
+    const notFound = async () => {
+      throw new Problem('deployment_not_found', 'Nothing has this id.');
+    };
+    const house = makeHouse({ readStatus: notFound, readGlance: notFound });
     for (const path of [`${DEPLOYMENTS}/${ID}`, `${DEPLOYMENTS}/${ID}/events`]) {
       const answer = await house.fetch(path, await withToken());
       expect(answer.status).toBe(404);

@@ -6,7 +6,7 @@ import type { Hono } from 'hono';
 import { parseConfig } from '../../src/config/config.ts';
 import type { Session } from '../../src/database/session.ts';
 import type { DeployOptions } from '../../src/deployment/deploy.ts';
-import type { Deployment, DeploymentEvent, Drift } from '../../src/domain/deployment.ts';
+import type { Deployment, DeploymentEvent, Drift, Glance } from '../../src/domain/deployment.ts';
 import { createApp } from '../../src/http/app.ts';
 import type { HttpEnv } from '../../src/http/context.ts';
 import type { LogEntry } from '../../src/http/log.ts';
@@ -57,6 +57,11 @@ export function makeDeployment(changes: Partial<Deployment> = {}): Deployment {
     live: null,
     ...changes,
   };
+}
+
+/** What `weft.glance` says of a deployment with so many events. */
+export function glanceOf({ id, state, ahead, live }: Deployment, event: number): Glance {
+  return { id, state, ahead, live, event, mark: `${state}/${event}` };
 }
 
 export function makeEvent(number: number, kind = 'step_succeeded'): DeploymentEvent {
@@ -129,6 +134,7 @@ export function makeHouse(changes: Partial<Ports> = {}): House {
     },
     readUndoPlan: async () => ({ deployment: ID, bundle: 'shop', state: 'succeeded', finished_at: null, phases: [], lacking: [] }),
     readStatus: async () => makeDeployment(),
+    readGlance: async () => glanceOf(makeDeployment(), 0),
     readDeployments: async () => [makeDeployment()],
     readEvents: async () => [],
     readForesight: async () => ({ findings: [], refusal: null, groups: [], lost: [] }),

@@ -10,7 +10,7 @@
 import { Hono } from 'hono';
 import { type SSEStreamingApi, streamSSE } from 'hono/streaming';
 import type { Session } from '../../database/session.ts';
-import { type Deployment, isOver } from '../../domain/deployment.ts';
+import { isOver } from '../../domain/deployment.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { Problem } from '../../domain/problem.ts';
 import type { HttpContext, HttpEnv } from '../context.ts';
@@ -34,7 +34,7 @@ async function getEvents(c: HttpContext, ports: Ports): Promise<Response> {
     closed.resolve();
   };
   try {
-    await ports.readStatus(session, id); // what does not exist is a problem document, not a stream
+    await ports.readGlance(session, id); // what does not exist is a problem document, not a stream
   } catch (error) {
     await close();
     throw error;
@@ -69,17 +69,17 @@ async function follow(stream: SSEStreamingApi, ports: Ports, session: Session, i
   let spokeAt = ports.now();
   while (!gone.aborted && ports.now() < endsAt) {
     // Status before events: when it says that all is over, the last event is there to be read.
-    const deployment = await ports.readStatus(session, id);
-    const events = await ports.readEvents(session, id, after);
+    const { event: newest, mark: _, ...live } = await ports.readGlance(session, id);
+    const events = newest > after ? await ports.readEvents(session, id, after) : [];
     for (const event of events) {
       await stream.writeSSE({ id: String(event.number), event: event.kind, data: JSON.stringify(event) });
       after = event.number;
     }
-    const status = JSON.stringify(liveStatus(deployment));
-    if (isOver(deployment.state)) {
-      await stream.writeSSE({ event: 'end', data: JSON.stringify(deployment) });
+    if (isOver(live.state)) {
+      await stream.writeSSE({ event: 'end', data: JSON.stringify(await ports.readStatus(session, id)) });
       return;
     }
+    const status = JSON.stringify(live);
     if (status !== shown) {
       await stream.writeSSE({ event: 'status', data: status });
     } else if (events.length === 0 && ports.now() - spokeAt >= LIMITS.follow_keep_alive_seconds * 1000) {
@@ -92,11 +92,6 @@ async function follow(stream: SSEStreamingApi, ports: Ports, session: Session, i
     spokeAt = ports.now();
     await ports.sleep(LIMITS.follow_poll_milliseconds, gone);
   }
-}
-
-function liveStatus(deployment: Deployment): Record<string, unknown> {
-  const { id, state, live, ahead } = deployment;
-  return { id, state, live, ahead };
 }
 
 function readLastEventId(text: string | undefined): number {

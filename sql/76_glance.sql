@@ -1,0 +1,29 @@
+-- What whoever waits for a deployment asks twice a second. The whole document tells of every step; who wrote its rows last tells whether it would say the same.
+
+create or replace function weft.glance(p_deployment uuid)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off
+  language sql
+as $$
+  select weft._as_utf8(json_build_object(
+    'id', d.id,
+    'state', d.state,
+    'ahead', weft._list_ahead(d),
+    'live', case when d.finished_at is null then weft._describe_live(d.id) end,
+    'event', e.newest,
+    'mark', concat_ws('/', d.xmin, e.newest,
+      (select max(p.xmin::text::bigint) from weft._phases as p where p.deployment_id = d.id),
+      (select max(s.xmin::text::bigint) from weft._steps as s where s.deployment_id = d.id),
+      (select max(b.xmin::text::bigint) from weft._batches as b where b.deployment_id = d.id),
+      (select max(t.xmin::text::bigint) from weft._statements as t where t.deployment_id = d.id),
+      (select c.requested_at from weft._cancellations as c where c.deployment_id = d.id)))::text)::jsonb
+  from weft._deployments as d
+  cross join lateral (select coalesce(max(o.number), 0) as newest from weft._events as o where o.deployment_id = d.id) as e
+  where d.id = p_deployment
+$$;
+
+comment on function weft.glance(uuid) is
+  'Shows of a deployment what changes while it runs: its state, those ahead of it, who is at work on what, the number of its newest event, and a mark. While that stays the same, nothing was committed of it, and the rest of weft.status() is the same.';

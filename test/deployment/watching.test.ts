@@ -1,0 +1,66 @@
+/** Whoever watches a CALL from a second session asks for the whole document only where it can have changed, and somebody is told of it. */
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { Connect, Message, Session } from '../../src/database/session.ts';
+import { deploy } from '../../src/deployment/deploy.ts';
+import type { Deployment } from '../../src/domain/deployment.ts';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { AT_THE_GATE, connectOver, makeOrder, shutGate } from '../support/orders.ts';
+
+let database: TestDatabase;
+beforeEach(async () => {
+  database = await freshDatabase();
+});
+afterEach(() => database.drop());
+
+const FILES = {
+  'weft.yaml': 'name: shop\nphases: [{ name: main, transaction: per-step, steps: [{ run: "*.sql" }] }]\n',
+  '1.sql': 'create table journal (n int);',
+  '2.sql': `select 1; ${AT_THE_GATE}`,
+  '3.sql': 'insert into journal values (3);',
+};
+
+/** How often the engine was asked for the whole document, and for what changes. */
+function counting(connect: Connect): { connect: Connect; asked: Record<'status' | 'glance', number> } {
+  const asked = { status: 0, glance: 0 };
+  const count = (text: string): void => {
+    if (text.includes('weft.status(')) asked.status++;
+    if (text.includes('weft.glance(')) asked.glance++;
+  };
+  const counted = (session: Session): Session => ({
+    announcedPid: session.announcedPid,
+    pipeline: (messages, onReply) => {
+      if (Array.isArray(messages)) for (const message of messages as Message[]) if ('text' in message) count(message.text);
+      return session.pipeline(messages, onReply);
+    },
+    query: (text, values) => {
+      count(text);
+      return session.query(text, values);
+    },
+    close: () => session.close(),
+  });
+  return { connect: async (...words) => counted(await connect(...words)), asked };
+}
+
+it('is told again and again who is at work, and reads the document once while nothing is committed', async () => {
+  const gate = await shutGate(database.url);
+  const { connect, asked } = counting(connectOver(database.url));
+  const seen: Deployment[] = [];
+  const { done } = deploy({ connect, ...(await makeOrder(FILES)), onStatus: (deployment) => seen.push(deployment), deadlineMs: 50_000 });
+  await expect.poll(() => seen.length, { timeout: 30_000 }).toBeGreaterThanOrEqual(3);
+  expect(asked.status).toBe(1);
+  expect(asked.glance).toBeGreaterThanOrEqual(3);
+  expect(seen.map(({ state, live }) => [state, live?.path])).toEqual(seen.map(() => ['running', '2.sql']));
+  expect(seen.at(-1)).toEqual({ ...seen[0], live: seen.at(-1)?.live });
+  await gate.open();
+  expect((await done).state).toBe('succeeded');
+});
+
+it('does not read it at all for nobody', async () => {
+  const gate = await shutGate(database.url);
+  const { connect, asked } = counting(connectOver(database.url));
+  const { done } = deploy({ connect, ...(await makeOrder(FILES)), deadlineMs: 50_000 });
+  await expect.poll(() => asked.glance, { timeout: 30_000 }).toBeGreaterThanOrEqual(3);
+  await gate.open();
+  expect((await done).state).toBe('succeeded');
+  expect(asked.status).toBe(0);
+});
