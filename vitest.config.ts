@@ -13,7 +13,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     expect: { poll: { timeout: 20_000 } },
     pool: 'forks',
-    maxWorkers: 2,
+    // One more than the cores of the smallest machine: each waits for its backends, and for time to pass, as often as it works.
+    maxWorkers: 3,
     // In CI a failure stops everybody: whoever fails there is asked once more, and named at the end.
     retry: process.env.CI ? 1 : 0,
     reporters: ['default', new SecondTries()],
