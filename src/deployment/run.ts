@@ -64,7 +64,7 @@ export async function runToEnd(errand: Errand, patience: Patience, run: Run, fir
     known = deployment;
     errand.onStatus?.(deployment);
   };
-  const watched = errand.onStatus === undefined ? errand : { ...errand, onStatus: tell };
+  const watched = { ...errand, onStatus: tell };
   let call: CallOnItsWay | undefined = first;
   let trouble: unknown = null;
   let diedCount = 0;

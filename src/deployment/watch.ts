@@ -52,8 +52,8 @@ async function lookAhead(session: Session, { state, live, ahead }: Pick<Glance, 
 type Seen = Pick<Sight, 'deployment' | 'isAtWork'> & { readonly isEnded: boolean };
 
 /**
- * Who looks at one deployment again and again asks for what changes while it runs, and for all of it only when something was committed, and somebody
- * is to be told: of thousands of steps that is a long document.
+ * Who looks at one deployment again and again asks for what changes while it runs, and for all of it only when something was committed: of thousands
+ * of steps that is a long document.
  */
 class Watch {
   readonly #id: string;
@@ -65,10 +65,9 @@ class Watch {
     this.#patience = patience;
   }
 
-  /** @param isToldOf whether all of it is asked for; if not, `deployment` is null */
-  async look(session: Session, isToldOf: boolean): Promise<Seen> {
+  async look(session: Session): Promise<Seen> {
     const glance = await answerOf(session, readGlance(session, this.#id), this.#patience, undefined, look_milliseconds_max);
-    const deployment = isToldOf ? await this.#learn(session, glance) : null;
+    const deployment = await this.#learn(session, glance);
     const { isAtWork } = await lookAhead(session, glance, this.#patience);
     return { deployment, isAtWork, isEnded: isOver(glance.state) };
   }
@@ -112,8 +111,7 @@ async function watch(errand: Errand, id: string | null, patience: Patience, stop
       try {
         session ??= await errand.connect();
         await answerOf(session, endLostSessions(session), patience, undefined, look_milliseconds_max);
-        const isToldOf = errand.onStatus !== undefined;
-        const { deployment, isAtWork, isEnded } = at === null ? { ...(await look(session, null, patience)), isEnded: false } : await at.look(session, isToldOf);
+        const { deployment, isAtWork, isEnded } = at === null ? { ...(await look(session, null, patience)), isEnded: false } : await at.look(session);
         if (stop.aborted) return false;
         if (deployment !== null) errand.onStatus?.(deployment);
         fruitless = isAtWork && !isEnded ? 0 : fruitless + 1;

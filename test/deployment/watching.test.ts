@@ -1,8 +1,9 @@
-/** Whoever watches a CALL from a second session asks for the whole document only where it can have changed, and somebody is told of it. */
+/** Whoever watches a CALL from a second session asks for the whole document only where it can have changed, and knows it when the time is over. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Connect, Message, Session } from '../../src/database/session.ts';
 import { deploy } from '../../src/deployment/deploy.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
+import { Problem } from '../../src/domain/problem.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { AT_THE_GATE, connectOver, makeOrder, shutGate } from '../support/orders.ts';
 
@@ -55,12 +56,18 @@ it('is told again and again who is at work, and reads the document once while no
   expect((await done).state).toBe('succeeded');
 });
 
-it('does not read it at all for nobody', async () => {
-  const gate = await shutGate(database.url);
-  const { connect, asked } = counting(connectOver(database.url));
-  const { done } = deploy({ connect, ...(await makeOrder(FILES)), deadlineMs: 50_000 });
-  await expect.poll(() => asked.glance, { timeout: 30_000 }).toBeGreaterThanOrEqual(3);
-  await gate.open();
-  expect((await done).state).toBe('succeeded');
-  expect(asked.status).toBe(0);
-});
+for (const how of ['full', 'silent'] as const)
+  it(`at the deadline, what was seen is told also where the server is ${how} by then, and nobody has asked to be told meanwhile`, async () => {
+    const gate = await shutGate(database.url);
+    const real = connectOver(database.url);
+    let connections = 0;
+    const connect: Connect = async (...words) => {
+      connections += 1;
+      if (connections <= 2) return real(...words); // that of the CALL, and that of who watches it
+      if (how === 'full') throw new Problem('no_free_connection', 'test');
+      return new Promise(() => undefined);
+    };
+    const end = await deploy({ connect, ...(await makeOrder(FILES)), deadlineMs: 6_000 }).done;
+    expect([end.state, end.live?.path]).toEqual(['running', '2.sql']);
+    await gate.open();
+  });
