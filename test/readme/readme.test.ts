@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort } from '../../src/dev/ports.ts';
 import { deploymentSchema } from '../../src/domain/deployment.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
+import { PROBLEMS, Problem, type ProblemSlug } from '../../src/domain/problem.ts';
 import { emptyDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { startTestStack, type TestStack } from '../support/stack.ts';
@@ -231,6 +232,33 @@ describe('deploy.sh, which has only curl, openssl and what every Unix has', () =
     const refused = await deploySh('broken');
     expect(refused.code).toBe(2);
     expect(JSON.parse(refused.stdout)).toMatchObject({ type: 'urn:weft:problem:not_utf8', path: '1.sql', byte: 1 });
+  });
+
+  test('exits with 0 when the deployment ends degraded, as weft does', async () => {
+    const yaml = 'name: tolerant\nphases: [{ name: all, transaction: per-step, steps: [{ run: 1.sql, on_error: continue }] }]\n';
+    putFiles('tolerant', { 'weft.yaml': yaml, '1.sql': 'select 1/0;' });
+    const { code, all, stdout } = await deploySh('tolerant');
+    expect(code, all).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ state: 'degraded', phases: [{ steps: [{ state: 'failed' }] }] });
+  });
+
+  test('exits as weft does with each refusal of a Worker, and with what something on the way answers', async () => {
+    const [judge = ''] = /^state=[\s\S]*^esac$/m.exec(snippet(README, 'deploy.sh')) ?? [];
+    const slugs = Object.keys(PROBLEMS) as ProblemSlug[];
+    const refusals = slugs.map((slug) => {
+      const problem = new Problem(slug, 'It says "{\\"state\\":\\"failed\\"}", urn:weft:problem:none.', { bundle: 'internal' });
+      return { status: problem.status, answer: JSON.stringify(problem), exit: problem.exit };
+    });
+    const others = [400, 403, 404, 413, 408, 429, 500, 502, 503, 504, 522, 524].map((status) => {
+      return { status, answer: `error code: ${status}`, exit: status === 408 || status === 429 || status >= 500 ? 3 : 2 };
+    });
+    const answers = [...refusals, ...others];
+    for (const [index, { answer }] of answers.entries()) putFiles(`answers/${index}`, { 'answer.json': answer });
+    const each = answers.map(({ status }, index) => `exit=3 status=${status} work=answers/${index}\n${judge}\nprintf '%s\\n' "$exit"`);
+    const { code, stdout, all } = await runShell(each.join('\n'), { cwd: place.path, path });
+    expect(code, all).toBe(0);
+    const exits = stdout.trim().split('\n').map(Number);
+    expect(answers.map(({ status, answer }, index) => ({ status, answer, exit: exits[index] }))).toEqual(answers);
   });
 
   test('exits with 2 when it is called wrongly, and with 3 when nobody answers; and leaves nothing behind', async () => {
