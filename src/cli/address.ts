@@ -31,6 +31,11 @@ export interface WorkerAddress {
 
 export type Address = DatabaseAddress | WorkerAddress;
 
+/** Whether nobody can be named who reads there: a secret alone does not say whose it is, and the identity token of a job does. */
+export function isBlind(address: Address): boolean {
+  return address.kind === 'worker' && address.secret !== null && address.caller === null;
+}
+
 /**
  * @returns where to go, or null when no address is given at all
  * @throws Problem set_up: no clear address, a part of one, or one that cannot be right; usage: options that do not go together

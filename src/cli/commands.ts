@@ -202,7 +202,7 @@ export const COMMANDS: readonly Command[] = [
       'Of a deployment that ended degraded (without an id: the newest), the steps that failed are tried again, and no others.',
       'Secret parameters are kept nowhere: a deployment that has some needs them again, with its id.',
     ],
-    options: { ...ADDRESS, ...SET_SECRETS, ...STRICT, ...REPORT, ...DEADLINE },
+    options: { ...ADDRESS, ...CALLER, ...SET_SECRETS, ...STRICT, ...REPORT, ...DEADLINE },
     address: 'needed',
     load: async () => (await import('./commands/resume.ts')).resume,
   },

@@ -41,9 +41,9 @@ beforeAll(async () => {
         ci: { secrets: ['CI_SECRET'] },
       },
       grants: [
-        { caller: 'actions', targets: ['shop'], actions: ['deploy', 'resume', 'cancel', 'read'] },
-        { caller: 'blind', targets: ['shop'], actions: ['deploy'] },
-        { caller: 'lab', targets: ['shop'], actions: ['deploy', 'read'] },
+        { caller: 'actions', targets: ['shop'], actions: ['deploy', 'resume', 'cancel', 'undo', 'read'] },
+        { caller: 'blind', targets: ['shop'], actions: ['deploy', 'undo'] },
+        { caller: 'lab', targets: ['shop'], actions: ['deploy', 'undo', 'read'] },
         { caller: 'pipelines', targets: ['shop'], actions: ['deploy', 'read'] },
         { caller: 'ci', targets: ['shop'], actions: ['deploy', 'read'] },
       ],
@@ -94,6 +94,13 @@ const actions = () => ({
 const folderOf = (name: string) =>
   makeFolder({ 'weft.yaml': `name: ${name}\nphases: [{ name: main, steps: [{ run: 1.sql }] }]`, '1.sql': `create table ${name} (id int);` });
 
+const undoableFolder = (name: string) =>
+  makeFolder({
+    'weft.yaml': `name: ${name}\nphases: [{ name: main, steps: [{ run: ${name}.sql, undo: no_${name}.sql }] }]`,
+    [`${name}.sql`]: `create table ${name} (id int);`,
+    [`no_${name}.sql`]: `drop table ${name};`,
+  });
+
 describe('in GitHub Actions', () => {
   it('deploys with tokens that are made for its requests, and reads with one that is made for the Worker', async () => {
     const result = await weft(['deploy', folderOf('by_actions'), '--json'], actions());
@@ -118,6 +125,29 @@ describe('in GitHub Actions', () => {
     environment = 'blind';
     const result = await weft(['deploy', folderOf('blindly'), '--json'], actions());
     expect(result.json()).toMatchObject({ state: 'succeeded', caller: 'blind' });
+  });
+
+  it('looks up what is to be resumed or undone, for its token says who reads', async () => {
+    const { id } = (await weft(['deploy', undoableFolder('by_look'), '--json'], actions())).json();
+    const resumed = await weft(['resume', '--json'], actions());
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(resumed.json()).toMatchObject({ unfinished: null });
+    const plan = await weft(['undo', '--bundle', 'by_look', '--plan', '--json'], actions());
+    expect(plan.code, plan.stderr).toBe(0);
+    expect(plan.json()).toMatchObject({ deployment: id });
+    const undone = await weft(['undo', '--bundle', 'by_look'], actions());
+    expect(undone.code, undone.stderr).toBe(0);
+    expect(undone.stderr).toContain(`Undo of by_look, deployment ${id}`);
+  });
+
+  it('undoes what it names though it may not read', async () => {
+    const { id } = (await weft(['deploy', undoableFolder('by_name'), '--json'], actions())).json();
+    environment = 'blind';
+    const undone = await weft(['undo', id, '--json'], actions());
+    expect(undone.code, undone.stderr).toBe(0);
+    expect(undone.json()).toMatchObject({ state: 'succeeded', undoes: id, caller: 'blind' });
+    const plan = await weft(['undo', id, '--plan', '--json'], actions());
+    expect(plan.json().problem).toMatchObject({ type: 'urn:weft:problem:no_grant' });
   });
 
   it('is told what its token says, when that is not accepted', async () => {
@@ -154,6 +184,17 @@ describe('in GitHub Actions', () => {
   });
 });
 
+describe('with a secret', () => {
+  it('looks up what is to be resumed as --caller says who reads, and asks who that is where nobody says it', async () => {
+    const resumed = await weft(['resume', '--caller', 'ci', '--json'], { WEFT_SECRET: CI_SECRET });
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(resumed.json()).toMatchObject({ unfinished: null });
+    const unsaid = await weft(['resume', '--json'], { WEFT_SECRET: CI_SECRET });
+    expect(unsaid.code).toBe(2);
+    expect(unsaid.json().problem.detail).toContain('say who reads (--caller NAME or WEFT_CALLER)');
+  });
+});
+
 describe('in GitLab CI', () => {
   it('deploys with the token that the job has, and knocks with the same bytes', async () => {
     let lost = 0;
@@ -168,6 +209,13 @@ describe('in GitLab CI', () => {
     expect((await weft(['deploy', folderOf('first_of_two'), '--json'], { WEFT_ID_TOKEN })).code).toBe(0);
     const second = await weft(['deploy', folderOf('second_of_two'), '--json'], { WEFT_ID_TOKEN });
     expect(second.json().problem.type).toBe('urn:weft:problem:identity_refused');
+  });
+
+  it('shows what an undo runs and undoes it, with the one token that the job has', async () => {
+    const { id } = (await weft(['deploy', undoableFolder('by_lab_look'), '--json'], actions())).json();
+    const undone = await weft(['undo', id], { GITLAB_CI: 'true', WEFT_ID_TOKEN: await labToken() });
+    expect(undone.code, undone.stderr).toBe(0);
+    expect(undone.stderr).toContain(`Undo of by_lab_look, deployment ${id}`);
   });
 
   it('is told what is wrong with its token', async () => {

@@ -1,7 +1,7 @@
 /** `weft resume` and `weft cancel`: what can be done with a deployment that is there already. */
 import { type Deployment, exitCodeOf, isOver } from '../../domain/deployment.ts';
 import { Problem } from '../../domain/problem.ts';
-import { type Address, readDeploymentId, requireAddress } from '../address.ts';
+import { type Address, isBlind, readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import { conduct, type Ending } from '../conduct.ts';
 import type { Io, Printer } from '../io.ts';
@@ -60,7 +60,7 @@ interface Found {
 }
 
 async function lookForUnfinished(address: Address, io: Io): Promise<Found> {
-  if (address.kind === 'worker' && address.caller === null) {
+  if (isBlind(address)) {
     throw new Problem(
       'set_up',
       'Through a Worker, either name the deployment (weft resume ID), or say who reads (--caller NAME or WEFT_CALLER), so that it can be looked up.',

@@ -7,7 +7,7 @@ import type { SecretValues } from '../../domain/parameters.ts';
 import { Problem } from '../../domain/problem.ts';
 import { deploymentIdSchema, requestIdSchema } from '../../domain/request.ts';
 import type { UndoPlan } from '../../domain/undo_plan.ts';
-import { type Address, readDeploymentId, requireAddress } from '../address.ts';
+import { type Address, isBlind, readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import { conduct } from '../conduct.ts';
 import { readSecrets } from '../parameters.ts';
@@ -75,19 +75,19 @@ async function readPlan(
   bundle: string | null,
   isRepeatable: boolean,
 ): Promise<UndoPlan | null> {
-  const isBlind = address.kind === 'worker' && address.caller === null;
-  if (isBlind && id === null) {
+  if (isBlind(address) && id === null) {
     throw new Problem(
       'set_up',
       'Through a Worker, either name the deployment (weft undo ID), or say who reads (--caller NAME or WEFT_CALLER), so that it can be looked up.',
     );
   }
-  if (isBlind) return null;
+  if (isBlind(address)) return null;
   try {
     return await readUndoPlan(address, id, bundle, printer.io);
   } catch (error) {
-    const isDone = error instanceof Problem && (error.slug === 'nothing_to_undo' || error.slug === 'undo_out_of_order');
-    if (isDone && isRepeatable && id !== null && values.plan !== true) return null; // the engine knows whether it is the same request
+    const slug = error instanceof Problem && id !== null && values.plan !== true ? error.slug : null;
+    if (isRepeatable && (slug === 'nothing_to_undo' || slug === 'undo_out_of_order')) return null; // the engine knows whether it is the same request
+    if (slug === 'no_grant' && address.kind === 'worker' && address.caller === null) return null; // a job that may undo, and not read
     throw error;
   }
 }
