@@ -48,15 +48,19 @@ export class Pipeline {
     this.group(null);
     this.#mark(this.#marksOf(deployment, folder));
     this.#summarise(renderMarkdown(deployment, words));
-    const { GITHUB_OUTPUT } = this.io.env;
+    const { GITHUB_OUTPUT, WEFT_DOTENV } = this.io.env;
     if (this.#dialect.name === 'github' && GITHUB_OUTPUT)
       this.#append(
         GITHUB_OUTPUT,
         `deployment=${deployment.id}\nstate=${deployment.state}\n${deployment.approval ? `digest=${deployment.approval.digest}\n` : ''}`,
       );
+    if (this.#dialect.name === 'gitlab' && WEFT_DOTENV) {
+      const told = `WEFT_DEPLOYMENT=${deployment.id}\nWEFT_STATE=${deployment.state}\n${deployment.approval ? `WEFT_DIGEST=${deployment.approval.digest}\n` : ''}`;
+      this.#trying(WEFT_DOTENV, () => writeFileSync(resolve(this.io.folder ?? process.cwd(), WEFT_DOTENV), told));
+    }
     if (this.#dialect.name === 'azure') {
-      this.#command(azureCommand('task.setvariable', ['variable=weftDeployment', 'isOutput=true'], deployment.id));
-      this.#command(azureCommand('task.setvariable', ['variable=weftState', 'isOutput=true'], deployment.state));
+      const told = { weftDeployment: deployment.id, weftState: deployment.state, ...(deployment.approval ? { weftDigest: deployment.approval.digest } : {}) };
+      for (const [name, value] of Object.entries(told)) this.#command(azureCommand('task.setvariable', [`variable=${name}`, 'isOutput=true'], value));
     }
   }
 

@@ -198,7 +198,7 @@ interface Ended {
   readonly checkout: string;
   /** What the forge shows beside the log. */
   readonly summary: string;
-  /** What later jobs get of it, at GitHub. */
+  /** What later jobs get of it. */
   readonly output: string;
 }
 
@@ -227,7 +227,12 @@ async function runJob(forge: Forge, files: Values, given: Partial<Given> = {}, m
     for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (log += text));
     const code = await new Promise<number>((resolve) => child.on('close', (code) => resolve(code ?? -1)));
     const found = forge === 'gitlab' ? join(checkout, 'weft.junit.xml') : join(beside, readdirSync(beside).find((name) => name.endsWith('.md')) ?? 'none');
-    const output = existsSync(join(beside, 'output')) ? readFileSync(join(beside, 'output'), 'utf8') : '';
+    const file =
+      forge === 'gitlab'
+        ? join(checkout, parseAllDocuments(read('templates/gitlab.yml'))[1]?.toJS()['$[[ inputs.job ]]'].artifacts.reports.dotenv)
+        : join(beside, 'output');
+    const said = [...log.matchAll(/^##vso\[task\.setvariable .*\n/gm)].join('');
+    const output = forge === 'azure' ? said : existsSync(file) ? readFileSync(file, 'utf8') : '';
     return { code, log, checkout, summary: existsSync(found) ? readFileSync(found, 'utf8') : '', output, run };
   } finally {
     rmSync(checkout, { recursive: true });
@@ -318,7 +323,14 @@ describe.each(['github', 'gitlab', 'azure'] as const)('%s', (forge) => {
     expect(code, log).toBe(0);
     const [{ id, digest }] = await sql(guarded.url, 'select deployment_id as id, digest from weft.approvals where bundle = $1', [`waits_${forge}`]);
     expect(log).toContain(`weft approve ${id} --digest ${digest}`);
-    if (forge === 'github') expect(output).toBe(`deployment=${id}\nstate=open\ndigest=${digest}\n`);
+    const handedOn = {
+      github: `deployment=${id}\nstate=open\ndigest=${digest}\n`,
+      gitlab: `WEFT_DEPLOYMENT=${id}\nWEFT_STATE=open\nWEFT_DIGEST=${digest}\n`,
+      azure: [`weftDeployment;isOutput=true]${id}`, 'weftState;isOutput=true]open', `weftDigest;isOutput=true]${digest}`]
+        .map((said) => `##vso[task.setvariable variable=${said}\n`)
+        .join(''),
+    };
+    expect(output).toBe(handedOn[forge]);
   });
 
   it('is the same deployment when the forge runs the job once more', async () => {
