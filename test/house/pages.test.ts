@@ -1,4 +1,4 @@
-/** The pages for people: every command that they name exists, every file that they point at is there. (test/readme/ runs their blocks.) */
+/** The pages for people: every command that they name exists, every file and heading that they point at is there. (test/readme/ runs their blocks.) */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -14,6 +14,28 @@ function codeOf(text: string): string[] {
   const blocks = [...text.matchAll(/^```\w*\n([\s\S]*?)^```$/gm)].flatMap(([, block = '']) => block.split('\n'));
   const prose = text.replace(/^```[\s\S]*?^```$/gm, '');
   return [...blocks, ...[...prose.matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code)];
+}
+
+/** Where links into a page may lead, as GitHub makes them of its headings. */
+function anchorsOf(page: string): Set<string> {
+  const anchors = new Set<string>();
+  for (const [, heading = ''] of read(page)
+    .replace(/^```[\s\S]*?^```$/gm, '')
+    .matchAll(/^#+ (.+)$/gm)) {
+    const slug = heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .trim()
+      .replaceAll(' ', '-');
+    for (let count = 0; ; count += 1) {
+      const anchor = count === 0 ? slug : `${slug}-${count}`;
+      if (!anchors.has(anchor)) {
+        anchors.add(anchor);
+        break;
+      }
+    }
+  }
+  return anchors;
 }
 
 const PLACES = [...PAGES, 'wrangler.toml', '.ci/run'];
@@ -50,6 +72,13 @@ describe.each(PAGES)('%s', (page) => {
   test('points at files that are there', () => {
     const links = [...text.matchAll(/\]\(([^)#\s]+)[^)]*\)/g)].map(([, link = '']) => link).filter((link) => !/^[a-z]+:/.test(link));
     expect(links.filter((link) => !existsSync(join(CHECKOUT, dirname(page), link)))).toEqual([]);
+  });
+
+  test('points at headings that are there', () => {
+    const links = [...text.matchAll(/\]\(([^)#\s]*)#([^)\s]+)\)/g)].map(([link, path = '', anchor = '']) => ({ link, path, anchor }));
+    const own = links.filter(({ path }) => !/^[a-z]+:/.test(path));
+    const missing = own.filter(({ path, anchor }) => !anchorsOf(path === '' ? page : join(dirname(page), path)).has(anchor));
+    expect(missing.map(({ link }) => link)).toEqual([]);
   });
 
   test('names files that are there', () => {
