@@ -12,7 +12,7 @@ const ADDRESSES = [
   'WEFT_URL, WEFT_TARGET        through a Worker: its address, and its name for the database',
   'WEFT_SECRET                  the secret that signs requests to it (whsec_…); environment only',
   'WEFT_ID_TOKEN                in a job of GitLab CI, its identity token; in GitHub Actions one is asked for',
-  'WEFT_CALLER                  the name the Worker knows the secret by; only needed for reading',
+  'WEFT_CALLER                  the name the Worker knows the secret by; for reading, and to resume or undo without an id',
 ];
 
 const ARGV =
@@ -20,9 +20,11 @@ const ARGV =
 
 const EXIT_CODES = [
   '0  done (degraded too, unless --strict)',
-  '1  the deployment failed; the summary says what the database looks like now',
+  '1  the deployment failed, or was cancelled; the summary says what the database looks like now',
+  '   (or "weft drift" has found something, or something unexpected happened in Weft)',
   '2  the request, the bundle or the set-up is wrong; nothing was run',
-  '3  interrupted (also by Ctrl-C); "weft resume" continues',
+  '   (or what "weft plan" or "weft undo --plan" shows would be refused, or "weft drift" cannot tell)',
+  '3  not over: interrupted (also by Ctrl-C), and "weft resume" continues; or it waits for an approval',
 ];
 
 /** @returns the help of everything */
