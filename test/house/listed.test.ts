@@ -1,5 +1,8 @@
 /** What pages list, held against the sources: a row for each, and no row for what is gone. */
 import { expect, test } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { COMMANDS, COMMON_OPTIONS } from '../../src/cli/commands.ts';
+import { PAGES, readPage } from '../readme/snippets.ts';
 import { filesIn, read } from './house.ts';
 
 /** The rows of the tables below a heading of a page, up to the next heading, each as its cells. */
@@ -32,7 +35,11 @@ test('ENGINE.md says of every SQLSTATE of the engine what it means and what to d
   const raised = new Set(sources.flatMap((file) => read(file).match(/\bWF[0-9A-Z]{3}\b/g) ?? []));
   expect(raised.size).toBeGreaterThan(60);
   expect(namesBelow('docs/ENGINE.md', '## Codes').filter((name) => name.startsWith('WF'))).toEqual([...raised].sort());
-  for (const row of rowsBelow('docs/ENGINE.md', '## Codes')) expect(row.filter((cell) => cell !== ''), row[0]).toHaveLength(4);
+  for (const row of rowsBelow('docs/ENGINE.md', '## Codes'))
+    expect(
+      row.filter((cell) => cell !== ''),
+      row[0],
+    ).toHaveLength(4);
 });
 
 /** The arguments of a call whose first parenthesis has been read, or the items of a list up to a word: cut at commas outside of parentheses and quotes. */
@@ -84,4 +91,22 @@ test('ENGINE.md says of every kind of event when it is written and what it holds
   }
   expect(told.size).toBeGreaterThan(40);
   expect(namesBelow('docs/ENGINE.md', '## Events').sort()).toEqual([...told].sort());
+});
+
+test('PIPELINES.md has a row for every input of the three files, and none for one that is gone', () => {
+  const action = parse(read('action.yml')) as { inputs: Record<string, unknown> };
+  const [gitlab] = parseAllDocuments(read('templates/gitlab.yml')).map((document) => document.toJS() as { spec?: { inputs: Record<string, unknown> } });
+  const azure = parse(read('templates/azure.yml')) as { parameters: { name: string }[] };
+  const [, ...rows] = rowsBelow('docs/PIPELINES.md', '## Inputs');
+  const columns = [0, 1, 2].map((column) => rows.flatMap((row) => row[column]?.match(/[\w-]+/g) ?? []).sort());
+  expect(columns).toEqual(
+    [Object.keys(action.inputs), Object.keys(gitlab?.spec?.inputs ?? {}), azure.parameters.map(({ name }) => name)].map((names) => names.sort()),
+  );
+});
+
+test('every command of weft, and every option of it, stands on a page', () => {
+  const pages = PAGES.map(readPage).join('\n');
+  const options = COMMANDS.flatMap((command) => Object.keys({ ...COMMON_OPTIONS, ...command.options }));
+  expect(COMMANDS.map(({ name }) => name).filter((name) => !pages.includes(`weft ${name}`))).toEqual([]);
+  expect([...new Set(options)].filter((option) => !new RegExp(`--${option}(?![\\w-])`).test(pages))).toEqual([]);
 });
