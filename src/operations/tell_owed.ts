@@ -4,7 +4,8 @@
  */
 import { accountOfDeployment } from '../forges/account.ts';
 import { mayDo } from '../trust/grants.ts';
-import { type ChangeDesk, type ChangeProgress, carryOut } from './change.ts';
+import { carryOut } from './change.ts';
+import type { ChangeDesk, ChangeProgress } from './desk.ts';
 import { readOwed } from './owed.ts';
 import { cutToMessage, hideAccount } from './written.ts';
 

@@ -9,7 +9,8 @@ import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
 import { describeError, type LogEntry } from '../http/log.ts';
 import type { ChangeTaker } from '../http/ports.ts';
-import { type ChangeDesk, type ChangeProgress, carryOut } from '../operations/change.ts';
+import { carryOut } from '../operations/change.ts';
+import type { ChangeDesk, ChangeProgress } from '../operations/desk.ts';
 import { tellOwed } from '../operations/tell_owed.ts';
 import type { Caretaker } from './look_after.ts';
 

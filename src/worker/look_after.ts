@@ -11,7 +11,7 @@ import type { Finding, Unfinished } from '../domain/unfinished.ts';
 import { describeError } from '../http/log.ts';
 import type { Ports } from '../http/ports.ts';
 import { findTarget } from '../http/targets.ts';
-import type { ChangeDesk } from '../operations/change.ts';
+import type { ChangeDesk } from '../operations/desk.ts';
 import { mayBeRun } from '../trust/grants.ts';
 import { openSealed } from '../trust/seal.ts';
 import { noteNext } from './aftercare.ts';

@@ -27,7 +27,7 @@ import { createApp, createUnconfiguredApp, type Surroundings } from '../http/app
 import type { HttpEnv } from '../http/context.ts';
 import { describeError } from '../http/log.ts';
 import type { Ports } from '../http/ports.ts';
-import type { ChangeDesk } from '../operations/change.ts';
+import type { ChangeDesk } from '../operations/desk.ts';
 import { createIssuerKeys } from '../trust/issuer_keys.ts';
 import { createAftercare, createLookAgain } from './aftercare.ts';
 import { readBindings, readTokenStore } from './bindings.ts';

@@ -5,7 +5,7 @@ import { parseConfig } from '../../src/config/config.ts';
 import type { ForgeWork } from '../../src/domain/change.ts';
 import { Problem } from '../../src/domain/problem.ts';
 import type { ForgeClient } from '../../src/forges/forge.ts';
-import type { ChangeDesk } from '../../src/operations/change.ts';
+import type { ChangeDesk } from '../../src/operations/desk.ts';
 import { createChangeTaker } from '../../src/worker/changes.ts';
 import type { Caretaker } from '../../src/worker/look_after.ts';
 import { takeBatch } from '../../src/worker/queue.ts';

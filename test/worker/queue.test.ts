@@ -5,7 +5,7 @@ import { parseConfig } from '../../src/config/config.ts';
 import type { Attended, AttendOptions } from '../../src/deployment/attend.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { Problem, type ProblemSlug } from '../../src/domain/problem.ts';
-import type { ChangeDesk } from '../../src/operations/change.ts';
+import type { ChangeDesk } from '../../src/operations/desk.ts';
 import { createAftercare } from '../../src/worker/aftercare.ts';
 import { type Caretaker, pauseAfter } from '../../src/worker/look_after.ts';
 import { takeBatch } from '../../src/worker/queue.ts';
