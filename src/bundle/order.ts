@@ -4,6 +4,8 @@
  */
 import { Buffer } from 'node:buffer';
 
+const DIGITS = '0123456789';
+
 /** Compares by the bytes of UTF-8: the order in which files run. (JavaScript's own order differs above U+FFFF.) */
 export function compareBytes(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
@@ -46,11 +48,19 @@ export function isOfMoreParts(a: string, b: string): boolean {
 function versionsOf(a: string, b: string): readonly [readonly bigint[] | null, readonly bigint[] | null] {
   let end = 0;
   while (end < a.length && a[end] === b[end]) end += 1;
-  const common = a.slice(0, end);
   const readFrom = (start: number) => [readVersion(a.slice(start)), readVersion(b.slice(start))] as const;
+  let start = walkBack(a, end, `${DIGITS}._`);
+  while (start < end && !DIGITS.includes(a.charAt(start))) start += 1;
+  const whole = readFrom(start);
   // where the whole version is the same as far as it is read, only the number at which they differ is left
-  const whole = readFrom(end - (/\d[\d._]*$/.exec(common)?.[0].length ?? 0));
-  return String(whole[0]) === String(whole[1]) ? readFrom(end - (/\d+$/.exec(common)?.[0].length ?? 0)) : whole;
+  return String(whole[0]) === String(whole[1]) ? readFrom(walkBack(a, end, DIGITS)) : whole;
+}
+
+/** Where those of the characters begin that stand before `end` in a row. (An expression that ends in `$` would begin anew at each of them.) */
+function walkBack(text: string, end: number, characters: string): number {
+  let start = end;
+  while (start > 0 && characters.includes(text.charAt(start - 1))) start -= 1;
+  return start;
 }
 
 function readVersion(text: string): readonly bigint[] | null {

@@ -61,6 +61,12 @@ describe('findNumericInversion', () => {
     expect(paths).toEqual(paths.toSorted(compareBytes));
     expect(findNumericInversion(paths)).toEqual(inversion);
   });
+
+  it('looks at each character of a name a few times, however many digits stand there: at each as often as there are digits, this would take minutes', () => {
+    const digits = '1'.repeat(300_000);
+    expect(findNumericInversion([`${digits}x10`, `${digits}x2`])).toEqual([`${digits}x10`, `${digits}x2`]);
+    expect(findNumericInversion([`${digits}xa`, `${digits}xb`])).toBeNull();
+  });
 });
 
 describe('findNearest', () => {
