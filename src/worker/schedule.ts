@@ -55,9 +55,9 @@ async function lookForAny({ ports, attend, desk, lookAgain }: Caretaker, target:
     const { deployment } = await attend({ connect: ports.connect(target), id: null, target: name, callers: mayBeRun(ports.config, name), deadlineMs });
     ports.log({ level: 'info', message: 'look_after', by: 'schedule', target: name, deployment: deployment?.id ?? null, state: deployment?.state ?? null });
   } catch (error) {
-    const isNew = error instanceof Problem && error.slug === 'engine_missing'; // nothing was ever deployed there
-    if (!isNew) ports.log({ level: 'error', message: 'look_after', by: 'schedule', target: name, errors: describeError(error) });
-    return;
+    if (error instanceof Problem && error.slug === 'engine_missing') return; // nothing was ever deployed there
+    ports.log({ level: 'error', message: 'look_after', by: 'schedule', target: name, errors: describeError(error) });
   }
+  // What keeps one deployment from its end (a secret that is not at hand, a lease of which nobody can see whether it is held) keeps no forge from hearing of another.
   await tellWhatIsOwed(desk, ports.log, name, lookAgain);
 }

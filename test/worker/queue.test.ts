@@ -182,6 +182,32 @@ test('the schedule looks at what the memory says is due, and without a memory op
   }
 });
 
+test.each<[string, () => Promise<Attended>, number]>([
+  ['what ran there was brought to its end', found('succeeded'), 1],
+  ['somebody has to bring a secret', fails('secrets_missing'), 1],
+  ['whether somebody is at work nobody can see', fails('holder_unknown'), 1],
+  ['nothing was ever deployed there', fails('engine_missing'), 0],
+])(
+  'the schedule tells what forges are owed by a target that is always looked at, whatever keeps a deployment there from its end: %s',
+  async (_, attend, times) => {
+    const always = parseConfig({
+      origin: 'https://weft.test',
+      targets: { shop: { database: 'SHOP_URL', transport: 'websocket', scheduled: true } },
+      callers: { hub: { forge: { kind: 'github', webhook_secrets: ['HUB_SECRET'], token: 'HUB_TOKEN' } } },
+      grants: [{ caller: 'hub', targets: ['shop'], actions: ['deploy'] }],
+    });
+    const asked: string[] = [];
+    const takeOwed: ChangeDesk['takeOwed'] = async ({ name }) => {
+      asked.push(name);
+      return { taken: [], is_owed: false };
+    };
+    const { caretaker } = makeCaretaker(attend, { memory: false, queue: false });
+    const desk = { config: always, forges: new Map([['hub', {}]]), takeOwed } as unknown as ChangeDesk;
+    await runSchedule({ ...caretaker, ports: { ...caretaker.ports, config: always }, desk });
+    expect(asked).toEqual(Array(times).fill('shop'));
+  },
+);
+
 test('what waits for an approval is looked at by nobody until its time is over: no message is left, and the memory says when', async () => {
   const until = new Date(NOW + 600_000).toISOString();
   const approval = { environment: 'live', digest: 'd'.repeat(64), not_by: 'ci', asked_at: until, until, waits: true, by: null, at: null };
