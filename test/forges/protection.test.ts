@@ -97,13 +97,17 @@ describe('a job that asks whether it may start', () => {
       },
     ],
     ['another commit', ({ payload }) => ({ ...payload, deployment: { ...(payload.deployment as object), sha: 'a'.repeat(40) } })],
+    [
+      'the run of another commit',
+      ({ payload }) => ({ ...payload, deployment_callback_url: ask(bundle('asked_of_another', 'select nonsense;\n')).payload.deployment_callback_url }),
+    ],
   ])('with %s is asked of no database, and answered nowhere', async (_, change) => {
     const asked = ask(bundle('asked_elsewhere'));
     const payload = (await change(asked)) as Record<string, unknown>;
-    const before = at.github.asked.length;
+    const [before, answered] = [at.github.asked.length, at.github.repository.ruleAnswers.length];
     const progress = await settle(at, 'deployment_protection_rule', payload);
     expect(progress).toMatchObject({ finding: 'stale', deployment: null });
-    expect(answersOf(asked.run)).toEqual([]);
+    expect(at.github.repository.ruleAnswers).toHaveLength(answered);
     expect(at.github.asked.slice(before).filter((line) => line.startsWith('POST ') && !line.endsWith('/access_tokens'))).toEqual([]);
     expect(await deploymentsOf('asked_elsewhere')).toEqual([]);
   });

@@ -130,6 +130,7 @@ describe('a reviewer at GitHub', () => {
     ['of another environment', { reviews: [approvedBy(REVIEWER, 'staging')] }],
     ['whom another one contradicts', { reviews: [approvedBy(REVIEWER), approvedBy(9, 'production', 'rejected')] }],
     ['who has said nothing, whatever the webhook says', { reviews: [] }],
+    ['of a run that was started again, for the word may be of an attempt before', { run: { run_attempt: 2 } }],
     ['of a run that is over', { run: { status: 'completed', conclusion: 'success' } }],
     ['of a fork’s run', { run: { head_repository: { id: 1 } } }],
     ['of a run of another commit', { run: { head_sha: 'a'.repeat(40) } }],

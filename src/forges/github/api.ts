@@ -27,17 +27,16 @@ const runSchema = z.object({
   conclusion: z.string().nullable(),
   run_attempt: z.int(),
 });
-const reviewedRunSchema = z.object({
-  head_sha: commitSchema,
+const waitingRunSchema = z.object({ head_sha: commitSchema, head_repository: z.object({ id: idSchema }).nullable() });
+const reviewedRunSchema = waitingRunSchema.extend({
   status: z.string(),
-  head_repository: z.object({ id: idSchema }).nullable(),
+  run_attempt: z.int(),
   actor: z.object({ id: idSchema }).nullable(),
   triggering_actor: z.object({ id: idSchema }).nullable(),
 });
 const reviewsSchema = z.array(
   z.object({ state: z.string(), user: z.object({ id: idSchema }).nullable(), environments: z.array(z.object({ name: z.string() })) }),
 );
-const ownRunSchema = z.object({ head_repository: z.object({ id: idSchema }).nullable() });
 const pendingSchema = z.array(z.object({ environment: z.object({ name: z.string() }) }));
 const checkRunSchema = z.object({ id: idSchema, external_id: z.string().nullish(), output: z.object({ annotations_count: z.int().nullish() }).nullish() });
 const checkRunsSchema = z.object({ check_runs: z.array(checkRunSchema) });
@@ -56,6 +55,7 @@ const commentsSchema = z.array(
   }),
 );
 
+export type WaitingRun = z.infer<typeof waitingRunSchema>;
 export type Comment = z.infer<typeof commentsSchema>[number];
 
 export class GitHubApi {
@@ -108,20 +108,19 @@ export class GitHubApi {
     return this.#find(runSchema, change, { path: `/actions/runs/${id}` });
   }
 
-  /** A run with those who have started it, and started it again. */
+  /** A run as far as it is known by which commit its jobs are of, and from whose repository. */
+  waitingRun(change: Change, id: number) {
+    return this.#find(waitingRunSchema, change, { path: `/actions/runs/${id}` });
+  }
+
+  /** The same, with those who have started it, and started it again. */
   reviewedRun(change: Change, id: number) {
     return this.#find(reviewedRunSchema, change, { path: `/actions/runs/${id}` });
   }
 
-  /** What reviewers have said of the jobs of a run. */
+  /** What reviewers have said of the jobs of a run: each says neither when nor of which attempt. */
   async reviewsOf(change: Change, id: number) {
     return (await this.#find(reviewsSchema, change, { path: `/actions/runs/${id}/approvals` })) ?? [];
-  }
-
-  /** The id of the repository that a run's commits come from; null where there is no such run, or its repository is gone. */
-  async repositoryOfRun(change: Change, id: number): Promise<string | null> {
-    const found = await this.#find(ownRunSchema, change, { path: `/actions/runs/${id}` });
-    return found?.head_repository == null ? null : String(found.head_repository.id);
   }
 
   /** The environments whose rules a run waits for. */

@@ -5,7 +5,7 @@
 import type { Change } from '../../domain/change.ts';
 import type { Confirmed } from '../forge.ts';
 import { confirmBranch, confirmNewest } from '../heads.ts';
-import type { GitHubApi } from './api.ts';
+import type { GitHubApi, WaitingRun } from './api.ts';
 import { fileOf, OWN_RUNS } from './events.ts';
 
 /** @throws Problem forge_unreachable, forge_refused */
@@ -50,11 +50,9 @@ async function confirmDeployment(api: GitHubApi, change: Change, number: number)
 async function confirmRun(api: GitHubApi, change: Change, number: number): Promise<Confirmed> {
   const found = await api.workflowRun(change, number);
   const isIt =
-    found !== null &&
+    isOfChange(found, change) &&
     found.conclusion === 'success' &&
-    found.head_sha === change.commit &&
     found.head_branch === change.branch &&
-    String(found.head_repository?.id ?? '') === change.repository.id &&
     OWN_RUNS.includes(found.event) &&
     fileOf(found.path) === change.workflow &&
     found.run_attempt === (change.attempt ?? 1);
@@ -62,11 +60,17 @@ async function confirmRun(api: GitHubApi, change: Change, number: number): Promi
   return confirmBranch(api, change, change.branch);
 }
 
-/** A job waits for an answer: of a commit of this repository, in this environment, and at the one address to which Weft answers. */
+/** Whether its jobs are of that commit, and of no fork. */
+function isOfChange<Run extends WaitingRun>(run: Run | null, { commit, repository }: Change): run is Run {
+  return run !== null && run.head_sha === commit && String(run.head_repository?.id ?? '') === repository.id;
+}
+
+/** A job waits for an answer: of this very commit, in this repository and environment, and at the one address to which Weft answers. */
 async function confirmQuestion(api: GitHubApi, change: Change, run: number): Promise<Confirmed> {
   const { environment, attempt, answer_to = '' } = change;
   if (!api.isAnsweredAt(change, run, answer_to)) return { stale: 'Its deployment_callback_url is not of the API of the configuration.' };
-  if ((await api.repositoryOfRun(change, run)) !== change.repository.id) return { stale: `The run ${run} is not there any more, or comes from a fork.` };
+  if (!isOfChange(await api.waitingRun(change, run), change))
+    return { stale: `The run ${run} is not there any more, is of another commit, or comes from a fork.` };
   const deployment = attempt === null ? null : await api.deployment(change, attempt);
   if (deployment === null || environment === null || deployment.sha !== change.commit || deployment.environment !== environment)
     return { stale: `The deployment ${attempt} is not there any more, or is another one.` };
@@ -78,8 +82,9 @@ async function confirmQuestion(api: GitHubApi, change: Change, run: number): Pro
 async function confirmReview(api: GitHubApi, change: Change, run: number): Promise<Confirmed> {
   const { environment } = change;
   const found = await api.reviewedRun(change, run);
-  if (found === null || found.head_sha !== change.commit) return { stale: `The run ${run} is not there any more, or is of another commit.` };
-  if (String(found.head_repository?.id ?? '') !== change.repository.id) return { stale: `The run ${run} comes from a fork.` };
+  if (!isOfChange(found, change)) return { stale: `The run ${run} is not there any more, is of another commit, or comes from a fork.` };
+  // GitHub lists the reviews of a run, and says of none when it was or of which attempt: what was said of the first may be all that stands there.
+  if (found.run_attempt !== 1) return { stale: `The run ${run} was started again, and GitHub does not say of which attempt a review is.` };
   if (found.status === 'completed') return { stale: `The run ${run} is over.` };
   const reviews = (await api.reviewsOf(change, run)).filter(({ environments }) => environments.some(({ name }) => name === environment));
   if (reviews.some(({ state }) => state === 'rejected')) return { stale: `A reviewer has rejected "${environment}" in the run ${run}.` };
