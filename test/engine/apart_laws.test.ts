@@ -1,6 +1,6 @@
 /** The laws, for what runs apart: who asks or comes second waits for no statement; names mean what they mean to the file; nothing is tied to Weft. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, freshDatabase, type TestDatabase, testServer, withDatabase } from '../support/database.ts';
 import { connectOver, deployFiles, stageFiles, until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 
@@ -33,23 +33,29 @@ describe('a name means what it means to the file', () => {
     ['a unique index over duplicates fails again, whoever is believed', 'create unique index concurrently if not exists ox on orders (x);', 'failed', '23505'],
     ['an index that only the file’s role can see is dropped', 'drop index concurrently if exists there;', 'succeeded', undefined],
   ])('under the role that the file has become: %s', async (_, statement, state, sqlstate) => {
-    const role = `app_${database.name}`;
-    const owner = new URL(database.url).username;
-    await sql(
-      database.superuserUrl ?? '',
-      `create role ${role}; alter role ${owner} noinherit; grant ${role} to ${owner}; grant create on database ${database.name} to ${role}`,
-    );
+    // A role of its own, for what belongs to one that inherits nothing concerns every database of the server.
+    const { name, superuserUrl, drop } = await emptyDatabase();
+    const [role, owner] = [`app_${name}`, `own_${name}`];
+    const bySuperuser = (text: string) => sql(superuserUrl ?? '', text);
     try {
-      await deployed({
+      await bySuperuser(
+        `create role ${role}; create role ${owner} login noinherit password 'of-the-tests-only'; grant ${role} to ${owner};
+         alter database ${name} owner to ${owner}; grant create on database ${name} to ${role}`,
+      );
+      const url = new URL(withDatabase(superuserUrl ?? '', name));
+      [url.username, url.password] = [owner, 'of-the-tests-only'];
+      const run = (files: Record<string, string>) => deployFiles(connectOver(url.href), files, { transaction: 'none' });
+      await run({
         '0.sql': `set role ${role}; create schema hidden; create table hidden.orders (x int); insert into hidden.orders values (1), (1); create index there on hidden.orders (x);`,
       });
       const file = `set role ${role};\nset search_path = hidden;\n${statement}`;
-      for (const path of ['1.sql', '2.sql']) expect(await deployed({ [path]: file })).toMatchObject({ state, ...(sqlstate && { error: { sqlstate } }) });
-      expect(
-        await sql(database.superuserUrl ?? '', `select relname::text from pg_class where relkind = 'i' and relnamespace = 'hidden'::regnamespace`),
-      ).toEqual(state === 'failed' ? [{ relname: 'there' }] : []);
+      for (const path of ['1.sql', '2.sql']) expect(await run({ [path]: file })).toMatchObject({ state, ...(sqlstate && { error: { sqlstate } }) });
+      expect(await bySuperuser(`select relname::text from pg_class where relkind = 'i' and relnamespace = 'hidden'::regnamespace`)).toEqual(
+        state === 'failed' ? [{ relname: 'there' }] : [],
+      );
     } finally {
-      await sql(database.superuserUrl ?? '', `alter role ${owner} inherit; drop owned by ${role} cascade; drop role ${role}`);
+      await drop();
+      await sql((await testServer()).superuserUrl ?? '', `drop role if exists ${role}, ${owner}`);
     }
   });
 
