@@ -381,7 +381,7 @@ begin
   return row(
     case when v_caught.state in ('55P03', '40P01') and not (p_is_within and p_is_last_try) then 'again' else 'failed' end, v_path,
     case when v_condition is not null then weft._describe_condition_error(v_error, p_phase.name, v_path, v_condition)
-      when v_caught.context ~ 'PL/pgSQL function weft\._enter_file\(' then weft._describe_entry_error(v_error, p_phase, v_path)
+      when v_caught.context ~ '\mweft\._enter_file\(' then weft._describe_entry_error(v_error, p_phase, v_path)
       when v_script.kind = 'load' and v_script.path = v_path and v_line is null then weft._describe_where_error(v_error, p_phase, v_script.ordinal, v_their_path)
       when v_script.kind = 'check' and v_script.path = v_path then weft._describe_query_error(v_error, p_deployment, p_phase, v_path, v_their_path)
       else weft._describe_error(v_error, p_phase.name, v_path, coalesce(weft._first_line(v_statement, v_line), v_line), v_statement, p_phase.parameters, v_their_path) end)::weft._outcome;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd737395003c0fe7f2e510507ec4b7c2eea51eb3790fcc75232f39319d273e1e3';
+export const ENGINE_DIGEST = '7fc50d47bb6e46235e8313f6703f5e01fffea6b62cd037b19e17fba9d34669c7';
