@@ -32,7 +32,7 @@ begin
     join weft._deployments as d on d.id = o.deployment_id
     where d.finished_at is not null and o.held_until <= clock_timestamp()
       and (p_deployment is null or o.deployment_id = p_deployment and o.key = p_key)
-    order by o.owed_since
+    order by o.held_until, o.owed_since
     limit p_count
     for no key update of o skip locked
   ),
@@ -52,7 +52,7 @@ end
 $$;
 
 comment on function weft.take_owed(integer, integer, uuid, text) is
-  'Takes what forges are to be told of deployments that are over, for so many seconds: those that waited for it the longest, or that of one deployment and key. Each with the deployment; and whether the one that was named is owed at all.';
+  'Takes what forges are to be told of deployments that are over, for so many seconds: those that are due the longest, so that each has its turn, or that of one deployment and key. Each with the deployment; and whether the one that was named is owed at all.';
 
 
 create or replace function weft.settle_owed(p_settled jsonb)

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '7fc50d47bb6e46235e8313f6703f5e01fffea6b62cd037b19e17fba9d34669c7';
+export const ENGINE_DIGEST = 'be9c61cd5b551a9afda55194e4720d5cb2674a3d64225753546e6e4f98c673ef';

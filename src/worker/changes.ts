@@ -36,7 +36,7 @@ export function createChangeTaker(
     async takeUp(given) {
       let work = given;
       for (let tries = 1; ; tries++) {
-        const progress = await carryOut(desk(), work, LIMITS.drive_seconds_max * 1000, tries >= TRIES_WITHOUT_QUEUE);
+        const progress = await carryOut({ ...desk(), isKept: false }, work, LIMITS.drive_seconds_max * 1000, tries >= TRIES_WITHOUT_QUEUE);
         tell(log, 'request', progress);
         const { again_seconds, finding } = progress;
         work = progress.work;

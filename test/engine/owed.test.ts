@@ -72,6 +72,15 @@ it('is one row for each who is to be told, also when the same request comes agai
   ]);
 });
 
+it('takes its turn: what was taken, and is due again, comes behind what has waited since', async () => {
+  const id = await open();
+  for (const key of ['b', 'c']) await open({ ...OWED, key });
+  await cancel(id);
+  const turns: unknown[] = [];
+  for (let turn = 0; turn < 4; turn++) turns.push((await take({ count: 1, seconds: 0 })).taken.map(({ key, tries }) => [key, tries]));
+  expect(turns).toEqual([[['a', 1]], [['b', 1]], [['c', 1]], [['a', 2]]]);
+});
+
 it('is not written for another request under the same id', async () => {
   await open();
   await sql(database.url, `update weft._deployments set request_digest = sha256('another')`);

@@ -141,3 +141,20 @@ test('without a queue it is tried three times, with pauses that an isolate can b
     ],
   ]);
 });
+
+test('what the queue did not take is no message of it: nothing is told as begun before it is owed', async () => {
+  const told: string[] = [];
+  const client: ForgeClient = {
+    confirm: async () => ({ branch: 'main', stale: null }),
+    fetchBundle: () => Promise.reject(new Problem('forge_unreachable', 'As the test has it.')),
+    report: async (_change, { state }, reports) => {
+      told.push(state);
+      return { reports, error: undefined };
+    },
+  };
+  const desk: ChangeDesk = { ...makeDesk(), isKept: true, forges: new Map([['hub', { name: 'hub', kind: 'github', webhooks: [], client }]]) };
+  const queue = { send: () => Promise.reject(new Error('Too Many Requests')) };
+  const nothing = async () => undefined;
+  await createChangeTaker(queue, () => desk, nothing, nothing, nothing).takeUp(WORK);
+  expect(told).toEqual(['failure']);
+});
