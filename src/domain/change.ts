@@ -89,6 +89,8 @@ export const forgeWorkSchema = z.strictObject({
   deployment: deploymentIdSchema.nullable(),
   /** Once it has been told at the forge: by which name it is told on, whatever becomes of its source. */
   mode: z.enum(['apply', 'rehearse', 'approve']).optional(),
+  /** Once the forge knows that somebody has to approve it. */
+  told_waiting: z.literal(true).optional(),
   /** What was left at the forge to report with, by names of the forge's own. */
   reports: z.record(z.string().max(64), z.string().max(256)),
   /** When it is over, and nothing is left but to tell it. */

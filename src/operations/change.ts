@@ -220,12 +220,21 @@ class Errand {
     this.#state = deployment.state;
     if (isUnapproved(deployment)) {
       this.#work = { ...this.#work, mode: place.mode };
-      await this.#tell(forge, hideAccount(this.#desk, accountOfDeployment(place, deployment)));
-      return { again: 'waiting', seconds: this.#pause(LIMITS.look_again_approval_seconds_max) };
+      return this.#tellWaiting(forge, place, deployment);
     }
     if (!isOver(deployment.state)) return { again: 'at_work', seconds: this.#pause(LIMITS.look_again_seconds_max) };
     await this.#desk.onOver(place.target, deployment.id);
     return { account: accountOfDeployment(place, deployment) };
+  }
+
+  /** Once, for nobody keeps others from telling its end by now: what was told only now may have come behind that, so it is looked at again. */
+  async #tellWaiting(forge: ForgeAtHand, place: AccountPlace, deployment: Deployment): Promise<End> {
+    const isTold = this.#work.told_waiting === true;
+    if (!isTold && (await this.#tell(forge, hideAccount(this.#desk, accountOfDeployment(place, deployment)))) === undefined)
+      this.#work = { ...this.#work, told_waiting: true };
+    if (isTold || this.#owed !== 'unknown') return { again: 'waiting', seconds: this.#pause(LIMITS.look_again_approval_seconds_max) };
+    this.#owed = 'ours'; // better twice than never
+    return this.#attend(forge, place, deployment.id);
   }
 
   /** What an error comes to: to be tried again, for it passes by itself; or an end. */

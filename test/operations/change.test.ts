@@ -10,7 +10,7 @@ import type { Account, Change, ForgeWork } from '../../src/domain/change.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { Problem, type ProblemSlug } from '../../src/domain/problem.ts';
-import type { Confirmed, ForgeClient } from '../../src/forges/forge.ts';
+import type { Confirmed, ForgeAtHand, ForgeClient } from '../../src/forges/forge.ts';
 import { carryOut } from '../../src/operations/change.ts';
 import type { ChangeDesk } from '../../src/operations/desk.ts';
 import { ID, manifestOf } from '../http/requests.ts';
@@ -434,4 +434,28 @@ test('a review approves the newest that somebody else has opened, and nothing th
   // Without the grant nothing is asked.
   const ungranted = makeConfig();
   expect((await take({ config: ungranted, waiting: [waits('a')] }, work)).seen.approved).toEqual([]);
+});
+
+test('what waits is told as that once, and never behind its end', async () => {
+  const config = makeConfig((config) => Object.assign((config.environments as { production: object }).production, { second_person: true }));
+  const first = await take({ config, end: WAITING });
+  const next = await take({ config, attended: WAITING }, first.progress.work);
+  expect([next.progress.finding, next.seen.told]).toEqual(['waiting', []]);
+  // The forge did not hear of it: it is told at the next look. Somebody approves it meanwhile, and has told its end when that arrives.
+  const unheard = await take({ config, end: WAITING, report: 'forge_unreachable' });
+  const { desk, seen } = makeDesk({ config, attended: WAITING });
+  const client: ForgeClient = {
+    ...(desk.forges.get('hub')?.client as ForgeClient),
+    report: async (_change, account, reports) => {
+      if (account.state === 'waiting') {
+        Object.assign(desk, makeDesk({ config, others: 'told' }).desk, { forges: desk.forges });
+        seen.told.push({ ...account, state: 'success' });
+      }
+      seen.told.push(account);
+      return { reports, error: undefined };
+    },
+  };
+  const forge = { ...(desk.forges.get('hub') as ForgeAtHand), client };
+  const { finding } = await carryOut(Object.assign(desk, { forges: new Map([['hub', forge]]) }), unheard.progress.work, 1000);
+  expect([finding, seen.told.map(({ state }) => state)]).toEqual(['told', ['success', 'waiting', 'success']]);
 });
