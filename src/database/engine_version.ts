@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'be9c61cd5b551a9afda55194e4720d5cb2674a3d64225753546e6e4f98c673ef';
+export const ENGINE_DIGEST = '22893606c7d30498938ee5254a7ea1d57e45d7e1c40d1b5c553481153f005010';
