@@ -115,16 +115,17 @@ declare
   v_bundle  text := (select d.bundle from weft._deployments as d where d.id = p_deployment);
   v_remade  text[] := weft._name_remade(v_bundle);
 begin
-  update weft._steps as s set had = weft._merge_had(n.had, s.had)
-  from (
+  with n as materialized (  -- else a plan without statistics asks it all again for each of the files
     select f.ordinal, jsonb_agg(k.noted) as had
     from weft._steps as f
-    join weft._history as h on h.bundle = v_bundle and h.path = f.path and h.made is not null
+    cross join lateral (select e.made from weft._history as e where e.bundle = v_bundle and e.path = f.path and e.made is not null offset 0) as h
     cross join jsonb_array_elements(h.made) as o
     cross join lateral (select weft._note_had_of(o.value, v_remade) as noted offset 0) as k
     where f.deployment_id = p_deployment and f.ordinal = any (p_steps) and k.noted is not null
     group by f.ordinal
-  ) as n
+  )
+  update weft._steps as s set had = weft._merge_had(n.had, s.had)
+  from n
   where s.deployment_id = p_deployment and s.ordinal = n.ordinal;
 end
 $$;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '22893606c7d30498938ee5254a7ea1d57e45d7e1c40d1b5c553481153f005010';
+export const ENGINE_DIGEST = 'c4639199f310caf140b5ae7aa70fe6b935ad38b2861cf26f884ef8b4f9654614';

@@ -213,3 +213,28 @@ describe('what a step of the same deployment has given to a view comes back with
     expect(await rights()).toMatchObject({ rights: expect.stringContaining('=r/'), comment: 'new' });
   });
 });
+
+/** From now on, each question what an object of a file that does not run has counts. */
+async function countNotes(): Promise<() => Promise<number>> {
+  await sql(
+    database.url,
+    `create sequence weft.asked minvalue 0;
+    alter function weft._note_had_of(jsonb, text[]) rename to _note_had_of_it;
+    create function weft._note_had_of(p_object jsonb, p_remade text[]) returns jsonb stable language plpgsql
+    as $$ begin perform nextval('weft.asked'); return weft._note_had_of_it(p_object, p_remade); end $$`,
+  );
+  return async () => {
+    const [{ asked }] = await sql(database.url, `select nextval('weft.asked')::int as asked`);
+    await sql(database.url, `alter sequence weft.asked restart`);
+    return asked;
+  };
+}
+
+it('what many views have that do not change is asked once of each, however many files there are', async () => {
+  const views = Object.fromEntries(Array.from({ length: 30 }, (_, n) => [`v/${n}.sql`, again(`create or replace view v${n} as select id from t`)]));
+  const tables = Object.fromEntries(Array.from({ length: 10 }, (_, n) => [`a/${n}.sql`, { run: `create table t${n} (id int)` }]));
+  await deployWays(database.url, views);
+  const notes = await countNotes();
+  expect(await deployWays(database.url, { ...tables, ...views })).toMatchObject({ state: 'succeeded' });
+  expect(await notes()).toBe(30);
+});
