@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c4639199f310caf140b5ae7aa70fe6b935ad38b2861cf26f884ef8b4f9654614';
+export const ENGINE_DIGEST = '020ed0f37ebcc41831d199f2f74d59716dfd3d58f29fb8c90b21cd1873c942e3';
