@@ -80,6 +80,23 @@ $$;
 comment on function weft.find_waiting(jsonb, jsonb) is 'Finds deployments that wait for their approval and would run just this manifest, with these values of plain parameters: each with its digest, who has opened it, and for whom, where a token has said so.';
 
 
+-- Whoever approves and dies has told nobody what: the same word, said again, is of the same deployment.
+create or replace function weft.find_approved(p_caller text, p_proof jsonb)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select to_jsonb(a.deployment_id)
+  from weft._approvals as a
+  where a.caller = p_caller and a.signature @> p_proof
+  order by a.approved_at desc
+  limit 1
+$$;
+
+comment on function weft.find_approved(text, jsonb) is 'Finds the newest deployment that this caller has approved with a proof that has all of these words: null when there is none.';
+
+
 -- The doorman says for whom he speaks; in SQL it is the role of the session, which has the rights of whoever owns the engine.
 create or replace function weft.approve(p_deployment uuid, p_digest text, p_caller text default null, p_request bytea default null, p_signature jsonb default null)
   returns jsonb

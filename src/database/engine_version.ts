@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '020ed0f37ebcc41831d199f2f74d59716dfd3d58f29fb8c90b21cd1873c942e3';
+export const ENGINE_DIGEST = '6499a93664c56c0e5a99703c8743f02294753fd48185d47d35a77f42570ee41d';

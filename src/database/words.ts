@@ -37,6 +37,12 @@ export async function findWaiting(session: Session, manifest: Manifest, paramete
   return readDocument(session, 'select weft.find_waiting($1::jsonb, $2::jsonb) as document', values, waitingSchema);
 }
 
+/** @param proof of which the approval has each word @returns the newest that this caller has approved so; null when there is none */
+export async function findApproved(session: Session, caller: string, proof: object): Promise<string | null> {
+  const values = [caller, JSON.stringify(proof)];
+  return readDocument(session, 'select weft.find_approved($1::text, $2::jsonb) as document', values, z.string().nullable());
+}
+
 /** An approval, and what proves it. */
 export interface ApprovalCall {
   readonly deployment: string;

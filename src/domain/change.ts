@@ -87,7 +87,7 @@ export const forgeWorkSchema = z.strictObject({
   target: nameSchema,
   /** Once there is one. */
   deployment: deploymentIdSchema.nullable(),
-  /** Once it has been told at the forge: by which name it is told on, whatever becomes of its source. */
+  /** Once the forge has confirmed it: by which name it is told from then on, whatever becomes of its source. */
   mode: z.enum(['apply', 'rehearse', 'approve']).optional(),
   /** Once the forge knows that somebody has to approve it. */
   told_waiting: z.literal(true).optional(),

@@ -25,11 +25,12 @@ import {
   accountOfProblem,
   accountOfStale,
 } from '../forges/account.ts';
-import type { ForgeAtHand } from '../forges/forge.ts';
+import type { Confirmed, ForgeAtHand } from '../forges/forge.ts';
 import { mayBeRun, requireGrant } from '../trust/grants.ts';
 import { protectionOf, requireApprovable, requireRules } from '../trust/rules.ts';
 import type { ChangeDesk, ChangeFinding, ChangeProgress } from './desk.ts';
 import { keyOfWork, writeOwed } from './owed.ts';
+import { checkReviewed, chooseWaiting } from './reviewed.ts';
 import { findSources } from './sources.ts';
 import { cutToMessage, hideAccount, idOf, proofOf } from './written.ts';
 
@@ -42,13 +43,20 @@ const HOPELESS: readonly ProblemSlug[] = ['deployment_not_found', 'deployment_no
 /** So much longer than a try may take, or than the pause behind one, nobody else tells what is owed. */
 const HOLD_SLACK_SECONDS = 60;
 
+/** What is known of a try beside its work. */
+export interface Try {
+  /** Nobody takes it up again by itself. */
+  readonly isLast?: boolean;
+  /** A try with just this work ended unseen: it may have told of it. */
+  readonly isRepeated?: boolean;
+}
+
 /**
  * @param deadlineMs how long to stay with it; the deployment itself needs nobody
- * @param isLast nobody takes it up again by itself
  * @returns never rejects
  */
-export async function carryOut(desk: ChangeDesk, work: ForgeWork, deadlineMs: number, isLast = false): Promise<ChangeProgress> {
-  return new Errand(desk, work, deadlineMs, isLast).run();
+export async function carryOut(desk: ChangeDesk, work: ForgeWork, deadlineMs: number, which: Try = {}): Promise<ChangeProgress> {
+  return new Errand(desk, work, deadlineMs, which).run();
 }
 
 /** How a try has ended: with an account for the forge, or with something to come back for. */
@@ -57,7 +65,7 @@ type End = { readonly account: Account } | { readonly again: 'at_work' | 'waitin
 class Errand {
   readonly #desk: ChangeDesk;
   readonly #deadlineMs: number;
-  readonly #isLast: boolean;
+  readonly #try: Try;
   readonly #errors: unknown[] = [];
   #work: ForgeWork;
   #state: Deployment['state'] | null = null;
@@ -65,11 +73,11 @@ class Errand {
   /** Of what is owed in the database: `ours` to be told, `unknown` whether somebody else does or did, or `none` of its business. */
   #owed: 'ours' | 'unknown' | 'none';
 
-  constructor(desk: ChangeDesk, work: ForgeWork, deadlineMs: number, isLast: boolean) {
+  constructor(desk: ChangeDesk, work: ForgeWork, deadlineMs: number, which: Try) {
     this.#desk = desk;
     this.#work = work;
     this.#deadlineMs = deadlineMs;
-    this.#isLast = isLast;
+    this.#try = which;
     this.#owed = work.deployment === null || work.mode === 'approve' ? 'none' : work.account === null ? 'unknown' : 'ours';
   }
 
@@ -85,7 +93,7 @@ class Errand {
     // The configuration is another one than when the webhook came: what has begun is told to its end all the same, or its people would wait for it.
     if (!config.targets.has(target) || (source === undefined && deployment === null))
       return mode === undefined ? this.#progress('dropped', null) : this.#tellEnd(forge, accountOfNothing(place));
-    const end = await this.#try(forge, source ?? null, place).catch((error: unknown) => this.#endOf(forge, place, error));
+    const end = await this.#begin(forge, source ?? null, place).catch((error: unknown) => this.#endOf(forge, place, error));
     if (end === null) return this.#progress('stale', null);
     if ('again' in end) {
       await this.#leave(forge, 0);
@@ -95,17 +103,19 @@ class Errand {
   }
 
   /** @returns null when there is nothing to do, and nobody to be told */
-  async #try(forge: ForgeAtHand, source: Source | null, place: AccountPlace): Promise<End | null> {
+  async #begin(forge: ForgeAtHand, source: Source | null, place: AccountPlace): Promise<End | null> {
     if (this.#work.deployment !== null) return this.#attend(forge, place, this.#work.deployment);
     if (source === null) throw new Error('a change without a source has a deployment');
-    const { change, looks } = this.#work;
+    const { change } = this.#work;
     const { mode } = source;
     requireGrant(this.#desk.config, forge.name, mode === 'approve' ? 'approve' : 'deploy', place.target);
     const confirmed = await forge.client.confirm(change);
     this.#stale = confirmed.stale;
-    // A webhook of old, that was never taken up, is not answered at the forge: whoever has captured it could make noise there.
-    if (confirmed.stale !== null) return looks === 0 ? null : { account: accountOfStale(place, confirmed.stale) };
-    if (mode === 'approve') return this.#approve(forge, source, place, confirmed.reviewers ?? []);
+    // A webhook of old, which was never confirmed, is not answered at the forge: whoever has captured it could make noise there.
+    if (confirmed.stale !== null && this.#work.mode === undefined && !this.#try.isRepeated) return null;
+    this.#work = { ...this.#work, mode: place.mode };
+    if (mode === 'approve') return this.#approve(forge, source, place, confirmed);
+    if (confirmed.stale !== null) return { account: accountOfStale(place, confirmed.stale) };
     const request = await this.#request(forge, source, mode);
     requireRules(this.#desk.config, request, { branch: confirmed.branch, nowSeconds: Math.floor(this.#desk.now() / 1000) });
     if (this.#desk.isKept) await this.#tellBeginning(forge, place);
@@ -144,7 +154,7 @@ class Errand {
         target,
         signature: proofOf(forge, this.#work),
         protection: protectionOf(this.#desk.config, target),
-        owed: await writeOwed(forge, { ...this.#work, mode: place.mode }, this.#holdSeconds()),
+        owed: await writeOwed(forge, this.#work, this.#holdSeconds()),
       },
       chunks,
       chunksAgain: true,
@@ -153,9 +163,8 @@ class Errand {
     });
     drive.done.catch(() => undefined);
     const { id, overtakenBy = null } = await drive.opened;
-    this.#work = { ...this.#work, deployment: id };
     this.#owed = 'ours';
-    await this.#desk.onOpened(target, id);
+    await this.#know(target, id);
     if (!this.#desk.isKept) await this.#tellBeginning(forge, place);
     const deployment = await drive.done;
     const end = await this.#look(forge, place, deployment);
@@ -165,41 +174,53 @@ class Errand {
 
   /**
    * A reviewer at the forge is the second person of what somebody else than this forge has opened, and waits with just the files of that commit.
-   * @param reviewers who have approved it there; none of them is who has opened it here, as far as a token has said who that was
+   * One review approves one deployment, however often it is told of.
    */
-  async #approve(forge: ForgeAtHand, source: Source, place: AccountPlace, reviewers: readonly string[]): Promise<End> {
+  async #approve(forge: ForgeAtHand, source: Source, place: AccountPlace, confirmed: Confirmed): Promise<End> {
     const { change } = this.#work;
     const { config, connect, now } = this.#desk;
     const target = this.#target(place.target);
+    const proof = proofOf(forge, this.#work);
+    const approved = await this.#desk.findApproved(target, forge.name, proof);
+    if (approved !== null) {
+      await this.#know(place.target, approved);
+      return this.#attend(forge, place, approved);
+    }
+    if (confirmed.stale !== null) return { account: accountOfNoApproval(place, confirmed.stale) };
+    const { reviewers = [] } = confirmed;
     const { manifest } = await forge.client.fetchBundle(change, place.folder);
-    checkParameters(manifest.parameters ?? [], source.parameters ?? {}, []);
+    checkReviewed(manifest, source.parameters ?? {});
     const again = await forge.client.confirm(change);
     this.#stale = again.stale;
     if (again.stale !== null) return { account: accountOfNoApproval(place, again.stale) };
-    const waiting = await this.#desk.findWaiting(target, manifest, source.parameters ?? {});
-    const byOthers = waiting.find(({ caller, actor }) => caller !== forge.name && reviewers.some((reviewer) => reviewer !== actor));
-    if (byOthers === undefined) {
-      const why =
-        waiting.length === 0
-          ? 'Nothing that waits for an approval there has these files and parameters.'
-          : 'What waits there with these files was opened by who approves it now.';
-      return { account: accountOfNoApproval(place, why) };
-    }
-    const { deployment: id, digest } = byOthers;
-    this.#work = { ...this.#work, mode: 'approve', deployment: id };
-    const deployment = await this.#desk.approve({
-      connect: connect(target),
-      deployment: id,
-      digest,
-      caller: forge.name,
-      target: place.target,
-      request: null,
-      signature: { ...proofOf(forge, this.#work), environment: change.environment ?? '', run_id: String(change.number ?? ''), reviewers: reviewers.join(' ') },
-      judge: (found) => requireApprovable(config, place.target, found, Math.floor(now() / 1000)),
-      callers: mayBeRun(config, place.target),
-      deadlineMs: this.#deadlineMs,
-    });
+    const chosen = chooseWaiting(await this.#desk.findWaiting(target, manifest, source.parameters ?? {}), forge.name, reviewers);
+    if ('why' in chosen) return { account: accountOfNoApproval(place, chosen.why) };
+    let handedOn = Promise.resolve();
+    const deployment = await this.#desk
+      .approve({
+        connect: connect(target),
+        deployment: chosen.deployment,
+        digest: chosen.digest,
+        caller: forge.name,
+        target: place.target,
+        request: null,
+        signature: { ...proof, environment: change.environment ?? '', run_id: String(change.number ?? ''), reviewers: reviewers.join(' ') },
+        judge: (found) => requireApprovable(config, place.target, found, Math.floor(now() / 1000)),
+        // Nothing is known of it before its approval is committed: what throws until then is tried again from the beginning.
+        onStatus: ({ id }) => {
+          if (this.#work.deployment === null) handedOn = this.#know(place.target, id);
+        },
+        callers: mayBeRun(config, place.target),
+        deadlineMs: this.#deadlineMs,
+      })
+      .finally(() => handedOn);
     return this.#look(forge, place, deployment);
+  }
+
+  /** There is a deployment that is our business, whatever becomes of us. */
+  async #know(target: string, id: string): Promise<void> {
+    this.#work = { ...this.#work, deployment: id };
+    await this.#desk.onOpened(target, id);
   }
 
   async #attend(forge: ForgeAtHand, place: AccountPlace, id: string): Promise<End> {
@@ -218,10 +239,7 @@ class Errand {
 
   async #look(forge: ForgeAtHand, place: AccountPlace, deployment: Deployment): Promise<End> {
     this.#state = deployment.state;
-    if (isUnapproved(deployment)) {
-      this.#work = { ...this.#work, mode: place.mode };
-      return this.#tellWaiting(forge, place, deployment);
-    }
+    if (isUnapproved(deployment)) return this.#tellWaiting(forge, place, deployment);
     if (!isOver(deployment.state)) return { again: 'at_work', seconds: this.#pause(LIMITS.look_again_seconds_max) };
     await this.#desk.onOver(place.target, deployment.id);
     return { account: accountOfDeployment(place, deployment) };
@@ -248,7 +266,7 @@ class Errand {
       : this.#work.deployment === null
         ? problem.exit === 3 && problem.slug !== 'secrets_missing'
         : !HOPELESS.includes(problem.slug);
-    const isEnough = this.#work.looks + 1 >= LIMITS.forge_tries_count_max || (this.#isLast && this.#work.deployment === null);
+    const isEnough = this.#work.looks + 1 >= LIMITS.forge_tries_count_max || (this.#try.isLast && this.#work.deployment === null);
     if (!mayPass || isEnough) {
       await this.#leaveUnknown(forge, problem);
       return { account: accountOfProblem(place, problem) };
@@ -326,7 +344,6 @@ class Errand {
   /** What waits for its second person in a moment is told as that: no forge lets a status go back from what runs to what waits. */
   async #tellBeginning(forge: ForgeAtHand, place: AccountPlace): Promise<void> {
     if (place.mode === 'apply' && protectionOf(this.#desk.config, place.target)?.second_person === true) return;
-    this.#work = { ...this.#work, mode: place.mode };
     await this.#tell(forge, accountOfBeginning(place));
   }
 

@@ -20,6 +20,8 @@ export interface ChangeDesk {
   attend(options: AttendOptions): Promise<Attended>;
   /** What waits for its approval and would run just this. */
   findWaiting(target: Target, manifest: Manifest, parameters: object): Promise<Waiting[]>;
+  /** What this caller has approved by just this proof; null when that is nothing. */
+  findApproved(target: Target, caller: string, proof: object): Promise<string | null>;
   approve(options: ApproveOptions): Promise<Deployment>;
   /** What forges are still to be told of this target's deployments. */
   takeOwed(target: Target, what: TakeOwed): Promise<TakenOwed>;

@@ -36,7 +36,7 @@ export function createChangeTaker(
     async takeUp(given) {
       let work = given;
       for (let tries = 1; ; tries++) {
-        const progress = await carryOut({ ...desk(), isKept: false }, work, LIMITS.drive_seconds_max * 1000, tries >= TRIES_WITHOUT_QUEUE);
+        const progress = await carryOut({ ...desk(), isKept: false }, work, LIMITS.drive_seconds_max * 1000, { isLast: tries >= TRIES_WITHOUT_QUEUE });
         tell(log, 'request', progress);
         const { again_seconds, finding } = progress;
         work = progress.work;
@@ -56,8 +56,8 @@ export function createChangeTaker(
 }
 
 /** What a review has approved somebody else may have opened, whose forge waits for its end. */
-async function tellOthers(desk: ChangeDesk, log: Log, { mode, target }: ForgeWork, lookAgain: LookAgain): Promise<void> {
-  if (mode === 'approve') await tellWhatIsOwed(desk, log, target, lookAgain);
+async function tellOthers(desk: ChangeDesk, log: Log, { mode, target, deployment }: ForgeWork, lookAgain: LookAgain): Promise<void> {
+  if (mode === 'approve' && deployment !== null) await tellWhatIsOwed(desk, log, target, lookAgain);
 }
 
 /** @returns deployments that are to be looked at again, for a forge did not take it; never rejects */
@@ -82,7 +82,8 @@ export async function tellWhatIsOwed(desk: ChangeDesk, log: Log, target: string,
 /** Never rejects. */
 export async function takeChangeMessage({ desk, queue, ports, lookAgain }: Caretaker, message: Message, work: ForgeWork): Promise<void> {
   // A message that comes again has been taken up before: its attempts count.
-  const progress = await carryOut(desk, { ...work, looks: work.looks + message.attempts - 1 }, LIMITS.attend_seconds_max * 1000);
+  const again = message.attempts - 1;
+  const progress = await carryOut(desk, { ...work, looks: work.looks + again }, LIMITS.attend_seconds_max * 1000, { isRepeated: again > 0 });
   tell(ports.log, 'queue', progress);
   const { again_seconds } = progress;
   if (again_seconds === null) {

@@ -13,7 +13,7 @@ import { Gate, type GateOptions } from '../database/gate.ts';
 import { settleOwed, takeOwed } from '../database/owed.ts';
 import { readReceipt } from '../database/receipts.ts';
 import type { Connect, Session } from '../database/session.ts';
-import { acceptDrift, findWaiting, forget } from '../database/words.ts';
+import { acceptDrift, findApproved, findWaiting, forget } from '../database/words.ts';
 import { approve } from '../deployment/approve.ts';
 import { attend } from '../deployment/attend.ts';
 import { cancel } from '../deployment/cancel.ts';
@@ -112,6 +112,7 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
     deploy: ports.deploy,
     attend,
     findWaiting: (target, manifest, parameters) => withSession(ports.connect(target, 'read'), (session) => findWaiting(session, manifest, parameters)),
+    findApproved: (target, caller, proof) => withSession(ports.connect(target, 'read'), (session) => findApproved(session, caller, proof)),
     approve: ports.approve,
     takeOwed: (target, what) => withSession(ports.connect(target, 'read'), (session) => takeOwed(session, what)),
     settleOwed: (target, settled) => withSession(ports.connect(target, 'read'), (session) => settleOwed(session, settled)),

@@ -133,6 +133,23 @@ describe('a deployment that needs a second person', () => {
     expect(await find(manifestOf(waiting.id), { size: 3 })).toEqual([]);
   });
 
+  it('is found again by the word that has approved it, by whoever said that, and by no other', async () => {
+    const find = async (caller: string, proof: object) =>
+      (await sql(database.url, 'select weft.find_approved($1, $2::jsonb) as it', [caller, JSON.stringify(proof)]))[0].it;
+    const word = { webhook_of: 'github', event: 'deployment_review', body_sha256: 'b', folder: 'db' };
+    const waiting = await deploy();
+    expect(await find('boss', {})).toBeNull();
+    await say(waiting, { signature: { ...word, reviewers: '2' } });
+    expect([await find('boss', word), await find('ci', word), await find('boss', { ...word, body_sha256: 'c' })]).toEqual([waiting.id, null, null]);
+    // Nor by what somebody has said without a proof; and of two the newer.
+    const next = await deploy({ ...FILES, '2.sql': 'select 2;' });
+    await say(next);
+    expect(await find('boss', {})).toBe(waiting.id);
+    const last = await deploy({ ...FILES, '3.sql': 'select 3;' });
+    await say(last, { signature: word });
+    expect(await find('boss', word)).toBe(last.id);
+  });
+
   it('is never approved by whoever has opened it, under whichever proof', async () => {
     const waiting = await deploy();
     await expect(say(waiting, { caller: 'ci' })).rejects.toMatchObject({ slug: 'own_approval' });

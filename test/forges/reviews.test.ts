@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { generateSecret, makeSignedRequest } from '../../src/trust/sign.ts';
 import { TOKEN } from '../support/github.ts';
+import { connectOver, deployFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { type ForgeWorld, openForgeWorld, send, settle, triesOf } from './world.ts';
 
@@ -90,40 +91,7 @@ const approvedBy = (id: number, environment = 'production', state = 'approved') 
 const tell = (payload: object) => settle(at, 'deployment_review', payload, REVIEW_SECRET);
 
 describe('a reviewer at GitHub', () => {
-  test('is the second person of what a job has opened with the files of that commit: it is run, and the record says whose word it was', async () => {
-    const files = bundle('reviewed');
-    await open(files);
-    const { run, sha, payload } = review(files);
-    expect(await tell(payload)).toMatchObject({ finding: 'told', state: 'succeeded' });
-    const { id, ...deployment } = await deploymentOf('reviewed');
-    expect(deployment).toEqual({ state: 'succeeded', approved_by: 'reviews' });
-    const [{ signature }] = await sql(at.database.url, 'select signature from weft._approvals where deployment_id = $1', [id]);
-    expect(signature).toMatchObject({
-      webhook_of: 'github',
-      event: 'deployment_review',
-      commit: sha,
-      environment: 'production',
-      run_id: String(run),
-      reviewers: String(REVIEWER),
-    });
-    expect(statusOf(sha)).toMatchObject({ context: 'weft approval: db/shop to shop', state: 'success' });
-  });
-
-  test('is the second person of what another forge has opened, which is told how it ended', async () => {
-    const files = bundle('pushed');
-    const pushed = at.github.commit(files);
-    const { document } = await send(at, 'push', at.github.push());
-    await expect.poll(() => triesOf(at, document.delivery).at(-1)?.finding, { timeout: 30_000 }).toBe('waiting');
-    await tell(review(files).payload);
-    expect(await deploymentOf('pushed')).toMatchObject({ state: 'succeeded', approved_by: 'reviews' });
-    await expect.poll(() => at.github.repository.checkRuns.find(({ head_sha }) => head_sha === pushed)?.conclusion, { timeout: 20_000 }).toBe('success');
-    // Two messages of the queue still look at it, and the tests below count who comes to the database: the push's own, and the deployment's.
-    const ofQueue = () => at.lines.map((line) => JSON.parse(line)).filter(({ by, target }) => by === 'queue' && target === 'shop');
-    const last = (what: object) => ofQueue().findLast((line) => Object.entries(what).every(([key, value]) => line[key] === value));
-    await expect.poll(() => last({ message: 'change', delivery: document.delivery })?.again_seconds, { timeout: 20_000 }).toBeNull();
-    await expect.poll(() => last({ message: 'look_after' })?.finding, { timeout: 20_000 }).toBe('over');
-  });
-
+  // First, for it counts who comes to the database: messages of the queue look at what is approved below.
   test.each<[string, { run?: object; reviews?: object[] }]>([
     ['who has started the run', { reviews: [approvedBy(STARTER)] }],
     ['who has started it again', { run: { triggering_actor: { id: REVIEWER } } }],
@@ -146,6 +114,51 @@ describe('a reviewer at GitHub', () => {
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect(at.relay.connections).toHaveLength(before);
     expect(await deploymentOf(name)).toMatchObject({ state: 'open', approved_by: null });
+  });
+
+  test('is the second person of what a job has opened with the files of that commit: it is run, and the record says whose word it was', async () => {
+    const files = bundle('reviewed');
+    await open(files);
+    const { run, sha, payload } = review(files);
+    expect(await tell(payload)).toMatchObject({ finding: 'told', state: 'succeeded' });
+    const { id, ...deployment } = await deploymentOf('reviewed');
+    expect(deployment).toEqual({ state: 'succeeded', approved_by: 'reviews' });
+    const [{ signature }] = await sql(at.database.url, 'select signature from weft._approvals where deployment_id = $1', [id]);
+    expect(signature).toMatchObject({
+      webhook_of: 'github',
+      event: 'deployment_review',
+      commit: sha,
+      environment: 'production',
+      run_id: String(run),
+      reviewers: String(REVIEWER),
+    });
+    expect(statusOf(sha)).toMatchObject({ context: 'weft approval: db/shop to shop', state: 'success' });
+  });
+
+  test('approves one deployment by one review: when it comes again, that is what it is told of, and nothing else that waits is approved', async () => {
+    const files = bundle('reviewed_once');
+    await open(files);
+    const { sha, payload } = review(files);
+    const first = await tell(payload);
+    expect(first).toMatchObject({ finding: 'told', state: 'succeeded' });
+    await open(files);
+    expect(await tell(payload)).toMatchObject({ finding: 'told', state: 'succeeded', deployment: first.deployment });
+    expect(statusOf(sha)).toMatchObject({ state: 'success' });
+    const states = await sql(at.database.url, `select state::text, approved_by from weft.deployments where bundle = 'reviewed_once' order by created_at`);
+    expect(states).toEqual([
+      { state: 'succeeded', approved_by: 'reviews' },
+      { state: 'open', approved_by: null },
+    ]);
+  });
+
+  test('is the second person of what another forge has opened, which is told how it ended', async () => {
+    const files = bundle('pushed');
+    const pushed = at.github.commit(files);
+    const { document } = await send(at, 'push', at.github.push());
+    await expect.poll(() => triesOf(at, document.delivery).at(-1)?.finding, { timeout: 30_000 }).toBe('waiting');
+    await tell(review(files).payload);
+    expect(await deploymentOf('pushed')).toMatchObject({ state: 'succeeded', approved_by: 'reviews' });
+    await expect.poll(() => at.github.repository.checkRuns.find(({ head_sha }) => head_sha === pushed)?.conclusion, { timeout: 20_000 }).toBe('success');
   });
 
   test('approves no other files than those of the commit', async () => {
@@ -186,4 +199,16 @@ test('the question whether a job may start approves nothing, though it is of jus
     { mode: 'apply', state: 'open', approved_by: null },
     { mode: 'rehearse', state: 'succeeded', approved_by: null },
   ]);
+});
+
+test('what has secrets can be approved by a review, which brings none: it waits for them then, and that is told', async () => {
+  const files = bundle('with_secrets');
+  files['db/shop/weft.yaml'] += 'parameters: { token: { type: text, required: true, secret: true } }\n';
+  const inFolder = Object.fromEntries(Object.entries(files).map(([path, content]) => [path.replace('db/shop/', ''), content]));
+  const protection = { environment: 'live', second_person: true, rehearsal_first: false };
+  await deployFiles(connectOver(at.database.url), inFolder, { caller: 'ci', target: 'shop', protection, secrets: { token: 'of the test' } });
+  const { sha, payload } = review(files);
+  expect(await tell(payload)).toMatchObject({ finding: 'told', errors: [{ slug: 'secrets_missing' }] });
+  expect(await deploymentOf('with_secrets')).toMatchObject({ state: 'staged', approved_by: 'reviews' });
+  expect(statusOf(sha)).toMatchObject({ state: 'failure', description: 'The deployment waits for its secrets.' });
 });

@@ -86,8 +86,8 @@ export const APPROVAL_MUTANTS: readonly Mutant[] = [
   },
   {
     guard: 'A forge approves nothing that it has opened, nor a reviewer what they have',
-    file: 'src/operations/change.ts',
-    find: 'caller !== forge.name && reviewers.some((reviewer) => reviewer !== actor)',
+    file: 'src/operations/reviewed.ts',
+    find: 'caller !== forge && reviewers.some((reviewer) => reviewer !== actor)',
     replace: 'caller !== forge.name || actor !== null',
     test: 'test/operations/change.test.ts',
     named: 'a review approves the newest that somebody else has opened',

@@ -21,7 +21,7 @@ export const FORGE_MUTANTS: readonly Mutant[] = [
   {
     guard: 'A forge says that a commit is still the head before a database is woken',
     file: 'src/operations/change.ts',
-    find: 'if (confirmed.stale !== null) return',
+    find: 'if (confirmed.stale !== null && this.#work.mode === undefined && !this.#try.isRepeated) return',
     replace: 'if (confirmed.stale === undefined) return',
     test: 'test/operations/change.test.ts',
     named: 'a commit that is not the head any more',

@@ -9,6 +9,7 @@ import type { DeployOptions } from '../../src/deployment/deploy.ts';
 import type { Account, Change, ForgeWork } from '../../src/domain/change.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
+import type { Manifest } from '../../src/domain/manifest.ts';
 import { Problem, type ProblemSlug } from '../../src/domain/problem.ts';
 import type { Confirmed, ForgeAtHand, ForgeClient } from '../../src/forges/forge.ts';
 import { carryOut } from '../../src/operations/change.ts';
@@ -67,8 +68,13 @@ interface Will {
   /** What others do with what is owed: told it, or are about it; without it, it is left to us. */
   readonly others?: 'told' | 'about_it' | 'unreachable';
   readonly isKept?: boolean;
-  /** What waits with these files, the newest first; and who has reviewed. */
+  /** What waits with these files, the newest first. */
   readonly waiting?: Waiting[];
+  /** What this proof has approved before. */
+  readonly approved?: string;
+  /** How approvals end, by turns, before and behind their commit; then well. */
+  readonly approvals?: readonly (readonly ['before' | 'behind', ProblemSlug])[];
+  readonly parameters?: Manifest['parameters'];
 }
 
 function makeDesk(will: Will = {}) {
@@ -83,9 +89,11 @@ function makeDesk(will: Will = {}) {
     opened: [] as string[],
     over: [] as string[],
     approved: [] as ApproveOptions[],
+    asked: [] as unknown[],
     taken: [] as TakeOwed[],
     settled: [] as SettledOwed[],
   };
+  const approvals = [...(will.approvals ?? [])];
   const client: ForgeClient = {
     confirm: async ({ branch }) => {
       if (seen.fetched > 0 && will.confirmedAgain !== undefined) return will.confirmedAgain;
@@ -95,7 +103,7 @@ function makeDesk(will: Will = {}) {
       seen.fetched += 1;
       if (will.fetch !== undefined) fail(will.fetch, { path: 'weft.yaml', line: 3 });
       return {
-        manifest: manifestOf({ '1.sql': 'select 1;' }, { parameters: [{ name: 'size', type: 'integer' }] } as object),
+        manifest: manifestOf({ '1.sql': 'select 1;' }, { parameters: will.parameters ?? [{ name: 'size', type: 'integer' }] } as object),
         warnings: [],
         async *chunks() {},
       };
@@ -123,9 +131,16 @@ function makeDesk(will: Will = {}) {
       return { deployment: typeof will.attended === 'string' ? fail(will.attended) : makeDeployment(will.attended ?? {}), isAtWork: false };
     },
     findWaiting: async () => will.waiting ?? [],
+    findApproved: async (_target, ...asked) => {
+      seen.asked.push(asked);
+      return will.approved ?? null;
+    },
     approve: async (options) => {
+      const [when, slug = 'internal'] = approvals.shift() ?? [];
+      if (when === 'before') fail(slug);
       seen.approved.push(options);
-      return makeDeployment();
+      options.onStatus?.(makeDeployment({ id: options.deployment }));
+      return when === 'behind' ? fail(slug) : makeDeployment({ id: options.deployment });
     },
     takeOwed: async (_target, what) => {
       seen.taken.push(what);
@@ -212,9 +227,23 @@ test('a commit that is not the head any more: nothing is fetched, nothing is tol
     progress: { finding: 'stale', stale: confirmed.stale, again_seconds: null },
     seen: { fetched: 0, told: [], drives: [] },
   });
-  const { progress, seen } = await take({ confirmed }, makeWork({ looks: 1 }));
+  const { progress, seen } = await take({ confirmed }, makeWork({ mode: 'apply', looks: 1 }));
   expect(progress.finding).toBe('told');
   expect(seen.told).toMatchObject([{ state: 'neutral', title: 'Overtaken', text: expect.stringContaining('another one by now') }]);
+});
+
+test('a webhook of old that comes while the forge does not answer is told nowhere either; one of which a try died, which may have told of it, is told its end', async () => {
+  const stale = { confirmed: { stale: 'The head of "main" is another one by now.' } };
+  const { progress } = await take({ confirmed: 'forge_unreachable' });
+  expect(progress).toMatchObject({ finding: 'unreachable', work: { looks: 1 } });
+  expect(await take(stale, progress.work)).toMatchObject({ progress: { finding: 'stale', again_seconds: null }, seen: { told: [] } });
+  // What was confirmed once is told, though nothing was by then.
+  const confirmed = await take({ fetch: 'forge_unreachable', isKept: false });
+  expect(confirmed.seen.told).toEqual([]);
+  expect((await take(stale, confirmed.progress.work)).seen.told).toMatchObject([{ state: 'neutral', title: 'Overtaken' }]);
+  const { desk, seen } = makeDesk(stale);
+  expect(await carryOut(desk, makeWork({ looks: 1 }), 1000, { isRepeated: true })).toMatchObject({ finding: 'told' });
+  expect(seen.told).toMatchObject([{ state: 'neutral', title: 'Overtaken' }]);
 });
 
 test('the rules of the environment hold: by the branch that the forge has confirmed, and at their hours; nothing is fetched for what they refuse', async () => {
@@ -403,7 +432,7 @@ test('where nothing is taken up again by itself, nothing is told as begun before
   expect(states(await take({ isKept: false }))).toEqual(['running', 'success']);
   expect(states(await take({ isKept: false, refused: 'database_unreachable' }))).toEqual([]);
   const { desk, seen } = makeDesk({ isKept: false, refused: 'database_unreachable' });
-  expect(await carryOut(desk, makeWork(), 1000, true)).toMatchObject({ finding: 'told', again_seconds: null });
+  expect(await carryOut(desk, makeWork(), 1000, { isLast: true })).toMatchObject({ finding: 'told', again_seconds: null });
   expect(seen.told).toMatchObject([{ state: 'failure' }]);
 });
 
@@ -413,18 +442,22 @@ test('what has to wait for a second person is told as that first, and not as beg
   expect(seen.told.map(({ state }) => state)).toEqual(['waiting']);
 });
 
-test('a review approves the newest that somebody else has opened, and nothing that the forge itself, or who reviews it, has', async () => {
-  const config = makeConfig((config) => {
+const REVIEW = makeWork({}, { event: 'deployment_review', environment: 'live', branch: null, number: 9 });
+const REVIEWED: Will = {
+  config: makeConfig((config) => {
     (config.grants as { actions: string[] }[])[0]?.actions.push('approve');
     config.sources = [{ forge: 'hub', repository_id: '7', folder: 'db', event: 'deployment_review', environment: 'live', target: 'shop' }];
-  });
-  const work = makeWork({}, { event: 'deployment_review', environment: 'live', branch: null, number: 9 });
+  }),
+  confirmed: { branch: null, reviewers: ['2'], stale: null },
+};
+const waits = (deployment: string, caller = 'ci', actor: string | null = null): Waiting => ({ deployment, digest: `of ${deployment}`, caller, actor });
+
+test('a review approves the newest that somebody else has opened, and nothing that the forge itself, or who reviews it, has', async () => {
   const approvedOf = async (...waiting: Waiting[]) => {
-    const { seen, progress } = await take({ config, waiting, confirmed: { branch: null, reviewers: ['2'], stale: null } }, work);
+    const { seen, progress } = await take({ ...REVIEWED, waiting }, REVIEW);
     expect([progress.finding, seen.drives]).toEqual(['told', []]);
     return { ids: seen.approved.map(({ deployment, digest, caller }) => [deployment, digest, caller]), told: seen.told.at(-1) };
   };
-  const waits = (deployment: string, caller = 'ci', actor: string | null = null): Waiting => ({ deployment, digest: `of ${deployment}`, caller, actor });
   expect(await approvedOf(waits('b'), waits('a'))).toMatchObject({ ids: [['b', 'of b', 'hub']], told: { state: 'success' } });
   expect(await approvedOf(waits('b', 'hub'), waits('a'))).toMatchObject({ ids: [['a', 'of a', 'hub']] });
   expect(await approvedOf(waits('b', 'ci', '2'), waits('a', 'ci', '3'))).toMatchObject({ ids: [['a', 'of a', 'hub']] });
@@ -433,7 +466,57 @@ test('a review approves the newest that somebody else has opened, and nothing th
   expect(await approvedOf()).toMatchObject({ ids: [], told: { state: 'neutral' } });
   // Without the grant nothing is asked.
   const ungranted = makeConfig();
-  expect((await take({ config: ungranted, waiting: [waits('a')] }, work)).seen.approved).toEqual([]);
+  expect((await take({ config: ungranted, waiting: [waits('a')] }, REVIEW)).seen.approved).toEqual([]);
+});
+
+test.each(['no_free_connection', 'database_unreachable', 'session_lost'] as const)(
+  'an approval that was not committed (%s) is given by the next try, which asks the forge again',
+  async (slug) => {
+    const { desk, seen } = makeDesk({ ...REVIEWED, waiting: [waits(ID)], attended: WAITING, approvals: [['before', slug]] });
+    const first = await carryOut(desk, REVIEW, 1000);
+    expect(first).toMatchObject({ finding: 'unreachable', again_seconds: 15, work: { deployment: null } });
+    expect([seen.approved, seen.opened]).toEqual([[], []]);
+    expect(await carryOut(desk, first.work, 1000)).toMatchObject({ finding: 'told', again_seconds: null, work: { deployment: ID } });
+    expect([seen.fetched, seen.attended]).toEqual([2, []]);
+    expect(seen.approved).toMatchObject([{ deployment: ID, caller: 'hub' }]);
+    expect(seen.told).toMatchObject([{ state: 'success' }]);
+    // When the run is over by then, whoever has reviewed it is told so.
+    const over = await take({ ...REVIEWED, confirmed: { stale: 'The run 9 is over.' }, waiting: [waits(ID)] }, first.work);
+    expect(over.seen).toMatchObject({ approved: [], told: [{ state: 'neutral', title: 'Nothing was approved at shop' }] });
+  },
+);
+
+test('what is approved is handed on as soon as that is committed, and looked after by the next try', async () => {
+  const { desk, seen } = makeDesk({ ...REVIEWED, waiting: [waits(ID)], attended: { state: 'failed' }, approvals: [['behind', 'session_lost']] });
+  const first = await carryOut(desk, REVIEW, 1000);
+  expect(first).toMatchObject({ finding: 'unreachable', work: { deployment: ID, mode: 'approve' } });
+  expect(seen.opened).toEqual([ID]);
+  expect(await carryOut(desk, first.work, 1000)).toMatchObject({ finding: 'told', state: 'failed' });
+  expect([seen.approved.length, seen.over]).toEqual([1, [ID]]);
+  expect(seen.attended).toMatchObject([{ id: ID }]);
+});
+
+test('a review that comes again is of what it has approved, whatever else waits, and though the run is over since', async () => {
+  for (const confirmed of [REVIEWED.confirmed, { stale: 'The run 9 is over.' }] as Confirmed[]) {
+    const { desk, seen } = makeDesk({ ...REVIEWED, confirmed, approved: ID, waiting: [waits('b')] });
+    expect(await carryOut(desk, { ...REVIEW, looks: 1 }, 1000, { isRepeated: true })).toMatchObject({ finding: 'told', state: 'succeeded' });
+    expect(seen).toMatchObject({ fetched: 0, approved: [], opened: [ID], over: [ID], told: [{ state: 'success' }] });
+    expect(seen.attended).toMatchObject([{ id: ID }]);
+    expect(seen.asked).toEqual([['hub', expect.objectContaining({ event: 'deployment_review', folder: 'db', body_sha256: 'b'.repeat(64) })]]);
+  }
+  // One of old wakes no database.
+  const { seen } = await take({ ...REVIEWED, confirmed: { stale: 'The run 9 is over.' }, approved: ID }, REVIEW);
+  expect(seen).toMatchObject({ asked: [], attended: [], told: [] });
+});
+
+test('a review approves what has secrets, of which the source of the review has none', async () => {
+  const parameters: Manifest['parameters'] = [{ name: 'token', type: 'text', required: true, secret: true }];
+  expect((await take({ ...REVIEWED, parameters, waiting: [waits('a')] }, REVIEW)).seen.approved).toMatchObject([{ deployment: 'a' }]);
+  const plain: Manifest['parameters'] = [{ name: 'size', type: 'text', required: true }];
+  expect(await take({ ...REVIEWED, parameters: plain, waiting: [waits('a')] }, REVIEW)).toMatchObject({
+    progress: { errors: [{ slug: 'invalid_parameters' }] },
+    seen: { approved: [] },
+  });
 });
 
 test('what waits is told as that once, and never behind its end', async () => {

@@ -100,6 +100,10 @@ test('where no other message can be left, this one comes again; and how often it
   expect((await take(makeDesk('unreachable'), WORK, { queue: null, attempts: 3 })).verdicts).toEqual(['retry in 60']);
 });
 
+test('one that comes again, of which a try has died, may have been told as begun: so its end is told, though it is not so any more', async () => {
+  expect(await take(makeDesk('stale'), WORK, { attempts: 2 })).toMatchObject({ verdicts: ['ack'], lines: [{ finding: 'told', looks: 2 }] });
+});
+
 test('a message that is nearly one of ours is none', async () => {
   for (const body of [
     { ...WORK, more: 1 },
@@ -127,7 +131,7 @@ test('without a queue it is tried three times, with pauses that an isolate can b
     );
   expect(taker(makeDesk('stale')).leave).toBeUndefined();
   await taker(makeDesk('unreachable', 'stale')).takeUp(WORK);
-  expect([pauses, lines.map(({ finding }) => finding)]).toEqual([[5000], ['unreachable', 'told']]);
+  expect([pauses, lines.map(({ finding }) => finding)]).toEqual([[5000], ['unreachable', 'stale']]);
   pauses.length = 0;
   lines.length = 0;
   // Then it is told as a failure: nobody would come back for it.
