@@ -93,6 +93,14 @@ export const APPROVAL_MUTANTS: readonly Mutant[] = [
     named: 'a review approves the newest that somebody else has opened',
   },
   {
+    guard: 'One review approves one deployment',
+    file: 'src/operations/change.ts',
+    find: 'if (approved !== null) {',
+    replace: "if (approved === '') {",
+    test: 'test/operations/change.test.ts',
+    named: 'a review that comes again is of what it has approved',
+  },
+  {
     guard: 'Who has started a run is not its reviewer',
     file: 'src/forges/github/confirm.ts',
     find: 'user !== null && !starters.includes(user.id)',
