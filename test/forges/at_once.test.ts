@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Account, Change } from '../../src/domain/change.ts';
 import type { Fetch } from '../../src/forges/asking.ts';
 import { connectAzure } from '../../src/forges/azure/azure.ts';
+import type { Reports } from '../../src/forges/forge.ts';
 import { connectGitHub } from '../../src/forges/github/github.ts';
 import { connectGitLab } from '../../src/forges/gitlab/gitlab.ts';
 import { AZURE_TOKEN, type Azure, REPOSITORY_ID, startAzure } from '../support/azure.ts';
@@ -57,6 +58,68 @@ test('leave one comment on a pull request of GitHub, the first, and go on with t
   expect(two.map(({ error }) => error)).toEqual([undefined, undefined]);
   expect(hub.repository.comments).toHaveLength(1);
   expect(new Set(two.map(({ reports }) => reports.comment))).toContain(String(hub.repository.comments[0].id));
+});
+
+const begun: Account = { ...account, state: 'running', title: 'shop is being deployed' };
+
+function ofCommit(text: string) {
+  const hub = github as GitHub;
+  const commit = hub.commit({ 'db/1.sql': `-- ${text}` });
+  const change: Change = { ...CHANGE, repository: { id: String(hub.repository.id), name: hub.repository.name }, commit };
+  const given = { ...forge('github', hub.api), app: { id: APP_ID, installation: INSTALLATION_ID, private_key: 'KEY' } };
+  return {
+    change,
+    client: (fetch: Fetch) => connectGitHub(given, { ...secrets, privateKey: hub.privateKey.pkcs1 }, { ...surroundings(/ /), fetch }),
+    runs: () => hub.repository.checkRuns.filter(({ head_sha }) => head_sha === commit),
+  };
+}
+
+test.each([
+  ['the one that has made the older check run', 0],
+  ['the one that has made the newer', 1],
+] as const)('leave no check run of GitHub open, of which one was made when the other had looked: %s tells the end on the newest', async (_, teller) => {
+  const { change, client, runs } = ofCommit(`told by ${teller}`);
+  // The second has looked, and found nothing, before the first makes one; and makes its own when the first has looked once more.
+  let isFirstDone: Promise<{ reports: Reports; error: unknown }> | undefined;
+  const first = client(fetch);
+  const second = client(async (address, init) => {
+    const answer = await fetch(address, init);
+    if (/check-runs/.test(String(address)) && isFirstDone === undefined) {
+      isFirstDone = first.report(change, begun, {});
+      await isFirstDone;
+    }
+    return answer;
+  });
+  const bySecond = await second.report(change, begun, {});
+  const byFirst = await isFirstDone;
+  expect([byFirst?.error, bySecond.error, runs().length]).toEqual([undefined, undefined, 2]);
+
+  const told = [byFirst?.reports ?? {}, bySecond.reports];
+  const { error } = await (teller === 0 ? first : second).report(change, account, told[teller] ?? {});
+  expect(error).toBeUndefined();
+  const ends = () => runs().map(({ conclusion }) => conclusion);
+  expect(ends()).toEqual(['neutral', 'success']);
+  // What was read before, and is told behind it, opens none again.
+  let { reports } = { reports: told[0] ?? {} };
+  for (const title of ['shop waits for approval', 'shop still waits for approval'])
+    ({ reports } = await first.report(change, { ...account, state: 'waiting', title }, reports));
+  expect([ends(), runs().map(({ status }) => status)]).toEqual([
+    ['neutral', 'success'],
+    ['completed', 'completed'],
+  ]);
+});
+
+test('a failure that is told once more stays on the check run that has its remarks: what was begun behind it is another deployment’s', async () => {
+  const { change, client, runs } = ofCommit('failed, and begun anew');
+  const hub = client(fetch);
+  const failure: Account = { ...account, state: 'failure', remarks: [{ path: 'db/1.sql', line: 1, level: 'failure', message: 'no' }] };
+  const { reports } = await hub.report(change, failure, {});
+  await hub.report(change, begun, {});
+  await hub.report(change, failure, reports);
+  expect(runs().map(({ status, conclusion, output }) => [status, conclusion, output.annotations?.length])).toEqual([
+    ['completed', 'failure', 1],
+    ['in_progress', undefined, undefined],
+  ]);
 });
 
 test('leave one note on a merge request of GitLab', async () => {

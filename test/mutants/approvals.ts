@@ -109,6 +109,14 @@ export const APPROVAL_MUTANTS: readonly Mutant[] = [
     named: 'approves nothing, and wakes no database',
   },
   {
+    guard: 'Of a run that was started again no review counts',
+    file: 'src/forges/github/confirm.ts',
+    find: 'found.run_attempt !== 1',
+    replace: 'false',
+    test: 'test/forges/reviews.test.ts',
+    named: 'approves nothing, and wakes no database',
+  },
+  {
     guard: 'What is approved by a review has the files that were reviewed',
     file: 'sql/86_approvals.sql',
     find: "and d.bundle = p_manifest ->> 'bundle' and d.manifest = p_manifest",

@@ -43,6 +43,14 @@ export const FORGE_MUTANTS: readonly Mutant[] = [
     named: 'a pull request proves no branch',
   },
   {
+    guard: 'A job is let through by the rehearsal of its own commit',
+    file: 'src/forges/github/confirm.ts',
+    find: 'run.head_sha === commit && ',
+    replace: '',
+    test: 'test/forges/protection.test.ts',
+    named: 'is asked of no database, and answered nowhere',
+  },
+  {
     guard: 'An archive is fetched from the one origin that is configured',
     file: 'src/forges/asking.ts',
     find: 'url === null || (url.origin !== archives && url.origin !== new URL(api).origin)',

@@ -226,7 +226,7 @@ export async function startGitHub(): Promise<GitHub> {
       ({ id, url }) => {
         const found = checkRuns.filter((run) => run.head_sha === id && run.name === url.searchParams.get('check_name'));
         const counted = found.map((run) => ({ ...run, output: { ...run.output, annotations_count: run.output.annotations?.length ?? 0 } }));
-        return [200, { total_count: found.length, check_runs: counted }];
+        return [200, { total_count: found.length, check_runs: url.searchParams.get('filter') === 'all' ? counted : counted.slice(-1) }];
       },
     ],
     [

@@ -38,7 +38,12 @@ const reviewsSchema = z.array(
   z.object({ state: z.string(), user: z.object({ id: idSchema }).nullable(), environments: z.array(z.object({ name: z.string() })) }),
 );
 const pendingSchema = z.array(z.object({ environment: z.object({ name: z.string() }) }));
-const checkRunSchema = z.object({ id: idSchema, external_id: z.string().nullish(), output: z.object({ annotations_count: z.int().nullish() }).nullish() });
+const checkRunSchema = z.object({
+  id: idSchema,
+  status: z.string(),
+  external_id: z.string().nullish(),
+  output: z.object({ annotations_count: z.int().nullish() }).nullish(),
+});
 const checkRunsSchema = z.object({ check_runs: z.array(checkRunSchema) });
 const treeSchema = z.object({
   tree: z.array(z.object({ path: z.string(), type: z.string(), sha: commitSchema, size: z.int().min(0).optional() })),
@@ -56,6 +61,12 @@ const commentsSchema = z.array(
 );
 
 export type WaitingRun = z.infer<typeof waitingRunSchema>;
+export interface FoundCheckRun {
+  readonly id: number;
+  readonly isOpen: boolean;
+  /** Whether it has remarks at lines. */
+  readonly isRemarked: boolean;
+}
 export type Comment = z.infer<typeof commentsSchema>[number];
 
 export class GitHubApi {
@@ -155,13 +166,14 @@ export class GitHubApi {
     return this.#asking.openArchive(await this.#question(change, { path: `/tarball/${change.commit}` }));
   }
 
-  /** The newest check run of this commit that has this name and our mark; null when there is none. */
-  async findCheckRun(change: Change, name: string, externalId: string): Promise<{ readonly id: number; readonly isRemarked: boolean } | null> {
-    const path = `/commits/${change.commit}/check-runs?check_name=${encodeURIComponent(name)}&filter=latest&per_page=100`;
+  /** The check runs of this commit that have this name and our mark, the newest first. */
+  async findCheckRuns(change: Change, name: string, externalId: string): Promise<FoundCheckRun[]> {
+    const path = `/commits/${change.commit}/check-runs?check_name=${encodeURIComponent(name)}&filter=all&per_page=100`;
     const found = await this.#find(checkRunsSchema, change, { path });
     const own = found?.check_runs.filter(({ external_id }) => external_id === externalId) ?? [];
-    const newest = own.sort((a, b) => b.id - a.id)[0];
-    return newest === undefined ? null : { id: newest.id, isRemarked: (newest.output?.annotations_count ?? 0) > 0 };
+    return own
+      .sort((a, b) => b.id - a.id)
+      .map(({ id, status, output }) => ({ id, isOpen: status !== 'completed', isRemarked: (output?.annotations_count ?? 0) > 0 }));
   }
 
   async createCheckRun(change: Change, body: object): Promise<number> {

@@ -46,45 +46,49 @@ export function tell(telling: Telling): Promise<{ reports: Reports; error: unkno
   ]);
 }
 
+/**
+ * GitHub shows the newest check run of a name, and none is ever deleted: so that one is told on, whoever has made it, and what else is open is closed.
+ * There is more than one where two messages of one commit were taken up at once, or where an older one has remarks, which it keeps for ever.
+ */
 async function tellByCheckRun({ api, change, account, reports, now }: Telling): Promise<string> {
   const mark = nameOf(account.name);
   const isOver = isAccountOver(account);
-  const [known = '', remarked] = reports.check?.split(' ') ?? [];
+  const completed = { status: 'completed', completed_at: new Date(now).toISOString() };
+  const status = isOver ? { ...completed, conclusion: account.state } : { status: account.state === 'waiting' ? 'queued' : 'in_progress' };
+  const bodyOf = (withRemarks: boolean) => ({ ...status, output: outputOf(account, withRemarks) });
   const hasRemarks = isOver && account.remarks.length > 0;
-  const bodyOf = (withRemarks: boolean) => ({
-    ...(isOver
-      ? { status: 'completed', conclusion: account.state, completed_at: new Date(now).toISOString() }
-      : { status: account.state === 'waiting' ? 'queued' : 'in_progress' }),
-    output: {
-      title: account.title,
-      summary: cutText(account.text),
-      ...(withRemarks ? { annotations: account.remarks.slice(0, REMARKS_COUNT).map(annotationOf) } : {}),
-    },
-  });
-  const told = (id: number | string) => `${id}${hasRemarks ? REMARKED : ''}`;
-  if (known !== '') {
-    await api.updateCheckRun(change, Number(known), bodyOf(hasRemarks && remarked === undefined));
-    return told(known);
+  const [known, remarked] = reports.check?.split(' ') ?? [];
+  const find = () => api.findCheckRuns(change, account.name, mark);
+  let found = await find();
+  // A message may have been lost behind its effect: so what it has made is gone on with, where it has no remarks.
+  const reusable = found[0]?.isRemarked === false ? found[0].id : null;
+  let own = known === undefined ? reusable : Number(known);
+  const isNew = own === null;
+  if (own === null) {
+    own = await api.createCheckRun(change, { name: account.name, head_sha: change.commit, external_id: mark, ...bodyOf(hasRemarks) });
+    found = await find();
   }
-  // A message that was lost behind its effect: so what was made is looked for before it is made. One with remarks keeps them for ever: then there is another.
-  const found = await api.findCheckRun(change, account.name, mark);
-  if (found !== null && !found.isRemarked) {
-    await api.updateCheckRun(change, found.id, bodyOf(hasRemarks));
-    return told(found.id);
+  // Its own remarks are told on the one that has them, whatever stands behind it.
+  const newest = remarked === undefined ? Math.max(own, found[0]?.id ?? 0) : own;
+  const isOwn = newest === own;
+  // On one that another message has made only an end is told: what we know of a beginning may be older than what stands there.
+  if (isOwn ? !isNew : isOver) {
+    const isRemarked = (isOwn && remarked !== undefined) || found.some((run) => run.id === newest && run.isRemarked);
+    await api.updateCheckRun(change, newest, bodyOf(hasRemarks && !isRemarked));
   }
-  const made = await api.createCheckRun(change, { name: account.name, head_sha: change.commit, external_id: mark, ...bodyOf(hasRemarks) });
-  // Somebody else may have made one meanwhile. None is ever deleted, and GitHub shows the newest: so that one is gone on with.
-  const newest = await api.findCheckRun(change, account.name, mark);
-  if (newest === null || newest.id === made) return told(made);
-  await api.updateCheckRun(change, made, { status: 'completed', conclusion: 'neutral', completed_at: new Date(now).toISOString(), output: TOLD_ELSEWHERE });
-  await api.updateCheckRun(change, newest.id, bodyOf(hasRemarks && !newest.isRemarked));
-  return told(newest.id);
+  for (const { id, isOpen } of found)
+    if (isOpen && id < newest) await api.updateCheckRun(change, id, { ...completed, conclusion: 'neutral', output: TOLD_ELSEWHERE });
+  return `${isOver ? newest : own}${hasRemarks ? REMARKED : ''}`;
 }
 
 /** Behind the id of a check run that has them: GitHub appends those of each update. */
 const REMARKED = ' remarked';
 
 const TOLD_ELSEWHERE = { title: 'Another check run of this name tells it', summary: 'Two messages of one commit were taken up at once.' };
+
+function outputOf({ title, text, remarks }: Account, withRemarks: boolean) {
+  return { title, summary: cutText(text), ...(withRemarks && { annotations: remarks.slice(0, REMARKS_COUNT).map(annotationOf) }) };
+}
 
 function annotationOf({ path, line, level, message }: Account['remarks'][number]) {
   return { path, start_line: line, end_line: line, annotation_level: level, message: message.slice(0, TEXT_CHARACTERS) };
