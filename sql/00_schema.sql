@@ -94,6 +94,7 @@
 --   86 effects     what of a deployment is there still         |
 --   86 undo        going back with the files that came along    |
 --   86 undo_plans  what that would run, and fail with           |
+--   87 asked_again what a forge asks for anew                 |
 --   87 created     what the files of a bundle leave               |
 --   87 forms       what a rehearsal does otherwise             |
 --   87 owed        words that are owed to forges               |

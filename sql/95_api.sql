@@ -12,6 +12,7 @@ declare
   v_document  jsonb;
   v_manifest  jsonb;
   v_digest    bytea;
+  v_request   text;
   v_id        uuid;
   v_existing  record;
 begin
@@ -29,13 +30,14 @@ begin
   if v_document ->> 'type' is distinct from 'deploy' or v_document ->> 'id' is null or jsonb_typeof(v_manifest -> 'phases') is distinct from 'array' then
     raise exception 'The request is not one to deploy: it needs type "deploy", an id and a manifest.' using errcode = 'WF006';
   end if;
+  v_request := weft._request_id(v_document ->> 'id', p_caller, coalesce(p_target, ''), p_signature);
   v_digest := sha256(convert_to((v_document - 'expires_at')::text, 'UTF8'));
 
   perform weft.end_lost_sessions();
   -- an insert alone would wait for whoever is just changing that row
-  if not exists (select from weft._deployments as d where d.caller = p_caller and d.target = coalesce(p_target, '') and d.request_id = v_document ->> 'id') then
+  if not exists (select from weft._deployments as d where d.caller = p_caller and d.target = coalesce(p_target, '') and d.request_id = v_request) then
     insert into weft._deployments (id, caller, target, request_id, request_digest, request, signature, bundle, mode, manifest, origin)
-    values (coalesce(p_deployment, gen_random_uuid()), p_caller, coalesce(p_target, ''), v_document ->> 'id', v_digest, p_request, p_signature,
+    values (coalesce(p_deployment, gen_random_uuid()), p_caller, coalesce(p_target, ''), v_request, v_digest, p_request, p_signature,
             v_manifest ->> 'bundle', coalesce(v_document ->> 'mode', 'apply'), v_manifest, weft._origin(p_target))
     on conflict (caller, target, request_id) do nothing
     returning id into v_id;
@@ -43,7 +45,7 @@ begin
   if v_id is null then
     select d.id, d.state, d.request_digest into strict v_existing
     from weft._deployments as d
-    where d.caller = p_caller and d.target = coalesce(p_target, '') and d.request_id = v_document ->> 'id';
+    where d.caller = p_caller and d.target = coalesce(p_target, '') and d.request_id = v_request;
     if v_existing.request_digest <> v_digest then
       return jsonb_build_object('outcome', 'conflict', 'deployment', v_existing.id, 'state', v_existing.state);
     end if;
@@ -53,7 +55,7 @@ begin
 
   perform weft._lay_out(v_id, v_manifest);
   perform weft._open_parameters(v_id, v_manifest, v_document);
-  perform weft._tell(v_id, 'opened', p_data => jsonb_build_object('caller', p_caller, 'request_id', v_document ->> 'id', 'bundle', v_manifest ->> 'bundle'));
+  perform weft._tell(v_id, 'opened', p_data => jsonb_build_object('caller', p_caller, 'request_id', v_request, 'bundle', v_manifest ->> 'bundle'));
   perform weft._protect(v_id, p_protection);
   perform weft._owe(v_id, p_owed);
   perform weft._settle_staged(v_id);

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '6499a93664c56c0e5a99703c8743f02294753fd48185d47d35a77f42570ee41d';
+export const ENGINE_DIGEST = 'f0ef345ce470583811a75402a456163683b8351dba38685894b20943c16e4833';

@@ -31,8 +31,6 @@ export const changeSchema = z.strictObject({
   number: z.int().min(1).nullable(),
   /** What was asked for again, though the commit is the same: the how-manieth time it is. */
   attempt: z.int().min(1).nullable(),
-  /** Of a push, what the branch was at before it: a branch that is set back to an older commit is asked for again. */
-  before: commitSchema.optional(),
   /** Where an answer is asked for, and whether a job may start depends on it. */
   answer_to: z.string().max(2048).optional(),
 });

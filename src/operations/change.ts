@@ -121,9 +121,9 @@ class Errand {
     if (this.#desk.isKept) await this.#tellBeginning(forge, place);
     const bundle = await forge.client.fetchBundle(change, place.folder);
     // Files may be long on their way, and something newer may have come and gone meanwhile.
-    const { stale } = await forge.client.confirm(change);
-    this.#stale = stale;
-    return stale === null ? this.#deploy(forge, request, place, bundle) : { account: accountOfStale(place, stale) };
+    const again = await forge.client.confirm(change);
+    this.#stale = again.stale;
+    return again.stale === null ? this.#deploy(forge, request, place, bundle, again.branch) : { account: accountOfStale(place, again.stale) };
   }
 
   /** As whoever signs would write it, but for its manifest. What it says of its source no signed request can say. */
@@ -141,8 +141,11 @@ class Errand {
     };
   }
 
-  async #deploy(forge: ForgeAtHand, request: DeployRequest, place: AccountPlace, { manifest, chunks }: ArchivedBundle): Promise<End> {
+  /** @param branch whose head it is, as the forge has confirmed; null where it is none's */
+  async #deploy(forge: ForgeAtHand, request: DeployRequest, place: AccountPlace, bundle: ArchivedBundle, branch: string | null): Promise<End> {
     const { target } = place;
+    const { manifest, chunks } = bundle;
+    const confirmed_at = new Date(this.#desk.now()).toISOString();
     checkParameters(manifest.parameters ?? [], request.parameters ?? {}, []);
     const drive = this.#desk.deploy({
       connect: this.#desk.connect(this.#target(target)),
@@ -152,7 +155,7 @@ class Errand {
         mode: request.mode,
         caller: forge.name,
         target,
-        signature: proofOf(forge, this.#work),
+        signature: { ...proofOf(forge, this.#work), ...(branch !== null && { ref: `refs/heads/${branch}`, confirmed_at }) },
         protection: protectionOf(this.#desk.config, target),
         owed: await writeOwed(forge, this.#work, this.#holdSeconds()),
       },

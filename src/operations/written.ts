@@ -7,18 +7,20 @@ import type { ForgeAtHand } from '../forges/forge.ts';
 
 /**
  * The same for everything that asks for the same: a webhook that comes twice, or two events of one commit, are one deployment. What is asked for
- * again (a deployment made anew, a workflow run again, a branch set back to where it was) is another one.
+ * again (a deployment made anew, a workflow run again) is another one. That a branch was set back to where it was no webhook has to say: the database
+ * knows where it has been since.
  */
 export async function idOf(forge: ForgeAtHand, { repository_id, folder, target, mode, parameters }: Source, { change }: ForgeWork): Promise<string> {
   const given = Object.entries(parameters ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-  const parts = [repository_id, change.commit, folder, target, mode, given, change.attempt, change.before ?? null];
+  const parts = [repository_id, change.commit, folder, target, mode, given, change.attempt];
   return `${forge.kind}-${await sha256(new TextEncoder().encode(JSON.stringify(parts)))}`;
 }
 
 /** Nobody has signed a request that the Worker has made for a webhook: what was signed is the webhook, by a secret of the forge's. */
 export function proofOf(forge: ForgeAtHand, { change, folder, proof }: ForgeWork): Record<string, string> {
   const { event, repository, commit } = change;
-  return { webhook_of: forge.kind, event, repository: repository.name, commit, folder: folder ?? '', body_sha256: proof.delivery, signature: proof.signature };
+  const of = { webhook_of: forge.kind, event, repository: repository.name, repository_id: repository.id, commit, folder: folder ?? '' };
+  return { ...of, body_sha256: proof.delivery, signature: proof.signature };
 }
 
 /** Without secrets, and without where databases are. */

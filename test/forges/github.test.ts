@@ -80,24 +80,31 @@ describe('with an App and a queue', () => {
         '001_table.sql': `create or replace view set_back as select ${n} as n;\n`,
       });
     const { branches } = at.github.repository;
-    const old = at.github.commit(view(1));
-    const first = { ...at.github.push(), before: 'd'.repeat(40) };
-    await settle(at, 'push', first);
-    const newer = at.github.commit(view(2));
-    await settle(at, 'push', { ...at.github.push(), before: old });
-    expect(await rows('select n from set_back')).toEqual([{ n: 2 }]);
-    branches.set('main', old);
-    const back = { ...at.github.push(), before: newer, forced: true };
-    const { deployment } = await settle(at, 'push', back);
-    expect(await rows('select n from set_back')).toEqual([{ n: 1 }]);
-    expect(await settle(at, 'push', back)).toMatchObject({ finding: 'told', deployment });
-    // The first one, sent again, is no new wish: and what it has brought is not what is there.
-    await settle(at, 'push', first);
-    expect(await deploymentsOf('set_back')).toHaveLength(3);
-    expect(at.github.repository.checkRuns.find(({ head_sha }) => head_sha === old)).toMatchObject({
-      conclusion: 'neutral',
-      output: { title: 'set_back was deployed to shop before, and has been replaced since' },
-    });
+    const commits = [at.github.commit(view(1)), at.github.commit(view(2))];
+    const seen: string[] = [];
+    for (const n of [1, 2, 1, 2, 1]) {
+      branches.set('main', commits[n - 1] ?? '');
+      const push = at.github.push();
+      const { deployment } = await settle(at, 'push', push);
+      expect(await rows('select n from set_back')).toEqual([{ n }]);
+      // Sent again it is no new wish, and what it has brought is there.
+      expect(await settle(at, 'push', push)).toMatchObject({ finding: 'told', deployment });
+      expect(at.github.repository.checkRuns.find(({ head_sha }) => head_sha === commits[n - 1])).toMatchObject({ conclusion: 'success' });
+      seen.push(deployment);
+    }
+    expect([new Set(seen).size, (await deploymentsOf('set_back')).length]).toEqual([5, 5]);
+  });
+
+  test('whatever a push says of what its branch was at before, the head is deployed once', async () => {
+    at.github.commit(
+      bundle('invented_before', {
+        'weft.yaml': 'name: invented_before\nphases: [{ name: main, steps: [{ run: 001_table.sql }, { run: 002_rows.sql, repeat: always }] }]\n',
+        '002_rows.sql': 'insert into invented_before select count(*) from invented_before;\n',
+      }),
+    );
+    for (const digit of ['1', '2', '3']) await settle(at, 'push', { ...at.github.push(), before: digit.repeat(40) });
+    expect(await rows('select n from invented_before')).toEqual([{ n: 0 }]);
+    expect(await deploymentsOf('invented_before')).toHaveLength(1);
   });
 
   test('an old webhook, sent again by whoever has captured it, wakes no database and is told nowhere', async () => {

@@ -138,4 +138,28 @@ export const FORGE_MUTANTS: readonly Mutant[] = [
     test: 'test/bundle/zip.test.ts',
     named: 'a thousand times what it says',
   },
+  {
+    guard: 'A commit is deployed again only where its own branch was elsewhere since',
+    file: 'sql/87_asked_again.sql',
+    find: "      and d.signature ->> 'ref' = p_signature ->> 'ref'\n",
+    replace: '',
+    test: 'test/engine/set_back.test.ts',
+    named: 'is not deployed again behind what came from another branch',
+  },
+  {
+    guard: 'What is sent again behind a connection that broke is no branch that was set back',
+    file: 'sql/87_asked_again.sql',
+    find: "and o.signature ->> 'confirmed_at' is distinct from p_signature ->> 'confirmed_at'",
+    replace: '',
+    test: 'test/engine/set_back.test.ts',
+    named: 'is not deployed again by what is sent once more',
+  },
+  {
+    guard: 'Whoever dies while a forge is told has tried one, and none of the others',
+    file: 'src/operations/tell_owed.ts',
+    find: 'count: 1, of: null',
+    replace: 'count: 20, of: null',
+    test: 'test/operations/tell_owed.test.ts',
+    named: 'only what was tried counts as tried',
+  },
 ];

@@ -195,10 +195,28 @@ test('the request is the same for the same, and another one for what is asked fo
   const deployment = (attempt: number) => makeWork({ target: 'staging' }, { event: 'deployment', environment: 'staging', number: attempt, attempt });
   const others = [await idOf(makeWork({}, { commit: 'c'.repeat(40) })), await idOf(deployment(1)), await idOf(deployment(2)), await idOf(deployment(2), other)];
   expect(new Set([first, ...others]).size).toBe(5);
-  // A branch that is set back to an older commit is pushed from another one.
-  const pushes = [await idOf(makeWork({}, { before: 'c'.repeat(40) })), await idOf(makeWork({}, { before: 'd'.repeat(40) }))];
-  expect(new Set([first, ...pushes]).size).toBe(3);
-  expect(await idOf(makeWork({ looks: 1 }, { before: 'c'.repeat(40) }))).toBe(pushes[0]);
+  // What CI has built is what was pushed.
+  const built = makeConfig((config) => {
+    config.sources = [{ forge: 'hub', repository_id: '7', folder: 'db', event: 'workflow_run', branch: 'main', workflow: 'ci.yml', target: 'shop' }];
+  });
+  expect(await idOf(makeWork({}, { event: 'workflow_run', branch: 'main', workflow: '.github/workflows/ci.yml', number: 5 }), built)).toBe(first);
+});
+
+test('with the request goes whose head its commit is, and when the forge has said so: by that the database knows a branch that is set back', async () => {
+  const proofOf = async (will: Will, work: ForgeWork) => (await take(will, work)).seen.drives[0]?.order.signature;
+  expect(await proofOf({}, makeWork({}, { branch: 'main' }))).toMatchObject({
+    repository_id: '7',
+    commit: CHANGE.commit,
+    ref: 'refs/heads/main',
+    confirmed_at: '2026-03-04T12:00:00.000Z',
+  });
+  const config = makeConfig((config) => {
+    config.environments = {};
+    config.targets = { shop: { database: 'A', transport: 'tcp' } };
+    config.sources = (config.sources as object[]).slice(0, 2);
+  });
+  const proposed = await proofOf({ config, confirmed: { branch: null, stale: null } }, makeWork({}, { event: 'pull_request', branch: 'main', number: 3 }));
+  expect(Object.keys(proposed ?? {})).not.toContain('ref');
 });
 
 test('a commit that is overtaken while its files are fetched goes to no database, and is told as overtaken', async () => {

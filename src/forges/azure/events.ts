@@ -28,7 +28,7 @@ const eventSchema = z.object({ id: guidSchema, eventType: z.string().max(128), r
 
 const pushSchema = z.object({
   repository: repositorySchema,
-  refUpdates: z.array(z.object({ name: refSchema, oldObjectId: commitSchema.optional(), newObjectId: commitSchema })).max(10_000),
+  refUpdates: z.array(z.object({ name: refSchema, newObjectId: commitSchema })).max(10_000),
 });
 
 const pullRequestSchema = z.object({
@@ -89,12 +89,11 @@ const READERS: Readonly<Record<string, (resource: unknown) => Heard>> = {
       return { ignored: `${pushed.length} branches were pushed at once, more than ${LIMITS.push_branches_count_max} (push_branches_count_max).` };
     const of = ofRepository(repository);
     return {
-      changes: pushed.map(({ name, oldObjectId: before, newObjectId }) => ({
+      changes: pushed.map(({ name, newObjectId }) => ({
         ...of,
         event: 'push',
         commit: newObjectId,
         branch: name.slice(HEADS.length),
-        ...(before && { before }),
       })),
     };
   }),

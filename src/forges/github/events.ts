@@ -22,7 +22,6 @@ const absent = z.undefined().optional();
 
 const pushSchema = z.object({
   ref: z.string(),
-  before: commitSchema.optional(),
   after: commitSchema,
   deleted: z.boolean().default(false),
   repository: repositorySchema,
@@ -136,11 +135,11 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
     return { ignored: 'The webhook is set up, and its secret is the right one.' };
   },
   push(value) {
-    const { ref, before, after, deleted, repository } = parse(pushSchema, 'push', value);
+    const { ref, after, deleted, repository } = parse(pushSchema, 'push', value);
     if (!ref.startsWith('refs/heads/')) return { ignored: `"${ref}" is no branch.` };
     if (deleted || /^0+$/.test(after)) return { ignored: 'The branch was deleted.' };
     const branch = parse(branchSchema, 'push', ref.slice('refs/heads/'.length));
-    return { changes: [{ ...ofRepository(repository), event: 'push', commit: after, branch, ...(before && { before }) }] };
+    return { changes: [{ ...ofRepository(repository), event: 'push', commit: after, branch }] };
   },
   pull_request(value) {
     const { action, number, pull_request, repository } = parse(pullRequestSchema, 'pull_request', value);

@@ -15,7 +15,7 @@ const projectSchema = z.object({ id: idSchema, path_with_namespace: z.string().m
 
 const kindSchema = z.object({ object_kind: z.string().max(64) });
 
-const pushSchema = z.object({ ref: branchSchema, before: commitSchema.optional(), after: commitSchema, project: projectSchema });
+const pushSchema = z.object({ ref: branchSchema, after: commitSchema, project: projectSchema });
 
 const mergeRequestSchema = z.object({
   project: projectSchema,
@@ -71,10 +71,10 @@ export function readEvent({ body }: Delivery): Heard {
 }
 
 const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
-  push: reader(pushSchema, FORM, ({ ref, before, after, project }) => {
+  push: reader(pushSchema, FORM, ({ ref, after, project }) => {
     if (!ref.startsWith('refs/heads/')) return { ignored: `"${ref}" is no branch.` };
     if (/^0+$/.test(after)) return { ignored: 'The branch was deleted.' };
-    return { changes: [{ ...ofProject(project), event: 'push', commit: after, branch: ref.slice('refs/heads/'.length), ...(before && { before }) }] };
+    return { changes: [{ ...ofProject(project), event: 'push', commit: after, branch: ref.slice('refs/heads/'.length) }] };
   }),
   merge_request: reader(mergeRequestSchema, FORM, ({ project, object_attributes: request }) => {
     const { iid, action, updated_at, oldrev, source_project_id, target_project_id, target_branch, last_commit } = request;

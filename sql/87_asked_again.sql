@@ -1,0 +1,33 @@
+-- What a forge asks for again: a branch that is set back to a commit asks for it anew, whatever its webhook says of what was before. That the branch was
+-- elsewhere meanwhile another deployment shows, and each of those once.
+
+create or replace function weft._request_id(p_id text, p_caller text, p_target text, p_signature jsonb)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  with own as (
+    select d.request_id, d.mode, d.created_at, d.signature
+    from weft._deployments as d
+    where p_signature ? 'webhook_of' and d.caller = p_caller and d.target = p_target and (d.request_id = p_id or starts_with(d.request_id, p_id || '-'))
+    order by d.created_at desc
+    limit 1
+  ),
+  elsewhere as (
+    select d.id
+    from weft._deployments as d
+    join own as o on d.mode = o.mode and d.created_at > o.created_at
+    where d.caller = p_caller and d.target = p_target
+      and d.signature ->> 'repository_id' = p_signature ->> 'repository_id'
+      and d.signature ->> 'ref' = p_signature ->> 'ref'
+      and d.signature ->> 'commit' <> p_signature ->> 'commit'
+      and o.signature ->> 'confirmed_at' is distinct from p_signature ->> 'confirmed_at'  -- else it is sent again behind a connection that broke
+    order by d.created_at desc
+    limit 1
+  )
+  select coalesce((select p_id || '-' || e.id from elsewhere as e), (select o.request_id from own as o), p_id)
+$$;
+
+comment on function weft._request_id(text, text, text, jsonb) is
+  'Tells under which id a request is opened, or found: its own; of what a webhook asks for again, behind a deployment of its branch at another commit, one more for each of those.';
