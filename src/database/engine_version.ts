@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'f0ef345ce470583811a75402a456163683b8351dba38685894b20943c16e4833';
+export const ENGINE_DIGEST = '04220ae3557ea8e3ab90e37f3c5bcb1d019194cc75be5e67a478dffd20c5363e';
