@@ -35,7 +35,8 @@ comment on table weft._sweeps is 'When everything was last swept that is not to 
 
 -- With the history: of what is in a table, and goes with it.
 comment on column weft._history.table_name is 'Of data and of a batch: the table into which it went, if that is known.';
-comment on column weft._history.table_oid is 'Which table that was when the newest deployment began; null when there was none of that name.';
+comment on column weft._history.table_oid is 'Which table that was when the newest deployment began; null when there was none of that name, 0 when it is gone since.';
+comment on column weft._lease.numbered_as is 'Which number this table itself had when those of the history were noted: where it has another one, the database was dumped and restored, and all numbers are others.';
 comment on column weft._history.words is 'Of data and of a batch: the words of weft.yaml that decide, besides the bytes, what came of it.';
 
 -- Whoever asks for the newest reads so many rows, and no more, however long the history.

@@ -109,6 +109,19 @@ $$;
 comment on function weft._find_target(text, text, jsonb) is 'Finds the table into which a load would go now, by the path of its phase; null when there is none.';
 
 
+create or replace function weft._find_table(p_name text)
+  returns oid
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  -- by the catalog: a name in a schema that one may not use would be an error elsewhere
+  select c.oid from parse_ident(p_name) as p (parts) join pg_namespace as n on n.nspname = p.parts[1] join pg_class as c on c.relnamespace = n.oid and c.relname = p.parts[2]
+$$;
+
+comment on function weft._find_table(text) is 'Finds a table by its qualified name; null when there is none.';
+
+
 -- The account of it, which fails the step, or the deployment before anything of it runs.
 create or replace function weft._describe_elsewhere(p_path text, p_before text, p_after text, p_is_gone boolean, p_deployment uuid)
   returns jsonb
@@ -179,7 +192,10 @@ as $$
     cross join jsonb_array_elements(p.value -> 'steps') with ordinality as s
   ),
   known as materialized (
-    select f.*, h.words as before, h.table_oid, h.table_name, h.deployment_id, weft._judge_words(h.words, f.words) as judged
+    select f.*, h.words as before, h.table_name,
+           -- until a runner has come by, a database that was restored knows its tables by name alone (floor 79)
+           case when (select l.numbered_as = l.tableoid from weft._lease as l) then h.table_oid else weft._find_table(h.table_name) end as table_oid,
+           h.deployment_id, weft._judge_words(h.words, f.words) as judged
     from files as f
     join jsonb_to_recordset(p_manifest -> 'artifacts') as a (path text, digest text) on a.path = f.path
     left join unnest(p_renames) as r on r.path = f.path and r.verdict = 'renamed'
@@ -194,6 +210,8 @@ as $$
   )
   select l.ordinal, l.path, 'reworded', jsonb_build_object(
     'does', case when l.target = l.table_oid then 'follows'
+      -- one of the same name that was made anew is where the rows belong, as it is with the words of before
+      when l.target_name = l.table_name and not exists (select from pg_class as c where c.oid = l.table_oid) then 'follows'
       when l.target is null or l.judged <> 'looks' then l.judged
       when l.words ->> 'mode' = 'insert' then 'refused'
       else 'runs' end,

@@ -1,20 +1,28 @@
 -- The tables into which data and batches went. What went into a table goes with it when it is dropped, and then the history is not to say that it is there:
 -- an undo takes it out of the history, and data that a table is brought in line with comes again where a migration makes its table anew.
 --
--- A table is known by its name, and whether it is the same one by its number: noted when a deployment begins, so that a database which was
--- dumped and restored, where all numbers are others, has lost nothing. What has another name when a deployment ends is known by that.
+-- A table is known by its name, and whether it is the same one by its number, noted when a deployment begins. What has another name when a deployment
+-- ends is known by that. In a database which was dumped and restored all numbers are others, and nothing is lost: they are looked up anew, by name.
 
-create or replace function weft._find_table(p_name text)
-  returns oid
-  stable
+-- Before a runner reads any number. A copy that the server makes of its files (a branch, a template) keeps the numbers, and what they tell; so it is not
+-- asked where the rows were written, but whether this very catalog has numbered them.
+create or replace function weft._number_anew()
+  returns void
+  volatile
   set search_path = pg_catalog, pg_temp
-  language sql
+  language plpgsql
 as $$
-  -- by the catalog: a name in a schema that one may not use would be an error elsewhere
-  select c.oid from parse_ident(p_name) as p (parts) join pg_namespace as n on n.nspname = p.parts[1] join pg_class as c on c.relnamespace = n.oid and c.relname = p.parts[2]
+begin
+  if exists (select from weft._lease as l where l.numbered_as is distinct from l.tableoid) then
+    -- what was gone, or not there, when the rows were dumped has not come back with them
+    update weft._history as h set table_oid = weft._find_table(h.table_name) where h.table_oid <> 0;
+    update weft._steps as s set replaced = s.replaced || jsonb_build_object('table_oid', weft._find_table(s.replaced ->> 'table_name')) where s.replaced ->> 'table_oid' <> '0';
+    update weft._lease as l set numbered_as = l.tableoid;
+  end if;
+end
 $$;
 
-comment on function weft._find_table(text) is 'Finds a table by its qualified name; null when there is none.';
+comment on function weft._number_anew() is 'Looks up by their names the tables into which data and batches went, where the database was dumped and restored since they were noted.';
 
 
 -- Before a deployment does anything. Of one that goes on where another one stopped, what was there before that one counts: an undo, and a deployment
@@ -50,10 +58,15 @@ as $$
   update weft._history as h set table_name = weft._qualify_table(h.table_oid)
   from weft._deployments as d
   where d.id = p_deployment and h.bundle = d.bundle and h.table_name <> weft._qualify_table(h.table_oid)
+    and (d.undoes is not null or exists (select from weft._steps as s where s.deployment_id = d.id and s.kind in ('load', 'batch')));
+  -- that it is gone is to be known also where nobody can say any more which one it was
+  update weft._history as h set table_oid = 0
+  from weft._deployments as d
+  where d.id = p_deployment and h.bundle = d.bundle and h.table_oid <> 0 and not exists (select from pg_class as c where c.oid = h.table_oid)
     and (d.undoes is not null or exists (select from weft._steps as s where s.deployment_id = d.id and s.kind in ('load', 'batch')))
 $$;
 
-comment on function weft._follow_tables(uuid) is 'Takes over the names that tables have been given into which data and batches of the bundle went.';
+comment on function weft._follow_tables(uuid) is 'Takes over the names that tables have been given into which data and batches of the bundle went, and notes which of them are gone.';
 
 
 -- At the end of an undo. Of the deployment that was undone whatever went into a table that is gone; of others data that a table is brought in line with.

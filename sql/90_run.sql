@@ -82,6 +82,9 @@ begin
   end if;
 
   select t.fence, t.holder into v_fence, v_holder from weft._take_lease(p_deployment) as t;
+  if v_fence is not null then
+    perform weft._number_anew();
+  end if;
   perform weft._hurry_commit();
   commit;
   if v_fence is null then

@@ -128,6 +128,20 @@ describe('the same table by another name', () => {
     ]);
   });
 
+  it.each([
+    ['what is only inserted', INSERT, 1],
+    ['what is only inserted, a deployment later', INSERT, 2],
+    ['data that a table is brought in line with', UPSERT, 1],
+  ])('is followed where a migration has made it anew under the name that it had: %s', async (_, load, times) => {
+    await deployed(bundle([load]));
+    const files = { ...CSV, 's.sql': 'create table n (like a including all); insert into n select * from a; drop table a; alter table n rename to a' };
+    for (let time = 0; time < times; time++) await deployed(bundle([load, { run: 's.sql' }], files));
+    await sql(database.url, `update a set v = 'edited'`);
+    expect(stateOf(await deployed(bundle([{ ...load, into: 'public.a' }, { run: 's.sql' }], files)))).toBe('skipped');
+    expect(await sql(database.url, 'select distinct v from a')).toEqual([{ v: 'edited' }]);
+    expect(await reworded()).toEqual([{ path: 'c.csv', does: 'follows' }]);
+  });
+
   it('is found on the path of the phase', async () => {
     await sql(database.url, 'create schema other; create table other.c (k text, v text)');
     await deployed(bundle([INSERT]));
