@@ -172,6 +172,23 @@ $$;
 comment on function weft._name_columns(weft._phases, text, text) is 'Names the columns that a query has in the session of a phase.';
 
 
+-- Whether nothing but the server's own functions can be asked for JSON of a value: its type is the server's, and so is whatever is in it. Rows hold
+-- anything, also those of the server's views, and so does what is of a type that stands for any other. The role of a phase may call nothing of ours: a text.
+create or replace function weft._write_is_plain(p_value text)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select format('(select t.oid operator(pg_catalog.<) 16384::pg_catalog.oid and t.typtype operator(pg_catalog.<>) all (array[''c'', ''p'']::pg_catalog."char"[])'
+    || ' and (e.oid is null or e.typtype operator(pg_catalog.<>) all (array[''c'', ''p'']::pg_catalog."char"[]))'
+    || ' from pg_catalog.pg_type as t left join pg_catalog.pg_type as e on e.oid operator(pg_catalog.=) t.typelem'
+    || ' where t.oid operator(pg_catalog.=) pg_catalog.pg_typeof(%s)::pg_catalog.oid)', p_value)
+$$;
+
+comment on function weft._write_is_plain(text) is 'Writes the condition under which JSON of a value is made by the server alone, whatever it holds.';
+
+
 -- What is of the server's own types as they are in JSON, all else as its type writes it.
 create or replace function weft._write_row_as_json(p_names text[])
   returns text
@@ -179,11 +196,10 @@ create or replace function weft._write_row_as_json(p_names text[])
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select case when count(*) = count(distinct n.name) then format('(select pg_catalog.json_object_agg(k.name, k.value order by k.place) from (values %s) as k (place, name, value))', string_agg(format(
-      '(%s, %L, case when _weft_row.%I is null then null when pg_catalog.pg_typeof(_weft_row.%3$I)::pg_catalog.oid operator(pg_catalog.<) 16384::pg_catalog.oid'
-        || ' and pg_catalog.pg_typeof(_weft_row.%3$I)::pg_catalog.oid operator(pg_catalog.<>) all (array[2249, 2287]::pg_catalog.oid[])'  -- record, and array of records: they may hold anything
-        || ' then pg_catalog.to_json(_weft_row.%3$I) else pg_catalog.to_json(pg_catalog.concat(_weft_row.%3$I)) end)',
-      n.place, n.name, n.name), ', ' order by n.place))
+  select case when count(*) = 0 then '''{}''::pg_catalog.json'
+    when count(*) = count(distinct n.name) then format('(select pg_catalog.json_object_agg(k.name, k.value order by k.place) from (values %s) as k (place, name, value))', string_agg(format(
+      '(%s, %L, case when _weft_row.%I is null then null when %s then pg_catalog.to_json(_weft_row.%3$I) else pg_catalog.to_json(pg_catalog.concat(_weft_row.%3$I)) end)',
+      n.place, n.name, n.name, weft._write_is_plain(format('_weft_row.%I', n.name))), ', ' order by n.place))
     else 'pg_catalog.to_json(_weft_row::pg_catalog.text)' end
   from unnest(p_names) with ordinality as n (name, place)
 $$;

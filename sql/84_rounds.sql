@@ -9,7 +9,7 @@ create or replace function weft._execute_round(p_phase weft._phases, p_path text
   language plpgsql
 as $$
 declare
-  c_loop constant pg_catalog.text := $do$
+  c_loop constant pg_catalog.text := pg_catalog.replace($do$
 do $weft_round$
 declare
   v_row   pg_catalog.record;
@@ -57,7 +57,7 @@ begin
     end if;
     v_set := pg_catalog.set_config('extra_float_digits', '1', true);  -- all digits: behind a rounded one rows are touched twice, or passed by
     if not v_best.cursor is null then
-      if pg_catalog.pg_typeof(v_best.cursor)::pg_catalog.oid operator(pg_catalog.<) 16384::pg_catalog.oid and pg_catalog.pg_typeof(v_best.cursor)::pg_catalog.oid operator(pg_catalog.<>) 2249::pg_catalog.oid then
+      if {is_plain} then
         v_json := pg_catalog.to_jsonb(v_best.cursor);
       end if;
       if v_json is null or pg_catalog.jsonb_typeof(v_json) operator(pg_catalog.=) any ('{object,array}'::pg_catalog.text[]) then
@@ -68,7 +68,7 @@ begin
   end if;
   v_set := pg_catalog.set_config('weft.round', pg_catalog.jsonb_build_object('rows', v_rows, 'cursor', v_json, 'type', v_type, 'is_shared', v_is_shared and v_seen operator(pg_catalog.=) v_rows)::pg_catalog.text, true);
 end $weft_round$
-$do$;
+$do$, '{is_plain}', weft._write_is_plain('v_best.cursor'));
   v_set     pg_catalog.text := weft._enter_file(p_phase, p_path);
   v_answer  pg_catalog.jsonb;
 begin

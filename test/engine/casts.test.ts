@@ -114,6 +114,48 @@ describe('values of a type over which somebody has made a cast to json', () => {
     expect(await asked()).toEqual([]);
   });
 
+  const MANY = `create table s.many (m s.mood); insert into s.many select (array['ok', 'bad', 'bad'])[1 + i % 3]::s.mood from generate_series(1, 100) as i; analyze s.many`;
+  const OF_MANY = `from pg_stats as p where p.schemaname = 's' and p.tablename = 'many'`;
+  it.each([
+    ['a column that may be of any type', `select p.most_common_vals as v ${OF_MANY}`, '{bad,ok}'],
+    ['a row of a view of the server’s', `select p as v ${OF_MANY}`, /^\(s,many,m,.*"\{bad,ok\}"/],
+    ['an array of such rows', `select array_agg(p) as v ${OF_MANY}`, /^\{"\(s,many,m,.*\{bad,ok\}/],
+    ['an array of rows of no type', 'select array_agg(r) as v from (select m from s.t where n = 1) as r', '{(ok)}'],
+  ])('are shown as text also where the type of the column is the server’s: %s', async (_, query, text) => {
+    await sql(database.url, MANY);
+    const end = await deploy({ steps: [{ run: '1.sql' }], checks: [{ check: 'c.sql', severity: 'warn' }] }, { '1.sql': 'select 1', 'c.sql': query });
+    expect(end.state, JSON.stringify(end.error)).toBe('succeeded');
+    expect(end.phases[0]?.steps[1]?.result).toMatchObject({ offenders: [{ v: typeof text === 'string' ? text : expect.stringMatching(text) }] });
+    expect(await asked()).toEqual([]);
+  });
+
+  it('do not change how a check shows what is the server’s through and through, or rows that have no column', async () => {
+    const checks = ['c.sql', 'd.sql'].map((check) => ({ check, severity: 'warn' }));
+    const files = {
+      'c.sql': `select array[1, 2] as a, int4range(1, 3) as r, array[int4range(1, 3)] as rs, 5::information_schema.cardinal_number as d, '{"a": 1}'::json as j, 'x'::name as n`,
+      'd.sql': 'select from t',
+    };
+    const end = await deploy({ steps: [{ run: '1.sql' }], checks }, { '1.sql': 'select 1', ...files });
+    expect(end.state, JSON.stringify(end.error)).toBe('succeeded');
+    expect(end.phases[0]?.steps[1]?.result).toMatchObject({ offenders: [{ a: [1, 2], r: '[1,3)', rs: ['[1,3)'], d: 5, j: { a: 1 }, n: 'x' }] });
+    expect(end.phases[0]?.steps[2]?.result).toMatchObject({ offenders_count: 2, offenders: [{}, {}] });
+    expect(await asked()).toEqual([]);
+  });
+
+  it.each(['p.most_common_vals', 'p'])('are not asked for JSON by a batch that returns %s as its cursor', async (cursor) => {
+    await sql(database.url, MANY);
+    const end = await deploy(
+      { steps: [{ batch: 'b.sql', size: 5, cursor: 'a' }] },
+      {
+        'b.sql': `with done as (update t set done = true where n in (select n from t where not done and :'cursor' <> '' order by n limit :size) returning n)
+          select (select ${cursor} ${OF_MANY}) as cursor, count(*) as rows from done`,
+      },
+    );
+    expect(end.state, JSON.stringify(end.error)).toBe('succeeded');
+    expect(await sql(database.url, 'select n from s.t where done')).toHaveLength(2);
+    expect(await asked()).toEqual([]);
+  });
+
   it.each(['returning *, n as cursor', 'returning n as cursor, m, 1 as rows'])('are no matter to a batch, whatever it returns: %s', async (returning) => {
     const batch = { batch: 'b.sql', size: 1, cursor: 0 };
     const end = await deploy(
