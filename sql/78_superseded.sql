@@ -35,24 +35,28 @@ begin
       and (h.digest = decode(a.digest, 'hex') or exists (select from unnest(p_findings) as u where u.path = f.path and u.verdict in ('unchanged', 'renamed')))
     where f.repeat = 'on-change' and f.condition is distinct from 'false'  -- which never runs, and only brings its undo file
   ),
+  gone as materialized (select g.path, g.applied_at, g.deployment_id, g.made, g.table_name, g.words from unnest(v_gone) as g),
   objects as materialized (
-    select g.path, o.value as object from unnest(v_gone) as g cross join jsonb_array_elements(nullif(g.made, 'null')) as o
+    select g.path, o.value as object from gone as g cross join jsonb_array_elements(nullif(g.made, 'null')) as o
+  ),
+  shared as (  -- by what both have, so that no pair of files is asked for what each has made
+    select k.ordinal, o.path as by, o.object
+    from known as k cross join jsonb_array_elements(nullif(k.made, 'null')) as m
+    join objects as o on o.object = m.value
+    union
+    select k.ordinal, g.path, jsonb_build_object('kind', 'relation', 'name', k.table_name)
+    from known as k
+    join gone as g on g.table_name = k.table_name
+    where 'sync' in (k.words ->> 'mode', g.words ->> 'mode')
+      -- of several files with rows of one table, those stay that do not touch each other's
+      or not exists (select from weft._artifacts as a where a.deployment_id = g.deployment_id and a.path in (k.was, k.applied_path))
   ),
   later as (
-    select distinct on (k.ordinal) k.ordinal, k.path, g.path as by, g.deployment_id, t.objects
-    from known as k
-    join unnest(v_gone) as g on g.path <> k.was and g.applied_at > k.applied_at
-    cross join lateral (
-      select jsonb_agg(o.object order by o.object) as objects
-      from (
-        select c.object from objects as c where c.path = g.path and k.made @> jsonb_build_array(c.object)
-        union all
-        select jsonb_build_object('kind', 'relation', 'name', k.table_name)
-        where k.table_name = g.table_name
-          -- of several files with rows of one table, those stay that do not touch each other's
-          and ('sync' in (k.words ->> 'mode', g.words ->> 'mode')
-            or not exists (select from weft._artifacts as a where a.deployment_id = g.deployment_id and a.path in (k.was, k.applied_path)))) as o) as t
-    where t.objects is not null
+    select distinct on (k.ordinal) k.ordinal, k.path, g.path as by, g.deployment_id, s.objects
+    from (select o.ordinal, o.by, jsonb_agg(o.object order by o.object) as objects from shared as o group by o.ordinal, o.by) as s
+    join known as k on k.ordinal = s.ordinal
+    join gone as g on g.path = s.by
+    where g.path <> k.was and g.applied_at > k.applied_at
     order by k.ordinal, g.applied_at desc
   )
   select l.ordinal, l.path, 'superseded', jsonb_build_object('by', l.by, 'deployment', l.deployment_id, 'objects', l.objects)

@@ -110,3 +110,23 @@ it('a baseline that says it is there settles it', async () => {
   expect(await deployed(bundle(OLDER))).toEqual({ 'v/1.sql': 'skipped', 'd/1.csv': 'skipped' });
   expect(await shown()).toEqual({ view: 2, goods: [2] });
 });
+
+it('a thousand files that are gone, and as many that are there, are held against each other in one look at each', async () => {
+  const { id } = await deployFiles(connectOver(database.url), bundle(OLDER));
+  const name = (word: string) => `format('${word}/%s.sql', g)`;
+  const history = (word: string, when: string, made: string) => `
+    insert into weft._history (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place, made)
+    select 'many', ${name(word)}, sha256(convert_to(g::text, 'UTF8')), '${id}', ${when}, '${id}', ${name(word)}, g, jsonb_build_array(jsonb_build_object('kind', 'relation', 'name', ${made}))
+    from generate_series(1, 1000) as g`;
+  await sql(database.url, history('v', `now() - interval '1 day'`, `'public.v' || g`));
+  await sql(database.url, history('old', 'now()', `case when g = 7 then 'public.v1000' else 'public.o' || g end`));
+  const [{ manifest }] = await sql(
+    database.url,
+    `select jsonb_build_object('bundle', 'many', 'artifacts', jsonb_agg(jsonb_build_object('path', ${name('v')}, 'digest', encode(sha256(convert_to(g::text, 'UTF8')), 'hex'))),
+       'phases', jsonb_build_array(jsonb_build_object('name', 'p', 'steps', jsonb_agg(jsonb_build_object('kind', 'run', 'path', ${name('v')}, 'repeat', 'on-change'))))) as manifest
+     from generate_series(1, 1000) as g`,
+  );
+  expect(await sql(database.url, `select path, data -> 'by' as by, data -> 'objects' as objects from weft._find_superseded('many', $1, '{}')`, [manifest])).toEqual([
+    { path: 'v/1000.sql', by: 'old/7.sql', objects: [{ kind: 'relation', name: 'public.v1000' }] },
+  ]);
+}, 60_000);
