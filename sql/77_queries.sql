@@ -70,6 +70,8 @@ begin
   elsif p_error ->> 'sqlstate' = '42601' then
     v_message := weft._ask_grammar(weft._interpolate(v_found.statement, p_phase.parameters, weft._mark(p_phase.parameters)), 'sql', false, p_search_path);
     v_error := p_error || case when v_message <> '' then jsonb_build_object('message', v_message)
+      -- a query it is: what its analysis or a function in it says is no syntax of the file
+      when weft._ask_grammar(weft._interpolate(concat('select from (', v_found.statement, E'\n) as x'), p_phase.parameters, weft._mark(p_phase.parameters)), 'sql', false, p_search_path) = '' then '{}'
       else jsonb_build_object('sqlstate', 'WF023', 'line', v_line, 'message', 'A check is one query (select, values, table, with), and this is another statement.',
         'hint', 'Write the query that returns the rows which break the rule. What is to be done stands in a step.') end;
   end if;

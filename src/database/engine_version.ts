@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '04220ae3557ea8e3ab90e37f3c5bcb1d019194cc75be5e67a478dffd20c5363e';
+export const ENGINE_DIGEST = '8961def1e5064b65ae947ca6e171e8e69dd2cd56f76fa5302b78f0eb8d11a1c7';

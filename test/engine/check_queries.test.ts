@@ -45,6 +45,17 @@ describe('the query of a check', () => {
     expect(await sql(database.url, `select to_regclass('goods') as goods`)).toEqual([{ goods: null }]);
   });
 
+  it.each([
+    ['a union of different widths', 'select id from goods union select 1, 2', 'each UNION query must have the same number of columns'],
+    ['two columns for one', 'select id from goods where id = (select 1, 2)', 'subquery must return only one column'],
+    ['a star of nothing', 'select * ', 'SELECT * with no tables specified is not valid'],
+    ['a function that builds a query', 'select f()', 'syntax error at or near "selec"'],
+  ])('that is one has what the server says of it told, no sentence about other statements: %s', async (_, query, message) => {
+    await sql(database.url, `create function f() returns setof int language plpgsql as $$ begin return query execute 'selec 1'; end $$`);
+    const end = await deployPhases(CHECKED, { ...TABLE, 'c.sql': `-- prices\n${query}` });
+    expect(end).toMatchObject({ state: 'failed', error: { path: 'c.sql', sqlstate: '42601', message, line: 2 } });
+  });
+
   it.each(['commit', 'ROLLBACK', 'end', 'abort work'])('may stand between BEGIN and %s, as tools that verify write it', async (last) => {
     const query = `-- Verify\nBEGIN;\n\nselect id from goods where price < 10;\n\n${last};\n`;
     const end = await deployPhases(CHECKED, { ...TABLE, 'c.sql': query });
