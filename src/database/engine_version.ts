@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '8961def1e5064b65ae947ca6e171e8e69dd2cd56f76fa5302b78f0eb8d11a1c7';
+export const ENGINE_DIGEST = '4dd46804db74aafe750f48ccb57915ce15da4da19b2716426f90d32168dd14c4';
