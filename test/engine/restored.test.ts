@@ -104,7 +104,9 @@ it('a table that is gone is not taken for another one which has its number now',
   await sql(database.url, 'drop table old; create table other (k int primary key); insert into other values (7)');
   await restore(`'other'::regclass`);
   await deployed(bundle(steps.slice(0, 1), { ...gone, 's/2.sql': 'select 2', 'u/2.sql': 'select 2' }));
-  expect(await sql(database.url, `select table_name, table_oid from weft._history where path = 'old.csv'`)).toEqual([{ table_name: 'public.old', table_oid: null }]);
+  expect(await sql(database.url, `select table_name, table_oid from weft._history where path = 'old.csv'`)).toEqual([
+    { table_name: 'public.old', table_oid: null },
+  ]);
 });
 
 it.each(['4000000000', `'cur'::regclass`])('"into" may be written with its schema, for a deployment and in a plan (numbers: %s)', async (number) => {
@@ -121,5 +123,8 @@ it('a baseline that is withdrawn gives back the tables by the numbers that they 
   const { id } = await deployFiles(connectOver(database.url), bundle(STEPS, { ...FIRST, 'cur.csv': 'code,name\nA,uno\n' }), { mode: 'baseline' });
   await restore();
   expect(await undo(database.url, `'${id}'`)).toMatchObject({ state: 'succeeded' });
-  expect(await sql(database.url, `select path from weft._history where table_oid = to_regclass(table_name) order by 1`)).toEqual([{ path: 'cur.csv' }, { path: 'ord.csv' }]);
+  expect(await sql(database.url, `select path from weft._history where table_oid = to_regclass(table_name) order by 1`)).toEqual([
+    { path: 'cur.csv' },
+    { path: 'ord.csv' },
+  ]);
 });

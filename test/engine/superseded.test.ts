@@ -126,7 +126,7 @@ it('a thousand files that are gone, and as many that are there, are held against
        'phases', jsonb_build_array(jsonb_build_object('name', 'p', 'steps', jsonb_agg(jsonb_build_object('kind', 'run', 'path', ${name('v')}, 'repeat', 'on-change'))))) as manifest
      from generate_series(1, 1000) as g`,
   );
-  expect(await sql(database.url, `select path, data -> 'by' as by, data -> 'objects' as objects from weft._find_superseded('many', $1, '{}')`, [manifest])).toEqual([
-    { path: 'v/1000.sql', by: 'old/7.sql', objects: [{ kind: 'relation', name: 'public.v1000' }] },
-  ]);
+  expect(
+    await sql(database.url, `select path, data -> 'by' as by, data -> 'objects' as objects from weft._find_superseded('many', $1, '{}')`, [manifest]),
+  ).toEqual([{ path: 'v/1000.sql', by: 'old/7.sql', objects: [{ kind: 'relation', name: 'public.v1000' }] }]);
 }, 60_000);
