@@ -144,7 +144,7 @@ export const FORGE_MUTANTS: readonly Mutant[] = [
     find: "      and d.signature ->> 'ref' = p_signature ->> 'ref'\n",
     replace: '',
     test: 'test/engine/set_back.test.ts',
-    named: 'is not deployed again behind what came from another branch',
+    named: 'is not deployed again behind what came from ',
   },
   {
     guard: 'What is sent again behind a connection that broke is no branch that was set back',
