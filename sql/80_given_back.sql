@@ -133,24 +133,88 @@ $$;
 comment on function weft._note_had_by(uuid, integer[]) is 'Notes, of these files of a deployment, what the objects have that they made; what has been noted of objects that are gone stays.';
 
 
--- Before what may drop them: a step of this deployment may have given them something since its phase began.
-create or replace function weft._note_had_anew(p_deployment uuid, p_phase integer, p_is_begun boolean)
-  returns void
+-- Whatever is given to an object, or taken from it, writes a row of the catalog anew. To see that costs a tenth of asking what the object has.
+create or replace function weft._print_had(p_deployment uuid, p_steps integer[])
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql  -- keeps its plan, where it is asked before each of many files
+as $$
+begin
+  return (
+    with objects as materialized (
+      select s.ordinal, o.value ->> 'kind' as kind, case o.value ->> 'kind' when 'relation' then 'pg_class'::regclass when 'function' then 'pg_proc'::regclass when 'trigger' then 'pg_trigger'::regclass when 'policy' then 'pg_policy'::regclass end::oid as classid,
+        case o.value ->> 'kind'
+          when 'relation' then to_regclass(o.value ->> 'name')::oid
+          when 'function' then coalesce((select f.oid from pg_proc as f where f.oid = (o.value ->> 'objid')::oid), case when weft._is_object_there(o.value) then to_regprocedure(o.value ->> 'name')::oid end)
+          when 'trigger' then (select t.oid from pg_trigger as t where t.tgrelid = to_regclass(o.value ->> 'on') and t.tgname = o.value ->> 'name')
+          when 'policy' then (select p.oid from pg_policy as p where p.polrelid = to_regclass(o.value ->> 'on') and p.polname = o.value ->> 'name')
+        end as objid
+      from weft._steps as s
+      cross join jsonb_array_elements(s.had) as o
+      where s.deployment_id = p_deployment and s.ordinal = any (p_steps)
+    )
+    select jsonb_object_agg(p.ordinal, p.print)
+    from (
+      select o.ordinal, sum(hashtidextended(r.ctid, r.place) + o.objid::bigint)::text as print
+      from objects as o
+      left join lateral (
+        select 1 as place, c.ctid from pg_class as c where o.kind = 'relation' and c.oid = o.objid
+        union all select 2, a.ctid from pg_attribute as a where o.kind = 'relation' and a.attrelid = o.objid
+        union all select 3, t.ctid from pg_trigger as t where o.kind = 'relation' and t.tgrelid = o.objid
+        union all select 4, w.ctid from pg_rewrite as w where o.kind = 'relation' and w.ev_class = o.objid
+        union all select 5, i.ctid from pg_index as i where o.kind = 'relation' and i.indrelid = o.objid
+        union all select 6, c.ctid from pg_index as i join pg_class as c on c.oid = i.indexrelid where o.kind = 'relation' and i.indrelid = o.objid
+        union all select 7, f.ctid from pg_proc as f where o.kind = 'function' and f.oid = o.objid
+        union all select 8, t.ctid from pg_trigger as t where o.kind = 'trigger' and t.oid = o.objid
+        union all select 9, p.ctid from pg_policy as p where o.kind = 'policy' and p.oid = o.objid
+        union all select 10, c.ctid from pg_description as c where c.classoid = o.classid and c.objoid = o.objid
+        union all select 11, l.ctid from pg_seclabel as l where l.classoid = o.classid and l.objoid = o.objid
+        union all select 12, d.ctid from pg_depend as d where d.classid = o.classid and d.objid = o.objid and d.deptype in ('e', 'x')
+        union all select 13, d.ctid from pg_depend as d where d.refclassid = o.classid and d.refobjid = o.objid and d.deptype = 'a'
+        union all select 14, c.ctid from pg_depend as d join pg_description as c on c.classoid = d.classid and c.objoid = d.objid where d.refclassid = o.classid and d.refobjid = o.objid and d.deptype = 'a'
+        offset 0
+      ) as r on true
+      group by o.ordinal
+    ) as p);
+end
+$$;
+
+comment on function weft._print_had(uuid, integer[]) is 'Tells, by where they lie, which rows of the catalog say what the objects of these files have, of which that was noted; null for a file of which none is there.';
+
+
+-- Before what may drop them: a step of this deployment may have given them something since its phase began, or since they were noted (p_prints: as
+-- this told them then). Where files follow on each other that drop what they make anew, only of what was given something more is asked again.
+create or replace function weft._note_had_anew(p_deployment uuid, p_phase integer, p_is_begun boolean, p_prints jsonb default null, p_goes_on boolean default false)
+  returns jsonb
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_steps  integer[] := array(select s.ordinal from weft._steps as s where s.deployment_id = p_deployment and s.had is not null and s.state in ('skipped', 'pending'));
+  v_steps   integer[] := array(select s.ordinal from weft._steps as s where s.deployment_id = p_deployment and s.had is not null and s.state in ('skipped', 'pending'));
+  v_prints  jsonb;
 begin
-  if v_steps <> '{}' and (p_is_begun
-      or exists (select from weft._steps as s where s.deployment_id = p_deployment and s.phase = p_phase and s.state = 'succeeded' and s.kind <> 'check')) then
+  if v_steps = '{}' then
+    return '{}';
+  end if;
+  if p_prints is not null or p_goes_on then
+    v_prints := weft._print_had(p_deployment, v_steps);
+  end if;
+  if p_prints is not null then
+    v_steps := array(select n.key::integer from jsonb_each_text(v_prints) as n where n.value <> coalesce(p_prints ->> n.key, ''));
+  elsif not p_is_begun and not exists (select from weft._steps as s where s.deployment_id = p_deployment and s.phase = p_phase and s.state = 'succeeded' and s.kind <> 'check') then
+    v_steps := '{}';
+  end if;
+  if v_steps <> '{}' then
     perform weft._note_had_by(p_deployment, v_steps);
   end if;
+  return case when p_goes_on then v_prints end;
 end
 $$;
 
-comment on function weft._note_had_anew(uuid, integer, boolean) is 'Notes anew what the objects of files have that do not run, if something has run since that was noted (p_is_begun: in this block).';
+comment on function weft._note_had_anew(uuid, integer, boolean, jsonb, boolean) is
+  'Notes anew what the objects of files have that do not run, if something has run since that was noted (p_is_begun: in this block). Tells what p_prints is next time, where p_goes_on; {} when there is nothing to note.';
 
 
 create or replace function weft._word_called_back(p_noted jsonb, p_lost text)

@@ -61,7 +61,7 @@ declare
   v_records      weft._step_record[] := '{}';
   v_index        pg_catalog.int4;
   v_code         pg_catalog.text;     -- of a file that is at hand as a whole, in lower case
-  v_is_noted     pg_catalog.bool := false;  -- what the objects have of files that do not run
+  v_had          pg_catalog.jsonb;    -- by what it shows that the objects of files that do not run have what was noted; null where that is to be asked
   v_count_at     pg_catalog.int4 := weft._limit('steps_between_lock_counts');
   v_error        pg_catalog.jsonb;
   v_caught       weft._caught;
@@ -141,11 +141,10 @@ begin
           v_mark := weft._mark_objects();
         end if;
         v_code := case when v_script.kind = 'run' and not v_script.is_streamed then lower(array_to_string(v_script.executables, ' ') collate "C") end;
-        if v_is_noted then  -- by the file before it, in which DROP stands too
-          v_is_noted := v_script.is_repeatable;
-        elsif v_script.kind = 'run' and (v_script.is_streamed or strpos(v_code, 'drop') > 0) then
-          perform weft._note_had_anew(p_deployment, p_phase.ordinal, p_is_within or cardinality(v_records) > 0);
-          v_is_noted := v_script.is_repeatable;
+        if v_had is distinct from '{}' and v_script.kind = 'run' and (v_script.is_streamed or strpos(v_code, 'drop') > 0) then
+          v_had := weft._note_had_anew(p_deployment, p_phase.ordinal, p_is_within or cardinality(v_records) > 0, v_had, v_script.is_repeatable and p_first < p_last);
+        elsif v_had <> '{}' and not v_script.is_repeatable then
+          v_had := null;
         end if;
         v_set := weft._show_progress(v_script.ordinal, v_steps, p_phase.name);
         v_set := set_config('lock_timeout', v_patience, false);

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '4dd46804db74aafe750f48ccb57915ce15da4da19b2716426f90d32168dd14c4';
+export const ENGINE_DIGEST = '8adc193b37e819544b4cae9232f0d2963482f8cc3188292b594511c261034d2e';

@@ -214,6 +214,30 @@ describe('what a step of the same deployment has given to a view comes back with
   });
 });
 
+describe('what a file that runs again and again has given to a view comes back with it, where the next one drops it', () => {
+  const given = `comment on view vb is 'new'; grant select on vb to public`;
+  const gives = `drop view if exists own; create view own as select 2 as x; ${given}`;
+  const drops: Ways = { 'a/2.sql': again('drop view if exists vb; create or replace view other as select 2 as x') };
+  const first: Ways = { 'a/1.sql': again('create or replace view own as select 1 as x'), 'v/b.sql': again('create or replace view vb as select id from t') };
+  const rights = async () => (await sql(database.url, `select relacl::text as rights, obj_description(oid) as comment from pg_class where relname = 'vb'`))[0];
+
+  it.each<[string, Ways]>([
+    ['again and again too', { 'a/1.sql': again(gives), ...drops }],
+    ['once', { 'a/1.sql': again(gives), 'a/2.sql': { run: 'drop view vb' } }],
+    ['behind one that only gives', { 'a/0.sql': again('drop view if exists nothing'), 'a/1.sql': again(given), ...drops }],
+    ['behind one that may fail', { 'a/0.sql': again('drop view if exists nothing'), 'a/1b.sql': { run: gives, on_error: 'continue' }, ...drops }],
+    ['where a function has given it', { 'a/1.sql': again('drop view if exists own; create view own as select 2 as x; select give()'), ...drops }],
+    ['where it was made anew before', { 'a/1.sql': again(`drop view vb; create view vb as select id from t; ${given}`), ...drops }],
+  ])('%s', async (_, ways) => {
+    const body = `begin execute $x$comment on view vb is 'new'$x$; execute 'grant select on vb to public'; end`;
+    await sql(database.url, `create function give() returns void language plpgsql as $$${body}$$`);
+    await deployWays(database.url, first);
+    const end = await deployWays(database.url, { ...ways, ...first, ...ways });
+    expect(end.state, JSON.stringify(end.error)).toBe('succeeded');
+    expect(await rights()).toMatchObject({ rights: expect.stringContaining('=r/'), comment: 'new' });
+  });
+});
+
 /** From now on, each question what an object of a file that does not run has counts. */
 async function countNotes(): Promise<() => Promise<number>> {
   await sql(
@@ -237,4 +261,21 @@ it('what many views have that do not change is asked once of each, however many 
   const notes = await countNotes();
   expect(await deployWays(database.url, { ...tables, ...views })).toMatchObject({ state: 'succeeded' });
   expect(await notes()).toBe(30);
+});
+
+it('it is not asked again before files that drop and give what is their own, and of what they have given something to, of that alone', async () => {
+  const views = Object.fromEntries(Array.from({ length: 30 }, (_, n) => [`v/${n}.sql`, again(`create or replace view v${n} as select id from t`)]));
+  const owns = (column: string, more: string) =>
+    Object.fromEntries(
+      Array.from({ length: 10 }, (_, n) => [
+        `a/${n}.sql`,
+        again(`drop view if exists a${n}; create view a${n} as select ${column} from t; comment on view a${n} is 'of a'; grant select on a${n} to public${more}`),
+      ]),
+    );
+  await deployWays(database.url, { ...owns('id', ''), ...views });
+  const notes = await countNotes();
+  expect(await deployWays(database.url, { ...owns('who', ''), ...views })).toMatchObject({ state: 'succeeded' });
+  expect(await notes()).toBe(30);
+  expect(await deployWays(database.url, { ...owns('id', '; grant insert on v7 to public'), ...views })).toMatchObject({ state: 'succeeded' });
+  expect(await notes()).toBe(30 + 9); // before each but the first
 });
