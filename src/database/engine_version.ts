@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '8adc193b37e819544b4cae9232f0d2963482f8cc3188292b594511c261034d2e';
+export const ENGINE_DIGEST = 'dce8e939d631094068faa74dad764d6c6183b19d60b83ff555e51f8485282a63';

@@ -269,7 +269,9 @@ it('it is not asked again before files that drop and give what is their own, and
     Object.fromEntries(
       Array.from({ length: 10 }, (_, n) => [
         `a/${n}.sql`,
-        again(`drop view if exists a${n}; create view a${n} as select ${column} from t; comment on view a${n} is 'of a'; grant select on a${n} to public${more}`),
+        again(
+          `drop view if exists a${n}; create view a${n} as select ${column} from t; comment on view a${n} is 'of a'; grant select on a${n} to public${more}`,
+        ),
       ]),
     );
   await deployWays(database.url, { ...owns('id', ''), ...views });
