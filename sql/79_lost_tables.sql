@@ -63,7 +63,6 @@ as $$
   update weft._history as h set table_oid = 0
   from weft._deployments as d
   where d.id = p_deployment and h.bundle = d.bundle and h.table_oid <> 0 and not exists (select from pg_class as c where c.oid = h.table_oid)
-    and (d.undoes is not null or exists (select from weft._steps as s where s.deployment_id = d.id and s.kind in ('load', 'batch')))
 $$;
 
 comment on function weft._follow_tables(uuid) is 'Takes over the names that tables have been given into which data and batches of the bundle went, and notes which of them are gone.';

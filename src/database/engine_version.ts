@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'dce8e939d631094068faa74dad764d6c6183b19d60b83ff555e51f8485282a63';
+export const ENGINE_DIGEST = '96ec1308f47c916543751a296aeac04e24e738ab9c98e799b3e4ec7531a24682';

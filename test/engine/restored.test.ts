@@ -64,10 +64,13 @@ describe('behind a deployment that has committed something and failed', () => {
     expect(await calledBack()).toEqual([]);
   });
 
-  it('data comes again all the same whose table that one has made anew', async () => {
+  it.each([
+    ['with its data', STEPS],
+    ['without its data', STEPS.slice(0, 1)],
+  ])('data comes again all the same whose table that one has made anew: %s', async (_, steps) => {
     await deployed(bundle(STEPS, FIRST));
     const anew = { ...broken, 's/2.sql': 'drop table cur; create table cur (code text primary key, name text)' };
-    expect((await deploy(bundle(STEPS, anew))).state).toBe('failed');
+    expect((await deploy(bundle(steps, anew))).state).toBe('failed');
     await restore();
     expect(await deployed(bundle(STEPS, { ...anew, 's/3.sql': 'select 3' }))).toMatchObject({ 'cur.csv': 'succeeded', 'ord.csv': 'skipped' });
     expect(await currencies()).toEqual(['A one', 'B two']);
