@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '96ec1308f47c916543751a296aeac04e24e738ab9c98e799b3e4ec7531a24682';
+export const ENGINE_DIGEST = 'd75c5de96840f821b20dc64925ab7b209247c9a107a9793b77bf42d0615c9251';
