@@ -55,17 +55,19 @@ declare
   c_kept    constant text := '(?:check|primary key|unique|foreign key|exclude|references)\M';  -- NOT NULL has a name from version 18 on
   c_others  constant text := '^create (?:or replace )?(?:default |trusted |procedural )*(collation|publication|subscription|statistics|event trigger|text search (?:configuration|dictionary|parser|template)|server|'
     || 'foreign data wrapper|language|conversion|access method|operator class|operator family) (?:if not exists )?(?!on\M)(' || c_name || ')';
+  v_code    text;  -- without what stands in strings
   v_match   text[];
 begin
   if p_flat !~* '^(create|alter (foreign table|table|type))\M' or p_flat ~* '^create (or replace )?((global|local) )?temp(orary)?\M' then
     return;
   end if;
-  v_match := regexp_match(p_flat, '^create (?:unlogged |foreign )?table (?:if not exists )?(' || c_name || ') ?\(', 'i');
+  v_code := regexp_replace(p_flat, '(?:[eE]''(?:[^''\\]|\\.|'''')*''|''[^'']*'')|("[^"]*")', '\1', 'g');
+  v_match := regexp_match(v_code, '^create (?:unlogged |foreign )?table (?:if not exists )?(' || c_name || ') ?\(', 'i');
   if v_match is not null then
-    return query select jsonb_build_object('kind', 'constraint', 'name', m[1], 'on', v_match[1]) from regexp_matches(p_flat, '\mconstraint (' || c_ident || ') ' || c_kept, 'gi') as m;
+    return query select jsonb_build_object('kind', 'constraint', 'name', m[1], 'on', v_match[1]) from regexp_matches(v_code, '\mconstraint (' || c_ident || ') ' || c_kept, 'gi') as m;
     return;
   end if;
-  v_match := regexp_match(p_flat, '^alter (?:foreign )?table (?:if exists )?(?:only )?(' || c_name || ')(?: ?\*)? (add\M.*|.*, ?add\M.*)$', 'i');
+  v_match := regexp_match(v_code, '^alter (?:foreign )?table (?:if exists )?(?:only )?(' || c_name || ')(?: ?\*)? (add\M.*|.*, ?add\M.*)$', 'i');
   if v_match is not null then
     return query select jsonb_build_object('kind', 'constraint', 'name', m[1], 'on', v_match[1]) from regexp_matches(v_match[2], '\mconstraint (' || c_ident || ') ' || c_kept, 'gi') as m;
     return query

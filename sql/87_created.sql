@@ -242,6 +242,8 @@ begin
   elsif v_kind = 'relation' and v_rest ~* '^rename constraint\M' then
     return query select 'constraint'::text, m[1], v_match[2], m[2] from regexp_matches(v_rest, '^rename constraint (' || c_ident || ') to (' || c_ident || ')', 'i') as m;
   elsif v_kind = 'relation' then
+    -- the index has the name of the constraint from then on, and that is looked for
+    return query select distinct 'relation'::text, m[1], null::text, null::text from regexp_matches(v_rest, '\madd constraint ' || c_ident || ' (?:unique|primary key) using index (' || c_ident || ')', 'gi') as m;
     return query select distinct 'constraint'::text, m[1], v_match[2], null::text from regexp_matches(v_rest, '(?:^|,) ?drop constraint (?:if exists )?(' || c_ident || ')', 'gi') as m;
     return query select distinct 'column'::text, coalesce(m[1], m[2]), v_match[2], null::text
       from regexp_matches(v_rest, '(?:^|,) ?drop (?:column (?:if exists )?(' || c_ident || ')|(?:if exists )?(?!(?:constraint|column|not|default|identity|expression|if)\M)(' || c_ident || '))', 'gi') as m;
@@ -273,13 +275,19 @@ as $$
     from statements as t cross join lateral weft._name_taken_away(t.flat) as n
     where t.flat ~* '^(drop|alter|do)\M'
   ),
+  temporaries as materialized (
+    select t.place, t.path, n.name[1] as name, weft._last_of_name(n.name[1]) as last
+    from statements as t
+    cross join lateral regexp_match(t.flat, '^create (?:(?:global |local )?temp(?:orary)? )table (?:if not exists )?((?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)(?: ?\. ?(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+))*)', 'i') as n (name)
+    where t.flat ~* '^create ((global|local) )?temp' and n.name is not null
+  ),
   created as materialized (
     select t.place, t.path, t.line, o.object, coalesce(o.object ->> 'on', substring(t.flat from '(?i)^create .*? on (?:only )?((?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)(?: ?\. ?(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+))*)(?=$| [^.]|\()')) as "on",
       case when o.object ->> 'kind' = 'function' then jsonb_build_object('routine', case when t.flat ~* '^create (or replace )?procedure\M' then 'procedure' else 'function' end, 'arguments', weft._read_arguments(t.flat)) end as more
     from statements as t cross join lateral weft._name_created(t.flat) as o (object)
     where o.object is not null
     union
-    select t.place, t.path, t.line, o.object, o.object ->> 'on', null
+    select t.place, t.path, t.line, o.object, case o.object ->> 'kind' when 'statistics' then substring(t.flat from '(?i) from ((?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)(?: ?\. ?(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+))*) ?$') else o.object ->> 'on' end, null
     from statements as t cross join lateral weft._name_added(t.flat) as o (object)
     union all
     select t.place, t.path, t.line, jsonb_strip_nulls(jsonb_build_object('kind', t.kind, 'name', t.now, 'on', case when t.kind in ('column', 'constraint', 'enum value') then t."on" end)), t."on", null
@@ -287,17 +295,25 @@ as $$
     where t.now is not null
   ),
   named as materialized (
-    select c.*, weft._last_of_name(c.object ->> 'name') as last, weft._last_of_name(c."on") as last_on from created as c
+    select c.*, c.object ->> 'kind' <> all (array['relation', 'function', 'schema', 'type', 'extension', 'trigger', 'policy', 'column', 'enum value']) as may_go_along
+    from (select c.*, weft._last_of_name(c.object ->> 'name') as last, weft._last_of_name(c."on") as last_on from created as c) as c
+    where c.object ->> 'name' !~* '^"?pg_temp"? ?\.' and coalesce(c."on", '') !~* '^"?pg_temp"? ?\.'
+      -- no file finds the temporary table of another
+      and not exists (
+        select from temporaries as e
+        where e.path = c.path and e.place < c.place and e.last = c.last_on and weft._is_same_name(e.name, c."on")
+          and not exists (select from taken as t where t.place > e.place and t.place < c.place and t.kind = 'relation' and weft._is_same_name(t.name, e.name)))
   ),
   judged as (
     select c.*, exists (
         select from taken as t
         where t.place > c.place and case
-          when c.object ->> 'kind' = 'constraint' and (t.is_wide or t.kind = 'column' and t.now is null and weft._is_same_name(t."on", c."on")) then true  -- which may have gone along
+          when c.may_go_along and (t.is_wide or t.kind = 'column' and t.now is null and c.object ->> 'kind' in ('constraint', 'statistics') and weft._is_same_name(t."on", c."on")) then true
           when t.last = c.last or t.last = c.last_on or t.kind = 'schema' then  -- most are others, and cost little so
           t.kind is null and (weft._is_same_name(t.name, c.object ->> 'name') or weft._is_same_name(t.name, c.object ->> 'on'))
           or t.kind = c.object ->> 'kind' and weft._is_same_name(t.name, c.object ->> 'name') and (t."on" is null or weft._is_same_name(t."on", c."on"))
-          or t.kind = 'relation' and weft._is_same_name(t.name, c."on") and (t.now is null or c.object ->> 'kind' in ('column', 'trigger', 'policy', 'constraint', 'rule'))
+          or t.kind = 'relation' and c.object ->> 'kind' = 'constraint' and weft._is_same_name(t.name, c.object ->> 'name')  -- by its index
+          or t.kind = 'relation' and weft._is_same_name(t.name, c."on") and (t.now is null or c.object ->> 'kind' in ('column', 'trigger', 'policy', 'constraint', 'rule', 'statistics'))
           or t.kind = 'type' and c.object ->> 'kind' = 'enum value' and weft._is_same_name(t.name, c."on")
           or t.kind = 'schema' and cardinality(weft._fold_name(coalesce(c.object ->> 'on', c.object ->> 'name'))) > 1 and (weft._fold_name(coalesce(c.object ->> 'on', c.object ->> 'name')))[1] = (weft._fold_name(t.name))[1]
         else false end) as is_gone
@@ -306,7 +322,7 @@ as $$
   select j.path, j.line, o.object, j.is_gone, j.is_gone or weft._is_created_there(o.object || coalesce(j.more, '{}'))
   from judged as j
   cross join lateral (select j.object || case when j.object ->> 'kind' in ('trigger', 'policy', 'rule') and j."on" is not null then jsonb_build_object('on', j."on") else '{}' end as object) as o
-  order by j.place
+  order by j.place, o.object
 $$;
 
 comment on function weft._look_for_created(uuid) is 'Lists what the files of a deployment create, whether a later statement of them takes it away again, and whether the catalog has it.';

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd75c5de96840f821b20dc64925ab7b209247c9a107a9793b77bf42d0615c9251';
+export const ENGINE_DIGEST = 'b886ab899f9898c288803e39ca8e36c81da010d5dc9a5aa8ebef5646deadbaef';

@@ -1,0 +1,73 @@
+/** What a baseline looks for in the catalog: what the files of a bundle leave there, and nothing that is rightly gone by their end. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { connectOver, deployFiles } from '../support/orders.ts';
+import { sql } from '../support/sql.ts';
+
+let database: TestDatabase;
+
+beforeEach(async () => {
+  database = await freshDatabase();
+});
+
+afterEach(() => database.drop());
+
+const baseline = (files: Readonly<Record<string, string>>) => deployFiles(connectOver(database.url), files, { mode: 'baseline' });
+
+describe('a database to which the files were deployed is at their bundle', () => {
+  it.each([
+    ['statistics gone with their table', 'create table keep (n int); create table t (a int, b int); create statistics s on a, b from t;', 'drop table t;'],
+    ['statistics gone with a column', 'create table t (a int, b int, c int); create statistics s on a, b from t;', 'alter table t drop column b;'],
+    ['statistics of an expression', 'create table t (a date, b int); create statistics s on a, (extract(year from a)) from public.t;', 'drop table t;'],
+    [
+      'an operator gone with its function',
+      `create function eq(int, text) returns bool language sql as 'select true'; create operator === (leftarg = int, rightarg = text, function = eq);`,
+      'drop function eq cascade;',
+    ],
+    ['a constraint renamed by its index', 'create table t (a int, constraint u unique (a));', 'alter index u rename to u2;'],
+    ['a constraint of a temporary table', 'create temp table tt (a int); alter table tt add constraint k check (a > 0);', 'create table t (a int);'],
+    ['columns of a temporary table', 'create temp table tt (a int); alter table tt add column b int, add column c int;', 'create table t (a int);'],
+    ['an index on a temporary table', 'create local temporary table if not exists tt (a int); create index i on tt (a);', 'create table t (a int);'],
+    ['a table in pg_temp', 'create table pg_temp.tt (a int); alter table pg_temp.tt add b int, add c int;', 'create table t (a int);'],
+    ['an index that became a constraint', 'create table t (a int); create unique index i on t (a);', 'alter table t add constraint c unique using index i;'],
+    [
+      'an index that became a primary key of another name in the end',
+      'create table t (a int not null); create unique index i on t (a);',
+      'alter table t add constraint c primary key using index i; alter table t rename constraint c to d;',
+    ],
+    ['words in a text', `create table t (a int); alter table t add column b text default 'x, add foo bar', add column c int;`, 'select 1;'],
+    ['words in a text with escapes', `create table t (a int, b text default E'it\\'s a constraint x check');`, 'select 1;'],
+    ['words in a name', `create table t (a int); alter table t add column "it's, add foo bar" int, add column "'" int;`, 'select 1;'],
+  ])('%s', async (_, one, two) => {
+    const files = { '1.sql': one, '2.sql': two };
+    expect(await deployFiles(connectOver(database.url), files)).toMatchObject({ state: 'succeeded' });
+    await sql(database.url, 'delete from weft._history');
+    const end = await baseline(files);
+    expect(end.state, JSON.stringify(end.error)).toBe('succeeded');
+  });
+});
+
+describe('what the files leave is missed where it is not there', () => {
+  it.each([
+    ['statistics', 'create statistics s on a, b from t;', 'alter table u drop column b;', 'statistics s'],
+    ['a constraint', 'alter table t add constraint k check (a > 0);', 'drop table u;', 'constraint k of t'],
+    ['an index that became a constraint', 'create unique index i on t (a);', 'alter table t add constraint c unique using index i;', 'constraint c of t'],
+    ['a column behind a text', `alter table t add column c text default 'x, y', add column d int;`, 'select 1;', 'column c of t.*column d of t'],
+    [
+      'a column of a table whose name a temporary one had',
+      'create temp table t (a int); drop table t;',
+      'alter table t add column c int, add column d int;',
+      'column c of t.*column d of t',
+    ],
+    [
+      'a constraint of a table that was made behind a temporary one',
+      'create temp table t (a int); create table t (a int);',
+      'alter table t add constraint k check (a > 0);',
+      'constraint k of t',
+    ],
+  ])('%s', async (_, one, two, missing) => {
+    await sql(database.url, 'create table t (a int, b int); create table u (a int)');
+    const end = await baseline({ '0.sql': 'create table if not exists t (a int, b int);', '1.sql': one, '2.sql': two });
+    expect(end).toMatchObject({ state: 'failed', error: { sqlstate: 'WF062', detail: expect.stringMatching(missing) } });
+  });
+});
