@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b886ab899f9898c288803e39ca8e36c81da010d5dc9a5aa8ebef5646deadbaef';
+export const ENGINE_DIGEST = '657751dd6dd8e13bc7f0825ab69e5902e7dd8e8ea5009e1c72a4c52697443b0b';
