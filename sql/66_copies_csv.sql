@@ -158,35 +158,59 @@ $$;
 comment on function weft._line_of_row(weft._reader, bigint) is 'Tells at which line of the file one of the rows at hand begins.';
 
 
--- Of a file that is only read: where its COPY is one that is not understood, the rows end as those of text do.
+-- Of a file that is only read. Whatever the rows behind a COPY are like, the line \. ends them. Where statements and rows alternate, each costs as much as
+-- a small piece of the file, not as much as all that is left of it.
 create or replace function weft._list_statements(p_text text, out statements text[], out lines integer[])
   stable
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_rest   text := p_text;
-  v_split  record;
-  v_rows   record;
-  v_quote  text;
-  v_line   integer := 0;  -- before what is left
+  c_piece_characters constant integer := 8192;
+  v_pieces   text[] := case when weft._may_read_rows(p_text) then weft._cut_stretches(p_text, c_piece_characters) else array[p_text] end;
+  v_next     integer := 1;
+  v_last     integer := cardinality(v_pieces);
+  v_text     text := '';
+  v_scanner  weft._scanner := weft._new_scanner();
+  v_split    record;
+  v_rows     record;
 begin
   statements := '{}';
   lines := '{}';
-  while v_rest <> '' loop
-    v_split := weft._split(weft._new_scanner(), v_rest, true);
-    statements := statements || v_split.statements;
-    lines := lines || array(select l.line + v_line from unnest(v_split.lines) with ordinality as l (line, place) order by l.place);
-    exit when (v_split.p_scanner).mode <> 'copy' or strpos(v_split.rest, E'\n') = 0;
-    begin
-      v_quote := weft._read_copy(v_split.statements[cardinality(v_split.statements)]) ->> 'quote';
-    exception when others then
-      v_quote := null;
-    end;
-    v_split.rest := substr(v_split.rest, strpos(v_split.rest, E'\n') + 1);
-    v_rows := case when v_quote is null then weft._cut_rows(v_split.rest, true) else weft._cut_csv_rows(v_split.rest, true, v_quote) end;
-    v_line := v_line + length(v_rest) - length(replace(v_rest, E'\n', '')) - length(v_rows.rest) + length(replace(v_rows.rest, E'\n', ''));
-    v_rest := v_rows.rest;
+  loop
+    if v_text = '' and v_next <= v_last then
+      v_text := v_pieces[v_next];
+      v_next := v_next + 1;
+    end if;
+    v_split := weft._split(v_scanner, v_text, v_next > v_last);
+    v_scanner := v_split.p_scanner;
+    if cardinality(v_split.statements) > 0 then
+      statements := statements || v_split.statements;
+      lines := lines || v_split.lines;
+    end if;
+    if v_scanner.mode <> 'copy' then
+      exit when v_next > v_last;
+      v_text := '';
+      continue;
+    end if;
+    v_text := v_split.rest;
+    while strpos(v_text, E'\n') = 0 and v_next <= v_last loop
+      v_text := v_text || v_pieces[v_next];
+      v_next := v_next + 1;
+    end loop;
+    exit when strpos(v_text, E'\n') = 0;
+    v_text := substr(v_text, strpos(v_text, E'\n') + 1);
+    v_scanner.line := v_scanner.line + 1;
+    loop
+      v_rows := weft._cut_rows(v_text, v_next > v_last);
+      v_scanner.line := v_scanner.line + length(v_text) - length(replace(v_text, E'\n', '')) - length(v_rows.rest) + length(replace(v_rows.rest, E'\n', ''));
+      v_text := v_rows.rest;
+      exit when v_rows.is_over;
+      v_text := v_text || v_pieces[v_next];
+      v_next := v_next + 1;
+    end loop;
+    exit when v_text = '' and v_next > v_last;
+    v_scanner.mode := 'code';
   end loop;
 end
 $$;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '657751dd6dd8e13bc7f0825ab69e5902e7dd8e8ea5009e1c72a4c52697443b0b';
+export const ENGINE_DIGEST = '82f72bee734b1387be223c3a6ace41fc67382943d66870f26bcf30e0931184cb';
