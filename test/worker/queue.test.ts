@@ -202,7 +202,7 @@ test.each<[string, () => Promise<Attended>, number]>([
       return { taken: [], is_owed: false };
     };
     const { caretaker } = makeCaretaker(attend, { memory: false, queue: false });
-    const desk = { config: always, forges: new Map([['hub', {}]]), takeOwed } as unknown as ChangeDesk;
+    const desk = { config: always, forges: new Map([['hub', {}]]), takeOwed, now: () => NOW } as unknown as ChangeDesk;
     await runSchedule({ ...caretaker, ports: { ...caretaker.ports, config: always }, desk });
     expect(asked).toEqual(Array(times).fill('shop'));
   },
