@@ -7,7 +7,7 @@ create or replace function weft._request_id(p_id text, p_caller text, p_target t
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  with own as (
+  with own as materialized (
     select d.request_id, d.mode, d.created_at, d.signature
     from weft._deployments as d
     where p_signature ? 'webhook_of' and d.caller = p_caller and d.target = p_target and (d.request_id = p_id or starts_with(d.request_id, p_id || '-'))
@@ -15,16 +15,20 @@ as $$
     limit 1
   ),
   elsewhere as (
-    select d.id
-    from weft._deployments as d
-    join own as o on d.mode = o.mode and d.created_at > o.created_at
-    where d.caller = p_caller and d.target = p_target
-      and d.signature ->> 'repository_id' = p_signature ->> 'repository_id'
-      and d.signature ->> 'ref' = p_signature ->> 'ref'
-      and d.signature ->> 'commit' <> p_signature ->> 'commit'
-      and o.signature ->> 'confirmed_at' is distinct from p_signature ->> 'confirmed_at'  -- else it is sent again behind a connection that broke
-    order by d.created_at desc
-    limit 1
+    select e.id
+    from own as o
+    -- behind its own, and nothing where there is none: rows have no statistics, and a join would read all deployments
+    cross join lateral (
+      select d.id
+      from weft._deployments as d
+      where d.created_at > o.created_at and d.caller = p_caller and d.target = p_target and d.mode = o.mode
+        and d.signature ->> 'repository_id' = p_signature ->> 'repository_id'
+        and d.signature ->> 'ref' = p_signature ->> 'ref'
+        and d.signature ->> 'commit' <> p_signature ->> 'commit'
+      order by d.created_at desc
+      limit 1
+    ) as e
+    where o.signature ->> 'confirmed_at' is distinct from p_signature ->> 'confirmed_at'  -- else it is sent again behind a connection that broke
   )
   select coalesce((select p_id || '-' || e.id from elsewhere as e), (select o.request_id from own as o), p_id)
 $$;

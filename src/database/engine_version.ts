@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '82f72bee734b1387be223c3a6ace41fc67382943d66870f26bcf30e0931184cb';
+export const ENGINE_DIGEST = '07f179d98c20aabaae2637f7482d1e987c897111f3352291e82920be4e77371c';
