@@ -8,7 +8,7 @@ import { approve, type ForgeWorld, openForgeWorld, send, settle, triesOf } from 
 
 let at: ForgeWorld;
 beforeAll(async () => {
-  at = await openForgeWorld({ environment: { second_person: true } });
+  at = await openForgeWorld({ isInstalled: true, environment: { second_person: true } });
 });
 afterAll(() => at?.stop());
 afterEach(() => expect(at.github.faults).toEqual([]));

@@ -149,7 +149,7 @@ export const FORGE_MUTANTS: readonly Mutant[] = [
   {
     guard: 'What is sent again behind a connection that broke is no branch that was set back',
     file: 'sql/87_asked_again.sql',
-    find: "and o.signature ->> 'confirmed_at' is distinct from p_signature ->> 'confirmed_at'",
+    find: "where o.signature ->> 'confirmed_at' is distinct from p_signature ->> 'confirmed_at'",
     replace: '',
     test: 'test/engine/set_back.test.ts',
     named: 'is not deployed again by what is sent once more',
