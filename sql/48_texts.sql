@@ -1,6 +1,31 @@
 -- What is read off the text of one statement: where it begins behind its comments, whether the server's parser takes it, whether rows follow it.
 -- Names are read here, and never what a statement may do.
 
+-- What a regular expression takes for a name in a flattened statement.
+create or replace function weft._ident_pattern()
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select '(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)'
+$$;
+
+comment on function weft._ident_pattern() is 'Matches one identifier, quoted or not.';
+
+
+create or replace function weft._name_pattern()
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select weft._ident_pattern() || '(?: ?\. ?' || weft._ident_pattern() || ')*'
+$$;
+
+comment on function weft._name_pattern() is 'Matches a name, qualified or not.';
+
+
 -- Halves and halves again, because a character in the middle of a text is found only by walking there.
 create or replace function weft._cut_stretches(p_text text, p_characters integer)
   returns text[]

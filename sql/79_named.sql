@@ -8,8 +8,8 @@ create or replace function weft._name_created(p_flat text)
   language plpgsql
 as $$
 declare
-  c_ident  constant text := '(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)';
-  c_name   constant text := c_ident || '(?: ?\. ?' || c_ident || ')*';
+  c_ident  constant text := weft._ident_pattern();
+  c_name   constant text := weft._name_pattern();
   v_match  text[];
 begin
   if p_flat !~* '^(create|alter table)\M' or p_flat ~* '^create (or replace )?((global|local) )?temp(orary)?\M' then
@@ -50,8 +50,8 @@ create or replace function weft._name_added(p_flat text)
   language plpgsql
 as $$
 declare
-  c_ident   constant text := '(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)';
-  c_name    constant text := c_ident || '(?: ?\. ?' || c_ident || ')*';
+  c_ident   constant text := weft._ident_pattern();
+  c_name    constant text := weft._name_pattern();
   c_kept    constant text := '(?:check|primary key|unique|foreign key|exclude|references)\M';  -- NOT NULL has a name from version 18 on
   c_others  constant text := '^create (?:or replace )?(?:default |trusted |procedural )*(collation|publication|subscription|statistics|event trigger|text search (?:configuration|dictionary|parser|template)|server|'
     || 'foreign data wrapper|language|conversion|access method|operator class|operator family) (?:if not exists )?(?!on\M)(' || c_name || ')';

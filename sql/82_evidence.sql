@@ -118,8 +118,8 @@ create or replace function weft._find_judge(p_statement text, p_before jsonb)
   language plpgsql
 as $$
 declare
-  c_ident  constant text := '(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)';
-  c_name   constant text := c_ident || '(?: ?\. ?' || c_ident || ')*';
+  c_ident  constant text := weft._ident_pattern();
+  c_name   constant text := weft._name_pattern();
   v_flat   text := weft._flatten(p_statement);
   v_match  text[];
   v_table  oid;

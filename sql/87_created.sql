@@ -188,8 +188,8 @@ create or replace function weft._name_taken_away(p_flat text)
   language plpgsql
 as $$
 declare
-  c_ident  constant text := '(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)';
-  c_name   constant text := c_ident || '(?: ?\. ?' || c_ident || ')*';
+  c_ident  constant text := weft._ident_pattern();
+  c_name   constant text := weft._name_pattern();
   c_kinds  constant jsonb := '{"table": "relation", "view": "relation", "sequence": "relation", "index": "relation", "function": "function", "procedure": "function", "routine": "function",
     "aggregate": "function", "schema": "schema", "type": "type", "domain": "type", "extension": "extension", "trigger": "trigger", "policy": "policy"}';
   c_others constant text := 'rule|collation|publication|subscription|statistics|event trigger|text search (?:configuration|dictionary|parser|template)|server|foreign data wrapper|language|conversion|access method|operator class|operator family';
@@ -278,16 +278,16 @@ as $$
   temporaries as materialized (
     select t.place, t.path, n.name[1] as name, weft._last_of_name(n.name[1]) as last
     from statements as t
-    cross join lateral regexp_match(t.flat, '^create (?:(?:global |local )?temp(?:orary)? )table (?:if not exists )?((?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)(?: ?\. ?(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+))*)', 'i') as n (name)
+    cross join lateral regexp_match(t.flat, '^create (?:(?:global |local )?temp(?:orary)? )table (?:if not exists )?(' || weft._name_pattern() || ')', 'i') as n (name)
     where t.flat ~* '^create ((global|local) )?temp' and n.name is not null
   ),
   created as materialized (
-    select t.place, t.path, t.line, o.object, coalesce(o.object ->> 'on', substring(t.flat from '(?i)^create .*? on (?:only )?((?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)(?: ?\. ?(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+))*)(?=$| [^.]|\()')) as "on",
+    select t.place, t.path, t.line, o.object, coalesce(o.object ->> 'on', substring(t.flat from '(?i)^create .*? on (?:only )?(' || weft._name_pattern() || ')(?=$| [^.]|\()')) as "on",
       case when o.object ->> 'kind' = 'function' then jsonb_build_object('routine', case when t.flat ~* '^create (or replace )?procedure\M' then 'procedure' else 'function' end, 'arguments', weft._read_arguments(t.flat)) end as more
     from statements as t cross join lateral weft._name_created(t.flat) as o (object)
     where o.object is not null
     union
-    select t.place, t.path, t.line, o.object, case o.object ->> 'kind' when 'statistics' then substring(t.flat from '(?i) from ((?:"(?:[^"]|"")*"|[^][\s"''(),;.]+)(?: ?\. ?(?:"(?:[^"]|"")*"|[^][\s"''(),;.]+))*) ?$') else o.object ->> 'on' end, null
+    select t.place, t.path, t.line, o.object, case o.object ->> 'kind' when 'statistics' then substring(t.flat from '(?i) from (' || weft._name_pattern() || ') ?$') else o.object ->> 'on' end, null
     from statements as t cross join lateral weft._name_added(t.flat) as o (object)
     union all
     select t.place, t.path, t.line, jsonb_strip_nulls(jsonb_build_object('kind', t.kind, 'name', t.now, 'on', case when t.kind in ('column', 'constraint', 'enum value') then t."on" end)), t."on", null

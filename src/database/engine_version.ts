@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '07f179d98c20aabaae2637f7482d1e987c897111f3352291e82920be4e77371c';
+export const ENGINE_DIGEST = 'f5e063060566cf2f2481f7c5bad1b08d949011b887abf01b097b089b9d56dfe4';
