@@ -48,19 +48,31 @@ export class Pipeline {
     this.group(null);
     this.#mark(this.#marksOf(deployment, folder));
     this.#summarise(renderMarkdown(deployment, words));
+    this.#handOn([
+      ['deployment', deployment.id],
+      ['state', deployment.state],
+      ...(deployment.approval ? [['digest', deployment.approval.digest] as const] : []),
+    ]);
+  }
+
+  /** To later jobs, each value under its name as that CI has such names. */
+  #handOn(told: readonly (readonly [name: string, value: string])[]): void {
     const { GITHUB_OUTPUT, WEFT_DOTENV } = this.io.env;
-    if (this.#dialect.name === 'github' && GITHUB_OUTPUT)
+    const dialect = this.#dialect.name;
+    const write = (nameOf: (name: string) => string) => told.map(([name, value]) => `${nameOf(name)}=${value}\n`).join('');
+    if (dialect === 'github' && GITHUB_OUTPUT)
       this.#append(
         GITHUB_OUTPUT,
-        `deployment=${deployment.id}\nstate=${deployment.state}\n${deployment.approval ? `digest=${deployment.approval.digest}\n` : ''}`,
+        write((name) => name),
       );
-    if (this.#dialect.name === 'gitlab' && WEFT_DOTENV) {
-      const told = `WEFT_DEPLOYMENT=${deployment.id}\nWEFT_STATE=${deployment.state}\n${deployment.approval ? `WEFT_DIGEST=${deployment.approval.digest}\n` : ''}`;
-      this.#trying(WEFT_DOTENV, () => writeFileSync(resolve(this.io.folder ?? process.cwd(), WEFT_DOTENV), told));
+    if (dialect === 'gitlab' && WEFT_DOTENV) {
+      const text = write((name) => `WEFT_${name.toUpperCase()}`);
+      this.#trying(WEFT_DOTENV, () => writeFileSync(resolve(this.io.folder ?? process.cwd(), WEFT_DOTENV), text));
     }
-    if (this.#dialect.name === 'azure') {
-      const told = { weftDeployment: deployment.id, weftState: deployment.state, ...(deployment.approval ? { weftDigest: deployment.approval.digest } : {}) };
-      for (const [name, value] of Object.entries(told)) this.#command(azureCommand('task.setvariable', [`variable=${name}`, 'isOutput=true'], value));
+    if (dialect !== 'azure') return;
+    for (const [name, value] of told) {
+      const variable = `weft${name.charAt(0).toUpperCase()}${name.slice(1)}`;
+      this.#command(azureCommand('task.setvariable', [`variable=${variable}`, 'isOutput=true'], value));
     }
   }
 

@@ -32,20 +32,24 @@ export interface Sight {
  * @throws Problem deployment_not_found, engine_missing, session_lost, interrupted
  */
 export async function look(session: Session, id: string | null, patience: Patience): Promise<Sight> {
-  const ask = <T>(work: Promise<T>) => answerOf(session, work, patience, undefined, look_milliseconds_max);
   if (id === null) {
-    const all = await ask(readDeployments(session, looked_at_deployments_count));
+    const all = await ask(session, patience, readDeployments(session, looked_at_deployments_count));
     const atWork = all.find(({ live }) => live !== null);
     return { deployment: atWork ?? all[0] ?? null, isAtWork: atWork !== undefined, isBegun: all.some(({ state }) => state === 'running') };
   }
-  const deployment = await ask(readStatus(session, id));
+  const deployment = await ask(session, patience, readStatus(session, id));
   return { deployment, ...(await lookAhead(session, deployment, patience)) };
+}
+
+/** No look takes longer than that. */
+function ask<T>(session: Session, patience: Patience, work: Promise<T>): Promise<T> {
+  return answerOf(session, work, patience, undefined, look_milliseconds_max);
 }
 
 /** Of a deployment, with what stands before it in line: whether somebody is at work, and whether anything was begun that is not over. */
 async function lookAhead(session: Session, { state, live, ahead }: Pick<Glance, 'state' | 'live' | 'ahead'>, patience: Patience) {
   const [first] = ahead;
-  const before = first === undefined ? null : await answerOf(session, readGlance(session, first), patience, undefined, look_milliseconds_max);
+  const before = first === undefined ? null : await ask(session, patience, readGlance(session, first));
   return { isAtWork: live !== null || (before !== null && before.live !== null), isBegun: state === 'running' || before?.state === 'running' };
 }
 
@@ -66,7 +70,7 @@ class Watch {
   }
 
   async look(session: Session): Promise<Seen> {
-    const glance = await answerOf(session, readGlance(session, this.#id), this.#patience, undefined, look_milliseconds_max);
+    const glance = await ask(session, this.#patience, readGlance(session, this.#id));
     const deployment = await this.#learn(session, glance);
     const { isAtWork } = await lookAhead(session, glance, this.#patience);
     return { deployment, isAtWork, isEnded: isOver(glance.state) };
@@ -74,10 +78,7 @@ class Watch {
 
   async #learn(session: Session, { mark, state, live, ahead }: Glance): Promise<Deployment> {
     const known = this.#known;
-    const deployment =
-      known?.mark === mark
-        ? { ...known.deployment, state, live, ahead }
-        : await answerOf(session, readStatus(session, this.#id), this.#patience, undefined, look_milliseconds_max);
+    const deployment = known?.mark === mark ? { ...known.deployment, state, live, ahead } : await ask(session, this.#patience, readStatus(session, this.#id));
     this.#known = { mark, deployment }; // read behind its mark: what was committed in between is read again
     return deployment;
   }
@@ -110,7 +111,7 @@ async function watch(errand: Errand, id: string | null, patience: Patience, stop
     while (!stop.aborted && !patience.isExhausted) {
       try {
         session ??= await errand.connect();
-        await answerOf(session, endLostSessions(session), patience, undefined, look_milliseconds_max);
+        await ask(session, patience, endLostSessions(session));
         const { deployment, isAtWork, isEnded } = at === null ? { ...(await look(session, null, patience)), isEnded: false } : await at.look(session);
         if (stop.aborted) return false;
         if (deployment !== null) errand.onStatus?.(deployment);
