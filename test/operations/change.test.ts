@@ -6,7 +6,7 @@ import type { Waiting } from '../../src/database/words.ts';
 import type { ApproveOptions } from '../../src/deployment/approve.ts';
 import type { AttendOptions } from '../../src/deployment/attend.ts';
 import type { DeployOptions } from '../../src/deployment/deploy.ts';
-import type { Account, Change, ForgeWork } from '../../src/domain/change.ts';
+import type { Account, ForgeWork } from '../../src/domain/change.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { Manifest } from '../../src/domain/manifest.ts';
@@ -16,7 +16,7 @@ import { carryOut } from '../../src/operations/change.ts';
 import type { ChangeDesk } from '../../src/operations/desk.ts';
 import { ID, manifestOf } from '../http/requests.ts';
 import { makeDeployment } from '../http/support.ts';
-import { CHANGE } from '../support/changes.ts';
+import { CHANGE, makeWork } from '../support/changes.ts';
 
 /** A Wednesday. */
 const NOW = Date.parse('2026-03-04T12:00:00Z');
@@ -37,20 +37,6 @@ const makeConfig = (edit: (config: Record<string, unknown>) => void = () => unde
   edit(config);
   return parseConfig(config);
 };
-
-const makeWork = (changes: Partial<ForgeWork> = {}, change: Partial<Change> = {}): ForgeWork => ({
-  kind: 'change',
-  forge: 'hub',
-  change: { ...CHANGE, ...change },
-  proof: { delivery: 'b'.repeat(64), signature: 'sha256=00' },
-  folder: 'db',
-  target: 'shop',
-  deployment: null,
-  reports: {},
-  account: null,
-  looks: 0,
-  ...changes,
-});
 
 interface Will {
   readonly config?: ReturnType<typeof makeConfig>;

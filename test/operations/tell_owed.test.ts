@@ -2,7 +2,6 @@
 import { expect, test } from 'vitest';
 import { parseConfig } from '../../src/config/config.ts';
 import type { Owed, OwedCall } from '../../src/database/owed.ts';
-import type { ForgeWork } from '../../src/domain/change.ts';
 import { Problem } from '../../src/domain/problem.ts';
 import type { ForgeAtHand, ForgeClient } from '../../src/forges/forge.ts';
 import type { ChangeDesk } from '../../src/operations/desk.ts';
@@ -10,20 +9,7 @@ import { writeOwed } from '../../src/operations/owed.ts';
 import { tellOwed } from '../../src/operations/tell_owed.ts';
 import { ID } from '../http/requests.ts';
 import { makeDeployment } from '../http/support.ts';
-import { CHANGE } from '../support/changes.ts';
-
-const work = (number: number): ForgeWork => ({
-  kind: 'change',
-  forge: 'hub',
-  change: { ...CHANGE, number },
-  proof: { delivery: 'b'.repeat(64), signature: 'sha256=00' },
-  folder: 'db',
-  target: 'shop',
-  deployment: null,
-  reports: {},
-  account: null,
-  looks: 0,
-});
+import { makeWork } from '../support/changes.ts';
 
 interface Row extends OwedCall {
   tries: number;
@@ -45,7 +31,7 @@ async function makeWorld(count: number, o: { report?: () => Promise<number>; may
   } as Partial<ForgeClient> as ForgeClient;
   const forge: ForgeAtHand = { name: 'hub', kind: 'github', webhooks: ['of-the-test'], client };
   const rows: Row[] = [];
-  for (let number = 1; number <= count; number++) rows.push({ ...(await writeOwed(forge, work(number), 0)), tries: 0, heldUntil: 0 });
+  for (let number = 1; number <= count; number++) rows.push({ ...(await writeOwed(forge, makeWork({}, { number }), 0)), tries: 0, heldUntil: 0 });
   const asked: object[] = [];
   const desk = {
     config: parseConfig({

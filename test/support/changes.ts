@@ -1,5 +1,5 @@
 /** What a forge has told of, for tests: a push of one commit to main. */
-import type { Change } from '../../src/domain/change.ts';
+import type { Change, ForgeWork } from '../../src/domain/change.ts';
 
 export const COMMIT = 'a'.repeat(40);
 
@@ -13,3 +13,18 @@ export const CHANGE: Change = {
   number: null,
   attempt: null,
 };
+
+/** The work of it, for the caller `hub`, before anything was done. */
+export const makeWork = (changes: Partial<ForgeWork> = {}, change: Partial<Change> = {}): ForgeWork => ({
+  kind: 'change',
+  forge: 'hub',
+  change: { ...CHANGE, ...change },
+  proof: { delivery: 'b'.repeat(64), signature: 'sha256=00' },
+  folder: 'db',
+  target: 'shop',
+  deployment: null,
+  reports: {},
+  account: null,
+  looks: 0,
+  ...changes,
+});

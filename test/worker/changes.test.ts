@@ -2,13 +2,13 @@
 import type { Message } from '@cloudflare/workers-types';
 import { expect, test } from 'vitest';
 import { parseConfig } from '../../src/config/config.ts';
-import type { ForgeWork } from '../../src/domain/change.ts';
 import { Problem } from '../../src/domain/problem.ts';
 import type { ForgeClient } from '../../src/forges/forge.ts';
 import type { ChangeDesk } from '../../src/operations/desk.ts';
 import { createChangeTaker } from '../../src/worker/changes.ts';
 import type { Caretaker } from '../../src/worker/look_after.ts';
 import { takeBatch } from '../../src/worker/queue.ts';
+import { makeWork } from '../support/changes.ts';
 
 const config = parseConfig({
   origin: 'https://weft.test',
@@ -18,27 +18,7 @@ const config = parseConfig({
   sources: [{ forge: 'hub', repository_id: '7', event: 'push', branch: 'main', target: 'shop' }],
 });
 
-const WORK: ForgeWork = {
-  kind: 'change',
-  forge: 'hub',
-  change: {
-    event: 'push',
-    repository: { id: '7', name: 'octo/shop' },
-    commit: 'a'.repeat(40),
-    branch: 'main',
-    environment: null,
-    workflow: null,
-    number: null,
-    attempt: null,
-  },
-  proof: { delivery: 'b'.repeat(64), signature: 'sha256=00' },
-  folder: null,
-  target: 'shop',
-  deployment: null,
-  reports: {},
-  account: null,
-  looks: 0,
-};
+const WORK = makeWork({ folder: null });
 
 /** @param answers of the forge to the question whether it is still so, by turns; the last one for good */
 function makeDesk(...answers: ('stale' | 'unreachable')[]) {
