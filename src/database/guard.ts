@@ -12,17 +12,19 @@ const first_role_of_users = 16384;
 /** Roles that come with PostgreSQL aside, a member by `set` or `inherit` of a role can do what that one can; before 16 every member. */
 const question = `do $guard$
 declare
-  v_path    pg_catalog.text := pg_catalog.current_setting('search_path');
-  v_schema  pg_catalog.oid;
-  v_mine    pg_catalog.oid[];
-  v_what    pg_catalog.text;
-  v_owner   pg_catalog.text;
+  v_path      pg_catalog.text := pg_catalog.current_setting('search_path');
+  v_schema    pg_catalog.oid;
+  v_database  pg_catalog.oid;
+  v_mine      pg_catalog.oid[];
+  v_what      pg_catalog.text;
+  v_owner     pg_catalog.text;
 begin
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   select n.oid into v_schema from pg_namespace as n where n.nspname = 'weft';
   if v_schema is null then
     raise exception 'schema "weft" does not exist' using errcode = '3F000';
   end if;
+  select d.oid into v_database from pg_database as d where d.datname = current_database();
   with recursive mine (id) as (
     select r.oid from pg_roles as r where r.rolname in (session_user, current_user)
     union
@@ -38,20 +40,23 @@ begin
     union all
     select r.oid from pg_roles as r where r.rolsuper or r.rolname = 'pg_database_owner'
     union all
-    select d.datdba from pg_database as d where d.datname = current_database()
+    select d.datdba from pg_database as d where d.oid = v_database
   ) as t;
   select o.what, pg_get_userbyid(o.owner) into v_what, v_owner
   from (
     select 'schema weft' as what, n.nspowner as owner from pg_namespace as n where n.oid = v_schema and n.nspowner <> all (v_mine)
     union all
-    select pg_describe_object(d.classid, d.objid, 0), s.refobjid
-    from pg_depend as d
-    join pg_shdepend as s on s.classid = d.classid and s.objid = d.objid and s.objsubid = 0
-    where d.refclassid = 'pg_namespace'::regclass
-      and d.refobjid = v_schema
-      and s.dbid = (select b.oid from pg_database as b where b.datname = current_database())
-      and s.deptype = 'o'
-      and s.refobjid <> all (v_mine)
+    select pg_describe_object(d.classid, d.objid, 0), d.owner
+    from (
+      -- each by its whole key: joined, and without statistics, the server reads all of them for each
+      select d.classid, d.objid,
+             (select s.refobjid from pg_shdepend as s
+              where s.dbid = v_database and s.classid = d.classid and s.objid = d.objid and s.objsubid = 0 and s.deptype = 'o') as owner
+      from pg_depend as d
+      where d.refclassid = 'pg_namespace'::regclass and d.refobjid = v_schema
+      offset 0
+    ) as d
+    where d.owner <> all (v_mine)
     limit 1
   ) as o;
   if v_what is not null then

@@ -4,7 +4,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { connectTo } from '../../src/database/connect.ts';
 import { readDeployments, readStatus, sampleMessages } from '../../src/database/engine.ts';
 import { ENGINE_VERSION } from '../../src/database/engine_version.ts';
+import { guardMessages } from '../../src/database/guard.ts';
 import { endLostSessions } from '../../src/database/lost_sessions.ts';
+import { onlyRow } from '../../src/database/server.ts';
 import type { Connect } from '../../src/database/session.ts';
 import { cancel } from '../../src/deployment/cancel.ts';
 import { deploy } from '../../src/deployment/deploy.ts';
@@ -12,7 +14,7 @@ import { resume } from '../../src/deployment/resume.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { problemOf, through, type Way, ways } from '../database/ways.ts';
-import { emptyDatabase, type TestDatabase, testServer, withDatabase } from '../support/database.ts';
+import { emptyDatabase, freshDatabase, type TestDatabase, testServer, withDatabase } from '../support/database.ts';
 import { keeper } from '../support/keeper.ts';
 import { makeOrder } from '../support/orders.ts';
 import { offers } from '../support/source.ts';
@@ -191,4 +193,28 @@ describe('whose an engine may be', () => {
     await problemOf(deployWith(connectAs(database.url)), 'engine_not_trusted');
     expect(await loot()).toEqual([]);
   });
+});
+
+it('is asked once of each object, with statistics or without', async () => {
+  const engine = await freshDatabase();
+  const session = await connectTo({ connectionString: engine.url, transport: 'tcp' })();
+  try {
+    const [, guarded] = guardMessages();
+    if (guarded === undefined) throw new Error('there is no guard');
+    const replies = await session.pipeline([
+      guarded,
+      {
+        kind: 'statement',
+        text: `select pg_stat_get_xact_tuples_fetched('pg_shdepend_depender_index'::regclass)::integer as looked_at,
+          (select count(*) from pg_depend where refclassid = 'pg_namespace'::regclass and refobjid = 'weft'::regnamespace)::integer as objects`,
+        values: [],
+      },
+    ]);
+    const { looked_at, objects } = onlyRow(replies[1]);
+    expect(Number(objects)).toBeGreaterThan(500);
+    expect(Number(looked_at)).toBe(Number(objects));
+  } finally {
+    await session.close();
+    await engine.drop();
+  }
 });

@@ -30,8 +30,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     guard: 'Whose everything in schema weft is',
     file: 'src/database/guard.ts',
-    find: 'and s.refobjid <> all (v_mine)',
-    replace: 'and false',
+    find: 'where d.owner <> all (v_mine)',
+    replace: 'where false',
     test: 'test/engine/squatter.test.ts',
     named: 'is told from an engine of which something belongs to somebody else',
   },
