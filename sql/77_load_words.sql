@@ -295,7 +295,7 @@ begin
   update weft._steps as s set result = coalesce(s.result, '{}') || jsonb_build_object('history', coalesce(s.result -> 'history', '{}') || jsonb_build_object('reworded', p_finding.data))
   where s.deployment_id = p_deployment.id and s.path = p_finding.path and s.kind <> 'check'
   returning s.* into v_step;
-  if p_finding.data ->> 'does' in ('follows', 'stays') then
+  if p_finding.data ->> 'does' in ('follows', 'stays') and p_deployment.mode <> 'rehearse' then
     update weft._history as h set words = weft._words_of(v_step.kind, v_step.options), table_name = coalesce(p_finding.data ->> 'table', h.table_name)
     where h.bundle = p_deployment.bundle and h.path = p_finding.path;
   end if;

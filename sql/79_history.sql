@@ -318,7 +318,7 @@ begin
     if v_finding.verdict = 'reworded' then
       perform weft._follow_words(p_deployment, v_finding);
       continue;
-    elsif v_finding.verdict in ('unchanged', 'renamed') then
+    elsif v_finding.verdict in ('unchanged', 'renamed') and p_deployment.mode <> 'rehearse' then
       update weft._history as h
       set path = v_finding.path, digest = decode(v_finding.data ->> 'digest', 'hex'), bytes_in = p_deployment.id
       where h.bundle = p_deployment.bundle and h.path = case v_finding.verdict when 'renamed' then v_finding.data -> 'from' ->> 0 else v_finding.path end;
@@ -352,6 +352,7 @@ as $$
 declare
   v_findings  weft._finding[];
   v_quarrel   jsonb;
+  v_followed  text[] := '{}';  -- in a rehearsal, which does not let the history follow
 begin
   v_findings := array(select f from weft._judge_history(p_deployment.manifest, p_deployment.id, '{}') as f order by f.ordinal);
   if v_findings <> '{}' and p_deployment.state <> 'staged' then  -- of what it has behind it, another one may have brought something newer since
@@ -367,13 +368,17 @@ begin
       return v_quarrel;
     end if;
     perform weft._follow_findings(p_deployment, array(select f from unnest(v_findings) as f where f.verdict <> 'late' or p_deployment.state = 'staged'));
+    v_followed := array(select f.path from unnest(v_findings) as f where f.verdict in ('unchanged', 'renamed') and p_deployment.mode = 'rehearse');
   end if;
 
   update weft._steps as s
   set state = 'skipped', finished_at = clock_timestamp()
-  from weft._artifacts as a
-  join weft._history as h on h.path = a.path and h.digest = a.digest
-  where s.deployment_id = p_deployment.id and s.state = 'pending' and a.deployment_id = s.deployment_id and a.path = s.path and h.bundle = p_deployment.bundle
+  from (
+    select a.path from weft._artifacts as a
+    join weft._history as h on h.path = a.path and h.digest = a.digest
+    where a.deployment_id = p_deployment.id and h.bundle = p_deployment.bundle
+    union all select u.path from unnest(v_followed) as u (path)) as k
+  where s.deployment_id = p_deployment.id and s.state = 'pending' and k.path = s.path
     and weft._repeat_of(s.kind, s.options) in ('once', 'on-change')
     and not exists (select from unnest(v_findings) as f where f.path = s.path and (f.verdict = 'superseded' or f.verdict = 'reworded' and f.data ->> 'does' in ('runs', 'looks')));
   return null;

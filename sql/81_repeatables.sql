@@ -79,7 +79,8 @@ begin
     select g.ordinal,
            min(g.ordinal) over (partition by g.phase, g.number) - 1 + row_number() over (partition by g.phase, g.number order by h.place, g.path collate "C") as place
     from weft._list_groups(p_deployment.id) as g
-    left join weft._history as h on h.bundle = p_deployment.bundle and h.path = g.path
+    left join weft._steps as r on p_deployment.mode = 'rehearse' and r.deployment_id = p_deployment.id and r.ordinal = g.ordinal and r.result -> 'history' ? 'renamed_from'
+    left join weft._history as h on h.bundle = p_deployment.bundle and h.path = coalesce(r.result -> 'history' ->> 'renamed_from', g.path)
   ) as k
   where k.place <> k.ordinal;
   if v_from is not null then

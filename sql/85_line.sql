@@ -146,6 +146,27 @@ comment on function weft._leave_out_applied(weft._deployments) is
   'Marks the steps whose artifacts the history has already, and ends a deployment that the history has something against.';
 
 
+-- In the block of a rehearsal the history is what it would be, and goes back with all of it.
+create or replace function weft._follow_for_now(p_deployment uuid)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_as_if  weft._deployments;
+begin
+  if exists (select from weft._steps as s where s.deployment_id = p_deployment and s.result ? 'history') then
+    select d.* into strict v_as_if from weft._deployments as d where d.id = p_deployment;
+    v_as_if.mode := 'apply';
+    perform weft._follow_findings(v_as_if, array(select f from weft._judge_history(v_as_if.manifest, p_deployment, '{}') as f where f.verdict in ('unchanged', 'renamed', 'reworded') order by f.ordinal));
+  end if;
+end
+$$;
+
+comment on function weft._follow_for_now(uuid) is 'Lets the history follow renamed, reformatted and reworded files of a rehearsal, in the transaction that is rolled back.';
+
+
 -- Of which another deployment has done the beginning, the rest is run in the same way; in one transaction all of it would run again.
 create or replace function weft._go_on_with_halves(p_deployment weft._deployments)
   returns void

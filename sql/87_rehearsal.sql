@@ -74,7 +74,7 @@ begin
     v_condition := null;
     v_is_behind := false;
     begin
-      perform weft._check_fence(p_fence);
+      perform weft._check_fence(p_fence), weft._follow_for_now(p_deployment);
       perform pg_advisory_unlock_all();
       perform weft._reset_session();
       v_began := clock_timestamp();

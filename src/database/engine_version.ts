@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'f5e063060566cf2f2481f7c5bad1b08d949011b887abf01b097b089b9d56dfe4';
+export const ENGINE_DIGEST = 'c15793c57fd32004deb57558261a67874e13c8185eae7f8129a2199fa1290852';

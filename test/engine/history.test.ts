@@ -133,6 +133,25 @@ describe('a renamed file', () => {
     expect(await journal()).toEqual([1]);
   });
 
+  it('is followed by no rehearsal, also where comments were changed: it shows that nothing runs, and the history stays', async () => {
+    const rows = () => sql(database.url, 'select path, digest, deployment_id, bytes_in, place from weft._history order by path');
+    const phases = [{ name: 'main', transaction: 'per-step', steps: [{ run: '*.sql' }, { run: 'views/*.sql', repeat: 'on-change' }] }];
+    const views = { 'views/b.sql': 'create or replace view b as select 1 as n;', 'views/a.sql': 'create or replace view a as select n from b;' };
+    await deploy({ '1.sql': write(1), '2.sql': write(2), ...views }, { phases });
+    const before = await rows();
+    const renamed = {
+      '3.sql': write(1),
+      '2.sql': `-- 2\n${write(2)}`,
+      'views/c.sql': views['views/a.sql'],
+      'views/b.sql': 'create or replace view b as select 2 as n;',
+    };
+    const rehearsal = await deployFiles(connectOver(database.url), { 'weft.yaml': JSON.stringify({ name: 'shop', phases }), ...renamed }, { mode: 'rehearse' });
+    expect(rehearsal).toMatchObject({ state: 'succeeded', rehearsal: { passes: 1, steps: [{ path: 'views/b.sql', state: 'succeeded' }] } });
+    expect(await rows()).toEqual(before);
+    expect(states(await deploy(renamed, { phases }))).toEqual({ '2.sql': 'skipped', '3.sql': 'skipped', 'views/b.sql': 'succeeded', 'views/c.sql': 'skipped' });
+    expect(await history()).toEqual(['2.sql', '3.sql', 'views/b.sql', 'views/c.sql']);
+  });
+
   it('may get its old name back', async () => {
     for (const path of ['1.sql', '0001.sql', '1.sql']) expect(await deploy({ [path]: write(1) })).toMatchObject({ state: 'succeeded' });
     expect(await journal()).toEqual([1]);
