@@ -273,7 +273,7 @@ begin
   end if;
   v_node := jsonb_path_query_first(v_plan::jsonb, 'strict $.** ? (@."Node Type" == "ModifyTable")', silent => true);
   table_name := case when v_node is not null then format('%I.%I', v_node ->> 'Schema', v_node ->> 'Relation Name') end;
-  is_growing := v_node ->> 'Operation' = 'Insert';
+  is_growing := v_node ->> 'Operation' in ('Insert', 'Merge');
 end
 $$;
 

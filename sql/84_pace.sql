@@ -33,7 +33,9 @@ begin
       using errcode = 'WF053', detail = case when p_max_rounds is null then 'No batch may have more (batch_rounds_count_max).' else format('weft.yaml allows for no more (max_rounds: %s).', p_max_rounds) end,
         hint = 'Does the statement leave out what it has done? If so, say a larger max_rounds in weft.yaml, or a larger size.';
   end if;
-  if p_max_rounds is null and p_batch.start_cursor is null and p_batch.rows > weft._limit('batch_touches_per_row_max') * greatest(p_batch.table_rows, weft._limit('batch_size_default')) then
+  -- where rows are added, or into which table nobody can tell, there is nothing to compare with: greatest() would pass over the null
+  if p_max_rounds is null and p_batch.start_cursor is null and p_batch.table_rows is not null
+      and p_batch.rows > weft._limit('batch_touches_per_row_max') * greatest(p_batch.table_rows, weft._limit('batch_size_default')) then
     raise exception 'The rounds have touched % rows by now, and % had only about % of them: they seem to touch the same ones again and again.', p_batch.rows, p_batch.table_name, p_batch.table_rows
       using errcode = 'WF053', detail = 'Each row of the table may be touched that often (batch_touches_per_row_max), unless weft.yaml says max_rounds.',
         hint = 'Let the statement leave out what it has done (where total is null), or walk with a cursor. If it is right as it is, say max_rounds in weft.yaml.';

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c15793c57fd32004deb57558261a67874e13c8185eae7f8129a2199fa1290852';
+export const ENGINE_DIGEST = '6442550291a17a7fd02bd14918ccc06e9fb16afa51c723658c5c9273e0e35948';

@@ -163,6 +163,45 @@ describe('a batch', () => {
     expect(end).toMatchObject({ state: 'succeeded', phases: [{ steps: [{ rows: 1000, batch: { rounds: 4, table: null } }] }] });
   });
 
+  it('adds as many rows as there are, also without a word of how many rounds that takes: there is nothing to hold them against', async () => {
+    await sql(
+      database.url,
+      `create table shop.old (id int primary key, note text); insert into shop.old select generate_series(1, 7000);
+       create table shop.moved (like shop.old); create table shop.kept (id int primary key, note text);
+       create function shop.mark(n int) returns setof int language sql as
+       $$ update shop.kept set note = 'seen' where id in (select id from shop.kept where note is null order by id limit n) returning id $$`,
+    );
+    const batches = [
+      'insert into shop.kept select * from shop.old as o where not exists (select from shop.kept as k where k.id = o.id) order by o.id limit :size',
+      'select * from shop.mark(:size)',
+      'with gone as (delete from shop.old where id in (select id from shop.old order by id limit :size) returning *) insert into shop.moved select * from gone',
+    ];
+    for (const statement of batches) {
+      const end = await deployFiles(connectOver(database.url), {
+        'weft.yaml': JSON.stringify({ name: `shop-${batches.indexOf(statement)}`, phases: [{ name: 'p', steps: [{ batch: 'all.sql' }] }] }),
+        'all.sql': statement,
+      });
+      expect(end, statement).toMatchObject({ state: 'succeeded', phases: [{ steps: [{ rows: 7000, batch: { rounds: 7 } }] }] });
+    }
+    expect(await sql(database.url, 'select (select count(*)::int from shop.old) as left, (select count(*)::int from shop.moved) as moved')).toEqual([
+      { left: 0, moved: 7000 },
+    ]);
+  });
+
+  it('adds by MERGE, too, into a table that had none', async ({ skip }) => {
+    const [{ version }] = await sql(database.url, `select current_setting('server_version_num')::int as version`);
+    if (version < 150000) skip('there is no MERGE before 15');
+    await sql(
+      database.url,
+      'create table shop.kept (id int primary key); create table shop.old (id int primary key); insert into shop.old select generate_series(1, 7000)',
+    );
+    const end = await deployBatch(
+      `merge into shop.kept as k using (select o.id from shop.old as o where not exists (select from shop.kept as h where h.id = o.id) order by o.id limit :size) as s
+       on k.id = s.id when not matched then insert values (s.id)`,
+    );
+    expect(end).toMatchObject({ state: 'succeeded', phases: [{ steps: [{ rows: 7000, batch: { rounds: 7 } }] }] });
+  });
+
   it('runs as the role and with the settings of its phase, each round from the same ones; a role that may do nothing with Weft', async () => {
     const [{ role }] = await sql(database.url, `select 'weft_batch_' || substr(md5(random()::text), 1, 8) as role`);
     await sql(
