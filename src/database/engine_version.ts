@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '6442550291a17a7fd02bd14918ccc06e9fb16afa51c723658c5c9273e0e35948';
+export const ENGINE_DIGEST = '514a3488921afeb685fb1a831569750d30ceb8aa44923e588103e91ec974e709';
