@@ -153,8 +153,9 @@ declare
 begin
   return case p_object ->> 'kind'
     when 'relation' then (
-      select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('kind', case when c.relkind = 'i' then 'index' else 'relation' end, 'name', format('%I.%I', n.nspname, c.relname), 'on', i.indrelid::regclass::text)))
-      from pg_class as c join pg_namespace as n on n.oid = c.relnamespace left join pg_index as i on i.indexrelid = c.oid
+      select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('kind', case when c.relkind = 'i' then 'index' else 'relation' end, 'name', format('%I.%I', n.nspname, c.relname),
+          'on', (select i.indrelid::regclass::text from pg_index as i where i.indexrelid = c.oid))))
+      from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
       where c.relname = v_name and (v_schema is null or n.nspname = v_schema) and n.nspname <> 'weft' and n.nspname !~ '^pg_' and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'i') and c.relpersistence <> 't'
         -- of a view that is replaced by one with the same columns, its rule alone is written
         and (not p_is_ours or weft._is_of_this_transaction(c.xmin) or exists (select from pg_rewrite as w where w.ev_class = c.oid and weft._is_of_this_transaction(w.xmin))))

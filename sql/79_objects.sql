@@ -10,6 +10,7 @@ create or replace function weft._list_makeable(p_above bigint[])
   returns table (catalog integer, oid oid, made_by xid)
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off  -- it is little that came later, which no statistics tell, and each repeatable file asks
   language sql
 as $$
   select 1, c.oid, c.xmin from pg_class as c where c.oid > p_above[1]::oid and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'i')

@@ -312,7 +312,8 @@ as $$
   select weft._merge_made(case when u.ordinal is null then h.made else nullif(u.replaced -> 'made', 'null') end, nullif(coalesce(weft._list_made(p_mark, p_statements is not null), '[]') || coalesce(weft._list_replaced(p_statements), '[]'), '[]'))
   from weft._steps as s
   join weft._deployments as d on d.id = s.deployment_id
-  left join weft._history as h on h.bundle = d.bundle and h.path = s.path
+  -- by its whole key, which the server does without where it knows nothing of the table
+  left join lateral (select k.made from weft._history as k where k.bundle = d.bundle and k.path = s.path offset 0) as h on true
   left join weft._steps as u on u.deployment_id = d.undoes and u.path = s.undoes and s.path = s.undoes and u.kind = s.kind
   where s.deployment_id = p_deployment and s.ordinal = p_step
 $$;

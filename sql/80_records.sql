@@ -16,7 +16,7 @@ begin
       milliseconds = round((extract(epoch from r.finished_at - r.started_at) * 1000)::numeric, 3),
       replaced = case when r.is_wanted and (s.options ? 'repeat' or s.kind = 'load') then (
         select to_jsonb(h) || jsonb_build_object('digest', encode(h.digest, 'hex'))
-        from weft._history as h join weft._deployments as d on d.bundle = h.bundle where d.id = p_deployment and h.path = s.path) end,
+        from weft._history as h where h.bundle = (select d.bundle from weft._deployments as d where d.id = p_deployment) and h.path = s.path) end,
       statement_lines = r.lines, statement_digests = r.digests, result = case when r.result is null then s.result else coalesce(s.result, '{}') || (r.result - '{table,table_oid}'::text[]) end
   from unnest(p_records) as r
   where s.deployment_id = p_deployment and s.ordinal = r.ordinal;

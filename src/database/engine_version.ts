@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '514a3488921afeb685fb1a831569750d30ceb8aa44923e588103e91ec974e709';
+export const ENGINE_DIGEST = 'd8579c6fc1acebff6a0c90cd69c495702f6875b372a771ae378222f9e5be2997';
