@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd8579c6fc1acebff6a0c90cd69c495702f6875b372a771ae378222f9e5be2997';
+export const ENGINE_DIGEST = 'b40ff0f999460200b156662435d609cd97e55f140dd750735220b9bcc3d948b7';
