@@ -75,8 +75,7 @@ begin
     v_is_behind := false;
     begin
       perform weft._check_fence(p_fence), weft._follow_for_now(p_deployment);
-      perform pg_advisory_unlock_all();
-      perform weft._reset_session();
+      perform pg_advisory_unlock_all(), weft._reset_session();
       v_began := clock_timestamp();
       v_known := weft._list_relations();
       v_held := weft._list_held_locks(v_known);
@@ -281,8 +280,6 @@ begin
                 end if;
                 if v_phase.transaction = 'none' or v_step.is_apart then
                   select r.p_outside, r.p_inside into v_before, v_inside from weft._run_inside('set constraints all immediate', v_before, v_inside) as r;
-                end if;
-                if v_phase.transaction = 'none' or v_step.is_apart then
                   perform weft._reset_constraints();
                 end if;
                 if v_caught.state is not null then
@@ -309,6 +306,9 @@ begin
             perform weft._reset_constraints(), weft._check_dependents();
           elsif exists (select from weft._statements as t where t.deployment_id = p_deployment and t.step = v_step.ordinal and t.statement ~* '\mconstraints\M') then
             perform weft._reset_constraints(v_ended);
+          end if;
+          if v_step.had is not null and v_phase.transaction <> 'none' and not v_step.is_apart then
+            perform weft._reset_session(), weft._give_back_had(v_phase, v_step.ordinal);
           end if;
           if cardinality(v_steps_done) >= v_count_at then
             v_count_at := weft._check_lock_table(cardinality(v_steps_done));

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b40ff0f999460200b156662435d609cd97e55f140dd750735220b9bcc3d948b7';
+export const ENGINE_DIGEST = 'f45cbff38125267b652a72b7a20d87e1dc330951027bb254c72d26736156e475';

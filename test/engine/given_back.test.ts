@@ -6,8 +6,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
-import type { Rule } from './support.ts';
-import { deployWays, type PhaseOfWays, type Way, type Ways } from './undoing.ts';
+import { type Rule, send } from './support.ts';
+import { deployWays, type PhaseOfWays, packWays, type Way, type Ways } from './undoing.ts';
 
 let database: TestDatabase;
 
@@ -62,6 +62,21 @@ describe.each(['single', 'per-step'] as const)('a view that went with another on
     });
     expect(await deployWays(database.url, grown)).toMatchObject({ state: 'succeeded' });
     expect(await whole()).toEqual(before);
+  });
+
+  it('comes back so in a rehearsal, and what cannot be given back fails that too', async () => {
+    const phases = (more: Readonly<Record<string, Way>>): PhaseOfWays[] => [
+      { name: 'schema', transaction: rule, ways: { '0.sql': { run: 'select 1' }, ...more } },
+      { name: 'code', transaction: rule, ways: FILES },
+    ];
+    await deployWays(database.url, phases({}));
+    await sql(database.url, MORE);
+    const grown = phases({ '1.sql': { run: 'drop view va cascade; create view other as select 1 as n' } });
+    const rehearsal = await send(database.url, packWays(grown, { mode: 'rehearse' }));
+    expect(rehearsal).toMatchObject({ state: 'succeeded', rehearsal: { catalog: [{ kind: 'view', identity: 'public.other', change: 'added' }] } });
+    await sql(database.url, 'create rule r as on delete to vb do instead nothing');
+    expect(await send(database.url, packWays(grown, { mode: 'rehearse' }))).toMatchObject({ state: 'failed', error: { sqlstate: 'WF073', path: 'v/b.sql' } });
+    expect(await deployWays(database.url, grown)).toMatchObject({ state: 'failed', error: { sqlstate: 'WF073', path: 'v/b.sql' } });
   });
 
   it('what cannot be given back fails it, and is named', async () => {
