@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'f45cbff38125267b652a72b7a20d87e1dc330951027bb254c72d26736156e475';
+export const ENGINE_DIGEST = '495e455e831ca380a999ecec2e2c08fb68a29c09218226d090c0cf34ee81be2d';
