@@ -23,6 +23,7 @@ create table weft._lease (
   pid            integer,
   backend_start  timestamptz,
   query_start    timestamptz,
+  role_id        oid,
   taken_at       timestamptz,
   directive_at   timestamptz,
   numbered_as    oid,
@@ -36,6 +37,8 @@ comment on table weft._lease is
   'Which CALL runs now: it lives while pg_stat_activity shows that backend active with that query_start. Not a flag: a holder that is gone holds nothing.';
 comment on column weft._lease.fence is 'Raised by whoever takes the lease; every transaction of a runner begins and ends by comparing it with its own.';
 comment on column weft._lease.query_start is 'statement_timestamp() of the CALL, which COMMIT does not change and pg_stat_activity shows as query_start.';
+comment on column weft._lease.role_id is
+  'As whom the holder''s session had logged in: everybody sees that of every session, so the number of a holder that is gone is told from that of another role''s session.';
 comment on column weft._lease.directive_at is
   'Set while a statement is out that the session is to run at top level: until the next CALL the lease names the backend, at work or idle for a short while.';
 

@@ -20,8 +20,10 @@ begin
   return case
     when not found then 'gone'
     -- of others only pid and role are seen; but no session is older than its server, and none is without a role: a server that
-    -- was restarted gives the old number to whoever comes, its own processes among them
-    when v_activity.backend_start is null and (v_activity.usesysid is null or p_lease.backend_start < pg_postmaster_start_time()) then 'gone'
+    -- was restarted gives the old number to whoever comes, its own processes among them; and so does the system, in time, to some session that
+    -- stays for days. What a session does never changes as whom it has logged in
+    when v_activity.backend_start is null and (
+      v_activity.usesysid is null or v_activity.usesysid <> p_lease.role_id or p_lease.backend_start < pg_postmaster_start_time()) then 'gone'
     when v_activity.backend_start is null then 'unknown'
     when v_activity.backend_start <> p_lease.backend_start then 'gone'
     when p_lease.directive_at is not null then case
@@ -69,6 +71,7 @@ begin
       pid = pg_backend_pid(),
       backend_start = a.backend_start,
       query_start = statement_timestamp(),
+      role_id = a.usesysid,
       taken_at = clock_timestamp(),
       directive_at = null
   from pg_stat_activity as a
@@ -157,7 +160,7 @@ create or replace function weft._release_lease(p_fence bigint)
 as $$
 begin
   update weft._lease as l
-  set deployment_id = null, pid = null, backend_start = null, query_start = null, taken_at = null, directive_at = null
+  set deployment_id = null, pid = null, backend_start = null, query_start = null, role_id = null, taken_at = null, directive_at = null
   where l.fence = p_fence;
 end
 $$;

@@ -378,7 +378,7 @@ begin
   end if;
   v_error := weft._add_blockers(v_error, coalesce(v_statement, v_condition), weft._lock_budget_ms(p_phase, coalesce(weft._name_lock_kind(v_statement), 'data')));
   return row(
-    case when v_caught.state in ('55P03', '40P01') and not (p_is_within and p_is_last_try) then 'again' else 'failed' end, v_path,
+    case when v_caught.state in ('55P03', '40P01', '40001') and not (p_is_within and p_is_last_try) then 'again' else 'failed' end, v_path,
     case when v_condition is not null then weft._describe_condition_error(v_error, p_phase.name, v_path, v_condition)
       when v_caught.context ~ '\mweft\._enter_file\(' then weft._describe_entry_error(v_error, p_phase, v_path)
       when v_script.kind = 'load' and v_script.path = v_path and v_line is null then weft._describe_where_error(v_error, p_phase, v_script.ordinal, v_their_path)

@@ -74,6 +74,7 @@ as $$
 declare
   v_relation  name := (select c.relname from pg_class as c where c.oid = p_table);
   v_path      text := p_before ->> 'search_path';
+  v_strings   text := coalesce(p_before ->> 'conforming', 'on');
   v_index     text;
   v_set       text;
 begin
@@ -85,9 +86,11 @@ begin
     perform weft._restore_role(p_before);
     execute format('drop table if exists pg_temp.%I', v_relation);
     execute format('create temporary table %I (like %s)', v_relation, p_table::regclass);
+    v_set := pg_catalog.set_config('standard_conforming_strings', v_strings, true);  -- what a backslash in the predicate is
     v_set := pg_catalog.set_config('search_path', v_path, true);
     execute v_index;
     v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    v_set := pg_catalog.set_config('standard_conforming_strings', 'on', true);
     reset session authorization;
     reset role;
     select c.relname, weft._read_definition(i.indexrelid) into name, definition

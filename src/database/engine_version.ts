@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '495e455e831ca380a999ecec2e2c08fb68a29c09218226d090c0cf34ee81be2d';
+export const ENGINE_DIGEST = 'aa5e8c933efe1f18889b8e18d7b6a4a2e9dc9c05bcc9dfd4386d37c8c6e6adfc';

@@ -81,6 +81,12 @@ do $$ begin insert into app.done values (1); commit; end $$;`;
     expect(await deployed({ '1.sql': text })).toMatchObject({ state: 'succeeded', error: null });
     expect(await sql(database.url, 'select a from t order by a')).toEqual([{ a: 'a\\b' }, { a: 'c\\d' }]);
   });
+
+  it('nor is the index another one than the file says, where a backslash stands in its predicate', async () => {
+    const text = `create table t (a text);\nset standard_conforming_strings = off;\nset escape_string_warning = off;\ncreate index concurrently t_a on t (a) where a <> 'a\\\\b';\ninsert into t values ('a\\\\b');`;
+    expect(await deployed({ '1.sql': text })).toMatchObject({ state: 'succeeded', error: null });
+    expect(await sql(database.url, `select strpos(pg_get_indexdef('t_a'::regclass), '''a\\b''') > 0 as is_one`)).toEqual([{ is_one: true }]);
+  });
 });
 
 it('a statement that makes every next transaction read-only fails, and says so', async () => {

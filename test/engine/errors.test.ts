@@ -5,6 +5,7 @@
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { deployFiles, type Files, failFiles, pack, passFiles, send, sha256 } from './support.ts';
 
@@ -269,6 +270,30 @@ describe('a lock that is not to be had', () => {
     // the server ends whichever of the two notices first
     await holder.query('lock table other; rollback').catch(() => holder.query('rollback'));
     expect((await deployed).state).toBe('succeeded');
+  });
+
+  it.each([
+    ['in a transaction', ''],
+    ['statement by statement', 'vacuum parts;\n'],
+  ])('that goes with its row to another partition meanwhile (40001) is tried again too: %s', async (_, before) => {
+    await holder.query('rollback');
+    await sql(
+      database.url,
+      `create table parts (k int, n int) partition by list (k); create table parts_1 partition of parts for values in (1); create table parts_2 partition of parts for values in (2);
+       insert into parts values (1, 0)`,
+    );
+    await holder.query('begin; update parts set k = 2');
+    const deployed = deployFiles(database.url, { '1.sql': `${before}update parts set n = n + 1;` }, 'auto', 20_000);
+    await until(
+      database.url,
+      `exists (select from pg_locks as l join pg_stat_activity as a using (pid) where not l.granted and a.query ~ 'weft.run' and a.datname = current_database())`,
+    );
+    await holder.query('commit');
+    expect((await deployed).state).toBe('succeeded');
+    expect(await sql(database.url, 'select k, n from parts')).toEqual([{ k: 2, n: 1 }]);
+    expect(await sql(database.url, `select data ->> 'sqlstate' as sqlstate from weft.events where kind = 'lock_not_available'`)).toEqual([
+      { sqlstate: '40001' },
+    ]);
   });
 });
 

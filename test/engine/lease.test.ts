@@ -223,6 +223,16 @@ describe('a holder', () => {
     expect(await call(await newClient(), id)).toMatchObject({ state: 'succeeded' });
   });
 
+  it.runIf(offers('a superuser'))('whose number a session of another role has by now is gone, as that role never held it', async () => {
+    const [other, first, late] = [await superuser(), await newClient(), await newClient()];
+    const { id, gate } = await runnerAtTheGate(first);
+    expect(await sql(database.url, 'select oid from pg_roles where rolname = current_user')).toEqual([{ oid: (await lease()).role_id }]);
+    await sql(database.url, `select pg_terminate_backend(${pidOf(first)}, 5000)`);
+    await sql(database.url, 'update weft._lease set pid = $1', [pidOf(other)]); // as the system may give it away, while the server has been up all the time
+    await gate.open();
+    expect(await call(late, id)).toMatchObject({ state: 'succeeded' });
+  });
+
   it.runIf(offers('a superuser'))('of another role is unknown, never dead: whoever cannot see it waits, until it is gone', async () => {
     const [other, ours] = [await superuser(), await newClient()];
     const { id, gate, running } = await runnerAtTheGate(other);
