@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'aa5e8c933efe1f18889b8e18d7b6a4a2e9dc9c05bcc9dfd4386d37c8c6e6adfc';
+export const ENGINE_DIGEST = 'b15c924f7901bab6b75498b7b6408df7d56c6bf13aff97f441281df15dfdd5ed';
