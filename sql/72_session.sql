@@ -102,6 +102,25 @@ $$;
 comment on function weft._show_progress(integer, integer, text) is 'Shows other sessions where an uncommitted phase is, through application_name.';
 
 
+-- An event trigger of the user's finds its tables by the search_path that the session began with, whoever is at work.
+create or replace function weft._run_as_met(p_statement text)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_path  text := (select s.reset_val from pg_settings as s where s.name = 'search_path');
+  v_set   text := set_config('search_path', case session_user when 'weft' then weft._leave_out_user(v_path) else v_path end, true);
+begin
+  execute p_statement;
+  v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+end
+$$;
+
+comment on function weft._run_as_met(text) is 'Runs a statement of the engine''s that event triggers hear of, under the search_path that they know.';
+
+
 -- Whoever is not ours has no business in schema weft, and weft.parameter() stands in it. So the role of a phase may look into it for as long
 -- as the transaction takes, and nobody ever sees that grant.
 create or replace function weft._admit_role(p_role text)
@@ -114,7 +133,7 @@ begin
   if p_role = 'none' or to_regrole(quote_ident(p_role)) is null or has_schema_privilege(p_role, 'weft', 'usage') or not pg_has_role(current_user, (select n.nspowner from pg_namespace as n where n.nspname = 'weft'), 'usage') then
     return false;
   end if;
-  execute format('grant usage on schema weft to %I', p_role);
+  perform weft._run_as_met(format('grant usage on schema weft to %I', p_role));
   return true;
 end
 $$;
@@ -129,7 +148,7 @@ create or replace function weft._dismiss_role(p_role text)
   language plpgsql
 as $$
 begin
-  execute format('revoke usage on schema weft from %I', p_role);
+  perform weft._run_as_met(format('revoke usage on schema weft from %I', p_role));
 end
 $$;
 

@@ -199,10 +199,10 @@ create or replace function weft._is_taken_apart(p_caught weft._caught, p_stateme
 as $$
   select p_caught.state in ('3F000', '42883', '42P01', '42703', '42704', 'XX000') and (p_caught.state = 'XX000' or p_caught.message ~ '\mweft\M')
     and coalesce(substring(p_caught.context from 'PL/pgSQL function weft\._[^\n]*') !~ 'EXECUTE$', true)
-    and array_to_string(p_statements, ' ') ~* '\mweft\M'
+    and array_to_string(p_statements, ' ') ~* '\m(weft|owned)\M'  -- what a role owns goes with DROP OWNED
 $$;
 
-comment on function weft._is_taken_apart(weft._caught, text[]) is 'Tells whether an error is the engine''s own, in a file that names schema weft.';
+comment on function weft._is_taken_apart(weft._caught, text[]) is 'Tells whether an error is the engine''s own, in a file that names schema weft, or takes along what a role owns.';
 
 
 create or replace function weft._describe_taken_apart(p_caught weft._caught)
@@ -215,7 +215,7 @@ begin
   p_caught.detail := format('The server said: %s (%s).', p_caught.message, p_caught.state);
   p_caught.state := 'WF016';
   p_caught.message := 'The file has taken schema weft apart, in which the engine is that runs it.';
-  p_caught.hint := weft._advise_on_own_schema() || ' Nothing of this transaction is in the database.';
+  p_caught.hint := weft._advise_on_own_schema() || ' DROP OWNED takes along all that a role owns, Weft''s schema too. Nothing of this transaction is in the database.';
   return p_caught;
 end
 $$;

@@ -348,7 +348,7 @@ begin
   end if;
   if weft._is_taken_apart(v_caught, v_script.executables) then
     v_caught := weft._describe_taken_apart(v_caught);
-    v_index := (select min(u.place) from unnest(v_script.executables) with ordinality as u (statement, place) where u.statement ~* '\mweft\M');
+    v_index := (select min(u.place) from unnest(v_script.executables) with ordinality as u (statement, place) where u.statement ~* '\m(weft|owned)\M');
     v_statement := v_script.statements[v_index];
     v_line := case when v_script.is_streamed then v_reader.lines[v_index] else v_script.lines[v_index] end;
   end if;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b15c924f7901bab6b75498b7b6408df7d56c6bf13aff97f441281df15dfdd5ed';
+export const ENGINE_DIGEST = '3844a0a5222ec30124c6b0892ad4ddeed4a7ba78207cea85ee1d81d5b1caf235';

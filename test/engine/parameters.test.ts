@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Problem } from '../../src/domain/problem.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles, type OrderOptions, stageFiles } from '../support/orders.ts';
+import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
 import { undo } from './undoing.ts';
 
@@ -313,6 +314,29 @@ describe('what is given', () => {
 });
 
 describe('the schema', () => {
+  it.runIf(offers('a superuser'))('opens under the search_path that an event trigger knows its tables by', async () => {
+    await sql(database.url, `do $$ begin create role weft_test_shop; exception when duplicate_object then null; end $$`);
+    await sql(database.url, 'grant weft_test_shop to current_user; create schema audit; create table audit.log (tag text)');
+    await sql(database.url, `grant usage on schema audit to public; grant insert on audit.log to public; grant all on seen to weft_test_shop`);
+    await sql(database.url, `alter database ${database.name} set search_path = audit, public`);
+    await sql(
+      database.superuserUrl ?? '',
+      `set search_path = audit; create function audit.note() returns event_trigger language plpgsql as $$ begin insert into log values (tg_tag); end $$;
+       create event trigger noted on ddl_command_end execute function audit.note()`,
+    );
+    for (const [path, transaction] of [
+      ['1.sql', 'single'],
+      ['2.sql', 'none'],
+    ] as const) {
+      const end = await deployOne(
+        { [path]: `insert into seen values ('${path}', weft.parameter('region'));` },
+        { phase: { role: 'weft_test_shop', transaction } },
+      );
+      expect(end, JSON.stringify(end.error)).toMatchObject({ state: 'succeeded' });
+    }
+    expect(await seen()).toEqual({ '1.sql': 'eu', '2.sql': 'eu' });
+  });
+
   it('opens for nobody: a role of a phase reads weft.parameter() within its transaction, and no table, ever', async () => {
     await sql(database.url, `do $$ begin create role weft_test_shop; exception when duplicate_object then null; end $$`);
     await sql(database.url, 'grant weft_test_shop to current_user');

@@ -63,14 +63,17 @@ describe.each(['per-step', 'none'] as const)('fails, and names it (WF016), under
 });
 
 describe.each(['single', 'auto', 'per-step', 'none'] as const)('a file that drops the engine, under transaction: %s', (transaction) => {
-  it.each(['drop schema weft cascade', 'drop function weft._reset_session(), weft._run_inside(text, jsonb, jsonb) cascade'])('%s', async (text) => {
-    const before = await parts();
-    expect(await deploy(`create table t (a int);\n${text};\ncreate table u (a int)`, transaction)).toMatchObject({
-      state: 'failed',
-      error: { sqlstate: 'WF016', path: '1.sql', line: 2, hint: expect.stringContaining('pg_dump -N weft') },
-    });
-    expect(await parts()).toEqual(before);
-  });
+  it.each(['drop schema weft cascade', 'drop function weft._reset_session(), weft._run_inside(text, jsonb, jsonb) cascade', 'drop owned by current_user'])(
+    '%s',
+    async (text) => {
+      const before = await parts();
+      expect(await deploy(`create table t (a int);\n${text};\ncreate table u (a int)`, transaction)).toMatchObject({
+        state: 'failed',
+        error: { sqlstate: 'WF016', path: '1.sql', line: 2, hint: expect.stringContaining('pg_dump -N weft') },
+      });
+      expect(await parts()).toEqual(before);
+    },
+  );
 });
 
 it('a dump of a database that has Weft in it says how it is made without', async () => {
