@@ -63,6 +63,7 @@
 --   78 checks      rows that break a rule                       |
 --   78 superseded  what was applied, and is not what is there   |
 --   79 blockers    who had a lock that was not to be had        |
+--   79 followed    what the history takes over, and runs not   |
 --   79 history     a bundle's files against the history        |
 --   79 lost_tables data that is gone with its table           |
 --   79 made_anew   what ran once for a table of before          |

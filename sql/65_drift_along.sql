@@ -1,5 +1,26 @@
 -- What went along with what a deployment has dropped with CASCADE, and nobody has made again. psql would show the server's notice of it.
 
+-- A column is data, and often called like its type: that its name stands somewhere says nothing. p_text: in lower case.
+create or replace function weft._is_column_meant(p_text text, p_column text, p_table text[])
+  returns boolean
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_text ~ concat('\m(drop|rename)\s+(column\s+)?(if\s+exists\s+)?"?', n.of_column, '\M')
+    -- its table is another one now
+    or p_text ~ concat('\mdrop\s+(foreign\s+|materialized\s+)?(table|view)\M[^;]*\m', n.of_table, '\M')
+    or p_text ~ concat('\malter\s+(foreign\s+|materialized\s+)?(table|view)\M[^;]*\m', n.of_table, '\M[^;]*\m(rename\s+to|set\s+schema)\M')
+    or p_text ~ concat('\mrename\s+to\s+"?', n.of_table, '\M')
+    or p_text ~ concat('\m(drop|alter)\s+schema\M[^;]*\m', n.of_schema, '\M')
+  from (
+    select regexp_replace(p_column, '([^[:alnum:]_])', '\\\1', 'g') as of_column, regexp_replace(lower(p_table[2] collate "C"), '([^[:alnum:]_])', '\\\1', 'g') as of_table,
+           regexp_replace(lower(p_table[1] collate "C"), '([^[:alnum:]_])', '\\\1', 'g') as of_schema) as n
+$$;
+
+comment on function weft._is_column_meant(text, text, text[]) is 'Tells whether files say that a column goes: by its name, or by that of its table, which they make anew.';
+
+
 -- Named are objects that were there when it began, are gone, and whose name stands in no file that has run: whoever names what he drops knows of it. What hangs
 -- on a table or view goes with that, and is not told apart.
 create or replace function weft._list_gone_along(p_deployment weft._deployments)
@@ -28,7 +49,7 @@ begin
         and strpos(lower(encode(c.content, 'escape') collate "C"), 'cascade') > 0) then
     return;
   end if;
-  select lower(string_agg(weft._kept_text(s.deployment_id, s.path, a.digest), E'\n') collate "C") into v_text
+  select lower(string_agg(weft._kept_text(s.deployment_id, s.path, a.digest), E';\n') collate "C") into v_text
   from weft._steps as s
   join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
   where s.deployment_id = p_deployment.id and s.kind = 'run' and s.state in ('succeeded', 'failed');
@@ -56,9 +77,9 @@ begin
   )
   select case when c.change = 'removed' then c.kind else 'default of column' end, c.identity
   from changes as c
-  where c.kind not in ('comment', 'column privilege', 'default privileges') and (c.change <> 'removed' or c.kind <> 'column')
-    and not exists (select from words as w where w.word = c.bare)
-    and case when c.bare ~ '[^[:alnum:]_]' then strpos(v_text, c.bare) = 0 else true end
+  where c.kind not in ('comment', 'column privilege', 'default privileges')
+    and case when c.change = 'removed' and c.kind = 'column' then not weft._is_column_meant(v_text, c.bare, parse_ident(c.parent))
+      else not exists (select from words as w where w.word = c.bare) and case when c.bare ~ '[^[:alnum:]_]' then strpos(v_text, c.bare) = 0 else true end end
     -- what has only moved to another schema is there
     and not exists (select from differences as n where n.change = 'added' and n.kind = c.kind and n.bare = c.bare)
     and not exists (select from changes as t where t.change = 'removed' and t.kind <> 'column' and t.identity = c.parent)

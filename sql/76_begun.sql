@@ -140,6 +140,22 @@ comment on function weft.list_half_undone(text) is
   'Lists files that an undo has taken back in part, of one bundle or of all: what that has removed is expected to be gone, and so no drift, and the history has the file still.';
 
 
+-- Those that a deployment leaves out (--up-to) are in the bundle all the same.
+create or replace function weft._list_paths(p_manifest jsonb)
+  returns text[]
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select array(
+    select a.value ->> 'path' from jsonb_array_elements(p_manifest -> 'artifacts') as a
+    union all
+    select l.path from jsonb_array_elements_text(p_manifest -> 'left_out') as l (path))
+$$;
+
+comment on function weft._list_paths(jsonb) is 'Lists the paths of the files of a bundle, also of those that its manifest only names.';
+
+
 -- Another checkout may be at work: an older one, or one that lacks a merge. What runs again and again may go from a bundle with its object; it is not asked for.
 create or replace function weft._list_gone(p_manifest jsonb, p_findings weft._finding[])
   returns text[]
@@ -153,14 +169,20 @@ as $$
     select h.path, h.deployment_id, h.applied_path
     from weft._history as h
     where h.bundle = p_manifest ->> 'bundle' and h.place is null and h.made is null
-      and not exists (select from jsonb_array_elements(p_manifest -> 'artifacts') as a where a.value ->> 'path' = h.path)
+      and not exists (select from unnest(weft._list_paths(p_manifest)) as u (path) where u.path = h.path)
       and not exists (select from unnest(p_findings) as f where f.verdict = 'renamed' and f.data -> 'from' ->> 0 = h.path)
+  ),
+  again as materialized (  -- of each deployment once, and not of each file
+    select s.deployment_id, s.path
+    from (select distinct g.deployment_id from gone as g) as d
+    cross join lateral (
+      select o.deployment_id, o.path from weft._steps as o
+      where o.deployment_id = d.deployment_id and o.kind <> 'check' and (o.options ? 'repeat' or o.kind = 'load' and o.options ->> 'mode' is distinct from 'insert')
+      offset 0) as s
   )
   select array(
-    select g.path
-    from gone as g
-    left join lateral (select s.kind, s.options from weft._steps as s where s.deployment_id = g.deployment_id and s.path = g.applied_path limit 1) as s on true
-    where s.kind is null or not (s.options ? 'repeat' or s.kind = 'load' and s.options ->> 'mode' is distinct from 'insert')
+    select g.path from gone as g
+    where not exists (select from again as a where a.deployment_id = g.deployment_id and a.path = g.applied_path)
     order by g.path collate "C")
 $$;
 

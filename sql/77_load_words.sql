@@ -185,11 +185,15 @@ create or replace function weft._find_reworded(p_bundle text, p_manifest jsonb, 
   set jit = off  -- which such a plan looks dear enough for
   language sql
 as $$
-  with files as materialized (
-    select row_number() over (order by p.ordinality, s.ordinality) as ordinal, s.value ->> 'path' as path, s.value ->> 'kind' as kind, p.value ->> 'role' as role, s.value ->> 'when' as condition,
-           coalesce(p.value -> 'settings', '{}') as settings, weft._words_of(s.value ->> 'kind', s.value) as words
+  with phases as materialized (  -- by itself: else the whole phase would go along with each of its steps
+    select p.ordinality as ordinal, p.value -> 'steps' as steps, p.value ->> 'role' as role, coalesce(p.value -> 'settings', '{}') as settings
     from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p
-    cross join jsonb_array_elements(p.value -> 'steps') with ordinality as s
+  ),
+  files as materialized (
+    select row_number() over (order by p.ordinal, s.ordinality) as ordinal, s.value ->> 'path' as path, s.value ->> 'kind' as kind, p.role, s.value ->> 'when' as condition,
+           p.settings, weft._words_of(s.value ->> 'kind', s.value) as words
+    from phases as p
+    cross join jsonb_array_elements(p.steps) with ordinality as s
   ),
   known as materialized (
     select f.*, h.words as before, h.table_name,

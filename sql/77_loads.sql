@@ -182,6 +182,11 @@ declare
   v_memory     text := current_setting('work_mem');
   v_set        text;
   e_state      text;
+  e_message    text;
+  e_detail     text;
+  e_schema     text;
+  e_table      text;
+  e_constraint text;
 begin
   select s.* into strict v_step from weft._steps as s where s.deployment_id = p_deployment and s.ordinal = p_step;
   select a.chunks into strict v_chunks from weft._artifacts as a where a.deployment_id = p_deployment and a.path = v_step.path;
@@ -204,7 +209,9 @@ begin
   if weft._is_same_table(p_deployment, v_step, v_target, v_name) then
     return jsonb_build_object('inserted', 0, 'updated', 0, 'deleted', 0, 'same_table', v_name);
   end if;
-  if v_file.objects = 0 then
+  if v_file.objects > 0 and v_file.columns = '{}' then
+    raise exception 'No object of the file has a member.' using errcode = 'WF032', hint = 'A member is called like the column that it is for. A file without rows is [].';
+  elsif v_file.objects = 0 then
     if v_mode = 'sync' and v_format = 'ndjson' then
       raise exception 'The file is empty; to bring the table in line with it would delete everything.'
         using errcode = 'WF031', hint = 'If that is meant, make it a file of JSON that says so: [].';
@@ -261,6 +268,10 @@ begin
         v_before := v_before + v_count;
       end loop;
       v_is_read := true;
+      if v_total = 0 and v_mode = 'sync' and v_format = 'csv' and v_step.options ? 'columns' then
+        raise exception 'The file is empty; to bring the table in line with it would delete everything.'
+          using errcode = 'WF031', hint = 'If that is meant, let the file say so: by a first line that names the columns, without "columns" in weft.yaml; or as a file of JSON, [].';
+      end if;
       if v_straight then
         v_made := v_total;
         exit attempts;
@@ -319,6 +330,11 @@ begin
         perform weft._explain_value(v_plan.cast_sql, v_format, v_rows, v_separator, v_from, v_before, v_role, v_path);
         raise;
       elsif v_refusal is not null then
+        get stacked diagnostics e_message = message_text, e_detail = pg_exception_detail, e_schema = schema_name, e_table = table_name, e_constraint = constraint_name;
+        if e_state = '23503' and v_mode = 'sync' and v_target <> to_regclass(format('%I.%I', e_schema, e_table)) then  -- of a row that goes
+          perform weft._raise_at(null, jsonb_build_object('sqlstate', e_state, 'message', e_message, 'detail', e_detail, 'schema', e_schema, 'table', e_table, 'constraint', e_constraint,
+            'hint', format('The file lacks a row that rows of %I.%I refer to. Take those away before: in a step that stands before this one. Or let the constraint be looked at only in the end (deferrable initially deferred), or delete along (on delete cascade).', e_schema, e_table)));
+        end if;
         raise;
       end if;
       v_refusal := e_state;

@@ -11,7 +11,7 @@ create or replace function weft._find_superseded(p_bundle text, p_manifest jsonb
   language plpgsql
 as $$
 declare
-  v_paths  text[] := array(select a.value ->> 'path' from jsonb_array_elements(p_manifest -> 'artifacts') as a);
+  v_paths  text[] := weft._list_paths(p_manifest);
   v_gone   weft._history[];
 begin
   v_gone := array(

@@ -207,7 +207,7 @@ begin
   if exists (select from weft._history as h where h.bundle = v_bundle) then
     v_candidates := weft._list_candidates(p_manifest);
     v_changes := array(select f from weft._find_changes(v_bundle, v_candidates, p_deployment, p_texts) as f);
-    v_renames := array(select f from weft._find_renames(v_bundle, v_candidates, array(select a.value ->> 'path' from jsonb_array_elements(p_manifest -> 'artifacts') as a), p_deployment, p_texts) as f);
+    v_renames := array(select f from weft._find_renames(v_bundle, v_candidates, weft._list_paths(p_manifest), p_deployment, p_texts) as f);
     return query select f.* from unnest(v_changes || v_renames) as f;
     return query select f.* from weft._find_superseded(v_bundle, p_manifest, v_changes || v_renames) as f;
     return query select f.* from weft._find_reworded(v_bundle, p_manifest, v_renames) as f;
@@ -302,42 +302,6 @@ as $$
 $$;
 
 comment on function weft._show_change(jsonb) is 'Writes what differs in a file that was applied, under who applied it and when.';
-
-
--- What the history takes over without running anything: new bytes that come to the same, and new paths. And the journal says so.
-create or replace function weft._follow_findings(p_deployment weft._deployments, p_findings weft._finding[])
-  returns void
-  volatile
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-declare
-  v_finding  weft._finding;
-begin
-  foreach v_finding in array p_findings loop
-    if v_finding.verdict = 'reworded' then
-      perform weft._follow_words(p_deployment, v_finding);
-      continue;
-    elsif v_finding.verdict in ('unchanged', 'renamed') and p_deployment.mode <> 'rehearse' then
-      update weft._history as h
-      set path = v_finding.path, digest = decode(v_finding.data ->> 'digest', 'hex'), bytes_in = p_deployment.id
-      where h.bundle = p_deployment.bundle and h.path = case v_finding.verdict when 'renamed' then v_finding.data -> 'from' ->> 0 else v_finding.path end;
-    end if;
-    perform weft._tell(p_deployment.id,
-      case v_finding.verdict when 'unchanged' then 'content_unchanged' when 'late' then 'out_of_order' else v_finding.verdict end,
-      (select p.name from weft._phases as p join weft._steps as s on s.deployment_id = p.deployment_id and s.phase = p.ordinal
-       where p.deployment_id = p_deployment.id and s.path = v_finding.path limit 1),
-      v_finding.path,
-      case v_finding.verdict when 'renamed' then jsonb_build_object('from', v_finding.data -> 'from' -> 0) else v_finding.data end);
-    update weft._steps as s set result = coalesce(s.result, '{}') || jsonb_build_object('history',
-      case v_finding.verdict when 'renamed' then jsonb_build_object('renamed_from', v_finding.data -> 'from' -> 0)
-        when 'unchanged' then '{"content": "unchanged"}' when 'superseded' then jsonb_build_object('superseded_by', v_finding.data -> 'by') else jsonb_build_object('out_of_order', v_finding.data -> 'behind') end)
-    where s.deployment_id = p_deployment.id and s.path = v_finding.path;
-  end loop;
-end
-$$;
-
-comment on function weft._follow_findings(weft._deployments, weft._finding[]) is 'Lets the history follow files that were renamed, or changed in comments and white space only, and tells of what runs out of order.';
 
 
 -- What is in the history already is left out. Returns why the deployment cannot go on, or null.

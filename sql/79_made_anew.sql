@@ -13,7 +13,7 @@ as $$
   from weft._deployments as d
   join weft._history as h on h.bundle = d.bundle and h.table_oid is not null and h.place is null and h.words is not null and h.deployment_id <> coalesce(d.undoes, d.id)
   where d.id = p_deployment and d.mode = 'apply'
-    and not exists (select from pg_class as c where c.oid = h.table_oid) and weft._find_table(h.table_name) is not null
+    and weft._find_table(h.table_name) <> h.table_oid  -- the other one is gone, or has another name: a table that was cut into partitions, say
     and (d.undoes is not null or exists (
       select from weft._steps as s join weft._steps as o on o.deployment_id = s.deployment_id and o.ordinal < s.ordinal and o.state = 'succeeded' and o.kind = 'run'
       where s.deployment_id = d.id and s.path = h.path and s.state = 'skipped'))

@@ -5,6 +5,19 @@
 --
 -- Only views and functions are dropped, and only those that a file which stands in the undo will make again.
 
+-- What came with CREATE EXTENSION goes with that alone.
+create or replace function weft._is_of_extension(p_classid oid, p_objid oid)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select exists (select from pg_depend as d where d.classid = p_classid and d.objid = p_objid and d.deptype = 'e')
+$$;
+
+comment on function weft._is_of_extension(oid, oid) is 'Tells whether an object is one of an extension.';
+
+
 -- What a file makes is known by its name, and found by its number.
 create or replace function weft._find_objects(p_made jsonb)
   returns table (classid oid, objid oid, object jsonb, statement text)
@@ -20,11 +33,11 @@ begin
       when 'relation' then
         return query
         select 'pg_class'::regclass::oid, c.oid, v_object, format('drop view %s', v_object ->> 'name')
-        from pg_class as c where c.oid = to_regclass(v_object ->> 'name') and c.relkind = 'v';
+        from pg_class as c where c.oid = to_regclass(v_object ->> 'name') and c.relkind = 'v' and not weft._is_of_extension('pg_class'::regclass, c.oid);
       when 'function' then
         return query
         select 'pg_proc'::regclass::oid, f.oid, v_object, format('drop routine %s', v_object ->> 'name')
-        from pg_proc as f where f.oid = to_regprocedure(v_object ->> 'name')::oid and f.prokind in ('f', 'p');
+        from pg_proc as f where f.oid = to_regprocedure(v_object ->> 'name')::oid and f.prokind in ('f', 'p') and not weft._is_of_extension('pg_proc'::regclass, f.oid);
       else
         null;  -- never dropped
     end case;
@@ -326,45 +339,41 @@ create or replace function weft._take_back_history(p_deployment uuid, p_records 
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
-  language sql
+  set enable_nestloop = off  -- of rows that were just written nothing is known, and of some hundred files it would compare all triples
+  set jit = off
+  language plpgsql
 as $$
+declare
+  v_undo   weft._deployments := (select d from weft._deployments as d where d.id = p_deployment);
+  v_undos  text[] := array(  -- whatever an undo file has taken back
+    select s.undoes from unnest(p_records) as r join weft._steps as s on s.deployment_id = p_deployment and s.ordinal = r.ordinal where r.is_wanted and s.undoes is not null);
+begin
   -- what runs again and again has become what it was before, by its own bytes
   update weft._history as h
   set path = u.path, digest = decode(u.replaced ->> 'digest', 'hex'), deployment_id = (u.replaced ->> 'deployment_id')::uuid, applied_at = (u.replaced ->> 'applied_at')::timestamptz,
       bytes_in = (u.replaced ->> 'bytes_in')::uuid, applied_path = u.replaced ->> 'applied_path', place = (u.replaced ->> 'place')::integer,
       made = coalesce(r.result -> 'made', nullif(u.replaced -> 'made', 'null')),
       table_name = r.result ->> 'table', table_oid = (r.result ->> 'table_oid')::oid, words = nullif(u.replaced -> 'words', 'null')
-  from weft._deployments as d
-  join weft._steps as s on s.deployment_id = d.id
+  from weft._steps as s
   join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
-  join weft._steps as u on u.deployment_id = d.undoes and u.path = s.undoes
-  where d.id = p_deployment and s.path = s.undoes and h.bundle = d.bundle and h.applied_path = s.undoes and h.deployment_id = d.undoes;
+  join weft._steps as u on u.deployment_id = v_undo.undoes and u.path = s.undoes
+  where s.deployment_id = p_deployment and s.path = s.undoes and h.bundle = v_undo.bundle and h.applied_path = s.undoes and h.deployment_id = v_undo.undoes;
   -- what was called back has made its objects anew
   update weft._history as h
   set made = weft._merge_made(h.made, r.result -> 'made'), table_oid = coalesce((r.result ->> 'table_oid')::oid, h.table_oid)
-  from weft._deployments as d
-  join weft._steps as s on s.deployment_id = d.id and s.options ? 'keeps'
+  from weft._steps as s
   join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
-  where d.id = p_deployment and h.bundle = d.bundle and h.path = s.path;
+  where s.deployment_id = p_deployment and s.options ? 'keeps' and h.bundle = v_undo.bundle and h.path = s.path;
   delete from weft._history as h
-  using weft._deployments as d
-  join weft._steps as s on s.deployment_id = d.id
+  using weft._steps as s
   join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
-  where d.id = p_deployment and s.path <> s.undoes and h.bundle = d.bundle and h.applied_path = s.undoes and h.deployment_id = d.undoes;
-  -- a file that ran only half-way begins anew
+  where s.deployment_id = p_deployment and s.path <> s.undoes and h.bundle = v_undo.bundle and h.applied_path = s.undoes and h.deployment_id = v_undo.undoes;
+  -- a file that ran only half-way begins anew, and a batch from its beginning
   delete from weft._statements as t
-  using weft._deployments as d
-  join weft._steps as s on s.deployment_id = d.id
-  join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
-  join weft._steps as u on u.deployment_id = d.undoes and u.path = s.undoes
-  where d.id = p_deployment and t.deployment_id = d.undoes and t.step = u.ordinal;
-  -- and a batch from its beginning
+  using weft._steps as u where u.deployment_id = v_undo.undoes and u.path = any (v_undos) and t.deployment_id = v_undo.undoes and t.step = u.ordinal;
   delete from weft._batches as b
-  using weft._deployments as d
-  join weft._steps as s on s.deployment_id = d.id
-  join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
-  join weft._steps as u on u.deployment_id = d.undoes and u.path = s.undoes
-  where d.id = p_deployment and b.deployment_id = d.undoes and b.step = u.ordinal
+  using weft._steps as u where u.deployment_id = v_undo.undoes and u.path = any (v_undos) and b.deployment_id = v_undo.undoes and b.step = u.ordinal;
+end
 $$;
 
 comment on function weft._take_back_history(uuid, weft._step_record[]) is

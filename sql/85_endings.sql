@@ -150,7 +150,7 @@ begin
       perform weft._tell(p_deployment, 'catalog_not_read', p_data => v_unread);
     end if;
     perform weft._read_late(v_fingerprint);
-    perform weft._follow_tables(p_deployment), weft._tell_made_anew(p_deployment);
+    perform weft._tell_made_anew(p_deployment), weft._follow_tables(p_deployment);  -- in this order: what has the name now is not what had it
   end if;
   if p_state = 'failed' then
     v_error := weft._add_reopened(p_deployment, v_error);

@@ -50,9 +50,11 @@ function keepSteps({ entries, ...phase }: Phase, isKept: (step: Phase['steps'][n
   return { ...phase, ...(entriesKept.length > 1 && { entries: entriesKept }), steps: phase.steps.filter((_, index) => kept[index]) };
 }
 
+/** What is left out is named: else a file that was applied would seem to be gone from the bundle, and another one with its bytes to be that one, renamed. */
 function withArtifactsOf(manifest: Manifest, phases: Manifest['phases']): Manifest {
   const named = new Set(
     phases.flatMap(({ steps }) => steps.flatMap((step) => ('undo' in step && step.undo !== undefined ? [step.path, step.undo] : [step.path]))),
   );
-  return { ...manifest, phases, artifacts: manifest.artifacts.filter(({ path }) => named.has(path)) };
+  const leftOut = [...new Set(manifest.phases.flatMap(({ steps }) => steps.map(({ path }) => path)))].filter((path) => !named.has(path));
+  return { ...manifest, phases, artifacts: manifest.artifacts.filter(({ path }) => named.has(path)), ...(leftOut.length > 0 && { left_out: leftOut }) };
 }

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '3844a0a5222ec30124c6b0892ad4ddeed4a7ba78207cea85ee1d81d5b1caf235';
+export const ENGINE_DIGEST = '2da8bab69595df38a772f1283cfc33b58827be1397e52d0bb3f3f4e48430502b';

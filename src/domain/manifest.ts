@@ -233,6 +233,8 @@ export const manifestSchema = z
     parameters: parametersSchema.optional(),
     /** In the order in which the steps first name them; the order of the tar. */
     artifacts: z.array(artifactSchema).max(LIMITS.artifacts_count),
+    /** Files that the bundle runs, and this deployment of it does not (`--up-to`, `--only`): they are not gone from it, and none of them was renamed. */
+    left_out: z.array(pathSchema).min(1).max(LIMITS.artifacts_count).optional(),
     phases: z.array(phaseSchema).min(1).max(LIMITS.phases_count),
   })
   .superRefine((manifest, context) => {

@@ -49,6 +49,21 @@ describe('weft deploy --up-to', () => {
     expect(await tables()).toEqual([]);
   });
 
+  it('does not take what is behind the file for gone, or a copy of it for that file, renamed: nothing is left out, and nothing runs twice', async () => {
+    const first = { ...BUNDLE, 's/3.sql': 'insert into counted values (1);' };
+    await sql(database.url, 'create table counted (n int)');
+    expect((await weft('deploy', makeFolder(first))).code).toBe(0);
+    const folder = makeFolder({ ...first, 's/1b.sql': first['s/3.sql'] });
+    const plan = await weft('plan', folder, '--up-to', 's/1b.sql');
+    expect(plan.stdout).not.toMatch(/renamed|gone/i);
+    const cut = await weft('deploy', folder, '--up-to', 's/1b.sql');
+    expect(cut.code).toBe(0);
+    expect(cut.stdout + cut.stderr).not.toMatch(/renamed|gone|older checkout/i);
+    expect(await sql(database.url, 'select count(*)::int as n from counted')).toEqual([{ n: 2 }]);
+    expect((await weft('deploy', folder)).code).toBe(0);
+    expect(await sql(database.url, 'select count(*)::int as n from counted')).toEqual([{ n: 2 }]);
+  });
+
   it('refuses a path that no step runs, before anything is asked of a database', async () => {
     for (const command of ['plan', 'deploy']) {
       const { code, stderr } = await weft(command, makeFolder(BUNDLE), '--up-to', 's/9.sql');

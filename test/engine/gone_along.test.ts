@@ -76,6 +76,44 @@ it('what a file names when it drops it, what hangs on it, and what is made again
   expect(end.gone_along).toMatchObject({ count: 1, objects: [{ kind: 'view', identity: 'public.others' }] });
 });
 
+it('a column is told, for its rows went with it: of a type or a function that was dropped, also where it is called like that', async () => {
+  const made = {
+    's/1.sql': `create type mood as enum ('calm'); create function twice(n int) returns int language sql immutable as 'select n * 2';
+      create table person (id int primary key, mood mood default 'calm', n int, two int generated always as (twice(n)) stored, gone int); create table child () inherits (person)`,
+    'v/f.sql': 'select 1',
+    'z/0.sql': 'select 1',
+  };
+  await send(made);
+  const end = await send({
+    ...made,
+    'v/f.sql': `drop type if exists mood cascade; create type mood as enum ('calm', 'wild'); drop function twice(int) cascade`,
+    'z/1.sql': 'alter table person drop column if exists gone; create table note (mood text)',
+  });
+  expect(end, JSON.stringify(end.error)).toMatchObject({
+    state: 'succeeded',
+    gone_along: {
+      count: 4,
+      objects: ['public.child.mood', 'public.child.two', 'public.person.mood', 'public.person.two'].map((identity) => ({ kind: 'column', identity })),
+    },
+  });
+});
+
+it('a column of a table that a file makes anew, renames or moves is not told', async () => {
+  const made = {
+    's/1.sql':
+      'create schema s; create table a (n int, x int); create table b (n int, x int); create table c (n int, x int); create table s.d (n int, x int); create view v as select 1 as one',
+    'v/f.sql': 'select 1',
+    'z/0.sql': 'select 1',
+  };
+  await send(made);
+  const end = await send({
+    ...made,
+    'z/1.sql': `drop view v cascade; drop table if exists a cascade; create table a (n int); alter table b rename to b_old; create table b (n int);
+      create table c_new (n int); drop table c; alter table c_new rename to c; drop schema s cascade; create schema s; create table s.d (n int)`,
+  });
+  expect(end, JSON.stringify(end.error)).toMatchObject({ state: 'succeeded', gone_along: null });
+});
+
 it('what has only moved to another schema is there, and is not told; nor is an index of a partitioned table that goes with that', async () => {
   await send({
     's/1.sql':

@@ -233,6 +233,16 @@ const TEXTS: readonly Case[] = [
     '\n',
     { sqlstate: 'WF031', message: expect.stringContaining('delete everything') },
   ],
+  ...['', '\n\n', '\ufeff'].map(
+    (text): Case => [
+      `a sync with nothing at all, without a line that names the columns: ${JSON.stringify(text)}`,
+      { ...ITEM, mode: 'sync', key: ['id'], columns: ['id', 'name'] },
+      text,
+      { sqlstate: 'WF031', message: expect.stringContaining('delete everything'), hint: expect.stringContaining('first line') },
+    ],
+  ),
+  ['objects without members', { ...ITEM, path: 'i.json' }, '[{}, {}]', { sqlstate: 'WF032', message: 'No object of the file has a member.' }],
+  ['objects without members, for an upsert', { ...KEYED, path: 'i.json' }, '[{}]', { sqlstate: 'WF032', message: 'No object of the file has a member.' }],
 ];
 
 describe.each([
@@ -303,6 +313,23 @@ describe('bytes that are no UTF-8, which another sender than ours may bring', ()
       message: expect.stringMatching(/^Line 3: the file is not UTF-8 there/),
     });
   });
+});
+
+it('says what to do where rows of another table refer to one that a sync takes away, and nothing of it where a row of the file lacks its own', async () => {
+  await sql(
+    database.url,
+    `create table land (iso text primary key); create table town (id int primary key, iso text references land); insert into land values ('DE'), ('FR'); insert into town values (1, 'FR')`,
+  );
+  expect(await failLoad(database, { into: 'land', mode: 'sync', key: ['iso'] }, 'iso\nDE\n')).toMatchObject({
+    sqlstate: '23503',
+    table: 'town',
+    constraint: 'town_iso_fkey',
+    detail: expect.stringContaining('(FR)'),
+    hint: expect.stringMatching(
+      /^The file lacks a row that rows of public\.town refer to\. .*in a step that stands before this one.*deferrable initially deferred.*on delete cascade/,
+    ),
+  });
+  expect((await failLoad(database, { into: 'town', mode: 'sync', key: ['id'] }, 'id,iso\n1,IT\n')).hint ?? '').not.toContain('lacks a row');
 });
 
 describe('a key that several rows of the table have', () => {

@@ -211,6 +211,19 @@ If the rows came along, nothing is to be done. Data runs again with a key and "m
     expect(await countries()).toEqual(['IT']);
   });
 
+  it('is named, too, where the table of before has another name now, and one with other insides has its own: cut into partitions, say', async () => {
+    const swap =
+      'alter table country rename to old_country; create table country (iso text primary key, name text) partition by list (iso); create table rest partition of country default';
+    await deployed(inPhases(phases, files));
+    const end = await deployed(inPhases(phases, { ...files, 's/2.sql': swap, 'u/2.sql': 'select 1' }));
+    expect(end.made_anew?.map(({ path, table }) => [path, table])).toEqual([
+      ['once.csv', 'public.country'],
+      ['upper.sql', 'public.country'],
+    ]);
+    const renamed = { ...files, 's/2.sql': swap, 'u/2.sql': 'select 1', 's/3.sql': 'alter table old_country rename to older', 'u/3.sql': 'select 1' };
+    expect((await deployed(inPhases(phases, renamed))).made_anew).toBeNull();
+  });
+
   it('is named at the end of an undo that makes the table anew behind it', async () => {
     await deployed(inPhases(phases, files));
     const grows = { ...files, 's/2.sql': 'alter table country add more int', 'u/2.sql': second['u/2.sql'] };

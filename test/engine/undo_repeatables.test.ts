@@ -57,6 +57,17 @@ describe.each(['single', 'per-step', 'auto'] as const)('transaction: %s', (rule)
     expect(await events(back.id, 'room_made')).toMatchObject([{ path: 'v.sql', data: { because: { sqlstate: '42P16' } } }]);
   });
 
+  it('what came with an extension that the file makes, too, stays where it is', async () => {
+    const file = (type: string) =>
+      again(`create extension if not exists citext; drop function if exists f(); create function f() returns ${type} language sql as 'select 1::${type}'`);
+    const back = await thereAndBack(
+      { 'x.sql': again(`create extension if not exists citext; create or replace function f() returns int language sql as 'select 1'`) },
+      { 'x.sql': file('text') },
+      rule,
+    );
+    expect((await events(back.id, 'room_made'))[0]?.data.drops).toEqual(['drop routine public.f()']);
+  });
+
   it('what depends on it and has not changed falls with it, and is called back', async () => {
     const w = again('create or replace view w as select a from v');
     const back = await thereAndBack(

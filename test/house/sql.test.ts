@@ -164,6 +164,16 @@ describe('in a database with the engine', () => {
     expect(found).toEqual([]);
   });
 
+  it('joins what the steps of a block leave with rows that were just written by no nested loops: of some hundred files it would compare all triples', async () => {
+    const found = await sql(
+      database.url,
+      `select f.proname from pg_proc as f
+       where f.pronamespace = 'weft'::regnamespace and f.prosrc ~ 'unnest\\(p_records\\)' and not 'enable_nestloop=off' = any (f.proconfig)
+         and not 'plan_cache_mode=force_generic_plan' = any (f.proconfig)  -- what each block does has its plan from the beginning, by keys`,
+    );
+    expect(found).toEqual([]);
+  });
+
   it.each([
     [
       'function',

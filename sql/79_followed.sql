@@ -1,0 +1,46 @@
+-- What the history takes over without running anything: files that were renamed, and new bytes that come to the same. And the journal says so.
+
+-- All at once: of a folder that was moved each file has another path, and to look for each among all steps takes the square of their number.
+create or replace function weft._follow_findings(p_deployment weft._deployments, p_findings weft._finding[])
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off  -- which such a plan looks dear enough for
+  language plpgsql
+as $$
+declare
+  v_finding  record;
+begin
+  if p_deployment.mode <> 'rehearse' then
+    update weft._history as h
+    set path = f.path, digest = decode(f.data ->> 'digest', 'hex'), bytes_in = p_deployment.id
+    from unnest(p_findings) as f
+    where f.verdict in ('unchanged', 'renamed') and h.bundle = p_deployment.bundle and h.path = case f.verdict when 'renamed' then f.data -> 'from' ->> 0 else f.path end;
+  end if;
+  update weft._steps as s set result = coalesce(s.result, '{}') || jsonb_build_object('history', coalesce(s.result -> 'history', '{}') || n.history)
+  from (
+    select f.path, jsonb_object_agg(
+        case f.verdict when 'renamed' then 'renamed_from' when 'unchanged' then 'content' when 'superseded' then 'superseded_by' else 'out_of_order' end,
+        case f.verdict when 'renamed' then f.data -> 'from' -> 0 when 'unchanged' then '"unchanged"' when 'superseded' then f.data -> 'by' else f.data -> 'behind' end) as history
+    from unnest(p_findings) as f where f.verdict <> 'reworded' group by f.path
+  ) as n
+  where s.deployment_id = p_deployment.id and s.path = n.path;
+  for v_finding in
+    select f.ordinal, f.path, f.verdict, f.data, p.name as phase
+    from unnest(p_findings) with ordinality as f (ordinal, path, verdict, data, place)
+    left join (select s.path, min(s.phase) as phase from weft._steps as s where s.deployment_id = p_deployment.id group by s.path) as s on s.path = f.path
+    left join weft._phases as p on p.deployment_id = p_deployment.id and p.ordinal = s.phase
+    order by f.place
+  loop
+    if v_finding.verdict = 'reworded' then
+      perform weft._follow_words(p_deployment, row(v_finding.ordinal, v_finding.path, v_finding.verdict, v_finding.data)::weft._finding);
+    else
+      perform weft._tell(p_deployment.id, case v_finding.verdict when 'unchanged' then 'content_unchanged' when 'late' then 'out_of_order' else v_finding.verdict end, v_finding.phase, v_finding.path,
+        case v_finding.verdict when 'renamed' then jsonb_build_object('from', v_finding.data -> 'from' -> 0) else v_finding.data end);
+    end if;
+  end loop;
+end
+$$;
+
+comment on function weft._follow_findings(weft._deployments, weft._finding[]) is 'Lets the history follow files that were renamed, or changed in comments and white space only, and tells of what runs out of order.';
