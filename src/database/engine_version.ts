@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '2da8bab69595df38a772f1283cfc33b58827be1397e52d0bb3f3f4e48430502b';
+export const ENGINE_DIGEST = '5b0f16451b958443067e9b25e10c5273c47a1d23c33fb31c881383445e800df2';
