@@ -293,3 +293,24 @@ end
 $$;
 
 comment on function weft._give_back_had(weft._phases, integer) is 'Gives what a file has made again when it was called back all that it had; raises what would be lost.';
+
+
+-- Where what has run is committed nothing can fail any more: so it is told.
+create or replace function weft._give_back_apart(p_phase weft._phases, p_step weft._steps)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_state    text;
+  v_message  text;
+begin
+  perform weft._give_back_had(p_phase, p_step.ordinal);
+exception when others then
+  get stacked diagnostics v_state = returned_sqlstate, v_message = message_text;
+  perform weft._tell(p_phase.deployment_id, 'not_given_back', p_phase.name, p_step.path, jsonb_build_object('sqlstate', v_state, 'message', v_message));
+end
+$$;
+
+comment on function weft._give_back_apart(weft._phases, weft._steps) is 'Gives what a file that ran statement by statement has made again all that it had, and tells what would be lost.';

@@ -229,8 +229,6 @@ create or replace function weft._end_step(p_phase weft._phases, p_step weft._ste
 as $$
 declare
   v_lost     jsonb;
-  e_state    text;
-  e_message  text;
 begin
   perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[(
     select row(p_step.ordinal, true, count(*), coalesce(sum(t.rows), 0)::bigint, greatest(p_phase.started_at, (
@@ -242,12 +240,7 @@ begin
     update weft._steps as s set options = s.options - 'mark' where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step.ordinal;
   end if;
   if p_step.had is not null then
-    begin
-      perform weft._give_back_had(p_phase, p_step.ordinal);
-    exception when others then  -- what has run is committed: so it is told
-      get stacked diagnostics e_state = returned_sqlstate, e_message = message_text;
-      perform weft._tell(p_phase.deployment_id, 'not_given_back', p_phase.name, p_step.path, jsonb_build_object('sqlstate', e_state, 'message', e_message));
-    end;
+    perform weft._give_back_apart(p_phase, p_step);
   end if;
   delete from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step.ordinal;
   if p_phase.has_repeatables then  -- what it has taken along of files behind it is made again in their place

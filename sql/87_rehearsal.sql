@@ -218,9 +218,8 @@ begin
               and exists (select from weft._statements as t where t.deployment_id = p_deployment and t.step = v_step.ordinal and t.rows_at is not null) then
             raise exception using errcode = 'WF086';
           end if;
-          if v_values is not null then
-            v_set := set_config('weft.values', v_values::text, false);
-          end if;
+          perform weft._note_had_anew(p_deployment, v_phase.ordinal, true) from weft._statements as t where t.deployment_id = p_deployment and t.step = v_step.ordinal and t.statement ~* '\mdrop\M' limit 1;
+          v_set := case when v_values is not null then set_config('weft.values', v_values::text, false) end;
           v_before := weft._session_before(v_phase, v_step.ordinal, p_start_path);
           perform weft._restore_role(v_before);
           perform pg_catalog.set_config(g.key, g.value, false) from pg_catalog.jsonb_each_text(v_before operator(pg_catalog.->) 'settings') as g;
@@ -307,8 +306,8 @@ begin
           elsif exists (select from weft._statements as t where t.deployment_id = p_deployment and t.step = v_step.ordinal and t.statement ~* '\mconstraints\M') then
             perform weft._reset_constraints(v_ended);
           end if;
-          if v_step.had is not null and v_phase.transaction <> 'none' and not v_step.is_apart then
-            perform weft._reset_session(), weft._give_back_had(v_phase, v_step.ordinal);
+          if v_step.had is not null then
+            perform weft._reset_session(), case when v_phase.transaction = 'none' or v_step.is_apart then weft._give_back_apart(v_phase, v_step) else weft._give_back_had(v_phase, v_step.ordinal) end;
           end if;
           if cardinality(v_steps_done) >= v_count_at then
             v_count_at := weft._check_lock_table(cardinality(v_steps_done));

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '5b0f16451b958443067e9b25e10c5273c47a1d23c33fb31c881383445e800df2';
+export const ENGINE_DIGEST = '9c2157c94703f94f17f092dd15b31ece538d0133deee7b66226f6397565de4ba';

@@ -214,9 +214,14 @@ describe('what a step of the same deployment has given to a view comes back with
     await deployWays(database.url, [phase(transaction, { 's/1.sql': { run: 'select 1' }, ...view })]);
     const gives = { run: `grant select on vb to public; comment on view vb is 'new'` };
     const drops = { run: 'drop view va cascade; alter table t add z int' };
-    const end = await deployWays(database.url, [phase(transaction, { 's/1.sql': { run: 'select 1' }, 's/2.sql': gives, 's/3.sql': drops, ...view })]);
+    const grown = [phase(transaction, { 's/1.sql': { run: 'select 1' }, 's/2.sql': gives, 's/3.sql': drops, ...view })];
+    const { rehearsal } = await send(database.url, packWays(grown, { mode: 'rehearse' }));
+    const end = await deployWays(database.url, grown);
     expect(end.state, JSON.stringify(end.error)).toBe('succeeded');
     expect(await rights()).toMatchObject({ rights: expect.stringContaining('=r/'), comment: 'new' });
+    const changes = await sql(database.url, 'select kind, identity, change, before, after from weft.changes($1)', [end.id]);
+    expect(rehearsal.catalog, 'as a rehearsal said').toEqual(expect.arrayContaining(changes));
+    expect(rehearsal.catalog).toHaveLength(changes.length);
   });
 
   it('in several phases, the second of which drops it twice', async () => {
