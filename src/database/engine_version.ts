@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '9c2157c94703f94f17f092dd15b31ece538d0133deee7b66226f6397565de4ba';
+export const ENGINE_DIGEST = 'c67712485f81f226f5dba9555a3e7ec75981a2bb30ea14904a05c2612f40a80a';
