@@ -378,7 +378,7 @@ begin
       elsif v_caught.state = 'WF086' and v_phase.transaction <> 'none' and v_surprises -> concat(v_step.ordinal, '/whole') is distinct from 'false' then  -- rows behind a COPY: as a deployment reads them
         v_surprises := v_surprises || jsonb_build_object(concat(v_step.ordinal, '/whole'), not v_surprises ? concat(v_step.ordinal, '/whole'));
         continue;
-      elsif v_caught.state in ('55P03', '40P01') then
+      elsif v_caught.state in ('55P03', '40P01', '40001') then
         v_outcome := row('again', v_path, weft._describe_error(weft._add_blockers(v_error, coalesce(v_row.statement, v_condition), weft._lock_budget_ms(v_phase, coalesce(weft._name_lock_kind(v_row.statement), 'data'))), v_phase.name, v_path, weft._first_line(v_row.statement, v_row.line), v_row.statement))::weft._outcome;
       else
         v_error := case when v_condition is not null then weft._describe_condition_error(v_error, v_phase.name, v_path, v_condition)

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c67712485f81f226f5dba9555a3e7ec75981a2bb30ea14904a05c2612f40a80a';
+export const ENGINE_DIGEST = '9e8bb4f7b328a76b2847e784de2205fc5667a55564888319c0086e32babd05b9';

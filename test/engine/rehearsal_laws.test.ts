@@ -89,6 +89,22 @@ describe('from a second session', () => {
     expect(rehearsal?.waits?.[0]?.blocked_by).toEqual([expect.objectContaining({ application: 'holder' })]);
   });
 
+  it('is borne as a deployment bears it: a row that goes to another partition meanwhile (40001) is met in another try', async () => {
+    await sql(
+      database.url,
+      `create table parts (k int, n int) partition by list (k); create table parts_1 partition of parts for values in (1); create table parts_2 partition of parts for values in (2);
+       insert into parts values (1, 0)`,
+    );
+    const holder = await client('holder');
+    await holder.query('begin; update parts set k = 2');
+    const rehearsing = sendLooking(pack({ '1.sql': { run: 'update parts set n = n + 1' } }, 'single', { lock_timeout_ms: 60_000 }));
+    await until(database.url, 'exists (select from weft._samples where is_runner)');
+    await holder.query('commit');
+    await holder.end();
+    expect(await rehearsing).toMatchObject({ state: 'succeeded', error: null });
+    expect(await sql(database.url, 'select k, n from parts')).toEqual([{ k: 2, n: 0 }]);
+  });
+
   it('that nobody looked is said', async () => {
     const { rehearsal } = await send(database.url, pack({ '1.sql': { run: 'select 1' } }));
     expect(rehearsal).toMatchObject({ waits: null, sampled: null });
