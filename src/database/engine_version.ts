@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '9e8bb4f7b328a76b2847e784de2205fc5667a55564888319c0086e32babd05b9';
+export const ENGINE_DIGEST = 'aed8e87666e06a97b984e962d2b0d44f83359adc78f490a7a221468b53341dd3';
