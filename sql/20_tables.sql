@@ -224,7 +224,7 @@ comment on column weft._steps.is_wanted is 'What the condition came to, committe
 comment on column weft._steps.done_when is 'An expression that is true when a statement is done of which no catalog tells.';
 comment on column weft._steps.undo is 'The file that takes this one back: an artifact of the same deployment, which is not run by it.';
 comment on column weft._steps.undoes is 'Of a deployment that undoes another one: the file that this step takes back. It leaves the history with the step''s effect.';
-comment on column weft._steps.replaced is 'Of what runs again and again: what the history had before of the same path, so that it can be given back.';
+comment on column weft._steps.replaced is 'Of what runs again and again: what the history had before of the same path, so that it can be given back. Of an undo, until it has run: what its older content had made.';
 comment on column weft._steps.had is 'Of a file that does not run because it has not changed: what its objects have (rights, comments, options), to be given back if it is called back.';
 comment on column weft._steps.statement_digests is 'SHA-256 of each statement, in order.';
 

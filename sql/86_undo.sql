@@ -233,10 +233,23 @@ create or replace function weft._make_undo_manifest(p_undone weft._deployments)
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off
   language sql
 as $$
   with steps as materialized (
     select s.* from weft._list_undo_steps(p_undone.id) as s
+  ),
+  -- each deployment that gives something is read once, and not for each file
+  files as materialized (
+    select distinct on (a.deployment_id, a.digest) a.deployment_id, a.digest, a.size, a.chunks
+    from weft._artifacts as a where a.deployment_id in (select s.given_by from steps as s)
+  ),
+  olds as materialized (
+    select distinct on (o.deployment_id, o.path, o.kind) o.deployment_id, o.path, o.kind, a.digest, o.options
+    from weft._steps as o
+    cross join lateral (select k.digest from weft._artifacts as k where k.deployment_id = o.deployment_id and k.path = o.path offset 0) as a
+    where o.deployment_id in (select s.given_by from steps as s where s.restores)
   ),
   all_of as materialized (
     select weft._list_values(p_undone.id) as base, weft._merge_values(p_undone.id, array(select distinct s.given_by from steps as s where s.is_given_by_other and not s.restores and not s.is_kept)) as known
@@ -248,7 +261,7 @@ as $$
                'path', s.path, 'digest', encode(s.digest, 'hex'), 'size', a.size,
                'chunks', (select jsonb_agg(encode(c.digest, 'hex') order by c.place) from unnest(a.chunks) with ordinality as c (digest, place))) order by s.place), '[]')
       from (select distinct on (o.path) o.* from steps as o order by o.path, o.place) as s
-      cross join lateral (select x.size, x.chunks from weft._artifacts as x where x.deployment_id = s.given_by and x.digest = s.digest limit 1) as a),
+      join files as a on a.deployment_id = s.given_by and a.digest = s.digest),
     'phases', (
       select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
                'name', case when g.is_again then weft._name_again(p_undone.id, p.name) else p.name end,
@@ -260,17 +273,15 @@ as $$
                  -- what is given back may need each other, as it did then; so may what takes new ones back
                  -- what has no undo may stay, and may go along with what it needs
                  case when s.is_kept and s.kind = 'run' then '{"kind": "run", "repeat": "on-change", "keeps": true}' || case when s.values_of = p_undone.id and s.undoes is null then '{"on_error": "continue"}' else '{}' end::jsonb
-                   when s.restores then (
-                     select o.options || case s.kind when 'run' then '{"repeat": "always"}' else '{}' end::jsonb
-                     from weft._steps as o join weft._artifacts as a on a.deployment_id = o.deployment_id and a.path = o.path
-                     where o.deployment_id = s.given_by and o.path = s.path and a.digest = s.digest and o.kind = s.kind limit 1) || jsonb_build_object('kind', s.kind) || case when s.is_kept then '{"keeps": true}' else '{}' end::jsonb
-                   when exists (select from weft._list_groups(p_undone.id) as u where u.path = s.undoes) then '{"kind": "run", "repeat": "always"}'
+                   when s.restores then o.options || case s.kind when 'run' then '{"repeat": "always"}' else '{}' end::jsonb || jsonb_build_object('kind', s.kind) || case when s.is_kept then '{"keeps": true}' else '{}' end::jsonb
+                   when s.undoes in (select u.path from weft._list_groups(p_undone.id) as u) then '{"kind": "run", "repeat": "always"}'
                    else '{"kind": "run"}' end
                  || jsonb_build_object('path', s.path) || case when s.undoes is not null then jsonb_build_object('undoes', s.undoes) else '{}' end
                  -- with the values of parameters that it had then, or that came with it
                  || case when v.own <> all_of.known then jsonb_build_object('values', v.own) else '{}' end order by s.place) as steps
         from steps as s
         cross join all_of
+        left join olds as o on s.restores and o.deployment_id = s.given_by and o.path = s.path and o.kind = s.kind and o.digest = s.digest
         cross join lateral (
           select case when s.values_of is not null then weft._list_values(s.values_of) when s.is_given_by_other then weft._merge_values(p_undone.id, array[s.given_by]) else all_of.base end as own) as v
         group by s.phase, s.is_again
@@ -281,19 +292,24 @@ $$;
 comment on function weft._make_undo_manifest(weft._deployments) is 'Makes the manifest of a deployment that undoes another one.';
 
 
--- Files that stand by wait to be called.
+-- Files that stand by wait to be called. What the older content of a file had made is written down for all of them at once, until the file has run.
 create or replace function weft._let_stand_by(p_undo uuid)
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
   language sql
 as $$
+  update weft._steps as s set replaced = jsonb_build_object('made_before', u.replaced -> 'made')
+  from weft._deployments as d
+  join weft._steps as u on u.deployment_id = d.undoes
+  where d.id = p_undo and s.deployment_id = p_undo and s.path = s.undoes and u.path = s.undoes and u.kind = s.kind;
   update weft._phases as p set has_repeatables = true  -- so that somebody looks behind each block
   where p.deployment_id = p_undo and exists (select from weft._steps as s where s.deployment_id = p_undo and s.options ? 'keeps');
   update weft._steps as s set state = 'skipped', finished_at = clock_timestamp() where s.deployment_id = p_undo and s.options ? 'keeps'
 $$;
 
-comment on function weft._let_stand_by(uuid) is 'Leaves out the files of an undo that run only if they are called back.';
+comment on function weft._let_stand_by(uuid) is 'Leaves out the files of an undo that run only if they are called back, and writes down what the older content of each had made.';
 
 
 -- What was true when the undo was asked for may not be true any more when its turn comes.

@@ -71,14 +71,17 @@ create or replace function weft._foresee_drops(p_undone uuid)
   set jit = off
   language sql
 as $$
-  with recursive makers as materialized (
+  with recursive undone as materialized (  -- read once
+    select jsonb_object_agg(u.path, u.replaced -> 'made') as made from weft._steps as u where u.deployment_id = p_undone and u.kind = 'run'
+  ),
+  makers as materialized (
     select s.place, s.path, p.name as phase, p.role, s.restores and not s.is_kept as is_returning, m.made
     from weft._list_undo_steps(p_undone) as s
+    cross join undone
     join weft._deployments as d on d.id = p_undone
     join weft._phases as p on p.deployment_id = p_undone and p.ordinal = s.phase
-    left join weft._steps as u on u.deployment_id = p_undone and u.path = s.undoes and u.kind = s.kind
-    left join weft._history as h on h.bundle = d.bundle and h.path = s.path
-    cross join lateral (select coalesce(nullif(case when s.undoes is null then h.made else u.replaced -> 'made' end, 'null'), '[]') as made) as m
+    left join lateral (select k.made from weft._history as k where k.bundle = d.bundle and k.path = s.path offset 0) as h on true
+    cross join lateral (select coalesce(nullif(case when s.undoes is null then h.made else undone.made -> s.undoes end, 'null'), '[]') as made) as m
     where s.kind = 'run' and (s.restores or s.is_kept) and p.transaction <> 'none'
   ),
   remade as materialized (
@@ -170,7 +173,10 @@ begin
         where h.bundle = v_undone.bundle and h.deployment_id = v_undone.id));
   end if;
   return weft._as_answer((
-    with steps as materialized (select s.* from weft._list_undo_steps(v_undone.id) as s)
+    with steps as materialized (select s.* from weft._list_undo_steps(v_undone.id) as s),
+    sizes as materialized (  -- each deployment that gives one is read once, and not for each file
+      select a.deployment_id, a.digest, max(a.size) as size from weft._artifacts as a where a.deployment_id in (select s.given_by from steps as s) group by a.deployment_id, a.digest
+    )
     select jsonb_build_object(
       'deployment', v_undone.id, 'mode', v_undone.mode, 'bundle', v_undone.bundle, 'state', v_undone.state, 'caller', v_undone.caller,
       'started_at', v_undone.started_at, 'finished_at', v_undone.finished_at,
@@ -181,9 +187,9 @@ begin
           select s.phase, jsonb_agg(jsonb_build_object(
                    'path', s.undoes, 'kind', s.kind, 'undo', s.path, 'digest', encode(s.digest, 'hex'), 'size', a.size,
                    'given_by', case when s.is_given_by_other then s.given_by end, 'restores', s.restores, 'statements_done', s.done,
-                   'may_wait', exists (select from steps as k where k.is_kept and k.restores and k.path = s.path and k.undoes = s.undoes)) order by s.place) as steps
+                   'may_wait', (s.path, s.undoes) in (select k.path, k.undoes from steps as k where k.is_kept and k.restores and k.undoes is not null)) order by s.place) as steps
           from steps as s
-          cross join lateral (select max(x.size) as size from weft._artifacts as x where x.deployment_id = s.given_by and x.digest = s.digest) as a
+          left join sizes as a on a.deployment_id = s.given_by and a.digest = s.digest
           where not s.is_kept
           group by s.phase
         ) as g on g.phase = p.ordinal
@@ -197,9 +203,9 @@ begin
       'lacking', (
         select coalesce(jsonb_agg(jsonb_build_object('phase', p.name, 'path', e.path, 'kind', e.kind, 'repeat', s.options -> 'repeat', 'statements_done', e.done,
           'ran_once', case when s.options ? 'repeat' and s.replaced is not null and s.replaced ->> 'place' is null then s.replaced -> 'deployment_id' end,
-          'stands_by', exists (select from steps as k where k.path = e.path and k.is_kept))  order by e.ordinal desc), '[]')
+          'stands_by', e.path in (select k.path from steps as k where k.is_kept)) order by e.ordinal desc), '[]')
         from weft._list_effects(v_undone.id) as e
-        join weft._steps as s on s.deployment_id = v_undone.id and s.ordinal = e.ordinal
+        cross join lateral (select o.options, o.replaced from weft._steps as o where o.deployment_id = v_undone.id and o.ordinal = e.ordinal offset 0) as s
         join weft._phases as p on p.deployment_id = v_undone.id and p.ordinal = e.phase
         where e.undo is null))));
 end

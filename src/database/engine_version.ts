@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'aed8e87666e06a97b984e962d2b0d44f83359adc78f490a7a221468b53341dd3';
+export const ENGINE_DIGEST = '5e57884b59f6fad75d73ab58ecdbcf96a523035ebdced15c79e9cef1a927d83a';

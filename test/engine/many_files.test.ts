@@ -1,0 +1,120 @@
+/**
+ * What a file costs does not grow with the files beside it: with four times the files, whatever people ask for reads about four times the rows, of the
+ * engine's tables and of the catalogs. Without statistics, as in each new database; how long it takes is the benchmarks' business.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { connectOver, deployFiles, until } from '../support/orders.ts';
+import { sqlAnew as sql } from '../support/sql.ts';
+
+const FEW = 60;
+const MANY = 4 * FEW;
+/** Four, and what a plan for more rows may choose to read; each with each would be sixteen. */
+const ratio_max = 6.5;
+/** Of less than this nobody says that it grows. */
+const rows_read_min = 20_000;
+
+type Files = Readonly<Record<string, string>>;
+
+const number = (n: number) => String(n).padStart(4, '0');
+const listed = (count: number, path: (n: number) => string, text: (n: number) => string): Files =>
+  Object.fromEntries(Array.from({ length: count }, (_, n) => [path(n), text(n)]));
+
+/** Half of them run once and have an undo, and half run again and again. */
+function makeFiles(count: number, { folder = 'a', view = '' } = {}): Files {
+  const half = count / 2;
+  return {
+    'weft.yaml': JSON.stringify({
+      name: 'shop',
+      phases: [
+        { name: 'once', transaction: 'single', steps: [{ run: `${folder}/*.sql`, undo: 'undo/*.sql' }] },
+        { name: 'again', transaction: 'single', steps: [{ run: 'v/*.sql', repeat: 'on-change' }] },
+      ],
+    }),
+    ...listed(
+      half,
+      (n) => `${folder}/${number(n)}.sql`,
+      (n) => `create table t${n} (n int);`,
+    ),
+    ...listed(
+      half,
+      (n) => `undo/${number(n)}.sql`,
+      (n) => `drop table t${n};`,
+    ),
+    ...listed(
+      half,
+      (n) => `v/${number(n)}.sql`,
+      (n) => `create or replace view v${n} as select ${n} as n${n % 3 === 2 ? ` from v${n - 1}` : ''}${view};`,
+    ),
+  };
+}
+
+const withoutViews = (files: Files): Files => Object.fromEntries(Object.entries(files).filter(([path]) => !/v\/\d*[13579]\.sql/.test(path)));
+
+const NEWEST = '(select id from weft.deployments order by created_at desc limit 1)';
+const deployed = (make: (count: number) => Files) => async (url: string, count: number) => {
+  expect(await deployFiles(connectOver(url), make(count))).toMatchObject({ state: 'succeeded' });
+};
+const asked = (text: string) => (url: string) => sql(url, text);
+
+const ERRANDS: readonly (readonly [string, (url: string, count: number) => Promise<unknown>])[] = [
+  ['the first deployment', deployed((count) => makeFiles(count))],
+  ['the same once more', deployed((count) => makeFiles(count))],
+  ['what an undo of nothing would run', asked(`select weft.plan_undo(null, 'shop')`)],
+  ['one in which each view is another', deployed((count) => makeFiles(count, { view: ' where true' }))],
+  ['what an undo of that would run', asked(`select weft.plan_undo(null, 'shop')`)],
+  ['an undo of that', asked(`select weft.undo(p_bundle => 'shop')`)],
+  ['its run', asked('call weft.run()')],
+  ['its status', asked(`select weft.status(${NEWEST})`)],
+  ['one whose folder has another name', deployed((count) => makeFiles(count, { folder: 'b' }))],
+  ['one that lacks half of the views', deployed((count) => withoutViews(makeFiles(count, { folder: 'b' })))],
+  ['a plan', asked(`select weft.plan(manifest) from weft._deployments where id = ${NEWEST}`)],
+  ['the history', asked('select weft.list_history()')],
+];
+
+/** Rows that have been read so far of each table, by all whose sessions are over. */
+async function countRead(url: string): Promise<Record<string, number>> {
+  await until(url, 'not exists (select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid())');
+  const [{ version }] = await sql(url, `select current_setting('server_version_num')::int as version`);
+  if (version < 150000) await new Promise((resolve) => setTimeout(resolve, 1_000));
+  const rows = await sql(
+    url,
+    `select t.relid::regclass::text as name,
+            (coalesce(t.seq_tup_read, 0) + coalesce((select sum(i.idx_tup_read) from pg_stat_all_indexes as i where i.relid = t.relid), 0))::float8 as count
+     from pg_stat_all_tables as t join pg_class as c on c.oid = t.relid where not c.relisshared`,
+  );
+  return Object.fromEntries(rows.map(({ name, count }) => [name, count]));
+}
+
+async function measure(url: string, count: number): Promise<Record<string, Record<string, number>>> {
+  const read: Record<string, Record<string, number>> = {};
+  let before = await countRead(url);
+  for (const [what, run] of ERRANDS) {
+    await run(url, count);
+    const now = await countRead(url);
+    read[what] = Object.fromEntries(Object.keys(now).map((name) => [name, (now[name] ?? 0) - (before[name] ?? 0)]));
+    before = now;
+  }
+  return read;
+}
+
+describe(`with ${MANY} files in place of ${FEW}`, () => {
+  let databases: readonly TestDatabase[];
+  let few: Awaited<ReturnType<typeof measure>>;
+  let many: Awaited<ReturnType<typeof measure>>;
+
+  beforeAll(async () => {
+    databases = await Promise.all([freshDatabase(), freshDatabase()]);
+    for (const { url, name } of databases) await sql(url, `alter database ${name} set client_min_messages = warning`);
+    [few, many] = (await Promise.all(databases.map(({ url }, place) => measure(url, place === 0 ? FEW : MANY)))) as [typeof few, typeof many];
+  }, 240_000);
+
+  afterAll(() => Promise.all((databases ?? []).map((database) => database.drop())));
+
+  it.each(ERRANDS.map(([what]) => what))('%s reads about four times the rows', (what) => {
+    const grown = Object.entries(many[what] ?? {})
+      .filter(([table, count]) => count > Math.max(rows_read_min, ratio_max * (few[what]?.[table] ?? 0)))
+      .map(([table, count]) => `${table}: ${few[what]?.[table] ?? 0}, then ${count}`);
+    expect(grown).toEqual([]);
+  });
+});
