@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '5e57884b59f6fad75d73ab58ecdbcf96a523035ebdced15c79e9cef1a927d83a';
+export const ENGINE_DIGEST = '8815f6ae07824896caddb0340e52882cd77e37434044ef71a03a0b7c2e782b84';
