@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '8815f6ae07824896caddb0340e52882cd77e37434044ef71a03a0b7c2e782b84';
+export const ENGINE_DIGEST = '8915cf2d885bbe3b91b1d01f1824714ad75abd0e7224ec5011b0bfdcdd53cecb';
