@@ -298,6 +298,7 @@ create or replace function weft._let_stand_by(p_undo uuid)
   volatile
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off
   language sql
 as $$
   update weft._steps as s set replaced = jsonb_build_object('made_before', u.replaced -> 'made')

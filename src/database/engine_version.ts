@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '8915cf2d885bbe3b91b1d01f1824714ad75abd0e7224ec5011b0bfdcdd53cecb';
+export const ENGINE_DIGEST = '0e1a935a342a5e4d713b7a668a7c83c08662adf38b11c65428ed2ab6d5d04259';
