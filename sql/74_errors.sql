@@ -7,7 +7,8 @@ create or replace function weft._is_refused_in_transaction(p_error jsonb)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select (p_error ->> 'sqlstate' = '25001' and p_error ->> 'message' not ilike 'set transaction%') or p_error ->> 'sqlstate' = '2D000'
+  -- the words are those of the statement, in every language of messages
+  select (p_error ->> 'sqlstate' = '25001' and strpos(p_error ->> 'message', 'SET TRANSACTION') = 0) or p_error ->> 'sqlstate' = '2D000'
 $$;
 
 comment on function weft._is_refused_in_transaction(jsonb) is 'Tells whether the server refused a statement because it runs it in no transaction.';
@@ -92,7 +93,7 @@ declare
   v_place    jsonb := case when p_error ->> 'line' is null and p_line is not null and v_message !~ '^Lines? \d' then weft._find_place(p_error, p_statement, p_line, p_parameters, p_search_path) end;
 begin
   v_hint := case
-    when v_state = '25001' and v_message ilike 'set transaction%' then
+    when v_state = '25001' and strpos(v_message, 'SET TRANSACTION') > 0 then
       'The transaction is Weft''s, has begun already, and is read committed: a file cannot choose that. Leave the statement out, and lock what must not change meanwhile (lock table ...).'
     when v_state = '25001' and v_message ~ '^(?:CREATE|DROP) DATABASE ' then
       'A deployment goes to one database, which is there. Make the dump without --create, or take CREATE DATABASE, DROP DATABASE and \connect out of the file.'

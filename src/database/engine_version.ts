@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '0e1a935a342a5e4d713b7a668a7c83c08662adf38b11c65428ed2ab6d5d04259';
+export const ENGINE_DIGEST = 'ec1066452bd90e18a27d3d6c6e94d90c2656ce3f64c5c793a631e7d865b319df';

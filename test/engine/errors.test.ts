@@ -300,6 +300,12 @@ describe('a lock that is not to be had', () => {
 describe('what PostgreSQL runs in no function is refused with just that reason:', () => {
   it.each([
     ['SET TRANSACTION', 'set transaction isolation level serializable;', '25001', /lock what must not change meanwhile/],
+    [
+      'SET TRANSACTION, said in another language',
+      `do $$ begin raise exception 'команда SET TRANSACTION ISOLATION LEVEL должна вызываться до любых запросов' using errcode = '25001'; end $$;`,
+      '25001',
+      /lock what must not change meanwhile/,
+    ],
     ['BEGIN at another level', 'begin isolation level serializable; select 1; commit;', '0A000', /Weft's transactions are read committed/],
     ['BEGIN', 'begin;', '0A000', /cut the file in two/],
     ['COMMIT', 'commit;', '0A000', /cut the file in two/],
