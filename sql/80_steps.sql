@@ -10,10 +10,10 @@
 -- slow other sessions down. The variables outside of it keep the place of an error.
 --
 -- A step among several that may fail without failing them is such a block within the block (p_is_within): this function calls itself for it.
--- p_is_last_try: a lock that is not to be had fails such a step, instead of all for another try.
+-- p_is_last_try: a lock that is not to be had fails such a step, instead of all for another try. p_may_owe: what it defers is met behind it.
 create or replace function weft._run_steps(
     p_deployment uuid, p_phase weft._phases, p_first integer, p_last integer, p_fence bigint, p_is_last_try boolean default false, p_is_within boolean default false,
-    p_is_search boolean default false)
+    p_may_owe boolean default false)
   returns weft._outcome
   volatile
   language plpgsql
@@ -77,7 +77,7 @@ begin
     end if;
     v_changes := weft._count_dependency_changes();
     v_their_path := weft._reset_session();
-    v_is_settled := p_is_within and not p_is_search and weft._find_unmet_constraint(p_phase, v_their_path) is null;
+    v_is_settled := p_is_within and not p_may_owe and weft._find_unmet_constraint(p_phase, v_their_path) is null;
     v_our_role := current_user;
     v_is_weft := session_user = 'weft';
     if p_phase.condition is not null and not p_is_within then

@@ -81,8 +81,7 @@ begin
     from weft._list_groups(p_deployment.id) as g
     left join weft._steps as r on p_deployment.mode = 'rehearse' and r.deployment_id = p_deployment.id and r.ordinal = g.ordinal and r.result -> 'history' ? 'renamed_from'
     left join weft._history as h on h.bundle = p_deployment.bundle and h.path = coalesce(r.result -> 'history' ->> 'renamed_from', g.path)
-  ) as k
-  where k.place <> k.ordinal;
+  ) as k where k.place <> k.ordinal;
   if v_from is not null then
     perform weft._reorder(p_deployment.id, v_from, v_to);
   end if;
@@ -236,7 +235,7 @@ begin
         select s.ordinal from weft._steps as s
         where s.deployment_id = v_deployment and s.ordinal between p_first and p_members[1] - 1 and s.state = 'pending' order by s.ordinal);
       foreach v_step in array v_before loop
-        v_try := weft._run_steps(v_deployment, p_phase, v_step, v_step, p_fence, p_is_within => true, p_is_search => true);
+        v_try := weft._run_steps(v_deployment, p_phase, v_step, v_step, p_fence, p_is_within => true, p_may_owe => true);
         if v_try.verdict <> 'done' and not (v_try.verdict = 'failed' and exists (
             select from weft._steps as s where s.deployment_id = v_deployment and s.ordinal = v_step and s.on_error = 'continue')) then
           outcome := v_try;
@@ -250,7 +249,7 @@ begin
       errors := '[]';
       v_is_moving := false;
       foreach v_step in array v_queue loop
-        v_try := weft._run_steps(v_deployment, p_phase, v_step, v_step, p_fence, p_is_within => true, p_is_search => true);
+        v_try := weft._run_steps(v_deployment, p_phase, v_step, v_step, p_fence, p_is_within => true, p_may_owe => true);
         if v_try.verdict = 'done' then
           ordinals := ordinals || v_step;
           v_is_moving := true;

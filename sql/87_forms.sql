@@ -172,7 +172,8 @@ begin
   loop
     v_moved := null;
     begin
-      v_outcome := weft._run_steps(p_phase.deployment_id, p_phase, p_first, v_last, p_fence, p_is_within => true);
+      v_outcome := weft._run_steps(p_phase.deployment_id, p_phase, p_first, v_last, p_fence, p_is_within => true, p_may_owe => p_phase.transaction = 'single'
+        and (p_first < v_last or exists (select from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.ordinal = p_first and s.on_error <> 'continue')));
       if v_outcome.verdict = 'done' then
         v_moved := weft._find_swallowed(p_phase, p_first, v_last);
         if v_moved is not null then
@@ -202,3 +203,22 @@ end
 $$;
 
 comment on function weft._rehearse_group(weft._phases, integer, bigint) is 'Runs a group of repeatable files as a whole, within a rehearsal.';
+
+
+-- What the end of an all-or-nothing phase refuses, a step may owe that may fail: then that one alone fails, as in a deployment.
+create or replace function weft._expect_owed(p_phase weft._phases, p_steps weft._steps[], p_surprises jsonb)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_surprises || jsonb_object_agg(k.word, true)
+  from (
+    select case when s.options ? 'repeat' then concat('group/', p_phase.ordinal) else concat(s.ordinal, '/whole') end as word
+    from unnest(p_steps) as s
+    where p_phase.transaction = 'single' and s.kind = 'run' and s.on_error = 'continue') as k
+  where not p_surprises ? k.word
+$$;
+
+comment on function weft._expect_owed(weft._phases, weft._steps[], jsonb) is
+  'Adds to what a rehearsal knows that files which may fail are held to what they owe, each by itself; null when that is known.';

@@ -166,7 +166,7 @@ begin
             if v_step.kind = 'batch' then
               v_within := weft._run_round(v_phase, v_step.ordinal, p_fence, p_is_rehearsal => true);
             else
-              v_within := weft._run_steps(p_deployment, v_phase, v_step.ordinal, v_step.ordinal, p_fence, p_is_within => true);
+              v_within := weft._run_steps(p_deployment, v_phase, v_step.ordinal, v_step.ordinal, p_fence, p_is_within => true, p_may_owe => v_phase.transaction = 'single' and v_step.on_error <> 'continue');
             end if;
             select s.* into strict v_step from weft._steps as s where s.deployment_id = p_deployment and s.ordinal = v_step.ordinal;
             if v_within.verdict = 'done' then
@@ -316,8 +316,7 @@ begin
         end loop;
         v_path := null;
         if cardinality(v_of_phase) > 0 then
-          perform weft._reset_session();
-          perform weft._fire_deferred(v_phase, p_start_path, v_ended);
+          perform weft._reset_session(), weft._fire_deferred(v_phase, p_start_path, v_ended);
           perform weft._reset_session(), weft._reset_constraints(), weft._check_dependents();
         end if;
         if v_is_undo and v_phase.transaction = 'single' then
@@ -393,16 +392,18 @@ begin
           continue;
         end if;
         if v_path is not null and v_step.on_error = 'continue' then
-          v_surprises := v_surprises || jsonb_build_object(v_step.ordinal::text,
-            weft._close_entry(v_phase, v_step, 'tolerated', v_entries, null, v_step_began) || jsonb_build_object('error', v_error));
+          v_surprises := v_surprises || jsonb_build_object(v_step.ordinal::text, weft._close_entry(v_phase, v_step, 'tolerated', v_entries, null, v_step_began) || jsonb_build_object('error', v_error));
+          continue;
+        end if;
+        if v_path is null and weft._expect_owed(v_phase, v_of_phase, v_surprises) is not null then
+          v_surprises := weft._expect_owed(v_phase, v_of_phase, v_surprises);
           continue;
         end if;
         v_outcome := row('failed', v_path, v_error)::weft._outcome;
       end if;
     end if;
     if v_outcome.verdict = 'failed' then
-      v_steps_done := case when v_path is null then v_steps_done
-        else array_append(v_steps_done, weft._close_entry(v_phase, v_step, 'failed', v_entries, null, v_step_began) || jsonb_build_object('error', v_outcome.error)) end;
+      v_steps_done := case when v_path is null then v_steps_done else array_append(v_steps_done, weft._close_entry(v_phase, v_step, 'failed', v_entries, null, v_step_began) || jsonb_build_object('error', v_outcome.error)) end;
       perform weft._keep_report(p_deployment, v_steps_done, null, v_passes, v_began, v_outcome.error), weft._scrub_report(p_deployment, p_secrets);
     end if;
     return v_outcome;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'ec1066452bd90e18a27d3d6c6e94d90c2656ce3f64c5c793a631e7d865b319df';
+export const ENGINE_DIGEST = '184e3227da58a84c9589fc767996b9d8f51f9fc230685e6f83b9e3f15e3d6451';
