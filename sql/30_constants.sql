@@ -57,6 +57,7 @@ begin
     when 'difference_edits'                then 300        -- lines that go or come, up to which the shortest difference is looked for
     when 'difference_lines'                then 100        -- of the difference of one file, that are shown
     when 'difference_line_characters'      then 200        -- of one such line
+    when 'listed_bytes'                    then 8388608    -- of deployments that are shown together; the newest is shown whatever its size
     when 'baseline_missing_count'          then 20         -- objects that are not there, in the refusal of a baseline
     when 'differences_count'               then 5          -- changed files of one deployment whose difference is shown
     when 'renames_compared_count'          then 200        -- pairs of new and gone files that are compared by what they come to

@@ -251,17 +251,30 @@ $$;
 comment on function weft.cancel(uuid, text) is 'Asks for the end of a deployment: at once where nobody runs it, else as soon as the runner sees it. As often as you like: what takes away something half-made is not disturbed.';
 
 
+-- Of thousands of files each a document is large, and whoever asks has to hold all of them.
 create or replace function weft.list_deployments(p_limit integer default 20)
   returns jsonb
   volatile
   set search_path = pg_catalog, pg_temp
-  language sql
+  language plpgsql
 as $$
-  select coalesce(jsonb_agg(weft.status(d.id) - 'rehearsal' order by d.created_at desc), '[]')
-  from (select o.id, o.created_at from weft._deployments as o order by o.created_at desc limit p_limit) as d
+declare
+  v_id         uuid;
+  v_document   jsonb;
+  v_documents  jsonb[] := '{}';
+  v_bytes      bigint := 0;
+begin
+  for v_id in select o.id from weft._deployments as o order by o.created_at desc limit p_limit loop
+    v_document := weft.status(v_id) - 'rehearsal';
+    v_bytes := v_bytes + pg_column_size(v_document);
+    exit when v_bytes > weft._limit('listed_bytes') and v_documents <> '{}';
+    v_documents := array_append(v_documents, v_document);
+  end loop;
+  return to_jsonb(v_documents);
+end
 $$;
 
-comment on function weft.list_deployments(integer) is 'Lists the newest deployments, each as weft.status() shows it.';
+comment on function weft.list_deployments(integer) is 'Lists the newest deployments, each as weft.status() shows it: one, and as many more as fit into some megabytes.';
 
 
 create or replace function weft.list_events(p_deployment uuid, p_after integer default 0)

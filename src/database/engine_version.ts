@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '184e3227da58a84c9589fc767996b9d8f51f9fc230685e6f83b9e3f15e3d6451';
+export const ENGINE_DIGEST = 'fd217c5299d54b7e7f52232739b7202f748d3b89fdf9a60ce36a464ec2c57bd8';
