@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'fd217c5299d54b7e7f52232739b7202f748d3b89fdf9a60ce36a464ec2c57bd8';
+export const ENGINE_DIGEST = 'cc80e071df7f6cb9418f9c9ee5f8a1fe613940b1e6b15c644258c7e161e764bd';
