@@ -7,7 +7,7 @@ create or replace function weft._is_column_meant(p_text text, p_column text, p_t
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select p_text ~ concat('\m(drop|rename)\s+(column\s+)?(if\s+exists\s+)?"?', n.of_column, '\M')
+  select p_text ~ concat('\m(drop|rename)\s+((column|attribute)\s+)?(if\s+exists\s+)?"?', n.of_column, '\M')
     -- its table is another one now
     or p_text ~ concat('\mdrop\s+(foreign\s+|materialized\s+)?(table|view)\M[^;]*\m', n.of_table, '\M')
     or p_text ~ concat('\malter\s+(foreign\s+|materialized\s+)?(table|view)\M[^;]*\m', n.of_table, '\M[^;]*\m(rename\s+to|set\s+schema)\M')

@@ -88,9 +88,11 @@ create or replace function weft._is_rarely_there(p_kind text, p_name name, p_sch
   returns boolean
   stable
   set search_path = pg_catalog, pg_temp
-  language sql
+  set plan_cache_mode = force_generic_plan  -- a baseline asks for each constraint, and to plan this takes longer than to do it
+  language plpgsql
 as $$
-  select exists (
+begin
+  return exists (
     select from (
       select k.connamespace as place, k.conrelid as on_relation, 0::oid as on_type from pg_constraint as k where p_kind = 'constraint' and k.conname = p_name
       union all select null, w.ev_class, 0 from pg_rewrite as w where p_kind = 'rule' and w.rulename = p_name
@@ -118,7 +120,8 @@ as $$
     left join pg_type as t on t.oid = f.on_type
     left join pg_namespace as o on o.oid = coalesce(c.relnamespace, t.typnamespace)
     where (p_schema is null or n.nspname = p_schema)
-      and (p_table is null or coalesce(c.relname, t.typname) = p_table and (p_table_schema is null or o.nspname = p_table_schema)))
+      and (p_table is null or coalesce(c.relname, t.typname) = p_table and (p_table_schema is null or o.nspname = p_table_schema)));
+end
 $$;
 
 comment on function weft._is_rarely_there(text, name, text, text, text) is 'Tells whether the catalog has a constraint, a rule, an operator, a publication or the like of that name, on that table.';

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'cc80e071df7f6cb9418f9c9ee5f8a1fe613940b1e6b15c644258c7e161e764bd';
+export const ENGINE_DIGEST = 'a3f5a79477fa380134fc9b159bc0bf28168e88693fa4510fc4585e3257c326e2';

@@ -101,14 +101,14 @@ it('a column is told, for its rows went with it: of a type or a function that wa
 it('a column of a table that a file makes anew, renames or moves is not told', async () => {
   const made = {
     's/1.sql':
-      'create schema s; create table a (n int, x int); create table b (n int, x int); create table c (n int, x int); create table s.d (n int, x int); create view v as select 1 as one',
+      'create schema s; create table a (n int, x int); create table b (n int, x int); create table c (n int, x int); create table s.d (n int, x int); create view v as select 1 as one; create type pair as (n int, x int)',
     'v/f.sql': 'select 1',
     'z/0.sql': 'select 1',
   };
   await send(made);
   const end = await send({
     ...made,
-    'z/1.sql': `drop view v cascade; drop table if exists a cascade; create table a (n int); alter table b rename to b_old; create table b (n int);
+    'z/1.sql': `drop view v cascade; alter type pair drop attribute x; drop table if exists a cascade; create table a (n int); alter table b rename to b_old; create table b (n int);
       create table c_new (n int); drop table c; alter table c_new rename to c; drop schema s cascade; create schema s; create table s.d (n int)`,
   });
   expect(end, JSON.stringify(end.error)).toMatchObject({ state: 'succeeded', gone_along: null });
