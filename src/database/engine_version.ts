@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'a3f5a79477fa380134fc9b159bc0bf28168e88693fa4510fc4585e3257c326e2';
+export const ENGINE_DIGEST = '71ad2ff359d74c8a9bdb2633d37ef0fa538aada2065acbb1d6c869cd0baac23c';
