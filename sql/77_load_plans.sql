@@ -30,7 +30,8 @@ create or replace function weft._describe_columns(p_target regclass, p_columns t
 as $$
   select
     c.name, c.place::integer,
-    format_type(a.atttypid, a.atttypmod) || coalesce((select format(' collate %I.%I', n.nspname, l.collname) from pg_collation as l join pg_namespace as n on n.oid = l.collnamespace where l.oid = a.attcollation), ''),
+    -- where the file does not give it, a domain that takes no NULL waits for its default: until then it is read as what it is made of
+    case when t.refuses_null and c.name = any (coalesce(p_partial, '{}')) and c.name <> all (p_key) then format_type(t.base, t.typmod) else format_type(a.atttypid, a.atttypmod) end || coalesce((select format(' collate %I.%I', n.nspname, l.collname) from pg_collation as l join pg_namespace as n on n.oid = l.collnamespace where l.oid = a.attcollation), ''),
     -- of an extension's type it lives with the type, and its operator class names it, which only a superuser makes: whatever anybody else calls "=" is not asked
     coalesce((
       select n.nspname
@@ -56,11 +57,12 @@ as $$
   left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
   cross join lateral (
     with recursive chain as (
-      select y.oid, y.typbasetype, y.typdefaultbin, 1 as depth from pg_type as y where y.oid = a.atttypid
+      select y.oid, y.typbasetype, y.typdefaultbin, y.typnotnull, y.typtypmod, 1 as depth from pg_type as y where y.oid = a.atttypid
       union all
-      select y.oid, y.typbasetype, y.typdefaultbin, h.depth + 1 from chain as h join pg_type as y on y.oid = h.typbasetype
+      select y.oid, y.typbasetype, y.typdefaultbin, y.typnotnull, y.typtypmod, h.depth + 1 from chain as h join pg_type as y on y.oid = h.typbasetype
     )
-    select (array_agg(h.oid order by h.depth desc))[1] as base,
+    select (array_agg(h.oid order by h.depth desc))[1] as base, bool_or(h.typnotnull) as refuses_null,
+           coalesce((array_agg(h.typtypmod order by h.depth) filter (where h.typtypmod >= 0))[1], -1) as typmod,
            (array_agg(pg_get_expr(h.typdefaultbin, 0) order by h.depth) filter (where h.typdefaultbin is not null))[1] as default_value,
            (array_agg(h.typdefaultbin::text order by h.depth) filter (where h.typdefaultbin is not null))[1] as default_tree
     from chain as h

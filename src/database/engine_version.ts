@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '71ad2ff359d74c8a9bdb2633d37ef0fa538aada2065acbb1d6c869cd0baac23c';
+export const ENGINE_DIGEST = '2d6e9bafcb29c771c82fab66595c9d91d215ca3cbbabd1b33d561a8e3de71c13';

@@ -6,7 +6,7 @@ import { connectTo } from '../../src/database/connect.ts';
 import { ensureEngine } from '../../src/database/engine.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
-import { passLoad, tableOf } from './loading.ts';
+import { failLoad, passLoad, tableOf } from './loading.ts';
 
 let database: TestDatabase;
 let client: pg.Client;
@@ -139,6 +139,34 @@ it('wherever chunks cut an array, the parts hold whole objects, and nothing is l
     { numRuns: 200 },
   );
 });
+
+it.each(['insert', 'upsert', 'sync'])(
+  'a domain that takes no NULL has its default where an object does not give it, and is none that is too long: %s',
+  async (mode) => {
+    await sql(
+      database.url,
+      `drop table if exists d; drop domain if exists code, kept; create domain kept as varchar(3) not null default 'new'; create domain code as kept check (value <> 'bad'); create table d (k text primary key, c code)`,
+    );
+    const words = { into: 'd', mode, path: 'd.json', ...(mode !== 'insert' && { key: ['k'] }) };
+    expect(await passLoad(database, words, '[{"k": "a"}, {"k": "b", "c": "old"}]')).toEqual([2, 0, 0, 0]);
+    expect(await tableOf(database, 'select k, c from d order by k')).toEqual([
+      ['a', 'new'],
+      ['b', 'old'],
+    ]);
+    for (const [value, sqlstate, said] of [
+      ['"long"', 'WF030', 'too long'],
+      ['"bad"', '23514', 'check constraint'],
+      ['null', '23502', 'does not allow null'],
+    ] as const) {
+      const other = { ...words, path: 'e.json' };
+      expect(await failLoad(database, other, `[{"k": "y"}, {"k": "z", "c": ${value}}]`)).toMatchObject({
+        sqlstate,
+        message: expect.stringMatching(new RegExp(`^Object 2.*${said}`)),
+      });
+    }
+    if (mode !== 'insert') expect(await passLoad(database, words, '[{"k": "a"}, {"k": "b", "c": "old"}]')).toEqual([0, 0, 0, 2]);
+  },
+);
 
 it.each(['upsert', 'sync'])('a domain that only some objects have is compared as a domain, again and again: %s', async (mode) => {
   await sql(
