@@ -189,6 +189,29 @@ $$;
 comment on function weft._list_gone(jsonb, weft._finding[]) is 'Lists files that run once, were applied, and are not in a bundle any more, under no other name either.';
 
 
+-- By another name a bundle is another one, and all of its files run again: said where nothing is known of this name, and another one has brought the same.
+create or replace function weft._find_elsewhere(p_manifest jsonb)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off
+  set jit = off
+  language sql
+as $$
+  select coalesce(jsonb_agg(jsonb_build_object('bundle', k.bundle, 'count', cardinality(k.paths), 'paths', to_jsonb(k.paths[:20])) order by cardinality(k.paths) desc, k.bundle), '[]')
+  from (
+    select h.bundle, array_agg(h.path order by h.path collate "C") as paths
+    from weft._history as h
+    join jsonb_to_recordset(p_manifest -> 'artifacts') as a (path text, digest text) on a.path = h.path and decode(a.digest, 'hex') = h.digest
+    where h.bundle <> p_manifest ->> 'bundle' and h.place is null and h.made is null
+      and not exists (select from weft._history as o where o.bundle = p_manifest ->> 'bundle')
+    group by h.bundle
+  ) as k
+$$;
+
+comment on function weft._find_elsewhere(jsonb) is 'Lists bundles of another name that have brought files of a manifest, by path and bytes, of whose own name nothing is known here.';
+
+
 create or replace function weft._tell_gone(p_deployment weft._deployments, p_findings weft._finding[])
   returns void
   volatile

@@ -329,6 +329,7 @@ as $$
       where b.value ->> 'path' not in (select s.value ->> 'path' from jsonb_path_query(p_manifest, '$.phases[*].steps[*]') as s (value))
         and b.value -> 'of_undo' = 'false'),
     'gone', to_jsonb(weft._list_gone(p_manifest, j.findings)),
+    'elsewhere', weft._find_elsewhere(p_manifest),
     'drift', (
       select jsonb_build_object('verdict', d.drift -> 'verdict', 'count', d.drift -> 'count', 'since', d.drift #> '{since,deployment}', 'running', d.drift -> 'running')
       from weft.describe_drift() as d (drift)),

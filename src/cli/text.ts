@@ -83,9 +83,9 @@ export function andMore(left: number, one = ''): string[] {
   return left > 0 ? [`… and ${one === '' ? `${left} more` : count(left, `more ${one}`)}`] : [];
 }
 
-/** The first of some names, in a sentence: "a, b, c and 4 more". */
-export function listSome(names: readonly string[], most: number): string {
-  return `${names.slice(0, most).join(', ')}${names.length > most ? ` and ${names.length - most} more` : ''}`;
+/** The first of some names, in a sentence: "a, b, c and 4 more". @param total how many there are, where `names` are but the first of them */
+export function listSome(names: readonly string[], most: number, total: number = names.length): string {
+  return `${names.slice(0, most).join(', ')}${total > most ? ` and ${total - most} more` : ''}`;
 }
 
 /** Rows of cells under each other, two spaces between columns, the last one not padded. */

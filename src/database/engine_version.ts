@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '2d6e9bafcb29c771c82fab66595c9d91d215ca3cbbabd1b33d561a8e3de71c13';
+export const ENGINE_DIGEST = '78bc1365a0d8b5ac872faa401a64ac21c7d2adb6e35f6ca2fb2365baa5899920';

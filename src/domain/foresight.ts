@@ -67,6 +67,8 @@ export const foresightSchema = z.looseObject({
   begun: z.array(begunEntrySchema).nullish(),
   /** Files that run once, were applied, and are not in the bundle, under no other name either. */
   gone: z.array(z.string()).nullish(),
+  /** Bundles of another name that have brought the same files, where nothing is known of this one: `paths` are the first of them. */
+  elsewhere: z.array(z.looseObject({ bundle: z.string(), count: z.int(), paths: z.array(z.string()) })).nullish(),
   /** What the environment of the target asks of a deployment there; only a Worker knows. */
   protection: z.looseObject({ environment: z.string(), second_person: z.boolean(), rehearsal_first: z.boolean() }).nullish(),
   /** Whether the catalog is as the last deployment left it; `count`: how many objects are not. */

@@ -81,6 +81,30 @@ describe('weft plan', () => {
     expect(deployed.stdout).toContain('Gone: 1 file was applied to this database, and is not in this bundle: 2.sql.');
   });
 
+  it('counts all files that are gone, also where the deployment lists the first of them: old ones that were squashed into one, say', async () => {
+    await deploy(Object.fromEntries(Array.from({ length: 30 }, (_, n) => [`${n + 10}.sql`, write(n)])));
+    const squashed = makeFolder({ '99.sql': write(99) });
+    const said = '30 files were applied to this database, and are not in this bundle: 10.sql, 11.sql, 12.sql, 13.sql, 14.sql and 25 more.';
+    expect((await weft('plan', squashed)).stderr).toContain(said);
+    expect((await weft('deploy', squashed)).stdout).toContain(said);
+  });
+
+  it('warns of a bundle that has another name now, and of none where its name is known', async () => {
+    const named = (name: string, more: Record<string, string> = {}) =>
+      makeFolder({ 'weft.yaml': `name: ${name}\nphases:\n- name: m\n  steps: [{ run: "*.sql" }]\n`, '1.sql': write(1), '2.sql': write(2), ...more });
+    expect((await weft('plan', named('shop'))).stderr).not.toContain('another name');
+    expect((await weft('deploy', named('shop'))).code).toBe(0);
+    const plan = await weft('plan', named('store', { '3.sql': write(3) }));
+    expect(plan.code).toBe(0);
+    expect(plan.stderr).toContain(
+      'warning: nothing of a bundle "store" was applied to this database, and of the bundle "shop" 2 files were, with the same paths and bytes: 1.sql, 2.sql. Under another name they run again. If it is the same bundle, give it back its name (name: shop, in weft.yaml)',
+    );
+    expect((await weft('plan', named('store'), '--json')).json()).toMatchObject({ elsewhere: [{ bundle: 'shop', count: 2, paths: ['1.sql', '2.sql'] }] });
+    expect((await weft('plan', named('shop', { '1.sql': write(1) }))).stderr).not.toContain('another name');
+    expect((await weft('deploy', named('other', { '1.sql': write(4), '2.sql': write(5) }))).code).toBe(0);
+    expect((await weft('plan', named('other', { '1.sql': write(1), '2.sql': write(5) }), '--json')).json()).toMatchObject({ elsewhere: [] });
+  });
+
   it('passes over comments and white space, and follows a rename', async () => {
     await deploy({ '1.sql': write(1), '2.sql': write(2) });
     const folder = makeFolder({ '1.sql': `-- one\n${write(1)}`, '2b.sql': write(2), '3.sql': write(3) });

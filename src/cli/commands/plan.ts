@@ -12,7 +12,7 @@ import { findAddress } from '../address.ts';
 import { bundleLines, describeBundle, type NumberedStep, numberSteps } from '../bundles.ts';
 import type { Call } from '../commands.ts';
 import { cutBundle } from '../cut.ts';
-import { tellGone } from '../gone.ts';
+import { tellElsewhere, tellGone } from '../gone.ts';
 import { describeParameters } from '../parameter_lines.ts';
 import { readAssigned } from '../parameters.ts';
 import { readForesight, readHistory } from '../readings.ts';
@@ -160,6 +160,8 @@ export async function plan(call: Call): Promise<number> {
     );
   const gone = foresight?.gone ?? [];
   if (gone.length > 0) printer.note(`${printer.noteStyle.yellow('gone:')} ${tellGone(gone.length, gone)}`);
+  for (const other of foresight?.elsewhere ?? [])
+    printer.note(`${printer.noteStyle.yellow('warning:')} ${tellElsewhere(bundle.manifest.bundle, other.bundle, other.count, other.paths)}`);
   for (const line of protectionLines(foresight)) printer.note(`${printer.noteStyle.yellow('approval:')} ${line}`);
   for (const line of driftLines(foresight)) printer.note(`${printer.noteStyle.yellow('drift:')} ${line}`);
   const missing = declared.filter(({ name, required }) => required && !Object.hasOwn(assigned.parameters, name) && !secrets.includes(name));
@@ -187,6 +189,7 @@ export async function plan(call: Call): Promise<number> {
     halves: foresight?.halves ?? [],
     begun: foresight?.begun ?? [],
     gone,
+    elsewhere: foresight?.elsewhere ?? [],
     drift: foresight?.drift ?? null,
   });
   return refused.length + refusedSteps.length === 0 ? 0 : 2;
