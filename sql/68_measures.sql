@@ -143,7 +143,8 @@ $$;
 comment on function weft._list_catalog() is 'Reads the catalog; null where that fails or would wait for a lock.';
 
 
-create or replace function weft._add_entry(p_entries jsonb[], p_known jsonb, p_held jsonb, p_entry jsonb, p_started timestamptz, out entries jsonb[], out known jsonb, out held jsonb)
+-- The entries before it are not handed on with it: to copy them each time would make it dear by the square of their number.
+create or replace function weft._measure_entry(p_known jsonb, p_held jsonb, p_entry jsonb, p_started timestamptz, out entry jsonb, out known jsonb, out held jsonb)
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
@@ -155,13 +156,13 @@ begin
   v_measured := weft._measure(p_known, p_held);
   known := v_measured.known;
   held := v_measured.held;
-  entries := array_append(p_entries, p_entry || jsonb_build_object(
+  entry := p_entry || jsonb_build_object(
     'started_at', p_started, 'milliseconds', round((extract(epoch from v_ended - p_started) * 1000)::numeric, 3),
-    'locks', v_measured.locks, 'rewritten', v_measured.rewritten));
+    'locks', v_measured.locks, 'rewritten', v_measured.rewritten);
 end
 $$;
 
-comment on function weft._add_entry(jsonb[], jsonb, jsonb, jsonb, timestamptz) is 'Adds to the account of a rehearsal what was just done, with what it has taken.';
+comment on function weft._measure_entry(jsonb, jsonb, jsonb, timestamptz) is 'Makes the account that a rehearsal gives of what was just done, with what it has taken.';
 
 
 create or replace function weft._close_entry(p_phase weft._phases, p_step weft._steps, p_state text, p_entries jsonb[], p_rows bigint, p_started timestamptz)
@@ -188,7 +189,7 @@ create or replace function weft._sum_up_locks(p_steps jsonb)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  with taken as (
+  with taken as materialized (  -- else each of its rows would carry the account of its whole file through the sorts
     select t.place, s.ordinality as step, s.value ->> 'phase' as phase, s.value ->> 'transaction' as rule, s.value ->> 'path' as path, (t.value ->> 'line')::integer as line,
            (t.value ->> 'started_at')::timestamptz as started_at, (t.value ->> 'started_at')::timestamptz + (t.value ->> 'milliseconds')::numeric * interval '1 ms' as ended_at,
            t.value -> 'locks' as locks

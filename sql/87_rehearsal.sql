@@ -17,8 +17,7 @@ declare
   v_surprises   pg_catalog.jsonb := '{}';  -- what other passes have found out, by step and statement
   v_entries     pg_catalog.jsonb[];
   v_steps_done  pg_catalog.jsonb[];
-  v_known       pg_catalog.jsonb;
-  v_held        pg_catalog.jsonb;
+  v_measured    record;  -- the entry that was made last, and what is known and held behind it
   v_catalog     pg_catalog.text;
   v_began       pg_catalog.timestamptz;
   v_phases      weft._phases[];
@@ -77,14 +76,12 @@ begin
       perform weft._check_fence(p_fence), weft._follow_for_now(p_deployment);
       perform pg_advisory_unlock_all(), weft._reset_session();
       v_began := clock_timestamp();
-      v_known := weft._list_relations();
-      v_held := weft._list_held_locks(v_known);
+      select null::jsonb as entry, r.known, weft._list_held_locks(r.known) as held into v_measured from (select weft._list_relations() as known offset 0) as r;
       if v_is_undo then  -- it goes back over groups as wholes, and has its own ways then
         v_surprises := v_surprises || (select coalesce(jsonb_object_agg(concat('group/', p.ordinal), true), '{}') from weft._phases as p where p.deployment_id = p_deployment and p.has_repeatables);
       end if;
       v_phases := array(select p from weft._phases as p where p.deployment_id = p_deployment order by p.ordinal);
-      -- no FOR over a query: its cursor would stand in the way of a file's CLOSE ALL
-      foreach v_phase in array v_phases loop
+      foreach v_phase in array v_phases loop  -- no FOR over a query: its cursor would stand in the way of a file's CLOSE ALL
         v_phase.parameters := p_parameters;
         v_phase.secrets := p_secrets;
         if p_parameters is not null and v_phase.role is not null then
@@ -128,6 +125,7 @@ begin
           v_row := null;
           v_entries := '{}';
           v_all_rows := 0;
+          v_enums := case when v_phase.transaction = 'single' then v_enums else v_enums_last end;  -- what an earlier file has added, a commit would be behind
           v_step_began := clock_timestamp();
           perform weft._reset_session(), weft._show_progress(v_step.ordinal, v_steps, v_phase.name);
           v_set := set_config('lock_timeout', weft._lock_budget_ms(v_phase, 'data')::text, false);
@@ -145,8 +143,9 @@ begin
                 v_outcome := v_within;
                 raise exception using errcode = 'WF003';
               end if;
-              select a.entries, a.known, a.held into v_entries, v_known, v_held from weft._add_entry(v_entries, v_known, v_held, case when v_is_undo
-                then '{"instead": {"why": "group", "text": "With its group, as an undo goes back over one."}}' else '{"instead": {"why": "group", "text": "With its group, in an order that had to be found."}}' end::jsonb, v_step_began) as a;
+              v_measured := weft._measure_entry(v_measured.known, v_measured.held, case when v_is_undo
+                then '{"instead": {"why": "group", "text": "With its group, as an undo goes back over one."}}' else '{"instead": {"why": "group", "text": "With its group, in an order that had to be found."}}' end::jsonb, v_step_began);
+              v_entries := array_append(v_entries, v_measured.entry);
             end if;
             v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, case v_step.state when 'failed' then 'tolerated' else v_step.state::text end, v_entries, v_step.rows, v_step_began)
               || jsonb_strip_nulls(jsonb_build_object('error', v_step.error)));
@@ -171,13 +170,14 @@ begin
             select s.* into strict v_step from weft._steps as s where s.deployment_id = p_deployment and s.ordinal = v_step.ordinal;
             if v_within.verdict = 'done' then
               v_ended := case v_step.kind when 'check' then v_ended else v_within.error end;
-              select a.entries, a.known, a.held into v_entries, v_known, v_held from weft._add_entry(v_entries, v_known, v_held, jsonb_strip_nulls(jsonb_build_object('rows', v_step.rows,
-                'instead', case when v_step.kind = 'batch' and v_step.state = 'succeeded' then '{"why": "round", "text": "One round. A deployment runs as many as it takes until no row is touched, each in a transaction of its own."}'::jsonb end)), v_step_began) as a;
+              v_measured := weft._measure_entry(v_measured.known, v_measured.held, jsonb_strip_nulls(jsonb_build_object('rows', v_step.rows,
+                'instead', case when v_step.kind = 'batch' and v_step.state = 'succeeded' then '{"why": "round", "text": "One round. A deployment runs as many as it takes until no row is touched, each in a transaction of its own."}'::jsonb end)), v_step_began);
+              v_entries := array_append(v_entries, v_measured.entry);
               v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, v_step.state::text, v_entries, v_step.rows, v_step_began));
               continue;
             elsif v_within.verdict = 'failed' and v_is_behind and weft._is_lack(v_within.error) then
-              select a.entries, a.known, a.held into v_entries, v_known, v_held
-              from weft._add_entry(v_entries, v_known, v_held, jsonb_build_object('instead', weft._note_behind(v_within.error)), v_step_began) as a;
+              v_measured := weft._measure_entry(v_measured.known, v_measured.held, jsonb_build_object('instead', weft._note_behind(v_within.error)), v_step_began);
+              v_entries := array_append(v_entries, v_measured.entry);
               v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, 'skipped', v_entries, null, v_step_began));
               continue;
             elsif v_within.verdict = 'failed' and v_step.on_error = 'continue' then
@@ -204,7 +204,8 @@ begin
             v_condition := v_step.condition;
             v_is_wanted := weft._evaluate(v_condition, p_start_path, p_parameters);
             v_condition := null;
-            select a.entries, a.known, a.held into v_entries, v_known, v_held from weft._add_entry(v_entries, v_known, v_held, jsonb_build_object('when', v_step.condition, 'is_wanted', v_is_wanted), v_step_began) as a;
+            v_measured := weft._measure_entry(v_measured.known, v_measured.held, jsonb_build_object('when', v_step.condition, 'is_wanted', v_is_wanted), v_step_began);
+            v_entries := array_append(v_entries, v_measured.entry);
             if not v_is_wanted then
               v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, 'skipped', v_entries, null, v_step_began));
               continue;
@@ -274,8 +275,7 @@ begin
                   v_caught.state := null;
                 end if;
                 if current_setting('transaction_read_only') = 'on' then
-                  raise exception 'The statement made the transaction read-only, so that nothing could be recorded.'
-                    using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
+                  raise exception 'The statement made the transaction read-only, so that nothing could be recorded.' using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
                 end if;
                 if v_phase.transaction = 'none' or v_step.is_apart then
                   select r.p_outside, r.p_inside into v_before, v_inside from weft._run_inside('set constraints all immediate', v_before, v_inside) as r;
@@ -287,10 +287,10 @@ begin
                 end if;
               end if;
               v_all_rows := v_all_rows + coalesce(v_rows, 0);
-              select a.entries, a.known, a.held into v_entries, v_known, v_held
-              from weft._add_entry(v_entries, v_known, v_held, jsonb_strip_nulls(jsonb_build_object(
+              v_measured := weft._measure_entry(v_measured.known, v_measured.held, jsonb_strip_nulls(jsonb_build_object(
                 'number', v_number, 'line', weft._first_line(v_row.statement, v_row.line), 'statement', left(weft._skip_comments(v_row.statement), weft._limit('statement_shown_characters')),
-                'rows', case when v_text is not null then v_rows end, 'instead', v_note)), v_started) as a;
+                'rows', case when v_text is not null then v_rows end, 'instead', v_note)), v_started);
+              v_entries := array_append(v_entries, v_measured.entry);
               v_enums_last := (select count(*) from pg_enum);
               v_is_behind := v_is_behind or coalesce(v_note ->> 'why' in ('none', 'commit', 'work', 'behind'), false)
                 and weft._skip_comments(v_row.statement) !~* '^(vacuum|cluster|reindex|alter\s+system)\M';  -- which bring nothing that anything could lack

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '78bc1365a0d8b5ac872faa401a64ac21c7d2adb6e35f6ca2fb2365baa5899920';
+export const ENGINE_DIGEST = '2002380f1f854b2f91c10e0ca27291a36cf7694ce88001e26b08b28f787dbb7e';

@@ -1,4 +1,4 @@
-/** What a transaction owes until its end, and what may fail in it: a rehearsal ends as the deployment does. */
+/** What a transaction owes until its end, what may fail in it, and what needs the commit of another one: a rehearsal ends as the deployment does. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Deployment } from '../../src/domain/deployment.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
@@ -12,7 +12,8 @@ beforeEach(async () => {
   await sql(
     database.url,
     `create table parent (id int primary key);
-create table child (id int references parent deferrable initially deferred)`,
+create table child (id int references parent deferrable initially deferred);
+create type mood as enum ('sad')`,
   );
 });
 
@@ -96,6 +97,19 @@ const CASES: readonly Case[] = [
     state: 'degraded',
     steps: [{ run: '1.sql' }, { run: '2.sql', ...may_fail }],
     files: { '1.sql': 'select 1;', '2.sql': 'create view tied as select * from weft.history;' },
+  },
+  {
+    what: 'a value of an enum that an earlier transaction has added',
+    state: 'succeeded',
+    steps: [{ run: '1.sql' }, { run: '2.sql' }],
+    files: { '1.sql': `alter type mood add value 'glad';`, '2.sql': `create table t as select 'glad'::mood as m;` },
+    transaction: 'per-step',
+  },
+  {
+    what: 'a value of an enum that the same transaction has added',
+    state: 'failed',
+    steps: [{ run: '1.sql' }, { run: '2.sql' }],
+    files: { '1.sql': `alter type mood add value 'glad';`, '2.sql': `create table t as select 'glad'::mood as m;` },
   },
   {
     what: 'a file that must not fail beside one that may',
