@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '2002380f1f854b2f91c10e0ca27291a36cf7694ce88001e26b08b28f787dbb7e';
+export const ENGINE_DIGEST = 'dc2d3472df0f5d8e0b4f2c360405a584a9d3167d62e7cdc0954bca2a638d4322';
