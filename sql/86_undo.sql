@@ -240,16 +240,17 @@ as $$
   with steps as materialized (
     select s.* from weft._list_undo_steps(p_undone.id) as s
   ),
-  -- each deployment that gives something is read once, and not for each file
+  -- each deployment that gives something is read once, and not for each file, and no other
   files as materialized (
-    select distinct on (a.deployment_id, a.digest) a.deployment_id, a.digest, a.size, a.chunks
-    from weft._artifacts as a where a.deployment_id in (select s.given_by from steps as s)
+    select distinct on (g.id, a.digest) g.id as deployment_id, a.digest, a.size, a.chunks
+    from (select distinct s.given_by as id from steps as s) as g
+    cross join lateral (select k.digest, k.size, k.chunks from weft._artifacts as k where k.deployment_id = g.id offset 0) as a
   ),
   olds as materialized (
-    select distinct on (o.deployment_id, o.path, o.kind) o.deployment_id, o.path, o.kind, a.digest, o.options
-    from weft._steps as o
-    cross join lateral (select k.digest from weft._artifacts as k where k.deployment_id = o.deployment_id and k.path = o.path offset 0) as a
-    where o.deployment_id in (select s.given_by from steps as s where s.restores)
+    select distinct on (g.id, o.path, o.kind) g.id as deployment_id, o.path, o.kind, a.digest, o.options
+    from (select distinct s.given_by as id from steps as s where s.restores) as g
+    cross join lateral (select k.path, k.kind, k.options from weft._steps as k where k.deployment_id = g.id offset 0) as o
+    cross join lateral (select k.digest from weft._artifacts as k where k.deployment_id = g.id and k.path = o.path offset 0) as a
   ),
   all_of as materialized (
     select weft._list_values(p_undone.id) as base, weft._merge_values(p_undone.id, array(select distinct s.given_by from steps as s where s.is_given_by_other and not s.restores and not s.is_kept)) as known
@@ -303,7 +304,7 @@ create or replace function weft._let_stand_by(p_undo uuid)
 as $$
   update weft._steps as s set replaced = jsonb_build_object('made_before', u.replaced -> 'made')
   from weft._deployments as d
-  join weft._steps as u on u.deployment_id = d.undoes
+  cross join lateral (select k.path, k.kind, k.replaced from weft._steps as k where k.deployment_id = d.undoes offset 0) as u
   where d.id = p_undo and s.deployment_id = p_undo and s.path = s.undoes and u.path = s.undoes and u.kind = s.kind;
   update weft._phases as p set has_repeatables = true  -- so that somebody looks behind each block
   where p.deployment_id = p_undo and exists (select from weft._steps as s where s.deployment_id = p_undo and s.options ? 'keeps');

@@ -174,8 +174,11 @@ begin
   end if;
   return weft._as_answer((
     with steps as materialized (select s.* from weft._list_undo_steps(v_undone.id) as s),
-    sizes as materialized (  -- each deployment that gives one is read once, and not for each file
-      select a.deployment_id, a.digest, max(a.size) as size from weft._artifacts as a where a.deployment_id in (select s.given_by from steps as s) group by a.deployment_id, a.digest
+    sizes as materialized (  -- each deployment that gives one is read once, and not for each file, and no other
+      select g.id as deployment_id, a.digest, max(a.size) as size
+      from (select distinct s.given_by as id from steps as s) as g
+      cross join lateral (select k.digest, k.size from weft._artifacts as k where k.deployment_id = g.id offset 0) as a
+      group by g.id, a.digest
     )
     select jsonb_build_object(
       'deployment', v_undone.id, 'mode', v_undone.mode, 'bundle', v_undone.bundle, 'state', v_undone.state, 'caller', v_undone.caller,

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'dc2d3472df0f5d8e0b4f2c360405a584a9d3167d62e7cdc0954bca2a638d4322';
+export const ENGINE_DIGEST = '965f6c2b426a1a674f61fa65df23ab0593c360d98100c113725a448977557e41';
