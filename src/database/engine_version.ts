@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '965f6c2b426a1a674f61fa65df23ab0593c360d98100c113725a448977557e41';
+export const ENGINE_DIGEST = 'ebdb38f90cc4132b857898d4d80a8bd2fad9d2e0956db99175b34f9e3baae6e3';
