@@ -133,7 +133,9 @@ begin
   end if;
   perform weft._reorder(p_phase.deployment_id,
     v_search.ordinals || array(select m.ordinal from unnest(v_members) as m (ordinal) where m.ordinal <> all (v_search.ordinals)), v_members);
-  update weft._steps as s set is_order_found = true where s.deployment_id = p_phase.deployment_id and s.ordinal = any (v_members);
+  -- of those for which there is none, the search in their place tells
+  update weft._steps as s set is_order_found = true
+  where s.deployment_id = p_phase.deployment_id and s.ordinal = any (v_members[1:cardinality(v_search.ordinals)]);
 end
 $$;
 

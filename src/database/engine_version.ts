@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'ebdb38f90cc4132b857898d4d80a8bd2fad9d2e0956db99175b34f9e3baae6e3';
+export const ENGINE_DIGEST = 'cc1552ee71245dd41573fbf556a5e938674752b42aa2609f3cd02d4da695f3d7';

@@ -119,14 +119,29 @@ const CASES: readonly Case[] = [
   },
 ];
 
-it.each(CASES)('$what', async ({ state, steps, files, transaction = 'single' }) => {
+const both = async (steps: readonly object[], files: Readonly<Record<string, string>>, transaction: string) => {
   const all = { 'weft.yaml': JSON.stringify({ name: 'shop', phases: [{ name: 'main', transaction, steps }] }), ...files };
   const rehearsed = await deployFiles(connectOver(database.url), all, { mode: 'rehearse' });
-  const deployed = await deployFiles(connectOver(database.url), all);
+  return { rehearsed, deployed: await deployFiles(connectOver(database.url), all) };
+};
+
+it.each(CASES)('$what', async ({ state, steps, files, transaction = 'single' }) => {
+  const { rehearsed, deployed } = await both(steps, files, transaction);
   expect(deployed.state, JSON.stringify(deployed.error)).toBe(state);
   expect(rehearsed.state, JSON.stringify(rehearsed.error)).toBe(state);
   expect(rehearsed.error?.sqlstate).toBe(deployed.error?.sqlstate);
   if (state !== 'failed') expect(statesOf(rehearsed.rehearsal?.steps ?? [])).toEqual(statesOf(deployed.phases.flatMap((phase) => phase.steps)));
+});
+
+it.each(['single', 'per-step', 'auto'])('a group for which there is no order names the culprits, under transaction: %s', async (transaction) => {
+  const views = {
+    'v/0.sql': 'create view v0 as select from d',
+    'v/c.sql': 'create view c as select 1 as n',
+    'v/d.sql': 'create view d as select from nowhere',
+  };
+  const { rehearsed, deployed } = await both([{ run: 'v/*.sql', repeat: 'on-change' }], views, transaction);
+  expect(deployed.error).toMatchObject({ path: 'v/d.sql', detail: expect.stringContaining('No order of the group works: 2 files are left.') });
+  expect(rehearsed.error).toMatchObject({ path: deployed.error?.path, message: deployed.error?.message, detail: deployed.error?.detail });
 });
 
 const statesOf = (steps: readonly { readonly path: string; readonly state: Deployment['phases'][number]['steps'][number]['state'] | 'tolerated' }[]) =>
