@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'cc1552ee71245dd41573fbf556a5e938674752b42aa2609f3cd02d4da695f3d7';
+export const ENGINE_DIGEST = '4d6087c4c644de564f0620486e09492ffc56f1fd19ec7e4630620b851dd87f6b';
