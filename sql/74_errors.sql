@@ -31,17 +31,17 @@ $$;
 comment on function weft._account_of_error(weft._caught) is 'Keeps an error whole, without what is empty.';
 
 
--- A file that raises query_canceled itself has failed.
-create or replace function weft._is_interruption(p_runner text, p_state text, p_context text)
+-- A file that raises query_canceled itself has failed. A signal may meet the engine where it raises something, too: to find out whether a text parses, say.
+create or replace function weft._is_interruption(p_state text, p_context text)
   returns boolean
   immutable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select p_state = '57014' and (p_context !~ '^[^\n]*RAISE(\n|$)' or p_context ~ ('^[^\n]*weft\.' || p_runner))
+  select p_state = '57014' and (p_context !~ '^[^\n]*RAISE(\n|$)' or p_context ~ '^[^\n]*\mweft\._')
 $$;
 
-comment on function weft._is_interruption(text, text, text) is 'Tells whether somebody cancelled the statement that was at work.';
+comment on function weft._is_interruption(text, text) is 'Tells whether somebody cancelled the statement that was at work.';
 
 
 -- No server knows a backslash outside of quotes: that is psql speaking.

@@ -368,7 +368,7 @@ begin
     raise exception using errcode = v_caught.state, message = v_caught.message, hint = v_caught.hint;
   elsif v_caught.state = 'WF003' then
     return v_within;
-  elsif weft._is_interruption('_run_steps', v_caught.state, v_caught.context) then
+  elsif weft._is_interruption(v_caught.state, v_caught.context) then
     return row('interrupted', v_path, v_error)::weft._outcome;
   elsif p_phase.transaction = 'auto' and v_script.kind = 'run' and v_condition is null and (v_caught.state = '55P04' or weft._is_refused_in_transaction(v_error)
       or v_caught.state = '0A000' and (weft._is_begin(v_statement) or weft._is_commit(v_statement))) then

@@ -262,7 +262,7 @@ begin
       e_context = pg_exception_context;
   end;
   v_error := weft._scrub(jsonb_strip_nulls(jsonb_build_object('sqlstate', e_state, 'message', e_message, 'detail', nullif(e_detail, ''), 'hint', nullif(e_hint, ''))), p_phase.secrets);
-  if weft._is_interruption('_evaluate', e_state, e_context) then
+  if weft._is_interruption(e_state, e_context) then
     return row('interrupted', v_step.path, v_error)::weft._outcome;
   end if;
   return row(

@@ -91,7 +91,7 @@ begin
     weft._account_of_error(v_caught), p_phase.secrets);
   if v_caught.state = 'WF012' then
     raise exception using errcode = v_caught.state, message = v_caught.message, hint = v_caught.hint;
-  elsif weft._is_interruption('_run_statement', v_caught.state, v_caught.context) then
+  elsif weft._is_interruption(v_caught.state, v_caught.context) then
     return row('interrupted', p_path, v_error)::weft._outcome;
   elsif weft._is_refused_in_transaction(v_error) and p_statement.block is null then
     return row('directive', p_path, v_error)::weft._outcome;

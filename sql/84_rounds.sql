@@ -365,7 +365,7 @@ begin
   end if;
   if v_caught.state = 'WF012' then
     raise exception using errcode = v_caught.state, message = v_caught.message, hint = v_caught.hint;
-  elsif weft._is_interruption('_execute_round', v_caught.state, v_caught.context) then
+  elsif weft._is_interruption(v_caught.state, v_caught.context) then
     return row('interrupted', v_step.path, v_error)::weft._outcome;
   end if;
   select b.* into v_kept from weft._batches as b where b.deployment_id = p_phase.deployment_id and b.step = p_step;

@@ -367,7 +367,7 @@ begin
       raise exception using errcode = v_caught.state, message = v_caught.message, hint = v_caught.hint;
     else
       v_error := weft._scrub(weft._account_of_error(v_caught), p_secrets);
-      if weft._is_interruption('_rehearse', v_caught.state, v_caught.context) then
+      if weft._is_interruption(v_caught.state, v_caught.context) then
         return row('interrupted', v_path, v_error)::weft._outcome;
       elsif v_row.number is not null and not v_surprises ? concat(v_step.ordinal, '/', v_row.number)
           and (v_phase.transaction in ('auto', 'none') and weft._is_refused_in_transaction(v_error)

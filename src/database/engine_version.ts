@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '4d6087c4c644de564f0620486e09492ffc56f1fd19ec7e4630620b851dd87f6b';
+export const ENGINE_DIGEST = 'e8ffa46b9f3519cfbd06a706b2f61b8953274f8fe7e1ae4b61ff6b3552f703a1';

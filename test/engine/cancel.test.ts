@@ -287,3 +287,12 @@ describe('the drive', () => {
     await gate.open();
   });
 });
+
+it.each([
+  ['PL/pgSQL function weft._parses(text) line 7 at RAISE\nPL/pgSQL function weft._lay_out_statements(uuid) line 9 at PERFORM', true],
+  ['PL/pgSQL function inline_code_block line 1 at SQL statement', true],
+  ['PL/pgSQL function inline_code_block line 1 at RAISE\nPL/pgSQL function weft._run_steps(uuid) line 9 at EXECUTE', false],
+  ['PL/pgSQL function public.weft_like() line 3 at RAISE', false],
+])('a signal that meets the engine where it raises something is no error of a file, and what a file raises is: %s', async (context, is_interruption) => {
+  expect(await sql(database.url, `select weft._is_interruption('57014', $1) as is_interruption`, [context])).toEqual([{ is_interruption }]);
+});
