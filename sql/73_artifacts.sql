@@ -169,7 +169,8 @@ as $$
            a.chunks, a.size,
            sum(case s.kind when 'run' then a.size end) over (order by s.ordinal) as bytes, row_number() over (order by s.ordinal) as place
     from weft._steps as s
-    left join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
+    -- by its key: where each step is a transaction, all artifacts would be read for each
+    left join lateral (select k.chunks, k.size from weft._artifacts as k where k.deployment_id = p_deployment and k.path = s.path offset 0) as a on true
     where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
   ), texts as materialized (
     select r.*, not r.in_one_piece and strpos(r.text, 'pg_catalog.lo_open(') > 0 as has_objects

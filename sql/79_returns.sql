@@ -346,35 +346,53 @@ create or replace function weft._take_back_history(p_deployment uuid, p_records 
   language plpgsql
 as $$
 declare
-  v_undo   weft._deployments := (select d from weft._deployments as d where d.id = p_deployment);
-  v_undos  text[] := array(  -- whatever an undo file has taken back
-    select s.undoes from unnest(p_records) as r join weft._steps as s on s.deployment_id = p_deployment and s.ordinal = r.ordinal where r.is_wanted and s.undoes is not null);
-begin
+  v_undo      weft._deployments := (select d from weft._deployments as d where d.id = p_deployment);
+  v_undos     text[];  -- whatever an undo file has taken back
+  v_taken     text[];  -- what is gone with that
+  v_restores  boolean;
+  v_keeps     boolean;
+  v_count     integer;
+begin  -- a phase of separate steps asks for each of them, so nothing is looked for that is not there
+  select array_agg(s.undoes) filter (where s.undoes is not null), coalesce(array_agg(s.undoes) filter (where s.path <> s.undoes), '{}'),
+         coalesce(bool_or(s.path = s.undoes), false), coalesce(bool_or(s.options ? 'keeps'), false)
+  into v_undos, v_taken, v_restores, v_keeps
+  from unnest(p_records) as r
+  cross join lateral (select k.path, k.undoes, k.options from weft._steps as k where k.deployment_id = p_deployment and k.ordinal = r.ordinal offset 0) as s
+  where r.is_wanted;
   -- what runs again and again has become what it was before, by its own bytes
-  update weft._history as h
-  set path = u.path, digest = decode(u.replaced ->> 'digest', 'hex'), deployment_id = (u.replaced ->> 'deployment_id')::uuid, applied_at = (u.replaced ->> 'applied_at')::timestamptz,
-      bytes_in = (u.replaced ->> 'bytes_in')::uuid, applied_path = u.replaced ->> 'applied_path', place = (u.replaced ->> 'place')::integer,
-      made = coalesce(r.result -> 'made', nullif(u.replaced -> 'made', 'null')),
-      table_name = r.result ->> 'table', table_oid = (r.result ->> 'table_oid')::oid, words = nullif(u.replaced -> 'words', 'null')
-  from weft._steps as s
-  join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
-  join weft._steps as u on u.deployment_id = v_undo.undoes and u.path = s.undoes
-  where s.deployment_id = p_deployment and s.path = s.undoes and h.bundle = v_undo.bundle and h.applied_path = s.undoes and h.deployment_id = v_undo.undoes;
+  if v_restores then
+    update weft._history as h
+    set path = u.path, digest = decode(u.replaced ->> 'digest', 'hex'), deployment_id = (u.replaced ->> 'deployment_id')::uuid, applied_at = (u.replaced ->> 'applied_at')::timestamptz,
+        bytes_in = (u.replaced ->> 'bytes_in')::uuid, applied_path = u.replaced ->> 'applied_path', place = (u.replaced ->> 'place')::integer,
+        made = coalesce(r.result -> 'made', nullif(u.replaced -> 'made', 'null')),
+        table_name = r.result ->> 'table', table_oid = (r.result ->> 'table_oid')::oid, words = nullif(u.replaced -> 'words', 'null')
+    from weft._steps as s
+    join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
+    join weft._steps as u on u.deployment_id = v_undo.undoes and u.path = s.undoes
+    where s.deployment_id = p_deployment and s.path = s.undoes and h.bundle = v_undo.bundle and h.applied_path = s.undoes and h.deployment_id = v_undo.undoes;
+  end if;
   -- what was called back has made its objects anew
-  update weft._history as h
-  set made = weft._merge_made(h.made, r.result -> 'made'), table_oid = coalesce((r.result ->> 'table_oid')::oid, h.table_oid)
-  from weft._steps as s
-  join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
-  where s.deployment_id = p_deployment and s.options ? 'keeps' and h.bundle = v_undo.bundle and h.path = s.path;
-  delete from weft._history as h
-  using weft._steps as s
-  join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
-  where s.deployment_id = p_deployment and s.path <> s.undoes and h.bundle = v_undo.bundle and h.applied_path = s.undoes and h.deployment_id = v_undo.undoes;
-  -- a file that ran only half-way begins anew, and a batch from its beginning
-  delete from weft._statements as t
-  using weft._steps as u where u.deployment_id = v_undo.undoes and u.path = any (v_undos) and t.deployment_id = v_undo.undoes and t.step = u.ordinal;
-  delete from weft._batches as b
-  using weft._steps as u where u.deployment_id = v_undo.undoes and u.path = any (v_undos) and b.deployment_id = v_undo.undoes and b.step = u.ordinal;
+  if v_keeps then
+    update weft._history as h
+    set made = weft._merge_made(h.made, r.result -> 'made'), table_oid = coalesce((r.result ->> 'table_oid')::oid, h.table_oid)
+    from weft._steps as s
+    join unnest(p_records) as r on r.ordinal = s.ordinal and r.is_wanted
+    where s.deployment_id = p_deployment and s.options ? 'keeps' and h.bundle = v_undo.bundle and h.path = s.path;
+  end if;
+  delete from weft._history as h where h.bundle = v_undo.bundle and h.path = any (v_taken) and h.applied_path = h.path and h.deployment_id = v_undo.undoes;
+  get diagnostics v_count = row_count;
+  if v_count < cardinality(v_taken) then  -- under another name since, or of a file that ran only half-way
+    delete from weft._history as h where h.bundle = v_undo.bundle and h.applied_path = any (v_taken) and h.deployment_id = v_undo.undoes;
+  end if;
+  -- such a file begins anew, and a batch from its beginning
+  if exists (select from weft._statements as t where t.deployment_id = v_undo.undoes) then
+    delete from weft._statements as t
+    using weft._steps as u where u.deployment_id = v_undo.undoes and u.path = any (v_undos) and t.deployment_id = v_undo.undoes and t.step = u.ordinal;
+  end if;
+  if exists (select from weft._batches as b where b.deployment_id = v_undo.undoes) then
+    delete from weft._batches as b
+    using weft._steps as u where u.deployment_id = v_undo.undoes and u.path = any (v_undos) and b.deployment_id = v_undo.undoes and b.step = u.ordinal;
+  end if;
 end
 $$;
 

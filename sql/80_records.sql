@@ -8,8 +8,11 @@ create or replace function weft._record_steps(p_deployment uuid, p_phase text, p
   language plpgsql
 as $$
 declare
-  v_last  integer := (select coalesce(max(e.number), 0) from weft._events as e where e.deployment_id = p_deployment);
+  v_last        integer := (select coalesce(max(e.number), 0) from weft._events as e where e.deployment_id = p_deployment);
+  v_first_step  integer;
+  v_last_step   integer;
 begin
+  select min(r.ordinal), max(r.ordinal) into v_first_step, v_last_step from unnest(p_records) as r;
   update weft._steps as s
   set state = case when r.is_wanted then 'succeeded' else 'skipped' end::weft.step_state, is_wanted = case when s.condition is not null then r.is_wanted or coalesce(r.result ? 'same_table', false) end,
       statements = case when r.is_wanted then r.statements end, rows = case when r.is_wanted then r.rows end, finished_at = r.finished_at,
@@ -19,7 +22,7 @@ begin
         from weft._history as h where h.bundle = (select d.bundle from weft._deployments as d where d.id = p_deployment) and h.path = s.path) end,
       statement_lines = r.lines, statement_digests = r.digests, result = case when r.result is null then s.result else coalesce(s.result, '{}') || (r.result - '{table,table_oid}'::text[]) end
   from unnest(p_records) as r
-  where s.deployment_id = p_deployment and s.ordinal = r.ordinal;
+  where s.deployment_id = p_deployment and s.ordinal between v_first_step and v_last_step and s.ordinal = r.ordinal;
 
   if (select d.undoes is not null from weft._deployments as d where d.id = p_deployment) then
     perform weft._take_back_history(p_deployment, p_records);

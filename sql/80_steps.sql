@@ -66,7 +66,7 @@ declare
   v_error        pg_catalog.jsonb;
   v_caught       weft._caught;
 begin
-  v_steps := (select count(*) from weft._steps as s where s.deployment_id = p_deployment);
+  v_steps := (select max(s.ordinal) from weft._steps as s where s.deployment_id = p_deployment);
   begin
     if not p_is_within then
       perform weft._check_fence(p_fence);

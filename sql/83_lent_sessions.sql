@@ -79,7 +79,7 @@ create or replace function weft._enter_step(p_phase weft._phases, p_step integer
 as $$
 declare
   v_path     pg_catalog.text := (select s.path from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step);
-  v_steps    pg_catalog.int4 := (select pg_catalog.count(*) from weft._steps as s where s.deployment_id = p_phase.deployment_id);
+  v_steps    pg_catalog.int4 := (select pg_catalog.max(s.ordinal) from weft._steps as s where s.deployment_id = p_phase.deployment_id);
   e_state    pg_catalog.text;
   e_message  pg_catalog.text;
 begin

@@ -200,9 +200,12 @@ comment on function weft._whereabouts(uuid, weft._phases) is 'Names the step tha
 
 
 -- The pending steps of a phase that go into one block: all of them, or the next one.
-create or replace function weft._next_block(p_phase weft._phases, out first_step integer, out last_step integer, out is_apart boolean, out is_batch boolean)
+-- p_behind: up to where whoever has just run the steps knows that none is pending; else each of them would be passed for each.
+create or replace function weft._next_block(p_phase weft._phases, p_behind integer, out first_step integer, out last_step integer, out is_apart boolean, out is_batch boolean)
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_bitmapscan = off  -- by the key, in its order, and no further than to the first
+  set enable_sort = off
   language sql
 as $$
   select f.ordinal,
@@ -216,13 +219,13 @@ as $$
   left join lateral (
     select s.ordinal, s.kind, s.is_apart
     from weft._steps as s
-    where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending'
+    where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending' and s.ordinal > p_behind
     order by s.ordinal
     limit 1
   ) as f on true
 $$;
 
-comment on function weft._next_block(weft._phases) is 'Tells which pending steps share the next transaction, or which one is run statement by statement, or in rounds.';
+comment on function weft._next_block(weft._phases, integer) is 'Tells which pending steps share the next transaction, or which one is run statement by statement, or in rounds.';
 
 
 -- A phase succeeds also where what failed in it is tolerated: which steps those are, they say themselves.
@@ -230,12 +233,15 @@ create or replace function weft._end_phase(p_phase weft._phases)
   returns boolean
   volatile
   set search_path = pg_catalog, pg_temp
+  set enable_bitmapscan = off  -- by the key, in its order, and no further than to the first
+  set enable_sort = off
   language plpgsql
 as $$
 declare
   v_state  weft.phase_state;
 begin
-  if exists (select from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending') then
+  -- the last one is pending the longest, so that is where to look
+  if (select s.ordinal from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending' order by s.ordinal desc limit 1) is not null then
     return false;
   end if;
   update weft._phases as p set state = case when p.is_wanted = false then 'skipped' else 'succeeded' end::weft.phase_state, finished_at = clock_timestamp()

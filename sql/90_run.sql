@@ -27,6 +27,7 @@ declare
   v_phase    weft._phases;
   v_first    pg_catalog.int4;
   v_last     pg_catalog.int4;
+  v_behind   pg_catalog.int4;  -- where no step of the phase is pending any more
   v_is_last  pg_catalog.bool;
   v_tries    pg_catalog.int4;
   v_pause    pg_catalog.float8;
@@ -113,13 +114,14 @@ begin
       commit;  -- which waits for the disk: a death that takes the server along is counted by it, and an end is seen by others
       exit phases when v_phase.ordinal is null;
       v_tries := 0;
+      v_behind := 0;
       if v_values is not null then
         v_phase.parameters := v_values;
         v_phase.secrets := weft._pick_secrets(v_current, v_values);
       end if;
 
       loop
-        select b.first_step, b.last_step, b.is_apart, b.is_batch into v_first, v_last, v_is_apart, v_is_batch from weft._next_block(v_phase) as b;
+        select b.first_step, b.last_step, b.is_apart, b.is_batch into v_first, v_last, v_is_apart, v_is_batch from weft._next_block(v_phase, v_behind) as b;
         if v_is_apart and v_values is not null then
           v_phase.parameters := weft._values_of_step(v_current, v_first, v_values);
         elsif v_values is not null then
@@ -165,6 +167,7 @@ begin
         end if;
         v_is_last := case when v_is_rehearsal then weft._record_rehearsal(v_phase, v_outcome, v_fence) else weft._record_block(v_phase, v_outcome, v_fence) end;
         commit;
+        v_behind := case when v_outcome.verdict = 'done' and not (v_is_rehearsal or v_is_batch or v_is_apart or v_phase.has_repeatables) then v_last else 0 end;
 
         case v_outcome.verdict
           when 'done' then

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e8ffa46b9f3519cfbd06a706b2f61b8953274f8fe7e1ae4b61ff6b3552f703a1';
+export const ENGINE_DIGEST = 'd69241dcaebda6808b6fbbec2bd6f9732190fdc395b103c5bd891f18f0cdce2e';

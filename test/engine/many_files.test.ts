@@ -49,6 +49,21 @@ function makeFiles(count: number, { folder = 'a', view = '' } = {}): Files {
   };
 }
 
+/** Each in a transaction of its own. */
+const oneByOne = (count: number): Files => ({
+  'weft.yaml': JSON.stringify({ name: 'steps', phases: [{ name: 'main', transaction: 'per-step', steps: [{ run: 's/*.sql', undo: 'undo/*.sql' }] }] }),
+  ...listed(
+    count,
+    (n) => `s/${number(n)}.sql`,
+    (n) => `select ${n};`,
+  ),
+  ...listed(
+    count,
+    (n) => `undo/${number(n)}.sql`,
+    (n) => `select -${n};`,
+  ),
+});
+
 const withoutViews = (files: Files): Files => Object.fromEntries(Object.entries(files).filter(([path]) => !/v\/\d*[13579]\.sql/.test(path)));
 
 const NEWEST = '(select id from weft.deployments order by created_at desc limit 1)';
@@ -70,6 +85,9 @@ const ERRANDS: readonly (readonly [string, (url: string, count: number) => Promi
   ['one that lacks half of the views', deployed((count) => withoutViews(makeFiles(count, { folder: 'b' })))],
   ['a plan', asked(`select weft.plan(manifest) from weft._deployments where id = ${NEWEST}`)],
   ['the history', asked('select weft.list_history()')],
+  ['one that commits after each file', deployed(oneByOne)],
+  ['an undo of that one', asked(`select weft.undo(p_bundle => 'steps')`)],
+  ['the run of that undo', asked('call weft.run()')],
 ];
 
 /** Rows that have been read so far of each table, by all whose sessions are over. */
