@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd69241dcaebda6808b6fbbec2bd6f9732190fdc395b103c5bd891f18f0cdce2e';
+export const ENGINE_DIGEST = '388cb4a798d219b3902c2b829efff649b072908bacf764c636a51ef342f45c63';
