@@ -44,7 +44,6 @@ function putFiles(folder: string, files: Readonly<Record<string, string | Uint8A
 }
 
 describe('the first screen', () => {
-  const data = `readme-${randomBytes(4).toString('hex')}`;
   const folders: string[] = [];
   const children: ChildProcess[] = [];
   afterAll(() => {
@@ -54,7 +53,8 @@ describe('the first screen', () => {
 
   test('npm start prints what README shows, line for line, and Ctrl-C ends it', async () => {
     expect(snippet(README, 'start')).toBe('npm install && npm start\n');
-    // With data of its own, so that the first start is one; and with one pipe, which keeps the order of what is said and what is reported.
+    const data = `readme-${randomBytes(4).toString('hex')}`;
+    // With data of its own, so that the first start is one, whoever is asked again; and with one pipe, which keeps the order of what is said and what is reported.
     const start = `exec npm start --silent -- --data ${data} 2>&1`;
     const child = spawn('bash', ['-c', start], { cwd: place.path, stdio: ['ignore', 'pipe', 'ignore'], detached: true });
     children.push(child);
@@ -74,7 +74,7 @@ describe('the first screen', () => {
     expect(printed).toMatch(/\nStopping\.\n$/);
 
     // What a look falls upon depends on the moment, and a port may be taken; all else comes as README shows it, and nothing beside it.
-    const momentary = /^M:SS (?:staged: everything is in the database|running(?: as backend \d+)?|\d+\/\d+ .*: at work)$|^Port \d+ /;
+    const momentary = /^M:SS (?:staged: everything is in the database|running(?: as backend \d+)?|\d+\/\d+ .*: at work|index of .*)$|^Port \d+ /;
     const linesOf = (text: string) => withoutChance(text).trimEnd().split('\n');
     const shown = linesOf(snippet(README, 'start', 'output'));
     expect(shown.filter((line) => momentary.test(line))).toHaveLength(2);
