@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '388cb4a798d219b3902c2b829efff649b072908bacf764c636a51ef342f45c63';
+export const ENGINE_DIGEST = 'aea8c3f0a64eff976a1a57d3cd839e72926d4096703b6ed2669d8466e98831c4';

@@ -87,7 +87,6 @@ const ERRANDS: readonly (readonly [string, (url: string, count: number) => Promi
   ['the history', asked('select weft.list_history()')],
   ['one that commits after each file', deployed(oneByOne)],
   ['an undo of that one', asked(`select weft.undo(p_bundle => 'steps')`)],
-  ['the run of that undo', asked('call weft.run()')],
 ];
 
 /** Rows that have been read so far of each table, by all whose sessions are over. */
