@@ -5,7 +5,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { renderLongHistory } from '../../bench/long_history.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, deployFiles, until } from '../support/orders.ts';
+import { connectOver, deployFiles } from '../support/orders.ts';
+import { untilCounted } from '../support/settled.ts';
 import { sqlAnew as sql } from '../support/sql.ts';
 
 const DEPLOYMENTS = 300;
@@ -51,11 +52,8 @@ async function countRead(): Promise<Record<string, number>> {
   return Object.fromEntries(rows.map(({ name, count }) => [name, count]));
 }
 
-/** Whoever is gone has told what it has read; servers before 15 hear of it half a second later. */
 async function countSettled(): Promise<Record<string, number>> {
-  await until(database.url, 'not exists (select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid())');
-  const [{ version }] = await sql(database.url, `select current_setting('server_version_num')::int as version`);
-  if (version < 150000) await new Promise((resolve) => setTimeout(resolve, 1_000));
+  await untilCounted(database.url);
   return countRead();
 }
 

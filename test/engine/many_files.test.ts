@@ -4,7 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, deployFiles, until } from '../support/orders.ts';
+import { connectOver, deployFiles } from '../support/orders.ts';
+import { untilCounted } from '../support/settled.ts';
 import { sqlAnew as sql } from '../support/sql.ts';
 
 const FEW = 60;
@@ -91,9 +92,7 @@ const ERRANDS: readonly (readonly [string, (url: string, count: number) => Promi
 
 /** Rows that have been read so far of each table, by all whose sessions are over. */
 async function countRead(url: string): Promise<Record<string, number>> {
-  await until(url, 'not exists (select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid())');
-  const [{ version }] = await sql(url, `select current_setting('server_version_num')::int as version`);
-  if (version < 150000) await new Promise((resolve) => setTimeout(resolve, 1_000));
+  await untilCounted(url);
   const rows = await sql(
     url,
     `select t.relid::regclass::text as name,

@@ -4,7 +4,8 @@
  */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, deployFiles, until } from '../support/orders.ts';
+import { connectOver, deployFiles } from '../support/orders.ts';
+import { untilCounted } from '../support/settled.ts';
 import { sqlAnew as sql } from '../support/sql.ts';
 
 const FILES = 400;
@@ -29,8 +30,7 @@ const inFolder = (folder: string, write: (n: number) => string): Files =>
 
 /** Rows of steps that have been read so far, and bytes of temporary files, by all whose sessions are over. */
 async function spent(): Promise<{ read: number; spilled: number }> {
-  await until(database.url, 'not exists (select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid())');
-  await new Promise((resolve) => setTimeout(resolve, 1_000)); // servers before 15 hear of it half a second later
+  await untilCounted(database.url);
   const [found] = await sql(
     database.url,
     `select (select sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::int from pg_stat_user_tables where schemaname = 'weft' and relname = '_steps') as read,
