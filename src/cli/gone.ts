@@ -7,23 +7,20 @@ const FILES_SHOWN = 5;
 
 /** @param total of them all; @param paths the first of them */
 export function tellGone(total: number, paths: readonly string[]): string {
-  const names = listSome(
+  const [what, them] = total === 1 ? ['1 file was applied to this database, and is', 'it'] : [`${total} files were applied to this database, and are`, 'them'];
+  return `${what} not in this bundle: ${namesOf(total, paths)}. An older checkout, or one that lacks a merge? If ${them === 'it' ? 'it was' : 'they were'} taken out on purpose, nothing is to be done: what ${them === 'it' ? 'it' : 'they'} brought stays.`;
+}
+
+const namesOf = (total: number, paths: readonly string[]): string =>
+  listSome(
     paths.map((path) => oneLine(path)),
     FILES_SHOWN,
     total,
   );
-  const [what, them] = total === 1 ? ['1 file was applied to this database, and is', 'it'] : [`${total} files were applied to this database, and are`, 'them'];
-  return `${what} not in this bundle: ${names}. An older checkout, or one that lacks a merge? If ${them === 'it' ? 'it was' : 'they were'} taken out on purpose, nothing is to be done: what ${them === 'it' ? 'it' : 'they'} brought stays.`;
-}
 
 /** A bundle that was renamed is another one. @param total of the files that another one has brought; @param paths the first of them */
 export function tellElsewhere(name: string, other: string, total: number, paths: readonly string[]): string {
-  const names = listSome(
-    paths.map((path) => oneLine(path)),
-    FILES_SHOWN,
-    total,
-  );
-  return `nothing of a bundle "${oneLine(name)}" was applied to this database, and of the bundle "${oneLine(other)}" ${total === 1 ? 'a file was' : `${total} files were`}, with the same paths and bytes: ${names}. Under another name they run again. If it is the same bundle, give it back its name (name: ${oneLine(other)}, in weft.yaml); or, to keep the new one, record what is there: weft baseline FOLDER.`;
+  return `nothing of a bundle "${oneLine(name)}" was applied to this database, and of the bundle "${oneLine(other)}" ${total === 1 ? 'a file was' : `${total} files were`}, with the same paths and bytes: ${namesOf(total, paths)}. Under another name they run again. If it is the same bundle, give it back its name (name: ${oneLine(other)}, in weft.yaml); or, to keep the new one, record what is there: weft baseline FOLDER.`;
 }
 
 /** Of a deployment that is over. */
