@@ -382,14 +382,14 @@ begin  -- a phase of separate steps asks for each of them, so nothing is looked 
   delete from weft._history as h where h.path between (select min(u.path) from unnest(v_taken) as u (path)) and (select max(u.path) from unnest(v_taken) as u (path))
     and h.bundle = v_undo.bundle and h.path = any (v_taken) and h.applied_path = h.path and h.deployment_id = v_undo.undoes;
   get diagnostics v_count = row_count;
-  if v_count < cardinality(v_taken) then  -- under another name since, or of a file that ran only half-way; that one begins anew, and a batch from its beginning
+  if v_count < cardinality(v_taken) then  -- under another name since, or of a file that ran only half-way
     delete from weft._history as h where h.bundle = v_undo.bundle and h.applied_path = any (v_taken) and h.deployment_id = v_undo.undoes;
   end if;
-  if exists (select from weft._statements as t where t.deployment_id = v_undo.undoes) then
+  if exists (select from weft._statements as t where t.deployment_id = v_undo.undoes) then  -- what ran only half-way begins anew
     delete from weft._statements as t
     using weft._steps as u where u.deployment_id = v_undo.undoes and u.path = any (v_undos) and t.deployment_id = v_undo.undoes and t.step = u.ordinal;
   end if;
-  if exists (select from weft._batches as b where b.deployment_id = v_undo.undoes) then
+  if exists (select from weft._batches as b where b.deployment_id = v_undo.undoes) then  -- and a batch from its beginning
     delete from weft._batches as b
     using weft._steps as u where u.deployment_id = v_undo.undoes and u.path = any (v_undos) and b.deployment_id = v_undo.undoes and b.step = u.ordinal;
   end if;

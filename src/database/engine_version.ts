@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'aea8c3f0a64eff976a1a57d3cd839e72926d4096703b6ed2669d8466e98831c4';
+export const ENGINE_DIGEST = '08187dd9dd8ce97f3c23795dd3e3854934929e6916e53dd7d5dafc973a74b658';
