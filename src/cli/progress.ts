@@ -8,10 +8,15 @@ import { approvalWait } from './approved.ts';
 import { type Io, type Style, styleFor } from './io.ts';
 import { countsOf } from './loads.ts';
 import type { Pipeline } from './pipeline.ts';
-import { clock, count, cut, cutFront, duration, oneLine, preparedOf, size } from './text.ts';
+import { clock, count, cut, cutFront, duration, oneLine, preparedOf, size, widthOf } from './text.ts';
 
 /** Of the statement of somebody who has a lock. */
 const QUERY_WIDTH = 80;
+
+/** Of a terminal that does not say how wide it is. */
+const UNKNOWN_COLUMNS = 80;
+/** Where less is left for the name of a file, bar and time make room for it. */
+const TIGHT_WIDTH = 5;
 
 /** What is known at a moment. */
 export interface View {
@@ -65,12 +70,12 @@ function isCounted(steps: readonly StepStatus[]): (step: StepStatus) => boolean 
  * @param elapsedMs since the command began
  */
 export function renderLive(view: View, elapsedMs: number, columns: number, style: Style): string[] {
-  const width = Math.max(20, columns - 1);
+  const width = columns > 1 ? columns - 1 : UNKNOWN_COLUMNS - 1;
   const time = clock(elapsedMs);
   const { deployment } = view;
   if (deployment === null || view.activity === 'connecting' || view.activity === 'sending') {
     const words = view.activity === 'sending' ? `sending, ${size(view.sentBytes)} so far` : view.activity === 'attaching' ? 'attaching again' : 'connecting';
-    const lines = [`${words}  ${style.dim(time)}`];
+    const lines = [widthOf(words) + 2 + time.length > width ? cut(words, width) : `${words}  ${style.dim(time)}`];
     if (view.note !== null) lines.push(style.yellow(cut(`  ${oneLine(view.note)}`, width)));
     return lines;
   }
@@ -80,9 +85,14 @@ export function renderLive(view: View, elapsedMs: number, columns: number, style
   const bar = `${'█'.repeat(filled)}${'░'.repeat(barWidth - filled)}`;
   const numbers = `${Math.min(position.total, position.done + (position.path === null ? 0 : 1))}/${position.total}`;
   const rest = width - barWidth - numbers.length - time.length - 4;
+  const isTight = rest < TIGHT_WIDTH;
   const where = [position.phase, position.path].filter((part) => part !== null).map(oneLine);
   const place = where.length === 0 ? deployment.state : where.join(': ');
-  const lines = [`${style.green(bar)} ${numbers} ${cutFront(place, Math.max(0, rest))}  ${style.dim(time)}`];
+  const lines = [
+    isTight
+      ? cut(`${numbers} ${cutFront(place, Math.max(1, width - numbers.length - 1))}`, width)
+      : `${style.green(bar)} ${numbers} ${cutFront(place, rest)}  ${style.dim(time)}`,
+  ];
   const why = view.note ?? waitOf(deployment);
   if (why !== null) lines.push(style.yellow(cut(`  ${oneLine(why)}`, width)));
   return lines;

@@ -14,15 +14,13 @@ import { isRefused, nextLines } from './next.ts';
 import { offenderLines } from './offenders.ts';
 import { baselineLines } from './recorded.ts';
 import { standing } from './standing.ts';
-import { andMore, columns, count, cut, cutFront, duration, harmless, moment, oneLine, timeWorked } from './text.ts';
+import { andMore, columns, count, cut, cutFront, duration, harmless, moment, oneLine, timeWorked, widthOf } from './text.ts';
 import { comparedLines, goneAlong, withdrawnOf } from './undone.ts';
 
 const STATEMENT_LINES = 4;
 const STATEMENT_WIDTH = 110;
 /** Of what stands before the place in its line. */
 const CARET_WIDTH = 80;
-/** Characters that take two columns of a terminal. */
-const WIDE = /\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/u;
 const PARAMETER_WIDTH = 40;
 const FUNCTIONS_SHOWN = 3;
 const FILES_SHOWN = 10;
@@ -278,8 +276,8 @@ function statementLines({ statement, statement_line, line, excerpt, caret }: Dep
   if (typeof excerpt !== 'string') return [...head, ...more(text.length - shown.length)];
   const [pre, post] = caret ? [harmless([...excerpt].slice(0, caret - 1).join('')), harmless([...excerpt].slice(caret - 1).join(''))] : ['', harmless(excerpt)];
   const left = cutFront(pre, CARET_WIDTH);
-  const mark = caret ? [`  | ${left.replace(/[^\t]/gu, (character) => (WIDE.test(character) ? '  ' : ' '))}${style.red('^')}`] : [];
-  return [...head, ...more(before - shown.length), `  | ${left}${cut(post.trimEnd(), STATEMENT_WIDTH - [...left].length)}`, ...mark];
+  const mark = caret ? [`  | ${left.replace(/[^\t]/gu, (character) => ' '.repeat(widthOf(character)))}${style.red('^')}`] : [];
+  return [...head, ...more(before - shown.length), `  | ${left}${cut(post.trimEnd(), STATEMENT_WIDTH - widthOf(left))}`, ...mark];
 }
 
 /** What an error is about, as far as its message does not say it. */

@@ -15,16 +15,46 @@ export function oneLine(text: string): string {
   return harmless(text.replace(/\s+/g, ' ').trim());
 }
 
-/** Cut to a width in characters, with "…" where something is missing. */
+/** What takes two cells of a terminal: East Asian characters that are wide or full-width (Unicode Standard Annex 11), and emoji. */
+const WIDE =
+  /^[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{16fe0}-\u{18cff}\u{1aff0}-\u{1b2ff}\u{20000}-\u{3fffd}\p{Emoji_Presentation}]$/u;
+/** What takes none: it stands on, or joins, what is before it. A name of macOS has its accents so. */
+const JOINED = /^[\p{Mn}\p{Me}\u200b-\u200f\u2060-\u2064\ufeff]$/u;
+
+function cellsOf(character: string): number {
+  if (character < '\u0300') return 1;
+  return WIDE.test(character) ? 2 : JOINED.test(character) ? 0 : 1;
+}
+
+/** How many cells of a terminal a line takes; control characters are not looked for. */
+export function widthOf(text: string): number {
+  let width = 0;
+  for (const character of text) width += cellsOf(character);
+  return width;
+}
+
+/** Cut to a width in cells of a terminal, with "…" where something is missing. */
 export function cut(text: string, width: number): string {
-  const characters = [...text];
-  return characters.length <= width ? text : `${characters.slice(0, Math.max(0, width - 1)).join('')}…`;
+  return widthOf(text) <= width ? text : `${takeCells([...text], width - 1).join('')}…`;
 }
 
 /** Cut at the front: of a path, the end says more. */
 export function cutFront(text: string, width: number): string {
-  const characters = [...text];
-  return characters.length <= width ? text : `…${characters.slice(characters.length - Math.max(0, width - 1)).join('')}`;
+  return widthOf(text) <= width
+    ? text
+    : `…${takeCells([...text].reverse(), width - 1)
+        .reverse()
+        .join('')}`;
+}
+
+/** The first of the characters, as many as there is room for. */
+function takeCells(characters: readonly string[], width: number): string[] {
+  let left = width;
+  const end = characters.findIndex((character) => {
+    left -= cellsOf(character);
+    return left < 0;
+  });
+  return characters.slice(0, end);
 }
 
 /** @param bytes a number of bytes, shown in powers of 1024 */
@@ -92,10 +122,10 @@ export function listSome(names: readonly string[], most: number, total: number =
 export function columns(rows: readonly (readonly string[])[], indent = ''): string[] {
   const widths: number[] = [];
   for (const row of rows) {
-    for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, [...cell].length);
+    for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, widthOf(cell));
   }
   return rows.map((row) => {
-    const cells = row.map((cell, index) => (index === row.length - 1 ? cell : cell + ' '.repeat((widths[index] ?? 0) - [...cell].length)));
+    const cells = row.map((cell, index) => (index === row.length - 1 ? cell : cell + ' '.repeat((widths[index] ?? 0) - widthOf(cell))));
     return `${indent}${cells.join('  ')}`.trimEnd();
   });
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { COLOURED, UNCOLOURED } from '../../src/cli/io.ts';
 import { FIRST_VIEW, linesBetween, ProgressPrinter, positionOf, renderLive, type View, waitOf } from '../../src/cli/progress.ts';
+import { widthOf } from '../../src/cli/text.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
 import { makeDeployment, makeLive, makePhase, makeStep } from './deployments.ts';
 
@@ -185,6 +186,19 @@ describe('a deployment on a terminal', () => {
       for (const line of lines) expect([...line].length).toBeLessThan(columns);
     }
     expect(following(makeDeployment({ phases: PHASES, live }), 60)).toContain('deep.sql');
+  });
+
+  it('lets no line go on in the next one, where the drawing would not be taken away: with wide characters, and in the narrowest terminal', () => {
+    const path = '001_注文と明細の表を作る_得意先の表も一緒に.sql';
+    const live = makeLive({ phase: 'schema', step: 47, steps: 54, path, waiting_for: `Lock: ${'表'.repeat(80)}`, blocked_by: [1] });
+    const deployment = makeDeployment({ phases: PHASES, live });
+    for (const columns of [2, 8, 15, 20, 25, 40, 60, 80]) {
+      const views = [{}, { activity: 'sending', sentBytes: 12_000_000 }, { activity: 'following', deployment }] as const;
+      for (const view of views)
+        for (const line of renderLive({ ...FIRST_VIEW, ...view }, 36_720_000, columns, UNCOLOURED)) expect(widthOf(line)).toBeLessThan(columns);
+    }
+    expect(following(deployment, 15)).toContain('47/54 …に.sql');
+    expect(following(deployment, 0)).toBe(following(deployment, 80));
   });
 
   it('says that it is only ending any more, for whom that waits first, and why', () => {

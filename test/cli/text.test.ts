@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { clock, columns, cut, cutFront, duration, harmless, nearest, size, wrap } from '../../src/cli/text.ts';
+import { clock, columns, cut, cutFront, duration, harmless, nearest, size, widthOf, wrap } from '../../src/cli/text.ts';
 
 describe('text for people', () => {
   it('shows control characters instead of obeying them', () => {
@@ -36,6 +36,17 @@ describe('text for people', () => {
     expect(cut('abcd', 4)).toBe('abcd');
     expect(cutFront('a/b/c.sql', 6)).toBe('…c.sql');
     expect(cut('𝒳𝒳𝒳', 2)).toBe('𝒳…');
+  });
+
+  it('counts what a terminal gives each character: two cells, one, or none', () => {
+    expect(['abc', '表', 'ﾃｰ', '한글', 'Ａ', '🚀', 'é', 'e\u0301', '𝒳', '…'].map(widthOf)).toEqual([3, 2, 2, 4, 2, 2, 1, 1, 1, 1]);
+    expect([cut('注文の表を作る', 6), cutFront('注文の表を作る', 6), cut('注文', 4)]).toEqual(['注文…', '…作る', '注文']);
+    expect(
+      columns([
+        ['表', 'b'],
+        ['aaa', 'b'],
+      ]),
+    ).toEqual(['表   b', 'aaa  b']);
   });
 
   it('aligns columns', () => {
