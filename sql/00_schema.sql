@@ -72,6 +72,7 @@
 --   79 returns     what is in the way of older content          |
 --   79 rights      the rights on what was made again            |
 --   79 traits      and what else ALTER said of it               |
+--   80 account     of a block that an error has ended         |
 --   80 given_back  what a file called back gives its objects   |
 --   80 records     what the steps of a block leave behind      |
 --   80 steps       one block: statements, record, or an error   |
@@ -98,7 +99,9 @@
 --   87 asked_again what a forge asks for anew                 |
 --   87 created     what the files of a bundle leave               |
 --   87 forms       what a rehearsal does otherwise             |
+--   87 in_rehearsal  a file's statements, measured             |
 --   87 owed        words that are owed to forges               |
+--   87 passes      what one finds out for the next             |
 --   87 rehearsal   all of it, measured and taken back          |
 --   88 baseline    what is there already                        |
 --   89 reports     what a rehearsal showed, and did not         |

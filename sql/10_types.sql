@@ -119,6 +119,18 @@ create type weft._script as (
 );
 comment on type weft._script is 'A step, and the statements of its artifact.';
 
+create type weft._stop as (
+  script       weft._script,   -- the file that was at work, if one was
+  reader       weft._reader,
+  path         text,           -- null where no file is to blame
+  statement    text,           -- as EXECUTE takes it, if one was at work
+  index        integer,        -- its place among the statements that were read last
+  passed       integer,        -- statements of the file before those
+  condition    text,           -- that was being asked
+  search_path  text            -- of the file
+);
+comment on type weft._stop is 'Where a block stood when an error ended it.';
+
 create type weft._step_record as (
   ordinal      integer,
   is_wanted    boolean,    -- by its condition, if it has one

@@ -26,7 +26,6 @@ declare
   v_next         pg_catalog.int4 := p_first;
   v_path         pg_catalog.text;
   v_statement    pg_catalog.text;
-  v_line         pg_catalog.int4;
   v_count        pg_catalog.int4;
   v_rows         pg_catalog.int8;
   v_changes      pg_catalog.int8;
@@ -336,54 +335,14 @@ begin
     end if;
   end;
 
-  -- everything of the block is undone; what follows is the account of it
-  if v_path is null then
-    v_path := weft._find_unreadable(p_deployment, v_next, p_last);
-  end if;
-  if v_statement is not null then  -- as it stands in the file
-    v_statement := v_script.statements[v_index];
-    v_line := v_script.lines[v_count + v_index];
-  elsif v_script.kind = 'load' then
-    v_line := substring(v_caught.message from '^Line (\d+)')::int4;  -- as weft._name_place says it
-  end if;
-  if weft._is_taken_apart(v_caught, v_script.executables) then
-    v_caught := weft._describe_taken_apart(v_caught);
-    v_index := (select min(u.place) from unnest(v_script.executables) with ordinality as u (statement, place) where u.statement ~* '\m(weft|owned)\M');
-    v_statement := v_script.statements[v_index];
-    v_line := case when v_script.is_streamed then v_reader.lines[v_index] else v_script.lines[v_index] end;
-  end if;
-  v_error := weft._scrub(
-    weft._account_of_error(v_caught), p_phase.secrets);
-  if v_statement is not null and v_reader.rows is not null then
-    v_error := weft._explain_rows(v_reader, v_error, v_their_path);
-  end if;
-  if v_script.kind = 'load' or v_statement is not null and v_reader.copy is not null then
-    v_error := weft._show_row(v_error, p_deployment, v_script.ordinal, v_script.chunks, weft._first_line(v_statement, v_line),
-      case when v_statement is not null then coalesce(v_reader.copy ->> 'delimiter', E'\t') end, v_reader.columns, p_phase.secrets);
-  end if;
-  if v_caught.state = 'WF022' then
-    v_error := v_error - 'detail' || jsonb_build_object('check', v_caught.detail::jsonb);
-  end if;
+  -- everything of the block is undone
   if v_caught.state = 'WF012' then
     raise exception using errcode = v_caught.state, message = v_caught.message, hint = v_caught.hint;
   elsif v_caught.state = 'WF003' then
     return v_within;
-  elsif weft._is_interruption(v_caught.state, v_caught.context) then
-    return row('interrupted', v_path, v_error)::weft._outcome;
-  elsif p_phase.transaction = 'auto' and v_script.kind = 'run' and v_condition is null and (v_caught.state = '55P04' or weft._is_refused_in_transaction(v_error)
-      or v_caught.state = '0A000' and (weft._is_begin(v_statement) or weft._is_commit(v_statement))) then
-    return row('apart', v_path, v_error)::weft._outcome;
-  elsif v_caught.state = '42601' and v_statement is not null and not v_script.in_one_piece and weft._is_split_wrong(v_statement, v_script.chunks, v_script.size, p_phase.parameters) then
-    return row('whole', v_path, null)::weft._outcome;
   end if;
-  v_error := weft._add_blockers(v_error, coalesce(v_statement, v_condition), weft._lock_budget_ms(p_phase, coalesce(weft._name_lock_kind(v_statement), 'data')));
-  return row(
-    case when v_caught.state in ('55P03', '40P01', '40001') and not (p_is_within and p_is_last_try) then 'again' else 'failed' end, v_path,
-    case when v_condition is not null then weft._describe_condition_error(v_error, p_phase.name, v_path, v_condition)
-      when v_caught.context ~ '\mweft\._enter_file\(' then weft._describe_entry_error(v_error, p_phase, v_path)
-      when v_script.kind = 'load' and v_script.path = v_path and v_line is null then weft._describe_where_error(v_error, p_phase, v_script.ordinal, v_their_path)
-      when v_script.kind = 'check' and v_script.path = v_path then weft._describe_query_error(v_error, p_deployment, p_phase, v_path, v_their_path)
-      else weft._describe_error(v_error, p_phase.name, v_path, coalesce(weft._first_line(v_statement, v_line), v_line), v_statement, p_phase.parameters, v_their_path) end)::weft._outcome;
+  return weft._account_for_stop(p_deployment, p_phase, v_caught, row(
+    v_script, v_reader, coalesce(v_path, weft._find_unreadable(p_deployment, v_next, p_last)), v_statement, v_index, v_count, v_condition, v_their_path)::weft._stop, p_is_within and p_is_last_try);
 end
 $$;
 

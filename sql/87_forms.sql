@@ -207,20 +207,68 @@ $$;
 comment on function weft._rehearse_group(weft._phases, integer, bigint) is 'Runs a group of repeatable files as a whole, within a rehearsal.';
 
 
--- What the end of an all-or-nothing phase refuses, a step may owe that may fail: then that one alone fails, as in a deployment.
-create or replace function weft._expect_owed(p_phase weft._phases, p_steps weft._steps[], p_surprises jsonb)
+-- They may have another order behind it; and what an undo puts off is at the end of the phase. What of p_steps has been left out, stands in its place.
+create or replace function weft._list_behind_group(p_phase weft._phases, p_from integer, p_steps weft._steps[])
+  returns weft._steps[]
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select array(
+    select s from weft._steps as s
+    where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.ordinal >= p_from
+      and (s.state <> 'skipped' or not s.options ? 'keeps' and s.path in (select u.path from unnest(p_steps) as u))
+    order by s.ordinal)
+$$;
+
+comment on function weft._list_behind_group(weft._phases, integer, weft._steps[]) is 'Lists the steps of a phase from a group on that has run, as rows.';
+
+
+create or replace function weft._note_group(p_is_undo boolean)
+  returns jsonb
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object('instead', jsonb_build_object('why', 'group',
+    'text', case when p_is_undo then 'With its group, as an undo goes back over one.' else 'With its group, in an order that had to be found.' end))
+$$;
+
+comment on function weft._note_group(boolean) is 'Says of a file that it was rehearsed together with others.';
+
+
+-- What a step that runs as a whole comes to in a rehearsal; state is null where the rehearsal fails with it. entry: of what there is to measure.
+create or replace function weft._weigh_piece(p_step weft._steps, p_outcome weft._outcome, p_is_behind boolean, out state text, out entry jsonb)
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  if p_outcome.verdict = 'done' then
+    state := p_step.state::text;
+    entry := jsonb_strip_nulls(jsonb_build_object('rows', p_step.rows, 'instead', case when p_step.kind = 'batch' and p_step.state = 'succeeded' then jsonb_build_object('why', 'round',
+      'text', 'One round. A deployment runs as many as it takes until no row is touched, each in a transaction of its own.') end));
+  elsif p_outcome.verdict = 'failed' and p_is_behind and weft._is_lack(p_outcome.error) then
+    state := 'skipped';
+    entry := jsonb_build_object('instead', weft._note_behind(p_outcome.error));
+  elsif p_outcome.verdict = 'failed' and p_step.on_error = 'continue' then
+    state := 'tolerated';
+  end if;
+end
+$$;
+
+comment on function weft._weigh_piece(weft._steps, weft._outcome, boolean) is 'Says what became of a step that a rehearsal has run as a whole, and what of it is measured.';
+
+
+-- At the end of a phase.
+create or replace function weft._list_lost(p_phase weft._phases, p_is_undo boolean)
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select p_surprises || jsonb_object_agg(k.word, true)
-  from (
-    select case when s.options ? 'repeat' then concat('group/', p_phase.ordinal) else concat(s.ordinal, '/whole') end as word
-    from unnest(p_steps) as s
-    where p_phase.transaction = 'single' and s.kind = 'run' and s.on_error = 'continue') as k
-  where not p_surprises ? k.word
+  select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('path', l.path, 'step', case when p_is_undo then l.ordinal end, 'missing', l.missing)) order by l.ordinal)
+  from weft._find_lost(p_phase) as l
 $$;
 
-comment on function weft._expect_owed(weft._phases, weft._steps[], jsonb) is
-  'Adds to what a rehearsal knows that files which may fail are held to what they owe, each by itself; null when that is known.';
+comment on function weft._list_lost(weft._phases, boolean) is 'Lists the repeatable files that lack what the steps of a phase have taken away from them; null when there are none.';

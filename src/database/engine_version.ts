@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '08187dd9dd8ce97f3c23795dd3e3854934929e6916e53dd7d5dafc973a74b658';
+export const ENGINE_DIGEST = '995eeb9b6b1ff3eac2c518698f130a517ea31aed89cbbb072c8a5762a5e7e584';

@@ -37,6 +37,7 @@ const WITHOUT_PATH: Readonly<Record<string, string>> = {
   _name_columns: 'it asks under the search_path of a file',
   _evaluate: 'it asks under the search_path of a file',
   _rehearse: 'it runs statements, whose path is theirs',
+  _enter_rehearsed_file: 'a SET clause would undo the work',
   sample: 'a procedure that commits may have no SET clause',
   sweep: 'a procedure that commits may have no SET clause',
   _is_phase_wanted: 'what it calls sets the path',
