@@ -133,6 +133,7 @@ comment on function weft._choose_undone(uuid, text) is 'Chooses the deployment t
 -- that stood: first what takes new files back, then the files in the order that they had. Its other files stand in it too, to be called back when
 -- something takes their objects along. For what is undone behind it, all of them stand once more at the end: in the last phase, or in one of their own.
 -- So does data that a table is brought in line with: its older rows may need a column that is undone behind them, or rows of another table.
+-- What runs with every deployment runs there alone: it may be about what is made again behind its own place (rights, say).
 create or replace function weft._list_undo_steps(p_deployment uuid)
   returns table (
     place bigint, phase integer, is_again boolean, path text, kind text, undoes text, digest bytea, given_by uuid, restores boolean, is_kept boolean, done integer, is_given_by_other boolean, values_of uuid)
@@ -160,8 +161,14 @@ as $$
            false as is_kept, e.done, e.values_of
     from effects as e left join grouped as g on g.ordinal = e.ordinal
   ),
+  lasts as materialized (
+    select t.ordinal from turns as t
+    cross join lateral (select from weft._steps as s where s.deployment_id = p_deployment and s.ordinal = t.ordinal and s.options ->> 'repeat' = 'always' offset 0) as s
+    where t.restores and t.number is not null
+      and exists (select from turns as o where (o.phase, o.turn) < (t.phase, t.turn))
+  ),
   firsts as materialized (
-    select t.* from turns as t
+    select t.* from turns as t where t.ordinal not in (select l.ordinal from lasts as l)
     union all
     select k.phase, k.number, k.ordinal, (select max(t.turn) from turns as t where t.phase = k.phase and t.number = k.number), k.path, 'run', null, k.digest, k.bytes_in, false, true, null, k.deployment_id
     from kept as k
@@ -177,16 +184,17 @@ as $$
           or (t.phase, t.turn) < (n.phase, (select max(o.turn) from turns as o where o.phase = n.phase and o.number = n.number))))
   ),
   agains as (
-    select t.phase, t.number, t.ordinal, t.path, t.kind, t.undoes, t.digest, t.given_by, t.restores, t.values_of from turns as t where t.restores and (t.number is not null or t.kind = 'load')
+    select t.phase, t.number, t.ordinal, t.path, t.kind, t.undoes, t.digest, t.given_by, t.restores, t.ordinal not in (select l.ordinal from lasts as l) as is_kept, t.values_of
+    from turns as t where t.restores and (t.number is not null or t.kind = 'load')
     union all
-    select k.phase, k.number, k.ordinal, k.path, 'run', null, k.digest, k.bytes_in, false, k.deployment_id from kept as k
+    select k.phase, k.number, k.ordinal, k.path, 'run', null, k.digest, k.bytes_in, false, true, k.deployment_id from kept as k
   ),
   sorted as (
     select row_number() over (order by f.phase desc, f.turn desc, f.restores or f.is_kept, case when f.number is not null and (f.restores or f.is_kept) then f.ordinal else - f.ordinal end) as place,
            f.phase, false as is_again, f.path, f.kind, f.undoes, f.digest, f.given_by, f.restores, f.is_kept, f.done, f.values_of
     from firsts as f
     union all
-    select 1000000000 + row_number() over (order by a.phase, a.ordinal), a.phase, a.phase > (select min(t.phase) from turns as t), a.path, a.kind, a.undoes, a.digest, a.given_by, a.restores, true, null, a.values_of
+    select 1000000000 + row_number() over (order by a.phase, a.ordinal), a.phase, a.phase > (select min(t.phase) from turns as t), a.path, a.kind, a.undoes, a.digest, a.given_by, a.restores, a.is_kept, null, a.values_of
     from agains as a
     where case a.kind when 'load' then exists (select from turns as t where (t.phase, t.turn) < (a.phase, a.ordinal))
       else exists (select from groups as g where g.phase = a.phase and g.number = a.number) end

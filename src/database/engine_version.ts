@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '995eeb9b6b1ff3eac2c518698f130a517ea31aed89cbbb072c8a5762a5e7e584';
+export const ENGINE_DIGEST = 'a474435a3c57357f1099b9067a6ccec598091f612f5822f7c35e1278833ce4ae';

@@ -3,6 +3,7 @@
  * falls, and is called back; what cannot be replaced is dropped and made again; and the catalog is compared with what it was.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { PhaseStatus } from '../../src/domain/deployment.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { deployWays, openUndo, type PhaseOfWays, pathsIn, undo, type Way, type Ways } from './undoing.ts';
@@ -186,6 +187,17 @@ describe('over several phases', () => {
   const schema = (ways: Ways): PhaseOfWays => ({ name: 'schema', transaction: 'single', ways });
   const code = (ways: Ways): PhaseOfWays => ({ name: 'code', transaction: 'per-step', ways });
   const t: Way = { run: 'create table t (a int, z int)' };
+
+  it('rights that a file gives with every deployment hold for what the undo makes again, also where that file stands in a phase behind', async () => {
+    const code = (n: number) =>
+      ({ name: 'code', transaction: 'single', ways: { 'v.sql': again(`drop view if exists v; create view v as select ${n} as a`) } }) as const;
+    const rights = { name: 'rights', transaction: 'per-step', ways: { 'rights.sql': { run: 'grant select on v to public', repeat: 'always' } } } as const;
+    const back = await thereAndBack([code(1), rights], [code(2), rights]);
+    expect(back.phases.map(({ name, steps }: PhaseStatus) => [name, steps.map(({ path, state }) => `${path} ${state}`)])).toEqual([
+      ['code', ['v.sql succeeded']],
+      ['rights (again)', ['rights.sql succeeded']],
+    ]);
+  });
 
   it('views go back before the column that they have gained is dropped', async () => {
     const back = await thereAndBack(
