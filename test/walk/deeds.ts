@@ -1,0 +1,119 @@
+/** What a walk does to a database by way of Weft: the drive of the command line, without its words; and what may meet it on its way. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { readInline } from '../../src/bundle/inline.ts';
+import { wantedChunks } from '../../src/bundle/source.ts';
+import { cutManifest } from '../../src/cli/cut.ts';
+import { readUndoPlan } from '../../src/database/engine.ts';
+import type { Session } from '../../src/database/session.ts';
+import { cancel } from '../../src/deployment/cancel.ts';
+import { deploy } from '../../src/deployment/deploy.ts';
+import { undo } from '../../src/deployment/undo.ts';
+import type { Deployment } from '../../src/domain/deployment.ts';
+import { Problem } from '../../src/domain/problem.ts';
+import type { UndoPlan } from '../../src/domain/undo_plan.ts';
+import { run } from '../cli/run.ts';
+import { connectOver, randomId } from '../support/orders.ts';
+import { sqlAnew } from '../support/sql.ts';
+import type { Blow } from './history.ts';
+
+const deadline_ms = 60_000;
+
+type Files = Readonly<Record<string, string>>;
+
+export interface Bundle {
+  readonly files: Files;
+  /** No further than this file. */
+  readonly upTo?: string | undefined;
+}
+
+const far = '2099-01-01T00:00:00Z';
+
+export async function deployBundle(url: string, { files, upTo }: Bundle, mode: 'apply' | 'rehearse', blow?: Blow): Promise<Deployment> {
+  const made = await readInline(
+    Object.entries(files).map(([path, content]) => ({ path, content })),
+    'walk',
+  );
+  const manifest = upTo === undefined ? made.manifest : cutManifest(made.manifest, upTo);
+  const request = Buffer.from(JSON.stringify({ type: 'deploy', id: randomId(), audience: null, target: null, expires_at: far, mode, manifest }));
+  const order = { request, manifest, caller: 'direct', target: null, mode, signature: null };
+  const { opened, done } = deploy({
+    connect: connectOver(url),
+    order,
+    chunks: (wanted) => wantedChunks(made, wanted),
+    chunksAgain: true,
+    deadlineMs: deadline_ms,
+  });
+  const struck = strike(url, blow, async () => (await opened).id);
+  const end = await done;
+  await struck;
+  return end;
+}
+
+export async function undoDeployment(url: string, deployment: string, blow?: Blow, mode: 'apply' | 'rehearse' = 'apply'): Promise<Deployment> {
+  const request = Buffer.from(JSON.stringify({ type: 'undo', id: randomId(), deployment, expires_at: far, mode }));
+  const opened = Promise.withResolvers<string>();
+  const struck = strike(url, blow, () => opened.promise);
+  const order = { request, caller: 'direct', target: null, mode, signature: null };
+  const end = await undo({ connect: connectOver(url), order, deadlineMs: deadline_ms, onOpened: ({ id }) => opened.resolve(id) });
+  opened.resolve(end.id);
+  await struck;
+  return end;
+}
+
+async function strike(url: string, blow: Blow | undefined, opened: () => Promise<string>): Promise<void> {
+  if (blow === undefined) return;
+  await new Promise((resolve) => setTimeout(resolve, blow.afterMs));
+  if (blow.kind === 'kill') {
+    await sqlAnew(
+      url,
+      `select pg_terminate_backend(a.pid) from pg_stat_activity as a where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_type = 'client backend'`,
+    );
+    return;
+  }
+  const id = await opened().catch(() => null);
+  if (id !== null) await cancel({ connect: connectOver(url), id, caller: null, target: null, deadlineMs: deadline_ms });
+}
+
+/** What an undo of the newest would run; null where there is nothing to undo. */
+export async function planUndo(url: string): Promise<UndoPlan | null> {
+  return within(url, (session) => readUndoPlan(session, null, 'walk')).catch((error: unknown) => {
+    if (error instanceof Problem && error.slug === 'nothing_to_undo') return null;
+    throw error;
+  });
+}
+
+export async function within<T>(url: string, ask: (session: Session) => Promise<T>): Promise<T> {
+  const session = await connectOver(url)();
+  try {
+    return await ask(session);
+  } finally {
+    await session.close();
+  }
+}
+
+export interface Planned {
+  readonly code: number;
+  /** By path: what the plan says of the step. */
+  readonly verdicts: ReadonlyMap<string, string>;
+  readonly refusal: string | null;
+}
+
+/** `weft plan`, as a program reads it. */
+export async function planBundle(url: string, { files, upTo }: Bundle): Promise<Planned> {
+  const folder = mkdtempSync(join(tmpdir(), 'weft-walk-'));
+  try {
+    for (const [path, content] of Object.entries(files)) {
+      mkdirSync(dirname(join(folder, path)), { recursive: true });
+      writeFileSync(join(folder, path), content);
+    }
+    const { code, json } = await run(['plan', folder, '--json', ...(upTo === undefined ? [] : ['--up-to', upTo])], { env: { DATABASE_URL: url } });
+    const document = json();
+    if (document.problem !== undefined) throw new Error(`the plan: ${JSON.stringify(document.problem)}`);
+    const steps: { path: string; verdict: string }[] = document.phases.flatMap(({ steps: of }: { steps: { path: string; verdict: string }[] }) => of);
+    return { code, verdicts: new Map(steps.map(({ path, verdict }) => [path, verdict])), refusal: document.refusal?.sqlstate ?? null };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,163 @@
+/** A day on which the folder is deployed: what the plan says is what is done, a rehearsal knows how it ends, and twice is once. */
+
+import type { Deployment, StepStatus } from '../../src/domain/deployment.ts';
+import { sql } from '../support/sql.ts';
+import { seeDatabase } from './catalog.ts';
+import { type Bundle, deployBundle, type Planned, planBundle } from './deeds.ts';
+import { type File, isCode, isRepeatable, pathOf } from './files.ts';
+import { bundleOf } from './folder.ts';
+import { dropAlong, type Held, holdMore, lastRun, ranOnce, withoutAlong } from './held.ts';
+import type { Deed } from './history.ts';
+import { differences } from './looks.ts';
+import { type Deployed, expectNone, Fault, type State, type World } from './state.ts';
+
+const RUNS = new Set(['new', 'again', 'reworded', 'looks', 'superseded', 'late', 'lost']);
+
+/** What should come of a deployment, as the walk knows it. */
+interface Foreseen {
+  /** In the order of the plan. */
+  readonly files: readonly File[];
+  readonly runs: ReadonlySet<string>;
+  readonly isRefused: boolean;
+  /** Paths of files that fail, one of them first. */
+  readonly broken: readonly string[];
+}
+
+export async function deployFolder(world: World, state: State, deed: Extract<Deed, { do: 'deploy' }>): Promise<State> {
+  if (state.folder.files.size === 0) return state;
+  const { url, tally } = world;
+  const bundle = await cut(url, { files: bundleOf(state.folder) }, deed.upTo);
+  const planned = await planBundle(url, bundle);
+  const foreseen = foresee(state, planned);
+  comparePlan(planned, foreseen);
+  const rehearsed = deed.isRehearsed ? await rehearse(world, bundle) : null;
+  const seen = state.isHalfWay ? null : await seeDatabase(url);
+  const end = await deployBundle(url, bundle, 'apply', deed.blow);
+  tally.deployments += 1;
+  compareEnd(end, foreseen, deed, rehearsed);
+  const after = holdBehind(state, end, foreseen);
+  if (foreseen.isRefused && seen !== null) expectNone('refused, and something has changed', differences(await seeDatabase(url), seen, true));
+  const files = new Set(foreseen.files.map(({ id }) => id));
+  const deployed = [...state.deployed, { id: end.id, held: state.held, hands: state.hands, seen, files, rights: after.rights, hasChanged: after.hasChanged }];
+  const isDone = end.state === 'succeeded' && deed.upTo === undefined;
+  const isUnchanged = !after.hasChanged && end.state === 'failed' && !state.isHalfWay;
+  const next: State = {
+    ...state,
+    held: after.held,
+    deployed,
+    areRightsKnown: (isDone && end.state === 'succeeded') || (isUnchanged && state.areRightsKnown),
+    isHalfWay: end.state === 'cancelled' || (state.isHalfWay && end.state !== 'succeeded'),
+  };
+  if (end.state === 'failed') tally[foreseen.isRefused ? 'refused' : 'failed'] += 1;
+  if (end.state === 'cancelled') tally.cancelled += 1;
+  return isDone && deed.isRepeated ? repeat(world, next, bundle) : next;
+}
+
+/** Which step a share of the steps comes to. */
+async function cut(url: string, bundle: Bundle, share: number | undefined): Promise<Bundle> {
+  if (share === undefined) return bundle;
+  const paths = [...(await planBundle(url, bundle)).verdicts.keys()].filter((path) => !path.startsWith('checks/'));
+  return { ...bundle, upTo: paths[Math.floor(share * paths.length)] };
+}
+
+function foresee({ folder, held }: State, { verdicts }: Planned): Foreseen {
+  const byPath = new Map([...folder.files.values()].map((file) => [pathOf(file), file]));
+  const files = [...verdicts.keys()].map((path) => {
+    const file = byPath.get(path);
+    if (file === undefined) throw new Fault('plan', [`it names ${path}, and the folder has no such file`]);
+    return file;
+  });
+  const once = ranOnce(held);
+  const runs = files.filter((file) => {
+    if (file.kind === 'check' || file.kind === 'rights') return true;
+    if (!isRepeatable(file)) return !once.has(file.id);
+    return lastRun(held, file)?.version !== file.version || file.isBroken;
+  });
+  return {
+    files,
+    runs: new Set(runs.map(pathOf)),
+    isRefused: files.some((file) => file.isTampered && once.has(file.id)),
+    broken: runs.filter(({ isBroken }) => isBroken).map(pathOf),
+  };
+}
+
+function comparePlan({ code, verdicts, refusal }: Planned, { files, runs, isRefused }: Foreseen): void {
+  if ((code === 2) !== isRefused || (refusal === 'WF013') !== isRefused)
+    throw new Fault('plan', [`it exits with ${code} and refuses with ${refusal}, and ${isRefused ? 'should refuse' : 'should not'}`]);
+  const wrong = files.filter((file) => {
+    const verdict = verdicts.get(pathOf(file)) ?? '';
+    if (file.kind === 'check') return verdict !== 'asked';
+    return RUNS.has(verdict) !== runs.has(pathOf(file)) && verdict !== 'changed';
+  });
+  expectNone(
+    'plan',
+    wrong.map((file) => `${pathOf(file)}: it says "${verdicts.get(pathOf(file))}", and the file ${runs.has(pathOf(file)) ? 'runs' : 'does not run'}`),
+  );
+}
+
+async function rehearse({ url, tally }: World, bundle: Bundle): Promise<Deployment> {
+  const history = async (): Promise<string[]> => (await sql(url, 'select h::text as line from weft._history as h order by 1')).map(({ line }) => line);
+  const [seen, listed] = [await seeDatabase(url), await history()];
+  const end = await deployBundle(url, bundle, 'rehearse');
+  tally.rehearsals += 1;
+  const now = await seeDatabase(url);
+  expectNone('a rehearsal changed something', differences(now, seen, true));
+  if (now.fingerprint !== seen.fingerprint) throw new Fault('a rehearsal changed something', ['the fingerprint']);
+  if (JSON.stringify(await history()) !== JSON.stringify(listed)) throw new Fault('a rehearsal changed something', ['the history']);
+  return end;
+}
+
+function compareEnd(end: Deployment, { isRefused, broken }: Foreseen, { blow }: Extract<Deed, { do: 'deploy' }>, rehearsed: Deployment | null): void {
+  const told = `${end.state}, ${JSON.stringify(end.error)}`;
+  const shall = isRefused || broken.length > 0 ? 'failed' : 'succeeded';
+  if (end.state !== shall && !(blow?.kind === 'cancel' && end.state === 'cancelled'))
+    throw new Fault('another end', [`it should have ${shall}, and is ${told}`]);
+  if (end.state === 'failed' && isRefused && end.error?.sqlstate !== 'WF013') throw new Fault('another end', [`it should have been refused, and is ${told}`]);
+  if (end.state === 'failed' && !isRefused && !broken.includes(end.error?.path ?? ''))
+    throw new Fault('another end', [`it should have failed in ${broken.join(' or ')}, and is ${told}`]);
+  if (rehearsed !== null && end.state !== 'cancelled' && (rehearsed.state !== end.state || rehearsed.error?.sqlstate !== end.error?.sqlstate))
+    throw new Fault('a rehearsal foresaw another end', [`${rehearsed.state}, ${JSON.stringify(rehearsed.error)}; and it ${told}`]);
+}
+
+/** What the record says has run is what the walk takes for run; of a deployment that has succeeded it has to be what was foreseen. */
+function holdBehind(state: State, end: Deployment, { files, runs }: Foreseen): { held: Held } & Pick<Deployed, 'rights' | 'hasChanged'> {
+  const steps = new Map(end.phases.flatMap((phase) => phase.steps).map((step) => [step.path, step]));
+  const ran = files.filter((file) => hasRun(steps.get(pathOf(file))));
+  const along = dropAlong(state.held, ran);
+  if (end.state === 'succeeded')
+    expectNone(
+      'another one ran than was planned',
+      files.flatMap((file) => {
+        const is = ran.includes(file);
+        const isCalledBack = is && isCode(file) && along.has(file.id);
+        return is === runs.has(pathOf(file)) || isCalledBack ? [] : [`${pathOf(file)} ${is ? 'ran' : 'did not run'}`];
+      }),
+    );
+  const here = new Set(files.map(({ id }) => id));
+  let held = withoutAlong(state.held, along, here);
+  for (const file of ran) held = holdMore(held, file);
+  const hasGiven = ran.some(({ kind }) => kind === 'rights');
+  const rights = !hasGiven ? 'none' : state.held.areGiven ? 'again' : 'first';
+  return { held, rights, hasChanged: rights === 'first' || ran.some(({ kind }) => kind !== 'check' && kind !== 'rights') };
+}
+
+const hasRun = (step: StepStatus | undefined): boolean => step?.state === 'succeeded' && step.is_wanted !== false;
+
+/** The same bundle once more does nothing. */
+async function repeat(world: World, state: State, bundle: Bundle): Promise<State> {
+  const seen = await seeDatabase(world.url);
+  const end = await deployBundle(world.url, bundle, 'apply');
+  world.tally.again += 1;
+  if (end.state !== 'succeeded') throw new Fault('deployed again', [`it ${end.state}: ${JSON.stringify(end.error)}`]);
+  const ran = end.phases.flatMap((phase) => phase.steps).filter((step) => hasRun(step) && step.kind !== 'check' && !step.path.startsWith('rights/'));
+  expectNone(
+    'deployed again',
+    ran.map(({ path }) => `${path} ran once more`),
+  );
+  const now = await seeDatabase(world.url);
+  expectNone('deployed again', differences(now, seen, true));
+  if (now.fingerprint !== seen.fingerprint) throw new Fault('deployed again', ['the fingerprint is another one']);
+  const files = new Set(state.folder.files.keys());
+  const rights = state.held.areGiven ? 'again' : 'none';
+  return { ...state, deployed: [...state.deployed, { id: end.id, held: state.held, hands: state.hands, seen, files, rights, hasChanged: false }] };
+}

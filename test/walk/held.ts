@@ -1,0 +1,119 @@
+/** What the database holds, as far as the walk knows: what ran, in its order. Of that, plain SQL makes the same database again. */
+import { dropsFirst, type File, isCode, loadMode, type Parent, relationOf, textOf } from './files.ts';
+
+export interface Held {
+  /** What ran once, data and batches, in the order in which it ran. */
+  readonly ran: readonly File[];
+  /** What runs again, as it ran last; also what is gone from the folder since. */
+  readonly code: ReadonlyMap<number, File>;
+  /** Relations that everybody may read. */
+  readonly readable: ReadonlySet<string>;
+  /** Whether the file has run that gives these rights. */
+  readonly areGiven: boolean;
+}
+
+export interface Hand {
+  readonly id: number;
+  readonly what: 'table' | 'index' | 'comment' | 'default';
+  readonly on: number;
+}
+
+export const NOTHING: Held = { ran: [], code: new Map(), readable: new Set(), areGiven: false };
+
+export const ranOnce = ({ ran }: Held): ReadonlySet<number> => new Set(ran.map(({ id }) => id));
+
+/** How a file that runs again ran last. */
+export function lastRun({ ran, code }: Held, { id }: File): File | undefined {
+  return code.get(id) ?? ran.findLast((file) => file.id === id);
+}
+
+/** What goes along with what these files drop before they make it anew: views, functions and the like, by the files that made them. */
+export function dropAlong({ code }: Held, ran: readonly File[]): ReadonlySet<number> {
+  const along = new Set<number>();
+  const drop = (id: number): void => {
+    for (const user of code.values()) {
+      if (!user.parents.some((parent) => parent.id === id) || along.has(user.id)) continue;
+      along.add(user.id);
+      drop(user.id);
+    }
+  };
+  for (const file of ran) {
+    for (const view of file.inTheWay) {
+      if (code.has(view)) along.add(view);
+      drop(view);
+    }
+    if (isCode(file) && code.has(file.id) && dropsFirst(file)) drop(file.id);
+  }
+  return along;
+}
+
+/** Without what went along and none of these files makes again. */
+export function withoutAlong(held: Held, along: ReadonlySet<number>, files: ReadonlySet<number>): Held {
+  const code = new Map([...held.code].filter(([id]) => !along.has(id) || files.has(id)));
+  return { ...held, code };
+}
+
+/** Behind a step that has succeeded. */
+export function holdMore(held: Held, file: File): Held {
+  if (file.kind === 'check') return held;
+  if (file.kind === 'rights') return giveRights(held);
+  if (isCode(file)) return { ...held, code: new Map(held.code).set(file.id, file) };
+  return { ...held, ran: [...held.ran, file] };
+}
+
+/** Everybody may read what is there. */
+export const giveRights = (held: Held): Held => ({ ...held, readable: new Set(relationsOf(held)), areGiven: true });
+
+function relationsOf({ ran, code }: Held): string[] {
+  return [...ran, ...code.values()].filter(({ kind }) => ['table', 'list', 'view', 'matview'].includes(kind)).map(relationOf);
+}
+
+/** The SQL that makes it again, each text in a transaction of its own. */
+export function remake(held: Held, hands: readonly Hand[]): string[] {
+  const texts = held.ran.map((file) => (file.kind === 'load' ? loadText(file) : file.kind === 'batch' ? batchText(file) : textOf(file)));
+  const grants = relationsOf(held)
+    .filter((name) => held.readable.has(name))
+    .map((name) => `grant select on ${name} to public;`);
+  return [...texts, ...inOrder(held.code).map(textOf), ...grants, ...hands.map(handText)];
+}
+
+/** What uses others comes behind them, which have smaller numbers. */
+const inOrder = (code: Held['code']): File[] => [...code.values()].sort((a, b) => a.id - b.id);
+
+function loadText(file: File): string {
+  const into = relationOf(file.parents[0] as Parent);
+  const rows = textOf(file).trim().split('\n').slice(1);
+  const values = rows.map((row) => row.split(',')).map(([code, n]) => `('${code}', ${n})`);
+  return `${loadMode(file) === 'sync' ? `delete from ${into}; ` : ''}insert into ${into} (code, n) values ${values.join(', ')};`;
+}
+
+const batchText = (file: File): string => textOf(file).replace(/ limit :size/, '');
+
+export function handText({ id, what, on }: Hand): string {
+  switch (what) {
+    case 'table':
+      return `create schema hand${id}; create table hand${id}.h (n int);`;
+    case 'index':
+      return `create index h${id} on t${on} (b);`;
+    case 'comment':
+      return `comment on table t${on} is 'by hand ${id}';`;
+    case 'default':
+      return `alter table t${on} alter column b set default 'by hand ${id}';`;
+  }
+}
+
+export function unhandText({ id, what, on }: Hand): string {
+  switch (what) {
+    case 'table':
+      return `drop schema hand${id} cascade;`;
+    case 'index':
+      return `drop index h${id};`;
+    case 'comment':
+      return `comment on table t${on} is null;`;
+    case 'default':
+      return `alter table t${on} alter column b drop default;`;
+  }
+}
+
+/** Whether what it hangs on is there. */
+export const isHandThere = ({ what, on }: Hand, held: Held): boolean => what === 'table' || held.ran.some(({ id, kind }) => id === on && kind === 'table');

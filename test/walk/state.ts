@@ -1,0 +1,79 @@
+/** Where a walk stands: what is in the folder, what should be in the database, and what was there before each deployment. */
+import type { Seen } from './catalog.ts';
+import { EMPTY, type Folder } from './folder.ts';
+import { type Hand, type Held, NOTHING } from './held.ts';
+
+/** A deployment that has run, and what it met. */
+export interface Deployed {
+  readonly id: string;
+  readonly held: Held;
+  readonly hands: readonly Hand[];
+  /** Null where it began on what another one had left half-way. */
+  readonly seen: Seen | null;
+  /** Its files. */
+  readonly files: ReadonlySet<number>;
+  /** Whether it has run the file that gives rights, and whether an earlier one had. */
+  readonly rights: 'none' | 'first' | 'again';
+  /** Whether it has changed what is held. */
+  readonly hasChanged: boolean;
+}
+
+export interface State {
+  readonly folder: Folder;
+  readonly held: Held;
+  /** What was done by hand, and what of it somebody has said to be meant. */
+  readonly hands: readonly Hand[];
+  readonly accepted: readonly Hand[];
+  /** The newest last. */
+  readonly deployed: readonly Deployed[];
+  /** Whether the rights on relations are known; a deployment that stopped in the middle may have made one anew that nobody may read yet. */
+  readonly areRightsKnown: boolean;
+  /** Whether something stopped in the middle of what commits by and by. */
+  readonly isHalfWay: boolean;
+}
+
+export const BEGINNING: State = { folder: EMPTY, held: NOTHING, hands: [], accepted: [], deployed: [], areRightsKnown: true, isHalfWay: false };
+
+/** What a walk has met so far. */
+export interface Tally {
+  deployments: number;
+  failed: number;
+  refused: number;
+  cancelled: number;
+  rehearsals: number;
+  undone: number;
+  again: number;
+  drifts: number;
+}
+
+export const newTally = (): Tally => ({ deployments: 0, failed: 0, refused: 0, cancelled: 0, rehearsals: 0, undone: 0, again: 0, drifts: 0 });
+
+export interface Databases {
+  /** Makes a database with the engine in it. @returns its address, and how it goes */
+  make(): Promise<{ readonly url: string; drop(): Promise<void> }>;
+}
+
+/** Where it all happens. */
+export interface World {
+  readonly url: string;
+  readonly databases: Databases;
+  readonly tally: Tally;
+}
+
+/** What is not as it must be. */
+export class Fault extends Error {
+  /** In a word: a shorter history shows the same fault if it comes to the same word. */
+  readonly kind: string;
+  readonly lines: readonly string[];
+
+  constructor(kind: string, lines: readonly string[]) {
+    super(`${kind}: ${lines.join('\n')}`);
+    this.kind = kind;
+    this.lines = lines;
+  }
+}
+
+/** @throws Fault when there are lines */
+export function expectNone(kind: string, lines: readonly string[]): void {
+  if (lines.length > 0) throw new Fault(kind, lines);
+}

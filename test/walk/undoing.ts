@@ -1,0 +1,79 @@
+/** A day on which the newest deployment is taken back: the database is then what it was before it. */
+import type { Deployment } from '../../src/domain/deployment.ts';
+import { seeDatabase } from './catalog.ts';
+import { planUndo, undoDeployment } from './deeds.ts';
+import { dropAlong, giveRights, type Hand, type Held, isHandThere } from './held.ts';
+import type { Deed } from './history.ts';
+import { differences } from './looks.ts';
+import { type Deployed, expectNone, Fault, type State, type World } from './state.ts';
+
+/** With which an undo says that it would lose what no file makes again. */
+const WOULD_LOSE = ['WF073', '2BP01'];
+
+const undo_tries_max = 5;
+
+export async function undoNewest(world: World, state: State, deed: Extract<Deed, { do: 'undo' }>): Promise<State> {
+  const { url, tally } = world;
+  const plan = await planUndo(url);
+  const newest = state.deployed.findLast(({ hasChanged }) => hasChanged);
+  if (plan === null) {
+    if (newest !== undefined) throw new Fault('undo', [`there is nothing to undo, says the plan, and deployment ${newest.id} is in the database`]);
+    return state;
+  }
+  const at = state.deployed.findIndex(({ id }) => id === plan.deployment);
+  const taken = state.deployed[at];
+  if (taken === undefined) throw new Fault('undo', [`the plan takes ${plan.deployment} back, which is gone already`]);
+  if (newest !== undefined && state.deployed.indexOf(newest) > at)
+    throw new Fault('undo', [`the plan takes ${plan.deployment} back, and ${newest.id} is newer`]);
+  if (plan.lacking.length > 0) throw new Fault('undo', [`the plan lacks ${plan.lacking.map(({ path }) => path).join(', ')}`]);
+  const leavesFiles = [...state.held.code.keys(), ...taken.held.code.keys()].some((id) => !taken.files.has(id));
+  const rehearsed = await rehearse(world, plan.deployment);
+  if (rehearsed.state === 'failed' && leavesFiles && WOULD_LOSE.includes(rehearsed.error?.sqlstate ?? '')) return state;
+  let end = await undoDeployment(url, plan.deployment, deed.blow);
+  for (let tries = 1; end.state === 'cancelled' && tries < undo_tries_max; tries += 1) end = await undoDeployment(url, plan.deployment);
+  tally.undone += 1;
+  if (end.state !== 'succeeded') throw new Fault('undo', [`it ${end.state}: ${JSON.stringify(end.error)}; rehearsed, it ${rehearsed.state}`]);
+  if (rehearsed.state !== end.state)
+    throw new Fault('a rehearsal foresaw another end', [`${rehearsed.state}, ${JSON.stringify(rehearsed.error)}; and the undo ${end.state}`]);
+  const held = heldBehind(state, taken);
+  const hands = state.hands.filter((hand) => isHandThere(hand, held));
+  const next: State = {
+    ...state,
+    held,
+    hands,
+    accepted: state.accepted.filter((hand) => isHandThere(hand, held)),
+    deployed: state.deployed.slice(0, at),
+    areRightsKnown: state.areRightsKnown,
+    isHalfWay: false,
+  };
+  if (!leavesFiles && !state.isHalfWay) await compareWithBefore(world, next, taken, end);
+  return next;
+}
+
+async function rehearse({ url, tally }: World, deployment: string): Promise<Deployment> {
+  const seen = await seeDatabase(url);
+  const end = await undoDeployment(url, deployment, undefined, 'rehearse');
+  tally.rehearsals += 1;
+  expectNone('a rehearsal changed something', differences(await seeDatabase(url), seen, true));
+  return end;
+}
+
+/** What was before, without what nobody makes again; a file that runs with every deployment has run in the undo too. */
+function heldBehind({ held }: State, { held: before, files, rights }: Deployed): Held {
+  const dropped = [...held.code.values()].filter((file) => before.code.get(file.id)?.version !== file.version);
+  const retyped = held.ran.filter((file) => file.inTheWay.length > 0 && !before.ran.includes(file));
+  const along = dropAlong(held, [...dropped, ...retyped]);
+  const code = new Map([...before.code].filter(([id]) => files.has(id) || (held.code.has(id) && !along.has(id))));
+  return rights === 'again' ? giveRights({ ...before, code }) : { ...before, code };
+}
+
+const ids = (hands: readonly Hand[]): string => hands.map(({ id }) => id).join();
+
+async function compareWithBefore({ url }: World, { hands, held }: State, taken: Deployed, end: Deployment): Promise<void> {
+  const isSame = ids(taken.hands) === ids(hands) && [...taken.held.readable].sort().join() === [...held.readable].sort().join();
+  if (taken.seen === null || !isSame) return;
+  const now = await seeDatabase(url);
+  expectNone('undone, and not as before', differences(now, taken.seen, true));
+  if (now.fingerprint !== taken.seen.fingerprint) throw new Fault('undone, and not as before', ['the fingerprint is another one']);
+  if (end.compared?.verdict !== 'same') throw new Fault('undone, and not as before', [`it is the same, and the engine says ${JSON.stringify(end.compared)}`]);
+}

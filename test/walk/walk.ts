@@ -1,0 +1,79 @@
+/** Plays a history in a new database, day by day, and looks behind each day. It ends with the first fault: what comes behind one tells nothing. */
+import { leave, sql } from '../support/sql.ts';
+import { deployBundle } from './deeds.ts';
+import { deployFolder } from './deploying.ts';
+import { bundleOf, editFolder } from './folder.ts';
+import { handText, isHandThere, ranOnce, unhandText } from './held.ts';
+import type { Day, Deed, Edit } from './history.ts';
+import { lookBehind } from './looks.ts';
+import { BEGINNING, type Databases, Fault, newTally, type State, type Tally, type World } from './state.ts';
+import { undoNewest } from './undoing.ts';
+
+export interface Walked {
+  readonly fault: Fault | null;
+  /** Up to and with the one that showed the fault. */
+  readonly days: readonly Day[];
+  readonly tally: Tally;
+}
+
+/** @param next says what happens next, from where the walk stands; null when it is over */
+export async function walk(databases: Databases, next: (state: State, number: number) => Day | null): Promise<Walked> {
+  const database = await databases.make();
+  const world: World = { url: database.url, databases, tally: newTally() };
+  const days: Day[] = [];
+  let state = BEGINNING;
+  try {
+    for (let day = next(state, 1); day !== null; day = next(state, days.length + 1)) {
+      days.push(day);
+      state = await live(world, state, day);
+    }
+    return { fault: null, days, tally: world.tally };
+  } catch (error) {
+    const fault = error instanceof Fault ? error : new Fault('thrown', [error instanceof Error ? (error.stack ?? error.message) : String(error)]);
+    return { fault, days, tally: world.tally };
+  } finally {
+    await leave(database.url);
+    await database.drop();
+  }
+}
+
+async function live(world: World, before: State, { edits, deed }: Day): Promise<State> {
+  let state = before;
+  for (const edit of edits) state = await make(world, state, edit);
+  state = await doIt(world, state, deed);
+  await lookBehind(world, state);
+  return state;
+}
+
+async function make({ url }: World, state: State, edit: Edit): Promise<State> {
+  const { folder, held, hands, deployed } = state;
+  if (edit.do === 'unhand') {
+    const hand = hands.find(({ id }) => id === edit.id);
+    if (hand === undefined) return state;
+    await sql(url, unhandText(hand));
+    return { ...state, hands: hands.filter(({ id }) => id !== edit.id) };
+  }
+  if (edit.do !== 'hand') return { ...state, folder: editFolder(folder, edit, ranOnce(held)) };
+  const isTwice = edit.what !== 'table' && hands.some(({ what, on }) => what === edit.what && on === edit.on);
+  if (isTwice || state.isHalfWay || !isHandThere(edit, held) || !deployed.some(({ hasChanged }) => hasChanged)) return state;
+  await sql(url, handText(edit));
+  return { ...state, hands: [...hands, edit] };
+}
+
+async function doIt(world: World, state: State, deed: Deed): Promise<State> {
+  switch (deed.do) {
+    case 'nothing':
+      return state;
+    case 'deploy':
+      return deployFolder(world, state, deed);
+    case 'undo':
+      return undoNewest(world, state, deed);
+    case 'rehearse':
+      if (state.folder.files.size > 0) await deployBundle(world.url, { files: bundleOf(state.folder) }, 'rehearse');
+      return state;
+    case 'accept':
+      if (!state.deployed.some(({ hasChanged }) => hasChanged)) return state;
+      await sql(world.url, 'select weft.accept_drift()');
+      return { ...state, accepted: state.hands };
+  }
+}
