@@ -48,20 +48,29 @@ as $$
       offset 0) as d
     where o.id = p_deployment
   ),
-  offered as (
-    select m.ordinal, s.undo, l.id, l.place, u.digest, s.undo is not distinct from m.undo as is_own,
-           row_number() over (partition by s.undo, s.undo is distinct from m.undo order by l.place desc) as claim
+  matched as materialized (
+    select k.ordinal, l.id, l.place, l.is_whole, s.path, s.undo
     from later as l
-    cross join lateral (select o.path, o.undo from weft._steps as o where o.deployment_id = l.id and o.undo is not null offset 0) as s
-    join known_as as k on k.path = s.path
-    join mine as m on m.ordinal = k.ordinal
-    cross join lateral (select from weft._artifacts as a where a.deployment_id = l.id and a.path = s.path and a.digest = k.digest offset 0) as a
-    cross join lateral (select o.digest from weft._artifacts as o where o.deployment_id = l.id and o.path = s.undo offset 0) as u
-    where (l.is_whole or k.path in (select f.path from halves as f))
+    -- each with its digest, by its key: where the server may ask for it beside the files, it may ask of each file for each
+    cross join lateral (
+      select o.path, o.undo, a.digest
+      from weft._steps as o
+      cross join lateral (select f.digest from weft._artifacts as f where f.deployment_id = l.id and f.path = o.path offset 0) as a
+      where o.deployment_id = l.id and o.undo is not null
+      offset 0) as s
+    join known_as as k on k.path = s.path and k.digest = s.digest
+  ),
+  offered as (
+    select m.ordinal, s.undo, s.id, s.place, u.digest, s.undo is not distinct from m.undo as is_own,
+           row_number() over (partition by s.undo, s.undo is distinct from m.undo order by s.place desc) as claim
+    from matched as s
+    join mine as m on m.ordinal = s.ordinal
+    cross join lateral (select o.digest from weft._artifacts as o where o.deployment_id = s.id and o.path = s.undo offset 0) as u
+    where (s.is_whole or s.path in (select f.path from halves as f))
       -- each undo file is of one file, and may go from one to another where the same deployment gives that one another
       and (s.undo = m.undo or not exists (
         select from mine as o
-        where o.undo = s.undo and not exists (select from weft._steps as n where n.deployment_id = l.id and n.path in (o.path, o.path_now) and n.undo <> s.undo)))
+        where o.undo = s.undo and not exists (select from weft._steps as n where n.deployment_id = s.id and n.path in (o.path, o.path_now) and n.undo <> s.undo)))
   ),
   given as (  -- under another name it belongs to who had it last
     select o.ordinal, o.undo, o.id, o.digest, row_number() over (partition by o.ordinal order by o.place desc) as age

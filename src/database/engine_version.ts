@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'a474435a3c57357f1099b9067a6ccec598091f612f5822f7c35e1278833ce4ae';
+export const ENGINE_DIGEST = '05ca1a57f3194e00e303b14be4ed2c297a4eddece35b324dc1dba25187be33f6';
