@@ -204,6 +204,7 @@ function readDocument(text: string): YamlText {
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
   const [wrong] = [...document.errors, ...document.warnings];
+  if (wrong?.code === 'MULTIPLE_DOCS') throw invalid(placeOf(wrong.pos[0]), 'a second document begins here, and a bundle file is one', wrong);
   if (wrong !== undefined) throw invalid(placeOf(wrong.pos[0]), `this is not valid YAML: ${wrong.message.replace(/\.?\s*$/, '')}`, wrong);
   const root = document.contents;
   const findNode = (path: Path): Node | null => {

@@ -54,12 +54,12 @@ export async function runCommandLine(argv: readonly string[], io: Io): Promise<n
 
 /** Runs the command line of this process, and sets its exit code. */
 export async function main(): Promise<void> {
-  // A reader that has left (`weft history | head -1`) is no failure of ours.
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-    });
-  }
+  // A disk that is full, or a terminal that is gone, ends no deployment; and a reader that has left (`weft history | head -1`) is no failure at all.
+  let unwritten: string | null = null;
+  process.stderr.on('error', () => undefined);
+  process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+    if (code !== 'EPIPE') unwritten ??= code ?? 'why is not known';
+  });
   const leave = new AbortController();
   const react = onSignal(leave, (code) => process.exit(code), Date.now);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, react);
@@ -75,8 +75,12 @@ export async function main(): Promise<void> {
     },
     signal: leave.signal,
   });
-  process.exitCode = code;
-  setTimeout(() => exitWhenWritten(code), EXIT_GRACE_MS).unref();
+  await new Promise((resolve) => setImmediate(resolve)); // what could not be written is told a turn later
+  const exitCode = unwritten === null ? code : code || 1;
+  if (unwritten !== null)
+    process.stderr.write(`weft: What it had to say could not be written to standard output (${unwritten}). The command itself ended with ${code}.\n`);
+  process.exitCode = exitCode;
+  setTimeout(() => exitWhenWritten(exitCode), EXIT_GRACE_MS).unref();
 }
 
 /** A connection that does not close, say, must not hold the shell. What was written goes out first: on Windows that takes time. */

@@ -15,6 +15,11 @@ export function oneLine(text: string): string {
   return harmless(text.replace(/\s+/g, ' ').trim());
 }
 
+/** The text of a file without the byte order mark that editors of Windows put before it. */
+export function withoutMark(text: string): string {
+  return text.replace(/^\ufeff/, '');
+}
+
 /** What takes two cells of a terminal: East Asian characters that are wide or full-width (Unicode Standard Annex 11), and emoji. */
 const WIDE =
   /^[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{16fe0}-\u{18cff}\u{1aff0}-\u{1b2ff}\u{20000}-\u{3fffd}\p{Emoji_Presentation}]$/u;

@@ -146,7 +146,7 @@ phases:
     ['what is not YAML', 'name: a\nphases: [', { line: 2, column: 10 }, 'this is not valid YAML'],
     ['a tab as indentation', 'name: a\nphases:\n\t- name: x', { line: 3, column: 1 }, 'this is not valid YAML'],
     ['a key that stands twice', 'name: a\nname: b\nphases: []', { line: 2, column: 1 }, 'this is not valid YAML: Map keys must be unique'],
-    ['a second document', 'name: a\nphases: []\n---\nname: b', { line: 3, column: 1 }, 'this is not valid YAML'],
+    ['a second document', 'name: a\nphases: []\n---\nname: b', { line: 3, column: 1 }, 'a second document begins here, and a bundle file is one'],
     ['an unknown tag', 'name: !secret a\nphases: []', { line: 1, column: 7 }, 'this is not valid YAML'],
     ['an empty file', '', { line: 1, column: 1 }, 'it must hold "name" and "phases", and is empty'],
     ['a list', '- run: x', { line: 1, column: 1 }, 'it must hold "name" and "phases", and is a list'],

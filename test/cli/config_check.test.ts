@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -41,7 +41,8 @@ secrets = ["CI_SECRET"]
 describe('weft config check', () => {
   it('reads a JSON file with the configuration itself, or with vars', async () => {
     for (const content of [CONFIG, { vars: { WEFT: CONFIG } }, { vars: { WEFT: JSON.stringify(CONFIG) } }]) {
-      const result = await run(['config', 'check', put('weft.json', JSON.stringify(content)), '--json']);
+      // Editors of Windows put a byte order mark before it.
+      const result = await run(['config', 'check', put('weft.json', `\ufeff${JSON.stringify(content)}`), '--json']);
       expect(result.code).toBe(0);
       expect(result.json()).toMatchObject({ valid: true, origin: CONFIG.origin, targets: [{ name: 'shop' }], callers: [{ name: 'ci' }] });
     }
@@ -85,7 +86,15 @@ describe('weft config check', () => {
   });
 
   it('refuses what it cannot read', async () => {
-    const files = [join(folder, 'no.json'), put('a.json', '{'), put('b.toml', 'a = ['), put('c.toml', 'name = "weft"'), put('d.json', '{"vars": {}}')];
+    mkdirSync(join(folder, 'folder.json'));
+    const files = [
+      join(folder, 'no.json'),
+      join(folder, 'folder.json'),
+      put('a.json', '{'),
+      put('b.toml', 'a = ['),
+      put('c.toml', 'name = "weft"'),
+      put('d.json', '{"vars": {}}'),
+    ];
     for (const file of files) {
       const result = await run(['config', 'check', file, '--json']);
       expect(result.code).toBe(2);

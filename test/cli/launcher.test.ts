@@ -1,5 +1,6 @@
 /** The command as a process of its own: how it is launched, left, and piped. */
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
+import { existsSync, openSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
@@ -77,6 +78,44 @@ describe('the launcher', () => {
     const { child, ended } = launch(['install', '--print']);
     child.stdout.destroy();
     expect(await ended).toMatchObject({ code: 0, stderr: '' });
+  });
+});
+
+/** Whatever is written there meets a full disk. */
+const FULL = '/dev/full';
+
+describe.skipIf(!existsSync(FULL))('an output that cannot be written', () => {
+  const launchInto = (argv: string[], streams: { stdout?: string; stderr?: string }, env: Record<string, string> = {}) => {
+    const open = (file: string | undefined) => (file === undefined ? ('pipe' as const) : openSync(file, 'w'));
+    const { DATABASE_URL: _, ...inherited } = process.env;
+    return spawnSync(process.execPath, [LAUNCHER, ...argv], {
+      env: { ...inherited, ...env },
+      stdio: ['ignore', open(streams.stdout), open(streams.stderr)],
+      encoding: 'utf8',
+    });
+  };
+
+  it('is said, and is no success', () => {
+    const folder = makeFolder({ '1.sql': 'select 1;' });
+    for (const more of [[], ['--json']]) {
+      const { status, stderr } = launchInto(['check', folder, ...more], { stdout: FULL });
+      expect(status).toBe(1);
+      expect(stderr).toMatch(/^weft: What it had to say could not be written to standard output \(ENOSPC\)\. The command itself ended with 0\.$/m);
+      expect(stderr).not.toMatch(/^ +at /m);
+    }
+  });
+
+  it('ends no deployment whose progress it is, and is no failure of it', async () => {
+    const database = await emptyDatabase();
+    try {
+      const folder = makeFolder({ '1.sql': 'create table unseen (n int);', '2.sql': 'select pg_sleep(1); insert into unseen values (1);' });
+      const { status, stdout } = launchInto(['deploy', folder, '--json'], { stderr: FULL }, { DATABASE_URL: database.url });
+      expect(status).toBe(0);
+      expect(JSON.parse(stdout)).toMatchObject({ state: 'succeeded' });
+      expect(await sql(database.url, 'select n from unseen')).toEqual([{ n: 1 }]);
+    } finally {
+      await database.drop();
+    }
   });
 });
 

@@ -112,6 +112,19 @@ describe('weft sign', () => {
     expect(broken.stdout + broken.stderr).not.toContain('hunter22');
   });
 
+  it('takes a request file with a byte order mark, as editors of Windows write it', async () => {
+    const file = join(folder, 'cancel.json');
+    writeFileSync(file, `\ufeff${JSON.stringify({ type: 'cancel', deployment: DEPLOYMENT })}`);
+    const { headers, body } = (await run(['sign', file, '--json'], { env: ENV })).json();
+    expect((await accept(body, headers, 'cancel')).request).toMatchObject({ deployment: DEPLOYMENT });
+  });
+
+  it('says which file it cannot write', async () => {
+    const { code, stderr } = await run(['sign', folder, '--body', join(folder, 'no', 'such')], { env: ENV });
+    expect(code).toBe(2);
+    expect(stderr.replaceAll(/\s+/g, ' ')).toContain('(--body) cannot be written (ENOENT).');
+  });
+
   it('asks for what is missing, by name', async () => {
     expect((await run(['sign', folder], { env: { ...ENV, WEFT_SECRET: undefined } })).stderr).toContain('WEFT_SECRET');
     expect((await run(['sign', folder], { env: { ...ENV, WEFT_URL: undefined } })).stderr).toContain('WEFT_URL');

@@ -9,7 +9,7 @@ import { type Caller, type Config, parseConfig, type Source } from '../../config
 import { Problem } from '../../domain/problem.ts';
 import { findNever } from '../../trust/never.ts';
 import type { Call } from '../commands.ts';
-import { columns, harmless } from '../text.ts';
+import { columns, harmless, withoutMark } from '../text.ts';
 
 export async function configCheck({ printer, positionals }: Call): Promise<number> {
   const file = positionals[0] as string;
@@ -78,10 +78,11 @@ async function readBinding(file: string): Promise<unknown> {
 }
 
 async function readJson(file: string): Promise<unknown> {
-  const text = await readFile(file, 'utf8');
   try {
-    return JSON.parse(text);
+    return JSON.parse(withoutMark(await readFile(file, 'utf8')));
   } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== undefined) throw new Problem('invalid_configuration', `${harmless(file)} cannot be read (${code}).`, { path: file }, error);
     throw new Problem('invalid_configuration', `${harmless(file)} is not valid JSON: ${harmless((error as Error).message)}`, { path: file }, error);
   }
 }

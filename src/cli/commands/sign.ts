@@ -21,7 +21,7 @@ import { generateSecret, makeSignedRequest } from '../../trust/sign.ts';
 import { readDeploymentId, readName, readOrigin, readSeconds, readSecret } from '../address.ts';
 import type { Call } from '../commands.ts';
 import { readAssigned, readSecrets } from '../parameters.ts';
-import { harmless, size } from '../text.ts';
+import { harmless, size, withoutMark } from '../text.ts';
 
 const REQUEST_LIFE_SECONDS = 900;
 const READ_TOKEN_SECONDS = 3600;
@@ -83,7 +83,7 @@ async function signRequestFile(call: Call, file: string): Promise<number> {
   if (path === null && beside !== null) {
     throw new Problem('usage', 'With secrets the body is a tar of the signed request and of what it binds. Say where to write it: --body FILE.');
   }
-  if (path !== null) await writeFile(path, beside === null ? body : await tarOf(body, beside), { mode: 0o600 });
+  if (path !== null) await writeBody(path, beside === null ? body : await tarOf(body, beside));
   for (const [name, value] of Object.entries(all)) printer.say(`${name}: ${value}`);
   if (path === null) printer.say(`\n${new TextDecoder().decode(body)}`);
   const shown = path === null ? 'BODY' : harmless(path);
@@ -92,6 +92,15 @@ async function signRequestFile(call: Call, file: string): Promise<number> {
   );
   printer.document({ method: 'POST', url, headers: all, body: new TextDecoder().decode(body) });
   return 0;
+}
+
+/** @throws Problem set_up */
+async function writeBody(path: string, body: Uint8Array): Promise<void> {
+  try {
+    await writeFile(path, body, { mode: 0o600 });
+  } catch (error) {
+    throw new Problem('set_up', `${harmless(path)} (--body) cannot be written (${(error as NodeJS.ErrnoException).code}).`, { path }, error);
+  }
 }
 
 /** Where it goes, below its target. */
@@ -133,7 +142,7 @@ async function completeRequest(call: Call, said: Readonly<Record<string, unknown
 async function readRequest(file: string): Promise<Record<string, unknown>> {
   let value: unknown;
   try {
-    value = JSON.parse(await readFile(file, 'utf8'));
+    value = JSON.parse(withoutMark(await readFile(file, 'utf8')));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new Problem(
