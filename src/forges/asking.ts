@@ -18,7 +18,7 @@ export interface AskingOptions {
   /** Sent with every request to the API. */
   readonly headers: Readonly<Record<string, string>>;
   /** Since when on asking makes sense again, of a refusal because of too many requests; null when it is another refusal. In seconds from now. */
-  readRetry(answer: Response): number | null;
+  readRetry(answer: Response, message: string): number | null;
   readonly fetch: Fetch;
 }
 
@@ -143,7 +143,7 @@ export class Asking {
   async #problemOf(question: Question, answer: Response): Promise<Problem> {
     const { status } = answer;
     const message = messageOf(await this.#readText(answer).catch(() => ''));
-    const seconds = this.#options.readRetry(answer);
+    const seconds = this.#options.readRetry(answer, message);
     if (seconds !== null || status >= 500) {
       const what = seconds === null ? `answered with status ${status}` : `takes no more requests for now (status ${status})`;
       return this.#unreachable(what, undefined, Math.min(seconds ?? 0, LIMITS.forge_retry_seconds_max));

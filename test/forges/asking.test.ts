@@ -1,13 +1,18 @@
 /** Questions to a forge's API: one host, no redirect but an archive's, time and size bounded, and words that hold no token. */
 import { describe, expect, test } from 'vitest';
+import { makeForge } from '../../src/config/forges.ts';
+import type { Change } from '../../src/domain/change.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { Problem } from '../../src/domain/problem.ts';
 import { Asking, type Fetch } from '../../src/forges/asking.ts';
+import { connectGitHub } from '../../src/forges/github/github.ts';
 import { problemOf, smallLimits } from '../bundle/support.ts';
 
 const API = 'https://api.forge.test/v3';
 const ARCHIVES = 'https://files.forge.test';
 const QUESTION = { path: '/repos/a/b/tarball/1?x=secret-in-a-query', authorization: 'Bearer what-proves-us' };
+
+const NO_CHANGE = { repository: { id: '1', name: 'a/b' }, commit: 'a'.repeat(40), environment: null, workflow: null, number: null, attempt: null };
 
 /** Answers by turns. @returns what was asked, too */
 function makeAsking(...answers: (Response | Error)[]) {
@@ -69,6 +74,21 @@ test('what passes by itself says when to ask again, and is not believed for ever
     const problem = await problemOf(makeAsking(new Response('', { status: 429, headers: { 'retry-after': given } })).asking.ask(QUESTION), 'forge_unreachable');
     expect(problem.facts).toEqual({ retry_after_seconds: seconds });
   }
+});
+
+test.each([
+  [403, 'You have exceeded a secondary rate limit. Please wait a few minutes before you try again.', {}, 60],
+  [403, 'API rate limit exceeded for installation ID 1.', { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '1030' }, 30],
+  [403, 'You have exceeded a secondary rate limit.', { 'retry-after': '7' }, 7],
+  [429, 'Too many requests', {}, 60],
+  [403, 'Resource not accessible by integration', { 'x-ratelimit-remaining': '4711' }, null],
+] as const)('GitHub takes no more for now, or never: %s, "%s" with %o', async (status, message, headers, seconds) => {
+  const forge = makeForge({ kind: 'github', webhook_secrets: ['S'], api: API, token: 'T' });
+  const fetch: Fetch = async () => Response.json({ message }, { status, headers });
+  const client = connectGitHub(forge, { webhooks: [], token: 'what-proves-us', privateKey: null }, { fetch, now: () => 1_000_000, version: '0' });
+  const push: Change = { ...NO_CHANGE, event: 'push', branch: 'main' };
+  const problem = await problemOf(client.confirm(push), seconds === null ? 'forge_refused' : 'forge_unreachable');
+  expect(problem.facts).toMatchObject(seconds === null ? {} : { retry_after_seconds: seconds });
 });
 
 test('a network that fails, an answer that is no JSON, one that is too large', async () => {

@@ -39,7 +39,7 @@ export function connectGitHub(forge: Forge, secrets: ForgeSecrets, { fetch, now,
       // GitHub refuses requests without one, and a Worker's have none.
       'user-agent': `weft/${version}`,
     },
-    readRetry: (answer) => readRetry(answer, now()),
+    readRetry: (answer, message) => readRetry(answer, message, now()),
     fetch,
   });
   const { app } = forge;
@@ -59,11 +59,14 @@ function fetchBundle(api: GitHubApi, change: Change, folder: string): Promise<Ar
   return readArchive({ open: () => api.openArchive(change), list: () => api.listFolder(change, folder), folder, repositoryName, commit: change.commit });
 }
 
-/** docs.github.com, "Rate limits for the REST API", "Exceeding the rate limit": 403 or 429, with one of two headers, or for a minute with none. */
-function readRetry(answer: Response, now: number): number | null {
+/**
+ * docs.github.com, "Rate limits for the REST API", "Exceeding the rate limit": 403 or 429, with one of two headers, or for a minute with none. Then
+ * only the message tells a 403 from a permission that is missing.
+ */
+function readRetry(answer: Response, message: string, now: number): number | null {
   const after = answer.headers.get('retry-after');
   if (after !== null && (answer.status === 403 || answer.status === 429 || answer.status === 503)) return /^\d{1,6}$/.test(after) ? Number(after) : 60;
-  if (answer.status === 403 && answer.headers.get('x-ratelimit-remaining') !== '0') return null;
+  if (answer.status === 403 && answer.headers.get('x-ratelimit-remaining') !== '0') return /\bsecondary rate limit\b/i.test(message) ? 60 : null;
   if (answer.status !== 403 && answer.status !== 429) return null;
   return secondsUntil(answer.headers.get('x-ratelimit-reset'), now);
 }
