@@ -2,7 +2,7 @@
  * The bundle file, `weft.yaml`: its language, and a reader that says of every mistake in which line it is. Which files the
  * steps mean is for `resolve.ts`.
  */
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument, visit } from 'yaml';
 import * as z from 'zod';
 import { LIMITS } from '../domain/limits.ts';
 import { nameSchema, orderSchema, roleSchema, settingNameSchema, settingsSchema, transactionSchema } from '../domain/manifest.ts';
@@ -206,6 +206,11 @@ function readDocument(text: string): YamlText {
   const [wrong] = [...document.errors, ...document.warnings];
   if (wrong?.code === 'MULTIPLE_DOCS') throw invalid(placeOf(wrong.pos[0]), 'a second document begins here, and a bundle file is one', wrong);
   if (wrong !== undefined) throw invalid(placeOf(wrong.pos[0]), `this is not valid YAML: ${wrong.message.replace(/\.?\s*$/, '')}`, wrong);
+  visit(document, {
+    Scalar(_, { value, range }) {
+      if (typeof value === 'string' && value.includes('\0')) throw invalid(placeOf(range?.[0] ?? 0), 'this text has a NUL in it, and PostgreSQL takes none');
+    },
+  });
   const root = document.contents;
   const findNode = (path: Path): Node | null => {
     let node: Node | null = root;
@@ -279,7 +284,7 @@ function explainIssue(document: YamlText, issue: z.core.$ZodIssue): { place: Pla
       ];
     case 'too_big':
       if (issue.origin === 'number' || issue.origin === 'int') return [{ place, what: `${name} must be at most ${issue.maximum}` }];
-      return [{ place, what: `${name} has more than ${issue.maximum} entries` }];
+      return [{ place, what: `${name} has more than ${issue.maximum} ${issue.origin === 'string' ? 'characters' : 'entries'}` }];
     default:
       return [{ place, what: `${name} must be ${issue.message}` }];
   }

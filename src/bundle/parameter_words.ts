@@ -1,21 +1,24 @@
 /** `parameters` of the bundle file, as people write them: by name, with YAML's own numbers and truth values. */
 import * as z from 'zod';
 import { LIMITS } from '../domain/limits.ts';
-import { PARAMETER_TYPES, type Parameter, parameterNameSchema, parameterSchema } from '../domain/parameters.ts';
+import { PARAMETER_TYPES, type Parameter, parameterNameSchema, parameterSchema, valueSchema } from '../domain/parameters.ts';
 
 /** Whatever YAML makes of a value, the server gets a text; of a map or a list, its JSON. */
-const defaultSchema = z.unknown().transform((value, context): string => {
-  if (typeof value === 'string') return value;
-  if (typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value)) {
-    context.addIssue({ code: 'custom', message: 'in quotes: YAML does not keep all digits of so large a number' });
-    return z.NEVER;
-  }
-  if (value === null || value === undefined) {
-    context.addIssue({ code: 'custom', message: 'a value; leave it out where there is none' });
-    return z.NEVER;
-  }
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
-});
+const defaultSchema = z
+  .unknown()
+  .transform((value, context): string => {
+    if (typeof value === 'string') return value;
+    if (typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value)) {
+      context.addIssue({ code: 'custom', message: 'in quotes: YAML does not keep all digits of so large a number' });
+      return z.NEVER;
+    }
+    if (value === null || value === undefined) {
+      context.addIssue({ code: 'custom', message: 'a value; leave it out where there is none' });
+      return z.NEVER;
+    }
+    return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  })
+  .pipe(valueSchema);
 
 const writtenParameterSchema = z
   .strictObject({

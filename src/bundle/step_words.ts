@@ -18,7 +18,7 @@ import {
 } from '../domain/manifest.ts';
 
 /** An SQL expression of type boolean; YAML reads "true" and "false" as values of its own. */
-export const expressionSchema = z.union([z.boolean().transform(String), z.string().min(1).max(LIMITS.expression_characters)]);
+export const expressionSchema = z.union([z.boolean().transform(String), z.string().min(1)]).pipe(z.string().max(LIMITS.expression_characters));
 
 /** Milliseconds in each unit of a duration, written as PostgreSQL writes them (manual, 19.1.1). */
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000, h: 3_600_000 };

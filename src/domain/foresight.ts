@@ -7,6 +7,7 @@ import { deploymentErrorSchema } from './deployment.ts';
 import { begunEntrySchema } from './history.ts';
 import { manifestSchema, pathSchema } from './manifest.ts';
 import { givenSchema } from './parameters.ts';
+import { textSchema } from './text.ts';
 
 /**
  * `texts`: the contents, by path, of files that changed or are new. `parameters`: plain values that a deployment would be given. Without them
@@ -14,7 +15,7 @@ import { givenSchema } from './parameters.ts';
  */
 export const foresightQuestionSchema = z.strictObject({
   manifest: manifestSchema,
-  texts: z.record(pathSchema, z.string()).default({}),
+  texts: z.record(pathSchema, textSchema).default({}),
   parameters: givenSchema.optional(),
 });
 

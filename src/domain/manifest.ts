@@ -5,6 +5,7 @@
 import * as z from 'zod';
 import { LIMITS } from './limits.ts';
 import { parametersSchema } from './parameters.ts';
+import { textSchema } from './text.ts';
 
 /** SHA-256 in lower-case hexadecimal. */
 export const digestSchema = z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 digest in lower-case hexadecimal');
@@ -30,8 +31,7 @@ export const artifactSchema = z.strictObject({
 });
 
 /** A role of the database, as PostgreSQL knows it: not quoted, at most 63 bytes. */
-export const roleSchema = z
-  .string()
+export const roleSchema = textSchema
   .min(1)
   .refine((name) => name !== 'none' && new TextEncoder().encode(name).length <= 63, 'the name of a role: at most 63 bytes, and not "none"');
 
@@ -55,10 +55,10 @@ export const settingNameSchema = z
     if (why !== undefined) context.addIssue({ code: 'custom', message: `another setting: ${why}` });
   });
 
-export const settingsSchema = z.record(settingNameSchema, z.string().max(LIMITS.setting_characters));
+export const settingsSchema = z.record(settingNameSchema, textSchema.max(LIMITS.setting_characters));
 
 /** An SQL expression of type boolean. */
-const expressionSchema = z.string().min(1).max(LIMITS.expression_characters);
+const expressionSchema = textSchema.min(1).max(LIMITS.expression_characters);
 
 /** Which of a phase's steps share a transaction. */
 export const transactionSchema = z.enum(['single', 'per-step', 'auto', 'none']);
@@ -71,10 +71,7 @@ export const CHECK_RULES = ['primary-keys', 'indexed-foreign-keys', 'valid-index
 export const checkRuleSchema = z.enum(CHECK_RULES);
 
 /** A schema of the database, as PostgreSQL knows it: not quoted, at most 63 bytes. */
-export const schemaNameSchema = z
-  .string()
-  .min(1)
-  .refine((name) => new TextEncoder().encode(name).length <= 63, 'the name of a schema: at most 63 bytes');
+export const schemaNameSchema = textSchema.min(1).refine((name) => new TextEncoder().encode(name).length <= 63, 'the name of a schema: at most 63 bytes');
 
 /** How often a file runs that is not to run once: when its content is another one, or with every deployment. */
 export const repeatSchema = z.enum(['on-change', 'always']);
@@ -111,23 +108,16 @@ export const loadModeSchema = z.enum(['insert', 'upsert', 'sync']);
 export const loadFormatSchema = z.enum(['csv', 'json', 'ndjson']);
 
 /** A column of a table, as PostgreSQL knows it: not quoted, at most 63 bytes. */
-export const columnSchema = z
-  .string()
-  .min(1)
-  .refine((name) => new TextEncoder().encode(name).length <= 63, 'the name of a column: at most 63 bytes');
+export const columnSchema = textSchema.min(1).refine((name) => new TextEncoder().encode(name).length <= 63, 'the name of a column: at most 63 bytes');
 
 /** How CSV is written, where it is not as RFC 4180 has it, with a first line that names the columns. */
 export const csvShape = {
   /** What stands, without quotes, for NULL; without it, nothing. */
-  null_as: z
-    .string()
+  null_as: textSchema
     .max(63)
     .regex(/^[^"\r\n]*$/, 'text without quotes and line ends')
     .optional(),
-  delimiter: z
-    .string()
-    .regex(/^[^"\\\r\nA-Za-z0-9]$/u, 'one character that is no letter, digit, quote or backslash')
-    .optional(),
+  delimiter: textSchema.regex(/^[^"\\\r\nA-Za-z0-9]$/u, 'one character that is no letter, digit, quote or backslash').optional(),
   /** The columns of a file whose first line is a row like the others. */
   columns: z.array(columnSchema).min(1).optional(),
 };
@@ -139,7 +129,7 @@ const loadStepSchema = z
     ...undoShape,
     on_error: z.literal('continue').optional(),
     /** A table, as SQL names it. */
-    into: z.string().min(1).max(LIMITS.expression_characters),
+    into: textSchema.min(1).max(LIMITS.expression_characters),
     mode: loadModeSchema,
     /** The columns by which rows are told apart. */
     key: z.array(columnSchema).min(1).optional(),
@@ -162,7 +152,7 @@ export const batchShape = {
   /** How many rows a round may touch; where a target steers it, in the first one. */
   size: z.int().min(1).max(LIMITS.batch_size_max),
   /** Where it begins: smaller than every value of the cursor, in the form in which PostgreSQL reads them. */
-  cursor: z.string().max(LIMITS.cursor_characters),
+  cursor: textSchema.max(LIMITS.cursor_characters),
   max_rounds: z.int().min(1).max(1_000_000_000),
   /** Where rounds of it are in the database, and its statement or the parameters that it names are others now: go on behind them, or begin anew. */
   on_change: z.enum(['continue', 'restart']),

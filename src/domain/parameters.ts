@@ -5,6 +5,7 @@
 import * as z from 'zod';
 import { LIMITS } from './limits.ts';
 import { Problem } from './problem.ts';
+import { textSchema } from './text.ts';
 
 /** Types as the server calls them. */
 export const PARAMETER_TYPES = ['text', 'integer', 'bigint', 'numeric', 'boolean', 'date', 'timestamp', 'timestamptz', 'interval', 'uuid', 'jsonb'] as const;
@@ -14,10 +15,7 @@ export const parameterNameSchema = z
   .string()
   .regex(/^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]{0,62}$/, 'the name of a parameter: letters, digits and "_", 63 at most, not beginning with a digit');
 
-const valueSchema = z
-  .string()
-  .max(LIMITS.parameter_characters)
-  .refine((value) => !value.includes('\0'), 'text without NUL');
+export const valueSchema = textSchema.max(LIMITS.parameter_characters);
 
 /** One that a bundle declares. */
 export const parameterSchema = z
@@ -27,7 +25,7 @@ export const parameterSchema = z
     default: valueSchema.optional(),
     required: z.literal(true).optional(),
     secret: z.literal(true).optional(),
-    description: z.string().max(LIMITS.expression_characters).optional(),
+    description: textSchema.max(LIMITS.expression_characters).optional(),
   })
   .refine(({ secret, default: value }) => secret === undefined || value === undefined, 'a secret without a default: what stands in a bundle is no secret')
   .refine(({ required, default: value }) => required === undefined || value === undefined, 'either required, or with a default');

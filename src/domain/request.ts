@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { LIMITS } from './limits.ts';
 import { digestSchema, manifestSchema, nameSchema, pathSchema } from './manifest.ts';
 import { givenSchema, secretDigestsSchema } from './parameters.ts';
+import { textSchema } from './text.ts';
 
 /** The webhook-id of Standard Webhooks: signed together with the timestamp by ".", so it holds none. */
 export const requestIdSchema = z.string().regex(/^[A-Za-z0-9_:-]{1,128}$/, 'an id: letters, digits, "_", ":" and "-", 128 at most');
@@ -30,7 +31,7 @@ export const deployRequestSchema = z.strictObject({
   /** `rehearse`: all of it in one transaction that is rolled back, with a report. `baseline`: nothing runs, the files are recorded as applied. */
   mode: z.enum(['apply', 'rehearse', 'baseline']).default('apply'),
   /** Of a baseline: the fingerprint that the database must have; without it, the objects that the files create are looked for by their names. */
-  fingerprint: z.string().max(200).optional(),
+  fingerprint: textSchema.max(200).optional(),
   /** Of a baseline: `none` takes the caller's word for it. */
   verify: z.enum(['catalog', 'none']).optional(),
   /** Values of the parameters that the bundle declares, by name; secret ones travel beside the request. */
@@ -42,8 +43,7 @@ export const deployRequestSchema = z.strictObject({
   /** Only in a JSON document, never in a tar. */
   files: z.array(inlineFileSchema).optional(),
   /** The name of the folder that the files come from: what their bundle is called when they hold no weft.yaml, just as `weft deploy` calls it. */
-  folder: z
-    .string()
+  folder: textSchema
     .regex(/^[^/]+$/, 'the name of a folder, without "/"')
     .max(255)
     .optional(),
@@ -82,7 +82,7 @@ export const acceptDriftRequestSchema = z.strictObject({
   type: z.literal('accept_drift'),
   ...common,
   /** Of the catalog that was looked at (`fingerprint.after` of the drift): nothing is accepted that came later. */
-  fingerprint: z.string().min(1).max(200),
+  fingerprint: textSchema.min(1).max(200),
 });
 
 export const forgetRequestSchema = z.strictObject({
@@ -92,7 +92,7 @@ export const forgetRequestSchema = z.strictObject({
   path: pathSchema,
   /** May be left out where a file of that path stopped half-way in one bundle alone. */
   bundle: nameSchema.optional(),
-  why: z.string().trim().min(1).max(LIMITS.why_characters),
+  why: textSchema.trim().min(1).max(LIMITS.why_characters),
 });
 
 export const requestSchema = z.discriminatedUnion('type', [

@@ -49,6 +49,29 @@ describe('reading', () => {
     expect(house.sessions).toEqual({ opened: 2, closed: 2 });
   });
 
+  test('a text that no server takes is refused before a session opens', async () => {
+    const house = makeHouse();
+    const manifest = {
+      format: 1,
+      bundle: 'shop',
+      artifacts: [{ path: 'a.sql', digest: 'a'.repeat(64), size: 9 }],
+      phases: [{ name: 'main', transaction: 'auto', steps: [{ kind: 'run', path: 'a.sql' }] }],
+    };
+    const [phase] = manifest.phases;
+    const asked: [string, RequestInit, string][] = [
+      ['history?bundle=a%00', {}, '"bundle"'],
+      ['undo?bundle=%00', {}, '"bundle"'],
+      ['plan', { method: 'POST', body: JSON.stringify({ manifest, texts: { 'a.sql': 'select \0' } }) }, 'texts'],
+      ['plan', { method: 'POST', body: JSON.stringify({ manifest: { ...manifest, phases: [{ ...phase, when: 'a\0' }] } }) }, 'manifest.phases[0].when'],
+    ];
+    for (const [path, init, words] of asked) {
+      const answer = await house.fetch(`/v1/targets/staging/${path}`, { ...init, ...(await withToken()) });
+      expect(answer.status, path).toBe(422);
+      expect(((await answer.json()) as { detail: string }).detail).toContain(words);
+    }
+    expect(house.sessions).toEqual({ opened: 0, closed: 0 });
+  });
+
   test('what the history has to say of a bundle is a reading that is posted: a token, and no signature', async () => {
     const asked: unknown[] = [];
     const foresight = { findings: [], refusal: null, groups: [['a.sql', 'b.sql']], lost: [] };

@@ -71,6 +71,13 @@ describe('accept_request', () => {
     ['a bad digest', { document: text((json) => json.replace('"aaaa', '"AAAA')) }, 'invalid_manifest', 'manifest.artifacts[0].digest: '],
     ['a path upwards', { document: text((json) => json.replaceAll('a.sql', '../a.sql')) }, 'invalid_manifest', 'manifest.artifacts[0].path: '],
     [
+      'a NUL',
+      { document: text((json) => json.replace('"kind":"run"', '"kind":"run","when":"a\\u0000"')) },
+      'invalid_manifest',
+      'steps[0].when: text without NUL',
+    ],
+    ['a NUL beside the manifest', { document: { ...deployRequest(), fingerprint: 'a\0' } }, 'invalid_request', 'fingerprint: text without NUL'],
+    [
       'a step without artifact',
       { document: text((json) => json.replace('"kind":"run","path":"a.sql"', '"kind":"run","path":"b.sql"')) },
       'invalid_manifest',

@@ -6,6 +6,7 @@ import { parseStrictJson } from '../../config/strict_json.ts';
 import { foresightQuestionSchema } from '../../domain/foresight.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { Problem } from '../../domain/problem.ts';
+import { textSchema } from '../../domain/text.ts';
 import { protectionOf } from '../../trust/rules.ts';
 import type { HttpEnv } from '../context.ts';
 import type { Ports } from '../ports.ts';
@@ -31,7 +32,8 @@ export function readRoutes(ports: Ports): Hono<HttpEnv> {
     })
     .get('/undo', async (c) => {
       const { target } = await acceptReader(c, ports);
-      return c.json(await withSession(ports, target, (session) => ports.readUndoPlan(session, null, c.req.query('bundle') ?? null)));
+      const bundle = readBundle(c.req.query('bundle'));
+      return c.json(await withSession(ports, target, (session) => ports.readUndoPlan(session, null, bundle ?? null)));
     })
     .get('/deployments/:id/changes', async (c) => {
       const { target, deployment = '' } = await acceptReader(c, ports);
@@ -62,9 +64,15 @@ export function readRoutes(ports: Ports): Hono<HttpEnv> {
     })
     .get('/history', async (c) => {
       const { target } = await acceptReader(c, ports);
-      const bundle = c.req.query('bundle');
+      const bundle = readBundle(c.req.query('bundle'));
       return c.json(await withSession(ports, target, (session) => ports.readHistory(session, bundle)));
     });
+}
+
+/** Of which bundle; a name that no bundle can have is one of which nothing is there, as far as a server takes it. */
+function readBundle(text: string | undefined): string | undefined {
+  if (textSchema.optional().safeParse(text).success) return text;
+  throw new Problem('invalid_request', '"bundle" is the name of a bundle, and holds a NUL.', { path: 'bundle' });
 }
 
 /** Which receipt of a deployment; null: the newest. */
