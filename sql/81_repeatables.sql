@@ -225,7 +225,7 @@ declare
   v_step        integer;
   v_try         weft._outcome;
   v_is_moving   boolean;
-  v_alone integer[]; v_stuck integer[];  -- what went without files that have not changed, and what did not
+  v_helping integer[]; v_alone integer[]; v_stuck integer[];  -- files that have not changed; what went without them, and what did not
 begin
   ordinals := '{}';
   errors := '[]';
@@ -265,12 +265,14 @@ begin
       exit when v_queue = '{}';
       if not v_is_moving then
         exit when p_left_out = '{}';
-        -- what they lack may be made by files that have not changed
-        update weft._steps as s set state = 'pending' where s.deployment_id = v_deployment and s.ordinal = any (p_left_out);
+        -- what they lack may be made by files that have not changed: by those of which something is gone, or else by any
+        v_helping := array(select l.ordinal from weft._find_lost(p_phase) as l where l.ordinal = any (p_left_out) order by l.ordinal);
+        v_helping := case when v_helping = '{}' then p_left_out else v_helping end;
+        update weft._steps as s set state = 'pending' where s.deployment_id = v_deployment and s.ordinal = any (v_helping);
         v_alone := ordinals;
         v_stuck := v_queue;
-        v_queue := v_queue || p_left_out;
-        p_left_out := '{}';
+        v_queue := v_queue || v_helping;
+        p_left_out := array(select u.ordinal from unnest(p_left_out) as u (ordinal) where u.ordinal <> all (v_helping) order by u.ordinal);
       end if;
     end loop;
     raise exception using errcode = 'WF003';

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '05ca1a57f3194e00e303b14be4ed2c297a4eddece35b324dc1dba25187be33f6';
+export const ENGINE_DIGEST = '655bebe625b237d479f90da68e173c55ff3f6bc449386383305cd762b3df8885';

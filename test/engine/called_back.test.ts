@@ -63,6 +63,24 @@ it.each(['single', 'per-step', 'auto', 'none'])(
   },
 );
 
+it.each(['single', 'per-step'])(
+  'a new file that needs what a changed one takes along lets those alone run again of which something has gone: %s',
+  async (transaction) => {
+    await sql(database.url, 'create table log (path text)');
+    const logged = (path: string, text: string) => ({ [path]: `${text}; insert into log values ('${path}')` });
+    const files = {
+      ...logged('2.sql', 'create or replace view vb as select id from va'),
+      ...logged('3.sql', 'create or replace view vc as select id from vb'),
+      ...logged('4.sql', 'drop view if exists vd; create view vd as select a from t'),
+    };
+    expect(await send({ '1.sql': base('id'), ...files }, { transaction })).toMatchObject({ state: 'succeeded' });
+    const end = await send({ '1.sql': base('id, a'), ...files, '5.sql': 'create view ve as select id from vc' }, { transaction });
+    expect(end.state, JSON.stringify(end.error)).toBe('succeeded');
+    expect(await views()).toEqual(['va', 'vb', 'vc', 'vd', 've']);
+    expect((await sql(database.url, 'select path from log')).map(({ path }) => path).sort()).toEqual(['2.sql', '2.sql', '3.sql', '3.sql', '4.sql']);
+  },
+);
+
 it.each(['single', 'per-step', 'auto', 'none'])('a view that was there, and that a file has replaced, is that file’s: %s', async (transaction) => {
   const replaces = { '2.sql': 'create or replace view vb as select id from va' };
   await sql(database.url, 'create view va as select id from t; create view vb as select id from va');

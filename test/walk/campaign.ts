@@ -66,9 +66,13 @@ export async function playCampaign(databases: Databases, { seed, days, daysOfOne
   return { tally, days: played, faults };
 }
 
-/** The days as they stand. */
+/** The days as they stand, and a look behind the last of them. */
 export function replay(databases: Databases, days: readonly Day[]): ReturnType<typeof walk> {
-  return walk(databases, (_, number) => days[number - 1] ?? null);
+  return walk(
+    databases,
+    (_, number) => days[number - 1] ?? null,
+    (number) => number === days.length,
+  );
 }
 
 if (import.meta.main) {

@@ -110,7 +110,7 @@ export function bundleOf({ files, rule }: Folder): Record<string, string> {
     ...phase('schema', rule, [...run('schema'), ...loads, ...run('code', { repeat: 'on-change' })], has('checks') ? { checks: ['checks/*.sql'] } : {}),
     ...phase('fill', 'per-step', has('fill') ? [{ batch: 'fill/*.sql', undo: 'undo/fill/*.sql', size: 3 }] : []),
     ...phase('apart', 'none', run('apart')),
-    ...phase('rights', 'per-step', has('rights') ? [{ run: 'rights/*.sql', repeat: 'always' }] : []),
+    ...phase('rights', 'per-step', run('rights', { repeat: 'always' })),
   ];
   return { ...texts, 'weft.yaml': JSON.stringify({ name: 'walk', phases }) };
 }

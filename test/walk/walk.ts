@@ -16,8 +16,15 @@ export interface Walked {
   readonly tally: Tally;
 }
 
-/** @param next says what happens next, from where the walk stands; null when it is over */
-export async function walk(databases: Databases, next: (state: State, number: number) => Day | null): Promise<Walked> {
+/**
+ * @param next says what happens next, from where the walk stands; null when it is over
+ * @param isLookedBehind whether one looks behind that day; behind each unless it is said
+ */
+export async function walk(
+  databases: Databases,
+  next: (state: State, number: number) => Day | null,
+  isLookedBehind: (number: number) => boolean = () => true,
+): Promise<Walked> {
   const database = await databases.make();
   const world: World = { url: database.url, databases, tally: newTally() };
   const days: Day[] = [];
@@ -26,6 +33,7 @@ export async function walk(databases: Databases, next: (state: State, number: nu
     for (let day = next(state, 1); day !== null; day = next(state, days.length + 1)) {
       days.push(day);
       state = await live(world, state, day);
+      if (isLookedBehind(days.length)) await lookBehind(world, state);
     }
     return { fault: null, days, tally: world.tally };
   } catch (error) {
@@ -40,9 +48,7 @@ export async function walk(databases: Databases, next: (state: State, number: nu
 async function live(world: World, before: State, { edits, deed }: Day): Promise<State> {
   let state = before;
   for (const edit of edits) state = await make(world, state, edit);
-  state = await doIt(world, state, deed);
-  await lookBehind(world, state);
-  return state;
+  return doIt(world, state, deed);
 }
 
 async function make({ url }: World, state: State, edit: Edit): Promise<State> {
