@@ -3,11 +3,17 @@
  * knowledge of deployments.
  */
 
-/** Text that came from a file, a server or a database, safe on a terminal: control characters are shown, not obeyed. Keeps line feeds and tabs; CRLF becomes a line feed. */
+/**
+ * Text that came from a file, a server or a database, safe on a terminal: control characters are shown, not obeyed, and so are those that turn the
+ * direction of writing, by which a name can look like another one. Keeps line feeds and tabs; CRLF becomes a line feed.
+ */
 export function harmless(text: string): string {
   const lines = text.replaceAll('\r\n', '\n');
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  return lines.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return lines.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\p{Bidi_Control}]/gu, (character) => {
+    const code = character.charCodeAt(0).toString(16);
+    return code.length > 2 ? `\\u${code.padStart(4, '0')}` : `\\x${code.padStart(2, '0')}`;
+  });
 }
 
 /** The same on one line. */

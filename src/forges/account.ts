@@ -216,10 +216,10 @@ function inRepository({ folder }: AccountPlace, path: string): string {
   return folder === '' ? path : `${folder}/${path}`;
 }
 
-/** A block of code, in which nothing is markup: neither mentions nor links nor pictures. */
+/** A block of code, in which nothing is markup: neither mentions nor links nor pictures; and nothing turns the direction of writing, so that one name looks like another. */
 function quote(text: string): string {
   const fence = fenceOf(text);
-  return `${fence}\n${text.replace(/[^\P{Cc}\n\t]/gu, ' ')}\n${fence}`;
+  return `${fence}\n${text.replace(/[^\P{Cc}\n\t]|\p{Bidi_Control}/gu, ' ')}\n${fence}`;
 }
 
 /** The same within a line. */
@@ -238,7 +238,7 @@ function plain(text: string): string {
 }
 
 function oneLine(text: string): string {
-  const line = text.replace(/[\p{Cc}\s]+/gu, ' ').trim();
+  const line = text.replace(/[\p{Cc}\p{Bidi_Control}\s]+/gu, ' ').trim();
   return line.length <= TITLE_CHARACTERS ? line : `${line.slice(0, TITLE_CHARACTERS - 1)}…`;
 }
 

@@ -4,6 +4,7 @@ import { clock, columns, cut, cutFront, duration, harmless, nearest, size, width
 describe('text for people', () => {
   it('shows control characters instead of obeying them', () => {
     expect(harmless('a\u001b[2Jb\u0007\u009bc\r')).toBe('a\\x1b[2Jb\\x07\\x9bc\\x0d');
+    expect(harmless('001_\u202elqs.eerf\u202c \u2067a\u200f\u061c')).toBe('001_\\u202elqs.eerf\\u202c \\u2067a\\u200f\\u061c');
     expect(harmless('line\n\ttab')).toBe('line\n\ttab');
     expect(harmless('line\r\nof another system\r\n')).toBe('line\nof another system\n');
   });

@@ -48,6 +48,14 @@ test('whatever a file, a message or a folder is called, nothing of it is markup,
   expect(account.remarks.map(({ level }) => level)).toEqual(['warning', 'warning']);
 });
 
+test('nothing turns the direction of writing, by which one name can look like another', () => {
+  const turned = '\u202elqs.eerf\u2066 x\u200f';
+  const phases = [{ name: 'main', transaction: 'auto', state: 'failed' as const, steps: [step(turned, turned)] }];
+  const { text, title } = accountOfDeployment(PLACE, makeDeployment({ state: 'degraded', bundle: turned, phases }));
+  expect(text).toContain('lqs.eerf');
+  expect(text + title).not.toMatch(/\p{Bidi_Control}/u);
+});
+
 test('a rehearsal tells what would be locked and changed, and what it does not show', () => {
   const rehearsal = {
     milliseconds: 1234,
