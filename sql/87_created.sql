@@ -262,6 +262,7 @@ create or replace function weft._look_for_created(p_deployment uuid)
   returns table (path text, line integer, object jsonb, is_gone boolean, is_there boolean)
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- nothing is known of what has just been read, and each would be compared with each
   set jit = off
   language sql
 as $$
@@ -279,10 +280,14 @@ as $$
     where t.flat ~* '^(drop|alter|do)\M'
   ),
   temporaries as materialized (
-    select t.place, t.path, n.name[1] as name, weft._last_of_name(n.name[1]) as last
-    from statements as t
-    cross join lateral regexp_match(t.flat, '^create (?:(?:global |local )?temp(?:orary)? )table (?:if not exists )?(' || weft._name_pattern() || ')', 'i') as n (name)
-    where t.flat ~* '^create ((global|local) )?temp' and n.name is not null
+    select e.place, e.path, e.name, e.last, min(t.place) as until
+    from (
+      select t.place, t.path, n.name[1] as name, weft._last_of_name(n.name[1]) as last
+      from statements as t
+      cross join lateral regexp_match(t.flat, '^create (?:(?:global |local )?temp(?:orary)? )table (?:if not exists )?(' || weft._name_pattern() || ')', 'i') as n (name)
+      where t.flat ~* '^create ((global|local) )?temp' and n.name is not null) as e
+    left join taken as t on t.path = e.path and t.last = e.last and t.kind = 'relation' and t.place > e.place and weft._is_same_name(t.name, e.name)
+    group by e.place, e.path, e.name, e.last
   ),
   created as materialized (
     select t.place, t.path, t.line, o.object, coalesce(o.object ->> 'on', substring(t.flat from '(?i)^create .*? on (?:only )?(' || weft._name_pattern() || ')(?=$| [^.]|\()')) as "on",
@@ -298,28 +303,58 @@ as $$
     where t.now is not null
   ),
   named as materialized (
-    select c.*, c.object ->> 'kind' <> all (array['relation', 'function', 'schema', 'type', 'extension', 'trigger', 'policy', 'column', 'enum value']) as may_go_along
-    from (select c.*, weft._last_of_name(c.object ->> 'name') as last, weft._last_of_name(c."on") as last_on from created as c) as c
+    select c.*, row_number() over (order by c.place) as number, c.object ->> 'kind' as kind, c.object ->> 'name' as name
+    from (select c.*, weft._last_of_name(c.object ->> 'name') as last, weft._last_of_name(c."on") as last_on, weft._fold_name(coalesce(c.object ->> 'on', c.object ->> 'name')) as parts from created as c) as c
     where c.object ->> 'name' !~* '^"?pg_temp"? ?\.' and coalesce(c."on", '') !~* '^"?pg_temp"? ?\.'
       -- no file finds the temporary table of another
       and not exists (
         select from temporaries as e
-        where e.path = c.path and e.place < c.place and e.last = c.last_on and weft._is_same_name(e.name, c."on")
-          and not exists (select from taken as t where t.place > e.place and t.place < c.place and t.kind = 'relation' and weft._is_same_name(t.name, e.name)))
+        where e.path = c.path and e.last = c.last_on and e.place < c.place and coalesce(e.until >= c.place, true) and weft._is_same_name(e.name, c."on"))
+  ),
+  -- By what the one and the other are found: compared with each other they would be as many as both together. Of several that take the same away, the last counts.
+  takers as materialized (
+    select k.key, t.name, t."on", t.now is null as is_gone, max(t.place) as place
+    from taken as t
+    cross join lateral (
+      select array['any', t.last] where t.kind is null
+      union all select array['same', t.kind, t.last] where t."on" is null
+      union all select array['same on', t.kind, t.last, weft._last_of_name(t."on")] where t."on" is not null
+      union all select array['index', t.last] where t.kind = 'relation'
+      union all select array['on', t.kind, t.last] where t.kind in ('relation', 'type')
+      union all select array['in', (weft._fold_name(t.name))[1]] where t.kind = 'schema'
+      union all select array['column', weft._last_of_name(t."on")] where t.kind = 'column' and t.now is null) as k (key)
+    group by k.key, t.name, t."on", t.now is null
+  ),
+  sought as materialized (
+    select k.key, c.number, c.place, c.kind, c.name, c."on", c.object ->> 'on' as its_on
+    from named as c
+    cross join lateral (
+      select array['any', c.last]
+      union select array['any', c.last_on] where c.last_on is not null
+      union all select array['same', c.kind, c.last]
+      union all select array['same on', c.kind, c.last, c.last_on] where c.last_on is not null
+      union all select array['index', c.last] where c.kind = 'constraint'
+      union all select array['on', 'relation', c.last_on] where c.last_on is not null
+      union all select array['on', 'type', c.last_on] where c.last_on is not null and c.kind = 'enum value'
+      union all select array['in', c.parts[1]] where cardinality(c.parts) > 1
+      union all select array['column', c.last_on] where c.last_on is not null and c.kind in ('constraint', 'statistics')) as k (key)
+  ),
+  gone as materialized (
+    select distinct c.number
+    from sought as c
+    join takers as t on t.key = c.key
+    where t.place > c.place and case t.key[1]
+      when 'any' then weft._is_same_name(t.name, c.name) or weft._is_same_name(t.name, c.its_on)
+      when 'same on' then weft._is_same_name(t.name, c.name) and weft._is_same_name(t."on", c."on")
+      when 'on' then weft._is_same_name(t.name, c."on") and (t.key[2] = 'type' or t.is_gone or c.kind in ('column', 'trigger', 'policy', 'constraint', 'rule', 'statistics'))
+      when 'in' then true
+      when 'column' then weft._is_same_name(t."on", c."on")
+      else weft._is_same_name(t.name, c.name) end
   ),
   judged as (
-    select c.*, exists (
-        select from taken as t
-        where t.place > c.place and case
-          when c.may_go_along and (t.is_wide or t.kind = 'column' and t.now is null and c.object ->> 'kind' in ('constraint', 'statistics') and weft._is_same_name(t."on", c."on")) then true
-          when t.last = c.last or t.last = c.last_on or t.kind = 'schema' then  -- most are others, and cost little so
-          t.kind is null and (weft._is_same_name(t.name, c.object ->> 'name') or weft._is_same_name(t.name, c.object ->> 'on'))
-          or t.kind = c.object ->> 'kind' and weft._is_same_name(t.name, c.object ->> 'name') and (t."on" is null or weft._is_same_name(t."on", c."on"))
-          or t.kind = 'relation' and c.object ->> 'kind' = 'constraint' and weft._is_same_name(t.name, c.object ->> 'name')  -- by its index
-          or t.kind = 'relation' and weft._is_same_name(t.name, c."on") and (t.now is null or c.object ->> 'kind' in ('column', 'trigger', 'policy', 'constraint', 'rule', 'statistics'))
-          or t.kind = 'type' and c.object ->> 'kind' = 'enum value' and weft._is_same_name(t.name, c."on")
-          or t.kind = 'schema' and cardinality(weft._fold_name(coalesce(c.object ->> 'on', c.object ->> 'name'))) > 1 and (weft._fold_name(coalesce(c.object ->> 'on', c.object ->> 'name')))[1] = (weft._fold_name(t.name))[1]
-        else false end) as is_gone
+    select c.*, c.number in (select g.number from gone as g)
+      -- what goes along with CASCADE is not named there
+      or c.kind <> all (array['relation', 'function', 'schema', 'type', 'extension', 'trigger', 'policy', 'column', 'enum value']) and coalesce(c.place < (select max(t.place) from taken as t where t.is_wide), false) as is_gone
     from named as c
   )
   select j.path, j.line, o.object, j.is_gone, j.is_gone or weft._is_created_there(o.object || coalesce(j.more, '{}'))

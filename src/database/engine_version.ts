@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '655bebe625b237d479f90da68e173c55ff3f6bc449386383305cd762b3df8885';
+export const ENGINE_DIGEST = '2ac21e8a9dca893cd6e2d8ff0e3735a2da16da4c4a616b6490db8db52d6d097e';

@@ -1,7 +1,7 @@
 /** What a baseline looks for in the catalog: what the files of a bundle leave there, and nothing that is rightly gone by their end. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, deployFiles } from '../support/orders.ts';
+import { connectOver, deployFiles, stageFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 
 let database: TestDatabase;
@@ -70,4 +70,47 @@ describe('what the files leave is missed where it is not there', () => {
     const end = await baseline({ '0.sql': 'create table if not exists t (a int, b int);', '1.sql': one, '2.sql': two });
     expect(end).toMatchObject({ state: 'failed', error: { sqlstate: 'WF062', detail: expect.stringMatching(missing) } });
   });
+});
+
+interface PlanNode {
+  readonly 'Actual Rows': number;
+  readonly 'Actual Loops': number;
+  readonly 'Rows Removed by Filter'?: number;
+  readonly 'Rows Removed by Join Filter'?: number;
+  readonly Plans?: readonly PlanNode[];
+}
+
+/** Rows that the query passes on, or looks at and drops. */
+function countHandled(node: PlanNode): number {
+  const own = node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0) + (node['Rows Removed by Join Filter'] ?? 0);
+  return own * node['Actual Loops'] + (node.Plans ?? []).reduce((sum, plan) => sum + countHandled(plan), 0);
+}
+
+/** Each table with what stands on it, a temporary one that goes by its end, and all that a later file drops again. */
+function makeAndDrop(count: number): Readonly<Record<string, string>> {
+  const each = (write: (n: number) => string) => Array.from({ length: count }, (_, n) => write(n)).join('\n');
+  return {
+    '1.sql': each(
+      (n) => `create table t${n} (a int, constraint k${n} check (a > 0)); create index i${n} on t${n} (a); alter table t${n} add column note text;`,
+    ),
+    '2.sql': each((n) => `create temp table e${n} (a int); create index on e${n} (a); drop table e${n};`),
+    '3.sql': each((n) => `drop index i${n}; alter table t${n} drop column note; alter table t${n} drop constraint k${n}; drop table t${n} cascade;`),
+  };
+}
+
+it('with four times the statements that make and drop, about four times the rows are compared, and not each with each', async () => {
+  const [{ body, set }] = await sql(
+    database.url,
+    `select prosrc as body, (select string_agg('set ' || c, ';') from unnest(proconfig) as c) as set from pg_proc where oid = 'weft._look_for_created(uuid)'::regprocedure`,
+  );
+  const handled = async (count: number) => {
+    const id = await stageFiles(database.url, makeAndDrop(count), { mode: 'baseline' });
+    const [{ 'QUERY PLAN': plan }] = await sql(
+      database.url,
+      `${set}; explain (analyze, timing off, summary off, format json) ${body.replaceAll(/\bp_deployment\b/g, `'${id}'`)}`,
+    );
+    return countHandled(plan[0].Plan);
+  };
+  const few = await handled(25);
+  expect((await handled(100)) / few).toBeLessThan(6);
 });
