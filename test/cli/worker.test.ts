@@ -315,6 +315,17 @@ describe('reading through a Worker', () => {
     expect((await weft(['plan', folder, '--json'])).json().phases[0].steps[0].verdict).toBe('applied');
   });
 
+  it('plans a bundle whose files would be larger in the question than on the disk: as many go along as there is room for', async () => {
+    const names = ['1.sql', '2.sql', '3.sql'];
+    const content = (what: string) => Object.fromEntries(names.map((name) => [name, `-- ${what}\nselect 1;\n`]));
+    const words = { 'weft.yaml': 'name: wide\nphases: [{ name: main, steps: [{ run: "*.sql" }] }]\n' };
+    expect((await weft(['deploy', makeFolder({ ...words, ...content('as it was') })])).code).toBe(0);
+    // A control character takes six in JSON: together they are more than a body may have.
+    const { stdout, stderr } = await weft(['plan', makeFolder({ ...words, ...content('\u0001'.repeat(500_000)) })]);
+    expect(stderr).not.toContain('limit');
+    expect(stdout).toMatch(/skip: comments changed +1\.sql[\s\S]*skip: comments changed +2\.sql/);
+  });
+
   it('needs to know who reads', async () => {
     const { code, stderr } = await weft(['status'], { WEFT_CALLER: undefined });
     expect(code).toBe(2);

@@ -5,6 +5,7 @@
 import { readFolder } from '../../bundle/folder.ts';
 import { readChunks } from '../../bundle/source.ts';
 import type { Foresight } from '../../domain/foresight.ts';
+import { LIMITS } from '../../domain/limits.ts';
 import type { Step } from '../../domain/manifest.ts';
 import { checkParameters } from '../../domain/parameters.ts';
 import { Problem } from '../../domain/problem.ts';
@@ -39,8 +40,12 @@ type Verdict =
   | 'unknown'
   | 'asked';
 
-/** Of contents that go with the question. */
+/** Of contents that go with the question; and what of its braces and commas stands between them. */
 const TEXTS_BYTES = 4 * 1024 * 1024;
+const SPARE_BYTES = 1024;
+
+/** In a body: a text may take several times as much in JSON as on the disk. */
+const bytesInJson = (value: unknown): number => Buffer.byteLength(JSON.stringify(value));
 
 const WORDS: Readonly<Record<Verdict, string>> = {
   new: 'run',
@@ -255,10 +260,17 @@ export async function plan(call: Call): Promise<number> {
   async function readTexts(files: readonly NumberedStep[]): Promise<Record<string, string>> {
     const texts: Record<string, string> = {};
     let bytes = 0;
+    let left = LIMITS.inline_document_bytes - SPARE_BYTES - bytesInJson([bundle.manifest, assigned.parameters]);
     for (const { artifact } of files) {
-      if (artifact === null || artifact.chunks !== undefined || bytes + artifact.size > TEXTS_BYTES) continue;
-      bytes += artifact.size;
-      for await (const chunk of readChunks(bundle.source, artifact)) texts[artifact.path] = new TextDecoder().decode(chunk.bytes);
+      if (artifact === null || artifact.chunks !== undefined || bytes + artifact.size > TEXTS_BYTES || artifact.size > left) continue;
+      for await (const chunk of readChunks(bundle.source, artifact)) {
+        const text = new TextDecoder().decode(chunk.bytes);
+        const takes = bytesInJson([artifact.path, text]);
+        if (takes > left) continue;
+        left -= takes;
+        bytes += artifact.size;
+        texts[artifact.path] = text;
+      }
     }
     return texts;
   }
