@@ -1,5 +1,49 @@
 -- What the history takes over without running anything: files that were renamed, and new bytes that come to the same. And the journal says so.
 
+-- What the history has of them now, in the files' own steps: should nothing be committed in the end, it is that again.
+create or replace function weft._keep_followed(p_deployment weft._deployments, p_findings weft._finding[])
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off  -- which such a plan looks dear enough for
+  language sql
+as $$
+  update weft._steps as s set replaced = to_jsonb(h) || jsonb_build_object('digest', encode(h.digest, 'hex'))
+  from (select distinct on (o.path) o.path, case o.verdict when 'renamed' then o.data -> 'from' ->> 0 else o.path end as was
+    from unnest(p_findings) as o where o.verdict in ('unchanged', 'renamed', 'reworded') order by o.path, o.verdict <> 'renamed') as f
+  join weft._history as h on h.bundle = p_deployment.bundle and h.path = f.was
+  where s.deployment_id = p_deployment.id and s.path = f.path and s.kind <> 'check' and s.replaced is null
+$$;
+
+comment on function weft._keep_followed(weft._deployments, weft._finding[]) is 'Writes down what the history has of files that it is about to follow.';
+
+
+-- What another deployment has done with such a file since, stays.
+create or replace function weft._unfollow(p_deployment uuid)
+  returns void
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off  -- rows that were just written have no statistics
+  set jit = off  -- which such a plan looks dear enough for
+  language sql
+as $$
+  update weft._history as h
+  set path = k.replaced ->> 'path', digest = decode(k.replaced ->> 'digest', 'hex'), bytes_in = (k.replaced ->> 'bytes_in')::uuid,
+      words = nullif(k.replaced -> 'words', 'null'), table_name = k.replaced ->> 'table_name'
+  from (
+    select d.bundle, s.path, s.replaced
+    from weft._deployments as d
+    cross join lateral (select o.path, o.replaced from weft._steps as o where o.deployment_id = d.id and o.replaced is not null and o.kind <> 'check' offset 0) as s
+    where d.id = p_deployment and d.undoes is null and d.mode = 'apply' and weft._is_kept((s.replaced ->> 'bytes_in')::uuid, s.replaced ->> 'path', decode(s.replaced ->> 'digest', 'hex'))
+      and (s.replaced ->> 'path' = s.path or not exists (select from weft._history as o where o.bundle = d.bundle and o.path = s.replaced ->> 'path'))
+  ) as k
+  where h.bundle = k.bundle and h.path = k.path and h.deployment_id = (k.replaced ->> 'deployment_id')::uuid and h.bytes_in in (p_deployment, (k.replaced ->> 'bytes_in')::uuid)
+$$;
+
+comment on function weft._unfollow(uuid) is 'Gives the history back what it had of files that a deployment let it follow.';
+
+
 -- All at once: of a folder that was moved each file has another path, and to look for each among all steps takes the square of their number.
 create or replace function weft._follow_findings(p_deployment weft._deployments, p_findings weft._finding[])
   returns void
@@ -13,6 +57,7 @@ declare
   v_finding  record;
 begin
   if p_deployment.mode <> 'rehearse' then
+    perform weft._keep_followed(p_deployment, p_findings);
     update weft._history as h
     set path = f.path, digest = decode(f.data ->> 'digest', 'hex'), bytes_in = p_deployment.id
     from unnest(p_findings) as f

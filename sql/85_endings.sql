@@ -167,6 +167,9 @@ begin
       wal_after = case when d.started_at is not null then pg_current_wal_insert_lsn() end
   from (select o.id, r.* from weft._deployments as o cross join lateral weft._recall_met(o) as r where o.id = p_deployment) as m
   where d.id = m.id;
+  if p_state in ('failed', 'cancelled') and not (select d.has_committed from weft._deployments as d where d.id = p_deployment) then
+    perform weft._unfollow(p_deployment);
+  end if;
   if v_fingerprint is not null then
     perform weft._compare_with_before(p_deployment), weft._tell_gone_along(p_deployment), weft._forget_snapshots();
   end if;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '2ac21e8a9dca893cd6e2d8ff0e3735a2da16da4c4a616b6490db8db52d6d097e';
+export const ENGINE_DIGEST = 'b38b1dfd41fac2f2149fb3dd8312800572319b94fca97a9997ff7dea24a4c4aa';

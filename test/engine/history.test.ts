@@ -152,6 +152,36 @@ describe('a renamed file', () => {
     expect(await history()).toEqual(['2.sql', '3.sql', 'views/b.sql', 'views/c.sql']);
   });
 
+  it('stays under its old name where the deployment fails and nothing of it is committed, and so do bytes and words', async () => {
+    const bundleFile = (mode: string) => ({
+      phases: [
+        {
+          name: 'main',
+          transaction: 'single',
+          steps: [{ run: '**/*.sql' }, { load: 'd/*.csv', into: 'data', mode, ...(mode === 'sync' ? { key: ['n'] } : {}) }],
+        },
+      ],
+    });
+    await sql(database.url, 'create table data (n int primary key)');
+    const before = { '1.sql': write(1), '2.sql': write(2), 'd/1.csv': 'n\n1\n' };
+    expect(await deploy(before, bundleFile('sync'))).toMatchObject({ state: 'succeeded' });
+    const kept = await sql(database.url, 'select * from weft._history order by path');
+    const renamed = { 'a.sql': write(1), '2.sql': `-- two\n${write(2)}`, 'd/1.csv': 'n\n1\n' };
+    const end = await deploy({ ...renamed, '3.sql': 'select 1 / 0' }, bundleFile('insert'));
+    expect(end).toMatchObject({ state: 'failed', error: { sqlstate: '22012' } });
+    expect((await events('renamed', 'content_unchanged', 'reworded')).map(({ path }) => path)).toEqual(['2.sql', 'a.sql', 'd/1.csv']);
+    expect(await sql(database.url, 'select * from weft._history order by path')).toEqual(kept);
+    expect(await deploy(renamed, bundleFile('insert'))).toMatchObject({ state: 'succeeded' });
+    expect(await history()).toEqual(['2.sql', 'a.sql', 'd/1.csv']);
+    expect(await journal()).toEqual([1, 2]);
+  });
+
+  it('keeps its new name where something behind it was committed before the deployment failed', async () => {
+    await deploy({ '1.sql': write(1) });
+    expect(await deploy({ 'a.sql': write(1), 'b.sql': write(2), 'c.sql': 'select 1 / 0' })).toMatchObject({ state: 'failed' });
+    expect(await history()).toEqual(['a.sql', 'b.sql']);
+  });
+
   it('may get its old name back', async () => {
     for (const path of ['1.sql', '0001.sql', '1.sql']) expect(await deploy({ [path]: write(1) })).toMatchObject({ state: 'succeeded' });
     expect(await journal()).toEqual([1]);
