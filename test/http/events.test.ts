@@ -94,6 +94,15 @@ describe('following a deployment', () => {
     expect(house.sessions).toEqual({ opened: 1, closed: 1 });
   });
 
+  test('closes its session when its time is up, also of a client that stays and does not read', async () => {
+    const house = makeRunning([{ deployment: running, events: 1000 }]);
+    const answer = await follow(house);
+    expect(answer.status).toBe(200);
+    await house.settle();
+    expect(house.sessions).toEqual({ opened: 1, closed: 1 });
+    expect(house.ports.now() - NOW).toBe(LIMITS.follow_seconds_max * 1000);
+  });
+
   test('ends without "end" when the session is lost, says so in the log, and closes', async () => {
     let looks = 0;
     const house = makeRunning([{ deployment: running, events: 1 }], {

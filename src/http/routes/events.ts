@@ -67,23 +67,30 @@ async function follow(stream: SSEStreamingApi, ports: Ports, session: Session, i
   let after = lastEventId;
   let shown = '';
   let spokeAt = ports.now();
+  // A client that stays and does not read holds its connection to the database no longer than any other.
+  const inTime = async (writing: Promise<unknown>): Promise<void> => {
+    const written = new AbortController();
+    const done = writing.finally(() => written.abort());
+    await Promise.race([done, ports.sleep(Math.max(0, endsAt - ports.now()), AbortSignal.any([written.signal, gone]))]);
+  };
   while (!gone.aborted && ports.now() < endsAt) {
     // Status before events: when it says that all is over, the last event is there to be read.
     const { event: newest, mark: _, ...live } = await ports.readGlance(session, id);
     const events = newest > after ? await ports.readEvents(session, id, after) : [];
     for (const event of events) {
-      await stream.writeSSE({ id: String(event.number), event: event.kind, data: JSON.stringify(event) });
+      await inTime(stream.writeSSE({ id: String(event.number), event: event.kind, data: JSON.stringify(event) }));
       after = event.number;
+      if (gone.aborted || ports.now() >= endsAt) return;
     }
     if (isOver(live.state)) {
-      await stream.writeSSE({ event: 'end', data: JSON.stringify(await ports.readStatus(session, id)) });
+      await inTime(stream.writeSSE({ event: 'end', data: JSON.stringify(await ports.readStatus(session, id)) }));
       return;
     }
     const status = JSON.stringify(live);
     if (status !== shown) {
-      await stream.writeSSE({ event: 'status', data: status });
+      await inTime(stream.writeSSE({ event: 'status', data: status }));
     } else if (events.length === 0 && ports.now() - spokeAt >= LIMITS.follow_keep_alive_seconds * 1000) {
-      await stream.write(': still here\n\n');
+      await inTime(stream.write(': still here\n\n'));
     } else if (events.length === 0) {
       await ports.sleep(LIMITS.follow_poll_milliseconds, gone);
       continue;
