@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { SecondTries } from './test/support/second_tries.ts';
@@ -13,8 +14,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     expect: { poll: { timeout: 20_000 } },
     pool: 'forks',
-    // One more than the cores of the smallest machine: each waits for its backends, and for time to pass, as often as it works.
-    maxWorkers: 3,
+    // One more than there are cores: each waits for its backends, and for time to pass, as often as it works. No more than the one server has connections for.
+    maxWorkers: Math.min(Math.max(availableParallelism(), 2), 7) + 1,
     // In CI a failure stops everybody: whoever fails there is asked once more, and named at the end.
     retry: process.env.CI ? 1 : 0,
     reporters: ['default', new SecondTries()],
