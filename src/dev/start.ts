@@ -18,12 +18,8 @@ const BUNDLE = 'examples/shop';
 
 async function start(): Promise<number> {
   const options = readOptions();
-  // A reader that has left (`npm start | head`) is no reason to leave a database behind.
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-    });
-  }
+  // A reader that has left (`npm start | head`), or a terminal that was closed, is no reason to leave without stopping the database.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const leave = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => leave.abort());
   const say = (line: string): void => void process.stderr.write(`${line}\n`);

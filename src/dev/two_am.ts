@@ -292,10 +292,8 @@ function factsOf(sight: Sight | null): [string, string][] {
 
 async function main(): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => leave.abort());
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    leave.abort(); // nobody reads any more
-  });
+  process.stdout.on('error', () => leave.abort()); // nobody reads any more
+  process.stderr.on('error', () => undefined);
   const begin = performance.now();
   paper.move('Starting PostgreSQL.');
   const postgres = await startPostgres();

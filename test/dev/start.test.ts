@@ -3,7 +3,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { existsSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, expect, test } from 'vitest';
@@ -92,4 +92,15 @@ test('one beside a living one takes other ports and shares its database; one aft
   expect(stepStates(next)).toEqual(new Set(['skipped']));
   expect(await after.exit).toBe(0);
   expect(after.errors()).toMatch(/still running/);
+});
+
+/** Whatever is written there meets a full disk; a terminal that was closed says no as well. */
+const FULL = '/dev/full';
+
+test.skipIf(!existsSync(FULL))('what it says may be lost, and nothing else', async () => {
+  const child = spawn(process.execPath, [join(CHECKOUT, 'src', 'dev', 'start.ts'), '--data', data, '--json', '--once'], {
+    stdio: ['ignore', 'ignore', openSync(FULL, 'w')],
+  });
+  started.push(child);
+  expect(await new Promise((resolve) => child.once('close', resolve))).toBe(0);
 });
