@@ -14,6 +14,19 @@ $$;
 comment on function weft._is_refused_in_transaction(jsonb) is 'Tells whether the server refused a statement because it runs it in no transaction.';
 
 
+-- The last is of the catalog: two GRANTs on one object, say. Its words the server translates into no language.
+create or replace function weft._may_pass(p_state text, p_message text)
+  returns boolean
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_state in ('55P03', '40P01', '40001') or p_state = 'XX000' and p_message ~ '^tuple concurrently (updated|deleted)$'
+$$;
+
+comment on function weft._may_pass(text, text) is 'Tells whether an error is about what others were doing at the same time, so that the same may succeed in another try.';
+
+
 -- All of GET STACKED DIAGNOSTICS; of the context, what is the user's: it ends where the engine's own functions begin.
 create or replace function weft._account_of_error(p_caught weft._caught)
   returns jsonb
@@ -121,6 +134,8 @@ begin
       'weft.parameter() is for the role that deploys and for the role that the phase names in weft.yaml. A role that a file takes on by itself reads a parameter as :''name''.'
     when v_state = '55P04' then
       'A new value of an enum can be used only after a commit. Put its use into a later phase, or a later file of a per-step phase.'
+    when v_state = 'XX000' and weft._may_pass(v_state, v_message) then
+      'Another session was changing the same object at the same time (a GRANT or an ALTER of it, say), in each try. Let it end, and deploy again.'
     when v_state = '55P03' then concat(
       case when p_error -> 'blockers' -> 0 ->> 'pid' is not null
         then format('Let that session end (or end it: select pg_terminate_backend(%s)), raise', p_error -> 'blockers' -> 0 ->> 'pid')

@@ -50,7 +50,7 @@ begin
 
   v_error := weft._add_blockers(v_error, coalesce(v_statement, p_stop.condition), weft._lock_budget_ms(p_phase, coalesce(weft._name_lock_kind(v_statement), 'data')));
   return row(
-    case when p_caught.state in ('55P03', '40P01', '40001') and not p_is_final then 'again' else 'failed' end, v_path,
+    case when weft._may_pass(p_caught.state, p_caught.message) and not p_is_final then 'again' else 'failed' end, v_path,
     case when p_stop.condition is not null then weft._describe_condition_error(v_error, p_phase.name, v_path, p_stop.condition)
       when p_caught.context ~ '\mweft\._enter_file\(' then weft._describe_entry_error(v_error, p_phase, v_path)
       when v_script.kind = 'load' and v_script.path = v_path and v_line is null then weft._describe_where_error(v_error, p_phase, v_script.ordinal, p_stop.search_path)

@@ -209,7 +209,7 @@ begin
   end;
   v_error := weft._scrub(weft._account_of_error(v_caught), p_phase.secrets);
   return row(
-    case when weft._is_interruption(v_caught.state, v_caught.context) then 'interrupted' when v_caught.state in ('55P03', '40P01') then 'again' else 'failed' end,
+    case when weft._is_interruption(v_caught.state, v_caught.context) then 'interrupted' when weft._may_pass(v_caught.state, v_caught.message) then 'again' else 'failed' end,
     v_path, weft._describe_error(v_error, p_phase.name, v_path, null, null))::weft._outcome;
 end
 $$;

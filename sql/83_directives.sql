@@ -69,7 +69,7 @@ begin
       return row('interrupted', p_path, v_why)::weft._outcome;
     elsif v_verdict = 'send' and p_report ->> 'sqlstate' = '57014' then
       return row('interrupted', p_path, p_report)::weft._outcome;
-    elsif v_verdict = 'send' and p_report ->> 'sqlstate' not in ('55P03', '40P01', '40001')
+    elsif v_verdict = 'send' and not weft._may_pass(p_report ->> 'sqlstate', p_report ->> 'message')
         and not (p_report ->> 'sqlstate' = '42P07' and v_send <> v_text)  -- somebody else has begun it, and died
         and not (p_report ->> 'sqlstate' in ('42704', '42P01') and p_statement.is_repair) then  -- somebody else has repaired it
       v_state := 'cleaning';
@@ -80,7 +80,7 @@ begin
       v_tries := 0;
       v_error := coalesce(p_report, jsonb_build_object('sqlstate', 'WF018', 'message',
         format('It was handed out %s times, and never was it done when it came back (directive_attempts_count).', p_statement.tries), 'hint', 'Look into the server''s log at the times in weft.events; then deploy again.'));
-    elsif v_verdict = 'send' and p_report ->> 'sqlstate' in ('55P03', '40P01', '40001') then  -- handed out again after a pause
+    elsif v_verdict = 'send' and weft._may_pass(p_report ->> 'sqlstate', p_report ->> 'message') then  -- handed out again after a pause
       return row('again', p_path, weft._describe_error(weft._add_blockers(p_report, p_statement.statement, 0), p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement))::weft._outcome;
     end if;
   end if;
@@ -107,7 +107,7 @@ begin
     v_verdict := case
       when v_judged = 'done' then 'done'
       when v_send is null or v_refused ->> 'sqlstate' = '42501' or v_tries >= weft._limit('directive_attempts_count') then 'failed'
-      when v_refused ->> 'sqlstate' in ('55P03', '40P01', '40001') or weft._is_worked_on(v_about) then 'wait'
+      when weft._may_pass(v_refused ->> 'sqlstate', v_refused ->> 'message') or weft._is_worked_on(v_about) then 'wait'
       else 'send'
     end;
     if v_verdict = 'failed' and v_refused is not null then

@@ -266,7 +266,7 @@ begin
     return row('interrupted', v_step.path, v_error)::weft._outcome;
   end if;
   return row(
-    case when e_state in ('55P03', '40P01') then 'again' else 'failed' end, v_step.path,
+    case when weft._may_pass(e_state, e_message) then 'again' else 'failed' end, v_step.path,
     case when v_condition is not null then weft._describe_condition_error(v_error, p_phase.name, v_step.path, v_condition)
       else weft._describe_error(v_error, p_phase.name, v_step.path, null, null) end)::weft._outcome;
 end

@@ -109,7 +109,7 @@ begin
   end if;
   p_statement.statement := weft._without_rows(p_statement);
   return row(
-    case when v_caught.state in ('55P03', '40P01', '40001') then 'again' else 'failed' end, p_path,
+    case when weft._may_pass(v_caught.state, v_caught.message) then 'again' else 'failed' end, p_path,
     weft._describe_error(weft._add_blockers(v_error, p_statement.statement, v_budget_ms), p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement, p_phase.parameters, v_inside ->> 'search_path'))::weft._outcome;
 end
 $$;

@@ -383,8 +383,8 @@ begin
     v_error := weft._describe_error(v_error, p_phase.name, v_step.path, weft._first_line(v_batch.statement, v_batch.line), coalesce(v_condition, v_batch.statement),
       coalesce(p_phase.parameters, '{}') || jsonb_build_object('size', v_batch.size, 'cursor', v_batch.cursor), v_path);
   end if;
-  v_error := weft._describe_round_error(v_error, v_kept, v_batch, v_condition is null and not v_is_entering and v_caught.state not like 'WF0%' and v_caught.state not in ('55P03', '40P01', '40001'), v_step.options);
-  if v_caught.state not in ('55P03', '40P01', '40001') then
+  v_error := weft._describe_round_error(v_error, v_kept, v_batch, v_condition is null and not v_is_entering and v_caught.state not like 'WF0%' and not weft._may_pass(v_caught.state, v_caught.message), v_step.options);
+  if not weft._may_pass(v_caught.state, v_caught.message) then
     return row('failed', v_step.path, v_error)::weft._outcome;
   end if;
   v_kept := case when v_kept.step is null and v_batch.step is not null then weft._new_batch(v_step) else v_kept end;  -- what it took over, it gave back

@@ -39,7 +39,7 @@ declare
 begin
   if weft._is_interruption(p_caught.state, p_caught.context) then
     return row('interrupted', p_path, v_error)::weft._outcome;
-  elsif p_caught.state in ('55P03', '40P01', '40001') then
+  elsif weft._may_pass(p_caught.state, p_caught.message) then
     v_error := weft._add_blockers(v_error, coalesce(p_statement.statement, p_condition), weft._lock_budget_ms(p_phase, coalesce(weft._name_lock_kind(p_statement.statement), 'data')));
     return row('again', p_path, weft._describe_error(v_error, p_phase.name, p_path, v_line, p_statement.statement))::weft._outcome;
   elsif p_condition is not null then

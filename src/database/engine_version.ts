@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b38b1dfd41fac2f2149fb3dd8312800572319b94fca97a9997ff7dea24a4c4aa';
+export const ENGINE_DIGEST = '6243db48236bd095ae2635184263918d3ff3f027c60b3fc5ae562f74ae38d026';

@@ -297,6 +297,29 @@ describe('a lock that is not to be had', () => {
   });
 });
 
+it.each([
+  ['in a transaction', ''],
+  ['statement by statement', 'vacuum t;\n'],
+])('what another session changes in the catalog at the same time is tried again, as a lock is: %s', async (_, before) => {
+  await sql(database.url, `create table t (n int); create function f() returns int language sql as 'select 1'`);
+  const other = await database.client();
+  try {
+    await other.query('begin; revoke execute on function f() from public');
+    const deployed = deployFiles(database.url, { '1.sql': `${before}alter function f() volatile cost 7;` }, 'auto', 20_000);
+    await until(
+      database.url,
+      `exists (select from pg_locks as l join pg_stat_activity as a using (pid) where not l.granted and a.query ~ 'weft.run' and a.datname = current_database())`,
+    );
+    await other.query('commit');
+    expect((await deployed).state).toBe('succeeded');
+    expect(await sql(database.url, `select data ->> 'sqlstate' as sqlstate from weft.events where kind = 'lock_not_available'`)).toEqual([
+      { sqlstate: 'XX000' },
+    ]);
+  } finally {
+    await other.end();
+  }
+});
+
 describe('what PostgreSQL runs in no function is refused with just that reason:', () => {
   it.each([
     ['SET TRANSACTION', 'set transaction isolation level serializable;', '25001', /lock what must not change meanwhile/],
