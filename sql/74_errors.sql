@@ -130,6 +130,8 @@ begin
       weft._advise_on_own_schema()
     when v_state = 'WF022' then
       'The transaction in which it was asked is rolled back. Correct the rows or the files, and deploy again; or give the check "severity: warn".'
+    when v_state = '42501' and v_message = 'permission denied for schema weft' and weft._flatten(left(weft._skip_comments(p_statement), 200)) ~* '^reassign owned\M' then
+      'REASSIGN OWNED gives away all that a role owns, and that is the engine in schema weft too, where its new owner may make nothing. Give away what is yours by its name: alter table ... owner to ...'
     when v_state = '42501' and v_message = 'permission denied for schema weft' then
       'weft.parameter() is for the role that deploys and for the role that the phase names in weft.yaml. A role that a file takes on by itself reads a parameter as :''name''.'
     when v_state = '55P04' then

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '6243db48236bd095ae2635184263918d3ff3f027c60b3fc5ae562f74ae38d026';
+export const ENGINE_DIGEST = '60610a8b9320ea2f6747bf2eb69b5aa53526f905007e53532f3e2b0029822ed9';

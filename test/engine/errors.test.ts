@@ -2,6 +2,7 @@
  * What an error leaves: an account that is whole, and a database as law 1 says. Under `single` nothing of the phase is there;
  * under `per-step` everything before the failed file, and nothing of it or behind it.
  */
+import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
@@ -317,6 +318,17 @@ it.each([
     ]);
   } finally {
     await other.end();
+  }
+});
+
+it('REASSIGN OWNED, which gives away schema weft too, fails with a hint that is about it', async () => {
+  const role = `weft_test_heir_${randomBytes(4).toString('hex')}`;
+  await sql(database.url, `create role ${role}; grant ${role} to current_user`);
+  try {
+    const end = await deployFiles(database.url, { '1.sql': `-- all\nreassign owned by current_user to ${role};` }, 'per-step', 20_000);
+    expect(end.error).toMatchObject({ sqlstate: '42501', hint: expect.stringMatching(/^REASSIGN OWNED gives away .* schema weft/) });
+  } finally {
+    await sql(database.url, `drop role ${role}`);
   }
 });
 
