@@ -18,7 +18,7 @@ import { describeParameters } from '../parameter_lines.ts';
 import { readAssigned } from '../parameters.ts';
 import { readForesight, readHistory } from '../readings.ts';
 import { remarkOnLater, remarkOnWords } from '../reworded.ts';
-import { count, harmless, oneLine } from '../text.ts';
+import { count, harmless, listSome, oneLine } from '../text.ts';
 import { lookIntoFiles, remarkOnTransactions } from '../unrunnable.ts';
 
 type Verdict =
@@ -105,6 +105,8 @@ export async function plan(call: Call): Promise<number> {
   );
   const address = findAddress(call);
   let isInstalled = true;
+  /** Files that were asked about, and whose contents found no room in the question. */
+  const untold = new Set<string>();
   const applied = address === null ? null : await readApplied();
   const digestVerdict = ({ step, artifact }: NumberedStep): Verdict => {
     if (step.kind === 'check' || artifact === null) return 'asked';
@@ -174,12 +176,14 @@ export async function plan(call: Call): Promise<number> {
     const form = secret ? `--set ${name}=@FILE or --set-env ${name}=VARIABLE` : `--set ${name}=VALUE`;
     printer.note(`${printer.noteStyle.yellow('warning:')} "${name}" has no value, and a deployment needs one: ${form}.`);
   }
-  for (const warning of bundle.warnings) printer.note(`${printer.noteStyle.yellow('warning:')} ${harmless(warning)}`);
+  const warnings = [...bundle.warnings, ...warnOfUntold(refused.filter((path) => untold.has(path)))];
+  for (const warning of warnings) printer.note(`${printer.noteStyle.yellow('warning:')} ${harmless(warning)}`);
 
   const description = describeBundle(bundle, look.begins);
   const verdicts = new Map(steps.map((step) => [step.number, verdictOf(step)]));
   printer.document({
     ...description,
+    warnings,
     parameters: describeParameters(declared, assigned),
     history: applied === null ? 'unknown' : 'known',
     phases: description.phases.map((phase) => ({
@@ -259,10 +263,13 @@ export async function plan(call: Call): Promise<number> {
   /** As much as a question may hold; of what is larger, digests tell. */
   async function readTexts(files: readonly NumberedStep[]): Promise<Record<string, string>> {
     const texts: Record<string, string> = {};
+    untold.clear();
     let bytes = 0;
     let left = LIMITS.inline_document_bytes - SPARE_BYTES - bytesInJson([bundle.manifest, assigned.parameters]);
     for (const { artifact } of files) {
-      if (artifact === null || artifact.chunks !== undefined || bytes + artifact.size > TEXTS_BYTES || artifact.size > left) continue;
+      if (artifact === null || artifact.chunks !== undefined) continue;
+      untold.add(artifact.path);
+      if (bytes + artifact.size > TEXTS_BYTES || artifact.size > left) continue;
       for await (const chunk of readChunks(bundle.source, artifact)) {
         const text = new TextDecoder().decode(chunk.bytes);
         const takes = bytesInJson([artifact.path, text]);
@@ -270,6 +277,7 @@ export async function plan(call: Call): Promise<number> {
         left -= takes;
         bytes += artifact.size;
         texts[artifact.path] = text;
+        untold.delete(artifact.path);
       }
     }
     return texts;
@@ -290,6 +298,14 @@ export async function plan(call: Call): Promise<number> {
       throw error;
     }
   }
+}
+
+/** By its digest alone a file has changed; a deployment has its contents too. */
+function warnOfUntold(paths: readonly string[]): string[] {
+  if (paths.length === 0) return [];
+  return [
+    `The contents of ${count(paths.length, 'file')} found no room in what the database was asked: ${listSome(paths, 5)}. Whether more of them than comments and white space has changed, or one was renamed, shows only when they are deployed; what is refused here may run then.`,
+  ];
 }
 
 /** What the environment of the target will ask, as the Worker says it. */
