@@ -6,7 +6,7 @@
  *   --days N       (200)
  *   --of N         so many days are one walk, in a database of its own (40)
  *   --only N       just this walk of the seed
- *   --whole        a history is said as it was, and not shortened
+ *   --whole        a history is said as it was, and is not shortened
  *   --tell         a line for each day
  *
  * The server is that of the tests (CONTRIBUTING.md), so the same variable chooses its version.
@@ -56,10 +56,13 @@ export async function playCampaign(databases: Databases, { seed, days, daysOfOne
     const { kind, lines } = walked.fault;
     faults.push(`walk ${number}, day ${walked.days.length}: ${kind}`);
     say(`✗ walk ${number}, day ${walked.days.length}: ${kind}\n${lines.map((line) => `    ${line}`).join('\n')}`);
+    const listed = (list: readonly Day[]): string => list.map((day) => `    ${describeDay(day)}`).join('\n');
+    say(listed(walked.days));
+    if (!isShortened) continue;
     const shows = async (tried: readonly Day[]): Promise<boolean> => (await replay(databases, tried)).fault?.kind === kind;
-    const shortest = isShortened ? await shorten(walked.days, shows) : walked.days;
+    const shortest = await shorten(walked.days, shows);
     const again = await replay(databases, shortest);
-    say(`  the same, in ${shortest.length} days:\n${shortest.map((day) => `    ${describeDay(day)}`).join('\n')}`);
+    say(`  the same, in ${shortest.length} days:\n${listed(shortest)}`);
     say(`  ${again.fault === null ? 'played once more, it does not show' : `${again.fault.kind}: ${again.fault.lines.join('\n    ')}`}`);
     say(`  again: npm run walk -- --seed ${seed} --days ${number * daysOfOne} --of ${daysOfOne} --only ${number}`);
   }

@@ -1,7 +1,7 @@
 /** What happens next, by chance: of what makes sense where the walk stands. A day follows from the seed, its number, and where the walk stands. */
 import { randomOf } from '../chaos/plan.ts';
 import { type File, isCode, isOnce, isRepeatable, type Kind } from './files.ts';
-import { editFolder, type Folder, isInUse } from './folder.ts';
+import { editFolder, isInUse } from './folder.ts';
 import { type Hand, ranOnce } from './held.ts';
 import type { Blow, Day, Deed, Edit } from './history.ts';
 import type { State } from './state.ts';
@@ -38,27 +38,27 @@ export function makeDay(seed: number, number: number, state: State): Day {
   const applied = ranOnce(state.held);
   const count = folder.files.size === 0 ? NEW_FOLDER_FILES : 1 + Math.floor(random() * 5);
   for (let tries = 0; edits.length < count && tries < 60; tries += 1) {
-    const edit = makeEdit(random, { ...state, folder }, number * 10 + edits.length);
+    const edit = makeEdit(random, { ...state, folder }, number, number * 10 + edits.length, number < 4 || edits.length > 0);
     if (edit === null) continue;
     const edited = editFolder(folder, edit, applied);
-    if (edited === folder && edit.do !== 'hand' && edit.do !== 'unhand') continue;
-    folder = edited;
+    if (edited === folder && edit.do !== 'hand' && edit.do !== 'unhand' && edit.do !== 'checkout') continue;
+    folder = edit.do === 'checkout' ? (state.folders.get(edit.day) ?? folder) : edited;
     edits.push(edit);
   }
   return { number, edits, deed: makeDeed(random, state) };
 }
 
-function makeEdit(random: Random, state: State, id: number): Edit | null {
+function makeEdit(random: Random, state: State, number: number, id: number, isEarly: boolean): Edit | null {
   const { folder, hands } = state;
   const files = [...folder.files.values()];
   const wounded = files.find(({ isBroken, isTampered }) => isBroken || isTampered);
   if (wounded !== undefined && random() < 0.5) return { do: wounded.isBroken ? 'mend' : 'restore', id: wounded.id };
-  const of = (what: Exclude<Edit['do'], 'add' | 'rule' | 'hand' | 'unhand'>, among: readonly File[]): Edit | null => {
+  const of = (what: Exclude<Edit['do'], 'add' | 'rule' | 'hand' | 'unhand' | 'checkout'>, among: readonly File[]): Edit | null => {
     const file = pick(random, among);
     return file === undefined ? null : { do: what, id: file.id };
   };
   return weighed<() => Edit | null>(random, [
-    [files.length === 0 ? 100 : 40, () => makeFile(random, folder, id)],
+    [files.length === 0 ? 100 : 40, () => makeFile(random, state, id)],
     [25, () => of('change', files.filter(isRepeatable))],
     [4, () => of('reword', files)],
     [4, () => of('rename', files.filter(isOnce))],
@@ -70,6 +70,15 @@ function makeEdit(random: Random, state: State, id: number): Edit | null {
           files.filter((file) => isCode(file) && !isInUse(folder, file.id)),
         ),
     ],
+    [
+      1,
+      () =>
+        of(
+          'remove',
+          files.filter((file) => !isInUse(folder, file.id)),
+        ),
+    ],
+    [isEarly ? 0 : 2, () => ({ do: 'checkout', day: Math.max(1, number - 1 - Math.floor(random() * 5)) })],
     [10, () => of('break', files)],
     [4, () => of('tamper', files)],
     [3, () => ({ do: 'rule', rule: pick(random, ['single', 'per-step', 'auto'] as const) ?? 'single' })],
@@ -78,7 +87,7 @@ function makeEdit(random: Random, state: State, id: number): Edit | null {
   ])();
 }
 
-function makeFile(random: Random, { files }: Folder, id: number): Edit | null {
+function makeFile(random: Random, { folder: { files }, held }: State, id: number): Edit | null {
   const all = [...files.values()];
   const kind = weighed(
     random,
@@ -99,7 +108,7 @@ function makeFile(random: Random, { files }: Folder, id: number): Edit | null {
     case 'rights':
       return all.some((file) => file.kind === 'rights') ? null : add([]);
     case 'load': {
-      const taken = new Set(all.filter((file) => file.kind === 'load').map(({ parents }) => parents[0]?.id));
+      const taken = new Set([...all, ...held.ran].filter((file) => file.kind === 'load').map(({ parents }) => parents[0]?.id));
       const list = pick(
         random,
         all.filter((file) => file.kind === 'list' && !taken.has(file.id)),
@@ -123,7 +132,12 @@ function makeFile(random: Random, { files }: Folder, id: number): Edit | null {
 }
 
 function makeHand(random: Random, { held }: State, id: number): Edit | null {
-  const what = pick(random, ['table', 'index', 'comment', 'default'] as const) as Hand['what'];
+  const what = pick(random, ['table', 'index', 'comment', 'default', 'drop'] as const) as Hand['what'];
+  const view = pick(
+    random,
+    [...held.code.values()].filter(({ kind }) => kind === 'view'),
+  );
+  if (what === 'drop') return view === undefined ? null : { do: 'hand', id, what, on: view.id };
   if (what === 'table') return { do: 'hand', id, what, on: 0 };
   const table = pick(
     random,

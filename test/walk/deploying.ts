@@ -60,7 +60,8 @@ async function cut(url: string, bundle: Bundle, share: number | undefined): Prom
   return { ...bundle, upTo: paths[Math.floor(share * paths.length)] };
 }
 
-function foresee({ folder, held }: State, { verdicts }: Planned): Foreseen {
+function foresee(state: State, { verdicts }: Planned): Foreseen {
+  const { folder, held } = state;
   const byPath = new Map([...folder.files.values()].map((file) => [pathOf(file), file]));
   const files = [...verdicts.keys()].map((path) => {
     const file = byPath.get(path);
@@ -71,14 +72,24 @@ function foresee({ folder, held }: State, { verdicts }: Planned): Foreseen {
   const runs = files.filter((file) => {
     if (file.kind === 'check' || file.kind === 'rights') return true;
     if (!isRepeatable(file)) return !once.has(file.id);
-    return lastRun(held, file)?.version !== file.version || file.isBroken;
+    return lastRun(held, file)?.version !== file.version || file.isBroken || isOvertaken(state, file);
   });
   return {
     files,
     runs: new Set(runs.map(pathOf)),
     isRefused: files.some((file) => file.isTampered && once.has(file.id)),
-    broken: runs.filter(({ isBroken }) => isBroken).map(pathOf),
+    broken: runs.filter((file) => file.isBroken || isHeldUp(held, file)).map(pathOf),
   };
+}
+
+/** Whether a view that is gone from the folder holds the type of a column that a retype is about: the server says so, and rightly. */
+const isHeldUp = ({ code }: Held, { kind, parents, inTheWay }: File): boolean =>
+  kind === 'retype' && [...code.values()].some((view) => view.kind === 'view' && view.parents[0]?.id === parents[0]?.id && !inTheWay.includes(view.id));
+
+/** Whether another file that is gone from the folder has brought its table in line since. */
+function isOvertaken({ folder, held }: State, file: File): boolean {
+  const last = file.kind === 'load' ? held.ran.findLast(({ kind, parents }) => kind === 'load' && parents[0]?.id === file.parents[0]?.id) : undefined;
+  return last !== undefined && last.id !== file.id && !folder.files.has(last.id);
 }
 
 function comparePlan({ code, verdicts, refusal }: Planned, { files, runs, isRefused }: Foreseen): void {
@@ -133,8 +144,7 @@ function holdBehind(state: State, end: Deployment, { files, runs }: Foreseen): {
         return is === runs.has(pathOf(file)) || isCalledBack ? [] : [`${pathOf(file)} ${is ? 'ran' : 'did not run'}`];
       }),
     );
-  const here = new Set(files.map(({ id }) => id));
-  let held = withoutAlong(state.held, along, here);
+  let held = withoutAlong(state.held, along);
   for (const file of ran) held = holdMore(held, file);
   const hasGiven = ran.some(({ kind }) => kind === 'rights');
   const rights = !hasGiven ? 'none' : state.held.areGiven ? 'again' : 'first';

@@ -75,7 +75,7 @@ export function relationOf({ id, kind }: Pick<File, 'id' | 'kind'>): string {
 }
 
 /** Whether it drops what it makes before it makes it, instead of replacing it. */
-export const dropsFirst = ({ id, kind }: File): boolean => kind === 'matview' || id % 2 === 0;
+export const dropsFirst = ({ id, kind, parents }: File): boolean => kind === 'matview' || (id % 2 === 0 && !(kind === 'function' && parents.length > 0));
 
 export function textOf(file: File): string {
   const words = file.reworded === 0 || file.kind === 'load' ? '' : `-- worded ${file.reworded} times\n`;

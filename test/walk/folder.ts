@@ -13,17 +13,17 @@ export const EMPTY: Folder = { files: new Map(), rule: 'single' };
 /** @param applied the files that run once and are in the database @returns the folder, the same one where the edit makes no sense in it */
 export function editFolder(folder: Folder, edit: Edit, applied: ReadonlySet<number>): Folder {
   if (edit.do === 'rule') return { ...folder, rule: edit.rule };
-  if (edit.do === 'hand' || edit.do === 'unhand') return folder;
+  if (edit.do === 'hand' || edit.do === 'unhand' || edit.do === 'checkout') return folder;
   if (edit.do === 'add') return addFile(folder, edit);
   const file = folder.files.get(edit.id);
   if (file === undefined) return folder;
-  if (edit.do === 'remove') return isInUse(folder, edit.id) || isOnce(file) ? folder : withFiles(folder, (files) => files.delete(edit.id));
+  if (edit.do === 'remove') return isInUse(folder, edit.id) ? folder : withFiles(folder, (files) => files.delete(edit.id));
   const edited = editFile(file, edit.do, applied.has(edit.id));
   return edited === null ? folder : withFiles(folder, (files) => files.set(edit.id, edited));
 }
 
 /** Null where it makes no sense. */
-function editFile(file: File, what: Exclude<Edit['do'], 'add' | 'rule' | 'hand' | 'unhand' | 'remove'>, isApplied: boolean): File | null {
+function editFile(file: File, what: Exclude<Edit['do'], 'add' | 'rule' | 'hand' | 'unhand' | 'checkout' | 'remove'>, isApplied: boolean): File | null {
   switch (what) {
     case 'change':
       return isRepeatable(file) || file.kind === 'check' || file.kind === 'rights' ? { ...file, version: file.version + 1 } : null;

@@ -14,8 +14,10 @@ export interface Held {
 
 export interface Hand {
   readonly id: number;
-  readonly what: 'table' | 'index' | 'comment' | 'default';
+  readonly what: 'table' | 'index' | 'comment' | 'default' | 'drop';
   readonly on: number;
+  /** What somebody has dropped: the files that made it. */
+  readonly along?: readonly number[] | undefined;
 }
 
 export const NOTHING: Held = { ran: [], code: new Map(), readable: new Set(), areGiven: false };
@@ -47,10 +49,16 @@ export function dropAlong({ code }: Held, ran: readonly File[]): ReadonlySet<num
   return along;
 }
 
-/** Without what went along and none of these files makes again. */
-export function withoutAlong(held: Held, along: ReadonlySet<number>, files: ReadonlySet<number>): Held {
-  const code = new Map([...held.code].filter(([id]) => !along.has(id) || files.has(id)));
-  return { ...held, code };
+/** Without what went along. */
+export function withoutAlong(held: Held, along: ReadonlySet<number>): Held {
+  return { ...held, code: new Map([...held.code].filter(([id]) => !along.has(id))) };
+}
+
+/** Without a view that somebody drops, and with it what uses it. */
+export function withoutView(held: Held, id: number): { readonly held: Held; readonly along: readonly number[] } {
+  const view = held.code.get(id);
+  const along = new Set(view === undefined ? [] : [id, ...dropAlong(held, [{ ...view, inTheWay: [id] }])]);
+  return { held: withoutAlong(held, along), along: [...along] };
 }
 
 /** Behind a step that has succeeded. */
@@ -99,6 +107,8 @@ export function handText({ id, what, on }: Hand): string {
       return `comment on table t${on} is 'by hand ${id}';`;
     case 'default':
       return `alter table t${on} alter column b set default 'by hand ${id}';`;
+    case 'drop':
+      return '';
   }
 }
 
@@ -112,8 +122,13 @@ export function unhandText({ id, what, on }: Hand): string {
       return `comment on table t${on} is null;`;
     case 'default':
       return `alter table t${on} alter column b drop default;`;
+    case 'drop':
+      return '';
   }
 }
 
-/** Whether what it hangs on is there. */
-export const isHandThere = ({ what, on }: Hand, held: Held): boolean => what === 'table' || held.ran.some(({ id, kind }) => id === on && kind === 'table');
+/** Whether what it hangs on is there, or what was dropped is not. */
+export function isHandThere({ what, on, along }: Hand, { ran, code }: Held): boolean {
+  if (what === 'drop') return along?.some((id) => !code.has(id)) === true;
+  return what === 'table' || ran.some(({ id, kind }) => id === on && kind === 'table');
+}

@@ -8,10 +8,12 @@ export type Edit =
   /** Files of the bundle. */
   | { readonly do: 'add'; readonly id: number; readonly kind: Parent['kind']; readonly parents: readonly number[] }
   | { readonly do: 'change' | 'reword' | 'rename' | 'remove' | 'break' | 'mend' | 'tamper' | 'restore'; readonly id: number }
+  /** The folder as it was behind an earlier day. */
+  | { readonly do: 'checkout'; readonly day: number }
   /** The transaction rule of the phases with schema and code. */
   | { readonly do: 'rule'; readonly rule: Rule }
   /** The database, by hand. */
-  | { readonly do: 'hand'; readonly id: number; readonly what: 'table' | 'index' | 'comment' | 'default'; readonly on: number }
+  | { readonly do: 'hand'; readonly id: number; readonly what: 'table' | 'index' | 'comment' | 'default' | 'drop'; readonly on: number }
   | { readonly do: 'unhand'; readonly id: number };
 
 export type Rule = 'single' | 'per-step' | 'auto';
@@ -52,6 +54,8 @@ function describeEdit(edit: Edit): string {
       return `add ${edit.kind} ${edit.id}${edit.parents.length > 0 ? ` on ${edit.parents.join(', ')}` : ''}`;
     case 'rule':
       return `transaction: ${edit.rule}`;
+    case 'checkout':
+      return `the folder as on day ${edit.day}`;
     case 'hand':
       return `by hand: ${edit.what} ${edit.id}${edit.what === 'table' ? '' : ` on ${edit.on}`}`;
     case 'unhand':

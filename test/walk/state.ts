@@ -20,6 +20,8 @@ export interface Deployed {
 
 export interface State {
   readonly folder: Folder;
+  /** As it was behind each day. */
+  readonly folders: ReadonlyMap<number, Folder>;
   readonly held: Held;
   /** What was done by hand, and what of it somebody has said to be meant. */
   readonly hands: readonly Hand[];
@@ -32,7 +34,16 @@ export interface State {
   readonly isHalfWay: boolean;
 }
 
-export const BEGINNING: State = { folder: EMPTY, held: NOTHING, hands: [], accepted: [], deployed: [], areRightsKnown: true, isHalfWay: false };
+export const BEGINNING: State = {
+  folder: EMPTY,
+  folders: new Map(),
+  held: NOTHING,
+  hands: [],
+  accepted: [],
+  deployed: [],
+  areRightsKnown: true,
+  isHalfWay: false,
+};
 
 /** What a walk has met so far. */
 export interface Tally {

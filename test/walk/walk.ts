@@ -3,7 +3,7 @@ import { leave, sql } from '../support/sql.ts';
 import { deployBundle } from './deeds.ts';
 import { deployFolder } from './deploying.ts';
 import { bundleOf, editFolder } from './folder.ts';
-import { handText, isHandThere, ranOnce, unhandText } from './held.ts';
+import { handText, isHandThere, ranOnce, unhandText, withoutView } from './held.ts';
 import type { Day, Deed, Edit } from './history.ts';
 import { lookBehind } from './looks.ts';
 import { BEGINNING, type Databases, Fault, newTally, type State, type Tally, type World } from './state.ts';
@@ -45,25 +45,36 @@ export async function walk(
   }
 }
 
-async function live(world: World, before: State, { edits, deed }: Day): Promise<State> {
+async function live(world: World, before: State, { number, edits, deed }: Day): Promise<State> {
   let state = before;
   for (const edit of edits) state = await make(world, state, edit);
-  return doIt(world, state, deed);
+  const { folder, ...after } = await doIt(world, state, deed);
+  const hands = after.hands.filter((hand) => isHandThere(hand, after.held));
+  return { ...after, hands, folder, folders: new Map(before.folders).set(number, folder) };
 }
 
 async function make({ url }: World, state: State, edit: Edit): Promise<State> {
   const { folder, held, hands, deployed } = state;
   if (edit.do === 'unhand') {
     const hand = hands.find(({ id }) => id === edit.id);
-    if (hand === undefined) return state;
+    if (hand === undefined || hand.what === 'drop') return state;
     await sql(url, unhandText(hand));
     return { ...state, hands: hands.filter(({ id }) => id !== edit.id) };
   }
+  if (edit.do === 'checkout') return { ...state, folder: state.folders.get(edit.day) ?? folder };
+  if (edit.do === 'hand' && edit.what === 'drop') return dropView(url, state, edit);
   if (edit.do !== 'hand') return { ...state, folder: editFolder(folder, edit, ranOnce(held)) };
   const isTwice = edit.what !== 'table' && hands.some(({ what, on }) => what === edit.what && on === edit.on);
   if (isTwice || state.isHalfWay || !isHandThere(edit, held) || !deployed.some(({ hasChanged }) => hasChanged)) return state;
   await sql(url, handText(edit));
   return { ...state, hands: [...hands, edit] };
+}
+
+async function dropView(url: string, state: State, { id, what, on }: Extract<Edit, { do: 'hand' }>): Promise<State> {
+  if (state.held.code.get(on)?.kind !== 'view' || state.isHalfWay) return state;
+  const { held, along } = withoutView(state.held, on);
+  await sql(url, `drop view v${on} cascade`);
+  return { ...state, held, hands: [...state.hands, { id, what, on, along }] };
 }
 
 async function doIt(world: World, state: State, deed: Deed): Promise<State> {
@@ -80,6 +91,6 @@ async function doIt(world: World, state: State, deed: Deed): Promise<State> {
     case 'accept':
       if (!state.deployed.some(({ hasChanged }) => hasChanged)) return state;
       await sql(world.url, 'select weft.accept_drift()');
-      return { ...state, accepted: state.hands };
+      return { ...state, hands: state.hands.filter(({ what }) => what !== 'drop'), accepted: state.hands.filter(({ what }) => what !== 'drop') };
   }
 }
