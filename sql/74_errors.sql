@@ -27,7 +27,8 @@ $$;
 comment on function weft._may_pass(text, text) is 'Tells whether an error is about what others were doing at the same time, so that the same may succeed in another try.';
 
 
--- All of GET STACKED DIAGNOSTICS; of the context, what is the user's: it ends where the engine's own functions begin.
+-- All of GET STACKED DIAGNOSTICS; of the context, what is the user's: it ends where the engine's own functions begin. That the transaction was made read-only
+-- is raised as WF014 without words, also where the role is the file's, which may call nothing of the engine: the words are here.
 create or replace function weft._account_of_error(p_caught weft._caught)
   returns jsonb
   immutable
@@ -35,10 +36,13 @@ create or replace function weft._account_of_error(p_caught weft._caught)
   language sql
 as $$
   select jsonb_strip_nulls(jsonb_build_object(
-    'sqlstate', p_caught.state, 'message', p_caught.message, 'detail', nullif(p_caught.detail, ''), 'hint', nullif(p_caught.hint, ''),
+    'sqlstate', p_caught.state, 'detail', nullif(p_caught.detail, ''),
+    'message', case when r.is_read_only then 'The statement made the transaction read-only, so that nothing could be recorded.' else p_caught.message end,
+    'hint', case when r.is_read_only then 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.' else nullif(p_caught.hint, '') end,
     'context', nullif(left(split_part(p_caught.context, 'PL/pgSQL function weft._', 1), weft._limit('statement_shown_characters')), ''),
     'schema', nullif(p_caught.schema_name, ''), 'table', nullif(p_caught.table_name, ''), 'column', nullif(p_caught.column_name, ''),
     'constraint', nullif(p_caught.constraint_name, ''), 'datatype', nullif(p_caught.datatype_name, '')))
+  from (select p_caught.state = 'WF014' and p_caught.message = 'WF014' as is_read_only) as r
 $$;
 
 comment on function weft._account_of_error(weft._caught) is 'Keeps an error whole, without what is empty.';

@@ -225,8 +225,7 @@ begin
                 v_set := pg_catalog.set_config('search_path', pg_catalog.regexp_replace(pg_catalog.current_setting('search_path'), c_user, '', 'g'), false);
               end if;
               if pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'on' then
-                raise exception 'The statement made the transaction read-only, so that nothing could be recorded.'
-                  using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
+                raise exception using errcode = 'WF014';
               end if;
             end if;
           end loop;

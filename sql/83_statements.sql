@@ -54,8 +54,7 @@ begin
       v_counts := array_append(v_counts, v_rows);
     end loop;
     if current_setting('transaction_read_only') = 'on' or current_setting('default_transaction_read_only') = 'on' then
-      raise exception 'The statement made the transaction read-only, so that nothing could be recorded.'
-        using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
+      raise exception using errcode = 'WF014';
     end if;
     v_index := null;
     select r.p_outside, r.p_inside into v_outside, v_inside from weft._run_inside('set constraints all immediate', v_outside, v_inside) as r;

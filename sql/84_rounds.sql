@@ -86,7 +86,7 @@ begin
   reset session authorization;
   reset role;
   if current_setting('transaction_read_only') = 'on' then
-    raise exception 'The statement made the transaction read-only, so that nothing could be recorded.' using errcode = 'WF014', hint = 'Take what does so out of the file.';
+    raise exception using errcode = 'WF014';
   end if;
   if p_cursor is null then
     return;

@@ -83,7 +83,7 @@ begin
         select r.p_outside, r.p_inside, r.row_count into p_session, p_inside, v_rows from weft._run_inside(v_text, p_session, p_inside) as r;
       end if;
       if current_setting('transaction_read_only') = 'on' then
-        raise exception 'The statement made the transaction read-only, so that nothing could be recorded.' using errcode = 'WF014', hint = 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.';
+        raise exception using errcode = 'WF014';
       end if;
       if c_commits then
         select r.p_outside, r.p_inside into p_session, p_inside from weft._run_inside('set constraints all immediate', p_session, p_inside) as r;

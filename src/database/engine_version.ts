@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '60610a8b9320ea2f6747bf2eb69b5aa53526f905007e53532f3e2b0029822ed9';
+export const ENGINE_DIGEST = '076edfa079be1a4f58a7f15b3dfae1c324ac309d61779496aeeec39ea9350c25';

@@ -89,9 +89,34 @@ do $$ begin insert into app.done values (1); commit; end $$;`;
   });
 });
 
+/** The same words wherever it is found: the role is the file's there, which may ask nobody for them. */
+const READ_ONLY = {
+  message: 'The statement made the transaction read-only, so that nothing could be recorded.',
+  hint: 'Take SET TRANSACTION READ ONLY, or default_transaction_read_only, out of the file.',
+};
+
+it.each([
+  ['in a transaction of several files', 'single', 'apply'],
+  ['by itself', 'per-step', 'apply'],
+  ['in a rehearsal', 'single', 'rehearse'],
+] as const)('a statement that makes its transaction read-only fails, and says so: %s', async (_, transaction, mode) => {
+  const files = { '1.sql': 'select 1;', '2.sql': 'select 2;\nset transaction read only;\nselect 3;' };
+  const end = await deployFiles(connectOver(database.url), files, { transaction, mode });
+  const error = end.error ?? end.rehearsal?.steps.find(({ path }) => path === '2.sql')?.error;
+  expect(error).toMatchObject({ sqlstate: 'WF014', line: 2, ...READ_ONLY });
+});
+
+it('a round of a batch that makes its transaction read-only fails, and says so', async () => {
+  await sql(database.url, 'create table t (n int primary key); insert into t values (1)');
+  const phases = [{ name: 'main', transaction: 'per-step', steps: [{ batch: 'b.sql' }] }];
+  const text = "update t set n = n where n in (select n from t order by n limit :size) and set_config('transaction_read_only', 'on', true) = 'on';";
+  const files = { 'weft.yaml': JSON.stringify({ name: 'shop', phases }), 'b.sql': text };
+  expect(await deployFiles(connectOver(database.url), files)).toMatchObject({ state: 'failed', error: { sqlstate: 'WF014', ...READ_ONLY } });
+});
+
 it('a statement that makes every next transaction read-only fails, and says so', async () => {
   const done = await deployed({ '1.sql': 'create table t (a int);\nset default_transaction_read_only = on;\nselect 1;' });
-  expect(done).toMatchObject({ state: 'failed', error: { sqlstate: 'WF014', line: 2 } });
+  expect(done).toMatchObject({ state: 'failed', error: { sqlstate: 'WF014', line: 2, ...READ_ONLY } });
 });
 
 it.each([
