@@ -158,6 +158,20 @@ $$;
 comment on function weft._is_swallowing(weft._phases, weft._steps[]) is 'Tells whether of several repeatable files that have run in a rehearsal one may have dropped what another one made: then they are run as the deployment does it.';
 
 
+create or replace function weft._first_of_group(p_phase weft._phases, p_step integer)
+  returns integer
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(min(g.ordinal), p_step)
+  from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as g
+  where g.state <> 'skipped' and g.number = (select f.number from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as f where f.ordinal = p_step)
+$$;
+
+comment on function weft._first_of_group(weft._phases, integer) is 'Tells which step is the first of its group that runs, or has run; that step itself, where it is in no group.';
+
+
 -- A group of files that run again and again, after one of them has failed: as the deployment does it, in one block, in an order that is found if need be.
 create or replace function weft._rehearse_group(p_phase weft._phases, p_first integer, p_fence bigint)
   returns weft._outcome
@@ -199,6 +213,10 @@ begin
       continue;  -- with the others
     end if;
     exit when v_outcome.verdict <> 'reordered';
+    if not v_is_undo then  -- files that have not changed run with it now, perhaps before it
+      p_first := weft._first_of_group(p_phase, p_first);
+      v_last := greatest(v_last, weft._end_of_group(p_phase, p_first));
+    end if;
   end loop;
   return v_outcome;
 end

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '076edfa079be1a4f58a7f15b3dfae1c324ac309d61779496aeeec39ea9350c25';
+export const ENGINE_DIGEST = 'c9e1921690f1748d8a60b2bff1bcdb9f526fa744f8446eb7f02d1ad2324c9e74';

@@ -18,7 +18,7 @@ const bundle = (files: Files, words: object): Record<string, string> => ({
   'weft.yaml': JSON.stringify({ name: 'shop', phases: [{ name: 'code', ...words, steps: [{ run: '*.sql', repeat: 'on-change' }] }] }),
   ...files,
 });
-const send = (files: Files, words: object) => deployFiles(connectOver(database.url), bundle(files, words));
+const send = (files: Files, words: object, mode: 'apply' | 'rehearse' = 'apply') => deployFiles(connectOver(database.url), bundle(files, words), { mode });
 const base = (columns: string, more = '') => `drop view if exists va cascade; ${more} create view va as select ${columns} from t;`;
 const views = async () => (await sql(database.url, `select viewname as name from pg_views where schemaname = 'public' order by 1`)).map(({ name }) => name);
 const called = async () =>
@@ -78,6 +78,29 @@ it.each(['single', 'per-step'])(
     expect(end.state, JSON.stringify(end.error)).toBe('succeeded');
     expect(await views()).toEqual(['va', 'vb', 'vc', 'vd', 've']);
     expect((await sql(database.url, 'select path from log')).map(({ path }) => path).sort()).toEqual(['2.sql', '2.sql', '3.sql', '3.sql', '4.sql']);
+  },
+);
+
+it.each(['single', 'per-step', 'auto'])(
+  'a new file that needs what a migration takes along finds it made again, in a rehearsal too: %s',
+  async (transaction) => {
+    const phases = [{ name: 'schema', transaction, steps: [{ run: 'schema/*.sql' }, { run: 'code/*.sql', repeat: 'on-change' }] }];
+    const words = { 'weft.yaml': JSON.stringify({ name: 'shop', phases }) };
+    const one = { ...words, 'code/1.sql': 'create or replace view va as select id, a from t', 'schema/1.sql': 'select 1' };
+    const two = {
+      ...one,
+      'schema/2.sql': 'drop view va; alter table t alter column a type bigint',
+      'code/2.sql': 'create materialized view m as select a from va',
+    };
+    expect(await send(one, {})).toMatchObject({ state: 'succeeded' });
+    const rehearsed = await send(two, {}, 'rehearse');
+    expect(rehearsed.state, JSON.stringify(rehearsed.error)).toBe('succeeded');
+    expect(rehearsed.rehearsal?.steps.map(({ path, state }) => `${path} ${state}`)).toEqual([
+      'schema/2.sql succeeded',
+      'code/1.sql succeeded',
+      'code/2.sql succeeded',
+    ]);
+    expect(await send(two, {})).toMatchObject({ state: 'succeeded' });
   },
 );
 
