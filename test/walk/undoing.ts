@@ -62,11 +62,16 @@ async function rehearse({ url, tally }: World, deployment: string): Promise<Depl
 }
 
 /** What was before, without what nobody makes again; a file that runs with every deployment has run in the undo too. */
-function heldBehind({ held }: State, { held: before, files, rights }: Deployed): Held {
+function heldBehind({ held }: State, { held: before, files, rights, hands }: Deployed): Held {
   const dropped = [...held.code.values()].filter((file) => before.code.get(file.id)?.version !== file.version);
   const retyped = held.ran.filter((file) => file.inTheWay.length > 0 && !before.ran.includes(file));
   const along = dropAlong(held, [...dropped, ...retyped]);
   const code = new Map([...before.code].filter(([id]) => files.has(id) || (held.code.has(id) && !along.has(id))));
+  // what somebody had dropped, and it made again, stays
+  for (const id of hands.flatMap(({ along = [] }) => along)) {
+    const again = held.code.get(id);
+    if (again !== undefined && !code.has(id)) code.set(id, again);
+  }
   return rights === 'again' ? giveRights({ ...before, code }) : { ...before, code };
 }
 
