@@ -61,8 +61,8 @@ $$;
 comment on function weft._leave_out_phase(weft._phases) is 'Skips what is left of a phase whose condition is not true.';
 
 
--- Counting walks through the whole lock table. So the next count comes halfway to where this pace would reach the limit.
-create or replace function weft._check_lock_table(p_steps integer)
+-- A rehearsal is one transaction, whatever the rule of the phase (p_rehearsed). Counting walks through the whole lock table. So the next count comes halfway to where this pace would reach the limit.
+create or replace function weft._check_lock_table(p_steps integer, p_rehearsed text default null)
   returns integer
   volatile
   set search_path = pg_catalog, pg_temp
@@ -76,13 +76,15 @@ begin
   select count(*) into v_held from pg_locks as l where l.pid = pg_backend_pid() and not l.fastpath;
   if v_held > v_limit then
     raise exception 'This one transaction holds % of the % places in the server''s lock table; other sessions would soon get none.', v_held, v_size
-      using errcode = 'WF015', hint = 'Use "transaction: per-step" for this phase, cut it into several, or raise max_locks_per_transaction.';
+      using errcode = 'WF015', hint = case when p_rehearsed <> 'single'
+        then format('The phase is "transaction: %s": the deployment gives the locks back step by step, and need not come to this. A rehearsal holds them all in one transaction: for it, raise max_locks_per_transaction.', p_rehearsed)
+        else 'Use "transaction: per-step" for this phase, cut it into several, or raise max_locks_per_transaction.' end;
   end if;
   return p_steps + greatest(weft._limit('steps_between_lock_counts'), least(p_steps, p_steps * (v_limit - v_held) / greatest(v_held, 1) / 2))::integer;
 end
 $$;
 
-comment on function weft._check_lock_table(integer) is 'Stops a phase before it fills the shared lock table; returns the number of steps after which to look again.';
+comment on function weft._check_lock_table(integer, text) is 'Stops a phase before it fills the shared lock table; returns the number of steps after which to look again.';
 
 
 -- A commit would do it: each constraint is checked again when its definition says. What is so looked at, is in the session that a file has left.

@@ -249,7 +249,7 @@ begin
             perform weft._reset_session(), case when v_phase.transaction = 'none' or v_step.is_apart then weft._give_back_apart(v_phase, v_step) else weft._give_back_had(v_phase, v_step.ordinal) end;
           end if;
           if cardinality(v_steps_done) >= v_count_at then
-            v_count_at := weft._check_lock_table(cardinality(v_steps_done));
+            v_count_at := weft._check_lock_table(cardinality(v_steps_done), v_phase.transaction);
           end if;
           v_steps_done := array_append(v_steps_done, weft._close_entry(v_phase, v_step, 'succeeded', v_entries, v_rows, v_step_began));
         end loop;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c9e1921690f1748d8a60b2bff1bcdb9f526fa744f8446eb7f02d1ad2324c9e74';
+export const ENGINE_DIGEST = 'cebb947ec7997250e74f4ee80889e5875190943814a06f25eddf624a453a1127';

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { until } from '../support/orders.ts';
+import { connectOver, deployFiles as rehearseFiles, until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { deployFiles, type Files, failFiles, pack, passFiles, send, sha256 } from './support.ts';
 
@@ -405,6 +405,10 @@ describe('what PostgreSQL runs in no function is refused with just that reason:'
     const error = await failFiles(database.url, files);
     expect(error).toMatchObject({ sqlstate: 'WF015', path: '163.sql', hint: expect.stringContaining('per-step') });
     expect((await deployFiles(database.url, files, 'per-step')).state).toBe('succeeded');
+    const rehearsed = (transaction: 'single' | 'per-step') =>
+      rehearseFiles(connectOver(database.url), files, { mode: 'rehearse', bundle: transaction, transaction });
+    expect(JSON.stringify((await rehearsed('single')).rehearsal)).toMatch(/WF015.*Use .+per-step/);
+    expect(JSON.stringify((await rehearsed('per-step')).rehearsal)).toMatch(/WF015.*need not come to this/);
   });
 });
 
