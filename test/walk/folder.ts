@@ -1,5 +1,20 @@
 /** The folder of the team: the files that it holds, what an edit makes of them, and the bundle of it. */
-import { type File, isCode, isOnce, isRepeatable, loadMode, type Parent, pathOf, ROOMS, relationOf, textOf, undoPathOf, undoTextOf } from './files.ts';
+import {
+  dropsFirst,
+  type File,
+  isCode,
+  isOnce,
+  isRepeatable,
+  loadMode,
+  type Parent,
+  pathOf,
+  ROOMS,
+  relationOf,
+  textOf,
+  undoPathOf,
+  undoTextOf,
+} from './files.ts';
+import type { Held } from './held.ts';
 import type { Edit, Rule } from './history.ts';
 
 export interface Folder {
@@ -69,6 +84,16 @@ function viewsOver({ files }: Folder, id: number): number[] {
   };
   look(id);
   return found;
+}
+
+/** An older folder, with those views as they are in the database that cannot be replaced by what they were: columns would go. */
+export function withNewerViews(folder: Folder, { code }: Held): Folder {
+  return withFiles(folder, (files) => {
+    for (const [id, file] of files) {
+      const version = code.get(id)?.version ?? 0;
+      if (file.kind === 'view' && !dropsFirst(file) && file.version < version) files.set(id, { ...file, version });
+    }
+  });
 }
 
 export function isInUse({ files }: Folder, id: number): boolean {

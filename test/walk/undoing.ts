@@ -39,7 +39,8 @@ export async function undoNewest(world: World, state: State, deed: Extract<Deed,
   if (rehearsed.state !== end.state)
     throw new Fault('a rehearsal foresaw another end', [`${rehearsed.state}, ${JSON.stringify(rehearsed.error)}; and the undo ${end.state}`]);
   const held = heldBehind(state, taken);
-  const hands = state.hands.filter((hand) => isHandThere(hand, held));
+  const missed = state.hands.map((hand) => ({ ...hand, along: hand.along?.filter((id) => taken.held.code.has(id)) }));
+  const hands = missed.filter((hand) => isHandThere(hand, held));
   const next: State = {
     ...state,
     held,

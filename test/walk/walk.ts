@@ -2,7 +2,7 @@
 import { leave, sql } from '../support/sql.ts';
 import { deployBundle } from './deeds.ts';
 import { deployFolder } from './deploying.ts';
-import { bundleOf, editFolder } from './folder.ts';
+import { bundleOf, editFolder, withNewerViews } from './folder.ts';
 import { handText, isHandThere, ranOnce, unhandText, withoutView } from './held.ts';
 import type { Day, Deed, Edit } from './history.ts';
 import { lookBehind } from './looks.ts';
@@ -61,7 +61,7 @@ async function make({ url }: World, state: State, edit: Edit): Promise<State> {
     await sql(url, unhandText(hand));
     return { ...state, hands: hands.filter(({ id }) => id !== edit.id) };
   }
-  if (edit.do === 'checkout') return { ...state, folder: state.folders.get(edit.day) ?? folder };
+  if (edit.do === 'checkout') return { ...state, folder: withNewerViews(state.folders.get(edit.day) ?? folder, held) };
   if (edit.do === 'hand' && edit.what === 'drop') return dropView(url, state, edit);
   if (edit.do !== 'hand') return { ...state, folder: editFolder(folder, edit, ranOnce(held)) };
   const isTwice = edit.what !== 'table' && hands.some(({ what, on }) => what === edit.what && on === edit.on);
