@@ -36,7 +36,9 @@ $$;
 comment on function weft._expect_table(text, text, text) is 'Writes what a table should be behind a deployment: as it should have been, with what the deployment has changed of it and its columns.';
 
 
-create or replace function weft._expect_catalog(p_expected text, p_met text, p_left text)
+-- p_was, p_undone: behind an undo, what its deployment had met and had left. What that one had made and somebody has taken away before the undo could, or the other way
+-- round, is as the undo would have it.
+create or replace function weft._expect_catalog(p_expected text, p_met text, p_left text, p_was text default null, p_undone text default null)
   returns text
   immutable
   set search_path = pg_catalog, pg_temp
@@ -48,9 +50,13 @@ as $$
   "left" as materialized (
     select split_part(o.object, E'\x1f', 1) as kind, split_part(o.object, E'\x1f', 2) as identity, o.object from string_to_table(p_left, E'\x1e') as o (object)),
   drifted as materialized (select p.kind, p.identity, p.before as expected, p.after as met from weft._pair_differing(p_expected, p_met) as p),
+  taken_back as materialized (
+    select p.kind, p.identity, p.before from weft._pair_differing(p_was, p_undone) as p
+    where p_was is not null and p_undone is not null and (p.before is null or p.after is null)),
   settled as materialized (
     select d.kind, d.identity, l.object as "left",
            case
+             when t.kind is not null and l.object is not distinct from t.before then l.object
              when d.met is null and d.kind = 'index' and d.expected like '% INVALID%' then l.object  -- half-made, and taken away: nobody misses it
              when l.object is not distinct from d.met then d.expected
              when d.met is null or l.object is null or d.met not like E'%\x1d%' or d.kind like '%view' then l.object  -- the deployment has made it what it is
@@ -59,6 +65,7 @@ as $$
            end as object
     from drifted as d
     left join "left" as l on l.kind = d.kind and l.identity = d.identity
+    left join taken_back as t on t.kind = d.kind and t.identity = d.identity
   )
   select case when not exists (select from settled as s where s.object is distinct from s."left") then p_left else (
     select string_agg(u.object, E'\x1e' order by u.identity collate "C", u.kind collate "C")
@@ -70,26 +77,47 @@ as $$
   ) end
 $$;
 
-comment on function weft._expect_catalog(text, text, text) is
+comment on function weft._expect_catalog(text, text, text, text, text) is
   'Writes what the catalog should be behind a deployment: as it should have been before, with all that is not as the deployment met it.';
 
 
-create or replace function weft._expect_behind(p_expected text, p_met text, p_left text)
+create or replace function weft._name_undone(p_undo weft._deployments, p_state weft.deployment_state)
+  returns uuid
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_undo.undoes
+  where p_state = 'succeeded' and not exists (
+    select s.path from weft._steps as s
+    where s.deployment_id = p_undo.undoes and s.state = 'succeeded' and s.kind <> 'check' and s.options ->> 'repeat' is distinct from 'always'
+    except
+    select u.undoes from weft._steps as u where u.deployment_id = p_undo.id and u.state = 'succeeded')
+$$;
+
+comment on function weft._name_undone(weft._deployments, weft.deployment_state) is 'Names the deployment that an undo has taken back; null where something of it stays applied.';
+
+
+-- p_undone: the deployment of which nothing stays behind an undo.
+create or replace function weft._expect_behind(p_expected text, p_met text, p_left text, p_undone uuid default null)
   returns text
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
+  v_undone    weft._deployments;
   v_expected  text;
   v_catalog   text;
 begin
   if p_expected is null or p_met is null or p_expected = p_met or not weft._are_comparable(p_expected, p_left) or not weft._are_comparable(p_met, p_left) then
     return p_left;
   end if;
+  select d.* into v_undone from weft._deployments as d where d.id = p_undone;
   v_catalog := weft._expect_catalog(
     (select s.catalog from weft._snapshots as s where s.fingerprint = p_expected), (select s.catalog from weft._snapshots as s where s.fingerprint = p_met),
-    (select s.catalog from weft._snapshots as s where s.fingerprint = p_left));
+    (select s.catalog from weft._snapshots as s where s.fingerprint = p_left),
+    (select s.catalog from weft._snapshots as s where s.fingerprint = v_undone.fingerprint_before), (select s.catalog from weft._snapshots as s where s.fingerprint = v_undone.fingerprint_after));
   if v_catalog is null then
     return p_left;
   end if;
@@ -99,7 +127,7 @@ begin
 end
 $$;
 
-comment on function weft._expect_behind(text, text, text) is
+comment on function weft._expect_behind(text, text, text, uuid) is
   'Keeps what the catalog should be behind a deployment, and tells its fingerprint: the one that it left, unless what it met was another one than there should have been.';
 
 
@@ -142,7 +170,7 @@ begin
     return v_last;
   end if;
   update weft._deployments as d
-  set fingerprint_after = p_fingerprint, fingerprint_expected = weft._expect_behind(d.fingerprint_expected, d.fingerprint_met, p_fingerprint)
+  set fingerprint_after = p_fingerprint, fingerprint_expected = weft._expect_behind(d.fingerprint_expected, d.fingerprint_met, p_fingerprint, weft._name_undone(d, d.state))
   where d.id = v_last.id
   returning d.* into v_last;
   perform weft._tell(v_last.id, 'catalog_read_late', p_data => jsonb_build_object('fingerprint', p_fingerprint, 'seconds', round(extract(epoch from clock_timestamp() - v_last.finished_at))));

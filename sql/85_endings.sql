@@ -162,7 +162,7 @@ begin
   set state = p_state, finished_at = clock_timestamp(), error = v_error,
       fingerprint_after = v_fingerprint,
       fingerprint_met = case when v_fingerprint is null then m.met else d.fingerprint_met end,  -- until it can be read, that is what there is to go by
-      fingerprint_expected = case when v_fingerprint is null then m.expected else weft._expect_behind(m.expected, m.met, v_fingerprint) end,
+      fingerprint_expected = case when v_fingerprint is null then m.expected else weft._expect_behind(m.expected, m.met, v_fingerprint, weft._name_undone(d, p_state)) end,
       has_committed = weft._has_committed(d, p_state, v_fingerprint),
       wal_after = case when d.started_at is not null then pg_current_wal_insert_lsn() end
   from (select o.id, r.* from weft._deployments as o cross join lateral weft._recall_met(o) as r where o.id = p_deployment) as m

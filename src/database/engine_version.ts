@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'cebb947ec7997250e74f4ee80889e5875190943814a06f25eddf624a453a1127';
+export const ENGINE_DIGEST = 'c6e0ac64d8788f16263a7070891df146ba267ada748aeecf7d1b0b71eaa65a1e';
