@@ -137,7 +137,10 @@ describe('drift stays drift', () => {
 
   it('but not behind an undo for what it would have taken away, or brought back, and somebody has before it', async () => {
     await deployWays(database.url, { 'one.sql': { run: START['1.sql'] } });
-    const two = { run: 'create view two as select 1 as n; drop index by_name', undo: 'drop view if exists two; create index if not exists by_name on goods (name)' };
+    const two = {
+      run: 'create view two as select 1 as n; drop index by_name',
+      undo: 'drop view if exists two; create index if not exists by_name on goods (name)',
+    };
     await deployWays(database.url, { 'two.sql': two });
     await sql(database.url, 'drop view two; create index by_name on goods (name); alter table goods add by_hand int');
     expect(await drift()).toEqual([{ ...INDEX, change: 'added' }, COLUMN, { change: 'missing', kind: 'view', identity: 'public.two' }]);
@@ -147,7 +150,10 @@ describe('drift stays drift', () => {
 
   it('behind an undo, of what stays applied', async () => {
     await deployWays(database.url, { 'one.sql': { run: START['1.sql'] } });
-    await deployWays(database.url, { 'two.sql': { run: 'create view two as select 1 as n', undo: 'drop view if exists two' }, 'three.sql': { run: 'create table three (n int)' } });
+    await deployWays(database.url, {
+      'two.sql': { run: 'create view two as select 1 as n', undo: 'drop view if exists two' },
+      'three.sql': { run: 'create table three (n int)' },
+    });
     await sql(database.url, 'drop table three');
     expect(await undo(database.url, 'p_partly => true')).toMatchObject({ state: 'succeeded' });
     expect(await drift()).toEqual([{ change: 'missing', kind: 'table', identity: 'public.three' }]);
