@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { LongFirst } from './test/support/long_first.ts';
 import { SecondTries } from './test/support/second_tries.ts';
 
 // Each file runs in a process of its own, and what it imports is compiled once for all of them.
@@ -18,6 +19,7 @@ export default defineConfig({
     maxWorkers: Math.min(Math.max(availableParallelism(), 2), 7) + 1,
     // In CI a failure stops everybody: whoever fails there is asked once more, and named at the end.
     retry: process.env.CI ? 1 : 0,
+    sequence: { sequencer: LongFirst },
     reporters: ['default', new SecondTries()],
   },
 });
