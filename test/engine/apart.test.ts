@@ -4,7 +4,7 @@ import { UNCOLOURED } from '../../src/cli/io.ts';
 import { renderSummary } from '../../src/cli/summary.ts';
 import { resume } from '../../src/deployment/resume.ts';
 import { deploymentSchema } from '../../src/domain/deployment.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { dropDatabase, freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles, stageFiles, until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { expectNothingHalfMade, hold } from './cells.ts';
@@ -68,7 +68,7 @@ it('what is no text in the encoding of the database fails with its file, in what
   const deployment = await deployFiles(connectOver(url.href), files, { transaction: 'none' });
   expect(deployment).toMatchObject({ state: 'failed', error: { sqlstate: '22P05', path: '2.sql' } });
   expect(await sql(url.href, 'select from t')).toEqual([]);
-  await sql(database.url, `drop database ${name} with (force)`);
+  await dropDatabase(database.url, name);
 });
 
 describe('by hand, with psql', () => {

@@ -8,7 +8,7 @@ import { ensureEngine } from '../../src/database/engine.ts';
 import { type Engine, installEngine, readEngine, renderInstallation, renderInstallScript } from '../../src/database/install.ts';
 import type { Session } from '../../src/database/session.ts';
 import { Problem } from '../../src/domain/problem.ts';
-import { emptyDatabase, type TestDatabase } from '../support/database.ts';
+import { dropDatabase, emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { nextEngine } from '../support/next_engine.ts';
 import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
@@ -361,7 +361,7 @@ it.each(['LATIN1', 'SQL_ASCII'])('a database in %s takes the engine and files of
     const deployment = await deployFiles(url.href, { '3.sql': `insert into t values ('🎉');` });
     if (encoding === 'LATIN1') expect(deployment).toMatchObject({ state: 'failed', error: { sqlstate: '22P05', path: '3.sql' } });
   } finally {
-    await sql(database.url, `drop database if exists ${name} with (force)`);
+    await dropDatabase(database.url, name);
   }
 });
 
@@ -376,7 +376,7 @@ it('a transaction_timeout of the database, shorter than an installation takes, e
     await sql(database.url, `alter database ${name} set transaction_timeout = '20ms'`);
     await passFiles(url.href, { '1.sql': 'select pg_sleep(0.1);' });
   } finally {
-    await sql(database.url, `drop database if exists ${name} with (force)`);
+    await dropDatabase(database.url, name);
   }
 });
 

@@ -2,7 +2,7 @@
 import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { resume } from '../../src/deployment/resume.ts';
-import { freshDatabase, type TestDatabase, withDatabase } from '../support/database.ts';
+import { dropDatabase, freshDatabase, type TestDatabase, withDatabase } from '../support/database.ts';
 import { AT_THE_GATE, connectOver, makeOrder, openOrder, shutGate, stageFiles, stageOrder } from '../support/orders.ts';
 import { leave, sql } from '../support/sql.ts';
 
@@ -219,7 +219,7 @@ describe('a copied database', () => {
       const own = await stageFiles(url, entry('own'), { bundle: 'own' });
       expect(await call(`'${own}'`, url)).toMatchObject({ state: 'succeeded' });
     } finally {
-      await sql(database.url, `drop database ${copy} with (force)`);
+      await dropDatabase(database.url, copy);
     }
     await sql(database.url, 'create table later (n int)');
     await call('');
@@ -269,7 +269,7 @@ describe('a copied database', () => {
       expect(await stageFiles(url, files, { bundle: 'done', id: 'same' })).toBe(id);
       expect(await journal(url)).toEqual(['done']);
     } finally {
-      await sql(database.url, `drop database ${copy} with (force)`);
+      await dropDatabase(database.url, copy);
     }
   });
 

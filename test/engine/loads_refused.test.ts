@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { UNCOLOURED } from '../../src/cli/io.ts';
 import { renderSummary } from '../../src/cli/summary.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { dropDatabase, freshDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { failLoad, load, passLoad, tableOf, type Words } from './loading.ts';
 
@@ -289,7 +289,7 @@ it('names the line of a character that the database’s encoding lacks', async (
     });
     expect(await passLoad(there, { into: 'item' }, 'id,name\n1,ä\n')).toEqual([1, 0, 0, 0]);
   } finally {
-    await sql(database.url, `drop database if exists ${name} with (force)`);
+    await dropDatabase(database.url, name);
   }
 });
 

@@ -3,7 +3,7 @@
  */
 import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { dropDatabase, freshDatabase, type TestDatabase } from '../support/database.ts';
 import { AT_THE_GATE, connectOver, deployFiles, makeOrder, openOrder, shutGate, stageFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 
@@ -266,7 +266,7 @@ describe('the end of a deployment does not fail because of its receipt', () => {
       expect(digest).toBe(sha256(document));
       expect(JSON.parse(document).phases[0].steps[1]).toMatchObject({ path: '2.sql', state: 'failed', error: { detail: 'Key (x)=(?) already exists.' } });
     } finally {
-      await sql(database.url, `drop database if exists ${name} with (force)`);
+      await dropDatabase(database.url, name);
     }
   });
 
@@ -293,7 +293,7 @@ describe('the end of a deployment does not fail because of its receipt', () => {
       expect(lost).toMatchObject([{ path: 'v.sql' }]);
       expect(JSON.stringify(lost)).toContain('?');
     } finally {
-      await sql(database.url, `drop database if exists ${name} with (force)`);
+      await dropDatabase(database.url, name);
     }
   });
 

@@ -1,6 +1,6 @@
 /** A database whose collation folds letters otherwise than the server folds names: in Turkish, lower('I') is 'ı'. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { freshDatabase, type TestDatabase, withDatabase } from '../support/database.ts';
+import { dropDatabase, freshDatabase, type TestDatabase, withDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { passFiles } from './support.ts';
 
@@ -21,7 +21,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  if (isTurkish) await sql(database.url, `drop database ${database.name}_tr with (force)`);
+  if (isTurkish) await dropDatabase(database.url, `${database.name}_tr`);
   await database.drop();
 });
 

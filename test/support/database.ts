@@ -7,6 +7,7 @@ import pg from 'pg';
 import { inject } from 'vitest';
 import type { TestServer } from './global_setup.ts';
 import { keeper } from './keeper.ts';
+import { sql } from './sql.ts';
 
 export type { TestServer } from './global_setup.ts';
 
@@ -60,17 +61,20 @@ async function makeDatabase(clause: string): Promise<TestDatabase> {
       return client;
     },
     drop: async () => {
-      await dropDatabase(superuserUrl ?? url, name);
+      await dropBy((statement) => keeper(superuserUrl ?? url).run(statement), name);
     },
   };
 }
 
+/** Drops a database that a test has made beside its own. */
+export const dropDatabase = (url: string, name: string): Promise<void> => dropBy((statement) => sql(url, statement), name);
+
 /** An autovacuum worker may be in it, which only a superuser may end (42501): anybody else waits until it has gone. */
-async function dropDatabase(url: string, name: string): Promise<void> {
+async function dropBy(run: (statement: string) => Promise<unknown>, name: string): Promise<void> {
   const endAt = Date.now() + 30_000;
   for (;;) {
     try {
-      await keeper(url).run(`drop database if exists ${name} with (force)`);
+      await run(`drop database if exists ${name} with (force)`);
       return;
     } catch (error) {
       if ((error as { code?: string }).code !== '42501' || Date.now() > endAt) throw error;
