@@ -1,5 +1,17 @@
 -- What the history takes over without running anything: files that were renamed, and new bytes that come to the same. And the journal says so.
 
+create or replace function weft._keep_row(p_row weft._history)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select to_jsonb(p_row) || jsonb_build_object('digest', encode(p_row.digest, 'hex'))
+$$;
+
+comment on function weft._keep_row(weft._history) is 'Writes down a row of the history as a step keeps it that has replaced it, to be given back.';
+
+
 -- What the history has of them now, in the files' own steps: should nothing be committed in the end, it is that again.
 create or replace function weft._keep_followed(p_deployment weft._deployments, p_findings weft._finding[])
   returns void
@@ -9,7 +21,7 @@ create or replace function weft._keep_followed(p_deployment weft._deployments, p
   set jit = off  -- which such a plan looks dear enough for
   language sql
 as $$
-  update weft._steps as s set replaced = to_jsonb(h) || jsonb_build_object('digest', encode(h.digest, 'hex'))
+  update weft._steps as s set replaced = weft._keep_row(h)
   from (select distinct on (o.path) o.path, case o.verdict when 'renamed' then o.data -> 'from' ->> 0 else o.path end as was
     from unnest(p_findings) as o where o.verdict in ('unchanged', 'renamed', 'reworded') order by o.path, o.verdict <> 'renamed') as f
   join weft._history as h on h.bundle = p_deployment.bundle and h.path = f.was

@@ -18,7 +18,7 @@ begin
       statements = case when r.is_wanted then r.statements end, rows = case when r.is_wanted then r.rows end, finished_at = r.finished_at,
       milliseconds = round((extract(epoch from r.finished_at - r.started_at) * 1000)::numeric, 3),
       replaced = case when r.is_wanted and (s.options ? 'repeat' or s.kind = 'load') then (
-        select to_jsonb(h) || jsonb_build_object('digest', encode(h.digest, 'hex'))
+        select weft._keep_row(h)
         from weft._history as h where h.bundle = (select d.bundle from weft._deployments as d where d.id = p_deployment) and h.path = s.path) end,
       statement_lines = r.lines, statement_digests = r.digests, result = case when r.result is null then s.result else coalesce(s.result, '{}') || (r.result - '{table,table_oid}'::text[]) end
   from unnest(p_records) as r

@@ -164,7 +164,7 @@ begin
         or exists (select from weft._list_half_undone(v_deployment.bundle) as u where u.path = s.path))
     order by s.ordinal
   loop
-    update weft._steps as s set replaced = to_jsonb(h) || jsonb_build_object('digest', encode(h.digest, 'hex'))  -- so that it can be withdrawn
+    update weft._steps as s set replaced = weft._keep_row(h)  -- so that it can be withdrawn
     from weft._history as h
     where s.deployment_id = p_deployment and s.ordinal = v_file.ordinal and h.bundle = v_deployment.bundle and h.path = v_file.path;
     insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place, made, words, table_name, table_oid)

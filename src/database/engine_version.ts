@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c6e0ac64d8788f16263a7070891df146ba267ada748aeecf7d1b0b71eaa65a1e';
+export const ENGINE_DIGEST = 'a57c8d08e5baf43025f353490f0f95005f283a464cede59dd539e75cb8b8c32a';
