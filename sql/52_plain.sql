@@ -60,91 +60,61 @@ $$;
 comment on function weft._cut_plain(text) is 'Splits a whole file into statements without their semicolons, and tells the line at which the text of each begins; no row where that needs the scanner.';
 
 
--- Files that hold no more than strings without escapes and dollar quotes of one kind: they are cut at their semicolons, without a regular expression,
--- which takes several times as long. A semicolon in a body stands as U+001A meanwhile, and a quote as U+0019. No SET clause: it is called for every
--- small file, from where the path is safe already.
-create or replace function weft._cut_simple(p_text text, out statements text[], out lines integer[])
-  immutable parallel safe
-  language plpgsql
+-- Files that hold no more than strings without escapes and dollar quotes of one kind: they are cut at their semicolons, without a regular expression
+-- for each, which takes several times as long. A semicolon in a body stands as U+001A meanwhile, and a quote as U+0019. No SET clause, as above.
+create or replace function weft._cut_simple(p_text text)
+  returns table (statements text[], lines integer[])
+  immutable parallel safe rows 1
+  language sql
 as $$
-declare
-  v_text  pg_catalog.text := p_text;  -- without semicolons and quotes in its bodies
-  v_code  pg_catalog.text := p_text;  -- what is outside of bodies
-  v_tag   pg_catalog.text;
-  v_is    pg_catalog.bool;
-  v_part  pg_catalog.text;
-  v_rest  pg_catalog.text;
-  v_line  pg_catalog.int4 := 1;
-  v_has_strings  pg_catalog.bool;
-  v_statements   pg_catalog.text[] := '{}';
-begin
-  if pg_catalog.strpos(p_text, '$') operator(pg_catalog.>) 0 then
-    v_tag := pg_catalog.concat('$', pg_catalog.split_part(p_text, '$', 2), '$');
-    select pg_catalog.string_agg(case when u.n operator(pg_catalog.%) 2 operator(pg_catalog.=) 1 then u.part end, v_tag),
-           pg_catalog.string_agg(case when u.n operator(pg_catalog.%) 2 operator(pg_catalog.=) 1 then u.part
-             else pg_catalog.replace(pg_catalog.replace(u.part, ';', E'\x1a'), '''', E'\x19') end, v_tag),
-           -- each is closed, and none begins in a string, or behind a letter or a digit, where the dollar may belong to a name
-           pg_catalog.count(*) operator(pg_catalog.%) 2 operator(pg_catalog.=) 1 and pg_catalog.bool_and(u.n operator(pg_catalog.%) 2 operator(pg_catalog.=) 0 or
-             (pg_catalog.octet_length(u.part) operator(pg_catalog.-) pg_catalog.octet_length(pg_catalog.replace(u.part, '''', ''))) operator(pg_catalog.%) 2 operator(pg_catalog.=) 0)
-    into v_code, v_text, v_is
-    from pg_catalog.unnest(pg_catalog.string_to_array(p_text, v_tag)) with ordinality as u (part, n);
-    if not v_is or v_tag operator(pg_catalog.!~) '^\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?[$]$'
-      or pg_catalog.strpos(pg_catalog.replace(v_code, v_tag, ''), '$') operator(pg_catalog.>) 0
-      or v_code operator(pg_catalog.~) pg_catalog.concat('[A-Za-z0-9_\u0080-\U0010ffff]\', pg_catalog.left(v_tag, -1), '\$')
-      or pg_catalog.strpos(p_text, E'\x1a') operator(pg_catalog.>) 0 or pg_catalog.strpos(p_text, E'\x19') operator(pg_catalog.>) 0 then
-      return;
-    end if;
-  end if;
-  if pg_catalog.strpos(v_code, '\') operator(pg_catalog.>) 0 or pg_catalog.strpos(v_code, '"') operator(pg_catalog.>) 0
-    or pg_catalog.strpos(v_code, '--') operator(pg_catalog.>) 0 or pg_catalog.strpos(v_code, '/*') operator(pg_catalog.>) 0 then
-    return;
-  end if;
-  v_code := pg_catalog.lower(v_code collate "C");
-  -- semicolons within a statement; rows behind one
-  if pg_catalog.strpos(v_code, 'atomic') operator(pg_catalog.>) 0 or pg_catalog.strpos(v_code, 'rule') operator(pg_catalog.>) 0
-    or pg_catalog.strpos(v_code, 'stdin') operator(pg_catalog.>) 0 or pg_catalog.strpos(v_code, 'stdout') operator(pg_catalog.>) 0 then
-    return;
-  end if;
-  v_has_strings := pg_catalog.strpos(v_code, '''') operator(pg_catalog.>) 0;
-  lines := '{}';
-  foreach v_part in array pg_catalog.string_to_array(v_text, ';') loop
-    if v_has_strings and (pg_catalog.octet_length(v_part) operator(pg_catalog.-) pg_catalog.octet_length(pg_catalog.replace(v_part, '''', ''))) operator(pg_catalog.%) 2 operator(pg_catalog.=) 1 then
-      return;  -- the semicolon stands in a string
-    end if;
-    if v_tag is not null then
-      v_part := pg_catalog.replace(pg_catalog.replace(v_part, E'\x1a', ';'), E'\x19', '''');
-    end if;
-    v_rest := pg_catalog.replace(v_part, E'\n', '');
-    if v_rest operator(pg_catalog.>=) '!' collate "C" or v_rest operator(pg_catalog.~) '[^ \t\n\r\f\v]' then  -- what begins with a blank is looked at closely
-      v_statements := pg_catalog.array_append(v_statements, v_part);
-      lines := pg_catalog.array_append(lines, v_line);
-    end if;
-    v_line := v_line operator(pg_catalog.+) pg_catalog.octet_length(v_part) operator(pg_catalog.-) pg_catalog.octet_length(v_rest);
-  end loop;
-  statements := v_statements;
-end
+  select case when pg_catalog.bool_and(c.is_whole) then coalesce(pg_catalog.array_agg(c.statement) filter (where c.is_code), '{}') end,
+         case when pg_catalog.bool_and(c.is_whole) then coalesce(pg_catalog.array_agg(c.line) filter (where c.is_code), '{}') end
+  from (
+    select case when d.tag is null then p.part else pg_catalog.replace(pg_catalog.replace(p.part, E'\x1a', ';'), E'\x19', '''') end as statement,
+           (1 operator(pg_catalog.+) coalesce(pg_catalog.sum(pg_catalog.octet_length(p.part) operator(pg_catalog.-) pg_catalog.octet_length(p.rest))
+             over (order by p.n rows between unbounded preceding and 1 preceding), 0))::pg_catalog.int4 as line,
+           p.rest operator(pg_catalog.>=) '!' collate "C" or p.rest operator(pg_catalog.~) '[^ \t\n\r\f\v]' as is_code,  -- what begins with a blank is looked at closely
+           -- else the semicolon stands in a string
+           (pg_catalog.octet_length(p.part) operator(pg_catalog.-) pg_catalog.octet_length(pg_catalog.replace(p.part, '''', ''))) operator(pg_catalog.%) 2 operator(pg_catalog.=) 0 as is_whole
+    from (select case when pg_catalog.strpos(p_text, '$') operator(pg_catalog.>) 0 then pg_catalog.concat('$', pg_catalog.split_part(p_text, '$', 2), '$') end as tag offset 0) as d
+    cross join lateral (
+      select p_text as code, p_text as text where d.tag is null
+      union all
+      select pg_catalog.string_agg(case when u.n operator(pg_catalog.%) 2 operator(pg_catalog.=) 1 then u.part end, d.tag),  -- what is outside of bodies
+             pg_catalog.string_agg(case when u.n operator(pg_catalog.%) 2 operator(pg_catalog.=) 1 then u.part
+               else pg_catalog.replace(pg_catalog.replace(u.part, ';', E'\x1a'), '''', E'\x19') end, d.tag)
+      from pg_catalog.unnest(pg_catalog.string_to_array(p_text, d.tag)) with ordinality as u (part, n)
+      where d.tag is not null
+      -- each is closed, and none begins in a string
+      having pg_catalog.count(*) operator(pg_catalog.%) 2 operator(pg_catalog.=) 1 and pg_catalog.bool_and(u.n operator(pg_catalog.%) 2 operator(pg_catalog.=) 0 or
+          (pg_catalog.octet_length(u.part) operator(pg_catalog.-) pg_catalog.octet_length(pg_catalog.replace(u.part, '''', ''))) operator(pg_catalog.%) 2 operator(pg_catalog.=) 0)
+        and d.tag operator(pg_catalog.~) '^\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?[$]$'
+        and pg_catalog.strpos(p_text, E'\x1a') operator(pg_catalog.=) 0 and pg_catalog.strpos(p_text, E'\x19') operator(pg_catalog.=) 0
+    ) as m
+    cross join lateral (
+      select u.part, u.n, pg_catalog.replace(u.part, E'\n', '') as rest from pg_catalog.unnest(pg_catalog.string_to_array(m.text, ';')) with ordinality as u (part, n) offset 0) as p
+    -- escapes, names, comments; semicolons within a statement; rows behind one
+    where m.code operator(pg_catalog.!~) '[\\"]|--|/\*|[Aa][Tt][Oo][Mm][Ii][Cc]|[Rr][Uu][Ll][Ee]|[Ss][Tt][Dd](?:[Ii][Nn]|[Oo][Uu][Tt])'
+      and (d.tag is null or pg_catalog.strpos(pg_catalog.replace(m.code, d.tag, ''), '$') operator(pg_catalog.=) 0
+        -- behind a letter or a digit the dollar may belong to a name
+        and m.code operator(pg_catalog.!~) pg_catalog.concat('[A-Za-z0-9_\u0080-\U0010ffff]\', pg_catalog.left(d.tag, -1), '\$'))
+  ) as c
 $$;
 
 comment on function weft._cut_simple(text) is 'Cuts a whole file at its semicolons, as weft._cut_plain does; null where more is in it than strings and dollar quotes of one kind.';
 
 
 -- Asked from where the path is safe already, as above.
-create or replace function weft._cut_file(p_text text, out statements text[], out lines integer[])
+create or replace function weft._cut_other(p_text text, out statements text[], out lines integer[])
   immutable parallel safe
   language plpgsql
 as $$
-declare
-  v_cut  pg_catalog.record := weft._cut_simple(p_text);
 begin
-  statements := v_cut.statements;
-  lines := v_cut.lines;
-  if statements is null then
-    select c.statements, c.lines into statements, lines from weft._cut_plain(p_text) as c;
-    if not found then
-      select c.statements, c.lines into statements, lines from weft._split(weft._new_scanner(), p_text, true) as c where (c.p_scanner).mode operator(pg_catalog.<>) 'copy';
-    end if;
+  select c.statements, c.lines into statements, lines from weft._cut_plain(p_text) as c;
+  if not found then
+    select c.statements, c.lines into statements, lines from weft._split(weft._new_scanner(), p_text, true) as c where (c.p_scanner).mode operator(pg_catalog.<>) 'copy';
   end if;
 end
 $$;
 
-comment on function weft._cut_file(text) is 'Splits a whole file into statements, and tells the line at which the text of each begins; null where rows of a COPY follow.';
+comment on function weft._cut_other(text) is 'Splits a whole file that is not simple into statements, and tells the line at which the text of each begins; null where rows of a COPY follow.';

@@ -34,18 +34,13 @@ $$;
 comment on function weft._read_chunk(bytea, bytea, boolean, boolean) is 'Reads a chunk of an artifact as text in the encoding of this database.';
 
 
--- A whole artifact as text. No SET clause: it is called for every small file, from where the path is safe already.
+-- A whole artifact as text. No SET clause, so that the planner takes it into the query of whoever calls: every name in it is qualified.
 create or replace function weft._read_text(p_content bytea)
   returns text
   stable
-  language plpgsql
+  language sql
 as $$
-begin
-  if pg_catalog.substr(p_content, 1, 3) operator(pg_catalog.=) '\xefbbbf' then
-    return pg_catalog.convert_from(pg_catalog.substr(p_content, 4), 'UTF8');
-  end if;
-  return pg_catalog.convert_from(p_content, 'UTF8');
-end
+  select pg_catalog.convert_from(case when pg_catalog.substr(p_content, 1, 3) operator(pg_catalog.=) '\xefbbbf' then pg_catalog.substr(p_content, 4) else p_content end, 'UTF8')
 $$;
 
 comment on function weft._read_text(bytea) is 'Reads an artifact of one chunk as text in the encoding of this database, without a byte-order mark.';
@@ -175,15 +170,20 @@ as $$
   ), texts as materialized (
     select r.*, not r.in_one_piece and strpos(r.text, 'pg_catalog.lo_open(') > 0 as has_objects
     from (
-      -- by its key, file by file: of chunks there are as many as are kept
-      select b.*, case when b.kind = 'run' and cardinality(b.chunks) = 1 then weft._read_text((select c.content from weft._chunks as c where c.digest = b.chunks[1])) end as text
+      select b.*, weft._read_text(k.content) as text
       from pending as b
+      -- by its key, file by file: of chunks there are as many as are kept
+      left join lateral (select c.content from weft._chunks as c where b.kind = 'run' and cardinality(b.chunks) = 1 and c.digest = b.chunks[1] offset 0) as k on true
       where b.place = 1 or b.bytes is null or b.bytes <= weft._limit('scripts_read_bytes')
       offset 0) as r
   ), cut as materialized (
     select t.ordinal, t.own_values, c.statements, c.lines, t.has_objects
     from texts as t
-    cross join lateral weft._cut_file(t.text) as c
+    left join lateral weft._cut_simple(t.text) as s on true
+    cross join lateral (
+      select s.statements, s.lines where s.statements is not null
+      union all
+      select o.statements, o.lines from weft._cut_other(t.text) as o where s.statements is null) as c
     where not t.in_one_piece and t.text is not null and c.statements is not null
     union all
     select t.ordinal, t.own_values, array[t.text], array[1], false from texts as t where t.in_one_piece and t.text is not null

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'a57c8d08e5baf43025f353490f0f95005f283a464cede59dd539e75cb8b8c32a';
+export const ENGINE_DIGEST = 'ce16e2874a1e5efbcfb0076a999f5633f9bee15606cbd820ff8014a2aca1cef9';

@@ -61,7 +61,6 @@ describe('a file needs no regular expression', () => {
     ['with dollar quotes without a tag', 'do $$ ; $ "; \\ /* $$; select 1', ['do $$ ; $ "; \\ /* $$', ' select 1'], [1, 1]],
     ['with nothing between two semicolons', `;; select 1 ; ; ${' '.repeat(100)};\n;`, [' select 1 '], [1]],
     ['that begins with many blanks', `${'\n'.repeat(100)}select 1;select 2`, [`${'\n'.repeat(100)}select 1`, 'select 2'], [1, 101]],
-    ['that is empty', '', [], []],
   ])('%s', async (_, text, statements, lines) => {
     const { rows } = await client.query('select * from weft._cut_simple($1)', [text]);
     expect(rows[0]).toEqual({ statements, lines });
