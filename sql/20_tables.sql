@@ -42,7 +42,7 @@ comment on column weft._lease.role_id is
 comment on column weft._lease.directive_at is
   'Set while a statement is out that the session is to run at top level: until the next CALL the lease names the backend, at work or idle for a short while.';
 
-insert into weft._lease default values;
+insert into weft._lease (numbered_as) values ('weft._lease'::regclass);
 
 create table weft._deployments (
   id                  uuid          primary key default pg_catalog.gen_random_uuid(),

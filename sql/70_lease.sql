@@ -53,17 +53,19 @@ declare
   v_lease  weft._lease;
 begin
   select l.* into strict v_lease from weft._lease as l for update;
-  holder := weft._look_at_holder(v_lease);
-  if holder = 'silent' then  -- only when it is seen to be gone is the fence raised
-    begin
-      perform pg_terminate_backend(v_lease.pid, 5000);
-      holder := weft._look_at_holder(v_lease);
-    exception when insufficient_privilege then
-      null;  -- of a role that we may look at, and not end
-    end;
-  end if;
-  if holder in ('alive', 'silent', 'unknown') then
-    return;
+  if v_lease.pid is not null then
+    holder := weft._look_at_holder(v_lease);
+    if holder = 'silent' then  -- only when it is seen to be gone is the fence raised
+      begin
+        perform pg_terminate_backend(v_lease.pid, 5000);
+        holder := weft._look_at_holder(v_lease);
+      exception when insufficient_privilege then
+        null;  -- of a role that we may look at, and not end
+      end;
+    end if;
+    if holder in ('alive', 'silent', 'unknown') then
+      return;
+    end if;
   end if;
   update weft._lease as l
   set fence = l.fence + 1,
@@ -74,28 +76,12 @@ begin
       role_id = a.usesysid,
       taken_at = clock_timestamp(),
       directive_at = null
-  from pg_stat_activity as a
-  where a.pid = pg_backend_pid()
-  returning l.fence into strict fence;
-  holder := 'us';
+  from pg_stat_get_activity(pg_backend_pid()) as a
+  returning l.fence, 'us' into strict fence, holder;
 end
 $$;
 
 comment on function weft._take_lease(uuid) is 'Takes the lease for this CALL and returns its fence; the fence is null when somebody else holds it.';
-
-
-create or replace function weft._point_lease(p_deployment uuid, p_fence bigint)
-  returns void
-  volatile
-  set search_path = pg_catalog, pg_temp
-  language plpgsql
-as $$
-begin
-  update weft._lease as l set deployment_id = p_deployment where l.fence = p_fence and l.deployment_id is distinct from p_deployment;
-end
-$$;
-
-comment on function weft._point_lease(uuid, bigint) is 'Says which deployment the holder of the lease is at.';
 
 
 -- While a statement is out, the lease names the backend that is to run it, and no CALL.
@@ -121,8 +107,7 @@ create or replace function weft._is_continuing()
 as $$
   select exists (
     select from weft._lease as l
-    join pg_stat_activity as a on a.pid = l.pid and a.backend_start = l.backend_start
-    where l.pid = pg_backend_pid() and l.directive_at is not null)
+    where l.pid = pg_backend_pid() and l.directive_at is not null and l.backend_start = (select a.backend_start from pg_stat_get_activity(l.pid) as a))
 $$;
 
 comment on function weft._is_continuing() is 'Tells whether this backend was handed a statement by the CALL before this one.';
@@ -200,11 +185,10 @@ create or replace function weft._is_here(p_origin jsonb, p_target text)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  -- what one side does not know speaks neither for nor against
-  select coalesce(bool_and(h.value = o.value), true)
-  from jsonb_each(p_origin) as o (key, value)
-  join jsonb_each(weft._origin(p_target)) as h (key, value) using (key)
-  where o.value <> 'null' and h.value <> 'null'
+  -- what one side does not know speaks neither for nor against; of what both know, it must make no difference whose word is taken
+  select o.known || h.known = h.known || o.known
+  from (values (jsonb_strip_nulls(p_origin))) as o (known)
+  cross join (values (jsonb_strip_nulls(weft._origin(p_target)))) as h (known)
 $$;
 
 comment on function weft._is_here(jsonb, text) is 'Tells whether a row was written in this very database, not in the one it was copied from.';

@@ -203,7 +203,7 @@ comment on function weft._takes_secret(uuid, text) is 'Tells whether a secret ma
 
 
 -- A CALL that names no deployment brings its secrets for the one that waits for them, if there is no doubt which that is.
-create or replace function weft._choose_by_secrets(p_deployment uuid, p_secrets jsonb)
+create or replace function weft._choose_by_secrets(p_secrets jsonb)
   returns uuid
   stable
   set search_path = pg_catalog, pg_temp
@@ -213,8 +213,8 @@ declare
   v_waiting  uuid[];
   v_others   text;
 begin
-  if p_deployment is not null or p_secrets is null or not exists (select from weft._deployments as d where d.state in ('staged', 'running')) then
-    return p_deployment;
+  if p_secrets is null or not exists (select from weft._deployments as d where d.state in ('staged', 'running')) then
+    return null;
   end if;
   v_waiting := array(
     select d.id from weft._deployments as d
@@ -231,7 +231,7 @@ begin
 end
 $$;
 
-comment on function weft._choose_by_secrets(uuid, jsonb) is 'Tells for which deployment secrets have come along with a CALL, or refuses them.';
+comment on function weft._choose_by_secrets(jsonb) is 'Tells for which deployment secrets have come along with a CALL that names none, or refuses them; null where there is nothing to doubt.';
 
 
 -- What a deployment needs and was not given: null when nothing is lacking. What it does not know is refused.

@@ -71,9 +71,6 @@ declare
   v_from  integer[];
   v_to    integer[];
 begin
-  if not exists (select from weft._phases as p where p.deployment_id = p_deployment.id and p.has_repeatables) then
-    return;
-  end if;
   select array_agg(k.ordinal), array_agg(k.place) into v_from, v_to
   from (
     select g.ordinal,
@@ -197,11 +194,9 @@ as $$
 declare
   v_lost  jsonb;
 begin
-  if p_phase.has_repeatables then
-    v_lost := (select jsonb_agg(jsonb_build_object('path', l.path, 'missing', l.missing) order by l.ordinal) from weft._find_lost(p_phase) as l);
-    if v_lost is not null then
-      perform weft._call_back(p_phase, v_lost);
-    end if;
+  v_lost := (select jsonb_agg(jsonb_build_object('path', l.path, 'missing', l.missing) order by l.ordinal) from weft._find_lost(p_phase) as l);
+  if v_lost is not null then
+    perform weft._call_back(p_phase, v_lost);
   end if;
 end
 $$;

@@ -11,10 +11,12 @@ declare
   v_state  weft.deployment_state;
 begin
   select d.state into v_state from weft._deployments as d where d.id = p_deployment for no key update;
-  if v_state = 'open' then  -- until the commit: what is found here does not go meanwhile
-    perform pg_advisory_xact_lock_shared(hashtextextended('weft: kept chunks', 0));
+  if v_state is distinct from 'open' then
+    return v_state;
   end if;
-  if v_state is distinct from 'open' or exists (select from weft._missing_chunks(p_deployment)) then
+  -- until the commit: what is found here does not go meanwhile
+  perform pg_advisory_xact_lock_shared(hashtextextended('weft: kept chunks', 0));
+  if exists (select from weft._missing_chunks(p_deployment)) then
     null;
   elsif weft._lacks_approval(p_deployment) then
     perform weft._ask_for_approval(p_deployment);
@@ -75,18 +77,19 @@ comment on function weft.end_lost_sessions() is
 -- The deployment that is to be worked on before p_deployment may be over: whatever stands before it in line, then itself.
 -- Without p_deployment: everything that is staged or begun. What stands ahead is run under its own caller's grant: whoever's caller
 -- is not among p_callers waits, and lets others pass. So does what needs secrets: those of p_deployment came along, unless p_is_lacking.
-create or replace function weft._next_in_line(p_deployment uuid, p_target text, p_fence bigint, p_callers text[], p_is_lacking boolean, p_secrets_of uuid default null)
-  returns uuid
+create or replace function weft._next_in_line(
+    p_deployment uuid, p_target text, p_fence bigint, p_callers text[], p_is_lacking boolean, p_secrets_of uuid,
+    out id uuid, out is_undo boolean, out is_baseline boolean, out is_rehearsal boolean)
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_next  record;
+  v_origin  jsonb;
 begin
   perform weft._check_fence(p_fence, p_until_commit => true);
   loop
-    select d.id, d.origin into v_next
+    select d.id, d.origin, d.undoes is not null, d.mode = 'baseline', d.mode = 'rehearse' into id, v_origin, is_undo, is_baseline, is_rehearsal
     from weft._deployments as d
     -- a place can become visible late: what has begun goes on before anything else begins
     where d.state in ('staged', 'running')
@@ -97,53 +100,55 @@ begin
     order by (d.state = 'running') desc, d.place
     limit 1;
     if not found then
-      return null;
+      return;
+    elsif weft._is_here(v_origin, p_target) then
+      update weft._lease as l set deployment_id = _next_in_line.id where l.fence = p_fence and l.deployment_id is distinct from _next_in_line.id;
+      return;
     end if;
-    if weft._is_here(v_next.origin, p_target) then
-      perform weft._point_lease(v_next.id, p_fence);
-      return v_next.id;
-    end if;
-    perform weft._end(v_next.id, 'cancelled', jsonb_build_object(
+    perform weft._end(id, 'cancelled', jsonb_build_object(
       'sqlstate', 'WF017',
       'message', 'This database is a copy of the one for which the deployment was opened; what was unfinished there is not continued here.',
-      'detail', format('Opened in %s; this is %s.', v_next.origin, weft._origin(p_target))));
+      'detail', format('Opened in %s; this is %s.', v_origin, weft._origin(p_target))));
   end loop;
 end
 $$;
 
-comment on function weft._next_in_line(uuid, text, bigint, text[], boolean, uuid) is 'Chooses the deployment whose turn it is, and cancels what only a copied database brought along.';
+comment on function weft._next_in_line(uuid, text, bigint, text[], boolean, uuid) is 'Chooses the deployment whose turn it is, and points the lease at it; cancels what only a copied database brought along. All null where nothing is in line.';
 
 
--- What is in the history already is left out. False when the history has something against it: then the deployment has ended.
+-- What is in the history already is left out; and of what another deployment has done the beginning, the rest is run in the same way. May end the deployment.
 create or replace function weft._leave_out_applied(p_deployment weft._deployments)
-  returns boolean
+  returns void
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
+  -- else there is nothing to hold it against: nothing of its bundle was ever applied here, and of no file is there a part
+  v_is_met   boolean := exists (select from weft._history as h where h.bundle = p_deployment.bundle) or exists (select from weft._statements as t where t.deployment_id <> p_deployment.id);
   v_quarrel  jsonb;
 begin
-  if p_deployment.undoes is not null then
-    return true;  -- what the history has is what it is about
-  end if;
-  v_quarrel := weft._settle_with_history(p_deployment);
-  if v_quarrel is not null then
-    perform weft._end(p_deployment.id, 'failed', v_quarrel);
-  else
-    if exists (select from weft._deployments as o where o.place > p_deployment.place and o.finished_at is not null) then  -- which has passed this one
-      perform weft._leave_to_later(p_deployment.id, 'pending');
+  if p_deployment.undoes is null then  -- of an undo, what the history has is what it is about
+    if v_is_met then
+      v_quarrel := weft._settle_with_history(p_deployment);
+      if v_quarrel is not null then
+        perform weft._end(p_deployment.id, 'failed', v_quarrel);
+        return;
+      end if;
     end if;
-    if p_deployment.state = 'staged' then
-      perform weft._claim_left_out(p_deployment), weft._arrange_groups(p_deployment);
-    end if;
+    perform weft._leave_to_later(p_deployment.id, 'pending')
+    where exists (select from weft._deployments as o where o.place > p_deployment.place and o.finished_at is not null);  -- which has passed this one
+    perform weft._claim_left_out(p_deployment), weft._arrange_groups(p_deployment)
+    where p_deployment.state = 'staged' and exists (select from weft._phases as p where p.deployment_id = p_deployment.id and p.has_repeatables);
   end if;
-  return v_quarrel is null;
+  if v_is_met then
+    perform weft._go_on_with_halves(p_deployment);
+  end if;
 end
 $$;
 
 comment on function weft._leave_out_applied(weft._deployments) is
-  'Marks the steps whose artifacts the history has already, and ends a deployment that the history has something against.';
+  'Marks the steps whose artifacts the history has already, or of which another deployment has run a part; ends a deployment that the history has something against.';
 
 
 -- In the block of a rehearsal the history is what it would be, and goes back with all of it.
@@ -223,38 +228,28 @@ begin
   if not found then
     return;
   elsif v_deployment.state = 'running' then
-    if exists (  -- one that has passed it, or was at work since because it was opened again
-        select from weft._deployments as o
-        where o.bundle = v_deployment.bundle and o.id <> p_deployment and (o.started_at > v_deployment.started_at or o.finished_at > v_deployment.started_at or o.state = 'running')) then
-      perform weft._check_fence(p_fence, p_until_commit => true);
-      if v_deployment.mode <> 'baseline' and weft._leave_out_applied(v_deployment) then
-        perform weft._go_on_with_halves(v_deployment);
-      end if;
-    end if;
+    perform weft._check_fence(p_fence, p_until_commit => true);
+    perform weft._leave_out_applied(v_deployment)
+    where v_deployment.mode <> 'baseline' and exists (  -- one that has passed it, or was at work since because it was opened again
+      select from weft._deployments as o
+      where o.bundle = v_deployment.bundle and o.id <> p_deployment and (o.started_at > v_deployment.started_at or o.finished_at > v_deployment.started_at or o.state = 'running'));
     return;
   end if;
   select k.fingerprint, k.error into v_fingerprint, v_unread from weft._keep_snapshot() as k;  -- before any lock is taken
   perform weft._check_fence(p_fence, p_until_commit => true);
-  select d.* into strict v_deployment from weft._deployments as d where d.id = p_deployment for no key update;
-  if v_deployment.state <> 'staged' then
-    return;
-  end if;
   update weft._deployments as d
   set state = 'running', started_at = clock_timestamp(), wal_before = pg_current_wal_insert_lsn(), fingerprint_before = v_fingerprint, fingerprint_met = v_fingerprint,
       fingerprint_expected = v_fingerprint,
       engine_version = weft.version(), server_version = current_setting('server_version')
-  where d.id = p_deployment;
-  perform weft._tell(p_deployment, 'started', p_data => jsonb_build_object('fence', p_fence));
-  if v_unread is not null then
-    perform weft._tell(p_deployment, 'catalog_not_read', p_data => v_unread);
+  where d.id = p_deployment and d.state = 'staged';
+  if not found then
+    return;
   end if;
-  perform weft._tell_of_drift(p_deployment, v_fingerprint);
-
-  if v_deployment.mode = 'baseline' then
-    return;  -- what the history has against it, it is there to settle
-  elsif weft._leave_out_applied(v_deployment) then
-    perform weft._go_on_with_halves(v_deployment);
-  end if;
+  perform weft._tell(p_deployment, 'started', p_data => jsonb_build_object('fence', p_fence)),
+    case when v_unread is not null then weft._tell(p_deployment, 'catalog_not_read', p_data => v_unread) end,
+    weft._tell_of_drift(p_deployment, v_fingerprint),
+    -- as it was read, staged; and what the history has against a baseline, that is there to settle
+    case when v_deployment.mode <> 'baseline' then weft._leave_out_applied(v_deployment) end;
 end
 $$;
 

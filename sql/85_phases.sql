@@ -46,8 +46,7 @@ as $$
 declare
   v_bundle  text;
 begin
-  if not exists (select from weft._phases as p where p.deployment_id = p_deployment and p.has_repeatables)
-      or not exists (select from weft._steps as s where s.deployment_id = p_deployment and s.state = 'pending') then
+  if not exists (select from weft._steps as s where s.deployment_id = p_deployment and s.state = 'pending') then
     return;
   end if;
   v_bundle := (select d.bundle from weft._deployments as d where d.id = p_deployment);
@@ -110,10 +109,10 @@ create or replace function weft._begin_attempt(p_deployment uuid, p_fence bigint
   language plpgsql
 as $$
 declare
-  v_phase     weft._phases;
-  v_deaths    integer;
-  v_number    integer;
-  v_canceled  weft._cancellations;
+  v_phase   weft._phases;
+  v_deaths  integer;
+  v_number  integer;
+  v_died    integer;  -- the backend of an attempt that has no end
 begin
   perform weft._check_fence(p_fence, p_until_commit => true);
   perform from weft._deployments as d where d.id = p_deployment and d.state = 'running' for no key update;
@@ -128,21 +127,21 @@ begin
     return null;
   end if;
 
-  select c.* into v_canceled from weft._cancellations as c where c.deployment_id = p_deployment;
   -- what was sent is seen to its end first, so that nothing half-made stays
-  if found and not exists (select from weft._statements as t where t.deployment_id = p_deployment and t.state in ('sent', 'cleaning')) then
-    perform weft._end(p_deployment, 'cancelled', weft._describe_cancelled(v_canceled));
+  if exists (select from weft._cancellations as c where c.deployment_id = p_deployment and not exists (
+      select from weft._statements as t where t.deployment_id = p_deployment and t.state in ('sent', 'cleaning'))) then
+    perform weft._end(p_deployment, 'cancelled', weft._describe_cancelled(c)) from weft._cancellations as c where c.deployment_id = p_deployment;
     return null;
   end if;
 
-  if not exists (select from weft._attempts as a where a.deployment_id = p_deployment and a.ended_at is null and a.pid = (p_said ->> 'died')::integer) then
-    p_said := null;  -- of another one
-  elsif weft._fail_as_said(v_phase, p_said, p_fence) then
-    return weft._begin_attempt(p_deployment, p_fence);
-  end if;
-
-  update weft._attempts as a set ended_at = clock_timestamp(), outcome = 'died' where a.deployment_id = p_deployment and a.ended_at is null;
-  if found then
+  select coalesce(max(a.number), 0) + 1, max(a.pid) filter (where a.ended_at is null) into v_number, v_died from weft._attempts as a where a.deployment_id = p_deployment;
+  if v_died is not null then
+    if v_died is distinct from (p_said ->> 'died')::integer then
+      p_said := null;  -- of another one
+    elsif weft._fail_as_said(v_phase, p_said, p_fence) then
+      return weft._begin_attempt(p_deployment, p_fence);
+    end if;
+    perform weft._end_attempt(p_deployment, 'died');
     update weft._deployments as d set deaths = d.deaths + 1 where d.id = p_deployment returning d.deaths into v_deaths;
     perform weft._tell(p_deployment, 'resumed', v_phase.name, p_data => jsonb_build_object('deaths', v_deaths, 'fence', p_fence));
     if v_deaths >= weft._limit('attempts_without_progress_count') then
@@ -158,22 +157,20 @@ begin
     end if;
   end if;
 
-  insert into weft._attempts (deployment_id, number, fence, phase, pid)
-  select p_deployment, coalesce(max(a.number), 0) + 1, p_fence, v_phase.ordinal, pg_backend_pid()
-  from weft._attempts as a where a.deployment_id = p_deployment
-  returning number into v_number;
+  with attempt as (
+    insert into weft._attempts (deployment_id, number, fence, phase, pid) values (p_deployment, v_number, p_fence, v_phase.ordinal, pg_backend_pid())
+  )
   update weft._phases as p
   set state = 'running', attempts = p.attempts + 1, started_at = coalesce(p.started_at, clock_timestamp())
   where p.deployment_id = p_deployment and p.ordinal = v_phase.ordinal
   returning p.* into v_phase;
-  if v_number = 1 then
-    perform weft._note_tables(p_deployment);
-  end if;
   if v_phase.attempts = 1 then
-    perform weft._tell(p_deployment, 'phase_started', v_phase.name);
-    perform weft._note_other_parts();
-    perform weft._note_had(p_deployment);
-    perform weft._call_back_lost(v_phase);
+    perform
+      case when v_number = 1 and exists (select from weft._history as h where h.table_name is not null) then weft._note_tables(p_deployment) end,
+      weft._tell(p_deployment, 'phase_started', v_phase.name),
+      weft._note_other_parts(),
+      case when exists (select from weft._phases as p where p.deployment_id = p_deployment and p.has_repeatables) then weft._note_had(p_deployment) end,
+      case when v_phase.has_repeatables then weft._call_back_lost(v_phase) end;
   end if;
   return v_phase;
 end

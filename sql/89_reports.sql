@@ -2,24 +2,18 @@
 
 -- staged -> running, of a rehearsal: what there is to compare with later.
 create or replace function weft._prepare_rehearsal(p_deployment uuid)
-  returns boolean
+  returns void
   volatile
   set search_path = pg_catalog, pg_temp
-  language plpgsql
+  language sql
 as $$
-begin
-  if not exists (select from weft._deployments as d where d.id = p_deployment and d.mode = 'rehearse') then
-    return false;
-  end if;
   insert into weft._reports (deployment_id, catalog_before, sequences_before)
   select d.id, weft._list_catalog(), weft._list_sequences()
   from weft._deployments as d
-  where d.id = p_deployment and d.state = 'running' and not exists (select from weft._reports as r where r.deployment_id = d.id);
-  return true;
-end
+  where d.id = p_deployment and d.state = 'running' and not exists (select from weft._reports as r where r.deployment_id = d.id)
 $$;
 
-comment on function weft._prepare_rehearsal(uuid) is 'Tells whether a deployment is a rehearsal, and keeps for one what there is to compare with afterwards.';
+comment on function weft._prepare_rehearsal(uuid) is 'Keeps, for a rehearsal, what there is to compare with afterwards.';
 
 
 -- What stands behind a rehearsal that no transaction could show, in words: nothing of it is glossed over.

@@ -15,9 +15,13 @@ declare
   v_is_owed  pg_catalog.bool;
   v_asked    pg_catalog.bool;
   v_said     pg_catalog.jsonb;  -- when the CALL before this one died
+  v_state    weft.deployment_state;
+  v_set      pg_catalog.text;
   v_start    pg_catalog.text;
   v_at       pg_catalog.text;
   v_is_apart pg_catalog.bool;
+  v_is_undo  pg_catalog.bool;
+  v_is_baseline pg_catalog.bool;
   v_is_rehearsal pg_catalog.bool;
   v_is_batch pg_catalog.bool;
   v_before   pg_catalog.jsonb;
@@ -39,38 +43,33 @@ declare
   v_sweeping pg_catalog.timestamptz;
   v_looking  pg_catalog.timestamptz;
 begin
-  v_secrets := weft._take_secrets();  -- before anything else can read them
-  v_opened := pg_catalog.current_setting('weft.opened', true);  -- before the reset
-  v_reported := pg_catalog.current_setting('weft.reported', true);
+  -- the secrets before anything else can read them, and all of it before the reset
+  select case when pg_catalog.current_setting('weft.secrets', true) operator(pg_catalog.<>) '' then weft._take_secrets() end,
+         pg_catalog.current_setting('weft.opened', true), pg_catalog.current_setting('weft.reported', true), p_report
+  into v_secrets, v_opened, v_reported, v_said;
   v_start := weft._settle_session();
-  v_said := case when p_report ? 'died' then p_report end;
   v_is_owed := weft._is_continuing();
-  if not v_is_owed then  -- else a file goes on in this session, and what it says of the statement is believed
-    v_start := weft._reset_session();
-    v_reported := null;
-    p_report := null;
+  if v_is_owed then  -- a file goes on in this session, and what it says of the statement is believed
+    v_asked := coalesce(v_reported = 'asked', false) and p_report is null;  -- who does not know is not asked twice
+    perform set_config('weft.reported', '', false);
+  else
+    select weft._reset_session(), null, null into v_start, v_reported, p_report;
   end if;
-  v_asked := coalesce(v_reported = 'asked', false) and p_report is null;  -- who does not know is not asked twice
-  perform set_config('weft.reported', '', false);
-  if p_backend operator(pg_catalog.=) 0 then
-    p_backend := case when v_opened operator(pg_catalog.=) p_deployment::pg_catalog.text then pg_catalog.pg_backend_pid() else 0 end;
-  end if;
-  perform weft._check_call(p_deployment, p_backend);
-  perform weft._hurry_commit();
+  select weft._check_call(p_deployment, case when p_backend = 0 and v_opened = p_deployment::text then pg_backend_pid() else p_backend end), weft._hurry_commit() into v_state, v_set;
   commit;  -- of the row lock that settling took: the lease comes first in the order of locks
-  if weft._waits_for_approval(p_deployment) then
+  if v_state = 'open' and weft._waits_for_approval(p_deployment) then
     perform weft._end_unapproved(p_deployment);
     result := weft.status(p_deployment);
     reset all;
     return;
   end if;
-  v_secrets_of := weft._choose_by_secrets(p_deployment, v_secrets);
+  v_secrets_of := coalesce(p_deployment, weft._choose_by_secrets(v_secrets));
   v_lacking := weft._find_lacking(v_secrets_of, v_secrets);
   if p_reopen is not null and v_lacking is null then
     perform weft._reopen(p_deployment, p_reopen);
     commit;
   end if;
-  if p_deployment is not null and weft._is_over(p_deployment) then
+  if v_state not in ('staged', 'running') and weft._is_over(p_deployment) then
     result := weft.status(p_deployment);
     if p_reopen is not null and v_lacking is not null and result ->> 'state' = 'degraded' then
       result := result || jsonb_build_object('lacking', v_lacking);
@@ -83,10 +82,7 @@ begin
   end if;
 
   select t.fence, t.holder into v_fence, v_holder from weft._take_lease(p_deployment) as t;
-  if v_fence is not null then
-    perform weft._number_anew();
-  end if;
-  perform weft._hurry_commit();
+  perform case when v_fence is not null then weft._number_anew() end, weft._hurry_commit();
   commit;
   if v_fence is null then
     result := weft._attach(p_deployment, v_holder);
@@ -95,43 +91,33 @@ begin
   end if;
 
   loop
-    v_current := weft._next_in_line(p_deployment, p_target, v_fence, p_callers, v_lacking is not null, v_secrets_of);
-    perform weft._hurry_commit();
+    select n.id, n.is_undo, n.is_baseline, n.is_rehearsal, weft._hurry_commit() into v_current, v_is_undo, v_is_baseline, v_is_rehearsal, v_set
+    from weft._next_in_line(p_deployment, p_target, v_fence, p_callers, v_lacking is not null, v_secrets_of) as n;
     commit;
     exit when v_current is null;
-    perform weft._begin(v_current, v_fence);
-    perform weft._hold_to_undo(v_current);
-    perform weft._take_as_applied(v_current, v_fence);
-    v_is_rehearsal := weft._prepare_rehearsal(v_current);
-    v_values := weft._read_parameters(v_current, case when v_current = v_secrets_of then v_secrets end);
-    perform weft._hurry_commit();
+    perform weft._begin(v_current, v_fence),
+      case when v_is_undo then weft._hold_to_undo(v_current) end,
+      case when v_is_undo or v_is_baseline then weft._take_as_applied(v_current, v_fence) end,
+      case when v_is_rehearsal then weft._prepare_rehearsal(v_current) end;
+    select weft._read_parameters(v_current, case when v_current = v_secrets_of then v_secrets end), weft._hurry_commit() into v_values, v_set;
     commit;
 
     <<phases>>
     loop
       v_phase := weft._begin_attempt(v_current, v_fence, v_said);
-      v_said := null;
       commit;  -- which waits for the disk: a death that takes the server along is counted by it, and an end is seen by others
+      select null, 0, 0 into v_said, v_tries, v_behind;
       exit phases when v_phase.ordinal is null;
-      v_tries := 0;
-      v_behind := 0;
       if v_values is not null then
-        v_phase.parameters := v_values;
         v_phase.secrets := weft._pick_secrets(v_current, v_values);
       end if;
 
       loop
         select b.first_step, b.last_step, b.is_apart, b.is_batch into v_first, v_last, v_is_apart, v_is_batch from weft._next_block(v_phase, v_behind) as b;
-        if v_is_apart and v_values is not null then
-          v_phase.parameters := weft._values_of_step(v_current, v_first, v_values);
-        elsif v_values is not null then
-          v_phase.parameters := v_values;
+        if v_values is not null then
+          v_phase.parameters := case when v_is_apart then weft._values_of_step(v_current, v_first, v_values) else v_values end;
         end if;
-        if v_is_rehearsal then
-          v_outcome := weft._rehearse(v_current, v_start, v_fence, v_phase.parameters, v_phase.secrets);
-        elsif v_is_batch then
-          v_outcome := weft._run_round(v_phase, v_first, v_fence);
-        elsif not v_is_apart then
+        if not (v_is_rehearsal or v_is_batch or v_is_apart) then
           v_outcome := weft._run_steps(v_current, v_phase, v_first, v_last, v_fence, v_tries + 1 >= weft._limit('lock_attempts_count'));
           if v_phase.has_repeatables and v_outcome.verdict in ('done', 'failed') then
             v_is_last := v_outcome.verdict = 'done';
@@ -140,6 +126,10 @@ begin
               rollback;
             end if;
           end if;
+        elsif v_is_rehearsal then
+          v_outcome := weft._rehearse(v_current, v_start, v_fence, v_phase.parameters, v_phase.secrets);
+        elsif v_is_batch then
+          v_outcome := weft._run_round(v_phase, v_first, v_fence);
         else
           v_outcome := weft._prepare_step(v_phase, v_first, v_start, v_fence);
           if v_outcome.verdict is null then
@@ -254,7 +244,7 @@ comment on function weft._hurry_commit() is 'Lets the commit of the transaction 
 
 -- What must be true of a CALL before it does anything.
 create or replace function weft._check_call(p_deployment uuid, p_backend integer)
-  returns void
+  returns weft.deployment_state
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
@@ -266,22 +256,19 @@ begin
     raise exception 'This connection does not keep its backend: the session was at backend % and is at % now.', coalesce(nullif(p_backend, 0)::text, 'unknown'), pg_backend_pid()
       using errcode = 'WF010', hint = 'A pooler in transaction mode is in between. Use the database''s direct address.';
   end if;
-  perform weft._check_session();
-  perform weft.end_lost_sessions();
-  if p_deployment is null then
-    return;
-  end if;
+  perform weft._check_session(), weft.end_lost_sessions();
   v_state := weft._settle_staged(p_deployment);
-  if v_state is null then
+  if v_state is null and p_deployment is not null then
     raise exception 'There is no deployment % in this database.', p_deployment using errcode = 'WF002', hint = 'select * from weft.deployments';
   elsif v_state = 'open' and not weft._waits_for_approval(p_deployment) then
     raise exception 'The deployment lacks % of its chunks.', (select count(*) from weft._missing_chunks(p_deployment))
       using errcode = 'WF007', hint = 'Deploy the same bundle again: what has arrived is kept, and only the rest is sent.';
   end if;
+  return v_state;
 end
 $$;
 
-comment on function weft._check_call(uuid, integer) is 'Refuses a CALL through a transaction pooler, for an unknown deployment, or before the artifacts are there.';
+comment on function weft._check_call(uuid, integer) is 'Refuses a CALL through a transaction pooler, for an unknown deployment, or before the artifacts are there; tells how far the deployment is.';
 
 
 create or replace function weft._check_session()
@@ -291,20 +278,29 @@ create or replace function weft._check_session()
   language plpgsql
 as $$
 declare
-  v_owner  name := (select pg_get_userbyid(n.nspowner) from pg_namespace as n where n.nspname = 'weft');
+  v_owner  name;
+  v_lacks  text;
 begin
-  if current_setting('track_activities') <> 'on' then
-    raise exception 'track_activities is off: nobody could tell a live runner from a dead one.'
-      using errcode = 'WF008', hint = format('As a superuser: alter database %I set track_activities = on', current_database());
+  select pg_get_userbyid(n.nspowner), case
+    when current_setting('track_activities') <> 'on' then 'activities'
+    when (select a.backend_start from pg_stat_get_activity(pg_backend_pid()) as a) is null then 'itself'
+    when session_user <> pg_get_userbyid(n.nspowner) and not pg_has_role(session_user, 'pg_read_all_stats', 'usage') then 'the owner' end
+  into v_owner, v_lacks
+  from pg_namespace as n where n.nspname = 'weft';
+  if v_lacks is null then
+    return;
   end if;
-  if (select a.backend_start from pg_stat_activity as a where a.pid = pg_backend_pid()) is null then
-    raise exception 'The role "%" cannot see even its own session in pg_stat_activity.', session_user
-      using errcode = 'WF009', hint = format('The role has a setting "role" of another role. As an administrator: alter role %I reset role', session_user);
-  end if;
-  if session_user <> v_owner and not pg_has_role(session_user, 'pg_read_all_stats', 'usage') then
-    raise exception 'The role "%" cannot see whether a session of "%", who owns Weft''s schema, is alive.', session_user, v_owner
-      using errcode = 'WF009', hint = format('Deploy as %I, or: grant pg_read_all_stats to %I', v_owner, session_user);
-  end if;
+  case v_lacks
+    when 'activities' then
+      raise exception 'track_activities is off: nobody could tell a live runner from a dead one.'
+        using errcode = 'WF008', hint = format('As a superuser: alter database %I set track_activities = on', current_database());
+    when 'itself' then
+      raise exception 'The role "%" cannot see even its own session in pg_stat_activity.', session_user
+        using errcode = 'WF009', hint = format('The role has a setting "role" of another role. As an administrator: alter role %I reset role', session_user);
+    when 'the owner' then
+      raise exception 'The role "%" cannot see whether a session of "%", who owns Weft''s schema, is alive.', session_user, v_owner
+        using errcode = 'WF009', hint = format('Deploy as %I, or: grant pg_read_all_stats to %I', v_owner, session_user);
+  end case;
 end
 $$;
 

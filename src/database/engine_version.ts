@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'ce16e2874a1e5efbcfb0076a999f5633f9bee15606cbd820ff8014a2aca1cef9';
+export const ENGINE_DIGEST = '81fb765250ba2dd9b4e8ccac3e93b0ab3398681b69fd127482a278de0a1389f0';
