@@ -1,5 +1,7 @@
 -- Which CALL runs now. A live runner is the only lock: the lease names a CALL by pid, backend start and query start, and it
 -- lives exactly while pg_stat_activity shows that backend active with that query. What cannot be seen is unknown, never dead.
+--
+-- What each CALL asks for is read from pg_stat_get_activity, the function under that view: the same rows, without the names that the view looks up.
 
 -- Looks at a holder. Call it with the lease row locked, after RESET ROLE: pg_stat_activity is frozen per transaction, so the
 -- frozen picture is thrown away here, behind the lock.
@@ -119,6 +121,7 @@ create or replace function weft._check_fence(p_fence bigint, p_until_commit bool
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan  -- to plan this takes longer than to do it
   language plpgsql
 as $$
 begin

@@ -5,6 +5,7 @@ create or replace function weft._settle_staged(p_deployment uuid)
   returns weft.deployment_state
   volatile
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan  -- asked again and again, by keys alone
   language plpgsql
 as $$
 declare
@@ -39,6 +40,7 @@ create or replace function weft._missing_chunks(p_deployment uuid)
   returns table (digest bytea)
   stable
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan  -- asked again and again, by keys alone
   language sql
 as $$
   select distinct u.digest
@@ -62,8 +64,8 @@ create or replace function weft.end_lost_sessions()
 as $$
 begin
   perform pg_terminate_backend(a.pid)
-  from pg_stat_activity as a
-  where a.datname = current_database() and a.usename = current_user and a.pid <> pg_backend_pid()
+  from pg_stat_get_activity(null) as a
+  where a.datid = (select d.oid from pg_database as d where d.datname = current_database()) and a.usesysid = to_regrole(quote_ident(current_user)) and a.pid <> pg_backend_pid()
     and a.query ~ '^(?:(?:select|call) weft\.|select (?:pg_catalog\.)?(?:set_config\(''weft\.|current_setting\(''server_version_num''\)))'  -- as Weft sends them
     and a.state = 'active' and a.wait_event = 'ClientRead' and coalesce(a.backend_xid, a.backend_xmin) is not null
     and a.query_start < clock_timestamp() - make_interval(secs => weft._limit('client_silence_seconds'));

@@ -109,21 +109,24 @@ create or replace function weft._begin_attempt(p_deployment uuid, p_fence bigint
   language plpgsql
 as $$
 declare
-  v_phase   weft._phases;
-  v_deaths  integer;
-  v_number  integer;
-  v_died    integer;  -- the backend of an attempt that has no end
+  v_is_undo  boolean;
+  v_phase    weft._phases;
+  v_deaths   integer;
+  v_number   integer;
+  v_died     integer;  -- the backend of an attempt that has no end
 begin
   perform weft._check_fence(p_fence, p_until_commit => true);
-  perform from weft._deployments as d where d.id = p_deployment and d.state = 'running' for no key update;
+  select d.undoes is not null into v_is_undo from weft._deployments as d where d.id = p_deployment and d.state = 'running' for no key update;
   if not found then
     return null;
   end if;
 
   select p.* into v_phase from weft._phases as p where p.deployment_id = p_deployment and p.state not in ('succeeded', 'skipped') order by p.ordinal limit 1;
   if not found then
-    perform weft._forget_dropped(p_deployment), weft._forget_gone(p_deployment);
-    perform weft._end(p_deployment, case when exists (select from weft._steps as s where s.deployment_id = p_deployment and s.state = 'failed') then 'degraded' else 'succeeded' end::weft.deployment_state, null);
+    perform
+      case when v_is_undo or exists (select from weft._history as h where h.made is not null) or exists (select from weft._steps as s where s.had is not null) then weft._forget_dropped(p_deployment) end,
+      case when v_is_undo then weft._forget_gone(p_deployment) end,
+      weft._end(p_deployment, case when exists (select from weft._steps as s where s.deployment_id = p_deployment and s.state = 'failed') then 'degraded' else 'succeeded' end::weft.deployment_state, null);
     return null;
   end if;
 

@@ -40,6 +40,7 @@ declare
   v_secrets_of pg_catalog.uuid;  -- the deployment for which they are
   v_lacking  pg_catalog.text[];
   v_values   pg_catalog.jsonb;
+  v_hidden   pg_catalog.jsonb;  -- those among them that must not be written down
   v_sweeping pg_catalog.timestamptz;
   v_looking  pg_catalog.timestamptz;
 begin
@@ -48,12 +49,12 @@ begin
          pg_catalog.current_setting('weft.opened', true), pg_catalog.current_setting('weft.reported', true), p_report
   into v_secrets, v_opened, v_reported, v_said;
   v_start := weft._settle_session();
-  v_is_owed := weft._is_continuing();
-  if v_is_owed then  -- a file goes on in this session, and what it says of the statement is believed
+  if weft._is_continuing() then  -- a file goes on in this session, and what it says of the statement is believed
+    v_is_owed := true;
     v_asked := coalesce(v_reported = 'asked', false) and p_report is null;  -- who does not know is not asked twice
     perform set_config('weft.reported', '', false);
   else
-    select weft._reset_session(), null, null into v_start, v_reported, p_report;
+    select weft._reset_session(), false, null, null into v_start, v_is_owed, v_reported, p_report;
   end if;
   select weft._check_call(p_deployment, case when p_backend = 0 and v_opened = p_deployment::text then pg_backend_pid() else p_backend end), weft._hurry_commit() into v_state, v_set;
   commit;  -- of the row lock that settling took: the lease comes first in the order of locks
@@ -99,7 +100,8 @@ begin
       case when v_is_undo then weft._hold_to_undo(v_current) end,
       case when v_is_undo or v_is_baseline then weft._take_as_applied(v_current, v_fence) end,
       case when v_is_rehearsal then weft._prepare_rehearsal(v_current) end;
-    select weft._read_parameters(v_current, case when v_current = v_secrets_of then v_secrets end), weft._hurry_commit() into v_values, v_set;
+    select p.given, case when p.given is not null then weft._pick_secrets(v_current, p.given) end, weft._hurry_commit() into v_values, v_hidden, v_set
+    from (select weft._read_parameters(v_current, case when v_current = v_secrets_of then v_secrets end) as given offset 0) as p;
     commit;
 
     <<phases>>
@@ -108,14 +110,12 @@ begin
       commit;  -- which waits for the disk: a death that takes the server along is counted by it, and an end is seen by others
       select null, 0, 0 into v_said, v_tries, v_behind;
       exit phases when v_phase.ordinal is null;
-      if v_values is not null then
-        v_phase.secrets := weft._pick_secrets(v_current, v_values);
-      end if;
 
       loop
         select b.first_step, b.last_step, b.is_apart, b.is_batch into v_first, v_last, v_is_apart, v_is_batch from weft._next_block(v_phase, v_behind) as b;
         if v_values is not null then
           v_phase.parameters := case when v_is_apart then weft._values_of_step(v_current, v_first, v_values) else v_values end;
+          v_phase.secrets := v_hidden;
         end if;
         if not (v_is_rehearsal or v_is_batch or v_is_apart) then
           v_outcome := weft._run_steps(v_current, v_phase, v_first, v_last, v_fence, v_tries + 1 >= weft._limit('lock_attempts_count'));

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '81fb765250ba2dd9b4e8ccac3e93b0ab3398681b69fd127482a278de0a1389f0';
+export const ENGINE_DIGEST = 'b63c66bd81f81f0bd95bba735576869c5358324833731e08e1873e7a811a403b';
