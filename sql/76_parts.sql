@@ -3,22 +3,36 @@
 
 -- Counted is what pg_depend says of the schema, of each object in it, and of their types: row types, types of arrays. An index, a trigger, a constraint, a
 -- default hang on their table there; so nothing of any kind comes or goes without another number.
-create or replace function weft._count_parts(out parts bigint, out dependents bigint)
+create or replace function weft._count_parts(out parts bigint, out dependents bigint, out relations oid[], out types oid[], out others oid[])
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  with recursive bonds as (
-    select d.classid, d.objid, d.deptype, true as is_in_it from pg_depend as d where d.refclassid = 'pg_namespace'::regclass and d.refobjid = 'weft'::regnamespace
-    union all
-    select d.classid, d.objid, d.deptype, false
-    from bonds as b join pg_depend as d on d.refclassid = b.classid and d.refobjid = b.objid
-    where b.is_in_it or b.classid = 'pg_type'::regclass and b.deptype = 'i'
+  with held as materialized (
+    select count(*) as parts, array_agg(d.objid) filter (where d.classid = 'pg_class'::regclass) as relations, array_agg(d.objid) filter (where d.classid = 'pg_type'::regclass) as types,
+           array_agg(d.objid) filter (where k.is_other) as others, array_agg(distinct d.classid) filter (where k.is_other) as their_classes  -- functions, of which there are hundreds
+    from pg_depend as d cross join lateral (select d.classid not in ('pg_class'::regclass, 'pg_type'::regclass) as is_other) as k
+    where d.refclassid = 'pg_namespace'::regclass and d.refobjid = 'weft'::regnamespace
   )
-  select count(*) filter (where b.is_in_it or b.deptype <> 'n'), count(*) filter (where not b.is_in_it and b.deptype = 'n') from bonds as b
+  select h.parts + r.parts + t.parts + a.parts + o.parts, r.dependents + t.dependents + a.dependents + o.dependents, h.relations, h.types, h.others
+  from held as h
+  cross join lateral (  -- on relations; among it their row types
+    select count(*) filter (where d.deptype <> 'n') as parts, count(*) filter (where d.deptype = 'n') as dependents,
+           array_agg(d.objid) filter (where d.classid = 'pg_type'::regclass and d.deptype = 'i') as types
+    from pg_depend as d where d.refclassid = 'pg_class'::regclass and d.refobjid = any (h.relations)) as r
+  cross join lateral (  -- on types; among it those of arrays
+    select count(*) filter (where d.deptype <> 'n') as parts, count(*) filter (where d.deptype = 'n') as dependents,
+           array_agg(d.objid) filter (where d.classid = 'pg_type'::regclass and d.deptype = 'i') as types
+    from pg_depend as d where d.refclassid = 'pg_type'::regclass and d.refobjid = any (h.types || r.types)) as t
+  cross join lateral (
+    select count(*) filter (where d.deptype <> 'n') as parts, count(*) filter (where d.deptype = 'n') as dependents
+    from pg_depend as d where d.refclassid = 'pg_type'::regclass and d.refobjid = any (t.types)) as a
+  cross join lateral (
+    select count(*) filter (where d.deptype <> 'n') as parts, count(*) filter (where d.deptype = 'n') as dependents
+    from pg_depend as d where d.refclassid = any (h.their_classes) and d.refobjid = any (h.others)) as o
 $$;
 
-comment on function weft._count_parts() is 'Counts what schema weft holds and what hangs on that; and how often something depends on it.';
+comment on function weft._count_parts() is 'Counts what schema weft holds and what hangs on that; and how often something depends on it. With what it holds: relations, types, and all others, which are functions.';
 
 
 -- What of a part a statement can change; without what is the owner's to say (rights, comments, options of storage).
@@ -84,30 +98,24 @@ comment on function weft._is_part_as_noted(oid, oid) is 'Tells whether a part of
 
 -- Whether the transaction at hand has written one of their rows, and not only said who may do what with it: a file that replaces a function, or disables a
 -- trigger, changes no number. No other transaction is younger than ours but those that have begun meanwhile.
-create or replace function weft._has_written_parts()
+create or replace function weft._has_written_parts(p_relations oid[], p_types oid[], p_others oid[])
   returns boolean
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  with ours as materialized (
-    select d.classid, d.objid from pg_depend as d
-    where pg_current_xact_id_if_assigned() is not null and d.refclassid = 'pg_namespace'::regclass and d.refobjid = 'weft'::regnamespace
-  ),
-  relations as materialized (
-    select c.oid, c.xmin as by, c.relkind from ours as o join pg_class as c on c.oid = o.objid where o.classid = 'pg_class'::regclass
-  )
-  select exists (select from relations as r where age(r.by) <= 0 and not weft._is_part_as_noted('pg_class'::regclass, r.oid))
+  select pg_current_xact_id_if_assigned() is not null and (
+    exists (select from pg_class as c where c.oid = any (p_relations) and age(c.xmin) <= 0 and not weft._is_part_as_noted('pg_class'::regclass, c.oid))
     -- of functions there are hundreds, and most files write none
     or (current_setting('track_counts') <> 'on' or pg_stat_get_xact_tuples_inserted('pg_proc'::regclass) + pg_stat_get_xact_tuples_updated('pg_proc'::regclass) > 0)
-      and exists (select from ours as o join pg_proc as f on f.oid = o.objid where o.classid = 'pg_proc'::regclass and age(f.xmin) <= 0 and not weft._is_part_as_noted('pg_proc'::regclass, f.oid))
-    or exists (select from relations as r join pg_trigger as t on t.tgrelid = r.oid where age(t.xmin) <= 0)
-    or exists (select from relations as r join pg_rewrite as w on w.ev_class = r.oid where r.relkind = 'v' and age(w.xmin) <= 0)
-    or exists (select from relations as r join pg_attribute as a on a.attrelid = r.oid where r.relkind = 'r' and age(a.xmin) <= 0 and not weft._is_part_as_noted('pg_class'::regclass, a.attrelid))
-    or exists (select from ours as o join pg_type as t on t.oid = o.objid where o.classid = 'pg_type'::regclass and age(t.xmin) <= 0)
+      and exists (select from pg_proc as f where f.oid = any (p_others) and age(f.xmin) <= 0 and not weft._is_part_as_noted('pg_proc'::regclass, f.oid))
+    or exists (select from pg_trigger as t where t.tgrelid = any (p_relations) and age(t.xmin) <= 0)
+    or exists (select from pg_rewrite as w where w.ev_class = any (p_relations) and age(w.xmin) <= 0)
+    or exists (select from pg_attribute as a where a.attrelid = any (p_relations) and age(a.xmin) <= 0 and not weft._is_part_as_noted('pg_class'::regclass, a.attrelid))
+    or exists (select from pg_type as t where t.oid = any (p_types) and age(t.xmin) <= 0))
 $$;
 
-comment on function weft._has_written_parts() is 'Tells whether the transaction at hand may have changed a part of the engine.';
+comment on function weft._has_written_parts(oid[], oid[], oid[]) is 'Tells whether the transaction at hand may have changed a part of the engine, of those that are given.';
 
 
 create or replace function weft._find_dependent()
@@ -163,8 +171,7 @@ create or replace function weft._note_other_parts()
   language sql
 as $$
   select weft._note_parts(i.version)
-  from (select max(l.version) as version from weft._installations as l) as n
-  join weft._installations as i on i.version = n.version
+  from (select l.version, l.parts_count from weft._installations as l order by l.version desc limit 1) as i
   where i.parts_count <> (weft._count_parts()).parts
 $$;
 
@@ -258,20 +265,19 @@ create or replace function weft._check_dependents(p_changes bigint default null)
   language plpgsql
 as $$
 declare
-  v_version     integer;
-  v_parts       bigint;
-  v_dependents  bigint;
-  v_found       record;
-  v_is_other    boolean;
-  v_words       text;
+  v_version   integer;
+  v_is_other  boolean;
+  v_is_tied   boolean;
+  v_words     text;
 begin
   if weft._count_dependency_changes() = p_changes then
     return;
   end if;
-  select i.version, i.parts_count, i.dependents_count into v_version, v_parts, v_dependents from weft._installations as i order by i.version desc limit 1;
-  select c.parts, c.dependents into v_found from weft._count_parts() as c;
-  v_is_other := v_found.parts <> v_parts or weft._has_written_parts();
-  if not v_is_other and v_found.dependents = v_dependents then
+  select i.version, c.parts <> i.parts_count or weft._has_written_parts(c.relations, c.types, c.others), c.dependents is distinct from i.dependents_count
+  into v_version, v_is_other, v_is_tied
+  from (select l.version, l.parts_count, l.dependents_count from weft._installations as l order by l.version desc limit 1) as i
+  cross join weft._count_parts() as c;
+  if not (v_is_other or v_is_tied) then
     return;
   end if;
   v_words := weft._find_dependent();

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b63c66bd81f81f0bd95bba735576869c5358324833731e08e1873e7a811a403b';
+export const ENGINE_DIGEST = 'e82db5e90620154adf9f3a402b9cd5e5dfbd80e245afe732bb74236983208dc0';
