@@ -1,6 +1,7 @@
 -- What the steps of a block leave behind: in their rows, in the history, in the journal. In the transaction of their effects.
 
-create or replace function weft._record_steps(p_deployment uuid, p_phase text, p_records weft._step_record[])
+-- p_records: in the order of the steps.
+create or replace function weft._record_steps(p_phase weft._phases, p_records weft._step_record[])
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
@@ -8,58 +9,56 @@ create or replace function weft._record_steps(p_deployment uuid, p_phase text, p
   language plpgsql
 as $$
 declare
-  v_last        integer := (select coalesce(max(e.number), 0) from weft._events as e where e.deployment_id = p_deployment);
-  v_first_step  integer;
-  v_last_step   integer;
+  v_bundle  text;
+  v_undoes  uuid;
 begin
-  select min(r.ordinal), max(r.ordinal) into v_first_step, v_last_step from unnest(p_records) as r;
-  update weft._steps as s
-  set state = case when r.is_wanted then 'succeeded' else 'skipped' end::weft.step_state, is_wanted = case when s.condition is not null then r.is_wanted or coalesce(r.result ? 'same_table', false) end,
-      statements = case when r.is_wanted then r.statements end, rows = case when r.is_wanted then r.rows end, finished_at = r.finished_at,
-      milliseconds = round((extract(epoch from r.finished_at - r.started_at) * 1000)::numeric, 3),
-      replaced = case when r.is_wanted and (s.options ? 'repeat' or s.kind = 'load') then (
-        select weft._keep_row(h)
-        from weft._history as h where h.bundle = (select d.bundle from weft._deployments as d where d.id = p_deployment) and h.path = s.path) end,
-      statement_lines = r.lines, statement_digests = r.digests, result = case when r.result is null then s.result else coalesce(s.result, '{}') || (r.result - '{table,table_oid}'::text[]) end
-  from unnest(p_records) as r
-  where s.deployment_id = p_deployment and s.ordinal between v_first_step and v_last_step and s.ordinal = r.ordinal;
-
-  if (select d.undoes is not null from weft._deployments as d where d.id = p_deployment) then
-    perform weft._take_back_history(p_deployment, p_records);
-  else
+  select d.bundle, d.undoes into v_bundle, v_undoes from weft._deployments as d where d.id = p_phase.deployment_id;
+  with recorded as (
+    update weft._steps as s
+    set state = case when r.is_wanted then 'succeeded' else 'skipped' end::weft.step_state, is_wanted = case when s.condition is not null then r.is_wanted or coalesce(r.result ? 'same_table', false) end,
+        statements = case when r.is_wanted then r.statements end, rows = case when r.is_wanted then r.rows end, finished_at = r.finished_at,
+        milliseconds = round((extract(epoch from r.finished_at - r.started_at) * 1000)::numeric, 3),
+        replaced = case when r.is_wanted and (s.options ? 'repeat' or s.kind = 'load') then (
+          select weft._keep_row(h) from weft._history as h where h.bundle = v_bundle and h.path = s.path) end,
+        statement_lines = r.lines, statement_digests = r.digests, result = case when r.result is null then s.result else coalesce(s.result, '{}') || (r.result - '{table,table_oid}'::text[]) end
+    from unnest(p_records) as r
+    where s.deployment_id = p_phase.deployment_id and s.ordinal between (p_records[1]).ordinal and (p_records[cardinality(p_records)]).ordinal and s.ordinal = r.ordinal
+    returning s.ordinal, s.path, s.kind, s.options, s.condition, weft._repeat_of(s.kind, s.options) as repeat, r.is_wanted, r.statements, r.rows, r.finished_at, r.result
+  ),
+  applied as (
     insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place, made, table_name, table_oid, words)
-    select d.bundle, a.path, a.digest, d.id, r.finished_at, d.id, a.path, case when weft._repeat_of(s.kind, s.options) <> 'once' then s.ordinal end, r.result -> 'made',
-           r.result ->> 'table', coalesce((r.result ->> 'table_oid')::oid, case when r.result ? 'table' then weft._find_table(r.result ->> 'table') end), weft._words_of(s.kind, s.options)
-    from weft._deployments as d
-    cross join unnest(p_records) as r
+    select v_bundle, r.path, a.digest, p_phase.deployment_id, r.finished_at, p_phase.deployment_id, r.path, case when r.repeat <> 'once' then r.ordinal end, r.result -> 'made',
+           r.result ->> 'table', coalesce((r.result ->> 'table_oid')::oid, case when r.result ? 'table' then weft._find_table(r.result ->> 'table') end), weft._words_of(r.kind, r.options)
+    from recorded as r
     -- each by its key: rows that were just written have no statistics, and a plan that joins them is quadratic, of one file or of all
-    cross join lateral (select k.kind, k.options, k.ordinal, k.path from weft._steps as k where k.deployment_id = p_deployment and k.ordinal = r.ordinal offset 0) as s
-    cross join lateral (select k.path, k.digest from weft._artifacts as k where k.deployment_id = p_deployment and k.path = s.path offset 0) as a
-    where d.id = p_deployment and r.is_wanted and weft._repeat_of(s.kind, s.options) is not null
+    cross join lateral (select k.digest from weft._artifacts as k where k.deployment_id = p_phase.deployment_id and k.path = r.path offset 0) as a
+    where v_undoes is null and r.is_wanted and r.repeat is not null
     on conflict on constraint an_artifact_is_applied_once do update
     -- once means once: null would be refused
     set digest = case when excluded.place is not null then excluded.digest end, deployment_id = excluded.deployment_id,
         applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, applied_path = excluded.applied_path, place = excluded.place,
-        made = weft._merge_made(h.made, excluded.made), table_name = excluded.table_name, table_oid = excluded.table_oid, words = excluded.words;
-    if exists (select from weft._phases as p where p.deployment_id = p_deployment and p.name = p_phase and p.has_repeatables) then
-      update weft._history as h set place = s.ordinal  -- of all of them: places are compared with each other
-      from weft._deployments as d
-      join weft._steps as s on s.deployment_id = d.id and s.options ? 'repeat'
-      where d.id = p_deployment and h.bundle = d.bundle and h.path = s.path and h.place is distinct from s.ordinal;
-    end if;
-  end if;
-
+        made = weft._merge_made(h.made, excluded.made), table_name = excluded.table_name, table_oid = excluded.table_oid, words = excluded.words
+  )
   insert into weft._events (deployment_id, number, at, kind, phase, path, data)
-  select p_deployment, v_last + row_number() over (order by r.ordinal), r.finished_at, case when r.is_wanted then 'step_succeeded' else 'step_left_out' end, p_phase, s.path,
+  select p_phase.deployment_id, l.number + row_number() over (order by r.ordinal), r.finished_at, case when r.is_wanted then 'step_succeeded' else 'step_left_out' end, p_phase.name, r.path,
          case when r.is_wanted then jsonb_build_object('step', r.ordinal, 'statements', r.statements, 'rows', r.rows) || coalesce(r.result - '{table,table_oid}'::text[], '{}')
            when r.result ? 'same_table' then jsonb_build_object('step', r.ordinal, 'same_table', r.result -> 'same_table')
-           else jsonb_build_object('step', r.ordinal, 'when', s.condition) end
-  from unnest(p_records) as r
-  cross join lateral (select k.path, k.condition from weft._steps as k where k.deployment_id = p_deployment and k.ordinal = r.ordinal offset 0) as s;
+           else jsonb_build_object('step', r.ordinal, 'when', r.condition) end
+  from recorded as r
+  cross join (select coalesce(max(e.number), 0) as number from weft._events as e where e.deployment_id = p_phase.deployment_id) as l;
+
+  if v_undoes is not null then
+    perform weft._take_back_history(p_phase.deployment_id, p_records);
+  elsif p_phase.has_repeatables then
+    update weft._history as h set place = s.ordinal  -- of all of them: places are compared with each other
+    from weft._deployments as d
+    join weft._steps as s on s.deployment_id = d.id and s.options ? 'repeat'
+    where d.id = p_phase.deployment_id and h.bundle = d.bundle and h.path = s.path and h.place is distinct from s.ordinal;
+  end if;
 end
 $$;
 
-comment on function weft._record_steps(uuid, text, weft._step_record[]) is
+comment on function weft._record_steps(weft._phases, weft._step_record[]) is
   'Records the steps of a block, in history and journal too, in the transaction of their effects. What its condition left out is in no history: the next deployment asks again.';
 
 

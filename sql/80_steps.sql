@@ -106,7 +106,7 @@ begin
         v_path := v_script.path;
         p_phase.parameters := coalesce(v_script.parameters, v_values);
         if v_script.is_tolerated and p_first < p_last then
-          perform weft._record_steps(p_deployment, p_phase.name, v_records);  -- so that the journal keeps their order
+          perform weft._record_steps(p_phase, v_records);  -- so that the journal keeps their order
           v_records := '{}';
           v_count_at := weft._limit('steps_between_lock_counts');
           v_within := weft._run_steps(p_deployment, p_phase, v_script.ordinal, v_script.ordinal, p_fence, p_is_last_try, p_is_within => true);
@@ -317,7 +317,7 @@ begin
       perform weft._dismiss_role(p_phase.role);
     end if;
     perform weft._check_dependents(v_changes);
-    perform weft._record_steps(p_deployment, p_phase.name, v_records);
+    perform weft._record_steps(p_phase, v_records);
     if not p_is_within then
       perform weft._check_fence(p_fence, p_until_commit => true);
     end if;

@@ -243,7 +243,7 @@ begin
       v_condition := v_step.condition;
       perform weft._reset_session(), set_config('lock_timeout', weft._lock_budget_ms(p_phase, 'data')::text, false);
       if not weft._evaluate(v_step.condition, p_path, p_phase.parameters) then
-        perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[row(p_step, false, null, null, clock_timestamp(), clock_timestamp(), '{}', '{}', null)::weft._step_record]);
+        perform weft._record_steps(p_phase, array[row(p_step, false, null, null, clock_timestamp(), clock_timestamp(), '{}', '{}', null)::weft._step_record]);
         return row('done', null, null)::weft._outcome;
       end if;
       update weft._steps as s set is_wanted = true where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;

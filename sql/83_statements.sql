@@ -229,7 +229,7 @@ as $$
 declare
   v_lost     jsonb;
 begin
-  perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[(
+  perform weft._record_steps(p_phase, array[(
     select row(p_step.ordinal, true, count(*), coalesce(sum(t.rows), 0)::bigint, greatest(p_phase.started_at, (
                  select max(e.finished_at) from weft._steps as e where e.deployment_id = p_phase.deployment_id and e.ordinal < p_step.ordinal)), clock_timestamp(),
                coalesce(array_agg(t.line order by t.number), '{}'), coalesce(array_agg(t.digest order by t.number), '{}'), weft._note_made_apart(p_step))::weft._step_record

@@ -146,7 +146,7 @@ create or replace function weft._end_batch(p_phase weft._phases, p_batch weft._b
 as $$
 begin
   perform weft._keep_batch(p_batch);
-  perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[row(p_batch.step, true, 1, p_batch.rows, p_batch.started_at, clock_timestamp(), array[p_batch.line],
+  perform weft._record_steps(p_phase, array[row(p_batch.step, true, 1, p_batch.rows, p_batch.started_at, clock_timestamp(), array[p_batch.line],
     array[sha256(convert_to(p_batch.statement, 'UTF8'))],
     jsonb_build_object('rounds', p_batch.rounds, 'size', p_batch.size, 'worked_ms', round(p_batch.worked_ms), 'paused_ms', round(p_batch.paused_ms)) || jsonb_strip_nulls(jsonb_build_object('table', p_batch.table_name)))::weft._step_record]);
 end
@@ -255,7 +255,7 @@ begin
         v_condition := v_step.condition;
         perform set_config('lock_timeout', v_budget_ms::text, false);
         if not weft._evaluate(v_step.condition, v_path, p_phase.parameters) then
-          perform weft._record_steps(p_phase.deployment_id, p_phase.name, array[row(p_step, false, null, null, clock_timestamp(), clock_timestamp(), '{}', '{}', null)::weft._step_record]);
+          perform weft._record_steps(p_phase, array[row(p_step, false, null, null, clock_timestamp(), clock_timestamp(), '{}', '{}', null)::weft._step_record]);
           perform weft._check_fence(p_fence, p_until_commit => true);
           return row('done', null, null)::weft._outcome;
         end if;

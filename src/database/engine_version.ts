@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e82db5e90620154adf9f3a402b9cd5e5dfbd80e245afe732bb74236983208dc0';
+export const ENGINE_DIGEST = '3917a6f5edf6602c0624f26e49eef9df6f6f86165ad03c18a2faef67c97e5405';
