@@ -18,3 +18,30 @@ $$;
 
 comment on function weft._tell(uuid, text, text, text, jsonb) is
   'Writes an event with the next number of its deployment. Call it only while holding the deployment''s turn, or its row lock.';
+
+
+-- Of a deployment that was opened again some of it was told at each of its ends: of files that are gone the first word counts, of what went along the last.
+create or replace function weft._recall_told(
+    p_deployment uuid, out baseline jsonb, out withdrawn jsonb, out drift_found jsonb, out files_gone jsonb, out gone_along jsonb, out made_anew jsonb, out reopened jsonb, out rests jsonb,
+    out has_leftovers boolean)
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_agg(e.data) filter (where e.kind = 'baseline') -> 0, jsonb_agg(e.data) filter (where e.kind = 'baseline_withdrawn') -> 0,
+         coalesce(jsonb_agg(e.data) filter (where e.kind = 'drift_found'), '[]'),
+         jsonb_agg(e.data) filter (where e.kind = 'files_gone') -> 0, jsonb_agg(e.data) filter (where e.kind = 'gone_along') -> -1,
+         jsonb_agg(jsonb_build_object('path', e.path, 'kind', e.data -> 'kind', 'table', e.data -> 'table', 'runs_again', e.kind = 'went_with_table'))
+           filter (where e.kind in ('table_made_anew', 'went_with_table')),
+         coalesce(jsonb_agg(jsonb_build_object('at', e.at, 'caller', e.data -> 'caller')) filter (where e.kind = 'reopened'), '[]'),
+         jsonb_agg(jsonb_build_object('since', e.data -> 'ended_at', 'until', e.at)) filter (where e.kind = 'reopened'),
+         coalesce(bool_or(e.kind = 'leftover_out_of_reach'), false)
+  from (
+    select o.kind, o.at, o.path, o.data from weft._events as o
+    where o.deployment_id = p_deployment
+      and o.kind in ('baseline', 'baseline_withdrawn', 'drift_found', 'files_gone', 'gone_along', 'table_made_anew', 'went_with_table', 'reopened', 'leftover_out_of_reach')
+    order by o.number
+  ) as e
+$$;
+
+comment on function weft._recall_told(uuid) is 'Tells, from one look into its journal, what the documents of a deployment take from there.';

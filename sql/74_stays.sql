@@ -145,7 +145,7 @@ comment on function weft._tell_how_on(jsonb) is 'Says how a batch that stopped h
 
 
 -- Where another deployment has gone on with it, the step remembers (without the cursor).
-create or replace function weft._recall_batch(p_step weft._steps, p_batch weft._batches)
+create or replace function weft._recall_batch(p_step weft._steps)
   returns weft._batches
   stable
   set search_path = pg_catalog, pg_temp
@@ -153,10 +153,10 @@ create or replace function weft._recall_batch(p_step weft._steps, p_batch weft._
 as $$
   select case when p_step.result ? 'continued' then
     jsonb_populate_record(null::weft._batches, p_step.result -> 'continued' || jsonb_build_object('deployment_id', p_step.deployment_id, 'step', p_step.ordinal))
-    else p_batch end
+    else (select b from weft._batches as b where b.deployment_id = p_step.deployment_id and b.step = p_step.ordinal) end
 $$;
 
-comment on function weft._recall_batch(weft._steps, weft._batches) is 'Tells how far a step of a batch is, or was when another deployment went on with it.';
+comment on function weft._recall_batch(weft._steps) is 'Tells how far a step of a batch is, or was when another deployment went on with it.';
 
 
 -- Without the cursor, which is a value out of a table: the view weft.batches has it.

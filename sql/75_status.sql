@@ -271,9 +271,9 @@ as $$
     select s.phase, json_agg(json_build_object(
              'path', s.path, 'kind', s.kind, 'undo', s.undo, 'undoes', s.undoes, 'when', s.condition, 'is_wanted', s.is_wanted, 'state', s.state, 'digest', encode(a.digest, 'hex'), 'size', a.size,
              'on_error', s.on_error, 'options', s.options, 'result', s.result, 'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', coalesce(s.statements, t.done), 'error', s.error,
-             'batch', case when s.kind = 'batch' then weft._describe_batch(case when s.result ? 'continued' then weft._recall_batch(s, b) else b end) end,
+             'batch', case when s.kind = 'batch' then weft._describe_batch(weft._recall_batch(s)) end,
              'account', case when s.kind = 'batch' and (s.state = 'failed' or s.state = 'pending' and p_is_over) then
-               s.path || ': ' || weft._tell_of_rounds(weft._recall_batch(s, b))
+               s.path || ': ' || weft._tell_of_rounds(weft._recall_batch(s))
                  || coalesce(' Deployment ' || (s.result #>> '{continued,by}') || ' has gone on behind them.', ' ' || weft._tell_of_forgetting(s), weft._tell_how_on(s.options))
                when s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then
                weft._tell_what_stays(s, coalesce(s.statements, t.done), r.runs_again, p_is_over) end,
@@ -290,7 +290,6 @@ as $$
       group by v.path
     ) as e on e.path = s.path
     left join weft._count_statements(p_deployment) as t on t.step = s.ordinal
-    left join weft._batches as b on b.deployment_id = s.deployment_id and b.step = s.ordinal
     cross join lateral (select coalesce((s.error ->> 'runs_again')::boolean, t.runs_again, false) as runs_again) as r
     where s.deployment_id = p_deployment
     group by s.phase
@@ -344,17 +343,16 @@ as $$
     'bundle', d.bundle,
     'mode', d.mode,
     'undoes', d.undoes,
-    'baseline', case when d.mode = 'baseline' then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'baseline') end,
+    'baseline', t.baseline,
     'compared', case when d.undoes is not null then weft._recall_compared(d.id) end,
-    'undone_by', (select jsonb_agg(u.id order by u.place) from weft._deployments as u where u.undoes = d.id and u.started_at is not null and u.mode = 'apply'),
-    'undone', weft._describe_undone(d.id), 'withdrawn', case when d.undoes is not null then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'baseline_withdrawn') end,
+    'undone_by', u.ids,
+    'undone', case when u.ids is not null then weft._describe_undone(d.id) end,
+    'withdrawn', t.withdrawn,
     'without_undo', case when d.undoes is not null then weft._list_without_undo(d.id) end,
-    'drift_found', weft._recall_drift(d.id),
-    'files_gone', case when d.finished_at is not null then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'files_gone' order by e.number limit 1) end,
-    'gone_along', case when d.finished_at is not null then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'gone_along' order by e.number desc limit 1) end,
-    'made_anew', case when d.finished_at is not null then (
-      select jsonb_agg(jsonb_build_object('path', e.path, 'kind', e.data -> 'kind', 'table', e.data -> 'table', 'runs_again', e.kind = 'went_with_table') order by e.number)
-      from weft._events as e where e.deployment_id = d.id and e.kind in ('table_made_anew', 'went_with_table')) end,
+    'drift_found', t.drift_found,
+    'files_gone', case when d.finished_at is not null then t.files_gone end,
+    'gone_along', case when d.finished_at is not null then t.gone_along end,
+    'made_anew', case when d.finished_at is not null then t.made_anew end,
     'has_committed', case when d.finished_at is not null then d.has_committed end,
     'caller', d.caller,
     'source', weft._describe_source(d.signature),
@@ -363,27 +361,30 @@ as $$
     'staged_at', d.staged_at,
     'started_at', d.started_at,
     'finished_at', d.finished_at,
-    'rests', case when d.finished_at is not null then (
-      select jsonb_agg(jsonb_build_object('since', e.data -> 'ended_at', 'until', e.at) order by e.number) from weft._events as e where e.deployment_id = d.id and e.kind = 'reopened') end,
+    'rests', case when d.finished_at is not null then t.rests end,
     'parameters', weft._describe_parameters(d.id),
-    'approval', weft._describe_approval(d.id),
-    'rehearsed_by', (select p.rehearsal from weft._protections as p where p.deployment_id = d.id),
+    'approval', case when p.second_person then weft._describe_approval(d.id) end,
+    'rehearsed_by', p.rehearsal,
     'phases', weft._describe_phases(d.id, d.finished_at is not null),
     'error', d.error,
     'receipt', weft._describe_receipt(d.id),
     'fingerprint', jsonb_build_object('before', d.fingerprint_before, 'after', d.fingerprint_after),
     'wal', jsonb_build_object('before', d.wal_before, 'after', d.wal_after),
-    'ahead', weft._list_ahead(d),
+    'ahead', case when d.finished_at is null then weft._list_ahead(d) else '[]' end,
     'live', case when d.finished_at is null then weft._describe_live(d.id) end,
     'handed_out', case when d.finished_at is null then weft._describe_handed_out(d.id) end,
-    'leftovers', weft._list_leftovers(d.id),
+    'leftovers', case when t.has_leftovers then weft._list_leftovers(d.id) else '[]' end,
     'rehearsal', case when d.mode = 'rehearse' then (select r.report from weft._reports as r where r.deployment_id = d.id) end,
-    'cancelling', exists (select from weft._cancellations as c where c.deployment_id = d.id) and d.finished_at is null,
-    'cancellation', (select jsonb_build_object('caller', c.caller, 'requested_at', c.requested_at) from weft._cancellations as c where c.deployment_id = d.id),
+    'cancelling', c.deployment_id is not null and d.finished_at is null,
+    'cancellation', case when c.deployment_id is not null then json_build_object('caller', c.caller, 'requested_at', c.requested_at) end,
     'cleaning', case when d.finished_at is null then weft._describe_cleaning(d.id) end,
     'engine_version', d.engine_version,
     'server_version', d.server_version)::text)::jsonb
   from weft._deployments as d
+  left join weft._protections as p on p.deployment_id = d.id
+  left join weft._cancellations as c on c.deployment_id = d.id
+  cross join lateral weft._recall_told(d.id) as t
+  cross join lateral (select jsonb_agg(o.id order by o.place) as ids from weft._deployments as o where o.undoes = d.id and o.started_at is not null and o.mode = 'apply') as u
   where d.id = p_deployment
 $$;
 

@@ -61,37 +61,38 @@ as $$
         from weft._artifacts as a
         where a.deployment_id = d.id and not exists (select from weft._steps as s where s.deployment_id = d.id and s.path = a.path)),
       'parameters', weft._describe_parameters(d.id),
-      'approval', weft._describe_approval(d.id),
-      'rehearsed_by', (select p.rehearsal from weft._protections as p where p.deployment_id = d.id),
+      'approval', case when p.second_person then weft._describe_approval(d.id) end,
+      'rehearsed_by', p.rehearsal,
       'database', d.origin,
       'created_at', d.created_at,
       'staged_at', d.staged_at,
       'started_at', d.started_at,
       'finished_at', d.finished_at,
-      'reopened', (
-        select coalesce(json_agg(json_build_object('at', e.at, 'caller', e.data -> 'caller') order by e.number), '[]')
-        from weft._events as e where e.deployment_id = d.id and e.kind = 'reopened'),
-      'cancelled', (select json_build_object('at', c.requested_at, 'caller', c.caller) from weft._cancellations as c where c.deployment_id = d.id),
+      'reopened', t.reopened,
+      'cancelled', case when c.deployment_id is not null then json_build_object('at', c.requested_at, 'caller', c.caller) end,
       'attempts', (
         select coalesce(json_agg(json_build_object(
                  'number', a.number, 'phase', p.name, 'fence', a.fence, 'pid', a.pid, 'started_at', a.started_at, 'ended_at', a.ended_at, 'outcome', a.outcome) order by a.number), '[]')
         from weft._attempts as a left join weft._phases as p on p.deployment_id = a.deployment_id and p.ordinal = a.phase
         where a.deployment_id = d.id),
-      'drift_found', weft._recall_drift(d.id),
-      'baseline', case when d.mode = 'baseline' then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'baseline') end,
-      'withdrawn', case when d.undoes is not null then (select e.data from weft._events as e where e.deployment_id = d.id and e.kind = 'baseline_withdrawn') end,
+      'drift_found', t.drift_found,
+      'baseline', t.baseline,
+      'withdrawn', t.withdrawn,
       'without_undo', case when d.undoes is not null then weft._list_without_undo(d.id) end,
       'compared', case when d.undoes is not null then weft._recall_compared(d.id) end,
       'has_committed', d.has_committed,
       'phases', weft._describe_phases(d.id, true),
       'error', d.error,
-      'leftovers', weft._list_leftovers(d.id),
+      'leftovers', case when t.has_leftovers then weft._list_leftovers(d.id) else '[]' end,
       'rehearsal', case when d.mode = 'rehearse' then (select r.report from weft._reports as r where r.deployment_id = d.id) end,
       'fingerprint', json_build_object('before', d.fingerprint_before, 'after', d.fingerprint_after),
       'wal', json_build_object('before', d.wal_before, 'after', d.wal_after),
       'engine_version', json_build_object('before', d.engine_version, 'after', weft.version()),
       'server_version', json_build_object('before', d.server_version, 'after', current_setting('server_version')))::text
   from weft._deployments as d
+  left join weft._protections as p on p.deployment_id = d.id
+  left join weft._cancellations as c on c.deployment_id = d.id
+  cross join lateral weft._recall_told(d.id) as t
   left join lateral (  -- what was signed is not kept for ever: then an earlier receipt says what it was
     select r.document::json -> 'request' as request from weft._receipts as r
     where d.request = '' and r.deployment_id = d.id and r.document::json -> 'request' is not null

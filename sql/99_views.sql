@@ -58,8 +58,7 @@ select b.deployment_id, p.name as phase, s.path, s.state, b.rounds, b.rows, b.si
        pg_catalog.round(b.rows * 1000 / nullif(b.worked_ms + b.paused_ms, 0), 1) as rows_per_second,
        b.throttled_by ->> 'why' as throttled_by, b.cursor, b.last_rows, b.last_ms, b.started_at, b.last_round_at
 from weft._steps as s
-left join weft._batches as k on k.deployment_id = s.deployment_id and k.step = s.ordinal
-cross join lateral weft._recall_batch(s, k) as b
+cross join lateral weft._recall_batch(s) as b
 join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
 where s.kind = 'batch' and b.step is not null;
 

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '3917a6f5edf6602c0624f26e49eef9df6f6f86165ad03c18a2faef67c97e5405';
+export const ENGINE_DIGEST = '3d2c563a6a020fe1d5a8666f283274dcfeb3292ba8e80228aee15b6e4395c8e7';
