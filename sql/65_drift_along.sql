@@ -90,19 +90,18 @@ $$;
 comment on function weft._list_gone_along(weft._deployments) is 'Lists objects that were there when a deployment began, that are gone, and that no file which has run names: they went with what was dropped.';
 
 
-create or replace function weft._tell_gone_along(p_deployment uuid)
+create or replace function weft._tell_gone_along(p_deployment weft._deployments)
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select weft._tell(p_deployment, 'gone_along', p_data => jsonb_build_object('count', k.count, 'objects', k.objects))
+  select weft._tell(p_deployment.id, 'gone_along', p_data => jsonb_build_object('count', k.count, 'objects', k.objects))
   from (
     select count(*) as count, coalesce(jsonb_agg(jsonb_build_object('kind', g.kind, 'identity', g.identity) order by g.ordinality) filter (where g.ordinality <= weft._limit('drift_told_count_max')), '[]') as objects
-    from weft._deployments as d cross join lateral weft._list_gone_along(d) with ordinality as g
-    where d.id = p_deployment
+    from weft._list_gone_along(p_deployment) with ordinality as g
   ) as k
   where k.count > 0
 $$;
 
-comment on function weft._tell_gone_along(uuid) is 'Writes into the journal of a deployment that has ended what went with what it has dropped, and was made again by nobody.';
+comment on function weft._tell_gone_along(weft._deployments) is 'Writes into the journal of a deployment that has ended what went with what it has dropped, and was made again by nobody.';

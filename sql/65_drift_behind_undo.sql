@@ -49,20 +49,19 @@ $$;
 comment on function weft._compare_undo(weft._deployments, integer) is 'Compares what an undo has left with what the catalog was before the deployment that it took back: how many objects differ, and so many of them with both definitions.';
 
 
-create or replace function weft._compare_with_before(p_undo uuid)
+create or replace function weft._compare_with_before(p_undo weft._deployments)
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select weft._tell(p_undo, case c.verdict when 'unknown' then 'not_compared' when 'same' then 'as_before' else 'not_as_before' end, p_data => jsonb_strip_nulls(jsonb_build_object(
+  select weft._tell(p_undo.id, case c.verdict when 'unknown' then 'not_compared' when 'same' then 'as_before' else 'not_as_before' end, p_data => jsonb_strip_nulls(jsonb_build_object(
     'verdict', c.verdict, 'reason', c.reason, 'count', c.count, 'objects', weft._by_name_alone(c.objects))))
-  from weft._deployments as d
-  cross join lateral weft._compare_undo(d, weft._limit('drift_told_count_max')) as c
-  where d.id = p_undo and d.undoes is not null and d.mode = 'apply' and d.state = 'succeeded'
+  from weft._compare_undo(p_undo, weft._limit('drift_told_count_max')) as c
+  where p_undo.mode = 'apply' and p_undo.state = 'succeeded'
 $$;
 
-comment on function weft._compare_with_before(uuid) is 'Writes into the journal of an undo that has succeeded what of the catalog is not as it was before the deployment that it took back.';
+comment on function weft._compare_with_before(weft._deployments) is 'Writes into the journal of an undo that has succeeded what of the catalog is not as it was before the deployment that it took back.';
 
 
 create or replace function weft._recall_compared(p_undo uuid)

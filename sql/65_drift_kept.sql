@@ -98,8 +98,8 @@ $$;
 comment on function weft._name_undone(weft._deployments, weft.deployment_state) is 'Names the deployment that an undo has taken back; null where something of it stays applied.';
 
 
--- p_undone: the deployment of which nothing stays behind an undo.
-create or replace function weft._expect_behind(p_expected text, p_met text, p_left text, p_undone uuid default null)
+-- p_state: the one in which the deployment ends.
+create or replace function weft._expect_behind(p_expected text, p_met text, p_left text, p_deployment weft._deployments, p_state weft.deployment_state)
   returns text
   volatile
   set search_path = pg_catalog, pg_temp
@@ -113,7 +113,7 @@ begin
   if p_expected is null or p_met is null or p_expected = p_met or not weft._are_comparable(p_expected, p_left) or not weft._are_comparable(p_met, p_left) then
     return p_left;
   end if;
-  select d.* into v_undone from weft._deployments as d where d.id = p_undone;
+  select d.* into v_undone from weft._deployments as d where d.id = (select weft._name_undone(p_deployment, p_state));
   v_catalog := weft._expect_catalog(
     (select s.catalog from weft._snapshots as s where s.fingerprint = p_expected), (select s.catalog from weft._snapshots as s where s.fingerprint = p_met),
     (select s.catalog from weft._snapshots as s where s.fingerprint = p_left),
@@ -127,25 +127,24 @@ begin
 end
 $$;
 
-comment on function weft._expect_behind(text, text, text, uuid) is
+comment on function weft._expect_behind(text, text, text, weft._deployments, weft.deployment_state) is
   'Keeps what the catalog should be behind a deployment, and tells its fingerprint: the one that it left, unless what it met was another one than there should have been.';
 
 
--- Where another one has ended since it began, that one tells what should be; what came behind that is taken for this one's.
-create or replace function weft._recall_met(p_deployment weft._deployments, out expected text, out met text)
+-- Where another one has ended since it began, that one tells what should be; what came behind that is taken for this one's. p_last: the one that ended last.
+create or replace function weft._recall_met(p_deployment weft._deployments, p_last weft._deployments, out expected text, out met text)
   stable
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
-  v_last   weft._deployments := weft._last_ended();
   v_began  timestamptz := greatest(p_deployment.started_at, (select max(e.at) from weft._events as e where e.deployment_id = p_deployment.id and e.kind = 'reopened'));
 begin
   if p_deployment.mode = 'baseline' then
     return;  -- what is there is what shall be
-  elsif v_last.finished_at > v_began then
-    expected := v_last.fingerprint_expected;
-    met := coalesce(v_last.fingerprint_after, v_last.fingerprint_met);
+  elsif p_last.finished_at > v_began then
+    expected := p_last.fingerprint_expected;
+    met := coalesce(p_last.fingerprint_after, p_last.fingerprint_met);
   else
     expected := p_deployment.fingerprint_expected;
     met := p_deployment.fingerprint_met;
@@ -153,7 +152,7 @@ begin
 end
 $$;
 
-comment on function weft._recall_met(weft._deployments) is 'Tells what should have been and what was there before what a deployment that ends has changed; nothing of a baseline.';
+comment on function weft._recall_met(weft._deployments, weft._deployments) is 'Tells what should have been and what was there before what a deployment that ends has changed; nothing of a baseline.';
 
 
 -- Of one that ended without a look at the catalog, what is there now is what it has left: nobody can tell that any better later on.
@@ -170,7 +169,7 @@ begin
     return v_last;
   end if;
   update weft._deployments as d
-  set fingerprint_after = p_fingerprint, fingerprint_expected = weft._expect_behind(d.fingerprint_expected, d.fingerprint_met, p_fingerprint, weft._name_undone(d, d.state))
+  set fingerprint_after = p_fingerprint, fingerprint_expected = weft._expect_behind(d.fingerprint_expected, d.fingerprint_met, p_fingerprint, d, d.state)
   where d.id = v_last.id
   returning d.* into v_last;
   perform weft._tell(v_last.id, 'catalog_read_late', p_data => jsonb_build_object('fingerprint', p_fingerprint, 'seconds', round(extract(epoch from clock_timestamp() - v_last.finished_at))));

@@ -57,8 +57,7 @@ begin
   for v_file in
     select s.path, r.account
     from weft._steps as s
-    left join weft._batches as b on b.deployment_id = s.deployment_id and b.step = s.ordinal
-    cross join lateral (select weft._tell_of_rounds(weft._recall_batch(s, b)) as account) as r
+    cross join lateral (select weft._tell_of_rounds(weft._recall_batch(s)) as account) as r
     where s.deployment_id = p_cancellation.deployment_id and s.state = 'pending' and s.kind = 'batch' and r.account is not null
     order by s.ordinal
   loop
@@ -137,44 +136,51 @@ create or replace function weft._end(p_deployment uuid, p_state weft.deployment_
   language plpgsql
 as $$
 declare
-  v_error        jsonb := case when p_state in ('failed', 'cancelled') then weft._add_hint_of_secrets(p_deployment, weft._add_remains(p_deployment, p_error)) end;
+  v_deployment   weft._deployments;
+  v_last         weft._deployments;
+  v_error        jsonb;
   v_fingerprint  text;
   v_unread       jsonb;
 begin
-  if v_error ? 'remains' then
-    perform weft._tell(p_deployment, 'leftover', p_error ->> 'phase', p_error ->> 'path', jsonb_build_object('remains', v_error -> 'remains'));
+  if p_state in ('failed', 'cancelled') then
+    v_error := weft._add_hint_of_secrets(p_deployment, weft._add_remains(p_deployment, p_error));
+    if v_error ? 'remains' then
+      perform weft._tell(p_deployment, 'leftover', p_error ->> 'phase', p_error ->> 'path', jsonb_build_object('remains', v_error -> 'remains'));
+    end if;
+    if p_state = 'failed' then
+      v_error := weft._add_reopened(p_deployment, v_error);
+    end if;
+    -- nobody runs it any more
+    update weft._phases as p set state = p_state::text::weft.phase_state, finished_at = clock_timestamp() where p.deployment_id = p_deployment and p.state = 'running';
   end if;
-  if exists (select from weft._deployments as d where d.id = p_deployment and d.started_at is not null) then
+  select d.* into strict v_deployment from weft._deployments as d where d.id = p_deployment;
+  if v_deployment.started_at is not null then
     select k.fingerprint, k.error into v_fingerprint, v_unread from weft._keep_snapshot() as k;
     if v_unread is not null then
       perform weft._tell(p_deployment, 'catalog_not_read', p_data => v_unread);
     end if;
-    perform weft._read_late(v_fingerprint);
-    perform weft._tell_made_anew(p_deployment), weft._follow_tables(p_deployment);  -- in this order: what has the name now is not what had it
-  end if;
-  if p_state = 'failed' then
-    v_error := weft._add_reopened(p_deployment, v_error);
-  end if;
-  if p_state in ('failed', 'cancelled') then  -- nobody runs it any more
-    update weft._phases as p set state = p_state::text::weft.phase_state, finished_at = clock_timestamp() where p.deployment_id = p_deployment and p.state = 'running';
+    v_last := weft._read_late(v_fingerprint);
+    if exists (select from weft._history as h where h.bundle = v_deployment.bundle and h.table_oid is not null) then
+      perform weft._tell_made_anew(p_deployment), weft._follow_tables(p_deployment);  -- in this order: what has the name now is not what had it
+    end if;
   end if;
   update weft._deployments as d
   set state = p_state, finished_at = clock_timestamp(), error = v_error,
       fingerprint_after = v_fingerprint,
       fingerprint_met = case when v_fingerprint is null then m.met else d.fingerprint_met end,  -- until it can be read, that is what there is to go by
-      fingerprint_expected = case when v_fingerprint is null then m.expected else weft._expect_behind(m.expected, m.met, v_fingerprint, weft._name_undone(d, p_state)) end,
+      fingerprint_expected = case when v_fingerprint is null then m.expected else weft._expect_behind(m.expected, m.met, v_fingerprint, d, p_state) end,
       has_committed = weft._has_committed(d, p_state, v_fingerprint),
       wal_after = case when d.started_at is not null then pg_current_wal_insert_lsn() end
-  from (select o.id, r.* from weft._deployments as o cross join lateral weft._recall_met(o) as r where o.id = p_deployment) as m
-  where d.id = m.id;
-  if p_state in ('failed', 'cancelled') and not (select d.has_committed from weft._deployments as d where d.id = p_deployment) then
+  from weft._recall_met(v_deployment, v_last) as m
+  where d.id = p_deployment
+  returning d.* into v_deployment;
+  if p_state in ('failed', 'cancelled') and not v_deployment.has_committed then
     perform weft._unfollow(p_deployment);
   end if;
   if v_fingerprint is not null then
-    perform weft._compare_with_before(p_deployment), weft._tell_gone_along(p_deployment), weft._forget_snapshots();
+    perform case when v_deployment.undoes is null then weft._tell_gone_along(v_deployment) else weft._compare_with_before(v_deployment) end, weft._forget_snapshots();
   end if;
-  perform weft._end_attempt(p_deployment, p_state::text);
-  perform weft._tell(p_deployment, p_state::text, v_error ->> 'phase', v_error ->> 'path', coalesce(v_error, '{}'));
+  perform weft._end_attempt(p_deployment, p_state::text), weft._tell(p_deployment, p_state::text, v_error ->> 'phase', v_error ->> 'path', coalesce(v_error, '{}'));
   perform weft._write_receipt(p_deployment);  -- last: it says all of the above
 end
 $$;

@@ -240,17 +240,15 @@ as $$
 declare
   v_state  weft.phase_state;
 begin
-  -- the last one is pending the longest, so that is where to look
-  if (select s.ordinal from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending' order by s.ordinal desc limit 1) is not null then
-    return false;
-  end if;
   update weft._phases as p set state = case when p.is_wanted = false then 'skipped' else 'succeeded' end::weft.phase_state, finished_at = clock_timestamp()
   where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal
+    -- the last one is pending the longest, so that is where to look
+    and (select s.ordinal from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending' order by s.ordinal desc limit 1) is null
   returning p.state into v_state;
   if v_state = 'succeeded' then
     perform weft._tell(p_phase.deployment_id, 'phase_succeeded', p_phase.name);
   end if;
-  return true;
+  return v_state is not null;
 end
 $$;
 

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '3d2c563a6a020fe1d5a8666f283274dcfeb3292ba8e80228aee15b6e4395c8e7';
+export const ENGINE_DIGEST = '2d7ea1c7a5f37135ef55fb36d1726914c3d94937f0366a60f8437ed09319e95a';
