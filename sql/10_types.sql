@@ -107,6 +107,7 @@ create type weft._script as (
   condition     text,
   is_tolerated  boolean,    -- its failure is: it gets a savepoint of its own
   is_repeatable boolean,    -- it runs again and again
+  is_plain      boolean,    -- a file to be run, and nothing of this kind is to be seen to before
   makes_room    boolean,    -- what is in its way is dropped first
   comes_back    boolean,    -- it is called back, and what its objects had is noted
   parameters    jsonb,      -- where they are others than those of its phase: of what comes back in an undo
@@ -115,7 +116,9 @@ create type weft._script as (
   statements    text[],     -- of the chunk at hand
   lines         integer[],  -- of all statements so far, as the digests
   digests       bytea[],
-  executables   text[]      -- the statements as EXECUTE takes them
+  executables   text[],     -- the statements as EXECUTE takes them
+  may_drop      boolean,    -- it has the word in it, or is streamed
+  may_set_modes boolean     -- of constraints, likewise
 );
 comment on type weft._script is 'A step, and the statements of its artifact.';
 

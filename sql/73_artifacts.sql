@@ -188,7 +188,7 @@ as $$
     union all
     select t.ordinal, t.own_values, array[t.text], array[1], false from texts as t where t.in_one_piece and t.text is not null
   ), prepared as (
-    select c.ordinal, o.statements, o.lines, o.told_at, p.digests, p.executables,
+    select c.ordinal, o.statements, o.lines, o.told_at, p.digests, p.executables, lower(array_to_string(p.executables, ' ') collate "C") as code,
            coalesce(case when o.statements[1] ~* '\m(?:begin|start)\M' then weft._is_wrapped(o.statements) end, false) as is_wrapped
     from cut as c
     cross join lateral (
@@ -198,14 +198,17 @@ as $$
     cross join lateral weft._prepare_statements(o.statements, coalesce(c.own_values, p_parameters)) as p
   )
   select coalesce(array_agg(row(
-           t.ordinal, t.kind, t.path, t.in_one_piece, t.chunks, t.size, t.condition, t.is_tolerated, t.is_repeatable, t.makes_room, t.comes_back, t.own_values, p.statements is null,
-           case when p.is_wrapped then weft._first_line(p.statements[1], p.lines[1]) else p.told_at end,
+           t.ordinal, t.kind, t.path, t.in_one_piece, t.chunks, t.size, t.condition, t.is_tolerated, t.is_repeatable,
+           t.kind = 'run' and t.condition is null and not t.is_repeatable and not t.makes_room and b.begun_at is null,
+           t.makes_room, t.comes_back, t.own_values, p.statements is null, b.begun_at,
            case when p.is_wrapped then trim_array(p.statements[2:], 1) else p.statements end,
            coalesce(case when p.is_wrapped then trim_array(p.lines[2:], 1) else p.lines end, '{}'),
            coalesce(case when p.is_wrapped then trim_array(p.digests[2:], 1) else p.digests end, '{}'),
-           case when p.is_wrapped then trim_array(p.executables[2:], 1) else p.executables end)::weft._script order by t.ordinal), '{}')
+           case when p.is_wrapped then trim_array(p.executables[2:], 1) else p.executables end,
+           t.kind = 'run' and coalesce(strpos(p.code, 'drop') > 0, true), t.kind = 'run' and coalesce(strpos(p.code, 'constraints') > 0, true))::weft._script order by t.ordinal), '{}')
   from texts as t
   left join prepared as p on p.ordinal = t.ordinal
+  cross join lateral (select case when p.is_wrapped then weft._first_line(p.statements[1], p.lines[1]) else p.told_at end as begun_at) as b
 $$;
 
 comment on function weft._read_scripts(uuid, integer, integer, jsonb) is 'Reads pending steps from p_first on, some at a time; of files to be run in one chunk, with their statements.';

@@ -32,14 +32,12 @@ declare
   v_affected     pg_catalog.int8;
   v_reader       weft._reader;
   v_is_first     pg_catalog.bool;
-  v_is_done      pg_catalog.bool;
   v_started      pg_catalog.timestamptz;
   v_look_at      pg_catalog.timestamptz := '-infinity';
   v_look_every   pg_catalog.interval := make_interval(secs => weft._limit('cancel_looked_for_ms') / 1000.0);
   v_condition    pg_catalog.text;     -- that is being asked
   v_is_wanted    pg_catalog.bool;
   v_is_settled   pg_catalog.bool;     -- nothing that was deferred before the step is owed
-  v_sets_modes   pg_catalog.bool;     -- of constraints
   v_ended        pg_catalog.jsonb;    -- the session as a step has left it
   v_settle_at    pg_catalog.int4 := p_last;  -- the last step that no check is
   v_result       pg_catalog.jsonb;
@@ -59,7 +57,6 @@ declare
   v_budget       pg_catalog.text;     -- the one that was set last, as the server shows it
   v_records      weft._step_record[] := '{}';
   v_index        pg_catalog.int4;
-  v_code         pg_catalog.text;     -- of a file that is at hand as a whole, in lower case
   v_had          pg_catalog.jsonb;    -- by what it shows that the objects of files that do not run have what was noted; null where that is to be asked
   v_count_at     pg_catalog.int4 := weft._limit('steps_between_lock_counts');
   v_error        pg_catalog.jsonb;
@@ -136,44 +133,43 @@ begin
         v_count := 0;
         v_rows := 0;
         v_result := null;
-        if v_script.is_repeatable then
-          v_mark := weft._mark_objects();
-        end if;
-        v_code := case when v_script.kind = 'run' and not v_script.is_streamed then lower(array_to_string(v_script.executables, ' ') collate "C") end;
-        if v_had is distinct from '{}' and v_script.kind = 'run' and (v_script.is_streamed or strpos(v_code, 'drop') > 0) then
+        if v_had is distinct from '{}' and v_script.may_drop then
           v_had := weft._note_had_anew(p_deployment, p_phase.ordinal, p_is_within or cardinality(v_records) > 0, v_had, v_script.is_repeatable and p_first < p_last);
         elsif v_had <> '{}' and not v_script.is_repeatable then
           v_had := null;
         end if;
         v_set := weft._show_progress(v_script.ordinal, v_steps, p_phase.name);
         v_set := set_config('lock_timeout', v_patience, false);
-        v_is_wanted := v_script.condition is null;
-        if not v_is_wanted then
-          v_condition := v_script.condition;
-          v_is_wanted := weft._evaluate(v_condition, v_their_path, p_phase.parameters);
-          v_condition := null;
-          v_set := weft._show_progress(v_script.ordinal, v_steps, p_phase.name);
-          v_set := set_config('lock_timeout', v_patience, false);
+        v_is_wanted := true;
+        if not v_script.is_plain then
+          if v_script.is_repeatable then
+            v_mark := weft._mark_objects();
+          end if;
+          if v_script.condition is not null then
+            v_condition := v_script.condition;
+            v_is_wanted := weft._evaluate(v_condition, v_their_path, p_phase.parameters);
+            v_condition := null;
+            v_set := weft._show_progress(v_script.ordinal, v_steps, p_phase.name);
+            v_set := set_config('lock_timeout', v_patience, false);
+          end if;
+          if v_is_wanted and v_script.kind = 'check' then
+            v_result := weft._check(p_deployment, v_script.ordinal, p_phase, v_their_path);
+          elsif v_is_wanted and v_script.kind = 'load' then
+            v_result := weft._load(p_deployment, v_script.ordinal, p_phase, v_their_path);
+            v_is_wanted := not v_result ? 'same_table';
+            v_rows := (v_result ->> 'inserted')::int8 + (v_result ->> 'updated')::int8 + (v_result ->> 'deleted')::int8;
+          end if;
+          if v_script.makes_room then
+            v_has_room := true;
+            perform weft._make_room(p_phase, v_script.ordinal);
+          end if;
+          if v_script.begun_at is not null then
+            perform weft._tell_of_wrapper(p_deployment, p_phase.name, v_script.path, v_script.begun_at);
+          end if;
         end if;
 
-        if v_is_wanted and v_script.kind = 'check' then
-          v_result := weft._check(p_deployment, v_script.ordinal, p_phase, v_their_path);
-        elsif v_is_wanted and v_script.kind = 'load' then
-          v_result := weft._load(p_deployment, v_script.ordinal, p_phase, v_their_path);
-          v_is_wanted := not v_result ? 'same_table';
-          v_rows := (v_result ->> 'inserted')::int8 + (v_result ->> 'updated')::int8 + (v_result ->> 'deleted')::int8;
-        end if;
         v_is_first := true;
-        v_is_done := not v_is_wanted or v_script.kind <> 'run';
-        if v_script.makes_room then
-          v_has_room := true;
-          perform weft._make_room(p_phase, v_script.ordinal);
-        end if;
-        if v_script.begun_at is not null then
-          perform weft._tell_of_wrapper(p_deployment, p_phase.name, v_script.path, v_script.begun_at);
-        end if;
-        while not v_is_done loop
-          v_is_done := true;
+        while v_is_wanted and v_script.kind = 'run' loop
           if v_script.is_streamed then
             v_their_name := null;
             if v_is_first then
@@ -185,7 +181,6 @@ begin
               reset role;
             end if;
             v_reader := weft._read_statements(v_reader);
-            v_is_done := v_reader.is_done;
             v_script.statements := v_reader.statements;
             v_script.executables := v_reader.executables;
             v_script.lines := v_script.lines || v_reader.lines;
@@ -232,7 +227,7 @@ begin
           v_their_path := pg_catalog.current_setting('search_path');
           v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
           v_is_first := false;
-          if v_script.is_streamed and not v_is_done then
+          if v_script.is_streamed and not v_reader.is_done then
             -- the last of these statements may be a COPY, and its rows are next
             v_their_name := null;
             if current_user <> v_our_role then
@@ -255,6 +250,7 @@ begin
           end if;
           v_statement := null;
           v_count := v_count + v_index;
+          exit when not v_script.is_streamed or v_reader.is_done;
         end loop;
 
         if v_script.ordinal in (v_settle_at, p_last) and not p_is_within then
@@ -271,18 +267,20 @@ begin
           end if;
           v_path := v_script.path;
         end if;
-        -- SET CONSTRAINTS holds until the commit, and no RESET ends it: else it would for the files behind this one, too
-        v_sets_modes := v_is_wanted and v_script.kind = 'run' and (p_is_within or v_script.ordinal not in (v_settle_at, p_last))
-          and (v_script.is_streamed or strpos(v_code, 'constraints') > 0);
-        if (p_is_within or v_sets_modes) and v_is_wanted and v_script.kind = 'run' then
+        if (p_is_within or v_script.may_set_modes) and v_is_wanted and v_script.kind = 'run' then
           v_ended := jsonb_build_object('authorization', session_user, 'role', current_setting('role'), 'search_path', v_their_path);
+          -- SET CONSTRAINTS holds until the commit, and no RESET ends it: else it would for the files behind this one, too
+          if v_script.may_set_modes and (p_is_within or v_script.ordinal not in (v_settle_at, p_last)) then
+            if current_user <> v_our_role then
+              reset session authorization;
+              reset role;
+            end if;
+            perform weft._reset_constraints(v_ended);
+          end if;
         end if;
         if current_user <> v_our_role then
           reset session authorization;
           reset role;
-        end if;
-        if v_sets_modes then
-          perform weft._reset_constraints(v_ended);
         end if;
         v_their_path := weft._reset_session();
         if v_has_room then

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '2d7ea1c7a5f37135ef55fb36d1726914c3d94937f0366a60f8437ed09319e95a';
+export const ENGINE_DIGEST = '27a630ae10bbf997a5d64403227a3432a971d45ae931374cbb7885404f63c81b';
