@@ -9,62 +9,70 @@ import { type Message, type Row, type Session, SqlError, type Value } from './se
 /** Nothing below belongs to users: roles that come with PostgreSQL are given to many. */
 const first_role_of_users = 16384;
 
-/** Roles that come with PostgreSQL aside, a member by `set` or `inherit` of a role can do what that one can; before 16 every member. */
+/**
+ * The engine came in one go, so that its objects have numbers close to each other: who owns them is read from the first to the last of each kind, which
+ * takes a fraction of looking each of them up. What does not belong to the schema is told from it where somebody else owns it.
+ * Roles that come with PostgreSQL aside, a member by `set` or `inherit` of a role can do what that one can; before 16 every member.
+ */
 const question = `do $guard$
 declare
-  v_path      pg_catalog.text := pg_catalog.current_setting('search_path');
-  v_schema    pg_catalog.oid;
-  v_database  pg_catalog.oid;
-  v_mine      pg_catalog.oid[];
-  v_what      pg_catalog.text;
-  v_owner     pg_catalog.text;
+  v_path     pg_catalog.text := pg_catalog.current_setting('search_path');
+  v_schema   pg_catalog.oid := pg_catalog.to_regnamespace('weft');
+  v_self     pg_catalog.oid[];
+  v_trusted  pg_catalog.oid[];  -- known once something is another role's
+  v_of_other pg_catalog.record;
 begin
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-  select n.oid into v_schema from pg_namespace as n where n.nspname = 'weft';
   if v_schema is null then
     raise exception 'schema "weft" does not exist' using errcode = '3F000';
   end if;
-  select d.oid into v_database from pg_database as d where d.datname = current_database();
-  with recursive mine (id) as (
-    select r.oid from pg_roles as r where r.rolname in (session_user, current_user)
-    union
-    select m.roleid
-    from mine
-    join pg_auth_members as m on m.member = mine.id
-    where m.roleid >= ${first_role_of_users}
-      and (coalesce((to_jsonb(m) ->> 'set_option')::boolean, true) or coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true))
-  )
-  select array_agg(t.id) into v_mine
-  from (
-    select mine.id from mine
+  v_self := array[quote_ident(session_user)::regrole, quote_ident(current_user)::regrole];
+  for v_of_other in
+    select 'pg_namespace'::regclass as classid, n.oid as objid, n.nspowner as owner from pg_namespace as n where n.oid = v_schema and n.nspowner <> all (v_self)
     union all
-    select r.oid from pg_roles as r where r.rolsuper or r.rolname = 'pg_database_owner'
-    union all
-    select d.datdba from pg_database as d where d.oid = v_database
-  ) as t;
-  select o.what, pg_get_userbyid(o.owner) into v_what, v_owner
-  from (
-    select 'schema weft' as what, n.nspowner as owner from pg_namespace as n where n.oid = v_schema and n.nspowner <> all (v_mine)
-    union all
-    select pg_describe_object(d.classid, d.objid, 0), d.owner
+    select s.*
     from (
-      -- each by its whole key: joined, and without statistics, the server reads all of them for each
-      select d.classid, d.objid,
-             (select s.refobjid from pg_shdepend as s
-              where s.dbid = v_database and s.classid = d.classid and s.objid = d.objid and s.objsubid = 0 and s.deptype = 'o') as owner
+      select d.classid, min(d.objid) as first, max(d.objid) as last
       from pg_depend as d
       where d.refclassid = 'pg_namespace'::regclass and d.refobjid = v_schema
+      group by d.classid
+    ) as k
+    cross join lateral (
+      select s.classid, s.objid, s.refobjid
+      from pg_shdepend as s
+      where s.dbid = (select d.oid from pg_database as d where d.datname = current_database())
+        and s.classid = k.classid and s.objid between k.first and k.last and s.objsubid = 0 and s.deptype = 'o' and s.refobjid <> all (v_self)
       offset 0
-    ) as d
-    where d.owner <> all (v_mine)
-    limit 1
-  ) as o;
-  if v_what is not null then
-    raise exception 'In this database % belongs to the role "%", which is neither a superuser, nor the owner of the database, nor "%", nor a role that this one is a member of. Nothing in schema weft was called, and nothing was changed.',
-        v_what, v_owner, session_user
-      using errcode = 'WF024',
-            hint = format('Find out who made it. If it is the engine: deploy as the role that owns it, or: grant %I to %I. If it is not: as an administrator, drop schema weft cascade', v_owner, session_user);
-  end if;
+    ) as s
+  loop
+    continue when v_of_other.owner = any (v_trusted) or v_of_other.classid <> 'pg_namespace'::regclass and not exists (
+      select from pg_depend as d
+      where d.classid = v_of_other.classid and d.objid = v_of_other.objid and d.refclassid = 'pg_namespace'::regclass and d.refobjid = v_schema);
+    with recursive mine (id) as (
+      select unnest(v_self)
+      union
+      select m.roleid
+      from mine
+      join pg_auth_members as m on m.member = mine.id
+      where m.roleid >= ${first_role_of_users}
+        and (coalesce((to_jsonb(m) ->> 'set_option')::boolean, true) or coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true))
+    )
+    select array_agg(t.id) into v_trusted
+    from (
+      select mine.id from mine
+      union all
+      select r.oid from pg_roles as r where r.rolsuper or r.rolname = 'pg_database_owner'
+      union all
+      select d.datdba from pg_database as d where d.datname = current_database()
+    ) as t;
+    if v_of_other.owner <> all (v_trusted) then
+      raise exception 'In this database % belongs to the role "%", which is neither a superuser, nor the owner of the database, nor "%", nor a role that this one is a member of. Nothing in schema weft was called, and nothing was changed.',
+          pg_describe_object(v_of_other.classid, v_of_other.objid, 0), pg_get_userbyid(v_of_other.owner), session_user
+        using errcode = 'WF024',
+              hint = format('Find out who made it. If it is the engine: deploy as the role that owns it, or: grant %I to %I. If it is not: as an administrator, drop schema weft cascade',
+                            pg_get_userbyid(v_of_other.owner), session_user);
+    end if;
+  end loop;
   perform set_config('search_path', v_path, true);
 end
 $guard$`;

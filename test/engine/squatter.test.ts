@@ -127,7 +127,10 @@ describe.each(ways)('a schema weft of a squatter, over %s', (way) => {
   it('is told from an engine of which something belongs to somebody else', async () => {
     expect(await deployWith(connectAs(database.url))).toMatchObject({ state: 'succeeded' });
     const { role, url } = await makeRole('guest');
-    await sql(database.url, `grant create, usage on schema weft to ${role}`);
+    await sql(url, 'create function public.of_a_guest() returns integer language sql as $$ select 1 $$');
+    await sql(database.url, 'create function weft.of_another_time() returns integer language sql as $$ select 1 $$'); // so that what is the guest's stands between
+    expect(await deployWith(connectAs(database.url))).toMatchObject({ state: 'succeeded' });
+    await sql(database.url, `drop function weft.of_another_time(); grant create, usage on schema weft to ${role}`);
     await sql(url, "create function weft._phase_name(smallint) returns text language sql as $$ select 'mine' $$");
     const problem = await problemOf(deployWith(connectAs(database.url)), 'engine_not_trusted');
     expect(problem.message).toContain(`function weft._phase_name(smallint) belongs to the role "${role}"`);

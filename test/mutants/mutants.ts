@@ -22,7 +22,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     guard: 'Whose schema weft is, before anything in it is called',
     file: 'src/database/guard.ts',
-    find: 'where n.oid = v_schema and n.nspowner <> all (v_mine)',
+    find: 'where n.oid = v_schema and n.nspowner <> all (v_self)',
     replace: 'where false',
     test: 'test/engine/squatter.test.ts',
     named: 'has nothing called in it, whoever deploys',
@@ -30,8 +30,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     guard: 'Whose everything in schema weft is',
     file: 'src/database/guard.ts',
-    find: 'where d.owner <> all (v_mine)',
-    replace: 'where false',
+    find: 's.refobjid <> all (v_self)',
+    replace: 'false',
     test: 'test/engine/squatter.test.ts',
     named: 'is told from an engine of which something belongs to somebody else',
   },
