@@ -85,9 +85,6 @@ declare
   v_is_rehearsed  boolean;
   v_rehearsal     uuid;
 begin
-  if p_protection is null then
-    return;
-  end if;
   select d.* into strict v_deployment from weft._deployments as d where d.id = p_deployment;
   v_is_rehearsed := coalesce((p_protection ->> 'rehearsal_first')::boolean, false) and v_deployment.mode = 'apply' and v_deployment.undoes is null;
   if v_deployment.mode = 'rehearse' or not (v_second or v_is_rehearsed) then

@@ -66,7 +66,9 @@ begin
   perform pg_terminate_backend(a.pid)
   from pg_stat_get_activity(null) as a
   where a.datid = (select d.oid from pg_database as d where d.datname = current_database()) and a.usesysid = to_regrole(quote_ident(current_user)) and a.pid <> pg_backend_pid()
-    and a.query ~ '^(?:(?:select|call) weft\.|select (?:pg_catalog\.)?(?:set_config\(''weft\.|current_setting\(''server_version_num''\)))'  -- as Weft sends them
+    and a.query ^@ any (array[  -- as Weft sends them
+      'select weft.', 'call weft.', 'select set_config(''weft.', 'select pg_catalog.set_config(''weft.',
+      'select current_setting(''server_version_num'')', 'select pg_catalog.current_setting(''server_version_num'')'])
     and a.state = 'active' and a.wait_event = 'ClientRead' and coalesce(a.backend_xid, a.backend_xmin) is not null
     and a.query_start < clock_timestamp() - make_interval(secs => weft._limit('client_silence_seconds'));
 end

@@ -10,7 +10,7 @@ as $$
   with own as materialized (
     select d.request_id, d.mode, d.created_at, d.signature
     from weft._deployments as d
-    where p_signature ? 'webhook_of' and d.caller = p_caller and d.target = p_target and (d.request_id = p_id or starts_with(d.request_id, p_id || '-'))
+    where d.caller = p_caller and d.target = p_target and (d.request_id = p_id or starts_with(d.request_id, p_id || '-'))
     order by d.created_at desc
     limit 1
   ),

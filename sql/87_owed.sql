@@ -7,8 +7,7 @@ create or replace function weft._owe(p_deployment uuid, p_owed jsonb)
   language sql
 as $$
   insert into weft._owed (deployment_id, key, errand, proof, held_until)
-  select p_deployment, p_owed ->> 'key', p_owed ->> 'errand', p_owed ->> 'proof', clock_timestamp() + make_interval(secs => (p_owed ->> 'seconds')::integer)
-  where p_owed is not null
+  values (p_deployment, p_owed ->> 'key', p_owed ->> 'errand', p_owed ->> 'proof', clock_timestamp() + make_interval(secs => (p_owed ->> 'seconds')::integer))
   on conflict (deployment_id, key) do update set errand = excluded.errand, proof = excluded.proof, held_until = excluded.held_until
 $$;
 

@@ -30,18 +30,17 @@ begin
   if v_document ->> 'type' is distinct from 'deploy' or v_document ->> 'id' is null or jsonb_typeof(v_manifest -> 'phases') is distinct from 'array' then
     raise exception 'The request is not one to deploy: it needs type "deploy", an id and a manifest.' using errcode = 'WF006';
   end if;
-  v_request := weft._request_id(v_document ->> 'id', p_caller, coalesce(p_target, ''), p_signature);
+  v_request := case when p_signature ? 'webhook_of' then weft._request_id(v_document ->> 'id', p_caller, coalesce(p_target, ''), p_signature) else v_document ->> 'id' end;
   v_digest := sha256(convert_to((v_document - 'expires_at')::text, 'UTF8'));
 
   perform weft.end_lost_sessions();
-  -- an insert alone would wait for whoever is just changing that row
-  if not exists (select from weft._deployments as d where d.caller = p_caller and d.target = coalesce(p_target, '') and d.request_id = v_request) then
-    insert into weft._deployments (id, caller, target, request_id, request_digest, request, signature, bundle, mode, manifest, origin)
-    values (coalesce(p_deployment, gen_random_uuid()), p_caller, coalesce(p_target, ''), v_request, v_digest, p_request, p_signature,
-            v_manifest ->> 'bundle', coalesce(v_document ->> 'mode', 'apply'), v_manifest, weft._origin(p_target))
-    on conflict (caller, target, request_id) do nothing
-    returning id into v_id;
-  end if;
+  insert into weft._deployments (id, caller, target, request_id, request_digest, request, signature, bundle, mode, manifest, origin)
+  select coalesce(p_deployment, gen_random_uuid()), p_caller, coalesce(p_target, ''), v_request, v_digest, p_request, p_signature,
+         v_manifest ->> 'bundle', coalesce(v_document ->> 'mode', 'apply'), v_manifest, weft._origin(p_target)
+  -- else it would wait for whoever is just changing that row
+  where not exists (select from weft._deployments as d where d.caller = p_caller and d.target = coalesce(p_target, '') and d.request_id = v_request)
+  on conflict (caller, target, request_id) do nothing
+  returning id into v_id;
   if v_id is null then
     select d.id, d.state, d.request_digest into strict v_existing
     from weft._deployments as d
@@ -49,17 +48,20 @@ begin
     if v_existing.request_digest <> v_digest then
       return jsonb_build_object('outcome', 'conflict', 'deployment', v_existing.id, 'state', v_existing.state);
     end if;
-    perform weft._owe(v_existing.id, p_owed);
+    if p_owed is not null then
+      perform weft._owe(v_existing.id, p_owed);
+    end if;
     return weft._describe_opened(v_existing.id, 'repeated');
   end if;
 
-  perform weft._lay_out(v_id, v_manifest);
-  perform weft._open_parameters(v_id, v_manifest, v_document);
-  perform weft._tell(v_id, 'opened', p_data => jsonb_build_object('caller', p_caller, 'request_id', v_request, 'bundle', v_manifest ->> 'bundle'));
-  perform weft._protect(v_id, p_protection);
-  perform weft._owe(v_id, p_owed);
-  perform weft._settle_staged(v_id);
-  perform set_config('weft.opened', v_id::text, false);  -- by which a CALL in the same breath knows that it meets the same backend
+  perform
+    weft._lay_out(v_id, v_manifest),
+    case when coalesce(v_manifest -> 'parameters', v_document -> 'parameters', v_document -> 'secrets') is not null then weft._open_parameters(v_id, v_manifest, v_document) end,
+    weft._tell(v_id, 'opened', p_data => jsonb_build_object('caller', p_caller, 'request_id', v_request, 'bundle', v_manifest ->> 'bundle')),
+    case when p_protection is not null then weft._protect(v_id, p_protection) end,
+    case when p_owed is not null then weft._owe(v_id, p_owed) end,
+    weft._settle_staged(v_id),
+    set_config('weft.opened', v_id::text, false);  -- by which a CALL in the same breath knows that it meets the same backend
   return weft._describe_opened(v_id, 'created');
 end
 $$;
@@ -91,8 +93,7 @@ begin
          coalesce(s.value ->> 'on_error', 'stop'), s.value ->> 'undo', s.value ->> 'undoes', s.value - '{kind,path,when,done_when,on_error,undo,undoes}'::text[]
   from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p
   cross join jsonb_array_elements(p.value -> 'steps') with ordinality as s;
-  if exists (select from weft._steps as s join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
-             where s.deployment_id = p_deployment and s.kind = 'batch' and p.transaction = 'single') then
+  if jsonb_path_exists(p_manifest, '$.phases[*] ? (@.transaction == "single").steps[*] ? (@.kind == "batch")') then
     raise exception 'A batch commits each of its rounds, and stands in a phase that is all or nothing (transaction: single).'
       using errcode = 'WF050', hint = 'Put it into a phase of its own.';
   end if;
@@ -110,8 +111,8 @@ create or replace function weft._describe_opened(p_deployment uuid, p_outcome te
 as $$
   select jsonb_build_object(
     'outcome', p_outcome, 'deployment', d.id, 'state', d.state, 'backend', pg_backend_pid(),
-    'receipt', weft._describe_receipt(d.id),
-    'approval', weft._describe_approval(d.id),
+    'receipt', case when p_outcome = 'repeated' then weft._describe_receipt(d.id) end,
+    'approval', (select weft._describe_approval(p.deployment_id) from weft._protections as p where p.deployment_id = d.id),
     'overtaken_by', case when p_outcome = 'repeated' and d.finished_at is not null and d.mode = 'apply'
                       then (select l.id from weft._overtaken_by(d) as l where l.has_committed) end,
     'lacking', case when d.finished_at is null then weft._find_lacking(d.id, weft._peek_secrets()) end,
@@ -179,11 +180,12 @@ begin
   )
   select w.* into v_wrong from wrong as w;
 
-  if v_wrong.digest <> v_wrong.announced then
-    raise exception 'The bytes that came for % have another digest.', coalesce(v_wrong.path, encode(v_wrong.announced, 'hex'))
-      using errcode = 'WF005', detail = format('Announced %s, came %s.', encode(v_wrong.announced, 'hex'), encode(v_wrong.digest, 'hex')),
-            hint = 'Nothing of this message was kept. Send it again.';
-  elsif v_wrong.digest is not null then
+  if v_wrong.digest is not null then
+    if v_wrong.digest <> v_wrong.announced then
+      raise exception 'The bytes that came for % have another digest.', coalesce(v_wrong.path, encode(v_wrong.announced, 'hex'))
+        using errcode = 'WF005', detail = format('Announced %s, came %s.', encode(v_wrong.announced, 'hex'), encode(v_wrong.digest, 'hex')),
+              hint = 'Nothing of this message was kept. Send it again.';
+    end if;
     raise exception 'The deployment names no chunk %.', encode(v_wrong.digest, 'hex')
       using errcode = 'WF011', hint = 'Nothing of this message was kept.';
   end if;

@@ -111,7 +111,9 @@ begin
   perform weft._let_stand_by(v_id), weft._inherit_parameters(v_id, v_undone.id, v_givers, v_secrets);
   perform weft._tell(v_id, 'opened', p_data => jsonb_build_object(
     'caller', p_caller, 'request_id', v_document ->> 'id', 'bundle', v_undone.bundle, 'undoes', v_undone.id, 'lacking', v_lacking));
-  perform weft._protect(v_id, p_protection);
+  if p_protection is not null then
+    perform weft._protect(v_id, p_protection);
+  end if;
   perform weft._settle_staged(v_id);
   perform set_config('weft.opened', v_id::text, false);
   return weft._describe_opened(v_id, 'created');

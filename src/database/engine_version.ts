@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '27a630ae10bbf997a5d64403227a3432a971d45ae931374cbb7885404f63c81b';
+export const ENGINE_DIGEST = 'c0dee7381b0706d7680134a9240876b0fb394f917db104fdbfeeddcb33fdf764';
