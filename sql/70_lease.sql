@@ -189,9 +189,8 @@ create or replace function weft._is_here(p_origin jsonb, p_target text)
   language sql
 as $$
   -- what one side does not know speaks neither for nor against; of what both know, it must make no difference whose word is taken
-  select o.known || h.known = h.known || o.known
-  from (values (jsonb_strip_nulls(p_origin))) as o (known)
-  cross join (values (jsonb_strip_nulls(weft._origin(p_target)))) as h (known)
+  select jsonb_strip_nulls(p_origin) || h.known = h.known || jsonb_strip_nulls(p_origin)
+  from (select jsonb_strip_nulls(weft._origin(p_target)) as known offset 0) as h
 $$;
 
 comment on function weft._is_here(jsonb, text) is 'Tells whether a row was written in this very database, not in the one it was copied from.';

@@ -203,14 +203,21 @@ declare
   v_candidates  weft._candidate[];
   v_changes     weft._finding[];
   v_renames     weft._finding[] := '{}';
+  v_has_words   boolean;  -- data or batches were applied; null where nothing was
+  v_has_places  boolean;  -- something that runs again and again was
 begin
-  if exists (select from weft._history as h where h.bundle = v_bundle) then
+  select bool_or(h.words is not null), bool_or(h.place is not null) into v_has_words, v_has_places from weft._history as h where h.bundle = v_bundle;
+  if v_has_words is not null then
     v_candidates := weft._list_candidates(p_manifest);
     v_changes := array(select f from weft._find_changes(v_bundle, v_candidates, p_deployment, p_texts) as f);
     v_renames := array(select f from weft._find_renames(v_bundle, v_candidates, weft._list_paths(p_manifest), p_deployment, p_texts) as f);
     return query select f.* from unnest(v_changes || v_renames) as f;
-    return query select f.* from weft._find_superseded(v_bundle, p_manifest, v_changes || v_renames) as f;
-    return query select f.* from weft._find_reworded(v_bundle, p_manifest, v_renames) as f;
+    if v_has_places then
+      return query select f.* from weft._find_superseded(v_bundle, p_manifest, v_changes || v_renames) as f;
+    end if;
+    if v_has_words then
+      return query select f.* from weft._find_reworded(v_bundle, p_manifest, v_renames) as f;
+    end if;
     return query select f.* from weft._find_latecomers(v_bundle, v_candidates, array(select f.path from unnest(v_renames) as f)) as f;
   end if;
   if exists (select from weft._statements as t where t.deployment_id is distinct from p_deployment) then

@@ -130,11 +130,12 @@ begin
     return null;
   end if;
 
-  -- what was sent is seen to its end first, so that nothing half-made stays
-  if exists (select from weft._cancellations as c where c.deployment_id = p_deployment and not exists (
-      select from weft._statements as t where t.deployment_id = p_deployment and t.state in ('sent', 'cleaning'))) then
-    perform weft._end(p_deployment, 'cancelled', weft._describe_cancelled(c)) from weft._cancellations as c where c.deployment_id = p_deployment;
-    return null;
+  if exists (select from weft._cancellations as c where c.deployment_id = p_deployment) then
+    -- what was sent is seen to its end first, so that nothing half-made stays
+    if not exists (select from weft._statements as t where t.deployment_id = p_deployment and t.state in ('sent', 'cleaning')) then
+      perform weft._end(p_deployment, 'cancelled', weft._describe_cancelled(c)) from weft._cancellations as c where c.deployment_id = p_deployment;
+      return null;
+    end if;
   end if;
 
   select coalesce(max(a.number), 0) + 1, max(a.pid) filter (where a.ended_at is null) into v_number, v_died from weft._attempts as a where a.deployment_id = p_deployment;

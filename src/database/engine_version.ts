@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c0dee7381b0706d7680134a9240876b0fb394f917db104fdbfeeddcb33fdf764';
+export const ENGINE_DIGEST = 'c0eea922633c6d40b0860e431eec56fd0482bccc21f7820394027f7effe15bf3';
