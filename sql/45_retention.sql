@@ -228,7 +228,7 @@ create or replace function weft._is_sweep_due()
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select coalesce((select s.swept_at from weft._sweeps as s), (select min(d.created_at) from weft._deployments as d)) < clock_timestamp() - make_interval(hours => weft._setting('sweep_every_hours'))
+  select coalesce((select s.swept_at from weft._sweeps as s), (select d.created_at from weft._deployments as d order by d.created_at limit 1)) < clock_timestamp() - make_interval(hours => weft._setting('sweep_every_hours'))
     and not exists (select from weft._deployments as d where d.state in ('staged', 'running'))  -- whoever waits comes first
 $$;
 

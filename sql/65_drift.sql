@@ -23,6 +23,21 @@ $$;
 comment on function weft._keep_snapshot() is 'Reads the catalog, keeps it, and tells its fingerprint; or why it could not be read: that failed, or would have waited for a lock longer than a second.';
 
 
+create or replace function weft._has_committed_apart(p_deployment weft._deployments, p_fingerprint_after text)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select exists (
+      select from weft._statements as t
+      where t.deployment_id = p_deployment.id and (t.verdict = 'ran' or t.sent_at is not null and p_deployment.fingerprint_before is distinct from p_fingerprint_after))
+    or exists (select from weft._batches as b where b.deployment_id = p_deployment.id and b.rounds > 0)
+$$;
+
+comment on function weft._has_committed_apart(weft._deployments, text) is 'Tells whether a deployment has committed a statement or a round of a step that is not over.';
+
+
 -- What the last deployment expects is what the catalog is held against (floor 65, drift_kept). One that has committed nothing has left nothing:
 -- all of its files were there already, or it failed and was rolled back. It changes nothing of what is expected: so what counts is what the
 -- engine has done, and another catalog only where a statement was handed out, of which nobody can say what it came to.
@@ -36,13 +51,24 @@ as $$
     when 'rehearse' then false
     when 'baseline' then p_state = 'succeeded'  -- which says that what is there is what shall be
     else exists (select from weft._steps as s where s.deployment_id = p_deployment.id and s.state = 'succeeded' and s.kind <> 'check')
-      or exists (
-        select from weft._statements as t
-        where t.deployment_id = p_deployment.id and (t.verdict = 'ran' or t.sent_at is not null and p_deployment.fingerprint_before is distinct from p_fingerprint_after))
-      or exists (select from weft._batches as b where b.deployment_id = p_deployment.id and b.rounds > 0) end
+      or weft._has_committed_apart(p_deployment, p_fingerprint_after) end
 $$;
 
 comment on function weft._has_committed(weft._deployments, weft.deployment_state, text) is 'Tells whether a deployment that ends has committed anything: a step, a statement, or a round.';
+
+
+-- Then it has said nothing, but for what somebody has accepted by name behind it.
+create or replace function weft._is_withdrawn(p_baseline uuid)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select exists (select from weft._deployments as u where u.undoes = p_baseline and u.state = 'succeeded')
+    and not exists (select from weft._events as e where e.deployment_id = p_baseline and e.kind = 'drift_accepted')
+$$;
+
+comment on function weft._is_withdrawn(uuid) is 'Tells whether a baseline was taken back, and nobody has said since that what was found behind it is meant.';
 
 
 create or replace function weft._last_ended()
@@ -53,10 +79,7 @@ create or replace function weft._last_ended()
 as $$
   select d.*
   from weft._deployments as d
-  where d.finished_at is not null and d.has_committed
-    -- a baseline that was withdrawn has said nothing, but for what somebody has accepted by name behind it
-    and not (d.mode = 'baseline' and exists (select from weft._deployments as u where u.undoes = d.id and u.state = 'succeeded')
-      and not exists (select from weft._events as e where e.deployment_id = d.id and e.kind = 'drift_accepted'))
+  where d.finished_at is not null and d.has_committed and (d.mode <> 'baseline' or not weft._is_withdrawn(d.id))
   order by d.finished_at desc
   limit 1
 $$;

@@ -40,12 +40,11 @@ begin
       or not coalesce(weft._are_comparable(p_deployment.fingerprint_before, p_deployment.fingerprint_after), false) then
     return;
   end if;
-  -- most name it in no file: so it is looked for in the bytes
+  -- most name it in no file, whatever that is for: so it is looked for in the bytes
   if not exists (
-      select from weft._steps as s
-      join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path and cardinality(a.chunks) = 1 and a.size <= weft._limit('compared_bytes')
+      select from weft._artifacts as a
       cross join lateral (select k.content from weft._chunks as k where k.digest = a.chunks[1] offset 0) as c
-      where s.deployment_id = p_deployment.id and s.kind = 'run' and s.state in ('succeeded', 'failed')
+      where a.deployment_id = p_deployment.id and cardinality(a.chunks) = 1 and a.size <= weft._limit('compared_bytes')
         and strpos(lower(encode(c.content, 'escape') collate "C"), 'cascade') > 0) then
     return;
   end if;

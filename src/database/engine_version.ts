@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c0eea922633c6d40b0860e431eec56fd0482bccc21f7820394027f7effe15bf3';
+export const ENGINE_DIGEST = 'd69478f3357f3295bcfa9f82dcf07eb4d12fd9cafefde9788ec9c7ed787fdb89';
