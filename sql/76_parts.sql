@@ -3,36 +3,32 @@
 
 -- Counted is what pg_depend says of the schema, of each object in it, and of their types: row types, types of arrays. An index, a trigger, a constraint, a
 -- default hang on their table there; so nothing of any kind comes or goes without another number.
-create or replace function weft._count_parts(out parts bigint, out dependents bigint, out relations oid[], out types oid[], out others oid[])
+create or replace function weft._count_parts(out parts bigint, out dependents bigint, out relations oid[], out types oid[], out functions oid[])
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
   with held as materialized (
-    select count(*) as parts, array_agg(d.objid) filter (where d.classid = 'pg_class'::regclass) as relations, array_agg(d.objid) filter (where d.classid = 'pg_type'::regclass) as types,
-           array_agg(d.objid) filter (where k.is_other) as others, array_agg(distinct d.classid) filter (where k.is_other) as their_classes  -- functions, of which there are hundreds
-    from pg_depend as d cross join lateral (select d.classid not in ('pg_class'::regclass, 'pg_type'::regclass) as is_other) as k
-    where d.refclassid = 'pg_namespace'::regclass and d.refobjid = 'weft'::regnamespace
+    select count(*) as parts, array_agg(d.objid) as oids, array_agg(distinct d.classid) as classes, array_agg(d.objid) filter (where d.classid = 'pg_class'::regclass) as relations,
+           array_agg(d.objid) filter (where d.classid = 'pg_type'::regclass) as types, array_agg(d.objid) filter (where d.classid = 'pg_proc'::regclass) as functions
+    from pg_depend as d where d.refclassid = 'pg_namespace'::regclass and d.refobjid = 'weft'::regnamespace
   )
-  select h.parts + r.parts + t.parts + a.parts + o.parts, r.dependents + t.dependents + a.dependents + o.dependents, h.relations, h.types, h.others
+  select h.parts + o.parts + r.parts + a.parts, o.dependents + r.dependents + a.dependents, h.relations, h.types, h.functions
   from held as h
-  cross join lateral (  -- on relations; among it their row types
+  cross join lateral (  -- on what the schema holds; row types are among that
     select count(*) filter (where d.deptype <> 'n') as parts, count(*) filter (where d.deptype = 'n') as dependents,
            array_agg(d.objid) filter (where d.classid = 'pg_type'::regclass and d.deptype = 'i') as types
-    from pg_depend as d where d.refclassid = 'pg_class'::regclass and d.refobjid = any (h.relations)) as r
-  cross join lateral (  -- on types; among it those of arrays
+    from pg_depend as d where d.refclassid = any (h.classes) and d.refobjid = any (h.oids)) as o
+  cross join lateral (  -- on those; types of arrays are among that
     select count(*) filter (where d.deptype <> 'n') as parts, count(*) filter (where d.deptype = 'n') as dependents,
            array_agg(d.objid) filter (where d.classid = 'pg_type'::regclass and d.deptype = 'i') as types
-    from pg_depend as d where d.refclassid = 'pg_type'::regclass and d.refobjid = any (h.types || r.types)) as t
+    from pg_depend as d where d.refclassid = 'pg_type'::regclass and d.refobjid = any (o.types)) as r
   cross join lateral (
     select count(*) filter (where d.deptype <> 'n') as parts, count(*) filter (where d.deptype = 'n') as dependents
-    from pg_depend as d where d.refclassid = 'pg_type'::regclass and d.refobjid = any (t.types)) as a
-  cross join lateral (
-    select count(*) filter (where d.deptype <> 'n') as parts, count(*) filter (where d.deptype = 'n') as dependents
-    from pg_depend as d where d.refclassid = any (h.their_classes) and d.refobjid = any (h.others)) as o
+    from pg_depend as d where d.refclassid = 'pg_type'::regclass and d.refobjid = any (r.types)) as a
 $$;
 
-comment on function weft._count_parts() is 'Counts what schema weft holds and what hangs on that; and how often something depends on it. With what it holds: relations, types, and all others, which are functions.';
+comment on function weft._count_parts() is 'Counts what schema weft holds and what hangs on that; and how often something depends on it. With the relations, types and functions that it holds.';
 
 
 -- What of a part a statement can change; without what is the owner's to say (rights, comments, options of storage).
@@ -98,7 +94,7 @@ comment on function weft._is_part_as_noted(oid, oid) is 'Tells whether a part of
 
 -- Whether the transaction at hand has written one of their rows, and not only said who may do what with it: a file that replaces a function, or disables a
 -- trigger, changes no number. No other transaction is younger than ours but those that have begun meanwhile.
-create or replace function weft._has_written_parts(p_relations oid[], p_types oid[], p_others oid[])
+create or replace function weft._has_written_parts(p_relations oid[], p_types oid[], p_functions oid[])
   returns boolean
   stable
   set search_path = pg_catalog, pg_temp
@@ -108,7 +104,7 @@ as $$
     exists (select from pg_class as c where c.oid = any (p_relations) and age(c.xmin) <= 0 and not weft._is_part_as_noted('pg_class'::regclass, c.oid))
     -- of functions there are hundreds, and most files write none
     or (current_setting('track_counts') <> 'on' or pg_stat_get_xact_tuples_inserted('pg_proc'::regclass) + pg_stat_get_xact_tuples_updated('pg_proc'::regclass) > 0)
-      and exists (select from pg_proc as f where f.oid = any (p_others) and age(f.xmin) <= 0 and not weft._is_part_as_noted('pg_proc'::regclass, f.oid))
+      and exists (select from pg_proc as f where f.oid = any (p_functions) and age(f.xmin) <= 0 and not weft._is_part_as_noted('pg_proc'::regclass, f.oid))
     or exists (select from pg_trigger as t where t.tgrelid = any (p_relations) and age(t.xmin) <= 0)
     or exists (select from pg_rewrite as w where w.ev_class = any (p_relations) and age(w.xmin) <= 0)
     or exists (select from pg_attribute as a where a.attrelid = any (p_relations) and age(a.xmin) <= 0 and not weft._is_part_as_noted('pg_class'::regclass, a.attrelid))
@@ -273,7 +269,7 @@ begin
   if weft._count_dependency_changes() = p_changes then
     return;
   end if;
-  select i.version, c.parts <> i.parts_count or weft._has_written_parts(c.relations, c.types, c.others), c.dependents is distinct from i.dependents_count
+  select i.version, c.parts <> i.parts_count or weft._has_written_parts(c.relations, c.types, c.functions), c.dependents is distinct from i.dependents_count
   into v_version, v_is_other, v_is_tied
   from (select l.version, l.parts_count, l.dependents_count from weft._installations as l order by l.version desc limit 1) as i
   cross join weft._count_parts() as c;

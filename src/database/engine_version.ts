@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd69478f3357f3295bcfa9f82dcf07eb4d12fd9cafefde9788ec9c7ed787fdb89';
+export const ENGINE_DIGEST = '37c538da2ba528ee22fc9a3a6775c9e563b2bea6adcbbf87925ae334f2683491';
