@@ -36,18 +36,6 @@ declare
   v_before   text;
   v_after    text;
 begin
-  if p_deployment.undoes is not null or p_deployment.mode <> 'apply' or p_deployment.fingerprint_before = p_deployment.fingerprint_after
-      or not coalesce(weft._are_comparable(p_deployment.fingerprint_before, p_deployment.fingerprint_after), false) then
-    return;
-  end if;
-  -- most name it in no file, whatever that is for: so it is looked for in the bytes
-  if not exists (
-      select from weft._artifacts as a
-      cross join lateral (select k.content from weft._chunks as k where k.digest = a.chunks[1] offset 0) as c
-      where a.deployment_id = p_deployment.id and cardinality(a.chunks) = 1 and a.size <= weft._limit('compared_bytes')
-        and strpos(lower(encode(c.content, 'escape') collate "C"), 'cascade') > 0) then
-    return;
-  end if;
   select lower(string_agg(weft._kept_text(s.deployment_id, s.path, a.digest), E';\n') collate "C") into v_text
   from weft._steps as s
   join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
@@ -99,6 +87,14 @@ as $$
   from (
     select count(*) as count, coalesce(jsonb_agg(jsonb_build_object('kind', g.kind, 'identity', g.identity) order by g.ordinality) filter (where g.ordinality <= weft._limit('drift_told_count_max')), '[]') as objects
     from weft._list_gone_along(p_deployment) with ordinality as g
+    where p_deployment.mode = 'apply' and p_deployment.fingerprint_before <> p_deployment.fingerprint_after
+      and weft._are_comparable(p_deployment.fingerprint_before, p_deployment.fingerprint_after)
+      -- most name CASCADE in no file, whatever that is for: so it is looked for in the bytes
+      and exists (
+        select from weft._artifacts as a
+        cross join lateral (select k.content from weft._chunks as k where k.digest = a.chunks[1] offset 0) as c
+        where a.deployment_id = p_deployment.id and cardinality(a.chunks) = 1 and a.size <= weft._limit('compared_bytes')
+          and strpos(lower(encode(c.content, 'escape') collate "C"), 'cascade') > 0)
   ) as k
   where k.count > 0
 $$;

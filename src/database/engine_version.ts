@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '37c538da2ba528ee22fc9a3a6775c9e563b2bea6adcbbf87925ae334f2683491';
+export const ENGINE_DIGEST = '7cce09262e325564d7074e36bc8477a2477454de02a530342eac501540585c24';
