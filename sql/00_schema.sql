@@ -19,6 +19,7 @@
 --   60 texts       what many kinds say of themselves            |
 --   61 rare_kinds  what hardly any database has of its own      |
 --   62 kinds       what most have little of                     |
+--   62 relations   and what they have by the hundred           |
 --   63 catalog     the catalog as one text                      |
 --   64 snapshot    as rows, as a hash, and what differs         |
 --   65 drift       before and after, and since                  |

@@ -3,52 +3,54 @@
 -- In scope is what stands in a schema of the user's, or in none and was not there from the beginning (below 16384 are the system's own
 -- numbers), and belongs to no extension.
 
-create or replace function weft._find_kinds()
+create or replace function weft._find_kinds(p_schemas oid[])
   returns text[]
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
   -- what stands in a schema says so in pg_depend
-  select array(
-      select distinct d.classid::regclass::text
-      from pg_depend as d
-      where d.refclassid = 'pg_namespace'::regclass
-        and d.refobjid in (select n.oid from pg_namespace as n where n.nspname <> 'weft' and n.nspname <> 'information_schema' and n.nspname !~ '^pg_')
-        and d.classid not in ('pg_class'::regclass, 'pg_proc'::regclass))
+  select array(select distinct d.classid::regclass::text from pg_depend as d where d.refclassid = 'pg_namespace'::regclass and d.refobjid = any (p_schemas))
   -- the rest the system has none of, and a table that was never written to has no bytes
     || array(
       select c::text from unnest(array['pg_policy', 'pg_transform', 'pg_foreign_data_wrapper', 'pg_event_trigger', 'pg_publication', 'pg_subscription', 'pg_default_acl',
                                  'pg_seclabel']::regclass[]) as c
       where pg_relation_size(c) > 0)
   -- and these it has from the beginning
-    || array(
-      select 'pg_rewrite' where exists (select from pg_rewrite as w where w.rulename <> '_RETURN' and w.oid >= 16384)
-      union all select 'pg_aggregate' where exists (select from pg_aggregate as a where a.aggfnoid::oid >= 16384)
-      union all select 'pg_cast' where exists (select from pg_cast as c where c.oid >= 16384)
-      union all select 'pg_language' where exists (select from pg_language as l where l.oid >= 16384) or exists (select from pg_am as m where m.oid >= 16384)
-      union all select 'toast' where exists (select from pg_class as c where c.relkind = 't' and c.reloptions is not null)
-      union all select 'pg_description' where exists (
-        select from pg_description as d
-        where d.objoid >= 16384 and d.classoid not in ('pg_class'::regclass, 'pg_namespace'::regclass, 'pg_extension'::regclass, 'pg_largeobject'::regclass)
-          and (d.classoid, d.objoid) not in (  -- the engine's own
-            select n.classid, n.objid from pg_depend as n where n.refclassid = 'pg_namespace'::regclass and n.refobjid = 'weft'::regnamespace
-            union all
-            select t.tableoid, t.oid from pg_trigger as t join pg_class as c on c.oid = t.tgrelid where c.relnamespace = 'weft'::regnamespace)))
+    || array_remove(array[
+      case when exists (select from pg_rewrite as w where w.rulename <> '_RETURN' and w.oid >= 16384) then 'pg_rewrite' end,
+      case when exists (select from pg_aggregate as a where a.aggfnoid::oid >= 16384) then 'pg_aggregate' end,
+      case when exists (select from pg_cast as c where c.oid >= 16384) then 'pg_cast' end,
+      case when exists (select from pg_language as l where l.oid >= 16384) or exists (select from pg_am as m where m.oid >= 16384) then 'pg_language' end,
+      case when exists (
+          select from pg_class as c
+          where c.relnamespace = any (p_schemas) and c.reltoastrelid <> 0 and exists (select from pg_class as t where t.oid = c.reltoastrelid and t.reloptions is not null offset 0))
+        then 'toast' end,
+      case when exists (
+          select from pg_depend as u
+          where u.refclassid = 'pg_namespace'::regclass and u.refobjid = any (p_schemas) and u.classid = 'pg_proc'::regclass
+            and exists (select from pg_description as d where d.objoid = u.objid and d.classoid = u.classid offset 0))
+        or exists (
+          select from pg_description as d
+          where d.objoid >= 16384 and d.classoid not in ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_namespace'::regclass, 'pg_extension'::regclass, 'pg_largeobject'::regclass)
+            and case d.classoid  -- without the engine's own
+              when 'pg_type'::regclass then d.objoid::regtype::text not like 'weft.%'
+              when 'pg_trigger'::regclass then (select t.tgrelid from pg_trigger as t where t.oid = d.objoid)::regclass::text not like 'weft.%'
+              else true
+            end)
+        then 'pg_description' end], null)
 $$;
 
-comment on function weft._find_kinds() is 'Tells in which catalogs there may be something of the less common kinds.';
+comment on function weft._find_kinds(oid[]) is 'Tells in which catalogs there may be something of the less common kinds.';
 
 
-create or replace function weft._list_uncommon_objects(p_kinds text[])
+create or replace function weft._list_uncommon_objects(p_schemas oid[], p_kinds text[])
   returns table (kind text, identity text, definition text)
   stable
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = on
   language plpgsql
 as $$
-declare
-  v_schemas  oid[] := (select array_agg(n.oid) from pg_namespace as n where n.nspname <> 'weft' and n.nspname <> 'information_schema' and n.nspname !~ '^pg_');
 begin
   if 'pg_type' = any (p_kinds) then
     return query
@@ -73,7 +75,7 @@ begin
                       'delimiter ' || nullif(t.typdelim, ',')::text, case when t.typcollation <> 0 then 'collatable' end, 'subscript ' || nullif(t.typsubscript, 0))
              end)
     from pg_type as t
-    where t.typnamespace = any (v_schemas) and t.typisdefined and (t.typtype in ('e', 'd', 'r') or t.typtype = 'b' and t.typelem = 0)
+    where t.typnamespace = any (p_schemas) and t.typisdefined and (t.typtype in ('e', 'd', 'r') or t.typtype = 'b' and t.typelem = 0)
       and not exists (select from pg_depend as m where m.classid = t.tableoid and m.objid = t.oid and m.deptype = 'e');
   end if;
 
@@ -83,7 +85,7 @@ begin
            pg_get_ruledef(w.oid) || case w.ev_enabled when 'O' then '' else '; ' || weft._describe_firing(w.ev_enabled) end
     from pg_rewrite as w
     join pg_class as c on c.oid = w.ev_class
-    where w.rulename <> '_RETURN' and c.relnamespace = any (v_schemas)
+    where w.rulename <> '_RETURN' and c.relnamespace = any (p_schemas)
       and not exists (select from pg_depend as m where m.classid = c.tableoid and m.objid = c.oid and m.deptype = 'e');
   end if;
 
@@ -97,7 +99,7 @@ begin
              'using (' || pg_get_expr(p.polqual, p.polrelid) || ')', 'with check (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')')
     from pg_policy as p
     join pg_class as c on c.oid = p.polrelid
-    where c.relnamespace = any (v_schemas)
+    where c.relnamespace = any (p_schemas)
       and not exists (select from pg_depend as m where m.classid = c.tableoid and m.objid = c.oid and m.deptype = 'e');
   end if;
 
@@ -106,7 +108,7 @@ begin
     select 'statistics', format('%s.%I', x.stxnamespace::regnamespace, x.stxname),
            concat_ws(', ', pg_get_statisticsobjdef(x.oid), 'owner ' || quote_ident(pg_get_userbyid(x.stxowner)), 'target ' || nullif(x.stxstattarget, -1))
     from pg_statistic_ext as x
-    where x.stxnamespace = any (v_schemas)
+    where x.stxnamespace = any (p_schemas)
       and not exists (select from pg_depend as m where m.classid = x.tableoid and m.objid = x.oid and m.deptype = 'e');
   end if;
 
@@ -115,7 +117,7 @@ begin
     select 'storage of large values', format('%s.%I', c.relnamespace::regnamespace, c.relname), weft._describe_options(t.reloptions)
     from pg_class as c
     join pg_class as t on t.oid = c.reltoastrelid
-    where t.reloptions is not null and c.relnamespace = any (v_schemas)
+    where t.reloptions is not null and c.relnamespace = any (p_schemas)
       and not exists (select from pg_depend as m where m.classid = c.tableoid and m.objid = c.oid and m.deptype = 'e');
   end if;
 
@@ -132,21 +134,21 @@ begin
              'sort operator ' || nullif(a.aggsortop, 0)::regoperator, 'parallel ' || f.proparallel::text)
     from pg_aggregate as a
     join pg_proc as f on f.oid = a.aggfnoid
-    where f.pronamespace = any (v_schemas)
+    where f.pronamespace = any (p_schemas)
       and not exists (select from pg_depend as m where m.classid = f.tableoid and m.objid = f.oid and m.deptype = 'e');
   end if;
 
   if array['pg_operator', 'pg_opclass', 'pg_opfamily', 'pg_cast', 'pg_collation', 'pg_conversion', 'pg_ts_config', 'pg_ts_dict', 'pg_ts_template', 'pg_ts_parser',
            'pg_language', 'pg_transform', 'pg_foreign_data_wrapper'] && p_kinds then
-    return query select l.kind, l.identity, l.definition from weft._list_rare_objects(v_schemas, p_kinds) as l;
+    return query select l.kind, l.identity, l.definition from weft._list_rare_objects(p_schemas, p_kinds) as l;
   end if;
   if array['pg_event_trigger', 'pg_publication', 'pg_subscription', 'pg_default_acl', 'pg_seclabel'] && p_kinds then
-    return query select l.kind, l.identity, l.definition from weft._list_common_property(v_schemas, p_kinds) as l;
+    return query select l.kind, l.identity, l.definition from weft._list_common_property(p_schemas, p_kinds) as l;
   end if;
   if 'pg_description' = any (p_kinds) then
-    return query select 'comment', l.identity, l.definition from weft._list_comments(v_schemas) as l;
+    return query select 'comment', l.identity, l.definition from weft._list_comments(p_schemas) as l;
   end if;
 end
 $$;
 
-comment on function weft._list_uncommon_objects(text[]) is 'Lists what is neither a relation, nor a part of one, nor a function.';
+comment on function weft._list_uncommon_objects(oid[], text[]) is 'Lists what is neither a relation, nor a part of one, nor a function.';

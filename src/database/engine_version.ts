@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '7cce09262e325564d7074e36bc8477a2477454de02a530342eac501540585c24';
+export const ENGINE_DIGEST = '99ce5bb99290b2bdef488d52dc917a8b5c9abe8baa1695b62c97b5085a9f1f1f';
