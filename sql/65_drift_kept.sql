@@ -110,7 +110,7 @@ declare
   v_expected  text;
   v_catalog   text;
 begin
-  if p_expected is null or p_met is null or p_expected = p_met or not weft._are_comparable(p_expected, p_left) or not weft._are_comparable(p_met, p_left) then
+  if not weft._are_comparable(p_expected, p_left) or not weft._are_comparable(p_met, p_left) then
     return p_left;
   end if;
   select d.* into v_undone from weft._deployments as d where d.id = (select weft._name_undone(p_deployment, p_state));
@@ -128,7 +128,7 @@ end
 $$;
 
 comment on function weft._expect_behind(text, text, text, weft._deployments, weft.deployment_state) is
-  'Keeps what the catalog should be behind a deployment, and tells its fingerprint: the one that it left, unless what it met was another one than there should have been.';
+  'Keeps what the catalog should be behind a deployment that met another one than there should have been, and tells its fingerprint; what it left, where they cannot be compared.';
 
 
 -- Where another one has ended since it began, that one tells what should be; what came behind that is taken for this one's. p_last: the one that ended last.
@@ -169,7 +169,8 @@ begin
     return v_last;
   end if;
   update weft._deployments as d
-  set fingerprint_after = p_fingerprint, fingerprint_expected = weft._expect_behind(d.fingerprint_expected, d.fingerprint_met, p_fingerprint, d, d.state)
+  set fingerprint_after = p_fingerprint, fingerprint_expected = case when d.fingerprint_expected <> d.fingerprint_met then
+        weft._expect_behind(d.fingerprint_expected, d.fingerprint_met, p_fingerprint, d, d.state) else p_fingerprint end
   where d.id = v_last.id
   returning d.* into v_last;
   perform weft._tell(v_last.id, 'catalog_read_late', p_data => jsonb_build_object('fingerprint', p_fingerprint, 'seconds', round(extract(epoch from clock_timestamp() - v_last.finished_at))));

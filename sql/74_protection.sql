@@ -175,7 +175,7 @@ comment on function weft._describe_approval(uuid) is 'Shows whose approval a dep
 -- What a job's token or a webhook said: of a signature alone there is nothing to tell.
 create or replace function weft._describe_source(p_signature jsonb)
   returns jsonb
-  immutable parallel safe
+  immutable parallel safe strict
   set search_path = pg_catalog, pg_temp
   language sql
 as $$

@@ -28,7 +28,7 @@ begin
   applied as (
     insert into weft._history as h (bundle, path, digest, deployment_id, applied_at, bytes_in, applied_path, place, made, table_name, table_oid, words)
     select v_bundle, r.path, a.digest, p_phase.deployment_id, r.finished_at, p_phase.deployment_id, r.path, case when r.repeat <> 'once' then r.ordinal end, r.result -> 'made',
-           r.result ->> 'table', coalesce((r.result ->> 'table_oid')::oid, case when r.result ? 'table' then weft._find_table(r.result ->> 'table') end), weft._words_of(r.kind, r.options)
+           r.result ->> 'table', coalesce((r.result ->> 'table_oid')::oid, case when r.result ? 'table' then weft._find_table(r.result ->> 'table') end), case when r.kind <> 'run' then weft._words_of(r.kind, r.options) end
     from recorded as r
     -- each by its key: rows that were just written have no statistics, and a plan that joins them is quadratic, of one file or of all
     cross join lateral (select k.digest from weft._artifacts as k where k.deployment_id = p_phase.deployment_id and k.path = r.path offset 0) as a

@@ -168,7 +168,7 @@ begin
   set state = p_state, finished_at = clock_timestamp(), error = v_error,
       fingerprint_after = v_fingerprint,
       fingerprint_met = case when v_fingerprint is null then m.met else d.fingerprint_met end,  -- until it can be read, that is what there is to go by
-      fingerprint_expected = case when v_fingerprint is null then m.expected else weft._expect_behind(m.expected, m.met, v_fingerprint, d, p_state) end,
+      fingerprint_expected = case when v_fingerprint is null then m.expected when m.expected <> m.met then weft._expect_behind(m.expected, m.met, v_fingerprint, d, p_state) else v_fingerprint end,
       has_committed = weft._has_committed(d, p_state, v_fingerprint),
       wal_after = case when d.started_at is not null then pg_current_wal_insert_lsn() end
   from weft._recall_met(v_deployment, v_last) as m

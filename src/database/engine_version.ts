@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '99ce5bb99290b2bdef488d52dc917a8b5c9abe8baa1695b62c97b5085a9f1f1f';
+export const ENGINE_DIGEST = '138dd1893105be3762396a7d42709bc9bbb5314f54207a9a956c286eed96bef0';
