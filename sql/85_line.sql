@@ -19,7 +19,7 @@ begin
   perform pg_advisory_xact_lock_shared(hashtextextended('weft: kept chunks', 0));
   if exists (select from weft._missing_chunks(p_deployment)) then
     null;
-  elsif weft._lacks_approval(p_deployment) then
+  elsif (select weft._lacks_approval(p.deployment_id) from weft._protections as p where p.deployment_id = p_deployment) then
     perform weft._ask_for_approval(p_deployment);
   else
     perform pg_advisory_xact_lock(hashtextextended('weft: places in line', 0));  -- until the commit: places become visible in their order

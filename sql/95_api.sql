@@ -323,11 +323,11 @@ as $$
   select weft._as_answer(jsonb_build_object(
     'findings', (select coalesce(jsonb_agg(jsonb_build_object('path', f.path, 'verdict', f.verdict, 'data', f.data) order by f.ordinal), '[]') from unnest(j.findings) as f),
     'refusal', weft._describe_quarrel(j.findings, p_manifest ->> 'order', false),
-    'batches', weft._foresee_batches(p_manifest, p_texts, p_values),
-    'halves', weft._foresee_halves(p_manifest, p_texts),
+    'batches', case when j.begun = '[]' then '[]' else weft._foresee_batches(p_manifest, p_texts, p_values) end,
+    'halves', case when j.begun = '[]' then '[]' else weft._foresee_halves(p_manifest, p_texts) end,
     'begun', (  -- and not in the bundle
       select coalesce(jsonb_agg(b.value order by b.ordinality), '[]')
-      from jsonb_array_elements(weft.list_begun(p_manifest ->> 'bundle')) with ordinality as b
+      from jsonb_array_elements(j.begun) with ordinality as b
       where b.value ->> 'path' not in (select s.value ->> 'path' from jsonb_path_query(p_manifest, '$.phases[*].steps[*]') as s (value))
         and b.value -> 'of_undo' = 'false'),
     'gone', to_jsonb(weft._list_gone(p_manifest, j.findings)),
@@ -355,7 +355,10 @@ as $$
       cross join lateral (select weft._list_missing(h.made) as missing) as m
       where h.bundle = p_manifest ->> 'bundle' and h.made is not null and m.missing is not null
         and exists (select from jsonb_array_elements(p_manifest -> 'artifacts') as a where a.value ->> 'path' = h.path))))
-  from (select array(select f from weft._judge_history(p_manifest, null, p_texts) as f order by f.ordinal) as findings) as j
+  from (
+    select array(select f from weft._judge_history(p_manifest, null, p_texts) as f order by f.ordinal) as findings, weft.list_begun(p_manifest ->> 'bundle') as begun
+    offset 0  -- else both would be asked again wherever they stand above
+  ) as j
 $$;
 
 comment on function weft.plan(jsonb, jsonb, jsonb) is

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '138dd1893105be3762396a7d42709bc9bbb5314f54207a9a956c286eed96bef0';
+export const ENGINE_DIGEST = '478d19c6354eabae279a0abd2917d5cac94d4f4afb3af1cd8f54f05e52043419';
