@@ -227,6 +227,33 @@ describe('a change shows as what it is:', () => {
       changed('constraint', 'shop.goods.goods_pkey', 'PRIMARY KEY (id)', 'PRIMARY KEY (id) with fillfactor=50'),
     ],
     ['a comment on an index', 'create index i on shop.goods (name)', `comment on index shop.i is 'x'`, added('comment', 'index shop.i')],
+    ['a comment on a function', '', `comment on function shop.same(int, int) is 'x'`, added('comment', 'function shop.same(integer,integer)')],
+    [
+      'a comment on an aggregate',
+      'create aggregate shop.total(int) (sfunc = int4pl, stype = int)',
+      `comment on aggregate shop.total(int) is 'x'`,
+      added('comment', 'aggregate shop.total(integer)'),
+    ],
+    ['a comment on a row type', '', `comment on type shop.pair is 'x'`, added('comment', 'type shop.pair')],
+    ['a comment on a column of a row type', '', `comment on column shop.pair.a is 'x'`, added('comment', 'column shop.pair.a')],
+    [
+      'a comment on what a range brings',
+      'create type shop.span as range (subtype = int)',
+      `comment on type shop.span_multirange is 'x'`,
+      added('comment', 'type shop.span_multirange'),
+    ],
+    [
+      'a comment on a trigger',
+      'create trigger t before update on shop.goods for each row execute function suppress_redundant_updates_trigger()',
+      `comment on trigger t on shop.goods is 'x'`,
+      added('comment', 'trigger t on shop.goods'),
+    ],
+    [
+      'a comment on a rule',
+      'create rule r as on insert to shop.goods do instead nothing',
+      `comment on rule r on shop.goods is 'x'`,
+      added('comment', 'rule r on shop.goods'),
+    ],
     [
       'a partition',
       `create table shop.days (day date) partition by range (day)`,
