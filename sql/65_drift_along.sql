@@ -89,11 +89,12 @@ as $$
     from weft._list_gone_along(p_deployment) with ordinality as g
     where p_deployment.mode = 'apply' and p_deployment.fingerprint_before <> p_deployment.fingerprint_after
       and weft._are_comparable(p_deployment.fingerprint_before, p_deployment.fingerprint_after)
-      -- most name CASCADE in no file, whatever that is for: so it is looked for in the bytes
+      -- most name CASCADE in no file, whatever that is for: so it is looked for in the bytes, and not in those of files that are applied already
       and exists (
-        select from weft._artifacts as a
+        select from weft._steps as s
+        cross join lateral (select k.chunks, k.size from weft._artifacts as k where k.deployment_id = s.deployment_id and k.path = s.path offset 0) as a
         cross join lateral (select k.content from weft._chunks as k where k.digest = a.chunks[1] offset 0) as c
-        where a.deployment_id = p_deployment.id and cardinality(a.chunks) = 1 and a.size <= weft._limit('compared_bytes')
+        where s.deployment_id = p_deployment.id and s.kind = 'run' and s.state in ('succeeded', 'failed') and cardinality(a.chunks) = 1 and a.size <= weft._limit('compared_bytes')
           and strpos(lower(encode(c.content, 'escape') collate "C"), 'cascade') > 0)
   ) as k
   where k.count > 0

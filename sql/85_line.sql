@@ -41,6 +41,7 @@ create or replace function weft._missing_chunks(p_deployment uuid)
   stable
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan  -- asked again and again, by keys alone
+  set enable_seqscan = off  -- also where nothing was kept when it was planned
   language sql
 as $$
   select distinct u.digest

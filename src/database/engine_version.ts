@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '478d19c6354eabae279a0abd2917d5cac94d4f4afb3af1cd8f54f05e52043419';
+export const ENGINE_DIGEST = '840c30161d060609ffc65b6cd5aab3b47320e36a0cbfed685616d7e8430f68f8';

@@ -28,14 +28,14 @@ begin
   end if;
   v_self := array[quote_ident(session_user)::regrole, quote_ident(current_user)::regrole];
   for v_of_other in
+    with held as materialized (
+      select d.classid, d.objid from pg_depend as d where d.refclassid = 'pg_namespace'::regclass and d.refobjid = v_schema
+    )
     select 'pg_namespace'::regclass as classid, n.oid as objid, n.nspowner as owner from pg_namespace as n where n.oid = v_schema and n.nspowner <> all (v_self)
     union all
     select s.*
     from (
-      select d.classid, min(d.objid) as first, max(d.objid) as last
-      from pg_depend as d
-      where d.refclassid = 'pg_namespace'::regclass and d.refobjid = v_schema
-      group by d.classid
+      select h.classid, min(h.objid) as first, max(h.objid) as last from held as h group by h.classid
     ) as k
     cross join lateral (
       select s.classid, s.objid, s.refobjid
@@ -44,10 +44,10 @@ begin
         and s.classid = k.classid and s.objid between k.first and k.last and s.objsubid = 0 and s.deptype = 'o' and s.refobjid <> all (v_self)
       offset 0
     ) as s
+    -- what others have made in between may be very much: so it is held against a hash of all of them, and no join
+    where ((s.classid, s.objid) in (select h.classid, h.objid from held as h)) is true
   loop
-    continue when v_of_other.owner = any (v_trusted) or v_of_other.classid <> 'pg_namespace'::regclass and not exists (
-      select from pg_depend as d
-      where d.classid = v_of_other.classid and d.objid = v_of_other.objid and d.refclassid = 'pg_namespace'::regclass and d.refobjid = v_schema);
+    continue when v_of_other.owner = any (v_trusted);
     with recursive mine (id) as (
       select unnest(v_self)
       union
