@@ -67,7 +67,7 @@ for (const how of ['full', 'silent'] as const)
       if (how === 'full') throw new Problem('no_free_connection', 'test');
       return new Promise(() => undefined);
     };
-    const end = await deploy({ connect, ...(await makeOrder(FILES)), deadlineMs: 6_000 }).done;
+    const end = await deploy({ connect, ...(await makeOrder(FILES)), deadlineMs: 12_000 }).done;
     expect([end.state, end.live?.path]).toEqual(['running', '2.sql']);
     await gate.open();
   });
