@@ -24,7 +24,7 @@ as $$
       case when exists (select from pg_language as l where l.oid >= 16384) or exists (select from pg_am as m where m.oid >= 16384) then 'pg_language' end,
       case when exists (
           select from pg_class as c
-          where c.relnamespace = any (p_schemas) and c.reltoastrelid <> 0 and exists (select from pg_class as t where t.oid = c.reltoastrelid and t.reloptions is not null offset 0))
+          where c.relnamespace in (select u.oid from unnest(p_schemas) as u (oid)) and c.reltoastrelid <> 0 and exists (select from pg_class as t where t.oid = c.reltoastrelid and t.reloptions is not null offset 0))
         then 'toast' end,
       case when exists (
           select from pg_depend as u

@@ -17,7 +17,7 @@ begin
     select c.oid, c.relkind, c.relname, format('%s.%I', c.relnamespace::regnamespace, c.relname) as identity, c.relowner, c.relacl, c.relam, c.reltablespace, c.reltype, c.reloftype,
            c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.relispopulated, c.relreplident, c.reloptions, c.relpartbound
     from pg_class as c
-    where c.relnamespace = any (p_schemas) and c.relkind <> 't'
+    where c.relnamespace in (select u.oid from unnest(p_schemas) as u (oid)) and c.relkind <> 't'  -- by a hash: there may be a schema for each customer
       and c.oid not in (select m.objid from pg_depend as m where m.refclassid = 'pg_extension'::regclass and m.classid = 'pg_class'::regclass and m.deptype = 'e')
   ),
   tables as materialized (  -- views too
@@ -152,7 +152,7 @@ begin
   left join lateral (
     select d.refobjid, d.refobjsubid, d.deptype
     from pg_depend as d where d.classid = 'pg_class'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i') offset 0) as d on true
-  left join tables as t on t.oid = d.refobjid
+  left join tables as t on t.oid = d.refobjid and t.relkind <> 'v'  -- whose columns are not all at hand
   left join rights as a on a.relacl = r.relacl and a.relowner = r.relowner and a.kind = 's'
 
   union all

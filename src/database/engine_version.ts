@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '840c30161d060609ffc65b6cd5aab3b47320e36a0cbfed685616d7e8430f68f8';
+export const ENGINE_DIGEST = '3e4325bcad2685a4fb57d45c18be441c4eaed996e614c73187f9fda914e28e02';

@@ -329,6 +329,12 @@ describe('a change shows as what it is:', () => {
         },
       ],
     ],
+    [
+      'a sequence that goes with a view, of whose columns one has a default',
+      'create view shop.halves as select a, b from shop.parts; alter view shop.halves alter b set default 4',
+      'create sequence shop.s; alter sequence shop.s owned by shop.halves.a',
+      [{ change: 'added', kind: 'sequence', identity: 'shop.s', before: null, after: expect.stringMatching(/^owner \S+, bigint$/) }],
+    ],
   ])('%s', async (_, before, change, expected) => {
     expect(await changesOf(before, change)).toEqual(expected);
   });
