@@ -109,7 +109,7 @@ create or replace function weft._is_continuing()
 as $$
   select exists (
     select from weft._lease as l
-    where l.pid = pg_backend_pid() and l.directive_at is not null and l.backend_start = (select a.backend_start from pg_stat_get_activity(l.pid) as a))
+    where l.pid = pg_backend_pid() and l.directive_at is not null and l.backend_start = (select a.backend_start from pg_stat_get_activity(pg_backend_pid()) as a))
 $$;
 
 comment on function weft._is_continuing() is 'Tells whether this backend was handed a statement by the CALL before this one.';

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '3e4325bcad2685a4fb57d45c18be441c4eaed996e614c73187f9fda914e28e02';
+export const ENGINE_DIGEST = 'd1ca525693fa206411f207dab0c595150001f3595a98a864edbc32e05fca50cd';
