@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles, stageFiles } from '../support/orders.ts';
-import { untilCounted } from '../support/settled.ts';
+import { countRead } from '../support/settled.ts';
 import { sqlAnew as sql } from '../support/sql.ts';
 
 const FEW = 60;
@@ -100,18 +100,6 @@ const ERRANDS: readonly (readonly [string, (url: string, count: number) => Promi
 
 /** Before these, statistics are taken where some are wanted: they know nothing of what comes then. */
 const ERRANDS_WITH_OLD_STATISTICS = new Set(['one in which each view is another', 'one that commits after each file']);
-
-/** Rows that have been read so far of each table, by all whose sessions are over. */
-async function countRead(url: string): Promise<Record<string, number>> {
-  await untilCounted(url);
-  const rows = await sql(
-    url,
-    `select t.relid::regclass::text as name,
-            (coalesce(t.seq_tup_read, 0) + coalesce((select sum(i.idx_tup_read) from pg_stat_all_indexes as i where i.relid = t.relid), 0))::float8 as count
-     from pg_stat_all_tables as t join pg_class as c on c.oid = t.relid where not c.relisshared`,
-  );
-  return Object.fromEntries(rows.map(({ name, count }) => [name, count]));
-}
 
 type Statistics = 'none' | 'old';
 

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles, stageFiles } from '../support/orders.ts';
-import { untilCounted } from '../support/settled.ts';
+import { countRead } from '../support/settled.ts';
 import { sqlAnew as sql } from '../support/sql.ts';
 
 const MANY = 400;
@@ -18,31 +18,25 @@ beforeEach(async () => {
 });
 afterEach(() => database.drop());
 
-async function countRead(table: string): Promise<number> {
-  await untilCounted(database.url);
-  const [{ count }] = await sql(
-    database.url,
-    `select (coalesce(t.seq_tup_read, 0) + coalesce((select sum(i.idx_tup_read) from pg_stat_all_indexes as i where i.relid = t.relid), 0))::float8 as count
-     from pg_stat_all_tables as t where t.relid = '${table}'::regclass`,
-  );
-  return count;
+async function countReadOf(table: string): Promise<number> {
+  return (await countRead(database.url))[table] ?? Number.NaN;
 }
 
 it('whether a chunk is here is asked by its digest, also where none was kept when that was planned', async () => {
   await sql(database.url, 'vacuum weft._chunks'); // by which the server knows that there is nothing in it
   await stageFiles(database.url, Object.fromEntries(Array.from({ length: MANY }, (_, n) => [`${n}.sql`, `select ${n};`])));
-  expect(await countRead('weft._chunks')).toBeLessThan(10 * MANY);
+  expect(await countReadOf('weft._chunks')).toBeLessThan(10 * MANY);
 });
 
 it('what went along is looked for in the files that have run, not in those that were applied before', async () => {
   const files = Object.fromEntries(Array.from({ length: MANY }, (_, n) => [`${n}.sql`, `select ${n};`]));
   expect(await deployFiles(connectOver(database.url), files, { transaction: 'single' })).toMatchObject({ state: 'succeeded' });
-  const before = await countRead('weft._chunks');
+  const before = await countReadOf('weft._chunks');
   expect(await deployFiles(connectOver(database.url), { ...files, 'z.sql': 'create table z (n int)' }, { transaction: 'single' })).toMatchObject({
     state: 'succeeded',
   });
   // whether each is here is asked a few times
-  expect((await countRead('weft._chunks')) - before).toBeLessThan(4.5 * MANY);
+  expect((await countReadOf('weft._chunks')) - before).toBeLessThan(4.5 * MANY);
 });
 
 it('whose the engine is does not take longer where others have made a lot between its first and its last part', async () => {
@@ -55,9 +49,9 @@ it('whose the engine is does not take longer where others have made a lot betwee
       `do $$ begin for n in 1..${MANY} loop execute format('create function guests.f%s() returns int language sql as %L', n, 'select 1'); end loop; end $$`,
     );
     await sql(database.url, 'create function weft.of_another_time() returns integer language sql as $$ select 1 $$');
-    const before = await countRead('pg_depend');
+    const before = await countReadOf('pg_depend');
     expect(await deployFiles(connectOver(database.url), { 'a.sql': 'select 1' })).toMatchObject({ state: 'succeeded' });
-    expect((await countRead('pg_depend')) - before).toBeLessThan(MANY * 100);
+    expect((await countReadOf('pg_depend')) - before).toBeLessThan(MANY * 100);
   } finally {
     await sql(database.url, 'drop schema guests cascade').catch(() => undefined);
     const { href: elsewhere } = Object.assign(new URL(database.url), { pathname: '/postgres' });

@@ -8,3 +8,15 @@ export async function untilCounted(url: string): Promise<void> {
   const [{ version }] = await sqlAnew(url, `select current_setting('server_version_num')::int as version`);
   if (version < 150000) await new Promise((resolve) => setTimeout(resolve, 1_000));
 }
+
+/** Rows that have been read so far of each table, by all whose sessions are over. */
+export async function countRead(url: string): Promise<Record<string, number>> {
+  await untilCounted(url);
+  const rows = await sqlAnew(
+    url,
+    `select t.relid::regclass::text as name,
+            (coalesce(t.seq_tup_read, 0) + coalesce((select sum(i.idx_tup_read) from pg_stat_all_indexes as i where i.relid = t.relid), 0))::float8 as count
+     from pg_stat_all_tables as t join pg_class as c on c.oid = t.relid where not c.relisshared`,
+  );
+  return Object.fromEntries(rows.map(({ name, count }) => [name, count]));
+}
