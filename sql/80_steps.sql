@@ -269,18 +269,13 @@ begin
         end if;
         if (p_is_within or v_script.may_set_modes) and v_is_wanted and v_script.kind = 'run' then
           v_ended := jsonb_build_object('authorization', session_user, 'role', current_setting('role'), 'search_path', v_their_path);
-          -- SET CONSTRAINTS holds until the commit, and no RESET ends it: else it would for the files behind this one, too
-          if v_script.may_set_modes and (p_is_within or v_script.ordinal not in (v_settle_at, p_last)) then
-            if current_user <> v_our_role then
-              reset session authorization;
-              reset role;
-            end if;
-            perform weft._reset_constraints(v_ended);
-          end if;
         end if;
         if current_user <> v_our_role then
           reset session authorization;
           reset role;
+        end if;
+        if v_script.may_set_modes and v_is_wanted and (p_is_within or v_script.ordinal not in (v_settle_at, p_last)) then
+          perform weft._reset_constraints(v_ended);  -- SET CONSTRAINTS holds until the commit, and no RESET ends it: else it would for the files behind this one, too
         end if;
         v_their_path := weft._reset_session();
         if v_has_room then

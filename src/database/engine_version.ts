@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd1ca525693fa206411f207dab0c595150001f3595a98a864edbc32e05fca50cd';
+export const ENGINE_DIGEST = '21f61c10b82aec9155d0206f3bd3c56208e5a65d8b05684883dd902de72ff35f';
