@@ -333,59 +333,63 @@ create or replace function weft.status(p_deployment uuid)
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = off  -- rows that were just written have no statistics, and nested loops over steps are quadratic
   set jit = off
-  language sql
+  language plpgsql
 as $$
+declare
+  v_live  constant jsonb := weft._describe_live(p_deployment);  -- before the rows, which show all that it has behind it then
+begin
   -- as text until all of it stands: each jsonb in a jsonb would be taken apart and written anew
-  select weft._as_utf8(json_build_object(
-    'id', d.id,
-    'state', d.state,
-    'target', nullif(d.target, ''),
-    'bundle', d.bundle,
-    'mode', d.mode,
-    'undoes', d.undoes,
-    'baseline', t.baseline,
-    'compared', case when d.undoes is not null then weft._recall_compared(d.id) end,
-    'undone_by', u.ids,
-    'undone', case when u.ids is not null then weft._describe_undone(d.id) end,
-    'withdrawn', t.withdrawn,
-    'without_undo', case when d.undoes is not null then weft._list_without_undo(d.id) end,
-    'drift_found', t.drift_found,
-    'files_gone', case when d.finished_at is not null then t.files_gone end,
-    'gone_along', case when d.finished_at is not null then t.gone_along end,
-    'made_anew', case when d.finished_at is not null then t.made_anew end,
-    'has_committed', case when d.finished_at is not null then d.has_committed end,
-    'caller', d.caller,
-    'source', weft._describe_source(d.signature),
-    'request_id', d.request_id,
-    'created_at', d.created_at,
-    'staged_at', d.staged_at,
-    'started_at', d.started_at,
-    'finished_at', d.finished_at,
-    'rests', case when d.finished_at is not null then t.rests end,
-    'parameters', weft._describe_parameters(d.id),
-    'approval', case when p.second_person then weft._describe_approval(d.id) end,
-    'rehearsed_by', p.rehearsal,
-    'phases', weft._describe_phases(d.id, d.finished_at is not null),
-    'error', d.error,
-    'receipt', weft._describe_receipt(d.id),
-    'fingerprint', jsonb_build_object('before', d.fingerprint_before, 'after', d.fingerprint_after),
-    'wal', jsonb_build_object('before', d.wal_before, 'after', d.wal_after),
-    'ahead', case when d.finished_at is null then weft._list_ahead(d) else '[]' end,
-    'live', case when d.finished_at is null then weft._describe_live(d.id) end,
-    'handed_out', case when d.finished_at is null then weft._describe_handed_out(d.id) end,
-    'leftovers', case when t.has_leftovers then weft._list_leftovers(d.id) else '[]' end,
-    'rehearsal', case when d.mode = 'rehearse' then (select r.report from weft._reports as r where r.deployment_id = d.id) end,
-    'cancelling', c.deployment_id is not null and d.finished_at is null,
-    'cancellation', case when c.deployment_id is not null then json_build_object('caller', c.caller, 'requested_at', c.requested_at) end,
-    'cleaning', case when d.finished_at is null then weft._describe_cleaning(d.id) end,
-    'engine_version', d.engine_version,
-    'server_version', d.server_version)::text)::jsonb
-  from weft._deployments as d
-  left join weft._protections as p on p.deployment_id = d.id
-  left join weft._cancellations as c on c.deployment_id = d.id
-  cross join lateral weft._recall_told(d.id) as t
-  cross join lateral (select jsonb_agg(o.id order by o.place) as ids from weft._deployments as o where o.undoes = d.id and o.started_at is not null and o.mode = 'apply') as u
-  where d.id = p_deployment
+  return (select weft._as_utf8(json_build_object(
+      'id', d.id,
+      'state', d.state,
+      'target', nullif(d.target, ''),
+      'bundle', d.bundle,
+      'mode', d.mode,
+      'undoes', d.undoes,
+      'baseline', t.baseline,
+      'compared', case when d.undoes is not null then weft._recall_compared(d.id) end,
+      'undone_by', u.ids,
+      'undone', case when u.ids is not null then weft._describe_undone(d.id) end,
+      'withdrawn', t.withdrawn,
+      'without_undo', case when d.undoes is not null then weft._list_without_undo(d.id) end,
+      'drift_found', t.drift_found,
+      'files_gone', case when d.finished_at is not null then t.files_gone end,
+      'gone_along', case when d.finished_at is not null then t.gone_along end,
+      'made_anew', case when d.finished_at is not null then t.made_anew end,
+      'has_committed', case when d.finished_at is not null then d.has_committed end,
+      'caller', d.caller,
+      'source', weft._describe_source(d.signature),
+      'request_id', d.request_id,
+      'created_at', d.created_at,
+      'staged_at', d.staged_at,
+      'started_at', d.started_at,
+      'finished_at', d.finished_at,
+      'rests', case when d.finished_at is not null then t.rests end,
+      'parameters', weft._describe_parameters(d.id),
+      'approval', case when p.second_person then weft._describe_approval(d.id) end,
+      'rehearsed_by', p.rehearsal,
+      'phases', weft._describe_phases(d.id, d.finished_at is not null),
+      'error', d.error,
+      'receipt', weft._describe_receipt(d.id),
+      'fingerprint', jsonb_build_object('before', d.fingerprint_before, 'after', d.fingerprint_after),
+      'wal', jsonb_build_object('before', d.wal_before, 'after', d.wal_after),
+      'ahead', case when d.finished_at is null then weft._list_ahead(d) else '[]' end,
+      'live', case when d.finished_at is null then v_live end,
+      'handed_out', case when d.finished_at is null then weft._describe_handed_out(d.id) end,
+      'leftovers', case when t.has_leftovers then weft._list_leftovers(d.id) else '[]' end,
+      'rehearsal', case when d.mode = 'rehearse' then (select r.report from weft._reports as r where r.deployment_id = d.id) end,
+      'cancelling', c.deployment_id is not null and d.finished_at is null,
+      'cancellation', case when c.deployment_id is not null then json_build_object('caller', c.caller, 'requested_at', c.requested_at) end,
+      'cleaning', case when d.finished_at is null then weft._describe_cleaning(d.id) end,
+      'engine_version', d.engine_version,
+      'server_version', d.server_version)::text)::jsonb
+    from weft._deployments as d
+    left join weft._protections as p on p.deployment_id = d.id
+    left join weft._cancellations as c on c.deployment_id = d.id
+    cross join lateral weft._recall_told(d.id) as t
+    cross join lateral (select jsonb_agg(o.id order by o.place) as ids from weft._deployments as o where o.undoes = d.id and o.started_at is not null and o.mode = 'apply') as u
+    where d.id = p_deployment);
+end
 $$;
 
 comment on function weft.status(uuid) is 'Shows a deployment as one document: state, phases, steps, errors, fingerprints, and what is going on right now.';

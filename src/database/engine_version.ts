@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '21f61c10b82aec9155d0206f3bd3c56208e5a65d8b05684883dd902de72ff35f';
+export const ENGINE_DIGEST = '603c4e0f0d96fab2e5d292d74b9fda88f90928937fed0c1ae91c734a9ced3275';

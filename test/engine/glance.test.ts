@@ -5,7 +5,7 @@
 import pg from 'pg';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, deployFiles } from '../support/orders.ts';
+import { AT_THE_GATE, connectOver, deployFiles, shutGate, until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 
 let database: TestDatabase;
@@ -82,4 +82,30 @@ it('shows the state, those ahead, who is at work and the newest event, as weft.s
 
 it('is null of what is not there', async () => {
   expect(await sql(database.url, 'select weft.glance(gen_random_uuid()) as document')).toEqual([{ document: null }]);
+});
+
+// Rows show a moment; who is at work on what is seen at the look itself.
+it('shows nobody at work on a file while those before it stand as not yet run', async () => {
+  const files = {
+    'weft.yaml': 'name: shop\nphases:\n  - { name: schema, steps: [{ run: 1.sql }] }\n  - { name: indexes, transaction: none, steps: [{ run: 2.sql }] }\n',
+    '1.sql': AT_THE_GATE,
+    '2.sql': 'select count(*) from orders;',
+  };
+  const keeper = new pg.Client({ connectionString: database.url });
+  client = keeper;
+  await keeper.connect();
+  const gate = await shutGate(database.url);
+  const run = deployFiles(connectOver(database.url), files);
+  await gate.reached();
+  // A look that has begun, and does not come to its end until the run is in the second phase.
+  await keeper.query('begin; lock table weft._receipts, orders');
+  const looking = sql(database.url, 'select weft.status(d.id) as document from weft._deployments as d');
+  await until(database.url, "exists (select from pg_locks where relation = 'weft._receipts'::regclass and not granted)", 'the look stands still');
+  await gate.open();
+  await until(database.url, "exists (select from pg_locks where relation = 'orders'::regclass and not granted)", 'the second phase has begun');
+  await keeper.query('rollback');
+  const [{ document } = {}] = (await looking) as { document: { live: { step: number }; phases: { steps: { state: string }[] }[] } }[];
+  const states = document?.phases.flatMap(({ steps }) => steps.map(({ state }) => state));
+  expect([states, document?.live.step]).toEqual([['pending', 'pending'], 1]);
+  expect((await run).state).toBe('succeeded');
 });
