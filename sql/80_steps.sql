@@ -19,7 +19,6 @@ create or replace function weft._run_steps(
   language plpgsql
 as $$
 declare
-  c_user         constant pg_catalog.text := '"?\$user"?\s*(,\s*|$)';
   v_steps        pg_catalog.int4;
   v_scripts      weft._script[];
   v_script       weft._script;
@@ -33,13 +32,12 @@ declare
   v_reader       weft._reader;
   v_is_first     pg_catalog.bool;
   v_started      pg_catalog.timestamptz;
-  v_look_at      pg_catalog.timestamptz := '-infinity';
-  v_look_every   pg_catalog.interval := make_interval(secs => weft._limit('cancel_looked_for_ms') / 1000.0);
+  v_look_at      pg_catalog.timestamptz;
   v_condition    pg_catalog.text;     -- that is being asked
   v_is_wanted    pg_catalog.bool;
   v_is_settled   pg_catalog.bool;     -- nothing that was deferred before the step is owed
   v_ended        pg_catalog.jsonb;    -- the session as a step has left it
-  v_settle_at    pg_catalog.int4 := p_last;  -- the last step that no check is
+  v_settle_at    pg_catalog.int4;     -- the last step that no check is
   v_result       pg_catalog.jsonb;
   v_within       weft._outcome;
   v_mark         pg_catalog.int8[];
@@ -50,32 +48,29 @@ declare
   v_their_role   pg_catalog.text;
   v_our_role     pg_catalog.name;
   v_is_weft      pg_catalog.bool;
-  v_is_admitted  pg_catalog.bool := false;
-  v_has_room     pg_catalog.bool := false;
-  v_patience     pg_catalog.text := weft._lock_budget_ms(p_phase, 'data')::text;
+  v_is_admitted  pg_catalog.bool;
+  v_has_room     pg_catalog.bool;
+  v_patience     pg_catalog.text;
   v_budgets      pg_catalog.text[];   -- where they differ by kind of statement
   v_budget       pg_catalog.text;     -- the one that was set last, as the server shows it
-  v_records      weft._step_record[] := '{}';
+  v_records      weft._step_record[];
   v_index        pg_catalog.int4;
   v_had          pg_catalog.jsonb;    -- by what it shows that the objects of files that do not run have what was noted; null where that is to be asked
-  v_count_at     pg_catalog.int4 := weft._limit('steps_between_lock_counts');
+  v_count_at     pg_catalog.int4;
   v_error        pg_catalog.jsonb;
   v_caught       weft._caught;
 begin
-  v_steps := (select max(s.ordinal) from weft._steps as s where s.deployment_id = p_deployment);
   begin
     if not p_is_within then
-      perform weft._check_fence(p_fence);
-      perform pg_advisory_unlock_all();  -- walks through all locks of the transaction, so only where it has none yet
-      if p_first < p_last then
-        v_settle_at := (select max(s.ordinal) from weft._steps as s where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending' and s.kind <> 'check');
-      end if;
+      perform weft._check_fence(p_fence), pg_advisory_unlock_all();  -- which walks through all locks of the transaction, so only where it has none yet
     end if;
-    v_changes := weft._count_dependency_changes();
-    v_their_path := weft._reset_session();
+    -- in one question, and so below: each expression that runs is a plan of the session, and every DDL statement of the files walks past all of them
+    select (select max(s.ordinal) from weft._steps as s where s.deployment_id = p_deployment),
+           case when p_first < p_last and not p_is_within then (
+             select max(s.ordinal) from weft._steps as s where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending' and s.kind <> 'check') end,
+           weft._count_dependency_changes(), weft._reset_session(), current_user, session_user = 'weft', weft._lock_budget_ms(p_phase, 'data')::text, weft._limit('steps_between_lock_counts')
+    into v_steps, v_settle_at, v_changes, v_their_path, v_our_role, v_is_weft, v_patience, v_count_at;
     v_is_settled := p_is_within and not p_may_owe and weft._find_unmet_constraint(p_phase, v_their_path) is null;
-    v_our_role := current_user;
-    v_is_weft := session_user = 'weft';
     if p_phase.condition is not null and not p_is_within then
       v_condition := p_phase.condition;
       perform set_config('lock_timeout', v_patience, false);
@@ -104,8 +99,7 @@ begin
         p_phase.parameters := coalesce(v_script.parameters, v_values);
         if v_script.is_tolerated and p_first < p_last then
           perform weft._record_steps(p_phase, v_records);  -- so that the journal keeps their order
-          v_records := '{}';
-          v_count_at := weft._limit('steps_between_lock_counts');
+          select null, weft._limit('steps_between_lock_counts') into v_records, v_count_at;
           v_within := weft._run_steps(p_deployment, p_phase, v_script.ordinal, v_script.ordinal, p_fence, p_is_last_try, p_is_within => true);
           if v_within.verdict = 'failed' and v_script.is_repeatable and weft._may_run_later(p_deployment, v_script.ordinal, v_within.error) then
             raise exception using errcode = 'WF003';
@@ -124,17 +118,16 @@ begin
           continue;
         end if;
         v_started := clock_timestamp();
-        if v_started >= v_look_at then
+        if (v_started < v_look_at) is not true then
           if exists (select from weft._cancellations as c where c.deployment_id = p_deployment) then
             raise query_canceled;
           end if;
-          v_look_at := v_started + v_look_every;
+          v_look_at := v_started + make_interval(secs => weft._limit('cancel_looked_for_ms') / 1000.0);
         end if;
         v_count := 0;
         v_rows := 0;
-        v_result := null;
-        if v_had is distinct from '{}' and v_script.may_drop then
-          v_had := weft._note_had_anew(p_deployment, p_phase.ordinal, p_is_within or cardinality(v_records) > 0, v_had, v_script.is_repeatable and p_first < p_last);
+        if v_script.may_drop and v_had is distinct from '{}' then
+          v_had := weft._note_had_anew(p_deployment, p_phase.ordinal, p_is_within or v_records is not null, v_had, v_script.is_repeatable and p_first < p_last);
         elsif v_had <> '{}' and not v_script.is_repeatable then
           v_had := null;
         end if;
@@ -142,6 +135,7 @@ begin
         v_set := set_config('lock_timeout', v_patience, false);
         v_is_wanted := true;
         if not v_script.is_plain then
+          v_result := null;
           if v_script.is_repeatable then
             v_mark := weft._mark_objects();
           end if;
@@ -169,6 +163,7 @@ begin
         end if;
 
         v_is_first := true;
+        v_index := 0;
         while v_is_wanted and v_script.kind = 'run' loop
           if v_script.is_streamed then
             v_their_name := null;
@@ -201,7 +196,6 @@ begin
           end if;
           -- From here to the end of the loop the search_path is the file's: whatever is evaluated is qualified, operators too.
           v_set := pg_catalog.set_config('search_path', v_their_path, false);
-          v_index := 0;
           foreach v_statement in array v_script.executables loop
             v_index := v_index operator(pg_catalog.+) 1;
             if v_budgets is not null and pg_catalog.current_setting('lock_timeout') operator(pg_catalog.=) v_budget then  -- else the file has its own way
@@ -217,7 +211,7 @@ begin
               v_set := pg_catalog.set_config('client_min_messages', 'error', false);
               if v_is_weft then
                 -- as weft._leave_out_user does, which the file's role may not call
-                v_set := pg_catalog.set_config('search_path', pg_catalog.regexp_replace(pg_catalog.current_setting('search_path'), c_user, '', 'g'), false);
+                v_set := pg_catalog.set_config('search_path', pg_catalog.regexp_replace(pg_catalog.current_setting('search_path'), '"?\$user"?\s*(,\s*|$)', '', 'g'), false);
               end if;
               if pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'on' then
                 raise exception using errcode = 'WF014';
@@ -227,31 +221,31 @@ begin
           v_their_path := pg_catalog.current_setting('search_path');
           v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
           v_is_first := false;
-          if v_script.is_streamed and not v_reader.is_done then
-            -- the last of these statements may be a COPY, and its rows are next
-            v_their_name := null;
-            if current_user <> v_our_role then
-              v_their_name := session_user;
-              v_their_role := current_setting('role');
-              reset session authorization;
-              reset role;
-            end if;
-            if v_reader.copy is not null then
-              v_index := v_index + 1;
-              v_statement := v_script.statements[v_index];
-              v_reader := weft._begin_copy(v_reader, v_their_name, v_their_role, v_their_path);
-              while not v_reader.rows_are_over loop
-                v_reader := weft._read_rows(v_reader);
-                v_rows := v_rows + weft._insert_rows(v_reader, v_their_name, v_their_role, v_their_path);
-              end loop;
-              v_reader.rows := null;
-            end if;
-            perform weft._become(v_their_name, v_their_role);
-          end if;
-          v_statement := null;
-          v_count := v_count + v_index;
           exit when not v_script.is_streamed or v_reader.is_done;
+          -- the last of these statements may be a COPY, and its rows are next
+          v_their_name := null;
+          if current_user <> v_our_role then
+            v_their_name := session_user;
+            v_their_role := current_setting('role');
+            reset session authorization;
+            reset role;
+          end if;
+          if v_reader.copy is not null then
+            v_index := v_index + 1;
+            v_statement := v_script.statements[v_index];
+            v_reader := weft._begin_copy(v_reader, v_their_name, v_their_role, v_their_path);
+            while not v_reader.rows_are_over loop
+              v_reader := weft._read_rows(v_reader);
+              v_rows := v_rows + weft._insert_rows(v_reader, v_their_name, v_their_role, v_their_path);
+            end loop;
+            v_reader.rows := null;
+          end if;
+          perform weft._become(v_their_name, v_their_role);
+          v_count := v_count + v_index;
+          v_index := 0;
         end loop;
+        v_statement := null;
+        v_count := v_count + v_index;
 
         if v_script.ordinal in (v_settle_at, p_last) and not p_is_within then
           -- What is deferred happens before a check is asked, for it may break the rule; here an error can still be caught, and it is met as the file would at its end
@@ -267,27 +261,30 @@ begin
           end if;
           v_path := v_script.path;
         end if;
-        if (p_is_within or v_script.may_set_modes) and v_is_wanted and v_script.kind = 'run' then
-          v_ended := jsonb_build_object('authorization', session_user, 'role', current_setting('role'), 'search_path', v_their_path);
-        end if;
-        if current_user <> v_our_role then
+        if p_is_within or v_script.may_set_modes or current_user <> v_our_role then
+          if (p_is_within or v_script.may_set_modes) and v_is_wanted and v_script.kind = 'run' then
+            v_ended := jsonb_build_object('authorization', session_user, 'role', current_setting('role'), 'search_path', v_their_path);
+          end if;
           reset session authorization;
           reset role;
-        end if;
-        if v_script.may_set_modes and v_is_wanted and (p_is_within or v_script.ordinal not in (v_settle_at, p_last)) then
-          perform weft._reset_constraints(v_ended);  -- SET CONSTRAINTS holds until the commit, and no RESET ends it: else it would for the files behind this one, too
-        end if;
-        v_their_path := weft._reset_session();
-        if v_has_room then
-          perform weft._return_rights(p_phase);
-        end if;
-        if v_script.is_repeatable then
-          v_result := jsonb_strip_nulls(jsonb_build_object('made', weft._note_made(p_deployment, v_script.ordinal, v_mark, coalesce(v_script.statements, '{}'))));
-          if v_script.comes_back then
-            perform weft._give_back_had(p_phase, v_script.ordinal);
+          if v_script.may_set_modes and v_is_wanted and (p_is_within or v_script.ordinal not in (v_settle_at, p_last)) then
+            perform weft._reset_constraints(v_ended);  -- SET CONSTRAINTS holds until the commit, and no RESET ends it: else it would for the files behind this one, too
           end if;
         end if;
-        v_records := array_append(v_records, row(v_script.ordinal, v_is_wanted, v_count, v_rows, v_started, clock_timestamp(), v_script.lines, v_script.digests, v_result)::weft._step_record);
+        v_their_path := weft._reset_session();
+        if v_has_room or v_script.is_repeatable then
+          if v_has_room then
+            perform weft._return_rights(p_phase);
+          end if;
+          if v_script.is_repeatable then
+            v_result := jsonb_strip_nulls(jsonb_build_object('made', weft._note_made(p_deployment, v_script.ordinal, v_mark, coalesce(v_script.statements, '{}'))));
+            if v_script.comes_back then
+              perform weft._give_back_had(p_phase, v_script.ordinal);
+            end if;
+          end if;
+        end if;
+        v_records := array_append(v_records, row(v_script.ordinal, v_is_wanted, v_count, v_rows, v_started, clock_timestamp(), v_script.lines, v_script.digests,
+          case when not v_script.is_plain then v_result end)::weft._step_record);
         if cardinality(v_records) >= v_count_at then
           v_count_at := weft._check_lock_table(cardinality(v_records));
         end if;

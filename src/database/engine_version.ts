@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '603c4e0f0d96fab2e5d292d74b9fda88f90928937fed0c1ae91c734a9ced3275';
+export const ENGINE_DIGEST = 'a0ccf984d2671d6e40a4cae2f8c7f9e47c596b6e3dcac3c5303e9832aff99ca0';
