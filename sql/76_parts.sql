@@ -3,29 +3,44 @@
 
 -- Counted is what pg_depend says of the schema, of each object in it, and of their types: row types, types of arrays. An index, a trigger, a constraint, a
 -- default hang on their table there; so nothing of any kind comes or goes without another number.
+-- In PL/pgSQL, as what follows: each block asks, and before PostgreSQL 18 a function in SQL is planned for each call.
 create or replace function weft._count_parts(out parts bigint, out dependents bigint, out relations oid[], out types oid[], out functions oid[])
   stable
   set search_path = pg_catalog, pg_temp
-  language sql
+  language plpgsql
 as $$
+begin
   with held as materialized (
-    select count(*) as parts, array_agg(d.objid) as oids, array_agg(distinct d.classid) as classes, array_agg(d.objid) filter (where d.classid = 'pg_class'::regclass) as relations,
-           array_agg(d.objid) filter (where d.classid = 'pg_type'::regclass) as types, array_agg(d.objid) filter (where d.classid = 'pg_proc'::regclass) as functions
-    from pg_depend as d where d.refclassid = 'pg_namespace'::regclass and d.refobjid = 'weft'::regnamespace
+    select count(*) as parts, array_agg(d.objid) filter (where d.classid = 'pg_class'::regclass) as relations,
+           array_agg(d.objid) filter (where d.classid = 'pg_type'::regclass) as types, array_agg(d.objid) filter (where d.classid = 'pg_proc'::regclass) as functions,
+           array_agg(distinct d.classid) filter (where k.is_other) as classes, array_agg(d.objid) filter (where k.is_other) as others
+    from pg_depend as d
+    cross join lateral (select d.classid not in ('pg_class'::regclass, 'pg_type'::regclass, 'pg_proc'::regclass) as is_other) as k
+    where d.refclassid = 'pg_namespace'::regclass and d.refobjid = 'weft'::regnamespace
   )
   select h.parts + o.parts + r.parts + a.parts, o.dependents + r.dependents + a.dependents, h.relations, h.types, h.functions
+  into parts, dependents, relations, types, functions
   from held as h
   cross join lateral (  -- on what the schema holds; row types are among that
     select count(*) filter (where d.deptype <> 'n') as parts, count(*) filter (where d.deptype = 'n') as dependents,
            array_agg(d.objid) filter (where d.classid = 'pg_type'::regclass and d.deptype = 'i') as types
-    from pg_depend as d where d.refclassid = any (h.classes) and d.refobjid = any (h.oids)) as o
+    from (  -- class by class: two lists in one condition are all their pairs
+      select d.classid, d.objid, d.deptype from pg_depend as d where d.refclassid = 'pg_class'::regclass and d.refobjid = any (h.relations)
+      union all
+      select d.classid, d.objid, d.deptype from pg_depend as d where d.refclassid = 'pg_type'::regclass and d.refobjid = any (h.types)
+      union all
+      select d.classid, d.objid, d.deptype from pg_depend as d where d.refclassid = 'pg_proc'::regclass and d.refobjid = any (h.functions)
+      union all
+      select d.classid, d.objid, d.deptype from pg_depend as d where d.refclassid = any (h.classes) and d.refobjid = any (h.others)
+    ) as d) as o
   cross join lateral (  -- on those; types of arrays are among that
     select count(*) filter (where d.deptype <> 'n') as parts, count(*) filter (where d.deptype = 'n') as dependents,
            array_agg(d.objid) filter (where d.classid = 'pg_type'::regclass and d.deptype = 'i') as types
     from pg_depend as d where d.refclassid = 'pg_type'::regclass and d.refobjid = any (o.types)) as r
   cross join lateral (
     select count(*) filter (where d.deptype <> 'n') as parts, count(*) filter (where d.deptype = 'n') as dependents
-    from pg_depend as d where d.refclassid = 'pg_type'::regclass and d.refobjid = any (r.types)) as a
+    from pg_depend as d where d.refclassid = 'pg_type'::regclass and d.refobjid = any (r.types)) as a;
+end
 $$;
 
 comment on function weft._count_parts() is 'Counts what schema weft holds and what hangs on that; and how often something depends on it. With the relations, types and functions that it holds.';
@@ -98,17 +113,20 @@ create or replace function weft._has_written_parts(p_relations oid[], p_types oi
   returns boolean
   stable
   set search_path = pg_catalog, pg_temp
-  language sql
+  set plan_cache_mode = force_generic_plan  -- to plan this takes longer than to do it
+  language plpgsql
 as $$
-  select pg_current_xact_id_if_assigned() is not null and (
+begin
+  return pg_current_xact_id_if_assigned() is not null and (
     exists (select from pg_class as c where c.oid = any (p_relations) and age(c.xmin) <= 0 and not weft._is_part_as_noted('pg_class'::regclass, c.oid))
-    -- of functions there are hundreds, and most files write none
-    or (current_setting('track_counts') <> 'on' or pg_stat_get_xact_tuples_inserted('pg_proc'::regclass) + pg_stat_get_xact_tuples_updated('pg_proc'::regclass) > 0)
+    -- of functions there are hundreds, and most files replace none; one more is another number
+    or (current_setting('track_counts') <> 'on' or pg_stat_get_xact_tuples_updated('pg_proc'::regclass) + pg_stat_get_xact_tuples_deleted('pg_proc'::regclass) > 0)
       and exists (select from pg_proc as f where f.oid = any (p_functions) and age(f.xmin) <= 0 and not weft._is_part_as_noted('pg_proc'::regclass, f.oid))
     or exists (select from pg_trigger as t where t.tgrelid = any (p_relations) and age(t.xmin) <= 0)
     or exists (select from pg_rewrite as w where w.ev_class = any (p_relations) and age(w.xmin) <= 0)
     or exists (select from pg_attribute as a where a.attrelid = any (p_relations) and age(a.xmin) <= 0 and not weft._is_part_as_noted('pg_class'::regclass, a.attrelid))
-    or exists (select from pg_type as t where t.oid = any (p_types) and age(t.xmin) <= 0))
+    or exists (select from pg_type as t where t.oid = any (p_types) and age(t.xmin) <= 0));
+end
 $$;
 
 comment on function weft._has_written_parts(oid[], oid[], oid[]) is 'Tells whether the transaction at hand may have changed a part of the engine, of those that are given.';
@@ -180,13 +198,15 @@ create or replace function weft._count_dependency_changes()
   returns bigint
   volatile
   set search_path = pg_catalog, pg_temp
-  language sql
+  language plpgsql
 as $$
-  select case when current_setting('track_counts') = 'on' then
+begin
+  return case when current_setting('track_counts') = 'on' then
     pg_stat_get_xact_tuples_inserted('pg_depend'::regclass) + pg_stat_get_xact_tuples_updated('pg_depend'::regclass) + pg_stat_get_xact_tuples_deleted('pg_depend'::regclass)
     + pg_stat_get_xact_tuples_updated('pg_class'::regclass) + pg_stat_get_xact_tuples_updated('pg_proc'::regclass) + pg_stat_get_xact_tuples_updated('pg_type'::regclass)
     + pg_stat_get_xact_tuples_updated('pg_trigger'::regclass) + pg_stat_get_xact_tuples_updated('pg_attribute'::regclass) + pg_stat_get_xact_tuples_updated('pg_constraint'::regclass)
-    + pg_stat_get_xact_tuples_updated('pg_rewrite'::regclass) end
+    + pg_stat_get_xact_tuples_updated('pg_rewrite'::regclass) end;
+end
 $$;
 
 comment on function weft._count_dependency_changes() is

@@ -207,8 +207,9 @@ create or replace function weft._next_block(p_phase weft._phases, p_behind integ
   set search_path = pg_catalog, pg_temp
   set enable_bitmapscan = off  -- by the key, in its order, and no further than to the first
   set enable_sort = off
-  language sql
+  language plpgsql
 as $$
+begin
   select f.ordinal,
          case when p_phase.transaction = 'single' then (
              select max(s.ordinal) from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending')
@@ -216,6 +217,7 @@ as $$
            else f.ordinal end,
          coalesce(f.kind = 'run' and (p_phase.transaction = 'none' or f.is_apart), false),
          coalesce(f.kind = 'batch' and p_phase.transaction <> 'single', false)
+  into first_step, last_step, is_apart, is_batch
   from (values (true)) as one  -- a row also where nothing is pending
   left join lateral (
     select s.ordinal, s.kind, s.is_apart
@@ -223,7 +225,8 @@ as $$
     where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.state = 'pending' and s.ordinal > p_behind
     order by s.ordinal
     limit 1
-  ) as f on true
+  ) as f on true;
+end
 $$;
 
 comment on function weft._next_block(weft._phases, integer) is 'Tells which pending steps share the next transaction, or which one is run statement by statement, or in rounds.';

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'a0ccf984d2671d6e40a4cae2f8c7f9e47c596b6e3dcac3c5303e9832aff99ca0';
+export const ENGINE_DIGEST = 'bf2f95b578c084108156aa2785a48bae36db47221b228ea10164828d865a7273';
