@@ -36,6 +36,11 @@ const CHANGES = [
     'create or replace function weft.version() returns int language sql as $$ select 7 $$',
     /with another function weft\.version/,
   ],
+  [
+    'a function that goes, and one that comes in its place',
+    'drop function weft.version(); create function weft.version() returns int language sql as $$ select 7 $$',
+    /function weft\.version/,
+  ],
   ['a function with another name', 'alter function weft._skip_comments(text) rename to skip', /without function weft\._skip_comments/],
   ['a view that is another one', 'create or replace view weft.history as select h.* from (table weft.history) as h', /another/],
   ['a table with another name', 'alter table weft._receipts rename to _receipts_of_old', /without table weft\._receipts,.* with table weft\._receipts_of_old,/],
