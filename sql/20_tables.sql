@@ -1,6 +1,9 @@
 -- What is remembered, and what must be true of it. Constraints are sentences; their names come back with every violation.
 --
 -- Lock order: _lease, then _deployments, then the rest. _cancellations is a table that the runner only reads.
+--
+-- Of _artifacts, _steps, _events and _history a deployment writes a row for each file, and a foreign key to it would have the server look for it as
+-- often. Whoever writes them has just written the deployment's row, or holds it; and when one is deleted, a trigger does what the keys would (floor 45).
 
 create table weft._installations (
   version           integer      primary key,
@@ -101,7 +104,7 @@ create index undos_of_a_deployment on weft._deployments (undoes) where undoes is
 create sequence weft._places owned by weft._deployments.place;
 
 create table weft._artifacts (
-  deployment_id  uuid     not null references weft._deployments on delete cascade,
+  deployment_id  uuid     not null,
   path           text     not null,
   digest         bytea    not null,
   size           bigint   not null,
@@ -204,7 +207,6 @@ create table weft._steps (
   error              jsonb,
 
   primary key (deployment_id, ordinal),
-  foreign key (deployment_id, phase) references weft._phases on delete cascade,
   foreign key (deployment_id, undo) references weft._artifacts on delete cascade,
   constraint kind_is_known check (kind in ('run', 'load', 'batch', 'check')),
   constraint what_follows_an_error_is_known check (on_error in ('stop', 'continue')),
@@ -315,9 +317,9 @@ create table weft._history (
   bundle         text         not null,
   path           text         not null,
   digest         bytea        not null,
-  deployment_id  uuid         not null references weft._deployments,
+  deployment_id  uuid         not null,
   applied_at     timestamptz  not null,
-  bytes_in       uuid         not null references weft._deployments,
+  bytes_in       uuid         not null,
   applied_path   text         not null,
   place          integer,
   made           jsonb,
@@ -335,7 +337,7 @@ comment on column weft._history.place is 'Of what runs again and again: its plac
 comment on column weft._history.made is 'Of what runs again and again: the objects that came into being with it, and that were there when a deployment last succeeded.';
 
 create table weft._events (
-  deployment_id  uuid         not null references weft._deployments on delete cascade,
+  deployment_id  uuid         not null,
   number         integer      not null,
   at             timestamptz  not null default pg_catalog.clock_timestamp(),
   kind           text         not null,

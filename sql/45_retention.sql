@@ -260,3 +260,30 @@ end
 $$;
 
 comment on function weft._sweep_behind_run(timestamptz) is 'Takes a portion away of what is not to be kept, if that is due, nobody waits for a run, and the time for it is not over; tells whether there may be more.';
+
+
+-- No sweep takes a deployment: whoever deletes one does it by hand. What foreign keys do for the tables with few rows, this does for those with a row for each file.
+create or replace function weft._delete_along()
+  returns trigger
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+begin
+  if exists (select from weft._history as h where old.id in (h.deployment_id, h.bytes_in)) then
+    raise exception 'Deployment % has applied files, or brought their bytes: the history names it.', old.id
+      using errcode = 'foreign_key_violation', hint = 'Nothing was deleted. weft.history shows which files these are.';
+  end if;
+  delete from weft._events as e where e.deployment_id = old.id;
+  delete from weft._steps as s where s.deployment_id = old.id;
+  delete from weft._artifacts as a where a.deployment_id = old.id;
+  return old;
+end
+$$;
+
+comment on function weft._delete_along() is 'Deletes with a deployment the rows of its files, and refuses that as long as the history names it.';
+
+create or replace trigger deployments_take_along_what_is_theirs before delete on weft._deployments
+  for each row execute function weft._delete_along();
+
+comment on trigger deployments_take_along_what_is_theirs on weft._deployments is 'Leaves no row behind that is of no deployment.';

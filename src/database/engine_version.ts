@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'bf2f95b578c084108156aa2785a48bae36db47221b228ea10164828d865a7273';
+export const ENGINE_DIGEST = 'edc6147c0352b58549a6be00891e6ca04c1215646ecce2a1c0d0390c9a8eff8f';

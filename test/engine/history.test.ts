@@ -82,7 +82,10 @@ describe('a file that was applied and has changed', () => {
 
   it('keeps its bytes as long as the history names it: the deployment that brought them cannot be deleted', async () => {
     const { id } = await deploy({ '1.sql': write(1) });
-    await expect(sql(database.url, 'delete from weft._deployments where id = $1', [id])).rejects.toThrow(/violates foreign key constraint/);
+    await expect(sql(database.url, 'delete from weft._deployments where id = $1', [id])).rejects.toMatchObject({
+      code: '23503',
+      message: `Deployment ${id} has applied files, or brought their bytes: the history names it.`,
+    });
   });
 });
 

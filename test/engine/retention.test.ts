@@ -274,3 +274,59 @@ describe('weft.change_setting', () => {
     await expect(set('kept_deployments_count', '0')).rejects.toMatchObject({ code: 'WF092', message: 'kept_deployments_count is 1 at least, not 0.' });
   });
 });
+
+describe('a deployment that somebody deletes by hand', () => {
+  const stage = () =>
+    stageFiles(database.url, {
+      'weft.yaml': JSON.stringify({
+        name: 'shop',
+        parameters: { n: { type: 'integer', default: 1 } },
+        phases: [{ name: 'main', steps: [{ run: '1.sql', undo: 'undo/1.sql' }, { run: '2.sql' }] }],
+      }),
+      '1.sql': 'create table shelf (n integer);',
+      '2.sql': 'insert into shelf values (1);',
+      'undo/1.sql': 'drop table shelf;',
+    });
+  /** Of each table that has rows of it: how many. */
+  const rowsOf = async (id: string): Promise<Record<string, number>> => {
+    const tables = await sql(
+      database.url,
+      `select c.oid::regclass::text as name from pg_class as c join pg_attribute as a on a.attrelid = c.oid
+       where c.relnamespace = 'weft'::regnamespace and c.relkind = 'r' and a.attname = 'deployment_id' and c.relname <> '_lease'`,
+    );
+    const counted = await Promise.all(
+      tables.map(
+        async ({ name }) => [name, (await sql(database.url, `select count(*)::integer as n from ${name} where deployment_id = $1`, [id]))[0].n] as const,
+      ),
+    );
+    return Object.fromEntries(counted.filter(([, n]) => n > 0));
+  };
+
+  it('takes along all that is its own, and nothing of another one', async () => {
+    const ids = [await stage(), await stage()] as const;
+    for (const id of ids) {
+      await sql(database.url, `insert into weft._statements (deployment_id, step, number, line, digest, statement) values ($1, 1, 1, 1, '', '')`, [id]);
+    }
+    const before = await rowsOf(ids[0]);
+    expect(before).toMatchObject({
+      'weft._artifacts': 3,
+      'weft._steps': 2,
+      'weft._statements': 1,
+      'weft._phases': 1,
+      'weft._parameters': 1,
+      'weft._events': 2,
+    });
+    await sql(database.url, 'delete from weft._deployments where id = $1', [ids[0]]);
+    expect(await rowsOf(ids[0])).toEqual({});
+    expect(await rowsOf(ids[1])).toEqual(before);
+  });
+
+  it.each(['deployment_id', 'bytes_in'])('stays as long as the history names it as %s', async (column) => {
+    await deploy({ '0.sql': 'select 0;' });
+    const id = await stage();
+    const before = await rowsOf(id);
+    await sql(database.url, `update weft._history set ${column} = $1`, [id]);
+    await expect(sql(database.url, 'delete from weft._deployments where id = $1', [id])).rejects.toMatchObject({ code: '23503' });
+    expect(await rowsOf(id)).toMatchObject(before);
+  });
+});
