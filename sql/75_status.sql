@@ -268,31 +268,39 @@ as $$
     'steps', coalesce(g.steps, '[]')) order by p.ordinal), '[]')
   from weft._phases as p
   left join (
-    select s.phase, json_agg(json_build_object(
-             'path', s.path, 'kind', s.kind, 'undo', s.undo, 'undoes', s.undoes, 'when', s.condition, 'is_wanted', s.is_wanted, 'state', s.state, 'digest', encode(a.digest, 'hex'), 'size', a.size,
-             'on_error', s.on_error, 'options', s.options, 'result', s.result, 'milliseconds', s.milliseconds, 'rows', s.rows, 'statements', coalesce(s.statements, t.done), 'error', s.error,
-             'batch', case when s.kind = 'batch' then weft._describe_batch(weft._recall_batch(s)) end,
-             'account', case when s.kind = 'batch' and (s.state = 'failed' or s.state = 'pending' and p_is_over) then
-               s.path || ': ' || weft._tell_of_rounds(weft._recall_batch(s))
-                 || coalesce(' Deployment ' || (s.result #>> '{continued,by}') || ' has gone on behind them.', ' ' || weft._tell_of_forgetting(s), weft._tell_how_on(s.options))
-               when s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then
-               weft._tell_what_stays(s, coalesce(s.statements, t.done), r.runs_again, p_is_over) end,
-             'runs_again', r.runs_again,
-             'tries', case when s.state = 'succeeded' then case when s.is_apart or p.transaction = 'none' then 1 else 1 + coalesce(e.refused, 0) end end,
-             'found_done', case when s.state = 'succeeded' then coalesce(e.found_done, 0) end) order by s.ordinal) as steps
-    from weft._steps as s
-    left join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
-    join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
-    left join (
-      select v.path, count(*) filter (where v.kind = 'lock_not_available') as refused, count(*) filter (where v.kind = 'statement_found_done') as found_done
-      from weft._events as v
-      where v.deployment_id = p_deployment and v.kind in ('lock_not_available', 'statement_found_done')
-      group by v.path
-    ) as e on e.path = s.path
-    left join weft._count_statements(p_deployment) as t on t.step = s.ordinal
-    cross join lateral (select coalesce((s.error ->> 'runs_again')::boolean, t.runs_again, false) as runs_again) as r
-    where s.deployment_id = p_deployment
-    group by s.phase
+    select d.phase, json_agg(d.step order by d.ordinal) as steps
+    from (
+      select s.phase, s.ordinal, row_to_json(k) as step
+      from weft._steps as s
+      left join weft._artifacts as a on a.deployment_id = p_deployment and a.path = s.path
+      join weft._phases as p on p.deployment_id = p_deployment and p.ordinal = s.phase
+      left join (
+        select v.path, count(*) filter (where v.kind = 'lock_not_available') as refused, count(*) filter (where v.kind = 'statement_found_done') as found_done
+        from weft._events as v
+        where v.deployment_id = p_deployment and v.kind in ('lock_not_available', 'statement_found_done')
+        group by v.path
+      ) as e on e.path = s.path
+      left join weft._count_statements(p_deployment) as t on t.step = s.ordinal
+      cross join lateral (select coalesce((s.error ->> 'runs_again')::boolean, t.runs_again, false) as runs_again) as r
+      cross join lateral (  -- its names are the document's
+        select s.path, s.kind, s.undo, s.undoes, s.condition as "when", s.is_wanted, s.state, encode(a.digest, 'hex') as digest, a.size,
+               s.on_error, s.options, s.result, s.milliseconds, s.rows, coalesce(s.statements, t.done) as statements, s.error,
+               case when s.kind = 'batch' then (select weft._describe_batch(weft._recall_batch(o)) from weft._steps as o where o.deployment_id = p_deployment and o.ordinal = s.ordinal) end as batch,
+               case when s.kind = 'batch' and (s.state = 'failed' or s.state = 'pending' and p_is_over)
+                   or s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then (
+                 select case s.kind
+                   when 'batch' then o.path || ': ' || weft._tell_of_rounds(weft._recall_batch(o))
+                     || coalesce(' Deployment ' || (o.result #>> '{continued,by}') || ' has gone on behind them.', ' ' || weft._tell_of_forgetting(o), weft._tell_how_on(o.options))
+                   else weft._tell_what_stays(o, coalesce(o.statements, t.done), r.runs_again, p_is_over) end
+                 from weft._steps as o where o.deployment_id = p_deployment and o.ordinal = s.ordinal) end as account,
+               r.runs_again,
+               case when s.state = 'succeeded' then case when s.is_apart or p.transaction = 'none' then 1 else 1 + coalesce(e.refused, 0) end end as tries,
+               case when s.state = 'succeeded' then coalesce(e.found_done, 0) end as found_done
+      ) as k
+      where s.deployment_id = p_deployment
+      offset 0
+    ) as d
+    group by d.phase
   ) as g on g.phase = p.ordinal
   where p.deployment_id = p_deployment
 $$;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'edc6147c0352b58549a6be00891e6ca04c1215646ecce2a1c0d0390c9a8eff8f';
+export const ENGINE_DIGEST = 'd1eed9aef1bd737f365000f5a503bd93cbebb852008aa69f276406851f377ed2';
