@@ -3,16 +3,16 @@
 -- a table is brought in line with runs again, and what runs once is refused, or stays as it is.
 
 -- How often a step runs, by what the manifest says of it. What reads only, like a check, is in no history.
+-- Asked of every step: no SET clause, so that the planner takes it into the query of whoever calls, and every name in it is qualified.
 create or replace function weft._repeat_of(p_kind text, p_words jsonb)
   returns text
   immutable parallel safe
-  set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select case p_kind
-    when 'run' then coalesce(p_words ->> 'repeat', 'once')
-    when 'batch' then 'once'
-    when 'load' then case when p_words ->> 'mode' = 'insert' then 'once' else 'on-change' end
+  select case
+    when p_kind operator(pg_catalog.=) 'run' then coalesce(p_words operator(pg_catalog.->>) 'repeat', 'once')
+    when p_kind operator(pg_catalog.=) 'batch' then 'once'
+    when p_kind operator(pg_catalog.=) 'load' then case when p_words operator(pg_catalog.->>) 'mode' operator(pg_catalog.=) 'insert' then 'once' else 'on-change' end
   end
 $$;
 

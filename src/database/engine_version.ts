@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd1eed9aef1bd737f365000f5a503bd93cbebb852008aa69f276406851f377ed2';
+export const ENGINE_DIGEST = '1e8546cce5588b5d1bbb62ee07bb9eaac5d66e8da756c916cc0121b0d5b42011';

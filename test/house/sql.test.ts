@@ -50,6 +50,7 @@ const WITHOUT_PATH: Readonly<Record<string, string>> = {
   _cut_plain: 'a SET clause would keep it from being inlined; every name in it is qualified',
   _cut_simple: 'a SET clause would keep it from being inlined; every name in it is qualified',
   _cut_other: 'called for every small file; every name in it is qualified',
+  _repeat_of: 'a SET clause would keep it from being inlined; every name in it is qualified',
   _prepare_statements: 'a SET clause would keep it from being inlined; every name in it is qualified',
   version: 'a constant',
 };
