@@ -17,7 +17,7 @@ begin
   end if;
   -- until the commit: what is found here does not go meanwhile
   perform pg_advisory_xact_lock_shared(hashtextextended('weft: kept chunks', 0));
-  if exists (select from weft._missing_chunks(p_deployment)) then
+  if exists (select weft._missing_chunks(p_deployment)) then  -- not in FROM: there, all would be listed before the first is seen
     null;
   elsif (select weft._lacks_approval(p.deployment_id) from weft._protections as p where p.deployment_id = p_deployment) then
     perform weft._ask_for_approval(p_deployment);
@@ -44,14 +44,14 @@ create or replace function weft._missing_chunks(p_deployment uuid)
   set enable_seqscan = off  -- also where nothing was kept when it was planned
   language sql
 as $$
-  select distinct u.digest
+  select u.digest
   from weft._artifacts as a
   cross join unnest(a.chunks) as u (digest)
   where a.deployment_id = p_deployment
     and (select true from weft._chunks as c where c.digest = u.digest) is null  -- by its key, one after another: there may be very many that are here
 $$;
 
-comment on function weft._missing_chunks(uuid) is 'Lists the chunks of a deployment that are not in the database.';
+comment on function weft._missing_chunks(uuid) is 'Lists the chunks of a deployment that are not in the database, as often as its files have them.';
 
 
 -- A client may go without a word in the middle of what it asks for. Its session would hold locks for as long as the network takes to notice,

@@ -261,7 +261,7 @@ begin
   if v_state is null and p_deployment is not null then
     raise exception 'There is no deployment % in this database.', p_deployment using errcode = 'WF002', hint = 'select * from weft.deployments';
   elsif v_state = 'open' and not weft._waits_for_approval(p_deployment) then
-    raise exception 'The deployment lacks % of its chunks.', (select count(*) from weft._missing_chunks(p_deployment))
+    raise exception 'The deployment lacks % of its chunks.', (select count(distinct m.digest) from weft._missing_chunks(p_deployment) as m)
       using errcode = 'WF007', hint = 'Deploy the same bundle again: what has arrived is kept, and only the rest is sent.';
   end if;
   return v_state;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '1e8546cce5588b5d1bbb62ee07bb9eaac5d66e8da756c916cc0121b0d5b42011';
+export const ENGINE_DIGEST = 'f6c6532a65a2866915512f27e8a06a46497bffdaed456f11bc9ade748b84f61c';
