@@ -95,7 +95,8 @@ as $$
         cross join lateral (select k.chunks, k.size from weft._artifacts as k where k.deployment_id = s.deployment_id and k.path = s.path offset 0) as a
         cross join lateral (select k.content from weft._chunks as k where k.digest = a.chunks[1] offset 0) as c
         where s.deployment_id = p_deployment.id and s.kind = 'run' and s.state in ('succeeded', 'failed') and cardinality(a.chunks) = 1 and a.size <= weft._limit('compared_bytes')
-          and strpos(lower(encode(c.content, 'escape') collate "C"), 'cascade') > 0)
+          -- what has failed may be no text
+          and strpos(lower(case s.state when 'succeeded' then convert_from(c.content, 'UTF8') else encode(c.content, 'escape') end collate "C"), 'cascade') > 0)
   ) as k
   where k.count > 0
 $$;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'f6c6532a65a2866915512f27e8a06a46497bffdaed456f11bc9ade748b84f61c';
+export const ENGINE_DIGEST = 'e91c785950f7757c17599fc05709bf9e074d043c6132448a488e1b08033d2cb7';
