@@ -95,8 +95,8 @@ begin
       end if;
       -- no FOR over a query: its cursor would stand in the way of a file's CLOSE ALL
       foreach v_script in array v_scripts loop
-        v_path := v_script.path;
-        p_phase.parameters := coalesce(v_script.parameters, v_values);
+        select v_script.path, coalesce(v_script.parameters, v_values), clock_timestamp(), 0, 0, 0, true, true
+        into v_path, p_phase.parameters, v_started, v_count, v_index, v_rows, v_is_wanted, v_is_first;
         if v_script.is_tolerated and p_first < p_last then
           perform weft._record_steps(p_phase, v_records);  -- so that the journal keeps their order
           select null, weft._limit('steps_between_lock_counts') into v_records, v_count_at;
@@ -117,23 +117,21 @@ begin
           v_next := v_script.ordinal + 1;
           continue;
         end if;
-        v_started := clock_timestamp();
         if (v_started < v_look_at) is not true then
           if exists (select from weft._cancellations as c where c.deployment_id = p_deployment) then
             raise query_canceled;
           end if;
           v_look_at := v_started + make_interval(secs => weft._limit('cancel_looked_for_ms') / 1000.0);
         end if;
-        v_count := 0;
-        v_rows := 0;
-        if v_script.may_drop and v_had is distinct from '{}' then
-          v_had := weft._note_had_anew(p_deployment, p_phase.ordinal, p_is_within or v_records is not null, v_had, v_script.is_repeatable and p_first < p_last);
-        elsif v_had <> '{}' and not v_script.is_repeatable then
-          v_had := null;
+        if v_script.may_drop or v_had is not null then
+          if v_script.may_drop and v_had is distinct from '{}' then
+            v_had := weft._note_had_anew(p_deployment, p_phase.ordinal, p_is_within or v_records is not null, v_had, v_script.is_repeatable and p_first < p_last);
+          elsif v_had <> '{}' and not v_script.is_repeatable then
+            v_had := null;
+          end if;
         end if;
         v_set := weft._show_progress(v_script.ordinal, v_steps, p_phase.name);
         v_set := set_config('lock_timeout', v_patience, false);
-        v_is_wanted := true;
         if not v_script.is_plain then
           v_result := null;
           if v_script.is_repeatable then
@@ -162,8 +160,6 @@ begin
           end if;
         end if;
 
-        v_is_first := true;
-        v_index := 0;
         while v_is_wanted and v_script.kind = 'run' loop
           if v_script.is_streamed then
             v_their_name := null;
@@ -220,8 +216,8 @@ begin
           end loop;
           v_their_path := pg_catalog.current_setting('search_path');
           v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-          v_is_first := false;
           exit when not v_script.is_streamed or v_reader.is_done;
+          v_is_first := false;
           -- the last of these statements may be a COPY, and its rows are next
           v_their_name := null;
           if current_user <> v_our_role then

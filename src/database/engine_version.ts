@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e91c785950f7757c17599fc05709bf9e074d043c6132448a488e1b08033d2cb7';
+export const ENGINE_DIGEST = '6171091dc8b04e5737eff827ffd9035a5e8b114d4034dc67995f8ca387802e0c';
