@@ -80,11 +80,14 @@ create or replace function weft._list_block(p_statement weft._statements)
   returns weft._statements[]
   stable
   set search_path = pg_catalog, pg_temp
-  language sql
+  language plpgsql
 as $$
-  select case when p_statement.block is null then array[p_statement] else (
-    select array_agg(t order by t.number) from weft._statements as t
-    where t.deployment_id = p_statement.deployment_id and t.step = p_statement.step and t.block = p_statement.block and t.number >= p_statement.number) end
+begin
+  return (
+    select case when p_statement.block is null then array[p_statement] else (
+      select array_agg(t order by t.number) from weft._statements as t
+      where t.deployment_id = p_statement.deployment_id and t.step = p_statement.step and t.block = p_statement.block and t.number >= p_statement.number) end);
+end
 $$;
 
 comment on function weft._list_block(weft._statements) is 'Lists the statements that share a transaction with one, from there on.';
@@ -155,12 +158,15 @@ create or replace function weft._list_local_settings(p_statements text[])
   returns text[]
   immutable
   set search_path = pg_catalog, pg_temp
-  language sql
+  language plpgsql
 as $$
-  select coalesce(array_agg(case m.name when 'time' then 'timezone' when 'names' then 'client_encoding' when 'xml' then 'xmloption' else m.name end), '{}')
-  from unnest(p_statements) as s (text)
-  cross join lateral (select lower(replace(substring(weft._skip_comments(s.text) collate "C" from '(?i)^set\s+local\s+("(?:[^"]|"")+"|[a-z_][\w.$]*)'), '"', '') collate "C") as name where s.text ~* '\mlocal\M') as m
-  where m.name is not null
+begin
+  return (
+    select coalesce(array_agg(case m.name when 'time' then 'timezone' when 'names' then 'client_encoding' when 'xml' then 'xmloption' else m.name end), '{}')
+    from unnest(p_statements) as s (text)
+    cross join lateral (select lower(replace(substring(weft._skip_comments(s.text) collate "C" from '(?i)^set\s+local\s+("(?:[^"]|"")+"|[a-z_][\w.$]*)'), '"', '') collate "C") as name where s.text ~* '\mlocal\M') as m
+    where m.name is not null);
+end
 $$;
 
 comment on function weft._list_local_settings(text[]) is 'Names in small letters what statements set for their transaction alone.';
@@ -170,14 +176,17 @@ create or replace function weft._forget_settings(p_session jsonb, p_before jsonb
   returns jsonb
   immutable
   set search_path = pg_catalog, pg_temp
-  language sql
+  language plpgsql
 as $$
-  select case when p_local = '{}' then p_session else jsonb_set(p_session, '{settings}', (
-    select coalesce(jsonb_object_agg(k.key, k.value), '{}')
-    from (
-      select s.key, s.value from jsonb_each(p_session -> 'settings') as s where lower(s.key collate "C") <> all (p_local)
-      union all
-      select b.key, b.value from jsonb_each(p_before -> 'settings') as b where lower(b.key collate "C") = any (p_local)) as k)) end
+begin
+  return (
+    select case when p_local = '{}' then p_session else jsonb_set(p_session, '{settings}', (
+      select coalesce(jsonb_object_agg(k.key, k.value), '{}')
+      from (
+        select s.key, s.value from jsonb_each(p_session -> 'settings') as s where lower(s.key collate "C") <> all (p_local)
+        union all
+        select b.key, b.value from jsonb_each(p_before -> 'settings') as b where lower(b.key collate "C") = any (p_local)) as k)) end);
+end
 $$;
 
 comment on function weft._forget_settings(jsonb, jsonb, text[]) is 'Gives a session that is written down the settings of before, of those that ended with the transaction.';

@@ -170,12 +170,14 @@ create or replace function weft._is_reported(p_deployment uuid, p_step integer, 
   returns boolean
   stable
   set search_path = pg_catalog, pg_temp
-  language sql
+  language plpgsql
 as $$
-  select exists (
+begin
+  return exists (
     select from weft._statements as t
     where t.deployment_id = p_deployment and t.step = p_step and t.state in ('sent', 'cleaning')
-      and format('%s/%s/%s/%s', t.deployment_id, t.step, t.number, t.attempts) = p_reported)
+      and format('%s/%s/%s/%s', t.deployment_id, t.step, t.number, t.attempts) = p_reported);
+end
 $$;
 
 comment on function weft._is_reported(uuid, integer, text) is 'Tells whether a session says that the statement which was handed out last is done.';

@@ -7,25 +7,28 @@ create or replace function weft._capture_session(p_before jsonb, p_statement tex
   returns jsonb
   volatile
   set search_path = pg_catalog, pg_temp
-  language sql
+  language plpgsql
 as $$
-  select p_outside - 'unsettled' || jsonb_build_object('settings', coalesce(jsonb_object_agg(s.name, s.setting), '{}'))
-  from (
-    select n.name, current_setting(n.name, true) as setting
+begin
+  return (
+    select p_outside - 'unsettled' || jsonb_build_object('settings', coalesce(jsonb_object_agg(s.name, s.setting), '{}'))
     from (
-      select k.name from jsonb_object_keys(p_before -> 'settings') as k (name) where k.name ~ '\.'
-      union
-      select lower(m.names[1] collate "C") from regexp_matches(p_statement, '\mset(?:\s+session|_config\s*\(\s*'')?\s*([a-z_][\w$]*(?:\.[a-z_][\w$]*)+)', 'gi') as m (names)
-    ) as n
-    where n.name not like 'weft.%' and current_setting(n.name, true) is not null and not exists (select from pg_settings as g where g.name = n.name)
-    union all
-    select s.name, current_setting(s.name) as setting
-    from pg_settings as s
-    where s.source = 'session'
-      and s.name not in ('search_path', 'standard_conforming_strings', 'role', 'session_authorization', 'application_name', 'client_min_messages', 'client_connection_check_interval',
-                         'statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout', 'default_transaction_isolation', 'weft.reported', 'weft.opened')
-      and s.name not like 'transaction\_%' and (s.name <> 'lock_timeout' or s.setting <> p_lock_timeout_ms::text)
-  ) as s
+      select n.name, current_setting(n.name, true) as setting
+      from (
+        select k.name from jsonb_object_keys(p_before -> 'settings') as k (name) where k.name ~ '\.'
+        union
+        select lower(m.names[1] collate "C") from regexp_matches(p_statement, '\mset(?:\s+session|_config\s*\(\s*'')?\s*([a-z_][\w$]*(?:\.[a-z_][\w$]*)+)', 'gi') as m (names)
+      ) as n
+      where n.name not like 'weft.%' and current_setting(n.name, true) is not null and not exists (select from pg_settings as g where g.name = n.name)
+      union all
+      select s.name, current_setting(s.name) as setting
+      from pg_settings as s
+      where s.source = 'session'
+        and s.name not in ('search_path', 'standard_conforming_strings', 'role', 'session_authorization', 'application_name', 'client_min_messages', 'client_connection_check_interval',
+                           'statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout', 'default_transaction_isolation', 'weft.reported', 'weft.opened')
+        and s.name not like 'transaction\_%' and (s.name <> 'lock_timeout' or s.setting <> p_lock_timeout_ms::text)
+    ) as s);
+end
 $$;
 
 comment on function weft._capture_session(jsonb, text, jsonb, integer) is 'Writes down what a file has made of its session.';
@@ -36,15 +39,18 @@ create or replace function weft._session_before(p_phase weft._phases, p_step int
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
-  language sql
+  language plpgsql
 as $$
-  select coalesce(
-    (select weft._unveil(t.session, p_phase.secrets) from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step and t.state = 'done' order by t.number desc limit 1),
-    jsonb_build_object(
-      'search_path', case session_user when 'weft' then weft._leave_out_user(p.search_path) else p.search_path end,
-      'role', coalesce(p_phase.role, 'none'), 'authorization', session_user, 'conforming', current_setting('standard_conforming_strings'),
-      'settings', p_phase.settings - 'search_path'))
-  from (select coalesce(p_phase.settings ->> 'search_path', p_start_path) as search_path) as p
+begin
+  return (
+    select coalesce(
+      (select weft._unveil(t.session, p_phase.secrets) from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step and t.state = 'done' order by t.number desc limit 1),
+      jsonb_build_object(
+        'search_path', case session_user when 'weft' then weft._leave_out_user(p.search_path) else p.search_path end,
+        'role', coalesce(p_phase.role, 'none'), 'authorization', session_user, 'conforming', current_setting('standard_conforming_strings'),
+        'settings', p_phase.settings - 'search_path'))
+    from (select coalesce(p_phase.settings ->> 'search_path', p_start_path) as search_path) as p);
+end
 $$;
 
 comment on function weft._session_before(weft._phases, integer, text) is 'Tells the role, settings and search_path that the last statement of a step has left.';

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '6171091dc8b04e5737eff827ffd9035a5e8b114d4034dc67995f8ca387802e0c';
+export const ENGINE_DIGEST = '3e1a87bea0331bc57b9dcceddafd3948423d57b60e6a13d67415c3717a4dc969';
