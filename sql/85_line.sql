@@ -45,10 +45,8 @@ create or replace function weft._missing_chunks(p_deployment uuid)
   language sql
 as $$
   select u.digest
-  from weft._artifacts as a
-  cross join unnest(a.chunks) as u (digest)
-  where a.deployment_id = p_deployment
-    and (select true from weft._chunks as c where c.digest = u.digest) is null  -- by its key, one after another: there may be very many that are here
+  from (select unnest(a.chunks) as digest from weft._artifacts as a where a.deployment_id = p_deployment) as u
+  where (select true from weft._chunks as c where c.digest = u.digest) is null  -- by its key, one after another: there may be very many that are here
 $$;
 
 comment on function weft._missing_chunks(uuid) is 'Lists the chunks of a deployment that are not in the database, as often as its files have them.';

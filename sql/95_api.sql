@@ -169,7 +169,7 @@ begin
     select decode(c.announced, 'hex') as announced, sha256(c.content) as digest, c.content, c.ordinal from cut as c
   ),
   named as materialized (
-    select u.digest, a.path from weft._artifacts as a cross join unnest(a.chunks) as u (digest) where a.deployment_id = p_deployment
+    select unnest(a.chunks) as digest, a.path from weft._artifacts as a where a.deployment_id = p_deployment
   ),
   wrong as materialized (
     select p.announced, p.digest, (select n.path from named as n where n.digest = p.announced limit 1) as path

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '3e1a87bea0331bc57b9dcceddafd3948423d57b60e6a13d67415c3717a4dc969';
+export const ENGINE_DIGEST = '555eb34e5b5448be8fc8a65a74aa091aaabc364867f7c4c09d38f6069d3ed658';
