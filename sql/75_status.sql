@@ -282,10 +282,12 @@ as $$
       ) as e on e.path = s.path
       left join weft._count_statements(p_deployment) as t on t.step = s.ordinal
       cross join lateral (select coalesce((s.error ->> 'runs_again')::boolean, t.runs_again, false) as runs_again) as r
-      cross join lateral (  -- its names are the document's
-        select s.path, s.kind, s.undo, s.undoes, s.condition as "when", s.is_wanted, s.state, encode(a.digest, 'hex') as digest, a.size,
-               s.on_error, s.options, s.result, s.milliseconds, s.rows, coalesce(s.statements, t.done) as statements, s.error,
+      cross join lateral (  -- its names are the document's, and in the order of jsonb (by length), which then has nothing to sort
+        select s.kind, s.path, s.rows, a.size, s.undo, s.condition as "when",
                case when s.kind = 'batch' then (select weft._describe_batch(weft._recall_batch(o)) from weft._steps as o where o.deployment_id = p_deployment and o.ordinal = s.ordinal) end as batch,
+               s.error, s.state,
+               case when s.state = 'succeeded' then case when s.is_apart or p.transaction = 'none' then 1 else 1 + coalesce(e.refused, 0) end end as tries,
+               encode(a.digest, 'hex') as digest, s.result, s.undoes,
                case when s.kind = 'batch' and (s.state = 'failed' or s.state = 'pending' and p_is_over)
                    or s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then (
                  select case s.kind
@@ -293,9 +295,9 @@ as $$
                      || coalesce(' Deployment ' || (o.result #>> '{continued,by}') || ' has gone on behind them.', ' ' || weft._tell_of_forgetting(o), weft._tell_how_on(o.options))
                    else weft._tell_what_stays(o, coalesce(o.statements, t.done), r.runs_again, p_is_over) end
                  from weft._steps as o where o.deployment_id = p_deployment and o.ordinal = s.ordinal) end as account,
-               r.runs_again,
-               case when s.state = 'succeeded' then case when s.is_apart or p.transaction = 'none' then 1 else 1 + coalesce(e.refused, 0) end end as tries,
-               case when s.state = 'succeeded' then coalesce(e.found_done, 0) end as found_done
+               s.options, s.on_error, s.is_wanted,
+               case when s.state = 'succeeded' then coalesce(e.found_done, 0) end as found_done,
+               r.runs_again, coalesce(s.statements, t.done) as statements, s.milliseconds
       ) as k
       where s.deployment_id = p_deployment
       offset 0

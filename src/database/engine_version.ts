@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '555eb34e5b5448be8fc8a65a74aa091aaabc364867f7c4c09d38f6069d3ed658';
+export const ENGINE_DIGEST = 'b5f63ba4255373b20de75d4f500771c6df814254224af49c15881b6c82ef4586';
