@@ -10,7 +10,9 @@ create or replace function weft._find_kinds(p_schemas oid[])
   language sql
 as $$
   -- what stands in a schema says so in pg_depend
-  select array(select distinct d.classid::regclass::text from pg_depend as d where d.refclassid = 'pg_namespace'::regclass and d.refobjid = any (p_schemas))
+  select array(
+      select d.classid::regclass::text
+      from (select distinct d.classid from pg_depend as d where d.refclassid = 'pg_namespace'::regclass and d.refobjid = any (p_schemas)) as d)
   -- the rest the system has none of, and a table that was never written to has no bytes
     || array(
       select c::text from unnest(array['pg_policy', 'pg_transform', 'pg_foreign_data_wrapper', 'pg_event_trigger', 'pg_publication', 'pg_subscription', 'pg_default_acl',
@@ -22,10 +24,7 @@ as $$
       case when exists (select from pg_aggregate as a where a.aggfnoid::oid >= 16384) then 'pg_aggregate' end,
       case when exists (select from pg_cast as c where c.oid >= 16384) then 'pg_cast' end,
       case when exists (select from pg_language as l where l.oid >= 16384) or exists (select from pg_am as m where m.oid >= 16384) then 'pg_language' end,
-      case when exists (
-          select from pg_class as c
-          where c.relnamespace in (select u.oid from unnest(p_schemas) as u (oid)) and c.reltoastrelid <> 0 and exists (select from pg_class as t where t.oid = c.reltoastrelid and t.reloptions is not null offset 0))
-        then 'toast' end,
+      case when exists (select from pg_class as t where t.relkind = 't' and t.oid >= 16384 and t.reloptions is not null) then 'toast' end,
       case when exists (
           select from pg_depend as u
           where u.refclassid = 'pg_namespace'::regclass and u.refobjid = any (p_schemas) and u.classid = 'pg_proc'::regclass

@@ -1,7 +1,7 @@
 -- What most databases have by the hundred: relations with all that hangs on them, and functions.
 --
 -- What there is so much of (columns, plain indexes, plain constraints) is written here, all of a kind at once, as the server would write it:
--- it takes half a dozen look-ups for each.
+-- it takes half a dozen look-ups for each. What passes from one part of the query to the next is copied: so few rows do, and narrow ones.
 
 -- Call it only under the settings of weft._read_catalog.
 create or replace function weft._read_relations(p_schemas oid[])
@@ -13,101 +13,82 @@ as $$
 begin
   return query
   with
-  relations as materialized (  -- and indexes
-    select c.oid, c.relkind, c.relname, format('%s.%I', c.relnamespace::regnamespace, c.relname) as identity, c.relowner, c.relacl, c.relam, c.reltablespace, c.reltype, c.reloftype,
-           c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.relispopulated, c.relreplident, c.reloptions, c.relpartbound
+  schemas as materialized (select u.oid, u.oid::regnamespace || '.' as prefix from unnest(p_schemas) as u (oid)),
+  relations as materialized (  -- without indexes, which are read where they are written
+    select c.oid, c.relkind, c.relname, s.prefix, s.prefix || quote_ident(c.relname) as identity, c.relowner, c.relacl, c.relpersistence, c.reltype, pg_get_expr(c.relpartbound, c.oid) as bound,
+           nullif(concat_ws(', ',
+             case when c.reloftype <> 0 then 'of type ' || format_type(c.reloftype, null) end,
+             case when c.relkind in ('r', 'm') and c.relam <> 2 then 'using ' || (select quote_ident(m.amname) from pg_am as m where m.oid = c.relam) end,
+             case when not c.relispopulated then 'not populated' end,
+             case when c.relrowsecurity then 'row security' end,
+             case when c.relforcerowsecurity then 'forced row security' end,
+             case when c.relkind in ('r', 'p', 'm') then case c.relreplident when 'f' then 'replica identity full' when 'n' then 'replica identity nothing' end end,
+             case when c.reltablespace <> 0 then (select 'tablespace ' || quote_ident(s.spcname) from pg_tablespace as s where s.oid = c.reltablespace) end,
+             weft._describe_options(c.reloptions)), '') as traits
     from pg_class as c
-    where c.relnamespace in (select u.oid from unnest(p_schemas) as u (oid)) and c.relkind <> 't'  -- by a hash: there may be a schema for each customer
+    join schemas as s on s.oid = c.relnamespace  -- by a hash: there may be a schema for each customer
+    where c.relkind not in ('t', 'i', 'I')
       and c.oid not in (select m.objid from pg_depend as m where m.refclassid = 'pg_extension'::regclass and m.classid = 'pg_class'::regclass and m.deptype = 'e')
   ),
   tables as materialized (  -- views too
-    select r.*, c.columns, c.names, c.opclasses, c.collations
+    select r.oid, r.relkind, r.prefix, r.identity, r.relowner, r.relacl, r.relpersistence, r.reltype, r.bound, r.traits, c.columns, c.names, c.opclasses, c.collations
     from relations as r
     left join (
       select a.attrelid, string_agg(a.definition, E'\x1d') as columns,
              -- by number: what was dropped keeps its place
              array_agg(a.name) as names, array_agg(a.opclass) as opclasses, array_agg(a.attcollation) as collations
       from (
-        select a.attrelid, a.attnum, case when a.attisdropped then '' else quote_ident(a.attname) end as name, a.attcollation, k.oid as opclass,
-               case when not a.attisdropped and (r.relkind not in ('v', 'm') or a.atthasdef or a.attacl is not null or a.attoptions is not null
-                          or r.relkind = 'm' and (a.attstattarget <> -1 or a.attcompression <> '' or a.attstorage <> t.typstorage)) then
-                 concat(
-                   quote_ident(a.attname), ' ', format_type(a.atttypid, a.atttypmod),
-                   case when a.attcollation <> t.typcollation then ' collate ' || a.attcollation::regcollation end,
-                   case when a.attnotnull then ' not null' end,
-                   case when n.conislocal and n.conname <> concat(r.relname, '_', a.attname, '_not_null') then ' constraint ' || quote_ident(n.conname) end,
-                   -- only what is generated names columns, and makes the server open the table
-                   case when d.adbin is null then null
-                     when a.attgenerated = '' then ' default ' || pg_get_expr(d.adbin, 0)
-                     else concat(' generated always as (', pg_get_expr(d.adbin, d.adrelid), case a.attgenerated when 's' then ') stored' else ') virtual' end) end,
-                   -- most columns have nothing of this
-                   case when a.attidentity <> '' or a.attstorage <> t.typstorage or a.attcompression <> '' or a.attstattarget <> -1
-                          or a.attacl is not null or a.attoptions is not null or a.attfdwoptions is not null then
-                     concat(
-                       case a.attidentity when '' then null when 'a' then ' generated always as identity' else ' generated by default as identity' end,
-                       case when a.attstorage <> t.typstorage then
-                         case a.attstorage when 'p' then ' storage plain' when 'e' then ' storage external' when 'm' then ' storage main' else ' storage extended' end end,
-                       case a.attcompression when '' then null when 'p' then ' compression pglz' else ' compression lz4' end,
-                       ' statistics ' || nullif(a.attstattarget, -1),
-                       ' ' || weft._describe_options(a.attoptions),
-                       ' ' || weft._describe_foreign_options(a.attfdwoptions),
-                       ' ' || weft._describe_rights(a.attacl, 'c', r.relowner)) end)
-               end as definition
-        from relations as r
-        cross join lateral (select a.* from pg_attribute as a where a.attrelid = r.oid and a.attnum > 0 offset 0) as a
-        join pg_type as t on t.oid = case when a.attisdropped then 'int4'::regtype else a.atttypid end
-        -- the class that an index on it has without a word, as no options can be given to it: by the B-tree's own number
-        left join pg_opclass as k on k.opcmethod = 403 and k.opcdefault and k.opcnamespace = 'pg_catalog'::regnamespace and k.opcintype = case t.oid when 'varchar'::regtype then 'text'::regtype else t.oid end
-        left join pg_attrdef as d on a.atthasdef and d.adrelid = a.attrelid and d.adnum = a.attnum
-        left join pg_constraint as n on a.attnotnull and n.contype = 'n' and n.conrelid = a.attrelid and n.conkey[1] = a.attnum
-        where r.relkind not in ('S', 'i', 'I') and (r.relkind <> 'v' or a.atthasdef or a.attacl is not null or a.attoptions is not null)  -- a view's are in its text
+        select a.*
+        from (  -- texts and little else, to be sorted
+          select a.attrelid, a.attnum, case when a.attisdropped then '' else quote_ident(a.attname) end as name, a.attcollation, t.opclass,
+                 case when not a.attisdropped and (r.relkind not in ('v', 'm') or a.atthasdef or a.attacl is not null or a.attoptions is not null
+                            or r.relkind = 'm' and (a.attstattarget <> -1 or a.attcompression <> '' or a.attstorage <> coalesce(t.typstorage, 'x'))) then
+                   concat(
+                     quote_ident(a.attname), ' ', format_type(a.atttypid, a.atttypmod),
+                     case when a.attcollation <> t.typcollation then ' collate ' || a.attcollation::regcollation end,
+                     case when a.attnotnull then ' not null' end,
+                     case when n.conname <> concat(r.relname, '_', a.attname, '_not_null') then ' constraint ' || quote_ident(n.conname) end,
+                     -- only what is generated names columns, and makes the server open the table
+                     case when d.adbin is null then null
+                       when a.attgenerated = '' then ' default ' || pg_get_expr(d.adbin, 0)
+                       else concat(' generated always as (', pg_get_expr(d.adbin, d.adrelid), case a.attgenerated when 's' then ') stored' else ') virtual' end) end,
+                     -- most columns have nothing of this
+                     case when a.attidentity <> '' or a.attstorage <> coalesce(t.typstorage, 'x') or a.attcompression <> '' or a.attstattarget <> -1
+                            or a.attacl is not null or a.attoptions is not null or a.attfdwoptions is not null then
+                       concat(
+                         case a.attidentity when '' then null when 'a' then ' generated always as identity' else ' generated by default as identity' end,
+                         case when a.attstorage <> coalesce(t.typstorage, 'x') then
+                           case a.attstorage when 'p' then ' storage plain' when 'e' then ' storage external' when 'm' then ' storage main' else ' storage extended' end end,
+                         case a.attcompression when '' then null when 'p' then ' compression pglz' else ' compression lz4' end,
+                         ' statistics ' || nullif(a.attstattarget, -1),
+                         ' ' || weft._describe_options(a.attoptions),
+                         ' ' || weft._describe_foreign_options(a.attfdwoptions),
+                         ' ' || weft._describe_rights(a.attacl, 'c', r.relowner)) end)
+                 end as definition
+          from relations as r
+          cross join lateral (select a.* from pg_attribute as a where a.attrelid = r.oid and a.attnum > 0 offset 0) as a
+          left join (
+            -- the class that an index on it has without a word, as no options can be given to it: by the B-tree's own number
+            select t.oid, t.typcollation, t.typstorage, k.oid as opclass
+            from pg_type as t
+            left join pg_opclass as k on k.opcmethod = 403 and k.opcdefault and k.opcnamespace = 'pg_catalog'::regnamespace
+              and k.opcintype = case t.oid when 'varchar'::regtype then 'text'::regtype else t.oid end
+            where t.typcollation <> 0 or t.typstorage <> 'x' or k.oid is not null  -- most are the rows of tables
+          ) as t on t.oid = a.atttypid
+          left join pg_attrdef as d on a.atthasdef and d.adrelid = a.attrelid and d.adnum = a.attnum
+          left join pg_constraint as n on a.attnotnull and n.contype = 'n' and n.conislocal and n.conrelid = a.attrelid and n.conkey[1] = a.attnum
+          where r.relkind <> 'S' and (r.relkind <> 'v' or a.atthasdef or a.attacl is not null or a.attoptions is not null)  -- a view's are in its text
+          offset 0
+        ) as a
         order by a.attrelid, a.attnum
       ) as a
       group by a.attrelid
     ) as c on c.attrelid = r.oid
-    where r.relkind not in ('S', 'i', 'I')
+    where r.relkind <> 'S'
   ),
   rights as materialized (  -- hundreds of relations have the same ones
     select a.relacl, a.relowner, a.kind, weft._describe_rights(a.relacl, a.kind, a.relowner) as words
     from (select distinct r.relacl, r.relowner, case r.relkind when 'S' then 's' else 'r' end::"char" as kind from relations as r where r.relacl is not null) as a
-  ),
-  constraints as materialized (
-    select c.*, t.identity as table_identity, t.names,
-           c.convalidated and not c.condeferrable and not c.conperiod and cardinality(c.conkey) <= 4
-             and (c.contype in ('p', 'u') or c.contype = 'f' and c.confmatchtype = 's' and c.confdelsetcols is null) as is_plain
-    from (select false as conperiod, null::smallint[] as confdelsetcols) as before_18
-    cross join tables as t
-    cross join lateral (
-      select c.oid, c.conname, c.contype, c.conindid, c.confrelid, c.conkey, c.confkey, c.condeferrable, c.convalidated, c.confmatchtype, c.confupdtype, c.confdeltype, confdelsetcols, conperiod
-      from pg_constraint as c
-      where c.conrelid = t.oid
-        and c.contype <> 't'  -- a trigger
-        and (c.contype <> 'n' or c.connoinherit or not c.convalidated)  -- a plain NOT NULL stands with its column
-      offset 0
-    ) as c
-  ),
-  indexes as materialized (
-    select i.indexrelid, c.identity, c.relkind, c.relname, t.identity as table_identity, t.names, t.opclasses, t.collations,
-           i.indisunique, i.indnkeyatts, i.indkey, i.indclass, i.indcollation, i.indoption, c.reloptions,
-           i.indnatts = i.indnkeyatts and i.indnkeyatts <= 4 and i.indexprs is null and i.indpred is null and c.reloptions is null
-             and not i.indisexclusion and not i.indnullsnotdistinct as is_plain,
-           case when not i.indisvalid or not i.indisready or i.indisclustered or i.indisreplident or c.reltablespace <> 0 or i.indexprs is not null then
-             concat(
-               case when not i.indisvalid then ' INVALID' end, case when not i.indisready then ' NOT READY' end,
-               case when i.indisclustered then ' clustered' end, case when i.indisreplident then ' replica identity' end,
-               case when c.reltablespace <> 0 then (select ' tablespace ' || quote_ident(s.spcname) from pg_tablespace as s where s.oid = c.reltablespace) end,
-               (select string_agg(format(' statistics of column %s: %s', a.attnum, a.attstattarget), '' order by a.attnum)
-                from pg_attribute as a where a.attrelid = i.indexrelid and i.indexprs is not null and a.attstattarget <> -1))
-           else '' end as remarks
-    -- what a server does not have yet means what the outer query says
-    from (select false as indnullsnotdistinct) as before_15
-    cross join lateral (
-      select i.indexrelid, i.indrelid, i.indisunique, i.indisexclusion, i.indisvalid, i.indisready, i.indisclustered, i.indisreplident, i.indnatts, i.indnkeyatts,
-             i.indkey, i.indclass, i.indcollation, i.indoption, i.indexprs, i.indpred, indnullsnotdistinct
-      from pg_index as i
-    ) as i
-    join tables as t on t.oid = i.indrelid
-    join relations as c on c.oid = i.indexrelid
   )
   select case r.relkind when 'r' then 'table' when 'p' then 'partitioned table' when 'f' then 'foreign table' when 'c' then 'composite type'
            when 'v' then 'view' else 'materialized view' end,
@@ -117,26 +98,20 @@ begin
              'owner ' || quote_ident(pg_get_userbyid(r.relowner)),
              case r.relpersistence when 'u' then 'unlogged' end,
              case when r.relkind = 'p' then 'partition by ' || pg_get_partkeydef(r.oid) end,
-             case when r.relpartbound is null then 'inherits ' || p.identity else concat('partition of ', p.identity, ' ', pg_get_expr(r.relpartbound, r.oid), case when p.is_detaching then ', being detached' end) end,
-             case when r.reloftype <> 0 then 'of type ' || format_type(r.reloftype, null) end,
-             case when r.relkind in ('r', 'm') and r.relam <> 2 then 'using ' || (select quote_ident(m.amname) from pg_am as m where m.oid = r.relam) end,
-             case when not r.relispopulated then 'not populated' end,
-             case when r.relrowsecurity then 'row security' end,
-             case when r.relforcerowsecurity then 'forced row security' end,
-             case when r.relkind in ('r', 'p', 'm') then case r.relreplident when 'f' then 'replica identity full' when 'n' then 'replica identity nothing' end end,
-             case when r.reltablespace <> 0 then (select 'tablespace ' || quote_ident(s.spcname) from pg_tablespace as s where s.oid = r.reltablespace) end,
-             weft._describe_options(r.reloptions),
+             case when r.bound is null then 'inherits ' || p.identity else concat('partition of ', p.identity, ' ', r.bound, case when p.is_detaching then ', being detached' end) end,
+             r.traits,
              a.words,
              -- of which anybody has said who may use it
-             case when r.relkind <> 'c' then 'row type ' else '' end || (select weft._describe_rights(y.typacl, 'T', y.typowner) from pg_type as y where y.oid = r.reltype)),
+             case when r.relkind <> 'c' then 'row type ' else '' end || y.words),
            r.columns,
            case when r.relkind in ('v', 'm') then pg_get_viewdef(r.oid) end)
   from tables as r
   left join (
     select i.inhrelid, string_agg(i.inhparent::regclass::text, ', ' order by i.inhseqno) as identity, bool_or(i.inhdetachpending) as is_detaching
-    from pg_inherits as i join relations as r on r.oid = i.inhrelid and r.relkind not in ('i', 'I') group by i.inhrelid
+    from pg_inherits as i join relations as r on r.oid = i.inhrelid group by i.inhrelid
   ) as p on p.inhrelid = r.oid
   left join rights as a on a.relacl = r.relacl and a.relowner = r.relowner and a.kind = 'r'
+  left join (select y.oid, weft._describe_rights(y.typacl, 'T', y.typowner) as words from pg_type as y where y.typrelid <> 0 and y.typacl is not null) as y on y.oid = r.reltype
 
   union all
   select 'sequence', r.identity,
@@ -156,44 +131,78 @@ begin
   left join rights as a on a.relacl = r.relacl and a.relowner = r.relowner and a.kind = 's'
 
   union all
-  select 'index', i.identity,
+  select case when i.is_key then 'constraint' else 'index' end,
+         case when i.is_key then i.table_identity || '.' else i.prefix end || quote_ident(i.relname),  -- to rename a key renames its index
          case
+           when i.is_plain and i.is_key then concat(case when i.indisprimary then 'PRIMARY KEY (' else 'UNIQUE (' end, k.columns, ')')
+           when i.is_key then
+             pg_get_constraintdef((select c.oid from pg_constraint as c where c.conrelid = i.indrelid and c.conindid = i.indexrelid and c.contype in ('p', 'u', 'x')))
            when i.is_plain
              and i.indclass[0] = i.opclasses[i.indkey[0]] and i.indcollation[0] = i.collations[i.indkey[0]]
              and (i.indnkeyatts < 2 or i.indclass[1] = i.opclasses[i.indkey[1]] and i.indcollation[1] = i.collations[i.indkey[1]])
              and (i.indnkeyatts < 3 or i.indclass[2] = i.opclasses[i.indkey[2]] and i.indcollation[2] = i.collations[i.indkey[2]])
              and (i.indnkeyatts < 4 or i.indclass[3] = i.opclasses[i.indkey[3]] and i.indcollation[3] = i.collations[i.indkey[3]]) then
              concat('CREATE ', case when i.indisunique then 'UNIQUE ' end, 'INDEX ', quote_ident(i.relname), case i.relkind when 'I' then ' ON ONLY ' else ' ON ' end, i.table_identity,
-               ' USING btree (',
-               i.names[i.indkey[0]], case i.indoption[0] when 1 then ' DESC NULLS LAST' when 2 then ' NULLS FIRST' when 3 then ' DESC' end,
-               case when i.indnkeyatts > 1 then ', ' || i.names[i.indkey[1]] end, case i.indoption[1] when 1 then ' DESC NULLS LAST' when 2 then ' NULLS FIRST' when 3 then ' DESC' end,
-               case when i.indnkeyatts > 2 then ', ' || i.names[i.indkey[2]] end, case i.indoption[2] when 1 then ' DESC NULLS LAST' when 2 then ' NULLS FIRST' when 3 then ' DESC' end,
-               case when i.indnkeyatts > 3 then ', ' || i.names[i.indkey[3]] end, case i.indoption[3] when 1 then ' DESC NULLS LAST' when 2 then ' NULLS FIRST' when 3 then ' DESC' end,
-               ')')
+               ' USING btree (', k.columns, ')')
            else pg_get_indexdef(i.indexrelid)
-         end || i.remarks
-  from indexes as i
-  where i.indexrelid not in (select c.conindid from constraints as c where c.contype in ('p', 'u', 'x'))  -- which tells of its own
+         end
+         || case when i.is_key and i.indisunique then coalesce(' ' || weft._describe_options(i.reloptions), '') else '' end
+         || case when i.traits is not null or i.reltablespace <> 0 or i.has_expressions then
+              concat(
+                i.traits,
+                case when i.reltablespace <> 0 then (select ' tablespace ' || quote_ident(s.spcname) from pg_tablespace as s where s.oid = i.reltablespace) end,
+                (select string_agg(format(' statistics of column %s: %s', a.attnum, a.attstattarget), '' order by a.attnum)
+                 from pg_attribute as a where a.attrelid = i.indexrelid and i.has_expressions and a.attstattarget <> -1))
+            else '' end
+  from (
+    select i.indexrelid, i.indrelid, i.indisunique, i.indisprimary, i.indnkeyatts, i.indkey, i.indclass, i.indcollation, i.indoption, i.indexprs is not null as has_expressions,
+           c.relname, c.relkind, c.reloptions, c.reltablespace, t.prefix, t.identity as table_identity, t.names, t.opclasses, t.collations,
+           i.indexrelid in (select c.conindid from pg_constraint as c where c.contype in ('p', 'u', 'x')) as is_key,
+           i.indnatts = i.indnkeyatts and i.indnkeyatts <= 4 and i.indexprs is null and i.indpred is null and c.reloptions is null
+             and not i.indisexclusion and i.indimmediate and not i.indnullsnotdistinct as is_plain,
+           nullif(concat(
+             case when not i.indisvalid then ' INVALID' end, case when not i.indisready then ' NOT READY' end,
+             case when i.indisclustered then ' clustered' end, case when i.indisreplident then ' replica identity' end), '') as traits
+    -- what a server does not have yet means what the outer query says
+    from (select false as indnullsnotdistinct) as before_15
+    cross join lateral (
+      select i.indexrelid, i.indrelid, i.indisunique, i.indisprimary, i.indisexclusion, i.indimmediate, i.indisvalid, i.indisready, i.indisclustered, i.indisreplident, i.indnatts,
+             i.indnkeyatts, i.indkey, i.indclass, i.indcollation, i.indoption, i.indexprs, i.indpred, indnullsnotdistinct
+      from pg_index as i
+    ) as i
+    join tables as t on t.oid = i.indrelid
+    join pg_class as c on c.oid = i.indexrelid and c.relkind in ('i', 'I')
+    offset 0
+  ) as i
+  cross join lateral (
+    select concat(
+      i.names[i.indkey[0]], case i.indoption[0] when 1 then ' DESC NULLS LAST' when 2 then ' NULLS FIRST' when 3 then ' DESC' end,
+      case when i.indnkeyatts > 1 then ', ' || i.names[i.indkey[1]] end, case i.indoption[1] when 1 then ' DESC NULLS LAST' when 2 then ' NULLS FIRST' when 3 then ' DESC' end,
+      case when i.indnkeyatts > 2 then ', ' || i.names[i.indkey[2]] end, case i.indoption[2] when 1 then ' DESC NULLS LAST' when 2 then ' NULLS FIRST' when 3 then ' DESC' end,
+      case when i.indnkeyatts > 3 then ', ' || i.names[i.indkey[3]] end, case i.indoption[3] when 1 then ' DESC NULLS LAST' when 2 then ' NULLS FIRST' when 3 then ' DESC' end) as columns
+  ) as k
 
   union all
-  select 'constraint', c.table_identity || '.' || quote_ident(c.conname),
+  select 'constraint', t.identity || '.' || quote_ident(c.conname),
          case
-           when c.is_plain and c.contype = 'f' then
-             concat('FOREIGN KEY (', c.names[c.conkey[1]], ', ' || c.names[c.conkey[2]], ', ' || c.names[c.conkey[3]], ', ' || c.names[c.conkey[4]],
+           when c.contype = 'c' and c.convalidated then concat('CHECK (', pg_get_expr(c.conbin, c.conrelid), ')', case when c.connoinherit then ' NO INHERIT' end)
+           when c.contype = 'f' and c.convalidated and not c.condeferrable and not c.conperiod and cardinality(c.conkey) <= 4 and c.confmatchtype = 's' and c.confdelsetcols is null then
+             concat('FOREIGN KEY (', t.names[c.conkey[1]], ', ' || t.names[c.conkey[2]], ', ' || t.names[c.conkey[3]], ', ' || t.names[c.conkey[4]],
                ') REFERENCES ', f.identity, '(', f.names[c.confkey[1]], ', ' || f.names[c.confkey[2]], ', ' || f.names[c.confkey[3]], ', ' || f.names[c.confkey[4]], ')',
                case c.confupdtype when 'r' then ' ON UPDATE RESTRICT' when 'c' then ' ON UPDATE CASCADE' when 'n' then ' ON UPDATE SET NULL' when 'd' then ' ON UPDATE SET DEFAULT' end,
                case c.confdeltype when 'r' then ' ON DELETE RESTRICT' when 'c' then ' ON DELETE CASCADE' when 'n' then ' ON DELETE SET NULL' when 'd' then ' ON DELETE SET DEFAULT' end)
-           when c.is_plain and i.is_plain then
-             concat(case c.contype when 'p' then 'PRIMARY KEY (' else 'UNIQUE (' end,
-               c.names[c.conkey[1]], ', ' || c.names[c.conkey[2]], ', ' || c.names[c.conkey[3]], ', ' || c.names[c.conkey[4]], ')')
            else pg_get_constraintdef(c.oid)
          end
-         || case when c.contype in ('p', 'u') then coalesce(' ' || weft._describe_options(i.reloptions), '') else '' end
-         || coalesce(i.remarks, '')
          || case when c.contype = 'f' and c.oid in (select t.tgconstraint from pg_trigger as t where t.tgisinternal and t.tgenabled <> 'O') then '; not enforced: its triggers are disabled' else '' end
-  from constraints as c
+  from (select false as conperiod, null::smallint[] as confdelsetcols) as before_18
+  cross join lateral (
+    select c.oid, c.conname, c.contype, c.conrelid, c.confrelid, c.conkey, c.confkey, c.condeferrable, c.convalidated, c.confmatchtype, c.confupdtype, c.confdeltype, c.connoinherit, c.conbin, confdelsetcols, conperiod
+    from pg_constraint as c
+    where c.contype not in ('t', 'p', 'u', 'x')  -- a trigger, and what has an index
+      and (c.contype <> 'n' or c.connoinherit or not c.convalidated)  -- a plain NOT NULL stands with its column
+  ) as c
+  join tables as t on t.oid = c.conrelid
   left join tables as f on f.oid = c.confrelid
-  left join indexes as i on i.indexrelid = c.conindid and c.contype in ('p', 'u', 'x')
 
   union all
   select 'trigger', r.identity || '.' || quote_ident(t.tgname), concat_ws('; ', pg_get_triggerdef(t.oid), case when t.tgenabled <> 'O' then weft._describe_firing(t.tgenabled) end)
@@ -203,13 +212,16 @@ begin
 
   union all
   select 'comment',
-         case when d.objsubid <> 0 then
-             (select concat('column ', r.identity, '.', quote_ident(a.attname)) from pg_attribute as a where a.attrelid = d.objoid and a.attnum = d.objsubid)
-           else concat(case r.relkind when 'S' then 'sequence ' when 'v' then 'view ' when 'm' then 'materialized view ' when 'i' then 'index ' when 'I' then 'index ' else 'table ' end, r.identity) end,
+         case
+           when d.objsubid <> 0 then (select concat('column ', r.identity, '.', quote_ident(a.attname)) from pg_attribute as a where a.attrelid = d.objoid and a.attnum = d.objsubid)
+           when i.indrelid is not null then concat('index ', r.prefix, (select quote_ident(c.relname) from pg_class as c where c.oid = d.objoid))
+           else concat(case r.relkind when 'S' then 'sequence ' when 'v' then 'view ' when 'm' then 'materialized view ' else 'table ' end, r.identity)
+         end,
          d.description
   from pg_description as d
-  join relations as r on r.oid = d.objoid
-  where d.objoid >= 16384 and d.classoid = 'pg_class'::regclass and (r.relkind not in ('i', 'I') or r.oid in (select i.indexrelid from indexes as i));
+  left join pg_index as i on i.indexrelid = d.objoid
+  join relations as r on r.oid = coalesce(i.indrelid, d.objoid)
+  where d.objoid >= 16384 and d.classoid = 'pg_class'::regclass;
 end
 $$;
 

@@ -19,7 +19,8 @@ create or replace function weft._read_catalog(p_escaped boolean default false)
   set bytea_output = hex
   set lc_monetary = 'C'
   set standard_conforming_strings = on
-  set enable_nestloop = off  -- a catalog that was just filled has no statistics
+  set enable_nestloop = off  -- a catalog that was just filled has no statistics: by hashes it takes so much for each row, and nothing is sorted
+  set enable_mergejoin = off
   set jit = off  -- which such a plan looks dear enough for
   set max_parallel_workers_per_gather = 0
   set plan_cache_mode = force_generic_plan  -- a deployment reads twice; to plan this takes as long as to do it

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b5f63ba4255373b20de75d4f500771c6df814254224af49c15881b6c82ef4586';
+export const ENGINE_DIGEST = '581bd539560ddec50900e7c28bc7616573d7e6aade858310ea9252d56eb17342';

@@ -53,15 +53,17 @@ describe('what is written for many at once is what the server says of each', () 
     create index i13 on shop.goods (name) with (fillfactor = 50); create index i14 on shop.parts ("C d", a); create index i15 on shop.parts (e);
     create index i16 on shop.goods (id, name, price, kind, weight); create index i17 on shop.goods (name varchar_ops); create index "I 18" on shop.goods (weight);
     create table shop.days (day date, n int, primary key (day, n)) partition by range (day); create index i19 on shop.days (n); create table shop.day partition of shop.days for values from ('2026-01-01') to ('2026-02-01');
-    create materialized view shop.seen as select id, name from shop.goods; create unique index i20 on shop.seen (id);`;
+    create materialized view shop.seen as select id, name from shop.goods; create unique index i20 on shop.seen (id);
+    create table shop.rows (one shop.pair, many shop.pair[], kinds varchar[]); create index i21 on shop.rows (one); create index i22 on shop.rows (many); create index i23 on shop.rows (kinds);`;
   const CONSTRAINTS = `
-    alter table shop.goods add unique (name), add unique (price, name), add unique (weight) deferrable, add unique (kind) with (fillfactor = 50), add check (price > 0),
+    alter table shop.goods add unique (name), add unique (price, name), add unique (weight) deferrable, add unique (kind) with (fillfactor = 50), add check (price > 0), add check (price < 100 and name <> 'x') no inherit,
       add exclude using btree (weight with =);
     create table shop.uses (a int, b int, c text, d text, e text, g int references shop.goods,
       h int references shop.goods on update cascade on delete restrict, i int references shop.goods on delete set null on update set default, j int references shop.goods deferrable initially deferred,
       foreign key (a, b) references shop.parts, foreign key (b, a) references shop.parts (b, a) match full on delete cascade, k int constraint "K s" references shop.goods on delete set default);
     alter table shop.uses add constraint late foreign key (g) references shop.goods not valid;
-    alter table shop.parts add unique (e) include (a), add unique (a, b, "C d", e), add constraint five unique (e, "C d", b, a)`;
+    alter table shop.parts add unique (e) include (a), add unique (a, b, "C d", e), add constraint five unique (e, "C d", b, a);
+    alter table shop.goods rename constraint goods_name_key to "one Name"; alter index shop.goods_price_name_key rename to renamed`;
 
   it('of an index', async () => {
     const client = await database.client();
@@ -85,7 +87,12 @@ describe('what is written for many at once is what the server says of each', () 
       if ((await major()) >= 15) await client.query(`alter table shop.goods add constraint alone unique nulls not distinct (id)`);
       if ((await major()) >= 15)
         await client.query(`alter table shop.uses add constraint part foreign key (b, a) references shop.parts (b, a) on delete set null (a)`);
-      if ((await major()) >= 18) await client.query('alter table shop.uses add constraint idle foreign key (h) references shop.goods not enforced');
+      if ((await major()) >= 18) {
+        await client.query(
+          'alter table shop.uses add constraint idle foreign key (h) references shop.goods not enforced, add constraint idle_check check (a > b) not enforced',
+        );
+        await client.query('create table shop.spans (n int4range, days daterange, unique (n, days without overlaps))');
+      }
       const { rows } = await client.query(
         `select s.identity, s.definition as ours,
                 pg_get_constraintdef(c.oid)
