@@ -95,44 +95,42 @@ begin
       end if;
       -- no FOR over a query: its cursor would stand in the way of a file's CLOSE ALL
       foreach v_script in array v_scripts loop
-        select v_script.path, coalesce(v_script.parameters, v_values), clock_timestamp(), 0, 0, 0, true, true
-        into v_path, p_phase.parameters, v_started, v_count, v_index, v_rows, v_is_wanted, v_is_first;
-        if v_script.is_tolerated and p_first < p_last then
-          perform weft._record_steps(p_phase, v_records);  -- so that the journal keeps their order
-          select null, weft._limit('steps_between_lock_counts') into v_records, v_count_at;
-          v_within := weft._run_steps(p_deployment, p_phase, v_script.ordinal, v_script.ordinal, p_fence, p_is_last_try, p_is_within => true);
-          if v_within.verdict = 'failed' and v_script.is_repeatable and weft._may_run_later(p_deployment, v_script.ordinal, v_within.error) then
-            raise exception using errcode = 'WF003';
-          elsif v_within.verdict = 'failed' and weft._is_tolerated(p_deployment, p_phase.ordinal, v_script.path, v_within.error) then
-            perform weft._tolerate(p_phase, v_within);
-          elsif v_within.verdict <> 'done' then
-            raise exception using errcode = 'WF003';  -- the whole block is given up for it
-          end if;
-          v_their_path := weft._reset_session();
-          if v_script.ordinal in (v_settle_at, p_last) and not p_is_within then
-            v_path := null;
-            perform weft._fire_deferred(p_phase, v_their_path, case v_within.verdict when 'done' then v_within.error end);
-            v_their_path := weft._reset_session();
-          end if;
-          v_next := v_script.ordinal + 1;
-          continue;
-        end if;
+        select v_script.path, coalesce(v_script.parameters, v_values), clock_timestamp(), 0, 0, 0, true, true,
+               weft._show_progress(v_script.ordinal, v_steps, p_phase.name), set_config('lock_timeout', v_patience, false)
+        into v_path, p_phase.parameters, v_started, v_count, v_index, v_rows, v_is_wanted, v_is_first, v_set, v_set;
         if (v_started < v_look_at) is not true then
           if exists (select from weft._cancellations as c where c.deployment_id = p_deployment) then
             raise query_canceled;
           end if;
           v_look_at := v_started + make_interval(secs => weft._limit('cancel_looked_for_ms') / 1000.0);
         end if;
-        if v_script.may_drop or v_had is not null then
+        -- here and below: what need not be asked of most files is asked behind one question
+        if not v_script.is_plain or v_script.is_tolerated or v_script.may_drop or v_had is not null then
+          if v_script.is_tolerated and p_first < p_last then
+            perform weft._record_steps(p_phase, v_records);  -- so that the journal keeps their order
+            select null, weft._limit('steps_between_lock_counts') into v_records, v_count_at;
+            v_within := weft._run_steps(p_deployment, p_phase, v_script.ordinal, v_script.ordinal, p_fence, p_is_last_try, p_is_within => true);
+            if v_within.verdict = 'failed' and v_script.is_repeatable and weft._may_run_later(p_deployment, v_script.ordinal, v_within.error) then
+              raise exception using errcode = 'WF003';
+            elsif v_within.verdict = 'failed' and weft._is_tolerated(p_deployment, p_phase.ordinal, v_script.path, v_within.error) then
+              perform weft._tolerate(p_phase, v_within);
+            elsif v_within.verdict <> 'done' then
+              raise exception using errcode = 'WF003';  -- the whole block is given up for it
+            end if;
+            v_their_path := weft._reset_session();
+            if v_script.ordinal in (v_settle_at, p_last) and not p_is_within then
+              v_path := null;
+              perform weft._fire_deferred(p_phase, v_their_path, case v_within.verdict when 'done' then v_within.error end);
+              v_their_path := weft._reset_session();
+            end if;
+            v_next := v_script.ordinal + 1;
+            continue;
+          end if;
           if v_script.may_drop and v_had is distinct from '{}' then
             v_had := weft._note_had_anew(p_deployment, p_phase.ordinal, p_is_within or v_records is not null, v_had, v_script.is_repeatable and p_first < p_last);
           elsif v_had <> '{}' and not v_script.is_repeatable then
             v_had := null;
           end if;
-        end if;
-        v_set := weft._show_progress(v_script.ordinal, v_steps, p_phase.name);
-        v_set := set_config('lock_timeout', v_patience, false);
-        if not v_script.is_plain then
           v_result := null;
           if v_script.is_repeatable then
             v_mark := weft._mark_objects();
@@ -161,34 +159,35 @@ begin
         end if;
 
         while v_is_wanted and v_script.kind = 'run' loop
-          if v_script.is_streamed then
-            v_their_name := null;
+          if v_script.is_streamed or p_phase.lock_timeouts is not null or p_phase.role is not null or p_phase.settings <> '{}' or p_phase.parameters is not null then
+            if v_script.is_streamed then
+              v_their_name := null;
+              if v_is_first then
+                v_reader := weft._open_reader(v_script.chunks, p_phase.parameters);
+              elsif current_user <> v_our_role then  -- the file has become a role that may not read our tables
+                v_their_name := session_user;
+                v_their_role := current_setting('role');
+                reset session authorization;
+                reset role;
+              end if;
+              v_reader := weft._read_statements(v_reader);
+              v_script.statements := v_reader.statements;
+              v_script.executables := v_reader.executables;
+              v_script.lines := v_script.lines || v_reader.lines;
+              v_script.digests := v_script.digests || v_reader.digests;
+              if v_is_first and v_reader.begun_at is not null or v_reader.told_at is not null then
+                perform weft._tell_of_wrapper(p_deployment, p_phase.name, v_script.path, coalesce(v_reader.told_at, v_reader.begun_at));
+                v_reader.told_at := null;
+              end if;
+              perform weft._become(v_their_name, v_their_role);
+            end if;
+            if p_phase.lock_timeouts is not null then
+              v_budgets := weft._list_lock_budgets(p_phase, v_script.statements);
+              v_budget := case when v_is_first then current_setting('lock_timeout') else v_budget end;
+            end if;
             if v_is_first then
-              v_reader := weft._open_reader(v_script.chunks, p_phase.parameters);
-            elsif current_user <> v_our_role then  -- the file has become a role that may not read our tables
-              v_their_name := session_user;
-              v_their_role := current_setting('role');
-              reset session authorization;
-              reset role;
+              v_their_path := weft._enter_file(p_phase, v_their_path);
             end if;
-            v_reader := weft._read_statements(v_reader);
-            v_script.statements := v_reader.statements;
-            v_script.executables := v_reader.executables;
-            v_script.lines := v_script.lines || v_reader.lines;
-            v_script.digests := v_script.digests || v_reader.digests;
-            if v_is_first and v_reader.begun_at is not null or v_reader.told_at is not null then
-              perform weft._tell_of_wrapper(p_deployment, p_phase.name, v_script.path, coalesce(v_reader.told_at, v_reader.begun_at));
-              v_reader.told_at := null;
-            end if;
-            perform weft._become(v_their_name, v_their_role);
-          end if;
-
-          if p_phase.lock_timeouts is not null then
-            v_budgets := weft._list_lock_budgets(p_phase, v_script.statements);
-            v_budget := case when v_is_first then current_setting('lock_timeout') else v_budget end;
-          end if;
-          if v_is_first and (p_phase.role is not null or p_phase.settings <> '{}' or p_phase.parameters is not null) then
-            v_their_path := weft._enter_file(p_phase, v_their_path);
           end if;
           -- From here to the end of the loop the search_path is the file's: whatever is evaluated is qualified, operators too.
           v_set := pg_catalog.set_config('search_path', v_their_path, false);
@@ -243,21 +242,21 @@ begin
         v_statement := null;
         v_count := v_count + v_index;
 
-        if v_script.ordinal in (v_settle_at, p_last) and not p_is_within then
-          -- What is deferred happens before a check is asked, for it may break the rule; here an error can still be caught, and it is met as the file would at its end
-          v_path := case when p_first = v_script.ordinal then v_path end;
-          if v_is_wanted and v_script.kind = 'run' then
-            v_set := pg_catalog.set_config('search_path', v_their_path, false);
-            set constraints all immediate;
-            v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-          else
-            reset session authorization;
-            reset role;
-            perform weft._fire_deferred(p_phase, v_their_path);
+        if v_script.ordinal in (v_settle_at, p_last) or p_is_within or v_script.may_set_modes or current_user <> v_our_role then
+          if v_script.ordinal in (v_settle_at, p_last) and not p_is_within then
+            -- What is deferred happens before a check is asked, for it may break the rule; here an error can still be caught, and it is met as the file would at its end
+            v_path := case when p_first = v_script.ordinal then v_path end;
+            if v_is_wanted and v_script.kind = 'run' then
+              v_set := pg_catalog.set_config('search_path', v_their_path, false);
+              set constraints all immediate;
+              v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
+            else
+              reset session authorization;
+              reset role;
+              perform weft._fire_deferred(p_phase, v_their_path);
+            end if;
+            v_path := v_script.path;
           end if;
-          v_path := v_script.path;
-        end if;
-        if p_is_within or v_script.may_set_modes or current_user <> v_our_role then
           if (p_is_within or v_script.may_set_modes) and v_is_wanted and v_script.kind = 'run' then
             v_ended := jsonb_build_object('authorization', session_user, 'role', current_setting('role'), 'search_path', v_their_path);
           end if;

@@ -64,8 +64,7 @@ begin
     reset all;
     return;
   end if;
-  v_secrets_of := coalesce(p_deployment, weft._choose_by_secrets(v_secrets));
-  v_lacking := weft._find_lacking(v_secrets_of, v_secrets);
+  select s.id, weft._find_lacking(s.id, v_secrets) into v_secrets_of, v_lacking from (select coalesce(p_deployment, weft._choose_by_secrets(v_secrets)) as id offset 0) as s;
   if p_reopen is not null and v_lacking is null then
     perform weft._reopen(p_deployment, p_reopen);
     commit;
@@ -258,7 +257,9 @@ begin
   end if;
   perform weft._check_session(), weft.end_lost_sessions();
   v_state := weft._settle_staged(p_deployment);
-  if v_state is null and p_deployment is not null then
+  if v_state <> 'open' then
+    return v_state;
+  elsif v_state is null and p_deployment is not null then
     raise exception 'There is no deployment % in this database.', p_deployment using errcode = 'WF002', hint = 'select * from weft.deployments';
   elsif v_state = 'open' and not weft._waits_for_approval(p_deployment) then
     raise exception 'The deployment lacks % of its chunks.', (select count(distinct m.digest) from weft._missing_chunks(p_deployment) as m)

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '581bd539560ddec50900e7c28bc7616573d7e6aade858310ea9252d56eb17342';
+export const ENGINE_DIGEST = 'dc5e263f99b2cc8c81606148368432c0e1a0871ab72c1ad3d6a7563054902883';
