@@ -114,6 +114,7 @@ create or replace function weft._has_written_parts(p_relations oid[], p_types oi
   stable
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan  -- to plan this takes longer than to do it
+  set enable_seqscan = off  -- by what the engine holds, and not through all that users have: also where that was little when it was planned
   language plpgsql
 as $$
 begin

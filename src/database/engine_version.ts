@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'dc5e263f99b2cc8c81606148368432c0e1a0871ab72c1ad3d6a7563054902883';
+export const ENGINE_DIGEST = 'b8c8227a9576b0262c91581e6f49284d606c8fdaa88207380a54f47172de0c70';

@@ -39,6 +39,19 @@ it('what went along is looked for in the files that have run, not in those that 
   expect((await countReadOf('weft._chunks')) - before).toBeLessThan(4.5 * MANY);
 });
 
+it('whether a file has changed a part of the engine is asked of its parts, and not of all triggers that there are', async () => {
+  await sql(
+    database.url,
+    `create table t (n int); create function f() returns trigger language plpgsql as $$ begin return new; end $$;
+     do $$ begin for n in 1..${MANY} loop execute format('create trigger t%s before insert on t for each row execute function f()', n); end loop; end $$`,
+  );
+  const files = Object.fromEntries(Array.from({ length: 40 }, (_, n) => [`${10 + n}.sql`, `create table made_${n} (n int);`]));
+  const before = await countReadOf('pg_trigger');
+  expect(await deployFiles(connectOver(database.url), files, { transaction: 'per-step' })).toMatchObject({ state: 'succeeded' });
+  // the catalog is read before and behind all of it
+  expect((await countReadOf('pg_trigger')) - before).toBeLessThan(20 * MANY);
+});
+
 it('whose the engine is does not take longer where others have made a lot between its first and its last part', async () => {
   const role = `weft_test_guest_${randomBytes(6).toString('hex')}`;
   await sql(database.url, `create role ${role} login password 'x'; create schema guests; grant create, usage on schema guests to ${role}`);
