@@ -60,51 +60,142 @@ $$;
 comment on function weft._cut_plain(text) is 'Splits a whole file into statements without their semicolons, and tells the line at which the text of each begins; no row where that needs the scanner.';
 
 
--- Files that hold no more than strings without escapes and dollar quotes of one kind: they are cut at their semicolons, without a regular expression
--- for each, which takes several times as long. A semicolon in a body stands as U+001A meanwhile, and a quote as U+0019. No SET clause, as above.
-create or replace function weft._cut_simple(p_text text)
+-- Most files need less: they are cut at their semicolons, once those that end no statement stand as U+001A. Which those are is guessed with what is
+-- quick, and proved by one regular expression over the code that is left: every string and every name in it is closed, and holds neither a semicolon
+-- nor what stands for a comment or a body.
+
+create or replace function weft._mask_between(p_code text, p_begin text, p_end text)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_parts   text[] := string_to_array(p_code, p_begin);
+  v_inside  text;
+begin
+  for v_index in 2 .. cardinality(v_parts) by case when p_begin = p_end then 2 else 1 end loop
+    v_inside := split_part(v_parts[v_index], p_end, 1);
+    if strpos(v_inside, ';') > 0 or strpos(v_inside, '''') > 0 then
+      v_parts[v_index] := concat(replace(replace(v_inside, ';', E'\x1a'), '''', E'\x1b'), substr(v_parts[v_index], length(v_inside) + 1));
+    end if;
+  end loop;
+  return array_to_string(v_parts, p_begin);
+end
+$$;
+
+comment on function weft._mask_between(text, text, text) is 'Writes U+001A for semicolons, and U+001B for quotes, in what looks like a comment or a string.';
+
+
+create or replace function weft._mask_quoted(p_text text, p_folded text)
+  returns text
+  immutable strict parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  -- what stands there meanwhile: U+0017 a body, U+0018 an escaped quote, U+0019 a comment, U+001B a quote in a comment, U+001C two backslashes
+  c_comment  constant text := '--[^\n\r;\u0017]*(?:[\n\r]|$)|/\*(?:[^*/;\u0017]|\*+[^*/;\u0017]|/+[^*/;\u0017])*\*+/';
+  c_other    constant text := '[^''"$\\\u0017\u0018\u001a-\u001cA-Za-z0-9_\u0080-\U0010ffff]';
+  c_closed   constant text := '^\u0017?(?:[A-Za-z0-9_\u0080-\U0010ffff]|(?:' || c_other || '|''[^'';\u0017-\u0019\u001b]*''|"[^";\u0017-\u0019\u001b]*"|(?:^|' || c_other || ')[eE]''[^'';\u0017\u0019\u001b]*'')\u0017?)*$';
+  c_within   constant text := '\matomic\M|\mcreate[\s\u0019]+(?:or[\s\u0019]+replace[\s\u0019]+)?rule\M|\mcopy\M.*std(?:in|out)';
+  v_quote    text := concat('$', split_part(p_text, '$', 2), '$');
+  v_pieces   text[] := string_to_array(p_text, v_quote);  -- code and bodies in turn
+  v_codes    text[] := v_pieces;
+  v_code     text;
+  v_masked   text;
+begin
+  if cardinality(v_pieces) > 1 and v_quote !~ '^\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?[$]$' or cardinality(v_pieces) % 2 = 0 then
+    return null;
+  end if;
+  for v_index in 2 .. cardinality(v_pieces) by 2 loop
+    v_pieces[v_index] := replace(v_pieces[v_index], ';', E'\x1a');
+    v_codes[v_index] := E'\x17';
+  end loop;
+  if strpos(array_to_string(v_codes, ''), '\') > 0 then
+    for v_index in 1 .. cardinality(v_pieces) by 2 loop
+      v_pieces[v_index] := replace(replace(v_pieces[v_index], '\\', E'\x1c'), '\''', E'\x18');
+      v_codes[v_index] := v_pieces[v_index];
+    end loop;
+  end if;
+
+  for v_try in 1 .. 2 loop
+    v_code := array_to_string(v_codes, '');
+    if strpos(v_code, '--') > 0 or strpos(v_code, '/*') > 0 then
+      v_code := regexp_replace(v_code, c_comment, E'\x19', 'g');
+    end if;
+    if strpos(v_code, '--') = 0 and strpos(v_code, '/*') = 0 and v_code ~ c_closed then
+      v_masked := replace(replace(replace(array_to_string(v_pieces, v_quote), E'\x1b', ''''), E'\x18', '\'''), E'\x1c', '\\');
+      return case
+        when replace(v_masked, E'\x1a', ';') <> p_text then null
+        -- a semicolon within a statement; rows behind one
+        when (strpos(p_folded, 'atomic') > 0 or strpos(p_folded, 'rule') > 0 or strpos(p_folded, 'std') > 0) and v_code ~* c_within then null
+        else v_masked
+      end;
+    end if;
+    exit when v_try = 2 or strpos(v_code, '$') > 0;
+    for v_index in 1 .. cardinality(v_pieces) by 2 loop
+      v_pieces[v_index] := weft._mask_between(weft._mask_between(weft._mask_between(v_pieces[v_index], '--', E'\n'), '/*', '*/'), '''', '''');
+      v_codes[v_index] := v_pieces[v_index];
+    end loop;
+  end loop;
+  return null;
+end
+$$;
+
+comment on function weft._mask_quoted(text, text) is 'Masks the semicolons of a file in comments, strings, names and dollar quotes of one kind, as weft._mask does.';
+
+
+-- No SET clause, so that the planner takes it, and what is below, into the query of whoever calls: every name in them is qualified.
+create or replace function weft._mask(p_text text, p_folded text)
+  returns text
+  immutable parallel safe
+  language sql
+as $$
+  select case
+    when pg_catalog.strpos(p_text, '--') operator(pg_catalog.=) 0 and p_text operator(pg_catalog.~) '^(?:[^/''"$\\]|''[^'';\\]*''|/(?!\*))*$'
+      and pg_catalog.strpos(p_folded, 'atomic') operator(pg_catalog.=) 0 and pg_catalog.strpos(p_folded, 'rule') operator(pg_catalog.=) 0 and pg_catalog.strpos(p_folded, 'std') operator(pg_catalog.=) 0
+    then p_text
+    else weft._mask_quoted(p_text, p_folded)
+  end
+$$;
+
+comment on function weft._mask(text, text) is
+  'Writes U+001A for each semicolon of a file that ends no statement; null where that takes a scanner. The second text is the first, in small letters.';
+
+
+-- What is nothing but white space and comments is no statement. The parts come in their order, and so the lines are counted.
+create or replace function weft._cut_masked(p_text text, p_masked text)
   returns table (statements text[], lines integer[])
   immutable parallel safe rows 1
   language sql
 as $$
-  select case when pg_catalog.bool_and(c.is_whole) then coalesce(pg_catalog.array_agg(c.statement) filter (where c.is_code), '{}') end,
-         case when pg_catalog.bool_and(c.is_whole) then coalesce(pg_catalog.array_agg(c.line) filter (where c.is_code), '{}') end
+  select coalesce(pg_catalog.array_agg(c.statement), '{}'), coalesce(pg_catalog.array_agg(c.line), '{}')
   from (
-    select case when d.tag is null then p.part else pg_catalog.replace(pg_catalog.replace(p.part, E'\x1a', ';'), E'\x19', '''') end as statement,
-           (1 operator(pg_catalog.+) coalesce(pg_catalog.sum(pg_catalog.octet_length(p.part) operator(pg_catalog.-) pg_catalog.octet_length(p.rest))
-             over (order by p.n rows between unbounded preceding and 1 preceding), 0))::pg_catalog.int4 as line,
-           p.rest operator(pg_catalog.>=) '!' collate "C" or p.rest operator(pg_catalog.~) '[^ \t\n\r\f\v]' as is_code,  -- what begins with a blank is looked at closely
-           -- else the semicolon stands in a string
-           (pg_catalog.octet_length(p.part) operator(pg_catalog.-) pg_catalog.octet_length(pg_catalog.replace(p.part, '''', ''))) operator(pg_catalog.%) 2 operator(pg_catalog.=) 0 as is_whole
-    from (select case when pg_catalog.strpos(p_text, '$') operator(pg_catalog.>) 0 then pg_catalog.concat('$', pg_catalog.split_part(p_text, '$', 2), '$') end as tag offset 0) as d
-    cross join lateral (
-      select p_text as code, p_text as text where d.tag is null
-      union all
-      select pg_catalog.string_agg(case when u.n operator(pg_catalog.%) 2 operator(pg_catalog.=) 1 then u.part end, d.tag),  -- what is outside of bodies
-             pg_catalog.string_agg(case when u.n operator(pg_catalog.%) 2 operator(pg_catalog.=) 1 then u.part
-               else pg_catalog.replace(pg_catalog.replace(u.part, ';', E'\x1a'), '''', E'\x19') end, d.tag)
-      from pg_catalog.unnest(pg_catalog.string_to_array(p_text, d.tag)) with ordinality as u (part, n)
-      where d.tag is not null
-      -- each is closed, and none begins in a string
-      having pg_catalog.count(*) operator(pg_catalog.%) 2 operator(pg_catalog.=) 1 and pg_catalog.bool_and(u.n operator(pg_catalog.%) 2 operator(pg_catalog.=) 0 or
-          (pg_catalog.octet_length(u.part) operator(pg_catalog.-) pg_catalog.octet_length(pg_catalog.replace(u.part, '''', ''))) operator(pg_catalog.%) 2 operator(pg_catalog.=) 0)
-        and d.tag operator(pg_catalog.~) '^\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?[$]$'
-        and pg_catalog.strpos(p_text, E'\x1a') operator(pg_catalog.=) 0 and pg_catalog.strpos(p_text, E'\x19') operator(pg_catalog.=) 0
-    ) as m
-    cross join lateral (
-      select u.part, u.n, pg_catalog.replace(u.part, E'\n', '') as rest from pg_catalog.unnest(pg_catalog.string_to_array(m.text, ';')) with ordinality as u (part, n) offset 0) as p
-    -- escapes, names, comments; semicolons within a statement; rows behind one
-    where m.code operator(pg_catalog.!~) '[\\"]|--|/\*|[Aa][Tt][Oo][Mm][Ii][Cc]|[Rr][Uu][Ll][Ee]|[Ss][Tt][Dd](?:[Ii][Nn]|[Oo][Uu][Tt])'
-      and (d.tag is null or pg_catalog.strpos(pg_catalog.replace(m.code, d.tag, ''), '$') operator(pg_catalog.=) 0
-        -- behind a letter or a digit the dollar may belong to a name
-        and m.code operator(pg_catalog.!~) pg_catalog.concat('[A-Za-z0-9_\u0080-\U0010ffff]\', pg_catalog.left(d.tag, -1), '\$'))
+    select case when p.is_masked then pg_catalog.replace(p.part, E'\x1a', ';') else p.part end as statement,
+           (1 operator(pg_catalog.+) pg_catalog.sum(p.breaks) over (rows unbounded preceding) operator(pg_catalog.-) p.breaks)::pg_catalog.int4 as line,
+           p.is_code
+    from (
+      select b.part, b.is_masked, pg_catalog.octet_length(b.part) operator(pg_catalog.-) pg_catalog.octet_length(b.rest) as breaks,
+             case
+               when b.rest operator(pg_catalog.=) '' then false
+               when b.rest operator(pg_catalog.>=) '0' collate "C" then true  -- it begins with a letter, mostly
+               else b.part operator(pg_catalog.!~) '^(?:[ \t\n\r\f\v]|--[^\n\r]*(?:[\n\r]|$)|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/)*$'
+             end as is_code
+      from (
+        select u.part, m.is_masked, pg_catalog.replace(u.part, E'\n', '') as rest
+        from (select p_masked operator(pg_catalog.<>) p_text as is_masked offset 0) as m
+        cross join lateral (select pg_catalog.unnest(pg_catalog.string_to_array(p_masked, ';')) as part) as u
+        offset 0) as b
+      offset 0) as p
   ) as c
+  where c.is_code
 $$;
 
-comment on function weft._cut_simple(text) is 'Cuts a whole file at its semicolons, as weft._cut_plain does; null where more is in it than strings and dollar quotes of one kind.';
+comment on function weft._cut_masked(text, text) is 'Cuts a whole file at its semicolons, as weft._cut_plain does; the second text is the first, masked.';
 
 
--- Asked from where the path is safe already, as above.
+-- Asked from where the path is safe already.
 create or replace function weft._cut_other(p_text text, out statements text[], out lines integer[])
   immutable parallel safe
   language plpgsql

@@ -62,28 +62,41 @@ comment on function weft._split_file(uuid, text) is 'Splits a file of one chunk 
 
 
 -- Digests are of the text as it stands in the file: one of a text with a secret in it would give the secret away to whoever tries.
--- The server says of SELECT INTO that EXECUTE has not implemented it, and takes it with something behind it.
 -- No SET clause, so that the planner takes it into the query of whoever calls: every name in it is qualified.
-create or replace function weft._prepare_statements(p_statements text[], p_parameters jsonb)
-  returns table (digests bytea[], executables text[])
+create or replace function weft._digest_statements(p_statements text[])
+  returns table (digests bytea[])
   immutable parallel safe rows 1
   language sql
 as $$
-  select
-    coalesce(pg_catalog.array_agg(pg_catalog.sha256(pg_catalog.convert_to(s.statement, 'UTF8'))), '{}'),
-    coalesce(pg_catalog.array_agg(
+  select coalesce(pg_catalog.array_agg(pg_catalog.sha256(pg_catalog.convert_to(s.statement, 'UTF8'))), '{}')
+  from (select pg_catalog.unnest(p_statements) as statement) as s
+$$;
+
+comment on function weft._digest_statements(text[]) is 'Digests statements, each by itself.';
+
+
+-- The server says of SELECT INTO that EXECUTE has not implemented it, and takes it with something behind it.
+-- No SET clause, as above.
+create or replace function weft._make_executable(p_statements text[], p_parameters jsonb)
+  returns table (executables text[])
+  immutable parallel safe rows 1
+  language sql
+as $$
+  select coalesce(pg_catalog.array_agg(
       case when pg_catalog."left"(pg_catalog.ltrim(pg_catalog."left"(x.text, 16), E' \t\n\r\f\x0b'), 1) operator(pg_catalog.=) any (array['', 's', 'S', 'w', 'W', '-', '/'])
              and x.text operator(pg_catalog.~*) '\minto\M' and weft._skip_comments(x.text) operator(pg_catalog.~*) '^(select|with)\M'
              and pg_catalog.regexp_replace(x.text, '\minsert\s+into\M', '', 'gi') operator(pg_catalog.~*) '\minto\M'
            then x.text operator(pg_catalog.||) E'\n;select where false'
            else x.text
       end), '{}')
-  from pg_catalog.unnest(p_statements) as s (statement)
-  cross join lateral (select case when p_parameters is null then s.statement else weft._interpolate(s.statement, p_parameters, (select weft._mark(p_parameters))) end as text) as x
+  from (select weft._mark(p_parameters) as mark offset 0) as m
+  cross join lateral (select pg_catalog.unnest(p_statements) as statement) as s
+  cross join lateral (
+    select case when s.statement operator(pg_catalog.~) m.mark then weft._interpolate(s.statement, p_parameters, m.mark) else s.statement end as text offset 0) as x
 $$;
 
-comment on function weft._prepare_statements(text[], jsonb) is
-  'Digests statements, each by itself, and writes them so that EXECUTE takes them: with the values of parameters, if there are any, and also what may be a SELECT INTO.';
+comment on function weft._make_executable(text[], jsonb) is
+  'Writes statements so that EXECUTE takes them: with the values of parameters, if there are any, and also what may be a SELECT INTO.';
 
 
 -- A file of one chunk. What lacks the COMMIT stays as it is, and the server refuses it.
@@ -153,6 +166,7 @@ create or replace function weft._read_scripts(p_deployment uuid, p_first integer
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan  -- a deployment reads often, and to plan this takes longer than to do it
   set enable_nestloop = off  -- rows that were just written have no statistics
+  set enable_memoize = off  -- no file is read twice
   set jit = off  -- which such a plan looks dear enough for
   language sql
 as $$
@@ -167,48 +181,55 @@ as $$
     -- by its key: where each step is a transaction, all artifacts would be read for each
     left join lateral (select k.chunks, k.size from weft._artifacts as k where k.deployment_id = p_deployment and k.path = s.path offset 0) as a on true
     where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
-  ), texts as materialized (
-    select r.*, not r.in_one_piece and strpos(r.text, 'pg_catalog.lo_open(') > 0 as has_objects
+  ), texts as (
+    select f.*, coalesce(f.own_values, p_parameters) as parameters, case when f.own_values is null then (select weft._mark(p_parameters)) else weft._mark(f.own_values) end as mark,
+           case when not f.in_one_piece then weft._mask(f.text, f.folded) end as masked, not f.in_one_piece and strpos(f.text, 'pg_catalog.lo_open(') > 0 as has_objects
     from (
-      select b.*, weft._read_text(k.content) as text
-      from pending as b
-      -- by its key, file by file: of chunks there are as many as are kept
-      left join lateral (select c.content from weft._chunks as c where b.kind = 'run' and cardinality(b.chunks) = 1 and c.digest = b.chunks[1] offset 0) as k on true
-      where b.place = 1 or b.bytes is null or b.bytes <= weft._limit('scripts_read_bytes')
-      offset 0) as r
-  ), cut as materialized (
-    select t.ordinal, t.own_values, c.statements, c.lines, t.has_objects
-    from texts as t
-    left join lateral weft._cut_simple(t.text) as s on true
-    cross join lateral (
-      select s.statements, s.lines where s.statements is not null
-      union all
-      select o.statements, o.lines from weft._cut_other(t.text) as o where s.statements is null) as c
-    where not t.in_one_piece and t.text is not null and c.statements is not null
-    union all
-    select t.ordinal, t.own_values, array[t.text], array[1], false from texts as t where t.in_one_piece and t.text is not null
-  ), prepared as (
-    select c.ordinal, o.statements, o.lines, o.told_at, p.digests, p.executables, lower(array_to_string(p.executables, ' ') collate "C") as code,
-           coalesce(case when o.statements[1] ~* '\m(?:begin|start)\M' then weft._is_wrapped(o.statements) end, false) as is_wrapped
-    from cut as c
-    cross join lateral (
-      select c.statements, c.lines, null::integer as told_at where not c.has_objects
-      union all
-      select f.p_statements, f.p_lines, f.told_at from weft._leave_out_object_blocks(c.statements, c.lines, null, true) as f where c.has_objects) as o
-    cross join lateral weft._prepare_statements(o.statements, coalesce(c.own_values, p_parameters)) as p
+      select r.*, lower(r.text collate "C") as folded
+      from (
+        select b.*, weft._read_text(k.content) as text
+        from pending as b
+        -- by its key, file by file: of chunks there are as many as are kept
+        left join lateral (select c.content from weft._chunks as c where b.kind = 'run' and cardinality(b.chunks) = 1 and c.digest = b.chunks[1] offset 0) as k on true
+        where b.place = 1 or b.bytes is null or b.bytes <= weft._limit('scripts_read_bytes')
+        order by b.ordinal) as r
+      order by r.ordinal) as f
+    order by f.ordinal
   )
   select coalesce(array_agg(row(
            t.ordinal, t.kind, t.path, t.in_one_piece, t.chunks, t.size, t.condition, t.is_tolerated, t.is_repeatable,
-           t.kind = 'run' and t.condition is null and not t.is_repeatable and not t.makes_room and b.begun_at is null,
-           t.makes_room, t.comes_back, t.own_values, p.statements is null, b.begun_at,
+           t.kind = 'run' and t.condition is null and not t.is_repeatable and not t.makes_room and p.begun_at is null,
+           t.makes_room, t.comes_back, t.own_values, p.statements is null, p.begun_at,
            case when p.is_wrapped then trim_array(p.statements[2:], 1) else p.statements end,
            coalesce(case when p.is_wrapped then trim_array(p.lines[2:], 1) else p.lines end, '{}'),
            coalesce(case when p.is_wrapped then trim_array(p.digests[2:], 1) else p.digests end, '{}'),
            case when p.is_wrapped then trim_array(p.executables[2:], 1) else p.executables end,
            t.kind = 'run' and coalesce(strpos(p.code, 'drop') > 0, true), t.kind = 'run' and coalesce(strpos(p.code, 'constraints') > 0, true))::weft._script order by t.ordinal), '{}')
   from texts as t
-  left join prepared as p on p.ordinal = t.ordinal
-  cross join lateral (select case when p.is_wrapped then weft._first_line(p.statements[1], p.lines[1]) else p.told_at end as begun_at) as b
+  left join lateral (
+    select w.*, case when w.is_wrapped then weft._first_line(w.statements[1], w.lines[1]) else w.told_at end as begun_at,
+           case when w.is_as_it_stands then t.folded else lower(array_to_string(w.executables, ' ') collate "C") end as code
+    from (
+      select v.*, case when v.is_as_it_stands then v.statements else (select e.executables from weft._make_executable(v.statements, t.parameters) as e) end as executables
+      from (
+        select o.statements, o.lines, o.told_at, d.digests,
+               coalesce(case when o.statements[1] ~* '^(?:\s|--[^\n\r]*|/\*.*\*/)*(?:begin|start)\M' then weft._is_wrapped(o.statements) end, false) as is_wrapped,
+               -- most files name no parameter, and have the word INTO behind INSERT alone
+               strpos(replace(t.folded, 'insert into', ''), 'into') = 0 and (t.text ~ t.mark) is not true as is_as_it_stands
+        from (
+          select array[t.text] as statements, array[1] as lines where t.in_one_piece and t.text is not null
+          union all
+          select s.statements, s.lines from weft._cut_masked(t.text, t.masked) as s where t.masked is not null
+          union all
+          select x.statements, x.lines from weft._cut_other(t.text) as x where not t.in_one_piece and t.text is not null and t.masked is null and x.statements is not null) as c
+        cross join lateral (
+          select c.statements, c.lines, null::integer as told_at where not t.has_objects
+          union all
+          select f.p_statements, f.p_lines, f.told_at from weft._leave_out_object_blocks(c.statements, c.lines, null, true) as f where t.has_objects) as o
+        cross join lateral weft._digest_statements(o.statements) as d
+        offset 0) as v
+      offset 0) as w
+    offset 0) as p on true
 $$;
 
 comment on function weft._read_scripts(uuid, integer, integer, jsonb) is 'Reads pending steps from p_first on, some at a time; of files to be run in one chunk, with their statements.';

@@ -116,8 +116,9 @@ begin
   end loop;
   p_reader.statements := v_split.statements;
   p_reader.lines := v_split.lines;
-  select p.digests, case when v_is_copy then trim_array(p.executables, 1) else p.executables end into p_reader.digests, p_reader.executables
-  from weft._prepare_statements(v_split.statements, p_reader.parameters) as p;
+  select d.digests, case when v_is_copy then trim_array(e.executables, 1) else e.executables end into p_reader.digests, p_reader.executables
+  from weft._digest_statements(v_split.statements) as d
+  cross join weft._make_executable(v_split.statements, p_reader.parameters) as e;
   if v_is_copy then
     p_reader.scanner.mode := 'code';
     p_reader.copy := '{}';

@@ -25,7 +25,7 @@ declare
   v_error       pg_catalog.jsonb;
   v_caught      weft._caught;
 begin
-  v_texts := (weft._prepare_statements(v_heads, p_phase.parameters)).executables;
+  v_texts := (select e.executables from weft._make_executable(v_heads, p_phase.parameters) as e);
   begin
     perform weft._check_fence(p_fence);
     v_changes := weft._count_dependency_changes();

@@ -43,7 +43,7 @@ declare
   c_commits     constant boolean := p_phase.transaction = 'none' or p_step.is_apart;  -- behind it, in the deployment
   v_statement   text := weft._without_rows(p_row);
   v_as_run      text := case when p_values is null then v_statement else weft._interpolate(v_statement, p_values, weft._mark(p_values)) end;
-  v_text        text := (weft._prepare_statements(array[v_statement], p_values)).executables[1];
+  v_text        text := (select e.executables[1] from weft._make_executable(array[v_statement], p_values) as e);
   v_is_guarded  boolean := p_refusal is null and p_row.rows_at is null and (p_is_behind or p_phase.transaction in ('auto', 'none') and weft._may_be_refused(v_statement));
   v_note        jsonb;  -- of a statement that is rehearsed in another form, or not at all
   v_is_last     boolean := true;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b8c8227a9576b0262c91581e6f49284d606c8fdaa88207380a54f47172de0c70';
+export const ENGINE_DIGEST = 'ea7ee9622f5732f0041da29daecfeeae24ca45b6af3e7a6d3cf991a6a24f3674';

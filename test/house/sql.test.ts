@@ -48,10 +48,12 @@ const WITHOUT_PATH: Readonly<Record<string, string>> = {
   _read_text: 'a SET clause would keep it from being inlined; every name in it is qualified',
   _plain_pattern: 'a SET clause would keep it from being inlined; every name in it is qualified',
   _cut_plain: 'a SET clause would keep it from being inlined; every name in it is qualified',
-  _cut_simple: 'a SET clause would keep it from being inlined; every name in it is qualified',
+  _mask: 'a SET clause would keep it from being inlined; every name in it is qualified',
+  _cut_masked: 'a SET clause would keep it from being inlined; every name in it is qualified',
   _cut_other: 'called for every small file; every name in it is qualified',
   _repeat_of: 'a SET clause would keep it from being inlined; every name in it is qualified',
-  _prepare_statements: 'a SET clause would keep it from being inlined; every name in it is qualified',
+  _digest_statements: 'a SET clause would keep it from being inlined; every name in it is qualified',
+  _make_executable: 'a SET clause would keep it from being inlined; every name in it is qualified',
   version: 'a constant',
 };
 
