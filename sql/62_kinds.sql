@@ -24,7 +24,7 @@ as $$
       case when exists (select from pg_aggregate as a where a.aggfnoid::oid >= 16384) then 'pg_aggregate' end,
       case when exists (select from pg_cast as c where c.oid >= 16384) then 'pg_cast' end,
       case when exists (select from pg_language as l where l.oid >= 16384) or exists (select from pg_am as m where m.oid >= 16384) then 'pg_language' end,
-      case when exists (select from pg_class as t where t.relkind = 't' and t.oid >= 16384 and t.reloptions is not null) then 'toast' end,
+      case when exists (select from (select t.reloptions from pg_class as t where t.relkind = 't' and t.oid >= 16384 offset 0) as t where t.reloptions is not null) then 'toast' end,
       case when exists (
           select from pg_depend as u
           where u.refclassid = 'pg_namespace'::regclass and u.refobjid = any (p_schemas) and u.classid = 'pg_proc'::regclass

@@ -40,14 +40,14 @@ begin
       from (
         select a.*
         from (  -- texts and little else, to be sorted
-          select a.attrelid, a.attnum, case when a.attisdropped then '' else quote_ident(a.attname) end as name, a.attcollation, t.opclass,
+          select a.attrelid, a.attnum, a.name, a.attcollation, t.opclass,
                  case when not a.attisdropped and (r.relkind not in ('v', 'm') or a.atthasdef or a.attacl is not null or a.attoptions is not null
                             or r.relkind = 'm' and (a.attstattarget <> -1 or a.attcompression <> '' or a.attstorage <> coalesce(t.typstorage, 'x'))) then
                    concat(
-                     quote_ident(a.attname), ' ', format_type(a.atttypid, a.atttypmod),
+                     a.name, ' ', format_type(a.atttypid, a.atttypmod),
                      case when a.attcollation <> t.typcollation then ' collate ' || a.attcollation::regcollation end,
                      case when a.attnotnull then ' not null' end,
-                     case when n.conname <> concat(r.relname, '_', a.attname, '_not_null') then ' constraint ' || quote_ident(n.conname) end,
+                     case when a.attnotnull and n.conislocal and n.conname <> r.relname || '_' || a.attname || '_not_null' then ' constraint ' || quote_ident(n.conname) end,
                      -- only what is generated names columns, and makes the server open the table
                      case when d.adbin is null then null
                        when a.attgenerated = '' then ' default ' || pg_get_expr(d.adbin, 0)
@@ -66,17 +66,21 @@ begin
                          ' ' || weft._describe_rights(a.attacl, 'c', r.relowner)) end)
                  end as definition
           from relations as r
-          cross join lateral (select a.* from pg_attribute as a where a.attrelid = r.oid and a.attnum > 0 offset 0) as a
+          cross join lateral (
+            select a.*, case when a.attisdropped then '' else quote_ident(a.attname) end as name from pg_attribute as a where a.attrelid = r.oid and a.attnum > 0 offset 0
+          ) as a
           left join (
             -- the class that an index on it has without a word, as no options can be given to it: by the B-tree's own number
             select t.oid, t.typcollation, t.typstorage, k.oid as opclass
             from pg_type as t
             left join pg_opclass as k on k.opcmethod = 403 and k.opcdefault and k.opcnamespace = 'pg_catalog'::regnamespace
               and k.opcintype = case t.oid when 'varchar'::regtype then 'text'::regtype else t.oid end
-            where t.typcollation <> 0 or t.typstorage <> 'x' or k.oid is not null  -- most are the rows of tables
+            where t.oid < 16384 or t.typcollation <> 0 or t.typstorage <> 'x'  -- without the rows of tables, which are most
           ) as t on t.oid = a.atttypid
           left join pg_attrdef as d on a.atthasdef and d.adrelid = a.attrelid and d.adnum = a.attnum
-          left join pg_constraint as n on a.attnotnull and n.contype = 'n' and n.conislocal and n.conrelid = a.attrelid and n.conkey[1] = a.attnum
+          left join (
+            select n.conrelid, n.conkey[1] as attnum, n.conname, n.conislocal from pg_constraint as n where n.contype = 'n' offset 0
+          ) as n on n.conrelid = a.attrelid and n.attnum = a.attnum
           where r.relkind <> 'S' and (r.relkind <> 'v' or a.atthasdef or a.attacl is not null or a.attoptions is not null)  -- a view's are in its text
           offset 0
         ) as a

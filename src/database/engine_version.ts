@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'ea7ee9622f5732f0041da29daecfeeae24ca45b6af3e7a6d3cf991a6a24f3674';
+export const ENGINE_DIGEST = '05a8a2c150bbb4727e62a355f3fe16c856edcf6e71d066ad60bba81882a79ac1';
