@@ -273,7 +273,6 @@ as $$
       select s.phase, s.ordinal, row_to_json(k) as step
       from weft._steps as s
       left join weft._artifacts as a on a.deployment_id = p_deployment and a.path = s.path
-      join weft._phases as p on p.deployment_id = p_deployment and p.ordinal = s.phase
       left join (
         select v.path, count(*) filter (where v.kind = 'lock_not_available') as refused, count(*) filter (where v.kind = 'statement_found_done') as found_done
         from weft._events as v
@@ -286,7 +285,7 @@ as $$
         select s.kind, s.path, s.rows, a.size, s.undo, s.condition as "when",
                case when s.kind = 'batch' then (select weft._describe_batch(weft._recall_batch(o)) from weft._steps as o where o.deployment_id = p_deployment and o.ordinal = s.ordinal) end as batch,
                s.error, s.state,
-               case when s.state = 'succeeded' then case when s.is_apart or p.transaction = 'none' then 1 else 1 + coalesce(e.refused, 0) end end as tries,
+               case when s.state = 'succeeded' then case when s.is_apart or s.phase in (select n.ordinal from weft._phases as n where n.deployment_id = p_deployment and n.transaction = 'none') then 1 else 1 + coalesce(e.refused, 0) end end as tries,
                encode(a.digest, 'hex') as digest, s.result, s.undoes,
                case when s.kind = 'batch' and (s.state = 'failed' or s.state = 'pending' and p_is_over)
                    or s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then (

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '05a8a2c150bbb4727e62a355f3fe16c856edcf6e71d066ad60bba81882a79ac1';
+export const ENGINE_DIGEST = '6e66ec589cfafba28b04260859bc7c632637a5da9d68b5d2063049c5f8af2cab';
