@@ -181,9 +181,9 @@ begin
   cross join lateral (
     select concat(
       i.names[i.indkey[0]], case i.indoption[0] when 1 then ' DESC NULLS LAST' when 2 then ' NULLS FIRST' when 3 then ' DESC' end,
-      case when i.indnkeyatts > 1 then ', ' || i.names[i.indkey[1]] end, case i.indoption[1] when 1 then ' DESC NULLS LAST' when 2 then ' NULLS FIRST' when 3 then ' DESC' end,
-      case when i.indnkeyatts > 2 then ', ' || i.names[i.indkey[2]] end, case i.indoption[2] when 1 then ' DESC NULLS LAST' when 2 then ' NULLS FIRST' when 3 then ' DESC' end,
-      case when i.indnkeyatts > 3 then ', ' || i.names[i.indkey[3]] end, case i.indoption[3] when 1 then ' DESC NULLS LAST' when 2 then ' NULLS FIRST' when 3 then ' DESC' end) as columns
+      case when i.indnkeyatts > 1 then concat(', ', i.names[i.indkey[1]], case i.indoption[1] when 1 then ' DESC NULLS LAST' when 2 then ' NULLS FIRST' when 3 then ' DESC' end) end,
+      case when i.indnkeyatts > 2 then concat(', ', i.names[i.indkey[2]], case i.indoption[2] when 1 then ' DESC NULLS LAST' when 2 then ' NULLS FIRST' when 3 then ' DESC' end) end,
+      case when i.indnkeyatts > 3 then concat(', ', i.names[i.indkey[3]], case i.indoption[3] when 1 then ' DESC NULLS LAST' when 2 then ' NULLS FIRST' when 3 then ' DESC' end) end) as columns
   ) as k
 
   union all

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '6e66ec589cfafba28b04260859bc7c632637a5da9d68b5d2063049c5f8af2cab';
+export const ENGINE_DIGEST = '9e732f9ac8eb1db5fd1bc73485430afe1236725c047d5dea9084fb0d8a103e46';
