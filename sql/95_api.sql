@@ -84,21 +84,19 @@ begin
            else array[decode(a.digest, 'hex')] end
   from jsonb_to_recordset(p_manifest -> 'artifacts') as a (path text, digest text, size bigint, chunks jsonb);
 
+  insert into weft._phases (deployment_id, ordinal, name, transaction, condition, role, settings, has_repeatables, lock_timeouts, lock_timeout_ms)
+  select p_deployment, p.ordinality, p.value ->> 'name', p.value ->> 'transaction', p.value ->> 'when', p.value ->> 'role', coalesce(p.value -> 'settings', '{}'),
+         jsonb_path_exists(p.value, '$.steps[*].repeat') or jsonb_path_exists(p.value, '$.steps[*].mode ? (@ == "sync" || @ == "upsert")'),
+         p.value -> 'lock_timeouts_ms', coalesce((p.value ->> 'lock_timeout_ms')::integer, weft._limit('lock_timeout_ms_default'))
+  from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p;
+
   insert into weft._steps (deployment_id, ordinal, phase, kind, path, condition, done_when, on_error, undo, undoes, options)
   select p_deployment, row_number() over (order by p.ordinality, s.ordinality), p.ordinality, s.value ->> 'kind', s.value ->> 'path', s.value ->> 'when', s.value ->> 'done_when',
          coalesce(s.value ->> 'on_error', 'stop'), s.value ->> 'undo', s.value ->> 'undoes', s.value - '{kind,path,when,done_when,on_error,undo,undoes}'::text[]
   from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p
   cross join jsonb_array_elements(p.value -> 'steps') with ordinality as s;
 
-  insert into weft._phases (deployment_id, ordinal, name, transaction, condition, role, settings, has_repeatables, lock_timeouts, lock_timeout_ms)
-  select p_deployment, p.ordinality, p.value ->> 'name', p.value ->> 'transaction', p.value ->> 'when', p.value ->> 'role', coalesce(p.value -> 'settings', '{}'),
-         p.ordinality in (select s.phase from weft._steps as s where s.deployment_id = p_deployment and (s.options ? 'repeat' or s.options ->> 'mode' in ('sync', 'upsert'))),
-         p.value -> 'lock_timeouts_ms', coalesce((p.value ->> 'lock_timeout_ms')::integer, weft._limit('lock_timeout_ms_default'))
-  from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p;
-
-  if exists (
-    select from weft._steps as s
-    where s.deployment_id = p_deployment and s.kind = 'batch' and s.phase in (select p.ordinal from weft._phases as p where p.deployment_id = p_deployment and p.transaction = 'single')) then
+  if jsonb_path_exists(p_manifest, '$.phases[*] ? (@.transaction == "single").steps[*] ? (@.kind == "batch")') then
     raise exception 'A batch commits each of its rounds, and stands in a phase that is all or nothing (transaction: single).'
       using errcode = 'WF050', hint = 'Put it into a phase of its own.';
   end if;

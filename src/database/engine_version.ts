@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '9e732f9ac8eb1db5fd1bc73485430afe1236725c047d5dea9084fb0d8a103e46';
+export const ENGINE_DIGEST = '2f57067ed19b9e99fbfe0a20a850154f4dbf3e189482a359270bc885ba9acb6b';
