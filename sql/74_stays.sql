@@ -178,6 +178,36 @@ $$;
 comment on function weft._describe_batch(weft._batches) is 'Shows how far a batch is; null when there is none.';
 
 
+create or replace function weft._describe_batch_of(p_deployment uuid, p_step integer)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select weft._describe_batch(weft._recall_batch(s)) from weft._steps as s where s.deployment_id = p_deployment and s.ordinal = p_step
+$$;
+
+comment on function weft._describe_batch_of(uuid, integer) is 'Shows how far the batch of a step is; null when there is none.';
+
+
+create or replace function weft._tell_of_step(p_deployment uuid, p_step integer, p_done integer, p_runs_again boolean, p_is_over boolean)
+  returns text
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select case
+    when s.kind = 'batch' and (s.state = 'failed' or s.state = 'pending' and p_is_over) then
+      s.path || ': ' || weft._tell_of_rounds(weft._recall_batch(s))
+        || coalesce(' Deployment ' || (s.result #>> '{continued,by}') || ' has gone on behind them.', ' ' || weft._tell_of_forgetting(s), weft._tell_how_on(s.options))
+    when p_done is not null then weft._tell_what_stays(s, p_done, p_runs_again, p_is_over) end
+  from weft._steps as s
+  where s.deployment_id = p_deployment and s.ordinal = p_step
+$$;
+
+comment on function weft._tell_of_step(uuid, integer, integer, boolean, boolean) is 'Says what of a step that is pending or failed is in the database without the rest of it, a file or a batch; null when there is nothing to say.';
+
+
 create or replace function weft._describe_changed_batch(p_earlier weft._batches, p_other text)
   returns jsonb
   immutable

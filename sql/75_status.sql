@@ -283,17 +283,12 @@ as $$
       cross join lateral (select coalesce((s.error ->> 'runs_again')::boolean, t.runs_again, false) as runs_again) as r
       cross join lateral (  -- its names are the document's, and in the order of jsonb (by length), which then has nothing to sort
         select s.kind, s.path, s.rows, a.size, s.undo, s.condition as "when",
-               case when s.kind = 'batch' then (select weft._describe_batch(weft._recall_batch(o)) from weft._steps as o where o.deployment_id = p_deployment and o.ordinal = s.ordinal) end as batch,
+               case when s.kind = 'batch' then weft._describe_batch_of(p_deployment, s.ordinal) end as batch,
                s.error, s.state,
                case when s.state = 'succeeded' then case when s.is_apart or s.phase in (select n.ordinal from weft._phases as n where n.deployment_id = p_deployment and n.transaction = 'none') then 1 else 1 + coalesce(e.refused, 0) end end as tries,
                encode(a.digest, 'hex') as digest, s.result, s.undoes,
-               case when s.kind = 'batch' and (s.state = 'failed' or s.state = 'pending' and p_is_over)
-                   or s.state in ('pending', 'failed') and (t.done is not null or s.statements is not null) then (
-                 select case s.kind
-                   when 'batch' then o.path || ': ' || weft._tell_of_rounds(weft._recall_batch(o))
-                     || coalesce(' Deployment ' || (o.result #>> '{continued,by}') || ' has gone on behind them.', ' ' || weft._tell_of_forgetting(o), weft._tell_how_on(o.options))
-                   else weft._tell_what_stays(o, coalesce(o.statements, t.done), r.runs_again, p_is_over) end
-                 from weft._steps as o where o.deployment_id = p_deployment and o.ordinal = s.ordinal) end as account,
+               case when s.state in ('pending', 'failed') and (s.kind = 'batch' or coalesce(s.statements, t.done) is not null) then
+                 weft._tell_of_step(p_deployment, s.ordinal, coalesce(s.statements, t.done), r.runs_again, p_is_over) end as account,
                s.options, s.on_error, s.is_wanted,
                case when s.state = 'succeeded' then coalesce(e.found_done, 0) end as found_done,
                r.runs_again, coalesce(s.statements, t.done) as statements, s.milliseconds

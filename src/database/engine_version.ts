@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '2f57067ed19b9e99fbfe0a20a850154f4dbf3e189482a359270bc885ba9acb6b';
+export const ENGINE_DIGEST = '7f1f19e08972e4fbacda8652a1af0be889078810abd7d72f4cfd12394b48546e';
