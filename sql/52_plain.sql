@@ -62,7 +62,7 @@ comment on function weft._cut_plain(text) is 'Splits a whole file into statement
 
 -- Most files need less: they are cut at their semicolons, once those that end no statement stand as U+001A. Which those are is guessed with what is
 -- quick, and proved by one regular expression over the code that is left: every string and every name in it is closed, and holds neither a semicolon
--- nor what stands for a comment or a body.
+-- nor a body.
 
 create or replace function weft._mask_between(p_code text, p_begin text, p_end text)
   returns text
@@ -74,10 +74,14 @@ declare
   v_parts   text[] := string_to_array(p_code, p_begin);
   v_inside  text;
 begin
+  if cardinality(v_parts) <= 1 then
+    return p_code;
+  end if;
   for v_index in 2 .. cardinality(v_parts) by case when p_begin = p_end then 2 else 1 end loop
     v_inside := split_part(v_parts[v_index], p_end, 1);
     if strpos(v_inside, ';') > 0 or strpos(v_inside, '''') > 0 then
-      v_parts[v_index] := concat(replace(replace(v_inside, ';', E'\x1a'), '''', E'\x1b'), substr(v_parts[v_index], length(v_inside) + 1));
+      -- its beginning stands there once
+      v_parts[v_index] := replace(concat(p_begin, v_parts[v_index]), concat(p_begin, v_inside), replace(replace(v_inside, ';', E'\x1a'), '''', E'\x1b'));
     end if;
   end loop;
   return array_to_string(v_parts, p_begin);
@@ -94,52 +98,63 @@ create or replace function weft._mask_quoted(p_text text, p_folded text)
   language plpgsql
 as $$
 declare
-  -- what stands there meanwhile: U+0017 a body, U+0018 an escaped quote, U+0019 a comment, U+001B a quote in a comment, U+001C two backslashes
-  c_comment  constant text := '--[^\n\r;\u0017]*(?:[\n\r]|$)|/\*(?:[^*/;\u0017]|\*+[^*/;\u0017]|/+[^*/;\u0017])*\*+/';
-  c_other    constant text := '[^''"$\\\u0017\u0018\u001a-\u001cA-Za-z0-9_\u0080-\U0010ffff]';
-  c_closed   constant text := '^\u0017?(?:[A-Za-z0-9_\u0080-\U0010ffff]|(?:' || c_other || '|''[^'';\u0017-\u0019\u001b]*''|"[^";\u0017-\u0019\u001b]*"|(?:^|' || c_other || ')[eE]''[^'';\u0017\u0019\u001b]*'')\u0017?)*$';
-  c_within   constant text := '\matomic\M|\mcreate[\s\u0019]+(?:or[\s\u0019]+replace[\s\u0019]+)?rule\M|\mcopy\M.*std(?:in|out)';
+  -- what stands there meanwhile: U+0017 a body, U+0018 an escaped quote, U+001B a quote in a comment, U+001C two backslashes
+  c_closed   constant text :=
+    '^\u0017?(?:[A-Za-z0-9_\u0080-\U0010ffff]|(?:[^-/''"$\\\u0017\u0018\u001a-\u001cA-Za-z0-9_\u0080-\U0010ffff](?:[eE]''[^'';\u0017\u001b]*'')?'
+    '|''[^'';\u0017\u0018\u001b]*''|"[^";\u0017\u0018\u001b]*"|-(?!-)|/(?!\*)|--[^\n\r;\u0017]*(?:[\n\r]|$)|/\*(?:[^*/;\u0017]|\*+[^*/;\u0017]|/+[^*/;\u0017])*\*+/)\u0017?)*$';
+  -- semicolons within a statement; rows behind one. A blank stands for whatever may be between two words
+  c_within   constant text := 'begin atomic|create (?:or replace )?rule|copy.*std(?:in|out)';
   v_quote    text := concat('$', split_part(p_text, '$', 2), '$');
   v_pieces   text[] := string_to_array(p_text, v_quote);  -- code and bodies in turn
-  v_codes    text[] := v_pieces;
-  v_code     text;
-  v_masked   text;
+  v_codes    text[];
+  v_code     text := p_text;
+  v_masked   text := p_text;
+  v_has_escapes  boolean;
 begin
-  if cardinality(v_pieces) > 1 and v_quote !~ '^\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?[$]$' or cardinality(v_pieces) % 2 = 0 then
-    return null;
+  if cardinality(v_pieces) > 1 then
+    if v_quote !~ '^\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?[$]$' or cardinality(v_pieces) % 2 = 0 then
+      return null;
+    end if;
+    v_codes := v_pieces;
+    for v_index in 2 .. cardinality(v_pieces) by 2 loop
+      v_pieces[v_index] := replace(v_pieces[v_index], ';', E'\x1a');
+      v_codes[v_index] := E'\x17';
+    end loop;
+    v_code := array_to_string(v_codes, '');
+    v_masked := array_to_string(v_pieces, v_quote);
   end if;
-  for v_index in 2 .. cardinality(v_pieces) by 2 loop
-    v_pieces[v_index] := replace(v_pieces[v_index], ';', E'\x1a');
-    v_codes[v_index] := E'\x17';
-  end loop;
-  if strpos(array_to_string(v_codes, ''), '\') > 0 then
+  v_has_escapes := strpos(v_code, '\') > 0;
+  if v_has_escapes then
     for v_index in 1 .. cardinality(v_pieces) by 2 loop
       v_pieces[v_index] := replace(replace(v_pieces[v_index], '\\', E'\x1c'), '\''', E'\x18');
-      v_codes[v_index] := v_pieces[v_index];
     end loop;
+    v_code := replace(replace(v_code, '\\', E'\x1c'), '\''', E'\x18');
   end if;
 
-  for v_try in 1 .. 2 loop
-    v_code := array_to_string(v_codes, '');
-    if strpos(v_code, '--') > 0 or strpos(v_code, '/*') > 0 then
-      v_code := regexp_replace(v_code, c_comment, E'\x19', 'g');
+  for v_try in 1 .. 3 loop
+    exit when v_code ~ c_closed;
+    if v_try = 3 or strpos(v_code, '$') > 0 then
+      return null;
     end if;
-    if strpos(v_code, '--') = 0 and strpos(v_code, '/*') = 0 and v_code ~ c_closed then
-      v_masked := replace(replace(replace(array_to_string(v_pieces, v_quote), E'\x1b', ''''), E'\x18', '\'''), E'\x1c', '\\');
-      return case
-        when replace(v_masked, E'\x1a', ';') <> p_text then null
-        -- a semicolon within a statement; rows behind one
-        when (strpos(p_folded, 'atomic') > 0 or strpos(p_folded, 'rule') > 0 or strpos(p_folded, 'std') > 0) and v_code ~* c_within then null
-        else v_masked
-      end;
-    end if;
-    exit when v_try = 2 or strpos(v_code, '$') > 0;
     for v_index in 1 .. cardinality(v_pieces) by 2 loop
-      v_pieces[v_index] := weft._mask_between(weft._mask_between(weft._mask_between(v_pieces[v_index], '--', E'\n'), '/*', '*/'), '''', '''');
+      v_pieces[v_index] := case v_try
+        when 1 then weft._mask_between(weft._mask_between(v_pieces[v_index], '--', E'\n'), '/*', '*/')
+        else weft._mask_between(v_pieces[v_index], '''', '''')
+      end;
       v_codes[v_index] := v_pieces[v_index];
     end loop;
+    v_code := array_to_string(v_codes, '');
+    v_masked := replace(array_to_string(v_pieces, v_quote), E'\x1b', '''');
   end loop;
-  return null;
+  if v_has_escapes then
+    v_masked := replace(replace(v_masked, E'\x18', '\'''), E'\x1c', '\\');
+  end if;
+  return case
+    when v_masked <> p_text and replace(v_masked, E'\x1a', ';') <> p_text then null
+    when (strpos(p_folded, 'atomic') > 0 or strpos(p_folded, 'rule') > 0 or strpos(p_folded, 'std') > 0)
+      and v_code ~* replace(c_within, ' ', '(?:\s|--[^\n\r]*[\n\r]|/\*[^;]*\*/)+') then null
+    else v_masked
+  end;
 end
 $$;
 

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '7f1f19e08972e4fbacda8652a1af0be889078810abd7d72f4cfd12394b48546e';
+export const ENGINE_DIGEST = '8bdd7404394f3fb99a73c3511fe8d946b2737ec4d77c9048bff3d65b2791e0cf';

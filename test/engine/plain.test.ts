@@ -81,7 +81,10 @@ describe('a file is cut at its semicolons', () => {
     ],
     ['with comments that end in a carriage return', '-- it\rselect 1;\r\n-- two\r\nselect 2', ['-- it\rselect 1', '\r\n-- two\r\nselect 2'], [1, 1]],
     ['with comments around dollar quotes', '-- one\ndo $$ -- ; $$; -- two\nselect 1;', ['-- one\ndo $$ -- ; $$', ' -- two\nselect 1'], [1, 2]],
+    ['with what begins a comment in a string or a name', `select '--', '/*';select "--*/";`, [`select '--', '/*'`, `select "--*/"`], [1, 1]],
+    ['with a name that holds a quote', `select "it's";select 'a'`, [`select "it's"`, `select 'a'`], [1, 1]],
     ['with escapes in strings', `select E'it\\'s;', 'b', e'\\\\';select 'C:\\;'`, [`select E'it\\'s;', 'b', e'\\\\'`, `select 'C:\\;'`], [1, 1]],
+    ['with a semicolon in a string between two with escapes', `select E'\\'', ';', E'\\'';`, [`select E'\\'', ';', E'\\''`], [1]],
     ['with what says the words of others', '-- the rule; atomic\ncreate table rules (std text);', ['-- the rule; atomic\ncreate table rules (std text)'], [1]],
   ])('%s', async (_, text, statements, lines) => {
     expect(await cutMasked(text)).toEqual({ statements, lines });
@@ -96,9 +99,9 @@ describe('a file is cut at its semicolons', () => {
     ['unless a dollar is of a parameter', 'select $1; select $1'],
     ['unless a string is left open', "select 'a"],
     ['unless a name is left open', 'select "a;'],
+    ['unless a semicolon is in a name', 'select "a;b"'],
     ['unless a comment is left open', 'select 1; /* ;'],
     ['unless a comment is in a comment', 'select 1 /* ; /* ; */ ; */;'],
-    ['unless a comment begins in a string', `select '--', 1;\nselect '';`],
     ['unless a name holds what begins a string', `select "it's"; select 'a;'`],
     ['unless a backslash is in code', '\\restrict x\nselect 1;'],
     ['unless an escaped quote is in no string with escapes', `select 'C:\\'; select name'a\\', ';'`],
@@ -107,7 +110,7 @@ describe('a file is cut at its semicolons', () => {
     ['unless rows may follow', 'copy t from STDIN;\n1;2\n'],
     ['unless it holds what stands for a semicolon', 'do $$ \x1a; $$;'],
     ['unless it holds what stands for a quote', "-- it's; \x1b\nselect 1;"],
-    ['unless it holds what stands for an escape', "select E'\\'\x18\x1c';"],
+    ['unless it holds what stands for an escape', "select E'\\'; \x18';"],
   ])('%s', async (_, text) => {
     expect(await cutMasked(text)).toBeUndefined();
   });
