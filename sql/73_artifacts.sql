@@ -164,72 +164,75 @@ create or replace function weft._read_scripts(p_deployment uuid, p_first integer
   returns weft._script[]
   stable
   set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_generic_plan  -- a deployment reads often, and to plan this takes longer than to do it
+  set plan_cache_mode = force_generic_plan  -- a deployment reads often, and to plan this takes longer than to do it; in PL/pgSQL, because before 18 a function in SQL plans for each call
   set enable_nestloop = off  -- rows that were just written have no statistics
   set enable_memoize = off  -- no file is read twice
   set jit = off  -- which such a plan looks dear enough for
-  language sql
+  language plpgsql
 as $$
-  with pending as (
-    select s.ordinal, s.kind, s.path, s.in_one_piece, s.condition, s.on_error = 'continue' as is_tolerated, s.options ? 'repeat' as is_repeatable,
-           s.options ? 'makes_room' as makes_room, s.had is not null as comes_back,
-           case when s.options ? 'values' then s.options -> 'values' || (
-             select coalesce(jsonb_object_agg(k.name, p_parameters -> k.name), '{}') from weft._parameters as k where k.deployment_id = p_deployment and k.is_secret) end as own_values,
-           a.chunks, a.size,
-           sum(case s.kind when 'run' then a.size end) over (order by s.ordinal) as bytes, row_number() over (order by s.ordinal) as place
-    from weft._steps as s
-    -- by its key: where each step is a transaction, all artifacts would be read for each
-    left join lateral (select k.chunks, k.size from weft._artifacts as k where k.deployment_id = p_deployment and k.path = s.path offset 0) as a on true
-    where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
-  ), texts as (
-    select f.*, coalesce(f.own_values, p_parameters) as parameters, case when f.own_values is null then (select weft._mark(p_parameters)) else weft._mark(f.own_values) end as mark,
-           case when not f.in_one_piece then weft._mask(f.text, f.folded) end as masked, not f.in_one_piece and strpos(f.text, 'pg_catalog.lo_open(') > 0 as has_objects
-    from (
-      select r.*, lower(r.text collate "C") as folded
+begin
+  return (
+    with pending as (
+      select s.ordinal, s.kind, s.path, s.in_one_piece, s.condition, s.on_error = 'continue' as is_tolerated, s.options ? 'repeat' as is_repeatable,
+             s.options ? 'makes_room' as makes_room, s.had is not null as comes_back,
+             case when s.options ? 'values' then s.options -> 'values' || (
+               select coalesce(jsonb_object_agg(k.name, p_parameters -> k.name), '{}') from weft._parameters as k where k.deployment_id = p_deployment and k.is_secret) end as own_values,
+             a.chunks, a.size,
+             sum(case s.kind when 'run' then a.size end) over (order by s.ordinal) as bytes, row_number() over (order by s.ordinal) as place
+      from weft._steps as s
+      -- by its key: where each step is a transaction, all artifacts would be read for each
+      left join lateral (select k.chunks, k.size from weft._artifacts as k where k.deployment_id = p_deployment and k.path = s.path offset 0) as a on true
+      where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
+    ), texts as (
+      select f.*, coalesce(f.own_values, p_parameters) as parameters, case when f.own_values is null then (select weft._mark(p_parameters)) else weft._mark(f.own_values) end as mark,
+             case when not f.in_one_piece then weft._mask(f.text, f.folded) end as masked, not f.in_one_piece and strpos(f.text, 'pg_catalog.lo_open(') > 0 as has_objects
       from (
-        select b.*, weft._read_text(k.content) as text
-        from pending as b
-        -- by its key, file by file: of chunks there are as many as are kept
-        left join lateral (select c.content from weft._chunks as c where b.kind = 'run' and cardinality(b.chunks) = 1 and c.digest = b.chunks[1] offset 0) as k on true
-        where b.place = 1 or b.bytes is null or b.bytes <= weft._limit('scripts_read_bytes')
-        order by b.ordinal) as r
-      order by r.ordinal) as f
-    order by f.ordinal
-  )
-  select coalesce(array_agg(row(
-           t.ordinal, t.kind, t.path, t.in_one_piece, t.chunks, t.size, t.condition, t.is_tolerated, t.is_repeatable,
-           t.kind = 'run' and t.condition is null and not t.is_repeatable and not t.makes_room and p.begun_at is null,
-           t.makes_room, t.comes_back, t.own_values, p.statements is null, p.begun_at,
-           case when p.is_wrapped then trim_array(p.statements[2:], 1) else p.statements end,
-           coalesce(case when p.is_wrapped then trim_array(p.lines[2:], 1) else p.lines end, '{}'),
-           coalesce(case when p.is_wrapped then trim_array(p.digests[2:], 1) else p.digests end, '{}'),
-           case when p.is_wrapped then trim_array(p.executables[2:], 1) else p.executables end,
-           t.kind = 'run' and coalesce(strpos(p.code, 'drop') > 0, true), t.kind = 'run' and coalesce(strpos(p.code, 'constraints') > 0, true))::weft._script order by t.ordinal), '{}')
-  from texts as t
-  left join lateral (
-    select w.*, case when w.is_wrapped then weft._first_line(w.statements[1], w.lines[1]) else w.told_at end as begun_at,
-           case when w.is_as_it_stands then t.folded else lower(array_to_string(w.executables, ' ') collate "C") end as code
-    from (
-      select v.*, case when v.is_as_it_stands then v.statements else (select e.executables from weft._make_executable(v.statements, t.parameters) as e) end as executables
-      from (
-        select o.statements, o.lines, o.told_at, d.digests,
-               coalesce(case when o.statements[1] ~* '^(?:\s|--[^\n\r]*|/\*.*\*/)*(?:begin|start)\M' then weft._is_wrapped(o.statements) end, false) as is_wrapped,
-               -- most files name no parameter, and have the word INTO behind INSERT alone
-               strpos(replace(t.folded, 'insert into', ''), 'into') = 0 and (t.text ~ t.mark) is not true as is_as_it_stands
+        select r.*, lower(r.text collate "C") as folded
         from (
-          select array[t.text] as statements, array[1] as lines where t.in_one_piece and t.text is not null
-          union all
-          select s.statements, s.lines from weft._cut_masked(t.text, t.masked) as s where t.masked is not null
-          union all
-          select x.statements, x.lines from weft._cut_other(t.text) as x where not t.in_one_piece and t.text is not null and t.masked is null and x.statements is not null) as c
-        cross join lateral (
-          select c.statements, c.lines, null::integer as told_at where not t.has_objects
-          union all
-          select f.p_statements, f.p_lines, f.told_at from weft._leave_out_object_blocks(c.statements, c.lines, null, true) as f where t.has_objects) as o
-        cross join lateral weft._digest_statements(o.statements) as d
-        offset 0) as v
-      offset 0) as w
-    offset 0) as p on true
+          select b.*, weft._read_text(k.content) as text
+          from pending as b
+          -- by its key, file by file: of chunks there are as many as are kept
+          left join lateral (select c.content from weft._chunks as c where b.kind = 'run' and cardinality(b.chunks) = 1 and c.digest = b.chunks[1] offset 0) as k on true
+          where b.place = 1 or b.bytes is null or b.bytes <= weft._limit('scripts_read_bytes')
+          order by b.ordinal) as r
+        order by r.ordinal) as f
+      order by f.ordinal
+    )
+    select coalesce(array_agg(row(
+             t.ordinal, t.kind, t.path, t.in_one_piece, t.chunks, t.size, t.condition, t.is_tolerated, t.is_repeatable,
+             t.kind = 'run' and t.condition is null and not t.is_repeatable and not t.makes_room and p.begun_at is null,
+             t.makes_room, t.comes_back, t.own_values, p.statements is null, p.begun_at,
+             case when p.is_wrapped then trim_array(p.statements[2:], 1) else p.statements end,
+             coalesce(case when p.is_wrapped then trim_array(p.lines[2:], 1) else p.lines end, '{}'),
+             coalesce(case when p.is_wrapped then trim_array(p.digests[2:], 1) else p.digests end, '{}'),
+             case when p.is_wrapped then trim_array(p.executables[2:], 1) else p.executables end,
+             t.kind = 'run' and coalesce(strpos(p.code, 'drop') > 0, true), t.kind = 'run' and coalesce(strpos(p.code, 'constraints') > 0, true))::weft._script order by t.ordinal), '{}')
+    from texts as t
+    left join lateral (
+      select w.*, case when w.is_wrapped then weft._first_line(w.statements[1], w.lines[1]) else w.told_at end as begun_at,
+             case when w.is_as_it_stands then t.folded else lower(array_to_string(w.executables, ' ') collate "C") end as code
+      from (
+        select v.*, case when v.is_as_it_stands then v.statements else (select e.executables from weft._make_executable(v.statements, t.parameters) as e) end as executables
+        from (
+          select o.statements, o.lines, o.told_at, d.digests,
+                 coalesce(case when o.statements[1] ~* '^(?:\s|--[^\n\r]*|/\*.*\*/)*(?:begin|start)\M' then weft._is_wrapped(o.statements) end, false) as is_wrapped,
+                 -- most files name no parameter, and have the word INTO behind INSERT alone
+                 strpos(replace(t.folded, 'insert into', ''), 'into') = 0 and (t.text ~ t.mark) is not true as is_as_it_stands
+          from (
+            select array[t.text] as statements, array[1] as lines where t.in_one_piece and t.text is not null
+            union all
+            select s.statements, s.lines from weft._cut_masked(t.text, t.masked) as s where t.masked is not null
+            union all
+            select x.statements, x.lines from weft._cut_other(t.text) as x where not t.in_one_piece and t.text is not null and t.masked is null and x.statements is not null) as c
+          cross join lateral (
+            select c.statements, c.lines, null::integer as told_at where not t.has_objects
+            union all
+            select f.p_statements, f.p_lines, f.told_at from weft._leave_out_object_blocks(c.statements, c.lines, null, true) as f where t.has_objects) as o
+          cross join lateral weft._digest_statements(o.statements) as d
+          offset 0) as v
+        offset 0) as w
+      offset 0) as p on true);
+end
 $$;
 
 comment on function weft._read_scripts(uuid, integer, integer, jsonb) is 'Reads pending steps from p_first on, some at a time; of files to be run in one chunk, with their statements.';

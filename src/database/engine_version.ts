@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '8bdd7404394f3fb99a73c3511fe8d946b2737ec4d77c9048bff3d65b2791e0cf';
+export const ENGINE_DIGEST = '2d03a2e019ae654845c5abe7d6408f02cae25d3cd4d2a36aee8dd66a45e84626';
