@@ -98,6 +98,7 @@ describe('a file is cut at its semicolons', () => {
     ['unless a dollar quote is left open', 'do $a$ begin; end $a$; do $a$ ;'],
     ['unless a dollar is of a parameter', 'select $1; select $1'],
     ['unless a string is left open', "select 'a"],
+    ['unless a string is left open by an escaped quote', `select E'\\\\''\\'; select 1;`],
     ['unless a name is left open', 'select "a;'],
     ['unless a semicolon is in a name', 'select "a;b"'],
     ['unless a comment is left open', 'select 1; /* ;'],
