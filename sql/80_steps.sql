@@ -236,8 +236,7 @@ begin
             v_reader.rows := null;
           end if;
           perform weft._become(v_their_name, v_their_role);
-          v_count := v_count + v_index;
-          v_index := 0;
+          select null, v_count + v_index, 0 into v_statement, v_count, v_index;  -- what cannot be read on is no statement of those that have run
         end loop;
         v_statement := null;
         v_count := v_count + v_index;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '2d03a2e019ae654845c5abe7d6408f02cae25d3cd4d2a36aee8dd66a45e84626';
+export const ENGINE_DIGEST = 'a76f6e43e8ba2e752065f1e7b04e5a7920b68166028a8acd718af0f6ed114cf4';

@@ -1,6 +1,7 @@
 /** What only tells of a deployment never stops it; what has begun goes first; a file that ends oddly ends. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { setLimits } from '../support/limits.ts';
 import { AT_THE_GATE, shutGate, stageFiles, until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { deployFiles, failFiles } from './support.ts';
@@ -76,6 +77,26 @@ describe('a file', () => {
     });
     expect(deployment.state).toBe('succeeded');
     expect(await sql(database.url, 'select x.a as x, z.a as z from x, z')).toEqual([{ x: 1, z: 2 }]);
+  });
+
+  it('may select into a table behind a name that ends as INSERT does', async () => {
+    const deployment = await deployFiles(database.url, {
+      '1.sql': 'create table n as select 1 as n;',
+      '2.sql': 'insert into n values (2);\nselect max(n) as last_insert into y from n;\nselect 3 as reinsert into w;',
+    });
+    expect(deployment.state).toBe('succeeded');
+    expect(await sql(database.url, 'select last_insert, reinsert from y, w')).toEqual([{ last_insert: 2, reinsert: 3 }]);
+  });
+
+  it('whose statements are read as it goes is told of with no line of what has run, where it cannot be read on', async () => {
+    await setLimits(database.url, { statement_bytes: 1000 });
+    const error = await failFiles(database.url, { 'a.sql': `create table t (n int);\ncopy t from stdin;\n1\n\\.\nselect '${'x'.repeat(1000)}` });
+    expect(error).toMatchObject({
+      sqlstate: '54000',
+      path: 'a.sql',
+      message: 'A statement that begins at line 5 is larger than 1000 bytes (statement_bytes).',
+    });
+    expect(error?.line ?? null).toBeNull();
   });
 
   it('has the rows counted that a WITH inserts', async () => {
