@@ -3,7 +3,7 @@
 -- Lock order: _lease, then _deployments, then the rest. _cancellations is a table that the runner only reads.
 --
 -- Of _artifacts, _steps, _events and _history a deployment writes a row for each file, and a foreign key to it would have the server look for it as
--- often. Whoever writes them has just written the deployment's row, or holds it; and when one is deleted, a trigger does what the keys would (floor 45).
+-- often. Whoever writes them holds the deployment's row until the commit; and when one is deleted, a trigger does what the keys would (floor 45).
 
 create table weft._installations (
   version           integer      primary key,

@@ -10,9 +10,11 @@ create or replace function weft._tell(p_deployment uuid, p_kind text, p_phase te
 as $$
 begin
   insert into weft._events (deployment_id, number, kind, phase, path, data)
-  select p_deployment, coalesce(max(e.number), 0) + 1, p_kind, p_phase, p_path, p_data
-  from weft._events as e
-  where e.deployment_id = p_deployment;
+  select d.id, e.number, p_kind, p_phase, p_path, p_data
+  from weft._deployments as d
+  cross join lateral (select coalesce(max(o.number), 0) + 1 as number from weft._events as o where o.deployment_id = d.id) as e
+  where d.id = p_deployment
+  for key share of d;  -- until the commit nobody deletes it
 end
 $$;
 

@@ -12,7 +12,8 @@ declare
   v_bundle  text;
   v_undoes  uuid;
 begin
-  select d.bundle, d.undoes into v_bundle, v_undoes from weft._deployments as d where d.id = p_phase.deployment_id;
+  -- which nobody deletes until the commit: what is recorded here names it
+  select d.bundle, d.undoes into v_bundle, v_undoes from weft._deployments as d where d.id = p_phase.deployment_id for key share;
   with recorded as (
     update weft._steps as s
     set state = case when r.is_wanted then 'succeeded' else 'skipped' end::weft.step_state, is_wanted = case when s.condition is not null then r.is_wanted or coalesce(r.result ? 'same_table', false) end,

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'a76f6e43e8ba2e752065f1e7b04e5a7920b68166028a8acd718af0f6ed114cf4';
+export const ENGINE_DIGEST = '1f84000b951e9df7b02e6210a1fe25fc73c536e7cd502ead731206098ee08aca';

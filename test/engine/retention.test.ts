@@ -329,4 +329,30 @@ describe('a deployment that somebody deletes by hand', () => {
     await expect(sql(database.url, 'delete from weft._deployments where id = $1', [id])).rejects.toMatchObject({ code: '23503' });
     expect(await rowsOf(id)).toMatchObject(before);
   });
+
+  it.each([
+    ['what has run', 'continue', 'create table shelf (n integer);'],
+    ['an event', 'stop', 'begin; create table shelf (n integer); commit;'],
+  ])('stays as long as a transaction that runs has written down %s of it', async (_, on_error, first) => {
+    const gate = await shutGate(database.url);
+    const steps = [{ run: '1.sql', on_error }, { run: '2.sql' }];
+    const run = deploy({
+      'weft.yaml': JSON.stringify({ name: 'shop', phases: [{ name: 'main', transaction: 'single', steps }] }),
+      '1.sql': first,
+      '2.sql': AT_THE_GATE,
+    });
+    await gate.reached();
+    let end: string | undefined;
+    const deletion = sql(database.url, 'delete from weft._deployments').then(
+      () => (end = 'deleted'),
+      ({ code }) => (end = code),
+    );
+    const isWaiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query ~ '^delete'`;
+    await expect.poll(async () => end ?? (await sql(database.url, isWaiting)).length).toBe(1);
+    await gate.open();
+    expect((await run).state).toBe('succeeded');
+    await deletion;
+    expect(end).toBe('23503');
+    expect(await sql(database.url, 'select path from weft._history order by path')).toEqual([{ path: '1.sql' }, { path: '2.sql' }]);
+  });
 });
