@@ -88,6 +88,8 @@ describe('a file is cut at its semicolons', () => {
     ['with what says the words of others', '-- the rule; atomic\ncreate table rules (std text);', ['-- the rule; atomic\ncreate table rules (std text)'], [1]],
   ])('%s', async (_, text, statements, lines) => {
     expect(await cutMasked(text)).toEqual({ statements, lines });
+    // The regular expression leaves these to the scanner: escapes, what may say that semicolons are within, a semicolon that may be a comment's.
+    if (!/[eE]'|atomic|rule|std|--[^\n]*;$/.test(text)) expect(await cut(text)).toEqual({ statements, lines });
   });
 
   it.each([
