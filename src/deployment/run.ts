@@ -114,9 +114,25 @@ export async function runToEnd(errand: Errand, patience: Patience, run: Run, fir
 async function sendAgain(errand: Errand, patience: Patience, run: Run, death: Death | null): Promise<CallOnItsWay> {
   const session = await errand.connect();
   return closingOnError(session, async () => {
-    const { backend } = await answerOf(session, inspectServer(session), patience);
+    const { backend } = await answerOf(session, inspectServer(session), patience).catch((error) => {
+      throw isStandby(error) ? primaryGone(error) : error;
+    });
     return sendCall(session, run, backend, death);
   });
+}
+
+function isStandby(error: unknown): boolean {
+  return error instanceof Problem && error.slug === 'standby_server';
+}
+
+/** Where a primary was a moment ago, a standby waits to be promoted, or the address to be led elsewhere: that passes, and what was run is not undone by it. */
+function primaryGone(cause: unknown): Problem {
+  return new Problem(
+    'session_lost',
+    'The address led to the primary, and leads to a standby in recovery now. What was committed and has reached the standby stays, and nothing needs to be cleaned up: when the standby is promoted, or the address leads to the primary again, the deployment goes on from there.',
+    {},
+    cause,
+  );
 }
 
 /** The server's last words in a CALL that has died; null where it has said none, or none that tell anything of the deployment. */

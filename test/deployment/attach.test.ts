@@ -14,6 +14,7 @@ import type { Deployment } from '../../src/domain/deployment.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { problemOf, through, type Way, ways } from '../database/ways.ts';
 import { freshDatabase, type TestDatabase, testServer } from '../support/database.ts';
+import { startServerThatSays } from '../support/impostors.ts';
 import { AT_THE_GATE, makeOrder, shutGate, stageFiles, type TestOrder } from '../support/orders.ts';
 import { startOwnServer } from '../support/own_server.ts';
 import { offers } from '../support/source.ts';
@@ -99,6 +100,50 @@ describe('lost while a statement runs', () => {
     } finally {
       await server.postgres.stop();
     }
+  });
+
+  describe('and the address leads to a standby then', () => {
+    const toStandby = async (isPromoted: () => boolean) => {
+      const standby = await startServerThatSays(database.url, { is_standby: 't', is_read_only: 'on' });
+      let calls = 0;
+      const connect = () => connectTo({ connectionString: calls++ === 0 || isPromoted() ? database.url : standby.url, transport: 'tcp' })();
+      return { standby, connect };
+    };
+    const endRunner = () => sql(database.url, 'select pg_terminate_backend(pid, 10000) from weft._lease');
+
+    it('the drive waits until that is promoted, and goes on where the last commit left off', async () => {
+      const gate = await shutGate(database.url);
+      const told: string[] = [];
+      const { standby, connect } = await toStandby(() => told.some((detail) => detail.includes('standby')));
+      try {
+        const { done } = drive(await makeOrder(files(AT_THE_GATE)), { connect, onTrouble: ({ message }) => told.push(message) });
+        await gate.reached();
+        await endRunner();
+        await gate.reached();
+        await gate.open();
+        expect(await done).toMatchObject({ state: 'succeeded' });
+        expect(await journal()).toEqual([1, 2, 3]);
+        expect(told.some((detail) => detail.includes('when the standby is promoted'))).toBe(true);
+      } finally {
+        await standby.stop();
+      }
+    });
+
+    it('and is that for longer than there is time: the deployment can be resumed, and nothing is said of it that is not so', async () => {
+      const gate = await shutGate(database.url);
+      const { standby, connect } = await toStandby(() => false);
+      try {
+        const { done } = drive(await makeOrder(files(AT_THE_GATE)), { connect, deadlineMs: 3_000 });
+        await gate.reached();
+        await endRunner();
+        const { message } = await problemOf(done, 'session_lost');
+        expect(message).toContain('leads to a standby in recovery now');
+        expect(message).not.toContain('Nothing was changed');
+      } finally {
+        await standby.stop();
+        await gate.open();
+      }
+    });
   });
 
   it('a CALL whose lease was taken attaches to whoever took it', async () => {
