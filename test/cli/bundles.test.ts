@@ -171,6 +171,20 @@ describe('weft init', () => {
     expect(readFileSync(join(folder, 'weft.yaml'), 'utf8')).toBe('mine');
   });
 
+  it('says of a file that it is no folder, and not that a bundle file is there', async () => {
+    put('notes', 'mine');
+    put('shop/schema', 'mine');
+    for (const [named, file] of [
+      ['notes', 'notes'],
+      ['shop', 'shop/schema'],
+    ] as const) {
+      const { code, stderr } = await run(['init', join(folder, named)]);
+      expect([code, stderr.replace(/\s+/g, ' ')]).toEqual([2, expect.stringContaining(`${join(folder, file)} is a file; a bundle needs a folder there.`)]);
+      expect(stderr).not.toContain('there already');
+      expect(readFileSync(join(folder, file), 'utf8')).toBe('mine');
+    }
+  });
+
   it('refuses a name that no bundle can have', async () => {
     expect((await run(['init', folder, '--name', 'a b'])).code).toBe(2);
   });

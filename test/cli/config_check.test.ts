@@ -85,6 +85,11 @@ describe('weft config check', () => {
     expect(result.json().problem.detail).toContain('grants[0].caller');
   });
 
+  it('says of a folder that it is one, and not what is missing in it', async () => {
+    const { code, stderr } = await run(['config', 'check', folder]);
+    expect([code, stderr.replace(/\s+/g, ' ')]).toEqual([2, expect.stringContaining('is a folder; name the file in it, such as wrangler.toml.')]);
+  });
+
   it('refuses what it cannot read', async () => {
     mkdirSync(join(folder, 'folder.json'));
     const files = [

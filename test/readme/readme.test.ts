@@ -90,6 +90,8 @@ describe('a folder of your own', () => {
     ['through the Worker', () => stack.env],
   ])('%s', async (_, env) => {
     rmSync(join(place.path, 'my-bundle'), { recursive: true, force: true });
+    // As `npm start` has, before a reader comes so far.
+    expect((await runShell('npx weft deploy examples/shop', { cwd: place.path, env: env() })).code).toBe(0);
     const { code, stdout, all } = await readme('folder', env());
     expect(code, all).toBe(0);
     expect(stdout).toContain('wrote weft.yaml');

@@ -2,7 +2,7 @@
  * `weft config check`: reads a configuration as the Worker would, and says what is in it or what is wrong. What is right is
  * config/'s to say; this only finds it in its file. Secrets are neither needed nor looked at.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Caller, type Config, parseConfig, type Source } from '../../config/config.ts';
@@ -66,6 +66,8 @@ function plain(config: Config): Record<string, unknown> {
 async function readBinding(file: string): Promise<unknown> {
   const shown = harmless(file);
   if (!existsSync(file)) throw new Problem('invalid_configuration', `There is no file ${shown}.`, { path: file });
+  if (statSync(file).isDirectory())
+    throw new Problem('invalid_configuration', `${shown} is a folder; name the file in it, such as wrangler.toml.`, { path: file });
   const content = file.endsWith('.json') ? await readJson(file) : await readWithWrangler(resolve(file), shown);
   if (typeof content !== 'object' || content === null || !('vars' in content)) {
     if (file.endsWith('.json')) return content;

@@ -40,15 +40,21 @@ export async function init({ printer, positionals, values }: Call): Promise<numb
     const hasSql = (await readdir(folder, { recursive: true })).some((path) => path.endsWith('.sql') && !isIgnored(path.replaceAll('\\', '/')));
     if (!hasSql) await put(FIRST_FILE, FIRST_SQL);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
-    const what = code === 'EEXIST' ? `${BUNDLE_FILE} is there already` : `it cannot be written to (${code})`;
-    throw new Problem('set_up', `In ${harmless(shown)}: ${what}. Nothing was overwritten.`, { path: shown }, error);
+    throw refusal(error as NodeJS.ErrnoException, shown);
   }
   for (const path of written) printer.say(`wrote ${path}`);
   printer.say(`Next: weft check ${harmless(shown)}`);
   printer.document({ bundle: name, written });
   return 0;
+}
+
+function refusal(error: NodeJS.ErrnoException, shown: string): Error {
+  const { code, syscall, path } = error;
+  if (code === undefined) return error;
+  if (code === 'EEXIST' && syscall === 'mkdir')
+    return new Problem('set_up', `${harmless(path ?? shown)} is a file; a bundle needs a folder there. Nothing was overwritten.`, { path: shown }, error);
+  const what = code === 'EEXIST' ? `${BUNDLE_FILE} is there already` : `it cannot be written to (${code})`;
+  return new Problem('set_up', `In ${harmless(shown)}: ${what}. Nothing was overwritten.`, { path: shown }, error);
 }
 
 /** The name that the folder goes by without a bundle file: under another one its files would be new to every database. */
