@@ -11,7 +11,7 @@ begin
     return query
     select 'operator', format('%s.%s(%s, %s)', o.oprnamespace::regnamespace, o.oprname, coalesce(format_type(nullif(o.oprleft, 0), null), 'none'), format_type(o.oprright, null)),
            concat_ws(', ', 'owner ' || quote_ident(pg_get_userbyid(o.oprowner)), 'function ' || o.oprcode, 'returns ' || format_type(o.oprresult, null),
-             'commutator ' || nullif(o.oprcom, 0)::regoperator, 'negator ' || nullif(o.oprnegate, 0)::regoperator, 'restrict ' || nullif(o.oprrest, 0), 'join ' || nullif(o.oprjoin, 0),
+             'commutator ' || nullif(o.oprcom, 0)::regoperator, 'negator ' || nullif(o.oprnegate, 0)::regoperator, 'restrict ' || nullif(o.oprrest, 0)::regproc, 'join ' || nullif(o.oprjoin, 0)::regproc,
              case when o.oprcanmerge then 'merges' end, case when o.oprcanhash then 'hashes' end)
     from pg_operator as o
     where o.oprnamespace = any (p_schemas) and o.oprcode <> 0
@@ -94,13 +94,13 @@ begin
     where d.dictnamespace = any (p_schemas)
       and not exists (select from pg_depend as m where m.classid = d.tableoid and m.objid = d.oid and m.deptype = 'e');
     return query
-    select 'text search template', format('%s.%I', t.tmplnamespace::regnamespace, t.tmplname), concat_ws(', ', 'lexize ' || t.tmpllexize, 'init ' || nullif(t.tmplinit, 0))
+    select 'text search template', format('%s.%I', t.tmplnamespace::regnamespace, t.tmplname), concat_ws(', ', 'lexize ' || t.tmpllexize, 'init ' || nullif(t.tmplinit, 0)::regproc)
     from pg_ts_template as t
     where t.tmplnamespace = any (p_schemas)
       and not exists (select from pg_depend as m where m.classid = t.tableoid and m.objid = t.oid and m.deptype = 'e');
     return query
     select 'text search parser', format('%s.%I', p.prsnamespace::regnamespace, p.prsname),
-           concat_ws(', ', 'start ' || p.prsstart, 'token ' || p.prstoken, 'end ' || p.prsend, 'lextypes ' || p.prslextype, 'headline ' || nullif(p.prsheadline, 0))
+           concat_ws(', ', 'start ' || p.prsstart, 'token ' || p.prstoken, 'end ' || p.prsend, 'lextypes ' || p.prslextype, 'headline ' || nullif(p.prsheadline, 0)::regproc)
     from pg_ts_parser as p
     where p.prsnamespace = any (p_schemas)
       and not exists (select from pg_depend as m where m.classid = p.tableoid and m.objid = p.oid and m.deptype = 'e');

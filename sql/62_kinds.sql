@@ -68,10 +68,10 @@ begin
                           'operator class ' || o.opcnamespace::regnamespace || '.' || quote_ident(o.opcname),
                           'canonical ' || nullif(g.rngcanonical, 0)::regprocedure, 'difference ' || nullif(g.rngsubdiff, 0)::regprocedure, 'multirange ' || g.rngmultitypid::regtype)
                  from pg_range as g join pg_opclass as o on o.oid = g.rngsubopc where g.rngtypid = t.oid)
-               else concat_ws(', ', 'input ' || t.typinput, 'output ' || t.typoutput, 'receive ' || nullif(t.typreceive, 0), 'send ' || nullif(t.typsend, 0),
-                      'modifiers ' || nullif(t.typmodin, 0), 'length ' || t.typlen, case when t.typbyval then 'by value' end, 'alignment ' || t.typalign::text,
+               else concat_ws(', ', 'input ' || t.typinput, 'output ' || t.typoutput, 'receive ' || nullif(t.typreceive, 0)::regproc, 'send ' || nullif(t.typsend, 0)::regproc,
+                      'modifiers ' || nullif(t.typmodin, 0)::regproc, 'length ' || t.typlen, case when t.typbyval then 'by value' end, 'alignment ' || t.typalign::text,
                       'storage ' || t.typstorage::text, 'category ' || t.typcategory::text, case when t.typispreferred then 'preferred' end, 'default ' || t.typdefault,
-                      'delimiter ' || nullif(t.typdelim, ',')::text, case when t.typcollation <> 0 then 'collatable' end, 'subscript ' || nullif(t.typsubscript, 0))
+                      'delimiter ' || nullif(t.typdelim, ',')::text, case when t.typcollation <> 0 then 'collatable' end, 'subscript ' || nullif(t.typsubscript, 0)::regproc)
              end)
     from pg_type as t
     where t.typnamespace = any (p_schemas) and t.typisdefined and (t.typtype in ('e', 'd', 'r') or t.typtype = 'b' and t.typelem = 0)
@@ -126,9 +126,9 @@ begin
            concat_ws(', ', 'owner ' || quote_ident(pg_get_userbyid(f.proowner)), weft._describe_rights(f.proacl, 'f', f.proowner),
              case a.aggkind when 'o' then 'ordered set' when 'h' then 'hypothetical set' end,
              'returns ' || format_type(f.prorettype, null), 'sfunc ' || a.aggtransfn, 'stype ' || format_type(a.aggtranstype, null), 'sspace ' || nullif(a.aggtransspace, 0),
-             'initcond ' || quote_literal(a.agginitval), 'finalfunc ' || nullif(a.aggfinalfn, 0), case when a.aggfinalextra then 'finalfunc extra' end, 'final ' || a.aggfinalmodify::text,
-             'combine ' || nullif(a.aggcombinefn, 0), 'serialize ' || nullif(a.aggserialfn, 0), 'deserialize ' || nullif(a.aggdeserialfn, 0),
-             'moving: sfunc ' || nullif(a.aggmtransfn, 0), 'moving: inverse ' || nullif(a.aggminvtransfn, 0), 'moving: finalfunc ' || nullif(a.aggmfinalfn, 0),
+             'initcond ' || quote_literal(a.agginitval), 'finalfunc ' || nullif(a.aggfinalfn, 0)::regproc, case when a.aggfinalextra then 'finalfunc extra' end, 'final ' || a.aggfinalmodify::text,
+             'combine ' || nullif(a.aggcombinefn, 0)::regproc, 'serialize ' || nullif(a.aggserialfn, 0)::regproc, 'deserialize ' || nullif(a.aggdeserialfn, 0)::regproc,
+             'moving: sfunc ' || nullif(a.aggmtransfn, 0)::regproc, 'moving: inverse ' || nullif(a.aggminvtransfn, 0)::regproc, 'moving: finalfunc ' || nullif(a.aggmfinalfn, 0)::regproc,
              'moving: stype ' || format_type(nullif(a.aggmtranstype, 0), null), 'moving: initcond ' || quote_literal(a.aggminitval),
              'sort operator ' || nullif(a.aggsortop, 0)::regoperator, 'parallel ' || f.proparallel::text)
     from pg_aggregate as a

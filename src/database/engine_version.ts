@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '1f84000b951e9df7b02e6210a1fe25fc73c536e7cd502ead731206098ee08aca';
+export const ENGINE_DIGEST = 'defc8296d2890d5800015250cde62ddc3672cc3b57f29f8cf31a34f0595a2b8b';
