@@ -31,7 +31,8 @@ begin
     return query
     select 'operator family', format('%s.%I using %I', f.opfnamespace::regnamespace, f.opfname, a.amname),
            concat_ws(E'\n', 'owner ' || quote_ident(pg_get_userbyid(f.opfowner)),
-             (select string_agg(format('operator %s %s%s', o.amopstrategy, o.amopopr::regoperator, case o.amoppurpose when 'o' then ' for order by' end), E'\n'
+             (select string_agg(format('operator %s %s%s', o.amopstrategy, o.amopopr::regoperator,
+                  case o.amoppurpose when 'o' then (select format(' for order by %s.%I', y.opfnamespace::regnamespace, y.opfname) from pg_opfamily as y where y.oid = o.amopsortfamily) end), E'\n'
                 order by o.amopstrategy, o.amopopr::regoperator::text collate "C") from pg_amop as o where o.amopfamily = f.oid),
              (select string_agg(format('function %s (%s, %s) %s', p.amprocnum, format_type(p.amproclefttype, null), format_type(p.amprocrighttype, null), p.amproc::oid::regprocedure), E'\n'
                 order by p.amprocnum, format_type(p.amproclefttype, null) collate "C", format_type(p.amprocrighttype, null) collate "C") from pg_amproc as p where p.amprocfamily = f.oid))
@@ -233,10 +234,20 @@ begin
     where l.objoid >= 16384 and i.identity !~ '(^|[ (])weft(\.|$)'
       and not exists (select from pg_depend as m where m.classid = l.classoid and m.objid = l.objoid and m.deptype = 'e');
   end if;
+
+  if 'pg_extension' = any (p_kinds) then
+    return query  -- ALTER ... DEPENDS ON EXTENSION
+    select 'goes with an extension', format('%s %s: %I', i.type, i.identity, e.extname), ''
+    from pg_depend as d
+    join pg_extension as e on e.oid = d.refobjid
+    cross join lateral pg_identify_object(d.classid, d.objid, d.objsubid) as i
+    where d.refclassid = 'pg_extension'::regclass and d.deptype = 'x'
+      and not exists (select from pg_depend as m where m.classid = d.classid and m.objid = d.objid and m.deptype = 'e');
+  end if;
 end
 $$;
 
-comment on function weft._list_common_property(oid[], text[]) is 'Lists what stands in no schema: event triggers, publications and subscriptions, default privileges, security labels.';
+comment on function weft._list_common_property(oid[], text[]) is 'Lists what stands in no schema: event triggers, publications and subscriptions, default privileges, security labels, what goes with an extension.';
 
 
 create or replace function weft._is_of_the_user(p_relation oid)

@@ -23,6 +23,7 @@ as $$
       case when exists (select from pg_rewrite as w where w.rulename <> '_RETURN' and w.oid >= 16384) then 'pg_rewrite' end,
       case when exists (select from pg_aggregate as a where a.aggfnoid::oid >= 16384) then 'pg_aggregate' end,
       case when exists (select from pg_cast as c where c.oid >= 16384) then 'pg_cast' end,
+      case when exists (select from pg_depend as d where d.refclassid = 'pg_extension'::regclass and d.deptype = 'x') then 'pg_extension' end,
       case when exists (select from pg_language as l where l.oid >= 16384) or exists (select from pg_am as m where m.oid >= 16384) then 'pg_language' end,
       case when exists (select from (select t.reloptions from pg_class as t where t.relkind = 't' and t.oid >= 16384 offset 0) as t where t.reloptions is not null) then 'toast' end,
       case when exists (
@@ -53,14 +54,17 @@ as $$
 begin
   if 'pg_type' = any (p_kinds) then
     return query
-    select case t.typtype when 'e' then 'enum' when 'd' then 'domain' when 'r' then 'range' else 'base type' end,
+    select case t.typtype when 'e' then 'enum' when 'd' then 'domain' when 'r' then 'range' when 'p' then 'shell type' else 'base type' end,
            format('%s.%I', t.typnamespace::regnamespace, t.typname),
            concat_ws(', ', 'owner ' || quote_ident(pg_get_userbyid(t.typowner)), weft._describe_rights(t.typacl, 'T', t.typowner),
              case t.typtype
                when 'e' then 'values ' || (select string_agg(quote_literal(e.enumlabel), ', ' order by e.enumsortorder) from pg_enum as e where e.enumtypid = t.oid)
                when 'd' then concat_ws(' ', format_type(t.typbasetype, t.typtypmod),
                  case when t.typcollation <> (select b.typcollation from pg_type as b where b.oid = t.typbasetype) then 'collate ' || t.typcollation::regcollation end,
-                 case when t.typnotnull then 'not null' end, 'default ' || pg_get_expr(t.typdefaultbin, 0),
+                 case when t.typnotnull then 'not null' end,
+                 -- a row of its own it has since version 17
+                 (select 'constraint ' || quote_ident(n.conname) from pg_constraint as n where n.contypid = t.oid and n.contype = 'n' and n.conname <> t.typname || '_not_null'),
+                 'default ' || pg_get_expr(t.typdefaultbin, 0),
                  (select string_agg(format('constraint %I %s', c.conname, pg_get_constraintdef(c.oid)), ' ' order by c.conname)
                   from pg_constraint as c where c.contypid = t.oid and c.contype = 'c'))
                when 'r' then (
@@ -68,13 +72,17 @@ begin
                           'operator class ' || o.opcnamespace::regnamespace || '.' || quote_ident(o.opcname),
                           'canonical ' || nullif(g.rngcanonical, 0)::regprocedure, 'difference ' || nullif(g.rngsubdiff, 0)::regprocedure, 'multirange ' || g.rngmultitypid::regtype)
                  from pg_range as g join pg_opclass as o on o.oid = g.rngsubopc where g.rngtypid = t.oid)
-               else concat_ws(', ', 'input ' || t.typinput, 'output ' || t.typoutput, 'receive ' || nullif(t.typreceive, 0)::regproc, 'send ' || nullif(t.typsend, 0)::regproc,
-                      'modifiers ' || nullif(t.typmodin, 0)::regproc, 'length ' || t.typlen, case when t.typbyval then 'by value' end, 'alignment ' || t.typalign::text,
+               when 'b' then
+                 concat_ws(', ', 'input ' || t.typinput, 'output ' || t.typoutput, 'receive ' || nullif(t.typreceive, 0)::regproc, 'send ' || nullif(t.typsend, 0)::regproc,
+                      'modifiers ' || nullif(t.typmodin, 0)::regproc, 'modifiers out ' || nullif(t.typmodout, 0)::regproc, 'analyze ' || nullif(t.typanalyze, 0)::regproc,
+                      'element ' || format_type(nullif(t.typelem, 0), null), 'length ' || t.typlen, case when t.typbyval then 'by value' end, 'alignment ' || t.typalign::text,
                       'storage ' || t.typstorage::text, 'category ' || t.typcategory::text, case when t.typispreferred then 'preferred' end, 'default ' || t.typdefault,
                       'delimiter ' || nullif(t.typdelim, ',')::text, case when t.typcollation <> 0 then 'collatable' end, 'subscript ' || nullif(t.typsubscript, 0)::regproc)
              end)
     from pg_type as t
-    where t.typnamespace = any (p_schemas) and t.typisdefined and (t.typtype in ('e', 'd', 'r') or t.typtype = 'b' and t.typelem = 0)
+    where t.typnamespace = any (p_schemas)
+      -- an array goes with its type (as the server tells one, IsTrueArrayType), and what begins as a shell may stay one
+      and (t.typtype in ('e', 'd', 'r') or t.typtype = 'b' and (t.typelem = 0 or t.typsubscript <> 'array_subscript_handler'::regproc) or t.typtype = 'p' and not t.typisdefined)
       and not exists (select from pg_depend as m where m.classid = t.tableoid and m.objid = t.oid and m.deptype = 'e');
   end if;
 
@@ -129,7 +137,8 @@ begin
              'initcond ' || quote_literal(a.agginitval), 'finalfunc ' || nullif(a.aggfinalfn, 0)::regproc, case when a.aggfinalextra then 'finalfunc extra' end, 'final ' || a.aggfinalmodify::text,
              'combine ' || nullif(a.aggcombinefn, 0)::regproc, 'serialize ' || nullif(a.aggserialfn, 0)::regproc, 'deserialize ' || nullif(a.aggdeserialfn, 0)::regproc,
              'moving: sfunc ' || nullif(a.aggmtransfn, 0)::regproc, 'moving: inverse ' || nullif(a.aggminvtransfn, 0)::regproc, 'moving: finalfunc ' || nullif(a.aggmfinalfn, 0)::regproc,
-             'moving: stype ' || format_type(nullif(a.aggmtranstype, 0), null), 'moving: initcond ' || quote_literal(a.aggminitval),
+             'moving: stype ' || format_type(nullif(a.aggmtranstype, 0), null), 'moving: sspace ' || nullif(a.aggmtransspace, 0), 'moving: initcond ' || quote_literal(a.aggminitval),
+             case when a.aggmfinalextra then 'moving: finalfunc extra' end, 'moving: final ' || case when a.aggmtransfn <> 0 then a.aggmfinalmodify::text end,
              'sort operator ' || nullif(a.aggsortop, 0)::regoperator, 'parallel ' || f.proparallel::text)
     from pg_aggregate as a
     join pg_proc as f on f.oid = a.aggfnoid
@@ -141,7 +150,7 @@ begin
            'pg_language', 'pg_transform', 'pg_foreign_data_wrapper'] && p_kinds then
     return query select l.kind, l.identity, l.definition from weft._list_rare_objects(p_schemas, p_kinds) as l;
   end if;
-  if array['pg_event_trigger', 'pg_publication', 'pg_subscription', 'pg_default_acl', 'pg_seclabel'] && p_kinds then
+  if array['pg_event_trigger', 'pg_publication', 'pg_subscription', 'pg_default_acl', 'pg_seclabel', 'pg_extension'] && p_kinds then
     return query select l.kind, l.identity, l.definition from weft._list_common_property(p_schemas, p_kinds) as l;
   end if;
   if 'pg_description' = any (p_kinds) then

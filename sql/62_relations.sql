@@ -52,6 +52,7 @@ begin
                      case when d.adbin is null then null
                        when a.attgenerated = '' then ' default ' || pg_get_expr(d.adbin, 0)
                        else concat(' generated always as (', pg_get_expr(d.adbin, d.adrelid), case a.attgenerated when 's' then ') stored' else ') virtual' end) end,
+                     case when a.attinhcount > 0 and a.attislocal then ' of its own too' end,
                      -- most columns have nothing of this
                      case when a.attidentity <> '' or a.attstorage <> coalesce(t.typstorage, 'x') or a.attcompression <> '' or a.attstattarget <> -1
                             or a.attacl is not null or a.attoptions is not null or a.attfdwoptions is not null then
@@ -151,15 +152,20 @@ begin
            else pg_get_indexdef(i.indexrelid)
          end
          || case when i.is_key and i.indisunique then coalesce(' ' || weft._describe_options(i.reloptions), '') else '' end
-         || case when i.traits is not null or i.reltablespace <> 0 or i.has_expressions then
+         || case when i.traits is not null or i.reltablespace <> 0 or i.has_expressions or not i.indimmediate then
               concat(
                 i.traits,
+                case when i.relkind = 'I' and not i.indisvalid then (
+                  select ', attached: ' || string_agg(h.inhrelid::regclass::text, ', ' order by h.inhrelid::regclass::text collate "C") from pg_inherits as h where h.inhparent = i.indexrelid) end,
+                case when not i.indimmediate and exists (
+                  select from pg_trigger as t join pg_constraint as c on c.oid = t.tgconstraint
+                  where t.tgrelid = i.indrelid and t.tgisinternal and t.tgenabled <> 'O' and c.conindid = i.indexrelid and c.contype in ('p', 'u', 'x')) then '; not enforced: its trigger is disabled' end,
                 case when i.reltablespace <> 0 then (select ' tablespace ' || quote_ident(s.spcname) from pg_tablespace as s where s.oid = i.reltablespace) end,
                 (select string_agg(format(' statistics of column %s: %s', a.attnum, a.attstattarget), '' order by a.attnum)
                  from pg_attribute as a where a.attrelid = i.indexrelid and i.has_expressions and a.attstattarget <> -1))
             else '' end
   from (
-    select i.indexrelid, i.indrelid, i.indisunique, i.indisprimary, i.indnkeyatts, i.indkey, i.indclass, i.indcollation, i.indoption, i.indexprs is not null as has_expressions,
+    select i.indexrelid, i.indrelid, i.indisunique, i.indisprimary, i.indimmediate, i.indisvalid, i.indnkeyatts, i.indkey, i.indclass, i.indcollation, i.indoption, i.indexprs is not null as has_expressions,
            c.relname, c.relkind, c.reloptions, c.reltablespace, t.prefix, t.identity as table_identity, t.names, t.opclasses, t.collations,
            i.indexrelid in (select c.conindid from pg_constraint as c where c.contype in ('p', 'u', 'x')) as is_key,
            i.indnatts = i.indnkeyatts and i.indnkeyatts <= 4 and i.indexprs is null and i.indpred is null and c.reloptions is null
@@ -197,10 +203,11 @@ begin
                case c.confdeltype when 'r' then ' ON DELETE RESTRICT' when 'c' then ' ON DELETE CASCADE' when 'n' then ' ON DELETE SET NULL' when 'd' then ' ON DELETE SET DEFAULT' end)
            else pg_get_constraintdef(c.oid)
          end
+         || case when c.contype = 'c' and c.coninhcount > 0 and c.conislocal then '; of its own too' else '' end
          || case when c.contype = 'f' and c.oid in (select t.tgconstraint from pg_trigger as t where t.tgisinternal and t.tgenabled <> 'O') then '; not enforced: its triggers are disabled' else '' end
   from (select false as conperiod, null::smallint[] as confdelsetcols) as before_18
   cross join lateral (
-    select c.oid, c.conname, c.contype, c.conrelid, c.confrelid, c.conkey, c.confkey, c.condeferrable, c.convalidated, c.confmatchtype, c.confupdtype, c.confdeltype, c.connoinherit, c.conbin, confdelsetcols, conperiod
+    select c.oid, c.conname, c.contype, c.conrelid, c.confrelid, c.conkey, c.confkey, c.condeferrable, c.convalidated, c.confmatchtype, c.confupdtype, c.confdeltype, c.connoinherit, c.coninhcount, c.conislocal, c.conbin, confdelsetcols, conperiod
     from pg_constraint as c
     where c.contype not in ('t', 'p', 'u', 'x')  -- a trigger, and what has an index
       and (c.contype <> 'n' or c.connoinherit or not c.convalidated)  -- a plain NOT NULL stands with its column

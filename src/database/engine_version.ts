@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'defc8296d2890d5800015250cde62ddc3672cc3b57f29f8cf31a34f0595a2b8b';
+export const ENGINE_DIGEST = '2e9240fe36963e7bd8a6f843ec71f9f8b85e2147920840723f96174954b94ac2';
