@@ -1,7 +1,7 @@
 /**
  * Requests to the API of a forge: only to the address of the configuration, under time-outs, with answers of bounded size, and with no
- * redirect followed but one, of an archive, to the one other origin that is configured, without what proves us. What a forge says is
- * told by its status and its own message, never with an address: those of archives hold tokens.
+ * redirect followed but one within that API, where a forge leads from old names to new ones, and one of an archive, to the one other
+ * origin that is configured, without what proves us. What a forge says is told by its status and its own message, never with an address: those of archives hold tokens.
  */
 import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
@@ -15,6 +15,8 @@ export interface AskingOptions {
   readonly api: string;
   /** The origin that an archive may come from. */
   readonly archives: string;
+  /** Whether the API leads from the name that something had before to where it is now; elsewhere a redirect is an answer to whom it does not know. */
+  readonly leadsOn?: boolean;
   /** Sent with every request to the API. */
   readonly headers: Readonly<Record<string, string>>;
   /** Since when on asking makes sense again, of a refusal because of too many requests; null when it is another refusal. In seconds from now. */
@@ -51,7 +53,7 @@ export class Asking {
    * @throws Problem forge_unreachable for what passes by itself; forge_refused
    */
   async askIfThere(question: Question): Promise<unknown> {
-    const answer = await this.#send(question, AbortSignal.timeout(LIMITS.forge_seconds_max * 1000));
+    const answer = await this.#sendOn(question, AbortSignal.timeout(LIMITS.forge_seconds_max * 1000));
     if (answer.status === 404) {
       await answer.body?.cancel();
       return null;
@@ -61,7 +63,7 @@ export class Asking {
 
   /** @throws Problem forge_unreachable for what passes by itself; forge_refused, also for 404 */
   async ask(question: Question): Promise<unknown> {
-    return this.#read(question, await this.#send(question, AbortSignal.timeout(LIMITS.forge_seconds_max * 1000)));
+    return this.#read(question, await this.#sendOn(question, AbortSignal.timeout(LIMITS.forge_seconds_max * 1000)));
   }
 
   /**
@@ -86,6 +88,24 @@ export class Asking {
     }
     if (!answer.ok || answer.body === null) throw await this.#problemOf(question, answer);
     return answer.body as ReadableStream<Uint8Array>;
+  }
+
+  /** As `#send`, and once more, verbatim, where the API leads on within itself. */
+  async #sendOn(question: Question, signal: AbortSignal): Promise<Response> {
+    const answer = await this.#send(question, signal);
+    const isLedOn =
+      answer.status === 307 || answer.status === 308 || ((answer.status === 301 || answer.status === 302) && (question.method ?? 'GET') === 'GET');
+    const path = isLedOn && this.#options.leadsOn === true ? this.#pathWithin(answer.headers.get('location')) : null;
+    if (path === null) return answer;
+    await answer.body?.cancel();
+    return this.#send({ ...question, path }, signal);
+  }
+
+  /** The path from the root of the API on; null for an address that is none of it. */
+  #pathWithin(address: string | null): string | null {
+    const { api } = this.#options;
+    const href = address !== null && URL.canParse(address) ? new URL(address).href : '';
+    return href.startsWith(`${api}/`) ? href.slice(api.length) : null;
   }
 
   #send({ method = 'GET', path, authorization, body, accept }: Question, signal: AbortSignal): Promise<Response> {

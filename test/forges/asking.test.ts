@@ -1,4 +1,4 @@
-/** Questions to a forge's API: one host, no redirect but an archive's, time and size bounded, and words that hold no token. */
+/** Questions to a forge's API: one host, no redirect but an archive's and one within the API, time and size bounded, and words that hold no token. */
 import { describe, expect, test } from 'vitest';
 import { makeForge } from '../../src/config/forges.ts';
 import type { Change } from '../../src/domain/change.ts';
@@ -16,16 +16,21 @@ const NO_CHANGE = { repository: { id: '1', name: 'a/b' }, commit: 'a'.repeat(40)
 
 /** Answers by turns. @returns what was asked, too */
 function makeAsking(...answers: (Response | Error)[]) {
-  const asked: { address: string; authorization: string | null }[] = [];
+  return makeLeading(false, ...answers);
+}
+
+function makeLeading(leadsOn: boolean, ...answers: (Response | Error)[]) {
+  const asked: { address: string; authorization: string | null; method?: string; body?: unknown }[] = [];
   const fetch: Fetch = async (address, init) => {
-    asked.push({ address, authorization: new Headers(init.headers).get('authorization') });
+    const verbatim = leadsOn ? { method: init.method ?? '', body: init.body } : {};
+    asked.push({ address, authorization: new Headers(init.headers).get('authorization'), ...verbatim });
     expect(init.redirect).toBe('manual');
     const answer = answers.shift();
     if (answer === undefined || answer instanceof Error) throw answer ?? new Error('nobody answers');
     return answer;
   };
   const readRetry = (answer: Response) => (answer.status === 429 ? Number(answer.headers.get('retry-after') ?? 60) : null);
-  return { asking: new Asking({ title: 'The forge', api: API, archives: ARCHIVES, headers: { accept: 'x' }, readRetry, fetch }), asked };
+  return { asking: new Asking({ title: 'The forge', api: API, archives: ARCHIVES, leadsOn, headers: { accept: 'x' }, readRetry, fetch }), asked };
 }
 
 const redirect = (location: string | null) => new Response(null, { status: 302, headers: location === null ? {} : { location } });
@@ -39,6 +44,47 @@ test('an answer is a document; 404 is none where it may be missing', async () =>
   expect(await makeAsking(Response.json({ id: 1 })).asking.ask(QUESTION)).toEqual({ id: 1 });
   expect(await makeAsking(Response.json({}, { status: 404 })).asking.askIfThere(QUESTION)).toBeNull();
   expect((await problemOf(makeAsking(Response.json({}, { status: 404 })).asking.ask(QUESTION), 'forge_refused')).facts).toEqual({ status_of_forge: 404 });
+});
+
+describe('where an API leads from an old name to a new one, as GitHub does', () => {
+  const moved = (status: number, location: string) => new Response(null, { status, headers: { location } });
+  const POST = { ...QUESTION, method: 'POST', body: { state: 'success' } } as const;
+
+  test('what was asked is asked there, verbatim, once', async () => {
+    const read = makeLeading(true, moved(301, `${API}/repositories/7/x?y=1`), Response.json({ id: 7 }));
+    expect(await read.asking.askIfThere(QUESTION)).toEqual({ id: 7 });
+    const written = makeLeading(true, moved(307, `${API}/repositories/7/x`), Response.json({ id: 8 }));
+    expect(await written.asking.ask(POST)).toEqual({ id: 8 });
+    const authorization = 'Bearer what-proves-us';
+    expect([read.asked[1], written.asked[1]]).toEqual([
+      { address: `${API}/repositories/7/x?y=1`, authorization, method: 'GET', body: undefined },
+      { address: `${API}/repositories/7/x`, authorization, method: 'POST', body: '{"state":"success"}' },
+    ]);
+    const round = makeLeading(true, moved(301, `${API}/a`), moved(301, `${API}/b`));
+    await problemOf(round.asking.ask(QUESTION), 'forge_refused');
+    expect(round.asked).toHaveLength(2);
+  });
+
+  test.each([
+    ['another host', QUESTION, 301, 'https://evil.test/v3/repositories/7'],
+    ['another host whose name begins alike', QUESTION, 301, `${API}.evil.test/x`],
+    ['another part of the same host', QUESTION, 301, 'https://api.forge.test/admin'],
+    ['a path that leaves the API', QUESTION, 301, `${API}/../admin`],
+    ['one without TLS', QUESTION, 301, API.replace('https', 'http')],
+    ['one with a password', QUESTION, 301, `${API.replace('//', '//who:what@')}/x`],
+    ['no address', QUESTION, 301, '/v3/x'],
+    ['where a POST would become a GET', POST, 301, `${API}/x`],
+  ])('%s is not asked', async (_, question, status, location) => {
+    const { asking, asked } = makeLeading(true, moved(status, location));
+    expectNoToken(await problemOf(asking.ask(question), 'forge_refused'));
+    expect(asked).toHaveLength(1);
+  });
+
+  test('nothing is asked there where an API does not do so', async () => {
+    const { asking, asked } = makeAsking(moved(301, `${API}/x`));
+    await problemOf(asking.ask(QUESTION), 'forge_refused');
+    expect(asked).toHaveLength(1);
+  });
 });
 
 test('another form of an answer is asked for where a question says so', async () => {

@@ -376,6 +376,16 @@ describe('with an App and a queue', () => {
     expect(github.repository.checkRuns.find(({ head_sha }) => head_sha === commit).output.summary).toContain(`it is of commit ${other}`);
   });
 
+  test('a push under the name that the repository had before is deployed all the same', async () => {
+    const { repository } = at.github;
+    const commit = at.github.commit(bundle('of_old_name'));
+    const payload = at.github.push();
+    repository.formerNames.push(repository.name);
+    repository.name = 'octo/store';
+    expect(await settle(at, 'push', payload)).toMatchObject({ finding: 'told', state: 'succeeded' });
+    expect(repository.checkRuns.find(({ head_sha }) => head_sha === commit)).toMatchObject({ conclusion: 'success' });
+  });
+
   test('the name of a repository that belongs to another one now is not asked further', async () => {
     const { github } = at;
     github.commit(bundle('renamed'));

@@ -53,6 +53,16 @@ describe('without a queue, where a second person is asked for', () => {
     await expect.poll(owed, { timeout: 20_000 }).toBe(0);
   });
 
+  test('a repository that was renamed meanwhile is told under its new name', async () => {
+    const { repository } = at.github;
+    const waiting = await pushed('approved_renamed');
+    repository.formerNames.push(repository.name);
+    repository.name = 'octo/store';
+    expect(await approve(at.worker, waiting.id, waiting.digest)).toMatchObject({ status: 200, document: { state: 'succeeded' } });
+    await expect.poll(() => checkOf(waiting.commit)?.conclusion, { timeout: 20_000 }).toBe('success');
+    await expect.poll(owed, { timeout: 20_000 }).toBe(0);
+  });
+
   test('what was approved and run in SQL is told by the schedule', async () => {
     const waiting = await pushed('approved_in_sql');
     await approveInSql(waiting);

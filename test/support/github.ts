@@ -44,6 +44,8 @@ export interface Repository {
   readonly id: number;
   /** owner/name */
   name: string;
+  /** What it was called before: who asks by such a name is led on ("Best practices for using the REST API", "Follow redirects"). */
+  readonly formerNames: string[];
   readonly branches: Map<string, string>;
   readonly tags: Map<string, string>;
   /** The files of each commit. */
@@ -112,6 +114,7 @@ export async function startGitHub(): Promise<GitHub> {
   const repository: Repository = {
     id: 1296269,
     name: 'octo/shop',
+    formerNames: [],
     branches: new Map(),
     tags: new Map(),
     commits: new Map(),
@@ -353,8 +356,15 @@ export async function startGitHub(): Promise<GitHub> {
     if (who.app) return send(403, { message: 'This endpoint needs an installation token' });
     if (path === '/user') return who.user ? send(200, { id: USER_ID, login: 'octocat' }) : send(403, { message: 'Resource not accessible by integration' });
 
-    const prefix = `/repos/${repository.name}`;
-    if (path !== prefix && !path.startsWith(`${prefix}/`)) return send(404, { message: 'Not Found' });
+    const byId = `/repositories/${repository.id}`;
+    const isAt = (root: string) => path === root || path.startsWith(`${root}/`);
+    const former = repository.formerNames.map((name) => `/repos/${name}`).find(isAt);
+    if (former !== undefined) {
+      const location = `${originOf(api)}${byId}${url.pathname.slice(former.length)}${url.search}`;
+      return send(method === 'GET' ? 301 : 307, { message: method === 'GET' ? 'Moved Permanently' : 'Temporary Redirect', url: location }, { location });
+    }
+    const prefix = [`/repos/${repository.name}`, byId].find(isAt);
+    if (prefix === undefined) return send(404, { message: 'Not Found' });
     const rest = path.slice(prefix.length);
     for (const [wanted, pattern, take] of routes) {
       const found = wanted === method ? pattern.exec(rest) : null;

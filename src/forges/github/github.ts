@@ -33,6 +33,7 @@ export function connectGitHub(forge: Forge, secrets: ForgeSecrets, { fetch, now,
     title: 'GitHub',
     api: forge.api,
     archives: new URL(forge.archives).origin,
+    leadsOn: true, // docs.github.com, "Best practices for using the REST API", "Follow redirects": a repository that was renamed
     headers: {
       accept: 'application/vnd.github+json',
       'x-github-api-version': '2022-11-28',
