@@ -122,7 +122,9 @@ function plainWaitOf(deployment: Deployment, withNumbers: boolean): string | nul
   if (approval !== null) return approval;
   if (live?.build) {
     const held = live.blocked_by.length === 0 ? '' : `, held by ${backendsOf(live, withNumbers)}`;
-    return `${buildOf(live.build, withNumbers)}${held}${attemptOf(live)}`;
+    // What is built at the first try, and held up by nobody, tries nothing.
+    const tries = held === '' && live.attempt?.number === 1 ? '' : attemptOf(live);
+    return `${buildOf(live.build, withNumbers)}${held}${tries}`;
   }
   if (live !== null && live.blocked_by.length > 0) return `waits for ${holdersOf(live, withNumbers)}${attemptOf(live)}`;
   // Disk and internal locks come and go many times a second: that is work, not waiting.
@@ -162,7 +164,8 @@ function isForOthers({ waiting_for }: Live): boolean {
 
 function buildOf({ table, phase, done, total, unit }: NonNullable<Live['build']>, withNumbers: boolean): string {
   const numbers = withNumbers && unit !== null && done !== null && total !== null ? `, ${done} of ${count(total, unit.replace(/s$/, ''))}` : '';
-  return `index of ${table}: ${phase}${numbers}`;
+  // A table that is not committed yet has a number for whoever looks, and no name.
+  return `index of ${/^\d+$/.test(table) ? 'a new table' : table}: ${phase}${numbers}`;
 }
 
 /** @param withNumbers also for how long, and what a busy session is at, which changes from look to look */

@@ -121,6 +121,10 @@ describe('a deployment on a terminal', () => {
         index of public.orders: building index: scanning table, 4711 of 90000 blocks
       "
     `);
+    // what nobody can see yet has no name, and what is held up by nobody tries nothing
+    expect(waitOf(makeDeployment({ live: { ...live, build: { ...build, table: '99463' }, attempt: { number: 1, of: 10 } } }))).toBe(
+      'index of a new table: building index: scanning table, 4711 of 90000 blocks',
+    );
     const waits = {
       ...live,
       waiting_for: 'Lock: virtualxid',
