@@ -196,7 +196,8 @@ begin
   select 'constraint', t.identity || '.' || quote_ident(c.conname),
          case
            when c.contype = 'c' and c.convalidated then concat('CHECK (', pg_get_expr(c.conbin, c.conrelid), ')', case when c.connoinherit then ' NO INHERIT' end)
-           when c.contype = 'f' and c.convalidated and not c.condeferrable and not c.conperiod and cardinality(c.conkey) <= 4 and c.confmatchtype = 's' and c.confdelsetcols is null then
+           -- of an extension's table no name is at hand
+           when c.contype = 'f' and f.oid is not null and c.convalidated and not c.condeferrable and not c.conperiod and cardinality(c.conkey) <= 4 and c.confmatchtype = 's' and c.confdelsetcols is null then
              concat('FOREIGN KEY (', t.names[c.conkey[1]], ', ' || t.names[c.conkey[2]], ', ' || t.names[c.conkey[3]], ', ' || t.names[c.conkey[4]],
                ') REFERENCES ', f.identity, '(', f.names[c.confkey[1]], ', ' || f.names[c.confkey[2]], ', ' || f.names[c.confkey[3]], ', ' || f.names[c.confkey[4]], ')',
                case c.confupdtype when 'r' then ' ON UPDATE RESTRICT' when 'c' then ' ON UPDATE CASCADE' when 'n' then ' ON UPDATE SET NULL' when 'd' then ' ON UPDATE SET DEFAULT' end,

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '2e9240fe36963e7bd8a6f843ec71f9f8b85e2147920840723f96174954b94ac2';
+export const ENGINE_DIGEST = 'f2220b5fca55b35a30f91a380b6b43153d5bb5064a281c31aaeec21b070e1e71';

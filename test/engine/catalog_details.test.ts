@@ -140,6 +140,12 @@ describe('a detail that is changed shows:', () => {
       [/^changed operator family shop.near using gist: .* for order by pg_catalog.float_ops => .* for order by pg_catalog.integer_ops$/s],
     ],
     [
+      'the column of an extension that a foreign key refers to',
+      'create table shop.theirs (id int primary key, other int unique); alter extension plpgsql add table shop.theirs; create table shop.ours (n int references shop.theirs)',
+      'alter table shop.ours drop constraint ours_n_fkey; alter table shop.ours add foreign key (n) references shop.theirs (other)',
+      [/^changed constraint shop.ours.ours_n_fkey: FOREIGN KEY \(n\) REFERENCES shop.theirs\(id\) => FOREIGN KEY \(n\) REFERENCES shop.theirs\(other\)$/],
+    ],
+    [
       'a deferrable key that nobody enforces',
       'create table shop.keys (n int unique deferrable)',
       'alter table shop.keys disable trigger all',
