@@ -17,12 +17,16 @@ begin
     -- what was gone, or not there, when the rows were dumped has not come back with them
     update weft._history as h set table_oid = weft._find_table(h.table_name) where h.table_oid <> 0;
     update weft._steps as s set replaced = s.replaced || jsonb_build_object('table_oid', weft._find_table(s.replaced ->> 'table_name')) where s.replaced ->> 'table_oid' <> '0';
+    -- what these are about is looked for anew by who goes on with them: under which names, their files' sessions say
+    update weft._statements as t set judge = t.judge - '{table,index,partition,tables,indexes}'::text[] || '{"is_numbered_elsewhere": true}'
+    where t.state <> 'done' and t.judge ?| '{table,index,partition,tables,indexes}';
     update weft._lease as l set numbered_as = l.tableoid;
   end if;
 end
 $$;
 
-comment on function weft._number_anew() is 'Looks up by their names the tables into which data and batches went, where the database was dumped and restored since they were noted.';
+comment on function weft._number_anew() is
+  'Looks up by their names the tables into which data and batches went, where the database was dumped and restored since they were noted, and forgets the numbers of what statements outside of transactions are about.';
 
 
 -- Before a deployment does anything. Of one that goes on where another one stopped, what was there before that one counts: an undo, and a deployment

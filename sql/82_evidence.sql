@@ -200,6 +200,27 @@ comment on function weft._find_judge(text, jsonb) is
   'Names the objects that a statement is about, under the role and the search_path of its file, and how they are before it; null for a statement of which no catalog tells when it is done.';
 
 
+-- Of a statement that was handed out in a database of which this one is a dump: its objects have other numbers here. How they were before it is known; and
+-- an index that was to be dropped, and of which there is no trace, is gone.
+create or replace function weft._find_judge_anew(p_judge jsonb, p_statement text, p_before jsonb)
+  returns jsonb
+  volatile
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_found  jsonb := weft._find_judge(p_statement, p_before);
+begin
+  return v_found
+    || case when p_judge ? 'was' then jsonb_build_object('was', p_judge -> 'was') else '{}' end
+    || case when v_found ->> 'kind' = 'drop index' and v_found ->> 'index' is null then '{"index": 0}' else '{}' end::jsonb;
+end
+$$;
+
+comment on function weft._find_judge_anew(jsonb, text, jsonb) is
+  'Names the objects that a statement is about by what they are called, where their numbers are those of another catalog; how they were before it is taken over.';
+
+
 create or replace function weft._is_there(p_kind text, p_name text)
   returns boolean
   stable

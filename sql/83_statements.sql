@@ -184,6 +184,8 @@ begin
     if v_next.judge is null then
       return row('failed', v_step.path, weft._describe_error(v_error, p_phase.name, v_step.path, weft._first_line(v_next.statement, v_next.line), v_next.statement))::weft._outcome;
     end if;
+  elsif v_next.judge ? 'is_numbered_elsewhere' then
+    v_next.judge := weft._find_judge_anew(v_next.judge, weft._interpolate(v_next.statement, p_phase.parameters, weft._mark(p_phase.parameters)), p_before);
   end if;
   return weft._pursue(v_next, v_step.path, p_phase, p_before, p_is_reported, p_report, p_is_owed, v_canceled);
 end

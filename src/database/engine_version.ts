@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'f2220b5fca55b35a30f91a380b6b43153d5bb5064a281c31aaeec21b070e1e71';
+export const ENGINE_DIGEST = '9455bafebe7d31eb3c1a5b52260869623ec9eb32a86e2ab968dbc79125750c52';

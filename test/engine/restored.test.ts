@@ -1,7 +1,7 @@
-/** A database that was dumped and restored: every table has another number there, and none has lost what the history says is in it. */
+/** A database that was dumped and restored: every object has another number there, and none has lost what the engine knows of it. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, deployFiles } from '../support/orders.ts';
+import { connectOver, deployFiles, stageFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { pathsIn, undo } from './undoing.ts';
 
@@ -130,4 +130,39 @@ it('a baseline that is withdrawn gives back the tables by the numbers that they 
     { path: 'cur.csv' },
     { path: 'ord.csv' },
   ]);
+});
+
+describe('a file that had stopped at a statement which runs in no transaction', () => {
+  const IS_INDEX = (name: string) => `select to_regclass('${name}') is not null as is_there`;
+  const IS_PARTITION = `select exists (select from pg_inherits where inhrelid = 'p_1'::regclass) as is_there`;
+
+  describe.each([
+    ['create index concurrently made on t (n)', IS_INDEX('made'), true],
+    ['drop index concurrently old', IS_INDEX('old'), false],
+    ['reindex index concurrently old', IS_INDEX('old'), true],
+    ['alter table p detach partition p_1 concurrently', IS_PARTITION, false],
+  ])('%s', (statement, question, isThere) => {
+    it.each([false, true])('goes on where the catalog is, whatever its objects are numbered by now (it had run, and nobody knew: %s)', async (hasRun) => {
+      await sql(
+        database.url,
+        `create table journal (n int); create table t (n int); create index old on t (n);
+         create table p (n int) partition by range (n); create table p_1 partition of p for values from (0) to (9)`,
+      );
+      const files = bundle([{ run: '*.sql' }], { '1.sql': `insert into journal values (1);\n${statement};\ninsert into journal values (2);` });
+      const apart = { ...files, 'weft.yaml': (files['weft.yaml'] as string).replace('per-step', 'none') };
+      const id = await stageFiles(database.url, apart);
+      const client = await database.client();
+      const [{ result }] = (await client.query(`call weft.run('${id}')`)).rows;
+      expect(result.directive.statement.trim()).toBe(statement);
+      if (hasRun) await client.query(statement);
+      await client.end();
+      await sql(database.url, `update weft._statements set judge = regexp_replace(judge::text, '\\d{4,}', '4000000000', 'g')::jsonb where judge is not null`);
+      await sql(database.url, `update weft._deployments set origin = origin || '{"database": 1}'`);
+      await restore();
+      expect(await deployed(apart)).toEqual({ '1.sql': 'succeeded' });
+      expect(await sql(database.url, question)).toEqual([{ is_there: isThere }]);
+      expect(await sql(database.url, 'select n from journal order by n')).toEqual([{ n: 1 }, { n: 2 }]);
+      expect(await sql(database.url, 'select state from weft.deployments order by created_at')).toEqual([{ state: 'cancelled' }, { state: 'succeeded' }]);
+    });
+  });
 });
