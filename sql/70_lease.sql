@@ -54,7 +54,11 @@ as $$
 declare
   v_lease  weft._lease;
 begin
-  select l.* into strict v_lease from weft._lease as l for update;
+  select l.* into v_lease from weft._lease as l for update;
+  if not found then  -- a dump of the schema alone has no rows, and this one the engine cannot do without
+    insert into weft._lease (numbered_as) values ('weft._lease'::regclass) on conflict do nothing;
+    select l.* into strict v_lease from weft._lease as l for update;
+  end if;
   if v_lease.pid is not null then
     holder := weft._look_at_holder(v_lease);
     if holder = 'silent' then  -- only when it is seen to be gone is the fence raised

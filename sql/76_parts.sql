@@ -185,9 +185,10 @@ create or replace function weft._note_other_parts()
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select weft._note_parts(i.version)
-  from (select l.version, l.parts_count from weft._installations as l order by l.version desc limit 1) as i
-  where i.parts_count <> (weft._count_parts()).parts
+  select weft._note_parts(coalesce(i.version, weft.version()))
+  from (select) as always
+  left join (select l.version, l.parts_count from weft._installations as l order by l.version desc limit 1) as i on true  -- a dump of the schema alone has none
+  where i.parts_count is distinct from (weft._count_parts()).parts
 $$;
 
 comment on function weft._note_other_parts() is 'Writes down what schema weft holds, where that is something else than was noted.';

@@ -212,7 +212,7 @@ declare
   v_state   weft.deployment_state;
   v_holder  text;
 begin
-  select l.* into strict v_lease from weft._lease as l for update;
+  select l.* into v_lease from weft._lease as l for update;
   select d.state into v_state from weft._deployments as d where d.id = p_deployment for no key update;
   if v_state is null then
     raise exception 'There is no deployment % in this database.', p_deployment using errcode = 'WF002', hint = 'select * from weft.deployments';

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '9455bafebe7d31eb3c1a5b52260869623ec9eb32a86e2ab968dbc79125750c52';
+export const ENGINE_DIGEST = 'ce2a52bc9b07f837ee1ee7f1b5469038939b26210f89ed730bc0c5827c4c432d';

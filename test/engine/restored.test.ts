@@ -166,3 +166,12 @@ describe('a file that had stopped at a statement which runs in no transaction', 
     });
   });
 });
+
+it('a dump of the schema alone brings the engine without a row: what is deployed there begins with an empty history, and the engine is whole', async () => {
+  await sql(database.url, 'delete from weft._lease; delete from weft._installations');
+  const granting = { ...FIRST, 's/1.sql': `${FIRST['s/1.sql']}; grant select on weft.history to public` };
+  expect(await deployed(bundle(STEPS, granting))).toMatchObject({ 's/1.sql': 'succeeded', 'ord.csv': 'succeeded' });
+  const meddling = await deploy(bundle(STEPS, { ...granting, 's/2.sql': 'create table weft.mine (n int)', 'u/2.sql': 'select 1' }));
+  expect(meddling).toMatchObject({ state: 'failed', error: { sqlstate: 'WF016' } });
+  expect(await orders()).toEqual([1, 2]);
+});
