@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'ce2a52bc9b07f837ee1ee7f1b5469038939b26210f89ed730bc0c5827c4c432d';
+export const ENGINE_DIGEST = '4278f6cf9ad642091460c3dc0866d5c0f0988c2ea80e256a71adc2cf9e4e9afd';

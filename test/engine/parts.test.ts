@@ -88,6 +88,13 @@ it('a dump of a database that has Weft in it says how it is made without', async
   });
 });
 
+it('a file that meets the engine on its way through the catalog says what to leave out, and one that names what nobody has does not', async () => {
+  const walk = `do $$ declare r record; begin for r in select relname from pg_class where relkind = 'r' and relname !~ '^(pg|sql)_' order by relname collate "C" desc loop
+execute format('alter table %I set (fillfactor = 90)', r.relname); end loop; end $$`;
+  expect(await deploy(walk)).toMatchObject({ state: 'failed', error: { sqlstate: '42P01', hint: expect.stringContaining('leave schema weft out') } });
+  expect((await deploy('drop table _mine')).error?.hint).toBeUndefined();
+});
+
 it('a file may read what people read, and say who may, what it is called in words, and how it is stored', async () => {
   const text = `create role "r${Math.random()}"; grant usage on schema weft to public; grant select on weft.history to public; grant execute on function weft.version() to public;
 revoke execute on function weft.version() from public; comment on view weft.history is 'ours'; alter table weft._events set (autovacuum_enabled = off); analyze weft._events;
