@@ -111,13 +111,13 @@ export function tooLarge(limit: LimitName, what: string): Problem {
   return new Problem('too_large', `${what} than ${LIMITS[limit]} (${limit}).`, { limit });
 }
 
-/** That a file is no text matters only if a step runs it. */
+/** That a file is no text, or holds its own way back, matters only if a step runs it. */
 async function describe(path: string, size: number, body: AsyncIterable<Uint8Array>): Promise<Artifact | Problem> {
   if (size > LIMITS.artifact_bytes) return artifactTooLarge(path);
   try {
     return await describeArtifact(path, body);
   } catch (error) {
-    if (error instanceof Problem && error.slug === 'not_utf8') return error;
+    if (error instanceof Problem && (error.slug === 'not_utf8' || error.slug === 'invalid_bundle')) return error;
     throw error;
   }
 }

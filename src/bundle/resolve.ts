@@ -11,7 +11,7 @@ import { Problem } from '../domain/problem.ts';
 import { BUNDLE_FILE, type BundleFile, type BundleFileStep, invalidAt, parseBundleFile } from './bundle_file.ts';
 import { wordsOfLoad } from './loads.ts';
 import { compareBytes, findNearest, findNumericInversion, isOfMoreParts } from './order.ts';
-import { refuseUndoFiles, warnOfOtherTools } from './other_tools.ts';
+import { refuseUndoFiles, warnOfOtherTools, warnOfWayBack } from './other_tools.ts';
 import { type Pairing, pairUndos } from './undo.ts';
 
 /** The files of a bundle, wherever they are. */
@@ -163,6 +163,7 @@ function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
     if (place !== undefined)
       throw new Problem('invalid_bundle', `${BUNDLE_FILE}: "${undo}" undoes "${path}", and would also be run, by ${place}.`, { file: BUNDLE_FILE });
   }
+  warnings.push(...warnOfWayBack([...places].flatMap(([path, { kind }]) => (kind === 'run' ? [path] : []))));
   return { name: file.name, order: file.order, parameters: file.parameters, phases, warnings };
 }
 

@@ -8,6 +8,7 @@ import { type Artifact, chunkDigests, type Manifest } from '../domain/manifest.t
 import { Problem } from '../domain/problem.ts';
 import { type Chunk, cutChunks, sha256 } from './chunks.ts';
 import { TextCheck } from './text.ts';
+import { TwoWaysCheck } from './two_ways.ts';
 
 export interface ArtifactSource {
   /** The artifact's bytes, read again each time, in parts of any size. */
@@ -32,10 +33,11 @@ export interface Bundle {
  * Reads a file once, a chunk at a time, and describes it for the manifest.
  * @param path as the bundle calls it
  * @returns the artifact: size in bytes, SHA-256 of all of it and of each chunk
- * @throws Problem not_utf8; too_large (artifact_bytes)
+ * @throws Problem not_utf8; too_large (artifact_bytes); invalid_bundle where a file holds its own way back
  */
 export async function describeArtifact(path: string, stream: AsyncIterable<Uint8Array>): Promise<Artifact> {
   const text = new TextCheck(path);
+  const ways = new TwoWaysCheck(path);
   const whole = createHash('sha256');
   const chunks: string[] = [];
   let size = 0;
@@ -43,6 +45,7 @@ export async function describeArtifact(path: string, stream: AsyncIterable<Uint8
     size += bytes.length;
     if (size > LIMITS.artifact_bytes) throw artifactTooLarge(path);
     text.push(bytes);
+    ways.push(bytes);
     whole.update(bytes);
     chunks.push(await sha256(bytes));
   }

@@ -119,9 +119,14 @@ describe('a folder of another tool, without weft.yaml', () => {
   it.each([
     ['Flyway', ['V1__a.sql', 'V2__b.sql', 'sql/U2__b.sql'], '"sql/U2__b.sql"', 'undo: "**/U*.sql"'],
     ['Sqitch', ['sqitch.plan', 'deploy/a.sql', 'revert/a.sql', 'verify/a.sql'], '"revert/a.sql"', 'undo: revert/NAME.sql'],
-  ])('is not run with the files that take others back: %s', async (tool, paths, path, words) => {
+    ['a folder for each', ['1_a/down.sql', '1_a/up.sql'], '"1_a/down.sql"', 'undo: "**/down.sql"'],
+    ['a pair of names', ['1_a.down.sql', '1_a.up.sql'], '"1_a.down.sql" is the way to take "1_a.up.sql" back', 'undo: "**/*.down.sql"'],
+    ['with a hyphen', ['sqls/1-a-down.sql', 'sqls/1-a-up.sql'], '"sqls/1-a-down.sql"', 'undo: "**/*-down.sql"'],
+    ['with do and undo', ['001.do.a.sql', '001.undo.a.sql'], '"001.undo.a.sql"', 'undo: "**/*.undo.*sql"'],
+    ['beside a plain name', ['1.a.rollback.sql', '1.a.sql'], '"1.a.rollback.sql"', 'undo: "down/*.sql"'],
+  ])('is not run with the files that take others back: %s', async (_, paths, path, words) => {
     const problem = await problemOf(bundle(paths), 'invalid_bundle');
-    for (const said of [tool, path, words, 'weft init']) expect(problem.message).toContain(said);
+    for (const said of [path, words, 'weft init']) expect(problem.message).toContain(said);
   });
 
   it('with weft.yaml means what that says, and what is called so by chance is run', async () => {
@@ -129,6 +134,43 @@ describe('a folder of another tool, without weft.yaml', () => {
     expect(manifest.phases[0]?.steps).toMatchObject([{ path: 'V1__a.sql', undo: 'U1__a.sql' }]);
     expect(warnings).toEqual([]);
     expect((await bundle(['users/U_before.sql', 'revert/a.sql', 'R_2.sql', 'after_all.sql', 'Update.sql'])).warnings).toEqual([]);
+    expect((await bundle(['down.sql', 'scale_down.sql', 'scale_up.sql', 'x.down.sql'])).warnings).toEqual([]);
+  });
+
+  it('with a weft.yaml that runs both of a pair, is told', async () => {
+    const { warnings } = await bundle(['m/1.down.sql', 'm/1.up.sql'], runs('m/*.sql'));
+    expect(warnings).toEqual([expect.stringContaining('"m/1.down.sql" is run like any other file; by its name it takes "m/1.up.sql" back')]);
+    expect((await bundle(['m/1.down.sql', 'm/1.up.sql'], runs('m/*.up.sql", undo: "m/*.down.sql'))).warnings).toEqual([]);
+  });
+
+  it.each(['-- +goose Down', '--+goose down', '-- +migrate Down notransaction', '-- migrate:down', '-- Down Migration', '---- create above / drop below ----'])(
+    'is not run where a file holds its own way back, whatever weft.yaml says: %s',
+    async (mark) => {
+      const content = `-- up\r\ncreate table a (n int);\r\n\r\n${mark}\r\n-- äh\r\ndrop table a;`;
+      for (const files of [
+        [{ path: 'a.sql', content }],
+        [
+          { path: 'a.sql', content },
+          { path: 'weft.yaml', content: runs('*.sql') },
+        ],
+      ]) {
+        const problem = await problemOf(readInline(files, 'x'), 'invalid_bundle');
+        for (const said of ['"a.sql"', mark, 'undo: "down/*.sql"']) expect(problem.message).toContain(said);
+      }
+      // What stands behind it may come in the next part.
+      const file = { path: 'a.sql', content: `${mark}\n${'\n'.repeat(1024 * 1024)}drop table a;` };
+      await problemOf(readInline([file], 'x'), 'invalid_bundle');
+    },
+  );
+
+  it('is run where nothing stands behind such a line, or the line is none', async () => {
+    for (const content of [
+      'select 1;\n-- +goose Down\n-- nothing\n\n',
+      'select 1; -- +goose Down\nselect 2;',
+      '-- migrate:downstream\nselect 1;',
+      '-- go down\nselect 1',
+    ])
+      await readInline([{ path: 'a.sql', content }], 'x');
   });
 });
 

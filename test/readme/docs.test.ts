@@ -77,6 +77,14 @@ describe('BUNDLES.md', () => {
     expect(withoutChance(stdout + stderr)).toBe(withoutChance(snippet('docs/BUNDLES.md', 'plain', 'output')));
   });
 
+  test('files that hold their own way back are taken apart, and each has its undo', async () => {
+    const { code, all } = await runShell(`${snippet('docs/BUNDLES.md', 'apart')}cat shop/down/001_staff.sql`, { cwd: place.path });
+    expect(code, all).toBe(0);
+    expect(all).not.toContain('warning');
+    expect(all).toContain('undo down/001_staff.sql');
+    expect(all.trimEnd().split('\n').at(-1)).toBe('drop table staff;');
+  });
+
   test('its weft.yaml is one', () => {
     const file = parseBundleFile(new TextEncoder().encode(snippet('docs/BUNDLES.md', 'weft.yaml')));
     expect(file.phases.map(({ transaction, lock_timeout_ms }) => [transaction, lock_timeout_ms])).toEqual([
