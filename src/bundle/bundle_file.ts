@@ -266,7 +266,10 @@ function explainIssue(document: YamlText, issue: z.core.$ZodIssue): { place: Pla
       const value = valueAt(document.value, issue.path);
       if (value === undefined && issue.path.length > 0) return [{ place, what: `${name} is missing` }];
       if (issue.path.length === 0) return [{ place, what: `it must hold "name" and "phases", and is ${kindOf(value)}` }];
-      const hint = issue.expected === 'object' ? ', such as { run: schema/*.sql }' : issue.expected === 'string' ? '; if it is one, put it in quotes' : '';
+      // What YAML has read as a value of its own may have been meant as text.
+      const isRead = typeof value === 'number' || typeof value === 'boolean';
+      const hint =
+        issue.expected === 'object' ? `, such as ${exampleAt(issue.path)}` : issue.expected === 'string' && isRead ? '; if it is one, put it in quotes' : '';
       return [{ place, what: `${name} must be ${KINDS[issue.expected] ?? issue.expected}, and is ${kindOf(value)}${hint}` }];
     }
     case 'invalid_value': {
@@ -277,7 +280,7 @@ function explainIssue(document: YamlText, issue: z.core.$ZodIssue): { place: Pla
     case 'invalid_key':
       return [{ place, what: `${name} must be ${issue.issues[0]?.message}` }];
     case 'invalid_union':
-      return [{ place, what: `${name} must be text that is not empty, a number, true or false, and is ${kindOf(valueAt(document.value, issue.path))}` }];
+      return [{ place, what: `${name} must be ${unionAt(issue.path)}, and is ${kindOf(valueAt(document.value, issue.path))}` }];
     case 'too_small':
       return [
         { place, what: issue.origin === 'string' || issue.origin === 'array' ? `${name} must not be empty` : `${name} must be at least ${issue.minimum}` },
@@ -305,7 +308,26 @@ function explainWord(where: string, words: readonly string[], key: string): stri
   return `${where} has no "${key}"; ${nearest === null ? `it has ${words.join(', ')}` : `did you mean "${nearest}"?`}`;
 }
 
-const KINDS: Readonly<Record<string, string>> = { string: 'text', array: 'a list', object: 'a map' };
+const KINDS: Readonly<Record<string, string>> = {
+  string: 'text',
+  array: 'a list',
+  object: 'a map',
+  record: 'a map',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+};
+
+/** Of a map that was expected there. */
+function exampleAt(path: Path): string {
+  if (path[0] === 'parameters') return '{ type: text }';
+  return path.length === 2 ? '{ name: main, steps: [{ run: schema/*.sql }] }' : '{ run: schema/*.sql }';
+}
+
+/** What else than one kind of value may stand there: that of a setting, or an expression. */
+function unionAt(path: Path): string {
+  return path.at(-2) === 'settings' ? 'text that is not empty, a number, true or false' : 'an expression of SQL as text, or true or false';
+}
 
 function kindOf(value: unknown): string {
   if (value === null || value === undefined) return 'empty';

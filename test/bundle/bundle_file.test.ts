@@ -11,6 +11,8 @@ async function refusal(text: string): Promise<Problem> {
   return await problemOf(() => parse(text), 'invalid_bundle');
 }
 
+const MAIN = 'phases: [{name: m, steps: [{run: x}]}]';
+
 describe('parseBundleFile', () => {
   it('reads name, phases, transaction, lock_timeout and steps, and remembers the line of each step', () => {
     expect(
@@ -185,6 +187,46 @@ phases:
       { line: 4, column: 11 },
       'entry 1 of "steps" must be a map, and is text, such as { run',
     ],
+    [
+      'a phase that is a list',
+      'name: a\nphases:\n- [x]',
+      { line: 3, column: 3 },
+      'must be a map, and is a list, such as { name: main, steps: [{ run: schema/*.sql }] }.',
+    ],
+    [
+      'a parameter that is a type',
+      `name: a\nparameters: {p: text}\n${MAIN}`,
+      { line: 2, column: 17 },
+      '"p" must be a map, and is text, such as { type: text }.',
+    ],
+    ['parameters that are a list', `name: a\nparameters: [p]\n${MAIN}`, { line: 2, column: 13 }, '"parameters" must be a map, and is a list.'],
+    ['settings that are a list', `name: a\nsettings: [p]\n${MAIN}`, { line: 2, column: 11 }, '"settings" must be a map, and is a list.'],
+    [
+      'a setting without a value',
+      `name: a\nsettings: {work_mem: }\n${MAIN}`,
+      { line: 2, column: 22 },
+      'must be text that is not empty, a number, true or false, and is empty.',
+    ],
+    [
+      'a number as condition',
+      'name: a\nphases: [{name: m, steps: [{run: x, when: 5}]}]',
+      { line: 2, column: 43 },
+      '"when" must be an expression of SQL as text, or true or false, and is a number.',
+    ],
+    [
+      'half a row as size',
+      'name: a\nphases: [{name: m, steps: [{batch: x, size: 1.5}]}]',
+      { line: 2, column: 45 },
+      '"size" must be a whole number, and is a number.',
+    ],
+    ['a word as size', 'name: a\nphases: [{name: m, steps: [{batch: x, size: all}]}]', { line: 2, column: 45 }, '"size" must be a number, and is text.'],
+    [
+      'a word as truth',
+      `name: a\nparameters: {p: {type: text, required: often}}\n${MAIN}`,
+      { line: 2, column: 40 },
+      '"required" must be true or false, and is text.',
+    ],
+    ['a list of files', 'name: a\nphases: [{name: m, steps: [{run: [x]}]}]', { line: 2, column: 34 }, '"run" must be text, and is a list.'],
     [
       'a number as name',
       'name: 12\nphases: [{name: m, steps: [{run: x}]}]',
