@@ -26,12 +26,15 @@ const PARAMETERS: readonly string[] = ['sslmode', 'channel_binding', 'connect_ti
  * @throws Problem connection_string_invalid; transaction_pooler when the host says that it is one. Neither repeats any part of the text
  */
 export function parseConnectionString(text: string): ConnectionParts {
+  if (!/^postgres(?:ql)?:\/\//.test(text))
+    refuse('it does not begin with "postgres://" or "postgresql://"; what is asked for is the address alone, without "psql" or quotation marks before it');
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the URL parser would drop them without a word
   if (/[\s\u0000-\u001f\u007f]/.test(text)) refuse('it holds white space or a control character; a line break at its end often comes from pasting');
-  if (!/^postgres(?:ql)?:\/\//.test(text)) refuse('it does not begin with "postgres://" or "postgresql://"');
   const url = URL.canParse(text)
     ? new URL(text)
-    : refuse('it is not a URI; special characters in user and password must be percent-encoded ("@" is "%40", "/" is "%2F")');
+    : refuse(
+        'it is not a URI; a port is a number up to 65535, and special characters in user and password must be percent-encoded ("@" is "%40", "/" is "%2F")',
+      );
   if (url.hash !== '') refuse('it holds a "#"; in a password that is written "%23"');
 
   const host = decode(url.hostname, 'host')
