@@ -96,7 +96,7 @@ export const PROBLEMS = {
   no_free_connection: { status: 503, exit: 3, title: 'The database has no free connection.' },
   session_lost: { status: 503, exit: 3, title: 'The connection to the database was lost.' },
   worker_unreachable: { status: 503, exit: 3, title: 'The Worker could not be reached.' },
-  interrupted: { status: 503, exit: 3, title: 'The deployment was interrupted and can be resumed.' },
+  interrupted: { status: 503, exit: 3, title: 'It was interrupted, and can be resumed or repeated.' },
   holder_unknown: { status: 503, exit: 3, title: 'Another role holds the lease, and this one cannot see whether it lives.' },
   statement_failed: { status: 500, exit: 1, title: 'The database refused a statement.' },
   internal: { status: 500, exit: 1, title: 'Something unexpected happened in Weft.' },

@@ -1,8 +1,11 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { leaving } from '../../src/cli/conduct.ts';
 import { onSignal } from '../../src/cli/leave.ts';
 import { FIRST_VIEW } from '../../src/cli/progress.ts';
 import { ID, makeDeployment, makeLive, makePhase } from './deployments.ts';
+import { run } from './run.ts';
 
 describe('Ctrl-C', () => {
   it('asks to leave, and leaves at once the second time; what npm passes on is no second time', () => {
@@ -22,6 +25,24 @@ describe('Ctrl-C', () => {
     now += 400;
     react();
     expect(exits).toEqual([3]);
+  });
+
+  it('of a command that only reads is told without a word of a deployment: none was interrupted', async () => {
+    const silent = createServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const leave = new AbortController();
+    silent.once('connection', (socket) => {
+      socket.on('error', () => undefined);
+      leave.abort();
+    });
+    const { port } = silent.address() as AddressInfo;
+    const { code, stderr } = await run(['status'], { env: { DATABASE_URL: `postgres://u:p@127.0.0.1:${port}/d?sslmode=disable` }, signal: leave.signal });
+    silent.close();
+    expect([code, stderr]).toEqual([
+      3,
+      expect.stringMatching(/^weft: It was interrupted, and can be resumed or repeated\.\n {2}Left before the command was done\.\n$/m),
+    ]);
+    expect(stderr).not.toContain('deployment');
   });
 });
 
