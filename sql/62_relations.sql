@@ -119,21 +119,25 @@ begin
   left join (select y.oid, weft._describe_rights(y.typacl, 'T', y.typowner) as words from pg_type as y where y.typrelid <> 0 and y.typacl is not null) as y on y.oid = r.reltype
 
   union all
-  select 'sequence', r.identity,
+  select 'sequence', q.identity,
          concat_ws(', ',
-           'owner ' || quote_ident(pg_get_userbyid(r.relowner)),
+           'owner ' || quote_ident(pg_get_userbyid(q.relowner)),
            format_type(q.seqtypid, null), 'start ' || nullif(q.seqstart, 1), 'increment ' || nullif(q.seqincrement, 1), 'from ' || nullif(q.seqmin, 1),
            'to ' || nullif(q.seqmax, case q.seqtypid when 'int8'::regtype then 9223372036854775807 when 'int4'::regtype then 2147483647 else 32767 end),
-           'cache ' || nullif(q.seqcache, 1), case when q.seqcycle then 'cycle' end, case r.relpersistence when 'u' then 'unlogged' end,
-           case d.deptype when 'i' then 'of ' else 'owned by ' end || t.identity || '.' || t.names[d.refobjsubid],
+           'cache ' || nullif(q.seqcache, 1), case when q.seqcycle then 'cycle' end, case q.relpersistence when 'u' then 'unlogged' end,
+           case q.deptype when 'i' then 'of ' else 'owned by ' end || t.identity || '.' || t.names[q.refobjsubid],
            a.words)
-  from relations as r
-  join pg_sequence as q on q.seqrelid = r.oid
-  left join lateral (
-    select d.refobjid, d.refobjsubid, d.deptype
-    from pg_depend as d where d.classid = 'pg_class'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i') offset 0) as d on true
-  left join tables as t on t.oid = d.refobjid and t.relkind <> 'v'  -- whose columns are not all at hand
-  left join rights as a on a.relacl = r.relacl and a.relowner = r.relowner and a.kind = 's'
+  from (
+    select r.identity, r.relowner, r.relacl, r.relpersistence, q.*, d.refobjid, d.refobjsubid, d.deptype
+    from relations as r
+    join pg_sequence as q on q.seqrelid = r.oid
+    left join lateral (
+      select d.refobjid, d.refobjsubid, d.deptype
+      from pg_depend as d where d.classid = 'pg_class'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i') offset 0) as d on true
+    offset 0  -- before the tables are joined: else all of them are read for each sequence
+  ) as q
+  left join tables as t on t.oid = q.refobjid and t.relkind <> 'v'  -- whose columns are not all at hand
+  left join rights as a on a.relacl = q.relacl and a.relowner = q.relowner and a.kind = 's'
 
   union all
   select case when i.is_key then 'constraint' else 'index' end,

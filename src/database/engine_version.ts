@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '4278f6cf9ad642091460c3dc0866d5c0f0988c2ea80e256a71adc2cf9e4e9afd';
+export const ENGINE_DIGEST = '8da55e1a7f995d564217bc97593aa1a9ad86bc064b215bf66ae7d0db961d64fb';
