@@ -291,14 +291,16 @@ as $$
   ),
   created as materialized (
     select t.place, t.path, t.line, o.object, coalesce(o.object ->> 'on', substring(t.flat from '(?i)^create .*? on (?:only )?(' || weft._name_pattern() || ')(?=$| [^.]|\()')) as "on",
+      case when o.object ->> 'kind' = 'trigger' then substring(t.flat from '(?i) execute (?:function|procedure) (' || weft._name_pattern() || ')') end as calls,
+      case when t.flat ~* '^create (unique )?index\M' then lower(t.flat collate "C") end as index,
       case when o.object ->> 'kind' = 'function' then jsonb_build_object('routine', case when t.flat ~* '^create (or replace )?procedure\M' then 'procedure' else 'function' end, 'arguments', weft._read_arguments(t.flat)) end as more
     from statements as t cross join lateral weft._name_created(t.flat) as o (object)
     where o.object is not null
     union
-    select t.place, t.path, t.line, o.object, case o.object ->> 'kind' when 'statistics' then substring(t.flat from '(?i) from (' || weft._name_pattern() || ') ?$') else o.object ->> 'on' end, null
+    select t.place, t.path, t.line, o.object, case o.object ->> 'kind' when 'statistics' then substring(t.flat from '(?i) from (' || weft._name_pattern() || ') ?$') else o.object ->> 'on' end, null, null, null
     from statements as t cross join lateral weft._name_added(t.flat) as o (object)
     union all
-    select t.place, t.path, t.line, jsonb_strip_nulls(jsonb_build_object('kind', t.kind, 'name', t.now, 'on', case when t.kind in ('column', 'constraint', 'enum value') then t."on" end)), t."on", null
+    select t.place, t.path, t.line, jsonb_strip_nulls(jsonb_build_object('kind', t.kind, 'name', t.now, 'on', case when t.kind in ('column', 'constraint', 'enum value') then t."on" end)), t."on", null, null, null
     from taken as t
     where t.now is not null
   ),
@@ -312,21 +314,31 @@ as $$
         where e.path = c.path and e.last = c.last_on and e.place < c.place and coalesce(e.until >= c.place, true) and weft._is_same_name(e.name, c."on"))
   ),
   -- By what the one and the other are found: compared with each other they would be as many as both together. Of several that take the same away, the last counts.
+  -- What a table loses under another name, it had under the first: of what was made before it was renamed.
+  followed as materialized (
+    select t.kind, t.name, t."on", t.last, t.now, t.place, null::bigint as before from taken as t
+    union all
+    select t.kind, case t.kind when 'relation' then r.name else t.name end, case t.kind when 'column' then r.name end, case t.kind when 'relation' then r.last else t.last end, null, t.place, r.place
+    from taken as r
+    join taken as t on coalesce(t."on", t.name) is not null and weft._last_of_name(coalesce(t."on", t.name)) = weft._last_of_name(r.now) and t.place > r.place
+    where r.kind = 'relation' and r.now is not null and t.now is null and t.kind in ('relation', 'column') and weft._is_same_name(case t.kind when 'relation' then t.name else t."on" end, r.now)
+  ),
   takers as materialized (
-    select k.key, t.name, t."on", t.now is null as is_gone, max(t.place) as place
-    from taken as t
+    select k.key, t.name, t."on", t.now is null as is_gone, t.before, max(t.place) as place
+    from followed as t
     cross join lateral (
       select array['any', t.last] where t.kind is null
-      union all select array['same', t.kind, t.last] where t."on" is null
-      union all select array['same on', t.kind, t.last, weft._last_of_name(t."on")] where t."on" is not null
-      union all select array['index', t.last] where t.kind = 'relation'
+      union all select array['same', t.kind, t.last] where t."on" is null and t.before is null
+      union all select array['same on', t.kind, t.last, weft._last_of_name(t."on")] where t."on" is not null and t.before is null
+      union all select array['index', t.last] where t.kind = 'relation' and t.before is null
+      union all select array['calls', t.last] where t.kind = 'function' and t.now is null
       union all select array['on', t.kind, t.last] where t.kind in ('relation', 'type')
       union all select array['in', (weft._fold_name(t.name))[1]] where t.kind = 'schema'
       union all select array['column', weft._last_of_name(t."on")] where t.kind = 'column' and t.now is null) as k (key)
-    group by k.key, t.name, t."on", t.now is null
+    group by k.key, t.name, t."on", t.now is null, t.before
   ),
   sought as materialized (
-    select k.key, c.number, c.place, c.kind, c.name, c."on", c.object ->> 'on' as its_on
+    select k.key, c.number, c.place, c.kind, c.name, c."on", c.calls, c.index, c.object ->> 'on' as its_on
     from named as c
     cross join lateral (
       select array['any', c.last]
@@ -337,18 +349,20 @@ as $$
       union all select array['on', 'relation', c.last_on] where c.last_on is not null
       union all select array['on', 'type', c.last_on] where c.last_on is not null and c.kind = 'enum value'
       union all select array['in', c.parts[1]] where cardinality(c.parts) > 1
-      union all select array['column', c.last_on] where c.last_on is not null and c.kind in ('constraint', 'statistics')) as k (key)
+      union all select array['column', c.last_on] where c.last_on is not null and (c.index is not null or c.kind in ('constraint', 'statistics'))
+      union all select array['calls', weft._last_of_name(c.calls)] where c.calls is not null) as k (key)
   ),
   gone as materialized (
     select distinct c.number
     from sought as c
     join takers as t on t.key = c.key
-    where t.place > c.place and case t.key[1]
+    where t.place > c.place and (t.before is null or c.place < t.before) and case t.key[1]
       when 'any' then weft._is_same_name(t.name, c.name) or weft._is_same_name(t.name, c.its_on)
       when 'same on' then weft._is_same_name(t.name, c.name) and weft._is_same_name(t."on", c."on")
       when 'on' then weft._is_same_name(t.name, c."on") and (t.key[2] = 'type' or t.is_gone or c.kind in ('column', 'trigger', 'policy', 'constraint', 'rule', 'statistics'))
       when 'in' then true
-      when 'column' then weft._is_same_name(t."on", c."on")
+      when 'column' then weft._is_same_name(t."on", c."on") and coalesce(c.index ~ concat('\m', regexp_replace(lower(weft._last_of_name(t.name) collate "C"), '(\W)', '\\\1', 'g'), '\M'), true)
+      when 'calls' then weft._is_same_name(t.name, c.calls)
       else weft._is_same_name(t.name, c.name) end
   ),
   judged as (

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '8da55e1a7f995d564217bc97593aa1a9ad86bc064b215bf66ae7d0db961d64fb';
+export const ENGINE_DIGEST = '2cc0a49c9b58e41af2b9603a056fb9647cc06f80c35cbb95797e2f8dd674b7b1';

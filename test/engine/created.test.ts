@@ -18,6 +18,17 @@ describe('a database to which the files were deployed is at their bundle', () =>
   it.each([
     ['statistics gone with their table', 'create table keep (n int); create table t (a int, b int); create statistics s on a, b from t;', 'drop table t;'],
     ['statistics gone with a column', 'create table t (a int, b int, c int); create statistics s on a, b from t;', 'alter table t drop column b;'],
+    ['an index gone with a column', 'create table t (a int, b int); create index i on t (a, b);', 'alter table t drop column b;'],
+    [
+      'an index gone with a table that was renamed',
+      'create table t (a int, b int); create index i on t (a); create index j on t (b);',
+      'alter table t rename to u; alter table u drop column b; drop table u;',
+    ],
+    [
+      'a trigger gone with its function',
+      `create table t (a int); create function f() returns trigger language plpgsql as 'begin return new; end'; create trigger g before insert on t for each row execute function f();`,
+      'drop function f() cascade;',
+    ],
     ['statistics of an expression', 'create table t (a date, b int); create statistics s on a, (extract(year from a)) from public.t;', 'drop table t;'],
     [
       'an operator gone with its function',
@@ -50,6 +61,19 @@ describe('a database to which the files were deployed is at their bundle', () =>
 describe('what the files leave is missed where it is not there', () => {
   it.each([
     ['statistics', 'create statistics s on a, b from t;', 'alter table u drop column b;', 'statistics s'],
+    ['an index on other columns than the one that goes', 'create index i on t (b);', 'alter table t drop column a;', 'relation i'],
+    [
+      'an index on a table of the name that one had before',
+      'alter table u rename to v; create table u (a int);',
+      'create index i on u (a); drop table v;',
+      'relation i',
+    ],
+    [
+      'a trigger whose function is there',
+      'create trigger g before update on t for each row execute function suppress_redundant_updates_trigger();',
+      'drop function if exists f;',
+      'trigger g',
+    ],
     ['a constraint', 'alter table t add constraint k check (a > 0);', 'drop table u;', 'constraint k of t'],
     ['an index that became a constraint', 'create unique index i on t (a);', 'alter table t add constraint c unique using index i;', 'constraint c of t'],
     ['a column behind a text', `alter table t add column c text default 'x, y', add column d int;`, 'select 1;', 'column c of t.*column d of t'],
