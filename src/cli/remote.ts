@@ -31,7 +31,9 @@ const BODY_BYTES_MAX = 90_000_000;
 /** A tar has blocks of 512 bytes: a header, and the rest of the last block of content. */
 const ENTRY_OVERHEAD_BYTES = 1024;
 
-/** An upload of 90 MB over a slow line. */
+/** A slow line. */
+const BYTES_PER_SECOND_MIN = 50_000;
+/** An upload of 90 MB over it. */
 const UPLOAD_MS = 30 * 60_000;
 const POLL_MS_MIN = 300;
 const POLL_MS_MAX = 2000;
@@ -105,8 +107,11 @@ export async function deployThroughWorker(
       const tar = writeTar(request, artifacts, source, beside?.bytes ?? null).pipeThrough(
         new CompressionStream('gzip') as ReadableWritablePair<Uint8Array, Uint8Array>,
       );
-      const body = isSmall(artifacts) ? new Uint8Array(await new Response(tar).arrayBuffer()) : tar;
-      return { headers: { 'content-type': 'application/x-tar', 'content-encoding': 'gzip' }, body, timeoutMs: UPLOAD_MS };
+      const headers = { 'content-type': 'application/x-tar', 'content-encoding': 'gzip' };
+      if (!isSmall(artifacts)) return { headers, body: tar, timeoutMs: UPLOAD_MS };
+      // Hardly longer than any answer: a way that has gone silent is tried again.
+      const body = new Uint8Array(await new Response(tar).arrayBuffer());
+      return { headers, body, timeoutMs: ANSWER_MS + Math.floor(body.length / BYTES_PER_SECOND_MIN) * 1000 };
     });
 
   await persist(async () => {

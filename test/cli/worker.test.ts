@@ -3,7 +3,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import pg from 'pg';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { ANSWER_MS } from '../../src/cli/remote_readings.ts';
 import { type LocalWorker, startWorker } from '../../src/dev/miniflare.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { deploymentSchema } from '../../src/domain/deployment.ts';
@@ -352,6 +353,24 @@ describe('what is not right', () => {
     const result = await weft(['deploy', makeBundle('nowhere', ['select 1;']), '--deadline', '1', '--json'], { WEFT_URL: 'http://127.0.0.1:1' });
     expect(result.code).toBe(3);
     expect(result.json().problem.type).toBe('urn:weft:problem:worker_unreachable');
+  });
+
+  it('is a way that has gone silent: with a small bundle it is waited for hardly longer than for any answer, by its size', async () => {
+    let leave = new AbortController();
+    const silent = createServer(() => leave.abort()).listen(0, '127.0.0.1');
+    await new Promise((resolve) => silent.once('listening', resolve));
+    const timeouts = vi.spyOn(AbortSignal, 'timeout');
+    const dense = Array.from({ length: 4 }, () => `-- ${randomBytes(90_000).toString('base64')}`); // what cannot be packed takes its time over a slow line
+    for (const folder of [makeBundle('silent', ['select 1;']), makeBundle('dense', dense)]) {
+      leave = new AbortController();
+      const env = { WEFT_URL: `http://127.0.0.1:${(silent.address() as AddressInfo).port}` };
+      expect((await weft(['deploy', folder], env, { signal: leave.signal })).code).toBe(3);
+    }
+    const waited = timeouts.mock.calls.map(([milliseconds]) => milliseconds);
+    expect(waited).toEqual([ANSWER_MS, expect.toBeOneOf([7, 8].map((seconds) => ANSWER_MS + seconds * 1000))]);
+    timeouts.mockRestore();
+    silent.close();
+    silent.closeAllConnections();
   });
 
   it('is an address that redirects, or that is no Weft: no signed request goes anywhere else', async () => {
