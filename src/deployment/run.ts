@@ -93,7 +93,7 @@ export async function runToEnd(errand: Errand, patience: Patience, run: Run, fir
         const isDeath = call !== undefined && (await hasDied(error, call.session, id, patience));
         if (isDeath) diedCount += 1;
         death = call === undefined ? death : deathOf(error, call.backend);
-        if (!(isDeath && diedCount <= LIMITS.calls_died_count_max) && !passes(error)) throw error;
+        if (!(isDeath && diedCount <= LIMITS.calls_died_count_max) && !passes(error)) throw known === null ? error : metAgain(error);
         trouble = error;
         if (error instanceof Problem && !patience.isExhausted) errand.onTrouble?.(error);
       }
@@ -123,6 +123,32 @@ async function sendAgain(errand: Errand, patience: Patience, run: Run, death: De
 
 function isStandby(error: unknown): boolean {
   return error instanceof Problem && error.slug === 'standby_server';
+}
+
+/** What was met on coming back says nothing of what the deployment has done before. */
+function metAgain(error: unknown): unknown {
+  if (!(error instanceof Problem)) return error;
+  const { slug, message, facts, cause } = error;
+  switch (slug) {
+    case 'deployment_not_found':
+      return new Problem(
+        'interrupted',
+        `${message}. It was there before: so this database has lost what was committed last, as a standby has that was promoted and had not received it, or one that was restored from a backup. What the deployment has committed since it was opened is gone with it. Send the same request again: it is opened anew.`,
+        facts,
+        cause,
+      );
+    case 'database_authentication':
+    case 'database_missing':
+    case 'role_without_rights':
+      return new Problem(
+        slug,
+        `${message} The deployment had begun by then: what it has committed stays, and when this is put right the same request goes on from there.`,
+        facts,
+        cause,
+      );
+    default:
+      return error;
+  }
 }
 
 /** Where a primary was a moment ago, a standby waits to be promoted, or the address to be led elsewhere: that passes, and what was run is not undone by it. */

@@ -146,6 +146,35 @@ describe('lost while a statement runs', () => {
     });
   });
 
+  /** Lets a deployment be seen at work, ends its backend, and leads whoever comes back to another address. */
+  async function comeBackTo(url: string): Promise<{ readonly done: Promise<Deployment>; readonly gate: Awaited<ReturnType<typeof shutGate>> }> {
+    const gate = await shutGate(database.url);
+    const seen = Promise.withResolvers<void>();
+    let isLost = false;
+    const there = () => connectTo({ connectionString: isLost ? url : database.url, transport: 'tcp' })();
+    const { done } = drive(await makeOrder(files(AT_THE_GATE)), { connect: there, onStatus: ({ state }) => state === 'running' && seen.resolve() });
+    await gate.reached();
+    await seen.promise;
+    isLost = true;
+    await sql(database.url, 'select pg_terminate_backend(pid, 10000) from weft._lease');
+    return { done, gate };
+  }
+
+  it('and the database has lost the deployment, as a standby may that is promoted: that is said, and the same request opens it anew', async () => {
+    const promoted = await freshDatabase();
+    const { done, gate } = await comeBackTo(promoted.url);
+    const { message } = await problemOf(done, 'interrupted');
+    expect(message).toContain('has lost what was committed last');
+    await gate.open();
+    await promoted.drop();
+  });
+
+  it('and its password is another one by then: what is said of the connection is not said of the deployment', async () => {
+    const { done, gate } = await comeBackTo(database.url.replace(/:[^:@]*@/, ':another-one@'));
+    expect((await problemOf(done, 'database_authentication')).message).toContain('The deployment had begun by then: what it has committed stays');
+    await gate.open();
+  });
+
   it('a CALL whose lease was taken attaches to whoever took it', async () => {
     const gate = await shutGate(database.url);
     const { done } = drive(await makeOrder(files(AT_THE_GATE)));
