@@ -135,6 +135,8 @@ begin
     when v_state = '42P01' and exists (
         select from pg_class as c where c.relnamespace = 'weft'::regnamespace and c.relname like E'\\_%' and strpos(v_message, format('"%s"', c.relname)) > 0) then
       'A table of that name is Weft''s, in schema weft. If the file goes through the catalog, it has met that there: let it leave schema weft out, as it does pg_catalog.'
+    when v_state in ('42P06', '42P07', '42710', '42723', '42701') and not exists (select from weft._history) then
+      'The history of this database is empty. If another tool has run these files here, or somebody by hand, "weft baseline" records them as applied, and runs none.'
     when v_state = 'WF022' then
       'The transaction in which it was asked is rolled back. Correct the rows or the files, and deploy again; or give the check "severity: warn".'
     when v_state = '42501' and v_message = 'permission denied for schema weft' and weft._flatten(left(weft._skip_comments(p_statement), 200)) ~* '^reassign owned\M' then

@@ -68,11 +68,14 @@ export async function resolveBundle(files: FileList): Promise<{ manifest: Manife
     artifacts.push(await files.describe(step.path));
     if ('undo' in step && step.undo !== undefined) artifacts.push(await files.describe(step.undo));
   }
-  const warnings = [...plan.warnings, ...warnOfTwins(artifacts), ...warnOfEmpty(artifacts), ...warnOfUnmatched(paths, artifacts)];
+  const warnings = [...plan.warnings, ...warnOfTwins(artifacts), ...warnOfEmpty(artifacts, plan.phases), ...warnOfUnmatched(paths, artifacts)];
   const order = plan.order === 'strict' ? { order: 'strict' as const } : {};
   const parameters = plan.parameters.length === 0 ? {} : { parameters: [...plan.parameters] };
   return { manifest: { format: 1, bundle: plan.name, ...order, ...parameters, artifacts, phases: plan.phases }, warnings };
 }
+
+/** Of warnings that say the same of one file after the other, as many are given. */
+const WARNINGS_OF_A_KIND = 5;
 
 const NO_PAIRS: Pairing = { undos: new Map(), lacking: [] };
 
@@ -214,7 +217,16 @@ function refuseTooMany(count: number): void {
 
 /** Of a step that has undo files for some. */
 function warnOfLacking({ lacking }: Pairing): string[] {
-  return lacking.map(({ path, expected }) => `"${path}" has no undo: there is no file "${expected}".`);
+  return shorten(
+    lacking.map(({ path, expected }) => `"${path}" has no undo: there is no file "${expected}".`),
+    'have no undo',
+  );
+}
+
+/** The same said of very many files hides all else. */
+function shorten(warnings: readonly string[], rest: string): string[] {
+  const shown = warnings.length > WARNINGS_OF_A_KIND + 1 ? WARNINGS_OF_A_KIND : warnings.length;
+  return [...warnings.slice(0, shown), ...(shown < warnings.length ? [`${warnings.length - shown} more files ${rest}.`] : [])];
 }
 
 function warnOfNumbers(paths: readonly string[]): string[] {
@@ -249,8 +261,23 @@ function warnOfTwins(artifacts: readonly Artifact[]): string[] {
   return warnings;
 }
 
-function warnOfEmpty(artifacts: readonly Artifact[]): string[] {
-  return artifacts.filter(({ size }) => size === 0).map(({ path }) => `"${path}" is empty.`);
+function warnOfEmpty(artifacts: readonly Artifact[], phases: readonly Phase[]): string[] {
+  const undone = new Map(
+    phases.flatMap(({ steps }) => steps.flatMap((step) => ('undo' in step && step.undo !== undefined ? [[step.undo, step.path] as const] : []))),
+  );
+  const empty = artifacts.filter(({ size }) => size === 0);
+  return [
+    ...empty.filter(({ path }) => !undone.has(path)).map(({ path }) => `"${path}" is empty.`),
+    ...shorten(
+      empty.flatMap(({ path }) => {
+        const of = undone.get(path);
+        return of === undefined
+          ? []
+          : [`"${path}" is empty: an undo takes "${of}" out of the history, and nothing of it back. If that is not meant, take the file away.`];
+      }),
+      'that take others back are empty',
+    ),
+  ];
 }
 
 /** Files that nothing runs. Notes for people (*.md) are meant to be there. */

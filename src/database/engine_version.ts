@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '2cc0a49c9b58e41af2b9603a056fb9647cc06f80c35cbb95797e2f8dd674b7b1';
+export const ENGINE_DIGEST = 'f2dc33aef5bf8dc0973077394754ee6083a6351bfc0e12c3b65ea099734cd973';

@@ -14,6 +14,8 @@ export interface Cause {
   readonly code: string | null;
   /** A sentence without its full stop. */
   readonly text: string;
+  /** The server's words alone. */
+  readonly said?: string;
 }
 
 /** What went wrong with one attempt to connect. */
@@ -52,7 +54,8 @@ export function causeOf(thrown: unknown, secrets: readonly string[]): Cause {
   const code = typeof fields.code === 'string' && fields.code !== '' ? fields.code : null;
   const message = typeof fields.message === 'string' ? fields.message : '';
   if (code !== null && /^[0-9A-Z]{5}$/.test(code) && 'severity' in fields) {
-    return { sqlstate: code, code: null, text: `the server said: ${withoutSecrets(message, secrets)} (${code})` };
+    const said = withoutSecrets(message, secrets);
+    return { sqlstate: code, code: null, text: `the server said: ${said} (${code})`, said };
   }
   if (code !== null) return { sqlstate: null, code, text: transportWords[code] ?? `the connection failed with ${code}` };
   // Several addresses of one name were tried (AggregateError), or an event or error wraps what happened.
@@ -82,7 +85,7 @@ export function sessionLost(cause: Cause): Problem {
     'session_lost',
     `The connection to the database was lost: ${cause.text}. What was committed stays; what was not is rolled back; a CALL that was running may still be running. Nothing needs to be cleaned up: connect again and look.`,
     factsOf(cause),
-    new Error(cause.text),
+    new Error(cause.said ?? cause.text),
   );
 }
 

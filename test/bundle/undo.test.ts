@@ -36,6 +36,23 @@ describe('a pattern with the wildcards of the glob', () => {
 });
 
 describe('in a bundle', () => {
+  it('what is said of many files is said of five, and of the others together', async () => {
+    const { warnings } = await read('- { run: "a/*.sql", undo: "undo/*.sql" }', 'undo/0.sql', ...Array.from({ length: 9 }, (_, n) => `a/${n}.sql`));
+    expect(warnings).toHaveLength(6);
+    expect(warnings[0]).toBe('"a/1.sql" has no undo: there is no file "undo/1.sql".');
+    expect(warnings[5]).toBe('3 more files have no undo.');
+  });
+
+  it('an undo file that is empty is told of, with what an undo makes of it', async () => {
+    const files = [
+      { path: 'weft.yaml', content: yaml('- { run: "a/*.sql", undo: "undo/*.sql" }') },
+      { path: 'a/1.sql', content: 'select 1' },
+      { path: 'undo/1.sql', content: '' },
+    ];
+    const { warnings } = await readInline(files, 'shop');
+    expect(warnings).toEqual([expect.stringContaining('"undo/1.sql" is empty: an undo takes "a/1.sql" out of the history, and nothing of it back.')]);
+  });
+
   it('undo files are artifacts, right behind the file that they take back, and run by no step', async () => {
     const { manifest, warnings } = await read('- { run: "a/*.sql", undo: "undo/*.sql" }', 'a/1.sql', 'a/2.sql', 'undo/1.sql', 'undo/2.sql');
     expect(manifest.artifacts.map(({ path }) => path)).toEqual(['a/1.sql', 'undo/1.sql', 'a/2.sql', 'undo/2.sql']);

@@ -321,6 +321,15 @@ it.each([
   }
 });
 
+it('what is there already, in a database of which the history knows nothing, fails with a hint at baseline; behind a first deployment without', async () => {
+  await sql(database.url, 'create table t (n int)');
+  const deploy = (files: Record<string, string>) => deployFiles(database.url, files, 'per-step', 20_000);
+  expect((await deploy({ '1.sql': 'create table t (n int);' })).error).toMatchObject({ sqlstate: '42P07', hint: expect.stringContaining('weft baseline') });
+  const second = await deploy({ '0.sql': 'select 1;', '1.sql': 'create table t (n int);' });
+  expect(second.error).toMatchObject({ sqlstate: '42P07', path: '1.sql' });
+  expect(second.error?.hint).toBeUndefined();
+});
+
 it('REASSIGN OWNED, which gives away schema weft too, fails with a hint that is about it', async () => {
   const role = `weft_test_heir_${randomBytes(4).toString('hex')}`;
   await sql(database.url, `create role ${role}; grant ${role} to current_user`);
