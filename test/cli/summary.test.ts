@@ -68,6 +68,8 @@ describe('the summary', () => {
     ['42501', 'grant what is missing (or correct schema/047_orders.sql) and deploy again'],
     ['55006', 'see to it that nobody uses what schema/047_orders.sql is about (or correct it) and deploy again'],
     ['55P03', 'see to it that the lock is free (or correct schema/047_orders.sql) and deploy again'],
+    ['WF015', 'do as the hint says and deploy again'],
+    ['55P04', 'do as the hint says and deploy again'],
     ['42703', 'correct schema/047_orders.sql and deploy again'],
   ])('of an error with %s: what is to be repaired', (sqlstate, remedy) => {
     expect(show({ state: 'failed', error: { ...ERROR, sqlstate } })).toContain(`Next: ${remedy}; what`);
