@@ -118,13 +118,13 @@ function endingLines({ id, cancelling, cleaning, live }: Deployment): string[] {
   ];
 }
 
-/** What is to be done about an error of a file: not every one is the file's fault (PostgreSQL manual, appendix A). */
-/** What is wrong with the phase, or with the server, and not with what the file says. */
-const ABOUT_THE_BUNDLE = ['WF015', 'WF018', 'WF021', '25001', '55P04'];
+/** What is wrong with the phase, or with the server, and not with what the file says: the hint of the error knows more. */
+const BEHIND_A_HINT = ['WF015', 'WF018', 'WF021', '25001', '55P04'];
 
+/** What is to be done about an error of a file: not every one is the file's fault (PostgreSQL manual, appendix A). */
 function remedyFor(sqlstate: string, path: string): string {
   if (sqlstate === 'WF022') return `correct the rows that break the rule, or the files that make them,`;
-  if (ABOUT_THE_BUNDLE.includes(sqlstate)) return `do as the hint says`;
+  if (BEHIND_A_HINT.includes(sqlstate)) return `do as the hint says`;
   if (sqlstate.startsWith('23')) return `repair the data (or correct ${path})`;
   if (sqlstate === '42501') return `grant what is missing (or correct ${path})`;
   if (sqlstate === '55006') return `see to it that nobody uses what ${path} is about (or correct it)`;
