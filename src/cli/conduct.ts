@@ -1,7 +1,8 @@
 /**
- * A command that stays with a deployment: shows it while it goes on, leaves on Ctrl-C with the words that it goes on without
- * us, and ends with the summary and the exit code. What is done meanwhile is direct.ts's or remote.ts's.
+ * A command that stays with a deployment: shows it while it goes on, leaves on Ctrl-C, or when its time is over, with the words that
+ * it goes on without us, and ends with the summary and the exit code. What is done meanwhile is direct.ts's or remote.ts's.
  */
+import { isTimeOver } from '../deployment/errand.ts';
 import { isUnapproved } from '../domain/approval.ts';
 import { type Deployment, exitCodeOf, isOver } from '../domain/deployment.ts';
 import { Problem } from '../domain/problem.ts';
@@ -16,6 +17,8 @@ import { cut, oneLine } from './text.ts';
 
 const DEADLINE_SECONDS = 3600;
 const DEADLINE_SECONDS_MAX = 7 * 24 * 3600;
+/** How long behind the deadline an answer that is under way may still come. */
+const DEADLINE_GRACE_MS = 3000;
 /** How long what is under way may take to come to rest after Ctrl-C. */
 const LEAVE_MS = 1000;
 const STATEMENT_CHARACTERS = 80;
@@ -31,7 +34,7 @@ export interface Watch {
 export interface Ending {
   readonly words: (deployment: Deployment, style: Style) => string;
   readonly exitCode: (deployment: Deployment) => number;
-  /** What is said after Ctrl-C when there was no answer yet; without it, the words for a bundle on its way. */
+  /** What is said after Ctrl-C when there was no answer yet, beginning with "Left"; without it, the words for a bundle on its way. */
   readonly unanswered?: string;
 }
 
@@ -40,22 +43,26 @@ export interface Ending {
  * @param work what is done; stops soon after the signal
  * @param ending without it: the summary, and the exit code of the deployment
  * @returns the exit code
- * @throws Problem what the work throws, naming the deployment if there is one; interrupted after Ctrl-C
+ * @throws Problem what the work throws, naming the deployment if there is one; interrupted after Ctrl-C, and when the time is over
  */
 export async function conduct(call: Call, key: string | null, work: (watch: Watch) => Promise<Deployment>, ending?: Ending): Promise<number> {
   const { printer } = call;
   const { io } = printer;
   const deadlineAtMs = Date.now() + 1000 * readSeconds(call, 'deadline', DEADLINE_SECONDS, DEADLINE_SECONDS_MAX);
   const progress = new ProgressPrinter(io, Date.now(), printer.pipeline);
+  const overdue = new AbortController();
+  const timer = setTimeout(() => overdue.abort(), deadlineAtMs + DEADLINE_GRACE_MS - Date.now());
   let deployment: Deployment;
   try {
-    const working = work({ deadlineAtMs, signal: io.signal, onView: (change) => progress.update(change) });
+    const working = work({ deadlineAtMs, signal: AbortSignal.any([io.signal, overdue.signal]), onView: (change) => progress.update(change) });
     working.catch(() => undefined); // when we leave first, nobody else hears of it
-    deployment = await Promise.race([working, left(io.signal, progress, key, ending?.unanswered)]);
+    deployment = await Promise.race([working, atRest(io.signal), atRest(overdue.signal)]);
   } catch (error) {
     if (io.signal.aborted) throw leaving(progress.view, key, ending?.unanswered);
+    if (overdue.signal.aborted || isTimeOver(error)) throw outOfTime(progress.view, key, ending?.unanswered);
     throw naming(error, progress.view.id, key);
   } finally {
+    clearTimeout(timer);
     progress.end();
   }
   if (io.signal.aborted && !isOver(deployment.state)) throw leaving({ ...progress.view, deployment, id: deployment.id }, key);
@@ -84,8 +91,8 @@ function conclude({ printer, values, positionals, command }: Call, deployment: D
   writeReport(printer, values.junit, () => renderJunit(deployment, words));
 }
 
-/** Rejects a moment after Ctrl-C, so that work which does not come to rest holds nobody. */
-async function left(signal: AbortSignal, progress: ProgressPrinter, key: string | null, unanswered?: string): Promise<never> {
+/** Rejects a moment after the signal, so that work which does not come to rest holds nobody. */
+async function atRest(signal: AbortSignal): Promise<never> {
   await new Promise<void>((resolve) => {
     const onAbort = (): void => {
       setTimeout(resolve, LEAVE_MS).unref();
@@ -93,7 +100,7 @@ async function left(signal: AbortSignal, progress: ProgressPrinter, key: string 
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort, { once: true });
   });
-  throw leaving(progress.view, key, unanswered);
+  throw signal.reason;
 }
 
 /** The last words after Ctrl-C. @param unanswered those without an answer, where they are not about a bundle */
@@ -126,6 +133,12 @@ export function leaving(view: View, key: string | null, unanswered?: string): Pr
   }
   const words = `Left. ${whatGoesOn(view, id)} To attach again, and continue it if need be: weft resume ${id}. ${look}`;
   return new Problem('interrupted', words, facts);
+}
+
+/** The same when the time is over. */
+function outOfTime(view: View, key: string | null, unanswered?: string): Problem {
+  const { slug, message, facts } = leaving(view, key, unanswered);
+  return new Problem(slug, message.replace(/^Left/, 'The time was over'), facts);
 }
 
 /** In transactions the run needs no client; a statement that PostgreSQL runs in none is run by the session that was handed it. */

@@ -23,6 +23,8 @@ import type { View } from './progress.ts';
 const REQUEST_LIFE_SECONDS = 900;
 /** How long one attempt may take to open a session: a compute wakes within that. */
 const CONNECT_MS = 30_000;
+/** How long it may take when the command's time is as good as over: a last look is due then. */
+const LAST_CONNECT_MS = 2000;
 /** How long opening a session may take without a word. */
 const SILENCE_MS = 1000;
 
@@ -39,11 +41,12 @@ export interface DirectErrand {
 
 /**
  * Sessions of a command.
- * @param deadlineMs how long to try
+ * @param untilMs when the command's time is over, in milliseconds since 1970
  * @param onSilence called when there is none after a moment
  */
-function connectToDatabase({ connectionString, transport }: DatabaseAddress, deadlineMs: number, onSilence: () => void): Connect {
-  const connect = connectTo({ connectionString, transport, applicationName: 'weft', deadlineMs: Math.min(deadlineMs, CONNECT_MS) });
+function connectToDatabase({ connectionString, transport }: DatabaseAddress, untilMs: number, onSilence: () => void): Connect {
+  const deadlineMs = (): number => Math.min(CONNECT_MS, Math.max(LAST_CONNECT_MS, untilMs - Date.now()));
+  const connect = connectTo({ connectionString, transport, applicationName: 'weft', deadlineMs });
   return async () => {
     const timer = setTimeout(onSilence, SILENCE_MS);
     try {
@@ -63,7 +66,7 @@ function silenceUntil(milliseconds: number): string {
 function connectFor(errand: DirectErrand): Connect {
   const untilMs = Math.min(errand.deadlineAtMs, Date.now() + FIRST_CONTACT_MS);
   let isFirst = true;
-  const connect = connectToDatabase(errand.address, errand.deadlineAtMs - Date.now(), () => {
+  const connect = connectToDatabase(errand.address, errand.deadlineAtMs, () => {
     if (isFirst) errand.onView({ note: silenceUntil(untilMs) });
   });
   return async () => {
@@ -77,7 +80,7 @@ function connectFor(errand: DirectErrand): Connect {
 /** One session for one reading. @param io where to say that nobody answers */
 export async function withSession<T>(address: DatabaseAddress, io: Pick<Io, 'stderr'>, use: (session: Session) => Promise<T>): Promise<T> {
   const untilMs = Date.now() + CONNECT_MS;
-  const session = await connectToDatabase(address, CONNECT_MS, () => io.stderr.write(`${silenceUntil(untilMs)}\n`))();
+  const session = await connectToDatabase(address, untilMs, () => io.stderr.write(`${silenceUntil(untilMs)}\n`))();
   try {
     return await use(session);
   } finally {

@@ -23,8 +23,8 @@ export interface ConnectOptions {
   /** WebSocket only: `ws` instead of `wss`. */
   readonly insecure?: boolean;
   readonly applicationName?: string;
-  /** How long to try, in milliseconds. */
-  readonly deadlineMs?: number;
+  /** How long to try, in milliseconds; asked for each session anew where that changes. */
+  readonly deadlineMs?: number | (() => number);
 }
 
 /**
@@ -36,13 +36,14 @@ export interface ConnectOptions {
 export function connectTo(options: ConnectOptions): Connect {
   const parts = parseConnectionString(options.connectionString);
   const name = options.applicationName ?? 'weft';
-  const deadline = options.deadlineMs ?? deadline_milliseconds_default;
+  const { deadlineMs = deadline_milliseconds_default } = options;
   const secrets = [parts.password ?? '', parts.host, parts.host.split('.')[0] ?? ''];
   const makeClient = (): DriverClient =>
     options.transport === 'tcp' ? tcpClient(parts, name) : webSocketClient(parts, name, options.proxy, options.insecure ?? false);
 
   return async () => {
     const start = Date.now();
+    const deadline = typeof deadlineMs === 'function' ? deadlineMs() : deadlineMs;
     for (let attempt = 1; ; attempt += 1) {
       const left = Math.max(1, deadline - (Date.now() - start));
       try {

@@ -127,11 +127,16 @@ function since(milliseconds: number): () => number {
   return () => milliseconds;
 }
 
+const time_is_over = new Error('the time of the errand is over');
+
 export function timeOver(): Problem {
-  return new Problem(
-    'interrupted',
-    'The time was over before anything could be learnt of the deployment. `weft status` shows it, `weft resume` goes on with it.',
-  );
+  const words = 'The time was over before anything could be learnt of the deployment. `weft status` shows it, `weft resume` goes on with it.';
+  return new Problem('interrupted', words, {}, time_is_over);
+}
+
+/** Whether that is all there is to say: whoever knows more of the errand says it better. */
+export function isTimeOver(error: unknown): boolean {
+  return error instanceof Problem && error.cause === time_is_over;
 }
 
 /** Resolves after so many milliseconds, or when the signal fires. */

@@ -103,7 +103,7 @@ export async function runToEnd(errand: Errand, patience: Patience, run: Run, fir
     }
     patience.check();
     if (patience.isOver) {
-      if (trouble !== null) throw trouble;
+      if (trouble !== null) throw known === null ? trouble : metAgain(trouble);
       return known ?? (await lookOnce(errand, id));
     }
     await patience.pause();
@@ -143,6 +143,14 @@ function metAgain(error: unknown): unknown {
       return new Problem(
         slug,
         `${message} The deployment had begun by then: what it has committed stays, and when this is put right the same request goes on from there.`,
+        facts,
+        cause,
+      );
+    case 'database_unreachable':
+    case 'no_free_connection':
+      return new Problem(
+        slug,
+        `${message} The deployment had begun by then: what it has committed stays, and if the server is there it may be going on.`,
         facts,
         cause,
       );

@@ -6,6 +6,7 @@ import type { Deployment } from '../../src/domain/deployment.ts';
 import { Problem } from '../../src/domain/problem.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { AT_THE_GATE, connectOver, makeOrder, shutGate } from '../support/orders.ts';
+import { sql } from '../support/sql.ts';
 
 let database: TestDatabase;
 beforeEach(async () => {
@@ -71,3 +72,24 @@ for (const how of ['full', 'silent'] as const)
     expect([end.state, end.live?.path]).toEqual(['running', '2.sql']);
     await gate.open();
   });
+
+it('at the deadline, where nobody answers since the backend has died, it is said that the deployment had begun', async () => {
+  const gate = await shutGate(database.url);
+  const real = connectOver(database.url);
+  const seen = Promise.withResolvers<void>();
+  let isAway = false;
+  const connect: Connect = async (...words) => {
+    if (isAway) throw new Problem('database_unreachable', 'Nobody is there.');
+    return real(...words);
+  };
+  const { done } = deploy({ connect, ...(await makeOrder(FILES)), onStatus: () => seen.resolve(), deadlineMs: 6_000 });
+  done.catch(() => undefined);
+  await seen.promise;
+  isAway = true;
+  await sql(database.url, 'select pg_terminate_backend(pid) from weft._lease');
+  await expect(done).rejects.toMatchObject({
+    slug: 'database_unreachable',
+    message: 'Nobody is there. The deployment had begun by then: what it has committed stays, and if the server is there it may be going on.',
+  });
+  await gate.open();
+});
