@@ -95,6 +95,25 @@ $$;
 comment on function weft._advise_on_own_schema() is 'Says what to do where a file has to do with what is in schema weft.';
 
 
+-- The message has no schema: what a table or function of the user's is called too, may be that one.
+create or replace function weft._is_of_engine(p_message text)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select coalesce(bool_and(o.schema = 'weft'::regnamespace), false)
+  from (select substring(p_message from '^permission denied for \w+ (\S+)$') as name) as m
+  cross join lateral (
+    select c.relnamespace as schema from pg_class as c where c.relname = m.name
+    union all
+    select p.pronamespace from pg_proc as p where p.proname = m.name
+  ) as o
+$$;
+
+comment on function weft._is_of_engine(text) is 'Tells whether it is a table or function of the engine, and none of another schema, to which permission was denied.';
+
+
 -- What a failed block leaves to be told: all of GET STACKED DIAGNOSTICS, and where it was.
 create or replace function weft._describe_error(
     p_error jsonb, p_phase text, p_path text, p_line integer, p_statement text, p_parameters jsonb default null, p_search_path text default 'pg_catalog, pg_temp')
@@ -142,7 +161,9 @@ begin
     when v_state = '42501' and v_message = 'permission denied for schema weft' and weft._flatten(left(weft._skip_comments(p_statement), 200)) ~* '^reassign owned\M' then
       'REASSIGN OWNED gives away all that a role owns, and that is the engine in schema weft too, where its new owner may make nothing. Give away what is yours by its name: alter table ... owner to ...'
     when v_state = '42501' and v_message = 'permission denied for schema weft' then
-      'weft.parameter() is for the role that deploys and for the role that the phase names in weft.yaml. A role that a file takes on by itself reads a parameter as :''name''.'
+      'weft.parameter() is for the role that deploys and for the role that the phase names in weft.yaml. A role that a file takes on by itself reads a parameter as :''name''. All else in schema weft is for the role that owns it.'
+    when v_state = '42501' and weft._is_of_engine(v_message) then
+      'That is the engine''s, in schema weft, and for the role that owns that. Let the file run as it, without "role"; of the engine, weft.parameter() is for others too.'
     when v_state = '55P04' then
       'A new value of an enum can be used only after a commit. Put its use into a later phase, or a later file of a per-step phase.'
     when v_state = 'XX000' and weft._may_pass(v_state, v_message) then

@@ -13,6 +13,10 @@ export async function asking<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** A right on the schema alone is not enough: the guard, which knows the owner by name, has let such a role pass. */
+const whoMayUseTheEngine =
+  "What is in schema weft is for the role that owns it, and for its members: deploy as one of them, or let that role grant what is lacking. Who owns it: select nspowner::regrole from pg_namespace where nspname = 'weft'.";
+
 /**
  * @param error what was thrown or replied
  * @returns the Problem it means; a Problem stays itself, and what is no SqlError stays what it is
@@ -39,8 +43,9 @@ export function problemOf(error: unknown): unknown {
     case 'WF008':
       return new Problem('activity_hidden', said, facts, error);
     case 'WF009':
-    case '42501':
       return new Problem('role_without_rights', said, facts, error);
+    case '42501':
+      return new Problem('role_without_rights', error.hint ? said : `${endSentence(said)} ${whoMayUseTheEngine}`, facts, error);
     case 'WF024':
       return new Problem('engine_not_trusted', said, facts, error);
     case 'WF010':

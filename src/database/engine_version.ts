@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'f2dc33aef5bf8dc0973077394754ee6083a6351bfc0e12c3b65ea099734cd973';
+export const ENGINE_DIGEST = 'a6d97cdf477f2348d843206a660f15be64deada220e1faf4c9ed8a51e68e21d2';

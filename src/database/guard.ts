@@ -21,6 +21,7 @@ declare
   v_self     pg_catalog.oid[];
   v_trusted  pg_catalog.oid[];  -- known once something is another role's
   v_of_other pg_catalog.record;
+  v_owner    pg_catalog.name;
 begin
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   if v_schema is null then
@@ -73,11 +74,21 @@ begin
                             pg_get_userbyid(v_of_other.owner), session_user);
     end if;
   end loop;
+  if not has_schema_privilege(v_schema, 'usage') then
+    select pg_get_userbyid(n.nspowner) into v_owner from pg_namespace as n where n.oid = v_schema;
+    raise exception 'The role "%" may not use schema weft, which belongs to "%". Nothing was changed.', current_user, v_owner
+      using errcode = '42501', hint = case
+        when current_user <> session_user then
+          format('The session acts as %1$I by a setting "role" of %2$I. As an administrator: alter role %2$I reset role', current_user, session_user)
+        when pg_has_role(session_user, v_owner, 'member') then
+          format('It is a member of %1$I that inherits none of its rights. Deploy as %1$I, or let it inherit: grant %1$I to %2$I with inherit true, or before PostgreSQL 16: alter role %2$I inherit', v_owner, session_user)
+        else format('Deploy as %1$I, or as a member of it: grant %1$I to %2$I', v_owner, session_user) end;
+  end if;
   perform set_config('search_path', v_path, true);
 end
 $guard$`;
 
-/** Fails where the schema is missing (3F000), or is not to be trusted (WF024); and with it the transaction that it stands in. */
+/** Fails where the schema is missing (3F000), may not be used (42501), or is not to be trusted (WF024); and with it the transaction that it stands in. */
 const GUARD: Message = { kind: 'statement', text: question, values: [] };
 
 /**

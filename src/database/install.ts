@@ -52,6 +52,21 @@ export function renderInstallation(installed: number | null, engine: Engine): st
   ].join('');
 }
 
+/**
+ * In front of it where it is sent: a role whose deployments would be refused for that lays nothing first. Not in the script for psql: there an
+ * administrator may have become the role that shall own the engine.
+ */
+const guardOfSession = `
+do $guard$
+begin
+  if (select a.backend_start from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) as a) is null then
+    raise exception 'The role "%" cannot see even its own session in pg_stat_activity. Nothing was changed.', session_user
+      using errcode = 'WF009', hint = pg_catalog.format('The role has a setting "role" of another role. As an administrator: alter role %I reset role', session_user);
+  end if;
+end
+$guard$;
+`;
+
 /** The same for psql: with BEGIN and COMMIT, and a first line that says what it is. */
 export function renderInstallScript(engine: Engine): string {
   return `-- Weft's engine, version ${engine.version}. Everything it needs is in schema "weft"; to be rid of it: drop schema weft cascade.
@@ -76,7 +91,7 @@ export async function installEngine(session: Session, installed: number | null, 
   const version = engine?.version ?? ENGINE_VERSION;
   if (installed !== null && installed > version) throw engineNewer(installed, version);
   if (installed === version) return false;
-  const script: Message = { kind: 'simple', text: renderInstallation(installed, engine ?? (await readEngine())) };
+  const script: Message = { kind: 'simple', text: guardOfSession + renderInstallation(installed, engine ?? (await readEngine())) };
   // Where there was none, whoever asked has left a failed transaction behind.
   const reply = (await session.pipeline(installed === null ? [{ kind: 'simple', text: 'rollback' }, script] : [script])).at(-1);
   if (reply?.kind !== 'error') return true;
@@ -98,7 +113,9 @@ export async function installEngine(session: Session, installed: number | null, 
   if (error.sqlstate === '42501') {
     throw new Problem(
       'role_without_rights',
-      `The engine could not be installed: ${error.message}. Nothing was changed. Grant the role CREATE on the database, or have its owner run \`weft install\`.`,
+      installed === null
+        ? `The engine could not be installed: ${error.message}. Nothing was changed. Grant the role CREATE on the database, or have its owner run \`weft install\`.`
+        : `The engine could not be upgraded: ${error.message}. Nothing was changed. Whoever owns schema weft upgrades it, or a member of that role: have one of them run \`weft install\`.`,
       { sqlstate: error.sqlstate },
     );
   }

@@ -214,9 +214,28 @@ describe('a role', () => {
 
   it('that may not use the engine of another one is told so', async () => {
     await stageFiles(database.url, FILES);
-    await problemOf(deployTo(asRole()), 'role_without_rights');
-    await problemOf(resumeAt(asRole(), null), 'role_without_rights');
+    const [{ owner }] = await sql(database.url, 'select current_user::text as owner');
+    for (const refuse of [() => deployTo(asRole()), () => resumeAt(asRole(), null)])
+      expect((await problemOf(refuse(), 'role_without_rights')).message).toBe(
+        `The role "${role()}" may not use schema weft, which belongs to "${owner}". Nothing was changed. Deploy as ${owner}, or as a member of it: grant ${owner} to ${role()}`,
+      );
+    await sql(database.url, `grant usage on schema weft to ${role()}`);
+    for (const refuse of [() => deployTo(asRole()), () => resumeAt(asRole(), null)])
+      expect((await problemOf(refuse(), 'role_without_rights')).message).toMatch(
+        /^permission denied for function \w+\. What is in schema weft is for the role that owns it, and for its members: .*Who owns it: select nspowner/,
+      );
+    await sql(database.url, `revoke usage on schema weft from ${role()}`);
     expect(await deployments()).toEqual([{ state: 'staged' }]);
+  });
+
+  it('that acts as another one, and so could not see its own session, is refused before an engine is laid, and told what to reset', async () => {
+    const other = `${role()}_other`;
+    await sql(database.url, `create role ${other}; grant ${other} to ${role()}; alter role ${role()} set role = '${other}'`);
+    await sql(database.url, `grant create on database ${database.name} to ${other}`);
+    const problem = await problemOf(deployTo(asRole()), 'role_without_rights');
+    expect(problem.message).toContain(`alter role ${role()} reset role`);
+    expect(await engines()).toEqual({ weft: null, journal: null });
+    await sql(database.url, `alter role ${role()} reset role; revoke create on database ${database.name} from ${other}; drop role ${other}`);
   });
 
   it('that has no free connection is told so, after some tries', async () => {

@@ -342,10 +342,13 @@ describe('the schema', () => {
     await sql(database.url, 'grant weft_test_shop to current_user');
     const phase = { role: 'weft_test_shop' };
     expect(await deployOne({ '1.sql': 'select * from weft._deployments;' }, { phase })).toMatchObject({
-      error: { sqlstate: '42501', message: expect.stringContaining('_deployments') },
+      error: { sqlstate: '42501', message: expect.stringContaining('_deployments'), hint: expect.stringMatching(/^That is the engine's, in schema weft/) },
     });
     expect(await deployOne({ '2.sql': 'select weft.version();' }, { phase })).toMatchObject({
       error: { sqlstate: '42501', message: expect.stringContaining('version') },
+    });
+    expect(await deployOne({ '4.sql': 'select weft.glance(null);' }, { phase })).toMatchObject({
+      error: { sqlstate: '42501', hint: expect.stringMatching(/^That is the engine's, in schema weft/) },
     });
     const end = await deployOne({ '3.sql': `set role weft_test_shop; select weft.parameter('region');` });
     expect(end).toMatchObject({ error: { sqlstate: '42501', hint: expect.stringContaining(`as :'name'`) } });
