@@ -7,7 +7,8 @@
 --   20 tables      what is remembered, and what must be true   |
 --   21 kept        what is kept when a deployment is over       |
 --   22 protection  what it needs before it may start            |
---   23 owed        what forges are still to be told            /
+--   23 owed        what forges are still to be told             |
+--   24 unwatched   what others see to in this database         /
 --   30 constants   version, limits                             \
 --   40 events      the journal of a deployment                  |
 --   45 retention   how long what nobody needs is kept          |
@@ -22,6 +23,7 @@
 --   62 relations   and what they have by the hundred           |
 --   63 catalog     the catalog as one text                      |
 --   64 snapshot    as rows, as a hash, and what differs         |
+--   64 unwatched   what others see to, and is no drift          |
 --   65 drift       before and after, and since                  |
 --   65 drift_along what went with what was dropped         |
 --   65 drift_behind_undo  as it was before, or not             |

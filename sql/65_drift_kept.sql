@@ -192,10 +192,12 @@ create or replace function weft._tell_of_drift(p_deployment uuid, p_fingerprint 
 as $$
 declare
   v_last      weft._deployments := weft._read_late(p_fingerprint);
-  v_both      jsonb := jsonb_build_object('before', v_last.fingerprint_expected, 'after', p_fingerprint);
+  v_both      jsonb;
   v_other     weft._deployments;
   v_expected  text := p_fingerprint;
   v_met       text := p_fingerprint;
+  v_is        text;
+  v_settled   record;
   v_list      record;
 begin
   select d.* into v_other from weft._deployments as d
@@ -209,12 +211,16 @@ begin
     v_met := coalesce(v_last.fingerprint_after, v_last.fingerprint_met);
   elsif v_last.fingerprint_expected <> p_fingerprint and weft._are_comparable(v_last.fingerprint_expected, p_fingerprint)
       and exists (select from weft._snapshots as s where s.fingerprint = v_last.fingerprint_expected) then
+    v_is := (select s.catalog from weft._snapshots as s where s.fingerprint = p_fingerprint);
+    select u.expected, u.unwatched into v_settled from weft._snapshots as s cross join lateral weft._settle_unwatched(s.catalog, v_is) as u where s.fingerprint = v_last.fingerprint_expected;
     v_expected := v_last.fingerprint_expected;
-    if not exists (select from jsonb_array_elements(weft._recall_drift(p_deployment)) as d where d.value -> 'fingerprint' = v_both) then
-      select l.count, l.objects into v_list
-      from weft._list_differences(
-        (select s.catalog from weft._snapshots as s where s.fingerprint = v_last.fingerprint_expected), (select s.catalog from weft._snapshots as s where s.fingerprint = p_fingerprint),
-        weft._limit('drift_told_count_max'), 'missing') as l;
+    if v_settled.unwatched is not null then
+      v_expected := weft._hash_catalog(v_settled.expected);
+      insert into weft._snapshots (fingerprint, catalog) values (v_expected, v_settled.expected) on conflict on constraint a_catalog_is_kept_once do nothing;
+    end if;
+    v_both := jsonb_build_object('before', v_expected, 'after', p_fingerprint);
+    if v_expected <> p_fingerprint and not exists (select from jsonb_array_elements(weft._recall_drift(p_deployment)) as d where d.value -> 'fingerprint' = v_both) then
+      select l.count, l.objects into v_list from weft._list_differences(v_settled.expected, v_is, weft._limit('drift_told_count_max'), 'missing') as l;
       perform weft._tell(p_deployment, 'drift_found', p_data => jsonb_build_object('since', v_last.id, 'reopened', p_is_reopened, 'fingerprint', v_both, 'count', v_list.count,
         'objects', weft._by_name_alone(v_list.objects)));
     end if;
@@ -310,10 +316,12 @@ begin
     select l.count, l.objects into v_list
     from weft._snapshots as b
     join weft._snapshots as a on a.fingerprint = v_kept.fingerprint
-    cross join lateral weft._list_differences(b.catalog, a.catalog, weft._limit('drift_told_count_max'), 'missing') as l
+    cross join lateral weft._settle_unwatched(b.catalog, a.catalog) as u
+    cross join lateral weft._list_differences(u.expected, a.catalog, weft._limit('drift_told_count_max'), 'missing') as l
     where b.fingerprint = v_last.fingerprint_expected and weft._are_comparable(b.fingerprint, a.fingerprint);
     perform weft._tell(v_last.id, 'drift_accepted', p_data => jsonb_build_object('by', coalesce(p_caller, 'role ' || session_user),
-      'fingerprint', jsonb_build_object('before', v_last.fingerprint_expected, 'after', v_kept.fingerprint), 'count', v_list.count, 'objects', weft._by_name_alone(v_list.objects)));
+      'fingerprint', jsonb_build_object('before', v_last.fingerprint_expected, 'after', v_kept.fingerprint), 'count', v_list.count, 'objects', weft._by_name_alone(v_list.objects)))
+    where v_list.count is distinct from 0;  -- else nothing differed but what something else sees to
     update weft._deployments as d set fingerprint_expected = v_kept.fingerprint where d.id = v_last.id;
   end if;
   return weft.describe_drift();

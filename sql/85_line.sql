@@ -248,6 +248,10 @@ begin
   if not found then
     return;
   end if;
+  -- of an undo the manifest says what it takes back
+  perform weft._note_unwatched(v_deployment)
+  where v_deployment.mode <> 'rehearse' and v_deployment.undoes is null
+    and (v_deployment.manifest ? 'unwatched' or exists (select from weft._unwatched as u where u.bundle = v_deployment.bundle));
   perform weft._tell(p_deployment, 'started', p_data => jsonb_build_object('fence', p_fence)),
     case when v_unread is not null then weft._tell(p_deployment, 'catalog_not_read', p_data => v_unread) end,
     weft._tell_of_drift(p_deployment, v_fingerprint),

@@ -8,10 +8,12 @@ import { LIMITS } from '../domain/limits.ts';
 import { nameSchema, orderSchema, roleSchema, settingNameSchema, settingsSchema, transactionSchema } from '../domain/manifest.ts';
 import type { Parameter } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
+import type { Unwatched } from '../domain/unwatched.ts';
 import { findNearest } from './order.ts';
 import { PARAMETER_WORDS, writtenParametersSchema } from './parameter_words.ts';
 import { durationSchema, expressionSchema, onErrorSchema, type WrittenStep, wordsOf, writtenCheckSchema, writtenStepSchema } from './step_words.ts';
 import { TextCheck } from './text.ts';
+import { DRIFT_WORDS, writtenDriftSchema } from './unwatched_words.ts';
 
 /** The name of the bundle file, at the root of its folder. */
 export const BUNDLE_FILE = 'weft.yaml';
@@ -67,6 +69,8 @@ export const bundleFileSchema = z.strictObject({
   order: orderSchema.default('any'),
   /** What a deployment can or must be given, by name. */
   parameters: writtenParametersSchema.optional(),
+  /** Of which objects nothing is drift. */
+  drift: writtenDriftSchema.optional(),
   ...sessionShape,
   phases: z.array(phaseWithStepsSchema).min(1).max(LIMITS.phases_count),
 });
@@ -96,6 +100,8 @@ export interface BundleFile {
   readonly order: z.infer<typeof orderSchema>;
   /** In the order in which they stand there. */
   readonly parameters: readonly Parameter[];
+  /** What something else sees to. */
+  readonly unwatched: readonly Unwatched[];
   readonly phases: readonly BundleFilePhase[];
 }
 
@@ -114,7 +120,7 @@ export function parseBundleFile(bytes: Uint8Array): BundleFile {
   const parsed = bundleFileSchema.safeParse(document.value);
   if (!parsed.success) throw explain(document, parsed.error.issues);
   refuseLostDigits(document, parsed.data);
-  const { name, order, parameters = [], role, settings, phases } = parsed.data;
+  const { name, order, parameters = [], drift, role, settings, phases } = parsed.data;
   const lines = new Map<string, number>();
   for (const [index, phase] of phases.entries()) {
     const place = document.locate(['phases', index, 'name']);
@@ -126,6 +132,7 @@ export function parseBundleFile(bytes: Uint8Array): BundleFile {
     name,
     order,
     parameters,
+    unwatched: drift?.ignore ?? [],
     phases: phases.map((phase, index) => ({
       name: phase.name,
       transaction: phase.transaction,
@@ -295,6 +302,7 @@ function explainIssue(document: YamlText, issue: z.core.$ZodIssue): { place: Pla
 
 function explainKey(document: unknown, path: Path, key: string): string {
   if (path[0] === 'parameters') return explainWord('a parameter', PARAMETER_WORDS, key);
+  if (path[0] === 'drift') return explainWord('"drift"', DRIFT_WORDS, key);
   if (path[2] === 'lock_timeout') return `"lock_timeout" has no "${key}"; it has ${Object.keys(lockTimeoutsSchema.shape).join(', ')}`;
   const list = path[2] === 'checks' ? 'checks' : 'steps';
   const words =

@@ -71,7 +71,8 @@ export async function resolveBundle(files: FileList): Promise<{ manifest: Manife
   const warnings = [...plan.warnings, ...warnOfTwins(artifacts), ...warnOfEmpty(artifacts, plan.phases), ...warnOfUnmatched(paths, artifacts)];
   const order = plan.order === 'strict' ? { order: 'strict' as const } : {};
   const parameters = plan.parameters.length === 0 ? {} : { parameters: [...plan.parameters] };
-  return { manifest: { format: 1, bundle: plan.name, ...order, ...parameters, artifacts, phases: plan.phases }, warnings };
+  const unwatched = plan.unwatched.length === 0 ? {} : { unwatched: [...plan.unwatched] };
+  return { manifest: { format: 1, bundle: plan.name, ...order, ...parameters, ...unwatched, artifacts, phases: plan.phases }, warnings };
 }
 
 /** Of warnings that say the same of one file after the other, as many are given. */
@@ -83,6 +84,7 @@ interface Plan {
   readonly name: string;
   readonly order: BundleFile['order'];
   readonly parameters: readonly Parameter[];
+  readonly unwatched: BundleFile['unwatched'];
   readonly phases: Phase[];
   readonly warnings: readonly string[];
 }
@@ -100,6 +102,7 @@ function planFolder(paths: readonly string[], fallbackName: string): Plan {
     name: makeName(fallbackName),
     order: 'any',
     parameters: [],
+    unwatched: [],
     phases: [{ name: 'main', transaction: 'auto', steps }],
     warnings: [...warnOfNumbers(chosen), ...warnOfOtherTools(chosen)],
   };
@@ -167,7 +170,7 @@ function planBundleFile(paths: readonly string[], file: BundleFile): Plan {
       throw new Problem('invalid_bundle', `${BUNDLE_FILE}: "${undo}" undoes "${path}", and would also be run, by ${place}.`, { file: BUNDLE_FILE });
   }
   warnings.push(...warnOfWayBack([...places].flatMap(([path, { kind }]) => (kind === 'run' ? [path] : []))));
-  return { name: file.name, order: file.order, parameters: file.parameters, phases, warnings };
+  return { name: file.name, order: file.order, parameters: file.parameters, unwatched: file.unwatched, phases, warnings };
 }
 
 /** A step of the manifest. What it may say, the bundle file's schemas have seen to. */

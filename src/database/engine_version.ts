@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'a6d97cdf477f2348d843206a660f15be64deada220e1faf4c9ed8a51e68e21d2';
+export const ENGINE_DIGEST = 'bfeb7ee2ac4a72141dd069eeb8615d9bb99466abc2a16032e8997fcd1b5c4b5f';

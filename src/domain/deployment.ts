@@ -341,6 +341,10 @@ export const driftSchema = differencesSchema.extend({
   running: z.string().nullable(),
   /** Files that an undo has taken back in part: what that has removed is no drift, and the history has them still. */
   half_undone: z.array(z.looseObject({ bundle: z.string(), path: z.string(), undoes: z.string(), account: z.string() })).nullish(),
+  /** What differs too and is no drift: bundles say that something else sees to it. Null where nothing of that differs. */
+  unwatched: z
+    .looseObject({ count: z.int(), objects: z.array(z.looseObject({ change: z.string(), kind: z.string(), identity: z.string(), bundle: z.string() })) })
+    .nullish(),
 });
 
 /** What of the catalog a deployment has changed. */

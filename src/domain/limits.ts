@@ -77,6 +77,10 @@ export const LIMITS = {
   folder_entries_count: 100_000,
   /** Phases of one bundle. */
   phases_count: 100,
+  /** Entries under `drift: ignore:`. */
+  ignored_count: 100,
+  /** A name with wildcards there. */
+  pattern_characters: 200,
   /** A path inside a bundle, in UTF-8. */
   path_bytes: 1024,
   /** An expression in a bundle file. */

@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { LIMITS } from './limits.ts';
 import { parametersSchema } from './parameters.ts';
 import { textSchema } from './text.ts';
+import { unwatchedSchema } from './unwatched.ts';
 
 /** SHA-256 in lower-case hexadecimal. */
 export const digestSchema = z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 digest in lower-case hexadecimal');
@@ -221,6 +222,8 @@ export const manifestSchema = z
     order: z.literal('strict').optional(),
     /** What the bundle declares; absent when it declares nothing. */
     parameters: parametersSchema.optional(),
+    /** What something else sees to; absent when nothing is. */
+    unwatched: z.array(unwatchedSchema).min(1).max(LIMITS.ignored_count).optional(),
     /** In the order in which the steps first name them; the order of the tar. */
     artifacts: z.array(artifactSchema).max(LIMITS.artifacts_count),
     /** Files that the bundle runs, and this deployment of it does not (`--up-to`, `--only`): they are not gone from it, and none of them was renamed. */

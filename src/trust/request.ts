@@ -119,12 +119,13 @@ export function checkRequest(value: unknown): WeftRequest {
  */
 function refuseCrowds(value: unknown): void {
   const { files, manifest, parameters, secrets } = membersOf(value);
-  const { artifacts, phases } = membersOf(manifest);
+  const { artifacts, phases, unwatched } = membersOf(manifest);
   const steps = Array.isArray(phases) && phases.length <= LIMITS.phases_count ? phases.map((phase) => countOf(membersOf(phase).steps)) : [];
   const crowds: readonly (readonly [what: string, count: number, limit: LimitName])[] = [
     ['files', countOf(files), 'artifacts_count'],
     ['manifest.artifacts', countOf(artifacts), 'artifacts_count'],
     ['manifest.phases', countOf(phases), 'phases_count'],
+    ['manifest.unwatched', countOf(unwatched), 'ignored_count'],
     ['steps of the manifest', steps.reduce((sum, count) => sum + count, 0), 'steps_count'],
     ['parameters', Object.keys(membersOf(parameters)).length, 'parameters_count'],
     ['secrets', Object.keys(membersOf(secrets)).length, 'parameters_count'],

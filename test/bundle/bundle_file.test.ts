@@ -32,6 +32,7 @@ phases:
       name: 'shop',
       order: 'any',
       parameters: [],
+      unwatched: [],
       phases: [
         {
           name: 'schema',
@@ -270,6 +271,34 @@ phases:
   it('refuses what is not UTF-8, and names the byte', async () => {
     const problem = await problemOf(() => parseBundleFile(Uint8Array.from([0x6e, 0xe9, 0x0a])), 'not_utf8');
     expect(problem.facts).toEqual({ path: 'weft.yaml', byte: 1 });
+  });
+
+  const ignoring = (rules: string) => `name: a\ndrift:\n  ignore: ${rules}\nphases: [{name: m, steps: [{run: x}]}]`;
+
+  it('reads what something else sees to, a name behind the first dot', () => {
+    const { unwatched } = parse(ignoring('[{schema: part*}, {table: public.My table.x}, {partitions_of: a.b}, {event_trigger: t}]'));
+    expect(unwatched).toEqual([{ schema: 'part*' }, { table: ['public', 'My table.x'] }, { partitions_of: ['a', 'b'] }, { event_trigger: 't' }]);
+    expect(parse(`name: a\n${MAIN}`).unwatched).toEqual([]);
+  });
+
+  it.each([
+    ['no list', '{schema: a}', 'must be a list'],
+    ['an empty list', '[]', 'must not be empty'],
+    ['an unknown word', '[{shema: a}]', 'is "shema"; did you mean "schema"?'],
+    ['a word that is none of it', '[{column: a.b.c}]', 'must be one of schema, extension'],
+    ['two words at once', '[{schema: a, table: a.b}]', 'must be one of schema'],
+    ['a table without its schema', '[{table: goods}]', 'such as "table: public.events", and is "goods"'],
+    ['a number', '[{schema: 12}]', 'in quotes if it looks like a number'],
+    ['a name that is too long', `[{schema: ${'a'.repeat(LIMITS.pattern_characters + 1)}}]`, 'pattern_characters'],
+    ['too many', `[${'{schema: a},'.repeat(LIMITS.ignored_count + 1)}]`, `more than ${LIMITS.ignored_count} entries`],
+  ])('refuses of what something else sees to %s, with its line', async (_, rules, words) => {
+    const problem = await refusal(ignoring(rules));
+    expect(problem.message).toContain(words);
+    expect(problem.facts).toMatchObject({ file: 'weft.yaml', line: 3 });
+  });
+
+  it('refuses a word beside "ignore"', async () => {
+    expect((await refusal(`name: a\ndrift: {ignored: []}\n${MAIN}`)).message).toContain('"drift" has no "ignored"; did you mean "ignore"?');
   });
 
   const declared = (parameter: string) => `name: a\nparameters:\n  ${parameter}\nphases: [{name: m, steps: [{run: x}]}]`;

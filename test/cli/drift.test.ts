@@ -57,6 +57,25 @@ changed function public.twice(n integer)
     expect(driftSchema.parse(json.json())).toMatchObject({ verdict: 'drift', count: 3, since: { deployment: id } });
   });
 
+  it('names what something else sees to as no drift, and ends with 0 where nothing else differs', async () => {
+    const bundle = 'name: shop\ndrift: { ignore: [{ schema: jobs }, { table: public.tmp_* }] }\nphases: [{ name: main, steps: [{ run: "*.sql" }] }]\n';
+    await weft('deploy', makeFolder({ ...GOODS, 'weft.yaml': bundle }));
+    await sql(database.url, 'create schema jobs; create table tmp_1 (n int)');
+    const none = await weft('drift');
+    expect(none.stdout.replace(/since deployment .*Z\./, 'SINCE.')).toBe(`Nothing of what deployments see to has changed SINCE.
+
+No drift, because something else sees to them (drift: ignore: of shop): 2 objects that differ.
+  added schema jobs
+  added table public.tmp_1
+`);
+    expect(none.code).toBe(0);
+    await sql(database.url, 'drop index by_name');
+    const some = await weft('drift');
+    expect(some.stdout).toMatch(/^1 object is not as deployments have left it; .*\nmissing index public\.by_name\n.*2 objects that differ\./s);
+    expect(some.code).toBe(1);
+    expect(driftSchema.parse((await weft('drift', '--json')).json())).toMatchObject({ count: 1, unwatched: { count: 2 } });
+  });
+
   it('with an id: shows what that deployment has changed, and ends with 0', async () => {
     const { id } = (await weft('deploy', makeFolder(GOODS), '--json')).json();
     const { code, stdout } = await weft('drift', id);

@@ -86,7 +86,28 @@ async function mutated(chance: Chance, requests: Requests): Promise<Generated> {
 /** A bundle file by chance, of files one of which is never right. */
 async function bundle(chance: Chance, requests: Requests): Promise<Generated> {
   const word = () =>
-    chance.pick(['name', 'phases', 'steps', 'run', 'load', 'batch', 'when', 'repeat', 'key', 'parameters', '&a', '*a', '!!js', '<<', '- ', '[', '}', '"']);
+    chance.pick([
+      'name',
+      'phases',
+      'steps',
+      'run',
+      'load',
+      'batch',
+      'when',
+      'repeat',
+      'key',
+      'parameters',
+      'drift',
+      'ignore',
+      '&a',
+      '*a',
+      '!!js',
+      '<<',
+      '- ',
+      '[',
+      '}',
+      '"',
+    ]);
   const lines = Array.from({ length: chance.number(12) }, () => `${' '.repeat(chance.number(6))}${word()}: ${chance.happens(0.5) ? word() : chance.text(20)}`);
   const files = inlineFiles({ 'weft.yaml': `name: shop\n${lines.join('\n')}`, [`${chance.text(20)}.sql`]: chance.text(50), '../never.sql': 'select 1;' });
   const init = await requests.post(requests.makeRequest({ files, folder: 'shop' }));

@@ -23,6 +23,7 @@ import { CHECK_RULES } from '../../src/domain/manifest.ts';
 import { PARAMETER_TYPES } from '../../src/domain/parameters.ts';
 import { PROBLEMS, Problem } from '../../src/domain/problem.ts';
 import { actionSchema, deployRequestSchema, requestSchema } from '../../src/domain/request.ts';
+import { PAIR_WORDS, SINGLE_WORDS } from '../../src/domain/unwatched.ts';
 import { makeReadToken } from '../../src/trust/read_token.ts';
 import { digestSecrets } from '../../src/trust/secrets.ts';
 import { makeHouse } from '../http/support.ts';
@@ -99,6 +100,7 @@ describe('BUNDLES.md', () => {
       'name',
       'order',
       'parameters',
+      'drift',
       'phases',
       'transaction',
       'lock_timeout',
@@ -209,6 +211,15 @@ describe('BUNDLES.md', () => {
     const rows = section.slice(0, section.indexOf('\n\n')).split('\n').slice(1);
     expect(rows.map((row) => /^\| `([a-z]+)`/.exec(row)?.[1])).toEqual(PARAMETER_WORDS);
     expect([...(rows[0] ?? '').matchAll(/`([a-z]+)`/g)].map(([, name]) => name).slice(1)).toEqual([...PARAMETER_TYPES]);
+  });
+
+  test('its example of what something else sees to is one, and the words are those of the language', () => {
+    const file = parseBundleFile(new TextEncoder().encode(snippet('docs/BUNDLES.md', 'ignore')));
+    expect(file.unwatched).toEqual([{ partitions_of: ['public', 'events'] }, { schema: 'partman' }, { table: ['public', 'tmp_*'] }, { publication: 'dbz_*' }]);
+    const [, section = ''] = readPage('docs/BUNDLES.md').split('| word | names |\n');
+    const rows = section.slice(0, section.indexOf('\n\n')).split('\n').slice(1);
+    const words = rows.flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`([a-z_]+)`/g)].map(([, word]) => word));
+    expect(words.toSorted()).toEqual([...SINGLE_WORDS, ...PAIR_WORDS].toSorted());
   });
 
   test('its example of what may fail is one', () => {

@@ -148,6 +148,8 @@ describe('what is too much is refused at the limit that says so, and reaches no 
     expect(await limitOf(await signed(world.requests.makeRequest({ manifest: { ...manifest, artifacts, phases: many(LIMITS.phases_count + 1, {}) } })))).toBe(
       'phases_count',
     );
+    const unwatched = many(LIMITS.ignored_count + 1, {});
+    expect(await limitOf(await signed(world.requests.makeRequest({ manifest: { ...manifest, artifacts, phases, unwatched } })))).toBe('ignored_count');
     expect(await limitOf(await signed(world.requests.makeRequest({ files: many(LIMITS.artifacts_count + 1, {}) })))).toBe('artifacts_count');
     const text = JSON.stringify(world.requests.makeRequest({ id: 'run-1', manifest: { phases: [{ steps: many(1_000_000, 0) }] } }));
     expect(await limitOf(await signed(text))).toContain('json_values_count');

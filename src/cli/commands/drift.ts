@@ -32,6 +32,7 @@ export async function drift(call: Call): Promise<number> {
     return 0;
   }
   show(printer, found, headlineOfDrift(found), 'drift()');
+  showUnwatched(printer, found);
   for (const { bundle, account } of found.half_undone ?? [])
     printer.say(`\nNo drift, and not as the history has it, in ${oneLine(bundle)}: ${oneLine(account)}`);
   if (found.reason !== null) return 2;
@@ -48,6 +49,21 @@ function showObjects(printer: Printer, found: Drift | Changes, headline: string,
   const remainder = andMore(unlisted, 'object').flatMap((more) => ['', `${more}; in psql: select * from weft.${reading}`]);
   printer.say(
     [found.reason === null ? headline : harmless(found.reason), ...found.objects.flatMap((one) => describe(one, printer.style)), ...remainder].join('\n'),
+  );
+}
+
+/** What differs too, and is no drift. */
+function showUnwatched(printer: Printer, { unwatched }: Drift): void {
+  if (!unwatched) return;
+  const { count: objects, objects: shown } = unwatched;
+  const bundles = [...new Set(shown.map(({ bundle }) => oneLine(bundle)))].join(', ');
+  const named = shown.map(({ change, kind, identity }) => `  ${change} ${oneLine(kind)} ${oneLine(identity)}`);
+  printer.say(
+    [
+      `\nNo drift, because something else sees to ${objects === 1 ? 'it' : 'them'} (drift: ignore: of ${bundles}): ${count(objects, 'object')} that ${objects === 1 ? 'differs' : 'differ'}.`,
+      ...named,
+      ...andMore(objects - shown.length, 'object'),
+    ].join('\n'),
   );
 }
 
@@ -76,9 +92,9 @@ function showNamed(printer: Printer, { count: objects, objects: shown }: NamedDi
   printer.say('');
 }
 
-function headlineOfDrift({ verdict, since, running, count: objects }: Drift): string {
+function headlineOfDrift({ verdict, since, running, count: objects, unwatched }: Drift): string {
   const then = since === null ? '' : `deployment ${since.deployment} of ${oneLine(since.bundle)}, ${since.state} at ${moment(since.finished_at)}`;
-  if (verdict === 'none') return `Nothing has changed since ${then}.${acceptedOf(since)}`;
+  if (verdict === 'none') return `Nothing ${unwatched ? 'of what deployments see to ' : ''}has changed since ${then}.${acceptedOf(since)}`;
   const beside = running === null ? '' : `\nDeployment ${running} is running: what it has changed so far is among them.`;
   const earlier = since?.accepted ? null : since?.drift_found?.at(-1);
   const met = earlier

@@ -1,0 +1,180 @@
+/** What bundles say something else sees to (`drift: ignore:`) is no drift, whatever becomes of it; everything else is told as ever. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { connectOver, deployFiles } from '../support/orders.ts';
+import { offers } from '../support/source.ts';
+import { sql } from '../support/sql.ts';
+import { undo } from './undoing.ts';
+
+let database: TestDatabase;
+
+beforeEach(async () => {
+  database = await freshDatabase();
+});
+
+afterEach(() => database.drop());
+
+const START = `create table goods (id int);
+create table events (id bigint generated always as identity, at date not null, primary key (id, at)) partition by range (at);
+create table events_1 partition of events for values from ('2026-01-01') to ('2026-02-01');
+create index by_day on events_1 (at);
+create function job_1() returns int language sql as 'select 1';`;
+
+const drift = () => sql(database.url, 'select change, kind, identity from weft.drift()');
+const document = async () => (await sql(database.url, 'select weft.describe_drift() as document'))[0].document;
+const names = (objects: readonly { change: string; kind: string; identity: string }[]) =>
+  objects.map(({ change, kind, identity }) => `${change} ${kind} ${identity}`);
+
+const bundleOf = (ignore: readonly object[] | null, files: Readonly<Record<string, string>>, name = 'shop') => ({
+  'weft.yaml': JSON.stringify({ name, ...(ignore && { drift: { ignore } }), phases: [{ name: 'main', steps: [{ run: '**/*.sql' }] }] }),
+  ...files,
+});
+
+async function deploy(ignore: readonly object[] | null, files: Readonly<Record<string, string>> = {}, name = 'shop') {
+  const end = await deployFiles(connectOver(database.url), bundleOf(ignore, { [`${name}.sql`]: name === 'shop' ? START : 'select 1', ...files }, name));
+  expect(end.error).toBeNull();
+  expect(end.state).toBe('succeeded');
+  return end;
+}
+
+describe('no drift is', () => {
+  it.each([
+    [
+      'a partition, at any depth, that came, went or changed, and what hangs on it',
+      [{ partitions_of: 'public.events' }],
+      `create table events_2 partition of events for values from ('2026-02-01') to ('2026-03-01') partition by hash (id);
+       create table events_2a partition of events_2 for values with (modulus 1, remainder 0);
+       create index by_day_too on events_2a ((at + 1));
+       create statistics of_events_2a on id, at from events_2a;
+       comment on table events_2a is 'a'; comment on column events_2a.at is 'b'; comment on index by_day_too is 'c'; comment on constraint events_2a_pkey on events_2a is 'd';
+       create function public.touch() returns trigger language plpgsql as 'begin return new; end';
+       create trigger touch before insert on events_2a for each row execute function touch(); comment on trigger touch on events_2a is 'e';
+       create policy all_of_it on events_2a; create rule none as on delete to events_2a do instead nothing;
+       grant select on events_2a to public;
+       drop index by_day; alter table events_1 set (fillfactor = 50);
+       create table events_3 (id bigint, at date)`,
+      ['added function public.touch()', 'added table public.events_3'],
+    ],
+    ['a partition that is dropped', [{ partitions_of: 'public.ev*' }], 'drop table events_1', []],
+    [
+      'what stands in a schema, and the schema',
+      [{ schema: 'part?an' }],
+      `create schema partman; comment on schema partman is 'a'; create table partman.t (id serial primary key, s text check (s <> '')); create view partman.v as select * from partman.t;
+       create function partman.f(a int, b text) returns int language sql as 'select 1'; comment on function partman.f(int, text) is 'b';
+       create type partman.e as enum ('a'); create domain partman.d as int check (value > 0); comment on type partman.e is 'c';
+       alter default privileges in schema partman grant select on tables to public;
+       create table goods_partman (id int); create schema partmann; create schema "part.an"`,
+      ['added schema partmann', 'added table public.goods_partman'],
+    ],
+    [
+      'a table by its name, and what hangs on it',
+      [{ table: 'public.tmp_?' }],
+      `create table tmp_1 (id serial primary key, n int unique); create index on tmp_1 ((n + 1)); create view tmp_v as select 1 as one; create sequence tmp_s;
+       create table tmp_10 (); create schema other; create table other.tmp_1 (); create function tmp_f() returns int language sql as 'select 1'; create type tmp_t as enum ('a')`,
+      ['added enum public.tmp_t', 'added function public.tmp_f()', 'added schema other', 'added table other.tmp_1', 'added table public.tmp_10'],
+    ],
+    [
+      'a function by its name, whatever its arguments',
+      [{ function: 'public.job_*' }],
+      `create or replace function job_1() returns int language sql as 'select 2'; create function job_2(a int, b text) returns int language sql as 'select 1';
+       comment on function job_2(int, text) is 'a'; create procedure job_3() language sql as 'select 1'; create table job_4 ()`,
+      ['added table public.job_4'],
+    ],
+    [
+      'a publication',
+      [{ publication: 'dbz_*' }],
+      'create publication dbz_one for table goods; create publication other for table goods',
+      ['added publication other', 'added table of a publication other: public.goods'],
+    ],
+    ['an extension', [{ extension: 'citext' }], 'create extension citext', []],
+  ])('%s', async (_, ignore, byHand, told) => {
+    await deploy(ignore);
+    await sql(database.url, byHand);
+    expect(names(await drift()).toSorted()).toEqual(told.toSorted());
+    const found = await document();
+    expect(found).toMatchObject({ verdict: told.length === 0 ? 'none' : 'drift', count: told.length });
+    expect(found.unwatched.count).toBeGreaterThan(0);
+    expect(found.unwatched.objects[0]).toMatchObject({ bundle: 'shop' });
+    if (told.length === 0) expect(found.fingerprint.before).toBe(found.fingerprint.after);
+
+    const next = await deploy(ignore, { '2.sql': 'create table two (n int)' });
+    expect(next.drift_found ?? []).toMatchObject(told.length === 0 ? [] : [{ count: told.length }]);
+    expect(names(await drift()).toSorted()).toEqual(told.toSorted());
+    expect((await document()).unwatched).toBeNull();
+  });
+
+  it.runIf(offers('a superuser'))('an event trigger, which a platform makes', async () => {
+    await deploy([{ event_trigger: 'pgrst_*' }, { function: 'public.watch' }]);
+    const superuser = new URL(database.superuserUrl ?? '');
+    superuser.pathname = `/${database.name}`;
+    await sql(
+      superuser.href,
+      `create function public.watch() returns event_trigger language plpgsql as 'begin end'; create event trigger pgrst_ddl on ddl_command_end execute function public.watch()`,
+    );
+    expect(await document()).toMatchObject({ verdict: 'none', unwatched: { count: 2 } });
+  });
+});
+
+describe('what is said of it', () => {
+  const PARTITIONS = [{ partitions_of: 'public.events' }];
+  const more = (month: number) =>
+    sql(database.url, `create table events_${month} partition of events for values from ('2026-0${month}-01') to ('2026-0${month + 1}-01')`);
+
+  it('holds for the database, whichever bundle deploys', async () => {
+    await deploy(PARTITIONS);
+    await more(3);
+    const other = await deploy(null, {}, 'other');
+    expect(other.drift_found ?? []).toEqual([]);
+    await more(4);
+    expect(await document()).toMatchObject({
+      verdict: 'none',
+      unwatched: { objects: expect.arrayContaining([{ change: 'added', kind: 'table', identity: 'public.events_4', bundle: 'shop' }]) },
+    });
+  });
+
+  it('counts from the deployment on that says so, also for what differed before', async () => {
+    await deploy(null);
+    await more(3);
+    await sql(database.url, 'alter table goods add by_hand int');
+    expect(names(await drift())).toContain('added table public.events_3');
+    const saying = await deploy(PARTITIONS, { '2.sql': 'select 2' });
+    expect(saying.drift_found).toMatchObject([{ count: 1, objects: [{ identity: 'public.goods.by_hand' }] }]);
+    expect(names(await drift())).toEqual(['added column public.goods.by_hand']);
+  });
+
+  it('ends with the deployment that says it no more: what came before is meant, what comes then is told', async () => {
+    await deploy(PARTITIONS);
+    await more(3);
+    await deploy(PARTITIONS, { '2.sql': 'select 2' });
+    await deploy(null, { '2.sql': 'select 2', '3.sql': 'select 3' });
+    expect(await drift()).toEqual([]);
+    await more(4);
+    expect(names(await drift())).toContain('added table public.events_4');
+  });
+
+  it('is not taken from a rehearsal', async () => {
+    await deploy(null);
+    const rehearsed = await deployFiles(connectOver(database.url), bundleOf(PARTITIONS, { 'shop.sql': START, '2.sql': 'select 2' }), { mode: 'rehearse' });
+    expect(rehearsed.state).toBe('succeeded');
+    await more(3);
+    expect(names(await drift())).toContain('added table public.events_3');
+  });
+
+  it('is not forgotten by an undo, which leaves the catalog as it was before, but for that', async () => {
+    const steps = [{ run: 'shop.sql' }, { run: '2.sql', undo: '2.undo.sql' }];
+    const ways = { '2.sql': 'create table two (n int)', '2.undo.sql': 'drop table two' };
+    await deploy(PARTITIONS);
+    await deploy(PARTITIONS, { ...ways, 'weft.yaml': JSON.stringify({ name: 'shop', drift: { ignore: PARTITIONS }, phases: [{ name: 'main', steps }] }) });
+    await more(3);
+    expect(await undo(database.url)).toMatchObject({ state: 'succeeded', compared: { verdict: 'same' } });
+    await more(4);
+    expect(await document()).toMatchObject({ verdict: 'none' });
+  });
+
+  it('leaves nothing to accept', async () => {
+    const { id } = await deploy(PARTITIONS);
+    await more(3);
+    const [{ accepted }] = await sql(database.url, 'select weft.accept_drift() as accepted');
+    expect(accepted).toMatchObject({ verdict: 'none', count: 0, unwatched: null, since: { deployment: id, accepted: null } });
+  });
+});
