@@ -12,18 +12,21 @@ import { Problem } from '../../src/domain/problem.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { AT_THE_GATE, connectOver, makeOrder, type OrderOptions, shutGate, stageFiles, until } from '../support/orders.ts';
 import { offers } from '../support/source.ts';
-import { serverLog, sql } from '../support/sql.ts';
+import { serverLog, serverLogEnd, sql } from '../support/sql.ts';
 
 let database: TestDatabase;
 let secret: string;
 /** All that came back to whoever called. */
 let heard: string[];
+/** From where on the server's log is read, in bytes: a little before the test, so that something is there to be read. */
+let logBegin: number;
 
 beforeEach(async () => {
   database = await freshDatabase();
   // whatever has to be escaped somewhere, and longer than what a server shows of a value
   secret = `it's "${randomBytes(40).toString('base64url')}" \\ Ünïcode`;
   heard = [];
+  logBegin = offers('processes to stop') ? Math.max(0, (await serverLogEnd(database.superuserUrl ?? '')) - 1000) : 0;
   await sql(database.url, 'create table vault (token text primary key check (length(token) < 1000), n int)');
 });
 
@@ -75,7 +78,7 @@ async function expectNoTrace(from?: { readonly log: false }) {
   for (const id of ids ?? []) heard.push(JSON.stringify(await readEvents(session, id, 0)));
   await session.close();
   const places: Record<string, string> = { tables: await dump(), answers: heard.join('\n') };
-  if (from?.log !== false && offers('processes to stop')) places.log = await serverLog(database.superuserUrl ?? '');
+  if (from?.log !== false && offers('processes to stop')) places.log = await serverLog(database.superuserUrl ?? '', logBegin);
   const key = secret.slice(6, 40);
   const parts = Array.from({ length: key.length - 7 }, (_, at) => key.slice(at, at + 8));
   const forms = [...parts, secret, Buffer.from(key).toString('hex'), Buffer.from(secret).toString('base64').slice(0, 40)].map((form) => form.toLowerCase());

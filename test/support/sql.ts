@@ -1,7 +1,7 @@
 /**
  * Facts, looked at from a session of their own.
  */
-import { readFile } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 
@@ -88,8 +88,23 @@ function keep(url: string, client: pg.Client): void {
   }
 }
 
-/** All that the server of this run has logged, where its files are on this machine (`offers('processes to stop')`). */
-export async function serverLog(superuserUrl: string): Promise<string> {
+/** What the server of this run has logged, where its files are on this machine (`offers('processes to stop')`). @param from where to begin, in bytes */
+export async function serverLog(superuserUrl: string, from = 0): Promise<string> {
+  const log = await open(await nameLog(superuserUrl));
+  try {
+    const { size } = await log.stat();
+    return (await log.read(Buffer.alloc(size - from), 0, size - from, from)).buffer.toString('utf8');
+  } finally {
+    await log.close();
+  }
+}
+
+/** Where the server's log ends now, in bytes: behind a run of all tests it is long, so whoever looks for what one test has left there begins here. */
+export async function serverLogEnd(superuserUrl: string): Promise<number> {
+  return (await stat(await nameLog(superuserUrl))).size;
+}
+
+async function nameLog(superuserUrl: string): Promise<string> {
   const [{ directory }] = await sql(superuserUrl, `select current_setting('data_directory') as directory`);
-  return readFile(join(directory, '..', 'log'), 'utf8');
+  return join(directory, '..', 'log');
 }
