@@ -39,8 +39,9 @@ export async function undoNewest(world: World, state: State, deed: Extract<Deed,
   if (rehearsed.state !== end.state)
     throw new Fault('a rehearsal foresaw another end', [`${rehearsed.state}, ${JSON.stringify(rehearsed.error)}; and the undo ${end.state}`]);
   const held = heldBehind(state, taken);
-  const missed = state.hands.map((hand) => ({ ...hand, along: hand.along?.filter((id) => taken.held.code.has(id)) }));
-  const hands = missed.filter((hand) => isHandThere(hand, held));
+  const hands = state.hands
+    .map((hand) => ({ ...hand, along: hand.along?.filter((id) => isMissed(hand, id, taken)) }))
+    .filter((hand) => isHandThere(hand, held));
   const next: State = {
     ...state,
     held,
@@ -75,6 +76,10 @@ function heldBehind({ held }: State, { held: before, files, rights, hands }: Dep
   }
   return rights === 'again' ? giveRights({ ...before, code }) : { ...before, code };
 }
+
+/** Whether what somebody has dropped is missed behind the undo of a deployment: one that had made it would have taken it away itself. */
+const isMissed = ({ id: hand }: Hand, id: number, { held, hands }: Deployed): boolean =>
+  held.code.has(id) || hands.some((met) => met.id === hand && met.along?.includes(id) === true);
 
 const ids = (hands: readonly Hand[]): string => hands.map(({ id }) => id).join();
 
