@@ -38,7 +38,10 @@ export async function deployFolder(world: World, state: State, deed: Extract<Dee
   const after = holdBehind(state, end, foreseen);
   if (foreseen.isRefused && seen !== null) expectNone('refused, and something has changed', differences(await seeDatabase(url), seen, true));
   const files = new Set(foreseen.files.map(({ id }) => id));
-  const deployed = [...state.deployed, { id: end.id, held: state.held, hands: state.hands, seen, files, rights: after.rights, hasChanged: after.hasChanged }];
+  const deployed = [
+    ...state.deployed,
+    { id: end.id, held: state.held, hands: state.hands, seen, files, ran: after.ran, rights: after.rights, hasChanged: after.hasChanged },
+  ];
   const isDone = end.state === 'succeeded' && deed.upTo === undefined;
   const isUnchanged = !after.hasChanged && end.state === 'failed' && !state.isHalfWay;
   const next: State = {
@@ -131,7 +134,7 @@ function compareEnd(end: Deployment, { isRefused, broken }: Foreseen, { blow }: 
 }
 
 /** What the record says has run is what the walk takes for run; of a deployment that has succeeded it has to be what was foreseen. */
-function holdBehind(state: State, end: Deployment, { files, runs }: Foreseen): { held: Held } & Pick<Deployed, 'rights' | 'hasChanged'> {
+function holdBehind(state: State, end: Deployment, { files, runs }: Foreseen): { held: Held } & Pick<Deployed, 'ran' | 'rights' | 'hasChanged'> {
   const steps = new Map(end.phases.flatMap((phase) => phase.steps).map((step) => [step.path, step]));
   const ran = files.filter((file) => hasRun(steps.get(pathOf(file))));
   const along = dropAlong(state.held, ran);
@@ -148,7 +151,12 @@ function holdBehind(state: State, end: Deployment, { files, runs }: Foreseen): {
   for (const file of ran) held = holdMore(held, file);
   const hasGiven = ran.some(({ kind }) => kind === 'rights');
   const rights = !hasGiven ? 'none' : state.held.areGiven ? 'again' : 'first';
-  return { held, rights, hasChanged: rights === 'first' || ran.some(({ kind }) => kind !== 'check' && kind !== 'rights') };
+  return {
+    held,
+    ran: new Set(ran.map(({ id }) => id)),
+    rights,
+    hasChanged: rights === 'first' || ran.some(({ kind }) => kind !== 'check' && kind !== 'rights'),
+  };
 }
 
 const hasRun = (step: StepStatus | undefined): boolean => step?.state === 'succeeded' && step.is_wanted !== false;
@@ -169,5 +177,8 @@ async function repeat(world: World, state: State, bundle: Bundle): Promise<State
   if (now.fingerprint !== seen.fingerprint) throw new Fault('deployed again', ['the fingerprint is another one']);
   const files = new Set(state.folder.files.keys());
   const rights = state.held.areGiven ? 'again' : 'none';
-  return { ...state, deployed: [...state.deployed, { id: end.id, held: state.held, hands: state.hands, seen, files, rights, hasChanged: false }] };
+  return {
+    ...state,
+    deployed: [...state.deployed, { id: end.id, held: state.held, hands: state.hands, seen, files, ran: new Set<number>(), rights, hasChanged: false }],
+  };
 }

@@ -6,6 +6,8 @@ export interface Held {
   readonly ran: readonly File[];
   /** What runs again, as it ran last; also what is gone from the folder since. */
   readonly code: ReadonlyMap<number, File>;
+  /** What was dropped of that, and nobody has made again: the history has it all the same, as it ran last. */
+  readonly lost: ReadonlyMap<number, File>;
   /** Relations that everybody may read. */
   readonly readable: ReadonlySet<string>;
   /** Whether the file has run that gives these rights. */
@@ -20,7 +22,7 @@ export interface Hand {
   readonly along?: readonly number[] | undefined;
 }
 
-export const NOTHING: Held = { ran: [], code: new Map(), readable: new Set(), areGiven: false };
+export const NOTHING: Held = { ran: [], code: new Map(), lost: new Map(), readable: new Set(), areGiven: false };
 
 export const ranOnce = ({ ran }: Held): ReadonlySet<number> => new Set(ran.map(({ id }) => id));
 
@@ -51,7 +53,8 @@ export function dropAlong({ code }: Held, ran: readonly File[]): ReadonlySet<num
 
 /** Without what went along. */
 export function withoutAlong(held: Held, along: ReadonlySet<number>): Held {
-  return { ...held, code: new Map([...held.code].filter(([id]) => !along.has(id))) };
+  const gone = [...held.code].filter(([id]) => along.has(id));
+  return { ...held, code: new Map([...held.code].filter(([id]) => !along.has(id))), lost: new Map([...held.lost, ...gone]) };
 }
 
 /** Without a view that somebody drops, and with it what uses it. */
@@ -65,7 +68,7 @@ export function withoutView(held: Held, id: number): { readonly held: Held; read
 export function holdMore(held: Held, file: File): Held {
   if (file.kind === 'check') return held;
   if (file.kind === 'rights') return giveRights(held);
-  if (isCode(file)) return { ...held, code: new Map(held.code).set(file.id, file) };
+  if (isCode(file)) return { ...held, code: new Map(held.code).set(file.id, file), lost: new Map([...held.lost].filter(([id]) => id !== file.id)) };
   return { ...held, ran: [...held.ran, file] };
 }
 

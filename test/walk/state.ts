@@ -10,8 +10,9 @@ export interface Deployed {
   readonly hands: readonly Hand[];
   /** Null where it began on what another one had left half-way. */
   readonly seen: Seen | null;
-  /** Its files. */
+  /** Its files, and those of them that ran. */
   readonly files: ReadonlySet<number>;
+  readonly ran: ReadonlySet<number>;
   /** Whether it has run the file that gives rights, and whether an earlier one had. */
   readonly rights: 'none' | 'first' | 'again';
   /** Whether it has changed what is held. */

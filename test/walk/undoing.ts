@@ -63,18 +63,18 @@ async function rehearse({ url, tally }: World, deployment: string): Promise<Depl
   return end;
 }
 
-/** What was before, without what nobody makes again; a file that runs with every deployment has run in the undo too. */
-function heldBehind({ held }: State, { held: before, files, rights, hands }: Deployed): Held {
+/**
+ * What was before, without what nobody makes again; a file that runs with every deployment has run in the undo too. What was lost before, and the deployment made
+ * again, comes as the history had it: the undo of such a file is the file as it was, and nobody asks why it was not there.
+ */
+function heldBehind({ held }: State, { held: before, files, ran, rights }: Deployed): Held {
   const dropped = [...held.code.values()].filter((file) => before.code.get(file.id)?.version !== file.version);
   const retyped = held.ran.filter((file) => file.inTheWay.length > 0 && !before.ran.includes(file));
   const along = dropAlong(held, [...dropped, ...retyped]);
-  const code = new Map([...before.code].filter(([id]) => files.has(id) || (held.code.has(id) && !along.has(id))));
-  // what somebody had dropped, and it made again, stays
-  for (const id of hands.flatMap(({ along = [] }) => along)) {
-    const again = held.code.get(id);
-    if (again !== undefined && !code.has(id)) code.set(id, again);
-  }
-  return rights === 'again' ? giveRights({ ...before, code }) : { ...before, code };
+  const known = new Map([...before.code, ...before.lost]);
+  const code = new Map([...known].filter(([id]) => (before.code.has(id) ? files.has(id) || (held.code.has(id) && !along.has(id)) : ran.has(id))));
+  const lost = new Map([...known].filter(([id]) => !code.has(id)));
+  return rights === 'again' ? giveRights({ ...before, code, lost }) : { ...before, code, lost };
 }
 
 /** Whether what somebody has dropped is missed behind the undo of a deployment: one that had made it would have taken it away itself. */
@@ -84,7 +84,8 @@ const isMissed = ({ id: hand }: Hand, id: number, { held, hands }: Deployed): bo
 const ids = (hands: readonly Hand[]): string => hands.map(({ id }) => id).join();
 
 async function compareWithBefore({ url }: World, { hands, held }: State, taken: Deployed, end: Deployment): Promise<void> {
-  const isSame = ids(taken.hands) === ids(hands) && [...taken.held.readable].sort().join() === [...held.readable].sort().join();
+  const isBack = [...taken.held.lost.keys()].some((id) => held.code.has(id));
+  const isSame = !isBack && ids(taken.hands) === ids(hands) && [...taken.held.readable].sort().join() === [...held.readable].sort().join();
   if (taken.seen === null || !isSame) return;
   const now = await seeDatabase(url);
   expectNone('undone, and not as before', differences(now, taken.seen, true));
