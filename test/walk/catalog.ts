@@ -1,7 +1,7 @@
 /** What a database holds, by a look of the walk's own: the catalog, without the engine's eyes, and every row. A line for each thing. */
 import { sql } from '../support/sql.ts';
 
-const NAMESPACES = `select n.oid, n.nspname from pg_namespace as n where n.nspname = 'public' or n.nspname like 'hand%'`;
+const NAMESPACES = `select n.oid, n.nspname from pg_namespace as n where n.nspname = 'public' or n.nspname like 'hand%' or n.nspname like 'other%'`;
 
 const CATALOG = `
 with n as (${NAMESPACES}),

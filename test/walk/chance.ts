@@ -1,9 +1,9 @@
 /** What happens next, by chance: of what makes sense where the walk stands. A day follows from the seed, its number, and where the walk stands. */
 import { randomOf } from '../chaos/plan.ts';
 import { type File, isCode, isOnce, isRepeatable, type Kind } from './files.ts';
-import { editFolder, isInUse } from './folder.ts';
-import { type Hand, ranOnce } from './held.ts';
-import type { Blow, Day, Deed, Edit } from './history.ts';
+import { editFolder, type FileEdit, isInUse } from './folder.ts';
+import { DROPS } from './held.ts';
+import type { Blow, ByHand, Day, Deed, Edit } from './history.ts';
 import type { State } from './state.ts';
 
 type Random = () => number;
@@ -22,6 +22,10 @@ const KINDS: Readonly<Record<Kind, number>> = {
   function: 3,
   trigger: 2,
   matview: 2,
+  policy: 2,
+  mindex: 2,
+  key: 2,
+  bound: 1,
   load: 2,
   batch: 2,
   apart: 2,
@@ -31,37 +35,56 @@ const KINDS: Readonly<Record<Kind, number>> = {
 
 const NEW_FOLDER_FILES = 4;
 
+/** What a team does more often than others do, by how much. Each walk is with one of them. */
+const TEMPERS = [
+  { code: 1, hand: 1, undo: 1, blow: 1, cut: 1, rename: 1, phase: 1 },
+  { code: 1, hand: 4, undo: 1.5, blow: 1, cut: 1, rename: 1, phase: 1 },
+  { code: 1, hand: 1, undo: 4, blow: 1, cut: 1, rename: 1, phase: 1 },
+  { code: 3, hand: 1, undo: 1.5, blow: 1, cut: 1, rename: 3, phase: 1 },
+  { code: 2, hand: 1, undo: 1.5, blow: 3, cut: 3, rename: 1, phase: 3 },
+  { code: 2, hand: 3, undo: 3, blow: 1, cut: 2, rename: 1, phase: 2 },
+] as const;
+
+type Temper = (typeof TEMPERS)[number];
+
 export function makeDay(seed: number, number: number, state: State): Day {
   const random = randomOf(seed * 1_000_003 + number);
+  const temper = pick(randomOf(seed), TEMPERS) ?? TEMPERS[0];
   const edits: Edit[] = [];
   let { folder } = state;
-  const applied = ranOnce(state.held);
   const count = folder.files.size === 0 ? NEW_FOLDER_FILES : 1 + Math.floor(random() * 5);
   for (let tries = 0; edits.length < count && tries < 60; tries += 1) {
-    const edit = makeEdit(random, { ...state, folder }, number, number * 10 + edits.length, number < 4 || edits.length > 0);
+    const edit = makeEdit(random, temper, { ...state, folder }, number, number * 10 + edits.length, number < 4 || edits.length > 0);
     if (edit === null) continue;
-    const edited = editFolder(folder, edit, applied);
+    const edited = editFolder(folder, edit, state);
     if (edited === folder && edit.do !== 'hand' && edit.do !== 'unhand' && edit.do !== 'checkout') continue;
     folder = edit.do === 'checkout' ? (state.folders.get(edit.day) ?? folder) : edited;
     edits.push(edit);
   }
-  return { number, edits, deed: makeDeed(random, state) };
+  return { number, edits, deed: makeDeed(random, temper, state) };
 }
 
-function makeEdit(random: Random, state: State, number: number, id: number, isEarly: boolean): Edit | null {
+function makeEdit(random: Random, temper: Temper, state: State, number: number, id: number, isEarly: boolean): Edit | null {
   const { folder, hands } = state;
   const files = [...folder.files.values()];
   const wounded = files.find(({ isBroken, isTampered }) => isBroken || isTampered);
   if (wounded !== undefined && random() < 0.5) return { do: wounded.isBroken ? 'mend' : 'restore', id: wounded.id };
-  const of = (what: Exclude<Edit['do'], 'add' | 'rule' | 'hand' | 'unhand' | 'checkout'>, among: readonly File[]): Edit | null => {
+  const of = (what: FileEdit, among: readonly File[]): Edit | null => {
     const file = pick(random, among);
     return file === undefined ? null : { do: what, id: file.id };
   };
   return weighed<() => Edit | null>(random, [
-    [files.length === 0 ? 100 : 40, () => makeFile(random, state, id)],
-    [25, () => of('change', files.filter(isRepeatable))],
+    [files.length === 0 ? 100 : 40, () => makeFile(random, temper, state, id)],
+    [25 * temper.code, () => of('change', files.filter(isRepeatable))],
     [4, () => of('reword', files)],
-    [4, () => of('rename', files.filter(isOnce))],
+    [
+      4 * temper.rename,
+      () =>
+        of(
+          'rename',
+          files.filter((file) => isOnce(file) || isRepeatable(file)),
+        ),
+    ],
     [
       4,
       () =>
@@ -82,16 +105,18 @@ function makeEdit(random: Random, state: State, number: number, id: number, isEa
     [10, () => of('break', files)],
     [4, () => of('tamper', files)],
     [3, () => ({ do: 'rule', rule: pick(random, ['single', 'per-step', 'auto'] as const) ?? 'single' })],
-    [4, () => makeHand(random, state, id)],
-    [hands.length === 0 ? 0 : 6, () => ({ do: 'unhand', id: pick(random, hands)?.id ?? 0 })],
+    [temper.phase, () => ({ do: 'layout', layout: pick(random, ['one', 'apart', 'first', 'late'] as const) ?? 'one' })],
+    [temper.phase, () => ({ do: 'tolerate', isTolerant: !folder.isTolerant })],
+    [4 * temper.hand, () => makeHand(random, state, id)],
+    [hands.length === 0 ? 0 : 6 * temper.hand, () => ({ do: 'unhand', id: pick(random, hands)?.id ?? 0 })],
   ])();
 }
 
-function makeFile(random: Random, { folder: { files }, held }: State, id: number): Edit | null {
+function makeFile(random: Random, temper: Temper, { folder: { files }, held }: State, id: number): Edit | null {
   const all = [...files.values()];
   const kind = weighed(
     random,
-    Object.entries(KINDS).map(([name, weight]) => [weight, name as Kind] as const),
+    Object.entries(KINDS).map(([name, weight]) => [isCode({ kind: name as Kind }) ? weight * temper.code : weight, name as Kind] as const),
   );
   const one = (...kinds: Kind[]): number[] | null => {
     const found = pick(
@@ -124,51 +149,70 @@ function makeFile(random: Random, { folder: { files }, held }: State, id: number
       return add(random() < 0.5 ? [] : one('view'));
     case 'matview':
       return add(one('table', 'view'));
-    case 'batch':
-      return add(one('column'));
+    case 'mindex':
+      return add(one('matview'));
+    case 'policy': {
+      const over = one('table');
+      const uses = random() < 0.5 ? one('function') : null;
+      return add(over === null ? null : [...over, ...(uses ?? [])]);
+    }
+    case 'key': {
+      const from = one('table');
+      return add(from === null ? null : [...from, ...(one('table') ?? [])]);
+    }
+    case 'batch': {
+      const taken = new Set([...all, ...held.ran].filter((file) => file.kind === 'batch').map(({ parents }) => parents[0]?.id));
+      const column = pick(
+        random,
+        all.filter((file) => file.kind === 'column' && !taken.has(file.id)),
+      );
+      return column === undefined ? null : add([column.id]);
+    }
     default:
       return add(one('table'));
   }
 }
 
 function makeHand(random: Random, { held }: State, id: number): Edit | null {
-  const what = pick(random, ['table', 'index', 'comment', 'default', 'drop'] as const) as Hand['what'];
-  const view = pick(
-    random,
-    [...held.code.values()].filter(({ kind }) => kind === 'view'),
-  );
-  if (what === 'drop') return view === undefined ? null : { do: 'hand', id, what, on: view.id };
+  const what = pick(random, ['table', 'index', 'comment', 'default', 'column', 'grant', 'drop', 'drop', 'noindex', 'body'] as const) as ByHand;
   if (what === 'table') return { do: 'hand', id, what, on: 0 };
-  const table = pick(
-    random,
-    held.ran.filter(({ kind }) => kind === 'table'),
-  );
-  return table === undefined ? null : { do: 'hand', id, what, on: table.id };
+  const code = [...held.code.values()];
+  const among =
+    what === 'drop'
+      ? code.filter(({ kind }) => DROPS[kind] !== undefined)
+      : what === 'body'
+        ? code.filter(({ kind, parents }) => kind === 'function' && parents.length === 0)
+        : held.ran.filter(({ kind }) => kind === (what === 'noindex' ? 'index' : 'table'));
+  const on = pick(random, among);
+  return on === undefined ? null : { do: 'hand', id, what, on: on.id };
 }
 
-function makeDeed(random: Random, state: State): Deed {
+function makeDeed(random: Random, temper: Temper, state: State): Deed {
   const deploys = (): Deed => ({
     do: 'deploy',
     isRehearsed: random() < 0.4,
     isRepeated: random() < 0.3,
-    ...(random() < 0.1 && { upTo: Math.round(random() * 100) / 100 }),
-    ...blowOf(random),
+    ...(random() < 0.05 && { isBeside: true }),
+    ...(random() < 0.1 * temper.cut && { upTo: Math.round(random() * 100) / 100 }),
+    ...blowOf(random, temper),
   });
   if (state.isHalfWay) return { do: 'deploy', isRehearsed: false, isRepeated: false };
   return weighed<() => Deed>(random, [
     [70, deploys],
-    [18, () => ({ do: 'undo', ...blowOf(random) })],
+    [18 * temper.undo, () => ({ do: 'undo', ...blowOf(random, temper) })],
+    [3, () => ({ do: 'other', what: random() < 0.7 ? 'deploy' : 'undo' })],
     [4, () => ({ do: 'rehearse' })],
     [4, () => ({ do: 'accept' })],
     [4, () => ({ do: 'nothing' })],
   ])();
 }
 
-function blowOf(random: Random): { blow?: Blow } {
-  const roll = random();
+function blowOf(random: Random, { blow }: Temper): { blow?: Blow } {
+  const roll = random() / blow;
   const afterMs = Math.round(random() * 120);
   if (roll < 0.12) return { blow: { kind: 'kill', afterMs } };
-  return roll < 0.17 ? { blow: { kind: 'cancel', afterMs } } : {};
+  if (roll < 0.15) return { blow: { kind: 'lock', afterMs, forMs: 200 + Math.round(random() * 600) } };
+  return roll < 0.2 ? { blow: { kind: 'cancel', afterMs } } : {};
 }
 
 function pick<T>(random: Random, among: readonly T[]): T | undefined {

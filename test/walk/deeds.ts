@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import pg from 'pg';
 import { readInline } from '../../src/bundle/inline.ts';
 import { wantedChunks } from '../../src/bundle/source.ts';
 import { cutManifest } from '../../src/cli/cut.ts';
@@ -64,7 +65,8 @@ export async function undoDeployment(url: string, deployment: string, blow?: Blo
 
 async function strike(url: string, blow: Blow | undefined, opened: () => Promise<string>): Promise<void> {
   if (blow === undefined) return;
-  await new Promise((resolve) => setTimeout(resolve, blow.afterMs));
+  await sleep(blow.afterMs);
+  if (blow.kind === 'lock') return lockTables(url, blow.forMs);
   if (blow.kind === 'kill') {
     await sqlAnew(
       url,
@@ -76,9 +78,27 @@ async function strike(url: string, blow: Blow | undefined, opened: () => Promise
   if (id !== null) await cancel({ connect: connectOver(url), id, caller: null, target: null, deadlineMs: deadline_ms });
 }
 
+const sleep = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** Whatever of it can be locked at once. */
+async function lockTables(url: string, forMs: number): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query("begin; set local lock_timeout = '50ms'");
+    const { rows } = await client.query<{ name: string }>(
+      "select c.oid::regclass::text as name from pg_class as c where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'",
+    );
+    for (const { name } of rows) await client.query(`savepoint one; lock table ${name}`).catch(() => client.query('rollback to one'));
+    await sleep(forMs);
+  } finally {
+    await client.end();
+  }
+}
+
 /** What an undo of the newest would run; null where there is nothing to undo. */
-export async function planUndo(url: string): Promise<UndoPlan | null> {
-  return within(url, (session) => readUndoPlan(session, null, 'walk')).catch((error: unknown) => {
+export async function planUndo(url: string, bundle = 'walk'): Promise<UndoPlan | null> {
+  return within(url, (session) => readUndoPlan(session, null, bundle)).catch((error: unknown) => {
     if (error instanceof Problem && error.slug === 'nothing_to_undo') return null;
     throw error;
   });

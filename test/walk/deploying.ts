@@ -6,9 +6,10 @@ import { seeDatabase } from './catalog.ts';
 import { type Bundle, deployBundle, type Planned, planBundle } from './deeds.ts';
 import { type File, isCode, isRepeatable, pathOf } from './files.ts';
 import { bundleOf } from './folder.ts';
-import { dropAlong, type Held, holdMore, lastRun, ranOnce, withoutAlong } from './held.ts';
+import { dropAlong, type Hand, type Held, handsBehind, holdMore, lastRun, ranOnce, withoutAlong } from './held.ts';
 import type { Deed } from './history.ts';
 import { differences } from './looks.ts';
+import { deployOther } from './other.ts';
 import { type Deployed, expectNone, Fault, type State, type World } from './state.ts';
 
 const RUNS = new Set(['new', 'again', 'reworded', 'looks', 'superseded', 'late', 'lost']);
@@ -19,11 +20,12 @@ interface Foreseen {
   readonly files: readonly File[];
   readonly runs: ReadonlySet<string>;
   readonly isRefused: boolean;
-  /** Paths of files that fail, one of them first. */
+  /** Paths of files that fail, one of them first; and of those whose failure is borne. */
   readonly broken: readonly string[];
+  readonly borne: readonly string[];
 }
 
-export async function deployFolder(world: World, state: State, deed: Extract<Deed, { do: 'deploy' }>): Promise<State> {
+export async function deployFolder(world: World, state: State, deed: Extract<Deed, { do: 'deploy' }>, day: number): Promise<State> {
   if (state.folder.files.size === 0) return state;
   const { url, tally } = world;
   const bundle = await cut(url, { files: bundleOf(state.folder) }, deed.upTo);
@@ -31,8 +33,10 @@ export async function deployFolder(world: World, state: State, deed: Extract<Dee
   const foreseen = foresee(state, planned);
   comparePlan(planned, foreseen);
   const rehearsed = deed.isRehearsed ? await rehearse(world, bundle) : null;
-  const seen = state.isHalfWay ? null : await seeDatabase(url);
-  const end = await deployBundle(url, bundle, 'apply', deed.blow);
+  const isAlone = !state.isHalfWay && deed.isBeside !== true;
+  const seen = isAlone ? await seeDatabase(url) : null;
+  const beside = deed.isBeside === true ? deployOther(world, state.others, day) : state.others;
+  const [end, others] = await Promise.all([deployBundle(url, bundle, 'apply', deed.blow), beside]);
   tally.deployments += 1;
   compareEnd(end, foreseen, deed, rehearsed);
   const after = holdBehind(state, end, foreseen);
@@ -40,20 +44,37 @@ export async function deployFolder(world: World, state: State, deed: Extract<Dee
   const files = new Set(foreseen.files.map(({ id }) => id));
   const deployed = [
     ...state.deployed,
-    { id: end.id, held: state.held, hands: state.hands, seen, files, ran: after.ran, rights: after.rights, hasChanged: after.hasChanged },
+    { id: end.id, held: state.held, hands: state.hands, others: state.others, seen, files, ran: after.ran, rights: after.rights, hasChanged: after.hasChanged },
   ];
-  const isDone = end.state === 'succeeded' && deed.upTo === undefined;
+  const isOver = end.state === 'succeeded' || end.state === 'degraded';
+  const isDone = isOver && deed.upTo === undefined;
+  if (end.state === 'succeeded' && isDone) expectNone('not made again', leftOut(foreseen, after.held));
+  const hands = handsBehind(state.hands, after.held, after.ran);
   const isUnchanged = !after.hasChanged && end.state === 'failed' && !state.isHalfWay;
   const next: State = {
     ...state,
     held: after.held,
+    others,
+    hands,
+    accepted: acceptRights({ ...state, hands, accepted: handsBehind(state.accepted, after.held, after.ran) }, after.held),
     deployed,
-    areRightsKnown: (isDone && end.state === 'succeeded') || (isUnchanged && state.areRightsKnown),
-    isHalfWay: end.state === 'cancelled' || (state.isHalfWay && end.state !== 'succeeded'),
+    areRightsKnown: isDone || (isUnchanged && state.areRightsKnown),
+    isHalfWay: end.state === 'cancelled' || (state.isHalfWay && !isOver),
   };
   if (end.state === 'failed') tally[foreseen.isRefused ? 'refused' : 'failed'] += 1;
   if (end.state === 'cancelled') tally.cancelled += 1;
-  return isDone && deed.isRepeated ? repeat(world, next, bundle) : next;
+  if (end.state === 'degraded') tally.degraded += 1;
+  return isDone && end.state === 'succeeded' && deed.isRepeated ? repeat(world, next, bundle) : next;
+}
+
+/** Whatever runs again has been made by then, also what went along with something else. */
+const leftOut = ({ files }: Foreseen, { code }: Held): string[] =>
+  files.filter((file) => isCode(file) && code.get(file.id)?.version !== file.version).map((file) => `${pathOf(file)} is not there as it stands in the folder`);
+
+/** What a deployment has changed of a table's rights is taken for its own, with what somebody had given there (docs/BUNDLES.md). */
+export function acceptRights({ held: before, hands, accepted }: State, held: Held): readonly Hand[] {
+  const isChanged = ({ what, on }: Hand): boolean => what === 'grant' && before.readable.has(`t${on}`) !== held.readable.has(`t${on}`);
+  return [...accepted.filter((hand) => !isChanged(hand)), ...hands.filter(isChanged)];
 }
 
 /** Which step a share of the steps comes to. */
@@ -77,12 +98,35 @@ function foresee(state: State, { verdicts }: Planned): Foreseen {
     if (!isRepeatable(file)) return !once.has(file.id);
     return lastRun(held, file)?.version !== file.version || file.isBroken || isOvertaken(state, file);
   });
+  const broken = runs.filter((file) => file.isBroken || isHeldUp(held, file));
+  const isBorne = (file: File): boolean => folder.isTolerant && isCode(file);
   return {
     files,
     runs: new Set(runs.map(pathOf)),
     isRefused: files.some((file) => file.isTampered && once.has(file.id)),
-    broken: runs.filter((file) => file.isBroken || isHeldUp(held, file)).map(pathOf),
+    broken: broken.filter((file) => !isBorne(file)).map(pathOf),
+    borne: withUsers(held, files, runs, broken.filter(isBorne)).map(pathOf),
   };
+}
+
+/** With those that need what is not there without them. */
+function withUsers(held: Held, files: readonly File[], runs: readonly File[], broken: readonly File[]): readonly File[] {
+  const fail = new Set(broken);
+  for (let before = -1; before < fail.size; ) {
+    before = fail.size;
+    const does = runs.filter((file) => !fail.has(file));
+    const along = dropAlong(held, does);
+    const isThere = (id: number): boolean => does.some((file) => file.id === id) || (held.code.has(id) && !along.has(id));
+    const isMadeAgain = (id: number): boolean => files.some((file) => file.id === id && !fail.has(file)) && along.has(id);
+    for (const file of files)
+      if (
+        isCode(file) &&
+        (does.includes(file) || along.has(file.id)) &&
+        file.parents.some(({ id, kind }) => isCode({ kind }) && !isThere(id) && !isMadeAgain(id))
+      )
+        fail.add(file);
+  }
+  return [...fail];
 }
 
 /** Whether a view that is gone from the folder holds the type of a column that a retype is about: the server says so, and rightly. */
@@ -121,30 +165,36 @@ async function rehearse({ url, tally }: World, bundle: Bundle): Promise<Deployme
   return end;
 }
 
-function compareEnd(end: Deployment, { isRefused, broken }: Foreseen, { blow }: Extract<Deed, { do: 'deploy' }>, rehearsed: Deployment | null): void {
+function compareEnd(end: Deployment, { isRefused, broken, borne }: Foreseen, { blow }: Extract<Deed, { do: 'deploy' }>, rehearsed: Deployment | null): void {
   const told = `${end.state}, ${JSON.stringify(end.error)}`;
-  const shall = isRefused || broken.length > 0 ? 'failed' : 'succeeded';
+  const shall = isRefused || broken.length > 0 ? 'failed' : borne.length > 0 ? 'degraded' : 'succeeded';
   if (end.state !== shall && !(blow?.kind === 'cancel' && end.state === 'cancelled'))
     throw new Fault('another end', [`it should have ${shall}, and is ${told}`]);
   if (end.state === 'failed' && isRefused && end.error?.sqlstate !== 'WF013') throw new Fault('another end', [`it should have been refused, and is ${told}`]);
   if (end.state === 'failed' && !isRefused && !broken.includes(end.error?.path ?? ''))
     throw new Fault('another end', [`it should have failed in ${broken.join(' or ')}, and is ${told}`]);
+  const failed = end.phases
+    .flatMap((phase) => phase.steps)
+    .filter((step) => step.state === 'failed')
+    .map(({ path }) => path);
+  if (end.state === 'degraded' && failed.sort().join() !== [...borne].sort().join())
+    throw new Fault('another end', [`${borne.join(', ')} should have failed, and it is ${failed.join(', ')}`]);
   if (rehearsed !== null && end.state !== 'cancelled' && (rehearsed.state !== end.state || rehearsed.error?.sqlstate !== end.error?.sqlstate))
     throw new Fault('a rehearsal foresaw another end', [`${rehearsed.state}, ${JSON.stringify(rehearsed.error)}; and it ${told}`]);
 }
 
 /** What the record says has run is what the walk takes for run; of a deployment that has succeeded it has to be what was foreseen. */
-function holdBehind(state: State, end: Deployment, { files, runs }: Foreseen): { held: Held } & Pick<Deployed, 'ran' | 'rights' | 'hasChanged'> {
+function holdBehind(state: State, end: Deployment, { files, runs, borne }: Foreseen): { held: Held } & Pick<Deployed, 'ran' | 'rights' | 'hasChanged'> {
   const steps = new Map(end.phases.flatMap((phase) => phase.steps).map((step) => [step.path, step]));
   const ran = files.filter((file) => hasRun(steps.get(pathOf(file))));
   const along = dropAlong(state.held, ran);
-  if (end.state === 'succeeded')
+  if (end.state === 'succeeded' || end.state === 'degraded')
     expectNone(
       'another one ran than was planned',
       files.flatMap((file) => {
         const is = ran.includes(file);
         const isCalledBack = is && isCode(file) && along.has(file.id);
-        return is === runs.has(pathOf(file)) || isCalledBack ? [] : [`${pathOf(file)} ${is ? 'ran' : 'did not run'}`];
+        return is === (runs.has(pathOf(file)) && !borne.includes(pathOf(file))) || isCalledBack ? [] : [`${pathOf(file)} ${is ? 'ran' : 'did not run'}`];
       }),
     );
   let held = withoutAlong(state.held, along);
@@ -179,6 +229,9 @@ async function repeat(world: World, state: State, bundle: Bundle): Promise<State
   const rights = state.held.areGiven ? 'again' : 'none';
   return {
     ...state,
-    deployed: [...state.deployed, { id: end.id, held: state.held, hands: state.hands, seen, files, ran: new Set<number>(), rights, hasChanged: false }],
+    deployed: [
+      ...state.deployed,
+      { id: end.id, held: state.held, hands: state.hands, others: state.others, seen, files, ran: new Set<number>(), rights, hasChanged: false },
+    ],
   };
 }

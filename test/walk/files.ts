@@ -4,9 +4,9 @@
  */
 
 /** What runs once, in order. */
-const ONCE = ['table', 'column', 'index', 'rows', 'update', 'retype', 'enum', 'list'] as const;
+const ONCE = ['table', 'column', 'index', 'rows', 'update', 'retype', 'enum', 'list', 'key', 'bound'] as const;
 /** What runs again when it has changed. */
-const CODE = ['view', 'function', 'trigger', 'matview'] as const;
+const CODE = ['view', 'function', 'trigger', 'matview', 'policy', 'mindex'] as const;
 
 export type Kind = (typeof ONCE)[number] | (typeof CODE)[number] | 'load' | 'batch' | 'apart' | 'check' | 'rights';
 
@@ -35,6 +35,9 @@ export interface Parent {
   readonly of?: number | undefined;
 }
 
+/** Code that no other code uses. */
+export const LATE: readonly Kind[] = ['trigger', 'matview', 'policy', 'mindex'];
+
 export const isOnce = ({ kind }: Pick<File, 'kind'>): boolean => (ONCE as readonly string[]).includes(kind);
 export const isCode = ({ kind }: Pick<File, 'kind'>): boolean => (CODE as readonly string[]).includes(kind);
 /** Runs again when its bytes are others. */
@@ -50,10 +53,14 @@ export const ROOMS: Readonly<Record<Kind, string>> = {
   retype: 'schema',
   enum: 'schema',
   list: 'schema',
+  key: 'schema',
+  bound: 'schema',
   view: 'code',
   function: 'code',
   trigger: 'code',
   matview: 'code',
+  policy: 'code',
+  mindex: 'code',
   load: 'data',
   batch: 'fill',
   apart: 'apart',
@@ -76,6 +83,12 @@ export function relationOf({ id, kind }: Pick<File, 'id' | 'kind'>): string {
 
 /** Whether it drops what it makes before it makes it, instead of replacing it. */
 export const dropsFirst = ({ id, kind, parents }: File): boolean => kind === 'matview' || (id % 2 === 0 && !(kind === 'function' && parents.length > 0));
+
+/** Of a function that uses no view: the statement that replaces it by one with another body. */
+export function bodyText({ id, version }: File, body: string): string {
+  const type = id % 2 === 0 && version % 2 === 1 ? 'bigint' : 'int';
+  return `create or replace function f${id}(x int) returns ${type} language sql as $$ select ${body}::${type} $$;`;
+}
 
 export function textOf(file: File): string {
   const words = file.reworded === 0 || file.kind === 'load' ? '' : `-- worded ${file.reworded} times\n`;
@@ -108,6 +121,10 @@ function wholeTextOf(file: File): string {
       return `insert into ${on} (id, a, b) select ${id * 1000} + g, g, null from generate_series(1, 3) as g;`;
     case 'update':
       return `update ${on} set a = a + ${id};`;
+    case 'key':
+      return `alter table ${on} add column k${id} int references ${relationOf(file.parents[1] as Parent)};`;
+    case 'bound':
+      return `alter table ${on} add constraint q${id} check (a > -1000000);`;
     case 'retype': {
       const drops = file.inTheWay.map((view) => `drop view if exists v${view} cascade;\n`).join('');
       return `${drops}alter table ${on} alter column a type bigint;`;
@@ -129,14 +146,18 @@ function wholeTextOf(file: File): string {
     case 'function': {
       if (parent?.kind === 'view')
         return `create or replace function f${id}(x int) returns bigint language sql begin atomic select count(*) + x + ${version} from ${on}; end;`;
-      const type = dropsFirst(file) && version % 2 === 1 ? 'bigint' : 'int';
-      const drop = dropsFirst(file) ? `drop function if exists f${id} cascade;\n` : '';
-      return `${drop}create or replace function f${id}(x int) returns ${type} language sql as $$ select (x + ${version})::${type} $$;`;
+      return `${dropsFirst(file) ? `drop function if exists f${id} cascade;\n` : ''}${bodyText(file, `(x + ${version})`)}`;
     }
     case 'trigger':
       return `create or replace function g${id}() returns trigger language plpgsql as $$ begin /* ${version} */ return new; end $$;
 drop trigger if exists g${id} on ${on};
 create trigger g${id} before ${version % 2 === 0 ? 'insert' : 'update'} on ${on} for each row execute function g${id}();`;
+    case 'policy': {
+      const uses = file.parents[1] === undefined ? '' : ` and f${file.parents[1].id}(id) is not null`;
+      return `drop policy if exists p${id} on ${on};\ncreate policy p${id} on ${on} using (id > ${-version}${uses});`;
+    }
+    case 'mindex':
+      return `drop index if exists y${id};\ncreate index y${id} on ${on} ((n + ${version}));`;
     case 'load':
       return `code,n\n${range(1, 4)
         .map((n) => `k${n + version},${n * 10 + (n === 4 ? 0 : version)}`)
@@ -164,11 +185,15 @@ export function undoTextOf(file: File): string | null {
     case 'column':
       return `alter table ${on} drop column c${id};`;
     case 'index':
-      return `drop index i${id};`;
+      return `drop index if exists i${id};`;
     case 'rows':
       return `delete from ${on} where id between ${id * 1000} and ${id * 1000 + 999};`;
     case 'update':
       return `update ${on} set a = a - ${id};`;
+    case 'key':
+      return `alter table ${on} drop column k${id};`;
+    case 'bound':
+      return `alter table ${on} drop constraint q${id};`;
     case 'retype':
       return wholeTextOf(file).replace('bigint', 'int');
     case 'enum':
@@ -181,6 +206,10 @@ export function undoTextOf(file: File): string | null {
       return `drop function if exists f${id}${id % 3 === 0 ? '' : ' cascade'};`;
     case 'trigger':
       return `drop function if exists g${id} cascade;`;
+    case 'policy':
+      return `drop policy if exists p${id} on ${on};`;
+    case 'mindex':
+      return `drop index if exists y${id};`;
     case 'load':
       return `delete from ${on};`;
     case 'batch':

@@ -5,6 +5,8 @@ import {
   isCode,
   isOnce,
   isRepeatable,
+  type Kind,
+  LATE,
   loadMode,
   type Parent,
   pathOf,
@@ -14,37 +16,56 @@ import {
   undoPathOf,
   undoTextOf,
 } from './files.ts';
-import type { Held } from './held.ts';
-import type { Edit, Rule } from './history.ts';
+import { type Held, lastRun, ranOnce } from './held.ts';
+import type { Edit, Layout, Rule } from './history.ts';
 
 export interface Folder {
   /** By id. */
   readonly files: ReadonlyMap<number, File>;
   readonly rule: Rule;
+  readonly layout: Layout;
+  /** Whether code may fail, and the rest goes on. */
+  readonly isTolerant: boolean;
 }
 
-export const EMPTY: Folder = { files: new Map(), rule: 'single' };
+/** What the database has of it. */
+export interface Known {
+  readonly held: Held;
+  /** Under which name the history has what runs again: how often it was renamed. */
+  readonly names: ReadonlyMap<number, number>;
+}
 
-/** @param applied the files that run once and are in the database @returns the folder, the same one where the edit makes no sense in it */
-export function editFolder(folder: Folder, edit: Edit, applied: ReadonlySet<number>): Folder {
+export const EMPTY: Folder = { files: new Map(), rule: 'single', layout: 'one', isTolerant: false };
+
+/** @returns the folder, the same one where the edit makes no sense in it */
+export function editFolder(folder: Folder, edit: Edit, known: Known): Folder {
   if (edit.do === 'rule') return { ...folder, rule: edit.rule };
+  if (edit.do === 'layout') return { ...folder, layout: edit.layout };
+  if (edit.do === 'tolerate') return { ...folder, isTolerant: edit.isTolerant };
   if (edit.do === 'hand' || edit.do === 'unhand' || edit.do === 'checkout') return folder;
   if (edit.do === 'add') return addFile(folder, edit);
   const file = folder.files.get(edit.id);
   if (file === undefined) return folder;
   if (edit.do === 'remove') return isInUse(folder, edit.id) ? folder : withFiles(folder, (files) => files.delete(edit.id));
-  const edited = editFile(file, edit.do, applied.has(edit.id));
+  const edited = editFile(file, edit.do, known);
   return edited === null ? folder : withFiles(folder, (files) => files.set(edit.id, edited));
 }
 
+/** What is done to one file. */
+export type FileEdit = Exclude<Edit['do'], 'add' | 'rule' | 'layout' | 'tolerate' | 'hand' | 'unhand' | 'checkout'>;
+
 /** Null where it makes no sense. */
-function editFile(file: File, what: Exclude<Edit['do'], 'add' | 'rule' | 'hand' | 'unhand' | 'checkout' | 'remove'>, isApplied: boolean): File | null {
+function editFile(file: File, what: Exclude<FileEdit, 'remove'>, { held, names }: Known): File | null {
+  const isApplied = ranOnce(held).has(file.id);
   switch (what) {
     case 'change':
+      // renamed and changed at once, it would be another file
+      if (names.has(file.id) && names.get(file.id) !== file.renamed) return null;
       return isRepeatable(file) || file.kind === 'check' || file.kind === 'rights' ? { ...file, version: file.version + 1 } : null;
     case 'reword':
       return file.kind === 'load' || file.isTampered ? null : { ...file, reworded: file.reworded + 1 };
     case 'rename':
+      if (isRepeatable(file) && (names.get(file.id) !== file.renamed || lastRun(held, file)?.version !== file.version)) return null;
       return file.isTampered || file.isBroken ? null : { ...file, renamed: file.renamed + 1 };
     case 'break':
       if (file.kind === 'rights' || file.kind === 'apart') return null;
@@ -87,11 +108,21 @@ function viewsOver({ files }: Folder, id: number): number[] {
 }
 
 /** An older folder, with those views as they are in the database that cannot be replaced by what they were: columns would go. */
-export function withNewerViews(folder: Folder, { code }: Held): Folder {
+export function withNewerViews(folder: Folder, { code, lost }: Held): Folder {
   return withFiles(folder, (files) => {
     for (const [id, file] of files) {
-      const version = code.get(id)?.version ?? 0;
+      const version = (code.get(id) ?? lost.get(id))?.version ?? 0;
       if (file.kind === 'view' && !dropsFirst(file) && file.version < version) files.set(id, { ...file, version });
+    }
+  });
+}
+
+/** What runs again and comes with other content has the name that the history knows: under another one it would be another file (docs/BUNDLES.md, once by name). */
+export function withKnownNames(folder: Folder, { held, names }: Known): Folder {
+  return withFiles(folder, (files) => {
+    for (const [id, file] of files) {
+      const last = lastRun(held, file) ?? held.lost.get(id);
+      if (isRepeatable(file) && file.version !== last?.version) files.set(id, { ...file, renamed: names.get(id) ?? file.renamed });
     }
   });
 }
@@ -107,7 +138,7 @@ function withFiles(folder: Folder, change: (files: Map<number, File>) => void): 
 }
 
 /** The folder as a bundle: text by path. Entries of which there is no file are left out, for a glob that matches nothing is refused. */
-export function bundleOf({ files, rule }: Folder): Record<string, string> {
+export function bundleOf({ files, rule, layout, isTolerant }: Folder): Record<string, string> {
   const all = [...files.values()].sort((a, b) => a.id - b.id);
   const texts: Record<string, string> = {};
   for (const file of all) {
@@ -129,10 +160,20 @@ export function bundleOf({ files, rule }: Folder): Record<string, string> {
           },
         ],
   );
+  const again = { repeat: 'on-change', ...(isTolerant && { on_error: 'continue' }) };
+  const runKinds = (kinds: readonly Kind[]): object[] =>
+    kinds.flatMap((kind) => (all.some((file) => file.kind === kind) ? [{ run: `code/*_${kind}*.sql`, undo: `undo/code/*_${kind}*.sql`, ...again }] : []));
   const phase = (name: string, transaction: string, steps: object[], more: object = {}): object[] =>
-    steps.length === 0 ? [] : [{ name, transaction, steps, ...more }];
+    steps.length === 0 ? [] : [{ name, transaction, lock_timeout: '200ms', steps, ...more }];
+  const checks = has('checks') ? { checks: ['checks/*.sql'] } : {};
+  const layouts: Readonly<Record<Layout, () => object[]>> = {
+    one: () => phase('schema', rule, [...run('schema'), ...loads, ...run('code', again)], checks),
+    first: () => phase('schema', rule, [...run('schema'), ...run('code', again), ...loads], checks),
+    apart: () => [...phase('schema', rule, run('schema'), checks), ...phase('data', 'per-step', loads), ...phase('code', rule, run('code', again))],
+    late: () => [...phase('schema', rule, [...run('schema'), ...loads, ...runKinds(['function', 'view'])], checks), ...phase('late', rule, runKinds(LATE))],
+  };
   const phases = [
-    ...phase('schema', rule, [...run('schema'), ...loads, ...run('code', { repeat: 'on-change' })], has('checks') ? { checks: ['checks/*.sql'] } : {}),
+    ...layouts[layout](),
     ...phase('fill', 'per-step', has('fill') ? [{ batch: 'fill/*.sql', undo: 'undo/fill/*.sql', size: 3 }] : []),
     ...phase('apart', 'none', run('apart')),
     ...phase('rights', 'per-step', run('rights', { repeat: 'always' })),

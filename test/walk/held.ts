@@ -1,5 +1,6 @@
 /** What the database holds, as far as the walk knows: what ran, in its order. Of that, plain SQL makes the same database again. */
-import { dropsFirst, type File, isCode, loadMode, type Parent, relationOf, textOf } from './files.ts';
+import { bodyText, dropsFirst, type File, isCode, type Kind, loadMode, type Parent, relationOf, textOf } from './files.ts';
+import type { ByHand } from './history.ts';
 
 export interface Held {
   /** What ran once, data and batches, in the order in which it ran. */
@@ -16,8 +17,10 @@ export interface Held {
 
 export interface Hand {
   readonly id: number;
-  readonly what: 'table' | 'index' | 'comment' | 'default' | 'drop';
+  readonly what: ByHand;
   readonly on: number;
+  /** What had run once when a column was added: it stands behind that, and in front of what came later. */
+  readonly behind?: readonly number[] | undefined;
   /** What somebody has dropped: the files that made it. */
   readonly along?: readonly number[] | undefined;
 }
@@ -57,12 +60,21 @@ export function withoutAlong(held: Held, along: ReadonlySet<number>): Held {
   return { ...held, code: new Map([...held.code].filter(([id]) => !along.has(id))), lost: new Map([...held.lost, ...gone]) };
 }
 
-/** Without a view that somebody drops, and with it what uses it. */
-export function withoutView(held: Held, id: number): { readonly held: Held; readonly along: readonly number[] } {
-  const view = held.code.get(id);
-  const along = new Set(view === undefined ? [] : [id, ...dropAlong(held, [{ ...view, inTheWay: [id] }])]);
+/** Without what somebody drops of that which runs again, and with it what uses it. */
+export function withoutCode(held: Held, id: number): { readonly held: Held; readonly along: readonly number[] } {
+  const file = held.code.get(id);
+  const along = new Set(file === undefined ? [] : [id, ...dropAlong(held, [{ ...file, inTheWay: [id] }])]);
   return { held: withoutAlong(held, along), along: [...along] };
 }
+
+/** What can be dropped by hand, with what uses it. */
+export const DROPS: Partial<Readonly<Record<Kind, (id: number) => string>>> = {
+  view: (id) => `drop view v${id} cascade`,
+  matview: (id) => `drop materialized view m${id} cascade`,
+  function: (id) => `drop function f${id} cascade`,
+  trigger: (id) => `drop function g${id} cascade`,
+  mindex: (id) => `drop index y${id}`,
+};
 
 /** Behind a step that has succeeded. */
 export function holdMore(held: Held, file: File): Held {
@@ -81,11 +93,21 @@ function relationsOf({ ran, code }: Held): string[] {
 
 /** The SQL that makes it again, each text in a transaction of its own. */
 export function remake(held: Held, hands: readonly Hand[]): string[] {
-  const texts = held.ran.map((file) => (file.kind === 'load' ? loadText(file) : file.kind === 'batch' ? batchText(file) : textOf(file)));
+  const columns = hands.filter(({ what }) => what === 'column');
+  const inFront = (id: number): string[] => {
+    const first = columns.filter(({ behind }) => behind?.includes(id) !== true);
+    for (const hand of first) columns.splice(columns.indexOf(hand), 1);
+    return first.map((hand) => handText(hand, held));
+  };
+  const texts = held.ran.flatMap((file) => [
+    ...inFront(file.id),
+    file.kind === 'load' ? loadText(file) : file.kind === 'batch' ? batchText(file) : textOf(file),
+  ]);
   const grants = relationsOf(held)
     .filter((name) => held.readable.has(name))
     .map((name) => `grant select on ${name} to public;`);
-  return [...texts, ...inOrder(held.code).map(textOf), ...grants, ...hands.map(handText)];
+  const behind = hands.filter((hand) => hand.what !== 'column' || columns.includes(hand)).map((hand) => handText(hand, held));
+  return [...texts, ...inOrder(held.code).map(textOf), ...grants, ...behind];
 }
 
 /** What uses others comes behind them, which have smaller numbers. */
@@ -100,7 +122,7 @@ function loadText(file: File): string {
 
 const batchText = (file: File): string => textOf(file).replace(/ limit :size/, '');
 
-export function handText({ id, what, on }: Hand): string {
+export function handText({ id, what, on }: Hand, { code }: Held): string {
   switch (what) {
     case 'table':
       return `create schema hand${id}; create table hand${id}.h (n int);`;
@@ -110,12 +132,20 @@ export function handText({ id, what, on }: Hand): string {
       return `comment on table t${on} is 'by hand ${id}';`;
     case 'default':
       return `alter table t${on} alter column b set default 'by hand ${id}';`;
+    case 'column':
+      return `alter table t${on} add column h${id} int;`;
+    case 'grant':
+      return `grant insert on t${on} to public;`;
+    case 'noindex':
+      return `drop index i${on};`;
+    case 'body':
+      return bodyText(code.get(on) as File, `(x - ${id})`);
     case 'drop':
       return '';
   }
 }
 
-export function unhandText({ id, what, on }: Hand): string {
+export function unhandText({ id, what, on }: Hand, { ran, code }: Held): string {
   switch (what) {
     case 'table':
       return `drop schema hand${id} cascade;`;
@@ -125,6 +155,14 @@ export function unhandText({ id, what, on }: Hand): string {
       return `comment on table t${on} is null;`;
     case 'default':
       return `alter table t${on} alter column b drop default;`;
+    case 'column':
+      return `alter table t${on} drop column h${id};`;
+    case 'grant':
+      return `revoke insert on t${on} from public;`;
+    case 'noindex':
+      return textOf(ran.find((file) => file.id === on) as File);
+    case 'body':
+      return bodyText(code.get(on) as File, `(x + ${code.get(on)?.version})`);
     case 'drop':
       return '';
   }
@@ -133,5 +171,11 @@ export function unhandText({ id, what, on }: Hand): string {
 /** Whether what it hangs on is there, or what was dropped is not. */
 export function isHandThere({ what, on, along }: Hand, { ran, code }: Held): boolean {
   if (what === 'drop') return along?.some((id) => !code.has(id)) === true;
-  return what === 'table' || ran.some(({ id, kind }) => id === on && kind === 'table');
+  if (what === 'body') return code.has(on);
+  return what === 'table' || ran.some(({ id }) => id === on);
+}
+
+/** What of it is there still, behind what was run. */
+export function handsBehind(hands: readonly Hand[], held: Held, ran: ReadonlySet<number>): readonly Hand[] {
+  return hands.filter((hand) => isHandThere(hand, held) && !(hand.what === 'body' && ran.has(hand.on)));
 }

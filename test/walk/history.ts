@@ -10,11 +10,19 @@ export type Edit =
   | { readonly do: 'change' | 'reword' | 'rename' | 'remove' | 'break' | 'mend' | 'tamper' | 'restore'; readonly id: number }
   /** The folder as it was behind an earlier day. */
   | { readonly do: 'checkout'; readonly day: number }
-  /** The transaction rule of the phases with schema and code. */
+  /** The transaction rule of the phases with schema and code, which phases those are, and whether code may fail. */
   | { readonly do: 'rule'; readonly rule: Rule }
+  | { readonly do: 'layout'; readonly layout: Layout }
+  | { readonly do: 'tolerate'; readonly isTolerant: boolean }
   /** The database, by hand. */
-  | { readonly do: 'hand'; readonly id: number; readonly what: 'table' | 'index' | 'comment' | 'default' | 'drop'; readonly on: number }
+  | { readonly do: 'hand'; readonly id: number; readonly what: ByHand; readonly on: number }
   | { readonly do: 'unhand'; readonly id: number };
+
+/** What somebody makes: a table in a schema of its own; on a table an index, a comment, a default, a column, a right. Or takes away: what runs again and again, an index. Or writes otherwise: a function. */
+export type ByHand = 'table' | 'index' | 'comment' | 'default' | 'column' | 'grant' | 'drop' | 'noindex' | 'body';
+
+/** All of it in one phase; data and code in phases of their own; code in front of data; what nothing else uses in a phase behind. */
+export type Layout = 'one' | 'apart' | 'first' | 'late';
 
 export type Rule = 'single' | 'per-step' | 'auto';
 
@@ -28,14 +36,15 @@ export type Deed =
       readonly isRehearsed: boolean;
       /** Whether it is deployed once more behind it. */
       readonly isRepeated: boolean;
+      /** Whether another bundle goes to the same database at the same time. */
+      readonly isBeside?: boolean | undefined;
     }
+  /** A bundle of its own, which shares no more than the database. */
+  | { readonly do: 'other'; readonly what: 'deploy' | 'undo' }
   | { readonly do: 'undo'; readonly blow?: Blow | undefined };
 
-/** What meets a deployment, so many milliseconds behind its beginning. */
-export interface Blow {
-  readonly kind: 'kill' | 'cancel';
-  readonly afterMs: number;
-}
+/** What meets a deployment, so many milliseconds behind its beginning. A lock is on all tables, and is held for a while. */
+export type Blow = { readonly kind: 'kill' | 'cancel'; readonly afterMs: number } | { readonly kind: 'lock'; readonly afterMs: number; readonly forMs: number };
 
 export interface Day {
   readonly number: number;
@@ -54,6 +63,10 @@ function describeEdit(edit: Edit): string {
       return `add ${edit.kind} ${edit.id}${edit.parents.length > 0 ? ` on ${edit.parents.join(', ')}` : ''}`;
     case 'rule':
       return `transaction: ${edit.rule}`;
+    case 'layout':
+      return `layout: ${edit.layout}`;
+    case 'tolerate':
+      return edit.isTolerant ? 'code may fail' : 'code may not fail';
     case 'checkout':
       return `the folder as on day ${edit.day}`;
     case 'hand':
@@ -67,9 +80,11 @@ function describeEdit(edit: Edit): string {
 
 function describeDeed(deed: Deed): string {
   if (deed.do === 'deploy')
-    return `deploy${deed.isRehearsed ? ', rehearsed' : ''}${deed.isRepeated ? ', and again' : ''}${deed.upTo === undefined ? '' : `, up to ${deed.upTo}`}${describeBlow(deed.blow)}`;
+    return `deploy${deed.isRehearsed ? ', rehearsed' : ''}${deed.isRepeated ? ', and again' : ''}${deed.upTo === undefined ? '' : `, up to ${deed.upTo}`}${deed.isBeside === true ? ', beside another' : ''}${describeBlow(deed.blow)}`;
   if (deed.do === 'undo') return `undo${describeBlow(deed.blow)}`;
+  if (deed.do === 'other') return `${deed.what} another bundle`;
   return deed.do;
 }
 
-const describeBlow = (blow: Blow | undefined): string => (blow === undefined ? '' : `, ${blow.kind} after ${blow.afterMs} ms`);
+const describeBlow = (blow: Blow | undefined): string =>
+  blow === undefined ? '' : `, ${blow.kind} after ${blow.afterMs} ms${blow.kind === 'lock' ? ` for ${blow.forMs} ms` : ''}`;

@@ -45,11 +45,12 @@ async function simplify(days: readonly Day[], shows: (days: readonly Day[]) => P
 function plainer(deed: Deed): Deed[] {
   if (deed.do === 'undo') return deed.blow === undefined ? [] : [{ do: 'undo' }];
   if (deed.do !== 'deploy') return [];
-  const { upTo, blow } = deed;
+  const { upTo, blow, isBeside } = deed;
   const whole = { do: 'deploy', isRehearsed: false, isRepeated: false } as const;
   const forms: Deed[] = [whole];
   if (upTo !== undefined) forms.push({ ...whole, upTo });
   if (blow !== undefined) forms.push({ ...whole, blow });
+  if (isBeside === true) forms.push({ ...whole, isBeside });
   if (deed.isRehearsed) forms.push({ ...whole, isRehearsed: true });
   if (deed.isRepeated) forms.push({ ...whole, isRepeated: true });
   return forms.filter((form) => JSON.stringify(form) !== JSON.stringify(deed));

@@ -8,7 +8,8 @@ export interface Deployed {
   readonly id: string;
   readonly held: Held;
   readonly hands: readonly Hand[];
-  /** Null where it began on what another one had left half-way. */
+  readonly others: readonly number[];
+  /** Null where it began on what another one had left half-way, or ran beside one. */
   readonly seen: Seen | null;
   /** Its files, and those of them that ran. */
   readonly files: ReadonlySet<number>;
@@ -24,6 +25,10 @@ export interface State {
   /** As it was behind each day. */
   readonly folders: ReadonlyMap<number, Folder>;
   readonly held: Held;
+  /** Under which name the history has what runs again: how often it was renamed. */
+  readonly names: ReadonlyMap<number, number>;
+  /** What another bundle has brought, each with a deployment of its own. */
+  readonly others: readonly number[];
   /** What was done by hand, and what of it somebody has said to be meant. */
   readonly hands: readonly Hand[];
   readonly accepted: readonly Hand[];
@@ -39,6 +44,8 @@ export const BEGINNING: State = {
   folder: EMPTY,
   folders: new Map(),
   held: NOTHING,
+  names: new Map(),
+  others: [],
   hands: [],
   accepted: [],
   deployed: [],
@@ -50,6 +57,7 @@ export const BEGINNING: State = {
 export interface Tally {
   deployments: number;
   failed: number;
+  degraded: number;
   refused: number;
   cancelled: number;
   rehearsals: number;
@@ -58,7 +66,7 @@ export interface Tally {
   drifts: number;
 }
 
-export const newTally = (): Tally => ({ deployments: 0, failed: 0, refused: 0, cancelled: 0, rehearsals: 0, undone: 0, again: 0, drifts: 0 });
+export const newTally = (): Tally => ({ deployments: 0, failed: 0, degraded: 0, refused: 0, cancelled: 0, rehearsals: 0, undone: 0, again: 0, drifts: 0 });
 
 export interface Databases {
   /** Makes a database with the engine in it. @returns its address, and how it goes */

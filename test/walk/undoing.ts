@@ -2,7 +2,9 @@
 import type { Deployment } from '../../src/domain/deployment.ts';
 import { seeDatabase } from './catalog.ts';
 import { planUndo, undoDeployment } from './deeds.ts';
-import { dropAlong, giveRights, type Hand, type Held, isHandThere } from './held.ts';
+import { acceptRights } from './deploying.ts';
+import type { File } from './files.ts';
+import { dropAlong, giveRights, type Hand, type Held, handsBehind } from './held.ts';
 import type { Deed } from './history.ts';
 import { differences } from './looks.ts';
 import { type Deployed, expectNone, Fault, type State, type World } from './state.ts';
@@ -28,9 +30,8 @@ export async function undoNewest(world: World, state: State, deed: Extract<Deed,
   if (plan.lacking.length > 0) throw new Fault('undo', [`the plan lacks ${plan.lacking.map(({ path }) => path).join(', ')}`]);
   const leavesFiles = [...state.held.code.keys(), ...taken.held.code.keys()].some((id) => !taken.files.has(id));
   const rehearsed = await rehearse(world, plan.deployment);
-  // a materialized view is not dropped to make room (docs/BUNDLES.md)
-  const isHeldUp =
-    leavesFiles || [...state.held.code.values()].some(({ kind, parents }) => kind === 'matview' && parents.some((parent) => parent.kind === 'view'));
+  // neither a materialized view nor a policy is dropped to make room (docs/BUNDLES.md)
+  const isHeldUp = leavesFiles || [...state.held.code.values()].some(isInTheWay);
   if (rehearsed.state === 'failed' && isHeldUp && WOULD_LOSE.includes(rehearsed.error?.sqlstate ?? '')) return state;
   let end = await undoDeployment(url, plan.deployment, deed.blow);
   for (let tries = 1; end.state === 'cancelled' && tries < undo_tries_max; tries += 1) end = await undoDeployment(url, plan.deployment);
@@ -39,14 +40,19 @@ export async function undoNewest(world: World, state: State, deed: Extract<Deed,
   if (rehearsed.state !== end.state)
     throw new Fault('a rehearsal foresaw another end', [`${rehearsed.state}, ${JSON.stringify(rehearsed.error)}; and the undo ${end.state}`]);
   const held = heldBehind(state, taken);
-  const hands = state.hands
-    .map((hand) => ({ ...hand, along: hand.along?.filter((id) => isMissed(hand, id, taken)) }))
-    .filter((hand) => isHandThere(hand, held));
+  const ran = new Set([...taken.ran, ...[...held.code.values()].filter((file) => state.held.code.get(file.id)?.version !== file.version).map(({ id }) => id)]);
+  const left = (all: readonly Hand[]): readonly Hand[] =>
+    handsBehind(
+      all.map((hand) => leaveBehind(hand, held, taken)),
+      held,
+      ran,
+    );
+  const hands = left(state.hands);
   const next: State = {
     ...state,
     held,
     hands,
-    accepted: state.accepted.filter((hand) => isHandThere(hand, held)),
+    accepted: acceptRights({ ...state, hands, accepted: left(state.accepted) }, held),
     deployed: state.deployed.slice(0, at),
     areRightsKnown: state.areRightsKnown,
     isHalfWay: false,
@@ -54,6 +60,9 @@ export async function undoNewest(world: World, state: State, deed: Extract<Deed,
   if (!leavesFiles && !state.isHalfWay) await compareWithBefore(world, next, taken, end);
   return next;
 }
+
+const isInTheWay = ({ kind, parents }: File): boolean =>
+  (kind === 'matview' && parents.some((parent) => parent.kind === 'view')) || (kind === 'policy' && parents.some((parent) => parent.kind === 'function'));
 
 async function rehearse({ url, tally }: World, deployment: string): Promise<Deployment> {
   const seen = await seeDatabase(url);
@@ -81,11 +90,23 @@ function heldBehind({ held }: State, { held: before, files, ran, rights }: Deplo
 const isMissed = ({ id: hand }: Hand, id: number, { held, hands }: Deployed): boolean =>
   held.code.has(id) || hands.some((met) => met.id === hand && met.along?.includes(id) === true);
 
+function leaveBehind(hand: Hand, held: Held, taken: Deployed): Hand {
+  return {
+    ...hand,
+    along: hand.along?.filter((id) => isMissed(hand, id, taken)),
+    behind: hand.behind?.filter((id) => held.ran.some((file) => file.id === id)),
+  };
+}
+
 const ids = (hands: readonly Hand[]): string => hands.map(({ id }) => id).join();
 
-async function compareWithBefore({ url }: World, { hands, held }: State, taken: Deployed, end: Deployment): Promise<void> {
+async function compareWithBefore({ url }: World, { hands, held, others }: State, taken: Deployed, end: Deployment): Promise<void> {
   const isBack = [...taken.held.lost.keys()].some((id) => held.code.has(id));
-  const isSame = !isBack && ids(taken.hands) === ids(hands) && [...taken.held.readable].sort().join() === [...held.readable].sort().join();
+  const isSame =
+    !isBack &&
+    others.join() === taken.others.join() &&
+    ids(taken.hands) === ids(hands) &&
+    [...taken.held.readable].sort().join() === [...held.readable].sort().join();
   if (taken.seen === null || !isSame) return;
   const now = await seeDatabase(url);
   expectNone('undone, and not as before', differences(now, taken.seen, true));

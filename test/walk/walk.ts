@@ -2,10 +2,11 @@
 import { leave, sql } from '../support/sql.ts';
 import { deployBundle } from './deeds.ts';
 import { deployFolder } from './deploying.ts';
-import { bundleOf, editFolder, withNewerViews } from './folder.ts';
-import { handText, isHandThere, ranOnce, unhandText, withoutView } from './held.ts';
+import { bundleOf, editFolder, withKnownNames, withNewerViews } from './folder.ts';
+import { DROPS, type Hand, handsBehind, handText, isHandThere, unhandText, withoutCode } from './held.ts';
 import type { Day, Deed, Edit } from './history.ts';
 import { lookBehind } from './looks.ts';
+import { deployOther, undoOther } from './other.ts';
 import { BEGINNING, type Databases, Fault, newTally, type State, type Tally, type World } from './state.ts';
 import { undoNewest } from './undoing.ts';
 
@@ -48,9 +49,19 @@ export async function walk(
 async function live(world: World, before: State, { number, edits, deed }: Day): Promise<State> {
   let state = before;
   for (const edit of edits) state = await make(world, state, edit);
-  const { folder, ...after } = await doIt(world, state, deed);
-  const hands = after.hands.filter((hand) => isHandThere(hand, after.held));
-  return { ...after, hands, folder, folders: new Map(before.folders).set(number, folder) };
+  const { folder, ...after } = await doIt(world, state, deed, number);
+  const hands = handsBehind(after.hands, after.held, new Set());
+  const names = await readNames(world);
+  return { ...after, hands, folder: withKnownNames(folder, { held: after.held, names }), folders: new Map(before.folders).set(number, folder), names };
+}
+
+/** Under which name the history has what runs again. */
+async function readNames({ url }: World): Promise<State['names']> {
+  const rows = await sql(
+    url,
+    `select m[1]::int as id, coalesce(m[2]::int, 0) as renamed from weft.history as h cross join regexp_match(h.path, '^(?:code|data)/0*(\\d+)_[a-z]+(?:_(\\d+))?\\.') as m where h.bundle = 'walk' and m is not null`,
+  );
+  return new Map(rows.map(({ id, renamed }) => [id, renamed]));
 }
 
 async function make({ url }: World, state: State, edit: Edit): Promise<State> {
@@ -58,33 +69,38 @@ async function make({ url }: World, state: State, edit: Edit): Promise<State> {
   if (edit.do === 'unhand') {
     const hand = hands.find(({ id }) => id === edit.id);
     if (hand === undefined || hand.what === 'drop') return state;
-    await sql(url, unhandText(hand));
+    await sql(url, unhandText(hand, held));
     return { ...state, hands: hands.filter(({ id }) => id !== edit.id) };
   }
-  if (edit.do === 'checkout') return { ...state, folder: withNewerViews(state.folders.get(edit.day) ?? folder, held) };
-  if (edit.do === 'hand' && edit.what === 'drop') return dropView(url, state, edit);
-  if (edit.do !== 'hand') return { ...state, folder: editFolder(folder, edit, ranOnce(held)) };
+  if (edit.do === 'checkout') return { ...state, folder: withKnownNames(withNewerViews(state.folders.get(edit.day) ?? folder, held), state) };
+  if (edit.do === 'hand' && edit.what === 'drop') return dropCode(url, state, edit);
+  if (edit.do !== 'hand') return { ...state, folder: editFolder(folder, edit, state) };
   const isTwice = edit.what !== 'table' && hands.some(({ what, on }) => what === edit.what && on === edit.on);
   if (isTwice || state.isHalfWay || !isHandThere(edit, held) || !deployed.some(({ hasChanged }) => hasChanged)) return state;
-  await sql(url, handText(edit));
-  return { ...state, hands: [...hands, edit] };
+  if (edit.what === 'body' && held.code.get(edit.on)?.parents.length !== 0) return state;
+  await sql(url, handText(edit, held));
+  return { ...state, hands: [...hands, { ...edit, ...(edit.what === 'column' && { behind: held.ran.map(({ id }) => id) }) }] };
 }
 
-async function dropView(url: string, state: State, { id, what, on }: Extract<Edit, { do: 'hand' }>): Promise<State> {
-  if (state.held.code.get(on)?.kind !== 'view' || state.isHalfWay) return state;
-  const { held, along } = withoutView(state.held, on);
-  await sql(url, `drop view v${on} cascade`);
-  return { ...state, held, hands: [...state.hands, { id, what, on, along }] };
+async function dropCode(url: string, state: State, { id, what, on }: Extract<Edit, { do: 'hand' }>): Promise<State> {
+  const text = DROPS[state.held.code.get(on)?.kind ?? 'table'];
+  if (text === undefined || state.isHalfWay || !state.deployed.some(({ hasChanged }) => hasChanged)) return state;
+  const { held, along } = withoutCode(state.held, on);
+  await sql(url, text(on));
+  const left = (hands: readonly Hand[]): readonly Hand[] => handsBehind(hands, held, new Set());
+  return { ...state, held, hands: [...left(state.hands), { id, what, on, along }], accepted: left(state.accepted) };
 }
 
-async function doIt(world: World, state: State, deed: Deed): Promise<State> {
+async function doIt(world: World, state: State, deed: Deed, day: number): Promise<State> {
   switch (deed.do) {
     case 'nothing':
       return state;
     case 'deploy':
-      return deployFolder(world, state, deed);
+      return deployFolder(world, state, deed, day);
     case 'undo':
       return undoNewest(world, state, deed);
+    case 'other':
+      return deed.what === 'undo' ? undoOther(world, state) : { ...state, others: await deployOther(world, state.others, day) };
     case 'rehearse':
       if (state.folder.files.size > 0) await deployBundle(world.url, { files: bundleOf(state.folder) }, 'rehearse');
       return state;
