@@ -165,7 +165,9 @@ as $$
     select t.ordinal from turns as t
     cross join lateral (select from weft._steps as s where s.deployment_id = p_deployment and s.ordinal = t.ordinal and s.options ->> 'repeat' = 'always' offset 0) as s
     where t.restores and t.number is not null
-      and exists (select from turns as o where (o.phase, o.turn) < (t.phase, t.turn))
+      and (exists (select from turns as o where (o.phase, o.turn) < (t.phase, t.turn))
+        -- or somebody has dropped what stands by, which is called back
+        or exists (select from kept as k where (k.phase, k.ordinal) < (t.phase, t.turn) and (k.phase, k.number) <> (t.phase, t.number)))
   ),
   firsts as materialized (
     select t.* from turns as t where t.ordinal not in (select l.ordinal from lasts as l)
@@ -197,7 +199,7 @@ as $$
     select 1000000000 + row_number() over (order by a.phase, a.ordinal), a.phase, a.phase > (select min(t.phase) from turns as t), a.path, a.kind, a.undoes, a.digest, a.given_by, a.restores, a.is_kept, null, a.values_of
     from agains as a
     where case a.kind when 'load' then exists (select from turns as t where (t.phase, t.turn) < (a.phase, a.ordinal))
-      else exists (select from groups as g where g.phase = a.phase and g.number = a.number) end
+      else exists (select from groups as g where g.phase = a.phase and g.number = a.number) or not a.is_kept end
   )
   select s.place, s.phase, s.is_again, s.path, s.kind, s.undoes, s.digest, s.given_by, s.restores, s.is_kept, s.done, s.given_by <> p_deployment, s.values_of
   from sorted as s

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'bfeb7ee2ac4a72141dd069eeb8615d9bb99466abc2a16032e8997fcd1b5c4b5f';
+export const ENGINE_DIGEST = '408296821ef1b9b83eb7781e071edc11e8b7d4ccec94a4fb215dae1601e1baaa';

@@ -199,6 +199,18 @@ describe('over several phases', () => {
     ]);
   });
 
+  it('so they do for a view that somebody had dropped, where nothing but that file had run', async () => {
+    const phases: PhaseOfWays[] = [
+      { name: 'code', transaction: 'single', ways: { 'v.sql': again('create view v as select 1 as a') } },
+      { name: 'rights', transaction: 'per-step', ways: { 'rights.sql': { run: 'grant select on v to public', repeat: 'always' } } },
+    ];
+    await deployed(phases);
+    await deployed(phases);
+    await sql(database.url, 'drop view v');
+    expect(await undo(database.url)).toMatchObject({ state: 'succeeded' });
+    expect(await sql(database.url, "select has_table_privilege('public', 'v', 'select') as may")).toEqual([{ may: true }]);
+  });
+
   it('views go back before the column that they have gained is dropped', async () => {
     const back = await thereAndBack(
       [schema({ '1.sql': t }), code({ 'v.sql': again('create or replace view v as select a from t') })],
