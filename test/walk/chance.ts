@@ -174,15 +174,32 @@ function makeFile(random: Random, temper: Temper, { folder: { files }, held }: S
 }
 
 function makeHand(random: Random, { held }: State, id: number): Edit | null {
-  const what = pick(random, ['table', 'index', 'comment', 'default', 'column', 'grant', 'drop', 'drop', 'noindex', 'body'] as const) as ByHand;
+  const what = pick(random, [
+    'table',
+    'index',
+    'comment',
+    'default',
+    'column',
+    'grant',
+    'say',
+    'give',
+    'say',
+    'give',
+    'drop',
+    'drop',
+    'noindex',
+    'body',
+  ] as const) as ByHand;
   if (what === 'table') return { do: 'hand', id, what, on: 0 };
   const code = [...held.code.values()];
   const among =
     what === 'drop'
       ? code.filter(({ kind }) => DROPS[kind] !== undefined)
-      : what === 'body'
-        ? code.filter(({ kind, parents }) => kind === 'function' && parents.length === 0)
-        : held.ran.filter(({ kind }) => kind === (what === 'noindex' ? 'index' : 'table'));
+      : what === 'say' || what === 'give'
+        ? code.filter(({ kind }) => kind === 'view' || (kind === 'matview' && what === 'say'))
+        : what === 'body'
+          ? code.filter(({ kind, parents }) => kind === 'function' && parents.length === 0)
+          : held.ran.filter(({ kind }) => kind === (what === 'noindex' ? 'index' : 'table'));
   const on = pick(random, among);
   return on === undefined ? null : { do: 'hand', id, what, on: on.id };
 }

@@ -9,6 +9,7 @@ import { bundleOf } from './folder.ts';
 import { dropAlong, type Hand, type Held, handsBehind, holdMore, lastRun, ranOnce, withoutAlong } from './held.ts';
 import type { Deed } from './history.ts';
 import { differences } from './looks.ts';
+import { settleMarks } from './marks.ts';
 import { deployOther } from './other.ts';
 import { type Deployed, expectNone, Fault, type State, type World } from './state.ts';
 
@@ -61,19 +62,33 @@ export async function deployFolder(world: World, state: State, deed: Extract<Dee
     areRightsKnown: isDone || (isUnchanged && state.areRightsKnown),
     isHalfWay: end.state === 'cancelled' || (state.isHalfWay && !isOver),
   };
+  const along = dropAlong(
+    state.held,
+    foreseen.files.filter(({ id }) => after.ran.has(id)),
+  );
+  const settled = await settleMarks(world, state, next, (id) => isKept(id, state.held, after, along));
   if (end.state === 'failed') tally[foreseen.isRefused ? 'refused' : 'failed'] += 1;
   if (end.state === 'cancelled') tally.cancelled += 1;
   if (end.state === 'degraded') tally.degraded += 1;
-  return isDone && end.state === 'succeeded' && deed.isRepeated ? repeat(world, next, bundle) : next;
+  return isDone && end.state === 'succeeded' && deed.isRepeated ? repeat(world, settled, bundle) : settled;
+}
+
+/** Whether a file was not touched, or does no more than bring back what went along. */
+function isKept(id: number, { code }: Held, { held, ran }: { held: Held; ran: ReadonlySet<number> }, along: ReadonlySet<number>): boolean {
+  const [was, is] = [code.get(id), held.code.get(id)];
+  return was !== undefined && is !== undefined && (!ran.has(id) || (along.has(id) && was.version === is.version));
 }
 
 /** Whatever runs again has been made by then, also what went along with something else. */
 const leftOut = ({ files }: Foreseen, { code }: Held): string[] =>
   files.filter((file) => isCode(file) && code.get(file.id)?.version !== file.version).map((file) => `${pathOf(file)} is not there as it stands in the folder`);
 
-/** What a deployment has changed of a table's rights is taken for its own, with what somebody had given there (docs/BUNDLES.md). */
+/** What a deployment has changed of the rights on a relation is taken for its own, with what somebody had given there (docs/BUNDLES.md). */
 export function acceptRights({ held: before, hands, accepted }: State, held: Held): readonly Hand[] {
-  const isChanged = ({ what, on }: Hand): boolean => what === 'grant' && before.readable.has(`t${on}`) !== held.readable.has(`t${on}`);
+  const isChanged = ({ what, on }: Hand): boolean => {
+    const relation = what === 'grant' ? `t${on}` : what === 'give' ? `v${on}` : '';
+    return before.readable.has(relation) !== held.readable.has(relation);
+  };
   return [...accepted.filter((hand) => !isChanged(hand)), ...hands.filter(isChanged)];
 }
 

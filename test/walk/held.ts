@@ -25,6 +25,9 @@ export interface Hand {
   readonly along?: readonly number[] | undefined;
 }
 
+/** What somebody gives to that which runs again: it comes back with what went along, and goes with what its own file drops. */
+export const isMark = ({ what }: Pick<Hand, 'what'>): boolean => what === 'say' || what === 'give';
+
 export const NOTHING: Held = { ran: [], code: new Map(), lost: new Map(), readable: new Set(), areGiven: false };
 
 export const ranOnce = ({ ran }: Held): ReadonlySet<number> => new Set(ran.map(({ id }) => id));
@@ -136,6 +139,10 @@ export function handText({ id, what, on }: Hand, { code }: Held): string {
       return `alter table t${on} add column h${id} int;`;
     case 'grant':
       return `grant insert on t${on} to public;`;
+    case 'say':
+      return `comment on ${code.get(on)?.kind === 'view' ? 'view' : 'materialized view'} ${relationOf(code.get(on) as File)} is 'by hand ${id}';`;
+    case 'give':
+      return `grant update on v${on} to public;`;
     case 'noindex':
       return `drop index i${on};`;
     case 'body':
@@ -159,6 +166,10 @@ export function unhandText({ id, what, on }: Hand, { ran, code }: Held): string 
       return `alter table t${on} drop column h${id};`;
     case 'grant':
       return `revoke insert on t${on} from public;`;
+    case 'say':
+      return `comment on ${code.get(on)?.kind === 'view' ? 'view' : 'materialized view'} ${relationOf(code.get(on) as File)} is null;`;
+    case 'give':
+      return `revoke update on v${on} from public;`;
     case 'noindex':
       return textOf(ran.find((file) => file.id === on) as File);
     case 'body':
@@ -171,7 +182,7 @@ export function unhandText({ id, what, on }: Hand, { ran, code }: Held): string 
 /** Whether what it hangs on is there, or what was dropped is not. */
 export function isHandThere({ what, on, along }: Hand, { ran, code }: Held): boolean {
   if (what === 'drop') return along?.some((id) => !code.has(id)) === true;
-  if (what === 'body') return code.has(on);
+  if (what === 'body' || isMark({ what })) return code.has(on);
   return what === 'table' || ran.some(({ id }) => id === on);
 }
 

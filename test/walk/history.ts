@@ -18,8 +18,11 @@ export type Edit =
   | { readonly do: 'hand'; readonly id: number; readonly what: ByHand; readonly on: number }
   | { readonly do: 'unhand'; readonly id: number };
 
-/** What somebody makes: a table in a schema of its own; on a table an index, a comment, a default, a column, a right. Or takes away: what runs again and again, an index. Or writes otherwise: a function. */
-export type ByHand = 'table' | 'index' | 'comment' | 'default' | 'column' | 'grant' | 'drop' | 'noindex' | 'body';
+/**
+ * What somebody makes: a table in a schema of its own; on a table an index, a comment, a default, a column, a right; on a view a comment, a right. Or takes away: what
+ * runs again and again, an index. Or writes otherwise: a function.
+ */
+export type ByHand = 'table' | 'index' | 'comment' | 'default' | 'column' | 'grant' | 'say' | 'give' | 'drop' | 'noindex' | 'body';
 
 /** All of it in one phase; data and code in phases of their own; code in front of data; what nothing else uses in a phase behind. */
 export type Layout = 'one' | 'apart' | 'first' | 'late';

@@ -32,6 +32,8 @@ export interface State {
   /** What was done by hand, and what of it somebody has said to be meant. */
   readonly hands: readonly Hand[];
   readonly accepted: readonly Hand[];
+  /** Whatever anybody has ever given to that which runs again. */
+  readonly given: readonly Hand[];
   /** The newest last. */
   readonly deployed: readonly Deployed[];
   /** Whether the rights on relations are known; a deployment that stopped in the middle may have made one anew that nobody may read yet. */
@@ -48,6 +50,7 @@ export const BEGINNING: State = {
   others: [],
   hands: [],
   accepted: [],
+  given: [],
   deployed: [],
   areRightsKnown: true,
   isHalfWay: false,

@@ -7,6 +7,7 @@ import type { File } from './files.ts';
 import { dropAlong, giveRights, type Hand, type Held, handsBehind } from './held.ts';
 import type { Deed } from './history.ts';
 import { differences } from './looks.ts';
+import { settleMarks } from './marks.ts';
 import { type Deployed, expectNone, Fault, type State, type World } from './state.ts';
 
 /** With which an undo says that something is in its way which no file makes again. */
@@ -31,7 +32,7 @@ export async function undoNewest(world: World, state: State, deed: Extract<Deed,
   const leavesFiles = [...state.held.code.keys(), ...taken.held.code.keys()].some((id) => !taken.files.has(id));
   const rehearsed = await rehearse(world, plan.deployment);
   // neither a materialized view nor a policy is dropped to make room (docs/BUNDLES.md)
-  const isHeldUp = leavesFiles || [...state.held.code.values()].some(isInTheWay);
+  const isHeldUp = leavesFiles || state.hands.some(({ what }) => what === 'say') || [...state.held.code.values()].some(isInTheWay);
   if (rehearsed.state === 'failed' && isHeldUp && WOULD_LOSE.includes(rehearsed.error?.sqlstate ?? '')) return state;
   let end = await undoDeployment(url, plan.deployment, deed.blow);
   for (let tries = 1; end.state === 'cancelled' && tries < undo_tries_max; tries += 1) end = await undoDeployment(url, plan.deployment);
@@ -40,6 +41,10 @@ export async function undoNewest(world: World, state: State, deed: Extract<Deed,
   if (rehearsed.state !== end.state)
     throw new Fault('a rehearsal foresaw another end', [`${rehearsed.state}, ${JSON.stringify(rehearsed.error)}; and the undo ${end.state}`]);
   const held = heldBehind(state, taken);
+  const touched = dropAlong(
+    state.held,
+    [...state.held.code.values()].filter(({ id }) => taken.ran.has(id)),
+  );
   const ran = new Set([...taken.ran, ...[...held.code.values()].filter((file) => state.held.code.get(file.id)?.version !== file.version).map(({ id }) => id)]);
   const left = (all: readonly Hand[]): readonly Hand[] =>
     handsBehind(
@@ -57,8 +62,9 @@ export async function undoNewest(world: World, state: State, deed: Extract<Deed,
     areRightsKnown: state.areRightsKnown,
     isHalfWay: false,
   };
-  if (!leavesFiles && !state.isHalfWay) await compareWithBefore(world, next, taken, end);
-  return next;
+  const settled = await settleMarks(world, state, next, (id) => !ran.has(id) && held.code.has(id) && state.held.code.has(id) && !touched.has(id));
+  if (!leavesFiles && !state.isHalfWay) await compareWithBefore(world, settled, taken, end);
+  return settled;
 }
 
 const isInTheWay = ({ kind, parents }: File): boolean =>

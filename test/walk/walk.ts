@@ -3,7 +3,7 @@ import { leave, sql } from '../support/sql.ts';
 import { deployBundle } from './deeds.ts';
 import { deployFolder } from './deploying.ts';
 import { bundleOf, editFolder, withKnownNames, withNewerViews } from './folder.ts';
-import { DROPS, type Hand, handsBehind, handText, isHandThere, unhandText, withoutCode } from './held.ts';
+import { DROPS, type Hand, handsBehind, handText, isHandThere, isMark, unhandText, withoutCode } from './held.ts';
 import type { Day, Deed, Edit } from './history.ts';
 import { lookBehind } from './looks.ts';
 import { deployOther, undoOther } from './other.ts';
@@ -78,8 +78,13 @@ async function make({ url }: World, state: State, edit: Edit): Promise<State> {
   const isTwice = edit.what !== 'table' && hands.some(({ what, on }) => what === edit.what && on === edit.on);
   if (isTwice || state.isHalfWay || !isHandThere(edit, held) || !deployed.some(({ hasChanged }) => hasChanged)) return state;
   if (edit.what === 'body' && held.code.get(edit.on)?.parents.length !== 0) return state;
+  if (edit.what === 'give' && held.code.get(edit.on)?.kind !== 'view') return state;
   await sql(url, handText(edit, held));
-  return { ...state, hands: [...hands, { ...edit, ...(edit.what === 'column' && { behind: held.ran.map(({ id }) => id) }) }] };
+  return {
+    ...state,
+    given: isMark(edit) ? [...state.given, edit] : state.given,
+    hands: [...hands, { ...edit, ...(edit.what === 'column' && { behind: held.ran.map(({ id }) => id) }) }],
+  };
 }
 
 async function dropCode(url: string, state: State, { id, what, on }: Extract<Edit, { do: 'hand' }>): Promise<State> {
