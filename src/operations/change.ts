@@ -165,9 +165,9 @@ class Errand {
       deadlineMs: this.#deadlineMs,
     });
     drive.done.catch(() => undefined);
-    const { id, overtakenBy = null } = await drive.opened;
+    const { id, state, overtakenBy = null } = await drive.opened;
     this.#owed = 'ours';
-    await this.#know(target, id);
+    await this.#know(target, id, isOver(state));
     if (!this.#desk.isKept) await this.#tellBeginning(forge, place);
     const deployment = await drive.done;
     const end = await this.#look(forge, place, deployment);
@@ -221,9 +221,9 @@ class Errand {
   }
 
   /** There is a deployment that is our business, whatever becomes of us. */
-  async #know(target: string, id: string): Promise<void> {
+  async #know(target: string, id: string, isEnded = false): Promise<void> {
     this.#work = { ...this.#work, deployment: id };
-    await this.#desk.onOpened(target, id);
+    if (!isEnded) await this.#desk.onOpened(target, id);
   }
 
   async #attend(forge: ForgeAtHand, place: AccountPlace, id: string): Promise<End> {

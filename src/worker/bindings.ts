@@ -5,7 +5,7 @@ import type { Unfinished } from '../domain/unfinished.ts';
 import type { UnfinishedWork } from './unfinished_work.ts';
 
 /** The methods of UnfinishedWork, as they are called from outside. */
-export type Memory = Pick<UnfinishedWork, 'note' | 'strikeOut' | 'listDue'>;
+export type Memory = Pick<UnfinishedWork, 'note' | 'noteUnlessQueued' | 'strikeOut' | 'listDue'>;
 
 /** The same, of the object that remembers tokens. */
 export type TokenStore = Pick<UnfinishedWork, 'claimToken'>;
@@ -34,6 +34,7 @@ function connectMemory(objects: DurableObjectNamespace): Memory {
   const object = () => objects.get(objects.idFromName('unfinished')) as unknown as Memory;
   return {
     note: (...given) => object().note(...given),
+    noteUnlessQueued: (...given) => object().noteUnlessQueued(...given),
     strikeOut: (...given) => object().strikeOut(...given),
     listDue: (...given) => object().listDue(...given),
   };

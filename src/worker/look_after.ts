@@ -80,11 +80,16 @@ function findingOf({ deployment, isAtWork }: Attended): Finding {
   return isAtWork ? 'at_work' : 'waiting';
 }
 
-/** Tells the memory what a look came to: when to look again, or that there is no use in it. */
-export async function remember({ queue, memory, ports }: Caretaker, { target, deployment, looks }: Unfinished, found: Found): Promise<void> {
+/** Tells the memory what a look came to: when to look again, or that there is no use in it. @param by who looks: the queue leaves a message for the next look */
+export async function remember(
+  { queue, memory, ports }: Caretaker,
+  by: 'queue' | 'schedule',
+  { target, deployment, looks }: Unfinished,
+  found: Found,
+): Promise<void> {
   const seconds = found.again_seconds ?? found.overdue_seconds ?? null;
   if (seconds === null) await memory?.strikeOut(target, deployment);
-  else await noteNext({ queue, memory, now: ports.now }, { target, deployment, looks: looks + 1 }, seconds);
+  else await noteNext({ queue, memory, now: ports.now }, { target, deployment, looks: looks + 1 }, seconds, by === 'queue' && found.again_seconds !== null);
 }
 
 /** @returns seconds, twice as many after each look; null when there is nothing to come */

@@ -41,7 +41,7 @@ async function takeMessage(caretaker: Caretaker, message: Message, work: Unfinis
   const { finding, again_seconds } = found;
   const left = finding === 'over' ? await tellWhatIsOwed(caretaker.desk, ports.log, work.target, caretaker.lookAgain) : NOTHING;
   try {
-    if (!left.has(work.deployment)) await remember(caretaker, looked, found);
+    if (!left.has(work.deployment)) await remember(caretaker, 'queue', looked, found);
     if (finding === 'unreachable') return message.retry({ delaySeconds: again_seconds ?? 0 });
     if (again_seconds !== null) {
       if (queue === null) return message.retry({ delaySeconds: again_seconds });

@@ -41,7 +41,7 @@ async function takeUp(caretaker: Caretaker, { target, deployment, looks }: Remem
   const found = await lookAfter(caretaker, 'schedule', work);
   const left = await tellWhatIsOwed(caretaker.desk, caretaker.ports.log, target, caretaker.lookAgain);
   try {
-    if (!left.has(deployment)) await remember(caretaker, work, found);
+    if (!left.has(deployment)) await remember(caretaker, 'schedule', work, found);
   } catch (error) {
     caretaker.ports.log({ level: 'error', message: 'schedule', target, deployment, errors: describeError(error) });
   }

@@ -11,6 +11,8 @@ export interface Remembered {
   readonly looks: number;
   /** Milliseconds since 1970. */
   readonly lookAt: number;
+  /** Whether a message of the queue comes before that. */
+  readonly isQueued: boolean;
 }
 
 interface UsedToken {
@@ -32,6 +34,19 @@ export class UnfinishedWork extends DurableObject {
   /** Remembers a deployment, or when to look for it next. */
   async note(work: Remembered): Promise<void> {
     await this.ctx.storage.put(keyOf(work.target, work.deployment), work);
+  }
+
+  /**
+   * Remembers a deployment for which a message is about to be left, unless one is there already.
+   * @param now milliseconds since 1970
+   * @param until by when whoever has that message must have looked, or said when it looks next
+   * @returns whether there is one; then nothing is changed
+   */
+  async noteUnlessQueued(work: Remembered, now: number, until: number): Promise<boolean> {
+    const known = await this.ctx.storage.get<Remembered>(keyOf(work.target, work.deployment));
+    if (known?.isQueued === true && known.lookAt > now && known.lookAt <= until) return true;
+    await this.note(work);
+    return false;
   }
 
   /** Forgets a deployment. */

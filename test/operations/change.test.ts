@@ -7,7 +7,7 @@ import type { ApproveOptions } from '../../src/deployment/approve.ts';
 import type { AttendOptions } from '../../src/deployment/attend.ts';
 import type { DeployOptions } from '../../src/deployment/deploy.ts';
 import type { Account, ForgeWork } from '../../src/domain/change.ts';
-import type { Deployment } from '../../src/domain/deployment.ts';
+import type { Deployment, DeploymentState } from '../../src/domain/deployment.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { Manifest } from '../../src/domain/manifest.ts';
 import { Problem, type ProblemSlug } from '../../src/domain/problem.ts';
@@ -47,6 +47,8 @@ interface Will {
   /** How the drive ends, or what it throws before or after there is a deployment. */
   readonly end?: Partial<Deployment>;
   readonly refused?: ProblemSlug;
+  /** It is found as an earlier delivery has opened it. */
+  readonly repeated?: DeploymentState;
   readonly overtakenBy?: string;
   readonly lost?: ProblemSlug;
   readonly attended?: Partial<Deployment> | ProblemSlug;
@@ -108,7 +110,7 @@ function makeDesk(will: Will = {}) {
       seen.drives.push(options);
       const opened = (async () =>
         will.refused === undefined
-          ? { id: ID, state: 'staged' as const, repeated: false, missing: [], overtakenBy: will.overtakenBy ?? null }
+          ? { id: ID, state: will.repeated ?? 'staged', repeated: will.repeated !== undefined, missing: [], overtakenBy: will.overtakenBy ?? null }
           : fail(will.refused))();
       return { opened, done: opened.then(() => (will.lost === undefined ? makeDeployment(will.end ?? {}) : fail(will.lost))) };
     },
@@ -157,6 +159,12 @@ test('it is told twice: when it is taken up, and how it ended', async () => {
     ['success', 'shop is deployed to shop'],
   ]);
   expect([seen.opened, seen.over]).toEqual([[ID], [ID]]);
+});
+
+test('delivered again while it runs, it is looked after; when it is over, nobody is asked to look', async () => {
+  expect((await take({ repeated: 'running' })).seen.opened).toEqual([ID]);
+  const { progress, seen } = await take({ repeated: 'succeeded' });
+  expect([progress.finding, seen.opened]).toEqual(['told', []]);
 });
 
 test('the request is the same for the same, and another one for what is asked for anew or given other parameters', async () => {

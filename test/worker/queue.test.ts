@@ -57,8 +57,9 @@ function makeCaretaker(attend: () => Promise<Attended>, o: { queue?: boolean | '
         ? null
         : {
             note: async ({ target, deployment, looks, lookAt }) => void seen.memory.set(`${target} ${deployment}`, { looks, lookAt }),
+            noteUnlessQueued: async () => false,
             strikeOut: async (target, deployment) => void seen.memory.delete(`${target} ${deployment}`),
-            listDue: async () => [{ target: 'shop', deployment: ID, looks: 3, lookAt: NOW }],
+            listDue: async () => [{ target: 'shop', deployment: ID, looks: 3, lookAt: NOW, isQueued: false }],
           },
   };
   return { caretaker, seen };
@@ -220,7 +221,12 @@ test('what waits for an approval is looked at by nobody until its time is over: 
 test('a queue and a memory that do not answer keep nobody from an answer; the log says so', async () => {
   const lines: Record<string, unknown>[] = [];
   const broken = () => Promise.reject(new Error('down'));
-  const options = { queue: { send: broken }, memory: { note: broken, strikeOut: broken, listDue: broken }, sealingKey: null, now: () => NOW };
+  const options = {
+    queue: { send: broken },
+    memory: { note: broken, noteUnlessQueued: broken, strikeOut: broken, listDue: broken },
+    sealingKey: null,
+    now: () => NOW,
+  };
   const aftercare = createAftercare({ ...options, log: (line) => void lines.push(line) });
   await aftercare?.handOn('shop', ID, { token: 'x' });
   await aftercare?.strikeOut('shop', ID);
