@@ -38,7 +38,8 @@ begin
   objects (kind, identity, definition) as (
     select o.*
     from schemas as s
-    left join pg_description as d on d.objoid = s.oid and d.classoid = 'pg_namespace'::regclass
+    -- by its key: there are thousands
+    left join lateral (select d.description from pg_description as d where d.objoid = s.oid and d.classoid = 'pg_namespace'::regclass offset 0) as d on true
     cross join lateral (values
       ('schema', quote_ident(s.nspname),
        concat_ws(', ',

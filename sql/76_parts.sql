@@ -7,39 +7,29 @@
 create or replace function weft._count_parts(out parts bigint, out dependents bigint, out relations oid[], out types oid[], out functions oid[])
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_sort = off  -- as what is held is grouped by a hash
   language plpgsql
 as $$
 begin
-  with held as materialized (
-    select count(*) as parts, array_agg(d.objid) filter (where d.classid = 'pg_class'::regclass) as relations,
-           array_agg(d.objid) filter (where d.classid = 'pg_type'::regclass) as types, array_agg(d.objid) filter (where d.classid = 'pg_proc'::regclass) as functions,
-           array_agg(distinct d.classid) filter (where k.is_other) as classes, array_agg(d.objid) filter (where k.is_other) as others
+  -- class by class: two lists in one condition are all their pairs
+  with recursive held (is_held, classid, objects, parts, dependents) as (
+    select true, d.classid, array_agg(d.objid), count(*), 0::bigint
     from pg_depend as d
-    cross join lateral (select d.classid not in ('pg_class'::regclass, 'pg_type'::regclass, 'pg_proc'::regclass) as is_other) as k
     where d.refclassid = 'pg_namespace'::regclass and d.refobjid = 'weft'::regnamespace
+    group by d.classid
+    union all
+    select false, 'pg_type'::regclass, o.types, o.parts, o.dependents
+    from held as h
+    cross join lateral (
+      select count(*) filter (where d.deptype <> 'n') as parts, count(*) filter (where d.deptype = 'n') as dependents,
+             array_agg(d.objid) filter (where d.classid = 'pg_type'::regclass and d.deptype = 'i') as types
+      from pg_depend as d where d.refclassid = h.classid and d.refobjid = any (h.objects)) as o
+    where h.objects is not null
   )
-  select h.parts + o.parts + r.parts + a.parts, o.dependents + r.dependents + a.dependents, h.relations, h.types, h.functions
+  select sum(h.parts), sum(h.dependents), min(h.objects) filter (where h.is_held and h.classid = 'pg_class'::regclass),
+         min(h.objects) filter (where h.is_held and h.classid = 'pg_type'::regclass), min(h.objects) filter (where h.is_held and h.classid = 'pg_proc'::regclass)
   into parts, dependents, relations, types, functions
-  from held as h
-  cross join lateral (  -- on what the schema holds; row types are among that
-    select count(*) filter (where d.deptype <> 'n') as parts, count(*) filter (where d.deptype = 'n') as dependents,
-           array_agg(d.objid) filter (where d.classid = 'pg_type'::regclass and d.deptype = 'i') as types
-    from (  -- class by class: two lists in one condition are all their pairs
-      select d.classid, d.objid, d.deptype from pg_depend as d where d.refclassid = 'pg_class'::regclass and d.refobjid = any (h.relations)
-      union all
-      select d.classid, d.objid, d.deptype from pg_depend as d where d.refclassid = 'pg_type'::regclass and d.refobjid = any (h.types)
-      union all
-      select d.classid, d.objid, d.deptype from pg_depend as d where d.refclassid = 'pg_proc'::regclass and d.refobjid = any (h.functions)
-      union all
-      select d.classid, d.objid, d.deptype from pg_depend as d where d.refclassid = any (h.classes) and d.refobjid = any (h.others)
-    ) as d) as o
-  cross join lateral (  -- on those; types of arrays are among that
-    select count(*) filter (where d.deptype <> 'n') as parts, count(*) filter (where d.deptype = 'n') as dependents,
-           array_agg(d.objid) filter (where d.classid = 'pg_type'::regclass and d.deptype = 'i') as types
-    from pg_depend as d where d.refclassid = 'pg_type'::regclass and d.refobjid = any (o.types)) as r
-  cross join lateral (
-    select count(*) filter (where d.deptype <> 'n') as parts, count(*) filter (where d.deptype = 'n') as dependents
-    from pg_depend as d where d.refclassid = 'pg_type'::regclass and d.refobjid = any (r.types)) as a;
+  from held as h;
 end
 $$;
 

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '408296821ef1b9b83eb7781e071edc11e8b7d4ccec94a4fb215dae1601e1baaa';
+export const ENGINE_DIGEST = '1b6605ac3c780c900e8d307a2506f0297791394d6b6f58afbc27d78bd41b5ef8';
