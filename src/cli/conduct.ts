@@ -138,7 +138,7 @@ export function leaving(view: View, key: string | null, unanswered?: string): Pr
 /** The same when the time is over. */
 function outOfTime(view: View, key: string | null, unanswered?: string): Problem {
   const { slug, message, facts } = leaving(view, key, unanswered);
-  return new Problem(slug, message.replace(/^Left/, 'The time was over'), facts);
+  return new Problem(slug, `${message.replace(/^Left/, 'The time was over')}${view.held === null ? '' : ` ${view.held}`}`, facts);
 }
 
 /** In transactions the run needs no client; a statement that PostgreSQL runs in none is run by the session that was handed it. */

@@ -15,6 +15,7 @@ import type { SecretValues } from '../domain/parameters.ts';
 import type { Problem } from '../domain/problem.ts';
 import { type ApproveRequest, type DeployRequest, DIRECT_CALLER, type UndoRequest } from '../domain/request.ts';
 import type { DatabaseAddress } from './address.ts';
+import { tellWhenHeld } from './held.ts';
 import type { Io } from './io.ts';
 import type { Assigned } from './parameters.ts';
 import { FIRST_CONTACT_MS, persist } from './persist.ts';
@@ -86,6 +87,15 @@ export async function withSession<T>(address: DatabaseAddress, io: Pick<Io, 'std
   } finally {
     await session.close();
   }
+}
+
+/** The same for what may wait for a commit, which others can hold up. */
+export async function withPatientSession<T>(address: DatabaseAddress, io: Pick<Io, 'stderr'>, use: (session: Session) => Promise<T>): Promise<T> {
+  const connect = connectToDatabase(address, Number.POSITIVE_INFINITY, () => undefined);
+  return withSession(address, io, async (session) => {
+    const stopLooking = tellWhenHeld(connect, (words) => io.stderr.write(`${words}\n`));
+    return use(session).finally(stopLooking);
+  });
 }
 
 /**
@@ -229,18 +239,25 @@ async function attend(
 ): Promise<Deployment> {
   errand.onView({ session: 'ours' });
   let hasContact = false;
-  const onContact = ({ id, state, warning }: Opened): void => {
+  const stopLooking = tellWhenHeld(
+    connectToDatabase(errand.address, errand.deadlineAtMs, () => undefined),
+    (held) => errand.onView({ held, note: held }),
+  );
+  const learn = (more: Partial<View>): void => {
     hasContact = true;
-    errand.onView({ id, state, activity: 'following', note: warning ?? null });
+    stopLooking();
+    errand.onView({ activity: 'following', held: null, ...more });
+  };
+  const onContact = ({ id, state, warning }: Opened): void => {
+    learn({ id, state, note: warning ?? null });
   };
   const onStatus = (deployment: Deployment): void => {
-    hasContact = true;
-    errand.onView({ id: deployment.id, deployment, activity: 'following', note: null });
+    learn({ id: deployment.id, deployment, note: null });
   };
   return persist(() => attempt(Math.max(1, errand.deadlineAtMs - Date.now()), onStatus, onContact), {
     deadlineAtMs: errand.deadlineAtMs,
     signal: errand.signal,
     hasContact: () => hasContact,
     onPause: (note) => errand.onView({ activity: 'attaching', note }),
-  });
+  }).finally(stopLooking);
 }

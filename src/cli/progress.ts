@@ -30,11 +30,13 @@ export interface View {
   readonly state: DeploymentState | null;
   /** Why it attaches again, or null. */
   readonly note: string | null;
+  /** Why no answer comes, where that could be learnt. */
+  readonly held: string | null;
   /** Whose session carries the deployment: one that ends with this command, or a Worker's. */
   readonly session: 'ours' | 'worker';
 }
 
-export const FIRST_VIEW: View = { activity: 'connecting', sentBytes: 0, deployment: null, id: null, state: null, note: null, session: 'worker' };
+export const FIRST_VIEW: View = { activity: 'connecting', sentBytes: 0, deployment: null, id: null, state: null, note: null, held: null, session: 'worker' };
 
 /** How far it is: steps that are done or skipped, or that a transaction in flight has behind it. */
 export interface Position {

@@ -20,8 +20,8 @@ export async function install(call: Call): Promise<number> {
       'The engine is installed straight into a database (DATABASE_URL or --database). Through a Worker the first deployment installs it.',
     );
   }
-  const [{ withSession }, { ensureEngine }] = await Promise.all([import('../direct.ts'), import('../../database/engine.ts')]);
-  const { changed } = await withSession(address, printer.io, async (session) => {
+  const [{ withPatientSession }, { ensureEngine }] = await Promise.all([import('../direct.ts'), import('../../database/engine.ts')]);
+  const { changed } = await withPatientSession(address, printer.io, async (session) => {
     if (values.published === true) await session.pipeline([{ kind: 'simple', text: `set weft.published = 'yes'` }]);
     return ensureEngine(session);
   });
