@@ -131,7 +131,7 @@ function makeFile(random: Random, temper: Temper, { folder: { files }, held }: S
     case 'list':
       return add([]);
     case 'rights':
-      return all.some((file) => file.kind === 'rights') ? null : add([]);
+      return held.areGiven || all.some((file) => file.kind === 'rights') ? null : add([]);
     case 'load': {
       const taken = new Set([...all, ...held.ran].filter((file) => file.kind === 'load').map(({ parents }) => parents[0]?.id));
       const list = pick(
