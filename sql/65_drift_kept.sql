@@ -36,6 +36,28 @@ $$;
 comment on function weft._expect_table(text, text, text) is 'Writes what a table should be behind a deployment: as it should have been, with what the deployment has changed of it and its columns.';
 
 
+-- Of an index the definition tells; of a comment what stands behind the words for what it is about.
+create or replace function weft._list_holders(p_kind text, p_identity text, p_object text)
+  returns setof text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  with of_what as (
+    select case when p_kind in ('comment', 'security label') then regexp_replace(regexp_replace(p_identity, '^(?:\w+ )+', ''), '^"(?:[^"]|"")*" on ', '') else p_identity end as name
+  )
+  select regexp_replace(o.name, '\.("(?:[^"]|"")*"|[^."]*)$', '') from of_what as o
+  union
+  select substring(o.name from '^((?:"(?:[^"]|"")*"|[^".]+))\.') from of_what as o
+  union
+  select o.name from of_what as o where o.name <> p_identity
+  union
+  select substring(p_object from ' ON (?:ONLY )?((?:"(?:[^"]|"")*"|[^\s".]+)\.(?:"(?:[^"]|"")*"|[^\s".]+)) USING ') where p_kind = 'index'
+$$;
+
+comment on function weft._list_holders(text, text, text) is 'Lists what an object may hang on and go with: its relation, what it is a comment on, its schema.';
+
+
 -- p_was, p_undone: behind an undo, what its deployment had met and had left. What that one had made and somebody has taken away before the undo could, or the other way
 -- round, is as the undo would have it.
 create or replace function weft._expect_catalog(p_expected text, p_met text, p_left text, p_was text default null, p_undone text default null)
@@ -53,10 +75,23 @@ as $$
   taken_back as materialized (
     select p.kind, p.identity, p.before from weft._pair_differing(p_was, p_undone) as p
     where p_was is not null and p_undone is not null and (p.before is null or p.after is null)),
+  -- what is missing and hung on what the deployment has dropped; and what hung on that
+  missing as materialized (
+    select d.kind, d.identity, h.holder from drifted as d cross join lateral weft._list_holders(d.kind, d.identity, d.expected) as h (holder) where d.met is null
+  ),
+  held as materialized (
+    select m.kind, m.identity from missing as m join (select p.identity from weft._pair_differing(p_met, p_left) as p where p.after is null) as g on g.identity = m.holder
+  ),
+  gone_along as materialized (
+    select h.kind, h.identity from held as h
+    union
+    select m.kind, m.identity from missing as m join held as h on h.identity = m.holder
+  ),
   settled as materialized (
     select d.kind, d.identity, l.object as "left",
            case
              when t.kind is not null and l.object is not distinct from t.before then l.object
+             when a.kind is not null and l.object is null then null
              when d.met is null and d.kind = 'index' and d.expected like '% INVALID%' then l.object  -- half-made, and taken away: nobody misses it
              when l.object is not distinct from d.met then d.expected
              when d.met is null or l.object is null or d.met not like E'%\x1d%' or d.kind like '%view' then l.object  -- the deployment has made it what it is
@@ -66,6 +101,7 @@ as $$
     from drifted as d
     left join "left" as l on l.kind = d.kind and l.identity = d.identity
     left join taken_back as t on t.kind = d.kind and t.identity = d.identity
+    left join gone_along as a on a.kind = d.kind and a.identity = d.identity
   )
   select case when not exists (select from settled as s where s.object is distinct from s."left") then p_left else (
     select string_agg(u.object, E'\x1e' order by u.identity collate "C", u.kind collate "C")

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '1b6605ac3c780c900e8d307a2506f0297791394d6b6f58afbc27d78bd41b5ef8';
+export const ENGINE_DIGEST = 'b52352acb5c5b915ba8bd6c10f67365573f12eb6cdc1960908e50f4d6c732f8f';

@@ -112,6 +112,24 @@ describe('drift stays drift', () => {
     expect(await drift()).toEqual([]);
   });
 
+  it('until a deployment drops what it hangs on: with that it would have gone', async () => {
+    const things = `create table things (id int primary key, n int constraint positive check (n > 0)); create index by_n on things (n); create index "by id" on only things (id);
+      create view seen as select id from things; create function act() returns trigger language plpgsql as 'begin return new; end'; create trigger act before update on things for each row execute function act();
+      create policy own on things using (id > 0); comment on table things is 'one'; comment on column things.n is 'two'; comment on index by_n is 'three'; comment on view seen is 'four';
+      comment on constraint positive on things is 'five'; create schema "Apart"; create table "Apart".t (n int); comment on table "Apart".t is 'six'`;
+    await passFiles(database.url, { ...START, '2.sql': things });
+    await sql(
+      database.url,
+      `comment on table things is null; comment on column things.n is null; comment on view seen is null; comment on constraint positive on things is null; drop index by_n, "by id";
+       alter table things drop constraint positive; drop trigger act on things; drop policy own on things; drop table "Apart".t; drop index by_name`,
+    );
+    expect(await drift()).toHaveLength(13);
+    await passFiles(database.url, { '3.sql': 'create table three (n int)' });
+    expect(await drift()).toHaveLength(13);
+    await passFiles(database.url, { '4.sql': 'drop table things cascade; drop schema "Apart"' });
+    expect(await drift()).toEqual([INDEX]);
+  });
+
   it('and the order of columns is told only where a hand has changed it', async () => {
     await start('alter table goods drop id cascade; alter table goods add id int');
     const reordered = [
