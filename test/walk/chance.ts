@@ -4,6 +4,7 @@ import { type File, isCode, isOnce, isRepeatable, type Kind } from './files.ts';
 import { editFolder, type FileEdit, isInUse } from './folder.ts';
 import { DROPS } from './held.ts';
 import type { Blow, ByHand, Day, Deed, Edit } from './history.ts';
+import { recordable } from './recording.ts';
 import type { State } from './state.ts';
 
 type Random = () => number;
@@ -61,7 +62,7 @@ export function makeDay(seed: number, number: number, state: State): Day {
     folder = edit.do === 'checkout' ? (state.folders.get(edit.day) ?? folder) : edited;
     edits.push(edit);
   }
-  return { number, edits, deed: makeDeed(random, temper, state) };
+  return { number, edits, deed: makeDeed(random, temper, { ...state, folder }) };
 }
 
 function makeEdit(random: Random, temper: Temper, state: State, number: number, id: number, isEarly: boolean): Edit | null {
@@ -217,6 +218,7 @@ function makeDeed(random: Random, temper: Temper, state: State): Deed {
   return weighed<() => Deed>(random, [
     [70, deploys],
     [18 * temper.undo, () => ({ do: 'undo', ...blowOf(random, temper) })],
+    [recordable(state.folder, state).length === 0 ? 0 : 8, () => ({ do: 'baseline', id: pick(random, recordable(state.folder, state))?.id ?? 0 })],
     [3, () => ({ do: 'other', what: random() < 0.7 ? 'deploy' : 'undo' })],
     [4, () => ({ do: 'rehearse' })],
     [4, () => ({ do: 'accept' })],

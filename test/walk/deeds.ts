@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { readInline } from '../../src/bundle/inline.ts';
 import { wantedChunks } from '../../src/bundle/source.ts';
-import { cutManifest } from '../../src/cli/cut.ts';
+import { cutManifest, pickFromManifest } from '../../src/cli/cut.ts';
 import { readUndoPlan } from '../../src/database/engine.ts';
 import type { Session } from '../../src/database/session.ts';
 import { cancel } from '../../src/deployment/cancel.ts';
@@ -27,16 +27,18 @@ export interface Bundle {
   readonly files: Files;
   /** No further than this file. */
   readonly upTo?: string | undefined;
+  /** This file alone. */
+  readonly only?: string | undefined;
 }
 
 const far = '2099-01-01T00:00:00Z';
 
-export async function deployBundle(url: string, { files, upTo }: Bundle, mode: 'apply' | 'rehearse', blow?: Blow): Promise<Deployment> {
+export async function deployBundle(url: string, { files, upTo, only }: Bundle, mode: 'apply' | 'rehearse' | 'baseline', blow?: Blow): Promise<Deployment> {
   const made = await readInline(
     Object.entries(files).map(([path, content]) => ({ path, content })),
     'walk',
   );
-  const manifest = upTo === undefined ? made.manifest : cutManifest(made.manifest, upTo);
+  const manifest = only !== undefined ? pickFromManifest(made.manifest, only) : upTo === undefined ? made.manifest : cutManifest(made.manifest, upTo);
   const request = Buffer.from(JSON.stringify({ type: 'deploy', id: randomId(), audience: null, target: null, expires_at: far, mode, manifest }));
   const order = { request, manifest, caller: 'direct', target: null, mode, signature: null };
   const { opened, done } = deploy({
@@ -97,8 +99,8 @@ async function lockTables(url: string, forMs: number): Promise<void> {
 }
 
 /** What an undo of the newest would run; null where there is nothing to undo. */
-export async function planUndo(url: string, bundle = 'walk'): Promise<UndoPlan | null> {
-  return within(url, (session) => readUndoPlan(session, null, bundle)).catch((error: unknown) => {
+export async function planUndo(url: string, bundle = 'walk', id: string | null = null): Promise<UndoPlan | null> {
+  return within(url, (session) => readUndoPlan(session, id, bundle)).catch((error: unknown) => {
     if (error instanceof Problem && error.slug === 'nothing_to_undo') return null;
     throw error;
   });

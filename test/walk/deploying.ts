@@ -45,7 +45,18 @@ export async function deployFolder(world: World, state: State, deed: Extract<Dee
   const files = new Set(foreseen.files.map(({ id }) => id));
   const deployed = [
     ...state.deployed,
-    { id: end.id, held: state.held, hands: state.hands, others: state.others, seen, files, ran: after.ran, rights: after.rights, hasChanged: after.hasChanged },
+    {
+      id: end.id,
+      held: state.held,
+      hands: state.hands,
+      others: state.others,
+      recorded: state.recorded.length,
+      seen,
+      files,
+      ran: after.ran,
+      rights: after.rights,
+      hasChanged: after.hasChanged,
+    },
   ];
   const isOver = end.state === 'succeeded' || end.state === 'degraded';
   const isDone = isOver && deed.upTo === undefined;
@@ -246,7 +257,18 @@ async function repeat(world: World, state: State, bundle: Bundle): Promise<State
     ...state,
     deployed: [
       ...state.deployed,
-      { id: end.id, held: state.held, hands: state.hands, others: state.others, seen, files, ran: new Set<number>(), rights, hasChanged: false },
+      {
+        id: end.id,
+        held: state.held,
+        hands: state.hands,
+        others: state.others,
+        recorded: state.recorded.length,
+        seen,
+        files,
+        ran: new Set<number>(),
+        rights,
+        hasChanged: false,
+      },
     ],
   };
 }

@@ -42,6 +42,8 @@ export type Deed =
       /** Whether another bundle goes to the same database at the same time. */
       readonly isBeside?: boolean | undefined;
     }
+  /** What a file does is done by hand, and recorded as applied. */
+  | { readonly do: 'baseline'; readonly id: number }
   /** A bundle of its own, which shares no more than the database. */
   | { readonly do: 'other'; readonly what: 'deploy' | 'undo' }
   | { readonly do: 'undo'; readonly blow?: Blow | undefined };
@@ -85,6 +87,7 @@ function describeDeed(deed: Deed): string {
   if (deed.do === 'deploy')
     return `deploy${deed.isRehearsed ? ', rehearsed' : ''}${deed.isRepeated ? ', and again' : ''}${deed.upTo === undefined ? '' : `, up to ${deed.upTo}`}${deed.isBeside === true ? ', beside another' : ''}${describeBlow(deed.blow)}`;
   if (deed.do === 'undo') return `undo${describeBlow(deed.blow)}`;
+  if (deed.do === 'baseline') return `baseline ${deed.id}`;
   if (deed.do === 'other') return `${deed.what} another bundle`;
   return deed.do;
 }

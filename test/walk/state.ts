@@ -1,5 +1,6 @@
 /** Where a walk stands: what is in the folder, what should be in the database, and what was there before each deployment. */
 import type { Seen } from './catalog.ts';
+import type { File } from './files.ts';
 import { EMPTY, type Folder } from './folder.ts';
 import { type Hand, type Held, NOTHING } from './held.ts';
 
@@ -9,6 +10,7 @@ export interface Deployed {
   readonly held: Held;
   readonly hands: readonly Hand[];
   readonly others: readonly number[];
+  readonly recorded: number;
   /** Null where it began on what another one had left half-way, or ran beside one. */
   readonly seen: Seen | null;
   /** Its files, and those of them that ran. */
@@ -36,6 +38,8 @@ export interface State {
   readonly given: readonly Hand[];
   /** The newest last. */
   readonly deployed: readonly Deployed[];
+  /** What was recorded as applied and not run, and how many deployments there were then. */
+  readonly recorded: readonly { readonly file: File; readonly at: number }[];
   /** Whether the rights on relations are known; a deployment that stopped in the middle may have made one anew that nobody may read yet. */
   readonly areRightsKnown: boolean;
   /** Whether something stopped in the middle of what commits by and by. */
@@ -52,6 +56,7 @@ export const BEGINNING: State = {
   accepted: [],
   given: [],
   deployed: [],
+  recorded: [],
   areRightsKnown: true,
   isHalfWay: false,
 };

@@ -1,10 +1,12 @@
 /** A day on which the newest deployment is taken back: the database is then what it was before it. */
 import type { Deployment } from '../../src/domain/deployment.ts';
+import { Problem } from '../../src/domain/problem.ts';
+import type { UndoPlan } from '../../src/domain/undo_plan.ts';
 import { seeDatabase } from './catalog.ts';
 import { planUndo, undoDeployment } from './deeds.ts';
 import { acceptRights } from './deploying.ts';
 import type { File } from './files.ts';
-import { dropAlong, giveRights, type Hand, type Held, handsBehind } from './held.ts';
+import { dropAlong, giveRights, type Hand, type Held, handsBehind, holdMore } from './held.ts';
 import type { Deed } from './history.ts';
 import { differences } from './looks.ts';
 import { settleMarks } from './marks.ts';
@@ -17,8 +19,8 @@ const undo_tries_max = 5;
 
 export async function undoNewest(world: World, state: State, deed: Extract<Deed, { do: 'undo' }>): Promise<State> {
   const { url, tally } = world;
-  const plan = await planUndo(url);
   const newest = state.deployed.findLast(({ hasChanged }) => hasChanged);
+  const plan = await planNewest(url, state);
   if (plan === null) {
     if (newest !== undefined) throw new Fault('undo', [`there is nothing to undo, says the plan, and deployment ${newest.id} is in the database`]);
     return state;
@@ -40,7 +42,7 @@ export async function undoNewest(world: World, state: State, deed: Extract<Deed,
   if (end.state !== 'succeeded') throw new Fault('undo', [`it ${end.state}: ${JSON.stringify(end.error)}; rehearsed, it ${rehearsed.state}`]);
   if (rehearsed.state !== end.state)
     throw new Fault('a rehearsal foresaw another end', [`${rehearsed.state}, ${JSON.stringify(rehearsed.error)}; and the undo ${end.state}`]);
-  const held = heldBehind(state, taken);
+  const held = withRecorded(heldBehind(state, taken), state, at);
   const touched = dropAlong(
     state.held,
     [...state.held.code.values()].filter(({ id }) => taken.ran.has(id)),
@@ -59,12 +61,26 @@ export async function undoNewest(world: World, state: State, deed: Extract<Deed,
     hands,
     accepted: acceptRights({ ...state, hands, accepted: left(state.accepted) }, held),
     deployed: state.deployed.slice(0, at),
+    recorded: state.recorded.map(({ file, at: place }) => ({ file, at: Math.min(place, at) })),
     areRightsKnown: state.areRightsKnown,
     isHalfWay: false,
   };
   const settled = await settleMarks(world, state, next, (id) => !ran.has(id) && held.code.has(id) && state.held.code.has(id) && !touched.has(id));
   if (!leavesFiles && !state.isHalfWay) await compareWithBefore(world, settled, taken, end);
   return settled;
+}
+
+/** Without its id a deployment in front of a baseline is not chosen. */
+async function planNewest(url: string, { deployed, recorded }: State): Promise<UndoPlan | null> {
+  const isInFront = ({ at }: State['recorded'][number]): boolean => !deployed.slice(at).some(({ hasChanged }) => hasChanged);
+  return planUndo(url).catch(async (error: unknown) => {
+    if (!(error instanceof Problem && error.slug === 'undo_ambiguous' && recorded.some(isInFront))) throw error;
+    for (const { id } of [...deployed].reverse()) {
+      const plan = await planUndo(url, 'walk', id).catch(() => null);
+      if (plan !== null) return plan;
+    }
+    return null;
+  });
 }
 
 const isInTheWay = ({ kind, parents }: File): boolean =>
@@ -92,6 +108,12 @@ function heldBehind({ held }: State, { held: before, files, ran, rights }: Deplo
   return rights === 'again' ? giveRights({ ...before, code, lost }) : { ...before, code, lost };
 }
 
+/** What was recorded behind a deployment is not its own to take back. */
+function withRecorded(held: Held, state: State, at: number): Held {
+  const files = state.recorded.filter((recorded) => recorded.at > at && (state.held.code.has(recorded.file.id) || state.held.ran.includes(recorded.file)));
+  return files.reduce((before, { file }) => (before.ran.includes(file) ? before : holdMore(before, file)), held);
+}
+
 /** Whether what somebody has dropped is missed behind the undo of a deployment: one that had made it would have taken it away itself. */
 const isMissed = ({ id: hand }: Hand, id: number, { held, hands }: Deployed): boolean =>
   held.code.has(id) || hands.some((met) => met.id === hand && met.along?.includes(id) === true);
@@ -106,10 +128,11 @@ function leaveBehind(hand: Hand, held: Held, taken: Deployed): Hand {
 
 const ids = (hands: readonly Hand[]): string => hands.map(({ id }) => id).join();
 
-async function compareWithBefore({ url }: World, { hands, held, others }: State, taken: Deployed, end: Deployment): Promise<void> {
+async function compareWithBefore({ url }: World, { hands, held, others, recorded }: State, taken: Deployed, end: Deployment): Promise<void> {
   const isBack = [...taken.held.lost.keys()].some((id) => held.code.has(id));
   const isSame =
     !isBack &&
+    recorded.length === taken.recorded &&
     others.join() === taken.others.join() &&
     ids(taken.hands) === ids(hands) &&
     [...taken.held.readable].sort().join() === [...held.readable].sort().join();

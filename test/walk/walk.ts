@@ -7,6 +7,7 @@ import { DROPS, type Hand, handsBehind, handText, isHandThere, isMark, unhandTex
 import type { Day, Deed, Edit } from './history.ts';
 import { lookBehind } from './looks.ts';
 import { deployOther, undoOther } from './other.ts';
+import { recordFile } from './recording.ts';
 import { BEGINNING, type Databases, Fault, newTally, type State, type Tally, type World } from './state.ts';
 import { undoNewest } from './undoing.ts';
 
@@ -104,6 +105,8 @@ async function doIt(world: World, state: State, deed: Deed, day: number): Promis
       return deployFolder(world, state, deed, day);
     case 'undo':
       return undoNewest(world, state, deed);
+    case 'baseline':
+      return recordFile(world, state, deed.id);
     case 'other':
       return deed.what === 'undo' ? undoOther(world, state) : { ...state, others: await deployOther(world, state.others, day) };
     case 'rehearse':
