@@ -199,6 +199,25 @@ describe('deploy.sh, which has only curl, openssl and what every Unix has', () =
     expect(JSON.parse(second.stdout)).toMatchObject({ bundle, phases: [{ steps: [{ path: '1.sql', state: 'skipped' }] }] });
   });
 
+  test('refuses what is no plain file, with its path, as weft does, and sends nothing; what is no part of a bundle may be a link', async () => {
+    putFiles('linked', { '1.sql': 'select 1;', 'real/2.sql': 'select 2;', 'node_modules/a/1.sql': '' });
+    const folder = join(place.path, 'linked');
+    symlinkSync('real', join(folder, '.hidden'));
+    symlinkSync('a', join(folder, 'node_modules', 'b'));
+    expect((await deploySh('linked')).code).toBe(0);
+    for (const [link, to] of [
+      ['views', 'real'],
+      ['3.sql', '1.sql'],
+    ] as const) {
+      rmSync(argv, { force: true });
+      symlinkSync(to, join(folder, link));
+      for (const refused of [await deploySh('linked'), await runShell(`npx weft deploy linked`, { cwd: place.path, env: stack.env })])
+        expect([refused.code, refused.all]).toEqual([2, expect.stringContaining(link)]);
+      expect(readFileSync(argv, 'utf8')).not.toContain('curl');
+      rmSync(join(folder, link));
+    }
+  });
+
   test('calls no other program, and shows the secret to none of them', async () => {
     rmSync(argv, { force: true });
     putFiles('quiet', { 'weft.yaml': 'name: quiet\nphases: [{ name: all, steps: [{ run: 1.sql }] }]\n', '1.sql': 'select 1;' });
