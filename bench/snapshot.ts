@@ -2,8 +2,10 @@
  * What it costs to read the catalog: `npm run bench:snapshot`. Schemas of so many tables, with keys, foreign keys, checks and indexes; in each the fingerprint
  * is taken by sessions that have just connected, as a deployment does, and once more by the same session. How to read it: bench/README.md.
  *
- *   --tables N,…  (1250,2500,5000)
- *   --runs N      sessions each (5)
+ *   --tables N,…            (1250,2500,5000)
+ *   --runs N                sessions each (5)
+ *   --tables-in-a-schema N  (all in one)
+ *   --statistics            the server has statistics of its catalog, as behind an autovacuum
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -18,9 +20,17 @@ const seconds_max = 3;
 const growth_max = 1.3;
 const tables_in_a_transaction_count = 100;
 
-const { values: options } = parseArgs({ options: { tables: { type: 'string', default: '1250,2500,5000' }, runs: { type: 'string', default: '5' } } });
+const { values: options } = parseArgs({
+  options: {
+    tables: { type: 'string', default: '1250,2500,5000' },
+    runs: { type: 'string', default: '5' },
+    'tables-in-a-schema': { type: 'string', default: String(Number.MAX_SAFE_INTEGER) },
+    statistics: { type: 'boolean', default: false },
+  },
+});
 const sizes = readNumbers('tables', options.tables, 1).sort((a, b) => a - b);
 const runs = readNumber('runs', options.runs, 1);
+const tables_in_a_schema_count = readNumber('tables-in-a-schema', options['tables-in-a-schema'], 1);
 
 printConditions('bench/snapshot');
 const server = await startBenchServer();
@@ -31,6 +41,7 @@ try {
   for (const size of sizes) {
     const database = await server.createDatabase(`tables_${size}`, true);
     await makeTables(database, size);
+    if (options.statistics) await server.query(database, 'vacuum analyze');
     await server.checkpoint();
     const measured = [];
     for (let run = 0; run < runs; run++) measured.push(await measure(database));
@@ -65,6 +76,14 @@ try {
 printEnd();
 process.exitCode = isMet ? 0 : 1;
 
+function schemaOf(n: number): string {
+  return n < tables_in_a_schema_count ? 's' : `s${Math.floor(n / tables_in_a_schema_count)}`;
+}
+
+function table(n: number): string {
+  return `${schemaOf(n)}.t${n}`;
+}
+
 /** A table in ten has a comment and rights of its own, one in four a view and a trigger; nothing of it depends on chance. */
 async function makeTables(database: string, count: number): Promise<void> {
   const client = new pg.Client({ connectionString: database });
@@ -75,15 +94,18 @@ async function makeTables(database: string, count: number): Promise<void> {
       const texts = [];
       for (let n = from; n < Math.min(from + tables_in_a_transaction_count, count + 1); n++) {
         const parent = n > 10 ? n - 10 : n;
-        texts.push(`create table s.t${n} (
-            id bigint generated always as identity primary key, code text not null unique, parent_id bigint references s.t${parent}, amount numeric(12, 2) not null default 0 check (amount >= 0),
+        if (n % tables_in_a_schema_count === 0) texts.push(`create schema ${schemaOf(n)};`);
+        texts.push(`create table ${table(n)} (
+            id bigint generated always as identity primary key, code text not null unique, parent_id bigint references ${table(parent)}, amount numeric(12, 2) not null default 0 check (amount >= 0),
             label varchar(40), is_active boolean not null default true, seen_at timestamptz default now(), attributes jsonb);
-          create index on s.t${n} (parent_id); create index on s.t${n} (seen_at desc, code);`);
+          create index on ${table(n)} (parent_id); create index on ${table(n)} (seen_at desc, code);`);
         if (n % 4 === 0)
-          texts.push(`create view s.v${n} as select t.id, t.code, p.code as parent from s.t${n} as t left join s.t${parent} as p on p.id = t.parent_id;`);
-        if (n % 4 === 1) texts.push(`create trigger touch before update on s.t${n} for each row execute function s.touch();`);
+          texts.push(
+            `create view ${schemaOf(n)}.v${n} as select t.id, t.code, p.code as parent from ${table(n)} as t left join ${table(parent)} as p on p.id = t.parent_id;`,
+          );
+        if (n % 4 === 1) texts.push(`create trigger touch before update on ${table(n)} for each row execute function s.touch();`);
         if (n % 10 === 0)
-          texts.push(`comment on table s.t${n} is 'The ${n}th.'; comment on column s.t${n}.code is 'Short.'; grant select on s.t${n} to public;`);
+          texts.push(`comment on table ${table(n)} is 'The ${n}th.'; comment on column ${table(n)}.code is 'Short.'; grant select on ${table(n)} to public;`);
       }
       await client.query(texts.join('\n'));
     }
