@@ -6,9 +6,9 @@
 import { nameSchema } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
 import { deploymentIdSchema } from '../domain/request.ts';
+import { harmless } from '../words/text.ts';
 import type { Call } from './commands.ts';
 import { adviseIdentity, findIdentity, type IdentitySource } from './identity.ts';
-import { harmless } from './text.ts';
 
 export interface DatabaseAddress {
   readonly kind: 'database';

@@ -1,10 +1,10 @@
 /** A bundle as `check` and `plan` show it: the steps of each phase, in the order in which they would run. Pure. */
 import type { Bundle } from '../bundle/source.ts';
 import type { Artifact, Manifest, Phase, Step } from '../domain/manifest.ts';
-import type { Style } from './io.ts';
+import type { Style } from '../words/style.ts';
+import { columns, count, duration, oneLine, size } from '../words/text.ts';
 import { parameterLines } from './parameter_lines.ts';
 import type { Assigned } from './parameters.ts';
-import { columns, count, duration, oneLine, size } from './text.ts';
 
 /** A step with its artifact, and its place among all steps, counted from 1. */
 export interface NumberedStep {

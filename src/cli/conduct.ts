@@ -6,14 +6,14 @@ import { isTimeOver } from '../deployment/errand.ts';
 import { isUnapproved } from '../domain/approval.ts';
 import { type Deployment, exitCodeOf, isOver } from '../domain/deployment.ts';
 import { Problem } from '../domain/problem.ts';
+import { renderRehearsal } from '../words/rehearsal.ts';
+import { type Style, UNCOLOURED } from '../words/style.ts';
+import { renderSummary } from '../words/summary.ts';
+import { cut, oneLine } from '../words/text.ts';
 import { readSeconds } from './address.ts';
 import type { Call } from './commands.ts';
-import { type Style, UNCOLOURED } from './io.ts';
 import { renderJunit, writeReport } from './junit.ts';
 import { ProgressPrinter, type View } from './progress.ts';
-import { renderRehearsal } from './rehearsal.ts';
-import { renderSummary } from './summary.ts';
-import { cut, oneLine } from './text.ts';
 
 const DEADLINE_SECONDS = 3600;
 const DEADLINE_SECONDS_MAX = 7 * 24 * 3600;

@@ -1,7 +1,7 @@
 /** A part of a bundle: up to one file, or that file alone. What is left out is still to be run. */
 import type { Manifest, Phase } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
-import { harmless } from './text.ts';
+import { harmless } from '../words/text.ts';
 
 /**
  * A bundle as far as `--up-to` says.

@@ -2,8 +2,9 @@
  * What `--help` says: of the whole, and of each command, from the table of commands. Says where addresses and secrets come
  * from, and that others on the machine can read a command line.
  */
+
+import { columns, wrap } from '../words/text.ts';
 import { COMMANDS, COMMON_OPTIONS, type Command, type Options } from './commands.ts';
-import { columns, wrap } from './text.ts';
 
 const WIDTH = 100;
 

@@ -3,6 +3,7 @@
  * Passed in, so that tests and `npm start` run commands in their own process. Results go to stdout, everything else to
  * stderr; with `--json` stdout gets exactly one document. What is said is the commands' business.
  */
+import { type Style, UNCOLOURED } from '../words/style.ts';
 import type { Pipeline } from './pipeline.ts';
 
 export interface Sink {
@@ -26,23 +27,12 @@ export interface Io {
   readonly signal: AbortSignal;
 }
 
-/** Words in colour, or the same words without. */
-export interface Style {
-  readonly bold: (text: string) => string;
-  readonly dim: (text: string) => string;
-  readonly red: (text: string) => string;
-  readonly green: (text: string) => string;
-  readonly yellow: (text: string) => string;
-}
-
 const paint =
   (on: string, off: string) =>
   (text: string): string =>
     `\u001b[${on}m${text}\u001b[${off}m`;
-const same = (text: string): string => text;
 
 export const COLOURED: Style = { bold: paint('1', '22'), dim: paint('2', '22'), red: paint('31', '39'), green: paint('32', '39'), yellow: paint('33', '39') };
-export const UNCOLOURED: Style = { bold: same, dim: same, red: same, green: same, yellow: same };
 
 /** Colours only for a terminal that can show them, and not where NO_COLOR (no-color.org) is set. */
 export function styleFor(io: Io, isTerminal: boolean): Style {

@@ -4,8 +4,8 @@
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Deployment, PhaseStatus, StepStatus } from '../domain/deployment.ts';
+import { cut, oneLine, timeBetween } from '../words/text.ts';
 import type { Printer } from './io.ts';
-import { cut, oneLine, timeBetween } from './text.ts';
 
 /** Of a message that is an attribute. */
 const MESSAGE_CHARACTERS = 200;

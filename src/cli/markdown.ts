@@ -3,7 +3,7 @@
  */
 import type { Deployment, PhaseStatus } from '../domain/deployment.ts';
 import { fenceOf } from '../domain/fence.ts';
-import { count, cut, duration, oneLine, timeBetween } from './text.ts';
+import { count, cut, duration, oneLine, timeBetween } from '../words/text.ts';
 
 /** Of the words, in characters: GitHub takes 1 MiB a step, and nobody reads that. */
 const WORDS_CHARACTERS = 200_000;

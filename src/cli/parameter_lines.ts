@@ -1,8 +1,8 @@
 /** Parameters as `check` and `plan` show them, secrets without their values. Pure. */
 import type { Parameter } from '../domain/parameters.ts';
-import type { Style } from './io.ts';
+import type { Style } from '../words/style.ts';
+import { columns, cut, oneLine } from '../words/text.ts';
 import type { Assigned } from './parameters.ts';
-import { columns, cut, oneLine } from './text.ts';
 
 const VALUE_CHARACTERS = 60;
 /** A secret is never shown, and not how long it is either. */

@@ -6,9 +6,9 @@ import { readFile } from 'node:fs/promises';
 import { LIMITS } from '../domain/limits.ts';
 import { type Parameter, parameterNameSchema, type SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
+import { harmless } from '../words/text.ts';
 import type { Call } from './commands.ts';
 import type { Io } from './io.ts';
-import { harmless } from './text.ts';
 
 interface Assignment {
   readonly name: string;

@@ -4,8 +4,8 @@
  */
 import { parseArgs } from 'node:util';
 import { Problem } from '../domain/problem.ts';
+import { harmless, nearest } from '../words/text.ts';
 import { COMMANDS, COMMON_OPTIONS, type Command, type Options } from './commands.ts';
-import { harmless, nearest } from './text.ts';
 
 export interface Parsed {
   /** Null: no command was named (help, version, or nothing at all). */

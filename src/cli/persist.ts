@@ -3,7 +3,7 @@
  * Safe because whatever is tried here is one deployment however often it is asked for. What is tried is the caller's.
  */
 import { Problem } from '../domain/problem.ts';
-import { duration } from './text.ts';
+import { duration } from '../words/text.ts';
 
 /** Before the first answer: an address that never answers is probably wrong, and nobody should wait an hour to hear so. */
 export const FIRST_CONTACT_MS = 60_000;

@@ -6,10 +6,10 @@
 import { appendFileSync, writeFileSync } from 'node:fs';
 import { isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
 import type { Deployment, DeploymentError } from '../domain/deployment.ts';
+import { oneLine } from '../words/text.ts';
 import { azureCommand, type Dialect, dialectOf, type Level, type Mark } from './dialects.ts';
 import type { Io, Sink } from './io.ts';
 import { renderMarkdown, renderProblemMarkdown } from './markdown.ts';
-import { oneLine } from './text.ts';
 
 /** GitHub shows ten of each level a step, and drops the rest. */
 const MARKS_MAX = 10;

@@ -3,8 +3,8 @@
  * secrets are taken out of words that did not come from a Problem.
  */
 import { Problem } from '../domain/problem.ts';
-import type { Style } from './io.ts';
-import { harmless, wrap } from './text.ts';
+import type { Style } from '../words/style.ts';
+import { harmless, wrap } from '../words/text.ts';
 
 /**
  * @param error whatever was thrown

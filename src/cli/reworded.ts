@@ -1,6 +1,6 @@
 /** Files that were applied as they are, and run all the same: with other words of weft.yaml, or because another file came behind them. Pure. */
 import type { Foresight } from '../domain/foresight.ts';
-import { listSome, oneLine } from './text.ts';
+import { listSome, oneLine } from '../words/text.ts';
 
 const OBJECTS_SHOWN = 3;
 

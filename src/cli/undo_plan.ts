@@ -1,7 +1,7 @@
 /** The plan of an undo for people: what it runs, what has no undo, which secrets it needs, and what it would fail with. Pure. */
 import type { UndoPlan } from '../domain/undo_plan.ts';
-import type { Style } from './io.ts';
-import { columns, count, listSome, moment, oneLine } from './text.ts';
+import type { Style } from '../words/style.ts';
+import { columns, count, listSome, moment, oneLine } from '../words/text.ts';
 
 type Foreseen = NonNullable<UndoPlan['foreseen']>[number];
 

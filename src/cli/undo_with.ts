@@ -8,11 +8,11 @@ import type { Deployment } from '../domain/deployment.ts';
 import type { Manifest } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
 import type { UndoPlan } from '../domain/undo_plan.ts';
+import { harmless } from '../words/text.ts';
 import type { Address } from './address.ts';
 import type { Call } from './commands.ts';
 import type { Watch } from './conduct.ts';
 import { readHistory, readUndoPlan } from './readings.ts';
-import { harmless } from './text.ts';
 
 const REQUEST_ID_CHARACTERS = 128;
 const DEADLINE_MS = 10 * 60_000;

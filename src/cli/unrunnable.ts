@@ -5,7 +5,7 @@
  */
 import type { Bundle } from '../bundle/source.ts';
 import { Problem } from '../domain/problem.ts';
-import { listSome } from './text.ts';
+import { listSome } from '../words/text.ts';
 
 /** A dump may be as large as an artifact; what is looked for shows at its beginning. */
 const LOOKED_AT_BYTES = 16 * 1024 * 1024;

@@ -4,7 +4,7 @@
  */
 import type * as z from 'zod';
 import { PROBLEMS, Problem, type ProblemFacts, type ProblemSlug } from '../domain/problem.ts';
-import { oneLine } from './text.ts';
+import { oneLine } from '../words/text.ts';
 
 /** An answer may be a deployment of 20,000 steps; more than this is none of ours. */
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;

@@ -6,10 +6,11 @@
 import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Io, type Style, styleFor } from '../cli/io.ts';
+import { type Io, styleFor } from '../cli/io.ts';
 import { runCommandLine } from '../cli/main.ts';
-import { columns, count, cut, duration, oneLine } from '../cli/text.ts';
 import { Problem } from '../domain/problem.ts';
+import type { Style } from '../words/style.ts';
+import { columns, count, cut, duration, oneLine } from '../words/text.ts';
 import { type Edge, makeCallerSecret, startEdge } from './edge.ts';
 import { CHECKOUT } from './places.ts';
 import { type Postgres, startPostgres } from './postgres.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { UNCOLOURED } from '../../src/cli/io.ts';
 import { asProblem, renderProblem, secretsOf } from '../../src/cli/problems.ts';
 import { Problem } from '../../src/domain/problem.ts';
+import { UNCOLOURED } from '../../src/words/style.ts';
 import { makeFolder } from './folder.ts';
 import { run } from './run.ts';
 

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { COLOURED, UNCOLOURED } from '../../src/cli/io.ts';
-import { FIRST_VIEW, linesBetween, ProgressPrinter, positionOf, renderLive, type View, waitOf } from '../../src/cli/progress.ts';
-import { widthOf } from '../../src/cli/text.ts';
+import { COLOURED } from '../../src/cli/io.ts';
+import { FIRST_VIEW, linesBetween, ProgressPrinter, positionOf, renderLive, type View } from '../../src/cli/progress.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
+import { UNCOLOURED } from '../../src/words/style.ts';
+import { widthOf } from '../../src/words/text.ts';
+import { waitOf } from '../../src/words/waits.ts';
 import { makeDeployment, makeLive, makePhase, makeStep } from './deployments.ts';
 
 function draw(changes: Partial<View>, columns = 80): string {

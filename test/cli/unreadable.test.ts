@@ -1,8 +1,8 @@
 /** What reads otherwise than the command knows it makes nothing else unreadable. */
 import { expect, it } from 'vitest';
-import { UNCOLOURED } from '../../src/cli/io.ts';
-import { renderRehearsal } from '../../src/cli/rehearsal.ts';
 import { deploymentSchema } from '../../src/domain/deployment.ts';
+import { renderRehearsal } from '../../src/words/rehearsal.ts';
+import { UNCOLOURED } from '../../src/words/style.ts';
 import { ID, makeDeployment } from './deployments.ts';
 
 it('a report with an odd line is left out, said to be so, and the rest of the deployment is read', () => {

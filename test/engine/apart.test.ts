@@ -1,9 +1,9 @@
 /** Steps that the server runs in no transaction: statement by statement, and at top level what is handed out. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { UNCOLOURED } from '../../src/cli/io.ts';
-import { renderSummary } from '../../src/cli/summary.ts';
 import { resume } from '../../src/deployment/resume.ts';
 import { deploymentSchema } from '../../src/domain/deployment.ts';
+import { UNCOLOURED } from '../../src/words/style.ts';
+import { renderSummary } from '../../src/words/summary.ts';
 import { dropDatabase, freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles, stageFiles, until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';

@@ -1,8 +1,8 @@
 /** What is said of a file that was run statement by statement and did not come to its end: by the document, by the view, and by whoever reads them. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { UNCOLOURED } from '../../src/cli/io.ts';
-import { renderSummary } from '../../src/cli/summary.ts';
 import { type Deployment, deploymentSchema } from '../../src/domain/deployment.ts';
+import { UNCOLOURED } from '../../src/words/style.ts';
+import { renderSummary } from '../../src/words/summary.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { AT_THE_GATE, connectOver, deployFiles, type OrderOptions, shutGate, until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';

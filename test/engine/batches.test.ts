@@ -3,11 +3,11 @@
  * trigger are the witnesses that none was run twice.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { UNCOLOURED } from '../../src/cli/io.ts';
-import { renderSummary } from '../../src/cli/summary.ts';
 import { deploy } from '../../src/deployment/deploy.ts';
 import { resume } from '../../src/deployment/resume.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
+import { UNCOLOURED } from '../../src/words/style.ts';
+import { renderSummary } from '../../src/words/summary.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles, makeOrder } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';

@@ -3,10 +3,10 @@
  * Each row counts how often it was touched.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { UNCOLOURED } from '../../src/cli/io.ts';
-import { renderSummary } from '../../src/cli/summary.ts';
 import { resume } from '../../src/deployment/resume.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
+import { UNCOLOURED } from '../../src/words/style.ts';
+import { renderSummary } from '../../src/words/summary.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { setLimits } from '../support/limits.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';

@@ -2,9 +2,9 @@
  * What is wrong with the query of a check, or with words of weft.yaml, is told as of any other file: where, and what to do.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { UNCOLOURED } from '../../src/cli/io.ts';
-import { renderRehearsal } from '../../src/cli/rehearsal.ts';
-import { renderSummary } from '../../src/cli/summary.ts';
+import { renderRehearsal } from '../../src/words/rehearsal.ts';
+import { UNCOLOURED } from '../../src/words/style.ts';
+import { renderSummary } from '../../src/words/summary.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';

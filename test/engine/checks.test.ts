@@ -2,9 +2,9 @@
  * Checks: a query that returns the rows which break a rule, looked at inside the transaction, before the commit.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { UNCOLOURED } from '../../src/cli/io.ts';
-import { renderSummary } from '../../src/cli/summary.ts';
 import { CHECK_RULES } from '../../src/domain/manifest.ts';
+import { UNCOLOURED } from '../../src/words/style.ts';
+import { renderSummary } from '../../src/words/summary.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';

@@ -3,9 +3,9 @@
  * recorded with it. What is left out is in no history: the next deployment asks again.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { UNCOLOURED } from '../../src/cli/io.ts';
 import { linesBetween } from '../../src/cli/progress.ts';
-import { renderSummary } from '../../src/cli/summary.ts';
+import { UNCOLOURED } from '../../src/words/style.ts';
+import { renderSummary } from '../../src/words/summary.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { AT_THE_GATE, connectOver, deployFiles, shutGate } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';

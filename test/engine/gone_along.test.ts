@@ -1,7 +1,7 @@
 /** What a file's `drop … cascade` takes along, and nothing makes again, is named at the end: psql would show a notice, and the engine is silent while it runs. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { UNCOLOURED } from '../../src/cli/io.ts';
-import { renderSummary } from '../../src/cli/summary.ts';
+import { UNCOLOURED } from '../../src/words/style.ts';
+import { renderSummary } from '../../src/words/summary.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';

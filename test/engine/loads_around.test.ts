@@ -1,8 +1,8 @@
 /** What stands around a load: the transaction of its phase, roles and policies, triggers, the history, a backend that dies, and what people are shown. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { UNCOLOURED } from '../../src/cli/io.ts';
 import { linesBetween } from '../../src/cli/progress.ts';
-import { renderSummary } from '../../src/cli/summary.ts';
+import { UNCOLOURED } from '../../src/words/style.ts';
+import { renderSummary } from '../../src/words/summary.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { AT_THE_GATE, connectOver, deployFiles, randomId, shutGate } from '../support/orders.ts';
 import { offers } from '../support/source.ts';

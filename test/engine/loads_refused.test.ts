@@ -3,8 +3,8 @@
  * load in the database.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { UNCOLOURED } from '../../src/cli/io.ts';
-import { renderSummary } from '../../src/cli/summary.ts';
+import { UNCOLOURED } from '../../src/words/style.ts';
+import { renderSummary } from '../../src/words/summary.ts';
 import { dropDatabase, freshDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { failLoad, load, passLoad, tableOf, type Words } from './loading.ts';

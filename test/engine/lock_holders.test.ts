@@ -4,10 +4,10 @@
  */
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { UNCOLOURED } from '../../src/cli/io.ts';
-import { renderSummary } from '../../src/cli/summary.ts';
 import { connectTo } from '../../src/database/connect.ts';
 import { ensureEngine } from '../../src/database/engine.ts';
+import { UNCOLOURED } from '../../src/words/style.ts';
+import { renderSummary } from '../../src/words/summary.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { setLimits } from '../support/limits.ts';
 import { connectOver, deployFiles, until } from '../support/orders.ts';

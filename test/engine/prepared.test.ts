@@ -1,9 +1,9 @@
 /** A transaction that was prepared belongs to no session any more. The server says 0 for its backend; whoever it hinders needs its name. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { UNCOLOURED } from '../../src/cli/io.ts';
-import { waitOf } from '../../src/cli/progress.ts';
-import { renderRehearsal } from '../../src/cli/rehearsal.ts';
 import { type Deployment, deploymentSchema } from '../../src/domain/deployment.ts';
+import { renderRehearsal } from '../../src/words/rehearsal.ts';
+import { UNCOLOURED } from '../../src/words/style.ts';
+import { waitOf } from '../../src/words/waits.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { setLimits } from '../support/limits.ts';
 import { connectOver, deployFiles, until } from '../support/orders.ts';

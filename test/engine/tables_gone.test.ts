@@ -1,8 +1,8 @@
 /** Data and batches whose table is dropped: what went into it is gone with it, and the history is not to say that it is there. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { UNCOLOURED } from '../../src/cli/io.ts';
-import { renderSummary } from '../../src/cli/summary.ts';
 import { undoPlanLines } from '../../src/cli/undo_plan.ts';
+import { UNCOLOURED } from '../../src/words/style.ts';
+import { renderSummary } from '../../src/words/summary.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';

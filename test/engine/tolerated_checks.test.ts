@@ -1,9 +1,9 @@
 /** Checks when a degraded deployment is opened again: what is tried again is held against them, as it would have been at first. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { UNCOLOURED } from '../../src/cli/io.ts';
-import { renderSummary } from '../../src/cli/summary.ts';
 import { resume } from '../../src/deployment/resume.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
+import { UNCOLOURED } from '../../src/words/style.ts';
+import { renderSummary } from '../../src/words/summary.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';

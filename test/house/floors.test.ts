@@ -26,8 +26,9 @@ const ROOMS: Readonly<Record<string, Room>> = {
   deployment: { uses: ['domain', 'bundle', 'database'], packages: [], node: [] },
   forges: { uses: ['domain', 'config', 'bundle', 'trust'], packages: ['zod'], node: BOTH },
   operations: { uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment', 'forges'], packages: [], node: [] },
+  words: { uses: ['domain'], packages: [], node: [] },
   http: {
-    uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment', 'forges', 'operations'],
+    uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment', 'forges', 'operations', 'words'],
     packages: ['hono', 'zod'],
     node: [...BOTH, 'node:util'],
   },
@@ -36,8 +37,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
     packages: ['hono', '@cloudflare/workers-types', 'cloudflare:workers'],
     node: BOTH,
   },
-  cli: { uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment'], packages: ['zod'], node: null },
-  dev: { uses: ['domain', 'config', 'cli'], packages: ['esbuild', 'miniflare', 'pg', 'ws'], node: null },
+  cli: { uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment', 'words'], packages: ['zod'], node: null },
+  dev: { uses: ['domain', 'config', 'words', 'cli'], packages: ['esbuild', 'miniflare', 'pg', 'ws'], node: null },
 };
 
 /** Files that may use what their room may not. */

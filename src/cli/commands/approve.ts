@@ -2,13 +2,13 @@
 import { type Deployment, exitCodeOf } from '../../domain/deployment.ts';
 import { digestSchema } from '../../domain/manifest.ts';
 import { Problem } from '../../domain/problem.ts';
+import { sourceFact, toRunLines, waitsForSecrets } from '../../words/approved.ts';
+import { renderSummary } from '../../words/summary.ts';
+import { count, oneLine } from '../../words/text.ts';
 import { readDeploymentId, requireAddress } from '../address.ts';
-import { sourceFact, toRunLines, waitsForSecrets } from '../approved.ts';
 import type { Call } from '../commands.ts';
 import { conduct, type Ending } from '../conduct.ts';
 import { readStatus } from '../readings.ts';
-import { renderSummary } from '../summary.ts';
-import { count, oneLine } from '../text.ts';
 
 export async function approve(call: Call): Promise<number> {
   const { printer, values } = call;

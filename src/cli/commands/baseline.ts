@@ -2,11 +2,11 @@
 import { readFolder } from '../../bundle/folder.ts';
 import { Problem } from '../../domain/problem.ts';
 import { requestIdSchema } from '../../domain/request.ts';
+import { harmless } from '../../words/text.ts';
 import { requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import { conduct } from '../conduct.ts';
 import { cutBundle, pickFromManifest } from '../cut.ts';
-import { harmless } from '../text.ts';
 
 export async function baseline(call: Call): Promise<number> {
   const { printer, positionals, values } = call;

@@ -1,8 +1,8 @@
 /** `weft check`: reads a bundle and says what is in it. Needs no database; the reading itself is bundle/'s. */
 import { readFolder } from '../../bundle/folder.ts';
+import { count, harmless, size } from '../../words/text.ts';
 import { bundleLines, describeBundle, type NumberedStep } from '../bundles.ts';
 import type { Call } from '../commands.ts';
-import { count, harmless, size } from '../text.ts';
 import { lookIntoFiles, remarkOnTransactions } from '../unrunnable.ts';
 
 export async function check({ printer, positionals }: Call): Promise<number> {

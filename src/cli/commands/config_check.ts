@@ -8,8 +8,8 @@ import { resolve } from 'node:path';
 import { type Caller, type Config, parseConfig, type Source } from '../../config/config.ts';
 import { Problem } from '../../domain/problem.ts';
 import { findNever } from '../../trust/never.ts';
+import { columns, harmless, withoutMark } from '../../words/text.ts';
 import type { Call } from '../commands.ts';
-import { columns, harmless, withoutMark } from '../text.ts';
 
 export async function configCheck({ printer, positionals }: Call): Promise<number> {
   const file = positionals[0] as string;

@@ -3,12 +3,12 @@ import { readFolder } from '../../bundle/folder.ts';
 import { checkParameters } from '../../domain/parameters.ts';
 import { Problem } from '../../domain/problem.ts';
 import { requestIdSchema } from '../../domain/request.ts';
+import { harmless } from '../../words/text.ts';
 import { requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import { conduct } from '../conduct.ts';
 import { cutBundle } from '../cut.ts';
 import { readAssigned } from '../parameters.ts';
-import { harmless } from '../text.ts';
 
 export async function deploy(call: Call): Promise<number> {
   const { printer, positionals, values } = call;

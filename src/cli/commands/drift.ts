@@ -1,11 +1,12 @@
 /** `weft drift`: what changed in the catalog outside of deployments, or with one, either way in; and the word that it is meant. */
 import type { Changes, Difference, Drift, NamedDifferences } from '../../domain/deployment.ts';
 import { Problem } from '../../domain/problem.ts';
+import type { Style } from '../../words/style.ts';
+import { andMore, count, harmless, moment, oneLine } from '../../words/text.ts';
 import { readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
-import type { Printer, Style } from '../io.ts';
+import type { Printer } from '../io.ts';
 import { readChanges, readDrift } from '../readings.ts';
-import { andMore, count, harmless, moment, oneLine } from '../text.ts';
 import { acceptDrift } from '../words.ts';
 
 /** @returns 0: nothing differs, or what a deployment changed is shown; 1: drift; 2: it cannot be told */

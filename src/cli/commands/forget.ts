@@ -3,9 +3,9 @@
 import { LIMITS } from '../../domain/limits.ts';
 import { nameSchema, pathSchema } from '../../domain/manifest.ts';
 import { Problem } from '../../domain/problem.ts';
+import { count, oneLine } from '../../words/text.ts';
 import { requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
-import { count, oneLine } from '../text.ts';
 import { forget as say } from '../words.ts';
 
 /** @returns 0 */

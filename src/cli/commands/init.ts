@@ -9,8 +9,8 @@ import { isIgnored } from '../../bundle/resolve.ts';
 import { renderBundleFile } from '../../bundle/starter.ts';
 import { nameSchema } from '../../domain/manifest.ts';
 import { Problem } from '../../domain/problem.ts';
+import { harmless } from '../../words/text.ts';
 import type { Call } from '../commands.ts';
-import { harmless } from '../text.ts';
 
 const BUNDLE_FILE = 'weft.yaml';
 const FIRST_FILE = 'schema/001_first.sql';

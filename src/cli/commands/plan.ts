@@ -9,16 +9,16 @@ import { LIMITS } from '../../domain/limits.ts';
 import type { Step } from '../../domain/manifest.ts';
 import { checkParameters } from '../../domain/parameters.ts';
 import { Problem } from '../../domain/problem.ts';
+import { tellElsewhere, tellGone } from '../../words/gone.ts';
+import { count, harmless, listSome, oneLine } from '../../words/text.ts';
 import { findAddress } from '../address.ts';
 import { bundleLines, describeBundle, type NumberedStep, numberSteps } from '../bundles.ts';
 import type { Call } from '../commands.ts';
 import { cutBundle } from '../cut.ts';
-import { tellElsewhere, tellGone } from '../gone.ts';
 import { describeParameters } from '../parameter_lines.ts';
 import { readAssigned } from '../parameters.ts';
 import { readForesight, readHistory } from '../readings.ts';
 import { remarkOnLater, remarkOnWords } from '../reworded.ts';
-import { count, harmless, listSome, oneLine } from '../text.ts';
 import { lookIntoFiles, remarkOnTransactions } from '../unrunnable.ts';
 
 type Verdict =

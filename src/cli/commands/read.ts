@@ -1,14 +1,15 @@
 /** `weft status` and `weft history`: reads, either way in, and changes nothing. */
 import { type Deployment, isOver } from '../../domain/deployment.ts';
 import type { BegunEntry, HistoryEntry } from '../../domain/history.ts';
+import { renderRehearsal } from '../../words/rehearsal.ts';
+import type { Style } from '../../words/style.ts';
+import { renderSummary } from '../../words/summary.ts';
+import { columns, count, cut, moment, oneLine } from '../../words/text.ts';
+import { waitOf } from '../../words/waits.ts';
 import { readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
-import type { Style } from '../io.ts';
-import { positionOf, waitOf } from '../progress.ts';
+import { positionOf } from '../progress.ts';
 import { readDeployments, readHistory, readStatus } from '../readings.ts';
-import { renderRehearsal } from '../rehearsal.ts';
-import { renderSummary } from '../summary.ts';
-import { columns, count, cut, moment, oneLine } from '../text.ts';
 
 /** Of the reason of a failure, in a list. */
 const REASON_WIDTH = 100;

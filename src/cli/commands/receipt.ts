@@ -2,12 +2,12 @@
 import { createHash } from 'node:crypto';
 import { Problem } from '../../domain/problem.ts';
 import { type Receipt, receiptSchema } from '../../domain/receipt.ts';
+import type { Style } from '../../words/style.ts';
+import { errorLines } from '../../words/summary.ts';
+import { columns, count, cut, duration, moment, oneLine } from '../../words/text.ts';
 import { readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
-import type { Style } from '../io.ts';
 import { readReceipt } from '../readings.ts';
-import { errorLines } from '../summary.ts';
-import { columns, count, cut, duration, moment, oneLine } from '../text.ts';
 
 /** Of the value of a parameter. */
 const VALUE_WIDTH = 60;

@@ -1,14 +1,14 @@
 /** `weft resume` and `weft cancel`: what can be done with a deployment that is there already. */
 import { type Deployment, exitCodeOf, isOver } from '../../domain/deployment.ts';
 import { Problem } from '../../domain/problem.ts';
+import { renderSummary } from '../../words/summary.ts';
+import { moment, oneLine } from '../../words/text.ts';
 import { type Address, isBlind, readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import { conduct, type Ending } from '../conduct.ts';
 import type { Io, Printer } from '../io.ts';
 import { readSecrets } from '../parameters.ts';
 import { readDeployments } from '../readings.ts';
-import { renderSummary } from '../summary.ts';
-import { moment, oneLine } from '../text.ts';
 
 export async function resume(call: Call): Promise<number> {
   const address = requireAddress(call);

@@ -18,10 +18,10 @@ import { makeReadToken } from '../../trust/read_token.ts';
 import { checkRequest } from '../../trust/request.ts';
 import { digestSecrets } from '../../trust/secrets.ts';
 import { generateSecret, makeSignedRequest } from '../../trust/sign.ts';
+import { harmless, size, withoutMark } from '../../words/text.ts';
 import { readDeploymentId, readName, readOrigin, readSeconds, readSecret } from '../address.ts';
 import type { Call } from '../commands.ts';
 import { readAssigned, readSecrets } from '../parameters.ts';
-import { harmless, size, withoutMark } from '../text.ts';
 
 const REQUEST_LIFE_SECONDS = 900;
 const READ_TOKEN_SECONDS = 3600;

@@ -7,12 +7,12 @@ import type { SecretValues } from '../../domain/parameters.ts';
 import { Problem } from '../../domain/problem.ts';
 import { deploymentIdSchema, requestIdSchema } from '../../domain/request.ts';
 import type { UndoPlan } from '../../domain/undo_plan.ts';
+import { count } from '../../words/text.ts';
 import { type Address, isBlind, readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import { conduct } from '../conduct.ts';
 import { readSecrets } from '../parameters.ts';
 import { readUndoPlan } from '../readings.ts';
-import { count } from '../text.ts';
 import { certainOf, listed, undoPlanLines } from '../undo_plan.ts';
 import { bringUndos } from '../undo_with.ts';
 

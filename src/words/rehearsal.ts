@@ -4,10 +4,10 @@
  */
 import type { Deployment } from '../domain/deployment.ts';
 import type { MeasuredStatement, Rehearsal } from '../domain/rehearsal.ts';
-import type { Style } from './io.ts';
 import { COUNTS } from './loads.ts';
 import { rehearseAgain } from './next.ts';
 import { offenderLines } from './offenders.ts';
+import type { Style } from './style.ts';
 import { driftLines, errorLines, renderSummary } from './summary.ts';
 import { andMore, columns, count, cut, duration, listSome, oneLine, preparedOf, size } from './text.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { clock, columns, cut, cutFront, duration, harmless, nearest, size, widthOf, wrap } from '../../src/cli/text.ts';
+import { clock, columns, cut, cutFront, duration, harmless, nearest, size, widthOf, wrap } from '../../src/words/text.ts';
 
 describe('text for people', () => {
   it('shows control characters instead of obeying them', () => {

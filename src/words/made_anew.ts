@@ -1,6 +1,6 @@
 /** Data and batches whose table was made anew: what ran once for the one before has not run again. Pure. */
 import type { Deployment } from '../domain/deployment.ts';
-import type { Style } from './io.ts';
+import type { Style } from './style.ts';
 import { andMore, columns, oneLine } from './text.ts';
 
 const FILES_SHOWN = 10;

@@ -1,6 +1,6 @@
 /** What is said of a baseline behind its end. Pure. */
 import type { Deployment } from '../domain/deployment.ts';
-import type { Style } from './io.ts';
+import type { Style } from './style.ts';
 import { count, listSome, oneLine } from './text.ts';
 
 const FILES_SHOWN = 10;

@@ -7,13 +7,13 @@ import { isUnapproved } from '../domain/approval.ts';
 import { type Deployment, type DeploymentError, isOver, type StepStatus } from '../domain/deployment.ts';
 import { approvedFact, sourceFact, toRunLines, unapprovedHeadline } from './approved.ts';
 import { goneLines } from './gone.ts';
-import type { Style } from './io.ts';
 import { countsOf } from './loads.ts';
 import { madeAnewLines } from './made_anew.ts';
 import { isRefused, nextLines } from './next.ts';
 import { offenderLines } from './offenders.ts';
 import { baselineLines } from './recorded.ts';
 import { standing } from './standing.ts';
+import type { Style } from './style.ts';
 import { andMore, columns, count, cut, cutFront, duration, harmless, moment, oneLine, timeWorked, widthOf } from './text.ts';
 import { comparedLines, goneAlong, withdrawnOf } from './undone.ts';
 

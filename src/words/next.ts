@@ -2,9 +2,9 @@
 import { isUnapproved } from '../domain/approval.ts';
 import { type Deployment, isOver, type StepStatus } from '../domain/deployment.ts';
 import { unapprovedLines, waitsForSecrets } from './approved.ts';
-import { holdersOf } from './progress.ts';
 import { oneLine } from './text.ts';
 import { nextOfUndo } from './undone.ts';
+import { holdersOf } from './waits.ts';
 
 /** The engine's words for what the history has against a bundle: other bytes, an ambiguous rename, an order that is broken. */
 const QUARRELS: readonly string[] = ['WF013', 'WF060', 'WF061', 'WF062', 'WF063', 'WF064'];

@@ -1,8 +1,8 @@
 /** What a phase comes to, in a line. */
 import { describe, expect, it } from 'vitest';
-import { standing } from '../../src/cli/standing.ts';
 import type { Deployment, PhaseStatus, StepStatus } from '../../src/domain/deployment.ts';
-import { makeDeployment, makeStep } from './deployments.ts';
+import { standing } from '../../src/words/standing.ts';
+import { makeDeployment, makeStep } from '../cli/deployments.ts';
 
 const steps = (...states: StepStatus['state'][]) => states.map((state, index) => makeStep(`${index + 1}.sql`, state));
 

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { COLOURED, UNCOLOURED } from '../../src/cli/io.ts';
-import { renderSummary } from '../../src/cli/summary.ts';
+import { COLOURED } from '../../src/cli/io.ts';
 import type { Deployment, DeploymentError } from '../../src/domain/deployment.ts';
-import { makeDeployment, makeLive, makePhase, makeStep } from './deployments.ts';
+import { UNCOLOURED } from '../../src/words/style.ts';
+import { renderSummary } from '../../src/words/summary.ts';
+import { makeDeployment, makeLive, makePhase, makeStep } from '../cli/deployments.ts';
 
 const ERROR: DeploymentError = {
   sqlstate: '23502',

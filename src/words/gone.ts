@@ -1,6 +1,6 @@
 /** Files that run once, were applied, and are not in the bundle any more, or were applied by one of another name: what that may mean. Pure. */
 import type { Deployment } from '../domain/deployment.ts';
-import type { Style } from './io.ts';
+import type { Style } from './style.ts';
 import { listSome, oneLine } from './text.ts';
 
 const FILES_SHOWN = 5;

@@ -1,7 +1,7 @@
 /** What the words of a deployment say of its approval, and of what is approved. Pure. */
 import { isUnapproved } from '../domain/approval.ts';
 import type { Deployment } from '../domain/deployment.ts';
-import type { Style } from './io.ts';
+import type { Style } from './style.ts';
 import { andMore, columns, moment, oneLine, size } from './text.ts';
 
 const STEPS_SHOWN = 50;

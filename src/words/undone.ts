@@ -1,6 +1,6 @@
 /** The last word on an undo: what was undone, how the catalog compares with what it was before the deployment, and what to do next. Pure. */
 import type { Deployment, PhaseStatus } from '../domain/deployment.ts';
-import type { Style } from './io.ts';
+import type { Style } from './style.ts';
 import { andMore, columns, count, duration, listSome, oneLine } from './text.ts';
 
 const OBJECTS_SHOWN = 10;
