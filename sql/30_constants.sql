@@ -48,6 +48,7 @@ begin
     when 'deployments_with_snapshots_count' then 10        -- of which it can be told what they changed in the catalog
     when 'drift_told_count_max'            then 50         -- in the journal of the deployment that met them, or of the undo that left them
     when 'differences_listed_count_max'    then 1000       -- in one document about drift
+    when 'pattern_characters'              then 200        -- of a name with wildcards, of what something else sees to
     when 'copy_piece_characters'           then 65536      -- of rows behind COPY that go into one INSERT
     when 'statement_bytes'                 then 67108864   -- one statement
     when 'record_bytes'                    then 16777216   -- one record of a data file

@@ -25,37 +25,80 @@ $$;
 comment on function weft._as_pattern(text) is 'Writes a name with * and ? in it as a regular expression.';
 
 
--- On which object of the catalog something hangs, by the name that it has there: an index on its table, a comment on what it is about.
-create or replace function weft._name_home(p_kind text, p_identity text, p_definition text)
+create or replace function weft._plain_name()
   returns text
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
   language sql
+as $$ select '(?:"(?:[^"]|"")*"|[a-z0-9_]+)' $$;
+
+comment on function weft._plain_name() is 'Returns the regular expression of one name as the catalog''s text has it.';
+
+
+-- On which object of the catalog something hangs, by the name that it has there: an index on its table, a comment on what it is about. sort: what that object is.
+-- Of what is said of an index, of a sequence or of statistics, which hang on a table themselves, that is these.
+create or replace function weft._name_home(p_kind text, p_identity text, p_definition text, out sort text, out home text)
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
 as $$
-  select case
-    when p_kind in ('comment', 'security label', 'goes with an extension') then case
-      when s.subject ~ '^(?:table constraint|domain constraint|trigger|policy|rule) ' then regexp_replace(s.subject, '^.* on ', '')
-      when s.subject ~ '^(?:[a-z]+ )*column ' then regexp_replace(regexp_replace(s.subject, '^(?:[a-z]+ )+', ''), n.last_part, '')
-      else regexp_replace(s.subject, '^(?:[a-z]+ )+', '') end
-    when p_kind in ('constraint', 'trigger', 'policy', 'rule') then regexp_replace(p_identity, n.last_part, '')
-    when p_kind = 'index' then coalesce(substring(p_definition from concat(' ON (?:ONLY )?(', n.qualified, ') USING ')), p_identity)
-    when p_kind = 'statistics' then coalesce(substring(p_definition from concat(' FROM (', n.qualified, ')(?:, |$)')), p_identity)
-    when p_kind = 'sequence' then coalesce(substring(p_definition from concat(', (?:of|owned by) (', n.qualified, ')\.')), p_identity)
-    when p_kind in ('table of a publication', 'schema of a publication') then regexp_replace(p_identity, '^(?:"(?:[^"]|"")*"|[^":]+): ', '')
-    when p_kind = 'default privileges' then coalesce(substring(p_identity from concat(' in (', n.plain, ')$')), p_identity)
-    else p_identity end
-  from (
-    select '(?:"(?:[^"]|"")*"|[^\s".(,]+)' as plain, '(?:"(?:[^"]|"")*"|[^\s".(,]+)\.(?:"(?:[^"]|"")*"|[^\s".(,]+)' as qualified, '\.("(?:[^"]|"")*"|[^".]*)$' as last_part) as n
-  cross join lateral (select case p_kind when 'comment' then p_identity else regexp_replace(p_identity, ': (?:"(?:[^"]|"")*"|[^":]+)$', '') end as subject) as s
+declare
+  v_plain  constant text := weft._plain_name();
+  v_parts  text[];
+begin
+  sort := p_kind;
+  home := p_identity;
+  if p_kind in ('comment', 'security label', 'goes with an extension') then  -- as pg_identify_object has it
+    if p_kind <> 'comment' then
+      home := regexp_replace(home, ': (?:"(?:[^"]|"")*"|[^":]+)$', '');
+    end if;
+    v_parts := regexp_match(home, concat('^(table constraint|domain constraint|trigger|policy|rule) ', v_plain, ' on (.*)$'));
+    if v_parts is null then
+      v_parts := regexp_match(home, '^([a-z-]+(?: [a-z-]+)*) (.*)$');
+    end if;
+    sort := coalesce(v_parts[1], sort);
+    home := coalesce(v_parts[2], home);
+    if sort like '%column' then
+      home := regexp_replace(home, concat('\.', v_plain, '$'), '');
+      sort := 'relation';
+    elsif sort in ('table constraint', 'trigger', 'policy', 'rule') then
+      sort := 'relation';
+    end if;
+  elsif p_kind in ('constraint', 'trigger', 'policy', 'rule') then
+    sort := 'relation';
+    home := regexp_replace(home, concat('\.', v_plain, '$'), '');
+  elsif p_kind in ('index', 'statistics', 'sequence') then
+    sort := 'relation';
+    home := coalesce(substring(p_definition from case p_kind
+      when 'index' then concat('^CREATE (?:UNIQUE )?INDEX ', v_plain, ' ON (?:ONLY )?(', v_plain, '\.', v_plain, ') USING ')
+      when 'statistics' then concat(' FROM (', v_plain, '\.', v_plain, ')(?:, |$)')
+      else concat(', (?:of|owned by) (', v_plain, '\.', v_plain, ')\.') end), home);
+  elsif p_kind in ('table of a publication', 'schema of a publication') then
+    sort := case p_kind when 'table of a publication' then 'relation' else 'schema' end;
+    home := regexp_replace(home, concat('^', v_plain, ': '), '');
+  elsif p_kind = 'default privileges' then
+    v_parts := regexp_match(home, concat(' in (', v_plain, ')$'));
+    if v_parts is not null then
+      sort := 'schema';
+      home := v_parts[1];
+    end if;
+  end if;
+  if sort like '%table' or sort like '%view' or sort in ('storage of large values', 'foreign table options') then
+    sort := 'relation';
+  elsif sort in ('procedure', 'aggregate') then
+    sort := 'function';
+  end if;
+end
 $$;
 
 comment on function weft._name_home(text, text, text) is 'Names the object on which another one hangs, as the catalog has it; of what hangs on none, itself.';
 
 
--- Tables by what they are partitions of, at any depth. p_rules: parents.
-create or replace function weft._list_partitions(p_catalogs text[], p_schema text, p_name text)
-  returns setof text
+-- Each table that one of several catalogs has as a partition, with what it is a partition of, at any depth.
+create or replace function weft._list_partitions(p_catalogs text[])
+  returns table (child text, parent text)
   immutable parallel safe
+  rows 1000
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = off
   set jit = off
@@ -63,96 +106,170 @@ create or replace function weft._list_partitions(p_catalogs text[], p_schema tex
 as $$
   with recursive
   attached as materialized (
-    select distinct split_part(o.object, E'\x1f', 2) as child, m.found[1] as parent, m.found[2] as parent_schema, m.found[3] as parent_name
+    select distinct split_part(o.object, E'\x1f', 2) as child, m.found[1] as parent
     from string_to_table(array_to_string(p_catalogs, E'\x1e'), E'\x1e') as o (object)
-    cross join lateral regexp_match(split_part(split_part(o.object, E'\x1f', 3), E'\x1d', 1),
-      ', partition of (("(?:[^"]|"")*"|[^\s".]+)\.("(?:[^"]|"")*"|[^\s".]+)) (?:FOR VALUES|DEFAULT)') as m (found)
-    where o.object like '%, partition of %' and m.found is not null
+    cross join lateral regexp_match(split_part(split_part(o.object, E'\x1f', 3), E'\x1d', 1), concat(', partition of (', weft._plain_name(), '\.', weft._plain_name(), ') (?:FOR VALUES|DEFAULT)')) as m (found)
+    where o.object like '%, partition of %' and split_part(o.object, E'\x1f', 1) like '%table' and m.found is not null
   ),
   partitions as (
-    select a.child from attached as a where weft._unquote(a.parent_schema) ~ weft._as_pattern(p_schema) and weft._unquote(a.parent_name) ~ weft._as_pattern(p_name)
+    select a.child, a.parent from attached as a
     union
-    select a.child from partitions as p join attached as a on a.parent = p.child
+    select p.child, a.parent from partitions as p join attached as a on a.child = p.parent
   )
-  select p.child from partitions as p
+  select p.child, p.parent from partitions as p
 $$;
 
-comment on function weft._list_partitions(text[], text, text) is 'Lists the tables that one of several catalogs has as partitions of a table, or of one of its partitions.';
+comment on function weft._list_partitions(text[]) is 'Lists the tables that one of several catalogs has as partitions, with what they are partitions of.';
 
 
--- What differs on objects that nobody here watches is taken over from what is there. unwatched: what that is, by name; null where there is none.
-create or replace function weft._settle_unwatched(p_expected text, p_is text, out expected text, out unwatched jsonb)
+-- What differs on objects that nobody here watches is the same on both sides: in what should be there, as it is now; or p_in_what_is, as it should be. unwatched:
+-- what that is, by name; null where there is none.
+create or replace function weft._settle_unwatched(p_expected text, p_is text, p_in_what_is boolean default false, out settled text, out unwatched jsonb)
   stable
   set search_path = pg_catalog, pg_temp
+  set enable_nestloop = off
   set jit = off
   language plpgsql
 as $$
 begin
-  expected := p_expected;
+  settled := case when p_in_what_is then p_is else p_expected end;
   if p_expected is null or p_is is null or not exists (select from weft._unwatched) then
     return;
   end if;
   with
   rules as materialized (
-    select u.bundle, w.key as word, w.value ->> 0 as schema, w.value ->> 1 as name, weft._as_pattern(coalesce(w.value ->> 0, w.value #>> '{}')) as first_pattern, weft._as_pattern(w.value ->> 1) as second_pattern
+    select u.bundle, w.key as word, weft._as_pattern(coalesce(w.value ->> 0, w.value #>> '{}')) as first_pattern, weft._as_pattern(w.value ->> 1) as second_pattern
     from weft._unwatched as u
     cross join lateral jsonb_array_elements(u.rules) as r
     cross join lateral jsonb_each(r.value) as w
   ),
+  pairs as materialized (
+    select p.kind, p.identity, p.before, p.after, h.sort, h.home
+    from weft._pair_differing(p_expected, p_is) as p
+    cross join lateral weft._name_home(p.kind, p.identity, split_part(coalesce(p.after, p.before), E'\x1f', 3)) as h
+  ),
+  said as materialized (select p.kind, p.identity, p.sort, p.home from pairs as p where p.sort in ('index', 'sequence', 'statistics object')),
+  -- the server makes a foreign key of its own for each partition of what a key refers to
+  references_of_keys as materialized (
+    select p.kind, p.identity, k.before, k.after from pairs as p
+    cross join lateral (select substring(p.before from r.pattern) as before, substring(p.after from r.pattern) as after
+                        from concat(E'\x1f', 'FOREIGN KEY .* REFERENCES (', weft._plain_name(), '\.', weft._plain_name(), ')\(') as r (pattern)) as k
+    where p.kind = 'constraint' and coalesce(k.before, k.after) is not null and (p.before is null) = (k.before is null) and (p.after is null) = (k.after is null)
+  ),
   partitions as materialized (
-    select p.child, min(r.bundle) as bundle from rules as r cross join lateral weft._list_partitions(array[p_expected, p_is], r.schema, r.name) as p (child)
-    where r.word = 'partitions_of' group by p.child
+    select t.child, t.parent from weft._list_partitions(array[p_expected, p_is]) as t
+    where exists (select from rules as r where r.word = 'partitions_of') or exists (select from references_of_keys)
   ),
   homes as materialized (
-    select p.kind, p.identity, p.before, p.after, weft._name_home(p.kind, p.identity, split_part(coalesce(p.after, p.before), E'\x1f', 3)) as home
-    from weft._pair_differing(p_expected, p_is) as p
+    select p.kind, p.identity, p.sort, p.home from pairs as p where p.sort not in ('index', 'sequence', 'statistics object')
+    union all
+    select s.kind, s.identity, h.sort, h.home
+    from (
+      select o.kind, o.identity, o.definition, case o.kind when 'statistics' then 'statistics object' when 'constraint' then 'index' else o.kind end as sort,
+             -- the index behind a key has the name of the key
+             case o.kind when 'constraint' then regexp_replace(o.identity, concat('^(', weft._plain_name(), '\.)', weft._plain_name(), '\.'), '\1') else o.identity end as name
+      from (select split_part(o.object, E'\x1f', 1) as kind, split_part(o.object, E'\x1f', 2) as identity, split_part(o.object, E'\x1f', 3) as definition
+            from string_to_table(case when exists (select from said) then concat_ws(E'\x1e', p_is, p_expected) end, E'\x1e') as o (object)) as o
+      where o.kind in ('index', 'constraint', 'sequence', 'statistics')
+    ) as o
+    join said as s on s.sort = o.sort and s.home = o.name
+    cross join lateral weft._name_home(o.kind, o.identity, o.definition) as h
+    union all
+    select p.kind, p.identity, 'publication', substring(p.identity from concat('^(', weft._plain_name(), '): ')) from pairs as p where p.kind in ('table of a publication', 'schema of a publication')
+    union all
+    select k.kind, k.identity, 'relation', coalesce(k.after, k.before) from references_of_keys as k
+    where coalesce(k.before, k.after) in (select t.child from partitions as t) and coalesce(k.after, k.before) in (select t.child from partitions as t)
   ),
-  pairs as materialized (
-    select h.kind, h.identity, h.before, h.after, t.bundle as as_partition_of,
-           h.kind in ('function', 'procedure', 'aggregate') or h.kind = 'comment' and h.identity ~ '^(?:function|procedure|aggregate) ' as is_function,
-           h.kind ~ '(?:table|view|sequence|index|constraint|trigger|policy|rule|statistics|storage of large values|foreign table options)'
-             or h.kind = 'comment' and h.identity ~ '^(?:[a-z]+ )*(?:table|view|sequence|index|column|constraint|trigger|policy|rule|statistics object) ' as is_relation,
-           case when m.parts[2] is not null or h.kind in ('schema', 'default privileges', 'schema of a publication') or h.kind = 'comment' and h.identity like 'schema %' then weft._unquote(m.parts[1]) end as schema,
-           weft._unquote(m.parts[2]) as name, weft._unquote(substring(h.identity from '^(?:"(?:[^"]|"")*"|[^":]+)')) as own_name
-    from homes as h
-    left join homes as i on h.kind = 'comment' and i.kind = 'index' and i.identity = h.home
-    left join partitions as t on t.child = coalesce(i.home, h.home)
-    cross join lateral (select regexp_match(coalesce(i.home, h.home), '^("(?:[^"]|"")*"|[^".(]+)(?:\.("(?:[^"]|"")*"|[^".(]+))?') as parts offset 0) as m
+  targets as materialized (
+    select h.sort, h.home, case when h.sort = 'schema' then weft._unquote(h.home) when p.parts[2] is not null and not o.is_alone then weft._unquote(p.parts[1]) end as schema,
+           case when o.is_alone then weft._unquote(h.home) else weft._unquote(p.parts[2]) end as name
+    from (select distinct h.sort, h.home from homes as h) as h
+    cross join lateral (select h.sort in ('extension', 'publication', 'subscription', 'event trigger') as is_alone) as o
+    cross join lateral (select regexp_match(h.home, '^("(?:[^"]|"")*"|[^".(]+)(?:\.("(?:[^"]|"")*"|[^".(]+))?') as parts offset 0) as p
+  ),
+  parents as materialized (
+    select p.parent, weft._unquote(m.parts[1]) as schema, weft._unquote(m.parts[2]) as name
+    from (select distinct t.parent from partitions as t) as p
+    cross join lateral (select regexp_match(p.parent, concat('^(', weft._plain_name(), ')\.(', weft._plain_name(), ')$')) as parts offset 0) as m
+  ),
+  meant as materialized (  -- rule by rule, so that each pattern is compiled once
+    select t.sort, t.home, r.bundle
+    from rules as r
+    cross join lateral (
+      select t.sort, t.home from targets as t
+      where case r.word
+        when 'schema' then t.schema ~ r.first_pattern
+        when 'table' then t.sort = 'relation' and t.schema ~ r.first_pattern and t.name ~ r.second_pattern
+        when 'function' then t.sort = 'function' and t.schema ~ r.first_pattern and t.name ~ r.second_pattern
+        else t.sort = replace(r.word, '_', ' ') and t.name ~ r.first_pattern  -- what stands in no schema
+      end
+      offset 0) as t
+    where r.word <> 'partitions_of'
+    union
+    select 'relation', t.child, r.bundle
+    from rules as r
+    cross join lateral (select p.parent from parents as p where p.schema ~ r.first_pattern and p.name ~ r.second_pattern offset 0) as p
+    join partitions as t on t.parent = p.parent
+    where r.word = 'partitions_of'
   ),
   spared as materialized (
-    select distinct on (p.kind, p.identity) p.kind, p.identity, p.before, p.after, r.bundle
-    from pairs as p
-    join rules as r on case r.word
-      when 'schema' then p.schema ~ r.first_pattern
-      when 'table' then p.is_relation and p.schema ~ r.first_pattern and p.name ~ r.second_pattern
-      when 'function' then p.is_function and p.schema ~ r.first_pattern and p.name ~ r.second_pattern
-      when 'partitions_of' then p.as_partition_of = r.bundle
-      when 'publication' then p.kind ~ 'publication$' and p.own_name ~ r.first_pattern
-      else p.kind = replace(r.word, '_', ' ') and p.own_name ~ r.first_pattern  -- extension, subscription, event trigger
-    end
-    order by p.kind, p.identity, r.bundle
+    select p.kind, p.identity, case when p_in_what_is then p.after else p.before end as from_there, case when p_in_what_is then p.before else p.after end as instead,
+           case when p.before is null then 'added' when p.after is null then 'missing' else 'changed' end as change, s.bundle
+    from (select h.kind, h.identity, min(m.bundle) as bundle from homes as h join meant as m on m.sort = h.sort and m.home = h.home group by h.kind, h.identity) as s
+    join pairs as p on p.kind = s.kind and p.identity = s.identity
   )
   select (select string_agg(u.object, E'\x1e' order by u.identity collate "C", u.kind collate "C")
           from (
             select split_part(o.object, E'\x1f', 1) as kind, split_part(o.object, E'\x1f', 2) as identity, o.object
-            from string_to_table(p_expected, E'\x1e') as o (object) where not exists (select from spared as s where s.before = o.object)
+            from string_to_table(settled, E'\x1e') as o (object) where not exists (select from spared as s where s.from_there = o.object)
             union all
-            select s.kind, s.identity, s.after from spared as s where s.after is not null) as u),
+            select s.kind, s.identity, s.instead from spared as s where s.instead is not null) as u),
          jsonb_build_object('count', count(*), 'objects', jsonb_agg(o.object order by o.number) filter (where o.number <= weft._limit('drift_told_count_max')))
-  into expected, unwatched
+  into settled, unwatched
   from (
-    select jsonb_build_object('change', case when s.before is null then 'added' when s.after is null then 'missing' else 'changed' end, 'kind', s.kind, 'identity', s.identity, 'bundle', s.bundle) as object,
+    select jsonb_build_object('change', s.change, 'kind', s.kind, 'identity', s.identity, 'bundle', s.bundle) as object,
            row_number() over (order by s.identity collate "C", s.kind collate "C") as number
     from spared as s) as o
   having count(*) > 0;
   if unwatched is null then
-    expected := p_expected;
+    settled := case when p_in_what_is then p_is else p_expected end;
   end if;
 end
 $$;
 
-comment on function weft._settle_unwatched(text, text) is
-  'Writes what the catalog should be, where nobody here watches an object as it is now; and tells which differ, of which bundle says so.';
+comment on function weft._settle_unwatched(text, text, boolean) is
+  'Writes what the catalog should be, where nobody here watches an object as it is now, or what it is, there as it should be; and tells which differ, of which bundle says so.';
+
+
+-- A manifest that is sent straight was looked at by nobody, and what it says is asked of every catalog from then on.
+create or replace function weft._check_unwatched(p_rules jsonb)
+  returns void
+  immutable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_rule     jsonb;
+  v_word     text;
+  v_names    jsonb;
+  v_is_pair  boolean;
+begin
+  for v_rule in select r.value from jsonb_array_elements(case jsonb_typeof(p_rules) when 'array' then p_rules else '[null]' end) as r loop
+    select min(w.key) into v_word from jsonb_each(case jsonb_typeof(v_rule) when 'object' then v_rule else '{}' end) as w having count(*) = 1;
+    v_is_pair := v_word in ('table', 'partitions_of', 'function');
+    v_names := case when v_is_pair then v_rule -> v_word else jsonb_build_array(v_rule -> v_word) end;
+    if v_word is null or not v_is_pair and v_word not in ('schema', 'extension', 'publication', 'subscription', 'event_trigger')
+        or jsonb_typeof(v_names) <> 'array' or not jsonb_path_exists(v_names, '$.size() ? (@ == $count)', jsonb_build_object('count', case when v_is_pair then 2 else 1 end))
+        or exists (select from jsonb_path_query(v_names, 'strict $[*]') as n (name)
+                   where jsonb_typeof(n.name) <> 'string' or length(n.name #>> '{}') not between 1 and weft._limit('pattern_characters')) then
+      raise exception 'The request is not one to deploy: of what something else sees to, this is not understood: %', left(coalesce(v_rule, p_rules)::text, 200)
+        using errcode = 'WF006', hint = 'unwatched is an array of objects of one word each: schema, extension, publication, subscription or event_trigger and a name, or table, partitions_of or function and an array of schema and name.';
+    end if;
+  end loop;
+end
+$$;
+
+comment on function weft._check_unwatched(jsonb) is 'Refuses what a manifest says of objects that others see to, where that could not be read later on.';
 
 
 create or replace function weft._note_unwatched(p_deployment weft._deployments)

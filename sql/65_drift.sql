@@ -175,7 +175,7 @@ comment on function weft._recall_acceptance(uuid) is 'Tells who said last, behin
 
 
 create or replace function weft._look_for_drift(
-    out deployment weft._deployments, out fingerprint text, out expected text, out verdict text, out reason text, out before text, out after text, out unwatched jsonb)
+    out deployment weft._deployments, out fingerprint text, out verdict text, out reason text, out before text, out after text, out unwatched jsonb)
   stable
   set search_path = pg_catalog, pg_temp
   language plpgsql
@@ -189,7 +189,6 @@ begin
   end if;
   after := weft._read_catalog();
   fingerprint := weft._hash_catalog(after);
-  expected := (deployment).fingerprint_expected;
   before := (select s.catalog from weft._snapshots as s where s.fingerprint = (deployment).fingerprint_expected);
   if (deployment).fingerprint_after is null then
     verdict := 'unknown';
@@ -205,11 +204,11 @@ begin
     verdict := 'unknown';
     reason := 'The catalog is not as the last deployment left it, and what that was is not kept any more.';
   else
-    select u.expected, u.unwatched into before, unwatched from weft._settle_unwatched(before, after) as u;
+    select u.settled, u.unwatched into after, unwatched from weft._settle_unwatched(before, after, true) as u;
     if unwatched is not null then
-      expected := weft._hash_catalog(before);
+      fingerprint := weft._hash_catalog(after);  -- that of what is watched: whoever has looked at it may say yes whatever becomes of the rest
     end if;
-    verdict := case when expected = fingerprint then 'none' else 'drift' end;
+    verdict := case when fingerprint = (deployment).fingerprint_expected then 'none' else 'drift' end;
   end if;
 end
 $$;
@@ -314,7 +313,7 @@ begin
     'since', case when (v_look.deployment).id is not null then
       jsonb_build_object('deployment', (v_look.deployment).id, 'bundle', (v_look.deployment).bundle, 'state', (v_look.deployment).state, 'finished_at', (v_look.deployment).finished_at,
         'drift_found', weft._recall_drift((v_look.deployment).id), 'accepted', weft._recall_acceptance((v_look.deployment).id)) end,
-    'fingerprint', jsonb_build_object('before', v_look.expected, 'after', v_look.fingerprint),
+    'fingerprint', jsonb_build_object('before', (v_look.deployment).fingerprint_expected, 'after', v_look.fingerprint),
     -- whose changes are no drift, and may be among the objects
     'running', (select d.id from weft._deployments as d where d.state = 'running' order by d.started_at desc limit 1),
     'count', v_list.count, 'objects', v_list.objects, 'unwatched', v_look.unwatched);

@@ -25,7 +25,7 @@ begin
       when not weft._are_comparable(v_undone.fingerprint_before, p_undo.fingerprint_after) then 'The deployment began on another major version of PostgreSQL.'
       when v_was is null or v_is is null then 'What the catalog was before the deployment is not kept any more (deployments_with_snapshots_count).' end;
   end if;
-  v_was := (select u.expected from weft._settle_unwatched(v_was, v_is) as u);
+  v_was := (select u.settled from weft._settle_unwatched(v_was, v_is) as u);
   v_theirs := (
     select jsonb_agg(jsonb_build_object('kind', o.value -> 'kind', 'identity', o.value -> 'identity'))
     from jsonb_array_elements(weft._recall_drift(v_undone.id)) as f cross join jsonb_array_elements(f.value -> 'objects') as o

@@ -248,15 +248,15 @@ begin
   elsif v_last.fingerprint_expected <> p_fingerprint and weft._are_comparable(v_last.fingerprint_expected, p_fingerprint)
       and exists (select from weft._snapshots as s where s.fingerprint = v_last.fingerprint_expected) then
     v_is := (select s.catalog from weft._snapshots as s where s.fingerprint = p_fingerprint);
-    select u.expected, u.unwatched into v_settled from weft._snapshots as s cross join lateral weft._settle_unwatched(s.catalog, v_is) as u where s.fingerprint = v_last.fingerprint_expected;
+    select u.settled, u.unwatched into v_settled from weft._snapshots as s cross join lateral weft._settle_unwatched(s.catalog, v_is) as u where s.fingerprint = v_last.fingerprint_expected;
     v_expected := v_last.fingerprint_expected;
     if v_settled.unwatched is not null then
-      v_expected := weft._hash_catalog(v_settled.expected);
-      insert into weft._snapshots (fingerprint, catalog) values (v_expected, v_settled.expected) on conflict on constraint a_catalog_is_kept_once do nothing;
+      v_expected := weft._hash_catalog(v_settled.settled);
+      insert into weft._snapshots (fingerprint, catalog) values (v_expected, v_settled.settled) on conflict on constraint a_catalog_is_kept_once do nothing;
     end if;
     v_both := jsonb_build_object('before', v_expected, 'after', p_fingerprint);
     if v_expected <> p_fingerprint and not exists (select from jsonb_array_elements(weft._recall_drift(p_deployment)) as d where d.value -> 'fingerprint' = v_both) then
-      select l.count, l.objects into v_list from weft._list_differences(v_settled.expected, v_is, weft._limit('drift_told_count_max'), 'missing') as l;
+      select l.count, l.objects into v_list from weft._list_differences(v_settled.settled, v_is, weft._limit('drift_told_count_max'), 'missing') as l;
       perform weft._tell(p_deployment, 'drift_found', p_data => jsonb_build_object('since', v_last.id, 'reopened', p_is_reopened, 'fingerprint', v_both, 'count', v_list.count,
         'objects', weft._by_name_alone(v_list.objects)));
     end if;
@@ -343,7 +343,10 @@ begin
     raise exception 'No deployment has left anything in this database yet, so nothing can differ from it.' using errcode = 'WF088';
   elsif v_kept.fingerprint is null then
     raise exception 'The catalog could not be read: %', v_kept.error ->> 'message' using errcode = 'WF088', hint = 'Nothing was accepted. Try it again.';
-  elsif v_kept.fingerprint <> p_fingerprint then
+  elsif v_kept.fingerprint <> p_fingerprint and not exists (  -- what something else sees to may have become whatever it will since
+      select from weft._snapshots as b join weft._snapshots as a on a.fingerprint = v_kept.fingerprint
+      cross join lateral weft._settle_unwatched(b.catalog, a.catalog, true) as u
+      where b.fingerprint = v_last.fingerprint_expected and weft._are_comparable(b.fingerprint, a.fingerprint) and weft._hash_catalog(u.settled) = p_fingerprint) then
     raise exception 'The catalog is not any more what was looked at.' using errcode = 'WF088', hint = 'Nothing was accepted. Look at the drift again.';
   end if;
   perform from weft._deployments as d where d.id = v_last.id for no key update;
@@ -353,7 +356,7 @@ begin
     from weft._snapshots as b
     join weft._snapshots as a on a.fingerprint = v_kept.fingerprint
     cross join lateral weft._settle_unwatched(b.catalog, a.catalog) as u
-    cross join lateral weft._list_differences(u.expected, a.catalog, weft._limit('drift_told_count_max'), 'missing') as l
+    cross join lateral weft._list_differences(u.settled, a.catalog, weft._limit('drift_told_count_max'), 'missing') as l
     where b.fingerprint = v_last.fingerprint_expected and weft._are_comparable(b.fingerprint, a.fingerprint);
     perform weft._tell(v_last.id, 'drift_accepted', p_data => jsonb_build_object('by', coalesce(p_caller, 'role ' || session_user),
       'fingerprint', jsonb_build_object('before', v_last.fingerprint_expected, 'after', v_kept.fingerprint), 'count', v_list.count, 'objects', weft._by_name_alone(v_list.objects)))

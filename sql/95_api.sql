@@ -56,6 +56,7 @@ begin
 
   perform
     weft._lay_out(v_id, v_manifest),
+    case when v_manifest ? 'unwatched' then weft._check_unwatched(v_manifest -> 'unwatched') end,
     case when coalesce(v_manifest -> 'parameters', v_document -> 'parameters', v_document -> 'secrets') is not null then weft._open_parameters(v_id, v_manifest, v_document) end,
     weft._tell(v_id, 'opened', p_data => jsonb_build_object('caller', p_caller, 'request_id', v_request, 'bundle', v_manifest ->> 'bundle')),
     case when p_protection is not null then weft._protect(v_id, p_protection) end,

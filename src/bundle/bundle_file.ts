@@ -233,6 +233,17 @@ function readDocument(text: string): YamlText {
   try {
     value = document.toJS({ maxAliasCount: 100 });
   } catch (error) {
+    const [, missing] = /^Unresolved alias.*: (.*)$/s.exec(error instanceof Error ? error.message : '') ?? [];
+    visit(document, {
+      Alias(_, { source, range }) {
+        if (source !== missing) return;
+        throw invalid(
+          placeOf(range?.[0] ?? 0),
+          `"*${source}" refers to an anchor, and there is none of that name; a text that begins with * needs quotes around it`,
+          error,
+        );
+      },
+    });
     throw invalid(placeOf(0), 'its aliases (*name) make it far larger than it looks; write the values out', error);
   }
   return {

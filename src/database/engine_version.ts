@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b52352acb5c5b915ba8bd6c10f67365573f12eb6cdc1960908e50f4d6c732f8f';
+export const ENGINE_DIGEST = '9c5a42b7ff505e17ece9ac668c2e91fa743fb2e08c412994feda41508515f7c7';

@@ -263,6 +263,13 @@ phases:
     expect((await refusal(bomb.join('\n'))).message).toContain('aliases');
   });
 
+  it('says of a name that begins with * and stands in no quotes where it is, and what it needs', async () => {
+    const problem = await refusal('name: shop\ndrift:\n  ignore:\n    - schema: "*_a"\n    - publication: *_dbz\nphases: []');
+    expect(problem.message).toContain(
+      'line 5, column 20: "*_dbz" refers to an anchor, and there is none of that name; a text that begins with * needs quotes around it',
+    );
+  });
+
   it('refuses a file above its limit, and names the limit', async () => {
     const problem = await problemOf(() => parseBundleFile(new Uint8Array(LIMITS.bundle_file_bytes + 1).fill(0x20)), 'too_large');
     expect(problem.facts.limit).toBe('bundle_file_bytes');

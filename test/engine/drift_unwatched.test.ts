@@ -18,7 +18,15 @@ const START = `create table goods (id int);
 create table events (id bigint generated always as identity, at date not null, primary key (id, at)) partition by range (at);
 create table events_1 partition of events for values from ('2026-01-01') to ('2026-02-01');
 create index by_day on events_1 (at);
-create function job_1() returns int language sql as 'select 1';`;
+create function job_1() returns int language sql as 'select 1';
+create table visits (id int primary key) partition by list (id);
+create table visits_1 partition of visits for values in (1);
+create table uses (id int primary key, visit int references visits (id));
+alter table goods add primary key (id), add note text, add no serial;
+create index goods_note on goods (note);
+create statistics goods_both on id, note from goods;
+create sequence free;
+create publication mine; create publication ours;`;
 
 const drift = () => sql(database.url, 'select change, kind, identity from weft.drift()');
 const document = async () => (await sql(database.url, 'select weft.describe_drift() as document'))[0].document;
@@ -85,6 +93,51 @@ describe('no drift is', () => {
       [{ publication: 'dbz_*' }],
       'create publication dbz_one for table goods; create publication other for table goods',
       ['added publication other', 'added table of a publication other: public.goods'],
+    ],
+    [
+      'what the server makes of a foreign key for each partition that the key may point to',
+      [{ partitions_of: 'public.visits' }],
+      `create table visits_2 partition of visits for values in (2); create table visits_3 partition of visits for values in (3);
+       alter table visits detach partition visits_1; drop table visits_1; alter table uses add constraint own foreign key (visit) references goods (id)`,
+      ['added constraint public.uses.own'],
+    ],
+    [
+      'the same where partitions stand in a schema of their own, which is what is said',
+      [{ schema: 'parts' }],
+      `create schema parts; create table parts.two partition of visits for values in (2);
+       create table parts.plain (id int primary key); alter table uses add constraint own foreign key (visit) references parts.plain (id)`,
+      ['added constraint public.uses.own'],
+    ],
+    [
+      'what is said of an index, a key, a sequence or statistics of before, and of what stands in no schema',
+      [{ table: 'public.goods' }, { publication: 'mine' }, { function: 'public.job_*' }],
+      `comment on index goods_note is 'a'; comment on index goods_pkey is 'b'; comment on constraint goods_pkey on goods is 'c'; comment on sequence goods_no_seq is 'd';
+       comment on statistics goods_both is 'e'; comment on publication mine is 'f'; comment on index uses_pkey is 'g'; comment on publication ours is 'h';
+       comment on sequence free is 'i'; alter function job_1() depends on extension plpgsql`,
+      ['added comment index public.uses_pkey', 'added comment publication ours', 'added comment sequence public.free'],
+    ],
+    [
+      'what hangs on a table, whatever it and the table are called',
+      [
+        { table: 'public.a on b' },
+        { table: 'public.q"u.ot' },
+        { partitions_of: 'public.Ev.en ts' },
+        { schema: 'up.PER "x"' },
+        { table: 'public.w[x]+(y)|$^{1}\\' },
+      ],
+      `create table "a on b" (id int, n int constraint "x on y" check (n > 0)); comment on constraint "x on y" on "a on b" is 'a';
+       create function touch() returns trigger language plpgsql as 'begin return new; end';
+       create trigger "t on u" before insert on "a on b" for each row execute function touch(); comment on trigger "t on u" on "a on b" is 'b';
+       create policy "p on q" on "a on b"; comment on policy "p on q" on "a on b" is 'c';
+       create rule "r on s" as on delete to "a on b" do instead nothing; comment on rule "r on s" on "a on b" is 'd';
+       create table "q""u.ot" ("c.d" serial primary key); comment on column "q""u.ot"."c.d" is 'e';
+       create index "i ON public.goods USING " on "q""u.ot" ("c.d"); comment on index "i ON public.goods USING " is 'f';
+       create table "Ev.en ts" (id int) partition by list (id); create table "Ev. 1" partition of "Ev.en ts" for values in (1) partition by list (id);
+       create table "Ev. 1.1" partition of "Ev. 1" for values in (1); create index on "Ev. 1.1" ((id + 1));
+       create schema "up.PER ""x"""; create table "up.PER ""x"""."b.a" (id serial);
+       create function "up.PER ""x"""."f("(int) returns int language sql as 'select 1'; comment on function "up.PER ""x"""."f("(int) is 'g';
+       create table "w[x]+(y)|$^{1}\\" (id int); create table "wx" (id int); create table "A on b" (id int)`,
+      ['added function public.touch()', 'added partitioned table public."Ev.en ts"', 'added table public."A on b"', 'added table public.wx'],
     ],
     ['an extension', [{ extension: 'citext' }], 'create extension citext', []],
   ])('%s', async (_, ignore, byHand, told) => {
@@ -171,10 +224,59 @@ describe('what is said of it', () => {
     expect(await document()).toMatchObject({ verdict: 'none' });
   });
 
+  it('is in nobody’s way who has looked, and then says that the rest is meant', async () => {
+    await deploy(PARTITIONS);
+    await more(3);
+    await sql(database.url, 'alter table goods add by_hand int');
+    const { fingerprint } = await document();
+    const accept = () => sql(database.url, `select weft.accept_drift('${fingerprint.after}') as accepted`);
+    await more(4);
+    expect((await document()).fingerprint).toEqual(fingerprint);
+    await sql(database.url, 'alter table goods add by_hand_too int');
+    await expect(accept()).rejects.toMatchObject({ code: 'WF088' });
+    await sql(database.url, 'alter table goods drop by_hand_too');
+    expect((await accept())[0].accepted).toMatchObject({
+      verdict: 'none',
+      unwatched: null,
+      since: { accepted: { count: 1, objects: [{ identity: 'public.goods.by_hand' }] } },
+    });
+  });
+
   it('leaves nothing to accept', async () => {
     const { id } = await deploy(PARTITIONS);
     await more(3);
     const [{ accepted }] = await sql(database.url, 'select weft.accept_drift() as accepted');
     expect(accepted).toMatchObject({ verdict: 'none', count: 0, unwatched: null, since: { deployment: id, accepted: null } });
   });
+});
+
+it.each(
+  [
+    null,
+    {},
+    'schema',
+    [null],
+    [1],
+    [[]],
+    [{}],
+    [{ schema: 'a', table: ['a', 'b'] }],
+    [{ sequence: 'a' }],
+    [{ column: ['a', 'b'] }],
+    [{ schema: null }],
+    [{ schema: ['a'] }],
+    [{ schema: '' }],
+    [{ schema: '*?'.repeat(101) }],
+    [{ table: 'a' }],
+    [{ table: ['a'] }],
+    [{ table: ['a', 'b', 'c'] }],
+    [{ table: ['a', 1] }],
+    [{ schema: 'a' }, { partitions_of: ['a', 'x'.repeat(201)] }],
+  ].map((unwatched) => ({ unwatched })),
+)('what could not be read later on is refused, and nothing is opened: %j', async ({ unwatched }) => {
+  const manifest = { format: 1, bundle: 'shop', artifacts: [], phases: [], unwatched };
+  const open = (more: object) =>
+    sql(database.url, `select weft.open(convert_to('${JSON.stringify({ type: 'deploy', id: 'one', manifest: { ...manifest, ...more } })}', 'UTF8'))`);
+  await expect(open({})).rejects.toMatchObject({ code: 'WF006', message: expect.stringContaining('something else sees to') });
+  expect(await sql(database.url, 'select count(*)::int as count from weft._deployments')).toEqual([{ count: 0 }]);
+  await open({ unwatched: [{ schema: '*' }, { function: ['?', 'x'.repeat(200)] }] });
 });
