@@ -12,6 +12,7 @@ import { BUNDLE_FILE, type BundleFile, type BundleFileStep, invalidAt, parseBund
 import { wordsOfLoad } from './loads.ts';
 import { compareBytes, findNearest, findNumericInversion, isOfMoreParts } from './order.ts';
 import { refuseUndoFiles, warnOfOtherTools, warnOfWayBack } from './other_tools.ts';
+import { isBare } from './source.ts';
 import { type Pairing, pairUndos } from './undo.ts';
 
 /** The files of a bundle, wherever they are. */
@@ -268,17 +269,18 @@ function warnOfEmpty(artifacts: readonly Artifact[], phases: readonly Phase[]): 
   const undone = new Map(
     phases.flatMap(({ steps }) => steps.flatMap((step) => ('undo' in step && step.undo !== undefined ? [[step.undo, step.path] as const] : []))),
   );
-  const empty = artifacts.filter(({ size }) => size === 0);
   return [
-    ...empty.filter(({ path }) => !undone.has(path)).map(({ path }) => `"${path}" is empty.`),
+    ...artifacts.filter(({ path, size }) => size === 0 && !undone.has(path)).map(({ path }) => `"${path}" is empty.`),
     ...shorten(
-      empty.flatMap(({ path }) => {
+      artifacts.filter(isBare).flatMap(({ path, size }) => {
         const of = undone.get(path);
         return of === undefined
           ? []
-          : [`"${path}" is empty: an undo takes "${of}" out of the history, and nothing of it back. If that is not meant, take the file away.`];
+          : [
+              `"${path}" ${size === 0 ? 'is empty' : 'holds no statement'}: an undo takes "${of}" out of the history, and nothing of it back. If that is not meant, take the file away.`,
+            ];
       }),
-      'that take others back are empty',
+      'that take others back hold no statement',
     ),
   ];
 }

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { LIMITS } from '../domain/limits.ts';
 import { type Artifact, chunkDigests, type Manifest } from '../domain/manifest.ts';
 import { Problem } from '../domain/problem.ts';
+import { BareCheck } from './bare.ts';
 import { type Chunk, cutChunks, sha256 } from './chunks.ts';
 import { TextCheck } from './text.ts';
 import { TwoWaysCheck } from './two_ways.ts';
@@ -38,6 +39,7 @@ export interface Bundle {
 export async function describeArtifact(path: string, stream: AsyncIterable<Uint8Array>): Promise<Artifact> {
   const text = new TextCheck(path);
   const ways = new TwoWaysCheck(path);
+  const bare = new BareCheck();
   const whole = createHash('sha256');
   const chunks: string[] = [];
   let size = 0;
@@ -46,11 +48,22 @@ export async function describeArtifact(path: string, stream: AsyncIterable<Uint8
     if (size > LIMITS.artifact_bytes) throw artifactTooLarge(path);
     text.push(bytes);
     ways.push(bytes);
+    bare.push(bytes);
     whole.update(bytes);
     chunks.push(await sha256(bytes));
   }
   text.end();
-  return { path, digest: whole.digest('hex'), size, ...(chunks.length > 1 && { chunks }) };
+  const artifact = { path, digest: whole.digest('hex'), size, ...(chunks.length > 1 && { chunks }) };
+  if (bare.isBare) bareArtifacts.add(artifact);
+  return artifact;
+}
+
+/** What a manifest does not say of them. */
+const bareArtifacts = new WeakSet<Artifact>();
+
+/** Whether a file that was described here holds no statement, were it SQL. */
+export function isBare(artifact: Artifact): boolean {
+  return bareArtifacts.has(artifact);
 }
 
 /**

@@ -43,15 +43,32 @@ describe('in a bundle', () => {
     expect(warnings[5]).toBe('3 more files have no undo.');
   });
 
-  it('an undo file that is empty is told of, with what an undo makes of it', async () => {
+  const warningsOf = async (undo: string) => {
     const files = [
       { path: 'weft.yaml', content: yaml('- { run: "a/*.sql", undo: "undo/*.sql" }') },
-      { path: 'a/1.sql', content: 'select 1' },
-      { path: 'undo/1.sql', content: '' },
+      { path: 'a/1.sql', content: '-- nothing yet' },
+      { path: 'undo/1.sql', content: undo },
     ];
-    const { warnings } = await readInline(files, 'shop');
-    expect(warnings).toEqual([expect.stringContaining('"undo/1.sql" is empty: an undo takes "a/1.sql" out of the history, and nothing of it back.')]);
+    return (await readInline(files, 'shop')).warnings;
+  };
+
+  it.each([
+    ['is empty', ''],
+    ['holds no statement', '-- nothing\n'],
+    ['holds no statement', '\ufeff\r\n /* a -- /* b */ ; **/;\t\f-- c\r-- d'],
+    ['holds no statement', `-- ${'x'.repeat(1024 * 1024)}`],
+  ])('an undo file that %s is told of, with what an undo makes of it: %j', async (how, undo) => {
+    expect(await warningsOf(undo)).toEqual([
+      expect.stringContaining(`"undo/1.sql" ${how}: an undo takes "a/1.sql" out of the history, and nothing of it back.`),
+    ]);
   });
+
+  it.each(['select 1', '-- a\nselect 1', '/* a */*b', '- -a', '/* a /* b */', '-', '\\i x.sql', '\u00a0'])(
+    'of one with something to be run, or with what the server refuses, nothing is told: %j',
+    async (undo) => {
+      expect(await warningsOf(undo)).toEqual([]);
+    },
+  );
 
   it('undo files are artifacts, right behind the file that they take back, and run by no step', async () => {
     const { manifest, warnings } = await read('- { run: "a/*.sql", undo: "undo/*.sql" }', 'a/1.sql', 'a/2.sql', 'undo/1.sql', 'undo/2.sql');
