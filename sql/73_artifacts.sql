@@ -216,8 +216,9 @@ begin
         from (
           select o.statements, o.lines, o.told_at, d.digests,
                  coalesce(case when o.statements[1] ~* '^(?:\s|--[^\n\r]*|/\*.*\*/)*(?:begin|start)\M' then weft._is_wrapped(o.statements) end, false) as is_wrapped,
-                 -- most files name no parameter, and have the word INTO behind INSERT alone, and not behind a name that ends like it
-                 strpos(replace(t.folded, 'insert into', ''), 'into') = 0 and t.folded !~ '\winsert into' and (t.text ~ t.mark) is not true as is_as_it_stands
+                 -- most files name no parameter, and have the word INTO behind INSERT alone, and not behind a name that ends like it: without a pattern, which would
+                 -- be tried at each letter
+                 strpos(replace(replace(E'\n' || t.folded, E'\ninsert into', ''), ' insert into', ''), 'into') = 0 and (t.text ~ t.mark) is not true as is_as_it_stands
           from (
             select array[t.text] as statements, array[1] as lines where t.in_one_piece and t.text is not null
             union all

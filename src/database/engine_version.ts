@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '9c5a42b7ff505e17ece9ac668c2e91fa743fb2e08c412994feda41508515f7c7';
+export const ENGINE_DIGEST = '66ef62938030343d86d748fff3ee3af5f7fd1fff1a348375aca6818b038d4d2c';
