@@ -354,11 +354,13 @@ as $$
         having count(*) > 1
       ) as g),
     'lost', (
-      select coalesce(jsonb_agg(jsonb_build_object('path', h.path, 'missing', m.missing) order by h.path), '[]')
+      select coalesce(jsonb_agg(jsonb_build_object('path', k.path, 'missing', m.missing) order by k.path), '[]')
       from weft._history as h
+      left join (select f.path, f.data -> 'from' ->> 0 as was from unnest(j.findings) as f where f.verdict = 'renamed') as r on r.was = h.path
+      cross join lateral (select coalesce(r.path, h.path) as path) as k
       cross join lateral (select weft._list_missing(h.made) as missing) as m
       where h.bundle = p_manifest ->> 'bundle' and h.made is not null and m.missing is not null
-        and exists (select from jsonb_array_elements(p_manifest -> 'artifacts') as a where a.value ->> 'path' = h.path))))
+        and exists (select from jsonb_array_elements(p_manifest -> 'artifacts') as a where a.value ->> 'path' = k.path))))
   from (
     select array(select f from weft._judge_history(p_manifest, null, p_texts) as f order by f.ordinal) as findings, weft.list_begun(p_manifest ->> 'bundle') as begun
     offset 0  -- else both would be asked again wherever they stand above

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '66ef62938030343d86d748fff3ee3af5f7fd1fff1a348375aca6818b038d4d2c';
+export const ENGINE_DIGEST = 'd414236d724d986ea83c6454a5ac15cd6839bbd48d4018ba7a4890599afe6ea3';

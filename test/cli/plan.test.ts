@@ -154,6 +154,20 @@ describe('weft plan', () => {
     expect((await weft('plan', changed)).stdout).toContain('3 of 4 steps would run.');
   });
 
+  it('says that of a file which has another name, or other comments, too: it runs then', async () => {
+    const view = (name: string): string => `create or replace view ${name} as select n from journal;`;
+    const yaml = { 'weft.yaml': bundle('{ run: "*.sql", repeat: on-change }') };
+    await deploy({ ...yaml, 'a.sql': view('a'), 'b.sql': view('b'), 'c.sql': view('c') });
+    await sql(database.url, 'drop view a; drop view b');
+    const files = { ...yaml, 'aa.sql': view('a'), 'b.sql': `-- as b\n${view('b')}`, 'cc.sql': view('c') };
+    expect(await verdicts(makeFolder(files))).toEqual({ 'aa.sql': 'lost', 'b.sql': 'lost', 'cc.sql': 'renamed' });
+    const { stdout } = await weft('plan', makeFolder(files));
+    expect(stdout).toMatch(/run: something is gone\s+aa\.sql\s.*from a\.sql; gone: public\.a\n/);
+    expect(stdout).toMatch(/run: something is gone\s+b\.sql\s.*gone: public\.b\n/);
+    await deploy(files);
+    expect(await sql(database.url, "select to_regclass('a') is not null and to_regclass('b') is not null as are_there")).toEqual([{ are_there: true }]);
+  });
+
   it('warns of drift since the last deployment, with the count and what shows it; of none while there is none', async () => {
     const files = { '1.sql': 'create table goods (id int);' };
     await deploy(files);

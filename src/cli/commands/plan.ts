@@ -129,7 +129,10 @@ export async function plan(call: Call): Promise<number> {
     const reworded = rewordings.get(numbered.step.path);
     if (numbered.step.kind !== 'check' && reworded !== undefined && reworded in REWORDED) return REWORDED[reworded] as Verdict;
     if (numbered.step.kind !== 'check' && superseded.has(numbered.step.path)) return 'superseded';
-    if (numbered.step.kind === 'check' || finding === undefined) return verdict === 'applied' && lost.has(numbered.step.path) ? 'lost' : verdict;
+    if (numbered.step.kind === 'check') return verdict;
+    // what has not changed runs again where something of it is gone, also under another name and with other comments
+    if (lost.has(numbered.step.path) && (finding === undefined ? verdict === 'applied' : finding === 'renamed' || finding === 'unchanged')) return 'lost';
+    if (finding === undefined) return verdict;
     return finding === 'late' && bundle.manifest.order === 'strict' ? 'refused' : finding;
   };
 
@@ -221,10 +224,11 @@ export async function plan(call: Call): Promise<number> {
 
   function remarkOnHistory({ artifact }: NumberedStep): string {
     const finding = artifact === null ? undefined : found.get(artifact.path);
-    if (finding?.verdict === 'renamed') return `from ${String(finding.data.from)}`;
-    if (finding?.verdict === 'late') return `${String(finding.data.behind)} comes behind it, and has been applied`;
     const missing = artifact === null ? undefined : lost.get(artifact.path);
-    if (missing !== undefined) return `gone: ${missing.map(({ name }) => name).join(', ')}`;
+    const gone = missing === undefined ? '' : `gone: ${missing.map(({ name }) => name).join(', ')}`;
+    if (finding?.verdict === 'renamed') return [`from ${String(finding.data.from)}`, gone].filter((part) => part !== '').join('; ');
+    if (finding?.verdict === 'late') return `${String(finding.data.behind)} comes behind it, and has been applied`;
+    if (gone !== '') return gone;
     const batch = foresight?.batches?.find(({ path }) => path === artifact?.path);
     if (batch !== undefined) {
       const done = `${count(batch.rounds, 'round')}, ${count(batch.rows, 'row')}`;
