@@ -12,7 +12,8 @@ type Random = () => number;
 /** How often each kind is added, beside each other. */
 const KINDS: Readonly<Record<Kind, number>> = {
   table: 3,
-  list: 1,
+  list: 2,
+  anew: 2,
   column: 5,
   index: 3,
   rows: 2,
@@ -133,6 +134,14 @@ function makeFile(random: Random, temper: Temper, { folder: { files }, held }: S
       return add([]);
     case 'rights':
       return held.areGiven || all.some((file) => file.kind === 'rights') ? null : add([]);
+    case 'anew': {
+      const kept = new Set([...all, ...held.ran].filter((file) => file.kind === 'load' && !isRepeatable(file)).map(({ parents }) => parents[0]?.id));
+      const list = pick(
+        random,
+        all.filter((file) => file.kind === 'list' && !kept.has(file.id)),
+      );
+      return list === undefined ? null : add([list.id]);
+    }
     case 'load': {
       const taken = new Set([...all, ...held.ran].filter((file) => file.kind === 'load').map(({ parents }) => parents[0]?.id));
       const list = pick(
@@ -212,7 +221,7 @@ function makeDeed(random: Random, temper: Temper, state: State): Deed {
     isRepeated: random() < 0.3,
     ...(random() < 0.05 && { isBeside: true }),
     ...(random() < 0.1 * temper.cut && { upTo: Math.round(random() * 100) / 100 }),
-    ...blowOf(random, temper),
+    ...(random() < 0.06 ? { isTwice: true } : blowOf(random, temper)),
   });
   if (state.isHalfWay) return { do: 'deploy', isRehearsed: false, isRepeated: false };
   return weighed<() => Deed>(random, [

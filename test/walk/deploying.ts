@@ -6,7 +6,7 @@ import { seeDatabase } from './catalog.ts';
 import { type Bundle, deployBundle, type Planned, planBundle } from './deeds.ts';
 import { type File, isCode, isRepeatable, pathOf } from './files.ts';
 import { bundleOf } from './folder.ts';
-import { dropAlong, type Hand, type Held, handsBehind, holdMore, lastRun, ranOnce, withoutAlong } from './held.ts';
+import { dropAlong, type Hand, type Held, handsBehind, holdMore, isEmptied, lastRun, ranOnce, withoutAlong } from './held.ts';
 import type { Deed } from './history.ts';
 import { differences } from './looks.ts';
 import { settleMarks } from './marks.ts';
@@ -37,7 +37,9 @@ export async function deployFolder(world: World, state: State, deed: Extract<Dee
   const isAlone = !state.isHalfWay && deed.isBeside !== true;
   const seen = isAlone ? await seeDatabase(url) : null;
   const beside = deed.isBeside === true ? deployOther(world, state.others, day) : state.others;
-  const [end, others] = await Promise.all([deployBundle(url, bundle, 'apply', deed.blow), beside]);
+  const twins = deed.isTwice === true ? [bundle, bundle] : [bundle];
+  const [ends, others] = await Promise.all([Promise.all(twins.map((each) => deployBundle(url, each, 'apply', deed.blow))), beside]);
+  const [end, twin] = ends.sort((a, b) => String(a.started_at).localeCompare(String(b.started_at))) as [Deployment, Deployment?];
   tally.deployments += 1;
   compareEnd(end, foreseen, deed, rehearsed);
   const after = holdBehind(state, end, foreseen);
@@ -70,7 +72,9 @@ export async function deployFolder(world: World, state: State, deed: Extract<Dee
     hands,
     accepted: acceptRights({ ...state, hands, accepted: handsBehind(state.accepted, after.held, after.ran) }, after.held),
     deployed,
-    areRightsKnown: isDone || (isUnchanged && state.areRightsKnown),
+    areRightsKnown:
+      (isDone && (after.rights !== 'none' || !state.held.areGiven || (state.areRightsKnown && !isRemade(state.held, after.ran)))) ||
+      (isUnchanged && state.areRightsKnown),
     isHalfWay: end.state === 'cancelled' || (state.isHalfWay && !isOver),
   };
   const along = dropAlong(
@@ -81,8 +85,31 @@ export async function deployFolder(world: World, state: State, deed: Extract<Dee
   if (end.state === 'failed') tally[foreseen.isRefused ? 'refused' : 'failed'] += 1;
   if (end.state === 'cancelled') tally.cancelled += 1;
   if (end.state === 'degraded') tally.degraded += 1;
+  if (twin !== undefined) return standBeside(settled, end, twin);
   return isDone && end.state === 'succeeded' && deed.isRepeated ? repeat(world, settled, bundle) : settled;
 }
+
+/** The same bundle at the same time comes behind, and to the same. */
+function standBeside(state: State, end: Deployment, twin: Deployment): State {
+  if (twin.state !== end.state) throw new Fault('twice at once', [`the first is ${end.state}, the second ${twin.state}: ${JSON.stringify(twin.error)}`]);
+  expectNone(
+    'twice at once',
+    runBy(twin).map(({ path }) => `${path} ran once more`),
+  );
+  return { ...state, deployed: [...state.deployed, unchanged(state, twin.id, null)] };
+}
+
+const runBy = ({ phases }: Deployment): StepStatus[] =>
+  phases.flatMap((phase) => phase.steps).filter((step) => hasRun(step) && step.kind !== 'check' && !step.path.startsWith('rights/'));
+
+function unchanged({ held, hands, others, recorded, folder }: State, id: string, seen: Deployed['seen']): Deployed {
+  const files = new Set(folder.files.keys());
+  const rights = held.areGiven ? 'again' : 'none';
+  return { id, held, hands, others, recorded: recorded.length, seen, files, ran: new Set<number>(), rights, hasChanged: false };
+}
+
+/** Whether files have run that made anew what was there; without the file that gives rights, it depends on how they do it which ones are left. */
+export const isRemade = ({ code }: Held, ran: ReadonlySet<number>): boolean => [...code.keys()].some((id) => ran.has(id));
 
 /** Whether a file was not touched, or does no more than bring back what went along. */
 function isKept(id: number, { code }: Held, { held, ran }: { held: Held; ran: ReadonlySet<number> }, along: ReadonlySet<number>): boolean {
@@ -91,8 +118,10 @@ function isKept(id: number, { code }: Held, { held, ran }: { held: Held; ran: Re
 }
 
 /** Whatever runs again has been made by then, also what went along with something else. */
-const leftOut = ({ files }: Foreseen, { code }: Held): string[] =>
-  files.filter((file) => isCode(file) && code.get(file.id)?.version !== file.version).map((file) => `${pathOf(file)} is not there as it stands in the folder`);
+const leftOut = ({ files }: Foreseen, held: Held): string[] =>
+  files
+    .filter((file) => (isCode(file) && held.code.get(file.id)?.version !== file.version) || (isRepeatable(file) && isEmptied(held, file)))
+    .map((file) => `${pathOf(file)} is not there as it stands in the folder`);
 
 /** What a deployment has changed of the rights on a relation is taken for its own, with what somebody had given there (docs/BUNDLES.md). */
 export function acceptRights({ held: before, hands, accepted }: State, held: Held): readonly Hand[] {
@@ -219,7 +248,11 @@ function holdBehind(state: State, end: Deployment, { files, runs, borne }: Fores
       'another one ran than was planned',
       files.flatMap((file) => {
         const is = ran.includes(file);
-        const isCalledBack = is && isCode(file) && along.has(file.id);
+        const isCalledBack =
+          is &&
+          (isCode(file)
+            ? along.has(file.id)
+            : isRepeatable(file) && isEmptied({ ...state.held, ran: [...state.held.ran, ...ran.filter(({ kind }) => kind === 'anew')] }, file));
         return is === (runs.has(pathOf(file)) && !borne.includes(pathOf(file))) || isCalledBack ? [] : [`${pathOf(file)} ${is ? 'ran' : 'did not run'}`];
       }),
     );
@@ -251,24 +284,5 @@ async function repeat(world: World, state: State, bundle: Bundle): Promise<State
   const now = await seeDatabase(world.url);
   expectNone('deployed again', differences(now, seen, true));
   if (now.fingerprint !== seen.fingerprint) throw new Fault('deployed again', ['the fingerprint is another one']);
-  const files = new Set(state.folder.files.keys());
-  const rights = state.held.areGiven ? 'again' : 'none';
-  return {
-    ...state,
-    deployed: [
-      ...state.deployed,
-      {
-        id: end.id,
-        held: state.held,
-        hands: state.hands,
-        others: state.others,
-        recorded: state.recorded.length,
-        seen,
-        files,
-        ran: new Set<number>(),
-        rights,
-        hasChanged: false,
-      },
-    ],
-  };
+  return { ...state, deployed: [...state.deployed, unchanged(state, end.id, seen)] };
 }

@@ -4,7 +4,7 @@
  */
 
 /** What runs once, in order. */
-const ONCE = ['table', 'column', 'index', 'rows', 'update', 'retype', 'enum', 'list', 'key', 'bound'] as const;
+const ONCE = ['table', 'column', 'index', 'rows', 'update', 'retype', 'enum', 'list', 'anew', 'key', 'bound'] as const;
 /** What runs again when it has changed. */
 const CODE = ['view', 'function', 'trigger', 'matview', 'policy', 'mindex'] as const;
 
@@ -53,6 +53,7 @@ export const ROOMS: Readonly<Record<Kind, string>> = {
   retype: 'schema',
   enum: 'schema',
   list: 'schema',
+  anew: 'schema',
   key: 'schema',
   bound: 'schema',
   view: 'code',
@@ -113,6 +114,8 @@ function wholeTextOf(file: File): string {
       return `create table t${id} (id int primary key, a int not null default 0, b text);\ninsert into t${id} select g, g, 'row ' || g from generate_series(1, 5) as g;`;
     case 'list':
       return `create table l${id} (code text primary key, n int);`;
+    case 'anew':
+      return `drop table ${on}; create table ${on} (code text primary key, n int);`;
     case 'column':
       return `alter table ${on} add column c${id} int not null default ${id};`;
     case 'index':
@@ -182,6 +185,8 @@ export function undoTextOf(file: File): string | null {
     case 'table':
     case 'list':
       return `drop table ${relationOf(file)};`;
+    case 'anew':
+      return wholeTextOf(file);
     case 'column':
       return `alter table ${on} drop column c${id};`;
     case 'index':

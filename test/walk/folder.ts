@@ -31,7 +31,7 @@ export interface Folder {
 /** What the database has of it. */
 export interface Known {
   readonly held: Held;
-  /** Under which name the history has what runs again: how often it was renamed. */
+  /** Under which name the history has files: how often each was renamed. */
   readonly names: ReadonlyMap<number, number>;
 }
 
@@ -74,7 +74,7 @@ function editFile(file: File, what: Exclude<FileEdit, 'remove'>, { held, names }
     case 'mend':
       return file.isBroken ? { ...file, isBroken: false } : null;
     case 'tamper':
-      return isOnce(file) && isApplied && !file.isTampered ? { ...file, isTampered: true } : null;
+      return isOnce(file) && isApplied && !file.isTampered && names.get(file.id) === file.renamed ? { ...file, isTampered: true } : null;
     case 'restore':
       return file.isTampered ? { ...file, isTampered: false } : null;
   }

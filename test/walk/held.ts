@@ -84,7 +84,20 @@ export function holdMore(held: Held, file: File): Held {
   if (file.kind === 'check') return held;
   if (file.kind === 'rights') return giveRights(held);
   if (isCode(file)) return { ...held, code: new Map(held.code).set(file.id, file), lost: new Map([...held.lost].filter(([id]) => id !== file.id)) };
-  return { ...held, ran: [...held.ran, file] };
+  const readable = file.kind === 'anew' ? withoutMadeAnew(held.readable, [file]) : held.readable;
+  return { ...held, ran: [...held.ran, file], readable };
+}
+
+/** What is made anew has no rights any more. */
+export function withoutMadeAnew(readable: ReadonlySet<string>, ran: readonly File[]): ReadonlySet<string> {
+  const anew = new Set(ran.flatMap(({ kind, parents: [list] }) => (kind === 'anew' && list !== undefined ? [relationOf(list)] : [])));
+  return new Set([...readable].filter((name) => !anew.has(name)));
+}
+
+/** Data that is brought in line comes back into a table that was made anew in front of it. */
+export function isEmptied({ ran }: Held, { kind, parents: [list] }: File): boolean {
+  const last = ran.findLast((file) => (file.kind === 'load' || file.kind === 'anew') && file.parents[0]?.id === list?.id);
+  return kind === 'load' && last?.kind === 'anew';
 }
 
 /** Everybody may read what is there. */

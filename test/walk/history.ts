@@ -41,6 +41,8 @@ export type Deed =
       readonly isRepeated: boolean;
       /** Whether another bundle goes to the same database at the same time. */
       readonly isBeside?: boolean | undefined;
+      /** Whether it is sent twice at the same time. */
+      readonly isTwice?: boolean | undefined;
     }
   /** What a file does is done by hand, and recorded as applied. */
   | { readonly do: 'baseline'; readonly id: number }
@@ -85,7 +87,7 @@ function describeEdit(edit: Edit): string {
 
 function describeDeed(deed: Deed): string {
   if (deed.do === 'deploy')
-    return `deploy${deed.isRehearsed ? ', rehearsed' : ''}${deed.isRepeated ? ', and again' : ''}${deed.upTo === undefined ? '' : `, up to ${deed.upTo}`}${deed.isBeside === true ? ', beside another' : ''}${describeBlow(deed.blow)}`;
+    return `deploy${deed.isRehearsed ? ', rehearsed' : ''}${deed.isRepeated ? ', and again' : ''}${deed.upTo === undefined ? '' : `, up to ${deed.upTo}`}${deed.isBeside === true ? ', beside another' : ''}${deed.isTwice === true ? ', twice at once' : ''}${describeBlow(deed.blow)}`;
   if (deed.do === 'undo') return `undo${describeBlow(deed.blow)}`;
   if (deed.do === 'baseline') return `baseline ${deed.id}`;
   if (deed.do === 'other') return `${deed.what} another bundle`;

@@ -45,11 +45,12 @@ async function simplify(days: readonly Day[], shows: (days: readonly Day[]) => P
 function plainer(deed: Deed): Deed[] {
   if (deed.do === 'undo') return deed.blow === undefined ? [] : [{ do: 'undo' }];
   if (deed.do !== 'deploy') return [];
-  const { upTo, blow, isBeside } = deed;
+  const { upTo, blow, isBeside, isTwice } = deed;
   const whole = { do: 'deploy', isRehearsed: false, isRepeated: false } as const;
   const forms: Deed[] = [whole];
   if (upTo !== undefined) forms.push({ ...whole, upTo });
   if (blow !== undefined) forms.push({ ...whole, blow });
+  if (isTwice === true) forms.push({ ...whole, isTwice });
   if (isBeside === true) forms.push({ ...whole, isBeside });
   if (deed.isRehearsed) forms.push({ ...whole, isRehearsed: true });
   if (deed.isRepeated) forms.push({ ...whole, isRepeated: true });

@@ -27,7 +27,7 @@ export interface State {
   /** As it was behind each day. */
   readonly folders: ReadonlyMap<number, Folder>;
   readonly held: Held;
-  /** Under which name the history has what runs again: how often it was renamed. */
+  /** Under which name the history has files: how often each was renamed. */
   readonly names: ReadonlyMap<number, number>;
   /** What another bundle has brought, each with a deployment of its own. */
   readonly others: readonly number[];

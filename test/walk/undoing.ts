@@ -4,9 +4,9 @@ import { Problem } from '../../src/domain/problem.ts';
 import type { UndoPlan } from '../../src/domain/undo_plan.ts';
 import { seeDatabase } from './catalog.ts';
 import { planUndo, undoDeployment } from './deeds.ts';
-import { acceptRights } from './deploying.ts';
+import { acceptRights, isRemade } from './deploying.ts';
 import type { File } from './files.ts';
-import { dropAlong, giveRights, type Hand, type Held, handsBehind, holdMore } from './held.ts';
+import { dropAlong, giveRights, type Hand, type Held, handsBehind, holdMore, withoutMadeAnew } from './held.ts';
 import type { Deed } from './history.ts';
 import { differences } from './looks.ts';
 import { settleMarks } from './marks.ts';
@@ -62,7 +62,7 @@ export async function undoNewest(world: World, state: State, deed: Extract<Deed,
     accepted: acceptRights({ ...state, hands, accepted: left(state.accepted) }, held),
     deployed: state.deployed.slice(0, at),
     recorded: state.recorded.map(({ file, at: place }) => ({ file, at: Math.min(place, at) })),
-    areRightsKnown: state.areRightsKnown,
+    areRightsKnown: state.areRightsKnown && (taken.rights === 'again' || !held.areGiven || !isRemade(state.held, ran)),
     isHalfWay: false,
   };
   const settled = await settleMarks(world, state, next, (id) => !ran.has(id) && held.code.has(id) && state.held.code.has(id) && !touched.has(id));
@@ -105,7 +105,16 @@ function heldBehind({ held }: State, { held: before, files, ran, rights }: Deplo
   const known = new Map([...before.code, ...before.lost]);
   const code = new Map([...known].filter(([id]) => (before.code.has(id) ? files.has(id) || (held.code.has(id) && !along.has(id)) : ran.has(id))));
   const lost = new Map([...known].filter(([id]) => !code.has(id)));
-  return rights === 'again' ? giveRights({ ...before, code, lost }) : { ...before, code, lost };
+  if (rights === 'again') return giveRights({ ...before, code, lost });
+  return {
+    ...before,
+    code,
+    lost,
+    readable: withoutMadeAnew(
+      before.readable,
+      held.ran.filter(({ id }) => ran.has(id)),
+    ),
+  };
 }
 
 /** What was recorded behind a deployment is not its own to take back. */
@@ -128,7 +137,7 @@ function leaveBehind(hand: Hand, held: Held, taken: Deployed): Hand {
 
 const ids = (hands: readonly Hand[]): string => hands.map(({ id }) => id).join();
 
-async function compareWithBefore({ url }: World, { hands, held, others, recorded }: State, taken: Deployed, end: Deployment): Promise<void> {
+async function compareWithBefore({ url }: World, { hands, held, others, recorded, areRightsKnown }: State, taken: Deployed, end: Deployment): Promise<void> {
   const isBack = [...taken.held.lost.keys()].some((id) => held.code.has(id));
   const isSame =
     !isBack &&
@@ -136,7 +145,7 @@ async function compareWithBefore({ url }: World, { hands, held, others, recorded
     others.join() === taken.others.join() &&
     ids(taken.hands) === ids(hands) &&
     [...taken.held.readable].sort().join() === [...held.readable].sort().join();
-  if (taken.seen === null || !isSame) return;
+  if (taken.seen === null || !isSame || !areRightsKnown) return;
   const now = await seeDatabase(url);
   expectNone('undone, and not as before', differences(now, taken.seen, true));
   if (now.fingerprint !== taken.seen.fingerprint) throw new Fault('undone, and not as before', ['the fingerprint is another one']);

@@ -56,11 +56,11 @@ async function live(world: World, before: State, { number, edits, deed }: Day): 
   return { ...after, hands, folder: withKnownNames(folder, { held: after.held, names }), folders: new Map(before.folders).set(number, folder), names };
 }
 
-/** Under which name the history has what runs again. */
+/** Under which name the history has files. */
 async function readNames({ url }: World): Promise<State['names']> {
   const rows = await sql(
     url,
-    `select m[1]::int as id, coalesce(m[2]::int, 0) as renamed from weft.history as h cross join regexp_match(h.path, '^(?:code|data)/0*(\\d+)_[a-z]+(?:_(\\d+))?\\.') as m where h.bundle = 'walk' and m is not null`,
+    `select m[1]::int as id, coalesce(m[2]::int, 0) as renamed from weft.history as h cross join regexp_match(h.path, '^(?:code|data|schema)/0*(\\d+)_[a-z]+(?:_(\\d+))?\\.') as m where h.bundle = 'walk' and m is not null`,
   );
   return new Map(rows.map(({ id, renamed }) => [id, renamed]));
 }
