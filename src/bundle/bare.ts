@@ -1,6 +1,7 @@
-/** Whether a file of SQL holds nothing that is run: blanks, comments and semicolons alone. Looked at part by part, up to the first character of a statement. */
+/** Whether a file of SQL holds nothing that is run: blanks, comments and semicolons alone. Looked at part by part, up to the first character of a statement, and no further than most comments are long. */
 
 const [TAB, CARRIAGE_RETURN, LINE_FEED, BLANK, SEMICOLON, DASH, SLASH, STAR] = [9, 13, 10, 32, 59, 45, 47, 42] as const;
+const LOOKED_AT_BYTES = 64 * 1024;
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 
 /** Looks at one file, in order: `push` each part. */
@@ -19,6 +20,7 @@ export class BareCheck {
 
   push(part: Uint8Array): void {
     for (const byte of part) {
+      if (this.#offset >= LOOKED_AT_BYTES) this.#isBare = false;
       if (!this.#isBare) return;
       if (byte !== BYTE_ORDER_MARK[this.#offset++]) this.#take(byte);
     }
