@@ -130,7 +130,7 @@ export function describeApi(origin: string, version: string): JsonObject {
   };
 }
 
-function describe({ id, method, path, does, proof, body, alsoAs = [], answers, takes = [] }: Operation): JsonObject {
+function describe({ id, method, path, does, proof, body, alsoAs = [], answers, hasPage = false, takes = [] }: Operation): JsonObject {
   const inPath = (['target', 'id', 'forge'] as const).filter((name) => path.includes(`{${name}}`));
   const signed = proof === 'signature' || proof === 'webhook' ? (['webhookId', 'webhookTimestamp'] as const) : [];
   const parameters = [...inPath, ...signed, ...takes].map((name) => ({ $ref: `#/components/parameters/${name}` }));
@@ -148,7 +148,7 @@ function describe({ id, method, path, does, proof, body, alsoAs = [], answers, t
     }),
     ...(proof === 'webhook' && { requestBody: { required: true, content: { 'application/json': { schema: { type: 'object' } } } } }),
     responses: {
-      ...Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, respond(Number(status), answer, method, path)])),
+      ...Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, respond(Number(status), answer, method, path, hasPage)])),
       ...(proof === 'none' ? {} : { '4XX': { $ref: '#/components/responses/Refused' }, '5XX': { $ref: '#/components/responses/Failed' } }),
     },
   };
@@ -168,7 +168,7 @@ function secure(proof: Operation['proof'], path: string): Json {
   }
 }
 
-function respond(status: number, answer: Operation['answers'][number], method: string, path: string): JsonObject {
+function respond(status: number, answer: Operation['answers'][number], method: string, path: string, hasPage: boolean): JsonObject {
   const headers: JsonObject =
     method === 'post' && path.includes('/deployments') && !path.endsWith('/plan')
       ? { Location: { description: 'Where the deployment can be read.', schema: { type: 'string' } } }
@@ -176,7 +176,11 @@ function respond(status: number, answer: Operation['answers'][number], method: s
   const description = { 200: 'As it is.', 202: 'It is not over.', 304: 'As it was.', 503: 'Not set up.' }[status] ?? '';
   if (answer === 'nothing') return { description };
   if (answer.includes('/')) return { description, content: { [answer]: { schema: { type: answer === 'application/json' ? 'object' : 'string' } } } };
-  return { description, ...(Object.keys(headers).length > 0 && { headers }), content: { 'application/json': { schema: ref(answer) } } };
+  return {
+    description,
+    ...(Object.keys(headers).length > 0 && { headers }),
+    content: { 'application/json': { schema: ref(answer) }, ...(hasPage && { 'text/html': { schema: { type: 'string' } } }) },
+  };
 }
 
 function ref(name: string): JsonObject {

@@ -88,6 +88,8 @@ export interface Operation {
   readonly alsoAs?: readonly string[];
   /** By status: the name of a schema, or the media type of what has none. */
   readonly answers: Readonly<Record<number, keyof typeof ANSWER_SCHEMAS | 'application/json' | 'text/event-stream' | 'text/html' | 'nothing'>>;
+  /** Whether who asks for text/html gets a page for people. */
+  readonly hasPage?: boolean;
   /** Names of PARAMETERS (openapi.ts), beside those in the path. */
   readonly takes?: readonly ('prefer' | 'limit' | 'bundle' | 'number' | 'lastEventId' | 'ifNoneMatch')[];
 }
@@ -117,7 +119,15 @@ export const OPERATIONS: readonly Operation[] = [
     takes: ['limit'],
     answers: { 200: 'DeploymentList' },
   },
-  { id: 'getDeployment', method: 'get', path: ONE, does: 'one deployment', proof: 'bearer', answers: { 200: 'Deployment' } },
+  {
+    id: 'getDeployment',
+    method: 'get',
+    path: ONE,
+    does: 'one deployment; in a browser as a page',
+    proof: 'bearer',
+    answers: { 200: 'Deployment' },
+    hasPage: true,
+  },
   {
     id: 'followDeployment',
     method: 'get',

@@ -1,9 +1,8 @@
 /** `weft status` and `weft history`: reads, either way in, and changes nothing. */
 import { type Deployment, isOver } from '../../domain/deployment.ts';
 import type { BegunEntry, HistoryEntry } from '../../domain/history.ts';
-import { renderRehearsal } from '../../words/rehearsal.ts';
+import { renderStatus } from '../../words/status.ts';
 import type { Style } from '../../words/style.ts';
-import { renderSummary } from '../../words/summary.ts';
 import { columns, count, cut, moment, oneLine } from '../../words/text.ts';
 import { waitOf } from '../../words/waits.ts';
 import { readDeploymentId, requireAddress } from '../address.ts';
@@ -25,8 +24,7 @@ export async function status(call: Call): Promise<number> {
     return 0;
   }
   const deployment = await readStatus(address, id, printer.io);
-  const render = deployment.mode === 'rehearse' ? renderRehearsal : renderSummary;
-  printer.say([render(deployment, printer.style), ...liveLines(deployment, printer.style)].join('\n'));
+  printer.say(renderStatus(deployment, printer.style));
   printer.document(deployment);
   return 0;
 }
@@ -105,19 +103,4 @@ function begunLines(entries: readonly BegunEntry[], style: Style): string[] {
   const lines = entries.flatMap(({ account }, index) => [rows[index] ?? '', ...(account === null ? [] : [`    ${oneLine(account)}`])]);
   const way = 'If what has run of one was taken back by hand, say so: weft forget FILE --why REASON.';
   return ['', style.yellow('Begun, and not applied as a whole:'), ...lines, ...(entries.some(({ of_undo }) => of_undo !== true) ? [way] : [])];
-}
-
-function liveLines(deployment: Deployment, style: Style): string[] {
-  const { live } = deployment;
-  const wait = waitOf(deployment);
-  const place = live === null ? [] : [live.phase, live.path].filter((part) => part !== null).map(oneLine);
-  return [
-    ...(live === null
-      ? []
-      : [
-          '',
-          `Backend ${live.pid} is ${live.step === null ? 'between two steps' : `at step ${live.step} of ${live.steps ?? '?'}`}${place.length === 0 ? '' : `: ${place.join(': ')}`}.`,
-        ]),
-    ...(wait === null ? [] : [style.yellow(`Now: ${wait.replace(/\.$/, '')}.`)]),
-  ];
 }

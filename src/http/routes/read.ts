@@ -1,5 +1,6 @@
 /** What can be read of a target: one deployment, the newest ones, the history, what changed in the catalog, and what an undo would run. One session each, closed at once. */
 import { Hono } from 'hono';
+import { accepts } from 'hono/accepts';
 import { sha256 } from '../../bundle/chunks.ts';
 import { describeIssues, joinIssues } from '../../config/issues.ts';
 import { parseStrictJson } from '../../config/strict_json.ts';
@@ -9,6 +10,8 @@ import { Problem } from '../../domain/problem.ts';
 import { textSchema } from '../../domain/text.ts';
 import { protectionOf } from '../../trust/rules.ts';
 import type { HttpEnv } from '../context.ts';
+import { lookAgainSeconds, renderDeploymentPage } from '../deployment_page.ts';
+import { PAGE_POLICY } from '../page_style.ts';
 import type { Ports } from '../ports.ts';
 import { acceptReader, withSession } from '../reading.ts';
 
@@ -24,7 +27,13 @@ export function readRoutes(ports: Ports): Hono<HttpEnv> {
     })
     .get('/deployments/:id', async (c) => {
       const { target, deployment = '' } = await acceptReader(c, ports);
-      return c.json(await withSession(ports, target, (session) => ports.readStatus(session, deployment)));
+      const document = await withSession(ports, target, (session) => ports.readStatus(session, deployment));
+      c.header('vary', 'accept');
+      if (accepts(c, { header: 'Accept', supports: ['application/json', 'text/html'], default: 'application/json' }) !== 'text/html') return c.json(document);
+      const seconds = lookAgainSeconds(document);
+      if (seconds !== null) c.header('refresh', String(seconds));
+      c.header('content-security-policy', PAGE_POLICY);
+      return c.html(renderDeploymentPage(document));
     })
     .get('/deployments/:id/undo', async (c) => {
       const { target, deployment = '' } = await acceptReader(c, ports);
