@@ -340,6 +340,7 @@ const KINDS: Readonly<Record<string, string>> = {
 /** Of a map that was expected there. */
 function exampleAt(path: Path): string {
   if (path[0] === 'parameters') return '{ type: text }';
+  if (path[0] === 'drift') return '{ ignore: [{ schema: partman }] }';
   return path.length === 2 ? '{ name: main, steps: [{ run: schema/*.sql }] }' : '{ run: schema/*.sql }';
 }
 

@@ -21,7 +21,10 @@ const ruleSchema = z.unknown().transform((value, context): Unwatched => {
   if (typeof name !== 'string' || name === '' || name.length > LIMITS.pattern_characters || name.includes('\0')) {
     return refuse(`${word} and a name of at most ${LIMITS.pattern_characters} characters (pattern_characters), in quotes if it looks like a number`);
   }
+  // as SQL has names, and no catalog: it would be the name of nothing, and nobody would say so
+  if (/^"|\."/.test(name)) return refuse(`${word} and a name as PostgreSQL knows it, without quotes around it, and is '${name}'`);
   if ((SINGLE_WORDS as readonly string[]).includes(word)) return { [word]: name };
+  if (word === 'function' && name.endsWith(')')) return refuse(`function and a name without arguments, which means all of that name, and is "${name}"`);
   const [, schema, object] = /^([^.]+)\.(.+)$/s.exec(name) ?? [];
   if (schema === undefined || object === undefined) return refuse(`${word} with schema and name, such as "${word}: public.events", and is "${name}"`);
   return { [word]: [schema, object] };

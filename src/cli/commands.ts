@@ -151,7 +151,7 @@ export const COMMANDS: readonly Command[] = [
     positionals: ['[id]'],
     summary: 'show what changed in the database outside of deployments',
     about: [
-      'Compares the catalog (tables, columns, constraints, indexes, views, functions, rights, …) with what deployments have left, and names every object that differs, with both definitions. What was changed by hand stays drift behind later deployments too, until it is as it was, a deployment changes it, or --accept says that it is meant. Without that it reads only. Exits with 0 when nothing differs, with 1 when something does, and with 2 when it cannot be told: no deployment has left anything yet, or the server is of another major version than then.',
+      'Compares the catalog (tables, columns, constraints, indexes, views, functions, rights, …) with what deployments have left, and names every object that differs, with both definitions. What was changed by hand stays drift behind later deployments too, until it is as it was, a deployment changes it, or --accept says that it is meant. What a bundle says something else sees to (drift: ignore:) is no drift, and listed as that. Without --accept it reads only. Exits with 0 when nothing differs, with 1 when something does, and with 2 when it cannot be told: no deployment has left anything yet, or the server is of another major version than then.',
       'With the id of a deployment: what that one has changed, and what it found when it began that was not as deployments had left it. Then it exits with 0, or with 2 when that is not kept any more.',
     ],
     options: {

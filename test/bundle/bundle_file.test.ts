@@ -295,6 +295,9 @@ phases:
     ['a word that is none of it', '[{column: a.b.c}]', 'must be one of schema, extension'],
     ['two words at once', '[{schema: a, table: a.b}]', 'must be one of schema'],
     ['a table without its schema', '[{table: goods}]', 'such as "table: public.events", and is "goods"'],
+    ['a name in quotes of SQL', `[{table: 'public."Goods"'}]`, `without quotes around it, and is 'public."Goods"'`],
+    ['a schema in them', `[{schema: '"Up"'}]`, `without quotes around it, and is '"Up"'`],
+    ['a function with its arguments', '[{function: public.job(int)}]', 'a name without arguments, which means all of that name'],
     ['a number', '[{schema: 12}]', 'in quotes if it looks like a number'],
     ['a name that is too long', `[{schema: ${'a'.repeat(LIMITS.pattern_characters + 1)}}]`, 'pattern_characters'],
     ['too many', `[${'{schema: a},'.repeat(LIMITS.ignored_count + 1)}]`, `more than ${LIMITS.ignored_count} entries`],
@@ -302,6 +305,10 @@ phases:
     const problem = await refusal(ignoring(rules));
     expect(problem.message).toContain(words);
     expect(problem.facts).toMatchObject({ file: 'weft.yaml', line: 3 });
+  });
+
+  it('says what "drift" is a map of', async () => {
+    expect((await refusal(`name: a\ndrift:\n${MAIN}`)).message).toContain('"drift" must be a map, and is empty, such as { ignore: [{ schema: partman }] }');
   });
 
   it('refuses a word beside "ignore"', async () => {

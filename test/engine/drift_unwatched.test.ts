@@ -242,6 +242,21 @@ describe('what is said of it', () => {
     });
   });
 
+  it('is no drift either beside what is, in front of deployments that fail, half-way or whole, and behind them', async () => {
+    await deploy(PARTITIONS);
+    await sql(database.url, 'alter table goods add by_hand int');
+    const failing = ['select 1/0', 'create table two (n int); vacuum goods; select 1/0'];
+    for (const [index, content] of failing.entries()) {
+      await more(3 + 2 * index);
+      const end = await deployFiles(connectOver(database.url), bundleOf(PARTITIONS, { 'shop.sql': START, '2.sql': content }));
+      expect(end).toMatchObject({ state: 'failed', drift_found: [{ count: 1, objects: [{ identity: 'public.goods.by_hand' }] }] });
+      await more(4 + 2 * index);
+      expect(names(await drift())).toEqual(['added column public.goods.by_hand']);
+    }
+    await deploy(PARTITIONS, { '2.sql': 'create table two (n int); vacuum goods; select 1' });
+    expect(await document()).toMatchObject({ count: 1, objects: [{ identity: 'public.goods.by_hand' }], unwatched: null });
+  });
+
   it('leaves nothing to accept', async () => {
     const { id } = await deploy(PARTITIONS);
     await more(3);
