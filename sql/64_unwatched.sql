@@ -224,7 +224,7 @@ begin
             from string_to_table(settled, E'\x1e') as o (object) where not exists (select from spared as s where s.from_there = o.object)
             union all
             select s.kind, s.identity, s.instead from spared as s where s.instead is not null) as u),
-         jsonb_build_object('count', count(*), 'objects', jsonb_agg(o.object order by o.number) filter (where o.number <= weft._limit('drift_told_count_max')))
+         weft._as_answer(jsonb_build_object('count', count(*), 'objects', jsonb_agg(o.object order by o.number) filter (where o.number <= weft._limit('drift_told_count_max'))))
   into settled, unwatched
   from (
     select jsonb_build_object('change', s.change, 'kind', s.kind, 'identity', s.identity, 'bundle', s.bundle) as object,

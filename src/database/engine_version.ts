@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd414236d724d986ea83c6454a5ac15cd6839bbd48d4018ba7a4890599afe6ea3';
+export const ENGINE_DIGEST = 'd244b900829441f996da6246e4fa05a772dc901087fd96e150ca5aef7ca56f4c';

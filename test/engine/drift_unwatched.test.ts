@@ -1,6 +1,6 @@
 /** What bundles say something else sees to (`drift: ignore:`) is no drift, whatever becomes of it; everything else is told as ever. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { dropDatabase, freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
 import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
@@ -255,6 +255,28 @@ describe('what is said of it', () => {
     }
     await deploy(PARTITIONS, { '2.sql': 'create table two (n int); vacuum goods; select 1' });
     expect(await document()).toMatchObject({ count: 1, objects: [{ identity: 'public.goods.by_hand' }], unwatched: null });
+  });
+
+  it('can be told from a database without an encoding, whatever bytes are in names', async () => {
+    const name = `${database.name}_ascii`;
+    await sql(database.url, `create database ${name} encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C' template template0`);
+    const url = new URL(database.url);
+    url.pathname = `/${name}`;
+    try {
+      await deployFiles(connectOver(url.href), bundleOf([{ table: 'public.größe*' }], { 'shop.sql': 'select 1' }));
+      await sql(
+        url.href,
+        `create table "größe" (id int); create table gr (id int); do $$ begin execute format('create table %I ()', concat('größe', convert_from('\\xe9', 'SQL_ASCII'))); end $$`,
+      );
+      const [{ found }] = await sql(url.href, 'select weft.describe_drift() as found');
+      expect(found).toMatchObject({ verdict: 'drift', objects: [{ identity: 'public.gr' }] });
+      expect(found.unwatched).toMatchObject({
+        count: 2,
+        objects: [{ identity: expect.stringMatching(/^public\."gr\?+e"$/) }, { identity: expect.stringContaining('?"') }],
+      });
+    } finally {
+      await dropDatabase(database.url, name);
+    }
   });
 
   it('leaves nothing to accept', async () => {
