@@ -25,7 +25,7 @@ const EXIT_CODES = [
   '   (or "weft drift" has found something, or something unexpected happened in Weft)',
   '2  the request, the bundle or the set-up is wrong; nothing was run',
   '   (or what "weft plan" or "weft undo --plan" shows would be refused, or "weft drift" cannot tell)',
-  '3  not over: interrupted (also by Ctrl-C), and "weft resume" continues; or it waits for an approval',
+  '3  not over: interrupted (also by Ctrl-C, or SIGTERM), and "weft resume" continues; or it waits for an approval',
 ];
 
 /** @returns the help of everything */
