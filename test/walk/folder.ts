@@ -166,11 +166,14 @@ export function bundleOf({ files, rule, layout, isTolerant }: Folder): Record<st
   const phase = (name: string, transaction: string, steps: object[], more: object = {}): object[] =>
     steps.length === 0 ? [] : [{ name, transaction, lock_timeout: '200ms', steps, ...more }];
   const checks = has('checks') ? { checks: ['checks/*.sql'] } : {};
+  // there a file that fails leaves what it has run, and what goes along with something else is made again by the next deployment alone
+  const bare = all.some((file) => LATE.includes(file.kind) && (file.isBroken || file.parents.some(isCode))) ? rule : 'none';
   const layouts: Readonly<Record<Layout, () => object[]>> = {
     one: () => phase('schema', rule, [...run('schema'), ...loads, ...run('code', again)], checks),
     first: () => phase('schema', rule, [...run('schema'), ...run('code', again), ...loads], checks),
     apart: () => [...phase('schema', rule, run('schema'), checks), ...phase('data', 'per-step', loads), ...phase('code', rule, run('code', again))],
     late: () => [...phase('schema', rule, [...run('schema'), ...loads, ...runKinds(['function', 'view'])], checks), ...phase('late', rule, runKinds(LATE))],
+    bare: () => [...phase('schema', rule, [...run('schema'), ...loads, ...runKinds(['function', 'view'])], checks), ...phase('late', bare, runKinds(LATE))],
   };
   const phases = [
     ...layouts[layout](),

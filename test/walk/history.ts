@@ -24,8 +24,8 @@ export type Edit =
  */
 export type ByHand = 'table' | 'index' | 'comment' | 'default' | 'column' | 'grant' | 'say' | 'give' | 'drop' | 'noindex' | 'body';
 
-/** All of it in one phase; data and code in phases of their own; code in front of data; what nothing else uses in a phase behind. */
-export type Layout = 'one' | 'apart' | 'first' | 'late';
+/** All of it in one phase; data and code in phases of their own; code in front of data; what nothing else uses in a phase behind, also without transactions. */
+export type Layout = 'one' | 'apart' | 'first' | 'late' | 'bare';
 
 export type Rule = 'single' | 'per-step' | 'auto';
 
