@@ -1,7 +1,8 @@
 -- From phase to phase: which is next and which of its steps share a transaction, and what is written down of how that went.
 
 -- A deployment has succeeded: what is gone by now of a file is meant to be gone, if something behind it has run. Not what an undo takes along of files
--- that it is not about, nor what a file was to make again and has failed to: they stay applied, and the next deployment in which they stand makes it again.
+-- that it is not about, or that came back where nobody is called back, before what takes them along; nor what a file was to make again and has failed to: they stay
+-- applied, and the next deployment in which they stand makes it again.
 create or replace function weft._forget_dropped(p_deployment uuid)
   returns void
   volatile
@@ -12,7 +13,10 @@ as $$
   from weft._deployments as d
   where d.id = p_deployment and h.bundle = d.bundle and h.made is not null and weft._list_missing(h.made) is not null
     and exists (select from weft._steps as s where s.deployment_id = d.id and s.path = h.path)
-    and (d.undoes is not null or not exists (select from weft._steps as s where s.deployment_id = d.id and s.path = h.path and s.state = 'failed') and exists (
+    and (d.undoes is not null and not exists (
+        select from weft._steps as s join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
+        where s.deployment_id = d.id and s.path = h.path and p.transaction = 'none')
+      or d.undoes is null and not exists (select from weft._steps as s where s.deployment_id = d.id and s.path = h.path and s.state = 'failed') and exists (
       select from weft._steps as s join weft._steps as o on o.deployment_id = s.deployment_id and o.ordinal >= s.ordinal and o.state = 'succeeded' and o.kind <> 'check'
       where s.deployment_id = d.id and s.path = h.path));
   -- what has come back has the place that it had then, what stood by the one that it had since: they are compared with each other

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd244b900829441f996da6246e4fa05a772dc901087fd96e150ca5aef7ca56f4c';
+export const ENGINE_DIGEST = '7368df7c6dfdea222a5298a1058b76d9600cbd194517acb1b0ea0e194c2b581c';

@@ -211,6 +211,18 @@ describe('over several phases', () => {
     expect(await sql(database.url, "select has_table_privilege('public', 'v', 'select') as may")).toEqual([{ may: true }]);
   });
 
+  it('what an undo takes along of a phase without transactions, in which nobody is called back, the next deployment makes again', async () => {
+    const phases = (n: number): PhaseOfWays[] => [
+      { name: 'code', transaction: 'single', ways: { 'v.sql': again(`drop view if exists v cascade; create view v as select ${n} as a`) } },
+      { name: 'apart', transaction: 'none', ways: { 'm.sql': again('drop materialized view if exists m; create materialized view m as select a from v') } },
+    ];
+    await deployed(phases(1));
+    await deployed(phases(2));
+    expect(await undo(database.url)).toMatchObject({ state: 'succeeded', compared: { objects: [{ change: 'missing', identity: 'public.m' }] } });
+    await deployed(phases(1));
+    expect(await is('m')).toBe(true);
+  });
+
   it('views go back before the column that they have gained is dropped', async () => {
     const back = await thereAndBack(
       [schema({ '1.sql': t }), code({ 'v.sql': again('create or replace view v as select a from t') })],
