@@ -259,18 +259,18 @@ begin
           perform weft._reset_session(), weft._fire_deferred(v_phase, p_start_path, v_ended);
           perform weft._reset_session(), weft._reset_constraints(), weft._check_dependents();
         end if;
+        if v_phase.has_repeatables and not v_surprises ? concat('lost/', v_phase.ordinal) then
+          v_lost := weft._list_lost(v_phase, v_is_undo);
+          if v_lost is not null then
+            raise exception using errcode = 'WF002';
+          end if;
+        end if;
         if v_is_undo and v_phase.transaction = 'single' then
           v_outcome := weft._look_after_returned(v_phase, 0, v_steps);
           if v_outcome.verdict <> 'done' then
             raise exception using errcode = 'WF003';  -- its steps have run, so the outcome alone names one
           end if;
           v_outcome := null;
-        end if;
-        if v_phase.has_repeatables and not v_surprises ? concat('lost/', v_phase.ordinal) then
-          v_lost := weft._list_lost(v_phase, v_is_undo);
-          if v_lost is not null then
-            raise exception using errcode = 'WF002';
-          end if;
         end if;
         if v_phase.has_repeatables and v_phase.transaction <> 'none' and not v_surprises ? concat('group/', v_phase.ordinal) and weft._is_swallowing(v_phase, v_of_phase) then
           raise exception using errcode = 'WF002';

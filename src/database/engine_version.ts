@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '7368df7c6dfdea222a5298a1058b76d9600cbd194517acb1b0ea0e194c2b581c';
+export const ENGINE_DIGEST = '2eca6d5e2dd9aaa2ad570e793a3b2b27dc2ed3aea4b942c3fd8d521f2f290756';
