@@ -5,8 +5,8 @@ import type { UndoPlan } from '../../src/domain/undo_plan.ts';
 import { seeDatabase } from './catalog.ts';
 import { planUndo, undoDeployment } from './deeds.ts';
 import { acceptRights, isRemade } from './deploying.ts';
-import type { File } from './files.ts';
-import { dropAlong, giveRights, type Hand, type Held, handsBehind, holdMore, withoutMadeAnew } from './held.ts';
+import { type File, isRepeatable } from './files.ts';
+import { dropAlong, giveRights, type Hand, type Held, handsBehind, holdMore, isEmptied, withoutMadeAnew } from './held.ts';
 import type { Deed } from './history.ts';
 import { differences } from './looks.ts';
 import { settleMarks } from './marks.ts';
@@ -98,7 +98,8 @@ async function rehearse({ url, tally }: World, deployment: string): Promise<Depl
  * What was before, without what nobody makes again; a file that runs with every deployment has run in the undo too. What was lost before, and the deployment made
  * again, comes as the history had it: the undo of such a file is the file as it was, and nobody asks why it was not there.
  */
-function heldBehind({ held }: State, { held: before, files, ran, rights }: Deployed): Held {
+function heldBehind({ held }: State, { held: met, files, ran, rights }: Deployed): Held {
+  const before = { ...met, ran: [...met.ran, ...broughtBack(met, ran)] };
   const dropped = [...held.code.values()].filter((file) => before.code.get(file.id)?.version !== file.version);
   const retyped = held.ran.filter((file) => file.inTheWay.length > 0 && !before.ran.includes(file));
   const along = dropAlong(held, [...dropped, ...retyped]);
@@ -123,6 +124,11 @@ function withRecorded(held: Held, state: State, at: number): Held {
   return files.reduce((before, { file }) => (before.ran.includes(file) ? before : holdMore(before, file)), held);
 }
 
+/** Data that had not come back yet into a table that was made anew. */
+const broughtBack = (met: Held, ran: ReadonlySet<number>): readonly File[] => [
+  ...new Map(met.ran.filter((file) => ran.has(file.id) && isRepeatable(file) && isEmptied(met, file)).map((file) => [file.id, file])).values(),
+];
+
 /** Whether what somebody has dropped is missed behind the undo of a deployment: one that had made it would have taken it away itself. */
 const isMissed = ({ id: hand }: Hand, id: number, { held, hands }: Deployed): boolean =>
   held.code.has(id) || hands.some((met) => met.id === hand && met.along?.includes(id) === true);
@@ -138,7 +144,7 @@ function leaveBehind(hand: Hand, held: Held, taken: Deployed): Hand {
 const ids = (hands: readonly Hand[]): string => hands.map(({ id }) => id).join();
 
 async function compareWithBefore({ url }: World, { hands, held, others, recorded, areRightsKnown }: State, taken: Deployed, end: Deployment): Promise<void> {
-  const isBack = [...taken.held.lost.keys()].some((id) => held.code.has(id));
+  const isBack = [...taken.held.lost.keys()].some((id) => held.code.has(id)) || broughtBack(taken.held, taken.ran).length > 0;
   const isSame =
     !isBack &&
     recorded.length === taken.recorded &&
