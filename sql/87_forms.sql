@@ -173,7 +173,8 @@ comment on function weft._first_of_group(weft._phases, integer) is 'Tells which 
 
 
 -- A group of files that run again and again, after one of them has failed: as the deployment does it, in one block, in an order that is found if need be.
-create or replace function weft._rehearse_group(p_phase weft._phases, p_first integer, p_fence bigint)
+-- p_is_called_back: what the phase takes away from other files comes back in it already; else the next pass sees to that, and only then all has what it had.
+create or replace function weft._rehearse_group(p_phase weft._phases, p_first integer, p_fence bigint, p_is_called_back boolean)
   returns weft._outcome
   volatile
   set search_path = pg_catalog, pg_temp
@@ -205,7 +206,7 @@ begin
       if v_is_undo and v_outcome.verdict = 'failed' then
         v_outcome := weft._find_way(p_phase, v_outcome);
       end if;
-    elsif v_outcome.verdict = 'done' and v_is_undo and p_phase.transaction <> 'single' then  -- else behind the phase
+    elsif v_outcome.verdict = 'done' and v_is_undo and p_phase.transaction <> 'single' and (p_is_called_back or weft._list_lost(p_phase, true) is null) then  -- else behind the phase
       v_outcome := weft._look_after_returned(p_phase, p_first, v_last);
     end if;
     if v_outcome.verdict = 'failed' and weft._is_tolerated(p_phase.deployment_id, p_phase.ordinal, v_outcome.path, v_outcome.error) then
@@ -222,7 +223,7 @@ begin
 end
 $$;
 
-comment on function weft._rehearse_group(weft._phases, integer, bigint) is 'Runs a group of repeatable files as a whole, within a rehearsal.';
+comment on function weft._rehearse_group(weft._phases, integer, bigint, boolean) is 'Runs a group of repeatable files as a whole, within a rehearsal.';
 
 
 -- They may have another order behind it; and what an undo puts off is at the end of the phase. What of p_steps has been left out, stands in its place.

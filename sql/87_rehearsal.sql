@@ -136,7 +136,7 @@ begin
           -- with its group, as a whole
           if (v_surprises ? concat('group/', v_phase.ordinal) and v_step.options ? 'repeat' or v_surprises ? concat(v_step.ordinal, '/way')) and v_phase.transaction <> 'none' then
             if v_step.state = 'pending' then
-              v_outcome := weft._rehearse_group(v_phase, v_step.ordinal, p_fence);
+              v_outcome := weft._rehearse_group(v_phase, v_step.ordinal, p_fence, v_surprises ? concat('lost/', v_phase.ordinal));
               v_of_phase := v_of_phase[1:v_place - 1] || weft._list_behind_group(v_phase, case when v_is_undo then v_step.ordinal else weft._first_of_group(v_phase, v_step.ordinal) end, v_of_phase[v_place:]);
               v_step := v_of_phase[v_place];
               v_path := v_step.path;

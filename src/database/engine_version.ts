@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '2eca6d5e2dd9aaa2ad570e793a3b2b27dc2ed3aea4b942c3fd8d521f2f290756';
+export const ENGINE_DIGEST = '3a85f730667d25ec895e158702b9ee21b391868a80d102b73d9e4227bc026714';

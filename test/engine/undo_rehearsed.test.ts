@@ -134,15 +134,18 @@ it('leaves what was deployed to be undone by somebody else meanwhile', async () 
   expect(await pathsIn(database.url)).toEqual([]);
 });
 
-it('calls back a view that had to make room, in a phase of one transaction, before it looks whether that has the rights that it had', async () => {
-  const files = (columns: string): Ways => ({
-    'a.sql': again(`create or replace view a as select ${columns}`),
-    'b.sql': again('create or replace view b as select n from a'),
-  });
-  await deployed(files('1 as n'));
-  await sql(database.url, 'grant select on b to public');
-  await deployed(files('1 as n, 2 as m'));
-  expect(await rehearse()).toMatchObject({ state: 'succeeded' });
-  expect(await undo(database.url)).toMatchObject({ state: 'succeeded' });
-  expect(await ask("select has_table_privilege('public', 'b', 'select') as may")).toEqual([{ may: true }]);
-});
+it.each(['single', 'per-step', 'auto'] as const)(
+  'calls back a view that made room (%s) before it looks whether it has the rights that it had',
+  async (transaction) => {
+    const files = (columns: string): Ways => ({
+      'a.sql': again(`create or replace view a as select ${columns}`),
+      'b.sql': again('create or replace view b as select n from a'),
+    });
+    await deployed(files('1 as n'), transaction);
+    await sql(database.url, 'grant select on b to public');
+    await deployed(files('1 as n, 2 as m'), transaction);
+    expect(await rehearse()).toMatchObject({ state: 'succeeded' });
+    expect(await undo(database.url)).toMatchObject({ state: 'succeeded' });
+    expect(await ask("select has_table_privilege('public', 'b', 'select') as may")).toEqual([{ may: true }]);
+  },
+);
