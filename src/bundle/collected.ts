@@ -8,7 +8,7 @@ import { Problem } from '../domain/problem.ts';
 import { BUNDLE_FILE, bundleFileTooLarge } from './bundle_file.ts';
 import type { Chunk } from './chunks.ts';
 import { isIgnored, refuseMisnamed, resolveBundle } from './resolve.ts';
-import { artifactTooLarge, describeArtifact, wantedChunks } from './source.ts';
+import { artifactTooLarge, type Described, describeArtifact, wantedChunks } from './source.ts';
 
 export interface ArchivedBundle {
   readonly manifest: Manifest;
@@ -21,7 +21,7 @@ export class CollectedFiles {
   /** Of the bundle, from the repository's root; "" for the root itself. */
   readonly #folder: string;
   /** By path in the bundle; where a file cannot be one of a bundle, why. The bundle file is not among them. */
-  readonly #described = new Map<string, Artifact | Problem>();
+  readonly #described = new Map<string, Described | Problem>();
   readonly #sizes = new Map<string, number>();
   #bundleFile: Uint8Array | null = null;
   /** The bytes of all files; null when they are too many to be held. */
@@ -112,7 +112,7 @@ export function tooLarge(limit: LimitName, what: string): Problem {
 }
 
 /** That a file is no text, or holds its own way back, matters only if a step runs it. */
-async function describe(path: string, size: number, body: AsyncIterable<Uint8Array>): Promise<Artifact | Problem> {
+async function describe(path: string, size: number, body: AsyncIterable<Uint8Array>): Promise<Described | Problem> {
   if (size > LIMITS.artifact_bytes) return artifactTooLarge(path);
   try {
     return await describeArtifact(path, body);

@@ -12,7 +12,7 @@ import { BUNDLE_FILE, type BundleFile, type BundleFileStep, invalidAt, parseBund
 import { wordsOfLoad } from './loads.ts';
 import { compareBytes, findNearest, findNumericInversion, isOfMoreParts } from './order.ts';
 import { refuseUndoFiles, warnOfOtherTools, warnOfWayBack } from './other_tools.ts';
-import { isBare } from './source.ts';
+import type { Described } from './source.ts';
 import { type Pairing, pairUndos } from './undo.ts';
 
 /** The files of a bundle, wherever they are. */
@@ -24,7 +24,7 @@ export interface FileList {
   /** What a bundle without a bundle file is called: the folder's name, say. */
   readonly fallbackName: string;
   /** Reads a file and describes it. */
-  describe(path: string): Promise<Artifact>;
+  describe(path: string): Promise<Described>;
 }
 
 /** Whether a path is no part of any bundle: hidden files and folders, and what npm put there. */
@@ -61,15 +61,16 @@ export function refuseMisnamed(paths: readonly string[]): void {
 export async function resolveBundle(files: FileList): Promise<{ manifest: Manifest; warnings: readonly string[] }> {
   const paths = files.paths.toSorted(compareBytes);
   const plan = files.bundleFile === null ? planFolder(paths, files.fallbackName) : planBundleFile(paths, parseBundleFile(files.bundleFile));
-  const artifacts: Artifact[] = [];
-  const described = new Set<string>();
+  const described: Described[] = [];
+  const seen = new Set<string>();
   for (const step of plan.phases.flatMap((phase) => phase.steps)) {
-    if ((step.kind === 'check' && step.rule !== undefined) || described.has(step.path)) continue;
-    described.add(step.path);
-    artifacts.push(await files.describe(step.path));
-    if ('undo' in step && step.undo !== undefined) artifacts.push(await files.describe(step.undo));
+    if ((step.kind === 'check' && step.rule !== undefined) || seen.has(step.path)) continue;
+    seen.add(step.path);
+    described.push(await files.describe(step.path));
+    if ('undo' in step && step.undo !== undefined) described.push(await files.describe(step.undo));
   }
-  const warnings = [...plan.warnings, ...warnOfTwins(artifacts), ...warnOfEmpty(artifacts, plan.phases), ...warnOfUnmatched(paths, artifacts)];
+  const artifacts = described.map(({ artifact }) => artifact);
+  const warnings = [...plan.warnings, ...warnOfTwins(artifacts), ...warnOfEmpty(described, plan.phases), ...warnOfUnmatched(paths, artifacts)];
   const order = plan.order === 'strict' ? { order: 'strict' as const } : {};
   const parameters = plan.parameters.length === 0 ? {} : { parameters: [...plan.parameters] };
   const unwatched = plan.unwatched.length === 0 ? {} : { unwatched: [...plan.unwatched] };
@@ -265,16 +266,16 @@ function warnOfTwins(artifacts: readonly Artifact[]): string[] {
   return warnings;
 }
 
-function warnOfEmpty(artifacts: readonly Artifact[], phases: readonly Phase[]): string[] {
+function warnOfEmpty(described: readonly Described[], phases: readonly Phase[]): string[] {
   const undone = new Map(
     phases.flatMap(({ steps }) => steps.flatMap((step) => ('undo' in step && step.undo !== undefined ? [[step.undo, step.path] as const] : []))),
   );
   return [
-    ...artifacts.filter(({ path, size }) => size === 0 && !undone.has(path)).map(({ path }) => `"${path}" is empty.`),
+    ...described.flatMap(({ artifact: { path, size } }) => (size === 0 && !undone.has(path) ? [`"${path}" is empty.`] : [])),
     ...shorten(
-      artifacts.filter(isBare).flatMap(({ path, size }) => {
+      described.flatMap(({ artifact: { path, size }, isBare }) => {
         const of = undone.get(path);
-        return of === undefined
+        return of === undefined || !isBare
           ? []
           : [
               `"${path}" ${size === 0 ? 'is empty' : 'holds no statement'}: an undo takes "${of}" out of the history, and nothing of it back. If that is not meant, take the file away.`,

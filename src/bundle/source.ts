@@ -30,13 +30,19 @@ export interface Bundle {
   readonly warnings: readonly string[];
 }
 
+export interface Described {
+  readonly artifact: Artifact;
+  /** Whether it holds no statement, were it SQL. */
+  readonly isBare: boolean;
+}
+
 /**
  * Reads a file once, a chunk at a time, and describes it for the manifest.
  * @param path as the bundle calls it
- * @returns the artifact: size in bytes, SHA-256 of all of it and of each chunk
+ * @returns the artifact (size in bytes, SHA-256 of all of it and of each chunk), and what no manifest says of it
  * @throws Problem not_utf8; too_large (artifact_bytes); invalid_bundle where a file holds its own way back
  */
-export async function describeArtifact(path: string, stream: AsyncIterable<Uint8Array>): Promise<Artifact> {
+export async function describeArtifact(path: string, stream: AsyncIterable<Uint8Array>): Promise<Described> {
   const text = new TextCheck(path);
   const ways = new TwoWaysCheck(path);
   const bare = new BareCheck();
@@ -53,17 +59,7 @@ export async function describeArtifact(path: string, stream: AsyncIterable<Uint8
     chunks.push(await sha256(bytes));
   }
   text.end();
-  const artifact = { path, digest: whole.digest('hex'), size, ...(chunks.length > 1 && { chunks }) };
-  if (bare.isBare) bareArtifacts.add(artifact);
-  return artifact;
-}
-
-/** What a manifest does not say of them. */
-const bareArtifacts = new WeakSet<Artifact>();
-
-/** Whether a file that was described here holds no statement, were it SQL. */
-export function isBare(artifact: Artifact): boolean {
-  return bareArtifacts.has(artifact);
+  return { artifact: { path, digest: whole.digest('hex'), size, ...(chunks.length > 1 && { chunks }) }, isBare: bare.isBare };
 }
 
 /**
