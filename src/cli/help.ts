@@ -9,23 +9,24 @@ import { COMMANDS, COMMON_OPTIONS, type Command, type Options } from './commands
 const WIDTH = 100;
 
 const ADDRESSES = [
-  'DATABASE_URL                 straight to a database',
-  'WEFT_URL, WEFT_TARGET        through a Worker: its address, and its name for the database',
-  'WEFT_SECRET                  the secret that signs requests to it (whsec_…); environment only',
-  'WEFT_ID_TOKEN                in a job of GitLab CI, its identity token; in GitHub Actions one is asked for',
-  'WEFT_CALLER                  the name the Worker knows the secret by; for reading, and to resume or undo without an id',
+  'DATABASE_URL                 connect straight to this database',
+  'WEFT_URL, WEFT_TARGET        go through a Worker: its address, and its name for the database',
+  'WEFT_SECRET                  the secret that signs requests to the Worker (whsec_…); there is no option for it',
+  'WEFT_ID_TOKEN                in GitLab CI, the identity token of the job; in GitHub Actions Weft requests one',
+  "WEFT_CALLER                  the Worker's name for you; needed to read, and to resume or undo without an id",
 ];
 
 const ARGV =
-  'Other users of this machine can see a command line (ps), and shells and CI logs remember it. Put a connection string that holds a password into DATABASE_URL rather than behind --database.';
+  'Other users of this machine can see a command line (ps), and shells and CI logs keep it. If a connection string holds a password, put it into DATABASE_URL instead of --database.';
 
 const EXIT_CODES = [
-  '0  done (degraded too, unless --strict)',
-  '1  the deployment failed, or was cancelled; the summary says what the database looks like now',
-  '   (or "weft drift" has found something, or something unexpected happened in Weft)',
+  '0  done (including degraded, unless you pass --strict)',
+  '1  the deployment failed or was cancelled; the summary says what the database looks like now',
+  '   (or "weft drift" found something, or something unexpected happened in Weft)',
   '2  the request, the bundle or the set-up is wrong; nothing was run',
   '   (or what "weft plan" or "weft undo --plan" shows would be refused, or "weft drift" cannot tell)',
-  '3  not over: interrupted (also by Ctrl-C, or SIGTERM), and "weft resume" continues; or it waits for an approval',
+  '3  not over: interrupted (also by Ctrl-C or SIGTERM); "weft resume" continues it',
+  '   (or it waits for an approval: "weft approve" runs it)',
 ];
 
 /** @returns the help of everything */
@@ -48,7 +49,7 @@ export function generalHelp(version: string): string {
     'Exit codes:',
     ...EXIT_CODES.map((line) => `  ${line}`),
     '',
-    '"weft <command> --help" says more.',
+    'Run "weft <command> --help" for more about a command.',
   ].join('\n');
 }
 
