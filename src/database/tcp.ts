@@ -1,7 +1,7 @@
 /**
  * The way in over TCP: node-postgres. In Node it opens a socket; in workerd it finds `cloudflare:sockets` by itself.
  */
-import pg from 'pg';
+import Client from 'pg/lib/client.js';
 import type { ConnectionParts, SslMode } from '../config/connection_string.ts';
 import type { DriverClient } from './internals.ts';
 import { startupOptions } from './startup.ts';
@@ -12,7 +12,7 @@ const keep_alive_milliseconds = 30_000;
 /** @param parts where to; for sslmode see `tlsOf` */
 export function tcpClient(parts: ConnectionParts, applicationName: string): DriverClient {
   const { host, port, user, database, sslmode } = parts;
-  return new pg.Client({
+  return new Client({
     host,
     port,
     user,
