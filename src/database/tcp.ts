@@ -19,6 +19,7 @@ export function tcpClient(parts: ConnectionParts, applicationName: string): Driv
     database,
     password: () => parts.password ?? '',
     ssl: tlsOf(sslmode),
+    sslnegotiation: 'postgres', // or the environment would have a say in it
     application_name: applicationName,
     options: startupOptions(),
     keepAlive: true,

@@ -24,6 +24,7 @@ export function webSocketClient(parts: ConnectionParts, applicationName: string,
     database,
     password: () => parts.password ?? '',
     ssl: false,
+    sslnegotiation: 'postgres', // or the environment would have a say in it
     application_name: applicationName,
     options: startupOptions(),
     stream: () => new WebSocketStream(`${insecure ? 'ws' : 'wss'}://${address}`),

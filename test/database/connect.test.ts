@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TLSSocket } from 'node:tls';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { connectTo } from '../../src/database/connect.ts';
 import type { Session } from '../../src/database/session.ts';
 import { freePort } from '../../src/dev/ports.ts';
@@ -38,7 +38,10 @@ afterAll(async () => {
   await clear?.stop();
 });
 
-afterEach(() => relay.forget());
+afterEach(() => {
+  vi.unstubAllEnvs();
+  relay.forget();
+});
 
 /** The server's address with parts changed. */
 function address(change: (url: URL) => void): string {
@@ -100,6 +103,11 @@ describe.runIf(offers('servers to kill')).each(ways)('connecting over %s', (way)
       ),
     )();
     await session.close();
+  });
+
+  test.each(['direct', 'neither'])('does not ask the environment how TLS begins (PGSSLNEGOTIATION=%s)', async (how) => {
+    vi.stubEnv('PGSSLNEGOTIATION', how);
+    await (await connectTo(through(relay, way, server.url))()).close();
   });
 
   describe('gives up at once', () => {
