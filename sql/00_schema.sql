@@ -22,6 +22,7 @@
 --   62 kinds       what most have little of                     |
 --   62 relations   and what they have by the hundred           |
 --   63 catalog     the catalog as one text                      |
+--   64 homes       what an object hangs on                     |
 --   64 snapshot    as rows, as a hash, and what differs         |
 --   64 unwatched   what others see to, and is no drift          |
 --   65 drift       before and after, and since                  |

@@ -52,9 +52,9 @@ begin
     cross join lateral (select replace(trim('"' from regexp_replace(regexp_replace(c.identity, '\(.*$', ''), '^.*\.(?=("(?:[^"]|"")*"|[^."]*)$)', '')), '""', '"') as bare) as b
   ),
   changes as materialized (
-    select d.*, case when d.kind in ('constraint', 'trigger', 'policy', 'rule', 'column') then regexp_replace(d.identity, '\.("(?:[^"]|"")*"|[^."]*)$', '')
-        when d.kind = 'index' then substring(d.before from ' ON (?:ONLY )?((?:"(?:[^"]|"")*"|[^\s".]+)\.(?:"(?:[^"]|"")*"|[^\s".]+)) USING ') end as parent
+    select d.*, h.sort, h.home, h.hangs
     from differences as d
+    cross join lateral weft._name_home(d.kind, d.identity, d.before) as h
     where d.change = 'removed' or d.kind = 'column' and d.before ~* '\mdefault\M' and d.after !~* '\mdefault\M'
   ),
   words as materialized (  -- of all files once, and not of each for every object
@@ -64,12 +64,12 @@ begin
   )
   select case when c.change = 'removed' then c.kind else 'default of column' end, c.identity
   from changes as c
-  where c.kind not in ('comment', 'column privilege', 'default privileges')
-    and case when c.change = 'removed' and c.kind = 'column' then not weft._is_column_meant(v_text, c.bare, parse_ident(c.parent))
+  where c.kind not in ('comment', 'default privileges')
+    and case when c.change = 'removed' and c.kind = 'column' then not weft._is_column_meant(v_text, c.bare, parse_ident(c.home))
       else not exists (select from words as w where w.word = c.bare) and case when c.bare ~ '[^[:alnum:]_]' then strpos(v_text, c.bare) = 0 else true end end
     -- what has only moved to another schema is there
     and not exists (select from differences as n where n.change = 'added' and n.kind = c.kind and n.bare = c.bare)
-    and not exists (select from changes as t where t.change = 'removed' and t.kind <> 'column' and t.identity = c.parent)
+    and not exists (select from changes as t where t.change = 'removed' and not t.hangs and c.hangs and t.sort = c.sort and t.home = c.home)
   order by c.identity collate "C", c.kind;
 end
 $$;

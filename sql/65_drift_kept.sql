@@ -36,26 +36,29 @@ $$;
 comment on function weft._expect_table(text, text, text) is 'Writes what a table should be behind a deployment: as it should have been, with what the deployment has changed of it and its columns.';
 
 
--- Of an index the definition tells; of a comment what stands behind the words for what it is about.
-create or replace function weft._list_holders(p_kind text, p_identity text, p_object text)
+-- Of what a deployment has met and left: objects, and columns of those that are on both sides.
+create or replace function weft._list_fallen(p_kind text, p_identity text, p_met text, p_left text)
   returns setof text
   immutable parallel safe
+  rows 2
   set search_path = pg_catalog, pg_temp
-  language sql
+  language plpgsql
 as $$
-  with of_what as (
-    select case when p_kind in ('comment', 'security label') then regexp_replace(regexp_replace(p_identity, '^(?:\w+ )+', ''), '^"(?:[^"]|"")*" on ', '') else p_identity end as name
-  )
-  select regexp_replace(o.name, '\.("(?:[^"]|"")*"|[^."]*)$', '') from of_what as o
-  union
-  select substring(o.name from '^((?:"(?:[^"]|"")*"|[^".]+))\.') from of_what as o
-  union
-  select o.name from of_what as o where o.name <> p_identity
-  union
-  select substring(p_object from ' ON (?:ONLY )?((?:"(?:[^"]|"")*"|[^\s".]+)\.(?:"(?:[^"]|"")*"|[^\s".]+)) USING ') where p_kind = 'index'
+begin
+  if p_left is null then
+    return query select k.key from weft._list_own_keys(p_kind, p_identity, split_part(p_met, E'\x1f', 3)) as k (key);
+  elsif p_met like E'%\x1d%' and p_kind not like '%view' then
+    return query
+    select weft._name_key('column', concat(p_identity, '.', c.name))
+    from (
+      select coalesce(substring(p.part from '^"(?:[^"]|"")*"'), split_part(p.part, ' ', 1)) as name from string_to_table(p_met, E'\x1d') with ordinality as p (part, place) where p.place > 1
+      except
+      select coalesce(substring(p.part from '^"(?:[^"]|"")*"'), split_part(p.part, ' ', 1)) from string_to_table(p_left, E'\x1d') with ordinality as p (part, place) where p.place > 1) as c;
+  end if;
+end
 $$;
 
-comment on function weft._list_holders(text, text, text) is 'Lists what an object may hang on and go with: its relation, what it is a comment on, its schema.';
+comment on function weft._list_fallen(text, text, text, text) is 'Lists by their keys what is gone of an object: itself, or its columns.';
 
 
 -- p_was, p_undone: behind an undo, what its deployment had met and had left. What that one had made and somebody has taken away before the undo could, or the other way
@@ -68,24 +71,31 @@ create or replace function weft._expect_catalog(p_expected text, p_met text, p_l
   set jit = off
   language sql
 as $$
-  with
+  with recursive
   "left" as materialized (
     select split_part(o.object, E'\x1f', 1) as kind, split_part(o.object, E'\x1f', 2) as identity, o.object from string_to_table(p_left, E'\x1e') as o (object)),
   drifted as materialized (select p.kind, p.identity, p.before as expected, p.after as met from weft._pair_differing(p_expected, p_met) as p),
   taken_back as materialized (
     select p.kind, p.identity, p.before from weft._pair_differing(p_was, p_undone) as p
     where p_was is not null and p_undone is not null and (p.before is null or p.after is null)),
-  -- what is missing and hung on what the deployment has dropped; and what hung on that
   missing as materialized (
-    select d.kind, d.identity, h.holder from drifted as d cross join lateral weft._list_holders(d.kind, d.identity, d.expected) as h (holder) where d.met is null
+    select d.kind, d.identity, split_part(d.expected, E'\x1f', 3) as definition from drifted as d where d.met is null
   ),
   held as materialized (
-    select m.kind, m.identity from missing as m join (select p.identity from weft._pair_differing(p_met, p_left) as p where p.after is null) as g on g.identity = m.holder
+    select k.key, h.holder
+    from missing as m cross join lateral weft._list_own_keys(m.kind, m.identity, m.definition) as k (key) cross join lateral weft._list_holders(m.kind, m.identity, m.definition) as h (holder)
+  ),
+  -- what the deployment has dropped, what is missing and hung on that, and what hung on it in its turn
+  fallen (key) as (
+    select f.key
+    from weft._pair_differing(p_met, p_left) as p cross join lateral weft._list_fallen(p.kind, p.identity, p.before, p.after) as f (key)
+    where p.before is not null and exists (select from missing)
+    union
+    select h.key from held as h join fallen as f on f.key = h.holder
   ),
   gone_along as materialized (
-    select h.kind, h.identity from held as h
-    union
-    select m.kind, m.identity from missing as m join held as h on h.identity = m.holder
+    select distinct m.kind, m.identity
+    from missing as m cross join lateral weft._list_own_keys(m.kind, m.identity, m.definition) as k (key) join fallen as f on f.key = k.key
   ),
   settled as materialized (
     select d.kind, d.identity, l.object as "left",

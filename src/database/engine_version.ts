@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '3a85f730667d25ec895e158702b9ee21b391868a80d102b73d9e4227bc026714';
+export const ENGINE_DIGEST = '825706d6bb5998c0e8e536768ca2e969d1ec8236b767cc398fe0d1cb0be40341';

@@ -130,6 +130,68 @@ describe('drift stays drift', () => {
     expect(await drift()).toEqual([INDEX]);
   });
 
+  it.each([
+    [
+      'what a table has, wherever it stands',
+      `create table t (id serial primary key, n int, m int, txt text); create sequence own owned by t.n; comment on sequence own is 'a'; create statistics st on n, m from t; comment on statistics st is 'b';
+       alter table t set (toast.autovacuum_enabled = false); create publication pub for table t, goods; comment on index t_pkey is 'c'; comment on constraint t_pkey on t is 'd'; create rule r as on delete to t do instead nothing;
+       comment on rule r on t is 'e'`,
+      `alter table t alter id drop default; drop sequence t_id_seq, own; drop statistics st; alter table t reset (toast.autovacuum_enabled); alter publication pub drop table t; comment on index t_pkey is null;
+       comment on constraint t_pkey on t is null; comment on rule r on t is null`,
+      'drop table t; drop publication pub',
+    ],
+    [
+      'a partition, and what it had',
+      `create table p (id int, at int) partition by range (at); create table p1 partition of p for values from (1) to (10) partition by range (at); create table p2 partition of p1 for values from (1) to (5);
+       create index own on p2 (id); comment on index own is 'a'; comment on table p2 is 'b'`,
+      'drop table p1',
+      'drop table p',
+    ],
+    [
+      'what a column had',
+      `create table t (id int, "N n" int constraint positive check ("N n" > 0), other int, constraint uni unique (id, "N n")); create index i on t (id) where "N n" > 1; create index e on t (("N n" + 1));
+       create statistics st on id, "N n" from t; create sequence own owned by t."N n"; comment on column t."N n" is 'a'; comment on constraint positive on t is 'b'; comment on index i is 'c'`,
+      'alter table t drop constraint positive, drop constraint uni; drop index i, e; drop statistics st; drop sequence own; comment on column t."N n" is null',
+      'alter table t drop "N n"',
+    ],
+    [
+      'what was said of it, whatever it is',
+      `create function f(a int, "b (c" double precision, variadic d text[], out e int) language sql as 'select 1'; comment on function f(int, double precision, text[]) is 'a';
+       create procedure p(x timestamptz, inout y text) language sql as $$ select 'x' $$; comment on procedure p(timestamptz, text) is 'b'; create aggregate g(n int) (sfunc = int4pl, stype = int); comment on aggregate g(int) is 'c';
+       create type mood as enum ('a'); comment on type mood is 'd'; create domain few as int constraint short check (value < 9); comment on constraint short on domain few is 'e';
+       create operator === (leftarg = int, rightarg = int, function = int4eq); comment on operator === (int, int) is 'f'; create publication pub; comment on publication pub is 'g'`,
+      `comment on function f(int, double precision, text[]) is null; comment on procedure p(timestamptz, text) is null; comment on aggregate g(int) is null; comment on type mood is null;
+       comment on constraint short on domain few is null; comment on operator === (int, int) is null; comment on publication pub is null`,
+      'drop function f(int, double precision, text[]); drop procedure p; drop aggregate g(int); drop type mood; drop domain few; drop operator === (int, int); drop publication pub',
+    ],
+    [
+      'what stands in a schema, and what is said of it',
+      `create schema s; create table s.t (id int); alter default privileges in schema s grant select on tables to public; create function s.f(a int) returns int language sql as 'select 1'`,
+      'drop table s.t; alter default privileges in schema s revoke select on tables from public; drop function s.f',
+      'drop schema s',
+    ],
+    [
+      'what could not be without it',
+      `create table t (id int primary key); create table uses (id int constraint points references t); create view seen as select id from t; create view seen_twice as select * from seen; comment on view seen is 'a';
+       create function act() returns trigger language plpgsql as 'begin return new; end'; create trigger act before update on goods for each row execute function act(); comment on trigger act on goods is 'b';
+       create table child () inherits (t)`,
+      'alter table uses drop constraint points; drop view seen cascade; drop trigger act on goods; drop table child',
+      'drop table t; drop function act()',
+    ],
+  ])('until a deployment drops what it hangs on: %s', async (_, made, byHand, dropping) => {
+    const more = `${made}; create table stays (id int primary key, "N n" int constraint positive check ("N n" > 0)); create function f(a int) returns int language sql as 'select 1';
+      comment on function f(int) is 'a'; comment on column stays."N n" is 'b'; create view over as select id from stays`;
+    const others = `alter table stays drop constraint positive; comment on function f(int) is null; comment on column stays."N n" is null; drop index by_name; drop view over`;
+    await passFiles(database.url, { ...START, '2.sql': more });
+    await sql(database.url, others);
+    const kept = await drift();
+    expect(kept).toHaveLength(5);
+    await sql(database.url, byHand);
+    expect((await drift()).length).toBeGreaterThan(5);
+    await passFiles(database.url, { '3.sql': dropping });
+    expect(await drift()).toEqual(kept);
+  });
+
   it('and the order of columns is told only where a hand has changed it', async () => {
     await start('alter table goods drop id cascade; alter table goods add id int');
     const reordered = [

@@ -134,3 +134,15 @@ it('what has only moved to another schema is there, and is not told; nor is an i
   expect(end, JSON.stringify(end.error)).toMatchObject({ state: 'succeeded' });
   expect(end.gone_along).toMatchObject({ count: 1, objects: [{ kind: 'view', identity: 'old.by_hand' }] });
 });
+
+it('nor is what a table has of its own, wherever that stands: sequences, statistics, storage, its place in a publication', async () => {
+  const made = {
+    's/1.sql': `create table t (id serial primary key, n int generated always as identity, m text); create statistics st on n, m from t; alter table t set (toast.autovacuum_enabled = false);
+      create schema s; create table s.hidden (id serial, n int); create statistics s.of_hidden on id, n from s.hidden; alter table s.hidden set (fillfactor = 50); create publication pub for table t, s.hidden`,
+    'v/f.sql': 'select 1',
+    'z/0.sql': 'select 1',
+  };
+  await send(made);
+  const end = await send({ ...made, 'z/1.sql': 'drop table t cascade; drop schema s cascade' });
+  expect(end, JSON.stringify(end.error)).toMatchObject({ state: 'succeeded', gone_along: { count: 1, objects: [{ kind: 'table', identity: 's.hidden' }] } });
+});
