@@ -104,6 +104,7 @@
 --   87 created     what the files of a bundle leave               |
 --   87 forms       what a rehearsal does otherwise             |
 --   87 in_rehearsal  a file's statements, measured             |
+--   87 later       going back over several deployments         |
 --   87 owed        words that are owed to forges               |
 --   87 passes      what one finds out for the next             |
 --   87 rehearsal   all of it, measured and taken back          |

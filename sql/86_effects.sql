@@ -90,8 +90,8 @@ comment on function weft._list_effects(uuid) is
   'Lists what of a deployment is in the database still, and what would take it back: files in the history, and those of which only so many statements, or rounds, are done.';
 
 
-create or replace function weft._find_follower(p_deployment uuid)
-  returns uuid
+create or replace function weft._list_followers(p_deployment uuid)
+  returns table (id uuid, started_at timestamptz)
   stable
   set search_path = pg_catalog, pg_temp
   language sql
@@ -101,14 +101,24 @@ as $$
     union
     select f.deployment_id from weft._list_halves() as f where f.recorded_by is null
   )
-  select o.id
+  select o.id, o.started_at
   from weft._deployments as d
   join effective as e on e.id <> d.id
   cross join lateral (select l.id, l.bundle, l.mode, l.undoes, l.started_at from weft._deployments as l where l.id = e.id offset 0) as o
   -- a baseline keeps what it has replaced in the history, to give it back: of baselines the newest comes first too
   where d.id = p_deployment and o.bundle = d.bundle and o.started_at > d.started_at and o.undoes is null and (o.mode = 'apply' or o.mode = 'baseline' and d.mode = 'baseline')
-  order by o.started_at desc
-  limit 1
 $$;
 
-comment on function weft._find_follower(uuid) is 'Finds the newest deployment of the same bundle that came after this one and of which something is in the database; of a baseline also another baseline.';
+comment on function weft._list_followers(uuid) is 'Lists the deployments of the same bundle that came after this one and of which something is in the database; of a baseline also other baselines.';
+
+
+create or replace function weft._find_follower(p_deployment uuid)
+  returns uuid
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select f.id from weft._list_followers(p_deployment) as f order by f.started_at desc limit 1
+$$;
+
+comment on function weft._find_follower(uuid) is 'Finds the newest deployment of the same bundle that came after this one and is in the database: it is to be undone first.';

@@ -12,7 +12,7 @@ import { renderSummary } from '../words/summary.ts';
 import { cut, oneLine } from '../words/text.ts';
 import { readSeconds } from './address.ts';
 import type { Call } from './commands.ts';
-import { renderJunit, writeReport } from './junit.ts';
+import { type Reported, renderJunit, writeReport } from './junit.ts';
 import { ProgressPrinter, type View } from './progress.ts';
 
 const DEADLINE_SECONDS = 3600;
@@ -46,9 +46,30 @@ export interface Ending {
  * @throws Problem what the work throws, naming the deployment if there is one; interrupted after Ctrl-C, and when the time is over
  */
 export async function conduct(call: Call, key: string | null, work: (watch: Watch) => Promise<Deployment>, ending?: Ending): Promise<number> {
+  const { deployment, code } = await accompany(call, key, deadlineOf(call), work, ending);
+  call.printer.document(deployment);
+  return code;
+}
+
+/** When the command's time is over, in milliseconds since 1970. @throws Problem usage */
+export function deadlineOf(call: Call): number {
+  return Date.now() + 1000 * readSeconds(call, 'deadline', DEADLINE_SECONDS, DEADLINE_SECONDS_MAX);
+}
+
+/**
+ * The same for one of several deployments of a command, which prints its document itself.
+ * @param reported those before it, which belong into the same report
+ */
+export async function accompany(
+  call: Call,
+  key: string | null,
+  deadlineAtMs: number,
+  work: (watch: Watch) => Promise<Deployment>,
+  ending?: Ending,
+  reported: readonly Reported[] = [],
+): Promise<Reported & { readonly code: number }> {
   const { printer } = call;
   const { io } = printer;
-  const deadlineAtMs = Date.now() + 1000 * readSeconds(call, 'deadline', DEADLINE_SECONDS, DEADLINE_SECONDS_MAX);
   const progress = new ProgressPrinter(io, Date.now(), printer.pipeline);
   const overdue = new AbortController();
   const timer = setTimeout(() => overdue.abort(), deadlineAtMs + DEADLINE_GRACE_MS - Date.now());
@@ -69,13 +90,13 @@ export async function conduct(call: Call, key: string | null, work: (watch: Watc
   const render = ending?.words ?? (deployment.mode === 'rehearse' ? renderRehearsal : renderSummary);
   const more = wordsOnId(call, deployment);
   const words = (of: Deployment, style: Style): string => `${render(of, style)}${more}`;
-  conclude(call, deployment, words(deployment, UNCOLOURED));
+  const plain = words(deployment, UNCOLOURED);
+  conclude(call, deployment, plain, reported);
   printer.say(words(deployment, printer.style));
   // Beside a document the words are for whoever watches.
   if (printer.json) printer.note(words(deployment, printer.noteStyle));
-  printer.document(deployment);
-  if (call.values['may-wait'] === true && isUnapproved(deployment)) return 0;
-  return ending?.exitCode(deployment) ?? exitCodeOf(deployment.state, call.values.strict === true);
+  const isEnough = call.values['may-wait'] === true && isUnapproved(deployment);
+  return { deployment, words: plain, code: isEnough ? 0 : (ending?.exitCode(deployment) ?? exitCodeOf(deployment.state, call.values.strict === true)) };
 }
 
 /** Whoever has given the id repeats the same command, a CI above all: the answer would be this end for ever. */
@@ -85,10 +106,10 @@ function wordsOnId({ values }: Call, { state }: Deployment): string {
 }
 
 /** What a forge, and whoever reads the report, gets of it. */
-function conclude({ printer, values, positionals, command }: Call, deployment: Deployment, words: string): void {
+function conclude({ printer, values, positionals, command }: Call, deployment: Deployment, words: string, reported: readonly Reported[]): void {
   const folder = command.positionals[0] === '<folder>' ? (positionals[0] ?? null) : null;
   printer.pipeline?.conclude(deployment, folder, words);
-  writeReport(printer, values.junit, () => renderJunit(deployment, words));
+  writeReport(printer, values.junit, () => renderJunit([...reported, { deployment, words }]));
 }
 
 /** Rejects a moment after the signal, so that work which does not come to rest holds nobody. */

@@ -10,11 +10,23 @@ import type { Printer } from './io.ts';
 /** Of a message that is an attribute. */
 const MESSAGE_CHARACTERS = 200;
 
+/** A deployment that is over, or was left, and the words with which it ended. */
+export interface Reported {
+  readonly deployment: Deployment;
+  /** For the step that failed. */
+  readonly words: string;
+}
+
 /**
  * A testcase for each step, a testsuite for each phase.
- * @param words of the end, for the step that failed
+ * @param reported one, or several of the same bundle
  */
-export function renderJunit(deployment: Deployment, words: string): string {
+export function renderJunit(reported: readonly Reported[]): string {
+  const name = `weft ${reported[0]?.deployment.bundle ?? ''}`.trimEnd();
+  return ['<?xml version="1.0" encoding="UTF-8"?>', `<testsuites name="${xml(name)}">`, ...reported.flatMap(suitesOf), '</testsuites>', ''].join('\n');
+}
+
+function suitesOf({ deployment, words }: Reported): string[] {
   const suites = deployment.phases.map((phase) => {
     const cases = phase.steps.map((step) => caseOf(phase, step, deployment, words));
     const failures = phase.steps.filter((step) => isFailed(step, deployment)).length;
@@ -22,10 +34,7 @@ export function renderJunit(deployment: Deployment, words: string): string {
     const head = `tests="${cases.length}" failures="${failures}" skipped="${skipped}" time="${inSeconds(timeBetween(phase.started_at, phase.finished_at))}"`;
     return [`  <testsuite name="${xml(phase.name)}" ${head}>`, ...cases, '  </testsuite>'].join('\n');
   });
-  const others = deployment.state === 'failed' && !hasFailedStep(deployment) ? [lonely(deployment.bundle, words)] : [];
-  return ['<?xml version="1.0" encoding="UTF-8"?>', `<testsuites name="${xml(`weft ${deployment.bundle}`)}">`, ...suites, ...others, '</testsuites>', ''].join(
-    '\n',
-  );
+  return deployment.state === 'failed' && !hasFailedStep(deployment) ? [...suites, lonely(deployment.bundle, words)] : suites;
 }
 
 /** The same of a problem before there was any deployment. */

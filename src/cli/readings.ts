@@ -2,7 +2,7 @@
 import type { Changes, Deployment, Drift } from '../domain/deployment.ts';
 import type { Foresight, ForesightQuestion } from '../domain/foresight.ts';
 import type { History } from '../domain/history.ts';
-import type { UndoPlan } from '../domain/undo_plan.ts';
+import type { Later, UndoPlan } from '../domain/undo_plan.ts';
 import type { Address } from './address.ts';
 import type { Io } from './io.ts';
 
@@ -63,8 +63,15 @@ export async function readStatus(address: Address, id: string, io: Watcher): Pro
 /** What an undo would run. @param id null: of the newest deployment of the bundle; of the only one, if none is named */
 export async function readUndoPlan(address: Address, id: string | null, bundle: string | null, io: Watcher): Promise<UndoPlan> {
   if (address.kind === 'worker') return (await import('./remote_readings.ts')).readUndoPlanThroughWorker(address, id, bundle, io.signal);
-  const { withSession, engine } = await loadDirect();
-  return withSession(address, io, (session) => engine.readUndoPlan(session, id, bundle));
+  const [{ withSession }, plans] = await Promise.all([loadDirect(), import('../database/undo_plans.ts')]);
+  return withSession(address, io, (session) => plans.readUndoPlan(session, id, bundle));
+}
+
+/** What came after a deployment, and would have to be undone to go back to it. @throws Problem deployment_not_found, nothing_to_undo */
+export async function readLater(address: Address, id: string, io: Watcher): Promise<Later> {
+  if (address.kind === 'worker') return (await import('./remote_readings.ts')).readLaterThroughWorker(address, id, io.signal);
+  const [{ withSession }, plans] = await Promise.all([loadDirect(), import('../database/undo_plans.ts')]);
+  return withSession(address, io, (session) => plans.readLater(session, id));
 }
 
 async function loadDirect() {

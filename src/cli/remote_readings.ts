@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { type Changes, changesSchema, type Deployment, type Drift, deploymentSchema, driftSchema } from '../domain/deployment.ts';
 import { type Foresight, type ForesightQuestion, foresightSchema } from '../domain/foresight.ts';
 import { type History, historySchema } from '../domain/history.ts';
-import { type UndoPlan, undoPlanSchema } from '../domain/undo_plan.ts';
+import { type Later, laterSchema, type UndoPlan, undoPlanSchema } from '../domain/undo_plan.ts';
 import type { WorkerAddress } from './address.ts';
 import { proveReading } from './proofs.ts';
 import { ask, askForBytes, type Outgoing } from './worker_client.ts';
@@ -32,6 +32,10 @@ export async function readUndoPlanThroughWorker(address: WorkerAddress, id: stri
   const query = bundle === null ? '' : `?bundle=${encodeURIComponent(bundle)}`;
   const path = id === null ? `${targetPath(address)}/undo${query}` : `${deploymentsPath(address)}/${encodeURIComponent(id)}/undo`;
   return read(address, path, undoPlanSchema, signal);
+}
+
+export async function readLaterThroughWorker(address: WorkerAddress, id: string, signal: AbortSignal): Promise<Later> {
+  return read(address, `${targetPath(address)}/later?after=${encodeURIComponent(id)}`, laterSchema, signal);
 }
 
 export async function readDriftThroughWorker(address: WorkerAddress, signal: AbortSignal): Promise<Drift> {

@@ -19,7 +19,6 @@ import { type History, historySchema } from '../domain/history.ts';
 import type { Manifest } from '../domain/manifest.ts';
 import type { SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
-import { type UndoPlan, undoPlanSchema } from '../domain/undo_plan.ts';
 import { asking, hideSecrets, problemOf } from './engine_problems.ts';
 import { ENGINE_VERSION } from './engine_version.ts';
 import { guardMessages } from './guard.ts';
@@ -349,16 +348,6 @@ export async function readForesight(session: Session, { manifest, texts, paramet
   const values = parameters === undefined ? null : JSON.stringify(parameters);
   const asked = [JSON.stringify(manifest), JSON.stringify(texts), values];
   return readDocument(session, 'select weft.plan($1::jsonb, $2::jsonb, $3::jsonb) as document', asked, foresightSchema);
-}
-
-/**
- * What an undo would run, and what has none.
- * @param id null: the newest deployment of which something is in the database
- * @param bundle of which bundle; null: of the only one
- * @throws Problem nothing_to_undo, undo_out_of_order, undo_ambiguous, deployment_not_found, engine_missing
- */
-export async function readUndoPlan(session: Session, id: string | null, bundle: string | null = null): Promise<UndoPlan> {
-  return readDocument(session, 'select weft.plan_undo($1::uuid, $2) as document', [id, bundle], undoPlanSchema);
 }
 
 /**

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '825706d6bb5998c0e8e536768ca2e969d1ec8236b767cc398fe0d1cb0be40341';
+export const ENGINE_DIGEST = 'bdcd11c0a39a7390aefef67d7fd6d4a207b9601d2293de45689c6552013abda9';

@@ -1,4 +1,7 @@
-/** The plan of an undo: the document that the engine's `weft.plan_undo(id)` makes, that HTTP sends and that `--json` prints. */
+/**
+ * The plan of an undo: the document that the engine's `weft.plan_undo(id)` makes, that HTTP sends and that `--json` prints. And what has to be undone
+ * for the database to stand where a deployment has left it: `weft.list_later(id)`.
+ */
 import * as z from 'zod';
 import { deploymentStateSchema } from './deployment.ts';
 
@@ -73,3 +76,27 @@ export const undoPlanSchema = z.looseObject({
 });
 
 export type UndoPlan = z.infer<typeof undoPlanSchema>;
+
+/** What came after a deployment of the same bundle and is in the database, the newest first: in this order it can be undone. */
+export const laterSchema = z.looseObject({
+  deployment: z.string(),
+  bundle: z.string(),
+  /** The key with which it was deployed (`--id`). */
+  request_id: z.string(),
+  state: deploymentStateSchema,
+  finished_at: z.string().nullable(),
+  later: z.array(
+    z.looseObject({
+      deployment: z.string(),
+      request_id: z.string(),
+      mode: z.string(),
+      state: deploymentStateSchema,
+      finished_at: z.string().nullable(),
+      /** Its files that have no undo. */
+      lacking: z.array(z.string()),
+      secrets: z.array(z.looseObject({ name: z.string(), paths: z.array(z.string()) })),
+    }),
+  ),
+});
+
+export type Later = z.infer<typeof laterSchema>;

@@ -42,6 +42,7 @@ const PARAMETERS = {
     description: 'How many at most.',
     schema: { type: 'integer', minimum: 1, maximum: LIMITS.deployments_listed_count_max },
   },
+  after: { name: 'after', in: 'query', required: true, description: 'The id of a deployment.', schema: { type: 'string', format: 'uuid' } },
   bundle: { name: 'bundle', in: 'query', description: 'Only of this bundle.', schema: { type: 'string' } },
   number: { name: 'number', in: 'query', description: 'Which one of several; the newest without it.', schema: { type: 'integer', minimum: 1 } },
   lastEventId: { name: 'Last-Event-ID', in: 'header', description: 'The number of the last event that was read.', schema: { type: 'string' } },

@@ -17,7 +17,7 @@ import {
   resumeRequestSchema,
   undoRequestSchema,
 } from '../domain/request.ts';
-import { undoPlanSchema } from '../domain/undo_plan.ts';
+import { laterSchema, undoPlanSchema } from '../domain/undo_plan.ts';
 
 /** How far a deployment is that is not over, or a few words of it before its document is there. */
 const acceptedSchema = z.looseObject({
@@ -64,6 +64,7 @@ export const ANSWER_SCHEMAS = {
   DeploymentList: z.looseObject({ deployments: z.array(deploymentSchema) }),
   Accepted: acceptedSchema,
   UndoPlan: undoPlanSchema,
+  Later: laterSchema,
   Changes: changesSchema,
   Receipt: receiptSchema,
   Drift: driftSchema,
@@ -91,7 +92,7 @@ export interface Operation {
   /** Whether who asks for text/html gets a page for people. */
   readonly hasPage?: boolean;
   /** Names of PARAMETERS (openapi.ts), beside those in the path. */
-  readonly takes?: readonly ('prefer' | 'limit' | 'bundle' | 'number' | 'lastEventId' | 'ifNoneMatch')[];
+  readonly takes?: readonly ('prefer' | 'limit' | 'bundle' | 'after' | 'number' | 'lastEventId' | 'ifNoneMatch')[];
 }
 
 const TARGET = '/v1/targets/{target}';
@@ -195,6 +196,15 @@ export const OPERATIONS: readonly Operation[] = [
     proof: 'bearer',
     takes: ['bundle'],
     answers: { 200: 'UndoPlan' },
+  },
+  {
+    id: 'listLater',
+    method: 'get',
+    path: `${TARGET}/later`,
+    does: 'what came after a deployment and has to be undone to go back to it',
+    proof: 'bearer',
+    takes: ['after'],
+    answers: { 200: 'Later' },
   },
   {
     id: 'getChanges',

@@ -17,7 +17,7 @@ import type { Foresight, ForesightQuestion } from '../domain/foresight.ts';
 import type { Forgotten, History } from '../domain/history.ts';
 import type { SecretValues } from '../domain/parameters.ts';
 import type { ForgetRequest } from '../domain/request.ts';
-import type { UndoPlan } from '../domain/undo_plan.ts';
+import type { Later, UndoPlan } from '../domain/undo_plan.ts';
 import type { ForgeAtHand } from '../forges/forge.ts';
 import type { FindKey } from '../trust/issuer_keys.ts';
 import type { LogEntry } from './log.ts';
@@ -85,6 +85,7 @@ export interface Ports {
   readHistory(session: Session, bundle?: string): Promise<History>;
   readForesight(session: Session, question: ForesightQuestion): Promise<Foresight>;
   readUndoPlan(session: Session, id: string | null, bundle?: string | null): Promise<UndoPlan>;
+  readLater(session: Session, id: string): Promise<Later>;
   readDrift(session: Session): Promise<Drift>;
   acceptDrift(session: Session, fingerprint: string, caller: string | null): Promise<Drift>;
   forget(session: Session, wish: Pick<ForgetRequest, 'path' | 'bundle' | 'why'>, caller: string | null): Promise<Forgotten>;

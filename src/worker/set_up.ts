@@ -8,11 +8,12 @@ import { type Config, parseConfig } from '../config/config.ts';
 import { readSecrets, type Secrets } from '../config/secrets.ts';
 import { connectTo } from '../database/connect.ts';
 import { readChanges, readDrift } from '../database/drift.ts';
-import { readDeployments, readEvents, readForesight, readGlance, readHistory, readStatus, readUndoPlan } from '../database/engine.ts';
+import { readDeployments, readEvents, readForesight, readGlance, readHistory, readStatus } from '../database/engine.ts';
 import { Gate, type GateOptions } from '../database/gate.ts';
 import { settleOwed, takeOwed } from '../database/owed.ts';
 import { readReceipt } from '../database/receipts.ts';
 import type { Connect, Session } from '../database/session.ts';
+import { readLater, readUndoPlan } from '../database/undo_plans.ts';
 import { acceptDrift, findApproved, findWaiting, forget } from '../database/words.ts';
 import { approve } from '../deployment/approve.ts';
 import { attend } from '../deployment/attend.ts';
@@ -94,6 +95,7 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
     approve: (options) => approve({ ...options, connect: gates.limit(options.target, options.connect) }),
     readForesight,
     readUndoPlan,
+    readLater,
     readStatus,
     readGlance,
     readDeployments,

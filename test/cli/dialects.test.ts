@@ -167,7 +167,7 @@ describe('the summary', () => {
 
 describe('the JUnit report', () => {
   it('has a testcase for each step, and says which one stopped it', () => {
-    expect(renderJunit(FAILED, 'Failed. shop stopped.')).toMatchInlineSnapshot(`
+    expect(renderJunit([{ deployment: FAILED, words: 'Failed. shop stopped.' }])).toMatchInlineSnapshot(`
       "<?xml version="1.0" encoding="UTF-8"?>
       <testsuites name="weft shop">
         <testsuite name="schema" tests="2" failures="1" skipped="0" time="0.000">
@@ -181,7 +181,7 @@ describe('the JUnit report', () => {
 
   it('shows the step that an all-or-nothing phase stopped at as the one that failed', () => {
     const phases = [{ ...makePhase('schema', 'single', 'failed', {}), steps: [makeStep('sql/1.sql', 'pending'), makeStep('sql/2.sql', 'pending')] }];
-    expect(renderJunit({ ...FAILED, phases }, 'w')).toContain('<testsuite name="schema" tests="2" failures="1" skipped="1"');
+    expect(renderJunit([{ deployment: { ...FAILED, phases }, words: 'w' }])).toContain('<testsuite name="schema" tests="2" failures="1" skipped="1"');
   });
 
   it('is a document, whatever is in the words', () => {

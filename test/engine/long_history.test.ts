@@ -65,6 +65,10 @@ const ERRANDS: readonly (readonly [string, () => Promise<unknown>])[] = [
   ['a page of the newest', () => sql(database.url, 'select weft.list_deployments(2)')],
   ['the view of the newest', () => sql(database.url, 'select * from weft.deployments order by created_at desc limit 2')],
   ['what an undo would run', () => sql(database.url, `select weft.plan_undo(null, 'shop')`)],
+  [
+    'how many it takes to go back',
+    () => sql(database.url, `select weft.list_later((select id from weft._deployments order by created_at desc offset 1 limit 1))`),
+  ],
   ['drift', () => sql(database.url, 'select weft.describe_drift()')],
   ['what is in the history', () => sql(database.url, 'select weft.list_history()')],
   ['files half done', () => sql(database.url, 'select weft.list_begun()')],

@@ -86,6 +86,7 @@ const ERRANDS: readonly (readonly [string, (url: string, count: number) => Promi
   ['what an undo of nothing would run', asked(`select weft.plan_undo(null, 'shop')`)],
   ['one in which each view is another', deployed((count) => makeFiles(count, { view: ' where true' }))],
   ['what an undo of that would run', asked(`select weft.plan_undo(null, 'shop')`)],
+  ['how many it takes to go back', asked(`select weft.list_later((select id from weft.deployments order by created_at limit 1))`)],
   ['an undo of that', asked(`select weft.undo(p_bundle => 'shop')`)],
   ['its run', asked('call weft.run()')],
   ['its status', asked(`select weft.status(${NEWEST})`)],

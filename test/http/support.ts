@@ -132,6 +132,7 @@ export function makeHouse(changes: Partial<Ports> = {}): House {
       options.onStatus?.(deployment);
       return deployment;
     },
+    readLater: async () => ({ deployment: ID, bundle: 'shop', request_id: 'key', state: 'succeeded', finished_at: null, later: [] }),
     readUndoPlan: async () => ({ deployment: ID, bundle: 'shop', state: 'succeeded', finished_at: null, phases: [], lacking: [] }),
     readStatus: async () => makeDeployment(),
     readGlance: async () => glanceOf(makeDeployment(), 0),

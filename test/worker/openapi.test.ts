@@ -189,6 +189,7 @@ describe('every operation', () => {
     expect(await call('cancelDeployment', await act('cancel'))).toMatchObject({ status: 200 });
     expect((await call('planUndo', { ...(await reading()), parameters: { id } })).document.lacking).toMatchObject([{ path: '1.sql' }]);
     expect((await call('planNewestUndo', { ...(await reading()), query: '?bundle=shop' })).document).toMatchObject({ deployment: id });
+    expect((await call('listLater', { ...(await reading()), query: `?after=${id}` })).document).toMatchObject({ deployment: id, later: [] });
     const whole = await call('undoDeployment', await act('undo'));
     expect(whole).toMatchObject({ status: 409, document: { type: 'urn:weft:problem:undo_missing' } });
   });

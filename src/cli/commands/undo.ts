@@ -3,7 +3,6 @@ import { readFile, realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { BUNDLE_FILE, parseBundleFile } from '../../bundle/bundle_file.ts';
 import { makeName } from '../../bundle/resolve.ts';
-import type { SecretValues } from '../../domain/parameters.ts';
 import { Problem } from '../../domain/problem.ts';
 import { deploymentIdSchema, requestIdSchema } from '../../domain/request.ts';
 import type { UndoPlan } from '../../domain/undo_plan.ts';
@@ -13,12 +12,15 @@ import type { Call } from '../commands.ts';
 import { conduct } from '../conduct.ts';
 import { readSecrets } from '../parameters.ts';
 import { readUndoPlan } from '../readings.ts';
+import { undoAfter } from '../undo_after.ts';
+import { checkSecrets, sendUndo } from '../undo_errand.ts';
 import { certainOf, listed, undoPlanLines } from '../undo_plan.ts';
 import { bringUndos } from '../undo_with.ts';
 
 export async function undo(call: Call): Promise<number> {
   const { printer, values } = call;
   const address = requireAddress(call);
+  if (typeof values.after === 'string') return undoAfter(call, address, values.after);
   const key = typeof values.id === 'string' ? values.id : crypto.randomUUID();
   if (!requestIdSchema.safeParse(key).success) throw new Problem('usage', '--id is a key of letters, digits, "_", ":" and "-", 128 at most.');
   const folder = await folderOf(call);
@@ -54,17 +56,14 @@ export async function undo(call: Call): Promise<number> {
   }
   for (const line of plan === null ? [] : undoPlanLines(plan, printer.noteStyle, ofFolder !== null)) printer.note(line);
   if (plan !== null && isRefused) throw refusal(plan);
-  if (plan !== null) checkSecrets(plan, secrets);
+  if (plan !== null) checkSecrets(plan, secrets, `weft undo ${plan.deployment}`);
   const wish = {
     deployment: plan?.deployment ?? (named as string),
     partly,
     mode: values.rehearse === true ? ('rehearse' as const) : ('apply' as const),
     secrets,
   };
-  return conduct(call, key, async (watch) => {
-    if (address.kind === 'database') return (await import('../direct.ts')).undoStraight({ address, ...watch }, wish, key);
-    return (await import('../remote.ts')).undoThroughWorker({ address, ...watch }, wish, key);
-  });
+  return conduct(call, key, (watch) => sendUndo(address, watch, wish, key));
 }
 
 /** Null where nobody may look: a caller who may undo what it names, and no more; or the same command was given before, and has perhaps undone it. */
@@ -121,18 +120,6 @@ async function bundleOfFolder(folder: string): Promise<string | null> {
     if (!(error instanceof Problem)) throw error;
     throw new Problem(error.slug, `${error.message} So which bundle is meant is not known: say it (weft undo ID, or --bundle NAME).`, error.facts, error);
   }
-}
-
-/** Before anything is opened. @throws Problem undo_secrets_missing */
-function checkSecrets({ deployment, secrets: needed = [] }: UndoPlan, given: SecretValues | null): void {
-  const lacking = needed.filter(({ name }) => given === null || !Object.hasOwn(given, name));
-  if (lacking.length === 0) return;
-  const what = lacking.map(({ name, paths }) => `"${name}", which is named in ${listed(paths)}`).join(' and ');
-  throw new Problem(
-    'undo_secrets_missing',
-    `The undo of deployment ${deployment} lacks the secret ${what}. Secrets are kept nowhere, so give it again: weft undo ${deployment} --set ${lacking[0]?.name}=@FILE. Nothing was undone.`,
-    { deployment, parameters: lacking.map(({ name }) => name) },
-  );
 }
 
 function refusal({ deployment, lacking, phases }: UndoPlan): Problem {

@@ -1,4 +1,4 @@
-/** What can be read of a target: one deployment, the newest ones, the history, what changed in the catalog, and what an undo would run. One session each, closed at once. */
+/** What can be read of a target: one deployment, the newest ones, the history, what changed in the catalog, what an undo would run, and how many it takes to go back. One session each, closed at once. */
 import { Hono } from 'hono';
 import { accepts } from 'hono/accepts';
 import { sha256 } from '../../bundle/chunks.ts';
@@ -7,6 +7,7 @@ import { parseStrictJson } from '../../config/strict_json.ts';
 import { foresightQuestionSchema } from '../../domain/foresight.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { Problem } from '../../domain/problem.ts';
+import { deploymentIdSchema } from '../../domain/request.ts';
 import { textSchema } from '../../domain/text.ts';
 import { protectionOf } from '../../trust/rules.ts';
 import type { HttpEnv } from '../context.ts';
@@ -43,6 +44,11 @@ export function readRoutes(ports: Ports): Hono<HttpEnv> {
       const { target } = await acceptReader(c, ports);
       const bundle = readBundle(c.req.query('bundle'));
       return c.json(await withSession(ports, target, (session) => ports.readUndoPlan(session, null, bundle ?? null)));
+    })
+    .get('/later', async (c) => {
+      const { target } = await acceptReader(c, ports);
+      const id = readAfter(c.req.query('after'));
+      return c.json(await withSession(ports, target, (session) => ports.readLater(session, id)));
     })
     .get('/deployments/:id/changes', async (c) => {
       const { target, deployment = '' } = await acceptReader(c, ports);
@@ -82,6 +88,13 @@ export function readRoutes(ports: Ports): Hono<HttpEnv> {
 function readBundle(text: string | undefined): string | undefined {
   if (textSchema.optional().safeParse(text).success) return text;
   throw new Problem('invalid_request', '"bundle" is the name of a bundle, and holds a NUL.', { path: 'bundle' });
+}
+
+/** Behind which deployment. It stands in no path, for who may read just that one is not told of others. */
+function readAfter(text: string | undefined): string {
+  const parsed = deploymentIdSchema.safeParse(text?.toLowerCase());
+  if (parsed.success) return parsed.data;
+  throw new Problem('invalid_request', '"after" is the id of a deployment: a UUID.', { path: 'after' });
 }
 
 /** Which receipt of a deployment; null: the newest. */
