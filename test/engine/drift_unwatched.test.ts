@@ -1,5 +1,6 @@
 /** What bundles say something else sees to (`drift: ignore:`) is no drift, whatever becomes of it; everything else is told as ever. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { PAIR_WORDS, SINGLE_WORDS } from '../../src/domain/unwatched.ts';
 import { dropDatabase, freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
 import { offers } from '../support/source.ts';
@@ -316,4 +317,21 @@ it.each(
   await expect(open({})).rejects.toMatchObject({ code: 'WF006', message: expect.stringContaining('something else sees to') });
   expect(await sql(database.url, 'select count(*)::int as count from weft._deployments')).toEqual([{ count: 0 }]);
   await open({ unwatched: [{ schema: '*' }, { function: ['?', 'x'.repeat(200)] }] });
+});
+
+it('the engine knows the words that a bundle file knows, and no others', async () => {
+  const [{ body }] = await sql(database.url, `select prosrc as body from pg_proc where oid = 'weft._check_unwatched(jsonb)'::regprocedure`);
+  const words = (before: string) => new RegExp(`${before} \\(('[a-z_]+'(?:, '[a-z_]+')*)\\)`).exec(body)?.[1]?.replaceAll("'", '').split(', ');
+  expect(words('v_is_pair := v_word in')?.toSorted()).toEqual(PAIR_WORDS.toSorted());
+  expect(words('not v_is_pair and v_word not in')?.toSorted()).toEqual(SINGLE_WORDS.toSorted());
+  const check = (rule: object) => sql(database.url, 'select weft._check_unwatched($1)', [JSON.stringify([rule])]);
+  for (const word of SINGLE_WORDS) await check({ [word]: 'a' });
+  for (const word of PAIR_WORDS) await check({ [word]: ['a', 'b'] });
+  const [{ hint }] = await check({ other: 'a' }).then(
+    () => [{ hint: '' }],
+    (error) => [error],
+  );
+  expect(hint).toBe(
+    `unwatched is an array of objects of one word each: ${SINGLE_WORDS.join(', ').replace(/, (?=\w+$)/, ' or ')} and a name, or ${PAIR_WORDS.join(', ').replace(/, (?=\w+$)/, ' or ')} and an array of schema and name.`,
+  );
 });
