@@ -22,7 +22,8 @@ begin
       quarrel := jsonb_build_object(
         'sqlstate', 'WF063', 'message', 'The catalog has another fingerprint than the one that the bundle leaves.',
         'detail', format('Asked for %s; this database has %s. Nothing was recorded.', v_request ->> 'fingerprint', v_fingerprint),
-        'hint', 'Compare weft.snapshot() here and in a database to which the bundle was deployed; both need the same major version of PostgreSQL.');
+        'hint', 'Compare weft.snapshot() here and in a database to which the bundle was deployed; both need the same major version of PostgreSQL.'
+          || case when v_request #> '{manifest,unwatched}' is not null then ' What something else sees to (drift: ignore:) counts, too: where that comes and goes, leave the fingerprint out, and objects are looked for by their names.' else '' end);
     end if;
     return;
   elsif v_request ->> 'verify' = 'none' then

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'bdcd11c0a39a7390aefef67d7fd6d4a207b9601d2293de45689c6552013abda9';
+export const ENGINE_DIGEST = '9e0672fca1e4af9f13f792dc52693b4f8507dfbd9bfe9485b954e7ac113e485e';

@@ -432,6 +432,24 @@ copy t from stdin (format csv);\n2,"two\nlines;"\n\\.\ncreate view seen as selec
     expect(stdout).toContain('The catalog has the fingerprint that was asked for.');
   });
 
+  it('with a fingerprint counts what something else sees to, and the hint says so', async () => {
+    const ignoring = (ignore: object) => ({
+      'weft.yaml': JSON.stringify({ name: 'shop', ...ignore, phases: [{ name: 'main', steps: [{ run: '1.sql' }] }] }),
+      '1.sql': 'create table goods (n int);',
+    });
+    const drift = { ignore: [{ schema: 'jobs' }] };
+    await weft('install');
+    await sql(database.url, 'create table goods (n int); create schema jobs');
+    const [{ fingerprint }] = await sql(database.url, 'select weft.fingerprint() as fingerprint');
+    await sql(database.url, 'create table jobs.by_night (n int)');
+    const baseline = async (files: Record<string, string>, ...more: string[]) => (await weft('baseline', makeFolder(files), ...more, '--json')).json();
+    const { state, error } = await baseline(ignoring({ drift }), '--fingerprint', fingerprint);
+    expect({ state, sqlstate: error.sqlstate }).toEqual({ state: 'failed', sqlstate: 'WF063' });
+    expect(error.hint).toContain('What something else sees to (drift: ignore:) counts, too');
+    expect((await baseline(ignoring({}), '--fingerprint', fingerprint)).error.hint).not.toContain('ignore');
+    expect(await baseline(ignoring({ drift }))).toMatchObject({ state: 'succeeded' });
+  });
+
   it('replaces what the history has of a file with other bytes, and the journal says so', async () => {
     await weft('deploy', makeFolder({ '1.sql': 'create table goods (n int);' }));
     await weft('baseline', makeFolder({ '1.sql': 'create table goods (n bigint);' }));
