@@ -1,4 +1,4 @@
-/** What somebody says of a database, either way in: it runs nothing. The driver of a database is loaded only when one is told. */
+/** What somebody says of a database, either way in: it runs nothing. The drivers of a database are loaded only when one is told. */
 import type { Drift } from '../domain/deployment.ts';
 import type { Forgotten } from '../domain/history.ts';
 import type { ForgetRequest } from '../domain/request.ts';

@@ -1,5 +1,5 @@
 /**
- * What the driver throws, made into what Weft says: two ways in and two runtimes fail in a dozen shapes (errors with a code,
+ * What the drivers throw, made into what Weft says: two drivers and two runtimes fail in a dozen shapes (errors with a code,
  * ErrorEvents without a message, bare closes), and their messages hold hosts and addresses. Whether a connect is worth
  * repeating is decided here too; how often and how long is `connect.ts`.
  */
@@ -46,7 +46,7 @@ export function endsSession(message: ServerMessage): boolean {
 
 /**
  * Reads whatever was thrown or emitted.
- * @param thrown an Error, a DatabaseError, an ErrorEvent, or nothing at all (a bare close)
+ * @param thrown an Error, a DatabaseError of either driver, an ErrorEvent, or nothing at all (a bare close)
  * @param secrets texts that must not show: host, password
  */
 export function causeOf(thrown: unknown, secrets: readonly string[]): Cause {

@@ -1,6 +1,6 @@
 /**
- * The few inner parts of node-postgres that Weft relies on, as types. Its version is pinned in package.json; the tests of sessions
- * hold these shapes.
+ * The few inner parts of the two drivers that Weft relies on, as types. Both are node-postgres: `pg` 8.23.1, and the 8.8
+ * inside `@neondatabase/serverless` 1.2.0. The versions are pinned in package.json; the tests of sessions hold these shapes.
  */
 
 /** A message of the server as pg-protocol parses it. */
@@ -17,7 +17,7 @@ export interface ServerMessage {
   readonly where?: string;
 }
 
-/** A net.Socket, a TLS socket, pg-cloudflare's over cloudflare:sockets, or `websocket.ts`. */
+/** A net.Socket, a TLS socket, the Neon driver's shim over WebSocket, or pg-cloudflare's over cloudflare:sockets. */
 export interface DriverStream {
   write(bytes: Uint8Array, done: (error?: unknown) => void): unknown;
   end(): unknown;
@@ -34,7 +34,10 @@ export interface DriverConnection {
   readonly stream: DriverStream;
   on(event: 'message', listener: (message: ServerMessage) => void): unknown;
   on(event: 'error' | 'end', listener: (error?: unknown) => void): unknown;
+  emit(event: 'error', error: unknown): unknown;
   removeAllListeners(event: string): unknown;
+  sendSASLInitialResponseMessage(mechanism: string, response: string): void;
+  sendSCRAMClientFinalMessage(response: string): void;
 }
 
 /** What the driver does itself: connect, encrypt, authenticate, parse. */

@@ -1,6 +1,6 @@
 /**
  * One pipeline: sends messages without waiting between them, and pairs what the server answers with what was sent. The
- * driver's own `query()` waits for each answer; this does not. It knows the order of the protocol (PostgreSQL manual, 55.2.3
+ * drivers' own `query()` waits for each answer; this does not. It knows the order of the protocol (PostgreSQL manual, 55.2.3
  * and 55.2.4) and the window; the connection itself is `wire_session.ts`.
  */
 import { LIMITS } from '../domain/limits.ts';
@@ -122,7 +122,7 @@ export class Pipeline {
         return true;
       case 'error':
         if (head === undefined) return false;
-        // What answers a function call (FunctionCallResponse, 'V') the driver's parser does not know, and calls an error without a code.
+        // What answers a function call (FunctionCallResponse, 'V') the drivers' parser does not know, and calls an error without a code.
         if (head.kind === 'setting' && message.code === undefined) return true;
         this.#refuse(head, sqlErrorOf(message));
         return true;

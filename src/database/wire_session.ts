@@ -1,5 +1,5 @@
 /**
- * The session over either way in. The driver connects, encrypts and authenticates; from then on it only parses: its own
+ * The session over either driver. The driver connects, encrypts and authenticates; from then on it only parses: its own
  * handling of queries is taken off, because it waits for every answer. Who is sent what in which order is `pipeline.ts`;
  * repeated attempts are `connect.ts`.
  */

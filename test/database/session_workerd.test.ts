@@ -1,4 +1,4 @@
-/** Sessions inside workerd: the driver finds other sockets there, which fail in other ways. What is said has to be the same. */
+/** Sessions inside workerd: the drivers find other sockets there, which fail in other ways. What is said has to be the same. */
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type LocalWorker, startWorker } from '../../src/dev/miniflare.ts';

@@ -22,7 +22,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   config: { uses: ['domain'], packages: ['zod'], node: [] },
   bundle: { uses: ['domain'], packages: ['zod', 'yaml', 'picomatch', 'modern-tar'], node: [...BOTH, 'node:zlib'] },
   trust: { uses: ['domain', 'config'], packages: ['jose', 'zod'], node: [] },
-  database: { uses: ['domain', 'config'], packages: ['zod', 'pg', 'cloudflare:workers'], node: [...BOTH, 'node:events'] },
+  database: { uses: ['domain', 'config'], packages: ['zod', 'pg', '@neondatabase/serverless', 'cloudflare:workers'], node: BOTH },
   deployment: { uses: ['domain', 'bundle', 'database'], packages: [], node: [] },
   forges: { uses: ['domain', 'config', 'bundle', 'trust'], packages: ['zod'], node: BOTH },
   operations: { uses: ['domain', 'config', 'bundle', 'trust', 'database', 'deployment', 'forges'], packages: [], node: [] },
