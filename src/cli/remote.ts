@@ -6,6 +6,7 @@
 import * as z from 'zod';
 import { type Bundle, NO_ARTIFACTS } from '../bundle/source.ts';
 import { writeTar } from '../bundle/tar.ts';
+import { metAgain, primaryGone } from '../deployment/met_again.ts';
 import { isUnapproved } from '../domain/approval.ts';
 import { type Deployment, deploymentSchema, deploymentStateSchema, isOver } from '../domain/deployment.ts';
 import type { Artifact } from '../domain/manifest.ts';
@@ -300,7 +301,7 @@ class Attendance {
     for (;;) {
       const before = this.#latest;
       if (before !== null && (isOver(before.state) || isAtRest(before))) return before;
-      const deployment = await persist(() => this.#look(), this.persistence);
+      const deployment = await this.#again(() => this.#look());
       if (isOver(deployment.state) || isAtRest(deployment)) return deployment;
       const nowMs = Date.now();
       if (nowMs >= deadlineAtMs) return deployment;
@@ -308,13 +309,21 @@ class Attendance {
         idleSinceMs = nowMs;
         idleMs = IDLE_MS_MIN;
       } else if (nowMs - idleSinceMs >= (deployment.ahead.length > 0 ? IDLE_IN_LINE_MS : idleMs)) {
-        await persist(() => this.knock(), this.persistence);
+        await this.#again(() => this.knock());
         idleSinceMs = Date.now();
         idleMs = Math.min(IDLE_MS_MAX, idleMs * 2);
       }
       pollMs = isSame(before, deployment) ? Math.min(POLL_MS_MAX, pollMs * 1.5) : POLL_MS_MIN;
       await pause(Math.min(pollMs, Math.max(1, deadlineAtMs - Date.now())), signal);
     }
+  }
+
+  /** A standby at the address of the database passes, as it does for whoever is attached without a Worker. */
+  async #again<T>(attempt: () => Promise<T>): Promise<T> {
+    const rethrow = (translate: (error: unknown) => unknown) => (error: unknown) => {
+      throw translate(error);
+    };
+    return persist(() => attempt().catch(rethrow(primaryGone)), this.persistence).catch(rethrow(metAgain));
   }
 
   async #look(): Promise<Deployment> {

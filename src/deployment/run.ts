@@ -11,6 +11,7 @@ import { LIMITS } from '../domain/limits.ts';
 import { secretsMissing } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import { answerOf, closingOnError, type Errand, Patience, passes, timeOver } from './errand.ts';
+import { metAgain, primaryGone } from './met_again.ts';
 import { look, watchCall } from './watch.ts';
 
 const last_look_milliseconds_max = 5_000;
@@ -115,58 +116,10 @@ async function sendAgain(errand: Errand, patience: Patience, run: Run, death: De
   const session = await errand.connect();
   return closingOnError(session, async () => {
     const { backend } = await answerOf(session, inspectServer(session), patience).catch((error) => {
-      throw isStandby(error) ? primaryGone(error) : error;
+      throw primaryGone(error);
     });
     return sendCall(session, run, backend, death);
   });
-}
-
-function isStandby(error: unknown): boolean {
-  return error instanceof Problem && error.slug === 'standby_server';
-}
-
-/** What was met on coming back says nothing of what the deployment has done before. */
-function metAgain(error: unknown): unknown {
-  if (!(error instanceof Problem)) return error;
-  const { slug, message, facts, cause } = error;
-  switch (slug) {
-    case 'deployment_not_found':
-      return new Problem(
-        'interrupted',
-        `${message}. It was there before: so this database has lost what was committed last, as a standby has that was promoted and had not received it, or one that was restored from a backup. What the deployment has committed since it was opened is gone with it. Send the same request again: it is opened anew.`,
-        facts,
-        cause,
-      );
-    case 'database_authentication':
-    case 'database_missing':
-    case 'role_without_rights':
-      return new Problem(
-        slug,
-        `${message} The deployment had begun by then: what it has committed stays, and when this is put right the same request goes on from there.`,
-        facts,
-        cause,
-      );
-    case 'database_unreachable':
-    case 'no_free_connection':
-      return new Problem(
-        slug,
-        `${message} The deployment had begun by then: what it has committed stays, and if the server is there it may be going on.`,
-        facts,
-        cause,
-      );
-    default:
-      return error;
-  }
-}
-
-/** Where a primary was a moment ago, a standby waits to be promoted, or the address to be led elsewhere: that passes, and what was run is not undone by it. */
-function primaryGone(cause: unknown): Problem {
-  return new Problem(
-    'session_lost',
-    'The address led to the primary, and leads to a standby in recovery now. What was committed and has reached the standby stays, and nothing needs to be cleaned up: when the standby is promoted, or the address leads to the primary again, the deployment goes on from there.',
-    {},
-    cause,
-  );
 }
 
 /** The server's last words in a CALL that has died; null where it has said none, or none that tell anything of the deployment. */
