@@ -24,7 +24,9 @@ begin
   else
     perform pg_advisory_xact_lock(hashtextextended('weft: places in line', 0));  -- until the commit: places become visible in their order
     update weft._deployments as d
-    set state = 'staged', place = nextval('weft._places'), staged_at = clock_timestamp()
+    set state = 'staged', staged_at = clock_timestamp(),
+        -- whatever brings rows without what sequences have come to, as logical replication does, leaves it behind
+        place = greatest(nextval('weft._places'), (select max(o.place) from weft._deployments as o) + 1)
     where d.id = p_deployment
     returning d.state into v_state;
     perform weft._tell(p_deployment, 'staged');

@@ -285,7 +285,10 @@ begin
   select pg_get_userbyid(n.nspowner), case
     when current_setting('track_activities') <> 'on' then 'activities'
     when (select a.backend_start from pg_stat_get_activity(pg_backend_pid()) as a) is null then 'itself'
-    when session_user <> pg_get_userbyid(n.nspowner) and not pg_has_role(session_user, 'pg_read_all_stats', 'usage') then 'the owner' end
+    when session_user <> pg_get_userbyid(n.nspowner) and not pg_has_role(session_user, 'pg_read_all_stats', 'usage') then 'the owner'
+    when exists (
+      select from pg_subscription_rel as r
+      where r.srrelid in ('weft._lease'::regclass, 'weft._deployments'::regclass, 'weft._history'::regclass)) then 'a history of its own' end
   into v_owner, v_lacks
   from pg_namespace as n where n.nspname = 'weft';
   if v_lacks is null then
@@ -301,11 +304,17 @@ begin
     when 'the owner' then
       raise exception 'The role "%" cannot see whether a session of "%", who owns Weft''s schema, is alive.', session_user, v_owner
         using errcode = 'WF009', hint = format('Deploy as %I, or: grant pg_read_all_stats to %I', v_owner, session_user);
+    when 'a history of its own' then
+      raise exception 'The subscription % brings rows of schema weft of another database into this one: what its history calls applied may not be here.',
+          (select string_agg(distinct quote_ident(s.subname), ', ')
+           from pg_subscription_rel as r join pg_subscription as s on s.oid = r.srsubid join pg_class as c on c.oid = r.srrelid where c.relnamespace = 'weft'::regnamespace)
+        using errcode = 'WF026',
+              hint = 'Nothing was changed. Where this database is to take over from the other one, drop the subscription first. Else publish there without schema weft, and here: alter subscription NAME refresh publication.';
   end case;
 end
 $$;
 
-comment on function weft._check_session() is 'Refuses a session that could not see the holder of the lease.';
+comment on function weft._check_session() is 'Refuses a session that could not see the holder of the lease, and a database whose history is that of another one.';
 
 
 create or replace function weft._is_over(p_deployment uuid)

@@ -48,6 +48,8 @@ export function problemOf(error: unknown): unknown {
       return new Problem('role_without_rights', error.hint ? said : `${endSentence(said)} ${whoMayUseTheEngine}`, facts, error);
     case 'WF024':
       return new Problem('engine_not_trusted', said, facts, error);
+    case 'WF026':
+      return new Problem('engine_replicated', said, facts, error);
     case 'WF010':
       return new Problem('transaction_pooler', said, facts, error);
     case 'WF040':

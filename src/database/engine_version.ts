@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '9e0672fca1e4af9f13f792dc52693b4f8507dfbd9bfe9485b954e7ac113e485e';
+export const ENGINE_DIGEST = 'ff3efb2935c09d259c3518371ced59f98dad0b80ede983440c7d536781180b24';

@@ -84,6 +84,7 @@ export const PROBLEMS = {
   transaction_pooler: { status: 502, exit: 2, title: 'The connection does not keep its backend.' },
   activity_hidden: { status: 502, exit: 2, title: 'The server does not show who is at work.' },
   server_too_old: { status: 502, exit: 2, title: 'The server is older than PostgreSQL 14.' },
+  engine_replicated: { status: 409, exit: 2, title: 'A subscription brings the records of another database.' },
   all_tables_published: { status: 409, exit: 2, title: 'The database publishes all of its tables, and so would those of the engine be.' },
   engine_not_trusted: { status: 502, exit: 2, title: 'Schema weft belongs to a role that is not trusted.' },
   engine_newer: { status: 502, exit: 2, title: 'The engine in the database is newer than this Weft.' },

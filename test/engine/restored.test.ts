@@ -175,3 +175,12 @@ it('a dump of the schema alone brings the engine without a row: what is deployed
   expect(meddling).toMatchObject({ state: 'failed', error: { sqlstate: 'WF016' } });
   expect(await orders()).toEqual([1, 2]);
 });
+
+it('a sequence that a copy of the rows alone has left behind gives no place in line a second time', async () => {
+  await deployed(bundle(STEPS, FIRST));
+  await deployed(bundle(STEPS, { ...FIRST, 's/2.sql': 'select 2', 'u/2.sql': 'select 1' }));
+  await sql(database.url, `select setval('weft._places', 1, false)`);
+  await deployed(bundle(STEPS, { ...FIRST, 's/3.sql': 'select 3', 'u/3.sql': 'select 1' }));
+  await deployed(bundle(STEPS, { ...FIRST, 's/4.sql': 'select 4', 'u/4.sql': 'select 1' }));
+  expect(await sql(database.url, 'select place::int from weft._deployments order by staged_at')).toEqual([1, 2, 3, 4].map((place) => ({ place })));
+});
