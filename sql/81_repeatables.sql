@@ -194,7 +194,8 @@ as $$
 declare
   v_lost  jsonb;
 begin
-  v_lost := (select jsonb_agg(jsonb_build_object('path', l.path, 'missing', l.missing) order by l.ordinal) from weft._find_lost(p_phase) as l);
+  v_lost := (select jsonb_agg(jsonb_build_object('path', f.path, 'step', f.ordinal, 'missing', f.missing) order by f.ordinal)
+    from (select distinct on (l.path) l.* from weft._find_lost(p_phase) as l order by l.path, l.ordinal) as f);
   if v_lost is not null then
     perform weft._call_back(p_phase, v_lost);
   end if;
@@ -369,11 +370,12 @@ begin
   if v_moved is not null then
     return row('called_back', null, v_moved)::weft._outcome;
   end if;
-  -- what is before the block, and in no group of it, was dropped by what comes behind it: so it would be in a new database
-  select jsonb_agg(k.lost order by k.ordinal) filter (where k.is_within), jsonb_agg(k.lost order by k.ordinal) filter (where not k.is_within)
+  -- what is before the block, and in no group of it, was dropped by what comes behind it: so it would be in a new database. What stands at the end of an undo comes when the rest is back
+  select coalesce(jsonb_agg(k.lost order by k.ordinal) filter (where k.is_within and not k.is_again), jsonb_agg(k.lost order by k.ordinal) filter (where k.is_within)), jsonb_agg(k.lost order by k.ordinal) filter (where not k.is_within)
   into v_within, v_behind
   from (
-    select distinct on (l.path) l.ordinal, jsonb_build_object('path', l.path, 'step', l.ordinal, 'missing', l.missing) as lost, i.is_within
+    select distinct on (l.path) l.ordinal, jsonb_build_object('path', l.path, 'step', l.ordinal, 'missing', l.missing) as lost, i.is_within,
+           exists (select from weft._steps as o where o.deployment_id = p_phase.deployment_id and o.phase = p_phase.ordinal and o.path = l.path and o.ordinal < l.ordinal) as is_again
     from weft._find_lost(p_phase) as l
     cross join lateral (
       select p_phase.transaction = 'single' and l.ordinal > p_first or exists (

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'ff3efb2935c09d259c3518371ced59f98dad0b80ede983440c7d536781180b24';
+export const ENGINE_DIGEST = '0e3ac87af81dd62b6fabe078c47b52bdcb175fc5a26207437749da41efb67378';

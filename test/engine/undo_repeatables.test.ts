@@ -170,6 +170,21 @@ describe.each(['single', 'per-step', 'auto'] as const)('transaction: %s', (rule)
     );
   });
 
+  it('what somebody had dropped comes back in its place, and once more behind an undo file that drops what it needs', async () => {
+    const files = (n: number): Ways => ({
+      'v/1.sql': again('create or replace view a as select 1 as n'),
+      'v/2.sql': again('create or replace view b as select n from a'),
+      'v/3.sql': again(`create or replace view c as select ${n} as n`),
+    });
+    await deployed(files(1), rule);
+    await deployed({ 's/1.sql': { run: 'select 1', undo: 'drop view a cascade' }, ...files(2) }, rule);
+    await sql(database.url, 'drop view b');
+    expect(await undo(database.url, 'p_rehearse => true')).toMatchObject({ state: 'succeeded' });
+    const back = await undo(database.url);
+    expect(back.state, JSON.stringify(back.error)).toBe('succeeded');
+    expect([await is('a'), await is('b'), await definition('c')]).toEqual([true, true, 'SELECT 1 AS n;']);
+  });
+
   it('rights on what had to be dropped are given back', async () => {
     await deployed({ 'v.sql': again('create or replace view v as select 1 as a'), 'w.sql': again('create or replace view w as select a from v') }, rule);
     await sql(database.url, 'grant select on v, w to public');
