@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TLSSocket } from 'node:tls';
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { connectTo } from '../../src/database/connect.ts';
 import type { Session } from '../../src/database/session.ts';
 import { freePort } from '../../src/dev/ports.ts';
@@ -162,6 +162,7 @@ describe.runIf(offers('servers to kill')).each(ways)('connecting over %s', (way)
   describe('tries again', () => {
     test('while all connections are taken, and gets in when one is free', async () => {
       const first = await connectTo(through(relay, way, narrow()))();
+      onTestFinished(() => first.close());
       const second = connectTo(through(relay, way, narrow()))();
       await until(() => relay.connections.filter((connection) => connection.way === way && !connection.open).length >= 1);
       await first.close();
@@ -170,10 +171,10 @@ describe.runIf(offers('servers to kill')).each(ways)('connecting over %s', (way)
 
     test('while all connections are taken, until the deadline', async () => {
       const first = await connectTo(through(relay, way, narrow()))();
-      const problem = await problemOf(connectTo(through(relay, way, narrow(), { deadlineMs: 1500 }))(), 'no_free_connection', ['kept-to-oneself']);
+      onTestFinished(() => first.close());
+      const problem = await problemOf(connectTo(through(relay, way, narrow(), { deadlineMs: 4000 }))(), 'no_free_connection', ['kept-to-oneself']);
       expect(problem.facts).toEqual({ sqlstate: '53300', attempts: expect.any(Number) });
       expect(problem.facts.attempts).toBeGreaterThan(1);
-      await first.close();
     });
 
     test('while the server is not there yet', async () => {
