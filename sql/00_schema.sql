@@ -1,122 +1,122 @@
 -- The engine of Weft lives in this schema and nowhere else: dropping it touches nothing of the user's.
 --
--- The floors, in the order in which they are laid. Each calls only the ones below it.
+-- The floors (one file each), in the order in which they are installed. Each calls only the ones before it.
 --
---   00 schema      the schema itself                           \  state: laid once, changed only by sql/upgrades/
---   10 types       the state machines                           |
---   20 tables      what is remembered, and what must be true   |
---   21 kept        what is kept when a deployment is over       |
---   22 protection  what it needs before it may start            |
---   23 owed        what forges are still to be told             |
---   24 unwatched   what others see to in this database         /
---   30 constants   version, limits                             \
---   40 events      the journal of a deployment                  |
---   45 retention   how long what nobody needs is kept          |
---   48 texts       what one statement's text tells             |
---   50 scanner     where a statement ends                       |  code: laid anew by every installation and upgrade
---   51 split       a file's text as statements                 |
---   52 plain       files that need no scanner                   |
---   55 differences two contents of one file                    |
---   60 texts       what many kinds say of themselves            |
---   61 rare_kinds  what hardly any database has of its own      |
---   62 kinds       what most have little of                     |
---   62 relations   and what they have by the hundred           |
---   63 catalog     the catalog as one text                      |
---   64 homes       what an object hangs on                     |
---   64 snapshot    as rows, as a hash, and what differs         |
---   64 unwatched   what others see to, and is no drift          |
---   65 drift       before and after, and since                  |
---   65 drift_along what went with what was dropped         |
---   65 drift_behind_undo  as it was before, or not             |
---   65 drift_kept  what nobody has said is meant               |
---   66 copies      rows behind a COPY, made ready for INSERT    |
---   66 copies_csv  the same of CSV, as COPY reads it           |
---   66 secrets     what must not be written down               |
---   67 interpolation  parameters in statements                 |
---   68 measures    what a statement takes and does             |
---   69 others      what may be told of other sessions           |
---   70 lease       which CALL runs now, and the fence           |
---   71 parameters  what a deployment is given                  |
---   71 undo_values what an undo is given                       |
---   72 budgets     how long a statement may wait for a lock    |
---   72 session     role, path and settings, there and back      |
---   73 artifacts   bytes as statements                          |
---   73 places      where in a file an error is                  |
---   74 errors      the account of an error                      |
---   74 protection  who has to approve it, or to rehearse it    |
---   74 stays       what stays of what stopped half-way          |
---   75 status      what a deployment looks like                 |
---   76 begun       files of which a part is in the database     |
---   76 forgotten   what is not there any more, as somebody says |
---   76 glance      whether it looks like that still             |
---   76 guards      what is asked around the work                |
---   76 parts       the engine stays as it was laid               |
---   76 receipts    how a deployment ended, for good             |
---   77 csv         the text of a data file as rows              |
---   77 culprits    which of many rows it was                    |
---   77 ends        where the rows behind a COPY end           |
---   77 json        a part of a JSON array                       |
---   77 load_parts  a data file, chunk by chunk                  |
---   77 load_plans  the statements of a load                     |
---   77 load_words  the words that decide what comes of it       |
---   77 loads       a data file into a table                     |
---   77 queries     the file of a check, and what is wrong with it |
---   77 readers     a file read while it runs                   |
---   77 row_errors  which row of a COPY was refused             |
---   77 shown_rows  that row, as it stands in the file           |
---   78 checks      rows that break a rule                       |
---   78 superseded  what was applied, and is not what is there   |
---   79 blockers    who had a lock that was not to be had        |
---   79 followed    what the history takes over, and runs not   |
---   79 history     a bundle's files against the history        |
---   79 lost_tables data that is gone with its table           |
---   79 made_anew   what ran once for a table of before          |
---   79 named       what a file's statements name               |
---   79 objects     what came into being, and what is gone      |
---   79 returns     what is in the way of older content          |
---   79 rights      the rights on what was made again            |
---   79 traits      and what else ALTER said of it               |
---   80 account     of a block that an error has ended         |
---   80 given_back  what a file called back gives its objects   |
---   80 records     what the steps of a block leave behind      |
---   80 steps       one block: statements, record, or an error   |
---   80 ways_back   an undo that makes room, and puts off        |
---   81 repeatables files that run again and again              |
---   82 blocks      what stands between BEGIN and COMMIT         |
---   82 evidence    what a statement is about, and who works on it |
---   82 judges      what the catalog says of a statement         |
---   83 directives  a statement that runs in no transaction     |
---   83 halves      a file of which a part has run               |
---   83 laid_out    a file's statements as rows                  |
---   83 lent_sessions  what a file has made of its session       |
---   83 statements  a step apart, statement by statement         |
---   84 batches     one statement, run until it touches no row   |
---   84 pace        how many rows next, and when it is too long |
---   84 rounds      each in a transaction, and the next size     |
---   85 endings     how a deployment ends, and is opened again   |
---   85 line        whose turn it is, and the beginning          |
---   85 phases      from one to the next, and how that went     |
---   86 approvals   an approval, and its absence                |
---   86 effects     what of a deployment is there still         |
---   86 undo        going back with the files that came along    |
---   86 undo_plans  what that would run, and fail with           |
---   87 asked_again what a forge asks for anew                 |
---   87 created     what the files of a bundle leave               |
---   87 forms       what a rehearsal does otherwise             |
---   87 in_rehearsal  a file's statements, measured             |
---   87 later       going back over several deployments         |
---   87 owed        words that are owed to forges               |
---   87 passes      what one finds out for the next             |
---   87 rehearsal   all of it, measured and taken back          |
---   88 baseline    what is there already                        |
---   89 reports     what a rehearsal showed, and did not         |
---   90 run         the one procedure                            |
---   95 api         the names that the doorman calls             |
---   95 undo        going back, as he and people ask for it      |
---   99 views       what people read                            /
+--   00 schema             the schema itself                               \  state: created once, changed only by sql/upgrades/
+--   10 types              the state machines                              |
+--   20 tables             what is remembered, and what must be true of it |
+--   21 kept               what is kept when a deployment is over          |
+--   22 protection         what it needs before it may start               |
+--   23 owed               what forges are still to be told                |
+--   24 unwatched          what something else manages in this database    /
+--   30 constants          version, limits                                 \
+--   40 events             the journal of a deployment                     |
+--   45 retention          how long what nobody needs is kept              |
+--   48 texts              what the text of one statement tells            |
+--   50 scanner            where a statement ends                          |  code: replaced by every installation and upgrade
+--   51 split              a file's text as statements                     |
+--   52 plain              files that need no scanner                      |
+--   55 differences        two contents of one file                        |
+--   60 texts              what many kinds have in common                  |
+--   61 rare_kinds         kinds that hardly any database has of its own   |
+--   62 kinds              kinds that most have few of                     |
+--   62 relations          and kinds that most have by the hundred         |
+--   63 catalog            the catalog as one text                         |
+--   64 homes              what an object belongs to                       |
+--   64 snapshot           as rows, as a hash, and what differs            |
+--   64 unwatched          what something else manages, and is no drift    |
+--   65 drift              before and after, and since                     |
+--   65 drift_along        what disappeared with what was dropped          |
+--   65 drift_behind_undo  whether all is as it was before                 |
+--   65 drift_kept         what nobody has accepted                        |
+--   66 copies             rows of a COPY, made ready for INSERT           |
+--   66 copies_csv         the same for CSV, as COPY reads it              |
+--   66 secrets            secrets kept out of what is stored              |
+--   67 interpolation      parameters in statements                        |
+--   68 measures           the locks and effects of a statement            |
+--   69 others             what may be shown of other sessions             |
+--   70 lease              which CALL runs now, and the fence              |
+--   71 parameters         what a deployment is given                      |
+--   71 undo_values        what an undo is given                           |
+--   72 budgets            how long a statement may wait for a lock        |
+--   72 session            role, path and settings, there and back         |
+--   73 artifacts          bytes as statements                             |
+--   73 places             where in a file an error is                     |
+--   74 errors             the record of an error                          |
+--   74 protection         whether it needs an approval, or a rehearsal    |
+--   74 stays              what stays of what stopped half-way             |
+--   75 status             what a deployment looks like                    |
+--   76 begun              files of which a part is in the database        |
+--   76 forgotten          what is not there any more, as somebody says    |
+--   76 glance             whether it still looks like that                |
+--   76 guards             conditions, and the lock table                  |
+--   76 parts              the engine stays as it was installed            |
+--   76 receipts           how a deployment ended, for good                |
+--   77 csv                the text of a data file as rows                 |
+--   77 culprits           which row of a load was refused                 |
+--   77 ends               where the rows of a COPY end                    |
+--   77 json               a part of a JSON array                          |
+--   77 load_parts         a data file, chunk by chunk                     |
+--   77 load_plans         the statements of a load                        |
+--   77 load_words         the words that decide what it does              |
+--   77 loads              a data file into a table                        |
+--   77 queries            the file of a check, and what is wrong with it  |
+--   77 readers            a file read while it runs                       |
+--   77 row_errors         which row of a COPY was refused                 |
+--   77 shown_rows         that row, as it is in the file                  |
+--   78 checks             rows that break a rule                          |
+--   78 superseded         what was applied, but is not what is there      |
+--   79 blockers           who held a lock that was not granted            |
+--   79 followed           what the history takes over without running it  |
+--   79 history            a bundle's files compared with the history      |
+--   79 lost_tables        what is gone with its table                     |
+--   79 made_anew          what ran once for an earlier table              |
+--   79 named              what a file's statements name                   |
+--   79 objects            what was created, and what is gone              |
+--   79 returns            what is in the way of older content             |
+--   79 rights             the rights on what was made again               |
+--   79 traits             and what else ALTER had set on it               |
+--   80 account            of a block that an error has ended              |
+--   80 given_back         what called-back files give their objects       |
+--   80 records            what the steps of a block record                |
+--   80 steps              one block: statements, record, or an error      |
+--   80 ways_back          an undo that makes room, and puts off           |
+--   81 repeatables        repeatable files, and their order               |
+--   82 blocks             what is between BEGIN and COMMIT                |
+--   82 evidence           the object of a statement, and who works on it  |
+--   82 judges             what the catalog says of a statement            |
+--   83 directives         a statement that runs in no transaction         |
+--   83 halves             a file of which a part has run                  |
+--   83 laid_out           a file's statements as rows                     |
+--   83 lent_sessions      what a file has set in its session              |
+--   83 statements         a step, statement by statement                  |
+--   84 batches            one statement, run until it touches no row      |
+--   84 pace               how many rows next, and when it is too long     |
+--   84 rounds             each in a transaction, and the next size        |
+--   85 endings            how a deployment ends, and is opened again      |
+--   85 line               whose turn it is, and the start                 |
+--   85 phases             from one to the next, and the outcome           |
+--   86 approvals          given, or never given                           |
+--   86 effects            what is still there of a deployment             |
+--   86 undo               going back with the files that came along       |
+--   86 undo_plans         what that would run, and fail with              |
+--   87 asked_again        what a forge asks for anew                      |
+--   87 created            what the files of a bundle leave                |
+--   87 forms              what a rehearsal does differently               |
+--   87 in_rehearsal       a file's statements, measured                   |
+--   87 later              going back over several deployments             |
+--   87 owed               what is owed to forges                          |
+--   87 passes             what one pass finds out for the next            |
+--   87 rehearsal          all of it, measured and rolled back             |
+--   88 baseline           what is there already                           |
+--   89 reports            what a rehearsal showed, and did not            |
+--   90 run                the one procedure                               |
+--   95 api                the functions that the doorman calls            |
+--   95 undo               going back, as src/ and people ask for it       |
+--   99 views              what people read                                /
 --
 -- Names: a leading underscore is internal. p_ is a parameter, v_ a variable. Every name is qualified, and every function
--- runs with search_path 'pg_catalog, pg_temp': a temporary table called pg_stat_activity must blind nobody.
+-- runs with search_path 'pg_catalog, pg_temp': a temporary table called pg_stat_activity must not blind anybody.
 
 create schema weft;
 

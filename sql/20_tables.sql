@@ -1,9 +1,11 @@
--- What is remembered, and what must be true of it. Constraints are sentences; their names come back with every violation.
+-- The tables: what is remembered, and what must be true of it. Constraint names are sentences, because they come back with every
+-- violation.
 --
 -- Lock order: _lease, then _deployments, then the rest. _cancellations is a table that the runner only reads.
 --
--- Of _artifacts, _steps, _events and _history a deployment writes a row for each file, and a foreign key to it would have the server look for it as
--- often. Whoever writes them holds the deployment's row until the commit; and when one is deleted, a trigger does what the keys would (floor 45).
+-- A deployment writes a row for each of its files into _artifacts, _steps, _events and _history. A foreign key to the deployment would
+-- make the server look it up as often. Instead, whoever writes these rows locks the deployment's row until the commit, and when a
+-- deployment is deleted, a trigger does what the keys would do (floor 45).
 
 create table weft._installations (
   version           integer      primary key,

@@ -1,4 +1,4 @@
--- What is kept when a deployment is over, and how what is newest in it is found, however much there is.
+-- What is kept when a deployment is over, and how the newest of it is found, however much there is.
 
 create table weft._receipts (
   deployment_id  uuid                   not null references weft._deployments,

@@ -1,5 +1,6 @@
--- What the rules of its environment ask of a deployment before it may start, and who has approved it. They come with the request that opens
--- it, and stand here from then on: whoever goes on with it later meets them, also when nobody remembers them outside.
+-- What the rules of its environment require of a deployment before it may start, and who has approved it. The rules come with the
+-- request that opens the deployment, and are stored here from then on: whoever continues it later is bound by them, even if nobody
+-- outside remembers them.
 
 create table weft._protections (
   deployment_id    uuid         primary key references weft._deployments on delete cascade,

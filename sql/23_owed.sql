@@ -1,4 +1,5 @@
--- What forges are still to be told: it comes with the request that a webhook was made into, and goes when its people know how that ended.
+-- What forges are still to be told. It comes with the request that was made from a webhook, and is removed when the forge knows how
+-- that ended.
 
 create table weft._owed (
   deployment_id  uuid         not null references weft._deployments on delete cascade,

@@ -1,4 +1,4 @@
--- What others see to in this database, as bundles say it of themselves (`drift: ignore:`).
+-- Objects of this database that something else manages, as each bundle says (`drift: ignore:`).
 
 create table weft._unwatched (
   bundle         text         primary key,

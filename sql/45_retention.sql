@@ -1,5 +1,5 @@
--- How long what nobody needs any more is kept, and how it goes: in small transactions, by whoever has just run something, or by hand.
--- What undo, plans and whoever is not over need is needed however old it is; receipts and the history are never swept.
+-- How long what nobody needs any more is kept, and how it is removed: in small transactions, by whoever has just run something, or by
+-- hand. What undo, plans and unfinished deployments need is kept however old it is; receipts and the history are never swept.
 
 create or replace function weft._list_settings()
   returns table (name text, default_value integer, value_min integer, meaning text)

@@ -1,5 +1,5 @@
--- What is read off the text of one statement: where it begins behind its comments, whether the server's parser takes it, whether rows follow it.
--- Names are read here, and never what a statement may do.
+-- What can be read off the text of one statement: where it begins after its comments, whether the server's parser accepts it, whether
+-- rows follow it. Names are read here, but never what a statement may do.
 
 -- What a regular expression takes for a name in a flattened statement.
 create or replace function weft._ident_pattern()

@@ -1,6 +1,6 @@
--- A file's text as statements. It comes in pieces, one for each chunk of an artifact, cut behind a line's end so that no token is cut in
--- two. A piece is split at its semicolons in C; only parts that hold an opener are passed by the scanner. So the time is linear in the text,
--- and what PL/pgSQL does is a few steps for each quote, comment or parenthesis.
+-- A file's text as statements. It comes in pieces, one for each chunk of an artifact, cut after a line end so that no token is cut in
+-- two. A piece is split at its semicolons in C; only parts that contain an opener (a quote, comment or parenthesis) go through the
+-- scanner. So the time is linear in the text, and PL/pgSQL only does a few steps for each opener.
 
 -- Moves the scanner over a stretch at whose end no token goes on, by replacing what is closed in it: strings, names, comments. Null where
 -- it holds more than that: escapes, dollars, a comment that is open at its end or holds another.

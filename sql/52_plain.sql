@@ -1,6 +1,7 @@
--- Most files hold nothing that needs a walk: no string with escapes, no function whose body is not quoted, one kind of dollar quote at the most.
--- One regular expression cuts such a file, in C and in one go. It knows strings, names, comments and dollar quotes that are closed, and all else
--- that is no quote; where that is not all of the file, the file is one for the scanner: so it may know less than that, and never anything else.
+-- Most files need no scanner: they have no string with escapes, no function with an unquoted body, and at most one kind of dollar
+-- quote. One regular expression splits such a file, in C and in one go. It knows closed strings, names, comments and dollar quotes, and
+-- everything that is no quote; if that does not cover the whole file, the file goes to the scanner. So the expression may know less
+-- than the scanner, but never anything else.
 
 -- Neither function has a SET clause, so that the planner takes them into the query of whoever calls: every name in them is qualified.
 -- All of a file is looked at first, from its beginning, for a search for what is not there would begin anew at each character: but not of a

@@ -1,6 +1,6 @@
 -- Two contents of one file: whether they differ in more than comments and white space, and what differs, line by line.
 --
--- Content is what the server would read: outside of quotes white space and comments are none, inside of them every byte is. Where
+-- Content is what the server would read: outside of quotes, white space and comments do not count; inside of them, every byte does. If
 -- that cannot be told for certain, two contents are different: a file that is not run because of a wrong guess is worse than a
 -- difference that is shown.
 

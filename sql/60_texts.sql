@@ -1,4 +1,4 @@
--- What many kinds of objects say of themselves, in one wording: rights, options, owners. And texts as bytes, to be hashed and handed out.
+-- What many kinds of objects have in common, in one wording: rights, options, owners. And texts as bytes, to be hashed and handed out.
 
 create or replace function weft._describe_rights(p_rights aclitem[], p_kind "char", p_owner oid)
   returns text

@@ -1,4 +1,5 @@
--- What hardly any database has of its own: operators, casts, text search, foreign data, replication, and what belongs to the database as a whole.
+-- Kinds of objects that hardly any database has of its own: operators, casts, text search, foreign data, replication, and what belongs
+-- to the database as a whole.
 
 create or replace function weft._list_rare_objects(p_schemas oid[], p_kinds text[])
   returns table (kind text, identity text, definition text)

@@ -1,7 +1,7 @@
--- What most databases have little of or nothing: each kind is read only where there is something of it.
+-- Kinds of objects that most databases have few or none of: each kind is read only if there is something of it.
 --
--- In scope is what stands in a schema of the user's, or in none and was not there from the beginning (below 16384 are the system's own
--- numbers), and belongs to no extension.
+-- In scope is what is in a schema of the user's, or in none and was not there from the beginning (numbers below 16384 are the system's
+-- own), and belongs to no extension.
 
 create or replace function weft._find_kinds(p_schemas oid[])
   returns text[]

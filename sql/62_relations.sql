@@ -1,7 +1,8 @@
--- What most databases have by the hundred: relations with all that hangs on them, and functions.
+-- Objects that most databases have by the hundred: relations with everything that belongs to them, and functions.
 --
--- What there is so much of (columns, plain indexes, plain constraints) is written here, all of a kind at once, as the server would write it:
--- it takes half a dozen look-ups for each. What passes from one part of the query to the next is copied: so few rows do, and narrow ones.
+-- The most numerous of them (columns, plain indexes, plain constraints) are written here, all of a kind at once, in the server's own
+-- notation: asking the server takes half a dozen look-ups for each. What passes from one part of the query to the next is copied, so
+-- only few and narrow rows do.
 
 -- Call it only under the settings of weft._read_catalog.
 create or replace function weft._read_relations(p_schemas oid[])

@@ -1,4 +1,5 @@
--- On what an object of the catalog hangs, as far as its name and its definition tell: who leaves something out, and who says what went with something, ask here.
+-- What an object of the catalog belongs to or cannot exist without, as far as its name and its definition tell. Asked by whoever leaves
+-- something out, and by whoever says what disappeared together with something.
 
 create or replace function weft._plain_name()
   returns text

@@ -1,5 +1,5 @@
--- What is not as deployments have left it, and is nobody's business here: bundles say that something else sees to it (a job that makes partitions,
--- a platform with schemas of its own). What should be there is then what is there.
+-- What is not as deployments have left it, but is nobody's business here: bundles say that something else manages it (a job that
+-- creates partitions, a platform with schemas of its own). For these objects, what should be there is what is there.
 
 create or replace function weft._unquote(p_name text)
   returns text

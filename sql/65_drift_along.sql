@@ -1,4 +1,5 @@
--- What went along with what a deployment has dropped with CASCADE, and nobody has made again. psql would show the server's notice of it.
+-- What disappeared together with what a deployment has dropped with CASCADE, and nobody has made again. psql would show the server's
+-- notice about it.
 
 -- A column is data, and often called like its type: that its name stands somewhere says nothing. p_text: in lower case.
 create or replace function weft._is_column_meant(p_text text, p_column text, p_table text[])

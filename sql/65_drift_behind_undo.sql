@@ -1,4 +1,4 @@
--- How the catalog behind an undo compares with what it was, and the document of what a deployment has changed.
+-- How the catalog after an undo compares with what it was, and the document of what a deployment has changed.
 
 -- What an undo should have left is what the deployment had met. What others have changed since that one ended is not the undo's, nor what they had
 -- changed before it was opened again.

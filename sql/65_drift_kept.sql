@@ -1,7 +1,7 @@
--- Drift that stays drift: what the catalog should be behind a deployment that met another one, and how somebody says that a change is meant.
+-- Drift that stays drift: what the catalog should be after a deployment that found drift, and how somebody says that a change is meant.
 --
--- A deployment says nothing of what it has not touched. So behind it the catalog should be as it should have been before, with what the
--- deployment itself has changed: object by object, and in tables column by column.
+-- A deployment says nothing about what it has not touched. So after it, the catalog should be as it should have been before, plus what
+-- the deployment itself has changed: object by object, and in tables column by column.
 
 -- Of tables that are on all three sides: their columns, and what is said of the table itself. Null where nothing stays of it.
 create or replace function weft._expect_table(p_expected text, p_met text, p_left text)

@@ -1,5 +1,6 @@
--- COPY ... FROM STDIN with its rows, as pg_dump writes it: what the statement says, which INSERT does the same, and the rows of a piece of the
--- file made ready for it. The server gives COPY no way to read from inside it; so the rows go in by INSERT, many at a time and never row by row.
+-- COPY ... FROM STDIN with its rows, as pg_dump writes it: what the statement says, which INSERT does the same, and the rows of a piece
+-- of the file made ready for that INSERT. A function cannot feed rows to the server's COPY; so the rows go in by INSERT, many at a time
+-- and never row by row.
 
 -- What stands behind FROM STDIN. Whatever is not understood is refused by name: a row that is read by other rules than its author's is worse than none.
 create or replace function weft._read_copy_options(p_options text)

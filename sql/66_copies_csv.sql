@@ -1,5 +1,5 @@
--- CSV behind COPY, read as COPY reads it and no more strictly: a quote may begin in the middle of a field, and white space counts. Data files
--- (load) have a reader of their own, which takes RFC 4180 at its word.
+-- The CSV rows of a COPY, read as COPY reads them and no more strictly: a quote may begin in the middle of a field, and white space
+-- counts. Data files (load) have a reader of their own, which follows RFC 4180 strictly.
 
 -- Cuts the rows off a piece of the file. A line \. ends them, also within quotes: so psql has it, which never looks at them.
 create or replace function weft._cut_csv_rows(p_text text, p_is_last boolean, p_quote text, out rows text, out rest text, out is_over boolean, out has_end boolean)

@@ -1,5 +1,5 @@
--- Secrets kept out of what is written down: whatever is stored while a deployment with secrets runs goes through weft._scrub first, and what
--- has to be read again, through weft._veil and back.
+-- Keeps secrets out of everything that is stored: while a deployment with secrets runs, all that is stored goes through weft._scrub
+-- first, and what has to be read again goes through weft._veil and back.
 
 -- Which stretches of a text are pieces of secrets: of p_count characters, and in the whole text at least p_span apart. The text may lack characters that
 -- the whole text has: p_places tells where there its characters stand.

@@ -1,5 +1,5 @@
--- What can be seen of a statement from inside its transaction: the locks that it took, and what was written anew. And what there is to
--- compare afterwards: the catalog, and the sequences, which no rollback takes back.
+-- What can be seen of a statement from inside its transaction: the locks that it took, and what was rewritten. And what can be compared
+-- afterwards: the catalog, and the sequences, which no rollback restores.
 
 -- The relations that others may have to do with: by number, what they are called, their kind and their file.
 create or replace function weft._list_relations()

@@ -1,5 +1,5 @@
--- What may be told of other sessions: who they are, what they do and since when, and their statements without what stands in them. Of sessions
--- of another role the server shows number, application and role to everybody, the rest to pg_read_all_stats.
+-- What may be shown of other sessions: who they are, what they do and since when, and their statements without the values in them. For
+-- sessions of another role, the server shows number, application and role to everybody, the rest only to pg_read_all_stats.
 
 -- What somebody else wrote into a statement is theirs: strings, numbers and comments go, the names stay. Where a quote does not end, because
 -- the server has cut the statement, everything behind it goes.

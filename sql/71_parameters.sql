@@ -1,7 +1,7 @@
--- Parameters: what a bundle declares, what a request gives, and how a file comes to them.
+-- Parameters: what a bundle declares, what a request gives, and how a file reads them.
 --
--- A plain value is a row. A secret one is never stored: it comes with each CALL through the setting weft.secrets, lives in a
--- variable of the procedure, and is laid into the session of a file of its own deployment only.
+-- A plain value is a row. A secret value is never stored: it comes with each CALL in the setting weft.secrets, lives in a variable of
+-- the procedure, and is only put into the session of a file of its own deployment.
 
 create or replace function weft.parameter(p_name text)
   returns text

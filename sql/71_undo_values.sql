@@ -1,5 +1,6 @@
--- The parameters of an undo. What takes a file back has what that file had, as far as it is known: plain values are kept, secrets are given anew, and may
--- be others by now. An undo file that came later, to correct an earlier one, has besides what is new in the deployment with which it came.
+-- The parameters of an undo. An undo file has the values that its file had, as far as they are known: plain values are kept, secrets
+-- are given again, and may have changed. An undo file that came later, to correct an earlier one, also has what is new in the
+-- deployment that brought it.
 
 -- Of an undo file that came with p_others: where both know a name, what has run counts.
 create or replace function weft._merge_values(p_undone uuid, p_others uuid[])

@@ -1,5 +1,6 @@
--- How long a statement may wait for a lock. What that does to others depends on its kind: behind a change of a table that waits, everybody
--- waits; behind a row, nobody does. The first words name the kind, and nothing but the budget depends on it.
+-- How long a statement may wait for a lock. What the wait does to others depends on the kind of statement: everybody waits behind a
+-- waiting change of a table, nobody behind a wait for a row. The first words of a statement tell its kind, and nothing but the budget
+-- depends on it.
 
 create or replace function weft._name_lock_kind(p_statement text)
   returns text

@@ -1,6 +1,6 @@
--- Where in a file an error is. The server knows the place of most mistakes to the character, and tells it to a client alone: GET STACKED
--- DIAGNOSTICS has no field for it. So it is found again, afterwards: by the word that the message names, and where that stands in the statement
--- more than once, by asking the server's own parser of each. What cannot be told for certain is not told.
+-- Where in a file an error is. The server knows the place of most mistakes to the character, but only tells a client: GET STACKED
+-- DIAGNOSTICS has no field for it. So it is found again afterwards: by the word that the message names, and if that occurs more than
+-- once in the statement, by asking the server's own parser about each occurrence. What cannot be told for certain is not told.
 
 -- Words, numbers, strings and signs; of dollar quotes the marks alone, so that what a body holds is seen too.
 create or replace function weft._read_tokens(p_text text)

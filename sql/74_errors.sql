@@ -1,4 +1,4 @@
--- The account of an error: the server's words kept whole, where it was, and what to do.
+-- The record of an error: the server's words kept whole, where it was, and what to do.
 
 -- The one thing that decides the lane: what the server said.
 create or replace function weft._is_refused_in_transaction(p_error jsonb)

@@ -1,4 +1,5 @@
--- What the rules of an environment ask of a deployment: another one of the same digest rehearsed before, and the approval of a second person.
+-- What the rules of an environment require of a deployment: an earlier rehearsal of the same digest, and the approval of a second
+-- person.
 
 -- A rehearsal has another request than what it rehearses: so the digest is over what both would run. What is no bundle's alone (an undo,
 -- a baseline) is bound by its request as well.

@@ -1,4 +1,4 @@
--- What stays of what stopped half-way, a file that runs statement by statement or a batch, and how it goes on: the words of its account.
+-- What stays of a file or a batch that stopped half-way, and how it continues: the words of its account.
 
 -- Of a step that is run statement by statement: how many of its statements are done, and whether one that is not done may have
 -- committed something all the same. Afterwards the step itself remembers both, for a later deployment takes the statements over.

@@ -1,4 +1,4 @@
--- Files of which a part is in the database: what the history has not yet, and a deployment goes on with.
+-- Files of which a part is in the database: what the history does not have yet, and a deployment continues.
 
 -- By the keys of one deployment after another, which is quick where their steps are many.
 create or replace function weft._was_left_out(p_bundle text, p_path text)

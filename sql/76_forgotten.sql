@@ -1,5 +1,5 @@
--- The word of a person that nothing of a file which stopped half-way is in the database any more. What is remembered of it, so that nothing
--- runs twice, would be wrong from then on: it is forgotten, and who said so and why is kept with the step.
+-- Somebody says that nothing of a file which stopped half-way is left in the database. What is remembered of it, so that nothing runs
+-- twice, would be wrong from then on. So it is forgotten; who said so, and why, is kept with the step.
 
 create or replace function weft._refuse_to_forget(p_path text, p_bundle text)
   returns void

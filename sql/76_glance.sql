@@ -1,4 +1,5 @@
--- What whoever waits for a deployment asks twice a second. The whole document tells of every step; who wrote its rows last tells whether it would say the same.
+-- What clients ask twice a second while they wait for a deployment. The whole document describes every step; the transaction that wrote
+-- its rows last tells whether the document would still be the same.
 
 create or replace function weft.glance(p_deployment uuid)
   returns jsonb

@@ -1,4 +1,5 @@
--- What is asked around the work: whether a phase or a step is wanted, and whether what was done may stay. Not what it does to the engine: floor 76 parts.
+-- What is asked around the work: whether a phase or a step is wanted, and whether what was done may stay. (Whether it has changed the
+-- engine, the floor parts asks.)
 
 -- A condition is asked where its step would begin, in its transaction, but as the role that deploys and under its search_path. What asking
 -- leaves in the session is taken back. No SET clause: it would undo the work.

@@ -1,5 +1,5 @@
--- Weft leaves when asked, and is whole until then: nothing of the user's may be in schema weft or depend on it, and what a file does must leave the
--- engine as it was laid. Who may own the schema may do all of that by hand; a dump of a database that has Weft in it does it by mistake.
+-- Weft leaves when asked, and stays intact until then: nothing of the user's may be in the schema weft or depend on it, and no file may
+-- change the engine. Whoever owns the schema could do all of that by hand; a dump of a database that has Weft in it does it by mistake.
 
 -- Counted is what pg_depend says of the schema, of each object in it, and of their types: row types, types of arrays. An index, a trigger, a constraint, a
 -- default hang on their table there; so nothing of any kind comes or goes without another number.

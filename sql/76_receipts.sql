@@ -1,5 +1,6 @@
--- The account of how a deployment ended. It is written once, in the transaction in which that happens, and kept as bytes: whoever asks,
--- whenever, gets the same, also when the journal and the files of the deployment have gone. What is opened again and ends again has another.
+-- The permanent record of how a deployment ended. It is written once, in the transaction in which that happens, and kept as bytes:
+-- whoever asks, whenever, gets the same ones, even when the journal and the files of the deployment are gone. A deployment that is
+-- opened again and ends again has another one.
 
 create or replace function weft._refuse_change()
   returns trigger

@@ -1,6 +1,7 @@
--- CSV as RFC 4180 has it, a part of a file at a time and never record by record: the records become what stands between the parentheses of
--- literals of a row type. That is the server's own notation and nearly that of CSV: fields between commas, quotes doubled, nothing for NULL.
--- What a quote may hold is decided here, and more strictly than COPY does: a quote in the middle of a field is a mistake, and no character of it.
+-- CSV as RFC 4180 has it, a part of a file at a time and never record by record. The records become what is between the parentheses of
+-- literals of a row type. That is the server's own notation and almost that of CSV: fields between commas, quotes doubled, nothing for
+-- NULL. What a quote may contain is decided here, more strictly than COPY does: a quote in the middle of a field is an error, and not
+-- one of its characters.
 
 -- Up to the last line's end that ends a record too. What follows begins the next part.
 create or replace function weft._cut_records(p_bytes bytea, p_is_last boolean, p_has_quotes boolean, out records text, out rest bytea)

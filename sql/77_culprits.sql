@@ -1,4 +1,5 @@
--- Rows are loaded together. Which of them the server refused is looked for only when it has refused them: by halves.
+-- Finds the row of a load that the server refused. Rows are loaded together; only when the server has refused them, the row is looked
+-- for by bisection.
 
 create or replace function weft._name_place(p_format text, p_number bigint)
   returns text

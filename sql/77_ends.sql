@@ -1,5 +1,5 @@
--- Where the rows behind a COPY end. psql reads on to the end of the file; whoever forgot the line \. has statements behind the rows, and a table
--- that takes whatever comes (one column of text) would eat them without a word.
+-- Where the rows of a COPY end. psql reads on to the end of the file; but if the line \. was forgotten, there are statements after the
+-- rows, and a table that accepts anything (one column of text) would silently take them as rows.
 
 create or replace function weft._require_end(p_reader weft._reader)
   returns void

@@ -1,5 +1,5 @@
--- JSON: an array of objects, or an object a line. The server's own parser reads it; here an array is only cut between two of its
--- objects, so that a part of a file at a time goes through.
+-- JSON: an array of objects, or one object per line. The server's own parser reads it; here an array is only cut between two of its
+-- objects, so that it can be processed a part of a file at a time.
 
 -- Strings do not count, nor do brackets in them. What is outside of them opens and closes: an object of the array ends where nothing is
 -- open any more. Between two strings that can happen once, but for empty objects; so the last closing brace of a piece is the one to look at.

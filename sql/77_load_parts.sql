@@ -1,5 +1,5 @@
--- The bytes of a data file, chunk by chunk: as much of them as is whole rows goes on as text, the rest waits for the next chunk. What is no
--- text in UTF-8 is refused by what it is.
+-- The bytes of a data file, chunk by chunk: whole rows go on as text, the rest waits for the next chunk. What is not UTF-8 text is
+-- refused, and named for what it is.
 
 create or replace function weft._read_part(p_format text, p_digest bytea, p_rest bytea, p_is_first boolean, p_is_last boolean, p_line bigint, out rows text, out rest bytea)
   stable

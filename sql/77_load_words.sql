@@ -1,6 +1,6 @@
--- The words of weft.yaml that decide, besides the bytes of a file, what comes of a step: where data goes, how it is read, and what becomes of
--- rows that are there. The history keeps those under which a file was applied. With other ones the same bytes are something else: data that
--- a table is brought in line with runs again, and what runs once is refused, or stays as it is.
+-- The words of weft.yaml that decide, besides the bytes of a file, what a step does: where data goes, how it is read, and what happens
+-- to existing rows. The history keeps those with which a file was applied. With other words the same bytes mean something else: data
+-- that a table is brought in line with runs again, and what runs once is refused, or stays as it is.
 
 -- How often a step runs, by what the manifest says of it. What reads only, like a check, is in no history.
 -- Asked of every step: no SET clause, so that the planner takes it into the query of whoever calls, and every name in it is qualified.

@@ -1,7 +1,7 @@
--- A data file into a table. The rows go into a temporary table of the step, and from there into the target in one statement, whatever
--- their number; where nothing could tell the difference they go straight into the target, part by part. The file is read under our
--- role, all else is done under the role and the path of the file. That costs a subtransaction a load: what was refused in it is done once more,
--- and then it is asked which row it was.
+-- Loads a data file into a table. The rows go into a temporary table of the step, and from there into the target in one statement,
+-- whatever their number; if nothing could tell the difference, they go straight into the target, part by part. The file is read under
+-- our role, everything else is done under the role and the path of the file. This costs a subtransaction per load: what was refused in
+-- it is done once more, to find the row.
 
 -- Which columns a data file gives, and of JSON which of them only in some objects.
 create or replace function weft._read_columns(p_format text, p_options jsonb, p_chunks bytea[], out columns text[], out partial text[], out objects bigint)

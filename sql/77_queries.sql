@@ -1,5 +1,6 @@
--- The file of a check: one query, and what is wrong with it, told as of any other file. The server sees it inside a query of Weft's, which
--- counts its rows: so what it says of the text around it is said again of the text alone.
+-- The file of a check: its one query, and what is wrong with it, reported as for any other file. The server sees it inside a query of
+-- Weft's, which counts its rows; so if the server complains about the text around it, the query is tried again alone, to get the
+-- complaint about its own text.
 
 -- No statement where there is not just one. A transaction around it, as tools that verify write it, has no meaning of its own and is left out.
 create or replace function weft._find_query(p_deployment uuid, p_path text, out statement text, out line integer, out held text)

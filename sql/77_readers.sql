@@ -1,4 +1,4 @@
--- A file read while it runs: statements as far as a piece has them, then the rows behind a COPY, then statements again.
+-- Reads a file while it runs: statements as far as a piece has them, then the rows of a COPY, then statements again.
 
 create or replace function weft._open_reader(p_chunks bytea[], p_parameters jsonb)
   returns weft._reader

@@ -1,5 +1,6 @@
--- Which row of a COPY the server refused. It says so only of a COPY of its own; so afterwards, when everything is rolled back, the rows that were
--- on their way are looked at again: those that cannot be read as their types, those that the server's words are about.
+-- Which row of a COPY the server refused. The server only says so for a COPY of its own. So afterwards, when everything is rolled back,
+-- the rows that were being inserted are examined again: those that cannot be read as their types, and those that the server's message
+-- is about.
 
 -- An empty line is one field: string_to_array says of an empty text that it has none.
 create or replace function weft._cut_fields(p_row text, p_delimiter text, p_null text default null)

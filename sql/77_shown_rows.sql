@@ -1,4 +1,5 @@
--- The row that an error is about, as it stands in its file: read from there when everything is rolled back, so that no row that is fine costs anything.
+-- The row that an error is about, as it is in its file. It is read from there when everything is rolled back, so that rows without
+-- errors cost nothing.
 
 create or replace function weft._read_line(p_chunks bytea[], p_line integer)
   returns text

@@ -1,5 +1,5 @@
--- What runs again and again is in the database as the file has it that ran last. If that one has another name and is gone from the bundle (a
--- checkout was taken back, say), then what the bundle has was applied once, and is not what is there.
+-- What a repeatable file makes is in the database as the file that ran last has it. If that file has another name and is gone from the
+-- bundle (because a checkout was taken back, say), then the content that the bundle has was applied once, but is not what is there now.
 
 -- Files with the content that was applied, whose objects, or whose table, a later file has made anew that the bundle does not have.
 create or replace function weft._find_superseded(p_bundle text, p_manifest jsonb, p_findings weft._finding[])

@@ -1,6 +1,7 @@
--- Who stood in the way, when a lock was not to be had. By the time that can be asked, the wait is over and the server has forgotten it: so the
--- lock table is searched for what others hold on anything that the statement, or the server's words about it, name. That tells for sure where
--- one session holds what conflicts, and has done so since before the wait; else it is said that it is a guess, or that nobody can be named.
+-- Who held a lock that was not granted. By the time that this can be asked, the wait is over and the server has forgotten it. So the
+-- lock table is searched for what others hold on anything that the statement, or the server's message about it, names. That is certain
+-- if one session holds a conflicting lock, and has done so since before the wait; otherwise the answer is marked as a guess, or says
+-- that nobody can be named.
 
 -- A guess, and used as one: it narrows down whom to name, and decides nothing.
 create or replace function weft._guess_mode(p_statement text)

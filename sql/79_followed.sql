@@ -1,4 +1,5 @@
--- What the history takes over without running anything: files that were renamed, and new bytes that come to the same. And the journal says so.
+-- What the history takes over without running anything: files that were renamed, and new bytes with the same content. The journal says
+-- so.
 
 create or replace function weft._keep_row(p_row weft._history)
   returns jsonb

@@ -1,8 +1,8 @@
--- The files of a bundle against the history: what has been applied, and what has become of it since. Nothing is guessed: where the
--- history does not say what a file is, the deployment is refused, with words.
+-- Compares the files of a bundle with the history: what has been applied, and what has become of it since. Nothing is guessed: if the
+-- history does not say what a file is, the deployment is refused, with a reason.
 --
--- An artifact is known by bundle and path. The history keeps the digest, and which deployment brought the bytes of it: these are
--- never thrown away as long as the history names them, so that a change is shown as what it is.
+-- An artifact is identified by bundle and path. The history keeps the digest, and which deployment brought the bytes. These are never
+-- removed as long as the history names them, so that a change can be shown as what it is.
 
 -- Which entry of weft.yaml a step comes from counts for the order alone: entries holds how many steps each has, one behind the other.
 create or replace function weft._list_candidates(p_manifest jsonb)

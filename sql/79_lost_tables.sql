@@ -1,8 +1,9 @@
--- The tables into which data and batches went. What went into a table goes with it when it is dropped, and then the history is not to say that it is there:
--- an undo takes it out of the history, and data that a table is brought in line with comes again where a migration makes its table anew.
+-- The tables of loads and batches. What went into a table is gone when the table is dropped, and then the history must not say that it
+-- is there: an undo removes it from the history, and a load that brings a table in line runs again if a migration makes its table anew.
 --
--- A table is known by its name, and whether it is the same one by its number, noted when a deployment begins. What has another name when a deployment
--- ends is known by that. In a database which was dumped and restored all numbers are others, and nothing is lost: they are looked up anew, by name.
+-- A table is known by its name. Its number, noted when a deployment begins, tells whether it is still the same one, even if it has
+-- another name when the deployment ends. In a database that was dumped and restored all numbers differ, but nothing is lost: the tables
+-- are looked up again by name.
 
 -- Before a runner reads any number. A copy that the server makes of its files (a branch, a template) keeps the numbers, and what they tell; so it is not
 -- asked where the rows were written, but whether this very catalog has numbered them.

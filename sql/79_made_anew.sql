@@ -1,5 +1,5 @@
--- What ran once for a table that is made anew. Nobody runs it again: the rows may have come along, and may be meant to be gone. But it is said, for in
--- a new database it would run behind the table as it is made now.
+-- What ran once for a table that was made anew. It is not run again: its rows may have been moved, or may be meant to be gone. But it
+-- is reported, because in a new database it would run after the table as it is made now.
 
 -- Data that was only inserted, and batches, of which the history says that they are applied, and whose table is another one of the same name since the
 -- deployment began. Where nothing has run before them, what made it anew stands behind them: in a new database they would be gone, too.

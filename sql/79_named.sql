@@ -1,4 +1,4 @@
--- What the statements of a file name, as the catalog has it. Tokens name what is looked for, and the catalog answers.
+-- The objects that the statements of a file name, as the catalog has them. Tokens name what is looked for, and the catalog answers.
 
 -- What a statement creates, or null: tokens name it, and whoever asks looks into the catalog.
 create or replace function weft._name_created(p_flat text)

@@ -1,10 +1,11 @@
 -- What a repeatable file needs, and what it makes.
 --
--- Objects that come into being with a file that runs again and again, so that they can be missed when they are gone: a view that a
--- DROP ... CASCADE took along is made again by the file that made it, although that file has not changed.
+-- Objects that were created by a repeatable file are recorded, so that they are missed when they are gone: a view that a DROP ...
+-- CASCADE took along is made again by the file that made it, although that file has not changed.
 --
--- What was made since a moment is what has a higher OID, as long as that number has not begun anew: the whole cluster counts it, and every long value that
--- is stored out of line counts. Whether it may have, the last checkpoint tells. Then what there is is written down, and what was made is the rest.
+-- What was created since a moment is what has a higher OID, as long as the counter has not wrapped around. The whole cluster uses that
+-- counter, and so does every long value that is stored out of line. The last checkpoint tells whether it may have wrapped around; in
+-- that case everything that exists is noted first, and what was created is the rest.
 
 create or replace function weft._list_makeable(p_above bigint[])
   returns table (catalog integer, oid oid, made_by xid)

@@ -1,9 +1,9 @@
--- Going back over files that run again and again. What such a file has made may stand in the way of its older content: a view that has gained
--- a column is not replaced by one that lacks it. Then it is dropped first, with what depends on it and is made by such files too, and all of
--- that is made again. Never with CASCADE, and only where nothing is lost by it: what hangs on an object must be there again, it belongs to
--- whom it belonged to, and the rights are the same. That is looked at in the transaction of the drop (floor 80), and whatever is not so fails it.
+-- Going back over repeatable files. What such a file has made may be in the way of its older content: a view that has gained a column
+-- cannot be replaced by one without it. Then it is dropped first, together with what depends on it and is made by such files too, and
+-- all of that is made again. Never with CASCADE, and only if nothing is lost by it: what belongs to an object must be there again, with
+-- the same owner and the same rights. That is checked in the transaction of the drop (floor 80), which fails otherwise.
 --
--- Only views and functions are dropped, and only those that a file which stands in the undo will make again.
+-- Only views and functions are dropped, and only those that a file of the undo will make again.
 
 -- What came with CREATE EXTENSION goes with that alone.
 create or replace function weft._is_of_extension(p_classid oid, p_objid oid)

@@ -1,4 +1,4 @@
--- The rights on what an undo has dropped and made again: exactly those that were there.
+-- The rights on what an undo has dropped and made again: exactly those that existed before.
 
 create or replace function weft._has_column(p_relation oid, p_column text)
   returns boolean

@@ -1,5 +1,6 @@
--- What ALTER says of an object and its file may not: how a function is run and as whom, whom a policy is for, when a trigger fires, what a
--- materialized view is stored like. What is dropped and made again by a file that has not changed has them as they were, or fails and names them.
+-- What ALTER sets on an object, and its file may not mention: how a function runs and as whom, whom a policy is for, when a trigger
+-- fires, how a materialized view is stored. If an unchanged file drops and makes such an object again, the object gets these as they
+-- were, or the file fails and names them.
 
 create or replace function weft._quote_setting(p_name text)
   returns text

@@ -1,4 +1,5 @@
--- The account of a block that an error has ended: of which file, at which line, and whether it is run again, otherwise, or has failed.
+-- The record of a block that an error has ended: in which file, at which line, and whether the block is run again, is run in another
+-- way, or has failed.
 
 -- p_is_final: nothing is tried again for a lock that was not to be had.
 create or replace function weft._account_for_stop(p_deployment uuid, p_phase weft._phases, p_caught weft._caught, p_stop weft._stop, p_is_final boolean)

@@ -1,8 +1,9 @@
--- What a file that is called back makes anew has what it had: rights, comments, options, indexes and triggers that others have given to it. It
--- was Weft that made it again, so nothing of it is lost without a word: what cannot be given back fails the file, and names it.
+-- Gives objects that a called-back file makes anew what they had before: rights, comments, options, and the indexes and triggers that
+-- others have given them. It was Weft that made them again, so nothing may be lost silently: what cannot be restored fails the file,
+-- and is named.
 --
--- It is noted before the first thing that a phase does, of files that do not run because they have not changed, and again before a file in which DROP
--- stands: once such an object is gone, nobody knows any more what it had. What its own file gives stands in the file.
+-- It is noted before the first thing that a phase does, for files that do not run because they have not changed, and again before a
+-- file that contains DROP: once such an object is gone, nobody knows any more what it had. What its own file gives is in the file.
 
 -- An index or a trigger that a file makes again is not given back by others.
 create or replace function weft._name_remade(p_bundle text)

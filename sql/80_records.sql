@@ -1,4 +1,4 @@
--- What the steps of a block leave behind: in their rows, in the history, in the journal. In the transaction of their effects.
+-- The records of the steps of a block: in their rows, in the history, in the journal. In the transaction of their effects.
 
 -- p_records: in the order of the steps.
 create or replace function weft._record_steps(p_phase weft._phases, p_records weft._step_record[])

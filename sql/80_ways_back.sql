@@ -1,7 +1,8 @@
--- What an undo does when a file does not come back as it is: it makes room for it, or puts it off until what it needs is undone too; and what
--- it looks after behind a block: that what was dropped is there again with all that it had, its rights too.
+-- What an undo does when the older content of a file cannot simply be run again: it makes room for it, or puts it off until what it
+-- needs is undone too. And what it checks after a block: that everything that was dropped is there again with all that it had,
+-- including its rights.
 --
--- Each of that is committed before the block runs again, and told in the journal: room_made, put_off.
+-- Each of these is committed before the block runs again, and recorded in the journal: room_made, put_off.
 
 -- Of the steps of a block that have just run: files whose objects another file of their group has taken along again. Only where one ran behind them.
 create or replace function weft._find_swallowed(p_phase weft._phases, p_first integer, p_last integer)

@@ -1,7 +1,7 @@
--- Files that run again and again: views, functions and policies that need each other. What stands next to each other in a phase is a
--- group, and runs in one transaction. Its order is nobody's homework: the one that worked last is tried first, in one block, as any other.
--- Only when a file lacks something is another one searched, file by file under savepoints; all of that is taken back, and the group
--- runs in the order found, which is recorded.
+-- Repeatable files: views, functions and policies that need each other. Those that stand next to each other in a phase are a group, and
+-- run in one transaction. Users need not order them: the order that worked last is tried first, in one block like any other. Only if a
+-- file lacks something, another order is searched for, file by file under savepoints; all of that is rolled back, and the group runs in
+-- the order found, which is recorded.
 --
 -- The order is that of the steps' ordinals, so that what is shown, planned and run is the same.
 

@@ -1,4 +1,4 @@
--- BEGIN and COMMIT in a file that is run statement by statement: what stands between them shares a transaction, as it does under psql.
+-- BEGIN and COMMIT in a file that runs statement by statement: what is between them shares a transaction, as it does in psql.
 
 -- The rows of the statements between two of them get the number of their block; BEGIN and COMMIT themselves have no row. Where the phase says that
 -- a file is one transaction, they stay, and the server refuses them. A rehearsal leaves out what goes around a whole file, as a deployment does.

@@ -1,4 +1,4 @@
--- What a statement is about that PostgreSQL runs in no transaction, what the catalog says of that, and who is at work on it.
+-- The object of a statement that PostgreSQL runs in no transaction, what the catalog says of that object, and who is at work on it.
 --
 -- Patterns here only name the object to be looked at.
 

@@ -1,7 +1,7 @@
--- The judges: what became of a statement that PostgreSQL runs in no transaction, the catalog says, and nobody's memory.
+-- The judges: the catalog alone says what became of a statement that PostgreSQL runs in no transaction, and nobody's memory.
 --
--- A judge is asked before the statement goes out, after it came back, and after anything that was cut in between, and it always answers
--- from what is there now: done, send (this statement), wait, or failed.
+-- A judge is asked before the statement is sent, after it came back, and after anything that was cut in between. It always answers from
+-- what is there now: done, send (this statement), wait, or failed.
 
 -- p_is_reported: the server has said, in this very session, that the statement itself is done.
 create or replace function weft._judge(p_judge jsonb, p_statement text, p_is_reported boolean, p_sent_at timestamptz, p_before jsonb, out verdict text, out statement text, out error jsonb, out about oid)

@@ -1,4 +1,4 @@
--- A statement that PostgreSQL runs in no transaction: handed out, asked about, repaired, or taken away again.
+-- A statement that PostgreSQL runs in no transaction: handed out, judged, repaired, or cleaned up.
 
 -- An interrupted REINDEX CONCURRENTLY leaves invalid indexes of TOAST too, which only a superuser may drop.
 create or replace function weft._tell_leftovers(p_statement weft._statements, p_phase weft._phases, p_path text)

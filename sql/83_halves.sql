@@ -1,4 +1,4 @@
--- A file of which an earlier deployment has committed a part: whether it is still the same as far as it has run, and what becomes of it.
+-- A file of which an earlier deployment has committed a part: whether that part is unchanged, and what becomes of the rest.
 
 -- The same file in a deployment that is over, or was passed because its caller may not deploy any more, where something of it is remembered.
 create or replace function weft._find_half(p_bundle text, p_deployment uuid, p_path text, p_is_undo boolean default false)

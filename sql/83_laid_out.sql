@@ -1,4 +1,4 @@
--- A file laid out: its statements as rows, each with what an earlier deployment has done of it.
+-- A file laid out: its statements as rows, each with what an earlier deployment has already done of it.
 
 -- p_text: the COPY, with the values of parameters.
 create or replace function weft._open_rows(p_statement weft._statements, p_text text)

@@ -1,5 +1,5 @@
--- The session between two statements of a file. Anything may happen there, so whatever the file has made of its session (role, settings,
--- search_path) is kept with each statement, and the next one begins with it, in this backend or in another.
+-- The session between two statements of a file. Anything may happen in between, so whatever the file has set in its session (role,
+-- settings, search_path) is kept with each statement, and the next one starts with it, in this backend or in another.
 
 -- The session as a file has left it. No view shows settings of classes that no module has defined ("app.tenant"): they are those that
 -- were known before, and those that the statement names.

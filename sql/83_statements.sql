@@ -1,4 +1,4 @@
--- A step apart: its statements one by one, each in a transaction of its own, and at top level what the server runs in none.
+-- A step that runs statement by statement: each in a transaction of its own, and at top level what the server runs in none.
 
 -- One statement, or a block of them, in a transaction of its own, with the record of it.
 create or replace function weft._run_statement(p_statement weft._statements, p_before jsonb, p_phase weft._phases, p_path text, p_fence bigint)

@@ -1,4 +1,4 @@
--- The pace of a batch: how many rows the next round may touch, because of whom it goes slower, and when it goes on for too long.
+-- The pace of a batch: how many rows the next round may touch, who makes it go slower, and when it has gone on for too long.
 
 -- How many rows the next round may touch. Steered, a round takes about as long as it shall; where others had to wait, it is halved, and goes
 -- back up to what weft.yaml says once they do not.

@@ -1,4 +1,5 @@
--- How an attempt and a deployment end, what is said then of what stays, and how the failed steps of a degraded one are tried again.
+-- How an attempt and a deployment end, what is then said about what stays, and how the failed steps of a degraded deployment are tried
+-- again.
 
 create or replace function weft._end_attempt(p_deployment uuid, p_outcome text)
   returns void

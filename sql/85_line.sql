@@ -1,4 +1,4 @@
--- Whose turn it is, and how a deployment begins or goes on. Every function here is one arrow: lock, read, write, tell.
+-- Whose turn it is, and how a deployment begins or continues. Every function here is one transition: lock, read, write, record.
 
 -- open -> staged, when nothing is missing any more, and whoever has to has approved it. The place in line is given here: who waits has none, and holds up nobody.
 create or replace function weft._settle_staged(p_deployment uuid)

@@ -1,4 +1,4 @@
--- From phase to phase: which is next and which of its steps share a transaction, and what is written down of how that went.
+-- From phase to phase: which one is next, which of its steps share a transaction, and what is recorded of the outcome.
 
 -- A deployment has succeeded: what is gone by now of a file is meant to be gone, if something behind it has run. Not what an undo takes along of files
 -- that it is not about, or that came back where nobody is called back, before what takes them along; nor what a file was to make again and has failed to: they stay

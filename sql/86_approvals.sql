@@ -1,4 +1,4 @@
--- An approval, and its absence.
+-- Approvals: how one is given, and what happens to deployments that never get one.
 
 -- What was opened before it is older, also where it is approved later: run behind what has been deployed since, it would set that back.
 create or replace function weft._overtaken_by(p_deployment weft._deployments)

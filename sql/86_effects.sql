@@ -1,5 +1,5 @@
--- What of a deployment is in the database still, what would take it back, and which deployment came behind it. However much history there is, only
--- what a deployment itself has left, and what came behind it, is looked at.
+-- What of a deployment is still in the database, what would take it back, and which deployment came after it. However much history
+-- there is, only what a deployment itself has left, and what came after it, is looked at.
 
 -- The undo of a file is the one that came with it, or with the same bytes of it later, in a deployment that came to something: so an undo can be
 -- repaired, or given at last. Of a file that runs again and again it is the file itself, as it was before; so it is of data that a table is brought in line with.

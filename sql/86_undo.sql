@@ -1,7 +1,7 @@
--- Going back. The undo files came with the deployment and stayed here, so nobody needs the old code: they are run in reverse, phase by
--- phase under each phase's own rule, as a deployment of its own, for which everything holds that holds for any other.
+-- Going back. The undo files came with the deployment and were kept here, so nobody needs the old code: they are run in reverse, phase
+-- by phase under each phase's own rule, as a deployment of its own, for which everything holds that holds for any other.
 --
--- What there is to undo, the history says: what of a deployment is in it still. Whatever an undo file takes back leaves the history in
+-- The history says what there is to undo: what of a deployment is still in it. Whatever an undo file takes back leaves the history in
 -- the same transaction (floor 80), and the next deployment runs it again.
 
 -- Of each bundle the newest deployment of which something is in the database.

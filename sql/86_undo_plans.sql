@@ -1,4 +1,5 @@
--- What an undo would run, said beforehand, and what it would fail with, as far as the catalog can tell: in the words with which it then fails.
+-- What an undo would run, in advance, and what would make it fail, as far as the catalog tells: in the words with which it would then
+-- fail.
 
 -- A name that stands in a file, wherever: in the body of a function, or in a comment too. What cannot be read here may have any.
 create or replace function weft._list_secrets_needed(p_undone uuid)

@@ -1,5 +1,5 @@
--- What a forge asks for again: a branch that is set back to a commit asks for it anew, whatever its webhook says of what was before. That the branch was
--- elsewhere meanwhile another deployment shows, and each of those once.
+-- What a forge asks for again. A branch that is set back to a commit asks for that commit anew, whatever its webhook says of its
+-- earlier state. Another deployment shows that the branch was elsewhere meanwhile, and each of those counts once.
 
 create or replace function weft._request_id(p_id text, p_caller text, p_target text, p_signature jsonb)
   returns text

@@ -1,8 +1,9 @@
--- What the files of a bundle leave in the catalog, by its name: what they create, without what a later statement drops, renames or moves.
--- By that a baseline is held against the catalog.
+-- What the files of a bundle leave in the catalog, by name: what they create, without what a later statement drops, renames or moves. A
+-- baseline is checked against the catalog by that.
 --
--- Tokens name what is looked for, and the catalog answers. What is temporary is not looked for, nor what a DO block makes, nor what is data, a right or a
--- comment. A statement that drops or renames something of an object (a column, a constraint, a default) leaves the object where it is.
+-- Tokens name what is looked for, and the catalog answers. Not looked for is what is temporary, what a DO block makes, and what is
+-- data, a right or a comment. A statement that drops or renames a part of an object (a column, a constraint, a default) leaves the
+-- object where it is.
 
 -- What stands in the parentheses behind the name of a function; null where there is anything in it that this does not read.
 create or replace function weft._read_arguments(p_flat text)

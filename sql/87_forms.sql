@@ -1,4 +1,4 @@
--- What a rehearsal does otherwise than the deployment: statements in the form that a transaction takes, and groups as a whole.
+-- What a rehearsal does differently from the deployment: statements in a form that can run in a transaction, and groups as a whole.
 
 -- What a statement would be that PostgreSQL runs in no transaction, as it runs in one; null where there is no such form.
 create or replace function weft._write_in_transaction(p_statement text)

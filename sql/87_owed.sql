@@ -1,4 +1,4 @@
--- Words that are owed to forges: written down with the deployment, taken by whoever comes by when it is over, and gone when they were said.
+-- What is owed to forges: recorded with the deployment, taken by whoever comes next when it is over, and removed when it was reported.
 
 create or replace function weft._owe(p_deployment uuid, p_owed jsonb)
   returns void

@@ -1,8 +1,9 @@
--- What a pass of a rehearsal finds out the hard way: the next one knows it from the beginning. By a word for the phase, the step, or the statement:
+-- What one pass of a rehearsal finds out by failing, so that the next pass knows it from the beginning. One entry for the phase, the
+-- step, or the statement:
 --
 --   lost/PHASE       what its steps take away from others, which then run again
 --   group/PHASE      its repeatable files are run as wholes, as the deployment does it
---   STEP             the account of a file that may fail, and has
+--   STEP             the error of a file that may fail, and has
 --   STEP/whole       it is read as it runs (true), or laid out after all (false)
 --   STEP/way         of an undo: it goes with its group, because of what is in its way
 --   STEP/STATEMENT   why the server refused it in a transaction

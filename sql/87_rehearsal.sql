@@ -1,7 +1,8 @@
--- A rehearsal: everything that a deployment would do, statement by statement, in one transaction that is rolled back, with an account of
--- each: locks, rows, time, what was rewritten; what the checks say; how the catalog would differ. What one transaction cannot show is named.
+-- A rehearsal: everything that a deployment would do, statement by statement, in one transaction that is rolled back, with a report on
+-- each: locks, rows, time, what was rewritten; what the checks say; how the catalog would differ. What one transaction cannot show is
+-- named.
 --
--- The locks are the real ones, for as long as it runs. Whom it lets wait, a second session tells, which looks every now and then.
+-- The locks are the real ones, for as long as it runs. A second session that looks from time to time tells who had to wait.
 
 -- From one of its steps on.
 create or replace function weft._list_pending(p_phase weft._phases, p_from integer)

@@ -1,5 +1,5 @@
--- Baseline: a database is at a bundle already, and nothing of it is to be run. The word of whoever says so is held against the catalog as
--- far as that goes: the objects that the files create are looked for by their names. What was not looked for is told.
+-- Baseline: a database is at a bundle already, and nothing of it is to be run. That claim is compared with the catalog as far as that
+-- goes: the objects that the files create are looked for by their names. What was not checked is reported.
 --
 -- Why the database cannot be at the bundle, or null; and what was looked at.
 create or replace function weft._verify_baseline(p_deployment weft._deployments, out quarrel jsonb, out verdict jsonb)

@@ -1,4 +1,5 @@
--- The report of a rehearsal, from what its block has shown and what others have seen meanwhile; and the one who looks, from a second session.
+-- The report of a rehearsal, from what its block has shown and what others have seen meanwhile; and the procedure that watches from a
+-- second session.
 
 -- staged -> running, of a rehearsal: what there is to compare with later.
 create or replace function weft._prepare_rehearsal(p_deployment uuid)

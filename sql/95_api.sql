@@ -1,4 +1,4 @@
--- The names that the doorman calls. Everything he does to a database is one of these, and weft.run.
+-- The functions that the doorman (everything in src/) calls. Everything it does to a database is one of these, and weft.run.
 
 create or replace function weft.open(
     p_request bytea, p_manifest jsonb default null, p_caller text default 'direct', p_target text default null, p_signature jsonb default null,

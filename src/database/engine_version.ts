@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '0e3ac87af81dd62b6fabe078c47b52bdcb175fc5a26207437749da41efb67378';
+export const ENGINE_DIGEST = 'e7fd5384d43e3ce8256c5b5ea14bccf2ce1ef3f046a319980787f8d6897c08a2';
