@@ -1,7 +1,7 @@
 /**
- * A folder inside the archive of a repository (a tar, through gzip, with one folder at its top), made a bundle. The archive is streamed: what
- * is not under the folder is passed over; for a bundle that is not held the archive is fetched again when its bytes are sent, and each of them is
- * proved again. Where archives come from is for the forges.
+ * A folder inside the archive of a repository (a gzipped tar with one folder at its top), turned into a bundle. The archive is
+ * streamed: what is not under the folder is skipped. For a bundle that is not held in memory, the archive is fetched again when its
+ * bytes are sent, and each of them is proved again. Where archives come from is for the forges.
  */
 import { Buffer } from 'node:buffer';
 import { LIMITS } from '../domain/limits.ts';

@@ -1,4 +1,7 @@
-/** Whether a file of SQL holds nothing that is run: blanks, comments and semicolons alone. Looked at part by part, up to the first character of a statement, and no further than most comments are long. */
+/**
+ * Whether a SQL file contains nothing that runs: only blanks, comments and semicolons. It is looked at part by part, up to the first
+ * character of a statement, and no further than most comments are long.
+ */
 
 const [TAB, CARRIAGE_RETURN, LINE_FEED, BLANK, SEMICOLON, DASH, SLASH, STAR] = [9, 13, 10, 32, 59, 45, 47, 42] as const;
 const LOOKED_AT_BYTES = 64 * 1024;

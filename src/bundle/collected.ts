@@ -1,6 +1,7 @@
 /**
- * The files of a bundle as they come out of somewhere, one after the other in any order, and the bundle that they make. A small bundle is held in
- * memory; of a larger one the bytes are fetched again when they are sent, and proved again. Where files come from is for `archive.ts` and `git_tree.ts`.
+ * The files of a bundle as they come out of somewhere, one after the other in any order, and the bundle that they make. A small bundle
+ * is held in memory; the bytes of a larger one are fetched again when they are sent, and proved again. Where files come from is for
+ * `archive.ts` and `git_tree.ts`.
  */
 import { LIMITS, type LimitName } from '../domain/limits.ts';
 import type { Artifact, Manifest } from '../domain/manifest.ts';

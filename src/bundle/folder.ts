@@ -1,6 +1,6 @@
 /**
- * A folder on disk, made a bundle. The one file of this room that runs in Node only. Links are refused, never followed;
- * files are streamed, twice: once to describe them, and once more, proved again, when they are sent.
+ * A folder on disk, turned into a bundle. The one file of this room that runs in Node only. Links are refused, never followed; files
+ * are streamed twice: once to describe them, and once more, proved again, when they are sent.
  */
 import type { Dirent } from 'node:fs';
 import { constants } from 'node:fs';

@@ -1,8 +1,8 @@
 /**
- * A folder of a repository at a commit, made a bundle out of git's own objects, where a forge gives those: trees, and files by their ids. Each is
- * proved against the id that the one above it has (the SHA-1 of its kind, its size and its bytes), so that no file of the commit is left out of a
- * listing, none is another one, and none is larger than was said. Small files come many at a time, in a zip; others one by one. Where objects
- * come from is for the forges.
+ * A folder of a repository at a commit, turned into a bundle from git's own objects, if a forge gives those: trees, and files by their
+ * ids. Each object is proved against the id that the one above it has (the SHA-1 of its kind, its size and its bytes), so that no file
+ * of the commit is missing from a listing, none is replaced by another one, and none is larger than announced. Small files come many at
+ * a time, in a zip; others one by one. Where objects come from is for the forges.
  */
 import { Buffer } from 'node:buffer';
 import { createHash } from 'node:crypto';

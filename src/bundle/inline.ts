@@ -1,6 +1,6 @@
 /**
- * Files inside a JSON document, made a bundle: for whoever has only curl and openssl. Resolved as a folder with these files
- * would be; the bytes are in memory already, so the document's limit (inline_document_bytes) is theirs too.
+ * Files inside a JSON document, turned into a bundle: for callers that have only curl and openssl. They are resolved as a folder with
+ * these files would be. The bytes are in memory already, so the document's limit (inline_document_bytes) is theirs too.
  */
 import { Buffer } from 'node:buffer';
 import { Problem } from '../domain/problem.ts';

@@ -1,6 +1,6 @@
 /**
- * What a `load` of the bundle file means for each of its files: the format, by the end of its name where nothing is said. What of
- * it can only be told when the files are known is refused here.
+ * What a `load` of the bundle file means for each of its files: the format, by the end of its name if nothing is said. What can only be
+ * judged when the files are known is refused here.
  */
 import type { BundleFileStep } from './bundle_file.ts';
 import { invalidAt } from './bundle_file.ts';

@@ -1,6 +1,6 @@
 /**
- * Orders and likenesses of names: the order in which files run, where a reader would expect another one, and which known
- * word somebody probably meant. Nothing here knows of bundles.
+ * Order and similarity of names: the order in which files run, where a reader would expect another one, and which known word somebody
+ * probably meant. Nothing here knows of bundles.
  */
 import { Buffer } from 'node:buffer';
 

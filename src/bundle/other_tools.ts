@@ -1,6 +1,6 @@
 /**
- * Folders that were written for another tool: what the names of files mean there, and would not mean here. What weft.yaml says is meant, so there
- * only a warning is given; what stands within a file is for `two_ways.ts`.
+ * Folders that were written for another tool: what the names of files mean there, and would not mean here. If there is a weft.yaml, it
+ * is taken at its word, and only a warning is given. What is inside a file is for `two_ways.ts`.
  */
 import { Problem } from '../domain/problem.ts';
 

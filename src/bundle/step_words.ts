@@ -1,6 +1,6 @@
 /**
- * The kinds of steps as `weft.yaml` writes them. Which kind a step is, says the word that names its files; each kind has a
- * schema of its own, and what it says goes into the manifest's step as it stands. A kind is added here and in `domain/manifest.ts`.
+ * The kinds of steps as `weft.yaml` writes them. The word that names a step's files tells its kind; each kind has a schema of its own,
+ * and its words go into the manifest's step unchanged. To add a kind, add it here and in `domain/manifest.ts`.
  */
 import * as z from 'zod';
 import { LIMITS } from '../domain/limits.ts';

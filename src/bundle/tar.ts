@@ -1,7 +1,8 @@
 /**
- * A bundle on the wire: a tar whose first entry is the signed request, then perhaps the secrets that it binds by digest, the others
- * artifacts, named by their SHA-256, in manifest order, regular files, once each. Written with modern-tar; read here, block by block, because what comes behind
- * the request must not even be looked at before the request is verified, and must be refused exactly where it stands.
+ * A bundle on the wire: a tar whose first entry is the signed request, then perhaps the secrets that it binds by digest; the others are
+ * artifacts, named by their SHA-256, in manifest order, regular files, once each. It is written with modern-tar, but read here, block
+ * by block, because what follows the request must not even be looked at before the request is verified, and must be refused exactly
+ * where it is.
  */
 import { createTarPacker, type TarPackController } from 'modern-tar';
 import { LIMITS } from '../domain/limits.ts';

@@ -1,6 +1,7 @@
 /**
- * Files in which a migration and its way back stand one below the other, with a comment between them that another tool reads. To Weft, and to psql, it is
- * a comment: the file would run, and take back at once what it did. Looked at part by part, whatever weft.yaml says: nothing there makes two files of one.
+ * Files that contain a migration and its way back, separated by a comment that another tool reads. To Weft, and to psql, it is only a
+ * comment: the file would run, and take back at once what it did. It is looked at part by part, whatever weft.yaml says, because
+ * nothing there can turn one file into two.
  */
 import { Buffer } from 'node:buffer';
 import { Problem } from '../domain/problem.ts';

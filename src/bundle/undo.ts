@@ -1,5 +1,5 @@
 /**
- * Which undo file belongs to which file: of a path, a path; of a glob, a pattern with the same wildcards, which stand for the same
+ * Which undo file belongs to which file: for a path, a path; for a glob, a pattern with the same wildcards, which stand for the same
  * text in both (`schema/*.sql` and `undo/*.sql`: `undo/001_staff.sql` undoes `schema/001_staff.sql`).
  */
 import { invalidAt } from './bundle_file.ts';

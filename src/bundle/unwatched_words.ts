@@ -1,4 +1,4 @@
-/** `drift:` of a bundle file: the objects that something else sees to, each by one word and a name. */
+/** `drift:` of a bundle file: the objects that something else manages, each by one word and a name. */
 import * as z from 'zod';
 import { LIMITS } from '../domain/limits.ts';
 import { PAIR_WORDS, SINGLE_WORDS, type Unwatched } from '../domain/unwatched.ts';

@@ -1,6 +1,6 @@
 /**
- * A small zip in memory (PKWARE APPNOTE 6.3), read by its central directory, which has the sizes that a writer of streams leaves out of the headers in
- * front of the files. What the files must be is for whoever asked for it: names and sums of a zip are not believed here.
+ * A small zip in memory (PKWARE APPNOTE 6.3), read by its central directory, which has the sizes that a streaming writer leaves out of
+ * the headers in front of the files. What the files must be is for the caller: names and checksums of a zip are not believed here.
  */
 import { Buffer } from 'node:buffer';
 import { inflateRawSync } from 'node:zlib';

@@ -1,6 +1,6 @@
 /**
- * A command that stays with a deployment: shows it while it goes on, leaves on Ctrl-C, or when its time is over, with the words that
- * it goes on without us, and ends with the summary and the exit code. What is done meanwhile is direct.ts's or remote.ts's.
+ * A command that follows a deployment: shows its progress; leaves on Ctrl-C, or when its time is over, and says that the deployment
+ * goes on; and ends with the summary and the exit code. The work itself is direct.ts's or remote.ts's.
  */
 import { isTimeOver } from '../deployment/errand.ts';
 import { isUnapproved } from '../domain/approval.ts';

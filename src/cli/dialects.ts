@@ -1,6 +1,6 @@
 /**
- * What the logs of GitHub Actions, GitLab CI and Azure Pipelines obey: groups that fold, and marks on a file and line. And what keeps
- * text from outside (an error, a path, a NOTICE) from being obeyed too. Pure; pipeline.ts writes.
+ * The commands in the logs of GitHub Actions, GitLab CI and Azure Pipelines: groups that fold, and marks on a file and line. And how
+ * text from outside (an error, a path, a NOTICE) is kept from acting as such a command. Pure; pipeline.ts writes.
  *
  * Sources: docs.github.com "Workflow commands"; docs.gitlab.com "Custom collapsible sections"; learn.microsoft.com "Logging commands".
  */

@@ -1,6 +1,6 @@
 /**
- * Straight to a database: makes the request that a Worker would have received, and hands it to deployment/'s drive, again
- * and again until the deadline when a connection is lost. The request names no audience and no target; the caller is "direct".
+ * Straight to a database: makes the request that a Worker would have received, and hands it to deployment/'s drive, again and again
+ * until the deadline if a connection is lost. The request names no audience and no target; the caller is "direct".
  */
 import { type Bundle, wantedChunks } from '../bundle/source.ts';
 import { connectTo } from '../database/connect.ts';

@@ -1,4 +1,4 @@
-/** What is told while a database owes its answer because a commit in it waits for a standby that is gone, say. */
+/** What is said while a database does not answer because a commit in it waits, for a standby that is gone, say. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connect } from '../database/session.ts';
 import { readWaitingCommits } from '../database/standbys.ts';

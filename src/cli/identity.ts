@@ -1,6 +1,7 @@
 /**
- * The identity token of the CI job that this runs in: where it comes from, and what it is asked for. GitHub and Azure make one when they are asked;
- * GitLab has made it before the job began. The addresses are those that the runner puts into the environment; nothing is asked of anybody else.
+ * The identity token of the CI job that this runs in: where it comes from, and what audience it is requested for. GitHub and Azure make
+ * one on request; GitLab has made it before the job began. The addresses are those that the runner puts into the environment; no other
+ * address is called.
  */
 import * as z from 'zod';
 import { Problem } from '../domain/problem.ts';

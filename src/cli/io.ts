@@ -1,7 +1,7 @@
 /**
- * What a command talks through: the environment, two places to write to, whether a person watches, and the wish to leave.
- * Passed in, so that tests and `npm start` run commands in their own process. Results go to stdout, everything else to
- * stderr; with `--json` stdout gets exactly one document. What is said is the commands' business.
+ * What a command communicates through: the environment, two streams to write to, whether a person watches, and the wish to leave.
+ * Passed in, so that tests and `npm start` run commands in their own process. Results go to stdout, everything else to stderr; with
+ * `--json`, stdout gets exactly one document. What is said is up to the commands.
  */
 import { type Style, UNCOLOURED } from '../words/style.ts';
 import type { Pipeline } from './pipeline.ts';

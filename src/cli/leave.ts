@@ -1,4 +1,7 @@
-/** What Ctrl-C means: the first asks to leave in order, a second one leaves at once. Who is asked, and how it leaves, is the command's. */
+/**
+ * What Ctrl-C means: the first asks to leave in order, a second one leaves at once. Who is asked, and how it leaves, is up to the
+ * command.
+ */
 
 /** npm and the launcher pass a terminal's Ctrl-C on to a process that had it already: signals this close are one. */
 const SAME_KEYSTROKE_MS = 400;

@@ -1,6 +1,4 @@
-/**
- * A deployment as Markdown, for the page that a forge has for a run. Pure; pipeline.ts writes it.
- */
+/** A deployment as Markdown, for the page on which a forge shows a run. Pure; pipeline.ts writes it. */
 import type { Deployment, PhaseStatus } from '../domain/deployment.ts';
 import { fenceOf } from '../domain/fence.ts';
 import { count, cut, duration, oneLine, timeBetween } from '../words/text.ts';

@@ -1,6 +1,6 @@
 /**
- * Trying again until a deadline, for what passes by itself: a lost connection, a compute that wakes, a Worker that restarts.
- * Safe because whatever is tried here is one deployment however often it is asked for. What is tried is the caller's.
+ * Retries until a deadline, for temporary problems: a lost connection, a compute that wakes, a Worker that restarts. That is safe
+ * because whatever is tried here is one deployment, however often it is requested. What is tried is up to the caller.
  */
 import { Problem } from '../domain/problem.ts';
 import { duration } from '../words/text.ts';

@@ -1,7 +1,7 @@
 /**
- * A command in a job of GitHub Actions, GitLab CI or Azure Pipelines: phases become groups of the log, errors marks on their file and line, the
- * end a summary where that forge shows one. What comes from files, servers and databases is no command to the forge. How each of them
- * wants it is dialects.ts's business, what a summary says markdown.ts's.
+ * A command in a job of GitHub Actions, GitLab CI or Azure Pipelines: phases become groups of the log, errors become marks on their
+ * file and line, and the end becomes a summary where the forge shows one. Text from files, servers and databases never acts as a
+ * command to the forge. The syntax of each forge is dialects.ts's business, the contents of a summary markdown.ts's.
  */
 import { appendFileSync, writeFileSync } from 'node:fs';
 import { isAbsolute, join, posix, relative, resolve, sep } from 'node:path';

@@ -1,4 +1,4 @@
-/** Readings, either way in. The drivers of a database are loaded only when one is asked. */
+/** Readings, directly or through a Worker. The drivers of a database are loaded only when one is asked. */
 import type { Changes, Deployment, Drift } from '../domain/deployment.ts';
 import type { Foresight, ForesightQuestion } from '../domain/foresight.ts';
 import type { History } from '../domain/history.ts';

@@ -1,7 +1,7 @@
 /**
- * Through a Worker: signs, sends what is missing, follows, and knocks again when nobody is at work. Every knock carries the
- * same signed id with a new timestamp and expiry, so however often a connection is lost it is one deployment. HTTP itself
- * is worker_client.ts's, the signatures are trust/'s.
+ * Through a Worker: signs, sends what is missing, follows, and sends the request again when nobody is at work. Every repeat carries the
+ * same signed id with a new timestamp and expiry, so however often a connection is lost, it is one deployment. HTTP itself is
+ * worker_client.ts's, the signatures are trust/'s.
  */
 import * as z from 'zod';
 import { type Bundle, NO_ARTIFACTS } from '../bundle/source.ts';

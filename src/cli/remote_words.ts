@@ -1,4 +1,7 @@
-/** What somebody says of a database through a Worker: one signed request, one answer. It runs nothing, and may be said again. */
+/**
+ * What somebody declares about a database through a Worker (accepted drift, a forgotten file): one signed request, one answer. It runs
+ * nothing, and may be repeated.
+ */
 import type * as z from 'zod';
 import { type Drift, driftSchema } from '../domain/deployment.ts';
 import { type Forgotten, forgottenSchema } from '../domain/history.ts';

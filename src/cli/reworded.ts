@@ -1,4 +1,7 @@
-/** Files that were applied as they are, and run all the same: with other words of weft.yaml, or because another file came behind them. Pure. */
+/**
+ * Files that were applied with these bytes and run all the same: because the words of weft.yaml have changed, or because another file
+ * came after them. Pure.
+ */
 import type { Foresight } from '../domain/foresight.ts';
 import { listSome, oneLine } from '../words/text.ts';
 

@@ -1,4 +1,4 @@
-/** The plan of an undo for people: what it runs, what has no undo, which secrets it needs, and what it would fail with. Pure. */
+/** The plan of an undo for people: what it runs, what has no undo, which secrets it needs, and what would make it fail. Pure. */
 import type { UndoPlan } from '../domain/undo_plan.ts';
 import type { Style } from '../words/style.ts';
 import { columns, count, listSome, moment, oneLine } from '../words/text.ts';

@@ -1,6 +1,6 @@
 /**
- * `weft undo --with FOLDER`: brings undo files that were corrected. They come as a deployment of just those files that are applied with the
- * same bytes, which therefore runs nothing; from then on they count.
+ * `weft undo --with FOLDER`: brings corrected undo files. They come as a deployment of just those files that are applied with the same
+ * bytes, which therefore runs nothing; from then on they count.
  */
 import { readFolder } from '../bundle/folder.ts';
 import type { Bundle } from '../bundle/source.ts';

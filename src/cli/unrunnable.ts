@@ -1,7 +1,8 @@
 /**
- * What a file holds that cannot run as it stands: commands of psql, COPY that talks to a client, transactions that begin or end in the middle
- * of it; and what runs otherwise than one may think: transactions of its own. For `weft check` and `weft plan`, which have no server to ask: a
- * command of psql is a problem there, what cannot run words of warning. It skips strings, comments and bodies as psql's scanner does; where statements really end is for `sql/51_split.sql`, and the engine decides.
+ * What a file contains that cannot run as it is: psql commands, COPY that talks to a client, transactions that begin or end in the
+ * middle of it; and what runs differently than one may think: transactions of its own. For `weft check` and `weft plan`, which have no
+ * server to ask: for them a psql command is an error, and anything else that cannot run a warning. It skips strings, comments and
+ * bodies as psql's scanner does; where statements really end is for `sql/51_split.sql`, and the engine decides.
  */
 import type { Bundle } from '../bundle/source.ts';
 import { Problem } from '../domain/problem.ts';

@@ -1,4 +1,7 @@
-/** What somebody says of a database, either way in: it runs nothing. The drivers of a database are loaded only when one is told. */
+/**
+ * What somebody declares about a database (accepted drift, a forgotten file), directly or through a Worker: it runs nothing. The
+ * drivers of a database are loaded only when one is used.
+ */
 import type { Drift } from '../domain/deployment.ts';
 import type { Forgotten } from '../domain/history.ts';
 import type { ForgetRequest } from '../domain/request.ts';

@@ -1,7 +1,7 @@
 /**
- * A connection string taken apart (PostgreSQL manual, 34.1.1.2, Connection URIs), as far as Weft uses it. Only what is
- * understood is accepted: drivers let parameters behind "?" override host, user and time-outs without a word. No part of
- * the text is ever repeated in a refusal: where it is malformed, any part may be the password.
+ * A parsed connection string (PostgreSQL manual, 34.1.1.2, Connection URIs), as far as Weft uses it. Only what is understood is
+ * accepted: drivers let parameters after "?" override host, user and time-outs silently. No part of the text is ever repeated in a
+ * refusal: if it is malformed, any part may be the password.
  */
 import { Problem } from '../domain/problem.ts';
 

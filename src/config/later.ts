@@ -1,6 +1,6 @@
 /**
- * Words of the configuration that are read and checked already, and that this Weft does not act upon yet. A rule that nobody keeps is worse than
- * none: so whoever writes one of them is told, and nothing is passed over.
+ * Words of the configuration that are read and checked already, but that this Weft does not act upon yet. A rule that nobody enforces
+ * is worse than none: so whoever writes one of them is told, and nothing is silently ignored.
  */
 
 /** Where the word stands, `*` for any one key; and what it waits for. */

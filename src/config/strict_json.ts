@@ -1,8 +1,7 @@
 /**
- * JSON (RFC 8259) read so that every reader sees the same document. `JSON.parse` keeps the last of two equal keys where
- * another reader keeps the first, and a signature would hold for both; here a doubled key is an error, as are bytes that
- * are not UTF-8, lone surrogates, `__proto__`, and nesting without end. Says where, by line and column. What the document
- * means is for others.
+ * JSON (RFC 8259) read so that every reader sees the same document. `JSON.parse` keeps the last of two equal keys where another reader
+ * keeps the first, and a signature would be valid for both; here a duplicate key is an error, and so are bytes that are not UTF-8, lone
+ * surrogates, `__proto__`, and unlimited nesting. Errors name line and column. What the document means is for others.
  */
 import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';

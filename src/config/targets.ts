@@ -1,4 +1,4 @@
-/** Targets: named databases that deployments may go to, and by which way. */
+/** Targets: named databases that deployments may go to, and how they are reached. */
 import * as z from 'zod';
 import { nameSchema } from '../domain/manifest.ts';
 import { isLocalHost } from './connection_string.ts';

@@ -1,6 +1,6 @@
 /**
- * Addresses of the web in a configuration: of the Worker, of who issues identity tokens, of a forge's API. Nothing but these is ever asked, and
- * only over TLS, but for this machine.
+ * Web addresses in a configuration: of the Worker, of issuers of identity tokens, of a forge's API. No others are ever called, and only
+ * over TLS, except on this machine.
  */
 import * as z from 'zod';
 

@@ -1,6 +1,6 @@
 /**
- * Opens sessions: one address, one way in, again and again until a deadline while a compute wakes or all connections are
- * taken. What a failure means is judged in `errors.ts`.
+ * Opens sessions: one address, one transport, again and again until a deadline while a compute wakes or all connections are taken. What
+ * a failure means is judged in `errors.ts`.
  */
 import { parseConnectionString } from '../config/connection_string.ts';
 import { type Cause, type ConnectFailure, connectFailure, connectProblem } from './errors.ts';

@@ -1,4 +1,4 @@
-/** What of the catalog has changed: outside of deployments, and by one of them. */
+/** What has changed in the catalog: outside of deployments, and by one of them. */
 import { type Changes, changesSchema, type Drift, driftSchema } from '../domain/deployment.ts';
 import { readDocument } from './reading.ts';
 import type { Session } from './session.ts';

@@ -1,6 +1,6 @@
 /**
- * The engine's API as typed calls: with `server.ts`, `install.ts` and `staging.ts` the only SQL in `src`. Documents that come back are parsed where
- * they enter. What to call when is the drive's business (`deployment/`).
+ * The engine's API as typed calls: with `server.ts`, `install.ts` and `staging.ts` the only SQL in `src`. Documents that come back are
+ * parsed where they enter. What to call when is up to the drive (`deployment/`).
  */
 import * as z from 'zod';
 import type { Approval, Protection } from '../domain/approval.ts';

@@ -1,6 +1,7 @@
 /**
- * The files of the engine that this Weft brings. Their text is larger than all the rest of a Worker, and is needed once in the life of a
- * database; so no module holds it: it is read when it is to be laid, from where `#engine-text` (package.json) finds it in Node and in workerd.
+ * The files of the engine that this Weft brings. Their text is larger than all the rest of a Worker, and is needed once in the life of
+ * a database. So no module contains it: it is read when it is to be installed, from where `#engine-text` (package.json) finds it in
+ * Node and in workerd.
  */
 import { readEngineText } from '#engine-text';
 import { Problem } from '../domain/problem.ts';

@@ -1,6 +1,4 @@
-/**
- * What the engine and the server say, as problems of the doorman: one switch over SQLSTATEs. Class WF is the engine's own.
- */
+/** Turns what the engine and the server say into problems: one switch over SQLSTATEs. Class WF is the engine's own. */
 import { Problem } from '../domain/problem.ts';
 import { SqlError } from './session.ts';
 

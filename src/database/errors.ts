@@ -1,7 +1,7 @@
 /**
- * What the drivers throw, made into what Weft says: two drivers and two runtimes fail in a dozen shapes (errors with a code,
- * ErrorEvents without a message, bare closes), and their messages hold hosts and addresses. Whether a connect is worth
- * repeating is decided here too; how often and how long is `connect.ts`.
+ * Turns what the drivers throw into what Weft says: two drivers and two runtimes fail in a dozen shapes (errors with a code,
+ * ErrorEvents without a message, bare closes), and their messages contain hosts and addresses. Whether a connect is worth repeating is
+ * decided here too; how often and how long is for `connect.ts`.
  */
 import { Problem, type ProblemFacts, type ProblemSlug } from '../domain/problem.ts';
 import type { ServerMessage } from './internals.ts';

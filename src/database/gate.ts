@@ -1,7 +1,7 @@
 /**
- * So many sessions at a time and no more: a crowd before one database waits here, and not on its connections, which others need as well. Only this
- * isolate's are counted, and nobody waits for ever: it spares the database a burst, and nothing relies on it. Who would stay for long may be sent
- * away in place of that.
+ * Limits the number of sessions to one database: further ones wait here, and not on the database's connections, which others need as
+ * well. Only this isolate's sessions are counted, and nobody waits for ever: it spares the database a burst, and nothing relies on it.
+ * Those who would stay for long may be sent away instead.
  */
 import type { Connect, Session } from './session.ts';
 

@@ -1,8 +1,9 @@
 /**
- * Whose schema `weft` is, before anything in it is called. Whoever may create a schema in a database that has none of this name can make one, with
- * functions of their own under the engine's names, which would then run with the rights of whoever deploys. So the schema, and all that is in it, must
- * belong to somebody who can do as much anyway. What asks is in pg_catalog alone, and stands before any statement that names the schema: the server
- * looks names up when it reads a statement, and of a transaction that has failed it reads none.
+ * Whom the schema `weft` belongs to, asked before anything in it is called. Whoever may create a schema in a database that has none of
+ * this name can create one with functions of their own under the engine's names, which would then run with the rights of whoever
+ * deploys. So the schema, and everything in it, must belong to somebody who can do as much anyway. The query only uses pg_catalog, and
+ * comes before any statement that names the schema: the server looks names up when it parses a statement, and in a failed transaction
+ * it parses none.
  */
 import { type Message, type Row, type Session, SqlError, type Value } from './session.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Brings the engine into a database, or up to date: one script, one transaction, one wait, safe when twenty do it at once. What
- * the engine is stands in `sql/`; how its text gets here is `engine_files.ts`.
+ * Brings the engine into a database, or up to date: one script, one transaction, one wait, and safe if twenty do it at once. What the
+ * engine is, is in `sql/`; how its text gets here is for `engine_files.ts`.
  */
 import { Problem } from '../domain/problem.ts';
 import { type EngineFile, type EngineFiles, readEngineFiles } from './engine_files.ts';

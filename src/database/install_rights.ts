@@ -1,6 +1,6 @@
 /**
- * Whose the engine is: what it lays gets no rights from the default privileges of whoever installs it, which are meant for that
- * role's own tables. What somebody has granted by hand since stays through an upgrade.
+ * The rights on the engine: what is installed gets none from the default privileges of whoever installs it, which are meant for that
+ * role's own tables. What somebody has granted by hand since survives an upgrade.
  */
 
 /** Before anything is laid: what is there already. */

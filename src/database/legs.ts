@@ -1,6 +1,6 @@
 /**
- * One pipeline in legs: everything goes out in one breath, and whoever waits for a part of it learns of that part as soon as it
- * stands. What the legs say is for others.
+ * One pipeline in legs: everything is sent at once, and whoever waits for a part of it learns of that part as soon as its answer is
+ * there. What the legs say is for others.
  */
 import type { Message, Messages, Reply, Session } from './session.ts';
 

@@ -1,4 +1,4 @@
-/** Sessions whose client has gone without a word: what is at work may wait for them. */
+/** Sessions whose client has disappeared without a word: what is running may wait for them. */
 import { asking } from './engine_problems.ts';
 import { queryEngine } from './guard.ts';
 import type { Session } from './session.ts';

@@ -1,7 +1,6 @@
 /**
- * The frontend messages of PostgreSQL's protocol that Weft sends itself (manual, 55.7), as parts: a value that is bytes is a
- * part of its own, handed on as it is. Who joins small parts and splits large ones is `outbox.ts`; the replies are read by
- * the driver's parser.
+ * The frontend messages of PostgreSQL's protocol that Weft sends itself (manual, 55.7), as parts: a value that is bytes is a part of
+ * its own, handed on as it is. Small parts are joined and large ones split by `outbox.ts`; the replies are read by the driver's parser.
  */
 import { Buffer } from 'node:buffer';
 import type { Value } from './session.ts';

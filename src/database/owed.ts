@@ -1,4 +1,6 @@
-/** What forges are still to be told, as the engine keeps it: taken, and settled. What it says, and whether it is to be believed, is for others. */
+/**
+ * What forges are still to be told, as the engine keeps it: taken, and settled. What it says, and whether to believe it, is for others.
+ */
 import * as z from 'zod';
 import { type Deployment, deploymentSchema } from '../domain/deployment.ts';
 import { readDocument } from './reading.ts';

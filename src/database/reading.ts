@@ -1,6 +1,6 @@
 /**
- * One question to the engine, and its answer as a document. An engine of another version may not know the question, or answer it otherwise: then
- * that is what is said, and what to do, instead of what did not fit.
+ * One question to the engine, and its answer as a document. An engine of another version may not know the question, or answer it
+ * differently: then the error says that, and what to do, instead of what did not fit.
  */
 import * as z from 'zod';
 import { Problem } from '../domain/problem.ts';

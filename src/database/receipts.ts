@@ -1,4 +1,4 @@
-/** Receipts, read as they were written. What counts are the bytes: nothing here takes them apart. */
+/** Receipts, read as they were written. What counts are the bytes: nothing here parses them. */
 import { readText } from './reading.ts';
 import type { Session } from './session.ts';
 

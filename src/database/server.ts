@@ -1,6 +1,6 @@
 /**
- * What is at the other end of a session: version, standby or not, read-only or not, and whether the session is what Weft needs.
- * It is asked in the same breath as the first call of the engine, so it costs no wait of its own.
+ * What is at the other end of a session: version, standby or not, read-only or not, and whether the session is what Weft needs. It is
+ * asked together with the first call of the engine, so it costs no round trip of its own.
  */
 import { Problem } from '../domain/problem.ts';
 import { guardMessages } from './guard.ts';

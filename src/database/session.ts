@@ -1,6 +1,6 @@
 /**
- * A session: one Postgres connection that keeps its backend. Two ways in make one, WebSocket and TCP; nobody above this
- * interface knows which. Everything that fails comes out as a Problem, or as a SqlError when the server itself said no.
+ * A session: one PostgreSQL connection that keeps its backend, over WebSocket or TCP; nobody above this interface knows which.
+ * Everything that fails comes out as a Problem, or as a SqlError if the server itself said no.
  */
 
 /** What the server said (PostgreSQL manual, 55.8, error and notice fields). The session is still usable. */

@@ -1,4 +1,4 @@
-/** A commit that waits for a synchronous standby answers nobody. What waits shows from another session of the same role. */
+/** A commit that waits for a synchronous standby answers nobody. Another session of the same role can see what it waits for. */
 import { asking } from './engine_problems.ts';
 import type { Session } from './session.ts';
 

@@ -1,4 +1,4 @@
-/** Going back, said beforehand: what an undo would run, and how many of them it takes. */
+/** Going back, in advance: what an undo would run, and how many undos it takes. */
 import { type Later, laterSchema, type UndoPlan, undoPlanSchema } from '../domain/undo_plan.ts';
 import { readDocument } from './reading.ts';
 import type { Session } from './session.ts';

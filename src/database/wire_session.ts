@@ -1,7 +1,7 @@
 /**
- * The session over either driver. The driver connects, encrypts and authenticates; from then on it only parses: its own
- * handling of queries is taken off, because it waits for every answer. Who is sent what in which order is `pipeline.ts`;
- * repeated attempts are `connect.ts`.
+ * The session over either driver. The driver connects, encrypts and authenticates; from then on it only parses: its own handling of
+ * queries is removed, because it waits for every answer. What is sent in which order is for `pipeline.ts`; repeated attempts are for
+ * `connect.ts`.
  */
 
 import type { Problem } from '../domain/problem.ts';

@@ -1,4 +1,4 @@
-/** What somebody says of a database, or of a deployment: it runs nothing, and changes nothing but what the engine takes for so. */
+/** What somebody declares about a database, or a deployment: it runs nothing, and only changes the engine's own records. */
 import * as z from 'zod';
 import { type Deployment, type Drift, deploymentSchema, driftSchema } from '../domain/deployment.ts';
 import { type Forgotten, forgottenSchema } from '../domain/history.ts';

@@ -1,6 +1,6 @@
 /**
- * Approves a deployment that waits for a second person, and has it run: who approves is the trigger. That it is approved is committed before
- * anything else is asked, so what goes wrong behind it is the deployment's business, and no reason to approve it again.
+ * Approves a deployment that waits for a second person, and has it run: the approver is the trigger. The approval is committed before
+ * anything else is asked, so what goes wrong afterwards is the deployment's business, and no reason to approve it again.
  */
 import { ensureEngine, type Run, readStatus } from '../database/engine.ts';
 import { type ApprovalCall, approve as say } from '../database/words.ts';

@@ -1,6 +1,6 @@
 /**
- * Looks after a deployment whose request has had its answer: goes on with it where nobody is at work, and else leaves at once. Unlike a
- * `resume` it is nobody's wish: it installs no engine where there is none, and opens nothing that is over.
+ * Looks after a deployment whose request has had its answer: continues it if nobody is at work, and otherwise leaves at once. Unlike a
+ * `resume`, nobody has asked for it: it installs no engine where there is none, and reopens nothing that is over.
  */
 import { ensureEngine, type Run } from '../database/engine.ts';
 import { isUnapproved } from '../domain/approval.ts';

@@ -1,7 +1,7 @@
 /**
- * Asks for the end of a deployment, and waits the moment until it has come: the runner sees the request between two statements,
- * or is woken out of one. Where a statement was handed out and nobody is at work any more, it makes the CALL that clears up behind it.
- * What is half-made is dropped by the engine, which waits for whoever holds it; this does not.
+ * Asks for the end of a deployment, and waits until it has come: the runner sees the request between two statements, or is woken out of
+ * one. If a statement was handed out and nobody is at work any more, it makes the CALL that cleans up after it. What is half-made is
+ * dropped by the engine, which waits for whoever holds it; this does not.
  */
 import { inspectServer, readStatus, requestCancel } from '../database/engine.ts';
 import type { Connect } from '../database/session.ts';

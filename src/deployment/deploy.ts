@@ -1,7 +1,7 @@
 /**
- * The drive: open, stage, run. Waits on the network do not grow with the number of files: a small bundle takes one for all of it,
- * a larger one takes one to open, and one for everything that is staged and the CALL behind it. What goes out behind the opening
- * is `flight.ts`; how the CALL is followed to its end, `run.ts`.
+ * The drive: open, stage, run. The number of round trips does not grow with the number of files: a small bundle takes one for all of
+ * it; a larger one takes one to open, and one for everything that is staged and the CALL after it. What is sent after the opening is in
+ * `flight.ts`; how the CALL is followed to its end, in `run.ts`.
  */
 import { type OpenedDeployment, openDeployment, type Run, readStatus, runMessages } from '../database/engine.ts';
 import { problemOf } from '../database/engine_problems.ts';

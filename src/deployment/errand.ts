@@ -1,5 +1,5 @@
 /**
- * What all drives share: how long, for whom to look, when to stop looking, and how long a silence is borne. Nothing here sends
+ * What all drives share: how long, for whom to look, when to stop looking, and how long a silence is tolerated. Nothing here sends
  * anything to a database.
  */
 import type { Connect, Session } from '../database/session.ts';

@@ -1,7 +1,7 @@
 /**
- * What follows the opening of a deployment: its artifacts, and the CALL right behind them. Of a small bundle they go out with the
- * opening in one breath, a flight, before anything is known of the database: they have an effect only where that opened the
- * deployment under the id that it proposed. What has come of them is judged in `deploy.ts`.
+ * What follows the opening of a deployment: its artifacts, and the CALL right after them. For a small bundle they are sent together
+ * with the opening (a flight), before anything is known of the database: they only have an effect if that opened the deployment under
+ * the id that it proposed. What has become of them is judged in `deploy.ts`.
  */
 import { BACKEND_OF_OPENING, type Run, runMessages, type SendOpening } from '../database/engine.ts';
 import { sendInLegs } from '../database/legs.ts';

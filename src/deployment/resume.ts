@@ -1,6 +1,6 @@
 /**
- * Goes on with a deployment, or with whatever is unfinished in a database. The engine is brought up to date first, so that a
- * deployment opened before an upgrade finishes after it.
+ * Continues a deployment, or whatever is unfinished in a database. The engine is brought up to date first, so that a deployment opened
+ * before an upgrade finishes after it.
  */
 import { ensureEngine, type Run, readDeployments, readStatus } from '../database/engine.ts';
 import type { Deployment } from '../domain/deployment.ts';

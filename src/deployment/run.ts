@@ -1,7 +1,6 @@
 /**
- * Sends the CALL, and stays with the deployment until it is over: through lost connections, behind others in line, beside
- * another CALL that is at work already. A CALL is also how one attaches: it says at once who is there, and takes over from
- * whoever is gone.
+ * Sends the CALL, and stays with the deployment until it is over: through lost connections, behind others in line, beside another CALL
+ * that is already at work. A CALL is also how one attaches: it says at once who is there, and takes over from a runner that is gone.
  */
 import { type Directive, directiveMessages, inspectServer, type Run, type RunResult, readRunResult, reportMessages, runMessages } from '../database/engine.ts';
 import { type Reply, type Session, SqlError } from '../database/session.ts';

@@ -1,6 +1,6 @@
 /**
- * While a rehearsal runs in one session, another one looks who waits because of it. The engine does the looking, every now and then,
- * by itself: so it costs the network nothing. Where it cannot, the report says that nobody has looked.
+ * While a rehearsal runs in one session, another one watches who waits because of it. The engine does the watching by itself, from time
+ * to time, so it costs the network nothing. If it cannot, the report says that nobody has looked.
  */
 import { sampleMessages } from '../database/engine.ts';
 import type { Connect, Session } from '../database/session.ts';

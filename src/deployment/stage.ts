@@ -1,6 +1,6 @@
 /**
- * Artifacts on their way: where their bytes come from, and whether the database still takes them. The messages themselves are
- * made by database/staging.ts.
+ * Artifacts on their way: where their bytes come from, and whether the database still accepts them. The messages themselves are made by
+ * database/staging.ts.
  */
 import type { Chunk } from '../bundle/chunks.ts';
 import type { Message, Messages } from '../database/session.ts';

@@ -1,6 +1,6 @@
 /**
- * Takes a deployment back. What there is to run came with it and lies in the database, so that nothing is sent but the request;
- * from there on an undo is a deployment like any other.
+ * Takes a deployment back. What there is to run came with it and is in the database, so only the request is sent; from there on an undo
+ * is a deployment like any other.
  */
 import { ensureEngine, openUndo } from '../database/engine.ts';
 import { isUnapproved } from '../domain/approval.ts';

@@ -1,6 +1,6 @@
 /**
- * Watches a CALL from a second session: the first one is silent until the CALL ends, and a network that swallows everything
- * looks just the same. The watcher shows progress, and says when there is no use in waiting on.
+ * Watches a CALL from a second session: the first one is silent until the CALL ends, and a network that swallows everything looks just
+ * the same. The watcher shows progress, and says when waiting has become pointless.
  */
 import { readDeployments, readGlance, readStatus } from '../database/engine.ts';
 import { endLostSessions } from '../database/lost_sessions.ts';

@@ -1,7 +1,7 @@
 /**
- * Makes of `sql/` what travels with Weft: `src/database/assets/engine.json`, the engine's text, which Node reads from the disk and a Worker
- * from its static assets, and `src/database/engine_version.ts`, by which it is known without its text. A test holds both equal to the
- * files. Run it with `npm run build:sql` after every change in `sql/`.
+ * Turns `sql/` into what is shipped with Weft: `src/database/assets/engine.json`, the engine's text, which Node reads from the disk and
+ * a Worker from its static assets, and `src/database/engine_version.ts`, which identifies it without its text. A test holds both equal
+ * to the files. Run it with `npm run build:sql` after every change in `sql/`.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';

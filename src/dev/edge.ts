@@ -1,6 +1,6 @@
 /**
- * What stands before a database here: the relay and the Worker, with one target, one caller, and a grant. The local stack puts it before
- * its own PostgreSQL, the tests before a new database.
+ * What is in front of a database here: the relay and the Worker, with one target, one caller, and a grant. The local stack puts it in
+ * front of its own PostgreSQL, the tests in front of a new database.
  */
 import { randomBytes } from 'node:crypto';
 import { encodeWebhookSecret } from '../config/webhook_secret.ts';

@@ -1,6 +1,4 @@
-/**
- * Free TCP ports on 127.0.0.1. Between the asking and the using somebody else may take one: whoever starts a server tries again.
- */
+/** Free TCP ports on 127.0.0.1. Somebody else may take one before it is used: whoever starts a server tries again. */
 import { createServer } from 'node:net';
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Ends a process when we are gone, however we went, kill -9 included. A shell waits for a word on a pipe that only we hold; instead
- * of the word comes the end of the pipe: then it acts. (Where there is no /bin/sh it does nothing.)
+ * Ends a process when we are gone, however we went, kill -9 included. A shell waits for a word on a pipe that only we hold; if the pipe
+ * ends without the word, it acts. (Where there is no /bin/sh it does nothing.)
  */
 import { spawn } from 'node:child_process';
 import type { Socket } from 'node:net';

@@ -1,6 +1,6 @@
 /**
- * What a database says of a deployment and of an index while they are made and afterwards: read over a connection of its own, from PostgreSQL's
- * catalog and statistics and from the views of schema weft. What is made of it is for whoever asks.
+ * What a database says of a deployment and of an index, during and after: read over a connection of its own, from PostgreSQL's catalog
+ * and statistics and from the views of schema weft. What to make of it is up to the caller.
  */
 import pg from 'pg';
 

@@ -1,4 +1,4 @@
-/** The approval of a second person: what a deployment says of it, and whether it waits for one. */
+/** The approval of a second person: what a deployment says about it, and whether it waits for one. */
 import * as z from 'zod';
 
 export const approvalSchema = z.looseObject({

@@ -1,6 +1,6 @@
 /**
- * What a forge says has happened in a repository, as far as deployments follow from it; and the piece of work that a Worker makes of it: one
- * change for one target. As a message it lies in the queue until it is taken; it holds nothing secret.
+ * What a forge says has happened in a repository, as far as deployments follow from it; and the piece of work that a Worker makes of
+ * it: one change for one target. It waits in the queue as a message until it is taken; it contains nothing secret.
  */
 import * as z from 'zod';
 import { digestSchema, nameSchema, pathSchema } from './manifest.ts';

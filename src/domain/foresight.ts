@@ -1,5 +1,5 @@
 /**
- * What the history of a database has to say of a bundle before it is deployed: the document that the engine's `weft.plan` makes, and the
+ * What the history of a database knows of a bundle before it is deployed: the document that the engine's `weft.plan` makes, and the
  * question that is sent for it.
  */
 import * as z from 'zod';

@@ -1,6 +1,6 @@
 /**
- * Parameters: what a bundle declares, and what a request gives. A plain value stands in the request; of a secret one there is only a
- * keyed digest, and the value travels beside it. Whether a value is of its type the server says, and nobody here.
+ * Parameters: what a bundle declares, and what a request gives. A plain value is in the request; for a secret one the request only has
+ * a keyed digest, and the value travels beside it. Whether a value fits its type is for the server to say, and nobody here.
  */
 import * as z from 'zod';
 import { LIMITS } from './limits.ts';

@@ -1,4 +1,4 @@
-/** The receipt: the account of how a deployment ended, as the engine has written it. */
+/** The receipt: the permanent record of how a deployment ended, as the engine has written it. */
 import * as z from 'zod';
 import { deploymentErrorSchema, deploymentSchema, deploymentStateSchema, phaseStatusSchema } from './deployment.ts';
 

@@ -1,6 +1,7 @@
 /**
- * What a Worker leaves for whoever comes after it: a deployment that was not over when the request had its answer. As a message it lies
- * in a queue until it is due; a memory keeps the same without its secrets. Both are hints: the database alone knows what is true.
+ * What a Worker leaves for whoever comes after it: a deployment that was not over when the request had its answer. It waits as a
+ * message in a queue until it is due; a memory keeps the same without its secrets. Both are hints: the database alone knows what is
+ * true.
  */
 import * as z from 'zod';
 import { nameSchema } from './manifest.ts';

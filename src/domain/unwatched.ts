@@ -1,4 +1,4 @@
-/** What something else sees to in a database: objects of the catalog of which nothing is drift. */
+/** What something else manages in a database: objects of the catalog whose changes are no drift. */
 import * as z from 'zod';
 import { LIMITS } from './limits.ts';
 import { textSchema } from './text.ts';

@@ -1,6 +1,7 @@
 /**
- * What is told at a forge of how a change fares: a title, a text, and remarks at lines of files. Whoever may read a repository may read it: so
- * it names files, statements' places and the server's message, and neither a database's address nor what stands in its rows.
+ * What is reported at a forge about a change: a title, a text, and remarks at lines of files. Everybody who may read a repository may
+ * read it: so it contains files, places of statements and the server's message, but neither a database's address nor the contents of
+ * its rows.
  */
 import { isUnapproved } from '../domain/approval.ts';
 import type { Account, Remark } from '../domain/change.ts';

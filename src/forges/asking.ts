@@ -1,7 +1,8 @@
 /**
- * Requests to the API of a forge: only to the address of the configuration, under time-outs, with answers of bounded size, and with no
- * redirect followed but one within that API, where a forge leads from old names to new ones, and one of an archive, to the one other
- * origin that is configured, without what proves us. What a forge says is told by its status and its own message, never with an address: those of archives hold tokens.
+ * Requests to the API of a forge: only to the address of the configuration, with time-outs and with answers of bounded size. Redirects
+ * are followed in two cases only: within that API, where a forge leads from old names to new ones; and for an archive, to the one other
+ * origin that is configured, without our credentials. A forge's refusal is reported by its status and its own message, never with an
+ * address: those of archives contain tokens.
  */
 import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';

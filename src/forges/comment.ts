@@ -1,4 +1,4 @@
-/** An account as a comment in Markdown, as every forge shows it: with a mark, by which it is found again. */
+/** A report as a comment in Markdown, as every forge shows it: with a mark by which it is found again. */
 import type { Account } from '../domain/change.ts';
 
 /** What every forge takes in one text. */

@@ -1,6 +1,6 @@
 /**
- * What Weft needs of a forge: that it can be told what a webhook says and who sent it, that what it said is still so, where the files are, and
- * how to report back. One folder each; nothing outside of it knows what an API looks like.
+ * What Weft needs of a forge: who sent a webhook and what it says, whether that is still true, where the files are, and how to report
+ * back. One folder each; nothing outside of it knows what an API looks like.
  */
 import type { ArchivedBundle } from '../bundle/collected.ts';
 import type { CallerKeys } from '../config/secrets.ts';

@@ -1,4 +1,6 @@
-/** Events by their form. A forge switches a webhook off that is answered with errors: what has another form is ignored, with the reason. */
+/**
+ * Events by their form. A forge disables a webhook that is answered with errors: an event of another form is ignored, with the reason.
+ */
 import * as z from 'zod';
 import type { Heard } from './forge.ts';
 

@@ -1,4 +1,7 @@
-/** What every forge is asked alike: whether a commit is the head of a branch still, and a deployment the newest of its environment. */
+/**
+ * What every forge is asked in the same way: whether a commit is still the head of a branch, and a deployment the newest of its
+ * environment.
+ */
 import type { Change } from '../domain/change.ts';
 import type { Confirmed } from './forge.ts';
 

@@ -1,4 +1,4 @@
-/** Several reports of one account: each that fits is made, and one that fails keeps no other from being made. */
+/** Several reports about one change: each that fits is made, and one that fails does not keep the others from being made. */
 import { Problem } from '../domain/problem.ts';
 import type { Reports } from './forge.ts';
 

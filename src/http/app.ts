@@ -1,6 +1,6 @@
 /**
- * The doorman's face: routes, and what surrounds them all. A route settles who asks and for what before anything below
- * opens a session; whatever it throws becomes a problem document; whatever it leaves of the body is drained.
+ * The Worker's HTTP side: routes, and what surrounds them all. A route settles who asks and for what before anything below opens a
+ * session; whatever it throws becomes a problem document; whatever it leaves of the body is drained.
  */
 import { Hono } from 'hono';
 import { Problem } from '../domain/problem.ts';

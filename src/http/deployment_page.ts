@@ -1,6 +1,6 @@
 /**
- * A deployment for people who open its address in a browser: the words that the command line has, and its files. It runs nothing; while the deployment is
- * not over the browser asks again by itself.
+ * A deployment for people who open its address in a browser: the words that the command line has, and its files. It runs no script;
+ * while the deployment is not over, the browser reloads the page by itself.
  */
 import { html } from 'hono/html';
 import { type Deployment, isOver, type StepStatus } from '../domain/deployment.ts';

@@ -1,6 +1,6 @@
 /**
- * Headers that stand on every answer. Nothing here is meant to be kept, framed, sniffed or passed on: `Location` and the
- * addresses of readings carry tokens.
+ * Headers of every answer. Nothing here is meant to be kept, framed, sniffed or passed on: `Location` and the addresses of readings
+ * carry tokens.
  */
 import type { MiddlewareHandler } from 'hono';
 

@@ -1,6 +1,6 @@
 /**
- * Files inline, made a bundle. Without a manifest the files say everything. With one, both must say the same: the manifest
- * is what was meant, the files are what was sent.
+ * Files inline, turned into a bundle. Without a manifest, the files say everything. With one, both must say the same: the manifest is
+ * what was meant, the files are what was sent.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { BUNDLE_FILE } from '../bundle/bundle_file.ts';

@@ -1,6 +1,6 @@
 /**
- * What a Worker answers to, in one list: the page for people and the description for programs (openapi.ts) are made of it, and a test holds it
- * to the routes. Schemas are those by which requests are read and rows are parsed.
+ * What a Worker answers to, in one list: the page for people and the description for programs (openapi.ts) are made from it, and a test
+ * compares it with the routes. Schemas are those by which requests are read and rows are parsed.
  */
 import * as z from 'zod';
 import { approvalSchema } from '../domain/approval.ts';

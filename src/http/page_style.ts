@@ -1,4 +1,7 @@
-/** How the pages for people look. They run nothing and fetch nothing: one style that stands in the page, and is named by its hash. */
+/**
+ * How the pages for people look. They run nothing and fetch nothing: there is one style, which is in the page, and is allowed by its
+ * hash.
+ */
 import { createHash } from 'node:crypto';
 
 const STYLE =

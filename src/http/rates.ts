@@ -1,6 +1,6 @@
 /**
- * How often somebody may ask: an address before anything is proved, a caller once it is. It keeps strangers from making the Worker compute, and a
- * caller that runs wild from opening a session after the other. Who counts, and how exactly, is the Worker's business.
+ * How often somebody may ask: an address before anything is proved, a caller once it is. This keeps strangers from making the Worker
+ * compute, and a runaway caller from opening one session after the other. Who counts, and how exactly, is up to the Worker.
  */
 import type { MiddlewareHandler } from 'hono';
 import { LIMITS } from '../domain/limits.ts';

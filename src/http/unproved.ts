@@ -1,7 +1,7 @@
 /**
- * What this isolate holds for senders who are not proved yet: of most proofs the whole body is needed, so it has to be kept before anybody knows
- * whose it is. A platform ends an isolate at a size, with all that goes on in it; so there is an end to what strangers can make it keep, and to
- * how long. Who is proved counts no more.
+ * What this isolate holds for senders who are not proved yet. Most proofs need the whole body, so it has to be kept before anybody
+ * knows whose it is. A platform ends an isolate at a certain size, with everything that is going on in it; so what strangers can make
+ * it keep is limited, and for how long. Bodies of proved senders no longer count.
  */
 import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';

@@ -1,7 +1,7 @@
 /**
- * What a deploy request brings, in its three forms: a JSON document with files inline, the JSON request alone, or a tar with
- * the request first, then secrets if there are any, and the artifacts behind them. Each is proved here, before any session opens; of a tar only the request
- * is read, and its artifacts are handed on as a stream that nobody has pulled yet.
+ * What a deploy request brings, in its three forms: a JSON document with files inline, the JSON request alone, or a tar with the
+ * request first, then secrets if there are any, and then the artifacts. Each is proved here, before any session opens; of a tar only
+ * the request is read, and its artifacts are handed on as a stream that nobody has pulled yet.
  */
 import type { Chunk } from '../bundle/chunks.ts';
 import { wantedChunks } from '../bundle/source.ts';

@@ -1,7 +1,7 @@
 /**
- * From what a forge says to a deployment, and back: confirm that it is still so, fetch the folder at that commit, deploy it as a signed request
- * would, and tell the forge how it goes. Each call takes one piece of work as far as it gets, and says what is left of it; taking it up once
- * too often changes nothing, because the request that is made of it is always the same one.
+ * From what a forge says to a deployment, and back: confirms that it is still true, fetches the folder at that commit, deploys it as a
+ * signed request would, and reports to the forge. Each call takes one piece of work as far as it gets, and says what is left of it;
+ * handling it once too often changes nothing, because the request that is made from it is always the same.
  */
 
 import type { ArchivedBundle } from '../bundle/collected.ts';

@@ -1,4 +1,4 @@
-/** What takes a change that a forge has told of as far as it gets has at hand, and what it says of how far that was. */
+/** What the handling of a change from a forge has at hand, and what it says about how far it got. */
 import type { Config, Target } from '../config/config.ts';
 import type { SettledOwed, TakenOwed, TakeOwed } from '../database/owed.ts';
 import type { Connect } from '../database/session.ts';

@@ -1,6 +1,7 @@
 /**
- * What is owed to a forge, as it lies in the database beside the deployment: an errand that only the Worker can have written, for it is proved by a
- * secret of that forge's. Whoever comes by when the deployment is over takes it, tells the forge, and takes it out.
+ * What is owed to a forge, as it is stored in the database beside the deployment: an errand that only the Worker can have written,
+ * because it is proved by a secret of that forge's. Whoever comes next when the deployment is over takes it, reports to the forge, and
+ * removes it.
  */
 import { sha256 } from '../bundle/chunks.ts';
 import type { OwedCall } from '../database/owed.ts';

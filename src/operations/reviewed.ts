@@ -1,4 +1,6 @@
-/** Of which deployment a reviewer's word at a forge is: of one that waits with the files that were reviewed, and that somebody else has opened. */
+/**
+ * Which deployment a review at a forge approves: one that waits with the files that were reviewed, and that somebody else has opened.
+ */
 import type { Waiting } from '../database/words.ts';
 import type { Manifest } from '../domain/manifest.ts';
 import { checkParameters } from '../domain/parameters.ts';

@@ -1,6 +1,6 @@
 /**
- * Tells forges what they are owed: how deployments ended that their events have asked for, whoever had them run, and however long that took. Called
- * by whoever has just been at a database, when it has come to an end there.
+ * Reports to forges what they are owed: how deployments ended that their events have asked for, whoever had them run, and however long
+ * that took. Called by whoever has just been at a database, when something has ended there.
  */
 import { accountOfDeployment } from '../forges/account.ts';
 import { carryOut } from './change.ts';

@@ -1,4 +1,4 @@
-/** What of a change is written down: by which id its request is known, what proves it, and what is told of it. */
+/** What is written down of a change: the id by which its request is known, what proves it, and what is reported about it. */
 import { sha256 } from '../bundle/chunks.ts';
 import type { Source } from '../config/forges.ts';
 import type { Account, ForgeWork } from '../domain/change.ts';

@@ -1,6 +1,7 @@
 /**
- * What proves a service hook of Azure DevOps, which has no signature: a header of our own, `X-Weft-Token`, or Basic authentication (RFC 7617) by the
- * user `weft` (learn.microsoft.com, "Webhooks", "HTTP headers", "Basic authentication"). Either proves who sent, and nothing of what is sent.
+ * What proves a service hook of Azure DevOps, which has no signature: a header of our own, `X-Weft-Token`, or Basic authentication (RFC
+ * 7617) as the user `weft` (learn.microsoft.com, "Webhooks", "HTTP headers", "Basic authentication"). Either proves who sent it, but
+ * not what was sent.
  */
 import { encodeBase64 } from '../config/base64.ts';
 import type { CallerKeys } from '../config/secrets.ts';

@@ -1,6 +1,7 @@
 /**
- * What the Worker leaves in a database for whoever comes after it and acts upon it at a forge: proved by a secret of that forge's, for that
- * target. Whoever may write into the database writes none that counts; and one that came along with a copy of a database is of no use there.
+ * Proves what the Worker leaves in a database for whoever comes after it and acts on it at a forge: by a secret of that forge's, for
+ * that target. Whoever may write into the database cannot write one that counts; and one that came along with a copy of a database is
+ * of no use there.
  */
 import { decodeBase64, encodeBase64 } from '../config/base64.ts';
 import { makeCompare, makeHmac } from './hmac.ts';

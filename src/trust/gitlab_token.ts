@@ -1,6 +1,6 @@
 /**
  * What proves GitLab's webhooks: a signing token, which is Standard Webhooks, or in older ones `X-Gitlab-Token`, the secret itself
- * (docs.gitlab.com, "Webhooks", "Validate payloads"). The latter proves who sent, and nothing of what is sent.
+ * (docs.gitlab.com, "Webhooks", "Validate payloads"). The latter proves who sent it, but not what was sent.
  */
 import type { CallerKeys } from '../config/secrets.ts';
 import { isSigningToken } from '../config/webhook_secret.ts';

@@ -1,6 +1,6 @@
 /**
  * The signature of GitHub's webhooks, `X-Hub-Signature-256`: HMAC-SHA256 in lower-case hexadecimal over the bytes of the body, and over
- * nothing else (docs.github.com, "Validating webhook deliveries"). Neither the event's name nor a time is under it.
+ * nothing else (docs.github.com, "Validating webhook deliveries"). It covers neither the event's name nor a time.
  */
 import type { CallerKeys } from '../config/secrets.ts';
 import { Problem } from '../domain/problem.ts';

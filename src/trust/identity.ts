@@ -1,6 +1,7 @@
 /**
- * Whose identity token it is, and what for: the callers of the configuration, each held to its claims by value, and the audience, which says for
- * which Worker it was made and, where the job may choose it, for which request. Every refusal looks the same from outside; the log has the reason.
+ * Whose identity token it is, and what for: the callers of the configuration, each held to its claims by value, and the audience, which
+ * says for which Worker the token was made and, if the job may choose it, for which request. Every refusal looks the same from outside;
+ * the log has the reason.
  */
 import type { Config } from '../config/config.ts';
 import type { Identity } from '../config/identities.ts';

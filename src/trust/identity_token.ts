@@ -1,6 +1,6 @@
 /**
- * Identity tokens (OpenID Connect, as JWT: RFC 7519, signed as RFC 7515 says): whether one is genuine. The issuer is looked up in the list of
- * those that the configuration names; of what the token says of itself nothing is believed before its signature is proved by a key of that
+ * Identity tokens (OpenID Connect, as JWT: RFC 7519, signed as RFC 7515 says): whether one is genuine. The issuer is looked up in the
+ * list of those that the configuration names; nothing that the token says is believed before its signature is proved by a key of that
  * issuer. Whose token it is, and what for, is for identity.ts.
  */
 import { compactVerify, decodeProtectedHeader, errors } from 'jose';

@@ -1,6 +1,6 @@
 /**
- * The public keys of issuers (JWKS, RFC 7517): fetched from the issuer's own host and from nowhere else, no redirect followed, kept for a while,
- * and asked for again, not too often, when a token names a key that is not known: issuers change theirs. Each isolate keeps its own.
+ * The public keys of issuers (JWKS, RFC 7517): fetched from the issuer's own host and from nowhere else, following no redirect, kept
+ * for a while, and fetched again, not too often, when a token names an unknown key: issuers change theirs. Each isolate keeps its own.
  */
 import { type CryptoKey, importJWK, type JWK } from 'jose';
 import * as z from 'zod';

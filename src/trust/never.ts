@@ -1,6 +1,6 @@
 /**
- * What a configuration allows and what can all the same never be: each part of it is right, and together they refuse whatever is asked. Said by its
- * key, as a warning: nothing of it is unsafe, and somebody may be about to grant what is missing.
+ * What a configuration allows, but can never take effect: each part of it is right, and together they refuse everything. It is reported
+ * by its key, as a warning: nothing of it is unsafe, and somebody may be about to grant what is missing.
  */
 import type { Caller, Config, Environment, Source } from '../config/config.ts';
 import { matchesPattern } from '../config/pattern.ts';

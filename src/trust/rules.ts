@@ -1,7 +1,8 @@
 /**
- * The rules of a target's environment. Branches and hours are held against a request that is proved and granted, and an approval again against
- * the hours: they are for what changes the database from now on. A rehearsal leaves nothing, and what was begun may be continued, cancelled and
- * taken back at any hour, by whoever may. What asks the database, a second person or a rehearsal first, goes there with the request.
+ * The rules of a target's environment. Branches and hours are applied to a request that is proved and granted, and the hours again to
+ * an approval: they are for what changes the database from now on. A rehearsal leaves nothing, and what was begun may be continued,
+ * cancelled and taken back at any hour, by whoever may. Rules that ask the database (a second person, a rehearsal first) go there with
+ * the request.
  */
 import type { Config } from '../config/config.ts';
 import { DAYS, type Environment, type Hours } from '../config/environments.ts';

@@ -1,6 +1,4 @@
-/**
- * The caller's side: a request made into the bytes and headers that acceptRequest takes, and new secrets.
- */
+/** The caller's side: turns a request into the bytes and headers that acceptRequest takes; makes new secrets. */
 import { encodeWebhookSecret } from '../config/webhook_secret.ts';
 import type { WeftRequest } from '../domain/request.ts';
 import { checkRequest } from './request.ts';

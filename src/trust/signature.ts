@@ -1,7 +1,7 @@
 /**
- * Standard Webhooks (specification of 2026-08-17), symmetric signatures `v1`: HMAC-SHA256 over `id.timestamp.body`, the body
- * as the bytes that came. Says who signed, and when; nothing is known here of what the body means. Until a signature is
- * proved, the answers tell a stranger nothing but that it is not.
+ * Standard Webhooks (specification of 2026-08-17), symmetric signatures `v1`: HMAC-SHA256 over `id.timestamp.body`, the body as the
+ * bytes that came. Says who signed, and when; what the body means is not known here. Until a signature is proved, the answers tell a
+ * stranger nothing else.
  */
 
 import { decodeBase64, encodeBase64 } from '../config/base64.ts';

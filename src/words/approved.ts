@@ -1,4 +1,4 @@
-/** What the words of a deployment say of its approval, and of what is approved. Pure. */
+/** What is said of a deployment's approval, and of what is approved. Pure. */
 import { isUnapproved } from '../domain/approval.ts';
 import type { Deployment } from '../domain/deployment.ts';
 import type { Style } from './style.ts';

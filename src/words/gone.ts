@@ -1,4 +1,7 @@
-/** Files that run once, were applied, and are not in the bundle any more, or were applied by one of another name: what that may mean. Pure. */
+/**
+ * Files that run once, were applied, and are no longer in the bundle, or were applied by a bundle of another name: what that may mean.
+ * Pure.
+ */
 import type { Deployment } from '../domain/deployment.ts';
 import type { Style } from './style.ts';
 import { listSome, oneLine } from './text.ts';

@@ -1,4 +1,4 @@
-/** What a load came to, in words, for progress and summary alike. Pure. */
+/** The result of a load, in words, for progress and summary alike. Pure. */
 import type { StepStatus } from '../domain/deployment.ts';
 
 /** The words of a load's result, and how they are shown. */

@@ -1,4 +1,4 @@
-/** Data and batches whose table was made anew: what ran once for the one before has not run again. Pure. */
+/** Loads and batches whose table was made anew: what ran once for the earlier table has not run again. Pure. */
 import type { Deployment } from '../domain/deployment.ts';
 import type { Style } from './style.ts';
 import { andMore, columns, oneLine } from './text.ts';

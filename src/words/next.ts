@@ -1,4 +1,4 @@
-/** What is to be done after a deployment, for its reader at 2 AM. Pure. */
+/** What to do after a deployment, for its reader at 2 AM. Pure. */
 import { isUnapproved } from '../domain/approval.ts';
 import { type Deployment, isOver, type StepStatus } from '../domain/deployment.ts';
 import { unapprovedLines, waitsForSecrets } from './approved.ts';

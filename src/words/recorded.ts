@@ -1,4 +1,4 @@
-/** What is said of a baseline behind its end. Pure. */
+/** What is said after a baseline. Pure. */
 import type { Deployment } from '../domain/deployment.ts';
 import type { Style } from './style.ts';
 import { count, listSome, oneLine } from './text.ts';

@@ -1,6 +1,6 @@
 /**
- * The report of a rehearsal for people: what each statement takes and does, how long others would have to wait for which lock, what
- * the catalog would differ in, and what one transaction cannot show. Pure.
+ * The report of a rehearsal for people: what each statement locks and does, how long others would have to wait for which lock, what
+ * would differ in the catalog, and what one transaction cannot show. Pure.
  */
 import type { Deployment } from '../domain/deployment.ts';
 import type { MeasuredStatement, Rehearsal } from '../domain/rehearsal.ts';

@@ -1,4 +1,6 @@
-/** What of a phase is in the database, in a line: committed, rolled back, recorded, or not begun, and how much of it was there before. Pure. */
+/**
+ * What of a phase is in the database, in a line: committed, rolled back, recorded, or not begun, and how much was there before. Pure.
+ */
 import { type Deployment, isOver, type PhaseStatus, type StepStatus } from '../domain/deployment.ts';
 import { count, duration, oneLine, timeWorked } from './text.ts';
 import { standingOfUndo } from './undone.ts';

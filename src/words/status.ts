@@ -1,4 +1,4 @@
-/** A deployment as it is now: the words of its end, or how far it is, and what is going on. Pure. */
+/** A deployment as it is now: how it ended, or how far it is, and what is going on. Pure. */
 import type { Deployment } from '../domain/deployment.ts';
 import { renderRehearsal } from './rehearsal.ts';
 import type { Style } from './style.ts';

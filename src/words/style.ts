@@ -1,4 +1,4 @@
-/** How words are set off: the terminal paints them, a page marks them, and everything else leaves them as they are. */
+/** How words are emphasised: the terminal colours them, a page marks them up, and everything else leaves them as they are. */
 
 /** Words in colour, or the same words without. */
 export interface Style {

@@ -1,4 +1,4 @@
-/** What a deployment that is not over waits for, and who has it; or how far its index or its batch is. Pure. */
+/** What a deployment that is not over waits for, and who holds it; or how far its index or its batch is. Pure. */
 import type { Deployment, Live } from '../domain/deployment.ts';
 import { approvalWait } from './approved.ts';
 import { count, cut, duration, oneLine, preparedOf } from './text.ts';

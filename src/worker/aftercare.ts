@@ -1,7 +1,8 @@
 /**
- * Before an answer goes out: a message in the queue, a line in the memory. An isolate may end at any moment behind its answer, so it is then
- * too late. What cannot be left is said to the log; the deployment itself goes on, and the next request finds it. Each message is followed by
- * another until the deployment is over: so the same request again, or a webhook that is delivered again and again, leaves none beside one that is due soon.
+ * Before an answer goes out: a message into the queue, an entry into the memory. An isolate may end at any moment after its answer, so
+ * then it would be too late. What cannot be left is logged; the deployment itself goes on, and the next request finds it. Each message
+ * is followed by another until the deployment is over: so a repeated request, or a webhook that is delivered again and again, leaves
+ * none beside one that is due soon.
  */
 import { LIMITS } from '../domain/limits.ts';
 import type { SecretValues } from '../domain/parameters.ts';

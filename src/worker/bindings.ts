@@ -1,4 +1,4 @@
-/** What wrangler.toml may give beside the configuration: a queue, and a memory. Either may be missing. */
+/** What wrangler.toml may provide beside the configuration: a queue, and a memory. Either may be missing. */
 import type { DurableObjectNamespace, Queue } from '@cloudflare/workers-types';
 import type { ForgeWork } from '../domain/change.ts';
 import type { Unfinished } from '../domain/unfinished.ts';

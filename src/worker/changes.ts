@@ -1,7 +1,7 @@
 /**
- * What forges have told of, as messages of the queue, or at once where there is none. A message that has led to something new is replaced by
- * one that knows it; one that dies on the way comes again as it was, which costs a few questions and changes nothing. What was not over then is owed
- * to the forge, in the database, and told by whoever sees it end.
+ * What forges have reported, as messages of the queue, or at once if there is none. A message that has led to something new is replaced
+ * by one that knows it; one that dies on the way comes again as it was, which costs a few questions and changes nothing. What is not
+ * over then is owed to the forge, in the database, and reported by whoever sees it end.
  */
 import type { Message, Queue } from '@cloudflare/workers-types';
 import type { ForgeWork } from '../domain/change.ts';

@@ -1,6 +1,6 @@
 /**
- * One look at a deployment whose request has had its answer: attach, go on with it where nobody is at work, and say what was found and when to
- * look again. The queue and the schedule both end here. Looking once too often is harmless: the engine lets no second runner begin.
+ * One look at a deployment whose request has had its answer: attach, continue it if nobody is at work, and say what was found and when
+ * to look again. The queue and the schedule both end here. Looking once too often is harmless: the engine lets no second runner begin.
  */
 import type { Attended, AttendOptions } from '../deployment/attend.ts';
 import { isUnapproved } from '../domain/approval.ts';

@@ -1,7 +1,7 @@
 /**
- * A message of the queue: look after the deployment that it names, and leave another one when it is not over. A message that was taken is
- * acknowledged in every case but one, a database that does not answer or refuses: then it is the queue that counts, up to its dead letters.
- * What a forge has told of comes the same way (`changes.ts`).
+ * A message of the queue: looks after the deployment that it names, and leaves another message if that is not over. A message that was
+ * taken is acknowledged in every case except one: if a database does not answer or refuses, the queue counts the tries, up to its dead
+ * letters. What a forge has reported comes the same way (`changes.ts`).
  */
 import type { Message, MessageBatch } from '@cloudflare/workers-types';
 import { forgeWorkSchema } from '../domain/change.ts';

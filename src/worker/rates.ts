@@ -1,6 +1,7 @@
 /**
- * How often somebody may ask, counted by Cloudflare where wrangler.toml has its rate limiting (approximately, at each of its locations by itself), and by
- * this isolate alone in any case: a stranger's refusals, a caller's requests. Neither is a lock; what may be done is decided by proofs alone.
+ * How often somebody may ask, counted by Cloudflare if wrangler.toml has its rate limiting (approximately, and separately at each of
+ * its locations), and in any case by this isolate alone: a stranger's refusals, a caller's requests. Neither is an access control; what
+ * may be done is decided by proofs alone.
  */
 import { LIMITS } from '../domain/limits.ts';
 import { describeError, type LogEntry } from '../http/log.ts';

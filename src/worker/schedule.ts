@@ -1,6 +1,6 @@
 /**
- * A run of the schedule: looks after what the memory knows to be unfinished and due, and after targets that the configuration calls scheduled.
- * Without either it opens nothing: a database that sleeps is not woken to hear that there is nothing to do.
+ * A run of the schedule: looks after what the memory knows to be unfinished and due, and after targets that the configuration calls
+ * scheduled. Without either it opens nothing: a sleeping database is not woken to hear that there is nothing to do.
  */
 import type { Target } from '../config/config.ts';
 import { LIMITS } from '../domain/limits.ts';

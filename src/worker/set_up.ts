@@ -1,6 +1,6 @@
 /**
- * From bindings to an app: the configuration `WEFT` and the secrets it names are parsed and checked here, once. What is wrong
- * with them is logged; a stranger only learns that something is.
+ * From bindings to an app: the configuration `WEFT` and the secrets it names are parsed and checked here, once. What is wrong with them
+ * is logged; a stranger only learns that something is.
  */
 import type { Hono } from 'hono';
 import packageFile from '../../package.json' with { type: 'json' };

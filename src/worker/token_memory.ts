@@ -1,6 +1,7 @@
 /**
- * Which identity tokens were used, and for what: in the memory that wrangler.toml gives, and where there is none, or it does not answer, in this
- * isolate alone. A token that is forgotten could be used for another document by whoever has it, until it expires: less than that is not proved.
+ * Which identity tokens were used, and for what: in the memory that wrangler.toml provides; if there is none, or it does not answer, in
+ * this isolate alone. Whoever has a token that was forgotten could use it for another document until it expires: no more than that is
+ * lost.
  */
 import { LIMITS } from '../domain/limits.ts';
 import { describeError, type LogEntry } from '../http/log.ts';

@@ -1,7 +1,7 @@
 /**
- * What the edge remembers, in two Durable Objects of one class, whose storage is SQLite: one for which deployments were not over when somebody
- * looked last, and when to look again; one for which identity tokens were used. Of deployments the database knows all too: losing this costs a
- * wake-up, never correctness. No secret is kept here: of a token its digest.
+ * What the edge remembers, in two Durable Objects of one class, whose storage is SQLite: one for which deployments were not over at the
+ * last look, and when to look again; one for which identity tokens were used. The database knows the deployments too: losing this costs
+ * a wake-up, never correctness. No secret is kept here: of a token, only its digest.
  */
 import { DurableObject } from 'cloudflare:workers';
 

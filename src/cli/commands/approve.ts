@@ -1,4 +1,4 @@
-/** `weft approve`: the word of a second person, for a deployment that waits for that; and then what follows from it. */
+/** `weft approve`: gives the approval of a second person to a deployment that waits for it, and follows what happens then. */
 import { type Deployment, exitCodeOf } from '../../domain/deployment.ts';
 import { digestSchema } from '../../domain/manifest.ts';
 import { Problem } from '../../domain/problem.ts';

@@ -1,4 +1,7 @@
-/** `weft drift`: what changed in the catalog outside of deployments, or with one, either way in; and the word that it is meant. */
+/**
+ * `weft drift`: what changed in the catalog outside of deployments, or by one of them, directly or through a Worker; and `--accept`,
+ * which says that it is meant.
+ */
 import type { Changes, Difference, Drift, NamedDifferences } from '../../domain/deployment.ts';
 import { Problem } from '../../domain/problem.ts';
 import type { Style } from '../../words/style.ts';

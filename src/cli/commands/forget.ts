@@ -1,4 +1,4 @@
-/** `weft forget`: the word of a person that nothing of a file that stopped half-way is in the database any more. */
+/** `weft forget`: somebody says that nothing of a file that stopped half-way is left in the database. */
 
 import { LIMITS } from '../../domain/limits.ts';
 import { nameSchema, pathSchema } from '../../domain/manifest.ts';

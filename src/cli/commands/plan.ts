@@ -1,6 +1,6 @@
 /**
- * `weft plan`: exactly what a deployment would run, step by step. With an address it asks the history what is there already;
- * the plan that is shown is the plan that runs (law 6). Reads only.
+ * `weft plan`: exactly what a deployment would run, step by step. With an address it asks the history what is applied already; the plan
+ * that is shown is the plan that runs (law 6). Reads only.
  */
 import { readFolder } from '../../bundle/folder.ts';
 import { readChunks } from '../../bundle/source.ts';

@@ -1,4 +1,4 @@
-/** `weft status` and `weft history`: reads, either way in, and changes nothing. */
+/** `weft status` and `weft history`: they read, directly or through a Worker, and change nothing. */
 import { type Deployment, isOver } from '../../domain/deployment.ts';
 import type { BegunEntry, HistoryEntry } from '../../domain/history.ts';
 import { renderStatus } from '../../words/status.ts';

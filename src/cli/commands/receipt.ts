@@ -1,4 +1,4 @@
-/** `weft receipt`: how a deployment ended, either way in; with `--json` to the byte. */
+/** `weft receipt`: how a deployment ended, directly or through a Worker; with `--json` exact to the byte. */
 import { createHash } from 'node:crypto';
 import { Problem } from '../../domain/problem.ts';
 import { type Receipt, receiptSchema } from '../../domain/receipt.ts';

@@ -1,4 +1,4 @@
-/** `weft resume` and `weft cancel`: what can be done with a deployment that is there already. */
+/** `weft resume` and `weft cancel`: what can be done with a deployment that exists already. */
 import { type Deployment, exitCodeOf, isOver } from '../../domain/deployment.ts';
 import { Problem } from '../../domain/problem.ts';
 import { renderSummary } from '../../words/summary.ts';

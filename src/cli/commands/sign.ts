@@ -1,6 +1,7 @@
 /**
- * `weft sign`: what is needed to send a request by hand. Fills in what a request file leaves out, makes a request of a folder
- * with its files inline, signs, and prints headers and body; or prints a reading token, or a new secret. The signing is trust/'s.
+ * `weft sign`: everything needed to send a request by hand. It fills in what a request file leaves out, makes a request from a folder
+ * with its files inline, signs, and prints headers and body; or it prints a reading token, or a new secret. The signing itself is
+ * trust/'s.
  */
 import { Buffer } from 'node:buffer';
 import { readFile, stat, writeFile } from 'node:fs/promises';

@@ -1,4 +1,4 @@
-/** `weft undo`: says what would be run, what has no undo and what would be refused, and then takes a deployment back. */
+/** `weft undo`: says what would run, what has no undo and what would be refused, and then takes a deployment back. */
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { BUNDLE_FILE, parseBundleFile } from '../../bundle/bundle_file.ts';

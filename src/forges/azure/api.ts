@@ -1,6 +1,6 @@
 /**
- * Azure DevOps' REST API (7.1) as far as Weft asks it; paths and bodies are those of learn.microsoft.com/rest/api/azure/devops. A repository is asked for
- * by its id, which is unique in an organisation and which no rename changes, and so is a project.
+ * Azure DevOps' REST API (7.1) as far as Weft uses it; paths and bodies are those of learn.microsoft.com/rest/api/azure/devops.
+ * Repositories and projects are addressed by their ids, which are unique in an organisation and survive a rename.
  */
 import { Buffer } from 'node:buffer';
 import * as z from 'zod';

@@ -1,6 +1,6 @@
 /**
- * Whether what a service hook of Azure DevOps said is still so. Nothing of what it sends is under a signature, so Azure DevOps says over its own API, asked
- * with our own token, what is true, before any database is woken.
+ * Whether what a service hook of Azure DevOps said is still true. Nothing of what it sends is signed, so Azure DevOps has to confirm it
+ * over its own API, asked with our own token, before any database is woken.
  */
 import type { Change } from '../../domain/change.ts';
 import type { Confirmed } from '../forge.ts';

@@ -1,6 +1,6 @@
 /**
- * What service hooks of Azure DevOps say (learn.microsoft.com, "Service hook events"). All of it stands in the body, which nothing is a signature
- * over: so it is believed of nothing that the API does not say too. A subscription that is answered with errors is switched off: what cannot be read is
+ * What service hooks of Azure DevOps say (learn.microsoft.com, "Service hook events"). All of it is in the body, which is not signed:
+ * so nothing is believed that the API does not confirm. A subscription that is answered with errors is disabled: what cannot be read is
  * ignored, with the reason.
  */
 import * as z from 'zod';

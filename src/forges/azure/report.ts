@@ -1,6 +1,6 @@
 /**
- * How Azure DevOps' people are told: a status of the commit; of a pull request a status that a policy of its branch may ask for, and one thread, whose
- * comment is changed and not repeated. A thread stays open while it tells of a failure.
+ * How results are reported at Azure DevOps: a status of the commit; for a pull request a status that a policy of its branch may
+ * require, and one thread, whose comment is updated and not repeated. A thread stays open while it reports a failure.
  */
 import { type Account, type Change, isAccountOver } from '../../domain/change.ts';
 import { approvalIn } from '../account.ts';

@@ -1,6 +1,6 @@
 /**
- * Whether what a delivery said is still so. A delivery has no time under its signature, so an old one, sent again by whoever has captured it,
- * proves just as well: it says something that was true once. GitHub says what is true now, before any database is woken.
+ * Whether what a delivery said is still true. The signature of a delivery covers no time, so an old one, sent again by whoever has
+ * captured it, is just as valid: it says something that was true once. GitHub says what is true now, before any database is woken.
  */
 import type { Change } from '../../domain/change.ts';
 import type { Confirmed } from '../forge.ts';

@@ -1,6 +1,7 @@
 /**
- * What GitHub's webhooks say (docs.github.com, "Webhook events and payloads"). The name of an event stands in a header that nobody signs: so each
- * is read by a form that no other event has, and what an attacker calls otherwise than it is fits none. Unknown keys are passed over.
+ * What GitHub's webhooks say (docs.github.com, "Webhook events and payloads"). The name of an event is in a header that is not signed:
+ * so each event is read by a form that no other event has, and one that an attacker gives another name fits none. Unknown keys are
+ * skipped.
  */
 import * as z from 'zod';
 import { parseStrictJson } from '../../config/strict_json.ts';

@@ -1,7 +1,7 @@
 /**
- * How GitHub's people are told: a check run on the commit with remarks at the lines (a commit status where a token asks, which may not make check
- * runs), the status of the deployment where one was asked for, the answer to a job that waits for one, and one comment on the pull request, which
- * is changed and not repeated.
+ * How results are reported at GitHub: a check run on the commit with remarks at the lines (with a token, which may not create check
+ * runs, a commit status), the status of the deployment if there is one, the answer to a job that waits for one, and one comment on the
+ * pull request, which is updated and not repeated.
  */
 import { type Account, type Change, isAccountOver } from '../../domain/change.ts';
 import { approvalIn } from '../account.ts';

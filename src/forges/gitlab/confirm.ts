@@ -1,4 +1,6 @@
-/** Whether what a delivery of GitLab's said is still so. An older webhook proves who sent it and no more, so GitLab says what is true. */
+/**
+ * Whether what a delivery of GitLab's said is still true. An older webhook proves who sent it and no more, so GitLab says what is true.
+ */
 import type { Change } from '../../domain/change.ts';
 import type { Confirmed } from '../forge.ts';
 import { confirmBranch, confirmNewest } from '../heads.ts';

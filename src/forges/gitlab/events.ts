@@ -1,6 +1,6 @@
 /**
- * What GitLab's webhooks say (docs.gitlab.com, "Webhook events"). Which event it is stands in the body, under what proves it. GitLab switches a
- * webhook off that is answered with an error a few times: so what cannot be read is ignored, with the reason.
+ * What GitLab's webhooks say (docs.gitlab.com, "Webhook events"). The kind of the event is in the body, which the proof covers. GitLab
+ * disables a webhook that is answered with an error a few times: so what cannot be read is ignored, with the reason.
  */
 import * as z from 'zod';
 import { parseStrictJson } from '../../config/strict_json.ts';

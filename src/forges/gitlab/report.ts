@@ -1,6 +1,7 @@
 /**
- * How GitLab's people are told: a commit status; of a failure, or of what waits for somebody, that no merge request is told of, a comment on the
- * commit; the status of a deployment that was made through the API; and one note on the merge request, which is changed and not repeated.
+ * How results are reported at GitLab: a commit status; a comment on the commit for a failure, or for what waits for somebody, if no
+ * merge request is told of it; the status of a deployment that was created through the API; and one note on the merge request, which is
+ * updated and not repeated.
  */
 import { type Account, type Change, isAccountOver } from '../../domain/change.ts';
 import { Problem } from '../../domain/problem.ts';

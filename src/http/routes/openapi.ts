@@ -1,4 +1,7 @@
-/** `GET /openapi.json`: what this Worker answers to, for programs. To anybody: there is nothing in it that is not in the documentation. */
+/**
+ * `GET /openapi.json`: what this Worker answers to, for programs. Open to anybody: it contains nothing that is not in the
+ * documentation.
+ */
 import { Hono } from 'hono';
 import type { HttpEnv } from '../context.ts';
 import { describeApi } from '../openapi.ts';

@@ -1,7 +1,7 @@
 /**
- * `POST /webhooks/{forge}`: what a forge tells. Proved over its raw bytes, read, held against the sources of the configuration, and left in the
- * queue: the forge has its answer in a moment, and nothing was asked of anybody by then. Without a queue it is taken up at once, behind the
- * answer. What nothing follows from is no error: forges switch off webhooks that are answered with one.
+ * `POST /webhooks/{forge}`: what a forge tells. Proved over its raw bytes, read, compared with the sources of the configuration, and
+ * put into the queue: the forge has its answer in a moment, and nobody was asked anything until then. Without a queue it is handled at
+ * once, after the answer. An event that nothing follows from is no error: forges disable webhooks that are answered with one.
  */
 import { Hono } from 'hono';
 import { sha256 } from '../../bundle/chunks.ts';

@@ -1,4 +1,4 @@
-/** `POST …/drift/accept` and `/history/forget`: signed documents that say something of what a database holds. Nothing is run because of them. */
+/** `POST …/drift/accept` and `/history/forget`: signed documents that declare something about a database. They run nothing. */
 import { Hono } from 'hono';
 import { Problem } from '../../domain/problem.ts';
 import type { RequestType, WeftRequest } from '../../domain/request.ts';
