@@ -8,13 +8,14 @@
  *   --only N       just this walk of the seed
  *   --whole        a history is said as it was, and is not shortened
  *   --tell         a line for each day
+ *   --often T=N    this of chance.ts's tempers in each walk, so many times as often: move=12, say; more than once
  *
  * The server is that of the tests (CONTRIBUTING.md), so the same variable chooses its version.
  */
 import { parseArgs } from 'node:util';
 import { startOwnServer } from '../support/own_server.ts';
 import { leave, sql } from '../support/sql.ts';
-import { makeDay } from './chance.ts';
+import { makeDay, type Trait } from './chance.ts';
 import { type Day, describeDay } from './history.ts';
 import { shorten } from './shorten.ts';
 import { type Databases, newTally, type Tally } from './state.ts';
@@ -27,6 +28,7 @@ export interface CampaignOptions {
   readonly only?: number | undefined;
   readonly isShortened: boolean;
   readonly isTold?: boolean | undefined;
+  readonly often?: Partial<Record<Trait, number>> | undefined;
   readonly say: (line: string) => void;
 }
 
@@ -37,7 +39,7 @@ export interface Campaign {
   readonly faults: readonly string[];
 }
 
-export async function playCampaign(databases: Databases, { seed, days, daysOfOne, only, isShortened, isTold, say }: CampaignOptions): Promise<Campaign> {
+export async function playCampaign(databases: Databases, { seed, days, daysOfOne, only, isShortened, isTold, often, say }: CampaignOptions): Promise<Campaign> {
   const tally = newTally();
   const faults: string[] = [];
   let played = 0;
@@ -46,7 +48,7 @@ export async function playCampaign(databases: Databases, { seed, days, daysOfOne
     const length = Math.min(daysOfOne, days - (number - 1) * daysOfOne);
     const walked = await walk(databases, (state, ordinal) => {
       if (ordinal > length) return null;
-      const day = makeDay(seed * 1009 + number, ordinal, state);
+      const day = makeDay(seed * 1009 + number, ordinal, state, often);
       if (isTold === true) say(`walk ${number}, ${describeDay(day)}`);
       return day;
     });
@@ -78,6 +80,9 @@ export function replay(databases: Databases, days: readonly Day[]): ReturnType<t
   );
 }
 
+const readOften = (said: readonly string[]): Partial<Record<Trait, number>> =>
+  Object.fromEntries(said.map((one) => one.split('=')).map(([trait, times]) => [trait, Number(times)]));
+
 if (import.meta.main) {
   const { values } = parseArgs({
     options: {
@@ -86,6 +91,7 @@ if (import.meta.main) {
       of: { type: 'string', default: '40' },
       only: { type: 'string' },
       whole: { type: 'boolean', default: false },
+      often: { type: 'string', multiple: true },
       tell: { type: 'boolean', default: false },
     },
   });
@@ -114,6 +120,7 @@ if (import.meta.main) {
     only,
     isShortened: !values.whole,
     isTold: values.tell,
+    often: readOften(values.often ?? []),
     say: (line) => console.log(line),
   });
   const met = Object.entries(campaign.tally).map(([what, count]) => `${count} ${what}`);

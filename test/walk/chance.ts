@@ -1,6 +1,6 @@
 /** What happens next, by chance: of what makes sense where the walk stands. A day follows from the seed, its number, and where the walk stands. */
 import { randomOf } from '../chaos/plan.ts';
-import { type File, isCode, isOnce, isRepeatable, type Kind } from './files.ts';
+import { type File, isCode, isOnce, isRepeatable, isStuck, type Kind, type Values } from './files.ts';
 import { editFolder, type FileEdit, isInUse } from './folder.ts';
 import { DROPS } from './held.ts';
 import type { Blow, ByHand, Day, Deed, Edit } from './history.ts';
@@ -33,25 +33,30 @@ const KINDS: Readonly<Record<Kind, number>> = {
   apart: 2,
   check: 1,
   rights: 1,
+  gindex: 1,
+  gview: 2,
 };
 
 const NEW_FOLDER_FILES = 4;
 
 /** What a team does more often than others do, by how much. Each walk is with one of them. */
 const TEMPERS = [
-  { code: 1, hand: 1, undo: 1, blow: 1, cut: 1, rename: 1, phase: 1 },
-  { code: 1, hand: 4, undo: 1.5, blow: 1, cut: 1, rename: 1, phase: 1 },
-  { code: 1, hand: 1, undo: 4, blow: 1, cut: 1, rename: 1, phase: 1 },
-  { code: 3, hand: 1, undo: 1.5, blow: 1, cut: 1, rename: 3, phase: 1 },
-  { code: 2, hand: 1, undo: 1.5, blow: 3, cut: 3, rename: 1, phase: 3 },
-  { code: 2, hand: 3, undo: 3, blow: 1, cut: 2, rename: 1, phase: 2 },
-] as const;
+  { code: 1, hand: 1, undo: 1, blow: 1, cut: 1, rename: 1, phase: 1, move: 1, record: 1, resume: 1, given: 1 },
+  { code: 1, hand: 4, undo: 1.5, blow: 1, cut: 1, rename: 1, phase: 1, move: 1, record: 1, resume: 1, given: 1 },
+  { code: 1, hand: 1, undo: 4, blow: 1, cut: 1, rename: 1, phase: 1, move: 1, record: 1, resume: 1, given: 1 },
+  { code: 3, hand: 1, undo: 1.5, blow: 1, cut: 1, rename: 3, phase: 1, move: 1, record: 1, resume: 1, given: 1 },
+  { code: 2, hand: 1, undo: 1.5, blow: 3, cut: 3, rename: 1, phase: 3, move: 1, record: 1, resume: 1, given: 1 },
+  { code: 2, hand: 3, undo: 3, blow: 1, cut: 2, rename: 1, phase: 2, move: 3, record: 2, resume: 3, given: 3 },
+] as const satisfies readonly Temper[];
 
-type Temper = (typeof TEMPERS)[number];
+export type Trait = 'code' | 'hand' | 'undo' | 'blow' | 'cut' | 'rename' | 'phase' | 'move' | 'record' | 'resume' | 'given';
 
-export function makeDay(seed: number, number: number, state: State): Day {
+type Temper = Readonly<Record<Trait, number>>;
+
+/** @param often what is done more often than chance would have it */
+export function makeDay(seed: number, number: number, state: State, often: Partial<Temper> = {}): Day {
   const random = randomOf(seed * 1_000_003 + number);
-  const temper = pick(randomOf(seed), TEMPERS) ?? TEMPERS[0];
+  const temper = { ...(pick(randomOf(seed), TEMPERS) ?? TEMPERS[0]), ...often };
   const edits: Edit[] = [];
   let { folder } = state;
   const count = folder.files.size === 0 ? NEW_FOLDER_FILES : 1 + Math.floor(random() * 5);
@@ -59,7 +64,7 @@ export function makeDay(seed: number, number: number, state: State): Day {
     const edit = makeEdit(random, temper, { ...state, folder }, number, number * 10 + edits.length, number < 4 || edits.length > 0);
     if (edit === null) continue;
     const edited = editFolder(folder, edit, state);
-    if (edited === folder && edit.do !== 'hand' && edit.do !== 'unhand' && edit.do !== 'checkout') continue;
+    if (edited === folder && edit.do !== 'hand' && edit.do !== 'unhand' && edit.do !== 'open' && edit.do !== 'checkout') continue;
     folder = edit.do === 'checkout' ? (state.folders.get(edit.day) ?? folder) : edited;
     edits.push(edit);
   }
@@ -69,6 +74,8 @@ export function makeDay(seed: number, number: number, state: State): Day {
 function makeEdit(random: Random, temper: Temper, state: State, number: number, id: number, isEarly: boolean): Edit | null {
   const { folder, hands } = state;
   const files = [...folder.files.values()];
+  const stuck = files.find((file) => isStuck(file) && !state.opened.has(file.id) && !(folder.isTolerant && random() < 0.5));
+  if (stuck !== undefined && random() < 0.4) return { do: random() < 0.7 ? 'open' : 'change', id: stuck.id };
   const wounded = files.find(({ isBroken, isTampered }) => isBroken || isTampered);
   if (wounded !== undefined && random() < 0.5) return { do: wounded.isBroken ? 'mend' : 'restore', id: wounded.id };
   const of = (what: FileEdit, among: readonly File[]): Edit | null => {
@@ -107,12 +114,19 @@ function makeEdit(random: Random, temper: Temper, state: State, number: number, 
     [10, () => of('break', files)],
     [4, () => of('tamper', files)],
     [3, () => ({ do: 'rule', rule: pick(random, ['single', 'per-step', 'auto'] as const) ?? 'single' })],
+    [2 * temper.given, () => ({ do: 'set', values: makeValues(random) })],
     [temper.phase, () => ({ do: 'layout', layout: pick(random, ['one', 'apart', 'first', 'late', 'bare'] as const) ?? 'one' })],
-    [temper.phase, () => ({ do: 'tolerate', isTolerant: !folder.isTolerant })],
+    [temper.phase * temper.resume, () => ({ do: 'tolerate', isTolerant: temper.resume > 1 ? random() < 0.8 : !folder.isTolerant })],
     [4 * temper.hand, () => makeHand(random, state, id)],
     [hands.length === 0 ? 0 : 6 * temper.hand, () => ({ do: 'unhand', id: pick(random, hands)?.id ?? 0 })],
   ])();
 }
+
+const makeValues = (random: Random): Values => ({
+  word: pick(random, ['none', 'one', 'two']) ?? 'none',
+  count: 1 + Math.floor(random() * 3),
+  gate: random() < 0.6 ? 'open' : 'shut',
+});
 
 function makeFile(random: Random, temper: Temper, { folder: { files }, held }: State, id: number): Edit | null {
   const all = [...files.values()];
@@ -158,6 +172,7 @@ function makeFile(random: Random, temper: Temper, { folder: { files }, held }: S
     case 'function':
       return add(random() < 0.5 ? [] : one('view'));
     case 'matview':
+    case 'gview':
       return add(one('table', 'view'));
     case 'mindex':
       return add(one('matview'));
@@ -226,9 +241,25 @@ function makeDeed(random: Random, temper: Temper, state: State): Deed {
   if (state.isHalfWay) return { do: 'deploy', isRehearsed: false, isRepeated: false };
   return weighed<() => Deed>(random, [
     [70, deploys],
-    [18 * temper.undo, () => ({ do: 'undo', ...blowOf(random, temper) })],
-    [recordable(state.folder, state).length === 0 ? 0 : 8, () => ({ do: 'baseline', id: pick(random, recordable(state.folder, state))?.id ?? 0 })],
+    [
+      18 * temper.undo,
+      () => {
+        const isPartly = random() < 0.5;
+        return { do: 'undo', ...(isPartly && { isPartly }), ...blowOf(random, temper) };
+      },
+    ],
+    [
+      recordable(state.folder, state).length === 0 ? 0 : 8 * temper.record,
+      () => ({ do: 'baseline', id: pick(random, recordable(state.folder, state))?.id ?? 0 }),
+    ],
+    [state.recorded.length === 0 ? 0 : 6 * temper.record, () => ({ do: 'withdraw' })],
+    [2 * temper.record, () => ({ do: 'mistake', id: pick(random, [...state.folder.files.values()])?.id ?? 0 })],
+    [
+      state.deployed.some(({ failed }) => failed.size > 0) ? 12 * temper.resume : 0,
+      () => ({ do: 'resume', back: random() < 0.7 ? 0 : Math.floor(random() * 3), ...blowOf(random, temper) }),
+    ],
     [3, () => ({ do: 'other', what: random() < 0.7 ? 'deploy' : 'undo' })],
+    [temper.move, () => ({ do: 'move', how: random() < 0.5 ? 'copy' : 'dump', ...(random() < 0.5 && { amidMs: Math.round(random() * 200) }) })],
     [4, () => ({ do: 'rehearse' })],
     [4, () => ({ do: 'accept' })],
     [4, () => ({ do: 'nothing' })],

@@ -9,7 +9,8 @@ import { cutManifest, pickFromManifest } from '../../src/cli/cut.ts';
 import type { Session } from '../../src/database/session.ts';
 import { readUndoPlan } from '../../src/database/undo_plans.ts';
 import { cancel } from '../../src/deployment/cancel.ts';
-import { deploy } from '../../src/deployment/deploy.ts';
+import { type DeployOptions, deploy } from '../../src/deployment/deploy.ts';
+import { resume } from '../../src/deployment/resume.ts';
 import { undo } from '../../src/deployment/undo.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
 import { Problem } from '../../src/domain/problem.ts';
@@ -17,6 +18,7 @@ import type { UndoPlan } from '../../src/domain/undo_plan.ts';
 import { run } from '../cli/run.ts';
 import { connectOver, randomId } from '../support/orders.ts';
 import { sqlAnew } from '../support/sql.ts';
+import type { Values } from './files.ts';
 import type { Blow } from './history.ts';
 
 const deadline_ms = 60_000;
@@ -25,42 +27,73 @@ type Files = Readonly<Record<string, string>>;
 
 export interface Bundle {
   readonly files: Files;
+  /** Of its parameters. */
+  readonly values?: Values | undefined;
   /** No further than this file. */
   readonly upTo?: string | undefined;
   /** This file alone. */
   readonly only?: string | undefined;
 }
 
+type Mode = 'apply' | 'rehearse' | 'baseline';
+
 const far = '2099-01-01T00:00:00Z';
 
-export async function deployBundle(url: string, { files, upTo, only }: Bundle, mode: 'apply' | 'rehearse' | 'baseline', blow?: Blow): Promise<Deployment> {
-  const made = await readInline(
-    Object.entries(files).map(([path, content]) => ({ path, content })),
-    'walk',
-  );
-  const manifest = only !== undefined ? pickFromManifest(made.manifest, only) : upTo === undefined ? made.manifest : cutManifest(made.manifest, upTo);
-  const request = Buffer.from(JSON.stringify({ type: 'deploy', id: randomId(), audience: null, target: null, expires_at: far, mode, manifest }));
-  const order = { request, manifest, caller: 'direct', target: null, mode, signature: null };
-  const { opened, done } = deploy({
-    connect: connectOver(url),
-    order,
-    chunks: (wanted) => wantedChunks(made, wanted),
-    chunksAgain: true,
-    deadlineMs: deadline_ms,
-  });
+export async function deployBundle(url: string, bundle: Bundle, mode: Mode, blow?: Blow): Promise<Deployment> {
+  const { opened, done } = deploy(await makeDeploy(url, bundle, mode));
   const struck = strike(url, blow, async () => (await opened).id);
   const end = await done;
   await struck;
   return end;
 }
 
-export async function undoDeployment(url: string, deployment: string, blow?: Blow, mode: 'apply' | 'rehearse' = 'apply'): Promise<Deployment> {
-  const request = Buffer.from(JSON.stringify({ type: 'undo', id: randomId(), deployment, expires_at: far, mode }));
+async function makeDeploy(url: string, { files, values, upTo, only }: Bundle, mode: Mode): Promise<DeployOptions> {
+  const made = await readInline(
+    Object.entries(files).map(([path, content]) => ({ path, content })),
+    'walk',
+  );
+  const manifest = only !== undefined ? pickFromManifest(made.manifest, only) : upTo === undefined ? made.manifest : cutManifest(made.manifest, upTo);
+  const request = Buffer.from(
+    JSON.stringify({ type: 'deploy', id: randomId(), audience: null, target: null, expires_at: far, mode, parameters: values, manifest }),
+  );
+  const order = { request, manifest, caller: 'direct', target: null, mode, signature: null };
+  return { connect: connectOver(url), order, chunks: (wanted) => wantedChunks(made, wanted), chunksAgain: true, deadlineMs: deadline_ms };
+}
+
+export async function undoDeployment(
+  url: string,
+  deployment: string,
+  { blow, mode = 'apply', isPartly = false }: { blow?: Blow | undefined; mode?: 'apply' | 'rehearse'; isPartly?: boolean | undefined } = {},
+): Promise<Deployment> {
+  const request = Buffer.from(JSON.stringify({ type: 'undo', id: randomId(), deployment, partly: isPartly, expires_at: far, mode }));
   const opened = Promise.withResolvers<string>();
   const struck = strike(url, blow, () => opened.promise);
   const order = { request, caller: 'direct', target: null, mode, signature: null };
   const end = await undo({ connect: connectOver(url), order, deadlineMs: deadline_ms, onOpened: ({ id }) => opened.resolve(id) });
   opened.resolve(end.id);
+  await struck;
+  return end;
+}
+
+/** Begins to deploy, and is gone for good so many milliseconds later, client and backend. @returns its id; null where nothing was opened by then */
+export async function abandonBundle(url: string, bundle: Bundle, afterMs: number): Promise<string | null> {
+  const gone = new AbortController();
+  const { opened, done } = deploy({ ...(await makeDeploy(url, bundle, 'apply')), signal: gone.signal });
+  const over = Promise.allSettled([opened, done]);
+  await sleep(afterMs);
+  gone.abort();
+  await sqlAnew(
+    url,
+    `select pg_terminate_backend(a.pid, 5000) from pg_stat_activity as a where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_type = 'client backend'`,
+  );
+  const [first] = await over;
+  return first.status === 'fulfilled' ? first.value.id : null;
+}
+
+/** Goes on with one that is not over, or tries again what failed in one that is degraded. */
+export async function resumeDeployment(url: string, id: string, blow?: Blow): Promise<Deployment> {
+  const struck = strike(url, blow, async () => id);
+  const end = await resume({ connect: connectOver(url), id, target: null, deadlineMs: deadline_ms });
   await struck;
   return end;
 }
@@ -123,14 +156,23 @@ export interface Planned {
 }
 
 /** `weft plan`, as a program reads it. */
-export async function planBundle(url: string, { files, upTo }: Bundle): Promise<Planned> {
+export async function planBundle(url: string, { files, values, upTo }: Bundle): Promise<Planned> {
   const folder = mkdtempSync(join(tmpdir(), 'weft-walk-'));
   try {
     for (const [path, content] of Object.entries(files)) {
       mkdirSync(dirname(join(folder, path)), { recursive: true });
       writeFileSync(join(folder, path), content);
     }
-    const { code, json } = await run(['plan', folder, '--json', ...(upTo === undefined ? [] : ['--up-to', upTo])], { env: { DATABASE_URL: url } });
+    const { code, json } = await run(
+      [
+        'plan',
+        folder,
+        '--json',
+        ...(upTo === undefined ? [] : ['--up-to', upTo]),
+        ...Object.entries(values ?? {}).flatMap(([name, value]) => ['--set', `${name}=${value}`]),
+      ],
+      { env: { DATABASE_URL: url } },
+    );
     const document = json();
     if (document.problem !== undefined) throw new Error(`the plan: ${JSON.stringify(document.problem)}`);
     const steps: { path: string; verdict: string }[] = document.phases.flatMap(({ steps: of }: { steps: { path: string; verdict: string }[] }) => of);

@@ -4,8 +4,8 @@ import type { Deployment, StepStatus } from '../../src/domain/deployment.ts';
 import { sql } from '../support/sql.ts';
 import { seeDatabase } from './catalog.ts';
 import { type Bundle, deployBundle, type Planned, planBundle } from './deeds.ts';
-import { type File, isCode, isRepeatable, pathOf } from './files.ts';
-import { bundleOf } from './folder.ts';
+import { type File, isCode, isGated, isRepeatable, isStuck, pathOf } from './files.ts';
+import { orderOf } from './folder.ts';
 import { dropAlong, type Hand, type Held, handsBehind, holdMore, isEmptied, lastRun, ranOnce, withoutAlong } from './held.ts';
 import type { Deed } from './history.ts';
 import { differences } from './looks.ts';
@@ -16,10 +16,12 @@ import { type Deployed, expectNone, Fault, type State, type World } from './stat
 const RUNS = new Set(['new', 'again', 'reworded', 'looks', 'superseded', 'late', 'lost']);
 
 /** What should come of a deployment, as the walk knows it. */
-interface Foreseen {
+export interface Foreseen {
   /** In the order of the plan. */
   readonly files: readonly File[];
   readonly runs: ReadonlySet<string>;
+  /** What a condition leaves out: of that no plan knows. */
+  readonly leftOut: readonly File[];
   readonly isRefused: boolean;
   /** Paths of files that fail, one of them first; and of those whose failure is borne. */
   readonly broken: readonly string[];
@@ -29,7 +31,7 @@ interface Foreseen {
 export async function deployFolder(world: World, state: State, deed: Extract<Deed, { do: 'deploy' }>, day: number): Promise<State> {
   if (state.folder.files.size === 0) return state;
   const { url, tally } = world;
-  const bundle = await cut(url, { files: bundleOf(state.folder) }, deed.upTo);
+  const bundle = await cut(url, orderOf(state.folder), deed.upTo);
   const planned = await planBundle(url, bundle);
   const foreseen = foresee(state, planned);
   comparePlan(planned, foreseen);
@@ -42,8 +44,31 @@ export async function deployFolder(world: World, state: State, deed: Extract<Dee
   const [end, twin] = ends.sort((a, b) => String(a.started_at).localeCompare(String(b.started_at))) as [Deployment, Deployment?];
   tally.deployments += 1;
   compareEnd(end, foreseen, deed, rehearsed);
-  const after = holdBehind(state, end, foreseen);
   if (foreseen.isRefused && seen !== null) expectNone('refused, and something has changed', differences(await seeDatabase(url), seen, true));
+  const settled = await standBehind(world, state, { end, foreseen, seen, others, upTo: deed.upTo });
+  if (twin !== undefined) return standBeside(settled, end, twin);
+  return deed.upTo === undefined && end.state === 'succeeded' && deed.isRepeated ? repeat(world, settled, bundle) : settled;
+}
+
+/** What failed and was borne. */
+export function failedIn(end: Deployment, files: readonly File[]): ReadonlySet<number> {
+  if (end.state !== 'degraded') return new Set();
+  const failed = new Set(end.phases.flatMap((phase) => phase.steps).flatMap(({ path, state }) => (state === 'failed' ? [path] : [])));
+  return new Set(files.filter((file) => failed.has(pathOf(file))).map(({ id }) => id));
+}
+
+interface Ended {
+  readonly end: Deployment;
+  readonly foreseen: Foreseen;
+  readonly seen: Deployed['seen'];
+  readonly others: State['others'];
+  readonly upTo?: number | undefined;
+}
+
+/** Where the walk stands behind a deployment, however it ended. */
+export async function standBehind(world: World, state: State, { end, foreseen, seen, others, upTo }: Ended): Promise<State> {
+  const { tally } = world;
+  const after = holdBehind(state, end, foreseen);
   const files = new Set(foreseen.files.map(({ id }) => id));
   const deployed = [
     ...state.deployed,
@@ -55,14 +80,16 @@ export async function deployFolder(world: World, state: State, deed: Extract<Dee
       recorded: state.recorded.length,
       seen,
       files,
+      plan: foreseen.files.map((file) => ({ ...file, values: state.folder.values })),
+      failed: failedIn(end, foreseen.files),
       ran: after.ran,
       rights: after.rights,
       hasChanged: after.hasChanged,
     },
   ];
   const isOver = end.state === 'succeeded' || end.state === 'degraded';
-  const isDone = isOver && deed.upTo === undefined;
-  if (end.state === 'succeeded' && isDone) expectNone('not made again', leftOut(foreseen, after.held));
+  const isDone = isOver && upTo === undefined;
+  if (end.state === 'succeeded' && isDone) expectNone('not made again', missingOf(foreseen, after.held, state.folder));
   const hands = handsBehind(state.hands, after.held, after.ran);
   const isUnchanged = !after.hasChanged && end.state === 'failed' && !state.isHalfWay;
   const next: State = {
@@ -85,8 +112,7 @@ export async function deployFolder(world: World, state: State, deed: Extract<Dee
   if (end.state === 'failed') tally[foreseen.isRefused ? 'refused' : 'failed'] += 1;
   if (end.state === 'cancelled') tally.cancelled += 1;
   if (end.state === 'degraded') tally.degraded += 1;
-  if (twin !== undefined) return standBeside(settled, end, twin);
-  return isDone && end.state === 'succeeded' && deed.isRepeated ? repeat(world, settled, bundle) : settled;
+  return settled;
 }
 
 /** The same bundle at the same time comes behind, and to the same. */
@@ -105,7 +131,7 @@ const runBy = ({ phases }: Deployment): StepStatus[] =>
 function unchanged({ held, hands, others, recorded, folder }: State, id: string, seen: Deployed['seen']): Deployed {
   const files = new Set(folder.files.keys());
   const rights = held.areGiven ? 'again' : 'none';
-  return { id, held, hands, others, recorded: recorded.length, seen, files, ran: new Set<number>(), rights, hasChanged: false };
+  return { id, held, hands, others, recorded: recorded.length, seen, files, plan: [], failed: new Set(), ran: new Set<number>(), rights, hasChanged: false };
 }
 
 /** Whether files have run that made anew what was there; without the file that gives rights, it depends on how they do it which ones are left. */
@@ -118,8 +144,9 @@ function isKept(id: number, { code }: Held, { held, ran }: { held: Held; ran: Re
 }
 
 /** Whatever runs again has been made by then, also what went along with something else. */
-const leftOut = ({ files }: Foreseen, held: Held): string[] =>
+const missingOf = ({ files }: Foreseen, held: Held, { values }: State['folder']): string[] =>
   files
+    .filter((file) => !isGated(file) || values.gate === 'open')
     .filter((file) => (isCode(file) && held.code.get(file.id)?.version !== file.version) || (isRepeatable(file) && isEmptied(held, file)))
     .map((file) => `${pathOf(file)} is not there as it stands in the folder`);
 
@@ -139,7 +166,7 @@ async function cut(url: string, bundle: Bundle, share: number | undefined): Prom
   return { ...bundle, upTo: paths[Math.floor(share * paths.length)] };
 }
 
-function foresee(state: State, { verdicts }: Planned): Foreseen {
+export function foresee(state: State, { verdicts }: Planned): Foreseen {
   const { folder, held } = state;
   const byPath = new Map([...folder.files.values()].map((file) => [pathOf(file), file]));
   const files = [...verdicts.keys()].map((path) => {
@@ -148,19 +175,27 @@ function foresee(state: State, { verdicts }: Planned): Foreseen {
     return file;
   });
   const once = ranOnce(held);
+  const isLeftOut = (file: File): boolean => isGated(file) && folder.values.gate === 'shut';
   const runs = files.filter((file) => {
+    if (isLeftOut(file)) return false;
     if (file.kind === 'check' || file.kind === 'rights') return true;
     if (!isRepeatable(file)) return !once.has(file.id);
     return lastRun(held, file)?.version !== file.version || file.isBroken || isOvertaken(state, file);
   });
-  const broken = runs.filter((file) => file.isBroken || isHeldUp(held, file));
+  const broken = runs.filter((file) => file.isBroken || isHeldUp(held, file) || isShut(state, file));
   const isBorne = (file: File): boolean => folder.isTolerant && isCode(file);
   return {
     files,
     runs: new Set(runs.map(pathOf)),
+    leftOut: files.filter(isLeftOut),
     isRefused: files.some((file) => file.isTampered && once.has(file.id)),
     broken: broken.filter((file) => !isBorne(file)).map(pathOf),
-    borne: withUsers(held, files, runs, broken.filter(isBorne)).map(pathOf),
+    borne: withUsers(
+      held,
+      files.filter((file) => !isLeftOut(file)),
+      runs,
+      broken.filter(isBorne),
+    ).map(pathOf),
   };
 }
 
@@ -184,6 +219,8 @@ function withUsers(held: Held, files: readonly File[], runs: readonly File[], br
   return [...fail];
 }
 
+export const isShut = ({ opened }: State, file: File): boolean => isStuck(file) && !opened.has(file.id);
+
 /** Whether a view that is gone from the folder holds the type of a column that a retype is about: the server says so, and rightly. */
 const isHeldUp = ({ code }: Held, { kind, parents, inTheWay }: File): boolean =>
   kind === 'retype' && [...code.values()].some((view) => view.kind === 'view' && view.parents[0]?.id === parents[0]?.id && !inTheWay.includes(view.id));
@@ -194,11 +231,12 @@ function isOvertaken({ folder, held }: State, file: File): boolean {
   return last !== undefined && last.id !== file.id && !folder.files.has(last.id);
 }
 
-function comparePlan({ code, verdicts, refusal }: Planned, { files, runs, isRefused }: Foreseen): void {
+function comparePlan({ code, verdicts, refusal }: Planned, { files, runs, leftOut, isRefused }: Foreseen): void {
   if ((code === 2) !== isRefused || (refusal === 'WF013') !== isRefused)
     throw new Fault('plan', [`it exits with ${code} and refuses with ${refusal}, and ${isRefused ? 'should refuse' : 'should not'}`]);
   const wrong = files.filter((file) => {
     const verdict = verdicts.get(pathOf(file)) ?? '';
+    if (leftOut.includes(file)) return false;
     if (file.kind === 'check') return verdict !== 'asked';
     return RUNS.has(verdict) !== runs.has(pathOf(file)) && verdict !== 'changed';
   });
@@ -257,7 +295,7 @@ function holdBehind(state: State, end: Deployment, { files, runs, borne }: Fores
       }),
     );
   let held = withoutAlong(state.held, along);
-  for (const file of ran) held = holdMore(held, file);
+  for (const file of ran) held = holdMore(held, { ...file, values: state.folder.values });
   const hasGiven = ran.some(({ kind }) => kind === 'rights');
   const rights = !hasGiven ? 'none' : state.held.areGiven ? 'again' : 'first';
   return {
@@ -268,7 +306,7 @@ function holdBehind(state: State, end: Deployment, { files, runs, borne }: Fores
   };
 }
 
-const hasRun = (step: StepStatus | undefined): boolean => step?.state === 'succeeded' && step.is_wanted !== false;
+export const hasRun = (step: StepStatus | undefined): boolean => step?.state === 'succeeded' && step.is_wanted !== false;
 
 /** The same bundle once more does nothing. */
 async function repeat(world: World, state: State, bundle: Bundle): Promise<State> {

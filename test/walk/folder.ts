@@ -2,12 +2,15 @@
 import {
   dropsFirst,
   type File,
+  hasUndo,
   isCode,
   isOnce,
   isRepeatable,
+  isStuck,
   type Kind,
   LATE,
   loadMode,
+  NO_VALUES,
   type Parent,
   pathOf,
   ROOMS,
@@ -15,6 +18,7 @@ import {
   textOf,
   undoPathOf,
   undoTextOf,
+  type Values,
 } from './files.ts';
 import { type Held, lastRun, ranOnce } from './held.ts';
 import type { Edit, Layout, Rule } from './history.ts';
@@ -26,6 +30,7 @@ export interface Folder {
   readonly layout: Layout;
   /** Whether code may fail, and the rest goes on. */
   readonly isTolerant: boolean;
+  readonly values: Values;
 }
 
 /** What the database has of it. */
@@ -35,14 +40,15 @@ export interface Known {
   readonly names: ReadonlyMap<number, number>;
 }
 
-export const EMPTY: Folder = { files: new Map(), rule: 'single', layout: 'one', isTolerant: false };
+export const EMPTY: Folder = { files: new Map(), rule: 'single', layout: 'one', isTolerant: false, values: NO_VALUES };
 
 /** @returns the folder, the same one where the edit makes no sense in it */
 export function editFolder(folder: Folder, edit: Edit, known: Known): Folder {
   if (edit.do === 'rule') return { ...folder, rule: edit.rule };
+  if (edit.do === 'set') return { ...folder, values: edit.values };
   if (edit.do === 'layout') return { ...folder, layout: edit.layout };
   if (edit.do === 'tolerate') return { ...folder, isTolerant: edit.isTolerant };
-  if (edit.do === 'hand' || edit.do === 'unhand' || edit.do === 'checkout') return folder;
+  if (edit.do === 'hand' || edit.do === 'unhand' || edit.do === 'open' || edit.do === 'checkout') return folder;
   if (edit.do === 'add') return addFile(folder, edit);
   const file = folder.files.get(edit.id);
   if (file === undefined) return folder;
@@ -52,7 +58,7 @@ export function editFolder(folder: Folder, edit: Edit, known: Known): Folder {
 }
 
 /** What is done to one file. */
-export type FileEdit = Exclude<Edit['do'], 'add' | 'rule' | 'layout' | 'tolerate' | 'hand' | 'unhand' | 'checkout'>;
+export type FileEdit = Exclude<Edit['do'], 'add' | 'rule' | 'set' | 'layout' | 'tolerate' | 'hand' | 'unhand' | 'open' | 'checkout'>;
 
 /** Null where it makes no sense. */
 function editFile(file: File, what: Exclude<FileEdit, 'remove'>, { held, names }: Known): File | null {
@@ -137,8 +143,14 @@ function withFiles(folder: Folder, change: (files: Map<number, File>) => void): 
   return { ...folder, files };
 }
 
+const PARAMETERS = {
+  word: { type: 'text', default: NO_VALUES.word },
+  count: { type: 'integer', default: NO_VALUES.count },
+  gate: { type: 'text', default: NO_VALUES.gate },
+};
+
 /** The folder as a bundle: text by path. Entries of which there is no file are left out, for a glob that matches nothing is refused. */
-export function bundleOf({ files, rule, layout, isTolerant }: Folder): Record<string, string> {
+function bundleOf({ files, rule, layout, isTolerant }: Folder): Record<string, string> {
   const all = [...files.values()].sort((a, b) => a.id - b.id);
   const texts: Record<string, string> = {};
   for (const file of all) {
@@ -147,7 +159,10 @@ export function bundleOf({ files, rule, layout, isTolerant }: Folder): Record<st
     if (undo !== null) texts[undoPathOf(file)] = undo;
   }
   const has = (room: string): boolean => all.some(({ kind }) => ROOMS[kind] === room);
-  const run = (room: string, more: object = {}): object[] => (has(room) ? [{ run: `${room}/*.sql`, undo: `undo/${room}/*.sql`, ...more }] : []);
+  const withUndo = (pattern: string, among: readonly File[]): object => (among.some(hasUndo) ? { undo: pattern } : {});
+  const inRoom = (room: string): File[] => all.filter(({ kind }) => ROOMS[kind] === room);
+  const run = (room: string, more: object = {}): object[] =>
+    has(room) ? [{ run: `${room}/*.sql`, ...withUndo(`undo/${room}/*.sql`, inRoom(room)), ...more }] : [];
   const loads = all.flatMap((file) =>
     file.kind !== 'load' || file.parents[0] === undefined
       ? []
@@ -162,24 +177,49 @@ export function bundleOf({ files, rule, layout, isTolerant }: Folder): Record<st
   );
   const again = { repeat: 'on-change', ...(isTolerant && { on_error: 'continue' }) };
   const runKinds = (kinds: readonly Kind[]): object[] =>
-    kinds.flatMap((kind) => (all.some((file) => file.kind === kind) ? [{ run: `code/*_${kind}*.sql`, undo: `undo/code/*_${kind}*.sql`, ...again }] : []));
+    kinds.flatMap((kind) =>
+      all.some((file) => file.kind === kind)
+        ? [
+            {
+              run: `code/*_${kind}*.sql`,
+              ...withUndo(
+                `undo/code/*_${kind}*.sql`,
+                all.filter((file) => file.kind === kind),
+              ),
+              ...again,
+            },
+          ]
+        : [],
+    );
+  const isOpen = { when: "weft.parameter('gate') = 'open'" };
+  const code = [...run('code', again), ...run('gcode', { ...again, ...isOpen })];
+  const schema = [...run('schema'), ...run('gated', isOpen)];
   const phase = (name: string, transaction: string, steps: object[], more: object = {}): object[] =>
     steps.length === 0 ? [] : [{ name, transaction, lock_timeout: '200ms', steps, ...more }];
   const checks = has('checks') ? { checks: ['checks/*.sql'] } : {};
   // there a file that fails leaves what it has run, and what goes along with something else is made again by the next deployment alone
-  const bare = all.some((file) => LATE.includes(file.kind) && (file.isBroken || file.parents.some(isCode))) ? rule : 'none';
+  const bare = all.some((file) => LATE.includes(file.kind) && (file.isBroken || isStuck(file) || file.parents.some(isCode))) ? rule : 'none';
   const layouts: Readonly<Record<Layout, () => object[]>> = {
-    one: () => phase('schema', rule, [...run('schema'), ...loads, ...run('code', again)], checks),
-    first: () => phase('schema', rule, [...run('schema'), ...run('code', again), ...loads], checks),
-    apart: () => [...phase('schema', rule, run('schema'), checks), ...phase('data', 'per-step', loads), ...phase('code', rule, run('code', again))],
-    late: () => [...phase('schema', rule, [...run('schema'), ...loads, ...runKinds(['function', 'view'])], checks), ...phase('late', rule, runKinds(LATE))],
-    bare: () => [...phase('schema', rule, [...run('schema'), ...loads, ...runKinds(['function', 'view'])], checks), ...phase('late', bare, runKinds(LATE))],
+    one: () => phase('schema', rule, [...schema, ...loads, ...code], checks),
+    first: () => phase('schema', rule, [...schema, ...code, ...loads], checks),
+    apart: () => [...phase('schema', rule, schema, checks), ...phase('data', 'per-step', loads), ...phase('code', rule, code)],
+    late: () => [
+      ...phase('schema', rule, [...schema, ...loads, ...runKinds(['function', 'view']), ...run('gcode', { ...again, ...isOpen })], checks),
+      ...phase('late', rule, runKinds(LATE)),
+    ],
+    bare: () => [
+      ...phase('schema', rule, [...schema, ...loads, ...runKinds(['function', 'view']), ...run('gcode', { ...again, ...isOpen })], checks),
+      ...phase('late', bare, runKinds(LATE)),
+    ],
   };
   const phases = [
     ...layouts[layout](),
-    ...phase('fill', 'per-step', has('fill') ? [{ batch: 'fill/*.sql', undo: 'undo/fill/*.sql', size: 3 }] : []),
+    ...phase('fill', 'per-step', has('fill') ? [{ batch: 'fill/*.sql', ...withUndo('undo/fill/*.sql', inRoom('fill')), size: 3 }] : []),
     ...phase('apart', 'none', run('apart')),
     ...phase('rights', 'per-step', run('rights', { repeat: 'always' })),
   ];
-  return { ...texts, 'weft.yaml': JSON.stringify({ name: 'walk', phases }) };
+  return { ...texts, 'weft.yaml': JSON.stringify({ name: 'walk', parameters: PARAMETERS, phases }) };
 }
+
+/** The folder as it is deployed, with the values that it is given. */
+export const orderOf = (folder: Folder) => ({ files: bundleOf(folder), values: folder.values });

@@ -1,5 +1,5 @@
 /** What the database holds, as far as the walk knows: what ran, in its order. Of that, plain SQL makes the same database again. */
-import { bodyText, dropsFirst, type File, isCode, type Kind, loadMode, type Parent, relationOf, textOf } from './files.ts';
+import { bodyText, dropsFirst, type File, isCode, type Kind, loadMode, type Parent, ranText, relationOf, textOf } from './files.ts';
 import type { ByHand } from './history.ts';
 
 export interface Held {
@@ -9,6 +9,8 @@ export interface Held {
   readonly code: ReadonlyMap<number, File>;
   /** What was dropped of that, and nobody has made again: the history has it all the same, as it ran last. */
   readonly lost: ReadonlyMap<number, File>;
+  /** What ran once and went with its table, and is in the history still: an undo has left it there. */
+  readonly ghosts: ReadonlySet<number>;
   /** Relations that everybody may read. */
   readonly readable: ReadonlySet<string>;
   /** Whether the file has run that gives these rights. */
@@ -28,9 +30,9 @@ export interface Hand {
 /** What somebody gives to that which runs again: it comes back with what went along, and goes with what its own file drops. */
 export const isMark = ({ what }: Pick<Hand, 'what'>): boolean => what === 'say' || what === 'give';
 
-export const NOTHING: Held = { ran: [], code: new Map(), lost: new Map(), readable: new Set(), areGiven: false };
+export const NOTHING: Held = { ran: [], code: new Map(), lost: new Map(), ghosts: new Set(), readable: new Set(), areGiven: false };
 
-export const ranOnce = ({ ran }: Held): ReadonlySet<number> => new Set(ran.map(({ id }) => id));
+export const ranOnce = ({ ran, ghosts }: Held): ReadonlySet<number> => new Set([...ran.map(({ id }) => id), ...ghosts]);
 
 /** How a file that runs again ran last. */
 export function lastRun({ ran, code }: Held, { id }: File): File | undefined {
@@ -104,7 +106,7 @@ export function isEmptied({ ran }: Held, { kind, parents: [list] }: File): boole
 export const giveRights = (held: Held): Held => ({ ...held, readable: new Set(relationsOf(held)), areGiven: true });
 
 function relationsOf({ ran, code }: Held): string[] {
-  return [...ran, ...code.values()].filter(({ kind }) => ['table', 'list', 'view', 'matview'].includes(kind)).map(relationOf);
+  return [...ran, ...code.values()].filter(({ kind }) => ['table', 'list', 'view', 'matview', 'gview'].includes(kind)).map(relationOf);
 }
 
 /** The SQL that makes it again, each text in a transaction of its own. */
@@ -117,13 +119,13 @@ export function remake(held: Held, hands: readonly Hand[]): string[] {
   };
   const texts = held.ran.flatMap((file) => [
     ...inFront(file.id),
-    file.kind === 'load' ? loadText(file) : file.kind === 'batch' ? batchText(file) : textOf(file),
+    file.kind === 'load' ? loadText(file) : file.kind === 'batch' ? batchText(file) : ranText(file),
   ]);
   const grants = relationsOf(held)
     .filter((name) => held.readable.has(name))
     .map((name) => `grant select on ${name} to public;`);
   const behind = hands.filter((hand) => hand.what !== 'column' || columns.includes(hand)).map((hand) => handText(hand, held));
-  return [...texts, ...inOrder(held.code).map(textOf), ...grants, ...behind];
+  return [...texts, ...inOrder(held.code).map(ranText), ...grants, ...behind];
 }
 
 /** What uses others comes behind them, which have smaller numbers. */
@@ -136,7 +138,7 @@ function loadText(file: File): string {
   return `${loadMode(file) === 'sync' ? `delete from ${into}; ` : ''}insert into ${into} (code, n) values ${values.join(', ')};`;
 }
 
-const batchText = (file: File): string => textOf(file).replace(/ limit :size/, '');
+const batchText = (file: File): string => ranText(file).replace(/ limit :size/, '');
 
 export function handText({ id, what, on }: Hand, { code }: Held): string {
   switch (what) {

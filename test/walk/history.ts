@@ -2,7 +2,7 @@
  * What happens on the days of a walk: what is edited, by whom, and what is done with it. A day says what it is about by number, so that it can still be played, or does
  * nothing, when other days are taken out.
  */
-import type { Parent } from './files.ts';
+import type { Parent, Values } from './files.ts';
 
 export type Edit =
   /** Files of the bundle. */
@@ -12,11 +12,14 @@ export type Edit =
   | { readonly do: 'checkout'; readonly day: number }
   /** The transaction rule of the phases with schema and code, which phases those are, and whether code may fail. */
   | { readonly do: 'rule'; readonly rule: Rule }
+  | { readonly do: 'set'; readonly values: Values }
   | { readonly do: 'layout'; readonly layout: Layout }
   | { readonly do: 'tolerate'; readonly isTolerant: boolean }
   /** The database, by hand. */
   | { readonly do: 'hand'; readonly id: number; readonly what: ByHand; readonly on: number }
-  | { readonly do: 'unhand'; readonly id: number };
+  | { readonly do: 'unhand'; readonly id: number }
+  /** The way for a file that is stuck. */
+  | { readonly do: 'open'; readonly id: number };
 
 /**
  * What somebody makes: a table in a schema of its own; on a table an index, a comment, a default, a column, a right; on a view a comment, a right. Or takes away: what
@@ -46,9 +49,17 @@ export type Deed =
     }
   /** What a file does is done by hand, and recorded as applied. */
   | { readonly do: 'baseline'; readonly id: number }
+  /** The newest baseline is withdrawn; or one is recorded and withdrawn at once. */
+  | { readonly do: 'withdraw' }
+  | { readonly do: 'mistake'; readonly id: number }
   /** A bundle of its own, which shares no more than the database. */
   | { readonly do: 'other'; readonly what: 'deploy' | 'undo' }
-  | { readonly do: 'undo'; readonly blow?: Blow | undefined };
+  /** What failed in a degraded deployment is tried again: in the newest of them, or in one of so many before it. */
+  | { readonly do: 'resume'; readonly back: number; readonly blow?: Blow | undefined }
+  /** The database becomes another one: a copy of its files, or what a dump brings; with a deployment under way for so long. */
+  | { readonly do: 'move'; readonly how: 'copy' | 'dump'; readonly amidMs?: number | undefined }
+  /** Also where something has no undo: that stays. */
+  | { readonly do: 'undo'; readonly isPartly?: boolean | undefined; readonly blow?: Blow | undefined };
 
 /** What meets a deployment, so many milliseconds behind its beginning. A lock is on all tables, and is held for a while. */
 export type Blow = { readonly kind: 'kill' | 'cancel'; readonly afterMs: number } | { readonly kind: 'lock'; readonly afterMs: number; readonly forMs: number };
@@ -70,6 +81,10 @@ function describeEdit(edit: Edit): string {
       return `add ${edit.kind} ${edit.id}${edit.parents.length > 0 ? ` on ${edit.parents.join(', ')}` : ''}`;
     case 'rule':
       return `transaction: ${edit.rule}`;
+    case 'set':
+      return `--set ${Object.entries(edit.values)
+        .map(([name, value]) => `${name}=${value}`)
+        .join(' ')}`;
     case 'layout':
       return `layout: ${edit.layout}`;
     case 'tolerate':
@@ -78,6 +93,8 @@ function describeEdit(edit: Edit): string {
       return `the folder as on day ${edit.day}`;
     case 'hand':
       return `by hand: ${edit.what} ${edit.id}${edit.what === 'table' ? '' : ` on ${edit.on}`}`;
+    case 'open':
+      return `by hand: the way for ${edit.id} opened`;
     case 'unhand':
       return `by hand: ${edit.id} taken back`;
     default:
@@ -88,8 +105,11 @@ function describeEdit(edit: Edit): string {
 function describeDeed(deed: Deed): string {
   if (deed.do === 'deploy')
     return `deploy${deed.isRehearsed ? ', rehearsed' : ''}${deed.isRepeated ? ', and again' : ''}${deed.upTo === undefined ? '' : `, up to ${deed.upTo}`}${deed.isBeside === true ? ', beside another' : ''}${deed.isTwice === true ? ', twice at once' : ''}${describeBlow(deed.blow)}`;
-  if (deed.do === 'undo') return `undo${describeBlow(deed.blow)}`;
+  if (deed.do === 'resume') return `resume${deed.back === 0 ? '' : ` the degraded one ${deed.back} before the newest`}${describeBlow(deed.blow)}`;
+  if (deed.do === 'undo') return `undo${deed.isPartly === true ? ', partly' : ''}${describeBlow(deed.blow)}`;
   if (deed.do === 'baseline') return `baseline ${deed.id}`;
+  if (deed.do === 'move') return `move by ${deed.how}${deed.amidMs === undefined ? '' : `, ${deed.amidMs} ms behind the beginning of a deployment`}`;
+  if (deed.do === 'mistake') return `baseline ${deed.id} by mistake, and withdrawn`;
   if (deed.do === 'other') return `${deed.what} another bundle`;
   return deed.do;
 }

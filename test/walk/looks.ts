@@ -2,6 +2,7 @@
 import pg from 'pg';
 import { leave, sql } from '../support/sql.ts';
 import { differ, type Seen, seeDatabase } from './catalog.ts';
+import { openText } from './files.ts';
 import { isHandThere, remake } from './held.ts';
 import { otherText } from './other.ts';
 import { expectNone, Fault, type State, type World } from './state.ts';
@@ -22,7 +23,7 @@ async function compareWithPlain({ url, databases }: World, state: State): Promis
     await client.connect();
     try {
       await client.query('set client_min_messages = warning');
-      for (const text of [...remake(state.held, state.hands), ...state.others.map(otherText)]) {
+      for (const text of [...[...state.opened].map(openText), ...remake(state.held, state.hands), ...state.others.map(otherText)]) {
         await client.query(text).catch((error: unknown) => {
           throw new Error(`the walk itself is wrong, plain SQL refuses what it holds: ${error instanceof Error ? error.message : error}\n${text}`);
         });

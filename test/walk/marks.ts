@@ -7,7 +7,8 @@ import { type Hand, isMark } from './held.ts';
 import { Fault, type State, type World } from './state.ts';
 
 /** @param certain what must have kept its marks @returns the state with the marks that are there, all of them taken for meant where one was uncertain */
-export async function settleMarks({ url }: World, before: State, after: State, certain: (id: number) => boolean): Promise<State> {
+export async function settleMarks(world: World, before: State, after: State, certain: (id: number) => boolean): Promise<State> {
+  const { url } = world;
   const marks = before.given.filter(isMark);
   if (marks.length === 0) return after;
   const rows = await sql(
@@ -29,7 +30,13 @@ export async function settleMarks({ url }: World, before: State, after: State, c
   if (marks.every(({ on }) => isCertain(on) || !after.held.code.has(on)))
     return { ...after, hands: [...others, ...newest.filter(({ id }) => before.hands.some((hand) => hand.id === id))] };
   if (after.isHalfWay) return { ...after, hands: [...others, ...newest] };
+  return acceptDrift(world, { ...after, hands: [...others, ...newest] });
+}
+
+/** All that is there is meant. */
+export async function acceptDrift({ url }: World, state: State): Promise<State> {
   await sql(url, 'select weft.accept_drift()');
-  const hands = [...others, ...newest].filter(({ what }) => what !== 'drop');
-  return { ...after, hands, accepted: hands };
+  const hands = state.hands.filter(({ what }) => what !== 'drop');
+  const recorded = state.recorded.map((one) => ({ ...one, isMeant: true }));
+  return { ...state, hands, accepted: hands, recorded };
 }

@@ -43,7 +43,9 @@ async function simplify(days: readonly Day[], shows: (days: readonly Day[]) => P
 }
 
 function plainer(deed: Deed): Deed[] {
-  if (deed.do === 'undo') return deed.blow === undefined ? [] : [{ do: 'undo' }];
+  if (deed.do === 'resume') return deed.blow === undefined ? [] : [{ do: 'resume', back: deed.back }];
+  if (deed.do === 'undo') return deed.blow === undefined ? [] : [{ do: 'undo', isPartly: deed.isPartly }];
+  if (deed.do === 'move') return deed.amidMs === undefined ? [{ do: 'nothing' }] : [{ do: 'move', how: deed.how }];
   if (deed.do !== 'deploy') return [];
   const { upTo, blow, isBeside, isTwice } = deed;
   const whole = { do: 'deploy', isRehearsed: false, isRepeated: false } as const;

@@ -18,8 +18,26 @@ export interface Deployed {
   readonly ran: ReadonlySet<number>;
   /** Whether it has run the file that gives rights, and whether an earlier one had. */
   readonly rights: 'none' | 'first' | 'again';
+  /** Those files as they were then, in the order of the plan, and which of them failed where that is borne. */
+  readonly plan: readonly File[];
+  readonly failed: ReadonlySet<number>;
   /** Whether it has changed what is held. */
   readonly hasChanged: boolean;
+}
+
+/** What was recorded as applied and not run. */
+export interface Recorded {
+  /** Of the baseline. */
+  readonly id: string;
+  readonly file: File;
+  /** How many deployments there were then. */
+  readonly at: number;
+  /** What was done by hand by then, what of it was said to be meant, and whether all of it has been since. */
+  readonly hands: readonly Hand[];
+  readonly accepted: readonly Hand[];
+  readonly isMeant: boolean;
+  /** The file as it was applied before. */
+  readonly before: File | undefined;
 }
 
 export interface State {
@@ -34,12 +52,13 @@ export interface State {
   /** What was done by hand, and what of it somebody has said to be meant. */
   readonly hands: readonly Hand[];
   readonly accepted: readonly Hand[];
+  /** Files for which somebody has opened the way. */
+  readonly opened: ReadonlySet<number>;
   /** Whatever anybody has ever given to that which runs again. */
   readonly given: readonly Hand[];
   /** The newest last. */
   readonly deployed: readonly Deployed[];
-  /** What was recorded as applied and not run, and how many deployments there were then. */
-  readonly recorded: readonly { readonly file: File; readonly at: number }[];
+  readonly recorded: readonly Recorded[];
   /** Whether the rights on relations are known; a deployment that stopped in the middle may have made one anew that nobody may read yet. */
   readonly areRightsKnown: boolean;
   /** Whether something stopped in the middle of what commits by and by. */
@@ -54,12 +73,16 @@ export const BEGINNING: State = {
   others: [],
   hands: [],
   accepted: [],
+  opened: new Set(),
   given: [],
   deployed: [],
   recorded: [],
   areRightsKnown: true,
   isHalfWay: false,
 };
+
+/** What was recorded so far is meant, whether it is withdrawn or not. */
+export const takeForMeant = (state: State): State => ({ ...state, recorded: state.recorded.map((one) => ({ ...one, isMeant: true })) });
 
 /** What a walk has met so far. */
 export interface Tally {
@@ -71,10 +94,26 @@ export interface Tally {
   rehearsals: number;
   undone: number;
   again: number;
+  resumed: number;
   drifts: number;
+  moved: number;
+  withdrawn: number;
 }
 
-export const newTally = (): Tally => ({ deployments: 0, failed: 0, degraded: 0, refused: 0, cancelled: 0, rehearsals: 0, undone: 0, again: 0, drifts: 0 });
+export const newTally = (): Tally => ({
+  deployments: 0,
+  failed: 0,
+  degraded: 0,
+  refused: 0,
+  cancelled: 0,
+  rehearsals: 0,
+  undone: 0,
+  again: 0,
+  resumed: 0,
+  drifts: 0,
+  moved: 0,
+  withdrawn: 0,
+});
 
 export interface Databases {
   /** Makes a database with the engine in it. @returns its address, and how it goes */
@@ -83,7 +122,8 @@ export interface Databases {
 
 /** Where it all happens. */
 export interface World {
-  readonly url: string;
+  /** Another one behind a day on which the database was moved. */
+  url: string;
   readonly databases: Databases;
   readonly tally: Tally;
 }

@@ -5,11 +5,12 @@ import type { UndoPlan } from '../../src/domain/undo_plan.ts';
 import { seeDatabase } from './catalog.ts';
 import { planUndo, undoDeployment } from './deeds.ts';
 import { acceptRights, isRemade } from './deploying.ts';
-import { type File, isRepeatable } from './files.ts';
+import { type File, isCode, isRepeatable } from './files.ts';
 import { dropAlong, giveRights, type Hand, type Held, handsBehind, holdMore, isEmptied, withoutMadeAnew } from './held.ts';
 import type { Deed } from './history.ts';
+import { compareKept, compareLacking, expectMissing, goesBack, keptOf, lackingOf, leftIn, withKept } from './keeping.ts';
 import { differences } from './looks.ts';
-import { settleMarks } from './marks.ts';
+import { acceptDrift, settleMarks } from './marks.ts';
 import { type Deployed, expectNone, Fault, type State, type World } from './state.ts';
 
 /** With which an undo says that something is in its way which no file makes again. */
@@ -30,44 +31,54 @@ export async function undoNewest(world: World, state: State, deed: Extract<Deed,
   if (taken === undefined) throw new Fault('undo', [`the plan takes ${plan.deployment} back, which is gone already`]);
   if (newest !== undefined && state.deployed.indexOf(newest) > at)
     throw new Fault('undo', [`the plan takes ${plan.deployment} back, and ${newest.id} is newer`]);
-  if (plan.lacking.length > 0) throw new Fault('undo', [`the plan lacks ${plan.lacking.map(({ path }) => path).join(', ')}`]);
+  const kept = lackingOf(state, at);
+  compareLacking(plan, kept);
+  const isPartly = deed.isPartly === true && kept.length > 0;
+  if (kept.length > 0 && (!isPartly || kept.length === goesBack(state, at).length)) {
+    await expectMissing(world, plan.deployment, isPartly);
+    return state;
+  }
   const leavesFiles = [...state.held.code.keys(), ...taken.held.code.keys()].some((id) => !taken.files.has(id));
-  const rehearsed = await rehearse(world, plan.deployment);
+  const rehearsed = await rehearse(world, plan.deployment, isPartly);
   // neither a materialized view nor a policy is dropped to make room (docs/BUNDLES.md)
-  const isHeldUp = leavesFiles || state.hands.some(({ what }) => what === 'say') || [...state.held.code.values()].some(isInTheWay);
+  const isHeldUp = leavesFiles || state.hands.some(({ what }) => what === 'say') || kept.some(isCode) || [...state.held.code.values()].some(isInTheWay);
   if (rehearsed.state === 'failed' && isHeldUp && WOULD_LOSE.includes(rehearsed.error?.sqlstate ?? '')) return state;
-  let end = await undoDeployment(url, plan.deployment, deed.blow);
-  for (let tries = 1; end.state === 'cancelled' && tries < undo_tries_max; tries += 1) end = await undoDeployment(url, plan.deployment);
+  let end = await undoDeployment(url, plan.deployment, { blow: deed.blow, isPartly });
+  for (let tries = 1; end.state === 'cancelled' && tries < undo_tries_max; tries += 1) end = await undoDeployment(url, plan.deployment, { isPartly });
   tally.undone += 1;
-  if (end.state !== 'succeeded') throw new Fault('undo', [`it ${end.state}: ${JSON.stringify(end.error)}; rehearsed, it ${rehearsed.state}`]);
+  if (end.state !== 'succeeded' && !(end.state === 'degraded' && isPartly))
+    throw new Fault('undo', [`it ${end.state}: ${JSON.stringify(end.error)}; rehearsed, it ${rehearsed.state}`]);
   if (rehearsed.state !== end.state)
     throw new Fault('a rehearsal foresaw another end', [`${rehearsed.state}, ${JSON.stringify(rehearsed.error)}; and the undo ${end.state}`]);
-  const held = withRecorded(heldBehind(state, taken), state, at);
+  const left = await leftIn(world, state, kept);
+  compareKept(end, kept, left);
+  const held = withRecorded(heldBehind(state, taken, left), state, at);
   const touched = dropAlong(
     state.held,
     [...state.held.code.values()].filter(({ id }) => taken.ran.has(id)),
   );
   const ran = new Set([...taken.ran, ...[...held.code.values()].filter((file) => state.held.code.get(file.id)?.version !== file.version).map(({ id }) => id)]);
-  const left = (all: readonly Hand[]): readonly Hand[] =>
+  const stay = (all: readonly Hand[]): readonly Hand[] =>
     handsBehind(
       all.map((hand) => leaveBehind(hand, held, taken)),
       held,
       ran,
     );
-  const hands = left(state.hands);
+  const hands = stay(state.hands);
   const next: State = {
     ...state,
     held,
     hands,
-    accepted: acceptRights({ ...state, hands, accepted: left(state.accepted) }, held),
-    deployed: state.deployed.slice(0, at),
-    recorded: state.recorded.map(({ file, at: place }) => ({ file, at: Math.min(place, at) })),
+    accepted: acceptRights({ ...state, hands, accepted: stay(state.accepted) }, held),
+    deployed: [...state.deployed.slice(0, at), ...(left.length > 0 ? [keptOf(taken, left)] : [])],
+    recorded: state.recorded.map((one) => ({ ...one, at: Math.min(one.at, at) })),
     areRightsKnown: state.areRightsKnown && (taken.rights === 'again' || !held.areGiven || !isRemade(state.held, ran)),
     isHalfWay: false,
   };
   const settled = await settleMarks(world, state, next, (id) => !ran.has(id) && held.code.has(id) && state.held.code.has(id) && !touched.has(id));
-  if (!leavesFiles && !state.isHalfWay) await compareWithBefore(world, settled, taken, end);
-  return settled;
+  if (!leavesFiles && !state.isHalfWay && kept.length === 0) await compareWithBefore(world, settled, taken, end);
+  // of what somebody has dropped nobody can tell there whether it was of what stays
+  return kept.length > 0 && state.hands.length > 0 ? acceptDrift(world, settled) : settled;
 }
 
 /** Without its id a deployment in front of a baseline is not chosen. */
@@ -86,9 +97,9 @@ async function planNewest(url: string, { deployed, recorded }: State): Promise<U
 const isInTheWay = ({ kind, parents }: File): boolean =>
   (kind === 'matview' && parents.some((parent) => parent.kind === 'view')) || (kind === 'policy' && parents.some((parent) => parent.kind === 'function'));
 
-async function rehearse({ url, tally }: World, deployment: string): Promise<Deployment> {
+async function rehearse({ url, tally }: World, deployment: string, isPartly: boolean): Promise<Deployment> {
   const seen = await seeDatabase(url);
-  const end = await undoDeployment(url, deployment, undefined, 'rehearse');
+  const end = await undoDeployment(url, deployment, { mode: 'rehearse', isPartly });
   tally.rehearsals += 1;
   expectNone('a rehearsal changed something', differences(await seeDatabase(url), seen, true));
   return end;
@@ -98,15 +109,19 @@ async function rehearse({ url, tally }: World, deployment: string): Promise<Depl
  * What was before, without what nobody makes again; a file that runs with every deployment has run in the undo too. What was lost before, and the deployment made
  * again, comes as the history had it: the undo of such a file is the file as it was, and nobody asks why it was not there.
  */
-function heldBehind({ held }: State, { held: met, files, ran, rights }: Deployed): Held {
-  const before = { ...met, ran: [...met.ran, ...broughtBack(met, ran)] };
-  const dropped = [...held.code.values()].filter((file) => before.code.get(file.id)?.version !== file.version);
+function heldBehind(state: State, taken: Deployed, left: readonly File[]): Held {
+  const behind = withKept(heldWithout(state, taken, left), state.held, left, taken);
+  return taken.rights === 'again' ? giveRights(behind) : behind;
+}
+
+function heldWithout({ held }: State, { held: met, files, ran }: Deployed, left: readonly File[]): Held {
+  const before = { ...met, ran: [...met.ran, ...broughtBack(met, ran), ...emptied(met, held, { files, ran })] };
+  const dropped = [...held.code.values()].filter((file) => before.code.get(file.id)?.version !== file.version && !left.includes(file));
   const retyped = held.ran.filter((file) => file.inTheWay.length > 0 && !before.ran.includes(file));
   const along = dropAlong(held, [...dropped, ...retyped]);
   const known = new Map([...before.code, ...before.lost]);
   const code = new Map([...known].filter(([id]) => (before.code.has(id) ? files.has(id) || (held.code.has(id) && !along.has(id)) : ran.has(id))));
   const lost = new Map([...known].filter(([id]) => !code.has(id)));
-  if (rights === 'again') return giveRights({ ...before, code, lost });
   return {
     ...before,
     code,
@@ -128,6 +143,15 @@ function withRecorded(held: Held, state: State, at: number): Held {
 const broughtBack = (met: Held, ran: ReadonlySet<number>): readonly File[] => [
   ...new Map(met.ran.filter((file) => ran.has(file.id) && isRepeatable(file) && isEmptied(met, file)).map((file) => [file.id, file])).values(),
 ];
+
+/** A table that is made anew once more, and its data is no file of that deployment: it comes back with the next one. */
+const emptied = (met: Held, held: Held, { files, ran }: Pick<Deployed, 'files' | 'ran'>): readonly File[] =>
+  held.ran
+    .filter(
+      ({ id, kind, parents: [list] }) =>
+        kind === 'anew' && ran.has(id) && met.ran.some((file) => file.kind === 'load' && file.parents[0]?.id === list?.id && !files.has(file.id)),
+    )
+    .map((file) => ({ ...file, id: -file.id }));
 
 /** Whether what somebody has dropped is missed behind the undo of a deployment: one that had made it would have taken it away itself. */
 const isMissed = ({ id: hand }: Hand, id: number, { held, hands }: Deployed): boolean =>

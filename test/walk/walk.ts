@@ -1,15 +1,21 @@
 /** Plays a history in a new database, day by day, and looks behind each day. It ends with the first fault: what comes behind one tells nothing. */
+import { dropDatabase, withDatabase } from '../support/database.ts';
 import { leave, sql } from '../support/sql.ts';
 import { deployBundle } from './deeds.ts';
 import { deployFolder } from './deploying.ts';
-import { bundleOf, editFolder, withKnownNames, withNewerViews } from './folder.ts';
+import { openText } from './files.ts';
+import { editFolder, orderOf, withKnownNames, withNewerViews } from './folder.ts';
 import { DROPS, type Hand, handsBehind, handText, isHandThere, isMark, unhandText, withoutCode } from './held.ts';
 import type { Day, Deed, Edit } from './history.ts';
 import { lookBehind } from './looks.ts';
+import { acceptDrift } from './marks.ts';
+import { moveDatabase } from './moving.ts';
 import { deployOther, undoOther } from './other.ts';
 import { recordFile } from './recording.ts';
-import { BEGINNING, type Databases, Fault, newTally, type State, type Tally, type World } from './state.ts';
+import { resumeDegraded } from './resuming.ts';
+import { BEGINNING, type Databases, Fault, newTally, type State, type Tally, takeForMeant, type World } from './state.ts';
 import { undoNewest } from './undoing.ts';
+import { recordByMistake, withdrawBaseline } from './withdrawing.ts';
 
 export interface Walked {
   readonly fault: Fault | null;
@@ -42,8 +48,9 @@ export async function walk(
     const fault = error instanceof Fault ? error : new Fault('thrown', [error instanceof Error ? (error.stack ?? error.message) : String(error)]);
     return { fault, days, tally: world.tally };
   } finally {
-    await leave(database.url);
-    await database.drop();
+    await leave(world.url);
+    if (world.url === database.url) await database.drop();
+    else await dropDatabase(withDatabase(world.url, 'postgres'), new URL(world.url).pathname.slice(1));
   }
 }
 
@@ -60,7 +67,7 @@ async function live(world: World, before: State, { number, edits, deed }: Day): 
 async function readNames({ url }: World): Promise<State['names']> {
   const rows = await sql(
     url,
-    `select m[1]::int as id, coalesce(m[2]::int, 0) as renamed from weft.history as h cross join regexp_match(h.path, '^(?:code|data|schema)/0*(\\d+)_[a-z]+(?:_(\\d+))?\\.') as m where h.bundle = 'walk' and m is not null`,
+    `select m[1]::int as id, coalesce(m[2]::int, 0) as renamed from weft.history as h cross join regexp_match(h.path, '^(?:code|data|schema|gated|gcode)/0*(\\d+)_[a-z]+(?:_(\\d+))?\\.') as m where h.bundle = 'walk' and m is not null`,
   );
   return new Map(rows.map(({ id, renamed }) => [id, renamed]));
 }
@@ -73,7 +80,16 @@ async function make({ url }: World, state: State, edit: Edit): Promise<State> {
     await sql(url, unhandText(hand, held));
     return { ...state, hands: hands.filter(({ id }) => id !== edit.id) };
   }
-  if (edit.do === 'checkout') return { ...state, folder: withKnownNames(withNewerViews(state.folders.get(edit.day) ?? folder, held), state) };
+  if (edit.do === 'open') {
+    if (!state.opened.has(edit.id)) await sql(url, openText(edit.id));
+    return { ...state, opened: new Set([...state.opened, edit.id]) };
+  }
+  if (edit.do === 'checkout') {
+    const older = withKnownNames(withNewerViews(state.folders.get(edit.day) ?? folder, held), state);
+    return { ...state, folder: { ...older, values: folder.values } };
+  }
+  // a file of which a part has run goes on with the values that it began with
+  if (edit.do === 'set' && state.isHalfWay) return state;
   if (edit.do === 'hand' && edit.what === 'drop') return dropCode(url, state, edit);
   if (edit.do !== 'hand') return { ...state, folder: editFolder(folder, edit, state) };
   const isTwice = edit.what !== 'table' && hands.some(({ what, on }) => what === edit.what && on === edit.on);
@@ -108,13 +124,21 @@ async function doIt(world: World, state: State, deed: Deed, day: number): Promis
     case 'baseline':
       return recordFile(world, state, deed.id);
     case 'other':
-      return deed.what === 'undo' ? undoOther(world, state) : { ...state, others: await deployOther(world, state.others, day) };
+      return takeForMeant(deed.what === 'undo' ? await undoOther(world, state) : { ...state, others: await deployOther(world, state.others, day) });
+    case 'withdraw':
+      return withdrawBaseline(world, state);
+    case 'mistake':
+      await recordByMistake(world, state, deed);
+      return state;
+    case 'resume':
+      return resumeDegraded(world, state, deed);
+    case 'move':
+      return moveDatabase(world, state, deed);
     case 'rehearse':
-      if (state.folder.files.size > 0) await deployBundle(world.url, { files: bundleOf(state.folder) }, 'rehearse');
+      if (state.folder.files.size > 0) await deployBundle(world.url, orderOf(state.folder), 'rehearse');
       return state;
     case 'accept':
       if (!state.deployed.some(({ hasChanged }) => hasChanged)) return state;
-      await sql(world.url, 'select weft.accept_drift()');
-      return { ...state, hands: state.hands.filter(({ what }) => what !== 'drop'), accepted: state.hands.filter(({ what }) => what !== 'drop') };
+      return acceptDrift(world, state);
   }
 }
