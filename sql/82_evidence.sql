@@ -186,9 +186,12 @@ begin
   end if;
 
   v_match := regexp_match(v_flat, '^vacuum ((?:\([^)]*\) ?)?(?:(?:full|freeze|verbose|analyze|analyse)\M ?)*)(' || c_name || ')(?: ?\([^)]*\))?$', 'i');
+  v_table := case when v_match is not null then weft._find_relation(v_match[2], p_before) end;
   if v_match is not null and v_match[1] !~* '\mfull\M' then  -- VACUUM FULL is counted nowhere
-    return jsonb_build_object('kind', 'vacuum', 'analyzes', v_match[1] ~* '\manaly[sz]e\M', 'table', (
-      select c.oid::bigint from pg_class as c where c.oid = weft._find_relation(v_match[2], p_before) and c.relkind in ('r', 'm')));
+    return jsonb_build_object('kind', 'vacuum', 'analyzes', v_match[1] ~* '\manaly[sz]e\M', 'vacuumed', v_table::bigint, 'table', (
+      select c.oid::bigint from pg_class as c where c.oid = v_table and c.relkind in ('r', 'm')));
+  elsif v_match is not null then
+    return jsonb_build_object('kind', 'repeat', 'analyzes', v_match[1] ~* '\manaly[sz]e\M', 'vacuumed', v_table::bigint);
   elsif v_flat ~* '^(vacuum\M|cluster\M|alter system (set|reset)\M|alter subscription .* (refresh publication|set publication)\M)' then
     return '{"kind": "repeat"}';
   end if;
@@ -219,6 +222,26 @@ $$;
 
 comment on function weft._find_judge_anew(jsonb, text, jsonb) is
   'Names the objects that a statement is about by what they are called, where their numbers are those of another catalog; how they were before it is taken over.';
+
+
+-- By the rules of vacuum_is_permitted_for_relation (before 16: vacuum_is_relation_owner) in the server. Of a partitioned table each partition is asked about by itself,
+-- and the table only where it is analyzed: it has no rows of its own.
+create or replace function weft._list_skipped(p_relation oid, p_role name, p_analyzes boolean)
+  returns setof regclass
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select c.oid::regclass
+  from (select p_relation as oid union select t.relid from pg_partition_tree(p_relation) as t) as r
+  join pg_class as c on c.oid = r.oid
+  where (c.relkind in ('r', 'm', 't') or c.relkind = 'p' and p_analyzes)
+    and not case when current_setting('server_version_num')::integer >= 170000 then has_table_privilege(p_role, c.oid, 'MAINTAIN') else pg_has_role(p_role, c.relowner, 'USAGE') end
+    and (c.relisshared or not pg_has_role(p_role, (select d.datdba from pg_database as d where d.datname = current_database()), 'USAGE'))
+  order by c.oid::regclass::text collate "C"
+$$;
+
+comment on function weft._list_skipped(oid, name, boolean) is 'Lists tables that VACUUM of a relation skips with no more than a warning, because a role may not do that.';
 
 
 create or replace function weft._is_there(p_kind text, p_name text)

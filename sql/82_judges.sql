@@ -19,6 +19,8 @@ declare
   v_question  text;
   v_path      text;
   v_set       text;
+  v_role      text;
+  v_skipped   regclass[];
 begin
   about := v_table;
   statement := p_statement;
@@ -146,6 +148,17 @@ begin
         verdict := 'done';
       end if;
   end case;
+
+  if verdict = 'done' and p_is_reported and p_judge ->> 'vacuumed' is not null then
+    v_role := coalesce(nullif(p_before ->> 'role', 'none'), p_before ->> 'authorization');
+    v_skipped := array(select s.relation from weft._list_skipped((p_judge ->> 'vacuumed')::oid, v_role, (p_judge ->> 'analyzes')::boolean) as s (relation));
+    if cardinality(v_skipped) > 0 then
+      verdict := 'failed';
+      error := jsonb_build_object('sqlstate', 'WF020', 'message', format('The server has run the statement, and has skipped %s with a warning, because role %s may not vacuum it.',
+          v_skipped[1] || case when cardinality(v_skipped) > 1 then format(' and %s more', cardinality(v_skipped) - 1) else '' end, v_role),
+        'hint', 'Run it as the owner of the table, or of the database (role: of the phase), or, from PostgreSQL 17 on, grant MAINTAIN on it; or leave it to autovacuum, and the statement out.');
+    end if;
+  end if;
 end
 $$;
 

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e7fd5384d43e3ce8256c5b5ea14bccf2ce1ef3f046a319980787f8d6897c08a2';
+export const ENGINE_DIGEST = '5e9c959560dbb775ede374fcd2e70b2e3d411f2b83e98af0096db6850ec8d413';
