@@ -77,7 +77,7 @@ function nextSteps(stack: Stack): string {
 The Worker      ${stack.url}
 The database    ${stack.database}
 The data        ${stack.folder}
-                It stays, and the next start goes on with it.
+                It is kept, and the next start continues with it.
 
 In another terminal:
 

@@ -22,7 +22,7 @@ export function nextLines(deployment: Deployment, isToBeCleaned: boolean): strin
   if (mode === 'baseline') {
     if (undone && isOver(undone.state)) return [];
     if (state === 'succeeded') return [`Next: "weft plan" shows what is still to be run. If this was a mistake, "weft undo ${id}" withdraws it.`];
-    return [isRefused(deployment) ? 'Next: as the hint says.' : 'Next: say it again when you like; nothing was recorded.'];
+    return [isRefused(deployment) ? 'Next: as the hint says.' : 'Next: repeat the baseline when you like; nothing was recorded.'];
   }
   if (undone && isOver(undone.state)) return undone.whole ? [] : [`Next: "weft undo --plan ${id}" shows what of it is left, and what would take it back.`];
   if (deployment.undoes && !deployment.error?.remains?.length) return nextOfUndo(deployment);
@@ -48,15 +48,15 @@ function afterFailure(deployment: Deployment, isToBeCleaned: boolean): string {
   if (batch?.account) return `Next: ${remedyOfBatch(batch)} What is committed stays.${cleanWords(isToBeCleaned)}`;
   const what = remedyOf(deployment);
   const again = stepThatRunsAgain(deployment);
-  if (error?.remains?.length) return `Next: take away what is half-made, as the hint says; ${what} and deploy again; what is committed is not run twice.`;
-  if (again) return `Next: make ${oneLine(again.path)} fit to run again, or its done_when come true, and deploy again.`;
+  if (error?.remains?.length) return `Next: remove what is half-made, as the hint says; ${what} and deploy again; what is committed is not run twice.`;
+  if (again) return `Next: make sure that ${oneLine(again.path)} can run again, or that its done_when is true, and deploy again.`;
   return `Next: ${what} and deploy again; what is committed is not run twice.${cleanWords(isToBeCleaned)}`;
 }
 
 function afterCancel(deployment: Deployment, isToBeCleaned: boolean): string {
-  if (deployment.error?.remains?.length) return 'Next: take away what is half-made, as the hint says. What is committed is not run twice.';
+  if (deployment.error?.remains?.length) return 'Next: remove what is half-made, as the hint says. What is committed is not run twice.';
   const again = stepThatRunsAgain(deployment);
-  if (again) return `Next: deploy again when you like, if ${oneLine(again.path)} is fit to run again.`;
+  if (again) return `Next: deploy again when you like, if ${oneLine(again.path)} can run again.`;
   return `Next: deploy again when you like; what is committed is not run twice.${cleanWords(isToBeCleaned)}`;
 }
 
@@ -70,8 +70,8 @@ export function rehearseAgain(deployment: Deployment): string {
 /** A batch of which rounds are committed: with a cursor, another statement needs a word on where it begins. */
 function remedyOfBatch({ path, options }: StepStatus): string {
   const file = oneLine(path);
-  if (options?.cursor === undefined) return `where rows are the cause, mend them; where the statement is, correct ${file}; and deploy again.`;
-  const rows = 'where rows are the cause, mend them and deploy again. Where the statement is, correct';
+  if (options?.cursor === undefined) return `if rows are the cause, fix them; if the statement is, correct ${file}; and deploy again.`;
+  const rows = 'if rows are the cause, fix them and deploy again. If the statement is, correct';
   if (options.on_change !== undefined)
     return `${rows} ${file} and deploy again: it ${options.on_change === 'restart' ? 'begins anew' : 'goes on behind what is committed'}, as weft.yaml says (on_change).`;
   return `${rows} ${file}, write "on_change: continue" (behind what is committed) or "on_change: restart" (from its beginning) beside it in weft.yaml, and deploy again.`;
@@ -98,11 +98,11 @@ function stepThatRunsAgain({ phases }: Deployment) {
 function unfinishedLines(deployment: Deployment): string[] {
   const { id, state, undoes, live } = deployment;
   if (isUnapproved(deployment)) return unapprovedLines(deployment);
-  if (waitsForSecrets(deployment)) return [`Next: whoever has its secrets goes on with it: weft resume ${id} --set name=… "weft cancel ${id}" stops it.`];
+  if (waitsForSecrets(deployment)) return [`Next: whoever has its secrets continues it: weft resume ${id} --set name=… "weft cancel ${id}" stops it.`];
   if (state === 'open') return [`Next: repeat the same "weft ${undoes ? 'undo' : 'deploy'}" with the same --id; what has arrived is not sent twice.`];
   if (deployment.cancelling || deployment.cleaning) return endingLines(deployment);
   if (state === 'running' && live === null) {
-    return [`Next: "weft resume ${id}" continues it; where nobody is attached, it waits for that, or for any later call. "weft cancel ${id}" stops it.`];
+    return [`Next: "weft resume ${id}" continues it; if nobody is attached, it waits for that, or for any later call. "weft cancel ${id}" stops it.`];
   }
   return [`Next: "weft resume ${id}" attaches to it and continues it if need be; "weft cancel ${id}" stops it.`];
 }
@@ -114,7 +114,7 @@ function endingLines({ id, cancelling, cleaning, live }: Deployment): string[] {
   if (live.blocked_by.length === 0) return [`Next: ${look} waits for the end.`];
   return [
     `${sent} waits for ${holdersOf(live)}.`,
-    `Next: when that one has ended, or let go, ${look} again shows the end; where nobody else has done it by then, it makes it.`,
+    `Next: once that session has ended or released it, ${look} shows the end, or completes it if nobody else has.`,
   ];
 }
 
@@ -127,7 +127,7 @@ function remedyFor(sqlstate: string, path: string): string {
   if (BEHIND_A_HINT.includes(sqlstate)) return `do as the hint says`;
   if (sqlstate.startsWith('23')) return `repair the data (or correct ${path})`;
   if (sqlstate === '42501') return `grant what is missing (or correct ${path})`;
-  if (sqlstate === '55006') return `see to it that nobody uses what ${path} is about (or correct it)`;
-  if (sqlstate === '55P03' || sqlstate === '40P01') return `see to it that the lock is free (or correct ${path})`;
+  if (sqlstate === '55006') return `make sure that nobody uses what ${path} is about (or correct it)`;
+  if (sqlstate === '55P03' || sqlstate === '40P01') return `make sure that the lock is free (or correct ${path})`;
   return `correct ${path}`;
 }

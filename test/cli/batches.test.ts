@@ -50,7 +50,7 @@ it('a round that fails says which it was, behind which cursor, what stays, and h
     'Deploy it as it is and it goes on behind them. A corrected statement is refused until weft.yaml says beside it "on_change: continue" (it',
   );
   expect(stdout).toContain(
-    'Next: where rows are the cause, mend them and deploy again. Where the statement is, correct fill.sql, write "on_change: continue" (behind what is committed) or "on_change: restart" (from its beginning) beside it in weft.yaml, and deploy again.',
+    'Next: if rows are the cause, fix them and deploy again. If the statement is, correct fill.sql, write "on_change: continue" (behind what is committed) or "on_change: restart" (from its beginning) beside it in weft.yaml, and deploy again.',
   );
   expect(await missing()).toBe(70);
 });

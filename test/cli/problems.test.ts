@@ -22,7 +22,7 @@ describe('what was thrown', () => {
   });
 
   it('is shown as title and detail, harmless on a terminal', () => {
-    expect(renderProblem(new Problem('usage', 'a\u001b[2Jb'), UNCOLOURED)).toBe('weft: The command line is not right.\n  a\\x1b[2Jb');
+    expect(renderProblem(new Problem('usage', 'a\u001b[2Jb'), UNCOLOURED)).toBe('weft: The command line is wrong.\n  a\\x1b[2Jb');
   });
 });
 
@@ -40,7 +40,7 @@ describe('the heading of a refusal', () => {
       { env },
     );
     expect(code).toBe(2);
-    expect(stderr).toMatch(/^weft: What the command needs is missing or not right\.\n/);
-    expect((await run(['status', '--nonsense'])).stderr).toMatch(/^weft: The command line is not right\.\n/);
+    expect(stderr).toMatch(/^weft: Something that the command needs is missing or wrong\.\n/);
+    expect((await run(['status', '--nonsense'])).stderr).toMatch(/^weft: The command line is wrong\.\n/);
   });
 });

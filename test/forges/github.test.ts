@@ -332,7 +332,7 @@ describe('with an App and a queue', () => {
       expect(await settle(at, 'push', github.push())).toMatchObject({ finding: 'told', deployment: null });
       github.archiveLocation = null;
       const run = github.repository.checkRuns.find(({ head_sha }) => head_sha === commit);
-      expect(run.output.title, place).toBe('The forge refused what Weft asked of it.');
+      expect(run.output.title, place).toBe('The forge refused a request of Weft.');
     }
     expect(await exists('led_astray')).toBe(false);
   });

@@ -67,8 +67,8 @@ describe('the summary', () => {
   it.each([
     ['23505', 'repair the data (or correct schema/047_orders.sql) and deploy again'],
     ['42501', 'grant what is missing (or correct schema/047_orders.sql) and deploy again'],
-    ['55006', 'see to it that nobody uses what schema/047_orders.sql is about (or correct it) and deploy again'],
-    ['55P03', 'see to it that the lock is free (or correct schema/047_orders.sql) and deploy again'],
+    ['55006', 'make sure that nobody uses what schema/047_orders.sql is about (or correct it) and deploy again'],
+    ['55P03', 'make sure that the lock is free (or correct schema/047_orders.sql) and deploy again'],
     ['WF015', 'do as the hint says and deploy again'],
     ['55P04', 'do as the hint says and deploy again'],
     ['42703', 'correct schema/047_orders.sql and deploy again'],
@@ -329,7 +329,7 @@ describe('the summary', () => {
       The database now:
 
       "drop index concurrently public.t_a" waits for Lock: virtualxid, held by backend 42.
-      Next: when that one has ended, or let go, "weft cancel 0190a0de-0000-7000-8000-000000000001" again shows the end; where nobody else has done it by then, it makes it.
+      Next: once that session has ended or released it, "weft cancel 0190a0de-0000-7000-8000-000000000001" shows the end, or completes it if nobody else has.
 
         deployment   0190a0de-0000-7000-8000-000000000001
         fingerprint  none before: for more than a second another session had a table locked, or the catalog could not be read
@@ -354,7 +354,7 @@ describe('the summary', () => {
   it.each(['failed', 'cancelled'] as const)('of what remains of one that is %s: never that nothing needs to be cleaned up', (state) => {
     const remains = [{ object: 'public.t_a', statement: 'drop index concurrently public.t_a' }];
     const shown = show({ state, error: { ...ERROR, hint: 'To take it away: drop index concurrently public.t_a.', remains } });
-    expect(shown).toContain('Next: take away what is half-made, as the hint says');
+    expect(shown).toContain('Next: remove what is half-made, as the hint says');
     expect(shown).toContain('drop index concurrently public.t_a');
     expect(shown).not.toContain('cleaned up');
   });
@@ -390,7 +390,7 @@ describe('the summary', () => {
 
         Statement 1 of lane/001.sql stays in the database.
 
-      Next: "weft resume 0190a0de-0000-7000-8000-000000000001" continues it; where nobody is attached, it waits for that, or for any later call. "weft cancel 0190a0de-0000-7000-8000-000000000001" stops it.
+      Next: "weft resume 0190a0de-0000-7000-8000-000000000001" continues it; if nobody is attached, it waits for that, or for any later call. "weft cancel 0190a0de-0000-7000-8000-000000000001" stops it.
 
         deployment   0190a0de-0000-7000-8000-000000000001
         fingerprint  none before: for more than a second another session had a table locked, or the catalog could not be read
@@ -413,7 +413,7 @@ describe('the summary', () => {
       The database now:
         schema  single  in flight, all or nothing: nothing is committed yet (3 steps)
 
-      Next: "weft resume 0190a0de-0000-7000-8000-000000000001" continues it; where nobody is attached, it waits for that, or for any later call. "weft cancel 0190a0de-0000-7000-8000-000000000001" stops it.
+      Next: "weft resume 0190a0de-0000-7000-8000-000000000001" continues it; if nobody is attached, it waits for that, or for any later call. "weft cancel 0190a0de-0000-7000-8000-000000000001" stops it.
 
         deployment   0190a0de-0000-7000-8000-000000000001
         fingerprint  aaaa before
