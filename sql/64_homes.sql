@@ -5,8 +5,12 @@ create or replace function weft._plain_name()
   returns text
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
-  language sql
-as $$ select '(?:"(?:[^"]|"")*"|[a-z0-9_]+)' $$;
+  language plpgsql
+as $$
+begin
+  return '(?:"(?:[^"]|"")*"|[a-z0-9_]+)';
+end
+$$;
 
 comment on function weft._plain_name() is 'Returns the regular expression of one name as the catalog''s text has it.';
 
@@ -170,7 +174,10 @@ begin
   if v_home.hangs then
     return next weft._name_key(v_home.sort, v_home.home);
   end if;
-  return query select weft._name_key('schema', s.name) from substring(v_home.home from concat('^(', v_plain, ')\.')) as s (name) where s.name is not null;
+  v_text := substring(v_home.home from concat('^(', v_plain, ')\.'));
+  if v_text is not null then
+    return next weft._name_key('schema', v_text);
+  end if;
   if p_kind in ('comment', 'security label', 'default privileges', 'schema') then
     return;
   end if;
@@ -194,10 +201,10 @@ begin
     when p_kind in ('operator', 'cast') then concat_ws(' ', p_identity, p_definition)
     when p_kind like '%view' then p_definition
     else split_part(p_definition, E'\x1d', 1) end;
-  return query select weft._name_key('relation', t.found[1]) from regexp_matches(v_text, concat('(', v_plain, '\.', v_plain, ')'), 'g') as t (found);
+  return query select concat('relation ', t.found[1]) from regexp_matches(v_text, concat('(', v_plain, '\.', v_plain, ')'), 'g') as t (found);
   if p_kind in ('index', 'constraint', 'statistics') then
     return query
-    select weft._name_key('column', concat(v_home.home, '.', t.found[1]))
+    select concat('column ', v_home.home, '.', t.found[1])
     from regexp_matches(split_part(p_definition, ' REFERENCES ', 1), concat('(', v_plain, ')'), 'g') as t (found);
   end if;
 end

@@ -79,23 +79,20 @@ as $$
     select p.kind, p.identity, p.before from weft._pair_differing(p_was, p_undone) as p
     where p_was is not null and p_undone is not null and (p.before is null or p.after is null)),
   missing as materialized (
-    select d.kind, d.identity, split_part(d.expected, E'\x1f', 3) as definition from drifted as d where d.met is null
+    select d.kind, d.identity, split_part(d.expected, E'\x1f', 3) as definition, row_number() over () as number from drifted as d where d.met is null
   ),
-  held as materialized (
-    select k.key, h.holder
-    from missing as m cross join lateral weft._list_own_keys(m.kind, m.identity, m.definition) as k (key) cross join lateral weft._list_holders(m.kind, m.identity, m.definition) as h (holder)
-  ),
+  own as materialized (select m.number, k.key from missing as m cross join lateral weft._list_own_keys(m.kind, m.identity, m.definition) as k (key)),
+  held as materialized (select m.number, h.holder from missing as m cross join lateral weft._list_holders(m.kind, m.identity, m.definition) as h (holder)),
   -- what the deployment has dropped, what is missing and hung on that, and what hung on it in its turn
   fallen (key) as (
     select f.key
     from weft._pair_differing(p_met, p_left) as p cross join lateral weft._list_fallen(p.kind, p.identity, p.before, p.after) as f (key)
     where p.before is not null and exists (select from missing)
     union
-    select h.key from held as h join fallen as f on f.key = h.holder
+    select o.key from fallen as f join held as h on h.holder = f.key join own as o on o.number = h.number
   ),
   gone_along as materialized (
-    select distinct m.kind, m.identity
-    from missing as m cross join lateral weft._list_own_keys(m.kind, m.identity, m.definition) as k (key) join fallen as f on f.key = k.key
+    select m.kind, m.identity from missing as m where m.number in (select o.number from own as o join fallen as f on f.key = o.key)
   ),
   settled as materialized (
     select d.kind, d.identity, l.object as "left",

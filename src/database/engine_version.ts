@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '5e9c959560dbb775ede374fcd2e70b2e3d411f2b83e98af0096db6850ec8d413';
+export const ENGINE_DIGEST = 'bb990e5a1659b61dd540071b27563b6af4f29aff907623c870726f9005820972';
