@@ -112,6 +112,19 @@ describe('drift stays drift', () => {
     expect(await drift()).toEqual([]);
   });
 
+  it('until a deployment gives its table another schema, what was dropped from it too', async () => {
+    await start('drop index by_name; drop view v; alter table goods drop name');
+    expect(await drift()).toHaveLength(3);
+    await passFiles(database.url, { '2.sql': 'create schema apart; alter table goods set schema apart' });
+    expect(await drift()).toEqual([]);
+  });
+
+  it('of what somebody has dropped, though a deployment would drop it or give it another name: it has found nothing to change', async () => {
+    await start('drop index by_name; drop view v');
+    await passFiles(database.url, { '2.sql': 'drop index if exists by_name; alter view if exists v rename to w' });
+    expect(await drift()).toEqual([INDEX, { change: 'missing', kind: 'view', identity: 'public.v' }]);
+  });
+
   it('until a deployment drops what it hangs on: with that it would have gone', async () => {
     const things = `create table things (id int primary key, n int constraint positive check (n > 0)); create index by_n on things (n); create index "by id" on only things (id);
       create view seen as select id from things; create function act() returns trigger language plpgsql as 'begin return new; end'; create trigger act before update on things for each row execute function act();
