@@ -1,9 +1,28 @@
 -- What of a deployment is still in the database, what would take it back, and which deployment came after it. However much history
 -- there is, only what a deployment itself has left, and what came after it, is looked at.
 
+create or replace function weft._comes_back(p_path text, p_kind text, p_options jsonb, p_replaced jsonb)
+  returns boolean
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select p_replaced ->> 'place' is not null and weft._is_kept((p_replaced ->> 'bytes_in')::uuid, p_path, decode(p_replaced ->> 'digest', 'hex'))
+    and (p_kind = 'run' or p_kind = 'load' and p_options ->> 'mode' = 'sync' and exists (
+      select from weft._steps as b
+      where b.deployment_id = (p_replaced ->> 'bytes_in')::uuid and b.path = p_path and b.kind = 'load' and b.options ->> 'mode' = 'sync' and b.options ->> 'into' = p_options ->> 'into'
+      offset 0))
+$$;
+
+comment on function weft._comes_back(text, text, jsonb, jsonb) is
+  'Tells whether what a step has replaced can come back: a file that ran again and again too, or data that the same table was brought in line with.';
+
+
 -- The undo of a file is the one that came with it, or with the same bytes of it later, in a deployment that came to something: so an undo can be
 -- repaired, or given at last. Of a file that runs again and again it is the file itself, as it was before; so it is of data that a table is brought in line with.
-create or replace function weft._list_effects(p_deployment uuid)
+--
+-- p_held, p_later: what the history would have of it, once those that came after it are taken back.
+create or replace function weft._list_effects(p_deployment uuid, p_held weft._history[] default null, p_later uuid[] default '{}')
   returns table (ordinal integer, phase integer, path text, kind text, done integer, undo text, given_by uuid, digest bytea, restores boolean, values_of uuid)
   stable
   set search_path = pg_catalog, pg_temp
@@ -11,18 +30,21 @@ create or replace function weft._list_effects(p_deployment uuid)
   set jit = off
   language sql
 as $$
-  with mine as materialized (
+  with held as materialized (
+    select h.path, h.applied_path, h.digest
+    from weft._deployments as d join weft._history as h on h.bundle = d.bundle and h.deployment_id = d.id
+    where d.id = p_deployment and p_held is null
+    union all
+    select r.path, r.applied_path, r.digest from unnest(p_held) as r
+  ),
+  mine as materialized (
     select s.ordinal, s.phase, s.path, s.kind, s.undo, d.bundle, d.place, a.digest, h.path as path_now, h.digest as digest_now, case when h.path is null then t.done end as done,
-           -- what was before must be able to come back: a file that runs again too, or data that the same table was brought in line with
-           case when h.path is not null and s.replaced ->> 'place' is not null and weft._is_kept((s.replaced ->> 'bytes_in')::uuid, s.path, decode(s.replaced ->> 'digest', 'hex')) and (s.kind = 'run' or s.kind = 'load' and s.options ->> 'mode' = 'sync' and exists (
-             select from weft._steps as b
-             where b.deployment_id = (s.replaced ->> 'bytes_in')::uuid and b.path = s.path and b.kind = 'load' and b.options ->> 'mode' = 'sync' and b.options ->> 'into' = s.options ->> 'into'
-             offset 0)) then s.replaced end as replaced
+           case when h.path is not null and s.replaced is not null and weft._comes_back(s.path, s.kind, s.options, s.replaced) then s.replaced end as replaced
     from weft._deployments as d
     join weft._steps as s on s.deployment_id = d.id
     join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
-    left join weft._history as h on h.bundle = d.bundle and h.applied_path = s.path and h.deployment_id = d.id
-    left join weft._list_halves(p_deployment) as t on t.step = s.ordinal and t.recorded_by is null
+    left join held as h on h.applied_path = s.path
+    left join weft._list_halves(p_deployment) as t on t.step = s.ordinal and (t.recorded_by is null or t.recorded_by = any (p_later))
     where d.id = p_deployment and (h.path is not null or t.done > 0)
   ),
   known_as as (
@@ -86,7 +108,7 @@ as $$
   left join given as g on g.ordinal = m.ordinal and g.age = 1
 $$;
 
-comment on function weft._list_effects(uuid) is
+comment on function weft._list_effects(uuid, weft._history[], uuid[]) is
   'Lists what of a deployment is in the database still, and what would take it back: files in the history, and those of which only so many statements, or rounds, are done.';
 
 

@@ -114,7 +114,7 @@ begin
   if v_follower is not null then
     raise exception '% % of the bundle % came after it, and is in the %.', case when v_is_baseline then 'Baseline' else 'Deployment' end, v_follower, v_chosen.bundle,
         case when v_is_baseline then 'history' else 'database' end
-      using errcode = 'WF071', hint = format('Undo that one first: deployments of a bundle are undone from the newest on. Nothing of %s was undone.', v_chosen.id);
+      using errcode = 'WF071', hint = format('Undo that one first: deployments of a bundle are undone from the newest on. To take back all that came after this one: weft undo --after %s. Nothing of it was undone.', v_chosen.id);
   elsif not weft._has_effects(v_chosen.id) then
     select string_agg(format('%s, which it ran in part, deployment %s has recorded as applied since.', f.path, f.recorded_by), ' ' order by f.path collate "C") into v_recorded
     from weft._list_halves(v_chosen.id) as f where f.recorded_by is not null;
@@ -134,7 +134,7 @@ comment on function weft._choose_undone(uuid, text) is 'Chooses the deployment t
 -- something takes their objects along. For what is undone behind it, all of them stand once more at the end: in the last phase, or in one of their own.
 -- So does data that a table is brought in line with: its older rows may need a column that is undone behind them, or rows of another table.
 -- What runs with every deployment runs there alone: it may be about what is made again behind its own place (rights, say).
-create or replace function weft._list_undo_steps(p_deployment uuid)
+create or replace function weft._list_undo_steps(p_deployment uuid, p_held weft._history[] default null, p_later uuid[] default '{}')
   returns table (
     place bigint, phase integer, is_again boolean, path text, kind text, undoes text, digest bytea, given_by uuid, restores boolean, is_kept boolean, done integer, is_given_by_other boolean, values_of uuid)
   stable
@@ -144,7 +144,7 @@ create or replace function weft._list_undo_steps(p_deployment uuid)
   language sql
 as $$
   with effects as materialized (
-    select e.* from weft._list_effects(p_deployment) as e where e.undo is not null
+    select e.* from weft._list_effects(p_deployment, p_held, p_later) as e where e.undo is not null
   ),
   grouped as materialized (
     select g.phase, g.number, g.ordinal, g.path from weft._list_groups(p_deployment) as g
@@ -205,7 +205,7 @@ as $$
   from sorted as s
 $$;
 
-comment on function weft._list_undo_steps(uuid) is
+comment on function weft._list_undo_steps(uuid, weft._history[], uuid[]) is
   'Lists what undoing a deployment would run, in this order, and which repeatable files stand by to be called back, or files and data to be put off (is_kept), in a phase of their own behind all others (is_again) or in their place.';
 
 
@@ -225,17 +225,17 @@ $$;
 comment on function weft._name_again(uuid, text) is 'Names the phase at the end of an undo in which repeatable files of a phase stand by.';
 
 
-create or replace function weft._list_givers(p_undone uuid)
+create or replace function weft._list_givers(p_undone uuid, p_held weft._history[] default null, p_later uuid[] default '{}')
   returns uuid[]
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select coalesce(array_agg(distinct s.given_by), '{}') from weft._list_undo_steps(p_undone) as s
+  select coalesce(array_agg(distinct s.given_by), '{}') from weft._list_undo_steps(p_undone, p_held, p_later) as s
   where exists (select from weft._parameters) and s.is_given_by_other and not s.restores and not s.is_kept
 $$;
 
-comment on function weft._list_givers(uuid) is 'Lists the later deployments with which undo files of a deployment came; none where nobody has parameters.';
+comment on function weft._list_givers(uuid, weft._history[], uuid[]) is 'Lists the later deployments with which undo files of a deployment came; none where nobody has parameters.';
 
 
 -- The same artifacts, the phases and their steps turned round. No conditions: what has run is undone.

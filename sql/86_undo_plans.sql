@@ -2,7 +2,7 @@
 -- fail.
 
 -- A name that stands in a file, wherever: in the body of a function, or in a comment too. What cannot be read here may have any.
-create or replace function weft._list_secrets_needed(p_undone uuid)
+create or replace function weft._list_secrets_needed(p_undone uuid, p_held weft._history[] default null, p_later uuid[] default '{}')
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
@@ -14,7 +14,7 @@ begin
   if not exists (select from weft._parameters as p where p.is_secret) then
     return '[]';
   end if;
-  v_givers := weft._list_givers(p_undone);
+  v_givers := weft._list_givers(p_undone, p_held, p_later);
   if not exists (select from weft._list_secrets_of(p_undone, v_givers) as p where p.is_needed) then
     return '[]';
   end if;
@@ -22,7 +22,7 @@ begin
     with files as materialized (
       select distinct s.path, s.given_by, case when s.kind <> 'load' then weft._kept_text(s.given_by, s.path, s.digest)
         else coalesce((select string_agg(o.options ->> 'where', ' ') from weft._steps as o where o.deployment_id in (p_undone, s.given_by) and o.path = s.path and o.kind = 'load'), '') end as text
-      from weft._list_undo_steps(p_undone) as s
+      from weft._list_undo_steps(p_undone, p_held, p_later) as s
     )
     select coalesce(jsonb_agg(jsonb_build_object('name', n.name, 'paths', n.paths) order by n.name), '[]')
     from (
@@ -36,7 +36,7 @@ begin
 end
 $$;
 
-comment on function weft._list_secrets_needed(uuid) is 'Lists the secret parameters that a deployment was given, or that an undo file brought along, and that files of its undo name, with the paths of those.';
+comment on function weft._list_secrets_needed(uuid, weft._history[], uuid[]) is 'Lists the secret parameters that a deployment was given, or that an undo file brought along, and that files of its undo name, with the paths of those.';
 
 
 -- A role as which nothing can be run.

@@ -2,63 +2,48 @@
 --
 -- Each is taken back by an undo of its own (floor 95), the newest first. Whether all of them can be is said here, before the first one is.
 
-create or replace function weft._list_later(p_deployment uuid)
-  returns table (id uuid, started_at timestamptz)
-  stable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  with recursive origin as materialized (
-    select d.id, d.mode, d.started_at from weft._deployments as d where d.id = p_deployment
-  ),
-  later as (
-    select f.id, f.started_at from weft._list_followers(p_deployment) as f
-    union
-    -- nothing of it is there, for a newer one has replaced it all; and gives it back
-    select o.id, o.started_at
-    from later as l
-    cross join origin as d
-    cross join lateral (
-      select distinct (s.replaced ->> 'deployment_id')::uuid as id from weft._steps as s where s.deployment_id = l.id and s.state = 'succeeded' and s.replaced is not null
-      offset 0) as r
-    cross join lateral (select k.id, k.mode, k.started_at from weft._deployments as k where k.id = r.id offset 0) as o
-    where o.started_at > d.started_at and (o.mode = 'apply' or o.mode = 'baseline' and d.mode = 'baseline')
-  )
-  select l.id, l.started_at from later as l
-$$;
-
-comment on function weft._list_later(uuid) is
-  'Lists the deployments of the same bundle that came after this one and of which something is in the database, or comes back into it when a newer one is undone; after a baseline the baselines too.';
-
-
--- Of what is there still, the plan of its undo says the same. Of what a newer one has replaced: it is given back, but for what was new then.
-create or replace function weft._list_lacking(p_deployment uuid, p_later uuid[])
-  returns jsonb
+-- Which of the history's rows there would be of each: what it has now, and what those that came after it would give back.
+create or replace function weft._list_later(p_origin weft._deployments)
+  returns table (id uuid, held weft._history[], later uuid[])
   stable
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = off  -- rows that were just written have no statistics
   set jit = off
-  language sql
+  language plpgsql
 as $$
-  with later as materialized (
-    select s.path, s.undo, s.replaced ->> 'deployment_id' as given_back
-    from unnest(p_later) as l (id)
-    cross join lateral (select o.path, o.undo, o.replaced from weft._steps as o where o.deployment_id = l.id and o.kind = 'run' and (o.replaced is not null or o.undo is not null) offset 0) as s
-    where l.id <> p_deployment
-  )
-  select coalesce(jsonb_agg(k.path order by k.path collate "C"), '[]')
-  from (
-    select e.path from weft._list_effects(p_deployment) as e where e.undo is null
-    union
-    select s.path
-    from weft._steps as s
-    where s.deployment_id = p_deployment and s.kind = 'run' and s.state = 'succeeded' and s.undo is null and s.replaced ->> 'place' is null
-      and s.path in (select l.path from later as l where l.given_back = p_deployment::text)
-      and s.path not in (select l.path from later as l where l.undo is not null)
-  ) as k
+declare
+  v_one     record;
+  v_rows    weft._history[];
+begin
+  v_rows := array(select h from weft._history as h where h.bundle = p_origin.bundle);
+  later := '{}';
+  for v_one in
+    select d.id, d.mode from weft._deployments as d
+    -- a baseline keeps what it has replaced in the history, to give it back: behind a baseline, those that came after it are withdrawn too
+    where d.bundle = p_origin.bundle and d.started_at > coalesce(p_origin.started_at, p_origin.finished_at) and d.undoes is null and (d.mode = 'apply' or d.mode = 'baseline' and p_origin.mode = 'baseline')
+    order by d.started_at desc, d.id
+  loop
+    held := array(select r from unnest(v_rows) as r where r.deployment_id = v_one.id);
+    if held <> '{}' or exists (select from weft._list_halves(v_one.id) as f where f.recorded_by is null or f.recorded_by = any (later)) then
+      id := v_one.id;
+      return next;
+      later := later || id;
+    end if;
+    if held <> '{}' then
+      v_rows := array(
+        select r from unnest(v_rows) as r where r.deployment_id <> v_one.id
+        union all
+        select jsonb_populate_record(null::weft._history, s.replaced || jsonb_build_object('digest', '\x' || (s.replaced ->> 'digest')))
+        from unnest(held) as r
+        join weft._steps as s on s.deployment_id = v_one.id and s.path = r.applied_path and s.kind <> 'check' and s.replaced is not null
+        where v_one.mode = 'baseline' or weft._comes_back(s.path, s.kind, s.options, s.replaced));
+    end if;
+  end loop;
+end
 $$;
 
-comment on function weft._list_lacking(uuid, uuid[]) is 'Lists files of a deployment that have no undo, also such as other deployments of the list have replaced, and would give back.';
+comment on function weft._list_later(weft._deployments) is
+  'Lists the deployments of the same bundle that came after this one and of which something is in the database, or comes back into it when newer ones are undone, the newest first; each with the rows that the history would have of it then (held), and those before it in the list (later). After a baseline the baselines too.';
 
 
 create or replace function weft.list_later(p_deployment uuid)
@@ -70,7 +55,6 @@ as $$
 declare
   v_origin  weft._deployments;
   v_undo    uuid;
-  v_later   uuid[];
 begin
   select d.* into v_origin from weft._deployments as d where d.id = p_deployment;
   if not found then
@@ -90,15 +74,15 @@ begin
     raise exception 'Deployment % was taken back itself, by deployment %: taking back more does not bring the database to where it stood.', v_origin.id, v_undo
       using errcode = 'WF070', hint = 'Name the deployment before it, or deploy what it has brought.';
   end if;
-  v_later := array(select l.id from weft._list_later(v_origin.id) as l order by l.started_at desc, l.id);
   return weft._as_answer(jsonb_build_object(
     'deployment', v_origin.id, 'bundle', v_origin.bundle, 'request_id', v_origin.request_id, 'mode', v_origin.mode, 'state', v_origin.state, 'finished_at', v_origin.finished_at,
     'later', (
       select coalesce(jsonb_agg(jsonb_build_object(
                'deployment', d.id, 'request_id', d.request_id, 'mode', d.mode, 'state', d.state, 'caller', d.caller, 'started_at', d.started_at, 'finished_at', d.finished_at,
-               'lacking', case d.mode when 'baseline' then '[]' else weft._list_lacking(d.id, v_later) end,
-               'secrets', case d.mode when 'baseline' then '[]' else weft._list_secrets_needed(d.id) end) order by l.number), '[]')
-      from unnest(v_later) with ordinality as l (id, number)
+               'lacking', case d.mode when 'baseline' then '[]' else (
+                 select coalesce(jsonb_agg(e.path order by e.path collate "C"), '[]') from weft._list_effects(d.id, l.held, l.later) as e where e.undo is null) end,
+               'secrets', case d.mode when 'baseline' then '[]' else weft._list_secrets_needed(d.id, l.held, l.later) end) order by l.number), '[]')
+      from weft._list_later(v_origin) with ordinality as l (id, held, later, number)
       cross join lateral (select o.* from weft._deployments as o where o.id = l.id offset 0) as d)));
 end
 $$;

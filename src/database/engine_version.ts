@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'bb990e5a1659b61dd540071b27563b6af4f29aff907623c870726f9005820972';
+export const ENGINE_DIGEST = 'a0f128f8f6f1f1c6b8991c99c9894fc26aa73efe69565ea47a09445b9f37b3f9';
