@@ -113,7 +113,7 @@ function conclude({ printer, values, positionals, command }: Call, deployment: D
 }
 
 /** Rejects a moment after the signal, so that work which does not come to rest holds nobody. */
-async function atRest(signal: AbortSignal): Promise<never> {
+export async function atRest(signal: AbortSignal): Promise<never> {
   await new Promise<void>((resolve) => {
     const onAbort = (): void => {
       setTimeout(resolve, LEAVE_MS).unref();

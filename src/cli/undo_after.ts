@@ -10,7 +10,7 @@ import type { Style } from '../words/style.ts';
 import { columns, count, moment, oneLine } from '../words/text.ts';
 import { type Address, isBlind, readDeploymentId } from './address.ts';
 import type { Call } from './commands.ts';
-import { accompany, deadlineOf } from './conduct.ts';
+import { accompany, atRest, deadlineOf } from './conduct.ts';
 import type { Reported } from './junit.ts';
 import { readSecrets } from './parameters.ts';
 import { readLater, readUndoPlan } from './readings.ts';
@@ -57,14 +57,16 @@ export async function undoAfter(call: Call, address: Address, text: string): Pro
   for (const follower of found.later) checkSecrets(follower, secrets, `weft undo --after ${id}`);
 
   const undone: Reported[] = [];
-  for (let { later } = found; later[0] !== undefined; { later } = await readLater(address, id, printer.io)) {
-    const [next] = later;
-    const stop = undone.length === 0 ? null : whyStop(found, next, undone);
-    if (stop !== null) {
-      printer.note(`${stop} ${goesOn(found)}`);
-      return end(call, found, undone, later, 1);
-    }
+  for (let { later } = found; ; ) {
     try {
+      if (undone.length > 0) ({ later } = await Promise.race([readLater(address, id, printer.io), atRest(printer.io.signal)]));
+      const [next] = later;
+      if (next === undefined) break;
+      const stop = undone.length === 0 ? null : whyStop(found, next, undone);
+      if (stop !== null) {
+        printer.note(`${stop} ${goesOn(found)}`);
+        return end(call, found, undone, later, 1);
+      }
       const { code, ...told } = await undoOne(call, address, next, secrets, deadlineAtMs, undone);
       undone.push(told);
       if (code !== 0) {
@@ -72,7 +74,8 @@ export async function undoAfter(call: Call, address: Address, text: string): Pro
         return end(call, found, undone, later, code);
       }
     } catch (error) {
-      throw withThoseBefore(error, found, undone);
+      const isAbort = printer.io.signal.aborted && !(error instanceof Problem);
+      throw withThoseBefore(isAbort ? new Problem('interrupted', 'Left before the command was done.', {}, error) : error, found, undone);
     }
   }
   printer.say(
@@ -90,14 +93,15 @@ async function undoOne(
   before: readonly Reported[],
 ): Promise<Reported & { readonly code: number }> {
   const { printer } = call;
-  const plan = await readUndoPlan(address, deployment, null, printer.io);
+  const plan = await Promise.race([readUndoPlan(address, deployment, null, printer.io), atRest(printer.io.signal)]);
   for (const line of undoPlanLines(plan, printer.noteStyle, false)) printer.note(line);
   checkSecrets(plan, secrets, `weft undo ${deployment}`);
   const names = (plan.secrets ?? []).map(({ name }) => name); // an undo refuses what it does not know
   const own = secrets === null || names.length === 0 ? null : Object.fromEntries(Object.entries(secrets).filter(([name]) => names.includes(name)));
   const key = crypto.randomUUID();
   const wish = { deployment, partly: false, mode: 'apply' as const, secrets: own };
-  return accompany(call, key, deadlineAtMs, (watch) => sendUndo(address, watch, wish, key), undefined, before);
+  // whoever says the command again gives no key: what is undone by then, or is being undone, is undone once
+  return accompany(call, null, deadlineAtMs, (watch) => sendUndo(address, watch, wish, key), undefined, before);
 }
 
 function showPlan({ printer }: Call, found: Later, plan: UndoPlan | null): number {
@@ -149,7 +153,7 @@ function refusalOf({ deployment, later }: Later): Problem | null {
   const way = nearest === later[0] ? '' : ` To go back as far as that: weft undo --after ${nearest.deployment}.`;
   return new Problem(
     'undo_missing',
-    `Not all that came after deployment ${deployment} has an undo, and what stays of one keeps those before it. Without one are, ${files}. Nothing was undone. Write the undo files that are missing and deploy the bundle with them: it runs nothing a second time, and keeps them in the database.${way}`,
+    `Not all that came after deployment ${deployment} has an undo, and what stays of one keeps those before it. Without one are, ${files}. Nothing was undone. Write the undo files that are missing and deploy the bundle with them: it runs nothing a second time, and keeps them in the database, each for the content that its file has now. Older content, which comes back when newer deployments are undone, gets one there: weft undo ID --with FOLDER.${way}`,
     { after: deployment, deployments: lacking.map((follower) => follower.deployment), lacking: lacking.flatMap((follower) => follower.lacking) },
   );
 }
@@ -177,8 +181,11 @@ function end({ printer }: Call, { deployment, bundle, later }: Later, undone: re
 }
 
 function withThoseBefore(error: unknown, found: Later, undone: readonly Reported[]): unknown {
-  if (!(error instanceof Problem) || undone.length === 0) return error;
+  if (!(error instanceof Problem) || (undone.length === 0 && error.exit !== 3)) return error;
   const ids = undone.map(({ deployment }) => deployment.undoes ?? deployment.id);
-  const words = `${error.message} Before that, ${count(ids.length, 'deployment')} that came after ${found.deployment} ${ids.length === 1 ? 'was' : 'were'} taken back: ${ids.join(', ')}. ${goesOn(found)}`;
-  return new Problem(error.slug, words, { ...error.facts, after: found.deployment, undone: ids }, error);
+  const before =
+    ids.length === 0
+      ? ''
+      : ` Before that, ${count(ids.length, 'deployment')} that came after ${found.deployment} ${ids.length === 1 ? 'was' : 'were'} taken back: ${ids.join(', ')}.`;
+  return new Problem(error.slug, `${error.message}${before} ${goesOn(found)}`, { ...error.facts, after: found.deployment, undone: ids }, error);
 }

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { startTestStack, type TestStack } from '../support/stack.ts';
+import { startCutter } from './cutter.ts';
 import { makeFolder } from './folder.ts';
 import { type Run, run } from './run.ts';
 import { tablesIn, YAML } from './undoable.ts';
@@ -152,6 +153,73 @@ describe('straight to a database', () => {
     expect(code, stderr).toBe(0);
     expect(stdout + stderr).not.toContain('hunter2');
     expect(await tablesIn(database.url)).toEqual(['a']);
+  });
+
+  it('wants a secret beforehand also for what only comes back when a newer one is undone', async () => {
+    const yaml =
+      'name: shop\nparameters: { p: { type: text, secret: true } }\nphases: [{ name: code, steps: [{ run: "v/*.sql", repeat: on-change, undo: "undo/*.sql" }] }]\n';
+    const env = { DATABASE_URL: database.url, P: 'hunter2' };
+    const one = await deploy(file('a'));
+    for (const n of [1, 2]) {
+      const folder = makeFolder({
+        'weft.yaml': yaml,
+        'v/v.sql': `create or replace view v as select ${n} as n;`,
+        'undo/v.sql': `drop view v; select 1 / (:'p' = 'hunter2')::int;`,
+      });
+      expect((await run(['deploy', folder, '--set-env', 'p=P'], { env })).code).toBe(0);
+    }
+    const without = await run(['undo', '--after', one], { env });
+    expect([without.code, words(without)]).toEqual([2, expect.stringContaining(`weft undo --after ${one} --set p=@FILE. Nothing was undone.`)]);
+    const { code, json, stderr } = await run(['undo', '--after', one, '--set-env', 'p=P', '--json'], { env });
+    expect([code, json().undone], stderr).toMatchObject([0, [{ state: 'succeeded' }, { state: 'succeeded' }]]);
+    expect(await sql(database.url, `select to_regclass('v') as v`)).toEqual([{ v: null }]);
+  });
+
+  describe('left on Ctrl-C,', () => {
+    const leaveAt = async (said: RegExp, one: string, url = database.url, onText = (_: string): void => undefined): Promise<Run> => {
+      const leave = new AbortController();
+      let seen = '';
+      const onStderr = (text: string): void => {
+        seen += text;
+        onText(text);
+        if (said.test(seen)) leave.abort();
+      };
+      return run(['undo', '--after', one, '--json'], { env: { DATABASE_URL: url }, signal: leave.signal, onStderr });
+    };
+
+    it('before there is an answer, it advises itself, and no key that it does not take', async () => {
+      const one = await deploy(file('a'));
+      await deploy(file('b'));
+      const left = await leaveAt(/takes back schema\/b\.sql/, one);
+      expect([left.code, left.json().problem]).toEqual([3, expect.objectContaining({ type: 'urn:weft:problem:interrupted', after: one, undone: [] })]);
+      expect(left.json().problem.id).toBeUndefined();
+      expect(words(left)).not.toContain('--id');
+      expect(words(left)).toContain(`weft undo --after ${one} goes on.`);
+    });
+
+    it('between two of them, where there is no connection any more, it tells of those that were taken back', async () => {
+      const one = await deploy(file('a'));
+      await deploy(file('b'));
+      const three = await deploy(file('c'));
+      const cutter = await startCutter();
+      try {
+        const url = new URL(database.url);
+        cutter.port = Number(url.port);
+        url.port = new URL(cutter.origin).port;
+        const cut = (text: string): void => {
+          if (text.includes('was taken back, in ')) cutter.port = null;
+        };
+        const left = await leaveAt(/There is no connection yet/, one, url.href, cut);
+        expect([left.code, left.json().problem]).toEqual([3, expect.objectContaining({ type: 'urn:weft:problem:interrupted', after: one, undone: [three] })]);
+        expect(words(left)).toContain(
+          `Before that, 1 deployment that came after ${one} was taken back: ${three}. Once that is settled, weft undo --after ${one} goes on.`,
+        );
+      } finally {
+        await cutter.stop();
+      }
+      expect((await weft('undo', '--after', one, '--json')).json().undone).toHaveLength(1);
+      expect(await tablesIn(database.url)).toEqual(['a']);
+    });
   });
 
   it.each([

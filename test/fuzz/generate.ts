@@ -147,7 +147,7 @@ async function reading(chance: Chance, requests: Requests): Promise<Generated> {
     '',
   ]);
   const inQuery = chance.happens(0.3);
-  const path = `/v1/targets/${chance.pick(TARGETS)}/${chance.pick(['deployments', 'history', 'drift', 'undo', `deployments/${chance.pick(IDS)}/events`, `deployments/${chance.pick(IDS)}`])}`;
+  const path = `/v1/targets/${chance.pick(TARGETS)}/${chance.pick(['deployments', 'history', 'drift', 'undo', 'later', `deployments/${chance.pick(IDS)}/events`, `deployments/${chance.pick(IDS)}`])}`;
   const query = inQuery ? `?token=${encodeURIComponent(clean(token))}&${encodeURIComponent(clean(chance.text(10)))}` : '';
   return { kind: 'reading', path: `${path}${query}`, init: { method: 'GET', headers: inQuery ? {} : { authorization: printable(token) } } };
 }

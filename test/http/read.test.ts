@@ -61,6 +61,10 @@ describe('reading', () => {
     const asked: [string, RequestInit, string][] = [
       ['history?bundle=a%00', {}, '"bundle"'],
       ['undo?bundle=%00', {}, '"bundle"'],
+      ['later', {}, '"after"'],
+      ['later?after=', {}, '"after"'],
+      [`later?after=${ID}%00`, {}, '"after"'],
+      [`later?after=yesterday&after=${ID}`, {}, '"after"'],
       ['plan', { method: 'POST', body: JSON.stringify({ manifest, texts: { 'a.sql': 'select \0' } }) }, 'texts'],
       ['plan', { method: 'POST', body: JSON.stringify({ manifest: { ...manifest, phases: [{ ...phase, when: 'a\0' }] } }) }, 'manifest.phases[0].when'],
     ];
@@ -70,6 +74,24 @@ describe('reading', () => {
       expect(((await answer.json()) as { detail: string }).detail).toContain(words);
     }
     expect(house.sessions).toEqual({ opened: 0, closed: 0 });
+  });
+
+  test('what came after a deployment is told of the whole target, and to no token for one deployment', async () => {
+    const asked: string[] = [];
+    const later = { deployment: ID, bundle: 'shop', request_id: 'key', state: 'succeeded' as const, finished_at: null, later: [] };
+    const house = makeHouse({
+      readLater: async (_session, id) => {
+        asked.push(id);
+        return later;
+      },
+    });
+    const path = `/v1/targets/staging/later?after=${ID.toUpperCase()}`;
+    expect(await (await house.fetch(path, await withToken())).json()).toEqual(later);
+    expect(asked).toEqual([ID]);
+    expect((await house.fetch(path)).status).toBe(401);
+    expect((await house.fetch(path, { headers: await requests.bearer({ deployment: ID }) })).status).toBe(401);
+    expect((await house.fetch(path, { headers: await requests.bearer({ caller: 'watcher' }) })).status).toBe(403);
+    expect(house.sessions).toEqual({ opened: 1, closed: 1 });
   });
 
   test('what the history has to say of a bundle is a reading that is posted: a token, and no signature', async () => {
