@@ -10,5 +10,5 @@ export async function readDrift(session: Session): Promise<Drift> {
 
 /** What of the catalog a deployment has changed. @throws Problem deployment_not_found */
 export async function readChanges(session: Session, id: string): Promise<Changes> {
-  return readDocument(session, 'select weft.describe_changes($1::uuid) as document', [id], changesSchema);
+  return readDocument(session, 'select weft.describe_changes($1::pg_catalog.uuid) as document', [id], changesSchema);
 }

@@ -190,8 +190,8 @@ function secretMessages(secrets: SecretValues | null | undefined): Message[] {
 function openMessage(call: OpenCall, id: string): Message {
   return {
     kind: 'statement',
-    text: `select weft.open(p_request => $1, p_manifest => $2, p_caller => $3, p_target => $4, p_signature => $5, p_engine => $6, p_deployment => $7::uuid, p_protection => $8, p_owed => $9) as opened
-where ${fitCondition('$7::text', ENGINE_VERSION)}`,
+    text: `select weft.open(p_request => $1, p_manifest => $2, p_caller => $3, p_target => $4, p_signature => $5, p_engine => $6, p_deployment => $7::pg_catalog.uuid, p_protection => $8, p_owed => $9) as opened
+where ${fitCondition('$7::pg_catalog.text', ENGINE_VERSION)}`,
     values: [
       call.request,
       JSON.stringify(call.manifest),
@@ -314,12 +314,12 @@ export function readRunResult(reply: Reply | undefined, secrets?: SecretValues |
 
 /** @throws Problem deployment_not_found, engine_missing */
 export async function readStatus(session: Session, id: string): Promise<Deployment> {
-  return found(id, await readDocument(session, 'select weft.status($1::uuid) as document', [id], deploymentSchema.nullable()));
+  return found(id, await readDocument(session, 'select weft.status($1::pg_catalog.uuid) as document', [id], deploymentSchema.nullable()));
 }
 
 /** What of a deployment changes while it runs: cheap, however many steps it has. @throws Problem deployment_not_found, engine_missing */
 export async function readGlance(session: Session, id: string): Promise<Glance> {
-  return found(id, await readDocument(session, 'select weft.glance($1::uuid) as document', [id], glanceSchema.nullable()));
+  return found(id, await readDocument(session, 'select weft.glance($1::pg_catalog.uuid) as document', [id], glanceSchema.nullable()));
 }
 
 function found<T>(id: string, document: T | null): T {
@@ -334,12 +334,12 @@ export async function readDeployments(session: Session, limit: number): Promise<
 
 /** @param after the number of the last event that is known already; 0 for all */
 export async function readEvents(session: Session, id: string, after: number): Promise<DeploymentEvent[]> {
-  return readDocument(session, 'select weft.list_events($1::uuid, $2::integer) as document', [id, String(after)], z.array(eventSchema));
+  return readDocument(session, 'select weft.list_events($1::pg_catalog.uuid, $2::integer) as document', [id, String(after)], z.array(eventSchema));
 }
 
 /** What has been applied, of one bundle or of all, and what of it in part. */
 export async function readHistory(session: Session, bundle?: string): Promise<History> {
-  const question = `select jsonb_build_object('history', weft.list_history($1), 'begun', weft.list_begun($1)) as document`;
+  const question = `select pg_catalog.jsonb_build_object('history', weft.list_history($1), 'begun', weft.list_begun($1)) as document`;
   return readDocument(session, question, [bundle ?? null], historySchema);
 }
 
@@ -347,7 +347,7 @@ export async function readHistory(session: Session, bundle?: string): Promise<Hi
 export async function readForesight(session: Session, { manifest, texts, parameters }: ForesightQuestion): Promise<Foresight> {
   const values = parameters === undefined ? null : JSON.stringify(parameters);
   const asked = [JSON.stringify(manifest), JSON.stringify(texts), values];
-  return readDocument(session, 'select weft.plan($1::jsonb, $2::jsonb, $3::jsonb) as document', asked, foresightSchema);
+  return readDocument(session, 'select weft.plan($1::pg_catalog.jsonb, $2::pg_catalog.jsonb, $3::pg_catalog.jsonb) as document', asked, foresightSchema);
 }
 
 /**
@@ -371,7 +371,7 @@ export function sampleMessages(id: string): Message[] {
 
 /** Asks for the end of a deployment. @param caller null: the role of the session @throws Problem deployment_not_found */
 export async function requestCancel(session: Session, id: string, caller: string | null): Promise<Deployment> {
-  const question = `select weft.cancel($1::uuid, coalesce($2::text, 'role ' || session_user)) as document`;
+  const question = `select weft.cancel($1::pg_catalog.uuid, coalesce($2::pg_catalog.text, pg_catalog.concat('role ', session_user))) as document`;
   return readDocument(session, question, [id, caller], deploymentSchema);
 }
 

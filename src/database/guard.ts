@@ -25,6 +25,9 @@ declare
   v_owner    pg_catalog.name;
 begin
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+  if current_setting('transaction_timeout', true) is not null then  -- from 17 on; no startup parameter, which servers before it would refuse
+    perform set_config('transaction_timeout', '0', true);
+  end if;
   if v_schema is null then
     raise exception 'schema "weft" does not exist' using errcode = '3F000';
   end if;

@@ -53,10 +53,10 @@ const takenSchema = z.object({
 /** @throws Problem engine_missing, engine_older */
 export async function takeOwed(session: Session, { seconds, count, of }: TakeOwed): Promise<TakenOwed> {
   const values = [String(seconds), String(count), of?.deployment ?? null, of?.key ?? null];
-  return readDocument(session, 'select weft.take_owed($1::integer, $2::integer, $3::uuid, $4::text) as document', values, takenSchema);
+  return readDocument(session, 'select weft.take_owed($1::integer, $2::integer, $3::pg_catalog.uuid, $4::pg_catalog.text) as document', values, takenSchema);
 }
 
 /** @throws Problem engine_missing, engine_older */
 export async function settleOwed(session: Session, settled: readonly SettledOwed[]): Promise<void> {
-  await readDocument(session, 'select weft.settle_owed($1::jsonb) as document', [JSON.stringify(settled)], z.int());
+  await readDocument(session, 'select weft.settle_owed($1::pg_catalog.jsonb) as document', [JSON.stringify(settled)], z.int());
 }

@@ -8,5 +8,5 @@ import type { Session } from './session.ts';
  * @throws Problem deployment_not_found, receipt_not_found, engine_missing
  */
 export async function readReceipt(session: Session, id: string, number: number | null): Promise<string> {
-  return (await readText(session, 'select weft.receipt($1::uuid, $2::integer) as document', [id, number === null ? null : String(number)])) ?? '';
+  return (await readText(session, 'select weft.receipt($1::pg_catalog.uuid, $2::integer) as document', [id, number === null ? null : String(number)])) ?? '';
 }

@@ -41,7 +41,7 @@ function stageMessage(id: string, parts: readonly Part[], isLast: boolean): Mess
   const content = parts.length === 1 && only !== undefined ? only.bytes : join(parts);
   return {
     kind: 'statement',
-    text: 'select weft.stage($1::uuid, $2::text[], $3::integer[], $4::bytea, $5::boolean)',
+    text: 'select weft.stage($1::pg_catalog.uuid, $2::pg_catalog.text[], $3::integer[], $4::pg_catalog.bytea, $5::boolean)',
     values: [id, `{${parts.map((part) => part.digest).join(',')}}`, `{${parts.map((part) => part.bytes.length).join(',')}}`, content, String(isLast)],
   };
 }

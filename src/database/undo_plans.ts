@@ -10,7 +10,7 @@ import type { Session } from './session.ts';
  * @throws Problem nothing_to_undo, undo_out_of_order, undo_ambiguous, deployment_not_found, engine_missing
  */
 export async function readUndoPlan(session: Session, id: string | null, bundle: string | null = null): Promise<UndoPlan> {
-  return readDocument(session, 'select weft.plan_undo($1::uuid, $2) as document', [id, bundle], undoPlanSchema);
+  return readDocument(session, 'select weft.plan_undo($1::pg_catalog.uuid, $2) as document', [id, bundle], undoPlanSchema);
 }
 
 /**
@@ -18,5 +18,5 @@ export async function readUndoPlan(session: Session, id: string | null, bundle: 
  * @throws Problem nothing_to_undo, undo_out_of_order, deployment_not_found, engine_missing
  */
 export async function readLater(session: Session, id: string): Promise<Later> {
-  return readDocument(session, 'select weft.list_later($1::uuid) as document', [id], laterSchema);
+  return readDocument(session, 'select weft.list_later($1::pg_catalog.uuid) as document', [id], laterSchema);
 }

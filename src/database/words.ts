@@ -9,7 +9,7 @@ import type { Session } from './session.ts';
 
 /** Says that the catalog is meant as it is. @param fingerprint of what was looked at @param caller null: the role of the session @throws Problem drift_not_accepted */
 export async function acceptDrift(session: Session, fingerprint: string, caller: string | null): Promise<Drift> {
-  return readDocument(session, 'select weft.accept_drift($1::text, $2::text) as document', [fingerprint, caller], driftSchema);
+  return readDocument(session, 'select weft.accept_drift($1::pg_catalog.text, $2::pg_catalog.text) as document', [fingerprint, caller], driftSchema);
 }
 
 /**
@@ -23,7 +23,12 @@ export async function forget(
   caller: string | null,
 ): Promise<Forgotten> {
   const values = [path, why, bundle ?? null, caller];
-  return readDocument(session, 'select weft.forget($1::text, $2::text, $3::text, $4::text) as document', values, forgottenSchema);
+  return readDocument(
+    session,
+    'select weft.forget($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.text) as document',
+    values,
+    forgottenSchema,
+  );
 }
 
 const waitingSchema = z.array(z.object({ deployment: z.string(), digest: z.string(), caller: z.string(), actor: z.string().nullable() }));
@@ -34,13 +39,13 @@ export type Waiting = z.infer<typeof waitingSchema>[number];
 /** Those that would run just this, the newest first. @param parameters values of plain ones */
 export async function findWaiting(session: Session, manifest: Manifest, parameters: object): Promise<Waiting[]> {
   const values = [JSON.stringify(manifest), JSON.stringify(parameters)];
-  return readDocument(session, 'select weft.find_waiting($1::jsonb, $2::jsonb) as document', values, waitingSchema);
+  return readDocument(session, 'select weft.find_waiting($1::pg_catalog.jsonb, $2::pg_catalog.jsonb) as document', values, waitingSchema);
 }
 
 /** @param proof of which the approval has each word @returns the newest that this caller has approved so; null when there is none */
 export async function findApproved(session: Session, caller: string, proof: object): Promise<string | null> {
   const values = [caller, JSON.stringify(proof)];
-  return readDocument(session, 'select weft.find_approved($1::text, $2::jsonb) as document', values, z.string().nullable());
+  return readDocument(session, 'select weft.find_approved($1::pg_catalog.text, $2::pg_catalog.jsonb) as document', values, z.string().nullable());
 }
 
 /** An approval, and what proves it. */
@@ -62,5 +67,10 @@ export interface ApprovalCall {
  */
 export async function approve(session: Session, { deployment, digest, caller, request, signature }: ApprovalCall): Promise<Deployment> {
   const values = [deployment, digest, caller, request, signature === null ? null : JSON.stringify(signature)];
-  return readDocument(session, 'select weft.approve($1::uuid, $2::text, $3::text, $4::bytea, $5::jsonb) as document', values, deploymentSchema);
+  return readDocument(
+    session,
+    'select weft.approve($1::pg_catalog.uuid, $2::pg_catalog.text, $3::pg_catalog.text, $4::pg_catalog.bytea, $5::pg_catalog.jsonb) as document',
+    values,
+    deploymentSchema,
+  );
 }

@@ -5,6 +5,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { connectTo } from '../../src/database/connect.ts';
 import { ensureEngine } from '../../src/database/engine.ts';
+import { queryEngine } from '../../src/database/guard.ts';
 import { type Engine, installEngine, readEngine, renderInstallation, renderInstallScript } from '../../src/database/install.ts';
 import type { Session } from '../../src/database/session.ts';
 import { Problem } from '../../src/domain/problem.ts';
@@ -375,6 +376,7 @@ it('a transaction_timeout of the database, shorter than an installation takes, e
   try {
     await sql(database.url, `alter database ${name} set transaction_timeout = '20ms'`);
     await passFiles(url.href, { '1.sql': 'select pg_sleep(0.1);' });
+    await queryEngine(await connect(url.href), 'select pg_sleep(0.1)'); // nor what is only read
   } finally {
     await dropDatabase(database.url, name);
   }

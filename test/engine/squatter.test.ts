@@ -2,12 +2,14 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { connectTo } from '../../src/database/connect.ts';
-import { readDeployments, readStatus, sampleMessages } from '../../src/database/engine.ts';
+import { readDeployments, readEvents, readForesight, readHistory, readStatus, requestCancel, sampleMessages } from '../../src/database/engine.ts';
 import { ENGINE_VERSION } from '../../src/database/engine_version.ts';
 import { guardMessages } from '../../src/database/guard.ts';
 import { endLostSessions } from '../../src/database/lost_sessions.ts';
+import { readReceipt } from '../../src/database/receipts.ts';
 import { onlyRow } from '../../src/database/server.ts';
 import type { Connect } from '../../src/database/session.ts';
+import { readUndoPlan } from '../../src/database/undo_plans.ts';
 import { cancel } from '../../src/deployment/cancel.ts';
 import { deploy } from '../../src/deployment/deploy.ts';
 import { resume } from '../../src/deployment/resume.ts';
@@ -196,6 +198,43 @@ describe('whose an engine may be', () => {
     await problemOf(deployWith(connectAs(database.url)), 'engine_not_trusted');
     expect(await loot()).toEqual([]);
   });
+});
+
+it('runs nothing of strangers in a database with an engine either, whatever stands first in the search_path', async () => {
+  expect((await deployWith(connectTo({ connectionString: database.url, transport: 'tcp' }))).state).toBe('succeeded');
+  const stranger = await makeRole('stranger');
+  const types = ['text', 'uuid', 'jsonb', 'bytea'];
+  await sql(
+    stranger.url,
+    `create table public.loot (who pg_catalog.name, what pg_catalog.text);
+     grant insert, select on public.loot to public;
+     create function public.note(pg_catalog.text) returns boolean language plpgsql as $$ begin insert into public.loot values (current_user, $1); return true; end $$;
+     create function public.jsonb_build_object(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text, pg_catalog.jsonb) returns pg_catalog.jsonb language sql
+       as $$ select pg_catalog.to_jsonb(public.note('object')) $$;
+     create function public.joined(pg_catalog.text, pg_catalog.name) returns pg_catalog.text language sql as $$ select public.note('joined')::pg_catalog.text $$;
+     create operator public.|| (leftarg = pg_catalog.text, rightarg = pg_catalog.name, function = public.joined);
+     ${types.map((type) => `create domain public.${type} as pg_catalog.${type} check (public.note('${type}'))`).join(';')}`,
+  );
+  await sql(database.url, `alter database ${database.name} set search_path = public, pg_catalog`);
+  const connect = connectTo({ connectionString: database.url, transport: 'tcp' });
+  const { order, chunks } = await makeOrder({ ...FILES, '2.sql': '', '3.sql': 'create table third (n int);' });
+  const { id, state } = await deploy({ connect, order, chunks, deadlineMs: 30_000 }).done;
+  expect(state).toBe('succeeded');
+  const session = await connect();
+  try {
+    await readStatus(session, id);
+    await readDeployments(session, 10);
+    await readEvents(session, id, 0);
+    await readHistory(session);
+    await readForesight(session, { manifest: order.manifest, texts: {} });
+    await readUndoPlan(session, id, null);
+    await readReceipt(session, id, null);
+    await requestCancel(session, id, null);
+    expect((await resume({ connect, id, target: null, deadlineMs: 30_000 })).state).toBe('succeeded');
+  } finally {
+    await session.close();
+  }
+  expect(await loot()).toEqual([]);
 });
 
 it('is asked once of each object, with statistics or without', async () => {

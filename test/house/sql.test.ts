@@ -131,6 +131,20 @@ describe('the floors of sql/', () => {
     expect(FLOORS.filter((file) => /[^\u0000-\u007f]/.test(read(file)))).toEqual([]);
   });
 
+  it('and what the doorman says to a database, name the types of pg_catalog as such: another of that name may stand before them in the search_path', () => {
+    const settled = ['src/database/guard.ts', 'src/database/install.ts', 'src/database/install_rights.ts']; // set a search_path of their own first
+    const said = filesIn('src/database').filter((file) => file.endsWith('.ts') && !settled.includes(file));
+    expect(said.length).toBeGreaterThan(10);
+    expect(
+      said.flatMap(
+        (file) =>
+          read(file)
+            .match(/[\w)'\]}]::(?:text|uuid|jsonb?|bytea|name|oid)\b/g)
+            ?.map((cast) => `${file}: ${cast}`) ?? [],
+      ),
+    ).toEqual([]);
+  });
+
   it("write a vertical tab as \\x0b: before 16, E'\\v' is the letter", () => {
     expect(FLOORS.filter((file) => /\bE'(?:[^'\\]|''|\\[^v])*\\v/.test(read(file)))).toEqual([]);
   });
