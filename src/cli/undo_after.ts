@@ -2,6 +2,7 @@
  * `weft undo --after ID`: goes back over several deployments of a bundle, to where one has left the database. Each that came after it is taken back
  * by an undo of its own, the newest first. What is known beforehand to stand in the way of any of them is said before the first one runs.
  */
+import { isUnapproved } from '../domain/approval.ts';
 import type { Deployment } from '../domain/deployment.ts';
 import type { SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
@@ -70,7 +71,7 @@ export async function undoAfter(call: Call, address: Address, text: string): Pro
       const { code, ...told } = await undoOne(call, address, next, secrets, deadlineAtMs, undone);
       undone.push(told);
       if (code !== 0) {
-        printer.note(told.deployment.state === 'failed' ? goesOn(found) : `The others that came after deployment ${id} wait for this one. ${goesOn(found)}`);
+        printer.note(whyLeft(found, told.deployment));
         return end(call, found, undone, later, code);
       }
     } catch (error) {
@@ -156,6 +157,13 @@ function refusalOf({ deployment, later }: Later): Problem | null {
     `Not all that came after deployment ${deployment} has an undo, and what stays of one keeps those before it. Without one are, ${files}. Nothing was undone. Write the undo files that are missing and deploy the bundle with them: it runs nothing a second time, and keeps them in the database, each for the content that its file has now. Older content, which comes back when newer deployments are undone, gets one there: weft undo ID --with FOLDER.${way}`,
     { after: deployment, deployments: lacking.map((follower) => follower.deployment), lacking: lacking.flatMap((follower) => follower.lacking) },
   );
+}
+
+/** Why the others are left, behind an undo that did not come to its end. */
+function whyLeft(found: Later, undo: Deployment): string {
+  if (undo.state === 'failed') return goesOn(found);
+  const words = `The others that came after deployment ${found.deployment} wait for this one. ${goesOn(found)}`;
+  return isUnapproved(undo) ? `${words} Said before it is approved, it opens another undo, which needs an approval of its own.` : words;
 }
 
 /** What came meanwhile was not asked about; and what is there still after its undo would be undone for ever. */

@@ -25,7 +25,7 @@ beforeAll(async () => {
       targets: { shop: { database: 'SHOP_URL', transport: 'websocket', proxy: `127.0.0.1:${relay.port}/v1`, insecure: true, environment: 'production' } },
       callers: Object.fromEntries(Object.keys(SECRETS).map((name) => [name, { secrets: [`${name.toUpperCase()}_SECRET`] }])),
       grants: [
-        { caller: 'ci', targets: ['shop'], actions: ['deploy', 'approve', 'read', 'cancel'] },
+        { caller: 'ci', targets: ['shop'], actions: ['deploy', 'undo', 'approve', 'read', 'cancel'] },
         { caller: 'boss', targets: ['shop'], actions: ['approve', 'read'] },
         { caller: 'blind', targets: ['shop'], actions: ['approve'] },
         { caller: 'reader', targets: ['shop'], actions: ['read'] },
@@ -135,4 +135,30 @@ describe('whoever approves', () => {
     expect([refused.code, flat(refused.stderr)]).toEqual([2, expect.stringContaining('has no grant to approve')]);
     expect(relay.connections).toHaveLength(before);
   });
+});
+
+it('whoever goes back over several stops at an undo that waits, and goes on when it is approved', async () => {
+  const yaml = 'name: back\nphases: [{ name: main, steps: [{ run: "up/*.sql", undo: "down/*.sql" }] }]\n';
+  const ids: string[] = [];
+  for (const name of ['back_1', 'back_2']) {
+    await as(
+      'ci',
+      'deploy',
+      makeFolder({ 'weft.yaml': yaml, [`up/${name}.sql`]: `create table ${name} (n int);`, [`down/${name}.sql`]: `drop table ${name};` }),
+    );
+    const [{ id }] = await sql(database.url, 'select id from weft.deployments order by created_at desc limit 1');
+    expect((await as('boss', 'approve', id)).code).toBe(0);
+    ids.push(id);
+  }
+  const [one = '', two] = ids;
+  const said = await as('ci', 'undo', '--after', one);
+  expect(said.code).toBe(3);
+  expect(flat(said.stdout)).toContain('Waits for approval. The undo of back has not begun.');
+  expect(flat(said.stderr)).toContain(
+    `wait for this one. Once that is settled, weft undo --after ${one} goes on. Said before it is approved, it opens another undo, which needs an approval of its own. Of 1, not taken back: ${two}.`,
+  );
+  const [{ id }] = await sql(database.url, 'select id from weft.deployments where undoes = $1', [two]);
+  expect((await as('boss', 'approve', id)).code).toBe(0);
+  const { code, json } = await as('ci', 'undo', '--after', one, '--json');
+  expect([code, json()]).toEqual([0, { after: one, bundle: 'back', undone: [], left: [] }]);
 });
