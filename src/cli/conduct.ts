@@ -149,7 +149,7 @@ export function leaving(view: View, key: string | null, unanswered?: string): Pr
   const look = `To look: weft status ${id}. To stop it: weft cancel ${id}.`;
   const [first] = deployment?.live ? [] : (deployment?.ahead ?? []);
   if (first !== undefined && view.session === 'ours') {
-    const words = `Left. Deployment ${id} stands in line behind ${first}. Whether it begins without us depends on whose CALL is at work there; weft resume ${id} makes sure. ${look}`;
+    const words = `Left. Deployment ${id} is in line behind ${first}. Whether it starts without us depends on whose CALL is running there; weft resume ${id} makes sure that it does. ${look}`;
     return new Problem('interrupted', words, facts);
   }
   const words = `Left. ${whatGoesOn(view, id)} To attach again, and continue it if need be: weft resume ${id}. ${look}`;
@@ -190,7 +190,7 @@ function whatIsTakenAway({ id, cancelling, cleaning, live }: Deployment): string
   const left = `what ${oneLine(cleaning.path)}${cleaning.line ? `:${cleaning.line}` : ''} has left half-made`;
   if (live === null) return `${state} No backend is taking away ${left}: ${again}, or any later call, does, and ends it.`;
   const sent = cleaning.sent ? ` with "${cut(oneLine(cleaning.sent), STATEMENT_CHARACTERS)}", and finishes that statement without us` : '';
-  return `${state} Backend ${live.pid} is taking away ${left}${sent}. What may be behind that, ${again}, or any later call, sees to the end.`;
+  return `${state} Backend ${live.pid} is taking away ${left}${sent}. Whatever comes after that is left to ${again}, or any later call.`;
 }
 
 /** The same problem, with the deployment it is about. */

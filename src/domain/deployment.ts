@@ -333,7 +333,7 @@ export const driftSchema = differencesSchema.extend({
       finished_at: z.string(),
       /** What that one found when it began, or was opened again. */
       drift_found: driftFoundSchema.nullish(),
-      /** Behind it, somebody said that what is there is meant; `count` is null where what it should have been could not be compared. */
+      /** Behind it, somebody accepted the catalog as it was then; `count` is null where what it should have been could not be compared. */
       accepted: z.looseObject({ at: z.string(), by: z.string(), count: z.int().nullable() }).nullish(),
     })
     .nullable(),

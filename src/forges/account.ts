@@ -142,7 +142,7 @@ function describeApproval(deployment: Deployment): string[] {
   if (approval.by !== null) return [`Approved by ${code(approval.by)}.`];
   if (!isUnapproved(deployment)) return [];
   const until = approval.until === null ? '' : `, until ${approval.until}; then it is cancelled`;
-  return [`Somebody else than ${code(approval.not_by)} has to approve it${until}: \`weft approve ${id} --digest ${approval.digest}\``];
+  return [`Somebody other than ${code(approval.not_by)} has to approve it${until}: \`weft approve ${id} --digest ${approval.digest}\``];
 }
 
 /** Without detail, context and excerpt: those show rows. */

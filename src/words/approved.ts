@@ -16,17 +16,20 @@ export function waitsForSecrets({ state, live, ahead, parameters }: Deployment):
 /** @returns null when it does not wait for that */
 export function approvalWait(deployment: Deployment): string | null {
   const { approval } = deployment;
-  return approval && isUnapproved(deployment) ? `waits for the approval of somebody else than ${oneLine(approval.not_by)}` : null;
+  return approval && isUnapproved(deployment) ? `waits for the approval of somebody other than ${oneLine(approval.not_by)}` : null;
 }
 
 export function unapprovedHeadline(subject: string, { approval }: Deployment, style: Style): string {
   const whose = approval?.environment ? `, as the environment "${oneLine(approval.environment)}" asks for` : '';
-  return `${style.yellow(style.bold('Waits for approval.'))} ${subject} has not begun. Somebody else than ${oneLine(approval?.not_by ?? '')} has to approve it${whose}.`;
+  return `${style.yellow(style.bold('Waits for approval.'))} ${subject} has not begun. Somebody other than ${oneLine(approval?.not_by ?? '')} has to approve it${whose}.`;
 }
 
 export function unapprovedLines({ id, approval }: Deployment): string[] {
   const until = approval?.until ? ` Until ${moment(approval.until)}; then it is cancelled.` : '';
-  return [`Next: whoever approves it says: weft approve ${id} --digest ${approval?.digest}${until}`, `It holds up nobody. "weft cancel ${id}" ends it.`];
+  return [
+    `Next: to approve it, somebody else runs: weft approve ${id} --digest ${approval?.digest}${until}`,
+    `It holds up nobody. "weft cancel ${id}" ends it.`,
+  ];
 }
 
 /** What it would run, file by file: what is approved is just these bytes. */

@@ -11,7 +11,7 @@ const FILES_SHOWN = 5;
 /** @param total of them all; @param paths the first of them */
 export function tellGone(total: number, paths: readonly string[]): string {
   const [what, them] = total === 1 ? ['1 file was applied to this database, and is', 'it'] : [`${total} files were applied to this database, and are`, 'them'];
-  return `${what} not in this bundle: ${namesOf(total, paths)}. An older checkout, or one that lacks a merge? If ${them === 'it' ? 'it was' : 'they were'} taken out on purpose, nothing is to be done: what ${them === 'it' ? 'it' : 'they'} brought stays.`;
+  return `${what} not in this bundle: ${namesOf(total, paths)}. An older checkout, or one that lacks a merge? If ${them === 'it' ? 'it was' : 'they were'} taken out on purpose, nothing needs to be done: what ${them === 'it' ? 'it' : 'they'} brought stays.`;
 }
 
 const namesOf = (total: number, paths: readonly string[]): string =>

@@ -20,16 +20,16 @@ export function madeAnewLines({ made_anew: all, without_undo: lacking }: Deploym
       ? []
       : [
           '',
-          style.yellow('Made anew is the table of what ran once, and has not run again: in a new database it would.'),
+          style.yellow('The table of these was made anew. They run once, so they have not run again; in a new database they would.'),
           ...listed(left),
           [
-            'If the rows came along, nothing is to be done.',
+            'If the rows were moved along, nothing needs to be done.',
             has('load') ? 'Data runs again with a key and "mode: upsert".' : '',
             has('batch') ? 'A batch runs again as a copy under another name.' : '',
           ]
             .filter((words) => words !== '')
             .join(' '),
         ]),
-    ...(again.length === 0 ? [] : ['', style.yellow('Out of the history with their table: the next deployment runs them again.'), ...listed(again)]),
+    ...(again.length === 0 ? [] : ['', style.yellow('Removed from the history with their table: the next deployment runs them again.'), ...listed(again)]),
   ];
 }

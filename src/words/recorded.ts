@@ -14,7 +14,7 @@ export function baselineLines({ id, baseline }: Deployment, style: Style): strin
       ? 'The catalog has the fingerprint that was asked for.'
       : by === 'catalog'
         ? `Looked for in the catalog by name: ${count(objects_found, 'object')}, all there.`
-        : 'Nothing was looked at.';
+        : 'Nothing was checked.';
   const why = (words: string, paths: readonly string[]) =>
     paths.length === 0
       ? ''
@@ -23,12 +23,12 @@ export function baselineLines({ id, baseline }: Deployment, style: Style): strin
           FILES_SHOWN,
         )}.`;
   const unnamed = why(
-    'Not looked at, for they create nothing that is looked for by name',
+    'Not checked, because they create nothing that can be looked for by name',
     unseen.filter((path) => !gone.includes(path) && !large.includes(path)),
   );
-  const unread = why('Not read, for a file of more than 1 MiB (compared_bytes) is not looked through', large);
+  const unread = why('Not read, because larger than 1 MiB (compared_bytes)', large);
   const taken = why(
-    'Not looked at, for later statements drop, rename or move what they create',
+    'Not checked, because later statements drop, rename or move what they create',
     unseen.filter((path) => gone.includes(path)),
   );
   const replaced = (baseline.replaced ?? []).map((path) => oneLine(path));
@@ -39,7 +39,7 @@ export function baselineLines({ id, baseline }: Deployment, style: Style): strin
       ? []
       : [
           `  ${style.yellow('Warning:')} applied before with other content, and now recorded as it is in the folder, which was not run: ${listSome(replaced, FILES_SHOWN)}.`,
-          `  What of it is not in the database comes with no later deployment. If that was not meant: weft undo ${id}`,
+          `  What of it is not in the database will not come with a later deployment either. If that was not intended: weft undo ${id}`,
         ]),
   ];
 }

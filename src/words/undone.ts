@@ -6,8 +6,8 @@ import { andMore, columns, count, duration, listSome, oneLine } from './text.ts'
 const OBJECTS_SHOWN = 10;
 const CHANGES: Readonly<Record<string, string>> = {
   added: 'was not there before, and nothing has dropped it',
-  missing: 'was there, and is not',
-  changed: 'is another than it was',
+  missing: 'was there, and is gone',
+  changed: 'is different from before',
 };
 
 /** Whether the catalog is as it was; of an undo that has succeeded. */

@@ -32,10 +32,10 @@ it('status and resume say that it waits, for whom, and with which words it is ap
   ] as const) {
     const said = await weft(command, id);
     expect(said.code).toBe(code);
-    expect(flat(said)).toContain('Waits for approval. shop has not begun. Somebody else than ci has to approve it, as the environment "production" asks for.');
+    expect(flat(said)).toContain('Waits for approval. shop has not begun. Somebody other than ci has to approve it, as the environment "production" asks for.');
     expect(flat(said)).toContain(`weft approve ${id} --digest ${digest}`);
   }
-  expect(flat(await weft('status'))).toContain('waits for the approval of somebody else than ci');
+  expect(flat(await weft('status'))).toContain('waits for the approval of somebody other than ci');
 });
 
 it('approves by the digest that is named, has it run, and says who has approved it', async () => {

@@ -63,7 +63,7 @@ describe('whoever deploys', () => {
     const { id, digest, name, said } = await waiting();
     expect(said.code).toBe(3);
     const words = flat(said.stdout);
-    expect(words).toContain(`Waits for approval. ${name} has not begun. Somebody else than ci has to approve it, as the environment "production" asks for.`);
+    expect(words).toContain(`Waits for approval. ${name} has not begun. Somebody other than ci has to approve it, as the environment "production" asks for.`);
     expect(words).toContain(`weft approve ${id} --digest ${digest}`);
     expect(words).toMatch(/It would run: main run 1\.sql \d+ B sha256 [0-9a-f]{12}… main run 2\.sql \d+ B sha256 [0-9a-f]{12}…/);
   });

@@ -40,7 +40,7 @@ describe('weft baseline', () => {
     expect(code, stdout + stderr).toBe(0);
     expect(stdout).toMatch(/^Recorded\. This database is taken to be at shop, up to 4\.sql; nothing was run\./);
     expect(stdout).toContain(
-      '4 files recorded. Looked for in the catalog by name: 11 objects, all there. Not looked at, for they create nothing that is looked for by name: 4.sql.',
+      '4 files recorded. Looked for in the catalog by name: 11 objects, all there. Not checked, because they create nothing that can be looked for by name: 4.sql.',
     );
     expect(stdout).toContain('  main  auto  recorded: 4 files\n\nNext: "weft plan" shows what is still to be run.');
     expect(stderr).toContain('4/4 main: 4.sql: recorded\n');
@@ -76,7 +76,7 @@ copy t from stdin (format csv);\n2,"two\nlines;"\n\\.\ncreate view seen as selec
       makeFolder({ '1.sql': 'create table t (n int);', '2.sql': `copy t from stdin;\n${rows}\n\\.\ncreate view no as select 1;` }),
     );
     expect(code, stdout).toBe(0);
-    expect(stdout).toContain('1 object, all there. Not read, for a file of more than 1 MiB (compared_bytes) is not looked through: 2.sql.');
+    expect(stdout).toContain('1 object, all there. Not read, because larger than 1 MiB (compared_bytes): 2.sql.');
     expect(stdout).not.toContain('create nothing');
   });
 
@@ -397,7 +397,7 @@ copy t from stdin (format csv);\n2,"two\nlines;"\n\\.\ncreate view seen as selec
     );
     expect(code, stdout).toBe(0);
     expect(stdout).toContain(`by name: ${found} object${found === 1 ? '' : 's'}, all there.`);
-    expect(stdout).toMatch(/Not looked at, for later statements drop, rename or move what they create: (0\.sql, )?1\.sql/);
+    expect(stdout).toMatch(/Not checked, because later statements drop, rename or move what they create: (0\.sql, )?1\.sql/);
   });
 
   it('looks for what is made again behind its end, and for the column’s new name', async () => {
@@ -412,7 +412,7 @@ copy t from stdin (format csv);\n2,"two\nlines;"\n\\.\ncreate view seen as selec
   it('takes its caller’s word for it with --unverified', async () => {
     const { code, stdout } = await weft('baseline', makeFolder(FILES), '--unverified');
     expect(code).toBe(0);
-    expect(stdout).toContain('5 files recorded. Nothing was looked at.');
+    expect(stdout).toContain('5 files recorded. Nothing was checked.');
     expect(await history()).toHaveLength(5);
   });
 
@@ -512,7 +512,7 @@ it('weft plan, baseline and drift say the same through a Worker as straight to t
   const accepted = await worker('drift', '--accept', '--json');
   expect([accepted.code, accepted.json()]).toMatchObject([0, { verdict: 'none', since: { accepted: { by: stack.env.WEFT_CALLER, count: 1 } } }]);
   expect((await straight('drift')).stdout).toContain(
-    `${stack.env.WEFT_CALLER} said that what is there is meant: 1 object had been changed outside of deployments.`,
+    `${stack.env.WEFT_CALLER} accepted the catalog as it was then: 1 object had been changed outside of deployments.`,
   );
   putFiles(folder, { '2.sql': 'create table later (n int);\nvacuum later;\nselect 1/0;' });
   expect((await worker('deploy', folder)).code).toBe(1);

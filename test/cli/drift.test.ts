@@ -64,7 +64,7 @@ changed function public.twice(n integer)
     const none = await weft('drift');
     expect(none.stdout.replace(/since deployment .*Z\./, 'SINCE.')).toBe(`Nothing of what deployments see to has changed SINCE.
 
-No drift, because something else sees to them (drift: ignore: of shop): 2 objects that differ.
+No drift, because something else manages them (drift: ignore: of shop): 2 objects that differ.
   added schema jobs
   added table public.tmp_1
 `);
@@ -108,13 +108,13 @@ No drift, because something else sees to them (drift: ignore: of shop): 2 object
     expect([accepted.code, accepted.stdout]).toEqual([
       0,
       expect.stringMatching(
-        /changed column public\.goods\.name\n {2}- text\n {2}\+ text not null\n\nAccepted: what is there now is what shall be\. Drift is told since now\.\n$/,
+        /changed column public\.goods\.name\n {2}- text\n {2}\+ text not null\n\nAccepted: the catalog is meant to be as it is now\. From now on, drift is reported relative to this\.\n$/,
       ),
     ]);
     const none = await weft('drift');
     expect(none.code).toBe(0);
     expect(none.stdout).toMatch(
-      /^Nothing has changed since .*\.\nBehind it, at .*, role \S+ said that what is there is meant: 1 object had been changed outside of deployments\.\n$/,
+      /^Nothing has changed since .*\.\nAfter it, at .*, role \S+ accepted the catalog as it was then: 1 object had been changed outside of deployments\.\n$/,
     );
     expect((await weft('drift', '--accept', '--json')).json()).toMatchObject({ verdict: 'none', since: { accepted: { count: 1 } } });
     expect(await weft('drift', taker.id, '--accept')).toMatchObject({ code: 2, stderr: expect.stringContaining('no id goes with --accept') });

@@ -87,7 +87,7 @@ describe('the last words', () => {
 
   it('do not promise of one in line that it begins', () => {
     expect(left('single', null, { state: 'staged', ahead: ['A'] })).toContain(
-      `Left. Deployment ${ID} stands in line behind A. Whether it begins without us depends on whose CALL is at work there; weft resume ${ID} makes sure. To look`,
+      `Left. Deployment ${ID} is in line behind A. Whether it starts without us depends on whose CALL is running there; weft resume ${ID} makes sure that it does. To look`,
     );
   });
 
@@ -104,7 +104,7 @@ describe('the last words', () => {
       const live = makeLive({ handed_out: HANDED_OUT });
       const deployment = makeDeployment({ phases: [makePhase('lane', 'none', 'running', { pending: 1 })], live, cancelling: true, cleaning: CLEANING });
       expect(leaving({ ...FIRST_VIEW, session, id: ID, deployment }, null).message).toBe(
-        `Left. Deployment ${ID} goes no further: it is being cancelled. Backend 4711 is taking away what lane/001.sql:3 has left half-made with "drop index concurrently public.a_x", and finishes that statement without us. What may be behind that, weft cancel ${ID}, or any later call, sees to the end. To look: weft status ${ID}.`,
+        `Left. Deployment ${ID} goes no further: it is being cancelled. Backend 4711 is taking away what lane/001.sql:3 has left half-made with "drop index concurrently public.a_x", and finishes that statement without us. Whatever comes after that is left to weft cancel ${ID}, or any later call. To look: weft status ${ID}.`,
       );
     },
   );
@@ -114,7 +114,7 @@ describe('the last words', () => {
       `No backend is taking away what lane/001.sql:3 has left half-made: weft cancel ${ID}, or any later call, does, and ends it.`,
     );
     expect(left('none', makeLive(), { cleaning: CLEANING })).toContain(`goes no further: it has failed. Backend 4711 is taking away`);
-    expect(left('none', makeLive(), { cleaning: CLEANING })).toContain(`weft resume ${ID}, or any later call, sees to the end.`);
+    expect(left('none', makeLive(), { cleaning: CLEANING })).toContain(`Whatever comes after that is left to weft resume ${ID}, or any later call.`);
     expect(left('single', makeLive(), { cancelling: true })).toContain(
       `Backend 4711 has been told, and is still at work. To see it to the end: weft cancel ${ID}.`,
     );

@@ -323,7 +323,7 @@ describe('reading through a Worker', () => {
     expect((await weft(['deploy', makeFolder({ ...words, ...content('as it was') })])).code).toBe(0);
     // A control character takes six in JSON: together they are more than a body may have.
     const { stdout, stderr } = await weft(['plan', makeFolder({ ...words, ...content('\u0001'.repeat(500_000)) })]);
-    expect(stderr).toMatch(/^warning: The contents of 1 file found no room in what the database was asked: 3\.sql\. .* may run then\.$/m);
+    expect(stderr).toMatch(/^warning: The contents of 1 file did not fit into the question to the database: 3\.sql\. .* may run then\.$/m);
     expect(stdout).toMatch(/skip: comments changed +1\.sql[\s\S]*skip: comments changed +2\.sql/);
   });
 

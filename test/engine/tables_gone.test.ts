@@ -200,10 +200,10 @@ describe('what ran once for a table that is made anew', () => {
       { path: 'upper.sql', kind: 'batch', table: 'public.country', runs_again: false },
     ]);
     expect(renderSummary(end, UNCOLOURED)).toContain(
-      `Made anew is the table of what ran once, and has not run again: in a new database it would.
+      `The table of these was made anew. They run once, so they have not run again; in a new database they would.
   once.csv   data   public.country
   upper.sql  batch  public.country
-If the rows came along, nothing is to be done. Data runs again with a key and "mode: upsert". A batch runs again as a copy under another name.`,
+If the rows were moved along, nothing needs to be done. Data runs again with a key and "mode: upsert". A batch runs again as a copy under another name.`,
     );
     expect((await deployed(inPhases(phases, { ...second, 's/3.sql': 'select 1', 'u/3.sql': 'select 1' }))).made_anew).toBeNull();
     const upsert = [{ name: 'p', transaction: 'single', steps: [MIGRATIONS, { load: 'once.csv', into: 'country', key: ['iso'], mode: 'upsert' }] }];

@@ -13,7 +13,7 @@ const waiting: Account = {
   name: 'weft: db to shop',
   state: 'waiting',
   title: 'shop waits for approval at shop',
-  text: `Somebody else than \`hub\` has to approve it, until tomorrow; then it is cancelled: \`${COMMAND}\``,
+  text: `Somebody other than \`hub\` has to approve it, until tomorrow; then it is cancelled: \`${COMMAND}\``,
   remarks: [],
 };
 const change = (event: string, number: number | null): Change => ({

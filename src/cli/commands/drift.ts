@@ -31,7 +31,7 @@ export async function drift(call: Call): Promise<number> {
     if (found.fingerprint.after === null || found.since === null) throw new Problem('drift_not_accepted', found.reason ?? 'There is nothing to accept.');
     showObjects(printer, found, headlineOfDrift(found), 'drift()');
     const accepted = await acceptDrift(address, found.fingerprint.after, printer.io);
-    if (found.verdict !== 'none') printer.say(`\nAccepted: what is there now is what shall be. Drift is told since now.`);
+    if (found.verdict !== 'none') printer.say(`\nAccepted: the catalog is meant to be as it is now. From now on, drift is reported relative to this.`);
     printer.document(accepted);
     return 0;
   }
@@ -64,7 +64,7 @@ function showUnwatched(printer: Printer, { unwatched }: Drift): void {
   const named = shown.map(({ change, kind, identity }) => `  ${change} ${oneLine(kind)} ${oneLine(identity)}`);
   printer.say(
     [
-      `\nNo drift, because something else sees to ${objects === 1 ? 'it' : 'them'} (drift: ignore: of ${bundles}): ${count(objects, 'object')} that ${objects === 1 ? 'differs' : 'differ'}.`,
+      `\nNo drift, because something else manages ${objects === 1 ? 'it' : 'them'} (drift: ignore: of ${bundles}): ${count(objects, 'object')} that ${objects === 1 ? 'differs' : 'differ'}.`,
       ...named,
       ...andMore(objects - shown.length, 'object'),
     ].join('\n'),
@@ -111,7 +111,7 @@ function headlineOfDrift({ verdict, since, running, count: objects, unwatched }:
 function acceptedOf(since: Drift['since']): string {
   if (!since?.accepted) return '';
   const { at, by, count: objects } = since.accepted;
-  return `\nBehind it, at ${moment(at)}, ${oneLine(by)} said that what is there is meant${objects === null ? '' : `: ${count(objects, 'object')} had been changed outside of deployments`}.`;
+  return `\nAfter it, at ${moment(at)}, ${oneLine(by)} accepted the catalog as it was then${objects === null ? '' : `: ${count(objects, 'object')} had been changed outside of deployments`}.`;
 }
 
 function headlineOfChanges({ verdict, deployment, count: objects }: Changes): string {

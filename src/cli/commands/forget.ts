@@ -29,7 +29,7 @@ export async function forget(call: Call): Promise<number> {
   printer.say(
     `Forgotten: ${oneLine(forgotten.path)} of ${oneLine(forgotten.bundle)}, of which deployment ${forgotten.deployment} had committed ${done}. A deployment that brings it runs it from its beginning.`,
   );
-  printer.note('What was taken back by hand is told as drift until somebody says that it is meant: weft drift.');
+  printer.note('What was taken back by hand is reported as drift until somebody accepts it: weft drift.');
   printer.document(forgotten);
   return 0;
 }

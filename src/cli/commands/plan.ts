@@ -308,7 +308,7 @@ export async function plan(call: Call): Promise<number> {
 function warnOfUntold(paths: readonly string[]): string[] {
   if (paths.length === 0) return [];
   return [
-    `The contents of ${count(paths.length, 'file')} found no room in what the database was asked: ${listSome(paths, 5)}. Whether more of them than comments and white space has changed, or one was renamed, shows only when they are deployed; what is refused here may run then.`,
+    `The contents of ${count(paths.length, 'file')} did not fit into the question to the database: ${listSome(paths, 5)}. Whether more of them than comments and white space has changed, or one was renamed, shows only when they are deployed; what is refused here may run then.`,
   ];
 }
 
@@ -316,9 +316,9 @@ function warnOfUntold(paths: readonly string[]): string[] {
 function protectionLines(foresight: Foresight | null): string[] {
   const { environment, second_person, rehearsal_first } = foresight?.protection ?? {};
   return [
-    ...(rehearsal_first ? [`The environment "${oneLine(environment ?? '')}" takes only what was rehearsed there before: weft deploy --rehearse.`] : []),
+    ...(rehearsal_first ? [`The environment "${oneLine(environment ?? '')}" only accepts what was rehearsed there before: weft deploy --rehearse.`] : []),
     ...(second_person
-      ? [`A deployment waits there until somebody else than its caller approves it, as the environment "${oneLine(environment ?? '')}" asks for.`]
+      ? [`A deployment waits there until somebody other than its caller approves it, as the environment "${oneLine(environment ?? '')}" asks for.`]
       : []),
   ];
 }
