@@ -1,8 +1,8 @@
 -- From phase to phase: which one is next, which of its steps share a transaction, and what is recorded of the outcome.
 
 -- A deployment has succeeded: what is gone by now of a file is meant to be gone, if something behind it has run. Not what an undo takes along of files
--- that it is not about, or that came back where nobody is called back, before what takes them along; nor what a file was to make again and has failed to: they stay
--- applied, and the next deployment in which they stand makes it again.
+-- that it is not about, or that came back where nobody is called back, before what takes them along; nor what a file was to make again and has failed to, or a
+-- condition has kept from it: they stay applied, and the next deployment in which they stand makes it again.
 create or replace function weft._forget_dropped(p_deployment uuid)
   returns void
   volatile
@@ -16,7 +16,10 @@ as $$
     and (d.undoes is not null and not exists (
         select from weft._steps as s join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
         where s.deployment_id = d.id and s.path = h.path and p.transaction = 'none')
-      or d.undoes is null and not exists (select from weft._steps as s where s.deployment_id = d.id and s.path = h.path and s.state = 'failed') and exists (
+      or d.undoes is null and not exists (
+        select from weft._steps as s join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
+        where s.deployment_id = d.id and s.path = h.path and (s.state = 'failed' or s.is_wanted = false
+          or p.is_wanted = false and exists (select from weft._events as e where e.deployment_id = d.id and e.kind = 'called_back' and e.path = s.path))) and exists (
       select from weft._steps as s join weft._steps as o on o.deployment_id = s.deployment_id and o.ordinal >= s.ordinal and o.state = 'succeeded' and o.kind <> 'check'
       where s.deployment_id = d.id and s.path = h.path));
   -- what has come back has the place that it had then, what stood by the one that it had since: they are compared with each other

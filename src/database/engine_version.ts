@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'a0f128f8f6f1f1c6b8991c99c9894fc26aa73efe69565ea47a09445b9f37b3f9';
+export const ENGINE_DIGEST = '11a502a00ab480cb153f8b63f2f472c93731c2e49ac4785f8302607bec32aef7';

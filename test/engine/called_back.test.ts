@@ -136,3 +136,59 @@ it.each(['single', 'per-step'])(
     expect(await sql(database.url, `select path, deployment_id as by from weft._history`)).toEqual([{ path: '1.sql', by: first }]);
   },
 );
+
+describe.each(['single', 'per-step', 'auto', 'none'])('behind a condition that was not true when something of its file was taken along: %s', (transaction) => {
+  const again = { repeat: 'on-change' };
+  const when = 'exists (select from gate)';
+  it.each([
+    [
+      'of its step',
+      [
+        {
+          steps: [
+            { run: '1.sql', ...again },
+            { run: '2.sql', ...again, when },
+            { run: '3.sql', ...again },
+          ],
+        },
+      ],
+    ],
+    ['of its phase', [{ steps: [{ run: '1.sql', ...again }] }, { when, steps: [{ run: '2.sql', ...again }] }, { steps: [{ run: '3.sql', ...again }] }]],
+  ])('%s, it is made again as soon as that is true, whatever has run behind it', async (_, phases) => {
+    const words = JSON.stringify({ name: 'shop', phases: phases.map((phase, at) => ({ name: `p${at}`, transaction, ...phase })) });
+    const files = (columns: string): Files => ({
+      'weft.yaml': words,
+      '1.sql': base(columns),
+      '2.sql': 'create or replace view vb as select id from va',
+      '3.sql': `create or replace view vc as select ${columns} from t`,
+    });
+    await sql(database.url, 'create table gate (n int); insert into gate values (1)');
+    expect(await deployFiles(connectOver(database.url), files('id'))).toMatchObject({ state: 'succeeded' });
+    await sql(database.url, 'delete from gate');
+    expect(await deployFiles(connectOver(database.url), files('id, a'))).toMatchObject({ state: 'succeeded' });
+    expect(await views()).toEqual(['va', 'vc']);
+    await sql(database.url, 'insert into gate values (1)');
+    expect(await deployFiles(connectOver(database.url), files('id, a'))).toMatchObject({ state: 'succeeded' });
+    expect(await views()).toEqual(['va', 'vb', 'vc']);
+  });
+
+  it('what is dropped behind it is meant to be gone', async () => {
+    const steps = (at: number) => [{ run: `${at}.sql`, ...again }];
+    const phases = [
+      { name: 'a', transaction, when, steps: steps(1) },
+      { name: 'b', transaction, steps: steps(2) },
+    ];
+    const files = (text: string): Files => ({
+      'weft.yaml': JSON.stringify({ name: 'shop', phases }),
+      '1.sql': 'create or replace view va as select 1 as id',
+      '2.sql': text,
+    });
+    await sql(database.url, 'create table gate (n int); insert into gate values (1)');
+    await deployFiles(connectOver(database.url), files('select 1'));
+    await sql(database.url, 'delete from gate');
+    expect(await deployFiles(connectOver(database.url), files('drop view va'))).toMatchObject({ state: 'succeeded' });
+    await sql(database.url, 'insert into gate values (1)');
+    expect(await deployFiles(connectOver(database.url), files('drop view va'))).toMatchObject({ state: 'succeeded' });
+    expect(await views()).toEqual([]);
+  });
+});
