@@ -126,6 +126,9 @@ declare
   v_state    text := p_error ->> 'sqlstate';
   v_message  text := p_error ->> 'message';
   v_hint     text;
+  -- messages may be in any language
+  v_is_transaction  boolean := v_state = '0A000' and (v_message ilike '%transaction command%'
+    or weft._skip_comments(p_statement) ~* '^(?:begin|start|commit|end|rollback|abort|savepoint|release)\M');
   v_place    jsonb := case when p_error ->> 'line' is null and p_line is not null and v_message !~ '^Lines? \d' then weft._find_place(p_error, p_statement, p_line, p_parameters, p_search_path) end;
 begin
   v_hint := case
@@ -137,15 +140,16 @@ begin
       'PostgreSQL runs this statement in no transaction. Put its file into a phase with "transaction: auto" or "transaction: none".'
     when v_state = '2D000' and p_error ->> 'hint' is null then
       'This DO block or procedure commits. Put its file into a phase with "transaction: auto" or "transaction: none", with a done_when that tells when it is done; or take COMMIT and ROLLBACK out of it.'
-    when v_state = '0A000' and v_message ilike '%transaction command%' and weft._skip_comments(p_statement) ~* '^(savepoint|release|rollback\s+(work\s+|transaction\s+)?to)\M' then
+    when v_is_transaction and weft._skip_comments(p_statement) ~* '^(savepoint|release|rollback\s+(work\s+|transaction\s+)?to)\M' then
       'Savepoints are made by Weft: a file with "on_error: continue" in weft.yaml may fail without the rest of its "transaction: single". Within a file, a DO block can catch an error (exception when ...).'
-    when v_state = '0A000' and v_message ilike '%transaction command%' and weft._flatten(left(weft._skip_comments(p_statement), 200)) ~* '^(begin|start)\M.*\m(isolation|read\s+only|deferrable)\M' then
+    when v_is_transaction and weft._flatten(left(weft._skip_comments(p_statement), 200)) ~* '^(begin|start)\M.*\m(isolation|read\s+only|deferrable)\M' then
       'Weft''s transactions are read committed, read and write: a file cannot choose that. Write BEGIN alone, or leave it out with its COMMIT; and lock what must not change meanwhile (lock table ...).'
-    when v_state = '0A000' and v_message ilike '%transaction command%' then
+    when v_is_transaction then
       'Weft begins and ends the transactions. BEGIN and COMMIT around a whole file are left out; elsewhere they are for phases with "transaction: auto" or "none", where what stands between them is a transaction. Here, cut the file in two there, or take them out.'
     when v_state = '0A000' and v_message ilike '%copy%' then
       'COPY cannot talk to a client from inside the server. Rows for it stand in the file, in the lines behind "COPY ... FROM STDIN;", up to a line \.'
-    when v_state = '42601' and v_message like '%at or near "\\"%' and p_statement ~ '\\[A-Za-z!?]' then
+    when v_state = '42601' and p_statement ~ '\\[A-Za-z!?]' and (
+        v_message like '%at or near "\\"%' or v_message !~ ' at or near ' and v_message ~ '[^\w\s''].?\\.?[^\w\s'']') then
       weft._advise_for_psql(p_statement)
     when v_state = '42601' and v_message like '%at or near ":"%' then
       'A name behind a colon stands for a parameter if it is declared' || coalesce(': here these are ' || (select string_agg(k.name, ', ' order by k.name) from jsonb_object_keys(p_parameters) as k (name)) || '.', '; here none is.')

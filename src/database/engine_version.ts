@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '11a502a00ab480cb153f8b63f2f472c93731c2e49ac4785f8302607bec32aef7';
+export const ENGINE_DIGEST = '65beeb777267683cb366d22ffd54f43674b0ff0f11f2d0c3ab13cba633a77de1';

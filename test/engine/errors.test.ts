@@ -527,3 +527,17 @@ describe('a receipt', () => {
     expect(events.map((event) => event.kind)).toEqual(['opened', 'staged', 'started', 'phase_started', 'step_succeeded', 'step_failed', 'failed']);
   });
 });
+
+it.each([
+  ['a command of psql', '42601', 'Syntaxfehler bei »\\«', '\\i other.sql', /a step of its own/],
+  ['a command of psql, with spaces in the quotes', '42601', 'erreur de syntaxe sur ou près de «\u00a0\\\u00a0»', '\\i other.sql', /a step of its own/],
+  ['a BEGIN', '0A000', 'nicht unterstützter Transaktionsbefehl in PL/pgSQL', '-- here\nbegin', /"transaction: auto" or "none"/],
+  ['a SAVEPOINT', '0A000', 'commande de transaction non supportée dans PL/pgSQL', 'savepoint s', /"on_error: continue"/],
+])('a server whose messages are in another language gives the same advice: %s', async (_, sqlstate, message, statement, hint) => {
+  const [{ told }] = await sql(database.url, 'select weft._describe_error($1, null, $2, 1, $3) as told', [
+    JSON.stringify({ sqlstate, message, context: '' }),
+    '1.sql',
+    statement,
+  ]);
+  expect(told.hint).toMatch(hint);
+});
