@@ -85,6 +85,14 @@ function makeEdit(random: Random, temper: Temper, state: State, number: number, 
   return weighed<() => Edit | null>(random, [
     [files.length === 0 ? 100 : 40, () => makeFile(random, temper, state, id)],
     [25 * temper.code, () => of('change', files.filter(isRepeatable))],
+    [
+      3 * (temper.resume - 1),
+      () =>
+        of(
+          'change',
+          files.filter((file) => isStuck({ ...file, version: file.version + 1 })),
+        ),
+    ],
     [4, () => of('reword', files)],
     [
       4 * temper.rename,

@@ -25,7 +25,7 @@ export function lackingOf(state: State, at: number): readonly File[] {
   return goesBack(state, at).filter((file) => !hasUndo(file) && !(isRepeatable(file) && (lastRun(held, file) ?? held.lost.get(file.id)) !== undefined));
 }
 
-const idOf = (path: string): number => Number(/\/0*(\d+)_/.exec(path)?.[1]);
+export const idOf = (path: string): number => Number(/\/0*(\d+)_/.exec(path)?.[1]);
 
 export function compareLacking({ lacking }: UndoPlan, kept: readonly File[]): void {
   const [said, shall] = [lacking.map(({ path }) => idOf(path)), kept.map(({ id }) => id)].map((all) => all.sort((a, b) => a - b).join());
@@ -45,7 +45,9 @@ export async function expectMissing({ url }: World, deployment: string, isPartly
 export async function leftIn({ url }: World, { held }: State, kept: readonly File[]): Promise<readonly File[]> {
   if (kept.length === 0) return [];
   const listed = new Set((await sql(url, `select h.path from weft.history as h where h.bundle = 'walk'`)).map(({ path }) => idOf(path)));
-  return kept.filter(({ id }) => listed.has(id)).map((file) => held.code.get(file.id) ?? held.ran.find(({ id }) => id === file.id) ?? file);
+  return kept
+    .filter(({ id }) => listed.has(id))
+    .map((file) => held.code.get(file.id) ?? held.lost.get(file.id) ?? held.ran.find(({ id }) => id === file.id) ?? file);
 }
 
 /** Only what runs again leaves the history so, and that is told; and what went into a table that is gone. */
@@ -70,6 +72,7 @@ export function withKept(behind: Held, held: Held, left: readonly File[], { righ
     ...behind,
     ran: [...behind.ran, ...stays],
     code,
+    lost: new Map([...behind.lost, ...left.filter((file) => isCode(file) && !held.code.has(file.id)).map((file) => [file.id, file] as const)]),
     ghosts: new Set([...behind.ghosts, ...held.ghosts, ...once.filter((file) => !stays.includes(file)).map(({ id }) => id)]),
     readable: new Set([...behind.readable, ...readable]),
   };

@@ -8,7 +8,7 @@ import { type File, isCode, pathOf } from './files.ts';
 import { dropAlong, type Held, handsBehind, holdMore, withoutAlong } from './held.ts';
 import type { Deed } from './history.ts';
 import { settleMarks } from './marks.ts';
-import { type Deployed, Fault, type State, type World } from './state.ts';
+import { type Deployed, expectNone, Fault, type State, type World } from './state.ts';
 
 export async function resumeDegraded(world: World, state: State, { back, blow }: Extract<Deed, { do: 'resume' }>): Promise<State> {
   const degraded = state.deployed.filter(({ failed }) => failed.size > 0);
@@ -20,6 +20,7 @@ export async function resumeDegraded(world: World, state: State, { back, blow }:
   world.tally.resumed += 1;
   const tried = taken.plan.filter(({ id }) => taken.failed.has(id));
   const overtaken = overtakenIn(end);
+  compareOvertaken(state, at, tried, overtaken);
   const shall = comesThrough(
     state,
     taken.plan,
@@ -54,6 +55,20 @@ const statesOf = (end: Deployment): ReadonlySet<string> => new Set([...stepsOf(e
 /** What is left to a later deployment. */
 const overtakenIn = (end: Deployment): ReadonlySet<string> =>
   new Set([...stepsOf(end)].filter(([, { result }]) => (result as { overtaken_by?: string } | null)?.overtaken_by !== undefined).map(([path]) => path));
+
+/** What a later deployment has run is newer; what each of them had under its name, and none has run, is not. A baseline may have recorded it. */
+function compareOvertaken({ deployed, recorded }: State, at: number, tried: readonly File[], overtaken: ReadonlySet<string>): void {
+  const later = deployed.slice(at + 1);
+  const has = (of: Deployed, file: File): boolean => of.plan.some((other) => pathOf(other) === pathOf(file));
+  const isNewer = (file: File): boolean => later.some((one) => one.ran.has(file.id) && has(one, file));
+  const isOwn = (file: File): boolean => later.every((one) => !one.ran.has(file.id) && has(one, file)) && !recorded.some((one) => one.file.id === file.id);
+  expectNone('resumed', [
+    ...tried
+      .filter((file) => isNewer(file) && !overtaken.has(pathOf(file)))
+      .map((file) => `${pathOf(file)} is newer by a later deployment, and was tried again`),
+    ...tried.filter((file) => isOwn(file) && overtaken.has(pathOf(file))).map((file) => `${pathOf(file)} was left to a later deployment, and none has run it`),
+  ]);
+}
 
 const holdAll = (held: Held, files: readonly File[]): Held => files.reduce(holdMore, held);
 

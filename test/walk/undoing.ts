@@ -4,11 +4,11 @@ import { Problem } from '../../src/domain/problem.ts';
 import type { UndoPlan } from '../../src/domain/undo_plan.ts';
 import { seeDatabase } from './catalog.ts';
 import { planUndo, undoDeployment } from './deeds.ts';
-import { acceptRights, isRemade } from './deploying.ts';
+import { acceptRights, hasRun, isRemade } from './deploying.ts';
 import { type File, isCode, isRepeatable } from './files.ts';
 import { dropAlong, giveRights, type Hand, type Held, handsBehind, holdMore, isEmptied, withoutMadeAnew } from './held.ts';
 import type { Deed } from './history.ts';
-import { compareKept, compareLacking, expectMissing, goesBack, keptOf, lackingOf, leftIn, withKept } from './keeping.ts';
+import { compareKept, compareLacking, expectMissing, goesBack, idOf, keptOf, lackingOf, leftIn, withKept } from './keeping.ts';
 import { differences } from './looks.ts';
 import { acceptDrift, settleMarks } from './marks.ts';
 import { type Deployed, expectNone, Fault, type State, type World } from './state.ts';
@@ -52,7 +52,7 @@ export async function undoNewest(world: World, state: State, deed: Extract<Deed,
     throw new Fault('a rehearsal foresaw another end', [`${rehearsed.state}, ${JSON.stringify(rehearsed.error)}; and the undo ${end.state}`]);
   const left = await leftIn(world, state, kept);
   compareKept(end, kept, left);
-  const held = withRecorded(heldBehind(state, taken, left), state, at);
+  const held = withCalledBack(withRecorded(heldBehind(state, taken, left), state, at), end);
   const touched = dropAlong(
     state.held,
     [...state.held.code.values()].filter(({ id }) => taken.ran.has(id)),
@@ -131,6 +131,13 @@ function heldWithout({ held }: State, { held: met, files, ran }: Deployed, left:
       held.ran.filter(({ id }) => ran.has(id)),
     ),
   };
+}
+
+/** With what had been gone before, and stood by: a condition had left it out, or somebody had dropped it since. */
+function withCalledBack(held: Held, end: Deployment): Held {
+  const ran = new Set(end.phases.flatMap((phase) => phase.steps).flatMap((step) => (/^g?code\//.test(step.path) && hasRun(step) ? [idOf(step.path)] : [])));
+  const back = [...held.lost].filter(([id]) => ran.has(id));
+  return { ...held, code: new Map([...held.code, ...back]), lost: new Map([...held.lost].filter(([id]) => !ran.has(id))) };
 }
 
 /** What was recorded behind a deployment is not its own to take back. */

@@ -128,8 +128,7 @@ async function doIt(world: World, state: State, deed: Deed, day: number): Promis
     case 'withdraw':
       return withdrawBaseline(world, state);
     case 'mistake':
-      await recordByMistake(world, state, deed);
-      return state;
+      return recordByMistake(world, state, deed);
     case 'resume':
       return resumeDegraded(world, state, deed);
     case 'move':

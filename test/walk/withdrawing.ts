@@ -72,9 +72,11 @@ function withoutRecorded(held: Held, { file, before }: Recorded): Held {
 }
 
 /** Files are recorded that nobody has brought about, and that is withdrawn at once: history, catalog and drift are as they were. */
-export async function recordByMistake({ url, tally }: World, { folder, isHalfWay }: State, { id }: Extract<Deed, { do: 'mistake' }>): Promise<void> {
+export async function recordByMistake(world: World, state: State, { id }: Extract<Deed, { do: 'mistake' }>): Promise<State> {
+  const { url, tally } = world;
+  const { folder, isHalfWay } = state;
   const file = folder.files.get(id);
-  if (file === undefined || isHalfWay) return;
+  if (file === undefined || isHalfWay) return state;
   const look = async (): Promise<readonly string[]> =>
     (await sql(url, `select h::text as line from weft._history as h union all select (weft.describe_drift() - 'since')::text order by 1`)).map(
       ({ line }) => line,
@@ -87,13 +89,14 @@ export async function recordByMistake({ url, tally }: World, { folder, isHalfWay
     },
   );
   if (end?.state === 'succeeded') {
-    // of what was recorded before with the same bytes nothing is its own
     const withdrawn = await withdraw(url, end.id).catch((error: unknown) => {
       if (error instanceof Problem && error.slug === 'nothing_to_undo') return null;
       throw error;
     });
     tally.withdrawn += 1;
-    if (withdrawn !== null && withdrawn.state !== 'succeeded') throw new Fault('withdrawn', [`it ${withdrawn.state}: ${JSON.stringify(withdrawn.error)}`]);
+    // what was recorded before with the same bytes is not its own, so there is nothing to withdraw; what it took for meant stays meant
+    if (withdrawn === null) return acceptDrift(world, state);
+    if (withdrawn.state !== 'succeeded') throw new Fault('withdrawn', [`it ${withdrawn.state}: ${JSON.stringify(withdrawn.error)}`]);
   }
   expectNone('a mistake that was withdrawn has changed something', differences(await seeDatabase(url), seen, true));
   const now = await look();
@@ -101,4 +104,5 @@ export async function recordByMistake({ url, tally }: World, { folder, isHalfWay
     ...listed.filter((line) => !now.includes(line)).map((line) => `there is not: ${line}`),
     ...now.filter((line) => !listed.includes(line)).map((line) => `there is: ${line}`),
   ]);
+  return state;
 }
