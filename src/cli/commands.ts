@@ -9,8 +9,6 @@ export interface Option {
   /** What stands for the value in help, such as URL. */
   readonly value?: string;
   readonly help: string;
-  /** Refused by name: this version does not have it. */
-  readonly absent?: true;
   /** It may stand there several times: its values are a list. */
   readonly multiple?: true;
 }

@@ -57,10 +57,7 @@ export function generalHelp(version: string): string {
 export function commandHelp(command: Command): string {
   const lines = [`Usage: weft ${[command.name, ...command.positionals].join(' ')} [options]`, '', `${capital(command.summary)}.`];
   for (const paragraph of command.about) lines.push('', wrap(paragraph, WIDTH));
-  const own = Object.fromEntries(Object.entries(command.options).filter(([, option]) => !option.absent));
-  lines.push('', 'Options:', ...optionLines({ ...own, ...COMMON_OPTIONS }));
-  const absent = Object.entries(command.options).filter(([, option]) => option.absent);
-  if (absent.length > 0) lines.push('', `Not in this version: ${absent.map(([name]) => `--${name}`).join(', ')}.`);
+  lines.push('', 'Options:', ...optionLines({ ...command.options, ...COMMON_OPTIONS }));
   if (command.address !== 'none') lines.push('', ...addressLines());
   return lines.join('\n');
 }

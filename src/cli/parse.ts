@@ -27,7 +27,7 @@ export function asksForJson(argv: readonly string[]): boolean {
 
 /**
  * @param argv what stands after `weft`
- * @throws Problem usage: unknown command or option, too many or too few words, a value missing, or an option or a command that is not there yet
+ * @throws Problem usage: unknown command or option, too many or too few words, a value missing
  */
 export function parse(argv: readonly string[]): Parsed {
   const { command, rest } = findCommand(argv);
@@ -48,7 +48,6 @@ export function parse(argv: readonly string[]): Parsed {
     if (token.kind !== 'option') continue;
     const option = options[token.name];
     if (option === undefined || !token.rawName.startsWith('--')) throw unknownOption(token.rawName, options, command);
-    if (option.absent) throw notYet(`the option --${token.name}`);
     if (token.name in values) throw new Problem('usage', `--${token.name} stands here twice.`);
     if (option.type === 'boolean') {
       if (token.value !== undefined) throw new Problem('usage', `--${token.name} takes no value.`);
@@ -120,8 +119,4 @@ function unknownOption(raw: string, options: Options, command: Command | null): 
 /** A word of the command line, shown again; not when it may hold a secret. */
 function quoted(word: string): string {
   return /:\/\/|^whsec_/.test(word) || word.length > 60 ? 'of this kind (options with values stand after the command)' : `"${harmless(word)}"`;
-}
-
-function notYet(what: string): Problem {
-  return new Problem('usage', `This version of Weft does not have ${what} yet. Nothing was done.`);
 }

@@ -11,7 +11,6 @@ import { type Caller, callerSchema, findInCallers, makeCaller, readableCallerSch
 import { type Environment, environmentSchema, makeEnvironment } from './environments.ts';
 import { canFollowSame, findInSource, makeSource, REVIEW, type Source, sourceSchema } from './forges.ts';
 import { describeIssues, joinIssues } from './issues.ts';
-import { findLater, LATER_WORDS, type LaterWord } from './later.ts';
 import { matchesPattern } from './pattern.ts';
 import { secretNameSchema } from './secret_name.ts';
 import { parseStrictJson } from './strict_json.ts';
@@ -57,15 +56,14 @@ const configSchema = z.strictObject({
 
 /**
  * @param input the binding WEFT: an object, or the same as JSON text
- * @param later words that are refused as not there yet
  * @returns the configuration, consistent in itself
  * @throws Problem invalid_configuration, which names every key that is wrong, and what is wrong with it
  */
-export function parseConfig(input: unknown, later: readonly LaterWord[] = LATER_WORDS): Config {
+export function parseConfig(input: unknown): Config {
   const value = typeof input === 'string' ? parseText(input) : input;
   if (value === undefined || value === null) refuse(['the binding WEFT: is missing']);
   const parsed = configSchema.safeParse(value);
-  const faults = [...describeIssues(parsed.error?.issues ?? []), ...findContradictions(value), ...findLater(value, later)];
+  const faults = [...describeIssues(parsed.error?.issues ?? []), ...findContradictions(value)];
   if (faults.length > 0) refuse(faults);
   const { origin, environments = {}, targets, callers, grants, sources = [], sealing_key } = configSchema.parse(value);
   return {

@@ -1,7 +1,6 @@
 /** How callers prove themselves, where environments hold, and what comes from forges: read and checked, with each fault by its key. */
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/config.ts';
-import { findLater, LATER_WORDS } from '../../src/config/later.ts';
 import { problemOf } from './problems.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: each edit reaches into another part of the same document
@@ -46,7 +45,7 @@ const change = (edit: (config: Json) => void): Json => {
 };
 
 describe('parse_config', () => {
-  const config = parseConfig(good(), []);
+  const config = parseConfig(good());
 
   it('knows where the tokens of each issuer come from, and where its keys are', () => {
     expect(config.callers.get('actions')?.identity).toEqual({
@@ -231,30 +230,9 @@ describe('parse_config', () => {
   ];
 
   it.each(mistakes)('refuses %s, and names the key', async (_name, edit, words) => {
-    const problem = await problemOf(() => parseConfig(change(edit), []));
+    const problem = await problemOf(() => parseConfig(change(edit)));
     expect(problem.slug).toBe('invalid_configuration');
     expect(problem.message).toContain(words);
     expect(JSON.stringify(problem)).not.toContain('hunter2');
-  });
-
-  it('refuses by its key what nothing acts upon yet, all at once', () => {
-    const faults = findLater(good(), [
-      ['environments.*.second_person', 'one thing'],
-      ['sources.*', 'another'],
-      ['grants.*.actions.read', 'a third'],
-    ]);
-    expect(faults).toEqual([
-      'environments.production.second_person: one thing is not there yet in this Weft; take it out',
-      'sources[0]: another is not there yet in this Weft; take it out',
-      'sources[1]: another is not there yet in this Weft; take it out',
-      'sources[2]: another is not there yet in this Weft; take it out',
-      'sources[3]: another is not there yet in this Weft; take it out',
-      'grants[0].actions[1]: a third is not there yet in this Weft; take it out',
-    ]);
-  });
-
-  it.runIf(LATER_WORDS.length > 0)('does so for every word of its own list', async () => {
-    const problem = await problemOf(() => parseConfig(good()));
-    expect(problem.facts.issues).toEqual(findLater(good(), LATER_WORDS));
   });
 });

@@ -3,19 +3,16 @@ import { parseConfig } from '../../src/config/config.ts';
 import { readSecrets } from '../../src/config/secrets.ts';
 import { problemOf } from './problems.ts';
 
-const config = parseConfig(
-  {
-    origin: 'https://weft.example.com',
-    targets: { shop: { database: 'SHOP_URL', transport: 'websocket' } },
-    callers: {
-      hub: { forge: { kind: 'github', webhook_secrets: ['HUB', 'HUB_NEXT'], app: { id: '1', installation: '2', private_key: 'HUB_KEY' } } },
-      lab: { forge: { kind: 'gitlab', webhook_secrets: ['LAB'], token: 'LAB_TOKEN' } },
-      ci: { secrets: ['CI_SECRET'] },
-    },
-    grants: [],
+const config = parseConfig({
+  origin: 'https://weft.example.com',
+  targets: { shop: { database: 'SHOP_URL', transport: 'websocket' } },
+  callers: {
+    hub: { forge: { kind: 'github', webhook_secrets: ['HUB', 'HUB_NEXT'], app: { id: '1', installation: '2', private_key: 'HUB_KEY' } } },
+    lab: { forge: { kind: 'gitlab', webhook_secrets: ['LAB'], token: 'LAB_TOKEN' } },
+    ci: { secrets: ['CI_SECRET'] },
   },
-  [],
-);
+  grants: [],
+});
 const KEY = '-----BEGIN PRIVATE KEY-----\nMIIEvhunter2AAAA\n-----END PRIVATE KEY-----\n';
 const CI = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 const env = {

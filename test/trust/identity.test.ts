@@ -21,37 +21,34 @@ let at: Record<'github' | 'gitlab' | 'azure', string>;
 beforeAll(async () => {
   issuer = await startIssuer();
   at = { github: `${issuer.origin}/github`, gitlab: issuer.origin, azure: `${issuer.origin}/tenant/v2.0` };
-  config = parseConfig(
-    {
-      origin: ORIGIN,
-      targets: { shop: { database: 'SHOP_URL', transport: 'websocket' } },
-      callers: {
-        actions: {
-          identity: {
-            kind: 'github',
-            issuer: at.github,
-            repository_id: '123456789',
-            repository_owner_id: '9919',
-            environment: 'production',
-            ref: ['refs/heads/main', 'refs/heads/next'],
-            ref_type: 'branch',
-            ref_protected: 'true',
-            event_name: 'push',
-            job_workflow_ref: 'octo/shop/.github/workflows/deploy.yml@refs/heads/main',
-            workflow_ref: 'octo/shop/.github/workflows/deploy.yml@refs/heads/main',
-            runner_environment: 'github-hosted',
-            actor_id: '12',
-          },
+  config = parseConfig({
+    origin: ORIGIN,
+    targets: { shop: { database: 'SHOP_URL', transport: 'websocket' } },
+    callers: {
+      actions: {
+        identity: {
+          kind: 'github',
+          issuer: at.github,
+          repository_id: '123456789',
+          repository_owner_id: '9919',
+          environment: 'production',
+          ref: ['refs/heads/main', 'refs/heads/next'],
+          ref_type: 'branch',
+          ref_protected: 'true',
+          event_name: 'push',
+          job_workflow_ref: 'octo/shop/.github/workflows/deploy.yml@refs/heads/main',
+          workflow_ref: 'octo/shop/.github/workflows/deploy.yml@refs/heads/main',
+          runner_environment: 'github-hosted',
+          actor_id: '12',
         },
-        lab: {
-          identity: { kind: 'gitlab', issuer: at.gitlab, project_id: '4711', namespace_id: '77', ref: 'main', ref_protected: 'true', pipeline_source: 'push' },
-        },
-        pipelines: { secrets: ['AZURE_SECRET'], identity: { kind: 'azure', issuer: at.azure, sub: SUB } },
       },
-      grants: [],
+      lab: {
+        identity: { kind: 'gitlab', issuer: at.gitlab, project_id: '4711', namespace_id: '77', ref: 'main', ref_protected: 'true', pipeline_source: 'push' },
+      },
+      pipelines: { secrets: ['AZURE_SECRET'], identity: { kind: 'azure', issuer: at.azure, sub: SUB } },
     },
-    [],
-  );
+    grants: [],
+  });
 });
 afterAll(() => issuer?.stop());
 
@@ -236,18 +233,15 @@ describe('prove_identity', () => {
   it('names the branch of a branch alone', async () => {
     const lab = async (changes: object) => (await prove(await issuer.sign(gitlab(changes as Record<string, unknown>)))).branch;
     expect(await lab({ ref_type: 'tag' })).toBeNull();
-    const free = parseConfig(
-      {
-        origin: ORIGIN,
-        targets: { shop: { database: 'SHOP_URL', transport: 'websocket' } },
-        callers: {
-          actions: { identity: { kind: 'github', issuer: at.github, repository_id: '123456789', repository_owner_id: '9919' } },
-          lab: { identity: { kind: 'gitlab', issuer: at.gitlab, project_id: '4711', namespace_id: '77' } },
-        },
-        grants: [],
+    const free = parseConfig({
+      origin: ORIGIN,
+      targets: { shop: { database: 'SHOP_URL', transport: 'websocket' } },
+      callers: {
+        actions: { identity: { kind: 'github', issuer: at.github, repository_id: '123456789', repository_owner_id: '9919' } },
+        lab: { identity: { kind: 'gitlab', issuer: at.gitlab, project_id: '4711', namespace_id: '77' } },
       },
-      [],
-    );
+      grants: [],
+    });
     const labOf = async (changes: object) =>
       (await proveIdentity(await issuer.sign(gitlab(changes as Record<string, unknown>)), { config: free, findKey, nowSeconds: NOW, purpose: REQUEST })).branch;
     for (const pipeline_source of ['push', 'web', 'schedule', 'api', 'trigger', 'chat', 'pipeline']) expect(await labOf({ pipeline_source })).toBe('main');
