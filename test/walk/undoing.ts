@@ -71,7 +71,7 @@ export async function undoNewest(world: World, state: State, deed: Extract<Deed,
     hands,
     accepted: acceptRights({ ...state, hands, accepted: stay(state.accepted) }, held),
     deployed: [...state.deployed.slice(0, at), ...(left.length > 0 ? [keptOf(taken, left)] : [])],
-    recorded: state.recorded.map((one) => ({ ...one, at: Math.min(one.at, at) })),
+    recorded: state.recorded.map((one) => ({ ...one, at: Math.min(one.at, at), isMeant: true })),
     areRightsKnown: state.areRightsKnown && (taken.rights === 'again' || !held.areGiven || !isRemade(state.held, ran)),
     isHalfWay: false,
   };
