@@ -245,20 +245,26 @@ comment on function weft._leave_to_later(uuid, weft.step_state) is
 
 -- degraded -> running: the steps whose failure was tolerated are pending again. What was sent apart keeps its judge: it may have come through since.
 -- Who repeats the same wish (its key), because the connection broke, has it once.
-create or replace function weft._reopen(p_deployment uuid, p_wish jsonb)
+create or replace function weft._reopen(p_deployment uuid, p_target text, p_wish jsonb)
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
+  v_origin       jsonb;
   v_undo         uuid;
   v_fingerprint  text;
   v_unread       jsonb;
   v_read_at      timestamptz := clock_timestamp();
 begin
-  if not exists (select from weft._deployments as d where d.id = p_deployment and d.state = 'degraded' and d.mode = 'apply') then
+  select d.origin into v_origin from weft._deployments as d where d.id = p_deployment and d.state = 'degraded' and d.mode = 'apply';
+  if not found then
     return;
+  elsif not weft._is_here(v_origin, p_target) then
+    raise exception 'This database is a copy of the one in which deployment % ended degraded: it is not opened again here.', p_deployment
+      using errcode = 'WF017', detail = format('Opened in %s; this is %s.', v_origin, weft._origin(p_target)),
+            hint = 'Nothing was changed. Deploy the bundle again: that tries here what failed there, and runs nothing a second time.';
   end if;
   select k.fingerprint, k.error into v_fingerprint, v_unread from weft._keep_snapshot() as k;  -- before any lock is taken
   perform from weft._lease as l for update;
@@ -300,4 +306,4 @@ begin
 end
 $$;
 
-comment on function weft._reopen(uuid, jsonb) is 'Opens a degraded deployment again, for the steps whose failure was tolerated, and for the checks of their phases and of those behind them.';
+comment on function weft._reopen(uuid, text, jsonb) is 'Opens a degraded deployment again, for the steps whose failure was tolerated, and for the checks of their phases and of those behind them.';

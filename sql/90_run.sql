@@ -66,7 +66,7 @@ begin
   end if;
   select s.id, weft._find_lacking(s.id, v_secrets) into v_secrets_of, v_lacking from (select coalesce(p_deployment, weft._choose_by_secrets(v_secrets)) as id offset 0) as s;
   if p_reopen is not null and v_lacking is null then
-    perform weft._reopen(p_deployment, p_reopen);
+    perform weft._reopen(p_deployment, p_target, p_reopen);
     commit;
   end if;
   if v_state not in ('staged', 'running') and weft._is_over(p_deployment) then

@@ -54,6 +54,8 @@ export function problemOf(error: unknown): unknown {
     case 'WF041':
     case 'WF042':
       return new Problem('invalid_parameters', said, facts, error);
+    case 'WF017':
+      return new Problem('copied_database', said, facts, error);
     case 'WF070':
       return new Problem('nothing_to_undo', said, facts, error);
     case 'WF071':

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '65beeb777267683cb366d22ffd54f43674b0ff0f11f2d0c3ab13cba633a77de1';
+export const ENGINE_DIGEST = '19ec594fda0ccf1f761a7dd521fabf33ff42d4af7df0413574e362674ff04d22';

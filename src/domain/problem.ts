@@ -63,6 +63,7 @@ export const PROBLEMS = {
   rehearsal_missing: { status: 409, exit: 2, title: 'The deployment has to be rehearsed first.' },
   not_forgotten: { status: 409, exit: 2, title: 'Nothing was forgotten.' },
   receipt_not_found: { status: 404, exit: 2, title: 'The deployment has no such receipt.' },
+  copied_database: { status: 409, exit: 2, title: 'This database is a copy of the one in which that was deployed.' },
   nothing_to_undo: { status: 409, exit: 2, title: 'There is nothing to undo.' },
   undo_out_of_order: { status: 409, exit: 2, title: 'Another deployment has to end, or to be undone, before this one.' },
   undo_secrets_missing: { status: 422, exit: 2, title: 'The undo needs secrets that it was not given.' },

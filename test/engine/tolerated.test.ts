@@ -5,9 +5,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { resume } from '../../src/deployment/resume.ts';
 import { UNCOLOURED } from '../../src/words/style.ts';
 import { renderSummary } from '../../src/words/summary.ts';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { dropDatabase, freshDatabase, type TestDatabase, withDatabase } from '../support/database.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
-import { sql } from '../support/sql.ts';
+import { leave, sql } from '../support/sql.ts';
 
 let database: TestDatabase;
 
@@ -189,6 +189,29 @@ it('what was taken back is not tried again', async () => {
   await sql(database.url, `call weft.run('${undo}')`);
   await expect(again(), 'an undo that is over').rejects.toMatchObject({ message: expect.stringContaining('has been taken back') });
   expect(await sql(database.url, 'select n from later')).toEqual([]);
+});
+
+it('in a copy of the database, what ended degraded in its original stays as it is, and is tried again by the next deployment', async () => {
+  const phases = [phaseOf('single')];
+  const files = { ...RUNS, '2.sql': 'insert into later values (2);' };
+  const { id } = await deployShop(phases, files);
+  await sql(database.url, 'create table later (n int)');
+  await leave(database.url);
+  const copy = `${database.name}_copy`;
+  await sql(withDatabase(database.url, 'postgres'), `create database ${copy} template ${database.name}`);
+  const url = withDatabase(database.url, copy);
+  try {
+    await expect(resume({ connect: connectOver(url), id, target: null, deadlineMs: 30_000 })).rejects.toMatchObject({
+      slug: 'copied_database',
+      facts: { sqlstate: 'WF017' },
+    });
+    expect(await sql(url, 'select state, error from weft._deployments')).toEqual([{ state: 'degraded', error: null }]);
+    expect(await deployFiles(connectOver(url), { 'weft.yaml': JSON.stringify({ name: 'shop', phases }), ...files })).toMatchObject({ state: 'succeeded' });
+    expect(await sql(url, 'select n from later union all select n from journal order by n')).toEqual([1, 2, 3].map((n) => ({ n })));
+  } finally {
+    await dropDatabase(database.url, copy);
+  }
+  expect(await resume({ connect: connectOver(database.url), id, target: null, deadlineMs: 30_000 })).toMatchObject({ state: 'succeeded' });
 });
 
 it('a step that says how it would tie something to schema weft fails, and the rest stays', async () => {
