@@ -325,7 +325,7 @@ describe('weft cancel, where somebody keeps what is half-made from being dropped
     expect(left.code).toBe(3);
     expect(left.stdout).toMatch(/^Cancelling\. shop goes no further\. 1\.sql:1 has left something half-made\. Backend \d+ is taking that away\.\n/);
     expect(left.stdout).toContain(`"drop index concurrently public.big_n" waits for Lock: virtualxid, held by backend ${who} for `);
-    expect(left.stdout).toContain(`: ${at}.\nNext: when that one has ended`);
+    expect(left.stdout).toContain(`: ${at}.\nNext: once that session has ended`);
     expect(left.stdout).not.toContain('cleaned up');
     expect(left.stderr).toContain(
       `cancelling; waits for Lock: virtualxid, held by backend ${who}: ${at}; drop index concurrently public.big_n; taking away what 1.sql:1 has left half-made`,

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { sql } from '../support/sql.ts';
 import { send } from './support.ts';
-import { deployWays, openUndo, packWays, pathsIn, undo } from './undoing.ts';
+import { deployWays, openUndo, packWays, pathsIn, stageWays, undo } from './undoing.ts';
 
 let database: TestDatabase;
 
@@ -187,10 +187,11 @@ describe('which deployment', () => {
   it('that another one came in between is found out when its turn comes, and nothing is undone', async () => {
     await deployWays(database.url, { '1.sql': table('a') });
     const id = await openUndo(database.url);
+    const second = await stageWays(database.url, packWays([{ name: 'main', transaction: 'single', ways: { '1.sql': table('a'), '2.sql': table('b') } }]));
     await sql(database.url, `update weft._deployments set place = place + 100 where id = '${id}'`);
-    const second = await deployWays(database.url, { '1.sql': table('a'), '2.sql': table('b') });
+    await sql(database.url, `call weft.run('${second}')`);
     const back = (await sql(database.url, `call weft.run('${id}')`))[0].result;
-    expect(back).toMatchObject({ state: 'failed', error: { sqlstate: 'WF071', message: expect.stringContaining(second.id) } });
+    expect(back).toMatchObject({ state: 'failed', error: { sqlstate: 'WF071', message: expect.stringContaining(second) } });
     expect(await tables()).toEqual(['a', 'b']);
   });
 
