@@ -91,7 +91,7 @@ it('the third way: the corrected statement begins anew, and says what it began a
     'Before it began anew, 3 rounds, with 30 rows, had been committed: what those have done is there where it has not come to since.',
   );
   expect(restarted.stdout).toContain('correct it and deploy again: it begins anew from the cursor 0, as weft.yaml says (on_change: restart).');
-  expect(restarted.stdout).toContain('Where the statement is, correct fill.sql and deploy again: it begins anew, as weft.yaml says (on_change).');
+  expect(restarted.stdout).toContain('If the statement is, correct fill.sql and deploy again: it begins anew, as weft.yaml says (on_change).');
   const first = await weft('deploy', STATEMENT.replace('text_total::int', `1 / (id - 5)`), ', on_change: restart');
   expect(first.stdout).toContain(
     'It was round 1 behind the cursor 0, of up to 10 rows, and is rolled back. Before it began anew, 6 rounds, with 60 rows, had been committed',
