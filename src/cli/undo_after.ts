@@ -44,9 +44,7 @@ export async function undoAfter(call: Call, address: Address, text: string): Pro
   const found = await readLater(address, id, printer.io);
   checkNames(found, secrets);
   const [newest] = found.later;
-  const plan = newest === undefined ? null : await readUndoPlan(address, newest.deployment, null, printer.io);
-
-  if (values.plan === true) return showPlan(call, found, plan);
+  if (values.plan === true) return showPlan(call, found, newest === undefined ? null : await readUndoPlan(address, newest.deployment, null, printer.io));
   if (newest === undefined) {
     printer.say(nothingAfter(found));
     printer.document({ after: id, bundle: found.bundle, undone: [], left: [] });
