@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '19ec594fda0ccf1f761a7dd521fabf33ff42d4af7df0413574e362674ff04d22';
+export const ENGINE_DIGEST = 'f58e4229c39fde7479dde1d97fc34ca030be3e89b3e89e7ddfe9a8ede57c796b';
