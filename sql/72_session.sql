@@ -26,6 +26,7 @@ begin
     pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false),
     case when pg_catalog.current_setting('transaction_timeout', true) is not null then pg_catalog.set_config('transaction_timeout', '0', false) end,  -- from 17 on
     pg_catalog.set_config('client_connection_check_interval', '0', false),
+    pg_catalog.set_config('exit_on_error', 'off', false),
     pg_catalog.set_config('standard_conforming_strings', 'on', false),  -- as the engine's own patterns are written
     pg_catalog.set_config('default_transaction_isolation', 'read committed', false);  -- else nobody's request would be seen
   reset client_encoding;  -- what a file sets is of its client, and would garble what is handed out, and the answer
@@ -48,7 +49,7 @@ declare
 begin
   if concat_ws(' ', current_setting('client_min_messages'), current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout'),
        current_setting('client_connection_check_interval'), current_setting('standard_conforming_strings'), current_setting('default_transaction_isolation'),
-       current_setting('transaction_timeout', true)) not in ('error 0 0 0 on read committed', 'error 0 0 0 on read committed 0') then
+       current_setting('exit_on_error'), current_setting('transaction_timeout', true)) not in ('error 0 0 0 on read committed off', 'error 0 0 0 on read committed off 0') then
     perform weft._settle_settings();
   end if;
   return case session_user when 'weft' then weft._leave_out_user(v_path) else v_path end;

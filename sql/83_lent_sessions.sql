@@ -25,7 +25,7 @@ begin
       from pg_settings as s
       where s.source = 'session'
         and s.name not in ('search_path', 'standard_conforming_strings', 'role', 'session_authorization', 'application_name', 'client_min_messages', 'client_connection_check_interval',
-                           'statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout', 'default_transaction_isolation', 'weft.reported', 'weft.opened')
+                           'exit_on_error', 'statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout', 'default_transaction_isolation', 'weft.reported', 'weft.opened')
         and s.name not like 'transaction\_%' and (s.name <> 'lock_timeout' or s.setting <> p_lock_timeout_ms::text)
     ) as s);
 end

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'f58e4229c39fde7479dde1d97fc34ca030be3e89b3e89e7ddfe9a8ede57c796b';
+export const ENGINE_DIGEST = 'a261e8a29a9a9149ff0be52c32effb1c3065a28c0412dbe0b724c4a216687010';

@@ -16,6 +16,8 @@ const settings: Readonly<Record<string, string>> = {
   client_connection_check_interval: '0',
   // Under repeatable read a runner would not see a cancel request.
   default_transaction_isolation: 'read committed',
+  // An error would end the session, also one that the engine catches.
+  exit_on_error: 'off',
   // A notice to a client that has gone ends the backend.
   client_min_messages: 'error',
   // So that a backend whose client the network has swallowed is over in minutes, not in hours. A run that is at work sends nothing, looks at no

@@ -42,7 +42,7 @@ const REFUSED_SETTINGS: readonly (readonly [RegExp, string])[] = [
   [/^(role|session_authorization)$/, 'it has a word of its own: "role"'],
   [/^(statement|transaction|idle_session|idle_in_transaction_session)_timeout$/, 'the run sees to it that no clock but lock_timeout ends it'],
   [/^(default_)?transaction_(isolation|read_only|deferrable)$/, 'the transactions are the run’s'],
-  [/^(client_min_messages|client_connection_check_interval|standard_conforming_strings|application_name)$/, 'the run needs it as it is'],
+  [/^(client_min_messages|client_connection_check_interval|exit_on_error|standard_conforming_strings|application_name)$/, 'the run needs it as it is'],
   [/^weft\./, 'it is the engine’s own'],
 ];
 

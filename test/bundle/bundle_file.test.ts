@@ -79,6 +79,7 @@ phases:
     ['lock_timeout', 'it has a word of its own: "lock_timeout" of the phase'],
     ['session_authorization', 'it has a word of its own: "role"'],
     ['statement_timeout', 'no clock but lock_timeout ends it'],
+    ['exit_on_error', 'the run needs it as it is'],
     ['default_transaction_read_only', 'the transactions are the run’s'],
     ['client_min_messages', 'the run needs it as it is'],
     ['weft.opened', 'it is the engine’s own'],

@@ -116,6 +116,7 @@ describe.each(ways)('a session over %s', (way) => {
           client_encoding: 'UTF8',
           client_min_messages: 'error',
           default_transaction_isolation: 'read committed',
+          exit_on_error: 'off',
           extra_float_digits: '1',
           idle_in_transaction_session_timeout: '0',
           idle_session_timeout: '0',

@@ -11,6 +11,7 @@ import type { Session } from '../../src/database/session.ts';
 import { Problem } from '../../src/domain/problem.ts';
 import { dropDatabase, emptyDatabase, type TestDatabase } from '../support/database.ts';
 import { nextEngine } from '../support/next_engine.ts';
+import { stageFiles } from '../support/orders.ts';
 import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
 import { deployFiles, pack, passFiles, send } from './support.ts';
@@ -377,6 +378,22 @@ it('a transaction_timeout of the database, shorter than an installation takes, e
     await sql(database.url, `alter database ${name} set transaction_timeout = '20ms'`);
     await passFiles(url.href, { '1.sql': 'select pg_sleep(0.1);' });
     await queryEngine(await connect(url.href), 'select pg_sleep(0.1)'); // nor what is only read
+  } finally {
+    await dropDatabase(database.url, name);
+  }
+});
+
+it('exit_on_error of the database, which would end the session at each error, does not keep a step from failing with its error', async () => {
+  const name = `${database.name}_exit`;
+  await sql(database.url, `create database ${name}`);
+  const url = new URL(database.url);
+  url.pathname = `/${name}`;
+  try {
+    await sql(database.url, `alter database ${name} set exit_on_error = on`);
+    expect(await deployFiles(url.href, { '1.sql': 'select 1 / 0;' })).toMatchObject({ state: 'failed', error: { sqlstate: '22012', path: '1.sql' } });
+    await stageFiles(url.href, { '2.sql': 'select 1 / 0;' });
+    await sql(url.href, 'call weft.run()'); // as psql would, in a session that has it
+    expect(await sql(url.href, 'select state::text from weft.deployments order by created_at desc limit 1')).toEqual([{ state: 'failed' }]);
   } finally {
     await dropDatabase(database.url, name);
   }

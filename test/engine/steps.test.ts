@@ -54,6 +54,7 @@ describe.each<Rule>(['single', 'per-step'])('under transaction: %s, the next fil
     ['lock_timeout', `set lock_timeout = '77ms';`],
     ['idle_in_transaction_session_timeout', `set idle_in_transaction_session_timeout = '77s';`],
     ['client_connection_check_interval', `set client_connection_check_interval = '7s';`],
+    ['exit_on_error', 'set exit_on_error = on;'],
     ['default_transaction_isolation', `set default_transaction_isolation = 'serializable';`],
     ['standard_conforming_strings', `set standard_conforming_strings = off;`],
     ['check_function_bodies', `set check_function_bodies = off;`],
