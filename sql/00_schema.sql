@@ -50,7 +50,6 @@
 --   76 forgotten          what is not there any more, as somebody says    |
 --   76 glance             whether it still looks like that                |
 --   76 guards             conditions, and the lock table                  |
---   76 many_statements    what makes many of them cheaper                 |
 --   76 parts              the engine stays as it was installed            |
 --   76 receipts           how a deployment ended, for good                |
 --   77 csv                the text of a data file as rows                 |

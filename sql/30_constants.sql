@@ -39,7 +39,7 @@ begin
     when 'steps_between_lock_counts'       then 64
     when 'oids_since_checkpoint_count'     then 65536      -- that the cluster may have given away since then, before objects are marked one by one
     when 'scripts_read_bytes'              then 1048576    -- of artifacts that are split together
-    when 'many_statements_count'           then 64         -- files, or statements of one, for which the session is prepared before they run
+    when 'scripts_before_plans_go'         then 32         -- split together, before the plans of the session are thrown away
     when 'whole_file_bytes'                then 1048576    -- what may be executed in one piece when its split does not parse
     when 'offenders_count'                 then 20         -- rows that break a rule, kept in the record of a check
     when 'offender_characters'             then 2000       -- of one of them

@@ -90,9 +90,9 @@ begin
       v_path := null;
       v_scripts := weft._read_scripts(p_deployment, v_next, p_last, v_values);
       exit when cardinality(v_scripts) = 0;
-      if weft._are_many(v_scripts) then
+      if cardinality(v_scripts) >= weft._limit('scripts_before_plans_go') then
         discard plans;  -- every DDL statement walks through all plans of the session, and past invalid ones it runs
-        perform weft._hold_catalogs();
+        -- The locks of the catalogs are not held, which would save a tenth: in taking one anew the server learns what others have committed, and who rewrites a catalog stops all behind him.
       end if;
       -- no FOR over a query: its cursor would stand in the way of a file's CLOSE ALL
       foreach v_script in array v_scripts loop

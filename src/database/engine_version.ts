@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'a261e8a29a9a9149ff0be52c32effb1c3065a28c0412dbe0b724c4a216687010';
+export const ENGINE_DIGEST = 'aa732f6a7c5aeabe3767db609b9d9a341beeb6ec476b8a135deeefec7638ee9b';

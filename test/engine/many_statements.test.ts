@@ -1,13 +1,11 @@
 /**
- * What the engine does before many statements in one transaction: it holds the locks of the catalogs that DDL takes and gives back thousands of times.
- * Nothing that is deployed is another for it, and nothing hangs on its being possible.
+ * Many statements in one transaction, and what others do meanwhile. The server learns of it whenever it takes a lock that it does not hold yet,
+ * which each statement of DDL does dozens of times, with the catalogs. To hold those locks would save a tenth of the time, and that knowledge.
  */
-import pg from 'pg';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, deployFiles } from '../support/orders.ts';
-import { offers } from '../support/source.ts';
-import { sqlAnew as sql } from '../support/sql.ts';
+import { AT_THE_GATE, connectOver, deployFiles, shutGate } from '../support/orders.ts';
+import { sql, sqlAnew } from '../support/sql.ts';
 
 let database: TestDatabase;
 
@@ -15,54 +13,66 @@ beforeAll(async () => {
   database = await freshDatabase();
 });
 afterAll(() => database.drop());
+beforeEach(() => sql(database.url, 'drop schema if exists stock cascade; create schema stock'));
 
-const MANY = 64;
-const tables = (prefix: string, count: number) => Array.from({ length: count }, (_, n) => `create table ${prefix}${n} (n int);`);
-/** Keeps which catalogs this transaction has locked for writing, and their indexes. */
-const seen = (table: string) => `
-  create table ${table} as
-  select l.relation::regclass::text as name
-  from pg_locks as l
-  where l.pid = pg_backend_pid() and l.mode = 'RowExclusiveLock' and l.relation < 16384;`;
-const deployed = (files: Readonly<Record<string, string>>, transaction: string) =>
-  deployFiles(connectOver(database.url), {
-    'weft.yaml': JSON.stringify({ name: 'shop', phases: [{ name: 'main', transaction, steps: [{ run: '*.sql' }] }] }),
-    ...files,
-  });
-const held = async (table: string) => (await sql(database.url, `select name from ${table}`)).map(({ name }) => name);
+let count = 0;
+const many = (): string[] => {
+  count++;
+  return Array.from({ length: 70 }, (_, n) => `create function made_${count}_${n}() returns int language sql as 'select 1';`);
+};
+/** Such as replaces what this transaction has made: it opens a catalog, and all that it looks up it knows already. */
+const another = (n: number) => `create or replace function made_${count}_${n}() returns int language sql as 'select 2';`;
+const FORM = "function stock.level() returns int language plpgsql as 'begin return";
 
-it('a file of many statements holds the catalogs that they write, and their indexes', async () => {
-  expect(await deployed({ 'many.sql': [...tables('a', MANY), seen('of_many')].join('\n') }, 'per-step')).toMatchObject({ state: 'succeeded' });
-  expect(await held('of_many')).toEqual(expect.arrayContaining(['pg_class', 'pg_class_oid_index', 'pg_attribute', 'pg_depend', 'pg_constraint', 'pg_proc']));
-});
-
-it('many files in one transaction do, too', async () => {
-  const files = Object.fromEntries(tables('b', MANY).map((text, n) => [`b${String(n).padStart(2, '0')}.sql`, text]));
-  expect(await deployed({ ...files, 'last.sql': seen('of_files') }, 'single')).toMatchObject({ state: 'succeeded' });
-  expect(await held('of_files')).toEqual(expect.arrayContaining(['pg_class', 'pg_depend']));
-});
-
-it('a file with rows of COPY does, whose statements are not known beforehand', async () => {
-  const text = `create table copied (n int);\ncopy copied (n) from stdin;\n1\n\\.\n${seen('of_copied')}`;
-  expect(await deployed({ 'copied.sql': text }, 'per-step')).toMatchObject({ state: 'succeeded' });
-  expect(await held('of_copied')).toContain('pg_class');
-});
-
-it('few statements hold none', async () => {
-  expect(await deployed({ 'few.sql': [...tables('c', 3), seen('of_few')].join('\n') }, 'per-step')).toMatchObject({ state: 'succeeded' });
-  expect(await held('of_few')).not.toContain('pg_class');
-});
-
-it.runIf(offers('a superuser'))('where they are not to be had, the statements wait for what they need themselves, and then run', async () => {
-  const other = new pg.Client({ connectionString: database.superuserUrl ?? '' });
-  await other.connect();
+/** Deploys a file of many statements that stands at the gate between them, where another session does something and commits. */
+async function deployAround(before: string, meanwhile: () => Promise<unknown>, after: string) {
+  const gate = await shutGate(database.url);
+  const running = deployFiles(connectOver(database.url), { [`${count}.sql`]: [...many(), before, AT_THE_GATE, another(1), another(2), after].join('\n') });
+  await gate.reached();
   try {
-    await other.query('begin');
-    await other.query('lock table pg_catalog.pg_rewrite in share mode'); // which tables can do without
-    const text = [`create table before_hand (n int);`, ...tables('d', MANY), seen('of_refused')].join('\n');
-    expect(await deployed({ 'refused.sql': text }, 'per-step')).toMatchObject({ state: 'succeeded' });
-    expect(await held('of_refused')).not.toContain('pg_depend');
+    await meanwhile();
   } finally {
-    await other.end();
+    await gate.open();
   }
+  return running;
+}
+
+it('a schema that another session has dropped meanwhile is missed: no function is made in none', async () => {
+  const made = await deployAround(
+    `create ${FORM} 1; end'; drop function stock.level();`,
+    () => sqlAnew(database.url, 'drop schema stock cascade'),
+    `create ${FORM} 2; end';`,
+  );
+  expect(made).toMatchObject({ state: 'failed', phases: [{ steps: [{ error: { sqlstate: '3F000' } }] }] });
+  expect(await sql(database.url, 'select p.proname from pg_proc as p where not exists (select from pg_namespace as n where n.oid = p.pronamespace)')).toEqual(
+    [],
+  );
+});
+
+it('a function that another session has replaced meanwhile is replaced in the first try', async () => {
+  await sql(database.url, `create ${FORM} 1; end'`);
+  const { id, state } = await deployAround(
+    'select stock.level();',
+    () => sqlAnew(database.url, `create or replace ${FORM} 2; end'`),
+    `create or replace ${FORM} 3; end';`,
+  );
+  expect(state).toBe('succeeded');
+  expect(await sql(database.url, `select e.data from weft.events as e where e.deployment_id = $1 and e.kind = 'lock_not_available'`, [id])).toEqual([]);
+});
+
+it('a catalog can be rewritten meanwhile, and nobody has to wait behind who wants to: none is locked', async () => {
+  const locks = `
+    select l.relation::regclass, l.mode from pg_locks as l
+    where l.relation < 16384 and l.pid = (
+      select w.pid from pg_locks as w
+      where w.locktype = 'advisory' and w.objid = 47 and not w.granted and w.database = (select d.oid from pg_database as d where d.datname = current_database()))`;
+  let held: unknown;
+  await deployAround(
+    'create table stock.item (n int);',
+    async () => {
+      held = await sqlAnew(database.url, locks);
+    },
+    'create index on stock.item (n);',
+  );
+  expect(held).toEqual([]);
 });
