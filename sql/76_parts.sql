@@ -286,7 +286,7 @@ begin
   from (select l.version, l.parts_count, l.dependents_count from weft._installations as l order by l.version desc limit 1) as i
   cross join weft._count_parts() as c;
   if not (v_is_other or v_is_tied) then
-    return;
+    raise exception using errcode = 'WF003';
   end if;
   v_words := weft._find_dependent();
   if v_words is not null then
@@ -298,6 +298,9 @@ begin
     raise exception 'After this, schema weft would hold something else than the engine: %.', v_words
       using errcode = 'WF016', detail = 'What is in there is needed by the engine, or goes when the engine goes.', hint = weft._advise_on_own_schema() || ' Nothing of this transaction is in the database.';
   end if;
+  raise exception using errcode = 'WF003';
+exception when sqlstate 'WF003' then
+  return;  -- and the catalogs are free again: files that come behind may take long
 end
 $$;
 

@@ -205,26 +205,31 @@ begin
   if v_target is null then
     raise exception 'There is no table % (into).', v_step.options ->> 'into' using errcode = '42P01', hint = format('It was looked for with the search_path %s.', v_path);
   end if;
-  v_name := weft._qualify_table(v_target);
-  if weft._is_same_table(p_deployment, v_step, v_target, v_name) then
-    return jsonb_build_object('inserted', 0, 'updated', 0, 'deleted', 0, 'same_table', v_name);
-  end if;
-  if v_file.objects > 0 and v_file.columns = '{}' then
-    raise exception 'No object of the file has a member.' using errcode = 'WF032', hint = 'A member is called like the column that it is for. A file without rows is [].';
-  elsif v_file.objects = 0 then
-    if v_mode = 'sync' and v_format = 'ndjson' then
-      raise exception 'The file is empty; to bring the table in line with it would delete everything.'
-        using errcode = 'WF031', hint = 'If that is meant, make it a file of JSON that says so: [].';
+  begin
+    v_name := weft._qualify_table(v_target);
+    if weft._is_same_table(p_deployment, v_step, v_target, v_name) then
+      return jsonb_build_object('inserted', 0, 'updated', 0, 'deleted', 0, 'same_table', v_name);
     end if;
-    v_file.columns := array(select jsonb_array_elements_text(v_step.options -> 'key'));
-    if v_file.columns = '{}' then
-      return jsonb_build_object('inserted', 0, 'updated', 0, 'deleted', 0, 'unchanged', 0, 'table', v_name, 'table_oid', v_target::oid::bigint);
+    if v_file.objects > 0 and v_file.columns = '{}' then
+      raise exception 'No object of the file has a member.' using errcode = 'WF032', hint = 'A member is called like the column that it is for. A file without rows is [].';
+    elsif v_file.objects = 0 then
+      if v_mode = 'sync' and v_format = 'ndjson' then
+        raise exception 'The file is empty; to bring the table in line with it would delete everything.'
+          using errcode = 'WF031', hint = 'If that is meant, make it a file of JSON that says so: [].';
+      end if;
+      v_file.columns := array(select jsonb_array_elements_text(v_step.options -> 'key'));
+      if v_file.columns = '{}' then
+        return jsonb_build_object('inserted', 0, 'updated', 0, 'deleted', 0, 'unchanged', 0, 'table', v_name, 'table_oid', v_target::oid::bigint);
+      end if;
     end if;
-  end if;
-  perform weft._check_target(v_target, v_mode, array(select jsonb_array_elements_text(v_step.options -> 'key')), v_file.columns);
-  v_plan := weft._plan_load(v_target, v_step.options, v_format, v_file.columns, v_file.partial);
-  v_straight := coalesce(cardinality(v_file.partial), 0) = 0
-    and weft._can_go_straight(v_target, v_mode, array(select jsonb_array_elements_text(v_step.options -> 'key')));
+    perform weft._check_target(v_target, v_mode, array(select jsonb_array_elements_text(v_step.options -> 'key')), v_file.columns);
+    v_plan := weft._plan_load(v_target, v_step.options, v_format, v_file.columns, v_file.partial);
+    v_straight := coalesce(cardinality(v_file.partial), 0) = 0
+      and weft._can_go_straight(v_target, v_mode, array(select jsonb_array_elements_text(v_step.options -> 'key')));
+    raise exception using errcode = 'WF003';
+  exception when sqlstate 'WF003' then
+    null;  -- and the catalogs are free again, as behind weft._mark_objects; what was written came with a RETURN, and stays
+  end;
 
   v_set := set_config('role', coalesce(v_role, v_our_role), false);
   v_set := set_config('search_path', v_path, true);

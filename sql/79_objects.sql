@@ -33,19 +33,21 @@ create or replace function weft._mark_objects()
   language plpgsql
 as $$
 declare
-  c_any      constant bigint[] := '{16383,16383,0,0}';  -- what initdb made ends there
-  v_highest  bigint[];
-  v_next     bigint;
+  c_any   constant bigint[] := '{16383,16383,0,0}';  -- what initdb made ends there
+  v_mark  bigint[];
+  v_next  bigint;
 begin
   if has_function_privilege('pg_catalog.pg_control_checkpoint()', 'execute') then
-    v_highest := array[coalesce((select max(c.oid) from pg_class as c), 0), coalesce((select max(f.oid) from pg_proc as f), 0),
+    v_mark := array[coalesce((select max(c.oid) from pg_class as c), 0), coalesce((select max(f.oid) from pg_proc as f), 0),
       coalesce((select max(t.oid) from pg_trigger as t), 0), coalesce((select max(p.oid) from pg_policy as p), 0)];
     v_next := (select k.next_oid from pg_control_checkpoint() as k);
   end if;
-  if greatest(v_highest[1], v_highest[2], v_highest[3], v_highest[4]) <= v_next + weft._limit('oids_since_checkpoint_count') then
-    return v_highest;
+  if (greatest(v_mark[1], v_mark[2], v_mark[3], v_mark[4]) <= v_next + weft._limit('oids_since_checkpoint_count')) is not true then
+    v_mark := c_any || array(select c.catalog * 4294967296 + c.oid::bigint from weft._list_makeable(c_any) as c);
   end if;
-  return c_any || array(select c.catalog * 4294967296 + c.oid::bigint from weft._list_makeable(c_any) as c);
+  raise exception using errcode = 'WF003';
+exception when sqlstate 'WF003' then  -- which gives the locks of the catalogs back: whoever rewrites one (VACUUM FULL) waits for them otherwise, and everybody who connects waits behind him
+  return v_mark;
 end
 $$;
 
@@ -138,6 +140,34 @@ as $$
 $$;
 
 comment on function weft._merge_made(jsonb, jsonb) is 'Adds to the objects that a file made before, as far as they are there, those that it has made now.';
+
+
+-- What a file that has run again has made by now: what came into being with it, and what it had made before and is there still.
+create or replace function weft._note_made(p_deployment uuid, p_step integer, p_mark bigint[], p_statements text[])
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  v_made  jsonb;
+begin
+  select weft._merge_made(case when s.replaced ? 'made_before' then nullif(s.replaced -> 'made_before', 'null') when u.ordinal is null then h.made else nullif(u.replaced -> 'made', 'null') end, nullif(coalesce(weft._list_made(p_mark, p_statements is not null), '[]') || coalesce(weft._list_replaced(p_statements), '[]'), '[]')) into v_made
+  from weft._steps as s
+  join weft._deployments as d on d.id = s.deployment_id
+  -- by its whole key, which the server does without where it knows nothing of the table
+  left join lateral (select k.made from weft._history as k where k.bundle = d.bundle and k.path = s.path offset 0) as h on true
+  left join lateral (  -- of the deployment that is undone; when it is opened, an undo writes it down for all its files at once
+    select k.ordinal, k.replaced from weft._steps as k
+    where s.path = s.undoes and not coalesce(s.replaced ? 'made_before', false) and k.deployment_id = d.undoes and k.path = s.undoes and k.kind = s.kind offset 0) as u on true
+  where s.deployment_id = p_deployment and s.ordinal = p_step;
+  raise exception using errcode = 'WF003';
+exception when sqlstate 'WF003' then  -- and the catalogs are free again, as behind weft._mark_objects
+  return v_made;
+end
+$$;
+
+comment on function weft._note_made(uuid, integer, bigint[], text[]) is 'Lists the objects of a repeatable file that has just run; of one that has come back, those of its older content. p_statements: what it has run in this transaction; null where it took several.';
 
 
 -- What ALTER says of it, and its file may not (floor 79 traits).

@@ -315,27 +315,6 @@ $$;
 comment on function weft._make_room(weft._phases, integer) is 'Drops what is in the way of a step of an undo, with what depends on it and will be made again; never with CASCADE.';
 
 
--- What a file that has run again has made by now: what came into being with it, and what it had made before and is there still.
-create or replace function weft._note_made(p_deployment uuid, p_step integer, p_mark bigint[], p_statements text[])
-  returns jsonb
-  stable
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select weft._merge_made(case when s.replaced ? 'made_before' then nullif(s.replaced -> 'made_before', 'null') when u.ordinal is null then h.made else nullif(u.replaced -> 'made', 'null') end, nullif(coalesce(weft._list_made(p_mark, p_statements is not null), '[]') || coalesce(weft._list_replaced(p_statements), '[]'), '[]'))
-  from weft._steps as s
-  join weft._deployments as d on d.id = s.deployment_id
-  -- by its whole key, which the server does without where it knows nothing of the table
-  left join lateral (select k.made from weft._history as k where k.bundle = d.bundle and k.path = s.path offset 0) as h on true
-  left join lateral (  -- of the deployment that is undone; when it is opened, an undo writes it down for all its files at once
-    select k.ordinal, k.replaced from weft._steps as k
-    where s.path = s.undoes and not coalesce(s.replaced ? 'made_before', false) and k.deployment_id = d.undoes and k.path = s.undoes and k.kind = s.kind offset 0) as u on true
-  where s.deployment_id = p_deployment and s.ordinal = p_step
-$$;
-
-comment on function weft._note_made(uuid, integer, bigint[], text[]) is 'Lists the objects of a repeatable file that has just run; of one that has come back, those of its older content. p_statements: what it has run in this transaction; null where it took several.';
-
-
 -- Of a deployment that undoes another one.
 create or replace function weft._take_back_history(p_deployment uuid, p_records weft._step_record[])
   returns void

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'aa732f6a7c5aeabe3767db609b9d9a341beeb6ec476b8a135deeefec7638ee9b';
+export const ENGINE_DIGEST = 'ca8068bb919275fab4201711afeeff9d4b82eb9c0f2aef6c8b65287922bca57f';

@@ -60,19 +60,30 @@ it('a function that another session has replaced meanwhile is replaced in the fi
   expect(await sql(database.url, `select e.data from weft.events as e where e.deployment_id = $1 and e.kind = 'lock_not_available'`, [id])).toEqual([]);
 });
 
-it('a catalog can be rewritten meanwhile, and nobody has to wait behind who wants to: none is locked', async () => {
-  const locks = `
-    select l.relation::regclass, l.mode from pg_locks as l
-    where l.relation < 16384 and l.pid = (
-      select w.pid from pg_locks as w
-      where w.locktype = 'advisory' and w.objid = 47 and not w.granted and w.database = (select d.oid from pg_database as d where d.datname = current_database()))`;
-  let held: unknown;
-  await deployAround(
-    'create table stock.item (n int);',
-    async () => {
-      held = await sqlAnew(database.url, locks);
-    },
-    'create index on stock.item (n);',
+const ALL = { run: '*.sql' };
+it.each([
+  ['plain files', [ALL]],
+  ['files that run again and again', [{ ...ALL, repeat: 'on-change' }]],
+  ['files that may fail', [{ ...ALL, on_error: 'continue' }]],
+  ['a load', [{ run: '1.sql' }, { load: 'kinds.csv', into: 'stock.kind', key: ['name'], mode: 'sync' }, { run: '2.sql' }]],
+])('a catalog can be rewritten meanwhile, and nobody has to wait behind who wants to: none is locked behind %s', async (_, steps) => {
+  count++;
+  const gate = await shutGate(database.url);
+  const running = deployFiles(connectOver(database.url), {
+    'weft.yaml': JSON.stringify({ name: `locks_${count}`, phases: [{ name: 'main', transaction: 'single', steps }] }),
+    '1.sql': 'create table stock.kind (name text primary key);',
+    '2.sql': `${AT_THE_GATE} create view stock.rest as select 1 as n;`,
+    'kinds.csv': 'name\nplain\n',
+  });
+  await gate.reached();
+  const held = await sqlAnew(
+    database.url,
+    `select l.relation::regclass, l.mode from pg_locks as l
+     where l.relation < 16384 and l.pid = (
+       select w.pid from pg_locks as w
+       where w.locktype = 'advisory' and w.objid = 47 and not w.granted and w.database = (select d.oid from pg_database as d where d.datname = current_database()))`,
   );
+  await gate.open();
+  expect(await running).toMatchObject({ state: 'succeeded' });
   expect(held).toEqual([]);
 });
