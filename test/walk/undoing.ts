@@ -60,7 +60,7 @@ export async function undoNewest(world: World, state: State, deed: Extract<Deed,
   const ran = new Set([...taken.ran, ...[...held.code.values()].filter((file) => state.held.code.get(file.id)?.version !== file.version).map(({ id }) => id)]);
   const stay = (all: readonly Hand[]): readonly Hand[] =>
     handsBehind(
-      all.map((hand) => leaveBehind(hand, held, taken)),
+      all.map((hand) => leaveBehind(hand, held, taken, new Set(recordedBehind(state, at).map(({ id }) => id)))),
       held,
       ran,
     );
@@ -140,10 +140,19 @@ function withCalledBack(held: Held, end: Deployment): Held {
   return { ...held, code: new Map([...held.code, ...back]), lost: new Map([...held.lost].filter(([id]) => !ran.has(id))) };
 }
 
-/** What was recorded behind a deployment is not its own to take back. */
+const recordedBehind = ({ recorded }: State, at: number): readonly File[] => recorded.filter((one) => one.at > at).map(({ file }) => file);
+
+/** What was recorded behind a deployment is not its own to take back; what somebody has dropped of that is gone as it was, and may be called back. */
 function withRecorded(held: Held, state: State, at: number): Held {
-  const files = state.recorded.filter((recorded) => recorded.at > at && (state.held.code.has(recorded.file.id) || state.held.ran.includes(recorded.file)));
-  return files.reduce((before, { file }) => (before.ran.includes(file) ? before : holdMore(before, file)), held);
+  const files = recordedBehind(state, at);
+  const there = files.filter((file) => state.held.code.has(file.id) || state.held.ran.includes(file));
+  const lost = files.flatMap(({ id }) => state.held.lost.get(id) ?? []);
+  const behind = there.reduce((before, file) => (before.ran.includes(file) ? before : holdMore(before, file)), held);
+  return {
+    ...behind,
+    code: new Map([...behind.code].filter(([id]) => !lost.some((file) => file.id === id))),
+    lost: new Map([...behind.lost, ...lost.map((file) => [file.id, file] as const)]),
+  };
 }
 
 /** Data that had not come back yet into a table that was made anew. */
@@ -164,10 +173,11 @@ const emptied = (met: Held, held: Held, { files, ran }: Pick<Deployed, 'files' |
 const isMissed = ({ id: hand }: Hand, id: number, { held, hands }: Deployed): boolean =>
   held.code.has(id) || hands.some((met) => met.id === hand && met.along?.includes(id) === true);
 
-function leaveBehind(hand: Hand, held: Held, taken: Deployed): Hand {
+/** Where a deployment was taken back; what was recorded behind it is missed as before. */
+function leaveBehind(hand: Hand, held: Held, taken: Deployed, recorded: ReadonlySet<number>): Hand {
   return {
     ...hand,
-    along: hand.along?.filter((id) => isMissed(hand, id, taken)),
+    along: hand.along?.filter((id) => recorded.has(id) || isMissed(hand, id, taken)),
     behind: hand.behind?.filter((id) => held.ran.some((file) => file.id === id)),
   };
 }
