@@ -5,7 +5,8 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { readStatus } from '../../src/database/engine.ts';
-import { isOver } from '../../src/domain/deployment.ts';
+import { type Deployment, type DeploymentState, isOver } from '../../src/domain/deployment.ts';
+import { Problem } from '../../src/domain/problem.ts';
 import { dropDatabase, withDatabase } from '../support/database.ts';
 import { leave, sql } from '../support/sql.ts';
 import { seeDatabase } from './catalog.ts';
@@ -36,7 +37,8 @@ export async function moveDatabase(world: World, state: State, { how, amidMs }: 
   world.url = moved;
   world.tally.moved += 1;
   expectNone(`unlike what it was, by ${how}`, differences(await seeDatabase(moved), seen, true));
-  return id === null || was === 'open' ? state : settleUnfinished(world, state, id, !isOver(was));
+  const settled = id === null || was === 'open' ? state : await settleUnfinished(world, state, id, was);
+  return { ...settled, deployed: settled.deployed.map((one) => ({ ...one, isMoved: true })) };
 }
 
 async function copyInto(url: string, moved: string): Promise<void> {
@@ -69,10 +71,25 @@ async function isDumpable(url: string): Promise<boolean> {
 }
 
 /** What had been committed of it is there, and nothing goes on with the rest. */
-async function settleUnfinished(world: World, state: State, id: string, isUnfinished: boolean): Promise<State> {
+async function settleUnfinished(world: World, state: State, id: string, was: DeploymentState): Promise<State> {
   const planned = await planBundle(world.url, orderOf(state.folder));
-  const end = await resumeDeployment(world.url, id);
-  if (isUnfinished !== (end.state === 'cancelled' && end.error?.sqlstate === 'WF017'))
+  const end = was === 'degraded' ? await expectLeft(world, id) : await resumeDeployment(world.url, id);
+  if (isOver(was) === (end.state === 'cancelled' && end.error?.sqlstate === 'WF017'))
     throw new Fault('moved', [`what was under way is ${end.state}, ${JSON.stringify(end.error)}`]);
   return standBehind(world, state, { end, foreseen: foresee(state, planned), seen: null, others: state.others });
+}
+
+/** What ended degraded in another database is not opened again in a copy of that. @returns it as it is */
+export async function expectLeft({ url }: World, id: string): Promise<Deployment> {
+  const status = (): Promise<Deployment> => within(url, (session) => readStatus(session, id));
+  const [seen, before] = [await seeDatabase(url), await status()];
+  const refusal = await resumeDeployment(url, id).catch((error: unknown) => error);
+  if (!(refusal instanceof Problem && refusal.slug === 'copied_database'))
+    throw new Fault('moved', [
+      `it ended degraded in another database, and to resume it here says ${refusal instanceof Error ? refusal.message : JSON.stringify(refusal)}`,
+    ]);
+  const end = await status();
+  if (end.state !== before.state) throw new Fault('moved', [`it was ${before.state}, was not opened again, and is ${end.state}`]);
+  expectNone('moved', differences(await seeDatabase(url), seen, true));
+  return end;
 }

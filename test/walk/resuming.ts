@@ -8,12 +8,17 @@ import { type File, isCode, pathOf } from './files.ts';
 import { dropAlong, type Held, handsBehind, holdMore, withoutAlong } from './held.ts';
 import type { Deed } from './history.ts';
 import { settleMarks } from './marks.ts';
+import { expectLeft } from './moving.ts';
 import { type Deployed, expectNone, Fault, type State, type World } from './state.ts';
 
 export async function resumeDegraded(world: World, state: State, { back, blow }: Extract<Deed, { do: 'resume' }>): Promise<State> {
   const degraded = state.deployed.filter(({ failed }) => failed.size > 0);
   const taken = degraded.at(-1 - (back % Math.max(1, degraded.length)));
   if (taken === undefined || state.isHalfWay) return state;
+  if (taken.isMoved === true) {
+    await expectLeft(world, taken.id);
+    return state;
+  }
   const at = state.deployed.indexOf(taken);
   const before = statesOf(await within(world.url, (session) => readStatus(session, taken.id)));
   const end = await resumeDeployment(world.url, taken.id, blow);

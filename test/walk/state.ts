@@ -23,6 +23,8 @@ export interface Deployed {
   readonly failed: ReadonlySet<number>;
   /** Whether it has changed what is held. */
   readonly hasChanged: boolean;
+  /** Whether it ended in another database, of which this one is a copy. */
+  readonly isMoved?: boolean | undefined;
 }
 
 /** What was recorded as applied and not run. */
