@@ -52,7 +52,7 @@ export async function undoNewest(world: World, state: State, deed: Extract<Deed,
     throw new Fault('a rehearsal foresaw another end', [`${rehearsed.state}, ${JSON.stringify(rehearsed.error)}; and the undo ${end.state}`]);
   const left = await leftIn(world, state, kept);
   compareKept(end, kept, left);
-  const held = withCalledBack(withRecorded(heldBehind(state, taken, left), state, at), end);
+  const held = heldBehind(state, at, left, end);
   const touched = dropAlong(
     state.held,
     [...state.held.code.values()].filter(({ id }) => taken.ran.has(id)),
@@ -106,11 +106,13 @@ async function rehearse({ url, tally }: World, deployment: string, isPartly: boo
 }
 
 /**
- * What was before, without what nobody makes again; a file that runs with every deployment has run in the undo too. What was lost before, and the deployment made
- * again, comes as the history had it: the undo of such a file is the file as it was, and nobody asks why it was not there.
+ * What was before, without what nobody makes again; a file that runs with every deployment has run in the undo too, behind all of it. What was lost before, and the
+ * deployment made again, comes as the history had it: the undo of such a file is the file as it was, and nobody asks why it was not there.
  */
-function heldBehind(state: State, taken: Deployed, left: readonly File[]): Held {
-  const behind = withKept(heldWithout(state, taken, left), state.held, left, taken);
+function heldBehind(state: State, at: number, left: readonly File[], end: Deployment): Held {
+  const taken = state.deployed[at] as Deployed;
+  const kept = withKept(heldWithout(state, taken, left), state.held, left, taken);
+  const behind = withCalledBack(withRecorded(kept, state, at), end);
   return taken.rights === 'again' ? giveRights(behind) : behind;
 }
 
