@@ -33,7 +33,9 @@ export async function resumeDegraded(world: World, state: State, { back, blow }:
   );
   const ran = taken.plan.filter((file) => !before.has(pathOf(file)) && hasRun(stepsOf(end).get(pathOf(file))));
   const along = dropAlong(state.held, ran);
-  compare(end, { tried, shall, ran, overtaken, isCalledBack: ({ id }) => along.has(id) || state.held.lost.has(id) });
+  const isCancelled = blow?.kind === 'cancel' && end.state === 'cancelled';
+  if (isCancelled) world.tally.cancelled += 1;
+  compare(end, { tried, shall, ran, overtaken, isCancelled, isCalledBack: ({ id }) => along.has(id) || state.held.lost.has(id) });
   const held = holdAll(withoutAlong(state.held, along), ran);
   const ids = new Set(ran.map(({ id }) => id));
   const deployed = state.deployed.map((one, place): Deployed => {
@@ -47,7 +49,8 @@ export async function resumeDegraded(world: World, state: State, { back, blow }:
     deployed,
     hands: handsBehind(state.hands, held, ids),
     accepted: handsBehind(state.accepted, held, ids),
-    areRightsKnown: state.areRightsKnown && (!state.held.areGiven || ![...state.held.code.keys()].some((id) => ids.has(id))),
+    areRightsKnown: state.areRightsKnown && !isCancelled && (!state.held.areGiven || ![...state.held.code.keys()].some((id) => ids.has(id))),
+    isHalfWay: isCancelled,
   };
   return settleMarks(world, state, next, (id) => !ids.has(id) && !along.has(id));
 }
@@ -93,15 +96,17 @@ interface Tried {
   readonly shall: readonly File[];
   readonly ran: readonly File[];
   readonly overtaken: ReadonlySet<string>;
+  /** Whether somebody has cancelled it in time: then not all of it need have run. */
+  readonly isCancelled: boolean;
   readonly isCalledBack: (file: File) => boolean;
 }
 
-function compare(end: Deployment, { tried, shall, ran, overtaken, isCalledBack }: Tried): void {
+function compare(end: Deployment, { tried, shall, ran, overtaken, isCancelled, isCalledBack }: Tried): void {
   const left = tried.filter((file) => !shall.includes(file) && !overtaken.has(pathOf(file)));
   const state = left.length > 0 ? 'degraded' : 'succeeded';
-  if (end.state !== state) throw new Fault('resumed', [`it should have ${state}, and is ${end.state}: ${JSON.stringify(end.error)}`]);
+  if (end.state !== state && !isCancelled) throw new Fault('resumed', [`it should have ${state}, and is ${end.state}: ${JSON.stringify(end.error)}`]);
   const wrong = [
-    ...shall.filter((file) => !ran.includes(file)).map((file) => `${pathOf(file)} did not run`),
+    ...shall.filter((file) => !ran.includes(file) && !isCancelled).map((file) => `${pathOf(file)} did not run`),
     ...ran.filter((file) => !shall.includes(file) && !isCalledBack(file)).map((file) => `${pathOf(file)} ran`),
   ];
   if (wrong.length > 0) throw new Fault('resumed', wrong);
