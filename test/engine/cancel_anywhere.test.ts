@@ -214,6 +214,8 @@ describe('a deployment whose client is gone is cancelled by one request', () => 
     await until(database.url, `${isCancelled(id)} and ${isFree}`, 'it is cancelled, and nobody at work');
     expect((await sql(database.url, 'select n from journal order by n')).map(({ n }) => n)).toEqual(left);
     for (const other of others.splice(0)) await other.end();
+    // a stranger's build goes on without its client, now that nobody stands in its way
+    await until(database.url, 'not exists (select from pg_stat_progress_create_index where datname = current_database())', 'no stranger builds any more');
     await expectNothingHalfMade(database.url);
   });
 });
