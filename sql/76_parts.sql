@@ -276,31 +276,33 @@ declare
   v_version   integer;
   v_is_other  boolean;
   v_is_tied   boolean;
-  v_words     text;
+  v_tied      text;
+  v_other     text;
 begin
   if weft._count_dependency_changes() = p_changes then
     return;
   end if;
-  select i.version, c.parts <> i.parts_count or weft._has_written_parts(c.relations, c.types, c.functions), c.dependents is distinct from i.dependents_count
-  into v_version, v_is_other, v_is_tied
-  from (select l.version, l.parts_count, l.dependents_count from weft._installations as l order by l.version desc limit 1) as i
-  cross join weft._count_parts() as c;
-  if not (v_is_other or v_is_tied) then
+  begin
+    select i.version, c.parts <> i.parts_count or weft._has_written_parts(c.relations, c.types, c.functions), c.dependents is distinct from i.dependents_count
+    into v_version, v_is_other, v_is_tied
+    from (select l.version, l.parts_count, l.dependents_count from weft._installations as l order by l.version desc limit 1) as i
+    cross join weft._count_parts() as c;
+    if v_is_other or v_is_tied then
+      v_tied := weft._find_dependent();
+      v_other := case when v_is_other then weft._say_other_parts((select i.parts from weft._installations as i where i.version = v_version)) end;
+    end if;
     raise exception using errcode = 'WF003';
-  end if;
-  v_words := weft._find_dependent();
-  if v_words is not null then
-    raise exception 'After this, % would depend on Weft''s own schema, which could then not be dropped any more.', v_words
+  exception when sqlstate 'WF003' then
+    null;  -- and the catalogs are free again: files that come behind may take long
+  end;
+  if v_tied is not null then
+    raise exception 'After this, % would depend on Weft''s own schema, which could then not be dropped any more.', v_tied
       using errcode = 'WF016', hint = 'Take what names the schema weft out of it. Nothing of this transaction is in the database.';
   end if;
-  v_words := case when v_is_other then weft._say_other_parts((select i.parts from weft._installations as i where i.version = v_version)) end;
-  if v_words is not null then
-    raise exception 'After this, schema weft would hold something else than the engine: %.', v_words
+  if v_other is not null then
+    raise exception 'After this, schema weft would hold something else than the engine: %.', v_other
       using errcode = 'WF016', detail = 'What is in there is needed by the engine, or goes when the engine goes.', hint = weft._advise_on_own_schema() || ' Nothing of this transaction is in the database.';
   end if;
-  raise exception using errcode = 'WF003';
-exception when sqlstate 'WF003' then
-  return;  -- and the catalogs are free again: files that come behind may take long
 end
 $$;
 

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'ca8068bb919275fab4201711afeeff9d4b82eb9c0f2aef6c8b65287922bca57f';
+export const ENGINE_DIGEST = 'becc5e17c4adbfc91a103fe0d1a93cb6fa15b137b2bcb4cd500c07f80ae9c324';

@@ -238,7 +238,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     guard: 'Nothing of the user’s depends on schema weft',
     file: 'sql/76_parts.sql',
-    find: "  if v_words is not null then\n    raise exception 'After this, % would depend on Weft",
+    find: "  if v_tied is not null then\n    raise exception 'After this, % would depend on Weft",
     replace: "  if false then\n    raise exception 'After this, % would depend on Weft",
     test: 'test/engine/errors.test.ts',
     named: 'that would depend on the schema weft, or change what it holds (law 11)',
