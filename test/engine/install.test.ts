@@ -13,7 +13,7 @@ import { dropDatabase, emptyDatabase, type TestDatabase } from '../support/datab
 import { nextEngine } from '../support/next_engine.ts';
 import { stageFiles } from '../support/orders.ts';
 import { offers } from '../support/source.ts';
-import { sql } from '../support/sql.ts';
+import { sql, sqlAnew } from '../support/sql.ts';
 import { deployFiles, pack, passFiles, send } from './support.ts';
 
 const ENGINE = await readEngine();
@@ -370,33 +370,17 @@ it.each(['LATIN1', 'SQL_ASCII'])('a database in %s takes the engine and files of
 it('a transaction_timeout of the database, shorter than an installation takes, ends nothing of the engine', async () => {
   const [{ version }] = await sql(database.url, `select current_setting('server_version_num')::int as version`);
   if (version < 170000) return; // there is no such setting
-  const name = `${database.name}_short`;
-  await sql(database.url, `create database ${name}`);
-  const url = new URL(database.url);
-  url.pathname = `/${name}`;
-  try {
-    await sql(database.url, `alter database ${name} set transaction_timeout = '20ms'`);
-    await passFiles(url.href, { '1.sql': 'select pg_sleep(0.1);' });
-    await queryEngine(await connect(url.href), 'select pg_sleep(0.1)'); // nor what is only read
-  } finally {
-    await dropDatabase(database.url, name);
-  }
+  await sql(database.url, `alter database ${database.name} set transaction_timeout = '20ms'`);
+  await passFiles(database.url, { '1.sql': 'select pg_sleep(0.1);' });
+  await queryEngine(await connect(), 'select pg_sleep(0.1)'); // nor what is only read
 });
 
 it('exit_on_error of the database, which would end the session at each error, does not keep a step from failing with its error', async () => {
-  const name = `${database.name}_exit`;
-  await sql(database.url, `create database ${name}`);
-  const url = new URL(database.url);
-  url.pathname = `/${name}`;
-  try {
-    await sql(database.url, `alter database ${name} set exit_on_error = on`);
-    expect(await deployFiles(url.href, { '1.sql': 'select 1 / 0;' })).toMatchObject({ state: 'failed', error: { sqlstate: '22012', path: '1.sql' } });
-    await stageFiles(url.href, { '2.sql': 'select 1 / 0;' });
-    await sql(url.href, 'call weft.run()'); // as psql would, in a session that has it
-    expect(await sql(url.href, 'select state::text from weft.deployments order by created_at desc limit 1')).toEqual([{ state: 'failed' }]);
-  } finally {
-    await dropDatabase(database.url, name);
-  }
+  await sql(database.url, `alter database ${database.name} set exit_on_error = on`);
+  expect(await deployFiles(database.url, { '1.sql': 'select 1 / 0;' })).toMatchObject({ state: 'failed', error: { sqlstate: '22012', path: '1.sql' } });
+  await stageFiles(database.url, { '2.sql': 'select 1 / 0;' });
+  await sqlAnew(database.url, 'call weft.run()'); // as psql would, in a session that has it
+  expect(await sqlAnew(database.url, 'select state::text from weft.deployments order by created_at desc limit 1')).toEqual([{ state: 'failed' }]);
 });
 
 it.runIf(offers('a superuser'))('an installation that an event trigger refuses says so, and what it said; the database is as it was', async () => {

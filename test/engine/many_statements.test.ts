@@ -24,10 +24,10 @@ const many = (): string[] => {
 const another = (n: number) => `create or replace function made_${count}_${n}() returns int language sql as 'select 2';`;
 const FORM = "function stock.level() returns int language plpgsql as 'begin return";
 
-/** Deploys a file of many statements that stands at the gate between them, where another session does something and commits. */
-async function deployAround(before: string, meanwhile: () => Promise<unknown>, after: string) {
+/** Deploys files of which one stands at the gate, where another session does something and commits. */
+async function deployPast(files: Readonly<Record<string, string>>, meanwhile: () => Promise<unknown>) {
   const gate = await shutGate(database.url);
-  const running = deployFiles(connectOver(database.url), { [`${count}.sql`]: [...many(), before, AT_THE_GATE, another(1), another(2), after].join('\n') });
+  const running = deployFiles(connectOver(database.url), files);
   await gate.reached();
   try {
     await meanwhile();
@@ -36,6 +36,10 @@ async function deployAround(before: string, meanwhile: () => Promise<unknown>, a
   }
   return running;
 }
+
+/** A file of many statements, with the gate between them. */
+const deployAround = (before: string, meanwhile: () => Promise<unknown>, after: string) =>
+  deployPast({ [`${count}.sql`]: [...many(), before, AT_THE_GATE, another(1), another(2), after].join('\n') }, meanwhile);
 
 it('a schema that another session has dropped meanwhile is missed: no function is made in none', async () => {
   const made = await deployAround(
@@ -68,22 +72,24 @@ it.each([
   ['a load', [{ run: '1.sql' }, { load: 'kinds.csv', into: 'stock.kind', key: ['name'], mode: 'sync' }, { run: '2.sql' }]],
 ])('a catalog can be rewritten meanwhile, and nobody has to wait behind who wants to: none is locked behind %s', async (_, steps) => {
   count++;
-  const gate = await shutGate(database.url);
-  const running = deployFiles(connectOver(database.url), {
-    'weft.yaml': JSON.stringify({ name: `locks_${count}`, phases: [{ name: 'main', transaction: 'single', steps }] }),
-    '1.sql': 'create table stock.kind (name text primary key);',
-    '2.sql': `${AT_THE_GATE} create view stock.rest as select 1 as n;`,
-    'kinds.csv': 'name\nplain\n',
-  });
-  await gate.reached();
-  const held = await sqlAnew(
-    database.url,
-    `select l.relation::regclass, l.mode from pg_locks as l
-     where l.relation < 16384 and l.pid = (
-       select w.pid from pg_locks as w
-       where w.locktype = 'advisory' and w.objid = 47 and not w.granted and w.database = (select d.oid from pg_database as d where d.datname = current_database()))`,
+  let held: unknown;
+  const deployed = await deployPast(
+    {
+      'weft.yaml': JSON.stringify({ name: `locks_${count}`, phases: [{ name: 'main', transaction: 'single', steps }] }),
+      '1.sql': 'create table stock.kind (name text primary key);',
+      '2.sql': `${AT_THE_GATE} create view stock.rest as select 1 as n;`,
+      'kinds.csv': 'name\nplain\n',
+    },
+    async () => {
+      held = await sqlAnew(
+        database.url,
+        `select l.relation::regclass, l.mode from pg_locks as l
+         where l.relation < 16384 and l.pid = (
+           select w.pid from pg_locks as w
+           where w.locktype = 'advisory' and w.objid = 47 and not w.granted and w.database = (select d.oid from pg_database as d where d.datname = current_database()))`,
+      );
+    },
   );
-  await gate.open();
-  expect(await running).toMatchObject({ state: 'succeeded' });
+  expect(deployed).toMatchObject({ state: 'succeeded' });
   expect(held).toEqual([]);
 });

@@ -58,9 +58,10 @@ export async function undoNewest(world: World, state: State, deed: Extract<Deed,
     [...state.held.code.values()].filter(({ id }) => taken.ran.has(id)),
   );
   const ran = new Set([...taken.ran, ...[...held.code.values()].filter((file) => state.held.code.get(file.id)?.version !== file.version).map(({ id }) => id)]);
+  const recorded = new Set(recordedBehind(state, at).map(({ id }) => id));
   const stay = (all: readonly Hand[]): readonly Hand[] =>
     handsBehind(
-      all.map((hand) => leaveBehind(hand, held, taken, new Set(recordedBehind(state, at).map(({ id }) => id)))),
+      all.map((hand) => leaveBehind(hand, held, taken, recorded)),
       held,
       ran,
     );
