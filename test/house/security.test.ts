@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { CHECKOUT } from '../../src/dev/places.ts';
 import { read } from './house.ts';
 
-const HEAD = '| what | is held by | shown in |\n|---|---|---|\n';
+const HEAD = '| what is promised | how | shown in |\n|---|---|---|\n';
 const GROUPS = ['Who asks', 'What is asked', 'What reaches a database', 'What is kept and shown', 'Inside the database', 'Outgoing requests', 'Supply chain'];
 
 interface Shown {
