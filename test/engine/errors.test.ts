@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { emptyDatabase, freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles as rehearseFiles, until } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { deployFiles, type Files, failFiles, pack, passFiles, send, sha256 } from './support.ts';
@@ -330,15 +330,45 @@ it('what is there already, in a database of which the history knows nothing, fai
   expect(second.error?.hint).toBeUndefined();
 });
 
-it('REASSIGN OWNED, which gives away schema weft too, fails with a hint that is about it', async () => {
-  const role = `weft_test_heir_${randomBytes(4).toString('hex')}`;
-  await sql(database.url, `create role ${role}; grant ${role} to current_user`);
-  try {
-    const end = await deployFiles(database.url, { '1.sql': `-- all\nreassign owned by current_user to ${role};` }, 'per-step', 20_000);
-    expect(end.error).toMatchObject({ sqlstate: '42501', hint: expect.stringMatching(/^REASSIGN OWNED gives away .* schema weft/) });
-  } finally {
-    await sql(database.url, `drop role ${role}`);
-  }
+describe('REASSIGN OWNED, which gives away schema weft too,', () => {
+  const statement = '-- all\nreassign owned by current_user to heir';
+
+  it('fails with a hint that is about it', async () => {
+    const [{ told }] = await sql(database.url, 'select weft._describe_error($1, null, $2, 1, $3) as told', [
+      { sqlstate: '42501', message: 'permission denied for schema weft' },
+      '1.sql',
+      statement,
+    ]);
+    expect(told.hint).toMatch(/^REASSIGN OWNED gives away .* schema weft/);
+  });
+
+  // The server goes through what the role owns as it finds it. Once the schema has been given away, its functions may be.
+  it('gives away all of the engine, or nothing', async () => {
+    // A role of its own: the tests' role owns the databases of all other tests, which would be given away as well.
+    const giver = `weft_test_giver_${randomBytes(4).toString('hex')}`;
+    const heir = `${giver}_heir`;
+    const own = await emptyDatabase();
+    try {
+      await sql(
+        own.url,
+        `create role ${heir}; create role ${giver} login password 'of-tests' in role ${heir}; grant create on database ${own.name} to ${giver}`,
+      );
+      const url = Object.assign(new URL(own.url), { username: giver, password: 'of-tests' }).href;
+      const end = await deployFiles(url, { '1.sql': statement.replace('heir', `${heir};`) }, 'per-step', 20_000);
+      if (end.state !== 'succeeded')
+        expect(end.error).toMatchObject({ sqlstate: '42501', message: 'permission denied for schema weft', hint: expect.stringMatching(/^REASSIGN OWNED/) });
+      const owners = await sql(
+        url,
+        `select distinct pg_get_userbyid(o.owner)::text as owner
+         from (select relowner from pg_class where relnamespace = 'weft'::regnamespace union select proowner from pg_proc where pronamespace = 'weft'::regnamespace
+               union select nspowner from pg_namespace where nspname = 'weft') as o (owner)`,
+      );
+      expect(owners).toEqual([{ owner: end.state === 'succeeded' ? heir : giver }]);
+    } finally {
+      await own.drop();
+      await sql(database.url, `drop role if exists ${giver}, ${heir}`);
+    }
+  });
 });
 
 describe('what PostgreSQL runs in no function is refused with just that reason:', () => {
