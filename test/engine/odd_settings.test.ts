@@ -4,7 +4,7 @@
  */
 import { expect, it } from 'vitest';
 import { emptyDatabase } from '../support/database.ts';
-import { connectOver, deployFiles } from '../support/orders.ts';
+import { connectOver, deployFiles, within } from '../support/orders.ts';
 import { sqlAnew as sql } from '../support/sql.ts';
 
 const ODD: Readonly<Record<string, string>> = {
@@ -118,15 +118,12 @@ async function goThrough(settings: Readonly<Record<string, string>>): Promise<un
         phases.map((phase) => [phase.state, phase.steps.map((step) => [step.path, step.state, step.rows, step.error?.message])]),
       );
     }
-    const plainly = async (text: string) => {
-      const session = await connectOver(database.url)(); // with the settings of Weft's own sessions
-      try {
+    // with the settings of Weft's own sessions
+    const plainly = (text: string) =>
+      within(database.url, async (session) => {
         await session.query('set bytea_output = hex'); // what they write is looked at here, not how it is shown
-        return await session.query(text);
-      } finally {
-        await session.close();
-      }
-    };
+        return session.query(text);
+      });
     for (const table of ['item', 'currency', 'document', 'fill', 'copied']) seen.push(await plainly(`select t::text as row from s.${table} as t order by 1`));
     for (const words of ['', ', p_partly => true']) {
       await plainly(`select weft.undo(p_bundle => 'shop'${words})`);

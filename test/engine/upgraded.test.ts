@@ -1,11 +1,10 @@
 /** A deployment that was opened before the engine's upgrade, wherever it was then, finishes after it, and each of its effects is there once. */
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { connectTo } from '../../src/database/connect.ts';
 import { installEngine } from '../../src/database/install.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { nextEngine } from '../support/next_engine.ts';
-import { AT_THE_GATE, connectOver, deployFiles, type Gate, makeOrder, openOrder, shutGate, stageFiles, stageOrder, until } from '../support/orders.ts';
+import { AT_THE_GATE, connectOver, deployFiles, type Gate, makeOrder, openOrder, shutGate, stageFiles, stageOrder, until, within } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { expectNothingHalfMade } from './cells.ts';
 
@@ -21,14 +20,7 @@ beforeEach(async () => {
 
 afterEach(() => database.drop());
 
-async function upgrade(): Promise<boolean> {
-  const session = await connectTo({ connectionString: database.url, transport: 'tcp' })();
-  try {
-    return await installEngine(session, 1, nextEngine());
-  } finally {
-    await session.close();
-  }
-}
+const upgrade = (): Promise<boolean> => within(database.url, (session) => installEngine(session, 1, nextEngine()));
 
 /** What the drive does, by hand: this Weft's own would have nothing to do with a newer engine. */
 async function runToEnd(id: string, more = ''): Promise<Record<string, unknown>> {

@@ -86,6 +86,16 @@ export function connectOver(url: string, applicationName = 'weft'): Connect {
   return connectTo({ connectionString: url, transport: 'tcp', applicationName });
 }
 
+/** Asks something in a session of its own. */
+export async function within<T>(url: string, ask: (session: Session) => Promise<T>): Promise<T> {
+  const session = await connectOver(url)();
+  try {
+    return await ask(session);
+  } finally {
+    await session.close();
+  }
+}
+
 /** Deploys files to the end. */
 export async function deployFiles(
   connect: Connect,
@@ -111,14 +121,11 @@ export async function stageOrder(session: Session, { chunks }: TestOrder, opened
  */
 export async function stageFiles(url: string, files: Readonly<Record<string, string>>, options: OrderOptions = {}): Promise<string> {
   const order = await makeOrder(files, options);
-  const session = await connectOver(url)();
-  try {
+  return within(url, async (session) => {
     const opened = await openOrder(session, order);
     await stageOrder(session, order, opened);
     return opened.id;
-  } finally {
-    await session.close();
-  }
+  });
 }
 
 /** A statement that waits while the gate of its database is shut: so that a test knows where a run stands, without a clock. */

@@ -6,7 +6,6 @@ import pg from 'pg';
 import { readInline } from '../../src/bundle/inline.ts';
 import { wantedChunks } from '../../src/bundle/source.ts';
 import { cutManifest, pickFromManifest } from '../../src/cli/cut.ts';
-import type { Session } from '../../src/database/session.ts';
 import { readUndoPlan } from '../../src/database/undo_plans.ts';
 import { cancel } from '../../src/deployment/cancel.ts';
 import { type DeployOptions, deploy } from '../../src/deployment/deploy.ts';
@@ -16,7 +15,7 @@ import type { Deployment } from '../../src/domain/deployment.ts';
 import { Problem } from '../../src/domain/problem.ts';
 import type { UndoPlan } from '../../src/domain/undo_plan.ts';
 import { run } from '../cli/run.ts';
-import { connectOver, randomId } from '../support/orders.ts';
+import { connectOver, randomId, within } from '../support/orders.ts';
 import { sqlAnew } from '../support/sql.ts';
 import type { Values } from './files.ts';
 import type { Blow } from './history.ts';
@@ -137,15 +136,6 @@ export async function planUndo(url: string, bundle = 'walk', id: string | null =
     if (error instanceof Problem && error.slug === 'nothing_to_undo') return null;
     throw error;
   });
-}
-
-export async function within<T>(url: string, ask: (session: Session) => Promise<T>): Promise<T> {
-  const session = await connectOver(url)();
-  try {
-    return await ask(session);
-  } finally {
-    await session.close();
-  }
 }
 
 export interface Planned {

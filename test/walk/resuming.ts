@@ -2,7 +2,8 @@
 
 import { readStatus } from '../../src/database/engine.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
-import { resumeDeployment, within } from './deeds.ts';
+import { within } from '../support/orders.ts';
+import { resumeDeployment } from './deeds.ts';
 import { failedIn, hasRun, isShut } from './deploying.ts';
 import { type File, isCode, pathOf } from './files.ts';
 import { dropAlong, type Held, handsBehind, holdMore, withoutAlong } from './held.ts';
