@@ -5,7 +5,7 @@ create type weft.deployment_state as enum (
   'staged',     -- everything has arrived; has its place in line     -> running, cancelled
   'running',    -- begun; backed by a live lease, or resumable       -> succeeded, degraded, failed, cancelled
   'succeeded',  -- everything ran
-  'degraded',   -- everything ran that could; tolerated failures are named  -> running, when somebody has them tried again
+  'degraded',   -- all that could run did; tolerated failures are named   -> running, when somebody resumes it
   'failed',     -- an error ended it; law 1 says what the database looks like
   'cancelled'   -- somebody asked for the end, or the database is a copy
 );
@@ -40,7 +40,7 @@ comment on type weft.statement_state is 'States of a statement of a step that is
 
 create type weft._scanner as (
   mode        text,     -- code | string | escape | name | line | block | dollar: what the text is inside of
-  tag         text,     -- of the dollar quote; in code: 'E' right behind a string with escapes, and a line's end further 'E\n'
+  tag         text,     -- of the dollar quote; in code: 'E' right after a string with escapes, and 'E\n' after a line end more
   depth       integer,  -- of nested comments
   parens      integer,
   begins      integer,  -- of BEGIN ATOMIC ... END
@@ -48,7 +48,7 @@ create type weft._scanner as (
   has_code    boolean,  -- something other than white space and comments was seen
   statement   text,     -- what has been read of the statement at hand
   line        integer,  -- the line at which that text begins
-  unread      text,     -- the end of it that may be the beginning of a longer token
+  unread      text,     -- its end, which may be the beginning of a longer token
   has_restrict  boolean   -- a \restrict or \unrestrict stands before its first word
 );
 comment on type weft._scanner is 'Where the scanner stands between two pieces of text.';
@@ -59,43 +59,43 @@ create type weft._outcome as (
   error       jsonb
 );
 comment on type weft._outcome is
-  'How a block ended. round: a batch goes on behind a pause; again: a lock was not to be had; whole: the split was wrong, run the file in one piece; apart: not in one transaction, so statement by statement; wait: somebody else is at work on the object; directive: a statement is to be run at top level; report: what the server said of it is asked for; interrupted: somebody cancelled the statement, not the deployment.';
+  'How a block ended. round: a batch continues after a pause; again: a lock could not be had; whole: the split was wrong, run the file in one piece; apart: the file cannot run in one transaction, so it runs statement by statement; wait: somebody else is working on the object; directive: a statement must be run at top level; report: the session is asked what the server said about that statement; interrupted: somebody cancelled the statement, not the deployment.';
 
 create type weft._reader as (
   chunks         bytea[],    -- of the artifact
   chunk          integer,    -- the next one to be read
-  carry          bytea,      -- the first bytes of a character whose others are in it
-  pieces         text[],     -- of a chunk in which rows stand
-  text           text,       -- at hand, and not passed yet
+  carry          bytea,      -- the first bytes of a character that the next chunk completes
+  pieces         text[],     -- of a chunk that contains rows
+  text           text,       -- that was read and not split yet
   scanner        weft._scanner,
-  statements     text[],     -- of what was read last, as lines, digests and executables
+  statements     text[],     -- that were read last; lines, digests and executables belong to them
   lines          integer[],
   digests        bytea[],
-  executables    text[],     -- as EXECUTE takes them, without a COPY at the end
+  executables    text[],     -- in the form that EXECUTE takes, without a COPY at the end
   parameters     jsonb,      -- for the statements, as psql has them
   begun_at       integer,    -- the line of the BEGIN that opened the file
-  held           text,       -- the COMMIT that may be the end of it, or a BEGIN of which is not known what follows; and its line
+  held           text,       -- a COMMIT that may end the file, or a BEGIN whose successor is not known yet; and its line
   held_line      integer,
-  objects_at     integer,    -- the line of a BEGIN that was left out, with large objects behind it, and whose COMMIT is still to come
-  told_at        integer,    -- the same, to be told
+  objects_at     integer,    -- the line of a BEGIN that was left out, because large objects follow, and whose COMMIT is still to come
+  told_at        integer,    -- the same, while it has to be reported
   is_done        boolean,
   copy           jsonb,      -- the last statement read, a COPY whose rows follow
-  plain_sql      text,       -- the INSERTs that do the same
+  plain_sql      text,       -- the INSERTs that replace it
   escaped_sql    text,
   columns        text[],
   types          text[],
   lengths        integer[],
-  readers        text[],     -- how a text is read as a value of each
+  readers        text[],     -- how to read a text as a value of each type
   is_whole       boolean,    -- all rows at once
   is_crlf        boolean,
   row_line       integer,    -- the line of the first of these rows
   rows           text,
-  stand_ins      text,       -- characters in them that mean other ones
+  stand_ins      text,       -- characters in the rows that stand for other ones
   meant          text,
   rows_are_over  boolean,
-  has_end        boolean     -- a line \. has ended them
+  has_end        boolean     -- a line \. has ended the rows
 );
-comment on type weft._reader is 'How far a file has been read that is run piece by piece, and what was read last.';
+comment on type weft._reader is 'How far a file that runs piece by piece has been read, and what was read last.';
 
 create type weft._script as (
   ordinal       integer,
@@ -105,31 +105,31 @@ create type weft._script as (
   chunks        bytea[],
   size          bigint,
   condition     text,
-  is_tolerated  boolean,    -- its failure is: it gets a savepoint of its own
-  is_repeatable boolean,    -- it runs again and again
-  is_plain      boolean,    -- a file to be run, and nothing of this kind is to be seen to before
-  makes_room    boolean,    -- what is in its way is dropped first
-  comes_back    boolean,    -- it is called back, and what its objects had is noted
-  parameters    jsonb,      -- where they are others than those of its phase: of what comes back in an undo
-  is_streamed   boolean,    -- an artifact of several chunks, or with rows of COPY, is read while it runs, so that one chunk is held at a time
+  is_tolerated  boolean,    -- its failure is tolerated, so it gets its own savepoint
+  is_repeatable boolean,    -- it has repeat:
+  is_plain      boolean,    -- a file to be run that needs none of the special care below
+  makes_room    boolean,    -- objects in its way are dropped first
+  comes_back    boolean,    -- it is called back, and what its objects had has been noted
+  parameters    jsonb,      -- if they differ from its phase's: for older content that an undo runs
+  is_streamed   boolean,    -- it has several chunks, or rows of COPY: it is read while it runs, so that only one chunk is held
   begun_at      integer,    -- the line of the BEGIN that is left out with the COMMIT at the end
   statements    text[],     -- of the chunk at hand
-  lines         integer[],  -- of all statements so far, as the digests
+  lines         integer[],  -- of all statements so far, like the digests
   digests       bytea[],
-  executables   text[],     -- the statements as EXECUTE takes them
-  may_drop      boolean,    -- it has the word in it, or is streamed
-  may_set_modes boolean     -- of constraints, likewise
+  executables   text[],     -- the statements in the form that EXECUTE takes
+  may_drop      boolean,    -- it contains the word DROP, or is streamed
+  may_set_modes boolean     -- the same for the modes of constraints
 );
 comment on type weft._script is 'A step, and the statements of its artifact.';
 
 create type weft._stop as (
-  script       weft._script,   -- the file that was at work, if one was
+  script       weft._script,   -- the file that was running, if any
   reader       weft._reader,
-  path         text,           -- null where no file is to blame
-  statement    text,           -- as EXECUTE takes it, if one was at work
+  path         text,           -- null if no file is to blame
+  statement    text,           -- that was running, if any, in the form that EXECUTE takes
   index        integer,        -- its place among the statements that were read last
   passed       integer,        -- statements of the file before those
-  condition    text,           -- that was being asked
+  condition    text,           -- that was being evaluated
   search_path  text            -- of the file
 );
 comment on type weft._stop is 'Where a block stood when an error ended it.';
@@ -143,20 +143,20 @@ create type weft._step_record as (
   finished_at  timestamptz,
   lines        integer[],
   digests      bytea[],
-  result       jsonb       -- what else its kind has to tell
+  result       jsonb       -- what its kind reports besides
 );
-comment on type weft._step_record is 'What a step came to, kept until the end of its block, where all of the block''s are written at once.';
+comment on type weft._step_record is 'The result of a step, kept until the end of its block, when all results of the block are written at once.';
 
 create type weft._candidate as (
   ordinal  bigint,
   phase    bigint,
-  entry    bigint,   -- of the phase, in weft.yaml: among its files there is an order
+  entry    bigint,   -- of the phase, in weft.yaml: the files of one entry have an order
   path     text,
   digest   bytea,
   repeat   text,     -- once | on-change | always
-  is_sql   boolean   -- comments and white space are no content
+  is_sql   boolean   -- comments and white space do not count as content
 );
-comment on type weft._candidate is 'A file of a bundle that is to be held against the history.';
+comment on type weft._candidate is 'A file of a bundle that is compared with the history.';
 
 create type weft._finding as (
   ordinal  bigint,
@@ -165,7 +165,7 @@ create type weft._finding as (
   data     jsonb
 );
 comment on type weft._finding is
-  'What the history says of a file that is neither new nor applied with the same bytes. unchanged: comments and white space apart; superseded: with these bytes, and what it made was made anew by a file that is gone; reworded: with these bytes, and with other words of weft.yaml; late: new, and in front of what has been applied; half_undone: an undo has taken a part of it back, and not all.';
+  'How a file compares with the history, if it is neither simply new nor applied as it is. unchanged: it differs only in comments and white space; superseded: it has the same bytes, but a file that is gone has made its objects anew; reworded: it has the same bytes, but other words in weft.yaml; late: it is new, and stands before files that were applied; half_undone: an undo has taken back only a part of it.';
 
 create type weft._caught as (
   state            text,
@@ -179,4 +179,4 @@ create type weft._caught as (
   constraint_name  text,
   datatype_name    text
 );
-comment on type weft._caught is 'All of GET STACKED DIAGNOSTICS, which only a handler can ask.';
+comment on type weft._caught is 'All that GET STACKED DIAGNOSTICS returns, which only an exception handler can ask.';

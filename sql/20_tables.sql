@@ -1,10 +1,10 @@
--- The tables: what is remembered, and what must be true of it. Constraint names are sentences, because they come back with every
+-- The tables: what Weft remembers, and what must be true of it. Constraint names are sentences, because they come back with every
 -- violation.
 --
--- Lock order: _lease, then _deployments, then the rest. _cancellations is a table that the runner only reads.
+-- Lock order: _lease, then _deployments, then the rest. The runner only reads _cancellations.
 --
--- A deployment writes a row for each of its files into _artifacts, _steps, _events and _history. A foreign key to the deployment would
--- make the server look it up as often. Instead, whoever writes these rows locks the deployment's row until the commit, and when a
+-- A deployment writes a row for each of its files into _artifacts, _steps, _events and _history. A foreign key would make the
+-- server look up the deployment for each of them. Instead, whoever writes these rows locks the deployment's row until the commit, and when a
 -- deployment is deleted, a trigger does what the keys would do (floor 45).
 
 create table weft._installations (
@@ -17,9 +17,9 @@ create table weft._installations (
   parts             jsonb        not null
 );
 comment on table weft._installations is 'Every version of the engine that this database has had; the highest is the one at work.';
-comment on column weft._installations.parts_count is 'How much schema weft holds, with what hangs on that: a step that changes it is undone.';
-comment on column weft._installations.dependents_count is 'How often something depends on what schema weft holds: as long as that is so, nothing of the user''s does. Null where something of the user''s did from the beginning.';
-comment on column weft._installations.parts is 'Each of these, with what of it a statement could change.';
+comment on column weft._installations.parts_count is 'How many objects schema weft holds, with what belongs to them: a step that changes this number is rolled back.';
+comment on column weft._installations.dependents_count is 'How many dependencies on objects of schema weft there are: while this number stays the same, none of them is the user''s. Null if one of the user''s was there from the beginning.';
+comment on column weft._installations.parts is 'Each of these objects, with everything about it that a statement could change.';
 
 create table weft._lease (
   is_the_one     boolean      primary key default true,
@@ -39,13 +39,13 @@ create table weft._lease (
   )
 );
 comment on table weft._lease is
-  'Which CALL runs now: it lives while pg_stat_activity shows that backend active with that query_start. Not a flag: a holder that is gone holds nothing.';
-comment on column weft._lease.fence is 'Raised by whoever takes the lease; every transaction of a runner begins and ends by comparing it with its own.';
+  'Which CALL runs now: it is alive while pg_stat_activity shows this backend active with this query_start. The lease is no flag: a holder that is gone holds nothing.';
+comment on column weft._lease.fence is 'Raised by whoever takes the lease; every transaction of a runner begins and ends by comparing this number with its own.';
 comment on column weft._lease.query_start is 'statement_timestamp() of the CALL, which COMMIT does not change and pg_stat_activity shows as query_start.';
 comment on column weft._lease.role_id is
-  'As whom the holder''s session had logged in: everybody sees that of every session, so the number of a holder that is gone is told from that of another role''s session.';
+  'The role with which the holder''s session logged in. Everybody may see this of every session, so it shows when another role''s session now has the pid of a holder that is gone.';
 comment on column weft._lease.directive_at is
-  'Set while a statement is out that the session is to run at top level: until the next CALL the lease names the backend, at work or idle for a short while.';
+  'When the session was handed a statement to run at top level; null otherwise. Until the next CALL the lease then names the backend, which may be working or idle for a short while.';
 
 insert into weft._lease (numbered_as) values ('weft._lease'::regclass);
 
@@ -91,15 +91,15 @@ comment on table weft._deployments is 'One bundle going to this database, once. 
 comment on column weft._deployments.mode is 'A rehearsal runs in one transaction that is rolled back; what it showed is in _reports. A baseline runs nothing: its files are recorded as applied.';
 comment on column weft._deployments.undoes is 'The deployment that this one takes back.';
 comment on column weft._deployments.place is 'Place in line, given when the last artifact has arrived.';
-comment on column weft._deployments.request is 'The signed document, byte for byte; empty when it was kept long enough (floor 45): its digests stay, here and in the receipt.';
+comment on column weft._deployments.request is 'The signed document, byte for byte. It is emptied when it was kept long enough (floor 45); its digests stay, here and in the receipt.';
 comment on column weft._deployments.request_digest is 'SHA-256 of the document without its expiry: a repeat may be signed anew.';
-comment on column weft._deployments.origin is 'Which database this row was written in: a copy of it must not go on with what was left unfinished here.';
+comment on column weft._deployments.origin is 'Which database this row was written in: a copy of the database must not continue what was left unfinished in the original.';
 comment on column weft._deployments.has_committed is
-  'Of one that is over: it has left a step, a statement or a round, or has recorded what is there. Drift is told since the last one of which that is true.';
-comment on column weft._deployments.fingerprint_met is 'What it met when it began, or was last opened again.';
+  'Once it is over: whether a step, a statement or a round of it was committed, or it recorded what was there. Drift is measured since the last deployment for which this is true.';
+comment on column weft._deployments.fingerprint_met is 'The catalog when it began, or was last opened again.';
 comment on column weft._deployments.fingerprint_expected is
-  'Of one that is over: what the catalog should be behind it. Before that: what it should have been when it began, or was last opened again.';
-comment on column weft._deployments.deaths is 'Attempts that ended without a word since something last got done.';
+  'Once it is over: what the catalog should be after it. Before that: what the catalog should have been when it began, or was last opened again.';
+comment on column weft._deployments.deaths is 'Attempts that died without reporting anything, since the last progress.';
 
 create index deployments_in_line on weft._deployments (place) where state in ('staged', 'running');
 create index undos_of_a_deployment on weft._deployments (undoes) where undoes is not null;
@@ -142,9 +142,9 @@ create table weft._parameters (
   constraint digests_are_of_secrets check (digest is null or is_secret)
 );
 comment on table weft._parameters is 'The parameters that a bundle declares, with what a deployment was given for them.';
-comment on column weft._parameters.is_given is 'The request has a value for it; without one it has its default, or none. What is secret and given is needed for every run.';
-comment on column weft._parameters.digest is 'HMAC-SHA256 under the caller''s secret, which is not in this database: a short value cannot be found by trying. Null where nobody signed.';
-comment on column weft._parameters.value is 'As its type writes it; of a secret always null.';
+comment on column weft._parameters.is_given is 'Whether the request has a value for it; otherwise it has its default, or no value. A secret that is given is needed for every run.';
+comment on column weft._parameters.digest is 'HMAC-SHA256 with the caller''s secret, which is not in this database, so that nobody can find a short value by trying. Null if nobody signed.';
+comment on column weft._parameters.value is 'As its type writes it; always null for a secret.';
 
 create table weft._phases (
   deployment_id    uuid              not null references weft._deployments on delete cascade,
@@ -171,12 +171,12 @@ create table weft._phases (
   constraint values_are_never_stored_here check (parameters is null and secrets is null)
 );
 comment on table weft._phases is 'A group of steps under one transaction rule.';
-comment on column weft._phases.lock_timeouts is 'How long statements of some kinds may wait for a lock, in milliseconds by kind (floor 79); null where all wait for lock_timeout_ms.';
+comment on column weft._phases.lock_timeouts is 'How long statements of some kinds may wait for a lock, in milliseconds by kind (floor 79); null if all wait for lock_timeout_ms.';
 comment on column weft._phases.condition is 'An expression: if it is not true when the phase begins, none of its steps runs.';
-comment on column weft._phases.has_repeatables is 'Some of its steps run again and again: files next to each other are a group.';
-comment on column weft._phases.role is 'As whom each file of the phase begins; null for the role that deploys.';
-comment on column weft._phases.settings is 'With which settings each file of the phase begins, by name.';
-comment on column weft._phases.is_wanted is 'What the condition came to, committed with the first thing that the phase did.';
+comment on column weft._phases.has_repeatables is 'Whether some of its steps are repeatable; those next to each other are a group.';
+comment on column weft._phases.role is 'The role as which each file of the phase begins; null for the role that deploys.';
+comment on column weft._phases.settings is 'The settings with which each file of the phase begins, by name.';
+comment on column weft._phases.is_wanted is 'The result of the condition, committed with the first thing that the phase did.';
 comment on column weft._phases.parameters is 'The values that its files can read, by name: filled in by the run, in memory, and never stored.';
 comment on column weft._phases.secrets is 'Those among them that must not be written down anywhere: filled in by the run, in memory, and never stored.';
 
@@ -216,20 +216,20 @@ create table weft._steps (
 );
 alter table weft._steps alter column statement_digests set storage external;
 comment on table weft._steps is 'One artifact being run. Its effect and the word "succeeded" here are one commit.';
-comment on column weft._steps.in_one_piece is 'The split of this file did not parse, the whole file does: it is executed whole.';
-comment on column weft._steps.is_apart is 'It is run statement by statement, each in a transaction of its own or at top level.';
-comment on column weft._steps.is_order_found is 'The order of its group was searched in this deployment: it is not searched again.';
-comment on column weft._steps.path is 'Of its artifact; of a check that comes with Weft: "rule:" and its name.';
+comment on column weft._steps.in_one_piece is 'Whether the file is executed whole: its split does not parse, but the whole file does.';
+comment on column weft._steps.is_apart is 'Whether the step runs statement by statement, each in its own transaction or at top level.';
+comment on column weft._steps.is_order_found is 'Whether this deployment has searched for the order of its group, which it does only once.';
+comment on column weft._steps.path is 'The path of its artifact; for a check that comes with Weft, "rule:" and its name.';
 comment on column weft._steps.on_error is 'continue: if the step fails, the deployment goes on without it, and ends degraded.';
-comment on column weft._steps.options is 'What the manifest says of the step beyond the words that all kinds have.';
-comment on column weft._steps.result is 'What the kind of the step has to tell beyond the columns that all kinds have: the rows that break the rule of a check, say.';
+comment on column weft._steps.options is 'What the manifest says about the step, apart from the keys that all kinds have.';
+comment on column weft._steps.result is 'What steps of this kind report besides the columns that all kinds have: the rows that break the rule of a check, say.';
 comment on column weft._steps.condition is 'An expression: if it is not true when the step begins, the step does not run.';
-comment on column weft._steps.is_wanted is 'What the condition came to, committed with the step.';
-comment on column weft._steps.done_when is 'An expression that is true when a statement is done of which no catalog tells.';
-comment on column weft._steps.undo is 'The file that takes this one back: an artifact of the same deployment, which is not run by it.';
-comment on column weft._steps.undoes is 'Of a deployment that undoes another one: the file that this step takes back. It leaves the history with the step''s effect.';
-comment on column weft._steps.replaced is 'Of what runs again and again: what the history had before of the same path, so that it can be given back. Of an undo, until it has run: what its older content had made.';
-comment on column weft._steps.had is 'Of a file that does not run because it has not changed: what its objects have (rights, comments, options), to be given back if it is called back.';
+comment on column weft._steps.is_wanted is 'The result of the condition, committed with the step.';
+comment on column weft._steps.done_when is 'An expression that is true once a statement is done, for statements that leave no trace in the catalog.';
+comment on column weft._steps.undo is 'The file that takes this one back: an artifact of the same deployment, which this deployment does not run.';
+comment on column weft._steps.undoes is 'In an undo: the file that this step takes back. It leaves the history in the transaction that commits the step''s effect.';
+comment on column weft._steps.replaced is 'For a repeatable file: what the history had for the same path before, so that an undo can restore it. In an undo, until the step has run: what the file''s older content had made.';
+comment on column weft._steps.had is 'For a file that does not run because it has not changed: what its objects have (rights, comments, options), which they get back if the file is called back.';
 comment on column weft._steps.statement_digests is 'SHA-256 of each statement, in order.';
 
 create table weft._statements (
@@ -257,15 +257,15 @@ create table weft._statements (
   foreign key (deployment_id, step) references weft._steps on delete cascade,
   constraint what_is_sent_has_a_judge check (state not in ('sent', 'cleaning') or judge is not null)
 );
-comment on column weft._statements.rows_at is 'Of a COPY whose rows follow: so many characters are the statement, and what is behind them are its rows.';
-comment on column weft._statements.block is 'What stands between the same BEGIN and COMMIT of the file, and shares a transaction; null elsewhere.';
+comment on column weft._statements.rows_at is 'For a COPY whose rows follow: how many characters the statement itself has; its rows come after them.';
+comment on column weft._statements.block is 'The same number for all statements between one BEGIN and COMMIT of the file, which share a transaction; null elsewhere.';
 comment on table weft._statements is
-  'The statements of steps that are run statement by statement, until the step is done. Of a step that failed half-way they tell the next deployment where to go on.';
-comment on column weft._statements.judge is 'What to look at in the catalog, and how it was before.';
-comment on column weft._statements.attempts is 'How often anything was handed out for it.';
-comment on column weft._statements.tries is 'The same without the repairs that ran through: there may be as many of those as there is to repair.';
-comment on column weft._statements.is_repair is 'What was handed out last is not the statement itself, so that its end is not the statement''s.';
-comment on column weft._statements.session is 'Role and settings that the file has left behind with this statement: the next one begins with them, whatever backend it runs in.';
+  'The statements of steps that run statement by statement, kept until the step is done. If a step failed half-way, they tell the next deployment where to continue.';
+comment on column weft._statements.judge is 'What to look at in the catalog, and what it was like before.';
+comment on column weft._statements.attempts is 'How often the session was handed anything for it, repairs included.';
+comment on column weft._statements.tries is 'The same without repairs that succeeded, whose number has no limit.';
+comment on column weft._statements.is_repair is 'Whether what was handed out last is a repair and not the statement itself, so that its end does not mean the end of the statement.';
+comment on column weft._statements.session is 'Role and settings after this statement of the file: the next one begins with them, in whichever backend it runs.';
 
 create table weft._batches (
   deployment_id  uuid         not null,
@@ -302,18 +302,18 @@ create table weft._batches (
   constraint a_round_touches_rows_at_least_one check (size > 0),
   constraint what_has_a_cursor_has_a_beginning check ((start_cursor is null) = (cursor is null))
 );
-comment on table weft._batches is 'How far each batch is: one row, written anew in the transaction of each round.';
-comment on column weft._batches.cursor is 'How far the rounds have come: the next one begins behind it.';
-comment on column weft._batches.is_begun is 'The conditions were asked, and what an earlier deployment had done was taken over, in the transaction that wrote this.';
-comment on column weft._batches.rounds_before is 'Rounds that earlier deployments have committed, and that this one has gone on behind: their own rows are gone.';
-comment on column weft._batches.rounds_replaced is 'Rounds that were committed before the batch began anew: what it was then is in the rows that it has not come to yet.';
-comment on column weft._batches.parameters is 'A digest of the value of each parameter that the statement names; of a secret one that it is named.';
+comment on table weft._batches is 'How far each batch is: one row, rewritten in the transaction of each round.';
+comment on column weft._batches.cursor is 'How far the rounds have come: the next one begins after this value.';
+comment on column weft._batches.is_begun is 'Set in the transaction that evaluated the conditions and took over what an earlier deployment had done.';
+comment on column weft._batches.rounds_before is 'Rounds that earlier deployments have committed, and after which this one continues; the rows of those deployments here are gone.';
+comment on column weft._batches.rounds_replaced is 'Rounds that were committed before the batch began anew: rows that it has not reached yet still have what the batch wrote then.';
+comment on column weft._batches.parameters is 'A digest of the value of each parameter that the statement names; for a secret one only that it is named.';
 comment on column weft._batches.size is 'How many rows the next round may touch.';
-comment on column weft._batches.sweeps is 'How often in succession no row was touched any more although done_when was not true.';
-comment on column weft._batches.table_rows is 'How many rows the table has that the statement writes to, as the planner estimates it.';
-comment on column weft._batches.throttled_by is 'Because of whom it goes slower than it could; null when it does not.';
-comment on column weft._batches.quiet_rounds is 'Rounds since that was last so.';
-comment on column weft._batches.is_uneven is 'A round has touched more or fewer rows than its size: it is not the rows that the statement counts.';
+comment on column weft._batches.sweeps is 'How many times in a row no row was touched although done_when was not true.';
+comment on column weft._batches.table_rows is 'The planner''s estimate of the rows in the table that the statement writes to.';
+comment on column weft._batches.throttled_by is 'Who makes the batch slow down; null when nobody does.';
+comment on column weft._batches.quiet_rounds is 'Rounds since somebody last did.';
+comment on column weft._batches.is_uneven is 'Whether a round has touched more or fewer rows than its size, which means that the statement counts something else than rows.';
 
 create table weft._history (
   bundle         text         not null,
@@ -331,12 +331,12 @@ create table weft._history (
 
   constraint an_artifact_is_applied_once primary key (bundle, path)
 );
-comment on table weft._history is 'What has been applied to this database: identity is bundle and path. The bytes are kept as long as a row names them.';
+comment on table weft._history is 'What has been applied to this database, identified by bundle and path. The bytes are kept as long as a row names them.';
 comment on column weft._history.deployment_id is 'Which deployment applied it.';
-comment on column weft._history.bytes_in is 'Which deployment brought the bytes with this digest: a later one, where only comments and white space were changed, or the path.';
-comment on column weft._history.applied_path is 'The path under which that deployment knew it: another one, where it was renamed since.';
-comment on column weft._history.place is 'Of what runs again and again: its place in the order that worked last.';
-comment on column weft._history.made is 'Of what runs again and again: the objects that came into being with it, and that were there when a deployment last succeeded.';
+comment on column weft._history.bytes_in is 'Which deployment brought the bytes with this digest: a later one, if since then only comments, white space or the path were changed.';
+comment on column weft._history.applied_path is 'The path under which that deployment knew it: a different one, if the file was renamed since.';
+comment on column weft._history.place is 'For repeatable files: the place in the order that worked last.';
+comment on column weft._history.made is 'For repeatable files: the objects that the file made, and that were there when a deployment last succeeded.';
 
 create table weft._events (
   deployment_id  uuid         not null,
@@ -350,7 +350,7 @@ create table weft._events (
   primary key (deployment_id, number)
 );
 comment on table weft._events is
-  'The journal. Only whoever holds a deployment''s turn writes here, so numbers have no gaps and follow the order of commits.';
+  'The journal. Only whoever holds a deployment''s turn writes here, so the numbers have no gaps and follow the order of commits.';
 
 create table weft._attempts (
   deployment_id  uuid         not null references weft._deployments on delete cascade,
@@ -366,7 +366,7 @@ create table weft._attempts (
   constraint what_ended_has_an_outcome check ((ended_at is null) = (outcome is null))
 );
 comment on table weft._attempts is
-  'Committed before each phase: an attempt that never ended died without a word (an error at COMMIT, a server killed).';
+  'Attempts to run a phase, committed before each. One without an end died without reporting anything (an error at COMMIT, a server that was killed).';
 
 create table weft._snapshots (
   fingerprint  text         not null,
@@ -375,7 +375,7 @@ create table weft._snapshots (
 
   constraint a_catalog_is_kept_once primary key (fingerprint)
 );
-comment on table weft._snapshots is 'What the catalog was when the newest deployments began and ended, under its own hash; a deployment names it by its fingerprints.';
+comment on table weft._snapshots is 'The catalog as it was when the newest deployments began and ended, stored under its hash. Deployments name it by their fingerprints.';
 comment on column weft._snapshots.catalog is 'Every object with kind, identity and definition, in one text; weft.changes() and weft.drift() read it.';
 
 create table weft._cancellations (
@@ -383,7 +383,7 @@ create table weft._cancellations (
   caller         text         not null,
   requested_at   timestamptz  not null default pg_catalog.clock_timestamp()
 );
-comment on table weft._cancellations is 'Who asked for the end of a deployment, and when. The runner only reads here, so asking never waits for it.';
+comment on table weft._cancellations is 'Who asked to cancel a deployment, and when. The runner only reads here, so whoever asks never waits for it.';
 
 create table weft._reports (
   deployment_id     uuid         primary key references weft._deployments on delete cascade,
@@ -392,7 +392,7 @@ create table weft._reports (
   report            jsonb,
   reported_at       timestamptz
 );
-comment on table weft._reports is 'What rehearsals have shown, and until then what there is to compare with.';
+comment on table weft._reports is 'What rehearsals have shown; until then, the state that they compare with.';
 
 create table weft._samples (
   deployment_id  uuid         not null references weft._deployments on delete cascade,
@@ -408,7 +408,7 @@ create table weft._samples (
 
   primary key (deployment_id, pid, waits_since)
 );
-comment on table weft._samples is 'Who waited for a lock while a rehearsal ran: itself, or somebody because of it. Seen from another session, and taken into the report at its end.';
+comment on table weft._samples is 'Who waited for a lock while a rehearsal ran: the rehearsal itself, or somebody because of it. Another session records this, and the report includes it in the end.';
 
 create table weft._samplings (
   deployment_id  uuid         primary key references weft._deployments on delete cascade,
@@ -416,4 +416,4 @@ create table weft._samplings (
   first_at       timestamptz  not null,
   last_at        timestamptz  not null
 );
-comment on table weft._samplings is 'How often a second session has looked who waits while a rehearsal runs.';
+comment on table weft._samplings is 'How often a second session has looked for who waits while a rehearsal runs.';

@@ -1,4 +1,4 @@
--- What is kept when a deployment is over, and how the newest of it is found, however much there is.
+-- What is kept when a deployment is over, and indexes that find the newest of it, however much there is.
 
 create table weft._receipts (
   deployment_id  uuid                   not null references weft._deployments,
@@ -12,9 +12,9 @@ create table weft._receipts (
   constraint a_receipt_is_of_an_end check (state in ('succeeded', 'degraded', 'failed', 'cancelled')),
   constraint digests_are_sha256 check (pg_catalog.length(digest) = 32)
 );
-comment on table weft._receipts is 'The account of each end of a deployment, written in the same transaction, and never changed: a trigger (floor 76) refuses it to everybody.';
-comment on column weft._receipts.number is 'One that ended degraded and was opened again has another behind it.';
-comment on column weft._receipts.document is 'JSON, as bytes that never change: what is read is this text, not what it says.';
+comment on table weft._receipts is 'The account of each end of a deployment, written in the same transaction and never changed: a trigger (floor 76) refuses that to everybody.';
+comment on column weft._receipts.number is 'A deployment that ended degraded and was opened again has several receipts, numbered in order.';
+comment on column weft._receipts.document is 'JSON, stored as text, so that its bytes never change and the digest stays true.';
 comment on column weft._receipts.digest is 'SHA-256 of the document in UTF-8.';
 
 create table weft._settings (
@@ -23,7 +23,7 @@ create table weft._settings (
   changed_at  timestamptz  not null default pg_catalog.clock_timestamp(),
   changed_by  text         not null default session_user
 );
-comment on table weft._settings is 'What is set for this database otherwise than by default: how long things are kept (floor 45).';
+comment on table weft._settings is 'Settings of this database that differ from the default: how long things are kept (floor 45).';
 
 create table weft._sweeps (
   is_the_one  boolean      primary key default true,
@@ -31,15 +31,15 @@ create table weft._sweeps (
 
   constraint there_is_one_sweep check (is_the_one)
 );
-comment on table weft._sweeps is 'When everything was last swept that is not to be kept any more.';
+comment on table weft._sweeps is 'When everything that no longer has to be kept was last swept.';
 
--- With the history: of what is in a table, and goes with it.
-comment on column weft._history.table_name is 'Of data and of a batch: the table into which it went, if that is known.';
-comment on column weft._history.table_oid is 'Which table that was when the newest deployment began; null when there was none of that name, 0 when it is gone since.';
-comment on column weft._lease.numbered_as is 'Which number this table itself had when those of the history were noted: where it has another one, the database was dumped and restored, and all numbers are others.';
-comment on column weft._history.words is 'Of data and of a batch: the words of weft.yaml that decide, besides the bytes, what came of it.';
+-- Columns of the history for files whose effect is in a table, and is lost with it.
+comment on column weft._history.table_name is 'For loads and batches: the table that they wrote to, if it is known.';
+comment on column weft._history.table_oid is 'The oid of that table when the newest deployment began; null if there was none of that name, 0 if it is gone since.';
+comment on column weft._lease.numbered_as is 'The oid of this table itself when the oids in the history were noted. If it is a different one now, the database was dumped and restored, and all oids have changed.';
+comment on column weft._history.words is 'For loads and batches: the words of weft.yaml that, besides the bytes, determine their result.';
 
--- Whoever asks for the newest reads so many rows, and no more, however long the history.
+-- With these, asking for the newest reads only as many rows as are asked for, however long the history.
 create index deployments_by_opening on weft._deployments (created_at);
 create index deployments_by_beginning on weft._deployments (started_at) where started_at is not null;
 create index deployments_by_their_last_time on weft._deployments (coalesce(finished_at, started_at)) where started_at is not null;

@@ -17,12 +17,12 @@ create table weft._protections (
   constraint only_a_second_person_is_asked check (second_person or asked_at is null),
   constraint what_is_rehearsed_first_names_it check (not rehearsal_first or rehearsal is not null)
 );
-comment on table weft._protections is 'Deployments that had to be rehearsed first, or that wait in state open until somebody else than their caller approves them.';
-comment on column weft._protections.environment is 'Whose rules they are, by its name in the configuration of the Worker.';
+comment on table weft._protections is 'Deployments that had to be rehearsed first, or that wait in state open until somebody other than their caller approves them.';
+comment on column weft._protections.environment is 'The environment whose rules these are, by its name in the configuration of the Worker.';
 comment on column weft._protections.digest is 'SHA-256 of what would be run: manifest, values of parameters, names of secret ones. An approval names it, and a rehearsal has the same.';
-comment on column weft._protections.rehearsal is 'The one that counted when it was opened, or approved.';
-comment on column weft._protections.asked_at is 'When all of its artifacts were here, and nothing lacked but the approval.';
-comment on column weft._protections.approve_until is 'Behind which it is cancelled.';
+comment on column weft._protections.rehearsal is 'The rehearsal that counted when the deployment was opened, or approved.';
+comment on column weft._protections.asked_at is 'When all artifacts had arrived, and only the approval was missing.';
+comment on column weft._protections.approve_until is 'The time after which the deployment is cancelled.';
 
 create table weft._approvals (
   deployment_id  uuid         primary key references weft._protections on delete cascade,

@@ -1,5 +1,5 @@
--- What forges are still to be told. It comes with the request that was made from a webhook, and is removed when the forge knows how
--- that ended.
+-- What forges still have to be told. A row comes with the request that was made from a webhook, and is removed when the forge knows
+-- how the deployment ended.
 
 create table weft._owed (
   deployment_id  uuid         not null references weft._deployments on delete cascade,
@@ -12,8 +12,8 @@ create table weft._owed (
 
   primary key (deployment_id, key)
 );
-comment on table weft._owed is 'Words that are owed to a forge: how a deployment ended that one of its events has asked for. What is told is no row any more.';
-comment on column weft._owed.key is 'One for each event and folder: a deployment may have been asked for by several.';
-comment on column weft._owed.errand is 'Who is to be told what about, as the doorman has written it: JSON, whose bytes the proof is over.';
-comment on column weft._owed.proof is 'By a secret of the forge''s, which is not in this database: nothing that was written here by anybody else is told.';
-comment on column weft._owed.held_until is 'Until then somebody is about it, or there is no use in trying again.';
+comment on table weft._owed is 'Reports that are owed to a forge: how a deployment ended that one of the forge''s events had asked for. The row is deleted when that was reported.';
+comment on column weft._owed.key is 'One for each event and folder, because several may have asked for the same deployment.';
+comment on column weft._owed.errand is 'What to tell whom, as the doorman has written it: JSON, whose bytes the proof covers.';
+comment on column weft._owed.proof is 'Made with a secret of the forge, which is not in this database: rows that anybody else wrote are not reported.';
+comment on column weft._owed.held_until is 'Until then somebody else is working on it, or there is no use in trying again.';

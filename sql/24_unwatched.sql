@@ -6,5 +6,5 @@ create table weft._unwatched (
   rules          jsonb        not null,
   said_at        timestamptz  not null default pg_catalog.clock_timestamp()
 );
-comment on table weft._unwatched is 'Which objects something else makes, changes and drops, by the last deployment of each bundle that began: what becomes of these is no drift.';
-comment on column weft._unwatched.rules is 'As the manifest has them: objects of one key each, its value a name, or schema and name, with * and ? in them.';
+comment on table weft._unwatched is 'Objects that something else makes, changes and drops, as said by the last deployment of each bundle that began: changes to them are no drift.';
+comment on column weft._unwatched.rules is 'The rules as the manifest has them: JSON objects with one key each, whose value is a name, or schema and name, which may contain * and ?.';

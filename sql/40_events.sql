@@ -5,7 +5,7 @@ create or replace function weft._tell(p_deployment uuid, p_kind text, p_phase te
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_generic_plan  -- to plan this takes longer than to do it
+  set plan_cache_mode = force_generic_plan  -- planning this takes longer than running it
   language plpgsql
 as $$
 begin
@@ -14,7 +14,7 @@ begin
   from weft._deployments as d
   cross join lateral (select coalesce(max(o.number), 0) + 1 as number from weft._events as o where o.deployment_id = d.id) as e
   where d.id = p_deployment
-  for key share of d;  -- until the commit nobody deletes it
+  for key share of d;  -- so that nobody deletes it before the commit
 end
 $$;
 
@@ -22,7 +22,7 @@ comment on function weft._tell(uuid, text, text, text, jsonb) is
   'Writes an event with the next number of its deployment. Call it only while holding the deployment''s turn, or its row lock.';
 
 
--- Of a deployment that was opened again some of it was told at each of its ends: of files that are gone the first word counts, of what went along the last.
+-- A deployment that was opened again has reported some of this at each of its ends: for files_gone the first report counts, for gone_along the last.
 create or replace function weft._recall_told(
     p_deployment uuid, out baseline jsonb, out withdrawn jsonb, out drift_found jsonb, out files_gone jsonb, out gone_along jsonb, out made_anew jsonb, out reopened jsonb, out rests jsonb,
     out has_leftovers boolean)
@@ -46,4 +46,4 @@ as $$
   ) as e
 $$;
 
-comment on function weft._recall_told(uuid) is 'Tells, from one look into its journal, what the documents of a deployment take from there.';
+comment on function weft._recall_told(uuid) is 'Tells, from one look into a deployment''s journal, everything that its documents take from there.';

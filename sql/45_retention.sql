@@ -1,4 +1,4 @@
--- How long what nobody needs any more is kept, and how it is removed: in small transactions, by whoever has just run something, or by
+-- How long Weft keeps what nobody needs any more, and how it is removed: in small transactions, by whoever has just run something, or by
 -- hand. What undo, plans and unfinished deployments need is kept however old it is; receipts and the history are never swept.
 
 create or replace function weft._list_settings()
@@ -57,7 +57,7 @@ $$;
 comment on function weft.change_setting(text, integer) is 'Sets how long something is kept in this database, as the view weft.settings lists it; null gives the default back. Returns what is set then.';
 
 
--- Whether all bytes of a file are here still.
+-- Whether all bytes of a file are still here.
 create or replace function weft._is_kept(p_deployment uuid, p_path text, p_digest bytea)
   returns boolean
   stable
@@ -67,14 +67,14 @@ as $$
   select exists (
     select from weft._artifacts as a
     where a.deployment_id = p_deployment and a.path = p_path and a.digest = p_digest
-      -- each by its key: of chunks there are as many as are kept
+      -- each is looked up by its key, because there may be very many chunks
       and not exists (select from unnest(a.chunks) as u (digest) where not exists (select from weft._chunks as c where c.digest = u.digest offset 0)))
 $$;
 
 comment on function weft._is_kept(uuid, text, bytea) is 'Tells whether the bytes of a file that a deployment brought are kept.';
 
 
--- Every rule here is one because of which bytes stay.
+-- Each condition here is a reason to keep bytes.
 create or replace function weft._list_needed_chunks()
   returns table (digest bytea)
   stable
@@ -92,9 +92,9 @@ as $$
            d.finished_at is null and (d.state <> 'open' or d.created_at > w.staged_at or exists (
              select from weft._protections as p where p.deployment_id = d.id and p.approve_until > clock_timestamp()))
              or d.finished_at > w.finished_at
-             -- one whose files are never all there is not one of the newest
+             -- one whose files never all arrived does not count among the newest
              or d.state <> 'open' and row_number() over (partition by d.bundle, d.state = 'open' order by d.created_at desc) <= w.deployments_count
-             or d.id in (select t.deployment_id from weft._statements as t)  -- something of it is half-done, and may be gone on with
+             or d.id in (select t.deployment_id from weft._statements as t)  -- something of it is half-done, and may be continued
              or d.id in (select b.deployment_id from weft._batches as b join weft._steps as s on s.deployment_id = b.deployment_id and s.ordinal = b.step where s.state <> 'succeeded') as is_whole
     from weft._deployments as d cross join since as w
   ),
@@ -122,10 +122,10 @@ as $$
 $$;
 
 comment on function weft._list_needed_chunks() is
-  'Lists the bytes that stay: of deployments that are not over, ended lately, or are among the newest of their bundle; what the history has; what an undo runs; what was tolerated and may be tried again, with the checks behind it; what is half-done.';
+  'Lists the bytes that stay: of deployments that are not over, ended lately, or are among the newest of their bundle; of files in the history; of files that an undo runs; of tolerated failures that may be tried again, with the checks after them; and of what is half-done.';
 
 
--- Nobody may rely on bytes that go at the same time: whoever looks which are here (weft.open, weft.stage) holds the lock shared until its commit.
+-- Nobody may rely on bytes that are just being deleted: whoever checks which bytes are here (weft.open, weft.stage) holds this lock shared until its commit.
 create or replace function weft._sweep_portion(p_waits boolean)
   returns table (what text, count bigint)
   volatile
@@ -187,7 +187,7 @@ begin
 end
 $$;
 
-comment on function weft._sweep_portion(boolean) is 'Takes away so much of what is not to be kept, and tells of what how much; no row when there is nothing left. While others look what is there it waits, or leaves it at that.';
+comment on function weft._sweep_portion(boolean) is 'Deletes one portion of what does not have to be kept, and tells what and how much; returns no row when nothing is left. While others check which bytes are here, it waits or gives up, as p_waits says.';
 
 
 create or replace procedure weft.sweep(inout result jsonb default null)
@@ -207,7 +207,7 @@ begin
 end
 $$;
 
-comment on procedure weft.sweep(jsonb) is 'Takes away what is not to be kept any more, as weft.settings says, and tells how much that was. Send it alone, in autocommit: it commits each portion.';
+comment on procedure weft.sweep(jsonb) is 'Deletes what does not have to be kept any more, as weft.settings says, and tells how much that was. Send it alone, in autocommit: it commits each portion.';
 
 
 create or replace function weft._note_sweep()
@@ -232,10 +232,10 @@ as $$
     and not exists (select from weft._deployments as d where d.state in ('staged', 'running'))  -- whoever waits comes first
 $$;
 
-comment on function weft._is_sweep_due() is 'Tells whether it is long enough since everything was swept, and nobody waits for a run.';
+comment on function weft._is_sweep_due() is 'Tells whether the last sweep is long enough ago, and nobody waits for a run.';
 
 
--- Behind a run, when its deployment is over and committed. Nothing that goes wrong here is the run's business.
+-- Called after a run, when its deployment is over and committed. If this fails, the run does not.
 create or replace function weft._sweep_behind_run(p_started_at timestamptz)
   returns boolean
   volatile
@@ -259,10 +259,10 @@ exception when others or query_canceled or assert_failure then
 end
 $$;
 
-comment on function weft._sweep_behind_run(timestamptz) is 'Takes a portion away of what is not to be kept, if that is due, nobody waits for a run, and the time for it is not over; tells whether there may be more.';
+comment on function weft._sweep_behind_run(timestamptz) is 'Deletes a portion of what does not have to be kept, if that is due, nobody waits for a run, and there is time left for it; tells whether there may be more.';
 
 
--- No sweep takes a deployment: whoever deletes one does it by hand. What foreign keys do for the tables with few rows, this does for those with a row for each file.
+-- No sweep deletes a deployment; people may do so by hand. Foreign keys then clean up the tables with few rows, and this trigger those with a row for each file.
 create or replace function weft._delete_along()
   returns trigger
   volatile
@@ -281,9 +281,9 @@ begin
 end
 $$;
 
-comment on function weft._delete_along() is 'Deletes with a deployment the rows of its files, and refuses that as long as the history names it.';
+comment on function weft._delete_along() is 'Deletes the rows of a deployment''s files together with it, and refuses that as long as the history names it.';
 
 create or replace trigger deployments_take_along_what_is_theirs before delete on weft._deployments
   for each row execute function weft._delete_along();
 
-comment on trigger deployments_take_along_what_is_theirs on weft._deployments is 'Leaves no row behind that is of no deployment.';
+comment on trigger deployments_take_along_what_is_theirs on weft._deployments is 'Leaves no rows behind without their deployment.';

@@ -1,4 +1,4 @@
--- What can be read off the text of one statement: where it begins after its comments, whether the server's parser accepts it, whether
+-- What the text of one statement tells: where it begins after its comments, whether the server's parser accepts it, whether
 -- rows follow it. Names are read here, but never what a statement may do.
 
 -- What a regular expression takes for a name in a flattened statement.
@@ -26,7 +26,7 @@ $$;
 comment on function weft._name_pattern() is 'Matches a name, qualified or not.';
 
 
--- Halves and halves again, because a character in the middle of a text is found only by walking there.
+-- Halves the text again and again, because finding a character in the middle of a text means walking there.
 create or replace function weft._cut_stretches(p_text text, p_characters integer)
   returns text[]
   immutable parallel safe
@@ -43,7 +43,7 @@ begin
 end
 $$;
 
-comment on function weft._cut_stretches(text, integer) is 'Cuts text into stretches of at least so many characters, and not twice as many.';
+comment on function weft._cut_stretches(text, integer) is 'Cuts text into stretches of at least p_characters characters, and fewer than twice as many.';
 
 
 -- A statement without the white space and the comments before it.
@@ -75,8 +75,8 @@ $$;
 comment on function weft._skip_comments(text) is 'Cuts off what stands before the first character that the server reads.';
 
 
--- \restrict and \unrestrict, which pg_dump writes, keep psql from obeying what stands in a dump. There is no psql here: as comments they
--- say as much, and keep their lines.
+-- pg_dump writes \restrict and \unrestrict to keep psql from obeying commands inside a dump. There is no psql here, so they become
+-- comments, which keeps the line numbers.
 create or replace function weft._pass_over_restrict(p_statement text)
   returns text
   immutable strict parallel safe
@@ -110,10 +110,10 @@ as $$
   from (select left(p_statement, length(p_statement) - length(weft._skip_comments(p_statement))) as before) as s
 $$;
 
-comment on function weft._first_line(text, integer) is 'Tells the line at which a statement begins, behind the comments before it.';
+comment on function weft._first_line(text, integer) is 'Tells the line at which a statement begins, after the comments before it.';
 
 
--- Does the grammar take this text? A function over a polymorphic type is parsed when it is created, and no more than parsed.
+-- Does the grammar accept this text? When a function over a polymorphic type is created, the server parses its body, and does no more.
 create or replace function weft._parses(p_text text)
   returns boolean
   volatile
@@ -135,8 +135,8 @@ $$;
 comment on function weft._parses(text) is 'Asks the server''s own parser whether a text is SQL. Leaves nothing behind.';
 
 
--- For reading names out of a statement, and never for more: white space and comments become one blank each, outside of quotes.
--- A comment may hold another; one that goes deeper is not seen through.
+-- Only for reading names out of a statement: outside of quotes, each run of white space and comments becomes one blank.
+-- A comment may contain another one; deeper nesting is not recognised.
 create or replace function weft._flatten(p_statement text)
   returns text
   immutable strict parallel safe
@@ -151,8 +151,8 @@ $$;
 comment on function weft._flatten(text) is 'Writes a statement without comments and line ends.';
 
 
--- What stands behind COPY ... FROM STDIN; are rows, up to a line \. of their own. PostgreSQL's grammar knows no other statement that begins so
--- (gram.y, CopyStmt), and takes STDOUT for the same.
+-- COPY ... FROM STDIN; is followed by rows, up to a line that is \. alone. In PostgreSQL's grammar no other statement begins like this
+-- (gram.y, CopyStmt), and STDOUT means the same here.
 create or replace function weft._reads_rows(p_statement text)
   returns boolean
   immutable strict parallel safe
@@ -180,11 +180,10 @@ as $$
   select p_text ~* 'std(?:in|out)'
 $$;
 
-comment on function weft._may_read_rows(text) is 'Tells whether a COPY whose rows follow may stand in a text.';
+comment on function weft._may_read_rows(text) is 'Tells whether a text may contain a COPY whose rows follow.';
 
 
--- A BEGIN that asks for nothing special, at the beginning of a file, and the COMMIT that answers it at the end: what they say of the file, Weft
--- does anyway.
+-- A BEGIN without special options at the beginning of a file, and its COMMIT at the end, ask for what Weft does anyway.
 create or replace function weft._is_begin(p_statement text)
   returns boolean
   immutable strict parallel safe
@@ -194,7 +193,7 @@ as $$
   select p_statement ~* '\m(begin|start)\M' and weft._skip_comments(p_statement) ~* '^(begin|start)\M' and weft._flatten(p_statement) ~* '^(begin( (work|transaction))?|start transaction)( (isolation level )?read (write|committed))?$'
 $$;
 
-comment on function weft._is_begin(text) is 'Tells whether a statement begins a transaction as any other.';
+comment on function weft._is_begin(text) is 'Tells whether a statement begins an ordinary transaction.';
 
 
 create or replace function weft._is_commit(p_statement text)
@@ -206,4 +205,4 @@ as $$
   select p_statement ~* '\m(commit|end)\M' and weft._skip_comments(p_statement) ~* '^(commit|end)\M' and weft._flatten(p_statement) ~* '^(commit|end)( (work|transaction))?( and no chain)?$'
 $$;
 
-comment on function weft._is_commit(text) is 'Tells whether a statement ends a transaction as any other.';
+comment on function weft._is_commit(text) is 'Tells whether a statement commits an ordinary transaction.';

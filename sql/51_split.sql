@@ -2,8 +2,8 @@
 -- two. A piece is split at its semicolons in C; only parts that contain an opener (a quote, comment or parenthesis) go through the
 -- scanner. So the time is linear in the text, and PL/pgSQL only does a few steps for each opener.
 
--- Moves the scanner over a stretch at whose end no token goes on, by replacing what is closed in it: strings, names, comments. Null where
--- it holds more than that: escapes, dollars, a comment that is open at its end or holds another.
+-- Moves the scanner over a stretch that ends at the end of a token, by replacing everything that is closed in it: strings, names,
+-- comments. Null if the stretch has more than that: escapes, dollars, a comment that is open at its end or contains another one.
 create or replace function weft._skim(p_scanner weft._scanner, p_text text)
   returns weft._scanner
   immutable parallel safe
@@ -16,7 +16,7 @@ declare
   v_at     integer;
 begin
   if p_scanner.tag is not null or p_scanner.mode not in ('code', 'string', 'name') or strpos(p_text, '$') > 0
-    or right(rtrim(p_text, E' \t\n\r\f\x0b'), 1) = ''''  -- a string with escapes may go on behind it
+    or right(rtrim(p_text, E' \t\n\r\f\x0b'), 1) = ''''  -- a string with escapes may continue after it
     or strpos(p_text, '--') > 0 and p_text ~ '--[^\n\r]*$'
     or strpos(p_text, '\') > 0 and p_text ~ '(?:^|[^A-Za-z0-9_$\u0080-\U0010ffff])[eE]''' then
     return null;
@@ -56,12 +56,12 @@ begin
 end
 $$;
 
-comment on function weft._skim(weft._scanner, text) is 'Moves the scanner over a stretch of text in one go; null where that cannot be.';
+comment on function weft._skim(weft._scanner, text) is 'Moves the scanner over a stretch of text in one go; null if that is not possible.';
 
 
--- Moves the scanner over a part: everything between two semicolons, or what there is of it so far. A long one is passed in stretches, and
--- one that cannot be passed in one go, in short ones: copying what is left of it stays cheap. A token that is longer than that is looked at
--- again when twice as much of it is there. So whatever stands there, the time is in proportion.
+-- Moves the scanner over a part: everything between two semicolons, or what has arrived of it so far. A long part is passed in stretches,
+-- and a stretch that cannot be passed in one go, in shorter ones, so that copying the rest of it stays cheap. A token that is longer than a
+-- stretch is looked at again when twice as much of it has arrived. So the time is always linear in the length.
 create or replace function weft._pass(inout p_scanner weft._scanner, p_part text, p_is_end boolean, p_characters integer default 4096)
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
@@ -80,7 +80,7 @@ begin
     continue when v_number < cardinality(v_stretches) and length(v_text) < length(p_scanner.unread);
     v_is_end := p_is_end and v_number = cardinality(v_stretches);
     v_text := p_scanner.unread || v_text;
-    -- behind these characters a token has ended, whatever it was
+    -- these characters end any token
     v_open := case when v_is_end then '' else reverse(substring(reverse(right(v_text, c_short_characters)) from '^[^ \t\n,;()]*')) end;
     v_skimmed := case when length(v_open) < length(v_text) and length(v_open) < c_short_characters then weft._skim(p_scanner, left(v_text, length(v_text) - length(v_open))) end;
     if v_skimmed.mode is not null then
@@ -105,15 +105,15 @@ create or replace function weft._split(inout p_scanner weft._scanner, p_text tex
   language plpgsql
 as $$
 declare
-  -- strings, names and comments that end within the part; one that does not is left standing
+  -- strings, names and comments that end within the part; others stay as they are
   c_closed   constant text := '''[^'']*''|"[^"]*"|--[^\n\r]*[\n\r]|/\*[^*/]*\*/';
-  c_short_characters constant integer := 4096;  -- that a part has which is not passed in stretches
+  c_short_characters constant integer := 4096;  -- up to which a part is not cut into stretches
   c_opener   constant text := '[''"$\\]|--|/\*';
   c_escape   constant text := '(?:^|[^A-Za-z0-9_$\u0080-\U0010ffff])[eE]''';
   c_function constant text := '^\s*create\s+(or\s+replace\s+)?(function|procedure)\M';
   c_blanks   constant text := E' \t\n\r\f\x0b';
   c_block    constant text := '\m(begin|case|end)\M';
-  -- code that opens nothing, and the dollar quote behind it
+  -- code that opens nothing, and the dollar quote after it
   c_quote    constant text := '^((?:[^-/''"$\\]|-(?!-)|/(?!\*))*(?:[^-/''"$\\A-Za-z0-9_\u0080-\U0010ffff]))(\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$)';
   v_code        text;
   v_quote       text[];
@@ -125,7 +125,7 @@ declare
   v_whole       text;
   v_statements  text[] := '{}';
   v_lines       integer[] := '{}';
-  -- the scanner's fields at hand: a field of a record costs more than a variable
+  -- copies of the scanner's fields: reading a field of a record costs more than a variable
   v_mode        text;
   v_words       text;
   v_parens      integer;
@@ -134,7 +134,7 @@ declare
   v_head        text := p_scanner.statement;
   v_may_copy    boolean := p_text ~* 'std(?:in|out)' or v_head ~* '\mcopy\M';
 begin
-  p_scanner.statement := '';  -- not to be copied with the scanner
+  p_scanner.statement := '';  -- so that it is not copied with the scanner
   v_mode := p_scanner.mode;
   v_words := p_scanner.words;
   v_parens := p_scanner.parens;
@@ -147,8 +147,8 @@ begin
       continue;
     end if;
 
-    -- the short ways, for most statements of most files: what opens in this part closes in it, and it is no function; or all that
-    -- stays open is a dollar quote; or all that happens is the end of it; or nothing is left
+    -- shortcuts, for most statements of most files: everything that opens in this part closes in it, and it is no function; or only
+    -- a dollar quote stays open; or the part only closes that; or nothing is left
     v_code := null;
     if v_index = v_last then
       v_code := case when v_mode = 'code' and p_scanner.tag is null and p_scanner.unread = '' and ltrim(v_part, c_blanks) = '' then '' end;
@@ -168,7 +168,7 @@ begin
         v_code := regexp_replace(v_part, c_closed, ' ', 'g');
         if v_code ~ c_opener then
           v_quote := regexp_match(v_code, c_quote);
-          -- more than once in the part: then it closes, or is not what opens
+          -- if it occurs more than once in the part, it closes again, or is not what opens the quote
           if length(replace(v_part, v_quote[2], '')) = length(v_part) - length(v_quote[2]) and not (v_quote[1] ~* c_function and v_quote[1] ~* c_block) then
             v_code := v_quote[1];
             v_mode := 'dollar';
@@ -197,7 +197,7 @@ begin
       v_parens := p_scanner.parens;
       v_has_code := p_scanner.has_code;
       if v_mode = 'code' and v_index < v_last then
-        p_scanner.tag := null;  -- behind a semicolon no string goes on
+        p_scanner.tag := null;  -- no string continues after a semicolon
       end if;
     elsif ltrim(v_code, c_blanks) <> '' then
       v_has_code := true;
@@ -261,4 +261,4 @@ end
 $$;
 
 comment on function weft._split(weft._scanner, text, boolean) is
-  'Splits a piece of a file into statements without their semicolons, and tells the line at which the text of each begins; what is unfinished stays in the scanner. Behind a COPY whose rows follow it stops, in mode copy, and hands back what is left of the piece.';
+  'Splits a piece of a file into statements without their semicolons, and tells the line at which the text of each begins; what is unfinished stays in the scanner. After a COPY whose rows follow, it stops in mode copy, and returns the rest of the piece.';

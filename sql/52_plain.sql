@@ -1,11 +1,11 @@
 -- Most files need no scanner: they have no string with escapes, no function with an unquoted body, and at most one kind of dollar
 -- quote. One regular expression splits such a file, in C and in one go. It knows closed strings, names, comments and dollar quotes, and
 -- everything that is no quote; if that does not cover the whole file, the file goes to the scanner. So the expression may know less
--- than the scanner, but never anything else.
+-- than the scanner, but never contradicts it.
 
--- Neither function has a SET clause, so that the planner takes them into the query of whoever calls: every name in them is qualified.
--- All of a file is looked at first, from its beginning, for a search for what is not there would begin anew at each character: but not of a
--- small one that has no dollars but those of its quotes, where that costs more than it saves.
+-- Neither function has a SET clause, so that the planner can inline them into the caller's query: every name in them is qualified.
+-- The whole file is matched first, anchored at its beginning, because a search that finds nothing starts again at each character. For a small
+-- file whose only dollars are those of its quotes, that costs more than it saves.
 create or replace function weft._plain_pattern(p_text text)
   returns text
   immutable parallel safe
@@ -21,21 +21,21 @@ as $$
     ) as d
   ) as a
   where case
-    -- semicolons within a statement; rows behind one
+    -- semicolons within a statement; rows after one
     when p_text operator(pg_catalog.~) '[Aa][Tt][Oo][Mm][Ii][Cc]|[Rr][Uu][Ll][Ee]|[Ss][Tt][Dd](?:[Ii][Nn]|[Oo][Uu][Tt])' then false
     when pg_catalog.strpos(p_text, '\') operator(pg_catalog.>) 0 and p_text operator(pg_catalog.~) '(?:^|[^A-Za-z0-9_$\u0080-\U0010ffff])[eE]''' then false
-    when pg_catalog."right"(p_text, 1) operator(pg_catalog.=) ';' and p_text operator(pg_catalog.~) '--[^\n\r]*;$' then false  -- the last one may be of the comment
-    -- behind a letter or a digit a dollar may belong to a name
+    when pg_catalog."right"(p_text, 1) operator(pg_catalog.=) ';' and p_text operator(pg_catalog.~) '--[^\n\r]*;$' then false  -- the last semicolon may be part of the comment
+    -- after a letter or a digit, a dollar may belong to a name
     when a.tag is not null and p_text operator(pg_catalog.~) pg_catalog.format('[A-Za-z0-9_\u0080-\U0010ffff]\$%s\$', a.tag) then false
     when pg_catalog.length(p_text) operator(pg_catalog.<) 4096 and pg_catalog.strpos(pg_catalog.replace(p_text, coalesce(pg_catalog.format('$%s$', a.tag), ''), ''), '$') operator(pg_catalog.=) 0 then true
     else p_text operator(pg_catalog.~) pg_catalog.format('^(?:%s|;)*$', a.tokens)
   end
 $$;
 
-comment on function weft._plain_pattern(text) is 'Makes the pattern that matches each statement of a text, with the semicolon behind it; null where that needs the scanner.';
+comment on function weft._plain_pattern(text) is 'Makes the pattern that matches each statement of a text, with the semicolon after it; null if the text needs the scanner.';
 
 
--- What is nothing but white space and comments is no statement.
+-- A part with nothing but white space and comments is no statement.
 create or replace function weft._cut_plain(p_text text)
   returns table (statements text[], lines integer[])
   immutable parallel safe rows 1
@@ -58,12 +58,12 @@ as $$
   having pg_catalog.sum(c.bytes) operator(pg_catalog.=) pg_catalog.octet_length(p_text)
 $$;
 
-comment on function weft._cut_plain(text) is 'Splits a whole file into statements without their semicolons, and tells the line at which the text of each begins; no row where that needs the scanner.';
+comment on function weft._cut_plain(text) is 'Splits a whole file into statements without their semicolons, and tells the line at which the text of each begins; no row if the text needs the scanner.';
 
 
--- Most files need less: they are cut at their semicolons, once those that end no statement stand as U+001A. Which those are is guessed with what is
--- quick, and proved by one regular expression over the code that is left: every string and every name in it is closed, and holds neither a semicolon
--- nor a body.
+-- Most files need even less: they are cut at their semicolons, after U+001A has replaced those that end no statement. Which ones these are is
+-- guessed by quick means, and then proved by one regular expression over the remaining code: every string and every name in it is closed, and
+-- contains neither a semicolon nor a body.
 
 create or replace function weft._mask_between(p_code text, p_begin text, p_end text)
   returns text
@@ -81,7 +81,7 @@ begin
   for v_index in 2 .. cardinality(v_parts) by case when p_begin = p_end then 2 else 1 end loop
     v_inside := split_part(v_parts[v_index], p_end, 1);
     if strpos(v_inside, ';') > 0 or strpos(v_inside, '''') > 0 then
-      -- its beginning stands there once
+      -- p_begin occurs in it only once
       v_parts[v_index] := replace(concat(p_begin, v_parts[v_index]), concat(p_begin, v_inside), replace(replace(v_inside, ';', E'\x1a'), '''', E'\x1b'));
     end if;
   end loop;
@@ -89,7 +89,7 @@ begin
 end
 $$;
 
-comment on function weft._mask_between(text, text, text) is 'Writes U+001A for semicolons, and U+001B for quotes, in what looks like a comment or a string.';
+comment on function weft._mask_between(text, text, text) is 'Replaces semicolons with U+001A, and quotes with U+001B, in what looks like a comment or a string.';
 
 
 create or replace function weft._mask_quoted(p_text text, p_folded text)
@@ -99,11 +99,11 @@ create or replace function weft._mask_quoted(p_text text, p_folded text)
   language plpgsql
 as $$
 declare
-  -- what stands there meanwhile: U+0017 a body, U+0018 an escaped quote, U+001B a quote in a comment, U+001C two backslashes
+  -- placeholders: U+0017 for a body, U+0018 an escaped quote, U+001B a quote in a comment, U+001C two backslashes
   c_closed   constant text :=
     '^\u0017?(?:[A-Za-z0-9_\u0080-\U0010ffff]|(?:[^-/''"$\\\u0017\u0018\u001a-\u001cA-Za-z0-9_\u0080-\U0010ffff](?:[eE]''[^'';\u0017\u001b]*'')?'
     '|''[^'';\u0017\u0018\u001b]*''|"[^";\u0017\u0018\u001b]*"|-(?!-)|/(?!\*)|--[^\n\r;\u0017]*(?:[\n\r]|$)|/\*(?:[^*/;\u0017]|\*+[^*/;\u0017]|/+[^*/;\u0017])*\*+/)\u0017?)*$';
-  -- semicolons within a statement; rows behind one. A blank stands for whatever may be between two words
+  -- semicolons within a statement; rows after one. A blank stands for anything that may be between two words
   c_within   constant text := 'begin atomic|create (?:or replace )?rule|copy.*std(?:in|out)';
   v_quote    text := concat('$', split_part(p_text, '$', 2), '$');
   v_pieces   text[] := string_to_array(p_text, v_quote);  -- code and bodies in turn
@@ -162,7 +162,7 @@ $$;
 comment on function weft._mask_quoted(text, text) is 'Masks the semicolons of a file in comments, strings, names and dollar quotes of one kind, as weft._mask does.';
 
 
--- No SET clause, so that the planner takes it, and what is below, into the query of whoever calls: every name in them is qualified.
+-- No SET clause, so that the planner can inline this and the function below into the caller's query: every name in them is qualified.
 create or replace function weft._mask(p_text text, p_folded text)
   returns text
   immutable parallel safe
@@ -177,10 +177,10 @@ as $$
 $$;
 
 comment on function weft._mask(text, text) is
-  'Writes U+001A for each semicolon of a file that ends no statement; null where that takes a scanner. The second text is the first, in small letters.';
+  'Replaces each semicolon of a file that ends no statement with U+001A; null if the file needs the scanner. p_folded is p_text in lower case.';
 
 
--- What is nothing but white space and comments is no statement. The parts come in their order, and so the lines are counted.
+-- A part with nothing but white space and comments is no statement. Lines can be counted because the parts come in order.
 create or replace function weft._cut_masked(p_text text, p_masked text)
   returns table (statements text[], lines integer[])
   immutable parallel safe rows 1
@@ -195,7 +195,7 @@ as $$
       select b.part, b.is_masked, pg_catalog.octet_length(b.part) operator(pg_catalog.-) pg_catalog.octet_length(b.rest) as breaks,
              case
                when b.rest operator(pg_catalog.=) '' then false
-               when b.rest operator(pg_catalog.>=) '0' collate "C" then true  -- it begins with a letter, mostly
+               when b.rest operator(pg_catalog.>=) '0' collate "C" then true  -- most begin with a letter
                else b.part operator(pg_catalog.!~) '^(?:[ \t\n\r\f\v]|--[^\n\r]*(?:[\n\r]|$)|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/)*$'
              end as is_code
       from (
@@ -208,10 +208,10 @@ as $$
   where c.is_code
 $$;
 
-comment on function weft._cut_masked(text, text) is 'Cuts a whole file at its semicolons, as weft._cut_plain does; the second text is the first, masked.';
+comment on function weft._cut_masked(text, text) is 'Cuts a whole file at its semicolons, as weft._cut_plain does; p_masked is p_text after weft._mask.';
 
 
--- Asked from where the path is safe already.
+-- No SET clause: its callers have set a safe search_path.
 create or replace function weft._cut_other(p_text text, out statements text[], out lines integer[])
   immutable parallel safe
   language plpgsql
@@ -224,4 +224,4 @@ begin
 end
 $$;
 
-comment on function weft._cut_other(text) is 'Splits a whole file that is not simple into statements, and tells the line at which the text of each begins; null where rows of a COPY follow.';
+comment on function weft._cut_other(text) is 'Splits a whole file that is not simple into statements, and tells the line at which the text of each begins; null if rows of a COPY follow.';

@@ -4,7 +4,7 @@
 -- that cannot be told for certain, two contents are different: a file that is not run because of a wrong guess is worse than a
 -- difference that is shown.
 
--- A stretch of a statement in which no dollar quote stands. White space and comments go where nothing would grow together.
+-- A stretch of a statement without dollar quotes. White space and comments are removed wherever this does not join two tokens.
 create or replace function weft._normalise_stretch(p_text text)
   returns text
   immutable parallel safe
@@ -31,13 +31,13 @@ as $$
   select coalesce(string_agg(
     case
       when n.kind <> 1 then n.token
-      when n.before_kind is null or n.behind_kind is null then ' '  -- what stands beside the stretch is not seen here
+      when n.before_kind is null or n.behind_kind is null then ' '  -- the neighbour is outside of this stretch
       when n.before_kind = 6 or n.behind_kind = 6 then ''
       when 4 in (n.before_kind, n.behind_kind) and n.before_kind <> n.behind_kind and 5 not in (n.before_kind, n.behind_kind)
         and '&' not in (n.before_token, n.behind_token) and n.before_token !~ '[$.]$' and n.behind_token !~ '^[$.]' then ''
       when n.before_kind = 5 and n.before_token in ('::', ':=') and n.behind_kind in (2, 3) then ''
       when n.behind_kind = 5 and n.behind_token in ('::', ':=') and n.before_kind in (2, 3) then ''
-      when n.before_kind = 2 and n.behind_kind = 2 and n.token ~ '[\n\r]' then E'\n'  -- 'a' goes on with 'b' only behind a line's end
+      when n.before_kind = 2 and n.behind_kind = 2 and n.token ~ '[\n\r]' then E'\n'  -- 'a' continues with 'b' only after a line end
       else ' '
     end, '' order by n.ordinal), '')
   from neighbours as n
@@ -54,7 +54,7 @@ create or replace function weft._normalise_statement(p_statement text)
   language plpgsql
 as $$
 declare
-  -- everything that opens nothing but what it closes itself, up to a dollar quote
+  -- everything up to a dollar quote in which nothing stays open
   c_plain constant text :=
     '^(?:[^-/''"$A-Za-z0-9_\u0080-\U0010ffff]'
     || '|(?:[A-DF-Za-df-z0-9_\u0080-\U0010ffff]|[eE](?!''))[A-Za-z0-9_$\u0080-\U0010ffff]*(?![A-Za-z0-9_$\u0080-\U0010ffff])'
@@ -68,7 +68,7 @@ declare
   v_at      integer;
   v_result  text := '';
 begin
-  -- E'a', a line's end and 'b\'' are one string, which is not looked for
+  -- E'a', a line end and 'b\'' are one string; that is not recognised here
   if strpos(p_statement, '\''') > 0 and p_statement ~ '''[ \t\f\v]*(?:--[^\n\r]*)?[\n\r]' then
     return p_statement;
   end if;
@@ -79,7 +79,7 @@ begin
     exit when v_rest = '';
     v_tag := substring(v_rest from c_tag);
     v_at := strpos(substr(v_rest, length(v_tag) + 1), v_tag);
-    if v_tag is null or v_at = 0 then  -- a quote that nothing closes, or a comment deeper than we look
+    if v_tag is null or v_at = 0 then  -- a quote that is never closed, or comments nested too deep
       return p_statement;
     end if;
     v_at := v_at + 2 * length(v_tag) - 1;
@@ -91,11 +91,11 @@ end
 $$;
 
 comment on function weft._normalise_statement(text) is
-  'Writes a statement without its comments, and with no more white space than its tokens need outside of quotes. What does not tokenise stays as it is.';
+  'Writes a statement without its comments, and with no more white space than its tokens need outside of quotes. A statement that does not tokenise stays as it is.';
 
 
--- Statement by statement, and only those that differ are looked at. Rows of COPY are content, and so is a backslash in a string in
--- which it may escape or not.
+-- Compares statement by statement, and normalises only those that differ. Files with rows of COPY count as different, and so do files with
+-- backslashes that may or may not escape.
 create or replace function weft._is_same_content(p_one text, p_other text)
   returns boolean
   immutable strict parallel safe
@@ -149,7 +149,7 @@ $$;
 comment on function weft._join_chunks(bytea[]) is 'Returns the bytes of an artifact, by the digests of its chunks.';
 
 
--- Text of an artifact as the history keeps it; null where there is none to compare: it is large, not kept, or no text here.
+-- The text of an artifact as the history keeps it; null if it cannot be compared, because it is too large, not kept, or no valid text here.
 create or replace function weft._kept_text(p_deployment uuid, p_path text, p_digest bytea)
   returns text
   stable
@@ -179,8 +179,8 @@ $$;
 comment on function weft._kept_text(uuid, text, bytea) is 'Reads a file as a deployment brought it, if it is small enough to be compared.';
 
 
--- The shortest way from one list of lines to another (Myers, "An O(ND) difference algorithm", 1986), forward, with its trace kept.
--- Lines are numbers, equal ones the same. Returns for each step -1 a line that goes, 1 one that comes, 0 one that stays.
+-- The shortest edit script between two lists of lines (Myers, "An O(ND) difference algorithm", 1986), forward, with its trace kept.
+-- Equal lines have equal numbers. Returns one element per step: -1 removes a line, 1 adds one, 0 keeps one.
 create or replace function weft._find_edits(p_before integer[], p_after integer[], p_edits integer)
   returns integer[]
   immutable parallel safe
@@ -256,7 +256,7 @@ begin
 end
 $$;
 
-comment on function weft._find_edits(integer[], integer[], integer) is 'Finds the fewest lines that must go and come to make one list of lines another; null where that is more than p_edits.';
+comment on function weft._find_edits(integer[], integer[], integer) is 'Finds the fewest removals and additions that turn one list of lines into another; null if these are more than p_edits.';
 
 
 -- A unified difference, as diff -u writes it, without its head: three lines of context, limited in lines and in their length.
@@ -292,7 +292,7 @@ begin
   ) as l;
   v_before := coalesce(v_before, '{}');
   v_after := coalesce(v_after, '{}');
-  -- what is equal at both ends costs nothing
+  -- equal lines at both ends are skipped
   while v_head < least(cardinality(v_before), cardinality(v_after)) and v_before[v_head + 1] = v_after[v_head + 1] loop
     v_head := v_head + 1;
   end loop;
@@ -371,4 +371,4 @@ as $$
   from (select case when p_line like E'%\r' then left(p_line, -1) || '\r' else p_line end as line) as s
 $$;
 
-comment on function weft._show_line(text) is 'Writes a line of a difference: a carriage return at its end is seen, and a long one is cut.';
+comment on function weft._show_line(text) is 'Writes a line of a difference: makes a carriage return at its end visible, and cuts it if it is long.';

@@ -1,4 +1,4 @@
--- What many kinds of objects have in common, in one wording: rights, options, owners. And texts as bytes, to be hashed and handed out.
+-- Writes what many kinds of objects have in common in one wording: rights, options, owners. Turns texts into bytes, for hashes and answers.
 
 create or replace function weft._describe_rights(p_rights aclitem[], p_kind "char", p_owner oid)
   returns text
@@ -14,12 +14,12 @@ as $$
     from aclexplode(p_rights) as x
     group by 1, 2
   ) as g
-  -- what is there without a word says nothing, however it was brought about
+  -- default rights are not written, however they came about
   having not (p_rights <@ acldefault(p_kind, p_owner) and acldefault(p_kind, p_owner) <@ p_rights)
 $$;
 
 comment on function weft._describe_rights(aclitem[], "char", oid) is
-  'Writes an access list in words and in one order; null when it is what an object of that kind has by itself.';
+  'Writes an access list in words and in one order; null if it is what such an object has by default.';
 
 
 create or replace function weft._describe_options(p_options text[])
@@ -34,7 +34,7 @@ $$;
 comment on function weft._describe_options(text[]) is 'Writes options in one order, whatever order they were set in.';
 
 
--- What may be a password is named and not shown: a snapshot is kept, and read by whoever may see a deployment.
+-- Possible passwords are named, but not shown: snapshots are kept, and whoever may see a deployment reads them.
 create or replace function weft._describe_foreign_options(p_options text[])
   returns text
   immutable parallel safe strict
@@ -47,7 +47,7 @@ as $$
   from unnest(p_options) as o
 $$;
 
-comment on function weft._describe_foreign_options(text[]) is 'Writes options of something foreign in one order, and of those that may hold a secret only the names.';
+comment on function weft._describe_foreign_options(text[]) is 'Writes options of a foreign object in one order, and only the names of those that may contain a secret.';
 
 
 create or replace function weft._describe_firing(p_enabled "char")
@@ -59,7 +59,7 @@ as $$
   select case p_enabled when 'D' then 'disabled' when 'R' then 'enabled for a replica' when 'A' then 'enabled always' end
 $$;
 
-comment on function weft._describe_firing("char") is 'Says when a trigger or a rule fires; null when it simply does.';
+comment on function weft._describe_firing("char") is 'Says when a trigger or a rule fires; null if it fires in the default way.';
 
 
 create or replace function weft._escape_marks(p_text text)
@@ -71,11 +71,11 @@ as $$
   select replace(replace(p_text, E'\x1e', '\x1e'), E'\x1f', '\x1f')
 $$;
 
-comment on function weft._escape_marks(text) is 'Writes the characters that stand between objects in a way that can be read.';
+comment on function weft._escape_marks(text) is 'Escapes the characters that separate objects, so that they can be read.';
 
 
--- A database in SQL_ASCII holds bytes, of whatever encoding, and none at all may be asked for in UTF8 that is none. ASCII, and what is UTF8
--- all the same, come out as everywhere.
+-- A database in SQL_ASCII holds bytes of any encoding, and clients that want UTF8 must not get bytes that are not UTF8. ASCII, and bytes
+-- that happen to be UTF8, look as in any other database.
 create or replace function weft._to_bytes(p_text text)
   returns bytea
   stable parallel safe
@@ -85,7 +85,7 @@ as $$
   select convert_to(p_text, case getdatabaseencoding() when 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end)
 $$;
 
-comment on function weft._to_bytes(text) is 'Writes a text as bytes: in UTF8, or as they are where the database has no encoding.';
+comment on function weft._to_bytes(text) is 'Writes a text as bytes: in UTF8, or unchanged if the database has no encoding.';
 
 
 create or replace function weft._as_utf8(p_text text)
@@ -96,7 +96,7 @@ create or replace function weft._as_utf8(p_text text)
 as $$
 begin
   if getdatabaseencoding() = 'UTF8' then
-    return p_text;  -- no other text comes in there, and to look would cost as much as to copy it
+    return p_text;  -- all text there is valid UTF8, and checking would cost as much as copying
   end if;
   perform convert_to(p_text, 'UTF8');
   return p_text;
@@ -105,7 +105,7 @@ exception when character_not_in_repertoire then
 end
 $$;
 
-comment on function weft._as_utf8(text) is 'Returns a text as it is where it is UTF8, as it is in every database with an encoding; else with a question mark for each byte that is not ASCII.';
+comment on function weft._as_utf8(text) is 'Returns a text unchanged if it is UTF8, which it is in every database with an encoding; otherwise with a question mark for each byte that is not ASCII.';
 
 
 create or replace function weft._as_answer(p_document jsonb)
@@ -117,5 +117,5 @@ as $$
   select case pg_catalog.getdatabaseencoding() when 'SQL_ASCII' then weft._as_utf8(p_document::pg_catalog.text)::pg_catalog.jsonb else p_document end
 $$;
 
-comment on function weft._as_answer(jsonb) is 'Returns a document so that any client can be told it: in a database without an encoding its texts are made UTF8.';
+comment on function weft._as_answer(jsonb) is 'Returns a document in a form that any client can read: in a database without an encoding, its texts are made UTF8.';
 

@@ -58,7 +58,7 @@ begin
            concat_ws(', ', 'owner ' || quote_ident(pg_get_userbyid(c.collowner)),
              'provider ' || case c.collprovider when 'c' then 'libc' when 'i' then 'icu' when 'b' then 'builtin' else c.collprovider::text end,
              case when not c.collisdeterministic then 'not deterministic' end,
-             -- what they are called differs between the versions of the server
+             -- their names differ between versions of the server
              (select string_agg(format('%s %s', substr(j.key, 5), j.value), ', ' order by j.key collate "C")
               from jsonb_each_text(to_jsonb(c)) as j where j.key in ('collcollate', 'collctype', 'colllocale', 'colliculocale', 'collicurules') and j.value is not null))
     from pg_collation as c
@@ -155,7 +155,7 @@ begin
 end
 $$;
 
-comment on function weft._list_rare_objects(oid[], text[]) is 'Lists what hardly any database has of its own, of the kinds that were found.';
+comment on function weft._list_rare_objects(oid[], text[]) is 'Lists objects that hardly any database has of its own, of the kinds that were found.';
 
 
 create or replace function weft._list_common_property(p_schemas oid[], p_kinds text[])
@@ -183,7 +183,7 @@ begin
              'generated columns ' || nullif(to_jsonb(p) ->> 'pubgencols', 'n'))
     from pg_publication as p
     where not exists (select from pg_depend as m where m.classid = p.tableoid and m.objid = p.oid and m.deptype = 'e');
-    -- columns and conditions came with version 15, schemas too: before, the names mean what the outermost query says
+    -- columns, conditions and schemas came with version 15: on older servers, these names resolve to the outermost query's
     return query
     select 'table of a publication', format('%I: %s.%I', p.pubname, c.relnamespace::regnamespace, c.relname),
            concat_ws(' ', 'columns (' || (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute as a where a.attrelid = c.oid and a.attnum = any (r.prattrs::smallint[])) || ')',
@@ -205,7 +205,7 @@ begin
            concat_ws(', ', 'owner ' || quote_ident(pg_get_userbyid(s.subowner)), case when not s.subenabled then 'disabled' end,
              'to ' || array_to_string(array(select unnest(s.subpublications) order by 1), ', '), 'slot ' || quote_ident(s.subslotname), case when s.subbinary then 'binary' end,
              'streaming ' || s.substream::text, 'synchronous_commit ' || s.subsynccommit, s.remarks)
-    -- what a server does not have yet means what the outer query says
+    -- columns that an older server lacks resolve to the outer query's
     from (select 'd'::"char" as subtwophasestate, false as subdisableonerr, true as subpasswordrequired, false as subrunasowner, 'any' as suborigin, false as subfailover) as before_17
     cross join lateral (
       select s.subdbid, s.subname, s.subowner, s.subenabled, s.subpublications, s.subslotname, s.subbinary, s.substream, s.subsynccommit,
@@ -248,7 +248,7 @@ begin
 end
 $$;
 
-comment on function weft._list_common_property(oid[], text[]) is 'Lists what stands in no schema: event triggers, publications and subscriptions, default privileges, security labels, what goes with an extension.';
+comment on function weft._list_common_property(oid[], text[]) is 'Lists what is in no schema: event triggers, publications and subscriptions, default privileges, security labels, what goes with an extension.';
 
 
 create or replace function weft._is_of_the_user(p_relation oid)
@@ -263,7 +263,7 @@ $$;
 comment on function weft._is_of_the_user(oid) is 'Tells whether a relation belongs to no extension.';
 
 
--- Of schemas, relations and their columns comments are read with the relations.
+-- Comments on schemas, relations and their columns are read together with the relations.
 create or replace function weft._list_comments(p_schemas oid[])
   returns table (identity text, definition text)
   stable
@@ -274,7 +274,7 @@ as $$
   from pg_description as d
   cross join lateral pg_identify_object(d.classoid, d.objoid, d.objsubid) as i
   where d.objoid >= 16384 and d.classoid not in ('pg_class'::regclass, 'pg_namespace'::regclass, 'pg_extension'::regclass, 'pg_largeobject'::regclass)
-    and case d.classoid  -- so that only what is in scope is looked up
+    and case d.classoid  -- so that only objects in scope are looked up
       when 'pg_proc'::regclass then exists (select from pg_proc as f where f.oid = d.objoid and f.pronamespace = any (p_schemas))
       when 'pg_type'::regclass then exists (select from pg_type as t where t.oid = d.objoid and t.typnamespace = any (p_schemas))
       when 'pg_constraint'::regclass then exists (select from pg_constraint as c where c.oid = d.objoid and c.connamespace = any (p_schemas) and weft._is_of_the_user(c.conrelid))
@@ -286,4 +286,4 @@ as $$
     and not exists (select from pg_depend as m where m.classid = d.classoid and m.objid = d.objoid and m.deptype = 'e')
 $$;
 
-comment on function weft._list_comments(oid[]) is 'Lists comments on what is no relation.';
+comment on function weft._list_comments(oid[]) is 'Lists comments on everything that is no relation.';

@@ -1,7 +1,7 @@
 -- Kinds of objects that most databases have few or none of: each kind is read only if there is something of it.
 --
--- In scope is what is in a schema of the user's, or in none and was not there from the beginning (numbers below 16384 are the system's
--- own), and belongs to no extension.
+-- In scope are objects in a schema of the user's, and objects in no schema that were not there from the beginning (oids below 16384 are
+-- the system's own), unless they belong to an extension.
 
 create or replace function weft._find_kinds(p_schemas oid[])
   returns text[]
@@ -9,16 +9,16 @@ create or replace function weft._find_kinds(p_schemas oid[])
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  -- what stands in a schema says so in pg_depend
+  -- pg_depend has the objects of each schema
   select array(
       select d.classid::regclass::text
       from (select distinct d.classid from pg_depend as d where d.refclassid = 'pg_namespace'::regclass and d.refobjid = any (p_schemas)) as d)
-  -- the rest the system has none of, and a table that was never written to has no bytes
+  -- the system itself has none of the others, and a table that was never written to has no bytes
     || array(
       select c::text from unnest(array['pg_policy', 'pg_transform', 'pg_foreign_data_wrapper', 'pg_event_trigger', 'pg_publication', 'pg_subscription', 'pg_default_acl',
                                  'pg_seclabel']::regclass[]) as c
       where pg_relation_size(c) > 0)
-  -- and these it has from the beginning
+  -- and of these it has some from the beginning
     || array_remove(array[
       case when exists (select from pg_rewrite as w where w.rulename <> '_RETURN' and w.oid >= 16384) then 'pg_rewrite' end,
       case when exists (select from pg_aggregate as a where a.aggfnoid::oid >= 16384) then 'pg_aggregate' end,
@@ -62,7 +62,7 @@ begin
                when 'd' then concat_ws(' ', format_type(t.typbasetype, t.typtypmod),
                  case when t.typcollation <> (select b.typcollation from pg_type as b where b.oid = t.typbasetype) then 'collate ' || t.typcollation::regcollation end,
                  case when t.typnotnull then 'not null' end,
-                 -- a row of its own it has since version 17
+                 -- since version 17 it has a row of its own
                  (select 'constraint ' || quote_ident(n.conname) from pg_constraint as n where n.contypid = t.oid and n.contype = 'n' and n.conname <> t.typname || '_not_null'),
                  'default ' || pg_get_expr(t.typdefaultbin, 0),
                  (select string_agg(format('constraint %I %s', c.conname, pg_get_constraintdef(c.oid)), ' ' order by c.conname)
@@ -81,7 +81,7 @@ begin
              end)
     from pg_type as t
     where t.typnamespace = any (p_schemas)
-      -- an array goes with its type (as the server tells one, IsTrueArrayType), and what begins as a shell may stay one
+      -- an array belongs to its type (the server's test is IsTrueArrayType), and a shell type may stay one
       and (t.typtype in ('e', 'd', 'r') or t.typtype = 'b' and (t.typelem = 0 or t.typsubscript <> 'array_subscript_handler'::regproc) or t.typtype = 'p' and not t.typisdefined)
       and not exists (select from pg_depend as m where m.classid = t.tableoid and m.objid = t.oid and m.deptype = 'e');
   end if;
@@ -159,4 +159,4 @@ begin
 end
 $$;
 
-comment on function weft._list_uncommon_objects(oid[], text[]) is 'Lists what is neither a relation, nor a part of one, nor a function.';
+comment on function weft._list_uncommon_objects(oid[], text[]) is 'Lists the objects that are neither relations, nor parts of one, nor functions.';

@@ -1,8 +1,8 @@
 -- Objects that most databases have by the hundred: relations with everything that belongs to them, and functions.
 --
 -- The most numerous of them (columns, plain indexes, plain constraints) are written here, all of a kind at once, in the server's own
--- notation: asking the server takes half a dozen look-ups for each. What passes from one part of the query to the next is copied, so
--- only few and narrow rows do.
+-- notation: asking the server takes half a dozen look-ups for each. Rows that pass from one part of the query to the next are copied,
+-- so they are few and narrow.
 
 -- Call it only under the settings of weft._read_catalog.
 create or replace function weft._read_relations(p_schemas oid[])
@@ -27,7 +27,7 @@ begin
              case when c.reltablespace <> 0 then (select 'tablespace ' || quote_ident(s.spcname) from pg_tablespace as s where s.oid = c.reltablespace) end,
              weft._describe_options(c.reloptions)), '') as traits
     from pg_class as c
-    join schemas as s on s.oid = c.relnamespace  -- by a hash: there may be a schema for each customer
+    join schemas as s on s.oid = c.relnamespace  -- by a hash join: there may be a schema for each customer
     where c.relkind not in ('t', 'i', 'I')
       and c.oid not in (select m.objid from pg_depend as m where m.refclassid = 'pg_extension'::regclass and m.classid = 'pg_class'::regclass and m.deptype = 'e')
   ),
@@ -36,11 +36,11 @@ begin
     from relations as r
     left join (
       select a.attrelid, string_agg(a.definition, E'\x1d') as columns,
-             -- by number: what was dropped keeps its place
+             -- by attnum: dropped columns keep their place
              array_agg(a.name) as names, array_agg(a.opclass) as opclasses, array_agg(a.attcollation) as collations
       from (
         select a.*
-        from (  -- texts and little else, to be sorted
+        from (  -- little more than texts, so that sorting stays cheap
           select a.attrelid, a.attnum, a.name, a.attcollation, t.opclass,
                  case when not a.attisdropped and (r.relkind not in ('v', 'm') or a.atthasdef or a.attacl is not null or a.attoptions is not null
                             or r.relkind = 'm' and (a.attstattarget <> -1 or a.attcompression <> '' or a.attstorage <> coalesce(t.typstorage, 'x'))) then
@@ -49,7 +49,7 @@ begin
                      case when a.attcollation <> t.typcollation then ' collate ' || a.attcollation::regcollation end,
                      case when a.attnotnull then ' not null' end,
                      case when a.attnotnull and n.conislocal and n.conname <> r.relname || '_' || a.attname || '_not_null' then ' constraint ' || quote_ident(n.conname) end,
-                     -- only what is generated names columns, and makes the server open the table
+                     -- only generated columns name other columns, which makes the server open the table
                      case when d.adbin is null then null
                        when a.attgenerated = '' then ' default ' || pg_get_expr(d.adbin, 0)
                        else concat(' generated always as (', pg_get_expr(d.adbin, d.adrelid), case a.attgenerated when 's' then ') stored' else ') virtual' end) end,
@@ -72,18 +72,18 @@ begin
             select a.*, case when a.attisdropped then '' else quote_ident(a.attname) end as name from pg_attribute as a where a.attrelid = r.oid and a.attnum > 0 offset 0
           ) as a
           left join (
-            -- the class that an index on it has without a word, as no options can be given to it: by the B-tree's own number
+            -- the default operator class of a B-tree index (oid 403) on the type; it takes no options, and is not written
             select t.oid, t.typcollation, t.typstorage, k.oid as opclass
             from pg_type as t
             left join pg_opclass as k on k.opcmethod = 403 and k.opcdefault and k.opcnamespace = 'pg_catalog'::regnamespace
               and k.opcintype = case t.oid when 'varchar'::regtype then 'text'::regtype else t.oid end
-            where t.oid < 16384 or t.typcollation <> 0 or t.typstorage <> 'x'  -- without the rows of tables, which are most
+            where t.oid < 16384 or t.typcollation <> 0 or t.typstorage <> 'x'  -- without the row types of tables, which are most
           ) as t on t.oid = a.atttypid
           left join pg_attrdef as d on a.atthasdef and d.adrelid = a.attrelid and d.adnum = a.attnum
           left join (
             select n.conrelid, n.conkey[1] as attnum, n.conname, n.conislocal from pg_constraint as n where n.contype = 'n' offset 0
           ) as n on n.conrelid = a.attrelid and n.attnum = a.attnum
-          where r.relkind <> 'S' and (r.relkind <> 'v' or a.atthasdef or a.attacl is not null or a.attoptions is not null)  -- a view's are in its text
+          where r.relkind <> 'S' and (r.relkind <> 'v' or a.atthasdef or a.attacl is not null or a.attoptions is not null)  -- a view's columns are in its text
           offset 0
         ) as a
         order by a.attrelid, a.attnum
@@ -92,7 +92,7 @@ begin
     ) as c on c.attrelid = r.oid
     where r.relkind <> 'S'
   ),
-  rights as materialized (  -- hundreds of relations have the same ones
+  rights as materialized (  -- hundreds of relations have the same rights
     select a.relacl, a.relowner, a.kind, weft._describe_rights(a.relacl, a.kind, a.relowner) as words
     from (select distinct r.relacl, r.relowner, case r.relkind when 'S' then 's' else 'r' end::"char" as kind from relations as r where r.relacl is not null) as a
   )
@@ -107,7 +107,7 @@ begin
              case when r.bound is null then 'inherits ' || p.identity else concat('partition of ', p.identity, ' ', r.bound, case when p.is_detaching then ', being detached' end) end,
              r.traits,
              a.words,
-             -- of which anybody has said who may use it
+             -- only if somebody has set rights on the row type
              case when r.relkind <> 'c' then 'row type ' else '' end || y.words),
            r.columns,
            case when r.relkind in ('v', 'm') then pg_get_viewdef(r.oid) end)
@@ -135,14 +135,14 @@ begin
     left join lateral (
       select d.refobjid, d.refobjsubid, d.deptype
       from pg_depend as d where d.classid = 'pg_class'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i') offset 0) as d on true
-    offset 0  -- before the tables are joined: else all of them are read for each sequence
+    offset 0  -- before the join with tables, or all of them would be read for each sequence
   ) as q
-  left join tables as t on t.oid = q.refobjid and t.relkind <> 'v'  -- whose columns are not all at hand
+  left join tables as t on t.oid = q.refobjid and t.relkind <> 'v'  -- views do not have all their columns here
   left join rights as a on a.relacl = q.relacl and a.relowner = q.relowner and a.kind = 's'
 
   union all
   select case when i.is_key then 'constraint' else 'index' end,
-         case when i.is_key then i.table_identity || '.' else i.prefix end || quote_ident(i.relname),  -- to rename a key renames its index
+         case when i.is_key then i.table_identity || '.' else i.prefix end || quote_ident(i.relname),  -- renaming a key renames its index
          case
            when i.is_plain and i.is_key then concat(case when i.indisprimary then 'PRIMARY KEY (' else 'UNIQUE (' end, k.columns, ')')
            when i.is_key then
@@ -178,7 +178,7 @@ begin
            nullif(concat(
              case when not i.indisvalid then ' INVALID' end, case when not i.indisready then ' NOT READY' end,
              case when i.indisclustered then ' clustered' end, case when i.indisreplident then ' replica identity' end), '') as traits
-    -- what a server does not have yet means what the outer query says
+    -- columns that an older server lacks resolve to the outer query's
     from (select false as indnullsnotdistinct) as before_15
     cross join lateral (
       select i.indexrelid, i.indrelid, i.indisunique, i.indisprimary, i.indisexclusion, i.indimmediate, i.indisvalid, i.indisready, i.indisclustered, i.indisreplident, i.indnatts,
@@ -201,7 +201,7 @@ begin
   select 'constraint', t.identity || '.' || quote_ident(c.conname),
          case
            when c.contype = 'c' and c.convalidated then concat('CHECK (', pg_get_expr(c.conbin, c.conrelid), ')', case when c.connoinherit then ' NO INHERIT' end)
-           -- of an extension's table no name is at hand
+           -- the name of an extension's table is not known here
            when c.contype = 'f' and f.oid is not null and c.convalidated and not c.condeferrable and not c.conperiod and cardinality(c.conkey) <= 4 and c.confmatchtype = 's' and c.confdelsetcols is null then
              concat('FOREIGN KEY (', t.names[c.conkey[1]], ', ' || t.names[c.conkey[2]], ', ' || t.names[c.conkey[3]], ', ' || t.names[c.conkey[4]],
                ') REFERENCES ', f.identity, '(', f.names[c.confkey[1]], ', ' || f.names[c.confkey[2]], ', ' || f.names[c.confkey[3]], ', ' || f.names[c.confkey[4]], ')',
@@ -215,8 +215,8 @@ begin
   cross join lateral (
     select c.oid, c.conname, c.contype, c.conrelid, c.confrelid, c.conkey, c.confkey, c.condeferrable, c.convalidated, c.confmatchtype, c.confupdtype, c.confdeltype, c.connoinherit, c.coninhcount, c.conislocal, c.conbin, confdelsetcols, conperiod
     from pg_constraint as c
-    where c.contype not in ('t', 'p', 'u', 'x')  -- a trigger, and what has an index
-      and (c.contype <> 'n' or c.connoinherit or not c.convalidated)  -- a plain NOT NULL stands with its column
+    where c.contype not in ('t', 'p', 'u', 'x')  -- without constraint triggers, and constraints that have an index
+      and (c.contype <> 'n' or c.connoinherit or not c.convalidated)  -- a plain NOT NULL is written with its column
   ) as c
   join tables as t on t.oid = c.conrelid
   left join tables as f on f.oid = c.confrelid
@@ -242,7 +242,7 @@ begin
 end
 $$;
 
-comment on function weft._read_relations(oid[]) is 'Lists tables, views, sequences and row types, and of tables indexes, constraints and triggers.';
+comment on function weft._read_relations(oid[]) is 'Lists tables, views, sequences and row types, and the indexes, constraints and triggers of tables.';
 
 
 create or replace function weft._read_functions(p_schemas oid[])

@@ -1,4 +1,4 @@
--- The catalog as rows, as one text, and as one hash over that.
+-- Reads the catalog as one text. Floor 64 makes rows and a hash of it.
 --
 -- A definition is the server's own text, made under pinned settings, so it is the same on every server of one major version. What belongs
 -- to an extension, to Weft, or to a session is left out; so is what comes and goes with rows: where a sequence stands, statistics, sizes.
@@ -19,11 +19,11 @@ create or replace function weft._read_catalog(p_escaped boolean default false)
   set bytea_output = hex
   set lc_monetary = 'C'
   set standard_conforming_strings = on
-  set enable_nestloop = off  -- a catalog that was just filled has no statistics: by hashes it takes so much for each row, and nothing is sorted
+  set enable_nestloop = off  -- a catalog that was just filled has no statistics; hash joins take the same time for each row, and need no sort
   set enable_mergejoin = off
-  set jit = off  -- which such a plan looks dear enough for
+  set jit = off  -- such a plan looks expensive enough to be compiled
   set max_parallel_workers_per_gather = 0
-  set plan_cache_mode = force_generic_plan  -- a deployment reads twice; to plan this takes as long as to do it
+  set plan_cache_mode = force_generic_plan  -- a deployment reads twice, and planning takes as long as reading
   language plpgsql
 as $$
 declare
@@ -38,12 +38,12 @@ begin
   objects (kind, identity, definition) as (
     select o.*
     from schemas as s
-    -- by its key: there are thousands
+    -- by its key, because there are thousands
     left join lateral (select d.description from pg_description as d where d.objoid = s.oid and d.classoid = 'pg_namespace'::regclass offset 0) as d on true
     cross join lateral (values
       ('schema', quote_ident(s.nspname),
        concat_ws(', ',
-         -- unless it is as every database has it
+         -- unless it is as in every new database
          case when s.nspname <> 'public' or pg_get_userbyid(s.nspowner) <> 'pg_database_owner' and s.nspowner <> 10 then 'owner ' || quote_ident(pg_get_userbyid(s.nspowner)) end,
          weft._describe_rights(s.nspacl, 'n', s.nspowner))),
       ('comment', 'schema ' || quote_ident(s.nspname), d.description)) as o (kind, identity, definition)
@@ -53,7 +53,7 @@ begin
     select 'extension', quote_ident(e.extname), format('%s in %s', e.extversion, e.extnamespace::regnamespace) from pg_extension as e
 
     union all
-    -- a function that is not called leaves no plans in the session: each DDL statement would walk past them
+    -- a function that is not called leaves no saved plans in the session, which every DDL statement would have to check
     select r.* from found as f cross join lateral weft._read_relations(f.oids) as r where f.kinds && array['pg_class', 'pg_type']
     union all
     select r.* from found as f cross join lateral weft._read_functions(f.oids) as r where 'pg_proc' = any (f.kinds)
@@ -66,7 +66,7 @@ begin
   into v_catalog, v_count
   from objects as o;
 
-  -- a function's body may hold anything
+  -- a function's body may contain any character
   if not p_escaped and (octet_length(v_catalog) - octet_length(replace(v_catalog, E'\x1e', '')) <> v_count - 1
                         or octet_length(v_catalog) - octet_length(replace(v_catalog, E'\x1f', '')) <> 2 * v_count) then
     return weft._read_catalog(true);

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'becc5e17c4adbfc91a103fe0d1a93cb6fa15b137b2bcb4cd500c07f80ae9c324';
+export const ENGINE_DIGEST = 'c0ead79e3be42486541d4bd97b482162fcabe92db7d578ac9ab453fd577c3775';
