@@ -1,5 +1,5 @@
--- What an object of the catalog belongs to or cannot exist without, as far as its name and its definition tell. Asked by whoever leaves
--- something out, and by whoever says what disappeared together with something.
+-- What an object of the catalog belongs to or cannot exist without, as far as its name and its definition tell. Used to leave
+-- objects out, and to tell what disappeared together with something.
 
 create or replace function weft._plain_name()
   returns text
@@ -15,7 +15,7 @@ $$;
 comment on function weft._plain_name() is 'Returns the regular expression of one name as the catalog''s text has it.';
 
 
--- A comment on a function names the types of its arguments, the function itself their names too.
+-- In the catalog's text, a comment on a function has only the types of its arguments, the function itself also their names.
 create or replace function weft._name_function(p_identity text)
   returns text
   immutable parallel safe
@@ -40,10 +40,10 @@ begin
 end
 $$;
 
-comment on function weft._name_function(text) is 'Writes the identity of a function, procedure or aggregate with the types of its arguments alone.';
+comment on function weft._name_function(text) is 'Writes the identity of a function, procedure or aggregate with only the types of its arguments.';
 
 
--- Types and relations have their names in common. What pg_identify_object calls otherwise than the catalog here is called as there.
+-- Types and relations share one set of names. If pg_identify_object uses another word than the catalog here, the key has the catalog's.
 create or replace function weft._name_key(p_sort text, p_name text)
   returns text
   immutable parallel safe
@@ -66,12 +66,12 @@ begin
 end
 $$;
 
-comment on function weft._name_key(text, text) is 'Writes the sort of an object and its name as one text, in the same words whoever says them.';
+comment on function weft._name_key(text, text) is 'Writes the sort of an object and its name as one text, in the same words whatever the source.';
 
 
--- On which object of the catalog something hangs, by the name that it has there: an index on its table, a comment on what it is about. sort: what that object is.
--- Of what is said of an index, of a sequence or of statistics, which hang on a table themselves, that is these. hangs: whether that is another object.
--- about: of a comment and the like, the very thing, which may be a column, or a constraint of its home.
+-- home: the object of the catalog to which something belongs, by its name there: the table of an index, the subject of a comment. sort: what that object
+-- is. For what is said about an index, a sequence or statistics, the home is that object, although it belongs to a table itself. hangs: whether the home is
+-- another object. about: for a comment and the like, its exact subject, which may be a column, or a constraint of its home.
 create or replace function weft._name_home(p_kind text, p_identity text, p_definition text, out sort text, out home text, out hangs boolean, out about text)
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
@@ -131,10 +131,10 @@ begin
 end
 $$;
 
-comment on function weft._name_home(text, text, text) is 'Names the object on which another one hangs, as the catalog has it; of what hangs on none, itself.';
+comment on function weft._name_home(text, text, text) is 'Names the object to which another one belongs, as the catalog has it; an object that belongs to none is its own home.';
 
 
--- An index has the name of its key.
+-- A key and its index have the same name.
 create or replace function weft._list_own_keys(p_kind text, p_identity text, p_definition text)
   returns setof text
   immutable parallel safe
@@ -152,8 +152,8 @@ $$;
 comment on function weft._list_own_keys(text, text, text) is 'Lists the keys by which other objects may know an object.';
 
 
--- What its definition names with a schema, it cannot be without: a view its tables, a partition its table, a key the table that it points to. What the body of a function
--- names need not be there. Columns are named without their table, in what goes with them unasked.
+-- An object cannot exist without what its definition names with a schema: a view without its tables, a partition without its table, a key without the table that it
+-- references. What the body of a function names need not exist. Definitions that name columns without their table are dropped together with these columns.
 create or replace function weft._list_holders(p_kind text, p_identity text, p_definition text)
   returns setof text
   immutable parallel safe
@@ -210,4 +210,4 @@ begin
 end
 $$;
 
-comment on function weft._list_holders(text, text, text) is 'Lists by their keys what an object cannot be without: what it hangs on, its schema, what its definition names.';
+comment on function weft._list_holders(text, text, text) is 'Lists by their keys what an object cannot exist without: its home, its schema, and what its definition names.';

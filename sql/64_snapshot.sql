@@ -76,7 +76,7 @@ comment on function weft.fingerprint() is
   'Hashes the snapshot: version of the reading, major version of the server, SHA-256. Equal fingerprints of one version mean equal snapshots.';
 
 
--- Only what is not the same to the byte is taken apart.
+-- Only texts that differ are taken apart.
 create or replace function weft._pair_differing(p_before text, p_after text)
   returns table (kind text, identity text, before text, after text)
   immutable parallel safe
@@ -99,7 +99,7 @@ as $$
   ) as a on a.kind = b.kind and a.identity = b.identity
 $$;
 
-comment on function weft._pair_differing(text, text) is 'Pairs the objects that are not the same in two catalogs, each as the catalog has it; null on the side where there is none.';
+comment on function weft._pair_differing(text, text) is 'Pairs the objects that differ between two catalogs, each as its catalog has it; null on the side that lacks it.';
 
 
 create or replace function weft._compare_catalogs(p_before text, p_after text)
@@ -114,10 +114,10 @@ begin
   return query
   with
   pairs as materialized (select p.kind, p.identity, p.before, p.after from weft._pair_differing(p_before, p_after) as p),
-  -- of what is on both sides: the relation, and each of its columns
+  -- relations that are on both sides are compared with each of their columns
   details as (
     select coalesce(b.kind, a.kind) as kind, coalesce(b.identity, a.identity) as identity, b.definition as before, a.definition as after, b.columns as columns_before, a.columns as columns_after,
-           -- those that are on both sides stand in another order
+           -- columns that are on both sides have another order
            array(select c from unnest(b.columns) as c where c = any (a.columns)) is distinct from array(select c from unnest(a.columns) as c where c = any (b.columns)) as is_reordered
     from weft._expand_catalog((select string_agg(p.before, E'\x1e') from pairs as p where p.after is not null)) as b
     full join weft._expand_catalog((select string_agg(p.after, E'\x1e') from pairs as p where p.before is not null)) as a on a.kind = b.kind and a.identity = b.identity
@@ -150,10 +150,10 @@ as $$
   from weft._compare_catalogs(p_before, p_after) with ordinality as c
 $$;
 
-comment on function weft._list_differences(text, text, integer, text) is 'Lists what differs between two catalogs as documents, so many at most, and counts all.';
+comment on function weft._list_differences(text, text, integer, text) is 'Lists what differs between two catalogs as documents, up to a limit, and counts all of it.';
 
 
--- Only what holds no data: a statement that would drop rows is nobody's to suggest.
+-- Only for objects without data: nobody should be advised to drop rows.
 create or replace function weft._name_drop(p_kind text, p_identity text)
   returns text
   stable

@@ -1,5 +1,5 @@
--- What is not as deployments have left it, but is nobody's business here: bundles say that something else manages it (a job that
--- creates partitions, a platform with schemas of its own). For these objects, what should be there is what is there.
+-- Objects that bundles leave to something else (a job that creates partitions, a platform with its own schemas). They may differ from what
+-- deployments have left: for them, whatever is there counts as what should be there.
 
 create or replace function weft._unquote(p_name text)
   returns text
@@ -25,7 +25,7 @@ $$;
 comment on function weft._as_pattern(text) is 'Writes a name with * and ? in it as a regular expression.';
 
 
--- Each table that one of several catalogs has as a partition, with what it is a partition of, at any depth.
+-- Each table that is a partition in one of several catalogs, with the tables it is a partition of, at any depth.
 create or replace function weft._list_partitions(p_catalogs text[])
   returns table (child text, parent text)
   immutable parallel safe
@@ -50,11 +50,11 @@ as $$
   select p.child, p.parent from partitions as p
 $$;
 
-comment on function weft._list_partitions(text[]) is 'Lists the tables that one of several catalogs has as partitions, with what they are partitions of.';
+comment on function weft._list_partitions(text[]) is 'Lists the tables that are partitions in one of several catalogs, with what they are partitions of.';
 
 
--- What differs on objects that nobody here watches is the same on both sides: in what should be there, as it is now; or p_in_what_is, as it should be. unwatched:
--- what that is, by name; null where there is none.
+-- Removes differences of unwatched objects: returns p_expected with these objects as they are now or, with p_in_what_is, p_is with them as they should be.
+-- unwatched: these differences, by name; null if there are none.
 create or replace function weft._settle_unwatched(p_expected text, p_is text, p_in_what_is boolean default false, out settled text, out unwatched jsonb)
   stable
   set search_path = pg_catalog, pg_temp
@@ -80,7 +80,7 @@ begin
     cross join lateral weft._name_home(p.kind, p.identity, split_part(coalesce(p.after, p.before), E'\x1f', 3)) as h
   ),
   said as materialized (select p.kind, p.identity, p.sort, p.home from pairs as p where p.sort in ('index', 'sequence', 'statistics object')),
-  -- the server makes a foreign key of its own for each partition of what a key refers to
+  -- the server makes a separate foreign key for each partition of the table that a key references
   references_of_keys as materialized (
     select p.kind, p.identity, k.before, k.after from pairs as p
     cross join lateral (select substring(p.before from r.pattern) as before, substring(p.after from r.pattern) as after
@@ -97,7 +97,7 @@ begin
     select s.kind, s.identity, h.sort, h.home
     from (
       select o.kind, o.identity, o.definition, case o.kind when 'statistics' then 'statistics object' when 'constraint' then 'index' else o.kind end as sort,
-             -- the index behind a key has the name of the key
+             -- the index of a key has the name of the key
              case o.kind when 'constraint' then regexp_replace(o.identity, concat('^(', weft._plain_name(), '\.)', weft._plain_name(), '\.'), '\1') else o.identity end as name
       from (select split_part(o.object, E'\x1f', 1) as kind, split_part(o.object, E'\x1f', 2) as identity, split_part(o.object, E'\x1f', 3) as definition
             from string_to_table(case when exists (select from said) then concat_ws(E'\x1e', p_is, p_expected) end, E'\x1e') as o (object)) as o
@@ -132,7 +132,7 @@ begin
         when 'schema' then t.schema ~ r.first_pattern
         when 'table' then t.sort = 'relation' and t.schema ~ r.first_pattern and t.name ~ r.second_pattern
         when 'function' then t.sort = 'function' and t.schema ~ r.first_pattern and t.name ~ r.second_pattern
-        else t.sort = replace(r.word, '_', ' ') and t.name ~ r.first_pattern  -- what stands in no schema
+        else t.sort = replace(r.word, '_', ' ') and t.name ~ r.first_pattern  -- an object without a schema
       end
       offset 0) as t
     where r.word <> 'partitions_of'
@@ -169,10 +169,10 @@ end
 $$;
 
 comment on function weft._settle_unwatched(text, text, boolean) is
-  'Writes what the catalog should be, where nobody here watches an object as it is now, or what it is, there as it should be; and tells which differ, of which bundle says so.';
+  'Writes what the catalog should be, with unwatched objects as they are now; or what it is, with unwatched objects as they should be. Tells which of them differ, and which bundle leaves them to something else.';
 
 
--- A manifest that is sent straight was looked at by nobody, and what it says is asked of every catalog from then on.
+-- Nobody has checked a manifest that was sent directly, and its rules are applied to every catalog from then on.
 create or replace function weft._check_unwatched(p_rules jsonb)
   returns void
   immutable
@@ -200,7 +200,7 @@ begin
 end
 $$;
 
-comment on function weft._check_unwatched(jsonb) is 'Refuses what a manifest says of objects that others see to, where that could not be read later on.';
+comment on function weft._check_unwatched(jsonb) is 'Refuses rules of a manifest about objects that something else manages, if they could not be read later on.';
 
 
 create or replace function weft._note_unwatched(p_deployment weft._deployments)
@@ -220,4 +220,4 @@ begin
 end
 $$;
 
-comment on function weft._note_unwatched(weft._deployments) is 'Keeps what the bundle of a deployment that begins says of objects that others see to.';
+comment on function weft._note_unwatched(weft._deployments) is 'Keeps what the bundle of a deployment that begins says about objects that something else manages.';

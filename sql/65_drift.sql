@@ -20,7 +20,7 @@ exception when others or query_canceled or assert_failure then
 end
 $$;
 
-comment on function weft._keep_snapshot() is 'Reads the catalog, keeps it, and tells its fingerprint; or why it could not be read: that failed, or would have waited for a lock longer than a second.';
+comment on function weft._keep_snapshot() is 'Reads the catalog, keeps it, and tells its fingerprint; or why it could not be read, because that failed or would have waited for a lock for more than a second.';
 
 
 create or replace function weft._has_committed_apart(p_deployment weft._deployments, p_fingerprint_after text)
@@ -38,9 +38,9 @@ $$;
 comment on function weft._has_committed_apart(weft._deployments, text) is 'Tells whether a deployment has committed a statement or a round of a step that is not over.';
 
 
--- What the last deployment expects is what the catalog is held against (floor 65, drift_kept). One that has committed nothing has left nothing:
--- all of its files were there already, or it failed and was rolled back. It changes nothing of what is expected: so what counts is what the
--- engine has done, and another catalog only where a statement was handed out, of which nobody can say what it came to.
+-- The catalog is compared with what the last deployment expects (floor 65, drift_kept). A deployment that has committed nothing (all of its files
+-- were there already, or it failed and was rolled back) does not change what is expected. So what the engine has done counts; a changed catalog
+-- counts only if a statement was handed out whose result nobody knows.
 create or replace function weft._has_committed(p_deployment weft._deployments, p_state weft.deployment_state, p_fingerprint_after text)
   returns boolean
   stable
@@ -49,7 +49,7 @@ create or replace function weft._has_committed(p_deployment weft._deployments, p
 as $$
   select p_deployment.started_at is not null and case p_deployment.mode
     when 'rehearse' then false
-    when 'baseline' then p_state = 'succeeded'  -- which says that what is there is what shall be
+    when 'baseline' then p_state = 'succeeded'  -- which says that what is there is what should be there
     else exists (select from weft._steps as s where s.deployment_id = p_deployment.id and s.state = 'succeeded' and s.kind <> 'check')
       or weft._has_committed_apart(p_deployment, p_fingerprint_after) end
 $$;
@@ -57,7 +57,7 @@ $$;
 comment on function weft._has_committed(weft._deployments, weft.deployment_state, text) is 'Tells whether a deployment that ends has committed anything: a step, a statement, or a round.';
 
 
--- Then it has said nothing, but for what somebody has accepted by name behind it.
+-- Then the baseline says nothing any more, except for what somebody has accepted by name after it.
 create or replace function weft._is_withdrawn(p_baseline uuid)
   returns boolean
   stable
@@ -68,7 +68,7 @@ as $$
     and not exists (select from weft._events as e where e.deployment_id = p_baseline and e.kind = 'drift_accepted')
 $$;
 
-comment on function weft._is_withdrawn(uuid) is 'Tells whether a baseline was taken back, and nobody has said since that what was found behind it is meant.';
+comment on function weft._is_withdrawn(uuid) is 'Tells whether a baseline was taken back, and nobody has accepted since then what was found after it.';
 
 
 create or replace function weft._last_ended()
@@ -85,10 +85,10 @@ as $$
 $$;
 
 comment on function weft._last_ended() is
-  'Finds the deployment that ended last of those that have committed anything. Without a fingerprint behind it, it is not known yet what it has left.';
+  'Finds the last deployment to end among those that committed anything. If it has no fingerprint_after, what it has left is not known yet.';
 
 
--- Whoever asks what a deployment changed asks it of one of the newest.
+-- People ask what a deployment has changed only for the newest ones.
 create or replace function weft._forget_snapshots()
   returns void
   volatile
@@ -101,7 +101,7 @@ as $$
     from (
       select d.id, d.fingerprint_before, d.fingerprint_met, d.fingerprint_expected, d.fingerprint_after
       from weft._deployments as d
-      where d.started_at is not null and (d.mode <> 'rehearse' or d.finished_at is null)  -- a rehearsal leaves what it met
+      where d.started_at is not null and (d.mode <> 'rehearse' or d.finished_at is null)  -- a rehearsal leaves the catalog that it met
       order by coalesce(d.finished_at, d.started_at) desc
       limit weft._limit('deployments_with_snapshots_count')
     ) as d
@@ -116,10 +116,10 @@ as $$
     where u.fingerprint is not null)
 $$;
 
-comment on function weft._forget_snapshots() is 'Lets go of the catalogs that only older deployments saw.';
+comment on function weft._forget_snapshots() is 'Deletes the catalogs that only older deployments saw.';
 
 
--- Two readings, or two major versions, write the same thing differently: that is no difference of the catalog.
+-- Different versions of the reading, or of the server, write the same object differently, which is no difference of the catalog.
 create or replace function weft._are_comparable(p_before text, p_after text)
   returns boolean
   immutable parallel safe strict
@@ -132,7 +132,7 @@ $$;
 comment on function weft._are_comparable(text, text) is 'Tells whether two fingerprints were made in the same way, on the same major version of the server.';
 
 
--- As the journal keeps them: a definition may hold what shall not be written down, and may be long.
+-- This is what the journal keeps, because a definition may contain what must not be written down, and may be long.
 create or replace function weft._by_name_alone(p_objects jsonb)
   returns jsonb
   immutable parallel safe
@@ -155,7 +155,7 @@ as $$
 $$;
 
 comment on function weft._recall_drift(uuid) is
-  'Tells what a deployment found when it began, and each time it was opened again, that was not as deployments had left it: the last of those, how many objects, and the first of them by name.';
+  'Lists the drift that a deployment found when it began, and each time it was opened again: since which deployment, how many objects, and the first of them by name.';
 
 
 create or replace function weft._recall_acceptance(p_deployment uuid)
@@ -171,7 +171,7 @@ as $$
   limit 1
 $$;
 
-comment on function weft._recall_acceptance(uuid) is 'Tells who said last, behind a deployment, that what was changed outside of deployments is meant, and what that was, by name; null when nobody has.';
+comment on function weft._recall_acceptance(uuid) is 'Tells who last accepted, after a deployment, what was changed outside of deployments, and what that was, by name; null if nobody has.';
 
 
 create or replace function weft._look_for_drift(
@@ -206,14 +206,14 @@ begin
   else
     select u.settled, u.unwatched into after, unwatched from weft._settle_unwatched(before, after, true) as u;
     if unwatched is not null then
-      fingerprint := weft._hash_catalog(after);  -- that of what is watched: whoever has looked at it may say yes whatever becomes of the rest
+      fingerprint := weft._hash_catalog(after);  -- of watched objects only: whoever has looked at it may accept it, whatever happens to the others
     end if;
     verdict := case when fingerprint = (deployment).fingerprint_expected then 'none' else 'drift' end;
   end if;
 end
 $$;
 
-comment on function weft._look_for_drift() is 'Compares the catalog with what it should be behind the last deployment that ended, as far as they can be compared.';
+comment on function weft._look_for_drift() is 'Compares the catalog with what it should be after the last deployment that ended, as far as they can be compared.';
 
 
 create or replace function weft.drift()
@@ -236,7 +236,7 @@ end
 $$;
 
 comment on function weft.drift() is
-  'Names every object that is not as deployments have left it, and of which nobody has said that it is meant: added, missing or changed, with its definition then and now. One row that says so where that cannot be told.';
+  'Names every object that is not as deployments have left it, unless somebody has accepted that: added, missing or changed, with its definition then and now. If this cannot be told, one row says so.';
 
 
 create or replace function weft._look_for_changes(p_deployment uuid, out deployment weft._deployments, out verdict text, out reason text, out before text, out after text)
@@ -267,7 +267,7 @@ begin
 end
 $$;
 
-comment on function weft._look_for_changes(uuid) is 'Finds the catalogs that a deployment met and left, as far as they are kept.';
+comment on function weft._look_for_changes(uuid) is 'Finds the catalogs that a deployment met and left, if they are kept.';
 
 
 create or replace function weft.changes(p_deployment uuid)
@@ -314,7 +314,7 @@ begin
       jsonb_build_object('deployment', (v_look.deployment).id, 'bundle', (v_look.deployment).bundle, 'state', (v_look.deployment).state, 'finished_at', (v_look.deployment).finished_at,
         'drift_found', weft._recall_drift((v_look.deployment).id), 'accepted', weft._recall_acceptance((v_look.deployment).id)) end,
     'fingerprint', jsonb_build_object('before', (v_look.deployment).fingerprint_expected, 'after', v_look.fingerprint),
-    -- whose changes are no drift, and may be among the objects
+    -- its changes are no drift, but may be among the objects
     'running', (select d.id from weft._deployments as d where d.state = 'running' order by d.started_at desc limit 1),
     'count', v_list.count, 'objects', v_list.objects, 'unwatched', v_look.unwatched);
 end
@@ -338,4 +338,4 @@ as $$
   left join weft._snapshots as a on a.fingerprint = d.value #>> '{fingerprint,after}'
 $$;
 
-comment on function weft._describe_drift_found(uuid) is 'Shows what a deployment found when it began, and when it was opened again, that was not as deployments had left it.';
+comment on function weft._describe_drift_found(uuid) is 'Shows the drift that a deployment found when it began, and when it was opened again.';

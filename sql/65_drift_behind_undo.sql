@@ -1,7 +1,7 @@
 -- How the catalog after an undo compares with what it was, and the document of what a deployment has changed.
 
--- What an undo should have left is what the deployment had met. What others have changed since that one ended is not the undo's, nor what they had
--- changed before it was opened again.
+-- An undo should leave what the deployment had met. Changes that others made after that deployment ended, or before it was opened again, do not
+-- count.
 create or replace function weft._compare_undo(p_undo weft._deployments, p_limit integer, out verdict text, out reason text, out count bigint, out objects jsonb)
   stable
   set search_path = pg_catalog, pg_temp
@@ -47,7 +47,7 @@ begin
 end
 $$;
 
-comment on function weft._compare_undo(weft._deployments, integer) is 'Compares what an undo has left with what the catalog was before the deployment that it took back: how many objects differ, and so many of them with both definitions.';
+comment on function weft._compare_undo(weft._deployments, integer) is 'Compares what an undo has left with the catalog before the deployment that it took back: how many objects differ, and up to p_limit of them with both definitions.';
 
 
 create or replace function weft._compare_with_before(p_undo weft._deployments)
@@ -62,7 +62,7 @@ as $$
   where p_undo.mode = 'apply' and p_undo.state = 'succeeded'
 $$;
 
-comment on function weft._compare_with_before(weft._deployments) is 'Writes into the journal of an undo that has succeeded what of the catalog is not as it was before the deployment that it took back.';
+comment on function weft._compare_with_before(weft._deployments) is 'Writes into the journal of an undo that has succeeded how the catalog differs from what it was before the deployment that it took back.';
 
 
 create or replace function weft._recall_compared(p_undo uuid)
@@ -74,7 +74,7 @@ as $$
   select e.data from weft._events as e where e.deployment_id = p_undo and e.kind in ('as_before', 'not_as_before', 'not_compared') order by e.number desc limit 1
 $$;
 
-comment on function weft._recall_compared(uuid) is 'Tells how the catalog behind an undo compared with what it was before the deployment that was undone, by name; null of what is no undo that has succeeded.';
+comment on function weft._recall_compared(uuid) is 'Tells by name how the catalog after an undo compared with what it was before the deployment that was undone; null unless this is an undo that has succeeded.';
 
 
 -- With both definitions as long as the catalogs are kept; by name as long as the journal is.
@@ -90,7 +90,7 @@ declare
 begin
   if v_told ->> 'verdict' = 'differs' then
     select * into v_list from weft._compare_undo(p_deployment, weft._limit('differences_listed_count_max'));
-    if v_list.verdict = 'differs' and v_list.count = (v_told ->> 'count')::bigint then  -- else not all of the four catalogs are kept any more
+    if v_list.verdict = 'differs' and v_list.count = (v_told ->> 'count')::bigint then  -- otherwise, not all of the four catalogs are still kept
       v_told := v_told || jsonb_build_object('objects', v_list.objects);
     end if;
   end if;
@@ -98,7 +98,7 @@ begin
 end
 $$;
 
-comment on function weft._describe_compared(weft._deployments) is 'Shows how the catalog behind an undo compared with what it was before the deployment that was undone, with both definitions.';
+comment on function weft._describe_compared(weft._deployments) is 'Shows how the catalog after an undo compared with what it was before the deployment that was undone, with both definitions.';
 
 
 create or replace function weft.describe_changes(p_deployment uuid)
@@ -126,4 +126,4 @@ begin
 end
 $$;
 
-comment on function weft.describe_changes(uuid) is 'Shows as one document what of the catalog a deployment has changed.';
+comment on function weft.describe_changes(uuid) is 'Shows as one document what a deployment has changed in the catalog.';

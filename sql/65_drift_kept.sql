@@ -3,7 +3,7 @@
 -- A deployment says nothing about what it has not touched. So after it, the catalog should be as it should have been before, plus what
 -- the deployment itself has changed: object by object, and in tables column by column.
 
--- Of tables that are on all three sides: their columns, and what is said of the table itself. Null where nothing stays of it.
+-- For tables that are in all three catalogs: their columns, and what is said about the table itself. Null if nothing is left of it.
 create or replace function weft._expect_table(p_expected text, p_met text, p_left text)
   returns text
   immutable parallel safe
@@ -33,10 +33,10 @@ as $$
   where k.part is not null
 $$;
 
-comment on function weft._expect_table(text, text, text) is 'Writes what a table should be behind a deployment: as it should have been, with what the deployment has changed of it and its columns.';
+comment on function weft._expect_table(text, text, text) is 'Writes what a table should be after a deployment: what it should have been before, plus what the deployment has changed in it and its columns.';
 
 
--- Of what a deployment has met and left: objects, and columns of those that are on both sides.
+-- Compares what a deployment met with what it left: objects, and the columns of those that are on both sides.
 create or replace function weft._list_fallen(p_kind text, p_identity text, p_met text, p_left text)
   returns setof text
   immutable parallel safe
@@ -61,8 +61,8 @@ $$;
 comment on function weft._list_fallen(text, text, text, text) is 'Lists by their keys what is gone of an object: itself, or its columns.';
 
 
--- p_was, p_undone: behind an undo, what its deployment had met and had left. What that one had made and somebody has taken away before the undo could, or the other way
--- round, is as the undo would have it.
+-- p_was, p_undone: after an undo, what the deployment that it took back had met and left. If somebody has dropped what that one had made before the undo could do so,
+-- or made what it had dropped, that is as the undo would have left it.
 create or replace function weft._expect_catalog(p_expected text, p_met text, p_left text, p_was text default null, p_undone text default null)
   returns text
   immutable
@@ -83,7 +83,7 @@ as $$
   ),
   own as materialized (select m.number, k.key from missing as m cross join lateral weft._list_own_keys(m.kind, m.identity, m.definition) as k (key)),
   held as materialized (select m.number, h.holder from missing as m cross join lateral weft._list_holders(m.kind, m.identity, m.definition) as h (holder)),
-  -- what the deployment has dropped, what is missing and hung on that, and what hung on it in its turn
+  -- what the deployment has dropped, missing objects that depended on it, and those that depended on these in turn
   fallen (key) as (
     select f.key
     from weft._pair_differing(p_met, p_left) as p cross join lateral weft._list_fallen(p.kind, p.identity, p.before, p.after) as f (key)
@@ -99,7 +99,7 @@ as $$
            case
              when t.kind is not null and l.object is not distinct from t.before then l.object
              when a.kind is not null and l.object is null then null
-             when d.met is null and d.kind = 'index' and d.expected like '% INVALID%' then l.object  -- half-made, and taken away: nobody misses it
+             when d.met is null and d.kind = 'index' and d.expected like '% INVALID%' then l.object  -- half-made and dropped since: nobody misses it
              when l.object is not distinct from d.met then d.expected
              when d.met is null or l.object is null or d.met not like E'%\x1d%' or d.kind like '%view' then l.object  -- the deployment has made it what it is
              when d.expected is not null then weft._expect_table(d.expected, d.met, l.object)
@@ -121,7 +121,7 @@ as $$
 $$;
 
 comment on function weft._expect_catalog(text, text, text, text, text) is
-  'Writes what the catalog should be behind a deployment: as it should have been before, with all that is not as the deployment met it.';
+  'Writes what the catalog should be after a deployment: what it should have been before, plus everything that the deployment has changed.';
 
 
 create or replace function weft._name_undone(p_undo weft._deployments, p_state weft.deployment_state)
@@ -138,7 +138,7 @@ as $$
     select u.undoes from weft._steps as u where u.deployment_id = p_undo.id and u.state = 'succeeded')
 $$;
 
-comment on function weft._name_undone(weft._deployments, weft.deployment_state) is 'Names the deployment that an undo has taken back; null where something of it stays applied.';
+comment on function weft._name_undone(weft._deployments, weft.deployment_state) is 'Names the deployment that an undo has taken back; null if something of that one stays applied.';
 
 
 -- p_state: the one in which the deployment ends.
@@ -171,10 +171,10 @@ end
 $$;
 
 comment on function weft._expect_behind(text, text, text, weft._deployments, weft.deployment_state) is
-  'Keeps what the catalog should be behind a deployment that met another one than there should have been, and tells its fingerprint; what it left, where they cannot be compared.';
+  'Keeps what the catalog should be after a deployment that met drift, and tells its fingerprint; if the catalogs cannot be compared, the fingerprint of what the deployment left.';
 
 
--- Where another one has ended since it began, that one tells what should be; what came behind that is taken for this one's. p_last: the one that ended last.
+-- If another deployment has ended since this one began, it says what should be; changes after its end count as this one's. p_last: the one that ended last.
 create or replace function weft._recall_met(p_deployment weft._deployments, p_last weft._deployments, out expected text, out met text)
   stable
   set search_path = pg_catalog, pg_temp
@@ -184,7 +184,7 @@ declare
   v_began  timestamptz := greatest(p_deployment.started_at, (select max(e.at) from weft._events as e where e.deployment_id = p_deployment.id and e.kind = 'reopened'));
 begin
   if p_deployment.mode = 'baseline' then
-    return;  -- what is there is what shall be
+    return;  -- what is there is what should be there
   elsif p_last.finished_at > v_began then
     expected := p_last.fingerprint_expected;
     met := coalesce(p_last.fingerprint_after, p_last.fingerprint_met);
@@ -195,10 +195,10 @@ begin
 end
 $$;
 
-comment on function weft._recall_met(weft._deployments, weft._deployments) is 'Tells what should have been and what was there before what a deployment that ends has changed; nothing of a baseline.';
+comment on function weft._recall_met(weft._deployments, weft._deployments) is 'Tells what should have been there, and what was there, before a deployment that ends changed anything; nothing for a baseline.';
 
 
--- Of one that ended without a look at the catalog, what is there now is what it has left: nobody can tell that any better later on.
+-- If a deployment ended without a look at the catalog, what is there now counts as what it left: nobody will know better later.
 create or replace function weft._read_late(p_fingerprint text)
   returns weft._deployments
   volatile
@@ -222,11 +222,11 @@ end
 $$;
 
 comment on function weft._read_late(text) is
-  'Takes a catalog for what the last deployment has left, if that could not be read at its end, and tells so; returns that deployment. Call it only under the lock of the lease.';
+  'Takes the catalog as what the last deployment has left, if it could not be read at that one''s end, and writes an event about it; returns that deployment. Call it only under the lock of the lease.';
 
 
--- What a deployment meets that should not be so is told, and stays to be told behind it. While another one has begun and is not over (it was
--- passed), nobody can tell what that one has changed from what somebody has: then what that one has met counts.
+-- Drift that a deployment meets is reported, and stays drift after it. While another deployment has begun and is not over (this one passed it),
+-- its changes cannot be told from anybody else's: then what it met counts.
 create or replace function weft._tell_of_drift(p_deployment uuid, p_fingerprint text, p_is_reopened boolean default false)
   returns void
   volatile
@@ -244,12 +244,12 @@ declare
   v_list      record;
 begin
   select d.* into v_other from weft._deployments as d
-  where d.state = 'running' and d.mode = 'apply' and d.id <> p_deployment and (p_is_reopened or weft._has_committed(d, d.state, p_fingerprint))  -- is half-way, or may be soon
+  where d.state = 'running' and d.mode = 'apply' and d.id <> p_deployment and (p_is_reopened or weft._has_committed(d, d.state, p_fingerprint))  -- it is half-way, or may be soon
   order by d.started_at desc limit 1;
   if found then
     v_expected := v_other.fingerprint_expected;
     v_met := v_other.fingerprint_met;
-  elsif p_fingerprint is null then  -- what came behind the last one is taken for this one's
+  elsif p_fingerprint is null then  -- changes after the last one count as this one's
     v_expected := v_last.fingerprint_expected;
     v_met := coalesce(v_last.fingerprint_after, v_last.fingerprint_met);
   elsif v_last.fingerprint_expected <> p_fingerprint and weft._are_comparable(v_last.fingerprint_expected, p_fingerprint)
@@ -273,10 +273,10 @@ begin
 end
 $$;
 
-comment on function weft._tell_of_drift(uuid, text, boolean) is 'Writes into the journal of a deployment that begins, or is opened again, what is not as deployments have left it, unless another one is half-way; and keeps what should be.';
+comment on function weft._tell_of_drift(uuid, text, boolean) is 'Writes the drift that a deployment meets, when it begins or is opened again, into its journal, unless another deployment is half-way; and keeps what the catalog should be.';
 
 
--- Most locks are gone soon. Between two looks whoever calls commits, and nothing is held.
+-- Most locks are gone soon. Between two looks the caller commits, so nothing is held.
 create or replace function weft._read_behind_run(p_since timestamptz)
   returns boolean
   volatile
@@ -315,13 +315,13 @@ create or replace function weft._is_unread()
   language sql
 as $$
   select exists (select from weft._last_ended() as l where l.id is not null and l.fingerprint_after is null)
-    and not exists (select from weft._deployments as d where d.state in ('staged', 'running'))  -- whoever comes next looks, too
+    and not exists (select from weft._deployments as d where d.state in ('staged', 'running'))  -- the next runner looks anyway
 $$;
 
 comment on function weft._is_unread() is 'Tells whether nobody knows what the last deployment has left, and nobody is going to look.';
 
 
--- p_fingerprint: of the catalog that was looked at, so that nobody says yes to what came later. p_caller: who says so; without it the role of the session.
+-- p_fingerprint: of the catalog that was looked at, so that nobody accepts later changes. p_caller: who accepts; by default the role of the session.
 create or replace function weft.accept_drift(p_fingerprint text default null, p_caller text default null)
   returns jsonb
   volatile
@@ -350,7 +350,7 @@ begin
     raise exception 'No deployment has left anything in this database yet, so nothing can differ from it.' using errcode = 'WF088';
   elsif v_kept.fingerprint is null then
     raise exception 'The catalog could not be read: %', v_kept.error ->> 'message' using errcode = 'WF088', hint = 'Nothing was accepted. Try it again.';
-  elsif v_kept.fingerprint <> p_fingerprint and not exists (  -- what something else sees to may have become whatever it will since
+  elsif v_kept.fingerprint <> p_fingerprint and not exists (  -- unwatched objects may have changed since then
       select from weft._snapshots as b join weft._snapshots as a on a.fingerprint = v_kept.fingerprint
       cross join lateral weft._settle_unwatched(b.catalog, a.catalog, true) as u
       where b.fingerprint = v_last.fingerprint_expected and weft._are_comparable(b.fingerprint, a.fingerprint) and weft._hash_catalog(u.settled) = p_fingerprint) then
@@ -367,7 +367,7 @@ begin
     where b.fingerprint = v_last.fingerprint_expected and weft._are_comparable(b.fingerprint, a.fingerprint);
     perform weft._tell(v_last.id, 'drift_accepted', p_data => jsonb_build_object('by', coalesce(p_caller, 'role ' || session_user),
       'fingerprint', jsonb_build_object('before', v_last.fingerprint_expected, 'after', v_kept.fingerprint), 'count', v_list.count, 'objects', weft._by_name_alone(v_list.objects)))
-    where v_list.count is distinct from 0;  -- else nothing differed but what something else sees to
+    where v_list.count is distinct from 0;  -- otherwise, only unwatched objects differed
     update weft._deployments as d set fingerprint_expected = v_kept.fingerprint where d.id = v_last.id;
   end if;
   return weft.describe_drift();
@@ -375,4 +375,4 @@ end
 $$;
 
 comment on function weft.accept_drift(text, text) is
-  'Says that the catalog is meant as it is: from now on drift is told since now. With the fingerprint of what was looked at (describe_drift) only if it is still that.';
+  'Accepts the catalog as it is: from now on, drift is what changes after this. With the fingerprint of what was looked at (describe_drift), only if the catalog is still the same.';

@@ -2,7 +2,7 @@
 -- of the file made ready for that INSERT. A function cannot feed rows to the server's COPY; so the rows go in by INSERT, many at a time
 -- and never row by row.
 
--- What stands behind FROM STDIN. Whatever is not understood is refused by name: a row that is read by other rules than its author's is worse than none.
+-- The options after FROM STDIN. Unknown ones are refused by name: a row that is read by other rules than its author's is worse than none.
 create or replace function weft._read_copy_options(p_options text)
   returns jsonb
   stable
@@ -19,7 +19,7 @@ declare
 begin
   if v_rest ~ '\(' then
     v_rest := regexp_replace(v_rest, '^(?:with )?\( ?(.*?) ?\)$', '\1', 'i');
-  else  -- as before 9.0: the words one after the other
+  else  -- the syntax before 9.0: keywords one after the other
     v_rest := regexp_replace(regexp_replace(v_rest, '^(?:using )?delimiters\M', 'delimiter', 'i'), '(^|'' ?)with\M ?', '\1', 'i');
     v_rest := regexp_replace(regexp_replace(v_rest, '\mcsv\M', 'format csv', 'i'), '\mbinary\M', 'format binary', 'i');
     v_rest := regexp_replace(v_rest, '\mheader\M', 'header true', 'i');
@@ -39,7 +39,7 @@ begin
       v_value := lower(v_value collate "C");
     end if;
     if v_name = 'freeze' or v_name = 'log_verbosity' or v_name = 'on_error' and v_value = 'stop' then
-      continue;  -- nothing that a row would show
+      continue;  -- makes no difference to the rows
     elsif v_name = 'encoding' and replace(lower(v_value collate "C"), '-', '') = 'utf8' then
       continue;
     elsif v_name = 'header' and v_value in ('true', 'on', '1', 'false', 'off', '0', 'match') then
@@ -101,7 +101,7 @@ $$;
 comment on function weft._read_copy(text) is 'Reads a COPY ... FROM STDIN: target, columns, options.';
 
 
--- COPY is one statement, and so are the checks and triggers that come at its end. Where they could tell the difference, all of its rows go into one INSERT.
+-- COPY is one statement, with checks and triggers at its end. If these could notice the difference, all rows go into a single INSERT.
 create or replace function weft._is_copied_whole(p_relation regclass)
   returns boolean
   stable
@@ -125,7 +125,7 @@ as $$
 $$;
 
 comment on function weft._is_copied_whole(regclass) is
-  'Tells whether something about a table looks at all rows of a statement: a trigger after it, a reference to the table itself, a unique constraint that is looked at in the end.';
+  'Tells whether something on a table sees all rows of a statement together: a statement or after trigger, a reference to the table itself, a deferrable unique constraint.';
 
 
 create or replace function weft._qualify_table(p_table oid)
@@ -137,11 +137,11 @@ as $$
   select format('%I.%I', n.nspname, c.relname) from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = p_table
 $$;
 
-comment on function weft._qualify_table(oid) is 'Names a table with its schema, as SQL has it; null when there is none.';
+comment on function weft._qualify_table(oid) is 'Names a table with its schema, as SQL does; null if there is none.';
 
 
--- How a text (%s) becomes a value as the type itself reads it, and not as a cast does that somebody has made over it: that may read it otherwise, and is
--- somebody's code. A type's input function is called by name; that of an enum, a range or a row, which no query may call, for an element of an array.
+-- An expression that turns a text (%s) into a value by the type's own input function, not by a user's cast, which may read it differently and is foreign code.
+-- The input function is called by name. For an enum, a range or a row, whose input functions no query may call, the value is read as an element of an array.
 create or replace function weft._read_as(p_type oid)
   returns text
   stable
@@ -164,10 +164,10 @@ as $$
   where t.oid = p_type
 $$;
 
-comment on function weft._read_as(oid) is 'Writes how a text becomes a value of a type by the input function of that; null where casts that somebody has made stand before every way there is.';
+comment on function weft._read_as(oid) is 'Writes an expression that turns a text into a value by the type''s input function; null if casts of users take precedence in every possible way.';
 
 
--- Values are read as COPY reads them, and then assigned, so that what is too long is an error.
+-- Values are read as COPY reads them, and then assigned, so that a value that is too long is an error.
 create or replace function weft._plan_copy(p_copy jsonb, p_relation regclass, out plain_sql text, out escaped_sql text, out columns text[], out types text[], out lengths integer[], out readers text[])
   stable
   set search_path = pg_catalog, pg_temp
@@ -231,8 +231,8 @@ $$;
 comment on function weft._plan_copy(jsonb, regclass) is 'Writes the INSERT that does what a COPY does, for rows in $1, with the delimiter $2, NULL as $3, and characters $4 that stand for $5.';
 
 
--- The escapes of COPY's text format (manual, COPY, File Formats). What a field may hold and a line may not (tab, line feed, backslash) gets a
--- character in its stead that the rows do not have, until the fields are apart.
+-- The escapes of COPY's text format (manual, COPY, File Formats). Characters that a field may contain, but not a line (tab, line feed,
+-- backslash), are replaced by characters that the rows do not use, until the fields are separated.
 create or replace function weft._unescape_rows(p_rows text, p_delimiter text, p_null text, out rows text, out stand_ins text, out meant text)
   stable
   set search_path = pg_catalog, pg_temp
@@ -287,8 +287,8 @@ $$;
 comment on function weft._unescape_rows(text, text, text) is 'Takes the escapes out of rows in COPY''s text format.';
 
 
--- Cuts the rows off a piece of the file: up to the line \. , or up to the last line's end. A line that only begins with it (\.jpg$) ends nothing:
--- in CSV it is a row, in text a mistake.
+-- Cuts the rows off a piece of the file: up to the line \. , or up to the last line end. A line that only begins like that (\.jpg$) does not end
+-- the rows: in CSV it is a row, in text an error.
 create or replace function weft._cut_rows(p_text text, p_is_last boolean, out rows text, out rest text, out is_over boolean, out has_end boolean)
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
@@ -321,7 +321,7 @@ begin
     rows := case when p_text = '' then null when right(p_text, 1) = E'\n' then left(p_text, -1) else p_text end;
     return;
   end if;
-  -- an escaped line's end is none, and a line \. may be on its way
+  -- an escaped line end ends no line, and a line \. may still be incomplete
   v_at := strpos(reverse(v_text), E'\n');
   v_open := right(v_text, v_at - 1);
   while v_at < length(v_text) and length(substring(reverse(left(v_text, length(v_text) - v_at)) from '^\\*')) % 2 = 1 loop
@@ -334,4 +334,4 @@ end
 $$;
 
 comment on function weft._cut_rows(text, boolean) is
-  'Cuts the rows of a COPY off a piece of a file, without their last line''s end; null where there are none. What is left is to be read on with the next piece.';
+  'Cuts the rows of a COPY off a piece of a file, without their last line end; null if there are none. The rest must be read together with the next piece.';

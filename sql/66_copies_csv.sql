@@ -1,7 +1,7 @@
--- The CSV rows of a COPY, read as COPY reads them and no more strictly: a quote may begin in the middle of a field, and white space
+-- The CSV rows of a COPY, read as leniently as COPY reads them: a quote may begin in the middle of a field, and white space
 -- counts. Data files (load) have a reader of their own, which follows RFC 4180 strictly.
 
--- Cuts the rows off a piece of the file. A line \. ends them, also within quotes: so psql has it, which never looks at them.
+-- Cuts the rows off a piece of the file. A line \. ends them, even within quotes, as in psql, which does not look at quotes.
 create or replace function weft._cut_csv_rows(p_text text, p_is_last boolean, p_quote text, out rows text, out rest text, out is_over boolean, out has_end boolean)
   stable
   set search_path = pg_catalog, pg_temp
@@ -22,7 +22,7 @@ begin
   has_end := false;
   v_at := length(p_text) - coalesce(nullif(strpos(reverse(p_text), E'\n'), 0), length(p_text) + 1) + 1;
   while v_at > 0 and (octet_length(left(p_text, v_at)) - octet_length(replace(left(p_text, v_at), p_quote, ''))) / octet_length(p_quote) % 2 = 1 loop  -- a quote is open there
-    v_at := length(left(p_text, v_at)) - strpos(reverse(left(p_text, v_at)), p_quote);  -- behind what is before it
+    v_at := length(left(p_text, v_at)) - strpos(reverse(left(p_text, v_at)), p_quote);  -- where that row begins
     v_at := v_at - coalesce(nullif(strpos(reverse(left(p_text, v_at)), E'\n'), 0), v_at + 1) + 1;
   end loop;
   rest := substr(p_text, v_at + 1);
@@ -33,11 +33,11 @@ begin
 end
 $$;
 
-comment on function weft._cut_csv_rows(text, boolean, text) is 'Cuts the rows of a COPY in CSV off a piece of a file, up to the last line''s end that ends a row.';
+comment on function weft._cut_csv_rows(text, boolean, text) is 'Cuts the rows of a COPY in CSV off a piece of a file, up to the last line end that ends a row.';
 
 
--- As rows of text without escapes: what only quotes let stand in a field (the delimiter, a line feed) gets a character in its stead, and what
--- stood in quotes a mark before it, so that it is never NULL. Outside of quotes, lines end as the first one does.
+-- Turns CSV into rows of text without escapes: characters that only quotes allow in a field (the delimiter, a line feed) are replaced by others,
+-- and quoted fields get a mark, so that they are never NULL. Outside of quotes, all lines must end as the first one does.
 create or replace function weft._write_csv_rows(
     p_rows text, p_delimiter text, p_quote text, p_line integer, p_is_ended boolean, p_is_crlf boolean, out rows text, out stand_ins text, out meant text, out is_crlf boolean)
   stable
@@ -61,7 +61,7 @@ begin
       raise exception 'Line %: unterminated CSV quoted field', p_line + length(left(p_rows, -strpos(reverse(p_rows), p_quote))) - length(replace(left(p_rows, -strpos(reverse(p_rows), p_quote)), E'\n', ''))
         using errcode = '22P04', hint = 'The field begins there. A quote that is a character of a field in quotes is written twice.';
     end if;
-    -- no order by: a function's rows come in their order
+    -- no order by: the rows of a function come in order
     select string_agg(case
         when p.n % 2 = 0 then concat(v_free[3], replace(replace(p.text, p_delimiter, v_free[1]), E'\n', v_free[2]))
         when p.text = '' and p.n > 1 and p.n < v_count then p_quote
@@ -83,7 +83,7 @@ end
 $$;
 
 comment on function weft._write_csv_rows(text, text, text, integer, boolean, boolean) is
-  'Writes rows of CSV as rows of text whose fields the delimiter parts, with the characters that stand in it for other ones.';
+  'Writes rows of CSV as rows of text whose fields are separated by the delimiter, and tells which characters stand in for others.';
 
 
 create or replace function weft._check_line_ends(p_outside text, p_quoted_end text, p_is_crlf boolean, p_is_ended boolean, p_line integer)
@@ -94,7 +94,7 @@ create or replace function weft._check_line_ends(p_outside text, p_quoted_end te
 as $$
 declare
   v_end     text := case when p_is_crlf then E'\r\n' else E'\n' end;
-  -- the end of the last line was cut off with it; where the file ends there, there may have been none
+  -- the end of the last line was cut off before; at the end of the file there may have been none
   v_lines   text[] := string_to_array(case when p_is_crlf and right(p_outside, 1) = E'\r' then left(p_outside, -1) when p_is_ended then concat(p_outside, E'\n') else p_outside end, v_end);
   v_number  integer := (select min(l.n) from unnest(v_lines) with ordinality as l (line, n) where case when p_is_crlf then l.line ~ '[\r\n]' else strpos(l.line, E'\r') > 0 end);
   v_before  text;
@@ -112,7 +112,7 @@ $$;
 comment on function weft._check_line_ends(text, text, boolean, boolean, integer) is 'Refuses rows of CSV that do not all end as the first one does.';
 
 
--- header match, as the server does it (from 15 on).
+-- HEADER MATCH, as the server does it (from 15 on).
 create or replace function weft._check_header(p_reader weft._reader, p_header text)
   returns void
   stable
@@ -130,10 +130,10 @@ begin
 end
 $$;
 
-comment on function weft._check_header(weft._reader, text) is 'Refuses a header that names other columns, where COPY says that it must not (header match).';
+comment on function weft._check_header(weft._reader, text) is 'Refuses a header that names other columns, if COPY asks for that (HEADER MATCH).';
 
 
--- In CSV a record may go on over several lines.
+-- In CSV a record may span several lines.
 create or replace function weft._count_line_feeds(p_reader weft._reader, p_rows text)
   returns integer
   immutable
@@ -158,8 +158,8 @@ $$;
 comment on function weft._line_of_row(weft._reader, bigint) is 'Tells at which line of the file one of the rows at hand begins.';
 
 
--- Of a file that is only read. Whatever the rows behind a COPY are like, the line \. ends them. Where statements and rows alternate, each costs as much as
--- a small piece of the file, not as much as all that is left of it.
+-- For a file that is only read, and not run. Rows after a COPY end at the line \. , whatever they contain. If statements and rows alternate, each costs as
+-- much as a small piece of the file, not as much as all the rest of it.
 create or replace function weft._list_statements(p_text text, out statements text[], out lines integer[])
   stable
   set search_path = pg_catalog, pg_temp
@@ -215,4 +215,4 @@ begin
 end
 $$;
 
-comment on function weft._list_statements(text) is 'Splits a file into statements, with the line at which the text of each begins; the rows behind a COPY are passed over.';
+comment on function weft._list_statements(text) is 'Splits a file into statements, with the line at which the text of each begins; the rows after a COPY are skipped.';

@@ -1,8 +1,8 @@
 -- Keeps secrets out of everything that is stored: while a deployment with secrets runs, all that is stored goes through weft._scrub
 -- first, and what has to be read again goes through weft._veil and back.
 
--- Which stretches of a text are pieces of secrets: of p_count characters, and in the whole text at least p_span apart. The text may lack characters that
--- the whole text has: p_places tells where there its characters stand.
+-- Finds stretches of a text that are pieces of secrets: p_count characters long, and at least p_span characters apart in the original text, of which the
+-- text may lack some. p_places tells where each of its characters is in the original.
 create or replace function weft._find_pieces(p_text text, p_places integer[], p_count integer, p_secrets text, p_span integer)
   returns int4multirange
   immutable parallel safe
@@ -19,13 +19,13 @@ as $$
   where length(w.piece) = p_count and s.last - s.first + 1 >= p_span and strpos(p_secrets, w.piece) > 0
 $$;
 
-comment on function weft._find_pieces(text, integer[], integer, text, integer) is 'Finds the stretches of a text that stand in a list of secrets too.';
+comment on function weft._find_pieces(text, integer[], integer, text, integer) is 'Finds the stretches of a text that also occur in a list of secrets.';
 
 
--- Where a secret may show in parts: a server quotes the first bytes of a long value, or the word at which it stumbled. So
--- whatever a text has in common with a secret over eight characters goes, upper or lower case. All forms are looked for in the text as it came: what one
--- of them finds of a secret must not keep another from finding the whole. And as quoting can be quoted again, the text is also searched without
--- the characters of quoting, against the forms without them.
+-- A secret may appear in parts: a server quotes the first bytes of a long value, or the word at which it failed. So every stretch of at least
+-- eight characters that a text shares with a secret is removed, in upper or lower case. All forms are searched for in the original text, so that a partial
+-- match of one form cannot hide the full match of another. And because quoted text can be quoted again, both text and forms are also compared without
+-- their quoting characters.
 create or replace function weft._scrub_text(p_text text, p_forms text[])
   returns text
   immutable parallel safe
@@ -49,7 +49,7 @@ begin
   if length(v_text) < weft._limit('secret_characters_min') then
     return v_text;
   end if;
-  for v_some in  -- the forms by the length in which they are looked for: those of eight and more by their parts, a shorter one in whole
+  for v_some in  -- grouped by the length to search for: forms of eight characters and more by their parts, shorter ones as a whole
     select f.is_bare, least(c_window, length(f.form)) as count, string_agg(f.form, E'\u0003') as forms
     from (
       select false as is_bare, u.form from unnest(p_forms) as u (form)
@@ -69,7 +69,7 @@ begin
     end if;
   end loop;
   if exists (select from unnest(p_forms) as u (form) where strpos(c_quoting, left(u.form, 1)) > 0 or strpos(c_quoting, right(u.form, 1)) > 0) then
-    -- a secret that begins or ends with such characters: those around it may be its own
+    -- a secret begins or ends with quoting characters, so those around a match may belong to it
     v_bare_ones := (
       select range_agg(int4range(
         lower(b.stretch) - length(substring(left(v_low, lower(b.stretch) - 1) from '[\\"''\r\n]*$')),
@@ -87,7 +87,7 @@ $$;
 comment on function weft._scrub_text(text, text[]) is 'Takes out of a text whatever it has in common with secrets in these forms, in whole or in part.';
 
 
--- Every character stays in its place.
+-- Every character keeps its position.
 create or replace function weft._lower_for_search(p_text text)
   returns text
   immutable parallel safe
@@ -100,7 +100,7 @@ $$;
 comment on function weft._lower_for_search(text) is 'Writes a text in lower case, as far as that moves none of its characters.';
 
 
--- The letters of a value in one of the ways in which languages, servers and files write what they would not write as it is.
+-- Languages, servers and files have different ways of escaping letters; this writes a value in one of them.
 create or replace function weft._write_letters(p_value text, p_way text)
   returns text
   immutable parallel safe
@@ -145,11 +145,11 @@ as $$
   ) as x (form)
 $$;
 
-comment on function weft._list_quoted(text) is 'Writes a value as it stands in literals, in names, in rows and arrays, and in JSON.';
+comment on function weft._list_quoted(text) is 'Writes a value as it appears in literals, in names, in rows and arrays, and in JSON.';
 
 
--- In lower case, in every form in which a server or a file may write them; the longest first. What is encoded in base64 within something longer looks
--- otherwise after one byte, or two; its first and last characters belong to the neighbours too.
+-- In lower case, in every form in which a server or a file may write them; the longest first. Base64 of a value within a longer text depends on its offset
+-- (0, 1 or 2 bytes), and its first and last characters also encode the neighbours.
 create or replace function weft._list_forms(p_values text[])
   returns text[]
   immutable parallel safe
@@ -186,10 +186,10 @@ as $$
   ) as f
 $$;
 
-comment on function weft._list_forms(text[]) is 'Lists the forms in which values may show: as they are, quoted, quoted twice, escaped, in hexadecimal and base64.';
+comment on function weft._list_forms(text[]) is 'Lists the forms in which values may appear: as they are, quoted, quoted twice, escaped, in hexadecimal and base64.';
 
 
--- Keys stay: they are the engine's own. Those that are somebody's, names of columns and keys of documents in rows, go through weft._scrub_rows.
+-- Keys stay, because they are the engine's own. Keys from users (names of columns, keys of documents in rows) go through weft._scrub_rows.
 create or replace function weft._scrub_texts(p_document jsonb, p_forms text[])
   returns jsonb
   immutable parallel safe
@@ -210,7 +210,7 @@ $$;
 comment on function weft._scrub_texts(jsonb, text[]) is 'Takes secrets in these forms out of the texts and numbers of a document.';
 
 
--- No SET clause: it is asked of much, and mostly there are no secrets.
+-- No SET clause, because it is called often, and mostly there are no secrets.
 create or replace function weft._scrub(p_document jsonb, p_secrets jsonb)
   returns jsonb
   immutable parallel safe
@@ -242,10 +242,10 @@ begin
 end
 $$;
 
-comment on function weft._scrub_keys(jsonb, text[]) is 'Takes secrets in these forms out of the keys of a document; those that come to the same are numbered.';
+comment on function weft._scrub_keys(jsonb, text[]) is 'Takes secrets in these forms out of the keys of a document; keys that become equal are numbered.';
 
 
--- Of a query's rows, in which every name may be somebody's.
+-- For the rows of a query, in which every name may come from users.
 create or replace function weft._scrub_rows(inout p_columns jsonb, inout p_rows jsonb, p_secrets jsonb)
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
@@ -270,8 +270,8 @@ $$;
 comment on function weft._scrub_rows(jsonb, jsonb, jsonb) is 'Takes secrets out of rows, out of the names of their columns and of the keys of documents in them.';
 
 
--- What a file has made of its session goes on with the next statement; where it has put a secret there, the name is kept in its
--- place, between two characters that no text of a file can have.
+-- The settings that a file leaves in its session are stored for its next statement. If one contains a secret, its name is stored instead,
+-- between two characters that no text of a file can contain.
 create or replace function weft._veil(p_document jsonb, p_secrets jsonb)
   returns jsonb
   immutable parallel safe
@@ -297,7 +297,7 @@ begin
 end
 $$;
 
-comment on function weft._veil(jsonb, jsonb) is 'Writes the names of secrets in the place of their values.';
+comment on function weft._veil(jsonb, jsonb) is 'Replaces the values of secrets with their names.';
 
 
 create or replace function weft._unveil(p_document jsonb, p_secrets jsonb)
@@ -338,4 +338,4 @@ begin
 end
 $$;
 
-comment on function weft._replace_in(jsonb, text, text) is 'Replaces a text in all texts of a document, and in no key.';
+comment on function weft._replace_in(jsonb, text, text) is 'Replaces a text in all values of a document, but in no key.';

@@ -1,7 +1,7 @@
 -- Parameters in statements: :x, :'x' and :"x", as psql has them.
 
 -- Where a statement may name a parameter, as psql has it (manual, psql, "SQL Interpolation"). An even number of colons is one cast or
--- several; the names are those that the bundle declares, and hold nothing that means anything here.
+-- several. The names are those that the bundle declares, which contain no special characters of patterns.
 create or replace function weft._mark(p_parameters jsonb)
   returns text
   immutable strict parallel safe
@@ -13,7 +13,7 @@ as $$
   having count(*) > 0
 $$;
 
-comment on function weft._mark(jsonb) is 'Makes the pattern of what may name one of these parameters in a statement; null when there are none.';
+comment on function weft._mark(jsonb) is 'Makes the pattern that matches uses of these parameters in a statement; null if there are none.';
 
 
 -- The scanner says what is code: inside of quotes, dollar quotes and comments nothing is replaced.
@@ -29,7 +29,7 @@ declare
   v_parts    text[] := '{}';
   v_place    integer := 1;
   v_match    text[];
-  v_mention  text;   -- as it stands there
+  v_mention  text;   -- as it is written there
   v_value    text;
 begin
   if p_mark is null or p_statement !~ p_mark then
@@ -48,7 +48,7 @@ begin
         case when v_match[1] = ':' and (v_match[2] is not null or v_match[3] is not null) and v_pieces[v_place] ~ '[A-Za-z0-9_''"$\u0080-\U0010ffff]$' then ' ' end,
         case
           when v_match[2] is not null then coalesce(quote_literal(v_value), 'null')
-          when v_match[3] is not null then concat('"', replace(v_value, '"', '""'), '"')  -- of none, the server says that a name is never empty
+          when v_match[3] is not null then concat('"', replace(v_value, '"', '""'), '"')  -- without a value, the server says that a name must not be empty
           when v_match[4] is not null then case when v_value is null then 'false' else 'true' end
           else coalesce(v_value, 'null')
         end));
@@ -65,4 +65,4 @@ end
 $$;
 
 comment on function weft._interpolate(text, jsonb, text) is
-  'Replaces :x, :''x'', :"x" and :{?x} in the code of a statement by the values of parameters, as psql does; ::x and :=x stay.';
+  'Replaces :x, :''x'', :"x" and :{?x} in the code of a statement with the values of parameters, as psql does; ::x and :=x stay.';

@@ -1,7 +1,7 @@
--- What can be seen of a statement from inside its transaction: the locks that it took, and what was rewritten. And what can be compared
--- afterwards: the catalog, and the sequences, which no rollback restores.
+-- What a transaction can see of its own statements: the locks that they took, and what they rewrote. And what can be compared afterwards:
+-- the catalog, and the sequences, which no rollback restores.
 
--- The relations that others may have to do with: by number, what they are called, their kind and their file.
+-- The relations that others may use: name, kind and file of each, by oid.
 create or replace function weft._list_relations()
   returns jsonb
   stable
@@ -32,8 +32,8 @@ $$;
 comment on function weft._list_held_locks(jsonb) is 'Lists the locks that this session holds on known relations, and its advisory locks.';
 
 
--- What a statement has taken and done, as the server's tables show it: locks on what was there before, and new files of relations. Of indexes
--- the weak locks say nothing that their tables do not.
+-- What a statement has locked and done, as the server's tables show it: locks on what was there before, and new files of relations. Weak locks
+-- on indexes are left out: they say no more than those on their tables.
 create or replace function weft._measure(p_known jsonb, p_held jsonb, out known jsonb, out held jsonb, out locks jsonb, out rewritten jsonb)
   volatile
   set search_path = pg_catalog, pg_temp
@@ -59,7 +59,7 @@ begin
   )
   select coalesce(jsonb_agg(jsonb_build_object(
            'object', f.name, 'kind', case when f.relkind = 'i' then 'index' when f.relkind = 'm' then 'materialized view' when f.relkind = 'S' then 'sequence' else 'table' end, 'bytes', f.bytes)
-           order by f.name) filter (where not exists (select from pg_index as i join files as t on t.oid = i.indrelid where i.indexrelid = f.oid)), '[]'),  -- new with its table
+           order by f.name) filter (where not exists (select from pg_index as i join files as t on t.oid = i.indrelid where i.indexrelid = f.oid)), '[]'),  -- an index that is new together with its table is left out
          p_known || coalesce(jsonb_object_agg(f.oid::text, jsonb_build_array(f.name, f.relkind, f.relfilenode::bigint)), '{}')
   into rewritten, known
   from files as f;
@@ -85,11 +85,11 @@ exception when others then
 end
 $$;
 
-comment on function weft._list_sequences() is 'Lists the sequences that this role may read, with the value that each gave last; null where one is locked.';
+comment on function weft._list_sequences() is 'Lists the sequences that this role may read, with the last value of each; null if one is locked.';
 
 
--- No rollback takes a setval() back, and a sequence that was set back gives out numbers that are in use. So it is set to where it stood, which
--- leaves a gap at the worst.
+-- No rollback undoes setval(), and a sequence that was set back gives out numbers that are in use. So it is set to where it was before, which
+-- at worst leaves a gap.
 create or replace function weft._put_back_sequences(p_deployment uuid)
   returns void
   volatile
@@ -114,7 +114,7 @@ begin
       perform setval(v_sequence.name::regclass, v_sequence.stood);
       v_back := v_back || jsonb_build_object('sequence', v_sequence.name, 'before', v_sequence.stood, 'after', v_sequence.stands, 'put_back', true);
     exception when others then
-      null;  -- then the report shows it where it is
+      null;  -- then the report shows the sequence with its present value
     end;
   end loop;
   if v_back <> '[]' then
@@ -123,7 +123,7 @@ begin
 end
 $$;
 
-comment on function weft._put_back_sequences(uuid) is 'Sets the sequences that a rehearsal has set back to where they stood before it.';
+comment on function weft._put_back_sequences(uuid) is 'Sets sequences that a rehearsal has moved backwards to where they were before it.';
 
 
 create or replace function weft._list_catalog()
@@ -140,10 +140,10 @@ exception when others then
 end
 $$;
 
-comment on function weft._list_catalog() is 'Reads the catalog; null where that fails or would wait for a lock.';
+comment on function weft._list_catalog() is 'Reads the catalog; null if that fails or would wait for a lock.';
 
 
--- The entries before it are not handed on with it: to copy them each time would make it dear by the square of their number.
+-- It does not take the entries before it, because copying them each time would be quadratic in their number.
 create or replace function weft._measure_entry(p_known jsonb, p_held jsonb, p_entry jsonb, p_started timestamptz, out entry jsonb, out known jsonb, out held jsonb)
   volatile
   set search_path = pg_catalog, pg_temp
@@ -162,7 +162,7 @@ begin
 end
 $$;
 
-comment on function weft._measure_entry(jsonb, jsonb, jsonb, timestamptz) is 'Makes the account that a rehearsal gives of what was just done, with what it has taken.';
+comment on function weft._measure_entry(jsonb, jsonb, jsonb, timestamptz) is 'Makes the entry of a rehearsal''s report about what was just done, with the locks that it took.';
 
 
 create or replace function weft._close_entry(p_phase weft._phases, p_step weft._steps, p_state text, p_entries jsonb[], p_rows bigint, p_started timestamptz)
@@ -179,17 +179,17 @@ as $$
       where e.deployment_id = p_step.deployment_id and e.kind = 'called_back' and e.path = p_step.path order by e.number desc limit 1), '{}') else '{}' end
 $$;
 
-comment on function weft._close_entry(weft._phases, weft._steps, text, jsonb[], bigint, timestamptz) is 'Makes the account of a step out of those of its statements.';
+comment on function weft._close_entry(weft._phases, weft._steps, text, jsonb[], bigint, timestamptz) is 'Makes the entry of a step from those of its statements.';
 
 
--- How long the deployment would hold each lock: until the end of the transaction in which it takes it.
+-- The deployment would hold each lock until the end of the transaction that takes it.
 create or replace function weft._sum_up_locks(p_steps jsonb)
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  with taken as materialized (  -- else each of its rows would carry the account of its whole file through the sorts
+  with taken as materialized (  -- materialized, or the sorts would carry the entry of the whole file with each row
     select t.place, s.ordinality as step, s.value ->> 'phase' as phase, s.value ->> 'transaction' as rule, s.value ->> 'path' as path, (t.value ->> 'line')::integer as line,
            (t.value ->> 'started_at')::timestamptz as started_at, (t.value ->> 'started_at')::timestamptz + (t.value ->> 'milliseconds')::numeric * interval '1 ms' as ended_at,
            t.value -> 'locks' as locks
@@ -217,7 +217,7 @@ as $$
   ) as l
 $$;
 
-comment on function weft._sum_up_locks(jsonb) is 'Lists the locks that a deployment takes on what was there before it, the strongest first: by which statement, and how long it would hold each.';
+comment on function weft._sum_up_locks(jsonb) is 'Lists the locks that a deployment takes on what was there before it, the strongest first: which statement takes each, and how long it would be held.';
 
 
 create or replace function weft._keep_report(p_deployment uuid, p_steps jsonb[], p_catalog text, p_passes integer, p_began timestamptz, p_error jsonb)
@@ -235,4 +235,4 @@ as $$
   where r.deployment_id = p_deployment
 $$;
 
-comment on function weft._keep_report(uuid, jsonb[], text, integer, timestamptz, jsonb) is 'Keeps what a rehearsal has shown, behind its rollback.';
+comment on function weft._keep_report(uuid, jsonb[], text, integer, timestamptz, jsonb) is 'Stores what a rehearsal has shown, after its rollback.';

@@ -1,8 +1,8 @@
 -- What may be shown of other sessions: who they are, what they do and since when, and their statements without the values in them. For
--- sessions of another role, the server shows number, application and role to everybody, the rest only to pg_read_all_stats.
+-- sessions of another role, the server shows pid, application and role to everybody, the rest only to pg_read_all_stats.
 
--- What somebody else wrote into a statement is theirs: strings, numbers and comments go, the names stay. Where a quote does not end, because
--- the server has cut the statement, everything behind it goes.
+-- Values in other people's statements are not ours to show: strings, numbers and comments are removed, names stay. If a quote does not end,
+-- because the server has cut the statement, everything after it is removed.
 create or replace function weft._strip_literals(p_statement text)
   returns text
   immutable strict parallel safe
@@ -30,7 +30,7 @@ begin
       v_out := v_out || ' ';
     elsif v_rest ~ '^(?:[bBxXnN]|[uU]&)?''' then
       v_token := substring(v_rest from '^(?:[bBxXnN]|[uU]&)?''(?:[^'']|'''')*''');
-      if v_token ~ '\\''' then  -- where it ends depends on a setting of theirs
+      if v_token ~ '\\''' then  -- where the string ends depends on a setting of their session
         v_token := null;
       end if;
       v_out := v_out || '?';
@@ -77,7 +77,7 @@ $$;
 comment on function weft._say_seconds(numeric) is 'Writes a length of time for people.';
 
 
--- Call pg_stat_clear_snapshot() before, where what was seen earlier in the transaction would not do.
+-- Call pg_stat_clear_snapshot() first, if what was seen earlier in the transaction is too old.
 create or replace function weft._describe_sessions(p_pids integer[])
   returns jsonb
   stable
@@ -99,7 +99,7 @@ as $$
 $$;
 
 comment on function weft._describe_sessions(integer[]) is
-  'Names sessions by number, application and role, and says what they do and since when, as far as this role may see it. Of statements the literals are left out.';
+  'Names sessions by pid, application and role, and says what they do and since when, as far as this role may see it. Statements are shown without their literals.';
 
 
 create or replace function weft._describe_prepared(p_transactions text[])
@@ -117,7 +117,7 @@ as $$
     where l.locktype = 'transactionid' and l.granted and l.pid is null and l.virtualtransaction = any (p_transactions))
 $$;
 
-comment on function weft._describe_prepared(text[]) is 'Names prepared transactions, which belong to no session any more, by what pg_locks calls them (virtualtransaction).';
+comment on function weft._describe_prepared(text[]) is 'Names prepared transactions, which no longer belong to a session, by their name in pg_locks (virtualtransaction).';
 
 
 -- PostgreSQL manual, table 13.2.
@@ -130,7 +130,7 @@ as $$
   select array(
     select m.mode || 'Lock'
     from unnest('{AccessShare,RowShare,RowExclusive,ShareUpdateExclusive,Share,ShareRowExclusive,Exclusive,AccessExclusive}'::text[]) with ordinality as m (mode, place)
-    -- which of the eight stand against it, as bits
+    -- which of the eight modes conflict with it, as bits
     where substr(case p_mode
       when 'AccessShareLock'          then '00000001'
       when 'RowShareLock'             then '00000011'
@@ -146,7 +146,7 @@ $$;
 comment on function weft._conflicting_modes(text) is 'Lists the modes of locks on a table that conflict with one.';
 
 
--- pg_blocking_pids() says 0 for a prepared transaction, which has no session: which one it is, the lock table tells.
+-- pg_blocking_pids() says 0 for a prepared transaction, which has no session; the lock table tells which one it is.
 create or replace function weft._describe_holders(p_waiter integer, p_pids integer[])
   returns jsonb
   volatile
@@ -163,7 +163,7 @@ as $$
       where w.pid = p_waiter and not w.granted)) else '[]' end
 $$;
 
-comment on function weft._describe_holders(integer, integer[]) is 'Names those for whose locks a session waits, as pg_blocking_pids() lists them: sessions, and prepared transactions.';
+comment on function weft._describe_holders(integer, integer[]) is 'Names the holders of the locks that a session waits for, as pg_blocking_pids() lists them: sessions, and prepared transactions.';
 
 
 create or replace function weft._say_session(p_session jsonb)

@@ -4,7 +4,7 @@
 -- What each CALL asks for is read from pg_stat_get_activity, the function under that view: the same rows, without the names that the view looks up.
 
 -- Looks at a holder. Call it with the lease row locked, after RESET ROLE: pg_stat_activity is frozen per transaction, so the
--- frozen picture is thrown away here, behind the lock.
+-- frozen picture is discarded here, after the lock.
 create or replace function weft._look_at_holder(p_lease weft._lease)
   returns text
   volatile
@@ -21,16 +21,16 @@ begin
   select a.backend_start, a.query_start, a.state, a.state_change, a.usesysid, a.wait_event into v_activity from pg_stat_activity as a where a.pid = p_lease.pid;
   return case
     when not found then 'gone'
-    -- of others only pid and role are seen; but no session is older than its server, and none is without a role: a server that
-    -- was restarted gives the old number to whoever comes, its own processes among them; and so does the system, in time, to some session that
-    -- stays for days. What a session does never changes as whom it has logged in
+    -- sessions of other roles show only pid and role. The pid may belong to somebody else by now, even to a process of the server: after a
+    -- restart, or when the system has reused it. But no session is older than its server, every session has a role, and the role with which
+    -- it logged in never changes
     when v_activity.backend_start is null and (
       v_activity.usesysid is null or v_activity.usesysid <> p_lease.role_id or p_lease.backend_start < pg_postmaster_start_time()) then 'gone'
     when v_activity.backend_start is null then 'unknown'
     when v_activity.backend_start <> p_lease.backend_start then 'gone'
     when p_lease.directive_at is not null then case
-      when p_lease.pid = pg_backend_pid() then 'nobody'  -- the CALL behind the statement
-      -- when the Sync behind a statement is lost on its way, its server says "active" for ever, and waits for the client
+      when p_lease.pid = pg_backend_pid() then 'nobody'  -- this is the CALL after the statement
+      -- if the Sync after a statement is lost, its backend stays "active" for ever, waiting for the client
       when v_activity.state = 'active' and v_activity.wait_event is distinct from 'ClientRead' then 'alive'
       when greatest(v_activity.state_change, p_lease.directive_at) > clock_timestamp() - make_interval(secs => weft._limit('directive_silence_seconds')) then 'alive'
       else 'silent'
@@ -45,7 +45,7 @@ comment on function weft._look_at_holder(weft._lease) is
   'Tells what became of the CALL that holds the lease: nobody, alive, gone, silent when it was handed a statement and its client does nothing, or unknown when its backend belongs to a role we may not look at.';
 
 
--- Takes the lease, or says who has it. Raises the fence: whoever held it before can commit nothing any more.
+-- Takes the lease, or says who has it. Raises the fence, so that whoever held it before can no longer commit anything.
 create or replace function weft._take_lease(p_deployment uuid, out fence bigint, out holder text)
   volatile
   set search_path = pg_catalog, pg_temp
@@ -55,18 +55,18 @@ declare
   v_lease  weft._lease;
 begin
   select l.* into v_lease from weft._lease as l for update;
-  if not found then  -- a dump of the schema alone has no rows, and this one the engine cannot do without
+  if not found then  -- a dump of the schema alone has no rows, but the engine needs this one
     insert into weft._lease (numbered_as) values ('weft._lease'::regclass) on conflict do nothing;
     select l.* into strict v_lease from weft._lease as l for update;
   end if;
   if v_lease.pid is not null then
     holder := weft._look_at_holder(v_lease);
-    if holder = 'silent' then  -- only when it is seen to be gone is the fence raised
+    if holder = 'silent' then  -- the fence is raised only once the holder is seen to be gone
       begin
         perform pg_terminate_backend(v_lease.pid, 5000);
         holder := weft._look_at_holder(v_lease);
       exception when insufficient_privilege then
-        null;  -- of a role that we may look at, and not end
+        null;  -- a session that we may see, but not end
       end;
     end if;
     if holder in ('alive', 'silent', 'unknown') then
@@ -90,7 +90,7 @@ $$;
 comment on function weft._take_lease(uuid) is 'Takes the lease for this CALL and returns its fence; the fence is null when somebody else holds it.';
 
 
--- While a statement is out, the lease names the backend that is to run it, and no CALL.
+-- While a statement is handed out, the lease names the backend that runs it, and no CALL.
 create or replace function weft._lend_lease(p_fence bigint)
   returns void
   volatile
@@ -125,7 +125,7 @@ create or replace function weft._check_fence(p_fence bigint, p_until_commit bool
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_generic_plan  -- to plan this takes longer than to do it
+  set plan_cache_mode = force_generic_plan  -- planning this takes longer than running it
   language plpgsql
 as $$
 begin
@@ -160,7 +160,7 @@ $$;
 comment on function weft._release_lease(bigint) is 'Gives the lease back at the end of a CALL. A CALL that dies gives it back by dying.';
 
 
--- Which database this is. A copy of its rows elsewhere has another answer.
+-- Which database this is. Elsewhere, a copy of its rows gets a different answer.
 create or replace function weft._origin(p_target text)
   returns jsonb
   stable
@@ -183,7 +183,7 @@ begin
 end
 $$;
 
-comment on function weft._origin(text) is 'Names this database: the target as the driver calls it, system identifier, database, Neon''s timeline where there is one.';
+comment on function weft._origin(text) is 'Names this database: the target as the driver calls it, system identifier, database, and Neon''s timeline if there is one.';
 
 
 create or replace function weft._is_here(p_origin jsonb, p_target text)
@@ -192,7 +192,7 @@ create or replace function weft._is_here(p_origin jsonb, p_target text)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  -- what one side does not know speaks neither for nor against; of what both know, it must make no difference whose word is taken
+  -- what only one side knows does not count; what both know must be equal
   select jsonb_strip_nulls(p_origin) || h.known = h.known || jsonb_strip_nulls(p_origin)
   from (select jsonb_strip_nulls(weft._origin(p_target)) as known offset 0) as h
 $$;

@@ -26,7 +26,7 @@ comment on function weft.parameter(text) is
   'Tells the value of a parameter of the deployment that runs in this session, as text; null when it has none. Raises for a name that the bundle does not declare.';
 
 
--- The server is the arbiter of what a value is, under settings that do not depend on who asks.
+-- The server decides what a valid value is, under settings that do not depend on the session.
 create or replace function weft._cast_parameter(p_type text, p_value text)
   returns text
   stable
@@ -48,10 +48,10 @@ begin
 end
 $$;
 
-comment on function weft._cast_parameter(text, text) is 'Writes a value as its type writes it, or raises what the server says of it.';
+comment on function weft._cast_parameter(text, text) is 'Writes a value as its type writes it, or raises the server''s error about it.';
 
 
--- One sentence for everything that is wrong with what a request gives. What is not there is not stored, a secret never.
+-- Each fault in what a request gives has its own sentence. A parameter without a value is stored without one, and so is every secret.
 create or replace function weft._open_parameters(p_deployment uuid, p_manifest jsonb, p_document jsonb)
   returns void
   volatile
@@ -103,7 +103,7 @@ $$;
 comment on function weft._open_parameters(uuid, jsonb, jsonb) is 'Keeps what a request gives for the parameters that its bundle declares; refuses what is undeclared, missing, or not of its type.';
 
 
--- Without the secret ones.
+-- Without secrets.
 create or replace function weft._list_values(p_deployment uuid)
   returns jsonb
   stable
@@ -141,10 +141,10 @@ begin
 end
 $$;
 
-comment on function weft._accept_value(text, text, text, boolean) is 'Writes the value of a parameter as its type writes it, or raises what the server says; of a secret without the value.';
+comment on function weft._accept_value(text, text, text, boolean) is 'Writes the value of a parameter as its type writes it, or raises the server''s error, for a secret without the value.';
 
 
--- Brought by whoever calls, before the CALL: select set_config('weft.secrets', '{"token": "..."}', false).
+-- The client brings them before the CALL: select set_config('weft.secrets', '{"token": "..."}', false).
 create or replace function weft._peek_secrets()
   returns jsonb
   stable
@@ -157,7 +157,7 @@ begin
   begin
     v_secrets := nullif(current_setting('weft.secrets', true), '');
   exception when data_exception then
-    v_secrets := '[]';  -- the server's words would repeat it
+    v_secrets := '[]';  -- the server's message would repeat it
   end;
   if jsonb_typeof(v_secrets) <> 'object' then
     raise exception 'The setting weft.secrets holds no JSON object of names and values.' using errcode = 'WF040', hint = 'select set_config(''weft.secrets'', ''{"name": "value"}'', false)';
@@ -169,7 +169,7 @@ $$;
 comment on function weft._peek_secrets() is 'Reads the secrets that were brought into this session for the next CALL; null when there are none.';
 
 
--- No SET clause: the setting is to stay empty.
+-- No SET clause, so that the setting stays empty.
 create or replace function weft._take_secrets()
   returns jsonb
   volatile
@@ -183,10 +183,10 @@ begin
 end
 $$;
 
-comment on function weft._take_secrets() is 'Takes the secrets out of the session, where no file shall find them.';
+comment on function weft._take_secrets() is 'Takes the secrets out of the session, so that no file finds them there.';
 
 
--- The secrets that a deployment can take; an undo also those of the deployment that it takes back, though its files may need none of them.
+-- A deployment takes its own secrets; an undo also those of the deployment that it takes back, even if its files need none of them.
 create or replace function weft._takes_secret(p_deployment uuid, p_name text)
   returns boolean
   stable
@@ -202,7 +202,7 @@ $$;
 comment on function weft._takes_secret(uuid, text) is 'Tells whether a secret may come along with a CALL for a deployment.';
 
 
--- A CALL that names no deployment brings its secrets for the one that waits for them, if there is no doubt which that is.
+-- The secrets of a CALL that names no deployment are for the one that waits for them, if it is clear which one that is.
 create or replace function weft._choose_by_secrets(p_secrets jsonb)
   returns uuid
   stable
@@ -231,10 +231,10 @@ begin
 end
 $$;
 
-comment on function weft._choose_by_secrets(jsonb) is 'Tells for which deployment secrets have come along with a CALL that names none, or refuses them; null where there is nothing to doubt.';
+comment on function weft._choose_by_secrets(jsonb) is 'Tells for which deployment the secrets of a CALL are that names none, or refuses them; null if the question does not arise.';
 
 
--- What a deployment needs and was not given: null when nothing is lacking. What it does not know is refused.
+-- Secrets that a deployment needs and was not given; null if none are missing. Unknown ones are refused.
 create or replace function weft._find_lacking(p_deployment uuid, p_secrets jsonb)
   returns text[]
   stable
@@ -290,7 +290,7 @@ as $$
   where p.deployment_id = p_deployment and p.is_secret and p_parameters ->> p.name <> ''
 $$;
 
-comment on function weft._pick_secrets(uuid, jsonb) is 'Picks out of the values of a deployment''s parameters what must not be written down; null when there is nothing.';
+comment on function weft._pick_secrets(uuid, jsonb) is 'Picks out of the values of a deployment''s parameters those that must not be written down; null if there are none.';
 
 
 create or replace function weft._describe_parameters(p_deployment uuid)
@@ -304,4 +304,4 @@ as $$
   where p.deployment_id = p_deployment
 $$;
 
-comment on function weft._describe_parameters(uuid) is 'Shows the parameters of a deployment; of a secret only that it was given, and its keyed digest.';
+comment on function weft._describe_parameters(uuid) is 'Shows the parameters of a deployment; for a secret, only that it was given, and its keyed digest.';

@@ -2,7 +2,7 @@
 -- are given again, and may have changed. An undo file that came later, to correct an earlier one, also has what is new in the
 -- deployment that brought it.
 
--- Of an undo file that came with p_others: where both know a name, what has run counts.
+-- For undo files that came with p_others: if both know a name, the deployment that has run counts.
 create or replace function weft._merge_values(p_undone uuid, p_others uuid[])
   returns jsonb
   stable
@@ -17,10 +17,10 @@ as $$
     || weft._list_values(p_undone)
 $$;
 
-comment on function weft._merge_values(uuid, uuid[]) is 'Lists the plain values of a deployment by name, and of other ones those that it does not know; of several the one that was opened last.';
+comment on function weft._merge_values(uuid, uuid[]) is 'Lists the plain values of a deployment by name, plus those of other deployments that it does not know; if several have one, the one that was opened last counts.';
 
 
--- What it has not been given stays out of an undo, for a file that names it fails then: with nothing in its place it would do something else.
+-- A secret that was not given stays out of an undo, so that a file that names it fails: with an empty value it would do something else.
 create or replace function weft._list_secrets_of(p_undone uuid, p_others uuid[])
   returns table (name text, type text, is_needed boolean, declared_by uuid)
   stable
@@ -35,10 +35,10 @@ as $$
   order by 1
 $$;
 
-comment on function weft._list_secrets_of(uuid, uuid[]) is 'Lists the secrets that an undo can be given: of the deployment that it takes back, and of those with which undo files came later. is_needed: if a file names it.';
+comment on function weft._list_secrets_of(uuid, uuid[]) is 'Lists the secrets that an undo can be given: those of the deployment that it takes back, and of those with which undo files came later. is_needed: whether a file names it.';
 
 
--- What a step has in place of what its deployment has.
+-- Values of a step that replace those of its deployment.
 create or replace function weft._values_of_step(p_deployment uuid, p_step integer, p_values jsonb)
   returns jsonb
   stable
@@ -52,7 +52,7 @@ as $$
   where s.deployment_id = p_deployment and s.ordinal = p_step
 $$;
 
-comment on function weft._values_of_step(uuid, integer, jsonb) is 'Tells the values of the parameters that a step has: those of its deployment, or its own with the secrets of that.';
+comment on function weft._values_of_step(uuid, integer, jsonb) is 'Tells the parameter values of a step: those of its deployment, or its own plus the deployment''s secrets.';
 
 
 create or replace function weft._inherit_parameters(p_deployment uuid, p_from uuid, p_others uuid[], p_secrets jsonb)
@@ -81,10 +81,10 @@ as $$
 $$;
 
 comment on function weft._inherit_parameters(uuid, uuid, uuid[], jsonb) is
-  'Gives an undo the plain parameters of the deployment that it takes back and of those with which undo files came later, and the secrets that it is given itself, by name and digest.';
+  'Gives an undo the plain parameters of the deployment that it takes back and of those with which undo files came later, and the secrets that the undo was given itself, by name and digest.';
 
 
--- Before an undo is opened: what it is given must be secrets that it can have, and of their types, and nothing that its files name may be lacking.
+-- Before an undo is opened: the secrets that it is given must be ones that it can have, with valid values, and no secret that its files name may be missing.
 create or replace function weft._check_secrets_of_undo(p_undone uuid, p_others uuid[], p_secrets jsonb, p_needed jsonb)
   returns void
   volatile
@@ -133,4 +133,4 @@ as $$
   ) as k
 $$;
 
-comment on function weft._add_hint_of_secrets(uuid, jsonb) is 'Adds to the account of an undo that failed which secrets it has not got.';
+comment on function weft._add_hint_of_secrets(uuid, jsonb) is 'Adds to the error of an undo that failed which secrets it was not given.';

@@ -33,7 +33,7 @@ $$;
 comment on function weft._lock_budget_ms(weft._phases, text) is 'Tells how long a statement of a kind may wait for a lock in a phase.';
 
 
--- As the server shows them, so that they can be compared with what a file has set.
+-- In the server's notation, so that they can be compared with what a file has set.
 create or replace function weft._list_lock_budgets(p_phase weft._phases, p_statements text[])
   returns text[]
   immutable parallel safe

@@ -1,4 +1,4 @@
--- The session as the engine needs it, as a file finds it, and back again: role, search_path, settings.
+-- Role, search_path and settings: as the engine needs them, as a file finds them, and back again.
 
 -- For a login role that is called "weft".
 create or replace function weft._leave_out_user(p_path text)
@@ -13,7 +13,7 @@ $$;
 comment on function weft._leave_out_user(text) is 'Takes "$user" out of a search_path where it would lead into the schema weft.';
 
 
--- No SET clause here, nor in the next ones: it would undo the work.
+-- No SET clause here, nor in the next functions: it would undo their work.
 create or replace function weft._settle_settings()
   returns void
   volatile
@@ -27,17 +27,17 @@ begin
     case when pg_catalog.current_setting('transaction_timeout', true) is not null then pg_catalog.set_config('transaction_timeout', '0', false) end,  -- from 17 on
     pg_catalog.set_config('client_connection_check_interval', '0', false),
     pg_catalog.set_config('exit_on_error', 'off', false),
-    pg_catalog.set_config('standard_conforming_strings', 'on', false),  -- as the engine's own patterns are written
-    pg_catalog.set_config('default_transaction_isolation', 'read committed', false);  -- else nobody's request would be seen
-  reset client_encoding;  -- what a file sets is of its client, and would garble what is handed out, and the answer
+    pg_catalog.set_config('standard_conforming_strings', 'on', false),  -- which the engine's own patterns assume
+    pg_catalog.set_config('default_transaction_isolation', 'read committed', false);  -- otherwise, requests to cancel would not be seen
+  reset client_encoding;  -- a file that sets it would garble directives and answers
 end
 $$;
 
 comment on function weft._settle_settings() is 'Gives the session the settings without which a run would end early, or hang on its client.';
 
 
--- What the engine needs of a session that has the role and the search_path it began with. Asked for every file: so it looks first,
--- because mostly the connection has brought the settings along.
+-- For a session that has the role and the search_path it began with. Called for every file, so it looks first: mostly the connection has
+-- brought these settings along.
 create or replace function weft._settle_path()
   returns text
   volatile
@@ -59,7 +59,7 @@ $$;
 comment on function weft._settle_path() is 'Gives the session the search_path and the settings that the engine needs; returns the search_path that a file starts with.';
 
 
--- Whoever had the session before.
+-- Whatever the session was used for before.
 create or replace function weft._settle_session()
   returns text
   volatile
@@ -91,7 +91,7 @@ comment on function weft._reset_session() is
   'Takes role, settings, cursors, temporary tables, prepared statements and listeners back to the session''s beginning; returns the search_path that a file starts with.';
 
 
--- Shown by pg_stat_activity at once, also from inside an open transaction: 'weft 47/52 schema'.
+-- pg_stat_activity shows this at once, even from inside an open transaction: 'weft 47/52 schema'.
 create or replace function weft._show_progress(p_step integer, p_steps integer, p_phase text)
   returns text
   volatile
@@ -103,7 +103,7 @@ $$;
 comment on function weft._show_progress(integer, integer, text) is 'Shows other sessions where an uncommitted phase is, through application_name.';
 
 
--- An event trigger of the user's finds its tables by the search_path that the session began with, whoever is at work.
+-- A user's event trigger finds its tables by the search_path that the session began with, even when the engine is at work.
 create or replace function weft._run_as_met(p_statement text)
   returns void
   volatile
@@ -119,11 +119,11 @@ begin
 end
 $$;
 
-comment on function weft._run_as_met(text) is 'Runs a statement of the engine''s that event triggers hear of, under the search_path that they know.';
+comment on function weft._run_as_met(text) is 'Runs a statement of the engine''s that may fire event triggers, under the search_path that these expect.';
 
 
--- Whoever is not ours has no business in schema weft, and weft.parameter() stands in it. So the role of a phase may look into it for as long
--- as the transaction takes, and nobody ever sees that grant.
+-- Other roles have no rights in schema weft, but weft.parameter() is there. So the role of a phase gets usage of the schema for the duration of
+-- the transaction, and nobody ever sees that grant.
 create or replace function weft._admit_role(p_role text)
   returns boolean
   volatile
@@ -156,8 +156,8 @@ $$;
 comment on function weft._dismiss_role(text) is 'Takes back what weft._admit_role has granted.';
 
 
--- What weft.yaml says of the session in which each file of a phase begins. As the files might do it themselves: first the role, then
--- the settings, under that role. No SET clause: it would undo the work.
+-- Sets up what weft.yaml says about the session in which each file of a phase begins. In the order in which files might do it themselves:
+-- first the role, then the settings, under that role. No SET clause: it would undo the work.
 create or replace function weft._enter_file(p_phase weft._phases, p_path text)
   returns text
   volatile

@@ -1,6 +1,6 @@
--- Artifacts as they are run: bytes as text, text as statements, statements as EXECUTE takes them.
+-- Prepares artifacts for execution: bytes become text, text becomes statements, and these get the form that EXECUTE takes.
 
--- A chunk as text. A character may be cut in two by the end of the chunk: its first bytes are handed on.
+-- Reads a chunk as text. If the end of the chunk cuts a character in two, its first bytes are passed on to the next chunk.
 create or replace function weft._read_chunk(p_digest bytea, p_carry bytea, p_is_first boolean, p_is_last boolean, out text text, out carry bytea)
   stable
   set search_path = pg_catalog, pg_temp
@@ -34,7 +34,7 @@ $$;
 comment on function weft._read_chunk(bytea, bytea, boolean, boolean) is 'Reads a chunk of an artifact as text in the encoding of this database.';
 
 
--- A whole artifact as text. No SET clause, so that the planner takes it into the query of whoever calls: every name in it is qualified.
+-- A whole artifact as text. No SET clause, so that the planner can inline it into the caller's query: every name in it is qualified.
 create or replace function weft._read_text(p_content bytea)
   returns text
   stable
@@ -58,11 +58,11 @@ as $$
   where a.deployment_id = p_deployment and a.path = p_path and cardinality(a.chunks) = 1
 $$;
 
-comment on function weft._split_file(uuid, text) is 'Splits a file of one chunk into its statements; null where it has more.';
+comment on function weft._split_file(uuid, text) is 'Splits a file of one chunk into its statements; null if it has more chunks.';
 
 
--- Digests are of the text as it stands in the file: one of a text with a secret in it would give the secret away to whoever tries.
--- No SET clause, so that the planner takes it into the query of whoever calls: every name in it is qualified.
+-- Digests are made of the text as it is in the file: from the digest of a text with a secret's value in it, the secret could be guessed.
+-- No SET clause, so that the planner can inline it into the caller's query: every name in it is qualified.
 create or replace function weft._digest_statements(p_statements text[])
   returns table (digests bytea[])
   immutable parallel safe rows 1
@@ -75,7 +75,7 @@ $$;
 comment on function weft._digest_statements(text[]) is 'Digests statements, each by itself.';
 
 
--- The server says of SELECT INTO that EXECUTE has not implemented it, and takes it with something behind it.
+-- EXECUTE refuses SELECT INTO as not implemented, but accepts it if something follows the statement.
 -- No SET clause, as above.
 create or replace function weft._make_executable(p_statements text[], p_parameters jsonb)
   returns table (executables text[])
@@ -96,10 +96,10 @@ as $$
 $$;
 
 comment on function weft._make_executable(text[], jsonb) is
-  'Writes statements so that EXECUTE takes them: with the values of parameters, if there are any, and also what may be a SELECT INTO.';
+  'Writes statements in the form that EXECUTE takes: with the values of parameters, if there are any, and with care for what may be a SELECT INTO.';
 
 
--- A file of one chunk. What lacks the COMMIT stays as it is, and the server refuses it.
+-- For a file of one chunk. A file without the COMMIT stays as it is, and the server refuses it.
 create or replace function weft._is_wrapped(p_statements text[])
   returns boolean
   immutable parallel safe
@@ -109,7 +109,7 @@ as $$
   select coalesce(cardinality(p_statements) > 1 and weft._is_begin(p_statements[1]) and weft._is_commit(p_statements[cardinality(p_statements)]), false)
 $$;
 
-comment on function weft._is_wrapped(text[]) is 'Tells whether a file begins with BEGIN and ends with COMMIT, which then are left out.';
+comment on function weft._is_wrapped(text[]) is 'Tells whether a file begins with BEGIN and ends with COMMIT, which are then left out.';
 
 
 create or replace function weft._refuse_open_transaction(p_line integer)
@@ -127,8 +127,8 @@ $$;
 comment on function weft._refuse_open_transaction(integer) is 'Refuses a file that begins a transaction and does not end it.';
 
 
--- pg_dump writes large objects between BEGIN and COMMIT, for they are open no longer than a transaction. The file has one already: so the pair is
--- left out, as one around the whole file is.
+-- pg_dump writes large objects between BEGIN and COMMIT, because they stay open only within a transaction. The file already runs in one, so the
+-- pair is left out, like one around the whole file.
 create or replace function weft._leave_out_object_blocks(inout p_statements text[], inout p_lines integer[], inout p_objects_at integer, p_is_end boolean, out told_at integer)
   stable
   set search_path = pg_catalog, pg_temp
@@ -159,15 +159,15 @@ $$;
 comment on function weft._leave_out_object_blocks(text[], integer[], integer, boolean) is 'Leaves out BEGIN and COMMIT around large objects, as pg_dump writes them, and tells the line of the first BEGIN.';
 
 
--- Steps are read some at a time: what one artifact costs is then a row, not a dozen statements. No more than about a chunk, or one step.
+-- Steps are read several at a time, so that an artifact costs a row, not a dozen statements. Up to about the size of a chunk, or a single step.
 create or replace function weft._read_scripts(p_deployment uuid, p_first integer, p_last integer, p_parameters jsonb)
   returns weft._script[]
   stable
   set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_generic_plan  -- a deployment reads often, and to plan this takes longer than to do it; in PL/pgSQL, because before 18 a function in SQL plans for each call
+  set plan_cache_mode = force_generic_plan  -- a deployment reads often, and planning takes longer than reading; in PL/pgSQL, because before 18 a function in SQL is planned for each call
   set enable_nestloop = off  -- rows that were just written have no statistics
   set enable_memoize = off  -- no file is read twice
-  set jit = off  -- which such a plan looks dear enough for
+  set jit = off  -- such a plan looks expensive enough to be compiled
   language plpgsql
 as $$
 begin
@@ -180,7 +180,7 @@ begin
              a.chunks, a.size,
              sum(case s.kind when 'run' then a.size end) over (order by s.ordinal) as bytes, row_number() over (order by s.ordinal) as place
       from weft._steps as s
-      -- by its key: where each step is a transaction, all artifacts would be read for each
+      -- by its key: otherwise, if each step is a transaction, all artifacts would be read for each
       left join lateral (select k.chunks, k.size from weft._artifacts as k where k.deployment_id = p_deployment and k.path = s.path offset 0) as a on true
       where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending'
     ), texts as (
@@ -191,7 +191,7 @@ begin
         from (
           select b.*, weft._read_text(k.content) as text
           from pending as b
-          -- by its key, file by file: of chunks there are as many as are kept
+          -- by its key, file by file, because there may be very many chunks
           left join lateral (select c.content from weft._chunks as c where b.kind = 'run' and cardinality(b.chunks) = 1 and c.digest = b.chunks[1] offset 0) as k on true
           where b.place = 1 or b.bytes is null or b.bytes <= weft._limit('scripts_read_bytes')
           order by b.ordinal) as r
@@ -216,7 +216,7 @@ begin
         from (
           select o.statements, o.lines, o.told_at, d.digests,
                  coalesce(case when o.statements[1] ~* '^(?:\s|--[^\n\r]*|/\*.*\*/)*(?:begin|start)\M' then weft._is_wrapped(o.statements) end, false) as is_wrapped,
-                 -- most files name no parameter, and have the word INTO behind INSERT alone, and not behind a name that ends like it: without a pattern, which would
+                 -- most files name no parameter, and have INTO only after INSERT, and not after a name that ends like that: checked without a pattern, which would
                  -- be tried at each letter
                  strpos(replace(replace(E'\n' || t.folded, E'\ninsert into', ''), ' insert into', ''), 'into') = 0 and (t.text ~ t.mark) is not true as is_as_it_stands
           from (
@@ -236,10 +236,10 @@ begin
 end
 $$;
 
-comment on function weft._read_scripts(uuid, integer, integer, jsonb) is 'Reads pending steps from p_first on, some at a time; of files to be run in one chunk, with their statements.';
+comment on function weft._read_scripts(uuid, integer, integer, jsonb) is 'Reads pending steps from p_first on, several at a time; files of one chunk that are to be run, with their statements.';
 
 
--- Who of several cannot be read, found after they were read together.
+-- Called after several steps could not be read together.
 create or replace function weft._find_unreadable(p_deployment uuid, p_first integer, p_last integer)
   returns text
   stable
@@ -270,7 +270,7 @@ $$;
 comment on function weft._find_unreadable(uuid, integer, integer) is 'Names the first of several steps whose artifact is no text in the encoding of this database.';
 
 
--- The fallback of the split: the server's grammar decides, and only where the file is small enough to be run in one piece.
+-- The fallback of the split: the server's grammar decides, if the file is small enough to be run in one piece.
 create or replace function weft._is_split_wrong(p_statement text, p_chunks bytea[], p_size bigint, p_parameters jsonb)
   returns boolean
   volatile
@@ -287,4 +287,4 @@ end
 $$;
 
 comment on function weft._is_split_wrong(text, bytea[], bigint, jsonb) is
-  'Tells whether a statement is no SQL while the whole file is: then the scanner was wrong, not the author.';
+  'Tells whether a statement is not valid SQL although the whole file is, which means that the scanner was wrong, not the author.';

@@ -1,8 +1,8 @@
 -- Where in a file an error is. The server knows the place of most mistakes to the character, but only tells a client: GET STACKED
 -- DIAGNOSTICS has no field for it. So it is found again afterwards: by the word that the message names, and if that occurs more than
--- once in the statement, by asking the server's own parser about each occurrence. What cannot be told for certain is not told.
+-- once in the statement, by asking the server's own parser about each occurrence. A place that is not certain is not reported.
 
--- Words, numbers, strings and signs; of dollar quotes the marks alone, so that what a body holds is seen too.
+-- Words, numbers, strings and signs. Dollar quotes count only by their marks, so that the tokens of a body are included.
 create or replace function weft._read_tokens(p_text text)
   returns table (number bigint, at integer, token text)
   immutable parallel safe
@@ -23,8 +23,8 @@ $$;
 comment on function weft._read_tokens(text) is 'Cuts a statement into tokens, with the character at which each begins; white space and comments are left out.';
 
 
--- Parsed, or analysed too, and never run: a function over a polymorphic type is only parsed when it is created. A table that somebody has locked
--- is not waited for.
+-- Parses a text, or also analyses it, but never runs it: when a function over a polymorphic type is created, it is only parsed. Never waits for
+-- locked tables.
 create or replace function weft._ask_grammar(p_text text, p_language text, p_is_analysed boolean, p_search_path text)
   returns text
   volatile
@@ -49,11 +49,11 @@ begin
 end
 $$;
 
-comment on function weft._ask_grammar(text, text, boolean, text) is 'Asks the server what it has against a text: its message, or an empty text.';
+comment on function weft._ask_grammar(text, text, boolean, text) is 'Asks the server what is wrong with a text: returns its message, or an empty text.';
 
 
--- What the message is about, and as what it stands in the text. Messages in other languages than English have quotes of their own, and are
--- found out where they name an object as it is written.
+-- What the message is about, and in what form it occurs in the text. Messages in other languages than English use different quotes, and are
+-- understood if they name an object as it is written.
 create or replace function weft._read_culprit(p_state text, p_message text, out kind text, out word text)
   immutable
   set search_path = pg_catalog, pg_temp
@@ -100,11 +100,11 @@ as $$
   order by w.at
 $$;
 
-comment on function weft._find_word(text, text, text, integer, integer) is 'Finds where a word stands in a statement, as a name, as a literal or as it is written.';
+comment on function weft._find_word(text, text, text, integer, integer) is 'Finds where a word occurs in a statement, as a name, as a literal or as it is written.';
 
 
--- Of several places the one that the server means. A text that ends behind it fails as all of it does (of words in the wrong place); or the
--- message names what is put into that place.
+-- Which of several places the server means: a text that is cut after that place fails like the whole text (for misplaced words); or, if another
+-- word is put there, the message names that word.
 create or replace function weft._tell_apart(
     p_text text, p_body_at integer, p_places integer[], p_lengths integer[], p_kind text, p_word text, p_message text, p_parameters jsonb, p_search_path text)
   returns integer
@@ -132,12 +132,12 @@ begin
 end
 $$;
 
-comment on function weft._tell_apart(text, integer, integer[], integer[], text, text, text, jsonb, text) is 'Asks the server which of several places an error is about; null when it does not say.';
+comment on function weft._tell_apart(text, integer, integer[], integer[], text, text, text, jsonb, text) is 'Asks the server which of several places an error is about; null if it does not say.';
 
 
--- A value of the wrong type: the message names the column that it was for. Which of the words is that column, the server says of another name in
--- its place: only of a column that is written to does it name the table too. The value is what stands behind the sign of equality, or at the same
--- place of VALUES; else the column itself is told.
+-- A value of the wrong type: the message names its column. To find out which of the words is that column, another name is put in its place: only for
+-- a column that is written to does the server's message name the table as well. The value is what follows the equals sign, or has the same
+-- position in VALUES; otherwise, the column itself is reported.
 create or replace function weft._find_assigned(p_text text, p_column text, p_parameters jsonb, p_search_path text)
   returns integer
   volatile
@@ -152,8 +152,8 @@ declare
   v_depth     integer := 1;      -- the list of columns is one
   v_commas    integer := 0;      -- of the row so far
   v_values    integer;           -- the depth of the row
-  v_is_next   boolean := false;  -- stands where the value begins
-  v_first     integer;           -- how many columns of the list stand before it
+  v_is_next   boolean := false;  -- the next token begins the value
+  v_first     integer;           -- how many columns of the list come before it
 begin
   for v_place in select w.at, w.length from weft._find_word(p_text, 'name', p_column, 1, length(p_text)) as w limit weft._limit('places_tried_count') loop
     if weft._ask_grammar(weft._interpolate(overlay(p_text placing 'weft_stands_here' from v_place.at for v_place.length), p_parameters, v_mark), 'sql', true, p_search_path)
@@ -190,10 +190,10 @@ begin
 end
 $$;
 
-comment on function weft._find_assigned(text, text, jsonb, text) is 'Finds the value of the wrong type that a statement writes to a column, or the column; null where that cannot be told.';
+comment on function weft._find_assigned(text, text, jsonb, text) is 'Finds the value of the wrong type that a statement writes to a column, or the column; null if that cannot be told.';
 
 
--- A word that stands there once is still not the culprit where the server may mean something else that says the same: a string that holds it
+-- A word that occurs only once is still not certain to be the culprit if the server may mean something else: a string that contains it
 -- ('{1,x}', nextval('item_id')), or a word of SQL that becomes an operator (IN, LIKE, USING).
 create or replace function weft._is_doubtful(p_text text, p_kind text, p_word text, p_places integer[], p_from integer, p_to integer)
   returns boolean
@@ -209,10 +209,10 @@ as $$
         else strpos(t.token, p_word) > 0 end))
 $$;
 
-comment on function weft._is_doubtful(text, text, text, integer[], integer, integer) is 'Tells whether an error may be about something else than the places where its word stands.';
+comment on function weft._is_doubtful(text, text, text, integer[], integer, integer) is 'Tells whether an error may be about something else than the places where its word occurs.';
 
 
--- PL/pgSQL tells in which line its statement begins. All that begin in it are looked at: which of them it was is not told.
+-- PL/pgSQL says in which line its statement begins, but not which of several in that line it was. So all of them are looked at.
 create or replace function weft._find_statement_end(p_text text, p_from integer, p_to integer)
   returns integer
   immutable
@@ -228,7 +228,7 @@ as $$
     (select min(t.at) from tokens as t where t.token = ';' and not t.is_in_line), p_to)
 $$;
 
-comment on function weft._find_statement_end(text, integer, integer) is 'Finds where the last of the statements ends that begin in a line of a body.';
+comment on function weft._find_statement_end(text, integer, integer) is 'Finds the end of the last statement that begins in a line of a body.';
 
 
 -- Where the body of a DO block or a function begins in its statement, and where it ends.
@@ -270,7 +270,7 @@ $$;
 comment on function weft._describe_place(text, integer, integer, boolean) is 'Describes a place in a statement: line and character in the file, the text of the line, and where in it.';
 
 
--- An empty context means that the server knew the place: else it says which statement it was (spi.c, _SPI_error_callback).
+-- An empty context means that the server knew the place; otherwise, the context has the statement (spi.c, _SPI_error_callback).
 create or replace function weft._find_place(p_error jsonb, p_statement text, p_line integer, p_parameters jsonb, p_search_path text)
   returns jsonb
   volatile
@@ -281,7 +281,7 @@ declare
   v_text      text := weft._skip_comments(p_statement);
   v_message   text := p_error ->> 'message';
   v_context   text := coalesce(p_error ->> 'context', '');
-  v_block     integer := substring(v_context from '.*PL/pgSQL function inline_code_block line (\d+)')::integer;  -- the last one: the others are of blocks in blocks
+  v_block     integer := substring(v_context from '.*PL/pgSQL function inline_code_block line (\d+)')::integer;  -- the last one: the others belong to nested blocks
   v_near      integer := substring(v_context from '^compilation of PL/pgSQL function "[^\n]*" near line (\d+)')::integer;
   v_culprit   record;
   v_body_at   integer := 0;
@@ -306,7 +306,7 @@ begin
     v_from := v_body_at;
     if v_block > 1 then
       v_from := v_from + coalesce(length(substring(substr(v_text, v_from, v_to - v_from + 1) from format('^(?:[^\n]*\n){%s}', v_block - 1))), 0);
-    elsif v_near > 0 then  -- where it was read to
+    elsif v_near > 0 then  -- up to where it was read
       v_to := v_from - 1 + coalesce(length(substring(substr(v_text, v_from, v_to - v_from + 1) from format('^(?:[^\n]*\n){%s}', v_near))), v_to - v_from + 1);
     end if;
   end if;
@@ -314,7 +314,7 @@ begin
     return weft._describe_place(v_text, p_line, length(rtrim(v_text, E' \t\n\r')) + 1, true);
   end if;
 
-  -- in a block a value is wrong only while it runs, and so says nothing of what stands there
+  -- in a block, a value is only wrong when it runs, which says nothing about the words there
   if v_block is null or p_error ->> 'sqlstate' ~ '^42' and v_context ~ '^PL/pgSQL function inline_code_block line \d+ at (?!RAISE|ASSERT|[^\n]*EXECUTE)' then
     v_culprit := weft._read_culprit(p_error ->> 'sqlstate', v_message);
     if v_block is not null then
@@ -322,7 +322,7 @@ begin
     end if;
     if v_block is null and v_near is null and p_error ->> 'sqlstate' = '42804' and v_message ~ '^[^"]*"[^"]+"[^"]*$' then
       v_at := weft._find_assigned(v_text, substring(v_message from '"([^"]+)"'), p_parameters, p_search_path);
-    elsif v_culprit.kind = 'source' and v_culprit.word ~ '^[eE]?[''"$/]' and strpos(substr(v_text, v_from), v_culprit.word) > 0 then  -- what does not end
+    elsif v_culprit.kind = 'source' and v_culprit.word ~ '^[eE]?[''"$/]' and strpos(substr(v_text, v_from), v_culprit.word) > 0 then  -- an unterminated string or comment
       v_at := v_from - 1 + strpos(substr(v_text, v_from), v_culprit.word);
     else
       select array_agg(w.at order by w.at), array_agg(w.length order by w.at) into v_places, v_lengths
@@ -336,13 +336,13 @@ begin
     return weft._describe_place(v_text, p_line, v_at, true);
   elsif v_block is not null then
     return weft._describe_place(v_text, p_line, v_from, false);
-  elsif not v_doubtful and v_places is not null and strpos(substr(v_text, v_places[1], v_places[cardinality(v_places)] - v_places[1]), E'\n') = 0 then  -- which of them is not known, but the line is
+  elsif not v_doubtful and v_places is not null and strpos(substr(v_text, v_places[1], v_places[cardinality(v_places)] - v_places[1]), E'\n') = 0 then  -- the exact place is not known, but the line is
     return weft._describe_place(v_text, p_line, v_places[1], false);
   end if;
   return null;
-exception when others then  -- an account without a place is better than none
+exception when others then  -- an error without a place is better than none
   return null;
 end
 $$;
 
-comment on function weft._find_place(jsonb, text, integer, jsonb, text) is 'Finds the place in a file that an error is about: line, character, and what stands there; null when it cannot be told.';
+comment on function weft._find_place(jsonb, text, integer, jsonb, text) is 'Finds the place in a file that an error is about: line, character, and what stands there; null if it cannot be told.';

@@ -1,20 +1,20 @@
 -- The record of an error: the server's words kept whole, where it was, and what to do.
 
--- The one thing that decides the lane: what the server said.
+-- Only the server's error decides whether a statement may run in a transaction.
 create or replace function weft._is_refused_in_transaction(p_error jsonb)
   returns boolean
   immutable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  -- the words are those of the statement, in every language of messages
+  -- these words come from the statement itself, so they are the same in every language
   select (p_error ->> 'sqlstate' = '25001' and strpos(p_error ->> 'message', 'SET TRANSACTION') = 0) or p_error ->> 'sqlstate' = '2D000'
 $$;
 
 comment on function weft._is_refused_in_transaction(jsonb) is 'Tells whether the server refused a statement because it runs it in no transaction.';
 
 
--- The last is of the catalog: two GRANTs on one object, say. Its words the server translates into no language.
+-- The last condition is about a conflict in the catalog: two GRANTs on one object, say. The server never translates that message.
 create or replace function weft._may_pass(p_state text, p_message text)
   returns boolean
   immutable
@@ -27,8 +27,8 @@ $$;
 comment on function weft._may_pass(text, text) is 'Tells whether an error is about what others were doing at the same time, so that the same may succeed in another try.';
 
 
--- All of GET STACKED DIAGNOSTICS; of the context, what is the user's: it ends where the engine's own functions begin. That the transaction was made read-only
--- is raised as WF014 without words, also where the role is the file's, which may call nothing of the engine: the words are here.
+-- All of GET STACKED DIAGNOSTICS. Of the context, only the user's part, up to the engine's own functions. A transaction that was made read-only is raised as
+-- WF014 without a text, even under the role of a file, which may call nothing of the engine; the text is here.
 create or replace function weft._account_of_error(p_caught weft._caught)
   returns jsonb
   immutable
@@ -45,10 +45,10 @@ as $$
   from (select p_caught.state = 'WF014' and p_caught.message = 'WF014' as is_read_only) as r
 $$;
 
-comment on function weft._account_of_error(weft._caught) is 'Keeps an error whole, without what is empty.';
+comment on function weft._account_of_error(weft._caught) is 'Keeps an error whole, without empty fields.';
 
 
--- A file that raises query_canceled itself has failed. A signal may meet the engine where it raises something, too: to find out whether a text parses, say.
+-- A file that raises query_canceled itself has failed. A signal may also arrive while the engine itself raises an error, to find out whether a text parses, say.
 create or replace function weft._is_interruption(p_state text, p_context text)
   returns boolean
   immutable
@@ -58,10 +58,10 @@ as $$
   select p_state = '57014' and (p_context !~ '^[^\n]*RAISE(\n|$)' or p_context ~ '^[^\n]*\mweft\._')
 $$;
 
-comment on function weft._is_interruption(text, text) is 'Tells whether somebody cancelled the statement that was at work.';
+comment on function weft._is_interruption(text, text) is 'Tells whether somebody cancelled the statement that was running.';
 
 
--- No server knows a backslash outside of quotes: that is psql speaking.
+-- No server accepts a backslash outside of quotes, so it must be a command of psql.
 create or replace function weft._advise_for_psql(p_statement text)
   returns text
   immutable
@@ -80,7 +80,7 @@ as $$
   from (select coalesce(substring(p_statement from '^\s*\\([A-Za-z!?]\w*)'), substring(p_statement from '\\([A-Za-z!?]\w*)')) as name) as c
 $$;
 
-comment on function weft._advise_for_psql(text) is 'Says what to do in place of a command of psql.';
+comment on function weft._advise_for_psql(text) is 'Says what to use instead of a command of psql.';
 
 
 create or replace function weft._advise_on_own_schema()
@@ -92,10 +92,10 @@ as $$
   select 'Make what is yours in a schema of your own. If the file is a dump of a database with Weft in it: pg_dump -N weft leaves that out.'
 $$;
 
-comment on function weft._advise_on_own_schema() is 'Says what to do where a file has to do with what is in schema weft.';
+comment on function weft._advise_on_own_schema() is 'Says what to do if a file uses something in schema weft.';
 
 
--- The message has no schema: what a table or function of the user's is called too, may be that one.
+-- The message names no schema: if a table or function of the user's has the same name, it may be about that one.
 create or replace function weft._is_of_engine(p_message text)
   returns boolean
   stable
@@ -111,10 +111,10 @@ as $$
   ) as o
 $$;
 
-comment on function weft._is_of_engine(text) is 'Tells whether it is a table or function of the engine, and none of another schema, to which permission was denied.';
+comment on function weft._is_of_engine(text) is 'Tells whether permission was denied to a table or function of the engine, whose name exists in no other schema.';
 
 
--- What a failed block leaves to be told: all of GET STACKED DIAGNOSTICS, and where it was.
+-- What can be reported about a failed block: all of GET STACKED DIAGNOSTICS, and where it was.
 create or replace function weft._describe_error(
     p_error jsonb, p_phase text, p_path text, p_line integer, p_statement text, p_parameters jsonb default null, p_search_path text default 'pg_catalog, pg_temp')
   returns jsonb
@@ -219,10 +219,10 @@ as $$
     'hint', concat_ws(' ', p_error ->> 'hint', format('They stand in weft.yaml: role %s, settings %s. The role that deploys is %s.', coalesce(p_phase.role, 'none'), p_phase.settings, session_user))))
 $$;
 
-comment on function weft._describe_entry_error(jsonb, weft._phases, text) is 'Makes the account of a role or a setting of a phase that could not be had.';
+comment on function weft._describe_entry_error(jsonb, weft._phases, text) is 'Makes the account of an error in setting the role or a setting of a phase.';
 
 
--- The server has said it of the whole statement of a load. If it says the same of the expression alone, that is what it is about.
+-- The server's error is about the whole statement of a load. If the expression alone causes the same error, it is the culprit.
 create or replace function weft._describe_where_error(p_error jsonb, p_phase weft._phases, p_step integer, p_search_path text)
   returns jsonb
   volatile
@@ -244,7 +244,7 @@ begin
 end
 $$;
 
-comment on function weft._describe_where_error(jsonb, weft._phases, integer, text) is 'Makes the account of an error of a load, and tells whether its "where" is what it is about.';
+comment on function weft._describe_where_error(jsonb, weft._phases, integer, text) is 'Makes the account of an error of a load, and says whether its "where" caused it.';
 
 
 create or replace function weft._describe_cancellation(p_cancellation weft._cancellations)
@@ -261,7 +261,7 @@ as $$
     'requested_at', p_cancellation.requested_at)
 $$;
 
-comment on function weft._describe_cancellation(weft._cancellations) is 'Says who asked for the end, and when.';
+comment on function weft._describe_cancellation(weft._cancellations) is 'Says who asked to cancel, and when.';
 
 
 create or replace function weft._list_some(p_names text[])
@@ -285,7 +285,7 @@ as $$
   select case when p_path ~ '^[A-Za-z0-9._/-]+$' then p_path else quote_literal(p_path) end
 $$;
 
-comment on function weft._quote_path(text) is 'Writes a path as a shell takes it.';
+comment on function weft._quote_path(text) is 'Quotes a path for a shell.';
 
 
 create or replace function weft._texts_of(p_array jsonb)

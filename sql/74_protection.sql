@@ -1,8 +1,8 @@
 -- What the rules of an environment require of a deployment: an earlier rehearsal of the same digest, and the approval of a second
 -- person.
 
--- A rehearsal has another request than what it rehearses: so the digest is over what both would run. What is no bundle's alone (an undo,
--- a baseline) is bound by its request as well.
+-- A rehearsal and the deployment that it rehearses have different requests, so the digest covers what both would run. An undo or a baseline
+-- is not determined by a bundle alone, so its digest also covers its request.
 create or replace function weft._digest_of(p_deployment uuid)
   returns bytea
   stable
@@ -18,10 +18,10 @@ as $$
   where d.id = p_deployment
 $$;
 
-comment on function weft._digest_of(uuid) is 'Returns the SHA-256 of what a deployment would run: its manifest, the values of its parameters, the names of secret ones; of an undo and a baseline also what was asked for.';
+comment on function weft._digest_of(uuid) is 'Returns the SHA-256 of what a deployment would run: its manifest, the values of its parameters, the names of secret ones; for an undo or a baseline also the request.';
 
 
--- The newest one counts: what ran through yesterday and fails today would fail.
+-- The newest rehearsal counts: if it failed, so would the deployment, even if an older one succeeded.
 create or replace function weft._find_rehearsal(p_deployment weft._deployments, p_digest bytea, out rehearsal uuid, out why text)
   stable
   set search_path = pg_catalog, pg_temp
@@ -47,7 +47,7 @@ begin
 end
 $$;
 
-comment on function weft._find_rehearsal(weft._deployments, bytea) is 'Looks for the rehearsal behind which a deployment may start: the newest of the same digest, if that ended well; or tells why there is none.';
+comment on function weft._find_rehearsal(weft._deployments, bytea) is 'Looks for the rehearsal that allows a deployment to start: the newest with the same digest, if it succeeded; or tells why there is none.';
 
 
 create or replace function weft._require_rehearsal(p_deployment weft._deployments, p_digest bytea, p_environment text)
@@ -68,10 +68,10 @@ begin
 end
 $$;
 
-comment on function weft._require_rehearsal(weft._deployments, bytea, text) is 'Finds the rehearsal behind which a deployment may start, or refuses it.';
+comment on function weft._require_rehearsal(weft._deployments, bytea, text) is 'Finds the rehearsal that allows a deployment to start, or refuses the deployment.';
 
 
--- A rehearsal leaves nothing, so nothing is asked of it. What takes something back, or records it, can only be approved.
+-- A rehearsal leaves nothing, so it needs neither. An undo or a baseline can only be approved, not rehearsed first.
 create or replace function weft._protect(p_deployment uuid, p_protection jsonb)
   returns void
   volatile
@@ -100,7 +100,7 @@ begin
 end
 $$;
 
-comment on function weft._protect(uuid, jsonb) is 'Writes down what the rules of its environment ask of a deployment that is being opened, or refuses it because it was not rehearsed.';
+comment on function weft._protect(uuid, jsonb) is 'Stores what the rules of its environment require of a deployment that is being opened, or refuses it because it was not rehearsed.';
 
 
 create or replace function weft._lacks_approval(p_deployment uuid)
@@ -128,7 +128,7 @@ as $$
   where d.id = p_deployment and d.state = 'open'
 $$;
 
-comment on function weft._waits_for_approval(uuid) is 'Tells whether nothing lacks of a deployment but its approval; null when it is not open.';
+comment on function weft._waits_for_approval(uuid) is 'Tells whether only the approval of a deployment is missing; null if the deployment is not open.';
 
 
 create or replace function weft._ask_for_approval(p_deployment uuid)
@@ -151,7 +151,7 @@ begin
 end
 $$;
 
-comment on function weft._ask_for_approval(uuid) is 'Notes, once, that a deployment waits for nothing but its approval, and until when.';
+comment on function weft._ask_for_approval(uuid) is 'Notes, once, that a deployment waits only for its approval, and until when.';
 
 
 create or replace function weft._describe_approval(p_deployment uuid)
@@ -173,7 +173,7 @@ $$;
 comment on function weft._describe_approval(uuid) is 'Shows whose approval a deployment needs, of which digest and until when, and who has given it; null when it needs none.';
 
 
--- What a job's token or a webhook said: of a signature alone there is nothing to tell.
+-- This comes from a job's token or a webhook; a signature alone says nothing about it.
 create or replace function weft._describe_source(p_signature jsonb)
   returns jsonb
   immutable parallel safe strict
@@ -193,4 +193,4 @@ as $$
   where p_signature ?| array['webhook_of', 'proof']
 $$;
 
-comment on function weft._describe_source(jsonb) is 'Tells from which repository and commit a deployment comes, as far as what proves its request says so: a webhook, or an identity token; null of a signature alone.';
+comment on function weft._describe_source(jsonb) is 'Tells from which repository and commit a deployment comes, as far as the webhook or the identity token that proves its request says so; null if there is only a signature.';

@@ -1,7 +1,7 @@
--- What stays of a file or a batch that stopped half-way, and how it continues: the words of its account.
+-- Words that tell what stays in the database of a file or a batch that stopped half-way, and how it continues.
 
--- Of a step that is run statement by statement: how many of its statements are done, and whether one that is not done may have
--- committed something all the same. Afterwards the step itself remembers both, for a later deployment takes the statements over.
+-- For a step that runs statement by statement: how many of its statements are done, and whether one that is not done may have committed
+-- something all the same. The step itself remembers both, because a later deployment takes over the statements.
 create or replace function weft._count_statements(p_deployment uuid)
   returns table (step integer, done integer, runs_again boolean)
   stable
@@ -15,10 +15,10 @@ as $$
 $$;
 
 comment on function weft._count_statements(uuid) is
-  'Counts the statements that are done of steps which are run statement by statement, and tells whether one that is not done has run and will run again.';
+  'Counts the statements that are done in steps that run statement by statement, and tells whether one that is not done has run and will run again.';
 
 
--- The same of a step that takes a file back: that file is what its reader asks about.
+-- The same for a step of an undo, whose reader asks about the file that it takes back.
 create or replace function weft._tell_what_is_undone(p_step weft._steps, p_done integer, p_runs_again boolean, p_is_over boolean)
   returns text
   stable
@@ -38,7 +38,7 @@ as $$
 $$;
 
 comment on function weft._tell_what_is_undone(weft._steps, integer, boolean, boolean) is
-  'Says how much of what a step of an undo takes back is taken back, where that is not all of it; null when there is nothing to say.';
+  'Says how much of its file a step of an undo has taken back, if that is not all of it; null if there is nothing to say.';
 
 
 create or replace function weft._tell_of_forgetting(p_step weft._steps)
@@ -52,10 +52,10 @@ as $$
   where p_step.result ? 'forgotten'
 $$;
 
-comment on function weft._tell_of_forgetting(weft._steps) is 'Says who has said that nothing of a file that stopped half-way is in the database any more, and why; null when nobody has.';
+comment on function weft._tell_of_forgetting(weft._steps) is 'Says who declared that nothing of a file that stopped half-way is left in the database, and why; null if nobody did.';
 
 
--- Of a step that is pending or failed. p_is_over: nothing of this deployment runs any more.
+-- For a step that is pending or failed. p_is_over: nothing of this deployment runs any more.
 create or replace function weft._tell_what_stays(p_step weft._steps, p_done integer, p_runs_again boolean, p_is_over boolean)
   returns text
   stable
@@ -84,7 +84,7 @@ as $$
 $$;
 
 comment on function weft._tell_what_stays(weft._steps, integer, boolean, boolean) is
-  'Says what of a step that was run statement by statement is in the database without the rest of it; null when there is nothing to say.';
+  'Says how much of a step that ran statement by statement is in the database without the rest of it; null if there is nothing to say.';
 
 
 create or replace function weft._count_rounds(p_rounds integer)
@@ -124,10 +124,10 @@ as $$
   from (select p_batch.rounds + p_batch.rounds_before as rounds, p_batch.rows + p_batch.rows_before as rows) as n
 $$;
 
-comment on function weft._tell_of_rounds(weft._batches) is 'Says how much of a batch is in the database, with what earlier deployments did of it; null when nothing is.';
+comment on function weft._tell_of_rounds(weft._batches) is 'Says how much of a batch is in the database, including the work of earlier deployments; null if nothing is.';
 
 
--- Without a cursor the rows themselves tell what is left, to any statement.
+-- Without a cursor, the rows themselves tell any statement what is left to do.
 create or replace function weft._tell_how_on(p_options jsonb)
   returns text
   immutable parallel safe
@@ -141,10 +141,10 @@ as $$
     else ' Deploy it as it is and it goes on behind them. A corrected statement is refused until weft.yaml says beside it "on_change: continue" (it goes on behind them) or "on_change: restart" (it begins anew).' end
 $$;
 
-comment on function weft._tell_how_on(jsonb) is 'Says how a batch that stopped half-way goes on, as it is and corrected.';
+comment on function weft._tell_how_on(jsonb) is 'Says how a batch that stopped half-way continues, unchanged or corrected.';
 
 
--- Where another deployment has gone on with it, the step remembers (without the cursor).
+-- If another deployment has continued the batch, the step remembers how far it was (without the cursor).
 create or replace function weft._recall_batch(p_step weft._steps)
   returns weft._batches
   stable
@@ -156,10 +156,10 @@ as $$
     else (select b from weft._batches as b where b.deployment_id = p_step.deployment_id and b.step = p_step.ordinal) end
 $$;
 
-comment on function weft._recall_batch(weft._steps) is 'Tells how far a step of a batch is, or was when another deployment went on with it.';
+comment on function weft._recall_batch(weft._steps) is 'Tells how far the batch of a step is, or was when another deployment continued it.';
 
 
--- Without the cursor, which is a value out of a table: the view weft.batches has it.
+-- Without the cursor, which is a value from a table; the view weft.batches has it.
 create or replace function weft._describe_batch(p_batch weft._batches)
   returns jsonb
   stable
@@ -205,7 +205,7 @@ as $$
   where s.deployment_id = p_deployment and s.ordinal = p_step
 $$;
 
-comment on function weft._tell_of_step(uuid, integer, integer, boolean, boolean) is 'Says what of a step that is pending or failed is in the database without the rest of it, a file or a batch; null when there is nothing to say.';
+comment on function weft._tell_of_step(uuid, integer, integer, boolean, boolean) is 'Says what part of the file or batch of a pending or failed step is in the database without the rest; null if there is nothing to say.';
 
 
 create or replace function weft._describe_changed_batch(p_earlier weft._batches, p_other text)
@@ -224,10 +224,10 @@ as $$
   from (select p_earlier.rounds + p_earlier.rounds_before as count, weft._count_rounds(p_earlier.rounds + p_earlier.rounds_before) as rounds) as n
 $$;
 
-comment on function weft._describe_changed_batch(weft._batches, text) is 'Makes the refusal of a batch that is another one than the rounds which were committed.';
+comment on function weft._describe_changed_batch(weft._batches, text) is 'Makes the refusal of a batch that differs from the one whose rounds were committed.';
 
 
--- Which round it was, what stays, and the ways forward. What was done before the first round (weft.yaml, the statement itself) was no round.
+-- Which round it was, what stays, and the ways forward. Errors before the first round (weft.yaml, the statement itself) belong to no round.
 create or replace function weft._describe_round_error(p_error jsonb, p_kept weft._batches, p_batch weft._batches, p_is_round boolean, p_options jsonb)
   returns jsonb
   immutable
@@ -244,9 +244,9 @@ as $$
           when p_options ? 'on_change' then format('behind the cursor %s. Where the statement is, correct it and deploy again: it %s, as weft.yaml says (on_change: %s).', b.cursor,
             case p_options ->> 'on_change' when 'continue' then 'goes on there too' else format('begins anew from the cursor %s', b.start_cursor) end, p_options ->> 'on_change')
           else format('behind the cursor %s. Where the statement is, correct it, and say in weft.yaml, with its step, from where: on_change: continue (behind that cursor) or on_change: restart (from the cursor %s).', b.cursor, b.start_cursor) end) end), '')))
-  from (select case when (p_kept).step is null then jsonb_populate_record(p_batch, '{"rounds": 0, "rows": 0}') else p_kept end as batch) as k  -- what it took over is there
+  from (select case when (p_kept).step is null then jsonb_populate_record(p_batch, '{"rounds": 0, "rows": 0}') else p_kept end as batch) as k  -- what it took over is still there
   cross join lateral (select (k.batch).*) as b
   cross join lateral (select b.rounds + b.rounds_before as done, p_is_round and b.statement is not null as is_round) as r
 $$;
 
-comment on function weft._describe_round_error(jsonb, weft._batches, weft._batches, boolean, jsonb) is 'Adds to an error of a batch which round it was, how much is in the database, and how it goes on.';
+comment on function weft._describe_round_error(jsonb, weft._batches, weft._batches, boolean, jsonb) is 'Adds to an error of a batch which round it was, how much is in the database, and how the batch continues.';

@@ -1,6 +1,6 @@
 -- What a deployment looks like from outside, while it runs and afterwards: one document, the same for people, programs and HTTP.
 
--- What the server counts depends on the phase of the build: sessions to wait for, blocks of the table, entries of the index.
+-- What the server counts depends on the phase of the build: sessions to wait for, table blocks, index entries.
 create or replace function weft._describe_build(p_pid integer)
   returns jsonb
   stable
@@ -19,10 +19,10 @@ as $$
   where b.pid = p_pid and b.datname = current_database()
 $$;
 
-comment on function weft._describe_build(integer) is 'Shows how far a backend is with the index that it builds, as the server counts it; null when it builds none.';
+comment on function weft._describe_build(integer) is 'Shows how far a backend is with the index that it builds, as the server counts it; null if it builds none.';
 
 
--- Whoever waits between two looks holds nothing that pg_stat_activity could show: the journal's last word tells for whom.
+-- A runner that waits between two looks holds nothing that pg_stat_activity could show; the last event tells for whom it waits.
 create or replace function weft._describe_others(p_deployment uuid)
   returns jsonb
   stable
@@ -35,7 +35,7 @@ as $$
   where e.kind = 'waiting_for_others'
 $$;
 
-comment on function weft._describe_others(uuid) is 'Shows for whom a runner waits that looks again and again; null when it does not.';
+comment on function weft._describe_others(uuid) is 'Shows for whom a runner waits that looks again and again; null if it does not wait.';
 
 
 create or replace function weft._describe_handed_out(p_deployment uuid)
@@ -54,10 +54,10 @@ as $$
 $$;
 
 comment on function weft._describe_handed_out(uuid) is
-  'Shows the statement that a session was handed to be run at top level: without its client, the server finishes that one and nothing behind it.';
+  'Shows the statement that a session was handed to be run at top level: without its client, the server finishes this one, and runs nothing after it.';
 
 
--- A block whose locks were not to be had, or a statement that was handed out, is tried again so many times.
+-- A block that did not get its locks, or a statement that was handed out, is tried again up to a limit.
 create or replace function weft._count_attempt(p_deployment uuid, p_is_handed_out boolean)
   returns jsonb
   stable
@@ -75,14 +75,14 @@ as $$
       from weft._events as e
       where e.deployment_id = p_deployment and e.kind = 'lock_not_available'
         and e.number > (select coalesce(max(o.number), 0) from weft._events as o where o.deployment_id = p_deployment and o.kind <> 'lock_not_available')
-        -- nothing has come to its end since
+        -- nothing has finished since
         and e.at > all (select t.finished_at from weft._statements as t where t.deployment_id = p_deployment and t.state = 'done')
         and e.at > all (select b.last_round_at from weft._batches as b where b.deployment_id = p_deployment and b.last_round_at is not null)
         and e.at > coalesce((select max(s.finished_at) from weft._steps as s where s.deployment_id = p_deployment and s.state in ('succeeded', 'failed')), '-infinity')))
   end
 $$;
 
-comment on function weft._count_attempt(uuid, boolean) is 'Tells which try is at work, of how many before the step fails.';
+comment on function weft._count_attempt(uuid, boolean) is 'Tells which try is running, and after how many the step fails.';
 
 
 create or replace function weft._describe_live(p_deployment uuid)
@@ -125,11 +125,11 @@ begin
 end
 $$;
 
-comment on function weft._describe_live(uuid) is 'Shows what the runner of a deployment is at, as pg_stat_activity sees it from outside.';
+comment on function weft._describe_live(uuid) is 'Shows what the runner of a deployment is doing, as pg_stat_activity shows it from outside.';
 
 
--- A statement that ran in no transaction has failed, or was ended, and what it left is being taken away: why, and by what.
--- What was sent last is done, for all that is known, as soon as nobody is at work on it: only until then it is shown.
+-- A statement that ran in no transaction has failed, or was ended, and what it left is being removed: why, and by what statement.
+-- That one counts as done as soon as nobody is working on it, and is only shown until then.
 create or replace function weft._describe_cleaning(p_deployment uuid)
   returns jsonb
   volatile
@@ -153,10 +153,10 @@ as $$
   limit 1
 $$;
 
-comment on function weft._describe_cleaning(uuid) is 'Shows what is being taken away of a statement, and the error because of which that is so; null when nothing is.';
+comment on function weft._describe_cleaning(uuid) is 'Shows which leftover of a statement is being removed, and the error that made that necessary; null if there is none.';
 
 
--- What the journal names, as long as it is there; the name is looked up as text, for nobody but superusers may look into pg_toast.
+-- Lists what the journal names, as long as it exists. The name is looked up as text, because only superusers may look into pg_toast.
 create or replace function weft._list_leftovers(p_deployment uuid)
   returns jsonb
   stable
@@ -169,10 +169,10 @@ as $$
   where e.deployment_id = p_deployment and e.kind = 'leftover_out_of_reach'
 $$;
 
-comment on function weft._list_leftovers(uuid) is 'Lists invalid indexes that are left and that only a superuser may drop, each with the statement for it.';
+comment on function weft._list_leftovers(uuid) is 'Lists invalid indexes that are left over and that only a superuser may drop, each with the statement for it.';
 
 
--- What another deployment has recorded since, a baseline above all, is that one's: whoever takes this one back leaves it where it is.
+-- A file that another deployment (a baseline, above all) has recorded since belongs to that one: an undo of this one leaves it alone.
 create or replace function weft._list_halves(p_deployment uuid default null)
   returns table (deployment_id uuid, step integer, path text, done integer, recorded_by uuid)
   stable
@@ -191,7 +191,7 @@ as $$
     from weft._batches as b
     where b.rounds + b.rounds_before + b.rounds_replaced > 0 and b.deployment_id = coalesce(p_deployment, b.deployment_id)
   ) as k
-  -- from what is half done, each by its key: of steps there may be very many
+  -- starts from what is half-done, and looks up each by its key, because there may be very many steps
   cross join lateral (select o.id, o.bundle, o.started_at from weft._deployments as o where o.id = k.deployment_id offset 0) as d
   cross join lateral (select o.path from weft._steps as o where o.deployment_id = k.deployment_id and o.ordinal = k.step and o.state <> 'succeeded' offset 0) as s
   left join lateral (
@@ -201,7 +201,7 @@ as $$
 $$;
 
 comment on function weft._list_halves(uuid) is
-  'Lists files of which a deployment has run so many statements, or rounds, and not all; and which other deployment has recorded each as applied since, a baseline say. Without a deployment: of all.';
+  'Lists files of which a deployment has run some statements or rounds, but not all, with their number, and the other deployment (a baseline, say) that has recorded each as applied since. Without a deployment: for all deployments.';
 
 
 create or replace function weft._has_effects(p_deployment uuid)
@@ -214,7 +214,7 @@ as $$
       or exists (select from weft._list_halves(p_deployment) as f where f.recorded_by is null)
 $$;
 
-comment on function weft._has_effects(uuid) is 'Tells whether anything of a deployment is in the database still, as far as the history knows.';
+comment on function weft._has_effects(uuid) is 'Tells whether anything of a deployment is still in the database, as far as the history knows.';
 
 
 create or replace function weft._describe_undone(p_deployment uuid)
@@ -230,10 +230,10 @@ as $$
   limit 1
 $$;
 
-comment on function weft._describe_undone(uuid) is 'Tells which deployment has last begun to take another one back, how that ended, and whether nothing of it is left; null when none has.';
+comment on function weft._describe_undone(uuid) is 'Tells which deployment was the last to take another one back, how it ended, and whether nothing of the other is left; null if there was none.';
 
 
--- What an undo has left as it was, for there was nothing to take it back: also that it is gone all the same.
+-- Files that an undo left alone because they have no undo, and whether their effect is gone all the same.
 create or replace function weft._list_without_undo(p_deployment uuid)
   returns jsonb
   stable
@@ -247,15 +247,15 @@ as $$
   where e.deployment_id = p_deployment and e.kind = 'opened'
 $$;
 
-comment on function weft._list_without_undo(uuid) is 'Lists what of a deployment had no undo when it was undone; is_gone: it went with its table.';
+comment on function weft._list_without_undo(uuid) is 'Lists the files of a deployment that had no undo when it was undone; is_gone: the effect was lost with its table.';
 
 
--- What is written down of it when it is over (floor 76) says the same. p_is_over: nothing of this deployment runs any more.
+-- The receipt (floor 76) has the same. p_is_over: nothing of this deployment runs any more.
 create or replace function weft._describe_phases(p_deployment uuid, p_is_over boolean)
   returns json
   stable
   set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_generic_plan  -- the receipt asks, and then whoever waits for the end
+  set plan_cache_mode = force_generic_plan  -- the receipt needs it, and so does whoever waits for the end
   set enable_nestloop = off  -- rows that were just written have no statistics, and nested loops over steps are quadratic
   set jit = off
   language sql
@@ -281,7 +281,7 @@ as $$
       ) as e on e.path = s.path
       left join weft._count_statements(p_deployment) as t on t.step = s.ordinal
       cross join lateral (select coalesce((s.error ->> 'runs_again')::boolean, t.runs_again, false) as runs_again) as r
-      cross join lateral (  -- its names are the document's, and in the order of jsonb (by length), which then has nothing to sort
+      cross join lateral (  -- the names are those in the document, in the order of jsonb (by length), so that nothing has to be sorted
         select s.kind, s.path, s.rows, a.size, s.undo, s.condition as "when",
                case when s.kind = 'batch' then weft._describe_batch_of(p_deployment, s.ordinal) end as batch,
                s.error, s.state,
@@ -340,9 +340,9 @@ create or replace function weft.status(p_deployment uuid)
   language plpgsql
 as $$
 declare
-  v_live  constant jsonb := weft._describe_live(p_deployment);  -- before the rows, which show all that it has behind it then
+  v_live  constant jsonb := weft._describe_live(p_deployment);  -- read before the rows, so that they include everything that it has finished
 begin
-  -- as text until all of it stands: each jsonb in a jsonb would be taken apart and written anew
+  -- built as text: as jsonb, each nested document would be taken apart and rewritten
   return (select weft._as_utf8(json_build_object(
       'id', d.id,
       'state', d.state,

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c0ead79e3be42486541d4bd97b482162fcabe92db7d578ac9ab453fd577c3775';
+export const ENGINE_DIGEST = '4724f44422bbec79237e28fed2e38f2ff8e528f95eb1742bcdeea1fbeec0186c';
