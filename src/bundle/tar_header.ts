@@ -75,14 +75,15 @@ export function checkPaxAttributes(body: Uint8Array): void {
  * @throws Problem malformed_tar
  */
 export function* readPaxRecords(body: Uint8Array): Generator<readonly [key: string, value: string]> {
-  let at = 0;
-  while (at < body.length) {
-    const record = /^(\d{1,6}) ([^=]+)=/.exec(latin1(body.subarray(at, at + 256)));
+  const text = latin1(body);
+  const form = /(\d{1,6}) ([^=]{1,240})=/y;
+  for (let at = 0; at < text.length; ) {
+    form.lastIndex = at;
+    const record = form.exec(text);
     const length = Number(record?.[1]);
-    const begin = at + (record?.[0].length ?? 0);
-    if (!(length > 0) || at + length > body.length || begin >= at + length || body[at + length - 1] !== 0x0a)
+    if (!(length > 0) || at + length > text.length || form.lastIndex >= at + length || text[at + length - 1] !== '\n')
       throw malformed('a pax header is not a list of records');
-    yield [record?.[2] ?? '', latin1(body.subarray(begin, at + length - 1))];
+    yield [record?.[2] ?? '', text.slice(form.lastIndex, at + length - 1)];
     at += length;
   }
 }

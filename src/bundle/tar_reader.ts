@@ -52,7 +52,7 @@ export class TarReader<Header extends AnyHeader> {
     const next = this.#next;
     this.#next = null;
     if (next !== null) return next;
-    for (;;) {
+    for (let pax_bytes = 0; ; ) {
       await this.#skipBody();
       const header = this.#form.parse(await this.#take(TAR_BLOCK_BYTES, 'without the two blocks of zeros that end a tar'));
       if (header === null) {
@@ -62,7 +62,9 @@ export class TarReader<Header extends AnyHeader> {
       this.#unread = header.size;
       this.#padding = -header.size & (TAR_BLOCK_BYTES - 1);
       if (header.kind !== 'pax') return header;
-      if (header.size > LIMITS.tar_pax_bytes) throw malformed(`a pax header is larger than ${LIMITS.tar_pax_bytes} bytes (tar_pax_bytes)`, 'tar_pax_bytes');
+      pax_bytes += TAR_BLOCK_BYTES + header.size;
+      if (pax_bytes > LIMITS.tar_pax_bytes)
+        throw malformed(`the pax headers before an entry are larger than ${LIMITS.tar_pax_bytes} bytes (tar_pax_bytes)`, 'tar_pax_bytes');
       this.#unread = 0;
       this.#form.takePax(await this.#take(header.size, 'inside a pax header'), header);
     }

@@ -97,7 +97,7 @@ export const LIMITS = {
   bundle_file_bytes: 1024 * 1024,
   /** Zeros after the end of a tar: writers fill up a record, of 10 KiB as a rule. */
   tar_padding_bytes: 1024 * 1024,
-  /** A pax header in a tar: times and owners, which are passed over. */
+  /** The pax headers before one entry of a tar: times and owners, which are passed over. */
   tar_pax_bytes: 64 * 1024,
   /** The body of a webhook: GitHub sends none that is larger. */
   webhook_bytes: 25 * 1024 * 1024,

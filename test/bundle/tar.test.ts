@@ -263,6 +263,13 @@ describe('readTar refuses', () => {
     ['a global pax header that renames', 'forbidden_entry', ([a = {}]) => [request, { type: 'g', body: paxRecord('path', 'x') }, a, END], 'sets "path"'],
     ['a damaged pax header', 'malformed_tar', ([a = {}]) => [request, { type: 'x', body: '999 mtime=1\n' }, a, END], 'not a list of records'],
     ['a huge pax header', 'malformed_tar', () => [request, { type: 'x', body: Buffer.alloc(70_000) }, END], 'tar_pax_bytes'],
+    ['one pax header after the other', 'malformed_tar', () => [...Array(130).fill({ type: 'x', body: '' }), request, END], 'tar_pax_bytes'],
+    [
+      'the same behind the request',
+      'malformed_tar',
+      ([a = {}]) => [request, ...Array(70).fill({ type: 'g', body: paxRecord('comment', 'x'.repeat(500)) }), a, END],
+      'tar_pax_bytes',
+    ],
     ['an entry that the manifest does not name', 'artifact_unnamed', () => [request, { name: 'a'.repeat(64), body: 'x' }, END], 'no artifact of the manifest'],
     ['an entry that comes twice', 'artifact_doubled', ([a = {}]) => [request, a, a, END], 'twice'],
     ['entries out of order', 'artifact_out_of_order', ([a = {}, b = {}]) => [request, b, a, END], '"1.sql" '],

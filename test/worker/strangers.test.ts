@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LIMITS } from '../../src/domain/limits.ts';
-import { END, entry } from '../bundle/tars.ts';
+import { END, entry, paxRecord } from '../bundle/tars.ts';
 import { DEPLOYMENTS, type Document, inlineFiles, manifestOf } from '../http/requests.ts';
 import { openWorld, type World } from './support.ts';
 
@@ -119,6 +119,14 @@ describe('what is too much is refused at the limit that says so, and reaches no 
     const large = Buffer.from(entry({ name: 'request.json', body: Buffer.alloc(LIMITS.request_bytes + 1) }));
     expect(head).toHaveLength(512);
     expect(await limitOf({ ...init, body: gzipSync(Buffer.concat([large, END])) })).toBe('request_bytes');
+  }, 60_000);
+
+  test('a quarter of a gigabyte of attributes, in some hundred kilobytes of gzip, before any request', async () => {
+    const record = paxRecord('a', 'b');
+    const header = entry({ type: 'x', body: record.repeat(Math.floor(32_768 / record.length)) });
+    const endless = gzipSync(Buffer.concat([Buffer.alloc((1 << 28) - ((1 << 28) % header.length), header), END]), { level: 9 });
+    const init = { method: 'POST', body: endless, headers: { 'content-type': 'application/gzip', ...(await world.requests.sign(endless, 'run-1')) } };
+    expect(await limitOf(init)).toBe('tar_pax_bytes');
   }, 60_000);
 
   test('a gigabyte behind a request that is proved and did not announce it', async () => {
