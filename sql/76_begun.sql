@@ -1,6 +1,6 @@
--- Files of which a part is in the database: what the history does not have yet, and a deployment continues.
+-- Files of which a part is in the database: the history does not have them yet, and a deployment continues them.
 
--- By the keys of one deployment after another, which is quick where their steps are many.
+-- Looks up the keys of one deployment after another, which is quick even if they have many steps.
 create or replace function weft._was_left_out(p_bundle text, p_path text)
   returns boolean
   stable
@@ -15,10 +15,10 @@ as $$
     where d.bundle = p_bundle)
 $$;
 
-comment on function weft._was_left_out(text, text) is 'Tells whether a deployment of a bundle had this file, and went on without it.';
+comment on function weft._was_left_out(text, text) is 'Tells whether a deployment of a bundle had this file, and continued without it.';
 
 
--- What an undo has taken back in part, as long as it is of the deployment that was to be undone: what another one has recorded since is whole.
+-- Files that an undo has taken back in part, while they still belong to the deployment that it undid: a file that another one has recorded since is whole.
 create or replace function weft._list_half_undone(p_bundle text default null)
   returns table (bundle text, path text, undo text, deployment_id uuid, undoes uuid, step integer, account text)
   stable
@@ -38,10 +38,10 @@ as $$
     and (h.path is not null or exists (select from weft._list_halves(d.undoes) as f where f.path = s.undoes and f.recorded_by is null))
 $$;
 
-comment on function weft._list_half_undone(text) is 'Lists files of which undos have taken back a part, and not all: what the history has of each is not what is in the database.';
+comment on function weft._list_half_undone(text) is 'Lists files of which undos have taken back only a part, so that the database does not have what the history says.';
 
 
--- Files of which an undo has taken back a part: the history has them, and the database has not. What runs anyway is not asked about.
+-- Files of which an undo has taken back a part: the history has them, but the database does not. Files that run anyway are left out.
 create or replace function weft._find_half_undone(p_bundle text, p_candidates weft._candidate[], p_renames weft._finding[])
   returns setof weft._finding
   stable
@@ -55,7 +55,7 @@ as $$
   order by c.ordinal
 $$;
 
-comment on function weft._find_half_undone(text, weft._candidate[], weft._finding[]) is 'Finds files of a bundle of which an undo has taken back a part, and not all.';
+comment on function weft._find_half_undone(text, weft._candidate[], weft._finding[]) is 'Finds files of a bundle of which an undo has taken back only a part.';
 
 
 create or replace function weft._describe_half_undone(p_findings weft._finding[], p_stand text)
@@ -87,7 +87,7 @@ as $$
   select distinct on (d.bundle, s.path) d.bundle, s.path, d.id, coalesce(s.finished_at, t.at, b.last_round_at, d.finished_at), t.done, b.rounds + b.rounds_before,
          case when b.step is not null then concat(s.path, ': ', weft._tell_of_rounds(b), case when d.finished_at is not null then ' Deploy it again and it goes on behind them.' end)
            else weft._tell_what_stays(o.step, t.done, coalesce((s.error ->> 'runs_again')::boolean, t.runs_again), d.finished_at is not null) end
-  from (  -- of steps there may be very many
+  from (  -- there may be very many steps
     select t.deployment_id, t.step from weft._statements as t
     union
     select b.deployment_id, b.step from weft._batches as b where b.rounds + b.rounds_before > 0
@@ -102,13 +102,13 @@ as $$
     from weft._count_statements(d.id) as c where c.step = s.ordinal and (c.done > 0 or c.runs_again)) as t on true
   left join weft._batches as b on b.deployment_id = d.id and b.step = s.ordinal and b.rounds + b.rounds_before > 0
   where d.mode = 'apply' and d.started_at is not null and (t.done is not null or b.step is not null) and d.bundle = coalesce(p_bundle, d.bundle)
-    -- recorded since, or taken back with the rest of its deployment
+    -- recorded since, or taken back together with its deployment
     and not exists (select from weft._history as h where h.bundle = d.bundle and h.path = s.path and h.applied_at > d.finished_at)
     and (d.undoes is null or s.undoes is null or exists (select from weft._list_half_undone(d.bundle) as u where u.deployment_id = d.id and u.step = s.ordinal))
   order by d.bundle, s.path, d.place desc nulls last
 $$;
 
-comment on function weft._find_begun(text) is 'Finds files that deployments have run in part, and not to their end: how many statements or rounds of each are committed, and what that means.';
+comment on function weft._find_begun(text) is 'Finds files that deployments have run only in part: how many statements or rounds of each are committed, and what that means.';
 
 
 create or replace function weft.list_begun(p_bundle text default null)
@@ -121,7 +121,7 @@ as $$
            'bundle', f.bundle, 'path', f.path, 'deployment', f.deployment_id, 'at', f.at, 'statements', f.statements, 'rounds', f.rounds, 'of_undo', d.undoes is not null, 'account', f.account) order by f.at, f.path), '[]')
   from weft._find_begun(p_bundle) as f
   cross join lateral (select o.undoes from weft._deployments as o where o.id = f.deployment_id offset 0) as d
-  where exists (select from weft._statements) or exists (select from weft._batches)  -- mostly there is neither, and to plan the question takes long
+  where exists (select from weft._statements) or exists (select from weft._batches)  -- mostly there is neither, and planning the query takes long
 $$;
 
 comment on function weft.list_begun(text) is 'Lists files of which a part is in this database, of one bundle or of all.';
@@ -138,10 +138,10 @@ as $$
 $$;
 
 comment on function weft.list_half_undone(text) is
-  'Lists files that an undo has taken back in part, of one bundle or of all: what that has removed is expected to be gone, and so no drift, and the history has the file still.';
+  'Lists files that an undo has taken back in part, of one bundle or of all. What it has removed is expected to be gone, so it is no drift; the history still has the file.';
 
 
--- Those that a deployment leaves out (--up-to) are in the bundle all the same.
+-- Files that a deployment leaves out (--up-to) still belong to the bundle.
 create or replace function weft._list_paths(p_manifest jsonb)
   returns text[]
   immutable parallel safe
@@ -157,7 +157,7 @@ $$;
 comment on function weft._list_paths(jsonb) is 'Lists the paths of the files of a bundle, also of those that its manifest only names.';
 
 
--- Another checkout may be at work: an older one, or one that lacks a merge. What runs again and again may go from a bundle with its object; it is not asked for.
+-- This may be a different checkout: an older one, or one that lacks a merge. Repeatable files are left out: they may leave a bundle together with their objects.
 create or replace function weft._list_gone(p_manifest jsonb, p_findings weft._finding[])
   returns text[]
   stable
@@ -173,7 +173,7 @@ as $$
       and not exists (select from unnest(weft._list_paths(p_manifest)) as u (path) where u.path = h.path)
       and not exists (select from unnest(p_findings) as f where f.verdict = 'renamed' and f.data -> 'from' ->> 0 = h.path)
   ),
-  again as materialized (  -- of each deployment once, and not of each file
+  again as materialized (  -- once for each deployment, not for each file
     select s.deployment_id, s.path
     from (select distinct g.deployment_id from gone as g) as d
     cross join lateral (
@@ -187,10 +187,10 @@ as $$
     order by g.path collate "C")
 $$;
 
-comment on function weft._list_gone(jsonb, weft._finding[]) is 'Lists files that run once, were applied, and are not in a bundle any more, under no other name either.';
+comment on function weft._list_gone(jsonb, weft._finding[]) is 'Lists files that run once, were applied, and are no longer in a bundle, not even under another name.';
 
 
--- By another name a bundle is another one, and all of its files run again: said where nothing is known of this name, and another one has brought the same.
+-- A bundle with another name is a different one, and all of its files run again. This is reported if the name is unknown and a bundle with another name has brought the same files.
 create or replace function weft._find_elsewhere(p_manifest jsonb)
   returns jsonb
   stable
@@ -210,7 +210,7 @@ as $$
   ) as k
 $$;
 
-comment on function weft._find_elsewhere(jsonb) is 'Lists bundles of another name that have brought files of a manifest, by path and bytes, of whose own name nothing is known here.';
+comment on function weft._find_elsewhere(jsonb) is 'Lists bundles of other names that have brought files of a manifest, with the same path and bytes, if the manifest''s own bundle is not known here.';
 
 
 create or replace function weft._tell_gone(p_deployment weft._deployments, p_findings weft._finding[])
@@ -232,4 +232,4 @@ begin
 end
 $$;
 
-comment on function weft._tell_gone(weft._deployments, weft._finding[]) is 'Tells the journal which applied files the bundle of a deployment has not.';
+comment on function weft._tell_gone(weft._deployments, weft._finding[]) is 'Writes into the journal which applied files the bundle of a deployment lacks.';

@@ -1,5 +1,5 @@
--- Somebody says that nothing of a file which stopped half-way is left in the database. What is remembered of it, so that nothing runs
--- twice, would be wrong from then on. So it is forgotten; who said so, and why, is kept with the step.
+-- Somebody declares that nothing of a file which stopped half-way is left in the database. Weft remembers what was done, so that nothing runs
+-- twice; from then on that would be wrong, so it is forgotten. Who said so, and why, is kept with the step.
 
 create or replace function weft._refuse_to_forget(p_path text, p_bundle text)
   returns void
@@ -26,10 +26,10 @@ begin
 end
 $$;
 
-comment on function weft._refuse_to_forget(text, text) is 'Says why nothing can be forgotten of a file of which nothing is remembered that stopped half-way.';
+comment on function weft._refuse_to_forget(text, text) is 'Says why nothing can be forgotten about a file that did not stop half-way.';
 
 
--- Of a file all that is remembered goes: a deployment that was passed may have left more than the newest.
+-- All that is remembered about a file is deleted: a deployment that was passed may have left more than the newest one.
 create or replace function weft._forget_half(p_bundle text, p_path text, p_word jsonb)
   returns void
   volatile
@@ -62,10 +62,10 @@ as $$
   where b.deployment_id = s.deployment_id and b.step = s.ordinal and s.path = p_path and s.result -> 'forgotten' = p_word
 $$;
 
-comment on function weft._forget_half(text, text, jsonb) is 'Forgets what deployments have committed of a file that stopped half-way, and keeps with their steps how much that was and whose word it is.';
+comment on function weft._forget_half(text, text, jsonb) is 'Forgets what deployments have committed of a file that stopped half-way, and keeps with their steps how much that was and who said so.';
 
 
--- p_caller: who says so; without it the role of the session. p_bundle: without it, the only one of which such a file stopped half-way.
+-- p_caller: who says so; by default the role of the session. p_bundle: by default, the only one of which such a file stopped half-way.
 create or replace function weft.forget(p_path text, p_why text, p_bundle text default null, p_caller text default null)
   returns jsonb
   volatile
@@ -105,4 +105,4 @@ end
 $$;
 
 comment on function weft.forget(text, text, text, text) is
-  'Says that nothing of a file that stopped half-way is in the database any more, and why: nothing of it counts as done from then on, and a deployment that brings it runs it from its beginning.';
+  'Declares that nothing of a file that stopped half-way is left in the database, and why: from then on nothing of it counts as done, and a deployment that brings it runs it from its beginning.';

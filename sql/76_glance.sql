@@ -10,7 +10,7 @@ create or replace function weft.glance(p_deployment uuid)
   language plpgsql
 as $$
 declare
-  v_live  constant jsonb := weft._describe_live(p_deployment);  -- before the mark, as weft.status() has it
+  v_live  constant jsonb := weft._describe_live(p_deployment);  -- read before the mark, as in weft.status()
 begin
   return (select weft._as_utf8(json_build_object(
       'id', d.id,
@@ -31,4 +31,4 @@ end
 $$;
 
 comment on function weft.glance(uuid) is
-  'Shows of a deployment what changes while it runs: its state, those ahead of it, who is at work on what, the number of its newest event, and a mark. While that stays the same, nothing was committed of it, and the rest of weft.status() is the same.';
+  'Shows what changes in a deployment while it runs: its state, those ahead of it, who is working on what, the number of its newest event, and a mark. While the mark stays the same, the deployment has committed nothing, and the rest of weft.status() is the same.';

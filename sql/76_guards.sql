@@ -1,8 +1,8 @@
--- What is asked around the work: whether a phase or a step is wanted, and whether what was done may stay. (Whether it has changed the
--- engine, the floor parts asks.)
+-- Checks before and after the work: whether a phase or a step is wanted, and whether what was done may stay. (Floor parts checks whether it
+-- has changed the engine.)
 
--- A condition is asked where its step would begin, in its transaction, but as the role that deploys and under its search_path. What asking
--- leaves in the session is taken back. No SET clause: it would undo the work.
+-- A condition is evaluated when its step would begin, in the step's transaction, but as the role that deploys and under its search_path.
+-- What it leaves in the session is reset. No SET clause: it would undo the work.
 create or replace function weft._evaluate(p_condition text, p_path text, p_parameters jsonb)
   returns boolean
   volatile
@@ -26,7 +26,7 @@ $$;
 comment on function weft._evaluate(text, text, jsonb) is 'Tells whether a condition is true, under the search_path that a file starts with. Null is not true.';
 
 
--- The condition of a phase, in the transaction of the first thing that it does; afterwards what it came to then.
+-- The condition of a phase is evaluated in the transaction of the first thing that the phase does; after that, the stored result counts.
 create or replace function weft._is_phase_wanted(p_phase weft._phases, p_path text)
   returns boolean
   volatile
@@ -59,10 +59,10 @@ begin
 end
 $$;
 
-comment on function weft._leave_out_phase(weft._phases) is 'Skips what is left of a phase whose condition is not true.';
+comment on function weft._leave_out_phase(weft._phases) is 'Skips the remaining steps of a phase whose condition is not true.';
 
 
--- A rehearsal is one transaction, whatever the rule of the phase (p_rehearsed). Counting walks through the whole lock table. So the next count comes halfway to where this pace would reach the limit.
+-- A rehearsal is one transaction, whatever the rule of the phase (p_rehearsed). Counting walks through the whole lock table, so the next count comes halfway to where the limit would be reached at this pace.
 create or replace function weft._check_lock_table(p_steps integer, p_rehearsed text default null)
   returns integer
   volatile
@@ -88,7 +88,7 @@ $$;
 comment on function weft._check_lock_table(integer, text) is 'Stops a phase before it fills the shared lock table; returns the number of steps after which to look again.';
 
 
--- A commit would do it: each constraint is checked again when its definition says. What is so looked at, is in the session that a file has left.
+-- As a commit would do: each constraint is checked again when its definition says. Whatever is checked now sees the session that a file has left.
 create or replace function weft._reset_constraints(p_ended jsonb default null)
   returns void
   volatile
@@ -130,8 +130,8 @@ $$;
 comment on function weft._reset_constraints(jsonb) is 'Lets deferrable constraints be checked when their definitions say, as at the beginning of a transaction.';
 
 
--- Whatever is deferred, in the session that the last file has left (p_ended), as it would be met at its end; or, where that is not known, in one in which a file
--- of the phase begins: its triggers find there what they name, and wait no longer than it would. The caller resets the session.
+-- Runs deferred checks and triggers in the session that the last file has left (p_ended), as its commit would; or, if that is not known, in the session in which
+-- a file of the phase begins, so that triggers find what they name, and wait no longer than the file would. The caller resets the session.
 create or replace function weft._fire_deferred(p_phase weft._phases, p_path text, p_ended jsonb default null)
   returns void
   volatile
@@ -156,10 +156,10 @@ begin
 end
 $$;
 
-comment on function weft._fire_deferred(weft._phases, text, jsonb) is 'Lets what is deferred to the commit happen now, in the session of a phase or of a file.';
+comment on function weft._fire_deferred(weft._phases, text, jsonb) is 'Makes everything that is deferred to the commit happen now, in the session of a phase or of a file.';
 
 
--- What is deferred is looked at, and stays deferred: the private error takes queue and modes back, and the session.
+-- Checks what is deferred, and leaves it deferred: a private error rolls back the queue, the modes, and the session.
 create or replace function weft._find_unmet_constraint(p_phase weft._phases, p_path text, p_ended jsonb default null)
   returns jsonb
   volatile
@@ -187,4 +187,4 @@ begin
 end
 $$;
 
-comment on function weft._find_unmet_constraint(weft._phases, text, jsonb) is 'Tells the error of a deferred constraint that would not hold now; null when all would. Changes nothing.';
+comment on function weft._find_unmet_constraint(weft._phases, text, jsonb) is 'Tells the error of a deferred constraint that would fail now; null if none would. Changes nothing.';

@@ -1,17 +1,17 @@
 -- Weft leaves when asked, and stays intact until then: nothing of the user's may be in the schema weft or depend on it, and no file may
 -- change the engine. Whoever owns the schema could do all of that by hand; a dump of a database that has Weft in it does it by mistake.
 
--- Counted is what pg_depend says of the schema, of each object in it, and of their types: row types, types of arrays. An index, a trigger, a constraint, a
--- default hang on their table there; so nothing of any kind comes or goes without another number.
--- In PL/pgSQL, as what follows: each block asks, and before PostgreSQL 18 a function in SQL is planned for each call.
+-- Counts the rows of pg_depend for the schema, for each object in it, and for their row types and array types. Indexes, triggers, constraints and defaults
+-- depend on their table there, so nothing of any kind comes or goes without changing the number.
+-- In PL/pgSQL, like the functions below, because each block calls it, and before PostgreSQL 18 a function in SQL is planned for each call.
 create or replace function weft._count_parts(out parts bigint, out dependents bigint, out relations oid[], out types oid[], out functions oid[])
   stable
   set search_path = pg_catalog, pg_temp
-  set enable_sort = off  -- as what is held is grouped by a hash
+  set enable_sort = off  -- so that the rows are grouped by a hash
   language plpgsql
 as $$
 begin
-  -- class by class: two lists in one condition are all their pairs
+  -- class by class: one condition with two lists would compare all their pairs
   with recursive held (is_held, classid, objects, parts, dependents) as (
     select true, d.classid, array_agg(d.objid), count(*), 0::bigint
     from pg_depend as d
@@ -33,10 +33,10 @@ begin
 end
 $$;
 
-comment on function weft._count_parts() is 'Counts what schema weft holds and what hangs on that; and how often something depends on it. With the relations, types and functions that it holds.';
+comment on function weft._count_parts() is 'Counts what schema weft holds, with what belongs to that, and how many dependencies on it there are. Also lists its relations, types and functions.';
 
 
--- What of a part a statement can change; without what is the owner's to say (rights, comments, options of storage).
+-- What a statement can change about a part of the engine, except what is up to the owner (rights, comments, storage options).
 create or replace function weft._define_part(p_classid oid, p_objid oid)
   returns text
   stable
@@ -58,10 +58,10 @@ begin
 end
 $$;
 
-comment on function weft._define_part(oid, oid) is 'Tells of a part of the engine what a statement could change.';
+comment on function weft._define_part(oid, oid) is 'Tells what a statement could change about a part of the engine.';
 
 
--- One line for each, by its name; without the constraints NOT NULL, which only newer servers have.
+-- One row for each part, by its name; without NOT NULL constraints, which only newer servers list.
 create or replace function weft._list_parts()
   returns table (part text, definition text)
   stable
@@ -80,7 +80,7 @@ as $$
     and not (b.classid = 'pg_trigger'::regclass and exists (select from pg_trigger as t where t.oid = b.objid and t.tgisinternal))
 $$;
 
-comment on function weft._list_parts() is 'Lists what schema weft consists of, each with what a statement could change of it.';
+comment on function weft._list_parts() is 'Lists the parts of schema weft, each with what a statement could change about it.';
 
 
 create or replace function weft._is_part_as_noted(p_classid oid, p_objid oid)
@@ -94,23 +94,23 @@ as $$
     from (select l.parts from weft._installations as l order by l.version desc limit 1) as n, pg_identify_object(p_classid, p_objid, 0) as i), false)
 $$;
 
-comment on function weft._is_part_as_noted(oid, oid) is 'Tells whether a part of the engine is what it was when it was noted.';
+comment on function weft._is_part_as_noted(oid, oid) is 'Tells whether a part of the engine is the same as when it was noted.';
 
 
--- Whether the transaction at hand has written one of their rows, and not only said who may do what with it: a file that replaces a function, or disables a
--- trigger, changes no number. No other transaction is younger than ours but those that have begun meanwhile.
+-- Whether the current transaction has changed one of the parts, other than its rights. This finds what the numbers do not show: a file that replaces a function,
+-- or disables a trigger. A row with an xmin of age 0 or less is from this transaction, or from one that began later.
 create or replace function weft._has_written_parts(p_relations oid[], p_types oid[], p_functions oid[])
   returns boolean
   stable
   set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_generic_plan  -- to plan this takes longer than to do it
-  set enable_seqscan = off  -- by what the engine holds, and not through all that users have: also where that was little when it was planned
+  set plan_cache_mode = force_generic_plan  -- planning this takes longer than running it
+  set enable_seqscan = off  -- starts from the engine's parts and never scans all objects of users, even if these were few when it was planned
   language plpgsql
 as $$
 begin
   return pg_current_xact_id_if_assigned() is not null and (
     exists (select from pg_class as c where c.oid = any (p_relations) and age(c.xmin) <= 0 and not weft._is_part_as_noted('pg_class'::regclass, c.oid))
-    -- of functions there are hundreds, and most files replace none; one more is another number
+    -- there are hundreds of functions, and most files replace none; a new one would change the number
     or (current_setting('track_counts') <> 'on' or pg_stat_get_xact_tuples_updated('pg_proc'::regclass) + pg_stat_get_xact_tuples_deleted('pg_proc'::regclass) > 0)
       and exists (select from pg_proc as f where f.oid = any (p_functions) and age(f.xmin) <= 0 and not weft._is_part_as_noted('pg_proc'::regclass, f.oid))
     or exists (select from pg_trigger as t where t.tgrelid = any (p_relations) and age(t.xmin) <= 0)
@@ -120,7 +120,7 @@ begin
 end
 $$;
 
-comment on function weft._has_written_parts(oid[], oid[], oid[]) is 'Tells whether the transaction at hand may have changed a part of the engine, of those that are given.';
+comment on function weft._has_written_parts(oid[], oid[], oid[]) is 'Tells whether the current transaction may have changed one of the given parts of the engine.';
 
 
 create or replace function weft._find_dependent()
@@ -150,10 +150,10 @@ as $$
   limit 1
 $$;
 
-comment on function weft._find_dependent() is 'Names an object of the user''s that depends on schema weft, as far as PostgreSQL records dependencies; null when there is none.';
+comment on function weft._find_dependent() is 'Names an object of the user''s that depends on schema weft, as far as PostgreSQL records dependencies; null if there is none.';
 
 
--- As the engine was laid; and again when a phase begins, if somebody has had a hand in it between deployments: that is not the files'.
+-- Called when the engine was installed, and when a phase begins, if somebody has changed the engine between deployments: that is not the files' fault.
 create or replace function weft._note_parts(p_version integer)
   returns void
   volatile
@@ -166,7 +166,7 @@ as $$
   on conflict (version) do update set parts_count = excluded.parts_count, dependents_count = excluded.dependents_count, parts = excluded.parts
 $$;
 
-comment on function weft._note_parts(integer) is 'Writes down that this version of the engine has been laid, and what schema weft holds with it.';
+comment on function weft._note_parts(integer) is 'Stores that this version of the engine was installed, and what schema weft holds with it.';
 
 
 create or replace function weft._note_other_parts()
@@ -181,11 +181,11 @@ as $$
   where i.parts_count is distinct from (weft._count_parts()).parts
 $$;
 
-comment on function weft._note_other_parts() is 'Writes down what schema weft holds, where that is something else than was noted.';
+comment on function weft._note_other_parts() is 'Stores what schema weft holds, if that differs from what was noted.';
 
 
--- To look at all dependencies takes longer than most statements. So whoever runs many asks before and afterwards how often the catalogs were written to in
--- this session that say what there is; of new rows of the others, pg_depend has one too.
+-- Reading all dependencies takes longer than most statements. So whoever runs many of them compares, before and after, how often this session has written to the
+-- catalogs that list objects. For inserts, pg_depend is enough: a new row in one of the others comes with one there.
 create or replace function weft._count_dependency_changes()
   returns bigint
   volatile
@@ -202,10 +202,10 @@ end
 $$;
 
 comment on function weft._count_dependency_changes() is
-  'Counts how often this session has changed what there is since its statistics were last handed in, which is never in the middle of a CALL; null where the server does not count.';
+  'Counts how often this session has written to the catalogs that list objects, since it last reported its statistics, which never happens in the middle of a CALL; null if the server does not count.';
 
 
--- Once a file has dropped the engine, what the engine calls next is not there any more: the server says it of our own statement, and all is rolled back.
+-- Once a file has dropped the engine, whatever the engine calls next is missing: the server reports that for the engine's own statement, and everything is rolled back.
 create or replace function weft._is_taken_apart(p_caught weft._caught, p_statements text[])
   returns boolean
   immutable
@@ -214,10 +214,10 @@ create or replace function weft._is_taken_apart(p_caught weft._caught, p_stateme
 as $$
   select p_caught.state in ('3F000', '42883', '42P01', '42703', '42704', 'XX000') and (p_caught.state = 'XX000' or p_caught.message ~ '\mweft\M')
     and coalesce(substring(p_caught.context from 'PL/pgSQL function weft\._[^\n]*') !~ 'EXECUTE$', true)
-    and array_to_string(p_statements, ' ') ~* '\m(weft|owned)\M'  -- what a role owns goes with DROP OWNED
+    and array_to_string(p_statements, ' ') ~* '\m(weft|owned)\M'  -- DROP OWNED drops what a role owns
 $$;
 
-comment on function weft._is_taken_apart(weft._caught, text[]) is 'Tells whether an error is the engine''s own, in a file that names schema weft, or takes along what a role owns.';
+comment on function weft._is_taken_apart(weft._caught, text[]) is 'Tells whether an error is the engine''s own, in a file that names schema weft, or drops what a role owns.';
 
 
 create or replace function weft._describe_taken_apart(p_caught weft._caught)
@@ -252,7 +252,7 @@ as $$
       from jsonb_each_text(p_noted) as n
       full join weft._list_parts() as p on p.part = n.key
       where p.definition is distinct from n.value
-      union all  -- as the server shows it, it is another one on another server
+      union all  -- the server shows it differently on another server
       select 2, concat_ws(' ', i.type, i.identity)
       from pg_class as c
       join pg_rewrite as w on w.ev_class = c.oid
@@ -263,7 +263,7 @@ as $$
   ) as g
 $$;
 
-comment on function weft._say_other_parts(jsonb) is 'Says what schema weft lacks, holds otherwise, or holds besides; null when it is as it was noted.';
+comment on function weft._say_other_parts(jsonb) is 'Says what schema weft lacks, has changed, or holds in addition; null if it is as it was noted.';
 
 
 create or replace function weft._check_dependents(p_changes bigint default null)
@@ -293,7 +293,7 @@ begin
     end if;
     raise exception using errcode = 'WF003';
   exception when sqlstate 'WF003' then
-    null;  -- and the catalogs are free again: files that come behind may take long
+    null;  -- and releases the locks on catalogs: the files that follow may take long
   end;
   if v_tied is not null then
     raise exception 'After this, % would depend on Weft''s own schema, which could then not be dropped any more.', v_tied
@@ -307,4 +307,4 @@ end
 $$;
 
 comment on function weft._check_dependents(bigint) is
-  'Refuses what would change the engine, put an object of the user''s into its schema, or tie one to it, as far as PostgreSQL records dependencies; unless nothing has changed since it was counted.';
+  'Refuses what would change the engine, put an object of the user''s into its schema, or make one depend on it, as far as PostgreSQL records dependencies; does nothing if p_changes says that nothing has changed.';

@@ -1,6 +1,6 @@
--- The permanent record of how a deployment ended. It is written once, in the transaction in which that happens, and kept as bytes:
--- whoever asks, whenever, gets the same ones, even when the journal and the files of the deployment are gone. A deployment that is
--- opened again and ends again has another one.
+-- The permanent record of how a deployment ended. It is written once, in the transaction in which the deployment ends, and kept as bytes:
+-- everybody always gets the same ones, even when the journal and the files of the deployment are gone. A deployment that is opened again
+-- and ends again gets another receipt.
 
 create or replace function weft._refuse_change()
   returns trigger
@@ -23,10 +23,10 @@ create or replace trigger receipts_are_never_emptied before truncate on weft._re
   for each statement execute function weft._refuse_change();
 
 comment on trigger receipts_are_never_changed on weft._receipts is 'Keeps every receipt as it was written.';
-comment on trigger receipts_are_never_emptied on weft._receipts is 'Keeps them all.';
+comment on trigger receipts_are_never_emptied on weft._receipts is 'Keeps all receipts.';
 
 
--- Times are written in UTC: they are part of the bytes, and are not the session's business.
+-- Times are written in UTC: they are part of the bytes, so they must not depend on the session.
 create or replace function weft._account_for(p_deployment uuid, p_number bigint)
   returns text
   volatile
@@ -57,7 +57,7 @@ as $$
         'sha256_without_expiry', encode(d.request_digest, 'hex'),
         'signature_sha256', encode(sha256(weft._to_bytes(d.signature::text)), 'hex')),
       'manifest', json_build_object('sha256', encode(sha256(weft._to_bytes(d.manifest::text)), 'hex')),
-      'artifacts', (  -- of no step: files that would undo one
+      'artifacts', (  -- files that belong to no step: they would undo one
         select coalesce(json_agg(json_build_object('path', a.path, 'size', a.size, 'sha256', encode(a.digest, 'hex')) order by a.path collate "C"), '[]')
         from weft._artifacts as a
         where a.deployment_id = d.id and not exists (select from weft._steps as s where s.deployment_id = d.id and s.path = a.path)),
@@ -94,7 +94,7 @@ as $$
   left join weft._protections as p on p.deployment_id = d.id
   left join weft._cancellations as c on c.deployment_id = d.id
   cross join lateral weft._recall_told(d.id) as t
-  left join lateral (  -- what was signed is not kept for ever: then an earlier receipt says what it was
+  left join lateral (  -- what was signed is not kept forever: after that, an earlier receipt has it
     select r.document::json -> 'request' as request from weft._receipts as r
     where d.request = '' and r.deployment_id = d.id and r.document::json -> 'request' is not null
     order by r.number
@@ -103,10 +103,10 @@ as $$
   where d.id = p_deployment
 $$;
 
-comment on function weft._account_for(uuid, bigint) is 'Gives an account of a deployment that has just ended: all that is known of it, from one look.';
+comment on function weft._account_for(uuid, bigint) is 'Gives an account of a deployment that has just ended: everything that is known about it, from one look.';
 
 
--- Whatever may be wrong with the account, the end of a deployment never fails because of it: then the receipt says just that.
+-- The end of a deployment never fails because the account cannot be made: then the receipt says just that.
 create or replace function weft._write_receipt(p_deployment uuid)
   returns void
   volatile
@@ -135,7 +135,7 @@ begin
 end
 $$;
 
-comment on function weft._write_receipt(uuid) is 'Writes the receipt of a deployment that has just ended, in the transaction in which it has.';
+comment on function weft._write_receipt(uuid) is 'Writes the receipt of a deployment that has just ended, in the same transaction.';
 
 
 create or replace function weft.receipt(p_deployment uuid, p_number integer default null)

@@ -1,9 +1,9 @@
 -- CSV as RFC 4180 has it, a part of a file at a time and never record by record. The records become what is between the parentheses of
 -- literals of a row type. That is the server's own notation and almost that of CSV: fields between commas, quotes doubled, nothing for
--- NULL. What a quote may contain is decided here, more strictly than COPY does: a quote in the middle of a field is an error, and not
+-- NULL. Where quotes may be is decided here, more strictly than in COPY: a quote in the middle of a field is an error, and not
 -- one of its characters.
 
--- Up to the last line's end that ends a record too. What follows begins the next part.
+-- Cuts at the last line end that also ends a record. The rest begins the next part.
 create or replace function weft._cut_records(p_bytes bytea, p_is_last boolean, p_has_quotes boolean, out records text, out rest bytea)
   stable
   set search_path = pg_catalog, pg_temp
@@ -23,7 +23,7 @@ begin
     if v_at > 0 and p_has_quotes and position('\x22'::bytea in p_bytes) > 0 then
       records := convert_from(substr(p_bytes, 1, v_at), 'UTF8');
       v_is_odd := (octet_length(records) - octet_length(replace(records, '"', ''))) % 2 = 1;
-      while v_is_odd or v_at > 0 and get_byte(p_bytes, v_at - 1) <> 10 loop  -- a quote is open here: back to where none is
+      while v_is_odd or v_at > 0 and get_byte(p_bytes, v_at - 1) <> 10 loop  -- a quote is open here: go back to where none is
         v_at := v_at - 1;
         exit when v_at = 0;
         v_byte := get_byte(p_bytes, v_at);
@@ -36,7 +36,7 @@ begin
       return;
     end if;
   end if;
-  -- of bytes, because the last character of a text is found by walking through all of it
+  -- counts bytes, because finding the last character of a text means walking through all of it
   if v_at > 0 and get_byte(p_bytes, v_at - 1) = 10 then
     v_at := v_at - 1;
   end if;
@@ -48,7 +48,7 @@ end
 $$;
 
 comment on function weft._cut_records(bytea, boolean, boolean) is
-  'Cuts bytes behind the last line''s end outside of quotes: the records before it as text without their last line''s end, or null where there is none, and the rest.';
+  'Cuts bytes after the last line end outside of quotes: returns the records before it as text without the last line end, or null if there are none, and the rest.';
 
 
 create or replace function weft._count_lines(p_text text)
@@ -60,12 +60,12 @@ as $$
   select octet_length(p_text) - octet_length(replace(p_text, E'\n', ''))
 $$;
 
-comment on function weft._count_lines(text) is 'Counts the line''s ends in a text.';
+comment on function weft._count_lines(text) is 'Counts the line ends in a text.';
 
 
--- Three ways, the dear ones only for the text that needs them. Without quotes, a few replacements do it. Where each line with quotes is a
--- whole record, the notation of rows reads them as CSV does. Otherwise the text is cut at its quotes: what is outside of them holds
--- delimiters and line's ends, what is inside holds none, and in the end every field stands in quotes.
+-- Three ways, the expensive ones only for text that needs them. Without quotes, a few replacements are enough. If each line with quotes is a
+-- whole record, row literals read the quotes as CSV does. Otherwise, the text is cut at its quotes: delimiters and line ends count only outside
+-- of them, and in the end every field is quoted.
 create or replace function weft._write_literals(p_records text, p_delimiter text, p_null text, p_line integer, out literals text, out separator text)
   stable
   set search_path = pg_catalog, pg_temp
@@ -95,7 +95,7 @@ end
 $$;
 
 comment on function weft._write_literals(text, text, text, integer) is
-  'Writes records of CSV as what stands between the parentheses of literals of a row type, and says what stands between two of them: a line''s end where none of them holds one.';
+  'Writes records of CSV as the part between the parentheses of row literals, and says what separates two of them: a line end, if none of them contains one.';
 
 
 create or replace function weft._refuse_carriage_return(p_line integer)
@@ -125,14 +125,14 @@ declare
   v_between  text;
   v_wrong    integer;
 begin
-  separator := chr(30);  -- the control character made for this, and more of them where the text has it itself
+  separator := chr(30);  -- the control character meant for this, repeated if the text contains it
   while strpos(v_text, separator) > 0 loop
     separator := separator || chr(30);
   end loop;
   v_between := concat('"', separator, '"');
 
-  -- No order by: a function's rows come in their order, and sorting them takes longer than all the rest. What is outside of quotes is mostly
-  -- one delimiter, which is told apart first.
+  -- No order by: a function's rows come in order, and sorting them takes longer than everything else. Text outside of quotes is mostly a
+  -- single delimiter, which is checked for first.
   select string_agg(
            case when p.n % 2 = 0 then p.text
              when p.text = p_delimiter and p.n > 1 and p.n < v_count then '","'
@@ -158,7 +158,7 @@ end
 $$;
 
 comment on function weft._write_quoted_literals(text, text, text, integer) is
-  'Writes records of CSV as weft._write_literals does, where quotes hold line''s ends, or the delimiter or the mark of NULL is not the common one.';
+  'Writes records of CSV as weft._write_literals does, if quoted fields contain line ends, or the delimiter or the mark of NULL is not the usual one.';
 
 
 create or replace function weft._explain_quotes(p_records text, p_piece integer, p_pieces integer, p_delimiter text, p_line integer)
@@ -205,4 +205,4 @@ as $$
   ) as f
 $$;
 
-comment on function weft._read_literal(text) is 'Reads the fields of what stands between the parentheses of a row''s literal, as texts.';
+comment on function weft._read_literal(text) is 'Reads the fields of a row literal, given without its parentheses, as texts.';

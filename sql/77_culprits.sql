@@ -1,5 +1,5 @@
--- Finds the row of a load that the server refused. Rows are loaded together; only when the server has refused them, the row is looked
--- for by bisection.
+-- Finds the row of a load that the server refused. Rows are loaded together; only after the server has refused them, bisection finds the
+-- row.
 
 create or replace function weft._name_place(p_format text, p_number bigint)
   returns text
@@ -13,8 +13,8 @@ $$;
 comment on function weft._name_place(text, bigint) is 'Names a place in a data file: the line, or the object of a JSON array.';
 
 
--- Of a beginning of the rows that fails, the shortest. A probe takes the text ($1), what separates its rows ($2), and from which row ($3)
--- to which ($4); nothing that it does stays. While it runs, role and path are the file's, so nothing of Weft's is called.
+-- Searches for the shortest prefix of the rows that fails. A probe takes the text ($1), what separates its rows ($2), and the first ($3) and
+-- last row ($4); everything it does is rolled back. It runs under the file's role and path, so it calls nothing of Weft's.
 create or replace function weft._find_row(p_probe text, p_text text, p_separator text, p_first bigint, p_last bigint, p_role text, p_path text, out place bigint, out error jsonb)
   volatile
   set search_path = pg_catalog, pg_temp
@@ -44,7 +44,7 @@ begin
       v_high := v_middle;
       error := weft._account_of_error(v_caught);
     elsif error is null then
-      return;  -- alone they go through
+      return;  -- alone, they succeed
     else
       v_low := v_middle + 1;
     end if;
@@ -58,7 +58,7 @@ comment on function weft._find_row(text, text, text, bigint, bigint, text, text)
   'Finds the first row at which a statement over rows fails, and the error; both are null when it does not fail.';
 
 
--- Says it as the server did, with the row in front.
+-- Repeats the server's words, with the row in front.
 create or replace function weft._raise_at(p_place text, p_error jsonb)
   returns void
   stable
@@ -76,7 +76,7 @@ $$;
 comment on function weft._raise_at(text, jsonb) is 'Raises an error anew, with the place in the file before the server''s words.';
 
 
--- What could not be read as the columns' types: which row of a part, which field of it. Returns where it cannot be found.
+-- Finds the row and the field of a part that could not be read as the column's type. Just returns if it cannot be found.
 create or replace function weft._explain_value(p_cast text, p_format text, p_rows text, p_separator text, p_first bigint, p_before bigint, p_role text, p_path text)
   returns void
   volatile
@@ -127,4 +127,4 @@ begin
 end
 $$;
 
-comment on function weft._explain_value(text, text, text, text, bigint, bigint, text, text) is 'Refuses the first value of a part that is none of its column''s type, with its place and the server''s words.';
+comment on function weft._explain_value(text, text, text, text, bigint, bigint, text, text) is 'Refuses the first value of a part that is not valid for its column''s type, with its place and the server''s words.';

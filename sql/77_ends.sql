@@ -15,10 +15,10 @@ begin
 end
 $$;
 
-comment on function weft._require_end(weft._reader) is 'Refuses rows behind a COPY that only the end of the file ends.';
+comment on function weft._require_end(weft._reader) is 'Refuses rows after a COPY that only end with the file.';
 
 
--- A forgotten line \. is seen only by what is behind it: all of that was taken for rows.
+-- A forgotten line \. shows only in what follows: all of that was taken for rows.
 create or replace function weft._advise_for_end(p_reader weft._reader, p_row text)
   returns text
   stable
@@ -35,11 +35,11 @@ as $$
   end
 $$;
 
-comment on function weft._advise_for_end(weft._reader, text) is 'Says that the end of the rows behind a COPY is missing, where it is, or seems to be; else null.';
+comment on function weft._advise_for_end(weft._reader, text) is 'Says that the end of the rows after a COPY is missing, if it is or seems to be; otherwise null.';
 
 
--- A line \. behind a later COPY ends the rows of this one too. The server can take that for rows, so this is refused by how it looks: of all that
--- a dump holds, a COPY that has a line of its own is no row. In CSV it may stand in a field.
+-- A line \. after a later COPY would also end the rows of this one. The server may accept that COPY as a row, so it is refused by its looks: in a
+-- dump, a line that is a COPY statement is no row. In CSV it may be part of a field.
 create or replace function weft._refuse_another_copy(p_reader weft._reader, p_rows text)
   returns void
   stable

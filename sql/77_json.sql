@@ -1,8 +1,8 @@
 -- JSON: an array of objects, or one object per line. The server's own parser reads it; here an array is only cut between two of its
 -- objects, so that it can be processed a part of a file at a time.
 
--- Strings do not count, nor do brackets in them. What is outside of them opens and closes: an object of the array ends where nothing is
--- open any more. Between two strings that can happen once, but for empty objects; so the last closing brace of a piece is the one to look at.
+-- Strings do not count, nor do brackets in them. Outside of strings, an object of the array ends where no bracket is open any more. Between two
+-- strings this can happen only once, except for empty objects; so the last closing brace of a piece is the one to look at.
 create or replace function weft._cut_objects(p_text text, p_is_first boolean, p_is_last boolean, out objects text, out rest text)
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
@@ -38,7 +38,7 @@ begin
     return;
   end if;
 
-  -- placeholders for what is escaped keep every place where it is
+  -- placeholders for escaped characters keep all positions
   select max(p.place + length(p.closed)) into v_at
   from (
     select s.n, left(s.text, -strpos(reverse(concat('}', s.text)), '}') + 1) as closed,
@@ -59,10 +59,10 @@ end
 $$;
 
 comment on function weft._cut_objects(text, boolean, boolean) is
-  'Cuts a part of a JSON array behind the last object that is whole: the objects before it as an array, or null where there is none, and the rest.';
+  'Cuts a part of a JSON array after its last complete object: returns the objects so far as an array, or null if there are none, and the rest.';
 
 
--- Once through the file before anything is loaded: which members there are decides which columns are given.
+-- Reads the whole file before anything is loaded, because its members decide which columns are given.
 create or replace function weft._count_members(p_objects text, p_format text, p_number bigint, p_members jsonb, out members jsonb, out objects bigint)
   stable
   set search_path = pg_catalog, pg_temp
@@ -97,7 +97,7 @@ begin
       ) as c
       group by c.member
     ) as m;
-  exception when invalid_text_representation or untranslatable_character or character_not_in_repertoire then  -- what json itself lets stand: \u0000, half a character
+  exception when invalid_text_representation or untranslatable_character or character_not_in_repertoire then  -- what the type json accepts, but a text cannot contain: \u0000, half a surrogate pair
     get stacked diagnostics e_state = returned_sqlstate, e_detail = pg_exception_detail;
     perform weft._explain_text(p_objects, p_format, p_number, e_state, sqlerrm, e_detail);
   end;
@@ -105,7 +105,7 @@ begin
 end
 $$;
 
-comment on function weft._count_members(text, text, bigint, jsonb) is 'Counts the objects of a part of a file, and how many of them have which member, on top of what has been counted.';
+comment on function weft._count_members(text, text, bigint, jsonb) is 'Counts the objects of a part of a file, and how many of them have which member, added to what was counted before.';
 
 
 create or replace function weft._explain_json(p_objects text, p_format text, p_number bigint, p_message text, p_detail text)
@@ -128,10 +128,10 @@ begin
 end
 $$;
 
-comment on function weft._explain_json(text, text, bigint, text, text) is 'Says where a part of a file is no JSON.';
+comment on function weft._explain_json(text, text, bigint, text, text) is 'Says where a part of a file is not valid JSON.';
 
 
--- A text that no text of the server's can be. Of an object with such a one the server tells no member: so it is read once more, with \u as text.
+-- A string that no text of the server can hold. The server does not say which member has it, so the object is read once more, with \u as plain text.
 create or replace function weft._explain_text(p_objects text, p_format text, p_number bigint, p_state text, p_message text, p_detail text)
   returns void
   stable
@@ -168,4 +168,4 @@ begin
 end
 $$;
 
-comment on function weft._explain_text(text, text, bigint, text, text, text) is 'Refuses the first text of a part of a file that is none for the server, with its place.';
+comment on function weft._explain_text(text, text, bigint, text, text, text) is 'Refuses the first string of a part of a file that the server cannot hold as text, with its place.';

@@ -1,5 +1,5 @@
--- The bytes of a data file, chunk by chunk: whole rows go on as text, the rest waits for the next chunk. What is not UTF-8 text is
--- refused, and named for what it is.
+-- Reads the bytes of a data file, chunk by chunk: complete rows are returned as text, the rest waits for the next chunk. A file that is not
+-- UTF-8 text is refused, and the error says what it is.
 
 create or replace function weft._read_part(p_format text, p_digest bytea, p_rest bytea, p_is_first boolean, p_is_last boolean, p_line bigint, out rows text, out rest bytea)
   stable
@@ -22,7 +22,7 @@ begin
     select c.records, c.rest into rows, rest from weft._cut_records(v_bytes, p_is_last, p_format = 'csv') as c;
   else
     v_at := length(v_bytes);
-    while v_at > 0 and not p_is_last and get_byte(v_bytes, v_at - 1) >= 128 loop  -- behind a character that is whole
+    while v_at > 0 and not p_is_last and get_byte(v_bytes, v_at - 1) >= 128 loop  -- back to the end of a complete character
       v_at := v_at - 1;
     end loop;
     select c.objects, convert_to(c.rest, 'UTF8') || substr(v_bytes, v_at + 1) into rows, rest
@@ -38,7 +38,7 @@ end
 $$;
 
 comment on function weft._read_part(text, bytea, bytea, boolean, boolean, bigint) is
-  'Reads the next chunk of a data file: the rows that are whole with it as text, or null where there is none, and the bytes that are left over.';
+  'Reads the next chunk of a data file: returns the rows that are now complete as text, or null if there are none, and the bytes that are left over.';
 
 
 create or replace function weft._refuse_encoding(p_beginning bytea)
@@ -62,7 +62,7 @@ begin
 end
 $$;
 
-comment on function weft._refuse_encoding(bytea) is 'Refuses a file that by its first bytes is something else than text in UTF-8, by its name.';
+comment on function weft._refuse_encoding(bytea) is 'Refuses a file whose first bytes show that it is not text in UTF-8, and says what it is.';
 
 
 create or replace function weft._explain_encoding(p_bytes bytea, p_format text, p_line bigint, p_state text, p_message text)
@@ -93,4 +93,4 @@ begin
 end
 $$;
 
-comment on function weft._explain_encoding(bytea, text, bigint, text, text) is 'Says where bytes are not UTF-8, or a character that the database''s encoding has not.';
+comment on function weft._explain_encoding(bytea, text, bigint, text, text) is 'Says where bytes are not UTF-8, or a character does not exist in the database''s encoding.';

@@ -1,7 +1,7 @@
--- Which columns a data file gives, what of its target matters, and every statement of the load as text.
+-- Which columns a data file has, what matters about its target, and every statement of the load as text.
 
--- The server keeps it for its indexes: what is equal for the type's own order is the same, byte for byte (support function 4, equalimage). Not of
--- 1.0 and 1.00, of citext, or under a collation for which upper and lower case are equal; nor of character, whose blanks at the end do not count.
+-- The server knows for its indexes whether equal values of a type are the same byte for byte (support function 4, equalimage). They are not for 1.0 and 1.00,
+-- for citext, under a collation for which upper and lower case are equal, or for character, which ignores trailing blanks.
 create or replace function weft._is_exact(p_type oid, p_collation oid)
   returns boolean
   stable
@@ -19,7 +19,7 @@ as $$
   where t.oid = p_type
 $$;
 
-comment on function weft._is_exact(oid, oid) is 'Tells whether values of a type that are equal are the same, under a collation.';
+comment on function weft._is_exact(oid, oid) is 'Tells whether equal values of a type are always identical, under a collation.';
 
 
 create or replace function weft._describe_columns(p_target regclass, p_columns text[], p_partial text[], p_key text[])
@@ -30,9 +30,9 @@ create or replace function weft._describe_columns(p_target regclass, p_columns t
 as $$
   select
     c.name, c.place::integer,
-    -- where the file does not give it, a domain that takes no NULL waits for its default: until then it is read as what it is made of
+    -- a NOT NULL domain that some objects of the file lack gets its default later: until then, it is read as its base type
     case when t.refuses_null and c.name = any (coalesce(p_partial, '{}')) and c.name <> all (p_key) then format_type(t.base, t.typmod) else format_type(a.atttypid, a.atttypmod) end || coalesce((select format(' collate %I.%I', n.nspname, l.collname) from pg_collation as l join pg_namespace as n on n.oid = l.collnamespace where l.oid = a.attcollation), ''),
-    -- of an extension's type it lives with the type, and its operator class names it, which only a superuser makes: whatever anybody else calls "=" is not asked
+    -- an extension's type has its operator in its own schema, named by an operator class, which only superusers make: nobody else's "=" is ever called
     coalesce((
       select n.nspname
       from pg_opclass as k
@@ -69,7 +69,7 @@ as $$
   ) as t
 $$;
 
-comment on function weft._describe_columns(regclass, text[], text[], text[]) is 'Tells of each column that a file gives what the catalog says of it.';
+comment on function weft._describe_columns(regclass, text[], text[], text[]) is 'Tells what the catalog says about each column that a file has.';
 
 
 create or replace function weft._check_target(p_target regclass, p_mode text, p_key text[], p_columns text[])
@@ -129,7 +129,7 @@ begin
 end
 $$;
 
-comment on function weft._check_target(regclass, text, text[], text[]) is 'Refuses a target that is no table, and columns of a file that it has not, or that nothing can be loaded into, by their names.';
+comment on function weft._check_target(regclass, text, text[], text[]) is 'Refuses a target that is no table, and by name columns of a file that it lacks, or that nothing can be loaded into.';
 
 
 create or replace function weft._is_own_parent(p_target regclass)
@@ -141,11 +141,11 @@ as $$
   select exists (select from pg_constraint as k where k.conrelid = p_target and k.confrelid = p_target and k.contype = 'f')
 $$;
 
-comment on function weft._is_own_parent(regclass) is 'Tells whether rows of a table refer to others of the same table.';
+comment on function weft._is_own_parent(regclass) is 'Tells whether rows of a table reference others of the same table.';
 
 
--- Part by part instead of in one statement: only where no trigger, no rule and no row of the same load could see the difference. For upsert
--- and sync that is an empty table whose own index keeps the key apart.
+-- Loading part by part instead of in one statement is allowed only if no trigger, no rule and no row of the same load could see the difference.
+-- For upsert and sync, it also takes an empty table with a unique index on the key.
 create or replace function weft._can_go_straight(p_target regclass, p_mode text, p_key text[])
   returns boolean
   stable
@@ -166,7 +166,7 @@ $$;
 comment on function weft._can_go_straight(regclass, text, text[]) is 'Tells whether rows may go into a table part by part.';
 
 
--- A unique index of the key, or of a part of it: then a table has no two rows with one key, and nobody has to look.
+-- A unique index on the key, or on a part of it, means that no two rows share a key, and nobody has to look.
 create or replace function weft._keeps_apart(p_target regclass, p_key text[])
   returns boolean
   stable
@@ -179,10 +179,10 @@ as $$
       and p_key @> array(select a.attname::text from unnest(i.indkey[:i.indnkeyatts - 1]) as k (number) join pg_attribute as a on a.attrelid = p_target and a.attnum = k.number))
 $$;
 
-comment on function weft._keeps_apart(regclass, text[]) is 'Tells whether an index of a table allows no two rows with one key.';
+comment on function weft._keeps_apart(regclass, text[]) is 'Tells whether an index of a table prevents two rows with one key.';
 
 
--- A row that is asked for, and does not come: triggers before it and row security may say so without an error, of a table or of what belongs to it.
+-- Before triggers, rules and row security may silently suppress rows, on the table or on one that inherits from it.
 create or replace function weft._may_leave_rows(p_target regclass)
   returns boolean
   stable
@@ -200,10 +200,10 @@ as $$
        or exists (select from pg_trigger as g where g.tgrelid = c.oid and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 1 = 1 and g.tgtype & 2 = 2))
 $$;
 
-comment on function weft._may_leave_rows(regclass) is 'Tells whether rows may be left as they are, though a statement is to insert, update or delete them.';
+comment on function weft._may_leave_rows(regclass) is 'Tells whether a statement may silently skip rows that it should insert, update or delete.';
 
 
--- The rows of a part: what was read of each (r), its number (n), its text, and as an object (o).
+-- The rows of a part: each as it was read (r), its number (n), its text, and its JSON object (o).
 create or replace function weft._rows_of_part(p_format text, p_null text, p_columns integer)
   returns text
   immutable
@@ -212,7 +212,7 @@ create or replace function weft._rows_of_part(p_format text, p_null text, p_colu
 as $$
   select case p_format when 'csv' then
       'select (''('' operator(pg_catalog.||) l.text operator(pg_catalog.||) '')'')::pg_temp._weft_row as r, l.n, l.text, null::pg_catalog.json as o from '
-      || case when p_columns = 1 and p_null <> '' then  -- of a single NULL nothing is left, in which no row is found
+      || case when p_columns = 1 and p_null <> '' then  -- a single NULL would be an empty text, in which no row is found
            '(select t.text, t.n from pg_catalog.string_to_table($1, $2) with ordinality as t (text, n) union all select '''', 1 where $1 operator(pg_catalog.=) '''') as l (text, n)'
          else 'pg_catalog.string_to_table($1, $2) with ordinality as l (text, n)' end
     when 'ndjson' then
@@ -222,7 +222,7 @@ as $$
     end
     || ' where l.n operator(pg_catalog.>=) $3 and l.n operator(pg_catalog.<=) $4'
     || case when p_format = 'ndjson' then $sql$ and l.text operator(pg_catalog.!~) '^\s*$'$sql$
-         -- an empty line is no record; of one field that is never empty for NULL, it is an empty text
+         -- an empty line is no record, unless there is one field and NULL is not written as empty: then it is an empty text
          when p_format = 'csv' and (p_columns > 1 or p_null = '') then format(' and l.text operator(pg_catalog.<>) %L', case p_null when '' then '' else '""' end)
          else '' end
 $$;
@@ -230,8 +230,8 @@ $$;
 comment on function weft._rows_of_part(text, text, integer) is 'Writes the query that reads the rows of a part of a file.';
 
 
--- The statements are run under the path and the role of the file, so all in them is qualified, operators too. Of each, $1 is the text of the
--- rows, $2 what separates them, $3 and $4 the first and the last one, $5 the number of the line, or of the object, before them.
+-- The statements run under the path and the role of the file, so everything in them is qualified, operators too. In each, $1 is the text of
+-- the rows, $2 what separates them, $3 and $4 the first and the last one, $5 the number of the line, or of the object, before them.
 create or replace function weft._plan_load(
     p_target regclass, p_options jsonb, p_format text, p_columns text[], p_partial text[],
     out set_up text, out cast_sql text, out direct_sql text, out stage_sql text, out stage_long_sql text, out apply_sql text, out probe_sql text,
@@ -245,16 +245,16 @@ declare
   v_key      text[] := array(select jsonb_array_elements_text(p_options -> 'key'));
   v_rows     text := weft._rows_of_part(p_format, coalesce(p_options ->> 'null_as', ''), cardinality(p_columns));
   v_target   text;
-  v_only     text;      -- the same without the tables that inherit from it: of these no file says anything
+  v_only     text;      -- the target without tables that inherit from it, about which a file says nothing
   v_us       text;
   v_columns  record;
   v_insert   text;
   v_changed  text;
   v_new      text;
   v_bounds   text;
-  v_is_new   text;      -- of a row of the file
-  v_is_changed text;    -- of one of the table and its own of the file
-  v_is_gone  text;      -- of one of the table
+  v_is_new   text;      -- condition on a row of the file
+  v_is_changed text;    -- condition on a row of the table and its row of the file
+  v_is_gone  text;      -- condition on a row of the table
 begin
   select format('%I.%I', n.nspname, c.relname), format('%s%I.%I', case c.relkind when 'r' then 'only ' else '' end, n.nspname, c.relname), quote_ident(c.relname) into strict v_target, v_only, v_us
   from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = p_target;
@@ -267,7 +267,7 @@ begin
     string_agg(format(', (x.o operator(pg_catalog.->) %L) is not null', c.name), '' order by c.place) filter (where c.is_partial) as has,
     string_agg(case when c.is_partial then format('(case when _weft_file._weft_has_%s then _weft_file.%I else %s end)%s', c.place, c.name, c.default_value, '::' || c.domain)
       else format('_weft_file.%I', c.name) end, ', ' order by c.place) as made,
-    -- of a domain as its base type: before the type's own operator, the server would take one that somebody has made for the domain
+    -- a domain is compared as its base type: otherwise, the server would prefer an operator that somebody made for the domain
     string_agg(format('%s.%I%s operator(%I.=) _weft_file.%I%s', v_us, c.name, c.base, c.equality, c.name, c.base), ' and ' order by c.place) filter (where c.is_key) as is_same,
     string_agg(format('_weft_file.%I', c.name), ', ' order by c.place) filter (where c.is_key) as key,
     string_agg(format('_weft_file.%I is null', c.name), ' or ' order by c.place) filter (where c.is_key) as has_no_key,
@@ -278,11 +278,11 @@ begin
   into strict v_columns
   from (
     select d.*,
-      -- a key that is equal may yet be another one than the file's
+      -- an equal key may still differ from the file's
       not d.is_key or not d.is_exact and not d.is_always as is_set,
-      -- what only some objects have, the others take from the default; in a row that is there only if that does not depend on the moment
+      -- members that only some objects have get the column's default in the others; in existing rows, only if it is constant
       case when not d.is_partial or d.is_key then format('_weft_file.%I', d.name)
-        -- with its base type, a domain would come to that
+        -- without the cast, the domain would become its base type
         else format('(case when _weft_file._weft_has_%s then _weft_file.%I else %s end)%s', d.place, d.name, case when d.is_constant then d.default_value else format('%s.%I', v_us, d.name) end, '::' || d.domain)
       end as wanted
     from weft._describe_columns(p_target, p_columns, p_partial, v_key) as d
@@ -293,7 +293,7 @@ begin
   v_insert := format('insert into %s (%s)%s', v_target, v_columns.names, case when v_columns.is_overriding then ' overriding system value' end);
   direct_sql := format('%s select %s from (%s offset 0) as x', v_insert, v_columns.fields, v_rows);
   stage_sql := format('insert into pg_temp._weft_load select $5 operator(pg_catalog.+) x.n, %s%s from (%s offset 0) as x', v_columns.fields, v_columns.has, v_rows);
-  -- with records that hold line's ends themselves
+  -- for records that contain line ends
   stage_long_sql := format('insert into pg_temp._weft_load select $5 operator(pg_catalog.+) x.n operator(pg_catalog.+) x.held, %s%s from ('
     || 'select y.*, coalesce(pg_catalog.sum(pg_catalog.octet_length(y.text) operator(pg_catalog.-) pg_catalog.octet_length(pg_catalog.replace(y.text, E''\n'', '''')))'
     || ' over (order by y.n rows between unbounded preceding and 1 preceding), 0)::pg_catalog.int8 as held from (%s) as y offset 0) as x', v_columns.fields, v_columns.has, v_rows);
@@ -306,8 +306,8 @@ begin
     return;
   end if;
 
-  -- One statement, so that foreign keys are looked at when all of it is done; and its parts one after the other, so that what goes is not in
-  -- the way of what comes. Rows are compared as they are stored: what is equal only for an operator is not what the file says.
+  -- One statement, so that foreign keys are checked when all of it is done; its parts run one after the other, so that deleted rows are not in
+  -- the way of new ones. Rows are compared as they are stored: values that are equal only for an operator are not what the file says.
   v_is_new := format('not exists (select from %s as %s where %s)', v_only, v_us, v_columns.is_same);
   v_is_changed := format('%s and row(%s)::pg_catalog.record operator(pg_catalog.*<>) row(%s)::pg_catalog.record and %s', v_columns.is_same, v_columns.there, v_columns.wanted, v_bounds);
   v_is_gone := format('%s not exists (select from pg_temp._weft_load as _weft_file where %s)',

@@ -1,9 +1,9 @@
--- The words of weft.yaml that decide, besides the bytes of a file, what a step does: where data goes, how it is read, and what happens
--- to existing rows. The history keeps those with which a file was applied. With other words the same bytes mean something else: data
--- that a table is brought in line with runs again, and what runs once is refused, or stays as it is.
+-- The words of weft.yaml that, besides the bytes of a file, decide what a step does: where data goes, how it is read, and what happens
+-- to existing rows. The history keeps those with which a file was applied. With other words the same bytes mean something else: a load
+-- with upsert or sync runs again; a step that runs once is refused, or stays as it is.
 
--- How often a step runs, by what the manifest says of it. What reads only, like a check, is in no history.
--- Asked of every step: no SET clause, so that the planner takes it into the query of whoever calls, and every name in it is qualified.
+-- How often a step runs, as the manifest says. Steps that only read, like a check, are in no history.
+-- Called for every step: no SET clause, so that the planner can inline it into the caller's query, and every name in it is qualified.
 create or replace function weft._repeat_of(p_kind text, p_words jsonb)
   returns text
   immutable parallel safe
@@ -16,10 +16,10 @@ as $$
   end
 $$;
 
-comment on function weft._repeat_of(text, jsonb) is 'Tells how often a step runs: once, on-change or always; null of a kind that no history knows.';
+comment on function weft._repeat_of(text, jsonb) is 'Tells how often a step runs: once, on-change or always; null for a kind that no history knows.';
 
 
--- Of a step of a manifest, or the options of one that was laid out. Null where only the bytes count.
+-- For a step of a manifest, or the options of one in weft._steps. Null if only the bytes count.
 create or replace function weft._words_of(p_kind text, p_words jsonb)
   returns jsonb
   immutable parallel safe
@@ -35,10 +35,10 @@ as $$
   end
 $$;
 
-comment on function weft._words_of(text, jsonb) is 'Picks the words of weft.yaml that decide, besides the bytes, what comes of a load or a batch.';
+comment on function weft._words_of(text, jsonb) is 'Picks the words of weft.yaml that, besides the bytes, decide the result of a load or a batch.';
 
 
--- Which words are others: each with what it was, and is.
+-- Which words have changed, each with what it was and is.
 create or replace function weft._differing_words(p_before jsonb, p_after jsonb)
   returns jsonb
   immutable parallel safe
@@ -50,10 +50,10 @@ as $$
   where p_before -> k.word is distinct from p_after -> k.word
 $$;
 
-comment on function weft._differing_words(jsonb, jsonb) is 'Tells which words differ, each with what it was and what it is; null when none does.';
+comment on function weft._differing_words(jsonb, jsonb) is 'Tells which words differ, each with what it was and what it is; null if none does.';
 
 
--- runs: again | looks: when its turn comes, at which table it is | refused: nobody can say whether the rows are there | stays: what it has done is done.
+-- runs: it runs again | looks: which table it is about is checked when its turn comes | refused: nobody can say whether the rows are there | stays: what it has done is done.
 create or replace function weft._judge_words(p_before jsonb, p_after jsonb)
   returns text
   immutable parallel safe
@@ -70,10 +70,10 @@ as $$
   end
 $$;
 
-comment on function weft._judge_words(jsonb, jsonb) is 'Tells what becomes of a file with the bytes that were applied, and other words; null where the words are the same, or not known.';
+comment on function weft._judge_words(jsonb, jsonb) is 'Tells what happens to a file whose bytes were applied with other words; null if the words are the same, or not known.';
 
 
--- Where a load would go now, as far as that can be told before its turn comes: its phase says as whom and on which path.
+-- The table into which a load would go now, as far as that can be told before its turn: its phase says under which role and path.
 create or replace function weft._find_target(p_into text, p_role text, p_settings jsonb)
   returns oid
   stable
@@ -87,7 +87,7 @@ declare
 begin
   v_parts := parse_ident(p_into);
   v_parts := v_parts[greatest(cardinality(v_parts) - 1, 1):];
-  if cardinality(v_parts) = 2 then  -- by the catalog: a name in a schema that one may not use would be an error elsewhere
+  if cardinality(v_parts) = 2 then  -- from the catalog, because regclass raises an error for a schema that this role may not use
     v_schemas := v_parts[:1];
   else
     perform set_config('search_path', regexp_replace(v_path, '"?\$user"?', quote_ident(coalesce(p_role, session_user)), 'g'), true);
@@ -101,12 +101,12 @@ begin
     join pg_class as c on c.relnamespace = n.oid and c.relname = v_parts[cardinality(v_parts)]
     order by u.place
     limit 1);
-exception when others then  -- no name at all: its turn will say so
+exception when others then  -- not a valid name: the step itself will say so
   return null;
 end
 $$;
 
-comment on function weft._find_target(text, text, jsonb) is 'Finds the table into which a load would go now, by the path of its phase; null when there is none.';
+comment on function weft._find_target(text, text, jsonb) is 'Finds the table into which a load would go now, by the path of its phase; null if there is none.';
 
 
 create or replace function weft._find_table(p_name text)
@@ -115,14 +115,14 @@ create or replace function weft._find_table(p_name text)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  -- by the catalog: a name in a schema that one may not use would be an error elsewhere
+  -- from the catalog, because regclass raises an error for a schema that this role may not use
   select c.oid from parse_ident(p_name) as p (parts) join pg_namespace as n on n.nspname = p.parts[1] join pg_class as c on c.relnamespace = n.oid and c.relname = p.parts[2]
 $$;
 
-comment on function weft._find_table(text) is 'Finds a table by its qualified name; null when there is none.';
+comment on function weft._find_table(text) is 'Finds a table by its qualified name; null if there is none.';
 
 
--- The account of it, which fails the step, or the deployment before anything of it runs.
+-- This error fails the step, or the deployment before anything of it runs.
 create or replace function weft._describe_elsewhere(p_path text, p_before text, p_after text, p_is_gone boolean, p_deployment uuid)
   returns jsonb
   immutable
@@ -139,10 +139,10 @@ as $$
     'path', p_path)
 $$;
 
-comment on function weft._describe_elsewhere(text, text, text, boolean, uuid) is 'Makes the account of data that was inserted into another table than it is to go into now.';
+comment on function weft._describe_elsewhere(text, text, text, boolean, uuid) is 'Makes the account of data that was inserted into one table and should now go into another one.';
 
 
--- When its turn has come and the table is found. True where it is the one into which the file was loaded, under another name: then there is nothing to do.
+-- Called when the step's turn has come and the table is known. True if the file was loaded into this table under another name: then there is nothing to do.
 create or replace function weft._is_same_table(p_deployment uuid, p_step weft._steps, p_table oid, p_name text)
   returns boolean
   volatile
@@ -173,7 +173,7 @@ end
 $$;
 
 comment on function weft._is_same_table(uuid, weft._steps, oid, text) is
-  'Tells whether a load goes into the table into which its bytes went before, under the name that it has now; refuses what is only inserted if it is another one.';
+  'Tells whether a load goes into the table into which its bytes went before, which may have another name now; refuses data that is only inserted if the table is a different one.';
 
 
 -- Files of a manifest that were applied with these bytes and with other words, under their path or the one that they had before.
@@ -185,7 +185,7 @@ create or replace function weft._find_reworded(p_bundle text, p_manifest jsonb, 
   set jit = off  -- which such a plan looks dear enough for
   language sql
 as $$
-  with phases as materialized (  -- by itself: else the whole phase would go along with each of its steps
+  with phases as materialized (  -- materialized, or each step would carry its whole phase along
     select p.ordinality as ordinal, p.value -> 'steps' as steps, p.value ->> 'role' as role, coalesce(p.value -> 'settings', '{}') as settings
     from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p
   ),
@@ -197,14 +197,14 @@ as $$
   ),
   known as materialized (
     select f.*, h.words as before, h.table_name,
-           -- until a runner has come by, a database that was restored knows its tables by name alone (floor 79)
+           -- a restored database knows its tables only by name, until a runner has updated the oids (floor 79)
            case when (select l.numbered_as = l.tableoid from weft._lease as l) then h.table_oid else weft._find_table(h.table_name) end as table_oid,
            h.deployment_id, weft._judge_words(h.words, f.words) as judged
     from files as f
     join jsonb_to_recordset(p_manifest -> 'artifacts') as a (path text, digest text) on a.path = f.path
     left join unnest(p_renames) as r on r.path = f.path and r.verdict = 'renamed'
     join weft._history as h on h.bundle = p_bundle and h.path = coalesce(r.data -> 'from' ->> 0, f.path) and h.digest = decode(a.digest, 'hex')
-    where h.words is not null and f.kind <> 'check' and f.condition is distinct from 'false'  -- which never runs, and only brings its undo file
+    where h.words is not null and f.kind <> 'check' and f.condition is distinct from 'false'  -- a step that never runs, and only brings its undo file
   ),
   looked as (
     select k.*, t.oid as target, weft._qualify_table(t.oid) as target_name
@@ -214,7 +214,7 @@ as $$
   )
   select l.ordinal, l.path, 'reworded', jsonb_build_object(
     'does', case when l.target = l.table_oid then 'follows'
-      -- one of the same name that was made anew is where the rows belong, as it is with the words of before
+      -- the rows belong into a table that was made anew under the old name, just as with the old words
       when l.target_name = l.table_name and not exists (select from pg_class as c where c.oid = l.table_oid) then 'follows'
       when l.target is null or l.judged <> 'looks' then l.judged
       when l.words ->> 'mode' = 'insert' then 'refused'
@@ -226,7 +226,7 @@ as $$
 $$;
 
 comment on function weft._find_reworded(text, jsonb, weft._finding[]) is
-  'Finds files that were applied with the bytes that they have, and with other words of weft.yaml; and tells what becomes of each: follows (it is the same table, by another name), runs, looks, stays or refused.';
+  'Finds files that were applied with the bytes that they have, but with other words of weft.yaml, and tells what happens to each: follows (it is the same table, by another name), runs, looks, stays or refused.';
 
 
 create or replace function weft._say_word(p_word jsonb)
@@ -250,10 +250,10 @@ as $$
   select string_agg(format('%s: %s, and was %s', w.key, weft._say_word(w.value -> 1), weft._say_word(w.value -> 0)), '; ' order by w.key) from jsonb_each(p_words) as w
 $$;
 
-comment on function weft._say_words(jsonb) is 'Writes which words are others, for people.';
+comment on function weft._say_words(jsonb) is 'Writes which words have changed, for people.';
 
 
--- Why a deployment cannot be because of them: the first that is refused, or null.
+-- Why changed words prevent a deployment: the first file that is refused, or null.
 create or replace function weft._describe_reworded(p_findings weft._finding[], p_stand text)
   returns jsonb
   stable
@@ -283,10 +283,10 @@ begin
 end
 $$;
 
-comment on function weft._describe_reworded(weft._finding[], text) is 'Makes the account of data that was only inserted, and is to be read otherwise, or to go elsewhere, now; null when there is none.';
+comment on function weft._describe_reworded(weft._finding[], text) is 'Makes the account of data that was only inserted, and should now be read differently or go elsewhere; null if there is none.';
 
 
--- What does not run is applied with the words that it has now. What runs is told, and why.
+-- A file that does not run counts as applied with the words that it has now. A file that runs is reported, with the reason.
 create or replace function weft._follow_words(p_deployment weft._deployments, p_finding weft._finding)
   returns void
   volatile
@@ -307,4 +307,4 @@ begin
 end
 $$;
 
-comment on function weft._follow_words(weft._deployments, weft._finding) is 'Tells that a file was applied with other words, and what becomes of it; lets the history follow where nothing runs.';
+comment on function weft._follow_words(weft._deployments, weft._finding) is 'Reports that a file was applied with other words, and what happens to it; updates the history if nothing runs.';

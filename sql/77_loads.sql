@@ -1,9 +1,9 @@
 -- Loads a data file into a table. The rows go into a temporary table of the step, and from there into the target in one statement,
 -- whatever their number; if nothing could tell the difference, they go straight into the target, part by part. The file is read under
--- our role, everything else is done under the role and the path of the file. This costs a subtransaction per load: what was refused in
--- it is done once more, to find the row.
+-- our role, everything else is done under the role and the path of the file. Each load costs a subtransaction: if the server
+-- refuses it, it is done once more, to find the row.
 
--- Which columns a data file gives, and of JSON which of them only in some objects.
+-- Which columns a data file has, and in JSON, which of them only some objects have.
 create or replace function weft._read_columns(p_format text, p_options jsonb, p_chunks bytea[], out columns text[], out partial text[], out objects bigint)
   stable
   set search_path = pg_catalog, pg_temp
@@ -67,7 +67,7 @@ $$;
 comment on function weft._name_format(text, jsonb) is 'Names the format of a data file: as weft.yaml says, or by the end of its path.';
 
 
--- The rows that upsert and sync tell apart by their key must be told apart by it.
+-- For upsert and sync, the key must identify each row.
 create or replace function weft._explain_key(p_format text, p_key jsonb, p_first bigint, p_last bigint, p_count bigint, p_value text)
   returns void
   stable
@@ -86,7 +86,7 @@ begin
 end
 $$;
 
-comment on function weft._explain_key(text, jsonb, bigint, bigint, bigint, text) is 'Refuses a key that is NULL, or that rows of the file share.';
+comment on function weft._explain_key(text, jsonb, bigint, bigint, bigint, text) is 'Refuses a key that is NULL, or that several rows of the file share.';
 
 
 create or replace function weft._explain_shared(p_format text, p_key jsonb, p_place bigint, p_count bigint, p_value text, p_table text)
@@ -106,7 +106,7 @@ $$;
 comment on function weft._explain_shared(text, jsonb, bigint, bigint, text, text) is 'Refuses a key of a row of the file that several rows of the table share.';
 
 
--- Where the server says which row it refuses, it says so of the table's row. Here it becomes one of the file.
+-- If the server names the row that it refuses, that is a row of the table. This finds the row of the file.
 create or replace function weft._is_about_a_row(p_state text)
   returns boolean
   immutable
@@ -119,7 +119,7 @@ $$;
 comment on function weft._is_about_a_row(text) is 'Tells whether an error may be about one row: its values, a constraint, what a trigger says, row security.';
 
 
--- p_asked: how many rows were to be inserted, updated and deleted, where a trigger, a rule or row security may have left some of them as they are.
+-- p_asked: how many rows should have been inserted, updated and deleted, if a trigger, a rule or row security may have skipped some.
 create or replace function weft._account_for_rows(p_mode text, p_rows bigint, p_made bigint, p_changed bigint, p_gone bigint, p_asked bigint[])
   returns jsonb
   immutable
@@ -136,7 +136,7 @@ as $$
   ) as c
 $$;
 
-comment on function weft._account_for_rows(text, bigint, bigint, bigint, bigint, bigint[]) is 'Tells how many rows of a load were inserted, updated, deleted, were equal, and were left out by somebody else.';
+comment on function weft._account_for_rows(text, bigint, bigint, bigint, bigint, bigint[]) is 'Tells how many rows of a load were inserted, updated, deleted, were equal, and were skipped by a trigger, a rule or row security.';
 
 
 create or replace function weft._load(p_deployment uuid, p_step integer, p_phase weft._phases, p_path text)
@@ -148,7 +148,7 @@ as $$
 declare
   c_last       constant bigint := 9223372036854775807;
   v_our_role   constant text := current_setting('role');
-  v_role       text;        -- of the file, where it is another one
+  v_role       text;        -- of the file, if it differs from ours
   v_path       text;
   v_step       weft._steps;
   v_chunks     bytea[];
@@ -174,7 +174,7 @@ declare
   v_made       bigint := 0;
   v_changed    bigint := 0;
   v_gone       bigint := 0;
-  v_asked      bigint[];    -- to be inserted, updated, deleted, where others may leave some as they are
+  v_asked      bigint[];    -- to be inserted, updated, deleted, if some may be skipped
   v_first      bigint;
   v_last       bigint;
   v_value      text;
@@ -228,7 +228,7 @@ begin
       and weft._can_go_straight(v_target, v_mode, array(select jsonb_array_elements_text(v_step.options -> 'key')));
     raise exception using errcode = 'WF003';
   exception when sqlstate 'WF003' then
-    null;  -- and the catalogs are free again, as behind weft._mark_objects; what was written came with a RETURN, and stays
+    null;  -- releases the locks on catalogs, as after weft._mark_objects
   end;
 
   v_set := set_config('role', coalesce(v_role, v_our_role), false);
@@ -259,7 +259,7 @@ begin
         v_count := case v_format when 'json' then json_array_length(v_rows::json) else weft._count_lines(v_rows) + 1 end;
         if v_format = 'csv' then
           v_from := case when v_before = 0 and not v_step.options ? 'columns' then 2 else 1 end;
-          continue when v_rows = '' and (v_before > 0 or v_from = 1);  -- behind the last line's end
+          continue when v_rows = '' and (v_before > 0 or v_from = 1);  -- after the last line end
           select w.literals, w.separator into v_rows, v_separator from weft._write_literals(v_rows, v_delimiter, v_null, v_before::integer + 1) as w;
         end if;
         v_set := set_config('role', coalesce(v_role, v_our_role), false);
@@ -309,7 +309,7 @@ begin
       end if;
       if v_refusal is not null and v_total <= weft._limit('rows_looked_through_count') and not (v_refusal = '23503' and weft._is_own_parent(v_target)) then
         v_found := weft._find_row(v_plan.probe_sql, null, null, 0, v_before, v_role, v_path);
-        if v_found.place = 0 then  -- without any row too: a trigger for each statement
+        if v_found.place = 0 then  -- it fails even without rows: a statement trigger
           perform weft._raise_at(null, v_found.error || jsonb_build_object('hint', coalesce(nullif(v_found.error ->> 'hint', ''), case when v_refusal <> '42501' then 'The file is refused as a whole, whatever its rows.' end)));
         elsif v_found.place is not null then
           perform weft._raise_at(weft._name_place(v_format, v_found.place), v_found.error || case when v_refusal = '23505' and v_plan.lock_sql is not null then jsonb_build_object('hint',
@@ -336,14 +336,14 @@ begin
         raise;
       elsif v_refusal is not null then
         get stacked diagnostics e_message = message_text, e_detail = pg_exception_detail, e_schema = schema_name, e_table = table_name, e_constraint = constraint_name;
-        if e_state = '23503' and v_mode = 'sync' and v_target <> to_regclass(format('%I.%I', e_schema, e_table)) then  -- of a row that goes
+        if e_state = '23503' and v_mode = 'sync' and v_target <> to_regclass(format('%I.%I', e_schema, e_table)) then  -- about a row that is deleted
           perform weft._raise_at(null, jsonb_build_object('sqlstate', e_state, 'message', e_message, 'detail', e_detail, 'schema', e_schema, 'table', e_table, 'constraint', e_constraint,
             'hint', format('The file lacks a row that rows of %I.%I refer to. Take those away before: in a step that stands before this one. Or let the constraint be looked at only in the end (deferrable initially deferred), or delete along (on delete cascade).', e_schema, e_table)));
         end if;
         raise;
       end if;
       v_refusal := e_state;
-      v_straight := false;  -- slower, and it tells why
+      v_straight := false;  -- slower, but it tells why
     end;
   end loop attempts;
   v_set := set_config('role', coalesce(v_role, v_our_role), false);
@@ -353,4 +353,4 @@ begin
 end
 $$;
 
-comment on function weft._load(uuid, integer, weft._phases, text) is 'Loads a data file into its table; returns how many rows were inserted, updated, deleted and left as they are, and into which table.';
+comment on function weft._load(uuid, integer, weft._phases, text) is 'Loads a data file into its table; returns how many rows were inserted, updated, deleted and unchanged, and in which table.';

@@ -2,7 +2,7 @@
 -- Weft's, which counts its rows; so if the server complains about the text around it, the query is tried again alone, to get the
 -- complaint about its own text.
 
--- No statement where there is not just one. A transaction around it, as tools that verify write it, has no meaning of its own and is left out.
+-- Returns no statement unless there is exactly one. A transaction around it, as verification tools write it, means nothing here and is left out.
 create or replace function weft._find_query(p_deployment uuid, p_path text, out statement text, out line integer, out held text)
   stable
   set search_path = pg_catalog, pg_temp
@@ -13,7 +13,7 @@ declare
   v_split   record;
   v_last    integer;
 begin
-  if cardinality(v_chunks) is distinct from 1 then  -- none is there of a rule that comes with Weft
+  if cardinality(v_chunks) is distinct from 1 then  -- a rule that comes with Weft has no file
     held := 'more than a mebibyte';
     return;
   end if;
@@ -32,7 +32,7 @@ begin
 end
 $$;
 
-comment on function weft._find_query(uuid, text) is 'Finds the query of a check, and the line in which it begins; or tells what its file holds instead.';
+comment on function weft._find_query(uuid, text) is 'Finds the query of a check, and the line in which it begins; or tells what its file contains instead.';
 
 
 create or replace function weft._read_query(p_deployment uuid, p_path text)
@@ -66,12 +66,12 @@ declare
   v_error    jsonb := p_error;
   v_message  text;
 begin
-  if v_found.statement is null or p_error ->> 'sqlstate' ~ '^WF' then  -- it is of no query, or says all
+  if v_found.statement is null or p_error ->> 'sqlstate' ~ '^WF' then  -- the error is not about a query, or is complete
     return weft._describe_error(p_error, p_phase.name, p_path, null, null, p_phase.parameters, p_search_path);
   elsif p_error ->> 'sqlstate' = '42601' then
     v_message := weft._ask_grammar(weft._interpolate(v_found.statement, p_phase.parameters, weft._mark(p_phase.parameters)), 'sql', false, p_search_path);
     v_error := p_error || case when v_message <> '' then jsonb_build_object('message', v_message)
-      -- a query it is: what its analysis or a function in it says is no syntax of the file
+      -- it is a query: a syntax error from its analysis or a function in it is not about the file's syntax
       when weft._ask_grammar(weft._interpolate(concat('select from (', v_found.statement, E'\n) as x'), p_phase.parameters, weft._mark(p_phase.parameters)), 'sql', false, p_search_path) = '' then '{}'
       else jsonb_build_object('sqlstate', 'WF023', 'line', v_line, 'message', 'A check is one query (select, values, table, with), and this is another statement.',
         'hint', 'Write the query that returns the rows which break the rule. What is to be done stands in a step.') end;

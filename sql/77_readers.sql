@@ -23,7 +23,7 @@ $$;
 comment on function weft._open_reader(bytea[], jsonb) is 'Makes a reader that stands at the beginning of a file.';
 
 
--- A chunk with rows is taken in small pieces: of the statements and rows that alternate in it each costs as much as a piece, not as much as a chunk.
+-- A chunk with rows is read in small pieces: where statements and rows alternate, each costs as much as a piece, not as much as a chunk.
 create or replace function weft._read_more(inout p_reader weft._reader)
   stable
   set search_path = pg_catalog, pg_temp
@@ -43,7 +43,7 @@ begin
 end
 $$;
 
-comment on function weft._read_more(weft._reader) is 'Adds the next piece of the file to the text at hand.';
+comment on function weft._read_more(weft._reader) is 'Adds the next piece of the file to the unread text.';
 
 
 create or replace function weft._is_at_end(p_reader weft._reader)
@@ -55,7 +55,7 @@ as $$
   select cardinality(p_reader.pieces) = 0 and p_reader.chunk > cardinality(p_reader.chunks)
 $$;
 
-comment on function weft._is_at_end(weft._reader) is 'Tells whether all of the file has been read, if not passed.';
+comment on function weft._is_at_end(weft._reader) is 'Tells whether the whole file has been read, though perhaps not split yet.';
 
 
 -- The next statements, up to a COPY whose rows follow.
@@ -80,7 +80,7 @@ begin
     p_reader.text := v_split.rest;
     v_is_copy := (p_reader.scanner).mode = 'copy';
     p_reader.is_done := v_is_last and not v_is_copy;
-    if cardinality(v_split.statements) > 0 and p_reader.held is not null then  -- it was not the end
+    if cardinality(v_split.statements) > 0 and p_reader.held is not null then  -- the COMMIT that was held was not the end
       v_split.statements := p_reader.held || v_split.statements;
       v_split.lines := p_reader.held_line || v_split.lines;
       p_reader.held := null;
@@ -129,7 +129,7 @@ $$;
 comment on function weft._read_statements(weft._reader) is 'Reads the next statements of a file, up to a COPY whose rows follow.';
 
 
--- What the target is, is asked under the role and the path of the file; what it looks like, under ours.
+-- The target is looked up under the file's role and path, its columns under ours.
 create or replace function weft._begin_copy(inout p_reader weft._reader, p_name text, p_role text, p_path text)
   volatile
   language plpgsql
@@ -195,7 +195,7 @@ begin
 end
 $$;
 
-comment on function weft._become(text, text) is 'Takes the role back that a file had, if it was another than ours.';
+comment on function weft._become(text, text) is 'Returns to the role that a file had, if it was not ours.';
 
 
 -- The next rows of the COPY: of one piece, or all of them.
@@ -212,9 +212,9 @@ declare
   v_header     text;
   v_lines      integer;
   v_wrong      integer;
-  v_is_ended   boolean;  -- the last line at hand
+  v_is_ended   boolean;  -- whether the last line is complete
   v_is_first   boolean := p_reader.is_crlf is null;
-  v_is_short   boolean := coalesce(p_reader.text, '') = '';  -- of text
+  v_is_short   boolean := coalesce(p_reader.text, '') = '';  -- whether text must be read first
 begin
   p_reader.rows := null;
   p_reader.row_line := (p_reader.scanner).line;
@@ -320,9 +320,9 @@ begin
     reset role;
   end if;
   if v_rows <> octet_length(p_reader.rows) - octet_length(replace(p_reader.rows, E'\n', '')) + 1 then
-    perform weft._check_fields(p_reader);  -- or a trigger has passed rows over
+    perform weft._check_fields(p_reader);  -- otherwise, a trigger has skipped rows
   end if;
-  perform weft._require_end(p_reader);  -- a row that is none has told more
+  perform weft._require_end(p_reader);  -- after the check of the fields, whose error says more
   return v_rows;
 end
 $$;
@@ -330,7 +330,7 @@ $$;
 comment on function weft._insert_rows(weft._reader, text, text, text) is 'Puts rows of a COPY into their table.';
 
 
--- A row with more or fewer fields than there are columns goes past the INSERT, and is missed afterwards.
+-- The INSERT skips rows with more or fewer fields than columns, so the number of rows shows afterwards that some are missing.
 create or replace function weft._check_fields(p_reader weft._reader)
   returns void
   stable

@@ -2,7 +2,7 @@
 -- the rows that were being inserted are examined again: those that cannot be read as their types, and those that the server's message
 -- is about.
 
--- An empty line is one field: string_to_array says of an empty text that it has none.
+-- An empty line has one field, but string_to_array returns none for an empty text.
 create or replace function weft._cut_fields(p_row text, p_delimiter text, p_null text default null)
   returns text[]
   immutable parallel safe
@@ -12,10 +12,10 @@ as $$
   select case p_row when '' then array[nullif('', p_null)] else string_to_array(p_row, p_delimiter, p_null) end
 $$;
 
-comment on function weft._cut_fields(text, text, text) is 'Cuts a row of COPY''s text format into its fields; without a mark of NULL, as they are written.';
+comment on function weft._cut_fields(text, text, text) is 'Cuts a row of COPY''s text format into its fields; without a mark of NULL, the fields stay as they are written.';
 
 
--- The first field that is no value of its column's type: tried, where the type is there without what was rolled back.
+-- The first field that is not valid for its column's type: found by trying, if the type still exists after the rollback.
 create or replace function weft._find_bad_field(p_reader weft._reader, p_path text, p_state text, out number integer, out field integer)
   volatile
   set search_path = pg_catalog, pg_temp
@@ -62,7 +62,7 @@ $$;
 comment on function weft._find_bad_field(weft._reader, text, text) is 'Finds the first field of rows that is refused as a value of its column''s type.';
 
 
--- Adds to an error in which line of the file its row stands, and which column it is about, as far as that can be told.
+-- Adds to an error the line of its row in the file, and the column it is about, as far as they can be told.
 create or replace function weft._explain_rows(p_reader weft._reader, p_error jsonb, p_path text)
   returns jsonb
   volatile
@@ -79,7 +79,7 @@ declare
   v_number     integer;
   v_column     text;
   v_advice     text;
-  v_quoted     text := case when p_reader.copy ? 'quote' then coalesce(substr(p_reader.stand_ins, 3, 1), '') else '' end;  -- stands before what stood in quotes
+  v_quoted     text := case when p_reader.copy ? 'quote' then coalesce(substr(p_reader.stand_ins, 3, 1), '') else '' end;  -- the mark before a field that was quoted
 begin
   if left(v_state, 2) not in ('22', '23', '44', 'P0') or p_error ->> 'message' ~ '^Line \d' then
     return p_error;
@@ -88,7 +88,7 @@ begin
     v_found := weft._find_bad_field(p_reader, p_path, v_state);
     v_number := v_found.number;
     v_column := p_reader.columns[v_found.field];
-    if v_number is null and p_error ->> 'message' ~ '"' then  -- of a type that is gone with the rest: by the value that the server names
+    if v_number is null and p_error ->> 'message' ~ '"' then  -- the type was rolled back with the rest: search for the value that the server names
       select r.n, array_position(weft._cut_fields(translate(r.line, v_quoted, ''), v_delimiter), substring(p_error ->> 'message' from '"(.*)"')) into v_number, v_found.field
       from unnest(string_to_array(p_reader.rows, E'\n')) with ordinality as r (line, n)
       where substring(p_error ->> 'message' from '"(.*)"') = any (weft._cut_fields(translate(r.line, v_quoted, ''), v_delimiter)) order by r.n limit 1;

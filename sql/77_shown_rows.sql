@@ -8,7 +8,7 @@ create or replace function weft._read_line(p_chunks bytea[], p_line integer)
   language plpgsql
 as $$
 declare
-  v_left   integer := p_line - 1;  -- lines to be passed over
+  v_left   integer := p_line - 1;  -- lines to be skipped
   v_text   text;
   v_carry  bytea := '';
   v_count  integer;
@@ -34,7 +34,7 @@ $$;
 comment on function weft._read_line(bytea[], integer) is 'Reads one line of a file.';
 
 
--- Where in a line one of its fields begins, counted from 1; null where quotes or backslashes make that more than a matter of counting.
+-- Where in a line one of its fields begins, counted from 1; null if quotes or backslashes make counting unreliable.
 create or replace function weft._find_field(p_line text, p_delimiter text, p_field integer)
   returns integer
   immutable parallel safe
@@ -48,7 +48,7 @@ $$;
 comment on function weft._find_field(text, text, integer) is 'Tells where in a line of fields one of them begins.';
 
 
--- p_delimiter and p_columns of the rows behind a COPY; of a data file they stand in its step and its first line.
+-- p_delimiter and p_columns are for the rows after a COPY; for a data file, they are in its step and its first line.
 create or replace function weft._show_row(p_error jsonb, p_deployment uuid, p_step integer, p_chunks bytea[], p_statement_line integer, p_delimiter text, p_columns text[], p_secrets jsonb)
   returns jsonb
   volatile
@@ -85,10 +85,10 @@ begin
     v_shown := weft._scrub(v_shown, p_secrets) - 'caret' - 'character';
   end if;
   return p_error || v_shown || jsonb_strip_nulls(jsonb_build_object('statement_line', p_statement_line));
-exception when others then  -- an account of an error is none without a row, and never fails for it
+exception when others then  -- the row is optional: the account of an error never fails because of it
   return p_error;
 end
 $$;
 
 comment on function weft._show_row(jsonb, uuid, integer, bytea[], integer, text, text[], jsonb) is
-  'Adds to an error about a row of a file that row, shortened and without secrets, and where in it the column stands.';
+  'Adds to an error about a row of a file that row, shortened and without secrets, and the place of the column in it.';

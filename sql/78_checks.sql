@@ -1,9 +1,9 @@
--- Checks: a query that returns the rows which break a rule. It is asked inside the transaction, before the commit, so it can veto it.
+-- Checks: a query that returns the rows which break a rule. It runs inside the transaction, before the commit, so it can veto it.
 --
--- A check is a file of the bundle, asked in the session in which the phase's files run; or a rule that comes with Weft, asked of the catalog.
+-- A check is a file of the bundle, which runs in the session of the phase's files; or a rule that comes with Weft, which queries the catalog.
 
 -- The rules that come with Weft. Each query returns one row for each object that breaks it, named as people name it; $1 is an array of schemas,
--- or null for all of the user's; $2 the role that is to own everything.
+-- or null for all of the user's; $2 the role that should own everything.
 create or replace function weft._find_rule(p_name text)
   returns text
   immutable parallel safe
@@ -24,10 +24,10 @@ as $$
       from weft._list_user_objects('pg_class') as u
       join pg_constraint as k on k.conrelid = u.oid
       where k.contype = 'f' and k.conparentid = 0 and coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true) and u.schema = any (coalesce($1, array[u.schema]))
-        and not exists (  -- one that begins with the columns of the key, in whatever order, over all rows
+        and not exists (  -- an index on all rows that begins with the columns of the key, in any order
           select from pg_index as i
           join pg_class as c on c.oid = i.indexrelid
-          join pg_am as m on m.oid = c.relam and m.amname in ('btree', 'hash', 'gist', 'spgist')  -- the others find no single key
+          join pg_am as m on m.oid = c.relam and m.amname in ('btree', 'hash', 'gist', 'spgist')  -- other access methods cannot look up a single key
           where i.indrelid = k.conrelid and i.indisvalid and i.indpred is null
             and (i.indkey::smallint[])[0:cardinality(k.conkey) - 1] @> k.conkey and i.indnkeyatts >= cardinality(k.conkey))
       order by 1, 2 $rule$
@@ -49,7 +49,7 @@ as $$
       from weft._list_user_objects('pg_class') as u
       join pg_class as c on c.oid = u.oid and c.relkind = 'S'
       join pg_sequences as s on s.schemaname = u.schema and s.sequencename = c.relname
-      cross join lateral (  -- a column that its numbers go to may hold less than the sequence
+      cross join lateral (  -- a column that takes its numbers may hold less than the sequence
         select min(case a.atttypid when 'int2'::regtype then 32767 when 'int4'::regtype then 2147483647 else 9223372036854775807 end) as of_columns
         from (
           select d.refobjid as oid, d.refobjsubid as attnum from pg_depend as d
@@ -68,7 +68,7 @@ as $$
                  else (m.max_value::numeric - s.last_value) / nullif(m.max_value::numeric - m.min_value, 0) end as used
       ) as r
       where not s.cycle and u.schema = any (coalesce($1, array[u.schema]))
-        and (r.used * 100 > weft._limit('sequence_percent_max') or not has_sequence_privilege(c.oid, 'select, usage'))  -- where one stands that may not be read, nobody can tell
+        and (r.used * 100 > weft._limit('sequence_percent_max') or not has_sequence_privilege(c.oid, 'select, usage'))  -- a sequence that may not be read is reported, because nobody can tell where it is
       order by 1 $rule$
     when 'owners' then $rule$
       select pg_describe_object(u.classid, u.oid, 0) as object, pg_get_userbyid(u.owner) as owner
@@ -106,7 +106,7 @@ as $$
   end
 $$;
 
-comment on function weft._find_rule(text) is 'Tells the query of a rule that comes with Weft; null for a name that is none.';
+comment on function weft._find_rule(text) is 'Tells the query of a rule that comes with Weft; null for an unknown name.';
 
 
 create or replace function weft._list_user_objects(p_catalog regclass)
@@ -128,10 +128,10 @@ as $$
     and not exists (select from pg_depend as d where d.classid = p_catalog and d.objid = o.oid and d.deptype = 'e')
 $$;
 
-comment on function weft._list_user_objects(regclass) is 'Lists what is the user''s in pg_class, pg_proc or pg_type: nothing of the server''s, of an extension''s, of Weft''s.';
+comment on function weft._list_user_objects(regclass) is 'Lists the user''s objects in pg_class, pg_proc or pg_type, without those of the server, of extensions, and of Weft.';
 
 
--- to_json asks for casts to json, of enums, rows and whatever else somebody has made: that is somebody's code. Those of extensions are let be.
+-- to_json uses casts to json for enums, rows and other types that somebody has made: that is foreign code. Casts of extensions are accepted.
 create or replace function weft._has_casts_to_json()
   returns boolean
   stable
@@ -147,7 +147,7 @@ $$;
 comment on function weft._has_casts_to_json() is 'Tells whether anybody has made a cast to json.';
 
 
--- Nothing of the query is run for it: of a row that is not there every column is null, and no cast is asked for null.
+-- This does not run the query: every column of a missing row is null, and no cast is called for null.
 create or replace function weft._name_columns(p_phase weft._phases, p_path text, p_query text)
   returns text[]
   volatile
@@ -172,8 +172,8 @@ $$;
 comment on function weft._name_columns(weft._phases, text, text) is 'Names the columns that a query has in the session of a phase.';
 
 
--- Whether nothing but the server's own functions can be asked for JSON of a value: its type is the server's, and so is whatever is in it. Rows hold
--- anything, also those of the server's views, and so does what is of a type that stands for any other. The role of a phase may call nothing of ours: a text.
+-- Whether only the server's own functions are called to make JSON of a value: its type is the server's, and so is everything in it. Rows may contain
+-- anything, even those of the server's views, and so may pseudo-types. Returned as text, because the role of a phase may call nothing of ours.
 create or replace function weft._write_is_plain(p_value text)
   returns text
   immutable parallel safe
@@ -186,10 +186,10 @@ as $$
     || ' where t.oid operator(pg_catalog.=) pg_catalog.pg_typeof(%s)::pg_catalog.oid)', p_value)
 $$;
 
-comment on function weft._write_is_plain(text) is 'Writes the condition under which JSON of a value is made by the server alone, whatever it holds.';
+comment on function weft._write_is_plain(text) is 'Writes the condition under which the server alone makes JSON of a value, whatever it contains.';
 
 
--- What is of the server's own types as they are in JSON, all else as its type writes it.
+-- Values of the server's own types become JSON as usual, all others the text that their type writes.
 create or replace function weft._write_row_as_json(p_names text[])
   returns text
   immutable parallel safe
@@ -204,10 +204,10 @@ as $$
   from unnest(p_names) with ordinality as n (name, place)
 $$;
 
-comment on function weft._write_row_as_json(text[]) is 'Writes the expression that makes JSON of a row with these columns, and asks no cast for it that anybody has made.';
+comment on function weft._write_row_as_json(text[]) is 'Writes the expression that makes JSON of a row with these columns, without calling any user''s cast.';
 
 
--- No SET clause: a file's query is asked under the path that is the file's.
+-- No SET clause: a file's query runs under the path of the file.
 create or replace function weft._check(p_deployment uuid, p_step integer, p_phase weft._phases, p_path text)
   returns jsonb
   volatile
@@ -241,10 +241,10 @@ begin
       v_as_json := weft._write_row_as_json(weft._name_columns(p_phase, p_path, v_query));
     end if;
   end if;
-  -- to be read only by a query: the server says so of anything else
+  -- so that only a query can be read: the server refuses anything else
   v_query := concat(
     'select pg_catalog.count(*), pg_catalog.json_agg(case when pg_catalog.length(x.j::pg_catalog.text) operator(pg_catalog.<=) ', v_length,
-    ' and pg_catalog.strpos(x.j::pg_catalog.text, E''\\u0000'') operator(pg_catalog.=) 0',  -- which jsonb does not hold
+    ' and pg_catalog.strpos(x.j::pg_catalog.text, E''\\u0000'') operator(pg_catalog.=) 0',  -- which jsonb cannot hold
     ' then x.j else pg_catalog.to_json(pg_catalog.left(x.j::pg_catalog.text, ', v_length, ')) end) filter (where x.n operator(pg_catalog.<=) ', v_shown,
     ') from (select ', v_as_json, ' as j, pg_catalog.row_number() over () as n from (', v_query, E'\n) as _weft_row) as x');
   if v_rule is null then
@@ -257,7 +257,7 @@ begin
   else
     execute v_query into v_count, v_rows
     using (select array_agg(s.value) from jsonb_array_elements_text(v_step.options -> 'schemas') as s), coalesce(v_step.options ->> 'owner', p_phase.role, current_user);
-    if v_count = 0 then  -- what looks at nothing must not look like what holds
+    if v_count = 0 then  -- a check that looks at nothing must not look like one that holds
       select count(*), json_agg(json_build_object('schema', s.value, 'is', 'not there') order by s.value) into v_count, v_rows
       from jsonb_array_elements_text(v_step.options -> 'schemas') as s
       where not exists (select from pg_namespace as n where n.nspname = s.value);
@@ -278,4 +278,4 @@ end
 $$;
 
 comment on function weft._check(uuid, integer, weft._phases, text) is
-  'Asks a check for the rows that break its rule: the first of them, and how many there are. If it vetoes, an error (WF022) with the same as its detail.';
+  'Runs a check for the rows that break its rule: returns the first of them, and how many there are. A veto is an error (WF022) with the same as its detail.';

@@ -1,7 +1,7 @@
--- What a repeatable file makes is in the database as the file that ran last has it. If that file has another name and is gone from the
--- bundle (because a checkout was taken back, say), then the content that the bundle has was applied once, but is not what is there now.
+-- Several repeatable files may make the same object; the database then has it as the last one that ran made it. If that file is gone from the
+-- bundle (because a checkout was reverted, say), the content that the bundle has was applied once, but is not what is there now.
 
--- Files with the content that was applied, whose objects, or whose table, a later file has made anew that the bundle does not have.
+-- Files whose content was applied, but whose objects or table were made anew by a later file that the bundle lacks.
 create or replace function weft._find_superseded(p_bundle text, p_manifest jsonb, p_findings weft._finding[])
   returns setof weft._finding
   stable
@@ -33,13 +33,13 @@ begin
     left join unnest(p_findings) as r on r.path = f.path and r.verdict = 'renamed'
     join weft._history as h on h.bundle = p_bundle and h.path = coalesce(r.data -> 'from' ->> 0, f.path)
       and (h.digest = decode(a.digest, 'hex') or exists (select from unnest(p_findings) as u where u.path = f.path and u.verdict in ('unchanged', 'renamed')))
-    where f.repeat = 'on-change' and f.condition is distinct from 'false'  -- which never runs, and only brings its undo file
+    where f.repeat = 'on-change' and f.condition is distinct from 'false'  -- a step that never runs, and only brings its undo file
   ),
   gone as materialized (select g.path, g.applied_at, g.deployment_id, g.made, g.table_name, g.words from unnest(v_gone) as g),
   objects as materialized (
     select g.path, o.value as object from gone as g cross join jsonb_array_elements(nullif(g.made, 'null')) as o
   ),
-  shared as (  -- by what both have, so that no pair of files is asked for what each has made
+  shared as (  -- joined by object, so that not all pairs of files have to be compared
     select k.ordinal, o.path as by, o.object
     from known as k cross join jsonb_array_elements(nullif(k.made, 'null')) as m
     join objects as o on o.object = m.value
@@ -48,7 +48,7 @@ begin
     from known as k
     join gone as g on g.table_name = k.table_name
     where 'sync' in (k.words ->> 'mode', g.words ->> 'mode')
-      -- of several files with rows of one table, those stay that do not touch each other's
+      -- several loads into one table do not supersede each other if they touch different rows
       or not exists (select from weft._artifacts as a where a.deployment_id = g.deployment_id and a.path in (k.was, k.applied_path))
   ),
   later as (
@@ -66,4 +66,4 @@ end
 $$;
 
 comment on function weft._find_superseded(text, jsonb, weft._finding[]) is
-  'Finds files that run again and again, were applied as they are, and whose objects or table another file has made anew since that the bundle does not have: they run again.';
+  'Finds repeatable files that were applied as they are, but whose objects or table were made anew since by a file that the bundle lacks: they run again.';

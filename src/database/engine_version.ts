@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '4724f44422bbec79237e28fed2e38f2ff8e528f95eb1742bcdeea1fbeec0186c';
+export const ENGINE_DIGEST = 'b00f974da65c43c0a4af7f19da3a21dc2d461243a15b97137e739c01749a2693';
