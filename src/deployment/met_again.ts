@@ -17,7 +17,7 @@ export function primaryGone(error: unknown): unknown {
 
 /** What ends the errand, in words for whoever has seen the deployment. */
 export function metAgain(error: unknown): unknown {
-  if (!(error instanceof Problem)) return error;
+  if (!(error instanceof Problem) || error.facts.begun === true) return error;
   const { slug, message, facts, cause } = error;
   switch (slug) {
     case 'deployment_not_found':
@@ -30,21 +30,22 @@ export function metAgain(error: unknown): unknown {
     case 'database_authentication':
     case 'database_missing':
     case 'role_without_rights':
-      return new Problem(
-        slug,
-        `${message} The deployment had begun by then: what it has committed stays, and when this is put right the same request goes on from there.`,
-        facts,
-        cause,
-      );
+    case 'server_too_old':
+    case 'read_only_server':
+    case 'activity_hidden':
+    case 'transaction_pooler':
+    case 'engine_replicated':
+      return begun(error, 'when this is put right the same request goes on from there.');
     case 'database_unreachable':
     case 'no_free_connection':
-      return new Problem(
-        slug,
-        `${message} The deployment had begun by then: what it has committed stays, and if the server is there it may be going on.`,
-        facts,
-        cause,
-      );
+      return begun(error, 'if the server is there it may be going on.');
     default:
       return error;
   }
+}
+
+/** What is true of the last try alone is not said of the deployment. */
+function begun({ slug, message, facts, cause }: Problem, whatIsNext: string): Problem {
+  const words = message.replace(/ Nothing was (?:changed(?: in the database)?|run)\./, '');
+  return new Problem(slug, `${words} The deployment had begun by then: what it has committed stays, and ${whatIsNext}`, { ...facts, begun: true }, cause);
 }

@@ -134,8 +134,9 @@ export class Problem extends Error {
     return PROBLEMS[this.slug].title;
   }
 
+  /** Where something of a deployment has run by then, it is not over, whatever keeps others from it. */
   get exit(): 1 | 2 | 3 {
-    return PROBLEMS[this.slug].exit;
+    return this.facts.begun === true ? 3 : PROBLEMS[this.slug].exit;
   }
 
   /** The members of an RFC 9457 document, and of the command line's `--json`. */

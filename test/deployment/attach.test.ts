@@ -171,8 +171,21 @@ describe('lost while a statement runs', () => {
 
   it('and its password is another one by then: what is said of the connection is not said of the deployment', async () => {
     const { done, gate } = await comeBackTo(database.url.replace(/:[^:@]*@/, ':another-one@'));
-    expect((await problemOf(done, 'database_authentication')).message).toContain('The deployment had begun by then: what it has committed stays');
+    const { message, exit } = await problemOf(done, 'database_authentication');
+    expect(message).toContain('The deployment had begun by then: what it has committed stays');
+    expect(message).not.toContain('Nothing was changed');
+    expect(exit, 'it is not over, and can be resumed').toBe(3);
     await gate.open();
+  });
+
+  it('and it takes no writes by then: neither is that', async () => {
+    const readOnly = await startServerThatSays(database.url, { is_read_only: 'on' });
+    const { done, gate } = await comeBackTo(readOnly.url);
+    const { message, exit, facts } = await problemOf(done, 'read_only_server');
+    expect(message).toMatch(/read-only here \(default_transaction_read_only\)\. Use .*The deployment had begun by then: what it has committed stays/);
+    expect({ exit, facts }).toEqual({ exit: 3, facts: { begun: true } });
+    await gate.open();
+    await readOnly.stop();
   });
 
   it('a CALL whose lease was taken attaches to whoever took it', async () => {
