@@ -3,7 +3,7 @@
 -- if one session holds a conflicting lock, and has done so since before the wait; otherwise the answer is marked as a guess, or says
 -- that nobody can be named.
 
--- A guess, and used as one: it narrows down whom to name, and decides nothing.
+-- This is only a guess: it narrows down whom to name, and decides nothing else.
 create or replace function weft._guess_mode(p_statement text)
   returns text
   immutable parallel safe
@@ -27,8 +27,8 @@ $$;
 comment on function weft._guess_mode(text) is 'Guesses from its first words which lock on a table a statement takes.';
 
 
--- Every table, index and view that a text may mean, and what a statement about them locks beside them. The words are looked for everywhere,
--- in strings too: a DO block names its tables there.
+-- Every table, index and view that a text may mean, and what a statement about them locks as well. Names are searched for everywhere, even
+-- in strings, where a DO block names its tables.
 create or replace function weft._list_named_relations(p_text text)
   returns table (relation oid, is_named boolean)
   stable
@@ -77,11 +77,11 @@ as $$
 $$;
 
 comment on function weft._list_named_relations(text) is
-  'Lists the relations whose names stand in a text, in whatever schema, and those that a statement about them locks too: tables of indexes and views, partitions, the other side of foreign keys.';
+  'Lists the relations whose names occur in a text, in any schema, and those that a statement about them locks too: tables of indexes and views, partitions, the other side of foreign keys.';
 
 
--- The server says of a row which one it waited for: the transaction that is at it stands in the row itself. Of its table it says the name alone, so
--- others of that name are read too, and of these a policy would run what its owner likes, as us: the server refuses to read what has policies for us.
+-- The server says which row it waited for, and the row itself names the transaction that changes it. The server gives the table without its schema, so all
+-- tables of that name are read. A policy on one of them would run its owner's code as us, so the server is told to refuse tables with policies for us.
 create or replace function weft._find_row_holders(p_words text)
   returns table (transaction xid, relation oid)
   volatile
@@ -103,26 +103,26 @@ begin
   loop
     begin
       execute format('select t.xmax from only %s as t where t.ctid = %L', relation::regclass, v_place[1]) into v_xid;
-    exception when others then  -- not for this role, or gone
+    exception when others then  -- not readable for this role, or gone
       v_xid := null;
     end;
     transaction := v_xid;
     return next;
-    begin  -- several hold it together
+    begin  -- several transactions hold it together
       for transaction in select m.xid from pg_get_multixact_members(v_xid) as m loop
         return next;
       end loop;
     exception when others then
-      null;  -- it was no such number
+      null;  -- it was no multixact
     end;
   end loop;
 end
 $$;
 
-comment on function weft._find_row_holders(text) is 'Reads out of the row that the server''s words name which transactions are at it.';
+comment on function weft._find_row_holders(text) is 'Reads from the row that the server''s message names which transactions change or lock it.';
 
 
--- p_waited_ms: whoever began later than that was no hindrance.
+-- p_waited_ms: whoever began after the wait did not cause it.
 create or replace function weft._find_blockers(p_error jsonb, p_statement text, p_waited_ms bigint default 0)
   returns jsonb
   volatile
@@ -154,13 +154,13 @@ begin
     from weft._find_row_holders(v_words) as r
     join locks as t on t.locktype = 'transactionid' and t.transactionid = r.transaction and t.granted
     union all
-    -- a table: held, or asked for before, so that nobody gets past
+    -- a table: locked, or requested earlier, so that nobody gets past
     select case when not l.granted then 2 when r.is_named then 1 else 2 end, l.mode = any (v_wanted), l.pid, l.virtualtransaction, l.relation::regclass::text, l.mode, l.granted
     from weft._list_named_relations(v_text) as r
     join locks as l on l.locktype = 'relation' and l.relation = r.relation
     where l.database = (select d.oid from pg_database as d where d.datname = current_database())
       and (l.mode = any (v_wanted)
-        -- which may be a row's, or a key's: whoever has written something
+        -- the wait may be for a row or a key: then whoever has written something counts
         or l.granted and l.mode in ('RowExclusiveLock', 'RowShareLock') and exists (
           select from locks as t where t.locktype = 'transactionid' and t.granted and t.virtualtransaction = l.virtualtransaction)
         or l.granted and l.mode in ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
@@ -207,7 +207,7 @@ end
 $$;
 
 comment on function weft._find_blockers(jsonb, text, bigint) is
-  'Lists, after a lock was not to be had, the sessions and prepared transactions that stood in the way, with what they hold; those of whom that is not certain only where nobody else is found.';
+  'Lists, after a lock could not be had, the sessions and prepared transactions that were in the way, with what they hold; uncertain ones only if nobody else is found.';
 
 
 create or replace function weft._say_blockers(p_blockers jsonb)
@@ -228,7 +228,7 @@ as $$
   from jsonb_array_elements(p_blockers) with ordinality as b
 $$;
 
-comment on function weft._say_blockers(jsonb) is 'Writes for people who stood in the way.';
+comment on function weft._say_blockers(jsonb) is 'Writes for people who was in the way.';
 
 
 create or replace function weft._add_blockers(p_error jsonb, p_statement text, p_waited_ms bigint)
@@ -245,9 +245,9 @@ begin
   end if;
   v_blockers := weft._find_blockers(p_error, p_statement, p_waited_ms);
   return p_error || jsonb_build_object('blockers', v_blockers, 'detail', concat_ws(' ', p_error ->> 'detail', weft._say_blockers(v_blockers)));
-exception when others then  -- of a function that somebody took from everybody, say: the account is to be had all the same
+exception when others then  -- rights on a function were revoked from everybody, say: the account must not fail because of that
   return p_error || jsonb_build_object('detail', concat_ws(' ', p_error ->> 'detail', format('Who had the lock could not be looked up: %s.', sqlerrm)));
 end
 $$;
 
-comment on function weft._add_blockers(jsonb, text, bigint) is 'Adds to the account of a lock that was not to be had, or of a deadlock, who stood in the way; every other account stays as it is.';
+comment on function weft._add_blockers(jsonb, text, bigint) is 'Adds to the account of a lock that could not be had, or of a deadlock, who was in the way; every other account stays as it is.';

@@ -10,10 +10,10 @@ as $$
   select to_jsonb(p_row) || jsonb_build_object('digest', encode(p_row.digest, 'hex'))
 $$;
 
-comment on function weft._keep_row(weft._history) is 'Writes down a row of the history as a step keeps it that has replaced it, to be given back.';
+comment on function weft._keep_row(weft._history) is 'Writes a row of the history in the form in which the step that replaced it keeps it, so that it can be restored.';
 
 
--- What the history has of them now, in the files' own steps: should nothing be committed in the end, it is that again.
+-- Stores the present rows of the history in the files' own steps, so that they can be restored if nothing is committed in the end.
 create or replace function weft._keep_followed(p_deployment weft._deployments, p_findings weft._finding[])
   returns void
   volatile
@@ -29,10 +29,10 @@ as $$
   where s.deployment_id = p_deployment.id and s.path = f.path and s.kind <> 'check' and s.replaced is null
 $$;
 
-comment on function weft._keep_followed(weft._deployments, weft._finding[]) is 'Writes down what the history has of files that it is about to follow.';
+comment on function weft._keep_followed(weft._deployments, weft._finding[]) is 'Stores the history''s rows of files that it is about to follow.';
 
 
--- What another deployment has done with such a file since, stays.
+-- Rows that another deployment has changed since then stay as they are.
 create or replace function weft._unfollow(p_deployment uuid)
   returns void
   volatile
@@ -54,10 +54,10 @@ as $$
   where h.bundle = k.bundle and h.path = k.path and h.deployment_id = (k.replaced ->> 'deployment_id')::uuid and h.bytes_in in (p_deployment, (k.replaced ->> 'bytes_in')::uuid)
 $$;
 
-comment on function weft._unfollow(uuid) is 'Gives the history back what it had of files that a deployment let it follow.';
+comment on function weft._unfollow(uuid) is 'Restores the rows that the history had before it followed the files of a deployment.';
 
 
--- All at once: of a folder that was moved each file has another path, and to look for each among all steps takes the square of their number.
+-- All at once: if a folder was moved, every file has a new path, and searching all steps for each would be quadratic.
 create or replace function weft._follow_findings(p_deployment weft._deployments, p_findings weft._finding[])
   returns void
   volatile
@@ -101,4 +101,4 @@ begin
 end
 $$;
 
-comment on function weft._follow_findings(weft._deployments, weft._finding[]) is 'Lets the history follow files that were renamed, or changed in comments and white space only, and tells of what runs out of order.';
+comment on function weft._follow_findings(weft._deployments, weft._finding[]) is 'Lets the history follow files that were renamed, or changed only in comments and white space, and reports files that run out of order.';

@@ -2,9 +2,9 @@
 -- history does not say what a file is, the deployment is refused, with a reason.
 --
 -- An artifact is identified by bundle and path. The history keeps the digest, and which deployment brought the bytes. These are never
--- removed as long as the history names them, so that a change can be shown as what it is.
+-- removed as long as the history names them, so that a change can be shown as a difference.
 
--- Which entry of weft.yaml a step comes from counts for the order alone: entries holds how many steps each has, one behind the other.
+-- The entry of weft.yaml that a step comes from only matters for the order: entries lists how many steps each has, in order.
 create or replace function weft._list_candidates(p_manifest jsonb)
   returns weft._candidate[]
   stable
@@ -13,7 +13,7 @@ create or replace function weft._list_candidates(p_manifest jsonb)
   set jit = off
   language sql
 as $$
-  with places as materialized (  -- each by itself, to be joined by equality: of a range there is no hash
+  with places as materialized (  -- one row for each place, to be joined by equality: ranges allow no hash join
     select p.ordinality as phase, e.ordinality as entry, row_number() over (partition by p.ordinality order by e.ordinality) as place
     from jsonb_array_elements(p_manifest -> 'phases') with ordinality as p
     cross join jsonb_array_elements_text(p.value -> 'entries') with ordinality as e
@@ -34,7 +34,7 @@ $$;
 comment on function weft._list_candidates(jsonb) is 'Lists the steps of a manifest that a history may know.';
 
 
--- The content of a file that is being judged: it came with the deployment, or with the question.
+-- The content of a file that is being judged: it came with the deployment, or with the query.
 create or replace function weft._judged_text(p_deployment uuid, p_texts jsonb, p_path text, p_digest bytea)
   returns text
   stable
@@ -44,7 +44,7 @@ as $$
   select case when p_texts ? p_path then p_texts ->> p_path else weft._kept_text(p_deployment, p_path, p_digest) end
 $$;
 
-comment on function weft._judged_text(uuid, jsonb, text, bytea) is 'Reads the new content of a file: of those that came with a question, or of a deployment.';
+comment on function weft._judged_text(uuid, jsonb, text, bytea) is 'Reads the new content of a file: from the texts that came with a query, or from a deployment.';
 
 
 -- Files that were applied with other bytes.
@@ -90,10 +90,10 @@ end
 $$;
 
 comment on function weft._find_changes(text, weft._candidate[], uuid, jsonb) is
-  'Finds files that were applied with other bytes: unchanged, where nothing but comments and white space differs; changed, of those that run once, with what differs.';
+  'Finds files that were applied with other bytes: unchanged, if only comments and white space differ; changed, for those that run once, with what differs.';
 
 
--- New files whose content was applied under a path that the bundle has no more. By digest first, then by what they come to.
+-- New files whose content was applied under a path that the bundle no longer has. Found by digest first, then by normalised content.
 create or replace function weft._find_renames(p_bundle text, p_candidates weft._candidate[], p_paths text[], p_deployment uuid, p_texts jsonb)
   returns setof weft._finding
   stable
@@ -122,7 +122,7 @@ begin
   end if;
 
   return query
-  with of_digest as materialized (  -- each digest once: of n files with one content there would be n * n pairs
+  with of_digest as materialized (  -- each digest once: n files with the same content would make n * n pairs
     select n.digest, g.gone, n.others, jsonb_build_object('from', g.gone, 'to', n.others, 'digest', encode(n.digest, 'hex')) as data
     from (select u.digest, array_agg(u.path order by u.path) as others from unnest(v_new) as u group by u.digest) as n
     join (select u.digest, array_agg(u.path order by u.path) as gone from unnest(v_gone) as u group by u.digest) as g on g.digest = n.digest
@@ -159,10 +159,10 @@ end
 $$;
 
 comment on function weft._find_renames(text, weft._candidate[], text[], uuid, jsonb) is
-  'Finds new files with a content that was applied under a path which is gone from the bundle: renamed, or ambiguous where several could be meant.';
+  'Finds new files whose content was applied under a path that is gone from the bundle: renamed, or ambiguous if several could be meant.';
 
 
--- New files in front of others of the same entry that have been applied: where the database is new, they run in another order.
+-- New files that stand before applied ones of the same entry: in a new database, they run in another order.
 create or replace function weft._find_latecomers(p_bundle text, p_candidates weft._candidate[], p_renamed text[])
   returns setof weft._finding
   stable
@@ -185,13 +185,13 @@ as $$
     window w as (partition by k.phase, k.entry order by k.ordinal desc rows between unbounded preceding and unbounded following)
   ) as l
   where not l.is_applied and l.last_ordinal > l.ordinal
-    and not weft._was_left_out(p_bundle, l.path)  -- else it is not new: a condition left it out, or it failed and the others went on
+    and not weft._was_left_out(p_bundle, l.path)  -- otherwise it is not new: a condition left it out, or it failed and the others went on
 $$;
 
 comment on function weft._find_latecomers(text, weft._candidate[], text[]) is 'Finds new files whose place is before one that has been applied, among the files of one entry.';
 
 
--- All of it. What has come with a question stands in p_texts, by path; what came with a deployment is read there.
+-- All findings together. p_texts has the contents that came with a query, by path; those of a deployment are read from its artifacts.
 create or replace function weft._judge_history(p_manifest jsonb, p_deployment uuid, p_texts jsonb)
   returns setof weft._finding
   stable
@@ -203,8 +203,8 @@ declare
   v_candidates  weft._candidate[];
   v_changes     weft._finding[];
   v_renames     weft._finding[] := '{}';
-  v_has_words   boolean;  -- data or batches were applied; null where nothing was
-  v_has_places  boolean;  -- something that runs again and again was
+  v_has_words   boolean;  -- loads or batches were applied; null if nothing was
+  v_has_places  boolean;  -- repeatable files were applied
 begin
   select bool_or(h.words is not null), bool_or(h.place is not null) into v_has_words, v_has_places from weft._history as h where h.bundle = v_bundle;
   if v_has_words is not null then
@@ -227,10 +227,10 @@ end
 $$;
 
 comment on function weft._judge_history(jsonb, uuid, jsonb) is
-  'Holds the files of a manifest against the history: finds what is neither new nor applied with the same bytes.';
+  'Compares the files of a manifest with the history: finds those that are neither simply new nor applied as they are.';
 
 
--- Why a deployment cannot be: the first kind of finding that stands in its way. p_is_begun: something of it has run.
+-- Why a deployment is refused: the first kind of finding that prevents it. p_is_begun: something of it has run.
 create or replace function weft._describe_quarrel(p_findings weft._finding[], p_order text, p_is_begun boolean)
   returns jsonb
   stable
@@ -292,7 +292,7 @@ begin
 end
 $$;
 
-comment on function weft._describe_quarrel(weft._finding[], text, boolean) is 'Makes the account of what the history has against a deployment; null when it has nothing.';
+comment on function weft._describe_quarrel(weft._finding[], text, boolean) is 'Makes the account of why the history does not allow a deployment; null if it does.';
 
 
 create or replace function weft._show_change(p_change jsonb)
@@ -311,7 +311,7 @@ $$;
 comment on function weft._show_change(jsonb) is 'Writes what differs in a file that was applied, under who applied it and when.';
 
 
--- What is in the history already is left out. Returns why the deployment cannot go on, or null.
+-- Skips what is already in the history. Returns why the deployment cannot continue, or null.
 create or replace function weft._settle_with_history(p_deployment weft._deployments)
   returns jsonb
   volatile
@@ -323,10 +323,10 @@ as $$
 declare
   v_findings  weft._finding[];
   v_quarrel   jsonb;
-  v_followed  text[] := '{}';  -- in a rehearsal, which does not let the history follow
+  v_followed  text[] := '{}';  -- only in a rehearsal, in which the history does not follow
 begin
   v_findings := array(select f from weft._judge_history(p_deployment.manifest, p_deployment.id, '{}') as f order by f.ordinal);
-  if v_findings <> '{}' and p_deployment.state <> 'staged' then  -- of what it has behind it, another one may have brought something newer since
+  if v_findings <> '{}' and p_deployment.state <> 'staged' then  -- another deployment may have brought something newer since this one has done these files
     v_findings := array(
       select f from unnest(v_findings) as f
       where f.verdict = 'half_undone' or exists (select from weft._steps as s where s.deployment_id = p_deployment.id and s.path = f.path and s.state = 'pending')
@@ -357,4 +357,4 @@ end
 $$;
 
 comment on function weft._settle_with_history(weft._deployments) is
-  'Marks the steps whose artifacts the history has already, lets the history follow what was only renamed or reformatted, and tells why a deployment cannot be.';
+  'Marks the steps whose artifacts the history has already, lets the history follow what was only renamed or reformatted, and tells why a deployment is refused.';

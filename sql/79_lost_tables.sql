@@ -1,12 +1,12 @@
 -- The tables of loads and batches. What went into a table is gone when the table is dropped, and then the history must not say that it
 -- is there: an undo removes it from the history, and a load that brings a table in line runs again if a migration makes its table anew.
 --
--- A table is known by its name. Its number, noted when a deployment begins, tells whether it is still the same one, even if it has
--- another name when the deployment ends. In a database that was dumped and restored all numbers differ, but nothing is lost: the tables
--- are looked up again by name.
+-- A table is known by its name. Its oid, noted when a deployment begins, tells whether it is still the same one, even if it has another
+-- name when the deployment ends. In a database that was dumped and restored all oids differ, but nothing is lost: the tables are looked up
+-- again by name.
 
--- Before a runner reads any number. A copy that the server makes of its files (a branch, a template) keeps the numbers, and what they tell; so it is not
--- asked where the rows were written, but whether this very catalog has numbered them.
+-- Called before a runner reads any oid. A copy that the server makes of its files (a branch, a template) keeps the oids, and they stay valid. So this does not
+-- check in which database the rows were written, but whether this very catalog has assigned the oids.
 create or replace function weft._number_anew()
   returns void
   volatile
@@ -15,10 +15,10 @@ create or replace function weft._number_anew()
 as $$
 begin
   if exists (select from weft._lease as l where l.numbered_as is distinct from l.tableoid) then
-    -- what was gone, or not there, when the rows were dumped has not come back with them
+    -- a table that was gone, or missing, when the rows were dumped has not come back with them
     update weft._history as h set table_oid = weft._find_table(h.table_name) where h.table_oid <> 0;
     update weft._steps as s set replaced = s.replaced || jsonb_build_object('table_oid', weft._find_table(s.replaced ->> 'table_name')) where s.replaced ->> 'table_oid' <> '0';
-    -- what these are about is looked for anew by who goes on with them: under which names, their files' sessions say
+    -- whoever continues these statements looks up their objects again, by the names that their files' sessions resolve
     update weft._statements as t set judge = t.judge - '{table,index,partition,tables,indexes}'::text[] || '{"is_numbered_elsewhere": true}'
     where t.state <> 'done' and t.judge ?| '{table,index,partition,tables,indexes}';
     update weft._lease as l set numbered_as = l.tableoid;
@@ -27,11 +27,11 @@ end
 $$;
 
 comment on function weft._number_anew() is
-  'Looks up by their names the tables into which data and batches went, where the database was dumped and restored since they were noted, and forgets the numbers of what statements outside of transactions are about.';
+  'If the database was dumped and restored: looks up again by name the tables of loads and batches, and forgets the oids of objects of statements outside of transactions.';
 
 
--- Before a deployment does anything. Of one that goes on where another one stopped, what was there before that one counts: an undo, and a deployment
--- behind one that has committed something and did not succeed, which may have made a table anew and not come to its data.
+-- Called before a deployment does anything. If it continues where another one stopped, the tables before that one count. This holds for an undo, and for a
+-- deployment after one that committed something without success: that one may have made a table anew, and not come to its data.
 create or replace function weft._note_tables(p_deployment uuid)
   returns void
   volatile
@@ -50,10 +50,10 @@ as $$
       else not exists (select from weft._deployments as o where o.undoes = d.undoes and o.id <> d.id and o.mode = 'apply' and o.started_at is not null) end
 $$;
 
-comment on function weft._note_tables(uuid) is 'Notes which tables those are that data and batches of the bundle went into, so that it shows when they are dropped.';
+comment on function weft._note_tables(uuid) is 'Notes the oids of the tables that loads and batches of the bundle wrote to, so that it shows when they are dropped.';
 
 
--- When it is over, whatever it came to.
+-- Called when a deployment is over, however it ended.
 create or replace function weft._follow_tables(p_deployment uuid)
   returns void
   volatile
@@ -64,16 +64,16 @@ as $$
   from weft._deployments as d
   where d.id = p_deployment and h.bundle = d.bundle and h.table_name <> weft._qualify_table(h.table_oid)
     and (d.undoes is not null or exists (select from weft._steps as s where s.deployment_id = d.id and s.kind in ('load', 'batch')));
-  -- that it is gone is to be known also where nobody can say any more which one it was
+  -- that the table is gone must be known even if nobody can say any more which one it was
   update weft._history as h set table_oid = 0
   from weft._deployments as d
   where d.id = p_deployment and h.bundle = d.bundle and h.table_oid <> 0 and not exists (select from pg_class as c where c.oid = h.table_oid)
 $$;
 
-comment on function weft._follow_tables(uuid) is 'Takes over the names that tables have been given into which data and batches of the bundle went, and notes which of them are gone.';
+comment on function weft._follow_tables(uuid) is 'Takes over new names of the tables that loads and batches of the bundle wrote to, and notes which of them are gone.';
 
 
--- At the end of an undo. Of the deployment that was undone whatever went into a table that is gone; of others data that a table is brought in line with.
+-- Called at the end of an undo, for tables that are gone: loads and batches of the deployment that was undone, and loads with upsert or sync of others.
 create or replace function weft._forget_gone(p_deployment uuid)
   returns void
   volatile
@@ -93,18 +93,18 @@ begin
     order by h.path
   loop
     delete from weft._history as h where h.bundle = v_gone.bundle and h.path = v_gone.path;
-    delete from weft._batches as b using weft._steps as s  -- which begins anew
+    delete from weft._batches as b using weft._steps as s  -- the batch begins anew
     where s.deployment_id = v_gone.deployment_id and s.path = v_gone.applied_path and b.deployment_id = s.deployment_id and b.step = s.ordinal;
     perform weft._tell(p_deployment, 'went_with_table', p_path => v_gone.path, p_data => jsonb_build_object('kind', v_gone.words ->> 'kind', 'table', v_gone.table_name, 'deployment', v_gone.deployment_id));
   end loop;
 end
 $$;
 
-comment on function weft._forget_gone(uuid) is 'Takes out of the history, at the end of an undo, data and batches whose table was dropped by it, so that the next deployment runs them again.';
+comment on function weft._forget_gone(uuid) is 'Removes from the history, at the end of an undo, loads and batches whose table the undo dropped, so that the next deployment runs them again.';
 
 
--- Data that has not changed, so that it is not loaded, and whose table this deployment has made anew. In an undo, what it has brought back, and has lost again
--- with a table that it makes anew behind that.
+-- Loads that do not run because they have not changed, but whose table this deployment has made anew. In an undo: data that it has brought back, and then
+-- lost again with a table that it makes anew after that.
 create or replace function weft._find_emptied(p_phase weft._phases)
   returns table (ordinal integer, path text, missing jsonb)
   stable
@@ -129,4 +129,4 @@ as $$
     and exists (select from weft._steps as o where o.deployment_id = d.id and o.path = s.path and o.ordinal < s.ordinal and o.state = 'succeeded')
 $$;
 
-comment on function weft._find_emptied(weft._phases) is 'Finds data of a phase that was left out because it has not changed, and whose table was made anew since the deployment began.';
+comment on function weft._find_emptied(weft._phases) is 'Finds loads of a phase that were skipped because they have not changed, but whose table was made anew since the deployment began.';

@@ -1,6 +1,6 @@
--- The objects that the statements of a file name, as the catalog has them. Tokens name what is looked for, and the catalog answers.
+-- The objects that the statements of a file name, as the catalog has them. Tokens give the names to look up; the catalog decides.
 
--- What a statement creates, or null: tokens name it, and whoever asks looks into the catalog.
+-- What a statement creates, or null. This is read from its tokens; the caller looks into the catalog.
 create or replace function weft._name_created(p_flat text)
   returns jsonb
   immutable parallel safe
@@ -39,10 +39,10 @@ begin
 end
 $$;
 
-comment on function weft._name_created(text) is 'Names what a statement without comments creates: kind, name and, of a column, its table; null when it creates nothing that is looked for.';
+comment on function weft._name_created(text) is 'Names what a statement without comments creates: kind, name and, of a column, its table; null if it creates nothing that Weft looks up.';
 
 
--- What else of it a catalog can be asked for by name: constraints, columns behind the first, and kinds that no repeatable file is known by.
+-- What else in a statement can be looked up by name: constraints, columns after the first, and kinds that do not count as made by repeatable files.
 create or replace function weft._name_added(p_flat text)
   returns setof jsonb
   immutable parallel safe
@@ -55,7 +55,7 @@ declare
   c_kept    constant text := '(?:check|primary key|unique|foreign key|exclude|references)\M';  -- NOT NULL has a name from version 18 on
   c_others  constant text := '^create (?:or replace )?(?:default |trusted |procedural )*(collation|publication|subscription|statistics|event trigger|text search (?:configuration|dictionary|parser|template)|server|'
     || 'foreign data wrapper|language|conversion|access method|operator class|operator family) (?:if not exists )?(?!on\M)(' || c_name || ')';
-  v_code    text;  -- without what stands in strings
+  v_code    text;  -- without the contents of strings
   v_match   text[];
 begin
   if p_flat !~* '^(create|alter (foreign table|table|type))\M' or p_flat ~* '^create (or replace )?((global|local) )?temp(orary)?\M' then
@@ -97,7 +97,7 @@ begin
 end
 $$;
 
-comment on function weft._name_added(text) is 'Names what a statement without comments creates beside what weft._name_created names: each with its kind, and its table where it has one.';
+comment on function weft._name_added(text) is 'Names what a statement without comments creates besides what weft._name_created names: each with its kind, and its table if it has one.';
 
 
 create or replace function weft._fold_name(p_name text)
@@ -110,7 +110,7 @@ as $$
   from regexp_matches(p_name, '("(?:[^"]|"")*"|[^\s".]+)', 'g') with ordinality as m (part, place)
 $$;
 
-comment on function weft._fold_name(text) is 'Takes a name apart as the server reads it, without looking at whether it is one.';
+comment on function weft._fold_name(text) is 'Splits a name into its parts as the server reads it, without checking whether it is valid.';
 
 
 create or replace function weft._last_of_name(p_name text)
@@ -125,7 +125,7 @@ $$;
 comment on function weft._last_of_name(text) is 'Tells a name without its schema, as the server reads it.';
 
 
--- What other sessions have committed meanwhile is there too, and is theirs. Numbers of transactions begin anew every four thousand million.
+-- Rows that other sessions have committed meanwhile are visible too, but belong to them. Transaction ids wrap around after four thousand million.
 create or replace function weft._is_of_this_transaction(p_xid xid)
   returns boolean
   volatile parallel restricted
@@ -136,10 +136,10 @@ as $$
     coalesce(pg_xact_status((pg_current_xact_id()::text::bigint - age(p_xid))::text::xid8) = 'in progress', false) else false end
 $$;
 
-comment on function weft._is_of_this_transaction(xid) is 'Tells of a row that is seen whether the transaction at hand has written it, or a part of it.';
+comment on function weft._is_of_this_transaction(xid) is 'Tells whether the current transaction, or a subtransaction of it, has written a visible row.';
 
 
--- A name without a schema may be in any: which search_path it was made under is not known.
+-- A name without a schema may be in any schema: the search_path under which it was made is not known.
 create or replace function weft._find_named(p_object jsonb, p_is_ours boolean)
   returns jsonb
   volatile
@@ -157,7 +157,7 @@ begin
           'on', (select i.indrelid::regclass::text from pg_index as i where i.indexrelid = c.oid))))
       from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
       where c.relname = v_name and (v_schema is null or n.nspname = v_schema) and n.nspname <> 'weft' and n.nspname !~ '^pg_' and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'i') and c.relpersistence <> 't'
-        -- of a view that is replaced by one with the same columns, its rule alone is written
+        -- replacing a view by one with the same columns only writes its rule
         and (not p_is_ours or weft._is_of_this_transaction(c.xmin) or exists (select from pg_rewrite as w where w.ev_class = c.oid and weft._is_of_this_transaction(w.xmin))))
     when 'function' then (
       select jsonb_agg(jsonb_build_object('kind', 'function', 'name', f.oid::regprocedure::text))
@@ -172,10 +172,10 @@ begin
 end
 $$;
 
-comment on function weft._find_named(jsonb, boolean) is 'Finds what a statement names as weft._list_made writes it: all that has this name, or only what the transaction at hand has written (p_is_ours); null when there is none.';
+comment on function weft._find_named(jsonb, boolean) is 'Finds what a statement names, in the form of weft._list_made: all objects of this name, or only those that the current transaction has written (p_is_ours); null if there are none.';
 
 
--- CREATE OR REPLACE makes nothing new of what is there already; yet from then on it is the file's.
+-- CREATE OR REPLACE makes no new object if there is one already, but from then on it belongs to the file.
 create or replace function weft._list_replaced(p_statements text[])
   returns jsonb
   volatile
@@ -190,10 +190,10 @@ as $$
   where u.statement ~* '\mreplace\M'
 $$;
 
-comment on function weft._list_replaced(text[]) is 'Lists what the statements of a file have just made or replaced by CREATE OR REPLACE; null when there is nothing.';
+comment on function weft._list_replaced(text[]) is 'Lists what the statements of a file have just made or replaced by CREATE OR REPLACE; null if there is nothing.';
 
 
--- What is there under a name that only one has.
+-- Objects that exist under a name that only one object has.
 create or replace function weft._list_claimed(p_objects jsonb[])
   returns jsonb
   volatile
@@ -203,11 +203,11 @@ as $$
   select jsonb_agg(distinct f.found -> 0) from unnest(p_objects) as o (object) cross join lateral weft._find_named(o.object, false) as f (found) where jsonb_array_length(f.found) = 1
 $$;
 
-comment on function weft._list_claimed(jsonb[]) is 'Lists, of objects that the statements of a file name, those that are there and of whose name there are no others.';
+comment on function weft._list_claimed(jsonb[]) is 'Lists those of the objects that the statements of a file name which exist, and whose name no other object has.';
 
 
--- A file that does not run because it has not changed since it ran only once, or under a name before which it was no file that runs again: what it has
--- made is not known then, and could not be missed. What is looked for once is not looked for again.
+-- An unchanged file may have run before it got "repeat:", or was renamed since then: what it has made is not known then, and could not be missed. So its
+-- objects are looked up by name, once.
 create or replace function weft._claim_left_out(p_deployment weft._deployments)
   returns void
   volatile
@@ -228,4 +228,4 @@ as $$
     and s.kind = 'run' and s.state = 'skipped' and s.is_wanted is distinct from false and s.options ->> 'repeat' = 'on-change' and not s.options ? 'keeps'
 $$;
 
-comment on function weft._claim_left_out(weft._deployments) is 'Takes what files name that run again and again, and have not changed, for what they have made, where that is not known.';
+comment on function weft._claim_left_out(weft._deployments) is 'Takes the objects that unchanged repeatable files name as those that they have made, if these are not known.';

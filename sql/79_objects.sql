@@ -1,9 +1,9 @@
 -- What a repeatable file needs, and what it makes.
 --
--- Objects that were created by a repeatable file are recorded, so that they are missed when they are gone: a view that a DROP ...
--- CASCADE took along is made again by the file that made it, although that file has not changed.
+-- Objects that a repeatable file has created are recorded, so that they are missed when they are gone: if a DROP ... CASCADE takes a view
+-- along, the file that made it makes it again, although that file has not changed.
 --
--- What was created since a moment is what has a higher OID, as long as the counter has not wrapped around. The whole cluster uses that
+-- Objects that were created after a certain moment have higher OIDs, as long as the counter has not wrapped around. The whole cluster uses that
 -- counter, and so does every long value that is stored out of line. The last checkpoint tells whether it may have wrapped around; in
 -- that case everything that exists is noted first, and what was created is the rest.
 
@@ -11,7 +11,7 @@ create or replace function weft._list_makeable(p_above bigint[])
   returns table (catalog integer, oid oid, made_by xid)
   stable
   set search_path = pg_catalog, pg_temp
-  set enable_seqscan = off  -- it is little that came later, which no statistics tell, and each repeatable file asks
+  set enable_seqscan = off  -- only few objects came later, which no statistics show, and this runs for each repeatable file
   language sql
 as $$
   select 1, c.oid, c.xmin from pg_class as c where c.oid > p_above[1]::oid and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'i')
@@ -23,7 +23,7 @@ as $$
   select 4, p.oid, p.xmin from pg_policy as p where p.oid > p_above[4]::oid
 $$;
 
-comment on function weft._list_makeable(bigint[]) is 'Lists what a repeatable file may have made, by catalog, above an OID of each.';
+comment on function weft._list_makeable(bigint[]) is 'Lists what a repeatable file may have made: objects above a given OID in each catalog.';
 
 
 create or replace function weft._mark_objects()
@@ -33,7 +33,7 @@ create or replace function weft._mark_objects()
   language plpgsql
 as $$
 declare
-  c_any   constant bigint[] := '{16383,16383,0,0}';  -- what initdb made ends there
+  c_any   constant bigint[] := '{16383,16383,0,0}';  -- the OIDs of initdb end there
   v_mark  bigint[];
   v_next  bigint;
 begin
@@ -46,7 +46,7 @@ begin
     v_mark := c_any || array(select c.catalog * 4294967296 + c.oid::bigint from weft._list_makeable(c_any) as c);
   end if;
   raise exception using errcode = 'WF003';
-exception when sqlstate 'WF003' then  -- which gives the locks of the catalogs back: whoever rewrites one (VACUUM FULL) waits for them otherwise, and everybody who connects waits behind him
+exception when sqlstate 'WF003' then  -- this releases the locks on catalogs: otherwise VACUUM FULL of one would wait for them, and everybody who connects would wait behind it
   return v_mark;
 end
 $$;
@@ -71,7 +71,7 @@ as $$
     select 'relation' as kind, format('%I.%I', n.nspname, c.relname) as name, null::text as place
     from later as l join pg_class as c on c.oid = l.oid join pg_namespace as n on n.oid = c.relnamespace
     where l.catalog = 1 and c.relkind <> 'i' and c.relpersistence <> 't' and n.nspname <> 'weft' and n.nspname !~ '^pg_'
-    union all  -- the index of a materialized view goes with it, say; that of a key or of a partition stands for itself nowhere
+    union all  -- such as the index of a materialized view, which goes with it; indexes of keys and partitions are never listed by themselves
     select 'index', format('%I.%I', n.nspname, c.relname), i.indrelid::regclass::text
     from later as l join pg_class as c on c.oid = l.oid join pg_index as i on i.indexrelid = c.oid join pg_namespace as n on n.oid = c.relnamespace
     where l.catalog = 1 and c.relkind = 'i' and c.relpersistence <> 't' and n.nspname <> 'weft' and n.nspname !~ '^pg_' and not c.relispartition
@@ -82,13 +82,13 @@ as $$
     where l.catalog = 2 and n.nspname <> 'weft' and n.nspname !~ '^pg_'
     union all
     select 'trigger', t.tgname::text, t.tgrelid::regclass::text from later as l join pg_trigger as t on t.oid = l.oid
-    where l.catalog = 3 and t.tgparentid = 0  -- those of partitions come and go with that of their table
+    where l.catalog = 3 and t.tgparentid = 0  -- triggers of partitions come and go with the one of their table
     union all
     select 'policy', p.polname::text, p.polrelid::regclass::text from later as l join pg_policy as p on p.oid = l.oid where l.catalog = 4
   ) as m
 $$;
 
-comment on function weft._list_made(bigint[], boolean) is 'Lists relations, indexes, functions, triggers and policies that came into being since a mark; null when there are none. p_is_one_transaction: only what the transaction at hand has made.';
+comment on function weft._list_made(bigint[], boolean) is 'Lists relations, indexes, functions, triggers and policies that came into being since a mark; null if there are none. p_is_one_transaction: only what the current transaction has made.';
 
 
 create or replace function weft._is_object_there(p_object jsonb)
@@ -110,7 +110,7 @@ exception when undefined_object or invalid_schema_name then  -- a type among the
 end
 $$;
 
-comment on function weft._is_object_there(jsonb) is 'Tells whether an object that a file made is there, by its name.';
+comment on function weft._is_object_there(jsonb) is 'Tells whether an object that a file made exists, by its name.';
 
 
 create or replace function weft._list_missing(p_made jsonb)
@@ -122,7 +122,7 @@ as $$
   select jsonb_agg(o.value order by o.ordinality) from jsonb_array_elements(p_made) with ordinality as o where not weft._is_object_there(o.value)
 $$;
 
-comment on function weft._list_missing(jsonb) is 'Lists those of the objects that a file made which are gone; null when none is.';
+comment on function weft._list_missing(jsonb) is 'Lists the objects that a file made and that are gone; null if none is.';
 
 
 create or replace function weft._merge_made(p_before jsonb, p_now jsonb)
@@ -139,10 +139,10 @@ as $$
   ) as o
 $$;
 
-comment on function weft._merge_made(jsonb, jsonb) is 'Adds to the objects that a file made before, as far as they are there, those that it has made now.';
+comment on function weft._merge_made(jsonb, jsonb) is 'Adds the objects that a file has made now to those that it made before and that still exist.';
 
 
--- What a file that has run again has made by now: what came into being with it, and what it had made before and is there still.
+-- The objects of a file that has run again: those that it has created now, and those that it had made before and that still exist.
 create or replace function weft._note_made(p_deployment uuid, p_step integer, p_mark bigint[], p_statements text[])
   returns jsonb
   stable
@@ -155,27 +155,27 @@ begin
   select weft._merge_made(case when s.replaced ? 'made_before' then nullif(s.replaced -> 'made_before', 'null') when u.ordinal is null then h.made else nullif(u.replaced -> 'made', 'null') end, nullif(coalesce(weft._list_made(p_mark, p_statements is not null), '[]') || coalesce(weft._list_replaced(p_statements), '[]'), '[]')) into v_made
   from weft._steps as s
   join weft._deployments as d on d.id = s.deployment_id
-  -- by its whole key, which the server does without where it knows nothing of the table
+  -- by its whole key, which the server would not use without statistics
   left join lateral (select k.made from weft._history as k where k.bundle = d.bundle and k.path = s.path offset 0) as h on true
-  left join lateral (  -- of the deployment that is undone; when it is opened, an undo writes it down for all its files at once
+  left join lateral (  -- from the deployment that is undone; an undo stores it for all its files when it is opened
     select k.ordinal, k.replaced from weft._steps as k
     where s.path = s.undoes and not coalesce(s.replaced ? 'made_before', false) and k.deployment_id = d.undoes and k.path = s.undoes and k.kind = s.kind offset 0) as u on true
   where s.deployment_id = p_deployment and s.ordinal = p_step;
   raise exception using errcode = 'WF003';
-exception when sqlstate 'WF003' then  -- and the catalogs are free again, as behind weft._mark_objects
+exception when sqlstate 'WF003' then  -- releases the locks on catalogs, as after weft._mark_objects
   return v_made;
 end
 $$;
 
-comment on function weft._note_made(uuid, integer, bigint[], text[]) is 'Lists the objects of a repeatable file that has just run; of one that has come back, those of its older content. p_statements: what it has run in this transaction; null where it took several.';
+comment on function weft._note_made(uuid, integer, bigint[], text[]) is 'Lists the objects of a repeatable file that has just run; if an undo brought it back, those of its older content. p_statements: what it has run in this transaction; null if it took several.';
 
 
--- What ALTER says of it, and its file may not (floor 79 traits).
+-- What ALTER has set on an object, and its file may not mention (floor 79 traits).
 create or replace function weft._list_traits(p_classid oid, p_objid oid)
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
-  language plpgsql  -- keeps its plans, where many are asked of
+  language plpgsql  -- which keeps its plans, because it is called for many objects
 as $$
 begin
   return (
@@ -221,10 +221,10 @@ begin
 end
 $$;
 
-comment on function weft._list_traits(oid, oid) is 'Lists what ALTER can say of a function, a policy, a trigger or a materialized view, by name.';
+comment on function weft._list_traits(oid, oid) is 'Lists what ALTER can set on a function, a policy, a trigger or a materialized view, by name.';
 
 
--- What the server says when something is not there yet; or when something else must let go first.
+-- The server's errors when something does not exist yet, or something else still depends on it.
 create or replace function weft._is_lack(p_error jsonb)
   returns boolean
   immutable parallel safe
@@ -234,7 +234,7 @@ as $$
   select p_error ->> 'sqlstate' in ('42P01', '42883', '42704', '42703', '3F000', '2BP01')
 $$;
 
-comment on function weft._is_lack(jsonb) is 'Tells whether a file failed because something is not there, or still in use, so that it may succeed behind other files.';
+comment on function weft._is_lack(jsonb) is 'Tells whether a file failed because something is missing or still in use, so that it may succeed after other files.';
 
 
 create or replace function weft._may_run_later(p_deployment uuid, p_step integer, p_error jsonb)
@@ -262,11 +262,11 @@ as $$
   end
 $$;
 
-comment on function weft._add_hint_of_group(jsonb, integer[]) is 'Adds what can be done when an object cannot be replaced alone.';
+comment on function weft._add_hint_of_group(jsonb, integer[]) is 'Adds what to do if an object cannot be replaced alone.';
 
 
--- Which of several files that lack something waits for which other one, because that one would make it. Its name stands in what the server
--- said, in whatever language. That orders what is told, and nothing else.
+-- Which of several files that lack something waits for which other one that would make it. The object's name is in the server's message, in any
+-- language. This only orders the report, and decides nothing else.
 create or replace function weft._find_waits(p_deployment uuid, p_errors jsonb)
   returns table (path text, waits_for text)
   stable
@@ -289,10 +289,10 @@ as $$
     and lower((e.value ->> 'message') collate "C") ~ concat('(^|[^[:alnum:]_])', regexp_replace(m.name, '([^[:alnum:]_])', '\\\1', 'g'), '($|[^[:alnum:]_])')
 $$;
 
-comment on function weft._find_waits(uuid, jsonb) is 'Tells which of several files that failed lacks what which other one of them would make.';
+comment on function weft._find_waits(uuid, jsonb) is 'Tells which of several failed files lack something that another one of them would make.';
 
 
--- 1: lacks what none of them makes. 2: waits for others that wait for it. 3: waits for one of those.
+-- 1: lacks something that none of them makes. 2: waits for others that wait for it. 3: waits for one of those.
 create or replace function weft._rank_stuck(p_deployment uuid, p_errors jsonb)
   returns table (error jsonb, path text, rank integer)
   stable
@@ -314,10 +314,10 @@ as $$
   from jsonb_array_elements(p_errors) as e
 $$;
 
-comment on function weft._rank_stuck(uuid, jsonb) is 'Puts those of several files which failed by themselves before those that wait for them.';
+comment on function weft._rank_stuck(uuid, jsonb) is 'Orders failed files: those that failed by themselves come before those that wait for them.';
 
 
--- Nothing moves any more: every file that is left, each with its own error; those that wait for another one come behind it.
+-- There is no more progress: lists every file that is left, each with its own error; those that wait for another one come after it.
 create or replace function weft._describe_stuck(p_deployment uuid, p_errors jsonb)
   returns weft._outcome
   stable
@@ -339,4 +339,4 @@ as $$
   cross join told as t
 $$;
 
-comment on function weft._describe_stuck(uuid, jsonb) is 'Makes the account of a group for which there is no order: each file that is left, with what it lacks.';
+comment on function weft._describe_stuck(uuid, jsonb) is 'Makes the account of a group for which no order works: each file that is left, with what it lacks.';

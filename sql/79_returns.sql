@@ -5,7 +5,7 @@
 --
 -- Only views and functions are dropped, and only those that a file of the undo will make again.
 
--- What came with CREATE EXTENSION goes with that alone.
+-- What CREATE EXTENSION made is only dropped with the extension.
 create or replace function weft._is_of_extension(p_classid oid, p_objid oid)
   returns boolean
   stable
@@ -15,10 +15,10 @@ as $$
   select exists (select from pg_depend as d where d.classid = p_classid and d.objid = p_objid and d.deptype = 'e')
 $$;
 
-comment on function weft._is_of_extension(oid, oid) is 'Tells whether an object is one of an extension.';
+comment on function weft._is_of_extension(oid, oid) is 'Tells whether an object belongs to an extension.';
 
 
--- What a file makes is known by its name, and found by its number.
+-- What a file makes is known by name; this finds its oid.
 create or replace function weft._find_objects(p_made jsonb)
   returns table (classid oid, objid oid, object jsonb, statement text)
   stable
@@ -48,7 +48,7 @@ $$;
 comment on function weft._find_objects(jsonb) is 'Finds those objects of repeatable files that an undo may drop to make them again, with the statement that drops each.';
 
 
--- A file that comes back makes what its older content made; one that stands by what it has made.
+-- A file that an undo brings back makes what its older content made; one that only may be called back makes what it has made.
 create or replace function weft._list_makers(p_deployment uuid)
   returns table (ordinal integer, path text, role text, is_put_off boolean, made jsonb)
   stable
@@ -69,7 +69,7 @@ $$;
 comment on function weft._list_makers(uuid) is 'Lists the repeatable files that an undo has yet to run, or can call back, and what each of them makes.';
 
 
--- Who depends on whom, the server knows: a view through its rule, a row type through its relation.
+-- The server knows what depends on what: a view depends on things through its rule, a row type belongs to its relation.
 create or replace function weft._list_drops(p_deployment uuid, p_step integer)
   returns table (classid oid, objid oid, object jsonb, statement text, path text, role text)
   stable
@@ -87,7 +87,7 @@ as $$
   roots as (
     select distinct r.classid, r.objid
     from weft._steps as s
-    -- a file that comes back is in its own way; an undo file finds in its way what was put off
+    -- older content finds its own newer objects in its way; an undo file finds those of files that were put off
     join makers as m on case when s.path = s.undoes or s.undoes is null then m.ordinal = s.ordinal else m.is_put_off end
     cross join lateral weft._find_objects(m.made) as r
     where s.deployment_id = p_deployment and s.ordinal = p_step
@@ -109,10 +109,10 @@ as $$
 $$;
 
 comment on function weft._list_drops(uuid, integer) is
-  'Lists what has to be dropped so that a step of an undo can run, in this order: what is in its way, and what depends on that, as far as a file of the undo makes it again.';
+  'Lists what has to be dropped so that a step of an undo can run, in order: what is in its way, and what depends on that, if a file of the undo makes it again.';
 
 
--- Who may do what with a view or a function; or who may with one that is new, by the default privileges of its owner.
+-- The rights on a view or a function; or those on a new one, by the default privileges of its owner.
 create or replace function weft._list_rights(p_classid oid, p_objid oid, p_is_default boolean default false)
   returns jsonb
   stable
@@ -175,7 +175,7 @@ begin
       select format('comment on %s', pg_describe_object(c.classoid, c.objoid, c.objsubid)), nullif(c.objsubid, 0)
       from pg_description as c
       where c.classoid = p_classid and c.objoid = p_objid
-    union all  -- each by its key: of comments there are thousands
+    union all  -- each by its key, because there may be thousands of comments
     select format('comment on %s', pg_describe_object(c.classoid, c.objoid, c.objsubid)), nullif(c.objsubid, 0)
     from attached as a join pg_description as c on c.classoid = a.classid and c.objoid = a.objid
       union all
@@ -191,10 +191,10 @@ begin
 end
 $$;
 
-comment on function weft._list_attached(oid, oid) is 'Lists what would go with an object: triggers, rules and defaults on it, comments, labels, options, bonds to extensions.';
+comment on function weft._list_attached(oid, oid) is 'Lists what would be dropped with an object: triggers, rules and defaults on it, comments, labels, options, dependencies on extensions.';
 
 
--- Null where it may be dropped and made again; what hangs on it is compared when it is there again.
+-- Null if the object may be dropped and made again; what belongs to it is compared when it exists again.
 create or replace function weft._refuse_drop(p_classid oid, p_objid oid, p_role text)
   returns text
   stable
@@ -214,10 +214,10 @@ as $$
   ) as o
 $$;
 
-comment on function weft._refuse_drop(oid, oid, text) is 'Says why an object is not dropped to be made again; null when it may be.';
+comment on function weft._refuse_drop(oid, oid, text) is 'Says why an object is not dropped to be made again; null if it may be.';
 
 
--- The same words beforehand, in the plan, and when it fails.
+-- The same words in the plan, and when the undo fails.
 create or replace function weft._word_loss(p_name text, p_path text, p_lost text)
   returns text
   immutable parallel safe
@@ -227,7 +227,7 @@ as $$
   select p_name || ' has to be dropped, and made again by ' || p_path || ', and that would lose: ' || p_lost
 $$;
 
-comment on function weft._word_loss(text, text, text) is 'Says what would be lost if an undo dropped an object and made it again; null when nothing would be.';
+comment on function weft._word_loss(text, text, text) is 'Says what would be lost if an undo dropped an object and made it again; null if nothing would be.';
 
 
 create or replace function weft._word_dependents(p_path text)
@@ -239,7 +239,7 @@ as $$
   select format('%s: what is in the way has to be dropped first, and something depends on it that no repeatable file of this undo makes again.', p_path)
 $$;
 
-comment on function weft._word_dependents(text) is 'Says that something depends on what an undo would have to drop; what that is, stands in the detail.';
+comment on function weft._word_dependents(text) is 'Says that something depends on what an undo would have to drop; the detail names it.';
 
 
 create or replace function weft._advise_on_dependents()
@@ -251,7 +251,7 @@ as $$
   select 'Drop what the detail names, or change it so that it does not depend on that any more; make it again behind the undo.'
 $$;
 
-comment on function weft._advise_on_dependents() is 'Says what to do where something depends on what an undo would have to drop.';
+comment on function weft._advise_on_dependents() is 'Says what to do if something depends on what an undo would have to drop.';
 
 
 create or replace function weft._advise_on_room()
@@ -263,10 +263,10 @@ as $$
   select 'Drop it yourself, with what would be lost, and undo again: its file makes it again, and what would be lost is yours to make again behind that. Or leave it, and deploy a bundle that goes forward.'
 $$;
 
-comment on function weft._advise_on_room() is 'Says what to do where an undo drops nothing because something would be lost.';
+comment on function weft._advise_on_room() is 'Says what to do if an undo drops nothing because something would be lost.';
 
 
--- In the block of the step, right before it. What is dropped is noted, to be compared with what is there behind the block.
+-- Called in the block of the step, right before it. What is dropped is noted, and compared with what exists after the block.
 create or replace function weft._make_room(p_phase weft._phases, p_step integer)
   returns void
   volatile
@@ -285,7 +285,7 @@ begin
   select array_agg(l.statement), string_agg(weft._word_loss(l.object ->> 'name', l.path, weft._refuse_drop(l.classid, l.objid, l.role)), '; '),
          jsonb_agg(l.object || jsonb_build_object('statement', l.statement, 'path', l.path, 'rights', weft._list_rights(l.classid, l.objid),
            'has_default_rights', weft._list_rights(l.classid, l.objid) = weft._list_rights(l.classid, l.objid, true), 'attached', weft._list_attached(l.classid, l.objid))
-           -- a file that comes back says it itself
+           -- a file that is brought back contains it itself
            || case when not exists (select from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.path = l.path and s.undoes = s.path) then jsonb_build_object('traits', weft._list_traits(l.classid, l.objid)) else '{}' end)
   into v_drops, v_why, v_room
   from weft._list_drops(p_phase.deployment_id, p_step) as l;
@@ -315,30 +315,30 @@ $$;
 comment on function weft._make_room(weft._phases, integer) is 'Drops what is in the way of a step of an undo, with what depends on it and will be made again; never with CASCADE.';
 
 
--- Of a deployment that undoes another one.
+-- For an undo.
 create or replace function weft._take_back_history(p_deployment uuid, p_records weft._step_record[])
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
-  set enable_nestloop = off  -- of rows that were just written nothing is known, and of some hundred files it would compare all triples
+  set enable_nestloop = off  -- rows that were just written have no statistics, and with some hundred files it would compare all triples
   set jit = off
   language plpgsql
 as $$
 declare
   v_undo      weft._deployments := (select d from weft._deployments as d where d.id = p_deployment);
-  v_undos     text[];  -- whatever an undo file has taken back
-  v_taken     text[];  -- what is gone with that
+  v_undos     text[];  -- files that an undo file has taken back
+  v_taken     text[];  -- those that left the history with that
   v_restores  boolean;
   v_keeps     boolean;
   v_count     integer;
-begin  -- a phase of separate steps asks for each of them, so nothing is looked for that is not there
+begin  -- this is called for each step of a per-step phase, so it avoids queries that would find nothing
   select array_agg(s.undoes) filter (where s.undoes is not null), coalesce(array_agg(s.undoes) filter (where s.path <> s.undoes), '{}'),
          coalesce(bool_or(s.path = s.undoes), false), coalesce(bool_or(s.options ? 'keeps'), false)
   into v_undos, v_taken, v_restores, v_keeps
   from unnest(p_records) as r
   cross join lateral (select k.path, k.undoes, k.options from weft._steps as k where k.deployment_id = p_deployment and k.ordinal = r.ordinal offset 0) as s
   where r.is_wanted;
-  -- what runs again and again has become what it was before, by its own bytes
+  -- repeatable files are back to what they were, by their own older content
   if v_restores then
     update weft._history as h
     set path = u.path, digest = decode(u.replaced ->> 'digest', 'hex'), deployment_id = (u.replaced ->> 'deployment_id')::uuid, applied_at = (u.replaced ->> 'applied_at')::timestamptz,
@@ -350,7 +350,7 @@ begin  -- a phase of separate steps asks for each of them, so nothing is looked 
     join weft._steps as u on u.deployment_id = v_undo.undoes and u.path = s.undoes
     where s.deployment_id = p_deployment and s.path = s.undoes and h.bundle = v_undo.bundle and h.applied_path = s.undoes and h.deployment_id = v_undo.undoes;
   end if;
-  -- what was called back has made its objects anew
+  -- files that were called back have made their objects anew
   if v_keeps then
     update weft._history as h
     set made = weft._merge_made(h.made, r.result -> 'made'), table_oid = coalesce((r.result ->> 'table_oid')::oid, h.table_oid)
@@ -361,10 +361,10 @@ begin  -- a phase of separate steps asks for each of them, so nothing is looked 
   delete from weft._history as h where h.path between (select min(u.path) from unnest(v_taken) as u (path)) and (select max(u.path) from unnest(v_taken) as u (path))
     and h.bundle = v_undo.bundle and h.path = any (v_taken) and h.applied_path = h.path and h.deployment_id = v_undo.undoes;
   get diagnostics v_count = row_count;
-  if v_count < cardinality(v_taken) then  -- under another name since, or of a file that ran only half-way
+  if v_count < cardinality(v_taken) then  -- the others were renamed since, or ran only half-way
     delete from weft._history as h where h.bundle = v_undo.bundle and h.applied_path = any (v_taken) and h.deployment_id = v_undo.undoes;
   end if;
-  if exists (select from weft._statements as t where t.deployment_id = v_undo.undoes) then  -- what ran only half-way begins anew
+  if exists (select from weft._statements as t where t.deployment_id = v_undo.undoes) then  -- a file that ran only half-way begins anew
     delete from weft._statements as t
     using weft._steps as u where u.deployment_id = v_undo.undoes and u.path = any (v_undos) and t.deployment_id = v_undo.undoes and t.step = u.ordinal;
   end if;
@@ -376,4 +376,4 @@ end
 $$;
 
 comment on function weft._take_back_history(uuid, weft._step_record[]) is
-  'Takes what steps have undone out of the history, in the transaction of their effects: the next deployment runs it again.';
+  'Removes what steps have undone from the history, in the transaction of their effects, so that the next deployment runs it again.';

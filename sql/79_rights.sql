@@ -9,7 +9,7 @@ as $$
   select p_column is null or exists (select from pg_attribute as a where a.attrelid = p_relation and a.attname = p_column and not a.attisdropped)
 $$;
 
-comment on function weft._has_column(oid, text) is 'Tells whether a column is there; true where none is meant.';
+comment on function weft._has_column(oid, text) is 'Tells whether a column is there; true if no column is meant.';
 
 
 create or replace function weft._say_rights(p_rights jsonb)
@@ -38,10 +38,10 @@ as $$
   select 'It is made again because something that this deployment runs has dropped it. Let its own file make what would be lost (a file that has changed runs as it is), or a repeatable file behind it; or drop it yourself before, if that may go.'
 $$;
 
-comment on function weft._advise_on_called_back() is 'Says what to do where a file that is called back cannot give back what its objects had.';
+comment on function weft._advise_on_called_back() is 'Says what to do if a file that is called back cannot give back what its objects had.';
 
 
--- Exactly those that it had. What its file gives to something that had none but what is given to anything new stays as it is; unless that is something else by now.
+-- Restores exactly the rights that it had. An object that had only default rights keeps what its file gives it, unless the defaults have changed since.
 create or replace function weft._give_rights(p_phase weft._phases, p_room jsonb, p_classid oid, p_objid oid)
   returns void
   volatile

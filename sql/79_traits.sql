@@ -1,4 +1,4 @@
--- What ALTER sets on an object, and its file may not mention: how a function runs and as whom, whom a policy is for, when a trigger
+-- What ALTER has set on an object, and its file may not mention: how a function runs and as whom, whom a policy is for, when a trigger
 -- fires, how a materialized view is stored. If an unchanged file drops and makes such an object again, the object gets these as they
 -- were, or the file fails and names them.
 
@@ -11,10 +11,10 @@ as $$
   select string_agg(quote_ident(p.part), '.' order by p.ordinality) from unnest(string_to_array(p_name, '.')) with ordinality as p (part)
 $$;
 
-comment on function weft._quote_setting(text) is 'Writes the name of a setting as SQL, also one that an extension has, or a user.';
+comment on function weft._quote_setting(text) is 'Writes the name of a setting as SQL, including those of extensions and users.';
 
 
--- PostgreSQL knows these by itself (GUC_LIST_QUOTE), and pg_dump has the same list.
+-- PostgreSQL marks these internally (GUC_LIST_QUOTE), and pg_dump has the same list.
 create or replace function weft._is_list_of_names(p_setting text)
   returns boolean
   immutable parallel safe
@@ -27,7 +27,7 @@ $$;
 comment on function weft._is_list_of_names(text) is 'Tells whether the value of a setting is a list of names in quotes.';
 
 
--- In their order. A list of names is taken from the session as it stands: written anew, one that holds a comma would be two.
+-- In order. A list of names is set by the session's current value: written out again, a name that contains a comma would become two.
 create or replace function weft._list_trait_statements(p_noted jsonb, p_now jsonb)
   returns text[]
   stable
@@ -77,7 +77,7 @@ as $$
   ) as k
 $$;
 
-comment on function weft._list_trait_statements(jsonb, jsonb) is 'Lists the statements that make an object again what it was noted to be.';
+comment on function weft._list_trait_statements(jsonb, jsonb) is 'Lists the statements that give an object back the traits that were noted.';
 
 
 create or replace function weft._give_traits(p_phase weft._phases, p_noted jsonb, p_classid oid, p_objid oid)
@@ -117,10 +117,10 @@ begin
 end
 $$;
 
-comment on function weft._give_traits(weft._phases, jsonb, oid, oid) is 'Makes an object that was dropped and made again what it was noted to be, or raises what it would not be.';
+comment on function weft._give_traits(weft._phases, jsonb, oid, oid) is 'Gives an object that was dropped and made again the traits that were noted, or raises which ones would be lost.';
 
 
--- As soon as it is there: what a file behind it takes away stays taken away.
+-- Done as soon as the object exists again, so that what a later file takes away stays away.
 create or replace function weft._return_rights(p_phase weft._phases)
   returns void
   volatile
@@ -137,7 +137,7 @@ begin
     cross join lateral weft._find_objects(jsonb_build_array(r.value)) as f
     where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.result ? 'room' and not r.value ? 'given_to'
   loop
-    if weft._refuse_drop(v_room.classid, v_room.objid, p_phase.role) is null then  -- else it is told behind the block
+    if weft._refuse_drop(v_room.classid, v_room.objid, p_phase.role) is null then  -- otherwise it is reported after the block
       perform weft._give_rights(p_phase, v_room.noted, v_room.classid, v_room.objid);
       perform weft._give_traits(p_phase, v_room.noted, v_room.classid, v_room.objid);
     end if;
@@ -147,4 +147,4 @@ begin
 end
 $$;
 
-comment on function weft._return_rights(weft._phases) is 'Gives rights back to what was dropped in this block and is there again.';
+comment on function weft._return_rights(weft._phases) is 'Gives rights back to what was dropped in this block and exists again.';

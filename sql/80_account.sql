@@ -1,7 +1,7 @@
 -- The record of a block that an error has ended: in which file, at which line, and whether the block is run again, is run in another
 -- way, or has failed.
 
--- p_is_final: nothing is tried again for a lock that was not to be had.
+-- p_is_final: a lock that could not be had is not tried again.
 create or replace function weft._account_for_stop(p_deployment uuid, p_phase weft._phases, p_caught weft._caught, p_stop weft._stop, p_is_final boolean)
   returns weft._outcome
   volatile
@@ -12,15 +12,15 @@ declare
   v_script     weft._script := p_stop.script;
   v_reader     weft._reader := p_stop.reader;
   v_path       text := p_stop.path;
-  v_statement  text;     -- as it stands in the file
-  v_line       integer;  -- of it, or of the row of a load
+  v_statement  text;     -- as it is in the file
+  v_line       integer;  -- of the statement, or of the row of a load
   v_error      jsonb;
 begin
   if p_stop.statement is not null then
     v_statement := v_script.statements[p_stop.index];
     v_line := v_script.lines[p_stop.passed + p_stop.index];
   elsif v_script.kind = 'load' then
-    v_line := substring(p_caught.message from '^Line (\d+)')::integer;  -- as weft._name_place says it
+    v_line := substring(p_caught.message from '^Line (\d+)')::integer;  -- as weft._name_place writes it
   end if;
   if weft._is_taken_apart(p_caught, v_script.executables) then
     p_caught := weft._describe_taken_apart(p_caught);
@@ -60,4 +60,4 @@ begin
 end
 $$;
 
-comment on function weft._account_for_stop(uuid, weft._phases, weft._caught, weft._stop, boolean) is 'Says how a block ended that an error has ended, of which nothing is in the database.';
+comment on function weft._account_for_stop(uuid, weft._phases, weft._caught, weft._stop, boolean) is 'Says how a block ended that an error has stopped, and of which nothing is in the database.';

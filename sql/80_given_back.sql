@@ -2,10 +2,10 @@
 -- others have given them. It was Weft that made them again, so nothing may be lost silently: what cannot be restored fails the file,
 -- and is named.
 --
--- It is noted before the first thing that a phase does, for files that do not run because they have not changed, and again before a
--- file that contains DROP: once such an object is gone, nobody knows any more what it had. What its own file gives is in the file.
+-- All this is noted before the first thing that a phase does, for files that do not run because they have not changed, and again before
+-- a file that contains DROP: once such an object is gone, nobody knows what it had. What its own file gives is in the file.
 
--- An index or a trigger that a file makes again is not given back by others.
+-- An index or a trigger that another file makes again need not be given back.
 create or replace function weft._name_remade(p_bundle text)
   returns text[]
   stable
@@ -27,7 +27,7 @@ $$;
 comment on function weft._name_remade(text) is 'Names the triggers and indexes that repeatable files of a bundle make.';
 
 
--- What would be lost with an object, in words, but for what p_remade names.
+-- What would be lost with an object, in words, except for what p_remade names.
 create or replace function weft._list_losable(p_classid oid, p_objid oid, p_remade text[])
   returns jsonb
   stable
@@ -42,7 +42,7 @@ begin
 end
 $$;
 
-comment on function weft._list_losable(oid, oid, text[]) is 'Lists what would go with an object and comes back with no file.';
+comment on function weft._list_losable(oid, oid, text[]) is 'Lists what would be lost with an object and comes back with no file.';
 
 
 create or replace function weft._note_had_of(p_object jsonb, p_remade text[])
@@ -87,7 +87,7 @@ begin
 end
 $$;
 
-comment on function weft._note_had_of(jsonb, text[]) is 'Notes what a view, function, trigger or policy has that its file may not give it again; null when it is not there.';
+comment on function weft._note_had_of(jsonb, text[]) is 'Notes what a view, function, trigger or policy has that its file may not give it again; null if it does not exist.';
 
 
 create or replace function weft._merge_had(p_now jsonb, p_before jsonb)
@@ -103,7 +103,7 @@ as $$
     where n.value ->> 'kind' = b.value ->> 'kind' and n.value ->> 'name' = b.value ->> 'name' and n.value ->> 'on' is not distinct from b.value ->> 'on')
 $$;
 
-comment on function weft._merge_had(jsonb, jsonb) is 'Adds to what the objects of a file have now what those had that are gone.';
+comment on function weft._merge_had(jsonb, jsonb) is 'Combines what the objects of a file have now with what objects that are gone had.';
 
 
 create or replace function weft._note_had_by(p_deployment uuid, p_steps integer[])
@@ -116,7 +116,7 @@ declare
   v_bundle  text := (select d.bundle from weft._deployments as d where d.id = p_deployment);
   v_remade  text[] := weft._name_remade(v_bundle);
 begin
-  with n as materialized (  -- else a plan without statistics asks it all again for each of the files
+  with n as materialized (  -- materialized, because a plan without statistics would compute it again for each file
     select f.ordinal, jsonb_agg(k.noted) as had
     from weft._steps as f
     cross join lateral (select e.made from weft._history as e where e.bundle = v_bundle and e.path = f.path and e.made is not null offset 0) as h
@@ -131,15 +131,15 @@ begin
 end
 $$;
 
-comment on function weft._note_had_by(uuid, integer[]) is 'Notes, of these files of a deployment, what the objects have that they made; what has been noted of objects that are gone stays.';
+comment on function weft._note_had_by(uuid, integer[]) is 'Notes what the objects of these files of a deployment have; what was noted about objects that are gone stays.';
 
 
--- Whatever is given to an object, or taken from it, writes a row of the catalog anew. To see that costs a tenth of asking what the object has.
+-- Giving something to an object, or taking it away, rewrites a row of the catalog. Checking that costs a tenth of reading what the object has.
 create or replace function weft._print_had(p_deployment uuid, p_steps integer[])
   returns jsonb
   stable
   set search_path = pg_catalog, pg_temp
-  language plpgsql  -- keeps its plan, where it is asked before each of many files
+  language plpgsql  -- keeps its plan, because it is called before each of many files
 as $$
 begin
   return (
@@ -181,11 +181,11 @@ begin
 end
 $$;
 
-comment on function weft._print_had(uuid, integer[]) is 'Tells, by where they lie, which rows of the catalog say what the objects of these files have, of which that was noted; null for a file of which none is there.';
+comment on function weft._print_had(uuid, integer[]) is 'Tells the places of the catalog rows that say what the objects of these files have, if that was noted; null for a file without such objects.';
 
 
--- Before what may drop them: a step of this deployment may have given them something since its phase began, or since they were noted (p_prints: as
--- this told them then). Where files follow on each other that drop what they make anew, only of what was given something more is asked again.
+-- Called before a file that may drop such objects: a step of this deployment may have given them something since the phase began, or since this was last
+-- noted (p_prints: what this function returned then). If several files drop and remake objects one after the other, only those that got more are read again.
 create or replace function weft._note_had_anew(p_deployment uuid, p_phase integer, p_is_begun boolean, p_prints jsonb default null, p_goes_on boolean default false)
   returns jsonb
   volatile
@@ -215,7 +215,7 @@ end
 $$;
 
 comment on function weft._note_had_anew(uuid, integer, boolean, jsonb, boolean) is
-  'Notes anew what the objects of files have that do not run, if something has run since that was noted (p_is_begun: in this block). Tells what p_prints is next time, where p_goes_on; {} when there is nothing to note.';
+  'Notes again what the objects of files have that do not run, if something has run since it was noted (p_is_begun: in this block). With p_goes_on, returns p_prints for the next call; {} if there is nothing to note.';
 
 
 create or replace function weft._word_called_back(p_noted jsonb, p_lost text)
@@ -230,7 +230,7 @@ $$;
 comment on function weft._word_called_back(jsonb, text) is 'Says what would be lost if a file that is called back made an object again.';
 
 
--- In the block of the file, right behind it: what a file behind it takes away stays taken away.
+-- Called in the block of the file, right after it, so that what a later file takes away stays away.
 create or replace function weft._give_back_had(p_phase weft._phases, p_step integer)
   returns void
   volatile
@@ -261,7 +261,7 @@ begin
     if v_noted ->> 'kind' in ('relation', 'function') then
       perform weft._give_rights(p_phase, v_noted, v_classid, v_objid);
     end if;
-    -- all of them first: the role of a phase may not look into schema weft
+    -- all are read first: the role of a phase may not read schema weft
     v_statements := array(
       select format('alter %s %s set (%s = %L)', v_noted ->> 'of', v_noted ->> 'name', split_part(o.value, '=', 1), substring(o.value from '=(.*)$'))
       from jsonb_array_elements_text(nullif(v_noted -> 'options', 'null')) as o
@@ -293,10 +293,10 @@ begin
 end
 $$;
 
-comment on function weft._give_back_had(weft._phases, integer) is 'Gives what a file has made again when it was called back all that it had; raises what would be lost.';
+comment on function weft._give_back_had(weft._phases, integer) is 'Gives the objects that a called-back file has made again everything that they had; raises what would be lost.';
 
 
--- Where what has run is committed nothing can fail any more: so it is told.
+-- What has run is already committed, so a loss cannot fail it: it is only reported.
 create or replace function weft._give_back_apart(p_phase weft._phases, p_step weft._steps)
   returns void
   volatile
@@ -314,4 +314,4 @@ exception when others then
 end
 $$;
 
-comment on function weft._give_back_apart(weft._phases, weft._steps) is 'Gives what a file that ran statement by statement has made again all that it had, and tells what would be lost.';
+comment on function weft._give_back_apart(weft._phases, weft._steps) is 'Gives the objects that a file has made again statement by statement everything that they had, and reports what would be lost.';

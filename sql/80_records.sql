@@ -1,18 +1,18 @@
--- The records of the steps of a block: in their rows, in the history, in the journal. In the transaction of their effects.
+-- Records the steps of a block in their rows, the history and the journal, in the transaction of their effects.
 
 -- p_records: in the order of the steps.
 create or replace function weft._record_steps(p_phase weft._phases, p_records weft._step_record[])
   returns void
   volatile
   set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_generic_plan  -- each block records
+  set plan_cache_mode = force_generic_plan  -- this runs for each block
   language plpgsql
 as $$
 declare
   v_bundle  text;
   v_undoes  uuid;
 begin
-  -- which nobody deletes until the commit: what is recorded here names it
+  -- so that nobody deletes it before the commit: the records name it
   select d.bundle, d.undoes into v_bundle, v_undoes from weft._deployments as d where d.id = p_phase.deployment_id for key share;
   with recorded as (
     update weft._steps as s
@@ -31,11 +31,11 @@ begin
     select v_bundle, r.path, a.digest, p_phase.deployment_id, r.finished_at, p_phase.deployment_id, r.path, case when r.repeat <> 'once' then r.ordinal end, r.result -> 'made',
            r.result ->> 'table', coalesce((r.result ->> 'table_oid')::oid, case when r.result ? 'table' then weft._find_table(r.result ->> 'table') end), case when r.kind <> 'run' then weft._words_of(r.kind, r.options) end
     from recorded as r
-    -- each by its key: rows that were just written have no statistics, and a plan that joins them is quadratic, of one file or of all
+    -- each by its key: rows that were just written have no statistics, and a plan that joins them would be quadratic
     cross join lateral (select k.digest from weft._artifacts as k where k.deployment_id = p_phase.deployment_id and k.path = r.path offset 0) as a
     where v_undoes is null and r.is_wanted and r.repeat is not null
     on conflict on constraint an_artifact_is_applied_once do update
-    -- once means once: null would be refused
+    -- a file that runs once must not be recorded twice: its digest would become null, which is refused
     set digest = case when excluded.place is not null then excluded.digest end, deployment_id = excluded.deployment_id,
         applied_at = excluded.applied_at, bytes_in = excluded.bytes_in, applied_path = excluded.applied_path, place = excluded.place,
         made = weft._merge_made(h.made, excluded.made), table_name = excluded.table_name, table_oid = excluded.table_oid, words = excluded.words
@@ -51,7 +51,7 @@ begin
   if v_undoes is not null then
     perform weft._take_back_history(p_phase.deployment_id, p_records);
   elsif p_phase.has_repeatables then
-    update weft._history as h set place = s.ordinal  -- of all of them: places are compared with each other
+    update weft._history as h set place = s.ordinal  -- for all of them, because places are compared with each other
     from weft._deployments as d
     join weft._steps as s on s.deployment_id = d.id and s.options ? 'repeat'
     where d.id = p_phase.deployment_id and h.bundle = d.bundle and h.path = s.path and h.place is distinct from s.ordinal;
@@ -60,7 +60,7 @@ end
 $$;
 
 comment on function weft._record_steps(weft._phases, weft._step_record[]) is
-  'Records the steps of a block, in history and journal too, in the transaction of their effects. What its condition left out is in no history: the next deployment asks again.';
+  'Records the steps of a block, the history and the journal included, in the transaction of their effects. A step that its condition left out is not in the history: the next deployment evaluates it again.';
 
 
 create or replace function weft._tell_of_wrapper(p_deployment uuid, p_phase text, p_path text, p_line integer)
@@ -75,7 +75,7 @@ $$;
 comment on function weft._tell_of_wrapper(uuid, text, text, integer) is 'Tells that BEGIN and COMMIT around a file were left out: its transaction is Weft''s.';
 
 
--- What has no undo goes along with what it needs, and for no other reason: else it would be lost.
+-- A file that an undo calls back (keeps) may only fail because something that it needs is gone: otherwise its objects would be lost.
 create or replace function weft._is_tolerated(p_deployment uuid, p_phase integer, p_path text, p_error jsonb)
   returns boolean
   stable
@@ -90,7 +90,7 @@ $$;
 comment on function weft._is_tolerated(uuid, integer, text, jsonb) is 'Tells whether a step may fail in this way without failing its phase.';
 
 
--- A step has failed without failing what is around it: that is as much of a record as any other.
+-- A tolerated failure is recorded like any other result of a step.
 create or replace function weft._tolerate(p_phase weft._phases, p_outcome weft._outcome)
   returns void
   volatile
@@ -101,7 +101,7 @@ begin
   update weft._steps as s set state = 'failed', error = p_outcome.error, result = coalesce(p_outcome.error -> 'check', s.result), finished_at = clock_timestamp()
   where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path;
   perform weft._tell(p_phase.deployment_id, 'step_tolerated', p_phase.name, p_outcome.path, p_outcome.error);
-  delete from weft._history as h  -- an undo has taken its objects along, and nothing makes them again
+  delete from weft._history as h  -- the undo has dropped the file's objects, and nothing makes them again
   using weft._deployments as d, weft._steps as s
   where d.id = p_phase.deployment_id and d.undoes is not null and h.bundle = d.bundle and h.path = p_outcome.path and h.deployment_id = d.undoes
     and s.deployment_id = d.id and s.phase = p_phase.ordinal and s.path = h.path and s.options ? 'keeps' and s.state = 'failed';

@@ -9,8 +9,8 @@
 -- There is one EXCEPTION block, whatever the number of steps: each is a subtransaction, and more than 64 that commit together
 -- slow other sessions down. The variables outside of it keep the place of an error.
 --
--- A step among several that may fail without failing them is such a block within the block (p_is_within): this function calls itself for it.
--- p_is_last_try: a lock that is not to be had fails such a step, instead of all for another try. p_may_owe: what it defers is met behind it.
+-- A step among several that may fail without failing them is a block within the block (p_is_within): this function calls itself for it.
+-- p_is_last_try: a lock that cannot be had fails that step, instead of making the whole block try again. p_may_owe: its deferred checks may wait.
 create or replace function weft._run_steps(
     p_deployment uuid, p_phase weft._phases, p_first integer, p_last integer, p_fence bigint, p_is_last_try boolean default false, p_is_within boolean default false,
     p_may_owe boolean default false)
@@ -33,11 +33,11 @@ declare
   v_is_first     pg_catalog.bool;
   v_started      pg_catalog.timestamptz;
   v_look_at      pg_catalog.timestamptz;
-  v_condition    pg_catalog.text;     -- that is being asked
+  v_condition    pg_catalog.text;     -- that is being evaluated
   v_is_wanted    pg_catalog.bool;
-  v_is_settled   pg_catalog.bool;     -- nothing that was deferred before the step is owed
+  v_is_settled   pg_catalog.bool;     -- no check is left that was deferred before the step
   v_ended        pg_catalog.jsonb;    -- the session as a step has left it
-  v_settle_at    pg_catalog.int4;     -- the last step that no check is
+  v_settle_at    pg_catalog.int4;     -- the last step that is not a check
   v_result       pg_catalog.jsonb;
   v_within       weft._outcome;
   v_mark         pg_catalog.int8[];
@@ -51,20 +51,20 @@ declare
   v_is_admitted  pg_catalog.bool;
   v_has_room     pg_catalog.bool;
   v_patience     pg_catalog.text;
-  v_budgets      pg_catalog.text[];   -- where they differ by kind of statement
+  v_budgets      pg_catalog.text[];   -- if they differ by kind of statement
   v_budget       pg_catalog.text;     -- the one that was set last, as the server shows it
   v_records      weft._step_record[];
   v_index        pg_catalog.int4;
-  v_had          pg_catalog.jsonb;    -- by what it shows that the objects of files that do not run have what was noted; null where that is to be asked
+  v_had          pg_catalog.jsonb;    -- p_prints of weft._note_had_anew; null if it has to look at everything
   v_count_at     pg_catalog.int4;
   v_error        pg_catalog.jsonb;
   v_caught       weft._caught;
 begin
   begin
     if not p_is_within then
-      perform weft._check_fence(p_fence), pg_advisory_unlock_all();  -- which walks through all locks of the transaction, so only where it has none yet
+      perform weft._check_fence(p_fence), pg_advisory_unlock_all();  -- which walks through all locks of the transaction, so it is done before there are any
     end if;
-    -- in one question, and so below: each expression that runs is a plan of the session, and every DDL statement of the files walks past all of them
+    -- in one query, here and below: each expression that was evaluated is a saved plan, and every DDL statement of the files walks through all of them
     select (select max(s.ordinal) from weft._steps as s where s.deployment_id = p_deployment),
            case when p_first < p_last and not p_is_within then (
              select max(s.ordinal) from weft._steps as s where s.deployment_id = p_deployment and s.ordinal between p_first and p_last and s.state = 'pending' and s.kind <> 'check') end,
@@ -91,10 +91,10 @@ begin
       v_scripts := weft._read_scripts(p_deployment, v_next, p_last, v_values);
       exit when cardinality(v_scripts) = 0;
       if cardinality(v_scripts) >= weft._limit('scripts_before_plans_go') then
-        discard plans;  -- every DDL statement walks through all plans of the session, and past invalid ones it runs
-        -- The locks of the catalogs are not held, which would save a tenth: in taking one anew the server learns what others have committed, and who rewrites a catalog stops all behind him.
+        discard plans;  -- every DDL statement walks through all plans of the session, which is faster if they are invalid
+        -- Locks on catalogs are not held, although that would save a tenth: taking one again shows the server what others have committed, and whoever rewrites a catalog would block everybody.
       end if;
-      -- no FOR over a query: its cursor would stand in the way of a file's CLOSE ALL
+      -- no FOR over a query: a file's CLOSE ALL would close its cursor
       foreach v_script in array v_scripts loop
         select v_script.path, coalesce(v_script.parameters, v_values), clock_timestamp(), 0, 0, 0, true, true,
                weft._show_progress(v_script.ordinal, v_steps, p_phase.name), set_config('lock_timeout', v_patience, false)
@@ -105,10 +105,10 @@ begin
           end if;
           v_look_at := v_started + make_interval(secs => weft._limit('cancel_looked_for_ms') / 1000.0);
         end if;
-        -- here and below: what need not be asked of most files is asked behind one question
+        -- here and below, one condition skips the questions that most files do not need
         if not v_script.is_plain or v_script.is_tolerated or v_script.may_drop or v_had is not null then
           if v_script.is_tolerated and p_first < p_last then
-            perform weft._record_steps(p_phase, v_records);  -- so that the journal keeps their order
+            perform weft._record_steps(p_phase, v_records);  -- so that the journal stays in order
             select null, weft._limit('steps_between_lock_counts') into v_records, v_count_at;
             v_within := weft._run_steps(p_deployment, p_phase, v_script.ordinal, v_script.ordinal, p_fence, p_is_last_try, p_is_within => true);
             if v_within.verdict = 'failed' and v_script.is_repeatable and weft._may_run_later(p_deployment, v_script.ordinal, v_within.error) then
@@ -116,7 +116,7 @@ begin
             elsif v_within.verdict = 'failed' and weft._is_tolerated(p_deployment, p_phase.ordinal, v_script.path, v_within.error) then
               perform weft._tolerate(p_phase, v_within);
             elsif v_within.verdict <> 'done' then
-              raise exception using errcode = 'WF003';  -- the whole block is given up for it
+              raise exception using errcode = 'WF003';  -- the whole block is rolled back for it
             end if;
             v_their_path := weft._reset_session();
             if v_script.ordinal in (v_settle_at, p_last) and not p_is_within then
@@ -165,7 +165,7 @@ begin
               v_their_name := null;
               if v_is_first then
                 v_reader := weft._open_reader(v_script.chunks, p_phase.parameters);
-              elsif current_user <> v_our_role then  -- the file has become a role that may not read our tables
+              elsif current_user <> v_our_role then  -- the file now has a role that may not read our tables
                 v_their_name := session_user;
                 v_their_role := current_setting('role');
                 reset session authorization;
@@ -194,14 +194,14 @@ begin
           v_set := pg_catalog.set_config('search_path', v_their_path, false);
           foreach v_statement in array v_script.executables loop
             v_index := v_index operator(pg_catalog.+) 1;
-            if v_budgets is not null and pg_catalog.current_setting('lock_timeout') operator(pg_catalog.=) v_budget then  -- else the file has its own way
+            if v_budgets is not null and pg_catalog.current_setting('lock_timeout') operator(pg_catalog.=) v_budget then  -- otherwise the file has set its own
               v_set := pg_catalog.set_config('lock_timeout', v_budgets[v_index], false);
               v_budget := pg_catalog.current_setting('lock_timeout');
             end if;
             execute v_statement;
             get diagnostics v_affected = row_count;
             v_rows := v_rows operator(pg_catalog.+) v_affected;
-            -- one question, because it is asked of every statement; an assignment costs a tenth of a PERFORM
+            -- one expression, because it runs for every statement; an assignment costs a tenth of a PERFORM
             if v_is_weft or pg_catalog.current_setting('client_min_messages') operator(pg_catalog.<>) 'error'
               or pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'on' then
               v_set := pg_catalog.set_config('client_min_messages', 'error', false);
@@ -237,14 +237,14 @@ begin
             v_reader.rows := null;
           end if;
           perform weft._become(v_their_name, v_their_role);
-          select null, v_count + v_index, 0 into v_statement, v_count, v_index;  -- what cannot be read on is no statement of those that have run
+          select null, v_count + v_index, 0 into v_statement, v_count, v_index;  -- an error in reading on is not about the statements that have run
         end loop;
         v_statement := null;
         v_count := v_count + v_index;
 
         if v_script.ordinal in (v_settle_at, p_last) or p_is_within or v_script.may_set_modes or current_user <> v_our_role then
           if v_script.ordinal in (v_settle_at, p_last) and not p_is_within then
-            -- What is deferred happens before a check is asked, for it may break the rule; here an error can still be caught, and it is met as the file would at its end
+            -- Deferred work happens before a check runs, because it may break the rule; an error can still be caught here, and occurs in the session at the file's end
             v_path := case when p_first = v_script.ordinal then v_path end;
             if v_is_wanted and v_script.kind = 'run' then
               v_set := pg_catalog.set_config('search_path', v_their_path, false);
@@ -263,7 +263,7 @@ begin
           reset session authorization;
           reset role;
           if v_script.may_set_modes and v_is_wanted and (p_is_within or v_script.ordinal not in (v_settle_at, p_last)) then
-            perform weft._reset_constraints(v_ended);  -- SET CONSTRAINTS holds until the commit, and no RESET ends it: else it would for the files behind this one, too
+            perform weft._reset_constraints(v_ended);  -- SET CONSTRAINTS holds until the commit, and no RESET ends it: without this, it would also affect later files
           end if;
         end if;
         v_their_path := weft._reset_session();
@@ -288,7 +288,7 @@ begin
     end loop;
 
     v_path := case when p_first = p_last then v_path end;
-    if p_is_within and v_is_settled then  -- else what is owed may be owed by the steps before it
+    if p_is_within and v_is_settled then  -- otherwise, deferred checks may come from the steps before it
       v_error := weft._find_unmet_constraint(p_phase, v_their_path, v_ended);
       if v_error is not null then
         raise exception using errcode = v_error ->> 'sqlstate', message = v_error ->> 'message', detail = coalesce(v_error ->> 'detail', ''),
@@ -315,11 +315,11 @@ begin
       v_caught.constraint_name = constraint_name, v_caught.datatype_name = pg_datatype_name;
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
     if not p_is_within then
-      perform pg_advisory_unlock_all();  -- no rollback gives them back
+      perform pg_advisory_unlock_all();  -- no rollback releases them
     end if;
   end;
 
-  -- everything of the block is undone
+  -- everything in the block is rolled back
   if v_caught.state = 'WF012' then
     raise exception using errcode = v_caught.state, message = v_caught.message, hint = v_caught.hint;
   elsif v_caught.state = 'WF003' then

@@ -1,10 +1,10 @@
 -- What an undo does when the older content of a file cannot simply be run again: it makes room for it, or puts it off until what it
--- needs is undone too. And what it checks after a block: that everything that was dropped is there again with all that it had,
+-- needs is undone too. And what it checks after a block: that everything that was dropped exists again with all that it had,
 -- including its rights.
 --
 -- Each of these is committed before the block runs again, and recorded in the journal: room_made, put_off.
 
--- Of the steps of a block that have just run: files whose objects another file of their group has taken along again. Only where one ran behind them.
+-- Among the steps of a block that has just run: files whose objects a later file of their group has dropped again.
 create or replace function weft._find_swallowed(p_phase weft._phases, p_first integer, p_last integer)
   returns jsonb
   stable
@@ -22,7 +22,7 @@ as $$
 $$;
 
 comment on function weft._find_swallowed(weft._phases, integer, integer) is
-  'Finds repeatable files that ran in a block and whose objects another one has dropped since: they are to run behind it.';
+  'Finds repeatable files that ran in a block and whose objects another one has dropped since: they must run after it.';
 
 
 create or replace function weft._is_in_the_way(p_error jsonb)
@@ -31,14 +31,14 @@ create or replace function weft._is_in_the_way(p_error jsonb)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  -- columns that would go, another type of result, another kind of object, a name that is taken, something that depends on it
+  -- removed columns, another result type, another kind of object, a name that is taken, dependent objects
   select p_error ->> 'sqlstate' in ('42P16', '42P13', '42809', '42P07', '42723', '2BP01', '0A000')
 $$;
 
-comment on function weft._is_in_the_way(jsonb) is 'Tells whether a file failed because of what is there already, so that it may succeed when that is dropped first.';
+comment on function weft._is_in_the_way(jsonb) is 'Tells whether a file failed because of existing objects, so that it may succeed if these are dropped first.';
 
 
--- Of data any of what the table, its constraints and triggers, or other tables have against its rows; not what is wrong with the file itself.
+-- For data: any error that comes from the table, its constraints and triggers, or other tables, but not from the file itself.
 create or replace function weft._may_come_later(p_kind text, p_error jsonb)
   returns boolean
   immutable parallel safe
@@ -49,10 +49,10 @@ as $$
     or p_kind = 'load' and (left(p_error ->> 'sqlstate', 2) in ('22', '23', '42', '44', 'P0') or p_error ->> 'sqlstate' in ('WF030', 'WF032', 'WF033', 'WF034'))
 $$;
 
-comment on function weft._may_come_later(text, jsonb) is 'Tells whether older content that has failed may succeed behind what is undone after it.';
+comment on function weft._may_come_later(text, jsonb) is 'Tells whether older content that has failed may succeed after what is undone later.';
 
 
--- Returns reordered where the block is to run again, because there is a way; else the failure.
+-- Returns reordered if there is a way, so that the block runs again; otherwise the failure.
 create or replace function weft._find_way(p_phase weft._phases, p_outcome weft._outcome)
   returns weft._outcome
   volatile
@@ -99,10 +99,10 @@ end
 $$;
 
 comment on function weft._find_way(weft._phases, weft._outcome) is
-  'Finds a way for a step of an undo that has failed: drops first what is in its way, or puts files off that need what is undone behind them.';
+  'Finds a way for a step of an undo that has failed: drops first what is in its way, or puts off files that need what is undone after them.';
 
 
--- Each file of an undo that runs again and again stands in it twice: where its turn is, and at the end, for when it is called back, or put off; so does data.
+-- Each repeatable file of an undo is in it twice: in its place, and at the end, where it runs if it is called back or put off. The same holds for data.
 create or replace function weft._put_off(p_phase weft._phases, p_errors jsonb)
   returns text[]
   volatile
@@ -132,10 +132,10 @@ begin
 end
 $$;
 
-comment on function weft._put_off(weft._phases, jsonb) is 'Lets files that cannot come back yet run at the end of the undo, and tells which those are.';
+comment on function weft._put_off(weft._phases, jsonb) is 'Lets files that cannot come back yet run at the end of the undo, and reports them.';
 
 
--- What was dropped to make room is there again, belongs to whom it belonged to, and lacks nothing.
+-- What was dropped to make room must exist again, with the same owner, and lack nothing.
 create or replace function weft._give_back(p_phase weft._phases, p_room jsonb)
   returns void
   volatile
@@ -149,7 +149,7 @@ declare
 begin
   select f.classid, f.objid into v_classid, v_objid from weft._find_objects(jsonb_build_array(p_room)) as f;
   if not found then
-    -- it comes in a later transaction: nobody could give anything back to it
+    -- it is made in a later transaction: nobody could give anything back to it
     v_lost := case
       when (p_room ->> 'has_run')::boolean or not exists (select from weft._list_makers(p_phase.deployment_id) as m where m.path = p_room ->> 'path') then 'it itself: its file has not made it again'
       when p_room -> 'attached' <> '[]' then (select string_agg(a.value ->> 'what', '; ' order by a.value ->> 'what') from jsonb_array_elements(p_room -> 'attached') as a)
@@ -171,10 +171,10 @@ begin
 end
 $$;
 
-comment on function weft._give_back(weft._phases, jsonb) is 'Sees that an object that was dropped and made again has lost nothing, and that it was given the rights that it had; raises what would be lost.';
+comment on function weft._give_back(weft._phases, jsonb) is 'Makes sure that an object that was dropped and made again has lost nothing, and gets the rights that it had; raises what would be lost.';
 
 
--- Behind a block of an undo, in its transaction, which is rolled back if this is not done.
+-- Called after a block of an undo, in its transaction, which is rolled back if this fails.
 create or replace function weft._look_after_returned(p_phase weft._phases, p_first integer, p_last integer)
   returns weft._outcome
   volatile
@@ -216,4 +216,4 @@ end
 $$;
 
 comment on function weft._look_after_returned(weft._phases, integer, integer) is
-  'Sees that what a block of an undo has dropped to make room is there again with all that it had; if not, the outcome says what would be lost.';
+  'Makes sure that what a block of an undo has dropped to make room exists again with all that it had; if not, the outcome says what would be lost.';

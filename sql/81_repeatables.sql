@@ -1,11 +1,11 @@
 -- Repeatable files: views, functions and policies that need each other. Those that stand next to each other in a phase are a group, and
 -- run in one transaction. Users need not order them: the order that worked last is tried first, in one block like any other. Only if a
--- file lacks something, another order is searched for, file by file under savepoints; all of that is rolled back, and the group runs in
--- the order found, which is recorded.
+-- file lacks something, Weft searches for another order, file by file under savepoints; then it rolls all of that back, runs the group in
+-- the order found, and records that order.
 --
 -- The order is that of the steps' ordinals, so that what is shown, planned and run is the same.
 
--- The groups of a phase. In a phase without transactions there are none, nor for a file that is run statement by statement.
+-- The groups of a phase. A phase without transactions has none, and a file that runs statement by statement belongs to none.
 create or replace function weft._list_groups(p_deployment uuid, p_phase integer default null)
   returns table (phase integer, number bigint, ordinal integer, path text, state weft.step_state, is_left_out boolean)
   stable
@@ -23,7 +23,7 @@ $$;
 comment on function weft._list_groups(uuid, integer) is 'Lists the members of groups: repeatable steps that stand next to each other in a phase. is_left_out: unchanged, so that it does not run.';
 
 
--- Files that have not changed, so that they do not run. Of a phase without transactions too: they are in no group, and come back in their place.
+-- Files that do not run because they have not changed. Includes those of a phase without transactions: they are in no group, and come back in their place.
 create or replace function weft._list_left_out(p_deployment uuid, p_phase integer default null)
   returns table (ordinal integer, path text, number bigint)
   stable
@@ -42,7 +42,7 @@ $$;
 comment on function weft._list_left_out(uuid, integer) is 'Lists repeatable files that do not run because they have not changed.';
 
 
--- Gives steps of a group their places among themselves. Ordinals are a key, so they go out of each other's way first.
+-- Permutes the places of steps of a group. Ordinals are a key, so they are made negative first.
 create or replace function weft._reorder(p_deployment uuid, p_from integer[], p_to integer[])
   returns void
   volatile
@@ -57,10 +57,10 @@ begin
 end
 $$;
 
-comment on function weft._reorder(uuid, integer[], integer[]) is 'Gives repeatable steps other ordinals.';
+comment on function weft._reorder(uuid, integer[], integer[]) is 'Gives repeatable steps new ordinals.';
 
 
--- The last order that worked; what is new comes behind what is known, by name.
+-- The last order that worked; new files come after known ones, by name.
 create or replace function weft._arrange_groups(p_deployment weft._deployments)
   returns void
   volatile
@@ -88,7 +88,7 @@ $$;
 comment on function weft._arrange_groups(weft._deployments) is 'Puts the files of each group into the order that worked last.';
 
 
--- A group is one block, also where each file has a transaction of its own.
+-- A group is one block, even in a phase in which each file has its own transaction.
 create or replace function weft._end_of_group(p_phase weft._phases, p_first integer)
   returns integer
   stable
@@ -100,10 +100,10 @@ as $$
   where g.state = 'pending' and g.number = (select f.number from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as f where f.ordinal = p_first)
 $$;
 
-comment on function weft._end_of_group(weft._phases, integer) is 'Tells which pending step is the last of the group that begins with a step; that step itself, where it is in no group.';
+comment on function weft._end_of_group(weft._phases, integer) is 'Tells which pending step is the last of the group that begins with a step; that step itself, if it is in no group.';
 
 
--- Files that have not changed, and some of whose objects are gone: dropped with CASCADE by what runs in this deployment, or by hand.
+-- Unchanged files of which some objects are gone: dropped with CASCADE in this deployment, or by hand.
 create or replace function weft._find_lost(p_phase weft._phases)
   returns table (ordinal integer, path text, number bigint, missing jsonb)
   stable
@@ -116,13 +116,13 @@ as $$
   join weft._history as h on h.bundle = d.bundle and h.path = g.path and h.made is not null
   cross join lateral (select weft._list_missing(h.made) as missing) as m
   where m.missing is not null
-    -- an undo has a file twice: it comes back in its place, and stands at the end to be called
+    -- an undo has a file twice: it comes back in its place, and is at the end in case it is called back
     and not exists (select from weft._steps as o where o.deployment_id = p_phase.deployment_id and o.phase = p_phase.ordinal and o.path = g.path and o.state = 'pending')
     and not exists (select from weft._phases as p where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal and p.is_wanted = false)
   union all select e.ordinal, e.path, null, e.missing from weft._find_emptied(p_phase) as e
 $$;
 
-comment on function weft._find_lost(weft._phases) is 'Finds files of a phase that were left out because they have not changed, and whose objects are not all there; and data whose table was made anew.';
+comment on function weft._find_lost(weft._phases) is 'Finds files of a phase that were skipped because they have not changed, but of which some objects are missing; and data whose table was made anew.';
 
 
 create or replace function weft._call_back(p_phase weft._phases, p_lost jsonb)
@@ -146,10 +146,10 @@ begin
 end
 $$;
 
-comment on function weft._call_back(weft._phases, jsonb) is 'Lets files run that have not changed, or that another one has dropped again, and tells why.';
+comment on function weft._call_back(weft._phases, jsonb) is 'Lets files run again that have not changed, or whose objects another one has dropped, and reports why.';
 
 
--- Files of a group whose objects another one has dropped after they ran: behind it, in the order that they have among themselves.
+-- Files of a group whose objects another one has dropped after they ran: they move after that one, and keep their order among themselves.
 create or replace function weft._move_behind(p_phase weft._phases, p_moved jsonb)
   returns void
   volatile
@@ -161,7 +161,7 @@ declare
   v_from   integer[];
   v_to     integer[];
 begin
-  -- the places of those that are to run are given out anew; what is left out keeps its own
+  -- files that will run get new places; skipped files keep theirs
   select array_agg(k.ordinal order by k.was), array_agg(k.place order by k.was) into v_from, v_to
   from (
     select g.was, g.ordinal, n.place
@@ -181,10 +181,10 @@ begin
 end
 $$;
 
-comment on function weft._move_behind(weft._phases, jsonb) is 'Puts files of groups behind those that drop what they make, and tells which.';
+comment on function weft._move_behind(weft._phases, jsonb) is 'Moves files of groups after those that drop what they make, and reports which.';
 
 
--- Before the first thing that a phase does.
+-- Called before the first thing that a phase does.
 create or replace function weft._call_back_lost(p_phase weft._phases)
   returns void
   volatile
@@ -202,11 +202,11 @@ begin
 end
 $$;
 
-comment on function weft._call_back_lost(weft._phases) is 'Lets those files of a phase run that have not changed, and whose objects are gone.';
+comment on function weft._call_back_lost(weft._phases) is 'Lets unchanged files of a phase run whose objects are gone.';
 
 
--- Tries a group file by file: what lacks something is tried after the others, to and fro, until nothing moves. Nothing of it stays.
--- Returns the order, and what each file that is left says; or the outcome that ended the search.
+-- Tries a group file by file: files that lack something are tried after the others, back and forth, until there is no progress. All of it is
+-- rolled back. Returns the order, and the error of each file that is left; or the outcome that ended the search.
 create or replace function weft._search_order(
     p_phase weft._phases, p_first integer, p_members integer[], p_left_out integer[], p_fence bigint, out ordinals integer[], out errors jsonb, out outcome weft._outcome)
   volatile
@@ -221,12 +221,12 @@ declare
   v_step        integer;
   v_try         weft._outcome;
   v_is_moving   boolean;
-  v_helping integer[]; v_alone integer[]; v_stuck integer[];  -- files that have not changed; what went without them, and what did not
+  v_helping integer[]; v_alone integer[]; v_stuck integer[];  -- files that have not changed; files that ran without them, and files that did not
 begin
   ordinals := '{}';
   errors := '[]';
   begin
-    if p_phase.transaction = 'single' then  -- what stands before the group runs in the same transaction
+    if p_phase.transaction = 'single' then  -- what comes before the group runs in the same transaction
       v_before := array(
         select s.ordinal from weft._steps as s
         where s.deployment_id = v_deployment and s.ordinal between p_first and p_members[1] - 1 and s.state = 'pending' order by s.ordinal);
@@ -250,7 +250,7 @@ begin
           ordinals := ordinals || v_step;
           v_is_moving := true;
         elsif v_try.verdict = 'failed' and weft._is_lack(v_try.error) then
-          v_left := v_step || v_left;  -- so that the next round goes the other way: a chain in adverse order takes two
+          v_left := v_step || v_left;  -- so that the next round goes backwards: a chain in reverse order then takes two rounds
           errors := errors || v_try.error;
         else
           outcome := v_try;
@@ -261,7 +261,7 @@ begin
       exit when v_queue = '{}';
       if not v_is_moving then
         exit when p_left_out = '{}';
-        -- what they lack may be made by files that have not changed: by those of which something is gone, or else by any
+        -- unchanged files may make what they lack: those of which something is gone, or else any
         v_helping := array(select l.ordinal from weft._find_lost(p_phase) as l where l.ordinal = any (p_left_out) order by l.ordinal);
         v_helping := case when v_helping = '{}' then p_left_out else v_helping end;
         update weft._steps as s set state = 'pending' where s.deployment_id = v_deployment and s.ordinal = any (v_helping);
@@ -275,7 +275,7 @@ begin
   exception when sqlstate 'WF003' then
     null;
   end;
-  if not v_stuck && ordinals then  -- they helped nobody: what has not changed does not run
+  if not v_stuck && ordinals then  -- the unchanged files helped nobody, so they do not run
     errors := (select jsonb_agg(e.value) from jsonb_array_elements(errors) as e join weft._steps as s on s.deployment_id = v_deployment and s.ordinal = any (v_stuck) and s.path = e.value ->> 'path');
     ordinals := v_alone;
   end if;
@@ -283,10 +283,10 @@ end
 $$;
 
 comment on function weft._search_order(weft._phases, integer, integer[], integer[], bigint) is
-  'Searches an order in which the files of a group can run, and takes back all that this did. What it does not find stays in errors.';
+  'Searches for an order in which the files of a group can run, and rolls back everything it did. Files for which there is no place stay in errors.';
 
 
--- After a file of a group has failed: another order, or why there is none.
+-- Called after a file of a group has failed: finds another order, or says why there is none.
 create or replace function weft._find_order(p_phase weft._phases, p_first integer, p_fence bigint, p_outcome weft._outcome)
   returns weft._outcome
   volatile
@@ -302,12 +302,12 @@ declare
   v_places      integer[];
   v_search      record;
   v_is_tolerated boolean;
-  v_advised     integer[];  -- who goes back does not write files anew
+  v_advised     integer[];  -- whoever undoes something does not rewrite files
 begin
   if v_number is null or exists (
       select from weft._steps as s
       where s.deployment_id = v_deployment and s.phase = p_phase.ordinal and s.path = p_outcome.path
-        and (s.is_order_found or s.options ? 'makes_room' and p_outcome.error ->> 'sqlstate' = '2BP01')) then  -- no file of the group can let go of what others hold
+        and (s.is_order_found or s.options ? 'makes_room' and p_outcome.error ->> 'sqlstate' = '2BP01')) then  -- no file of the group can release what others depend on
     return p_outcome;
   end if;
   select coalesce(array_agg(g.ordinal order by g.ordinal) filter (where g.state = 'pending'), '{}'), coalesce(array_agg(g.ordinal order by g.ordinal) filter (where g.is_left_out), '{}')
@@ -346,10 +346,10 @@ end
 $$;
 
 comment on function weft._find_order(weft._phases, integer, bigint, weft._outcome) is
-  'Finds another order for the group of a file that failed because it lacks something, and records it; else returns the failure, with what all of them lack.';
+  'Finds another order for the group of a file that failed because it lacks something, and records it; otherwise returns the failure, with what all of them lack.';
 
 
--- What is to be done about the repeatable files of a phase behind a block, before its end is recorded.
+-- What to do about the repeatable files of a phase after a block, before its end is recorded.
 create or replace function weft._tend_groups(p_phase weft._phases, p_first integer, p_last integer, p_fence bigint, p_outcome weft._outcome)
   returns weft._outcome
   volatile
@@ -370,7 +370,7 @@ begin
   if v_moved is not null then
     return row('called_back', null, v_moved)::weft._outcome;
   end if;
-  -- what is before the block, and in no group of it, was dropped by what comes behind it: so it would be in a new database. What stands at the end of an undo comes when the rest is back
+  -- objects of files before the block, and in none of its groups, were dropped by later files, as in a new database. Files at the end of an undo run when the rest is back
   select coalesce(jsonb_agg(k.lost order by k.ordinal) filter (where k.is_within and not k.is_again), jsonb_agg(k.lost order by k.ordinal) filter (where k.is_within)), jsonb_agg(k.lost order by k.ordinal) filter (where not k.is_within)
   into v_within, v_behind
   from (
@@ -397,4 +397,4 @@ end
 $$;
 
 comment on function weft._tend_groups(weft._phases, integer, integer, bigint, weft._outcome) is
-  'Sees behind a block whether a file of a group failed that could run behind others, or whether the block has taken away what other files made. called_back: the block is to be rolled back, and run with them.';
+  'Checks after a block whether a file of a group failed that could run after others, or whether the block has dropped what other files made. called_back: the block must be rolled back, and run again with them.';

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b00f974da65c43c0a4af7f19da3a21dc2d461243a15b97137e739c01749a2693';
+export const ENGINE_DIGEST = '9cce9ecec146b6c78d53a1e9d8679d9de31a13e66415e0c3d5b5a808a9bc8e7a';
