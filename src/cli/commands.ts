@@ -198,6 +198,7 @@ export const COMMANDS: readonly Command[] = [
     summary: 'continue a deployment, or attach to one that is running',
     about: [
       'Without an id, continues whatever is unfinished in the database. If nothing is, it says so and exits with 0, however the newest deployment ended. If a backend is already running the deployment, shows its progress. Safe to repeat.',
+      'If several are unfinished, shows the last in line, and names those before it that failed or were cancelled: then it exits with 1.',
       'If the deployment (without an id: the newest) ended degraded, only the steps that failed are tried again.',
       'Secret parameters are stored nowhere: to continue a deployment that has some, give its id and the secrets again.',
     ],

@@ -5,6 +5,7 @@ import { freePort } from '../../src/dev/ports.ts';
 import { type Relay, startRelay } from '../../src/dev/relay.ts';
 import { deploymentSchema } from '../../src/domain/deployment.ts';
 import { emptyDatabase, type TestDatabase } from '../support/database.ts';
+import { stageFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { bundleFile, makeFolder, putFiles } from './folder.ts';
 import { type Run, type RunOptions, run } from './run.ts';
@@ -236,6 +237,28 @@ describe('an address where nobody listens', () => {
     expect(stderr.match(/There is no connection yet: nobody listens at the address, or the database is waking\. Trying until \d\d:\d\d:\d\d\./g)).toHaveLength(
       1,
     );
+  });
+});
+
+describe('weft resume with several to do', () => {
+  it('shows the last in line, names those before it that did not come through, and exits by them', async () => {
+    await weft(['install']);
+    const stage = (name: string, files: Readonly<Record<string, string>>) =>
+      stageFiles(database.url, { 'weft.yaml': `name: ${name}\nphases: [{ name: main, steps: [{ run: '*.sql' }] }]\n`, ...files });
+    const first = await stage('fine', { '1.sql': 'create table a (n int)' });
+    const second = await stage('broken', { '1.sql': 'select 1/0' });
+    const third = await stage('last', { '1.sql': 'insert into a values (1)' });
+    const resumed = await weft(['resume', '--json']);
+    expect(resumed.json()).toMatchObject({
+      id: third,
+      state: 'succeeded',
+      before_it: [
+        { id: first, bundle: 'fine', state: 'succeeded' },
+        { id: second, bundle: 'broken', state: 'failed' },
+      ],
+    });
+    expect(resumed.stderr).toMatch(new RegExp(`Done\\. last is deployed[^]*\\n\\nBefore it, broken ended as failed, .*Z: weft status ${second}\\n$`));
+    expect(resumed.code).toBe(1);
   });
 });
 

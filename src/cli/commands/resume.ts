@@ -5,25 +5,34 @@ import { renderSummary } from '../../words/summary.ts';
 import { moment, oneLine } from '../../words/text.ts';
 import { type Address, isBlind, readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
-import { conduct, type Ending } from '../conduct.ts';
+import { accompany, conduct, deadlineOf, type Ending } from '../conduct.ts';
 import type { Io, Printer } from '../io.ts';
 import { readSecrets } from '../parameters.ts';
 import { readDeployments } from '../readings.ts';
 
 export async function resume(call: Call): Promise<number> {
+  const { printer } = call;
   const address = requireAddress(call);
-  let id = readDeploymentId(call.positionals[0]);
-  if (id === null) {
-    const { unfinished, newest } = await lookForUnfinished(address, call.printer.io);
-    if (unfinished === null) return sayNothingUnfinished(call.printer, newest);
-    id = unfinished.id;
-  }
-  const wanted = id;
+  const named = readDeploymentId(call.positionals[0]);
+  const { unfinished, newest, before } = named === null ? await lookForUnfinished(address, printer.io) : NAMED;
+  const wanted = named ?? unfinished?.id;
+  if (wanted === undefined) return sayNothingUnfinished(printer, newest);
   const secrets = await readSecrets(call);
-  return conduct(call, null, async (watch) => {
+  const { deployment, code } = await accompany(call, null, deadlineOf(call), async (watch) => {
     if (address.kind === 'database') return (await import('../direct.ts')).resumeStraight({ address, ...watch }, wanted, secrets);
     return (await import('../remote.ts')).resumeThroughWorker({ address, ...watch }, wanted, secrets);
   });
+  if (before.length === 0) {
+    printer.document(deployment);
+    return code;
+  }
+  const others = await lookAgain(address, before, printer.io);
+  const strict = call.values.strict === true;
+  const lines = others.filter(({ state }) => isOver(state) && exitCodeOf(state, strict) !== 0).map((other) => `Before it, ${howItEnded(other)}`);
+  if (lines.length > 0) printer.say(`\n${lines.join('\n')}`);
+  if (lines.length > 0 && printer.json) printer.note(`\n${lines.join('\n')}`);
+  printer.document({ ...deployment, before_it: others.map(({ id, bundle, state }) => ({ id, bundle, state })) });
+  return code === 0 && lines.length > 0 ? 1 : code;
 }
 
 export async function cancel(call: Call): Promise<number> {
@@ -57,7 +66,11 @@ interface Found {
   /** The last in line of what is not over: to resume it is to finish what stands before it, too. Else the newest, if something in it failed that may. */
   readonly unfinished: Deployment | null;
   readonly newest: Deployment | null;
+  /** What stands before it in line, by id: whoever names none has all of it continued. */
+  readonly before: readonly string[];
 }
+
+const NAMED: Found = { unfinished: null, newest: null, before: [] };
 
 async function lookForUnfinished(address: Address, io: Io): Promise<Found> {
   if (isBlind(address)) {
@@ -68,9 +81,15 @@ async function lookForUnfinished(address: Address, io: Io): Promise<Found> {
   }
   const deployments = await readDeployments(address, io);
   const inLine = deployments.filter(({ state, staged_at }) => !isOver(state) && staged_at !== null);
-  const [last] = [...inLine].sort((a, b) => Date.parse(b.staged_at ?? '') - Date.parse(a.staged_at ?? ''));
+  const [last, ...before] = [...inLine].sort((a, b) => Date.parse(b.staged_at ?? '') - Date.parse(a.staged_at ?? ''));
   const newest = deployments[0] ?? null;
-  return { unfinished: last ?? (newest?.state === 'degraded' ? newest : null), newest };
+  return { unfinished: last ?? (newest?.state === 'degraded' ? newest : null), newest, before: before.map(({ id }) => id).reverse() };
+}
+
+/** What has become of them, in the order of the line. */
+async function lookAgain(address: Address, ids: readonly string[], io: Io): Promise<Deployment[]> {
+  const deployments = await readDeployments(address, io);
+  return ids.flatMap((id) => deployments.filter((deployment) => deployment.id === id));
 }
 
 function sayNothingUnfinished(printer: Printer, newest: Deployment | null): number {
@@ -81,8 +100,12 @@ function sayNothingUnfinished(printer: Printer, newest: Deployment | null): numb
 
 function newestLine(newest: Deployment): string {
   const { id, bundle, state } = newest;
-  const how = isOver(state) ? `ended as ${state}${timeOf(newest)}` : `is ${state}`;
-  return `The newest deployment, ${oneLine(bundle)}, ${how}: weft status ${id}`;
+  return isOver(state) ? `The newest deployment, ${howItEnded(newest, ',')}` : `The newest deployment, ${oneLine(bundle)}, is ${state}: weft status ${id}`;
+}
+
+function howItEnded(deployment: Deployment, mark = ''): string {
+  const { id, bundle, state } = deployment;
+  return `${oneLine(bundle)}${mark} ended as ${state}${timeOf(deployment)}: weft status ${id}`;
 }
 
 function timeOf({ finished_at }: Deployment): string {
