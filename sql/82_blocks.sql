@@ -1,7 +1,7 @@
--- BEGIN and COMMIT in a file that runs statement by statement: what is between them shares a transaction, as it does in psql.
+-- BEGIN and COMMIT in a file that runs statement by statement: statements between them share a transaction, as in psql.
 
--- The rows of the statements between two of them get the number of their block; BEGIN and COMMIT themselves have no row. Where the phase says that
--- a file is one transaction, they stay, and the server refuses them. A rehearsal leaves out what goes around a whole file, as a deployment does.
+-- The rows of statements between a BEGIN and its COMMIT get the number of their block; BEGIN and COMMIT themselves have no row. In a phase whose files
+-- are one transaction each, they stay, and the server refuses them. A rehearsal leaves out a pair around a whole file, as a deployment does.
 create or replace function weft._gather_blocks(p_deployment uuid, p_step weft._steps)
   returns void
   volatile
@@ -12,7 +12,7 @@ declare
   v_row      record;
   v_begun    integer;            -- the line of the BEGIN that is open
   v_block    integer := 0;
-  v_kept     integer[] := '{}';  -- numbers, lines and blocks of what is left
+  v_kept     integer[] := '{}';  -- numbers, lines and blocks of the statements that are left
   v_blocks   integer[] := '{}';
   v_rule     text;
   v_is_whole boolean;
@@ -65,17 +65,17 @@ begin
     perform weft._refuse_open_transaction(v_begun);
   end if;
   delete from weft._statements as t where t.deployment_id = p_deployment and t.step = p_step.ordinal and t.number <> all (v_kept);
-  -- downwards, each to a number that is free by then
+  -- in ascending order, so that each new number is free by then
   for i in 1 .. cardinality(v_kept) loop
     update weft._statements as t set number = i, block = v_blocks[i] where t.deployment_id = p_deployment and t.step = p_step.ordinal and t.number = v_kept[i];
   end loop;
 end
 $$;
 
-comment on function weft._gather_blocks(uuid, weft._steps) is 'Gives the statements between BEGIN and COMMIT the number of their block: they are run in one transaction.';
+comment on function weft._gather_blocks(uuid, weft._steps) is 'Gives the statements between BEGIN and COMMIT the number of their block: they run in one transaction.';
 
 
--- A statement, or with it what is left of its block.
+-- A statement, with the rest of its block if it has one.
 create or replace function weft._list_block(p_statement weft._statements)
   returns weft._statements[]
   stable
@@ -93,9 +93,9 @@ $$;
 comment on function weft._list_block(weft._statements) is 'Lists the statements that share a transaction with one, from there on.';
 
 
--- What SET LOCAL gives ends with the transaction, and before its end no view tells it from what SET gives. The server itself does when a function ends that
--- has the setting in a SET clause: then the one is gone and the other stays. So the values that the session is to keep are set around this function
--- (p_entered: by an argument, when the right to call it has been looked at), and in it those of the moment, for the transaction alone.
+-- SET LOCAL lasts until the transaction ends, and before that no view tells it from SET. But the server tells them apart when a function with the setting in a
+-- SET clause returns: SET LOCAL is undone, and SET stays. So the values that the session should keep are set outside of this function (p_entered: by an
+-- argument, after the right to call it was checked), and the current ones inside it, for the transaction only.
 create or replace function weft._run_text(p_text text, p_inside jsonb, p_entered text[], out inside jsonb, out row_count bigint)
   volatile
   set search_path = pg_catalog, pg_temp
@@ -112,13 +112,13 @@ begin
   v_set := pg_catalog.set_config('search_path', v_path, true);
   execute p_text;
   get diagnostics row_count = row_count;
-  -- nothing is set from here on: it would count as the file's
+  -- nothing may be set from here on: it would count as set by the file
   inside := pg_catalog.jsonb_build_object('search_path', pg_catalog.current_setting('search_path'), 'role', pg_catalog.current_setting('role'),
     'conforming', pg_catalog.current_setting('standard_conforming_strings'));
 end
 $$;
 
-comment on function weft._run_text(text, jsonb, text[]) is 'Runs a statement and tells under which role and path it ends; behind it they are those that the session keeps.';
+comment on function weft._run_text(text, jsonb, text[]) is 'Runs a statement and tells under which role and path it ends; after it, role and path are those that the session keeps.';
 
 
 -- From the engine's session, and back to it. p_outside: what the session keeps when the transaction ends; p_inside: what holds until then.
@@ -135,11 +135,11 @@ begin
     case when p_outside ->> 'authorization' <> session_user then set_config('session_authorization', p_outside ->> 'authorization', false) end,
     set_config('role', p_outside ->> 'role', false), set_config('standard_conforming_strings', p_outside ->> 'conforming', false),
     set_config('search_path', p_outside ->> 'search_path', false)]) as r;
-  -- the session is the file's: whatever is evaluated is qualified, operators too
+  -- the session is the file's now: everything here is qualified, operators too
   p_outside := p_outside operator(pg_catalog.||) pg_catalog.jsonb_build_object('search_path', pg_catalog.current_setting('search_path'),
     'role', pg_catalog.current_setting('role'), 'authorization', session_user, 'conforming', pg_catalog.current_setting('standard_conforming_strings'));
   v_set := pg_catalog.set_config('client_min_messages', 'error', false);
-  v_set := pg_catalog.set_config('standard_conforming_strings', 'on', false);  -- as the engine's own patterns are written
+  v_set := pg_catalog.set_config('standard_conforming_strings', 'on', false);  -- which the engine's own patterns assume
   v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
   reset session authorization;
   reset role;
@@ -150,10 +150,10 @@ begin
 end
 $$;
 
-comment on function weft._run_inside(text, jsonb, jsonb) is 'Runs a statement in the session of its file, and tells what of that session ends with the transaction and what stays.';
+comment on function weft._run_inside(text, jsonb, jsonb) is 'Runs a statement in the session of its file, and tells which settings end with the transaction and which stay.';
 
 
--- What else SET LOCAL gives is known when the transaction is over (weft._settle_captured). Until then, what it names counts as gone.
+-- The effect of SET LOCAL on other settings is known when the transaction is over (weft._settle_captured). Until then, the settings it names count as reset.
 create or replace function weft._list_local_settings(p_statements text[])
   returns text[]
   immutable
@@ -169,7 +169,7 @@ begin
 end
 $$;
 
-comment on function weft._list_local_settings(text[]) is 'Names in small letters what statements set for their transaction alone.';
+comment on function weft._list_local_settings(text[]) is 'Names in lower case the settings that statements change only for their transaction.';
 
 
 create or replace function weft._forget_settings(p_session jsonb, p_before jsonb, p_local text[])
@@ -189,4 +189,4 @@ begin
 end
 $$;
 
-comment on function weft._forget_settings(jsonb, jsonb, text[]) is 'Gives a session that is written down the settings of before, of those that ended with the transaction.';
+comment on function weft._forget_settings(jsonb, jsonb, text[]) is 'Restores, in a stored session, the previous values of settings that ended with the transaction.';

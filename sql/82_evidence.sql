@@ -1,4 +1,4 @@
--- The object of a statement that PostgreSQL runs in no transaction, what the catalog says of that object, and who is at work on it.
+-- The object of a statement that PostgreSQL runs in no transaction, what the catalog says about it, and who is working on it.
 --
 -- Patterns here only name the object to be looked at.
 
@@ -42,14 +42,14 @@ begin
   reset role;
   return v_oid;
 exception when others then
-  return null;  -- no name at all
+  return null;  -- not a valid name
 end
 $$;
 
-comment on function weft._find_relation(text, jsonb) is 'Finds the relation that a file means by a name; null when there is none.';
+comment on function weft._find_relation(text, jsonb) is 'Finds the relation that a file means by a name; null if there is none.';
 
 
--- Everything between the name of the table and the end: the server's own text, so that spelling makes no difference.
+-- Everything after the name of the table, in the server's own notation, so that spelling makes no difference.
 create or replace function weft._read_definition(p_index oid)
   returns text
   stable
@@ -65,7 +65,7 @@ $$;
 comment on function weft._read_definition(oid) is 'Writes the definition of an index without its name and its table.';
 
 
--- What the index would be: built on an empty temporary table of the same shape, and thrown away with it.
+-- What the index would be: it is built on an empty temporary table of the same shape, and dropped with it.
 create or replace function weft._expect_definition(p_table oid, p_unique boolean, p_rest text, p_before jsonb, out name text, out definition text)
   volatile
   set search_path = pg_catalog, pg_temp
@@ -86,7 +86,7 @@ begin
     perform weft._restore_role(p_before);
     execute format('drop table if exists pg_temp.%I', v_relation);
     execute format('create temporary table %I (like %s)', v_relation, p_table::regclass);
-    v_set := pg_catalog.set_config('standard_conforming_strings', v_strings, true);  -- what a backslash in the predicate is
+    v_set := pg_catalog.set_config('standard_conforming_strings', v_strings, true);  -- this decides what a backslash in the predicate means
     v_set := pg_catalog.set_config('search_path', v_path, true);
     execute v_index;
     v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
@@ -100,11 +100,11 @@ begin
     raise exception using errcode = 'WF000';
   exception
     when sqlstate 'WF000' then
-      if p_rest ~ '\$\w*\$' then  -- white space in there is not what it was
+      if p_rest ~ '\$\w*\$' then  -- white space in a dollar quote was changed
         definition := null;
       end if;
     when lock_not_available or deadlock_detected then raise;  -- to be tried again
-    when others then name := null; definition := null;  -- the server will say it of the statement itself
+    when others then name := null; definition := null;  -- the server will report it for the statement itself
   end;
 end
 $$;
@@ -113,7 +113,7 @@ comment on function weft._expect_definition(oid, boolean, text, jsonb) is
   'Tells the definition that an index would have, and the name that PostgreSQL would give it, without touching its table.';
 
 
--- Which objects a statement is about, and how they are now. Null: no catalog tells when it is done.
+-- Which objects a statement is about, and their present state. Null: no catalog tells when it is done.
 create or replace function weft._find_judge(p_statement text, p_before jsonb)
   returns jsonb
   volatile
@@ -148,7 +148,7 @@ begin
   v_match := regexp_match(v_flat, '^reindex (\([^)]*\) ?)?(index|table|schema|database|system) (concurrently )?(' || c_name || ')?', 'i');
   if v_match is not null then
     if v_match[3] is null and coalesce(v_match[1], '') !~* 'concurrently' then
-      return '{"kind": "repeat"}';  -- the same again does no harm
+      return '{"kind": "repeat"}';  -- repeating it does no harm
     end if;
     v_other := case when lower(v_match[2] collate "C") in ('index', 'table') then weft._find_relation(v_match[4], p_before) end;
     return (
@@ -187,7 +187,7 @@ begin
 
   v_match := regexp_match(v_flat, '^vacuum ((?:\([^)]*\) ?)?(?:(?:full|freeze|verbose|analyze|analyse)\M ?)*)(' || c_name || ')(?: ?\([^)]*\))?$', 'i');
   v_table := case when v_match is not null then weft._find_relation(v_match[2], p_before) end;
-  if v_match is not null and v_match[1] !~* '\mfull\M' then  -- VACUUM FULL is counted nowhere
+  if v_match is not null and v_match[1] !~* '\mfull\M' then  -- no statistics count VACUUM FULL
     return jsonb_build_object('kind', 'vacuum', 'analyzes', v_match[1] ~* '\manaly[sz]e\M', 'vacuumed', v_table::bigint, 'table', (
       select c.oid::bigint from pg_class as c where c.oid = v_table and c.relkind in ('r', 'm')));
   elsif v_match is not null then
@@ -200,11 +200,11 @@ end
 $$;
 
 comment on function weft._find_judge(text, jsonb) is
-  'Names the objects that a statement is about, under the role and the search_path of its file, and how they are before it; null for a statement of which no catalog tells when it is done.';
+  'Names the objects that a statement is about, under the role and the search_path of its file, and their state before it; null for a statement of which no catalog tells when it is done.';
 
 
--- Of a statement that was handed out in a database of which this one is a dump: its objects have other numbers here. How they were before it is known; and
--- an index that was to be dropped, and of which there is no trace, is gone.
+-- For a statement that was handed out in the database of which this one is a dump: its objects have other oids here. Their state before it is known; and
+-- an index that was to be dropped, and that does not exist here, is gone.
 create or replace function weft._find_judge_anew(p_judge jsonb, p_statement text, p_before jsonb)
   returns jsonb
   volatile
@@ -221,11 +221,11 @@ end
 $$;
 
 comment on function weft._find_judge_anew(jsonb, text, jsonb) is
-  'Names the objects that a statement is about by what they are called, where their numbers are those of another catalog; how they were before it is taken over.';
+  'Names the objects that a statement is about by their names, if their oids are those of another catalog; their state before it is taken over.';
 
 
--- By the rules of vacuum_is_permitted_for_relation (before 16: vacuum_is_relation_owner) in the server. Of a partitioned table each partition is asked about by itself,
--- and the table only where it is analyzed: it has no rows of its own.
+-- By the rules of vacuum_is_permitted_for_relation (before 16: vacuum_is_relation_owner) in the server. Each partition of a partitioned table is checked by itself,
+-- and the table only if it is analyzed: it has no rows of its own.
 create or replace function weft._list_skipped(p_relation oid, p_role name, p_analyzes boolean)
   returns setof regclass
   stable
@@ -241,7 +241,7 @@ as $$
   order by c.oid::regclass::text collate "C"
 $$;
 
-comment on function weft._list_skipped(oid, name, boolean) is 'Lists tables that VACUUM of a relation skips with no more than a warning, because a role may not do that.';
+comment on function weft._list_skipped(oid, name, boolean) is 'Lists tables that VACUUM of a relation skips with only a warning, because the role may not vacuum them.';
 
 
 create or replace function weft._is_there(p_kind text, p_name text)
@@ -282,7 +282,7 @@ exception
 end
 $$;
 
-comment on function weft._is_worked_on(oid) is 'Tells whether somebody else is at work on a table in a way that only one may be.';
+comment on function weft._is_worked_on(oid) is 'Tells whether somebody else works on a table in a way that only one session can at a time.';
 
 
 create or replace function weft._list_workers(p_table oid)
@@ -298,7 +298,7 @@ as $$
     and l.mode in ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 $$;
 
-comment on function weft._list_workers(oid) is 'Lists the sessions that work on a table in a way that only one may.';
+comment on function weft._list_workers(oid) is 'Lists the sessions that work on a table in a way that only one can at a time.';
 
 
 -- What a concurrent build waits for before it ends: transactions with a snapshot older than its own, anywhere in this database.
@@ -317,8 +317,8 @@ $$;
 comment on function weft._list_old_snapshots() is 'Lists the sessions whose snapshots a concurrent build that begins now would wait for, as far as this role may see them.';
 
 
--- What an interrupted REINDEX CONCURRENTLY leaves, also of a TOAST table's index; there only superusers may drop it. A long name was cut
--- to make room for what stands behind it.
+-- What an interrupted REINDEX CONCURRENTLY leaves, even on a TOAST table, where only superusers may drop it. A long name was cut to make
+-- room for its suffix.
 create or replace function weft._find_leftover(p_tables oid[], p_index text default null)
   returns oid
   stable
@@ -340,7 +340,7 @@ $$;
 comment on function weft._find_leftover(oid[], text) is 'Finds an invalid index that an interrupted REINDEX CONCURRENTLY has left on one of these tables and that this role may drop.';
 
 
--- What DROP INDEX CONCURRENTLY waits for: whoever has used the table and has not ended, a reader too.
+-- What DROP INDEX CONCURRENTLY waits for: every open transaction that has used the table, readers included.
 create or replace function weft._list_users(p_table oid)
   returns jsonb
   volatile

@@ -1,7 +1,7 @@
--- The judges: the catalog alone says what became of a statement that PostgreSQL runs in no transaction, and nobody's memory.
+-- The judges: only the catalog says what became of a statement that PostgreSQL runs in no transaction, and no record does.
 --
--- A judge is asked before the statement is sent, after it came back, and after anything that was cut in between. It always answers from
--- what is there now: done, send (this statement), wait, or failed.
+-- A judge is asked before the statement is sent, after it came back, and after any interruption in between. It always answers from the
+-- present state: done, send (this statement), wait, or failed.
 
 -- p_is_reported: the server has said, in this very session, that the statement itself is done.
 create or replace function weft._judge(p_judge jsonb, p_statement text, p_is_reported boolean, p_sent_at timestamptz, p_before jsonb, out verdict text, out statement text, out error jsonb, out about oid)
@@ -33,7 +33,7 @@ begin
         error := jsonb_build_object('sqlstate', 'WF020', 'message', 'A concurrent index without a name would be built twice if its end went unheard.',
           'hint', format('Name it: create index concurrently %s on ...', coalesce(quote_ident(p_judge ->> 'suggestion'), 'name')));
         return;
-      elsif v_table is null then  -- the server will say it
+      elsif v_table is null then  -- the server will report it
         if p_is_reported then
           verdict := 'failed';
           error := jsonb_build_object('sqlstate', 'WF020', 'message', 'The server has run the statement, and its table cannot be found, so that nobody can tell whether the index is valid.',
@@ -59,7 +59,7 @@ begin
       elsif not v_index.is_whole then
         if weft._is_worked_on(v_table) then
           verdict := 'wait';
-        else  -- nobody builds it: an orphan
+        else  -- nobody builds it any more
           verdict := 'send';
           statement := format(case when v_index.definition = p_judge ->> 'definition' then 'reindex index concurrently %s' else 'drop index concurrently %s' end, v_index.oid::regclass);
         end if;
@@ -74,7 +74,7 @@ begin
 
     when 'drop index' then
       if p_judge ->> 'index' is null then
-        null;  -- there is none of that name, as far as the file's role may see: the server knows
+        null;  -- the file's role sees none of that name; the server will say
       elsif not exists (select from pg_class as c where c.oid = (p_judge ->> 'index')::oid) then
         verdict := 'done';
       else
@@ -88,7 +88,7 @@ begin
         verdict := case when weft._is_worked_on(about) then 'wait' else 'send' end;
         statement := format('drop index concurrently %s', v_leftover::regclass);
       elsif p_judge -> 'indexes' <> '[]' and not exists (select from pg_class as c join jsonb_array_elements_text(p_judge -> 'indexes') as i on i.value::oid = c.oid) then
-        verdict := 'done';  -- every one of them has been replaced
+        verdict := 'done';  -- all of them have been replaced
       end if;
 
     when 'detach' then
@@ -109,7 +109,7 @@ begin
       if pg_stat_get_last_vacuum_time(v_table) >= p_sent_at and (not (p_judge ->> 'analyzes')::boolean or pg_stat_get_last_analyze_time(v_table) >= p_sent_at) then
         verdict := 'done';
       elsif p_sent_at is not null and not p_is_reported and v_table is not null and weft._is_worked_on(v_table) then
-        verdict := 'wait';  -- it may be ours, of a session that is lost
+        verdict := 'wait';  -- it may be our own, from a lost session
       end if;
 
     when 'expression' then
@@ -138,7 +138,7 @@ begin
       end;
 
     when 'repeat' then
-      null;  -- the same again does no harm
+      null;  -- repeating it does no harm
 
     else  -- database, tablespace, subscription
       v_is_there := weft._is_there(p_judge ->> 'kind', p_judge ->> 'name');
@@ -163,10 +163,10 @@ end
 $$;
 
 comment on function weft._judge(jsonb, text, boolean, timestamptz, jsonb) is
-  'Says what is to be done about a statement that runs in no transaction: nothing (done), this statement (send), wait for whoever is at work on about, that it has failed, or that looking was interrupted.';
+  'Says what to do about a statement that runs in no transaction: nothing (done), run this statement (send), or wait for whoever works on about; or that it has failed, or that looking was interrupted.';
 
 
--- What a statement that failed has left half-made, and how to take it away; null when there is nothing.
+-- What a failed statement has left half-made, and how to remove it; null if there is nothing.
 create or replace function weft._find_remains(p_judge jsonb, out statement text, out about oid)
   volatile
   set search_path = pg_catalog, pg_temp
@@ -202,10 +202,10 @@ begin
 end
 $$;
 
-comment on function weft._find_remains(jsonb) is 'Finds what a failed statement has left half-made, and says how to take it away; or to its end, where there is no way back.';
+comment on function weft._find_remains(jsonb) is 'Finds what a failed statement has left half-made, and says how to remove it; or how to complete it, if there is no way back.';
 
 
--- The same for whoever reads it when all is over: everything, also what stood there before, and what this role may not drop.
+-- The same for readers of the final account: everything, including what was there before, and what this role may not drop.
 create or replace function weft._list_remains(p_judge jsonb)
   returns table (object text, statement text, is_out_of_reach boolean)
   stable
@@ -230,4 +230,4 @@ as $$
   where p_judge ->> 'kind' = 'detach' and i.inhparent = (p_judge ->> 'table')::oid and i.inhrelid = (p_judge ->> 'partition')::oid and i.inhdetachpending
 $$;
 
-comment on function weft._list_remains(jsonb) is 'Lists what is half-made of the objects that a statement is about, each with the statement that takes it away, or to its end, and whether only a superuser may run that.';
+comment on function weft._list_remains(jsonb) is 'Lists which objects of a statement are half-made, each with the statement that removes or completes it, and whether only a superuser may run that.';

@@ -1,6 +1,6 @@
 -- A statement that PostgreSQL runs in no transaction: handed out, judged, repaired, or cleaned up.
 
--- An interrupted REINDEX CONCURRENTLY leaves invalid indexes of TOAST too, which only a superuser may drop.
+-- An interrupted REINDEX CONCURRENTLY also leaves invalid indexes of TOAST tables, which only a superuser may drop.
 create or replace function weft._tell_leftovers(p_statement weft._statements, p_phase weft._phases, p_path text)
   returns void
   volatile
@@ -31,8 +31,8 @@ comment on function weft._tell_leftovers(weft._statements, weft._phases, text) i
   'Names the invalid indexes that an interrupted REINDEX CONCURRENTLY has left, and that this role may not drop.';
 
 
--- A statement that runs in no transaction, from the intent to the verdict. p_is_reported: the session says that it ran through;
--- p_is_owed: it was sent in this session, which does not say so; p_report: then what the server said instead.
+-- A statement that runs in no transaction, from the intent to the verdict. p_is_reported: the session says that it succeeded;
+-- p_is_owed: it was sent in this session, which does not say so; p_report: in that case, the server's error.
 create or replace function weft._pursue(
     p_statement weft._statements, p_path text, p_phase weft._phases, p_before jsonb, p_is_reported boolean, p_report jsonb, p_is_owed boolean, p_canceled weft._cancellations)
   returns weft._outcome
@@ -48,12 +48,12 @@ declare
   v_error     jsonb := p_statement.error;
   v_state     weft.statement_state := p_statement.state;
   v_tries     integer := p_statement.tries - case when p_is_reported and p_statement.is_repair then 1 else 0 end;
-  v_refused   jsonb;  -- what the server said of taking it away
+  v_refused   jsonb;  -- the server's error when it was removed
   v_judged    text;
   v_repairs   boolean;
   v_data      jsonb;
   v_text      text := weft._interpolate(p_statement.statement, p_phase.parameters, weft._mark(p_phase.parameters));
-  v_judge     jsonb := weft._veil(p_statement.judge, p_phase.secrets);  -- as it is kept
+  v_judge     jsonb := weft._veil(p_statement.judge, p_phase.secrets);  -- in the form in which it is stored
 begin
   if v_state <> 'cleaning' then
     select j.verdict, j.statement, j.error, j.about into v_verdict, v_send, v_why, v_about
@@ -80,7 +80,7 @@ begin
       v_tries := 0;
       v_error := coalesce(p_report, jsonb_build_object('sqlstate', 'WF018', 'message',
         format('It was handed out %s times, and never was it done when it came back (directive_attempts_count).', p_statement.tries), 'hint', 'Look into the server''s log at the times in weft.events; then deploy again.'));
-    elsif v_verdict = 'send' and weft._may_pass(p_report ->> 'sqlstate', p_report ->> 'message') then  -- handed out again after a pause
+    elsif v_verdict = 'send' and weft._may_pass(p_report ->> 'sqlstate', p_report ->> 'message') then  -- handed out again, after a pause
       return row('again', p_path, weft._describe_error(weft._add_blockers(p_report, p_statement.statement, 0), p_phase.name, p_path, weft._first_line(p_statement.statement, p_statement.line), p_statement.statement))::weft._outcome;
     end if;
   end if;
@@ -88,7 +88,7 @@ begin
   if v_state = 'cleaning' then
     select r.statement, r.about into v_send, v_about from weft._find_remains(p_statement.judge) as r;
     v_why := v_error;
-    if v_send is null then  -- it may have come to its end after all
+    if v_send is null then  -- it may have succeeded after all
       v_judged := (select j.verdict from weft._judge(p_statement.judge, v_text, false, p_statement.sent_at, p_before) as j);
     elsif p_statement.state = 'cleaning' then  -- it was tried before
       if p_is_owed and not p_is_reported and p_report is null then
@@ -96,7 +96,7 @@ begin
       end if;
       v_refused := p_report;
     end if;
-    if v_refused ->> 'sqlstate' = '57014' then  -- a signal, which came late or from a stranger, is no try
+    if v_refused ->> 'sqlstate' = '57014' then  -- a signal that came late, or from a stranger, does not count as a try
       v_tries := greatest(v_tries - 1, 0);
       if p_canceled.deployment_id is null then
         update weft._statements as s set tries = v_tries
@@ -163,7 +163,7 @@ end
 $$;
 
 comment on function weft._pursue(weft._statements, text, weft._phases, jsonb, boolean, jsonb, boolean, weft._cancellations) is
-  'Asks the judge of a statement, and commits to what follows from it: done, failed, wait, hand it out, or ask what the server said.';
+  'Asks the judge of a statement, and decides what follows: done, failed, wait, hand it out, or ask what the server said.';
 
 
 create or replace function weft._is_reported(p_deployment uuid, p_step integer, p_reported text)

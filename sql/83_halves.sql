@@ -1,25 +1,25 @@
--- A file of which an earlier deployment has committed a part: whether that part is unchanged, and what becomes of the rest.
+-- A file of which an earlier deployment has committed a part: whether that part is unchanged, and how the rest continues.
 
--- The same file in a deployment that is over, or was passed because its caller may not deploy any more, where something of it is remembered.
+-- The same file in a deployment that is over, or that was passed because its caller may no longer deploy, if something of the file is remembered.
 create or replace function weft._find_half(p_bundle text, p_deployment uuid, p_path text, p_is_undo boolean default false)
   returns weft._steps
   stable
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  -- from what is remembered of statements: of steps there may be very many
+  -- starts from stored statements, because there may be very many steps
   select s.step
   from (select distinct t.deployment_id, t.step from weft._statements as t where t.deployment_id is distinct from p_deployment) as k
   cross join lateral (select o.* from weft._deployments as o where o.id = k.deployment_id offset 0) as d
   cross join lateral (select o as step from weft._steps as o where o.deployment_id = k.deployment_id and o.ordinal = k.step and o.path = p_path offset 0) as s
   where d.bundle = p_bundle and (d.undoes is not null) = p_is_undo and (d.finished_at is not null or d.state = 'running')
-    -- what was brought about again since is taken back from its beginning
+    -- what was deployed again since is undone from its beginning
     and (not p_is_undo or exists (select from weft._list_half_undone(p_bundle) as u where u.deployment_id = d.id and u.step = (s.step).ordinal))
   order by d.place desc nulls last
   limit 1
 $$;
 
-comment on function weft._find_half(text, uuid, text, boolean) is 'Finds the step of an earlier deployment that ran the file of this path statement by statement, and not to its end.';
+comment on function weft._find_half(text, uuid, text, boolean) is 'Finds the step of an earlier deployment that ran the file of this path statement by statement, and did not finish it.';
 
 
 create or replace function weft._find_earlier(p_deployment uuid, p_path text)
@@ -31,10 +31,10 @@ as $$
   select weft._find_half(d.bundle, d.id, p_path, d.undoes is not null) from weft._deployments as d where d.id = p_deployment
 $$;
 
-comment on function weft._find_earlier(uuid, text) is 'Finds what an earlier deployment than this one has left of a file that it ran statement by statement, and not to its end.';
+comment on function weft._find_earlier(uuid, text) is 'Finds what a deployment before this one has left of a file that it ran statement by statement, and did not finish.';
 
 
--- Of a COPY the rows are no part of what the server parses.
+-- The server does not parse the rows of a COPY.
 create or replace function weft._without_rows(p_statement weft._statements)
   returns text
   immutable parallel safe
@@ -47,7 +47,7 @@ $$;
 comment on function weft._without_rows(weft._statements) is 'Writes a statement without the rows that follow it.';
 
 
--- What stands in front of a statement is not the statement.
+-- Comments before a statement do not belong to it.
 create or replace function weft._is_same_statement(p_one text, p_other text)
   returns boolean
   immutable parallel safe
@@ -57,7 +57,7 @@ as $$
   select p_one = p_other or rtrim(weft._skip_comments(p_one), E' \t\n\r\f\x0b') = rtrim(weft._skip_comments(p_other), E' \t\n\r\f\x0b')
 $$;
 
-comment on function weft._is_same_statement(text, text) is 'Tells whether two statements differ in nothing but white space and comments before or behind them.';
+comment on function weft._is_same_statement(text, text) is 'Tells whether two statements differ only in white space and comments before or after them.';
 
 
 create or replace function weft._name_beginning(p_done integer)
@@ -69,11 +69,11 @@ as $$
   select case p_done when 1 then 'statement 1' else format('statements 1 to %s', p_done) end
 $$;
 
-comment on function weft._name_beginning(integer) is 'Names so many statements at the beginning of a file.';
+comment on function weft._name_beginning(integer) is 'Names the first statements of a file by their number.';
 
 
--- What has been committed of a file must stand in it, in its place: run again, it would be there twice. p_same: so many are as they were;
--- p_line: where the next one stands now, null where the file is over.
+-- The committed part of a file must still be in it, in its place: if it ran again, it would be there twice. p_same: how many statements are
+-- unchanged; p_line: the line of the next one now, null at the end of the file.
 create or replace function weft._describe_changed_half(p_earlier weft._steps, p_done integer, p_same integer, p_line integer)
   returns jsonb
   stable
@@ -120,7 +120,7 @@ $$;
 comment on function weft._check_beginning(uuid, weft._steps, weft._steps, integer) is 'Refuses a file in which something that an earlier deployment has committed of it was changed, moved or taken out.';
 
 
--- What a statement comes to depends on them as on its words. A secret is nowhere written down, so not as a digest either.
+-- The result of a statement depends on its parameters as on its text. Secrets are never stored, not even as a digest.
 create or replace function weft._digest_parameters(p_parameters weft._parameters[], p_statement text)
   returns jsonb
   stable
@@ -130,13 +130,13 @@ as $$
   select coalesce(jsonb_object_agg(p.name, case when p.is_secret then '"secret"' else to_jsonb(encode(sha256(convert_to(p.value, 'UTF8')), 'hex')) end), '{}')
   from unnest(p_parameters) as p
   where weft._interpolate(p_statement, jsonb_build_object(p.name, 'a'), weft._mark(jsonb_build_object(p.name, 'a'))) <> p_statement
-    or p_statement ~* '\mparameter\M' and p_statement ~ format('\m%s\M', p.name)  -- weft.parameter('x'), or what looks like it
+    or p_statement ~* '\mparameter\M' and p_statement ~ format('\m%s\M', p.name)  -- weft.parameter('x'), or something like it
 $$;
 
-comment on function weft._digest_parameters(weft._parameters[], text) is 'Digests the values of the parameters that a statement names, by name; of a secret one the name alone.';
+comment on function weft._digest_parameters(weft._parameters[], text) is 'Digests the values of the parameters that a statement names, by name; for a secret, it keeps only the name.';
 
 
--- Half of a file with one value, and half with another one, is what nobody meant. Only of what is named on both sides; a secret is not compared.
+-- Nobody means to run half of a file with one value, and half with another. Compares only parameters that are named on both sides, and no secrets.
 create or replace function weft._check_values(p_deployment uuid, p_step weft._steps, p_earlier weft._steps, p_same integer)
   returns void
   stable
@@ -174,7 +174,7 @@ begin
 end
 $$;
 
-comment on function weft._check_values(uuid, weft._steps, weft._steps, integer) is 'Refuses to go on with a file with other values of parameters than those with which its beginning was run.';
+comment on function weft._check_values(uuid, weft._steps, weft._steps, integer) is 'Refuses to continue a file with parameter values that differ from those with which its beginning was run.';
 
 
 create or replace function weft._describe_half_in_one(p_path text)
@@ -191,10 +191,10 @@ as $$
     'path', p_path)
 $$;
 
-comment on function weft._describe_half_in_one(text) is 'Makes the refusal of a file of which a part is in the database, in a phase that would run all of it.';
+comment on function weft._describe_half_in_one(text) is 'Makes the refusal of a file of which a part is in the database, in a phase that would run the whole file.';
 
 
--- p_names: the parameters that its bundle declares, for which anything stands in the statement.
+-- p_names: the parameters that its bundle declares, with any values.
 create or replace function weft._quote_of_copy(p_statement text, p_names jsonb)
   returns text
   stable
@@ -204,14 +204,14 @@ as $$
 begin
   return weft._read_copy(weft._interpolate(p_statement, p_names, weft._mark(p_names))) ->> 'quote';
 exception when others then
-  return null;  -- which is refused before anything of its file runs
+  return null;  -- such a COPY is refused before anything of its file runs
 end
 $$;
 
-comment on function weft._quote_of_copy(text, jsonb) is 'Tells with what a COPY quotes fields of CSV; null where its rows are text.';
+comment on function weft._quote_of_copy(text, jsonb) is 'Tells which character quotes the CSV fields of a COPY; null if its rows are in text format.';
 
 
--- A text at hand as a whole, as floor 83, laid_out, lays out a file.
+-- Splits a complete text in the same way as floor 83, laid_out, splits a file.
 create or replace function weft._split_with_rows(p_text text, p_names jsonb)
   returns table (statement text, line integer)
   stable
@@ -248,7 +248,7 @@ $$;
 comment on function weft._split_with_rows(text, jsonb) is 'Splits a text into statements, each COPY with the rows that follow it.';
 
 
--- The same judgement before there is a deployment, of the files whose text comes along or whose bytes are as they were.
+-- The same judgement before there is a deployment, for files whose text was given, or whose bytes are unchanged.
 create or replace function weft._foresee_halves(p_manifest jsonb, p_texts jsonb)
   returns jsonb
   stable
@@ -294,4 +294,4 @@ as $$
   ) as h
 $$;
 
-comment on function weft._foresee_halves(jsonb, jsonb) is 'Tells of which files an earlier deployment has committed a part, and whether they would go on behind it, or be refused; unknown without the text of a file whose bytes are others.';
+comment on function weft._foresee_halves(jsonb, jsonb) is 'Tells of which files an earlier deployment has committed a part, and whether they would continue after it, or be refused; unknown without the text of a file whose bytes have changed.';

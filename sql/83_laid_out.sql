@@ -1,4 +1,4 @@
--- A file laid out: its statements as rows, each with what an earlier deployment has already done of it.
+-- Lays out a file: its statements become rows, and those that an earlier deployment has already done are marked.
 
 -- p_text: the COPY, with the values of parameters.
 create or replace function weft._open_rows(p_statement weft._statements, p_text text)
@@ -19,10 +19,10 @@ begin
 end
 $$;
 
-comment on function weft._open_rows(weft._statements, text) is 'Makes a reader that stands behind a COPY whose rows were laid out with it.';
+comment on function weft._open_rows(weft._statements, text) is 'Makes a reader that is placed after a COPY whose rows were laid out with it.';
 
 
--- Under the role and the path of the file. Who has to tell which row was refused keeps the reader himself, as floor 83, statements, does.
+-- Runs under the role and the path of the file. A caller that must tell which row was refused keeps its own reader, as floor 83, statements, does.
 create or replace function weft._copy_rows(p_statement weft._statements, p_text text, p_user text, p_inside jsonb)
   returns bigint
   volatile
@@ -47,7 +47,7 @@ $$;
 comment on function weft._copy_rows(weft._statements, text, text, jsonb) is 'Puts the rows of a COPY that were laid out with it into their table.';
 
 
--- Splits the step's file into rows; what an earlier deployment has done of it is not done again.
+-- Splits the step's file into rows of weft._statements; what an earlier deployment has done of it is not done again.
 create or replace function weft._lay_out_statements(p_deployment uuid, p_phase text, p_step weft._steps, p_parameters jsonb)
   returns void
   volatile
@@ -69,7 +69,7 @@ declare
   v_quote     text;
   v_line      integer;
   v_rows      record;
-  v_parts     text[];      -- of the rows, as they stand in the file
+  v_parts     text[];      -- of the rows, as they are in the file
   v_size      bigint;
   v_is_whole  boolean := p_step.in_one_piece;
   v_last      integer := 0;
@@ -87,7 +87,7 @@ begin
       v_is_last := v_chunk = cardinality(v_artifact.chunks) and v_piece = cardinality(v_pieces);
       v_text := v_rest || v_pieces[v_piece];
       v_rest := '';
-      if not v_is_last then  -- cut behind a line's end: no token holds one
+      if not v_is_last then  -- cut after a line end, which no token contains
         v_cut := length(v_text) - coalesce(nullif(strpos(reverse(v_text), E'\n'), 0), length(v_text) + 1) + 1;
         v_rest := substr(v_text, v_cut + 1);
         v_text := left(v_text, v_cut);
@@ -113,7 +113,7 @@ begin
           exit when v_copy is null;
         end if;
 
-        if v_parts = '{}' then  -- the rest of its line
+        if v_parts = '{}' then  -- the rest of the line of COPY
           v_cut := strpos(v_text, E'\n');
           if v_cut = 0 and not v_is_last then
             v_rest := v_text || v_rest;
@@ -149,7 +149,7 @@ begin
   end loop;
   v_text := v_all;
 
-  -- before anything of it has run: is the split wrong, and not the author?
+  -- checked before anything of it has run: is the split wrong, not the author?
   if not v_is_whole and cardinality(v_artifact.chunks) = 1 and v_artifact.size <= weft._limit('whole_file_bytes')
       and exists (
         select from weft._statements as n
@@ -173,7 +173,7 @@ begin
   v_earlier := weft._find_earlier(p_deployment, p_step.path);
   if v_earlier.ordinal is null then
     return;
-  elsif p_step.options ? 'repeat' then  -- it is made to run again: so from its beginning
+  elsif p_step.options ? 'repeat' then  -- a repeatable file runs again from its beginning
     delete from weft._statements as o where o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal;
     return;
   end if;
@@ -189,11 +189,11 @@ begin
       verdict = case when n.number <= v_same then 'before' end,
       finished_at = case when n.number <= v_same then o.finished_at end,
       session = case when n.number <= v_same then o.session end,
-      judge = case when n.number <= v_same or o.state in ('sent', 'cleaning') then o.judge end  -- what was sent may have come through since
+      judge = case when n.number <= v_same or o.state in ('sent', 'cleaning') then o.judge end  -- a statement that was sent may have succeeded since
   from weft._statements as o
   where n.deployment_id = p_deployment and n.step = p_step.ordinal and n.number <= v_same + 1
     and o.deployment_id = v_earlier.deployment_id and o.step = v_earlier.ordinal and o.number = n.number and weft._is_same_statement(o.statement, n.statement);
-  update weft._steps as s  -- which is all that the earlier one can tell from now on
+  update weft._steps as s  -- from now on, this is all that the earlier deployment can tell
   set statements = c.done, error = case when c.runs_again then s.error || '{"runs_again": true}' else s.error end
   from weft._count_statements(v_earlier.deployment_id) as c
   where s.deployment_id = v_earlier.deployment_id and s.ordinal = v_earlier.ordinal and c.step = s.ordinal;
@@ -205,10 +205,10 @@ end
 $$;
 
 comment on function weft._lay_out_statements(uuid, text, weft._steps, jsonb) is
-  'Lays out the statements of a step that is run statement by statement, and marks those that an earlier deployment has done.';
+  'Lays out the statements of a step that runs statement by statement, and marks those that an earlier deployment has done.';
 
 
--- Before anything is asked of the session: what an earlier deployment has done of the file tells how it begins.
+-- Called before the session is set up: what an earlier deployment has done of the file decides how it begins.
 create or replace function weft._prepare_step(p_phase weft._phases, p_step integer, p_path text, p_fence bigint)
   returns weft._outcome
   volatile
@@ -217,7 +217,7 @@ create or replace function weft._prepare_step(p_phase weft._phases, p_step integ
 as $$
 declare
   v_step       weft._steps;
-  v_condition  text;  -- that is being asked
+  v_condition  text;  -- that is being evaluated
   v_error      jsonb;
   e_state      text;
   e_message    text;
@@ -225,7 +225,7 @@ declare
   e_hint       text;
   e_context    text;
 begin
-  perform weft._check_fence(p_fence);  -- not until the commit: the first statement runs in this transaction
+  perform weft._check_fence(p_fence);  -- the lock is not held until the commit, because the first statement runs in this transaction
   if exists (select from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step) then
     return null;
   end if;
@@ -257,7 +257,7 @@ begin
       perform weft._note_had_anew(p_phase.deployment_id, p_phase.ordinal, false);
     end if;
     return null;
-  exception when others or query_canceled or assert_failure then  -- in a condition, or no text in the encoding of this database
+  exception when others or query_canceled or assert_failure then  -- an error in a condition, or a file that is no text in the encoding of this database
     get stacked diagnostics e_state = returned_sqlstate, e_message = message_text, e_detail = pg_exception_detail, e_hint = pg_exception_hint,
       e_context = pg_exception_context;
   end;
@@ -273,4 +273,4 @@ end
 $$;
 
 comment on function weft._prepare_step(weft._phases, integer, text, bigint) is
-  'Lays out the statements of a step that is run statement by statement, unless that was done before; an outcome only when it cannot be.';
+  'Lays out the statements of a step that runs statement by statement, unless that was done before; returns an outcome only if that fails.';

@@ -1,8 +1,8 @@
 -- The session between two statements of a file. Anything may happen in between, so whatever the file has set in its session (role,
 -- settings, search_path) is kept with each statement, and the next one starts with it, in this backend or in another.
 
--- The session as a file has left it. No view shows settings of classes that no module has defined ("app.tenant"): they are those that
--- were known before, and those that the statement names.
+-- The session as a file has left it. No view shows settings of classes that no module has defined ("app.tenant"), so they are collected from
+-- those that were known before, and those that the statement names.
 create or replace function weft._capture_session(p_before jsonb, p_statement text, p_outside jsonb, p_lock_timeout_ms integer)
   returns jsonb
   volatile
@@ -31,7 +31,7 @@ begin
 end
 $$;
 
-comment on function weft._capture_session(jsonb, text, jsonb, integer) is 'Writes down what a file has made of its session.';
+comment on function weft._capture_session(jsonb, text, jsonb, integer) is 'Stores how a file has changed its session.';
 
 
 -- What the next statement of a step begins with.
@@ -56,7 +56,7 @@ $$;
 comment on function weft._session_before(weft._phases, integer, text) is 'Tells the role, settings and search_path that the last statement of a step has left.';
 
 
--- In the session in which the statement ran, when its transaction is over: by then the server has ended what was set for that alone.
+-- Called in the session in which the statement ran, after its transaction: by then the server has ended SET LOCAL.
 create or replace function weft._settle_captured(p_phase weft._phases, p_step integer, p_before jsonb, p_fence bigint)
   returns jsonb
   volatile
@@ -74,10 +74,10 @@ begin
 end
 $$;
 
-comment on function weft._settle_captured(weft._phases, integer, jsonb, bigint) is 'Writes down which settings a session has kept behind a statement that changed some.';
+comment on function weft._settle_captured(weft._phases, integer, jsonb, bigint) is 'Stores which settings a session has kept after a statement that changed some.';
 
 
--- The settings of a file are restored under the role that the file has become: it may have been allowed more than the engine's.
+-- The settings of a file are restored under the role that the file has taken, because it may be allowed more than the engine's.
 create or replace function weft._enter_step(p_phase weft._phases, p_step integer, p_before jsonb, p_is_continuing boolean)
   returns weft._outcome
   volatile
@@ -114,11 +114,11 @@ end
 $$;
 
 comment on function weft._enter_step(weft._phases, integer, jsonb, boolean) is
-  'Makes the session that of a step which is run statement by statement; null, or why that cannot be.';
+  'Gives the session the state of a step that runs statement by statement; returns null, or why that failed.';
 
 
--- The session goes to whoever runs the statement: as the file left it, and patient where nobody has to wait for the lock meanwhile. What
--- takes away something half-made is the engine's own statement: a file's impatience is not its own.
+-- The session is lent to whoever runs the statement: as the file left it, but without a lock timeout if nobody has to wait behind its lock.
+-- A statement that removes something half-made is the engine's own: it does not use the file's lock timeout.
 create or replace function weft._lend_session(p_before jsonb, p_kind text, p_phase weft._phases)
   returns void
   volatile

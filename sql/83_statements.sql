@@ -14,13 +14,13 @@ declare
   v_index       pg_catalog.int4 := 0;
   v_counts      pg_catalog.int8[] := '{}';
   v_set         pg_catalog.text;
-  v_outside     pg_catalog.jsonb := p_before;  -- what the session keeps
-  v_inside      pg_catalog.jsonb := p_before;  -- what holds until the commit
+  v_outside     pg_catalog.jsonb := p_before;  -- settings that the session keeps
+  v_inside      pg_catalog.jsonb := p_before;  -- settings that last until the commit
   v_session     pg_catalog.jsonb;
   v_reader      weft._reader;  -- of the rows of a COPY
   v_rows        pg_catalog.int8;
   v_changes     pg_catalog.int8;
-  v_admitted    pg_catalog.text;  -- a role
+  v_admitted    pg_catalog.text;  -- the role that was admitted to schema weft
   v_budget_ms   pg_catalog.int4 := p_phase.lock_timeout_ms;
   v_error       pg_catalog.jsonb;
   v_caught      weft._caught;
@@ -31,7 +31,7 @@ begin
     v_changes := weft._count_dependency_changes();
     if p_phase.lock_timeouts is not null then
       v_budget_ms := weft._lock_budget_ms(p_phase, weft._name_lock_kind(v_heads[1]));
-      if not p_before -> 'settings' ? 'lock_timeout' then  -- else the file has its own way
+      if not p_before -> 'settings' ? 'lock_timeout' then  -- otherwise the file has set its own
         v_set := pg_catalog.set_config('lock_timeout', v_budget_ms::text, false);
       end if;
     end if;
@@ -114,10 +114,10 @@ end
 $$;
 
 comment on function weft._run_statement(weft._statements, jsonb, weft._phases, text, bigint) is
-  'Runs one statement of a step and records it, in one transaction: done, or directive when the server runs it in no transaction.';
+  'Runs one statement of a step and records it, in one transaction: done, or directive if the server runs it in no transaction.';
 
 
--- The next move of a step apart: run a statement, hand one out, look what became of it, or end the step.
+-- The next move of a step that runs apart: run a statement, hand one out, look what became of it, or end the step.
 create or replace function weft._advance_step(p_phase weft._phases, p_step integer, p_before jsonb, p_fence bigint, p_is_reported boolean, p_report jsonb, p_is_owed boolean)
   returns weft._outcome
   volatile
@@ -139,7 +139,7 @@ begin
     v_set := set_config('weft.values', p_phase.parameters::text, false);
     p_report := weft._scrub(p_report, p_phase.secrets);
   end if;
-  perform weft._check_fence(p_fence);  -- not until the commit: who asks for the end, or comes second, waits for no statement
+  perform weft._check_fence(p_fence);  -- the lock is not held until the commit, so whoever cancels, or calls second, need not wait for a statement
   select s.* into strict v_step from weft._steps as s where s.deployment_id = p_phase.deployment_id and s.ordinal = p_step;
   select t.* into v_next from weft._statements as t
   where t.deployment_id = p_phase.deployment_id and t.step = p_step and t.state <> 'done' order by t.number limit 1;
@@ -192,10 +192,10 @@ end
 $$;
 
 comment on function weft._advance_step(weft._phases, integer, jsonb, bigint, boolean, jsonb, boolean) is
-  'Makes the next move of a step that is run statement by statement, and records it.';
+  'Makes the next move of a step that runs statement by statement, and records it.';
 
 
--- It may have taken hours, and others are at work meanwhile: only what its statements name is the file's. So is what they replace, if one object has that name.
+-- The step may have taken hours while others were working: only objects that its statements name belong to the file, and those that they replace, if only one has that name.
 create or replace function weft._note_made_apart(p_step weft._steps)
   returns jsonb
   stable
@@ -218,10 +218,10 @@ as $$
   where p_step.options ? 'mark' and m.made is not null
 $$;
 
-comment on function weft._note_made_apart(weft._steps) is 'Lists what a repeatable file has made that was run statement by statement; null when that is nothing.';
+comment on function weft._note_made_apart(weft._steps) is 'Lists what a repeatable file has made that ran statement by statement; null if that is nothing.';
 
 
--- It has taken all the time since the one before it was over: tries and pauses too, and whatever came between two sessions.
+-- The step has taken all the time since the previous one was over, including tries, pauses, and gaps between two sessions.
 create or replace function weft._end_step(p_phase weft._phases, p_step weft._steps)
   returns void
   volatile
@@ -244,7 +244,7 @@ begin
     perform weft._give_back_apart(p_phase, p_step);
   end if;
   delete from weft._statements as t where t.deployment_id = p_phase.deployment_id and t.step = p_step.ordinal;
-  if p_phase.has_repeatables then  -- what it has taken along of files behind it is made again in their place
+  if p_phase.has_repeatables then  -- what it has dropped of later files is made again in their place
     v_lost := (select jsonb_agg(jsonb_build_object('path', l.path, 'step', l.ordinal, 'missing', l.missing) order by l.ordinal) from weft._find_lost(p_phase) as l where l.ordinal > p_step.ordinal);
     if v_lost is not null then
       perform weft._call_back(p_phase, v_lost);

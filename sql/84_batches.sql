@@ -1,9 +1,9 @@
--- A batch: one statement, run again and again until it touches no row. Each run is a round: a transaction of its own, with the record of it, so
--- that whatever is cut, the next round is the one behind the last that was committed.
+-- A batch: one statement, run again and again until it touches no row. Each run is a round: a transaction of its own that includes its
+-- record, so that after any interruption the next round follows the last committed one.
 --
--- The statement says :size where it limits itself, and may say :'cursor' for where the last round came to. Between two rounds nothing is held.
+-- The statement uses :size as its limit, and may use :'cursor' for where the last round ended. Nothing is held between two rounds.
 
--- What a batch is that has not begun; what weft.yaml says of it stands in the options of its step.
+-- The state of a batch that has not begun. What weft.yaml says about it is in the options of its step.
 create or replace function weft._new_batch(p_step weft._steps)
   returns weft._batches
   volatile
@@ -71,11 +71,11 @@ as $$
   select format('(:+)(?:($.)|($.)|($.)|(%s)(?![A-Za-z0-9_\u0080-\U0010ffff]))', p_names)
 $$;
 
-comment on function weft._mark_plain(text) is 'Makes the pattern of names that stand behind a colon without quotes.';
+comment on function weft._mark_plain(text) is 'Makes the pattern of names after a colon without quotes.';
 
 
--- As psql does it, so that the statement can be tried there (\set size 10); but a cursor is a value out of a table: it is a literal also where
--- it stands as :cursor.
+-- As psql does it, so that the statement can be tried there (\set size 10); but a cursor is a value from a table, so it becomes a
+-- literal even if it is written as :cursor.
 create or replace function weft._fill_in(p_statement text, p_size integer, p_cursor text)
   returns text
   immutable parallel safe
@@ -87,7 +87,7 @@ as $$
     jsonb_build_object('cursor', p_cursor), case when p_cursor is not null then weft._mark('{"cursor": null}') end)
 $$;
 
-comment on function weft._fill_in(text, integer, text) is 'Writes a round''s size and cursor into the statement of a batch; without a cursor the size alone.';
+comment on function weft._fill_in(text, integer, text) is 'Writes a round''s size and cursor into the statement of a batch; without a cursor, only the size.';
 
 
 create or replace function weft._says_cursor(p_statement text)
@@ -99,7 +99,7 @@ as $$
   select weft._fill_in(p_statement, 1, 'a') <> weft._fill_in(p_statement, 1, null)
 $$;
 
-comment on function weft._says_cursor(text) is 'Tells whether the statement of a batch asks where the last round came to.';
+comment on function weft._says_cursor(text) is 'Tells whether the statement of a batch uses the cursor of the last round.';
 
 
 create or replace function weft._write_round(p_phase weft._phases, p_batch weft._batches)
@@ -114,7 +114,7 @@ $$;
 comment on function weft._write_round(weft._phases, weft._batches) is 'Writes the statement of the next round, with the parameters of the deployment.';
 
 
--- The same batch in a deployment that is over, or was passed, and did not come to the end of it.
+-- The same batch in a deployment that is over, or was passed, and that did not finish it.
 create or replace function weft._find_earlier_batch(p_bundle text, p_deployment uuid, p_path text)
   returns weft._batches
   stable
@@ -130,7 +130,7 @@ as $$
   limit 1
 $$;
 
-comment on function weft._find_earlier_batch(text, uuid, text) is 'Finds a batch of which an earlier deployment has committed rounds, and did not come to its end.';
+comment on function weft._find_earlier_batch(text, uuid, text) is 'Finds a batch of which an earlier deployment has committed rounds, and that it did not finish.';
 
 
 create or replace function weft._tell_other(p_earlier weft._batches, p_statement text, p_parameters jsonb)
@@ -147,10 +147,10 @@ as $$
   end
 $$;
 
-comment on function weft._tell_other(weft._batches, text, jsonb) is 'Tells what is not as it was when an earlier deployment committed rounds of a batch: the statement, or values; else null.';
+comment on function weft._tell_other(weft._batches, text, jsonb) is 'Tells what has changed since an earlier deployment committed rounds of a batch: the statement, or values of parameters; otherwise null.';
 
 
--- From now on it is this one's: whoever goes on with the other one looks here in its turn, so a cursor stands in one row only, and undone
+-- From now on, the batch belongs to this deployment: whoever continues it later looks here, so that a cursor is in one row only, and is gone
 -- with that row.
 create or replace function weft._take_over(p_batch weft._batches, p_step weft._steps, p_phase text)
   returns weft._batches
@@ -160,7 +160,7 @@ create or replace function weft._take_over(p_batch weft._batches, p_step weft._s
 as $$
 declare
   v_earlier  weft._batches;
-  v_other    text;  -- what is not as it was
+  v_other    text;  -- what has changed
   v_wish     text := p_step.options ->> 'on_change';
   v_refusal  jsonb;
   v_is_anew  boolean;
@@ -170,7 +170,7 @@ begin
   if v_earlier.step is null then
     return p_batch;
   end if;
-  -- without a cursor the rows themselves tell what is done; and where weft.yaml says another one, it says from where
+  -- without a cursor, the rows themselves tell what is done; a new beginning in weft.yaml says where to start
   if p_batch.start_cursor is not null and (v_earlier.start_cursor = p_batch.start_cursor or p_step.result ? 'continued') then
     v_other := weft._tell_other(v_earlier, p_batch.statement, p_batch.parameters);
     if v_other is not null and v_wish is null then
@@ -188,7 +188,7 @@ begin
   p_batch.rounds_replaced := v_earlier.rounds_replaced + case when v_is_anew then v_earlier.rounds + v_earlier.rounds_before else 0 end;
   p_batch.rows_replaced := v_earlier.rows_replaced + case when v_is_anew then v_earlier.rows + v_earlier.rows_before else 0 end;
   update weft._steps as s set result = nullif(s.result - 'continued', '{}') where s.deployment_id = p_batch.deployment_id and s.ordinal = p_batch.step and s.result ? 'continued';
-  update weft._steps as s  -- which is all that the earlier one can tell from now on
+  update weft._steps as s  -- from now on, this is all that the earlier deployment can tell
   set result = coalesce(s.result, '{}') || jsonb_build_object('continued',
     jsonb_build_object('by', p_batch.deployment_id) || jsonb_strip_nulls(to_jsonb(v_earlier) - '{deployment_id,step,statement,line,start_cursor,cursor,parameters,is_begun,sweeps,throttled_by,quiet_rounds,is_uneven,lag_since}'::text[]))
   where s.deployment_id = v_earlier.deployment_id and s.ordinal = v_earlier.step;
@@ -201,10 +201,10 @@ end
 $$;
 
 comment on function weft._take_over(weft._batches, weft._steps, text) is
-  'Begins a batch: where an earlier deployment stopped that ran the same statement with the same values from the same beginning, else where weft.yaml says; and what that one has done is accounted for here from now on.';
+  'Begins a batch: where an earlier deployment stopped that ran the same statement with the same values from the same beginning, otherwise where weft.yaml says. The work of the earlier one is accounted for here from now on.';
 
 
--- The same question before there is a deployment, with the plain values that it would be given. What is not known of them is taken for as it was.
+-- The same question before there is a deployment, with the plain values that it would be given. Unknown values count as unchanged.
 create or replace function weft._foresee_batches(p_manifest jsonb, p_texts jsonb, p_values jsonb)
   returns jsonb
   stable
@@ -236,11 +236,11 @@ as $$
   ) as f
 $$;
 
-comment on function weft._foresee_batches(jsonb, jsonb, jsonb) is 'Tells of which batches an earlier deployment has committed rounds, and whether they would go on behind them, begin anew, or be refused.';
+comment on function weft._foresee_batches(jsonb, jsonb, jsonb) is 'Tells of which batches an earlier deployment has committed rounds, and whether they would continue after those, begin anew, or be refused.';
 
 
--- The server says which table a statement writes to, and by that whether it can tell how many rows it touches. Null where it writes to none
--- that it names, as a function may.
+-- The server's plan says which table a statement writes to, and so whether the number of its rows can be compared. Null if the plan names no
+-- such table, because a function writes, say.
 create or replace function weft._find_written(p_phase weft._phases, p_path text, p_statement text, out table_name text, out is_growing boolean)
   volatile
   language plpgsql
@@ -258,11 +258,11 @@ begin
     v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
     reset session authorization;
     reset role;
-  exception  -- which takes the session back
+  exception  -- which resets the session
     when syntax_error then
       v_said := sqlerrm;
     when others then
-      return;  -- the statement itself will say it
+      return;  -- running the statement will report the error
   end;
   if v_said is not null then
     if weft._parses(p_statement) then
@@ -277,10 +277,10 @@ begin
 end
 $$;
 
-comment on function weft._find_written(weft._phases, text, text) is 'Names the table that a statement writes to, as the plan of it says, and tells whether rows are added to it; refuses a statement of which PostgreSQL makes no plan.';
+comment on function weft._find_written(weft._phases, text, text) is 'Names the table that a statement writes to, according to its plan, and tells whether rows are added to it; refuses a statement for which PostgreSQL makes no plan.';
 
 
--- As the planner estimates it: the density at the last ANALYZE, by the pages of now. A partitioned table is its partitions.
+-- Estimated like the planner does: the density at the last ANALYZE times the present number of pages. For a partitioned table, the sum of its partitions.
 create or replace function weft._estimate_rows(p_table text)
   returns bigint
   stable
@@ -289,7 +289,7 @@ create or replace function weft._estimate_rows(p_table text)
 as $$
   select sum(case
     when c.relpages > 0 and c.reltuples >= 0 then c.reltuples / c.relpages * s.pages
-    else s.pages * 291  -- as many as fit in at all: a page's 8192 bytes, 28 for the smallest row
+    else s.pages * 291  -- the most that fit: 8192 bytes a page, 28 for the smallest row
   end)::bigint
   from (select to_regclass(p_table)::oid union select t.relid::oid from pg_partition_tree(to_regclass(p_table)) as t) as r (oid)
   join pg_class as c on c.oid = r.oid and c.relkind in ('r', 'm')
@@ -299,7 +299,7 @@ $$;
 comment on function weft._estimate_rows(text) is 'Estimates how many rows a table has, without looking at them.';
 
 
--- Who waits for what this transaction holds; its commit lets them on.
+-- Who waits for locks of this transaction, whose commit will release them.
 create or replace function weft._list_waiting()
   returns jsonb
   volatile
@@ -318,10 +318,10 @@ begin
 end
 $$;
 
-comment on function weft._list_waiting() is 'Lists the sessions that wait for locks of this one; null when nobody does.';
+comment on function weft._list_waiting() is 'Lists the sessions that wait for locks of this one; null if nobody does.';
 
 
--- Who may not see it (pg_monitor) sees standbys without their lag.
+-- A role without pg_monitor sees standbys without their lag.
 create or replace function weft._find_lagging(p_max_lag_ms integer)
   returns jsonb
   volatile
@@ -341,4 +341,4 @@ begin
 end
 $$;
 
-comment on function weft._find_lagging(integer) is 'Names the standby that lags most behind, and more than it may; null when none does, or when this role may not see it.';
+comment on function weft._find_lagging(integer) is 'Names the standby that lags behind most, if that is more than allowed; null if there is none, or this role may not see it.';

@@ -1,7 +1,7 @@
--- The pace of a batch: how many rows the next round may touch, who makes it go slower, and when it has gone on for too long.
+-- The pace of a batch: how many rows the next round may touch, who makes it slow down, and when it has gone on for too long.
 
--- How many rows the next round may touch. Steered, a round takes about as long as it shall; where others had to wait, it is halved, and goes
--- back up to what weft.yaml says once they do not.
+-- How many rows the next round may touch. With a target time, the size is adjusted until a round takes about that long. If others had to wait, it is
+-- halved, and grows back to what weft.yaml says once they do not.
 create or replace function weft._next_size(p_size integer, p_rows bigint, p_ms numeric, p_wanted integer, p_target_ms integer, p_is_hindrance boolean)
   returns integer
   immutable parallel safe
@@ -20,7 +20,7 @@ $$;
 comment on function weft._next_size(integer, bigint, numeric, integer, integer, boolean) is 'Tells the size of the next round by how the last one went.';
 
 
--- A batch that cannot end is not to be found out by its author in the morning.
+-- The author of a batch that cannot end should not find out the next morning.
 create or replace function weft._check_progress(p_batch weft._batches, p_max_rounds integer)
   returns void
   stable
@@ -33,7 +33,7 @@ begin
       using errcode = 'WF053', detail = case when p_max_rounds is null then 'No batch may have more (batch_rounds_count_max).' else format('weft.yaml allows for no more (max_rounds: %s).', p_max_rounds) end,
         hint = 'Does the statement leave out what it has done? If so, say a larger max_rounds in weft.yaml, or a larger size.';
   end if;
-  -- where rows are added, or into which table nobody can tell, there is nothing to compare with: greatest() would pass over the null
+  -- if rows are added, or the table is unknown, there is nothing to compare with; greatest() would ignore the null
   if p_max_rounds is null and p_batch.start_cursor is null and p_batch.table_rows is not null
       and p_batch.rows > weft._limit('batch_touches_per_row_max') * greatest(p_batch.table_rows, weft._limit('batch_size_default')) then
     raise exception 'The rounds have touched % rows by now, and % had only about % of them: they seem to touch the same ones again and again.', p_batch.rows, p_batch.table_name, p_batch.table_rows
@@ -43,10 +43,10 @@ begin
 end
 $$;
 
-comment on function weft._check_progress(weft._batches, integer) is 'Ends a batch that touches more rows, in more rounds, than one that comes to its end.';
+comment on function weft._check_progress(weft._batches, integer) is 'Ends a batch that touches more rows, in more rounds, than one that can end would.';
 
 
--- Told when it begins and when it is over, not each time: the journal does not grow with the rounds.
+-- Reported when it begins and when it ends, not each time, so that the journal does not grow with the rounds.
 create or replace function weft._throttle(p_batch weft._batches, p_phase text, p_path text, p_why jsonb)
   returns weft._batches
   volatile
@@ -71,4 +71,4 @@ begin
 end
 $$;
 
-comment on function weft._throttle(weft._batches, text, text, jsonb) is 'Notes because of whom a batch goes slower than it could, or that it need not any more.';
+comment on function weft._throttle(weft._batches, text, text, jsonb) is 'Notes who makes a batch slow down, or that nobody does any more.';

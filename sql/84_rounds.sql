@@ -1,9 +1,9 @@
 -- The rounds of a batch: each a transaction with its record.
 
--- Runs one round in the session of the file: how many rows, and the greatest cursor among them. The comparison is the type's own: so a DO block,
--- which is compiled for what the statement returns. Its answer comes through a setting, because the file's role may call nothing of ours.
--- p_full: as many rows as that were asked for; where the greatest cursor stands twice among them, there may be more of it behind the limit, and no round
--- would come to those. Null where the number of rows does not tell.
+-- Runs one round in the session of the file: how many rows, and the greatest cursor among them. It uses the comparison of the cursor's type, so it is a
+-- DO block, which is compiled for what the statement returns. Its answer comes through a setting, because the file's role may call nothing of ours.
+-- p_full: the number of rows that was asked for. If the greatest cursor occurs twice among so many rows, more rows with it may lie beyond the limit, and no
+-- round would reach them. Null if the number of rows does not tell.
 create or replace function weft._execute_round(p_phase weft._phases, p_path text, p_statement text, p_cursor text, p_full integer, out rows bigint, out cursor text)
   volatile
   language plpgsql
@@ -135,7 +135,7 @@ begin
 end
 $$;
 
-comment on function weft._keep_batch(weft._batches) is 'Writes down how far a batch is.';
+comment on function weft._keep_batch(weft._batches) is 'Stores how far a batch is.';
 
 
 create or replace function weft._end_batch(p_phase weft._phases, p_batch weft._batches)
@@ -152,10 +152,10 @@ begin
 end
 $$;
 
-comment on function weft._end_batch(weft._phases, weft._batches) is 'Records a batch of which no row is left to be touched.';
+comment on function weft._end_batch(weft._phases, weft._batches) is 'Records a batch that has no rows left to touch.';
 
 
--- Where in its file a statement is no batch: the cursor that it names, or what it returns; of several statements the second.
+-- The place in a file that keeps its statement from being a batch: the cursor that it uses, or what it returns; of several statements the second.
 create or replace function weft._find_batch_place(p_step weft._steps, p_state text)
   returns jsonb
   stable
@@ -189,8 +189,8 @@ $$;
 comment on function weft._find_batch_place(weft._steps, text) is 'Tells the place in a file for which its statement cannot be run as a batch.';
 
 
--- The next round of a batch, in one transaction with its record: round when there is more to do, with the pause before that. A rehearsal is
--- one round, in the transaction of all of it, after which the step counts as done.
+-- The next round of a batch, in one transaction with its record. Returns round if there is more to do, with the pause before that. A rehearsal runs
+-- one round, in its single transaction, after which the step counts as done.
 create or replace function weft._run_round(p_phase weft._phases, p_step integer, p_fence bigint, p_is_rehearsal boolean default false)
   returns weft._outcome
   volatile
@@ -199,9 +199,9 @@ as $$
 declare
   v_step       weft._steps;
   v_batch      weft._batches;
-  v_kept       weft._batches;     -- as the last commit left it
+  v_kept       weft._batches;     -- its state at the last commit
   v_steps      pg_catalog.int4;
-  v_condition  pg_catalog.text;   -- that is being asked
+  v_condition  pg_catalog.text;   -- that is being evaluated
   v_is_entering  pg_catalog.bool := false;
   v_is_admitted  pg_catalog.bool := false;
   v_path       pg_catalog.text;
@@ -213,7 +213,7 @@ declare
   v_rows       pg_catalog.int8;
   v_cursor     pg_catalog.text;
   v_ms         pg_catalog.numeric;
-  v_others     pg_catalog.jsonb;  -- who wait, or the standby that lags
+  v_others     pg_catalog.jsonb;  -- those who wait, or the standby that lags
   v_pause_ms   pg_catalog.int4;
   v_error      pg_catalog.jsonb;
   v_caught     weft._caught;
@@ -352,11 +352,11 @@ begin
       v_caught.constraint_name = constraint_name, v_caught.datatype_name = pg_datatype_name;
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('client_min_messages', 'error', false);
     if not p_is_rehearsal then
-      perform pg_advisory_unlock_all();  -- no rollback gives them back
+      perform pg_advisory_unlock_all();  -- no rollback releases them
     end if;
   end;
 
-  -- the round is undone; what follows is the account of it
+  -- the round is rolled back; what follows is the account of it
   v_caught.context := regexp_replace(v_caught.context, 'PL/pgSQL function inline_code_block line \d+ at [^\n]*\nSQL statement "\s*do \$weft_round\$.*$', 'PL/pgSQL function weft._execute_round');
   v_error := weft._scrub(
     weft._account_of_error(v_caught), p_phase.secrets);
@@ -387,7 +387,7 @@ begin
   if not weft._may_pass(v_caught.state, v_caught.message) then
     return row('failed', v_step.path, v_error)::weft._outcome;
   end if;
-  v_kept := case when v_kept.step is null and v_batch.step is not null then weft._new_batch(v_step) else v_kept end;  -- what it took over, it gave back
+  v_kept := case when v_kept.step is null and v_batch.step is not null then weft._new_batch(v_step) else v_kept end;  -- taking over an earlier batch was rolled back, too
   v_kept.size := greatest(1, v_batch.size / 2);
   if v_kept.step is not null then
     perform weft._keep_batch(v_kept);
@@ -397,4 +397,4 @@ end
 $$;
 
 comment on function weft._run_round(weft._phases, integer, bigint, boolean) is
-  'Runs the next round of a batch and records it, in one transaction: round with a pause when there may be more, done when it has touched no row.';
+  'Runs the next round of a batch and records it, in one transaction: round with a pause if there may be more, done if it has touched no row.';

@@ -1,4 +1,4 @@
--- How an attempt and a deployment end, what is then said about what stays, and how the failed steps of a degraded deployment are tried
+-- How an attempt and a deployment end, what is reported about what stays, and how the failed steps of a degraded deployment are tried
 -- again.
 
 create or replace function weft._end_attempt(p_deployment uuid, p_outcome text)
@@ -10,10 +10,10 @@ as $$
   update weft._attempts as a set ended_at = clock_timestamp(), outcome = p_outcome where a.deployment_id = p_deployment and a.ended_at is null
 $$;
 
-comment on function weft._end_attempt(uuid, text) is 'Says how the attempt at hand ended.';
+comment on function weft._end_attempt(uuid, text) is 'Records how the current attempt ended.';
 
 
--- What of a file that ran statement by statement is in the database: a beginning of it, as they run in their order.
+-- How much of a file that ran statement by statement is in the database: the statements run in order, so it is always a beginning.
 create or replace function weft._describe_cancelled(p_cancellation weft._cancellations)
   returns jsonb
   stable
@@ -69,10 +69,10 @@ begin
 end
 $$;
 
-comment on function weft._describe_cancelled(weft._cancellations) is 'Says who asked for the end, and what of a file that ran statement by statement stays.';
+comment on function weft._describe_cancelled(weft._cancellations) is 'Says who asked to cancel, and what stays of a file that ran statement by statement.';
 
 
--- The last word says what could not be taken away, however it came to that.
+-- The final error names what could not be removed, whatever the reason.
 create or replace function weft._add_remains(p_deployment uuid, p_error jsonb)
   returns jsonb
   stable
@@ -107,10 +107,10 @@ begin
 end
 $$;
 
-comment on function weft._add_remains(uuid, jsonb) is 'Adds to the account of an end what a deployment leaves half-made, and the statements that take it away.';
+comment on function weft._add_remains(uuid, jsonb) is 'Adds to the account of an end what a deployment leaves half-made, and the statements that remove it.';
 
 
--- Of one that had ended degraded there is more in the database than a phase that failed would tell.
+-- A deployment that had ended degraded has left more in the database than the failed phase alone would show.
 create or replace function weft._add_reopened(p_deployment uuid, p_error jsonb)
   returns jsonb
   stable
@@ -151,7 +151,7 @@ begin
     if p_state = 'failed' then
       v_error := weft._add_reopened(p_deployment, v_error);
     end if;
-    -- nobody runs it any more
+    -- it is not running any more
     update weft._phases as p set state = p_state::text::weft.phase_state, finished_at = clock_timestamp() where p.deployment_id = p_deployment and p.state = 'running';
   end if;
   select d.* into strict v_deployment from weft._deployments as d where d.id = p_deployment;
@@ -162,13 +162,13 @@ begin
     end if;
     v_last := weft._read_late(v_fingerprint);
     if exists (select from weft._history as h where h.bundle = v_deployment.bundle and h.table_oid is not null) then
-      perform weft._tell_made_anew(p_deployment), weft._follow_tables(p_deployment);  -- in this order: what has the name now is not what had it
+      perform weft._tell_made_anew(p_deployment), weft._follow_tables(p_deployment);  -- in this order: the table that has the name now is not the one that had it
     end if;
   end if;
   update weft._deployments as d
   set state = p_state, finished_at = clock_timestamp(), error = v_error,
       fingerprint_after = v_fingerprint,
-      fingerprint_met = case when v_fingerprint is null then m.met else d.fingerprint_met end,  -- until it can be read, that is what there is to go by
+      fingerprint_met = case when v_fingerprint is null then m.met else d.fingerprint_met end,  -- until the catalog can be read, this is the best that is known
       fingerprint_expected = case when v_fingerprint is null then m.expected when m.expected <> m.met then weft._expect_behind(m.expected, m.met, v_fingerprint, d, p_state) else v_fingerprint end,
       has_committed = weft._has_committed(d, p_state, v_fingerprint),
       wal_after = case when d.started_at is not null then pg_current_wal_insert_lsn() end
@@ -182,15 +182,15 @@ begin
     perform case when v_deployment.undoes is null then weft._tell_gone_along(v_deployment) else weft._compare_with_before(v_deployment) end, weft._forget_snapshots();
   end if;
   perform weft._end_attempt(p_deployment, p_state::text), weft._tell(p_deployment, p_state::text, v_error ->> 'phase', v_error ->> 'path', coalesce(v_error, '{}'));
-  perform weft._write_receipt(p_deployment);  -- last: it says all of the above
+  perform weft._write_receipt(p_deployment);  -- last, because it includes all of the above
 end
 $$;
 
 comment on function weft._end(uuid, weft.deployment_state, jsonb) is 'Ends a deployment, with the fingerprint and the WAL position that it leaves.';
 
 
--- What a later deployment has brought of the same file is newer than what failed then, or has not run yet, whatever this one would bring. So is that it
--- has a file no more, or under another name, of what runs again and again: else an older view would be in the database, and nobody would say so.
+-- If a later deployment has brought the same file, its content is newer than what failed here, or has not run yet. The same holds if a later bundle no longer
+-- has a repeatable file, or has it under another name: otherwise an older view would silently get into the database.
 create or replace function weft._leave_to_later(p_deployment uuid, p_state weft.step_state)
   returns void
   volatile
@@ -198,7 +198,7 @@ create or replace function weft._leave_to_later(p_deployment uuid, p_state weft.
   language plpgsql
 as $$
 declare
-  v_newest  uuid;  -- that has come to something, and not to the undo files of what is applied alone
+  v_newest  uuid;  -- the newest that had an effect, other than new undo files for what was applied
   v_step    record;
 begin
   select o.id into v_newest
@@ -221,7 +221,7 @@ begin
       select o.id from weft._deployments as o
       join weft._steps as n on n.deployment_id = o.id and n.path = s.path and n.state = 'succeeded'
       where o.bundle = d.bundle and o.mode = 'apply' and o.undoes is null and o.place > d.place
-      order by o.place desc limit 1) as t on weft._repeat_of(s.kind, s.options) = 'always'  -- of which no history tells
+      order by o.place desc limit 1) as t on weft._repeat_of(s.kind, s.options) = 'always'  -- of steps that are in no history
     where d.id = p_deployment and (p_state = 'failed' or weft._repeat_of(s.kind, s.options) in ('on-change', 'always'))
       and (coalesce(h.deployment_id, t.id) is not null
         or v_newest is not null and weft._repeat_of(s.kind, s.options) in ('on-change', 'always') and not exists (
@@ -240,11 +240,11 @@ end
 $$;
 
 comment on function weft._leave_to_later(uuid, weft.step_state) is
-  'Leaves out of a deployment that is opened again, or that others have passed, what a later one has applied of the files that failed in it, or have yet to run, and tells of each.';
+  'Skips, in a deployment that is opened again or that others have passed, files that failed or have yet to run and that a later one has applied, and reports each.';
 
 
--- degraded -> running: the steps whose failure was tolerated are pending again. What was sent apart keeps its judge: it may have come through since.
--- Who repeats the same wish (its key), because the connection broke, has it once.
+-- degraded -> running: the steps whose failure was tolerated are pending again. A statement that was handed out keeps its judge: it may have succeeded since.
+-- Repeating the same request (by its key), because the connection broke, has no further effect.
 create or replace function weft._reopen(p_deployment uuid, p_target text, p_wish jsonb)
   returns void
   volatile
@@ -266,7 +266,7 @@ begin
       using errcode = 'WF017', detail = format('Opened in %s; this is %s.', v_origin, weft._origin(p_target)),
             hint = 'Nothing was changed. Deploy the bundle again: that tries here what failed there, and runs nothing a second time.';
   end if;
-  select k.fingerprint, k.error into v_fingerprint, v_unread from weft._keep_snapshot() as k;  -- before any lock is taken
+  select k.fingerprint, k.error into v_fingerprint, v_unread from weft._keep_snapshot() as k;  -- read before any lock is taken
   perform from weft._lease as l for update;
   perform from weft._deployments as d where d.id = p_deployment and d.state = 'degraded' and d.mode = 'apply' for no key update;
   if not found or exists (select from weft._events as e where e.deployment_id = p_deployment and e.kind = 'reopened' and e.data ->> 'key' = p_wish ->> 'key') then
@@ -282,16 +282,16 @@ begin
   if v_unread is not null then
     perform weft._tell(p_deployment, 'catalog_not_read', p_data => v_unread);
   end if;
-  if exists (select from weft._deployments as o where o.finished_at >= v_read_at) then  -- one has ended while the catalog was being read
+  if exists (select from weft._deployments as o where o.finished_at >= v_read_at) then  -- another deployment has ended while the catalog was being read
     select k.fingerprint into v_fingerprint from weft._keep_snapshot() as k;
   end if;
   perform weft._tell_of_drift(p_deployment, v_fingerprint, true);
   perform weft._leave_to_later(p_deployment, 'failed');
-  -- what it is about may have come, or have become something else, since: it is looked for anew
+  -- its object may have appeared or changed since, so it is looked up again
   update weft._statements as t set state = 'pending', judge = null, error = null, tries = 0, finished_at = null
   from weft._steps as s
   where t.deployment_id = p_deployment and t.state = 'failed' and s.deployment_id = t.deployment_id and s.ordinal = t.step and s.state = 'failed';
-  -- what is tried again may break a rule of its phase, or of one behind it
+  -- what is tried again may break a rule of its phase, or of a later one
   update weft._steps as s set state = 'pending', is_wanted = null, error = null, finished_at = null, milliseconds = null, result = null
   from weft._phases as p
   where s.deployment_id = p_deployment and s.kind = 'check' and p.deployment_id = p_deployment and p.ordinal = s.phase and p.state = 'succeeded'
@@ -299,11 +299,11 @@ begin
   update weft._phases as p set state = 'pending', finished_at = null
   where p.deployment_id = p_deployment and exists (select from weft._steps as s where s.deployment_id = p.deployment_id and s.phase = p.ordinal and s.state in ('failed', 'pending'));
   update weft._steps as s set state = 'pending', error = null, finished_at = null, statements = null,
-    result = case when s.result #>> '{continued,by}' is not null then jsonb_build_object('continued', s.result -> 'continued') end  -- what was forgotten begins anew
+    result = case when s.result #>> '{continued,by}' is not null then jsonb_build_object('continued', s.result -> 'continued') end  -- a forgotten file begins anew
   where s.deployment_id = p_deployment and s.state = 'failed';
   update weft._deployments as d set state = 'running', finished_at = null, deaths = 0, fingerprint_after = null, has_committed = false, wal_after = null where d.id = p_deployment;
   delete from weft._cancellations as c where c.deployment_id = p_deployment;
 end
 $$;
 
-comment on function weft._reopen(uuid, text, jsonb) is 'Opens a degraded deployment again, for the steps whose failure was tolerated, and for the checks of their phases and of those behind them.';
+comment on function weft._reopen(uuid, text, jsonb) is 'Opens a degraded deployment again, for the steps whose failure was tolerated, and for the checks of their phases and of later ones.';

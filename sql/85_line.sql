@@ -1,11 +1,11 @@
 -- Whose turn it is, and how a deployment begins or continues. Every function here is one transition: lock, read, write, record.
 
--- open -> staged, when nothing is missing any more, and whoever has to has approved it. The place in line is given here: who waits has none, and holds up nobody.
+-- open -> staged, when everything has arrived, and the approval is there if one is needed. Only now it gets its place in line: a waiting deployment holds up nobody.
 create or replace function weft._settle_staged(p_deployment uuid)
   returns weft.deployment_state
   volatile
   set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_generic_plan  -- asked again and again, by keys alone
+  set plan_cache_mode = force_generic_plan  -- called often, and only looks up keys
   language plpgsql
 as $$
 declare
@@ -15,17 +15,17 @@ begin
   if v_state is distinct from 'open' then
     return v_state;
   end if;
-  -- until the commit: what is found here does not go meanwhile
+  -- held until the commit, so that chunks found here are not swept meanwhile
   perform pg_advisory_xact_lock_shared(hashtextextended('weft: kept chunks', 0));
-  if exists (select weft._missing_chunks(p_deployment)) then  -- not in FROM: there, all would be listed before the first is seen
+  if exists (select weft._missing_chunks(p_deployment)) then  -- not in FROM, where all would be listed before the first is seen
     null;
   elsif (select weft._lacks_approval(p.deployment_id) from weft._protections as p where p.deployment_id = p_deployment) then
     perform weft._ask_for_approval(p_deployment);
   else
-    perform pg_advisory_xact_lock(hashtextextended('weft: places in line', 0));  -- until the commit: places become visible in their order
+    perform pg_advisory_xact_lock(hashtextextended('weft: places in line', 0));  -- held until the commit, so that places become visible in order
     update weft._deployments as d
     set state = 'staged', staged_at = clock_timestamp(),
-        -- whatever brings rows without what sequences have come to, as logical replication does, leaves it behind
+        -- logical replication, say, brings rows without the state of sequences, so the sequence may be behind
         place = greatest(nextval('weft._places'), (select max(o.place) from weft._deployments as o) + 1)
     where d.id = p_deployment
     returning d.state into v_state;
@@ -35,7 +35,7 @@ begin
 end
 $$;
 
-comment on function weft._settle_staged(uuid) is 'Gives a deployment its place in line as soon as all of its artifacts are here, and its approval, if it needs one.';
+comment on function weft._settle_staged(uuid) is 'Gives a deployment its place in line as soon as all of its artifacts have arrived, and its approval, if it needs one.';
 
 
 create or replace function weft._missing_chunks(p_deployment uuid)
@@ -43,20 +43,20 @@ create or replace function weft._missing_chunks(p_deployment uuid)
   stable
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan  -- asked again and again, by keys alone
-  set enable_seqscan = off  -- also where nothing was kept when it was planned
+  set enable_seqscan = off  -- even if the table was empty when this was planned
   language sql
 as $$
   select u.digest
   from (select unnest(a.chunks) as digest from weft._artifacts as a where a.deployment_id = p_deployment) as u
-  where (select true from weft._chunks as c where c.digest = u.digest) is null  -- by its key, one after another: there may be very many that are here
+  where (select true from weft._chunks as c where c.digest = u.digest) is null  -- by its key, one after another, because there may be very many chunks
 $$;
 
-comment on function weft._missing_chunks(uuid) is 'Lists the chunks of a deployment that are not in the database, as often as its files have them.';
+comment on function weft._missing_chunks(uuid) is 'Lists the chunks of a deployment that are not in the database; one that its files have several times is listed as often.';
 
 
--- A client may go without a word in the middle of what it asks for. Its session would hold locks for as long as the network takes to notice,
--- and whoever repeats the request would wait for it; or just a snapshot, and each concurrent build of an index would. Every trigger ends such
--- sessions, and so does whoever follows a deployment: nobody else may come for hours, and what is at work cannot look for itself.
+-- A client may vanish silently in the middle of a request. Until the network notices, its session would hold locks, for which a repeated request
+-- would wait, or at least a snapshot, for which each concurrent index build would wait. Every trigger ends such sessions, and so does whoever
+-- follows a deployment: nobody else may come for hours, and a running deployment cannot look for itself.
 create or replace function weft.end_lost_sessions()
   returns void
   volatile
@@ -67,7 +67,7 @@ begin
   perform pg_terminate_backend(a.pid)
   from pg_stat_get_activity(null) as a
   where a.datid = (select d.oid from pg_database as d where d.datname = current_database()) and a.usesysid = to_regrole(quote_ident(current_user)) and a.pid <> pg_backend_pid()
-    and a.query ^@ any (array[  -- as Weft sends them
+    and a.query ^@ any (array[  -- in the form in which Weft sends them
       'select weft.', 'call weft.', 'select set_config(''weft.', 'select pg_catalog.set_config(''weft.',
       'select current_setting(''server_version_num'')', 'select pg_catalog.current_setting(''server_version_num'')'])
     and a.state = 'active' and a.wait_event = 'ClientRead' and coalesce(a.backend_xid, a.backend_xmin) is not null
@@ -76,12 +76,12 @@ end
 $$;
 
 comment on function weft.end_lost_sessions() is
-  'Ends sessions of this role whose client has gone without a word in the middle of what it asked Weft for, and which may be in the way of a deployment.';
+  'Ends sessions of this role whose client has vanished in the middle of a request to Weft, and which may be in the way of a deployment.';
 
 
--- The deployment that is to be worked on before p_deployment may be over: whatever stands before it in line, then itself.
--- Without p_deployment: everything that is staged or begun. What stands ahead is run under its own caller's grant: whoever's caller
--- is not among p_callers waits, and lets others pass. So does what needs secrets: those of p_deployment came along, unless p_is_lacking.
+-- The next deployment to work on, so that p_deployment can end: those ahead of it in line, then itself. Without p_deployment: everything
+-- that is staged or begun. Deployments ahead run under their own caller's grant: one whose caller is not among p_callers waits, and lets
+-- others pass. So does one that needs secrets: only those of p_deployment came along, unless p_is_lacking.
 create or replace function weft._next_in_line(
     p_deployment uuid, p_target text, p_fence bigint, p_callers text[], p_is_lacking boolean, p_secrets_of uuid,
     out id uuid, out is_undo boolean, out is_baseline boolean, out is_rehearsal boolean)
@@ -96,7 +96,7 @@ begin
   loop
     select d.id, d.origin, d.undoes is not null, d.mode = 'baseline', d.mode = 'rehearse' into id, v_origin, is_undo, is_baseline, is_rehearsal
     from weft._deployments as d
-    -- a place can become visible late: what has begun goes on before anything else begins
+    -- a place can become visible late: what has begun continues before anything else begins
     where d.state in ('staged', 'running')
       and (d.id = p_deployment or p_callers is null or case when d.undoes is null then d.caller else 'undo:' || d.caller end = any (p_callers))
       and case when d.id = coalesce(p_deployment, p_secrets_of) then not p_is_lacking
@@ -118,10 +118,10 @@ begin
 end
 $$;
 
-comment on function weft._next_in_line(uuid, text, bigint, text[], boolean, uuid) is 'Chooses the deployment whose turn it is, and points the lease at it; cancels what only a copied database brought along. All null where nothing is in line.';
+comment on function weft._next_in_line(uuid, text, bigint, text[], boolean, uuid) is 'Chooses the deployment whose turn it is, and points the lease at it; cancels what only a copied database brought along. All null if nothing is in line.';
 
 
--- What is in the history already is left out; and of what another deployment has done the beginning, the rest is run in the same way. May end the deployment.
+-- Skips what is already in the history. If another deployment has done the beginning of a file, the rest is run in the same way. May end the deployment.
 create or replace function weft._leave_out_applied(p_deployment weft._deployments)
   returns void
   volatile
@@ -129,11 +129,11 @@ create or replace function weft._leave_out_applied(p_deployment weft._deployment
   language plpgsql
 as $$
 declare
-  -- else there is nothing to hold it against: nothing of its bundle was ever applied here, and of no file is there a part
+  -- otherwise there is nothing to compare with: nothing of its bundle was ever applied here, not even a part of a file
   v_is_met   boolean := exists (select from weft._history as h where h.bundle = p_deployment.bundle) or exists (select from weft._statements as t where t.deployment_id <> p_deployment.id);
   v_quarrel  jsonb;
 begin
-  if p_deployment.undoes is null then  -- of an undo, what the history has is what it is about
+  if p_deployment.undoes is null then  -- an undo is about what is in the history
     if v_is_met then
       v_quarrel := weft._settle_with_history(p_deployment);
       if v_quarrel is not null then
@@ -142,7 +142,7 @@ begin
       end if;
     end if;
     perform weft._leave_to_later(p_deployment.id, 'pending')
-    where exists (select from weft._deployments as o where o.place > p_deployment.place and o.finished_at is not null);  -- which has passed this one
+    where exists (select from weft._deployments as o where o.place > p_deployment.place and o.finished_at is not null);  -- one that has passed this one
     perform weft._claim_left_out(p_deployment), weft._arrange_groups(p_deployment)
     where p_deployment.state = 'staged' and exists (select from weft._phases as p where p.deployment_id = p_deployment.id and p.has_repeatables);
   end if;
@@ -153,10 +153,10 @@ end
 $$;
 
 comment on function weft._leave_out_applied(weft._deployments) is
-  'Marks the steps whose artifacts the history has already, or of which another deployment has run a part; ends a deployment that the history has something against.';
+  'Marks the steps whose artifacts the history has already, or of which another deployment has run a part; ends a deployment that the history does not allow.';
 
 
--- In the block of a rehearsal the history is what it would be, and goes back with all of it.
+-- In the block of a rehearsal, the history is what it would be after a deployment; it is rolled back with everything else.
 create or replace function weft._follow_for_now(p_deployment uuid)
   returns void
   volatile
@@ -177,7 +177,7 @@ $$;
 comment on function weft._follow_for_now(uuid) is 'Lets the history follow renamed, reformatted and reworded files of a rehearsal, in the transaction that is rolled back.';
 
 
--- Of which another deployment has done the beginning, the rest is run in the same way; in one transaction all of it would run again.
+-- If another deployment has done the beginning of a file, the rest is run in the same way; in one transaction, the whole file would run again.
 create or replace function weft._go_on_with_halves(p_deployment weft._deployments)
   returns void
   volatile
@@ -199,7 +199,7 @@ begin
       and exists (
         select from weft._find_earlier(p_deployment.id, s.path) as e
         join weft._statements as t on t.deployment_id = e.deployment_id and t.step = e.ordinal and t.state = 'done')
-    order by p.transaction = 'auto', s.ordinal  -- what ends the deployment comes first
+    order by p.transaction = 'auto', s.ordinal  -- files that end the deployment come first
   loop
     if v_half.transaction <> 'auto' then
       v_refusal := weft._describe_half_in_one(v_half.path);
@@ -213,10 +213,10 @@ end
 $$;
 
 comment on function weft._go_on_with_halves(weft._deployments) is
-  'Marks the steps of which another deployment has run a part, so that they go on where it stopped, and ends a deployment whose phases would run all of them.';
+  'Marks the steps of which another deployment has run a part, so that they continue where it stopped, and ends a deployment whose phases would run these files whole.';
 
 
--- staged -> running: what the catalog and the WAL were before, and which artifacts are in the history already.
+-- staged -> running: notes the catalog and the WAL position before, and which artifacts are already in the history.
 create or replace function weft._begin(p_deployment uuid, p_fence bigint)
   returns void
   volatile
@@ -235,7 +235,7 @@ begin
   elsif v_deployment.state = 'running' then
     perform weft._check_fence(p_fence, p_until_commit => true);
     perform weft._leave_out_applied(v_deployment)
-    where v_deployment.mode <> 'baseline' and exists (  -- one that has passed it, or was at work since because it was opened again
+    where v_deployment.mode <> 'baseline' and exists (  -- one that has passed it, or has run since because it was opened again
       select from weft._deployments as o
       where o.bundle = v_deployment.bundle and o.id <> p_deployment and (o.started_at > v_deployment.started_at or o.finished_at > v_deployment.started_at or o.state = 'running'));
     return;
@@ -250,22 +250,22 @@ begin
   if not found then
     return;
   end if;
-  -- of an undo the manifest says what it takes back
+  -- the manifest of an undo says what it takes back
   perform weft._note_unwatched(v_deployment)
   where v_deployment.mode <> 'rehearse' and v_deployment.undoes is null
     and (v_deployment.manifest ? 'unwatched' or exists (select from weft._unwatched as u where u.bundle = v_deployment.bundle));
   perform weft._tell(p_deployment, 'started', p_data => jsonb_build_object('fence', p_fence)),
     case when v_unread is not null then weft._tell(p_deployment, 'catalog_not_read', p_data => v_unread) end,
     weft._tell_of_drift(p_deployment, v_fingerprint),
-    -- as it was read, staged; and what the history has against a baseline, that is there to settle
+    -- the row as it was read, still staged; a baseline exists to settle what the history does not allow
     case when v_deployment.mode <> 'baseline' then weft._leave_out_applied(v_deployment) end;
 end
 $$;
 
-comment on function weft._begin(uuid, bigint) is 'Begins a deployment, with the fingerprint and the WAL position before; of one that was begun and then passed, leaves out what others have applied since.';
+comment on function weft._begin(uuid, bigint) is 'Begins a deployment, with the fingerprint and the WAL position before; for one that was begun and then passed, skips what others have applied since.';
 
 
--- A cancel request and its signal travel apart: the signal may be here before the row can be seen.
+-- A cancel request and its signal travel separately: the signal may arrive before the row is visible.
 create or replace function weft._is_cancelled(p_deployment uuid)
   returns boolean
   volatile
@@ -284,7 +284,7 @@ begin
 end
 $$;
 
-comment on function weft._is_cancelled(uuid) is 'Tells whether somebody asked for the end of a deployment; waits half a second for the request behind a signal.';
+comment on function weft._is_cancelled(uuid) is 'Tells whether somebody asked to cancel a deployment; waits half a second for the request after a signal.';
 
 
 create or replace function weft._rest(p_seconds double precision)
@@ -296,7 +296,7 @@ as $$
 begin
   perform pg_sleep(p_seconds);
 exception when query_canceled then
-  null;  -- woken: whoever called looks for a request to cancel
+  null;  -- woken up: the caller looks for a request to cancel
 end
 $$;
 

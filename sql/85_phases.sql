@@ -1,8 +1,8 @@
--- From phase to phase: which one is next, which of its steps share a transaction, and what is recorded of the outcome.
+-- From phase to phase: which one is next, which of its steps share a transaction, and how the outcome is recorded.
 
--- A deployment has succeeded: what is gone by now of a file is meant to be gone, if something behind it has run. Not what an undo takes along of files
--- that it is not about, or that came back where nobody is called back, before what takes them along; nor what a file was to make again and has failed to, or a
--- condition has kept from it: they stay applied, and the next deployment in which they stand makes it again.
+-- A deployment has succeeded: objects of a file that are gone by now are meant to be gone, if something after the file has run. There are exceptions: files that
+-- an undo is not about, but whose objects it took along; files that came back in a phase without call-backs before those objects were dropped; and files that
+-- should have made objects again, but failed or were kept from it by a condition. They stay applied, and the next deployment that has them makes these again.
 create or replace function weft._forget_dropped(p_deployment uuid)
   returns void
   volatile
@@ -22,7 +22,7 @@ as $$
           or p.is_wanted = false and exists (select from weft._events as e where e.deployment_id = d.id and e.kind = 'called_back' and e.path = s.path))) and exists (
       select from weft._steps as s join weft._steps as o on o.deployment_id = s.deployment_id and o.ordinal >= s.ordinal and o.state = 'succeeded' and o.kind <> 'check'
       where s.deployment_id = d.id and s.path = h.path));
-  -- what has come back has the place that it had then, what stood by the one that it had since: they are compared with each other
+  -- files that came back have their old places, others those that they got since; as places are compared, all are set here
   update weft._history as h set place = k.ordinal
   from (
     select distinct on (s.path) d.bundle, s.path, s.ordinal
@@ -31,7 +31,7 @@ as $$
     order by s.path, s.state = 'succeeded' desc, s.ordinal
   ) as k
   where h.bundle = k.bundle and h.path = k.path and h.place is distinct from k.ordinal;
-  -- and nobody needs to know any more what it had; but for what is still to be made again
+  -- what objects had is no longer needed, except for those that must still be made again
   update weft._steps as s set had = null
   where s.had is not null
     and (select o.bundle from weft._deployments as o where o.id = s.deployment_id) = (select d.bundle from weft._deployments as d where d.id = p_deployment)
@@ -40,10 +40,10 @@ as $$
       where h.bundle = (select d.bundle from weft._deployments as d where d.id = p_deployment) and h.path = s.path and weft._list_missing(h.made) is not null)
 $$;
 
-comment on function weft._forget_dropped(uuid) is 'Forgets objects of repeatable files that a deployment has dropped; behind an undo, gives their files places among each other.';
+comment on function weft._forget_dropped(uuid) is 'Forgets objects of repeatable files that a deployment has dropped; after an undo, gives their files consistent places.';
 
 
--- Before anything can take it away.
+-- Called before anything can drop these objects.
 create or replace function weft._note_had(p_deployment uuid)
   returns void
   volatile
@@ -58,7 +58,7 @@ begin
   end if;
   v_bundle := (select d.bundle from weft._deployments as d where d.id = p_deployment);
   perform weft._note_had_by(p_deployment, array(select g.ordinal from weft._list_left_out(p_deployment) as g));
-  -- what is gone already, an earlier deployment has noted that came to nothing
+  -- for objects that are already gone: what an earlier deployment noted that failed
   update weft._steps as s set had = weft._merge_had(s.had, e.had)
   from weft._list_left_out(p_deployment) as g
   join weft._history as h on h.bundle = v_bundle and h.path = g.path and h.made is not null and weft._list_missing(h.made) is not null
@@ -70,11 +70,11 @@ begin
 end
 $$;
 
-comment on function weft._note_had(uuid) is 'Notes, of the files that do not run because they have not changed, what the objects have that they made: so that nothing is lost if one is called back.';
+comment on function weft._note_had(uuid) is 'Notes what the objects of files have that do not run because they have not changed, so that nothing is lost if one is called back.';
 
 
--- What the server said when a CALL died (p_said, with the backend): an error at the very COMMIT, behind every place where the engine could catch it. Where it is about
--- the files or the data, it is the outcome of the attempt, and trying again would say the same.
+-- What the server said when a CALL died (p_said, with the backend): an error at COMMIT itself, where the engine cannot catch it. If it is about the files or the
+-- data, it is the outcome of the attempt, because another try would fail in the same way.
 create or replace function weft._fail_as_said(p_phase weft._phases, p_said jsonb, p_fence bigint)
   returns boolean
   volatile
@@ -104,11 +104,11 @@ begin
 end
 $$;
 
-comment on function weft._fail_as_said(weft._phases, jsonb, bigint) is 'Ends an attempt that died at COMMIT with what the server said, unless that may pass by itself; tells whether it did.';
+comment on function weft._fail_as_said(weft._phases, jsonb, bigint) is 'Ends an attempt that died at COMMIT with the server''s error, unless that may pass by itself; tells whether it did.';
 
 
--- The next phase, with its attempt recorded; null when the deployment is over. Deaths without a word are counted here: an
--- attempt that has no end while we hold the lease has died.
+-- Chooses the next phase, and records an attempt; null when the deployment is over. Silent deaths are counted here: an attempt
+-- without an end, while we hold the lease, has died.
 create or replace function weft._begin_attempt(p_deployment uuid, p_fence bigint, p_said jsonb default null)
   returns weft._phases
   volatile
@@ -138,7 +138,7 @@ begin
   end if;
 
   if exists (select from weft._cancellations as c where c.deployment_id = p_deployment) then
-    -- what was sent is seen to its end first, so that nothing half-made stays
+    -- a statement that was handed out is completed first, so that nothing half-made stays
     if not exists (select from weft._statements as t where t.deployment_id = p_deployment and t.state in ('sent', 'cleaning')) then
       perform weft._end(p_deployment, 'cancelled', weft._describe_cancelled(c)) from weft._cancellations as c where c.deployment_id = p_deployment;
       return null;
@@ -148,7 +148,7 @@ begin
   select coalesce(max(a.number), 0) + 1, max(a.pid) filter (where a.ended_at is null) into v_number, v_died from weft._attempts as a where a.deployment_id = p_deployment;
   if v_died is not null then
     if v_died is distinct from (p_said ->> 'died')::integer then
-      p_said := null;  -- of another one
+      p_said := null;  -- it was about another attempt
     elsif weft._fail_as_said(v_phase, p_said, p_fence) then
       return weft._begin_attempt(p_deployment, p_fence);
     end if;
@@ -187,7 +187,7 @@ begin
 end
 $$;
 
-comment on function weft._begin_attempt(uuid, bigint, jsonb) is 'Commits to the next phase: chooses it, counts the attempt, and ends a deployment that keeps dying, was cancelled, or has nothing left to do.';
+comment on function weft._begin_attempt(uuid, bigint, jsonb) is 'Decides what comes next: chooses the phase, counts the attempt, and ends a deployment that keeps dying, was cancelled, or has nothing left to do.';
 
 
 create or replace function weft._whereabouts(p_deployment uuid, p_phase weft._phases)
@@ -196,7 +196,7 @@ create or replace function weft._whereabouts(p_deployment uuid, p_phase weft._ph
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  -- in an all-or-nothing phase nobody knows at which step
+  -- in an all-or-nothing phase, nobody knows the step
   select s.path
   from weft._steps as s
   where p_phase.transaction <> 'single' and s.deployment_id = p_deployment and s.phase = p_phase.ordinal and s.state = 'pending'
@@ -204,11 +204,11 @@ as $$
   limit 1
 $$;
 
-comment on function weft._whereabouts(uuid, weft._phases) is 'Names the step that a phase was at, where that can be known.';
+comment on function weft._whereabouts(uuid, weft._phases) is 'Names the step that a phase was at, if that can be known.';
 
 
 -- The pending steps of a phase that go into one block: all of them, or the next one.
--- p_behind: up to where whoever has just run the steps knows that none is pending; else each of them would be passed for each.
+-- p_behind: the caller knows that no step up to here is pending; otherwise each call would walk past all of them.
 create or replace function weft._next_block(p_phase weft._phases, p_behind integer, out first_step integer, out last_step integer, out is_apart boolean, out is_batch boolean)
   stable
   set search_path = pg_catalog, pg_temp
@@ -225,7 +225,7 @@ begin
          coalesce(f.kind = 'run' and (p_phase.transaction = 'none' or f.is_apart), false),
          coalesce(f.kind = 'batch' and p_phase.transaction <> 'single', false)
   into first_step, last_step, is_apart, is_batch
-  from (values (true)) as one  -- a row also where nothing is pending
+  from (values (true)) as one  -- a row even if nothing is pending
   left join lateral (
     select s.ordinal, s.kind, s.is_apart
     from weft._steps as s
@@ -236,10 +236,10 @@ begin
 end
 $$;
 
-comment on function weft._next_block(weft._phases, integer) is 'Tells which pending steps share the next transaction, or which one is run statement by statement, or in rounds.';
+comment on function weft._next_block(weft._phases, integer) is 'Tells which pending steps share the next transaction, or which one runs statement by statement, or in rounds.';
 
 
--- A phase succeeds also where what failed in it is tolerated: which steps those are, they say themselves.
+-- A phase also succeeds if all failures in it are tolerated; the failed steps say so themselves.
 create or replace function weft._end_phase(p_phase weft._phases)
   returns boolean
   volatile
@@ -263,10 +263,10 @@ begin
 end
 $$;
 
-comment on function weft._end_phase(weft._phases) is 'Ends a phase of which no step is pending any more; tells whether it was that far.';
+comment on function weft._end_phase(weft._phases) is 'Ends a phase if none of its steps is pending any more; tells whether that was so.';
 
 
--- In the transaction of the block: what it has brought the deployment. Returns whether the phase has succeeded with it.
+-- Called in the transaction of the block: records its effect on the deployment. Returns whether the phase has succeeded with it.
 create or replace function weft._record_block(p_phase weft._phases, p_outcome weft._outcome, p_fence bigint)
   returns boolean
   volatile
@@ -319,7 +319,7 @@ begin
       update weft._steps as s
       set state = 'failed', error = p_outcome.error, result = coalesce(p_outcome.error -> 'check', s.result), finished_at = clock_timestamp()
       where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = p_outcome.path and s.state = 'pending';
-      update weft._steps as s set state = 'failed', error = l.value, finished_at = clock_timestamp()  -- the others of a group for which there is no order
+      update weft._steps as s set state = 'failed', error = l.value, finished_at = clock_timestamp()  -- the other files of a group for which no order works
       from jsonb_array_elements(p_outcome.error -> 'left') as l
       where s.deployment_id = p_phase.deployment_id and s.phase = p_phase.ordinal and s.path = l.value ->> 'path' and s.state = 'pending';
       update weft._phases as p set state = 'failed', finished_at = clock_timestamp() where p.deployment_id = p_phase.deployment_id and p.ordinal = p_phase.ordinal;

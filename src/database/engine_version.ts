@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '9cce9ecec146b6c78d53a1e9d8679d9de31a13e66415e0c3d5b5a808a9bc8e7a';
+export const ENGINE_DIGEST = '6f14ec84016f52b35cd9fa526f347e5149e48c7dfaf763cf6a7233e30014ff3a';
