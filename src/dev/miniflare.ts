@@ -59,7 +59,7 @@ export const ASSETS = {
  */
 export async function startWorker(options: WorkerOptions): Promise<LocalWorker> {
   const [script, port] = await Promise.all([bundleWorker(options.entry), options.port ?? freePort()]);
-  const origin = `http://127.0.0.1:${port}`;
+  const origin = new URL(`http://127.0.0.1:${port}`).origin; // port 80 is not part of it
   const restoreSignals = keepSignals();
   const folder = options.aftercare?.memory;
   const miniflare = new Miniflare({

@@ -15,9 +15,14 @@ import { CHECKOUT } from './places.ts';
 import { type Stack, startStack } from './stack.ts';
 
 const BUNDLE = 'examples/shop';
+const OPTIONS = 'npm start knows --once, --port N, --data NAME and --json: npm start -- --once';
 
 async function start(): Promise<number> {
   const options = readOptions();
+  if (options.help) {
+    process.stdout.write(`${OPTIONS}\n`);
+    return 0;
+  }
   // A reader that has left (`npm start | head`), or a terminal that was closed, is no reason to leave without stopping the database.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const leave = new AbortController();
@@ -91,17 +96,23 @@ In another terminal:
 Ctrl-C ends it.`;
 }
 
-function readOptions(): { once: boolean; json: boolean; data: string; port: number | undefined } {
+function readOptions(): { once: boolean; json: boolean; help: boolean; data: string; port: number | undefined } {
   try {
     const { values } = parseArgs({
-      options: { once: { type: 'boolean' }, json: { type: 'boolean' }, port: { type: 'string' }, data: { type: 'string', default: 'main' } },
+      options: {
+        once: { type: 'boolean' },
+        json: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+        port: { type: 'string' },
+        data: { type: 'string', default: 'main' },
+      },
     });
     const port = values.port === undefined ? undefined : Number(values.port);
     if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) throw new Error('--port is a number from 1 to 65535');
     if (!/^[a-z0-9-]{1,40}$/.test(values.data)) throw new Error('--data is a name of small letters, digits and "-"');
-    return { once: values.once === true, json: values.json === true, data: values.data, port };
+    return { once: values.once === true, json: values.json === true, help: values.help === true, data: values.data, port };
   } catch (error) {
-    throw new Problem('usage', `${(error as Error).message}. npm start knows --once, --port N, --data NAME and --json: npm start -- --once`);
+    throw new Problem('usage', `${(error as Error).message}. ${OPTIONS}`);
   }
 }
 
