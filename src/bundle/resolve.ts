@@ -222,10 +222,10 @@ function refuseTooMany(count: number): void {
 
 /** Of a step that has undo files for some. */
 function warnOfLacking({ lacking }: Pairing): string[] {
-  return shorten(
-    lacking.map(({ path, expected }) => `"${path}" has no undo: there is no file "${expected}".`),
-    'have no undo',
-  );
+  const [first] = lacking;
+  if (first === undefined || lacking.length <= 2) return lacking.map(({ path, expected }) => `"${path}" has no undo: there is no file "${expected}".`);
+  // Every deployment says it, also of files that were applied years ago.
+  return [`"${first.path}" and ${lacking.length - 1} more files have no undo: there is no file "${first.expected}", for example.`];
 }
 
 /** The same said of very many files hides all else. */

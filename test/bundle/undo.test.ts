@@ -36,11 +36,21 @@ describe('a pattern with the wildcards of the glob', () => {
 });
 
 describe('in a bundle', () => {
-  it('what is said of many files is said of five, and of the others together', async () => {
-    const { warnings } = await read('- { run: "a/*.sql", undo: "undo/*.sql" }', 'undo/0.sql', ...Array.from({ length: 9 }, (_, n) => `a/${n}.sql`));
+  it('of more than two files without an undo, one line is said', async () => {
+    const lines = async (count: number) =>
+      (await read('- { run: "a/*.sql", undo: "undo/*.sql" }', 'undo/0.sql', ...Array.from({ length: count }, (_, n) => `a/${n}.sql`))).warnings;
+    expect(await lines(3)).toEqual([1, 2].map((n) => `"a/${n}.sql" has no undo: there is no file "undo/${n}.sql".`));
+    expect(await lines(9)).toEqual(['"a/1.sql" and 7 more files have no undo: there is no file "undo/1.sql", for example.']);
+  });
+
+  it('what is said of many undo files that hold nothing is said of five, and of the others together', async () => {
+    const empty = Array.from({ length: 9 }, (_, n) => [`a/${n}.sql`, `undo/${n}.sql`]).flatMap(([path = '', undo = '']) => [
+      { path, content: 'select 1' },
+      { path: undo, content: '' },
+    ]);
+    const { warnings } = await readInline([{ path: 'weft.yaml', content: yaml('- { run: "a/*.sql", undo: "undo/*.sql" }') }, ...empty], 'shop');
     expect(warnings).toHaveLength(6);
-    expect(warnings[0]).toBe('"a/1.sql" has no undo: there is no file "undo/1.sql".');
-    expect(warnings[5]).toBe('3 more files have no undo.');
+    expect(warnings[5]).toBe('4 more files that take others back hold no statement.');
   });
 
   const warningsOf = async (undo: string) => {
