@@ -90,7 +90,7 @@ async function refresh(issuer: Identity, ring: Ring, options: KeysOptions): Prom
 function unreachable(issuer: Identity, cause: unknown): Problem {
   return new Problem(
     'issuer_unreachable',
-    'The keys of the issuer of this token are not to be had right now, so that nothing can be proved. No database was asked; send the same request again.',
+    'The keys of the issuer of this token cannot be fetched right now, so nothing can be proved. No database was asked; send the same request again.',
     {},
     cause ?? new Error(`The keys of ${issuer.issuer} are not there, and it was asked a moment ago.`),
   );

@@ -32,7 +32,8 @@ export function standing(phase: PhaseStatus, deployment: Deployment): string {
     const stays = partly.length === 0 ? '' : `, ${partly.length} failed and in part committed (${partly.map(({ path }) => oneLine(path)).join(', ')})`;
     return `committed: ${count(succeeded, 'step')}${beside}${wholly === 0 ? '' : `, ${wholly} failed and rolled back`}${stays}, ${duration(timeOfPhase(phase, deployment))}`;
   }
-  if (phase.transaction === 'single') {
+  const isUntouched = phase.state === 'pending' && succeeded + failed === 0;
+  if (phase.transaction === 'single' && !(isUntouched && isOver(deployment.state))) {
     const steps = `${count(total - tally.before, 'step')}${tally.before === 0 ? '' : `; ${tally.before} applied before`}`;
     // Of a deployment that was opened again: what its first end has committed.
     if (succeeded > 0 && phase.state !== 'running')
@@ -41,8 +42,7 @@ export function standing(phase: PhaseStatus, deployment: Deployment): string {
     if (isOver(deployment.state)) return `nothing of it (${steps})`;
     return phase.state === 'running' ? `in flight, all or nothing: nothing is committed yet (${steps})` : 'not begun';
   }
-  if (phase.state === 'pending' && succeeded + failed === 0)
-    return rest.length === 0 ? 'not begun' : `not begun (${count(pending, 'step')}; ${rest.join(', ')})`;
+  if (isUntouched) return rest.length === 0 ? 'not begun' : `not begun (${count(pending, 'step')}; ${rest.join(', ')})`;
   const kept = `committed: ${succeeded} of ${count(total, 'step')}${beside}`;
   const begun = phase.state === 'running' && phase.steps.some(({ path }) => path === deployment.handed_out?.path) ? deployment.handed_out : null;
   const half = phase.steps.filter((step) => step.account).map((step) => oneLine(step.path));

@@ -41,7 +41,7 @@ function plainWaitOf(deployment: Deployment, withNumbers: boolean): string | nul
   const round = live === null ? null : roundOf(deployment, withNumbers);
   if (round !== null) return round;
   // The pause between two tries holds nothing, and waits for nobody that could be seen.
-  if (live?.attempt && live.attempt.number > 1 && !live.handed_out) return `a lock was not to be had${attemptOf(live)}`;
+  if (live?.attempt && live.attempt.number > 1 && !live.handed_out) return `a lock was not granted${attemptOf(live)}`;
   if (live === null && deployment.state === 'staged') return 'everything is in the database; about to start';
   if (live === null && deployment.state === 'running') return 'no backend is at work on it right now';
   return null;

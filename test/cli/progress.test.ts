@@ -83,7 +83,7 @@ describe('a deployment on a terminal', () => {
   });
 
   it('says in the pause behind a try in vain what it was in vain for', () => {
-    expect(waitOf(makeDeployment({ live: makeLive({ attempt: { number: 4, of: 10 } }) }))).toBe('a lock was not to be had, try 4 of 10');
+    expect(waitOf(makeDeployment({ live: makeLive({ attempt: { number: 4, of: 10 } }) }))).toBe('a lock was not granted, try 4 of 10');
     expect(waitOf(makeDeployment({ live: makeLive({ attempt: { number: 1, of: 10 } }) }))).toBeNull();
   });
 

@@ -301,7 +301,7 @@ describe('the summary', () => {
       The database now:
         schema  single    committed: 3 steps, 36 ms
         data    per-step  committed: 1 of 3 steps; 2 have not run
-        totals  single    nothing of it (1 step)
+        totals  single    not begun
 
       Next: deploy again when you like; what is committed is not run twice. Nothing needs to be cleaned up.
 
