@@ -104,6 +104,7 @@ begin
            'phase', s.phase, 'step', s.step, 'steps', s.steps,
            'path', (select t.path from weft._steps as t where t.deployment_id = p_deployment and t.ordinal = s.step),
            'waiting_for', case when a.wait_event_type = 'Lock' then concat(a.wait_event_type, ': ', a.wait_event) end,
+           'committing', case when a.wait_event = 'SyncRep' then a.backend_xid::text end,
            'blocked_by', b.pids,
            'blockers', weft._describe_holders(a.pid, b.pids),
            'attempt', weft._count_attempt(p_deployment, v_lease.directive_at is not null),

@@ -15,7 +15,7 @@ import type { SecretValues } from '../domain/parameters.ts';
 import type { Problem } from '../domain/problem.ts';
 import { type ApproveRequest, type DeployRequest, DIRECT_CALLER, type UndoRequest } from '../domain/request.ts';
 import type { DatabaseAddress } from './address.ts';
-import { tellWhenHeld } from './held.ts';
+import { Commits, tellWhenHeld } from './held.ts';
 import type { Io } from './io.ts';
 import type { Assigned } from './parameters.ts';
 import { FIRST_CONTACT_MS, persist } from './persist.ts';
@@ -251,8 +251,10 @@ async function attend(
   const onContact = ({ id, state, warning }: Opened): void => {
     learn({ id, state, note: warning ?? null });
   };
+  const commits = new Commits();
   const onStatus = (deployment: Deployment): void => {
-    learn({ id: deployment.id, deployment, note: null });
+    const held = commits.judge(deployment, Date.now());
+    learn({ id: deployment.id, deployment, note: held, held });
   };
   return persist(() => attempt(Math.max(1, errand.deadlineAtMs - Date.now()), onStatus, onContact), {
     deadlineAtMs: errand.deadlineAtMs,

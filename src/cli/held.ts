@@ -2,14 +2,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connect } from '../database/session.ts';
 import { readWaitingCommits } from '../database/standbys.ts';
+import type { Deployment } from '../domain/deployment.ts';
+import { HELD_BY_STANDBY } from '../words/waits.ts';
 
 const LOOK_AFTER_MS = 4000;
 const LOOK_EVERY_MS = 15_000;
 /** What waits no longer than that waits as each commit does. */
 const WAIT_MS = 1000;
-
-export const HELD_BY_STANDBY =
-  'A commit in this database waits for a synchronous standby that does not confirm it (wait event SyncRep): until then it gives no answer, and nobody sees what it has written. Bring the standby back; or, as an administrator, take it out of synchronous_standby_names and reload the configuration. Then it goes on by itself.';
 
 /**
  * Looks once in a while, from a session of its own, until it has told that.
@@ -46,5 +45,19 @@ async function isHeld(connect: Connect): Promise<boolean> {
     }
   } catch {
     return false;
+  }
+}
+
+/** The same of a deployment that is looked at again and again. */
+export class Commits {
+  #id: string | null = null;
+  #sinceMs = 0;
+
+  /** @returns why it does not go on, where its last commit has waited too long for a standby */
+  judge({ live }: Deployment, nowMs: number): string | null {
+    const id = live?.committing ?? null;
+    if (id !== this.#id) this.#sinceMs = nowMs;
+    this.#id = id;
+    return id !== null && nowMs - this.#sinceMs > WAIT_MS ? HELD_BY_STANDBY : null;
   }
 }

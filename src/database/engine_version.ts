@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '6f14ec84016f52b35cd9fa526f347e5149e48c7dfaf763cf6a7233e30014ff3a';
+export const ENGINE_DIGEST = '07f1ddbca5c5000b8870afdb4475c559ece913b1ff645e9f6d959c80ef30eae8';

@@ -4,7 +4,7 @@ import { renderRehearsal } from './rehearsal.ts';
 import type { Style } from './style.ts';
 import { renderSummary } from './summary.ts';
 import { oneLine } from './text.ts';
-import { waitOf } from './waits.ts';
+import { HELD_BY_STANDBY, waitOf } from './waits.ts';
 
 /** @returns lines, without a line feed at the end */
 export function renderStatus(deployment: Deployment, style: Style): string {
@@ -24,5 +24,8 @@ function liveLines(deployment: Deployment, style: Style): string[] {
           `Backend ${live.pid} is ${live.step === null ? 'between two steps' : `at step ${live.step} of ${live.steps ?? '?'}`}${place.length === 0 ? '' : `: ${place.join(': ')}`}.`,
         ]),
     ...(wait === null ? [] : [style.yellow(`Now: ${wait.replace(/\.$/, '')}.`)]),
+    ...(live?.committing
+      ? [style.yellow(`Now: its last commit waits for a synchronous standby. If it is not through when you look again: ${HELD_BY_STANDBY}`)]
+      : []),
   ];
 }

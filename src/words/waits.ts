@@ -3,6 +3,9 @@ import type { Deployment, Live } from '../domain/deployment.ts';
 import { approvalWait } from './approved.ts';
 import { count, cut, duration, oneLine, preparedOf } from './text.ts';
 
+export const HELD_BY_STANDBY =
+  'A commit in this database waits for a synchronous standby that does not confirm it (wait event SyncRep): until then it gives no answer, and nobody sees what it has written. Bring the standby back; or, as an administrator, take it out of synchronous_standby_names and reload the configuration. Then it goes on by itself.';
+
 /** Of the statement of somebody who has a lock. */
 const QUERY_WIDTH = 80;
 

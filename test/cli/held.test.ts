@@ -1,6 +1,7 @@
 /** Where a synchronous standby is gone, commits wait for it, and nobody gets an answer: whoever waits is told why. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { HELD_BY_STANDBY } from '../../src/cli/held.ts';
+import { HELD_BY_STANDBY } from '../../src/words/waits.ts';
+import { AT_THE_GATE, shutGate } from '../support/orders.ts';
 import { type OwnServer, startOwnServer } from '../support/own_server.ts';
 import { offers } from '../support/source.ts';
 import { sql } from '../support/sql.ts';
@@ -34,5 +35,26 @@ describe.runIf(offers('servers to kill'))('a synchronous standby that is gone', 
     await awaitStandbys('');
     expect((await installing).json().changed).toBe(true);
     expect((await run(deploy, { env: { DATABASE_URL: second } })).json().state).toBe('succeeded');
+  });
+
+  it('is told of by a deployment that is at work when the standby goes, once, and by weft status; then it goes on', async () => {
+    const env = { DATABASE_URL: await server.createDatabaseWithEngine() };
+    await awaitStandbys('');
+    const gate = await shutGate(env.DATABASE_URL);
+    const isTold = Promise.withResolvers<void>();
+    const onStderr = (text: string) => text.includes(HELD_BY_STANDBY) && isTold.resolve();
+    const deploying = run(['deploy', makeFolder({ '1.sql': AT_THE_GATE, '2.sql': 'create table b (n int);' }), '--json'], { env, onStderr });
+    await gate.reached();
+    await awaitStandbys('gone');
+    await gate.open();
+    await isTold.promise;
+    const [{ id }] = await sql(env.DATABASE_URL, 'select id from weft._deployments');
+    expect((await run(['status', id], { env })).stdout).toContain(
+      `its last commit waits for a synchronous standby. If it is not through when you look again: ${HELD_BY_STANDBY}`,
+    );
+    await awaitStandbys('');
+    const end = await deploying;
+    expect(end.json().state).toBe('succeeded');
+    expect(end.stderr.split(HELD_BY_STANDBY)).toHaveLength(2);
   });
 });
