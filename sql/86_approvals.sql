@@ -1,6 +1,6 @@
 -- Approvals: how one is given, and what happens to deployments that never get one.
 
--- What was opened before it is older, also where it is approved later: run behind what has been deployed since, it would set that back.
+-- A deployment that was opened earlier is older, even if it is approved later: if it ran after a newer one, it would set that one back.
 create or replace function weft._overtaken_by(p_deployment weft._deployments)
   returns weft._deployments
   stable
@@ -17,10 +17,10 @@ as $$
 $$;
 
 comment on function weft._overtaken_by(weft._deployments) is
-  'Finds a deployment of the same bundle that was opened later, and has left something, or is in line or at work: null when there is none, and always of an undo.';
+  'Finds a deployment of the same bundle that was opened later, and has left something, or is in line or running; null if there is none, and always for an undo.';
 
 
--- Whoever comes by does this: somebody who waits for an approval is at work nowhere.
+-- Any call does this, because nothing runs for a deployment that waits for an approval.
 create or replace function weft._end_unapproved(p_deployment uuid default null)
   returns void
   volatile
@@ -57,10 +57,10 @@ begin
 end
 $$;
 
-comment on function weft._end_unapproved(uuid) is 'Cancels deployments that nobody has approved in time, or before a later one of their bundle: the one that is named, or all.';
+comment on function weft._end_unapproved(uuid) is 'Cancels deployments that nobody has approved in time, or before a later one of their bundle ran: the one that is named, or all.';
 
 
--- By what they would run, and not by who says so: the same files, under the same rules, with the same plain parameters. Newest first.
+-- Found by what they would run, not by who opened them: the same files, under the same rules, with the same plain parameters. Newest first.
 create or replace function weft.find_waiting(p_manifest jsonb, p_parameters jsonb default '{}')
   returns jsonb
   stable
@@ -77,10 +77,10 @@ as $$
          join jsonb_to_recordset(coalesce(p_manifest -> 'parameters', '[]')) as m (name text, type text) on m.name = g.key)
 $$;
 
-comment on function weft.find_waiting(jsonb, jsonb) is 'Finds deployments that wait for their approval and would run just this manifest, with these values of plain parameters: each with its digest, who has opened it, and for whom, where a token has said so.';
+comment on function weft.find_waiting(jsonb, jsonb) is 'Finds deployments that wait for their approval and would run exactly this manifest, with these values of plain parameters: each with its digest, who has opened it, and for whom, if a token has said so.';
 
 
--- Whoever approves and dies has told nobody what: the same word, said again, is of the same deployment.
+-- Whoever approves and dies has reported nothing: if the approval is repeated, it is about the same deployment.
 create or replace function weft.find_approved(p_caller text, p_proof jsonb)
   returns jsonb
   stable
@@ -94,10 +94,10 @@ as $$
   limit 1
 $$;
 
-comment on function weft.find_approved(text, jsonb) is 'Finds the newest deployment that this caller has approved with a proof that has all of these words: null when there is none.';
+comment on function weft.find_approved(text, jsonb) is 'Finds the newest deployment that this caller has approved with a proof that contains all of this; null if there is none.';
 
 
--- The doorman says for whom he speaks; in SQL it is the role of the session, which has the rights of whoever owns the engine.
+-- The doorman names the caller; in SQL, the caller is the role of the session, which has the rights of the engine's owner.
 create or replace function weft.approve(p_deployment uuid, p_digest text, p_caller text default null, p_request bytea default null, p_signature jsonb default null)
   returns jsonb
   volatile
@@ -111,7 +111,7 @@ declare
   v_by          text;
   v_later       weft._deployments;
 begin
-  select d.* into v_deployment from weft._deployments as d where d.id = p_deployment for no key update;  -- who approves at the same time waits, and finds it approved
+  select d.* into v_deployment from weft._deployments as d where d.id = p_deployment for no key update;  -- a simultaneous approval waits, and then finds it approved
   if not found then
     raise exception 'There is no deployment % in this database.', p_deployment using errcode = 'WF002', hint = 'select * from weft.deployments';
   end if;
@@ -124,7 +124,7 @@ begin
   end if;
   select a.caller into v_by from weft._approvals as a where a.deployment_id = p_deployment;
   if v_by = v_caller or v_by is not null and v_deployment.finished_at is null then
-    return weft.status(p_deployment);  -- it is approved, and by whom stays
+    return weft.status(p_deployment);  -- it is approved already, and the approver stays the same
   elsif v_deployment.finished_at is not null then
     raise exception 'Deployment % is over: it is %.', p_deployment, v_deployment.state using errcode = 'WF095', hint = 'Nothing was changed. To have it run, deploy it again, and approve that.';
   elsif v_deployment.caller = v_caller then
@@ -141,7 +141,7 @@ begin
   insert into weft._approvals (deployment_id, caller, digest, request, signature) values (p_deployment, v_caller, v_protection.digest, p_request, p_signature);
   perform weft._tell(p_deployment, 'approved', p_data => jsonb_build_object('caller', v_caller, 'digest', p_digest));
   perform weft._settle_staged(p_deployment);
-  select l.* into v_later from weft._overtaken_by(v_deployment) as l;  -- no other comes into line from here on until the commit
+  select l.* into v_later from weft._overtaken_by(v_deployment) as l;  -- from here until the commit, no other deployment gets a place in line
   if v_later.id is not null then
     raise exception 'Deployment % was opened before deployment %, which is of the same bundle, and %.', p_deployment, v_later.id,
         case v_later.state when 'running' then 'at work' when 'staged' then 'in line' else 'has been run' end
@@ -152,4 +152,4 @@ end
 $$;
 
 comment on function weft.approve(uuid, text, text, bytea, jsonb) is
-  'Approves a deployment that waits in state open for a second person: by its digest, as weft.status(id) shows it, and by somebody else than its caller. It has its place in line then, and is run by the next CALL: call weft.run(id). Once is enough: who repeats it changes nothing. Without p_caller the role of the session approves.';
+  'Approves a deployment that waits in state open for a second person: by its digest, as weft.status(id) shows it, and by somebody else than its caller. After that it has its place in line, and the next CALL runs it: call weft.run(id). Repeating an approval changes nothing. Without p_caller, the role of the session approves.';

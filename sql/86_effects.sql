@@ -1,5 +1,5 @@
--- What of a deployment is still in the database, what would take it back, and which deployment came after it. However much history
--- there is, only what a deployment itself has left, and what came after it, is looked at.
+-- What of a deployment is still in the database, what would take it back, and which deployment came after it. However long the history
+-- is, this only looks at what the deployment itself has left, and at what came after it.
 
 create or replace function weft._comes_back(p_path text, p_kind text, p_options jsonb, p_replaced jsonb)
   returns boolean
@@ -15,13 +15,13 @@ as $$
 $$;
 
 comment on function weft._comes_back(text, text, jsonb, jsonb) is
-  'Tells whether what a step has replaced can come back: a file that ran again and again too, or data that the same table was brought in line with.';
+  'Tells whether what a step has replaced can come back: the content of a file that was repeatable then too, or of a load with sync into the same table.';
 
 
--- The undo of a file is the one that came with it, or with the same bytes of it later, in a deployment that came to something: so an undo can be
--- repaired, or given at last. Of a file that runs again and again it is the file itself, as it was before; so it is of data that a table is brought in line with.
+-- The undo of a file is the one that came with it, or with the same bytes of the file in a later deployment that had an effect: so an undo can be
+-- repaired, or added later. For a repeatable file, and for a load with sync, the undo is the file itself, with its previous content.
 --
--- p_held, p_later: what the history would have of it, once those that came after it are taken back.
+-- p_held, p_later: what the history would have of the deployment, once those that came after it are undone.
 create or replace function weft._list_effects(p_deployment uuid, p_held weft._history[] default null, p_later uuid[] default '{}')
   returns table (ordinal integer, phase integer, path text, kind text, done integer, undo text, given_by uuid, digest bytea, restores boolean, values_of uuid)
   stable
@@ -55,7 +55,7 @@ as $$
   halves as materialized (
     select u.path from weft._deployments as d cross join lateral weft._list_half_undone(d.bundle) as u where d.id = p_deployment and u.undoes = p_deployment
   ),
-  later as materialized (  -- by the key of their place, which is why there is none for the bundle: those before it are not looked at, however many they are
+  later as materialized (  -- by the index on place: "|| ''" keeps the server from using one on bundle, which would read all earlier deployments
     select d.id, d.place, true as is_whole from weft._deployments as d where d.id = p_deployment
     union all
     select d.id, d.place, d.is_whole
@@ -63,8 +63,8 @@ as $$
     cross join lateral (
       select l.id, l.place, l.state in ('succeeded', 'degraded') or l.has_committed or weft._has_committed(l, l.state, l.fingerprint_after) as is_whole
       from weft._deployments as l
-      -- what was refused, or has come to nothing, changes nothing: neither what an undo does; but for what is half undone, behind which nothing
-      -- else can come before an undo that was wrong is corrected
+      -- a deployment that was refused, or failed without effect, does not change an undo, either. Except after a half-done undo: a deployment
+      -- that fails because of it (WF064) may bring the corrected undo file
       where l.place > o.place and l.bundle || '' = o.bundle and l.mode = 'apply' and l.undoes is null
         and (l.state in ('succeeded', 'degraded') or l.has_committed or l.state = 'failed' and l.error ->> 'sqlstate' = 'WF064' or weft._has_committed(l, l.state, l.fingerprint_after))
       offset 0) as d
@@ -73,7 +73,7 @@ as $$
   matched as materialized (
     select k.ordinal, l.id, l.place, l.is_whole, s.path, s.undo
     from later as l
-    -- each with its digest, by its key: where the server may ask for it beside the files, it may ask of each file for each
+    -- each digest is looked up by its key: a join might compare each file with each
     cross join lateral (
       select o.path, o.undo, a.digest
       from weft._steps as o
@@ -89,12 +89,12 @@ as $$
     join mine as m on m.ordinal = s.ordinal
     cross join lateral (select o.digest from weft._artifacts as o where o.deployment_id = s.id and o.path = s.undo offset 0) as u
     where (s.is_whole or s.path in (select f.path from halves as f))
-      -- each undo file is of one file, and may go from one to another where the same deployment gives that one another
+      -- each undo file belongs to one file. It may move to another one if the same deployment gives the first one a different undo
       and (s.undo = m.undo or not exists (
         select from mine as o
         where o.undo = s.undo and not exists (select from weft._steps as n where n.deployment_id = s.id and n.path in (o.path, o.path_now) and n.undo <> s.undo)))
   ),
-  given as (  -- under another name it belongs to who had it last
+  given as (  -- an undo file under another name belongs to the file that had it last
     select o.ordinal, o.undo, o.id, o.digest, row_number() over (partition by o.ordinal order by o.place desc) as age
     from offered as o
     where o.is_own or o.claim = 1
@@ -109,7 +109,7 @@ as $$
 $$;
 
 comment on function weft._list_effects(uuid, weft._history[], uuid[]) is
-  'Lists what of a deployment is in the database still, and what would take it back: files in the history, and those of which only so many statements, or rounds, are done.';
+  'Lists what of a deployment is still in the database, and what would take it back: files in the history, and those of which only some statements, or rounds, are done.';
 
 
 create or replace function weft._list_followers(p_deployment uuid)
@@ -118,7 +118,7 @@ create or replace function weft._list_followers(p_deployment uuid)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  with effective as materialized (  -- asked once, and not of each that came after
+  with effective as materialized (  -- computed once, not for each one that came after
     select h.deployment_id as id from weft._deployments as d join weft._history as h on h.bundle = d.bundle where d.id = p_deployment
     union
     select f.deployment_id from weft._list_halves() as f where f.recorded_by is null
@@ -127,11 +127,11 @@ as $$
   from weft._deployments as d
   join effective as e on e.id <> d.id
   cross join lateral (select l.id, l.bundle, l.mode, l.undoes, l.started_at from weft._deployments as l where l.id = e.id offset 0) as o
-  -- a baseline keeps what it has replaced in the history, to give it back: of baselines the newest comes first too
+  -- a baseline keeps what it has replaced in the history, to restore it: so the newest baseline must be withdrawn first, too
   where d.id = p_deployment and o.bundle = d.bundle and o.started_at > d.started_at and o.undoes is null and (o.mode = 'apply' or o.mode = 'baseline' and d.mode = 'baseline')
 $$;
 
-comment on function weft._list_followers(uuid) is 'Lists the deployments of the same bundle that came after this one and of which something is in the database; of a baseline also other baselines.';
+comment on function weft._list_followers(uuid) is 'Lists the deployments of the same bundle that came after this one and of which something is in the database; for a baseline also other baselines.';
 
 
 create or replace function weft._find_follower(p_deployment uuid)
@@ -143,4 +143,4 @@ as $$
   select f.id from weft._list_followers(p_deployment) as f order by f.started_at desc limit 1
 $$;
 
-comment on function weft._find_follower(uuid) is 'Finds the newest deployment of the same bundle that came after this one and is in the database: it is to be undone first.';
+comment on function weft._find_follower(uuid) is 'Finds the newest deployment of the same bundle that came after this one and is in the database: it must be undone first.';

@@ -1,10 +1,10 @@
 -- Going back. The undo files came with the deployment and were kept here, so nobody needs the old code: they are run in reverse, phase
--- by phase under each phase's own rule, as a deployment of its own, for which everything holds that holds for any other.
+-- by phase under each phase's own rule, as a deployment of its own, for which the same rules hold as for any other.
 --
--- The history says what there is to undo: what of a deployment is still in it. Whatever an undo file takes back leaves the history in
--- the same transaction (floor 80), and the next deployment runs it again.
+-- What is still in the history of a deployment can be undone. Whatever an undo file takes back leaves the history in the same
+-- transaction (floor 80), and the next deployment runs it again.
 
--- Of each bundle the newest deployment of which something is in the database.
+-- For each bundle, the newest deployment of which something is in the database.
 create or replace function weft._list_newest()
   returns setof weft._deployments
   stable
@@ -29,10 +29,10 @@ as $$
   order by d.started_at desc
 $$;
 
-comment on function weft._list_newest() is 'Lists of each bundle the newest deployment that could be undone; the newest of all first.';
+comment on function weft._list_newest() is 'Lists for each bundle the newest deployment that could be undone; the newest of all first.';
 
 
--- Whoever names none of several bundles gets none of them: the newest of all may be of somebody else's.
+-- If there are several bundles, one must be named: the newest deployment of all may be somebody else's.
 create or replace function weft._choose_newest(p_bundle text)
   returns weft._deployments
   stable
@@ -72,7 +72,7 @@ begin
 end
 $$;
 
-comment on function weft._choose_newest(text) is 'Chooses the newest deployment of a bundle that could be undone; without a name, of the only bundle that there is.';
+comment on function weft._choose_newest(text) is 'Chooses the newest deployment of a bundle that could be undone; without a name, of the only bundle in the database.';
 
 
 -- Which deployment is meant, and whether it may be undone.
@@ -126,14 +126,14 @@ begin
 end
 $$;
 
-comment on function weft._choose_undone(uuid, text) is 'Chooses the deployment that is to be undone: the one that is named, or the newest of its bundle of which something is in the database. Refuses what may not be.';
+comment on function weft._choose_undone(uuid, text) is 'Chooses the deployment to undo: the one that is named, or the newest of its bundle of which something is in the database. Refuses one that may not be undone.';
 
 
--- The steps of an undo, in their order: of the last phase first, in each the last step first. What runs again and again comes back as a group, where
--- that stood: first what takes new files back, then the files in the order that they had. Its other files stand in it too, to be called back when
--- something takes their objects along. For what is undone behind it, all of them stand once more at the end: in the last phase, or in one of their own.
--- So does data that a table is brought in line with: its older rows may need a column that is undone behind them, or rows of another table.
--- What runs with every deployment runs there alone: it may be about what is made again behind its own place (rights, say).
+-- The steps of an undo, in order: the last phase first, and in each the last step first. Repeatable files come back as a group, in its place: first the
+-- undo files of new files, then the files in the order that they had. The group's other files are in it too, to be called back if something drops their
+-- objects. Because of what is undone after the group, all of its files are listed once more at the end: in the last phase, or in one of their own.
+-- So are loads with sync: their older rows may need a column that is undone later, or rows of another table.
+-- A file with repeat: always runs only there: it may be about objects that are made again after its own place (rights, say).
 create or replace function weft._list_undo_steps(p_deployment uuid, p_held weft._history[] default null, p_later uuid[] default '{}')
   returns table (
     place bigint, phase integer, is_again boolean, path text, kind text, undoes text, digest bytea, given_by uuid, restores boolean, is_kept boolean, done integer, is_given_by_other boolean, values_of uuid)
@@ -166,7 +166,7 @@ as $$
     cross join lateral (select from weft._steps as s where s.deployment_id = p_deployment and s.ordinal = t.ordinal and s.options ->> 'repeat' = 'always' offset 0) as s
     where t.restores and t.number is not null
       and (exists (select from turns as o where (o.phase, o.turn) < (t.phase, t.turn))
-        -- or somebody has dropped what stands by, which is called back
+        -- or somebody has dropped objects of files that are then called back
         or exists (select from kept as k where (k.phase, k.ordinal) < (t.phase, t.turn) and (k.phase, k.number) <> (t.phase, t.number)))
   ),
   firsts as materialized (
@@ -176,7 +176,7 @@ as $$
     from kept as k
     where exists (select from turns as t where t.phase = k.phase and t.number = k.number)
   ),
-  groups as (  -- behind or beside which something is undone that is not of them
+  groups as (  -- after or beside which something is undone that does not belong to the group
     select n.phase, n.number
     from (select distinct g.phase, g.number from grouped as g) as n
     where exists (
@@ -206,7 +206,7 @@ as $$
 $$;
 
 comment on function weft._list_undo_steps(uuid, weft._history[], uuid[]) is
-  'Lists what undoing a deployment would run, in this order, and which repeatable files stand by to be called back, or files and data to be put off (is_kept), in a phase of their own behind all others (is_again) or in their place.';
+  'Lists what undoing a deployment would run, in order, and which repeatable files wait to be called back, or files and data to be put off (is_kept), in a phase of their own after all others (is_again) or in their place.';
 
 
 create or replace function weft._name_again(p_deployment uuid, p_phase text)
@@ -222,7 +222,7 @@ as $$
   limit 1
 $$;
 
-comment on function weft._name_again(uuid, text) is 'Names the phase at the end of an undo in which repeatable files of a phase stand by.';
+comment on function weft._name_again(uuid, text) is 'Names the phase at the end of an undo in which repeatable files of a phase wait to be called back.';
 
 
 create or replace function weft._list_givers(p_undone uuid, p_held weft._history[] default null, p_later uuid[] default '{}')
@@ -235,10 +235,10 @@ as $$
   where exists (select from weft._parameters) and s.is_given_by_other and not s.restores and not s.is_kept
 $$;
 
-comment on function weft._list_givers(uuid, weft._history[], uuid[]) is 'Lists the later deployments with which undo files of a deployment came; none where nobody has parameters.';
+comment on function weft._list_givers(uuid, weft._history[], uuid[]) is 'Lists the later deployments that brought undo files of a deployment; none if nobody has parameters.';
 
 
--- The same artifacts, the phases and their steps turned round. No conditions: what has run is undone.
+-- The same artifacts, with phases and steps in reverse order. Without conditions: what has run is undone.
 create or replace function weft._make_undo_manifest(p_undone weft._deployments)
   returns jsonb
   stable
@@ -250,7 +250,7 @@ as $$
   with steps as materialized (
     select s.* from weft._list_undo_steps(p_undone.id) as s
   ),
-  -- each deployment that gives something is read once, and not for each file, and no other
+  -- reads only deployments that bring something, and each of them once, not for each file
   files as materialized (
     select distinct on (g.id, a.digest) g.id as deployment_id, a.digest, a.size, a.chunks
     from (select distinct s.given_by as id from steps as s) as g
@@ -281,14 +281,14 @@ as $$
       from weft._phases as p
       join (
         select s.phase, s.is_again, min(s.place) as place, jsonb_agg(
-                 -- what is given back may need each other, as it did then; so may what takes new ones back
-                 -- what has no undo may stay, and may go along with what it needs
+                 -- files that come back may need each other, as they did then; so may undo files of new ones
+                 -- a file without an undo may stay, or its objects may be dropped with what they need
                  case when s.is_kept and s.kind = 'run' then '{"kind": "run", "repeat": "on-change", "keeps": true}' || case when s.values_of = p_undone.id and s.undoes is null then '{"on_error": "continue"}' else '{}' end::jsonb
                    when s.restores then o.options || case s.kind when 'run' then '{"repeat": "always"}' else '{}' end::jsonb || jsonb_build_object('kind', s.kind) || case when s.is_kept then '{"keeps": true}' else '{}' end::jsonb
                    when s.undoes in (select u.path from weft._list_groups(p_undone.id) as u) then '{"kind": "run", "repeat": "always"}'
                    else '{"kind": "run"}' end
                  || jsonb_build_object('path', s.path) || case when s.undoes is not null then jsonb_build_object('undoes', s.undoes) else '{}' end
-                 -- with the values of parameters that it had then, or that came with it
+                 -- with the parameter values that the file had then, or that came with the undo file
                  || case when v.own <> all_of.known then jsonb_build_object('values', v.own) else '{}' end order by s.place) as steps
         from steps as s
         cross join all_of
@@ -303,7 +303,7 @@ $$;
 comment on function weft._make_undo_manifest(weft._deployments) is 'Makes the manifest of a deployment that undoes another one.';
 
 
--- Files that stand by wait to be called. What the older content of a file had made is written down for all of them at once, until the file has run.
+-- Some files only run if they are called back. What the older content of each file had made is stored for all of them at once, until the file has run.
 create or replace function weft._let_stand_by(p_undo uuid)
   returns void
   volatile
@@ -316,15 +316,15 @@ as $$
   from weft._deployments as d
   cross join lateral (select k.path, k.kind, k.replaced from weft._steps as k where k.deployment_id = d.undoes offset 0) as u
   where d.id = p_undo and s.deployment_id = p_undo and s.path = s.undoes and u.path = s.undoes and u.kind = s.kind;
-  update weft._phases as p set has_repeatables = true  -- so that somebody looks behind each block
+  update weft._phases as p set has_repeatables = true  -- so that weft._tend_groups looks after each block
   where p.deployment_id = p_undo and exists (select from weft._steps as s where s.deployment_id = p_undo and s.options ? 'keeps');
   update weft._steps as s set state = 'skipped', finished_at = clock_timestamp() where s.deployment_id = p_undo and s.options ? 'keeps'
 $$;
 
-comment on function weft._let_stand_by(uuid) is 'Leaves out the files of an undo that run only if they are called back, and writes down what the older content of each had made.';
+comment on function weft._let_stand_by(uuid) is 'Skips the files of an undo that run only if they are called back, and stores what the older content of each had made.';
 
 
--- What was true when the undo was asked for may not be true any more when its turn comes.
+-- What was true when the undo was requested may have changed when its turn comes.
 create or replace function weft._hold_to_undo(p_deployment uuid)
   returns void
   volatile
@@ -355,4 +355,4 @@ begin
 end
 $$;
 
-comment on function weft._hold_to_undo(uuid) is 'Ends an undo whose deployment was followed by another one meanwhile, and leaves out what another undo has taken back.';
+comment on function weft._hold_to_undo(uuid) is 'Ends an undo whose deployment was followed by another one meanwhile, and skips what another undo has taken back.';

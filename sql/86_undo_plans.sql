@@ -1,7 +1,7 @@
--- What an undo would run, in advance, and what would make it fail, as far as the catalog tells: in the words with which it would then
--- fail.
+-- What an undo would run, shown in advance, and what would make it fail, as far as the catalog tells: in the same words as the later
+-- error.
 
--- A name that stands in a file, wherever: in the body of a function, or in a comment too. What cannot be read here may have any.
+-- Finds a name anywhere in a file, even in the body of a function or in a comment. A file that cannot be read here may contain any name.
 create or replace function weft._list_secrets_needed(p_undone uuid, p_held weft._history[] default null, p_later uuid[] default '{}')
   returns jsonb
   stable
@@ -28,7 +28,7 @@ begin
     from (
       select p.name, jsonb_agg(distinct f.path) as paths
       from weft._list_secrets_of(p_undone, v_givers) as p
-      -- what is new in a deployment is nothing to others
+      -- files that are new in a deployment do not matter to others
       join files as f on (f.text is null or f.text ~ concat('\m', p.name, '\M')) and (p.declared_by = p_undone or f.given_by = any (v_givers))
       where p.is_needed
       group by p.name
@@ -36,7 +36,7 @@ begin
 end
 $$;
 
-comment on function weft._list_secrets_needed(uuid, weft._history[], uuid[]) is 'Lists the secret parameters that a deployment was given, or that an undo file brought along, and that files of its undo name, with the paths of those.';
+comment on function weft._list_secrets_needed(uuid, weft._history[], uuid[]) is 'Lists the secret parameters that a deployment was given, or that came with an undo file, and that files of its undo name, with the paths of those files.';
 
 
 -- A role as which nothing can be run.
@@ -60,11 +60,11 @@ as $$
   ) as k
 $$;
 
-comment on function weft._foresee_roles(uuid) is 'Lists phases of an undo that would run as a role which there is not, or as which this role may not run anything.';
+comment on function weft._foresee_roles(uuid) is 'Lists phases of an undo that would run as a role that does not exist, or that this role may not take.';
 
 
--- Whether the older content of a file can replace what is there, only the server can say, when it runs. If not, what is there has to be dropped
--- first; and what that would come to can be seen now.
+-- Only the server can say whether the older content of a file can replace what is there, when it runs. If not, what is there must be dropped
+-- first; the consequences of that can be seen now.
 create or replace function weft._foresee_drops(p_undone uuid)
   returns jsonb
   stable
@@ -101,7 +101,7 @@ as $$
     left join pg_rewrite as w on d.classid = 'pg_rewrite'::regclass and w.oid = d.objid
     cross join lateral (select case when w.oid is null then d.classid else 'pg_class'::regclass::oid end as classid, coalesce(w.ev_class, d.objid) as objid) as k
     where (k.classid, k.objid) <> (r.classid, r.objid) and r.depth < weft._limit('dependents_depth_max')
-      and (d.deptype = 'i' or (k.classid, k.objid) in (select f.classid, f.objid from remade as f))  -- its own row type, or what a file makes again
+      and (d.deptype = 'i' or (k.classid, k.objid) in (select f.classid, f.objid from remade as f))  -- its own row type, or an object that a file makes again
   ),
   gone as materialized (
     select r.place, r.phase, r.path, r.classid, r.objid, f.name, f.path as made_by, f.role
@@ -140,7 +140,7 @@ as $$
 $$;
 
 comment on function weft._foresee_drops(uuid) is
-  'Lists what an undo would fail with if what is in the way of older content has to be dropped: what depends on it and nobody makes again, and what would be lost with it (unless_made_again: if the file does not make that again).';
+  'Lists the errors of an undo that has to drop what is in the way of older content: for dependent objects that nobody makes again, and for what would be lost (unless_made_again: if the file does not make that again).';
 
 
 create or replace function weft._foresee_undo(p_undone uuid)
@@ -152,7 +152,7 @@ as $$
   select weft._foresee_roles(p_undone) || weft._foresee_drops(p_undone)
 $$;
 
-comment on function weft._foresee_undo(uuid) is 'Lists what an undo would fail with, as far as that can be known beforehand; if: where it depends on something that only shows when it runs.';
+comment on function weft._foresee_undo(uuid) is 'Lists the errors of an undo, as far as they can be known beforehand; if: the error depends on something that only shows when it runs.';
 
 
 create or replace function weft.plan_undo(p_deployment uuid default null, p_bundle text default null)
@@ -175,7 +175,7 @@ begin
   end if;
   return weft._as_answer((
     with steps as materialized (select s.* from weft._list_undo_steps(v_undone.id) as s),
-    sizes as materialized (  -- each deployment that gives one is read once, and not for each file, and no other
+    sizes as materialized (  -- reads only deployments that bring one, and each of them once, not for each file
       select g.id as deployment_id, a.digest, max(a.size) as size
       from (select distinct s.given_by as id from steps as s) as g
       cross join lateral (select k.digest, k.size from weft._artifacts as k where k.deployment_id = g.id offset 0) as a
@@ -200,7 +200,7 @@ begin
         where p.deployment_id = v_undone.id),
       'secrets', weft._list_secrets_needed(v_undone.id),
       'foreseen', weft._foresee_undo(v_undone.id),
-      -- what depends on something that goes is made again
+      -- files whose objects depend on something that is dropped are made again
       'stand_by', (
         select coalesce(jsonb_agg(distinct s.path), '[]') from steps as s
         where s.is_kept and not s.restores and s.path not in (select l.path from weft._list_effects(v_undone.id) as l where l.undo is null)),
@@ -216,4 +216,4 @@ end
 $$;
 
 comment on function weft.plan_undo(uuid, text) is
-  'Shows what undoing a deployment would run, in this order, which unchanged repeatable files stand by to be called back, what of it has no undo and would stay (lacking), which secrets it needs, and what it would fail with, as far as that can be known (foreseen). Without an id: the newest deployment of the bundle that is named, or of the only one.';
+  'Shows what undoing a deployment would run, in order, which unchanged repeatable files wait to be called back, what of it has no undo and would stay (lacking), which secrets it needs, and its errors, as far as they can be known (foreseen). Without an id: the newest deployment of the bundle that is named, or of the only one.';

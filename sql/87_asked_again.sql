@@ -1,5 +1,5 @@
--- What a forge asks for again. A branch that is set back to a commit asks for that commit anew, whatever its webhook says of its
--- earlier state. Another deployment shows that the branch was elsewhere meanwhile, and each of those counts once.
+-- Requests that a forge makes again. A branch that is set back to an earlier commit requests that commit again, whatever its webhook says
+-- about its previous state. A deployment of another commit shows that the branch was elsewhere meanwhile, and each of those counts once.
 
 create or replace function weft._request_id(p_id text, p_caller text, p_target text, p_signature jsonb)
   returns text
@@ -17,7 +17,7 @@ as $$
   elsewhere as (
     select e.id
     from own as o
-    -- behind its own, and nothing where there is none: rows have no statistics, and a join would read all deployments
+    -- those after its own, if there is one: without statistics, a join would read all deployments
     cross join lateral (
       select d.id
       from weft._deployments as d
@@ -28,10 +28,10 @@ as $$
       order by d.created_at desc
       limit 1
     ) as e
-    where o.signature ->> 'confirmed_at' is distinct from p_signature ->> 'confirmed_at'  -- else it is sent again behind a connection that broke
+    where o.signature ->> 'confirmed_at' is distinct from p_signature ->> 'confirmed_at'  -- otherwise, it is the same request, sent again after a connection broke
   )
   select coalesce((select p_id || '-' || e.id from elsewhere as e), (select o.request_id from own as o), p_id)
 $$;
 
 comment on function weft._request_id(text, text, text, jsonb) is
-  'Tells under which id a request is opened, or found: its own; of what a webhook asks for again, behind a deployment of its branch at another commit, one more for each of those.';
+  'Tells under which id a request is opened, or found: its own; if a webhook asks for a commit again after deployments of its branch at other commits, one more for each of those.';

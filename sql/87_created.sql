@@ -1,11 +1,11 @@
 -- What the files of a bundle leave in the catalog, by name: what they create, without what a later statement drops, renames or moves. A
--- baseline is checked against the catalog by that.
+-- baseline compares this with the catalog.
 --
--- Tokens name what is looked for, and the catalog answers. Not looked for is what is temporary, what a DO block makes, and what is
--- data, a right or a comment. A statement that drops or renames a part of an object (a column, a constraint, a default) leaves the
--- object where it is.
+-- Tokens give the names to look up; the catalog decides. Temporary objects, what a DO block makes, data, rights and comments are not
+-- looked up. A statement that drops or renames a part of an object (a column, a constraint, a default) leaves the object where it
+-- is.
 
--- What stands in the parentheses behind the name of a function; null where there is anything in it that this does not read.
+-- The contents of the parentheses after the name of a function; null if they contain anything that this cannot read.
 create or replace function weft._read_arguments(p_flat text)
   returns text
   immutable strict parallel safe
@@ -42,10 +42,10 @@ as $$
   from pg_proc as f where f.oid = p_function
 $$;
 
-comment on function weft._name_types(oid) is 'Names the types of what a function is called with, without their schemas.';
+comment on function weft._name_types(oid) is 'Names the types of a function''s arguments, without their schemas.';
 
 
--- The server reads them: a function with them is made, looked at, and taken back. Types are those of any schema. Null where it makes none.
+-- The server reads the arguments: a function with them is created, looked at, and rolled back. Types may be in any schema. Null if that fails.
 create or replace function weft._ask_for_types(p_routine text, p_arguments text)
   returns text[]
   volatile
@@ -65,7 +65,7 @@ begin
   end if;
   select concat_ws(', ', 'pg_catalog', string_agg(quote_ident(n.nspname), ', ' order by n.nspname <> 'public', n.nspname)) into v_path
   from pg_namespace as n where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'weft') and has_schema_privilege(n.oid, 'usage');
-  -- one that has OUT says by them what it returns
+  -- OUT arguments already say what the function returns
   foreach v_form in array case p_routine when 'procedure' then array['procedure pg_temp.weft_asks(%s)'] else array['function pg_temp.weft_asks(%s) returns void', 'function pg_temp.weft_asks(%s)'] end loop
     begin
       v_set := pg_catalog.set_config('search_path', v_path, true);
@@ -73,7 +73,7 @@ begin
       v_set := pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
       v_types := (select weft._name_types(f.oid) from pg_proc as f where f.proname = 'weft_asks' and f.pronamespace = pg_my_temp_schema());
       raise exception using errcode = 'WF003';
-    exception when others then  -- which leaves nothing behind
+    exception when others then  -- nothing is left behind
       exit when v_types is not null;
     end;
   end loop;
@@ -81,7 +81,7 @@ begin
 end
 $$;
 
-comment on function weft._ask_for_types(text, text) is 'Lists the types of what a function is called with, by their names without schema; null where the server cannot tell.';
+comment on function weft._ask_for_types(text, text) is 'Lists the types of a function''s arguments, without their schemas; null if the server cannot tell.';
 
 
 -- What weft._name_added names. Each is in one catalog, most of them in a schema.
@@ -89,7 +89,7 @@ create or replace function weft._is_rarely_there(p_kind text, p_name name, p_sch
   returns boolean
   stable
   set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_generic_plan  -- a baseline asks for each constraint, and to plan this takes longer than to do it
+  set plan_cache_mode = force_generic_plan  -- a baseline calls this for each constraint, and planning takes longer than running
   language plpgsql
 as $$
 begin
@@ -128,7 +128,7 @@ $$;
 comment on function weft._is_rarely_there(text, name, text, text, text) is 'Tells whether the catalog has a constraint, a rule, an operator, a publication or the like of that name, on that table.';
 
 
--- A name without a schema is looked for in all of them: which search_path it was made under is not known.
+-- A name without a schema is looked up in all of them: the search_path under which it was made is not known.
 create or replace function weft._is_created_there(p_object jsonb)
   returns boolean
   stable
@@ -161,7 +161,7 @@ begin
       where a.attname = v_name and not a.attisdropped and c.relname = v_table[cardinality(v_table)] and n.nspname = case when cardinality(v_table) > 1 then v_table[cardinality(v_table) - 1] else n.nspname end)
     else weft._is_rarely_there(p_object ->> 'kind', v_name, v_schema, v_table[cardinality(v_table)], case when cardinality(v_table) > 1 then v_table[cardinality(v_table) - 1] end)
   end;
-exception when invalid_parameter_value or syntax_error then  -- no name: then it is not looked for
+exception when invalid_parameter_value or syntax_error then  -- not a valid name, so it is not looked up
   return true;
 end
 $$;
@@ -183,8 +183,8 @@ $$;
 comment on function weft._is_same_name(text, text) is 'Tells whether two names may mean the same object: one without a schema may be in any.';
 
 
--- What a statement takes away, and by which name it is there afterwards. Kinds are those of weft._name_created; null is any. A column has its table ("on"), a
--- trigger and a policy too, and the other name ("now") is without a value where the object is gone.
+-- What a statement drops, renames or moves, and its name afterwards. Kinds are those of weft._name_created; null is any. Columns, triggers and policies have
+-- their table ("on"). The name afterwards ("now") is null if the object is gone.
 create or replace function weft._name_taken_away(p_flat text)
   returns table (kind text, name text, "on" text, now text)
   immutable parallel safe
@@ -202,7 +202,7 @@ declare
   v_kind   text;
   v_rest   text;
 begin
-  if p_flat ~* '^do\M' then  -- what it runs is not known; what it names may be gone, if it is that kind of block
+  if p_flat ~* '^do\M' then  -- what a DO block runs is not known; if it may drop something, what it names may be gone
     if p_flat ~* '\m(drop|rename|execute)\M|\mset schema\M' then
       return query select distinct null::text, m[1], null::text, null::text from regexp_matches(p_flat, '("(?:[^"]|"")*"|[^][\s"''(),;.]+)', 'g') as m;
     end if;
@@ -246,7 +246,7 @@ begin
   elsif v_kind = 'relation' and v_rest ~* '^rename constraint\M' then
     return query select 'constraint'::text, m[1], v_match[2], m[2] from regexp_matches(v_rest, '^rename constraint (' || c_ident || ') to (' || c_ident || ')', 'i') as m;
   elsif v_kind = 'relation' then
-    -- the index has the name of the constraint from then on, and that is looked for
+    -- from then on, the index has the name of the constraint, which is looked up
     return query select distinct 'relation'::text, m[1], null::text, null::text from regexp_matches(v_rest, '\madd constraint ' || c_ident || ' (?:unique|primary key) using index (' || c_ident || ')', 'gi') as m;
     return query select distinct 'constraint'::text, m[1], v_match[2], null::text from regexp_matches(v_rest, '(?:^|,) ?drop constraint (?:if exists )?(' || c_ident || ')', 'gi') as m;
     return query select distinct 'column'::text, coalesce(m[1], m[2]), v_match[2], null::text
@@ -258,12 +258,12 @@ $$;
 comment on function weft._name_taken_away(text) is 'Names what a statement without comments drops, renames or moves, and what that is called afterwards.';
 
 
--- Files that cannot be read here have none. What is made on a table goes with it, and what is in a schema with that.
+-- Files that cannot be read here create nothing. Objects on a table disappear with it, and objects in a schema with that.
 create or replace function weft._look_for_created(p_deployment uuid)
   returns table (path text, line integer, object jsonb, is_gone boolean, is_there boolean)
   stable
   set search_path = pg_catalog, pg_temp
-  set enable_nestloop = off  -- nothing is known of what has just been read, and each would be compared with each
+  set enable_nestloop = off  -- rows that were just read have no statistics, and each would be compared with each
   set jit = off
   language sql
 as $$
@@ -309,13 +309,13 @@ as $$
     select c.*, row_number() over (order by c.place) as number, c.object ->> 'kind' as kind, c.object ->> 'name' as name
     from (select c.*, weft._last_of_name(c.object ->> 'name') as last, weft._last_of_name(c."on") as last_on, weft._fold_name(coalesce(c.object ->> 'on', c.object ->> 'name')) as parts from created as c) as c
     where c.object ->> 'name' !~* '^"?pg_temp"? ?\.' and coalesce(c."on", '') !~* '^"?pg_temp"? ?\.'
-      -- no file finds the temporary table of another
+      -- a file's temporary table is not visible to other files
       and not exists (
         select from temporaries as e
         where e.path = c.path and e.last = c.last_on and e.place < c.place and coalesce(e.until >= c.place, true) and weft._is_same_name(e.name, c."on"))
   ),
-  -- By what the one and the other are found: compared with each other they would be as many as both together. Of several that take the same away, the last counts.
-  -- What a table loses under another name, it had under the first: of what was made before it was renamed.
+  -- Created and removed objects are joined by key, because comparing each with each would be quadratic. If several statements remove the same object, the last counts.
+  -- What a table loses under a new name, it had under the old one, if that was made before the table was renamed.
   followed as materialized (
     select t.kind, t.name, t."on", t.last, t.now, t.place, null::bigint as before from taken as t
     union all
@@ -368,7 +368,7 @@ as $$
   ),
   judged as (
     select c.*, c.number in (select g.number from gone as g)
-      -- what goes along with CASCADE is not named there
+      -- what CASCADE drops is not named there
       or c.kind <> all (array['relation', 'function', 'schema', 'type', 'extension', 'trigger', 'policy', 'column', 'enum value']) and coalesce(c.place < (select max(t.place) from taken as t where t.is_wide), false) as is_gone
     from named as c
   )
@@ -378,4 +378,4 @@ as $$
   order by j.place, o.object
 $$;
 
-comment on function weft._look_for_created(uuid) is 'Lists what the files of a deployment create, whether a later statement of them takes it away again, and whether the catalog has it.';
+comment on function weft._look_for_created(uuid) is 'Lists what the files of a deployment create, whether a later statement of theirs removes it again, and whether the catalog has it.';

@@ -1,6 +1,6 @@
--- What a rehearsal does differently from the deployment: statements in a form that can run in a transaction, and groups as a whole.
+-- What a rehearsal does differently from the deployment: it runs statements in a form that a transaction allows, and groups as a whole.
 
--- What a statement would be that PostgreSQL runs in no transaction, as it runs in one; null where there is no such form.
+-- The form of a statement that PostgreSQL runs in no transaction which does run in one; null if there is no such form.
 create or replace function weft._write_in_transaction(p_statement text)
   returns text
   immutable strict parallel safe
@@ -20,11 +20,11 @@ as $$
 $$;
 
 comment on function weft._write_in_transaction(text) is
-  'Writes a statement that PostgreSQL runs in no transaction as one that does the same in a transaction, with stronger locks; null where there is none.';
+  'Writes a statement that PostgreSQL runs in no transaction as one that does the same in a transaction, with stronger locks; null if there is none.';
 
 
--- Words that make a savepoint worth its while: the server then says whether it runs the statement in a transaction, and only that
--- statement is tried again. What is refused without one of them costs another pass.
+-- Words that make a savepoint worthwhile: if the server then refuses the statement in a transaction, only that statement is tried again.
+-- A statement without one of these words that is refused costs another pass.
 create or replace function weft._may_be_refused(p_statement text)
   returns boolean
   immutable strict parallel safe
@@ -34,7 +34,7 @@ as $$
   select left(weft._skip_comments(p_statement), 1000) ~* '^(do|call|vacuum|cluster|reindex)\M|^(create|drop|alter)\M.*\m(concurrently|database|tablespace|subscription|system)\M'
 $$;
 
-comment on function weft._may_be_refused(text) is 'Tells whether a statement looks like one that PostgreSQL runs in no transaction. It decides nothing but where a savepoint is set.';
+comment on function weft._may_be_refused(text) is 'Tells whether a statement looks like one that PostgreSQL runs in no transaction. This only decides where a savepoint is set.';
 
 
 create or replace function weft._note_behind(p_error jsonb)
@@ -46,11 +46,11 @@ as $$
   select jsonb_build_object('why', 'behind', 'text', format('It failed here (%s: %s), behind a statement that was not rehearsed and may bring what it lacks.', p_error ->> 'sqlstate', p_error ->> 'message'))
 $$;
 
-comment on function weft._note_behind(jsonb) is 'Says of something that failed for lack of something, behind what a rehearsal had to leave out, that nothing is known of it.';
+comment on function weft._note_behind(jsonb) is 'Says that nothing is known about a statement that lacks something, after the rehearsal had to leave something out.';
 
 
--- What the server refuses to run in a transaction, in the form that it takes: as long as the catalog says that there is something to do.
--- Raises what the deployment would fail with.
+-- Chooses the form of a statement that the server refuses in a transaction, if the catalog says that there is something to do. Raises the error
+-- with which the deployment would fail.
 create or replace function weft._choose_form(p_step weft._steps, p_statement text, p_refusal jsonb, p_before jsonb, p_try integer, out form text, out is_last boolean, out note jsonb)
   volatile
   set search_path = pg_catalog, pg_temp
@@ -93,7 +93,7 @@ end
 $$;
 
 comment on function weft._choose_form(weft._steps, text, jsonb, jsonb, integer) is
-  'Says in which form a statement is rehearsed that PostgreSQL runs in no transaction, or why it is not rehearsed; is_last: nothing comes behind it.';
+  'Says in which form a statement is rehearsed that PostgreSQL runs in no transaction, or why it is not rehearsed; is_last: nothing comes after it.';
 
 
 create or replace function weft._scrub_report(p_deployment uuid, p_secrets jsonb)
@@ -108,7 +108,7 @@ $$;
 comment on function weft._scrub_report(uuid, jsonb) is 'Takes secrets out of the report of a rehearsal, before it is committed.';
 
 
--- For a rehearsal, which runs file by file anyway: what stands before the group has run already in this transaction.
+-- For a rehearsal, which runs file by file anyway: what comes before the group has already run in this transaction.
 create or replace function weft._settle_order(p_phase weft._phases, p_step integer, p_fence bigint)
   returns void
   volatile
@@ -129,17 +129,17 @@ begin
   p_phase.transaction := 'per-step';
   v_search := weft._search_order(p_phase, p_step, v_members, '{}', p_fence);
   if (v_search.outcome).verdict is not null then
-    return;  -- the rehearsal meets it in its place
+    return;  -- the rehearsal will meet this error in its place
   end if;
   perform weft._reorder(p_phase.deployment_id,
     v_search.ordinals || array(select m.ordinal from unnest(v_members) as m (ordinal) where m.ordinal <> all (v_search.ordinals)), v_members);
-  -- of those for which there is none, the search in their place tells
+  -- files without a possible order are reported by the search in their place
   update weft._steps as s set is_order_found = true
   where s.deployment_id = p_phase.deployment_id and s.ordinal = any (v_members[1:cardinality(v_search.ordinals)]);
 end
 $$;
 
-comment on function weft._settle_order(weft._phases, integer, bigint) is 'Puts the files of a group into an order in which they can run, as far as there is one.';
+comment on function weft._settle_order(weft._phases, integer, bigint) is 'Puts the files of a group into an order in which they can run, if there is one.';
 
 
 create or replace function weft._is_swallowing(p_phase weft._phases, p_steps weft._steps[])
@@ -155,7 +155,7 @@ as $$
   where s.options ? 'repeat'
 $$;
 
-comment on function weft._is_swallowing(weft._phases, weft._steps[]) is 'Tells whether of several repeatable files that have run in a rehearsal one may have dropped what another one made: then they are run as the deployment does it.';
+comment on function weft._is_swallowing(weft._phases, weft._steps[]) is 'Tells whether one of several repeatable files that have run in a rehearsal may have dropped what another one made: then they are run as in the deployment.';
 
 
 create or replace function weft._first_of_group(p_phase weft._phases, p_step integer)
@@ -169,11 +169,11 @@ as $$
   where g.state <> 'skipped' and g.number = (select f.number from weft._list_groups(p_phase.deployment_id, p_phase.ordinal) as f where f.ordinal = p_step)
 $$;
 
-comment on function weft._first_of_group(weft._phases, integer) is 'Tells which step is the first of its group that runs, or has run; that step itself, where it is in no group.';
+comment on function weft._first_of_group(weft._phases, integer) is 'Tells which step is the first of its group that runs, or has run; that step itself, if it is in no group.';
 
 
--- A group of files that run again and again, after one of them has failed: as the deployment does it, in one block, in an order that is found if need be.
--- p_is_called_back: what the phase takes away from other files comes back in it already; else the next pass sees to that, and only then all has what it had.
+-- Runs a group of repeatable files after one of them has failed: as in the deployment, in one block, in an order that is searched for if necessary.
+-- p_is_called_back: files whose objects this phase drops already run again in it; otherwise, the next pass does that, and only then gives everything back.
 create or replace function weft._rehearse_group(p_phase weft._phases, p_first integer, p_fence bigint, p_is_called_back boolean)
   returns weft._outcome
   volatile
@@ -206,15 +206,15 @@ begin
       if v_is_undo and v_outcome.verdict = 'failed' then
         v_outcome := weft._find_way(p_phase, v_outcome);
       end if;
-    elsif v_outcome.verdict = 'done' and v_is_undo and p_phase.transaction <> 'single' and (p_is_called_back or weft._list_lost(p_phase, true) is null) then  -- else behind the phase
+    elsif v_outcome.verdict = 'done' and v_is_undo and p_phase.transaction <> 'single' and (p_is_called_back or weft._list_lost(p_phase, true) is null) then  -- otherwise after the phase
       v_outcome := weft._look_after_returned(p_phase, p_first, v_last);
     end if;
     if v_outcome.verdict = 'failed' and weft._is_tolerated(p_phase.deployment_id, p_phase.ordinal, v_outcome.path, v_outcome.error) then
       perform weft._tolerate(p_phase, v_outcome);
-      continue;  -- with the others
+      continue;  -- it runs with the others
     end if;
     exit when v_outcome.verdict <> 'reordered';
-    if not v_is_undo then  -- files that have not changed run with it now, perhaps before it
+    if not v_is_undo then  -- unchanged files now run with the group, perhaps before this one
       p_first := weft._first_of_group(p_phase, p_first);
       v_last := greatest(v_last, weft._end_of_group(p_phase, p_first));
     end if;
@@ -226,7 +226,7 @@ $$;
 comment on function weft._rehearse_group(weft._phases, integer, bigint, boolean) is 'Runs a group of repeatable files as a whole, within a rehearsal.';
 
 
--- They may have another order behind it; and what an undo puts off is at the end of the phase. What of p_steps has been left out, stands in its place.
+-- The steps may be in a new order afterwards; and what an undo puts off is at the end of the phase. Steps of p_steps that were skipped are in their place.
 create or replace function weft._list_behind_group(p_phase weft._phases, p_from integer, p_steps weft._steps[])
   returns weft._steps[]
   stable
@@ -256,7 +256,7 @@ $$;
 comment on function weft._note_group(boolean) is 'Says of a file that it was rehearsed together with others.';
 
 
--- What a step that runs as a whole comes to in a rehearsal; state is null where the rehearsal fails with it. entry: of what there is to measure.
+-- The result of a step that runs as a whole in a rehearsal; state is null if the rehearsal fails because of it. entry: what the report says about it.
 create or replace function weft._weigh_piece(p_step weft._steps, p_outcome weft._outcome, p_is_behind boolean, out state text, out entry jsonb)
   immutable
   set search_path = pg_catalog, pg_temp
@@ -276,10 +276,10 @@ begin
 end
 $$;
 
-comment on function weft._weigh_piece(weft._steps, weft._outcome, boolean) is 'Says what became of a step that a rehearsal has run as a whole, and what of it is measured.';
+comment on function weft._weigh_piece(weft._steps, weft._outcome, boolean) is 'Says what became of a step that a rehearsal has run as a whole, and what the report says about it.';
 
 
--- At the end of a phase.
+-- Called at the end of a phase.
 create or replace function weft._list_lost(p_phase weft._phases, p_is_undo boolean)
   returns jsonb
   stable
@@ -290,4 +290,4 @@ as $$
   from weft._find_lost(p_phase) as l
 $$;
 
-comment on function weft._list_lost(weft._phases, boolean) is 'Lists the repeatable files that lack what the steps of a phase have taken away from them; null when there are none.';
+comment on function weft._list_lost(weft._phases, boolean) is 'Lists the repeatable files whose objects the steps of a phase have dropped; null if there are none.';

@@ -1,6 +1,6 @@
--- The statements of a file, one after the other, as a rehearsal runs them.
+-- How a rehearsal runs the statements of a file, one after the other.
 
--- The session as the file finds it, and its statements laid out. No SET clause: it would undo the work.
+-- Prepares the session as the file finds it, and lays out its statements. No SET clause: it would undo the work.
 create or replace function weft._enter_rehearsed_file(
     p_phase weft._phases, p_step weft._steps, p_parameters jsonb, p_start_path text, p_surprises jsonb, out given jsonb, out session jsonb)
   volatile
@@ -27,11 +27,11 @@ end
 $$;
 
 comment on function weft._enter_rehearsed_file(weft._phases, weft._steps, jsonb, text, jsonb) is
-  'Lays out the statements of a file that is rehearsed, and gives the session its settings; WF086 where rows stand among them, which are read in another way.';
+  'Lays out the statements of a file that is rehearsed, and gives the session its settings; WF086 if there are rows among them, which are read in another way.';
 
 
--- In the form that a transaction takes, if the server has refused it as it is (p_refusal), and that may be several statements. p_row: with the rows of a COPY.
--- A savepoint is set where the server may refuse it, or may lack what was left out before it.
+-- If the server has refused the statement in a transaction (p_refusal), it runs in a form that is allowed, which may be several statements. p_row: with the
+-- rows of a COPY. A savepoint is set if the server may refuse the statement, or may lack something that was left out before.
 create or replace function weft._rehearse_statement(
     p_phase weft._phases, p_step weft._steps, p_row weft._statements, p_values jsonb, p_refusal jsonb, inout p_session jsonb, inout p_inside jsonb, inout p_is_behind boolean,
     inout p_known jsonb, inout p_held jsonb, out entries jsonb[], out row_count bigint)
@@ -40,12 +40,12 @@ create or replace function weft._rehearse_statement(
   language plpgsql
 as $$
 declare
-  c_commits     constant boolean := p_phase.transaction = 'none' or p_step.is_apart;  -- behind it, in the deployment
+  c_commits     constant boolean := p_phase.transaction = 'none' or p_step.is_apart;  -- the deployment would commit after the statement
   v_statement   text := weft._without_rows(p_row);
   v_as_run      text := case when p_values is null then v_statement else weft._interpolate(v_statement, p_values, weft._mark(p_values)) end;
   v_text        text := (select e.executables[1] from weft._make_executable(array[v_statement], p_values) as e);
   v_is_guarded  boolean := p_refusal is null and p_row.rows_at is null and (p_is_behind or p_phase.transaction in ('auto', 'none') and weft._may_be_refused(v_statement));
-  v_note        jsonb;  -- of a statement that is rehearsed in another form, or not at all
+  v_note        jsonb;  -- about a statement that is rehearsed in another form, or not at all
   v_is_last     boolean := true;
   v_try         integer := 0;
   v_rows        bigint;
@@ -101,11 +101,11 @@ begin
       'rows', case when v_text is not null then v_rows end, 'instead', v_note)), v_started) as m;
     entries := array_append(entries, v_entry);
     p_is_behind := p_is_behind or coalesce(v_note ->> 'why' in ('none', 'commit', 'work', 'behind'), false)
-      and weft._skip_comments(v_statement) !~* '^(vacuum|cluster|reindex|alter\s+system)\M';  -- which bring nothing that anything could lack
+      and weft._skip_comments(v_statement) !~* '^(vacuum|cluster|reindex|alter\s+system)\M';  -- these make nothing that a later statement could lack
     exit when v_is_last;
   end loop;
 end
 $$;
 
 comment on function weft._rehearse_statement(weft._phases, weft._steps, weft._statements, jsonb, jsonb, jsonb, jsonb, boolean, jsonb, jsonb) is
-  'Runs a statement in a rehearsal, and measures it; hands on what is left of its p_session, and whether something was left out that others may lack.';
+  'Runs a statement in a rehearsal, and measures it; returns the session that it leaves, and whether something was left out that others may lack.';

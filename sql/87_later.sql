@@ -1,8 +1,8 @@
--- Going back over several deployments: which have come after one, and would be taken back before the database stands where that one left it.
+-- Going back over several deployments: which ones came after one, and must be undone to bring the database back to where that one left it.
 --
--- Each is taken back by an undo of its own (floor 95), the newest first. Whether all of them can be is said here, before the first one is.
+-- Each is taken back by its own undo (floor 95), the newest first. Before the first, this tells whether all of them can be undone.
 
--- Which of the history's rows there would be of each: what it has now, and what those that came after it would give back.
+-- For each, the rows that the history would have of it: those that it has now, and those that undoing later ones would restore.
 create or replace function weft._list_later(p_origin weft._deployments)
   returns table (id uuid, held weft._history[], later uuid[])
   stable
@@ -19,7 +19,7 @@ begin
   later := '{}';
   for v_one in
     select d.id, d.mode from weft._deployments as d
-    -- a baseline keeps what it has replaced in the history, to give it back: behind a baseline, those that came after it are withdrawn too
+    -- a baseline keeps what it has replaced in the history, to restore it: so baselines that came after a baseline are withdrawn, too
     where d.bundle = p_origin.bundle and d.started_at > coalesce(p_origin.started_at, p_origin.finished_at) and d.undoes is null and (d.mode = 'apply' or d.mode = 'baseline' and p_origin.mode = 'baseline')
     order by d.started_at desc, d.id
   loop
@@ -88,4 +88,4 @@ end
 $$;
 
 comment on function weft.list_later(uuid) is
-  'Lists, as a document, what has to be undone for the database to stand where a deployment has left its bundle: the deployments of that bundle that came after it and are in the database, the newest first, each with its files that have no undo (lacking), and the secrets that its undo needs.';
+  'Lists, as a document, what must be undone to bring the database back to where a deployment has left its bundle: the deployments of that bundle that came after it and are in the database, the newest first, each with its files that have no undo (lacking), and the secrets that its undo needs.';

@@ -11,10 +11,10 @@ as $$
   on conflict (deployment_id, key) do update set errand = excluded.errand, proof = excluded.proof, held_until = excluded.held_until
 $$;
 
-comment on function weft._owe(uuid, jsonb) is 'Writes down that a forge is to be told how a deployment ends, and that whoever opens it is about that for so many seconds.';
+comment on function weft._owe(uuid, jsonb) is 'Stores that a forge must be told how a deployment ends, and that whoever opens it has a number of seconds to do that.';
 
 
--- Two who come by at once take different ones. Whoever takes some and dies, leaves them to the next behind those seconds.
+-- Two simultaneous callers take different ones. If one takes some and dies, others can take them when those seconds are over.
 create or replace function weft.take_owed(p_seconds integer, p_count integer, p_deployment uuid default null, p_key text default null)
   returns jsonb
   volatile
@@ -24,7 +24,7 @@ as $$
 declare
   v_taken  jsonb;
 begin
-  perform weft._end_unapproved();  -- whoever waits for that is at work nowhere
+  perform weft._end_unapproved();  -- because nothing runs for a deployment that waits for an approval
   with due as materialized (
     select o.deployment_id, o.key
     from weft._owed as o
@@ -51,7 +51,7 @@ end
 $$;
 
 comment on function weft.take_owed(integer, integer, uuid, text) is
-  'Takes what forges are to be told of deployments that are over, for so many seconds: those that are due the longest, so that each has its turn, or that of one deployment and key. Each with the deployment; and whether the one that was named is owed at all.';
+  'Takes, for some seconds, reports that forges are owed about deployments that are over: those that have been due the longest, so that each gets its turn, or the one of a deployment and key. Returns each with its deployment, and whether the one that was named is owed at all.';
 
 
 create or replace function weft.settle_owed(p_settled jsonb)
@@ -76,4 +76,4 @@ as $$
 $$;
 
 comment on function weft.settle_owed(jsonb) is
-  'Takes out what was told, and leaves for later, with what is known by now, what was not: an array of objects with deployment, key, and, of what is still owed, errand, proof, and seconds in which it is not to be tried again. Returns how many were told.';
+  'Removes reports that were made, and keeps the others for later, updated with what is known by now. Takes an array of objects with deployment, key, and, if still owed, errand, proof, and the seconds before the next try. Returns how many were made.';

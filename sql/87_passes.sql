@@ -1,14 +1,14 @@
 -- What one pass of a rehearsal finds out by failing, so that the next pass knows it from the beginning. One entry for the phase, the
 -- step, or the statement:
 --
---   lost/PHASE       what its steps take away from others, which then run again
---   group/PHASE      its repeatable files are run as wholes, as the deployment does it
---   STEP             the error of a file that may fail, and has
+--   lost/PHASE       objects of other files that its steps drop; these files then run again
+--   group/PHASE      its groups of repeatable files run as wholes, as in the deployment
+--   STEP             the error of a file that may fail, and did
 --   STEP/whole       it is read as it runs (true), or laid out after all (false)
---   STEP/way         of an undo: it goes with its group, because of what is in its way
+--   STEP/way         in an undo: it runs with its group, because something is in its way
 --   STEP/STATEMENT   why the server refused it in a transaction
 
--- What the end of an all-or-nothing phase refuses, a step may owe that may fail: then that one alone fails, as in a deployment.
+-- If deferred checks fail at the end of an all-or-nothing phase, they may belong to a step that may fail: then only that step fails, as in a deployment.
 create or replace function weft._expect_owed(p_phase weft._phases, p_steps weft._steps[], p_surprises jsonb)
   returns jsonb
   stable
@@ -24,10 +24,10 @@ as $$
 $$;
 
 comment on function weft._expect_owed(weft._phases, weft._steps[], jsonb) is
-  'Says what a rehearsal does not know yet of the files that may fail: that they are held to what they owe, each by itself; null when it is known.';
+  'Says what the next pass must know about files that may fail: that the deferred checks of each run separately; null if it is known already.';
 
 
--- p_statement: the one at which it stood, if at one. p_condition: the one that was being asked.
+-- p_statement: the one that was running, if any. p_condition: the one that was being evaluated.
 create or replace function weft._account_for_pass(p_caught weft._caught, p_phase weft._phases, p_path text, p_statement weft._statements, p_condition text, p_secrets jsonb)
   returns weft._outcome
   volatile
@@ -50,10 +50,10 @@ begin
 end
 $$;
 
-comment on function weft._account_for_pass(weft._caught, weft._phases, text, weft._statements, text, jsonb) is 'Says how a pass of a rehearsal ended that an error has ended.';
+comment on function weft._account_for_pass(weft._caught, weft._phases, text, weft._statements, text, jsonb) is 'Says how a pass of a rehearsal ended that an error has stopped.';
 
 
--- p_outcome: how the pass ended, as an error has it; its path is null behind the steps of a phase. p_lost: what its steps have taken away from others.
+-- p_outcome: how the pass ended, with the error; its path is null after the steps of a phase. p_lost: files whose objects its steps have dropped.
 -- p_is_value_old: no step before this one has added a value to an enum.
 create or replace function weft._learn_from_pass(
     p_outcome weft._outcome, p_caught weft._caught, p_phase weft._phases, p_steps weft._steps[], p_step weft._steps, p_number integer, p_entries jsonb[], p_began timestamptz,
@@ -70,7 +70,7 @@ declare
   c_statement  constant text := concat(p_step.ordinal, '/', p_number);
   c_is_loose   constant boolean := p_phase.transaction in ('auto', 'none');
 begin
-  if p_caught.state = 'WF002' and p_lost is not null then  -- what others take away runs again with them
+  if p_caught.state = 'WF002' and p_lost is not null then  -- files whose objects others drop run again with them
     return jsonb_build_object(concat('lost/', p_phase.ordinal), p_lost);
   elsif p_caught.state = 'WF002' and p_outcome.path is null and not p_surprises ? c_group then
     return jsonb_build_object(c_group, true);
@@ -79,7 +79,7 @@ begin
   elsif p_number is not null and not p_surprises ? c_statement
       and (c_is_loose and weft._is_refused_in_transaction(p_outcome.error) or p_caught.state = '55P04' and (c_is_loose or p_is_value_old)) then
     return jsonb_build_object(c_statement, jsonb_build_object('sqlstate', p_caught.state, 'message', p_caught.message));
-  elsif p_caught.state = 'WF086' and p_phase.transaction <> 'none' and p_surprises -> c_whole is distinct from 'false' then  -- rows behind a COPY: as a deployment reads them
+  elsif p_caught.state = 'WF086' and p_phase.transaction <> 'none' and p_surprises -> c_whole is distinct from 'false' then  -- rows after a COPY: read as in a deployment
     return jsonb_build_object(c_whole, not p_surprises ? c_whole);
   elsif p_outcome.verdict = 'again' then
     return null;
@@ -98,4 +98,4 @@ end
 $$;
 
 comment on function weft._learn_from_pass(weft._outcome, weft._caught, weft._phases, weft._steps[], weft._steps, integer, jsonb[], timestamptz, text, boolean, boolean, jsonb, jsonb) is
-  'Says what the next pass of a rehearsal is to know, by what this one met; null when it would meet the same again.';
+  'Says what the next pass of a rehearsal must know because of what this one met; null if it would meet the same again.';

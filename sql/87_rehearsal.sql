@@ -4,7 +4,7 @@
 --
 -- The locks are the real ones, for as long as it runs. A second session that looks from time to time tells who had to wait.
 
--- From one of its steps on.
+-- Lists them from one of its steps on.
 create or replace function weft._list_pending(p_phase weft._phases, p_from integer)
   returns weft._steps[]
   stable
@@ -17,8 +17,8 @@ $$;
 comment on function weft._list_pending(weft._phases, integer) is 'Lists the steps of a phase that are still to run, as rows.';
 
 
--- All of it, in one block that is always rolled back. There is one savepoint where the server may refuse a statement, and none elsewhere: what
--- is found out the hard way is remembered, and the block begins anew.
+-- Runs everything in one block that is always rolled back. A savepoint is only set where the server may refuse a statement. What else fails is
+-- remembered, and the block begins anew.
 create or replace function weft._rehearse(p_deployment uuid, p_start_path text, p_fence bigint, p_parameters jsonb, p_secrets jsonb)
   returns weft._outcome
   volatile
@@ -32,7 +32,7 @@ declare
   v_learned     pg_catalog.jsonb;
   v_began       pg_catalog.timestamptz;
   v_steps_done  pg_catalog.jsonb[];
-  v_measured    record;  -- the entry that was made last, and what is known and held behind it
+  v_measured    record;  -- the last entry, and what is known and held after it
   v_catalog     pg_catalog.text;
   v_phase       weft._phases;
   v_phases      weft._phases[];
@@ -50,11 +50,11 @@ declare
   v_laid        weft._statements;  -- the same, with the rows of a COPY
   v_ran         record;
   v_rows        pg_catalog.int8;
-  v_values      pg_catalog.jsonb;  -- of the parameters, that the file has
+  v_values      pg_catalog.jsonb;  -- of the file's parameters
   v_before      pg_catalog.jsonb;
-  v_inside      pg_catalog.jsonb;  -- what holds until the commit that the deployment would make
+  v_inside      pg_catalog.jsonb;  -- settings that last until the deployment would commit
   v_ended       pg_catalog.jsonb;  -- the session as the last file has left it
-  v_is_behind   pg_catalog.bool;   -- something was left out, and what lacks something may lack just that
+  v_is_behind   pg_catalog.bool;   -- something was left out, which may be what a later statement lacks
   v_block       pg_catalog.int4;
   v_number      pg_catalog.int4;
   v_last        pg_catalog.int4;
@@ -68,7 +68,7 @@ declare
 begin
   v_steps := (select count(*) from weft._steps as s where s.deployment_id = p_deployment);
   v_is_undo := (select d.undoes is not null from weft._deployments as d where d.id = p_deployment);
-  if v_is_undo then  -- it goes back over groups as wholes, and has its own ways then
+  if v_is_undo then  -- an undo takes back groups as wholes, and handles their failures itself
     v_surprises := (select coalesce(jsonb_object_agg(concat('group/', p.ordinal), true), '{}') from weft._phases as p where p.deployment_id = p_deployment and p.has_repeatables);
   end if;
   v_phases := array(select p from weft._phases as p where p.deployment_id = p_deployment order by p.ordinal);
@@ -88,11 +88,11 @@ begin
       perform pg_advisory_unlock_all(), weft._reset_session();
       v_began := clock_timestamp();
       select null::jsonb as entry, r.known, weft._list_held_locks(r.known) as held into v_measured from (select weft._list_relations() as known offset 0) as r;
-      foreach v_phase in array v_phases loop  -- no FOR over a query: its cursor would stand in the way of a file's CLOSE ALL
+      foreach v_phase in array v_phases loop  -- no FOR over a query: a file's CLOSE ALL would close its cursor
         v_phase.parameters := p_parameters;
         v_phase.secrets := p_secrets;
         if p_parameters is not null and v_phase.role is not null then
-          perform weft._admit_role(v_phase.role);  -- rolled back, as everything
+          perform weft._admit_role(v_phase.role);  -- rolled back, like everything
         end if;
         v_enums := (select count(*) from pg_enum);
         v_enums_last := v_enums;
@@ -129,12 +129,12 @@ begin
           v_path := v_step.path;
           v_row := null;
           v_entries := '{}';
-          v_enums := case when v_phase.transaction = 'single' then v_enums else v_enums_last end;  -- what an earlier file has added, a commit would be behind
+          v_enums := case when v_phase.transaction = 'single' then v_enums else v_enums_last end;  -- in the deployment, values of earlier files would be committed by now
           v_step_began := clock_timestamp();
           perform weft._reset_session(), weft._show_progress(v_step.ordinal, v_steps, v_phase.name);
           v_set := set_config('lock_timeout', weft._lock_budget_ms(v_phase, 'data')::text, false);
 
-          -- with its group, as a whole
+          -- its whole group runs at once
           if (v_surprises ? concat('group/', v_phase.ordinal) and v_step.options ? 'repeat' or v_surprises ? concat(v_step.ordinal, '/way')) and v_phase.transaction <> 'none' then
             if v_step.state = 'pending' then
               v_outcome := weft._rehearse_group(v_phase, v_step.ordinal, p_fence, v_surprises ? concat('lost/', v_phase.ordinal));
@@ -159,7 +159,7 @@ begin
             continue;
           end if;
 
-          -- in one piece, as the deployment runs it
+          -- run whole, as in the deployment
           if v_step.kind <> 'run' or v_surprises -> concat(v_step.ordinal, '/whole') = 'true' then
             if v_step.kind = 'check' and v_phase.transaction = 'single' then
               v_path := null;
@@ -180,7 +180,7 @@ begin
             select r.state, r.entry into v_state, v_entry from weft._weigh_piece(v_step, v_outcome, v_is_behind) as r;
             if v_state is null and v_is_undo and v_outcome.verdict = 'failed' then
               v_outcome := weft._find_way(v_phase, v_outcome);
-              if v_outcome.verdict = 'reordered' then  -- put off, perhaps to the end of this phase
+              if v_outcome.verdict = 'reordered' then  -- it was put off, perhaps to the end of this phase
                 v_of_phase := v_of_phase[1:v_place] || weft._list_pending(v_phase, v_step.ordinal + 1);
                 v_state := 'skipped';
               end if;
@@ -269,7 +269,7 @@ begin
         if v_is_undo and v_phase.transaction = 'single' then
           v_outcome := weft._look_after_returned(v_phase, 0, v_steps);
           if v_outcome.verdict <> 'done' then
-            raise exception using errcode = 'WF003';  -- its steps have run, so the outcome alone names one
+            raise exception using errcode = 'WF003';  -- its steps have run, so only the outcome names one
           end if;
           v_outcome := null;
         end if;
@@ -290,7 +290,7 @@ begin
       perform pg_advisory_unlock_all();
     end;
 
-    -- nothing of it is in the database; what follows is the account
+    -- everything was rolled back; what follows is the account
     perform weft._put_back_sequences(p_deployment);
     if v_caught.state = 'WF000' then
       perform weft._keep_report(p_deployment, v_steps_done, v_catalog, v_passes, v_began, null), weft._scrub_report(p_deployment, p_secrets);
@@ -315,4 +315,4 @@ end
 $$;
 
 comment on function weft._rehearse(uuid, text, bigint, jsonb, jsonb) is
-  'Runs all that is pending of a deployment in one block, measures each statement, and takes everything back; the report is kept.';
+  'Runs everything that is pending in a deployment in one block, measures each statement, and rolls everything back; the report is kept.';

@@ -1,7 +1,7 @@
--- Baseline: a database is at a bundle already, and nothing of it is to be run. That claim is compared with the catalog as far as that
--- goes: the objects that the files create are looked for by their names. What was not checked is reported.
+-- Baseline: somebody says that a database already is where a bundle leaves it, so that nothing of the bundle must run. This is compared
+-- with the catalog as far as possible: the objects that the files create are looked up by name. What was not checked is reported.
 --
--- Why the database cannot be at the bundle, or null; and what was looked at.
+-- Why the database cannot be where the bundle leaves it, or null; and what was looked at.
 create or replace function weft._verify_baseline(p_deployment weft._deployments, out quarrel jsonb, out verdict jsonb)
   stable
   set search_path = pg_catalog, pg_temp
@@ -12,7 +12,7 @@ declare
   v_fingerprint  text;
   v_objects      jsonb;
   v_missing      jsonb;
-  v_gone         jsonb;  -- files that create what a later statement takes away again
+  v_gone         jsonb;  -- files that create what a later statement removes again
   v_reached      text;  -- the last file before the first that lacks something
 begin
   if v_request ->> 'fingerprint' is not null then
@@ -69,11 +69,11 @@ begin
 end
 $$;
 
-comment on function weft._verify_baseline(weft._deployments) is 'Holds a bundle against the catalog: by a fingerprint, if the request has one, else by the names of what its files create.';
+comment on function weft._verify_baseline(weft._deployments) is 'Compares a bundle with the catalog: by a fingerprint, if the request has one, otherwise by the names of what its files create.';
 
 
--- A baseline that was a mistake: what it has recorded leaves the history, or is again what was recorded before it. That it was recorded, and that it was
--- withdrawn, stays in the journal, as two deployments.
+-- Withdraws a baseline that was a mistake: what it recorded leaves the history, or becomes what was recorded before it. Both the baseline and its withdrawal
+-- stay in the journal, as two deployments.
 create or replace function weft._withdraw_baseline(p_undo uuid)
   returns void
   volatile
@@ -108,10 +108,10 @@ begin
 end
 $$;
 
-comment on function weft._withdraw_baseline(uuid) is 'Takes out of the history what a baseline has recorded, as the undo of it; nothing is run, and nothing is dropped.';
+comment on function weft._withdraw_baseline(uuid) is 'Removes from the history what a baseline has recorded, as its undo; nothing is run, and nothing is dropped.';
 
 
--- A deployment with the mode baseline: what it would run is recorded as applied, or nothing is.
+-- A deployment with the mode baseline: everything it would run is recorded as applied, or nothing is.
 create or replace function weft._take_as_applied(p_deployment uuid, p_fence bigint)
   returns void
   volatile
@@ -123,9 +123,9 @@ declare
   v_check       record;
   v_file        record;
   v_recorded    text[] := '{}';
-  v_superseded  text[];  -- which are not what was applied last
-  v_made        jsonb;  -- by path, what is there of repeatable files
-  v_replaced    text[] := '{}';  -- which were applied with another content
+  v_superseded  text[];  -- files that are not what was applied last
+  v_made        jsonb;  -- by path, existing objects of repeatable files
+  v_replaced    text[] := '{}';  -- files that were applied with other content
 begin
   perform weft._check_fence(p_fence, p_until_commit => true);
   perform weft._withdraw_baseline(p_deployment);
@@ -140,7 +140,7 @@ begin
   end if;
 
   if exists (select from weft._steps as s where s.deployment_id = p_deployment and s.kind = 'run' and s.options ? 'repeat') then
-    -- as if they had made it: so it is called back, and an undo can drop it to make it again
+    -- recorded as if the files had made it, so that they are called back, and an undo can drop it to make it again
     v_made := (
       select jsonb_object_agg(m.path, m.made)
       from (
@@ -184,7 +184,7 @@ begin
   update weft._steps as s
   set state = 'skipped', finished_at = clock_timestamp(),
       result = jsonb_build_object('recorded', case
-        when s.kind = 'check' or weft._repeat_of(s.kind, s.options) = 'always' then 'never'  -- neither is in any history
+        when s.kind = 'check' or weft._repeat_of(s.kind, s.options) = 'always' then 'never'  -- neither is ever in the history
         when s.path = any (v_recorded) then 'now'
         else 'before' end) || case when s.path = any (v_replaced) then '{"replaced": true}' else '{}' end::jsonb
   where s.deployment_id = p_deployment and s.state = 'pending';

@@ -1,7 +1,7 @@
--- The report of a rehearsal, from what its block has shown and what others have seen meanwhile; and the procedure that watches from a
--- second session.
+-- The report of a rehearsal, from what its block has shown and what another session has seen meanwhile; and the procedure that watches
+-- from that session.
 
--- staged -> running, of a rehearsal: what there is to compare with later.
+-- staged -> running, for a rehearsal: stores the state to compare with later.
 create or replace function weft._prepare_rehearsal(p_deployment uuid)
   returns void
   volatile
@@ -14,10 +14,10 @@ as $$
   where d.id = p_deployment and d.state = 'running' and not exists (select from weft._reports as r where r.deployment_id = d.id)
 $$;
 
-comment on function weft._prepare_rehearsal(uuid) is 'Keeps, for a rehearsal, what there is to compare with afterwards.';
+comment on function weft._prepare_rehearsal(uuid) is 'Stores, for a rehearsal, the state to compare with afterwards.';
 
 
--- What stands behind a rehearsal that no transaction could show, in words: nothing of it is glossed over.
+-- What a rehearsal could not show in one transaction, in words, without glossing over anything.
 create or replace function weft._list_not_shown(p_report jsonb, p_is_sampled boolean)
   returns jsonb
   stable
@@ -65,7 +65,7 @@ $$;
 comment on function weft._list_not_shown(jsonb, boolean) is 'Says what a rehearsal has not shown, in sentences, with the places.';
 
 
--- Which statement was at work when somebody began to wait, and how long the rehearsal itself waited in each.
+-- Which statement was running when somebody began to wait, and how long the rehearsal itself waited in each.
 create or replace function weft._list_waits(p_deployment uuid, p_steps jsonb)
   returns jsonb
   stable
@@ -127,7 +127,7 @@ $$;
 comment on function weft._finish_report(uuid) is 'Completes the report of a rehearsal: sequences, waits, and what it has not shown.';
 
 
--- running -> succeeded | degraded | failed, of a rehearsal. Its phases and steps have not run.
+-- running -> succeeded | degraded | failed, for a rehearsal. Its phases and steps stay as not run.
 create or replace function weft._record_rehearsal(p_phase weft._phases, p_outcome weft._outcome, p_fence bigint)
   returns boolean
   volatile
@@ -141,7 +141,7 @@ begin
     return weft._record_block(p_phase, p_outcome, p_fence);
   end if;
   perform weft._check_fence(p_fence, p_until_commit => true);
-  if not exists (select from weft._reports as r where r.deployment_id = p_phase.deployment_id and r.report is not null) then  -- it gave up before its end: a lock, again and again
+  if not exists (select from weft._reports as r where r.deployment_id = p_phase.deployment_id and r.report is not null) then  -- it gave up before its end, because it never got a lock
     perform weft._keep_report(p_phase.deployment_id, '{}', null, 0, clock_timestamp(), p_outcome.error);
   end if;
   perform weft._finish_report(p_phase.deployment_id);
@@ -166,7 +166,7 @@ $$;
 comment on function weft._record_rehearsal(weft._phases, weft._outcome, bigint) is 'Records how a rehearsal ended, and tells that it is over.';
 
 
--- One look, from another session: the runner waits for somebody, or somebody for the runner.
+-- One look, from another session: does the runner wait for somebody, or somebody for the runner?
 create or replace function weft._look_who_waits(p_deployment uuid, out is_running boolean, out seen integer)
   volatile
   set search_path = pg_catalog, pg_temp
@@ -197,13 +197,13 @@ $$;
 comment on function weft._look_who_waits(uuid) is 'Notes who waits for a lock of a rehearsal that is running, and for whom it waits itself.';
 
 
--- In a session of its own, while the rehearsal runs in another. It commits each look, and ends with the rehearsal, or when for a while nobody runs it.
+-- Runs in its own session, while the rehearsal runs in another. It commits each look, and ends with the rehearsal, or when nobody has run it for a while.
 create or replace procedure weft.sample(p_deployment uuid)
   language plpgsql
 as $$
 declare
   v_seen     pg_catalog.record;
-  v_looks    pg_catalog.int4 := 0;  -- that are not written down yet
+  v_looks    pg_catalog.int4 := 0;  -- that are not stored yet
   v_first    pg_catalog.timestamptz;
   v_idle_at  pg_catalog.timestamptz := pg_catalog.clock_timestamp();
   v_set      pg_catalog.text;
@@ -234,4 +234,4 @@ end
 $$;
 
 comment on procedure weft.sample(uuid) is
-  'Looks every now and then who waits for a lock because of a rehearsal that runs in another session, and for whom it waits itself, and ends with it. Send it alone, in autocommit.';
+  'Looks now and then for who waits for a lock because of a rehearsal that runs in another session, and for whom it waits itself; ends with the rehearsal. Send it alone, in autocommit.';

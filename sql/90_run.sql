@@ -1,7 +1,7 @@
 -- The run. One CALL, alone, in autocommit. It commits as it goes, sends nothing to the wire, and in transactions needs nobody at
 -- the other end.
 --
--- A procedure that commits can have no SET clause and no EXCEPTION block around its commits: so it settles the session first,
+-- A procedure that commits can have no SET clause, and no EXCEPTION block around its commits, so it settles the session first,
 -- and every block of work is a function (floors 80 and 83) that catches what happens inside.
 
 create or replace procedure weft.run(
@@ -31,33 +31,33 @@ declare
   v_phase    weft._phases;
   v_first    pg_catalog.int4;
   v_last     pg_catalog.int4;
-  v_behind   pg_catalog.int4;  -- where no step of the phase is pending any more
+  v_behind   pg_catalog.int4;  -- up to which no step of the phase is pending
   v_is_last  pg_catalog.bool;
   v_tries    pg_catalog.int4;
   v_pause    pg_catalog.float8;
   v_outcome  weft._outcome;
   v_secrets  pg_catalog.jsonb;
-  v_secrets_of pg_catalog.uuid;  -- the deployment for which they are
+  v_secrets_of pg_catalog.uuid;  -- the deployment that they are for
   v_lacking  pg_catalog.text[];
   v_values   pg_catalog.jsonb;
   v_hidden   pg_catalog.jsonb;  -- those among them that must not be written down
   v_sweeping pg_catalog.timestamptz;
   v_looking  pg_catalog.timestamptz;
 begin
-  -- the secrets before anything else can read them, and all of it before the reset
+  -- takes the secrets before anything else can read them, and reads everything before the reset
   select case when pg_catalog.current_setting('weft.secrets', true) operator(pg_catalog.<>) '' then weft._take_secrets() end,
          pg_catalog.current_setting('weft.opened', true), pg_catalog.current_setting('weft.reported', true), p_report
   into v_secrets, v_opened, v_reported, v_said;
   v_start := weft._settle_session();
-  if weft._is_continuing() then  -- a file goes on in this session, and what it says of the statement is believed
+  if weft._is_continuing() then  -- a file continues in this session, so what the session says about the statement is believed
     v_is_owed := true;
-    v_asked := coalesce(v_reported = 'asked', false) and p_report is null;  -- who does not know is not asked twice
+    v_asked := coalesce(v_reported = 'asked', false) and p_report is null;  -- a client that does not know is not asked twice
     perform set_config('weft.reported', '', false);
   else
     select weft._reset_session(), false, null, null into v_start, v_is_owed, v_reported, p_report;
   end if;
   select weft._check_call(p_deployment, case when p_backend = 0 and v_opened = p_deployment::text then pg_backend_pid() else p_backend end), weft._hurry_commit() into v_state, v_set;
-  commit;  -- of the row lock that settling took: the lease comes first in the order of locks
+  commit;  -- releases the row lock that settling took, because the lease comes first in the lock order
   if v_state = 'open' and weft._waits_for_approval(p_deployment) then
     perform weft._end_unapproved(p_deployment);
     result := weft.status(p_deployment);
@@ -78,7 +78,7 @@ begin
     return;
   end if;
   if v_secrets is not null and v_lacking is null then
-    v_values := weft._read_parameters(v_secrets_of, v_secrets);  -- or refuse them, before anything is run
+    v_values := weft._read_parameters(v_secrets_of, v_secrets);  -- refuses them, if necessary, before anything is run
   end if;
 
   select t.fence, t.holder into v_fence, v_holder from weft._take_lease(p_deployment) as t;
@@ -106,7 +106,7 @@ begin
     <<phases>>
     loop
       v_phase := weft._begin_attempt(v_current, v_fence, v_said);
-      commit;  -- which waits for the disk: a death that takes the server along is counted by it, and an end is seen by others
+      commit;  -- this one waits for the disk, so that even a death of the server is counted, and others see an end
       select null, 0, 0 into v_said, v_tries, v_behind;
       exit phases when v_phase.ordinal is null;
 
@@ -121,7 +121,7 @@ begin
           if v_phase.has_repeatables and v_outcome.verdict in ('done', 'failed') then
             v_is_last := v_outcome.verdict = 'done';
             v_outcome := weft._tend_groups(v_phase, v_first, v_last, v_fence, v_outcome);
-            if v_is_last and v_outcome.verdict <> 'done' then  -- it has run, and must not stay
+            if v_is_last and v_outcome.verdict <> 'done' then  -- it has run, and must be rolled back
               rollback;
             end if;
           end if;
@@ -148,7 +148,7 @@ begin
           p_report := null;
         end if;
         if v_outcome.verdict = 'interrupted' and weft._is_cancelled(v_current) then
-          continue phases;  -- where the next attempt finds the request
+          continue phases;  -- the next attempt finds the request to cancel
         end if;
         v_tries := case v_outcome.verdict when 'again' then v_tries + 1 else 0 end;
         if v_tries >= weft._limit('lock_attempts_count') then
@@ -162,12 +162,12 @@ begin
           when 'done' then
             exit when v_is_last;
           when 'again', 'round' then
-            -- rolled back, to run the block again; or a round of several. The wait holds nothing
+            -- the block was rolled back, to run again, or this was one of several rounds. The wait holds nothing
             v_pause := case v_outcome.verdict
               when 'round' then (v_outcome.error ->> 'pause_ms')::pg_catalog.float8 / 1000
               else least(weft._limit('lock_wait_between_ms') * 2 ^ (v_tries - 1), weft._limit('lock_wait_between_ms_max')) * (0.5 + random()) / 1000 end;
             while v_pause > 0 loop
-              perform weft._rest(least(v_pause, 0.5));  -- a request to cancel is seen within a second
+              perform weft._rest(least(v_pause, 0.5));  -- so that a request to cancel is seen within a second
               commit;
               v_pause := v_pause - 0.5;
               exit when exists (select from weft._cancellations as c where c.deployment_id = v_current);
@@ -192,7 +192,7 @@ begin
             reset all;
             return;
           when 'failed' then
-            continue phases;  -- which finds the deployment over, or goes on without the step
+            continue phases;  -- finds that the deployment is over, or continues without the step
         end case;
       end loop;
     end loop;
@@ -225,11 +225,11 @@ end
 $$;
 
 comment on procedure weft.run(uuid, text, integer, jsonb, text[], jsonb, jsonb) is
-  'Runs a deployment to its end, after everything that stands before it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session was at, 0 for the one at which it opened the deployment, null where nobody looks. p_callers: those whose deployments may be run ahead of this one (and whose undos, with ''undo:'' before the name), null for all; others wait and let it pass. When the result holds a directive, run its statement in the same session, alone; if it succeeds, its report; then CALL again; p_report: the error of the statement, if the result asks for it; or, in another session, that with which the CALL before this one died, and its backend as "died". Secret parameters come through the setting weft.secrets, as a JSON object, set in the session before each CALL; without an id they go to the one unfinished deployment that they fit. A deployment that lacks some lets others pass, and the result says which it lacks. p_reopen: of a degraded deployment, try again the steps that failed: an object, in which "key" makes a repeated wish the same one. Whoever calls while another CALL is at work learns who that is, and need not wait.';
+  'Runs a deployment to its end, after everything ahead of it in line; without an id, everything that is unfinished. Send it alone, in autocommit: it commits as it goes. p_backend: the backend that the session had before, 0 for the one that opened the deployment, null for no check. p_callers: those whose deployments may be run ahead of this one (and whose undos, with ''undo:'' before the name), null for all; others wait and let it pass. If the result has a directive, run its statement in the same session, alone; if that succeeds, run its report; then CALL again. p_report: the error of the statement, if the result asks for it; or, in another session, the error with which the previous CALL died, with its backend as "died". Secret parameters come through the setting weft.secrets, as a JSON object, set in the session before each CALL; without an id they go to the one unfinished deployment that they fit. A deployment that lacks some lets others pass, and the result says which. p_reopen: try the failed steps of a degraded deployment again: an object, in which "key" identifies a repeated request. Whoever calls while another CALL is running learns which one that is, and need not wait.';
 
 
--- Of whose turn it is, a crash may take back the newest: whoever comes next finds out again. Attempts, what a block did, and ends wait for
--- the disk, and for whoever else the server waits for; everything before them is then safe too.
+-- A crash may lose the newest commits about whose turn it is: the next caller finds that out again. Attempts, results of blocks, and ends wait
+-- for the disk, and for the standbys the server waits for; everything before them is then safe, too.
 create or replace function weft._hurry_commit()
   returns text
   volatile
@@ -238,7 +238,7 @@ as $$
   select pg_catalog.set_config('synchronous_commit', 'off', true)
 $$;
 
-comment on function weft._hurry_commit() is 'Lets the commit of the transaction at hand go ahead of the disk.';
+comment on function weft._hurry_commit() is 'Lets the commit of the current transaction not wait for the disk.';
 
 
 -- What must be true of a CALL before it does anything.
@@ -326,7 +326,7 @@ as $$
   select d.finished_at is not null from weft._deployments as d where d.id = p_deployment
 $$;
 
-comment on function weft._is_over(uuid) is 'Tells whether a deployment has come to its end.';
+comment on function weft._is_over(uuid) is 'Tells whether a deployment is over.';
 
 
 create or replace function weft._describe_directive(p_deployment uuid, p_outcome weft._outcome)
@@ -355,10 +355,10 @@ as $$
   from weft._lease as l
 $$;
 
-comment on function weft._attach(uuid, text) is 'Tells a caller who comes second which CALL is at work.';
+comment on function weft._attach(uuid, text) is 'Tells a second caller which CALL is running.';
 
 
--- What a CALL that names no deployment has let stand in line: the first, as weft.status() shows it, and the others behind it.
+-- What a CALL that names no deployment has left in line: the first, as weft.status() shows it, and the others after it.
 create or replace function weft._describe_lacking()
   returns jsonb
   stable
@@ -377,4 +377,4 @@ as $$
   limit 1
 $$;
 
-comment on function weft._describe_lacking() is 'Shows the first deployment in line that waits for secrets, and names the others; null when none does.';
+comment on function weft._describe_lacking() is 'Shows the first deployment in line that waits for secrets, and names the others; null if none does.';

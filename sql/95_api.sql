@@ -1,4 +1,4 @@
--- The functions that the doorman (everything in src/) calls. Everything it does to a database is one of these, and weft.run.
+-- The functions that the doorman (everything in src/) calls. Together with weft.run, they are everything it does to a database.
 
 create or replace function weft.open(
     p_request bytea, p_manifest jsonb default null, p_caller text default 'direct', p_target text default null, p_signature jsonb default null,
@@ -37,7 +37,7 @@ begin
   insert into weft._deployments (id, caller, target, request_id, request_digest, request, signature, bundle, mode, manifest, origin)
   select coalesce(p_deployment, gen_random_uuid()), p_caller, coalesce(p_target, ''), v_request, v_digest, p_request, p_signature,
          v_manifest ->> 'bundle', coalesce(v_document ->> 'mode', 'apply'), v_manifest, weft._origin(p_target)
-  -- else it would wait for whoever is just changing that row
+  -- otherwise, it would wait for whoever is changing that row
   where not exists (select from weft._deployments as d where d.caller = p_caller and d.target = coalesce(p_target, '') and d.request_id = v_request)
   on conflict (caller, target, request_id) do nothing
   returning id into v_id;
@@ -62,16 +62,16 @@ begin
     case when p_protection is not null then weft._protect(v_id, p_protection) end,
     case when p_owed is not null then weft._owe(v_id, p_owed) end,
     weft._settle_staged(v_id),
-    set_config('weft.opened', v_id::text, false);  -- by which a CALL in the same breath knows that it meets the same backend
+    set_config('weft.opened', v_id::text, false);  -- so that a CALL that is sent together with this knows that it has the same backend
   return weft._describe_opened(v_id, 'created');
 end
 $$;
 
 comment on function weft.open(bytea, jsonb, text, text, jsonb, integer, uuid, jsonb, jsonb) is
-  'Opens a deployment for a request, under the proposed id if there is one, or finds the one that the same request opened before: outcome created, repeated or conflict, and the digests of the chunks that are missing. p_protection: what its environment asks of it, as an object: environment (a name), second_person, rehearsal_first. p_owed: what a forge is to be told of it, as an object: key, errand, proof, and the seconds for which whoever opens it is about that.';
+  'Opens a deployment for a request, under the proposed id if there is one, or finds the one that the same request opened before: outcome created, repeated or conflict, and the digests of the chunks that are missing. p_protection: what its environment requires of it, as an object: environment (a name), second_person, rehearsal_first. p_owed: what a forge must be told about it, as an object: key, errand, proof, and the seconds that whoever opens it has for that.';
 
 
--- What a manifest says, in rows.
+-- Turns a manifest into rows.
 create or replace function weft._lay_out(p_deployment uuid, p_manifest jsonb)
   returns void
   volatile
@@ -144,7 +144,7 @@ as $$
   where d.id = p_deployment
 $$;
 
-comment on function weft._describe_repeated(uuid, bytea) is 'Answers a request whose id has come before: with the deployment that it opened then, or with a conflict when it is another request.';
+comment on function weft._describe_repeated(uuid, bytea) is 'Answers a request whose id has come before: with the deployment that it opened then, or with a conflict if it is another request.';
 
 
 create or replace function weft.stage(p_deployment uuid, p_digests text[], p_sizes integer[], p_content bytea, p_is_last boolean default true)
@@ -199,7 +199,7 @@ end
 $$;
 
 comment on function weft.stage(uuid, text[], integer[], bytea, boolean) is
-  'Takes chunks of a deployment''s artifacts, one behind the other in one value; keeps those whose digest is what was announced and what the manifest names, or none of them.';
+  'Takes chunks of a deployment''s artifacts, concatenated in one value. Keeps them if each has the digest that was announced and that the manifest names; otherwise, it keeps none.';
 
 
 create or replace function weft.cancel(p_deployment uuid, p_caller text default session_user)
@@ -224,7 +224,7 @@ begin
 
   v_holder := weft._look_at_holder(v_lease);
   if v_lease.deployment_id = p_deployment and v_holder in ('alive', 'silent')
-      -- where the engine is cleaning, or only looks again, it knows already, or soon: a signal would undo its own work. The lease's row is locked here, and no
+      -- while the engine cleans up, or only looks again, it knows already, or soon will: a signal would undo its work. The lease's row is locked here, and no
       -- runner hands anything out without it, so this stays true until the signal is there.
       and exists (
         select from weft._statements as t
@@ -234,19 +234,19 @@ begin
   elsif v_lease.deployment_id = p_deployment and v_holder in ('alive', 'silent') then
     begin
       if v_lease.directive_at is null then
-        perform pg_cancel_backend(v_lease.pid);  -- ends the statement at work; the runner then finds the row
+        perform pg_cancel_backend(v_lease.pid);  -- ends the running statement; the runner then finds the row
       else
-        -- The statement may be on its way to a session that rests, where a signal to cancel is lost, and nobody would look for the row until it has run. So
-        -- the session is ended, at rest or at work: its client comes back, or another one, and that CALL finds the row and asks the catalog.
+        -- The statement may be on its way to an idle session, where a signal to cancel is lost, and nobody would look for the row until it has run. So
+        -- the session is ended, idle or not: its client comes back, or another one, and that CALL finds the row and asks the catalog.
         perform pg_terminate_backend(v_lease.pid);
       end if;
     exception when insufficient_privilege then
-      null;  -- a superuser's: it finds the row between two steps
+      null;  -- a superuser's session: it finds the row between two steps
     end;
   elsif v_lease.deployment_id = p_deployment and v_holder = 'unknown' then
-    null;  -- whoever has that number may be somebody else: the runner, if it is one, finds the row between two steps
+    null;  -- that pid may belong to somebody else: the runner, if it is one, finds the row between two steps
   elsif exists (select from weft._statements as t where t.deployment_id = p_deployment and t.state in ('sent', 'cleaning')) then
-    null;  -- the next CALL sees first to what a statement has left half-made
+    null;  -- the next CALL first deals with what a statement has left half-made
   else
     perform weft._end(p_deployment, 'cancelled', weft._describe_cancelled(c)) from weft._cancellations as c where c.deployment_id = p_deployment;
   end if;
@@ -254,10 +254,10 @@ begin
 end
 $$;
 
-comment on function weft.cancel(uuid, text) is 'Asks for the end of a deployment: at once where nobody runs it, else as soon as the runner sees it. As often as you like: what takes away something half-made is not disturbed.';
+comment on function weft.cancel(uuid, text) is 'Cancels a deployment: at once if nobody runs it, otherwise as soon as the runner sees the request. May be repeated: a statement that removes something half-made is not disturbed.';
 
 
--- Of thousands of files each a document is large, and whoever asks has to hold all of them.
+-- The document of a deployment with thousands of files is large, and whoever asks has to hold all documents.
 create or replace function weft.list_deployments(p_limit integer default 20)
   returns jsonb
   volatile
@@ -295,7 +295,7 @@ as $$
   where e.deployment_id = p_deployment and e.number > p_after
 $$;
 
-comment on function weft.list_events(uuid, integer) is 'Lists the events of a deployment behind a number.';
+comment on function weft.list_events(uuid, integer) is 'Lists the events of a deployment after a number.';
 
 
 create or replace function weft.list_history(p_bundle text default null)
@@ -315,7 +315,7 @@ $$;
 comment on function weft.list_history(text) is 'Lists what has been applied to this database, of one bundle or of all.';
 
 
--- The same judgement as when a deployment begins, without one. Of files whose content comes along, it can tell more.
+-- The same judgement as when a deployment begins, without one. It can say more about files whose content is given.
 create or replace function weft.plan(p_manifest jsonb, p_texts jsonb default '{}', p_values jsonb default null)
   returns jsonb
   stable
@@ -329,7 +329,7 @@ as $$
     'refusal', weft._describe_quarrel(j.findings, p_manifest ->> 'order', false),
     'batches', case when j.begun = '[]' then '[]' else weft._foresee_batches(p_manifest, p_texts, p_values) end,
     'halves', case when j.begun = '[]' then '[]' else weft._foresee_halves(p_manifest, p_texts) end,
-    'begun', (  -- and not in the bundle
+    'begun', (  -- and those not in the bundle
       select coalesce(jsonb_agg(b.value order by b.ordinality), '[]')
       from jsonb_array_elements(j.begun) with ordinality as b
       where b.value ->> 'path' not in (select s.value ->> 'path' from jsonb_path_query(p_manifest, '$.phases[*].steps[*]') as s (value))
@@ -363,15 +363,15 @@ as $$
         and exists (select from jsonb_array_elements(p_manifest -> 'artifacts') as a where a.value ->> 'path' = k.path))))
   from (
     select array(select f from weft._judge_history(p_manifest, null, p_texts) as f order by f.ordinal) as findings, weft.list_begun(p_manifest ->> 'bundle') as begun
-    offset 0  -- else both would be asked again wherever they stand above
+    offset 0  -- otherwise, both would be computed again wherever they are used above
   ) as j
 $$;
 
 comment on function weft.plan(jsonb, jsonb, jsonb) is
-  'Tells what the history has to say of a bundle: files that changed, were renamed or come late, why it would be refused, in which order groups of repeatable files would be tried, whose objects are gone, and whether the catalog has drifted since the last deployment. p_texts: the contents of files that changed or are new, by path. p_values: the plain values of parameters that a deployment would be given, by name.';
+  'Tells what the history says about a bundle: files that changed, were renamed or come late, why it would be refused, in which order groups of repeatable files would be tried, whose objects are gone, and whether the catalog has drifted since the last deployment. p_texts: the contents of files that changed or are new, by path. p_values: the plain values of parameters that a deployment would be given, by name.';
 
 
--- For whoever has to give a file its applied content back.
+-- For people who must restore the applied content of a file.
 create or replace function weft.kept_file(p_bundle text, p_path text)
   returns bytea
   stable
@@ -398,4 +398,4 @@ as $$
   where a.deployment_id = p_deployment and a.path = p_path and weft._is_kept(a.deployment_id, a.path, a.digest)
 $$;
 
-comment on function weft.file(uuid, text) is 'Returns the bytes of a file that a deployment has brought, also before it is run: for whoever approves it. Null where they are not all here, or not kept any more.';
+comment on function weft.file(uuid, text) is 'Returns the bytes of a file that a deployment has brought, even before it runs, for whoever approves it. Null if they are not all here, or no longer kept.';

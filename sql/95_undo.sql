@@ -1,6 +1,6 @@
--- Going back, as the doorman and people ask for it.
+-- Undoing a deployment, as the doorman and people request it.
 
--- By hand nobody signs: the secrets that lie ready in the session are those that are given. Their names are part of the request, their values of none.
+-- A request by hand is not signed: it is given the secrets that were set in the session. It contains their names, but not their values.
 create or replace function weft._name_secrets()
   returns jsonb
   stable
@@ -24,7 +24,7 @@ begin
 end
 $$;
 
-comment on function weft._refuse_foreseen(jsonb) is 'Refuses an undo with what it would fail with for sure.';
+comment on function weft._refuse_foreseen(jsonb) is 'Refuses an undo that would certainly fail, with the errors.';
 
 
 create or replace function weft.undo(
@@ -42,7 +42,7 @@ declare
   v_plan      jsonb;
   v_lacking   jsonb;
   v_secrets   jsonb;
-  v_givers    uuid[];      -- with which undo files came later
+  v_givers    uuid[];      -- deployments that brought undo files later
   v_manifest  jsonb;
   v_digest    bytea;
   v_existing  uuid;
@@ -82,7 +82,7 @@ begin
   v_manifest := case v_undone.mode when 'baseline' then jsonb_build_object('format', 1, 'bundle', v_undone.bundle, 'undoes', v_undone.id, 'artifacts', '[]'::jsonb, 'phases', '[]'::jsonb)
     else weft._make_undo_manifest(v_undone) end;
   if v_undone.mode = 'baseline' then
-    null;  -- its undo files are for what others have made
+    null;  -- its undo files are for what other deployments have made
   elsif v_manifest -> 'phases' = '[]' or v_lacking <> '[]' and not coalesce((v_document ->> 'partly')::boolean, p_partly) then
     raise exception 'Of deployment % (%), % no undo: %.', v_undone.id, v_undone.bundle,
         case when v_manifest -> 'phases' = '[]' then 'all files have'
@@ -93,7 +93,7 @@ begin
         hint = case when v_manifest -> 'phases' = '[]' then 'Write undo files and deploy the bundle again with them: it runs nothing a second time, and keeps them here.'
           else 'To undo the rest and leave these in the database: weft undo --partly (in SQL: p_partly => true). Or write the undo files that are missing, and deploy the bundle again with them.' end;
   end if;
-  -- where it would stop half-way, for sure
+  -- if it would certainly stop half-way
   perform weft._refuse_foreseen(f.value) from jsonb_array_elements(v_plan -> 'foreseen') as f where not f.value ? 'if';
   v_secrets := coalesce(nullif(v_document -> 'secrets', 'null'), '{}');
   v_givers := weft._list_givers(v_undone.id);
@@ -121,4 +121,4 @@ end
 $$;
 
 comment on function weft.undo(uuid, boolean, bytea, text, text, jsonb, uuid, text, boolean, jsonb) is
-  'Opens and stages a deployment that undoes another one: the one that is named and that no other of its bundle has followed, or the newest of the bundle p_bundle, or of the only one in the database. p_rehearse: all of it in one transaction that is rolled back. Secrets that its files name come through the setting weft.secrets, as with weft.run(). It is refused as long as anything of it has no undo, unless p_partly says that this may stay. p_protection: as with weft.open(). Then: call weft.run(id).';
+  'Opens and stages a deployment that undoes another one: the one that is named, if no other of its bundle has followed it, or the newest of the bundle p_bundle, or of the only one in the database. p_rehearse: everything in one transaction that is rolled back. Secrets that its files name come through the setting weft.secrets, as with weft.run(). It is refused as long as anything of the other deployment has no undo, unless p_partly says that this may stay. p_protection: as with weft.open(). Then: call weft.run(id).';

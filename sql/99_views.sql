@@ -11,12 +11,12 @@ cross join lateral (
   select pg_catalog.count(*) as steps, pg_catalog.count(*) filter (where s.state in ('succeeded', 'skipped')) as steps_done
   from weft._steps as s
   where s.deployment_id = d.id
-    -- in an undo files stand by: what is not called back is no step of it, and what is put off counts where it is run at last
+    -- in an undo, a file that was not called back is no step, and one that was put off counts where it finally runs
     and (d.undoes is null or s.state <> 'skipped' or not s.options ? 'keeps' and not exists (
       select from weft._steps as o where o.deployment_id = d.id and o.path = s.path and o.options ? 'keeps' and o.state <> 'skipped'))
 ) as c;
 
-comment on view weft.deployments is 'Deployments to this database. To go on with one that is staged or running: call weft.run(id). To approve one that waits for that: weft.approve(id, digest), as weft.approvals lists them.';
+comment on view weft.deployments is 'Deployments to this database. To continue one that is staged or running: call weft.run(id). To approve one that waits for that: weft.approve(id, digest), as listed in weft.approvals.';
 
 create or replace view weft.approvals as
 select p.deployment_id, d.bundle, d.mode, d.state, d.caller, p.environment, pg_catalog.encode(p.digest, 'hex') as digest, p.asked_at, p.approve_until, a.caller as approved_by, a.approved_at
@@ -25,7 +25,7 @@ join weft._deployments as d on d.id = p.deployment_id
 left join weft._approvals as a on a.deployment_id = p.deployment_id
 where p.second_person;
 
-comment on view weft.approvals is 'Deployments that need the approval of somebody else than their caller: of which digest, until when, and who has given it.';
+comment on view weft.approvals is 'Deployments that need the approval of somebody other than their caller: of which digest, until when, and who has given it.';
 
 create or replace view weft.steps as
 select s.deployment_id, s.ordinal, p.name as phase, p.transaction, s.kind, s.path, s.condition, s.is_wanted, s.state, coalesce(s.statements, t.done) as statements, s.rows, s.milliseconds, s.finished_at,
@@ -38,7 +38,7 @@ join weft._deployments as d on d.id = s.deployment_id
 join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
 left join lateral (select c.done, c.runs_again from weft._count_statements(s.deployment_id) as c where c.step = s.ordinal and s.state in ('pending', 'failed')) as t on true;
 
-comment on view weft.steps is 'Steps of deployments, each with what became of it. Of one that failed and was run statement by statement: how many are done, and what stays.';
+comment on view weft.steps is 'Steps of deployments, each with what became of it. If a step failed that ran statement by statement: how many are done, and what stays.';
 
 create or replace view weft.rehearsals as
 select r.deployment_id, pg_catalog.row_number() over (partition by r.deployment_id order by s.ordinality, t.ordinality) as ordinal,
@@ -51,7 +51,7 @@ from weft._reports as r
 cross join pg_catalog.jsonb_array_elements(r.report -> 'steps') with ordinality as s
 left join pg_catalog.jsonb_array_elements(s.value -> 'statements') with ordinality as t on true;
 
-comment on view weft.rehearsals is 'What rehearsals have shown of each statement. All of it: weft.status(id) -> ''rehearsal''.';
+comment on view weft.rehearsals is 'What rehearsals have shown about each statement. The whole report: weft.status(id) -> ''rehearsal''.';
 
 create or replace view weft.batches as
 select b.deployment_id, p.name as phase, s.path, s.state, b.rounds, b.rows, b.size, b.table_name, b.table_rows,
@@ -62,7 +62,7 @@ cross join lateral weft._recall_batch(s) as b
 join weft._phases as p on p.deployment_id = s.deployment_id and p.ordinal = s.phase
 where s.kind = 'batch' and b.step is not null;
 
-comment on view weft.batches is 'How far each batch is, after its last round that was committed; where another deployment has gone on with it, how far it was, without the cursor.';
+comment on view weft.batches is 'How far each batch is, after its last committed round; if another deployment has continued it, how far it was, without the cursor.';
 
 create or replace view weft.history as
 select h.bundle, h.path, pg_catalog.encode(h.digest, 'hex') as digest, h.deployment_id, h.applied_at, a.caller as approved_by
@@ -75,7 +75,7 @@ create or replace view weft.begun as
 select f.bundle, f.path, f.deployment_id, f.at, f.statements, f.rounds, f.account
 from weft._find_begun() as f;
 
-comment on view weft.begun is 'Files that were run in part and not to their end, by bundle and path: what of each is in this database.';
+comment on view weft.begun is 'Files that were run only in part, by bundle and path: what of each is in this database.';
 
 create or replace view weft.events as
 select e.deployment_id, e.number, e.at, e.kind, e.phase, e.path, e.data
@@ -88,21 +88,21 @@ select r.deployment_id, r.number, r.state, d.bundle, d.caller, r.written_at, pg_
 from weft._receipts as r
 join weft._deployments as d on d.id = r.deployment_id;
 
-comment on view weft.receipts is 'How deployments ended: for each end its account, as it was written then, and the SHA-256 of that.';
+comment on view weft.receipts is 'How deployments ended: for each end, the account that was written then, and its SHA-256.';
 
 create or replace view weft.settings as
 select l.name, weft._setting(l.name) as value, l.default_value, s.changed_at, s.changed_by, l.meaning
 from weft._list_settings() as l
 left join weft._settings as s on s.name = l.name;
 
-comment on view weft.settings is 'How long what nobody needs any more is kept in this database, days and hours as the names say. To change one: weft.change_setting(name, value).';
+comment on view weft.settings is 'How long this database keeps what nobody needs any more, in days or hours, as the names say. To change one: weft.change_setting(name, value).';
 
 create or replace view weft.parameters as
 select p.deployment_id, p.name, p.type, p.is_secret, p.is_given, p.value
 from weft._parameters as p;
 
-comment on view weft.parameters is 'Parameters of deployments, with what they were given; of a secret one never the value.';
+comment on view weft.parameters is 'Parameters of deployments, with what they were given; never the value of a secret.';
 
--- For nobody but its owner. What weft.parameter() tells, it tells inside of a run: see weft._admit_role.
+-- Only for the owner. Everybody may execute weft.parameter(), but others get usage of the schema only during a run: see weft._admit_role.
 revoke all on all routines in schema weft from public;
 grant execute on function weft.parameter(text) to public;

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '07f1ddbca5c5000b8870afdb4475c559ece913b1ff645e9f6d959c80ef30eae8';
+export const ENGINE_DIGEST = 'c03563c822075eea00a30a9ebfd7aca5078bccd74c6412bb3a1df2bf4635932b';
