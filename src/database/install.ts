@@ -122,12 +122,15 @@ export async function installEngine(session: Session, installed: number | null, 
   if (isJudgedAbove(error.sqlstate)) throw error;
   // Its words are about what refused the script, an event trigger say, and not about what is there.
   const { sqlstate, message, detail, hint, context } = error;
-  const more = [detail && `Detail: ${detail}.`, hint && `Hint: ${hint}.`, context && `Where: ${context.split('\n')[0]}.`]
+  const more = [detail && `Detail: ${detail}.`, hint && `Hint: ${hint.replace(/\.$/, '')}.`, context && `Where: ${context.split('\n')[0]}.`]
     .map((one) => (one ? `${one} ` : ''))
     .join('');
+  const whatToDo = sqlstate.startsWith('53')
+    ? 'The script is one transaction: it takes some 1100 places in the lock table (max_locks_per_transaction times max_connections), and some 4 MB of disk.'
+    : 'Where an event trigger of the database did that, let it pass over schema weft.';
   throw new Problem(
     'statement_failed',
-    `The engine was not ${installed === null ? 'installed' : 'upgraded'}: the database refused its script with ${sqlstate}: ${message}. ${more}Nothing was changed. Where an event trigger of the database did that, let it pass over schema weft.`,
+    `The engine was not ${installed === null ? 'installed' : 'upgraded'}: the database refused its script with ${sqlstate}: ${message}. ${more}Nothing was changed. ${whatToDo}`,
     { sqlstate },
     error,
   );
@@ -135,7 +138,7 @@ export async function installEngine(session: Session, installed: number | null, 
 
 /** Connection trouble, a lock or a deadlock, somebody who ended it, a read-only server, and the engine's own words. */
 function isJudgedAbove(sqlstate: string): boolean {
-  return /^(?:08|25|28|40|53|55|57|WF)/.test(sqlstate);
+  return /^(?:08|25|28|40|55|57|WF)/.test(sqlstate);
 }
 
 export function engineNewer(installed: number, ours: number): Problem {

@@ -383,6 +383,27 @@ it('exit_on_error of the database, which would end the session at each error, do
   expect(await sqlAnew(database.url, 'select state::text from weft.deployments order by created_at desc limit 1')).toEqual([{ state: 'failed' }]);
 });
 
+it.runIf(offers('a superuser'))('an installation for which the server has too little of something says what it takes; the database is as it was', async () => {
+  const empty = await emptyDatabase();
+  try {
+    await sql(
+      empty.superuserUrl as string,
+      `create function fill_up() returns event_trigger language plpgsql
+         as $$ begin raise 'out of shared memory' using errcode = '53200', hint = 'You might need to increase "max_locks_per_transaction".'; end $$;
+       create event trigger fill_up on ddl_command_end execute function fill_up();`,
+    );
+    await expect(deployFiles(empty.url, { '1.sql': 'select 1;' })).rejects.toMatchObject({
+      slug: 'statement_failed',
+      message: expect.stringMatching(
+        /^The engine was not installed: .* 53200: out of shared memory\. Hint: You might need to increase "max_locks_per_transaction"\. .*Nothing was changed\. The script is .* 1100 places/,
+      ),
+    });
+    expect(await sql(empty.url, `select to_regnamespace('weft') as there`)).toEqual([{ there: null }]);
+  } finally {
+    await empty.drop();
+  }
+});
+
 it.runIf(offers('a superuser'))('an installation that an event trigger refuses says so, and what it said; the database is as it was', async () => {
   const empty = await emptyDatabase();
   try {
