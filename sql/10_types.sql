@@ -32,7 +32,7 @@ comment on type weft.step_state is 'States of a step.';
 create type weft.statement_state as enum (
   'pending',   -- not run yet                                       -> done, sent, failed
   'sent',      -- handed out to be run at top level; the catalog says what became of it -> done, cleaning, failed
-  'cleaning',  -- it failed, and left something half-made that is being taken away      -> failed
+  'cleaning',  -- it failed, and left something half-made that is being removed          -> failed
   'done',      -- for a statement of a transaction: its effect and this word were committed together
   'failed'
 );
@@ -46,7 +46,7 @@ create type weft._scanner as (
   begins      integer,  -- of BEGIN ATOMIC ... END
   words       text,     -- the first words of the statement, as psql counts them: 'cf', 'corp', ...
   has_code    boolean,  -- something other than white space and comments was seen
-  statement   text,     -- what has been read of the statement at hand
+  statement   text,     -- what has been read of the current statement
   line        integer,  -- the line at which that text begins
   unread      text,     -- its end, which may be the beginning of a longer token
   has_restrict  boolean   -- a \restrict or \unrestrict stands before its first word
@@ -113,7 +113,7 @@ create type weft._script as (
   parameters    jsonb,      -- if they differ from its phase's: for older content that an undo runs
   is_streamed   boolean,    -- it has several chunks, or rows of COPY: it is read while it runs, so that only one chunk is held
   begun_at      integer,    -- the line of the BEGIN that is left out with the COMMIT at the end
-  statements    text[],     -- of the chunk at hand
+  statements    text[],     -- of the current chunk
   lines         integer[],  -- of all statements so far, like the digests
   digests       bytea[],
   executables   text[],     -- the statements in the form that EXECUTE takes

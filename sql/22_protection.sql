@@ -33,5 +33,5 @@ create table weft._approvals (
   signature      jsonb
 );
 comment on table weft._approvals is 'Who has approved a deployment, once, and by which digest.';
-comment on column weft._approvals.request is 'The signed document, byte for byte; null where somebody said it in SQL.';
+comment on column weft._approvals.request is 'The signed document, byte for byte; null if somebody approved it in SQL.';
 comment on column weft._approvals.signature is 'What proves the request.';

@@ -49,7 +49,7 @@ begin
         case left(v_rest, 1)
           when '''' then
             p_scanner.has_code := true;
-            -- behind a line's end, E'a' goes on with 'b' (the standard has it so), and still knows escapes
+            -- after a line end, E'a' continues with 'b' (as in the standard), still with escapes
             p_scanner.mode := case when p_scanner.tag = E'E\n' or v_code ~ '(?:^|[^A-Za-z0-9_$\u0080-\U0010ffff])[eE]$' then 'escape' else 'string' end;
             p_scanner.tag := null;
             v_rest := substr(v_rest, 2);
@@ -98,7 +98,7 @@ begin
         end if;
 
       when 'escape' then
-        -- a backslash at the end of the part escapes the semicolon behind it, which is inside the string either way
+        -- a backslash at the end of the part escapes the semicolon after it, which is inside the string either way
         v_rest := substr(v_rest, length(substring(v_rest from '^(?:[^''\\]|\\.|'''')*')) + 1);
         exit when left(v_rest, 1) <> '''' or v_rest = '''' and not p_is_end;
         p_scanner.mode := 'code';

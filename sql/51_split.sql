@@ -120,7 +120,7 @@ declare
   v_parts       text[] := string_to_array(p_text, ';');
   v_part        text;
   v_index       integer := 0;
-  v_open        text[] := '{}';     -- the parts of the statement at hand, if it has several
+  v_open        text[] := '{}';     -- the parts of the current statement, if it has several
   v_last        integer := cardinality(v_parts);
   v_whole       text;
   v_statements  text[] := '{}';

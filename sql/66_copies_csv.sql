@@ -155,7 +155,7 @@ as $$
   select (p_reader.row_line + p_number - 1 + weft._count_line_feeds(p_reader, array_to_string((string_to_array(p_reader.rows, E'\n'))[:p_number - 1], '')))::integer
 $$;
 
-comment on function weft._line_of_row(weft._reader, bigint) is 'Tells at which line of the file one of the rows at hand begins.';
+comment on function weft._line_of_row(weft._reader, bigint) is 'Tells at which line of the file one of the current rows begins.';
 
 
 -- For a file that is only read, and not run. Rows after a COPY end at the line \. , whatever they contain. If statements and rows alternate, each costs as

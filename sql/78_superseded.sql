@@ -7,7 +7,7 @@ create or replace function weft._find_superseded(p_bundle text, p_manifest jsonb
   stable
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = off  -- rows that were just written have no statistics
-  set jit = off  -- which such a plan looks dear enough for
+  set jit = off  -- such a plan looks expensive enough to be compiled
   language plpgsql
 as $$
 declare

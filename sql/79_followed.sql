@@ -19,7 +19,7 @@ create or replace function weft._keep_followed(p_deployment weft._deployments, p
   volatile
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = off  -- rows that were just written have no statistics
-  set jit = off  -- which such a plan looks dear enough for
+  set jit = off  -- such a plan looks expensive enough to be compiled
   language sql
 as $$
   update weft._steps as s set replaced = weft._keep_row(h)
@@ -38,7 +38,7 @@ create or replace function weft._unfollow(p_deployment uuid)
   volatile
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = off  -- rows that were just written have no statistics
-  set jit = off  -- which such a plan looks dear enough for
+  set jit = off  -- such a plan looks expensive enough to be compiled
   language sql
 as $$
   update weft._history as h
@@ -63,7 +63,7 @@ create or replace function weft._follow_findings(p_deployment weft._deployments,
   volatile
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = off  -- rows that were just written have no statistics
-  set jit = off  -- which such a plan looks dear enough for
+  set jit = off  -- such a plan looks expensive enough to be compiled
   language plpgsql
 as $$
 declare

@@ -53,7 +53,7 @@ create or replace function weft._find_changes(p_bundle text, p_candidates weft._
   stable
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = off  -- rows that were just written have no statistics
-  set jit = off  -- which such a plan looks dear enough for
+  set jit = off  -- such a plan looks expensive enough to be compiled
   language plpgsql
 as $$
 declare
@@ -99,7 +99,7 @@ create or replace function weft._find_renames(p_bundle text, p_candidates weft._
   stable
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = off  -- rows that were just written have no statistics
-  set jit = off  -- which such a plan looks dear enough for
+  set jit = off  -- such a plan looks expensive enough to be compiled
   language plpgsql
 as $$
 declare
@@ -168,7 +168,7 @@ create or replace function weft._find_latecomers(p_bundle text, p_candidates wef
   stable
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = off  -- rows that were just written have no statistics
-  set jit = off  -- which such a plan looks dear enough for
+  set jit = off  -- such a plan looks expensive enough to be compiled
   language sql
 as $$
   select l.ordinal, l.path, 'late', jsonb_build_object('behind', l.last_applied)
@@ -317,7 +317,7 @@ create or replace function weft._settle_with_history(p_deployment weft._deployme
   volatile
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = off  -- rows that were just written have no statistics
-  set jit = off  -- which such a plan looks dear enough for
+  set jit = off  -- such a plan looks expensive enough to be compiled
   language plpgsql
 as $$
 declare

@@ -213,7 +213,7 @@ create or replace function weft._claim_left_out(p_deployment weft._deployments)
   volatile
   set search_path = pg_catalog, pg_temp
   set enable_nestloop = off  -- rows that were just written have no statistics
-  set jit = off  -- which such a plan looks dear enough for
+  set jit = off  -- such a plan looks expensive enough to be compiled
   language sql
 as $$
   update weft._history as h

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'c03563c822075eea00a30a9ebfd7aca5078bccd74c6412bb3a1df2bf4635932b';
+export const ENGINE_DIGEST = 'bd16a7ed177cb39e661980fe2ed9bb49b5e5a3eb2cb1673aff89816f405e03e9';
