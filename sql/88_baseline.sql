@@ -30,11 +30,12 @@ begin
     verdict := '{"by": "nothing"}';
     return;
   end if;
-  select coalesce(jsonb_agg(jsonb_build_object('path', l.path, 'line', l.line) || l.object) filter (where not l.is_gone), '[]'),
-         jsonb_agg(jsonb_build_object('path', l.path, 'line', l.line) || l.object) filter (where not l.is_gone and not l.is_there),
+  -- The order is written down: for the aggregate with "distinct", PostgreSQL 16 and later sort the rows by path for all of them.
+  select coalesce(jsonb_agg(jsonb_build_object('path', l.path, 'line', l.line) || l.object order by l.place) filter (where not l.is_gone), '[]'),
+         jsonb_agg(jsonb_build_object('path', l.path, 'line', l.line) || l.object order by l.place) filter (where not l.is_gone and not l.is_there),
          coalesce(jsonb_agg(distinct l.path) filter (where l.is_gone), '[]')
   into v_objects, v_missing, v_gone
-  from weft._look_for_created(p_deployment.id) as l;
+  from weft._look_for_created(p_deployment.id) with ordinality as l (path, line, object, is_gone, is_there, place);
   verdict := jsonb_build_object('by', 'catalog', 'objects_found', jsonb_array_length(v_objects) - coalesce(jsonb_array_length(v_missing), 0), 'not_looked_at', (
     select coalesce(jsonb_agg(s.path order by s.ordinal), '[]') from weft._steps as s
     where s.deployment_id = p_deployment.id and s.kind <> 'check' and not exists (select from jsonb_array_elements(v_objects) as o where o.value ->> 'path' = s.path)),

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'bd16a7ed177cb39e661980fe2ed9bb49b5e5a3eb2cb1673aff89816f405e03e9';
+export const ENGINE_DIGEST = 'cda79c534842192a09b64e518e15186236d704b998ba08e985e58dde76dd803d';

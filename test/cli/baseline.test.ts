@@ -287,6 +287,23 @@ copy t from stdin (format csv);\n2,"two\nlines;"\n\\.\ncreate view seen as selec
     expect(json().error).toMatchObject({ message: `The database is not at this bundle: ${message}`, path: '1.sql', hint: expect.stringMatching(hint) });
   });
 
+  it('goes by the order in which the files run, not by that of their paths', async () => {
+    await sql(database.url, 'create table a1 (); create table a2 ()');
+    const steps = '    steps: [{ run: "V?__*.sql" }, { run: "V??__*.sql" }]';
+    const folder = makeFolder({
+      'weft.yaml': `name: shop\nphases:\n  - name: main\n${steps}\n`,
+      'V1__a.sql': 'create table a1 ();',
+      'V2__a.sql': 'create table a2 ();',
+      'V3__a.sql': 'create table a3 ();',
+      'V10__a.sql': 'create table a10 ();',
+    });
+    expect((await weft('baseline', folder, '--json')).json().error).toMatchObject({
+      path: 'V3__a.sql',
+      detail: 'Nothing was recorded. Not there: relation a3 (V3__a.sql:1), relation a10 (V10__a.sql:1).',
+      hint: expect.stringMatching(/^Up to V2__a\.sql all is there: /),
+    });
+  });
+
   describe('of what has a name, and is rarer', () => {
     const TABLES = `create table public.t (id int primary key, n int); create type public.mood as enum ('ok');`;
     const RARE: readonly (readonly [string, string])[] = [
