@@ -18,7 +18,7 @@ export function isRefused({ state, error }: Deployment): boolean {
 export function nextLines(deployment: Deployment, isToBeCleaned: boolean): string[] {
   const { id, state, mode, undone } = deployment;
   if (!isOver(state)) return unfinishedLines(deployment);
-  if (mode === 'rehearse') return state === 'succeeded' || state === 'degraded' ? [] : [rehearseAgain(deployment)];
+  if (mode === 'rehearse') return state === 'succeeded' || state === 'degraded' ? [] : [rehearseAgain(deployment), ...thereBefore(deployment)];
   if (mode === 'baseline') {
     if (undone && isOver(undone.state)) return [];
     if (state === 'succeeded') return [`Next: "weft plan" shows what is still to be run. If this was a mistake, "weft undo ${id}" withdraws it.`];
@@ -32,7 +32,7 @@ export function nextLines(deployment: Deployment, isToBeCleaned: boolean): strin
         `Next: correct what failed and deploy again; what is committed is not run twice. If the cause was the database, "weft resume ${id}" tries just that again.`,
       ];
     case 'failed':
-      return [afterFailure(deployment, isToBeCleaned)];
+      return [afterFailure(deployment, isToBeCleaned), ...thereBefore(deployment)];
     case 'cancelled':
       return [afterCancel(deployment, isToBeCleaned)];
     default:
@@ -65,6 +65,20 @@ export function rehearseAgain(deployment: Deployment): string {
   if (deployment.undoes) return nextOfUndo(deployment).join('');
   if (isRefused(deployment)) return 'Next: as the hint says.';
   return deployment.state === 'cancelled' ? 'Next: rehearse again when you like.' : `Next: ${remedyOf(deployment)} and rehearse again.`;
+}
+
+/** What the server says of something that exists: schema, table, column, object (a type, a role, a trigger …), function. */
+const IS_THERE = ['42P06', '42P07', '42701', '42710', '42723'];
+
+/** Of a file whose objects exist: perhaps the database is older than its history, and then correcting the file is wrong. */
+export function thereBefore({ error, phases, undoes }: Deployment): string[] {
+  const path = error?.path;
+  const step = phases.flatMap(({ steps }) => steps).find((one) => one.path === path);
+  if (!path || undoes || step?.kind !== 'run' || step.options?.repeat !== undefined || !IS_THERE.includes(error.sqlstate)) return [];
+  if (error.hint?.includes('weft baseline')) return []; // of an empty history the engine says it
+  return [
+    `If the database had all of this before Weft came, or by hand: "weft baseline FOLDER --only ${oneLine(path)}" records that file as applied, and "--up-to FILE" every file up to one.`,
+  ];
 }
 
 /** A batch of which rounds are committed: with a cursor, another statement needs a word on where it begins. */

@@ -5,7 +5,7 @@
 import type { Deployment } from '../domain/deployment.ts';
 import type { MeasuredStatement, Rehearsal } from '../domain/rehearsal.ts';
 import { COUNTS } from './loads.ts';
-import { rehearseAgain } from './next.ts';
+import { rehearseAgain, thereBefore } from './next.ts';
 import { offenderLines } from './offenders.ts';
 import type { Style } from './style.ts';
 import { driftLines, errorLines, renderSummary } from './summary.ts';
@@ -42,7 +42,7 @@ export function renderRehearsal(deployment: Deployment, style: Style): string {
     ),
     titled('What this does not show:', notShownLines(rehearsal)),
     driftLines(deployment, style).slice(1),
-    deployment.state === 'failed' || deployment.state === 'cancelled' ? [rehearseAgain(deployment)] : [],
+    deployment.state === 'failed' || deployment.state === 'cancelled' ? [rehearseAgain(deployment), ...thereBefore(deployment)] : [],
     columns([['deployment', deployment.id]], '  ').map(style.dim),
   ];
   return sections

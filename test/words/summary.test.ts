@@ -76,6 +76,22 @@ describe('the summary', () => {
     expect(show({ state: 'failed', error: { ...ERROR, sqlstate } })).toContain(`Next: ${remedy}; what`);
   });
 
+  it('of a file whose objects exist: that the database may be older than its history', () => {
+    const words =
+      'Nothing needs to be cleaned up.\nIf the database had all of this before Weft came, or by hand: "weft baseline FOLDER --only schema/047_orders.sql" records';
+    const said = (sqlstate: string, step: object, hint = ERROR.hint) => {
+      const phase = makePhase('schema', 'single', 'failed', { pending: 1 });
+      const steps = phase.steps.map((one) => ({ ...one, path: 'schema/047_orders.sql', ...step }));
+      return show({ state: 'failed', phases: [{ ...phase, steps }], error: { ...ERROR, sqlstate, hint } });
+    };
+    for (const sqlstate of ['42P06', '42P07', '42701', '42710', '42723']) expect(said(sqlstate, { kind: 'run' })).toContain(words);
+    expect(said('42P01', { kind: 'run' })).not.toContain('baseline');
+    // A file that runs again is to be written so that it can; and a baseline would not have it run.
+    expect(said('42710', { kind: 'run', options: { repeat: 'on-change' } })).not.toContain('baseline');
+    const hint = 'The history of this database is empty. "weft baseline" records them.';
+    expect(said('42P07', { kind: 'run' }, hint).split('weft baseline')).toHaveLength(2);
+  });
+
   it.each([
     [null, 'bbbb', 'bbbb after; none before: for more than a second'],
     ['aaaa', null, 'aaaa before; none after: for more than a second'],
