@@ -48,8 +48,8 @@ export async function undo(call: Call): Promise<number> {
     if (isRefused)
       printer.say(
         plan.phases.length === 0
-          ? 'Nothing would be undone: no file of it has an undo.'
-          : `Nothing would be undone as it stands: to undo the rest and leave these, weft undo --partly ${plan.deployment}.`,
+          ? `Nothing would be undone: no file of it has an undo. Write undo files: weft undo ${plan.deployment} --with FOLDER brings them.`
+          : `Nothing would be undone as it stands: to undo the rest and leave these, weft undo --partly ${plan.deployment}; to bring undo files for them, weft undo ${plan.deployment} --with FOLDER.`,
       );
     printer.document(plan);
     return isRefused || certainOf(plan).length > 0 ? 2 : 0;
@@ -126,7 +126,7 @@ function refusal({ deployment, lacking, phases }: UndoPlan): Problem {
   const names = listed(lacking.map(({ path }) => path));
   const what =
     phases.length === 0
-      ? `None of the files of deployment ${deployment} has an undo: ${names}. Nothing was undone. Write undo files and deploy the bundle with them: it runs nothing a second time, and keeps them in the database.`
-      : `${count(lacking.length, 'file')} of deployment ${deployment} ${lacking.length === 1 ? 'has' : 'have'} no undo: ${names}. Nothing was undone. To undo the rest and leave these: weft undo --partly ${deployment}.`;
+      ? `None of the files of deployment ${deployment} has an undo: ${names}. Nothing was undone. Write undo files: weft undo ${deployment} --with FOLDER brings them, and undoes it.`
+      : `${count(lacking.length, 'file')} of deployment ${deployment} ${lacking.length === 1 ? 'has' : 'have'} no undo: ${names}. Nothing was undone. To undo the rest and leave these: weft undo --partly ${deployment}. Or write undo files for them: weft undo ${deployment} --with FOLDER brings them, and undoes all of it.`;
   return new Problem('undo_missing', what, { deployment, lacking: lacking.map(({ path }) => path) });
 }
