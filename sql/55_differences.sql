@@ -58,35 +58,49 @@ declare
   c_plain constant text :=
     '^(?:[^-/''"$A-Za-z0-9_\u0080-\U0010ffff]'
     || '|(?:[A-DF-Za-df-z0-9_\u0080-\U0010ffff]|[eE](?!''))[A-Za-z0-9_$\u0080-\U0010ffff]*(?![A-Za-z0-9_$\u0080-\U0010ffff])'
-    || '|''[^'']*''|(?<![A-Za-z0-9_$\u0080-\U0010ffff])[eE]''(?:[^''\\]|\\.|'''')*''|"[^"]*"'
-    || '|--[^\n\r]*|/\*(?:[^*/]|\*(?!/)|/(?!\*)|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/)*\*/|-(?!-)|/(?!\*)'
+    || '|''[^'']*''|(?<![A-Za-z0-9_$\u0080-\U0010ffff])[eE]''(?:[^''\\]|\\.|'''')*''(?!'')|"[^"]*"'
+    || '|--[^\n\r]*(?![^\n\r])|/\*(?:[^*/]|\*(?!/)|/(?!\*)|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/)*\*/|-(?!-)|/(?!\*)'
     || '|\$(?!\$|[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*\$))*';
   c_tag constant text := '^\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$';
-  v_rest    text := p_statement;
+  c_block   constant integer := 8192;
+  c_window  constant integer := 512;
+  v_length  integer := length(p_statement);
+  v_taken   integer := 0;           -- characters of the statement that are in v_rest, or were
+  v_rest    text := '';
+  v_window  integer := c_window;    -- how much of v_rest is looked at: of many quotes, each would be looked for up to the end
   v_plain   text;
   v_tag     text;
   v_at      integer;
-  v_result  text := '';
+  v_parts   text[] := '{}';
 begin
-  -- E'a', a line end and 'b\'' are one string; that is not recognised here
+  -- E'a', a line's end and 'b\'' are one string, which is not looked for
   if strpos(p_statement, '\''') > 0 and p_statement ~ '''[ \t\f\v]*(?:--[^\n\r]*)?[\n\r]' then
     return p_statement;
   end if;
-  while v_rest <> '' loop
-    v_plain := substring(v_rest from c_plain);
-    v_result := v_result || weft._normalise_stretch(v_plain);
-    v_rest := substr(v_rest, length(v_plain) + 1);
+  loop
+    while v_taken < v_length and length(v_rest) < v_window loop
+      v_rest := v_rest || substr(p_statement, v_taken + 1, greatest(c_block, v_window));
+      v_taken := v_taken + greatest(c_block, v_window);
+    end loop;
     exit when v_rest = '';
-    v_tag := substring(v_rest from c_tag);
-    v_at := strpos(substr(v_rest, length(v_tag) + 1), v_tag);
-    if v_tag is null or v_at = 0 then  -- a quote that is never closed, or comments nested too deep
+    v_plain := substring(left(v_rest, v_window) from c_plain);
+    v_tag := substring(substr(v_rest, length(v_plain) + 1, v_window - length(v_plain)) from c_tag);
+    v_at := strpos(substr(v_rest, length(v_plain) + length(v_tag) + 1, v_window - length(v_plain) - length(v_tag)), v_tag);
+    if v_at > 0 then
+      v_at := length(v_plain) + v_at + 2 * length(v_tag) - 1;
+      v_parts := array_append(v_parts, weft._normalise_stretch(v_plain) || substr(v_rest, length(v_plain) + 1, v_at - length(v_plain)));
+      v_rest := substr(v_rest, v_at + 1);
+      v_window := c_window;
+    elsif v_window < length(v_rest) or v_taken < v_length then  -- what does not end here may end behind it
+      v_window := 2 * v_window;
+    elsif length(v_plain) = length(v_rest) then
+      v_parts := array_append(v_parts, weft._normalise_stretch(v_plain));
+      exit;
+    else  -- a quote that nothing closes, or a comment deeper than we look
       return p_statement;
     end if;
-    v_at := v_at + 2 * length(v_tag) - 1;
-    v_result := v_result || left(v_rest, v_at);
-    v_rest := substr(v_rest, v_at + 1);
   end loop;
-  return btrim(v_result, ' ');
+  return btrim(array_to_string(v_parts, ''), ' ');
 end
 $$;
 

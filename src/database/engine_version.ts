@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'cda79c534842192a09b64e518e15186236d704b998ba08e985e58dde76dd803d';
+export const ENGINE_DIGEST = '7c633e8a96367aa24b11d21c7162573b796aeefab14eebb03fa3bbd38eb89df7';

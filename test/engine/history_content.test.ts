@@ -117,6 +117,28 @@ describe('two files are not the same', () => {
   });
 });
 
+describe('a long statement', () => {
+  it('is told by its dollar quotes, wherever they begin and end', async () => {
+    // around what the engine looks at, and takes, at a time
+    for (const length of [...Array.from({ length: 12 }, (_, n) => 494 + n), 1010, ...Array.from({ length: 12 }, (_, n) => 8174 + n), 20_000]) {
+      const words = 'a '.repeat(length / 2).padEnd(length, 'b');
+      const made = (comment: string, body: string) => `select ${words} ${comment}, $tag$${body}$tag$, 'it -- $tag$', $tag$${words}$tag$ ${comment}`;
+      const text = 'select weft._is_same_content($1, $2) as remarked, weft._is_same_content($3, $4) as quoted, weft._is_same_content($5, $3) as longer';
+      const { rows } = await client.query(text, [
+        ...[made('-- it is "one\n', 'x'), made('/* $tag$ */', 'x')],
+        ...[made('', `${words} c`), made('', `${words}  c`), made('', `${words} /* c */ c`)],
+      ]);
+      expect(rows[0]).toEqual({ remarked: true, quoted: false, longer: false });
+    }
+  }, 60_000);
+
+  it('of tens of thousands of dollar quotes is told too', async () => {
+    const many = '$$x$$, '.repeat(30_000);
+    const { rows } = await client.query('select weft._is_same_content($1, $2) as same', [`select ${many} 1`, `select ${many} /* that */ 1`]);
+    expect(rows).toEqual([{ same: true }]);
+  }, 60_000);
+});
+
 describe('a difference', () => {
   const lines = (...texts: readonly string[]): string => `${texts.join('\n')}\n`;
   const abc = 'abcdefghijklmnopqrstuvwxyz'.split('');
