@@ -43,9 +43,9 @@ export interface OpenCall {
   readonly signature: Readonly<Record<string, string>> | null;
   /** Values of secret parameters, which are stored nowhere; null when there are none. */
   readonly secrets?: SecretValues | null | undefined;
-  /** What the environment asks of it; null when it asks nothing. */
+  /** What the environment requires of it; null if it requires nothing. */
   readonly protection?: Protection | null | undefined;
-  /** Whom to tell how it ends; null where nobody waits for that but whoever asks. */
+  /** Whom to tell how it ends; null if only the one who asks waits for that. */
   readonly owed?: OwedCall | null | undefined;
 }
 
@@ -69,13 +69,13 @@ export interface OpenedDeployment {
   readonly backend: number;
   /** Digests of the chunks that the database does not have. */
   readonly missing: readonly string[];
-  /** Names of secret parameters that every run needs and that did not come along. */
+  /** Names of secret parameters that every run needs and that were not given. */
   readonly lacking: readonly string[];
-  /** Of a repeated request whose deployment is over: the receipt that the first one left; null when there is none yet. */
+  /** For a repeated request whose deployment is over: the receipt that the first one left; null if there is none yet. */
   readonly receipt: NonNullable<Deployment['receipt']> | null;
   /** Null when it needs none. */
   readonly approval: Approval | null;
-  /** Of a repeated request whose deployment is over: one of the same bundle that has run since; null when there is none. */
+  /** For a repeated request whose deployment is over: one of the same bundle that has run since; null if there is none. */
   readonly overtakenBy: string | null;
   readonly server: ServerFacts;
 }
@@ -90,11 +90,11 @@ export interface Run {
   readonly callers: readonly string[] | null;
   /** Values of its secret parameters; null when it has none, or none are known. */
   readonly secrets?: SecretValues | null | undefined;
-  /** Set to try again what failed in a degraded deployment; the same key is the same wish. */
+  /** Set to try again what failed in a degraded deployment; the same key is the same request. */
   readonly reopen?: { readonly key: string; readonly caller: string | null } | undefined;
 }
 
-/** A statement that PostgreSQL runs in no transaction: the session is to run it at top level. */
+/** A statement that PostgreSQL runs in no transaction: the session must run it at top level. */
 export interface Directive {
   readonly statement: string;
   /** A statement that tells the session that the first one is done. */
@@ -108,11 +108,11 @@ export interface RunResult {
   readonly attached: { readonly holder: string; readonly pid: number | null; readonly deployment: string | null } | null;
   /** Whether somebody cancelled the statement on the server, and not the deployment. */
   readonly interrupted: boolean;
-  /** Set when the session is to run a statement, and then to CALL again. */
+  /** Set when the session must run a statement, and then CALL again. */
   readonly directive: Directive | null;
   /** Whether the engine asks what the server said of the last directive. */
   readonly isAsking: boolean;
-  /** Names of secret parameters without which nothing of the deployment runs; empty when there is nothing to lack. */
+  /** Names of secret parameters without which nothing of the deployment runs; empty if none are missing. */
   readonly lacking: readonly string[];
 }
 
@@ -138,7 +138,7 @@ export async function inspectServer(session: Session): Promise<ServerFacts> {
 }
 
 /**
- * Makes sure that the engine is there and of this version. One wait, and one more where there is something to do.
+ * Makes sure that the engine is there and of this version. One wait, and one more if there is something to do.
  * @returns the server, and whether this call installed or upgraded
  */
 export async function ensureEngine(session: Session): Promise<{ server: ServerFacts; changed: boolean }> {
@@ -153,7 +153,7 @@ export async function ensureEngine(session: Session): Promise<{ server: ServerFa
 }
 
 /**
- * How an opening is sent: alone, or with more behind it in the same breath.
+ * How an opening is sent: alone, or together with what follows it.
  * @param opening ends with a sync
  * @param id under which it proposes to open
  * @returns the replies to it
@@ -161,9 +161,9 @@ export async function ensureEngine(session: Session): Promise<{ server: ServerFa
 export type SendOpening = (opening: readonly Message[], id: string) => Promise<readonly Reply[]>;
 
 /**
- * Opens a deployment, or finds the one that the same request opened before; installs the engine where it is missing. One wait
- * on a database that Weft knows, three on a new one; with secrets one more, because what they are sent to is looked at first.
- * @param send called once more, with another id, behind an installation
+ * Opens a deployment, or finds the one that the same request opened before; installs the engine if it is missing. One wait
+ * on a database that Weft knows, three on a new one; with secrets one more, because their recipient is checked first.
+ * @param send called once more, with another id, after an installation
  * @returns the deployment; its id is the one that was proposed last only if it was opened by that
  * @throws Problem id_conflict, engine_newer, and what makes the session or the request unfit
  */
@@ -186,7 +186,7 @@ function secretMessages(secrets: SecretValues | null | undefined): Message[] {
   return secrets === null || secrets === undefined ? [] : [{ kind: 'setting', name: 'weft.secrets', value: JSON.stringify(secrets) }];
 }
 
-/** @param id under which it is opened, if it is new; also the mark of the questions before it */
+/** @param id under which it is opened, if it is new; also marks the questions before it */
 function openMessage(call: OpenCall, id: string): Message {
   return {
     kind: 'statement',
@@ -244,7 +244,7 @@ function readFound(document: unknown, backend: number): Omit<OpenedDeployment, '
   };
 }
 
-/** For a CALL that goes out behind the opening in the same breath: it is refused where that did not open this deployment, at the same backend. */
+/** For a CALL that is sent together with the opening: it is refused unless that opened this deployment, at the same backend. */
 export const BACKEND_OF_OPENING = 0;
 
 /**
@@ -263,8 +263,8 @@ export function runMessages({ id, target, callers, secrets, reopen }: Run, backe
 }
 
 /**
- * A directive, and the CALL behind it: one wait. The statement goes first in a transaction of its own, so the server takes it for one at top level;
- * what reports it is skipped when it fails.
+ * A directive, and the CALL after it: one wait. The statement goes first, in its own transaction, so the server treats it as one at top level;
+ * if it fails, its report is skipped.
  * @returns messages of which the first reply is the statement's and the last the CALL's
  */
 export function directiveMessages({ statement, report }: Directive, run: Run, backend: number): Message[] {
@@ -278,7 +278,7 @@ export function directiveMessages({ statement, report }: Directive, run: Run, ba
 }
 
 /**
- * The CALL that tells the engine what the server said of a directive; or, with the backend that died, of the CALL before.
+ * The CALL that tells the engine the server's error for a directive; or, with the backend that died, for the previous CALL.
  * @param died that backend
  */
 export function reportMessages(error: Pick<SqlError, 'sqlstate' | 'message'> & Partial<SqlError>, run: Run, backend: number, died?: number): Message[] {
@@ -291,7 +291,7 @@ export function reportMessages(error: Pick<SqlError, 'sqlstate' | 'message'> & P
 /**
  * @param reply what came for the CALL
  * @param secrets that went with it
- * @throws Problem what the engine refused; what was raised behind the last place where the engine could hear it, without the secrets
+ * @throws Problem what the engine refused; or an error that was raised where the engine could no longer catch it, without the secrets
  */
 export function readRunResult(reply: Reply | undefined, secrets?: SecretValues | null): RunResult {
   try {
@@ -317,7 +317,7 @@ export async function readStatus(session: Session, id: string): Promise<Deployme
   return found(id, await readDocument(session, 'select weft.status($1::pg_catalog.uuid) as document', [id], deploymentSchema.nullable()));
 }
 
-/** What of a deployment changes while it runs: cheap, however many steps it has. @throws Problem deployment_not_found, engine_missing */
+/** What changes in a deployment while it runs: cheap, however many steps it has. @throws Problem deployment_not_found, engine_missing */
 export async function readGlance(session: Session, id: string): Promise<Glance> {
   return found(id, await readDocument(session, 'select weft.glance($1::pg_catalog.uuid) as document', [id], glanceSchema.nullable()));
 }
@@ -343,7 +343,7 @@ export async function readHistory(session: Session, bundle?: string): Promise<Hi
   return readDocument(session, question, [bundle ?? null], historySchema);
 }
 
-/** What the history has to say of a bundle. @throws Problem engine_missing */
+/** What the history says about a bundle. @throws Problem engine_missing */
 export async function readForesight(session: Session, { manifest, texts, parameters }: ForesightQuestion): Promise<Foresight> {
   const values = parameters === undefined ? null : JSON.stringify(parameters);
   const asked = [JSON.stringify(manifest), JSON.stringify(texts), values];
@@ -369,7 +369,7 @@ export function sampleMessages(id: string): Message[] {
   return [...guardMessages(), { kind: 'simple', text: `call weft.sample(${literal(id)})` }];
 }
 
-/** Asks for the end of a deployment. @param caller null: the role of the session @throws Problem deployment_not_found */
+/** Asks to cancel a deployment. @param caller null: the role of the session @throws Problem deployment_not_found */
 export async function requestCancel(session: Session, id: string, caller: string | null): Promise<Deployment> {
   const question = `select weft.cancel($1::pg_catalog.uuid, coalesce($2::pg_catalog.text, pg_catalog.concat('role ', session_user))) as document`;
   return readDocument(session, question, [id, caller], deploymentSchema);

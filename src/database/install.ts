@@ -15,13 +15,13 @@ export interface Engine extends EngineFiles {
 
 /**
  * The engine that this Weft brings.
- * @throws Problem invalid_configuration when its text is not to be had; see `readEngineFiles`
+ * @throws Problem invalid_configuration if its text cannot be read; see `readEngineFiles`
  */
 export async function readEngine(): Promise<Engine> {
   return { version: ENGINE_VERSION, ...(await readEngineFiles()) };
 }
 
-/** Files below this floor are state: laid once, and changed only by upgrades. From it on they are code: laid anew each time. */
+/** Files below this floor are state: created once, and changed only by upgrades. From it on they are code: replaced each time. */
 const first_floor_of_code = 30;
 
 const installed_meanwhile = 'WF001';
@@ -53,8 +53,8 @@ export function renderInstallation(installed: number | null, engine: Engine): st
 }
 
 /**
- * In front of it where it is sent: a role whose deployments would be refused for that lays nothing first. Not in the script for psql: there an
- * administrator may have become the role that shall own the engine.
+ * Sent before the engine, so that a role whose deployments would be refused for this installs nothing first. Not part of the script for psql: there,
+ * an administrator may have taken the role that should own the engine.
  */
 const guardOfSession = `
 do $guard$
@@ -79,12 +79,12 @@ commit;
 }
 
 /**
- * Installs the engine, or upgrades it. Whoever comes second finds it done.
+ * Installs the engine, or upgrades it. A second caller finds it done.
  * @param installed the version that is there; null for none
  * @param engine without it the one that this Weft brings, whose text is read only if it is needed
  * @returns whether this call did it
  * @throws Problem role_without_rights, read_only_server, engine_newer, interrupted (a runner is at work and cannot be upgraded under),
- * invalid_configuration (the engine's text is not to be had);
+ * invalid_configuration (the engine's text cannot be read);
  * SqlError for anything else the server says
  */
 export async function installEngine(session: Session, installed: number | null, engine?: Engine): Promise<boolean> {
@@ -150,8 +150,8 @@ export function engineNewer(installed: number, ours: number): Problem {
 }
 
 /**
- * A subscriber that lacks a table of the publisher's ends there with its first row, and takes nothing any more, of no table; and what is staged would go
- * out to whoever listens. Of a table of one's own one knows. `weft.published` says that it is meant.
+ * A subscriber that lacks a table of the publisher's stops at that table's first row, and then replicates no table any more; and staged bytes would go out
+ * to all subscribers. Users know about their own tables, but not about the engine's. The setting `weft.published` says that this is intended.
  */
 const refusal_of_publication = `  if coalesce(current_setting('weft.published', true), '') <> 'yes' and exists (select from pg_publication as p where p.puballtables) then
     raise exception 'The publication % publishes all tables of this database, and so those of the engine: a subscriber that has no such tables would stop, for all its tables.',
@@ -171,7 +171,7 @@ ${refusal_of_publication}end
 $guard$;
 `;
 
-/** An upgrade is a runner like any other: it takes the lease, so that none is at work, and raises the fence. */
+/** An upgrade is a runner like any other: it takes the lease, so that no other one is running, and raises the fence. */
 function renderGuardOfUpgrade(installed: number): string {
   return `
 set local lock_timeout = '5s';

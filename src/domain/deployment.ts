@@ -30,70 +30,70 @@ export const deploymentErrorSchema = z.looseObject({
   context: z.string().nullish(),
   phase: z.string().nullish(),
   path: z.string().nullish(),
-  /** Of the very place, where that is known: its line in the file, and the character of that line, counted from 1. Else where the statement begins. */
+  /** The exact place, if it is known: its line in the file, and the character of that line, counted from 1. Otherwise, where the statement begins. */
   line: z.int().nullish(),
   character: z.int().nullish(),
   /** The text of that line, or a stretch of it, and at which character of it the place is. */
   excerpt: z.string().nullish(),
   caret: z.int().nullish(),
   statement: z.string().nullish(),
-  /** Where the statement begins, where `line` is another place. */
+  /** Where the statement begins, if `line` is another place. */
   statement_line: z.int().nullish(),
-  /** What the server names beside its message, where it does. */
+  /** What the server names besides its message, if it does. */
   schema: z.string().nullish(),
   table: z.string().nullish(),
   column: z.string().nullish(),
   constraint: z.string().nullish(),
   datatype: z.string().nullish(),
-  /** What is half-made and could not be taken away, each with the statement that does it. */
+  /** What is half-made and could not be removed, each with the statement that removes it. */
   remains: z.array(z.looseObject({ object: z.string(), statement: z.string() })).nullish(),
   /** Whether it is about words of weft.yaml, and not about the file. */
   in_bundle_file: z.boolean().nullish(),
-  /** Of a check that vetoed: the same as the step's `result`. */
+  /** For a check that vetoed: the same as the step's `result`. */
   check: z.looseObject({ offenders_count: z.number(), offenders: z.array(z.unknown()) }).nullish(),
 });
 
 export const stepStatusSchema = z.looseObject({
   path: z.string(),
   kind: z.string(),
-  /** Of the file: SHA-256, and bytes. */
+  /** SHA-256 of the file, and its size in bytes. */
   digest: z.string().nullish(),
   size: z.int().nullish(),
-  /** The file that takes it back; and of an undo, the file that it takes back. */
+  /** The file that takes this one back; and in an undo, the file that this one takes back. */
   undo: z.string().nullish(),
   undoes: z.string().nullish(),
-  /** Its condition, an SQL expression, and what that came to when the step was to begin; null when it has none, or was not asked. */
+  /** Its condition, an SQL expression, and its result when the step's turn came; null if there is none, or it was not evaluated. */
   when: z.string().nullish(),
   is_wanted: z.boolean().nullish(),
   /** continue: the deployment goes on without it if it fails. */
   on_error: z.string().nullish(),
-  /** What the manifest says of it beyond the words that all kinds have, and what its kind has to tell: the rows that break a check's rule, say. */
+  /** What the manifest says about it apart from the keys of all kinds, and what steps of its kind report: the rows that break a check's rule, say. */
   options: z.record(z.string(), z.unknown()).nullish(),
   result: z.record(z.string(), z.unknown()).nullish(),
   state: stepStateSchema,
   milliseconds: z.number().nullable(),
   rows: z.number().nullable(),
-  /** How many there are; of a step that is run statement by statement and not over, or failed: how many of them are done. */
+  /** How many there are; for a step that runs statement by statement and is not over, or failed: how many of them are done. */
   statements: z.int().nullable(),
   error: deploymentErrorSchema.nullable(),
-  /** How far a batch is, after its last round that was committed; null when it has not begun, or is none. */
+  /** How far a batch is, after its last committed round; null if it has not begun, or the step is no batch. */
   batch: z
     .looseObject({
       rounds: z.int(),
       rows: z.number(),
-      /** Of the next round. */
+      /** The size of the next round. */
       size: z.int(),
       /** The table that it writes to, and how many rows that had, as the planner estimated it; null where that is not known. */
       table: z.string().nullable(),
       table_rows_estimate: z.number().nullable(),
       rows_per_second: z.number().nullable(),
-      /** Because of whom it goes slower than it could: "others wait", or "a standby lags". */
+      /** Why it is slowed down: "others wait", or "a standby lags". */
       throttled_by: z.looseObject({ why: z.string() }).nullable(),
     })
     .nullish(),
-  /** What of the step is in the database without the rest of it: a sentence, or null. */
+  /** Which part of the step is in the database without the rest: a sentence, or null. */
   account: z.string().nullish(),
-  /** In how many tries the step succeeded, when `milliseconds` is what the last of them took; of one that was run statement by statement it is all of its time. */
+  /** In how many tries the step succeeded. `milliseconds` is what the last one took; for a step that ran statement by statement, it is all of its time. */
   tries: z.int().nullish(),
   /** How many of its statements were found done: an index was there already, say. */
   found_done: z.int().nullish(),
@@ -126,7 +126,7 @@ const sessionSchema = z.looseObject({
   role: z.string().nullable(),
   /** The identifier of a prepared transaction. */
   prepared: z.string().nullish(),
-  /** Of what is no client's: "autovacuum worker", say. */
+  /** For a backend without a client: "autovacuum worker", say. */
   kind: z.string().nullish(),
   state: z.string().nullish(),
   state_seconds: z.number().nullish(),
@@ -139,7 +139,7 @@ export const liveSchema = z.looseObject({
   pid: z.int(),
   since: z.string().nullable(),
   phase: z.string().nullable(),
-  /** The step at work, counted from 1 over all phases, of `steps`. */
+  /** The running step, counted from 1 over all phases, out of `steps`. */
   step: z.int().nullable(),
   steps: z.int().nullable(),
   path: z.string().nullable(),
@@ -150,7 +150,7 @@ export const liveSchema = z.looseObject({
   blocked_by: z.array(z.int()),
   /** The same, with what everybody may know of them. */
   blockers: z.array(sessionSchema).nullish(),
-  /** Which try of what is at work, of how many before its step fails: it is tried again when a lock was not to be had. */
+  /** Which try is running, and after how many the step fails: it is tried again if it could not get a lock. */
   attempt: z.looseObject({ number: z.int(), of: z.int() }).nullish(),
   /** Set while an index is built or rebuilt: pg_stat_progress_create_index. What is counted depends on the phase; null when nothing is. */
   build: z
@@ -163,7 +163,7 @@ export const liveSchema = z.looseObject({
       unit: z.string().nullable(),
     })
     .nullish(),
-  /** Set while a statement that PostgreSQL runs in no transaction is out: without its client, the backend ends behind it. */
+  /** Set while the session runs a statement that PostgreSQL runs in no transaction: without its client, the backend ends after it. */
   handed_out: handedOutSchema.nullish(),
 });
 
@@ -177,7 +177,7 @@ const namedDifferencesSchema = z.looseObject({
       /** Both definitions, where the catalogs of then are kept and were asked for. */
       before: z.string().nullish(),
       after: z.string().nullish(),
-      /** Behind an undo: what would drop an object that was not there before, if it holds no data. */
+      /** After an undo: the statement that would drop an object that was not there before, if it contains no data. */
       drop: z.string().nullish(),
     }),
   ),
@@ -199,32 +199,32 @@ export const deploymentSchema = z.looseObject({
   /** The deployment that this one takes back; and those that have begun to take this one back. */
   undoes: z.string().nullish(),
   undone_by: z.array(z.string()).nullish(),
-  /** Of an undo that has succeeded: how the catalog compares with what it was before the deployment that was taken back. */
+  /** For an undo that has succeeded: how the catalog compares with what it was before the deployment that was taken back. */
   compared: informing(comparedSchema),
   /** The newest of those, how it ended, and whether nothing of this one is left. */
   undone: z.looseObject({ by: z.string(), state: deploymentStateSchema, finished_at: z.string().nullable(), whole: z.boolean() }).nullish(),
-  /** Of the undo of a baseline: files that have left the history, and those of them that are in it again as before. */
+  /** For the undo of a baseline: files that have left the history, and those that are in it again as before. */
   withdrawn: z.looseObject({ files: z.int(), paths: z.array(z.string()), as_before: z.array(z.string()) }).nullish(),
-  /** Of an undo: what it leaves in the database, because it has no undo; `is_gone` of what went with its table, and so left the history. */
+  /** For an undo: what it leaves in the database, because that has no undo; `is_gone` if it went with its table, and so left the history. */
   without_undo: z.array(z.looseObject({ phase: z.string(), path: z.string(), kind: z.string().nullish(), is_gone: z.boolean().nullish() })).nullish(),
   /** What it found when it began, or was opened again, that was not as deployments had left it (the last of them: `since`): how many objects, and the first of them by name. */
   drift_found: informing(driftFoundSchema),
-  /** Of one that is over: objects that went with what it has dropped (`cascade`), and that no file names or has made again: how many, and the first of them. */
+  /** Once it is over: objects that went with what it dropped (`cascade`), and that no file names or has made again: how many, and the first of them. */
   gone_along: informing(z.looseObject({ count: z.int(), objects: z.array(z.looseObject({ kind: z.string(), identity: z.string() })) })),
-  /** Of one that is over: data and batches whose table it has made anew, or has dropped; those that the next deployment runs again have left the history. */
+  /** Once it is over: data and batches whose table it has made anew, or dropped; those that the next deployment runs again have left the history. */
   made_anew: informing(z.array(z.looseObject({ path: z.string(), kind: z.string().nullable(), table: z.string(), runs_again: z.boolean() }))),
   files_gone: z.looseObject({ count: z.int(), paths: z.array(z.string()) }).nullish(),
-  /** Of one that is over: whether it has left anything in the database. If not, drift is still told since the one before. */
+  /** Once it is over: whether it has left anything in the database. If not, drift is still measured since the one before. */
   has_committed: z.boolean().nullish(),
   target: z.string().nullable(),
   bundle: z.string(),
   caller: z.string(),
-  /** From which repository and commit it comes, as far as a webhook or an identity token has said so; null of a signature alone. */
+  /** From which repository and commit it comes, as far as a webhook or an identity token has said so; null if there is only a signature. */
   source: z
     .looseObject({
-      /** Of a webhook: "github", say. */
+      /** From a webhook: "github", say. */
       forge: z.string().nullish(),
-      /** Of an identity token. */
+      /** From an identity token. */
       issuer: z.string().nullish(),
       event: z.string().nullish(),
       repository: z.string().nullish(),
@@ -240,7 +240,7 @@ export const deploymentSchema = z.looseObject({
   staged_at: z.string().nullable(),
   started_at: z.string().nullable(),
   finished_at: z.string().nullable(),
-  /** What the bundle declares, with what was given; of a secret never the value. */
+  /** What the bundle declares, with what was given; never the value of a secret. */
   parameters: z
     .array(
       z.looseObject({
@@ -257,7 +257,7 @@ export const deploymentSchema = z.looseObject({
   error: deploymentErrorSchema.nullable(),
   fingerprint: z.looseObject({ before: z.string().nullable(), after: z.string().nullable() }),
   wal: z.looseObject({ before: z.string().nullable(), after: z.string().nullable() }),
-  /** Of one that is over: its newest receipt, the bytes of which never change. */
+  /** Once it is over: its newest receipt, whose bytes never change. */
   receipt: z.looseObject({ number: z.int(), sha256: z.string(), written_at: z.string() }).nullish(),
   /** Whose approval it needs, and who has given it; null when it needs none. */
   approval: approvalSchema.nullish(),
@@ -267,23 +267,23 @@ export const deploymentSchema = z.looseObject({
   ahead: z.array(z.string()),
   /** Set while a live backend runs this deployment. */
   live: liveSchema.nullable(),
-  /** Set from when a statement was handed out until the next CALL has found out what became of it, whoever is at work. */
+  /** Set from when a statement was handed out until the next CALL has found out what became of it. */
   handed_out: handedOutSchema.nullish(),
   /** Whether somebody has asked for its end, and it is not there yet. */
   cancelling: z.boolean().optional(),
-  /** Who asked for the end first, and when; also of one that had ended before. Null when nobody did. */
+  /** Who first asked to cancel it, and when, even if it had already ended. Null if nobody did. */
   cancellation: z.looseObject({ caller: z.string(), requested_at: z.string() }).nullish(),
-  /** Set while what a statement outside of a transaction has left half-made is being taken away: of which, why, and by what that is at work right now. */
+  /** Set while the engine removes what a statement outside of a transaction has left half-made: which statement left it, why, and what is removing it now. */
   cleaning: z.looseObject({ path: z.string(), line: z.int().nullable(), sent: z.string().nullable(), error: deploymentErrorSchema }).nullish(),
-  /** Invalid indexes that are left behind it and that only a superuser may drop, each with the statement for it. */
+  /** Invalid indexes that it left behind and that only a superuser may drop, each with the statement for it. */
   leftovers: z.array(z.looseObject({ index: z.string(), path: z.string().nullable(), statement: z.string() })).nullish(),
-  /** Of a baseline that was recorded: how many files were new to the history, which of them it had with other content, and by what that was verified. */
+  /** For a baseline that was recorded: how many files were new to the history, which ones it had with other content, and how that was verified. */
   baseline: z.looseObject({ files: z.int(), replaced: z.array(z.string()).nullish(), verified: verifiedSchema }).nullish(),
-  /** Of a rehearsal that is over: what it has shown, and what it could not show. */
+  /** For a rehearsal that is over: what it has shown, and what it could not show. */
   rehearsal: informing(rehearsalSchema),
 });
 
-/** What of a deployment changes while it runs, for whoever asks again and again. */
+/** What changes in a deployment while it runs, for clients that poll. */
 export const glanceSchema = z.looseObject({
   id: z.string(),
   state: deploymentStateSchema,
@@ -291,7 +291,7 @@ export const glanceSchema = z.looseObject({
   live: liveSchema.nullable(),
   /** The number of its newest event; 0 when there is none. */
   event: z.int(),
-  /** While it stays the same, nothing was committed of the deployment, and all else of its document is what it was. */
+  /** While it stays the same, the deployment has committed nothing, and the rest of its document is the same. */
   mark: z.string(),
 });
 
@@ -306,7 +306,7 @@ export const eventSchema = z.looseObject({
   data: z.record(z.string(), z.unknown()),
 });
 
-/** An object of the catalog that differs: its definition then and now, null where it was or is not there. */
+/** An object of the catalog that differs: its definition then and now, null if it did or does not exist. */
 export const differenceSchema = z.looseObject({
   change: z.enum(['added', 'removed', 'missing', 'changed']),
   kind: z.string(),
@@ -335,7 +335,7 @@ export const driftSchema = differencesSchema.extend({
       finished_at: z.string(),
       /** What that one found when it began, or was opened again. */
       drift_found: driftFoundSchema.nullish(),
-      /** Behind it, somebody accepted the catalog as it was then; `count` is null where what it should have been could not be compared. */
+      /** After it, somebody accepted the catalog as it was then; `count` is null if it could not be compared with what it should have been. */
       accepted: z.looseObject({ at: z.string(), by: z.string(), count: z.int().nullable() }).nullish(),
     })
     .nullable(),
@@ -343,19 +343,19 @@ export const driftSchema = differencesSchema.extend({
   running: z.string().nullable(),
   /** Files that an undo has taken back in part: what that has removed is no drift, and the history has them still. */
   half_undone: z.array(z.looseObject({ bundle: z.string(), path: z.string(), undoes: z.string(), account: z.string() })).nullish(),
-  /** What differs too and is no drift: bundles say that something else sees to it. Null where nothing of that differs. */
+  /** Other differences that are no drift: bundles say that something else manages these objects. Null if there are none. */
   unwatched: z
     .looseObject({ count: z.int(), objects: z.array(z.looseObject({ change: z.string(), kind: z.string(), identity: z.string(), bundle: z.string() })) })
     .nullish(),
 });
 
-/** What of the catalog a deployment has changed. */
+/** What a deployment has changed in the catalog. */
 export const changesSchema = differencesSchema.extend({
   deployment: z.string(),
   verdict: z.enum(['none', 'changed', 'unknown']),
   /** What it found when it began, or was opened again, that was not as deployments had left it. */
   drift_found: driftFoundSchema.nullish(),
-  /** Of an undo that has succeeded: how the catalog compares with what it was before the deployment that was taken back. */
+  /** For an undo that has succeeded: how the catalog compares with what it was before the deployment that was taken back. */
   compared: comparedSchema.nullish(),
 });
 

@@ -1,6 +1,6 @@
 /**
  * The manifest: a bundle resolved, as JSON. Every step in order, under which rules, every artifact by path, size and digest.
- * It says nothing of where it goes. Whoever makes one (a folder, files inline) and whoever reads one (the engine) agree here.
+ * It does not say where it goes. Its makers (a folder, files inline) and its reader (the engine) agree on it here.
  */
 import * as z from 'zod';
 import { LIMITS } from './limits.ts';
@@ -77,12 +77,12 @@ export const schemaNameSchema = textSchema.min(1).refine((name) => new TextEncod
 /** How often a file runs that is not to run once: when its content is another one, or with every deployment. */
 export const repeatSchema = z.enum(['on-change', 'always']);
 
-/** What becomes of a new file whose place is before one that was applied: it is refused, or runs. */
+/** What happens to a new file whose place is before one that was applied: it is refused, or runs. */
 export const orderSchema = z.enum(['strict', 'any']);
 
 const commonStepShape = {
   path: pathSchema,
-  /** If it is not true when the step would begin, the step does not run. Asked in the transaction of the step. */
+  /** If it is not true when the step would begin, the step does not run. Evaluated in the step's transaction. */
   when: expressionSchema.optional(),
 };
 
@@ -98,13 +98,13 @@ const runStepSchema = z.strictObject({
   ...undoShape,
   /** continue: if the step fails, the deployment goes on without it. */
   on_error: z.literal('continue').optional(),
-  /** An SQL expression that is true once a statement is done that PostgreSQL runs in no transaction and of which no catalog tells. */
+  /** An SQL expression that is true once a statement is done that PostgreSQL runs in no transaction, and that leaves no trace in a catalog. */
   done_when: expressionSchema.optional(),
   /** Without it the file runs once. */
   repeat: repeatSchema.optional(),
 });
 
-/** What becomes of the rows of a data file: inserted; those with a key that is there updated; and those that it lacks deleted. */
+/** What happens to rows: those of the file are inserted; or updated if their key exists; and also those that the file lacks deleted. */
 export const loadModeSchema = z.enum(['insert', 'upsert', 'sync']);
 export const loadFormatSchema = z.enum(['csv', 'json', 'ndjson']);
 
@@ -113,7 +113,7 @@ export const columnSchema = textSchema.min(1).refine((name) => new TextEncoder()
 
 /** How CSV is written, where it is not as RFC 4180 has it, with a first line that names the columns. */
 export const csvShape = {
-  /** What stands, without quotes, for NULL; without it, nothing. */
+  /** The unquoted text that means NULL; by default, the empty one. */
   null_as: textSchema
     .max(63)
     .regex(/^[^"\r\n]*$/, 'text without quotes and line ends')
@@ -148,14 +148,14 @@ const loadStepSchema = z
     }
   });
 
-/** What a batch says of its rounds. */
+/** What a batch says about its rounds. */
 export const batchShape = {
   /** How many rows a round may touch; where a target steers it, in the first one. */
   size: z.int().min(1).max(LIMITS.batch_size_max),
   /** Where it begins: smaller than every value of the cursor, in the form in which PostgreSQL reads them. */
   cursor: textSchema.max(LIMITS.cursor_characters),
   max_rounds: z.int().min(1).max(1_000_000_000),
-  /** Where rounds of it are in the database, and its statement or the parameters that it names are others now: go on behind them, or begin anew. */
+  /** If rounds of it are in the database, but its statement or the parameters that it names have changed: continue after them, or begin anew. */
   on_change: z.enum(['continue', 'restart']),
 };
 
@@ -168,19 +168,19 @@ const batchStepSchema = z.strictObject({
   cursor: batchShape.cursor.optional(),
   max_rounds: batchShape.max_rounds.optional(),
   on_change: batchShape.on_change.optional(),
-  /** About how long a round shall take: its size is steered to that. */
+  /** About how long a round should take: its size is adjusted to that. */
   target_ms: z.int().min(10).max(60_000).optional(),
   /** Between two rounds. */
   pause_ms: z.int().min(0).max(3_600_000).optional(),
   /** How far a standby may lag behind while rounds are run. */
   max_lag_ms: z.int().min(1).max(86_400_000).optional(),
-  /** Asked once a round has touched no row: if it is not true, the batch begins anew, a few times. */
+  /** Evaluated once a round has touched no row: if it is not true, the batch begins anew, a few times. */
   done_when: expressionSchema.optional(),
 });
 
 const checkStepSchema = z.strictObject({
   kind: z.literal('check'),
-  /** Of its query; of a rule that comes with Weft: "rule:" and its name, and there is no artifact. */
+  /** The path of its query; for a rule that comes with Weft, "rule:" and its name, without an artifact. */
   ...commonStepShape,
   severity: severitySchema.optional(),
   rule: checkRuleSchema.optional(),
@@ -203,13 +203,13 @@ export const phaseSchema = z.strictObject({
   lock_timeout_ms: lockTimeoutSchema.optional(),
   /** The same for statements of some kinds, where that differs. */
   lock_timeouts_ms: lockTimeoutsSchema.optional(),
-  /** If it is not true when the phase begins, none of its steps runs. Asked in the first transaction of the phase. */
+  /** If it is not true when the phase begins, none of its steps runs. Evaluated in the first transaction of the phase. */
   when: expressionSchema.optional(),
-  /** As whom each of its files begins; without it, as the role that deploys. */
+  /** The role as which each of its files begins; by default, the one that deploys. */
   role: roleSchema.optional(),
-  /** With which settings each of its files begins. */
+  /** The settings with which each of its files begins. */
   settings: settingsSchema.optional(),
-  /** How many of the steps each entry of the bundle file has brought, in order: among those of one entry there is an order. Absent when there is one entry. */
+  /** How many of the steps come from each entry of the bundle file: the files of one entry have an order. Absent if there is only one entry. */
   entries: z.array(z.int().min(1)).min(2).optional(),
   steps: z.array(stepSchema).min(1),
 });
@@ -220,13 +220,13 @@ export const manifestSchema = z
     bundle: nameSchema,
     /** Absent: any. */
     order: z.literal('strict').optional(),
-    /** What the bundle declares; absent when it declares nothing. */
+    /** The parameters that the bundle declares; absent if there are none. */
     parameters: parametersSchema.optional(),
-    /** What something else sees to; absent when nothing is. */
+    /** Objects that something else manages; absent if there are none. */
     unwatched: z.array(unwatchedSchema).min(1).max(LIMITS.ignored_count).optional(),
     /** In the order in which the steps first name them; the order of the tar. */
     artifacts: z.array(artifactSchema).max(LIMITS.artifacts_count),
-    /** Files that the bundle runs, and this deployment of it does not (`--up-to`, `--only`): they are not gone from it, and none of them was renamed. */
+    /** Files of the bundle that this deployment does not run (`--up-to`, `--only`): they are not gone from the bundle, nor renamed. */
     left_out: z.array(pathSchema).min(1).max(LIMITS.artifacts_count).optional(),
     phases: z.array(phaseSchema).min(1).max(LIMITS.phases_count),
   })
@@ -260,7 +260,7 @@ export const manifestSchema = z
         }
         if (step.kind === 'check' && step.rule !== undefined) continue;
         if (!paths.has(step.path)) context.addIssue({ code: 'custom', path: where, message: `no artifact has the path "${step.path}"` });
-        // A rule may hold after several phases, so a check may be asked as often.
+        // A rule may hold after several phases, so a check may run several times.
         if (used.has(step.path) && !(step.kind === 'check' && used.get(step.path) === 'check')) {
           context.addIssue({ code: 'custom', path: where, message: `"${step.path}" is run twice` });
         }
@@ -290,7 +290,7 @@ export type Step = z.infer<typeof stepSchema>;
 export type Phase = z.infer<typeof phaseSchema>;
 export type Manifest = z.infer<typeof manifestSchema>;
 
-/** The digests of an artifact's chunks, in order: one, its own, when it is not larger than a chunk. */
+/** The digests of an artifact's chunks, in order: only its own, if it is not larger than a chunk. */
 export function chunkDigests(artifact: Artifact): readonly string[] {
   return artifact.chunks ?? [artifact.digest];
 }
