@@ -188,7 +188,7 @@ begin
             return;
           when 'interrupted' then
             perform weft._release_lease(v_fence);
-            result := coalesce(weft.status(p_deployment), '{}') || jsonb_build_object('interrupted', v_outcome.error);
+            result := coalesce(weft.status(p_deployment), '{}') || jsonb_build_object('interrupted', v_outcome.error || jsonb_build_object('phase', v_phase.name, 'path', v_outcome.path));
             reset all;
             return;
           when 'failed' then

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '7c633e8a96367aa24b11d21c7162573b796aeefab14eebb03fa3bbd38eb89df7';
+export const ENGINE_DIGEST = 'bf93d88bd423e0840f2b3eef2be93faee4e500374183214fe6726bb1da3e2709';

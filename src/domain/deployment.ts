@@ -269,6 +269,8 @@ export const deploymentSchema = z.looseObject({
   live: liveSchema.nullable(),
   /** Set from when a statement was handed out until the next CALL has found out what became of it. */
   handed_out: handedOutSchema.nullish(),
+  /** In the answer to a CALL: its statement was cancelled on the server, not by whoever may end the deployment. */
+  interrupted: deploymentErrorSchema.nullish(),
   /** Whether somebody has asked for its end, and it is not there yet. */
   cancelling: z.boolean().optional(),
   /** Who first asked to cancel it, and when, even if it had already ended. Null if nobody did. */

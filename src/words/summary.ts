@@ -180,13 +180,20 @@ function headline(deployment: Deployment, style: Style): string {
       return `${style.yellow(style.bold('Cancelled.'))} ${subject} ${deployment.started_at === null ? 'did not begin' : `stopped${after}`}.${deployment.mode === 'rehearse' ? ' Nothing of it is in the database.' : ''}`;
     case 'running':
       if (deployment.cancelling || deployment.cleaning) return endingHeadline(deployment, style);
-      return `${style.bold('Running.')} ${subject} ${deployment.live === null ? 'is not over, and no backend is at work on it' : `runs as backend ${deployment.live.pid}`}.`;
+      return `${style.bold('Running.')} ${subject} ${deployment.live === null ? `is not over, and no backend is at work on it${interruptionOf(deployment)}` : `runs as backend ${deployment.live.pid}`}.`;
     case 'staged':
       return `${style.bold('Staged.')} ${subject} has not begun; all that it needs is in the database.`;
     case 'open':
       if (isUnapproved(deployment)) return unapprovedHeadline(subject, deployment, style);
       return `${style.bold('Open.')} ${subject} is announced; not all of its files have arrived.`;
   }
+}
+
+function interruptionOf({ interrupted }: Deployment): string {
+  if (!interrupted) return '';
+  const { path, line, sqlstate, message } = interrupted;
+  const where = path ? ` of ${oneLine(path)}${line ? `:${line}` : ''}` : '';
+  return `: a statement${where} was cancelled on the server (${sqlstate}: ${oneLine(message)}), by a person, or by a program that watches over it`;
 }
 
 function failedHeadline(deployment: Deployment, style: Style, after: string): string {

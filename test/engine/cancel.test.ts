@@ -259,7 +259,7 @@ describe('a signal of a stranger', () => {
   it('interrupts, and cancels nothing: the deployment can be resumed', async () => {
     const { id, gate, client, running } = await runnerAtTheGate();
     await sql(database.url, 'select pg_cancel_backend(pid) from weft._lease');
-    expect(await running).toMatchObject({ state: 'running', error: null, interrupted: { sqlstate: '57014' } });
+    expect(await running).toMatchObject({ state: 'running', error: null, interrupted: { sqlstate: '57014', phase: 'main', path: '2.sql' } });
     expect((await sql(database.url, 'select pid from weft._lease'))[0].pid, 'the lease is given back').toBeNull();
     await Promise.all([gate.open(), client.end()]);
     expect(await call(id)).toMatchObject({ state: 'succeeded', phases: [{ attempts: 2 }] });

@@ -414,6 +414,13 @@ describe('the summary', () => {
     `);
   });
 
+  it('of one whose statement was cancelled on the server: that, and where', () => {
+    const interrupted = { sqlstate: '57014', message: 'canceling statement due to user request', phase: 'schema', path: '2.sql' };
+    expect(show({ state: 'running', finished_at: null, interrupted })).toContain(
+      'Running. shop is not over, and no backend is at work on it: a statement of 2.sql was cancelled on the server (57014: canceling statement due to user request), by a person, or by a program that watches over it.',
+    );
+  });
+
   it('of one that is not over: how to attach again', () => {
     expect(
       show({
