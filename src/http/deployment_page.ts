@@ -39,7 +39,7 @@ export function renderDeploymentPage(deployment: Deployment): string {
   return `${pageHead(`${state}: ${name}${where}`)}<body>
 <h1>${name}${where}</h1>
 <pre>${marked(renderStatus(deployment, MARKED))}</pre>
-${rows.length === 0 ? '' : `<table>\n<tr><th>phase</th><th>file</th><th>kind</th><th>state</th><th>time</th><th>rows</th></tr>\n${rows.join('\n')}\n</table>\n`}${more}${
+${rows.length === 0 ? '' : `<table>\n<tr><th>phase</th><th>file</th><th>kind</th><th>state</th><th class="n">time</th><th class="n">rows</th></tr>\n${rows.join('\n')}\n</table>\n`}${more}${
   again === null ? '' : `<p class="dim">This page looks again every ${again} seconds, as long as its address may read.</p>\n`
 }</body>
 </html>
@@ -58,7 +58,7 @@ function renderStep(phase: string, step: StepStatus, { live }: Deployment): stri
     `<td>${escaped(oneLine(kind))}</td>`,
     `<td class="${isAtWork ? 'yellow' : STATE_CLASSES[state]}">${words}</td>`,
     `<td class="n">${milliseconds === null ? '' : duration(milliseconds)}</td>`,
-    `<td class="n">${rows ?? ''}</td>`,
+    `<td class="n">${rows || ''}</td>`,
   ];
   return `<tr>${cells.join('')}</tr>`;
 }

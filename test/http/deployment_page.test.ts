@@ -79,6 +79,15 @@ describe('the page of a deployment', () => {
     expect(text).toContain('main3<i>.sqlrunpending');
   });
 
+  test('counts no rows of a file that touched none, as the command line does', async () => {
+    const phase = { name: 'main', transaction: 'auto' as const, state: 'succeeded' as const, steps: [{ ...step('1.sql', 'succeeded', 12), rows: 0 }] };
+    expect(renderDeploymentPage({ ...FAILED, phases: [phase] })).toContain('12 ms</td><td class="n"></td></tr>');
+  });
+
+  test('is dark where its reader wants that: the root says so, or colours for a dark page stand on a white one', () => {
+    expect(renderDeploymentPage(FAILED)).toMatch(/<style>:root\{color-scheme:light dark\}/);
+  });
+
   test('holds nothing that was not made safe, runs nothing, and fetches nothing', async () => {
     const page = await open({ ...FAILED, bundle: '"><script>x</script>', target: '<b>' });
     const body = await page.text();
