@@ -2,11 +2,13 @@
 import { isUnapproved } from '../domain/approval.ts';
 import type { Deployment } from '../domain/deployment.ts';
 import type { Style } from './style.ts';
-import { andMore, columns, moment, oneLine, size } from './text.ts';
+import { andMore, columns, count, moment, oneLine, size } from './text.ts';
 
 const STEPS_SHOWN = 50;
 const DIGEST_SHOWN = 12;
 const COMMIT_SHOWN = 12;
+const WORDS_SHOWN = 200;
+const WORD_CHARACTERS = 1000;
 
 /** Whether it could begin, and only waits for secrets that are kept nowhere. */
 export function waitsForSecrets({ state, live, ahead, parameters }: Deployment): boolean {
@@ -32,9 +34,9 @@ export function unapprovedLines({ id, approval }: Deployment): string[] {
   ];
 }
 
-/** What it would run, file by file: what is approved is just these bytes. */
-export function toRunLines({ phases }: Pick<Deployment, 'phases'>): string[] {
-  const rows = phases.flatMap(({ name, steps }) =>
+/** What it would run, file by file, and what beside the files decides what they do: what is approved is just that. */
+export function toRunLines(deployment: Pick<Deployment, 'phases' | 'parameters'>): string[] {
+  const rows = deployment.phases.flatMap(({ name, steps }) =>
     steps.map(({ kind, path, digest, size: bytes }) => [
       oneLine(name),
       kind,
@@ -43,7 +45,37 @@ export function toRunLines({ phases }: Pick<Deployment, 'phases'>): string[] {
       digest ? `sha256 ${digest.slice(0, DIGEST_SHOWN)}…` : '',
     ]),
   );
-  return [...columns(rows.slice(0, STEPS_SHOWN), '  '), ...andMore(rows.length - STEPS_SHOWN, 'step').map((more) => `  ${more}`)];
+  const words = wordsBeside(deployment);
+  return [
+    ...[...columns(rows.slice(0, STEPS_SHOWN), '  '), ...andMore(rows.length - STEPS_SHOWN, 'step').map((more) => `  ${more}`)],
+    ...words.slice(0, WORDS_SHOWN).map((word) => `  ${word}`),
+    ...andMore(words.length - WORDS_SHOWN, 'line').map((more) => `  ${more} of such words: weft status --json shows them`),
+  ];
+}
+
+/** A value may become a part of the SQL, and a condition is SQL: no file shows it. */
+function wordsBeside({ phases, parameters }: Pick<Deployment, 'phases' | 'parameters'>): string[] {
+  const given = (parameters ?? []).flatMap(({ name, secret, given: isGiven, value }) =>
+    secret ? (isGiven ? [`parameter ${name}: secret, and not part of the digest`] : []) : value === null ? [] : [`parameter ${name}: ${whole(value)}`],
+  );
+  const said = phases.flatMap(({ name, role, settings, when, steps }) => [
+    ...wordsOf(`phase ${oneLine(name)}`, { role, when, ...settings }),
+    ...steps.flatMap((step) => wordsOf(oneLine(step.path), { when: step.when, on_error: step.on_error, undo: step.undo, ...step.options })),
+  ]);
+  return [...given, ...said];
+}
+
+function wordsOf(whose: string, words: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(words).flatMap(([word, value]) =>
+    value === null || value === undefined ? [] : [`${whose}: ${word} ${whole(typeof value === 'string' ? value : JSON.stringify(value))}`],
+  );
+}
+
+/** On one line, and never cut unnoticed. */
+function whole(value: string): string {
+  const text = oneLine(value);
+  const left = text.length - WORD_CHARACTERS;
+  return left > 0 ? `${text.slice(0, WORD_CHARACTERS)}… and ${count(left, 'more character')}: weft status --json shows them` : text;
 }
 
 /** From which commit of which repository it comes; null where nothing says so. */

@@ -89,6 +89,42 @@ describe('whoever approves', () => {
     expect(await stateOf(id)).toEqual({ state: 'succeeded', approved_by: 'boss' });
   });
 
+  it('sees what no file shows, and decides what the files do: values that become SQL, conditions, roles and settings', async () => {
+    const shelf = 'shelf (n int); drop table if exists till; create table if not exists more';
+    const bundle = `name: beside
+parameters:
+  shelf: { type: text }
+  token: { type: text, secret: true }
+phases:
+  - name: main
+    when: pg_catalog.pg_sleep(0) is not null
+    settings: { work_mem: 8MB }
+    steps:
+      - { run: 1.sql, when: "not exists (select from pg_catalog.pg_class as c where c.relname = 'beside')", on_error: continue }
+`;
+    const folder = makeFolder({ 'weft.yaml': bundle, '1.sql': 'create table :shelf (n int);' });
+    const argv = ['deploy', folder, '--set', `shelf=${shelf}`, '--set-env', 'token=TOKEN'];
+    const said = await run([...argv, '--to', worker.origin, '--target', 'shop'], {
+      env: { WEFT_CALLER: 'ci', WEFT_SECRET: SECRETS.ci, TOKEN: 'hidden-from-all' },
+    });
+    const [{ id }] = await sql(database.url, "select deployment_id as id from weft.approvals where bundle = 'beside'");
+    const words = [
+      `parameter shelf: ${shelf}`,
+      'parameter token: secret, and not part of the digest',
+      'phase main: when pg_catalog.pg_sleep(0) is not null',
+      'phase main: work_mem 8MB',
+      "1.sql: when not exists (select from pg_catalog.pg_class as c where c.relname = 'beside')",
+      '1.sql: on_error continue',
+    ];
+    const looked = await as('boss', 'status', id);
+    const approved = await as('boss', 'approve', id);
+    for (const shown of [said.stdout, looked.stdout, approved.stderr]) {
+      for (const word of words) expect(flat(shown)).toContain(word);
+      expect(shown).not.toContain('hidden-from-all');
+    }
+    await as('ci', 'cancel', id);
+  });
+
   it('may look before, by weft status', async () => {
     const { id, digest } = await waiting();
     const looked = await as('boss', 'status', id);
