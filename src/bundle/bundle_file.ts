@@ -1,5 +1,5 @@
 /**
- * The bundle file, `weft.yaml`: its language, and a reader that says of every mistake in which line it is. Which files the
+ * The bundle file, `weft.yaml`: its language, and a reader that reports every mistake with its line. Which files the
  * steps mean is for `resolve.ts`.
  */
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument, visit } from 'yaml';
@@ -53,7 +53,7 @@ const phaseSchema = z.strictObject({
   on_error: onErrorSchema.optional(),
   /** None where there are checks: then the phase does nothing but look. */
   steps: z.array(writtenStepSchema).optional(),
-  /** Looked at behind the steps. */
+  /** Run after the steps. */
   checks: z.array(writtenCheckSchema).default([]),
 });
 
@@ -65,11 +65,11 @@ const phaseWithStepsSchema = phaseSchema.superRefine(({ steps, checks }, context
 /** weft.yaml, as this version has it. */
 export const bundleFileSchema = z.strictObject({
   name: nameSchema,
-  /** What becomes of a new file whose place is before one that was applied. */
+  /** What happens to a new file whose place is before one that was applied. */
   order: orderSchema.default('any'),
   /** What a deployment can or must be given, by name. */
   parameters: writtenParametersSchema.optional(),
-  /** Of which objects nothing is drift. */
+  /** Objects whose changes are no drift. */
   drift: writtenDriftSchema.optional(),
   ...sessionShape,
   phases: z.array(phaseWithStepsSchema).min(1).max(LIMITS.phases_count),
@@ -84,23 +84,23 @@ export interface BundleFilePhase {
   readonly name: string;
   readonly transaction: z.infer<typeof transactionSchema>;
   readonly lock_timeout_ms: number | null;
-  /** By kind of statement, where that differs; null when for none. */
+  /** By kind of statement, where it differs; null if it differs for none. */
   readonly lock_timeouts_ms: Omit<LockTimeouts, 'default'> | null;
   readonly when: string | null;
   /** The phase's own, or the file's. */
   readonly role: string | null;
-  /** The file's, and the phase's over them. */
+  /** The file's settings, overridden by the phase's. */
   readonly settings: Readonly<Record<string, string>>;
-  /** Its steps, and behind them its checks. */
+  /** Its steps, followed by its checks. */
   readonly steps: readonly BundleFileStep[];
 }
 
 export interface BundleFile {
   readonly name: string;
   readonly order: z.infer<typeof orderSchema>;
-  /** In the order in which they stand there. */
+  /** In the order of the file. */
   readonly parameters: readonly Parameter[];
-  /** What something else sees to. */
+  /** Objects that something else manages. */
   readonly unwatched: readonly Unwatched[];
   readonly phases: readonly BundleFilePhase[];
 }
@@ -185,7 +185,7 @@ export function invalidAt(line: number, what: string): Problem {
   return new Problem('invalid_bundle', `${BUNDLE_FILE}, line ${line}: ${sentence(what)}`, { file: BUNDLE_FILE, line });
 }
 
-/** Where something stands, both counted from 1. */
+/** A place in the file, both counted from 1. */
 interface Place {
   readonly line: number;
   readonly column: number;
@@ -195,9 +195,9 @@ type Path = readonly PropertyKey[];
 
 interface YamlText {
   readonly value: unknown;
-  /** The place of a value, or of the nearest thing around it that is there. */
+  /** The place of a value, or of the nearest existing thing around it. */
   locate(path: Path): Place;
-  /** A value as it is written, without what stands around it; null where it is none, or none that YAML reads as anything but text. */
+  /** A scalar as it is written, without what is around it; null if there is none. */
   sourceOf(path: Path): string | null;
   /** The place of a key. */
   locateKey(path: Path, key: string): Place;
@@ -337,14 +337,14 @@ const KINDS: Readonly<Record<string, string>> = {
   boolean: 'true or false',
 };
 
-/** Of a map that was expected there. */
+/** An example of the map that was expected there. */
 function exampleAt(path: Path): string {
   if (path[0] === 'parameters') return '{ type: text }';
   if (path[0] === 'drift') return '{ ignore: [{ schema: partman }] }';
   return path.length === 2 ? '{ name: main, steps: [{ run: schema/*.sql }] }' : '{ run: schema/*.sql }';
 }
 
-/** What else than one kind of value may stand there: that of a setting, or an expression. */
+/** What is expected where several kinds of values are allowed: a setting, or an expression. */
 function unionAt(path: Path): string {
   return path.at(-2) === 'settings' ? 'text that is not empty, a number, true or false' : 'an expression of SQL as text, or true or false';
 }

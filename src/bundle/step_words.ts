@@ -48,7 +48,7 @@ const commonShape = {
   /** If it is not true when a file of the step would begin, that file does not run. */
   when: expressionSchema.optional(),
   on_error: onErrorSchema.optional(),
-  /** What takes each file back: a path, or of a glob a pattern with the same wildcards. */
+  /** What takes each file back: a path, or for a glob, a pattern with the same wildcards. */
   undo: globSchema.optional(),
 };
 
@@ -56,7 +56,7 @@ const commonShape = {
 export const STEP_SCHEMAS = {
   run: z.strictObject({
     run: globSchema,
-    /** An expression that is true once a statement is done of which no catalog tells. */
+    /** An expression that is true once a statement is done that leaves no trace in the catalog. */
     done_when: expressionSchema.optional(),
     /** Without it each file runs once. */
     repeat: repeatSchema.optional(),
@@ -70,9 +70,9 @@ export const STEP_SCHEMAS = {
       mode: loadModeSchema.default('insert'),
       /** The columns by which rows are told apart. */
       key: z.array(columnSchema).min(1).optional(),
-      /** An expression over the columns of the table: which rows a sync may delete. All without it. */
+      /** An expression over the columns of the table: which rows a sync may delete; by default, all. */
       where: expressionSchema.optional(),
-      /** Without it, by the end of the file's name. */
+      /** By default, according to the extension of the file. */
       format: loadFormatSchema.optional(),
       ...csvShape,
       ...commonShape,
@@ -107,9 +107,9 @@ export const CHECK_SCHEMAS = {
   check: z.strictObject({ check: globSchema, severity: severitySchema.optional(), when: expressionSchema.optional() }),
   rule: z.strictObject({
     rule: checkRuleSchema,
-    /** The schemas in which it is to hold; all of the user's without it. */
+    /** The schemas in which it must hold; by default, all of the user's. */
     schemas: z.array(schemaNameSchema).min(1).optional(),
-    /** Who is to own everything, for the rule "owners"; without it, the role of the phase. */
+    /** Who should own everything, for the rule "owners"; by default, the role of the phase. */
     owner: roleSchema.optional(),
     severity: severitySchema.optional(),
     when: expressionSchema.optional(),
@@ -119,12 +119,12 @@ export const CHECK_SCHEMAS = {
 /** A step as the resolver takes it: its files, and what goes into the manifest's step with each. */
 export interface WrittenStep {
   readonly kind: 'run' | 'load' | 'batch' | 'check';
-  /** Null where there is no file: a rule that comes with Weft. */
+  /** Null if there is no file, for a rule that comes with Weft. */
   readonly glob: string | null;
   readonly words: Readonly<Record<string, unknown>>;
 }
 
-/** One schema out of several: that of the first key which is there, or else the first one's, whose complaint then names what is missing. */
+/** Chooses a schema by the first of its keys that is present; if there is none, the first schema, whose error then names what is missing. */
 function byKey<T>(schemas: Readonly<Record<string, z.ZodType>>, make: (key: string, value: Record<string, unknown>) => T) {
   return z.unknown().transform((value, context): T => {
     const keys = Object.keys(schemas);
@@ -145,7 +145,7 @@ export const writtenStepSchema = byKey(
   }),
 );
 
-/** Durations that are there, under the names of the manifest. */
+/** The durations that are given, under the names of the manifest. */
 function inMilliseconds(durations: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(durations).flatMap(([word, value]) => (value === undefined ? [] : [[`${word}_ms`, value]])));
 }
@@ -158,7 +158,7 @@ const checkEntrySchema = byKey(CHECK_SCHEMAS, (key, value): WrittenStep => {
 
 export const writtenCheckSchema = z.preprocess((value) => (typeof value === 'string' ? { check: value } : value), checkEntrySchema);
 
-/** The words that an entry may have, for whoever misspelled one. @param list under which it stands */
+/** The keys that an entry may have, for an error about a misspelled one. @param list that contains it */
 export function wordsOf(list: 'steps' | 'checks', entry: unknown): readonly string[] {
   const schemas: Readonly<Record<string, z.ZodObject>> = list === 'steps' ? STEP_SCHEMAS : CHECK_SCHEMAS;
   const keys = Object.keys(schemas);

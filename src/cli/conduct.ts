@@ -17,7 +17,7 @@ import { ProgressPrinter, type View } from './progress.ts';
 
 const DEADLINE_SECONDS = 3600;
 const DEADLINE_SECONDS_MAX = 7 * 24 * 3600;
-/** How long behind the deadline an answer that is under way may still come. */
+/** How long after the deadline an answer that is on its way may still arrive. */
 const DEADLINE_GRACE_MS = 3000;
 /** How long what is under way may take to come to rest after Ctrl-C. */
 const LEAVE_MS = 1000;
@@ -93,19 +93,19 @@ export async function accompany(
   const plain = words(deployment, UNCOLOURED);
   conclude(call, deployment, plain, reported);
   printer.say(words(deployment, printer.style));
-  // Beside a document the words are for whoever watches.
+  // Next to a document, the words are for people who watch.
   if (printer.json) printer.note(words(deployment, printer.noteStyle));
   const isEnough = call.values['may-wait'] === true && isUnapproved(deployment);
   return { deployment, words: plain, code: isEnough ? 0 : (ending?.exitCode(deployment) ?? exitCodeOf(deployment.state, call.values.strict === true)) };
 }
 
-/** Whoever has given the id repeats the same command, a CI above all: the answer would be this end for ever. */
+/** Whoever has given the id (a CI, above all) repeats the same command, and would always get this end as the answer. */
 function wordsOnId({ values }: Call, { state }: Deployment): string {
   if (typeof values.id !== 'string' || !isOver(state) || state === 'succeeded') return '';
   return `\n\nTo try it again, give another --id: with --id ${values.id} this end is the answer, and nothing runs.`;
 }
 
-/** What a forge, and whoever reads the report, gets of it. */
+/** What a forge, and the readers of the report, get of it. */
 function conclude({ printer, values, positionals, command }: Call, deployment: Deployment, words: string, reported: readonly Reported[]): void {
   const folder = command.positionals[0] === '<folder>' ? (positionals[0] ?? null) : null;
   printer.pipeline?.conclude(deployment, folder, words);
@@ -129,7 +129,7 @@ export function leaving(view: View, key: string | null, unanswered?: string): Pr
   const { id, deployment } = view;
   if (id === null && unanswered !== undefined) return new Problem('interrupted', unanswered);
   if (id === null) {
-    // All of a small bundle goes out in one breath: it may run before the answer is back.
+    // A small bundle is sent in one go, and may run before the answer is back.
     const again =
       key === null
         ? 'Repeat the command.'
@@ -179,7 +179,7 @@ function whatGoesOn({ deployment, session }: View, id: string): string {
   return `Deployment ${id} goes on in the database${backend}: to its end, or to the first statement that PostgreSQL runs in no transaction. That one needs a session, and waits until somebody calls.`;
 }
 
-/** It only comes to its end any more: a cancel, and a clean-up, are no promise that anything else goes on. */
+/** It is only being ended: during a cancel or a clean-up, nothing else is promised to go on. */
 function whatIsTakenAway({ id, cancelling, cleaning, live }: Deployment): string {
   const again = `weft ${cancelling ? 'cancel' : 'resume'} ${id}`;
   const state = `Deployment ${id} goes no further: ${cancelling ? 'it is being cancelled' : 'it has failed'}.`;

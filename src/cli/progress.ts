@@ -11,9 +11,9 @@ import { waitOf } from '../words/waits.ts';
 import { type Io, styleFor } from './io.ts';
 import type { Pipeline } from './pipeline.ts';
 
-/** Of a terminal that does not say how wide it is. */
+/** The width of a terminal that does not say how wide it is. */
 const UNKNOWN_COLUMNS = 80;
-/** Where less is left for the name of a file, bar and time make room for it. */
+/** If less is left for the name of a file, the bar and the time are left out. */
 const TIGHT_WIDTH = 5;
 
 /** What is known at a moment. */
@@ -36,7 +36,7 @@ export interface View {
 
 export const FIRST_VIEW: View = { activity: 'connecting', sentBytes: 0, deployment: null, id: null, state: null, note: null, held: null, session: 'worker' };
 
-/** How far it is: steps that are done or skipped, or that a transaction in flight has behind it. */
+/** How far it is: steps that are done or skipped, or that an open transaction has passed. */
 export interface Position {
   readonly done: number;
   readonly total: number;
@@ -59,7 +59,7 @@ export function positionOf(deployment: Deployment): Position {
   };
 }
 
-/** In an undo files stand by: what is not called back is no step of it. What is put off counts where it is run at last. */
+/** In an undo, a file that was not called back does not count as a step, and one that was put off counts where it finally runs. */
 function isCounted(steps: readonly StepStatus[]): (step: StepStatus) => boolean {
   const atLast = new Set(steps.flatMap(({ path, state, options }) => (options?.keeps === true && state !== 'skipped' ? [path] : [])));
   return ({ path, state, options }) => state !== 'skipped' || (options?.keeps !== true && !atLast.has(path));
@@ -98,7 +98,7 @@ export function renderLive(view: View, elapsedMs: number, columns: number, style
   return lines;
 }
 
-/** A line of news, and the phase that it is about; without one, it stands with those before it. */
+/** A line of news, and the phase that it is about; without one, it belongs to the lines before it. */
 export interface News {
   readonly text: string;
   readonly phase?: string;
@@ -133,7 +133,7 @@ export function newsBetween(before: Deployment | null, after: Deployment): News[
       if (!counts(step)) continue;
       number += 1;
       const phaseBefore = before?.phases[phaseIndex];
-      // The server orders files of a group anew.
+      // The server has reordered the files of a group.
       const was = phaseBefore?.steps[stepIndex]?.path === step.path ? phaseBefore.steps[stepIndex] : phaseBefore?.steps.find(({ path }) => path === step.path);
       if (!isTold(step, phase, after) || (before && was && phaseBefore && was.state === step.state && isTold(was, phaseBefore, before))) continue;
       const facts = [

@@ -38,13 +38,13 @@ const BYTES_PER_SECOND_MIN = 50_000;
 const UPLOAD_MS = 30 * 60_000;
 const POLL_MS_MIN = 300;
 const POLL_MS_MAX = 2000;
-/** How long nobody may be seen at work before it is knocked again; twice as long each time. In line, others are at work. */
+/** How long nobody may be seen running it before the request is sent again; twice as long each time. In line, others are running. */
 const IDLE_MS_MIN = 5000;
 const IDLE_MS_MAX = 60_000;
 const IDLE_IN_LINE_MS = 30_000;
-/** How long the Worker may wait for the end before it answers a caller who cannot look. */
+/** How long the Worker may wait for the end before it answers a caller who cannot read. */
 const WAIT_SECONDS = 60;
-/** A cancel that nobody keeps waiting is over by then; of any other the Worker shall say at once for whom it waits, and stay. */
+/** A cancel that does not have to wait is over by then; for any other, the Worker should say at once for whom it waits, and go on. */
 const CANCEL_WAIT_SECONDS = 1;
 
 export interface Errand {

@@ -17,7 +17,7 @@ import { readHistory, readUndoPlan } from './readings.ts';
 const REQUEST_ID_CHARACTERS = 128;
 const DEADLINE_MS = 10 * 60_000;
 
-/** An undo file of the folder that is another one than what would run. */
+/** An undo file of the folder that differs from the one that would run. */
 interface Corrected {
   readonly path: string;
   readonly undo: string;
@@ -80,7 +80,7 @@ function undosOf(plan: UndoPlan): UndoPlan['phases'][number]['steps'] {
   return plan.phases.flatMap(({ steps }) => steps);
 }
 
-/** Files whose content was applied under a name that the folder has no more, where only one can be meant: by their name, the name that the history knows. */
+/** Files whose content was applied under a name that the folder no longer has, if only one can be meant: from their name to the one in the history. */
 function findRenamed({ artifacts, phases }: Manifest, applied: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
   const digests = new Map(artifacts.map(({ path, digest }) => [path, digest]));
   const gone = [...applied].filter(([path]) => !digests.has(path));
@@ -94,7 +94,7 @@ function findRenamed({ artifacts, phases }: Manifest, applied: ReadonlyMap<strin
   );
 }
 
-/** An undo file that was renamed with its file: under its old name it goes on where it has stopped. */
+/** An undo file that was renamed with its file: under its old name, it continues where it stopped. */
 function withUndosRenamed({ artifacts, phases }: Manifest, renamed: ReadonlyMap<string, string>, plan: UndoPlan): ReadonlyMap<string, string> {
   const there = new Set(artifacts.map(({ path }) => path));
   const undos = phases.flatMap(({ steps }) =>
@@ -127,10 +127,10 @@ function underOldNames({ manifest, source, ...bundle }: Bundle, renamed: Readonl
   };
 }
 
-/** As the engine knows it: what never runs is not judged by its words, nor by what came behind it. */
+/** The engine's condition of steps that never run: these are not judged by their words, nor by what came after them. */
 const NEVER = 'false';
 
-/** What of a bundle is applied with the same bytes and has an undo: as a bundle of its own, of which nothing is run. */
+/** The files of a bundle that are applied with the same bytes and have an undo, as a separate bundle, of which nothing runs. */
 function cutToApplied({ parameters, ...manifest }: Manifest, applied: ReadonlyMap<string, string>): { manifest: Manifest; others: string[] } {
   const digests = new Map(manifest.artifacts.map(({ path, digest }) => [path, digest]));
   const others: string[] = [];
@@ -141,13 +141,13 @@ function cutToApplied({ parameters, ...manifest }: Manifest, applied: ReadonlyMa
         others.push(step.path);
         return [];
       }
-      // also where the words beside it are others than those with which it was applied
+      // even if its words in weft.yaml differ from those with which it was applied
       return [{ ...step, when: NEVER }];
     });
     return steps.length === 0 ? [] : [{ ...phase, steps }];
   });
   const named = new Set(phases.flatMap(({ steps }) => steps.flatMap(({ path, undo }) => (undo === undefined ? [path] : [path, undo]))));
-  // Nothing runs that could ask for a value. Of one that must be given, the undo has the value which the deployment was given, if it had it already.
+  // Nothing runs that could need a value. For a required parameter, the undo has the value that the deployment was given, if it declared it already.
   const declared = parameters?.filter(({ required }) => required === undefined) ?? [];
   const artifacts = manifest.artifacts.filter(({ path }) => named.has(path));
   return { manifest: { ...manifest, ...(declared.length > 0 && { parameters: declared }), phases, artifacts }, others };
@@ -161,13 +161,13 @@ function findCorrected(manifest: Manifest, plan: UndoPlan): Corrected[] {
       if (step.kind === 'check' || step.undo === undefined) return [];
       const digest = digests.get(step.undo) ?? '';
       const known = kept.get(step.path);
-      // Older content of its own takes it back: no undo file does.
+      // Its own older content takes it back, and no undo file.
       return known?.digest === digest || known?.restores === true ? [] : [{ path: step.path, undo: step.undo, digest, kept: known?.undo ?? null }];
     }),
   );
 }
 
-/** @throws Problem what the database refuses; but for files that were taken back in part, behind which nothing else comes, and of which that brings the undo */
+/** @throws Problem what the database refuses, except for half-undone files (WF064): nothing else can be deployed after them, but this brings their undo */
 async function deploy({ printer }: Call, address: Address, bundle: Bundle, id: string): Promise<void> {
   const watch: Watch = { deadlineAtMs: Date.now() + DEADLINE_MS, signal: printer.io.signal, onView: () => undefined };
   const nothing = { parameters: {}, secrets: {} };

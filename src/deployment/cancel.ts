@@ -1,7 +1,7 @@
 /**
- * Asks for the end of a deployment, and waits until it has come: the runner sees the request between two statements, or is woken out of
- * one. If a statement was handed out and nobody is at work any more, it makes the CALL that cleans up after it. What is half-made is
- * dropped by the engine, which waits for whoever holds it; this does not.
+ * Cancels a deployment, and waits until that is done: the runner sees the request between two statements, or is interrupted in one. If a
+ * statement was handed out and nobody is running it any more, this makes the CALL that cleans up after it. The engine drops what is
+ * half-made, and waits for whoever holds it; this does not.
  */
 import { inspectServer, readStatus, requestCancel } from '../database/engine.ts';
 import type { Connect } from '../database/session.ts';
@@ -13,7 +13,7 @@ import { runToEnd, sendCall } from './run.ts';
 export interface CancelOptions {
   readonly connect: Connect;
   readonly id: string;
-  /** Who asks: it stands in the record. Null: the role of the session. */
+  /** Who asks, for the record. Null: the role of the session. */
   readonly caller: string | null;
   readonly target: string | null;
   /** Called with every look. */
@@ -28,7 +28,7 @@ const last_look_milliseconds_max = 5_000;
 
 /**
  * @returns the deployment: cancelled; or as it had ended before; or still running when the runner has not come to the end of
- * its statement, or of clearing up behind it, in time (the request stands, and the runner will find it)
+ * its statement, or of cleaning up after it, in time (the request stays, and the runner will find it)
  * @throws Problem deployment_not_found, engine_missing, session_lost
  */
 export async function cancel({ connect, id, caller, target, onStatus, deadlineMs = wait_milliseconds_max }: CancelOptions): Promise<Deployment> {
@@ -36,7 +36,7 @@ export async function cancel({ connect, id, caller, target, onStatus, deadlineMs
   const patience = new Patience({ deadlineMs });
   try {
     for (;;) {
-      // Asked again and again: where the runner died of the signal, the next request ends the deployment by itself.
+      // Repeated, because if the runner died of the signal, the next request ends the deployment by itself.
       const deployment = await answerOf(session, requestCancel(session, id, caller), lookingOnce());
       if (isOver(deployment.state) || patience.isOver) return deployment;
       onStatus?.(deployment);
@@ -54,12 +54,12 @@ export async function cancel({ connect, id, caller, target, onStatus, deadlineMs
   }
 }
 
-/** Of one question, which does not end with the waiting: the last answer tells what is being waited for. */
+/** For one query, which does not end with the waiting: the last answer tells what it waits for. */
 function lookingOnce(): Patience {
   return new Patience({ deadlineMs: last_look_milliseconds_max });
 }
 
-/** Whoever clears up has left it to the server: who is at work shows from another session only. */
+/** The runner that cleans up has handed a statement to the server: only another session can see who is running. */
 async function lookAgain(connect: Connect, id: string): Promise<Deployment> {
   const session = await connect();
   try {
@@ -69,7 +69,7 @@ async function lookAgain(connect: Connect, id: string): Promise<Deployment> {
   }
 }
 
-/** Whoever may not be looked at may be at work, and finds the request. */
+/** A session that we may not look at may be running, and then finds the request. */
 function exceptOfUnknownHolder(error: unknown): null {
   if (error instanceof Problem && error.slug === 'holder_unknown') return null;
   throw error;

@@ -30,11 +30,11 @@ export interface Order {
   readonly mode?: 'apply' | 'rehearse' | 'baseline' | undefined;
   /** What proves the request, kept beside it: its signature, its identity token's mark, or the webhook that it was made for; null when nobody signed anything. */
   readonly signature: Readonly<Record<string, string>> | null;
-  /** Values of the secret parameters that the request names, proved by whoever took it in. They are handed on with each CALL, and stored nowhere. */
+  /** Values of the secret parameters that the request names, already proved. They are passed on with each CALL, and stored nowhere. */
   readonly secrets?: SecretValues | null;
-  /** What the environment of the target asks of it; null or absent straight to a database, and where it asks nothing. */
+  /** What the environment of the target requires of it; null or absent straight to a database, or if it requires nothing. */
   readonly protection?: Protection | null | undefined;
-  /** Whom to tell how it ends, beside whoever asks. */
+  /** Whom to tell how it ends, besides the caller. */
   readonly owed?: OwedCall | null | undefined;
 }
 
@@ -49,13 +49,13 @@ export interface Opened {
   readonly warning?: string | null;
   /** Whose approval it needs before it is run; null when it needs none. */
   readonly approval?: Approval | null;
-  /** Where the same request came before, and its deployment is over: one of the same bundle that has run since; null or absent when there is none. */
+  /** If the same request came before, and its deployment is over: one of the same bundle that has run since; null or absent if there is none. */
   readonly overtakenBy?: string | null;
 }
 
 export interface DeployOptions extends Errand {
   readonly order: Order;
-  /** The bytes of the chunks that are wanted, each once, in any order. Without it, nothing is staged that is not there. */
+  /** The bytes of the chunks that are wanted, each once, in any order. Without it, nothing can be staged. */
   readonly chunks?: Chunks | undefined;
   /** Whether `chunks` may be called again after a connection broke: a folder can be read twice, the body of a request cannot. */
   readonly chunksAgain?: boolean | undefined;
@@ -65,7 +65,7 @@ export interface DeployOptions extends Errand {
 
 /**
  * Deploys.
- * @returns opened: once everything is staged, with the CALL right behind it, or that was found not to be needed. done: the deployment as it ended, or as
+ * @returns opened: once everything is staged and the CALL was sent, or was found unnecessary. done: the deployment as it ended, or as
  * it is when the deadline passes, or when it waits for its approval. Both reject with a Problem when the database, the request or the chunks are not what they must be
  */
 export function deploy(options: DeployOptions): { opened: Promise<Opened>; done: Promise<Deployment> } {
@@ -107,7 +107,7 @@ async function begin(session: Session, options: DeployOptions, patience: Patienc
     await session.close();
     return { call: null, deployment };
   }
-  // Whoever is at work already has them.
+  // The running CALL has them already.
   if (missing.length === 0 && found.lacking.length > 0 && found.state !== 'running' && !isUnapproved(found)) throw secretsMissing(found.lacking, id);
   const { staging, staged, called } = flight?.of(id) ?? sendMissing(session, found, run, supply);
   checkStaged(await answerOf(session, staged, patience, () => staging.owedSince));
@@ -122,7 +122,7 @@ function sendMissing(session: Session, { id, missing, backend }: OpenedDeploymen
   return follow(session, messages, runMessages({ ...run, id }, backend));
 }
 
-/** @throws Problem what the engine said of the first chunk that it did not take */
+/** @throws Problem the engine's error about the first chunk that it did not take */
 function checkStaged(replies: readonly Reply[]): void {
   for (const reply of replies) {
     if (reply.kind === 'error') throw problemOf(reply.error);

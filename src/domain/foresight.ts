@@ -1,6 +1,6 @@
 /**
- * What the history of a database knows of a bundle before it is deployed: the document that the engine's `weft.plan` makes, and the
- * question that is sent for it.
+ * What the history of a database says about a bundle before it is deployed: the document that the engine's `weft.plan` makes, and the
+ * query that is sent for it.
  */
 import * as z from 'zod';
 import { deploymentErrorSchema } from './deployment.ts';
@@ -36,7 +36,7 @@ export const foresightSchema = z.looseObject({
   refusal: deploymentErrorSchema.nullable(),
   /** Repeatable files next to each other, in the order that would be tried. */
   groups: z.array(z.array(z.string())),
-  /** Repeatable files of which something is gone that they made. */
+  /** Repeatable files that have made something that is gone. */
   lost: z.array(z.looseObject({ path: z.string(), missing: z.array(z.looseObject({ kind: z.string(), name: z.string() })) })),
   /** Batches of which an earlier deployment has committed rounds. */
   batches: z
@@ -57,7 +57,7 @@ export const foresightSchema = z.looseObject({
         path: z.string(),
         statements: z.int(),
         runs_again: z.boolean(),
-        /** Where it goes on, as far as that is known. */
+        /** Where it continues, as far as that is known. */
         next_line: z.int().nullable(),
         goes_on: z.enum(['behind', 'refused', 'unknown']),
         refusal: deploymentErrorSchema.nullable(),
@@ -70,7 +70,7 @@ export const foresightSchema = z.looseObject({
   gone: z.array(z.string()).nullish(),
   /** Bundles of another name that have brought the same files, where nothing is known of this one: `paths` are the first of them. */
   elsewhere: z.array(z.looseObject({ bundle: z.string(), count: z.int(), paths: z.array(z.string()) })).nullish(),
-  /** What the environment of the target asks of a deployment there; only a Worker knows. */
+  /** What the environment of the target requires of a deployment there; only a Worker knows that. */
   protection: z.looseObject({ environment: z.string(), second_person: z.boolean(), rehearsal_first: z.boolean() }).nullish(),
   /** Whether the catalog is as the last deployment left it; `count`: how many objects are not. */
   drift: z.looseObject({ verdict: z.string(), count: z.int(), since: z.string().nullable(), running: z.string().nullable() }).nullish(),

@@ -15,9 +15,9 @@ const measuredStatementSchema = z.looseObject({
   rows: z.number().nullish(),
   /** On what was there before the deployment; what is held already is not shown again. Modes as pg_locks calls them. */
   locks: z.array(z.looseObject({ object: z.string(), mode: z.string() })),
-  /** What was written anew, with its size then. */
+  /** What was rewritten, with its new size. */
   rewritten: z.array(z.looseObject({ object: z.string(), kind: z.string(), bytes: z.number() })),
-  /** Of what PostgreSQL runs in no transaction: in which form it was rehearsed, or why it was not. */
+  /** For a statement that PostgreSQL runs in no transaction: in which form it was rehearsed, or why it was not. */
   instead: z
     .looseObject({ why: z.enum(['form', 'none', 'commit', 'done', 'work', 'group', 'round', 'behind']), text: z.string(), form: z.string().nullish() })
     .nullish(),
@@ -25,7 +25,7 @@ const measuredStatementSchema = z.looseObject({
 
 export const rehearsalSchema = z.looseObject({
   milliseconds: z.number(),
-  /** How often all of it was begun anew, because of what was found out. */
+  /** How often the rehearsal began anew, because of what it had found out. */
   passes: z.int(),
   steps: z.array(
     z.looseObject({
@@ -38,9 +38,9 @@ export const rehearsalSchema = z.looseObject({
       rows: z.number().nullish(),
       milliseconds: z.number().nullish(),
       statements: z.array(measuredStatementSchema).nullish(),
-      /** What its kind has to tell: the verdict of a check, the counts of a load. */
+      /** What steps of its kind report: the verdict of a check, the counts of a load. */
       result: z.record(z.string(), z.unknown()).nullish(),
-      /** Of a repeatable file that has not changed: what of it would be gone, so that it runs again. */
+      /** For a repeatable file that has not changed: its objects that would be gone, so that it runs again. */
       called_back: z.array(z.looseObject({ kind: z.string(), name: z.string() })).nullish(),
       error: z.looseObject({ sqlstate: z.string(), message: z.string() }).nullish(),
     }),
@@ -59,7 +59,7 @@ export const rehearsalSchema = z.looseObject({
       }),
     )
     .nullable(),
-  /** Of which values are used up: no rollback gives them back. Null: nothing given out. put_back: the rehearsal had set it back, and it was set to where it stood. */
+  /** Sequences whose values were used up, which no rollback restores. Null: none. put_back: the rehearsal had moved it back, and it was reset to its old value. */
   sequences: z
     .array(z.looseObject({ sequence: z.string(), before: z.number().nullable(), after: z.number().nullable(), put_back: z.boolean().nullish() }))
     .nullish(),
@@ -79,7 +79,7 @@ export const rehearsalSchema = z.looseObject({
         blocked_by: z
           .array(z.looseObject({ pid: z.int().nullish(), application: z.string().nullish(), role: z.string().nullish(), prepared: z.string().nullish() }))
           .nullish(),
-        /** The statement that had taken the lock; and the one that was at work. */
+        /** The statement that had taken the lock, and the one that was running. */
         because_of: placeSchema.nullish(),
         during: placeSchema.nullish(),
       }),

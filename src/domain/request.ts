@@ -30,9 +30,9 @@ export const deployRequestSchema = z.strictObject({
   ...common,
   /** `rehearse`: all of it in one transaction that is rolled back, with a report. `baseline`: nothing runs, the files are recorded as applied. */
   mode: z.enum(['apply', 'rehearse', 'baseline']).default('apply'),
-  /** Of a baseline: the fingerprint that the database must have; without it, the objects that the files create are looked for by their names. */
+  /** For a baseline: the fingerprint that the database must have; without it, the objects that the files create are looked up by name. */
   fingerprint: textSchema.max(200).optional(),
-  /** Of a baseline: `none` takes the caller's word for it. */
+  /** For a baseline: `none` takes the caller's word for it. */
   verify: z.enum(['catalog', 'none']).optional(),
   /** Values of the parameters that the bundle declares, by name; secret ones travel beside the request. */
   parameters: givenSchema.optional(),
@@ -42,7 +42,7 @@ export const deployRequestSchema = z.strictObject({
   manifest: manifestSchema.optional(),
   /** Only in a JSON document, never in a tar. */
   files: z.array(inlineFileSchema).optional(),
-  /** The name of the folder that the files come from: what their bundle is called when they hold no weft.yaml, just as `weft deploy` calls it. */
+  /** The name of the folder that the files come from. Without a weft.yaml, it is the name of their bundle, as with `weft deploy`. */
   folder: textSchema
     .regex(/^[^/]+$/, 'the name of a folder, without "/"')
     .max(255)
@@ -74,21 +74,21 @@ export const approveRequestSchema = z.strictObject({
   type: z.literal('approve'),
   ...common,
   deployment: deploymentIdSchema,
-  /** Of what would be run (`approval.digest` of the deployment): nothing is approved that was not looked at. */
+  /** The digest of what would run (`approval.digest` of the deployment), so that only what was looked at is approved. */
   digest: digestSchema,
 });
 
 export const acceptDriftRequestSchema = z.strictObject({
   type: z.literal('accept_drift'),
   ...common,
-  /** Of the catalog that was looked at (`fingerprint.after` of the drift): nothing is accepted that came later. */
+  /** The fingerprint of the catalog that was looked at (`fingerprint.after` of the drift), so that later changes are not accepted. */
   fingerprint: textSchema.min(1).max(200),
 });
 
 export const forgetRequestSchema = z.strictObject({
   type: z.literal('forget'),
   ...common,
-  /** Of the file that stopped half-way, and of which nothing is there any more. */
+  /** The path of the file that stopped half-way, and of which nothing is left. */
   path: pathSchema,
   /** May be left out where a file of that path stopped half-way in one bundle alone. */
   bundle: nameSchema.optional(),

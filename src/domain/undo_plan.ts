@@ -1,15 +1,15 @@
 /**
- * The plan of an undo: the document that the engine's `weft.plan_undo(id)` makes, that HTTP sends and that `--json` prints. And what has to be undone
- * for the database to stand where a deployment has left it: `weft.list_later(id)`.
+ * The plan of an undo: the document that the engine's `weft.plan_undo(id)` makes, that HTTP sends and that `--json` prints. And what must be undone
+ * to bring the database back to where a deployment has left it: `weft.list_later(id)`.
  */
 import * as z from 'zod';
 import { deploymentStateSchema } from './deployment.ts';
 
-/** What an undo would run, in its order, and what of the deployment has none. */
+/** What an undo would run, in order, and which files of the deployment have no undo. */
 export const undoPlanSchema = z.looseObject({
   deployment: z.string(),
   bundle: z.string(),
-  /** Of a baseline nothing is run: files leave the history, or are in it again as before. */
+  /** Undoing a baseline runs nothing: files leave the history, or are in it again as before. */
   mode: z.string().nullish(),
   withdraws: z.array(z.looseObject({ path: z.string(), as_before: z.boolean() })).nullish(),
   state: deploymentStateSchema,
@@ -28,19 +28,19 @@ export const undoPlanSchema = z.looseObject({
           size: z.number(),
           /** The later deployment with which the undo file came; null when it came with the file. */
           given_by: z.string().nullable(),
-          /** Of a file that runs again and again: it is run as it was before. */
+          /** For a repeatable file: its previous content runs. */
           restores: z.boolean().optional(),
-          /** Where it cannot come back in its place, because it needs something that is undone behind it, it comes at the end of the undo. */
+          /** If it cannot come back in its place, because it needs something that is undone later, it runs at the end of the undo. */
           may_wait: z.boolean().optional(),
-          /** Of a file that ran only half-way: how many of its statements are in the database. */
+          /** For a file that ran only half-way: how many of its statements are in the database. */
           statements_done: z.int().nullable(),
         }),
       ),
     }),
   ),
-  /** The secret parameters that files of the undo name, and that it has to be given: they are kept nowhere. */
+  /** The secret parameters that files of the undo name, and that it must be given, because they are stored nowhere. */
   secrets: z.array(z.looseObject({ name: z.string(), paths: z.array(z.string()) })).optional(),
-  /** What it would fail with, as far as that can be known beforehand, in the words of the refusal. */
+  /** Its errors, as far as they can be known beforehand, in the words of the refusal. */
   foreseen: z
     .array(
       z.looseObject({

@@ -34,20 +34,20 @@ import { checkReviewed, chooseWaiting } from './reviewed.ts';
 import { findSources } from './sources.ts';
 import { cutToMessage, hideAccount, idOf, proofOf } from './written.ts';
 
-/** Behind so many looks the pause is the longest. More are not counted where all was well: what is seen to go on, or to wait for somebody, is no failed try. */
+/** After so many looks the pause is the longest. While all is well, no more are counted: a deployment that goes on, or waits for somebody, is no failed try. */
 const LOOKS_WELL_MAX = 9;
 
-/** What no further look would change. */
+/** Problems that no further look would change. */
 const HOPELESS: readonly ProblemSlug[] = ['deployment_not_found', 'deployment_not_staged', 'engine_missing', 'secrets_missing', 'unknown_target'];
 
-/** So much longer than a try may take, or than the pause behind one, nobody else tells what is owed. */
+/** For this much longer than a try may take, or than the pause after one, nobody else reports what is owed. */
 const HOLD_SLACK_SECONDS = 60;
 
-/** What is known of a try beside its work. */
+/** What is known about a try besides its work. */
 export interface Try {
-  /** Nobody takes it up again by itself. */
+  /** It will not be tried again automatically. */
   readonly isLast?: boolean;
-  /** A try with just this work ended unseen: it may have told of it. */
+  /** A previous try with exactly this work died silently: it may have reported the result. */
   readonly isRepeated?: boolean;
 }
 
@@ -111,7 +111,7 @@ class Errand {
     requireGrant(this.#desk.config, forge.name, mode === 'approve' ? 'approve' : 'deploy', place.target);
     const confirmed = await forge.client.confirm(change);
     this.#stale = confirmed.stale;
-    // A webhook of old, which was never confirmed, is not answered at the forge: whoever has captured it could make noise there.
+    // A stale webhook that was never confirmed is not answered at the forge: whoever has captured it could make noise there.
     if (confirmed.stale !== null && this.#work.mode === undefined && !this.#try.isRepeated) return null;
     this.#work = { ...this.#work, mode: place.mode };
     if (mode === 'approve') return this.#approve(forge, source, place, confirmed);
@@ -126,7 +126,7 @@ class Errand {
     return again.stale === null ? this.#deploy(forge, request, place, bundle, again.branch) : { account: accountOfStale(place, again.stale) };
   }
 
-  /** As whoever signs would write it, but for its manifest. What it says of its source no signed request can say. */
+  /** The request as a signer would write it, without the manifest. No signed request can say what it says about its source. */
   async #request(forge: ForgeAtHand, source: Source, mode: 'apply' | 'rehearse'): Promise<DeployRequest & { readonly source: object }> {
     const { target, parameters, folder, repository_id } = source;
     return {
@@ -176,8 +176,8 @@ class Errand {
   }
 
   /**
-   * A reviewer at the forge is the second person of what somebody else than this forge has opened, and waits with just the files of that commit.
-   * One review approves one deployment, however often it is told of.
+   * A reviewer at the forge is the second person for a deployment that somebody other than this forge has opened, and that waits with exactly the files of
+   * that commit. One review approves one deployment, however often the webhook arrives.
    */
   async #approve(forge: ForgeAtHand, source: Source, place: AccountPlace, confirmed: Confirmed): Promise<End> {
     const { change } = this.#work;
@@ -248,7 +248,7 @@ class Errand {
     return { account: accountOfDeployment(place, deployment) };
   }
 
-  /** Once, for nobody keeps others from telling its end by now: what was told only now may have come behind that, so it is looked at again. */
+  /** Reported only once. Others may report the end by now, and this report may arrive after theirs, so the deployment is looked at again. */
   async #tellWaiting(forge: ForgeAtHand, place: AccountPlace, deployment: Deployment): Promise<End> {
     const isTold = this.#work.told_waiting === true;
     if (!isTold && (await this.#tell(forge, hideAccount(this.#desk, accountOfDeployment(place, deployment)))) === undefined)
@@ -262,7 +262,7 @@ class Errand {
   async #endOf(forge: ForgeAtHand, place: AccountPlace, error: unknown): Promise<End> {
     this.#errors.push(error);
     const problem = error instanceof Problem ? error : new Problem('internal', 'The Worker’s log has the reason. The commit can be deployed again.', {}, error);
-    // What has a deployment goes on, whatever keeps us from looking at it.
+    // Work that has a deployment continues, whatever keeps us from looking at it.
     const isRefused = ['own_approval', 'not_approved', 'rehearsal_missing', 'environment_rule', 'no_grant'].includes(problem.slug);
     const mayPass = isRefused
       ? false
@@ -300,7 +300,7 @@ class Errand {
     return this.#progress('untold', pause);
   }
 
-  /** Sees to it that nobody else tells the same. @returns what others do, or have done */
+  /** Makes sure that nobody else reports the same. @returns what others do, or have done */
   async #take(): Promise<'nothing' | 'told' | 'about_it'> {
     const { deployment, target } = this.#work;
     if (this.#owed !== 'unknown' || deployment === null) return 'nothing';
@@ -315,12 +315,12 @@ class Errand {
     }
   }
 
-  /** Leaves it to whoever comes by when the deployment is over. @param seconds in which nobody is to try */
+  /** Leaves the report to whoever comes by when the deployment is over. @param seconds in which nobody should try */
   async #leave(forge: ForgeAtHand, seconds: number): Promise<void> {
     await this.#settle(() => writeOwed(forge, this.#work, seconds));
   }
 
-  /** What has become of the deployment is not known, or somebody has to bring something first: whoever sees it end tells that too. */
+  /** The state of the deployment is not known, or somebody has to bring something first: whoever sees its end reports that, too. */
   async #leaveUnknown(forge: ForgeAtHand, { slug, facts }: Problem): Promise<void> {
     const { deployment } = this.#work;
     if (slug === 'secrets_missing' && typeof facts.deployment === 'string') {
@@ -332,7 +332,7 @@ class Errand {
     this.#owed = 'none';
   }
 
-  /** @param left null: it is told, and owed no more */
+  /** @param left null: it was reported, and is no longer owed */
   async #settle(left: (() => Promise<OwedCall>) | null): Promise<void> {
     const { deployment, target } = this.#work;
     if (this.#owed !== 'ours' || deployment === null) return;

@@ -19,7 +19,7 @@ import { comparedLines, goneAlong, withdrawnOf } from './undone.ts';
 
 const STATEMENT_LINES = 4;
 const STATEMENT_WIDTH = 110;
-/** Of what stands before the place in its line. */
+/** How much is shown of the text before the place in its line. */
 const CARET_WIDTH = 80;
 const PARAMETER_WIDTH = 40;
 const FUNCTIONS_SHOWN = 3;
@@ -208,7 +208,7 @@ function failedHeadline(deployment: Deployment, style: Style, after: string): st
   return isRefused(deployment) ? `${failed} ${subject} was refused; nothing of it was run.` : `${failed} ${subject} stopped${after}.`;
 }
 
-/** Of what others have taken back since, or tried to. */
+/** Lines about what others have taken back since, or tried to. */
 function undoneHeadline({ bundle, mode, state, undone }: Deployment, style: Style): string {
   const { by, finished_at, whole, state: how } = undone as NonNullable<Deployment['undone']>;
   if (mode === 'baseline' && whole)
@@ -226,7 +226,7 @@ function isAllThere({ phases }: Deployment): boolean {
   return steps.length > 0 && steps.every(({ state, is_wanted }) => state === 'skipped' && is_wanted !== false);
 }
 
-/** The server runs one such statement for nobody; what is behind it needs a session. */
+/** Without a client, the server only finishes this statement; those after it need a session. */
 function handedOutLines({ state, live, cancelling, cleaning, handed_out }: Deployment): string[] {
   if (state !== 'running' || cancelling || cleaning || !handed_out) return [];
   const { path, line, statement } = handed_out;
@@ -268,7 +268,7 @@ export function errorLines(error: DeploymentError, style: Style): string[] {
   return lines;
 }
 
-/** What the server said of a row, without the line that stands above it already. */
+/** The server's message about a row, without the line number, which is already shown above. */
 function withoutPlace({ message, path, line }: DeploymentError): string {
   return path && line ? message.replace(new RegExp(`^Line ${line}(?:: |, (?=column ))`), '') : message;
 }
@@ -304,8 +304,8 @@ function aboutLines({ message, schema, table, column, constraint, datatype }: De
 }
 
 /**
- * The functions an error came through, innermost first, and what the server says of a value. The statements between them are left out, for they
- * stand in the functions; but for those that a function has put together.
+ * The functions an error came through, innermost first, and what the server says about a value. The statements between them are left out, because they
+ * are in the functions, except for those that a function has put together.
  */
 function placesInFunctions({ context }: DeploymentError): string[] {
   const said = (context ?? '').replace(
@@ -340,7 +340,7 @@ function loadLines({ phases }: Deployment): string[] {
   return columns(rows, '  ');
 }
 
-/** What the engine says of steps of which only a part is in the database. */
+/** What the engine says about steps of which only a part is in the database. */
 function accountsOf(deployment: Deployment): string[] {
   return deployment.phases.flatMap(({ steps }) => steps.flatMap(({ account }) => account ?? []));
 }

@@ -29,7 +29,7 @@ export function withoutMark(text: string): string {
 /** What takes two cells of a terminal: East Asian characters that are wide or full-width (Unicode Standard Annex 11), and emoji. */
 const WIDE =
   /^[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{16fe0}-\u{18cff}\u{1aff0}-\u{1b2ff}\u{20000}-\u{3fffd}\p{Emoji_Presentation}]$/u;
-/** What takes none: it stands on, or joins, what is before it. A name of macOS has its accents so. */
+/** Characters that take none: they combine with the one before. Accents in file names of macOS are written so. */
 const JOINED = /^[\p{Mn}\p{Me}\u200b-\u200f\u2060-\u2064\ufeff]$/u;
 
 function cellsOf(character: string): number {
@@ -49,7 +49,7 @@ export function cut(text: string, width: number): string {
   return widthOf(text) <= width ? text : `${takeCells([...text], width - 1).join('')}…`;
 }
 
-/** Cut at the front: of a path, the end says more. */
+/** Cut at the front, because the end of a path says more. */
 export function cutFront(text: string, width: number): string {
   return widthOf(text) <= width
     ? text
@@ -100,7 +100,7 @@ export function timeWorked(from: string, to: string, rests: readonly { readonly 
   );
 }
 
-/** The same of what may not have begun, or not have ended: then 0. */
+/** The same for something that may not have begun, or not have ended: then 0. */
 export function timeBetween(from: string | null | undefined, to: string | null | undefined): number {
   return from && to ? timeWorked(from, to) || 0 : 0;
 }
@@ -119,7 +119,7 @@ export function count(n: number, one: string, many = `${one}s`): string {
   return `${n} ${n === 1 ? one : many}`;
 }
 
-/** What is left out of a list: "… and 3 more", "… and 1 more row"; nothing where that is nothing. */
+/** What is left out of a list: "… and 3 more", "… and 1 more row"; empty if nothing is. */
 export function andMore(left: number, one = ''): string[] {
   return left > 0 ? [`… and ${one === '' ? `${left} more` : count(left, `more ${one}`)}`] : [];
 }
@@ -193,7 +193,7 @@ export function moment(text: string): string {
   return Number.isNaN(time.getTime()) ? text : `${time.toISOString().slice(0, 19).replace('T', ' ')}Z`;
 }
 
-/** A transaction that was prepared belongs to no session: whoever looks for it needs the identifier. */
+/** A prepared transaction belongs to no session: people need its identifier to find it. */
 export function preparedOf(id: string): string {
   return `the prepared transaction '${oneLine(id).replaceAll("'", "''")}'`;
 }
