@@ -198,7 +198,7 @@ begin
     verdict := 'none';
   elsif not weft._are_comparable((deployment).fingerprint_expected, fingerprint) then
     verdict := 'other version';
-    reason := format('The last deployment ended on PostgreSQL %s, and this is version %s: they write the same definitions differently. The next deployment that commits anything gives something to compare with.',
+    reason := format('The last deployment ended on PostgreSQL %s, and this is version %s: they write the same definitions differently. The next deployment that commits anything gives something to compare with, and so does accepting what is there (weft drift --accept).',
       split_part((deployment).fingerprint_expected, ':', 2), split_part(fingerprint, ':', 2));
   elsif before is null then
     verdict := 'unknown';

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'bf93d88bd423e0840f2b3eef2be93faee4e500374183214fe6726bb1da3e2709';
+export const ENGINE_DIGEST = '497d4c4e2233a8b019b7ad263a94b8e0382d6fa5d1cfb85a8f97b948c9d0a3ca';

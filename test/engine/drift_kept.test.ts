@@ -315,6 +315,9 @@ describe('accept_drift', () => {
   it('gives something to compare with on another major version too', async () => {
     const { id } = await start();
     await sql(database.url, `update weft._deployments set fingerprint_expected = '1:13:00' where id = '${id}'`);
+    expect(await sql(database.url, `select weft.describe_drift() ->> 'reason' as reason`)).toEqual([
+      { reason: expect.stringContaining('weft drift --accept') },
+    ]);
     expect(await accept()).toMatchObject({ verdict: 'none', since: { accepted: { count: null } } });
   });
 });
