@@ -43,7 +43,7 @@ export function standing(phase: PhaseStatus, deployment: Deployment): string {
     return phase.state === 'running' ? `in flight, all or nothing: nothing is committed yet (${steps})` : 'not begun';
   }
   if (isUntouched) return rest.length === 0 ? 'not begun' : `not begun (${count(pending, 'step')}; ${rest.join(', ')})`;
-  const kept = `committed: ${succeeded} of ${count(total, 'step')}${beside}`;
+  const kept = `committed: ${succeeded} of ${count(total - tally.before - tally.leftOut, 'step')}${beside}`;
   const begun = phase.state === 'running' && phase.steps.some(({ path }) => path === deployment.handed_out?.path) ? deployment.handed_out : null;
   const half = phase.steps.filter((step) => step.account).map((step) => oneLine(step.path));
   if (half.length > 0) return `${kept}, and a part of ${half.join(', ')}`;

@@ -35,6 +35,13 @@ describe('a phase', () => {
     expect(say({ ...failed, steps: steps('succeeded', 'failed', 'failed') }, failed)).toBe('committed: 1 of 3 steps; the 2 that failed are rolled back');
   });
 
+  it('counts what was applied before beside the steps that were to run, not among them', () => {
+    const failed = { state: 'failed' } as const;
+    expect(say({ ...failed, steps: steps('skipped', 'skipped', 'succeeded', 'failed', 'pending') }, failed)).toBe(
+      'committed: 1 of 3 steps, 2 applied before; the step that failed is rolled back; one has not run',
+    );
+  });
+
   it('whose condition failed has no step that did', () => {
     expect(say({ state: 'failed', steps: steps('pending', 'pending') }, { state: 'failed' })).toBe('committed: 0 of 2 steps; 2 have not run');
   });
