@@ -40,7 +40,6 @@ export function renderSummary(deployment: Deployment, style: Style): string {
     for (const step of tolerated) lines.push('', ...errorLines({ ...step.error, path: step.error?.path ?? step.path } as DeploymentError, style));
   }
   lines.push(
-    ...driftLines(deployment, style),
     ...goneAlongLines(deployment, style),
     ...madeAnewLines(deployment, style),
     ...goneLines(deployment, style),
@@ -57,6 +56,7 @@ export function renderSummary(deployment: Deployment, style: Style): string {
   if (accounts.length > 0) lines.push('', ...accounts.map((account) => `  ${oneLine(account)}`));
   const leftovers = leftoverLines(deployment, style);
   if (leftovers.length > 0) lines.push('', ...leftovers);
+  lines.push(...driftLines(deployment, style)); // below how the database stands: it is older than this deployment
   const next = nextLines(deployment, leftovers.length > 0);
   if (next.length > 0) lines.push('', ...next);
   lines.push('', ...factLines(deployment, style));

@@ -301,6 +301,8 @@ describe('the summary', () => {
       `  … and 2 more\n"weft drift ${makeDeployment().id}" shows what they were and what they are.\nThey stay drift, but for what this deployment has changed itself; "weft drift --accept" says that they are meant.`,
     );
     expect(show({ state: 'failed', error: ERROR, drift_found, has_committed: false })).toContain('\nThey stay drift');
+    // How the database stands comes first.
+    expect(show({ state: 'failed', error: ERROR, drift_found, has_committed: false })).toMatch(/The database now:\n[\s\S]*\nDrift: [\s\S]*\nNext: /);
     expect(show({ state: 'succeeded', mode: 'baseline', drift_found, has_committed: true })).not.toContain('stay drift');
   });
 
