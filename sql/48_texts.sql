@@ -26,6 +26,30 @@ $$;
 comment on function weft._name_pattern() is 'Matches a name, qualified or not.';
 
 
+-- Neither of these two has a SET clause, so that the planner takes it into the query of whoever calls: every name in it is qualified.
+create or replace function weft._unquote(p_identifier text)
+  returns text
+  immutable parallel safe
+  language sql
+as $$
+  select case when pg_catalog."left"(p_identifier, 1) operator(pg_catalog.=) '"'
+    then pg_catalog.replace(pg_catalog.substr(p_identifier, 2, pg_catalog.length(p_identifier) operator(pg_catalog.-) 2), '""', '"') else p_identifier end
+$$;
+
+comment on function weft._unquote(text) is 'Returns an identifier without the quotes around it.';
+
+
+create or replace function weft._fold_identifier(p_identifier text)
+  returns text
+  immutable parallel safe
+  language sql
+as $$
+  select case when pg_catalog."left"(p_identifier, 1) operator(pg_catalog.=) '"' then weft._unquote(p_identifier) else pg_catalog.lower(p_identifier collate pg_catalog."C") end
+$$;
+
+comment on function weft._fold_identifier(text) is 'Returns an identifier as the server reads it: without its quotes, or else in lower case.';
+
+
 -- Halves the text again and again, because finding a character in the middle of a text means walking there.
 create or replace function weft._cut_stretches(p_text text, p_characters integer)
   returns text[]

@@ -1,18 +1,6 @@
 -- Objects that bundles leave to something else (a job that creates partitions, a platform with its own schemas). They may differ from what
 -- deployments have left: for them, whatever is there counts as what should be there.
 
-create or replace function weft._unquote(p_name text)
-  returns text
-  immutable parallel safe
-  set search_path = pg_catalog, pg_temp
-  language sql
-as $$
-  select case when p_name like '"%' then replace(substr(p_name, 2, length(p_name) - 2), '""', '"') else p_name end
-$$;
-
-comment on function weft._unquote(text) is 'Returns a name without the quotes that the catalog''s text has around it.';
-
-
 create or replace function weft._as_pattern(p_glob text)
   returns text
   immutable parallel safe

@@ -93,7 +93,7 @@ begin
   return v_options || jsonb_build_object(
     'target', v_found[2],
     'columns', case when v_found[3] is not null then to_jsonb(array(
-      select case when left(m.name[1], 1) = '"' then replace(substr(m.name[1], 2, length(m.name[1]) - 2), '""', '"') else lower(m.name[1] collate "C") end
+      select weft._fold_identifier(m.name[1])
       from regexp_matches(substr(v_found[3], 2), '"(?:[^"]|"")*"|[^\s",()]+', 'g') with ordinality as m (name, ordinal) order by m.ordinal)) end);
 end
 $$;

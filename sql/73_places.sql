@@ -87,8 +87,7 @@ as $$
       p_kind = 'name' and strpos(p_word, '.') > 0 as is_dotted
     from weft._read_tokens(p_text) as t
     cross join lateral (
-      select case when left(t.token, 1) = '"' then replace(substr(t.token, 2, length(t.token) - 2), '""', '"')
-        when t.token ~ '^[eE]?''' then replace(regexp_replace(t.token, '^[eE]?''|''$', '', 'g'), '''''', '''') else lower(t.token collate "C") end as name) as n
+      select case when t.token ~ '^[eE]?''' then replace(regexp_replace(t.token, '^[eE]?''|''$', '', 'g'), '''''', '''') else weft._fold_identifier(t.token) end as name) as n
     window f as (order by t.number)
   ) as w
   where w.at between p_from and p_to and case

@@ -197,7 +197,7 @@ create or replace function weft._read_literal(p_literal text)
 as $$
   select array_agg(
     case when f.field = '' then null
-      else regexp_replace(case when left(f.field, 1) = '"' then replace(substr(f.field, 2, length(f.field) - 2), '""', '"') else f.field end, '\\(.)', '\1', 'g') end
+      else regexp_replace(weft._unquote(f.field), '\\(.)', '\1', 'g') end
     order by f.n)
   from (
     select m.parts[1] as field, m.n

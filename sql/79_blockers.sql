@@ -36,9 +36,7 @@ create or replace function weft._list_named_relations(p_text text)
   language sql
 as $$
   with recursive words as materialized (
-    select distinct
-      case when w.part[1] like '"%' then replace(btrim(w.part[1], '"'), '""', '"') else lower(w.part[1] collate "C") end::name as schema,
-      case when w.part[2] like '"%' then replace(btrim(w.part[2], '"'), '""', '"') else lower(w.part[2] collate "C") end::name as name
+    select distinct weft._fold_identifier(w.part[1])::name as schema, weft._fold_identifier(w.part[2])::name as name
     from regexp_matches(left(p_text, 20000),
       '(?:("(?:[^"]|"")+"|[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*)\s*\.\s*)?("(?:[^"]|"")+"|[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*)', 'g') as w (part)
   ),

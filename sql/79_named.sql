@@ -106,7 +106,7 @@ create or replace function weft._fold_name(p_name text)
   set search_path = pg_catalog, pg_temp
   language sql
 as $$
-  select array_agg(case when m.part[1] like '"%' then replace(substr(m.part[1], 2, length(m.part[1]) - 2), '""', '"') else lower(m.part[1] collate "C") end order by m.place)
+  select array_agg(weft._fold_identifier(m.part[1]) order by m.place)
   from regexp_matches(p_name, '("(?:[^"]|"")*"|[^\s".]+)', 'g') with ordinality as m (part, place)
 $$;
 

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '497d4c4e2233a8b019b7ad263a94b8e0382d6fa5d1cfb85a8f97b948c9d0a3ca';
+export const ENGINE_DIGEST = '4dda4f28f1d6c5f5d88f4a8babd27f885cfcc80f165aef7b3391c50951454715';

@@ -102,6 +102,11 @@ describe('one session that stands in the way is named for certain', () => {
     );
   });
 
+  it('a table whose name ends with a quote', async () => {
+    const { pid } = await other('reader', 'create table shop."half """ (n int)', 'begin', 'select 1 from shop."half """');
+    expect((await refused('drop table shop."half """')).blockers).toMatchObject([{ pid, object: 'shop."half """', is_certain: true }]);
+  });
+
   it('a table on the other side of a foreign key', async () => {
     const { pid } = await other('reader', 'begin', 'select 1 from shop.items');
     expect((await refused('drop table shop.orders cascade')).blockers).toMatchObject([{ pid, object: 'shop.items', is_certain: true }]);
