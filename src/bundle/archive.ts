@@ -21,7 +21,7 @@ export interface ArchivePlace {
   open(): Promise<ReadableStream<Uint8Array>>;
   /** The files of the folder at the commit, by path in it, with their sizes, as the forge lists them; null, or left out: it does not. */
   list?(): Promise<ReadonlyMap<string, number> | null>;
-  /** Of the bundle, from the repository's root; "" for the root itself. */
+  /** The bundle's folder, from the repository's root; "" for the root itself. */
   readonly folder: string;
   /** What a bundle without a bundle file is called when the folder is the root. */
   readonly repositoryName: string;

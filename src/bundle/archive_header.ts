@@ -13,11 +13,11 @@ export interface ArchiveEntry {
   readonly size: number;
   /** What an entry of the kind `other` is, as a phrase. */
   readonly what: string;
-  /** Of a pax entry: whether its attributes are for all that follows. */
+  /** For a pax entry: whether its attributes apply to everything that follows. */
   readonly isGlobal: boolean;
 }
 
-/** Reads the headers of one archive. What stands in pax attributes counts for the entry behind them (POSIX.1-2024, pax, "pax Header Block"). */
+/** Reads the headers of one archive. Pax attributes apply to the entry after them (POSIX.1-2024, pax, "pax Header Block"). */
 export class ArchiveForm implements TarForm<ArchiveEntry> {
   /** What `git archive` writes there: the commit it is of; null when it is of none. */
   commit: string | null = null;

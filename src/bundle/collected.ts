@@ -19,7 +19,7 @@ export interface ArchivedBundle {
 }
 
 export class CollectedFiles {
-  /** Of the bundle, from the repository's root; "" for the root itself. */
+  /** The bundle's folder, from the repository's root; "" for the root itself. */
   readonly #folder: string;
   /** By path in the bundle; where a file cannot be one of a bundle, why. The bundle file is not among them. */
   readonly #described = new Map<string, Described | Problem>();

@@ -28,7 +28,7 @@ export interface GitEntry {
 }
 
 export interface GitPlace {
-  /** Of the bundle, from the repository's root; "" for the root itself. */
+  /** The bundle's folder, from the repository's root; "" for the root itself. */
   readonly folder: string;
   readonly commit: string;
   /** What a bundle without a bundle file is called when the folder is the root. */
@@ -122,7 +122,7 @@ function notAsInGit(path: readonly string[], id: string): Problem {
   return new Problem('digest_mismatch', detail, { path: where, digest: id });
 }
 
-/** Git's Internals, "Tree Objects": mode, name and id of each, in the order of the names' bytes, a folder's with a "/" behind. */
+/** Git's Internals, "Tree Objects": mode, name and id of each, in the order of the names' bytes, a folder's followed by a "/". */
 function idOfTree(children: readonly GitEntry[]): string {
   const lines = children.map(({ path, mode, id }) => {
     const name = path.slice(path.lastIndexOf('/') + 1);

@@ -56,7 +56,7 @@ function versionsOf(a: string, b: string): readonly [readonly bigint[] | null, r
   return String(whole[0]) === String(whole[1]) ? readFrom(walkBack(a, end, DIGITS)) : whole;
 }
 
-/** Where those of the characters begin that stand before `end` in a row. (An expression that ends in `$` would begin anew at each of them.) */
+/** Where the run of these characters begins that ends at `end`. (An expression that ends in `$` would start again at each of them.) */
 function walkBack(text: string, end: number, characters: string): number {
   let start = end;
   while (start > 0 && characters.includes(text.charAt(start - 1))) start -= 1;

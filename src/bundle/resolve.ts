@@ -77,7 +77,7 @@ export async function resolveBundle(files: FileList): Promise<{ manifest: Manife
   return { manifest: { format: 1, bundle: plan.name, ...order, ...parameters, ...unwatched, artifacts, phases: plan.phases }, warnings };
 }
 
-/** Of warnings that say the same of one file after the other, as many are given. */
+/** How many warnings of the same kind are given, one for each file. */
 const WARNINGS_OF_A_KIND = 5;
 
 const NO_PAIRS: Pairing = { undos: new Map(), lacking: [] };
@@ -220,7 +220,7 @@ function refuseTooMany(count: number): void {
   throw new Problem('too_large', detail, { limit: 'artifacts_count' });
 }
 
-/** Of a step that has undo files for some. */
+/** For a step that has undo files for some of its files. */
 function warnOfLacking({ lacking }: Pairing): string[] {
   const [first] = lacking;
   if (first === undefined || lacking.length <= 2) return lacking.map(({ path, expected }) => `"${path}" has no undo: there is no file "${expected}".`);
@@ -228,7 +228,7 @@ function warnOfLacking({ lacking }: Pairing): string[] {
   return [`"${first.path}" and ${lacking.length - 1} more files have no undo: there is no file "${first.expected}", for example.`];
 }
 
-/** The same said of very many files hides all else. */
+/** Limits warnings: the same one about very many files would hide all others. */
 function shorten(warnings: readonly string[], rest: string): string[] {
   const shown = warnings.length > WARNINGS_OF_A_KIND + 1 ? WARNINGS_OF_A_KIND : warnings.length;
   return [...warnings.slice(0, shown), ...(shown < warnings.length ? [`${warnings.length - shown} more files ${rest}.`] : [])];

@@ -17,7 +17,7 @@ import { TextCheck } from './text.ts';
 
 /** The name of the first entry. */
 export const REQUEST_ENTRY = 'request.json';
-/** Right behind it, where there are secrets. */
+/** Right after it, if there are secrets. */
 export const SECRETS_ENTRY = 'secrets.json';
 
 type Tar = TarReader<TarHeader>;
@@ -27,7 +27,7 @@ export interface TarUpload {
   /** The bytes of request.json. */
   readonly request: Uint8Array;
   /**
-   * Reads the secrets, if they stand right behind the request; to be called once, after the request was verified and before `chunks`.
+   * Reads the secrets, if they come right after the request; to be called once, after the request was verified and before `chunks`.
    * @returns the bytes of secrets.json; null when there are none
    * @throws Problem too_large (secrets_bytes) · forbidden_entry · malformed_tar · malformed_gzip · interrupted
    */
@@ -145,7 +145,7 @@ async function* readArtifacts(tar: Tar, manifest: Manifest, wanted: ReadonlySet<
   if (missing.size > 0) throw artifactsMissing(manifest, missing);
 }
 
-/** Which artifact an entry is: named by the manifest, not there before, behind those that the manifest has before it. */
+/** Which artifact an entry is: named by the manifest, not seen before, and in the manifest's order. */
 function placeArtifacts(manifest: Manifest): (entry: TarHeader) => Artifact {
   const places = new Map<string, number>();
   for (const [index, { digest }] of manifest.artifacts.entries()) {

@@ -6,7 +6,7 @@ import { LIMITS } from '../domain/limits.ts';
 import type { ByteReader } from './byte_reader.ts';
 import { isZeros, malformed, TAR_BLOCK_BYTES } from './tar_header.ts';
 
-/** What a reader must know of a header. Of the kind `pax` are extended attributes of what follows, in the body. */
+/** What a reader must know about a header. The kind `pax` has extended attributes of the next entry in its body. */
 interface AnyHeader {
   readonly kind: string;
   /** Bytes of the body, without the padding to a whole block. */
@@ -26,7 +26,7 @@ export class TarReader<Header extends AnyHeader> {
   readonly #form: TarForm<Header>;
   /** What was read and not used yet: a piece of the input's own memory. */
   #rest: Uint8Array = new Uint8Array(0);
-  /** Of the body of the current entry. */
+  /** Bytes left in the body of the current entry. */
   #unread = 0;
   #padding = 0;
   #ended = false;
@@ -110,7 +110,7 @@ export class TarReader<Header extends AnyHeader> {
     return some;
   }
 
-  /** Exactly so many bytes, copied. */
+  /** Exactly this many bytes, copied. */
   async #take(count: number, where: string): Promise<Uint8Array> {
     const taken = new Uint8Array(count);
     let used = 0;

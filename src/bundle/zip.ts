@@ -11,7 +11,7 @@ export interface ZipEntry {
   readonly name: string;
   /** Bytes unpacked, as the zip says. */
   readonly size: number;
-  /** @throws Problem forge_refused when it does not unpack to just that size, of which no byte more is unpacked */
+  /** @throws Problem forge_refused if it does not unpack to exactly this size; not a byte more is unpacked */
   read(): Uint8Array;
 }
 

@@ -78,7 +78,7 @@ function undoOf(step: Step): string {
   return 'undo' in step && step.undo !== undefined ? `undo ${oneLine(step.undo)}` : '';
 }
 
-/** What a step says of itself, in words. */
+/** What the manifest says about a step, in words. */
 function wordsOf(step: Step): string[] {
   const when = step.when === undefined ? '' : `when ${oneLine(step.when)}`;
   switch (step.kind) {
@@ -134,9 +134,9 @@ export interface BundleDescription {
       readonly when: string | null;
       readonly done_when: string | null;
       readonly on_error: string;
-      /** The lines at which the file begins transactions of its own, each committed before what is behind it. */
+      /** The lines at which the file begins transactions of its own, each committed before what follows. */
       readonly begins: readonly number[];
-      /** What else the manifest says of it, as it would be signed. */
+      /** What else the manifest says about it, as it would be signed. */
       readonly step: Step;
     }[];
   }[];

@@ -1,12 +1,12 @@
 /**
- * The table of commands: names, options, what each says of itself, and where its code is. Parsing and help read it; a
+ * The table of commands: names, options, descriptions, and where the code is. Parsing and help read it; a
  * command's code is loaded only when it is called, so that `weft --help` needs no driver.
  */
 import type { Printer } from './io.ts';
 
 export interface Option {
   readonly type: 'string' | 'boolean';
-  /** What stands for the value in help, such as URL. */
+  /** The placeholder for the value in help, such as URL. */
   readonly value?: string;
   readonly help: string;
   /** It may stand there several times: its values are a list. */
@@ -21,7 +21,7 @@ export interface Call {
   readonly printer: Printer;
   readonly positionals: readonly string[];
   readonly values: Readonly<Record<string, string | boolean | undefined>>;
-  /** Of options that may stand there several times. */
+  /** Values of options that may be given several times. */
   readonly lists: Readonly<Record<string, readonly string[]>>;
 }
 

@@ -46,7 +46,7 @@ const github: Dialect = {
     const place = file === null ? [] : [`file=${githubProperty(file)}`, ...numbered('line', line), ...numbered('col', column)];
     return `::${level} ${[...place, `title=${githubProperty(title)}`].join(',')}::${githubData(message)}`;
   },
-  // "::" counts at the beginning of a line, behind white space; "##[" anywhere in it.
+  // "::" counts at the beginning of a line, after white space; "##[" anywhere in it.
   defuse: (text) => text.replace(/^(\s*):(?=:)/gm, `$1:${GAP}`).replaceAll('##[', `#${GAP}#[`),
   // No line of an indented document begins with "::".
   defuseJson: (text) => text.replaceAll('##[', '#\\u0023['),

@@ -12,7 +12,7 @@ export interface IdentitySource {
   readonly kind: 'github' | 'gitlab' | 'azure';
   /** Whether it is one token for all that this command asks: then it counts for one document, whose bytes stay the same. */
   readonly isFixed: boolean;
-  /** @param audience for whom it shall be; GitHub alone listens to that @throws Problem set_up, worker_unreachable */
+  /** @param audience whom it should be for; only GitHub takes it into account @throws Problem set_up, worker_unreachable */
   makeToken(audience: string, signal: AbortSignal): Promise<string>;
 }
 

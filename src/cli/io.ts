@@ -80,7 +80,7 @@ export class Printer {
     this.#bare.stdout.write(`${this.pipeline?.defuseJson(text) ?? text}\n`);
   }
 
-  /** The same of a document that counts to the byte: as it stands, and nothing behind it. */
+  /** The same for a document whose exact bytes matter: unchanged, and with nothing after it. */
   bytes(text: string): void {
     if (!this.json) return;
     this.#documents += 1;

@@ -7,7 +7,7 @@ import type { Deployment, PhaseStatus, StepStatus } from '../domain/deployment.t
 import { cut, oneLine, timeBetween } from '../words/text.ts';
 import type { Printer } from './io.ts';
 
-/** Of a message that is an attribute. */
+/** Characters of a message in an attribute. */
 const MESSAGE_CHARACTERS = 200;
 
 /** A deployment that is over, or was left, and the words with which it ended. */
@@ -57,7 +57,7 @@ function caseOf(phase: PhaseStatus, step: StepStatus, deployment: Deployment, wo
   return `${head}><failure message="${xml(firstLine(message))}">${xml(words)}</failure></testcase>`;
 }
 
-/** An all-or-nothing phase that was rolled back says of its steps that they are pending; the error knows which it was. */
+/** The steps of an all-or-nothing phase that was rolled back are pending; the error knows which one failed. */
 function isFailed({ path, state }: StepStatus, { error }: Deployment): boolean {
   return state === 'failed' || (state === 'pending' && error?.path === path);
 }

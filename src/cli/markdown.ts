@@ -3,9 +3,9 @@ import type { Deployment, PhaseStatus } from '../domain/deployment.ts';
 import { fenceOf } from '../domain/fence.ts';
 import { count, cut, duration, oneLine, timeBetween } from '../words/text.ts';
 
-/** Of the words, in characters: GitHub takes 1 MiB a step, and nobody reads that. */
+/** Characters of the text: GitHub takes 1 MiB a step, and nobody reads that much. */
 const WORDS_CHARACTERS = 200_000;
-/** Of a name in a table. */
+/** Characters of a name in a table. */
 const NAME_CHARACTERS = 200;
 
 const SIGNS: Readonly<Record<string, string>> = { succeeded: '✅', degraded: '⚠️', failed: '❌', cancelled: '⏹️', skipped: '⏭️', pending: '⏸️' };

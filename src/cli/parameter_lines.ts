@@ -20,7 +20,7 @@ export function parameterLines(parameters: readonly Parameter[], style: Style, a
   return ['', style.bold('parameters'), ...columns(rows)];
 }
 
-/** What stands for a parameter: its value, its default, or that it lacks one. */
+/** What is shown for a parameter: its value, its default, or that it has none. */
 function shownValue({ name, default: otherwise, required, secret }: Parameter, assigned: Assigned | undefined): string {
   const given = (secret ? assigned?.secrets : assigned?.parameters) ?? {};
   if (Object.hasOwn(given, name)) return secret ? HIDDEN : cut(oneLine(assigned?.parameters[name] ?? ''), VALUE_CHARACTERS);

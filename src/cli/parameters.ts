@@ -82,7 +82,7 @@ async function readAssignments({ lists, printer: { io } }: Call): Promise<Assign
   return found;
 }
 
-/** What stands behind a wrong name is never shown: it may be a secret. */
+/** What follows a wrong name is never shown: it may be a secret. */
 function take(text: string, option: string, form: string): { name: string; rest: string } {
   const at = text.indexOf('=');
   const name = text.slice(0, Math.max(0, at));

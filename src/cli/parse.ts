@@ -12,7 +12,7 @@ export interface Parsed {
   readonly command: Command | null;
   readonly positionals: readonly string[];
   readonly values: Readonly<Record<string, string | boolean | undefined>>;
-  /** Of options that may stand there several times. */
+  /** Values of options that may be given several times. */
   readonly lists: Readonly<Record<string, readonly string[]>>;
   readonly json: boolean;
   readonly help: boolean;

@@ -20,17 +20,17 @@ export interface Proved {
 
 const REQUEST_LIFE_MS = 900_000;
 const READ_TOKEN_SECONDS = 600;
-/** A token is asked for anew when the one at hand has no longer to live than that. */
+/** A new token is requested when the current one expires within this time. */
 const SPARE_MS = 60_000;
 
-/** When a request that is made now shall expire: with a fixed token when that does, so that its bytes, for which alone the token counts, stay the same. */
+/** When a request that is made now should expire. With a fixed token, together with it, so that the bytes for which the token counts stay the same. */
 export async function expiryFor({ identity }: WorkerAddress, signal: AbortSignal): Promise<string> {
   const now = Date.now();
   const token = identity?.isFixed === true ? await identity.makeToken('', signal) : null;
   return new Date(token === null ? now + REQUEST_LIFE_MS : (expiryOf(token) ?? 0)).toISOString();
 }
 
-/** @throws Problem invalid_request; set_up or worker_unreachable when a token is not to be had */
+/** @throws Problem invalid_request; set_up or worker_unreachable if no token can be had */
 export async function proveRequest(address: WorkerAddress, request: WeftRequest, signal: AbortSignal): Promise<Proved> {
   const { origin, secret, identity } = address;
   const body = encodeRequest(request);

@@ -20,7 +20,7 @@ function wordsThen(words: unknown): string {
     .join(', ');
 }
 
-/** Behind the line of a file in a plan. */
+/** What follows a file's line in a plan. */
 export function remarkOnWords(finding: Finding | undefined): string {
   if (finding === undefined) return '';
   const { does, words, table, table_before: before } = finding.data;
@@ -39,7 +39,7 @@ export function remarkOnWords(finding: Finding | undefined): string {
   }
 }
 
-/** Of a file whose objects another one has made anew since. */
+/** For a file whose objects another one has made anew since. */
 export function remarkOnLater(data: Finding['data'] | undefined): string {
   if (data === undefined) return '';
   const names = (data.objects as readonly { readonly name: string }[]).map(({ name }) => oneLine(name));

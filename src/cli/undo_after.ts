@@ -157,7 +157,7 @@ function refusalOf({ deployment, later }: Later): Problem | null {
   );
 }
 
-/** Why the others are left, behind an undo that did not come to its end. */
+/** Why the others are left, after an undo that did not finish. */
 function whyLeft(found: Later, undo: Deployment): string {
   if (undo.state === 'failed') return goesOn(found);
   const words = `The others that came after deployment ${found.deployment} wait for this one. ${goesOn(found)}`;

@@ -21,7 +21,7 @@ const ADVICE = {
     'stands among the rows of a COPY before it, and a deployment refuses that: is the line "\\." missing that ends those? Write it into a line of its own behind the last one.',
 } as const;
 
-/** What stands in weft.yaml, or elsewhere in SQL, for what a command of psql does. */
+/** What to use in weft.yaml, or in SQL, instead of a command of psql. */
 const INSTEAD: readonly (readonly [RegExp, string])[] = [
   [/^\\(i|ir|include|include_relative)$/, 'Name the file in a step of its own in weft.yaml, in its place.'],
   [/^\\(set|unset|getenv|gset|prompt)$/, 'Values come in as parameters of the bundle.'],
@@ -35,7 +35,7 @@ export interface Finding {
   readonly kind: keyof typeof ADVICE;
   /** Counted from 1. */
   readonly line: number;
-  /** What stands there, in short. */
+  /** What was found, in short. */
   readonly words: string;
 }
 
@@ -46,7 +46,7 @@ export interface Look {
   readonly begins: ReadonlyMap<string, readonly number[]>;
 }
 
-/** What is said of a file with transactions of its own, in its line: what of it stays when the rest fails. */
+/** What is said about a file with its own transactions, in its line: what stays when the rest fails. */
 export function remarkOnTransactions(lines: readonly number[] | undefined): string {
   if (lines === undefined) return '';
   return `its own BEGIN … COMMIT (${lines.length === 1 ? 'line' : 'lines'} ${listSome(lines.map(String), 3)}): runs statement by statement, and if it fails half-way, what it has committed stays`;
@@ -190,7 +190,7 @@ export function findUnrunnable(text: string): Finding[] {
   return around.length === 2 && isAll ? findings.filter((finding) => !around.includes(finding)) : findings;
 }
 
-/** Behind a token, and behind what it opens. What is not closed goes on to the end. */
+/** The end of a token, with what it opens. What is not closed extends to the end of the text. */
 function endOfToken(text: string, token: string, at: number): number {
   const behind = at + token.length;
   const find = (end: string): number => {
@@ -204,7 +204,7 @@ function endOfToken(text: string, token: string, at: number): number {
   return token.startsWith('$') && token.length > 1 ? find(token) : behind;
 }
 
-/** Comments stand in each other (manual, 4.1.5). */
+/** Comments nest (manual, 4.1.5). */
 function endOfComment(text: string, behind: number): number {
   const marks = /\/\*|\*\//g;
   marks.lastIndex = behind;

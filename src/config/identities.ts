@@ -16,7 +16,7 @@ export interface Identity {
   readonly keys: string | null;
   /** `aud`, where it is not the Worker that chooses it: of Azure. */
   readonly audience?: string;
-  /** By claim, the values of which it must have one. */
+  /** For each claim, the values that it may have. */
   readonly claims: Readonly<Record<string, readonly string[]>>;
 }
 

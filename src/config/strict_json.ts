@@ -120,7 +120,7 @@ class Checker {
     this.#at += 1;
   }
 
-  /** Passes over a string, from its opening quote to behind its closing one. */
+  /** Skips a string, from its opening quote to after its closing one. */
   #string(): string {
     const from = this.#at;
     let escapes = false;

@@ -4,7 +4,7 @@
  */
 import * as z from 'zod';
 
-/** Scheme, host and port, and nothing behind them. */
+/** Scheme, host and port, and nothing after them. */
 export const originSchema = z
   .string()
   .refine(isOrigin, 'must be an origin, such as https://weft.example.com: no path, no "/" at its end, http only for localhost and 127.0.0.1');

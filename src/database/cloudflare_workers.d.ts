@@ -1,4 +1,4 @@
-/** Of the module of workerd, what `engine_text_workerd.ts` and the Worker's `unfinished_work.ts` use. */
+/** The part of workerd's module that `engine_text_workerd.ts` and the Worker's `unfinished_work.ts` use. */
 declare module 'cloudflare:workers' {
   /** The bindings of the Worker. */
   export const env: { readonly ENGINE?: { fetch(url: string): Promise<Response> } };

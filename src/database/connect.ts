@@ -23,7 +23,7 @@ export interface ConnectOptions {
   /** WebSocket only: `ws` instead of `wss`. */
   readonly insecure?: boolean;
   readonly applicationName?: string;
-  /** How long to try, in milliseconds; asked for each session anew where that changes. */
+  /** How long to try, in milliseconds; a function is called again for each session. */
   readonly deadlineMs?: number | (() => number);
 }
 

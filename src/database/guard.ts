@@ -96,8 +96,8 @@ $guard$`;
 const GUARD: Message = { kind: 'statement', text: question, values: [] };
 
 /**
- * The guard before messages with transactions of their own, a CALL say. Where it fails, the session is left in the failed transaction: whatever
- * comes behind is refused unread (25P02), until a ROLLBACK. A pooler keeps such a session at its backend, too.
+ * The guard before messages with transactions of their own, a CALL say. If it fails, the session stays in the failed transaction: everything
+ * after it is refused unread (25P02), until a ROLLBACK. A pooler keeps such a session at its backend, too.
  * @returns three statements, and their sync
  */
 export function guardMessages(): Message[] {

@@ -22,7 +22,7 @@ end
 $note$;
 `;
 
-/** Behind it: of what was not there, nothing belongs to anybody else. What all may do (weft.parameter) the floors say themselves. */
+/** After the installation: nobody else has rights on the new objects. Rights for everybody (weft.parameter) are granted by the floors themselves. */
 export const keepOthersOut = `
 do $close$
 declare

@@ -6,7 +6,7 @@ import { type Deployment, deploymentSchema } from '../domain/deployment.ts';
 import { readDocument } from './reading.ts';
 import type { Session } from './session.ts';
 
-/** What goes with an opening: that somebody is to be told how it ends. */
+/** What goes with an opening if somebody must be told how it ends. */
 export interface OwedCall {
   /** One for each of those who are to be told. */
   readonly key: string;
@@ -39,7 +39,7 @@ export interface TakenOwed {
   readonly is_owed: boolean;
 }
 
-/** Told, where there is no errand; else to be tried again, no sooner than in so many seconds. */
+/** Reported, if there is no errand; otherwise to be tried again, after this many seconds at the earliest. */
 export type SettledOwed = { readonly deployment: string; readonly key: string } & (
   | { readonly errand?: undefined }
   | { readonly errand: string; readonly proof: string; readonly seconds: number }

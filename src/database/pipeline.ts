@@ -10,7 +10,7 @@ import { encodeCopyFail, encodeQuery, encodeSetting, encodeStatement, FLUSH, SYN
 import type { Outbox } from './outbox.ts';
 import type { Message, Messages, OnReply, Reply, Row, SqlError } from './session.ts';
 
-/** After so many bytes of statements the server is asked to hand out its answers: they are the acknowledgements. */
+/** After this many bytes of statements, the server is asked to send its answers, which are the acknowledgements. */
 const flush_bytes = LIMITS.staging_window_bytes / 16;
 
 /** Something that was sent and is not yet answered. */
@@ -37,10 +37,10 @@ export class Pipeline {
   readonly #sent: Sent[] = [];
   #resolve!: (replies: Reply[]) => void;
   #reject!: (error: unknown) => void;
-  /** The source has no more. */
+  /** The source is exhausted. */
   #exhausted = false;
   #over = false;
-  /** Statements went out behind the last sync. */
+  /** Statements were sent after the last sync. */
   #open = false;
   /** A statement failed whose sync has not gone out: the server ignores what comes until then, so nothing is sent. */
   #skipping = false;

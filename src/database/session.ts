@@ -78,7 +78,7 @@ export interface Session {
    */
   query(text: string, values?: readonly Value[]): Promise<readonly Row[]>;
 
-  /** The pid in BackendKeyData. Behind a proxy it may not be the backend's own. */
+  /** The pid in BackendKeyData. With a proxy in between, it may not be the backend's own. */
   readonly announcedPid: number | null;
 
   /** Ends the connection. Never throws, never waits longer than a second. A running CALL goes on without us. */

@@ -4,7 +4,7 @@ import { readDocument } from './reading.ts';
 import type { Session } from './session.ts';
 
 /**
- * What an undo would run, and what has none.
+ * What an undo would run, and which files have no undo.
  * @param id null: the newest deployment of which something is in the database
  * @param bundle of which bundle; null: of the only one
  * @throws Problem nothing_to_undo, undo_out_of_order, undo_ambiguous, deployment_not_found, engine_missing

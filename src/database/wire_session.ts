@@ -14,7 +14,7 @@ import { type Messages, type OnReply, type Reply, type Row, type Session, SqlErr
 
 const close_milliseconds_max = 1000;
 
-/** What the driver does with the server's messages once it is connected, and shall not do any more. */
+/** What the driver does with the server's messages once it is connected, and must stop doing. */
 const driver_listens_to = [
   'readyForQuery',
   'errorMessage',

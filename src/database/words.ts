@@ -42,7 +42,7 @@ export async function findWaiting(session: Session, manifest: Manifest, paramete
   return readDocument(session, 'select weft.find_waiting($1::pg_catalog.jsonb, $2::pg_catalog.jsonb) as document', values, waitingSchema);
 }
 
-/** @param proof of which the approval has each word @returns the newest that this caller has approved so; null when there is none */
+/** @param proof everything that the approval's proof must contain @returns the newest that this caller has approved so; null if there is none */
 export async function findApproved(session: Session, caller: string, proof: object): Promise<string | null> {
   const values = [caller, JSON.stringify(proof)];
   return readDocument(session, 'select weft.find_approved($1::pg_catalog.text, $2::pg_catalog.jsonb) as document', values, z.string().nullable());
@@ -51,7 +51,7 @@ export async function findApproved(session: Session, caller: string, proof: obje
 /** An approval, and what proves it. */
 export interface ApprovalCall {
   readonly deployment: string;
-  /** Of what is approved. */
+  /** The digest of what is approved. */
   readonly digest: string;
   /** Null: the role of the session. */
   readonly caller: string | null;

@@ -24,7 +24,7 @@ export interface AttendOptions extends Errand {
 export interface Attended {
   /** Null when there is nothing unfinished. */
   readonly deployment: Deployment | null;
-  /** Whether somebody is at work on it, or on what stands before it in line. */
+  /** Whether somebody is running it, or one of those before it in line. */
   readonly isAtWork: boolean;
 }
 

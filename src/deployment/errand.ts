@@ -16,7 +16,7 @@ export interface Errand {
   /** How long to stay with it, in milliseconds. The deployment itself needs nobody. */
   readonly deadlineMs: number;
   readonly signal?: AbortSignal | undefined;
-  /** Where another CALL is at work, or nothing can be run now, that is the answer; without it, one stays until the deployment is over. */
+  /** If true, the answer may be that another CALL is running, or that nothing can run now; otherwise, this stays until the deployment is over. */
   readonly isPassingBy?: boolean | undefined;
 }
 
@@ -65,7 +65,7 @@ export class Patience {
     this.check();
   }
 
-  /** Waits so many milliseconds, or until the time is over or a signal fires. */
+  /** Waits this many milliseconds, or until the time is over or a signal fires. */
   async rest(milliseconds: number, stop?: AbortSignal): Promise<void> {
     const signals = [this.#signal, stop].filter((signal) => signal !== undefined);
     await sleep(Math.min(milliseconds, Math.max(0, this.#endAt - Date.now())), signals.length > 1 ? AbortSignal.any(signals) : signals[0]);
@@ -139,7 +139,7 @@ export function isTimeOver(error: unknown): boolean {
   return error instanceof Problem && error.cause === time_is_over;
 }
 
-/** Resolves after so many milliseconds, or when the signal fires. */
+/** Resolves after this many milliseconds, or when the signal fires. */
 export async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
   if (signal?.aborted) return;
   await new Promise<void>((resolve) => {

@@ -8,16 +8,16 @@ import { sendInLegs } from '../database/legs.ts';
 import type { Messages, Reply, Session } from '../database/session.ts';
 import { Staging } from './stage.ts';
 
-/** Artifacts on their way, and the CALL behind them. */
+/** Artifacts on their way, followed by the CALL. */
 export interface Following {
   readonly staging: Staging;
-  /** What was said of the artifacts, once they are committed. */
+  /** The answer about the artifacts, once they are committed. */
   readonly staged: Promise<readonly Reply[]>;
   /** What the CALL said. */
   readonly called: Promise<Reply | undefined>;
 }
 
-/** Sends artifacts and CALL once it is known what is missing. @param messages none when nothing is @param call of which the last reply is the CALL's */
+/** Sends artifacts and CALL once it is known what is missing. @param messages none if nothing is @param call whose last reply is the CALL's */
 export function follow(session: Session, messages: Messages, call: Messages): Following {
   const staging = new Staging(messages);
   const [staged, called] = sendInLegs(session, [staging, call]);
@@ -44,7 +44,7 @@ export class Flight {
     return opened;
   };
 
-  /** What went out behind the opening that opened this deployment; undefined when none of this flight did. */
+  /** What was sent after the opening that opened this deployment; undefined if none of this flight did. */
   of(id: string): Following | undefined {
     return this.#followings.get(id);
   }

@@ -44,7 +44,7 @@ export function metAgain(error: unknown): unknown {
   }
 }
 
-/** What is true of the last try alone is not said of the deployment. */
+/** Leaves out what is only true for the last try, and not for the deployment. */
 function begun({ slug, message, facts, cause }: Problem, whatIsNext: string): Problem {
   const words = message.replace(/ Nothing was (?:changed(?: in the database)?|run)\./, '');
   return new Problem(slug, `${words} The deployment had begun by then: what it has committed stays, and ${whatIsNext}`, { ...facts, begun: true }, cause);

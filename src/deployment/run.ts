@@ -21,7 +21,7 @@ export interface CallOnItsWay {
   /** The backend that the session was at when it was asked last. */
   readonly backend: number;
   readonly reply: Promise<Reply | undefined>;
-  /** What the server said of a directive in front of it. */
+  /** The server's error for the directive before it. */
   readonly directed?: Promise<Reply | undefined>;
 }
 
@@ -110,7 +110,7 @@ export async function runToEnd(errand: Errand, patience: Patience, run: Run, fir
   }
 }
 
-/** In a new session, which is looked at first: what stands at the address may be another server by now, or a pooler. */
+/** In a new session, which is checked first: by now, the address may lead to another server, or to a pooler. */
 async function sendAgain(errand: Errand, patience: Patience, run: Run, death: Death | null): Promise<CallOnItsWay> {
   const session = await errand.connect();
   return closingOnError(session, async () => {
@@ -148,14 +148,14 @@ function isEnd(result: RunResult): boolean {
   return result.deployment === null || isOver(result.deployment.state) || isUnapproved(result.deployment);
 }
 
-/** Whether somebody else is at work, or what is left waits for something that this CALL does not have. */
+/** Whether somebody else is running it, or what is left waits for something that this CALL does not have. */
 function isNothingToDo({ attached, directive, isAsking }: RunResult): boolean {
   return directive === null && !isAsking && (attached === null || attached.holder === 'alive');
 }
 
 /**
- * Whether a CALL that ended with an error had been at work: it died, of an error at COMMIT, of a signal between two steps, or because its
- * lease was taken. The next CALL goes on; how often that may be so, the engine knows.
+ * Whether a CALL that ended with an error was running the deployment: it died of an error at COMMIT, of a signal between two steps, or because its
+ * lease was taken. The next CALL continues; the engine decides how often.
  */
 async function hasDied(error: unknown, session: Session, id: string | null, patience: Patience): Promise<boolean> {
   if (!(error instanceof Problem) || !(error.cause instanceof SqlError) || patience.isExhausted) return false;

@@ -57,7 +57,7 @@ export class Supply {
     return this.#held !== null && this.#lack === null && this.#held.size > 0;
   }
 
-  /** Of what is held: all of it. */
+  /** All chunks that are held. */
   takeAll(): Iterable<Chunk> {
     return this.#held?.values() ?? [];
   }
@@ -85,7 +85,7 @@ export class Supply {
   }
 }
 
-/** In bytes, of each chunk once; the most that is said of it. */
+/** The size of each chunk, in bytes; if the manifest gives it several, the largest. */
 function chunkSizes(manifest: Manifest): Map<string, number> {
   const sizes = new Map<string, number>();
   for (const artifact of manifest.artifacts) {

@@ -34,7 +34,7 @@ export async function undo(options: UndoOptions): Promise<Deployment> {
   const begun = await persist(options, patience, async (session) => {
     const { server } = await answerOf(session, ensureEngine(session), patience);
     const found = await answerOf(session, openUndo(session, { ...order, signature }, server.backend), patience);
-    // Whoever is at work already has them.
+    // The running CALL has them already.
     if (found.lacking.length > 0 && found.state !== 'running' && !isUnapproved(found)) throw secretsMissing(found.lacking, found.id);
     onOpened?.({ id: found.id, state: found.state, repeated: found.repeated, missing: [], warning: server.warning, approval: found.approval });
     const run = { id: found.id, target: order.target, callers, secrets: order.secrets };

@@ -12,16 +12,16 @@ import { answerOf, type Errand, type Patience } from './errand.ts';
 const watch_after_milliseconds = 1_000;
 const look_every_milliseconds = 500;
 const look_milliseconds_max = 10_000;
-/** Looks in a row that find the deployment over, or nobody at work, while no answer has come to the CALL. */
+/** Looks in a row that find the deployment over, or nobody running it, while the CALL has not been answered. */
 const lost_after_looks_count = 6;
-/** Of a CALL for whatever is unfinished. */
+/** For a CALL for everything that is unfinished. */
 const looked_at_deployments_count = 5;
 
 /** What can be seen from outside. */
 export interface Sight {
-  /** Null when there is none. Of a CALL for whatever is unfinished: the one at work, or the newest. */
+  /** Null if there is none. For a CALL for everything that is unfinished: the running one, or the newest. */
   readonly deployment: Deployment | null;
-  /** Whether somebody is at work on it, or on what stands before it in line. */
+  /** Whether somebody is running it, or one of those before it in line. */
   readonly isAtWork: boolean;
   /** Whether something was begun that is not over. */
   readonly isBegun: boolean;
@@ -46,7 +46,7 @@ function ask<T>(session: Session, patience: Patience, work: Promise<T>): Promise
   return answerOf(session, work, patience, undefined, look_milliseconds_max);
 }
 
-/** Of a deployment, with what stands before it in line: whether somebody is at work, and whether anything was begun that is not over. */
+/** For a deployment and those before it in line: whether somebody is running one, and whether any was begun and is not over. */
 async function lookAhead(session: Session, { state, live, ahead }: Pick<Glance, 'state' | 'live' | 'ahead'>, patience: Patience) {
   const [first] = ahead;
   const before = first === undefined ? null : await ask(session, patience, readGlance(session, first));
@@ -79,7 +79,7 @@ class Watch {
   async #learn(session: Session, { mark, state, live, ahead }: Glance): Promise<Deployment> {
     const known = this.#known;
     const deployment = known?.mark === mark ? { ...known.deployment, state, live, ahead } : await ask(session, this.#patience, readStatus(session, this.#id));
-    this.#known = { mark, deployment }; // read behind its mark: what was committed in between is read again
+    this.#known = { mark, deployment }; // read after its mark, so that what was committed in between is read again
     return deployment;
   }
 }

@@ -13,7 +13,7 @@ import type { Rehearsal } from '../domain/rehearsal.ts';
 /** What an account is about. */
 export interface AccountPlace {
   readonly target: string;
-  /** Of the bundle, from the repository's root; "" for the root. */
+  /** The bundle's folder, from the repository's root; "" for the root. */
   readonly folder: string;
   readonly mode: 'apply' | 'rehearse' | 'approve';
 }

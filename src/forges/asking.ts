@@ -33,7 +33,7 @@ export interface Question {
   readonly authorization: string;
   /** Sent as JSON. */
   readonly body?: unknown;
-  /** Of the answer, where it is another one than usual. */
+  /** The media type of the answer, if it differs from the usual one. */
   readonly accept?: string;
 }
 

@@ -28,8 +28,8 @@ function literal(text: string): string {
 }
 
 /**
- * Two messages of one commit may be at work at once, and neither finds what the other is about to write. So it is looked for once more behind
- * that, and of two the first stays: everybody finds the same one.
+ * Two messages about one commit may be handled at once, and neither finds what the other is about to write. So this searches once more after
+ * writing, and keeps the first of two comments: everybody finds the same one.
  * @returns the id of what stays
  */
 export async function keepFirst<Id extends number | string>(

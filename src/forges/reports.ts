@@ -2,7 +2,7 @@
 import { Problem } from '../domain/problem.ts';
 import type { Reports } from './forge.ts';
 
-/** What is kept of it, whether it is to be made now, and how; it resolves with what is to be kept. */
+/** What is kept of it, whether to make it now, and how; resolves with what to keep. */
 export type Report = readonly [key: string, isWanted: boolean, make: () => Promise<string>];
 
 /** @returns what is there now, and what went wrong, if something did: what passes by itself first, for it is worth another try. Never rejects */

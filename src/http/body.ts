@@ -9,7 +9,7 @@ import { type Share, tooSlow } from './unproved.ts';
 
 /**
  * What one read asks for: by default workerd hands out 4 KiB at a time, at ten times the CPU. The first one asks for less, and each that was
- * filled lets the next ask for more: so a sender who stops holds no more memory than a few times what has come of him.
+ * filled lets the next ask for more: so a sender who stops holds only a few times as much memory as it has sent.
  */
 const READ_BYTES_FIRST = 16 * 1024;
 const READ_BYTES_MAX = 1024 * 1024;
@@ -46,7 +46,7 @@ export class IncomingBody {
     this.#source = new Source(request.body);
   }
 
-  /** Its sender is proved: what is held of it counts no more, and it may take its time. */
+  /** Its sender is proved: what is held of it no longer counts, and it may take its time. */
   admit(): void {
     this.#share?.close();
     this.#share = null;

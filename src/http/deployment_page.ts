@@ -12,7 +12,7 @@ import { pageHead } from './page_style.ts';
 /** Steps that a page shows; a bundle may have thousands. */
 const STEPS_SHOWN = 500;
 const LOOK_AGAIN_SECONDS = 3;
-/** While nobody is at work on it: it may wait for somebody, and each look asks the database. */
+/** While nobody is running it: it may wait for somebody, and each look queries the database. */
 const LOOK_AGAIN_IDLE_SECONDS = 30;
 
 // Text of a file or a server has no control characters by then (words/text.ts): so these are ours.

@@ -23,7 +23,7 @@ import type { FindKey } from '../trust/issuer_keys.ts';
 import type { LogEntry } from './log.ts';
 import type { Rates } from './rates.ts';
 
-/** Who sees to a deployment after the request that brought it has its answer. Neither method rejects. */
+/** Looks after a deployment once its request was answered. Neither method rejects. */
 export interface Aftercare {
   /** Resolves once it is sure that somebody will look again, or the log says why nobody will. @param secrets what was proved to be its secret parameters */
   handOn(target: string, deployment: string, secrets: SecretValues | null): Promise<void>;
@@ -40,7 +40,7 @@ export interface TokenMemory {
   claim(token: string, digest: string, expires: number): Promise<boolean>;
 }
 
-/** Who sees to what a forge has told of, once its webhook is proved. */
+/** Handles what a forge has reported, once its webhook is proved. */
 export interface ChangeTaker {
   /** Leaves it in the queue. Absent where there is none. @throws whatever the queue does */
   leave?(work: ForgeWork): Promise<void>;
@@ -66,7 +66,7 @@ export interface Ports {
   readonly version: string;
   /** Milliseconds since 1970. */
   now(): number;
-  /** Resolves after so many milliseconds, or as soon as the signal fires. */
+  /** Resolves after this many milliseconds, or as soon as the signal fires. */
   sleep(milliseconds: number, signal?: AbortSignal): Promise<void>;
   /**
    * The way to a target's database. Nothing is opened until the result is called.

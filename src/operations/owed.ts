@@ -15,7 +15,7 @@ export function keyOfWork({ forge, folder, change }: ForgeWork): Promise<string>
   return sha256(new TextEncoder().encode(JSON.stringify([forge, folder, event, repository.id, branch, environment, workflow, number])));
 }
 
-/** @param seconds for which nobody else is to be about it */
+/** @param seconds in which nobody else should handle it */
 export async function writeOwed(forge: ForgeAtHand, work: ForgeWork, seconds: number): Promise<OwedCall> {
   const errand = JSON.stringify({ ...work, deployment: null, account: null, looks: 0 } satisfies ForgeWork);
   return { key: await keyOfWork(work), errand, proof: await proveErrand(errand, work.target, forge.webhooks), seconds };

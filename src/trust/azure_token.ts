@@ -20,7 +20,7 @@ export interface AzureProof {
 const CHARACTERS_MAX = 2048;
 
 /**
- * One of the two, and no more: a service hook that sends both is not set up as anybody means it.
+ * Exactly one of the two: a service hook that sends both is not set up as intended.
  * @throws Problem unsigned
  */
 export function readAzureProof(headers: Headers): AzureProof {

@@ -28,8 +28,8 @@ export function requireGrant(config: Config, caller: string, action: Action, tar
 const UNDO_MARK = 'undo:';
 
 /**
- * Whose deployments to a target may be run, and with a mark before it whose undos: of what stands ahead in line, each under its own caller's grant. Whoever deploys straight to the
- * database has its password and needs no grant.
+ * Callers whose deployments to a target may run and, with a mark in front, those whose undos may: what is ahead in line runs under its
+ * own caller's grant. Whoever deploys straight to the database has its password and needs no grant.
  */
 export function mayBeRun(config: Config, target: string): string[] {
   const mayAll = (action: Action, mark: string) =>

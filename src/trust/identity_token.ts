@@ -45,7 +45,7 @@ export function looksLikeIdentityToken(token: string): boolean {
  * @param token as it came
  * @param issuers those that the configuration names
  * @param nowSeconds since 1970
- * @throws TokenRefusal; Problem issuer_unreachable when its keys are not to be had
+ * @throws TokenRefusal; Problem issuer_unreachable if its keys cannot be had
  */
 export async function verifyIdentityToken(token: string, issuers: readonly Identity[], findKey: FindKey, nowSeconds: number): Promise<GenuineToken> {
   if (token.length > LIMITS.identity_token_characters) {

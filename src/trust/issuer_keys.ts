@@ -47,7 +47,7 @@ const discoverySchema = z.looseObject({ issuer: z.string(), jwks_uri: z.string()
 /** The modulus of 2048 bits, in base64url. */
 const MODULUS_CHARACTERS_MIN = 342;
 
-/** @returns what finds a key; throws Problem issuer_unreachable when there is no key that is young enough, and no more are to be had */
+/** @returns what finds a key; throws Problem issuer_unreachable if no key is recent enough, and no others can be had */
 export function createIssuerKeys(options: KeysOptions): FindKey {
   const rings = new Map<string, Ring>();
   return async (issuer, kid) => {

@@ -29,7 +29,7 @@ export interface ArrivedRequest {
   readonly target: string;
   /** Since 1970. */
   readonly nowSeconds: number;
-  /** Told who it is as soon as that is proved, whatever is refused behind it. */
+  /** Told the caller as soon as it is proved, whatever is refused after that. */
   readonly onCaller?: (caller: string) => void;
 }
 

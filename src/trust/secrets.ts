@@ -15,7 +15,7 @@ const DOMAIN = 'weft secret v1';
 
 /** What a secret is bound to. */
 export interface SecretPlace {
-  /** Of the request. */
+  /** The id of the request. */
   readonly id: string;
   readonly target: string | null;
 }

@@ -1,4 +1,4 @@
-/** What is said of a deployment's approval, and of what is approved. Pure. */
+/** What is said about a deployment's approval, and about what is approved. Pure. */
 import { isUnapproved } from '../domain/approval.ts';
 import type { Deployment } from '../domain/deployment.ts';
 import type { Style } from './style.ts';
@@ -95,7 +95,7 @@ export function sourceFact({ source }: Pick<Deployment, 'source'>): string | nul
   return oneLine(words.filter((word) => word !== '').join(' '));
 }
 
-/** Of one that is approved. */
+/** About one that is approved. */
 export function approvedFact({ approval }: Deployment): string | null {
   return approval?.by ? `${oneLine(approval.by)}${approval.at === null ? '' : `, ${moment(approval.at)}`}` : null;
 }

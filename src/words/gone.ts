@@ -26,7 +26,7 @@ export function tellElsewhere(name: string, other: string, total: number, paths:
   return `nothing of a bundle "${oneLine(name)}" was applied to this database, and of the bundle "${oneLine(other)}" ${total === 1 ? 'a file was' : `${total} files were`}, with the same paths and bytes: ${namesOf(total, paths)}. Under another name they run again. If it is the same bundle, give it back its name (name: ${oneLine(other)}, in weft.yaml); or, to keep the new one, record what is there: weft baseline FOLDER.`;
 }
 
-/** Of a deployment that is over. */
+/** For a deployment that is over. */
 export function goneLines({ files_gone, undoes }: Deployment, style: Style): string[] {
   if (!files_gone || undoes) return [];
   return ['', `  ${style.yellow('Gone:')} ${tellGone(files_gone.count, files_gone.paths)}`];

@@ -10,7 +10,7 @@ function listed(files: NonNullable<Deployment['made_anew']>): string[] {
   return [...columns(rows, '  '), ...andMore(files.length - FILES_SHOWN).map((more) => `  ${more}`)];
 }
 
-/** Of a deployment that is over. What an undo names among what has no undo is not named twice. */
+/** For a deployment that is over. What an undo already names among files without an undo is not named twice. */
 export function madeAnewLines({ made_anew: all, without_undo: lacking }: Deployment, style: Style): string[] {
   const left = (all ?? []).filter(({ runs_again: again }) => !again);
   const again = (all ?? []).filter(({ path, runs_again: runs }) => runs && !lacking?.some((file) => file.path === path));

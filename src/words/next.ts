@@ -60,17 +60,17 @@ function afterCancel(deployment: Deployment, isToBeCleaned: boolean): string {
   return `Next: deploy again when you like; what is committed is not run twice.${cleanWords(isToBeCleaned)}`;
 }
 
-/** Of a rehearsal nothing stays that could need anything. */
+/** A rehearsal leaves nothing that could need anything. */
 export function rehearseAgain(deployment: Deployment): string {
   if (deployment.undoes) return nextOfUndo(deployment).join('');
   if (isRefused(deployment)) return 'Next: as the hint says.';
   return deployment.state === 'cancelled' ? 'Next: rehearse again when you like.' : `Next: ${remedyOf(deployment)} and rehearse again.`;
 }
 
-/** What the server says of something that exists: schema, table, column, object (a type, a role, a trigger …), function. */
+/** The server's errors about something that exists: schema, table, column, object (a type, a role, a trigger …), function. */
 const IS_THERE = ['42P06', '42P07', '42701', '42710', '42723'];
 
-/** Of a file whose objects exist: perhaps the database is older than its history, and then correcting the file is wrong. */
+/** For a file whose objects exist: perhaps the database is older than its history, and then correcting the file is wrong. */
 export function thereBefore({ error, phases, undoes }: Deployment): string[] {
   const path = error?.path;
   const step = phases.flatMap(({ steps }) => steps).find((one) => one.path === path);
@@ -81,7 +81,7 @@ export function thereBefore({ error, phases, undoes }: Deployment): string[] {
   ];
 }
 
-/** A batch of which rounds are committed: with a cursor, another statement needs a word on where it begins. */
+/** A batch with committed rounds: with a cursor, a changed statement needs a word on where it begins. */
 function remedyOfBatch({ path, options }: StepStatus): string {
   const file = oneLine(path);
   if (options?.cursor === undefined) return `if rows are the cause, fix them; if the statement is, correct ${file}; and deploy again.`;
@@ -135,7 +135,7 @@ function endingLines({ id, cancelling, cleaning, live }: Deployment): string[] {
 /** What is wrong with the phase, or with the server, and not with what the file says: the hint of the error knows more. */
 const BEHIND_A_HINT = ['WF015', 'WF018', 'WF021', '25001', '55P04'];
 
-/** What is to be done about an error of a file: not every one is the file's fault (PostgreSQL manual, appendix A). */
+/** What to do about an error of a file: not every one is the file's fault (PostgreSQL manual, appendix A). */
 function remedyFor(sqlstate: string, path: string): string {
   if (sqlstate === 'WF022') return `correct the rows that break the rule, or the files that make them,`;
   if (BEHIND_A_HINT.includes(sqlstate)) return `do as the hint says`;

@@ -88,14 +88,14 @@ function stepLines({ steps }: Rehearsal, style: Style): string[] {
   });
 }
 
-/** Of a file that has not changed, and runs because something of it would be gone. */
+/** For an unchanged file that runs because some of its objects would be gone. */
 function calledBack(missing: Rehearsal['steps'][number]['called_back']): string[] {
   const names = (missing ?? []).map(({ name }) => oneLine(name));
   if (names.length === 0) return [];
   return [`unchanged, called back: ${listSome(names, 3)} would be gone`];
 }
 
-/** Of a check, or of loaded data. */
+/** For a check, or for loaded data. */
 function verdictOf(result: Rehearsal['steps'][number]['result']): string[] {
   const loaded = Object.entries(COUNTS).flatMap(([key, word]) => (typeof result?.[key] === 'number' ? [`${result[key]} ${word}`] : []));
   const offenders = result?.offenders_count;

@@ -57,7 +57,7 @@ export function standing(phase: PhaseStatus, deployment: Deployment): string {
   return [kept, failureOf(phase.steps.filter(({ state }) => state === 'failed')), behind].filter((part) => part !== '').join('; ');
 }
 
-/** Of a phase that failed by itself (its condition, say) none did. */
+/** In a phase that failed by itself (its condition, say), no step did. */
 function failureOf(steps: readonly StepStatus[]): string {
   if (steps.length === 0) return '';
   if (steps.every(({ kind }) => kind === 'check')) return 'what ran before the check stays';
@@ -83,7 +83,7 @@ function* restOf({ before, leftOut }: Tally): Generator<string> {
   if (leftOut > 0) yield `${leftOut} left out by a condition`;
 }
 
-/** Of a baseline: how many files are in the history now. */
+/** For a baseline: how many files are in the history now. */
 function recordOf({ steps }: PhaseStatus, { state }: Deployment): string {
   if (state !== 'succeeded') return isOver(state) ? `nothing recorded (${count(steps.length, 'step')})` : 'not recorded yet';
   const recorded = (when: string) => steps.filter(({ result }) => result?.recorded === when).length;

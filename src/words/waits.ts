@@ -6,7 +6,7 @@ import { count, cut, duration, oneLine, preparedOf } from './text.ts';
 export const HELD_BY_STANDBY =
   'A commit in this database waits for a synchronous standby that does not confirm it (wait event SyncRep): until then it gives no answer, and nobody sees what it has written. Bring the standby back; or, as an administrator, take it out of synchronous_standby_names and reload the configuration. Then it goes on by itself.';
 
-/** Of the statement of somebody who has a lock. */
+/** Characters of the statement of somebody who has a lock. */
 const QUERY_WIDTH = 80;
 
 /**
@@ -50,7 +50,7 @@ function plainWaitOf(deployment: Deployment, withNumbers: boolean): string | nul
   return null;
 }
 
-/** How far the batch at work is. Without numbers, only because of whom it goes slower than it could. */
+/** How far the running batch is. Without numbers, only who makes it slow down. */
 function roundOf({ phases, live }: Deployment, withNumbers: boolean): string | null {
   const batch = phases.find(({ name }) => name === live?.phase)?.steps.find(({ path, state }) => path === live?.path && state === 'pending')?.batch;
   if (!batch) return null;

@@ -54,7 +54,7 @@ export function createAftercare(options: AftercareOptions): Aftercare | undefine
   };
 }
 
-/** @returns what has the schedule look at a deployment in so many seconds, where there is a memory; never rejects */
+/** @returns a function that makes the schedule look at a deployment in this many seconds, if there is a memory; never rejects */
 export function createLookAgain(options: Omit<AftercareOptions, 'sealingKey'>): (target: string, deployment: string, seconds: number) => Promise<void> {
   return async (target, deployment, seconds) => {
     try {

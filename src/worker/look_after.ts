@@ -31,7 +31,7 @@ export interface Found {
   readonly finding: Finding;
   /** Until the next look; nothing when there is no use in one. */
   readonly again_seconds: number | null;
-  /** Of what waits for its approval: until its time is over, and it is cancelled. A message of the queue does not wait so long. */
+  /** For one that waits for its approval: until its time is over, and it is cancelled. A message of the queue does not wait that long. */
   readonly overdue_seconds?: number;
 }
 

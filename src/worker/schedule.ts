@@ -58,6 +58,6 @@ async function lookForAny({ ports, attend, desk, lookAgain }: Caretaker, target:
     if (error instanceof Problem && error.slug === 'engine_missing') return; // nothing was ever deployed there
     ports.log({ level: 'error', message: 'look_after', by: 'schedule', target: name, errors: describeError(error) });
   }
-  // What keeps one deployment from its end (a secret that is not at hand, a lease of which nobody can see whether it is held) keeps no forge from hearing of another.
+  // What keeps one deployment from its end (a missing secret, a lease whose holder nobody can see) does not keep a forge from hearing about another.
   await tellWhatIsOwed(desk, ports.log, name, lookAgain);
 }

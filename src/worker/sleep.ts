@@ -1,6 +1,6 @@
 /** Time that passes. */
 
-/** Resolves after so many milliseconds, or as soon as the signal fires. */
+/** Resolves after this many milliseconds, or as soon as the signal fires. */
 export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted === true) return resolve();

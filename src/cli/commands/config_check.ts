@@ -91,7 +91,7 @@ async function readJson(file: string): Promise<unknown> {
 
 /** TOML and JSON with comments are read by wrangler itself, which a checkout has and the published package has not. */
 async function readWithWrangler(file: string, shown: string): Promise<unknown> {
-  const name = 'wrangler'; // not a literal: a bundler shall not look for it
+  const name = 'wrangler'; // not a literal, so that no bundler looks for it
   const wrangler = (await import(name).catch(() => null)) as { experimental_readRawConfig(args: { config: string }): { rawConfig: unknown } } | null;
   if (wrangler === null) {
     throw new Problem(

@@ -107,7 +107,7 @@ function headlineOfDrift({ verdict, since, running, count: objects, unwatched }:
   return `${count(objects, 'object')} ${objects === 1 ? 'is' : 'are'} not as deployments have left ${objects === 1 ? 'it' : 'them'}; the last was ${then}.${beside}${met}${acceptedOf(since)}`;
 }
 
-/** Behind it somebody has said that what was there then is meant. */
+/** After it, somebody has accepted the catalog as it was then. */
 function acceptedOf(since: Drift['since']): string {
   if (!since?.accepted) return '';
   const { at, by, count: objects } = since.accepted;

@@ -32,7 +32,7 @@ export async function init({ printer, positionals, values }: Call): Promise<numb
   const put = async (path: string, content: string): Promise<void> => {
     const file = join(folder, path);
     await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, content, { flag: 'wx' }); // made anew, or not at all
+    await writeFile(file, content, { flag: 'wx' }); // created, or not touched at all
     written.push(path);
   };
   try {

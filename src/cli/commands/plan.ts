@@ -40,7 +40,7 @@ type Verdict =
   | 'unknown'
   | 'asked';
 
-/** Of contents that go with the question; and what of its braces and commas stands between them. */
+/** Bytes of contents that are sent with the query; and of the braces and commas between them. */
 const TEXTS_BYTES = 4 * 1024 * 1024;
 const SPARE_BYTES = 1024;
 
@@ -79,7 +79,7 @@ const HELD_BACK: Readonly<Partial<Record<Verdict, string>>> = {
   asked: 'held back',
 };
 
-/** What becomes of a file with other words, as the engine says it; what is not here is skipped. */
+/** What happens to a file with other words, as the engine says; what is not listed here is skipped. */
 const REWORDED: Readonly<Record<string, Verdict>> = { runs: 'reworded', looks: 'looks', refused: 'unlike' };
 
 /** How often a step runs, as the engine has it (`weft._repeat_of`). */
@@ -206,12 +206,12 @@ export async function plan(call: Call): Promise<number> {
   });
   return refused.length + refusedSteps.length === 0 ? 0 : 2;
 
-  /** Of a file that is to run. */
+  /** Only for a file that will run. */
   function ownTransactionsOf(step: NumberedStep): string {
     return toRun.some(({ number }) => number === step.number) ? remarkOnTransactions(look.begins.get(step.step.path)) : '';
   }
 
-  /** What the history has found; and only a file that is run statement by statement goes on where it stopped. */
+  /** What the history has found; only a file that runs statement by statement continues where it stopped. */
   function remarkOn(step: NumberedStep): string {
     return [
       remarkOnHistory(step),
@@ -259,12 +259,12 @@ export async function plan(call: Call): Promise<number> {
     const ask = async (about: readonly NumberedStep[]) =>
       readForesight(address, { manifest: bundle.manifest, texts: await readTexts(about), parameters: assigned.parameters }, printer.io);
     const told = await ask(asked);
-    // Of a file that stopped half-way and was corrected, the text alone says whether what has run is as it was.
+    // If a file stopped half-way and was corrected, only its text says whether the part that has run is unchanged.
     const unknown = new Set(told.halves?.filter(({ goes_on }) => goes_on === 'unknown').map(({ path }) => path));
     return unknown.size === 0 ? told : ask([...files.filter(({ step }) => unknown.has(step.path)), ...asked]);
   }
 
-  /** As much as a question may hold; of what is larger, digests tell. */
+  /** As much as a query may contain; larger files are compared by digest only. */
   async function readTexts(files: readonly NumberedStep[]): Promise<Record<string, string>> {
     const texts: Record<string, string> = {};
     untold.clear();
@@ -312,7 +312,7 @@ function warnOfUntold(paths: readonly string[]): string[] {
   ];
 }
 
-/** What the environment of the target will ask, as the Worker says it. */
+/** What the environment of the target will require, as the Worker says. */
 function protectionLines(foresight: Foresight | null): string[] {
   const { environment, second_person, rehearsal_first } = foresight?.protection ?? {};
   return [

@@ -10,7 +10,7 @@ import type { Call } from '../commands.ts';
 import { positionOf } from '../progress.ts';
 import { readDeployments, readHistory, readStatus } from '../readings.ts';
 
-/** Of the reason of a failure, in a list. */
+/** Characters of the reason of a failure, in a list. */
 const REASON_WIDTH = 100;
 
 export async function status(call: Call): Promise<number> {
@@ -33,7 +33,7 @@ export async function history(call: Call): Promise<number> {
   const { printer, positionals } = call;
   const bundle = positionals[0] ?? null;
   const found = await readHistory(requireAddress(call), bundle, printer.io);
-  // Of a name that is spelt otherwise there is nothing either: so it says of what.
+  // A misspelt name finds nothing, either, so the answer repeats the name.
   const nothing = bundle === null ? 'Nothing has been applied yet.' : `Nothing of a bundle "${oneLine(bundle)}" is applied; "weft history" alone shows all.`;
   const applied = found.history.length === 0 ? [nothing] : historyLines(found.history);
   printer.say([...applied, ...begunLines(found.begun, printer.style)].join('\n'));
@@ -73,7 +73,7 @@ function failuresOf({ phases, error, state }: Deployment): string {
   return [...(paths === '' ? [] : [`failed: ${paths}`]), ...(words === '' ? [] : [words])].join(': ');
 }
 
-/** Of what is not in the database any more, or not all of it. */
+/** About deployments that are not, or not completely, in the database any more. */
 function undoneOf({ undone, mode }: Deployment): string {
   if (!undone || !isOver(undone.state)) return undone ? `being undone by ${short(undone.by)}` : '';
   if (mode === 'baseline' && undone.whole) return `withdrawn by ${short(undone.by)}`;

@@ -9,7 +9,7 @@ import { readDeploymentId, requireAddress } from '../address.ts';
 import type { Call } from '../commands.ts';
 import { readReceipt } from '../readings.ts';
 
-/** Of the value of a parameter. */
+/** Characters of a parameter's value. */
 const VALUE_WIDTH = 60;
 
 export async function receipt(call: Call): Promise<number> {

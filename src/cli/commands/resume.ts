@@ -63,10 +63,10 @@ const ENDING_OF_CANCEL: Ending = {
 };
 
 interface Found {
-  /** The last in line of what is not over: to resume it is to finish what stands before it, too. Else the newest, if something in it failed that may. */
+  /** The last unfinished deployment in line, because resuming it also finishes those before it. Otherwise the newest, if it has a tolerated failure. */
   readonly unfinished: Deployment | null;
   readonly newest: Deployment | null;
-  /** What stands before it in line, by id: whoever names none has all of it continued. */
+  /** Those before it in line, by id: without an id, all of them are continued. */
   readonly before: readonly string[];
 }
 

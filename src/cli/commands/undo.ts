@@ -66,7 +66,7 @@ export async function undo(call: Call): Promise<number> {
   return conduct(call, key, (watch) => sendUndo(address, watch, wish, key));
 }
 
-/** Null where nobody may look: a caller who may undo what it names, and no more; or the same command was given before, and has perhaps undone it. */
+/** Null if there is no plan to read: the caller may only undo, not read; or the same command was given before, and may have undone it already. */
 async function readPlan(
   { printer, values }: Call,
   address: Address,

@@ -59,7 +59,7 @@ const buildSchema = z.object({
 const FIRST_RUNS: readonly string[] = ['individualCI', 'batchedCI'];
 const RUNS_ANEW: readonly string[] = ['manual', 'schedule', 'scheduleForced', 'userCreated'];
 
-/** @returns whether a build was asked for anew; null for one that is none of a branch of the repository itself */
+/** @returns whether a build was requested again; null for one that is not of a branch of the repository itself */
 export function isRunAnew(reason: string): boolean | null {
   if (RUNS_ANEW.includes(reason)) return true;
   return FIRST_RUNS.includes(reason) ? false : null;
@@ -127,7 +127,7 @@ function readPullRequest(request: z.infer<typeof pullRequestSchema>): Heard {
   return { changes: [{ ...ofRepository(repository), event: 'pull_request', commit: lastMergeSourceCommit.commitId, branch, number: pullRequestId }] };
 }
 
-/** Found by ids alone: `PROJECT/REPOSITORY`. Of a build the project is the build's own. */
+/** Found only by ids: `PROJECT/REPOSITORY`. For a build, the project is the build's own. */
 function ofRepository({ id, project }: z.infer<typeof repositorySchema>): Omit<Change, 'event' | 'commit'> {
   return { repository: { id, name: `${project.id}/${id}` }, branch: null, environment: null, workflow: null, number: null, attempt: null };
 }

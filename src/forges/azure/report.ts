@@ -35,7 +35,7 @@ export function tell(telling: Telling): Promise<{ reports: Reports; error: unkno
       pullRequest !== null && !isOver && reports.pull_request_status !== told,
       () => tellByStatus(telling, pullRequest ?? 0).then(() => told),
     ],
-    // Its status is set anew with it: the answer says who we are.
+    // Its status is set again with it: the answer says who we are.
     ['thread', pullRequest !== null && isOver, () => tellByThread(telling, pullRequest ?? 0)],
   ]);
 }

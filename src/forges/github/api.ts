@@ -129,7 +129,7 @@ export class GitHubApi {
     return this.#find(reviewedRunSchema, change, { path: `/actions/runs/${id}` });
   }
 
-  /** What reviewers have said of the jobs of a run: each says neither when nor of which attempt. */
+  /** What reviewers have said about the jobs of a run: without a time, and without the attempt. */
   async reviewsOf(change: Change, id: number) {
     return (await this.#find(reviewsSchema, change, { path: `/actions/runs/${id}/approvals` })) ?? [];
   }

@@ -71,7 +71,7 @@ async function importKey(pem: string) {
     const pkcs8 = label === 'PRIVATE KEY' ? der : wrapPkcs1(der);
     return await crypto.subtle.importKey('pkcs8', pkcs8, { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }, false, ['sign']);
   } catch {
-    // Without the cause: what a library says of a key may hold a piece of it.
+    // Without the cause: a library's error about a key may contain a piece of it.
     throw new Problem('invalid_configuration', 'The private key of the GitHub App is no RSA key in PEM (PKCS#8, or PKCS#1 as GitHub gives it).');
   }
 }

@@ -83,7 +83,7 @@ async function confirmReview(api: GitHubApi, change: Change, run: number): Promi
   const { environment } = change;
   const found = await api.reviewedRun(change, run);
   if (!isOfChange(found, change)) return { stale: `The run ${run} is not there any more, is of another commit, or comes from a fork.` };
-  // GitHub lists the reviews of a run, and says of none when it was or of which attempt: what was said of the first may be all that stands there.
+  // GitHub lists the reviews of a run without time or attempt: they may all be about the first attempt.
   if (found.run_attempt !== 1) return { stale: `The run ${run} was started again, and GitHub does not say of which attempt a review is.` };
   if (found.status === 'completed') return { stale: `The run ${run} is over.` };
   const reviews = (await api.reviewsOf(change, run)).filter(({ environments }) => environments.some(({ name }) => name === environment));

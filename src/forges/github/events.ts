@@ -49,7 +49,7 @@ const deploymentSchema = z.object({
   action: z.literal('created'),
   deployment: z.object({ id: idSchema, sha: commitSchema, ref: branchSchema, environment: z.string().min(1).max(255) }),
   repository: repositorySchema,
-  /** Of the job for which GitHub has made it; null when somebody has made it through the API. */
+  /** The job for which GitHub has made it; null if somebody has made it through the API. */
   workflow_run: z.unknown().optional(),
   deployment_status: absent,
   check_run: absent,
@@ -82,7 +82,7 @@ const protectionRuleSchema = z.object({
   workflow_run: absent,
 });
 
-/** Of a job that waited for its reviewers: `since`, and what has waited, no other event has. */
+/** A job that waited for its reviewers: no other event has `since`, and what has waited. */
 const reviewSchema = z.object({
   action: z.string(),
   since: z.string(),
@@ -216,7 +216,7 @@ const READERS: Readonly<Record<string, (value: unknown) => Heard>> = {
   },
 };
 
-/** The file of a workflow, without the ref of which it is. */
+/** The file of a workflow, without its ref. */
 export function fileOf(path: string): string {
   return path.replace(/@.*$/, '');
 }

@@ -13,7 +13,7 @@ import type { GitHubApi } from './api.ts';
 /** Who asks: decides which reports can be made, and which comment is our own. */
 export type Identity = { readonly app: string } | { readonly token: true };
 
-/** GitHub takes no more at once. */
+/** The most that GitHub takes at once. */
 const REMARKS_COUNT = 50;
 const TEXT_CHARACTERS = 60_000;
 const DESCRIPTION_CHARACTERS = 140;
@@ -60,7 +60,7 @@ async function tellByCheckRun({ api, change, account, reports, now }: Telling): 
   const [known, remarked] = reports.check?.split(' ') ?? [];
   const find = () => api.findCheckRuns(change, account.name, mark);
   let found = await find();
-  // A message may have been lost behind its effect: so what it has made is gone on with, where it has no remarks.
+  // A message may have been lost after its effect, so the check run that it made is continued, if it has no remarks.
   const reusable = found[0]?.isRemarked === false ? found[0].id : null;
   let own = known === undefined ? reusable : Number(known);
   const isNew = own === null;
@@ -68,10 +68,10 @@ async function tellByCheckRun({ api, change, account, reports, now }: Telling): 
     own = await api.createCheckRun(change, { name: account.name, head_sha: change.commit, external_id: mark, ...bodyOf(hasRemarks) });
     found = await find();
   }
-  // Its own remarks are told on the one that has them, whatever stands behind it.
+  // Its own remarks are reported on the check run that has them, whatever comes after it.
   const newest = remarked === undefined ? Math.max(own, found[0]?.id ?? 0) : own;
   const isOwn = newest === own;
-  // On one that another message has made only an end is told: what we know of a beginning may be older than what stands there.
+  // On one that another message has made, only an end is reported: what we know of a beginning may be older than what is there.
   if (isOwn ? !isNew : isOver) {
     const isRemarked = (isOwn && remarked !== undefined) || found.some((run) => run.id === newest && run.isRemarked);
     await api.updateCheckRun(change, newest, bodyOf(hasRemarks && !isRemarked));
@@ -81,7 +81,7 @@ async function tellByCheckRun({ api, change, account, reports, now }: Telling): 
   return `${isOver ? newest : own}${hasRemarks ? REMARKED : ''}`;
 }
 
-/** Behind the id of a check run that has them: GitHub appends those of each update. */
+/** Follows the id of a check run that has remarks: GitHub appends those of each update. */
 const REMARKED = ' remarked';
 
 const TOLD_ELSEWHERE = { title: 'Another check run of this name tells it', summary: 'Two messages of one commit were taken up at once.' };

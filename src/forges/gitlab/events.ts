@@ -41,7 +41,7 @@ const deploymentSchema = z.object({
   project: projectSchema,
   status: z.string(),
   deployment_id: idSchema,
-  /** Of the job that deploys; null when somebody has made the deployment through the API. */
+  /** The job that deploys; null if somebody has made the deployment through the API. */
   deployable_id: idSchema.nullish(),
   environment: z.string().min(1).max(255),
   ref: branchSchema,
@@ -52,7 +52,7 @@ const deploymentSchema = z.object({
 const FIRST_RUNS: readonly string[] = ['push'];
 const RUNS_ANEW: readonly string[] = ['web', 'schedule', 'api', 'trigger', 'chat'];
 
-/** @returns whether a pipeline was asked for anew; null for one that is none of a branch of the project itself */
+/** @returns whether a pipeline was requested again; null for one that is not of a branch of the project itself */
 export function isRunAnew(source: string | null | undefined): boolean | null {
   if (RUNS_ANEW.includes(source ?? '')) return true;
   return FIRST_RUNS.includes(source ?? '') ? false : null;

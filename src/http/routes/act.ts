@@ -22,16 +22,16 @@ import { findTarget } from '../targets.ts';
 interface Act {
   readonly caller: string;
   readonly target: string;
-  /** Of the deployment that it is about. */
+  /** The id of the deployment that it is about. */
   readonly id: string;
   readonly body: Uint8Array;
   /** How the caller was proved, to be kept. */
   readonly evidence: Evidence;
   /** Proved; null when none came along. */
   readonly secrets: SecretValues | null;
-  /** Of an undo. */
+  /** For an undo. */
   readonly mode?: UndoRequest['mode'];
-  /** Of an approval. */
+  /** For an approval. */
   readonly digest?: string;
 }
 
@@ -78,7 +78,7 @@ async function postCancel(c: HttpContext, ports: Ports): Promise<Response> {
     seen.resolve(null);
   };
   const outcome = toOutcome(ports.cancel({ connect: ports.connect(findTarget(ports, target)), id, caller, target, onStatus }));
-  // Who says how long to wait is answered then; what has to be cleared up is seen to behind the answer.
+  // A client that says how long to wait is answered then; any clean-up happens after the answer.
   if (wait !== null) {
     stayWith(c, ports, outcome);
     c.header('preference-applied', `wait=${wait}`);
@@ -126,7 +126,7 @@ async function postUndo(c: HttpContext, ports: Ports): Promise<Response> {
   return deployment === undefined ? c.json({ id, state, target, repeated }, 202) : answerDeployment(c, deployment, { repeated });
 }
 
-/** Who approves has it run: what follows is that of a resume. An approval that is there stays, whatever becomes of the run behind it. */
+/** An approval starts the run: what follows is the same as for a resume. The approval stays, whatever becomes of the run after it. */
 async function postApprove(c: HttpContext, ports: Ports): Promise<Response> {
   const { caller, target, id, body, evidence, digest = '' } = await acceptAct(c, ports, 'approve');
   const wait = readWait(c.req.header('prefer'));

@@ -84,13 +84,13 @@ export function readRoutes(ports: Ports): Hono<HttpEnv> {
     });
 }
 
-/** Of which bundle; a name that no bundle can have is one of which nothing is there, as far as a server takes it. */
+/** The bundle; a name that no bundle can have finds nothing, as far as a server accepts it. */
 function readBundle(text: string | undefined): string | undefined {
   if (textSchema.optional().safeParse(text).success) return text;
   throw new Problem('invalid_request', '"bundle" is the name of a bundle, and holds a NUL.', { path: 'bundle' });
 }
 
-/** Behind which deployment. It stands in no path, for who may read just that one is not told of others. */
+/** After which deployment. It is not part of the path, because a token for that one deployment must not read about others. */
 function readAfter(text: string | undefined): string {
   const parsed = deploymentIdSchema.safeParse(text?.toLowerCase());
   if (parsed.success) return parsed.data;
