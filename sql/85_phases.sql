@@ -160,7 +160,7 @@ begin
         'sqlstate', 'WF018',
         'message', format('Died without a word %s times at %s.', v_deaths, coalesce(weft._whereabouts(p_deployment, v_phase), v_phase.name)),
         'detail', concat_ws(' ', case when p_said is not null then format('The last time, the server said: %s (%s).', p_said ->> 'message', p_said ->> 'sqlstate') end,
-          'The backend was gone before it could say why: an error at COMMIT, a crash, or a server short of memory. Nothing got done in between (attempts_without_progress_count).'),
+          'The backend was gone before it could say why: an error at COMMIT, a signal from somebody, a crash, or a server short of memory. Nothing got done in between (attempts_without_progress_count).'),
         'hint', 'Look into the server''s log at the times in weft.events; then deploy again.',
         'phase', v_phase.name,
         'path', weft._whereabouts(p_deployment, v_phase))));

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '4dda4f28f1d6c5f5d88f4a8babd27f885cfcc80f165aef7b3391c50951454715';
+export const ENGINE_DIGEST = '0885afb21dc263242957099d4791a15c1c587b2d7069c30745c8c630c75b17b9';

@@ -125,7 +125,7 @@ async function sendAgain(errand: Errand, patience: Patience, run: Run, death: De
 function deathOf(error: unknown, backend: number): Death | null {
   if (!(error instanceof Problem)) return null;
   const { cause } = error;
-  if (cause instanceof SqlError) return /^WF|^57014$/.test(cause.sqlstate) ? null : { ...wordsOf(cause), backend };
+  if (cause instanceof SqlError) return cause.sqlstate.startsWith('WF') ? null : { ...wordsOf(cause), backend };
   const { sqlstate } = error.facts;
   return error.slug === 'session_lost' && typeof sqlstate === 'string' && cause instanceof Error ? { sqlstate, message: cause.message, backend } : null;
 }
