@@ -3,8 +3,9 @@
 /**
  * A commented weft.yaml.
  * @param name of the bundle; must satisfy `nameSchema`
+ * @param isNew whether it has no SQL file yet, so that each kind can get a folder of its own
  */
-export function renderBundleFile(name: string): string {
+export function renderBundleFile(name: string, isNew: boolean): string {
   return `# A bundle: SQL files, in the order in which PostgreSQL is to run them.
 #
 #   weft check .     validates this file and the folder, without a database
@@ -25,6 +26,12 @@ phases:
     lock_timeout: 2s
     steps:
       # A path or a glob (*, **, ?, {a,b}). Each file runs once, in the order of the bytes of the paths: number them 001, 002, ….
-      - run: "**/*.sql"
-`;
+${
+  isNew
+    ? `      - run: schema/*.sql
+        # "weft undo" runs these to take a deployment back: undo/001_first.sql for schema/001_first.sql. Not every file needs one.
+        undo: undo/*.sql
+`
+    : '      - run: "**/*.sql"\n'
+}`;
 }

@@ -387,8 +387,12 @@ phases:
 describe('renderBundleFile', () => {
   it('writes a bundle file that this version reads, under any name', () => {
     for (const name of ['shop', 'no', '1.0', 'a-b_c.d']) {
-      const file = parse(renderBundleFile(name));
-      expect(file).toMatchObject({ name, phases: [{ name: 'schema', transaction: 'single', lock_timeout_ms: 2000, steps: [{ glob: '**/*.sql' }] }] });
+      const phase = { name: 'schema', transaction: 'single', lock_timeout_ms: 2000 };
+      expect(parse(renderBundleFile(name, false))).toMatchObject({ name, phases: [{ ...phase, steps: [{ glob: '**/*.sql' }] }] });
+      expect(parse(renderBundleFile(name, true))).toMatchObject({
+        name,
+        phases: [{ ...phase, steps: [{ glob: 'schema/*.sql', words: { undo: 'undo/*.sql' } }] }],
+      });
     }
   });
 });

@@ -141,10 +141,11 @@ describe('weft init', () => {
     const fresh = join(folder, 'my shop');
     const { code, stdout } = await run(['init', fresh]);
     expect(code).toBe(0);
-    expect(stdout).toContain('wrote weft.yaml\nwrote schema/001_first.sql\n');
-    const { bundle, phases } = (await run(['check', fresh, '--json'])).json();
+    expect(stdout).toContain('wrote weft.yaml\nwrote schema/001_first.sql\nwrote undo/001_first.sql\n');
+    const { bundle, phases, warnings } = (await run(['check', fresh, '--json'])).json();
     expect(bundle).toBe('my-shop');
-    expect(phases[0].steps).toHaveLength(1);
+    expect(phases[0].steps).toMatchObject([{ path: 'schema/001_first.sql', step: { undo: 'undo/001_first.sql' } }]);
+    expect(warnings).toEqual([]);
   });
 
   it('takes the SQL files that are there', async () => {

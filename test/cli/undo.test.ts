@@ -52,6 +52,7 @@ describe('straight to a database', () => {
     const refused = await weft('undo', '--json');
     expect(refused.code).toBe(2);
     expect(refused.json().problem).toMatchObject({ type: 'urn:weft:problem:undo_missing', lacking: ['schema/1_a.sql'] });
+    expect(refused.json().problem.detail).toMatch(/weft undo [0-9a-f-]{36} --with FOLDER brings them/);
     expect(await tablesIn(database.url)).toEqual(['a', 'b']);
     expect((await weft('undo', '--plan')).code).toBe(2);
     const partly = await weft('undo', '--partly');

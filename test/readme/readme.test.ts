@@ -95,13 +95,13 @@ describe('a folder of your own', () => {
     const { code, stdout, all } = await readme('folder', env());
     expect(code, all).toBe(0);
     expect(stdout).toContain('wrote weft.yaml');
-    expect(stdout).toContain('Valid: 1 phase, 1 file');
+    expect(stdout).toContain('Valid: 1 phase, 2 files');
     expect(stdout).toMatch(/^Done\. my-bundle (is deployed, in|was deployed before)/m);
     expect(stdout).toMatch(/succeeded +1\/1 +my-bundle/);
     expect(stdout).toMatch(/my-bundle +schema\/001_first\.sql/);
     const fro = await readme('to and fro', env());
     expect(fro.stdout, fro.all).toMatch(/^Rehearsed\. my-bundle (ran through|was deployed before)/m);
-    expect(fro.stdout, fro.all).toMatch(/No undo, stays in the database:\n +schema\/001_first\.sql/);
+    expect(fro.stdout, fro.all).toMatch(/run +undo\/001_first\.sql +takes back schema\/001_first\.sql/);
   });
 
   test('that fails ends with the words that README shows, with exit code 1, and goes on when it is corrected', async () => {

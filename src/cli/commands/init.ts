@@ -1,5 +1,5 @@
 /**
- * `weft init`: writes a bundle file into a folder, and a first SQL file where there is none. Overwrites nothing. What a
+ * `weft init`: writes a bundle file into a folder, and a first SQL file with its undo where there is none. Overwrites nothing. What a
  * bundle file says is bundle/'s.
  */
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
@@ -20,6 +20,10 @@ create table greetings (
   words text not null
 );
 `;
+const UNDO_FILE = 'undo/001_first.sql';
+const UNDO_SQL = `-- Takes schema/001_first.sql back. The database keeps it: going back needs no checkout.
+drop table greetings;
+`;
 
 export async function init({ printer, positionals, values }: Call): Promise<number> {
   const shown = positionals[0] ?? '.';
@@ -36,9 +40,13 @@ export async function init({ printer, positionals, values }: Call): Promise<numb
     written.push(path);
   };
   try {
-    await put(BUNDLE_FILE, renderBundleFile(name));
-    const hasSql = (await readdir(folder, { recursive: true })).some((path) => path.endsWith('.sql') && !isIgnored(path.replaceAll('\\', '/')));
-    if (!hasSql) await put(FIRST_FILE, FIRST_SQL);
+    const paths = await readdir(folder, { recursive: true }).catch(() => []); // no folder yet
+    const isNew = !paths.some((path) => path.endsWith('.sql') && !isIgnored(path.replaceAll('\\', '/')));
+    await put(BUNDLE_FILE, renderBundleFile(name, isNew));
+    if (isNew) {
+      await put(FIRST_FILE, FIRST_SQL);
+      await put(UNDO_FILE, UNDO_SQL);
+    }
   } catch (error) {
     throw refusal(error as NodeJS.ErrnoException, shown);
   }
