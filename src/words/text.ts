@@ -3,16 +3,20 @@
  * knowledge of deployments.
  */
 
+/** Control characters, those that turn the direction of writing, and those that nobody sees. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+const SHOWN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u115f\u1160\u180e\u200b\u2060-\u2064\u3164\ufeff\uffa0\u{e0000}-\u{e007f}\p{Bidi_Control}]/gu;
+
 /**
  * Text that came from a file, a server or a database, safe on a terminal: control characters are shown, not obeyed, and so are those that turn the
- * direction of writing, by which a name can look like another one. Keeps line feeds and tabs; CRLF becomes a line feed.
+ * direction of writing, or that nobody sees, by which a name can look like another one. Keeps line feeds and tabs; CRLF becomes a line feed; and what
+ * joins letters or emoji (U+200C, U+200D, variation selectors) stays.
  */
 export function harmless(text: string): string {
   const lines = text.replaceAll('\r\n', '\n');
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  return lines.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\p{Bidi_Control}]/gu, (character) => {
-    const code = character.charCodeAt(0).toString(16);
-    return code.length > 2 ? `\\u${code.padStart(4, '0')}` : `\\x${code.padStart(2, '0')}`;
+  return lines.replace(SHOWN, (character) => {
+    const code = (character.codePointAt(0) ?? 0).toString(16);
+    return code.length > 4 ? `\\u{${code}}` : code.length > 2 ? `\\u${code.padStart(4, '0')}` : `\\x${code.padStart(2, '0')}`;
   });
 }
 

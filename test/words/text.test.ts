@@ -5,6 +5,8 @@ describe('text for people', () => {
   it('shows control characters instead of obeying them', () => {
     expect(harmless('a\u001b[2Jb\u0007\u009bc\r')).toBe('a\\x1b[2Jb\\x07\\x9bc\\x0d');
     expect(harmless('001_\u202elqs.eerf\u202c \u2067a\u200f\u061c')).toBe('001_\\u202elqs.eerf\\u202c \\u2067a\\u200f\\u061c');
+    expect(harmless('1\u200b.sql 1\u00ad\u2060\ufeff\u3164.sql 1\u{e0041}.sql')).toBe('1\\u200b.sql 1\\xad\\u2060\\ufeff\\u3164.sql 1\\u{e0041}.sql');
+    expect(harmless('👩\u200d🔬 ❤\ufe0f \u0645\u06cc\u200c\u062e')).toBe('👩\u200d🔬 ❤\ufe0f \u0645\u06cc\u200c\u062e');
     expect(harmless('line\n\ttab')).toBe('line\n\ttab');
     expect(harmless('line\r\nof another system\r\n')).toBe('line\nof another system\n');
   });
