@@ -238,12 +238,12 @@ as $$
     'detail', nullif(concat_ws(' ', p_error ->> 'detail',
       case when r.is_round then format('It was round %s%s, of up to %s rows, and is rolled back.', r.done + 1, ' behind the cursor ' || b.cursor, b.size) end, weft._tell_of_rounds(k.batch)), ''),
     'hint', nullif(concat_ws(' ', p_error ->> 'hint',
-      case when r.is_round then concat('Where rows are the cause, mend them and deploy again: the batch goes on ',
-        case when b.cursor is null then 'with what is left, also with another statement.'
-          when r.done = 0 then 'as any that has not begun, also with another statement.'
-          when p_options ? 'on_change' then format('behind the cursor %s. Where the statement is, correct it and deploy again: it %s, as weft.yaml says (on_change: %s).', b.cursor,
+      case when r.is_round then concat('If rows are the cause, correct them and deploy again: the batch ',
+        case when b.cursor is null then 'goes on with what is left. Its statement may be changed.'
+          when r.done = 0 then 'begins, as no round of it is committed. Its statement may be changed.'
+          when p_options ? 'on_change' then format('goes on behind the cursor %s. If the statement is, correct it and deploy again: it %s, as weft.yaml says (on_change: %s).', b.cursor,
             case p_options ->> 'on_change' when 'continue' then 'goes on there too' else format('begins anew from the cursor %s', b.start_cursor) end, p_options ->> 'on_change')
-          else format('behind the cursor %s. Where the statement is, correct it, and say in weft.yaml, with its step, from where: on_change: continue (behind that cursor) or on_change: restart (from the cursor %s).', b.cursor, b.start_cursor) end) end), '')))
+          else format('goes on behind the cursor %s. If the statement is, correct it, and say in weft.yaml, beside the batch, from where: on_change: continue (behind that cursor) or on_change: restart (from the cursor %s).', b.cursor, b.start_cursor) end) end), '')))
   from (select case when (p_kept).step is null then jsonb_populate_record(p_batch, '{"rounds": 0, "rows": 0}') else p_kept end as batch) as k  -- what it took over is still there
   cross join lateral (select (k.batch).*) as b
   cross join lateral (select b.rounds + b.rounds_before as done, p_is_round and b.statement is not null as is_round) as r

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '0885afb21dc263242957099d4791a15c1c587b2d7069c30745c8c630c75b17b9';
+export const ENGINE_DIGEST = 'd35eb620c929b5ca70f8d5569b807b542b8f92c73def957b9362fd2c62e410bf';

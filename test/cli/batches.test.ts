@@ -43,7 +43,7 @@ it('a round that fails says which it was, behind which cursor, what stays, and h
   expect(stdout).toContain('fill.sql:1');
   expect(stdout).toContain('22P02: invalid input syntax for type integer: "12 EUR"');
   expect(stdout).toContain('It was round 4 behind the cursor 30, of up to 10 rows, and is rolled back. 3 rounds of it, with 30 rows, are in the database.');
-  expect(stdout).toContain('mend them and deploy again: the batch goes on behind the cursor 30.');
+  expect(stdout).toContain('correct them and deploy again: the batch goes on behind the cursor 30. If the statement is, correct it,');
   expect(stdout).toContain('on_change: continue (behind that cursor) or on_change: restart (from the cursor 0)');
   expect(stdout).toMatch(/fill +auto +committed: 0 of 1 step, and a part of fill\.sql/);
   expect(stdout).toContain(
