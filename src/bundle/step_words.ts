@@ -30,8 +30,8 @@ function millisecondsOf(text: string): number {
 
 /** A length of time, as milliseconds. @param from and @param to are the shortest and the longest */
 export function durationSchema(from: string, to: string) {
-  return z.string().transform((text, context) => {
-    const milliseconds = millisecondsOf(text);
+  return z.unknown().transform((value, context) => {
+    const milliseconds = typeof value === 'string' ? millisecondsOf(value) : Number.NaN;
     if (milliseconds >= millisecondsOf(from) && milliseconds <= millisecondsOf(to)) return milliseconds;
     context.addIssue({ code: 'custom', message: `a duration from ${from} to ${to}, such as 500ms, 2s or 1min` });
     return z.NEVER;

@@ -141,10 +141,13 @@ phases:
     expect((await refusal(yaml('pauze: 5ms'))).message).toContain('a step has no "pauze"; did you mean "pause"?');
   });
 
-  it.each(['0s', '2h', '-1s', '1.5s', 'forever', '1d', '2000000000000ms'])('refuses lock_timeout: %s with an example of what it could be', async (text) => {
-    const problem = await refusal(`name: a\nphases: [{name: m, lock_timeout: ${text}, steps: [{run: x}]}]`);
-    expect(problem.message).toContain('"lock_timeout" must be a duration from 1ms to 1h, such as 500ms, 2s or 1min');
-  });
+  it.each(['0s', '2h', '-1s', '1.5s', 'forever', '1d', '2000000000000ms', '1', 'true'])(
+    'refuses lock_timeout: %s with an example of what it could be',
+    async (text) => {
+      const problem = await refusal(`name: a\nphases: [{name: m, lock_timeout: ${text}, steps: [{run: x}]}]`);
+      expect(problem.message).toContain('"lock_timeout" must be a duration from 1ms to 1h, such as 500ms, 2s or 1min');
+    },
+  );
 
   it.each<[string, string, { line: number; column: number }, string]>([
     ['what is not YAML', 'name: a\nphases: [', { line: 2, column: 10 }, 'this is not valid YAML'],
