@@ -9,6 +9,7 @@ import { type Artifact, type Manifest, nameSchema, type Phase, pathSchema, type 
 import type { Parameter } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import { BUNDLE_FILE, type BundleFile, type BundleFileStep, invalidAt, parseBundleFile } from './bundle_file.ts';
+import { makeGlob } from './glob.ts';
 import { wordsOfLoad } from './loads.ts';
 import { compareBytes, findNearest, findNumericInversion, isOfMoreParts } from './order.ts';
 import { refuseUndoFiles, warnOfOtherTools, warnOfWayBack } from './other_tools.ts';
@@ -194,7 +195,12 @@ function matchStep(paths: readonly string[], run: string, line: number): readonl
     const nearest = findNearest(run, paths);
     throw invalidAt(line, `there is no file ${quoted}${nearest === null ? '' : `; did you mean "${nearest}"?`}`);
   }
-  const matches = picomatch(run, { windows: false, nonegate: true });
+  const matches = makeGlob(run);
+  if (matches === null)
+    throw invalidAt(
+      line,
+      `the braces of ${quoted} come to more than ${LIMITS.glob_alternatives_count} alternatives (glob_alternatives_count); make several steps of it`,
+    );
   const matched = paths.filter((path) => matches(path));
   if (matched.length === 0) throw invalidAt(line, `${quoted} matches no file`);
   return matched;

@@ -12,8 +12,8 @@ export interface Pairing {
   readonly lacking: readonly { readonly path: string; readonly expected: string }[];
 }
 
-/** A wildcard that both patterns may hold, and what it stands for. */
-const WILDCARDS: Readonly<Record<string, string>> = { '**/': '((?:[^/]+/)*)', '**': '(.*)', '*': '([^/]*)', '?': '([^/])' };
+/** Wildcards that both patterns may hold. */
+const WILDCARDS: readonly string[] = ['**/', '**', '*', '?'];
 const TOKENS = /\*\*\/|\*\*|\*|\?|[^*?]+/g;
 
 /**
@@ -35,11 +35,10 @@ export function pairUndos(paths: readonly string[], glob: string, matched: reado
   if (/[[\]{}()!+@\\]/.test(glob + undo) || to.filter(isWildcard).join(' ') !== wildcards.join(' ')) {
     throw invalidAt(line, `undo: "${undo}" must hold the same wildcards as "${glob}", in the same order, and no others than *, ** and ?`);
   }
-  const pattern = new RegExp(`^${from.map((token) => WILDCARDS[token] ?? token.replace(/[.$^|\\]/g, '\\$&')).join('')}$`, 's');
   const undos = new Map<string, string>();
   const lacking: { path: string; expected: string }[] = [];
   for (const path of matched) {
-    const parts = (pattern.exec(path) ?? []).slice(1);
+    const parts = capture(from, path);
     const expected = to.map((token) => (isWildcard(token) ? parts.shift() : token)).join('');
     if (known.has(expected)) undos.set(path, expected);
     else lacking.push({ path, expected });
@@ -54,5 +53,36 @@ function tokensOf(pattern: string): readonly string[] {
 }
 
 function isWildcard(token: string): boolean {
-  return token in WILDCARDS;
+  return WILDCARDS.includes(token);
+}
+
+/** What each wildcard stands for: the first one for as much as it can, then the next. No place is tried twice for one token. */
+function capture(tokens: readonly string[], path: string): string[] {
+  const failed = new Set<number>();
+  const walk = (index: number, at: number): string[] | null => {
+    const token = tokens[index];
+    if (token === undefined) return at === path.length ? [] : null;
+    const key = index * (path.length + 1) + at;
+    if (failed.has(key)) return null;
+    for (const end of endsOf(token, path, at)) {
+      const rest = walk(index + 1, end);
+      if (rest !== null) return isWildcard(token) ? [path.slice(at, end), ...rest] : rest;
+    }
+    failed.add(key);
+    return null;
+  };
+  return walk(0, 0) ?? [];
+}
+
+/** Where a token that begins there may end, the longest first. */
+function* endsOf(token: string, path: string, at: number): Generator<number> {
+  if (!isWildcard(token)) {
+    if (path.startsWith(token, at)) yield at + token.length;
+  } else if (token === '?') {
+    if (at < path.length && path[at] !== '/') yield at + 1;
+  } else {
+    const slash = path.indexOf('/', at);
+    const last = token === '*' && slash >= 0 ? slash : path.length;
+    for (let end = last; end >= at; end -= 1) if (token !== '**/' || end === at || path[end - 1] === '/') yield end;
+  }
 }

@@ -81,6 +81,8 @@ export const LIMITS = {
   ignored_count: 100,
   /** A name with wildcards in such an entry. */
   pattern_characters: 200,
+  /** What the braces of one glob may come to. */
+  glob_alternatives_count: 1000,
   /** A path inside a bundle, in UTF-8. */
   path_bytes: 1024,
   /** An expression in a bundle file. */
