@@ -19,7 +19,7 @@ begin
       using errcode = 'WF093', hint = format('Nothing was forgotten. To take back the rest: weft undo %s. Or bring all of its file about again by hand, and say so with weft baseline.', v_undo.undoes);
   end if;
   v_applied := (select min(h.bundle) from weft._history as h where h.path = p_path and h.bundle = coalesce(p_bundle, h.bundle));
-  raise exception 'Of % % nothing is remembered that stopped half-way.', p_path, case when p_bundle is null then 'of any bundle' else 'of the bundle ' || p_bundle end
+  raise exception 'No file % % has stopped half-way.', p_path, case when p_bundle is null then 'of any bundle' else 'of the bundle ' || p_bundle end
     using errcode = 'WF093', hint = concat('Nothing was forgotten. ',
       case when v_applied is not null then format('It was applied as a whole (bundle %s): weft undo takes that back. ', v_applied) end,
       'The view weft.begun, and weft history, list what stopped half-way.');

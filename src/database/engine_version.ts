@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'd35eb620c929b5ca70f8d5569b807b542b8f92c73def957b9362fd2c62e410bf';
+export const ENGINE_DIGEST = '1223e3df25436ca239b8d58f57243511ee92e56870164f8960223cb9819a3ebd';

@@ -533,7 +533,7 @@ it('weft plan, baseline and drift say the same through a Worker as straight to t
   );
   putFiles(folder, { '2.sql': 'create table later (n int);\nvacuum later;\nselect 1/0;' });
   expect((await worker('deploy', folder)).code).toBe(1);
-  expect((await worker('forget', '3.sql', '--why', 'x')).stderr).toContain('Of 3.sql of any bundle nothing is remembered that stopped half-way.');
+  expect((await worker('forget', '3.sql', '--why', 'x')).stderr).toContain('No file 3.sql of any bundle has stopped half-way.');
   const forgotten = await worker('forget', '2.sql', '--why', 'dropped by hand', '--json');
   expect([forgotten.code, forgotten.json()]).toMatchObject([0, { path: '2.sql', statements: 2, by: stack.env.WEFT_CALLER, why: 'dropped by hand' }]);
   const listed = await worker('status');

@@ -123,7 +123,7 @@ describe('weft forget', () => {
       { type: 'bigint' },
     ]);
     expect((await weft('forget', '1.sql', '--why', 'x')).stderr.replace(/\s+/g, ' ')).toContain(
-      'Of 1.sql of any bundle nothing is remembered that stopped half-way. Nothing was forgotten. It was applied as a whole (bundle shop)',
+      'No file 1.sql of any bundle has stopped half-way. Nothing was forgotten. It was applied as a whole (bundle shop)',
     );
   });
 

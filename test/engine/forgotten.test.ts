@@ -69,7 +69,7 @@ describe('a file that was run statement by statement and failed', () => {
     expect(await sql(database.url, 'select bundle from weft.begun')).toEqual([{ bundle: 'one' }]);
     await expect(forget('1.sql', 'two')).rejects.toMatchObject({
       code: 'WF093',
-      message: 'Of 1.sql of the bundle two nothing is remembered that stopped half-way.',
+      message: 'No file 1.sql of the bundle two has stopped half-way.',
     });
     await expect(forget('1.sql', 'one', ' ')).rejects.toMatchObject({ code: 'WF093', message: 'What of which file is gone, and why, has to be said.' });
   });
