@@ -9,6 +9,11 @@ type Token = ((character: string) => boolean) | null;
 /** Null: any number of folders. */
 type Part = readonly Token[] | null;
 
+/** Whether anything in it is a wildcard, or braces with alternatives. */
+export function isGlob(text: string): boolean {
+  return /[*?]|\[[^\]]+\]|\{[^{}]*,[^{}]*\}/.test(text);
+}
+
 /** @returns whether a path matches; null when its braces come to too many alternatives */
 export function makeGlob(glob: string): ((path: string) => boolean) | null {
   const patterns = expandBraces(glob)?.map((pattern) => pattern.split('/').map((part): Part => (part === '**' ? null : tokensOf(part))));

@@ -3,13 +3,12 @@
  * suspicious. Where the files are (a folder, a JSON document) is for `folder.ts` and `inline.ts`; the two give the same manifest.
  */
 
-import picomatch from 'picomatch/posix.js';
 import { LIMITS } from '../domain/limits.ts';
 import { type Artifact, type Manifest, nameSchema, type Phase, pathSchema, type Step, stepSchema } from '../domain/manifest.ts';
 import type { Parameter } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
 import { BUNDLE_FILE, type BundleFile, type BundleFileStep, invalidAt, parseBundleFile } from './bundle_file.ts';
-import { makeGlob } from './glob.ts';
+import { isGlob, makeGlob } from './glob.ts';
 import { wordsOfLoad } from './loads.ts';
 import { compareBytes, findNearest, findNumericInversion, isOfMoreParts } from './order.ts';
 import { refuseUndoFiles, warnOfOtherTools, warnOfWayBack } from './other_tools.ts';
@@ -191,7 +190,7 @@ function matchStep(paths: readonly string[], run: string, line: number): readonl
   if (paths.includes(run)) return [run];
   if (run === BUNDLE_FILE) throw invalidAt(line, `${BUNDLE_FILE} is the bundle file itself, and no step`);
   if (isIgnored(run)) throw invalidAt(line, `${quoted} is hidden or in node_modules; such files are no part of a bundle`);
-  if (!picomatch.scan(run).isGlob) {
+  if (!isGlob(run)) {
     const nearest = findNearest(run, paths);
     throw invalidAt(line, `there is no file ${quoted}${nearest === null ? '' : `; did you mean "${nearest}"?`}`);
   }

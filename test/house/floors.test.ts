@@ -20,7 +20,7 @@ const BOTH = ['node:buffer', 'node:crypto'];
 const ROOMS: Readonly<Record<string, Room>> = {
   domain: { uses: [], packages: ['zod'], node: [] },
   config: { uses: ['domain'], packages: ['zod'], node: [] },
-  bundle: { uses: ['domain'], packages: ['zod', 'yaml', 'picomatch', 'modern-tar'], node: [...BOTH, 'node:zlib'] },
+  bundle: { uses: ['domain'], packages: ['zod', 'yaml', 'modern-tar'], node: [...BOTH, 'node:zlib'] },
   trust: { uses: ['domain', 'config'], packages: ['jose', 'zod'], node: [] },
   database: { uses: ['domain', 'config'], packages: ['zod', 'pg', '@neondatabase/serverless', 'cloudflare:workers'], node: BOTH },
   deployment: { uses: ['domain', 'bundle', 'database'], packages: [], node: [] },
