@@ -6,6 +6,7 @@ import { parseConnectionString } from '../config/connection_string.ts';
 import { type Cause, type ConnectFailure, connectFailure, connectProblem } from './errors.ts';
 import type { DriverClient } from './internals.ts';
 import type { Connect } from './session.ts';
+import { startupOptions } from './startup.ts';
 import { tcpClient } from './tcp.ts';
 import { webSocketClient } from './websocket.ts';
 import { WireSession } from './wire_session.ts';
@@ -23,6 +24,8 @@ export interface ConnectOptions {
   /** WebSocket only: `ws` instead of `wss`. */
   readonly insecure?: boolean;
   readonly applicationName?: string;
+  /** After how many seconds the server ends a statement; without it never. For sessions that only read. */
+  readonly statementSecondsMax?: number;
   /** How long to try, in milliseconds; a function is called again for each session. */
   readonly deadlineMs?: number | (() => number);
 }
@@ -38,8 +41,9 @@ export function connectTo(options: ConnectOptions): Connect {
   const name = options.applicationName ?? 'weft';
   const { deadlineMs = deadline_milliseconds_default } = options;
   const secrets = [parts.password ?? '', parts.host, parts.host.split('.')[0] ?? ''];
+  const settings = startupOptions(options.statementSecondsMax);
   const makeClient = (): DriverClient =>
-    options.transport === 'tcp' ? tcpClient(parts, name) : webSocketClient(parts, name, options.proxy, options.insecure ?? false);
+    options.transport === 'tcp' ? tcpClient(parts, name, settings) : webSocketClient(parts, name, settings, options.proxy, options.insecure ?? false);
 
   return async () => {
     const start = Date.now();

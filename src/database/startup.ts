@@ -37,9 +37,12 @@ const settings: Readonly<Record<string, string>> = {
 };
 // Not here: transaction_timeout (servers before 17 refuse the connection), search_path, default_transaction_read_only.
 
-/** The startup parameter `options` (PostgreSQL manual, 55.7: a backslash escapes a space). */
-export function startupOptions(): string {
-  return Object.entries(settings)
+/**
+ * The startup parameter `options` (PostgreSQL manual, 55.7: a backslash escapes a space).
+ * @param statementSecondsMax after which the server ends a statement of a session that only reads; a run has no limit
+ */
+export function startupOptions(statementSecondsMax = 0): string {
+  return Object.entries({ ...settings, statement_timeout: String(statementSecondsMax * 1000) })
     .map(([name, value]) => `-c ${name}=${value.replace(/[\\ ]/g, '\\$&')}`)
     .join(' ');
 }

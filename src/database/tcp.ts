@@ -4,13 +4,12 @@
 import Client from 'pg/lib/client.js';
 import type { ConnectionParts, SslMode } from '../config/connection_string.ts';
 import type { DriverClient } from './internals.ts';
-import { startupOptions } from './startup.ts';
 
 /** Before a router forgets a connection on which nothing moves: a run may be silent for hours. */
 const keep_alive_milliseconds = 30_000;
 
-/** @param parts where to; for sslmode see `tlsOf` */
-export function tcpClient(parts: ConnectionParts, applicationName: string): DriverClient {
+/** @param parts where to; for sslmode see `tlsOf` @param options the startup parameter of that name */
+export function tcpClient(parts: ConnectionParts, applicationName: string, options: string): DriverClient {
   const { host, port, user, database, sslmode } = parts;
   return new Client({
     host,
@@ -21,7 +20,7 @@ export function tcpClient(parts: ConnectionParts, applicationName: string): Driv
     ssl: tlsOf(sslmode),
     sslnegotiation: 'postgres', // or the environment would have a say in it
     application_name: applicationName,
-    options: startupOptions(),
+    options,
     keepAlive: true,
     keepAliveInitialDelayMillis: keep_alive_milliseconds,
   }) as unknown as DriverClient;

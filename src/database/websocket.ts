@@ -7,16 +7,16 @@ import { Client } from '@neondatabase/serverless';
 import sasl from 'pg/lib/crypto/sasl.js';
 import type { ConnectionParts } from '../config/connection_string.ts';
 import type { DriverClient } from './internals.ts';
-import { startupOptions } from './startup.ts';
 
 /**
  * @param parts where to; sslmode has no meaning here: `wss` encrypts
+ * @param options the startup parameter of that name
  * @param proxy `host:port/path` of a proxy that takes `?address=host:port`; without one the host itself is asked, as Neon's do
  * @param insecure `ws` instead of `wss`
  */
-export function webSocketClient(parts: ConnectionParts, applicationName: string, proxy: string | undefined, insecure: boolean): DriverClient {
+export function webSocketClient(parts: ConnectionParts, applicationName: string, options: string, proxy: string | undefined, insecure: boolean): DriverClient {
   const { host, port, user, database } = parts;
-  const client = new Client({ host, port, user, database, password: () => parts.password ?? '', application_name: applicationName, options: startupOptions() });
+  const client = new Client({ host, port, user, database, password: () => parts.password ?? '', application_name: applicationName, options });
   const neon = client.neonConfig;
   neon.pipelineConnect = false;
   neon.coalesceWrites = false;

@@ -27,6 +27,8 @@ export const LIMITS = {
   sessions_per_target_max: 16,
   /** Sessions for readings: the same. */
   readings_per_target_max: 16,
+  /** How long the database may work on one question of a reading. */
+  reading_seconds_max: 300,
   /** Event streams that one isolate of the Worker holds open for one database, each with its own session; further clients are told to try again later. */
   followers_per_target_max: 32,
   /** How long deployments and readings wait for a session before they are let in anyway. */

@@ -2,7 +2,8 @@
  * Reading: a bearer token first (RFC 6750), from the header or from `?token=`, as `Location` has it; then, and only then,
  * a session, which is closed when the reading is done.
  */
-import type { Session } from '../database/session.ts';
+import { type Session, SqlError } from '../database/session.ts';
+import { LIMITS } from '../domain/limits.ts';
 import { Problem } from '../domain/problem.ts';
 import { deploymentIdSchema } from '../domain/request.ts';
 import { requireGrant } from '../trust/grants.ts';
@@ -56,9 +57,20 @@ export async function withSession<T>(ports: Ports, target: string, read: (sessio
   const session = await ports.connect(findTarget(ports, target), 'read')();
   try {
     return await read(session);
+  } catch (error) {
+    throw isCancelled(error) ? tookTooLong(error) : error;
   } finally {
     await session.close();
   }
+}
+
+function isCancelled(error: unknown): boolean {
+  return error instanceof Problem && error.slug === 'interrupted' && error.cause instanceof SqlError && error.cause.sqlstate === '57014';
+}
+
+function tookTooLong(cause: unknown): Problem {
+  const detail = `The database ended this question: it took more than ${LIMITS.reading_seconds_max} seconds (reading_seconds_max), or somebody cancelled it there. It has changed nothing; ask again, or for less.`;
+  return new Problem('interrupted', detail, { limit: 'reading_seconds_max' }, cause);
 }
 
 /** The header goes before the address. */

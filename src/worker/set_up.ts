@@ -85,7 +85,13 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
     connect({ name, transport, proxy, insecure }, purpose) {
       const connectionString = secrets.databases.get(name);
       if (connectionString === undefined) throw new Error('every target has its secret, or the configuration would have been refused');
-      const connect = connectTo({ connectionString, transport, ...(proxy === undefined ? {} : { proxy }), ...(insecure === undefined ? {} : { insecure }) });
+      const connect = connectTo({
+        connectionString,
+        transport,
+        ...(proxy === undefined ? {} : { proxy }),
+        ...(insecure === undefined ? {} : { insecure }),
+        ...(purpose === undefined ? {} : { statementSecondsMax: LIMITS.reading_seconds_max }),
+      });
       return purpose === undefined ? connect : lookers[purpose].limit(name, connect);
     },
     deploy: (options) => deploy({ ...options, connect: gates.limit(options.order.target, options.connect) }),

@@ -166,3 +166,26 @@ describe('drift', () => {
     }
   });
 });
+
+test('a question on which the database works for too long is ended there, and its asker is told so; a deployment has no such limit', async () => {
+  const [{ was }] = (await world.client.query(`select pg_get_functiondef('weft.describe_drift()'::regprocedure) as was`)).rows;
+  const say = (errcode: string) =>
+    world.client.query(`create or replace function weft.describe_drift() returns jsonb stable set search_path = pg_catalog, pg_temp language plpgsql as
+      $$ begin raise exception '%', current_setting('statement_timeout') using errcode = '${errcode}'; end $$`);
+  try {
+    await say('P0001');
+    expect((await read('/drift')).document.detail).toContain('5min');
+    await say('57014'); // what the server itself says then
+    const { answer, document } = await read('/drift');
+    expect(answer.status).toBe(503);
+    expect(document).toMatchObject({
+      type: 'urn:weft:problem:interrupted',
+      limit: 'reading_seconds_max',
+      detail: expect.stringMatching(/more than 300 seconds .* has changed nothing/),
+    });
+  } finally {
+    await world.client.query(was);
+  }
+  const files = inlineFiles({ '1.sql': `do $$ begin if current_setting('statement_timeout') <> '0' then raise 'limited'; end if; end $$` });
+  expect((await deploy({ files, folder: 'unlimited' })).document.state).toBe('succeeded');
+});
