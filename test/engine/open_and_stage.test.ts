@@ -10,7 +10,7 @@ import type { Session } from '../../src/database/session.ts';
 import { stagingMessages } from '../../src/database/staging.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, randomId } from '../support/orders.ts';
+import { randomId, within } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { type Files, type Parcel, pack, send, sha256 } from './support.ts';
 
@@ -29,14 +29,7 @@ afterEach(async () => {
   for (const role of gone) await sql(elsewhere, `drop role if exists ${role}`);
 });
 
-async function withSession<T>(use: (session: Session) => Promise<T>, url = database.url): Promise<T> {
-  const session = await connectOver(url)();
-  try {
-    return await use(session);
-  } finally {
-    await session.close();
-  }
-}
+const withSession = <T>(use: (session: Session) => Promise<T>, url = database.url): Promise<T> => within(url, use);
 
 const parcelOf = (files: Files, id = randomId(), more: Parameters<typeof pack>[2] = {}): Parcel =>
   pack([{ name: 'main', transaction: 'single', files }], id, more);

@@ -4,7 +4,7 @@ import { openDeployment } from '../../src/database/engine.ts';
 import { type OwedCall, settleOwed, type TakeOwed, takeOwed } from '../../src/database/owed.ts';
 import type { Session } from '../../src/database/session.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
-import { connectOver, makeOrder, type OrderOptions } from '../support/orders.ts';
+import { makeOrder, type OrderOptions, within } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 
 let database: TestDatabase;
@@ -15,14 +15,7 @@ afterEach(() => database.drop());
 
 const OWED = { key: 'a', errand: '{"of": "the doorman"}', proof: 'cHJvb2Y=', seconds: 0 };
 
-async function withSession<T>(ask: (session: Session) => Promise<T>): Promise<T> {
-  const session = await connectOver(database.url)();
-  try {
-    return await ask(session);
-  } finally {
-    await session.close();
-  }
-}
+const withSession = <T>(ask: (session: Session) => Promise<T>): Promise<T> => within(database.url, ask);
 
 /** Without its files, so that it stays open. */
 async function open(owed: OwedCall = OWED, options: OrderOptions = {}): Promise<string> {
