@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { renderLongHistory } from '../../bench/long_history.ts';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
-import { untilCounted } from '../support/settled.ts';
+import { untilCounted, withoutAutovacuum } from '../support/settled.ts';
 import { sqlAnew as sql } from '../support/sql.ts';
 
 const DEPLOYMENTS = 300;
@@ -93,8 +93,10 @@ async function measure(): Promise<Record<string, Record<string, number>>> {
 describe.each(['none', 'fresh'])('with statistics of the tables: %s', (statistics) => {
   // Once in many runs the server counts rows of an errand that nobody asked for (seen on a busy machine); what grows, grows every time.
   it(`${DEPLOYMENTS} deployments behind it make nobody read more`, { retry: 2 }, async () => {
+    await withoutAutovacuum(database.url);
     await deployFiles(connectOver(database.url), BEFORE);
     const other = await freshDatabase();
+    await withoutAutovacuum(other.url);
     const short = database;
     try {
       await sql(other.url, `alter database ${other.name} set enable_seqscan = off`);

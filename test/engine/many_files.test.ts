@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles, stageFiles } from '../support/orders.ts';
-import { countRead } from '../support/settled.ts';
+import { countRead, withoutAutovacuum } from '../support/settled.ts';
 import { sqlAnew as sql } from '../support/sql.ts';
 
 const FEW = 60;
@@ -127,7 +127,10 @@ describe.each<Statistics>(['none', 'old'])(`with ${MANY} files in place of ${FEW
 
   beforeAll(async () => {
     databases = await Promise.all([freshDatabase(), freshDatabase()]);
-    for (const { url, name } of databases) await sql(url, `alter database ${name} set client_min_messages = warning`);
+    for (const { url, name } of databases) {
+      await sql(url, `alter database ${name} set client_min_messages = warning`);
+      await withoutAutovacuum(url);
+    }
     [few, many] = (await Promise.all(databases.map(({ url }, place) => measure(url, place === 0 ? FEW : MANY, statistics)))) as [typeof few, typeof many];
   }, 240_000);
 

@@ -9,6 +9,21 @@ export async function untilCounted(url: string): Promise<void> {
   if (version < 150000) await new Promise((resolve) => setTimeout(resolve, 1_000));
 }
 
+/**
+ * Keeps autovacuum from the engine's tables. Whoever compares what two databases read must take statistics in both or in neither: the server looks
+ * after one of them whenever it likes, and other plans count other rows.
+ */
+export async function withoutAutovacuum(url: string): Promise<void> {
+  await sqlAnew(
+    url,
+    `do $$ declare v_table regclass; begin
+       for v_table in select c.oid from pg_class as c where c.relnamespace = 'weft'::regnamespace and c.relkind = 'r' loop
+         execute format('alter table %s set (autovacuum_enabled = off, toast.autovacuum_enabled = off)', v_table);
+       end loop;
+     end $$`,
+  );
+}
+
 /** Rows that have been read so far of each table, by all whose sessions are over. */
 export async function countRead(url: string): Promise<Record<string, number>> {
   await untilCounted(url);
