@@ -54,11 +54,14 @@ describe('weft plan', () => {
     expect(stdout + stderr).not.toContain(secret);
   });
 
-  it('says what is missing', async () => {
-    const { stdout, stderr, code } = await plan([]);
-    expect(code).toBe(0);
+  it('says what is missing, and exits as the deployment would', async () => {
+    const { stdout, code } = await plan([]);
+    expect(code).toBe(2);
     expect(stdout).toContain('   environment  text     missing\n');
-    expect(stderr).toContain('"environment" has no value, and a deployment needs one: --set environment=VALUE.');
+    expect(stdout).toContain('Nothing would run: 1 parameter needs a value and has none.\n"environment": --set environment=VALUE\n');
+    expect((await run(['deploy', folder], { env: { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/nothing' } })).code).toBe(2);
+    const { json } = await plan(['--json']);
+    expect([json().missing, json().phases[0].steps[0].verdict]).toEqual([['environment'], 'unknown']);
   });
 
   it('shows them to programs, a secret as null', async () => {

@@ -145,10 +145,19 @@ export async function plan(call: Call): Promise<number> {
   const remarks = (step: NumberedStep): string => [remarkOn(step), ownTransactionsOf(step)].filter((part) => part !== '').join('; ');
   for (const line of bundleLines(bundle.manifest, style, (step) => words[verdictOf(step)], remarks, assigned)) printer.say(line);
   const refusedSteps = [...(foresight?.batches ?? []), ...(foresight?.halves ?? [])].flatMap(({ refusal }) => (refusal ? [{ refusal }] : []));
+  const missing = declared.filter(({ name, required }) => required && !Object.hasOwn(assigned.parameters, name) && !secrets.includes(name));
   printer.say('');
+  if (missing.length > 0) {
+    printer.say(
+      style.red(`Nothing would run: ${count(missing.length, 'parameter')} ${missing.length === 1 ? 'needs a value and has' : 'need values and have'} none.`),
+    );
+    for (const { name, secret } of missing) printer.say(`"${name}": ${secret ? `--set ${name}=@FILE or --set-env ${name}=VARIABLE` : `--set ${name}=VALUE`}`);
+  }
   if (applied === null) printer.say(`${count(steps.length, 'step')}; history unknown: no address was given, so what is applied already is not known.`);
   else if (refused.length === 0 && refusedSteps.length > 0)
     printer.say(style.red(`${count(refusedSteps.length, 'file')} would be refused, and with ${refusedSteps.length === 1 ? 'it' : 'them'} what comes behind.`));
+  else if (refused.length === 0 && missing.length > 0)
+    printer.say(`With ${missing.length === 1 ? 'it' : 'them'}, ${toRun.length} of ${count(steps.length, 'step')} would run.`);
   else if (refused.length === 0) printer.say(`${toRun.length} of ${count(steps.length, 'step')} would run.`);
   else
     printer.say(
@@ -174,11 +183,6 @@ export async function plan(call: Call): Promise<number> {
     printer.note(`${printer.noteStyle.yellow('warning:')} ${tellElsewhere(bundle.manifest.bundle, other.bundle, other.count, other.paths)}`);
   for (const line of protectionLines(foresight)) printer.note(`${printer.noteStyle.yellow('approval:')} ${line}`);
   for (const line of driftLines(foresight)) printer.note(`${printer.noteStyle.yellow('drift:')} ${line}`);
-  const missing = declared.filter(({ name, required }) => required && !Object.hasOwn(assigned.parameters, name) && !secrets.includes(name));
-  for (const { name, secret } of missing) {
-    const form = secret ? `--set ${name}=@FILE or --set-env ${name}=VARIABLE` : `--set ${name}=VALUE`;
-    printer.note(`${printer.noteStyle.yellow('warning:')} "${name}" has no value, and a deployment needs one: ${form}.`);
-  }
   const warnings = [...bundle.warnings, ...warnOfUntold(refused.filter((path) => untold.has(path)))];
   for (const warning of warnings) printer.note(`${printer.noteStyle.yellow('warning:')} ${harmless(warning)}`);
 
@@ -188,6 +192,7 @@ export async function plan(call: Call): Promise<number> {
     ...description,
     warnings,
     parameters: describeParameters(declared, assigned),
+    missing: missing.map(({ name }) => name),
     history: applied === null ? 'unknown' : 'known',
     phases: description.phases.map((phase) => ({
       ...phase,
@@ -204,7 +209,7 @@ export async function plan(call: Call): Promise<number> {
     elsewhere: foresight?.elsewhere ?? [],
     drift: foresight?.drift ?? null,
   });
-  return refused.length + refusedSteps.length === 0 ? 0 : 2;
+  return refused.length + refusedSteps.length + missing.length === 0 ? 0 : 2;
 
   /** Only for a file that will run. */
   function ownTransactionsOf(step: NumberedStep): string {
