@@ -6,21 +6,22 @@
  *   --port N     of the Worker (8787)
  *   --data NAME  another set of data than "main"
  *   --json       one JSON document on stdout: addresses, secret, the deployment; words go to stderr
+ *
+ * They stand behind "--"; what npm keeps of them for itself otherwise is in start_options.ts.
  */
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { type Io, runCommandLine } from '../cli/main.ts';
 import { Problem } from '../domain/problem.ts';
 import { CHECKOUT } from './places.ts';
 import { type Stack, startStack } from './stack.ts';
+import { readStartOptions, START_OPTIONS } from './start_options.ts';
 
 const BUNDLE = 'examples/shop';
-const OPTIONS = 'npm start knows --once, --port N, --data NAME and --json: npm start -- --once';
 
 async function start(): Promise<number> {
-  const options = readOptions();
+  const options = readStartOptions(process.argv.slice(2), process.env);
   if (options.help) {
-    process.stdout.write(`${OPTIONS}\n`);
+    process.stdout.write(`${START_OPTIONS}\n`);
     return 0;
   }
   // A reader that has left (`npm start | head`), or a terminal that was closed, is no reason to leave without stopping the database.
@@ -94,26 +95,6 @@ In another terminal:
   npx weft deploy FOLDER             # your own: weft.yaml, or just *.sql
 
 Ctrl-C ends it.`;
-}
-
-function readOptions(): { once: boolean; json: boolean; help: boolean; data: string; port: number | undefined } {
-  try {
-    const { values } = parseArgs({
-      options: {
-        once: { type: 'boolean' },
-        json: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-        port: { type: 'string' },
-        data: { type: 'string', default: 'main' },
-      },
-    });
-    const port = values.port === undefined ? undefined : Number(values.port);
-    if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) throw new Error('--port is a number from 1 to 65535');
-    if (!/^[a-z0-9-]{1,40}$/.test(values.data)) throw new Error('--data is a name of small letters, digits and "-"');
-    return { once: values.once === true, json: values.json === true, help: values.help === true, data: values.data, port };
-  } catch (error) {
-    throw new Problem('usage', `${(error as Error).message}. ${OPTIONS}`);
-  }
 }
 
 try {

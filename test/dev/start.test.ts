@@ -32,8 +32,13 @@ afterAll(async () => {
   if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
 });
 
-function run(...words: string[]): { child: ChildProcess; exit: Promise<number | null>; outcome: Promise<Outcome>; errors: () => string } {
-  const child = spawn(process.execPath, [join(CHECKOUT, 'src', 'dev', 'start.ts'), '--data', data, '--json', ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
+function run(...words: (string | NodeJS.ProcessEnv)[]): { child: ChildProcess; exit: Promise<number | null>; outcome: Promise<Outcome>; errors: () => string } {
+  const argv = words.filter((word) => typeof word === 'string');
+  const env = Object.assign({}, process.env, ...words.filter((word) => typeof word === 'object'));
+  const child = spawn(process.execPath, [join(CHECKOUT, 'src', 'dev', 'start.ts'), '--data', data, '--json', ...argv], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env,
+  });
   started.push(child);
   let errors = '';
   child.stderr?.on('data', (part: Buffer) => {
@@ -60,6 +65,12 @@ test('the first start deploys examples/shop, by a signed request through the Wor
   const first = await outcome;
   expect(first).toMatchObject({ exit_code: 0, deployment: { state: 'succeeded', bundle: 'shop', target: 'local', caller: 'you' } });
   expect(stepStates(first)).toEqual(new Set(['succeeded']));
+  expect(await exit).toBe(0);
+});
+
+test('what npm keeps for itself of its options, because no "--" stands before them, is understood', async () => {
+  const { exit, outcome } = run({ npm_lifecycle_event: 'start', npm_config_once: 'true' });
+  expect(await outcome).toMatchObject({ exit_code: 0 });
   expect(await exit).toBe(0);
 });
 
