@@ -19,6 +19,7 @@ import { type History, historySchema } from '../domain/history.ts';
 import type { Manifest } from '../domain/manifest.ts';
 import type { SecretValues } from '../domain/parameters.ts';
 import { Problem } from '../domain/problem.ts';
+import { absentDeployment } from './absent.ts';
 import { asking, hideSecrets, problemOf } from './engine_problems.ts';
 import { ENGINE_VERSION } from './engine_version.ts';
 import { guardMessages } from './guard.ts';
@@ -324,7 +325,7 @@ export async function readGlance(session: Session, id: string): Promise<Glance> 
 
 function found<T>(id: string, document: T | null): T {
   if (document !== null) return document;
-  throw new Problem('deployment_not_found', `There is no deployment ${id} in this database. \`weft status\` lists the newest.`);
+  throw absentDeployment(`There is no deployment ${id} in this database.`);
 }
 
 /** The newest first. @param limit how many at most */

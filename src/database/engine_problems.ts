@@ -1,5 +1,6 @@
 /** Turns what the engine and the server say into problems: one switch over SQLSTATEs. Class WF is the engine's own. */
 import { Problem } from '../domain/problem.ts';
+import { absentDeployment } from './absent.ts';
 import { SqlError } from './session.ts';
 
 /** @throws what `work` throws, as the problem it means */
@@ -27,7 +28,7 @@ export function problemOf(error: unknown): unknown {
     case 'WF001':
       return new Problem('engine_newer', said, facts, error);
     case 'WF002':
-      return new Problem('deployment_not_found', said, facts, error);
+      return absentDeployment(endSentence(error.message), facts, error);
     case 'WF004':
     case 'WF011':
       return new Problem('chunk_out_of_place', said, facts, error);

@@ -23,7 +23,7 @@ export function metAgain(error: unknown): unknown {
     case 'deployment_not_found':
       return new Problem(
         'interrupted',
-        `${message}. It was there before: so this database has lost what was committed last, as a standby has that was promoted and had not received it, or one that was restored from a backup. What the deployment has committed since it was opened is gone with it. Send the same request again: it is opened anew.`,
+        `${firstSentence(message)} It was there before: so this database has lost what was committed last, as a standby has that was promoted and had not received it, or one that was restored from a backup. What the deployment has committed since it was opened is gone with it. Send the same request again: it is opened anew.`,
         facts,
         cause,
       );
@@ -42,6 +42,11 @@ export function metAgain(error: unknown): unknown {
     default:
       return error;
   }
+}
+
+/** Without what that can mean: who has seen it there knows. */
+function firstSentence(message: string): string {
+  return `${message.split(/\.(?: |$)/, 1)[0]}.`;
 }
 
 /** Leaves out what is only true for the last try, and not for the deployment. */

@@ -2,6 +2,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { absentDeployment } from '../../src/database/absent.ts';
 import { type LocalWorker, startWorker } from '../../src/dev/miniflare.ts';
 import { Problem } from '../../src/domain/problem.ts';
 import { generateSecret } from '../../src/trust/sign.ts';
@@ -101,8 +102,23 @@ it('stays while the address leads to a standby, and sees the end when that is pr
 });
 
 it('is told when what was promoted has not received the deployment: it can be sent again', async () => {
-  const lost = new Problem('deployment_not_found', 'There is no deployment 0190f0b0-0000-7000-8000-000000000000 in this database');
+  const lost = absentDeployment('There is no deployment 0190f0b0-0000-7000-8000-000000000000 in this database.');
   const result = await deployInto('lost', [lost], () => false);
   expect(result.code).toBe(3);
-  expect(result.json().problem.detail).toMatch(/has lost what was committed last.*Send the same request again/);
+  expect(result.json().problem.detail).toMatch(
+    /^There is no deployment \S+ in this database\. It was there before: .*has lost what was committed last.*Send the same request again/,
+  );
+  expect(result.json().problem.detail).not.toContain('another target');
+});
+
+it('is told of an id that the database does not have what that can mean, and what to do: through a Worker, and straight to it', async () => {
+  const id = '0190f0b0-0000-7000-8000-000000000000';
+  const words =
+    /^There is no deployment \S+ in this database\. Weft removes none, so it is another target's, or this database was taken back to an earlier state .*: send the same request again/;
+  for (const env of [{ WEFT_URL: originOfFront(), WEFT_TARGET: 'shop', WEFT_CALLER: 'ci', WEFT_SECRET: SECRET }, { DATABASE_URL: database.url }]) {
+    for (const command of ['status', 'receipt']) {
+      const { code, json } = await run([command, id, '--json'], { env });
+      expect([code, json().problem.status, json().problem.detail]).toEqual([2, 404, expect.stringMatching(words)]);
+    }
+  }
 });
