@@ -8,14 +8,16 @@ import type { Connect, Session } from '../database/session.ts';
 import { approve } from '../deployment/approve.ts';
 import { cancel } from '../deployment/cancel.ts';
 import { deploy, type Opened } from '../deployment/deploy.ts';
+import { Commits } from '../deployment/held.ts';
 import { resume } from '../deployment/resume.ts';
 import { undo } from '../deployment/undo.ts';
 import type { Deployment } from '../domain/deployment.ts';
 import type { SecretValues } from '../domain/parameters.ts';
 import type { Problem } from '../domain/problem.ts';
 import { type ApproveRequest, type DeployRequest, DIRECT_CALLER, type UndoRequest } from '../domain/request.ts';
+import { HELD_BY_STANDBY } from '../words/waits.ts';
 import type { DatabaseAddress } from './address.ts';
-import { Commits, tellWhenHeld } from './held.ts';
+import { tellWhenHeld } from './held.ts';
 import type { Io } from './io.ts';
 import type { Assigned } from './parameters.ts';
 import { FIRST_CONTACT_MS, persist } from './persist.ts';
@@ -253,7 +255,7 @@ async function attend(
   };
   const commits = new Commits();
   const onStatus = (deployment: Deployment): void => {
-    const held = commits.judge(deployment, Date.now());
+    const held = commits.areHeld(deployment.live, Date.now()) ? HELD_BY_STANDBY : null;
     learn({ id: deployment.id, deployment, note: held, held });
   };
   return persist(() => attempt(Math.max(1, errand.deadlineAtMs - Date.now()), onStatus, onContact), {

@@ -6,6 +6,7 @@
 import * as z from 'zod';
 import { type Bundle, NO_ARTIFACTS } from '../bundle/source.ts';
 import { writeTar } from '../bundle/tar.ts';
+import { Commits } from '../deployment/held.ts';
 import { metAgain, primaryGone } from '../deployment/met_again.ts';
 import { isUnapproved } from '../domain/approval.ts';
 import { type Deployment, deploymentSchema, deploymentStateSchema, isOver } from '../domain/deployment.ts';
@@ -15,7 +16,9 @@ import { Problem } from '../domain/problem.ts';
 import type { ApproveRequest, DeployRequest, WeftRequest } from '../domain/request.ts';
 import { digestSecrets } from '../trust/secrets.ts';
 import { waitsForSecrets } from '../words/approved.ts';
+import { HELD_BY_STANDBY } from '../words/waits.ts';
 import type { WorkerAddress } from './address.ts';
+import { isSmall, nextBatch } from './batches.ts';
 import { countingSource } from './counting.ts';
 import type { UndoWish } from './direct.ts';
 import type { Assigned } from './parameters.ts';
@@ -24,13 +27,6 @@ import type { View } from './progress.ts';
 import { expiryFor, explainRefusal, proveReading, proveRequest, requireSecret } from './proofs.ts';
 import { ANSWER_MS, deploymentsPath } from './remote_readings.ts';
 import { type Answer, ask, type Outgoing } from './worker_client.ts';
-
-/** Artifacts of so many bytes together travel with the request; more are asked for first. */
-const SENT_AT_ONCE_BYTES = 6 * 1024 * 1024;
-/** Cloudflare's smaller plans end a body at 100 MB. */
-const BODY_BYTES_MAX = 90_000_000;
-/** A tar has blocks of 512 bytes: a header, and the rest of the last block of content. */
-const ENTRY_OVERHEAD_BYTES = 1024;
 
 /** A slow line. */
 const BYTES_PER_SECOND_MIN = 50_000;
@@ -221,6 +217,9 @@ class Attendance {
   #mayRead = true;
   #latest: Deployment | null = null;
   #hasContact = false;
+  /** What the Worker has said of a commit that keeps it from answering. */
+  #held: string | null = null;
+  readonly #commits = new Commits();
 
   /**
    * @param o.beside the secrets that the request binds, or null
@@ -236,7 +235,7 @@ class Attendance {
 
   get persistence(): Parameters<typeof persist>[1] {
     const { deadlineAtMs, signal, onView } = this.#errand;
-    return { deadlineAtMs, signal, hasContact: () => this.#hasContact, onPause: (note) => onView({ activity: 'attaching', note }) };
+    return { deadlineAtMs, signal, hasContact: () => this.#hasContact, onPause: (note) => onView({ activity: 'attaching', note: this.#held ?? note }) };
   }
 
   /** Asks which artifacts are missing. Without the secrets nothing runs, so if none is, they follow. */
@@ -272,12 +271,18 @@ class Attendance {
       },
       receptionSchema,
     ).catch((error: unknown) => {
+      if (error instanceof Problem && error.slug === 'commit_held') {
+        this.#hasContact = true; // it has come to the database
+        this.#held = error.message;
+        onView({ held: this.#held, note: this.#held });
+      }
       throw explainRefusal(error, token);
     });
     this.#hasContact = true;
+    this.#held = null;
     const { document } = answer;
     this.#location = this.#mayRead ? readLocation(answer, address) : null;
-    onView({ id: document.id, state: document.state, note: null });
+    onView({ id: document.id, state: document.state, note: null, held: null });
     const whole = deploymentSchema.safeParse(document);
     if (whole.success) this.#see(whole.data);
     return document;
@@ -356,7 +361,8 @@ class Attendance {
 
   #see(deployment: Deployment): void {
     this.#latest = deployment;
-    this.#errand.onView({ activity: 'following', deployment, id: deployment.id, note: null });
+    const held = this.#commits.areHeld(deployment.live, Date.now()) ? HELD_BY_STANDBY : null;
+    this.#errand.onView({ activity: 'following', deployment, id: deployment.id, note: held, held });
   }
 }
 
@@ -372,25 +378,6 @@ function readLocation({ location }: Answer<unknown>, { secret, identity }: Worke
   const token = location.searchParams.get('token');
   if (token) return { path: location.pathname, token };
   return secret === null && identity !== null ? { path: location.pathname, token: null } : null;
-}
-
-function isSmall(artifacts: readonly Artifact[]): boolean {
-  return artifacts.reduce((sum, { size }) => sum + size, 0) <= SENT_AT_ONCE_BYTES;
-}
-
-/** The first of the missing artifacts, in the order of the manifest, as many as fit; at least one. */
-export function nextBatch(artifacts: readonly Artifact[], missing: ReadonlySet<string>): Artifact[] {
-  const batch: Artifact[] = [];
-  const taken = new Set<string>();
-  let bytes = 0;
-  for (const artifact of artifacts) {
-    if (!missing.has(artifact.digest) || taken.has(artifact.digest)) continue;
-    bytes += artifact.size + ENTRY_OVERHEAD_BYTES;
-    if (batch.length > 0 && bytes > BODY_BYTES_MAX) break;
-    taken.add(artifact.digest);
-    batch.push(artifact);
-  }
-  return batch;
 }
 
 function isSame(before: Deployment | null, after: Deployment): boolean {

@@ -65,6 +65,8 @@ export const LIMITS = {
   follow_seconds_max: 15 * 60,
   /** How often followed rows are read. */
   follow_poll_milliseconds: 500,
+  /** The interval at which somebody looks why an answer does not come: a commit may wait for a standby. */
+  commit_look_milliseconds: 8000,
   /** How often a comment keeps a silent stream of events alive. */
   follow_keep_alive_seconds: 15,
   /** The life of the reading token in `Location`. */

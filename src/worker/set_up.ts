@@ -19,6 +19,7 @@ import { approve } from '../deployment/approve.ts';
 import { attend } from '../deployment/attend.ts';
 import { cancel } from '../deployment/cancel.ts';
 import { deploy } from '../deployment/deploy.ts';
+import { isCommitHeld } from '../deployment/held.ts';
 import { resume } from '../deployment/resume.ts';
 import { undo } from '../deployment/undo.ts';
 import { LIMITS } from '../domain/limits.ts';
@@ -99,6 +100,7 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
     cancel,
     undo: (options) => undo({ ...options, connect: gates.limit(options.order.target, options.connect) }),
     approve: (options) => approve({ ...options, connect: gates.limit(options.target, options.connect) }),
+    isCommitHeld: (connect) => isCommitHeld(connect, surroundings.sleep),
     readForesight,
     readUndoPlan,
     readLater,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { findAddress, readOrigin } from '../../src/cli/address.ts';
+import { nextBatch } from '../../src/cli/batches.ts';
 import { Printer } from '../../src/cli/io.ts';
-import { nextBatch } from '../../src/cli/remote.ts';
 
 function find(values: Record<string, string>, env: Record<string, string>) {
   const sink = { write: () => undefined };

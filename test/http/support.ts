@@ -127,6 +127,7 @@ export function makeHouse(changes: Partial<Ports> = {}): House {
       options.onOpened?.({ id: ID, state: 'staged', repeated: false, missing: [] });
       return makeDeployment();
     },
+    isCommitHeld: async () => false,
     approve: async (options) => {
       const deployment = makeDeployment();
       options.onStatus?.(deployment);

@@ -14,6 +14,7 @@ import { proveSecrets } from '../../trust/secrets.ts';
 import { acceptSecrets, acceptSigned, type Evidence, keysOf, readProof } from '../accept.ts';
 import { answerDeployment, handOn, type Outcome, setLocation, stayWith, toOutcome, waitFor } from '../answers.ts';
 import type { HttpContext, HttpEnv } from '../context.ts';
+import { orHeld } from '../held.ts';
 import type { Ports } from '../ports.ts';
 import { readWait } from '../prefer.ts';
 import { findTarget } from '../targets.ts';
@@ -83,7 +84,8 @@ async function postCancel(c: HttpContext, ports: Ports): Promise<Response> {
     stayWith(c, ports, outcome);
     c.header('preference-applied', `wait=${wait}`);
   }
-  const end = wait === null ? await outcome : ((await Promise.race([outcome, seen.promise])) ?? (await waitFor(ports, outcome, wait)));
+  const first = orHeld(c, ports, target, wait === null ? outcome : Promise.race([outcome, seen.promise]));
+  const end = (await first) ?? (await waitFor(ports, outcome, wait));
   if (end === null || ('deployment' in end && !isOver(end.deployment.state))) await handOn(c, ports, outcome, { target, id, secrets: null });
   else c.executionCtx.waitUntil(ports.changes.tellOwed(target));
   await setLocation(c, ports, caller, target, id);
@@ -112,7 +114,7 @@ async function postUndo(c: HttpContext, ports: Ports): Promise<Response> {
     }),
   );
   stayWith(c, ports, outcome);
-  const early = await Promise.race([outcome, opened.promise.then(() => null)]);
+  const early = await orHeld(c, ports, target, Promise.race([outcome, opened.promise.then(() => null)]));
   if (early !== null && 'error' in early) throw early.error;
   const { id, state, repeated, approval = null } = await opened.promise;
   await setLocation(c, ports, caller, target, id);
@@ -162,7 +164,7 @@ async function answerTakenUp(
 ): Promise<Response> {
   const { outcome, wait } = o;
   stayWith(c, ports, outcome);
-  const early = await Promise.race([outcome, o.isTakenUp]);
+  const early = await orHeld(c, ports, target, Promise.race([outcome, o.isTakenUp]));
   const handedOn = early === null ? handOn(c, ports, outcome, { target, id, secrets }) : null;
   if (early !== null) c.executionCtx.waitUntil(ports.changes.tellOwed(target));
   const end = early ?? (await waitFor(ports, outcome, wait));

@@ -12,6 +12,7 @@ import { protectionOf } from '../../trust/rules.ts';
 import { readProof } from '../accept.ts';
 import { answerDeployment, handOn, type Outcome, setLocation, stayWith, toOutcome, waitFor } from '../answers.ts';
 import type { HttpContext, HttpEnv } from '../context.ts';
+import { orHeld } from '../held.ts';
 import type { Ports } from '../ports.ts';
 import { readWait } from '../prefer.ts';
 import { findTarget } from '../targets.ts';
@@ -54,7 +55,7 @@ async function postDeployment(c: HttpContext, ports: Ports): Promise<Response> {
   const outcome = toOutcome(drive.done);
   stayWith(c, ports, outcome);
 
-  const opened = await drive.opened;
+  const opened = await orHeld(c, ports, target, drive.opened);
   await setLocation(c, ports, upload.caller, target, opened.id);
   const missing = opened.missing.map(({ digest, path, size }) => ({ digest, path, size }));
   const more = { repeated: opened.repeated, missing };

@@ -10,9 +10,11 @@
 import { Hono } from 'hono';
 import { type SSEStreamingApi, streamSSE } from 'hono/streaming';
 import type { Session } from '../../database/session.ts';
+import { Commits } from '../../deployment/held.ts';
 import { isOver } from '../../domain/deployment.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { Problem } from '../../domain/problem.ts';
+import { HELD_BY_STANDBY } from '../../words/waits.ts';
 import type { HttpContext, HttpEnv } from '../context.ts';
 import { describeError } from '../log.ts';
 import type { Ports } from '../ports.ts';
@@ -65,6 +67,7 @@ async function getEvents(c: HttpContext, ports: Ports): Promise<Response> {
 async function follow(stream: SSEStreamingApi, ports: Ports, session: Session, id: string, lastEventId: number, gone: AbortSignal): Promise<void> {
   const endsAt = ports.now() + LIMITS.follow_seconds_max * 1000;
   let after = lastEventId;
+  const commits = new Commits();
   let shown = '';
   let spokeAt = ports.now();
   // A client that stays and does not read holds its connection to the database no longer than any other.
@@ -86,7 +89,8 @@ async function follow(stream: SSEStreamingApi, ports: Ports, session: Session, i
       await inTime(stream.writeSSE({ event: 'end', data: JSON.stringify(await ports.readStatus(session, id)) }));
       return;
     }
-    const status = JSON.stringify(live);
+    const held = commits.areHeld(live.live, ports.now()) ? { held: HELD_BY_STANDBY } : {};
+    const status = JSON.stringify({ ...live, ...held });
     if (status !== shown) {
       await inTime(stream.writeSSE({ event: 'status', data: status }));
     } else if (events.length === 0 && ports.now() - spokeAt >= LIMITS.follow_keep_alive_seconds * 1000) {
