@@ -50,6 +50,30 @@ $$;
 comment on function weft._fold_identifier(text) is 'Returns an identifier as the server reads it: without its quotes, or else in lower case.';
 
 
+create or replace function weft._bare_name(p_identity text)
+  returns text
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select weft._unquote(substring(p_identity from '^(?:(?:"(?:[^"]|"")*"|[^".(]*)\.)*("(?:[^"]|"")*"|[^".(]+)'))
+$$;
+
+comment on function weft._bare_name(text) is 'Tells the last part of a name as the catalog writes it: without what is before it, its arguments and its quotes.';
+
+
+-- A quote in a name is doubled where the name is written as an identifier, and single in a message or a string.
+create or replace function weft._is_name_in(p_text text, p_bare text)
+  returns boolean
+  immutable parallel safe
+  language sql
+as $$
+  select pg_catalog.strpos(p_text, p_bare) operator(pg_catalog.>) 0 or pg_catalog.strpos(p_text, pg_catalog.replace(p_bare, '"', '""')) operator(pg_catalog.>) 0
+$$;
+
+comment on function weft._is_name_in(text, text) is 'Tells whether a name occurs in a text.';
+
+
 -- Halves the text again and again, because finding a character in the middle of a text means walking there.
 create or replace function weft._cut_stretches(p_text text, p_characters integer)
   returns text[]

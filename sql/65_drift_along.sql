@@ -48,9 +48,8 @@ begin
   select s.catalog into v_after from weft._snapshots as s where s.fingerprint = p_deployment.fingerprint_after;
   return query
   with differences as materialized (
-    select c.change, c.kind, c.identity, c.before, c.after, lower(b.bare collate "C") as bare
+    select c.change, c.kind, c.identity, c.before, c.after, lower(coalesce(weft._bare_name(c.identity), '') collate "C") as bare
     from weft._compare_catalogs(v_before, v_after) as c
-    cross join lateral (select replace(trim('"' from regexp_replace(regexp_replace(c.identity, '\(.*$', ''), '^.*\.(?=("(?:[^"]|"")*"|[^."]*)$)', '')), '""', '"') as bare) as b
   ),
   changes as materialized (
     select d.*, h.sort, h.home, h.hangs
@@ -67,7 +66,7 @@ begin
   from changes as c
   where c.kind not in ('comment', 'default privileges')
     and case when c.change = 'removed' and c.kind = 'column' then not weft._is_column_meant(v_text, c.bare, parse_ident(c.home))
-      else not exists (select from words as w where w.word = c.bare) and case when c.bare ~ '[^[:alnum:]_]' then strpos(v_text, c.bare) = 0 else true end end
+      else not exists (select from words as w where w.word = c.bare) and case when c.bare ~ '[^[:alnum:]_]' then not weft._is_name_in(v_text, c.bare) else true end end
     -- an object that only moved to another schema still exists
     and not exists (select from differences as n where n.change = 'added' and n.kind = c.kind and n.bare = c.bare)
     and not exists (select from changes as t where t.change = 'removed' and not t.hangs and c.hangs and t.sort = c.sort and t.home = c.home)

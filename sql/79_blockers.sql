@@ -168,7 +168,7 @@ begin
     from locks as l
     cross join lateral pg_identify_object(l.classid, l.objid, 0) as i
     where l.locktype = 'object' and l.database = (select d.oid from pg_database as d where d.datname = current_database())
-      and i.name is not null and v_text ~* ('\m' || regexp_replace(btrim(i.name, '"'), '\W', '\\&', 'g') || '\M')
+      and i.name is not null and case when weft._unquote(i.name) ~ '^\w+$' then v_text ~* ('\m' || weft._unquote(i.name) || '\M') else weft._is_name_in(v_text, weft._unquote(i.name)) end
     union all
     select 3, false, l.pid, l.virtualtransaction, 'an advisory lock', l.mode, l.granted
     from locks as l

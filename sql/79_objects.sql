@@ -275,7 +275,7 @@ create or replace function weft._find_waits(p_deployment uuid, p_errors jsonb)
   language sql
 as $$
   with made as materialized (
-    select distinct e.value ->> 'path' as path, lower((trim('"' from regexp_replace(c.object ->> 'name', '^.*\.\s*', ''))) collate "C") as name
+    select distinct e.value ->> 'path' as path, lower(weft._last_of_name(c.object ->> 'name') collate "C") as name
     from jsonb_array_elements(p_errors) as e
     join weft._artifacts as a on a.deployment_id = p_deployment and a.path = e.value ->> 'path'
     cross join lateral weft._list_statements(weft._kept_text(p_deployment, a.path, a.digest)) as x
@@ -286,7 +286,10 @@ as $$
   select distinct e.value ->> 'path', m.path
   from jsonb_array_elements(p_errors) as e
   join made as m on m.path <> e.value ->> 'path'
-    and lower((e.value ->> 'message') collate "C") ~ concat('(^|[^[:alnum:]_])', regexp_replace(m.name, '([^[:alnum:]_])', '\\\1', 'g'), '($|[^[:alnum:]_])')
+    and lower((e.value ->> 'message') collate "C") ~ concat(
+      -- the server puts names into quotes, and a name that has one at its end has it beside those
+      case when m.name ~ '^\W' then '[^[:alnum:]_\s]\s?' else '(^|[^[:alnum:]_])' end, regexp_replace(m.name, '([^[:alnum:]_])', '\\\1', 'g'),
+      case when m.name ~ '\W$' then '\s?[^[:alnum:]_\s]' else '($|[^[:alnum:]_])' end)
 $$;
 
 comment on function weft._find_waits(uuid, jsonb) is 'Tells which of several failed files lack something that another one of them would make.';

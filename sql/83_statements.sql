@@ -209,11 +209,11 @@ as $$
              from weft._statements as t cross join lateral (select left(weft._skip_comments(t.statement), 1000) as head offset 0) as h
              where t.deployment_id = p_step.deployment_id and t.step = p_step.ordinal and h.head ~* '^create\s+or\s+replace\M')) as made
     from jsonb_array_elements(weft._note_made(p_step.deployment_id, p_step.ordinal, array(select k.value::bigint from jsonb_array_elements_text(p_step.options -> 'mark') with ordinality as k order by k.ordinality), null)) as o
-    cross join lateral (select trim('"' from regexp_replace(split_part(o.value ->> 'name', '(', 1), '^.*\.', '')) as bare) as b
+    cross join lateral (select lower(case when o.value ->> 'kind' in ('trigger', 'policy') then o.value ->> 'name' else weft._bare_name(o.value ->> 'name') end collate "C") as bare) as b
     where exists (
       select from weft._statements as t
       where t.deployment_id = p_step.deployment_id and t.step = p_step.ordinal
-        and strpos(lower(t.statement collate "C"), lower(b.bare collate "C")) > 0)
+        and weft._is_name_in(lower(t.statement collate "C"), b.bare))
   ) as m
   where p_step.options ? 'mark' and m.made is not null
 $$;

@@ -179,7 +179,7 @@ begin
   if p_state = 'WF052' then
     v_at := (select max(t.at) from weft._read_tokens(v_text) as t where lower(t.token collate "C") = 'returning');
   elsif v_which = 1 and weft._says_cursor(v_text) then
-    v_at := (select min(t.at) from weft._read_tokens(v_text) as t where lower(btrim(t.token, '''"') collate "C") = 'cursor' and substr(v_text, t.at - 1, 1) = ':') - 1;
+    v_at := (select min(t.at) from weft._read_tokens(v_text) as t where t.token in ('cursor', '''cursor''', '"cursor"') and substr(concat(' ', v_text), t.at - 1, 2) ~ '[^:]:') - 1;
   end if;
   return weft._describe_place(v_text, v_line, coalesce(v_at, 1), v_at is not null)
     || jsonb_build_object('statement', left(v_text, weft._limit('statement_shown_characters')));

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '1223e3df25436ca239b8d58f57243511ee92e56870164f8960223cb9819a3ebd';
+export const ENGINE_DIGEST = 'eca99021ee8fd7a676c4bea3790430c687caad6767ba4089f1174dfc6c81ed00';

@@ -376,6 +376,12 @@ describe('what cannot be a batch is refused before any of it runs', () => {
       { line: 3, statement_line: 2, excerpt: expect.stringContaining(":'cursor'"), caret: expect.any(Number) },
     ],
     [
+      'of a cursor behind what only looks like one',
+      `update shop.orders set total = 1\nwhere ':''' <> :'cursor''' and 0 = 0::"cursor"\nand id > :cursor limit :size`,
+      {},
+      { line: 3, excerpt: 'and id > :cursor limit :size', caret: 10 },
+    ],
+    [
       'of a cursor that does not come back what is returned',
       `-- so\n${BY_CURSOR.replace('returning', '\n  returning').replace('as cursor', 'as place')}`,
       { cursor: 0 },

@@ -76,6 +76,20 @@ it('what a file names when it drops it, what hangs on it, and what is made again
   expect(end.gone_along).toMatchObject({ count: 1, objects: [{ kind: 'view', identity: 'public.others' }] });
 });
 
+it('a name with a quote in it is another name, and a file that names it as it is written has named it', async () => {
+  const views = ['f""g', 'f(g'].map((name) => `create or replace view "${name}" as select ok(tenant) as is_fine from acct;`).join(' ');
+  await send({ ...FILES, 'v/g.sql': views });
+  await sql(database.url, 'create view "acct""" as select ok(tenant) as is_fine from acct');
+  const end = await send({
+    ...FILES,
+    'v/f.sql': OK(`t <> ''`),
+    'v/g.sql': 'select 1 as "f""g", 2 as "f(g"',
+    'z/2.sql': '-- own, ck, ai, mv, mvi and the default of is_ok go with this',
+  });
+  expect(end, JSON.stringify(end.error)).toMatchObject({ state: 'succeeded' });
+  expect(end.gone_along).toMatchObject({ count: 1, objects: [{ kind: 'view', identity: 'public."acct"""' }] });
+});
+
 it('a column is told, for its rows went with it: of a type or a function that was dropped, also where it is called like that', async () => {
   const made = {
     's/1.sql': `create type mood as enum ('calm'); create function twice(n int) returns int language sql immutable as 'select n * 2';

@@ -107,6 +107,11 @@ describe('one session that stands in the way is named for certain', () => {
     expect((await refused('drop table shop."half """')).blockers).toMatchObject([{ pid, object: 'shop."half """', is_certain: true }]);
   });
 
+  it('a schema whose name ends with a quote', async () => {
+    const { pid } = await other('maker', 'create schema "half """', 'begin', 'create table "half """.t (n int)');
+    expect((await refused('drop schema "half """')).blockers).toMatchObject([{ pid, object: '"half """' }]);
+  });
+
   it('a table on the other side of a foreign key', async () => {
     const { pid } = await other('reader', 'begin', 'select 1 from shop.items');
     expect((await refused('drop table shop.orders cascade')).blockers).toMatchObject([{ pid, object: 'shop.items', is_certain: true }]);

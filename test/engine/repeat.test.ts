@@ -206,6 +206,23 @@ describe.each(['single', 'per-step', 'auto'] as const)('a group under transactio
     expect(await sql(database.url, 'select count(*)::int as n from weft.history')).toEqual([{ n: 0 }]);
   });
 
+  it('for which there is no order tells names with quotes in them apart', async () => {
+    const end = await deploy({
+      'views/1.sql': view('"q"""', 'nowhere.x'),
+      'views/2.sql': view('two', 'q'),
+      'views/3.sql': view('"r""s"', 'nowhere.x'),
+      'views/4.sql': view('four', '"r""s"'),
+    });
+    expect(end.error?.detail?.split('\n').slice(1)).toEqual([
+      'No file of it makes what is lacking here:',
+      expect.stringMatching(/^views\/1/),
+      'views/2.sql:1: 42P01: relation "q" does not exist',
+      expect.stringMatching(/^views\/3/),
+      'These wait for what failed:',
+      'views/4.sql:1: 42P01: relation "r"s" does not exist',
+    ]);
+  });
+
   it('fails at once, with path and line, where a file does not lack anything', async () => {
     const files = { 'views/a.sql': view('a', 'b'), 'views/b.sql': `\n${view('b', 'journal', '1 / 0 as n')} select 1 / 0;`, 'views/c.sql': view('c') };
     const end = await deploy(files, transaction);

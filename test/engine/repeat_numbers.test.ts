@@ -48,6 +48,21 @@ it.runIf(offers('a superuser')).each([false, true])('and is called back (the cou
   expect(await sql(database.url, 'select n, (select count(*)::int from pg_policy) as policies from seen')).toEqual([{ n: 1, policies: 1 }]);
 });
 
+it('and is its own where it runs apart too: not what another session commits meanwhile under a name that only looks like one of its words', async () => {
+  await sql(database.url, 'create table t (n int)');
+  const gate = await shutGate(database.url);
+  const apart = { name: 'p', transaction: 'none', steps: [{ run: 'v/*.sql', repeat: 'on-change' }] };
+  const running = deployFiles(connectOver(database.url), {
+    'weft.yaml': JSON.stringify({ name: 'shop', phases: [apart] }),
+    'v/1.sql': `create or replace view "a""b" as select n from t; ${AT_THE_GATE} create index concurrently if not exists of_t on t (n);`,
+  });
+  await gate.reached();
+  await sql(database.url, 'create view "t""" as select 1 as x; create view "t(x" as select 1 as x; create view "odd.t" as select 1 as x');
+  await gate.open();
+  expect(await running).toMatchObject({ state: 'succeeded' });
+  expect(await made()).toEqual([['v/1.sql', ['public."a""b"', 'public.of_t']]]);
+});
+
 it('and is its own, not what another session commits while the file runs', async () => {
   const gate = await shutGate(database.url);
   const running = deployFiles(connectOver(database.url), {
