@@ -309,7 +309,7 @@ export function readRunResult(reply: Reply | undefined, secrets?: SecretValues |
       lacking: about.lacking ?? [],
     };
   } catch (error) {
-    throw problemOf(hideSecrets(error, Object.values(secrets ?? {})));
+    throw problemOf(hideSecrets(error, Object.values(secrets ?? {})), 'call');
   }
 }
 

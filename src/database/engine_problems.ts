@@ -16,11 +16,14 @@ export async function asking<T>(work: () => Promise<T>): Promise<T> {
 const whoMayUseTheEngine =
   "What is in schema weft is for the role that owns it, and for its members: deploy as one of them, or let that role grant what is lacking. Who owns it: select nspowner::regrole from pg_namespace where nspname = 'weft'.";
 
+const callCancelled = 'The CALL was cancelled on the server. What was committed stays; the deployment can be resumed.';
+
 /**
  * @param error what was thrown or replied
+ * @param asked a CALL commits as it goes; a question is one transaction
  * @returns the Problem it means; a Problem stays itself, and what is no SqlError stays what it is
  */
-export function problemOf(error: unknown): unknown {
+export function problemOf(error: unknown, asked: 'call' | 'question' = 'question'): unknown {
   if (!(error instanceof SqlError)) return error;
   const said = error.hint ? `${endSentence(error.message)} ${error.hint}` : error.message;
   const facts = { sqlstate: error.sqlstate };
@@ -86,7 +89,12 @@ export function problemOf(error: unknown): unknown {
     case '42P01':
       return new Problem('engine_missing', `Schema weft is not what this Weft expects: ${said}. Run \`weft install\`.`, facts, error);
     case '57014':
-      return new Problem('interrupted', `The CALL was cancelled on the server. What was committed stays; the deployment can be resumed.`, facts, error);
+      return new Problem(
+        'interrupted',
+        asked === 'call' ? callCancelled : `The database ended this question: ${endSentence(said)} Nothing of it stays; ask again.`,
+        facts,
+        error,
+      );
     default:
       return new Problem('statement_failed', said, facts, error);
   }
