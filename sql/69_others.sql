@@ -120,6 +120,30 @@ $$;
 comment on function weft._describe_prepared(text[]) is 'Names prepared transactions, which no longer belong to a session, by their name in pg_locks (virtualtransaction).';
 
 
+-- Everybody may read pg_locks and the names in the catalog. Whoever waits for a row waits for the end of its transaction, and holds the place at
+-- the row meanwhile, or waits for that place.
+create or replace function weft._describe_wanted(p_pid integer)
+  returns jsonb
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select jsonb_build_object('mode', w.mode, 'object', coalesce(
+    case when w.relation is not null then concat(case w.locktype when 'tuple' then 'a row of ' when 'extend' then 'room in ' end, w.relation::regclass) end,
+    case w.locktype
+      when 'transactionid' then (
+        select concat('a row of ', t.relation::regclass) from pg_locks as t
+        where t.pid = p_pid and t.locktype = 'tuple' and t.granted and t.database = (select d.oid from pg_database as d where d.datname = current_database()) limit 1)
+      when 'object' then (select concat_ws(' ', i.type, i.identity) from pg_identify_object(w.classid, w.objid, w.objsubid) as i where i.identity is not null)
+    end))
+  from pg_locks as w
+  where w.pid = p_pid and not w.granted and (w.database is null or w.database in (0, (select d.oid from pg_database as d where d.datname = current_database())))
+  limit 1
+$$;
+
+comment on function weft._describe_wanted(integer) is 'Names the lock that a backend waits for: its mode, and the object, or null where the server does not tell; null if it waits for none.';
+
+
 -- PostgreSQL manual, table 13.2.
 create or replace function weft._conflicting_modes(p_mode text)
   returns text[]

@@ -103,7 +103,7 @@ begin
            'pid', a.pid, 'since', v_lease.taken_at,
            'phase', s.phase, 'step', s.step, 'steps', s.steps,
            'path', (select t.path from weft._steps as t where t.deployment_id = p_deployment and t.ordinal = s.step),
-           'waiting_for', case when a.wait_event_type = 'Lock' then concat(a.wait_event_type, ': ', a.wait_event) end,
+           'waiting_for', case when a.wait_event_type = 'Lock' then concat(a.wait_event_type, ': ', a.wait_event) end, 'waiting_on', case when a.wait_event_type = 'Lock' then weft._describe_wanted(a.pid) end,
            'committing', case when a.wait_event = 'SyncRep' then a.backend_xid::text end,
            'blocked_by', b.pids,
            'blockers', weft._describe_holders(a.pid, b.pids),

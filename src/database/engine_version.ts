@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'eca99021ee8fd7a676c4bea3790430c687caad6767ba4089f1174dfc6c81ed00';
+export const ENGINE_DIGEST = '7ccc6c85438fd0c74810c694a45e06fde0d9d9aec68c81b95736561fbf4008d7';

@@ -145,6 +145,8 @@ export const liveSchema = z.looseObject({
   path: z.string().nullable(),
   /** What the backend waits for, such as "Lock: relation", and which pids hold it; 0 is a prepared transaction. */
   waiting_for: z.string().nullable(),
+  /** The lock itself: its mode, and the table or other object it is on, where the server tells. */
+  waiting_on: z.looseObject({ mode: z.string(), object: z.string().nullable() }).nullish(),
   /** Of a commit that waits for a synchronous standby at this moment, as each does for a while: its transaction. */
   committing: z.string().nullish(),
   blocked_by: z.array(z.int()),

@@ -39,7 +39,7 @@ function plainWaitOf(deployment: Deployment, withNumbers: boolean): string | nul
   }
   if (live !== null && live.blocked_by.length > 0) return `waits for ${holdersOf(live, withNumbers)}${attemptOf(live)}`;
   // Disk and internal locks come and go many times a second: that is work, not waiting.
-  if (live?.waiting_for && !/^(IO|LWLock|Client|IPC)\b/.test(live.waiting_for)) return `waits for ${live.waiting_for}`;
+  if (live?.waiting_for && !/^(IO|LWLock|Client|IPC)\b/.test(live.waiting_for)) return `waits for ${wantedOf(live)}`;
   if (ahead.length > 0) return `in line behind ${count(ahead.length, 'deployment')}, first ${ahead[0]}`;
   const round = live === null ? null : roundOf(deployment, withNumbers);
   if (round !== null) return round;
@@ -65,7 +65,12 @@ function roundOf({ phases, live }: Deployment, withNumbers: boolean): string | n
 
 /** What a backend waits for, and who has it. */
 export function holdersOf(live: Live, withNumbers = true): string {
-  return `${live.waiting_for ?? 'a lock'}${isForOthers(live) ? ':' : ', held by'} ${backendsOf(live, withNumbers)}`;
+  return `${wantedOf(live)}${isForOthers(live) ? ':' : ', held by'} ${backendsOf(live, withNumbers)}`;
+}
+
+/** The lock by its mode and its object, where that is known; otherwise what the server calls such a wait. */
+function wantedOf({ waiting_for, waiting_on }: Live): string {
+  return waiting_on?.object ? `${waiting_on.mode} on ${oneLine(waiting_on.object)}` : (waiting_for ?? 'a lock');
 }
 
 /** Whether it looks again and again, and holds nothing meanwhile. */
@@ -85,14 +90,17 @@ function backendsOf({ blocked_by, blockers }: Live, withNumbers: boolean): strin
   const backends = pids.map((pid) => {
     const holder = blockers?.find((session) => session.pid === pid);
     if (holder === undefined) return `${pid}`;
-    const { application, role, kind, state, state_seconds, query } = holder;
+    const { application, role, kind, state, state_seconds, transaction_seconds, query } = holder;
     const isIdle = state?.startsWith('idle') ?? false;
     const since = withNumbers && state_seconds ? ` for ${duration(Math.max(0, state_seconds) * 1000)}` : '';
+    // How long it has had its locks, at most; what it does now may have begun later.
+    const isOlder = (transaction_seconds ?? 0) >= (state_seconds ?? 0) + 1;
     const facts = [
       ...(kind ? [kind] : []),
       ...(application ? [application] : []),
       ...(role ? [`role ${role}`] : []),
       ...(state && (withNumbers || isIdle) ? [`${state}${since}`] : []),
+      ...(withNumbers && isOlder ? [`its transaction open for ${duration((transaction_seconds ?? 0) * 1000)}`] : []),
     ];
     const what = query && (withNumbers || isIdle) ? `: ${cut(oneLine(query), QUERY_WIDTH)}` : '';
     return `${pid}${facts.length === 0 ? '' : ` (${facts.join(', ')}${what})`}`;

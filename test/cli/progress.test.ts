@@ -97,14 +97,24 @@ describe('a deployment on a terminal', () => {
     });
     const idle = makeDeployment(held('idle in transaction', 'update shop.orders set total = ? where id = ?'));
     expect(waitOf(idle)).toBe(
-      'waits for Lock: relation, held by backend 812 (psql, role bob, idle in transaction for 12 min 00 s: update shop.orders set total = ? where id = ?)',
+      'waits for Lock: relation, held by backend 812 (psql, role bob, idle in transaction for 12 min 00 s, its transaction open for 15 min 00 s: update shop.orders set total = ? where id = ?)',
     );
     expect(waitOf(idle, false)).toBe(
       'waits for Lock: relation, held by backend 812 (psql, role bob, idle in transaction: update shop.orders set total = ? where id = ?)',
     );
     const busy = makeDeployment(held('active', 'select count(*) from shop.orders'));
-    expect(waitOf(busy)).toContain('(psql, role bob, active for 12 min 00 s: select count(*) from shop.orders)');
+    expect(waitOf(busy)).toContain('(psql, role bob, active for 12 min 00 s, its transaction open for 15 min 00 s: select count(*) from shop.orders)');
     expect(waitOf(busy, false)).toBe('waits for Lock: relation, held by backend 812 (psql, role bob)');
+  });
+
+  it('names the lock and its table where the server tells them, also on lines that stay', () => {
+    const waiting_on = { mode: 'AccessExclusiveLock', object: 'shop.orders' };
+    const live = makeLive({ waiting_for: 'Lock: relation', waiting_on, blocked_by: [812], attempt: { number: 1, of: 10 } });
+    const wait = 'waits for AccessExclusiveLock on shop.orders, held by backend 812, try 1 of 10';
+    expect([waitOf(makeDeployment({ live })), waitOf(makeDeployment({ live }), false)]).toEqual([wait, wait]);
+    expect(waitOf(makeDeployment({ live: { ...live, blocked_by: [] } }))).toBe('waits for AccessExclusiveLock on shop.orders');
+    const unnamed = { ...live, waiting_for: 'Lock: transactionid', waiting_on: { mode: 'ShareLock', object: null } };
+    expect(waitOf(makeDeployment({ live: unnamed }))).toContain('waits for Lock: transactionid, held by');
   });
 
   it("shows how far an index is, in the server's own words", () => {

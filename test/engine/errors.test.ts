@@ -214,9 +214,13 @@ describe('a lock that is not to be had', () => {
     const deployed = deployFiles(database.url, { '1.sql': 'alter table held add b int;' }, rule, 300);
     await untilEvents(2, 'lock_not_available');
     const live = async () => (await sql(database.url, `select weft.status(id) -> 'live' as live from weft._deployments order by place desc limit 1`))[0].live;
-    await expect
-      .poll(live, { interval: 20, timeout: 20_000 })
-      .toMatchObject({ waiting_for: 'Lock: relation', blocked_by: [pid], blockers: [{ pid, application: 'the holder', role }], attempt: { of: 10 } });
+    await expect.poll(live, { interval: 20, timeout: 20_000 }).toMatchObject({
+      waiting_for: 'Lock: relation',
+      waiting_on: { mode: 'AccessExclusiveLock', object: 'public.held' },
+      blocked_by: [pid],
+      blockers: [{ pid, application: 'the holder', role }],
+      attempt: { of: 10 },
+    });
     // looked at in one statement: the tries go on
     const [{ count, number }] = await sql(
       database.url,
@@ -226,6 +230,35 @@ describe('a lock that is not to be had', () => {
     expect([count, count + 1]).toContain(number);
     await holder.query('rollback');
     expect((await deployed).state).toBe('succeeded');
+  });
+
+  it('shows on what it waits, whatever that is: a row, the place behind others at a row, a schema, and what has no name', async () => {
+    const wanted = async (pid: number) => (await sql(database.url, 'select weft._describe_wanted($1) as wanted', [pid]))[0].wanted;
+    await holder.query('rollback');
+    await sql(database.url, 'insert into held values (1); create schema "a ""b"');
+    const waiters = [await database.client(), await database.client()];
+    const pids: number[] = [];
+    for (const waiter of waiters) pids.push((await waiter.query('select pg_backend_pid() as pid')).rows[0].pid);
+    try {
+      await holder.query('begin; update held set n = 2; select pg_advisory_xact_lock(4711)');
+      const first = waiters[0]?.query('update held set n = 3');
+      await expect.poll(() => wanted(pids[0] ?? 0)).toEqual({ mode: 'ShareLock', object: 'a row of public.held' });
+      const second = waiters[1]?.query('update held set n = 4');
+      await expect.poll(() => wanted(pids[1] ?? 0)).toEqual({ mode: 'ExclusiveLock', object: 'a row of public.held' });
+      await holder.query('rollback');
+      await Promise.all([first, second]);
+      expect(await wanted(pids[0] ?? 0)).toBeNull();
+
+      await holder.query('begin; create table "a ""b".t (n int); select pg_advisory_xact_lock(4711)');
+      const drop = waiters[0]?.query('drop schema "a ""b" cascade');
+      await expect.poll(() => wanted(pids[0] ?? 0)).toEqual({ mode: 'AccessExclusiveLock', object: 'schema "a ""b"' });
+      const advice = waiters[1]?.query('select pg_advisory_lock(4711)');
+      await expect.poll(() => wanted(pids[1] ?? 0)).toEqual({ mode: 'ExclusiveLock', object: null });
+      await holder.query('rollback');
+      await Promise.all([drop, advice]);
+    } finally {
+      await Promise.all(waiters.map((waiter) => waiter.end()));
+    }
   });
 
   it.each(['single', 'per-step'] as const)('is tried again, holding nothing meanwhile, until it is there: %s', async (rule) => {
