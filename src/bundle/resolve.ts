@@ -256,19 +256,43 @@ function warnOfSql(paths: readonly string[]): string[] {
   return paths.filter((path) => path.endsWith('.sql')).map((path) => `"${path}" is loaded as data, although its name ends in .sql.`);
 }
 
-/** Two paths that some file systems, or some readers, take for one. */
+/** Two paths, or two folders, that some file systems, or some readers, take for one. */
 function warnOfTwins(artifacts: readonly Artifact[]): string[] {
-  const warnings: string[] = [];
+  const files: string[] = [];
+  const folders: string[] = [];
   const seen = new Map<string, string>();
+  const told = new Set<string>();
   for (const { path } of artifacts) {
-    const key = path.normalize('NFC').toLowerCase();
-    const twin = seen.get(key);
-    if (twin === undefined) seen.set(key, path);
-    else if (twin.normalize('NFC') === path.normalize('NFC'))
-      warnings.push(`"${twin}" stands there twice, in two Unicode normalisations: they look the same, and both run.`);
-    else warnings.push(`"${twin}" and "${path}" differ only in upper and lower case: some file systems keep only one of them.`);
+    // From the outermost folder inwards: what is in two folders that are taken for one is not told again.
+    for (let end = 0; end < path.length; ) {
+      const slash = path.indexOf('/', end);
+      const isFolder = slash >= 0;
+      end = isFolder ? slash + 1 : path.length;
+      const one = path.slice(0, isFolder ? slash : end);
+      const key = one.normalize('NFC').toLowerCase();
+      const twin = seen.get(key) ?? one;
+      seen.set(key, twin);
+      if (twin === one) continue;
+      if (!told.has(one)) (isFolder ? folders : files).push(isFolder ? tellTwinFolders(twin, one) : tellTwins(twin, one));
+      told.add(one);
+      break;
+    }
   }
-  return warnings;
+  return [...shorten(folders, 'have such a folder'), ...shorten(files, 'have such a twin')];
+}
+
+const isSameInNormalisation = (one: string, other: string): boolean => one.normalize('NFC') === other.normalize('NFC');
+
+function tellTwins(one: string, other: string): string {
+  if (isSameInNormalisation(one, other)) return `"${one}" stands there twice, in two Unicode normalisations: they look the same, and both run.`;
+  return `"${one}" and "${other}" differ only in upper and lower case: some file systems keep only one of them.`;
+}
+
+function tellTwinFolders(one: string, other: string): string {
+  const how = isSameInNormalisation(one, other)
+    ? `The folder "${one}" stands there twice, in two Unicode normalisations`
+    : `The folders "${one}" and "${other}" differ only in upper and lower case`;
+  return `${how}: some file systems make one of them, and there its files have other paths, which the history does not know.`;
 }
 
 function warnOfEmpty(described: readonly Described[], phases: readonly Phase[]): string[] {
