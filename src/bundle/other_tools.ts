@@ -6,6 +6,8 @@ import { Problem } from '../domain/problem.ts';
 
 const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
+const SQITCH_LINES = '{ run: deploy/NAME.sql, undo: revert/NAME.sql }, a line for each change of sqitch.plan in its order';
+
 /** How a file is called that takes its twin back, what the twin is called, and the step that names both. */
 const PAIRS: readonly (readonly [back: RegExp, twin: string, step: string])[] = [
   [/^(|.*\/)down\.sql$/, '$1up.sql', '{ run: "**/up.sql", undo: "**/down.sql" }'],
@@ -13,6 +15,8 @@ const PAIRS: readonly (readonly [back: RegExp, twin: string, step: string])[] = 
   // Without a number, "scale_up" and "scale_down" are two things that somebody makes.
   [/^((?:.*\/)?\d[^/]*)-down\.sql$/, '$1-up.sql', '{ run: "**/*-up.sql", undo: "**/*-down.sql" }'],
   [/^((?:.*\/)?\d[^/]*)_down\.sql$/, '$1_up.sql', '{ run: "**/*_up.sql", undo: "**/*_down.sql" }'],
+  [/^(|.*\/)down\/(.+\.sql)$/, '$1up/$2', '{ run: "**/up/*.sql", undo: "**/down/*.sql" }'],
+  [/^(|.*\/)revert\/(.+\.sql)$/, '$1deploy/$2', SQITCH_LINES],
   [/^((?:.*\/)?\d+)\.undo\.(.*\.)?sql$/, '$1.do.$2sql', '{ run: "**/*.do.*sql", undo: "**/*.undo.*sql" }'],
   [
     /^(.+)\.(?:down|undo|revert|rollback)\.sql$/,
@@ -53,8 +57,7 @@ export function refuseUndoFiles(chosen: readonly string[], paths: readonly strin
   if (flyway !== undefined) throw refusal(flyway, "Flyway's way to take a file back", '{ run: "**/V*.sql", undo: "**/U*.sql" }');
   if (!paths.some((path) => nameOf(path) === 'sqitch.plan')) return;
   const sqitch = chosen.find((path) => /(?:^|\/)revert\//.test(path));
-  const lines = '{ run: deploy/NAME.sql, undo: revert/NAME.sql }, a line for each change of sqitch.plan in its order';
-  if (sqitch !== undefined) throw refusal(sqitch, "Sqitch's way to take a file back", lines);
+  if (sqitch !== undefined) throw refusal(sqitch, "Sqitch's way to take a file back", SQITCH_LINES);
 }
 
 function refusal(path: string, what: string, step: string): Problem {

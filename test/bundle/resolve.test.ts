@@ -121,6 +121,8 @@ describe('a folder of another tool, without weft.yaml', () => {
     ['Sqitch', ['sqitch.plan', 'deploy/a.sql', 'revert/a.sql', 'verify/a.sql'], '"revert/a.sql"', 'undo: revert/NAME.sql'],
     ['a folder for each', ['1_a/down.sql', '1_a/up.sql'], '"1_a/down.sql"', 'undo: "**/down.sql"'],
     ['a pair of names', ['1_a.down.sql', '1_a.up.sql'], '"1_a.down.sql" is the way to take "1_a.up.sql" back', 'undo: "**/*.down.sql"'],
+    ['folders for the two', ['m/down/1_a.sql', 'm/up/1_a.sql'], '"m/down/1_a.sql" is the way to take "m/up/1_a.sql" back', 'undo: "**/down/*.sql"'],
+    ["Sqitch's folders without its plan", ['deploy/a.sql', 'revert/a.sql', 'verify/a.sql'], '"revert/a.sql"', 'undo: revert/NAME.sql'],
     ['with a hyphen', ['sqls/1-a-down.sql', 'sqls/1-a-up.sql'], '"sqls/1-a-down.sql"', 'undo: "**/*-down.sql"'],
     ['with do and undo', ['001.do.a.sql', '001.undo.a.sql'], '"001.undo.a.sql"', 'undo: "**/*.undo.*sql"'],
     ['beside a plain name', ['1.a.rollback.sql', '1.a.sql'], '"1.a.rollback.sql"', 'undo: "down/*.sql"'],
