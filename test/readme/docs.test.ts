@@ -62,7 +62,7 @@ describe('every page', () => {
   });
 
   test('marks nothing that no test looks at', () => {
-    const tests = ['readme.test.ts', 'docs.test.ts', 'production.test.ts', '../dev/two_am.test.ts']
+    const tests = ['readme.test.ts', 'docs.test.ts', 'production.test.ts', 'moving.test.ts', '../dev/two_am.test.ts']
       .map((file) => readFileSync(join(import.meta.dirname, file), 'utf8'))
       .join('\n');
     const names = PAGES.flatMap((page) => snippetsOf(page)).filter(({ mark }) => mark === 'test' || mark === 'output');
