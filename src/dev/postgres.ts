@@ -46,6 +46,11 @@ export interface PostgresOptions {
   readonly persistent?: boolean;
   /** Keeps the data in memory where the machine has room for it (Linux), unless it is persistent. */
   readonly inMemory?: boolean;
+  /**
+   * Lets the server's processes have their own memory in large pages where glibc (2.35) and Linux can. Each backend takes some 12 MB for plans and
+   * caches, and asks for it page by page otherwise: that is a quarter of the processor time of a short session.
+   */
+  readonly largePages?: boolean;
   /** How passwords travel; takes effect when the data is made. */
   readonly authMethod?: 'scram-sha-256' | 'password';
   readonly settings?: Readonly<Record<string, string>>;
@@ -245,7 +250,14 @@ class LocalServer implements Postgres {
     }
     // Output goes to a file, not to a pipe of ours: the server may outlive us. A process group of its own: Ctrl-C is for us.
     const log = openSync(this.log, 'a', 0o600);
-    const child = spawn(join(this.#binaries, 'bin', 'postgres'), words, { cwd: '/', detached: true, stdio: ['ignore', log, log], ...asUser(this.#user) });
+    const child = spawn(join(this.#binaries, 'bin', 'postgres'), words, {
+      cwd: '/',
+      detached: true,
+      stdio: ['ignore', log, log],
+      // https://www.gnu.org/software/libc/manual/html_node/Memory-Allocation-Tunables.html
+      ...(this.#options.largePages && { env: { GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1', ...process.env } }),
+      ...asUser(this.#user),
+    });
     closeSync(log);
     child.once('error', () => undefined);
     child.unref();

@@ -32,7 +32,7 @@ export async function startServer(source: Source, options: ServerOptions = {}): 
   if (source.kind === 'given') throw new Error("No server is started beside a given one: put this test under runIf(offers('servers to kill'))");
   if (source.kind === 'container') return (await import('./container.ts')).startContainer(source.image, options);
   await installPostgres(source.version);
-  return startPostgres({ ...options, version: source.version, inMemory: true });
+  return startPostgres({ ...options, version: source.version, inMemory: true, largePages: true });
 }
 
 /**
