@@ -153,6 +153,10 @@ begin
       weft._advise_for_psql(p_statement)
     when v_state = '42601' and v_message like '%at or near ":"%' then
       'A name behind a colon stands for a parameter if it is declared' || coalesce(': here these are ' || (select string_agg(k.name, ', ' order by k.name) from jsonb_object_keys(p_parameters) as k (name)) || '.', '; here none is.')
+    when v_state = '42601' and p_statement ~ '\$\{|\{\{' and v_message ~ '[^\w\s][${][^\w\s]' then
+      'A placeholder such as ${name} or {{name}} was for the tool that filled it in. Here it is a parameter: declare it in weft.yaml, and write :name, :''name'' or :"name".'
+    when v_state = '42601' and p_statement ~ '(^|\n)[ \t]*/[ \t\r]*(\n|$)' and v_message ~ '[^\w\s]/[^\w\s]' then
+      'Each statement ends with a semicolon. A line with nothing but "/" ends one for other tools only: write ";" there.'
     when v_state = '42P06' and weft._flatten(left(weft._skip_comments(p_statement), 200)) ~* '^create schema "?weft"?( |$)' then
       weft._advise_on_own_schema()
     when v_state = '42P01' and exists (

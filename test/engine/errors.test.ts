@@ -354,6 +354,14 @@ it.each([
   }
 });
 
+it.each([
+  ['a placeholder', `create table \${schema}.t (n int)`, 2, /^A placeholder .* is a parameter/],
+  ['one of a template', 'create table {{ .Schema }}.t (n int)', 2, /^A placeholder .* is a parameter/],
+  ['a line that ends a statement', 'create table t (n int)\n/\ncreate table u (n int)', 3, /semicolon.* "\/"/],
+])('what only another tool understands fails with what to write instead: %s', async (_, text, line, hint) => {
+  expect(await failAlike(text)).toMatchObject({ sqlstate: '42601', line, hint: expect.stringMatching(hint) });
+});
+
 it('what is there already, in a database of which the history knows nothing, fails with a hint at baseline; behind a first deployment without', async () => {
   await sql(database.url, 'create table t (n int)');
   const deploy = (files: Record<string, string>) => deployFiles(database.url, files, 'per-step', 20_000);
