@@ -193,6 +193,31 @@ $$;
 comment on function weft._list_replaced(text[]) is 'Lists what the statements of a file have just made or replaced by CREATE OR REPLACE; null if there is nothing.';
 
 
+-- What is renamed or dropped in a table goes the same way in its partitions and heirs, which no statement names.
+create or replace function weft._name_heirs(p_flat text)
+  returns table (parent text, heir text, is_over boolean)
+  immutable parallel safe
+  set search_path = pg_catalog, pg_temp
+  language plpgsql
+as $$
+declare
+  c_name   constant text := weft._name_pattern();
+  c_made   constant text := '^create (?:(?:unlogged|foreign) )?table (?:if not exists )?(' || c_name || ')';
+  c_start  constant text := '^alter (?:foreign )?(?:table|index) (?:if exists )?(?:only )?(' || c_name || ')(?: ?\*)? ';
+begin
+  if p_flat ~* '^create\M' then
+    return query select m[2], m[1], false from regexp_matches(p_flat, c_made || ' partition of (' || c_name || ')', 'i') as m;
+    return query select n[1], m[1], false from regexp_matches(p_flat, c_made || ' ?\(.*\) ?inherits ?\(([^()]*)\)', 'i') as m cross join regexp_matches(m[2], '(?:^|,) ?(' || c_name || ')', 'g') as n;
+  else
+    return query select m[1], m[3], lower(m[2] collate "C") = 'detach' from regexp_matches(p_flat, c_start || '(attach|detach) partition (' || c_name || ')', 'i') as m;
+    return query select m[3], m[1], m[2] is not null from regexp_matches(p_flat, c_start || '(no )?inherit (' || c_name || ')', 'i') as m;
+  end if;
+end
+$$;
+
+comment on function weft._name_heirs(text) is 'Names the partitions and heirs that a statement without comments gives a table or an index, or takes from it (is_over).';
+
+
 -- Objects that exist under a name that only one object has.
 create or replace function weft._list_claimed(p_objects jsonb[])
   returns jsonb

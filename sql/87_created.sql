@@ -267,7 +267,7 @@ create or replace function weft._look_for_created(p_deployment uuid)
   set jit = off
   language sql
 as $$
-  with statements as materialized (
+  with recursive statements as materialized (
     select row_number() over (order by s.ordinal, u.number) as place, s.path, weft._first_line(u.statement, u.line) as line, weft._flatten(weft._skip_comments(u.statement)) as flat
     from weft._steps as s
     join weft._artifacts as a on a.deployment_id = s.deployment_id and a.path = s.path
@@ -316,13 +316,27 @@ as $$
   ),
   -- Created and removed objects are joined by key, because comparing each with each would be quadratic. If several statements remove the same object, the last counts.
   -- What a table loses under a new name, it had under the old one, if that was made before the table was renamed.
-  followed as materialized (
+  lost as materialized (
     select t.kind, t.name, t."on", t.last, t.now, t.place, null::bigint as before from taken as t
     union all
     select t.kind, case t.kind when 'relation' then r.name else t.name end, case t.kind when 'column' then r.name end, case t.kind when 'relation' then r.last else t.last end, null, t.place, r.place
     from taken as r
     join taken as t on coalesce(t."on", t.name) is not null and weft._last_of_name(coalesce(t."on", t.name)) = weft._last_of_name(r.now) and t.place > r.place
     where r.kind = 'relation' and r.now is not null and t.now is null and t.kind in ('relation', 'column') and weft._is_same_name(case t.kind when 'relation' then t.name else t."on" end, r.now)
+  ),
+  links as materialized (
+    select s.place, weft._last_of_name(n.parent) as parent, n.heir, n.is_over, weft._last_of_name(n.heir) as last
+    from statements as s cross join lateral weft._name_heirs(s.flat) as n
+    where s.flat ~* '\m(partition|inherits?)\M'
+  ),
+  followed as (
+    select l.kind, l.name, l."on", l.last, l.now, l.place, l.before from lost as l
+    union  -- and the same in what is a partition or an heir by then
+    select f.kind, case f.kind when 'relation' then h.heir else f.name end, case when f.kind <> 'relation' then h.heir end, case f.kind when 'relation' then h.last else f.last end, f.now, f.place, null
+    from followed as f
+    join links as h on h.parent = weft._last_of_name(coalesce(f."on", f.name)) and not h.is_over and h.place < coalesce(f.before, f.place)
+    where (f.kind in ('column', 'constraint') or f.kind = 'relation' and f.now is null)
+      and not exists (select from links as e where e.is_over and e.parent = h.parent and e.last = h.last and e.place > h.place and e.place < f.place)
   ),
   takers as materialized (
     select k.key, t.name, t."on", t.now is null as is_gone, t.before, max(t.place) as place

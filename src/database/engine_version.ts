@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '7ccc6c85438fd0c74810c694a45e06fde0d9d9aec68c81b95736561fbf4008d7';
+export const ENGINE_DIGEST = 'b9fc01b8896da20c91a310a63219ea94988d3cd867086c7f8726309808cf2653';
