@@ -67,6 +67,19 @@ $$;
 comment on function weft._name_format(text, jsonb) is 'Names the format of a data file: as weft.yaml says, or by the end of its path.';
 
 
+create or replace function weft._line_of_columns(p_deployment uuid, p_step integer)
+  returns integer
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select 1 from weft._steps as s
+  where s.deployment_id = p_deployment and s.ordinal = p_step and not s.options ? 'columns' and weft._name_format(s.path, s.options) = 'csv'
+$$;
+
+comment on function weft._line_of_columns(uuid, integer) is 'Tells which line of a data file names its columns; null if none does.';
+
+
 -- For upsert and sync, the key must identify each row.
 create or replace function weft._explain_key(p_format text, p_key jsonb, p_first bigint, p_last bigint, p_count bigint, p_value text)
   returns void

@@ -20,7 +20,8 @@ begin
     v_statement := v_script.statements[p_stop.index];
     v_line := v_script.lines[p_stop.passed + p_stop.index];
   elsif v_script.kind = 'load' then
-    v_line := substring(p_caught.message from '^Line (\d+)')::integer;  -- as weft._name_place writes it
+    v_line := coalesce(substring(p_caught.message from '^Line (\d+)')::integer,  -- as weft._name_place writes it
+      case when p_caught.state = 'WF032' then weft._line_of_columns(p_deployment, v_script.ordinal) end);
   end if;
   if weft._is_taken_apart(p_caught, v_script.executables) then
     p_caught := weft._describe_taken_apart(p_caught);
@@ -31,6 +32,9 @@ begin
   v_error := weft._scrub(weft._account_of_error(p_caught), p_phase.secrets);
   if v_statement is not null and v_reader.rows is not null then
     v_error := weft._explain_rows(v_reader, v_error, p_stop.search_path);
+  end if;
+  if v_script.kind = 'load' and v_line is not null then
+    v_error := v_error || jsonb_build_object('line', coalesce((v_error ->> 'line')::integer, v_line));
   end if;
   if v_script.kind = 'load' or v_statement is not null and v_reader.copy is not null then
     v_error := weft._show_row(v_error, p_deployment, v_script.ordinal, v_script.chunks, weft._first_line(v_statement, v_line),

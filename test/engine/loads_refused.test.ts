@@ -158,7 +158,7 @@ const KEYS: readonly Case[] = [
     'a key that the file does not give',
     KEYED,
     'name\na\n',
-    { sqlstate: 'WF032', message: 'The file does not give id, and the rows are told apart by it (key).' },
+    { sqlstate: 'WF032', line: 1, excerpt: 'name', message: 'The file does not give id, and the rows are told apart by it (key).' },
   ],
 ];
 
@@ -167,7 +167,13 @@ const COLUMNS: readonly Case[] = [
     'columns that the table has not',
     ITEM,
     'id,Name,prize\n',
-    { sqlstate: 'WF032', message: 'shop.item has no column "Name", prize.', hint: expect.stringContaining('id, name, price, made') },
+    {
+      sqlstate: 'WF032',
+      line: 1,
+      excerpt: 'id,Name,prize',
+      message: 'shop.item has no column "Name", prize.',
+      hint: expect.stringContaining('id, name, price, made'),
+    },
   ],
   [
     'members that the table has not',
@@ -175,9 +181,15 @@ const COLUMNS: readonly Case[] = [
     '[{"id": 1}, {"id": 2, "colour": 1}]',
     { sqlstate: 'WF032', message: 'shop.item has no column colour.' },
   ],
-  ['a column twice', ITEM, 'id,name,id\n', { sqlstate: 'WF032', message: 'The file gives id more than once.' }],
+  ['a column twice', ITEM, 'id,name,id\n', { sqlstate: 'WF032', line: 1, message: 'The file gives id more than once.' }],
+  [
+    'a column of weft.yaml',
+    { ...ITEM, columns: ['id', 'colour'] },
+    '1,red\n',
+    { sqlstate: 'WF032', line: undefined, message: 'shop.item has no column colour.' },
+  ],
   ['a column without a name', ITEM, 'id,name,\n', { sqlstate: 'WF032', line: 1, message: 'Line 1: column 3 has no name.' }],
-  ['a generated column', ITEM, 'id,twice\n', { sqlstate: 'WF032', message: 'twice is generated, and the file gives values for it.' }],
+  ['a generated column', ITEM, 'id,twice\n', { sqlstate: 'WF032', line: 1, message: 'twice is generated, and the file gives values for it.' }],
   [
     'an identity that no update can set',
     { into: 'shop.counted', mode: 'upsert', key: ['code'] },
