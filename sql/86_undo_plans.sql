@@ -185,17 +185,18 @@ begin
       'deployment', v_undone.id, 'mode', v_undone.mode, 'bundle', v_undone.bundle, 'state', v_undone.state, 'caller', v_undone.caller,
       'started_at', v_undone.started_at, 'finished_at', v_undone.finished_at,
       'phases', (
-        select coalesce(jsonb_agg(jsonb_build_object('name', p.name, 'transaction', p.transaction, 'steps', g.steps) order by p.ordinal desc), '[]')
+        select coalesce(jsonb_agg(jsonb_build_object(
+          'name', case when g.is_again then weft._name_again(v_undone.id, p.name) else p.name end, 'transaction', p.transaction, 'steps', g.steps) order by g.place), '[]')
         from weft._phases as p
         join (
-          select s.phase, jsonb_agg(jsonb_build_object(
+          select s.phase, s.is_again, min(s.place) as place, jsonb_agg(jsonb_build_object(
                    'path', s.undoes, 'kind', s.kind, 'undo', s.path, 'digest', encode(s.digest, 'hex'), 'size', a.size,
                    'given_by', case when s.is_given_by_other then s.given_by end, 'restores', s.restores, 'statements_done', s.done,
                    'may_wait', (s.path, s.undoes) in (select k.path, k.undoes from steps as k where k.is_kept and k.restores and k.undoes is not null)) order by s.place) as steps
           from steps as s
           left join sizes as a on a.deployment_id = s.given_by and a.digest = s.digest
           where not s.is_kept
-          group by s.phase
+          group by s.phase, s.is_again
         ) as g on g.phase = p.ordinal
         where p.deployment_id = v_undone.id),
       'secrets', weft._list_secrets_needed(v_undone.id),

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b9fc01b8896da20c91a310a63219ea94988d3cd867086c7f8726309808cf2653';
+export const ENGINE_DIGEST = '0aa71a1efa8b6ebff9dd01684561c0fd4800ee25dd6183e08563c86822137bc2';

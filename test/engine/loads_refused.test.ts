@@ -182,12 +182,6 @@ const COLUMNS: readonly Case[] = [
     { sqlstate: 'WF032', message: 'shop.item has no column colour.' },
   ],
   ['a column twice', ITEM, 'id,name,id\n', { sqlstate: 'WF032', line: 1, message: 'The file gives id more than once.' }],
-  [
-    'a column of weft.yaml',
-    { ...ITEM, columns: ['id', 'colour'] },
-    '1,red\n',
-    { sqlstate: 'WF032', line: undefined, message: 'shop.item has no column colour.' },
-  ],
   ['a column without a name', ITEM, 'id,name,\n', { sqlstate: 'WF032', line: 1, message: 'Line 1: column 3 has no name.' }],
   ['a generated column', ITEM, 'id,twice\n', { sqlstate: 'WF032', line: 1, message: 'twice is generated, and the file gives values for it.' }],
   [
@@ -269,6 +263,12 @@ describe.each([
     expect(await failLoad(database, words, file)).toMatchObject({ phase: 'main', path: words.path ?? 'data.csv', ...expected });
     expect(await tableOf(database, 'select count(*)::int from shop.item')).toEqual([[0]]);
   });
+});
+
+it('a column of weft.yaml is in no line of the file', async () => {
+  const error = await failLoad(database, { ...ITEM, columns: ['id', 'colour'] }, '1,red\n');
+  expect(error).toMatchObject({ sqlstate: 'WF032', message: 'shop.item has no column colour.' });
+  expect(error).not.toHaveProperty('line');
 });
 
 it('is shown with path, line and column, and the row', async () => {

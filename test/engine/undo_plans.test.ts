@@ -5,7 +5,7 @@ import { freshDatabase, type TestDatabase } from '../support/database.ts';
 import { connectOver, deployFiles } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { send } from './support.ts';
-import { deployWays, openUndo, packWays, undo, type Way, type Ways } from './undoing.ts';
+import { deployWays, openUndo, type PhaseOfWays, packWays, undo, type Way, type Ways } from './undoing.ts';
 
 let database: TestDatabase;
 
@@ -229,6 +229,25 @@ describe('secrets', () => {
     expect(rows[0].text).not.toContain(TOKEN);
     expect(await ask(`select to_regclass('t') as t`)).toEqual([{ t: null }]);
   });
+});
+
+it('a file with repeat: always is in the plan where it runs: behind all others, in a phase of its own', async () => {
+  const phases = (n: number): PhaseOfWays[] => [
+    { name: 'tables', transaction: 'single', ways: { [`t${n}.sql`]: { run: `create table t${n} (a int)`, undo: `drop table t${n}` } } },
+    { name: 'code', transaction: 'single', ways: { 'v.sql': again(`drop view if exists v; create view v as select ${n} as a`) } },
+    { name: 'rights', transaction: 'per-step', ways: { 'rights.sql': { run: 'grant select on v to public', repeat: 'always' } } },
+  ];
+  for (const n of [1, 2]) expect((await send(database.url, packWays(phases(n)))).state).toBe('succeeded');
+  const { phases: shown } = await planned();
+  expect(shown.map(({ name, steps }: { name: string; steps: { path: string }[] }) => [name, ...steps.map(({ path }) => path)])).toEqual([
+    ['code', 'v.sql'],
+    ['tables', 't2.sql'],
+    ['rights (again)', 'rights.sql'],
+  ]);
+  const back = await undo(database.url);
+  expect(back.state, JSON.stringify(back.error)).toBe('succeeded');
+  const ran = back.phases.filter(({ steps }: { steps: { state: string }[] }) => steps.some(({ state }) => state === 'succeeded'));
+  expect(ran.map(({ name }: { name: string }) => name)).toEqual(shown.map(({ name }: { name: string }) => name));
 });
 
 it('the plan changes nothing', async () => {
