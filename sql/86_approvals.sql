@@ -20,6 +20,23 @@ comment on function weft._overtaken_by(weft._deployments) is
   'Finds a deployment of the same bundle that was opened later, and has left something, or is in line or running; null if there is none, and always for an undo.';
 
 
+-- An undo of which another one has left nothing: it would skip every file, and whoever approves it would read that it takes them back.
+create or replace function weft._undone_before(p_deployment weft._deployments)
+  returns uuid
+  stable
+  set search_path = pg_catalog, pg_temp
+  language sql
+as $$
+  select u.id
+  from weft._deployments as u
+  where u.undoes = p_deployment.undoes and u.id <> p_deployment.id and u.mode = 'apply' and u.state in ('succeeded', 'degraded') and not weft._has_effects(p_deployment.undoes)
+  order by u.finished_at desc
+  limit 1
+$$;
+
+comment on function weft._undone_before(weft._deployments) is 'Finds the deployment that has taken back all that an undo is about; null if something of it is left, or it is no undo.';
+
+
 -- Any call does this, because nothing runs for a deployment that waits for an approval.
 create or replace function weft._end_unapproved(p_deployment uuid default null)
   returns void
@@ -30,6 +47,7 @@ as $$
 declare
   v_waiting  record;
   v_later    weft._deployments;
+  v_undo     uuid;
 begin
   for v_waiting in
     select d as deployment, p.environment, p.asked_at, p.approve_until
@@ -40,7 +58,14 @@ begin
     for no key update of d skip locked
   loop
     select l.* into v_later from weft._overtaken_by(v_waiting.deployment) as l;
-    if v_later.has_committed then
+    v_undo := weft._undone_before(v_waiting.deployment);
+    if v_undo is not null then
+      perform weft._end((v_waiting.deployment).id, 'cancelled', jsonb_build_object(
+        'sqlstate', 'WF098',
+        'message', format('While it waited for its approval, deployment %s took back all of deployment %s: nothing of that is left to undo.', v_undo, (v_waiting.deployment).undoes),
+        'detail', format('It has waited since %s. Nothing of it was run.', v_waiting.asked_at),
+        'hint', 'There is nothing to do.'));
+    elsif v_later.has_committed then
       perform weft._end((v_waiting.deployment).id, 'cancelled', jsonb_build_object(
         'sqlstate', 'WF098',
         'message', format('While it waited for its approval, deployment %s of the same bundle was run, which was opened later: this one would set back what that one has brought.', v_later.id),
@@ -57,7 +82,8 @@ begin
 end
 $$;
 
-comment on function weft._end_unapproved(uuid) is 'Cancels deployments that nobody has approved in time, or before a later one of their bundle ran: the one that is named, or all.';
+comment on function weft._end_unapproved(uuid) is
+  'Cancels deployments that nobody has approved in time, or before a later one of their bundle ran, and undos of what another one has taken back meanwhile: the one that is named, or all.';
 
 
 -- Found by what they would run, not by who opened them: the same files, under the same rules, with the same plain parameters. Newest first.
@@ -131,7 +157,7 @@ begin
     raise exception 'Deployment % was opened by "%" too: it needs the approval of somebody else.', p_deployment, v_caller using errcode = 'WF094', hint = 'Nothing was changed.';
   end if;
   select l.* into v_later from weft._overtaken_by(v_deployment) as l;
-  if v_protection.approve_until <= clock_timestamp() or v_later.has_committed and v_protection.asked_at is not null then
+  if v_protection.approve_until <= clock_timestamp() or (v_later.has_committed or weft._undone_before(v_deployment) is not null) and v_protection.asked_at is not null then
     perform weft._end_unapproved(p_deployment);
     return weft.status(p_deployment);
   end if;

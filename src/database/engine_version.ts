@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '0aa71a1efa8b6ebff9dd01684561c0fd4800ee25dd6183e08563c86822137bc2';
+export const ENGINE_DIGEST = 'e011d733588329a0d180b480953bdb6f1137f5cba6a4105e7b0ad90b3d1c214b';

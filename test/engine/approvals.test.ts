@@ -222,6 +222,54 @@ describe('a deployment that needs a second person', () => {
     expect(await say(waiting)).toMatchObject({ state: 'succeeded' });
   });
 
+  describe('an undo, asked for twice', () => {
+    const askToUndo = async (deployment: Deployment, more = '') => {
+      const [{ it: opened }] = await sql(database.url, `select weft.undo($1, p_caller => 'ci', p_protection => $2::jsonb ${more}) as it`, [
+        deployment.id,
+        JSON.stringify(SECOND),
+      ]);
+      return statusOf(opened.deployment);
+    };
+    const shelf = {
+      'weft.yaml': 'name: shop\nphases: [{ name: main, steps: [{ run: "up/*.sql", undo: "down/*.sql" }] }]\n',
+      'up/1.sql': 'create table shelf (n int);',
+      'down/1.sql': 'drop table shelf;',
+    };
+
+    it('waits twice; when one of them has run, the other is over, and says why: by its approval, or by whoever comes by', async () => {
+      const done = await deploy(shelf, { protection: undefined });
+      const [one, other, third] = [await askToUndo(done), await askToUndo(done), await askToUndo(done)];
+      expect([one.state, other.state]).toEqual(['open', 'open']);
+      expect(await say(other)).toMatchObject({ state: 'succeeded', undoes: done.id });
+      const over = {
+        state: 'cancelled',
+        approval: { by: null },
+        error: {
+          sqlstate: 'WF098',
+          message: `While it waited for its approval, deployment ${other.id} took back all of deployment ${done.id}: nothing of that is left to undo.`,
+        },
+      };
+      expect(await say(one)).toMatchObject(over);
+      await deploy(elsewhere({ '2.sql': 'select 1;' }), { protection: undefined });
+      expect(await attend({ connect: connect(), id: third.id, target: 'shop', callers: ['ci'], ...FIVE_SECONDS })).toMatchObject({ deployment: over });
+      expect(await hasShelf()).toBe(false);
+    });
+
+    it('goes on waiting where the other one has left something, or has failed', async () => {
+      const done = await deploy({ ...shelf, 'up/2.sql': 'create table rack (n int);' }, { protection: undefined });
+      const [partly, failed, whole] = [
+        await askToUndo(done, ', p_partly => true'),
+        await askToUndo(done, ', p_partly => true'),
+        await askToUndo(done, ', p_partly => true'),
+      ];
+      await sql(database.url, 'create view v as select n from shelf');
+      expect(await say(failed)).toMatchObject({ state: 'failed' });
+      await sql(database.url, 'drop view v');
+      expect(await say(partly)).toMatchObject({ state: 'succeeded' });
+      expect(await say(whole)).toMatchObject({ state: 'succeeded' });
+    });
+  });
+
   describe('behind which another one of its bundle was opened', () => {
     const view = (content: string) => ({
       'weft.yaml': 'name: shop\nphases: [{ name: main, steps: [{ run: v.sql, repeat: on-change }] }]\n',
