@@ -48,7 +48,7 @@ export async function persist<T>(attempt: () => Promise<T>, o: Persistence): Pro
 
 /** Whether trying again makes sense: the 503s, except for what only a person can end, and having come too often. */
 function isPassing(problem: Problem): boolean {
-  return (problem.status === 503 && problem.slug !== 'holder_unknown') || problem.slug === 'too_many_requests';
+  return (problem.status === 503 && problem.slug !== 'holder_unknown' && problem.slug !== 'server_exhausted') || problem.slug === 'too_many_requests';
 }
 
 /** Doubling, and a random half of it, so that many callers do not come back at the same moment. */

@@ -18,6 +18,10 @@ const whoMayUseTheEngine =
 
 const callCancelled = 'The CALL was cancelled on the server. What was committed stays; the deployment can be resumed.';
 
+/** Class 53: insufficient resources. */
+const whenThereIsRoom =
+  'What was committed stays, and nothing needs to be cleaned up. When there is room again, send the same request once more (weft deploy with the same --id); if all of its files had arrived, "weft resume" is enough.';
+
 /**
  * @param error what was thrown or replied
  * @param asked a CALL commits as it goes; a question is one transaction
@@ -96,6 +100,8 @@ export function problemOf(error: unknown, asked: 'call' | 'question' = 'question
         error,
       );
     default:
+      if (error.sqlstate.startsWith('53'))
+        return new Problem('server_exhausted', `${endSentence(said)} ${asked === 'call' ? whenThereIsRoom : 'Ask again when there is room.'}`, facts, error);
       return new Problem('statement_failed', said, facts, error);
   }
 }

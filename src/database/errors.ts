@@ -133,6 +133,7 @@ function connectDetail({ slug, cause }: ConnectFailure, tries: string): string {
     case 'connection_string_invalid':
       return `Its sslmode asks for TLS with a certificate that can be verified, but ${cause.text}. Correct the server, or write sslmode=disable if the way there is private.`;
     default:
+      if (cause.sqlstate?.startsWith('53')) return `The server is there and let nobody in (tried ${tries}): ${cause.text}. When it has room again, try again.`;
       return `The database could not be reached (tried ${tries}): ${cause.text}. Look whether the server runs and the host and port of the connection string (and of the proxy, where there is one) are right, then try again.`;
   }
 }

@@ -99,6 +99,7 @@ export const PROBLEMS = {
   session_lost: { status: 503, exit: 3, title: 'The connection to the database was lost.' },
   worker_unreachable: { status: 503, exit: 3, title: 'The Worker could not be reached.' },
   interrupted: { status: 503, exit: 3, title: 'It was interrupted, and can be resumed or repeated.' },
+  server_exhausted: { status: 503, exit: 3, title: 'The database server has no room: its disk is full, or its memory, or a limit is met.' },
   commit_held: { status: 503, exit: 3, title: 'A commit in the database waits for a synchronous standby.' },
   holder_unknown: { status: 503, exit: 3, title: 'Another role holds the lease, and this one cannot see whether that runner is alive.' },
   statement_failed: { status: 500, exit: 1, title: 'The database refused a statement.' },

@@ -18,6 +18,10 @@ const RETRY_AFTER_SECONDS = 5;
  */
 const SQLSTATES: Readonly<Record<string, readonly [ProblemSlug, string]>> = {
   '53300': ['no_free_connection', 'All connections that the database allows are taken. Nothing was changed; try again in a moment.'],
+  '53': [
+    'server_exhausted',
+    'The database server has no room (disk, memory or a limit). What was committed stays. When there is room again, send the same request once more.',
+  ],
   '25006': ['read_only_server', 'The database takes no writes. Nothing was changed.'],
   '42501': ['role_without_rights', "The role of the target's connection string lacks a right. See the documentation on the rights that Weft needs."],
   '3F000': ['engine_missing', 'The schema weft is not in this database. The first deployment installs it, and so does "weft install".'],

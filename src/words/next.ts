@@ -93,7 +93,7 @@ function remedyOfBatch({ path, options }: StepStatus): string {
 
 function remedyOf({ error, phases }: Deployment): string {
   if (error?.in_bundle_file) return 'correct weft.yaml (or what it names)';
-  if (!error?.path) return 'remove the cause';
+  if (!error?.path) return roomFor(error?.sqlstate ?? '') ?? 'remove the cause';
   const half = phases.flatMap(({ steps }) => steps).find(({ path, account, statements }) => path === error.path && account && (statements ?? 0) > 0);
   const path = half && error.line ? `${oneLine(error.path)} from line ${error.line} on` : oneLine(error.path);
   // The rows are the file's.
@@ -135,6 +135,12 @@ function endingLines({ id, cancelling, cleaning, live }: Deployment): string[] {
 /** What is wrong with the phase, or with the server, and not with what the file says: the hint of the error knows more. */
 const BEHIND_A_HINT = ['WF015', 'WF018', 'WF021', '25001', '55P04'];
 
+/** Class 53: insufficient resources. */
+function roomFor(sqlstate: string): string | null {
+  if (!sqlstate.startsWith('53')) return null;
+  return { '53100': "make room on the server's disk", '53200': 'see that the server has memory for it' }[sqlstate] ?? 'raise the limit that was met';
+}
+
 /** What to do about an error of a file: not every one is the file's fault (PostgreSQL manual, appendix A). */
 function remedyFor(sqlstate: string, path: string): string {
   if (sqlstate === 'WF022') return `correct the rows that break the rule, or the files that make them,`;
@@ -143,5 +149,6 @@ function remedyFor(sqlstate: string, path: string): string {
   if (sqlstate === '42501') return `grant what is missing (or correct ${path})`;
   if (sqlstate === '55006') return `make sure that nobody uses what ${path} is about (or correct it)`;
   if (sqlstate === '55P03' || sqlstate === '40P01') return `make sure that the lock is free (or correct ${path})`;
-  return `correct ${path}`;
+  const room = roomFor(sqlstate);
+  return room === null ? `correct ${path}` : `${room} (or correct ${path})`;
 }

@@ -33,6 +33,7 @@ describe('is refused before any session', () => {
 describe('what the server says', () => {
   test.each([
     ['53300', 'no_free_connection'],
+    ['53100', 'server_exhausted'],
     ['25006', 'read_only_server'],
     ['42501', 'role_without_rights'],
     ['3F000', 'engine_missing'],
