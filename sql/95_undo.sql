@@ -81,6 +81,9 @@ begin
   end if;
   v_manifest := case v_undone.mode when 'baseline' then jsonb_build_object('format', 1, 'bundle', v_undone.bundle, 'undoes', v_undone.id, 'artifacts', '[]'::jsonb, 'phases', '[]'::jsonb)
     else weft._make_undo_manifest(v_undone) end;
+  if v_manifest -> 'phases' = '[]' then
+    v_undone := weft._choose_undone(v_undone.id, p_bundle);  -- another undo may have ended meanwhile
+  end if;
   if v_undone.mode = 'baseline' then
     null;  -- its undo files are for what other deployments have made
   elsif v_manifest -> 'phases' = '[]' or v_lacking <> '[]' and not coalesce((v_document ->> 'partly')::boolean, p_partly) then

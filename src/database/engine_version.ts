@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'e011d733588329a0d180b480953bdb6f1137f5cba6a4105e7b0ad90b3d1c214b';
+export const ENGINE_DIGEST = 'b91f419ce0601a74a8299acad823d0d0931c8c54169d495a6176bc8dc411512d';

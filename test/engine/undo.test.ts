@@ -1,6 +1,7 @@
 /** Going back: the undo files of a deployment in reverse, from the bytes that the database has kept. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshDatabase, type TestDatabase } from '../support/database.ts';
+import { AT_THE_GATE, shutGate } from '../support/orders.ts';
 import { sql } from '../support/sql.ts';
 import { send } from './support.ts';
 import { deployWays, openUndo, packWays, pathsIn, stageWays, undo } from './undoing.ts';
@@ -202,6 +203,25 @@ describe('which deployment', () => {
     expect(result).toMatchObject({ state: 'succeeded', phases: [{ steps: [{ state: 'skipped' }] }] });
     expect((await sql(database.url, `select state from weft.deployments where id = '${one}'`))[0]).toEqual({ state: 'succeeded' });
     await expect(openUndo(database.url)).rejects.toMatchObject({ code: 'WF070' });
+  });
+
+  it('asked for while another undo ends, it is refused as undone already, and not for want of undo files', async () => {
+    const done = await deployWays(database.url, { '1.sql': table('a') });
+    // what it has read of the deployment stands, and the rest it reads when the other one is over
+    await sql(database.url, 'alter function weft.plan_undo(uuid, text) rename to plan_undo_before');
+    await sql(
+      database.url,
+      `create function weft.plan_undo(p_deployment uuid default null, p_bundle text default null) returns jsonb language plpgsql as $$
+       declare v jsonb := weft.plan_undo_before(p_deployment, p_bundle); begin ${AT_THE_GATE.replace('select', 'perform')} return v; end $$`,
+    );
+    const first = await openUndo(database.url);
+    const gate = await shutGate(database.url);
+    const second = openUndo(database.url, `'${done.id}'`);
+    second.catch(() => undefined);
+    await gate.reached();
+    await sql(database.url, `call weft.run('${first}')`);
+    await gate.open();
+    await expect(second).rejects.toMatchObject({ code: 'WF070', message: expect.stringContaining('it was undone already') });
   });
 
   it('an undo is not undone, an unfinished deployment neither, and one that does not exist is not found', async () => {
