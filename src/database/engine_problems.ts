@@ -100,8 +100,7 @@ export function problemOf(error: unknown, asked: 'call' | 'question' = 'question
         error,
       );
     default:
-      if (error.sqlstate.startsWith('53'))
-        return new Problem('server_exhausted', `${endSentence(said)} ${asked === 'call' ? whenThereIsRoom : 'Ask again when there is room.'}`, facts, error);
+      if (error.sqlstate.startsWith('53')) return new Problem('server_exhausted', `${endSentence(said)} ${whenThereIsRoom}`, facts, error);
       return new Problem('statement_failed', said, facts, error);
   }
 }

@@ -112,6 +112,7 @@ it('is told when what was promoted has not received the deployment: it can be se
 });
 
 it('is told of an id that the database does not have what that can mean, and what to do: through a Worker, and straight to it', async () => {
+  await run(['install'], { env: { DATABASE_URL: database.url } });
   const id = '0190f0b0-0000-7000-8000-000000000000';
   const words =
     /^There is no deployment \S+ in this database\. Weft removes none, so it is another target's, or this database was taken back to an earlier state .*: send the same request again/;
