@@ -193,29 +193,32 @@ $$;
 comment on function weft._list_replaced(text[]) is 'Lists what the statements of a file have just made or replaced by CREATE OR REPLACE; null if there is nothing.';
 
 
--- What is renamed or dropped in a table goes the same way in its partitions and heirs, which no statement names.
+-- What is renamed or dropped in a table goes the same way in its partitions and heirs, which no statement names. A sequence goes with the column that owns it.
 create or replace function weft._name_heirs(p_flat text)
-  returns table (parent text, heir text, is_over boolean)
+  returns table (parent text, heir text, is_over boolean, owner text)
   immutable parallel safe
   set search_path = pg_catalog, pg_temp
   language plpgsql
 as $$
 declare
+  c_ident  constant text := weft._ident_pattern();
   c_name   constant text := weft._name_pattern();
   c_made   constant text := '^create (?:(?:unlogged|foreign) )?table (?:if not exists )?(' || c_name || ')';
   c_start  constant text := '^alter (?:foreign )?(?:table|index) (?:if exists )?(?:only )?(' || c_name || ')(?: ?\*)? ';
 begin
   if p_flat ~* '^create\M' then
-    return query select m[2], m[1], false from regexp_matches(p_flat, c_made || ' partition of (' || c_name || ')', 'i') as m;
-    return query select n[1], m[1], false from regexp_matches(p_flat, c_made || ' ?\(.*\) ?inherits ?\(([^()]*)\)', 'i') as m cross join regexp_matches(m[2], '(?:^|,) ?(' || c_name || ')', 'g') as n;
+    return query select m[2], m[1], false, null::text from regexp_matches(p_flat, c_made || ' partition of (' || c_name || ')', 'i') as m;
+    return query select n[1], m[1], false, null::text from regexp_matches(p_flat, c_made || ' ?\(.*\) ?inherits ?\(([^()]*)\)', 'i') as m cross join regexp_matches(m[2], '(?:^|,) ?(' || c_name || ')', 'g') as n;
   else
-    return query select m[1], m[3], lower(m[2] collate "C") = 'detach' from regexp_matches(p_flat, c_start || '(attach|detach) partition (' || c_name || ')', 'i') as m;
-    return query select m[3], m[1], m[2] is not null from regexp_matches(p_flat, c_start || '(no )?inherit (' || c_name || ')', 'i') as m;
+    return query select m[1], m[3], lower(m[2] collate "C") = 'detach', null::text from regexp_matches(p_flat, c_start || '(attach|detach) partition (' || c_name || ')', 'i') as m;
+    return query select m[3], m[1], m[2] is not null, null::text from regexp_matches(p_flat, c_start || '(no )?inherit (' || c_name || ')', 'i') as m;
   end if;
+  return query select substring(m[2] from '^(.*\S) ?\. ?' || c_ident || '$'), m[1], false, substring(m[2] from c_ident || '$')
+    from regexp_matches(p_flat, '^(?:alter|create(?: unlogged| temp| temporary)?) sequence (?:if (?:not )?exists )?(' || c_name || ') (?:.* )?owned by (' || c_name || ')', 'i') as m;
 end
 $$;
 
-comment on function weft._name_heirs(text) is 'Names the partitions and heirs that a statement without comments gives a table or an index, or takes from it (is_over).';
+comment on function weft._name_heirs(text) is 'Names the partitions and heirs that a statement without comments gives a table or an index, or takes from it (is_over); and the sequence that it gives a column (owner).';
 
 
 -- Objects that exist under a name that only one object has.

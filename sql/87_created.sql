@@ -276,7 +276,7 @@ as $$
     where s.deployment_id = p_deployment and s.kind = 'run' and octet_length(u.statement) <= 65536 and weft._kept_text(s.deployment_id, s.path, a.digest) is not null
   ),
   taken as materialized (
-    select t.place, t.path, t.line, n.kind, n.name, n."on", n.now, weft._last_of_name(n.name) as last, t.flat ~* '\mcascade\M' as is_wide
+    select t.place, t.path, t.line, n.kind, n.name, n."on", n.now, weft._last_of_name(n.name) as last, t.flat ~* '\mcascade\M' as is_wide, t.flat ~* '^alter (index|sequence|trigger)\M' as is_part
     from statements as t cross join lateral weft._name_taken_away(t.flat) as n
     where t.flat ~* '^(drop|alter|do)\M'
   ),
@@ -301,7 +301,7 @@ as $$
     select t.place, t.path, t.line, o.object, case o.object ->> 'kind' when 'statistics' then substring(t.flat from '(?i) from (' || weft._name_pattern() || ') ?$') else o.object ->> 'on' end, null, null, null
     from statements as t cross join lateral weft._name_added(t.flat) as o (object)
     union all
-    select t.place, t.path, t.line, jsonb_strip_nulls(jsonb_build_object('kind', t.kind, 'name', t.now, 'on', case when t.kind in ('column', 'constraint', 'enum value') then t."on" end)), t."on", null, null, null
+    select t.place, t.path, t.line, jsonb_strip_nulls(jsonb_build_object('kind', t.kind, 'name', t.now, 'on', case when t.kind in ('column', 'constraint', 'enum value') then t."on" end)), t."on", null, null, case when t.is_part then '{"part": true}'::jsonb end
     from taken as t
     where t.now is not null
   ),
@@ -325,18 +325,19 @@ as $$
     where r.kind = 'relation' and r.now is not null and t.now is null and t.kind in ('relation', 'column') and weft._is_same_name(case t.kind when 'relation' then t.name else t."on" end, r.now)
   ),
   links as materialized (
-    select s.place, weft._last_of_name(n.parent) as parent, n.heir, n.is_over, weft._last_of_name(n.heir) as last
+    select s.place, weft._last_of_name(n.parent) as parent, n.heir, n.is_over, weft._last_of_name(n.owner) as owner, weft._last_of_name(n.heir) as last
     from statements as s cross join lateral weft._name_heirs(s.flat) as n
-    where s.flat ~* '\m(partition|inherits?)\M'
+    where s.flat ~* '\m(partition|inherits?|owned by)\M'
   ),
   followed as (
     select l.kind, l.name, l."on", l.last, l.now, l.place, l.before from lost as l
     union  -- and the same in what is a partition or an heir by then
-    select f.kind, case f.kind when 'relation' then h.heir else f.name end, case when f.kind <> 'relation' then h.heir end, case f.kind when 'relation' then h.last else f.last end, f.now, f.place, null
+    select e.kind, case e.kind when 'relation' then h.heir else f.name end, case when e.kind <> 'relation' then h.heir end, case e.kind when 'relation' then h.last else f.last end, f.now, f.place, null
     from followed as f
     join links as h on h.parent = weft._last_of_name(coalesce(f."on", f.name)) and not h.is_over and h.place < coalesce(f.before, f.place)
-    where (f.kind in ('column', 'constraint') or f.kind = 'relation' and f.now is null)
-      and not exists (select from links as e where e.is_over and e.parent = h.parent and e.last = h.last and e.place > h.place and e.place < f.place)
+    cross join lateral (select case when f.kind = 'column' and h.owner is not null then 'relation' else f.kind end as kind) as e
+    where (f.kind in ('column', 'constraint') or f.kind = 'relation' and f.now is null) and (f.kind = 'relation' or h.owner is null or f.kind = 'column' and h.owner = f.last and f.now is null)
+      and not exists (select from links as o where o.is_over and o.parent = h.parent and o.last = h.last and o.place > h.place and o.place < f.place)
   ),
   takers as materialized (
     select k.key, t.name, t."on", t.now is null as is_gone, t.before, max(t.place) as place
@@ -382,6 +383,8 @@ as $$
   ),
   judged as (
     select c.*, c.number in (select g.number from gone as g)
+      -- on what a part stands that was only renamed is not known, nor what took it along
+      or coalesce(c.more ? 'part' and c.place < (select max(t.place) from taken as t where t.now is null), false)
       -- what CASCADE drops is not named there
       or c.kind <> all (array['relation', 'function', 'schema', 'type', 'extension', 'trigger', 'policy', 'column', 'enum value']) and coalesce(c.place < (select max(t.place) from taken as t where t.is_wide), false) as is_gone
     from named as c

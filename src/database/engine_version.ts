@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = 'b91f419ce0601a74a8299acad823d0d0931c8c54169d495a6176bc8dc411512d';
+export const ENGINE_DIGEST = '4e280dc3c895eea026671f99e25f3ce5ed3113e22c17c1e411877bddd9662c0f';

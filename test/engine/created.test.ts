@@ -62,6 +62,16 @@ describe('a database to which the files were deployed is at their bundle', () =>
       'alter table p attach partition a default; alter table p rename constraint c to d;',
     ],
     [
+      'sequences gone with the column that owns them, and with its table',
+      'create table t (a int, b int); create sequence s; create sequence r; alter sequence s owned by public.t.a; alter sequence r owned by t.b; create table u (a int); create sequence q start 2 owned by u.a;',
+      'alter table t drop column a; alter table t rename to v; drop table v; drop table u;',
+    ],
+    [
+      'what a table had without a name, renamed with it and gone with it',
+      'create table t (a serial primary key); create table keep (a int);',
+      'alter table t rename to u; alter sequence t_a_seq rename to u_a_seq; alter index t_pkey rename to u_pkey; drop table u;',
+    ],
+    [
       'partitions gone with their table, under its new name',
       'create table p (k int) partition by list (k); create table a partition of p for values in (1) partition by list (k); create table b (k int); alter table b add c int; alter table b drop c; create index i on b (k);',
       'alter table a attach partition b default; alter table p rename to q; drop table q;',
@@ -105,6 +115,8 @@ describe('what the files leave is missed where it is not there', () => {
       'alter table p attach partition t default;',
       'column c of t',
     ],
+    ['a sequence of another column than the one that goes', 'create sequence s; alter sequence s owned by t.a;', 'alter table t drop column b;', 'relation s'],
+    ['what is renamed', 'alter index i rename to j;', 'select 1;', 'relation j'],
     ['a constraint', 'alter table t add constraint k check (a > 0);', 'drop table u;', 'constraint k of t'],
     ['an index that became a constraint', 'create unique index i on t (a);', 'alter table t add constraint c unique using index i;', 'constraint c of t'],
     ['a column behind a text', `alter table t add column c text default 'x, y', add column d int;`, 'select 1;', 'column c of t.*column d of t'],
