@@ -75,9 +75,17 @@ function compareNumerically(a: string, b: string): number {
   for (const [place, number] of one.entries()) {
     const counterpart = other[place];
     if (counterpart === undefined) return 1;
-    if (number !== counterpart) return number < counterpart ? -1 : 1;
+    if (number !== counterpart) return compareNumbers(String(number), String(counterpart));
   }
   return one.length < other.length ? -1 : compareBytes(a, b);
+}
+
+/** A day, or that with a time: dates of both kinds beside each other are in the order of their digits. */
+const DATE = /^(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d\d){0,3}$/;
+
+function compareNumbers(a: string, b: string): number {
+  if (a.length !== b.length && !(DATE.test(a) && DATE.test(b))) return a.length - b.length;
+  return compareBytes(a, b);
 }
 
 /** Levenshtein's distance, where two neighbours that changed places count once. */

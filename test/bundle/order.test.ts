@@ -62,6 +62,12 @@ describe('findNumericInversion', () => {
     expect(findNumericInversion(paths)).toEqual(inversion);
   });
 
+  it('takes a day, and a day with a time, for dates and not for a small number and a large one', () => {
+    expect(findNumericInversion(['20250604085536_a', '20250625_b', '202507011200_c', '20250702_d'])).toBeNull();
+    expect(findNumericInversion(['20250625093000_a', '20250625_b'])).toEqual(['20250625093000_a', '20250625_b']);
+    expect(findNumericInversion(['20259904085536_a', '20259925_b'])).toEqual(['20259904085536_a', '20259925_b']);
+  });
+
   it('looks at each character of a name a few times, however many digits stand there: at each as often as there are digits, this would take minutes', () => {
     const digits = '1'.repeat(300_000);
     expect(findNumericInversion([`${digits}x10`, `${digits}x2`])).toEqual([`${digits}x10`, `${digits}x2`]);
