@@ -323,6 +323,8 @@ as $$
     from taken as r
     join taken as t on coalesce(t."on", t.name) is not null and weft._last_of_name(coalesce(t."on", t.name)) = weft._last_of_name(r.now) and t.place > r.place
     where r.kind = 'relation' and r.now is not null and t.now is null and t.kind in ('relation', 'column') and weft._is_same_name(case t.kind when 'relation' then t.name else t."on" end, r.now)
+    union all  -- and a column
+    select 'column', r.name, t."on", r.last, null, t.place, r.place from taken as r join taken as t on t.kind = 'column' and t.last = weft._last_of_name(r.now) and t.place > r.place and t.now is null and weft._is_same_name(t."on", r."on") where r.kind = 'column'
   ),
   links as materialized (
     select s.place, weft._last_of_name(n.parent) as parent, n.heir, n.is_over, weft._last_of_name(n.owner) as owner, weft._last_of_name(n.heir) as last

@@ -4,4 +4,4 @@
 export const ENGINE_VERSION = 1;
 
 /** SHA-256 of `assets/engine.json`, in hex. */
-export const ENGINE_DIGEST = '4e280dc3c895eea026671f99e25f3ce5ed3113e22c17c1e411877bddd9662c0f';
+export const ENGINE_DIGEST = '603855cab5ff7914a559ce478df02e1ad2d99dae163d1d6a244b6dde9a8fc997';

@@ -62,6 +62,11 @@ describe('a database to which the files were deployed is at their bundle', () =>
       'alter table p attach partition a default; alter table p rename constraint c to d;',
     ],
     [
+      'an index gone with a column that was renamed',
+      'create table t (a int, b int); create index i on t (a); create index j on t (b);',
+      'alter table t rename a to c; create index k on t (c); alter table t drop column c;',
+    ],
+    [
       'sequences gone with the column that owns them, and with its table',
       'create table t (a int, b int); create sequence s; create sequence r; alter sequence s owned by public.t.a; alter sequence r owned by t.b; create table u (a int); create sequence q start 2 owned by u.a;',
       'alter table t drop column a; alter table t rename to v; drop table v; drop table u;',
