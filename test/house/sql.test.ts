@@ -53,6 +53,7 @@ const WITHOUT_PATH: Readonly<Record<string, string>> = {
   _cut_other: 'called for every small file; every name in it is qualified',
   _unquote: 'a SET clause would keep it from being inlined; every name in it is qualified',
   _fold_identifier: 'a SET clause would keep it from being inlined; every name in it is qualified',
+  _is_name_in: 'a SET clause would keep it from being inlined; every name in it is qualified',
   _repeat_of: 'a SET clause would keep it from being inlined; every name in it is qualified',
   _digest_statements: 'a SET clause would keep it from being inlined; every name in it is qualified',
   _make_executable: 'a SET clause would keep it from being inlined; every name in it is qualified',
