@@ -56,16 +56,18 @@ export async function undoAfter(call: Call, address: Address, text: string): Pro
   for (const follower of found.later) checkSecrets(follower, secrets, `weft undo --after ${id}`);
 
   const undone: Reported[] = [];
+  const lookAgain = () => Promise.race([readLater(address, id, printer.io), atRest(printer.io.signal)]);
+  const stopAt = (later: Later['later'], stop: string) => {
+    printer.note(`${stop} ${goesOn(found)}`);
+    return end(call, found, undone, later, 1);
+  };
   for (let { later } = found; ; ) {
     try {
-      if (undone.length > 0) ({ later } = await Promise.race([readLater(address, id, printer.io), atRest(printer.io.signal)]));
+      if (undone.length > 0) ({ later } = await lookAgain());
       const [next] = later;
       if (next === undefined) break;
       const stop = undone.length === 0 ? null : whyStop(found, next, undone);
-      if (stop !== null) {
-        printer.note(`${stop} ${goesOn(found)}`);
-        return end(call, found, undone, later, 1);
-      }
+      if (stop !== null) return stopAt(later, stop);
       const { code, ...told } = await undoOne(call, address, next, secrets, deadlineAtMs, undone);
       undone.push(told);
       if (code !== 0) {
@@ -73,6 +75,12 @@ export async function undoAfter(call: Call, address: Address, text: string): Pro
         return end(call, found, undone, later, code);
       }
     } catch (error) {
+      if (error instanceof Problem && error.slug === 'undo_out_of_order' && undone.length > 0) {
+        // refused for what came between the look and the question: that is told as if the look had seen it
+        const now = (await lookAgain().catch(() => null))?.later ?? [];
+        const stop = now[0] === undefined ? null : whyStop(found, now[0], undone);
+        if (stop !== null) return stopAt(now, stop);
+      }
       const isAbort = printer.io.signal.aborted && !(error instanceof Problem);
       throw withThoseBefore(isAbort ? new Problem('interrupted', 'Left before the command was done.', {}, error) : error, found, undone);
     }

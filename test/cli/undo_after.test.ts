@@ -126,7 +126,7 @@ describe('straight to a database', () => {
     await expect.poll(() => sql(database.url, `select 1 from weft.deployments where undoes is not null and state = 'running'`)).toHaveLength(1);
     const late = await deploy(file('late'));
     const { code, stderr } = await going;
-    expect(code).toBe(1);
+    expect(code, stderr).toBe(1);
     expect(stderr).toContain(late); // seen before the next undo was opened, or when its turn came
     expect(stderr.replace(/\s+/g, ' ')).toContain(`weft undo --after ${one} goes on.`);
     expect(await tablesIn(database.url)).toEqual(['a', 'b', 'late']);
