@@ -39,8 +39,8 @@ export const APPROVAL_MUTANTS: readonly Mutant[] = [
   {
     guard: 'An approval comes in its time, or not at all',
     file: 'sql/86_approvals.sql',
-    find: 'if v_protection.approve_until <= clock_timestamp() or v_later',
-    replace: 'if v_later',
+    find: 'if v_protection.approve_until <= clock_timestamp() or (v_later.has_committed',
+    replace: 'if (v_later.has_committed',
     test: ENGINE,
     named: 'is cancelled when nobody approves it in time',
   },
