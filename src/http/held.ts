@@ -26,7 +26,7 @@ async function refuseWhenHeld(ports: Ports, target: string, answered: AbortSigna
   for (;;) {
     await ports.sleep(LIMITS.commit_look_milliseconds, answered);
     if (answered.aborted) return;
-    if ((await ports.isCommitHeld(connect)) && !answered.aborted)
+    if ((await ports.isCommitHeld(target, connect)) && !answered.aborted)
       throw new Problem('commit_held', `${HELD_BY_STANDBY} The request has arrived and is not lost: send it again to learn what became of it.`);
   }
 }

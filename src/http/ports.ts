@@ -79,7 +79,7 @@ export interface Ports {
   undo(options: UndoOptions): Promise<Deployment>;
   approve(options: ApproveOptions): Promise<Deployment>;
   /** Whether a commit in a database waits, and has waited for a while, for a synchronous standby. */
-  isCommitHeld(connect: Connect): Promise<boolean>;
+  isCommitHeld(target: string, connect: Connect): Promise<boolean>;
   readStatus(session: Session, id: string): Promise<Deployment>;
   readGlance(session: Session, id: string): Promise<Glance>;
   readDeployments(session: Session, limit: number): Promise<Deployment[]>;

@@ -19,7 +19,6 @@ import { approve } from '../deployment/approve.ts';
 import { attend } from '../deployment/attend.ts';
 import { cancel } from '../deployment/cancel.ts';
 import { deploy } from '../deployment/deploy.ts';
-import { isCommitHeld } from '../deployment/held.ts';
 import { resume } from '../deployment/resume.ts';
 import { undo } from '../deployment/undo.ts';
 import { LIMITS } from '../domain/limits.ts';
@@ -34,6 +33,7 @@ import { createIssuerKeys } from '../trust/issuer_keys.ts';
 import { createAftercare, createLookAgain } from './aftercare.ts';
 import { readBindings, readTokenStore } from './bindings.ts';
 import { createChangeTaker } from './changes.ts';
+import { createHeldLooks } from './held_looks.ts';
 import { createHide, createLog } from './log.ts';
 import type { Caretaker } from './look_after.ts';
 import { createRates, readRateLimits } from './rates.ts';
@@ -100,7 +100,7 @@ function createConfigured(config: Config, secrets: Secrets, surroundings: Omit<S
     cancel,
     undo: (options) => undo({ ...options, connect: gates.limit(options.order.target, options.connect) }),
     approve: (options) => approve({ ...options, connect: gates.limit(options.target, options.connect) }),
-    isCommitHeld: (connect) => isCommitHeld(connect, surroundings.sleep),
+    isCommitHeld: createHeldLooks(surroundings.now, surroundings.sleep),
     readForesight,
     readUndoPlan,
     readLater,

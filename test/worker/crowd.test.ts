@@ -7,6 +7,8 @@ import { sqlAnew as sql } from '../support/sql.ts';
 import { openWorld, type World, watchBackends } from './support.ts';
 
 const CROWD = 200;
+/** One more looks from time to time whether it is a held commit that all wait for. */
+const SESSIONS_MAX = LIMITS.sessions_per_target_max + 1;
 /** Behind that whoever waits comes in all the same: on a busy machine a crowd takes longer. */
 const WATCHED_MILLISECONDS = (LIMITS.session_wait_seconds_max - 3) * 1000;
 
@@ -25,7 +27,7 @@ test(`${CROWD} who send the same request at the same moment get one deployment, 
   const request = await world.requests.post(world.requests.makeRequest({ files: inlineFiles(files) }), { headers: { prefer: 'wait=150' } });
   const stop = watchBackends(world, WATCHED_MILLISECONDS);
   const answers = await Promise.all(Array.from({ length: CROWD }, () => world.send(DEPLOYMENTS, request)));
-  expect(await stop()).toBeLessThanOrEqual(LIMITS.sessions_per_target_max);
+  expect(await stop()).toBeLessThanOrEqual(SESSIONS_MAX);
   expect(answers.filter(({ answer }) => answer.status !== 200).map(({ document }) => document)).toEqual([]);
   const [first] = answers;
   for (const { document } of answers) expect({ ...document, repeated: null }).toEqual({ ...first?.document, repeated: null });
@@ -44,7 +46,7 @@ test(`${CROWD} who send a request each at the same moment are all served, one af
       return world.send(DEPLOYMENTS, await world.requests.post(request, { headers: { prefer: 'wait=150' } }));
     }),
   );
-  expect(await stop()).toBeLessThanOrEqual(LIMITS.sessions_per_target_max);
+  expect(await stop()).toBeLessThanOrEqual(SESSIONS_MAX);
   expect(answers.filter(({ document }) => document.state !== 'succeeded').map(({ document }) => document)).toEqual([]);
   expect(await sql(world.database.url, 'select count(*)::int as count, count(distinct who)::int as who from spans')).toEqual([{ count: CROWD, who: CROWD }]);
   const overlaps = 'select count(*)::int as count from spans as a join spans as b on a.who <> b.who and a.began < b.ended and b.began < a.ended';
